@@ -12,6 +12,7 @@ mod refusals;
 mod values;
 
 use lockstep::cli::check;
+use lockstep::config::KeyUse;
 use lockstep::config::NodeConfig;
 use lockstep::config::{
     Code, Config, ConfigErrors, Durability, Idle, InterfaceSetting, Origin, Override, Profile, Scheduling,
@@ -19,6 +20,8 @@ use lockstep::config::{
 };
 use lockstep_client::Endpoint;
 use lockstep_core::proto::repairers::RepairerKind;
+use lockstep_io::key_file::KeyFile;
+use lockstep_wire::KeyClass;
 use proptest::prelude::*;
 use std::ffi::OsString;
 use std::fs;
@@ -251,6 +254,40 @@ fn every_code_has_a_test_and_a_place_in_the_reference() {
         let row = format!("| {} | {} |", code.as_str(), code.meaning());
         assert!(reference.contains(&row), "docs/CONFIGURATION.md lacks the row\n{row}");
     }
+}
+
+/// Whoever starts a process without its keys is told which file is missing, and which command makes it.
+#[test]
+fn a_process_without_its_key_file_is_told_how_to_make_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("keys");
+    let table = format!("[security]\nkeys = {:?}\n[stream]", keys.display().to_string());
+    let config = accepted(&changed(SHARED, &[("[stream]", &table)]), &[]);
+    let error = config.keys(KeyUse::Node).expect_err("no file").to_string();
+    let begin = "LS0124: security.keys: ";
+    assert!(
+        error.starts_with(begin) && error.contains("replica.keys") && error.ends_with("(c.toml:18:8)"),
+        "{error}"
+    );
+    assert!(error.contains("`lockstep keys new`"), "{error}");
+
+    KeyFile::draw(8).unwrap().write_folder(&keys).unwrap();
+    let error = config.keys(KeyUse::Node).expect_err("another cluster's").to_string();
+    assert!(error.contains("it has the keys of cluster 8, and this is cluster 7"), "{error}");
+
+    fs::remove_dir_all(&keys).unwrap();
+    KeyFile::draw(7).unwrap().write_folder(&keys).unwrap();
+    let own = |usage| config.keys(usage).map(|keys| keys.own());
+    assert_eq!(own(KeyUse::Node), Ok(Some(KeyClass::Replica)));
+    assert_eq!(own(KeyUse::Handle), Ok(Some(KeyClass::Publisher(0))));
+    fs::remove_file(keys.join("publisher.keys")).unwrap();
+    assert_eq!(own(KeyUse::Handle), Ok(Some(KeyClass::Reader)), "a program that has a reader's keys reads");
+    fs::remove_file(keys.join("replica.keys")).unwrap();
+    assert_eq!(
+        own(KeyUse::Operator),
+        Ok(Some(KeyClass::Reader)),
+        "an operator without a replica's keys looks"
+    );
 }
 
 #[test]

@@ -18,6 +18,7 @@ use lockstep_replica::journal::{
 use lockstep_replica::replica::Recovered;
 use lockstep_sim::disk::{DiskFault, SimDisk};
 use lockstep_sim::rng::Rng;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 #[cfg(lockstep_planted)]
@@ -49,6 +50,7 @@ fn settings(boot: u64, power: bool) -> Settings {
 
 fn founder(boot: u64) -> Founder {
     Founder {
+        keys: Keyring::none(CLUSTER).into(),
         history: LATER,
         member: body(FOUNDER),
         boot: [boot, boot],
@@ -80,7 +82,7 @@ fn frame_behind(end: LogEnd, epoch: Epoch, history: u64, kind: EntryKind, payloa
         ..Header::new(Kind::Frame)
     };
     let length = frame.len();
-    frame.close(&mut memory, header, length);
+    frame.close(&mut memory, &Keyring::none(CLUSTER), header, length);
     memory
 }
 
@@ -137,7 +139,7 @@ fn running(power: bool, behind: usize) -> (SimDisk, OpenedJournal<MemoryTail>) {
     disk.set_power(power);
     format(&mut disk, CLUSTER, MEMBER, [1, 1]).unwrap();
     let mut opened = open(&mut disk, MemoryTail::new(RING), settings(1, power)).unwrap();
-    bootstrap(&mut opened.tail, HISTORY, &[body(MEMBER)], 1_000).unwrap();
+    bootstrap(&mut opened.tail, &Keyring::none(CLUSTER), HISTORY, &[body(MEMBER)], 1_000).unwrap();
     begin(&mut opened.tail, 1);
     for number in 0..20 {
         if number + behind == 20 {

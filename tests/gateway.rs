@@ -12,7 +12,7 @@ use tools::trader::{Trader, login_of};
 
 fn endpoint(cluster: &Cluster) -> Endpoint {
     let config = Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|error| panic!("{error}"));
-    Endpoint::from_config(&config)
+    Endpoint::from_config(&config).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// The id of the second publisher of a stream: behind the gateway, the first client.

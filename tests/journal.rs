@@ -9,6 +9,7 @@ use lockstep_node::io::journal_files::{self, JournalConfig, OpenJournal};
 use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
 use lockstep_node::io::tail::MappedTail;
 use lockstep_replica::journal::{Completeness, Tail, read_segments};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +73,7 @@ fn frame(end: &LogEnd, epoch: Epoch, kind: EntryKind, payload: &[u8]) -> Vec<u8>
         ..Header::new(Kind::Frame)
     };
     let len = open.len();
-    open.close(&mut memory, header, len);
+    open.close(&mut memory, &Keyring::none(header.cluster), header, len);
     memory.truncate(len);
     memory
 }

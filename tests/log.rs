@@ -2,6 +2,7 @@
 //! lies before it; the same question is asked by a standby, by recovery and by a receiver.
 
 use lockstep_core::proto::log::{LogEnd, LogMismatch};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 const LEADER: Identity = Identity { replica: 1, incarnation: 7 };
@@ -13,7 +14,7 @@ fn frame(end: LogEnd, epoch: Epoch, kind: EntryKind, payload: &[u8]) -> Vec<u8> 
     assert!(open.push(&mut memory, entry, payload));
     let header = Header { epoch: epoch.0, first_seq: end.next, chain: end.chain, ..Header::new(Kind::Frame) };
     let length = open.len();
-    open.close(&mut memory, header, length);
+    open.close(&mut memory, &Keyring::none(header.cluster), header, length);
     memory.truncate(length);
     memory
 }

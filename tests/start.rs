@@ -124,6 +124,19 @@ fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// Copies the keys from a host to the others, as the page's `scp` does: by the folder on the disk, which each host
+/// has in another place.
+fn copy_keys(network: &Network, folder: &Path, from: usize) {
+    network.node(from).shell("cp -a /etc/lockstep/keys /var/lib/lockstep/copied");
+    let disk = |host: usize| folder.join(format!("host-{host}/copied"));
+    for host in (1..=3).filter(|host| *host != from) {
+        let copied = Command::new("cp").arg("-a").args([disk(from), disk(host)]).status().expect("cp");
+        assert!(copied.success());
+        network.node(host).shell("mv /var/lib/lockstep/copied /etc/lockstep/keys");
+    }
+    network.node(from).shell("rm -r /var/lib/lockstep/copied");
+}
+
 #[test]
 fn the_page_that_begins_from_nothing_does_what_it_says() {
     if let Some(reason) = netns::unsupported() {
@@ -195,6 +208,9 @@ fn the_page_that_begins_from_nothing_does_what_it_says() {
         };
         let wanted = if let Runs::To(code) = block.runs { code } else { 0 };
         assert_eq!(output.status.code(), Some(wanted), "{block:?}:\n{}", printed(&output));
+        if block.script.contains("lockstep keys new") {
+            copy_keys(&network, folder.path(), block.host);
+        }
         if block.script.contains("lockstep format") {
             let printed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             let of_host = identities.iter_mut().filter(|(host, ..)| *host == block.host);

@@ -12,6 +12,7 @@ mod properties;
 #[path = "wire/samples.rs"]
 mod samples;
 
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use samples::{CLUSTER, datagrams, entries, entry, entry_bytes, frame, header, submission};
 
@@ -65,8 +66,7 @@ fn the_chain_mixes_every_input() {
         Header { epoch: base.epoch ^ 1, ..base },
         Header { first_seq: base.first_seq ^ 1, ..base },
         Header { count: 1, ..base },
-        Header { tag: [1, 0], ..base },
-        Header { tag: [0, 1], ..base },
+        Header { number: base.number ^ 1, ..base },
     ];
     let mut chains: Vec<_> = changed.iter().map(chain_after).collect();
     chains.push(golden::CHAIN);
@@ -97,7 +97,7 @@ fn the_largest_frame_of_a_jumbo_network_is_a_datagram_with_its_trailer() {
     let payload = vec![1; length - HEADER_LEN - ENTRY_HEADER_LEN];
     let bytes = frame(header(Kind::Frame), &[(entry(EntryKind::Message), &payload)], 0);
     assert_eq!(bytes.len(), length);
-    assert!(Datagram::decode(&bytes, CLUSTER).is_ok());
+    assert!(Datagram::decode(&bytes, &Keyring::none(CLUSTER)).is_ok());
 }
 
 #[test]
@@ -107,7 +107,9 @@ fn frames_of_a_burst_have_one_size_and_padding_carries_nothing() {
         payloads.map(|payload| frame(header(Kind::Frame), &[(entry(EntryKind::Message), payload)], 256));
     for (bytes, payload) in burst.iter().zip(payloads) {
         assert_eq!(bytes.len(), 256, "GSO demands one size");
-        let Ok(Datagram::Frame(view, None)) = Datagram::decode(bytes, CLUSTER) else { panic!("a frame") };
+        let Ok(Datagram::Frame(view, None)) = Datagram::decode(bytes, &Keyring::none(CLUSTER)) else {
+            panic!("a frame")
+        };
         let seen: Vec<_> = view.entries().map(|entry| entry.payload).collect();
         assert_eq!(seen, [payload]);
         assert_eq!(view.bytes, bytes);
@@ -135,7 +137,7 @@ fn resealed(mut bytes: Vec<u8>, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
 }
 
 fn refusal(bytes: &[u8]) -> Reject {
-    Datagram::decode(bytes, CLUSTER).expect_err("refused")
+    Datagram::decode(bytes, &Keyring::none(CLUSTER)).expect_err("refused")
 }
 
 fn sample(name: &str) -> Vec<u8> {
@@ -157,7 +159,15 @@ fn everything_wrong_is_refused_for_its_own_reason() {
         ("nothing", vec![], Reject::Short),
         ("another protocol", with(|h| h.magic ^= 1), Reject::Magic),
         ("a newer peer", with(|h| h.version = VERSION + 1), Reject::Version { seen: VERSION + 1 }),
-        ("a key", with(|h| h.key_id = 1), Reject::Key),
+        (
+            "a key",
+            {
+                let mut b = sample("ack");
+                b[6] = 1;
+                b
+            },
+            Reject::Key,
+        ),
         ("kind 99", with(|h| h.kind = 99), Reject::Kind),
         ("a journal record on the network", sample("switch"), Reject::Kind),
         ("a cut datagram", sample("reply")[..HEADER_LEN + 48].to_vec(), Reject::Length),
@@ -245,10 +255,11 @@ fn everything_wrong_is_refused_for_its_own_reason() {
     for (what, bytes, reason) in &cases {
         assert_eq!(refusal(bytes), *reason, "{what}");
     }
-    // Only the engines know which history is theirs; all others are the wire's own.
+    // Only the engines know which history is theirs; a keyring's reasons have tests of their own, with keys.
     let seen = |reason: usize| cases.iter().any(|(_, _, reject)| reject.index() == reason);
     let untested: Vec<_> = (0..Reject::NAMES.len()).filter(|&reason| !seen(reason)).collect();
-    assert_eq!(untested, [Reject::History { seen: 0 }.index()]);
+    let keyed = [Reject::Generation, Reject::Unkeyed, Reject::Rights, Reject::Tag].map(Reject::index);
+    assert_eq!(untested, [&[Reject::History { seen: 0 }.index()], &keyed[..]].concat());
 }
 
 #[test]
@@ -261,11 +272,11 @@ fn no_kind_but_a_frame_may_be_longer_or_shorter_than_what_it_says() {
         assert_eq!(refusal(&longer), Reject::Length, "{name}, longer");
         if is_request {
             let padded = resealed([bytes.as_slice(), &[0; 8]].concat(), |_| {});
-            assert!(Datagram::decode(&padded, CLUSTER).is_ok(), "{name}, padded");
+            assert!(Datagram::decode(&padded, &Keyring::none(CLUSTER)).is_ok(), "{name}, padded");
             continue;
         }
         let shorter = resealed(bytes[..bytes.len() - 8].to_vec(), |_| {});
-        assert!(Datagram::decode(&shorter, CLUSTER).is_err(), "{name}, shorter");
+        assert!(Datagram::decode(&shorter, &Keyring::none(CLUSTER)).is_err(), "{name}, shorter");
     }
 }
 
@@ -378,7 +389,7 @@ fn version_skew_is_refused_by_name() {
 
 #[test]
 fn a_foreign_cluster_and_history_are_refused_by_name() {
-    let text = Datagram::decode(&sample("ack"), 7).expect_err("another cluster").to_string();
+    let text = Datagram::decode(&sample("ack"), &Keyring::none(7)).expect_err("another cluster").to_string();
     assert_eq!(text, "cluster 0xc7c6c5c4c3c2c1c0: another cluster uses our group or port");
     let text = Reject::History { seen: 0x1f }.to_string();
     assert_eq!(text, "history 0x1f: another life of this cluster's stream");
@@ -402,10 +413,14 @@ fn each_reason_is_counted_in_a_place_of_its_own() {
         Reject::EntryLength,
         Reject::Seq,
         Reject::Body,
+        Reject::Generation,
+        Reject::Unkeyed,
+        Reject::Rights,
+        Reject::Tag,
     ];
     let places: Vec<_> = all.iter().map(|reject| reject.index()).collect();
     assert_eq!(places, (0..Reject::NAMES.len()).collect::<Vec<_>>());
-    assert_eq!(all.map(|reject| reject.to_string().starts_with(Reject::NAMES[reject.index()])), [true; 15]);
+    assert_eq!(all.map(|reject| reject.to_string().starts_with(Reject::NAMES[reject.index()])), [true; 19]);
 }
 
 #[test]
@@ -424,7 +439,7 @@ fn one_submission_carries_many_publishers() {
         ..entry(EntryKind::Message)
     };
     let bytes = submission(header(Kind::Submission), &[(of(1, 11), b"a"), (of(2, 12), b"b")]);
-    let Ok(Datagram::Submission(_, entries)) = Datagram::decode(&bytes, CLUSTER) else {
+    let Ok(Datagram::Submission(_, entries)) = Datagram::decode(&bytes, &Keyring::none(CLUSTER)) else {
         panic!("a submission")
     };
     let seen: Vec<_> =

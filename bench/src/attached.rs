@@ -7,7 +7,6 @@ use crate::node::{self, NodeArguments, Role};
 use crate::probe::Rally;
 use crate::transport::Transport;
 use lockstep::config::Config;
-use lockstep_client::Endpoint;
 use lockstep_client::{Delivery, Start};
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::UdpSettings;
@@ -35,7 +34,7 @@ const FLOOR_PORT_ABOVE: u16 = 50;
 /// The port of the floor of a cluster: as it was said, or the first one from there on that the file gives to
 /// nobody.
 fn floor_port(config: &Config, configured: Option<u16>) -> Result<u16, String> {
-    let endpoint = Endpoint::from_config(config);
+    let endpoint = cluster::endpoint(config)?;
     let cluster = config.udp().port;
     let is_taken = |port: u16| {
         port == cluster

@@ -110,10 +110,11 @@ impl<'a> Ground<'a> {
     }
 
     /// What lockstep's handles are told.
-    fn endpoint(&self) -> Endpoint {
-        let endpoint = Endpoint::from_config(self.config);
+    fn endpoint(&self) -> Result<Endpoint, String> {
+        let endpoint = cluster::endpoint(self.config)?;
         // A cluster's file has no word for memory without a network.
-        if self.transport == Transport::Shm { endpoint.with_memory(MemorySharing::Alone) } else { endpoint }
+        let is_alone = self.transport == Transport::Shm;
+        Ok(if is_alone { endpoint.with_memory(MemorySharing::Alone) } else { endpoint })
     }
 
     /// One device for both of lockstep's handles.
@@ -175,7 +176,7 @@ pub fn measure<M: Measure>(
             measure.with(FloorClient::new(subscriber, publisher, awaits_ack, message_len))
         }
         (Contestant::Lockstep, _) => {
-            let endpoint = ground.endpoint();
+            let endpoint = ground.endpoint()?;
             let fails = |error: IoError| error.to_string();
             if ground.outcomes {
                 let publisher = Publisher::over(ground.device(&endpoint)?, &endpoint).map_err(fails)?;

@@ -3,11 +3,12 @@
 
 use crate::contestant::Contestant;
 use crate::transport::Transport;
-use lockstep::config::Config;
-use lockstep::config::NodeConfig;
+use lockstep::config::{Config, NodeConfig, SecurityMode};
+use lockstep_client::Endpoint;
 use lockstep_core::engine::ports::Group;
 use lockstep_io::device::MemorySharing;
 use lockstep_io::idle::Idle;
+use lockstep_io::key_file::KeyFile;
 use lockstep_io::udp::{UdpSettings, free_port};
 use lockstep_node::NodeSettings;
 use lockstep_wire::{Identity, MemberBody};
@@ -41,6 +42,8 @@ pub struct Site {
     pub transport: Transport,
     /// Whether bursts leave uncut.
     pub gso: bool,
+    /// Whether datagrams have a MAC.
+    pub security: SecurityMode,
 }
 
 impl Site {
@@ -57,6 +60,7 @@ impl Site {
             mtu: MTU,
             transport: Transport::Udp,
             gso: true,
+            security: SecurityMode::Keys,
         }
     }
 }
@@ -172,6 +176,14 @@ pub fn load(path: &Path) -> Result<Config, String> {
     Config::load(Some(path), &[]).map_err(|errors| errors.to_string())
 }
 
+/// How handles reach the cluster of `config`.
+///
+/// # Errors
+/// Its keys cannot be read.
+pub fn endpoint(config: &Config) -> Result<Endpoint, String> {
+    Endpoint::from_config(config).map_err(|errors| errors.to_string())
+}
+
 /// A device in the place that `config` names, on any unicast port.
 pub fn device(config: &Config, joins: &[Group]) -> UdpSettings {
     UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..config.udp() }
@@ -212,6 +224,13 @@ send_buffer = "4MiB"
     if site.transport.memory() != MemorySharing::Off {
         text.push_str("\n[network]\nshm = true\n");
     }
+    let keys = folders.disk.path().join("keys");
+    KeyFile::draw(port.into())
+        .and_then(|file| file.write_folder(&keys))
+        .map_err(|error| error.to_string())?;
+    let mode = site.security;
+    write!(text, "\n[security]\nmode = \"{mode}\"\nkeys = {:?}\n", keys.display().to_string())
+        .map_err(|error| error.to_string())?;
     let (disk, memory) = (folders.disk.path().display(), folders.memory.path().display());
     for (replica, address) in (1..).zip(&site.addresses) {
         let port: u16 = ports[replica];

@@ -25,7 +25,7 @@ use lockstep_process::events::Recorder;
 use lockstep_process::watcher::{
     NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps, watch,
 };
-use lockstep_wire::{Datagram, DeathNoticeBody, Header, Kind, Nanos, write_down};
+use lockstep_wire::{Datagram, DeathNoticeBody, Header, Keyring, Kind, Nanos, write_down};
 use std::io::Read;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -165,7 +165,10 @@ fn death(mib: u64, core: usize, class: SchedulingClass) -> Result<Death, String>
         let count = ears.recv_groups();
         let now = clock.now();
         let is_down = |index| {
-            matches!(Datagram::decode(ears.group_datagram(index), CLUSTER), Ok(Datagram::DeathNotice(..)))
+            matches!(
+                Datagram::decode(ears.group_datagram(index), &Keyring::none(CLUSTER)),
+                Ok(Datagram::DeathNotice(..))
+            )
         };
         if (0..count).any(is_down) {
             break now;
@@ -258,7 +261,7 @@ fn watched(arguments: &VictimArguments, cores: &[usize]) -> Result<Watcher, Stri
     let mut watcher = Watcher::start(settings, &recorder).map_err(|error| error.to_string())?;
     let mut notice = [0; NOTICE_LEN_MAX];
     let header = Header { cluster: CLUSTER, ..Header::new(Kind::DeathNotice) };
-    let len = write_down(&mut notice, header, DeathNoticeBody { secret: [1; 32] });
+    let len = write_down(&mut notice, &Keyring::none(CLUSTER), header, DeathNoticeBody { secret: [1; 32] });
     watcher.set_notice(&notice[..len]);
     while !recorder.recent().iter().any(|event| event.code == STARTED) {
         std::thread::sleep(Duration::from_millis(1));

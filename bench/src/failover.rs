@@ -30,7 +30,6 @@ use crate::place::{Nodes, Place};
 use crate::results::{Output, RunResult};
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
 use lockstep::config::Config;
-use lockstep_client::Endpoint;
 use lockstep_client::Start;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
@@ -125,7 +124,7 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
         None => fleet(arguments, nodes).map(|(config, fleet)| (config, Some(fleet)))?,
     };
     run.results.configure(&config);
-    let endpoint = Endpoint::from_config(&config);
+    let endpoint = cluster::endpoint(&config)?;
     let start = if fleet.is_some() { Start::From(1) } else { Start::Live };
     let load = Load::start(&endpoint, start, clock, arguments.rate, arguments.size)?;
     let _hogs = hog::hogs(arguments.hogs)?;

@@ -1,10 +1,9 @@
 //! The replicas: the subcommand that production runs, one process each, killed, stopped, resumed and
 //! started anew. Whatever runs is ended with the fleet.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, endpoint};
 use crate::failover::How;
 use crate::place::Place;
-use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
@@ -46,8 +45,7 @@ impl Fleet {
     /// # Errors
     /// In words, which did not start.
     pub fn start(cluster: Cluster, places: Vec<Place>) -> Result<Self, String> {
-        let questioner =
-            QueryClient::open(&Endpoint::from_config(&cluster.config)).map_err(|error| error.to_string())?;
+        let questioner = QueryClient::open(&endpoint(&cluster.config)?).map_err(|error| error.to_string())?;
         let running = places.iter().map(|_| None).collect();
         let mut fleet = Self { cluster, places, running, questioner, clock: Clock::start() };
         for id in 1..=fleet.places.len() as u32 {
@@ -123,7 +121,8 @@ impl Fleet {
     }
 
     fn ask(&mut self) -> Vec<Option<NodeState>> {
-        let addresses = Endpoint::from_config(&self.cluster.config).replicas().to_vec();
+        let replicas = self.cluster.config.replicas.iter();
+        let addresses: Vec<_> = replicas.map(|replica| replica.unicast).collect();
         self.questioner.nodes(&addresses, ASK_ROUND)
     }
 

@@ -4,7 +4,8 @@
 use crate::cluster::{MESSAGE_LEN, MTU};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{
-    EntryHeader, EntryKind, Header, Kind, OpenFrame, PublisherId, PublisherSeq, chain_after, frame_len_max,
+    EntryHeader, EntryKind, Header, Keyring, Kind, OpenFrame, PublisherId, PublisherSeq, chain_after,
+    frame_len_max,
 };
 
 /// The stream that they are of.
@@ -28,12 +29,13 @@ pub fn entry(publisher: PublisherId, number: PublisherSeq) -> EntryHeader {
     }
 }
 
-/// Makes `bytes` a sealed datagram of `messages` messages, the first of which has the number `first`.
+/// Makes `bytes` a datagram, sealed with `keys`, of `messages` messages, the first of which has the number `first`.
 ///
 /// # Errors
 /// So many do not fit.
 pub fn fill(
     bytes: &mut Vec<u8>,
+    keys: &Keyring,
     header: Header,
     (publisher, first): (PublisherId, PublisherSeq),
     messages: usize,
@@ -45,7 +47,7 @@ pub fn fill(
             return Err(format!("{messages} messages of {MESSAGE_LEN} bytes fit no datagram"));
         }
     }
-    let header = open.close(bytes, header, open.len());
+    let header = open.close(bytes, keys, header, open.len());
     bytes.truncate(open.len());
     Ok(header)
 }
@@ -58,7 +60,7 @@ pub fn sealed(kind: Kind, messages: usize) -> Result<(Header, Vec<u8>), String> 
     let mut bytes = Vec::new();
     let first_seq = if kind == Kind::Frame { 1 } else { 0 };
     let header = Header { cluster: CLUSTER, history: HISTORY, first_seq, number: 1, ..Header::new(kind) };
-    Ok((fill(&mut bytes, header, (1, 1), messages)?, bytes))
+    Ok((fill(&mut bytes, &Keyring::none(CLUSTER), header, (1, 1), messages)?, bytes))
 }
 
 /// Makes frames behind the end of a log. Messages look like orders: mostly alike, with numbers that change.
@@ -122,7 +124,7 @@ impl Frames {
             ..Header::new(Kind::Frame)
         };
         let len = open.len();
-        let header = open.close(&mut bytes, header, len);
+        let header = open.close(&mut bytes, &Keyring::none(CLUSTER), header, len);
         bytes.truncate(len);
         let (next, chain) = (header.next_seq(), chain_after(&header));
         self.end = LogEnd { next, chain, timestamp: header.timestamp, ..self.end };

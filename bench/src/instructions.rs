@@ -168,7 +168,7 @@ pub fn turns(arguments: &TurnsArguments) -> Result<(), String> {
         .iter()
         .find(|(name, _)| *name == arguments.pattern)
         .ok_or_else(|| format!("there is no pattern '{}'", arguments.pattern))?;
-    lockstep_io::crc::choose();
+    lockstep_io::choose_instructions();
     let mut world = World::new()?;
     for _ in 0..STEPS {
         world.step(*pattern);

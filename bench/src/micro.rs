@@ -22,6 +22,7 @@ use crate::results::{Round, Row, RunResult, Unit};
 use crate::stats::Latencies;
 use lockstep_io::clock::Clock;
 use lockstep_process::cpu;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::hint::black_box;
 use std::time::Instant;
@@ -188,7 +189,7 @@ fn of_messages(count: usize) -> String {
 /// Looks at every entry of a datagram, as who receives it does. Returns how many there were.
 #[inline]
 fn decode(bytes: &[u8]) -> Result<usize, Reject> {
-    let entries = match Datagram::decode(bytes, CLUSTER)? {
+    let entries = match Datagram::decode(bytes, &Keyring::none(CLUSTER))? {
         Datagram::Frame(frame, _) => frame.entries(),
         Datagram::Submission(_, entries) => entries,
         _ => return Err(Reject::Kind),

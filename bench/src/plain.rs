@@ -3,7 +3,6 @@
 
 use crate::node::Role;
 use lockstep::config::Config;
-use lockstep_client::Endpoint;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::udp::{UdpSettings, address_of};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
@@ -54,9 +53,9 @@ impl Plain {
 
 /// Where leader, standby and client of a cluster's floor are without groups: the client has the groups' port.
 fn places(config: &Config, settings: &UdpSettings, client: Ipv4Addr) -> [Option<SocketAddrV4>; 3] {
-    let replicas = Endpoint::from_config(config).replicas().to_vec();
+    let replica = |at: usize| config.replicas.get(at).map(|replica| replica.unicast);
     // A cluster of one has no standby; of three the second is one.
-    [replicas.first().copied(), replicas.get(1).copied(), Some(SocketAddrV4::new(client, settings.port))]
+    [replica(0), replica(1), Some(SocketAddrV4::new(client, settings.port))]
 }
 
 /// The forwarder of a role, without groups: what it sends goes to each receiver by itself.

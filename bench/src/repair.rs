@@ -23,7 +23,7 @@ mod report;
 pub use reader::{ReaderArguments, read};
 
 use crate::child::{self, Own};
-use crate::cluster::{Cluster, Site};
+use crate::cluster::{Cluster, Site, endpoint};
 use crate::environment;
 use crate::flags;
 use crate::fleet::Fleet;
@@ -157,7 +157,7 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     run.tell("rounds", "one for each window and reader, in one order in all rows");
     run.tell("warm-up", format!("{WARM_UP:?}"));
     run.tell("window", format!("{seconds} s, {BETWEEN:?} between two"));
-    let (endpoint, path) = (Endpoint::from_config(&cluster.config), cluster.path());
+    let (endpoint, path) = (endpoint(&cluster.config)?, cluster.path());
     let mut fleet = Fleet::start(cluster, places)?;
     let leader = fleet.await_whole()?;
     let readers =

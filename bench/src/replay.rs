@@ -20,6 +20,7 @@ use crate::results::{Round, Row, RunResult, Unit};
 use clap::Args;
 use lockstep_core::engine::replay::{REPLAY_BUFFER_LEN, ReplayItem, piece};
 use lockstep_node::io::replay::{ReplayServer, ServerSettings};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -138,7 +139,7 @@ impl Replayed {
             wait("packing", || segments(&journal).is_ok_and(|plain| plain.len() <= 2))?;
         }
         let settings = ServerSettings {
-            cluster: CLUSTER,
+            keys: Keyring::none(CLUSTER).into(),
             identity: ME,
             listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
             journal: journal.folder(),
@@ -222,7 +223,12 @@ fn ask(server: SocketAddr, cluster: u64, to: Seq) -> std::io::Result<TcpStream> 
     let mut socket = TcpStream::connect(server)?;
     let mut request = [0; SMALL_LEN_MAX];
     let header = Header { cluster, ..Header::new(Kind::ReplayRequest) };
-    let len = write_replay_request(&mut request, header, ReplayRequestBody { from: 1, to });
+    let len = write_replay_request(
+        &mut request,
+        &Keyring::none(CLUSTER),
+        header,
+        ReplayRequestBody { from: 1, to },
+    );
     socket.write_all(&request[..len])?;
     Ok(socket)
 }
@@ -245,8 +251,8 @@ fn replay(address: SocketAddr, next: Seq, judged: bool) -> Result<f64, String> {
         }
         end += count;
         let mut at = 0;
-        while let Some((found, len)) =
-            piece(&buffer[at..end], CLUSTER).map_err(|reject| format!("the bytes are no replay: {reject}"))?
+        while let Some((found, len)) = piece(&buffer[at..end], &Keyring::none(CLUSTER))
+            .map_err(|reject| format!("the bytes are no replay: {reject}"))?
         {
             if let ReplayItem::Frame(frame) = found {
                 seen = frame.header.next_seq();

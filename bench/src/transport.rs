@@ -2,7 +2,7 @@
 
 use crate::contestant::Contestant;
 use clap::ValueEnum;
-use lockstep::config::Config;
+use lockstep::config::{Config, KeyUse};
 use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
@@ -81,7 +81,10 @@ impl Transport {
     pub fn open(self, config: &Config, udp: UdpSettings) -> Result<Device, String> {
         let transport = match self {
             Self::Udp | Self::Shm | Self::ShmBeside => TransportSettings::Udp,
-            Self::Unicast | Self::Xdp => config.transport(0, None, false),
+            Self::Unicast | Self::Xdp => {
+                let keys = config.keys(KeyUse::Handle).map_err(|error| error.to_string())?;
+                config.transport(0, None, false, &keys)
+            }
         };
         let settings =
             DeviceSettings { udp, transport, second: None, fault_injection: None, memory: self.memory() };

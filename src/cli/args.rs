@@ -59,6 +59,8 @@ pub enum Command {
     Membership(MembershipArgs),
     /// Tells the leader to give its place to another
     Handover(HandoverArgs),
+    /// Makes the keys of a cluster, gives them to processes, and changes them while the stream runs
+    Keys(super::keys::KeysArgs),
     /// Marks where a trading day begins or ends
     Day(super::day::DayArgs),
     /// Two nodes without a witness: lets the survivor go on alone. Only if the other is gone for good

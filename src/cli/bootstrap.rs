@@ -91,7 +91,7 @@ fn ask(args: &BootstrapArgs, config: &Config, known: &mut BTreeMap<u32, Identity
         return Ok(());
     }
     let addresses: Vec<_> = unknown.iter().map(|replica| replica.unicast).collect();
-    let answers = QueryClient::open(&Endpoint::from_config(config))?.nodes(&addresses, args.timeout);
+    let answers = QueryClient::open(&Endpoint::for_operator(config)?)?.nodes(&addresses, args.timeout);
     let mut silent = Vec::new();
     for (replica, answer) in unknown.iter().zip(answers) {
         let (id, address) = (replica.id, replica.unicast);

@@ -48,7 +48,7 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
         return Err(Failure::new(USAGE, what));
     }
     let config = operator.cluster.load(&[])?;
-    let mut publisher = Publisher::connect(&Endpoint::from_config(&config))?;
+    let mut publisher = Publisher::connect(&Endpoint::for_operator(&config)?)?;
     let clock = Clock::start();
     let deadline = clock.now() + operator.timeout.as_nanos() as u64;
     let late = || OpenError::TimedOut(CALENDAR.to_owned(), operator.timeout);

@@ -167,7 +167,7 @@ fn serve(
     reading: &mut ReadingEnd,
 ) -> Result<(), Failure> {
     cpu::short_slice();
-    let endpoint = Endpoint::from_config(config);
+    let endpoint = Endpoint::from_config(config)?;
     let ttl = config.lines.first().map_or(1, |line| line.ttl);
     let group = multicast::sender(args.group, &config.udp().interface, ttl)?;
     let requests = multicast::requests(args.requests)?;

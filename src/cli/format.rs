@@ -36,7 +36,7 @@ pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
         eprintln!(
             "archiver {replica} of cluster {}: its journal is in {journal}; `lockstep archiver --archiver {replica}` \
              fetches the whole stream",
-            settings.cluster
+            settings.keys.cluster()
         );
         return Ok(0);
     }
@@ -45,7 +45,7 @@ pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
          in a new cluster: once all replicas are formatted, `lockstep bootstrap` on one of them\n  \
          in a cluster that runs: start this sequencer, then `lockstep membership replace OLD {identity}`,\n  \
          or `lockstep membership add {identity}` if replica {replica} is no member",
-        settings.cluster
+        settings.keys.cluster()
     );
     Ok(0)
 }

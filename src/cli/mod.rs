@@ -28,6 +28,7 @@ mod format;
 mod gateway;
 mod handover;
 mod input;
+mod keys;
 mod log;
 mod losses;
 mod membership;
@@ -53,7 +54,7 @@ use std::io::{IsTerminal, Write};
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    lockstep_io::crc::choose();
+    lockstep_io::choose_instructions();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(asked) => {
@@ -88,6 +89,7 @@ impl Command {
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
             Self::Membership(args) => membership::run(&args),
+            Self::Keys(args) => keys::run(&args),
             Self::Day(args) => day::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),

@@ -42,7 +42,7 @@ impl CommandClient {
         let numbers = config.replicas.iter().map(|replica| replica.id);
         let numbers = numbers.chain(config.archivers.iter().map(|archiver| archiver.id));
         Ok(Self {
-            questioner: QueryClient::open(&Endpoint::from_config(&config))?,
+            questioner: QueryClient::open(&Endpoint::for_operator(&config)?)?,
             addresses: replicas.chain(archivers).collect(),
             archivers: config.archivers.iter().map(|archiver| archiver.id).collect(),
             numbers: numbers.collect(),

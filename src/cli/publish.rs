@@ -30,14 +30,15 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     log::start(&config.log);
     let stop = signals::stop_flag()?;
-    let mut publisher = Publisher::connect(&Endpoint::from_config(&config))?;
+    let endpoint = Endpoint::from_config(&config)?;
+    let mut publisher = Publisher::connect(&endpoint)?;
     let input = input::start(&args.file, Spelling::of(args), limit(&publisher, args.destination))?;
     let id = publisher.open(&args.name, args.timeout).map_err(|error| match error {
         OpenError::TimedOut(name, timeout) => Failure::new(
             NOT_READY,
             format!(
                 "publisher '{name}' was not opened within {timeout:?}; {}",
-                waiting::explain(&config, &Endpoint::from_config(&config))
+                waiting::explain(&config, &endpoint)
             ),
         ),
         other => other.into(),
@@ -48,6 +49,7 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
         id,
         args,
         config: &config,
+        endpoint: &endpoint,
         input,
         waiter,
         next: None,
@@ -94,6 +96,7 @@ enum Ended {
 
 struct Run<'a> {
     config: &'a Config,
+    endpoint: &'a Endpoint,
     publisher: Publisher,
     id: PublisherId,
     args: &'a PublishArgs,
@@ -250,7 +253,7 @@ impl Run<'_> {
             "{open} messages of '{}' were not committed within {:?}; {}",
             self.args.name,
             self.args.timeout,
-            waiting::explain(self.config, &Endpoint::from_config(self.config))
+            waiting::explain(self.config, self.endpoint)
         );
         Failure::new(NOT_READY, what)
     }

@@ -43,10 +43,12 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
     };
     let holdings = JournalHoldings::of(&survey, dir);
     drop(survey);
-    if holdings.cluster != settings.cluster {
+    if holdings.cluster != settings.keys.cluster() {
         let what = format!(
             "{} is a journal of cluster {:#x}, this is {:#x}: give the right directory",
-            holdings.journal, holdings.cluster, settings.cluster
+            holdings.journal,
+            holdings.cluster,
+            settings.keys.cluster()
         );
         return Err(Failure::new(USAGE, what));
     }
@@ -185,7 +187,7 @@ fn found(
 /// Where somebody leads, nothing is lost.
 fn has_no_leader(args: &RecoverArgs, config: &Config) -> Result<(), Failure> {
     let addresses: Vec<_> = config.replicas.iter().map(|replica| replica.unicast).collect();
-    let mut questioner = match QueryClient::open(&Endpoint::from_config(config)) {
+    let mut questioner = match QueryClient::open(&Endpoint::from_config(config)?) {
         Ok(questioner) => questioner,
         Err(error) => {
             eprintln!("no replica could be asked whether it leads: {error}");

@@ -34,7 +34,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     log::start(&config.log);
     let stop = signals::stop_flag()?;
-    let endpoint = Endpoint::from_config(&config);
+    let endpoint = Endpoint::from_config(&config)?;
     let start = match args.from {
         Beginning::Seq(seq) => Start::From(seq),
         Beginning::Live => Start::Live,

@@ -1,6 +1,6 @@
 //! Settings of the nodes of this machine: the one place that turns the file's values into them.
 
-use super::{Compression, Config, ConfigError, Durability, Role, Scheduling, Transport};
+use super::{Compression, Config, ConfigError, Durability, KeyUse, Role, Scheduling, Transport};
 use lockstep_core::proto::commit;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::window::Window;
@@ -53,7 +53,7 @@ impl NodeConfig for Config {
             counters: replica.counters.clone(),
             core: replica.core,
             replay: replay_settings(self, self.replay.by_leader || alone).filter(|_| is_full),
-            ..any_node(self, id, (replica.unicast, replica.unicast_b), replica.transport)
+            ..any_node(self, id, (replica.unicast, replica.unicast_b), replica.transport)?
         })
     }
 
@@ -70,7 +70,7 @@ impl NodeConfig for Config {
             tail: archiver.tail.clone(),
             counters: archiver.counters.clone(),
             core: archiver.core,
-            ..any_node(self, id, (archiver.unicast, None), archiver.transport)
+            ..any_node(self, id, (archiver.unicast, None), archiver.transport)?
         })
     }
 }
@@ -82,14 +82,15 @@ fn any_node(
     id: u32,
     (unicast, unicast_b): (SocketAddrV4, Option<SocketAddrV4>),
     chosen: Option<Transport>,
-) -> NodeSettings {
-    NodeSettings {
+) -> Result<NodeSettings, Box<ConfigError>> {
+    let keys = config.keys(KeyUse::Node)?;
+    Ok(NodeSettings {
         replica: id,
         is_archiver: false,
-        cluster: config.cluster,
         udp: config.udp(),
-        transport: config.transport(0, chosen, true),
-        second: config.second(unicast_b, chosen, true),
+        transport: config.transport(0, chosen, true, &keys),
+        second: config.second(unicast_b, chosen, true, &keys),
+        keys,
         fault_injection: config.fault_injection(),
         memory: config.memory(),
         mtu: config.mtu(),
@@ -126,7 +127,7 @@ fn any_node(
         lock_memory: config.runtime.mlock,
         timer_slack_ns: config.runtime.timer_slack_ns,
         idle: config.idle(),
-    }
+    })
 }
 
 fn replay_settings(config: &Config, by_leader: bool) -> Option<ReplaySettings> {

@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, Process, command_of};
 use lockstep::config::Config;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_io::udp::{Udp, UdpSettings};
-use lockstep_wire::{Datagram, Header};
+use lockstep_wire::{Datagram, Header, Keyring};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ impl Ears {
         while let count @ 1.. = self.udp.recv_groups() {
             for index in 0..count {
                 if let Ok(Datagram::DeathNotice(header, _)) =
-                    Datagram::decode(self.udp.group_datagram(index), self.cluster)
+                    Datagram::decode(self.udp.group_datagram(index), &Keyring::none(self.cluster))
                 {
                     notices.push(*header);
                 }

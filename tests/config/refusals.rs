@@ -101,6 +101,10 @@ refused! {
         ["[stream]" => "[fault_injection]\nloss = \"100.0001%\""];
         "LS0107: fault_injection.loss: 100.0001% is out of range; write a value from 0% to 100% (c.toml:18:8)";
 
+    a_cluster_without_keys_is_refused_in_production: PRODUCTION,
+        ["[stream]" => "[security]\nmode = \"none\"\n[stream]"];
+        "LS0121: security.mode: production does not believe whoever reaches its network; leave it out and make keys \
+         with `lockstep keys new`, or write profile = \"shared\" (c.toml:18:8)";
     fault_injection_is_refused_in_production: PRODUCTION,
         ["[stream]" => "[fault_injection]\nloss = \"0.01%\"\ndelay = \"20us\"\nseed = 2"];
         "LS0121: fault_injection.loss: production does not lose, repeat, reorder or delay on purpose; leave [fault_injection] \

@@ -56,12 +56,13 @@ fn a_replica_is_full_unless_it_is_written_to_be_a_witness() {
 fn an_archiver_is_read_has_a_number_and_files_of_its_own_repairs_and_replays() {
     let archiver = "\n[[archivers]]\nid = 9\nunicast = \"127.0.0.1:7799\"\njournal = \"/tmp/a\"\n\
                     retention_age = \"10d\"\ncompression = \"lz4\"\n";
-    let config = accepted(&format!("{SHARED}{archiver}"), &[]);
+    let unkeyed = changed(SHARED, &[("cluster = 7", "cluster = 7\nsecurity.mode = \"none\"")]);
+    let config = accepted(&format!("{unkeyed}{archiver}"), &[]);
     let node = config.archiver_node(9).expect("it is there");
     assert!(node.is_archiver && node.packs && node.replica == 9);
     assert_eq!(node.retention.age_ns_max, 10 * 86_400 * 1_000_000_000);
     assert_eq!(node.peers.len(), config.replicas.len(), "it asks the replicas, and not itself");
-    let endpoint = Endpoint::from_config(&config);
+    let endpoint = Endpoint::from_config(&config).unwrap();
     let archivers: Vec<_> = config.repairers().filter(|one| one.kind == RepairerKind::Archiver).collect();
     assert_eq!(
         (endpoint.sources()[0], archivers.len(), archivers[0].address),

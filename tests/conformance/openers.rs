@@ -111,7 +111,15 @@ impl Copies {
         };
         let listed = |index| FanoutNode { id: index as u32, address: self.at(index), groups: GROUPS_ALL };
         let nodes = (0..node).map(listed).collect();
-        Fanout::open(udp, &FanoutSettings { cluster: 1, nodes, members_max: NODES, grants_leases: true })
+        Fanout::open(
+            udp,
+            &FanoutSettings {
+                keys: lockstep_wire::Keyring::none(1).into(),
+                nodes,
+                members_max: NODES,
+                grants_leases: true,
+            },
+        )
     }
 }
 

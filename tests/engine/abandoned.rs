@@ -10,6 +10,7 @@ use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_sim::net::To;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::net::SocketAddrV4;
 
@@ -115,7 +116,8 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
     for step in 2..40 {
         publisher.poll(step * MS, 1, 9, |event| events.push(event));
         for (to, bytes) in sent(publisher.net_mut()) {
-            let (To::Unicast(to), Ok(Datagram::Query(_, query, _))) = (to, Datagram::decode(&bytes, CLUSTER))
+            let (To::Unicast(to), Ok(Datagram::Query(_, query, _))) =
+                (to, Datagram::decode(&bytes, &Keyring::none(CLUSTER)))
             else {
                 continue;
             };
@@ -124,7 +126,7 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
             let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
             (body.token, body.query_kind) = (query.token, QueryKind::Publisher as u32);
             let header = Header { commit_next: log.end.next, ..log.header(Kind::QueryReply, from) };
-            let reply = written(|out| write_reply(out, header, body));
+            let reply = written(|out| write_reply(out, &Keyring::none(CLUSTER), header, body));
             publisher.net_mut().unicast.push_back((reply, Some(to)));
         }
     }

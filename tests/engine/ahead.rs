@@ -5,6 +5,7 @@ use crate::subscriber::{Event, Reader};
 use crate::world::*;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 const MS: Nanos = 1_000_000;
@@ -98,7 +99,7 @@ fn a_leader_reports_a_reader_that_has_read_more_than_it_has() {
             commit_next,
             ..Header::new(Kind::Query)
         };
-        let query = written(|out| write_query(out, header, 0, QueryKind::Node, ""));
+        let query = written(|out| write_query(out, &Keyring::none(CLUSTER), header, 0, QueryKind::Node, ""));
         for replica in &mut cluster.replicas {
             replica.net_mut().unicast.push_back((query.clone(), Some(address(9))));
         }

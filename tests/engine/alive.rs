@@ -8,11 +8,14 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_sim::net::To;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// What a process says of its presence, among what was sent.
 fn presences(sent: &[(To, Vec<u8>)]) -> Vec<IdentityProbeBody> {
-    let decoded = sent.iter().map(|(_, bytes)| Datagram::decode(bytes, CLUSTER).expect("our own bytes"));
+    let decoded = sent
+        .iter()
+        .map(|(_, bytes)| Datagram::decode(bytes, &Keyring::none(CLUSTER)).expect("our own bytes"));
     decoded
         .filter_map(
             |datagram| if let Datagram::IdentityProbe(_, body) = datagram { Some(body) } else { None },
@@ -73,7 +76,9 @@ fn s12_an_impostor_stops_the_node_and_its_own_echo_does_not() {
             token: asked[0].token,
             echoed_token: 2,
         };
-        written(|out| write_presence(out, log.header(Kind::IdentityProbe, identity(2)), body))
+        written(|out| {
+            write_presence(out, &Keyring::none(CLUSTER), log.header(Kind::IdentityProbe, identity(2)), body)
+        })
     };
     node.hear(&[answer(5_000)]);
     assert!(!node.replica.core.is_stopped(), "it began later: it stops by itself");
@@ -95,10 +100,22 @@ fn own_datagrams_of_the_past_cost_a_leader_a_question_and_nothing_else() {
         let echoes = [
             log.clone().ack_with(1, 3, |_, body| body.process_nonce = 0xbad),
             log.clone().heartbeat_with(|_, body| body.process_nonce = 0xbad),
-            written(|out| write_presence(out, log.header(Kind::IdentityProbe, identity(1)), ask)),
+            written(|out| {
+                write_presence(
+                    out,
+                    &Keyring::none(CLUSTER),
+                    log.header(Kind::IdentityProbe, identity(1)),
+                    ask,
+                )
+            }),
             written(|out| {
                 let answer = IdentityProbeBody { echoed_token: 1, ..ask };
-                write_presence(out, log.header(Kind::IdentityProbe, identity(1)), answer)
+                write_presence(
+                    out,
+                    &Keyring::none(CLUSTER),
+                    log.header(Kind::IdentityProbe, identity(1)),
+                    answer,
+                )
             }),
         ];
         sent.extend(node.hear(&echoes));
@@ -157,7 +174,9 @@ fn wooed(
     for _ in 0..20 {
         node.now += 250_000;
         let body = BallotBody { process_nonce: 3, ballot: epoch(2, 3).0, about: 0 };
-        let prepare = written(|out| write_ballot(out, log.header(Kind::Prepare, identity(3)), body));
+        let prepare = written(|out| {
+            write_ballot(out, &Keyring::none(CLUSTER), log.header(Kind::Prepare, identity(3)), body)
+        });
         let mut batch = vec![log.heartbeat(), prepare];
         batch.append(&mut answers);
         let sent = node.hear(&batch);
@@ -197,7 +216,8 @@ fn s12_a_second_process_on_a_copy_stops_before_it_has_voted_whatever_the_clocks_
                 token: query.token,
                 echoed_token: query.process_nonce,
             };
-            (asked.get() > lost).then(|| written(|out| write_presence(out, header, body)))
+            (asked.get() > lost)
+                .then(|| written(|out| write_presence(out, &Keyring::none(CLUSTER), header, body)))
         };
         assert_eq!(wooed(&mut log, &mut node, first), None, "{lost} questions are lost");
         assert!(node.replica.core.is_stopped());

@@ -6,12 +6,13 @@ use super::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::rounds::JUMP_MAX;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// A ballot of replica `from` as a datagram; its log is that of `log`.
 fn ballot(log: &Log, kind: Kind, from: u32, ballot: Epoch) -> Vec<u8> {
     let body = BallotBody { process_nonce: u64::from(from), ballot: ballot.0, about: 0 };
-    written(|out| write_ballot(out, log.header(kind, identity(from)), body))
+    written(|out| write_ballot(out, &Keyring::none(CLUSTER), log.header(kind, identity(from)), body))
 }
 
 /// A log with a window, as a leader's start says it.
@@ -99,7 +100,9 @@ fn a_header_far_above_all_rounds_is_no_base_for_a_ballot() {
         asked.extend(sent.into_iter().filter(|(_, bytes)| bytes[5] == Kind::Prepare as u8));
     }
     let Some((_, bytes)) = asked.first() else { panic!("nobody is asked for a promise") };
-    let Ok(Datagram::Prepare(_, body)) = Datagram::decode(bytes, CLUSTER) else { panic!("a ballot") };
+    let Ok(Datagram::Prepare(_, body)) = Datagram::decode(bytes, &Keyring::none(CLUSTER)) else {
+        panic!("a ballot")
+    };
     assert!(Epoch(body.ballot).round() <= JUMP_MAX + 2, "{}", Epoch(body.ballot));
 }
 

@@ -8,8 +8,8 @@ use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
 use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, copy_behind, format, open};
 use lockstep_replica::replica::Recovered;
 use lockstep_sim::net::To;
-use lockstep_wire::LeaderLossReason;
 use lockstep_wire::*;
+use lockstep_wire::{Keyring, LeaderLossReason};
 
 const RING: usize = 256 << 10;
 const MS: Nanos = 1_000_000;
@@ -29,17 +29,21 @@ fn blank() -> Node {
 /// What replica `from`, which holds `log`, says of `ballot`.
 fn ballot(log: &Log, kind: Kind, from: u32, ballot: Epoch) -> Vec<u8> {
     let body = BallotBody { process_nonce: u64::from(from), ballot: ballot.0, about: 0 };
-    written(|out| write_ballot(out, log.header(kind, identity(from)), body))
+    written(|out| write_ballot(out, &Keyring::none(CLUSTER), log.header(kind, identity(from)), body))
 }
 
 /// What `node` tells of the publisher `name`.
 fn look_up(node: &mut Node, name: &str) -> QueryReplyBody {
     let header = Header { cluster: CLUSTER, history: HISTORY, sender: 900, ..Header::new(Kind::Query) };
-    let sent = node.ask(9, written(|out| write_query(out, header, 5, QueryKind::Publisher, name)));
-    let mut replies = sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
-        Ok(Datagram::QueryReply(_, body)) => Some(body),
-        _ => None,
-    });
+    let sent = node.ask(
+        9,
+        written(|out| write_query(out, &Keyring::none(CLUSTER), header, 5, QueryKind::Publisher, name)),
+    );
+    let mut replies =
+        sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, &Keyring::none(CLUSTER)) {
+            Ok(Datagram::QueryReply(_, body)) => Some(body),
+            _ => None,
+        });
     replies.next_back().expect("a reply")
 }
 
@@ -207,7 +211,7 @@ fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committ
     let mut start = None;
     for _ in 0..400 {
         for (_, bytes) in alone.wait(MS) {
-            let promise = match Datagram::decode(&bytes, CLUSTER) {
+            let promise = match Datagram::decode(&bytes, &Keyring::none(CLUSTER)) {
                 Ok(Datagram::PreVote(_, body)) => ballot(&log, Kind::Grant, 3, Epoch(body.ballot)),
                 Ok(Datagram::Prepare(_, body)) => ballot(&log, Kind::Promise, 3, Epoch(body.ballot)),
                 Ok(Datagram::Frame(frame, None)) => {
@@ -237,7 +241,7 @@ fn s5_a_new_leader_takes_for_committed_what_one_of_the_promises_calls_so() {
     let mut begun = None;
     for _ in 0..400 {
         for (_, bytes) in node.wait(MS) {
-            let (kind, asked) = match Datagram::decode(&bytes, CLUSTER) {
+            let (kind, asked) = match Datagram::decode(&bytes, &Keyring::none(CLUSTER)) {
                 Ok(Datagram::PreVote(_, body)) => (Kind::Grant, Epoch(body.ballot)),
                 Ok(Datagram::Prepare(_, body)) => (Kind::Promise, Epoch(body.ballot)),
                 Ok(Datagram::Frame(frame, None)) => {

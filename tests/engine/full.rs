@@ -9,6 +9,7 @@ use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::replica::ReplicaCore;
 use lockstep_sim::net::To;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// A ring of some thirty frames of a thousand bytes.
@@ -68,7 +69,7 @@ fn kinds(sent: &[(To, Vec<u8>)]) -> Vec<u8> {
 
 fn ballot(log: &Log, kind: Kind, from: u32, ballot: Epoch) -> Vec<u8> {
     let body = BallotBody { process_nonce: u64::from(from), ballot: ballot.0, about: 0 };
-    written(|out| write_ballot(out, log.header(kind, identity(from)), body))
+    written(|out| write_ballot(out, &Keyring::none(CLUSTER), log.header(kind, identity(from)), body))
 }
 
 /// SUSPECT-3.

@@ -13,6 +13,7 @@ use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::{Tail, TailLabel};
 use lockstep_replica::replica::ReplicaLimits;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 pub const RING: usize = 256 << 10;
@@ -271,7 +272,7 @@ fn a_newcomer_that_heard_who_was_left_behind_first_goes_on_in_the_present_histor
 fn journal_reader(start: Start) -> Reader {
     let mut reader = Reader::new(Delivery::Committed, start);
     let me = Identity { replica: 2_000, incarnation: 0 };
-    reader.subscriber.core.set_replay(ReplayLimits::new(CLUSTER, me, vec![address(8)]));
+    reader.subscriber.core.set_replay(ReplayLimits::new(Keyring::none(CLUSTER).into(), me, vec![address(8)]));
     reader
 }
 
@@ -279,7 +280,12 @@ fn replay_item(end: Option<ReplayEndReason>, next: Seq) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
     let header = Header { cluster: CLUSTER, history: LATER, ..Header::new(Kind::ReplayAnswer) };
     let end = end.map_or(0, |end| end as u32);
-    let len = write_replay(&mut out, header, ReplayBody { next, oldest_seq: 1, end, reserved: 0 });
+    let len = write_replay(
+        &mut out,
+        &Keyring::none(CLUSTER),
+        header,
+        ReplayBody { next, oldest_seq: 1, end, reserved: 0 },
+    );
     out.truncate(len);
     out
 }
@@ -543,7 +549,9 @@ fn s9_acks_and_promises_of_the_former_history_count_for_nothing_in_the_later_one
     // A member that was left behind asks for promises high above everything.
     let ballot = Epoch::new(led.round() + 500, identity(3));
     let body = BallotBody { process_nonce: 3, ballot: ballot.0, about: 0 };
-    alone.hear(&[written(|out| write_ballot(out, log.header(Kind::Prepare, identity(3)), body))]);
+    alone.hear(&[written(|out| {
+        write_ballot(out, &Keyring::none(CLUSTER), log.header(Kind::Prepare, identity(3)), body)
+    })]);
     alone.hear(&[log.ack(3, 4)]);
     assert_eq!((alone.replica.role(), alone.replica.tail().promised()), (Role::Leader, led));
 }

@@ -7,6 +7,7 @@ use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Founding;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// A log, as long as the test wants it, of as many leaders. A clone is another future of the same past.
@@ -69,7 +70,7 @@ impl Log {
     /// Replica `founder` founds `history` on this log. Returns the frame.
     pub fn found(&mut self, founder: Identity, history: u64) -> Vec<u8> {
         let founding = Founding {
-            cluster: CLUSTER,
+            keys: &Keyring::none(CLUSTER).into(),
             history,
             ancestor: &self.lineage,
             end: self.end,
@@ -202,7 +203,7 @@ impl Log {
         }
         let header = Header { number: 0, ..self.header(Kind::Frame, self.epoch.leader()) };
         let length = open.len();
-        open.close(&mut memory, header, length);
+        open.close(&mut memory, &Keyring::none(CLUSTER), header, length);
         memory.truncate(length);
         let frame = FrameView::from_prefix(&memory).expect("sealed");
         self.end = self.end.follow(&frame).expect("it follows");
@@ -245,7 +246,7 @@ impl Log {
             ..HeartbeatBody::zeroed()
         };
         change(&mut header, &mut body);
-        written(|out| write_heartbeat(out, header, body))
+        written(|out| write_heartbeat(out, &Keyring::none(CLUSTER), header, body))
     }
 
     /// An ack of replica `from` up to `next`.
@@ -259,7 +260,7 @@ impl Log {
         let mut header = Header { first_seq: next, chain: 0, ..self.header(Kind::Ack, identity(from)) };
         let mut body = AckBody { process_nonce: u64::from(from) };
         change(&mut header, &mut body);
-        written(|out| write_ack(out, header, body))
+        written(|out| write_ack(out, &Keyring::none(CLUSTER), header, body))
     }
 
     /// Frame `index` as replica `repairer` repairs it, whose commit is `commit_next`.
@@ -270,9 +271,9 @@ impl Log {
     /// The same as the answer to the request `token`.
     pub fn repair_for(&self, token: u64, index: usize, repairer: u32, commit_next: Seq) -> Vec<u8> {
         let frame = &self.frames[index];
-        let header = Header::peek(frame).unwrap();
         let repairer = (identity(repairer), self.history);
-        let trailer = repair_trailer(repairer, self.epoch, commit_next, token, &header);
+        let trailer =
+            repair_trailer(&Keyring::none(CLUSTER), repairer, self.epoch, commit_next, token, frame);
         [frame.as_slice(), &trailer].concat()
     }
 
@@ -285,7 +286,14 @@ impl Log {
             reason: reason as u32,
             retry_after_ns: 0,
         };
-        written(|out| write_repair_reject(out, self.header(Kind::RepairReject, identity(from)), body))
+        written(|out| {
+            write_repair_reject(
+                out,
+                &Keyring::none(CLUSTER),
+                self.header(Kind::RepairReject, identity(from)),
+                body,
+            )
+        })
     }
 }
 
@@ -319,7 +327,7 @@ pub fn submission(entries: &[(EntryKind, PublisherId, PublisherSeq, u32, &[u8])]
     }
     let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Submission) };
     let length = open.len();
-    open.close(&mut memory, header, length);
+    open.close(&mut memory, &Keyring::none(CLUSTER), header, length);
     memory.truncate(length);
     memory
 }
@@ -349,5 +357,5 @@ pub fn nack(epoch: Epoch, history: u64, token: u64, ranges: &[(Seq, Seq)]) -> Ve
         ..Header::new(Kind::Nack)
     };
     let ranges: Vec<_> = ranges.iter().map(|&(from, to)| SeqRange { from, to }).collect();
-    written(|out| write_nack(out, header, token, &ranges))
+    written(|out| write_nack(out, &Keyring::none(CLUSTER), header, token, &ranges))
 }

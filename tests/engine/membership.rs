@@ -4,6 +4,7 @@ use crate::log::{Log, written};
 use crate::world::*;
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::commit::Durability;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// Where the operator asks from.
@@ -49,7 +50,7 @@ fn leader(cluster: &Cluster) -> Option<u32> {
 fn ask(cluster: &mut Cluster, number: u32, query_kind: QueryKind, name: &str) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
     let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
-    let length = write_query(&mut out, header, 5, query_kind, name);
+    let length = write_query(&mut out, &Keyring::none(CLUSTER), header, 5, query_kind, name);
     out.truncate(length);
     let net = cluster.replicas[number as usize - 1].net_mut();
     net.unicast.push_back((out, Some(address(OPERATOR))));
@@ -62,7 +63,8 @@ fn ask(cluster: &mut Cluster, number: u32, query_kind: QueryKind, name: &str) ->
 
 fn status(cluster: &mut Cluster, number: u32) -> (Header, StatusBody, Vec<StatusMember>) {
     let bytes = ask(cluster, number, QueryKind::Status, "");
-    let Ok(Datagram::Status(header, body, members, _)) = Datagram::decode(&bytes, CLUSTER) else {
+    let Ok(Datagram::Status(header, body, members, _)) = Datagram::decode(&bytes, &Keyring::none(CLUSTER))
+    else {
         panic!("a status")
     };
     (*header, body, members.iter().collect())
@@ -76,7 +78,9 @@ fn order(
 ) -> Result<(), CommandReject> {
     let name = about.map_or_else(String::new, |identity| identity.to_string());
     let bytes = ask(cluster, number, query_kind, &name);
-    let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&bytes, CLUSTER) else { panic!("a verdict") };
+    let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&bytes, &Keyring::none(CLUSTER)) else {
+        panic!("a verdict")
+    };
     CommandReject::from_u32(body.reject).map_or(Ok(()), Err)
 }
 
@@ -529,7 +533,8 @@ fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_he
     }
     let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
     let dead = identity(1).to_string();
-    let query = written(|out| write_query(out, header, 5, QueryKind::DeclareDead, &dead));
+    let query =
+        written(|out| write_query(out, &Keyring::none(CLUSTER), header, 5, QueryKind::DeclareDead, &dead));
     node.replica.net_mut().unicast.push_back((query, Some(address(OPERATOR))));
     let result = (0..8).find_map(|_| {
         let sent = node.poll();
@@ -538,7 +543,7 @@ fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_he
         found.cloned()
     });
     let result = result.expect("a verdict");
-    let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&result, CLUSTER) else {
+    let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&result, &Keyring::none(CLUSTER)) else {
         panic!("a verdict")
     };
     assert_eq!(body.reject, 0, "it is believed");
@@ -555,7 +560,9 @@ fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_he
         node.wait(10 * TURN_NS * 100);
         // The third misses the leader too, but promises nothing.
         let ballot = BallotBody { process_nonce: 3, ballot: node.replica.tail().promised().0, about: 0 };
-        node.hear(&[written(|out| write_ballot(out, log.header(Kind::Grant, identity(3)), ballot))]);
+        node.hear(&[written(|out| {
+            write_ballot(out, &Keyring::none(CLUSTER), log.header(Kind::Grant, identity(3)), ballot)
+        })]);
         assert_eq!(node.replica.role(), Role::Standby, "nobody but itself has promised");
     }
 }

@@ -9,6 +9,7 @@ use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// The longest `timing.heartbeat_interval` that a file may have.
@@ -168,7 +169,7 @@ fn mcast_1_beats_that_are_seldom_by_configuration_are_no_silence() {
     let mut reader =
         Reader::with(Delivery::Stamped, Start::Live, |limits| limits.heartbeat_interval_ns = SECOND);
     let me = Identity { replica: 2_000, incarnation: 5 };
-    reader.subscriber.core.set_replay(ReplayLimits::new(CLUSTER, me, vec![address(8)]));
+    reader.subscriber.core.set_replay(ReplayLimits::new(Keyring::none(CLUSTER).into(), me, vec![address(8)]));
     reader.hear(&log.frames[1].clone());
     for _ in 0..60 {
         reader.hear(&log.heartbeat());

@@ -6,6 +6,7 @@ use super::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_replica::replica::ReplicaLimits;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 const A: [u64; 2] = [1, 1];
@@ -20,7 +21,9 @@ fn cluster() -> Cluster {
 
 /// Whether this datagram of a publisher is an open.
 fn is_open(from: u32, bytes: &[u8]) -> bool {
-    let Ok(Datagram::Submission(_, mut entries)) = Datagram::decode(bytes, CLUSTER) else { return false };
+    let Ok(Datagram::Submission(_, mut entries)) = Datagram::decode(bytes, &Keyring::none(CLUSTER)) else {
+        return false;
+    };
     from > 100 && entries.any(|entry| entry.kind() == EntryKind::Open)
 }
 
@@ -119,7 +122,7 @@ fn s8_a_question_is_answered_by_what_is_committed_and_a_closed_name_is_nobodys()
     let query = || {
         super::log::written(|out| {
             let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Query) };
-            write_query(out, header, 8, QueryKind::Publisher, "a")
+            write_query(out, &Keyring::none(CLUSTER), header, 8, QueryKind::Publisher, "a")
         })
     };
     let reported = |node: &mut Node| {

@@ -7,6 +7,7 @@ use super::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// A cluster whose replicas take so many names while they lead, and one handle.
@@ -116,6 +117,7 @@ fn what_is_not_committed_is_told_to_nobody_though_the_ring_has_lost_where_it_beg
         let query = written(|out| {
             write_query(
                 out,
+                &Keyring::none(CLUSTER),
                 Header { cluster: CLUSTER, ..Header::new(Kind::Query) },
                 token,
                 QueryKind::Publisher,
@@ -123,7 +125,7 @@ fn what_is_not_committed_is_told_to_nobody_though_the_ring_has_lost_where_it_beg
             )
         });
         let sent = node.ask(9, query);
-        sent.iter().find_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+        sent.iter().find_map(|(_, bytes)| match Datagram::decode(bytes, &Keyring::none(CLUSTER)) {
             Ok(Datagram::QueryReply(header, body)) => Some(({ header.commit_next }, body.publisher_seq)),
             _ => None,
         })
@@ -161,7 +163,8 @@ fn a_leader_without_room_tells_each_opener_once_a_rung_and_keeps_no_more_than_a_
     let mut notices = Vec::new();
     for _ in 0..200 {
         for (_, bytes) in node.hear(&opens) {
-            if let Ok(Datagram::PublisherNotice(_, rows)) = Datagram::decode(&bytes, CLUSTER) {
+            if let Ok(Datagram::PublisherNotice(_, rows)) = Datagram::decode(&bytes, &Keyring::none(CLUSTER))
+            {
                 notices.extend(rows.iter().map(|row| (row.from, row.notice, row.incarnation)));
             }
         }

@@ -6,6 +6,7 @@ use super::world::*;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_sim::net::{SimNet, To};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::collections::BTreeMap;
 
@@ -71,7 +72,7 @@ impl Writer {
         let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
         (body.token, body.query_kind) = (1, QueryKind::Publisher as u32);
         change(&mut body);
-        let bytes = written(|out| write_reply(out, header, body));
+        let bytes = written(|out| write_reply(out, &Keyring::none(CLUSTER), header, body));
         self.publisher.net_mut().unicast.push_back((bytes, Some(address(2))));
         self.poll();
     }
@@ -112,7 +113,8 @@ impl Writer {
         let mut found = Vec::new();
         for (to, bytes) in sent(self.publisher.net_mut()) {
             if to == To::Group(Group::Submit) {
-                let Ok(Datagram::Submission(_, entries)) = Datagram::decode(&bytes, CLUSTER) else {
+                let Ok(Datagram::Submission(_, entries)) = Datagram::decode(&bytes, &Keyring::none(CLUSTER))
+                else {
                     panic!()
                 };
                 found.extend(entries.map(|entry| (entry.kind(), entry.header.publisher_seq)));

@@ -8,6 +8,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
 use lockstep_sim::net::To;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::ops::ControlFlow;
 
@@ -22,7 +23,9 @@ fn proof_returned(proof: u64) -> Vec<u8> {
         flags: ADDRESS_PROOF_RETURNED,
         ..Header::new(Kind::AddressProof)
     };
-    written(|out| write_address_proof(out, header, AddressProofBody { token: 5, proof }))
+    written(|out| {
+        write_address_proof(out, &Keyring::none(CLUSTER), header, AddressProofBody { token: 5, proof })
+    })
 }
 
 /// The proof that these datagrams demand of [`UNPROVED`], if they do nothing else.
@@ -97,14 +100,14 @@ fn proof_1_no_answer_is_longer_than_its_query() {
     let (mut node, _) = repairer();
     let header = Header { cluster: CLUSTER, sender: 900, incarnation: 1, ..Header::new(Kind::Query) };
     for query_kind in [QueryKind::Node, QueryKind::Status, QueryKind::Probe] {
-        let query = written(|out| write_query(out, header, 5, query_kind, ""));
+        let query = written(|out| write_query(out, &Keyring::none(CLUSTER), header, 5, query_kind, ""));
         let sent = node.ask(UNPROVED, query.clone());
         let answered: Vec<_> = sent.iter().filter(|(to, _)| *to == To::Unicast(address(UNPROVED))).collect();
         assert!(!answered.is_empty(), "{query_kind:?}");
         assert!(answered.iter().all(|(_, bytes)| bytes.len() <= query.len()), "{query_kind:?}");
     }
     for query_kind in [QueryKind::Node, QueryKind::Status, QueryKind::Probe] {
-        let mut short = written(|out| write_query(out, header, 5, query_kind, ""));
+        let mut short = written(|out| write_query(out, &Keyring::none(CLUSTER), header, 5, query_kind, ""));
         short.truncate(HEADER_LEN + size_of::<QueryBody>());
         let header = Header::peek(&short).expect("a header");
         seal(&mut short, header);

@@ -6,6 +6,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_sim::net::SimNet;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::collections::BTreeMap;
 
@@ -445,7 +446,7 @@ fn a_node_of_another_history_tells_a_publisher_nothing() {
         (body.token, body.query_kind, body.publisher, body.incarnation) =
             (1, QueryKind::Publisher as u32, 3, 1);
         (body.nonce, body.publisher_seq) = (A, 9);
-        written(|out| write_reply(out, header, body))
+        written(|out| write_reply(out, &Keyring::none(CLUSTER), header, body))
     };
     for bytes in [reply(&other), reply(&log)] {
         publisher.net_mut().unicast.push_back((bytes, Some(address(2))));

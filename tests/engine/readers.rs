@@ -8,6 +8,7 @@ use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::event::Events;
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Placement, Receiver, Start};
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 const GUARD_NS: Nanos = 30_000;
@@ -180,8 +181,14 @@ fn s10_a_repairer_whose_frames_may_not_be_used_is_followed_by_the_next_one() {
         asked.insert(request.to);
         // It does not know what it gives to be committed.
         let frame = &log.frames[0];
-        let header = Header::peek(frame).unwrap();
-        let trailer = repair_trailer((identity(2), HISTORY), log.epoch, 1, request.token, &header);
+        let trailer = repair_trailer(
+            &Keyring::none(CLUSTER),
+            (identity(2), HISTORY),
+            log.epoch,
+            1,
+            request.token,
+            &frame,
+        );
         reader.repair([frame.as_slice(), &trailer].concat());
         reader.wait(1_000_000);
     }
@@ -219,7 +226,7 @@ fn s10_words_of_an_election_are_no_news() {
     for kind in [Kind::Prepare, Kind::Promise, Kind::Refuse, Kind::PreVote, Kind::Grant] {
         let body = BallotBody { process_nonce: 1, ballot: epoch(9, 3).0, about: 0 };
         let header = log.header(kind, identity(3));
-        reader.hear(&super::log::written(|out| write_ballot(out, header, body)));
+        reader.hear(&super::log::written(|out| write_ballot(out, &Keyring::none(CLUSTER), header, body)));
     }
     reader.wait(RETRY_NS);
     assert!(reader.requests().is_empty(), "an epoch is new when it has won");

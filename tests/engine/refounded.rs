@@ -10,6 +10,7 @@ use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Founding;
 use lockstep_replica::replica::ReplicaEngine;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// The log that a replica holds.
@@ -33,7 +34,7 @@ fn recover(cluster: &mut Cluster, number: u32, less: usize) -> Seq {
     };
     let member = MemberBody::full(founder(number), address(number));
     let founding = Founding {
-        cluster: CLUSTER,
+        keys: &Keyring::none(CLUSTER).into(),
         history: LATER,
         ancestor: &Lineage::of(HISTORY),
         end,

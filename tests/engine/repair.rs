@@ -8,6 +8,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_sim::net::To;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// Readers `who` ask for these ranges, all in one batch. The datagrams that are sent in eight turns.
@@ -110,9 +111,11 @@ fn repair_4_a_reader_that_asks_too_much_is_told_when_to_ask_again_and_costs_the_
     for round in 0..400 {
         node.wait(51_000);
         let sent = ask_together(&mut node, [9].into_iter(), &[(3, 19)]);
-        refusals.extend(sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
-            Ok(Datagram::RepairReject(_, body)) => Some((round, body.reason, body.retry_after_ns)),
-            _ => None,
+        refusals.extend(sent.iter().filter_map(|(_, bytes)| {
+            match Datagram::decode(bytes, &Keyring::none(CLUSTER)) {
+                Ok(Datagram::RepairReject(_, body)) => Some((round, body.reason, body.retry_after_ns)),
+                _ => None,
+            }
         }));
     }
     assert!(!refusals.is_empty(), "16 frames each 130 µs are above the floor's quarter");
@@ -158,7 +161,7 @@ fn nack_of_member(member: u32, token: u64, ranges: &[(Seq, Seq)]) -> Vec<u8> {
         ..Header::new(Kind::Nack)
     };
     let ranges: Vec<_> = ranges.iter().map(|&(from, to)| SeqRange { from, to }).collect();
-    super::log::written(|out| write_nack(out, header, token, &ranges))
+    super::log::written(|out| write_nack(out, &Keyring::none(CLUSTER), header, token, &ranges))
 }
 
 /// REPAIR-7: without it, a network with no multicast at all brought a busy leader a queue of requests that

@@ -9,20 +9,30 @@ use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::replay::{ReplayLimits, ReplayStep, SourceState};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// A reader that knows two journals.
 fn reader(delivery: Delivery, start: Start) -> Reader {
     let mut reader = Reader::new(delivery, start);
     let me = Identity { replica: 2_000, incarnation: 0 };
-    reader.subscriber.core.set_replay(ReplayLimits::new(CLUSTER, me, vec![address(8), address(9)]));
+    reader.subscriber.core.set_replay(ReplayLimits::new(
+        Keyring::none(CLUSTER).into(),
+        me,
+        vec![address(8), address(9)],
+    ));
     reader
 }
 
 fn replay_item(kind: Kind, end: u32, next: Seq) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
     let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(kind) };
-    let len = write_replay(&mut out, header, ReplayBody { next, oldest_seq: 1, end, reserved: 0 });
+    let len = write_replay(
+        &mut out,
+        &Keyring::none(CLUSTER),
+        header,
+        ReplayBody { next, oldest_seq: 1, end, reserved: 0 },
+    );
     out.truncate(len);
     out
 }
@@ -37,7 +47,8 @@ fn granted(frames: &[Vec<u8>]) -> Vec<u8> {
 fn request(reader: &Reader) -> (Seq, Option<Chain>) {
     let mut out = [0; SMALL_LEN_MAX];
     let len = reader.subscriber.core.write_replay_request(&mut out).expect("something is missing");
-    let Ok(Datagram::ReplayRequest(header, body)) = Datagram::decode(&out[..len], CLUSTER) else {
+    let Ok(Datagram::ReplayRequest(header, body)) = Datagram::decode(&out[..len], &Keyring::none(CLUSTER))
+    else {
         panic!("a request")
     };
     (body.from, (header.flags & REPLAY_CHAIN != 0).then_some(header.chain))
@@ -334,7 +345,9 @@ fn s2_a_replica_stores_what_is_committed_below_its_promise_and_acknowledges_noth
     let end = log.end.next;
     assert_eq!((node.replica.role(), node.next()), (Role::Standby, end));
     let body = BallotBody { process_nonce: 2, ballot: epoch(2, 2).0, about: 0 };
-    let prepare = written(|out| write_ballot(out, log.header(Kind::Prepare, identity(2)), body));
+    let prepare = written(|out| {
+        write_ballot(out, &Keyring::none(CLUSTER), log.header(Kind::Prepare, identity(2)), body)
+    });
     node.hear(&[prepare]);
     assert_eq!(node.replica.tail().promised(), epoch(2, 2));
     log.push(&["b"]);
@@ -368,7 +381,7 @@ fn an_archiver_never_votes_whatever_a_membership_says() {
     let sent = sent(replica.net_mut());
     let spoken = sent.iter().filter(|(_, bytes)| {
         matches!(
-            Datagram::decode(bytes, CLUSTER),
+            Datagram::decode(bytes, &Keyring::none(CLUSTER)),
             Ok(Datagram::Ack(..)
                 | Datagram::Promise(..)
                 | Datagram::Grant(..)

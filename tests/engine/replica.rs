@@ -8,6 +8,7 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_sim::net::To;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// When the journal was told to be full (true) or free, and at which seq.
@@ -50,7 +51,9 @@ pub fn standby(log: &Log, change: impl Fn(&mut ReplicaLimits)) -> Node {
 }
 
 pub fn decoded(sent: &[(To, Vec<u8>)]) -> Vec<Datagram<'_>> {
-    sent.iter().map(|(_, bytes)| Datagram::decode(bytes, CLUSTER).expect("our own bytes")).collect()
+    sent.iter()
+        .map(|(_, bytes)| Datagram::decode(bytes, &Keyring::none(CLUSTER)).expect("our own bytes"))
+        .collect()
 }
 
 /// Payload texts of the frames among what was sent to the groups.

@@ -4,6 +4,7 @@ use crate::log::{Log, written};
 use crate::replica::{RING, blank, leader, standby};
 use crate::world::*;
 use lockstep_core::engine::event::Role;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// Each role, and what it is and sends behind an event. A ballot is replica 3's, of round 9; the standby, the
@@ -27,7 +28,9 @@ the log, which does not       learner                   learner                 
 
 fn ballot(kind: Kind, from: u32, ballot: Epoch, about: Epoch) -> Vec<u8> {
     let body = BallotBody { process_nonce: 99, ballot: ballot.0, about: about.0 };
-    written(|out| write_ballot(out, Log::begun(3).header(kind, identity(from)), body))
+    written(|out| {
+        write_ballot(out, &Keyring::none(CLUSTER), Log::begun(3).header(kind, identity(from)), body)
+    })
 }
 
 /// An ack of `from` in the epoch of round 9.

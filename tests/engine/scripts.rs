@@ -55,6 +55,7 @@ use lockstep_replica::journal::Tail;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::replica::ReplicaEngine;
 use lockstep_sim::net::{SimNet, To};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use sentences::{datagram_words, epoch_words, kind, publisher_words, reader_words, words};
 use std::collections::{BTreeMap, BTreeSet};
@@ -475,7 +476,7 @@ impl Stage {
         let mut out = vec![0; SMALL_LEN_MAX];
         let header = Header { cluster: CLUSTER, sender: 99, ..Header::new(Kind::Query) };
         let name = identity(dead).to_string();
-        let length = write_query(&mut out, header, 5, QueryKind::DeclareDead, &name);
+        let length = write_query(&mut out, &Keyring::none(CLUSTER), header, 5, QueryKind::DeclareDead, &name);
         out.truncate(length);
         self.up(at).net_mut().unicast.push_back((out, Some(address(99))));
         let before = self.shown.clone();

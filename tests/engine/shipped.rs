@@ -10,6 +10,7 @@ use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::membership::{Electorate, Membership, PendingChange, judge_change};
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
 use lockstep_replica::journal::{JournalOpenError, SEGMENT_LEN_MIN, Settings, format, open};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 const RING: usize = 256 << 10;
@@ -182,7 +183,7 @@ fn nothing_is_acknowledged_before_it_is_where_the_ack_says_that_it_is() {
     cluster.run(100);
     let end = cluster.replicas.iter().map(|replica| replica.tail().end().next).max().unwrap();
     for (from, bytes) in &cluster.record {
-        if let Ok(Datagram::Ack(header, _)) = Datagram::decode(bytes, CLUSTER) {
+        if let Ok(Datagram::Ack(header, _)) = Datagram::decode(bytes, &Keyring::none(CLUSTER)) {
             let durable = cluster.replicas[*from as usize - 1].tail().durable_next();
             assert!(header.first_seq <= durable && durable < end, "{} of {durable}", { header.first_seq });
         }
@@ -250,7 +251,7 @@ fn a_refusal_to_repair_commits_nothing_of_another_epochs_log() {
         let range = SeqRange { from: 3, to: 5 };
         let reason = RepairReject::OtherEpoch as u32;
         let body = RepairRejectBody { token, range, oldest_seq: 1, reason, retry_after_ns: 0 };
-        let length = write_repair_reject(&mut bytes, header, body);
+        let length = write_repair_reject(&mut bytes, &Keyring::none(CLUSTER), header, body);
         bytes.truncate(length);
         node.ask(3, bytes);
     }

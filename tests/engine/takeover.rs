@@ -6,8 +6,8 @@ use crate::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::window::Window;
-use lockstep_wire::LeaderLossReason;
 use lockstep_wire::*;
+use lockstep_wire::{Keyring, LeaderLossReason};
 
 /// A cluster of three with one open publisher.
 fn cluster(members: u32) -> (Cluster, PublisherId) {
@@ -160,9 +160,11 @@ fn two_who_miss_the_leader_alone_do_not_use_up_rounds() {
     cluster.record.clear();
     cluster.lost = |from, to, _| (4..=5).contains(&from) != (4..=5).contains(&to);
     cluster.run(30_000);
-    let ballots = cluster.record.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
-        Ok(Datagram::PreVote(_, body)) => Some(Epoch(body.ballot).round()),
-        _ => None,
+    let ballots = cluster.record.iter().filter_map(|(_, bytes)| {
+        match Datagram::decode(bytes, &Keyring::none(CLUSTER)) {
+            Ok(Datagram::PreVote(_, body)) => Some(Epoch(body.ballot).round()),
+            _ => None,
+        }
     });
     let ballots: Vec<u32> = ballots.collect();
     assert!(ballots.len() > 100, "both have asked for long: {}", ballots.len());
@@ -175,9 +177,11 @@ fn a_candidate_that_was_stalled_takes_the_promises_that_came_meanwhile() {
     cluster.run(100);
     cluster.dead.push(1);
     let prepares = |cluster: &Cluster| {
-        let all = cluster.record.iter().filter_map(|(from, bytes)| match Datagram::decode(bytes, CLUSTER) {
-            Ok(Datagram::Prepare(_, body)) => Some((*from, body.ballot)),
-            _ => None,
+        let all = cluster.record.iter().filter_map(|(from, bytes)| {
+            match Datagram::decode(bytes, &Keyring::none(CLUSTER)) {
+                Ok(Datagram::Prepare(_, body)) => Some((*from, body.ballot)),
+                _ => None,
+            }
         });
         all.collect::<Vec<_>>()
     };
@@ -250,7 +254,7 @@ fn a_leader_that_stops_is_missed_only_by_those_who_follow_the_epoch_that_it_led(
     let mut stops = |of: Epoch| {
         let header = Header { epoch: of.0, ..log.header(Kind::StepDown, of.leader()) };
         let body = StepDownBody { process_nonce: 1, successor: 0 };
-        node.hear(&[written(|out| write_step_down(out, header, body))]);
+        node.hear(&[written(|out| write_step_down(out, &Keyring::none(CLUSTER), header, body))]);
         node.events().into_iter().find(|event| matches!(event, ReplicaEvent::LeaderSuspected { .. }))
     };
     assert_eq!(stops(epoch(1, 1)), None, "the leader that is followed goes on");
@@ -263,7 +267,7 @@ fn a_leader_that_stops_is_missed_only_by_those_who_follow_the_epoch_that_it_led(
 
 /// A frame of the former leader's that carries this.
 fn carries(bytes: &[u8], payload: &[u8]) -> bool {
-    match Datagram::decode(bytes, CLUSTER) {
+    match Datagram::decode(bytes, &Keyring::none(CLUSTER)) {
         Ok(Datagram::Frame(frame, _)) => frame.entries().any(|entry| entry.payload == payload),
         _ => false,
     }

@@ -1,6 +1,7 @@
 //! SubmitWindow against a model of lists, and what it must do with a device that takes little.
 
 use lockstep_core::engine::window::{Flight, OutstandingMessage, ResendTimer, SubmitWindow};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -50,7 +51,9 @@ fn header() -> Header {
 
 /// The (publisher, number) pairs of a prepared datagram, payloads checked.
 fn messages(bytes: &[u8]) -> Vec<(u32, u64)> {
-    let Ok(Datagram::Submission(_, entries)) = Datagram::decode(bytes, 7) else { panic!("no submission") };
+    let Ok(Datagram::Submission(_, entries)) = Datagram::decode(bytes, &Keyring::none(7)) else {
+        panic!("no submission")
+    };
     let read = entries.map(|entry| {
         assert!(entry.payload.iter().all(|byte| *byte == entry.header.publisher_seq as u8));
         (entry.header.publisher, entry.header.publisher_seq)
@@ -62,7 +65,7 @@ fn messages(bytes: &[u8]) -> Vec<(u32, u64)> {
 fn send(window: &mut SubmitWindow, now: Nanos, number: &mut u64, taken: usize) -> Vec<Vec<(u32, u64)>> {
     window.end_datagram();
     let count = window.prepare(now, true).min(taken);
-    window.seal(&header(), number);
+    window.seal(&Keyring::none(7), &header(), number);
     let mut out = Vec::new();
     while out.len() < count {
         let burst = window.burst(out.len());

@@ -5,6 +5,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::window::Window;
 use lockstep_replica::bootstrap::bootstrap;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 const RING: usize = 64 << 10;
@@ -18,7 +19,7 @@ fn witnessed(count: u32) -> (Cluster, PublisherId) {
     for number in 1..=count {
         let mut tail = blank_tail(number, RING);
         if number == 1 {
-            bootstrap(&mut tail, HISTORY, &members, 1_000).expect("a blank log");
+            bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members, 1_000).expect("a blank log");
         }
         let window = Window { entries: 1_000, bytes: RING as u32 };
         let limits = lockstep_replica::replica::ReplicaLimits { window, ..replica_limits(number, count) };
@@ -121,7 +122,7 @@ fn ask_witness(cluster: &mut Cluster) {
         incarnation: identity(2).incarnation,
         ..Header::new(Kind::Nack)
     };
-    let length = write_nack(&mut bytes, asks, 9, &[SeqRange { from: 3, to: 5 }]);
+    let length = write_nack(&mut bytes, &Keyring::none(CLUSTER), asks, 9, &[SeqRange { from: 3, to: 5 }]);
     bytes.truncate(length);
     let witness = &mut cluster.replicas[WITNESS as usize - 1];
     witness.assume_address(address(99));
@@ -131,7 +132,7 @@ fn ask_witness(cluster: &mut Cluster) {
 /// Why the witness gave nothing: reasons, first seqs that they refuse, and the oldest that it can repair.
 fn refusals(cluster: &Cluster) -> Vec<(Option<RepairReject>, Seq, Seq)> {
     let sent = cluster.record.iter().filter(|(from, _)| *from == WITNESS);
-    let answers = sent.filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+    let answers = sent.filter_map(|(_, bytes)| match Datagram::decode(bytes, &Keyring::none(CLUSTER)) {
         Ok(Datagram::RepairReject(_, body)) => {
             Some((RepairReject::from_u32(body.reason), body.range.from, body.oldest_seq))
         }

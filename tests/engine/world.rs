@@ -24,6 +24,7 @@ use lockstep_replica::journal::{Tail, TailLabel};
 use lockstep_replica::ports::Ports;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_sim::net::{SimNet, To};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -71,7 +72,7 @@ pub fn receiver_limits(me: Identity, repairers: u32) -> ReceiverLimits {
     #[cfg(lockstep_planted)]
     crate::found_by::planted::plant_what_is_asked();
     ReceiverLimits {
-        cluster: CLUSTER,
+        keys: Keyring::none(CLUSTER).into(),
         history: 0,
         me,
         repairers: (1..=repairers)
@@ -122,7 +123,8 @@ pub fn blank_tail(number: u32, ring_bytes: usize) -> Tail<MemoryTail> {
 /// A tail in which a history of `members` has been born.
 pub fn born_tail(number: u32, members: u32, ring_bytes: usize) -> Tail<MemoryTail> {
     let mut tail = blank_tail(number, ring_bytes);
-    bootstrap(&mut tail, HISTORY, &member_list(members), 1_000).expect("a blank log");
+    bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &member_list(members), 1_000)
+        .expect("a blank log");
     tail
 }
 
@@ -204,7 +206,9 @@ pub fn sent(net: &mut SimNet) -> Vec<(To, Vec<u8>)> {
 
 /// The headers of the acks among them.
 pub fn acks_in(sent: &[(To, Vec<u8>)]) -> Vec<Header> {
-    let decoded = sent.iter().map(|(_, bytes)| Datagram::decode(bytes, CLUSTER).expect("our own bytes"));
+    let decoded = sent
+        .iter()
+        .map(|(_, bytes)| Datagram::decode(bytes, &Keyring::none(CLUSTER)).expect("our own bytes"));
     decoded
         .filter_map(|datagram| if let Datagram::Ack(header, _) = datagram { Some(*header) } else { None })
         .collect()
@@ -224,7 +228,7 @@ pub fn requests_in(sent: &[(To, Vec<u8>)]) -> Vec<Request> {
     let mut requests = Vec::new();
     for (to, bytes) in sent {
         if let (To::Unicast(to), Ok(Datagram::Nack(header, body, ranges))) =
-            (to, Datagram::decode(bytes, CLUSTER))
+            (to, Datagram::decode(bytes, &Keyring::none(CLUSTER)))
         {
             let ranges = ranges.iter().map(|range| (range.from, range.to)).collect();
             requests.push(Request { to: *to, header: *header, token: body.token, ranges });

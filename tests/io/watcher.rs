@@ -12,7 +12,7 @@ use lockstep_node::EVENT_KINDS;
 use lockstep_process::events::{EventRecord, Recorder};
 use lockstep_process::watcher::{DIED, NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps};
 use lockstep_process::{cpu, init};
-use lockstep_wire::{Datagram, DeathNoticeBody, Header, Kind, write_down};
+use lockstep_wire::{Datagram, DeathNoticeBody, Header, Keyring, Kind, write_down};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -37,7 +37,7 @@ fn notice() -> Vec<u8> {
         ..Header::new(Kind::DeathNotice)
     };
     let mut bytes = vec![0; NOTICE_LEN_MAX];
-    let len = write_down(&mut bytes, header, DeathNoticeBody { secret: [0xa5; 32] });
+    let len = write_down(&mut bytes, &Keyring::none(CLUSTER), header, DeathNoticeBody { secret: [0xa5; 32] });
     bytes.truncate(len);
     bytes
 }
@@ -231,7 +231,7 @@ fn is_gone(process: u32) -> bool {
 fn assert_announced(victim: &mut Victim, end: &str) {
     let notices = victim.notices();
     assert_eq!(notices, vec![notice(); NOTICES_SENT], "after {end}");
-    assert!(matches!(Datagram::decode(&notices[0], CLUSTER), Ok(Datagram::DeathNotice(..))));
+    assert!(matches!(Datagram::decode(&notices[0], &Keyring::none(CLUSTER)), Ok(Datagram::DeathNotice(..))));
 }
 
 #[test]

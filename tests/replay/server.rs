@@ -10,6 +10,7 @@ use lockstep_node::io::replay::{ReplayServer, ServerSettings};
 use lockstep_node::io::store::DirStore;
 use lockstep_node::io::tail::MappedTail;
 use lockstep_replica::journal::{Retention, Tail, read_segments};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -68,7 +69,7 @@ fn frame(end: &LogEnd, payload_len: usize, step_ns: Nanos) -> Vec<u8> {
         ..Header::new(Kind::Frame)
     };
     let len = open.len();
-    open.close(&mut memory, header, len);
+    open.close(&mut memory, &Keyring::none(CLUSTER), header, len);
     memory.truncate(len);
     memory
 }
@@ -95,7 +96,7 @@ impl Place {
         let handle = spawn(store, reader, opened.writer, opened.superblock, thread).unwrap();
         handle.set_lineage(Lineage::of(HISTORY));
         let mut settings = ServerSettings {
-            cluster: CLUSTER,
+            keys: Keyring::none(CLUSTER).into(),
             identity: IDENTITY,
             listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
             journal: config.dir,
@@ -178,7 +179,8 @@ impl Place {
         let mut out = [0; SMALL_LEN_MAX];
         let mut header = Header { cluster: CLUSTER, ..Header::new(Kind::ReplayRequest) };
         change(&mut header);
-        let len = write_replay_request(&mut out, header, ReplayRequestBody { from, to });
+        let len =
+            write_replay_request(&mut out, &Keyring::none(CLUSTER), header, ReplayRequestBody { from, to });
         stream.write_all(&out[..len]).unwrap();
         Reader { stream, buffer: Vec::new(), frames: Vec::new(), next: 0 }
     }
@@ -205,7 +207,7 @@ enum Item {
 impl Reader {
     fn hear(&mut self) -> Item {
         loop {
-            if let Some((found, len)) = piece(&self.buffer, CLUSTER).unwrap() {
+            if let Some((found, len)) = piece(&self.buffer, &Keyring::none(CLUSTER)).unwrap() {
                 let item = match found {
                     ReplayItem::Answer(header, body) => {
                         assert_eq!(header.identity(), IDENTITY);
@@ -395,7 +397,7 @@ fn who_sends_garbage_says_nothing_or_takes_nothing_costs_the_others_nothing() {
     garbage.write_all(&[0x55; 300]).unwrap();
     let mut reply = Vec::new();
     let _ = garbage.read_to_end(&mut reply); // a reset is an end as well
-    if let Ok(Some((ReplayItem::Answer(_, body), _))) = piece(&reply, CLUSTER) {
+    if let Ok(Some((ReplayItem::Answer(_, body), _))) = piece(&reply, &Keyring::none(CLUSTER)) {
         assert_eq!(body.end, ReplayEndReason::Malformed as u32);
     }
     let mut good = place.ask(1, REPLAY_STAY);

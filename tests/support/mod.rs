@@ -4,6 +4,7 @@
 use lockstep::config::Config;
 use lockstep::config::NodeConfig;
 use lockstep_client::Endpoint;
+use lockstep_io::key_file::KeyFile;
 use lockstep_io::udp::free_port;
 use lockstep_node::NodeSettings;
 use lockstep_wire::MemberBody;
@@ -51,7 +52,7 @@ impl Cluster {
     }
 
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint::from_config(&self.config)
+        Endpoint::from_config(&self.config).unwrap_or_else(|errors| panic!("{errors}"))
     }
 }
 
@@ -60,11 +61,15 @@ fn text(dir: &Path, replicas: u32, more: &str) -> String {
     let port = free_port(address).expect("a free port");
     let net = (std::process::id() ^ u32::from(port) << 8) & 0xffff;
     let group = |last: u32| format!("239.{}.{}.{last}:{port}", 100 + net % 100, net >> 8);
-    let dir = dir.display();
+    let cluster = u64::from(port) << 16 | u64::from(net) | 1;
+    let keys = dir.join("keys");
+    KeyFile::draw(cluster)
+        .and_then(|file| file.write_folder(&keys))
+        .unwrap_or_else(|error| panic!("{error}"));
+    let (dir, keys) = (dir.display(), keys.display());
     let mut text = format!(
-        "cluster = {}\nprofile = \"shared\"\n\n[[lines]]\nsubmit = \"{}\"\ndata = \"{}\"\ncontrol = \"{}\"\n\
+        "cluster = {cluster}\nprofile = \"shared\"\n\n[security]\nkeys = \"{keys}\"\n\n[[lines]]\nsubmit = \"{}\"\ndata = \"{}\"\ncontrol = \"{}\"\n\
          interface = \"127.0.0.1\"\nttl = 0\n",
-        u64::from(port) << 16 | u64::from(net) | 1,
         group(1),
         group(2),
         group(3),

@@ -4,7 +4,7 @@
 
 use lockstep_wire::{
     AckBody, BallotBody, Datagram, EntryHeader, EntryKind, HEADER_LEN, Header, HeartbeatBody, Identity,
-    JoinBody, Kind, QueryKind, SMALL_LEN_MAX, SeqRange, StepDownBody, seal, write_ack, write_ballot,
+    JoinBody, Keyring, Kind, QueryKind, SMALL_LEN_MAX, SeqRange, StepDownBody, seal, write_ack, write_ballot,
     write_entry, write_heartbeat, write_join, write_nack, write_query, write_step_down,
 };
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ impl Attacker {
             for socket in [&self.data_in, &self.control_in] {
                 let Ok(length) = socket.recv(&mut room) else { continue };
                 let Some(header) = Header::peek(&room[..length]) else { continue };
-                match Datagram::decode(&room[..length], header.cluster) {
+                match Datagram::decode(&room[..length], &Keyring::none(header.cluster)) {
                     Ok(Datagram::Heartbeat(header, body)) => heartbeat = Some((*header, body)),
                     Ok(Datagram::Ack(header, body)) => drop(acks.insert(header.sender, (*header, body))),
                     _ => {}
@@ -73,7 +73,8 @@ impl Attacker {
             assert!(began.elapsed() < PATIENCE, "nothing is submitted");
             let Ok(length) = self.submit_in.recv(&mut room) else { continue };
             let Some(seen) = Header::peek(&room[..length]) else { continue };
-            let Ok(Datagram::Submission(header, entries)) = Datagram::decode(&room[..length], seen.cluster)
+            let Ok(Datagram::Submission(header, entries)) =
+                Datagram::decode(&room[..length], &Keyring::none(seen.cluster))
             else {
                 continue;
             };
@@ -148,30 +149,42 @@ pub fn header(seen: &Header, kind: Kind, identity: Identity) -> Header {
 }
 
 pub fn ballot(header: Header, process_nonce: u64, ballot: u64, about: u64) -> Vec<u8> {
-    written(|out| write_ballot(out, header, BallotBody { process_nonce, ballot, about }))
+    written(|out| {
+        write_ballot(out, &Keyring::none(header.cluster), header, BallotBody { process_nonce, ballot, about })
+    })
 }
 
 pub fn heartbeat(header: Header, body: HeartbeatBody) -> Vec<u8> {
-    written(|out| write_heartbeat(out, header, body))
+    written(|out| write_heartbeat(out, &Keyring::none(header.cluster), header, body))
 }
 
 pub fn ack(header: Header, process_nonce: u64) -> Vec<u8> {
-    written(|out| write_ack(out, header, AckBody { process_nonce }))
+    written(|out| write_ack(out, &Keyring::none(header.cluster), header, AckBody { process_nonce }))
 }
 
 pub fn step_down(header: Header, process_nonce: u64) -> Vec<u8> {
-    written(|out| write_step_down(out, header, StepDownBody { process_nonce, successor: 0 }))
+    written(|out| {
+        write_step_down(
+            out,
+            &Keyring::none(header.cluster),
+            header,
+            StepDownBody { process_nonce, successor: 0 },
+        )
+    })
 }
 
 /// A request for `from..to`, or for the start of its epoch if that is nothing.
 pub fn nack(header: Header, token: u64, from: u64, to: u64) -> Vec<u8> {
     let range = [SeqRange { from, to }];
-    written(|out| write_nack(out, header, token, if from < to { &range } else { &[] }))
+    written(|out| {
+        write_nack(out, &Keyring::none(header.cluster), header, token, if from < to { &range } else { &[] })
+    })
 }
 
 /// A query as short as it may be.
 pub fn short_query(header: Header, query_kind: QueryKind) -> Vec<u8> {
-    let mut bytes = written(|out| write_query(out, header, 7, query_kind, ""));
+    let mut bytes =
+        written(|out| write_query(out, &Keyring::none(header.cluster), header, 7, query_kind, ""));
     bytes.truncate(HEADER_LEN + 16);
     let header = Header::peek(&bytes).expect("a header");
     seal(&mut bytes, header);
@@ -180,5 +193,5 @@ pub fn short_query(header: Header, query_kind: QueryKind) -> Vec<u8> {
 
 pub fn join(header: Header) -> Vec<u8> {
     let body = JoinBody { groups: 7, reserved: 0, process_nonce: 0x0dd, proof: 0, padding: 0 };
-    written(|out| write_join(out, header, body))
+    written(|out| write_join(out, &Keyring::none(header.cluster), header, body))
 }

@@ -2,6 +2,7 @@
 //! identity for every kind.
 
 use crate::samples::{self, CLUSTER, datagrams, frame, small, submission};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,7 +21,7 @@ fn read_all(bytes: &[u8]) -> Option<Reject> {
         let _ = frame.chain_after();
     }
     let _ = read_payload(bytes);
-    match Datagram::decode(bytes, CLUSTER) {
+    match Datagram::decode(bytes, &Keyring::none(CLUSTER)) {
         Err(reject) => return Some(reject),
         Ok(Datagram::Frame(frame, _)) => of_entries(frame.entries()),
         Ok(Datagram::Submission(_, entries)) => of_entries(entries),
@@ -59,58 +60,82 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
                 let repairer = Identity::from_packed(trailer.repairer);
                 let accepted = Epoch(trailer.accepted);
                 bytes.extend(repair_trailer(
+                    &Keyring::none(CLUSTER),
                     (repairer, trailer.repairer >> 36),
                     accepted,
                     trailer.commit_next,
                     trailer.token,
-                    view.header,
+                    view.bytes,
                 ));
             }
             bytes
         }
-        Datagram::Heartbeat(header, body) => small(|out| write_heartbeat(out, *header, body)),
+        Datagram::Heartbeat(header, body) => {
+            small(|out| write_heartbeat(out, &Keyring::none(CLUSTER), *header, body))
+        }
         Datagram::Submission(header, entries) => {
             submission(*header, &entries.map(|entry| (*entry.header, entry.payload)).collect::<Vec<_>>())
         }
-        Datagram::Ack(header, body) => small(|out| write_ack(out, *header, body)),
-        Datagram::Nack(header, body, ranges) => {
-            small(|out| write_nack(out, *header, body.token, &ranges.iter().collect::<Vec<_>>()))
+        Datagram::Ack(header, body) => small(|out| write_ack(out, &Keyring::none(CLUSTER), *header, body)),
+        Datagram::Nack(header, body, ranges) => small(|out| {
+            write_nack(out, &Keyring::none(CLUSTER), *header, body.token, &ranges.iter().collect::<Vec<_>>())
+        }),
+        Datagram::RepairReject(header, body) => {
+            small(|out| write_repair_reject(out, &Keyring::none(CLUSTER), *header, body))
         }
-        Datagram::RepairReject(header, body) => small(|out| write_repair_reject(out, *header, body)),
         Datagram::Query(header, body, name) => {
             let query_kind = QueryKind::from_u32(body.query_kind).expect("judged");
-            small(|out| write_query(out, *header, body.token, query_kind, name))
+            small(|out| write_query(out, &Keyring::none(CLUSTER), *header, body.token, query_kind, name))
         }
-        Datagram::QueryReply(header, body) => small(|out| write_reply(out, *header, body)),
+        Datagram::QueryReply(header, body) => {
+            small(|out| write_reply(out, &Keyring::none(CLUSTER), *header, body))
+        }
         Datagram::Prepare(header, body)
         | Datagram::Promise(header, body)
         | Datagram::Refuse(header, body)
         | Datagram::PreVote(header, body)
-        | Datagram::Grant(header, body) => small(|out| write_ballot(out, *header, body)),
-        Datagram::DeathNotice(header, body) => small(|out| write_down(out, *header, body)),
-        Datagram::StepDown(header, body) => small(|out| write_step_down(out, *header, body)),
+        | Datagram::Grant(header, body) => {
+            small(|out| write_ballot(out, &Keyring::none(CLUSTER), *header, body))
+        }
+        Datagram::DeathNotice(header, body) => {
+            small(|out| write_down(out, &Keyring::none(CLUSTER), *header, body))
+        }
+        Datagram::StepDown(header, body) => {
+            small(|out| write_step_down(out, &Keyring::none(CLUSTER), *header, body))
+        }
         Datagram::Status(header, body, members, active) => {
             let (members, active) = (members.iter().collect::<Vec<_>>(), active.iter().collect::<Vec<_>>());
-            small(|out| write_status(out, *header, body, &members, &active))
+            small(|out| write_status(out, &Keyring::none(CLUSTER), *header, body, &members, &active))
         }
         Datagram::PublisherNotice(header, rows) => {
-            small(|out| write_notice(out, *header, &rows.iter().collect::<Vec<_>>()))
+            small(|out| write_notice(out, &Keyring::none(CLUSTER), *header, &rows.iter().collect::<Vec<_>>()))
         }
-        Datagram::IdentityProbe(header, body) => small(|out| write_presence(out, *header, body)),
-        Datagram::AddressProof(header, body) => small(|out| write_address_proof(out, *header, body)),
-        Datagram::CommandResult(header, body) => small(|out| write_command_result(out, *header, body)),
-        Datagram::Join(header, body) => small(|out| write_join(out, *header, body)),
-        Datagram::Lease(header, body) => small(|out| write_lease(out, *header, body)),
-        Datagram::ReplayRequest(header, body) => small(|out| write_replay_request(out, *header, body)),
+        Datagram::IdentityProbe(header, body) => {
+            small(|out| write_presence(out, &Keyring::none(CLUSTER), *header, body))
+        }
+        Datagram::AddressProof(header, body) => {
+            small(|out| write_address_proof(out, &Keyring::none(CLUSTER), *header, body))
+        }
+        Datagram::CommandResult(header, body) => {
+            small(|out| write_command_result(out, &Keyring::none(CLUSTER), *header, body))
+        }
+        Datagram::Join(header, body) => small(|out| write_join(out, &Keyring::none(CLUSTER), *header, body)),
+        Datagram::Lease(header, body) => {
+            small(|out| write_lease(out, &Keyring::none(CLUSTER), *header, body))
+        }
+        Datagram::ReplayRequest(header, body) => {
+            small(|out| write_replay_request(out, &Keyring::none(CLUSTER), *header, body))
+        }
         Datagram::ReplayAnswer(header, body) | Datagram::ReplayMark(header, body) => {
-            small(|out| write_replay(out, *header, body))
+            small(|out| write_replay(out, &Keyring::none(CLUSTER), *header, body))
         }
     }
 }
 
-/// What of a header the sender chooses freely, whatever the kind.
+/// What of a header the sender chooses freely, whatever the kind. A frame's number is a checksum.
 fn free(header: Header) -> [u64; 8] {
-    let Header { history, epoch, first_seq, commit_next, timestamp, chain, number, .. } = header;
+    let Header { history, epoch, first_seq, commit_next, timestamp, chain, .. } = header;
+    let number = if header.kind == Kind::Frame as u8 { 0 } else { header.number };
     [history, epoch, header.identity().packed(), first_seq, commit_next, timestamp, chain, number]
 }
 
@@ -149,7 +174,7 @@ fn borrowed(entries: &[(EntryHeader, Vec<u8>)]) -> Vec<(EntryHeader, &[u8])> {
 }
 
 fn decoded(bytes: &[u8]) -> Datagram<'_> {
-    let datagram = Datagram::decode(bytes, CLUSTER).expect("what we wrote is accepted");
+    let datagram = Datagram::decode(bytes, &Keyring::none(CLUSTER)).expect("what we wrote is accepted");
     assert_eq!(encode_again(datagram), bytes);
     datagram
 }
@@ -248,8 +273,10 @@ proptest! {
         let length: usize = HEADER_LEN + entries.iter().map(|(_, payload)| entry_len(payload.len())).sum::<usize>();
         let mut bytes = frame(header, &borrowed(&entries), length + padding * 8);
         if let Some((accepted, commit_next, token)) = repair {
-            let sealed = Header::peek(&bytes).unwrap();
-            bytes.extend(repair_trailer((samples::STANDBY, history), Epoch(accepted), commit_next, token, &sealed));
+            let keys = Keyring::none(CLUSTER);
+            let trailer =
+                repair_trailer(&keys, (samples::STANDBY, history), Epoch(accepted), commit_next, token, &bytes);
+            bytes.extend(trailer);
         }
         let Datagram::Frame(view, trailer) = decoded(&bytes) else { panic!("a frame") };
         prop_assert_eq!(free(*view.header), free(header));
@@ -286,14 +313,14 @@ proptest! {
         let body = HeartbeatBody {
             membership_seq, epoch_start_seq, process_nonce, oldest_seq, credit_entries, shares_over, successors,
         };
-        let bytes = small(|out| write_heartbeat(out, header, body));
+        let bytes = small(|out| write_heartbeat(out, &Keyring::none(CLUSTER), header, body));
         let Datagram::Heartbeat(seen, read) = decoded(&bytes) else { panic!("a heartbeat") };
         prop_assert_eq!((free(*seen), read), (free(header), body));
     }
 
     #[test]
     fn an_ack_is_what_was_written(header in any_header(Kind::Ack), process_nonce in any::<u64>()) {
-        let bytes = small(|out| write_ack(out, header, AckBody { process_nonce }));
+        let bytes = small(|out| write_ack(out, &Keyring::none(CLUSTER), header, AckBody { process_nonce }));
         let Datagram::Ack(seen, read) = decoded(&bytes) else { panic!("an ack") };
         prop_assert_eq!((free(*seen), read), (free(header), AckBody { process_nonce }));
     }
@@ -304,7 +331,7 @@ proptest! {
         token in any::<u64>(),
         ranges in vec(any_range(), 0..=NACK_RANGES_MAX),
     ) {
-        let bytes = small(|out| write_nack(out, header, token, &ranges));
+        let bytes = small(|out| write_nack(out, &Keyring::none(CLUSTER), header, token, &ranges));
         let Datagram::Nack(seen, read, asked) = decoded(&bytes) else { panic!("a nack") };
         prop_assert_eq!((free(*seen), read.token), (free(header), token));
         prop_assert_eq!(seen.flags == NACK_EPOCH_START, ranges.is_empty());
@@ -320,7 +347,7 @@ proptest! {
     ) {
         let [token, from, to, oldest_seq] = words;
         let body = RepairRejectBody { token, range: SeqRange { from, to }, oldest_seq, reason, retry_after_ns };
-        let bytes = small(|out| write_repair_reject(out, header, body));
+        let bytes = small(|out| write_repair_reject(out, &Keyring::none(CLUSTER), header, body));
         let Datagram::RepairReject(seen, read) = decoded(&bytes) else { panic!("an answer") };
         prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(RepairReject::from_u32(read.reason).map(|refusal| refusal as u32), Some(reason));
@@ -344,7 +371,7 @@ proptest! {
             (QueryKind::Handover, identity.clone()),
             (QueryKind::DeclareDead, identity),
         ][which].clone();
-        let bytes = small(|out| write_query(out, header, token, query_kind, &name));
+        let bytes = small(|out| write_query(out, &Keyring::none(CLUSTER), header, token, query_kind, &name));
         let Datagram::Query(seen, read, asked) = decoded(&bytes) else { panic!("a question") };
         prop_assert_eq!((free(*seen), read.token, read.query_kind), (free(header), token, query_kind as u32));
         prop_assert_eq!(asked, name);
@@ -353,7 +380,7 @@ proptest! {
     #[test]
     fn a_reply_is_what_was_written(header in any_header(Kind::QueryReply), words in any::<[u64; 7]>()) {
         let body: QueryReplyBody = bytemuck::cast(words);
-        let bytes = small(|out| write_reply(out, header, body));
+        let bytes = small(|out| write_reply(out, &Keyring::none(CLUSTER), header, body));
         let Datagram::QueryReply(seen, read) = decoded(&bytes) else { panic!("a reply") };
         prop_assert_eq!((free(*seen), read), (free(header), body));
     }
@@ -367,7 +394,7 @@ proptest! {
     ) {
         let header = Header { kind: kind as u8, ..header };
         let body = BallotBody { process_nonce: words[0], ballot, about: words[1] };
-        let bytes = small(|out| write_ballot(out, header, body));
+        let bytes = small(|out| write_ballot(out, &Keyring::none(CLUSTER), header, body));
         let (seen, read) = match (kind, decoded(&bytes)) {
             (Kind::Prepare, Datagram::Prepare(seen, read)) => (seen, read),
             (Kind::Promise, Datagram::Promise(seen, read)) => (seen, read),
@@ -386,12 +413,12 @@ proptest! {
         words in any::<[u64; 2]>(),
     ) {
         let down = DeathNoticeBody { secret };
-        let bytes = small(|out| write_down(out, header, down));
+        let bytes = small(|out| write_down(out, &Keyring::none(CLUSTER), header, down));
         let Datagram::DeathNotice(seen, read) = decoded(&bytes) else { panic!("a notice") };
         prop_assert_eq!((free(*seen), read), (free(header), down));
         let header = Header { kind: Kind::StepDown as u8, ..header };
         let farewell = StepDownBody { process_nonce: words[0], successor: words[1] };
-        let bytes = small(|out| write_step_down(out, header, farewell));
+        let bytes = small(|out| write_step_down(out, &Keyring::none(CLUSTER), header, farewell));
         let Datagram::StepDown(seen, read) = decoded(&bytes) else { panic!("a farewell") };
         prop_assert_eq!((free(*seen), read), (free(header), farewell));
     }
@@ -422,7 +449,7 @@ proptest! {
         let active: Vec<_> = conditions
             .map(|(code, (age_s, (a, b)))| ConditionRow { code: *code as u16, reserved: 0, age_s, a, b })
             .collect();
-        let bytes = small(|out| write_status(out, header, body, &rows, &active));
+        let bytes = small(|out| write_status(out, &Keyring::none(CLUSTER), header, body, &rows, &active));
         let Datagram::Status(seen, read, members, conditions) = decoded(&bytes) else { panic!("a status") };
         prop_assert_eq!(conditions.iter().collect::<Vec<_>>(), active);
         prop_assert_eq!((free(*seen), read), (free(header), body));
@@ -437,7 +464,7 @@ proptest! {
         denied in 0..=16u32,
     ) {
         let body = CommandResultBody { token, query_kind, reject: denied };
-        let bytes = small(|out| write_command_result(out, header, body));
+        let bytes = small(|out| write_command_result(out, &Keyring::none(CLUSTER), header, body));
         let Datagram::CommandResult(seen, read) = decoded(&bytes) else { panic!("a verdict") };
         prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(CommandReject::from_u32(denied).map_or(0, |why| why as u32), denied);
@@ -452,14 +479,14 @@ proptest! {
     ) {
         let [process_nonce, proof, counts] = words;
         let join = JoinBody { groups, reserved: 0, process_nonce, proof, padding: 0 };
-        let bytes = small(|out| write_join(out, header, join));
+        let bytes = small(|out| write_join(out, &Keyring::none(CLUSTER), header, join));
         let Datagram::Join(seen, read) = decoded(&bytes) else { panic!("a join") };
         prop_assert_eq!((free(*seen), read), (free(header), join));
 
         let header = Header { kind: Kind::Lease as u8, ..header };
         let (members, members_max) = (counts as u32, (counts >> 32) as u32);
         let lease = LeaseBody { term, lasts_ms: members_max, process_nonce, proof, members, members_max };
-        let answer = small(|out| write_lease(out, header, lease));
+        let answer = small(|out| write_lease(out, &Keyring::none(CLUSTER), header, lease));
         let Datagram::Lease(seen, read) = decoded(&answer) else { panic!("a lease") };
         prop_assert_eq!((free(*seen), read), (free(header), lease));
         prop_assert_eq!(answer.len(), bytes.len(), "an answer is no longer than what asked for it");
@@ -475,11 +502,11 @@ proptest! {
     ) {
         let asked = ReplayRequestBody { from: words[0] >> 1, to: (words[0] >> 1) + 1 + (words[1] >> 1) };
         let flags = if has_chain { REPLAY_CHAIN } else { 0 };
-        let bytes = small(|out| write_replay_request(out, Header { flags, ..header }, asked));
+        let bytes = small(|out| write_replay_request(out, &Keyring::none(CLUSTER), Header { flags, ..header }, asked));
         let Datagram::ReplayRequest(seen, read) = decoded(&bytes) else { panic!("a request") };
         prop_assert_eq!((free(*seen), seen.flags, read), (free(header), flags, asked));
         let body = ReplayBody { next: words[2], oldest_seq: words[3], end, reserved: 0 };
-        let bytes = small(|out| write_replay(out, Header { kind: kind as u8, ..header }, body));
+        let bytes = small(|out| write_replay(out, &Keyring::none(CLUSTER), Header { kind: kind as u8, ..header }, body));
         let (seen, read) = match (kind, decoded(&bytes)) {
             (Kind::ReplayAnswer, Datagram::ReplayAnswer(seen, read)) => (seen, read),
             (Kind::ReplayMark, Datagram::ReplayMark(seen, read)) => (seen, read),

@@ -1,6 +1,7 @@
 //! One of everything that travels or is journaled, built through the wire's own API. No two fields of
 //! a sample hold the same value, so that an exchanged offset shows in the bytes.
 
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 pub const CLUSTER: u64 = 0xc7c6_c5c4_c3c2_c1c0;
@@ -125,7 +126,7 @@ pub fn frame(header: Header, entries: &[(EntryHeader, &[u8])], padded_len: usize
         assert!(open.push(&mut memory, *entry, payload), "the samples fit");
     }
     let length = open.len().max(padded_len);
-    open.close(&mut memory, header, length);
+    open.close(&mut memory, &Keyring::none(CLUSTER), header, length);
     memory.truncate(length);
     memory
 }
@@ -159,14 +160,14 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         HEADER_LEN + 72,
     );
     let mut repair = plain.clone();
-    let sealed = Header::peek(&plain).expect("a whole frame");
-    let history = sealed.history;
+    let history = Header::peek(&plain).expect("a whole frame").history;
     repair.extend(repair_trailer(
+        &Keyring::none(CLUSTER),
         (STANDBY, history),
         epoch(),
         0x8786_8584_8382_8180,
         0x8f8e_8d8c_8b8a_8988,
-        &sealed,
+        &plain,
     ));
     let heartbeat = HeartbeatBody {
         membership_seq: 0x8786_8584_8382_8180,
@@ -207,7 +208,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     };
     let proof = AddressProofBody { token, proof: 0x8f8e_8d8c_8b8a_8988 };
     let returned = Header { flags: ADDRESS_PROOF_RETURNED, ..header(Kind::AddressProof) };
-    let ballots = |kind| small(|out| write_ballot(out, header(kind), ballot));
+    let ballots = |kind| small(|out| write_ballot(out, &Keyring::none(CLUSTER), header(kind), ballot));
     let down = DeathNoticeBody { secret: std::array::from_fn(|index| 0x80 + index as u8) };
     let step_down = StepDownBody { process_nonce: token, successor: STANDBY.packed() };
     let status = StatusBody {
@@ -289,48 +290,124 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("frame", plain),
         ("repair", repair),
-        ("heartbeat", small(|out| write_heartbeat(out, header(Kind::Heartbeat), heartbeat))),
+        (
+            "heartbeat",
+            small(|out| write_heartbeat(out, &Keyring::none(CLUSTER), header(Kind::Heartbeat), heartbeat)),
+        ),
         ("submission", submission(header(Kind::Submission), &[(entry(EntryKind::Message), b"sell 7")])),
-        ("ack", small(|out| write_ack(out, header(Kind::Ack), AckBody { process_nonce: token }))),
-        ("nack", small(|out| write_nack(out, header(Kind::Nack), token, &ranges))),
-        ("nack for a start", small(|out| write_nack(out, header(Kind::Nack), token, &[]))),
-        ("answer", small(|out| write_repair_reject(out, header(Kind::RepairReject), answer))),
-        ("question", small(|out| write_query(out, header(Kind::Query), token, QueryKind::Node, ""))),
+        (
+            "ack",
+            small(|out| {
+                write_ack(out, &Keyring::none(CLUSTER), header(Kind::Ack), AckBody { process_nonce: token })
+            }),
+        ),
+        ("nack", small(|out| write_nack(out, &Keyring::none(CLUSTER), header(Kind::Nack), token, &ranges))),
+        (
+            "nack for a start",
+            small(|out| write_nack(out, &Keyring::none(CLUSTER), header(Kind::Nack), token, &[])),
+        ),
+        (
+            "answer",
+            small(|out| {
+                write_repair_reject(out, &Keyring::none(CLUSTER), header(Kind::RepairReject), answer)
+            }),
+        ),
+        (
+            "question",
+            small(|out| {
+                write_query(out, &Keyring::none(CLUSTER), header(Kind::Query), token, QueryKind::Node, "")
+            }),
+        ),
         (
             "question about a name",
-            small(|out| write_query(out, header(Kind::Query), token, QueryKind::Publisher, "risk-é")),
+            small(|out| {
+                write_query(
+                    out,
+                    &Keyring::none(CLUSTER),
+                    header(Kind::Query),
+                    token,
+                    QueryKind::Publisher,
+                    "risk-é",
+                )
+            }),
         ),
         (
             "question to hand over",
-            small(|out| write_query(out, header(Kind::Query), token, QueryKind::Handover, "")),
+            small(|out| {
+                write_query(out, &Keyring::none(CLUSTER), header(Kind::Query), token, QueryKind::Handover, "")
+            }),
         ),
         (
             "question to declare dead",
-            small(|out| write_query(out, header(Kind::Query), token, QueryKind::DeclareDead, "3:0b4e8d2")),
+            small(|out| {
+                write_query(
+                    out,
+                    &Keyring::none(CLUSTER),
+                    header(Kind::Query),
+                    token,
+                    QueryKind::DeclareDead,
+                    "3:0b4e8d2",
+                )
+            }),
         ),
-        ("reply", small(|out| write_reply(out, header(Kind::QueryReply), reply))),
+        ("reply", small(|out| write_reply(out, &Keyring::none(CLUSTER), header(Kind::QueryReply), reply))),
         ("prepare", ballots(Kind::Prepare)),
         ("promise", ballots(Kind::Promise)),
         ("refuse", ballots(Kind::Refuse)),
         ("pre-vote", ballots(Kind::PreVote)),
         ("grant", ballots(Kind::Grant)),
-        ("down", small(|out| write_down(out, header(Kind::DeathNotice), down))),
-        ("step-down", small(|out| write_step_down(out, header(Kind::StepDown), step_down))),
-        ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen], &active))),
-        ("verdict", small(|out| write_command_result(out, header(Kind::CommandResult), result))),
-        ("join", small(|out| write_join(out, header(Kind::Join), join))),
-        ("lease", small(|out| write_lease(out, header(Kind::Lease), lease))),
-        ("replay request", small(|out| write_replay_request(out, chained, asked))),
-        ("replay answer", small(|out| write_replay(out, header(Kind::ReplayAnswer), replay))),
+        ("down", small(|out| write_down(out, &Keyring::none(CLUSTER), header(Kind::DeathNotice), down))),
+        (
+            "step-down",
+            small(|out| write_step_down(out, &Keyring::none(CLUSTER), header(Kind::StepDown), step_down)),
+        ),
+        (
+            "status",
+            small(|out| {
+                write_status(out, &Keyring::none(CLUSTER), header(Kind::Status), status, &[seen], &active)
+            }),
+        ),
+        (
+            "verdict",
+            small(|out| {
+                write_command_result(out, &Keyring::none(CLUSTER), header(Kind::CommandResult), result)
+            }),
+        ),
+        ("join", small(|out| write_join(out, &Keyring::none(CLUSTER), header(Kind::Join), join))),
+        ("lease", small(|out| write_lease(out, &Keyring::none(CLUSTER), header(Kind::Lease), lease))),
+        ("replay request", small(|out| write_replay_request(out, &Keyring::none(CLUSTER), chained, asked))),
+        (
+            "replay answer",
+            small(|out| write_replay(out, &Keyring::none(CLUSTER), header(Kind::ReplayAnswer), replay)),
+        ),
         (
             "replay mark",
-            small(|out| write_replay(out, header(Kind::ReplayMark), ReplayBody { end: 0, ..replay })),
+            small(|out| {
+                write_replay(
+                    out,
+                    &Keyring::none(CLUSTER),
+                    header(Kind::ReplayMark),
+                    ReplayBody { end: 0, ..replay },
+                )
+            }),
         ),
-        ("notice", small(|out| write_notice(out, header(Kind::PublisherNotice), &rows))),
-        ("presence", small(|out| write_presence(out, header(Kind::IdentityProbe), presence))),
-        ("address proof demanded", small(|out| write_address_proof(out, header(Kind::AddressProof), proof))),
-        ("address proof returned", small(|out| write_address_proof(out, returned, proof))),
-        ("promise without room", small(|out| write_ballot(out, no_room, ballot))),
+        (
+            "notice",
+            small(|out| write_notice(out, &Keyring::none(CLUSTER), header(Kind::PublisherNotice), &rows)),
+        ),
+        (
+            "presence",
+            small(|out| write_presence(out, &Keyring::none(CLUSTER), header(Kind::IdentityProbe), presence)),
+        ),
+        (
+            "address proof demanded",
+            small(|out| write_address_proof(out, &Keyring::none(CLUSTER), header(Kind::AddressProof), proof)),
+        ),
+        (
+            "address proof returned",
+            small(|out| write_address_proof(out, &Keyring::none(CLUSTER), returned, proof)),
+        ),
+        ("promise without room", small(|out| write_ballot(out, &Keyring::none(CLUSTER), no_room, ballot))),
         ("stage", record(Kind::Stage)),
         ("switch", record(Kind::Switch)),
     ]

@@ -2,6 +2,7 @@
 
 use crate::samples::{self, STANDBY, entries, frame, header, member, small, submission};
 use lockstep_sim::rng::Rng;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// A datagram, and how a failed test calls it.
@@ -84,7 +85,16 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
             QueryKind::Publisher => "risk-é",
             QueryKind::Handover | QueryKind::DeclareDead => "3:0b4e8d2",
         };
-        let asked = |out: &mut [u8]| write_query(out, header(Kind::Query), 7, query_kind, name);
+        let asked = |out: &mut [u8]| {
+            write_query(
+                out,
+                &Keyring::none(header(Kind::Query).cluster),
+                header(Kind::Query),
+                7,
+                query_kind,
+                name,
+            )
+        };
         push(format!("question {query_kind:?}"), small(asked));
     }
 }

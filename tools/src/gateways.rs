@@ -89,7 +89,8 @@ pub fn is_cut_and_resumes_who_reads_nothing(
 /// Runs `scene` beside an application that acknowledges every message, and returns what that heard.
 pub fn with_exchange(cluster: &Cluster, scene: impl FnOnce()) -> Received {
     let config = Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
-    let (endpoint, stop) = (Endpoint::from_config(&config), AtomicBool::new(false));
+    let (endpoint, stop) =
+        (Endpoint::from_config(&config).unwrap_or_else(|errors| panic!("{errors}")), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let exchange = scope.spawn(|| acknowledge(&endpoint, &stop));
         let outcome = catch_unwind(AssertUnwindSafe(scene));

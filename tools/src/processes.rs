@@ -7,6 +7,7 @@
 
 use crate::netns::Place;
 use lockstep::config::Config;
+use lockstep_io::key_file::KeyFile;
 use lockstep_io::udp::free_port;
 use lockstep_process::child::{ChildGuard, LoggedChild, await_end, clear_settings};
 use std::ffi::OsStr;
@@ -370,6 +371,8 @@ impl Cluster {
         let (a, b) = (std::process::id() as u8, CLUSTERS.fetch_add(1, Ordering::Relaxed));
         let group = |last: u8| format!("239.{}.{b}.{last}:{port}", 128 | a & 0x7f);
         let id = u64::from(port) << 24 | u64::from(b) << 8 | u64::from(a);
+        let keys = self.path("keys");
+        KeyFile::draw(id).and_then(|file| file.write_folder(&keys)).unwrap_or_else(|error| panic!("{error}"));
         let mut text = format!("cluster = {id}\nprofile = \"shared\"\n");
         let second = self.ground.second.as_ref().map(|(interface, _)| interface.as_str());
         for (first, interface) in [(1, Some(interface)), (4, second)] {
@@ -396,6 +399,9 @@ impl Cluster {
                  \"{folder}journal-{id}\"\ntail = \"{folder}tail-{id}\"\ncounters = \"{folder}counters-{id}\"\n{second}"
             );
             text += if self.ground.by_xdp { "transport = \"xdp\"\n" } else { "" };
+        }
+        if !more.contains("[security]") {
+            text += &format!("\n[security]\nkeys = {:?}\n", keys.display().to_string());
         }
         text += if self.ground.has_memory { "\n[network]\nshm = true\n" } else { "" };
         // Parked threads leave the cores to the other tests.

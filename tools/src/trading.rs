@@ -127,7 +127,7 @@ pub fn trade(rng: &mut Rng, clients: usize, gateways: u32, leaders: u32) -> Show
     }
     let mut running: Vec<Running> = ["1", "2"].map(|name| gateways::start(&cluster, name)).into();
     let config = Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|error| panic!("{error}"));
-    let endpoint = Endpoint::from_config(&config);
+    let endpoint = Endpoint::from_config(&config).unwrap_or_else(|errors| panic!("{errors}"));
     let stop = AtomicBool::new(false);
     let mut traders: Vec<Client> = (0..clients).map(Client::new).collect();
     let (mut killed, mut longest, mut until) = ([0, 0], Duration::ZERO, 0);

@@ -13,7 +13,7 @@ local identity_text, epoch_text, name = common.identity_text, common.epoch_text,
 local n8, n16, n32, n64 = common.n8, common.n16, common.n32, common.n64
 local range_text, show = common.range_text, common.show
 
-local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, parts.trailer.size, 8972, 2
+local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, parts.trailer.size, 8972, 3
 local ENTRY_LEN = parts.entry.size + parts.stamped.size
 local MAGIC = "LKST" .. string.char(VERSION)
 local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX, DAY_LEN_MAX = 7, 16, 32, 16, 64, 10
@@ -42,7 +42,7 @@ lockstep.experts = { invalid, cut }
 lockstep.prefs.udp_ports = Pref.range("UDP ports", "", "Ports of the groups and of unicast. Without them "
     .. "datagrams are found by their first bytes, unless another protocol claims their port.", 65535)
 lockstep.prefs.tcp_ports = Pref.range("TCP ports", "", "Ports of replays: unicast's numbers.", 65535)
-lockstep.prefs.checksum = Pref.bool("Check the tags", true, "Compute the CRC-32C of each datagram.")
+lockstep.prefs.checksum = Pref.bool("Check the checksums", true, "Compute the CRC-32C of each frame, and of each datagram without a key.")
 
 -- ---------------------------------------------------------------------------- one datagram or record
 
@@ -272,8 +272,8 @@ local function trailer(d)
     local _, replica, incarnation = unpacked(d.tvb, at)
     local giver = identity_text(replica, incarnation)
     tree:append_text(" by " .. giver)
-    if lockstep.prefs.checksum then
-        local sum = crc32c(d.tvb:raw(at, 32), crc32c(d.tvb:raw(8, 16)))
+    if lockstep.prefs.checksum and n16(d, 6) == 0 then
+        local sum = crc32c(d.tvb:raw(at, 32), crc32c(d.tvb:raw(96, 8)))
         if n32(d, at + 32) ~= sum or n32(d, at + 36) ~= 0 or n64(d, at + 40) ~= ZERO then
             refuse(d, "checksum", string.format("the tag of this trailer would be 0x%08x", sum), tree)
         end
@@ -499,9 +499,7 @@ local function judge_header(d, over_tcp)
     local kind, length = n8(d, 5), n32(d, 24)
     d.kind, d.length, d.count, d.flags = kind, length, n16(d, 28), n16(d, 30)
     d.behind = d.len - length
-    if n16(d, 6) ~= 0 then
-        refuse(d, "key", "a key that nobody has")
-    elseif not names.kinds[kind] then
+    if not names.kinds[kind] then
         refuse(d, "kind", "a kind that does not exist")
     end
     local fits = length >= HEADER_LEN and length % 8 == 0 and length <= d.len and length <= DATAGRAM_LEN_MAX
@@ -514,11 +512,23 @@ local function judge_header(d, over_tcp)
     if fits and length > d.here then
         d.cut = true
     elseif fits and lockstep.prefs.checksum then
-        local sum = crc32c(d.tvb:raw(24, length - 24), crc32c(d.tvb:raw(0, 8)))
-        local right = n32(d, 8) == sum and n32(d, 12) == 0 and n64(d, 16) == ZERO
-        status = right and 1 or 0
-        if not right then
-            refuse(d, "checksum", string.format("the tag of these bytes would be 0x%08x", sum))
+        local sum, right
+        if kind == 1 then
+            -- Of the content, which no key is needed for, and of the first 24 bytes.
+            local front = d.tvb:raw(0, 6) .. "\0\0"
+            sum = crc32c(d.tvb:raw(104, length - 104), crc32c(d.tvb:raw(24, 72), crc32c(front)))
+            local seal = crc32c(d.tvb:raw(0, 24))
+            right = n32(d, 96) == sum and n32(d, 100) == seal
+        elseif n16(d, 6) == 0 then
+            sum = crc32c(d.tvb:raw(24, length - 24), crc32c(d.tvb:raw(0, 8)))
+            right = n32(d, 8) == sum and n32(d, 12) == 0 and n64(d, 16) == ZERO
+        end
+        -- The tag of a datagram with a key cannot be judged without that.
+        if sum then
+            status = right and 1 or 0
+        end
+        if sum and not right then
+            refuse(d, "checksum", string.format("the checksum of these bytes would be 0x%08x", sum))
         end
     end
     d.top:add(single.tag_status, d.tvb(8, 16), status):set_generated()

@@ -299,7 +299,7 @@ parts.header = struct {
     u8("version", "Version"),
     u8("kind", "Kind", base.DEC, names.kinds),
     u16("key_id", "Key id"),
-    u32("tag", "Tag: CRC-32C", base.HEX),
+    u32("tag", "Tag: MAC, or CRC-32C without a key", base.HEX),
     bytes(12, "tag.rest", "Tag, the rest"),
     u32("length", "Length"),
     u16("count", "Count"),
@@ -374,7 +374,7 @@ parts.trailer = struct {
     epoch("repair.accepted", "Epoch of its log"),
     u64("repair.commit_next", "Its commit next"),
     u64("token", "Token", base.HEX),
-    u32("repair.tag", "Tag: CRC-32C", base.HEX),
+    u32("repair.tag", "Tag: MAC, or CRC-32C without a key", base.HEX),
     bytes(12, "repair.tag.rest", "Tag, the rest"),
 }
 parts.heartbeat = struct {

@@ -19,7 +19,7 @@ use lockstep_io::clock::Clock;
 use lockstep_io::fanout::{Fanout, FanoutNode, FanoutSettings};
 use lockstep_io::udp::{Interface, UdpSettings, take_bursts_whole};
 use lockstep_process::cpu;
-use lockstep_wire::{ENTRY_HEADER_LEN, GROUPS_ALL, HEADER_LEN};
+use lockstep_wire::{ENTRY_HEADER_LEN, GROUPS_ALL, HEADER_LEN, Keyring};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -183,7 +183,8 @@ fn by_fanout(targets: &[SocketAddrV4], bytes: &[u8], sends: u64) -> Result<(Late
     let udp = UdpSettings::new(Interface::Address(Ipv4Addr::LOCALHOST), 1, groups);
     let node = |(id, &address): (u32, &SocketAddrV4)| FanoutNode { id, address, groups: GROUPS_ALL };
     let nodes = (1..).zip(targets).map(node).collect();
-    let settings = FanoutSettings { cluster: 1, nodes, members_max: 0, grants_leases: true };
+    let settings =
+        FanoutSettings { keys: Keyring::none(1).into(), nodes, members_max: 0, grants_leases: true };
     let udp = UdpSettings { joins: Vec::new(), ..udp };
     let mut net = Fanout::open(udp, &settings).map_err(|error| error.to_string())?;
     timed(sends, || {

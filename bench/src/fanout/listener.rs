@@ -1,12 +1,11 @@
 //! A subscriber: a process of its own, which keeps when each message came.
 
 use crate::child::{input_ends, report_value};
-use crate::cluster;
+use crate::cluster::{self, endpoint};
 use crate::contestant::Contestant;
 use crate::floor::{MESSAGE_LEN_MIN, intended, number};
 use crate::plain;
 use lockstep::config::Config;
-use lockstep_client::Endpoint;
 use lockstep_client::{Delivery, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::Group;
@@ -130,8 +129,7 @@ pub fn listen(arguments: &ListenerArguments) -> Result<(), String> {
 fn of_lockstep(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Result<Received, String> {
     let fails = |error: lockstep_io::IoError| error.to_string();
     let mut subscriber =
-        Subscriber::connect(&Endpoint::from_config(config), Delivery::Stamped, Start::From(1))
-            .map_err(fails)?;
+        Subscriber::connect(&endpoint(config)?, Delivery::Stamped, Start::From(1)).map_err(fails)?;
     let mut waiter = arguments.idle.waiter(&subscriber.net().sockets()).map_err(fails)?;
     let began = Instant::now();
     let (mut ready, mut before) = (false, None);

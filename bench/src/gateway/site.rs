@@ -1,7 +1,7 @@
 //! A cluster of one replica, its gateway and its users: processes of this very program, ended with the site.
 
 use crate::child::{self, Own};
-use crate::cluster::{Cluster, Site as Ground};
+use crate::cluster::{Cluster, Site as Ground, endpoint};
 use crate::fleet::Fleet;
 use crate::place::Place;
 use lockstep::config::Config;
@@ -125,7 +125,7 @@ impl Site {
     pub fn start(users: &Users, idle: Idle, between: impl FnOnce()) -> Result<Self, String> {
         let cluster = Cluster::on(&Ground::loopback(1), idle)?;
         let (path, config) = (cluster.path(), cluster.config.clone());
-        let (endpoint, line) = (Endpoint::from_config(&config), config.lines[0].clone());
+        let (endpoint, line) = (endpoint(&config)?, config.lines[0].clone());
         let folder = path.with_file_name("");
         let (log, file) = (folder.join("gateway.log"), folder.join("users.toml"));
         let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&file);

@@ -20,7 +20,6 @@ use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use crate::ways::Way;
 use lockstep_client::Delivery;
-use lockstep_client::Endpoint;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::{Udp, UdpSettings};
@@ -99,7 +98,7 @@ pub fn awake(
     plan: &Plan,
     idle: Idle,
 ) -> Result<Found, String> {
-    let has_standby = Endpoint::from_config(&cluster.config).replicas().len() > 1;
+    let has_standby = cluster.config.replicas.len() > 1;
     let delivery = if has_standby { Delivery::Committed } else { Delivery::Stamped };
     let stage = Stage::of(contestant, way, delivery, [plan.cores[1], third(plan)]);
     stage.play(cluster, MESSAGE_LEN, |_| Ok(trips(plan, idle))).map(|(found, _)| found)

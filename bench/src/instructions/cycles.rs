@@ -14,6 +14,7 @@ use lockstep_core::proto::publishers::{PublisherState, Publishers};
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::{TailSource, Word};
 use lockstep_replica::journal::{Tail, TailLabel};
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::hint::black_box;
 
@@ -148,7 +149,7 @@ fn frames(messages: usize) -> Vec<usize> {
 
 /// A look at a submission and each of its entries.
 fn view(submission: &[u8]) {
-    if let Ok(Datagram::Submission(_, entries)) = Datagram::decode(submission, CLUSTER) {
+    if let Ok(Datagram::Submission(_, entries)) = Datagram::decode(submission, &Keyring::none(CLUSTER)) {
         entries.for_each(|entry| {
             black_box(entry.payload);
         });

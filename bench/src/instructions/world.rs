@@ -12,6 +12,7 @@
 use super::desk::{Desk, DeskPorts};
 use crate::cluster::{Cluster, MTU};
 use crate::frames::{PAYLOAD, fill};
+use lockstep::config::KeyUse;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
@@ -30,7 +31,7 @@ use lockstep_replica::journal::SEGMENT_LEN_MIN;
 use lockstep_replica::journal::ports::{TailSource, Word};
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{
-    AckBody, Header, Identity, Kind, MESSAGE_LEN_MAX, Nanos, PublisherId, Seq, frame_len_max, write_ack,
+    AckBody, Header, Identity, Keys, Kind, MESSAGE_LEN_MAX, Nanos, PublisherId, Seq, frame_len_max, write_ack,
 };
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -75,6 +76,8 @@ pub enum Watched {
 pub struct World {
     now: Nanos,
     cluster: Cluster,
+    /// A replica's and a publisher's.
+    keys: [Keys; 2],
     leader: Desked,
     standby: Desked,
     stamped: SubscriberEngine<Desk>,
@@ -96,10 +99,14 @@ fn process_nonce(process: usize) -> u64 {
     0x4e00 + process as u64
 }
 
+fn keys(cluster: &Cluster, usage: KeyUse) -> Keys {
+    cluster.config.keys(usage).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn receiver(cluster: &Cluster, process: usize) -> ReceiverLimits {
     let client = Identity { replica: 1_000 + process as u32, incarnation: 1 };
     ReceiverLimits {
-        cluster: cluster.config.cluster,
+        keys: keys(cluster, if process < 2 { KeyUse::Node } else { KeyUse::Handle }),
         history: 0,
         me: cluster.identities.get(process).copied().filter(|_| process < 2).unwrap_or(client),
         repairers: (0..2)
@@ -127,7 +134,7 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
         tail: settings.tail.clone(),
         tail_len: RING_BYTES,
         segment_len: SEGMENT_LEN_MIN,
-        cluster: settings.cluster,
+        cluster: settings.keys.cluster(),
         replica: settings.replica,
         power: false,
         frame_len_max: frame_len_max(MTU),
@@ -203,7 +210,9 @@ impl World {
             },
         );
         publisher.core.open("bench", [1, 2]);
+        let keys = [KeyUse::Node, KeyUse::Handle].map(|usage| keys(&cluster, usage));
         let mut world = Self {
+            keys,
             now: 1_000_000_000,
             leader: replica(&cluster, 0)?,
             standby: replica(&cluster, 1)?,
@@ -334,7 +343,7 @@ impl World {
 
     /// A submission of `count` messages, as a publisher sends it.
     fn lay_submission(&mut self, count: usize, wall: Nanos) {
-        let Self { cluster, leader, id, next, .. } = self;
+        let Self { cluster, keys, leader, id, next, .. } = self;
         let first = *next;
         *next += count as u64;
         let header = Header {
@@ -346,7 +355,7 @@ impl World {
             ..Header::new(Kind::Submission)
         };
         leader.replica.net_mut().lay(|out| {
-            let filled = fill(out, header, (*id, first), count);
+            let filled = fill(out, &keys[1], header, (*id, first), count);
             assert!(filled.is_ok(), "{count} messages fit one datagram");
         });
     }
@@ -383,7 +392,7 @@ impl World {
             ..Header::new(Kind::Ack)
         };
         let mut ack = [0; 512];
-        let length = write_ack(&mut ack, header, AckBody { process_nonce: process_nonce(1) });
+        let length = write_ack(&mut ack, &self.keys[0], header, AckBody { process_nonce: process_nonce(1) });
         self.leader.replica.net_mut().lay_copy(&ack[..length]);
         self.stamped.net_mut().lay_copy(&ack[..length]);
         self.committed.net_mut().lay_copy(&ack[..length]);

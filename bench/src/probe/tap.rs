@@ -9,9 +9,10 @@ use crate::contestant::Contestant;
 use crate::floor;
 use crate::stats::Latencies;
 use crate::taps::Tap;
+use lockstep::config::KeyUse;
 use lockstep_core::engine::ports::Group;
 use lockstep_io::udp::address_of;
-use lockstep_wire::{Datagram, EntryKind, Nanos, PublisherId};
+use lockstep_wire::{Datagram, EntryKind, Keys, Nanos, PublisherId};
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
@@ -29,7 +30,7 @@ struct Delivery {
 pub struct KernelTimes {
     tap: Tap,
     /// Of lockstep's frames; the floor's datagrams are the messages themselves.
-    cluster: Option<u64>,
+    keys: Option<Keys>,
     notes: VecDeque<(u64, Nanos)>,
     delivered: VecDeque<Delivery>,
     /// From the intended time to the kernel's note, and from there to the delivery.
@@ -48,7 +49,10 @@ impl KernelTimes {
         let address = address_of(&udp.interface).map_err(|error| error.to_string())?;
         Ok(Self {
             tap: Tap::group_at(group, address)?,
-            cluster: lockstep.then_some(ground.config.cluster),
+            keys: lockstep
+                .then(|| ground.config.keys(KeyUse::Handle))
+                .transpose()
+                .map_err(|error| error.to_string())?,
             notes: VecDeque::new(),
             delivered: VecDeque::new(),
             ways: [Latencies::new()?, Latencies::new()?],
@@ -68,18 +72,18 @@ impl KernelTimes {
     /// # Errors
     /// The socket failed.
     pub fn turn(&mut self, publisher: Option<PublisherId>) -> Result<(), String> {
-        let Self { tap, cluster, notes, .. } = self;
+        let Self { tap, keys, notes, .. } = self;
         tap.hear_datagrams(|datagram, at| {
             let mut note = |message: &[u8]| {
                 if notes.len() < WAITING_MAX {
                     notes.push_back((floor::number(message), at));
                 }
             };
-            match cluster {
+            match keys {
                 None if floor::is_data(datagram) => note(datagram),
                 None => {}
-                Some(cluster) => {
-                    if let Ok(Datagram::Frame(frame, _)) = Datagram::decode(datagram, *cluster) {
+                Some(keys) => {
+                    if let Ok(Datagram::Frame(frame, _)) = Datagram::decode(datagram, keys) {
                         let ours = frame.entries().filter(|entry| {
                             entry.header.kind == EntryKind::Message as u8
                                 && Some(entry.header.publisher) == publisher

@@ -4,9 +4,9 @@
 use super::{WINDOWS_MAX, window_of};
 use crate::check::{Checker, DeliveredMessage, Faults, due, end_of_committed};
 use crate::child::report_value;
+use crate::cluster::endpoint;
 use crate::stats::Latencies;
 use lockstep::config::Config;
-use lockstep_client::Endpoint;
 use lockstep_client::{Delivery, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_process::cpu;
@@ -70,7 +70,7 @@ pub(super) struct Read {
 pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
     let fails = |error: lockstep_io::IoError| error.to_string();
     let config = Config::load(Some(&arguments.config), &[]).map_err(|errors| errors.to_string())?;
-    let endpoint = Endpoint::from_config(&config);
+    let endpoint = endpoint(&config)?;
     cpu::short_slice();
     let mut subscriber =
         Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;

@@ -7,9 +7,10 @@ use lockstep_core::proto::repairers::Repairer;
 use lockstep_io::device::MemorySharing;
 use lockstep_io::fanout::{FanoutNode, FanoutSettings, bit};
 use lockstep_io::idle::Idle;
+use lockstep_io::key_file::KeyFile;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::{Interface, UdpSettings};
-use lockstep_wire::{CHANNELS, GROUPS_ALL, MEMBERS_MAX, MESSAGE_LEN_MAX, Nanos};
+use lockstep_wire::{CHANNELS, GROUPS_ALL, Keyring, Keys, MEMBERS_MAX, MESSAGE_LEN_MAX, Nanos};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -70,6 +71,7 @@ impl std::error::Error for EndpointError {}
 #[must_use = "`build` makes the endpoint"]
 pub struct EndpointBuilder {
     cluster: u64,
+    keys: KeySource,
     interface: Option<String>,
     groups: Option<([Ipv4Addr; 3], u16)>,
     members: Vec<Member>,
@@ -91,6 +93,30 @@ pub struct EndpointBuilder {
     counters: PathBuf,
 }
 
+/// Where the keys of a handle are.
+#[derive(Clone, Debug)]
+enum KeySource {
+    Missing,
+    None,
+    File(PathBuf),
+}
+
+impl KeySource {
+    fn open(&self, cluster: u64) -> Result<Keys, String> {
+        let path = match self {
+            Self::None => return Ok(Keyring::none(cluster).into()),
+            Self::File(path) => path,
+            Self::Missing => {
+                return Err("it has no keys; call key_file(path) with the key file of this program, or \
+                            without_keys() where the nodes' file has security.mode = \"none\""
+                    .into());
+            }
+        };
+        let file = KeyFile::read(path).map_err(|error| error.to_string())?;
+        file.ring_of(cluster).map(Keys::from).map_err(|why| format!("key file {}: {why}", path.display()))
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Member {
     id: u32,
@@ -103,6 +129,7 @@ impl Endpoint {
     pub fn builder() -> EndpointBuilder {
         EndpointBuilder {
             cluster: 0,
+            keys: KeySource::Missing,
             interface: None,
             groups: None,
             members: Vec::new(),
@@ -130,6 +157,20 @@ impl EndpointBuilder {
     /// The cluster's number, from 1 (`cluster`).
     pub fn cluster(mut self, cluster: u64) -> Self {
         self.cluster = cluster;
+        self
+    }
+
+    /// The key file of this program: a reader's, or a publisher's for a program that publishes
+    /// (`security.keys`).
+    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.keys = KeySource::File(path.into());
+        self
+    }
+
+    /// The cluster has no keys (`security.mode = "none"`): anybody who reaches its network may send what a
+    /// replica sends. For tests and for networks that nobody else reaches.
+    pub fn without_keys(mut self) -> Self {
+        self.keys = KeySource::None;
         self
     }
 
@@ -241,6 +282,7 @@ impl EndpointBuilder {
     /// Something required is missing, or values do not go together; the error names the call to change.
     pub fn build(self) -> Result<Endpoint, EndpointError> {
         let (interface, groups, port) = self.check().map_err(EndpointError)?;
+        let keys = self.keys.open(self.cluster).map_err(EndpointError)?;
         let interface = match interface.parse() {
             Ok(address) => Interface::Address(address),
             Err(_) => Interface::Name(interface),
@@ -258,11 +300,14 @@ impl EndpointBuilder {
             apart_ns: if self.unicast { APART_GUARDS * guard_ns } else { 0 },
             ..NackLimits::default()
         };
-        let transport =
-            if self.unicast { TransportSettings::Unicast(self.fanout()) } else { TransportSettings::Udp };
+        let transport = if self.unicast {
+            TransportSettings::Unicast(self.fanout(keys.clone()))
+        } else {
+            TransportSettings::Udp
+        };
         let archivers = self.archivers.iter();
         Ok(Endpoint {
-            cluster: self.cluster,
+            keys,
             udp,
             transport,
             second: None,
@@ -296,14 +341,14 @@ impl EndpointBuilder {
     }
 
     /// Nodes that a handle sends to by unicast: replicas receive all groups, archivers no submissions.
-    fn fanout(&self) -> FanoutSettings {
+    fn fanout(&self, keys: Keys) -> FanoutSettings {
         let member =
             |member: &Member| FanoutNode { id: member.id, address: member.address, groups: GROUPS_ALL };
         let groups = bit(Group::Data) | bit(Group::Control);
         let archiver =
             |(id, address): &(u32, SocketAddrV4)| FanoutNode { id: *id, address: *address, groups };
         FanoutSettings {
-            cluster: self.cluster,
+            keys,
             nodes: self.members.iter().map(member).chain(self.archivers.iter().map(archiver)).collect(),
             members_max: 256,
             grants_leases: false,

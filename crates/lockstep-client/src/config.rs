@@ -1,7 +1,7 @@
 //! An [`Endpoint`] from the cluster's file.
 
 use crate::endpoint::Endpoint;
-use lockstep_config::{Config, ConfigErrors};
+use lockstep_config::{Config, ConfigErrors, KeyUse};
 use lockstep_wire::CHANNELS;
 use std::path::Path;
 
@@ -18,7 +18,7 @@ impl Endpoint {
     /// # Errors
     /// All problems of file and variables at once, with the lines of the file.
     pub fn from_env() -> Result<Self, ConfigErrors> {
-        Ok(Self::from_config(&Config::from_env()?))
+        Self::from_config(&Config::from_env()?)
     }
 
     /// The endpoint of the cluster's file at `path`. The variables of [`Endpoint::from_env`] apply, except
@@ -27,16 +27,33 @@ impl Endpoint {
     /// # Errors
     /// As [`Endpoint::from_env`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigErrors> {
-        Ok(Self::from_config(&Config::from_file(path)?))
+        Self::from_config(&Config::from_file(path)?)
     }
 
     /// The endpoint of a configuration that was read before.
-    pub fn from_config(config: &Config) -> Self {
-        Self {
-            cluster: config.cluster,
+    ///
+    /// # Errors
+    /// The program's key file is missing or wrong.
+    pub fn from_config(config: &Config) -> Result<Self, ConfigErrors> {
+        Self::with_keys_of(config, KeyUse::Handle)
+    }
+
+    /// The endpoint of an operator's command, which gives orders where its host has a replica's keys.
+    ///
+    /// # Errors
+    /// As [`Endpoint::from_config`].
+    #[doc(hidden)]
+    pub fn for_operator(config: &Config) -> Result<Self, ConfigErrors> {
+        Self::with_keys_of(config, KeyUse::Operator)
+    }
+
+    fn with_keys_of(config: &Config, usage: KeyUse) -> Result<Self, ConfigErrors> {
+        let keys = config.keys(usage)?;
+        Ok(Self {
             udp: config.udp(),
-            transport: config.transport(0, None, false),
-            second: config.second(None, None, false),
+            transport: config.transport(0, None, false, &keys),
+            second: config.second(None, None, false, &keys),
+            keys,
             fault_injection: config.fault_injection(),
             memory: config.memory(),
             mtu: config.mtu(),
@@ -58,6 +75,6 @@ impl Endpoint {
             heartbeat_interval_ns: config.timing.heartbeat_interval_ns,
             idle: config.idle(),
             counters: config.counters_folder(),
-        }
+        })
     }
 }

@@ -65,7 +65,7 @@ impl Counted {
         publisher: Option<&Publisher>,
         subscriber: Option<&Subscriber>,
     ) -> Result<Self, IoError> {
-        let path = Self::path(&endpoint.counters, endpoint.cluster, process);
+        let path = Self::path(&endpoint.counters, endpoint.cluster(), process);
         let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
         if process.is_empty() || !process.chars().all(is_plain) {
             let doing = format!("make the counters file of the process '{process}'");

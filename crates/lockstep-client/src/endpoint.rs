@@ -11,7 +11,7 @@ use lockstep_io::fault_injection::FaultSettings;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_io::{IoError, idle::Idle};
-use lockstep_wire::{Destination, Identity, Nanos, frame_len_max};
+use lockstep_wire::{Destination, Identity, Keys, Nanos, frame_len_max};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 /// of handles.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// The cluster's id.
-    pub(crate) cluster: u64,
+    /// The cluster, and the keys of this process.
+    pub(crate) keys: Keys,
     /// Sockets of the first line; `joins` and `unicast_port` are chosen for each handle.
     pub(crate) udp: UdpSettings,
     /// Transport of handles that read the stream.
@@ -72,7 +72,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// The cluster's number.
     pub fn cluster(&self) -> u64 {
-        self.cluster
+        self.keys.cluster()
     }
 
     /// Unicast addresses of the replicas, in the order of the file or of the builder's calls.
@@ -147,14 +147,14 @@ impl Endpoint {
 
     /// Where a receiver named `me` requests frames that no node has in memory.
     pub(crate) fn replay(&self, me: Identity) -> ReplayLimits {
-        ReplayLimits::new(self.cluster, me, self.sources.clone())
+        ReplayLimits::new(self.keys.clone(), me, self.sources.clone())
     }
 
     /// A random identity for a handle, and the limits of its receiver.
     pub(crate) fn receiver(&self, store_bytes: usize) -> Result<ReceiverLimits, IoError> {
         let me = draw_handle()?;
         Ok(ReceiverLimits {
-            cluster: self.cluster,
+            keys: self.keys.clone(),
             history: 0,
             me,
             repairers: self.repairers.clone(),

@@ -11,7 +11,7 @@ use lockstep_io::device::Device;
 use lockstep_io::idle::Parker;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
-    MEMBERSHIP_LEN_MAX, MemberBody, QueryKind, SMALL_LEN_MAX, Seq, seal, write_entry, write_membership,
+    MEMBERSHIP_LEN_MAX, MemberBody, QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership,
     write_query,
 };
 use std::net::SocketAddrV4;
@@ -102,7 +102,7 @@ impl QueryClient {
         let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length]);
         let end = HEADER_LEN + written.unwrap_or_default();
         let header = Header { history, count: 1, ..self.header(Kind::Submission) };
-        seal(&mut out[..end], header);
+        self.endpoint.keys.seal(&mut out[..end], header);
         self.net.send_group(Group::Submit, &[Burst { bytes: &out[..end], stride: end }]);
     }
 
@@ -133,7 +133,7 @@ impl QueryClient {
             }
             for index in 0..self.net.recv_unicast() {
                 let (bytes, from) = self.net.unicast_datagram(index);
-                if let Ok(datagram) = Datagram::decode(bytes, self.endpoint.cluster)
+                if let Ok(datagram) = Datagram::decode(bytes, &self.endpoint.keys)
                     && let Some((token, answer)) = read(&datagram, from)
                     && let Some(place) = token.checked_sub(first)
                     && let Some(slot) = found.get_mut(place as usize)
@@ -152,7 +152,7 @@ impl QueryClient {
     fn header(&mut self, kind: Kind) -> Header {
         self.number += 1;
         Header {
-            cluster: self.endpoint.cluster,
+            cluster: self.endpoint.cluster(),
             sender: self.me.replica,
             incarnation: self.me.incarnation,
             number: self.number,
@@ -163,7 +163,7 @@ impl QueryClient {
     fn query(&mut self, to: SocketAddrV4, token: u64, query_kind: QueryKind, name: &str) {
         let header = self.header(Kind::Query);
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_query(&mut out, header, token, query_kind, name);
+        let length = write_query(&mut out, &self.endpoint.keys, header, token, query_kind, name);
         self.net.send_unicast(to, [&out[..length], &[]]);
     }
 }

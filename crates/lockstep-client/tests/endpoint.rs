@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 const FILE: &str = r#"cluster = 7
+security.mode = "none"
 profile = "shared"
 [[lines]]
 submit = "239.77.1.1:7700"
@@ -30,7 +31,7 @@ journal = "/j/9"
 fn from_text(text: &str) -> Endpoint {
     let config =
         Config::parse(Path::new("cluster.toml"), text, &[]).unwrap_or_else(|errors| panic!("{errors}"));
-    Endpoint::from_config(&config)
+    Endpoint::from_config(&config).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn at(port: u16) -> SocketAddrV4 {
@@ -39,7 +40,7 @@ fn at(port: u16) -> SocketAddrV4 {
 
 fn without_members() -> EndpointBuilder {
     let groups = [1, 2, 3].map(|last| Ipv4Addr::new(239, 77, 1, last));
-    Endpoint::builder().cluster(7).interface("lo").groups(groups, 7700)
+    Endpoint::builder().cluster(7).without_keys().interface("lo").groups(groups, 7700)
 }
 
 fn builder() -> EndpointBuilder {

@@ -22,6 +22,7 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         profile: top.get("profile"),
         lines: layers.lines.iter().map(|line| LineConfig::build(&item("lines", line))).collect(),
         network: NetworkConfig::build(&table("network")),
+        security: SecurityConfig::build(&table("security")),
         replicas: layers.replicas.iter().map(|one| ReplicaConfig::build(&item("replicas", one))).collect(),
         archivers: layers.archivers.iter().map(|one| Archiver::build(&item("archivers", one))).collect(),
         channels: layers.channels.iter().map(|one| Channel::build(&item("channels", one))).collect(),

@@ -52,6 +52,14 @@ words! {
         Shared = "shared",
     }
 
+    /// Whether datagrams prove who sent them.
+    SecurityMode {
+        /// By the keys of a key file.
+        Keys = "keys",
+        /// They do not: whoever reaches the network may send what a replica sends.
+        None = "none",
+    }
+
     /// The meaning of an acknowledgement.
     Durability {
         /// In the tail: survives the death of processes, and loss of power on a minority.

@@ -27,6 +27,7 @@ mod network;
 mod problem;
 mod relations;
 mod schema;
+mod security;
 mod tables;
 mod topology;
 mod units;
@@ -34,15 +35,16 @@ mod value;
 
 pub use choices::{
     Compression, Delivery, Durability, Gso, Idle, InterfaceSetting, LogFormat, LogLevel, Profile, Role,
-    Scheduling, Transport, XdpMode,
+    Scheduling, SecurityMode, Transport, XdpMode,
 };
 pub use environment::{from_environment, from_this_process, variable};
 pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
+pub use security::KeyUse;
 pub use tables::{
     Archiver, Channel, FaultInjection, GatewayConfig, JournalSection, LineConfig, LogConfig, NetworkConfig,
-    PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig, StreamConfig, SubscriberConfig,
-    TimingConfig,
+    PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig, SecurityConfig, StreamConfig,
+    SubscriberConfig, TimingConfig,
 };
 
 pub use relations::PACKED_LEN_MAX;
@@ -101,6 +103,8 @@ pub struct Config {
     pub lines: Vec<LineConfig>,
     /// The transports beside them.
     pub network: NetworkConfig,
+    /// Who may send what.
+    pub security: SecurityConfig,
     /// The replicas in the order of the file, 1 to 7, with distinct ids.
     pub replicas: Vec<ReplicaConfig>,
     /// The archivers in the order of the file, with ids of their own.

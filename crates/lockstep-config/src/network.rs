@@ -13,7 +13,7 @@ use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_io::xdp::{Mode, XdpSettings};
 use lockstep_io::{idle, udp};
-use lockstep_wire::GROUPS_ALL;
+use lockstep_wire::{GROUPS_ALL, Keys};
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
@@ -105,6 +105,7 @@ impl Config {
         own: Option<SocketAddrV4>,
         chosen: Option<Transport>,
         is_node: bool,
+        keys: &Keys,
     ) -> Option<SecondLine> {
         let line = self.lines.get(1)?;
         let nodes = self.replicas.iter().filter_map(|replica| Some((replica.unicast, replica.unicast_b?)));
@@ -113,7 +114,7 @@ impl Config {
         if let Some(own) = own {
             udp.interface = udp.interface.at(*own.ip());
         }
-        Some(SecondLine { udp, transport: self.transport(1, chosen, is_node), nodes: nodes.collect() })
+        Some(SecondLine { udp, transport: self.transport(1, chosen, is_node, keys), nodes: nodes.collect() })
     }
 
     fn udp_of(&self, line: &LineConfig) -> UdpSettings {
@@ -134,20 +135,26 @@ impl Config {
     }
 
     /// The transport of line `place`, counted from 0, for a node, which may have one of its own, or for a
-    /// handle.
-    pub fn transport(&self, place: usize, chosen: Option<Transport>, is_node: bool) -> TransportSettings {
+    /// handle, with the process's keys.
+    pub fn transport(
+        &self,
+        place: usize,
+        chosen: Option<Transport>,
+        is_node: bool,
+        keys: &Keys,
+    ) -> TransportSettings {
         let line = &self.lines[place];
         match chosen.unwrap_or(line.transport) {
             Transport::Udp => TransportSettings::Udp,
             Transport::Xdp => TransportSettings::Xdp(xdp(line)),
-            Transport::Unicast => TransportSettings::Unicast(self.fanout(place, is_node)),
-            Transport::Auto => TransportSettings::Auto(self.auto(place, is_node)),
+            Transport::Unicast => TransportSettings::Unicast(self.fanout(place, is_node, keys)),
+            Transport::Auto => TransportSettings::Auto(self.auto(place, is_node, keys)),
         }
     }
 
     /// The receivers on a line, counted from 0, that have not joined: replicas receive everything.
     /// Archivers receive no submissions, and have no address on the second line: there they join.
-    fn fanout(&self, place: usize, is_node: bool) -> FanoutSettings {
+    fn fanout(&self, place: usize, is_node: bool, keys: &Keys) -> FanoutSettings {
         let replica = |replica: &ReplicaConfig| {
             let address = if place == 0 { Some(replica.unicast) } else { replica.unicast_b };
             address.map(|address| FanoutNode { id: replica.id, address, groups: GROUPS_ALL })
@@ -158,7 +165,7 @@ impl Config {
         let archivers =
             archivers.map(|archiver| FanoutNode { id: archiver.id, address: archiver.unicast, groups });
         FanoutSettings {
-            cluster: self.cluster,
+            keys: keys.clone(),
             nodes: replicas.chain(archivers).collect(),
             members_max: self.lines[place].fanout_members as usize,
             grants_leases: is_node,
@@ -167,8 +174,8 @@ impl Config {
 
     /// The nodes whose multicast is monitored, and that are asked for leases instead: replicas. Archivers
     /// send nothing that must be received.
-    fn auto(&self, place: usize, is_node: bool) -> AutoSettings {
-        let mut fanout = self.fanout(place, is_node);
+    fn auto(&self, place: usize, is_node: bool, keys: &Keys) -> AutoSettings {
+        let mut fanout = self.fanout(place, is_node, keys);
         fanout.nodes.retain(|node| node.groups == GROUPS_ALL);
         AutoSettings { fanout, queue: self.lines[place].xdp_queue }
     }

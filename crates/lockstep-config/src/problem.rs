@@ -58,6 +58,7 @@ codes! {
     Profile = "LS0121", "A setting that the profile refuses.";
     Reach = "LS0122", "Replicas that this interface, TTL or transport cannot reach.";
     Override = "LS0123", "A flag or variable that names no key of this configuration.";
+    Keys = "LS0124", "The keys of the cluster: a file that is missing, wrong, or open to others.";
 }
 
 /// One problem.
@@ -157,6 +158,16 @@ impl ConfigErrors {
             (None, None) => title.element(Place::path(path)),
         };
         group.element(Level::HELP.message(error.hint.as_str()))
+    }
+}
+
+impl From<Box<ConfigError>> for ConfigErrors {
+    fn from(error: Box<ConfigError>) -> Self {
+        let path = match &error.origin {
+            Some(Origin::File { path, .. }) => path.clone(),
+            _ => PathBuf::from("configuration"),
+        };
+        Self::new(path, String::new(), vec![*error])
     }
 }
 

@@ -4,7 +4,7 @@
 //! themselves and returns early (`None`) when one of its keys has a problem already, so that a typing error
 //! never hides a wrong window, and one cause makes one problem.
 
-use super::choices::{Compression, Durability, Idle, Profile, Scheduling};
+use super::choices::{Compression, Durability, Idle, Profile, Scheduling, SecurityMode};
 use super::layers::{At, Layers, labels, nodes};
 use super::problem::Code;
 use super::schema::{ARCHIVERS_MAX, LINES_MAX, REPLICAS_MAX};
@@ -92,6 +92,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     production_idle(layers);
     shared_fifo(layers);
     production_fault_injection(layers);
+    production_keys(layers);
 }
 
 /// The largest message of a network with this MTU: one frame holds it, and a repair adds its trailer.
@@ -323,6 +324,19 @@ fn production_idle(layers: &mut Layers<'_>) -> Option<()> {
         let rule = "production does not park: each wake-up delays the message, and its sender too".into();
         let hint = "write \"spin\", or \"yield\" where cores are shared, or profile = \"shared\"".into();
         layers.blame(Code::Profile, &["runtime.idle"], rule, hint);
+    }
+    Some(())
+}
+
+/// A production network is not the only thing that keeps strangers out.
+fn production_keys(layers: &mut Layers<'_>) -> Option<()> {
+    let key = "security.mode";
+    let mode = SecurityMode::from_word(layers.word(key)?);
+    if is_profile(layers, Profile::Production) && mode == Some(SecurityMode::None) {
+        let rule = "production does not believe whoever reaches its network".into();
+        let hint =
+            "leave it out and make keys with `lockstep keys new`, or write profile = \"shared\"".into();
+        layers.blame(Code::Profile, &[key], rule, hint);
     }
     Some(())
 }

@@ -65,6 +65,7 @@ pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
 /// The tables of a file that are written once.
 pub(super) const SECTIONS: &[&str] = &[
     "network",
+    "security",
     "stream",
     "timing",
     "journal",

@@ -8,7 +8,7 @@
 use super::build::Values;
 use super::choices::{
     Compression, Delivery, Durability, Gso, Idle, InterfaceSetting, LogFormat, LogLevel, Profile, Role,
-    Scheduling as SchedulingClass, Transport, XdpMode,
+    Scheduling as SchedulingClass, SecurityMode, Transport, XdpMode,
 };
 use super::schema::Preset::{self, *};
 use super::schema::{CHANNEL_MAX, GIB, KIB, Key, MIB, MS, MTU_MAX, MTU_MIN, REPLICA_ID_MAX, S, TIB, US};
@@ -60,6 +60,7 @@ pub(super) const TABLES: &[&[Key]] = &[
     TOP_KEYS,
     LineConfig::KEYS,
     NetworkConfig::KEYS,
+    SecurityConfig::KEYS,
     ReplicaConfig::KEYS,
     Archiver::KEYS,
     Channel::KEYS,
@@ -112,6 +113,14 @@ tables! {
     pub struct NetworkConfig in "network" {
         shm: bool = "shm", Bool, Fixed("false"),
             "Whether the processes of one host exchange datagrams by memory, and others by the network: the same on all of a host's.";
+    }
+
+    /// Who may send what.
+    pub struct SecurityConfig in "security" {
+        mode: SecurityMode = "mode", Word(SecurityMode::WORDS), Fixed("keys"),
+            "Whether datagrams prove who sent them: `keys`, or `none`, where nobody else reaches the network. The same for all processes; production refuses `none`.";
+        keys: PathBuf = "keys", Path, Fixed("/etc/lockstep/keys"),
+            "Directory of this host's key files: `replica.keys`, `publisher.keys`, `reader.keys`, each its user's alone.";
     }
 
     /// One replica.

@@ -4,7 +4,7 @@
 //! with faults or not, beside any of these or alone. Which one it is, is decided when it is opened: an
 //! ordinary process pays for the choice with a branch that always goes the same way, and with nothing else.
 
-use crate::crc;
+use crate::choose_instructions;
 use crate::fanout::FanoutCounts;
 use crate::fault_injection::{FaultCounts, FaultInjector, FaultSettings};
 use crate::lines::{Addresses, LineCounts, TwoLines};
@@ -79,7 +79,7 @@ impl Device {
     /// # Errors
     /// As [`Transport::open`] and [`Shm::open`].
     pub fn open(settings: DeviceSettings) -> Result<Self, IoError> {
-        crc::choose();
+        choose_instructions();
         let udp = settings.udp.clone();
         let group = SocketAddrV4::new(udp.groups[0], udp.port);
         let fault_injection = settings.fault_injection;

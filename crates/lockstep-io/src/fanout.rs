@@ -40,7 +40,7 @@ use super::{Effective, IoError};
 use aside::Aside;
 use leasing::{Leasing, Reply};
 use lockstep_core::engine::ports::{Burst, Group, Net};
-use lockstep_wire::{Header, Kind, Nanos, is_repair_for_one};
+use lockstep_wire::{Header, Keys, Kind, Nanos, is_repair_for_one};
 use outbox::FanoutOutbox;
 use socket2::Socket;
 use std::net::SocketAddrV4;
@@ -57,8 +57,8 @@ pub(super) const CLOCK_MASK: u32 = 63;
 /// How to open a [`Fanout`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FanoutSettings {
-    /// The cluster's id: joins of others are no business of ours.
-    pub cluster: u64,
+    /// The cluster, whose joins and leases count, and the keys of this process.
+    pub keys: Keys,
     /// The nodes of the file. They receive copies without a join, and joins are sent to them. Our own may
     /// be among them.
     pub nodes: Vec<FanoutNode>,

@@ -23,7 +23,9 @@ pub mod device;
 pub mod fanout;
 pub mod fault_injection;
 pub mod idle;
+pub mod key_file;
 pub mod lines;
+pub mod mac;
 pub mod multicast;
 pub mod private;
 pub mod ready;
@@ -36,6 +38,13 @@ pub mod udp;
 pub mod xdp;
 
 use std::fmt;
+
+/// Lets the wire use the instructions of this CPU: for checksums and for MACs. To be called once, before the
+/// first datagram; [`device::Device::open`] does.
+pub fn choose_instructions() {
+    crc::choose();
+    mac::choose();
+}
 
 /// An operation of the system failed: the operation as text with the remedy, and the system's error.
 pub struct IoError {

@@ -40,7 +40,7 @@ use lockstep_process::cpu::SchedulingClass;
 use lockstep_replica::bootstrap::{bootstrap as bootstrap_tail, may_bootstrap};
 use lockstep_replica::journal::{JournalOpenError, Retention};
 use lockstep_replica::ports::Ports;
-use lockstep_wire::{Identity, MemberBody, Nanos, frame_len_max};
+use lockstep_wire::{Identity, Keys, MemberBody, Nanos, frame_len_max};
 use std::fmt;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -72,8 +72,8 @@ pub struct NodeSettings {
     pub replica: u32,
     /// It stores the stream and never votes, whatever a membership says.
     pub is_archiver: bool,
-    /// The cluster's id.
-    pub cluster: u64,
+    /// The cluster, and the keys of a replica.
+    pub keys: Keys,
     /// The line's device; which groups it joins is the role's business.
     pub udp: UdpSettings,
     /// How its datagrams go.
@@ -143,7 +143,7 @@ impl NodeSettings {
             tail: self.tail.clone(),
             tail_len: self.tail_bytes,
             segment_len: self.segment_bytes,
-            cluster: self.cluster,
+            cluster: self.keys.cluster(),
             replica: self.replica,
             power: self.durability == Durability::Power,
             frame_len_max: frame_len_max(self.mtu),
@@ -209,7 +209,7 @@ impl From<JournalError> for NodeError {
 /// The directory cannot be written, or is not empty.
 pub fn format(settings: &NodeSettings) -> Result<Identity, NodeError> {
     let identity = Identity { replica: settings.replica, incarnation: draw_incarnation()? };
-    Ok(journal_files::format(&settings.journal, settings.cluster, identity)?.identity)
+    Ok(journal_files::format(&settings.journal, settings.keys.cluster(), identity)?.identity)
 }
 
 /// The identity that `format` gave to this replica's journal. Another process may have it open.
@@ -236,7 +236,8 @@ pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64,
     })?;
     let OpenJournal { mut opened, reader, store, lock: _lock, .. } = journal;
     let clock = Clock::start();
-    bootstrap_tail(&mut opened.tail, history, members, clock.wall(clock.now())).map_err(refused)?;
+    bootstrap_tail(&mut opened.tail, &settings.keys, history, members, clock.wall(clock.now()))
+        .map_err(refused)?;
     let side = side.begin(store, reader, opened.writer, opened.superblock);
     side.set_lineage(Lineage::of(history));
     side.stop().map_err(NodeError::Refused)?;

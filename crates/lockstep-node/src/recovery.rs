@@ -16,10 +16,11 @@ pub fn survey(settings: &NodeSettings) -> Result<RecoverySurvey, NodeError> {
     let seen = survey.inspected.superblock();
     let refused =
         |what: String| NodeError::Refused(format!("journal {}: {what}", settings.journal.display()));
-    if seen.cluster != settings.cluster {
+    if seen.cluster != settings.keys.cluster() {
         return Err(refused(format!(
             "a journal of cluster {:#x}, this is {:#x}",
-            seen.cluster, settings.cluster
+            seen.cluster,
+            settings.keys.cluster()
         )));
     }
     if seen.identity.replica != settings.replica {
@@ -54,6 +55,7 @@ pub fn found_history(settings: &NodeSettings, from: Option<&Path>) -> Result<Sup
         boot: boot()?,
         window: settings.window,
         durability: settings.durability,
+        keys: settings.keys.clone(),
         wall: clock.wall(clock.now()),
     };
     let config = settings.journal_config();

@@ -179,7 +179,7 @@ impl Resources {
         let side = journal_thread::prepare(thread)?;
         let (server, served) = start_server(settings, identity, &side);
         effective.extend(served);
-        let replay = ReplayLimits::new(settings.cluster, identity, settings.sources.clone());
+        let replay = ReplayLimits::new(settings.keys.clone(), identity, settings.sources.clone());
         let side = side.mended_from(replay.clone());
         let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
         let waiter = settings.idle.waiter(&net.sockets())?;
@@ -234,7 +234,7 @@ fn start_server(
 ) -> (Option<ReplayServer>, Option<Effective>) {
     let Some(replay) = settings.replay else { return (None, None) };
     let wanted = ServerSettings {
-        cluster: settings.cluster,
+        keys: settings.keys.clone(),
         identity,
         listen: settings.unicast,
         journal: settings.journal.clone(),
@@ -284,7 +284,7 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
 fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<ReplicaLimits, NodeError> {
     Ok(ReplicaLimits {
         receiver: ReceiverLimits {
-            cluster: settings.cluster,
+            keys: settings.keys.clone(),
             history: 0,
             me,
             repairers: settings.peers.clone(),

@@ -4,7 +4,9 @@ use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use bytemuck::Zeroable;
 use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{EntryHeader, EntryKind, Epoch, Header, Identity, Kind, MemberBody, Nanos, OpenFrame};
+use lockstep_wire::{
+    EntryHeader, EntryKind, Epoch, Header, Identity, Keyring, Kind, MemberBody, Nanos, OpenFrame,
+};
 
 /// Whether a history with these members may begin on the journal of `identity`, whose log ends at `end`.
 ///
@@ -23,10 +25,11 @@ pub fn may_bootstrap(end: &LogEnd, identity: Identity, members: &[MemberBody]) -
     Ok(())
 }
 
-/// Writes the genesis of `history` with these members into an empty log. The error is the reason for a
+/// Writes the genesis of `history` with these members into an empty log, sealed with `keys`. The error is the reason for a
 /// refusal.
 pub fn bootstrap<M: TailMemory>(
     tail: &mut Tail<M>,
+    keys: &Keyring,
     history: u64,
     members: &[MemberBody],
     wall: Nanos,
@@ -51,7 +54,7 @@ pub fn bootstrap<M: TailMemory>(
         ..Header::new(Kind::Frame)
     };
     let length = open.len();
-    let header = open.close(memory, header, length);
+    let header = open.close(memory, keys, header, length);
     tail.pin(&header);
     Ok(())
 }

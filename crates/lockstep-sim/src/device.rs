@@ -9,15 +9,15 @@ use super::rng::Rng;
 use super::story::Happening;
 use super::wire::Route;
 use super::world::World;
+use crate::keys;
 use lockstep_core::engine::ports::Group;
-use lockstep_wire::{Header, Nanos, seal};
+use lockstep_wire::{Header, Nanos};
 
 /// One seed in so many has devices that fail.
 const SELDOM: u64 = 4;
 /// The time between two old datagrams that return.
 const APART_NS: u64 = 200_000;
 /// The id of another cluster in the same group.
-const OTHER_CLUSTER: u64 = 8;
 
 /// The fault of a device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -128,11 +128,11 @@ impl World {
         for _ in 0..count {
             let Some(mut letter) = self.wire.old_packet() else { return };
             let Some(header) = Header::peek(&letter.bytes) else { continue };
-            let header = Header { cluster: OTHER_CLUSTER, ..header };
+            let header = Header { cluster: keys::OTHER_CLUSTER, ..header };
             if letter.bytes.len() != header.length as usize {
                 continue;
             }
-            seal(&mut letter.bytes, header);
+            keys::other_cluster().seal(&mut letter.bytes, header);
             let at = self.now + self.rng.below(APART_NS);
             self.wire.post(at, letter);
             self.count(Event::OtherClusters);

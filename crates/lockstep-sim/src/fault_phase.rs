@@ -9,6 +9,7 @@ use super::storage::Flushed;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, Route};
 use super::world::{Actor, RunPhase, SimNode, World};
+use crate::keys;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::Delivery;
@@ -188,7 +189,7 @@ impl World {
                     let mut notice = self.nodes[index].notice.clone();
                     if let Some(header) = Header::peek(&notice) {
                         let body = DeathNoticeBody { secret: [self.rng.next_u64() as u8; 32] };
-                        write_down(&mut notice, header, body);
+                        write_down(&mut notice, keys::replica(), header, body);
                         self.count(Event::DownsForged);
                         self.announce(index, &notice, 0);
                     }

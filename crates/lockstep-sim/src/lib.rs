@@ -30,6 +30,7 @@ pub mod explore;
 mod fault_phase;
 mod full_disks;
 mod handover;
+mod keys;
 mod machine;
 pub mod many;
 pub mod net;

@@ -4,6 +4,7 @@
 
 use super::check::log_tree::Stem;
 use super::coverage::Event;
+use super::keys;
 use super::machine::{CLUSTER, Machine, MachineState};
 use super::plan::{EndPlan, FaultTargetNode};
 use super::populate::address;
@@ -15,8 +16,8 @@ use bytemuck::Zeroable;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, HEADER_LEN, Header, Identity, Kind,
-    MEMBERSHIP_LEN_MAX, MemberBody, Nanos, QueryKind, SMALL_LEN_MAX, Seq, seal, write_entry,
-    write_membership, write_query,
+    MEMBERSHIP_LEN_MAX, MemberBody, Nanos, QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership,
+    write_query,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -168,7 +169,8 @@ impl World {
         let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
         let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length]);
         let out = &mut out[..HEADER_LEN + written.unwrap_or_default()];
-        seal(out, Header { history: self.oracle.history(), count: 1, ..header(Kind::Submission) });
+        keys::replica()
+            .seal(out, Header { history: self.oracle.history(), count: 1, ..header(Kind::Submission) });
         for _ in 0..early {
             self.oracle.coverage.count(Event::LearnersAdded);
         }
@@ -190,7 +192,14 @@ impl World {
 
     fn ask_all(&mut self) {
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_query(&mut out, header(Kind::Query), self.token(false), QueryKind::Status, "");
+        let length = write_query(
+            &mut out,
+            keys::replica(),
+            header(Kind::Query),
+            self.token(false),
+            QueryKind::Status,
+            "",
+        );
         self.post_all(None, &out[..length]);
     }
 
@@ -212,7 +221,7 @@ impl World {
     /// A reply to the operator arrives.
     pub(super) fn answer(&mut self, bytes: &[u8]) {
         let coverage = &mut self.oracle.coverage;
-        let denied = match Datagram::decode(bytes, CLUSTER) {
+        let denied = match Datagram::decode(bytes, keys::replica()) {
             Ok(Datagram::Status(_, body, ..)) => body.denied,
             Ok(Datagram::CommandResult(_, body)) => {
                 let lives = self.operator.asked.get(body.token as usize);
@@ -252,7 +261,8 @@ impl World {
         self.oracle.reference.on_declared(one, dead);
         let mut out = [0; SMALL_LEN_MAX];
         let (token, name) = (self.token(!truly), dead.to_string());
-        let length = write_query(&mut out, header(Kind::Query), token, QueryKind::DeclareDead, &name);
+        let length =
+            write_query(&mut out, keys::replica(), header(Kind::Query), token, QueryKind::DeclareDead, &name);
         self.post(survivor, None, &out[..length]);
         false
     }

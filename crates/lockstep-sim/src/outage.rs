@@ -5,7 +5,8 @@ use super::check::Violation;
 use super::coverage::Event;
 use super::disk::DiskFault;
 use super::fault_phase::ms;
-use super::machine::{CLUSTER, MachineState};
+use super::keys;
+use super::machine::MachineState;
 use super::plan::{DiskPlan, EndPlan, FaultTarget, FaultTargetNode};
 use super::storage::StorageFault;
 use super::story::Happening;
@@ -264,7 +265,7 @@ impl World {
         let (mut at, mut from) = (0, wanted.from);
         while at < bytes.len()
             && side.missing().is_some_and(|missing| missing.from == from)
-            && let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], CLUSTER)
+            && let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], keys::replica())
         {
             if !side.bring(frame.bytes) {
                 break;

@@ -4,7 +4,8 @@ use super::check::{Oracle, Violation};
 use super::configured::Configured;
 use super::coverage::Event;
 use super::device::SimDevice;
-use super::machine::{CLUSTER, MTU, Machine, MachineState, Started};
+use super::keys;
+use super::machine::{MTU, Machine, MachineState, Started};
 use super::net::SimNet;
 use super::operator::SimOperator;
 use super::plan::{FaultTarget, Plan};
@@ -26,7 +27,7 @@ use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::replica::ReplicaLimits;
-use lockstep_wire::{Identity, Nanos, Seq, frame_len_max};
+use lockstep_wire::{Identity, Keys, Nanos, Seq, frame_len_max};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -47,9 +48,9 @@ fn repairer(node: usize) -> Repairer {
     Repairer::replica(node as u32 + 1, address(node))
 }
 
-fn receiver(plan: &Plan, node: usize, me: Identity) -> ReceiverLimits {
+fn receiver(plan: &Plan, node: usize, me: Identity, keys: &Keys) -> ReceiverLimits {
     ReceiverLimits {
-        cluster: CLUSTER,
+        keys: keys.clone(),
         history: 0,
         me,
         repairers: (0..plan.replicas).filter(|other| *other != node).map(repairer).collect(),
@@ -69,7 +70,7 @@ pub(super) fn replica_limits(
 ) -> ReplicaLimits {
     let Configured { timeout_ns, heartbeat, .. } = *configured;
     ReplicaLimits {
-        receiver: receiver(plan, node, me),
+        receiver: receiver(plan, node, me, keys::replica()),
         heartbeat,
         window: configured.window,
         durability: configured.durability,
@@ -97,11 +98,16 @@ pub(super) fn replica_limits(
     }
 }
 
-/// A publisher's handle without a name.
-pub(super) fn plain_publisher(plan: &Plan, node: usize, rng: &mut Rng) -> Box<PublisherEngine<SimNet>> {
+/// A publisher's handle without a name, which seals with `keys`.
+pub(super) fn plain_publisher(
+    plan: &Plan,
+    node: usize,
+    keys: &Keys,
+    rng: &mut Rng,
+) -> Box<PublisherEngine<SimNet>> {
     let me = Identity { replica: 1_000 + node as u32, incarnation: rng.next_u64() as u32 };
     let limits = PublisherLimits {
-        receiver: receiver(plan, node, me),
+        receiver: receiver(plan, node, me, keys),
         window_entries: 16,
         window_datagrams: 8,
         flight_datagrams: 4,
@@ -123,7 +129,7 @@ pub(super) fn publisher(
     work: &mut WorldWork,
     rng: &mut Rng,
 ) -> Box<PublisherEngine<SimNet>> {
-    let mut publisher = plain_publisher(plan, node, rng);
+    let mut publisher = plain_publisher(plan, node, keys::publisher(), rng);
     work.nonce = [rng.next_u64(), rng.next_u64()];
     publisher.core.open(&work.name, work.nonce);
     publisher
@@ -140,7 +146,7 @@ pub(super) fn subscriber(
 ) -> Box<SubscriberEngine<SimNet>> {
     let me = Identity { replica: 2_000 + node as u32, incarnation: rng.next_u64() as u32 };
     let limits = SubscriberLimits {
-        receiver: receiver(plan, node, me),
+        receiver: receiver(plan, node, me, keys::reader()),
         delivery,
         start,
         parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
@@ -169,7 +175,7 @@ impl World {
         let mut rng = Rng::new(plan.seed);
         let wire = SimNetwork::new(rng.fork());
         let mut world = Self {
-            oracle: Oracle::new(CLUSTER),
+            oracle: Oracle::new(),
             clients_rng: rng.fork(),
             rng,
             now: 1_000_000,
@@ -199,7 +205,7 @@ impl World {
         for node in 0..plan.replicas {
             let mut machine = Machine::new(plan, plan.configured[node], identity(node))?;
             if node == 0 {
-                machine.bear(|tail| bootstrap(tail, HISTORY, &members, 1_000))?;
+                machine.bear(|tail| bootstrap(tail, keys::replica(), HISTORY, &members, 1_000))?;
             }
             world.node(Actor::Replica(Box::new(machine)), format!("replica {}", node + 1));
             world.start_replica(node)?;

@@ -41,7 +41,7 @@ use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::{FileName, TailSource, Word};
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{Completeness, Inspection, format, open};
-use lockstep_wire::FrameView;
+use lockstep_wire::{FrameView, Keyring};
 use reference_model::ProofModel;
 use run::{RING_LEN, RunEnd, StartConfig, deeds_count, inspection, run, settings};
 use std::collections::BTreeMap;
@@ -200,7 +200,7 @@ fn created() -> Result<Rest, ProofViolation> {
     disk.set_power(true);
     let mut opened =
         open(&mut disk, MemoryTail::new(RING_LEN), settings(1, Durability::Power)).map_err(words)?;
-    bootstrap(&mut opened.tail, HISTORY, &[member()], 1)?;
+    bootstrap(&mut opened.tail, &Keyring::none(CLUSTER), HISTORY, &[member()], 1)?;
     let mut reference_model = ProofModel::new();
     reference_model.on_appended(opened.tail.end());
     for _ in 0..CREATED_WITH {

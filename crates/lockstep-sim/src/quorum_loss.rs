@@ -20,6 +20,7 @@ use super::rng::Rng;
 use super::story::Happening;
 use super::wire::NodeSet;
 use super::world::{Actor, RunPhase, World};
+use crate::keys;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::memory::MemoryTail;
@@ -315,6 +316,7 @@ impl World {
             boot: [machine.boot, machine.boot],
             window: plan.window,
             durability: plan.durability,
+            keys: keys::replica().clone(),
             wall: machine.wall(now),
         };
         let dies = may_die && draws[0] == 0;

@@ -1,5 +1,6 @@
 //! Replay from journals to readers: the other end of `engine::replay`, as a replay server sends it.
 
+use super::keys;
 use super::machine::CLUSTER;
 use super::populate::address;
 use super::replay::{ReplayChunk, next_request};
@@ -34,7 +35,7 @@ pub(super) fn replay_limits(replicas: usize, me: Identity) -> ReplayLimits {
         retry_ns_min: 500_000,
         retry_ns_max: 8_000_000,
         silence_ns: 20_000_000,
-        ..ReplayLimits::new(CLUSTER, me, (0..replicas).map(address).collect())
+        ..ReplayLimits::new(keys::reader().clone(), me, (0..replicas).map(address).collect())
     }
 }
 
@@ -54,7 +55,7 @@ impl World {
                 let request = core.write_replay_request(&mut request).map(|len| request[..len].to_vec());
                 let repairer = (0..self.plan.replicas).find(|node| address(*node) == to);
                 *source = SimReplaySource::default();
-                match request.as_deref().map(|bytes| Datagram::decode(bytes, CLUSTER)) {
+                match request.as_deref().map(|bytes| Datagram::decode(bytes, keys::replica())) {
                     Some(Ok(Datagram::ReplayRequest(header, body))) => {
                         let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
                         source.repairer = repairer;
@@ -132,6 +133,6 @@ impl SimReplaySource {
         let body = ReplayBody { next, oldest_seq, end, reserved: 0 };
         let at = self.buffered.len();
         self.buffered.resize(at + REPLAY_LEN, 0);
-        write_replay(&mut self.buffered[at..], header, body);
+        write_replay(&mut self.buffered[at..], keys::replica(), header, body);
     }
 }

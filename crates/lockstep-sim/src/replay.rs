@@ -8,7 +8,8 @@
 
 use super::check::Violation;
 use super::coverage::Event;
-use super::machine::{CLUSTER, Machine};
+use super::keys;
+use super::machine::Machine;
 use super::story::Happening;
 use super::world::{Actor, World};
 use lockstep_core::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, piece};
@@ -49,7 +50,7 @@ impl Fetching {
             retry_ns_min: AGAIN_NS,
             retry_ns_max: AGAIN_NS_MAX,
             silence_ns: SILENCE_NS,
-            ..ReplayLimits::new(CLUSTER, me, nodes.map(address).collect())
+            ..ReplayLimits::new(keys::replica().clone(), me, nodes.map(address).collect())
         };
         Self { order, replay: ReplayReader::new(limits), repairer: 0, answered_at: 0 }
     }
@@ -98,7 +99,7 @@ fn behind(frame: &FrameView<'_>) -> CatchUpPlan {
 /// The request that follows the frames in `bytes`; `None` if there is none.
 pub(super) fn next_request(bytes: &[u8]) -> Option<CatchUpPlan> {
     let (mut at, mut order) = (0, None);
-    while let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) {
+    while let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], keys::replica()) {
         (at, order) = (at + len, Some(behind(&frame)));
     }
     order
@@ -195,7 +196,7 @@ impl World {
         let (mut at, mut taken) = (0, 0);
         while at < bytes.len() {
             // The receiver detects a frame that the source's disk has damaged.
-            let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) else {
+            let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], keys::replica()) else {
                 fetching.replay.on_lost(now);
                 break;
             };

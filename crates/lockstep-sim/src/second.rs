@@ -18,7 +18,7 @@
 use super::check::{SentDatagram, Violation};
 use super::coverage::Event;
 use super::disk::SimDisk;
-use super::machine::{CLUSTER, Machine, MachineState, Started};
+use super::machine::{Machine, MachineState, Started};
 use super::net::SimNet;
 use super::plan::{DAY_MS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::populate::replica_limits;
@@ -26,6 +26,7 @@ use super::rng::Rng;
 use super::storage::Flushed;
 use super::story::Happening;
 use super::world::{Actor, World};
+use crate::keys;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_replica::journal::Superblock;
 use lockstep_replica::journal::memory::MemoryTail;
@@ -315,7 +316,7 @@ impl World {
     /// nothing that counts (S12).
     pub(super) fn check_datagram(&mut self, index: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
         let Actor::Second(_) = &self.nodes[index].actor else { return self.oracle.check_sent(index, sent) };
-        match Datagram::decode(sent.bytes, CLUSTER) {
+        match Datagram::decode(sent.bytes, keys::replica()) {
             Ok(Datagram::IdentityProbe(..)) => Ok(()),
             Ok(Datagram::Nack(..) | Datagram::Query(..) | Datagram::AddressProof(..)) => {
                 self.oracle.check_sent(index, sent)

@@ -1,6 +1,7 @@
 //! The events of one run, in order: for people. Recorded only on request.
 
 use super::net::To;
+use crate::keys;
 use lockstep_wire::{
     BallotBody, Datagram, Epoch, HEADER_LEN, Header, Kind, Nanos, RepairReject, RepairRejectBody,
 };
@@ -130,7 +131,7 @@ fn say(header: &Header, kind: Kind, bytes: &[u8]) -> String {
         }
         (Kind::Submission, _) => format!("submits {}", { header.count }),
         (Kind::Nack, _) => {
-            let Ok(Datagram::Nack(_, _, ranges)) = Datagram::decode(bytes, header.cluster) else {
+            let Ok(Datagram::Nack(_, _, ranges)) = Datagram::decode(bytes, keys::replica()) else {
                 return format!("a damaged nack of {epoch}");
             };
             let ranges: Vec<_> =
@@ -138,7 +139,7 @@ fn say(header: &Header, kind: Kind, bytes: &[u8]) -> String {
             format!("nack{} as follower of {epoch}", ranges.concat())
         }
         (Kind::RepairReject, _) => {
-            let Ok(Datagram::RepairReject(_, body)) = Datagram::decode(bytes, header.cluster) else {
+            let Ok(Datagram::RepairReject(_, body)) = Datagram::decode(bytes, keys::replica()) else {
                 return format!("a damaged answer of {epoch}");
             };
             let RepairRejectBody { range, oldest_seq, reason, .. } = body;

@@ -6,12 +6,13 @@ mod write;
 
 use super::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, ConditionRow, ConditionRows,
-    Entries, HEADER_LEN, Header, Identity, IdentityProbeBody, JoinBody, Kind, LeaseBody, NAME_LEN_MAX,
-    NoticeRow, NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody,
-    STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers, seal,
+    Entries, HEADER_LEN, Header, Identity, IdentityProbeBody, JoinBody, Keyring, Kind, LeaseBody,
+    NAME_LEN_MAX, NoticeRow, NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody,
+    ReplayRequestBody, STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
 };
 use bytemuck::{Pod, Zeroable};
 use repair::open_trailer;
+pub(crate) use repair::repair_checksum;
 pub use repair::{REPAIR_TRAILER_LEN, RepairTrailer, is_repair_for_one, repair_trailer};
 pub use write::{
     write_ack, write_address_proof, write_ballot, write_command_result, write_down, write_heartbeat,
@@ -205,10 +206,14 @@ impl QueryKind {
         }
     }
 
+    /// Whether it changes which replica leads, or who the members are.
+    pub fn is_order(self) -> bool {
+        matches!(self, Self::Handover | Self::DeclareDead)
+    }
+
     /// Whether a query of this kind may have this name: a command names an identity, or none.
     fn takes(self, name: &str) -> bool {
-        let is_order = matches!(self, Self::Handover | Self::DeclareDead);
-        !is_order || name.is_empty() || name.parse::<Identity>().is_ok()
+        !self.is_order() || name.is_empty() || name.parse::<Identity>().is_ok()
     }
 }
 
@@ -325,13 +330,14 @@ fn ends_padded(header: &Header, bytes: &[u8], len: usize, flags: u16) -> Result<
 }
 
 /// Writes a datagram of a header, a fixed body and what follows it, padded to 8; returns its bytes.
-pub(super) fn write(out: &mut [u8], header: Header, body: &[u8], items: &[u8]) -> usize {
-    write_padded(out, header, body, items, 0)
+pub(super) fn write(out: &mut [u8], keys: &Keyring, header: Header, body: &[u8], items: &[u8]) -> usize {
+    write_padded(out, keys, header, body, items, 0)
 }
 
 /// As [`write`], padded to `len_min` bytes.
 pub(super) fn write_padded(
     out: &mut [u8],
+    keys: &Keyring,
     header: Header,
     body: &[u8],
     items: &[u8],
@@ -342,7 +348,7 @@ pub(super) fn write_padded(
     out[HEADER_LEN..start].copy_from_slice(body);
     out[start..end].copy_from_slice(items);
     out[end..padded].fill(0);
-    seal(&mut out[..padded], header);
+    keys.seal(&mut out[..padded], header);
     padded
 }
 
@@ -402,16 +408,27 @@ pub enum Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
-    /// Judges everything about a datagram that came from the network of `cluster`.
+    /// Judges everything about a datagram that came from the network, for a process with these keys.
     // Inlined by force, so that a role builds nothing of kinds that it does not take.
     #[inline(always)]
-    pub fn decode(bytes: &'a [u8], cluster: u64) -> Result<Self, Reject> {
-        let header = super::open(bytes, cluster)?;
+    pub fn decode(bytes: &'a [u8], keys: &Keyring) -> Result<Self, Reject> {
+        Self::decode_opened(bytes, keys, keys.open(bytes, false)?)
+    }
+
+    /// As [`Datagram::decode`], of what a replay brings: its frames may be of a generation of keys that is no
+    /// longer accepted.
+    pub fn decode_replayed(bytes: &'a [u8], keys: &Keyring) -> Result<Self, Reject> {
+        Self::decode_opened(bytes, keys, keys.open(bytes, true)?)
+    }
+
+    #[inline(always)]
+    fn decode_opened(bytes: &'a [u8], keys: &Keyring, header: &'a Header) -> Result<Self, Reject> {
         Ok(match Kind::from_u8(header.kind).ok_or(Reject::Kind)? {
             Kind::Frame => {
                 let frame = super::FrameView::parse(bytes)?;
                 let behind = &bytes[header.length as usize..];
-                let trailer = (!behind.is_empty()).then(|| open_trailer(behind, header)).transpose()?;
+                let trailer =
+                    (!behind.is_empty()).then(|| open_trailer(behind, keys, frame.bytes)).transpose()?;
                 Self::Frame(frame, trailer)
             }
             Kind::Submission => {
@@ -468,6 +485,9 @@ impl<'a> Datagram<'a> {
                 if !query_kind.takes(name) {
                     return Err(Reject::Body);
                 }
+                if query_kind.is_order() && !header.may_order() {
+                    return Err(Reject::Rights);
+                }
                 Self::Query(header, asked, name)
             }
             Kind::QueryReply => {
@@ -510,10 +530,7 @@ impl<'a> Datagram<'a> {
             Kind::CommandResult => {
                 ends(header, size_of::<CommandResultBody>(), 0)?;
                 let parsed: CommandResultBody = body(bytes)?;
-                let is_order = matches!(
-                    QueryKind::from_u32(parsed.query_kind),
-                    Some(QueryKind::Handover | QueryKind::DeclareDead)
-                );
+                let is_order = QueryKind::from_u32(parsed.query_kind).is_some_and(QueryKind::is_order);
                 if !is_order || parsed.reject != 0 && CommandReject::from_u32(parsed.reject).is_none() {
                     return Err(Reject::Body);
                 }

@@ -38,6 +38,11 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    /// AUTH-1 (rights): whether it is an operator's order, which no publisher's key may give.
+    pub fn is_order(self) -> bool {
+        matches!(self, Self::Membership | Self::Day)
+    }
+
     /// Whether entries of this kind carry a number of their publisher's, each the next: they are stamped
     /// once, in its order (S8), and have an outcome.
     pub fn is_numbered(self) -> bool {

@@ -1,7 +1,9 @@
 //! Frames: one datagram's worth of the stream. Built once, in the journal's memory, by the leader;
 //! sent, journaled, repaired and replayed as the very same bytes.
 
-use super::{Chain, Entries, EntryHeader, HEADER_LEN, Header, Kind, Reject, claim_entry, open_prefix, seal};
+use super::{
+    Chain, Entries, EntryHeader, HEADER_LEN, Header, Keyring, Kind, Reject, claim_entry, open_prefix,
+};
 use crate::entry::entry_len;
 
 /// A checked frame, borrowed.
@@ -15,7 +17,7 @@ pub struct FrameView<'a> {
 }
 
 impl<'a> FrameView<'a> {
-    /// Judges bytes whose header has been checked by [`super::open`] or [`open_prefix`].
+    /// Judges bytes whose header has been checked by [`super::Datagram::decode`] or [`open_prefix`].
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Reject> {
         let header = Header::look(bytes).ok_or(Reject::Short)?;
@@ -67,7 +69,7 @@ impl<'a> FrameView<'a> {
 
 /// The chain behind a frame with this (sealed) header: non-linear in every input, so that two frames
 /// exchanged, left out or altered do not cancel. Our own mix of two 64×64→128-bit products; it finds
-/// accidents, it is not a proof against an adversary (that is the MAC's business).
+/// accidents and no adversary: datagrams have a MAC for that.
 #[inline]
 pub fn chain_after(header: &Header) -> Chain {
     fn fold(a: u64, b: u64) -> u64 {
@@ -75,9 +77,9 @@ pub fn chain_after(header: &Header) -> Chain {
         (product as u64) ^ (product >> 64) as u64
     }
     let position = header.first_seq ^ u64::from(header.count).rotate_left(48);
-    let tag = header.tag[0] ^ header.tag[1].rotate_left(32);
     let a = fold(header.chain ^ 0x9e37_79b9_7f4a_7c15, header.epoch ^ 0xd1b5_4a32_d192_ed03);
-    let b = fold(position ^ 0x8cb9_2ba7_2f3d_8dd7, tag ^ 0xaef1_7502_108e_f2d9);
+    let b =
+        fold(position ^ 0x8cb9_2ba7_2f3d_8dd7, u64::from(header.content_checksum()) ^ 0xaef1_7502_108e_f2d9);
     fold(a ^ b.rotate_left(17) ^ header.chain, 0x9fb2_1c65_1e98_df25 ^ b)
 }
 
@@ -138,12 +140,12 @@ impl OpenFrame {
     /// Pads to `padded_len` (at least the present length, a multiple of 8), writes and seals `header`.
     /// Returns it as sealed.
     #[inline]
-    pub fn close(self, memory: &mut [u8], mut header: Header, padded_len: usize) -> Header {
+    pub fn close(self, memory: &mut [u8], keys: &Keyring, mut header: Header, padded_len: usize) -> Header {
         assert!(padded_len >= self.length, "padding never cuts entries: {padded_len} < {}", self.length);
         header.count = self.count;
         if padded_len > self.length {
             memory[self.length..padded_len].fill(0);
         }
-        seal(&mut memory[..padded_len], header)
+        keys.seal(&mut memory[..padded_len], header)
     }
 }

@@ -1,16 +1,17 @@
 //! The header that every datagram, frame and journal record begins with, and its seal.
 //!
-//! The tag covers every byte of the datagram but itself. It is a CRC-32C today and a MAC later; both
-//! fit its 16 bytes, so authentication will move no offset. `open` is the only way in: what it
-//! returns has been checked, and what it refuses is a counted [`Reject`].
+//! The tag covers every byte of the datagram but itself: a MAC under the sender's key ([`crate::Keyring`]), or a
+//! CRC-32C where the cluster has no keys. A frame has a checksum of its content besides, in `number`: the
+//! journal and the chain rest on that, as they outlive every key. [`crate::Datagram::decode`] is the only way
+//! in from the network: what it returns has been checked, and what it refuses is a counted [`Reject`].
 
-use super::{Epoch, Identity, Reject, crc};
+use super::{Epoch, Identity, KeyClass, Reject, crc};
 use bytemuck::{Pod, Zeroable};
 
 /// `LKST` in memory order.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"LKST");
 /// The version of the wire and of the journal's records. A peer of another version is refused by name.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// Bytes of a [`Header`].
 pub const HEADER_LEN: usize = size_of::<Header>();
 /// Largest UDP payload over IPv4 that any configuration may ask for (MTU 9000).
@@ -125,9 +126,10 @@ pub struct Header {
     pub version: u8,
     /// A [`Kind`].
     pub kind: u8,
-    /// The key of the tag; 0 is "checksum, no key".
+    /// The key of the tag, its generation in the upper four bits; 0 is "checksum, no key".
     pub key_id: u16,
-    /// CRC-32C in the low 32 bits of the first word, the rest zero (key 0).
+    /// The words of a MAC. With key 0: CRC-32C in the low 32 bits of the first word, the rest zero; in frames
+    /// zeros.
     pub tag: [u64; 2],
     /// Bytes of the datagram, header and padding included; a multiple of 8.
     pub length: u32,
@@ -153,7 +155,9 @@ pub struct Header {
     pub timestamp: u64,
     /// The chain before `first_seq`.
     pub chain: u64,
-    /// Number per sender and incarnation (replay, loss per line); 0 in frames, whose number is their seq.
+    /// Number per sender and incarnation (replay, loss per line). In frames, whose number is their seq, two
+    /// CRC-32C: in the low 32 bits that of the content (all but key, tag and this field), in the high ones that
+    /// of the first 24 bytes, key and tag among them.
     pub number: u64,
 }
 
@@ -202,6 +206,32 @@ impl Header {
         Identity { replica: self.sender, incarnation: self.incarnation }
     }
 
+    /// The class of the sender's key; `None` without a key.
+    #[inline]
+    pub fn key_class(&self) -> Option<KeyClass> {
+        KeyClass::of(self.key_id)
+    }
+
+    /// Whether the sender of this header, which has been checked, may give orders: its key is a replica's, or
+    /// the cluster has no keys.
+    #[inline]
+    pub fn may_order(&self) -> bool {
+        matches!(self.key_class(), None | Some(KeyClass::Replica))
+    }
+
+    /// The checksum of a frame's content.
+    #[inline]
+    pub fn content_checksum(&self) -> u32 {
+        self.number as u32
+    }
+
+    /// The number as the tag covers it: of a frame the checksum of its content alone, as the other one covers
+    /// the tag.
+    #[inline]
+    pub(crate) fn tagged_number(&self) -> u64 {
+        if self.kind == Kind::Frame as u8 { u64::from(self.content_checksum()) } else { self.number }
+    }
+
     /// Exclusive end of the entries behind this header (frames).
     #[inline]
     pub fn next_seq(&self) -> u64 {
@@ -230,13 +260,19 @@ const STATES: [u32; 256] = {
     states
 };
 
-/// CRC-32C over everything but the tag itself. `header` is what stands in front.
-// Inlined by force: who seals or opens knows already that the header is usual.
+/// CRC-32C over everything but the tag itself, and of frames over everything but key, tag and checksum.
+/// `header` is what stands in front.
+// Inlined by force: a caller that seals or opens knows already that the header is usual.
 #[inline(always)]
-fn checksum(header: &Header, datagram: &[u8]) -> u32 {
-    let usual = header.magic == MAGIC && header.version == VERSION && header.key_id == 0;
+fn checksum(header: &Header, datagram: &[u8]) -> u64 {
+    const NUMBER: usize = std::mem::offset_of!(Header, number);
+    let is_frame = header.kind == Kind::Frame as u8;
+    let usual = header.magic == MAGIC && header.version == VERSION && (header.key_id == 0 || is_frame);
     let state = if usual { STATES[header.kind as usize] } else { crc::crc32c(&datagram[..8]) };
-    crc::append(state, &datagram[24..])
+    u64::from(match is_frame {
+        true => crc::append(crc::append(state, &datagram[24..NUMBER]), &datagram[HEADER_LEN..]),
+        false => crc::append(state, &datagram[24..]),
+    })
 }
 
 /// The publisher of a datagram that is not checked yet, in one number; `None` if it is no submission.
@@ -247,24 +283,68 @@ pub fn submitter(datagram: &[u8]) -> Option<u64> {
     (datagram[5] == Kind::Submission as u8).then(|| bytemuck::pod_read_unaligned(sender))
 }
 
-/// Writes `header` in front of `datagram`, which ends where the datagram ends, and seals it: `length`
-/// and `tag` are filled in here. Returns the sealed header.
-// Inlined by force: who looks at some of its fields copies the others in vain.
+/// Writes `header` in front of `datagram`, with its length and, in a frame, with the checksum of its content.
+/// The tag is left zero, and the other checksum of a frame.
 #[inline(always)]
-pub fn seal(datagram: &mut [u8], mut header: Header) -> Header {
+pub(crate) fn write(datagram: &mut [u8], mut header: Header) -> Header {
     header.length = datagram.len() as u32;
     header.tag = [0; 2];
+    if header.kind == Kind::Frame as u8 {
+        header.number = 0;
+    }
     datagram[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
-    let tag = [u64::from(checksum(&header, datagram)), 0];
-    datagram[8..24].copy_from_slice(bytemuck::bytes_of(&tag));
-    Header { tag, ..header }
+    if header.kind == Kind::Frame as u8 {
+        header.number = checksum(&header, datagram);
+        let number = header.number;
+        datagram[HEADER_LEN - 8..HEADER_LEN].copy_from_slice(&number.to_le_bytes());
+    }
+    header
 }
 
-/// Checks the datagram or record in front of `bytes` and returns its header: magic, version, key,
-/// kind, length, tag, in this order. Bytes behind its length are left alone (a repair has a
-/// trailer, a journal the next record).
+/// Writes the tag of a datagram that [`write`] has begun, and a frame's checksum of that. Returns the sealed
+/// header.
 #[inline(always)]
-pub fn open_prefix(bytes: &[u8]) -> Result<&Header, Reject> {
+pub(crate) fn write_tag(datagram: &mut [u8], mut header: Header, tag: [u64; 2]) -> Header {
+    header.tag = tag;
+    datagram[8..24].copy_from_slice(bytemuck::bytes_of(&tag));
+    if header.kind == Kind::Frame as u8 {
+        header.number |= seal_checksum(datagram);
+        let number = header.number;
+        datagram[HEADER_LEN - 8..HEADER_LEN].copy_from_slice(&number.to_le_bytes());
+    }
+    header
+}
+
+/// The checksum of a frame's first 24 bytes, at its place in `number`.
+#[inline(always)]
+fn seal_checksum(frame: &[u8]) -> u64 {
+    u64::from(crc::crc32c(&frame[..24])) << 32
+}
+
+/// Checks the checksum of a frame's tag: the tag itself does not cover it.
+#[inline(always)]
+pub(crate) fn check_seal(header: &Header, datagram: &[u8]) -> Result<(), Reject> {
+    let is_frame = header.kind == Kind::Frame as u8;
+    if is_frame && header.number >> 32 != seal_checksum(datagram) >> 32 {
+        return Err(Reject::Checksum);
+    }
+    Ok(())
+}
+
+/// Writes `header` in front of a record of the journal, or of a datagram without a key, and seals it by a
+/// checksum: `length`, `tag`, and a frame's `number` are filled in here. Returns the sealed header.
+// Inlined by force: a caller that reads some of its fields copies the others in vain.
+#[inline(always)]
+pub fn seal(datagram: &mut [u8], header: Header) -> Header {
+    let header = write(datagram, Header { key_id: 0, ..header });
+    let is_frame = header.kind == Kind::Frame as u8;
+    let tag = if is_frame { 0 } else { checksum(&header, datagram) };
+    write_tag(datagram, header, [tag, 0])
+}
+
+/// The header in front of `bytes` and its kind, where it is one of this version with a length that fits.
+#[inline(always)]
+pub(crate) fn parse(bytes: &[u8]) -> Result<(&Header, Kind), Reject> {
     let header = Header::look(bytes).ok_or(Reject::Short)?;
     if header.magic != MAGIC {
         return Err(Reject::Magic);
@@ -272,36 +352,36 @@ pub fn open_prefix(bytes: &[u8]) -> Result<&Header, Reject> {
     if header.version != VERSION {
         return Err(Reject::Version { seen: header.version });
     }
-    if header.key_id != 0 {
-        return Err(Reject::Key);
-    }
-    if Kind::from_u8(header.kind).is_none() {
-        return Err(Reject::Kind);
-    }
+    let kind = Kind::from_u8(header.kind).ok_or(Reject::Kind)?;
     let length = header.length as usize;
     if length < HEADER_LEN || !length.is_multiple_of(8) || length > bytes.len() || length > DATAGRAM_LEN_MAX {
         return Err(Reject::Length);
     }
-    if { header.tag } != [u64::from(checksum(header, &bytes[..length])), 0] {
-        return Err(Reject::Checksum);
-    }
-    Ok(header)
+    Ok((header, kind))
 }
 
-/// [`open_prefix`] for a datagram of `cluster` as it came from the network. Journal records are no
-/// datagrams, and nothing but a repaired frame may have bytes behind it.
+/// Checks the checksums of a datagram or record in front of `bytes` that [`parse`] accepts. Only a frame may have
+/// a key: it is stored as it was sent.
 #[inline(always)]
-pub fn open(bytes: &[u8], cluster: u64) -> Result<&Header, Reject> {
-    let header = open_prefix(bytes)?;
-    if header.cluster != cluster {
-        return Err(Reject::Cluster { seen: header.cluster });
+pub(crate) fn check(header: &Header, bytes: &[u8]) -> Result<(), Reject> {
+    let is_frame = header.kind == Kind::Frame as u8;
+    if !is_frame && header.key_id != 0 {
+        return Err(Reject::Key);
     }
-    if header.kind >= Kind::Stage as u8 {
-        return Err(Reject::Kind);
-    }
-    let behind = bytes.len() - header.length as usize;
-    if behind != 0 && !(header.kind == Kind::Frame as u8 && behind == super::REPAIR_TRAILER_LEN) {
-        return Err(Reject::Length);
-    }
+    let sum = checksum(header, &bytes[..header.length as usize]);
+    let (number, tag) = (header.number, header.tag);
+    let is_right = match is_frame {
+        true => number == sum | seal_checksum(bytes),
+        false => tag == [sum, 0],
+    };
+    if is_right { Ok(()) } else { Err(Reject::Checksum) }
+}
+
+/// Checks the record in front of `bytes` and returns its header: magic, version, kind, length, checksum, in
+/// this order. Bytes behind its length are left alone: the journal's next record.
+#[inline(always)]
+pub fn open_prefix(bytes: &[u8]) -> Result<&Header, Reject> {
+    let (header, _) = parse(bytes)?;
+    check(header, bytes)?;
     Ok(header)
 }

@@ -2,7 +2,7 @@
 //! engines see neither.
 
 use super::datagram::write;
-use super::{Header, Reject};
+use super::{Header, Keyring, Reject};
 use bytemuck::{Pod, Zeroable};
 
 /// All three groups, as bits: submit 1, data 2, control 4.
@@ -84,11 +84,11 @@ impl LeaseBody {
 }
 
 /// Writes a join; as [`super::write_heartbeat`].
-pub fn write_join(out: &mut [u8], header: Header, body: JoinBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_join(out: &mut [u8], keys: &Keyring, header: Header, body: JoinBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a lease; as [`super::write_heartbeat`].
-pub fn write_lease(out: &mut [u8], header: Header, body: LeaseBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_lease(out: &mut [u8], keys: &Keyring, header: Header, body: LeaseBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }

@@ -43,7 +43,9 @@ mod entry;
 mod frame;
 mod header;
 mod ids;
+mod keys;
 mod lease;
+pub mod mac;
 mod notice;
 mod operator;
 mod presence;
@@ -55,8 +57,9 @@ pub use control::*;
 pub use datagram::*;
 pub use entry::*;
 pub use frame::*;
-pub use header::*;
+pub use header::{DATAGRAM_LEN_MAX, HEADER_LEN, Header, Kind, MAGIC, VERSION, open_prefix, seal, submitter};
 pub use ids::*;
+pub use keys::*;
 pub use lease::*;
 pub use notice::*;
 pub use operator::*;
@@ -80,11 +83,19 @@ pub enum Reject {
     },
     /// A key that we do not have.
     Key,
+    /// A key that is no longer accepted.
+    Generation,
+    /// A checksum only, where keys are required.
+    Unkeyed,
+    /// A kind, or an order, that the sender's key gives no right to.
+    Rights,
+    /// The tag is not that of the key.
+    Tag,
     /// A kind that does not exist, or not here.
     Kind,
     /// The length field does not fit the datagram.
     Length,
-    /// The tag does not fit the bytes.
+    /// The checksum does not fit the bytes.
     Checksum,
     /// Another cluster on our group.
     Cluster {
@@ -112,7 +123,7 @@ pub enum Reject {
 
 impl Reject {
     /// Names of all reasons, in the order of [`Reject::index`].
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 19] = [
         "short",
         "magic",
         "version",
@@ -128,6 +139,10 @@ impl Reject {
         "entry_length",
         "seq",
         "body",
+        "generation",
+        "unkeyed",
+        "rights",
+        "tag",
     ];
 
     /// Where this reason is counted.
@@ -148,6 +163,10 @@ impl Reject {
             Self::EntryLength => 12,
             Self::Seq => 13,
             Self::Body => 14,
+            Self::Generation => 15,
+            Self::Unkeyed => 16,
+            Self::Rights => 17,
+            Self::Tag => 18,
         }
     }
 }
@@ -160,6 +179,17 @@ impl std::fmt::Display for Reject {
             }
             Self::Cluster { seen } => write!(f, "cluster {seen:#x}: another cluster uses our group or port"),
             Self::History { seen } => write!(f, "history {seen:#x}: another life of this cluster's stream"),
+            Self::Key => f.write_str(
+                "key: none with this id in the key file: `lockstep keys show` lists its generations",
+            ),
+            Self::Generation => f.write_str(
+                "generation: its keys are no longer accepted here: give the sender the present key file",
+            ),
+            Self::Unkeyed => f.write_str(
+                "unkeyed: the sender has no keys, and security.mode is \"keys\" here: give it a key file",
+            ),
+            Self::Rights => f.write_str("rights: the sender's key does not allow it"),
+            Self::Tag => f.write_str("tag: not sealed with the key that it names: compare both key files"),
             other => f.write_str(Self::NAMES[other.index()]),
         }
     }

@@ -4,7 +4,7 @@
 //! The chain of a request is that before the frame which holds `from`, wherever in it the reader stopped:
 //! frames are atoms, so every copy of the committed log answers alike.
 
-use super::{Chain, HEADER_LEN, Header, Kind, Reject, SMALL_LEN_MAX, Seq, seal};
+use super::{Chain, HEADER_LEN, Header, Keyring, Kind, Reject, SMALL_LEN_MAX, Seq};
 use bytemuck::{Pod, Zeroable};
 use std::fmt;
 use std::str::FromStr;
@@ -154,21 +154,26 @@ impl FromStr for Cursor {
     }
 }
 
-fn write(out: &mut [u8], header: Header, body: &[u8]) -> usize {
+fn write(out: &mut [u8], keys: &Keyring, header: Header, body: &[u8]) -> usize {
     let end = HEADER_LEN + body.len();
     out[HEADER_LEN..end].copy_from_slice(body);
-    seal(&mut out[..end], header);
+    keys.seal(&mut out[..end], header);
     end
 }
 
 /// Writes a request into `out` (at least [`SMALL_LEN_MAX`]); returns its bytes.
-pub fn write_replay_request(out: &mut [u8], header: Header, body: ReplayRequestBody) -> usize {
-    write(out, Header { kind: Kind::ReplayRequest as u8, ..header }, bytemuck::bytes_of(&body))
+pub fn write_replay_request(
+    out: &mut [u8],
+    keys: &Keyring,
+    header: Header,
+    body: ReplayRequestBody,
+) -> usize {
+    write(out, keys, Header { kind: Kind::ReplayRequest as u8, ..header }, bytemuck::bytes_of(&body))
 }
 
 /// Writes an answer or a mark, according to `header.kind`; as [`write_replay_request`].
-pub fn write_replay(out: &mut [u8], header: Header, body: ReplayBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body))
+pub fn write_replay(out: &mut [u8], keys: &Keyring, header: Header, body: ReplayBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body))
 }
 
 /// Bytes of a request.

@@ -7,6 +7,7 @@ use crate::cli::failure::USAGE;
 use lockstep_io::IoError;
 use lockstep_io::clock::random_u64;
 use lockstep_io::idle::Idle;
+use lockstep_io::key_file::KeyFile;
 use lockstep_io::udp::{Interface, address_of, free_port};
 use lockstep_node::io::tail::free_bytes;
 use std::fmt::Write;
@@ -86,7 +87,9 @@ impl Folder {
                 )
             })?;
         }
-        let text = folder.config_text(wire, idle, cores, fault_injection)?;
+        let cluster = (random_u64()? >> 1).max(1);
+        KeyFile::draw(cluster)?.write_folder(&folder.keys())?;
+        let text = folder.config_text(cluster, wire, idle, cores, fault_injection)?;
         let path = folder.config();
         fs::write(&path, text).map_err(|error| IoError::new(format!("write {}", path.display()), error))?;
         Ok(folder)
@@ -107,14 +110,19 @@ impl Folder {
         self.disk.join("users.toml")
     }
 
+    /// The folder of the key files.
+    fn keys(&self) -> PathBuf {
+        self.disk.join("keys")
+    }
+
     fn config_text(
         &self,
+        cluster: u64,
         wire: &Wire,
         idle: Idle,
         cores: &[usize],
         fault_injection: &[(&str, String)],
     ) -> Result<String, Failure> {
-        let cluster = (random_u64()? >> 1).max(1);
         let [.., a, b, c] = random_u64()?.to_le_bytes();
         let group = |last: u8| format!("239.{}.{b}.{}", 64 | a & 0x3f, c & 0xfc | last);
         let mut ports = Vec::new();
@@ -159,9 +167,10 @@ control = "{}:{port}"
         let tail_mib = tail_mib(free_bytes(&self.memory)?);
         let _ = write!(
             text,
-            "\n[stream]\nwindow_bytes = \"4MiB\"\npublishers_max = 1000\n\n[journal]\n\
+            "\n[security]\nkeys = {:?}\n\n[stream]\nwindow_bytes = \"4MiB\"\npublishers_max = 1000\n\n[journal]\n\
              tail_size = \"{tail_mib}MiB\"\nsegment_size = \"64MiB\"\n\n[runtime]\nidle = \"{idle}\"\n\n[gateway]\n\
              users = {:?}\nspool = {:?}\n",
+            self.keys().display().to_string(),
             self.users().display().to_string(),
             self.disk.display().to_string(),
         );

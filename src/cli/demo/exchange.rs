@@ -15,7 +15,7 @@ const PAUSE_NS: Nanos = 1_000_000;
 
 /// Answers until stdin ends, and prints a summary.
 pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
-    let endpoint = Endpoint::from_config(&Config::load(Some(&args.config), &[])?);
+    let endpoint = Endpoint::from_config(&Config::load(Some(&args.config), &[])?)?;
     if let Some(core) = args.core {
         cpu::pin(core);
     }

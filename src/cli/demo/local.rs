@@ -66,7 +66,7 @@ impl LocalCluster<'_> {
         what: &str,
         mut is_so: impl FnMut(&[NodeState]) -> bool,
     ) -> Result<(), Failure> {
-        let endpoint = Endpoint::from_config(&self.config);
+        let endpoint = Endpoint::from_config(&self.config)?;
         let mut questioner = QueryClient::open(&endpoint)?;
         let clock = Clock::start();
         let deadline = clock.now() + PATIENCE.as_nanos() as Nanos;

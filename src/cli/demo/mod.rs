@@ -166,8 +166,8 @@ impl Demo<'_> {
         let began = Clock::start().now() + HEAD_START_NS;
         watch.begin(began)?;
         let DemoArgs { kill_leader, kill_gateway, .. } = *self.args;
-        let striker = (kill_leader > 0)
-            .then(|| FailureDriver::new(Endpoint::from_config(&self.cluster.config), kill_leader));
+        let endpoint = Endpoint::from_config(&self.cluster.config)?;
+        let striker = (kill_leader > 0).then(|| FailureDriver::new(endpoint, kill_leader));
         let mut striker = striker.transpose()?;
         let mut killer = (kill_gateway > 0).then(|| Killer::new(kill_gateway));
         watch.until_done(&mut servers, striker.as_mut(), killer.as_mut())?;

@@ -23,7 +23,7 @@ const EVERYBODY: Destination = 0;
 /// Publishes its share and prints a summary.
 pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
     let DemoPublisherArgs { sender: DemoSenderArgs { child, rate }, number } = args;
-    let endpoint = Endpoint::from_config(&Config::load(Some(&child.config), &[])?);
+    let endpoint = Endpoint::from_config(&Config::load(Some(&child.config), &[])?)?;
     if let Some(core) = child.core {
         cpu::pin(core);
     }

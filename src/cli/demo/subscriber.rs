@@ -40,7 +40,7 @@ pub fn latencies() -> Result<Histogram<u64>, Failure> {
 /// Delivers until the demo says where the stream ends, and prints a summary.
 pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
     let flow = OrderFlow::recorded().map_err(|error| Failure::new(FAILED, error))?;
-    let endpoint = Endpoint::from_config(&Config::load(Some(&args.child.config), &[])?);
+    let endpoint = Endpoint::from_config(&Config::load(Some(&args.child.config), &[])?)?;
     if let Some(core) = args.child.core {
         cpu::pin(core);
     }

@@ -259,7 +259,7 @@ impl Server {
         let name = &name_of(args)?;
         let users_path = user::path(args.users.as_deref(), config);
         let users = user::read(&users_path)?;
-        let endpoint: Endpoint = Endpoint::from_config(config);
+        let endpoint: Endpoint = Endpoint::from_config(config)?;
         let limits = &config.gateway;
         let delivery = match limits.delivery {
             config::Delivery::Committed => Delivery::Committed,

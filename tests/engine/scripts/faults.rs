@@ -3,6 +3,7 @@
 use super::*;
 use crate::log::written;
 use lockstep_core::engine::event::Role;
+use lockstep_wire::Keyring;
 
 impl Stage {
     pub(super) fn configure(&mut self, number: u32, name: &str) {
@@ -43,7 +44,8 @@ impl Stage {
             first_seq: next,
             ..Header::new(Kind::Ack)
         };
-        let ack = written(|out| write_ack(out, header, AckBody { process_nonce: 9 }));
+        let ack =
+            written(|out| write_ack(out, &Keyring::none(CLUSTER), header, AckBody { process_nonce: 9 }));
         for node in self.nodes.values_mut() {
             if let Node::Up(replica) = node {
                 replica.net_mut().groups.push_back(ack.clone());
@@ -96,15 +98,17 @@ impl Stage {
 
     pub(super) fn ask(&mut self, number: u32, name: &str) {
         let header = Header { cluster: CLUSTER, ..Header::new(Kind::Query) };
-        let query = written(|out| write_query(out, header, 5, QueryKind::Publisher, name));
+        let query =
+            written(|out| write_query(out, &Keyring::none(CLUSTER), header, 5, QueryKind::Publisher, name));
         self.up(number).net_mut().unicast.push_back((query, Some(address(99))));
         let before = self.datagrams.len();
         self.wait("200us");
-        let mut replies =
-            self.datagrams[before..].iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+        let mut replies = self.datagrams[before..].iter().filter_map(|(_, bytes)| {
+            match Datagram::decode(bytes, &Keyring::none(CLUSTER)) {
                 Ok(Datagram::QueryReply(header, body)) => Some(({ header.commit_next }, body.publisher_seq)),
                 _ => None,
-            });
+            }
+        });
         let words = replies.next().map_or("does not answer".to_owned(), |(commit, last)| {
             format!("answers that {name}'s last number is {last}, below {commit}")
         });

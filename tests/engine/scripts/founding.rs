@@ -4,6 +4,7 @@ use super::*;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Founding;
+use lockstep_wire::Keyring;
 
 impl Stage {
     /// The journal that is left of replica `number` founds a history that it alone is a member of, and runs.
@@ -29,7 +30,7 @@ impl Stage {
             span = old.after(found);
         }
         let founding = Founding {
-            cluster: CLUSTER,
+            keys: &Keyring::none(CLUSTER).into(),
             history: HISTORY + 1,
             ancestor: &lineage,
             end: tail.end(),

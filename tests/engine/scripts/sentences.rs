@@ -5,7 +5,7 @@ use crate::world::{CLUSTER, identity};
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::Delivery;
-use lockstep_wire::{CommandReject, Condition, Datagram, Epoch, Header, Identity, Kind};
+use lockstep_wire::{CommandReject, Condition, Datagram, Epoch, Header, Identity, Keyring, Kind};
 
 pub fn kind(name: &str) -> u8 {
     let mut all = (0..=u8::MAX).filter_map(Kind::from_u8);
@@ -147,7 +147,7 @@ pub fn reader_words(event: &Event, delivery: Delivery) -> Option<String> {
 pub fn datagram_words(bytes: &[u8]) -> String {
     let header = Header::peek(bytes).expect("a header");
     let of = |ballot: u64| epoch_words(Epoch(ballot));
-    match Datagram::decode(bytes, CLUSTER).expect("our own bytes") {
+    match Datagram::decode(bytes, &Keyring::none(CLUSTER)).expect("our own bytes") {
         Datagram::Ack(header, _) => {
             let of = epoch_words(Epoch(header.epoch));
             format!("ack: its log of {of} reaches {}", { header.first_seq })

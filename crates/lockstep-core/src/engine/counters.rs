@@ -158,7 +158,7 @@ counters! {
     RejectedKey count "rejected_key" "Datagrams refused: a key that we do not have.",
     RejectedKind count "rejected_kind" "Datagrams refused: a kind that does not exist, or not here.",
     RejectedLength count "rejected_length" "Datagrams refused: the length does not fit.",
-    RejectedChecksum count "rejected_checksum" "Datagrams refused: the tag does not fit.",
+    RejectedChecksum count "rejected_checksum" "Datagrams refused: the checksum does not fit.",
     RejectedCluster count "rejected_cluster" "Datagrams refused: another cluster.",
     RejectedHistory count "rejected_history" "Datagrams refused: another history.",
     RejectedCount count "rejected_count" "Datagrams refused: a count that does not fit.",
@@ -167,6 +167,10 @@ counters! {
     RejectedEntryLength count "rejected_entry_length" "Datagrams refused: an entry that reaches too far.",
     RejectedSeq count "rejected_seq" "Datagrams refused: a seq at the end of u64.",
     RejectedBody count "rejected_body" "Datagrams refused: a body that contradicts itself.",
+    RejectedGeneration count "rejected_generation" "Datagrams refused: of a key that is no longer accepted.",
+    RejectedUnkeyed count "rejected_unkeyed" "Datagrams refused: without a key, where keys are required.",
+    RejectedRights count "rejected_rights" "Datagrams refused: the sender's key does not allow them.",
+    RejectedTag count "rejected_tag" "Datagrams refused: not sealed with the key that they name.",
 }
 
 /// How many there are.

@@ -218,7 +218,7 @@ impl<N: Net> PublisherEngine<N> {
     fn send_prepared(&mut self, now: Nanos, wall: Nanos, count: usize) -> usize {
         let Self { net, core, .. } = self;
         let header = core.header(Kind::Submission, wall);
-        core.window.seal(&header, &mut core.number);
+        core.window.seal(&core.limits.receiver.keys, &header, &mut core.number);
         let leader_at = core.leader_at.or_else(|| core.leader_silence_ns());
         let first = core.window.burst(0);
         let (offered, taken) = if first.count() == count {
@@ -248,8 +248,14 @@ impl<N: Net> PublisherEngine<N> {
                     core.number += 1;
                     let header = Header { number: core.number, ..core.header(Kind::Query, wall) };
                     let line = &mut core.lines.list[index];
-                    let length =
-                        write_query(scratch, header, index as u64 + 1, QueryKind::Publisher, &line.name);
+                    let length = write_query(
+                        scratch,
+                        &core.limits.receiver.keys,
+                        header,
+                        index as u64 + 1,
+                        QueryKind::Publisher,
+                        &line.name,
+                    );
                     line.state = NameState::Querying { asked_at: now, tries: tries + 1 };
                     net.send_unicast(to, [&scratch[..length], &[]]);
                 }
@@ -369,7 +375,7 @@ impl PublisherCore {
 
     fn header(&self, kind: Kind, wall: Nanos) -> Header {
         Header {
-            cluster: self.limits.receiver.cluster,
+            cluster: self.limits.receiver.keys.cluster(),
             history: self.rx.history(),
             epoch: self.rx.follow.epoch().0,
             sender: self.limits.receiver.me.replica,
@@ -399,7 +405,7 @@ impl PublisherCore {
         self.number += 1;
         let header = Header { number: self.number, ..self.header(Kind::Submission, wall) };
         let length = open.len();
-        open.close(out, header, length);
+        open.close(out, &self.limits.receiver.keys, header, length);
         length
     }
 
@@ -424,7 +430,7 @@ impl PublisherCore {
         from: Option<SocketAddrV4>,
         f: &mut impl FnMut(PublisherEvent),
     ) -> Result<(), Reject> {
-        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+        match Datagram::decode(bytes, &self.limits.receiver.keys)? {
             Datagram::Frame(frame, trailer) => {
                 self.rx.admit_frame(&frame, trailer.as_ref())?;
                 if from.is_none() && trailer.is_none() {

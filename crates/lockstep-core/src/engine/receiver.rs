@@ -36,7 +36,7 @@ use ask::RepairRequests;
 use histories::OtherHistories;
 pub use histories::{Superseded, UNLED_NS};
 use lockstep_wire::{
-    Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Nanos, RepairTrailer, Seq,
+    Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Keys, Kind, Nanos, RepairTrailer, Seq,
     SeqRange,
 };
 pub use placement::{NextFrame, Placement};
@@ -61,8 +61,8 @@ pub enum Start {
 /// A receiver's settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ReceiverLimits {
-    /// The cluster's id.
-    pub cluster: u64,
+    /// The cluster, and the keys of this process.
+    pub keys: Keys,
     /// The history, if it is known; 0 adopts the first one received.
     pub history: u64,
     /// Under which name requests are sent (and own datagrams are dropped).
@@ -201,6 +201,12 @@ impl Receiver {
             ancestor_reported: (0, Identity::default()),
             limits,
         }
+    }
+
+    /// The keys of this process.
+    #[inline]
+    pub fn keys(&self) -> &Keys {
+        &self.limits.keys
     }
 
     /// The history that is read; 0 while none was received.
@@ -433,7 +439,7 @@ impl Receiver {
             return Placement::Dropped;
         }
         self.seen_next = self.seen_next.max(frame.header.next_seq());
-        let proof = trailer.map_or(frame.header.tag, |trailer| trailer.tag);
+        let proof = trailer.map_or([frame.header.number, frame.header.tag[0]], |trailer| trailer.tag);
         self.place(frame, Some(proof), counters, events)
     }
 

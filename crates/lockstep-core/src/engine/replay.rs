@@ -17,16 +17,16 @@
 
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    Chain, Datagram, FrameView, HEADER_LEN, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, Reject,
-    ReplayBody, ReplayEndReason, ReplayRequestBody, Seq, write_replay_request,
+    Chain, Datagram, FrameView, HEADER_LEN, Header, Identity, Keyring, Keys, Kind, Nanos, REPLAY_CHAIN,
+    REPLAY_LEN, Reject, ReplayBody, ReplayEndReason, ReplayRequestBody, Seq, write_replay_request,
 };
 use std::net::SocketAddrV4;
 
 /// How replays are asked for.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ReplayLimits {
-    /// The cluster's id.
-    pub cluster: u64,
+    /// The cluster, and the keys of this process.
+    pub keys: Keys,
     /// Under which name requests are made.
     pub me: Identity,
     /// The sources with journals: archivers and standbys first.
@@ -43,9 +43,9 @@ pub struct ReplayLimits {
 
 impl ReplayLimits {
     /// The usual times.
-    pub fn new(cluster: u64, me: Identity, sources: Vec<SocketAddrV4>) -> Self {
+    pub fn new(keys: Keys, me: Identity, sources: Vec<SocketAddrV4>) -> Self {
         Self {
-            cluster,
+            keys,
             me,
             sources,
             first: me.incarnation,
@@ -156,7 +156,7 @@ pub enum ReplayItem<'a> {
 ///
 /// # Errors
 /// The bytes are no replay.
-pub fn piece(bytes: &[u8], cluster: u64) -> Result<Option<(ReplayItem<'_>, usize)>, Reject> {
+pub fn piece<'a>(bytes: &'a [u8], keys: &Keyring) -> Result<Option<(ReplayItem<'a>, usize)>, Reject> {
     let Some(header) = Header::peek(bytes) else { return Ok(None) };
     let len = header.length as usize;
     if header.magic != lockstep_wire::MAGIC {
@@ -166,7 +166,7 @@ pub fn piece(bytes: &[u8], cluster: u64) -> Result<Option<(ReplayItem<'_>, usize
         return Err(Reject::Length);
     }
     let Some(whole) = bytes.get(..len) else { return Ok(None) };
-    Ok(Some(match Datagram::decode(whole, cluster)? {
+    Ok(Some(match Datagram::decode_replayed(whole, keys)? {
         Datagram::Frame(frame, None) => (ReplayItem::Frame(frame), len),
         Datagram::ReplayAnswer(header, body) => (ReplayItem::Answer(*header, body), len),
         Datagram::ReplayMark(header, body) => (ReplayItem::Mark(*header, body), len),
@@ -175,7 +175,7 @@ pub fn piece(bytes: &[u8], cluster: u64) -> Result<Option<(ReplayItem<'_>, usize
 }
 
 /// See the module.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ReplayReader {
     limits: ReplayLimits,
     state: ReplayState,
@@ -196,7 +196,10 @@ impl ReplayReader {
             target: limits.first,
             answers: vec![SourceAnswer::Nothing; limits.sources.len()],
             limits,
-            ..Self::default()
+            state: ReplayState::default(),
+            tries: 0,
+            at_end: false,
+            close: false,
         }
     }
 
@@ -297,7 +300,7 @@ impl ReplayReader {
         to: Seq,
     ) -> usize {
         let header = Header {
-            cluster: self.limits.cluster,
+            cluster: self.limits.keys.cluster(),
             history,
             sender: self.limits.me.replica,
             incarnation: self.limits.me.incarnation,
@@ -305,7 +308,7 @@ impl ReplayReader {
             flags: if chain.is_some() { REPLAY_CHAIN } else { 0 },
             ..Header::new(Kind::ReplayRequest)
         };
-        write_replay_request(out, header, ReplayRequestBody { from, to })
+        write_replay_request(out, &self.limits.keys, header, ReplayRequestBody { from, to })
     }
 
     /// This source lies behind itself ([`StallDetector`]): the next one is asked.
@@ -437,7 +440,7 @@ mod tests {
     fn replay(sources: u8) -> ReplayReader {
         let sources = (1..=sources).map(|last| SocketAddrV4::new([10, 0, 0, last].into(), 7)).collect();
         let me = Identity { replica: 9, incarnation: 0 };
-        ReplayReader::new(ReplayLimits::new(7, me, sources))
+        ReplayReader::new(ReplayLimits::new(Keyring::none(7).into(), me, sources))
     }
 
     fn body(end: u32, oldest_seq: Seq) -> ReplayBody {
@@ -558,18 +561,21 @@ mod tests {
     #[test]
     fn garbage_is_refused_and_a_part_is_waited_for() {
         let mut mark = [0; REPLAY_LEN];
-        write_replay(&mut mark, header(), body(0, 1));
+        write_replay(&mut mark, &Keyring::none(7), header(), body(0, 1));
         for len in 0..REPLAY_LEN {
-            assert!(matches!(piece(&mark[..len], 7), Ok(None)), "{len}");
+            assert!(matches!(piece(&mark[..len], &Keyring::none(7)), Ok(None)), "{len}");
         }
-        assert!(matches!(piece(&mark, 7), Ok(Some((ReplayItem::Mark(..), REPLAY_LEN)))));
-        assert!(matches!(piece(&[7; 200], 7), Err(Reject::Magic)));
-        assert!(matches!(piece(&mark, 8), Err(Reject::Cluster { .. })));
+        assert!(matches!(piece(&mark, &Keyring::none(7)), Ok(Some((ReplayItem::Mark(..), REPLAY_LEN)))));
+        assert!(matches!(piece(&[7; 200], &Keyring::none(7)), Err(Reject::Magic)));
+        assert!(matches!(piece(&mark, &Keyring::none(8)), Err(Reject::Cluster { .. })));
         let mut long = mark;
         long[24..28].copy_from_slice(&(1u32 << 20).to_le_bytes());
-        assert!(matches!(piece(&long, 7), Err(Reject::Length)));
+        assert!(matches!(piece(&long, &Keyring::none(7)), Err(Reject::Length)));
         let mut other = [0; HEADER_LEN];
         seal(&mut other, Header { cluster: 7, ..Header::new(Kind::Stage) });
-        assert!(matches!(piece(&other, 7), Err(Reject::Kind)), "a record of a journal is no frame");
+        assert!(
+            matches!(piece(&other, &Keyring::none(7)), Err(Reject::Kind)),
+            "a record of a journal is no frame"
+        );
     }
 }

@@ -22,7 +22,7 @@ use super::losses::Losses;
 use super::parts::{PartsLimits, Reassembly};
 use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
-use super::replay::{ReplayReader, StallDetector};
+use super::replay::{ReplayLimits, ReplayReader, StallDetector};
 use super::unicast_probe::ask_for_unicast_probe;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
@@ -194,11 +194,12 @@ impl SubscriberCore {
             Start::Cursor(cursor) => Some(cursor.chain),
             _ => None,
         };
+        let keys = limits.receiver.keys.clone();
         Self {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
             parts: Reassembly::new(limits.parts, limits.delivery == Delivery::Stamped),
+            replay: ReplayReader::new(ReplayLimits::new(keys, limits.receiver.me, Vec::new())),
             limits,
-            replay: ReplayReader::default(),
             received_at: 0,
             replay_at: 0,
             replayed_by: Identity::default(),
@@ -321,7 +322,7 @@ impl SubscriberCore {
         self.on_datagram(now, bytes, false, f);
         if Header::look(bytes).is_some_and(|header| header.kind == Kind::AddressProof as u8)
             && let Ok(Datagram::AddressProof(header, body)) =
-                Datagram::decode(bytes, self.limits.receiver.cluster)
+                Datagram::decode(bytes, &self.limits.receiver.keys)
         {
             self.rx.on_address_proof(now, Some(from), header, &body);
         }
@@ -351,7 +352,7 @@ impl SubscriberCore {
         by_group: bool,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), Reject> {
-        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+        match Datagram::decode(bytes, &self.limits.receiver.keys)? {
             Datagram::Frame(frame, trailer) => {
                 self.rx.admit_frame(&frame, trailer.as_ref())?;
                 if by_group && trailer.is_none() {

@@ -18,7 +18,7 @@ pub(super) fn ask_for_unicast_probe(
     header: Header,
 ) {
     let mut out = [0; SMALL_LEN_MAX];
-    let length = write_query(&mut out, header, 0, QueryKind::Probe, "");
+    let length = write_query(&mut out, rx.keys(), header, 0, QueryKind::Probe, "");
     let asked = counters.get(Counter::UnicastProbesOut);
     if let Some(to) = rx.address_at(asked) {
         net.send_unicast(to, [&out[..length], &[]]);

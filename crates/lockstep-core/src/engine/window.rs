@@ -25,8 +25,8 @@ use crate::proto::planted::{Mutation, planted};
 use crate::ring::place_in;
 pub use flight::Flight;
 use lockstep_wire::{
-    Entries, Entry, EntryHeader, Header, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest, entry_len,
-    seal,
+    Entries, Entry, EntryHeader, Header, Keyring, Nanos, OpenFrame, PART_MORE, PublisherSeq, entry_digest,
+    entry_len,
 };
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -386,21 +386,21 @@ impl SubmitWindow {
     }
 
     /// Seals what is prepared under `header`, each with the next `number`.
-    pub fn seal(&mut self, header: &Header, number: &mut u64) {
+    pub fn seal(&mut self, keys: &Keyring, header: &Header, number: &mut u64) {
         for index in 0..self.resend.len() {
-            self.seal_slot(self.resend[index], header, number);
+            self.seal_slot(self.resend[index], keys, header, number);
         }
         for slot in self.unsent..self.ready {
-            self.seal_slot(slot, header, number);
+            self.seal_slot(slot, keys, header, number);
         }
     }
 
-    fn seal_slot(&mut self, slot: u64, header: &Header, number: &mut u64) {
+    fn seal_slot(&mut self, slot: u64, keys: &Keyring, header: &Header, number: &mut u64) {
         let place = self.place(slot);
         let Slot { length, count, .. } = self.slots[place];
         *number += 1;
         let bytes = &mut self.memory[place * self.stride..][..length as usize];
-        seal(bytes, Header { count, number: *number, ..*header });
+        keys.seal(bytes, Header { count, number: *number, ..*header });
     }
 
     /// The prepared datagrams from the `index`th on that lie one behind the other without a gap, all but

@@ -6,8 +6,8 @@
 
 use crate::proto::log::LogEnd;
 use lockstep_wire::{
-    Destination, EntryHeader, EntryKind, Epoch, Header, Kind, Nanos, OpenFrame, PublisherId, PublisherSeq,
-    Seq,
+    Destination, EntryHeader, EntryKind, Epoch, Header, Keys, Kind, Nanos, OpenFrame, PublisherId,
+    PublisherSeq, Seq,
 };
 
 /// The right to stamp in one epoch: a value that one must hold. It is cloned only together with its
@@ -46,7 +46,7 @@ pub struct Stamp {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Sequencer {
     leadership: Leadership,
-    cluster: u64,
+    keys: Keys,
     history: u64,
     open: OpenFrame,
     /// Time of the open frame.
@@ -56,8 +56,8 @@ pub struct Sequencer {
 
 impl Sequencer {
     /// Stamps in one epoch of one history.
-    pub fn new(leadership: Leadership, cluster: u64, history: u64, frame_len_max: usize) -> Self {
-        Self { leadership, cluster, history, open: OpenFrame::default(), timestamp: 0, frame_len_max }
+    pub fn new(leadership: Leadership, keys: Keys, history: u64, frame_len_max: usize) -> Self {
+        Self { leadership, keys, history, open: OpenFrame::default(), timestamp: 0, frame_len_max }
     }
 
     /// The epoch that it stamps in.
@@ -125,7 +125,7 @@ impl Sequencer {
         let open = std::mem::take(&mut self.open);
         let identity = self.leadership.epoch().leader();
         let header = Header {
-            cluster: self.cluster,
+            cluster: self.keys.cluster(),
             history: self.history,
             epoch: self.leadership.epoch().0,
             sender: identity.replica,
@@ -137,7 +137,7 @@ impl Sequencer {
             ..Header::new(Kind::Frame)
         };
         let length = stride.map_or(open.len(), |stride| stride.max(open.len()));
-        open.close(memory, header, length)
+        open.close(memory, &self.keys, header, length)
     }
 
     /// Bytes of the open frame so far.
@@ -156,7 +156,7 @@ mod tests {
         Stamp { kind: EntryKind::Message, flags: 0, publisher: 3, publisher_seq: 8, destination: 5 };
 
     fn sequencer() -> Sequencer {
-        Sequencer::new(Leadership::granted(epoch(1, 1)), 7, 9, 1424)
+        Sequencer::new(Leadership::granted(epoch(1, 1)), lockstep_wire::Keyring::none(7).into(), 9, 1424)
     }
 
     #[test]

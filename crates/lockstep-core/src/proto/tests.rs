@@ -3,6 +3,7 @@
 use super::log::LogEnd;
 use super::membership::Membership;
 use bytemuck::Zeroable;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// Replica `number` in its first life.
@@ -42,7 +43,7 @@ pub(super) fn frame(end: &LogEnd, epoch: Epoch, entries: &[(EntryKind, &[u8])]) 
         ..Header::new(Kind::Frame)
     };
     let length = open.len();
-    open.close(&mut memory, header, length);
+    open.close(&mut memory, &Keyring::none(header.cluster), header, length);
     memory.truncate(length);
     memory
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fanout::FanoutNode;
 use crate::udp::{Interface, free_port};
-use lockstep_wire::{AckBody, GROUPS_ALL, write_ack};
+use lockstep_wire::{AckBody, GROUPS_ALL, Keyring, write_ack};
 use std::net::Ipv4Addr;
 
 const SECOND: Nanos = 1_000_000_000;
@@ -38,8 +38,12 @@ impl Site {
             address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.ports[id as usize - 1]),
             groups: GROUPS_ALL,
         });
-        let fanout =
-            FanoutSettings { cluster: CLUSTER, nodes: nodes.to_vec(), members_max: 8, grants_leases: id > 0 };
+        let fanout = FanoutSettings {
+            keys: Keyring::none(CLUSTER).into(),
+            nodes: nodes.to_vec(),
+            members_max: 8,
+            grants_leases: id > 0,
+        };
         open(self.udp(id, joins), &AutoSettings { fanout, queue: None }, None).unwrap()
     }
 }
@@ -47,7 +51,7 @@ impl Site {
 fn ack(sender: u32, number: u64) -> Vec<u8> {
     let mut out = [0; 256];
     let header = Header { cluster: CLUSTER, sender, number, ..Header::new(Kind::Ack) };
-    let length = write_ack(&mut out, header, AckBody { process_nonce: 1 });
+    let length = write_ack(&mut out, &Keyring::none(CLUSTER), header, AckBody { process_nonce: 1 });
     out[..length].to_vec()
 }
 

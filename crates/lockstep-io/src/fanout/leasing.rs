@@ -17,7 +17,7 @@ use crate::IoError;
 use crate::clock::random_u64;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
-    Datagram, HEADER_LEN, Header, JoinBody, Kind, LeaseBody, LeaseReply, Nanos, write_join, write_lease,
+    Datagram, HEADER_LEN, Header, JoinBody, Keys, Kind, LeaseBody, LeaseReply, Nanos, write_join, write_lease,
 };
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -39,7 +39,7 @@ pub(crate) struct Reply {
 
 /// Both ends.
 pub(crate) struct Leasing {
-    cluster: u64,
+    keys: Keys,
     gives: bool,
     pub members: Members,
     joiner: Joiner,
@@ -96,7 +96,7 @@ impl Leasing {
         let is_asked = |node: &FanoutNode| node.address != own && skipped != Some(*node.address.ip());
         let repairers = settings.nodes.iter().copied().filter(is_asked);
         Ok(Self {
-            cluster: settings.cluster,
+            keys: settings.keys.clone(),
             gives: settings.grants_leases,
             joiner: Joiner::new(repairers, patience_ns),
             members: Members::new(nodes, own, leases_max, skipped),
@@ -178,7 +178,7 @@ impl Leasing {
     /// Takes a join or a lease. Returns the answer to a join.
     #[cold]
     pub fn on_datagram(&mut self, now: Nanos, bytes: &[u8], from: SocketAddrV4) -> Option<Reply> {
-        match Datagram::decode(bytes, self.cluster) {
+        match Datagram::decode(bytes, &self.keys) {
             Ok(Datagram::Join(_, body)) if self.gives => Some(self.on_join(now, &body, from)),
             Ok(Datagram::Lease(_, body)) if body.process_nonce == self.process_nonce => {
                 self.on_lease(now, &body, from);
@@ -225,7 +225,7 @@ impl Leasing {
         };
         let mut reply = Reply { to: from, bytes: [0; CONTROL_LEN] };
         let header = self.header(Kind::Lease);
-        write_lease(&mut reply.bytes, header, body);
+        write_lease(&mut reply.bytes, &self.keys, header, body);
         reply
     }
 
@@ -256,14 +256,14 @@ impl Leasing {
         let body = JoinBody { groups, reserved: 0, process_nonce, proof, padding: 0 };
         let mut reply = Reply { to: due.to, bytes: [0; CONTROL_LEN] };
         let header = self.header(Kind::Join);
-        write_join(&mut reply.bytes, header, body);
+        write_join(&mut reply.bytes, &self.keys, header, body);
         reply
     }
 
     fn header(&mut self, kind: Kind) -> Header {
         self.number += 1;
         Header {
-            cluster: self.cluster,
+            cluster: self.keys.cluster(),
             sender: (self.process_nonce >> 32) as u32 | 1 << 31,
             incarnation: self.process_nonce as u32,
             number: self.number,

@@ -6,7 +6,7 @@ use super::members::{JoinOutcome, Members};
 use super::*;
 use crate::udp::{Interface, free_port};
 use lockstep_wire::{
-    AckBody, GROUPS_ALL, HEADER_LEN, JoinBody, LeaseReply, QueryKind, seal, write_ack, write_join,
+    AckBody, GROUPS_ALL, HEADER_LEN, JoinBody, Keyring, LeaseReply, QueryKind, seal, write_ack, write_join,
     write_query,
 };
 use std::net::Ipv4Addr;
@@ -82,7 +82,12 @@ const REPAIRER: u16 = 1;
 const JOINER: u16 = 9;
 
 fn leasing(gives: bool, own: u16, members_max: usize, cluster: u64) -> Leasing {
-    let settings = FanoutSettings { cluster, nodes: vec![node(REPAIRER)], members_max, grants_leases: gives };
+    let settings = FanoutSettings {
+        keys: Keyring::none(cluster).into(),
+        nodes: vec![node(REPAIRER)],
+        members_max,
+        grants_leases: gives,
+    };
     let joins: &[Group] = if gives { &[] } else { &[Group::Data, Group::Control] };
     Leasing::new(&settings, at(own), joins, None).unwrap()
 }
@@ -189,7 +194,12 @@ fn a_join_in_anothers_name_of_another_cluster_or_malformed_gives_nothing_and_is_
     assert!(repairer.on_datagram(0, &join.bytes, at(JOINER)).is_none());
     let mut wrong = [0; CONTROL_LEN];
     let body = JoinBody { groups: GROUPS_ALL + 1, reserved: 0, process_nonce: 1, proof: 0, padding: 0 };
-    write_join(&mut wrong, Header { cluster: CLUSTER, ..Header::new(Kind::Join) }, body);
+    write_join(
+        &mut wrong,
+        &Keyring::none(CLUSTER),
+        Header { cluster: CLUSTER, ..Header::new(Kind::Join) },
+        body,
+    );
     assert!(repairer.on_datagram(0, &wrong, at(JOINER)).is_none());
     assert!(repairer.on_datagram(0, &wrong[..50], at(JOINER)).is_none());
     assert!(repairer.on_datagram(0, &lease.bytes, at(JOINER)).is_none(), "a lease that we did not ask for");
@@ -200,7 +210,8 @@ fn a_join_in_anothers_name_of_another_cluster_or_malformed_gives_nothing_and_is_
 fn a_node_that_sends_by_multicast_alone_refuses_a_lease_by_name() {
     let mut joiner = leasing(false, JOINER, 0, CLUSTER);
     let join = joiner.poll(0, |_| false).unwrap();
-    let Ok(lockstep_wire::Datagram::Join(_, asked)) = lockstep_wire::Datagram::decode(&join.bytes, CLUSTER)
+    let Ok(lockstep_wire::Datagram::Join(_, asked)) =
+        lockstep_wire::Datagram::decode(&join.bytes, &Keyring::none(CLUSTER))
     else {
         panic!("a join");
     };
@@ -214,7 +225,12 @@ fn a_node_that_sends_by_multicast_alone_refuses_a_lease_by_name() {
         members_max: 0,
     };
     let mut lease = [0; CONTROL_LEN];
-    lockstep_wire::write_lease(&mut lease, Header { cluster: CLUSTER, ..Header::new(Kind::Lease) }, body);
+    lockstep_wire::write_lease(
+        &mut lease,
+        &Keyring::none(CLUSTER),
+        Header { cluster: CLUSTER, ..Header::new(Kind::Lease) },
+        body,
+    );
     joiner.on_datagram(0, &lease, at(REPAIRER));
     assert_eq!((joiner.counts().refused_by, joiner.counts().lessors), (1, 0));
 }
@@ -231,7 +247,7 @@ fn open(gives: bool, unicast_port: u16, nodes: &[u16], joins: &[Group]) -> Fanou
     let nodes = nodes.iter().map(|port| node(*port)).collect();
     Fanout::open(
         udp(unicast_port, joins),
-        &FanoutSettings { cluster: CLUSTER, nodes, members_max: 8, grants_leases: gives },
+        &FanoutSettings { keys: Keyring::none(CLUSTER).into(), nodes, members_max: 8, grants_leases: gives },
     )
     .unwrap()
 }
@@ -255,14 +271,14 @@ fn receive(net: &mut Fanout, others: &mut [&mut Fanout], count: usize) -> [Vec<V
 fn ack(number: u64) -> Vec<u8> {
     let mut out = [0; 256];
     let header = Header { cluster: CLUSTER, number, ..Header::new(Kind::Ack) };
-    let length = write_ack(&mut out, header, AckBody { process_nonce: 1 });
+    let length = write_ack(&mut out, &Keyring::none(CLUSTER), header, AckBody { process_nonce: 1 });
     out[..length].to_vec()
 }
 
 fn query() -> Vec<u8> {
     let mut out = [0; 256];
     let header = Header { cluster: CLUSTER, ..Header::new(Kind::Query) };
-    let length = write_query(&mut out, header, 3, QueryKind::Node, "");
+    let length = write_query(&mut out, &Keyring::none(CLUSTER), header, 3, QueryKind::Node, "");
     assert_eq!(length, QueryKind::Node.answer_len());
     out[..length].to_vec()
 }
@@ -291,10 +307,16 @@ fn one_socket_tells_groups_from_unicast_by_kind_whichever_is_received_first() {
 fn a_repair_for_one_comes_by_unicast_and_one_for_all_by_the_group() {
     let mut frame = vec![0; HEADER_LEN];
     let header = Header { cluster: CLUSTER, first_seq: 1, ..Header::new(Kind::Frame) };
-    let header = seal(&mut frame, header);
+    seal(&mut frame, header);
     let with = |token| {
-        let trailer =
-            lockstep_wire::repair_trailer(Default::default(), lockstep_wire::Epoch::NONE, 0, token, &header);
+        let trailer = lockstep_wire::repair_trailer(
+            &Keyring::none(CLUSTER),
+            Default::default(),
+            lockstep_wire::Epoch::NONE,
+            0,
+            token,
+            &frame,
+        );
         [frame.clone(), trailer.to_vec()].concat()
     };
     assert_eq!(
@@ -355,7 +377,7 @@ fn one_address_that_cannot_be_reached_holds_up_nobody_else() {
     let [a, b] = [free_port(Ipv4Addr::LOCALHOST).unwrap(), free_port(Ipv4Addr::LOCALHOST).unwrap()];
     let nowhere = FanoutNode { id: 9, address: "240.0.0.1:9".parse().unwrap(), groups: GROUPS_ALL };
     let settings = FanoutSettings {
-        cluster: CLUSTER,
+        keys: Keyring::none(CLUSTER).into(),
         nodes: vec![nowhere, node(b)],
         members_max: 8,
         grants_leases: true,

@@ -213,7 +213,7 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
             shared: Arc::clone(&shared),
             begun: Instant::now(),
             remarks: Vec::new(),
-            mender: mender.unwrap_or_else(|| Mender::new(ReplayLimits::default())),
+            mender,
         };
         thread_of.wake();
         // It waits for nothing else.
@@ -265,7 +265,7 @@ struct Thread<S, T> {
     shared: Arc<Shared>,
     begun: Instant,
     remarks: Vec<SideEvent>,
-    mender: Mender,
+    mender: Option<Mender>,
 }
 
 impl<S: Store, T: TailSource> Thread<S, T> {
@@ -288,7 +288,9 @@ impl<S: Store, T: TailSource> Thread<S, T> {
                     self.shared.event(remark.to_string());
                 }
             }
-            self.mender.turn(&mut self.side, inputs.now);
+            if let Some(mender) = &mut self.mender {
+                mender.turn(&mut self.side, inputs.now);
+            }
             self.wake();
             match next {
                 SideStep::Again => {}

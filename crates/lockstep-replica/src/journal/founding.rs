@@ -21,8 +21,8 @@ use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::{
-    EPOCH_START_LEN_MAX, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartBody, Header, Kind, MemberBody,
-    Nanos, OpenFrame, ROUND_MAX, write_epoch_start,
+    EPOCH_START_LEN_MAX, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartBody, Header, Keys, Kind,
+    MemberBody, Nanos, OpenFrame, ROUND_MAX, write_epoch_start,
 };
 
 /// Rounds between everything that the founder has seen and the founding: more takeovers than a journal that
@@ -32,8 +32,8 @@ pub const ROUNDS_ABOVE: u32 = 1 << 12;
 /// The input of a founding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Founding<'a> {
-    /// The cluster's id.
-    pub cluster: u64,
+    /// The cluster, and the keys of a replica.
+    pub keys: &'a Keys,
     /// The new history, drawn at random.
     pub history: u64,
     /// The ancestor history.
@@ -91,7 +91,7 @@ impl Founding<'_> {
             return Err("an epoch's start does not fit a frame".into());
         }
         let header = Header {
-            cluster: self.cluster,
+            cluster: self.keys.cluster(),
             history: self.history,
             epoch: epoch.0,
             sender: member.replica,
@@ -104,7 +104,7 @@ impl Founding<'_> {
             ..Header::new(Kind::Frame)
         };
         let length = open.len();
-        open.close(&mut memory, header, length);
+        open.close(&mut memory, self.keys, header, length);
         memory.truncate(length);
         Ok(memory)
     }
@@ -114,6 +114,7 @@ impl Founding<'_> {
 mod tests {
     use super::*;
     use lockstep_wire::{Ancestor, EpochStartView, FrameView, Identity};
+    use std::sync::LazyLock;
 
     const FOUNDER: Identity = Identity { replica: 2, incarnation: 0x777 };
 
@@ -122,9 +123,11 @@ mod tests {
         LogEnd { next: 90, epoch, chain: 0xabc, timestamp: 5_000 }
     }
 
+    static KEYS: LazyLock<Keys> = LazyLock::new(|| lockstep_wire::Keyring::none(7).into());
+
     fn founding<'a>(ancestor: &'a Lineage, epochs: &'a [EpochBase], promised: u32) -> Founding<'a> {
         Founding {
-            cluster: 7,
+            keys: &KEYS,
             history: 0xb2,
             ancestor,
             end: end(),

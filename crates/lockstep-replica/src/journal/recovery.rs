@@ -30,7 +30,7 @@ use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::window::Window;
-use lockstep_wire::{EpochStartView, FrameView, MemberBody, Nanos, Seq};
+use lockstep_wire::{EpochStartView, FrameView, Keys, MemberBody, Nanos, Seq};
 
 /// The findings of an inspection beside completeness and end.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,7 +73,7 @@ fn lineage_of(checkpoint: &Checkpoint, superblock: &Superblock) -> Lineage {
 }
 
 /// The replica that founds a history, and its initial state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Founder {
     /// The new history's id, drawn at random.
     pub history: u64,
@@ -85,6 +85,8 @@ pub struct Founder {
     pub window: Window,
     /// The durability of acks.
     pub durability: Durability,
+    /// The cluster, and the keys of a replica.
+    pub keys: Keys,
     /// The time.
     pub wall: Nanos,
 }
@@ -116,7 +118,7 @@ pub fn found<S: Store>(
     }
     let lineage = lineage_of(&checkpoint, previous);
     let founding = Founding {
-        cluster: previous.cluster,
+        keys: &founder.keys,
         history: founder.history,
         ancestor: &lineage,
         end: log.end,

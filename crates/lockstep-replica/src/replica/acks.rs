@@ -111,6 +111,6 @@ impl ReplicaCore {
         // The chain is that of the log's end; below it an ack carries none.
         let chain = if next == end.next { end.chain } else { 0 };
         let header = Header { epoch: epoch.0, first_seq: next, chain, ..self.header(Kind::Ack, wall, &end) };
-        write_ack(out, header, AckBody { process_nonce: self.limits.process_nonce })
+        write_ack(out, self.rx.keys(), header, AckBody { process_nonce: self.limits.process_nonce })
     }
 }

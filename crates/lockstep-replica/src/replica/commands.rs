@@ -362,6 +362,6 @@ impl ReplicaCore {
         let mut active = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
         let row_count = self.conditions.rows(now, &mut active);
         let header = self.header(Kind::Status, wall, &tail.end());
-        write_status(out, header, body, &rows[..members.len()], &active[..row_count])
+        write_status(out, self.rx.keys(), header, body, &rows[..members.len()], &active[..row_count])
     }
 }

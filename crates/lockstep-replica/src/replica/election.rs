@@ -355,7 +355,12 @@ impl ReplicaCore {
         for body in pending.into_iter().flatten() {
             self.outbox.number += 1;
             let mut out = [0; SMALL_LEN_MAX];
-            let length = write_presence(&mut out, self.header(Kind::IdentityProbe, wall, &tail.end()), body);
+            let length = write_presence(
+                &mut out,
+                self.rx.keys(),
+                self.header(Kind::IdentityProbe, wall, &tail.end()),
+                body,
+            );
             send_small(net, Group::Control, &out[..length]);
         }
     }

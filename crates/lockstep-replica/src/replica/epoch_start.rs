@@ -5,7 +5,7 @@
 //!   promise stored ─▶ epoch start ─▶ (removal of the dead) ─▶ pending submissions ─▶ everything else
 //! ```
 
-use super::pending_submissions::PendingSubmissions;
+use super::pending_submissions::{PendingSubmissions, opened};
 use super::{Leading, OUTGOING_SEND, ReplicaCore, Turn};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
@@ -15,9 +15,7 @@ use lockstep_core::engine::ports::Net;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::sequence::Stamp;
-use lockstep_wire::{
-    Datagram, EPOCH_START_LEN_MAX, EntryKind, EpochBase, EpochStartBody, Nanos, write_epoch_start,
-};
+use lockstep_wire::{EPOCH_START_LEN_MAX, EntryKind, EpochBase, EpochStartBody, Nanos, write_epoch_start};
 
 impl Leading {
     /// Whether the log contains the start of the epoch that this node leads.
@@ -68,12 +66,11 @@ impl Leading {
     ) {
         let now = turn.now;
         // Moved out while its datagrams are stamped; a queue without room allocates nothing.
-        let cluster = core.limits.receiver.cluster;
         let mut pending = std::mem::replace(&mut core.pending_submissions, PendingSubmissions::new(0));
         let mut index = 0;
         while let Some(bytes) = pending.get(index) {
             index += 1;
-            if let Ok(Datagram::Submission(header, entries)) = Datagram::decode(bytes, cluster) {
+            if let Some((header, entries)) = opened(bytes) {
                 let _ = self.on_submission(core, tail, turn, bytes, header, entries);
             }
             if self.outgoing_frames.len() >= OUTGOING_SEND {

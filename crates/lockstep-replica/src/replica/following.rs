@@ -361,7 +361,7 @@ impl ReplicaCore {
         bytes: &[u8],
     ) -> Result<Option<Seq>, Reject> {
         let RoleState::Following(following) = role else { return Ok(None) };
-        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+        match Datagram::decode(bytes, &self.limits.receiver.keys)? {
             Datagram::Frame(frame, trailer) => {
                 if !self.is_own_repair(now, frame.header.first_seq, trailer.as_ref()) {
                     following.on_frame(self, tail, now, &frame, trailer.as_ref())?;

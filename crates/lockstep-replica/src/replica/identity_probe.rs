@@ -120,8 +120,7 @@ impl ReplicaCore {
     /// identity.
     #[cold]
     pub(super) fn on_identity_probe(&mut self, bytes: &[u8]) {
-        if let Ok(Datagram::IdentityProbe(header, body)) =
-            Datagram::decode(bytes, self.limits.receiver.cluster)
+        if let Ok(Datagram::IdentityProbe(header, body)) = Datagram::decode(bytes, &self.limits.receiver.keys)
         {
             self.on_presence(header, &body);
         }

@@ -212,7 +212,7 @@ impl ReplicaCore {
         bytes: &[u8],
     ) -> Result<(), Reject> {
         let now = turn.now;
-        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+        match Datagram::decode(bytes, &self.limits.receiver.keys)? {
             Datagram::Submission(header, entries) => {
                 if let RoleState::Leading(leading) = role {
                     leading.on_submission(self, tail, turn, bytes, header, entries)?;
@@ -299,7 +299,8 @@ impl ReplicaCore {
         self.outbox.number += 1;
         let header = Header { first_seq: next, chain: 0, ..self.header(Kind::Ack, wall, &end) };
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_ack(&mut out, header, AckBody { process_nonce: self.limits.process_nonce });
+        let length =
+            write_ack(&mut out, self.rx.keys(), header, AckBody { process_nonce: self.limits.process_nonce });
         send_small(net, Group::Control, &out[..length]);
         self.counters.add(Counter::AcksOut, 1);
     }

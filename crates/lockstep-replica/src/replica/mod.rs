@@ -553,7 +553,7 @@ impl ReplicaCore {
 
     fn header(&self, kind: Kind, wall: Nanos, end: &LogEnd) -> Header {
         Header {
-            cluster: self.limits.receiver.cluster,
+            cluster: self.limits.receiver.keys.cluster(),
             history: self.rx.history(),
             epoch: end.epoch.0,
             sender: self.identity().replica,

@@ -4,9 +4,15 @@
 use lockstep_core::engine::store::touched;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::publishers::{Admission, OpenAdmission, Publishers};
-use lockstep_wire::{Datagram, EntryKind, Nanos, OpenView, Seq};
+use lockstep_wire::{Entries, EntryKind, HEADER_LEN, Header, Nanos, OpenView, Seq};
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+
+/// The header and the entries of a pending submission, which was checked when it arrived.
+pub(super) fn opened(submission: &[u8]) -> Option<(&Header, Entries<'_>)> {
+    let header = Header::look(submission)?;
+    Some((header, Entries::known(&submission[HEADER_LEN..], header.count)))
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct PendingSubmission {
@@ -120,23 +126,17 @@ impl PendingSubmissions {
     /// `log_next` is the end of the log, of which `publishers` is a function. Returns since when something
     /// has waited that could be stamped now: the oldest, or one of the newest where the oldest waits for a
     /// later arrival.
-    pub(super) fn drop_committed(
-        &mut self,
-        log_next: Seq,
-        cluster: u64,
-        publishers: &Publishers,
-    ) -> Option<Nanos> {
+    pub(super) fn drop_committed(&mut self, log_next: Seq, publishers: &Publishers) -> Option<Nanos> {
         while let Some(&oldest) = self.submissions.front() {
             let newest = self.submissions.back().copied().unwrap_or_default();
             let same_log = self.judged.0 == log_next;
             if self.judged == (log_next, oldest, newest) || same_log && self.waits_since.is_some() {
                 return self.waits_since;
             }
-            let (keep, now) = self.has_deliverable(&oldest, cluster, publishers);
+            let (keep, now) = self.has_deliverable(&oldest, publishers);
             if keep {
                 let newer = self.submissions.iter().rev().take(NEWEST);
-                let waiting =
-                    |pending: &&PendingSubmission| self.has_deliverable(pending, cluster, publishers).1;
+                let waiting = |pending: &&PendingSubmission| self.has_deliverable(pending, publishers).1;
                 let found = if now { Some(oldest) } else { newer.copied().find(|pending| waiting(&pending)) };
                 self.waits_since = found.map(|pending| pending.received_at);
                 self.judged = (log_next, oldest, newest);
@@ -148,15 +148,8 @@ impl PendingSubmissions {
     }
 
     /// Whether something in it may still be stamped, and whether it could be now.
-    fn has_deliverable(
-        &self,
-        pending: &PendingSubmission,
-        cluster: u64,
-        publishers: &Publishers,
-    ) -> (bool, bool) {
-        let Ok(Datagram::Submission(_, entries)) = Datagram::decode(self.bytes(pending), cluster) else {
-            return (false, false);
-        };
+    fn has_deliverable(&self, pending: &PendingSubmission, publishers: &Publishers) -> (bool, bool) {
+        let Some((_, entries)) = opened(self.bytes(pending)) else { return (false, false) };
         let mut waits = (false, false);
         for entry in entries {
             let header = &entry.header;

@@ -14,9 +14,10 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::repair::{RepairRange, grant};
 use lockstep_wire::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, Condition, Datagram, Entry,
-    FrameView, Header, Identity, Kind, LeaseBody, LeaseReply, NACK_RANGES_MAX, Nanos, QueryBody, QueryKind,
-    QueryReplyBody, Ranges, Reject, RepairReject, RepairRejectBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange,
-    repair_trailer, write_address_proof, write_command_result, write_lease, write_repair_reject, write_reply,
+    FrameView, Header, Identity, Keyring, Kind, LeaseBody, LeaseReply, NACK_RANGES_MAX, Nanos, QueryBody,
+    QueryKind, QueryReplyBody, Ranges, Reject, RepairReject, RepairRejectBody, SMALL_LEN_MAX, STATUS_LEN_MAX,
+    SeqRange, repair_trailer, write_address_proof, write_command_result, write_lease, write_repair_reject,
+    write_reply,
 };
 use std::net::SocketAddrV4;
 
@@ -62,7 +63,7 @@ impl ReplicaCore {
     ) -> Result<(), Reject> {
         let Turn { now, wall, .. } = *turn;
         let (bytes, from) = net.unicast_datagram(index);
-        match (Datagram::decode(bytes, self.limits.receiver.cluster)?, &mut *role) {
+        match (Datagram::decode(bytes, &self.limits.receiver.keys)?, &mut *role) {
             (Datagram::Frame(frame, trailer), RoleState::Following(following)) => {
                 following.on_frame(self, tail, now, &frame, trailer.as_ref())?;
             }
@@ -143,7 +144,7 @@ impl ReplicaCore {
         let body = AddressProofBody { token, proof: self.address_proofs.proof(to) };
         let mut out = [0; SMALL_LEN_MAX];
         let header = self.header(Kind::AddressProof, wall, &tail.end());
-        let length = write_address_proof(&mut out, header, body);
+        let length = write_address_proof(&mut out, self.rx.keys(), header, body);
         net.send_unicast(to, [&out[..length], &[]]);
         self.counters.add(Counter::AddressProofsDemanded, 1);
     }
@@ -193,7 +194,7 @@ impl ReplicaCore {
         let term = LeaseReply::Multicast as u32;
         let body = LeaseBody { term, process_nonce, ..LeaseBody::zeroed() };
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_lease(&mut out, self.header(Kind::Lease, wall, &tail.end()), body);
+        let length = write_lease(&mut out, self.rx.keys(), self.header(Kind::Lease, wall, &tail.end()), body);
         net.send_unicast(from, [&out[..length], &[]]);
     }
 
@@ -231,8 +232,15 @@ impl ReplicaCore {
             let reason = match FrameView::from_prefix(&self.log.start_frame) {
                 _ if !known => RepairReject::OtherHistory,
                 Ok(frame) if frame.header.epoch == header.epoch => {
-                    let sent =
-                        give(net, self.repair_trailer(), &holdings, request.from, request.token, &frame);
+                    let sent = give(
+                        net,
+                        self.rx.keys(),
+                        self.repair_trailer(),
+                        &holdings,
+                        request.from,
+                        request.token,
+                        &frame,
+                    );
                     return self.on_repaired(role.leading().is_some(), u64::from(sent));
                 }
                 _ if header.epoch() > holdings.end.epoch => RepairReject::Ahead,
@@ -342,8 +350,12 @@ impl ReplicaCore {
             retry_after_ns: retry_after_ns.try_into().unwrap_or(u32::MAX),
         };
         let mut out = [0; SMALL_LEN_MAX];
-        let length =
-            write_repair_reject(&mut out, self.header(Kind::RepairReject, request.wall, &holdings.end), body);
+        let length = write_repair_reject(
+            &mut out,
+            self.rx.keys(),
+            self.header(Kind::RepairReject, request.wall, &holdings.end),
+            body,
+        );
         net.send_unicast(request.from, [&out[..length], &[]]);
         self.counters.add(Counter::RefusalsOut, 1);
     }
@@ -359,7 +371,7 @@ impl ReplicaCore {
         self.outbox.number += 1;
         let denied = result.err().map_or(0, |why| why as u32);
         let body = CommandResultBody { token: asked.token, query_kind: asked.query_kind, reject: denied };
-        write_command_result(out, self.header(Kind::CommandResult, wall, &tail.end()), body)
+        write_command_result(out, self.rx.keys(), self.header(Kind::CommandResult, wall, &tail.end()), body)
     }
 
     /// Whether the committed state of a publisher can be derived. The uncommitted entries lie in the ring,
@@ -400,7 +412,7 @@ impl ReplicaCore {
             body.nonce =
                 if state.closed && !planted(Mutation::ReplyKeepsNonce) { [0; 2] } else { state.nonce };
         }
-        write_reply(out, self.header(Kind::QueryReply, wall, &tail.end()), body)
+        write_reply(out, self.rx.keys(), self.header(Kind::QueryReply, wall, &tail.end()), body)
     }
 }
 
@@ -423,12 +435,14 @@ fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator
 /// Sends one frame as a repair, with the repairer and its history.
 pub(super) fn give(
     net: &mut impl Net,
+    keys: &Keyring,
     repairer: (Identity, u64),
     holdings: &RepairRange,
     to: SocketAddrV4,
     token: u64,
     frame: &FrameView<'_>,
 ) -> bool {
-    let trailer = repair_trailer(repairer, holdings.end.epoch, holdings.commit_next, token, frame.header);
+    let trailer =
+        repair_trailer(keys, repairer, holdings.end.epoch, holdings.commit_next, token, frame.bytes);
     net.send_unicast(to, [frame.bytes, &trailer])
 }

@@ -154,7 +154,7 @@ impl<P: Ports> ReplicaEngine<P> {
         for index in 0..for_members {
             if let Some(frame) = core.repairs.queued_members[index].frame(tail) {
                 let PendingRepair { to, token, .. } = core.repairs.queued_members[index];
-                let taken = give(net, core.repair_trailer(), &holdings, to, token, &frame);
+                let taken = give(net, core.rx.keys(), core.repair_trailer(), &holdings, to, token, &frame);
                 core.on_repaired(leads, u64::from(taken));
             }
         }
@@ -175,14 +175,14 @@ impl<P: Ports> ReplicaEngine<P> {
                     continue;
                 }
                 let (accepted, commit_next) = (holdings.end.epoch, holdings.commit_next);
-                let trailer = repair_trailer(repairer, accepted, commit_next, 0, frame.header);
+                let trailer = repair_trailer(core.rx.keys(), repairer, accepted, commit_next, 0, frame.bytes);
                 let length = frame.bytes.len() + trailer.len();
                 scratch[..frame.bytes.len()].copy_from_slice(frame.bytes);
                 scratch[frame.bytes.len()..length].copy_from_slice(&trailer);
                 core.counters.add(Counter::RepairsMulticast, 1);
                 net.send_group(Group::Data, &[Burst { bytes: &scratch[..length], stride: length }]) == 1
             } else {
-                give(net, repairer, &holdings, pending.to, pending.token, &frame)
+                give(net, core.rx.keys(), repairer, &holdings, pending.to, pending.token, &frame)
             };
             sent += 1;
             core.on_repaired(leads, u64::from(taken));

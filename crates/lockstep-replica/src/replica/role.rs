@@ -278,9 +278,9 @@ impl Leading {
             uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
         }
         let limits = &core.limits;
-        let (cluster, history) = (limits.receiver.cluster, core.rx.history());
+        let (keys, history) = (limits.receiver.keys.clone(), core.rx.history());
         Self {
-            sequencer: Sequencer::new(leadership, cluster, history, tail.frame_len_max()),
+            sequencer: Sequencer::new(leadership, keys, history, tail.frame_len_max()),
             won_at: now,
             commit_won,
             before_led: core.promised_others.max(tail.end().epoch),

@@ -40,6 +40,9 @@ impl Leading {
         loop {
             self.stamp_run(core, tail, wall, &mut entries);
             let Some(entry) = entries.next() else { return Ok(()) };
+            if entry.kind().is_order() && !header.may_order() {
+                return Err(Reject::Rights);
+            }
             self.submit(core, tail, wall, &entry);
         }
     }

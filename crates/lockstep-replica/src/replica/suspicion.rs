@@ -112,11 +112,9 @@ impl Following {
     /// SUSPECT-1, and the leader that is heard but deaf: it stamps nothing although we have heard, long ago,
     /// what could be stamped, and it tells no lack of credit, neither of all nor of some.
     pub(super) fn poll_failure_detector(&mut self, core: &mut ReplicaCore, now: Nanos, drained: bool) {
-        let waits_since = core.pending_submissions.drop_committed(
-            core.rx.end().map_or(1, |end| end.next),
-            core.limits.receiver.cluster,
-            &core.log.publishers,
-        );
+        let waits_since = core
+            .pending_submissions
+            .drop_committed(core.rx.end().map_or(1, |end| end.next), &core.log.publishers);
         let since = waits_since.map(|since| since.max(self.advanced_at));
         self.no_progress = since.is_some_and(|since| self.is_stuck(core, now, since, DEAF_PATIENCE))
             && self.credit_announced

@@ -68,7 +68,7 @@ impl<P: Ports> ReplicaEngine<P> {
             core.outbox.number += 1;
             let mut out = [0; SMALL_LEN_MAX];
             let header = core.header(Kind::Query, wall, &tail.end());
-            let length = write_query(&mut out, header, 0, QueryKind::Probe, "");
+            let length = write_query(&mut out, core.rx.keys(), header, 0, QueryKind::Probe, "");
             net.send_unicast(address, [&out[..length], &[]]);
             core.counters.add(Counter::UnicastProbesOut, 1);
         }

@@ -1,8 +1,9 @@
 //! The datagrams of replicas: each must be true, and must not contradict a promise.
 
-use super::log_tree::{Tree, TreeNode};
+use super::log_tree::{Tree, TreeNode, frame_seal};
 use super::replicas::ReplicaModel;
 use super::{Oracle, Violation};
+use crate::keys;
 use crate::net::To;
 use lockstep_core::proto::accept::NOTHING;
 use lockstep_core::proto::commit::Durability;
@@ -23,7 +24,7 @@ pub struct SentDatagram<'a> {
 impl Oracle {
     /// A datagram of process `who`. Of clients only requests matter.
     pub fn check_sent(&mut self, who: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
-        let datagram = Datagram::decode(sent.bytes, self.cluster)
+        let datagram = Datagram::decode(sent.bytes, keys::replica())
             .map_err(|reject| format!("WIRE: process {who} sent what it would refuse itself: {reject}"))?;
         match &datagram {
             Datagram::Nack(header, body, ranges) => {
@@ -78,7 +79,7 @@ impl Oracle {
                 let epoch = frame.header.epoch();
                 self.check_level(who, replica_model, epoch, "sent a frame")?;
                 let node = self.tree.find(epoch, frame.header.first_seq);
-                let has_tag = node.is_some_and(|node| self.tree.stem(node).tag == { frame.header.tag });
+                let has_tag = node.is_some_and(|node| self.tree.stem(node).seal == frame_seal(frame.header));
                 if !has_tag || !self.was_logged(who, replica_model, node) {
                     return Err(format!(
                         "S1: replica {who} sent the frame at {} of {epoch}, which is not in its log",
@@ -353,7 +354,7 @@ impl Oracle {
     ) -> Result<(), Violation> {
         let header = frame.header;
         let node = self.tree.find(header.epoch(), header.first_seq);
-        let same = node.is_some_and(|node| self.tree.stem(node).tag == { header.tag });
+        let same = node.is_some_and(|node| self.tree.stem(node).seal == frame_seal(header));
         if !same || !self.was_logged(who, replica_model, node) {
             return Err(format!(
                 "S11: replica {who} repaired a frame at {} of {} that is not in its log",

@@ -11,7 +11,7 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::publishers::PublisherState;
 use lockstep_gateway::exchange::NAME;
 use lockstep_gateway::gateway::clients::CLIENT;
-use lockstep_wire::{Chain, Epoch, FrameView, Identity, Nanos, PublisherId, PublisherSeq, Seq};
+use lockstep_wire::{Chain, Epoch, FrameView, Header, Identity, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::BTreeMap;
 
 /// One frame's place in the tree.
@@ -34,6 +34,11 @@ struct Line {
     headless: bool,
 }
 
+/// The checksum and the tag of a frame.
+pub fn frame_seal(header: &Header) -> [u64; 3] {
+    [header.number, header.tag[0], header.tag[1]]
+}
+
 /// A frame of some log.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Stem {
@@ -49,8 +54,8 @@ pub struct Stem {
     pub next: Seq,
     /// The chain behind it.
     pub chain: Chain,
-    /// Its checksum.
-    pub tag: [u64; 2],
+    /// Its checksum and its tag.
+    pub seal: [u64; 3],
     /// Its bytes.
     pub length: u32,
     /// Its time.
@@ -310,7 +315,7 @@ impl Stem {
             first: header.first_seq,
             next: header.next_seq(),
             chain: frame.chain_after(),
-            tag: header.tag,
+            seal: frame_seal(header),
             length: header.length,
             timestamp: header.timestamp,
             parent: None,

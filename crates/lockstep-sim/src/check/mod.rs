@@ -52,7 +52,6 @@ pub fn digest(bytes: &[u8]) -> u64 {
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Oracle {
-    cluster: u64,
     /// Every frame.
     pub tree: Tree,
     /// The committed stream.
@@ -105,9 +104,8 @@ pub struct Oracle {
 
 impl Oracle {
     /// The oracle of a run that has not begun.
-    pub fn new(cluster: u64) -> Self {
+    pub fn new() -> Self {
         Self {
-            cluster,
             tree: Tree::default(),
             reference: ReferenceModel::default(),
             published: BTreeSet::new(),

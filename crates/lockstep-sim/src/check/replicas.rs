@@ -1,6 +1,6 @@
 //! The logs and the promises of replicas.
 
-use super::log_tree::{TreeNode, needs_both};
+use super::log_tree::{TreeNode, frame_seal, needs_both};
 use super::{Oracle, Violation};
 use crate::coverage::Event;
 use lockstep_core::proto::commit::Durability;
@@ -144,7 +144,7 @@ impl Oracle {
         let mut tip = None;
         for header in frames {
             let found = self.tree.find(header.epoch(), header.first_seq);
-            let Some(node) = found.filter(|node| self.tree.stem(*node).tag == { header.tag }) else {
+            let Some(node) = found.filter(|node| self.tree.stem(*node).seal == frame_seal(&header)) else {
                 return Err(format!("S7: the files of replica {who} hold at {} what nobody stamped", {
                     header.first_seq
                 }));
@@ -364,8 +364,8 @@ impl Oracle {
                     "S1: two frames of {} at {}: replica {who} holds {:?}, another {:?}",
                     header.epoch(),
                     { header.first_seq },
-                    { header.tag },
-                    self.tree.stem(node).tag
+                    frame_seal(&header),
+                    self.tree.stem(node).seal
                 ));
             }
             chain = Some(header.chain);

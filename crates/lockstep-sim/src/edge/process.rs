@@ -3,6 +3,7 @@
 
 use super::plan::EdgePlan;
 use super::users;
+use crate::keys;
 use crate::machine::MTU;
 use crate::net::SimNet;
 use crate::plan::Plan;
@@ -197,7 +198,7 @@ impl EdgeNode {
                 let delivery = if edge.stamped[number] { Delivery::Stamped } else { Delivery::Committed };
                 let ledger = Ledger::new(MemoryBacklog::new(BACKLOG_BYTES), whole, true);
                 Some(EdgeProcess::Gateway(Box::new(GatewayProcess {
-                    publisher: plain_publisher(plan, node, rng),
+                    publisher: plain_publisher(plan, node, keys::publisher(), rng),
                     subscriber: subscriber(plan, node + 1, delivery, start, true, rng),
                     source: SimReplaySource::default(),
                     core: Gateway::new(&number.to_string(), gateway_limits(delivery), users::file(), ledger),
@@ -211,7 +212,7 @@ impl EdgeNode {
                 })))
             }
             What::Copy => {
-                let mut publisher = plain_publisher(plan, node, rng);
+                let mut publisher = plain_publisher(plan, node, keys::publisher(), rng);
                 // Now and then the disk is lost as well.
                 let snapshot = self.snapshot.as_ref().filter(|_| rng.below(4) > 0);
                 let restored = snapshot.and_then(|snapshot| {
@@ -249,7 +250,7 @@ impl EdgeNode {
                 })
             }
             What::Calendar => self.order.as_ref().and_then(|order| {
-                let mut publisher = plain_publisher(plan, node, rng);
+                let mut publisher = plain_publisher(plan, node, keys::replica(), rng);
                 let nonce = [rng.next_u64(), rng.next_u64()];
                 let order = DayMarkRequest::begin(&mut publisher.core, order.as_deref(), nonce)?;
                 Some(EdgeProcess::Calendar(Box::new(CalendarProcess { publisher, order })))

@@ -23,7 +23,8 @@ use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
 use lockstep_replica::ports::Ports;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{
-    Epoch, HEADER_LEN, Header, Identity, Kind, MemberBody, Nanos, PublisherId, PublisherSeq, Seq, seal,
+    Epoch, HEADER_LEN, Header, Identity, Keyring, Kind, MemberBody, Nanos, PublisherId, PublisherSeq, Seq,
+    seal,
 };
 use std::hash::Hash;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -125,7 +126,7 @@ fn repairer(node: usize) -> Repairer {
 
 fn receiver(me: Identity, node: usize, replicas: usize) -> ReceiverLimits {
     ReceiverLimits {
-        cluster: CLUSTER,
+        keys: Keyring::none(CLUSTER).into(),
         history: HISTORY,
         me,
         repairers: (0..replicas).filter(|other| *other != node).map(repairer).collect(),
@@ -205,7 +206,7 @@ impl ExploredProcess {
         let mut tail = opened.map_err(|error| error.to_string())?.tail;
         if members > 0 {
             let members: Vec<_> = (0..members).map(|node| member(node, members, false)).collect();
-            bootstrap(&mut tail, HISTORY, &members, WALL)?;
+            bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members, WALL)?;
         }
         let replica = start(node, identity, replicas, &store, tail.into_memory())?;
         Ok(Self {

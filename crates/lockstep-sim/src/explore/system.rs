@@ -13,8 +13,8 @@ use bytemuck::Zeroable;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::{
-    Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Kind, MEMBERSHIP_LEN_MAX, OpenFrame,
-    write_membership, write_open,
+    Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Keyring, Kind, MEMBERSHIP_LEN_MAX,
+    OpenFrame, write_membership, write_open,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -136,6 +136,7 @@ fn submission(kind: EntryKind, publisher: u32, number: u64, incarnation: u32, pa
     let length = open.len();
     open.close(
         &mut memory,
+        &Keyring::none(CLUSTER),
         Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Submission) },
         length,
     );
@@ -510,7 +511,7 @@ impl System {
         if let Some(&known) = self.by_bytes.get(&key) {
             return Some(known);
         }
-        let decoded = Datagram::decode(&key.1, CLUSTER).ok();
+        let decoded = Datagram::decode(&key.1, &Keyring::none(CLUSTER)).ok();
         let claims = decoded.as_ref().map_or(SentClaims::Other, SentClaims::of);
         let what = Kind::from_u8(header.kind).map_or_else(String::new, |kind| format!("{kind:?}"));
         let repaired = if matches!(decoded, Some(Datagram::Frame(_, Some(_)))) { ", repaired" } else { "" };

@@ -2,6 +2,8 @@
 
 use super::Cell;
 use super::links::Links;
+use crate::keys;
+use crate::machine::CLUSTER;
 use crate::net::{SimNet, To};
 use crate::rng::Rng;
 use lockstep_core::engine::counters::Counter;
@@ -33,7 +35,6 @@ use std::rc::Rc;
 
 /// Longest message, in bytes; all that are sent fit one datagram.
 const MESSAGE_LEN_MAX: usize = 1_024;
-const CLUSTER: u64 = 7;
 const HISTORY: u64 = 0xb1;
 const MTU: usize = 1500;
 const REPLICAS: usize = 3;
@@ -157,8 +158,9 @@ fn receiver(node: usize) -> ReceiverLimits {
     let client =
         Identity { replica: 1_000 + node as u32, incarnation: 0x9e37_79b9u32.wrapping_mul(node as u32) };
     let others = (0..REPLICAS).filter(|other| *other != node);
+    let keys = if node < REPLICAS { keys::replica() } else { keys::publisher() };
     ReceiverLimits {
-        cluster: CLUSTER,
+        keys: keys.clone(),
         history: 0,
         me: if node < REPLICAS { identity(node) } else { client },
         repairers: others.map(|other| Repairer::replica(other as u32 + 1, address(other))).collect(),
@@ -185,7 +187,7 @@ fn replica(node: usize) -> Result<ReplicaEngine<NetsimPorts>, String> {
     if node == 0 {
         let members: Vec<_> =
             (0..REPLICAS).map(|node| MemberBody::full(identity(node), address(node))).collect();
-        bootstrap(&mut opened.tail, HISTORY, &members, WALL_NS)?;
+        bootstrap(&mut opened.tail, keys::replica(), HISTORY, &members, WALL_NS)?;
         opened = reopen(opened.tail.into_memory())?;
     }
     let recovered = Recovered::of_journal(&opened, 4);

@@ -5,7 +5,7 @@ use bytemuck::Zeroable;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{
     ENTRY_HEADER_LEN, EPOCH_START_LEN_MAX, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartBody, Header,
-    Identity, Kind, MemberBody, OpenFrame, write_epoch_start,
+    Identity, Keyring, Kind, MemberBody, OpenFrame, write_epoch_start,
 };
 use std::net::SocketAddrV4;
 
@@ -47,7 +47,7 @@ fn frame(end: &LogEnd, epoch: Epoch, kind: EntryKind, payload: &[u8]) -> Vec<u8>
         ..Header::new(Kind::Frame)
     };
     let length = open.len();
-    open.close(&mut memory, header, length);
+    open.close(&mut memory, &Keyring::none(CLUSTER), header, length);
     memory.truncate(length);
     memory
 }

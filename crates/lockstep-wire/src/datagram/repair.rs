@@ -1,6 +1,6 @@
 //! The trailer of a repair: who sent it, in which history, and its checksum.
 
-use crate::{Epoch, Header, Identity, Reject, Seq, crc};
+use crate::{Epoch, Header, Identity, Keyring, Reject, Seq, crc};
 use bytemuck::{Pod, Zeroable};
 
 /// Behind a repaired frame: its repairer, and the repairer's log and commit (S11).
@@ -16,7 +16,7 @@ pub struct RepairTrailer {
     pub commit_next: Seq,
     /// The request's token; 0 in a frame that answers no single request.
     pub token: u64,
-    /// Like a header's tag, over the trailer and the frame's tag.
+    /// Like a header's tag, over the trailer and the frame: under the repairer's present keys.
     pub tag: [u64; 2],
 }
 
@@ -43,23 +43,33 @@ const HISTORY_MASK: u64 = u64::MAX >> IDENTITY_BITS;
 /// every frame can be repaired in one.
 pub const REPAIR_TRAILER_LEN: usize = size_of::<RepairTrailer>();
 
-fn trailer_checksum(trailer: &[u8], frame: &Header) -> u64 {
-    u64::from(crc::append(crc::crc32c(bytemuck::bytes_of(&{ frame.tag })), &trailer[..32]))
+/// Bytes in front of a trailer's tag.
+const FIELDS_LEN: usize = std::mem::offset_of!(RepairTrailer, tag);
+
+/// The tag of a trailer in a cluster without keys: over the trailer and the frame's checksum, which covers the
+/// frame.
+pub(crate) fn repair_checksum(frame: &[u8], fields: &[u8; FIELDS_LEN]) -> u64 {
+    let number = Header::look(frame).map_or(0, |header| header.number);
+    u64::from(crc::append(crc::crc32c(&number.to_le_bytes()), fields))
 }
 
-/// The trailer for a repair of the frame with the (sealed) header `frame`, by `repairer`, whose log is of
-/// `history`.
+/// The trailer for a repair of the (sealed) `frame` by `repairer`, whose log is of `history`.
 pub fn repair_trailer(
+    keys: &Keyring,
     (repairer, history): (Identity, u64),
     accepted: Epoch,
     commit_next: Seq,
     token: u64,
-    frame: &Header,
+    frame: &[u8],
 ) -> [u8; REPAIR_TRAILER_LEN] {
     let repairer = repairer.packed() | (history & HISTORY_MASK) << IDENTITY_BITS;
     let mut trailer = RepairTrailer { repairer, accepted: accepted.0, commit_next, token, tag: [0; 2] };
-    trailer.tag[0] = trailer_checksum(bytemuck::bytes_of(&trailer), frame);
+    trailer.tag = keys.trailer_tag(frame, fields(bytemuck::bytes_of(&trailer)));
     bytemuck::cast(trailer)
+}
+
+fn fields(trailer: &[u8]) -> &[u8; FIELDS_LEN] {
+    trailer.first_chunk().expect("a trailer is longer")
 }
 
 /// Whether these bytes, which are not checked yet, are a frame with a trailer that has the token of a
@@ -77,10 +87,10 @@ pub fn is_repair_for_one(datagram: &[u8]) -> bool {
     token.iter().any(|byte| *byte != 0)
 }
 
-pub(super) fn open_trailer(bytes: &[u8], frame: &Header) -> Result<RepairTrailer, Reject> {
+pub(super) fn open_trailer(bytes: &[u8], keys: &Keyring, frame: &[u8]) -> Result<RepairTrailer, Reject> {
     let trailer: RepairTrailer = bytemuck::pod_read_unaligned(bytes);
-    if trailer.tag != [trailer_checksum(bytes, frame), 0] {
-        return Err(Reject::Checksum);
+    if !keys.opens_trailer(frame, fields(bytes), trailer.tag) {
+        return Err(if keys.own().is_some() { Reject::Tag } else { Reject::Checksum });
     }
     Ok(trailer)
 }

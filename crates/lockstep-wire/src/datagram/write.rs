@@ -6,66 +6,87 @@ use super::{
     write_padded,
 };
 use crate::{
-    AddressProofBody, CommandResultBody, ConditionRow, HEADER_LEN, Header, IdentityProbeBody,
-    NOTICE_ROWS_MAX, NoticeRow, StatusBody, StatusMember, seal,
+    AddressProofBody, CommandResultBody, ConditionRow, HEADER_LEN, Header, IdentityProbeBody, Keyring,
+    NOTICE_ROWS_MAX, NoticeRow, StatusBody, StatusMember,
 };
 
-/// Writes a heartbeat into `out` (at least [`super::SMALL_LEN_MAX`]); returns its bytes.
-pub fn write_heartbeat(out: &mut [u8], header: Header, body: HeartbeatBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+/// Writes a heartbeat, sealed with `keys`, into `out` (at least [`super::SMALL_LEN_MAX`]); returns its bytes.
+pub fn write_heartbeat(out: &mut [u8], keys: &Keyring, header: Header, body: HeartbeatBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes an ack into `out` (at least [`super::ACK_LEN`]); returns its bytes.
-pub fn write_ack(out: &mut [u8], header: Header, body: AckBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_ack(out: &mut [u8], keys: &Keyring, header: Header, body: AckBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a nack for `ranges`, or for the epoch start of `header.epoch` if there are none. It is no shorter
 /// than a refusal.
-pub fn write_nack(out: &mut [u8], mut header: Header, token: u64, ranges: &[SeqRange]) -> usize {
+pub fn write_nack(
+    out: &mut [u8],
+    keys: &Keyring,
+    mut header: Header,
+    token: u64,
+    ranges: &[SeqRange],
+) -> usize {
     assert!(ranges.len() <= NACK_RANGES_MAX, "{} ranges, at most {NACK_RANGES_MAX}", ranges.len());
     header.count = ranges.len() as u16;
     header.flags = if ranges.is_empty() { NACK_EPOCH_START } else { 0 };
     let body = NackBody { token };
-    write_padded(out, header, bytemuck::bytes_of(&body), bytemuck::cast_slice(ranges), REPAIR_REJECT_LEN)
+    write_padded(
+        out,
+        keys,
+        header,
+        bytemuck::bytes_of(&body),
+        bytemuck::cast_slice(ranges),
+        REPAIR_REJECT_LEN,
+    )
 }
 
 /// Writes an answer; as [`write_heartbeat`].
-pub fn write_repair_reject(out: &mut [u8], header: Header, body: RepairRejectBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_repair_reject(out: &mut [u8], keys: &Keyring, header: Header, body: RepairRejectBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a question about `name` (empty where the topic needs none) into `out` (at least
 /// [`super::SMALL_LEN_MAX`]). It is no shorter than its answer.
-pub fn write_query(out: &mut [u8], header: Header, token: u64, query_kind: QueryKind, name: &str) -> usize {
+pub fn write_query(
+    out: &mut [u8],
+    keys: &Keyring,
+    header: Header,
+    token: u64,
+    query_kind: QueryKind,
+    name: &str,
+) -> usize {
     let body = QueryBody { token, query_kind: query_kind as u32, name_len: name.len() as u32 };
-    write_padded(out, header, bytemuck::bytes_of(&body), name.as_bytes(), query_kind.answer_len())
+    write_padded(out, keys, header, bytemuck::bytes_of(&body), name.as_bytes(), query_kind.answer_len())
 }
 
 /// Writes a reply; as [`write_heartbeat`].
-pub fn write_reply(out: &mut [u8], header: Header, body: QueryReplyBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_reply(out: &mut [u8], keys: &Keyring, header: Header, body: QueryReplyBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a prepare, promise, refuse, pre-vote or grant, according to `header.kind`; as [`write_heartbeat`].
-pub fn write_ballot(out: &mut [u8], header: Header, body: BallotBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_ballot(out: &mut [u8], keys: &Keyring, header: Header, body: BallotBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a watcher's notice; as [`write_heartbeat`].
-pub fn write_down(out: &mut [u8], header: Header, body: DeathNoticeBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_down(out: &mut [u8], keys: &Keyring, header: Header, body: DeathNoticeBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a leader's farewell; as [`write_heartbeat`].
-pub fn write_step_down(out: &mut [u8], header: Header, body: StepDownBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_step_down(out: &mut [u8], keys: &Keyring, header: Header, body: StepDownBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a status, at most [`crate::MEMBERS_MAX`] members and [`crate::STATUS_CONDITIONS_MAX`] conditions
 /// into `out` (at least [`crate::STATUS_LEN_MAX`]); returns its bytes.
 pub fn write_status(
     out: &mut [u8],
+    keys: &Keyring,
     mut header: Header,
     mut body: StatusBody,
     members: &[StatusMember],
@@ -76,30 +97,35 @@ pub fn write_status(
     let behind = HEADER_LEN + size_of::<StatusBody>() + size_of_val(members);
     let end = behind + size_of_val(conditions);
     out[behind..end].copy_from_slice(bytemuck::cast_slice(conditions));
-    write(&mut out[..behind], header, bytemuck::bytes_of(&body), bytemuck::cast_slice(members));
-    seal(&mut out[..end], header);
+    write(&mut out[..behind], keys, header, bytemuck::bytes_of(&body), bytemuck::cast_slice(members));
+    keys.seal(&mut out[..end], header);
     end
 }
 
 /// Writes a verdict; as [`write_heartbeat`].
-pub fn write_command_result(out: &mut [u8], header: Header, body: CommandResultBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_command_result(
+    out: &mut [u8],
+    keys: &Keyring,
+    header: Header,
+    body: CommandResultBody,
+) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a notice of at most [`NOTICE_ROWS_MAX`] `rows`; as [`write_heartbeat`].
-pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> usize {
+pub fn write_notice(out: &mut [u8], keys: &Keyring, mut header: Header, rows: &[NoticeRow]) -> usize {
     assert!(rows.len() <= NOTICE_ROWS_MAX, "{} rows, at most {NOTICE_ROWS_MAX}", rows.len());
     header.count = rows.len() as u16;
-    write(out, header, &[], bytemuck::cast_slice(rows))
+    write(out, keys, header, &[], bytemuck::cast_slice(rows))
 }
 
 /// Writes a presence; as [`write_heartbeat`].
-pub fn write_presence(out: &mut [u8], header: Header, body: IdentityProbeBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_presence(out: &mut [u8], keys: &Keyring, header: Header, body: IdentityProbeBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes the demand for a proof of address, or the proof itself, according to `header.flags`; as
 /// [`write_heartbeat`].
-pub fn write_address_proof(out: &mut [u8], header: Header, body: AddressProofBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
+pub fn write_address_proof(out: &mut [u8], keys: &Keyring, header: Header, body: AddressProofBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }

@@ -289,7 +289,7 @@ impl Receiver {
             let flags = ADDRESS_PROOF_RETURNED;
             let kind = Kind::AddressProof as u8;
             let header = Header { kind, flags, ..self.nack_header(number, epoch) };
-            return Some((write_address_proof(out, header, demanded), to));
+            return Some((write_address_proof(out, &self.limits.keys, header, demanded), to));
         }
         if self.other_histories.is_any()
             && let Some(asked) = self.query_history(now, number, out, counters)
@@ -339,7 +339,7 @@ impl Receiver {
         let to = self.choose_repairer(due.place, due.tries)?;
         let header = self.nack_header(number, self.follow.epoch());
         counters.add(Counter::NacksOut, 1);
-        Some((write_nack(out, header, token, &ranges[..due.count]), to))
+        Some((write_nack(out, &self.limits.keys, header, token, &ranges[..due.count]), to))
     }
 
     /// The missing range may have changed.
@@ -395,7 +395,7 @@ impl Receiver {
         let to = self.choose_repairer(place, tries)?;
         let header = self.nack_header(number, epoch);
         counters.add(Counter::NacksOut, 1);
-        Some((write_nack(out, header, token, &[]), to))
+        Some((write_nack(out, &self.limits.keys, header, token, &[]), to))
     }
 
     /// Whether everybody was asked for that start in vain: who heard of it may be the only one that has it,
@@ -421,7 +421,7 @@ impl Receiver {
     /// A header in the name of this receiver.
     pub fn header(&self, kind: Kind, number: u64) -> Header {
         Header {
-            cluster: self.limits.cluster,
+            cluster: self.limits.keys.cluster(),
             history: self.lineage.history(),
             epoch: self.follow.epoch().0,
             sender: self.limits.me.replica,

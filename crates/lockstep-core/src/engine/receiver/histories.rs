@@ -357,7 +357,7 @@ impl Receiver {
             // Under no history: it is asked for what it is founded on, not for frames of ours.
             let header = Header { history: 0, ..self.nack_header(number, epoch) };
             counters.add(Counter::NacksOut, 1);
-            (write_nack(out, header, token, &[]), to)
+            (write_nack(out, &self.limits.keys, header, token, &[]), to)
         });
         self.other_histories.ask = Some(ask);
         sent

@@ -104,7 +104,7 @@ impl SubscriberCore {
             self.number += 1;
             let header = Header { commit_next: self.read_next(), ..self.rx.header(Kind::Query, self.number) };
             let mut out = [0; SMALL_LEN_MAX];
-            let length = write_query(&mut out, header, 0, QueryKind::Node, "");
+            let length = write_query(&mut out, self.rx.keys(), header, 0, QueryKind::Node, "");
             if let Some(to) = self.rx.address_at(index) {
                 net.send_unicast(to, [&out[..length], &[]]);
             }

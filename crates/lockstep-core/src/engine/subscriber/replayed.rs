@@ -63,7 +63,7 @@ impl SubscriberCore {
     ) -> usize {
         let mut at = 0;
         while !self.cursor.stopped && !self.ended && self.replay.is_active() {
-            match piece(&bytes[at..], self.limits.receiver.cluster) {
+            match piece(&bytes[at..], &self.limits.receiver.keys) {
                 Ok(None) => break,
                 Ok(Some((piece, len))) => {
                     at += len;

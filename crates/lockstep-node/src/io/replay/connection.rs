@@ -11,7 +11,7 @@ use crate::io::store::DirStore;
 use lockstep_replica::journal::packed::read_segment;
 use lockstep_replica::journal::segment_index::{SegmentIndex, SegmentIndexError, Written};
 use lockstep_wire::{
-    Datagram, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, REPLAY_REQUEST_LEN, REPLAY_STAY,
+    Datagram, Header, Identity, Keys, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, REPLAY_REQUEST_LEN, REPLAY_STAY,
     ReplayBody, ReplayEndReason, ReplayRequestBody, Seq, write_replay,
 };
 use mio::net::TcpStream;
@@ -59,7 +59,7 @@ pub(super) enum TurnOutcome {
 
 /// State that all connections of a server share.
 pub(super) struct ReplayContext<'a> {
-    pub cluster: u64,
+    pub keys: &'a Keys,
     pub identity: Identity,
     pub by_leader: bool,
     pub store: &'a DirStore,
@@ -233,7 +233,7 @@ impl ReplayServerConnection {
     }
 
     fn on_request(&mut self, desk: &mut ReplayContext<'_>) {
-        let judged = match Datagram::decode(&self.asked, desk.cluster) {
+        let judged = match Datagram::decode(&self.asked, desk.keys) {
             Ok(Datagram::ReplayRequest(header, body)) => {
                 let header = *header;
                 self.judge(desk, &header, &body)
@@ -309,7 +309,7 @@ impl ReplayServerConnection {
 
     fn send_end(&mut self, desk: &ReplayContext<'_>, kind: Kind, end: Option<ReplayEndReason>) {
         let header = Header {
-            cluster: desk.cluster,
+            cluster: desk.keys.cluster(),
             history: desk.written.lineage.history(),
             epoch: desk.segment_index.epoch().0,
             sender: desk.identity.replica,
@@ -327,7 +327,7 @@ impl ReplayServerConnection {
         };
         let at = self.out.len();
         self.out.resize(at + REPLAY_LEN, 0);
-        write_replay(&mut self.out[at..], header, body);
+        write_replay(&mut self.out[at..], desk.keys, header, body);
         self.marked_at = desk.now;
         self.end = end.or(self.end);
     }

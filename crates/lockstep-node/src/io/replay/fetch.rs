@@ -12,7 +12,7 @@ use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::source::{Polled, ReplayConnection};
 use lockstep_replica::replica::CatchUpPlan;
-use lockstep_wire::{Identity, Nanos, REPLAY_STAY, ReplayEndReason, SMALL_LEN_MAX, chain_after};
+use lockstep_wire::{Identity, Keys, Nanos, REPLAY_STAY, ReplayEndReason, SMALL_LEN_MAX, chain_after};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -170,7 +170,7 @@ struct Worker {
     shared: Arc<Shared>,
     replay: ReplayReader,
     source: ReplayConnection,
-    cluster: u64,
+    keys: Keys,
     clock: Clock,
     /// Where the next request begins, and the order's number.
     order: Option<CatchUpPlan>,
@@ -180,12 +180,12 @@ struct Worker {
 
 impl Worker {
     fn new(limits: ReplayLimits, shared: Arc<Shared>) -> Self {
-        let cluster = limits.cluster;
+        let keys = limits.keys.clone();
         Self {
             shared,
             replay: ReplayReader::new(limits),
             source: ReplayConnection::default(),
-            cluster,
+            keys,
             clock: Clock::start(),
             order: None,
             number: 0,
@@ -239,11 +239,11 @@ impl Worker {
         if !self.chunk.is_empty() && !self.hand_over() {
             return false;
         }
-        let Self { replay, source, cluster, chunk, order, shared, .. } = self;
+        let Self { replay, source, keys, chunk, order, shared, .. } = self;
         let polled = source.poll(|bytes| {
             let mut at = 0;
             while chunk.len() < CHUNK_LEN && replay.is_active() {
-                let Ok(found) = piece(&bytes[at..], *cluster) else {
+                let Ok(found) = piece(&bytes[at..], keys) else {
                     replay.on_lost(now);
                     return bytes.len();
                 };
@@ -343,7 +343,9 @@ mod tests {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let SocketAddr::V4(address) = server.local_addr().unwrap() else { panic!("an address of IPv4") };
         let me = Identity { replica: 9, incarnation: 0 };
-        let mut fetch = Fetch::start(ReplayLimits::new(7, me, vec![address])).unwrap();
+        let mut fetch =
+            Fetch::start(ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![address]))
+                .unwrap();
         assert_eq!(fetch.supply(), None);
         fetch.request(Some(CatchUpPlan { history: 0, from: 10, chain: None }));
         let (mut connection, _) = server.accept().unwrap();
@@ -356,10 +358,10 @@ mod tests {
         let mut mark = [0; REPLAY_LEN];
         let header = |kind| Header { cluster: 7, ..Header::new(kind) };
         let body = ReplayBody { next: 10, oldest_seq: 1, end: 0, reserved: 0 };
-        write_replay(&mut mark, header(Kind::ReplayAnswer), body);
+        write_replay(&mut mark, &lockstep_wire::Keyring::none(7), header(Kind::ReplayAnswer), body);
         connection.write_all(&mark).unwrap();
         await_supply(&fetch, SourceState::Sending);
-        write_replay(&mut mark, header(Kind::ReplayMark), body);
+        write_replay(&mut mark, &lockstep_wire::Keyring::none(7), header(Kind::ReplayMark), body);
         connection.write_all(&mark).unwrap();
         await_supply(&fetch, SourceState::AtEnd);
     }

@@ -6,7 +6,7 @@ use lockstep_core::engine::counters::counter_group;
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_replica::journal::segment_index::{SegmentIndex, Written};
-use lockstep_wire::{Identity, Nanos};
+use lockstep_wire::{Identity, Keys, Nanos};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -19,8 +19,8 @@ use std::time::Duration;
 /// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
-    /// The cluster's id.
-    pub cluster: u64,
+    /// The cluster, and the keys of a replica.
+    pub keys: Keys,
     /// The owner of the journal.
     pub identity: Identity,
     /// Where it listens, over TCP.
@@ -228,7 +228,7 @@ impl Room {
         let before = allowance;
         let Self { settings, store, segment_index, last, connections, stats, clock, broken_until, .. } = self;
         let mut desk = ReplayContext {
-            cluster: settings.cluster,
+            keys: &settings.keys,
             identity: settings.identity,
             by_leader: settings.by_leader,
             store,

@@ -20,6 +20,7 @@ use crate::journal::{
     read_segments,
 };
 use lockstep_core::proto::log::LogEnd;
+use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 pub const CLUSTER: u64 = 0xC1;
@@ -82,7 +83,7 @@ pub fn frame(end: &LogEnd, epoch: Epoch, entries: &[(EntryHeader, Vec<u8>)]) -> 
         ..Header::new(Kind::Frame)
     };
     let len = open.len();
-    open.close(&mut memory, header, len);
+    open.close(&mut memory, &Keyring::none(CLUSTER), header, len);
     memory.truncate(len);
     Frame(memory)
 }

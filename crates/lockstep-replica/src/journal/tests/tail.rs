@@ -56,7 +56,7 @@ fn a_standby_refuses_what_does_not_follow_and_what_is_too_long() {
     assert!(open.push(&mut long, entry(EntryKind::Message, 1, 4), &[0; 2000]));
     let header =
         Header { first_seq: end.next, chain: end.chain, epoch: end.epoch.0, ..Header::new(Kind::Frame) };
-    open.close(&mut long, header, 2200);
+    open.close(&mut long, &Keyring::none(CLUSTER), header, 2200);
     let refused = journal.tail().append(&FrameView::from_prefix(&long).unwrap());
     assert_eq!(refused, Err(AppendError::TooLong { len: 2200, max: LEN_MAX }));
     assert_eq!(journal.end(), end);

@@ -1,6 +1,6 @@
 //! The state that a log decides, which a checkpoint of it must equal.
 
-use super::{Line, Tree, TreeNode};
+use super::{Line, Tree, TreeNode, frame_seal};
 use crate::check::Violation;
 use lockstep_core::proto::publishers::PublisherState;
 use lockstep_replica::journal::Checkpoint;
@@ -73,10 +73,10 @@ impl Tree {
             return broken("an open change behind the members", &listed, &before);
         }
         let start = stem.table.last().and_then(|(epoch, base)| self.find(*epoch, *base));
-        let start = start.map(|start| self.stem(start)).filter(|start| start.starts).map(|start| start.tag);
-        let tag = FrameView::from_prefix(&tables.start_frame).ok().map(|frame| frame.header.tag);
-        if tag != start {
-            return broken("an epoch start with the checksum", &tag, &start);
+        let start = start.map(|start| self.stem(start)).filter(|start| start.starts).map(|start| start.seal);
+        let seal = FrameView::from_prefix(&tables.start_frame).ok().map(|frame| frame_seal(frame.header));
+        if seal != start {
+            return broken("an epoch start with the seal", &seal, &start);
         }
         Ok(())
     }

@@ -1,0 +1,66 @@
+//! The keys that a process of the cluster uses: which file, and what it says.
+
+use super::problem::{Code, ConfigError};
+use super::{Config, SecurityMode};
+use lockstep_io::key_file::{KeyFile, PUBLISHER_FILE, READER_FILE, REPLICA_FILE};
+use lockstep_wire::{Keyring, Keys};
+use std::path::PathBuf;
+
+/// The part of a process in the cluster: it decides which key files will do, the first that exists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyUse {
+    /// A replica, a witness or an archiver.
+    Node,
+    /// A program that publishes or reads.
+    Handle,
+    /// An operator's command.
+    Operator,
+}
+
+impl KeyUse {
+    fn files(self) -> &'static [&'static str] {
+        match self {
+            Self::Node => &[REPLICA_FILE],
+            Self::Handle => &[PUBLISHER_FILE, READER_FILE],
+            Self::Operator => &[REPLICA_FILE, PUBLISHER_FILE, READER_FILE],
+        }
+    }
+}
+
+impl Config {
+    /// The path of the key file for a process; `None` where the cluster has no keys.
+    pub fn key_file(&self, usage: KeyUse) -> Option<PathBuf> {
+        let paths = usage.files().iter().map(|name| self.security.keys.join(name));
+        let mut paths = paths.filter(|_| self.security.mode == SecurityMode::Keys).peekable();
+        let first = paths.peek().cloned();
+        paths.find(|path| path.symlink_metadata().is_ok()).or(first)
+    }
+
+    /// The keys of a process.
+    ///
+    /// # Errors
+    /// Its key file is missing, is not its user's alone, is wrong, or is another cluster's.
+    pub fn keys(&self, usage: KeyUse) -> Result<Keys, Box<ConfigError>> {
+        let Some(path) = self.key_file(usage) else { return Ok(Keyring::none(self.cluster).into()) };
+        let read = KeyFile::read(&path).map_err(|error| error.to_string());
+        let ring = read.and_then(|file| {
+            file.ring_of(self.cluster).map_err(|why| format!("key file {}: {why}", path.display()))
+        });
+        ring.map(Keys::from).map_err(|rule| {
+            let key = "security.keys".to_owned();
+            let origin = self.effective().iter().find(|(name, ..)| *name == key).map(|(.., origin)| origin.clone());
+            Box::new(ConfigError {
+                code: Code::Keys,
+                value: self.security.keys.display().to_string(),
+                key,
+                rule,
+                hint: "copy it from the host on which the keys were made, or write mode = \"none\" where nobody \
+                       else reaches the network"
+                    .to_owned(),
+                origin,
+                span: None,
+                related: Vec::new(),
+            })
+        })
+    }
+}

@@ -1,0 +1,524 @@
+//! # key_file: the keys of a process, as a file
+//!
+//! ```text
+//! lockstep-keys 1
+//! cluster 4711
+//! class replica
+//! generation 0 accepted
+//! replica 6a09e667f3bcc908b2fb1366ea957d3e
+//! reader 3adec17512775099da2f590b0667322a
+//! publisher 0 95ac2dfd2b8b3c4a1f8c8f1d0e7b6a55 default
+//! generation 1 sealing
+//! …
+//! ```
+//!
+//! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'. Lines that are
+//! empty or begin with `#` are comments. The file is its user's alone: mode 0600, and no link.
+
+use crate::clock::random_u64;
+use crate::{IoError, private};
+use lockstep_wire::{GENERATIONS, GenerationKeys, Key, KeyClass, Keyring, OtherKeys, PUBLISHER_KEYS_MAX};
+use std::fmt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The name of a replica's file in a host's folder of keys.
+pub const REPLICA_FILE: &str = "replica.keys";
+/// The name of the file of programs that publish.
+pub const PUBLISHER_FILE: &str = "publisher.keys";
+/// The name of the file of programs that read.
+pub const READER_FILE: &str = "reader.keys";
+/// The name of the first publisher's key.
+const FIRST_PUBLISHER: &str = "default";
+
+/// The first line.
+const TITLE: &str = "lockstep-keys 1";
+
+/// Bytes of the longest file that is read.
+const FILE_LEN_MAX: u64 = 16 << 20;
+
+/// What a generation of keys is used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GenerationUse {
+    /// It opens the frames of a replay, and nothing else any more.
+    Retired,
+    /// It opens datagrams.
+    Accepted,
+    /// It opens and seals datagrams.
+    Sealing,
+}
+
+impl GenerationUse {
+    const ALL: [Self; 3] = [Self::Retired, Self::Accepted, Self::Sealing];
+
+    /// Its word in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retired => "retired",
+            Self::Accepted => "accepted",
+            Self::Sealing => "sealing",
+        }
+    }
+}
+
+/// A publisher's key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PublisherKey {
+    /// Its number.
+    pub number: u16,
+    /// Its name, for people.
+    pub name: String,
+    /// The key.
+    pub key: Key,
+}
+
+/// One generation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GenerationRow {
+    /// Its number, below [`GENERATIONS`].
+    pub number: u8,
+    /// What it is used for.
+    pub usage: GenerationUse,
+    /// The replicas' key: only their files have it.
+    pub replica: Option<Key>,
+    /// The readers' key.
+    pub reader: Key,
+    /// Publishers' keys.
+    pub publishers: Vec<PublisherKey>,
+}
+
+impl GenerationRow {
+    fn keys(&self) -> GenerationKeys {
+        let publishers = self.publishers.iter().map(|publisher| (publisher.number, publisher.key)).collect();
+        GenerationKeys { replica: self.replica, reader: self.reader, publishers }
+    }
+}
+
+/// The content of a key file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyFile {
+    /// The cluster's number.
+    pub cluster: u64,
+    /// The class as which a process with this file seals.
+    pub class: KeyClass,
+    /// Its generations, oldest first.
+    pub generations: Vec<GenerationRow>,
+}
+
+impl fmt::Debug for KeyFile {
+    /// Shows no key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let generations = self.generations.iter().map(|row| (row.number, row.usage));
+        f.debug_struct("KeyFile")
+            .field("cluster", &self.cluster)
+            .field("class", &self.class)
+            .field("generations", &generations.collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// A key, drawn at random.
+///
+/// # Errors
+/// The system has no random numbers.
+pub fn draw_key() -> Result<Key, IoError> {
+    let (low, high) = (random_u64()?, random_u64()?);
+    Ok((u128::from(high) << 64 | u128::from(low)).to_le_bytes())
+}
+
+impl KeyFile {
+    /// The first keys of a cluster, drawn at random: one generation, with one publisher's key. It is a
+    /// replica's file, of which the others are exports.
+    ///
+    /// # Errors
+    /// As [`draw_key`].
+    pub fn draw(cluster: u64) -> Result<Self, IoError> {
+        let publisher = PublisherKey { number: 0, name: FIRST_PUBLISHER.to_owned(), key: draw_key()? };
+        let row = GenerationRow {
+            number: 0,
+            usage: GenerationUse::Sealing,
+            replica: Some(draw_key()?),
+            reader: draw_key()?,
+            publishers: vec![publisher],
+        };
+        Ok(Self { cluster, class: KeyClass::Replica, generations: vec![row] })
+    }
+
+    /// Writes a replica's file and its exports for programs that publish and that read into `folder`, which is
+    /// made if it is not there: all that the processes of one host need.
+    ///
+    /// # Errors
+    /// The folder is another user's or open to others, or the file system refuses it.
+    pub fn write_folder(&self, folder: &Path) -> Result<(), IoError> {
+        let doing = || format!("make the folder of keys {}", folder.display());
+        match DirBuilder::new().mode(0o700).recursive(true).create(folder) {
+            Ok(()) => {}
+            Err(error) => return Err(IoError::new(doing(), error)),
+        }
+        let metadata = folder.symlink_metadata().map_err(|error| IoError::new(doing(), error))?;
+        private::check(&metadata, folder, private::OTHERS_WRITE)?;
+        self.write(&folder.join(REPLICA_FILE))?;
+        self.export(KeyClass::Publisher(0)).write(&folder.join(PUBLISHER_FILE))?;
+        self.export(KeyClass::Reader).write(&folder.join(READER_FILE))
+    }
+
+    /// The file at `path`.
+    ///
+    /// # Errors
+    /// It cannot be read, is a link, another user's or readable by others, or its text is wrong: the error names
+    /// the line.
+    pub fn read(path: &Path) -> Result<Self, IoError> {
+        let doing = || format!("read the key file {}", path.display());
+        let mut file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+            .open(path)
+            .map_err(|error| {
+                let remedy = match error.kind() {
+                    ErrorKind::NotFound => "; `lockstep keys new` makes a cluster's keys",
+                    _ if error.raw_os_error() == Some(libc::ELOOP) => "; it is a link, and has to be a file",
+                    _ => "",
+                };
+                IoError::new(format!("{}{remedy}", doing()), error)
+            })?;
+        let metadata = file.metadata().map_err(|error| IoError::new(doing(), error))?;
+        if !metadata.is_file() || metadata.len() > FILE_LEN_MAX {
+            return Err(IoError::because(doing(), ErrorKind::InvalidData, "it is no key file".to_owned()));
+        }
+        private::check(&metadata, path, private::OTHERS)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|error| IoError::new(doing(), error))?;
+        Self::parse(&text).map_err(|why| IoError::because(doing(), ErrorKind::InvalidData, why))
+    }
+
+    /// Writes the file anew at `path` with mode 0600: readers see the old file or the new one.
+    ///
+    /// # Errors
+    /// The file system refuses it.
+    pub fn write(&self, path: &Path) -> Result<(), IoError> {
+        let draft = path.with_extension(format!("draft-{}", std::process::id()));
+        let written = (|| {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+                .open(&draft)?;
+            file.write_all(self.to_string().as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&draft, path)
+        })();
+        written.map_err(|error| {
+            let _ = std::fs::remove_file(&draft); // it may not exist
+            IoError::new(format!("write the key file {}", path.display()), error)
+        })
+    }
+
+    /// What the text of a file says. The error names the line and what is to stand there.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let lines = text.lines().map(str::trim).enumerate();
+        let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        match lines.next() {
+            Some((_, TITLE)) => {}
+            Some((at, _)) => return Err(format!("line {}: the first line has to be '{TITLE}'", at + 1)),
+            None => return Err(format!("it is empty; the first line has to be '{TITLE}'")),
+        }
+        let mut head = |word: &str| {
+            let (at, line) = lines.next().ok_or(format!("it ends before '{word} …'"))?;
+            let value = line.strip_prefix(word).and_then(|rest| rest.strip_prefix(' '));
+            value
+                .map(|value| (at + 1, value.trim()))
+                .ok_or(format!("line {}: '{word} …' has to stand here", at + 1))
+        };
+        let (at, cluster) = head("cluster")?;
+        let cluster =
+            cluster.parse().map_err(|_| format!("line {at}: '{cluster}' is no cluster's number"))?;
+        let (at, class) = head("class")?;
+        let class = parse_class(class).ok_or_else(|| {
+            format!("line {at}: '{class}' is no class; write replica, reader, or publisher and its number")
+        })?;
+        let mut file = Self { cluster, class, generations: Vec::new() };
+        for (at, line) in lines {
+            file.take_line(line).map_err(|why| format!("line {}: {why}", at + 1))?;
+        }
+        file.check()?;
+        Ok(file)
+    }
+
+    fn take_line(&mut self, line: &str) -> Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let ["generation", number, usage] = words[..] {
+            let number = number.parse().ok().filter(|number| usize::from(*number) < GENERATIONS);
+            let number = number.ok_or(format!("a generation's number is below {GENERATIONS}"))?;
+            if self.generations.iter().any(|row| row.number == number) {
+                return Err(format!("generation {number} stands twice"));
+            }
+            let usage = GenerationUse::ALL.into_iter().find(|one| one.name() == usage);
+            let usage = usage.ok_or("a generation is retired, accepted or sealing")?;
+            let row = GenerationRow { number, usage, replica: None, reader: [0; 16], publishers: Vec::new() };
+            self.generations.push(row);
+            return Ok(());
+        }
+        let row =
+            self.generations.last_mut().ok_or("'generation NUMBER USE' has to stand before its keys")?;
+        match words[..] {
+            ["replica", key] => row.replica = Some(parse_key(key)?),
+            ["reader", key] => row.reader = parse_key(key)?,
+            ["publisher", number, key, name] => {
+                let number = number.parse().ok().filter(|number| *number < PUBLISHER_KEYS_MAX);
+                let number = number.ok_or(format!("a publisher's number is below {PUBLISHER_KEYS_MAX}"))?;
+                if row.publishers.iter().any(|other| other.number == number) {
+                    return Err(format!("publisher {number} stands twice"));
+                }
+                row.publishers.push(PublisherKey { number, name: name.to_owned(), key: parse_key(key)? });
+            }
+            _ => return Err("neither a generation nor a key".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Whether a process can use it: one generation seals, and each that is accepted has the process's key.
+    fn check(&self) -> Result<(), String> {
+        let sealing = self.generations.iter().filter(|row| row.usage == GenerationUse::Sealing).count();
+        if sealing != 1 {
+            return Err(format!("{sealing} generations seal, and one has to"));
+        }
+        for row in &self.generations {
+            let has_own = match self.class {
+                KeyClass::Replica => row.replica.is_some(),
+                KeyClass::Reader => true,
+                KeyClass::Publisher(number) => row.publishers.iter().any(|one| one.number == number),
+            };
+            if !has_own || row.reader == [0; 16] {
+                return Err(format!(
+                    "generation {} has not the keys of a {}",
+                    row.number,
+                    class_name(self.class)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The generation that seals.
+    pub fn sealing(&self) -> u8 {
+        let sealing = self.generations.iter().find(|row| row.usage == GenerationUse::Sealing);
+        sealing.expect("it was checked").number
+    }
+
+    /// Publishers' keys by number, with the names of the latest generation.
+    pub fn publishers(&self) -> impl Iterator<Item = (u16, &str)> {
+        let latest =
+            self.generations.iter().max_by_key(|row| (row.usage == GenerationUse::Sealing, row.number));
+        let rows = latest.into_iter().flat_map(|row| &row.publishers);
+        rows.map(|publisher| (publisher.number, publisher.name.as_str()))
+    }
+
+    /// The publisher whose key has this name.
+    pub fn publisher(&self, name: &str) -> Option<KeyClass> {
+        self.publishers().find(|(_, other)| *other == name).map(|(number, _)| KeyClass::Publisher(number))
+    }
+
+    /// Draws a publisher's key in each generation. Returns its number, or the reason why there is none.
+    ///
+    /// # Errors
+    /// As [`draw_key`].
+    pub fn add_publisher(&mut self, name: &str) -> Result<Result<u16, String>, IoError> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_plain) {
+            return Ok(Err(format!("'{name}' is no name of a key: letters, digits, '-', '_' and '.'")));
+        }
+        if self.publisher(name).is_some() {
+            return Ok(Err(format!("there is a publisher's key with the name '{name}' already")));
+        }
+        let number = self.publishers().map(|(number, _)| number + 1).max().unwrap_or(0);
+        if number >= PUBLISHER_KEYS_MAX {
+            return Ok(Err(format!("there are {number} publishers' keys, and there can be no more")));
+        }
+        for row in &mut self.generations {
+            row.publishers.push(PublisherKey { number, name: name.to_owned(), key: draw_key()? });
+        }
+        Ok(Ok(number))
+    }
+
+    /// Draws a generation of keys: it is accepted, and seals nothing yet. It takes the place of the oldest
+    /// retired one where there is no other. Returns its number, or the reason why there is none.
+    ///
+    /// # Errors
+    /// As [`draw_key`].
+    pub fn add_generation(&mut self) -> Result<Result<u8, String>, IoError> {
+        let next = (self.sealing() + 1) % GENERATIONS as u8;
+        match self.generations.iter().find(|row| row.number == next) {
+            None => {}
+            Some(row) if row.usage == GenerationUse::Retired => {}
+            Some(_) => {
+                let what = "is there already: `lockstep keys seal` it, or `lockstep keys retire` it first";
+                return Ok(Err(format!("generation {next} {what}")));
+            }
+        }
+        let from = self.generations.iter().find(|row| row.usage == GenerationUse::Sealing);
+        let mut row = from.expect("it was checked").clone();
+        (row.number, row.usage) = (next, GenerationUse::Accepted);
+        (row.replica, row.reader) = (Some(draw_key()?), draw_key()?);
+        for publisher in &mut row.publishers {
+            publisher.key = draw_key()?;
+        }
+        self.generations.retain(|row| row.number != next);
+        self.generations.push(row);
+        Ok(Ok(next))
+    }
+
+    /// Seals with a generation from now on; the one that did so stays accepted. The error is the reason why not.
+    ///
+    /// # Errors
+    /// There is no such generation, or it is retired.
+    pub fn seal_with(&mut self, generation: u8) -> Result<(), String> {
+        match self.generations.iter().find(|row| row.number == generation) {
+            None => {
+                return Err(format!("there is no generation {generation}: `lockstep keys show` lists them"));
+            }
+            Some(row) if row.usage == GenerationUse::Retired => {
+                return Err(format!("generation {generation} is retired, and is not used again"));
+            }
+            Some(_) => {}
+        }
+        for row in &mut self.generations {
+            match row.usage {
+                _ if row.number == generation => row.usage = GenerationUse::Sealing,
+                GenerationUse::Sealing => row.usage = GenerationUse::Accepted,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts a generation no more. The error is the reason why not.
+    ///
+    /// # Errors
+    /// There is no such generation, or it is the one that seals.
+    pub fn retire(&mut self, generation: u8) -> Result<(), String> {
+        let row = self.generations.iter_mut().find(|row| row.number == generation);
+        let row =
+            row.ok_or(format!("there is no generation {generation}: `lockstep keys show` lists them"))?;
+        if row.usage == GenerationUse::Sealing {
+            return Err(format!("generation {generation} seals: `lockstep keys seal` another one first"));
+        }
+        row.usage = GenerationUse::Retired;
+        Ok(())
+    }
+
+    /// The keyring of a process with this file.
+    pub fn ring(&self) -> Keyring {
+        let ring = Keyring::empty(self.cluster, self.class);
+        self.apply(&ring).expect("the ring is empty");
+        ring
+    }
+
+    /// The keyring of a process with this file, in the cluster with this number.
+    ///
+    /// # Errors
+    /// The keys are another cluster's.
+    pub fn ring_of(&self, cluster: u64) -> Result<Keyring, String> {
+        match self.cluster == cluster {
+            true => Ok(self.ring()),
+            false => Err(format!(
+                "it has the keys of cluster {}, and this is cluster {cluster}: give the right file",
+                self.cluster
+            )),
+        }
+    }
+
+    /// Makes the keyring of a running process that of this file.
+    ///
+    /// # Errors
+    /// The keys are another cluster's or class's, or a generation of this number had other keys when the process
+    /// started; then the ring is as it was.
+    pub fn apply(&self, ring: &Keyring) -> Result<(), String> {
+        if (Some(self.class), self.cluster) != (ring.own(), ring.cluster()) {
+            return Err(format!(
+                "it has the keys of a {} of cluster {}",
+                class_name(self.class),
+                self.cluster
+            ));
+        }
+        let mut accepted = 0;
+        for row in &self.generations {
+            ring.add(row.number, &row.keys()).map_err(|OtherKeys { generation }| {
+                format!("generation {generation} has other keys than this process has under that number: restart it")
+            })?;
+            accepted |= u16::from(row.usage != GenerationUse::Retired) << row.number;
+        }
+        ring.set_generations(self.sealing(), accepted);
+        Ok(())
+    }
+
+    /// The file of a process of another class, made of a replica's: it has the keys of that class alone.
+    pub fn export(&self, class: KeyClass) -> Self {
+        let generations = self.generations.iter().map(|row| GenerationRow {
+            replica: row.replica.filter(|_| class == KeyClass::Replica),
+            publishers: match class {
+                KeyClass::Replica => row.publishers.clone(),
+                KeyClass::Reader => Vec::new(),
+                KeyClass::Publisher(number) => {
+                    row.publishers.iter().filter(|one| one.number == number).cloned().collect()
+                }
+            },
+            ..row.clone()
+        });
+        Self { cluster: self.cluster, class, generations: generations.collect() }
+    }
+}
+
+impl fmt::Display for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{TITLE}\ncluster {}\nclass {}", self.cluster, class_name(self.class))?;
+        let hex = |key: &Key| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        for row in &self.generations {
+            writeln!(f, "generation {} {}", row.number, row.usage.name())?;
+            if let Some(key) = &row.replica {
+                writeln!(f, "replica {}", hex(key))?;
+            }
+            writeln!(f, "reader {}", hex(&row.reader))?;
+            for PublisherKey { number, name, key } in &row.publishers {
+                writeln!(f, "publisher {number} {} {name}", hex(key))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The class as a key file names it.
+pub fn class_name(class: KeyClass) -> String {
+    match class {
+        KeyClass::Replica => "replica".to_owned(),
+        KeyClass::Reader => "reader".to_owned(),
+        KeyClass::Publisher(number) => format!("publisher {number}"),
+    }
+}
+
+fn parse_class(text: &str) -> Option<KeyClass> {
+    match text.split_whitespace().collect::<Vec<_>>()[..] {
+        ["replica"] => Some(KeyClass::Replica),
+        ["reader"] => Some(KeyClass::Reader),
+        ["publisher", number] => {
+            let number = number.parse().ok().filter(|number| *number < PUBLISHER_KEYS_MAX);
+            number.map(KeyClass::Publisher)
+        }
+        _ => None,
+    }
+}
+
+fn parse_key(text: &str) -> Result<Key, String> {
+    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let key = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten().filter(|key| *key != 0);
+    // The text itself is a secret: it is not shown.
+    key.map(u128::to_be_bytes).ok_or_else(|| "a key is 32 hexadecimal digits, not all zero".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+use super::*;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+fn file() -> KeyFile {
+    let publisher = |number, key: u8| PublisherKey { number, name: format!("p{number}"), key: [key; 16] };
+    let row = |number, usage, key: u8| GenerationRow {
+        number,
+        usage,
+        replica: Some([key; 16]),
+        reader: [key + 1; 16],
+        publishers: vec![publisher(0, key + 2), publisher(7, key + 3)],
+    };
+    let generations = vec![
+        row(2, GenerationUse::Retired, 10),
+        row(3, GenerationUse::Accepted, 20),
+        row(4, GenerationUse::Sealing, 30),
+    ];
+    KeyFile { cluster: 4711, class: KeyClass::Replica, generations }
+}
+
+#[test]
+fn a_key_file_reads_as_it_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replica.keys");
+    for class in [KeyClass::Replica, KeyClass::Reader, KeyClass::Publisher(7)] {
+        let exported = file().export(class);
+        exported.write(&path).unwrap();
+        assert_eq!(KeyFile::read(&path).unwrap(), exported);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let ring = exported.ring();
+        assert_eq!((ring.own(), ring.cluster(), ring.generations()), (Some(class), 4711, (4, 0b1_1000)));
+    }
+}
+
+#[test]
+fn an_export_has_the_keys_of_its_class_alone() {
+    let text = file().export(KeyClass::Reader).to_string();
+    assert!(!text.contains(&"0a".repeat(16)) && !text.contains("publisher"), "{text}");
+    let text = file().export(KeyClass::Publisher(7)).to_string();
+    assert!(!text.contains("\nreplica") && !text.contains(" p0"), "{text}");
+}
+
+#[test]
+fn a_wrong_line_is_named_and_no_key_is_shown() {
+    let right = file().to_string();
+    let cases = [
+        ("lockstep-keys 1", "lockstep-keys 2", "line 1: the first line"),
+        ("cluster 4711", "cluster x", "line 2: 'x' is no cluster's number"),
+        ("class replica", "class king", "line 3: 'king' is no class"),
+        ("generation 3 accepted", "generation 2 accepted", "line 9: generation 2 stands twice"),
+        ("generation 3 accepted", "generation 16 accepted", "line 9: a generation's number is below 16"),
+        ("generation 3 accepted", "generation 3 used", "line 9: a generation is retired"),
+        ("generation 4 sealing", "generation 4 accepted", "0 generations seal"),
+        ("publisher 7", "publisher 0", "line 8: publisher 0 stands twice"),
+        ("\nreader 0b0b", "\nreader zz0b", "line 6: a key is 32 hexadecimal digits"),
+        ("\nreader 0b0b", "\nfriend 0b0b", "line 6: neither a generation nor a key"),
+        ("\nreplica 0a", "\n#replica 0a", "generation 2 has not the keys of a replica"),
+    ];
+    for (from, to, expected) in cases {
+        let wrong = right.replacen(from, to, 1);
+        let error = KeyFile::parse(&wrong).expect_err(to);
+        assert!(error.contains(expected), "{to}: {error}");
+        assert!(!error.contains("0b0b"), "{error}");
+    }
+    assert!(KeyFile::parse("").is_err_and(|error| error.contains("it is empty")));
+}
+
+#[test]
+fn a_file_that_others_may_touch_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("replica.keys");
+    let error = KeyFile::read(&path).unwrap_err().to_string();
+    assert!(error.contains("lockstep keys new"), "{error}");
+    file().write(&path).unwrap();
+    let link = folder.path().join("link.keys");
+    symlink(&path, &link).unwrap();
+    let error = KeyFile::read(&link).unwrap_err().to_string();
+    assert!(error.contains("it is a link"), "{error}");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    let error = KeyFile::read(&path).unwrap_err().to_string();
+    assert!(error.contains("mode 640"), "{error}");
+}
+
+#[test]
+fn a_running_ring_follows_its_file() {
+    let mut file = file();
+    file.generations.truncate(2);
+    file.generations[1].usage = GenerationUse::Sealing;
+    let ring = file.ring();
+    assert_eq!(ring.generations(), (3, 0b1000));
+    self::file().apply(&ring).unwrap();
+    assert_eq!(ring.generations(), (4, 0b1_1000));
+    let error = self::file().export(KeyClass::Reader).apply(&ring).unwrap_err();
+    assert!(error.contains("keys of a reader"), "{error}");
+    let mut other = self::file();
+    other.generations[2].reader = [9; 16];
+    let error = other.apply(&ring).unwrap_err();
+    assert!(error.contains("restart"), "{error}");
+}
+
+/// Sixteen numbers of generations go round: a number is used again once its generation is retired.
+#[test]
+fn keys_are_rotated_as_often_as_one_likes_and_no_step_can_be_missed() {
+    let mut file = KeyFile::draw(7).unwrap();
+    assert_eq!(file.add_publisher("gateway-1").unwrap(), Ok(1));
+    assert!(file.add_publisher("gateway-1").unwrap().is_err_and(|why| why.contains("already")));
+    assert!(file.add_publisher("a b").unwrap().is_err_and(|why| why.contains("no name")));
+    assert_eq!(file.publisher("gateway-1"), Some(KeyClass::Publisher(1)));
+    for turn in 1..40u8 {
+        let (old, next) = (file.sealing(), turn % GENERATIONS as u8);
+        assert_eq!(file.add_generation().unwrap(), Ok(next));
+        assert!(file.add_generation().unwrap().is_err_and(|why| why.contains("there already")));
+        assert!(file.retire(old).is_err_and(|why| why.contains("seals")));
+        file.seal_with(next).unwrap();
+        file.retire(old).unwrap();
+        assert!(file.seal_with(old).is_err_and(|why| why.contains("retired")));
+        assert!(file.seal_with(99).is_err_and(|why| why.contains("keys show")));
+        assert_eq!(file.ring().generations(), (next, 1 << next));
+        assert_eq!(KeyFile::parse(&file.to_string()), Ok(file.clone()));
+        assert_eq!(file.publishers().count(), 2, "names stay");
+    }
+}

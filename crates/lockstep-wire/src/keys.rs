@@ -1,0 +1,456 @@
+//! # keys: who may send what, and the tags that prove it
+//!
+//! A cluster's keys form rings. Each process has the keys of its class, and a datagram's `key_id` names the
+//! class of its sender:
+//!
+//! | class | has | seals | its tag |
+//! |---|---|---|---|
+//! | replica, witness, archiver | all keys | everything | word 0 with the replicas' key, word 1 with the readers' |
+//! | publisher i | its own key, the readers' | submissions, and what readers send | both words with its own key |
+//! | reader, feed | the readers' key | requests | both words with the readers' key |
+//!
+//! A replica checks word 0 of another replica's datagram: no reader and no publisher can write it. It covers
+//! word 1, so that a frame is stored as it was sealed. A reader checks word 1, as it cannot know the other key; a holder of the readers' key can therefore deceive readers,
+//! and never a replica. A datagram of a reader or of a publisher counts at replicas alone.
+//!
+//! **Generations.** A ring has up to [`GENERATIONS`] generations of keys. All that are *accepted* open
+//! datagrams, one of them seals. So keys change while the stream runs: every process adds the new generation,
+//! then every process seals with it, then every process stops accepting the old one. A generation that is no
+//! longer accepted still opens the frames of a replay, which are as old as the stream.
+//!
+//! The log does not depend on keys: a frame carries the checksum of its content beside its tag, and the journal
+//! and the chain are built on that. A repaired frame is vouched for by the tag of its trailer.
+
+use crate::mac::{MAC_KEY_LEN, MacKey};
+use crate::{Header, Kind, REPAIR_TRAILER_LEN, Reject};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Generations of keys that a ring has at most: a key's id has four bits for them.
+pub const GENERATIONS: usize = 16;
+
+/// Publishers' keys in a generation at most.
+pub const PUBLISHER_KEYS_MAX: u16 = 4_080;
+
+const _: () = assert!(PUBLISHER_KEYS_MAX as usize <= KEYS_PER_PIECE * KEYS_PER_PIECE);
+
+const GENERATION_SHIFT: u32 = 12;
+const REPLICA: u16 = 1;
+const READER: u16 = 2;
+const FIRST_PUBLISHER: u16 = 16;
+
+/// Bytes of a key.
+pub type Key = [u8; MAC_KEY_LEN];
+
+/// The class of a sender: which key it seals with.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum KeyClass {
+    /// A replica, a witness or an archiver.
+    Replica,
+    /// A reader of the stream.
+    Reader,
+    /// The publisher with this key, below [`PUBLISHER_KEYS_MAX`].
+    Publisher(u16),
+}
+
+impl KeyClass {
+    /// The class in a key's id; `None` if there is none with this number, and for id 0.
+    #[inline]
+    pub fn of(key_id: u16) -> Option<Self> {
+        match key_id & ((1 << GENERATION_SHIFT) - 1) {
+            REPLICA => Some(Self::Replica),
+            READER => Some(Self::Reader),
+            key if key >= FIRST_PUBLISHER => Some(Self::Publisher(key - FIRST_PUBLISHER)),
+            _ => None,
+        }
+    }
+
+    fn key_id(self, generation: u8) -> u16 {
+        let key = match self {
+            Self::Replica => REPLICA,
+            Self::Reader => READER,
+            Self::Publisher(index) => FIRST_PUBLISHER + index,
+        };
+        u16::from(generation) << GENERATION_SHIFT | key
+    }
+
+    /// AUTH-1 (rights): whether a sender of this class may send datagrams of a kind at all.
+    #[inline]
+    pub fn may_send(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Nack | Kind::Query | Kind::Join | Kind::AddressProof | Kind::ReplayRequest => true,
+            Kind::Submission => self != Self::Reader,
+            _ => self == Self::Replica,
+        }
+    }
+}
+
+/// The keys of one generation, as a key file has them.
+#[derive(Clone, Default)]
+pub struct GenerationKeys {
+    /// The replicas' key; only they have it.
+    pub replica: Option<Key>,
+    /// The readers' key.
+    pub reader: Key,
+    /// Publishers' keys by their number: all of them at a replica, its own at a publisher.
+    pub publishers: Vec<(u16, Key)>,
+}
+
+impl fmt::Debug for GenerationKeys {
+    /// Shows no key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let publishers = self.publishers.iter().map(|(index, _)| index);
+        f.debug_struct("GenerationKeys")
+            .field("replica", &self.replica.is_some())
+            .field("publishers", &publishers.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A ring has other keys under the number of a generation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OtherKeys {
+    /// The number.
+    pub generation: u8,
+}
+
+/// Publishers' keys in one piece of memory.
+const KEYS_PER_PIECE: usize = 64;
+
+/// Keys of publishers, which are added while others read.
+#[derive(Debug)]
+struct Publishers([OnceLock<Box<[OnceLock<MacKey>; KEYS_PER_PIECE]>>; KEYS_PER_PIECE]);
+
+impl Publishers {
+    #[inline]
+    fn get(&self, index: u16) -> Option<&MacKey> {
+        let index = usize::from(index);
+        self.0.get(index / KEYS_PER_PIECE)?.get()?[index % KEYS_PER_PIECE].get()
+    }
+
+    /// Adds a key, if there is none. Returns the one that is there.
+    fn add(&self, index: u16, key: &Key) -> Option<&MacKey> {
+        let index = usize::from(index);
+        let piece = self.0.get(index / KEYS_PER_PIECE)?;
+        let piece = piece.get_or_init(|| Box::new([const { OnceLock::new() }; KEYS_PER_PIECE]));
+        Some(piece[index % KEYS_PER_PIECE].get_or_init(|| MacKey::new(key)))
+    }
+}
+
+#[derive(Debug)]
+struct Generation {
+    replica: Option<MacKey>,
+    reader: MacKey,
+    publishers: Publishers,
+}
+
+impl Generation {
+    /// Without publishers' keys.
+    fn new(keys: &GenerationKeys) -> Self {
+        let publishers = Publishers([const { OnceLock::new() }; KEYS_PER_PIECE]);
+        let replica = keys.replica.as_ref().map(MacKey::new);
+        Self { replica, reader: MacKey::new(&keys.reader), publishers }
+    }
+
+    /// Adds publishers' keys that were not there. Returns whether all keys are the same as those that were.
+    fn add(&self, keys: &GenerationKeys) -> bool {
+        let Self { replica, reader, .. } = Self::new(keys);
+        let is_same = |(index, key): &(u16, Key)| {
+            self.publishers.add(*index, key).is_some_and(|own| *own == MacKey::new(key))
+        };
+        (self.replica == replica) & (self.reader == reader) && keys.publishers.iter().all(is_same)
+    }
+
+    /// The tag by which a sender of `class` seals a datagram; `None` without its key.
+    #[inline]
+    fn tag(&self, class: KeyClass, datagram: &[u8], number: u64) -> Option<[u64; 2]> {
+        Some(match class {
+            KeyClass::Replica => {
+                let [readers, _] = self.reader.tag(datagram, number, None);
+                [self.replica.as_ref()?.tag(datagram, number, Some(readers))[0], readers]
+            }
+            KeyClass::Reader => self.reader.tag(datagram, number, None),
+            KeyClass::Publisher(index) => self.publishers.get(index)?.tag(datagram, number, None),
+        })
+    }
+
+    /// AUTH-2 (which word counts): whether the tag is that of a sender of `class`, as far as this process can
+    /// tell: a replica by the word that only replicas can write, all others by the one that they can.
+    #[inline]
+    fn opens(&self, class: KeyClass, datagram: &[u8], header: &Header) -> Result<(), Reject> {
+        let (tag, number) = (header.tag, header.tagged_number());
+        let is_right = match (class, &self.replica) {
+            (KeyClass::Replica, Some(replica)) => replica.tag(datagram, number, Some(tag[1]))[0] == tag[0],
+            (KeyClass::Replica, None) => self.reader.tag(datagram, number, None)[0] == tag[1],
+            // Requests are addressed to replicas.
+            (_, None) => return Err(Reject::Rights),
+            (KeyClass::Reader, Some(_)) => self.reader.tag(datagram, number, None) == tag,
+            (KeyClass::Publisher(index), Some(_)) => {
+                self.publishers.get(index).ok_or(Reject::Key)?.tag(datagram, number, None) == tag
+            }
+        };
+        if is_right { Ok(()) } else { Err(Reject::Tag) }
+    }
+}
+
+/// A cluster's id and the keys that this process has for it; or none, where `security.mode` is "none".
+pub struct Keyring {
+    cluster: u64,
+    own: Option<KeyClass>,
+    generations: [OnceLock<Box<Generation>>; GENERATIONS],
+    /// The generation that seals.
+    sealing: AtomicU8,
+    /// One bit for each generation that opens live datagrams.
+    accepted: AtomicU16,
+}
+
+impl Keyring {
+    /// The ring of a cluster without authentication: datagrams carry a checksum, which finds accidents.
+    pub const fn none(cluster: u64) -> Self {
+        Self {
+            cluster,
+            own: None,
+            generations: [const { OnceLock::new() }; GENERATIONS],
+            sealing: AtomicU8::new(0),
+            accepted: AtomicU16::new(0),
+        }
+    }
+
+    /// A ring without a generation yet, for a process that seals as `own`. It seals nothing before
+    /// [`Keyring::add`] and [`Keyring::set_generations`].
+    pub const fn empty(cluster: u64, own: KeyClass) -> Self {
+        let mut ring = Self::none(cluster);
+        ring.own = Some(own);
+        ring
+    }
+
+    /// A ring of one generation, 0, for a process that seals as `own`.
+    ///
+    /// # Panics
+    /// If `keys` has not the key of `own`.
+    pub fn new(cluster: u64, own: KeyClass, keys: &GenerationKeys) -> Self {
+        let ring = Self::empty(cluster, own);
+        let added = ring.add(0, keys);
+        assert_eq!(added, Ok(()), "the ring was empty");
+        ring.set_generations(0, 1);
+        ring
+    }
+
+    /// The cluster.
+    #[inline]
+    pub fn cluster(&self) -> u64 {
+        self.cluster
+    }
+
+    /// The class as which this process seals; `None` without keys.
+    #[inline]
+    pub fn own(&self) -> Option<KeyClass> {
+        self.own
+    }
+
+    /// Adds a generation, or publishers' keys to one that is there. It opens replayed frames at once, and
+    /// datagrams once it is accepted.
+    ///
+    /// # Errors
+    /// The ring has other keys under this number, which it keeps.
+    ///
+    /// # Panics
+    /// If `keys` has not the key that this process seals with.
+    pub fn add(&self, generation: u8, keys: &GenerationKeys) -> Result<(), OtherKeys> {
+        let has_own = match self.own {
+            None => false,
+            Some(KeyClass::Replica) => keys.replica.is_some(),
+            Some(KeyClass::Reader) => true,
+            Some(KeyClass::Publisher(own)) => keys.publishers.iter().any(|(index, _)| *index == own),
+        };
+        assert!(has_own, "generation {generation} has no key for {:?}", self.own);
+        let slot = &self.generations[usize::from(generation)];
+        match slot.get_or_init(|| Box::new(Generation::new(keys))).add(keys) {
+            true => Ok(()),
+            false => Err(OtherKeys { generation }),
+        }
+    }
+
+    /// From now on `sealing` seals, and the generations whose bits are set in `accepted` open datagrams.
+    ///
+    /// # Panics
+    /// If `sealing` is not accepted, or a generation is accepted that was not added.
+    pub fn set_generations(&self, sealing: u8, accepted: u16) {
+        assert!(accepted >> sealing & 1 == 1, "generation {sealing} seals, and is not accepted");
+        for (generation, keys) in self.generations.iter().enumerate() {
+            assert!(accepted >> generation & 1 == 0 || keys.get().is_some(), "no keys of {generation}");
+        }
+        self.accepted.store(accepted, Ordering::Release);
+        self.sealing.store(sealing, Ordering::Release);
+    }
+
+    /// The generation that seals, and one bit for each that is accepted.
+    pub fn generations(&self) -> (u8, u16) {
+        (self.sealing.load(Ordering::Acquire), self.accepted.load(Ordering::Acquire))
+    }
+
+    /// Writes `header` in front of `datagram`, which ends where the datagram ends, and seals it: `length`,
+    /// `key_id`, `tag`, and a frame's checksum are filled in here. Returns the sealed header.
+    // Inlined by force: a caller that reads some of its fields copies the others in vain.
+    #[inline(always)]
+    pub fn seal(&self, datagram: &mut [u8], header: Header) -> Header {
+        let Some(own) = self.own else { return crate::seal(datagram, header) };
+        let (generation, keys) = self.sealing();
+        let header = Header { key_id: own.key_id(generation), ..header };
+        let header = crate::header::write(datagram, header);
+        let tag =
+            keys.tag(own, datagram, header.number).expect("it was checked when the generation was added");
+        crate::header::write_tag(datagram, header, tag)
+    }
+
+    #[inline]
+    fn sealing(&self) -> (u8, &Generation) {
+        let generation = self.sealing.load(Ordering::Acquire);
+        (generation, self.generations[usize::from(generation)].get().expect("the generation that seals"))
+    }
+
+    /// Checks a datagram that came from the network, or (`replayed`) a frame of a replay, and returns its
+    /// header: magic, version, kind, length, cluster, key, rights, tag, in this order. The tag of a repaired
+    /// frame is that of its trailer ([`Keyring::opens_trailer`]).
+    #[inline(always)]
+    pub(crate) fn open<'a>(&self, bytes: &'a [u8], replayed: bool) -> Result<&'a Header, Reject> {
+        let (header, kind) = crate::header::parse(bytes)?;
+        let behind = bytes.len() - header.length as usize;
+        let is_repair = kind == Kind::Frame && behind == REPAIR_TRAILER_LEN;
+        if self.own.is_none() {
+            // A frame that was sealed while there were keys is repaired and replayed as it is.
+            if header.key_id != 0 && !is_repair && !replayed {
+                return Err(Reject::Key);
+            }
+            crate::header::check(header, bytes)?;
+        }
+        if header.cluster != self.cluster {
+            return Err(Reject::Cluster { seen: header.cluster });
+        }
+        if kind >= Kind::Stage {
+            return Err(Reject::Kind);
+        }
+        if behind != 0 && !is_repair {
+            return Err(Reject::Length);
+        }
+        if self.own.is_some() {
+            let class = self.class(header)?;
+            if !class.may_send(kind) {
+                return Err(Reject::Rights);
+            }
+            if !is_repair {
+                let keys = self.generation(header, replayed && kind == Kind::Frame)?;
+                keys.opens(class, bytes, header)?;
+                crate::header::check_seal(header, bytes)?;
+            }
+        }
+        Ok(header)
+    }
+
+    #[inline]
+    fn class(&self, header: &Header) -> Result<KeyClass, Reject> {
+        match header.key_id {
+            0 => Err(Reject::Unkeyed),
+            key_id => KeyClass::of(key_id).ok_or(Reject::Key),
+        }
+    }
+
+    #[inline]
+    fn generation(&self, header: &Header, replayed: bool) -> Result<&Generation, Reject> {
+        let generation = header.key_id >> GENERATION_SHIFT;
+        let keys = self.generations[usize::from(generation)].get().ok_or(Reject::Key)?;
+        if !replayed && self.accepted.load(Ordering::Acquire) >> generation & 1 == 0 {
+            return Err(Reject::Generation);
+        }
+        Ok(keys)
+    }
+
+    /// The tag of the trailer behind a repaired frame, of which `fields` are the bytes in front of the tag.
+    /// It covers the frame as well, so that the repairer's present keys vouch for a frame of any age.
+    pub(crate) fn trailer_tag(&self, frame: &[u8], fields: &[u8; 32]) -> [u64; 2] {
+        if self.own.is_none() {
+            return [crate::repair_checksum(frame, fields), 0];
+        }
+        let (_, keys) = self.sealing();
+        let replica = keys.replica.as_ref().expect("only replicas repair");
+        [replica, &keys.reader].map(|key| trailer_word(key, frame, fields))
+    }
+
+    /// Whether `tag` is that of a trailer.
+    pub(crate) fn opens_trailer(&self, frame: &[u8], fields: &[u8; 32], tag: [u64; 2]) -> bool {
+        if self.own.is_none() {
+            return tag == [crate::repair_checksum(frame, fields), 0];
+        }
+        let accepted = self.accepted.load(Ordering::Acquire);
+        let live = self.generations.iter().enumerate().filter(|(at, _)| accepted >> at & 1 == 1);
+        live.filter_map(|(_, keys)| keys.get()).any(|keys| match &keys.replica {
+            Some(replica) => trailer_word(replica, frame, fields) == tag[0],
+            None => trailer_word(&keys.reader, frame, fields) == tag[1],
+        })
+    }
+}
+
+/// One word of a trailer's tag. The tag of the frame, which its own MAC leaves out, is covered here; and what
+/// is tagged begins with no datagram's magic.
+fn trailer_word(key: &MacKey, frame: &[u8], fields: &[u8; 32]) -> u64 {
+    let mut covered = [0; 112];
+    covered[..8].copy_from_slice(b"trailer\0");
+    covered[24..56].copy_from_slice(fields);
+    covered[56..72].copy_from_slice(&frame[8..24]);
+    let number = Header::look(frame).map_or(0, |header| header.number);
+    covered[72..88].copy_from_slice(bytemuck::bytes_of(&key.tag(frame, number, None)));
+    key.tag(&covered, 0, None)[0]
+}
+
+impl fmt::Debug for Keyring {
+    /// Shows no key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sealing, accepted) = self.generations();
+        f.debug_struct("Keyring")
+            .field("cluster", &self.cluster)
+            .field("own", &self.own)
+            .field("sealing", &sealing)
+            .field("accepted", &format_args!("{accepted:#x}"))
+            .finish()
+    }
+}
+
+/// A process's keyring, shared by its threads: when the keys change, they change for all of them.
+#[derive(Clone, Debug)]
+pub struct Keys(Arc<Keyring>);
+
+impl From<Keyring> for Keys {
+    fn from(ring: Keyring) -> Self {
+        Self(Arc::new(ring))
+    }
+}
+
+impl Deref for Keys {
+    type Target = Keyring;
+
+    #[inline]
+    fn deref(&self) -> &Keyring {
+        &self.0
+    }
+}
+
+impl PartialEq for Keys {
+    /// Two rings are equal if they are of one cluster and seal as one class: settings are compared, not keys.
+    fn eq(&self, other: &Self) -> bool {
+        (self.cluster, self.own) == (other.cluster, other.own)
+    }
+}
+
+impl Eq for Keys {}
+
+impl Hash for Keys {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.cluster, self.own).hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests;

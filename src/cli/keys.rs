@@ -1,0 +1,252 @@
+//! `lockstep keys`: the keys of a cluster, made, given to processes, and changed while the stream runs.
+
+use super::Failure;
+use super::args::ClusterArgs;
+use super::failure::USAGE;
+use crate::config::{Config, KeyUse, SecurityMode};
+use clap::{Args, Subcommand};
+use lockstep_io::key_file::{KeyFile, REPLICA_FILE, class_name};
+use lockstep_wire::KeyClass;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The version of what `--json` prints.
+const SCHEMA: &str = "lockstep.keys/1";
+
+/// What `keys` does.
+#[derive(Args, Debug)]
+pub struct KeysArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+/// The subcommands of `keys`.
+#[derive(Subcommand, Debug)]
+pub enum KeysCommand {
+    /// Makes the keys of a new cluster: once, on one host; then the files are copied
+    New(ClusterArgs),
+    /// Adds a publisher's key, for a program that must not pass for another
+    Add(AddArgs),
+    /// Writes the key file of a process that is no replica
+    Export(ExportArgs),
+    /// Adds a generation of keys: it opens datagrams, and seals none yet
+    Rotate(ClusterArgs),
+    /// Seals with a generation from now on: once every process has it
+    Seal(GenerationArgs),
+    /// Accepts a generation no more: once no process seals with it
+    Retire(GenerationArgs),
+    /// Shows generations and publishers, and no key
+    Show(ShowArgs),
+}
+
+/// Flags of `keys add`.
+#[derive(Args, Debug)]
+pub struct AddArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The name of the key, for people: letters, digits, `-`, `_`, `.`
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// Flags of `keys export`.
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The name of a publisher's key; without it the file is a reader's
+    #[arg(long, value_name = "NAME")]
+    pub publisher: Option<String>,
+    /// The file to write
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Flags of `keys seal` and `keys retire`.
+#[derive(Args, Debug)]
+pub struct GenerationArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The generation
+    #[arg(value_name = "GENERATION")]
+    pub generation: u8,
+}
+
+/// Flags of `keys show`.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The key file; without it that of this host's replicas
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Does it, and says what comes next.
+pub fn run(args: &KeysArgs) -> Result<u8, Failure> {
+    match &args.command {
+        KeysCommand::New(cluster) => new(&cluster.load(&[])?),
+        KeysCommand::Add(args) => add(args),
+        KeysCommand::Export(args) => export(args),
+        KeysCommand::Rotate(cluster) => rotate(&cluster.load(&[])?),
+        KeysCommand::Seal(args) => change(args, |file, generation| file.seal_with(generation), SEALED),
+        KeysCommand::Retire(args) => change(args, |file, generation| file.retire(generation), RETIRED),
+        KeysCommand::Show(args) => show(args),
+    }
+}
+
+const SEALED: &str = "copy the files to all hosts and send their processes SIGHUP; once no process seals with another \
+                      generation, `lockstep keys retire` the old one";
+const RETIRED: &str = "copy the files to all hosts and send their processes SIGHUP: from then on its holders are strangers; \
+                       frames that it sealed are still replayed";
+
+fn new(config: &Config) -> Result<u8, Failure> {
+    let folder = &config.security.keys;
+    let path = folder.join(REPLICA_FILE);
+    if path.symlink_metadata().is_ok() {
+        let what = format!(
+            "{} is there already: a cluster's keys are made once; `lockstep keys rotate` adds a generation",
+            path.display()
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    KeyFile::draw(config.cluster)?.write_folder(folder)?;
+    println!("{}", folder.display());
+    eprintln!(
+        "the keys of cluster {}: copy replica.keys to the hosts of replicas and archivers, publisher.keys to those of programs \
+         that publish, reader.keys to those of programs that read, each into {}, mode 600",
+        config.cluster,
+        folder.display()
+    );
+    if config.security.mode == SecurityMode::None {
+        eprintln!("security.mode is \"none\": no process uses them yet");
+    }
+    Ok(0)
+}
+
+/// A replica's file of this host, and its folder.
+fn replicas(config: &Config) -> Result<(KeyFile, &Path), Failure> {
+    let folder = config.security.keys.as_path();
+    let file = KeyFile::read(&folder.join(REPLICA_FILE))?;
+    if file.class != KeyClass::Replica {
+        let what = format!(
+            "{} is a {}'s: keys are changed in a replica's file",
+            folder.display(),
+            class_name(file.class)
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    Ok((file, folder))
+}
+
+fn refused(why: String) -> Failure {
+    Failure::new(USAGE, why)
+}
+
+fn add(args: &AddArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    let (mut file, folder) = replicas(&config)?;
+    let number = file.add_publisher(&args.name)?.map_err(refused)?;
+    file.write_folder(folder)?;
+    println!("{number}");
+    eprintln!(
+        "publisher {number} ({}): copy replica.keys to the hosts of all replicas and send these SIGHUP, then `lockstep keys \
+         export --publisher {} FILE` makes its file",
+        args.name, args.name
+    );
+    Ok(0)
+}
+
+fn export(args: &ExportArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    let (file, _) = replicas(&config)?;
+    let class = match &args.publisher {
+        None => KeyClass::Reader,
+        Some(name) => file.publisher(name).ok_or_else(|| {
+            let names: Vec<_> = file.publishers().map(|(_, name)| name).collect();
+            refused(format!("no publisher's key has the name '{name}'; there are: {}", names.join(", ")))
+        })?,
+    };
+    file.export(class).write(&args.file)?;
+    println!("{}", args.file.display());
+    Ok(0)
+}
+
+fn rotate(config: &Config) -> Result<u8, Failure> {
+    let (mut file, folder) = replicas(config)?;
+    let generation = file.add_generation()?.map_err(refused)?;
+    file.write_folder(folder)?;
+    println!("{generation}");
+    eprintln!(
+        "generation {generation}: copy the files to all hosts and send their processes SIGHUP; once every process has it, \
+         `lockstep keys seal {generation}`"
+    );
+    Ok(0)
+}
+
+fn change(
+    args: &GenerationArgs,
+    change: impl Fn(&mut KeyFile, u8) -> Result<(), String>,
+    next: &str,
+) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    let (mut file, folder) = replicas(&config)?;
+    change(&mut file, args.generation).map_err(refused)?;
+    file.write_folder(folder)?;
+    print!("{}", text(&file));
+    eprintln!("{next}");
+    Ok(0)
+}
+
+fn show(args: &ShowArgs) -> Result<u8, Failure> {
+    let path = match &args.file {
+        Some(path) => path.clone(),
+        None => {
+            let config = args.cluster.load(&[])?;
+            match config.key_file(KeyUse::Operator) {
+                Some(path) => path,
+                None => {
+                    return Err(refused("security.mode is \"none\": this cluster has no keys".to_owned()));
+                }
+            }
+        }
+    };
+    let file = KeyFile::read(&path)?;
+    let shown = match args.json {
+        false => text(&file),
+        true => {
+            let generations: Vec<_> = file
+                .generations
+                .iter()
+                .map(|row| json!({ "generation": row.number, "use": row.usage.name() }))
+                .collect();
+            let publishers: Vec<_> =
+                file.publishers().map(|(number, name)| json!({ "number": number, "name": name })).collect();
+            let json = json!({
+                "schema": SCHEMA, "cluster": file.cluster, "class": class_name(file.class),
+                "generations": generations, "publishers": publishers,
+            });
+            format!("{json}\n")
+        }
+    };
+    std::io::stdout().write_all(shown.as_bytes())?;
+    Ok(0)
+}
+
+fn text(file: &KeyFile) -> String {
+    let mut text = format!("cluster {}, keys of a {}\n", file.cluster, class_name(file.class));
+    for row in &file.generations {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "generation {:>2}  {}", row.number, row.usage.name());
+    }
+    for (number, name) in file.publishers() {
+        let _ = writeln!(text, "publisher {number:>4}  {name}");
+    }
+    text
+}
