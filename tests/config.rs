@@ -256,7 +256,7 @@ fn every_code_has_a_test_and_a_place_in_the_reference() {
     }
 }
 
-/// Whoever starts a process without its keys is told which file is missing, and which command makes it.
+/// The error names the missing file, and the command that makes it.
 #[test]
 fn a_process_without_its_key_file_is_told_how_to_make_it() {
     let folder = tempfile::tempdir().expect("a folder");

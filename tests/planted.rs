@@ -283,6 +283,7 @@ fn is_wanted(mutation: Mutation) -> bool {
 
 #[test]
 fn every_planted_bug_is_found() {
+    lockstep_io::choose_instructions();
     std::panic::set_hook(Box::new(|_| {}));
     let mut missed = Vec::new();
     let mut untried = Vec::new();

@@ -93,6 +93,7 @@ fn explain(tally: &Tally) -> String {
 /// Thousands of mixes of faults: no rule is broken after any step, and a healed quorum gets done.
 #[test]
 fn no_seed_breaks_a_rule_and_every_healed_quorum_gets_done() {
+    lockstep_io::choose_instructions();
     let (first, seeds, limit) = match from_env("LOCKSTEP_SIM_SECONDS") {
         Some(seconds) => {
             let drawn = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
@@ -119,6 +120,7 @@ fn no_seed_breaks_a_rule_and_every_healed_quorum_gets_done() {
 
 #[test]
 fn what_failed_once_does_not_fail_again() {
+    lockstep_io::choose_instructions();
     for &seed in REGRESSIONS {
         let tally = run_many(seed, 1, 1, 1, |_| true);
         assert!(tally.failures.is_empty(), "{}", explain(&tally));
@@ -178,6 +180,7 @@ fn what_replicas_are_configured_with_is_what_check_allows() {
 /// One seed decides everything.
 #[test]
 fn equal_seeds_give_byte_identical_traces() {
+    lockstep_io::choose_instructions();
     for seed in [1, 17, 4242, 4243, 4244] {
         let run = || run(&Plan::of_seed(seed), true).unwrap_or_else(|failure| panic!("{failure}"));
         let (once, again) = (run(), run());

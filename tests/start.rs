@@ -124,8 +124,8 @@ fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Copies the keys from a host to the others, as the page's `scp` does: by the folder on the disk, which each host
-/// has in another place.
+/// Copies the keys from a host to the others, as the page's `scp` does: by the folder on the disk, which each
+/// host has in another place.
 fn copy_keys(network: &Network, folder: &Path, from: usize) {
     network.node(from).shell("cp -a /etc/lockstep/keys /var/lib/lockstep/copied");
     let disk = |host: usize| folder.join(format!("host-{host}/copied"));

@@ -279,6 +279,12 @@ fn is_test_file(file: &str) -> bool {
     file.starts_with("crates/lockstep-sim/") || file.ends_with("/tests.rs") || file.contains("/tests/")
 }
 
+/// The rooms of rules: whose datagrams count is decided where they are opened.
+fn places_of_rules() -> Vec<(String, String)> {
+    let places = ["crates/lockstep-core/src/proto", "crates/lockstep-wire/src"];
+    places.iter().flat_map(|place| sources(place)).collect()
+}
+
 /// The errors between the rules' sentences, their code (file and text) and the text of all tests.
 fn wrong_rules(rules: &str, proto: &[(String, String)], tests: &str) -> Vec<String> {
     let mut tags: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -294,9 +300,8 @@ fn wrong_rules(rules: &str, proto: &[(String, String)], tests: &str) -> Vec<Stri
     let mut wrong = Vec::new();
     for (index, id) in in_force.iter().enumerate() {
         match tags.get(id.as_str()).map_or(&[][..], Vec::as_slice) {
-            [] => wrong.push(format!(
-                "{id} is in force in docs/rules.md and stands nowhere in crates/lockstep-core/src/proto"
-            )),
+            [] => wrong
+                .push(format!("{id} is in force in docs/rules.md and stands nowhere in the rooms of rules")),
             [_] => {}
             places => wrong.push(format!("{id} stands more than once: {}", places.join(", "))),
         }
@@ -339,10 +344,7 @@ fn text_of_tests() -> String {
 fn each_rule_has_one_place_and_a_test() {
     let rules = read(&root().join("docs/rules.md"));
     assert!(!rule_rows(&rules, "## In force").is_empty(), "docs/rules.md has no table under '## In force'");
-    none(
-        wrong_rules(&rules, &sources("crates/lockstep-core/src/proto"), &text_of_tests()),
-        "rules without their place",
-    );
+    none(wrong_rules(&rules, &places_of_rules(), &text_of_tests()), "rules without their place");
 }
 
 /// The tests that a text names in backticks, as `docs/FAULTS.md` does, and that are none.

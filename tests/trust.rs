@@ -1,7 +1,10 @@
+//! What an attacker sends to real processes. Afterwards every replica runs, messages are committed, the
+//! leader is killed, and its successor commits what follows.
+//!
 //! Without keys, no single datagram of these may end anything: a broken host or a wrong file sends by
-//! accident what an attacker sends on purpose. Each is sent to real processes; afterwards every replica runs,
-//! messages are committed, the leader is killed, and its successor commits what follows. A forged frame or
-//! epoch start is another matter: nothing but a key tells it from a true one.
+//! accident what an attacker sends on purpose. A forged frame, epoch start or order is another matter:
+//! nothing but a key tells it from a true one. With keys, nothing that a stranger or a reader sends has an
+//! effect beyond a counter, and a reader who poses as a replica is a stranger to replicas.
 
 #![allow(
     clippy::disallowed_methods,
@@ -12,10 +15,13 @@
 mod attacker;
 #[path = "trust/files.rs"]
 mod files;
+#[path = "trust/rotation.rs"]
+mod rotation;
 
 use attacker::{Attacker, Read, UNLISTED};
-use lockstep::config::Config;
-use lockstep_wire::{Epoch, Header, Identity, Kind, QueryKind, ROUND_MAX};
+use lockstep::config::{Config, SecurityMode};
+use lockstep_io::counters::CountersReader;
+use lockstep_wire::{EntryKind, Epoch, Header, Identity, Kind, QueryKind, ROUND_MAX};
 use std::io::Write;
 use tools::processes::{Cluster, Process, payloads};
 
@@ -26,18 +32,34 @@ struct Scene<'a> {
     read: Read,
 }
 
-/// Three replicas and the attack; then what the module says.
+const WITHOUT_KEYS: &str = "\n[security]\nmode = \"none\"\n";
+
+/// Three replicas and the attack, without keys and with them; then what the module says.
 fn survives(attack: impl Fn(&Scene<'_>)) {
-    let cluster = Cluster::new(3, "");
+    survives_as(&Cluster::new(3, WITHOUT_KEYS), &attack);
+    survives_with_keys(attack);
+}
+
+/// The same with keys: what the attacker sends is refused and counted.
+fn survives_with_keys(attack: impl Fn(&Scene<'_>)) {
+    survives_as(&Cluster::new(3, ""), &attack);
+}
+
+fn survives_as(cluster: &Cluster, attack: &impl Fn(&Scene<'_>)) {
     let mut replicas = cluster.found();
     cluster.publish("before\n");
-    let attacker = Attacker::near(&cluster);
+    let config = Config::load(Some(&cluster.config()), &[]).expect("the cluster's file");
+    let has_keys = config.security.mode == SecurityMode::Keys;
+    let attacker = Attacker::near(cluster);
+    let attacker = if has_keys { attacker.with_readers_keys(cluster) } else { attacker };
     let read = attacker.read(2);
-    attack(&Scene { cluster: &cluster, attacker: &attacker, read });
+    attack(&Scene { cluster, attacker: &attacker, read });
     cluster.publish("attacked\n");
     all_run(&mut replicas);
     // Another one listens, which has nothing waiting from before the attack.
-    let (leader, _) = Attacker::near(&cluster).read(0).heartbeat;
+    let (leader, _) = Attacker::near(cluster).read(0).heartbeat;
+    let refused: u64 = (1..=3).map(|id| refused_for_its_key(cluster, id)).sum();
+    assert_eq!(refused > 0, has_keys, "{refused} datagrams were refused for their key");
     let mut killed = replicas.remove(leader.sender as usize - 1);
     killed.signal("KILL");
     killed.wait();
@@ -49,6 +71,15 @@ fn survives(attack: impl Fn(&Scene<'_>)) {
     for replica in replicas {
         assert_eq!(replica.terminate(), Some(0));
     }
+}
+
+/// Datagrams that replica `id` has refused for their key, by its counters file.
+fn refused_for_its_key(cluster: &Cluster, id: u32) -> u64 {
+    let file = CountersReader::open(&cluster.path(&format!("counters-{id}")));
+    let file = file.unwrap_or_else(|error| panic!("{error}"));
+    let reasons = ["rejected_unkeyed", "rejected_tag", "rejected_rights"];
+    let rows = file.names().iter().zip(file.values());
+    rows.filter(|(name, _)| reasons.contains(&name.as_str())).map(|(_, value)| value).sum()
 }
 
 fn all_run(replicas: &mut [Process]) {
@@ -180,11 +211,11 @@ fn nothing_that_an_unproved_address_asks_for_is_answered_by_more_than_it_sent() 
     });
 }
 
-/// The forgery is in the stream: nothing but a key keeps it out. It must not be reported to its victim as the
-/// victim's own.
+/// Without keys the forgery is in the stream: nothing but a key keeps it out. It must not be reported to its
+/// victim as the victim's own.
 #[test]
 fn a_publisher_whose_number_somebody_else_used_learns_that_its_message_is_not_in_the_stream() {
-    let cluster = Cluster::new(1, "");
+    let cluster = Cluster::new(1, WITHOUT_KEYS);
     let replicas = cluster.found();
     let attacker = Attacker::near(&cluster);
     let mut publisher = cluster.start("publisher", &["publish", "--name", "orders"]);
@@ -199,6 +230,94 @@ fn a_publisher_whose_number_somebody_else_used_learns_that_its_message_is_not_in
     let report = publisher.log();
     assert!(report.contains("another message under number 2 of publisher 'orders'"), "{report}");
     assert_eq!(payloads(&cluster.read(&["--committed"]).out), ["mine", "forged"]);
+    for replica in replicas {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+}
+
+#[test]
+fn with_keys_a_submission_in_a_publishers_name_is_refused_and_its_message_committed() {
+    let cluster = Cluster::new(1, "");
+    let replicas = cluster.found();
+    let attacker = Attacker::near(&cluster).with_readers_keys(&cluster);
+    let mut publisher = cluster.start("publisher", &["publish", "--name", "orders"]);
+    let mut lines = publisher.stdin().take().expect("its input");
+    writeln!(lines, "mine").expect("a line");
+    attacker.to_submit(&attacker.forged_submission(b"forged"));
+    writeln!(lines, "mine, too").expect("a line");
+    drop(lines);
+    assert_eq!(publisher.wait().code(), Some(0), "{}", publisher.log());
+    assert_eq!(payloads(&cluster.read(&["--committed"]).out), ["mine", "mine, too"]);
+    assert!(refused_for_its_key(&cluster, 1) > 0);
+    for replica in replicas {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+}
+
+#[test]
+fn with_keys_a_forged_frame_is_stored_by_no_replica() {
+    survives_with_keys(|scene| {
+        let (seen, _) = scene.read.heartbeat;
+        let header = attacker::header(&seen, Kind::Frame, seen.identity());
+        scene.attacker.to_data(&attacker::frame(header, EntryKind::Message, b"forged"));
+    });
+}
+
+#[test]
+fn with_keys_an_epoch_start_of_a_stranger_is_followed_by_no_replica() {
+    survives_with_keys(|scene| scene.attacker.to_data(&attacker::epoch_start(&scene.read.heartbeat.0)));
+}
+
+#[test]
+fn with_keys_orders_of_a_stranger_are_not_carried_out() {
+    survives_with_keys(|scene| {
+        let (seen, body) = scene.read.heartbeat;
+        let config = Config::load(Some(&scene.cluster.config()), &[]).expect("the cluster's file");
+        let query = attacker::header(&seen, Kind::Query, UNLISTED);
+        let (member, _) = scene.read.acks.values().next().expect("a standby");
+        let name = member.identity().to_string();
+        let orders = [(QueryKind::Handover, ""), (QueryKind::DeclareDead, name.as_str())];
+        let orders = orders.map(|(kind, name)| attacker::order(query, kind, name));
+        for replica in &config.replicas {
+            let (_, returned) = scene.attacker.exchange(replica.unicast, &orders);
+            assert_eq!(returned, 0, "an order without its key is not answered");
+        }
+        let submission = attacker::header(&seen, Kind::Submission, UNLISTED);
+        scene.attacker.to_submit(&attacker::removal(submission, body.membership_seq, member.identity()));
+        scene.attacker.to_submit(&attacker::submission(submission, EntryKind::Day, &[0; 16]));
+        let (now, _) = Attacker::near(scene.cluster).read(0).heartbeat;
+        assert_eq!((now.epoch, now.sender), (seen.epoch, seen.sender), "the same replica leads");
+    });
+}
+
+/// Acks that were forged would commit what a single replica stores.
+#[test]
+fn with_keys_forged_acks_commit_nothing() {
+    let cluster = Cluster::new(3, "");
+    let mut replicas = cluster.found();
+    cluster.publish("before\n");
+    let attacker = Attacker::near(&cluster).with_readers_keys(&cluster);
+    let read = attacker.read(2);
+    let leader = read.heartbeat.0;
+    for id in read.acks.keys() {
+        replicas[*id as usize - 1].signal("STOP");
+    }
+    let mut publisher = cluster.start("publisher", &["publish", "--name", "orders", "--timeout", "3s"]);
+    let mut lines = publisher.stdin().take().expect("its input");
+    writeln!(lines, "alone").expect("a line");
+    drop(lines);
+    while publisher.ended().is_none() {
+        for (seen, body) in read.acks.values() {
+            let header = Header { first_seq: leader.first_seq + 2, chain: 0, ..*seen };
+            attacker.to_control(&attacker::ack(header, body.process_nonce));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_ne!(publisher.wait().code(), Some(0), "it is reported as committed:\n{}", publisher.log());
+    for id in read.acks.keys() {
+        replicas[*id as usize - 1].signal("CONT");
+    }
+    all_run(&mut replicas);
     for replica in replicas {
         assert_eq!(replica.terminate(), Some(0));
     }

@@ -184,6 +184,14 @@ pub fn endpoint(config: &Config) -> Result<Endpoint, String> {
     Endpoint::from_config(config).map_err(|errors| errors.to_string())
 }
 
+/// How the operator of the cluster of `config` reaches it.
+///
+/// # Errors
+/// Its keys cannot be read.
+pub fn operator(config: &Config) -> Result<Endpoint, String> {
+    Endpoint::for_operator(config).map_err(|errors| errors.to_string())
+}
+
 /// A device in the place that `config` names, on any unicast port.
 pub fn device(config: &Config, joins: &[Group]) -> UdpSettings {
     UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..config.udp() }

@@ -1,7 +1,7 @@
 //! The replicas: the subcommand that production runs, one process each, killed, stopped, resumed and
 //! started anew. Whatever runs is ended with the fleet.
 
-use crate::cluster::{Cluster, endpoint};
+use crate::cluster::{Cluster, operator};
 use crate::failover::How;
 use crate::place::Place;
 use lockstep_client::internal::{NodeState, QueryClient};
@@ -45,7 +45,7 @@ impl Fleet {
     /// # Errors
     /// In words, which did not start.
     pub fn start(cluster: Cluster, places: Vec<Place>) -> Result<Self, String> {
-        let questioner = QueryClient::open(&endpoint(&cluster.config)?).map_err(|error| error.to_string())?;
+        let questioner = QueryClient::open(&operator(&cluster.config)?).map_err(|error| error.to_string())?;
         let running = places.iter().map(|_| None).collect();
         let mut fleet = Self { cluster, places, running, questioner, clock: Clock::start() };
         for id in 1..=fleet.places.len() as u32 {

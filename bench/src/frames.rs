@@ -29,7 +29,8 @@ pub fn entry(publisher: PublisherId, number: PublisherSeq) -> EntryHeader {
     }
 }
 
-/// Makes `bytes` a datagram, sealed with `keys`, of `messages` messages, the first of which has the number `first`.
+/// Makes `bytes` a datagram, sealed with `keys`, of `messages` messages, the first of which has the number
+/// `first`.
 ///
 /// # Errors
 /// So many do not fit.

@@ -531,7 +531,7 @@ mod tests {
         known.sort_unstable();
         assert_eq!(listed, known);
         // Of those that do several things, each.
-        for several in ["membership", "day"] {
+        for several in ["membership", "day", "keys"] {
             let command = cli.find_subcommand(several).expect("a command");
             let row = page.lines().find(|line| line.starts_with(&format!("| `lockstep {several}")));
             for one in command.get_subcommands().map(clap::Command::get_name) {

@@ -5,7 +5,7 @@ use super::ended::{ReadingEnd, serve_whole_or_oldest};
 use super::failure::{FAILED, USAGE};
 use super::sequencer::stop_with_stdin;
 use super::{Failure, counters_or_warning as counted, log, signals};
-use crate::config::{Channel, Config};
+use crate::config::{Channel, Config, KeyUse};
 use clap::Args;
 use lockstep_client::Endpoint;
 use lockstep_client::{Counted, Delivery, Subscriber};
@@ -168,6 +168,7 @@ fn serve(
 ) -> Result<(), Failure> {
     cpu::short_slice();
     let endpoint = Endpoint::from_config(config)?;
+    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone())?;
     let ttl = config.lines.first().map_or(1, |line| line.ttl);
     let group = multicast::sender(args.group, &config.udp().interface, ttl)?;
     let requests = multicast::requests(args.requests)?;

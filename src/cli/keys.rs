@@ -29,7 +29,7 @@ pub enum KeysCommand {
     /// Makes the keys of a new cluster: once, on one host; then the files are copied
     New(ClusterArgs),
     /// Adds a publisher's key, for a program that must not pass for another
-    Add(AddArgs),
+    Add(AddKeyArgs),
     /// Writes the key file of a process that is no replica
     Export(ExportArgs),
     /// Adds a generation of keys: it opens datagrams, and seals none yet
@@ -44,7 +44,7 @@ pub enum KeysCommand {
 
 /// Flags of `keys add`.
 #[derive(Args, Debug)]
-pub struct AddArgs {
+pub struct AddKeyArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// The name of the key, for people: letters, digits, `-`, `_`, `.`
@@ -149,7 +149,7 @@ fn refused(why: String) -> Failure {
     Failure::new(USAGE, why)
 }
 
-fn add(args: &AddArgs) -> Result<u8, Failure> {
+fn add(args: &AddKeyArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     let (mut file, folder) = replicas(&config)?;
     let number = file.add_publisher(&args.name)?.map_err(refused)?;

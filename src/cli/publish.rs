@@ -4,7 +4,7 @@ use super::args::PublishArgs;
 use super::failure::{FAILED, FENCED, INTEGRITY, NOT_READY, USAGE};
 use super::input::{self, Item, Limit, Spelling};
 use super::{Failure, log, signals, waiting};
-use crate::config::Config;
+use crate::config::{Config, KeyUse};
 use lockstep_client::Endpoint;
 use lockstep_client::{OpenError, PublishError, Publisher, PublisherEvent};
 use lockstep_core::engine::counters::Counter;
@@ -31,6 +31,7 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
     log::start(&config.log);
     let stop = signals::stop_flag()?;
     let endpoint = Endpoint::from_config(&config)?;
+    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone())?;
     let mut publisher = Publisher::connect(&endpoint)?;
     let input = input::start(&args.file, Spelling::of(args), limit(&publisher, args.destination))?;
     let id = publisher.open(&args.name, args.timeout).map_err(|error| match error {

@@ -6,9 +6,9 @@
 
 use super::args::SequencerArgs;
 use super::failure::FAILED;
-use super::{Failure, log};
+use super::{Failure, log, signals};
 use crate::config::NodeConfig;
-use crate::config::{Config, Origin};
+use crate::config::{Config, KeyUse, Origin};
 use lockstep_io::Effective;
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings};
 use lockstep_process::events::Recorder;
@@ -62,6 +62,7 @@ fn run_node(
     if until_stdin_ends {
         stop_with_stdin(Arc::clone(stop.flag()))?;
     }
+    signals::reload_keys(config.key_file(KeyUse::Node), settings.keys.clone())?;
     stop.skips(|| "it has not begun to use its journal, which is as it was".to_string());
     log_effective(&limits::descriptors());
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);

@@ -1,7 +1,13 @@
 //! SIGTERM and SIGINT: the first asks to stop in order; another one a second later ends the process at once.
+//! SIGHUP: the key file is read again.
 
 use lockstep_io::IoError;
+use lockstep_io::key_file::KeyFile;
 use lockstep_process::stop::Stop;
+use lockstep_wire::Keys;
+use signal_hook::consts::SIGHUP;
+use signal_hook::iterator::Signals;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,4 +17,35 @@ use std::sync::atomic::AtomicBool;
 /// Nobody can listen to them.
 pub fn stop_flag() -> Result<Arc<AtomicBool>, IoError> {
     Ok(Arc::clone(Stop::by_signals()?.flag()))
+}
+
+/// Reads the key file again at each SIGHUP, on a thread of its own: from then on the process's keys are those
+/// of the file. A file that is refused changes nothing. A process without keys ignores the signal.
+///
+/// # Errors
+/// Nobody can listen to it, or there is no thread.
+pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
+    let mut signals = Signals::new([SIGHUP]).map_err(|error| IoError::new("listen to SIGHUP", error))?;
+    let reload = move || {
+        for _ in signals.forever() {
+            let Some(path) = &path else { continue };
+            let read = KeyFile::read(path).map_err(|error| error.to_string());
+            match read.and_then(|file| file.apply(&keys)) {
+                Ok(()) => {
+                    let (sealing, accepted) = keys.generations();
+                    let accepted: Vec<_> = (0..16).filter(|bit| accepted >> bit & 1 == 1).collect();
+                    tracing::info!(sealing, ?accepted, "the key file {} was read again", path.display());
+                }
+                Err(why) => {
+                    tracing::error!(
+                        "the key file {} is refused, the keys stay as they are: {why}",
+                        path.display()
+                    );
+                }
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("lockstep-keys".into()).spawn(reload);
+    thread.map_err(|error| IoError::new("start the thread that reads the key file again", error))?;
+    Ok(())
 }

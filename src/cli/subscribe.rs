@@ -5,6 +5,7 @@ use super::ended::{abandoned, ended};
 use super::failure::NOT_READY;
 use super::text::Form;
 use super::{Failure, log, signals, waiting};
+use crate::config::KeyUse;
 use lockstep_client::internal::QueryClient;
 use lockstep_client::{Delivery, Endpoint, Message, Start, StreamDigest, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
@@ -35,6 +36,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     log::start(&config.log);
     let stop = signals::stop_flag()?;
     let endpoint = Endpoint::from_config(&config)?;
+    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone())?;
     let start = match args.from {
         Beginning::Seq(seq) => Start::From(seq),
         Beginning::Live => Start::Live,

@@ -4,10 +4,10 @@
 #![allow(clippy::disallowed_methods)]
 
 use crate::cluster::{Cluster, Process, command_of};
-use lockstep::config::Config;
+use lockstep::config::{Config, KeyUse};
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_io::udp::{Udp, UdpSettings};
-use lockstep_wire::{Datagram, Header, Keyring};
+use lockstep_wire::{Datagram, Header, Keys};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -17,14 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Hears the control group of a cluster.
 struct Ears {
     udp: Udp,
-    cluster: u64,
+    keys: Keys,
 }
 
 impl Ears {
     fn of(cluster: &Cluster) -> Self {
         let config = Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
         let udp = UdpSettings { joins: vec![Group::Control], unicast_port: 0, ..config.udp() };
-        Self { udp: Udp::open(udp).expect("a device"), cluster: config.cluster }
+        let keys = config.keys(KeyUse::Handle).expect("its keys");
+        Self { udp: Udp::open(udp).expect("a device"), keys }
     }
 
     /// All notices of deaths that are here.
@@ -33,7 +34,7 @@ impl Ears {
         while let count @ 1.. = self.udp.recv_groups() {
             for index in 0..count {
                 if let Ok(Datagram::DeathNotice(header, _)) =
-                    Datagram::decode(self.udp.group_datagram(index), &Keyring::none(self.cluster))
+                    Datagram::decode(self.udp.group_datagram(index), &self.keys)
                 {
                     notices.push(*header);
                 }

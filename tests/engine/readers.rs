@@ -181,14 +181,8 @@ fn s10_a_repairer_whose_frames_may_not_be_used_is_followed_by_the_next_one() {
         asked.insert(request.to);
         // It does not know what it gives to be committed.
         let frame = &log.frames[0];
-        let trailer = repair_trailer(
-            &Keyring::none(CLUSTER),
-            (identity(2), HISTORY),
-            log.epoch,
-            1,
-            request.token,
-            &frame,
-        );
+        let (keys, repairer) = (Keyring::none(CLUSTER), (identity(2), HISTORY));
+        let trailer = repair_trailer(&keys, repairer, log.epoch, 1, request.token, frame);
         reader.repair([frame.as_slice(), &trailer].concat());
         reader.wait(1_000_000);
     }

@@ -1,11 +1,14 @@
 //! An attacker on the LAN: it joins the groups, reads identities, epoch, chain and numbers off the wire,
-//! seals what it likes, and sends it to whom it likes. It has no key and no file of the cluster but its
-//! groups.
+//! seals what it likes, and sends it to whom it likes. It has no file of the cluster but its groups; or a
+//! reader's keys, with which it poses as a replica.
 
+use lockstep_io::key_file::KeyFile;
 use lockstep_wire::{
-    AckBody, BallotBody, Datagram, EntryHeader, EntryKind, HEADER_LEN, Header, HeartbeatBody, Identity,
-    JoinBody, Keyring, Kind, QueryKind, SMALL_LEN_MAX, SeqRange, StepDownBody, seal, write_ack, write_ballot,
-    write_entry, write_heartbeat, write_join, write_nack, write_query, write_step_down,
+    AckBody, BallotBody, Change, Datagram, EPOCH_START_LEN_MAX, EntryHeader, EntryKind, Epoch, EpochBase,
+    EpochStartBody, GenerationKeys, HEADER_LEN, Header, HeartbeatBody, Identity, JoinBody, KeyClass, Keyring,
+    Kind, MEMBERSHIP_LEN_MAX, MemberBody, OpenFrame, QueryKind, SMALL_LEN_MAX, SeqRange, StepDownBody, seal,
+    write_ack, write_ballot, write_entry, write_epoch_start, write_heartbeat, write_join, write_membership,
+    write_nack, write_query, write_step_down,
 };
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -27,6 +30,8 @@ pub struct Attacker {
     control_in: UdpSocket,
     /// The socket that it sends from.
     own: UdpSocket,
+    /// The ring that it poses with: everything is sent without a key, and once more sealed with this.
+    posing: Option<Keyring>,
 }
 
 /// What it has read of the cluster.
@@ -44,7 +49,18 @@ impl Attacker {
         own.set_multicast_ttl_v4(0).expect("a time to live");
         socket2::SockRef::from(&own).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).expect("loopback");
         let [submit_in, data_in, control_in] = [submit, data, control].map(member);
-        Self { submit, data, control, submit_in, data_in, control_in, own }
+        Self { submit, data, control, submit_in, data_in, control_in, own, posing: None }
+    }
+
+    /// The same with the keys that a reader of the cluster has; a replica's key it must guess.
+    pub fn with_readers_keys(self, cluster: &Cluster) -> Self {
+        let file = KeyFile::read(&cluster.path("keys/reader.keys")).unwrap_or_else(|error| panic!("{error}"));
+        let keys = GenerationKeys {
+            replica: Some([0x66; 16]),
+            reader: file.generations[0].reader,
+            publishers: Vec::new(),
+        };
+        Self { posing: Some(Keyring::new(file.cluster, KeyClass::Replica, &keys)), ..self }
     }
 
     /// Listens until it has a heartbeat and the acks of `standbys`.
@@ -55,7 +71,7 @@ impl Attacker {
             assert!(began.elapsed() < PATIENCE, "nothing is heard: {} acks", acks.len());
             for socket in [&self.data_in, &self.control_in] {
                 let Ok(length) = socket.recv(&mut room) else { continue };
-                let Some(header) = Header::peek(&room[..length]) else { continue };
+                let Some(header) = unsealed(&mut room[..length]) else { continue };
                 match Datagram::decode(&room[..length], &Keyring::none(header.cluster)) {
                     Ok(Datagram::Heartbeat(header, body)) => heartbeat = Some((*header, body)),
                     Ok(Datagram::Ack(header, body)) => drop(acks.insert(header.sender, (*header, body))),
@@ -72,7 +88,7 @@ impl Attacker {
         loop {
             assert!(began.elapsed() < PATIENCE, "nothing is submitted");
             let Ok(length) = self.submit_in.recv(&mut room) else { continue };
-            let Some(seen) = Header::peek(&room[..length]) else { continue };
+            let Some(seen) = unsealed(&mut room[..length]) else { continue };
             let Ok(Datagram::Submission(header, entries)) =
                 Datagram::decode(&room[..length], &Keyring::none(seen.cluster))
             else {
@@ -91,15 +107,15 @@ impl Attacker {
     }
 
     pub fn to_submit(&self, bytes: &[u8]) {
-        self.send(self.submit, bytes);
+        let _ = self.send(self.submit, bytes);
     }
 
     pub fn to_data(&self, bytes: &[u8]) {
-        self.send(self.data, bytes);
+        let _ = self.send(self.data, bytes);
     }
 
     pub fn to_control(&self, bytes: &[u8]) {
-        self.send(self.control, bytes);
+        let _ = self.send(self.control, bytes);
     }
 
     /// Sends these to the unicast port of `replica`. Returns the bytes that were sent, and those that came
@@ -108,8 +124,7 @@ impl Attacker {
         let (mut sent, mut returned, mut room) = (0, 0, vec![0; ROOM]);
         self.own.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
         for request in requests {
-            self.send(replica, request);
-            sent += request.len();
+            sent += self.send(replica, request);
         }
         while let Ok(length) = self.own.recv(&mut room) {
             returned += length;
@@ -117,9 +132,22 @@ impl Attacker {
         (sent, returned)
     }
 
-    fn send(&self, to: SocketAddrV4, bytes: &[u8]) {
-        assert_eq!(self.own.send_to(bytes, to).expect("a datagram leaves"), bytes.len());
+    /// Returns the bytes that were sent.
+    fn send(&self, to: SocketAddrV4, bytes: &[u8]) -> usize {
+        let leaves = |bytes: &[u8]| self.own.send_to(bytes, to).expect("a datagram leaves");
+        let posed = self.posing.as_ref().map_or(0, |keys| {
+            let mut posed = bytes.to_vec();
+            keys.seal(&mut posed, Header::peek(bytes).expect("a header"));
+            leaves(&posed)
+        });
+        leaves(bytes) + posed
     }
+}
+
+/// Seals what was received by a checksum, as everybody can: multicast is in the clear. Returns the header.
+fn unsealed(bytes: &mut [u8]) -> Option<Header> {
+    let header = Header::peek(bytes)?;
+    (header.length as usize == bytes.len()).then(|| seal(bytes, header))
 }
 
 fn member(group: SocketAddrV4) -> UdpSocket {
@@ -188,6 +216,61 @@ pub fn short_query(header: Header, query_kind: QueryKind) -> Vec<u8> {
     bytes.truncate(HEADER_LEN + 16);
     let header = Header::peek(&bytes).expect("a header");
     seal(&mut bytes, header);
+    bytes
+}
+
+/// A frame of one entry behind the log that a leader's heartbeat tells of.
+pub fn frame(header: Header, kind: EntryKind, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 1_200];
+    let mut open = OpenFrame::default();
+    let entry = EntryHeader { kind: kind as u8, ..bytemuck::Zeroable::zeroed() };
+    assert!(open.push(&mut bytes, entry, payload));
+    let length = open.len();
+    open.close(&mut bytes, &Keyring::none(header.cluster), header, length);
+    bytes.truncate(length);
+    bytes
+}
+
+/// The start of the next epoch under the attacker's leadership, with no member but itself.
+pub fn epoch_start(seen: &Header) -> Vec<u8> {
+    let epoch = Epoch::new(Epoch(seen.epoch).round() + 1, UNLISTED);
+    let body = EpochStartBody {
+        epoch: epoch.0,
+        base: seen.first_seq,
+        chain_at_base: seen.chain,
+        window_entries: 1_024,
+        window_bytes: 1 << 20,
+        ..bytemuck::Zeroable::zeroed()
+    };
+    let address = "127.0.0.1:9".parse().expect("an address");
+    let table = [EpochBase { epoch: epoch.0, base: seen.first_seq }];
+    let mut payload = [0; EPOCH_START_LEN_MAX];
+    let length = write_epoch_start(&mut payload, body, &[MemberBody::full(UNLISTED, address)], &table, &[]);
+    let header = Header { epoch: epoch.0, ..header(seen, Kind::Frame, UNLISTED) };
+    frame(header, EntryKind::EpochStart, &payload[..length])
+}
+
+/// An order as a query: long enough to be answered.
+pub fn order(header: Header, query_kind: QueryKind, name: &str) -> Vec<u8> {
+    written(|out| write_query(out, &Keyring::none(header.cluster), header, 7, query_kind, name))
+}
+
+/// The removal of a member, behind the membership that is in force.
+pub fn removal(header: Header, after: u64, member: Identity) -> Vec<u8> {
+    let address = "127.0.0.1:9".parse().expect("an address");
+    let mut payload = [0; MEMBERSHIP_LEN_MAX];
+    let length =
+        write_membership(&mut payload, after, Change::Remove, MemberBody::full(member, address), &[]);
+    submission(header, EntryKind::Membership, &payload[..length])
+}
+
+/// A submission of one entry.
+pub fn submission(header: Header, kind: EntryKind, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 1_200];
+    let entry = EntryHeader { kind: kind as u8, ..bytemuck::Zeroable::zeroed() };
+    let written = write_entry(&mut bytes[HEADER_LEN..], entry, payload).expect("room");
+    bytes.truncate(HEADER_LEN + written);
+    seal(&mut bytes, Header { count: 1, ..header });
     bytes
 }
 

@@ -50,24 +50,20 @@ fn read_payload(payload: &[u8]) -> usize {
     start + changed + genesis + OpenView::parse(payload).map_or(0, |open| open.name.len())
 }
 
+/// Writes a trailer once more.
+fn trailer_again(trailer: &RepairTrailer, frame: &[u8]) -> [u8; REPAIR_TRAILER_LEN] {
+    let repairer = (Identity::from_packed(trailer.repairer), trailer.repairer >> 36);
+    let RepairTrailer { accepted, commit_next, token, .. } = *trailer;
+    repair_trailer(&Keyring::none(CLUSTER), repairer, Epoch(accepted), commit_next, token, frame)
+}
+
 /// Writes what was decoded once more.
 fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
     match datagram {
         Datagram::Frame(view, trailer) => {
             let entries: Vec<_> = view.entries().map(|entry| (*entry.header, entry.payload)).collect();
             let mut bytes = frame(*view.header, &entries, view.bytes.len());
-            if let Some(trailer) = trailer {
-                let repairer = Identity::from_packed(trailer.repairer);
-                let accepted = Epoch(trailer.accepted);
-                bytes.extend(repair_trailer(
-                    &Keyring::none(CLUSTER),
-                    (repairer, trailer.repairer >> 36),
-                    accepted,
-                    trailer.commit_next,
-                    trailer.token,
-                    view.bytes,
-                ));
-            }
+            bytes.extend(trailer.map(|trailer| trailer_again(&trailer, view.bytes)).iter().flatten());
             bytes
         }
         Datagram::Heartbeat(header, body) => {

@@ -86,14 +86,8 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
             QueryKind::Handover | QueryKind::DeclareDead => "3:0b4e8d2",
         };
         let asked = |out: &mut [u8]| {
-            write_query(
-                out,
-                &Keyring::none(header(Kind::Query).cluster),
-                header(Kind::Query),
-                7,
-                query_kind,
-                name,
-            )
+            let header = header(Kind::Query);
+            write_query(out, &Keyring::none(header.cluster), header, 7, query_kind, name)
         };
         push(format!("question {query_kind:?}"), small(asked));
     }

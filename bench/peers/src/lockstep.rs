@@ -10,6 +10,7 @@ use lockstep_client::internal::NodeState;
 use lockstep_client::internal::QueryClient;
 use lockstep_client::{Delivery, PublishError, Publisher, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::event::Role;
+use lockstep_io::key_file::KeyFile;
 use lockstep_io::idle::{Idle, Waiter};
 use lockstep_wire::{MemberBody, PublisherId};
 use std::fmt::Write as _;
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 pub const ADAPTER: Adapter = Adapter { name: "lockstep", version, systems };
 
 /// The groups' port, and the replicas' own.
+/// The cluster's number.
+const CLUSTER: u64 = 1;
 const PORT: u16 = 7100;
 const UNICAST: u16 = 7101;
 /// How long the cluster may take to begin.
@@ -59,10 +62,11 @@ fn systems() -> Vec<System> {
 /// The cluster's file: what has to be said, and nothing else but what the settings change.
 fn text(ground: &Ground, tuning: Tuning) -> Result<String, std::fmt::Error> {
     let mut text = format!(
-        "cluster = 1\nprofile = \"shared\"\n\n[[lines]]\nsubmit = \"239.77.1.1:{PORT}\"\ndata = \"239.77.1.2:{PORT}\"\n\
+        "cluster = {CLUSTER}\nprofile = \"shared\"\n\n[[lines]]\nsubmit = \"239.77.1.1:{PORT}\"\ndata = \"239.77.1.2:{PORT}\"\n\
          control = \"239.77.1.3:{PORT}\"\ninterface = \"eth0\"\nttl = 1\n"
     );
     let (disk, memory) = (ground.disk().display(), ground.memory().display());
+    write!(text, "\n[security]\nkeys = \"{disk}/keys\"\n")?;
     for id in 1..=NODES {
         let address = Ground::address(id);
         write!(
@@ -80,6 +84,8 @@ fn text(ground: &Ground, tuning: Tuning) -> Result<String, std::fmt::Error> {
 fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     let text = text(ground, tuning).map_err(|error| error.to_string())?;
     let path = ground.write("lockstep.toml", &text)?;
+    let fails = |error: lockstep_io::IoError| error.to_string();
+    KeyFile::draw(CLUSTER).and_then(|file| file.write_folder(&ground.disk().join("keys"))).map_err(fails)?;
     let config = Config::load(Some(&path), &[]).map_err(|errors| errors.to_string())?;
     let settings = |id: usize| config.node(id as u32).map_err(|error| error.to_string());
     let mut members = Vec::new();
@@ -101,7 +107,7 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
         .collect();
     let mut daemons = Daemons::new(ground, crate::daemons::again(commands));
     daemons.start_all()?;
-    let endpoint = Endpoint::from_config(&config);
+    let endpoint = Endpoint::from_config(&config).map_err(|errors| errors.to_string())?;
     let fails = |error: lockstep_io::IoError| error.to_string();
     let subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
     let mut publisher = Publisher::connect(&endpoint).map_err(fails)?;

@@ -58,6 +58,7 @@ impl std::error::Error for EndpointError {}
 /// let node = |last| SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, last), 7701);
 /// let endpoint = Endpoint::builder()
 ///     .cluster(1)
+///     .without_keys() // or .key_file("/etc/lockstep/keys/publisher.keys")
 ///     .interface("eth0")
 ///     .groups([group(1), group(2), group(3)], 7700)
 ///     .member(1, node(1))
@@ -307,6 +308,10 @@ impl EndpointBuilder {
         };
         let archivers = self.archivers.iter();
         Ok(Endpoint {
+            key_file: match self.keys {
+                KeySource::File(ref path) => Some(path.clone()),
+                KeySource::Missing | KeySource::None => None,
+            },
             keys,
             udp,
             transport,

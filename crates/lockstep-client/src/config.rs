@@ -54,6 +54,7 @@ impl Endpoint {
             transport: config.transport(0, None, false, &keys),
             second: config.second(None, None, false, &keys),
             keys,
+            key_file: config.key_file(usage),
             fault_injection: config.fault_injection(),
             memory: config.memory(),
             mtu: config.mtu(),

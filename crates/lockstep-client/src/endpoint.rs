@@ -8,11 +8,13 @@ use lockstep_core::proto::repairers::Repairer;
 use lockstep_io::clock::random_u64;
 use lockstep_io::device::{Device, DeviceSettings, MemorySharing, SecondLine};
 use lockstep_io::fault_injection::FaultSettings;
+use lockstep_io::key_file::KeyFile;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_io::{IoError, idle::Idle};
 use lockstep_wire::{Destination, Identity, Keys, Nanos, frame_len_max};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,8 @@ use std::path::{Path, PathBuf};
 pub struct Endpoint {
     /// The cluster, and the keys of this process.
     pub(crate) keys: Keys,
+    /// The file of the keys; none where the cluster has no keys.
+    pub(crate) key_file: Option<PathBuf>,
     /// Sockets of the first line; `joins` and `unicast_port` are chosen for each handle.
     pub(crate) udp: UdpSettings,
     /// Transport of handles that read the stream.
@@ -73,6 +77,25 @@ impl Endpoint {
     /// The cluster's number.
     pub fn cluster(&self) -> u64 {
         self.keys.cluster()
+    }
+
+    /// Reads the key file again: from now on the keys of all handles of this endpoint are those of the file.
+    /// A cluster without keys has nothing to read. To be called at each step of a rotation
+    /// (`docs/SECURITY.md`).
+    ///
+    /// # Errors
+    /// The file is refused; then the keys stay as they are.
+    pub fn reload_keys(&self) -> Result<(), IoError> {
+        let Some(path) = &self.key_file else { return Ok(()) };
+        KeyFile::read(path)?.apply(&self.keys).map_err(|why| {
+            IoError::because(format!("use the key file {}", path.display()), ErrorKind::InvalidData, why)
+        })
+    }
+
+    /// The keys of this process: all handles of the endpoint have them, and change with them.
+    #[doc(hidden)]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Unicast addresses of the replicas, in the order of the file or of the builder's calls.

@@ -23,6 +23,7 @@
 //!     let group = |last| Ipv4Addr::new(239, 77, 1, last);
 //!     let endpoint = Endpoint::builder()
 //!         .cluster(1)
+//!         .key_file("/etc/lockstep/keys/publisher.keys")
 //!         .interface("lo")
 //!         .ttl(0)
 //!         .groups([group(1), group(2), group(3)], 7700)

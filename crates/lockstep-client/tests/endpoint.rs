@@ -89,6 +89,8 @@ fn the_builder_refuses_what_cannot_work_and_names_the_call() {
     refused(Endpoint::builder().cluster(1), "interface(");
     refused(Endpoint::builder().cluster(1).interface("lo"), "groups(");
     refused(without_members(), "member(id, address)");
+    let unkeyed = builder().key_file("/nonexistent/publisher.keys");
+    refused(unkeyed, "/nonexistent/publisher.keys");
     refused(builder().groups([Ipv4Addr::LOCALHOST; 3], 7700), "multicast");
     refused(builder().groups([Ipv4Addr::new(239, 77, 1, 1); 3], 7700), "groups()");
     refused(builder().member(256, at(7703)), "256");

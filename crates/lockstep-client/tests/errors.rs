@@ -22,7 +22,7 @@ fn is_fit_to_be_read(error: &(dyn Error + 'static)) {
 /// An endpoint on loopback whose groups nobody uses.
 fn nobody_there() -> Endpoint {
     let group = |last| Ipv4Addr::new(239, 99, 9, last);
-    let builder = Endpoint::builder().cluster(u64::MAX >> 1).interface("127.0.0.1").ttl(0);
+    let builder = Endpoint::builder().cluster(u64::MAX >> 1).without_keys().interface("127.0.0.1").ttl(0);
     let builder = builder.groups([group(1), group(2), group(3)], 47_391);
     builder.member(1, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 47_392)).build().expect("it is complete")
 }

@@ -103,7 +103,7 @@ pub struct Config {
     pub lines: Vec<LineConfig>,
     /// The transports beside them.
     pub network: NetworkConfig,
-    /// Who may send what.
+    /// The proof of each datagram's sender.
     pub security: SecurityConfig,
     /// The replicas in the order of the file, 1 to 7, with distinct ids.
     pub replicas: Vec<ReplicaConfig>,

@@ -115,7 +115,7 @@ tables! {
             "Whether the processes of one host exchange datagrams by memory, and others by the network: the same on all of a host's.";
     }
 
-    /// Who may send what.
+    /// The proof of each datagram's sender.
     pub struct SecurityConfig in "security" {
         mode: SecurityMode = "mode", Word(SecurityMode::WORDS), Fixed("keys"),
             "Whether datagrams prove who sent them: `keys`, or `none`, where nobody else reaches the network. The same for all processes; production refuses `none`.";

@@ -12,8 +12,8 @@
 //! …
 //! ```
 //!
-//! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'. Lines that are
-//! empty or begin with `#` are comments. The file is its user's alone: mode 0600, and no link.
+//! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'. Lines that
+//! are empty or begin with `#` are comments. The file is its user's alone: mode 0600, and no link.
 
 use crate::clock::random_u64;
 use crate::{IoError, private};
@@ -146,8 +146,8 @@ impl KeyFile {
         Ok(Self { cluster, class: KeyClass::Replica, generations: vec![row] })
     }
 
-    /// Writes a replica's file and its exports for programs that publish and that read into `folder`, which is
-    /// made if it is not there: all that the processes of one host need.
+    /// Writes a replica's file and its exports for programs that publish and that read into `folder`, which
+    /// is made if it is not there: all that the processes of one host need.
     ///
     /// # Errors
     /// The folder is another user's or open to others, or the file system refuses it.
@@ -167,8 +167,8 @@ impl KeyFile {
     /// The file at `path`.
     ///
     /// # Errors
-    /// It cannot be read, is a link, another user's or readable by others, or its text is wrong: the error names
-    /// the line.
+    /// It cannot be read, is a link, another user's or readable by others, or its text is wrong: the error
+    /// names the line.
     pub fn read(path: &Path) -> Result<Self, IoError> {
         let doing = || format!("read the key file {}", path.display());
         let mut file = OpenOptions::new()
@@ -373,7 +373,8 @@ impl KeyFile {
         Ok(Ok(next))
     }
 
-    /// Seals with a generation from now on; the one that did so stays accepted. The error is the reason why not.
+    /// Seals with a generation from now on; the one that did so stays accepted. The error is the reason why
+    /// not.
     ///
     /// # Errors
     /// There is no such generation, or it is retired.
@@ -436,8 +437,8 @@ impl KeyFile {
     /// Makes the keyring of a running process that of this file.
     ///
     /// # Errors
-    /// The keys are another cluster's or class's, or a generation of this number had other keys when the process
-    /// started; then the ring is as it was.
+    /// The keys are another cluster's or class's, or a generation of this number had other keys when the
+    /// process started; then the ring is as it was.
     pub fn apply(&self, ring: &Keyring) -> Result<(), String> {
         if (Some(self.class), self.cluster) != (ring.own(), ring.cluster()) {
             return Err(format!(

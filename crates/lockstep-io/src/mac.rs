@@ -1,8 +1,8 @@
 //! # mac: AEGIS-128L by the CPU's own AES instructions
 //!
-//! The same tags as [`lockstep_wire::mac::portable`], with the eight blocks of the state in registers from the
-//! first byte to the tag. The crate behind the portable code calls a function for each step, which stores the
-//! state to memory and loads it again: three times as long for a datagram of one message.
+//! The same tags as [`lockstep_wire::mac::portable`], with the eight blocks of the state in registers from
+//! the first byte to the tag. The crate behind the portable code calls a function for each step, which stores
+//! the state to memory and loads it again: three times as long for a datagram of one message.
 
 /// Detects the CPU's instructions, and lets the wire use them. Where there are none (or on a CPU that is no
 /// x86), the portable code stays.

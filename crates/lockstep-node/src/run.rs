@@ -58,6 +58,8 @@ pub struct Node {
     /// The index of the line that brought nothing last.
     line_down: usize,
     watcher: Option<Watcher>,
+    /// The generation of keys that the watcher's notice is sealed with.
+    notice_generation: u8,
     server: Option<ReplayServer>,
     fetch: Option<Fetch>,
     device: DeviceWatch,
@@ -91,6 +93,7 @@ impl Node {
             lessors: 0,
             line_down: 0,
             watcher: None,
+            notice_generation: 0,
             server,
             fetch,
             device: DeviceWatch::new(DEVICE_PATIENCE_NS),
@@ -147,6 +150,7 @@ impl Node {
     /// Hands the watcher the death notice of this role: no system call.
     fn prepare_notice(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
+        (self.notice_generation, _) = self.replica.core.keys().generations();
         let mut notice = [0; NOTICE_LEN_MAX];
         let len = self.replica.death_notice(&mut notice);
         watcher.set_notice(&notice[..len]);
@@ -212,6 +216,9 @@ impl Node {
             if now >= self.clock_due {
                 self.clock_due = now + CLOCK_NS;
                 self.clock.refresh();
+            }
+            if self.notice_generation != self.replica.core.keys().generations().0 {
+                self.prepare_notice();
             }
             self.poll_fanout(now, recorder);
             self.poll_conditions(now);

@@ -25,8 +25,8 @@ pub fn may_bootstrap(end: &LogEnd, identity: Identity, members: &[MemberBody]) -
     Ok(())
 }
 
-/// Writes the genesis of `history` with these members into an empty log, sealed with `keys`. The error is the reason for a
-/// refusal.
+/// Writes the genesis of `history` with these members into an empty log, sealed with `keys`. The error is the
+/// reason for a refusal.
 pub fn bootstrap<M: TailMemory>(
     tail: &mut Tail<M>,
     keys: &Keyring,

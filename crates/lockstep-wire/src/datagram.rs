@@ -13,7 +13,7 @@ use super::{
 use bytemuck::{Pod, Zeroable};
 use repair::open_trailer;
 pub(crate) use repair::repair_checksum;
-pub use repair::{REPAIR_TRAILER_LEN, RepairTrailer, is_repair_for_one, repair_trailer};
+pub use repair::{REPAIR_TRAILER_LEN, Ranges, RepairTrailer, is_repair_for_one, repair_trailer};
 pub use write::{
     write_ack, write_address_proof, write_ballot, write_command_result, write_down, write_heartbeat,
     write_nack, write_notice, write_presence, write_query, write_repair_reject, write_reply, write_status,
@@ -460,7 +460,7 @@ impl<'a> Datagram<'a> {
                 if count > NACK_RANGES_MAX || start != (count == 0) {
                     return Err(Reject::Count);
                 }
-                let ranges = Ranges(&bytes[HEADER_LEN + size_of::<NackBody>()..HEADER_LEN + end]);
+                let ranges = Ranges::of(&bytes[HEADER_LEN + size_of::<NackBody>()..HEADER_LEN + end]);
                 if ranges.iter().any(|range| range.from == 0 || range.from >= range.to) {
                     return Err(Reject::Body);
                 }
@@ -575,17 +575,6 @@ impl<'a> Datagram<'a> {
                 return Err(Reject::Kind);
             }
         })
-    }
-}
-
-/// The ranges of a nack, borrowed.
-#[derive(Clone, Copy, Debug)]
-pub struct Ranges<'a>(&'a [u8]);
-
-impl<'a> Ranges<'a> {
-    /// The ranges, as asked.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = SeqRange> + use<'a> {
-        self.0.chunks_exact(16).map(bytemuck::pod_read_unaligned)
     }
 }
 

@@ -38,7 +38,7 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    /// AUTH-1 (rights): whether it is an operator's order, which no publisher's key may give.
+    /// Whether it is an operator's order, which no publisher's key may give (AUTH-1).
     pub fn is_order(self) -> bool {
         matches!(self, Self::Membership | Self::Day)
     }

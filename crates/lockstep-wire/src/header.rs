@@ -1,9 +1,9 @@
 //! The header that every datagram, frame and journal record begins with, and its seal.
 //!
-//! The tag covers every byte of the datagram but itself: a MAC under the sender's key ([`crate::Keyring`]), or a
-//! CRC-32C where the cluster has no keys. A frame has a checksum of its content besides, in `number`: the
-//! journal and the chain rest on that, as they outlive every key. [`crate::Datagram::decode`] is the only way
-//! in from the network: what it returns has been checked, and what it refuses is a counted [`Reject`].
+//! The tag covers every byte of the datagram but itself: a MAC under the sender's key ([`crate::Keyring`]),
+//! or a CRC-32C where the cluster has no keys. A frame has a checksum of its content besides, in `number`:
+//! the journal and the chain rest on that, as they outlive every key. [`crate::Datagram::decode`] is the only
+//! way in from the network: what it returns has been checked, and what it refuses is a counted [`Reject`].
 
 use super::{Epoch, Identity, KeyClass, Reject, crc};
 use bytemuck::{Pod, Zeroable};
@@ -156,8 +156,8 @@ pub struct Header {
     /// The chain before `first_seq`.
     pub chain: u64,
     /// Number per sender and incarnation (replay, loss per line). In frames, whose number is their seq, two
-    /// CRC-32C: in the low 32 bits that of the content (all but key, tag and this field), in the high ones that
-    /// of the first 24 bytes, key and tag among them.
+    /// CRC-32C: in the low 32 bits that of the content (all but key, tag and this field), in the high ones
+    /// that of the first 24 bytes, key and tag among them.
     pub number: u64,
 }
 
@@ -360,8 +360,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(&Header, Kind), Reject> {
     Ok((header, kind))
 }
 
-/// Checks the checksums of a datagram or record in front of `bytes` that [`parse`] accepts. Only a frame may have
-/// a key: it is stored as it was sent.
+/// Checks the checksums of a datagram or record in front of `bytes` that [`parse`] accepts. Only a frame may
+/// have a key: it is stored as it was sent.
 #[inline(always)]
 pub(crate) fn check(header: &Header, bytes: &[u8]) -> Result<(), Reject> {
     let is_frame = header.kind == Kind::Frame as u8;

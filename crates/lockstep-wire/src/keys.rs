@@ -10,16 +10,17 @@
 //! | reader, feed | the readers' key | requests | both words with the readers' key |
 //!
 //! A replica checks word 0 of another replica's datagram: no reader and no publisher can write it. It covers
-//! word 1, so that a frame is stored as it was sealed. A reader checks word 1, as it cannot know the other key; a holder of the readers' key can therefore deceive readers,
-//! and never a replica. A datagram of a reader or of a publisher counts at replicas alone.
+//! word 1, so that a frame is stored as it was sealed. A reader checks word 1, as it cannot know the other
+//! key; a holder of the readers' key can therefore deceive readers, and never a replica. A datagram of a
+//! reader or of a publisher counts at replicas alone.
 //!
 //! **Generations.** A ring has up to [`GENERATIONS`] generations of keys. All that are *accepted* open
 //! datagrams, one of them seals. So keys change while the stream runs: every process adds the new generation,
 //! then every process seals with it, then every process stops accepting the old one. A generation that is no
 //! longer accepted still opens the frames of a replay, which are as old as the stream.
 //!
-//! The log does not depend on keys: a frame carries the checksum of its content beside its tag, and the journal
-//! and the chain are built on that. A repaired frame is vouched for by the tag of its trailer.
+//! The log does not depend on keys: a frame carries the checksum of its content beside its tag, and the
+//! journal and the chain are built on that. A repaired frame is vouched for by the tag of its trailer.
 
 use crate::mac::{MAC_KEY_LEN, MacKey};
 use crate::{Header, Kind, REPAIR_TRAILER_LEN, Reject};
@@ -358,6 +359,7 @@ impl Keyring {
         }
     }
 
+    /// AUTH-3 (which generation counts): one that is accepted, and for a frame of a replay any that is there.
     #[inline]
     fn generation(&self, header: &Header, replayed: bool) -> Result<&Generation, Reject> {
         let generation = header.key_id >> GENERATION_SHIFT;

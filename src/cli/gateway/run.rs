@@ -15,7 +15,7 @@ use crate::cli::ended::{ReadingEnd, serve_whole_or_oldest};
 use crate::cli::failure::{FAILED, FENCED, USAGE};
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, counters_or_warning, log, signals};
-use crate::config::{self, Config};
+use crate::config::{self, Config, KeyUse};
 use lockstep_client::{Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Subscriber};
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_gateway::gateway::clients::GATEWAY;
@@ -260,6 +260,7 @@ impl Server {
         let users_path = user::path(args.users.as_deref(), config);
         let users = user::read(&users_path)?;
         let endpoint: Endpoint = Endpoint::from_config(config)?;
+        signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone())?;
         let limits = &config.gateway;
         let delivery = match limits.delivery {
             config::Delivery::Committed => Delivery::Committed,

@@ -73,7 +73,7 @@ use lockstep_core::proto::start::{self, StartRole};
 use lockstep_core::proto::unicast_probe::UnicastProbe;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::{
-    Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, Nanos, REPAIR_TRAILER_LEN,
+    Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Keys, Kind, Nanos, REPAIR_TRAILER_LEN,
     Reject, SMALL_LEN_MAX, Seq,
 };
 
@@ -500,6 +500,11 @@ impl ReplicaCore {
 
     fn identity(&self) -> Identity {
         self.limits.receiver.me
+    }
+
+    /// The keys of this process.
+    pub fn keys(&self) -> &Keys {
+        self.rx.keys()
     }
 
     /// The exclusive bound of the final entries, never past the replica log (S4).

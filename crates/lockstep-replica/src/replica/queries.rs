@@ -232,27 +232,14 @@ impl ReplicaCore {
             let reason = match FrameView::from_prefix(&self.log.start_frame) {
                 _ if !known => RepairReject::OtherHistory,
                 Ok(frame) if frame.header.epoch == header.epoch => {
-                    let sent = give(
-                        net,
-                        self.rx.keys(),
-                        self.repair_trailer(),
-                        &holdings,
-                        request.from,
-                        request.token,
-                        &frame,
-                    );
+                    let sent = give(net, self.repairer(), &holdings, (request.from, request.token), &frame);
                     return self.on_repaired(role.leading().is_some(), u64::from(sent));
                 }
                 _ if header.epoch() > holdings.end.epoch => RepairReject::Ahead,
                 _ => RepairReject::OtherEpoch,
             };
-            return self.write_repair_reject(
-                net,
-                &holdings,
-                request,
-                SeqRange { from: 0, to: 0 },
-                (reason, 0),
-            );
+            let none = SeqRange { from: 0, to: 0 };
+            return self.write_repair_reject(net, &holdings, request, none, (reason, 0));
         }
         let member = self.is_members_request(header.identity(), request.from);
         let last_to = ranges.iter().map(|range| range.to).max().unwrap_or(0);
@@ -432,17 +419,18 @@ fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator
     frames(tail, commit_next).flat_map(|frame| frame.entries())
 }
 
-/// Sends one frame as a repair, with the repairer and its history.
+/// A repairer: its keys, its identity, and the history of its log.
+pub(super) type RepairerSeal<'a> = (&'a Keyring, Identity, u64);
+
+/// Sends one frame as the repair of a request with this address and token.
 pub(super) fn give(
     net: &mut impl Net,
-    keys: &Keyring,
-    repairer: (Identity, u64),
+    (keys, repairer, history): RepairerSeal<'_>,
     holdings: &RepairRange,
-    to: SocketAddrV4,
-    token: u64,
+    (to, token): (SocketAddrV4, u64),
     frame: &FrameView<'_>,
 ) -> bool {
-    let trailer =
-        repair_trailer(keys, repairer, holdings.end.epoch, holdings.commit_next, token, frame.bytes);
+    let RepairRange { end, commit_next, .. } = holdings;
+    let trailer = repair_trailer(keys, (repairer, history), end.epoch, *commit_next, token, frame.bytes);
     net.send_unicast(to, [frame.bytes, &trailer])
 }

@@ -7,7 +7,7 @@
 //!                               └──▶ a refusal                 └─(three asked)──▶ to everybody, once
 //! ```
 
-use super::queries::{UnicastRequest, give};
+use super::queries::{RepairerSeal, UnicastRequest, give};
 use super::{Leading, ReplicaCore, ReplicaEngine};
 use crate::journal::ports::TailMemory;
 use crate::journal::{RingSpan, Tail};
@@ -19,8 +19,7 @@ use lockstep_core::proto::repair::{
 };
 use lockstep_core::proto::requesters::{BudgetLimits, RequesterKind, Requesters};
 use lockstep_wire::{
-    Epoch, FrameView, Identity, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange,
-    repair_trailer,
+    Epoch, FrameView, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange, repair_trailer,
 };
 use std::net::SocketAddrV4;
 
@@ -154,7 +153,7 @@ impl<P: Ports> ReplicaEngine<P> {
         for index in 0..for_members {
             if let Some(frame) = core.repairs.queued_members[index].frame(tail) {
                 let PendingRepair { to, token, .. } = core.repairs.queued_members[index];
-                let taken = give(net, core.rx.keys(), core.repair_trailer(), &holdings, to, token, &frame);
+                let taken = give(net, core.repairer(), &holdings, (to, token), &frame);
                 core.on_repaired(leads, u64::from(taken));
             }
         }
@@ -169,20 +168,21 @@ impl<P: Ports> ReplicaEngine<P> {
                 continue;
             }
             let Some(frame) = pending.frame(tail) else { continue };
-            let repairer = core.repair_trailer();
             let taken = if is_shared && frame.header.next_seq() <= holdings.commit_next {
                 if core.repairs.history.share(now, pending.first) {
                     continue;
                 }
                 let (accepted, commit_next) = (holdings.end.epoch, holdings.commit_next);
-                let trailer = repair_trailer(core.rx.keys(), repairer, accepted, commit_next, 0, frame.bytes);
+                let (keys, repairer, history) = core.repairer();
+                let trailer =
+                    repair_trailer(keys, (repairer, history), accepted, commit_next, 0, frame.bytes);
                 let length = frame.bytes.len() + trailer.len();
                 scratch[..frame.bytes.len()].copy_from_slice(frame.bytes);
                 scratch[frame.bytes.len()..length].copy_from_slice(&trailer);
                 core.counters.add(Counter::RepairsMulticast, 1);
                 net.send_group(Group::Data, &[Burst { bytes: &scratch[..length], stride: length }]) == 1
             } else {
-                give(net, core.rx.keys(), repairer, &holdings, pending.to, pending.token, &frame)
+                give(net, core.repairer(), &holdings, (pending.to, pending.token), &frame)
             };
             sent += 1;
             core.on_repaired(leads, u64::from(taken));
@@ -205,9 +205,9 @@ impl Leading {
 }
 
 impl ReplicaCore {
-    /// The repairer, and its history.
-    pub(super) fn repair_trailer(&self) -> (Identity, u64) {
-        (self.identity(), self.rx.history())
+    /// This replica as a repairer.
+    pub(super) fn repairer(&self) -> RepairerSeal<'_> {
+        (self.keys(), self.identity(), self.rx.history())
     }
 
     /// The range that it can repair.

@@ -133,13 +133,9 @@ fn submission(kind: EntryKind, publisher: u32, number: u64, incarnation: u32, pa
         ..EntryHeader::zeroed()
     };
     open.push(&mut memory, header, payload);
-    let length = open.len();
-    open.close(
-        &mut memory,
-        &Keyring::none(CLUSTER),
-        Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Submission) },
-        length,
-    );
+    let (length, keys) = (open.len(), Keyring::none(CLUSTER));
+    let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Submission) };
+    open.close(&mut memory, &keys, header, length);
     memory.truncate(length);
     memory
 }

@@ -1,6 +1,6 @@
-//! The trailer of a repair: who sent it, in which history, and its checksum.
+//! Requests for frames and repairs: the ranges of a nack, and the trailer of a repair.
 
-use crate::{Epoch, Header, Identity, Keyring, Reject, Seq, crc};
+use crate::{Epoch, Header, Identity, Keyring, Reject, Seq, SeqRange, crc};
 use bytemuck::{Pod, Zeroable};
 
 /// Behind a repaired frame: its repairer, and the repairer's log and commit (S11).
@@ -46,8 +46,8 @@ pub const REPAIR_TRAILER_LEN: usize = size_of::<RepairTrailer>();
 /// Bytes in front of a trailer's tag.
 const FIELDS_LEN: usize = std::mem::offset_of!(RepairTrailer, tag);
 
-/// The tag of a trailer in a cluster without keys: over the trailer and the frame's checksum, which covers the
-/// frame.
+/// The tag of a trailer in a cluster without keys: over the trailer and the frame's checksum, which covers
+/// the frame.
 pub(crate) fn repair_checksum(frame: &[u8], fields: &[u8; FIELDS_LEN]) -> u64 {
     let number = Header::look(frame).map_or(0, |header| header.number);
     u64::from(crc::append(crc::crc32c(&number.to_le_bytes()), fields))
@@ -93,4 +93,20 @@ pub(super) fn open_trailer(bytes: &[u8], keys: &Keyring, frame: &[u8]) -> Result
         return Err(if keys.own().is_some() { Reject::Tag } else { Reject::Checksum });
     }
     Ok(trailer)
+}
+
+/// The ranges of a nack, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Ranges<'a>(&'a [u8]);
+
+impl<'a> Ranges<'a> {
+    /// Those that `bytes` are, which were checked.
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The ranges, as asked.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = SeqRange> + use<'a> {
+        self.0.chunks_exact(16).map(bytemuck::pod_read_unaligned)
+    }
 }

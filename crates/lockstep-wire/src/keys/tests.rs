@@ -53,6 +53,7 @@ fn refusal(bytes: &[u8], keys: &Keyring) -> Reject {
     Datagram::decode(bytes, keys).expect_err("it is refused")
 }
 
+/// AUTH-2: each checks the word that its keys allow.
 #[test]
 fn a_replica_is_believed_by_replicas_and_readers() {
     for ring in [replica(), reader(), publisher(5)] {

@@ -1,0 +1,104 @@
+//! Keys change while the stream runs: three generations, and nothing is lost or refused on the way.
+
+use super::WITHOUT_KEYS;
+use lockstep_io::counters::CountersReader;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tools::processes::{Cluster, Process, payloads, signal_all};
+
+/// Tells all processes to read their key files again, and waits until each has.
+fn reload(processes: &mut [Process], times: &mut usize) {
+    *times += 1;
+    signal_all("HUP", processes.iter());
+    for process in processes {
+        while process.log().matches("was read again").count() < *times {
+            assert!(process.ended().is_none(), "{} has ended:\n{}", process.name(), process.log());
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+}
+
+fn refused(cluster: &Cluster, reasons: &[&str]) -> u64 {
+    let count = |id: u32| -> u64 {
+        let file = CountersReader::open(&cluster.path(&format!("counters-{id}")));
+        let file = file.unwrap_or_else(|error| panic!("{error}"));
+        let rows = file.names().iter().zip(file.values());
+        rows.filter(|(name, _)| reasons.contains(&name.as_str())).map(|(_, value)| value).sum()
+    };
+    (1..=3).map(count).sum()
+}
+
+#[test]
+fn three_generations_under_load_lose_nothing_and_a_file_that_was_not_changed_is_a_strangers() {
+    let cluster = Cluster::new(3, "");
+    let old = cluster.path("old-publisher.keys");
+    std::fs::copy(cluster.path("keys/publisher.keys"), &old).expect("a copy");
+    let mut processes = cluster.found();
+    processes.push(cluster.start("reader", &["subscribe", "--committed"]));
+    let mut publisher = cluster.start("publisher", &["publish", "--name", "orders"]);
+    let mut lines = publisher.stdin().take().expect("its input");
+    processes.push(publisher);
+    let stop = AtomicBool::new(false);
+    let published = std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut number = 0u64;
+            while !stop.load(Ordering::Relaxed) {
+                number += 1;
+                writeln!(lines, "{number}").expect("the publisher reads");
+                if number % 64 == 0 {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+            }
+            drop(lines);
+            number
+        });
+        let keys = |args: &[&str]| cluster.run(&[&["keys"], args].concat(), b"").with_code(0);
+        let mut times = 0;
+        for generation in 1..=3u8 {
+            let (new, before) = (generation.to_string(), (generation - 1).to_string());
+            assert_eq!(keys(&["rotate"]).out.trim(), new);
+            reload(&mut processes, &mut times);
+            keys(&["seal", &new]);
+            reload(&mut processes, &mut times);
+            keys(&["retire", &before]);
+            reload(&mut processes, &mut times);
+        }
+        stop.store(true, Ordering::Relaxed);
+        load.join().expect("the load")
+    });
+    let mut publisher = processes.pop().expect("the publisher");
+    assert_eq!(publisher.wait().code(), Some(0), "{}", publisher.log());
+    let expected: Vec<String> = (1..=published).map(|number| number.to_string()).collect();
+    // A reader with the present file reads it all, and a replay opens what each retired generation sealed.
+    assert!(payloads(&cluster.read(&["--committed"]).out) == expected, "{published} messages, each once");
+    let reasons =
+        ["rejected_key", "rejected_unkeyed", "rejected_rights", "rejected_tag", "rejected_generation"];
+    assert_eq!(refused(&cluster, &reasons), 0, "no step refused what a process sent");
+
+    // The reader that was there all the time has read what was there, and is stopped by its full output.
+    let mut reader = processes.pop().expect("the reader");
+    reader.signal("TERM");
+    let text = reader.read_all();
+    let read = payloads(&text);
+    assert!(!read.is_empty() && expected[..read.len()] == read, "{} of {published} messages", read.len());
+    reader.wait();
+
+    // A program that still has the first file.
+    std::fs::rename(&old, cluster.path("keys/publisher.keys")).expect("the old file");
+    let late = cluster.run(&["publish", "--name", "late", "--timeout", "1s"], b"late\n");
+    assert_ne!(late.code, Some(0), "{}", late.err);
+    assert!(refused(&cluster, &["rejected_generation"]) > 0);
+    for process in processes {
+        assert_eq!(process.terminate(), Some(0));
+    }
+}
+
+/// A process without keys ignores the signal, which ends others.
+#[test]
+fn a_process_without_keys_goes_on_after_the_signal() {
+    let cluster = Cluster::new(1, WITHOUT_KEYS);
+    let mut replicas = cluster.found();
+    signal_all("HUP", replicas.iter());
+    cluster.publish("after\n");
+    super::all_run(&mut replicas);
+}
