@@ -7,7 +7,7 @@
 
 use crate::netns::Place;
 use lockstep::config::Config;
-use lockstep_io::key_file::KeyFile;
+use lockstep::local::{ClusterFile, Line, Replica, node_keys};
 use lockstep_io::udp::free_port;
 use lockstep_process::child::{ChildGuard, LoggedChild, await_end, clear_settings};
 use std::ffi::OsStr;
@@ -15,7 +15,6 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -344,8 +343,6 @@ pub struct Cluster {
     ground: Ground,
 }
 
-static CLUSTERS: AtomicU8 = AtomicU8::new(1);
-
 impl Cluster {
     /// `replicas` on loopback that are not formatted yet. `more` is TOML behind the tables that every test
     /// has; without a table of its own it goes on with `[stream]`.
@@ -367,52 +364,34 @@ impl Cluster {
 
     /// Writes the configuration anew, with other ports and groups.
     pub fn write_config(&self, interface: &str, more: &str) {
-        let port = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
-        let (a, b) = (std::process::id() as u8, CLUSTERS.fetch_add(1, Ordering::Relaxed));
-        let group = |last: u8| format!("239.{}.{b}.{last}:{port}", 128 | a & 0x7f);
-        let id = u64::from(port) << 24 | u64::from(b) << 8 | u64::from(a);
-        let keys = self.path("keys");
-        KeyFile::draw(id).and_then(|file| file.write_folder(&keys)).unwrap_or_else(|error| panic!("{error}"));
-        let mut text = format!("cluster = {id}\nprofile = \"shared\"\n");
-        let second = self.ground.second.as_ref().map(|(interface, _)| interface.as_str());
-        for (first, interface) in [(1, Some(interface)), (4, second)] {
-            let Some(interface) = interface else { continue };
-            text += &format!(
-                "\n[[lines]]\nsubmit = \"{}\"\ndata = \"{}\"\ncontrol = \"{}\"\ninterface = \
-                 \"{interface}\"\nttl = {}\n",
-                group(first),
-                group(first + 1),
-                group(first + 2),
-                self.ground.ttl,
-            );
-            text += if self.ground.by_unicast { "transport = \"unicast\"\n" } else { "" };
-        }
-        let folder = self.path("");
-        let folder = folder.display();
-        for (id, address) in (1..).zip(&self.ground.addresses) {
-            let unicast = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
-            let second = self.ground.second.as_ref().map(|(_, addresses)| addresses[id - 1]);
-            let second =
-                second.map_or_else(String::new, |address| format!("unicast_b = \"{address}:{unicast}\"\n"));
-            text += &format!(
-                "\n[[replicas]]\nid = {id}\nunicast = \"{address}:{unicast}\"\njournal = \
-                 \"{folder}journal-{id}\"\ntail = \"{folder}tail-{id}\"\ncounters = \"{folder}counters-{id}\"\n{second}"
-            );
-            text += if self.ground.by_xdp { "transport = \"xdp\"\n" } else { "" };
-        }
-        if !more.contains("[security]") {
-            text += &format!("\n[security]\nkeys = {:?}\n", keys.display().to_string());
-        }
-        text += if self.ground.has_memory { "\n[network]\nshm = true\n" } else { "" };
-        // Parked threads leave the cores to the other tests.
-        text += "\n[runtime]\nidle = \"park\"\n";
-        let text = if more.contains("[journal]") {
-            text + more
-        } else {
-            text + "\n[journal]\ntail_size = \"4MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \
-                    \"1MiB\"\n"
-                + more
+        let Ground { ttl, by_unicast, by_xdp, has_memory, .. } = self.ground;
+        let line = |interface| {
+            let more = if by_unicast { "transport = \"unicast\"\n" } else { "" };
+            Line { interface, ttl, more: more.to_owned() }
         };
+        let second = self.ground.second.as_ref();
+        let replica = |(index, &address): (usize, &Ipv4Addr)| {
+            let more = if by_xdp { "transport = \"xdp\"\n" } else { "" };
+            Replica { address, second: second.map(|(_, addresses)| addresses[index]), more: more.to_owned() }
+        };
+        let mut tables = if has_memory { "\n[network]\nshm = true\n" } else { "" }.to_owned();
+        // Parked threads leave the cores to the other tests.
+        tables += "\n[runtime]\nidle = \"park\"\n";
+        if !more.contains("[journal]") {
+            tables += "\n[journal]\ntail_size = \"4MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \"1MiB\"\n";
+        }
+        let file = ClusterFile {
+            lines: [interface]
+                .into_iter()
+                .chain(second.map(|(interface, _)| interface.as_str()))
+                .map(line)
+                .collect(),
+            replicas: self.ground.addresses.iter().enumerate().map(replica).collect(),
+            disk: self.folder.path(),
+            memory: self.folder.path(),
+            tables: tables + more,
+        };
+        let text = file.text().unwrap_or_else(|error| panic!("{error}"));
         std::fs::write(self.config(), text).expect("writing the configuration");
     }
 
@@ -495,13 +474,10 @@ impl Cluster {
     #[track_caller]
     pub fn add_archiver(&self, id: u32, more: &str) {
         let unicast = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
-        let (address, folder) = (self.ground.addresses[0], self.path(""));
-        let folder = folder.display();
+        let unicast = SocketAddrV4::new(self.ground.addresses[0], unicast);
+        let keys = node_keys(id, unicast, self.folder.path(), self.folder.path());
         let mut text = std::fs::read_to_string(self.config()).expect("the configuration");
-        text += &format!(
-            "\n[[archivers]]\nid = {id}\nunicast = \"{address}:{unicast}\"\njournal = \"{folder}journal-{id}\"\n\
-             tail = \"{folder}tail-{id}\"\ncounters = \"{folder}counters-{id}\"\n{more}"
-        );
+        text += &format!("\n[[archivers]]\n{keys}{more}");
         std::fs::write(self.config(), text).expect("writing the configuration");
         let command = self.command_at(&self.ground.clients, &["format", "--archiver", &id.to_string()]);
         run(command, b"").with_code(0);
