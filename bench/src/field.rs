@@ -133,7 +133,14 @@ impl Field {
             return Ok(found.into_iter().map(|one| (Way::default(), one)).collect());
         }
         let ways = self.ways.open(delivery == Delivery::Committed, &mut run.results)?;
-        let all = |way: Way| way.transport.contestants().iter().map(move |one| (way.clone(), *one));
+        // A floor has no keys: it takes part once.
+        let first = ways.first().map(|way| way.security);
+        let plays =
+            move |way: &Way, one: Contestant| one == Contestant::Lockstep || Some(way.security) == first;
+        let all = |way: Way| {
+            let contestants = way.transport.contestants().iter().copied();
+            contestants.filter(|one| plays(&way, *one)).map(|one| (way.clone(), one)).collect::<Vec<_>>()
+        };
         Ok(ways.into_iter().flat_map(all).collect())
     }
 
@@ -157,11 +164,11 @@ impl Field {
             })
         })?;
         let mut ways: Vec<&Way> = entrants.iter().map(|(way, _)| way).collect();
-        ways.dedup_by_key(|way| way.transport);
+        ways.dedup_by_key(|way| way.name());
         if let Some((first, others)) = ways.split_first() {
             for other in others {
                 let cases = [case(other), case(first)];
-                compare(&mut run.results, [&cases[0], &cases[1]], [other.transport, first.transport]);
+                compare(&mut run.results, [&cases[0], &cases[1]], [&other.name(), &first.name()]);
             }
         }
         Ok(())
@@ -188,7 +195,8 @@ impl Field {
         }
         let place = stage.way.hosts.site(if stage.delivery == Delivery::Committed { 3 } else { 1 });
         let Site { loss, mtu, gso, .. } = site;
-        let site = Site { loss, mtu, gso, transport: stage.way.transport, ..place };
+        let Way { transport, security, .. } = *stage.way;
+        let site = Site { loss, mtu, gso, transport, security, ..place };
         let cluster = Cluster::of(stage.contestant, &site, idle)?;
         run.results.configure(&cluster.config);
         let (found, nodes) = stage.play(&cluster, message_len, load)?;

@@ -4,6 +4,7 @@
 use crate::hosts::{Hosts, Over};
 use crate::results::{Results, Round, Row, Unit};
 use crate::transport::Transport;
+use lockstep::config::SecurityMode;
 use std::rc::Rc;
 
 /// Which ways.
@@ -17,6 +18,13 @@ pub struct WaysArguments {
     /// takes part.
     #[arg(long, value_enum)]
     over: Option<Over>,
+    /// Whether datagrams of lockstep have a MAC; several take turns, and are told over the first.
+    #[arg(long, value_delimiter = ',', value_parser = security, default_value = "keys", value_name = "MODE")]
+    security: Vec<SecurityMode>,
+}
+
+fn security(text: &str) -> Result<SecurityMode, String> {
+    SecurityMode::from_word(text).ok_or_else(|| "write keys or none".to_owned())
 }
 
 impl WaysArguments {
@@ -33,22 +41,34 @@ pub struct Way {
     pub transport: Transport,
     /// Where everybody is.
     pub hosts: Rc<Hosts>,
+    /// Whether datagrams have a MAC.
+    pub security: SecurityMode,
 }
 
 impl Default for Way {
     /// The kernel's multicast on this host.
     fn default() -> Self {
-        Self { transport: Transport::Udp, hosts: Rc::new(Hosts::here()) }
+        Self { transport: Transport::Udp, hosts: Rc::new(Hosts::here()), security: SecurityMode::Keys }
     }
 }
 
 impl Way {
     /// What `case` is called on this way.
     pub fn of(&self, case: &str) -> String {
+        let keys = if self.security == SecurityMode::None { ", no keys" } else { "" };
+        let case = format!("{case}{keys}");
         match self.transport {
-            Transport::Udp if !self.hosts.are_apart() => case.to_owned(),
+            Transport::Udp if !self.hosts.are_apart() => case,
             Transport::Shm | Transport::ShmBeside => format!("{case}, {}", self.transport.name()),
             _ => format!("{case}, {} over {}", self.transport.name(), self.hosts.words()),
+        }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> String {
+        match self.security {
+            SecurityMode::Keys => self.transport.name().to_owned(),
+            SecurityMode::None => format!("{} without keys", self.transport.name()),
         }
     }
 }
@@ -104,7 +124,12 @@ impl Ways {
                 results.notes.push(format!("SKIPPED: transport xdp: {reason}"));
                 continue;
             }
-            ways.push(Way { transport, hosts });
+            let ways_of = self.arguments.security.iter().map(|security| Way {
+                transport,
+                hosts: Rc::clone(&hosts),
+                security: *security,
+            });
+            ways.extend(ways_of);
         }
         results.notes.dedup();
         Ok(ways)
@@ -120,8 +145,8 @@ impl Ways {
 }
 
 /// Adds what each subject is of itself on another way, round by round: the first of `cases` of the second.
-pub fn compare(results: &mut Results, cases: [&str; 2], transports: [Transport; 2]) {
-    let name = format!("{}: of {}", cases[0], transports[1].name());
+pub fn compare(results: &mut Results, cases: [&str; 2], names: [&str; 2]) {
+    let name = format!("{}: of {}", cases[0], names[1]);
     let rows: Vec<Row> = results.of_case(cases[0]).cloned().collect();
     for row in rows {
         let Some(other) = results.of_case(cases[1]).find(|other| other.subject == row.subject).cloned()
@@ -134,7 +159,7 @@ pub fn compare(results: &mut Results, cases: [&str; 2], transports: [Transport; 
             let figures = over.figures.iter().filter_map(quotient).collect();
             let round =
                 Round { at_s: over.at_s, seconds: over.seconds, figures, samples: 1, ..Round::default() };
-            let words = format!("{}, {} of {}", row.subject, transports[0].name(), transports[1].name());
+            let words = format!("{}, {} of {}", row.subject, names[0], names[1]);
             results.add(Row::new(&name, &row.subject, &words, Unit::Ratio), round);
         }
     }
@@ -158,7 +183,7 @@ mod tests {
                 results.add(Row::new(case, subject, "", Unit::Nanos), Round::value(value));
             }
         }
-        compare(&mut results, ["xdp", "udp"], [Transport::Xdp, Transport::Udp]);
+        compare(&mut results, ["xdp", "udp"], ["xdp", "udp"]);
         let rows: Vec<&Row> = results.of_case("xdp: of udp").collect();
         assert_eq!(rows.len(), 1, "the plain one has no xdp: {rows:?}");
         assert_eq!(rows[0].column("value"), [Some(0.6), Some(0.7)]);

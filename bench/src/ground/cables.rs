@@ -50,7 +50,7 @@ pub fn turn(run: &mut Run, plan: &Plan, cables: &Cables) -> Result<(), String> {
         let idle = Idle::for_machine(*hops, plan.cores.len());
         for (contestant, transport, subject, words) in WAYS {
             let at = Instant::now();
-            let way = Way { transport, hosts: Rc::clone(hosts) };
+            let way = Way { transport, hosts: Rc::clone(hosts), ..Way::default() };
             let site = Site { transport, ..hosts.site(if *hops == 3 { 3 } else { 1 }) };
             let cluster = Cluster::file(&site, idle)?;
             let case = format!("{}, {hops} hops, {MESSAGE_LEN} B", hosts.words());
