@@ -1,11 +1,12 @@
 //! The demo: few messages, and everything that it promises.
 
 use lockstep_io::clock::Clock;
+use lockstep_process::child::ChildGuard;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 use tools::netns::{self, Network, Place};
 
 /// A run that is not over by then never will be.
@@ -274,7 +275,7 @@ fn publishers_as_fast_as_possible_end_the_same_and_what_is_kept_can_be_verified(
 
 /// A demo that would go on for hours.
 struct Running {
-    child: Child,
+    child: ChildGuard,
     lines: Lines<BufReader<ChildStderr>>,
     folder: String,
 }
@@ -282,12 +283,13 @@ struct Running {
 impl Running {
     /// Starts it and waits until its replicas run.
     fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
+        let child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
             .args(["demo", "--messages", "1000000000"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the demo starts");
+        let mut child = ChildGuard::from(child);
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let mut folder = String::new();
         for line in lines.by_ref().map_while(Result::ok) {
@@ -320,13 +322,6 @@ impl Running {
         assert!(self.processes().is_empty(), "these live on: {:?}", self.processes());
         assert!(!Path::new(&self.folder).exists(), "{} is left", self.folder);
         (code, rest.join("\n"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended
-        let _ = self.child.wait();
     }
 }
 

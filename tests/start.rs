@@ -2,8 +2,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+use lockstep_process::child::ChildGuard;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tools::netns::{self, Network};
 
@@ -119,18 +120,6 @@ fn fits_line(shown: &str, line: &str) -> bool {
     }
 }
 
-/// Processes that go on; those that still do are ended with the test.
-struct Staying(Vec<Child>);
-
-impl Drop for Staying {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -190,7 +179,8 @@ fn the_page_that_begins_from_nothing_does_what_it_says() {
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
         command
     };
-    let mut staying = Staying(Vec::new());
+    // Processes that go on; those that still do are ended with the test.
+    let mut staying: Vec<ChildGuard> = Vec::new();
     // What `format` printed, by host: the page's examples stand for it.
     let mut identities =
         [(2, "2:0b4e8d2"), (3, "3:0c1f3a7")].map(|(host, example)| (host, example, String::new()));
@@ -204,7 +194,7 @@ fn the_page_that_begins_from_nothing_does_what_it_says() {
         let block = &block;
         if block.runs == Runs::Stays {
             let log = std::fs::File::create(folder.path().join(format!("log-{number}"))).expect("a log");
-            staying.0.push(command(block).stderr(log).spawn().expect("a shell"));
+            staying.push(command(block).stderr(log).spawn().expect("a shell").into());
             continue;
         }
         let began = Instant::now();

@@ -59,6 +59,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "src/config/",
         &["wire", "proto", "engine", "journal", "replica", "io", "process", "node", "config"],
     ),
+    ("local", "src/local.rs", &["wire", "io", "node", "settings"]),
     (
         "cli",
         "src/cli/",
@@ -78,6 +79,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "sim",
             "config",
             "settings",
+            "local",
         ],
     ),
 ];

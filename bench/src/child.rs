@@ -4,7 +4,7 @@
 //! here, by its own id, also when the measure fails half-way. What it reports is a line each: JSON where it
 //! is more than a word.
 
-use lockstep_process::child::await_end;
+use lockstep_process::child::{ChildGuard, await_end};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,7 +19,7 @@ const FIRST_LINE_MAX: u64 = 256;
 
 /// See the module.
 pub struct Own {
-    child: Child,
+    child: ChildGuard,
     what: &'static str,
     /// How long it may take to end by itself before it is killed.
     patience: Duration,
@@ -41,7 +41,7 @@ impl Own {
     pub fn start(what: &'static str, mut command: Command, patience: Duration) -> Result<Self, String> {
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let child = child.map_err(|error| format!("starting {what}: {error}"))?;
-        Ok(Self { child, what, patience })
+        Ok(Self { child: child.into(), what, patience })
     }
 
     /// The process itself.
@@ -106,12 +106,7 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         self.end_input();
-        if !matches!(await_end(&mut self.child, self.patience), Ok(None)) {
-            return;
-        }
-        // It may have ended. It is our own child and not yet waited for, so the id is its own still.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = await_end(&mut self.child, self.patience); // if it has not ended, its guard ends it
     }
 }
 

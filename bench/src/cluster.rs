@@ -4,18 +4,17 @@
 use crate::contestant::Contestant;
 use crate::transport::Transport;
 use lockstep::config::{Config, NodeConfig, SecurityMode};
+use lockstep::local::{ClusterFile, Folders, KEYS, Line, Replica, found};
 use lockstep_client::Endpoint;
 use lockstep_core::engine::ports::Group;
+use lockstep_io::IoError;
 use lockstep_io::device::MemorySharing;
 use lockstep_io::idle::Idle;
-use lockstep_io::key_file::KeyFile;
-use lockstep_io::udp::{UdpSettings, free_port};
+use lockstep_io::udp::UdpSettings;
 use lockstep_node::NodeSettings;
-use lockstep_wire::{Identity, MemberBody};
-use std::fmt::Write as _;
+use lockstep_wire::Identity;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
 
 /// Bytes of a message: the size that figures of lockstep are given for where nothing else is said.
 pub const MESSAGE_LEN: usize = 64;
@@ -65,23 +64,6 @@ impl Site {
     }
 }
 
-/// Two folders: journals lie on a disk, tails and counters in memory.
-struct Folders {
-    disk: TempDir,
-    memory: TempDir,
-}
-
-impl Folders {
-    fn new() -> Result<Self, String> {
-        let make = |parent: &Path| {
-            let made = TempDir::with_prefix_in("lockstep-bench-", parent);
-            made.map_err(|error| format!("making a folder in {}: {error}", parent.display()))
-        };
-        let (disk, shm) = (std::env::temp_dir(), Path::new("/dev/shm"));
-        Ok(Self { memory: make(if shm.is_dir() { shm } else { &disk })?, disk: make(&disk)? })
-    }
-}
-
 /// The cluster's file, and what it stands for.
 pub struct Cluster {
     folders: Folders,
@@ -107,11 +89,10 @@ impl Cluster {
     /// # Errors
     /// In words, what could not be made.
     pub fn file(site: &Site, idle: Idle) -> Result<Self, String> {
-        let folders = Folders::new()?;
-        let text = text(&folders, site, idle)?;
-        let path = folders.disk.path().join("lockstep.toml");
-        std::fs::write(&path, &text).map_err(|error| format!("writing {}: {error}", path.display()))?;
-        let config = load(&path)?;
+        let fails = |error: IoError| error.to_string();
+        let folders = Folders::create("lockstep-bench").map_err(fails)?;
+        folders.write_config(&text(&folders, site, idle).map_err(fails)?).map_err(fails)?;
+        let config = load(&folders.config())?;
         Ok(Self { folders, config, identities: Vec::new(), history: 0 })
     }
 
@@ -121,15 +102,9 @@ impl Cluster {
     /// In words, what could not be made.
     pub fn on(site: &Site, idle: Idle) -> Result<Self, String> {
         let mut cluster = Self::file(site, idle)?;
-        let mut members = Vec::new();
-        for replica in 1..=site.addresses.len() as u32 {
-            let settings = cluster.node(replica)?;
-            let identity = lockstep_node::format(&settings).map_err(|error| error.to_string())?;
-            members.push(MemberBody::full(identity, settings.unicast));
-            cluster.identities.push(identity);
-        }
-        cluster.history =
-            lockstep_node::bootstrap(&cluster.node(1)?, &members).map_err(|error| error.to_string())?;
+        let ids = 1..=site.addresses.len() as u32;
+        let nodes = ids.map(|replica| cluster.node(replica)).collect::<Result<Vec<_>, _>>()?;
+        (cluster.identities, cluster.history) = found(&nodes).map_err(|error| error.to_string())?;
         Ok(cluster)
     }
 
@@ -143,15 +118,13 @@ impl Cluster {
 
     /// Leaves the folders where they are, and returns the one on the disk.
     pub fn keep(&mut self) -> &Path {
-        let Folders { disk, memory } = &mut self.folders;
-        memory.disable_cleanup(true);
-        disk.disable_cleanup(true);
-        disk.path()
+        self.folders.keep();
+        self.folders.disk()
     }
 
     /// The cluster's file.
     pub fn path(&self) -> PathBuf {
-        self.folders.disk.path().join("lockstep.toml")
+        self.folders.config()
     }
 
     /// What the node of a replica needs to know.
@@ -198,68 +171,23 @@ pub fn device(config: &Config, joins: &[Group]) -> UdpSettings {
 }
 
 /// The file: the values of configs/demo.toml, in a place of its own, with wider windows.
-fn text(folders: &Folders, site: &Site, idle: Idle) -> Result<String, String> {
-    let mut ports = Vec::new();
-    while ports.len() <= site.addresses.len() {
-        let port = free_port(Ipv4Addr::LOCALHOST).map_err(|error| error.to_string())?;
-        if !ports.contains(&port) {
-            ports.push(port);
-        }
-    }
-    let (port, block) = (ports[0], std::process::id() as u8);
-    let mut text = format!(
-        r#"cluster = {port}
-profile = "shared"
-
-[[lines]]
-submit = "239.77.{block}.1:{port}"
-data = "239.77.{block}.2:{port}"
-control = "239.77.{block}.3:{port}"
-interface = "{}"
-ttl = {}
-mtu = {}
-receive_buffer = "4MiB"
-send_buffer = "4MiB"
-"#,
-        site.interface, site.ttl, site.mtu
-    );
+fn text(folders: &Folders, site: &Site, idle: Idle) -> Result<String, IoError> {
+    let mut line = format!("mtu = {}\nreceive_buffer = \"4MiB\"\nsend_buffer = \"4MiB\"\n", site.mtu);
     if site.transport.of_line() != Transport::default().of_line() {
-        writeln!(text, "transport = \"{}\"", site.transport.of_line()).map_err(|error| error.to_string())?;
+        line += &format!("transport = \"{}\"\n", site.transport.of_line());
     }
-    if !site.gso {
-        text.push_str("gso = \"off\"\n");
-    }
-    if site.transport.memory() != MemorySharing::Off {
-        text.push_str("\n[network]\nshm = true\n");
-    }
-    let keys = folders.disk.path().join("keys");
-    KeyFile::draw(port.into())
-        .and_then(|file| file.write_folder(&keys))
-        .map_err(|error| error.to_string())?;
-    let mode = site.security;
-    write!(text, "\n[security]\nmode = \"{mode}\"\nkeys = {:?}\n", keys.display().to_string())
-        .map_err(|error| error.to_string())?;
-    let (disk, memory) = (folders.disk.path().display(), folders.memory.path().display());
-    for (replica, address) in (1..).zip(&site.addresses) {
-        let port: u16 = ports[replica];
-        write!(
-            text,
-            r#"
-[[replicas]]
-id = {replica}
-unicast = "{address}:{port}"
-role = "full"
-journal = "{disk}/{replica}"
-tail = "{memory}/{replica}.tail"
-counters = "{memory}/{replica}.counters"
-"#
-        )
-        .map_err(|error| error.to_string())?;
-    }
+    line += if site.gso { "" } else { "gso = \"off\"\n" };
+    let network = match site.transport.memory() {
+        MemorySharing::Off => "",
+        _ => "\n[network]\nshm = true\n",
+    };
     let retention = if site.keeps_all { "" } else { "retention_size = \"512MiB\"" };
-    write!(
-        text,
-        r#"
+    let mut tables = format!(
+        r#"{network}
+[security]
+mode = "{}"
+keys = {:?}
+
 [stream]
 durability = "process"
 window_entries = 65536
@@ -279,14 +207,23 @@ buffer = "8MiB"
 
 [runtime]
 idle = "{idle}"
-"#
-    )
-    .map_err(|error| error.to_string())?;
+"#,
+        site.security,
+        folders.disk().join(KEYS).display().to_string()
+    );
     if !site.loss.is_empty() {
-        write!(text, "\n[fault_injection]\nloss = \"{}\"\n", site.loss).map_err(|error| error.to_string())?;
+        tables += &format!("\n[fault_injection]\nloss = \"{}\"\n", site.loss);
     }
     if !site.replay_rate.is_empty() {
-        write!(text, "\n[replay]\nrate = \"{}\"\n", site.replay_rate).map_err(|error| error.to_string())?;
+        tables += &format!("\n[replay]\nrate = \"{}\"\n", site.replay_rate);
     }
-    Ok(text)
+    let replica = |&address: &Ipv4Addr| Replica { address, second: None, more: String::new() };
+    let file = ClusterFile {
+        lines: vec![Line { interface: site.interface, ttl: site.ttl, more: line }],
+        replicas: site.addresses.iter().map(replica).collect(),
+        disk: folders.disk(),
+        memory: folders.memory(),
+        tables,
+    };
+    file.text()
 }

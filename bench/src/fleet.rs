@@ -86,17 +86,7 @@ impl Fleet {
     /// # Errors
     /// They do not: what each says, and the last lines of its log.
     pub fn await_whole(&mut self) -> Result<u32, String> {
-        let deadline = self.clock.now() + PATIENCE_NS;
-        loop {
-            let states = self.ask();
-            if let Some(leader) = leader_of_whole(&states) {
-                return Ok(leader);
-            }
-            if self.clock.now() > deadline {
-                return Err(self.explain("one leads and the others follow closely", &states));
-            }
-            std::thread::sleep(PAUSE);
-        }
+        self.until("one leads and the others follow closely", leader_of_whole)
     }
 
     /// Waits until every replica holds everything below `next` as committed.
@@ -104,17 +94,28 @@ impl Fleet {
     /// # Errors
     /// As [`Fleet::await_whole`].
     pub fn await_stored(&mut self, next: Seq) -> Result<(), String> {
+        let holds = |state: &Option<NodeState>| {
+            state.is_some_and(|state| state.accept_next >= next && state.commit_next >= next)
+        };
+        self.until(&format!("every journal reaches seq {next}"), |states| {
+            states.iter().all(holds).then_some(())
+        })
+    }
+
+    /// Asks the replicas until `found` of their answers.
+    fn until<T>(
+        &mut self,
+        what: &str,
+        found: impl Fn(&[Option<NodeState>]) -> Option<T>,
+    ) -> Result<T, String> {
         let deadline = self.clock.now() + PATIENCE_NS;
         loop {
             let states = self.ask();
-            let holds = |state: &Option<NodeState>| {
-                state.is_some_and(|state| state.accept_next >= next && state.commit_next >= next)
-            };
-            if states.iter().all(holds) {
-                return Ok(());
+            if let Some(found) = found(&states) {
+                return Ok(found);
             }
             if self.clock.now() > deadline {
-                return Err(self.explain(&format!("every journal reaches seq {next}"), &states));
+                return Err(self.explain(what, &states));
             }
             std::thread::sleep(PAUSE);
         }

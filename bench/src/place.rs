@@ -4,30 +4,21 @@
 //! that node, and with it the threads that it starts from then on. All is gone with the last [`Place`].
 
 use crate::hosts::{Entered, enter};
+use lockstep_process::child::ChildGuard;
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 use tools::netns::{Network, unsupported};
-
-/// The rules of a network's bridge, changed from one packet to the next.
-#[derive(Debug)]
-struct Rules(Child);
-
-impl Drop for Rules {
-    fn drop(&mut self) {
-        let _ = self.0.kill(); // it ends with its input as well
-        let _ = self.0.wait();
-    }
-}
 
 /// A network, and this thread on its last node.
 #[derive(Debug)]
 struct Lab {
     _entered: Entered,
-    rules: RefCell<Rules>,
+    /// `nft`, which changes the rules of the network's bridge from one packet to the next.
+    rules: RefCell<ChildGuard>,
     network: Network,
 }
 
@@ -57,7 +48,7 @@ impl Place {
         let network = Network::new(count + 1);
         let mut nft = network.switch().place().command("nft");
         let nft = nft.arg("-i").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
-        let rules = RefCell::new(Rules(nft.map_err(|error| format!("starting nft: {error}"))?));
+        let rules = RefCell::new(ChildGuard::from(nft.map_err(|error| format!("starting nft: {error}"))?));
         let lab = Rc::new(Lab { _entered: enter(network.node(count + 1))?, rules, network });
         let node = |number| (Self(Some((number, Rc::clone(&lab)))), Network::address(number));
         Ok(Some((1..=count).map(node).unzip()))
@@ -109,7 +100,7 @@ impl Place {
     fn change(&self, of: impl FnOnce(usize) -> String) -> Result<(), String> {
         let (number, lab) = self.0.as_ref().ok_or("paths of loopback cannot be cut")?;
         let mut rules = lab.rules.borrow_mut();
-        let to = rules.0.stdin.as_mut().ok_or("nft has no input")?;
+        let to = rules.stdin.as_mut().ok_or("nft has no input")?;
         to.write_all(of(*number).as_bytes()).map_err(|error| format!("writing to nft: {error}"))
     }
 }

@@ -2,9 +2,10 @@
 
 mod support;
 
+use lockstep_process::child::ChildGuard;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use support::{bench, measured, report_of, stderr_of};
 use tools::processes::Cluster;
 
@@ -121,7 +122,7 @@ fn a_limit_that_holds_ends_with_exit_code_3_and_says_what_was_measured() {
 }
 
 /// A reflector, ended with this.
-struct Reflector(Child);
+struct Reflector(ChildGuard);
 
 impl Reflector {
     /// Starts one, and waits until it says that it has joined the floor's groups: what is measured before
@@ -129,19 +130,12 @@ impl Reflector {
     fn start(config: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
         command.args(["reflect", config, "--seconds=60"]).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut started = Self(command.spawn().expect("a reflector"));
+        let mut started = Self(command.spawn().expect("a reflector").into());
         let mut line = String::new();
         let stdout = started.0.stdout.as_mut().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
         assert_eq!(line.trim_end(), "ready");
         started
-    }
-}
-
-impl Drop for Reflector {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

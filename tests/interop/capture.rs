@@ -1,8 +1,9 @@
 //! A capture on the loopback interface, and how tshark's own dissectors read it.
 
+use lockstep_process::child::ChildGuard;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tools::processes::{is_root, run};
 
@@ -14,12 +15,11 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// A capture that runs.
 pub struct Capture {
-    dumpcap: Child,
+    dumpcap: ChildGuard,
     captured: Captured,
 }
 
 /// One that is over.
-#[derive(Default)]
 pub struct Captured {
     file: PathBuf,
     /// What tshark is to read on which port: `tcp.port==9000,soupbintcp`.
@@ -28,13 +28,6 @@ pub struct Captured {
 
 fn len(file: &Path) -> u64 {
     std::fs::metadata(file).map_or(0, |metadata| metadata.len())
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        let _ = self.dumpcap.kill(); // it may have ended
-        let _ = self.dumpcap.wait();
-    }
 }
 
 impl Capture {
@@ -63,7 +56,8 @@ impl Capture {
             return None;
         };
         let dissectors = ports.iter().map(|port| format!("{transport}.port=={port},{dissector}")).collect();
-        let mut capture = Self { dumpcap, captured: Captured { file: file.to_owned(), dissectors } };
+        let mut capture =
+            Self { dumpcap: dumpcap.into(), captured: Captured { file: file.to_owned(), dissectors } };
         let began = Instant::now();
         while len(file) <= HEADER_LEN {
             if capture.dumpcap.try_wait().is_ok_and(|ended| ended.is_some()) || began.elapsed() > PATIENCE {
@@ -91,7 +85,7 @@ impl Capture {
         let stopped = Command::new("kill").args(["-s", "INT", &self.dumpcap.id().to_string()]).status();
         assert!(stopped.is_ok_and(|status| status.success()));
         self.dumpcap.wait().expect("a child");
-        std::mem::take(&mut self.captured)
+        self.captured
     }
 }
 

@@ -10,10 +10,11 @@ use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::{Interface, UdpSettings};
 use lockstep_io::xdp::{Mode, XdpSettings};
+use lockstep_process::child::ChildGuard;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 use tools::netns::{Namespace, Place, unsupported};
 
@@ -72,7 +73,7 @@ impl Pair {
 
 /// A child with a device.
 pub(crate) struct Speaker {
-    pub(crate) child: Child,
+    pub(crate) child: ChildGuard,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
 }
@@ -109,7 +110,7 @@ impl Speaker {
         command.env(TRANSPORT, transport).env(DATAGRAM_MAX, datagram_max.to_string());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
         let (to, from) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-        Self { child, to, from: BufReader::new(from) }
+        Self { child: child.into(), to, from: BufReader::new(from) }
     }
 
     fn answer(&mut self) -> String {
@@ -133,13 +134,6 @@ impl Speaker {
     pub(crate) fn number(&mut self, what: &str) -> u64 {
         let answer = self.ask(what);
         answer.parse().unwrap_or_else(|_| panic!("{what}: {answer}"))
-    }
-}
-
-impl Drop for Speaker {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended
-        let _ = self.child.wait();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Real nodes that send to each member alone.
 
-use super::lines::{SETTINGS, run_in, second_line};
+use super::lines::{SETTINGS, run_in};
 use super::support::Cluster;
 use lockstep_io::device::MemorySharing;
 use std::time::Duration;
@@ -9,7 +9,7 @@ const UNICAST: &str = "transport = \"unicast\"\n";
 
 #[test]
 fn by_unicast_everything_arrives_once_and_in_order_at_members_by_lease() {
-    let cluster = Cluster::on_lines(3, SETTINGS, |_| UNICAST.into());
+    let cluster = Cluster::on_lines(3, SETTINGS, &[UNICAST]);
     let outcome = run_in(&cluster, MemorySharing::Off, 2_000, Duration::ZERO);
     let counted = |name| outcome.sum(name);
     // Publisher and subscriber, at each node; and each node sends to two others.
@@ -20,7 +20,7 @@ fn by_unicast_everything_arrives_once_and_in_order_at_members_by_lease() {
 
 #[test]
 fn who_finds_no_room_is_told_and_logged_and_still_gets_everything() {
-    let cluster = Cluster::on_lines(3, SETTINGS, |_| format!("{UNICAST}fanout_members = 1\n"));
+    let cluster = Cluster::on_lines(3, SETTINGS, &[&format!("{UNICAST}fanout_members = 1\n")]);
     let outcome = run_in(&cluster, MemorySharing::Off, 500, Duration::ZERO);
     let counted = |name| outcome.sum(name);
     assert_eq!(counted("fanout_leases"), 3);
@@ -29,14 +29,14 @@ fn who_finds_no_room_is_told_and_logged_and_still_gets_everything() {
 
 #[test]
 fn beside_memory_unicast_sends_to_nobody_of_this_host() {
-    let cluster = Cluster::on_lines(3, SETTINGS, |_| UNICAST.into());
+    let cluster = Cluster::on_lines(3, SETTINGS, &[UNICAST]);
     let outcome = run_in(&cluster, MemorySharing::Beside, 5_000, Duration::ZERO);
     assert_eq!(outcome.sum("udp_group_sends"), 0, "{}", outcome.log);
 }
 
 #[test]
 fn a_line_of_unicast_and_one_of_multicast_carry_the_same() {
-    let cluster = Cluster::on_lines(3, SETTINGS, |config| format!("{UNICAST}{}", second_line(config)));
+    let cluster = Cluster::on_lines(3, SETTINGS, &[UNICAST, ""]);
     let outcome = run_in(&cluster, MemorySharing::Off, 2_000, Duration::ZERO);
     let counted = |name| outcome.sum(name);
     assert!(counted("line_a_datagrams_in") > 0 && counted("line_b_datagrams_in") > 0);

@@ -15,6 +15,7 @@
 //! cleaned up, and two tests never meet: they may even use the same addresses.
 
 use crate::processes::{Ground, is_root};
+use lockstep_process::child::ChildGuard;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -23,7 +24,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// Where a process runs: on this host, or in a namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,10 +66,11 @@ impl Place {
     }
 }
 
-/// A namespace that lives as long as this handle, and no longer than this process.
+/// A namespace that lives as long as this handle, and no longer than this process. A process that still runs
+/// inside keeps it; those are children with handles of their own.
 #[derive(Debug)]
 pub struct Namespace {
-    holder: Child,
+    holder: ChildGuard,
     place: Place,
 }
 
@@ -85,13 +87,10 @@ impl Namespace {
 
     fn new(kinds: &[&str], prepare: &str) -> Self {
         let script = format!("{prepare} echo ready && exec cat");
-        let mut holder = Command::new("unshare")
-            .args(kinds)
-            .args(["sh", "-c", &script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("unshare {kinds:?}: {error}"));
+        let mut command = Command::new("unshare");
+        command.args(kinds).args(["sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let holder = command.spawn().unwrap_or_else(|error| panic!("unshare {kinds:?}: {error}"));
+        let mut holder = ChildGuard::from(holder);
         let mut line = String::new();
         let read = BufReader::new(holder.stdout.take().expect("piped")).read_line(&mut line);
         assert!(read.is_ok() && line == "ready\n", "unshare {kinds:?} said '{line}'");
@@ -155,14 +154,6 @@ impl Namespace {
         let output = child.wait_with_output().unwrap_or_else(|error| panic!("{program}: {error}"));
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(written.is_ok() && output.status.success(), "{program}: {err}\n{input}");
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        // A process that still runs inside keeps it; those are children with handles of their own.
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
     }
 }
 

@@ -7,16 +7,14 @@
 
 use crate::netns::Place;
 use lockstep::config::Config;
-use lockstep_io::key_file::KeyFile;
+use lockstep::local::{ClusterFile, Line, Replica, node_keys};
 use lockstep_io::udp::free_port;
-use lockstep_process::child::{await_end, clear_settings};
+use lockstep_process::child::{ChildGuard, LoggedChild, await_end, clear_settings};
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -88,20 +86,16 @@ pub fn command_of(mut command: Command, args: &[impl AsRef<OsStr>]) -> Command {
 
 /// Runs a command to its end.
 pub fn run(mut command: Command, input: &[u8]) -> Outcome {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = ChildGuard::from(child.unwrap_or_else(|error| panic!("{command:?}: {error}")));
     let (mut stdin, input) = (child.stdin.take().expect("piped"), input.to_vec());
     let writer = std::thread::spawn(move || {
         let _ = stdin.write_all(&input); // a command may end before it has read all
     });
     let out = reader(child.stdout.take().expect("piped"));
     let err = reader(child.stderr.take().expect("piped"));
-    let mut process = Process { child, name: format!("{command:?}"), log: PathBuf::new() };
-    let status = process.wait();
+    let ended = await_end(&mut child, PATIENCE).expect("a child");
+    let status = ended.unwrap_or_else(|| panic!("{command:?} does not end"));
     let text = |bytes: std::thread::JoinHandle<Vec<u8>>| {
         String::from_utf8_lossy(&bytes.join().expect("a reader")).into_owned()
     };
@@ -120,15 +114,14 @@ fn reader(mut source: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec
 
 /// A process that ends with its test.
 pub struct Process {
-    child: Child,
+    child: LoggedChild,
     name: String,
-    log: PathBuf,
 }
 
 impl Process {
     /// What it has written to stderr so far.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+        self.child.log()
     }
 
     /// Waits until its stderr has `text`.
@@ -145,7 +138,7 @@ impl Process {
 
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child")
+        self.child.child_mut().try_wait().expect("a child")
     }
 
     /// Sends it a signal by name, like TERM.
@@ -160,7 +153,7 @@ impl Process {
 
     /// Its number, in every namespace.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.child().id()
     }
 
     /// What all of its threads have run so far.
@@ -179,12 +172,12 @@ impl Process {
 
     /// Its input, to be written, closed or taken.
     pub fn stdin(&mut self) -> &mut Option<ChildStdin> {
-        &mut self.child.stdin
+        &mut self.child.child_mut().stdin
     }
 
     /// Its output, once.
     pub fn take_stdout(&mut self) -> ChildStdout {
-        self.child.stdout.take().expect("piped")
+        self.child.child_mut().stdout.take().expect("piped")
     }
 
     /// Reads so many bytes of its stdout and closes it, as a reader does that has seen enough.
@@ -207,7 +200,7 @@ impl Process {
 
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
-        let ended = await_end(&mut self.child, PATIENCE).expect("a child");
+        let ended = await_end(self.child.child_mut(), PATIENCE).expect("a child");
         ended.unwrap_or_else(|| panic!("{} does not end:\n{}", self.name, self.log()))
     }
 
@@ -230,11 +223,8 @@ const LAST_LINES: usize = 40;
 
 /// What processes said last.
 pub fn last_words(processes: &[Process]) -> String {
-    let last = |process: &Process| {
-        let log = process.log();
-        let lines: Vec<&str> = log.lines().collect();
-        format!("{}:\n{}\n", process.name(), lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
-    };
+    let last =
+        |process: &Process| format!("{}:{}\n", process.name(), process.child.last_lines(LAST_LINES, ""));
     processes.iter().map(last).collect()
 }
 
@@ -279,13 +269,6 @@ pub fn cpu_shares<'a>(
         (process.name().to_owned(), used.as_secs_f64() / took.as_secs_f64())
     };
     processes.iter().zip(before).map(share).collect()
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended
-        let _ = self.child.wait();
-    }
 }
 
 /// Where a cluster's processes run, and by which addresses they find each other.
@@ -360,8 +343,6 @@ pub struct Cluster {
     ground: Ground,
 }
 
-static CLUSTERS: AtomicU8 = AtomicU8::new(1);
-
 impl Cluster {
     /// `replicas` on loopback that are not formatted yet. `more` is TOML behind the tables that every test
     /// has; without a table of its own it goes on with `[stream]`.
@@ -383,52 +364,34 @@ impl Cluster {
 
     /// Writes the configuration anew, with other ports and groups.
     pub fn write_config(&self, interface: &str, more: &str) {
-        let port = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
-        let (a, b) = (std::process::id() as u8, CLUSTERS.fetch_add(1, Ordering::Relaxed));
-        let group = |last: u8| format!("239.{}.{b}.{last}:{port}", 128 | a & 0x7f);
-        let id = u64::from(port) << 24 | u64::from(b) << 8 | u64::from(a);
-        let keys = self.path("keys");
-        KeyFile::draw(id).and_then(|file| file.write_folder(&keys)).unwrap_or_else(|error| panic!("{error}"));
-        let mut text = format!("cluster = {id}\nprofile = \"shared\"\n");
-        let second = self.ground.second.as_ref().map(|(interface, _)| interface.as_str());
-        for (first, interface) in [(1, Some(interface)), (4, second)] {
-            let Some(interface) = interface else { continue };
-            text += &format!(
-                "\n[[lines]]\nsubmit = \"{}\"\ndata = \"{}\"\ncontrol = \"{}\"\ninterface = \
-                 \"{interface}\"\nttl = {}\n",
-                group(first),
-                group(first + 1),
-                group(first + 2),
-                self.ground.ttl,
-            );
-            text += if self.ground.by_unicast { "transport = \"unicast\"\n" } else { "" };
-        }
-        let folder = self.path("");
-        let folder = folder.display();
-        for (id, address) in (1..).zip(&self.ground.addresses) {
-            let unicast = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
-            let second = self.ground.second.as_ref().map(|(_, addresses)| addresses[id - 1]);
-            let second =
-                second.map_or_else(String::new, |address| format!("unicast_b = \"{address}:{unicast}\"\n"));
-            text += &format!(
-                "\n[[replicas]]\nid = {id}\nunicast = \"{address}:{unicast}\"\njournal = \
-                 \"{folder}journal-{id}\"\ntail = \"{folder}tail-{id}\"\ncounters = \"{folder}counters-{id}\"\n{second}"
-            );
-            text += if self.ground.by_xdp { "transport = \"xdp\"\n" } else { "" };
-        }
-        if !more.contains("[security]") {
-            text += &format!("\n[security]\nkeys = {:?}\n", keys.display().to_string());
-        }
-        text += if self.ground.has_memory { "\n[network]\nshm = true\n" } else { "" };
-        // Parked threads leave the cores to the other tests.
-        text += "\n[runtime]\nidle = \"park\"\n";
-        let text = if more.contains("[journal]") {
-            text + more
-        } else {
-            text + "\n[journal]\ntail_size = \"4MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \
-                    \"1MiB\"\n"
-                + more
+        let Ground { ttl, by_unicast, by_xdp, has_memory, .. } = self.ground;
+        let line = |interface| {
+            let more = if by_unicast { "transport = \"unicast\"\n" } else { "" };
+            Line { interface, ttl, more: more.to_owned() }
         };
+        let second = self.ground.second.as_ref();
+        let replica = |(index, &address): (usize, &Ipv4Addr)| {
+            let more = if by_xdp { "transport = \"xdp\"\n" } else { "" };
+            Replica { address, second: second.map(|(_, addresses)| addresses[index]), more: more.to_owned() }
+        };
+        let mut tables = if has_memory { "\n[network]\nshm = true\n" } else { "" }.to_owned();
+        // Parked threads leave the cores to the other tests.
+        tables += "\n[runtime]\nidle = \"park\"\n";
+        if !more.contains("[journal]") {
+            tables += "\n[journal]\ntail_size = \"4MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \"1MiB\"\n";
+        }
+        let file = ClusterFile {
+            lines: [interface]
+                .into_iter()
+                .chain(second.map(|(interface, _)| interface.as_str()))
+                .map(line)
+                .collect(),
+            replicas: self.ground.addresses.iter().enumerate().map(replica).collect(),
+            disk: self.folder.path(),
+            memory: self.folder.path(),
+            tables: tables + more,
+        };
+        let text = file.text().unwrap_or_else(|error| panic!("{error}"));
         std::fs::write(self.config(), text).expect("writing the configuration");
     }
 
@@ -487,11 +450,12 @@ impl Cluster {
     }
 
     /// Starts a command of the caller's; its stderr is kept in a file.
-    pub fn start_command(&self, name: &str, mut command: Command) -> Process {
+    pub fn start_command(&self, name: &str, command: Command) -> Process {
         let log = self.path(&format!("{name}.log"));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&log).expect("a log"));
-        let child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
-        Process { child, name: name.to_owned(), log }
+        // What a test waits for was said by this start, and not by the one before it.
+        let _ = std::fs::remove_file(&log); // there may be none
+        let child = LoggedChild::start(command, Stdio::piped(), log);
+        Process { child: child.unwrap_or_else(|error| panic!("{name}: {error}")), name: name.to_owned() }
     }
 
     /// Starts replica `id`.
@@ -510,13 +474,10 @@ impl Cluster {
     #[track_caller]
     pub fn add_archiver(&self, id: u32, more: &str) {
         let unicast = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
-        let (address, folder) = (self.ground.addresses[0], self.path(""));
-        let folder = folder.display();
+        let unicast = SocketAddrV4::new(self.ground.addresses[0], unicast);
+        let keys = node_keys(id, unicast, self.folder.path(), self.folder.path());
         let mut text = std::fs::read_to_string(self.config()).expect("the configuration");
-        text += &format!(
-            "\n[[archivers]]\nid = {id}\nunicast = \"{address}:{unicast}\"\njournal = \"{folder}journal-{id}\"\n\
-             tail = \"{folder}tail-{id}\"\ncounters = \"{folder}counters-{id}\"\n{more}"
-        );
+        text += &format!("\n[[archivers]]\n{keys}{more}");
         std::fs::write(self.config(), text).expect("writing the configuration");
         let command = self.command_at(&self.ground.clients, &["format", "--archiver", &id.to_string()]);
         run(command, b"").with_code(0);

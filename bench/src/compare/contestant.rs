@@ -1,9 +1,10 @@
 //! A program that is compared: run anew for every turn, and asked for its results.
 
 use crate::results::Results;
+use lockstep_process::child::ChildGuard;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -20,17 +21,6 @@ pub enum Ran {
     Results(Box<Results>),
     /// Why this machine cannot measure that, in its own words.
     Skipped(String),
-}
-
-/// A child that does not outlive us.
-struct Ending(Child);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        // It is our own child and not yet waited for, so the id is its own still.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// A `lockstep-bench`, or what behaves like one.
@@ -58,8 +48,9 @@ impl Contestant {
         let of = |why: String| format!("{} {}: {why}", self.program.display(), measure.join(" "));
         let mut command = Command::new(&self.program);
         command.args(measure).arg("--json").stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = Ending(command.spawn().map_err(|error| of(format!("it does not start: {error}")))?);
-        let output = child.0.stdout.take().ok_or_else(|| of("it has no output".to_owned()))?;
+        let mut child =
+            ChildGuard::from(command.spawn().map_err(|error| of(format!("it does not start: {error}")))?);
+        let output = child.stdout.take().ok_or_else(|| of("it has no output".to_owned()))?;
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -74,7 +65,7 @@ impl Contestant {
                 return Err(of(format!("not done after {} s; give it less to do", RUN_MAX.as_secs())));
             }
         };
-        let status = child.0.wait().map_err(|error| of(error.to_string()))?;
+        let status = child.wait().map_err(|error| of(error.to_string()))?;
         if bytes.starts_with(SKIPPED) {
             return Ok(Ran::Skipped(String::from_utf8_lossy(&bytes).trim().to_owned()));
         }

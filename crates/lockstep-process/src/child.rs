@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -33,10 +34,42 @@ pub fn await_end(child: &mut Child, patience: Duration) -> io::Result<Option<Exi
     }
 }
 
+/// A process that ends with this handle.
+#[derive(Debug)]
+pub struct ChildGuard(Child);
+
+impl From<Child> for ChildGuard {
+    fn from(child: Child) -> Self {
+        Self(child)
+    }
+}
+
+impl Deref for ChildGuard {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for ChildGuard {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for ChildGuard {
+    fn drop(&mut self) {
+        // If it was not waited for, the id is its own still; a stopped process ends by this as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A process whose stderr is appended to a file. Dropping it ends it.
 #[derive(Debug)]
 pub struct LoggedChild {
-    child: Child,
+    child: ChildGuard,
     log: PathBuf,
 }
 
@@ -48,7 +81,7 @@ impl LoggedChild {
     pub fn start(mut command: Command, stdout: Stdio, log: PathBuf) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(&log)?;
         let child = command.stdin(Stdio::piped()).stdout(stdout).stderr(file).spawn()?;
-        Ok(Self { child, log })
+        Ok(Self { child: child.into(), log })
     }
 
     /// The process, for a signal.
@@ -77,14 +110,6 @@ impl LoggedChild {
         let lines: Vec<&str> = log.lines().collect();
         let last = &lines[lines.len().saturating_sub(count)..];
         last.iter().map(|line| format!("\n{indent}{line}")).collect()
-    }
-}
-
-impl Drop for LoggedChild {
-    fn drop(&mut self) {
-        // It is not waited for yet, so the id is its own still; a stopped process ends by this as well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -5,7 +5,7 @@
 //! return can be watched.
 
 use super::args::WireArgs;
-use super::cluster::{Folder, Wire};
+use super::cluster::{self, Wire};
 use super::local::LocalCluster;
 use super::process::Process;
 use crate::cli::sequencer::stop_with_stdin;
@@ -45,7 +45,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let wire = Wire::of(&args.wire)?;
-    let folder = Folder::create(&wire, Idle::Park, &[], args.keep, &[])?;
+    let folder = cluster::create(&wire, Idle::Park, &[], args.keep, &[])?;
     let config = Config::load(Some(&folder.config()), &[])?;
     let cluster = LocalCluster { stop, config, folder: &folder };
     cluster.found()?;

@@ -1,16 +1,16 @@
 //! Three replicas on this host, as production runs them: founded, started, and queried until one leads.
 
-use super::cluster::Folder;
 use super::process::{Process, Wiring};
 use super::{PATIENCE, QUERY_ROUND, REPLICAS};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
 use crate::config::{Config, NodeConfig};
+use crate::local::{Folders, found};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
-use lockstep_wire::{MemberBody, Nanos};
+use lockstep_wire::Nanos;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,18 +22,14 @@ pub struct LocalCluster<'a> {
     /// The cluster's file.
     pub config: Config,
     /// Where file, journals and logs are.
-    pub folder: &'a Folder,
+    pub folder: &'a Folders,
 }
 
 impl LocalCluster<'_> {
     /// Formats all journals and starts the history, as `format` and `bootstrap` do.
     pub fn found(&self) -> Result<(), Failure> {
-        let mut members = Vec::new();
-        for replica in &self.config.replicas {
-            let identity = lockstep_node::format(&self.config.node(replica.id)?)?;
-            members.push(MemberBody::full(identity, replica.unicast));
-        }
-        lockstep_node::bootstrap(&self.config.node(1)?, &members)?;
+        let nodes = self.config.replicas.iter().map(|replica| self.config.node(replica.id));
+        found(&nodes.collect::<Result<Vec<_>, _>>()?)?;
         Ok(())
     }
 

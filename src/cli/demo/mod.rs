@@ -40,7 +40,7 @@ use super::{Failure, signals};
 use crate::config::Config;
 use crate::config::NodeConfig;
 use args::DemoArgs;
-use cluster::{Folder, Wire};
+use cluster::Wire;
 use gateways::Killer;
 use leader_faults::FailureDriver;
 use local::LocalCluster;
@@ -92,7 +92,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let cores = cpu::cores();
     let idle = idle(args.direct, cores.len());
     let wire = Wire::of(&args.wire)?;
-    let folder = Folder::create(&wire, idle, &cores, args.keep, &args.fault_injection.keys())?;
+    let folder = cluster::create(&wire, idle, &cores, args.keep, &args.fault_injection.keys())?;
     let config = Config::load(Some(&folder.config()), &[])?;
     say(&format!("{} in {}", if args.keep { "kept" } else { "temporary files" }, folder.disk().display()));
     let report = Demo { args, cluster: LocalCluster { stop, config, folder: &folder }, cores, idle }.run()?;
@@ -240,7 +240,7 @@ impl Demo<'_> {
 
     /// Starts the gateways as production does, the application behind them and their clients.
     fn start_gateways(&self, servers: &mut Servers, watch: &mut Watch) -> Result<(), Failure> {
-        gateways::write_users(&self.cluster.folder.users())?;
+        gateways::write_users(&cluster::users(self.cluster.folder))?;
         watch.add(self.start_child("exchange", &self.child_args("demo-exchange", 2))?, Part::Exchange)?;
         for number in 0..GATEWAYS {
             let mut args = vec!["gateway".to_owned(), "--until-stdin-ends".to_owned()];
