@@ -45,7 +45,7 @@ fn three_generations_under_load_lose_nothing_and_a_file_that_was_not_changed_is_
             while !stop.load(Ordering::Relaxed) {
                 number += 1;
                 writeln!(lines, "{number}").expect("the publisher reads");
-                if number % 64 == 0 {
+                if number.is_multiple_of(64) {
                     std::thread::sleep(std::time::Duration::from_millis(1));
                 }
             }

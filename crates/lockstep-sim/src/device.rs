@@ -17,8 +17,6 @@ use lockstep_wire::{Header, Nanos};
 const SELDOM: u64 = 4;
 /// The time between two old datagrams that return.
 const APART_NS: u64 = 200_000;
-/// The id of another cluster in the same group.
-
 /// The fault of a device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DeviceFault {

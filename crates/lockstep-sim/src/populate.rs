@@ -175,7 +175,7 @@ impl World {
         let mut rng = Rng::new(plan.seed);
         let wire = SimNetwork::new(rng.fork());
         let mut world = Self {
-            oracle: Oracle::new(),
+            oracle: Oracle::default(),
             clients_rng: rng.fork(),
             rng,
             now: 1_000_000,

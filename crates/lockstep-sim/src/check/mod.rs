@@ -102,9 +102,9 @@ pub struct Oracle {
     pub coverage: Coverage,
 }
 
-impl Oracle {
+impl Default for Oracle {
     /// The oracle of a run that has not begun.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             tree: Tree::default(),
             reference: ReferenceModel::default(),
@@ -134,7 +134,9 @@ impl Oracle {
             coverage: Coverage::default(),
         }
     }
+}
 
+impl Oracle {
     /// The watcher of the leader of `epoch` announces its death: it knows the epoch's secret.
     pub fn on_death(&mut self, epoch: Epoch) {
         self.announced_dead.insert(epoch);

@@ -144,7 +144,7 @@ impl Oracle {
         let mut tip = None;
         for header in frames {
             let found = self.tree.find(header.epoch(), header.first_seq);
-            let Some(node) = found.filter(|node| self.tree.stem(*node).seal == frame_seal(&header)) else {
+            let Some(node) = found.filter(|node| self.tree.stem(*node).seal == frame_seal(header)) else {
                 return Err(format!("S7: the files of replica {who} hold at {} what nobody stamped", {
                     header.first_seq
                 }));
