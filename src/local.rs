@@ -1,7 +1,8 @@
 //! # local: a cluster on one machine
 //!
-//! Its file as an operator writes it, its folders and its founding, for all that run one: `demo` and `dev`, the
-//! tests, `tools` and `bench`. Number, groups and ports are drawn, so that two clusters of one host share none.
+//! Its file as an operator writes it, its folders and its founding, for all that run one: `demo` and `dev`,
+//! the tests, `tools` and `bench`. Number, groups and ports are drawn, so that two clusters of one host share
+//! none.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +26,7 @@ pub const KEYS: &str = "keys";
 pub struct Folders {
     disk: PathBuf,
     memory: PathBuf,
-    is_kept: bool,
+    stays: bool,
 }
 
 impl Folders {
@@ -38,7 +39,7 @@ impl Folders {
         let disk = std::env::temp_dir().join(&name);
         let memory = Path::new(MEMORY);
         let memory = if memory.is_dir() { memory.join(&name) } else { disk.join("memory") };
-        let folders = Self { disk, memory, is_kept: false };
+        let folders = Self { disk, memory, stays: false };
         for path in [&folders.disk, &folders.memory] {
             let what = || format!("make the folder {}; TMPDIR chooses another place", path.display());
             fs::create_dir_all(path).map_err(|error| IoError::new(what(), error))?;
@@ -58,7 +59,7 @@ impl Folders {
 
     /// Leaves both where they are.
     pub fn keep(&mut self) {
-        self.is_kept = true;
+        self.stays = true;
     }
 
     /// The cluster's file, among those on the disk.
@@ -78,7 +79,7 @@ impl Folders {
 
 impl Drop for Folders {
     fn drop(&mut self) {
-        if !self.is_kept {
+        if !self.stays {
             // A few files in temporary folders may stay; nobody is left to be told.
             let _ = fs::remove_dir_all(&self.memory);
             let _ = fs::remove_dir_all(&self.disk);
@@ -119,13 +120,14 @@ pub struct ClusterFile<'a> {
     pub disk: &'a Path,
     /// The folder of tails and counters.
     pub memory: &'a Path,
-    /// The tables behind the replicas, as TOML; without a table `[security]` there is one that names the keys.
+    /// The tables behind the replicas, as TOML; without a table `[security]` there is one that names the
+    /// keys.
     pub tables: String,
 }
 
 impl ClusterFile<'_> {
-    /// Draws the cluster's keys into [`KEYS`], and returns the file. Two calls return different numbers, groups and
-    /// ports.
+    /// Draws the cluster's keys into [`KEYS`], and returns the file. Two calls return different numbers,
+    /// groups and ports.
     ///
     /// # Errors
     /// The host has no free port, the system no random number, or the keys cannot be written.
@@ -174,8 +176,8 @@ pub fn node_keys(id: u32, unicast: SocketAddrV4, disk: &Path, memory: &Path) -> 
     )
 }
 
-/// Formats the journals of all replicas, 1 first, and begins a history, as `format` and `bootstrap` do. Returns
-/// the identities and the history's id.
+/// Formats the journals of all replicas, 1 first, and begins a history, as `format` and `bootstrap` do.
+/// Returns the identities and the history's id.
 ///
 /// # Errors
 /// A journal cannot be formatted, or the history not begun.

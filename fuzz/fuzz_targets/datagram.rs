@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use lockstep_wire::{
-    Datagram, Entries, EntryKind, EpochStartView, HEADER_LEN, Header, MembershipView, OpenView,
-    parse_genesis, seal,
+    Datagram, Entries, EntryKind, EpochStartView, GenerationKeys, HEADER_LEN, Header, KeyClass, Keyring,
+    MembershipView, OpenView, parse_genesis,
 };
 
 fn read_entries(entries: Entries<'_>) -> usize {
@@ -27,8 +27,8 @@ fn read_entries(entries: Entries<'_>) -> usize {
     payload_len
 }
 
-fn read(bytes: &[u8], cluster: u64) {
-    let Ok(datagram) = Datagram::decode(bytes, cluster) else { return };
+fn read(bytes: &[u8], keys: &Keyring) {
+    let Ok(datagram) = Datagram::decode(bytes, keys) else { return };
     let payload_len = match datagram {
         Datagram::Frame(frame, _) => read_entries(frame.entries()),
         Datagram::Submission(_, entries) => read_entries(entries),
@@ -41,14 +41,25 @@ fn read(bytes: &[u8], cluster: u64) {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some(header) = Header::peek(bytes) else { return };
-    let cluster = header.cluster;
-    read(bytes, cluster);
-    let mut sealed = bytes.to_vec();
+    let keys = GenerationKeys { replica: Some([1; 16]), reader: [2; 16], publishers: vec![(0, [3; 16])] };
+    let ring = |class| Keyring::new(header.cluster, class, &keys);
+    let readers = GenerationKeys { replica: None, ..keys.clone() };
+    let reader = Keyring::new(header.cluster, KeyClass::Reader, &readers);
+    let senders = [KeyClass::Replica, KeyClass::Reader, KeyClass::Publisher(0)].map(ring);
+    let none = Keyring::none(header.cluster);
+    for keys in senders.iter().chain([&reader, &none]) {
+        read(bytes, keys);
+    }
     let whole = (header.length as usize).clamp(HEADER_LEN, bytes.len());
-    // A length below the end leaves a trailer behind.
-    for end in [whole, bytes.len()] {
-        seal(&mut sealed[..end], header);
-        read(&sealed, cluster);
-        read(&sealed[..end], cluster);
+    // A length below the end leaves a trailer behind. A sender pads to a multiple of 8.
+    for end in [whole, bytes.len()].map(|end| end & !7) {
+        for keys in senders.iter().chain([&none]) {
+            let mut sealed = bytes.to_vec();
+            keys.seal(&mut sealed[..end], header);
+            for keys in [&senders[0], &reader, &none] {
+                read(&sealed, keys);
+                read(&sealed[..end], keys);
+            }
+        }
     }
 });

@@ -44,7 +44,6 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 22] = [
         "start_replica",
         "one constructor with all settings of a replica",
     ),
-    ("bench/src/cluster.rs", "text", "one text: the configuration of a cluster"),
     ("src/cli/demo/report.rs", "json", "one document with all its fields"),
     ("crates/lockstep-replica/src/journal/checkpoint.rs", "apply", "one arm for each kind of entry"),
     ("crates/lockstep-sim/src/populate.rs", "new", "one constructor with all fields of a world"),
