@@ -415,8 +415,14 @@ impl TailSource for TailReader {
     }
 
     fn set_word(&mut self, word: Word, value: u64) {
-        let ours =
-            matches!(word, Word::WrittenPos | Word::WrittenSeq | Word::DurableSeq | Word::PromisedStored);
+        let ours = matches!(
+            word,
+            Word::WrittenPos
+                | Word::WrittenSeq
+                | Word::WrittenEpoch
+                | Word::DurableSeq
+                | Word::PromisedStored
+        );
         assert!(ours, "{word:?} is the hot thread's to store");
         match word {
             Word::WrittenPos => claims::free(self.mapping.word(word), value),

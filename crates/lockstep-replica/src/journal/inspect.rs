@@ -120,15 +120,16 @@ pub fn inspect<S: Store, M: TailMemory>(
 /// that it knows them to hold, the ring is not damaged: within one boot of the machine only an older copy
 /// of the folder, or a file system that was mounted again after an error, loses them.
 fn rolled_back<M: TailMemory>(own: &M, end: LogEnd, numbers: &[u64]) -> Option<Damage> {
-    let written = own.word(Word::WrittenSeq);
-    if end.next >= written || planted(Mutation::OlderCopyIsTorn) {
+    // A log grows by its epoch first: where a suffix was replaced it may be shorter than an older one.
+    let (epoch, written) = (Epoch(own.word(Word::WrittenEpoch)), own.word(Word::WrittenSeq));
+    if (end.epoch, end.next) >= (epoch, written) || planted(Mutation::OlderCopyIsTorn) {
         return None;
     }
     let file = numbers.last().map_or("segments".to_string(), |number| FileName::Segment(*number).to_string());
     let what = format!(
-        "the segments end at {}, and held everything below {written}, as the tail knows: they are an older copy of \
-         themselves, or their file system has lost a part of them",
-        end.next
+        "the segments end at {} in epoch {}, and held everything below {written} in epoch {epoch}, as the tail knows: they \
+         are an older copy of themselves, or their file system has lost a part of them",
+        end.next, end.epoch
     );
     Some(Damage::new(file, 0, end.next, what))
 }

@@ -16,7 +16,8 @@ pub enum Word {
     HighSeq = 1,
     /// Hot: the highest promised epoch.
     Promised = 2,
-    /// Side: segments hold everything below this position. Stored after `WrittenSeq` and `DurableSeq`.
+    /// Side: segments hold everything below this position. Stored after `WrittenSeq`, `WrittenEpoch` and
+    /// `DurableSeq`.
     WrittenPos = 3,
     /// Side: the next seq of the log that segments hold.
     WrittenSeq = 4,
@@ -24,11 +25,14 @@ pub enum Word {
     DurableSeq = 5,
     /// Side: the highest promised epoch that a superblock holds.
     PromisedStored = 6,
+    /// Side: the epoch of the log that segments hold. Stored after `WrittenSeq`: where a suffix was replaced, the
+    /// two together never tell of more than the segments hold.
+    WrittenEpoch = 7,
 }
 
 impl Word {
     /// How many there are.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 }
 
 /// The ring as the side thread sees it.

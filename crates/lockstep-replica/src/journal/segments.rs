@@ -494,6 +494,9 @@ pub fn publish_position<T: TailSource>(source: &mut T, writer: &SegmentWriter, d
         source.set_word(Word::DurableSeq, on_device);
     }
     source.set_word(Word::WrittenSeq, next);
+    if source.word(Word::WrittenEpoch) != writer.log.end.epoch.0 {
+        source.set_word(Word::WrittenEpoch, writer.log.end.epoch.0);
+    }
     source.set_word(Word::WrittenPos, writer.pos);
 }
 

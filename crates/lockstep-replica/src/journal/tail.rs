@@ -150,6 +150,7 @@ impl<M: TailMemory> Tail<M> {
         memory.reset();
         memory.set_word(Word::HighSeq, end.next);
         memory.set_word(Word::WrittenSeq, end.next);
+        memory.set_word(Word::WrittenEpoch, end.epoch.0);
         memory.set_word(Word::DurableSeq, end.next);
         Ok(Self::recovered(memory, label, geometry, LogRebuild::from_end(end, no_runs()), end.next))
     }
@@ -164,8 +165,9 @@ impl<M: TailMemory> Tail<M> {
     /// A published record may be overwritten: for a node that stores only a ring, and never together with a
     /// side thread.
     pub fn free_published(&mut self) {
-        let next = self.log.end.next;
+        let LogEnd { next, epoch, .. } = self.log.end;
         self.memory.set_word(Word::WrittenSeq, next);
+        self.memory.set_word(Word::WrittenEpoch, epoch.0);
         self.memory.set_word(Word::DurableSeq, next);
         self.memory.set_word(Word::WrittenPos, self.head);
     }

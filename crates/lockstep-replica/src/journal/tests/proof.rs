@@ -1,5 +1,6 @@
 //! A journal is judged by the record of its last run, and not by the present configuration.
 
+use super::switch::{replacement, stage_all};
 use super::*;
 use crate::journal::JournalOpenError;
 
@@ -137,4 +138,26 @@ fn s9_segments_that_lack_what_their_own_ring_knows_them_to_hold_are_refused() {
         assert!(why.contains("older copy of themselves"), "{why}");
         assert!(!left.damage().is_empty());
     }
+}
+
+/// The same where a suffix was replaced since: the older copy holds the longer log, of the epoch before.
+#[test]
+fn s9_an_older_copy_with_a_longer_log_of_an_earlier_epoch_is_refused() {
+    let mut journal = Journal::begun_with(power());
+    journal.grow(9, 1, 100);
+    journal.drain();
+    let (copy, long) = (journal.store.clone(), journal.end());
+    let frames = replacement(&journal, 6, 2, 1);
+    journal.tail().stage(6, epoch(2)).unwrap();
+    stage_all(&mut journal, &frames);
+    journal.tail().switch().unwrap();
+    journal.drain();
+    let short = journal.end();
+    assert!(short.next < long.next && short.epoch > long.epoch);
+    let (store, ring) = journal.kill();
+    let whole = inspected(&store, Some(&ring), power());
+    assert!(is_complete(&whole) && whole.end() == short, "{whole:?}");
+    let left = inspected(&copy, Some(&ring), power());
+    let Completeness::Incomplete(why) = left.completeness() else { panic!("{left:?}") };
+    assert!(why.contains("older copy of themselves"), "{why}");
 }

@@ -10,7 +10,7 @@ fn view(bytes: &[u8]) -> FrameView<'_> {
 }
 
 /// Frames that replace the log of `journal` from `from` on: epoch start and `more` frames.
-fn replacement(journal: &Journal, from: Seq, round: u32, more: u64) -> Vec<Frame> {
+pub(super) fn replacement(journal: &Journal, from: Seq, round: u32, more: u64) -> Vec<Frame> {
     let before: Vec<_> = journal.frames_in_tail();
     let retained: Vec<_> =
         before.into_iter().filter(|b| Header::peek(b).unwrap().next_seq() <= from).collect();
@@ -22,7 +22,7 @@ fn replacement(journal: &Journal, from: Seq, round: u32, more: u64) -> Vec<Frame
     frames.split_off(retained.len())
 }
 
-fn stage_all(journal: &mut Journal, frames: &[Frame]) {
+pub(super) fn stage_all(journal: &mut Journal, frames: &[Frame]) {
     for bytes in frames {
         journal.tail().stage_frame(&view(bytes)).unwrap();
     }
