@@ -342,7 +342,10 @@ impl Keyring {
             if !class.may_send(kind) {
                 return Err(Reject::Rights);
             }
-            if !is_repair {
+            if is_repair {
+                // The repairer vouches for what is in its memory: its sealer's checksums tell whether that is whole.
+                crate::header::check(header, bytes)?;
+            } else {
                 let keys = self.generation(header, replayed && kind == Kind::Frame)?;
                 keys.opens(class, bytes, header)?;
                 crate::header::check_seal(header, bytes)?;

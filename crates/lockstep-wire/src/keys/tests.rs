@@ -206,6 +206,14 @@ fn a_frame_outlives_its_keys() {
         let trailer = crate::repair_trailer(&repairer, Default::default(), crate::Epoch(0), 2, 0, frame);
         let repaired = [frame, &trailer].concat();
         assert!(matches!(Datagram::decode(&repaired, &ring), Ok(Datagram::Frame(_, Some(_)))));
+        // A repairer whose memory has flipped a bit vouches for it, and is not believed.
+        for bit in 0..8 * frame.len() {
+            let mut flipped = frame.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let trailer =
+                crate::repair_trailer(&repairer, Default::default(), crate::Epoch(0), 2, 0, &flipped);
+            assert!(Datagram::decode(&[&flipped[..], &trailer].concat(), &ring).is_err(), "bit {bit}");
+        }
         for bit in 0..8 * repaired.len() {
             let mut other = repaired.clone();
             other[bit / 8] ^= 1 << (bit % 8);
