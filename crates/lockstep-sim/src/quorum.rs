@@ -93,7 +93,10 @@ impl World {
     /// The part of a node's log up to `next` that is left after its restart.
     fn left_of(&self, node: usize, next: Seq) -> Seq {
         match &self.nodes[node].actor {
-            Actor::Replica(machine) if machine.has_rebooted() => next.min(self.oracle.durable_next(node)),
+            // A store that is armed may still lose power with the process.
+            Actor::Replica(machine) if machine.has_rebooted() || machine.store.is_armed() => {
+                next.min(self.oracle.durable_next(node))
+            }
             _ => next,
         }
     }
