@@ -343,7 +343,8 @@ impl Keyring {
                 return Err(Reject::Rights);
             }
             if is_repair {
-                // The repairer vouches for what is in its memory: its sealer's checksums tell whether that is whole.
+                // The repairer vouches for what is in its memory: its sealer's checksums tell whether that is
+                // whole.
                 crate::header::check(header, bytes)?;
             } else {
                 let keys = self.generation(header, replayed && kind == Kind::Frame)?;

@@ -25,8 +25,8 @@ pub enum Word {
     DurableSeq = 5,
     /// Side: the highest promised epoch that a superblock holds.
     PromisedStored = 6,
-    /// Side: the epoch of the log that segments hold. Stored after `WrittenSeq`: where a suffix was replaced, the
-    /// two together never tell of more than the segments hold.
+    /// Side: the epoch of the log that segments hold. Stored after `WrittenSeq`: where a suffix was replaced,
+    /// the two together never tell of more than the segments hold.
     WrittenEpoch = 7,
 }
 
