@@ -58,7 +58,7 @@ fn survives_as(cluster: &Cluster, attack: &impl Fn(&Scene<'_>)) {
     all_run(&mut replicas);
     // Another one listens, which has nothing waiting from before the attack.
     let (leader, _) = Attacker::near(cluster).read(0).heartbeat;
-    let refused: u64 = (1..=3).map(|id| refused_for_its_key(cluster, id)).sum();
+    let refused = refused(cluster, &UNBELIEVED);
     assert_eq!(refused > 0, has_keys, "{refused} datagrams were refused for their key");
     let mut killed = replicas.remove(leader.sender as usize - 1);
     killed.signal("KILL");
@@ -73,13 +73,18 @@ fn survives_as(cluster: &Cluster, attack: &impl Fn(&Scene<'_>)) {
     }
 }
 
-/// Datagrams that replica `id` has refused for their key, by its counters file.
-fn refused_for_its_key(cluster: &Cluster, id: u32) -> u64 {
-    let file = CountersReader::open(&cluster.path(&format!("counters-{id}")));
-    let file = file.unwrap_or_else(|error| panic!("{error}"));
-    let reasons = ["rejected_unkeyed", "rejected_tag", "rejected_rights"];
-    let rows = file.names().iter().zip(file.values());
-    rows.filter(|(name, _)| reasons.contains(&name.as_str())).map(|(_, value)| value).sum()
+/// The reasons by which strangers are refused.
+const UNBELIEVED: [&str; 3] = ["rejected_unkeyed", "rejected_tag", "rejected_rights"];
+
+/// Datagrams that the replicas have refused for these reasons, by their counters files.
+fn refused(cluster: &Cluster, reasons: &[&str]) -> u64 {
+    let count = |id: u32| -> u64 {
+        let file = CountersReader::open(&cluster.path(&format!("counters-{id}")));
+        let file = file.unwrap_or_else(|error| panic!("{error}"));
+        let rows = file.names().iter().zip(file.values());
+        rows.filter(|(name, _)| reasons.contains(&name.as_str())).map(|(_, value)| value).sum()
+    };
+    (1..=cluster.replicas()).map(count).sum()
 }
 
 fn all_run(replicas: &mut [Process]) {
@@ -248,7 +253,7 @@ fn with_keys_a_submission_in_a_publishers_name_is_refused_and_its_message_commit
     drop(lines);
     assert_eq!(publisher.wait().code(), Some(0), "{}", publisher.log());
     assert_eq!(payloads(&cluster.read(&["--committed"]).out), ["mine", "mine, too"]);
-    assert!(refused_for_its_key(&cluster, 1) > 0);
+    assert!(refused(&cluster, &UNBELIEVED) > 0);
     for replica in replicas {
         assert_eq!(replica.terminate(), Some(0));
     }

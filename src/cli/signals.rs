@@ -29,19 +29,13 @@ pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
     let reload = move || {
         for _ in signals.forever() {
             let Some(path) = &path else { continue };
-            let read = KeyFile::read(path).map_err(|error| error.to_string());
-            match read.and_then(|file| file.apply(&keys)) {
+            match KeyFile::reload(path, &keys) {
                 Ok(()) => {
                     let (sealing, accepted) = keys.generations();
                     let accepted: Vec<_> = (0..16).filter(|bit| accepted >> bit & 1 == 1).collect();
                     tracing::info!(sealing, ?accepted, "the key file {} was read again", path.display());
                 }
-                Err(why) => {
-                    tracing::error!(
-                        "the key file {} is refused, the keys stay as they are: {why}",
-                        path.display()
-                    );
-                }
+                Err(error) => tracing::error!("the keys stay as they are: {error}"),
             }
         }
     };

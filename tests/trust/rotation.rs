@@ -1,7 +1,6 @@
 //! Keys change while the stream runs: three generations, and nothing is lost or refused on the way.
 
-use super::WITHOUT_KEYS;
-use lockstep_io::counters::CountersReader;
+use super::{WITHOUT_KEYS, refused};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tools::processes::{Cluster, Process, payloads, signal_all};
@@ -16,16 +15,6 @@ fn reload(processes: &mut [Process], times: &mut usize) {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
     }
-}
-
-fn refused(cluster: &Cluster, reasons: &[&str]) -> u64 {
-    let count = |id: u32| -> u64 {
-        let file = CountersReader::open(&cluster.path(&format!("counters-{id}")));
-        let file = file.unwrap_or_else(|error| panic!("{error}"));
-        let rows = file.names().iter().zip(file.values());
-        rows.filter(|(name, _)| reasons.contains(&name.as_str())).map(|(_, value)| value).sum()
-    };
-    (1..=3).map(count).sum()
 }
 
 #[test]

@@ -152,6 +152,12 @@ pub fn small(write: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
     written(SMALL_LEN_MAX.max(STATUS_LEN_MAX), write)
 }
 
+/// A query with this token, about `name`.
+fn query(token: u64, query_kind: QueryKind, name: &str) -> Vec<u8> {
+    let keys = Keyring::none(CLUSTER);
+    small(|out| write_query(out, &keys, header(Kind::Query), token, query_kind, name))
+}
+
 /// Every kind of datagram and of journal record.
 pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     let plain = frame(
@@ -312,44 +318,10 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
                 write_repair_reject(out, &Keyring::none(CLUSTER), header(Kind::RepairReject), answer)
             }),
         ),
-        (
-            "question",
-            small(|out| {
-                write_query(out, &Keyring::none(CLUSTER), header(Kind::Query), token, QueryKind::Node, "")
-            }),
-        ),
-        (
-            "question about a name",
-            small(|out| {
-                write_query(
-                    out,
-                    &Keyring::none(CLUSTER),
-                    header(Kind::Query),
-                    token,
-                    QueryKind::Publisher,
-                    "risk-é",
-                )
-            }),
-        ),
-        (
-            "question to hand over",
-            small(|out| {
-                write_query(out, &Keyring::none(CLUSTER), header(Kind::Query), token, QueryKind::Handover, "")
-            }),
-        ),
-        (
-            "question to declare dead",
-            small(|out| {
-                write_query(
-                    out,
-                    &Keyring::none(CLUSTER),
-                    header(Kind::Query),
-                    token,
-                    QueryKind::DeclareDead,
-                    "3:0b4e8d2",
-                )
-            }),
-        ),
+        ("question", query(token, QueryKind::Node, "")),
+        ("question about a name", query(token, QueryKind::Publisher, "risk-é")),
+        ("question to hand over", query(token, QueryKind::Handover, "")),
+        ("question to declare dead", query(token, QueryKind::DeclareDead, "3:0b4e8d2")),
         ("reply", small(|out| write_reply(out, &Keyring::none(CLUSTER), header(Kind::QueryReply), reply))),
         ("prepare", ballots(Kind::Prepare)),
         ("promise", ballots(Kind::Promise)),

@@ -113,8 +113,7 @@ impl KeySource {
                     .into());
             }
         };
-        let file = KeyFile::read(path).map_err(|error| error.to_string())?;
-        file.ring_of(cluster).map(Keys::from).map_err(|why| format!("key file {}: {why}", path.display()))
+        KeyFile::read_ring(path, cluster).map(Keys::from).map_err(|error| error.to_string())
     }
 }
 

@@ -14,7 +14,6 @@ use lockstep_io::udp::UdpSettings;
 use lockstep_io::{IoError, idle::Idle};
 use lockstep_wire::{Destination, Identity, Keys, Nanos, frame_len_max};
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
@@ -87,9 +86,7 @@ impl Endpoint {
     /// The file is refused; then the keys stay as they are.
     pub fn reload_keys(&self) -> Result<(), IoError> {
         let Some(path) = &self.key_file else { return Ok(()) };
-        KeyFile::read(path)?.apply(&self.keys).map_err(|why| {
-            IoError::because(format!("use the key file {}", path.display()), ErrorKind::InvalidData, why)
-        })
+        KeyFile::reload(path, &self.keys)
     }
 
     /// The keys of this process: all handles of the endpoint have them, and change with them.

@@ -3,7 +3,7 @@
 use super::problem::{Code, ConfigError};
 use super::{Config, SecurityMode};
 use lockstep_io::key_file::{KeyFile, PUBLISHER_FILE, READER_FILE, REPLICA_FILE};
-use lockstep_wire::{Keyring, Keys};
+use lockstep_wire::{KeyClass, Keyring, Keys};
 use std::path::PathBuf;
 
 /// The part of a process in the cluster: it decides which key files will do, the first that exists.
@@ -42,10 +42,13 @@ impl Config {
     /// Its key file is missing, is not its user's alone, is wrong, or is another cluster's.
     pub fn keys(&self, usage: KeyUse) -> Result<Keys, Box<ConfigError>> {
         let Some(path) = self.key_file(usage) else { return Ok(Keyring::none(self.cluster).into()) };
-        let read = KeyFile::read(&path).map_err(|error| error.to_string());
-        let ring = read.and_then(|file| {
-            file.ring_of(self.cluster).map_err(|why| format!("key file {}: {why}", path.display()))
-        });
+        let ring = KeyFile::read_ring(&path, self.cluster).map_err(|error| error.to_string());
+        // A file under a wrong name: a node without the replicas' key could seal nothing that counts.
+        let ring =
+            ring.and_then(|ring| match usage == KeyUse::Node && ring.own() != Some(KeyClass::Replica) {
+                true => Err(format!("{} has not the keys of a replica, which a node needs", path.display())),
+                false => Ok(ring),
+            });
         ring.map(Keys::from).map_err(|rule| {
             let key = "security.keys".to_owned();
             let origin = self.effective().iter().find(|(name, ..)| *name == key).map(|(.., origin)| origin.clone());

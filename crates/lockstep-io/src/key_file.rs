@@ -434,6 +434,22 @@ impl KeyFile {
         }
     }
 
+    /// The keyring of a process with the file at `path`, in the cluster with this number.
+    ///
+    /// # Errors
+    /// As [`KeyFile::read`] and [`KeyFile::ring_of`].
+    pub fn read_ring(path: &Path, cluster: u64) -> Result<Keyring, IoError> {
+        Self::read(path)?.ring_of(cluster).map_err(|why| unusable(path, why))
+    }
+
+    /// Makes the keyring of a running process that of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`KeyFile::read`] and [`KeyFile::apply`].
+    pub fn reload(path: &Path, ring: &Keyring) -> Result<(), IoError> {
+        Self::read(path)?.apply(ring).map_err(|why| unusable(path, why))
+    }
+
     /// Makes the keyring of a running process that of this file.
     ///
     /// # Errors
@@ -491,6 +507,10 @@ impl fmt::Display for KeyFile {
         }
         Ok(())
     }
+}
+
+fn unusable(path: &Path, why: String) -> IoError {
+    IoError::because(format!("use the key file {}", path.display()), ErrorKind::InvalidData, why)
 }
 
 /// The class as a key file names it.
