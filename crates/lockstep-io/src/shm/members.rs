@@ -5,8 +5,8 @@
 use super::folder::{MEMBERS_MAX, Mapped, OwnRings, PeerFile, Rings, ShmFolder, ShmRole, pack};
 use super::ring::Reader;
 use crate::IoError;
-use crossbeam::queue::ArrayQueue;
-use crossbeam::utils::CachePadded;
+use crossbeam_queue::ArrayQueue;
+use crossbeam_utils::CachePadded;
 use std::ffi::CString;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
