@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   checksum   CRC-32C over a payload            floor: the same bytes, copied
+//!   MAC        the tag of a datagram, one key    floor: the same
 //!   chain      the digest behind a frame         floor: its header, copied
 //!   seal       header and checksum of a frame    floor: the frame, copied
 //!   decode     frame, submission, each entry     floor: the datagram, copied
@@ -33,6 +34,8 @@ const BATCH: u64 = 1_000;
 const WARM_UP: u64 = 20;
 /// Bytes over which the checksum is taken: a message of the usual size, and one of a full datagram's.
 const CHECKSUMS: [usize; 2] = [64, 1_344];
+/// Bytes of datagrams over which a MAC is taken: an ack, a frame of one message, a full datagram.
+const MACS: [usize; 3] = [112, 256, 1_424];
 /// Messages of frames and submissions.
 const PER_DATAGRAM: [usize; 2] = [1, 15];
 /// What a leader finds in one turn.
@@ -211,6 +214,13 @@ fn operations() -> Result<Vec<Operation>, String> {
         };
         let case = format!("checksum, {len} B");
         operations.push(Operation::of(case, "CRC-32C", vec![0x5a; len], checksum));
+    }
+    for len in MACS {
+        let (key, datagram) = (mac::MacKey::new(&[7; 16]), vec![0x5a; len]);
+        let tag = move || {
+            black_box(key.tag(black_box(&datagram), 1, None));
+        };
+        operations.push(Operation::of(format!("MAC, {len} B"), "AEGIS-128L", vec![0x5a; len], tag));
     }
     let frame = sealed(Kind::Frame, 1)?.1;
     let header = Header::peek(&frame).ok_or("a frame without a header")?;

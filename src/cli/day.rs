@@ -73,6 +73,11 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
                 let what = "another operator marks a day at this moment: see what it did, and try again";
                 return Err(Failure::new(super::failure::FENCED, what));
             }
+            Some(Marked::NotAllowed) => {
+                let what = "the key of this host does not allow it: `lockstep keys allow NAME --days` on a replica's host \
+                            does, or mark the day there";
+                return Err(Failure::new(super::failure::USAGE, what));
+            }
             None if work == 0 => _ = publisher.wait(operator.timeout)?,
             None => {}
         }

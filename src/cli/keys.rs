@@ -6,7 +6,7 @@ use super::failure::USAGE;
 use crate::config::{Config, KeyUse, SecurityMode};
 use clap::{Args, Subcommand};
 use lockstep_io::key_file::{KeyFile, REPLICA_FILE, class_name};
-use lockstep_wire::KeyClass;
+use lockstep_wire::{KeyClass, KeyRights};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -30,6 +30,8 @@ pub enum KeysCommand {
     New(ClusterArgs),
     /// Adds a publisher's key, for a program that must not pass for another
     Add(AddKeyArgs),
+    /// Changes what a publisher's key allows
+    Allow(AddKeyArgs),
     /// Writes the key file of a process that is no replica
     Export(ExportArgs),
     /// Adds a generation of keys: it opens datagrams, and seals none yet
@@ -42,7 +44,7 @@ pub enum KeysCommand {
     Show(ShowArgs),
 }
 
-/// Flags of `keys add`.
+/// Flags of `keys add` and `keys allow`.
 #[derive(Args, Debug)]
 pub struct AddKeyArgs {
     #[command(flatten)]
@@ -50,6 +52,39 @@ pub struct AddKeyArgs {
     /// The name of the key, for people: letters, digits, `-`, `_`, `.`
     #[arg(value_name = "NAME")]
     pub name: String,
+    #[command(flatten)]
+    pub rights: RightsArgs,
+}
+
+/// What a publisher's key allows: all but trading days where a flag is not given.
+#[derive(Args, Debug)]
+pub struct RightsArgs {
+    /// The names that it opens, and publishes under: `orders/*,risk`
+    #[arg(long, value_name = "PATTERNS")]
+    pub names: Option<String>,
+    /// The destinations that it publishes to: `everybody,channel:0-7,client/*`
+    #[arg(long, value_name = "DESTINATIONS")]
+    pub to: Option<String>,
+    /// The messages a second that it may have stamped
+    #[arg(long, value_name = "MESSAGES")]
+    pub rate: Option<u32>,
+    /// It begins and ends trading days
+    #[arg(long)]
+    pub days: bool,
+}
+
+impl RightsArgs {
+    fn rights(&self) -> Result<KeyRights, Failure> {
+        let mut words = Vec::new();
+        words.extend(self.names.as_ref().map(|names| format!("names={names}")));
+        words.extend(self.to.as_ref().map(|to| format!("to={to}")));
+        words.extend(self.rate.map(|rate| format!("rate={rate}")));
+        words.extend(self.days.then(|| "days=yes".to_owned()));
+        if let Some(word) = words.iter().find(|word| word.contains(char::is_whitespace)) {
+            return Err(refused(format!("'{word}': a list of rights has commas and no spaces")));
+        }
+        KeyRights::parse(words.iter().map(String::as_str)).map_err(refused)
+    }
 }
 
 /// Flags of `keys export`.
@@ -93,6 +128,7 @@ pub fn run(args: &KeysArgs) -> Result<u8, Failure> {
     match &args.command {
         KeysCommand::New(cluster) => new(&cluster.load(&[])?),
         KeysCommand::Add(args) => add(args),
+        KeysCommand::Allow(args) => allow(args),
         KeysCommand::Export(args) => export(args),
         KeysCommand::Rotate(cluster) => rotate(&cluster.load(&[])?),
         KeysCommand::Seal(args) => change(args, |file, generation| file.seal_with(generation), SEALED),
@@ -152,15 +188,51 @@ fn refused(why: String) -> Failure {
 fn add(args: &AddKeyArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     let (mut file, folder) = replicas(&config)?;
+    let rights = args.rights.rights()?;
     let number = file.add_publisher(&args.name)?.map_err(refused)?;
+    file.set_rights(number, rights);
     file.write_folder(folder)?;
     println!("{number}");
     eprintln!(
-        "publisher {number} ({}): copy replica.keys to the hosts of all replicas and send these SIGHUP, then `lockstep keys \
+        "publisher {number} ({}) {}; copy replica.keys to the hosts of all replicas and send these SIGHUP, then `lockstep keys \
          export --publisher {} FILE` makes its file",
-        args.name, args.name
+        args.name,
+        allows(&file, number),
+        args.name
     );
     Ok(0)
+}
+
+fn allow(args: &AddKeyArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    let (mut file, folder) = replicas(&config)?;
+    let number = publisher(&file, &args.name)?;
+    file.set_rights(number, args.rights.rights()?);
+    file.write_folder(folder)?;
+    println!("{number}");
+    eprintln!(
+        "publisher {number} ({}) {}; copy replica.keys to the hosts of all replicas and send these SIGHUP",
+        args.name,
+        allows(&file, number)
+    );
+    Ok(0)
+}
+
+/// The number of the publisher's key with this name.
+fn publisher(file: &KeyFile, name: &str) -> Result<u16, Failure> {
+    let number = file.publishers().find(|(_, other)| *other == name).map(|(number, _)| number);
+    number.ok_or_else(|| {
+        let names: Vec<_> = file.publishers().map(|(_, name)| name).collect();
+        refused(format!("no publisher's key has the name '{name}'; there are: {}", names.join(", ")))
+    })
+}
+
+/// What a publisher's key allows, for people.
+fn allows(file: &KeyFile, number: u16) -> String {
+    match file.rights_of(number) {
+        all if all == KeyRights::default() => "allows all but orders".to_owned(),
+        rights => format!("allows{rights}"),
+    }
 }
 
 fn export(args: &ExportArgs) -> Result<u8, Failure> {
@@ -168,10 +240,7 @@ fn export(args: &ExportArgs) -> Result<u8, Failure> {
     let (file, _) = replicas(&config)?;
     let class = match &args.publisher {
         None => KeyClass::Reader,
-        Some(name) => file.publisher(name).ok_or_else(|| {
-            let names: Vec<_> = file.publishers().map(|(_, name)| name).collect();
-            refused(format!("no publisher's key has the name '{name}'; there are: {}", names.join(", ")))
-        })?,
+        Some(name) => KeyClass::Publisher(publisher(&file, name)?),
     };
     file.export(class).write(&args.file)?;
     println!("{}", args.file.display());
@@ -226,8 +295,11 @@ fn show(args: &ShowArgs) -> Result<u8, Failure> {
                 .iter()
                 .map(|row| json!({ "generation": row.number, "use": row.usage.name() }))
                 .collect();
-            let publishers: Vec<_> =
-                file.publishers().map(|(number, name)| json!({ "number": number, "name": name })).collect();
+            let publisher = |(number, name)| {
+                let rights = file.rights_of(number).to_string();
+                json!({ "number": number, "name": name, "rights": rights.trim_start() })
+            };
+            let publishers: Vec<_> = file.publishers().map(publisher).collect();
             let json = json!({
                 "schema": SCHEMA, "cluster": file.cluster, "class": class_name(file.class),
                 "generations": generations, "publishers": publishers,
@@ -246,7 +318,7 @@ fn text(file: &KeyFile) -> String {
         let _ = writeln!(text, "generation {:>2}  {}", row.number, row.usage.name());
     }
     for (number, name) in file.publishers() {
-        let _ = writeln!(text, "publisher {number:>4}  {name}");
+        let _ = writeln!(text, "publisher {number:>4}  {name:<20} {}", allows(file, number));
     }
     text
 }

@@ -91,6 +91,8 @@ enum Ended {
     Fenced,
     Closed,
     Lost,
+    /// The key does not allow the message with this number.
+    NotAllowed(PublisherSeq),
     /// The stream has another message under this number, at this seq.
     Diverged(PublisherSeq, Seq),
 }
@@ -206,6 +208,9 @@ impl Run<'_> {
             PublisherEvent::Fenced { .. } => tally.ended_by = Some(Ended::Fenced),
             PublisherEvent::Closed { .. } => tally.ended_by = Some(Ended::Closed),
             PublisherEvent::OutcomesUnknown => tally.ended_by = Some(Ended::Lost),
+            PublisherEvent::NotAllowed { publisher_seq, .. } => {
+                tally.ended_by = Some(Ended::NotAllowed(publisher_seq));
+            }
             PublisherEvent::Multicast { lost } => waiting::report_multicast(lost),
             _ => {}
         });
@@ -237,6 +242,14 @@ impl Run<'_> {
             Ended::Closed => {
                 Failure::new(FAILED, format!("publisher '{name}' is closed for ever; use another name"))
             }
+            Ended::NotAllowed(number) => Failure::new(
+                USAGE,
+                format!(
+                    "message {number} of publisher '{name}' is not stamped: the key of this host does not allow destination \
+                     {}; `lockstep keys show` on a replica's host lists what each key allows",
+                    self.args.destination
+                ),
+            ),
             Ended::Lost => Failure::new(
                 FAILED,
                 format!(

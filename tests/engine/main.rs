@@ -35,6 +35,7 @@ mod refounded;
 mod repair;
 mod replayed;
 mod replica;
+mod rights;
 mod roles;
 mod scripts;
 mod shipped;

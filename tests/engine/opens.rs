@@ -6,7 +6,7 @@ use super::replica::{leader, standby};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
-use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
@@ -26,7 +26,9 @@ fn try_open(cluster: &mut Cluster, name: &str) -> Result<PublisherId, u32> {
     let outcome = move |cluster: &Cluster| {
         cluster.publishers[0].events[seen..].iter().find_map(|event| match event {
             PublisherEvent::Opened { ticket, publisher, .. } if *ticket == wanted => Some(Ok(*publisher)),
-            PublisherEvent::Refused { ticket, publishers_max } if *ticket == wanted => {
+            PublisherEvent::Refused { ticket, reason: OpenRefusal::TableFull { publishers_max } }
+                if *ticket == wanted =>
+            {
                 Some(Err(*publishers_max))
             }
             _ => None,

@@ -6,7 +6,7 @@ use lockstep_core::engine::counters::Counters;
 use lockstep_core::engine::outputs::Outputs;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::engine::publisher::{
-    PublishError, PublisherCore, PublisherEngine as Engine, PublisherEvent, PublisherLimits,
+    OpenRefusal, PublishError, PublisherCore, PublisherEngine as Engine, PublisherEvent, PublisherLimits,
 };
 use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
@@ -35,8 +35,20 @@ pub enum OpenError {
     TimedOut(String, Duration),
     /// The cluster's table of publishers is full: the name, and how many names it takes.
     TableFull(String, u32),
+    /// The key of this process does not allow the name.
+    NotAllowed(String),
     /// The kernel returned no random number.
     Io(IoError),
+}
+
+impl OpenError {
+    /// The error of a name that the leader refuses.
+    fn refused(name: &str, reason: OpenRefusal) -> Self {
+        match reason {
+            OpenRefusal::TableFull { publishers_max } => Self::TableFull(name.to_owned(), publishers_max),
+            _ => Self::NotAllowed(name.to_owned()),
+        }
+    }
 }
 
 /// As `Display`: this is what a `main` prints that returns it.
@@ -64,6 +76,11 @@ impl fmt::Display for OpenError {
                  of them are used; raise `stream.publishers_max` in the files of all replicas, restart them one by one, and \
                  open it again; or publish under a name that exists"
             ),
+            Self::NotAllowed(name) => write!(
+                f,
+                "publisher '{name}' was not opened: the key of this process does not allow the name; `lockstep keys show` on a \
+                 replica's host lists what each key allows, and `lockstep keys allow` changes it"
+            ),
             Self::Io(error) => error.fmt(f),
         }
     }
@@ -73,7 +90,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
-            Self::Name(_) | Self::TimedOut(..) | Self::TableFull(..) => None,
+            Self::Name(_) | Self::TimedOut(..) | Self::TableFull(..) | Self::NotAllowed(_) => None,
         }
     }
 }
@@ -252,13 +269,13 @@ impl<N: Net> Publisher<N> {
             let mut refused = None;
             let work = self.poll(usize::MAX, |event| {
                 // One name is opened at a time.
-                if let PublisherEvent::Refused { publishers_max, .. } = event {
-                    refused = Some(publishers_max);
+                if let PublisherEvent::Refused { reason, .. } = event {
+                    refused = Some(reason);
                 }
                 opened |= is_open(event);
             });
-            if let Some(max) = refused {
-                return Err(OpenError::TableFull(name.to_owned(), max));
+            if let Some(reason) = refused {
+                return Err(OpenError::refused(name, reason));
             }
             if work == 0 && self.idle != Idle::Spin {
                 pause();

@@ -9,7 +9,7 @@
 //!                              └─▶ marked, under way ─▶ committed
 //! ```
 
-use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEvent};
+use lockstep_core::engine::publisher::{OpenRefusal, PublishError, PublisherCore, PublisherEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DayMark, PublisherId, PublisherSeq, Seq};
 
@@ -25,6 +25,8 @@ pub enum Marked {
     Already,
     /// Another order came between, or nobody can tell what became of this one: it may have been carried out.
     Unknown,
+    /// The key does not allow it.
+    NotAllowed,
 }
 
 /// One order.
@@ -62,10 +64,12 @@ impl DayMarkRequest {
             }
             PublisherEvent::Fenced { .. }
             | PublisherEvent::Closed { .. }
-            | PublisherEvent::Refused { .. }
+            | PublisherEvent::Refused { reason: OpenRefusal::TableFull { .. }, .. }
             | PublisherEvent::OutcomesUnknown => {
                 self.end(Marked::Unknown);
             }
+            PublisherEvent::Refused { reason: OpenRefusal::NotAllowed, .. }
+            | PublisherEvent::NotAllowed { .. } => self.end(Marked::NotAllowed),
             _ => {}
         }
     }

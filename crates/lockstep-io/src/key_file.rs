@@ -4,6 +4,7 @@
 //! lockstep-keys 1
 //! cluster 4711
 //! class replica
+//! rights 1 names=orders/* to=everybody rate=50000
 //! generation 0 accepted
 //! replica 6a09e667f3bcc908b2fb1366ea957d3e
 //! reader 3adec17512775099da2f590b0667322a
@@ -12,12 +13,15 @@
 //! …
 //! ```
 //!
-//! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'. Lines that
-//! are empty or begin with `#` are comments. The file is its user's alone: mode 0600, and no link.
+//! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'. `rights`
+//! are what a publisher's key allows ([`lockstep_wire::KeyRights`]); without such a line it allows all but
+//! orders. Lines that are empty or begin with `#` are comments. The file is its user's alone: mode 0600, and no link.
 
 use crate::clock::random_u64;
 use crate::{IoError, private};
-use lockstep_wire::{GENERATIONS, GenerationKeys, Key, KeyClass, Keyring, OtherKeys, PUBLISHER_KEYS_MAX};
+use lockstep_wire::{
+    GENERATIONS, GenerationKeys, Key, KeyClass, KeyRights, Keyring, OtherKeys, PUBLISHER_KEYS_MAX,
+};
 use std::fmt;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -103,6 +107,8 @@ pub struct KeyFile {
     pub cluster: u64,
     /// The class as which a process with this file seals.
     pub class: KeyClass,
+    /// What publishers' keys allow, where that is limited, by number.
+    pub rights: Vec<(u16, KeyRights)>,
     /// Its generations, oldest first.
     pub generations: Vec<GenerationRow>,
 }
@@ -143,7 +149,7 @@ impl KeyFile {
             reader: draw_key()?,
             publishers: vec![publisher],
         };
-        Ok(Self { cluster, class: KeyClass::Replica, generations: vec![row] })
+        Ok(Self { cluster, class: KeyClass::Replica, rights: Vec::new(), generations: vec![row] })
     }
 
     /// Writes a replica's file and its exports for programs that publish and that read into `folder`, which
@@ -242,7 +248,7 @@ impl KeyFile {
         let class = parse_class(class).ok_or_else(|| {
             format!("line {at}: '{class}' is no class; write replica, reader, or publisher and its number")
         })?;
-        let mut file = Self { cluster, class, generations: Vec::new() };
+        let mut file = Self { cluster, class, rights: Vec::new(), generations: Vec::new() };
         for (at, line) in lines {
             file.take_line(line).map_err(|why| format!("line {}: {why}", at + 1))?;
         }
@@ -264,14 +270,24 @@ impl KeyFile {
             self.generations.push(row);
             return Ok(());
         }
+        if let ["rights", number, ref words @ ..] = words[..] {
+            let number = parse_publisher(number)?;
+            let is_new = self.rights.iter().all(|(other, _)| *other != number);
+            if !is_new || !self.generations.is_empty() {
+                return Err(format!(
+                    "the rights of publisher {number} stand once, before the first generation"
+                ));
+            }
+            self.rights.push((number, KeyRights::parse(words.iter().copied())?));
+            return Ok(());
+        }
         let row =
             self.generations.last_mut().ok_or("'generation NUMBER USE' has to stand before its keys")?;
         match words[..] {
             ["replica", key] => row.replica = Some(parse_key(key)?),
             ["reader", key] => row.reader = parse_key(key)?,
             ["publisher", number, key, name] => {
-                let number = number.parse().ok().filter(|number| *number < PUBLISHER_KEYS_MAX);
-                let number = number.ok_or(format!("a publisher's number is below {PUBLISHER_KEYS_MAX}"))?;
+                let number = parse_publisher(number)?;
                 if row.publishers.iter().any(|other| other.number == number) {
                     return Err(format!("publisher {number} stands twice"));
                 }
@@ -317,6 +333,24 @@ impl KeyFile {
             self.generations.iter().max_by_key(|row| (row.usage == GenerationUse::Sealing, row.number));
         let rows = latest.into_iter().flat_map(|row| &row.publishers);
         rows.map(|publisher| (publisher.number, publisher.name.as_str()))
+    }
+
+    /// What a publisher's key allows.
+    pub fn rights_of(&self, number: u16) -> KeyRights {
+        self.rights
+            .iter()
+            .find(|(other, _)| *other == number)
+            .map(|(_, rights)| rights.clone())
+            .unwrap_or_default()
+    }
+
+    /// From now on a publisher's key allows this.
+    pub fn set_rights(&mut self, number: u16, rights: KeyRights) {
+        self.rights.retain(|(other, _)| *other != number);
+        if rights != KeyRights::default() {
+            self.rights.push((number, rights));
+            self.rights.sort_by_key(|(number, _)| *number);
+        }
     }
 
     /// The publisher whose key has this name.
@@ -464,6 +498,8 @@ impl KeyFile {
             ));
         }
         let mut accepted = 0;
+        // Before the keys: a new one allows at no time more than its rights.
+        ring.set_rights(self.rights.iter().cloned());
         for row in &self.generations {
             ring.add(row.number, &row.keys()).map_err(|OtherKeys { generation }| {
                 format!("generation {generation} has other keys than this process has under that number: restart it")
@@ -487,13 +523,23 @@ impl KeyFile {
             },
             ..row.clone()
         });
-        Self { cluster: self.cluster, class, generations: generations.collect() }
+        let rights = match class {
+            KeyClass::Replica => self.rights.clone(),
+            KeyClass::Reader => Vec::new(),
+            KeyClass::Publisher(number) => {
+                self.rights.iter().filter(|(other, _)| *other == number).cloned().collect()
+            }
+        };
+        Self { cluster: self.cluster, class, rights, generations: generations.collect() }
     }
 }
 
 impl fmt::Display for KeyFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{TITLE}\ncluster {}\nclass {}", self.cluster, class_name(self.class))?;
+        for (number, rights) in &self.rights {
+            writeln!(f, "rights {number}{rights}")?;
+        }
         let hex = |key: &Key| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         for row in &self.generations {
             writeln!(f, "generation {} {}", row.number, row.usage.name())?;
@@ -522,14 +568,16 @@ pub fn class_name(class: KeyClass) -> String {
     }
 }
 
+fn parse_publisher(number: &str) -> Result<u16, String> {
+    let number = number.parse().ok().filter(|number| *number < PUBLISHER_KEYS_MAX);
+    number.ok_or(format!("a publisher's number is below {PUBLISHER_KEYS_MAX}"))
+}
+
 fn parse_class(text: &str) -> Option<KeyClass> {
     match text.split_whitespace().collect::<Vec<_>>()[..] {
         ["replica"] => Some(KeyClass::Replica),
         ["reader"] => Some(KeyClass::Reader),
-        ["publisher", number] => {
-            let number = number.parse().ok().filter(|number| *number < PUBLISHER_KEYS_MAX);
-            number.map(KeyClass::Publisher)
-        }
+        ["publisher", number] => parse_publisher(number).ok().map(KeyClass::Publisher),
         _ => None,
     }
 }

@@ -38,11 +38,6 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    /// Whether it is an operator's order, which no publisher's key may give (AUTH-1).
-    pub fn is_order(self) -> bool {
-        matches!(self, Self::Membership | Self::Day)
-    }
-
     /// Whether entries of this kind carry a number of their publisher's, each the next: they are stamped
     /// once, in its order (S8), and have an outcome.
     pub fn is_numbered(self) -> bool {

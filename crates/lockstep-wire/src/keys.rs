@@ -23,12 +23,12 @@
 //! journal and the chain are built on that. A repaired frame is vouched for by the tag of its trailer.
 
 use crate::mac::{MAC_KEY_LEN, MacKey};
-use crate::{Header, Kind, REPAIR_TRAILER_LEN, Reject};
+use crate::{Header, KeyRights, Kind, REPAIR_TRAILER_LEN, Reject};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Generations of keys that a ring has at most: a key's id has four bits for them.
 pub const GENERATIONS: usize = 16;
@@ -206,6 +206,10 @@ pub struct Keyring {
     sealing: AtomicU8,
     /// One bit for each generation that opens live datagrams.
     accepted: AtomicU16,
+    /// What publishers' keys allow, where that is limited: by number of the key, in order.
+    rights: Mutex<Vec<(u16, Arc<KeyRights>)>>,
+    /// How often they were set.
+    rights_version: AtomicU32,
 }
 
 impl Keyring {
@@ -217,6 +221,8 @@ impl Keyring {
             generations: [const { OnceLock::new() }; GENERATIONS],
             sealing: AtomicU8::new(0),
             accepted: AtomicU16::new(0),
+            rights: Mutex::new(Vec::new()),
+            rights_version: AtomicU32::new(0),
         }
     }
 
@@ -286,6 +292,28 @@ impl Keyring {
         }
         self.accepted.store(accepted, Ordering::Release);
         self.sealing.store(sealing, Ordering::Release);
+    }
+
+    /// From now on publishers' keys allow what `rights` say of them, by number of the key; a key that is not
+    /// among them allows what [`KeyRights::default`] does.
+    pub fn set_rights(&self, rights: impl IntoIterator<Item = (u16, KeyRights)>) {
+        let limited = rights.into_iter().filter(|(_, rights)| *rights != KeyRights::default());
+        let mut rows: Vec<_> = limited.map(|(key, rights)| (key, Arc::new(rights))).collect();
+        rows.sort_by_key(|(key, _)| *key);
+        *self.rights.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+        self.rights_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often rights were set: a thread that judges by them has a copy, which it renews when this has
+    /// changed.
+    #[inline]
+    pub fn rights_version(&self) -> u32 {
+        self.rights_version.load(Ordering::Acquire)
+    }
+
+    /// A copy of what publishers' keys allow, where that is limited, in the order of the keys' numbers.
+    pub fn rights(&self) -> Vec<(u16, Arc<KeyRights>)> {
+        self.rights.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The generation that seals, and one bit for each that is accepted.

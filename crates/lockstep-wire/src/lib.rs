@@ -50,6 +50,7 @@ mod notice;
 mod operator;
 mod presence;
 mod replay;
+mod rights;
 
 pub use address_proof::*;
 pub use condition::*;
@@ -65,6 +66,7 @@ pub use notice::*;
 pub use operator::*;
 pub use presence::*;
 pub use replay::*;
+pub use rights::*;
 
 #[cfg(target_endian = "big")]
 compile_error!("lockstep's structs are the wire's bytes: little-endian targets only");

@@ -1,5 +1,5 @@
 //! A leader's notices to publishers: the numbers that it misses, a used-up share of the window, an open that
-//! finds no room. A lost notice costs nothing but time: the publishers' timers have the same effect later.
+//! finds no room, what their key does not allow. A lost notice costs nothing but time: the publishers' timers have the same effect later.
 
 use super::{HEADER_LEN, Header, PublisherId, PublisherSeq, Reject};
 use bytemuck::{Pod, Zeroable};
@@ -10,11 +10,15 @@ use bytemuck::{Pod, Zeroable};
 pub enum PublisherNotice {
     /// `from..to` have not arrived, and a later number has.
     Missing = 1,
-    /// From `from` on nothing was accepted: the publisher's share of the window is used up.
+    /// From `from` on nothing was accepted: the publisher's share of the window is used up, or its key's
+    /// rate.
     Throttled = 2,
     /// The open with the nonce (`from`, `to`) was not accepted: the table of publishers is full of
     /// `incarnation` names.
     TableFull = 3,
+    /// The sender's key does not allow it: the message `from` (`to` is the next number), or of publisher 0 the
+    /// open with the nonce (`from`, `to`).
+    NotAllowed = 4,
 }
 
 impl PublisherNotice {
@@ -24,6 +28,7 @@ impl PublisherNotice {
             1 => Some(Self::Missing),
             2 => Some(Self::Throttled),
             3 => Some(Self::TableFull),
+            4 => Some(Self::NotAllowed),
             _ => None,
         }
     }
@@ -77,6 +82,9 @@ impl<'a> NoticeRows<'a> {
             }
             // A nonce is any two words.
             Some(PublisherNotice::TableFull) => row.reserved == 0 && row.publisher == 0,
+            Some(PublisherNotice::NotAllowed) => {
+                row.reserved == 0 && (row.publisher == 0 || row.from > 0 && row.from < row.to)
+            }
             None => false,
         };
         rows.iter().all(is_sound).then_some(rows).ok_or(Reject::Body)

@@ -326,7 +326,7 @@ impl Server {
         self.touched.extend(0..self.clients.len());
         self.write(now);
         let code = match error {
-            GatewayError::Backlog(_) | GatewayError::NoRoom(_) => FAILED,
+            GatewayError::Backlog(_) | GatewayError::NoRoom(_) | GatewayError::NotAllowed(_) => FAILED,
             GatewayError::NameTaken(_) | GatewayError::Fenced(_) => FENCED,
         };
         Failure::new(code, error)

@@ -3,7 +3,7 @@
 use crate::subscriber::Event;
 use crate::world::{CLUSTER, identity};
 use lockstep_core::engine::event::ReplicaEvent;
-use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::{CommandReject, Condition, Datagram, Epoch, Header, Identity, Keyring, Kind};
 
@@ -108,7 +108,7 @@ pub fn publisher_words(event: &PublisherEvent) -> Option<String> {
         PublisherEvent::Opened { last: 1.., publisher_seq, .. } => {
             format!("its name is open, and its next number is {publisher_seq}")
         }
-        PublisherEvent::Refused { publishers_max, .. } => {
+        PublisherEvent::Refused { reason: OpenRefusal::TableFull { publishers_max }, .. } => {
             format!("there is no room for its name: the cluster takes {publishers_max}")
         }
         PublisherEvent::Fenced { publisher_seq, .. } => {

@@ -33,7 +33,7 @@ use lockstep_wire::{
     Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
     OpenFrame, PublisherNotice, QueryKind, Reject, write_open, write_query,
 };
-pub use notifications::{PublishError, PublisherEvent};
+pub use notifications::{OpenRefusal, PublishError, PublisherEvent};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use unicast_probe::submit;
@@ -494,13 +494,20 @@ impl PublisherCore {
     }
 
     /// The leader notifies publishers, us among them perhaps, which numbers it lacks, that a share is used
-    /// up, or that an open finds no room.
+    /// up, or that it refuses an open or a message.
     #[cold]
     fn on_notice(&mut self, now: Nanos, rows: NoticeRows<'_>, f: &mut impl FnMut(PublisherEvent)) {
         for row in rows.iter() {
-            if row.notice == PublisherNotice::TableFull as u32 {
-                for ticket in self.lines.on_table_full([row.from, row.to]) {
-                    f(PublisherEvent::Refused { ticket, publishers_max: row.incarnation });
+            let notice = PublisherNotice::from_u32(row.notice);
+            if row.publisher == 0 {
+                let reason = match notice {
+                    Some(PublisherNotice::TableFull) => {
+                        OpenRefusal::TableFull { publishers_max: row.incarnation }
+                    }
+                    _ => OpenRefusal::NotAllowed,
+                };
+                for ticket in self.lines.on_refused([row.from, row.to]) {
+                    f(PublisherEvent::Refused { ticket, reason });
                 }
                 continue;
             }
@@ -510,11 +517,14 @@ impl PublisherCore {
                 continue;
             }
             self.counters.add(Counter::NoticesIn, 1);
-            match PublisherNotice::from_u32(row.notice) {
+            match notice {
                 Some(PublisherNotice::Missing) => {
                     self.window.on_missing(now, &line.outstanding, row.from, row.to)
                 }
                 Some(PublisherNotice::Throttled) => self.over_share = SHARE_HEARTBEATS,
+                Some(PublisherNotice::NotAllowed) => {
+                    f(PublisherEvent::NotAllowed { publisher: row.publisher, publisher_seq: row.from });
+                }
                 Some(PublisherNotice::TableFull) | None => {}
             }
         }

@@ -28,6 +28,7 @@ pub mod redundancy;
 pub mod repair;
 pub mod repairers;
 pub mod requesters;
+pub mod rights;
 pub mod rounds;
 pub mod sequence;
 pub mod start;

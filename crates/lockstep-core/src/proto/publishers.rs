@@ -71,6 +71,7 @@ pub struct Publishers {
     /// By id; 0 is nobody.
     slots: Vec<Slot>,
     nonces: Vec<[u64; 2]>,
+    names: Vec<String>,
     ids: BTreeMap<String, PublisherId>,
     /// Opens and closes not yet committed, oldest first.
     changes: VecDeque<TableChange>,
@@ -82,7 +83,14 @@ impl Publishers {
     pub fn new(publishers_max: u32) -> Self {
         let mut slots = Vec::with_capacity(publishers_max as usize + 1);
         slots.push(Slot::default());
-        Self { slots, nonces: vec![[0; 2]], ids: BTreeMap::new(), changes: VecDeque::new(), publishers_max }
+        Self {
+            slots,
+            nonces: vec![[0; 2]],
+            names: vec![String::new()],
+            ids: BTreeMap::new(),
+            changes: VecDeque::new(),
+            publishers_max,
+        }
     }
 
     /// How many names have ever been opened: none is given back.
@@ -175,6 +183,7 @@ impl Publishers {
         if index == self.slots.len() {
             self.slots.push(Slot::default());
             self.nonces.push([0; 2]);
+            self.names.push(open.name.to_owned());
             self.ids.insert(open.name.to_owned(), id);
         }
         if let Some(before) = self.state(id) {
@@ -190,8 +199,9 @@ impl Publishers {
         let (slots, names) = (self.slots.len(), self.ids.len());
         assert!(
             slots == self.nonces.len()
+                && slots == self.names.len()
                 && slots == names + 1
-                && self.ids.values().all(|id| (*id as usize) < slots),
+                && self.ids.iter().all(|(name, id)| self.name(*id) == Some(name)),
             "S8: each id has one name: {slots} rows, {names} names",
         );
         let pairs = self.changes.iter().zip(self.changes.iter().skip(1));
@@ -241,7 +251,9 @@ impl Publishers {
             if before.incarnation == 0 && is_last {
                 self.slots.pop();
                 self.nonces.pop();
-                self.ids.retain(|_, id| *id != before.id);
+                if let Some(name) = self.names.pop() {
+                    self.ids.remove(&name);
+                }
             }
         }
         for (publisher, first) in firsts {
@@ -250,6 +262,12 @@ impl Publishers {
                 slot.last = if planted(Mutation::NumberNotUndone) { slot.last } else { undone };
             }
         }
+    }
+
+    /// The name of a publisher.
+    #[inline]
+    pub fn name(&self, id: PublisherId) -> Option<&str> {
+        self.names.get(id as usize).filter(|_| id != 0).map(String::as_str)
     }
 
     /// A publisher as the whole log has it.
@@ -318,9 +336,11 @@ impl Publishers {
         if index >= self.slots.len() {
             self.slots.resize(index + 1, Slot::default());
             self.nonces.resize(index + 1, [0; 2]);
+            self.names.resize(index + 1, String::new());
         }
         self.slots[index] = Slot { last: state.last, incarnation: state.incarnation, closed: state.closed };
         self.nonces[index] = state.nonce;
+        self.names[index] = name.to_owned();
         self.ids.insert(name.to_owned(), state.id);
     }
 }

@@ -15,7 +15,7 @@ fn file() -> KeyFile {
         row(3, GenerationUse::Accepted, 20),
         row(4, GenerationUse::Sealing, 30),
     ];
-    KeyFile { cluster: 4711, class: KeyClass::Replica, generations }
+    KeyFile { cluster: 4711, class: KeyClass::Replica, rights: Vec::new(), generations }
 }
 
 #[test]

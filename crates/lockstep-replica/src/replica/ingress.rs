@@ -35,23 +35,64 @@ impl Leading {
     /// Whether a notice to publishers is due.
     #[inline]
     pub(super) fn has_notices(&self) -> bool {
-        !self.hold.is_empty() || self.shares.has_throttled() || !self.opens_refused.is_empty()
+        !self.hold.is_empty() || self.shares.has_throttled() || !self.refusals.is_empty()
     }
 
-    /// An open finds no room in the table of publishers: its publisher is notified. A publisher that finds
-    /// no room in the list of notifications asks again.
+    /// An open finds no room in the table of publishers, or its key may not open the name: its publisher is
+    /// notified.
     #[cold]
-    pub(super) fn refuse_open(&mut self, core: &mut ReplicaCore, nonce: [u64; 2]) {
+    pub(super) fn refuse_open(
+        &mut self,
+        core: &mut ReplicaCore,
+        notice: PublisherNotice,
+        [from, to]: [u64; 2],
+    ) {
         core.counters.add(Counter::OpensRefused, 1);
         if planted(Mutation::OpenerNotNotified) {
             return;
         }
-        if self.opens_refused.len() < NOTICE_ROWS_MAX && !self.opens_refused.contains(&nonce) {
-            self.opens_refused.push(nonce);
+        let incarnation = match notice {
+            PublisherNotice::TableFull => core.log.publishers.publishers_max(),
+            _ => 0,
+        };
+        self.notify(NoticeRow { publisher: 0, incarnation, from, to, notice: notice as u32, reserved: 0 });
+    }
+
+    /// A message is not stamped, as its key does not allow it, or has used up its rate: its publisher is
+    /// notified.
+    #[cold]
+    pub(super) fn refuse_message(
+        &mut self,
+        core: &mut ReplicaCore,
+        notice: PublisherNotice,
+        header: &EntryHeader,
+    ) {
+        let counter = match notice {
+            PublisherNotice::Throttled => Counter::SubmissionsOverRate,
+            _ => Counter::SubmissionsNotAllowed,
+        };
+        core.counters.add(counter, 1);
+        let (publisher, incarnation) = (header.publisher, header.time_or_incarnation);
+        // A number of 0 is no message's, and one at the end has no next.
+        let (from, to) = (header.publisher_seq, header.publisher_seq.saturating_add(1));
+        if publisher == 0 || from == 0 || from == to {
+            return;
+        }
+        let notice = notice as u32;
+        let is_of = |row: &NoticeRow| (row.publisher, row.notice) == (publisher, notice);
+        if !self.refusals.iter().any(is_of) {
+            self.notify(NoticeRow { publisher, incarnation, from, to, notice, reserved: 0 });
         }
     }
 
-    /// Notifies publishers whose open finds no room, whose numbers are missing (with the numbers), and
+    /// Adds a row to the next notice. A publisher that finds no room in it submits again.
+    fn notify(&mut self, row: NoticeRow) {
+        if self.refusals.len() < NOTICE_ROWS_MAX && !self.refusals.contains(&row) {
+            self.refusals.push(row);
+        }
+    }
+
+    /// Notifies publishers of what is refused, whose numbers are missing (with the numbers), and
     /// whose share is used up: at most once per turn, and not more often than the heartbeat's first rung.
     #[cold]
     pub(super) fn send_publisher_notices<M: TailMemory>(
@@ -65,12 +106,9 @@ impl Leading {
         let rung_ns = core.limits.heartbeat.first_ns;
         self.notice_at = now + rung_ns;
         let mut rows = [NoticeRow::default(); NOTICE_ROWS_MAX];
-        let publishers_max = core.log.publishers.publishers_max();
         let mut count = 0;
-        for [from, to] in self.opens_refused.drain(..) {
-            let notice = PublisherNotice::TableFull as u32;
-            rows[count] =
-                NoticeRow { publisher: 0, incarnation: publishers_max, from, to, notice, reserved: 0 };
+        for row in self.refusals.drain(..) {
+            rows[count] = row;
             count += 1;
         }
         count += self.shares.drain_throttled(&mut rows[count..]);

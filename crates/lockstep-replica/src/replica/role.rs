@@ -17,9 +17,12 @@ use lockstep_core::proto::ingress::{HoldBack, Shares};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::redundancy::Redundancy;
+use lockstep_core::proto::rights::KeyLimits;
 use lockstep_core::proto::sequence::{Leadership, Sequencer};
 use lockstep_core::proto::window::Uncommitted;
-use lockstep_wire::{Entries, Epoch, HEADER_LEN, Identity, MEMBERS_MAX, NOTICE_ROWS_MAX, Nanos, Seq};
+use lockstep_wire::{
+    Entries, Epoch, HEADER_LEN, Identity, MEMBERS_MAX, NOTICE_ROWS_MAX, Nanos, NoticeRow, Seq,
+};
 
 /// The role of a node that does not lead.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -103,8 +106,10 @@ pub(super) struct Leading {
     pub(super) refused: bool,
     /// The earliest time of the next notice to publishers about missing numbers.
     pub(super) notice_at: Nanos,
-    /// Opens that found the table of publishers full, by their nonces, until they are notified.
-    pub(super) opens_refused: Vec<[u64; 2]>,
+    /// What is refused for good, or for the rate of a key, until its publishers are notified.
+    pub(super) refusals: Vec<NoticeRow>,
+    /// What publishers' keys allow.
+    pub(super) key_limits: KeyLimits,
 
     pub(super) heartbeat_timer: HeartbeatTimer,
     pub(super) uncommitted: Uncommitted,
@@ -146,7 +151,8 @@ pub(super) struct LeaderMemory {
     hold: HoldBack,
     uncommitted: Uncommitted,
     outgoing_frames: Vec<RingSpan>,
-    opens_refused: Vec<[u64; 2]>,
+    refusals: Vec<NoticeRow>,
+    key_limits: KeyLimits,
     quorum: FailureDetector,
 }
 
@@ -163,7 +169,8 @@ impl LeaderMemory {
             hold: HoldBack::new(limits.hold_back, message_len_max),
             uncommitted: Uncommitted::new(limits.window.entries),
             outgoing_frames: Vec::with_capacity(OUTGOING_MAX),
-            opens_refused: Vec::with_capacity(NOTICE_ROWS_MAX),
+            refusals: Vec::with_capacity(NOTICE_ROWS_MAX),
+            key_limits: KeyLimits::default(),
             quorum: FailureDetector::new(quorum),
         }
     }
@@ -174,7 +181,8 @@ impl LeaderMemory {
             hold: HoldBack::new(0, 0),
             uncommitted: Uncommitted::default(),
             outgoing_frames: Vec::new(),
-            opens_refused: Vec::new(),
+            refusals: Vec::new(),
+            key_limits: KeyLimits::default(),
             quorum: FailureDetector::new(FailureDetectorLimits::default()),
         }
     }
@@ -195,7 +203,7 @@ impl LeaderMemory {
         if !planted(Mutation::OutgoingNotCleared) {
             self.outgoing_frames.clear();
         }
-        self.opens_refused.clear();
+        self.refusals.clear();
     }
 
     /// Holds while nobody leads. Panics with the rule that is broken.
@@ -272,7 +280,8 @@ impl Leading {
         leadership: Leadership,
         (now, commit_won): (Nanos, Seq),
     ) -> Self {
-        let LeaderMemory { hold, mut uncommitted, outgoing_frames, opens_refused, mut quorum } = memory;
+        let LeaderMemory { hold, mut uncommitted, outgoing_frames, refusals, key_limits, mut quorum } =
+            memory;
         quorum.restart(now);
         for frame in frames(tail, core.commit_next()) {
             uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
@@ -289,7 +298,8 @@ impl Leading {
             refusing: false,
             refused: false,
             notice_at: 0,
-            opens_refused,
+            refusals,
+            key_limits,
             heartbeat_timer: HeartbeatTimer::new(limits.heartbeat),
             uncommitted,
             commit_seen: 0,
@@ -371,8 +381,8 @@ impl Leading {
     }
 
     fn into_memory(self) -> LeaderMemory {
-        let Self { hold, uncommitted, outgoing_frames, opens_refused, quorum, .. } = self;
-        let mut memory = LeaderMemory { hold, uncommitted, outgoing_frames, opens_refused, quorum };
+        let Self { hold, uncommitted, outgoing_frames, refusals, key_limits, quorum, .. } = self;
+        let mut memory = LeaderMemory { hold, uncommitted, outgoing_frames, refusals, key_limits, quorum };
         memory.clear();
         memory
     }

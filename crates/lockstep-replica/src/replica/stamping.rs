@@ -7,10 +7,11 @@ use crate::journal::ports::TailMemory;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::publishers::{Admission, OpenAdmission};
+use lockstep_core::proto::rights::Submitter;
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
-    Entries, Entry, EntryHeader, EntryKind, Header, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, Seq,
-    write_open,
+    Entries, Entry, EntryHeader, EntryKind, Header, NAME_LEN_MAX, Nanos, OpenBody, OpenView, PublisherNotice,
+    Reject, Seq, write_open,
 };
 
 impl Leading {
@@ -26,24 +27,30 @@ impl Leading {
         header: &Header,
         mut entries: Entries<'_>,
     ) -> Result<(), Reject> {
-        let Turn { now, wall, .. } = *turn;
         if self.draining && !planted(Mutation::StampsWhileDraining) {
             self.refusing = true;
             return Ok(());
         }
         if self.must_drain {
             // A leader that stalls again and again would stamp nothing at all if it dropped these.
-            core.pending_submissions.push(bytes, now);
+            core.pending_submissions.push(bytes, turn.now);
             return Ok(());
         }
         core.check_submitter(header)?;
+        let mut submitter = self.key_limits.submitter(core.rx.keys(), header);
         loop {
-            self.stamp_run(core, tail, wall, &mut entries);
+            self.stamp_run(core, tail, turn, &mut entries, &mut submitter);
             let Some(entry) = entries.next() else { return Ok(()) };
-            if entry.kind().is_order() && !header.may_order() {
+            let may_order = match entry.kind() {
+                EntryKind::Membership => header.may_order(),
+                EntryKind::Day => submitter.may_mark_days(),
+                _ => true,
+            };
+            if !may_order {
+                self.refuse_message(core, PublisherNotice::NotAllowed, entry.header);
                 return Err(Reject::Rights);
             }
-            self.submit(core, tail, wall, &entry);
+            self.submit(core, tail, turn, &entry, &mut submitter);
         }
     }
 
@@ -55,11 +62,13 @@ impl Leading {
         &mut self,
         core: &mut ReplicaCore,
         tail: &mut Tail<M>,
-        wall: Nanos,
+        turn: &Turn,
         entries: &mut Entries<'_>,
+        submitter: &mut Submitter,
     ) {
         let commit_next = core.commit_next();
-        if !self.hold.is_empty() {
+        // Messages of a key with a rate are counted one by one.
+        if !self.hold.is_empty() || submitter.has_rate() {
             return;
         }
         let sequencer = &mut self.sequencer;
@@ -79,7 +88,8 @@ impl Leading {
             let stamped = kind == EntryKind::Message as u8
                 && core.log.publishers.judge(publisher, time_or_incarnation, publisher_seq)
                     == Admission::Stamp
-                && sequencer.stamp(&end, memory, wall, stamp, payload).is_some();
+                && submitter.may_publish(&core.log.publishers, publisher, Some(destination))
+                && sequencer.stamp(&end, memory, turn.wall, stamp, payload).is_some();
             if !stamped {
                 break;
             }
@@ -95,19 +105,32 @@ impl Leading {
         &mut self,
         core: &mut ReplicaCore,
         tail: &mut Tail<M>,
-        wall: Nanos,
+        turn: &Turn,
         entry: &Entry<'_>,
+        submitter: &mut Submitter,
     ) {
+        let Turn { now, wall, .. } = *turn;
         match entry.kind() {
             EntryKind::Message | EntryKind::Close | EntryKind::Day => {}
-            EntryKind::Open => return self.submit_open(core, tail, wall, entry),
+            EntryKind::Open => return self.submit_open(core, tail, wall, entry, submitter),
             EntryKind::Membership => return self.submit_change(core, tail, wall, entry),
             EntryKind::Genesis | EntryKind::EpochStart | EntryKind::ChangeCommitted => {
                 return core.drop_one(Counter::SubmissionsDropped);
             }
         }
         let header = entry.header;
-        match core.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
+        let admission =
+            core.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq);
+        if let Admission::Stamp | Admission::Hold = admission {
+            let to = (entry.kind() == EntryKind::Message).then_some(header.destination);
+            if !submitter.may_publish(&core.log.publishers, header.publisher, to) {
+                return self.refuse_message(core, PublisherNotice::NotAllowed, header);
+            }
+            if !self.key_limits.take(submitter, now) {
+                return self.refuse_message(core, PublisherNotice::Throttled, header);
+            }
+        }
+        match admission {
             Admission::Stamp => {
                 if self.stamp(core, tail, wall, entry) && !self.hold.is_empty() {
                     self.release(core, tail, wall, header.publisher, header.publisher_seq);
@@ -243,12 +266,18 @@ impl Leading {
         tail: &mut Tail<M>,
         wall: Nanos,
         entry: &Entry<'_>,
+        submitter: &Submitter,
     ) {
         let Ok(open) = OpenView::parse(entry.payload) else { return core.reject(Reject::Body) };
+        if !submitter.may_open(open.name) {
+            return self.refuse_open(core, PublisherNotice::NotAllowed, open.body.nonce);
+        }
         let (id, incarnation, last) = match core.log.publishers.judge_open(&open) {
             OpenAdmission::Stamp(id, incarnation, last) => (id, incarnation, last),
             OpenAdmission::Stale => return core.drop_one(Counter::SubmissionsDuplicate),
-            OpenAdmission::Full => return self.refuse_open(core, open.body.nonce),
+            OpenAdmission::Full => {
+                return self.refuse_open(core, PublisherNotice::TableFull, open.body.nonce);
+            }
         };
         let mut payload = [0; size_of::<OpenBody>() + NAME_LEN_MAX];
         let length = write_open(&mut payload, open.body.nonce, incarnation, open.name);

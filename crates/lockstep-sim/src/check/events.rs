@@ -5,7 +5,7 @@ use super::log_tree::Fact;
 use super::reference_model::ReferenceModel;
 use super::{Oracle, Violation};
 use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
-use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
 use lockstep_core::proto::publishers::PublisherState;
 use lockstep_wire::LeaderLossReason;
@@ -220,11 +220,14 @@ impl Oracle {
                 }
                 reported.stamped.clear();
             }
-            PublisherEvent::Refused { publishers_max, .. } => {
-                if !self.tree.has_names(publishers_max as usize) {
+            PublisherEvent::Refused { reason, .. } => {
+                let is_full = |max: u32| self.tree.has_names(max as usize);
+                if !matches!(reason, OpenRefusal::TableFull { publishers_max } if is_full(publishers_max)) {
                     return Some("OPENS");
                 }
             }
+            // The keys of this world allow their publishers everything.
+            PublisherEvent::NotAllowed { .. } => return Some("RIGHTS"),
             PublisherEvent::Stamped { publisher, publisher_seq, .. } => {
                 if !is_own(publisher) || !reported.stamped.insert((publisher, publisher_seq)) {
                     return Some("FATE");

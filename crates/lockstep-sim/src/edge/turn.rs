@@ -150,7 +150,9 @@ impl World {
             let event = match error {
                 GatewayError::NameTaken(_) => Event::NamesTaken,
                 GatewayError::Fenced(_) => Event::GatewaysFenced,
-                GatewayError::Backlog(_) | GatewayError::NoRoom(_) => return Err(format!("EDGE: {error}")),
+                GatewayError::Backlog(_) | GatewayError::NoRoom(_) | GatewayError::NotAllowed(_) => {
+                    return Err(format!("EDGE: {error}"));
+                }
             };
             self.oracle.coverage.count(event);
             return Ok(Goes::Ends(error.to_string()));

@@ -46,7 +46,7 @@ pub(super) enum NameState {
     },
     Fenced,
     Closed,
-    /// The leader's table of publishers had no room for it.
+    /// The leader's table of publishers had no room for it, or the key does not allow the name.
     Refused,
 }
 
@@ -561,8 +561,8 @@ impl PublisherNames {
         }
     }
 
-    /// The leader took no open with this nonce, as its table is full. Returns the tickets that it ends.
-    pub(super) fn on_table_full(&mut self, nonce: [u64; 2]) -> impl Iterator<Item = usize> {
+    /// The leader refuses the open with this nonce. Returns the tickets that it ends.
+    pub(super) fn on_refused(&mut self, nonce: [u64; 2]) -> impl Iterator<Item = usize> {
         let Self { list, unopened, .. } = self;
         list.iter_mut().enumerate().filter_map(move |(ticket, line)| {
             let ends = line.nonce == nonce && matches!(line.state, NameState::Opening { .. });

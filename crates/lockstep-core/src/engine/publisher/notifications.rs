@@ -85,6 +85,19 @@ impl std::fmt::Display for PublishError {
 
 impl std::error::Error for PublishError {}
 
+/// Why a leader refuses to open a name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum OpenRefusal {
+    /// Its table of publishers is full. Room comes only by a larger `stream.publishers_max`.
+    TableFull {
+        /// How many names the leader takes.
+        publishers_max: u32,
+    },
+    /// The key of this process does not allow the name.
+    NotAllowed,
+}
+
 /// An event that is reported to a publisher.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -101,13 +114,22 @@ pub enum PublisherEvent {
         /// that begins anew knows by it how much of its predecessor's is in the stream for ever.
         last: PublisherSeq,
     },
-    /// The leader's table of publishers is full: the name was not opened, and is not tried again by itself.
-    /// Room comes only by a larger `stream.publishers_max`; after that the name can be opened again.
+    /// The leader refuses the name: it was not opened, and is not tried again by itself. After `reason` is
+    /// mended the name can be opened again.
     Refused {
         /// Which name.
         ticket: usize,
-        /// How many names the leader takes.
-        publishers_max: u32,
+        /// Why.
+        reason: OpenRefusal,
+    },
+    /// The leader does not stamp a message, as the key of this process does not allow its name or its
+    /// destination. The message has no outcome: it is sent again, and refused again, until the key's rights
+    /// change or the handle is closed, and so is what was published behind it. Told each time.
+    NotAllowed {
+        /// Whose.
+        publisher: PublisherId,
+        /// Its number.
+        publisher_seq: PublisherSeq,
     },
     /// A message has its place; a takeover may still take it away. Then
     /// [`Unstamped`](PublisherEvent::Unstamped) is told, and this again once it has another one.

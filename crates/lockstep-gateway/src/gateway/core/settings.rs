@@ -57,6 +57,8 @@ pub enum GatewayError {
     Fenced(String),
     /// Its name is a new one, and the cluster's table of publishers is full.
     NoRoom(String),
+    /// The gateway's key does not allow its name.
+    NotAllowed(String),
 }
 
 impl std::fmt::Display for GatewayError {
@@ -73,6 +75,11 @@ impl std::fmt::Display for GatewayError {
                 "the gateway's name '{name}' is new to the cluster, whose table of publishers is full: raise \
                  `stream.publishers_max` in the files of all replicas and restart them one by one, or give it a --name \
                  that it had before"
+            ),
+            Self::NotAllowed(name) => write!(
+                f,
+                "the key of this host does not allow the gateway's name '{name}': `lockstep keys show` on a replica's host \
+                 lists what each key allows"
             ),
             Self::Fenced(name) => write!(
                 f,

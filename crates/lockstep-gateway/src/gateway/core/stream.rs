@@ -8,7 +8,7 @@ use crate::gateway::clients::{CLIENT, DisconnectReason, nonce};
 use crate::gateway::conn::Phase;
 use crate::gateway::users::Recipient;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
-use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DayMark, Nanos, PublisherId};
@@ -20,12 +20,16 @@ use std::collections::{BTreeMap, BTreeSet};
 const NO_ROOM: &str =
     "the cluster's table of publishers is full (stream.publishers_max): no new name can log in";
 
+/// The reason of a reject when the gateway's key does not allow the client's name.
+const NOT_ALLOWED: &str =
+    "the gateway's key does not allow this client's name: `lockstep keys allow` changes what it allows";
+
 impl<B: Backlog> Gateway<B> {
     /// Takes an event of the publisher's handle.
     pub fn on_publisher(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &PublisherEvent) {
         let (ticket, publisher) = match *event {
             PublisherEvent::Opened { ticket, publisher, .. } => (ticket, publisher),
-            PublisherEvent::Refused { ticket, .. } => return self.on_no_room(now, ticket),
+            PublisherEvent::Refused { ticket, reason } => return self.on_refused(now, ticket, reason),
             _ => return,
         };
         let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
@@ -83,19 +87,27 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The cluster has no room for another name: the login that waits for it is refused. A name that is to be
+    /// The cluster has no room for another name, or does not allow it: the login that waits for it is refused. A name that is to be
     /// reaped exists.
-    fn on_no_room(&mut self, now: Nanos, ticket: usize) {
+    fn on_refused(&mut self, now: Nanos, ticket: usize, reason: OpenRefusal) {
         let Some(PendingOpen { whom, .. }) = self.opens.remove(&ticket) else { return };
         if let OpenFor::Own = whom {
-            self.failed.get_or_insert(GatewayError::NoRoom(self.own.name.clone()));
+            let name = self.own.name.clone();
+            self.failed.get_or_insert(match reason {
+                OpenRefusal::TableFull { .. } => GatewayError::NoRoom(name),
+                _ => GatewayError::NotAllowed(name),
+            });
         }
         let OpenFor::Login(index, number) = whom else { return };
         let waits = self.conns.get(index).and_then(Option::as_ref).is_some_and(|(known, conn)| {
             *known == number && matches!(conn.phase, Phase::Opening { ticket: own, .. } if own == ticket)
         });
         if waits {
-            self.reject(now, index, RejectReason::SessionNotAvailable, NO_ROOM);
+            let why = match reason {
+                OpenRefusal::TableFull { .. } => NO_ROOM,
+                _ => NOT_ALLOWED,
+            };
+            self.reject(now, index, RejectReason::SessionNotAvailable, why);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::gateway::users::{Recipient, User};
 use lockstep_core::engine::ports::MemoryBacklog;
-use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{CHANNELS, DayMark};
@@ -364,7 +364,11 @@ fn who_asked_for_a_session_is_not_logged_in_to_another_that_begins_meanwhile() {
 fn a_login_whose_name_finds_no_room_in_the_cluster_is_rejected_and_says_why() {
     let (mut gateway, mut stream, index) = opening();
     let ticket = stream.opens.len() - 1;
-    gateway.on_publisher(0, &mut stream, &PublisherEvent::Refused { ticket, publishers_max: 3 });
+    gateway.on_publisher(
+        0,
+        &mut stream,
+        &PublisherEvent::Refused { ticket, reason: OpenRefusal::TableFull { publishers_max: 3 } },
+    );
     let reply = gateway.out(index);
     assert!(reply.ends_with(b"\0\x02JS"), "{reply:?}");
     assert!(String::from_utf8_lossy(reply).contains("stream.publishers_max"));

@@ -1,0 +1,196 @@
+//! # rights: what the key of a submission allows
+//!
+//! A datagram's key tells whose it is ([`lockstep_wire::Keyring`]), and its rights
+//! ([`lockstep_wire::KeyRights`]) what it may submit. The leader alone judges by them, before a seq is given
+//! out: what is in the log is in it, whatever its key allows later. So rights are no part of the log, and may
+//! change while the stream runs.
+
+use super::publishers::Publishers;
+use lockstep_wire::{Destination, Header, KeyClass, KeyRights, Keyring, Nanos, PublisherId};
+use std::sync::Arc;
+
+/// So much of a key's messages may come at once, in the time that they take at its rate.
+const BURST_NS: Nanos = 100_000_000;
+
+/// The submitter of a datagram, as far as its key's rights are limited.
+#[derive(Clone, Debug)]
+pub struct Submitter {
+    /// The key's number and rights; `None` where nothing is limited.
+    key: Option<(u16, Arc<KeyRights>)>,
+    may_mark_days: bool,
+    /// The last verdict of [`Submitter::may_publish`]: most datagrams are of one publisher, to one
+    /// destination.
+    judged: (PublisherId, Option<Destination>, bool),
+}
+
+impl Submitter {
+    /// Whether it may open a name.
+    pub fn may_open(&self, name: &str) -> bool {
+        self.key.as_ref().is_none_or(|(_, rights)| rights.may_open(name))
+    }
+
+    /// Whether it may publish under the name of `publisher`, and to `destination` where there is one: a
+    /// message has one, its publisher's end has none.
+    #[inline(always)]
+    pub fn may_publish(
+        &mut self,
+        publishers: &Publishers,
+        publisher: PublisherId,
+        destination: Option<Destination>,
+    ) -> bool {
+        let Some((_, rights)) = &self.key else { return true };
+        let (of, to, may) = self.judged;
+        if (of, to) == (publisher, destination) {
+            return may;
+        }
+        let reaches = |to| rights.may_reach(to, |id| publishers.name(id));
+        let may = publishers.name(publisher).is_some_and(|name| rights.may_open(name))
+            && destination.is_none_or(reaches);
+        self.judged = (publisher, destination, may);
+        may
+    }
+
+    /// Whether it may begin and end trading days.
+    pub fn may_mark_days(&self) -> bool {
+        self.may_mark_days
+    }
+
+    /// Whether its messages a second are limited.
+    #[inline]
+    pub fn has_rate(&self) -> bool {
+        self.key.as_ref().is_some_and(|(_, rights)| rights.rate().is_some())
+    }
+}
+
+/// The leader's copy of the rights of publishers' keys, and what each key has used of its rate.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct KeyLimits {
+    /// [`Keyring::rights_version`] of the copy.
+    version: u32,
+    /// By the key's number, in order; and until when its rate is used up.
+    rows: Vec<(u16, Arc<KeyRights>, Nanos)>,
+}
+
+impl KeyLimits {
+    /// The sender of a submission, whose tag was right.
+    #[inline]
+    pub fn submitter(&mut self, keys: &Keyring, header: &Header) -> Submitter {
+        if keys.rights_version() != self.version {
+            self.renew(keys);
+        }
+        let key = match header.key_class() {
+            Some(KeyClass::Publisher(key)) if !self.rows.is_empty() => self.row(key),
+            _ => None,
+        };
+        let key = key.map(|index| (self.rows[index].0, Arc::clone(&self.rows[index].1)));
+        let by_right = key.as_ref().is_some_and(|(_, rights)| rights.may_mark_days());
+        Submitter { key, may_mark_days: header.may_order() || by_right, judged: (0, None, false) }
+    }
+
+    fn row(&self, key: u16) -> Option<usize> {
+        self.rows.binary_search_by_key(&key, |(key, ..)| *key).ok()
+    }
+
+    #[cold]
+    fn renew(&mut self, keys: &Keyring) {
+        self.version = keys.rights_version();
+        let used = |key| self.row(key).map_or(0, |index| self.rows[index].2);
+        self.rows = keys.rights().into_iter().map(|(key, rights)| (key, rights, used(key))).collect();
+    }
+
+    /// AUTH-6 (rate): whether a message of this submitter may be stamped now; then it is counted.
+    #[inline]
+    pub fn take(&mut self, submitter: &Submitter, now: Nanos) -> bool {
+        !submitter.has_rate() || self.take_of_rate(submitter, now)
+    }
+
+    fn take_of_rate(&mut self, submitter: &Submitter, now: Nanos) -> bool {
+        let row = submitter.key.as_ref().and_then(|(key, _)| self.row(*key));
+        let Some((_, rights, used_until)) = row.map(|index| &mut self.rows[index]) else { return true };
+        let Some(rate) = rights.rate() else { return true };
+        let each = 1_000_000_000 / u64::from(rate);
+        // A slow key may send one at once as well.
+        if *used_until > now + BURST_NS.max(each) - each {
+            return false;
+        }
+        *used_until = (*used_until).max(now) + each;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_wire::{GenerationKeys, Kind};
+
+    fn ring(rights: &str) -> Keyring {
+        let keys = GenerationKeys {
+            replica: Some([1; 16]),
+            reader: [2; 16],
+            publishers: vec![(0, [3; 16]), (5, [4; 16])],
+        };
+        let ring = Keyring::new(7, KeyClass::Replica, &keys);
+        ring.set_rights([(5, KeyRights::parse(rights.split_whitespace()).unwrap())]);
+        ring
+    }
+
+    fn header(class: KeyClass) -> Header {
+        let key_id = match class {
+            KeyClass::Replica => 1,
+            KeyClass::Reader => 2,
+            KeyClass::Publisher(key) => 16 + key,
+        };
+        Header { key_id, ..Header::new(Kind::Submission) }
+    }
+
+    #[test]
+    fn auth_6_a_key_has_its_rate_and_a_burst_of_a_tenth_of_a_second() {
+        // AUTH-6
+        let ring = ring("rate=1000");
+        let mut limits = KeyLimits::default();
+        let limited = limits.submitter(&ring, &header(KeyClass::Publisher(5)));
+        let mut stamped = |now| (0..1_000).filter(|_| limits.take(&limited, now)).count();
+        assert_eq!(stamped(0), 100);
+        assert_eq!(stamped(10_000_000), 10);
+        assert_eq!(stamped(60_000_000_000), 100, "what was not used is lost");
+        let free = limits.submitter(&ring, &header(KeyClass::Publisher(0)));
+        assert!((0..1_000).all(|_| limits.take(&free, 0)), "the others are not limited");
+    }
+
+    #[test]
+    fn auth_6_a_key_of_one_message_a_minute_has_one() {
+        // AUTH-6
+        let ring = ring("rate=1");
+        let mut limits = KeyLimits::default();
+        let limited = limits.submitter(&ring, &header(KeyClass::Publisher(5)));
+        let times = (0..3_000).filter(|ms| limits.take(&limited, ms * 1_000_000)).collect::<Vec<_>>();
+        assert_eq!(times, [0, 1_000, 2_000]);
+    }
+
+    #[test]
+    fn auth_4_rights_that_change_count_from_the_next_datagram_on() {
+        // AUTH-4
+        let ring = ring("names=orders");
+        let mut limits = KeyLimits::default();
+        let may_open =
+            |limits: &mut KeyLimits, class, name| limits.submitter(&ring, &header(class)).may_open(name);
+        assert!(may_open(&mut limits, KeyClass::Publisher(5), "orders"));
+        assert!(!may_open(&mut limits, KeyClass::Publisher(5), "risk"));
+        assert!(may_open(&mut limits, KeyClass::Publisher(0), "risk"));
+        assert!(may_open(&mut limits, KeyClass::Replica, "risk"), "a replica's key has all rights");
+        ring.set_rights([(5, KeyRights::parse(["names=risk"]).unwrap())]);
+        assert!(may_open(&mut limits, KeyClass::Publisher(5), "risk"));
+        assert!(!may_open(&mut limits, KeyClass::Publisher(5), "orders"));
+    }
+
+    #[test]
+    fn days_are_marked_by_a_replicas_key_and_by_one_with_the_right() {
+        let (plain, with_days) = (ring("rate=9"), ring("days=yes"));
+        let mut limits = KeyLimits::default();
+        let mut may = |ring, class| limits.submitter(ring, &header(class)).may_mark_days();
+        assert!(!may(&plain, KeyClass::Publisher(5)) && !may(&plain, KeyClass::Publisher(0)));
+        assert!(may(&plain, KeyClass::Replica));
+        let mut limits = KeyLimits::default();
+        assert!(limits.submitter(&with_days, &header(KeyClass::Publisher(5))).may_mark_days());
+    }
+}

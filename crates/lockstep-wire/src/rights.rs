@@ -1,0 +1,256 @@
+//! # rights: what a publisher's key allows
+//!
+//! A key tells whose a submission is; its rights tell what that publisher may submit. They stand beside the
+//! keys in a replica's file, as words:
+//!
+//! | word | allows |
+//! |---|---|
+//! | `names=orders/*,risk` | to open these names, and to publish under them |
+//! | `to=everybody,channel:0-7,client/*` | to publish to these destinations |
+//! | `rate=50000` | so many messages a second |
+//! | `days=yes` | to begin and end trading days |
+//!
+//! A word that is not there limits nothing, except `days`, which is then not allowed. A pattern is a whole
+//! name, or the beginning of names with a `*` behind it.
+
+use crate::{CHANNELS, Destination, EVERYBODY, PublisherId};
+use std::fmt;
+
+/// Messages a second that a right may be limited to: one a nanosecond.
+const RATE_MAX: u32 = 1_000_000_000;
+
+/// A name, or the beginning of names.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct NamePattern {
+    begin: String,
+    is_whole: bool,
+}
+
+impl NamePattern {
+    fn parse(word: &str) -> Result<Self, String> {
+        let (begin, is_whole) = word.strip_suffix('*').map_or((word, true), |begin| (begin, false));
+        if begin.contains('*') || is_whole && begin.is_empty() {
+            return Err(format!("'{word}' is no pattern: write a name, or the beginning of names and a '*'"));
+        }
+        Ok(Self { begin: begin.to_owned(), is_whole })
+    }
+
+    #[inline]
+    fn matches(&self, name: &str) -> bool {
+        if self.is_whole { name == self.begin } else { name.starts_with(&self.begin) }
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.begin, if self.is_whole { "" } else { "*" })
+    }
+}
+
+/// Destinations that a key publishes to.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Reach {
+    Everybody,
+    /// Channels by number, both included.
+    Channels(u32, u32),
+    /// Publishers by name.
+    Names(NamePattern),
+}
+
+impl Reach {
+    fn parse(word: &str) -> Result<Self, String> {
+        if word == "everybody" {
+            return Ok(Self::Everybody);
+        }
+        let Some(channels) = word.strip_prefix("channel:") else {
+            return NamePattern::parse(word).map(Self::Names);
+        };
+        let (first, last) = channels.split_once('-').unwrap_or((channels, channels));
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) if first <= last && last < CHANNELS => Ok(Self::Channels(first, last)),
+            _ => Err(format!("'{word}' names no channels: write channel:3, or channel:0-7")),
+        }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everybody => f.write_str("everybody"),
+            Self::Channels(first, last) if first == last => write!(f, "channel:{first}"),
+            Self::Channels(first, last) => write!(f, "channel:{first}-{last}"),
+            Self::Names(pattern) => pattern.fmt(f),
+        }
+    }
+}
+
+/// What a publisher's key allows. See the module's table.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct KeyRights {
+    /// `None`: all.
+    names: Option<Vec<NamePattern>>,
+    /// `None`: all.
+    to: Option<Vec<Reach>>,
+    /// Messages a second; `None`: as many as come.
+    rate: Option<u32>,
+    days: bool,
+}
+
+impl KeyRights {
+    /// The rights that `words` name. An error names the word and what may stand there.
+    ///
+    /// # Errors
+    /// See above.
+    ///
+    /// ```
+    /// let rights = lockstep_wire::KeyRights::parse(["names=orders/*", "rate=1000"])?;
+    /// assert!(rights.may_open("orders/7") && !rights.may_open("risk"));
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let mut rights = Self::default();
+        let mut seen = Vec::new();
+        for word in words {
+            let (right, value) = word.split_once('=').unwrap_or((word, ""));
+            if seen.contains(&right) {
+                return Err(format!("'{right}' stands twice"));
+            }
+            seen.push(right);
+            match right {
+                "names" => rights.names = Some(list(value, NamePattern::parse)?),
+                "to" => rights.to = Some(list(value, Reach::parse)?),
+                "rate" => {
+                    let rate = value.parse().ok().filter(|rate| (1..=RATE_MAX).contains(rate));
+                    let rate = rate.ok_or(format!("'{word}': messages a second, from 1 to {RATE_MAX}"))?;
+                    rights.rate = Some(rate);
+                }
+                "days" if value == "yes" => rights.days = true,
+                "days" if value == "no" => {}
+                _ => {
+                    return Err(format!("'{word}' is no right: write names=…, to=…, rate=…, or days=yes"));
+                }
+            }
+        }
+        Ok(rights)
+    }
+
+    /// AUTH-4 (names): whether the key may open this name, and publish under it.
+    #[inline]
+    pub fn may_open(&self, name: &str) -> bool {
+        self.names.as_ref().is_none_or(|names| names.iter().any(|pattern| pattern.matches(name)))
+    }
+
+    /// AUTH-5 (destinations): whether the key may publish to `destination`; `name` tells names by id.
+    #[inline]
+    pub fn may_reach<'a>(
+        &self,
+        destination: Destination,
+        name: impl Fn(PublisherId) -> Option<&'a str>,
+    ) -> bool {
+        let Some(reached) = &self.to else { return true };
+        reached.iter().any(|reach| match reach {
+            Reach::Everybody => destination == EVERYBODY,
+            Reach::Channels(first, last) => {
+                destination.checked_sub(CHANNELS).is_some_and(|channel| (*first..=*last).contains(&channel))
+            }
+            Reach::Names(pattern) => {
+                let is_name = destination != EVERYBODY && destination < CHANNELS;
+                is_name && name(destination).is_some_and(|name| pattern.matches(name))
+            }
+        })
+    }
+
+    /// Whether the key may begin and end trading days.
+    pub fn may_mark_days(&self) -> bool {
+        self.days
+    }
+
+    /// Messages a second that the key may have stamped; `None`: as many as come.
+    #[inline]
+    pub fn rate(&self) -> Option<u32> {
+        self.rate
+    }
+}
+
+fn list<T>(value: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    value.split(',').map(parse).collect()
+}
+
+impl fmt::Display for KeyRights {
+    /// The words that [`KeyRights::parse`] reads, each behind a space.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn words<T: fmt::Display>(list: &[T]) -> String {
+            list.iter().map(T::to_string).collect::<Vec<_>>().join(",")
+        }
+        if let Some(names) = &self.names {
+            write!(f, " names={}", words(names))?;
+        }
+        if let Some(to) = &self.to {
+            write!(f, " to={}", words(to))?;
+        }
+        if let Some(rate) = self.rate {
+            write!(f, " rate={rate}")?;
+        }
+        f.write_str(if self.days { " days=yes" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rights(words: &str) -> KeyRights {
+        KeyRights::parse(words.split_whitespace()).unwrap()
+    }
+
+    #[test]
+    fn auth_4_a_key_opens_the_names_of_its_patterns_alone() {
+        // AUTH-4
+        let key = rights("names=orders/*,risk");
+        for name in ["orders/", "orders/7", "risk"] {
+            assert!(key.may_open(name), "{name}");
+        }
+        for name in ["order", "risk2", "Risk", "", "calendar"] {
+            assert!(!key.may_open(name), "{name}");
+        }
+        assert!(rights("").may_open("anything") && rights("names=*").may_open("anything"));
+    }
+
+    #[test]
+    fn auth_5_a_key_reaches_the_destinations_of_its_list_alone() {
+        // AUTH-5
+        let name = |id| [None, Some("risk"), Some("client/1")].get(id as usize).copied().flatten();
+        let reached = |key: &KeyRights| {
+            let all = [EVERYBODY, 1, 2, 3, CHANNELS, CHANNELS + 7, CHANNELS + 8, u32::MAX];
+            all.into_iter().filter(|to| key.may_reach(*to, name)).collect::<Vec<_>>()
+        };
+        assert_eq!(reached(&rights("to=client/*")), [2]);
+        assert_eq!(reached(&rights("to=*")), [1, 2], "every name is a publisher's, and no channel's");
+        assert_eq!(reached(&rights("to=everybody,channel:7")), [EVERYBODY, CHANNELS + 7]);
+        assert_eq!(reached(&rights("to=channel:0-7")), [CHANNELS, CHANNELS + 7]);
+        assert_eq!(reached(&rights("")).len(), 8);
+    }
+
+    #[test]
+    fn rights_are_read_as_they_are_written() {
+        for words in ["", " names=a,b/* to=everybody,channel:0-7,channel:9,c/* rate=5 days=yes", " names=*"] {
+            assert_eq!(rights(words).to_string(), words);
+        }
+        assert_eq!(rights("days=no"), KeyRights::default());
+    }
+
+    #[test]
+    fn a_word_that_is_no_right_is_named() {
+        for (words, why) in [
+            ("name=x", "'name=x' is no right: write names=…, to=…, rate=…, or days=yes"),
+            ("days=maybe", "'days=maybe' is no right: write names=…, to=…, rate=…, or days=yes"),
+            ("names=", "'' is no pattern: write a name, or the beginning of names and a '*'"),
+            ("names=*/x", "'*/x' is no pattern: write a name, or the beginning of names and a '*'"),
+            ("to=channel:9-3", "'channel:9-3' names no channels: write channel:3, or channel:0-7"),
+            ("rate=0", "'rate=0': messages a second, from 1 to 1000000000"),
+            ("rate=5 rate=6", "'rate' stands twice"),
+        ] {
+            assert_eq!(KeyRights::parse(words.split_whitespace()), Err(why.to_owned()));
+        }
+    }
+}
