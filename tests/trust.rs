@@ -15,6 +15,8 @@
 mod attacker;
 #[path = "trust/files.rs"]
 mod files;
+#[path = "trust/rights.rs"]
+mod rights;
 #[path = "trust/rotation.rs"]
 mod rotation;
 

@@ -76,7 +76,7 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
             Some(Marked::NotAllowed) => {
                 let what = "the key of this host does not allow it: `lockstep keys allow NAME --days` on a replica's host \
                             does, or mark the day there";
-                return Err(Failure::new(super::failure::USAGE, what));
+                return Err(Failure::new(FAILED, what));
             }
             None if work == 0 => _ = publisher.wait(operator.timeout)?,
             None => {}

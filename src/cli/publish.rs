@@ -243,7 +243,7 @@ impl Run<'_> {
                 Failure::new(FAILED, format!("publisher '{name}' is closed for ever; use another name"))
             }
             Ended::NotAllowed(number) => Failure::new(
-                USAGE,
+                FAILED,
                 format!(
                     "message {number} of publisher '{name}' is not stamped: the key of this host does not allow destination \
                      {}; `lockstep keys show` on a replica's host lists what each key allows",

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tools::processes::{Cluster, Process, payloads, signal_all};
 
 /// Tells all processes to read their key files again, and waits until each has.
-fn reload(processes: &mut [Process], times: &mut usize) {
+pub fn reload(processes: &mut [Process], times: &mut usize) {
     *times += 1;
     signal_all("HUP", processes.iter());
     for process in processes {

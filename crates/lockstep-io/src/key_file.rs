@@ -153,7 +153,8 @@ impl KeyFile {
     }
 
     /// Writes a replica's file and its exports for programs that publish and that read into `folder`, which
-    /// is made if it is not there: all that the processes of one host need.
+    /// is made if it is not there: all that the processes of one host need. Programs that publish continue to
+    /// have the publisher's key that the folder has for them, and have the first one otherwise.
     ///
     /// # Errors
     /// The folder is another user's or open to others, or the file system refuses it.
@@ -166,7 +167,11 @@ impl KeyFile {
         let metadata = folder.symlink_metadata().map_err(|error| IoError::new(doing(), error))?;
         private::check(&metadata, folder, private::OTHERS_WRITE)?;
         self.write(&folder.join(REPLICA_FILE))?;
-        self.export(KeyClass::Publisher(0)).write(&folder.join(PUBLISHER_FILE))?;
+        let publisher = folder.join(PUBLISHER_FILE);
+        let present = Self::read(&publisher).ok().filter(|present| present.cluster == self.cluster);
+        let has = |class: &KeyClass| matches!(class, KeyClass::Publisher(number) if self.publishers().any(|(own, _)| own == *number));
+        let class = present.map(|present| present.class).filter(has).unwrap_or(KeyClass::Publisher(0));
+        self.export(class).write(&publisher)?;
         self.export(KeyClass::Reader).write(&folder.join(READER_FILE))
     }
 

@@ -120,3 +120,47 @@ fn keys_are_rotated_as_often_as_one_likes_and_no_step_can_be_missed() {
         assert_eq!(file.publishers().count(), 2, "names stay");
     }
 }
+
+#[test]
+fn a_hosts_programs_continue_to_have_the_publishers_key_that_they_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("keys");
+    let mut file = KeyFile::draw(7).unwrap();
+    file.add_publisher("desk").unwrap().unwrap();
+    let class = || KeyFile::read(&folder.join(PUBLISHER_FILE)).unwrap().class;
+    file.write_folder(&folder).unwrap();
+    assert_eq!(class(), KeyClass::Publisher(0));
+    file.export(KeyClass::Publisher(1)).write(&folder.join(PUBLISHER_FILE)).unwrap();
+    file.add_generation().unwrap().unwrap();
+    file.write_folder(&folder).unwrap();
+    assert_eq!(class(), KeyClass::Publisher(1));
+    // Another cluster's file, and a key that is not there, are replaced.
+    KeyFile::draw(8).unwrap().write_folder(&folder).unwrap();
+    assert_eq!(class(), KeyClass::Publisher(0));
+}
+
+#[test]
+fn rights_stand_in_the_file_of_replicas_and_of_their_publisher_and_are_set_with_the_keys() {
+    let mut file = KeyFile::draw(7).unwrap();
+    file.add_publisher("desk").unwrap().unwrap();
+    let rights = KeyRights::parse(["names=orders/*", "rate=9"]).unwrap();
+    file.set_rights(1, rights.clone());
+    assert_eq!(KeyFile::parse(&file.to_string()), Ok(file.clone()));
+    assert_eq!(file.export(KeyClass::Publisher(1)).rights_of(1), rights);
+    assert!(file.export(KeyClass::Publisher(0)).rights.is_empty());
+    assert!(file.export(KeyClass::Reader).rights.is_empty());
+    let ring = file.ring();
+    assert_eq!(ring.rights().len(), 1);
+    file.set_rights(1, KeyRights::default());
+    file.apply(&ring).unwrap();
+    assert!(ring.rights().is_empty(), "a key without limits needs no row");
+    for (line, why) in [
+        ("rights 1 name=x", "line 4: 'name=x' is no right"),
+        ("rights 1\nrights 1", "line 5: the rights of publisher 1 stand once"),
+        ("rights 5000", "line 4: a publisher's number is below"),
+    ] {
+        let text = file.to_string().replacen("generation", &format!("{line}\ngeneration"), 1);
+        let error = KeyFile::parse(&text).unwrap_err();
+        assert!(error.starts_with(why), "{error}");
+    }
+}
