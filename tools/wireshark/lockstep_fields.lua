@@ -39,7 +39,7 @@ names.ends = {
 names.suspicions = {
     [0] = "never", [1] = "down", [2] = "step-down", [3] = "silence", [4] = "no progress", [5] = "refused",
 }
-names.told = { [1] = "missing", [2] = "throttled", [3] = "table full" }
+names.told = { [1] = "missing", [2] = "throttled", [3] = "table full", [4] = "not allowed" }
 names.changes = { [1] = "joins", [2] = "leaves", [3] = "is replaced" }
 names.member_roles = { [0] = "full", [1] = "witness" }
 names.roles = { [0] = "blank", [1] = "standby", [2] = "leader", [3] = "learner" }

@@ -15,7 +15,8 @@
 //!
 //! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'. `rights`
 //! are what a publisher's key allows ([`lockstep_wire::KeyRights`]); without such a line it allows all but
-//! orders. Lines that are empty or begin with `#` are comments. The file is its user's alone: mode 0600, and no link.
+//! orders. Lines that are empty or begin with `#` are comments. The file is its user's alone: mode 0600, and
+//! no link.
 
 use crate::clock::random_u64;
 use crate::{IoError, private};

@@ -1,5 +1,6 @@
 //! A leader's notices to publishers: the numbers that it misses, a used-up share of the window, an open that
-//! finds no room, what their key does not allow. A lost notice costs nothing but time: the publishers' timers have the same effect later.
+//! finds no room, what their key does not allow. A lost notice costs nothing but time: the publishers' timers
+//! have the same effect later.
 
 use super::{HEADER_LEN, Header, PublisherId, PublisherSeq, Reject};
 use bytemuck::{Pod, Zeroable};
@@ -16,8 +17,8 @@ pub enum PublisherNotice {
     /// The open with the nonce (`from`, `to`) was not accepted: the table of publishers is full of
     /// `incarnation` names.
     TableFull = 3,
-    /// The sender's key does not allow it: the message `from` (`to` is the next number), or of publisher 0 the
-    /// open with the nonce (`from`, `to`).
+    /// The sender's key does not allow it: the message `from` (`to` is the next number), or of publisher 0
+    /// the open with the nonce (`from`, `to`).
     NotAllowed = 4,
 }
 

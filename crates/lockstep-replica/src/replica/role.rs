@@ -106,7 +106,7 @@ pub(super) struct Leading {
     pub(super) refused: bool,
     /// The earliest time of the next notice to publishers about missing numbers.
     pub(super) notice_at: Nanos,
-    /// What is refused for good, or for the rate of a key, until its publishers are notified.
+    /// Refusals of opens and messages, until their publishers are notified.
     pub(super) refusals: Vec<NoticeRow>,
     /// What publishers' keys allow.
     pub(super) key_limits: KeyLimits,

@@ -150,9 +150,7 @@ impl World {
             let event = match error {
                 GatewayError::NameTaken(_) => Event::NamesTaken,
                 GatewayError::Fenced(_) => Event::GatewaysFenced,
-                GatewayError::Backlog(_) | GatewayError::NoRoom(_) | GatewayError::NotAllowed(_) => {
-                    return Err(format!("EDGE: {error}"));
-                }
+                error => return Err(format!("EDGE: {error}")),
             };
             self.oracle.coverage.count(event);
             return Ok(Goes::Ends(error.to_string()));

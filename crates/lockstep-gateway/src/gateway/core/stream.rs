@@ -87,8 +87,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The cluster has no room for another name, or does not allow it: the login that waits for it is refused. A name that is to be
-    /// reaped exists.
+    /// The cluster has no room for another name, or does not allow it: the login that waits for it is
+    /// refused. A name that is to be reaped exists.
     fn on_refused(&mut self, now: Nanos, ticket: usize, reason: OpenRefusal) {
         let Some(PendingOpen { whom, .. }) = self.opens.remove(&ticket) else { return };
         if let OpenFor::Own = whom {
