@@ -54,6 +54,7 @@ fn decoded(bytes: &[u8]) -> Result<(Header, Datagram<'_>), Reject> {
             EntryKind::EpochStart => drop(EpochStartView::parse(entry.payload)?),
             EntryKind::Membership => drop(MembershipView::parse(entry.payload)?),
             EntryKind::Day => drop(DayMark::parse(entry.payload)?),
+            EntryKind::Order => drop(OrderView::parse(entry.payload)?),
         }
     }
     Ok((header, datagram))

@@ -181,7 +181,9 @@ impl Fleet {
             How::Silence => Signal::Stop.send(running.child()).map_err(fails)?,
             How::Handover => {
                 let address = self.cluster.node(id)?.unicast;
-                let answer = self.questioner.send_command(address, QueryKind::Handover, None, ORDER);
+                let status = self.questioner.statuses(&[address], ORDER).pop().flatten();
+                let status = status.ok_or_else(|| format!("replica {id} does not answer"))?;
+                let answer = self.questioner.send_command(&status, QueryKind::Handover, None, ORDER);
                 answer
                     .ok_or_else(|| format!("replica {id} does not answer"))?
                     .map_err(|why| format!("replica {id} does not hand over: {why:?}"))?;

@@ -74,7 +74,7 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
                 return Err(Failure::new(super::failure::FENCED, what));
             }
             Some(Marked::NotAllowed) => {
-                let what = "the key of this host does not allow it: `lockstep keys allow NAME --days` on a replica's host \
+                let what = "the key of this host does not allow it: `lockstep keys allow NAME --orders day` on a replica's host \
                             does, or mark the day there";
                 return Err(Failure::new(FAILED, what));
             }

@@ -40,9 +40,10 @@ pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
             return Ok(Some(status.clone()));
         }
         let left = operator.left();
-        match operator.questioner.send_command(survivor.address, QueryKind::DeclareDead, Some(dead), left) {
-            // Its silence may be too short yet, or its own leadership just over.
-            None | Some(Ok(()) | Err(CommandReject::Alive)) => Ok(None),
+        let survivor = found.unwrap_or(&survivor);
+        match operator.questioner.send_command(survivor, QueryKind::DeclareDead, Some(dead), left) {
+            // Its silence may be too short yet, its own leadership just over, or its epoch just begun.
+            None | Some(Ok(()) | Err(CommandReject::Alive | CommandReject::Stale)) => Ok(None),
             Some(Err(why)) => {
                 let what = format!("{asked} does not go on alone: {}", describe(why, dead));
                 Err(Failure::new(if why == CommandReject::SelfDeclared { USAGE } else { FAILED }, what))

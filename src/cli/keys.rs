@@ -56,7 +56,7 @@ pub struct AddKeyArgs {
     pub rights: RightsArgs,
 }
 
-/// What a publisher's key allows: all but trading days where a flag is not given.
+/// What a publisher's key allows: all but orders where a flag is not given.
 #[derive(Args, Debug)]
 pub struct RightsArgs {
     /// The names that it opens, and publishes under: `orders/*,risk`
@@ -68,9 +68,9 @@ pub struct RightsArgs {
     /// The messages a second that it may have stamped
     #[arg(long, value_name = "MESSAGES")]
     pub rate: Option<u32>,
-    /// It begins and ends trading days
-    #[arg(long)]
-    pub days: bool,
+    /// The orders that it gives as an operator: `handover,declare-dead,membership,day`
+    #[arg(long, value_name = "ORDERS")]
+    pub orders: Option<String>,
 }
 
 impl RightsArgs {
@@ -79,7 +79,7 @@ impl RightsArgs {
         words.extend(self.names.as_ref().map(|names| format!("names={names}")));
         words.extend(self.to.as_ref().map(|to| format!("to={to}")));
         words.extend(self.rate.map(|rate| format!("rate={rate}")));
-        words.extend(self.days.then(|| "days=yes".to_owned()));
+        words.extend(self.orders.as_ref().map(|orders| format!("orders={orders}")));
         if let Some(word) = words.iter().find(|word| word.contains(char::is_whitespace)) {
             return Err(refused(format!("'{word}': a list of rights has commas and no spaces")));
         }

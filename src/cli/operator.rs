@@ -185,7 +185,9 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
         ),
         CommandReject::Full => "there are seven members already: remove one first".to_owned(),
         CommandReject::LastMember => "no other member could lead: add a full member first".to_owned(),
-        CommandReject::Stale => "the membership has changed meanwhile: look at it, then ask again".to_owned(),
+        CommandReject::Stale => {
+            "the leader or the membership has changed meanwhile: look at `lockstep status`, then ask again".to_owned()
+        }
         CommandReject::NotTwo => {
             "only one of exactly two members can be declared dead: with more, the others go on without it, and \
              it is removed with `lockstep membership remove`"
@@ -197,6 +199,10 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
         }
         CommandReject::Alive => format!("{about} is heard, or its silence is too short yet: stop it, then ask again"),
         CommandReject::SelfDeclared => format!("{about} is the one that was asked: name the other one"),
+        CommandReject::NotAllowed => {
+            "the key of this host does not allow it: `lockstep keys show` on a replica's host lists what each key allows"
+                .to_owned()
+        }
         CommandReject::TwoMembers => format!(
             "of two members the one that leaves would have to acknowledge it: if it is gone for good, `lockstep \
              declare-dead` it, then `lockstep membership add {about}`"

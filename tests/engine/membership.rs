@@ -48,8 +48,19 @@ fn leader(cluster: &Cluster) -> Option<u32> {
 
 /// What the operator is told by replica `number`.
 fn ask(cluster: &mut Cluster, number: u32, query_kind: QueryKind, name: &str) -> Vec<u8> {
+    ask_for(cluster, number, (0, 0), query_kind, name)
+}
+
+/// The same; a command is for this epoch and the membership that this seq set.
+fn ask_for(
+    cluster: &mut Cluster,
+    number: u32,
+    (epoch, first_seq): (u64, Seq),
+    query_kind: QueryKind,
+    name: &str,
+) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
-    let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
+    let header = Header { cluster: CLUSTER, sender: OPERATOR, epoch, first_seq, ..Header::new(Kind::Query) };
     let length = write_query(&mut out, &Keyring::none(CLUSTER), header, 5, query_kind, name);
     out.truncate(length);
     let net = cluster.replicas[number as usize - 1].net_mut();
@@ -77,7 +88,8 @@ fn order(
     about: Option<Identity>,
 ) -> Result<(), CommandReject> {
     let name = about.map_or_else(String::new, |identity| identity.to_string());
-    let bytes = ask(cluster, number, query_kind, &name);
+    let (header, body, _) = status(cluster, number);
+    let bytes = ask_for(cluster, number, (header.epoch, body.membership_seq), query_kind, &name);
     let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&bytes, &Keyring::none(CLUSTER)) else {
         panic!("a verdict")
     };
@@ -515,8 +527,9 @@ fn member_2_the_removal_of_the_dead_stands_right_behind_the_start_however_full_t
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
     let done = cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 6);
     assert!(done, "{}", describe(&cluster));
-    let kinds = [next + 4, next + 5, next + 6].map(|seq| kind_at(&cluster, 2, seq));
-    let expected = [EntryKind::EpochStart, EntryKind::Membership, EntryKind::ChangeCommitted];
+    let kinds = [next + 4, next + 5, next + 6, next + 7].map(|seq| kind_at(&cluster, 2, seq));
+    let expected =
+        [EntryKind::EpochStart, EntryKind::Membership, EntryKind::Order, EntryKind::ChangeCommitted];
     assert_eq!(kinds, expected.map(Some));
 }
 
@@ -531,7 +544,8 @@ fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_he
     for _ in 0..30 {
         node.wait(10 * TURN_NS * 100);
     }
-    let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
+    let (epoch, first_seq) = (log.end.epoch.0, 2);
+    let header = Header { cluster: CLUSTER, sender: OPERATOR, epoch, first_seq, ..Header::new(Kind::Query) };
     let dead = identity(1).to_string();
     let query =
         written(|out| write_query(out, &Keyring::none(CLUSTER), header, 5, QueryKind::DeclareDead, &dead));

@@ -1,6 +1,6 @@
 //! What a publisher's key allows: a leader stamps that and nothing else, and tells the publisher.
 
-use super::log::{open_submission, submission};
+use super::log::{open_submission, submission, written};
 use super::replica::leader;
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
@@ -25,7 +25,7 @@ fn sealed(key: u16, mut datagram: Vec<u8>) -> Vec<u8> {
     datagram
 }
 
-/// A leader of three replicas with keys, of which one is limited to `rights`.
+/// A leader with keys, of which one publisher's is limited to `rights`.
 struct Leader {
     node: Node,
     keys: Keys,
@@ -33,9 +33,13 @@ struct Leader {
 
 impl Leader {
     fn new(rights: &str) -> Self {
+        Self::of(1, rights)
+    }
+
+    fn of(members: u32, rights: &str) -> Self {
         let ring: Keys = Keyring::new(CLUSTER, KeyClass::Replica, &keys()).into();
         let own = ring.clone();
-        let node = leader(1, move |limits| limits.receiver.keys = own.clone());
+        let node = leader(members, move |limits| limits.receiver.keys = own.clone());
         let leader = Self { node, keys: ring };
         leader.allow(rights);
         leader
@@ -43,7 +47,7 @@ impl Leader {
 
     fn allow(&self, rights: &str) {
         let rights = KeyRights::parse(rights.split_whitespace()).expect("rights");
-        self.keys.set_rights([(LIMITED, rights)]);
+        self.keys.set_rights([KeyHolder { key: LIMITED, name: "desk".to_owned(), rights }]);
     }
 
     /// Submits `datagram` by `key`. Returns the publishers and numbers that were stamped, and the notices:
@@ -165,16 +169,59 @@ fn rights_change_while_a_leader_leads() {
 }
 
 #[test]
-fn a_day_is_marked_by_a_key_with_the_right_to_it() {
+fn auth_7_a_day_is_marked_by_a_key_with_the_right_to_it_and_the_calendar_is_nobody_elses() {
+    // AUTH-7
     let mut leader = Leader::new("rate=1000");
-    leader.submit(FREE, open_submission("calendar", [1, 1], 0));
+    let open = || open_submission(CALENDAR, [1, 1], 0);
+    for key in [LIMITED, FREE] {
+        assert_eq!(leader.submit(key, open()), (vec![], vec![(0, 1, NOT_ALLOWED)]));
+    }
+    leader.allow("orders=day");
+    assert_eq!(leader.submit(LIMITED, open()).0, [(1, 0)]);
     let mut mark = [0; 1 + DAY_LEN_MAX];
     let length = DayMark { is_start: true, name: "today" }.write(&mut mark);
     let day = || submission(&[(EntryKind::Day, 1, 1, 1, &mark[..length])]);
-    for key in [LIMITED, FREE] {
-        let (stamped, notices) = leader.submit(key, day());
-        assert_eq!((stamped, notices), (vec![], vec![(1, 1, NOT_ALLOWED)]));
+    let close = submission(&[(EntryKind::Close, 1, 1, 1, b"")]);
+    for forged in [day(), message(1, 1, 0), close] {
+        assert_eq!(leader.submit(FREE, forged), (vec![], vec![(1, 1, NOT_ALLOWED)]));
     }
-    leader.allow("days=yes");
-    assert_eq!(leader.submit(LIMITED, day()).0, [(1, 1)]);
+    assert_eq!(leader.submit(LIMITED, day()).0, [(1, 1), (0, 0)], "and behind it the record of the order");
+}
+
+#[test]
+fn auth_7_an_order_is_recorded_with_its_operator_and_a_late_copy_is_refused() {
+    // AUTH-7
+    let mut leader = Leader::of(3, "orders=handover");
+    let (epoch, first_seq) = (leader.node.replica.tail().end().epoch, 2);
+    let header =
+        Header { cluster: CLUSTER, sender: 900, epoch: epoch.0, first_seq, ..Header::new(Kind::Query) };
+    let none = Keyring::none(CLUSTER);
+    let order = |header| written(|out| write_query(out, &none, header, 5, QueryKind::Handover, ""));
+    let mut judged = |key, datagram| {
+        let sent = leader.node.ask(9, sealed(key, datagram));
+        let entries = sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, &leader.keys) {
+            Ok(Datagram::Frame(frame, _)) => frame.entries().next().map(|entry| entry.payload.to_vec()),
+            _ => None,
+        });
+        let recorded: Vec<_> = entries.collect();
+        let result = sent.iter().find_map(|(_, bytes)| match Datagram::decode(bytes, &leader.keys) {
+            Ok(Datagram::CommandResult(_, body)) => Some(CommandReject::from_u32(body.reject)),
+            _ => None,
+        });
+        (result, recorded)
+    };
+    assert_eq!(judged(FREE, order(header)), (Some(Some(CommandReject::NotAllowed)), vec![]));
+    for late in [Header { epoch: epoch.0 - 1, ..header }, Header { first_seq: 1, ..header }] {
+        assert_eq!(judged(LIMITED, order(late)), (Some(Some(CommandReject::Stale)), vec![]));
+    }
+    let (result, recorded) = judged(LIMITED, order(header));
+    assert_eq!((result, recorded.len()), (Some(None), 1));
+    let record = OrderView::parse(&recorded[0]).expect("a record");
+    assert_eq!((record.order(), record.holder, record.body.key), (OperatorOrder::Handover, "desk", LIMITED));
+    assert_eq!((record.epoch(), record.body.membership_seq, record.subject()), (epoch, 2, None));
+    assert_eq!(
+        judged(LIMITED, order(header)),
+        (Some(None), vec![]),
+        "a copy is answered, and no second order"
+    );
 }

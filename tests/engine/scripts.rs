@@ -474,7 +474,9 @@ impl Stage {
 
     fn declare(&mut self, dead: u32, at: u32) {
         let mut out = vec![0; SMALL_LEN_MAX];
-        let header = Header { cluster: CLUSTER, sender: 99, ..Header::new(Kind::Query) };
+        let tail = self.up(at).tail();
+        let (epoch, first_seq) = (tail.end().epoch.0, membership_seq(tail));
+        let header = Header { cluster: CLUSTER, sender: 99, epoch, first_seq, ..Header::new(Kind::Query) };
         let name = identity(dead).to_string();
         let length = write_query(&mut out, &Keyring::none(CLUSTER), header, 5, QueryKind::DeclareDead, &name);
         out.truncate(length);

@@ -169,7 +169,8 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<ReplicaEng
                 | EntryKind::Open
                 | EntryKind::Close
                 | EntryKind::Day
-                | EntryKind::ChangeCommitted => {}
+                | EntryKind::ChangeCommitted
+                | EntryKind::Order => {}
             }
         }
         span = tail.after(found);

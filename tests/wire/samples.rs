@@ -108,8 +108,25 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
         ("epoch start that founds a history", entry(EntryKind::EpochStart), founding()),
         ("membership", entry(EntryKind::Membership), membership(Change::Add, &genesis)),
         ("settled", entry(EntryKind::ChangeCommitted), vec![]),
+        ("order of an operator", entry(EntryKind::Order), order("alice", 3)),
+        ("order by a replica's key", entry(EntryKind::Order), order("", OrderBody::NO_KEY)),
         ("membership as submitted", entry(EntryKind::Membership), membership(Change::Remove, &[])),
     ]
+}
+
+fn order(holder: &str, key: u16) -> Vec<u8> {
+    let body = OrderBody {
+        subject: Identity { replica: 2, incarnation: 9 }.packed(),
+        epoch: Epoch::new(3, Identity { replica: 1, incarnation: 7 }).0,
+        membership_seq: 5,
+        key,
+        order: OperatorOrder::Handover as u8,
+        holder_len: 0,
+        reserved: 0,
+    };
+    let mut out = [0; ORDER_LEN_MAX];
+    let length = write_order(&mut out, body, holder);
+    out[..length].to_vec()
 }
 
 pub fn entry_bytes(header: EntryHeader, payload: &[u8]) -> Vec<u8> {

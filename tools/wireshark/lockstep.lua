@@ -17,6 +17,7 @@ local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, pa
 local ENTRY_LEN = parts.entry.size + parts.stamped.size
 local MAGIC = "LKST" .. string.char(VERSION)
 local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX, DAY_LEN_MAX = 7, 16, 32, 16, 64, 10
+local ORDER_LEN, HOLDER_LEN_MAX = 32, 64
 local ANCESTORS_MAX = 8
 local CONDITIONS_TOLD_MAX = 8
 -- The place of each condition's code, the gravest first.
@@ -206,6 +207,18 @@ local PAYLOADS = {
             return false
         end
         return members(d, tree, at + front, listed) and sound
+    end,
+    [20] = function(d, tree, at, size)
+        if size < ORDER_LEN or size - ORDER_LEN ~= n8(d, at + 27) or size - ORDER_LEN > HOLDER_LEN_MAX then
+            return false
+        end
+        local order, holder = names.orders[n8(d, at + 26)], d.tvb:raw(at + ORDER_LEN, size - ORDER_LEN)
+        if not order or n32(d, at + 28) ~= 0 or not common.is_utf8(holder) then
+            return false
+        end
+        local who = n16(d, at + 24) == 65535 and "a replica's key" or holder
+        tree:append_text(" (" .. order .. " by " .. who .. " in epoch " .. epoch_text(d.tvb, at + 8) .. ")")
+        return true
     end,
 }
 

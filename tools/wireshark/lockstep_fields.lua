@@ -17,11 +17,13 @@ names.kinds = {
 names.entry_kinds = {
     [1] = "message", [2] = "open", [3] = "close", [4] = "day",
     [16] = "birth", [17] = "epoch start", [18] = "membership", [19] = "settled",
+    [20] = "order",
 }
 names.refusals = {
     [1] = "ahead", [2] = "too old", [3] = "other epoch", [4] = "other history", [5] = "limited",
     [6] = "referred", [7] = "replay", [8] = "dropped",
 }
+names.orders = { [1] = "handover", [2] = "declare-dead", [3] = "membership", [4] = "day" }
 names.terms = { [1] = "given", [2] = "prove", [3] = "full", [4] = "multicast" }
 names.topics = {
     [1] = "node", [2] = "publisher", [3] = "status", [4] = "hand over", [5] = "declare dead", [6] = "pulse",
@@ -30,6 +32,7 @@ names.denials = {
     [0] = "taken", [1] = "not leader", [2] = "not listed", [3] = "witness", [4] = "leads", [5] = "busy",
     [6] = "change pending", [7] = "start pending", [8] = "replica listed", [9] = "full", [10] = "last member",
     [11] = "stale", [12] = "not two", [13] = "incomplete", [14] = "alive", [15] = "oneself", [16] = "pair",
+    [17] = "not allowed",
 }
 names.ends = {
     [0] = "more follows", [1] = "done", [2] = "ahead", [3] = "too old", [4] = "other history",

@@ -183,7 +183,10 @@ impl Peer for Lockstep {
         if node == CLIENT {
             let query_kind = lockstep_wire::QueryKind::Handover;
             // Refused or unanswered, it is asked again with the next look.
-            let _ = self.query_client.send_command(addresses[CLIENT - 1], query_kind, None, ASK_FOR);
+            let status = self.query_client.statuses(&addresses[CLIENT - 1..CLIENT], ASK_FOR).pop().flatten();
+            if let Some(status) = status {
+                let _ = self.query_client.send_command(&status, query_kind, None, ASK_FOR);
+            }
             return Ok(None);
         }
         Ok(Some(node))

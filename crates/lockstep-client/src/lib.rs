@@ -128,14 +128,14 @@ pub use lockstep_core::engine::counters::Counters;
 pub use lockstep_core::engine::losses::Losses;
 pub use lockstep_core::engine::outputs::{Divergence, Outputs, OutputsEnd};
 pub use lockstep_core::engine::parts::PartsBound;
-pub use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
+pub use lockstep_core::engine::publisher::{OpenRefusal, PublishError, PublisherEvent};
 pub use lockstep_core::engine::receiver::Start;
 pub use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
 pub use lockstep_io::IoError;
 pub use lockstep_io::idle::Idle;
 pub use lockstep_wire::{
-    CHANNELS, Cursor, DayMark, Destination, EVERYBODY, EntryKind, Epoch, Nanos, PublisherId, PublisherSeq,
-    RepairReject, ReplayEndReason, Seq,
+    CHANNELS, Cursor, DayMark, Destination, EVERYBODY, EntryKind, Epoch, Nanos, OperatorOrder, OrderBody,
+    OrderView, PublisherId, PublisherSeq, RepairReject, ReplayEndReason, Seq,
 };
 pub use publisher::{OpenError, Publisher};
 pub use subscriber::Subscriber;

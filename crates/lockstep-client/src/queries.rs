@@ -45,6 +45,8 @@ pub struct QueryClient {
     me: Identity,
     number: u64,
     token: u64,
+    /// The epoch and the seq of the membership for which a command is given.
+    judged: Option<(Epoch, Seq)>,
 }
 
 /// Time between two datagrams of an unanswered query.
@@ -66,6 +68,7 @@ impl QueryClient {
             me,
             number: 0,
             token: 1,
+            judged: None,
         })
     }
 
@@ -80,16 +83,20 @@ impl QueryClient {
         self.query_all(addresses, QueryKind::Status, "", timeout, NodeStatus::read)
     }
 
-    /// Sends one of them a command about `identity` (or about no node in particular). `None`: no answer.
+    /// Sends a node a command about `identity` (or about no node in particular). It is for the epoch and the
+    /// members of `status` alone: those by which the operator has judged. `None`: no answer.
     pub fn send_command(
         &mut self,
-        address: SocketAddrV4,
+        status: &NodeStatus,
         query_kind: QueryKind,
         identity: Option<Identity>,
         timeout: Duration,
     ) -> Option<Result<(), CommandReject>> {
         let name = identity.map_or_else(String::new, |identity| identity.to_string());
-        self.query_all(&[address], query_kind, &name, timeout, read_command_result).pop().flatten()
+        self.judged = Some((status.accepted, status.membership_seq));
+        let result = self.query_all(&[status.address], query_kind, &name, timeout, read_command_result);
+        self.judged = None;
+        result.into_iter().next().flatten()
     }
 
     /// Submits a change of the membership that follows the one at `after` in `history`, once. The status
@@ -161,7 +168,8 @@ impl QueryClient {
     }
 
     fn query(&mut self, to: SocketAddrV4, token: u64, query_kind: QueryKind, name: &str) {
-        let header = self.header(Kind::Query);
+        let (epoch, first_seq) = self.judged.map_or((0, 0), |(epoch, seq)| (epoch.0, seq));
+        let header = Header { epoch, first_seq, ..self.header(Kind::Query) };
         let mut out = [0; SMALL_LEN_MAX];
         let length = write_query(&mut out, &self.endpoint.keys, header, token, query_kind, name);
         self.net.send_unicast(to, [&out[..length], &[]]);

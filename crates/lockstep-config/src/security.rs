@@ -2,7 +2,7 @@
 
 use super::problem::{Code, ConfigError};
 use super::{Config, SecurityMode};
-use lockstep_io::key_file::{KeyFile, PUBLISHER_FILE, READER_FILE, REPLICA_FILE};
+use lockstep_io::key_file::{KeyFile, OPERATOR_FILE, PUBLISHER_FILE, READER_FILE, REPLICA_FILE};
 use lockstep_wire::{KeyClass, Keyring, Keys};
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ impl KeyUse {
         match self {
             Self::Node => &[REPLICA_FILE],
             Self::Handle => &[PUBLISHER_FILE, READER_FILE],
-            Self::Operator => &[REPLICA_FILE, PUBLISHER_FILE, READER_FILE],
+            Self::Operator => &[OPERATOR_FILE, REPLICA_FILE, PUBLISHER_FILE, READER_FILE],
         }
     }
 }

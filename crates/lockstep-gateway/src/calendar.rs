@@ -13,8 +13,7 @@ use lockstep_core::engine::publisher::{OpenRefusal, PublishError, PublisherCore,
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DayMark, PublisherId, PublisherSeq, Seq};
 
-/// The name of the publisher that marks days.
-pub const CALENDAR: &str = "lockstep/day";
+pub use lockstep_wire::CALENDAR;
 
 /// How an order ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -246,6 +246,8 @@ impl World {
     fn declare(&mut self, survivor: usize, dead: Identity, truly: bool) -> bool {
         let Some(one) = self.identity_at(survivor) else { return true };
         let tip = self.oracle.log_tip(survivor).map(|tip| self.oracle.tree.stem(tip));
+        // The state that the order is given for, as the survivor's status has it.
+        let (epoch, first_seq) = tip.map_or((0, 0), |stem| (stem.epoch.0, stem.members_seq));
         if tip.is_some_and(|stem| !stem.members.contains(&dead)) && self.nodes[survivor].led.is_some() {
             return true;
         }
@@ -261,8 +263,8 @@ impl World {
         self.oracle.reference.on_declared(one, dead);
         let mut out = [0; SMALL_LEN_MAX];
         let (token, name) = (self.token(!truly), dead.to_string());
-        let length =
-            write_query(&mut out, keys::replica(), header(Kind::Query), token, QueryKind::DeclareDead, &name);
+        let header = Header { epoch, first_seq, ..header(Kind::Query) };
+        let length = write_query(&mut out, keys::replica(), header, token, QueryKind::DeclareDead, &name);
         self.post(survivor, None, &out[..length]);
         false
     }

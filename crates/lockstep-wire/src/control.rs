@@ -378,6 +378,9 @@ pub const CLOSE_LEN_MAX: usize = 16;
 /// Longest name of a trading day: what SoupBinTCP and MoldUDP64 have room for in their field Session.
 pub const DAY_LEN_MAX: usize = 10;
 
+/// The name of the publisher that marks days.
+pub const CALENDAR: &str = "lockstep/day";
+
 /// A trading day begins or ends: the payload of an entry of kind [`EntryKind::Day`](super::EntryKind::Day).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct DayMark<'a> {

@@ -6,9 +6,9 @@ mod write;
 
 use super::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, ConditionRow, ConditionRows,
-    Entries, HEADER_LEN, Header, Identity, IdentityProbeBody, JoinBody, Keyring, Kind, LeaseBody,
-    NAME_LEN_MAX, NoticeRow, NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody,
-    ReplayRequestBody, STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
+    Entries, HEADER_LEN, Header, Identity, IdentityProbeBody, JoinBody, KeyClass, Keyring, Kind, LeaseBody,
+    NAME_LEN_MAX, NoticeRow, NoticeRows, OperatorOrder, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject,
+    ReplayBody, ReplayRequestBody, STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
 };
 use bytemuck::{Pod, Zeroable};
 use repair::open_trailer;
@@ -206,9 +206,18 @@ impl QueryKind {
         }
     }
 
-    /// Whether it changes which replica leads, or who the members are.
+    /// The order that it is: it changes which replica leads, or who the members are.
+    pub fn order(self) -> Option<OperatorOrder> {
+        match self {
+            Self::Handover => Some(OperatorOrder::Handover),
+            Self::DeclareDead => Some(OperatorOrder::DeclareDead),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an order.
     pub fn is_order(self) -> bool {
-        matches!(self, Self::Handover | Self::DeclareDead)
+        self.order().is_some()
     }
 
     /// Whether a query of this kind may have this name: a command names an identity, or none.
@@ -485,7 +494,8 @@ impl<'a> Datagram<'a> {
                 if !query_kind.takes(name) {
                     return Err(Reject::Body);
                 }
-                if query_kind.is_order() && !header.may_order() {
+                // What a publisher's key allows, its receiver judges ([`Keyring::operator`]).
+                if query_kind.is_order() && header.key_class() == Some(KeyClass::Reader) {
                     return Err(Reject::Rights);
                 }
                 Self::Query(header, asked, name)

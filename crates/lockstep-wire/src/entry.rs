@@ -35,6 +35,8 @@ pub enum EntryKind {
     Membership = 18,
     /// The change of the membership before it is committed, as its frame's `commit_next` shows; no payload.
     ChangeCommitted = 19,
+    /// An operator's order that the leader carries out ([`super::OrderView`]).
+    Order = 20,
 }
 
 impl EntryKind {
@@ -56,6 +58,7 @@ impl EntryKind {
             17 => Self::EpochStart,
             18 => Self::Membership,
             19 => Self::ChangeCommitted,
+            20 => Self::Order,
             _ => return None,
         })
     }

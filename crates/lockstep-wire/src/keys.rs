@@ -23,7 +23,7 @@
 //! journal and the chain are built on that. A repaired frame is vouched for by the tag of its trailer.
 
 use crate::mac::{MAC_KEY_LEN, MacKey};
-use crate::{Header, KeyRights, Kind, REPAIR_TRAILER_LEN, Reject};
+use crate::{Header, KeyRights, Kind, OperatorOrder, REPAIR_TRAILER_LEN, Reject};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -109,6 +109,17 @@ impl fmt::Debug for GenerationKeys {
             .field("publishers", &publishers.collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
+}
+
+/// A publisher's key: whose it is, and what it allows.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct KeyHolder {
+    /// Its number.
+    pub key: u16,
+    /// Its name, for people.
+    pub name: String,
+    /// What it allows.
+    pub rights: KeyRights,
 }
 
 /// A ring has other keys under the number of a generation.
@@ -206,8 +217,8 @@ pub struct Keyring {
     sealing: AtomicU8,
     /// One bit for each generation that opens live datagrams.
     accepted: AtomicU16,
-    /// What publishers' keys allow, where that is limited: by number of the key, in order.
-    rights: Mutex<Vec<(u16, Arc<KeyRights>)>>,
+    /// What publishers' keys allow, where that is not the default: by number of the key, in order.
+    rights: Mutex<Vec<Arc<KeyHolder>>>,
     /// How often they were set.
     rights_version: AtomicU32,
 }
@@ -294,12 +305,12 @@ impl Keyring {
         self.sealing.store(sealing, Ordering::Release);
     }
 
-    /// From now on publishers' keys allow what `rights` say of them, by number of the key; a key that is not
-    /// among them allows what [`KeyRights::default`] does.
-    pub fn set_rights(&self, rights: impl IntoIterator<Item = (u16, KeyRights)>) {
-        let limited = rights.into_iter().filter(|(_, rights)| *rights != KeyRights::default());
-        let mut rows: Vec<_> = limited.map(|(key, rights)| (key, Arc::new(rights))).collect();
-        rows.sort_by_key(|(key, _)| *key);
+    /// From now on publishers' keys allow what stands here of them; a key of which nothing stands here allows
+    /// what [`KeyRights::default`] does.
+    pub fn set_rights(&self, holders: impl IntoIterator<Item = KeyHolder>) {
+        let limited = holders.into_iter().filter(|holder| holder.rights != KeyRights::default());
+        let mut rows: Vec<_> = limited.map(Arc::new).collect();
+        rows.sort_by_key(|holder| holder.key);
         *self.rights.lock().unwrap_or_else(PoisonError::into_inner) = rows;
         self.rights_version.fetch_add(1, Ordering::Release);
     }
@@ -311,9 +322,23 @@ impl Keyring {
         self.rights_version.load(Ordering::Acquire)
     }
 
-    /// A copy of what publishers' keys allow, where that is limited, in the order of the keys' numbers.
-    pub fn rights(&self) -> Vec<(u16, Arc<KeyRights>)> {
+    /// A copy of what publishers' keys allow, where that is not the default, in the order of the keys'
+    /// numbers.
+    pub fn rights(&self) -> Vec<Arc<KeyHolder>> {
         self.rights.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The operator who may give `order` in the datagram of `header`, which has been opened: nobody in
+    /// particular where a replica's key sealed it, or the cluster has no keys.
+    ///
+    /// # Errors
+    /// [`Reject::Rights`]: its key does not allow it.
+    pub fn operator(&self, header: &Header, order: OperatorOrder) -> Result<Option<Arc<KeyHolder>>, Reject> {
+        let Some(KeyClass::Publisher(key)) = header.key_class() else {
+            return if header.may_order() { Ok(None) } else { Err(Reject::Rights) };
+        };
+        let holder = self.rights().into_iter().find(|holder| holder.key == key);
+        holder.filter(|holder| holder.rights.may_order(order)).map(Some).ok_or(Reject::Rights)
     }
 
     /// The generation that seals, and one bit for each that is accepted.

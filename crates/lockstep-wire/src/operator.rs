@@ -64,7 +64,7 @@ pub enum CommandReject {
     Full = 9,
     /// It is the last full member: the stream would end with it.
     LastMember = 10,
-    /// The membership is not the one that the change was made for.
+    /// The epoch or the membership is not the one that the command was given for.
     Stale = 11,
     /// Only one of exactly two members can be declared dead, by the other.
     NotTwo = 12,
@@ -76,10 +76,12 @@ pub enum CommandReject {
     SelfDeclared = 15,
     /// Of two members one is replaced only by its own consent: it is declared dead first.
     TwoMembers = 16,
+    /// The operator's key does not allow it.
+    NotAllowed = 17,
 }
 
 impl CommandReject {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::NotLeader,
         Self::NotListed,
         Self::Witness,
@@ -96,6 +98,7 @@ impl CommandReject {
         Self::Alive,
         Self::SelfDeclared,
         Self::TwoMembers,
+        Self::NotAllowed,
     ];
 
     /// The reason with this number, if there is one; 0 is "taken".

@@ -8,12 +8,12 @@
 //! | `names=orders/*,risk` | to open these names, and to publish under them |
 //! | `to=everybody,channel:0-7,client/*` | to publish to these destinations |
 //! | `rate=50000` | so many messages a second |
-//! | `days=yes` | to begin and end trading days |
+//! | `orders=handover,declare-dead,membership,day` | to give these orders, as an operator |
 //!
-//! A word that is not there limits nothing, except `days`, which is then not allowed. A pattern is a whole
-//! name, or the beginning of names with a `*` behind it.
+//! A word that is not there limits nothing, except `orders`, of which none is allowed then. A pattern is a
+//! whole name, or the beginning of names with a `*` behind it.
 
-use crate::{CHANNELS, Destination, EVERYBODY, PublisherId};
+use crate::{CHANNELS, Destination, EVERYBODY, OperatorOrder, PublisherId};
 use std::fmt;
 
 /// Messages a second that a right may be limited to: one a nanosecond.
@@ -93,7 +93,8 @@ pub struct KeyRights {
     to: Option<Vec<Reach>>,
     /// Messages a second; `None`: as many as come.
     rate: Option<u32>,
-    days: bool,
+    /// In the order of [`OperatorOrder::ALL`].
+    orders: Vec<OperatorOrder>,
 }
 
 impl KeyRights {
@@ -124,10 +125,13 @@ impl KeyRights {
                     let rate = rate.ok_or(format!("'{word}': messages a second, from 1 to {RATE_MAX}"))?;
                     rights.rate = Some(rate);
                 }
-                "days" if value == "yes" => rights.days = true,
-                "days" if value == "no" => {}
+                "orders" => {
+                    rights.orders = list(value, order)?;
+                    rights.orders.sort();
+                    rights.orders.dedup();
+                }
                 _ => {
-                    return Err(format!("'{word}' is no right: write names=…, to=…, rate=…, or days=yes"));
+                    return Err(format!("'{word}' is no right: write names=…, to=…, rate=…, or orders=…"));
                 }
             }
         }
@@ -160,9 +164,9 @@ impl KeyRights {
         })
     }
 
-    /// Whether the key may begin and end trading days.
-    pub fn may_mark_days(&self) -> bool {
-        self.days
+    /// AUTH-7 (orders): whether the key may give this order.
+    pub fn may_order(&self, order: OperatorOrder) -> bool {
+        self.orders.contains(&order)
     }
 
     /// Messages a second that the key may have stamped; `None`: as many as come.
@@ -174,6 +178,14 @@ impl KeyRights {
 
 fn list<T>(value: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     value.split(',').map(parse).collect()
+}
+
+fn order(word: &str) -> Result<OperatorOrder, String> {
+    let known = OperatorOrder::ALL.into_iter().find(|order| order.name() == word);
+    known.ok_or_else(|| {
+        let known = OperatorOrder::ALL.map(OperatorOrder::name).join(", ");
+        format!("'{word}' is no order; there are: {known}")
+    })
 }
 
 impl fmt::Display for KeyRights {
@@ -191,7 +203,14 @@ impl fmt::Display for KeyRights {
         if let Some(rate) = self.rate {
             write!(f, " rate={rate}")?;
         }
-        f.write_str(if self.days { " days=yes" } else { "" })
+        if !self.orders.is_empty() {
+            write!(
+                f,
+                " orders={}",
+                self.orders.iter().map(|order| order.name()).collect::<Vec<_>>().join(",")
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -233,17 +252,19 @@ mod tests {
 
     #[test]
     fn rights_are_read_as_they_are_written() {
-        for words in ["", " names=a,b/* to=everybody,channel:0-7,channel:9,c/* rate=5 days=yes", " names=*"] {
+        for words in
+            ["", " names=a,b/* to=everybody,channel:0-7,channel:9,c/* rate=5 orders=handover,day", " names=*"]
+        {
             assert_eq!(rights(words).to_string(), words);
         }
-        assert_eq!(rights("days=no"), KeyRights::default());
+        assert_eq!(rights("orders=day,handover,day").to_string(), " orders=handover,day");
     }
 
     #[test]
     fn a_word_that_is_no_right_is_named() {
         for (words, why) in [
-            ("name=x", "'name=x' is no right: write names=…, to=…, rate=…, or days=yes"),
-            ("days=maybe", "'days=maybe' is no right: write names=…, to=…, rate=…, or days=yes"),
+            ("name=x", "'name=x' is no right: write names=…, to=…, rate=…, or orders=…"),
+            ("orders=days", "'days' is no order; there are: handover, declare-dead, membership, day"),
             ("names=", "'' is no pattern: write a name, or the beginning of names and a '*'"),
             ("names=*/x", "'*/x' is no pattern: write a name, or the beginning of names and a '*'"),
             ("to=channel:9-3", "'channel:9-3' names no channels: write channel:3, or channel:0-7"),

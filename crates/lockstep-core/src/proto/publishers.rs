@@ -5,7 +5,7 @@
 //! no overlay: a publisher's numbers are contiguous, so the log itself says what they were before.
 
 use super::planted::{Mutation, planted};
-use lockstep_wire::{Entry, EntryKind, OpenView, PublisherId, PublisherSeq, Seq};
+use lockstep_wire::{CALENDAR, Entry, EntryKind, OpenView, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The decision about a submitted message.
@@ -73,6 +73,8 @@ pub struct Publishers {
     nonces: Vec<[u64; 2]>,
     names: Vec<String>,
     ids: BTreeMap<String, PublisherId>,
+    /// The publisher of the trading days; 0: not opened yet.
+    calendar: PublisherId,
     /// Opens and closes not yet committed, oldest first.
     changes: VecDeque<TableChange>,
     publishers_max: u32,
@@ -88,6 +90,7 @@ impl Publishers {
             nonces: vec![[0; 2]],
             names: vec![String::new()],
             ids: BTreeMap::new(),
+            calendar: 0,
             changes: VecDeque::new(),
             publishers_max,
         }
@@ -173,7 +176,8 @@ impl Publishers {
             EntryKind::Genesis
             | EntryKind::EpochStart
             | EntryKind::Membership
-            | EntryKind::ChangeCommitted => {}
+            | EntryKind::ChangeCommitted
+            | EntryKind::Order => {}
         }
     }
 
@@ -183,8 +187,7 @@ impl Publishers {
         if index == self.slots.len() {
             self.slots.push(Slot::default());
             self.nonces.push([0; 2]);
-            self.names.push(open.name.to_owned());
-            self.ids.insert(open.name.to_owned(), id);
+            self.bind(open.name, id);
         }
         if let Some(before) = self.state(id) {
             self.changes.push_back(TableChange { seq, before });
@@ -253,6 +256,7 @@ impl Publishers {
                 self.nonces.pop();
                 if let Some(name) = self.names.pop() {
                     self.ids.remove(&name);
+                    self.calendar = if name == CALENDAR { 0 } else { self.calendar };
                 }
             }
         }
@@ -262,6 +266,23 @@ impl Publishers {
                 slot.last = if planted(Mutation::NumberNotUndone) { slot.last } else { undone };
             }
         }
+    }
+
+    fn bind(&mut self, name: &str, id: PublisherId) {
+        if id as usize >= self.names.len() {
+            self.names.resize(id as usize + 1, String::new());
+        }
+        self.names[id as usize] = name.to_owned();
+        self.ids.insert(name.to_owned(), id);
+        if name == CALENDAR {
+            self.calendar = id;
+        }
+    }
+
+    /// The publisher of the trading days, under which only operators publish; 0: not opened yet.
+    #[inline]
+    pub fn calendar(&self) -> PublisherId {
+        self.calendar
     }
 
     /// The name of a publisher.
@@ -336,12 +357,10 @@ impl Publishers {
         if index >= self.slots.len() {
             self.slots.resize(index + 1, Slot::default());
             self.nonces.resize(index + 1, [0; 2]);
-            self.names.resize(index + 1, String::new());
         }
         self.slots[index] = Slot { last: state.last, incarnation: state.incarnation, closed: state.closed };
         self.nonces[index] = state.nonce;
-        self.names[index] = name.to_owned();
-        self.ids.insert(name.to_owned(), state.id);
+        self.bind(name, state.id);
     }
 }
 

@@ -6,7 +6,9 @@
 //! change while the stream runs.
 
 use super::publishers::Publishers;
-use lockstep_wire::{Destination, Header, KeyClass, KeyRights, Keyring, Nanos, PublisherId};
+use lockstep_wire::{
+    CALENDAR, Destination, Header, KeyClass, KeyHolder, Keyring, Nanos, OperatorOrder, PublisherId, Reject,
+};
 use std::sync::Arc;
 
 /// So much of a key's messages may come at once, in the time that they take at its rate.
@@ -15,9 +17,10 @@ const BURST_NS: Nanos = 100_000_000;
 /// The submitter of a datagram, as far as its key's rights are limited.
 #[derive(Clone, Debug)]
 pub struct Submitter {
-    /// The key's number and rights; `None` where nothing is limited.
-    key: Option<(u16, Arc<KeyRights>)>,
-    may_mark_days: bool,
+    /// The key; `None` where nothing is limited.
+    key: Option<Arc<KeyHolder>>,
+    /// Its datagram's key is a replica's, or the cluster has none.
+    may_order: bool,
     /// The last verdict of [`Submitter::may_publish`]: most datagrams are of one publisher, to one
     /// destination.
     judged: (PublisherId, Option<Destination>, bool),
@@ -26,7 +29,10 @@ pub struct Submitter {
 impl Submitter {
     /// Whether it may open a name.
     pub fn may_open(&self, name: &str) -> bool {
-        self.key.as_ref().is_none_or(|(_, rights)| rights.may_open(name))
+        if name == CALENDAR {
+            return self.operator(OperatorOrder::Day).is_ok();
+        }
+        self.key.as_ref().is_none_or(|key| key.rights.may_open(name))
     }
 
     /// Whether it may publish under the name of `publisher`, and to `destination` where there is one: a
@@ -38,27 +44,38 @@ impl Submitter {
         publisher: PublisherId,
         destination: Option<Destination>,
     ) -> bool {
-        let Some((_, rights)) = &self.key else { return true };
+        if publisher == publishers.calendar() && publisher != 0 {
+            return self.operator(OperatorOrder::Day).is_ok();
+        }
+        let Some(key) = &self.key else { return true };
         let (of, to, may) = self.judged;
         if (of, to) == (publisher, destination) {
             return may;
         }
-        let reaches = |to| rights.may_reach(to, |id| publishers.name(id));
-        let may = publishers.name(publisher).is_some_and(|name| rights.may_open(name))
+        let reaches = |to| key.rights.may_reach(to, |id| publishers.name(id));
+        let may = publishers.name(publisher).is_some_and(|name| key.rights.may_open(name))
             && destination.is_none_or(reaches);
         self.judged = (publisher, destination, may);
         may
     }
 
-    /// Whether it may begin and end trading days.
-    pub fn may_mark_days(&self) -> bool {
-        self.may_mark_days
+    /// The operator who gives this order, if it may; nobody in particular where a replica's key sealed it, or
+    /// the cluster has no keys.
+    ///
+    /// # Errors
+    /// [`Reject::Rights`].
+    pub fn operator(&self, order: OperatorOrder) -> Result<Option<Arc<KeyHolder>>, Reject> {
+        match &self.key {
+            _ if self.may_order => Ok(None),
+            Some(key) if key.rights.may_order(order) => Ok(Some(Arc::clone(key))),
+            _ => Err(Reject::Rights),
+        }
     }
 
     /// Whether its messages a second are limited.
     #[inline]
     pub fn has_rate(&self) -> bool {
-        self.key.as_ref().is_some_and(|(_, rights)| rights.rate().is_some())
+        self.key.as_ref().is_some_and(|key| key.rights.rate().is_some())
     }
 }
 
@@ -68,7 +85,7 @@ pub struct KeyLimits {
     /// [`Keyring::rights_version`] of the copy.
     version: u32,
     /// By the key's number, in order; and until when its rate is used up.
-    rows: Vec<(u16, Arc<KeyRights>, Nanos)>,
+    rows: Vec<(Arc<KeyHolder>, Nanos)>,
 }
 
 impl KeyLimits {
@@ -82,20 +99,20 @@ impl KeyLimits {
             Some(KeyClass::Publisher(key)) if !self.rows.is_empty() => self.row(key),
             _ => None,
         };
-        let key = key.map(|index| (self.rows[index].0, Arc::clone(&self.rows[index].1)));
-        let by_right = key.as_ref().is_some_and(|(_, rights)| rights.may_mark_days());
-        Submitter { key, may_mark_days: header.may_order() || by_right, judged: (0, None, false) }
+        let key = key.map(|index| Arc::clone(&self.rows[index].0));
+        Submitter { key, may_order: header.may_order(), judged: (0, None, false) }
     }
 
     fn row(&self, key: u16) -> Option<usize> {
-        self.rows.binary_search_by_key(&key, |(key, ..)| *key).ok()
+        self.rows.binary_search_by_key(&key, |(holder, _)| holder.key).ok()
     }
 
     #[cold]
     fn renew(&mut self, keys: &Keyring) {
         self.version = keys.rights_version();
-        let used = |key| self.row(key).map_or(0, |index| self.rows[index].2);
-        self.rows = keys.rights().into_iter().map(|(key, rights)| (key, rights, used(key))).collect();
+        let used = |key| self.row(key).map_or(0, |index| self.rows[index].1);
+        let rows = keys.rights().into_iter().map(|holder| (Arc::clone(&holder), used(holder.key)));
+        self.rows = rows.collect();
     }
 
     /// AUTH-6 (rate): whether a message of this submitter may be stamped now; then it is counted.
@@ -105,9 +122,9 @@ impl KeyLimits {
     }
 
     fn take_of_rate(&mut self, submitter: &Submitter, now: Nanos) -> bool {
-        let row = submitter.key.as_ref().and_then(|(key, _)| self.row(*key));
-        let Some((_, rights, used_until)) = row.map(|index| &mut self.rows[index]) else { return true };
-        let Some(rate) = rights.rate() else { return true };
+        let row = submitter.key.as_ref().and_then(|holder| self.row(holder.key));
+        let Some((holder, used_until)) = row.map(|index| &mut self.rows[index]) else { return true };
+        let Some(rate) = holder.rights.rate() else { return true };
         let each = 1_000_000_000 / u64::from(rate);
         // A slow key may send one at once as well.
         if *used_until > now + BURST_NS.max(each) - each {
@@ -121,7 +138,7 @@ impl KeyLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_wire::{GenerationKeys, Kind};
+    use lockstep_wire::{GenerationKeys, KeyRights, Kind};
 
     fn ring(rights: &str) -> Keyring {
         let keys = GenerationKeys {
@@ -130,8 +147,13 @@ mod tests {
             publishers: vec![(0, [3; 16]), (5, [4; 16])],
         };
         let ring = Keyring::new(7, KeyClass::Replica, &keys);
-        ring.set_rights([(5, KeyRights::parse(rights.split_whitespace()).unwrap())]);
+        set(&ring, rights);
         ring
+    }
+
+    fn set(ring: &Keyring, rights: &str) {
+        let rights = KeyRights::parse(rights.split_whitespace()).unwrap();
+        ring.set_rights([KeyHolder { key: 5, name: "desk".to_owned(), rights }]);
     }
 
     fn header(class: KeyClass) -> Header {
@@ -178,19 +200,26 @@ mod tests {
         assert!(!may_open(&mut limits, KeyClass::Publisher(5), "risk"));
         assert!(may_open(&mut limits, KeyClass::Publisher(0), "risk"));
         assert!(may_open(&mut limits, KeyClass::Replica, "risk"), "a replica's key has all rights");
-        ring.set_rights([(5, KeyRights::parse(["names=risk"]).unwrap())]);
+        set(&ring, "names=risk");
         assert!(may_open(&mut limits, KeyClass::Publisher(5), "risk"));
         assert!(!may_open(&mut limits, KeyClass::Publisher(5), "orders"));
     }
 
     #[test]
-    fn days_are_marked_by_a_replicas_key_and_by_one_with_the_right() {
-        let (plain, with_days) = (ring("rate=9"), ring("days=yes"));
+    fn auth_7_an_order_is_given_by_a_replicas_key_or_by_one_with_the_right_to_it() {
+        // AUTH-7
+        let (plain, with_days) = (ring("rate=9"), ring("orders=day"));
         let mut limits = KeyLimits::default();
-        let mut may = |ring, class| limits.submitter(ring, &header(class)).may_mark_days();
-        assert!(!may(&plain, KeyClass::Publisher(5)) && !may(&plain, KeyClass::Publisher(0)));
-        assert!(may(&plain, KeyClass::Replica));
+        let mut operator = |class, order| limits.submitter(&plain, &header(class)).operator(order);
+        assert_eq!(operator(KeyClass::Publisher(5), OperatorOrder::Day), Err(Reject::Rights));
+        assert_eq!(operator(KeyClass::Publisher(0), OperatorOrder::Day), Err(Reject::Rights));
+        assert_eq!(operator(KeyClass::Replica, OperatorOrder::Day), Ok(None));
         let mut limits = KeyLimits::default();
-        assert!(limits.submitter(&with_days, &header(KeyClass::Publisher(5))).may_mark_days());
+        let desk = limits.submitter(&with_days, &header(KeyClass::Publisher(5)));
+        assert_eq!(desk.operator(OperatorOrder::Day).unwrap().unwrap().name, "desk");
+        assert_eq!(desk.operator(OperatorOrder::Membership), Err(Reject::Rights));
+        let header = header(KeyClass::Publisher(5));
+        assert!(with_days.operator(&header, OperatorOrder::Day).is_ok_and(|holder| holder.is_some()));
+        assert_eq!(with_days.operator(&header, OperatorOrder::Handover), Err(Reject::Rights));
     }
 }

@@ -105,8 +105,8 @@ impl Checkpoint {
         }
         for (seq, entry) in (first..).zip(frame.entries()) {
             match entry.kind() {
-                // Its content is in the frame's header.
-                EntryKind::ChangeCommitted => {}
+                // The content of the one is in the frame's header; the other is for people.
+                EntryKind::ChangeCommitted | EntryKind::Order => {}
                 EntryKind::Message | EntryKind::Day => {
                     // The right to publish is judged where frames are made and received, not here.
                     if let Some(row) = self.publishers.get_mut(&{ entry.header.publisher }) {

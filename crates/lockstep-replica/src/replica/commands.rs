@@ -4,9 +4,11 @@
 //! Commands are rare. A rule of `proto::membership` judges each one. The result, accepted or the reason for
 //! the rejection, is sent back or shown in the status.
 
-use super::{Leading, ReplicaCore, Role, RoleState, Turn};
+use super::orders::Operator;
+use super::{Leading, ReplicaCore, ReplicaEngine, Role, RoleState, Turn};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
 use bytemuck::Zeroable;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::ReplicaEvent;
@@ -21,8 +23,8 @@ use lockstep_core::proto::redundancy;
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
     AGE_NEVER, Change, CommandReject, Condition, ConditionRow, Entry, EntryKind, Epoch, Header, Identity,
-    Kind, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, Reject, STATUS_CONDITIONS_MAX,
-    StatusBody, StatusMember, write_membership, write_status,
+    Kind, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, OperatorOrder, Reject,
+    STATUS_CONDITIONS_MAX, StatusBody, StatusMember, write_membership, write_status,
 };
 
 /// A member without contact for this many timeouts is unavailable, ...
@@ -45,8 +47,24 @@ pub(super) struct LastRejectedCommand {
     at: Nanos,
 }
 
+impl<P: Ports> ReplicaEngine<P> {
+    /// The leader hands over to `to`, or to the member that holds most: it stops stamping, and steps down
+    /// once its successor holds everything. Returns whether it leads, and another member can take over.
+    pub fn start_handover(&mut self, now: Nanos, to: Option<Identity>) -> bool {
+        match &mut self.role {
+            RoleState::Leading(leading) => leading.start_handover(&self.core, now, to),
+            RoleState::Following(_) => false,
+        }
+    }
+
+    /// Whether it leads, and waits for its successor to hold everything.
+    pub fn hands_over(&self) -> bool {
+        self.role.leading().is_some_and(|leading| leading.handover.is_some())
+    }
+}
+
 impl Leading {
-    /// A submitted change: judged, and stamped if it may be.
+    /// A submitted change: judged, and stamped if it may be. Returns whether it is.
     #[cold]
     pub(super) fn submit_change<M: TailMemory>(
         &mut self,
@@ -54,8 +72,11 @@ impl Leading {
         tail: &mut Tail<M>,
         wall: Nanos,
         entry: &Entry<'_>,
-    ) {
-        let Ok(asked) = MembershipView::parse(entry.payload) else { return core.reject(Reject::Body) };
+    ) -> bool {
+        let Ok(asked) = MembershipView::parse(entry.payload) else {
+            core.reject(Reject::Body);
+            return false;
+        };
         let (change, member) = (asked.change(), asked.body.member);
         let standing = PendingChange {
             leader: core.identity(),
@@ -64,16 +85,20 @@ impl Leading {
             change_committed: core.log.change.is_none(),
         };
         match judge_change(&standing, &asked) {
-            Ok(after) => {
-                self.stamp_change(core, tail, wall, change, member, &after);
-            }
+            Ok(after) => return self.stamp_change(core, tail, wall, change, member, &after),
             // A copy of a command that was carried out.
             Err(CommandReject::Stale)
                 if core.log.membership.lists(member.identity()) == (change != Change::Remove) => {}
             Err(why) => {
-                self.rejected_command = Some(LastRejectedCommand { member: member.identity(), why, at: wall })
+                self.reject_change(member.identity(), why, wall);
             }
         }
+        false
+    }
+
+    /// A change of this member is not made: the status tells why.
+    pub(super) fn reject_change(&mut self, member: Identity, why: CommandReject, at: Nanos) {
+        self.rejected_command = Some(LastRejectedCommand { member, why, at });
     }
 
     /// Stamps a change as the first entry of a frame of its own. The new members count from this entry on.
@@ -216,16 +241,44 @@ impl Leading {
 }
 
 impl ReplicaCore {
-    /// Hands over to `to`, or to the member that holds most. The error is the reason for a refusal.
-    pub(super) fn on_handover_command(
+    /// Carries out an order, if it was given for the present epoch and members: a copy that comes later does
+    /// nothing. The error is the reason for a refusal.
+    pub(super) fn on_order<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        tail: &Tail<M>,
+        now: Nanos,
+        header: &Header,
+        (order, subject, operator): (OperatorOrder, Option<Identity>, Operator),
+    ) -> Result<(), CommandReject> {
+        let present = (tail.end().epoch, self.log.membership.seq);
+        if (header.epoch(), { header.first_seq }) != present {
+            return Err(CommandReject::Stale);
+        }
+        if !self.pending_orders.has_room() {
+            return Err(CommandReject::Busy);
+        }
+        let is_new = match order {
+            OperatorOrder::Handover => self.on_handover_command(role, now, subject)?,
+            _ => self.on_declare_dead_command(role.role(), subject.unwrap_or_default())?,
+        };
+        if is_new {
+            self.accept_order(order, subject, header.first_seq, operator);
+        }
+        Ok(())
+    }
+
+    /// Hands over to `to`, or to the member that holds most. Returns whether that begins now. The error is
+    /// the reason for a refusal.
+    fn on_handover_command(
         &self,
         role: &mut RoleState,
         now: Nanos,
         to: Option<Identity>,
-    ) -> Result<(), CommandReject> {
+    ) -> Result<bool, CommandReject> {
         let RoleState::Leading(leading) = role else { return Err(CommandReject::NotLeader) };
         if leading.handover.is_some_and(|handover| to.is_none() || handover.to == to) {
-            return Ok(());
+            return Ok(false);
         }
         if leading.draining {
             return Err(CommandReject::Busy);
@@ -242,22 +295,26 @@ impl ReplicaCore {
             return Err(CommandReject::LastMember);
         }
         leading.start_handover(self, now, to);
-        Ok(())
+        Ok(true)
     }
 
     /// The operator declares the other of two members dead. From now on the declaration replaces its grant
-    /// and its promise here, and then its acks of our epoch start and of its removal. The error is the
-    /// reason for a refusal.
-    pub(super) fn on_declare_dead_command(
-        &mut self,
-        role: Role,
-        dead: Identity,
-    ) -> Result<(), CommandReject> {
-        if self.declared_dead != Some(dead) {
-            self.check_declare_dead(role, dead)?;
-            self.declared_dead = Some(dead);
+    /// and its promise here, and then its acks of our epoch start and of its removal. Returns whether it is
+    /// new. The error is the reason for a refusal.
+    fn on_declare_dead_command(&mut self, role: Role, dead: Identity) -> Result<bool, CommandReject> {
+        if self.declared_dead == Some(dead) {
+            return Ok(false);
         }
-        Ok(())
+        self.check_declare_dead(role, dead)?;
+        self.void_declaration();
+        self.declared_dead = Some(dead);
+        Ok(true)
+    }
+
+    /// The declaration of death has no effect any more.
+    pub(super) fn void_declaration(&mut self) {
+        self.declared_dead = None;
+        self.pending_orders.forget(OperatorOrder::DeclareDead);
     }
 
     /// Whether the declaration that `dead` is dead may be accepted in the present state.
@@ -283,7 +340,7 @@ impl ReplicaCore {
     pub(super) fn count_declared_dead(&mut self) {
         let Some(by) = self.declared_dead else { return };
         if self.check_declare_dead(Role::Standby, by).is_err() {
-            self.declared_dead = None;
+            self.void_declaration();
             return;
         }
         self.election.on_grant(by);

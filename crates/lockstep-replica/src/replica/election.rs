@@ -123,7 +123,7 @@ impl ReplicaCore {
                         return Ok(()); // and raised our round towards it: a real candidate asks again
                     }
                     if self.declared_dead == Some(header.identity()) {
-                        self.declared_dead = None; // it lives
+                        self.void_declaration(); // it lives
                     }
                     self.on_ballot(role, tail, now, header, body);
                 }

@@ -88,6 +88,9 @@ impl Leading {
         if self.uncommitted_change {
             self.stamp_change_committed(core, tail, wall);
         }
+        if !core.pending_orders.is_empty() {
+            self.stamp_orders(core, tail, wall);
+        }
         if self.has_notices() && now >= self.notice_at {
             self.send_publisher_notices(core, net, tail, turn);
         }

@@ -25,6 +25,7 @@ mod ingress;
 mod invariants;
 mod leading;
 mod lineage;
+mod orders;
 mod pending_submissions;
 mod queries;
 mod reconcile;
@@ -42,6 +43,7 @@ pub use catch_up::{CatchUpPlan, CatchUpRequest};
 use election::Outbox;
 use identity_probe::IdentityWatch;
 pub use invariants::Tables;
+use orders::PendingOrders;
 use pending_submissions::PendingSubmissions;
 pub use recovered::Recovered;
 use repair::RepairQueue;
@@ -215,6 +217,8 @@ pub struct ReplicaCore {
     stall_detector: StallDetector,
     /// The member that the operator declared dead, until its removal is stamped.
     declared_dead: Option<Identity>,
+    /// Orders that are carried out, and not yet recorded.
+    pending_orders: PendingOrders,
     /// The greatest epoch that was promised to another, or accepted before this process began.
     promised_others: Epoch,
     turns: Turns,
@@ -396,20 +400,6 @@ impl<P: Ports> ReplicaEngine<P> {
         }
     }
 
-    /// The leader hands over to `to`, or to the member that holds most: it stops stamping, and steps down
-    /// once its successor holds everything. Returns whether it leads, and another member can take over.
-    pub fn start_handover(&mut self, now: Nanos, to: Option<Identity>) -> bool {
-        match &mut self.role {
-            RoleState::Leading(leading) => leading.start_handover(&self.core, now, to),
-            RoleState::Following(_) => false,
-        }
-    }
-
-    /// Whether it leads, and waits for its successor to hold everything.
-    pub fn hands_over(&self) -> bool {
-        self.role.leading().is_some_and(|leading| leading.handover.is_some())
-    }
-
     /// The epoch in which this replica stamps.
     pub fn leads(&self) -> Option<Epoch> {
         self.role.leading().map(Leading::epoch)
@@ -478,6 +468,7 @@ impl ReplicaCore {
             },
             stall_detector: StallDetector::default(),
             declared_dead: None,
+            pending_orders: PendingOrders::default(),
             promised_others: acceptor.promised(),
             turns: Turns::default(),
             history_reported: recovered.lineage.history(),

@@ -112,7 +112,8 @@ impl ReplicaCore {
             (Datagram::Query(header, body, name), _) => {
                 self.observe_reader(role.role(), tail, header);
                 let mut out = [0; STATUS_LEN_MAX];
-                if let Some(length) = self.write_answer_to(role, tail, turn, &body, name, &mut out) {
+                let written = self.write_answer_to(role, tail, turn, (header, &body, name), &mut out);
+                if let Some(length) = written {
                     net.send_unicast(from, [&out[..length], &[]]);
                 }
             }
@@ -155,25 +156,29 @@ impl ReplicaCore {
         role: &mut RoleState,
         tail: &Tail<M>,
         turn: &Turn,
-        asked: &QueryBody,
-        name: &str,
+        (header, asked, name): (&Header, &QueryBody, &str),
         out: &mut [u8],
     ) -> Option<usize> {
         let Turn { now, wall, .. } = *turn;
-        let identity = name.parse::<Identity>().ok();
-        let length = match QueryKind::from_u32(asked.query_kind) {
-            Some(QueryKind::Status) => self.write_status_to(role, tail, turn, asked.token, out),
-            Some(QueryKind::Handover) => {
-                let result = self.on_handover_command(role, now, identity);
-                self.write_command_result_to(tail, wall, asked, result, out)
-            }
-            Some(QueryKind::DeclareDead) => {
-                let result = self.on_declare_dead_command(role.role(), identity.unwrap_or_default());
-                self.write_command_result_to(tail, wall, asked, result, out)
-            }
-            Some(QueryKind::Publisher) if !self.knows_committed(tail) => {
+        let query_kind = QueryKind::from_u32(asked.query_kind);
+        let length = match (query_kind, query_kind.and_then(QueryKind::order)) {
+            (Some(QueryKind::Status), _) => self.write_status_to(role, tail, turn, asked.token, out),
+            (Some(QueryKind::Publisher), _) if !self.knows_committed(tail) => {
                 self.counters.add(Counter::RepliesWithheld, 1);
                 return None;
+            }
+            (_, Some(order)) => {
+                let result = match self.rx.keys().operator(header, order) {
+                    Ok(operator) => {
+                        let order = (order, name.parse().ok(), operator);
+                        self.on_order(role, tail, now, header, order)
+                    }
+                    Err(reject) => {
+                        self.reject(reject);
+                        Err(CommandReject::NotAllowed)
+                    }
+                };
+                self.write_command_result_to(tail, wall, asked, result, out)
             }
             _ => self.write_query_reply_to(role.role(), tail, wall, asked, name, out),
         };

@@ -10,8 +10,8 @@ use lockstep_core::proto::publishers::{Admission, OpenAdmission};
 use lockstep_core::proto::rights::Submitter;
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
-    Entries, Entry, EntryHeader, EntryKind, Header, NAME_LEN_MAX, Nanos, OpenBody, OpenView, PublisherNotice,
-    Reject, Seq, write_open,
+    Entries, Entry, EntryHeader, EntryKind, Header, NAME_LEN_MAX, Nanos, OpenBody, OpenView, OperatorOrder,
+    PublisherNotice, Reject, Seq, write_open,
 };
 
 impl Leading {
@@ -41,16 +41,23 @@ impl Leading {
         loop {
             self.stamp_run(core, tail, turn, &mut entries, &mut submitter);
             let Some(entry) = entries.next() else { return Ok(()) };
-            let may_order = match entry.kind() {
-                EntryKind::Membership => header.may_order(),
-                EntryKind::Day => submitter.may_mark_days(),
-                _ => true,
+            let order = match entry.kind() {
+                EntryKind::Membership => OperatorOrder::Membership,
+                EntryKind::Day => OperatorOrder::Day,
+                _ => {
+                    self.submit(core, tail, turn, &entry, &mut submitter);
+                    continue;
+                }
             };
-            if !may_order {
-                self.refuse_message(core, PublisherNotice::NotAllowed, entry.header);
-                return Err(Reject::Rights);
+            match submitter.operator(order) {
+                Ok(operator) => {
+                    self.submit_order(core, tail, turn, &entry, (order, operator), &mut submitter);
+                }
+                Err(reject) => {
+                    self.refuse_order(core, turn.wall, &entry);
+                    return Err(reject);
+                }
             }
-            self.submit(core, tail, turn, &entry, &mut submitter);
         }
     }
 
@@ -101,7 +108,7 @@ impl Leading {
 
     /// One submitted entry: stamped, held back, or dropped with a count.
     #[inline]
-    fn submit<M: TailMemory>(
+    pub(super) fn submit<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
         tail: &mut Tail<M>,
@@ -113,8 +120,11 @@ impl Leading {
         match entry.kind() {
             EntryKind::Message | EntryKind::Close | EntryKind::Day => {}
             EntryKind::Open => return self.submit_open(core, tail, wall, entry, submitter),
-            EntryKind::Membership => return self.submit_change(core, tail, wall, entry),
-            EntryKind::Genesis | EntryKind::EpochStart | EntryKind::ChangeCommitted => {
+            EntryKind::Genesis
+            | EntryKind::EpochStart
+            | EntryKind::Membership
+            | EntryKind::ChangeCommitted
+            | EntryKind::Order => {
                 return core.drop_one(Counter::SubmissionsDropped);
             }
         }

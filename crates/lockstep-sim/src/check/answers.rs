@@ -358,7 +358,8 @@ impl Oracle {
                 EntryKind::Genesis
                 | EntryKind::EpochStart
                 | EntryKind::Membership
-                | EntryKind::ChangeCommitted => false,
+                | EntryKind::ChangeCommitted
+                | EntryKind::Order => false,
             };
             if !is_so {
                 return Err(format!(

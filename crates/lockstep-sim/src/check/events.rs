@@ -77,6 +77,7 @@ impl Oracle {
             | SubscriberEvent::Opened { .. }
             | SubscriberEvent::Closed { .. }
             | SubscriberEvent::GatewayHeartbeat { .. }
+            | SubscriberEvent::Ordered { .. }
             | SubscriberEvent::Filtered { .. }
             | SubscriberEvent::Day { .. } => {
                 let Some((seq, fact)) = event.seq().zip(Fact::of_event(event)) else {

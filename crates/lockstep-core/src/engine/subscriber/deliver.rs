@@ -5,7 +5,7 @@ use crate::engine::parts::{Joined, Reassembly};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, MembershipView, Nanos,
-    OpenView, Seq,
+    OpenView, OrderView, Seq,
 };
 use std::ops::ControlFlow;
 
@@ -122,6 +122,11 @@ fn deliver_control(
         EntryKind::Day => {
             let mark = DayMark::parse(entry.payload).ok()?;
             f(SubscriberEvent::Day { seq, mark })
+        }
+        EntryKind::Order => {
+            let order = OrderView::parse(entry.payload).ok()?;
+            let timestamp = frame.timestamp + u64::from(entry.header.time_or_incarnation);
+            f(SubscriberEvent::Ordered { seq, timestamp, order })
         }
         EntryKind::Genesis | EntryKind::ChangeCommitted if planted(Mutation::PassedNotReported) => {
             return None;

@@ -2,8 +2,8 @@
 
 use crate::engine::parts::PartsBound;
 use lockstep_wire::{
-    DayMark, Destination, EntryKind, Epoch, Nanos, PublisherId, PublisherSeq, RepairReject, ReplayEndReason,
-    Seq,
+    DayMark, Destination, EntryKind, Epoch, Nanos, OrderView, PublisherId, PublisherSeq, RepairReject,
+    ReplayEndReason, Seq,
 };
 
 /// When a message is delivered.
@@ -114,6 +114,15 @@ pub enum SubscriberEvent<'a> {
         /// Which of both, and the day's name.
         mark: DayMark<'a>,
     },
+    /// The leader carries out an operator's order.
+    Ordered {
+        /// The seq of its record.
+        seq: Seq,
+        /// When it was recorded, nanoseconds since the Unix epoch.
+        timestamp: Nanos,
+        /// The order: its operator, its subject, and the state in which it was judged.
+        order: OrderView<'a>,
+    },
     /// Messages are missing and asked for.
     Gap {
         /// The first missing.
@@ -223,6 +232,7 @@ impl SubscriberEvent<'_> {
             | Self::Closed { seq, .. }
             | Self::GatewayHeartbeat { seq, .. }
             | Self::Filtered { seq, .. }
+            | Self::Ordered { seq, .. }
             | Self::Day { seq, .. } => Some(seq),
             _ => None,
         }

@@ -5,7 +5,7 @@ use crate::check::{MessageKey, Violation};
 use lockstep_core::proto::commit::Durability;
 use lockstep_wire::{
     EPOCHS_MAX, Entry, EntryKind, Epoch, EpochStartView, FrameView, GATEWAYS, Identity, MemberBody,
-    MembershipView, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_genesis,
+    MembershipView, OpenView, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_genesis,
 };
 
 impl Stem {
@@ -53,6 +53,9 @@ impl Stem {
                 return Err(format!(
                     "S4: the change before {seq} is called committed, and no frame announced its commit"
                 ));
+            }
+            EntryKind::Order => {
+                OrderView::parse(entry.payload).map_err(|reject| format!("AUTH-7: order: {reject}"))?;
             }
             EntryKind::Membership if frame.entries().count() == 1 => self.change(seq, entry.payload)?,
             EntryKind::Membership => {

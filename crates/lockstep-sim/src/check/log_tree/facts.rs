@@ -5,7 +5,7 @@ use crate::check::digest;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{
     Destination, Entry, EntryKind, Epoch, EpochStartView, GATEWAYS, MembershipView, Nanos, OpenView,
-    PublisherId, PublisherSeq, Seq,
+    OrderBody, OrderView, PublisherId, PublisherSeq, Seq,
 };
 
 /// The fact that an entry reports to a reader, texts by their digests.
@@ -27,6 +27,8 @@ pub enum Fact {
     Passed(EntryKind),
     /// A day begins or ends.
     Day(bool, u64),
+    /// An operator's order, and the holder of its key.
+    Order(OrderBody, u64),
 }
 
 impl Fact {
@@ -56,6 +58,10 @@ impl Fact {
                 .map_or(Self::Passed(EntryKind::Day), |mark| {
                     Self::Day(mark.is_start, digest(mark.name.as_bytes()))
                 }),
+            EntryKind::Order => OrderView::parse(entry.payload)
+                .map_or(Self::Passed(EntryKind::Order), |view| {
+                    Self::Order(view.body, digest(view.holder.as_bytes()))
+                }),
             kind @ (EntryKind::Message | EntryKind::Genesis | EntryKind::ChangeCommitted) => {
                 Self::Passed(kind)
             }
@@ -82,6 +88,9 @@ impl Fact {
             SubscriberEvent::GatewayHeartbeat { publisher, .. } => Some(Self::Alive(publisher)),
             SubscriberEvent::Filtered { kind, .. } => Some(Self::Passed(kind)),
             SubscriberEvent::Day { mark, .. } => Some(Self::Day(mark.is_start, digest(mark.name.as_bytes()))),
+            SubscriberEvent::Ordered { order, .. } => {
+                Some(Self::Order(order.body, digest(order.holder.as_bytes())))
+            }
             SubscriberEvent::Committed { .. }
             | SubscriberEvent::Retract { .. }
             | SubscriberEvent::Gap { .. }
@@ -126,9 +135,10 @@ impl Tree {
     }
 
     /// Whether the log that ends with `log` has nothing from `from` on but entries that record the commit of
-    /// a change.
+    /// a change, or an order.
     pub fn only_records_commit(&self, log: Option<TreeNode>, from: Seq) -> bool {
-        let settles = |fact: &Fact| *fact == Fact::Passed(EntryKind::ChangeCommitted);
+        let settles =
+            |fact: &Fact| matches!(fact, Fact::Passed(EntryKind::ChangeCommitted) | Fact::Order(..));
         let frames = self.path(self.cut(log, from), log);
         frames.into_iter().all(|node| self.stem(node).facts.iter().all(settles))
     }

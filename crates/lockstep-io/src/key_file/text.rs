@@ -1,0 +1,157 @@
+//! The text of a key file: how it is read and written.
+
+use super::{GenerationRow, GenerationUse, KeyFile, PublisherKey, TITLE};
+use lockstep_wire::{GENERATIONS, Key, KeyClass, KeyRights, PUBLISHER_KEYS_MAX};
+use std::fmt;
+
+impl KeyFile {
+    /// What the text of a file says. The error names the line and what is to stand there.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let lines = text.lines().map(str::trim).enumerate();
+        let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        match lines.next() {
+            Some((_, TITLE)) => {}
+            Some((at, _)) => return Err(format!("line {}: the first line has to be '{TITLE}'", at + 1)),
+            None => return Err(format!("it is empty; the first line has to be '{TITLE}'")),
+        }
+        let mut head = |word: &str| {
+            let (at, line) = lines.next().ok_or(format!("it ends before '{word} …'"))?;
+            let value = line.strip_prefix(word).and_then(|rest| rest.strip_prefix(' '));
+            value
+                .map(|value| (at + 1, value.trim()))
+                .ok_or(format!("line {}: '{word} …' has to stand here", at + 1))
+        };
+        let (at, cluster) = head("cluster")?;
+        let cluster =
+            cluster.parse().map_err(|_| format!("line {at}: '{cluster}' is no cluster's number"))?;
+        let (at, class) = head("class")?;
+        let class = parse_class(class).ok_or_else(|| {
+            format!("line {at}: '{class}' is no class; write replica, reader, or publisher and its number")
+        })?;
+        let mut file = Self { cluster, class, rights: Vec::new(), generations: Vec::new() };
+        for (at, line) in lines {
+            file.take_line(line).map_err(|why| format!("line {}: {why}", at + 1))?;
+        }
+        file.check()?;
+        Ok(file)
+    }
+
+    fn take_line(&mut self, line: &str) -> Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let ["generation", number, usage] = words[..] {
+            let number = number.parse().ok().filter(|number| usize::from(*number) < GENERATIONS);
+            let number = number.ok_or(format!("a generation's number is below {GENERATIONS}"))?;
+            if self.generations.iter().any(|row| row.number == number) {
+                return Err(format!("generation {number} stands twice"));
+            }
+            let usage = GenerationUse::ALL.into_iter().find(|one| one.name() == usage);
+            let usage = usage.ok_or("a generation is retired, accepted or sealing")?;
+            let row = GenerationRow { number, usage, replica: None, reader: [0; 16], publishers: Vec::new() };
+            self.generations.push(row);
+            return Ok(());
+        }
+        if let ["rights", number, ref words @ ..] = words[..] {
+            let number = parse_publisher(number)?;
+            let is_new = self.rights.iter().all(|(other, _)| *other != number);
+            if !is_new || !self.generations.is_empty() {
+                return Err(format!(
+                    "the rights of publisher {number} stand once, before the first generation"
+                ));
+            }
+            self.rights.push((number, KeyRights::parse(words.iter().copied())?));
+            return Ok(());
+        }
+        let row =
+            self.generations.last_mut().ok_or("'generation NUMBER USE' has to stand before its keys")?;
+        match words[..] {
+            ["replica", key] => row.replica = Some(parse_key(key)?),
+            ["reader", key] => row.reader = parse_key(key)?,
+            ["publisher", number, key, name] => {
+                let number = parse_publisher(number)?;
+                if row.publishers.iter().any(|other| other.number == number) {
+                    return Err(format!("publisher {number} stands twice"));
+                }
+                row.publishers.push(PublisherKey { number, name: name.to_owned(), key: parse_key(key)? });
+            }
+            _ => return Err("neither a generation nor a key".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Whether a process can use it: one generation seals, and each that is accepted has the process's key.
+    fn check(&self) -> Result<(), String> {
+        let sealing = self.generations.iter().filter(|row| row.usage == GenerationUse::Sealing).count();
+        if sealing != 1 {
+            return Err(format!("{sealing} generations seal, and one has to"));
+        }
+        for row in &self.generations {
+            let has_own = match self.class {
+                KeyClass::Replica => row.replica.is_some(),
+                KeyClass::Reader => true,
+                KeyClass::Publisher(number) => row.publishers.iter().any(|one| one.number == number),
+            };
+            if !has_own || row.reader == [0; 16] {
+                return Err(format!(
+                    "generation {} has not the keys of a {}",
+                    row.number,
+                    class_name(self.class)
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{TITLE}\ncluster {}\nclass {}", self.cluster, class_name(self.class))?;
+        for (number, rights) in &self.rights {
+            writeln!(f, "rights {number}{rights}")?;
+        }
+        let hex = |key: &Key| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        for row in &self.generations {
+            writeln!(f, "generation {} {}", row.number, row.usage.name())?;
+            if let Some(key) = &row.replica {
+                writeln!(f, "replica {}", hex(key))?;
+            }
+            writeln!(f, "reader {}", hex(&row.reader))?;
+            for PublisherKey { number, name, key } in &row.publishers {
+                writeln!(f, "publisher {number} {} {name}", hex(key))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The class as a key file names it.
+pub fn class_name(class: KeyClass) -> String {
+    match class {
+        KeyClass::Replica => "replica".to_owned(),
+        KeyClass::Reader => "reader".to_owned(),
+        KeyClass::Publisher(number) => format!("publisher {number}"),
+    }
+}
+
+fn parse_publisher(number: &str) -> Result<u16, String> {
+    let number = number.parse().ok().filter(|number| *number < PUBLISHER_KEYS_MAX);
+    number.ok_or(format!("a publisher's number is below {PUBLISHER_KEYS_MAX}"))
+}
+
+fn parse_class(text: &str) -> Option<KeyClass> {
+    match text.split_whitespace().collect::<Vec<_>>()[..] {
+        ["replica"] => Some(KeyClass::Replica),
+        ["reader"] => Some(KeyClass::Reader),
+        ["publisher", number] => parse_publisher(number).ok().map(KeyClass::Publisher),
+        _ => None,
+    }
+}
+
+fn parse_key(text: &str) -> Result<Key, String> {
+    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let key = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten().filter(|key| *key != 0);
+    // The text itself is a secret: it is not shown.
+    key.map(u128::to_be_bytes).ok_or_else(|| "a key is 32 hexadecimal digits, not all zero".to_owned())
+}
