@@ -281,6 +281,7 @@ fn with_keys_orders_of_a_stranger_are_not_carried_out() {
         let (seen, body) = scene.read.heartbeat;
         let config = Config::load(Some(&scene.cluster.config()), &[]).expect("the cluster's file");
         let query = attacker::header(&seen, Kind::Query, UNLISTED);
+        let query = Header { first_seq: body.membership_seq, ..query };
         let (member, _) = scene.read.acks.values().next().expect("a standby");
         let name = member.identity().to_string();
         let orders = [(QueryKind::Handover, ""), (QueryKind::DeclareDead, name.as_str())];

@@ -63,6 +63,8 @@ pub enum Command {
     Keys(super::keys::KeysArgs),
     /// Marks where a trading day begins or ends
     Day(super::day::DayArgs),
+    /// Prints who ordered what, and when, as the stream has it
+    Audit(super::audit::AuditArgs),
     /// Two nodes without a witness: lets the survivor go on alone. Only if the other is gone for good
     DeclareDead(DeclareDeadArgs),
     /// Judges a configuration: all problems at once

@@ -15,6 +15,7 @@ pub mod orders;
 
 mod archiver;
 mod args;
+mod audit;
 mod bootstrap;
 mod counted;
 mod counters;
@@ -91,6 +92,7 @@ impl Command {
             Self::Membership(args) => membership::run(&args),
             Self::Keys(args) => keys::run(&args),
             Self::Day(args) => day::run(&args),
+            Self::Audit(args) => audit::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),
             Self::Check(args) => {

@@ -77,8 +77,9 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
 
 /// Where a reading ends.
 #[derive(Clone, Copy, Debug)]
-struct End {
-    next: Seq,
+pub struct End {
+    /// The exclusive bound.
+    pub next: Seq,
     /// It is an end in this history.
     history: u64,
     /// The reader's cursor is of this other history: whether it can go on must be told before it is at an
@@ -87,7 +88,7 @@ struct End {
 }
 
 /// The greatest commit that the replicas tell: a majority is heard if it answers in time, else whoever does.
-fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Failure> {
+pub fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Failure> {
     let clock = Clock::start();
     let deadline = clock.now() + timeout.as_nanos() as Nanos;
     let mut questioner = QueryClient::open(endpoint)?;

@@ -88,6 +88,12 @@ impl Form {
             SubscriberEvent::Day { seq, mark } => {
                 ("day", seq, json!({ "begins": mark.is_start, "name": mark.name }))
             }
+            SubscriberEvent::Ordered { seq, order, .. } => {
+                let subject = order.subject().map(|identity| identity.to_string());
+                let more =
+                    json!({ "order": order.order().name(), "operator": order.holder, "subject": subject });
+                ("ordered", seq, more)
+            }
             SubscriberEvent::Epoch { epoch, seq } => {
                 ("epoch", seq, json!({ "epoch": epoch.to_string(), "leader": epoch.leader().to_string() }))
             }

@@ -58,3 +58,38 @@ fn a_publishers_key_beyond_its_rights_stamps_nothing_and_is_told_why() {
         assert_eq!(process.terminate(), Some(0));
     }
 }
+
+#[test]
+fn an_operators_orders_need_the_right_to_them_and_stand_in_the_stream_with_its_name() {
+    let cluster = Cluster::new(3, "");
+    let mut processes = cluster.found();
+    let keys = |args: &[&str]| cluster.run(&[&["keys"], args].concat(), b"").with_code(0);
+    let run = |args: &[&str], code| cluster.run(args, b"").with_code(code);
+    cluster.publish("before\n");
+    run(&["handover", "--timeout", "10s"], 0);
+
+    keys(&["add", "alice", "--names", "nobody", "--orders", "handover,day"]);
+    let own = cluster.path("keys/operator.keys");
+    keys(&["export", "--publisher", "alice", &own.to_string_lossy()]);
+    let mut times = 0;
+    reload(&mut processes, &mut times);
+    run(&["handover", "--timeout", "10s"], 0);
+    run(&["day", "start", "today"], 0);
+    let members = run(&["membership", "show"], 0).out;
+    let third = members.split_whitespace().find(|word| word.starts_with("3:")).expect("replica 3");
+    let why = run(&["membership", "remove", third, "--timeout", "5s"], 1).err;
+    assert!(why.contains("the key of this host does not allow it"), "{why}");
+    assert!(refused(&cluster, &["rejected_rights"]) > 0, "a right to other orders is none to this one");
+
+    let audit = run(&["audit"], 0);
+    let lines: Vec<_> = audit.out.lines().collect();
+    assert!(lines.len() == 3 && audit.err.contains("3 orders in seqs 1 to"), "{audit:?}");
+    assert!(lines[0].contains("a holder of replica.keys: handover"), "{}", lines[0]);
+    assert!(lines[1].contains("alice (key 1): handover"), "{}", lines[1]);
+    assert!(lines[2].contains("alice (key 1): day"), "{}", lines[2]);
+    let json = run(&["audit", "--json"], 0).out;
+    assert!(json.lines().all(|line| line.contains("\"schema\":\"lockstep.audit/1\"")), "{json}");
+    for process in processes {
+        assert_eq!(process.terminate(), Some(0));
+    }
+}
