@@ -11,6 +11,7 @@ use lockstep_client::internal::{
 };
 use lockstep_wire::LeaderLossReason;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddrV4;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -71,6 +72,7 @@ fn as_text(
         }
         None => writeln!(out, "leader   none")?,
     }
+    writeln!(out, "keys     {}", generations(statuses))?;
     let wide = "identity    role      accept_next  commit_next       lag  acknowledged       address";
     writeln!(out, "\n{wide}")?;
     for (address, status) in addresses.iter().zip(statuses) {
@@ -112,6 +114,20 @@ fn as_text(
         writeln!(out, "\n{} missed the leader {whom} {ago} ago: {why}", status.identity)?;
     }
     Ok(())
+}
+
+/// The generations of keys with which the replicas seal: while keys are rotated they differ.
+fn generations(statuses: &[Option<NodeStatus>]) -> String {
+    let mut rows: BTreeMap<Option<u8>, Vec<String>> = BTreeMap::new();
+    for status in statuses.iter().flatten() {
+        rows.entry(status.generation).or_default().push(status.identity.to_string());
+    }
+    let is_one = rows.len() == 1;
+    let one = |(generation, of): (&Option<u8>, &Vec<String>)| {
+        let generation = generation.map_or("none".to_owned(), |number| format!("generation {number}"));
+        if is_one { generation } else { format!("{generation} at {}", of.join(", ")) }
+    };
+    rows.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// A member that the leader lists at this address.
@@ -229,6 +245,7 @@ fn replica_json(leader: Option<&NodeStatus>, address: SocketAddrV4, status: &Nod
         "lag": leader.map(|leader| leader.accept_next.saturating_sub(status.accept_next)),
         "acked_next": seen.map(|listed| listed.acked_next),
         "acked_ago_ns": seen.and_then(|listed| listed.last_contact).map(|ago| ago.as_nanos() as u64),
+        "generation": status.generation,
         "conditions": status.conditions.iter().map(conditions_json).collect::<Vec<_>>(),
         "suspected": suspected,
     })

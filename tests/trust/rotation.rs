@@ -49,6 +49,8 @@ fn three_generations_under_load_lose_nothing_and_a_file_that_was_not_changed_is_
             reload(&mut processes, &mut times);
             keys(&["seal", &new]);
             reload(&mut processes, &mut times);
+            let status = cluster.run(&["status"], b"").with_code(0).out;
+            assert!(status.contains(&format!("keys     generation {new}\n")), "{status}");
             keys(&["retire", &before]);
             reload(&mut processes, &mut times);
         }

@@ -35,6 +35,8 @@ pub struct NodeStatus {
     pub commit_next: Seq,
     /// Seq of the entry that set the members at its log's end.
     pub membership_seq: Seq,
+    /// The generation of keys with which it seals; `None` without keys.
+    pub generation: Option<u8>,
     /// Those members.
     pub members: Vec<MemberStatus>,
     /// The failures that an ack of the followed epoch survives.
@@ -119,6 +121,7 @@ impl NodeStatus {
             commit_next: header.commit_next,
             membership_seq: body.membership_seq,
             members: members.iter().map(member).collect(),
+            generation: header.key_generation(),
             durability: if body.durability == 0 { Durability::Process } else { Durability::Power },
             conditions: active.iter().filter_map(ActiveCondition::read).collect(),
             suspected: suspected(),

@@ -212,6 +212,11 @@ impl Header {
         KeyClass::of(self.key_id)
     }
 
+    /// The generation of the sender's key; `None` without a key.
+    pub fn key_generation(&self) -> Option<u8> {
+        self.key_class().map(|_| KeyClass::generation(self.key_id))
+    }
+
     /// Whether the sender of this header, which has been checked, may give orders: its key is a replica's, or
     /// the cluster has no keys.
     #[inline]

@@ -69,6 +69,11 @@ impl KeyClass {
         }
     }
 
+    /// The generation in a key's id.
+    pub(crate) fn generation(key_id: u16) -> u8 {
+        (key_id >> GENERATION_SHIFT) as u8
+    }
+
     fn key_id(self, generation: u8) -> u16 {
         let key = match self {
             Self::Replica => REPLICA,

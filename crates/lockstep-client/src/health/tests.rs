@@ -32,6 +32,7 @@ fn status(number: u32, members: u32) -> NodeStatus {
         accept_next: 50,
         commit_next: 50,
         membership_seq: 1,
+        generation: None,
         members: (1..=members).map(member).collect(),
         durability: Durability::Process,
         conditions: Vec::new(),
