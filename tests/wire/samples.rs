@@ -300,7 +300,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         from: 0x6766_6564_6362_6160,
         to: 0x6f6e_6d6c_6b6a_6968,
         notice: PublisherNotice::Missing as u32,
-        reserved: 0,
+        key: 0,
     };
     let full = NoticeRow { publisher: 0, notice: PublisherNotice::TableFull as u32, ..row };
     let rows =

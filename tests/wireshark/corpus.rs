@@ -59,7 +59,7 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
     for notice in numbers.clone().filter(|&number| PublisherNotice::from_u32(number).is_some()) {
         // A publisher without room has no id yet.
         let publisher = u32::from(notice != PublisherNotice::TableFull as u32);
-        let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, notice, reserved: 0 };
+        let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, notice, key: 0 };
         changed("notice", 0, bytemuck::bytes_of(&row));
     }
     for suspicion in

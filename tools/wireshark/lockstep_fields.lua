@@ -503,7 +503,7 @@ parts.row = struct {
     u64("range.from", "From"),
     u64("range.to", "To, exclusive"),
     u32("told", "Told", base.DEC, names.told),
-    u32("reserved_word", "Reserved"),
+    u32("told.key", "For the holder of the publisher's key of this number less 1; 0: for all"),
 }
 
 return {

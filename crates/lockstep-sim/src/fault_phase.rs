@@ -208,6 +208,7 @@ impl World {
             FaultTarget::Ail(node, device_fault, lasting) => self.inject(node, device_fault, lasting),
             FaultTarget::Echo(count) => self.echo(count),
             FaultTarget::OtherCluster(count) => self.speak_as_other_cluster(count),
+            FaultTarget::Attack(attacker, count) => self.attack(attacker, count),
             FaultTarget::QuorumLoss(gone, dark) => return self.quorum_loss(gone, dark),
             FaultTarget::LongSuspension(how, lasting) => return self.fall_asleep(how, lasting),
             FaultTarget::Copy(target) => self.copy_journal(target),

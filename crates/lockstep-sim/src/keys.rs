@@ -1,21 +1,38 @@
 //! The keys of the simulated cluster: one ring for each class of processes, the same in every seed.
 
 use super::machine::CLUSTER;
-use lockstep_wire::{GenerationKeys, KeyClass, Keyring, Keys};
+use lockstep_wire::{GenerationKeys, KeyClass, KeyHolder, KeyRights, Keyring, Keys};
 use std::sync::LazyLock;
 
 /// The cluster in the same groups that sends what it should not.
 pub(super) const OTHER_CLUSTER: u64 = CLUSTER + 1;
 
+/// The number of the bad publisher's key.
+pub(super) const BAD: u16 = 1;
+
 fn all(seed: u8) -> GenerationKeys {
     GenerationKeys {
         replica: Some([seed; 16]),
         reader: [seed + 1; 16],
-        publishers: vec![(0, [seed + 2; 16])],
+        publishers: vec![(0, [seed + 2; 16]), (BAD, [seed + 3; 16])],
     }
 }
 
-static REPLICA: LazyLock<Keys> = LazyLock::new(|| Keyring::new(CLUSTER, KeyClass::Replica, &all(1)).into());
+static REPLICA: LazyLock<Keys> = LazyLock::new(|| {
+    let ring = Keyring::new(CLUSTER, KeyClass::Replica, &all(1));
+    let rights = KeyRights::parse(["names=bad/*"]).expect("a right");
+    ring.set_rights([KeyHolder { key: BAD, name: "bad".to_owned(), rights }]);
+    ring.into()
+});
+static STRANGER: LazyLock<Keys> = LazyLock::new(|| Keyring::none(CLUSTER).into());
+static PRETENDER: LazyLock<Keys> = LazyLock::new(|| {
+    let keys = GenerationKeys { replica: Some([99; 16]), ..all(1) };
+    Keyring::new(CLUSTER, KeyClass::Replica, &keys).into()
+});
+static BAD_PUBLISHER: LazyLock<Keys> = LazyLock::new(|| {
+    let keys = GenerationKeys { replica: None, ..all(1) };
+    Keyring::new(CLUSTER, KeyClass::Publisher(BAD), &keys).into()
+});
 static READER: LazyLock<Keys> = LazyLock::new(|| {
     let keys = GenerationKeys { replica: None, publishers: Vec::new(), ..all(1) };
     Keyring::new(CLUSTER, KeyClass::Reader, &keys).into()
@@ -40,6 +57,21 @@ pub(super) fn reader() -> &'static Keys {
 /// The ring of publishers.
 pub(super) fn publisher() -> &'static Keys {
     &PUBLISHER
+}
+
+/// The ring of one that has no key.
+pub(super) fn stranger() -> &'static Keys {
+    &STRANGER
+}
+
+/// The ring of a reader that poses as a replica: it has the readers' key, and not the replicas'.
+pub(super) fn pretender() -> &'static Keys {
+    &PRETENDER
+}
+
+/// The ring of a publisher that submits what its rights do not allow.
+pub(super) fn bad_publisher() -> &'static Keys {
+    &BAD_PUBLISHER
 }
 
 /// The ring of the other cluster's replicas.

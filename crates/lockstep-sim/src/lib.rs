@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod ahead;
+mod attack;
 mod autopsy;
 mod calm;
 pub mod check;

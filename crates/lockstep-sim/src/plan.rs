@@ -3,6 +3,7 @@
 
 mod draw;
 
+use super::attack::Attacker;
 use super::clock::SimClock;
 use super::configured::Configured;
 use super::days::Suspension;
@@ -147,6 +148,8 @@ pub enum FaultTarget {
     Echo(u64),
     /// So many datagrams of the past arrive as another cluster's.
     OtherCluster(u64),
+    /// So many datagrams of an attacker.
+    Attack(Attacker, u64),
     /// The journals of the first are lost for good, the second lose their power; and the operator recovers.
     QuorumLoss(NodeSet, NodeSet),
     /// All processes are suspended.
@@ -204,6 +207,7 @@ impl FaultTarget {
             | Self::Edge(_)
             | Self::Echo(_)
             | Self::OtherCluster(_)
+            | Self::Attack(..)
             | Self::QuorumLoss(..)
             | Self::Copy(_)
             | Self::Carry(_)
@@ -367,6 +371,7 @@ impl Plan {
         plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
+        plan.draw_attacks(&mut Rng::new(seed ^ 0xa77a));
         plan.draw_quorum_loss(&mut Rng::new(seed ^ 0x104a));
         plan.draw_copies(&mut Rng::new(seed ^ 0xc09e));
         plan.draw_sleeper(&mut Rng::new(seed ^ 0x51ee));

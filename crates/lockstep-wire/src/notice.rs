@@ -49,8 +49,8 @@ pub struct NoticeRow {
     pub to: PublisherSeq,
     /// A [`PublisherNotice`].
     pub notice: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// It is for a holder of the publisher's key with this number less 1 alone; 0: for every holder.
+    pub key: u32,
 }
 
 /// Most rows in one notice.
@@ -78,14 +78,10 @@ impl<'a> NoticeRows<'a> {
         }
         let rows = Self(&bytes[HEADER_LEN..header.length as usize]);
         let is_sound = |row: NoticeRow| match PublisherNotice::from_u32(row.notice) {
-            Some(PublisherNotice::Missing | PublisherNotice::Throttled) => {
-                row.reserved == 0 && row.from > 0 && row.from < row.to
-            }
+            Some(PublisherNotice::Missing | PublisherNotice::Throttled) => row.from > 0 && row.from < row.to,
             // A nonce is any two words.
-            Some(PublisherNotice::TableFull) => row.reserved == 0 && row.publisher == 0,
-            Some(PublisherNotice::NotAllowed) => {
-                row.reserved == 0 && (row.publisher == 0 || row.from > 0 && row.from < row.to)
-            }
+            Some(PublisherNotice::TableFull) => row.publisher == 0,
+            Some(PublisherNotice::NotAllowed) => row.publisher == 0 || row.from > 0 && row.from < row.to,
             None => false,
         };
         rows.iter().all(is_sound).then_some(rows).ok_or(Reject::Body)

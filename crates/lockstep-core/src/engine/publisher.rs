@@ -30,8 +30,8 @@ use super::window::{Flight, ResendTimer, SubmitWindow};
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use lines::{NameState, PublisherNames};
 use lockstep_wire::{
-    Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
-    OpenFrame, PublisherNotice, QueryKind, Reject, write_open, write_query,
+    Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, KeyClass, Kind, NAME_LEN_MAX, Nanos,
+    NoticeRows, OpenFrame, PublisherNotice, QueryKind, Reject, write_open, write_query,
 };
 pub use notifications::{OpenRefusal, PublishError, PublisherEvent};
 use std::collections::BTreeMap;
@@ -497,7 +497,11 @@ impl PublisherCore {
     /// up, or that it refuses an open or a message.
     #[cold]
     fn on_notice(&mut self, now: Nanos, rows: NoticeRows<'_>, f: &mut impl FnMut(PublisherEvent)) {
-        for row in rows.iter() {
+        let own = match self.limits.receiver.keys.own() {
+            Some(KeyClass::Publisher(number)) => u32::from(number) + 1,
+            _ => 0,
+        };
+        for row in rows.iter().filter(|row| row.key == 0 || row.key == own) {
             let notice = PublisherNotice::from_u32(row.notice);
             if row.publisher == 0 {
                 let reason = match notice {

@@ -236,7 +236,7 @@ impl HoldBack {
                 from: from - PublisherSeq::from(planted(Mutation::NoticeOfStamped)),
                 to: buffered.publisher_seq,
                 notice: PublisherNotice::Missing as u32,
-                reserved: 0,
+                key: 0,
             };
             rows += 1;
         }

@@ -19,6 +19,8 @@ const BURST_NS: Nanos = 100_000_000;
 pub struct Submitter {
     /// The key; `None` where nothing is limited.
     key: Option<Arc<KeyHolder>>,
+    /// The number of its key and 1, limited or not; 0: it has none of a publisher.
+    pub notice_key: u32,
     /// Its datagram's key is a replica's, or the cluster has none.
     may_order: bool,
     /// The last verdict of [`Submitter::may_publish`]: most datagrams are of one publisher, to one
@@ -95,12 +97,14 @@ impl KeyLimits {
         if keys.rights_version() != self.version {
             self.renew(keys);
         }
-        let key = match header.key_class() {
-            Some(KeyClass::Publisher(key)) if !self.rows.is_empty() => self.row(key),
+        let number = match header.key_class() {
+            Some(KeyClass::Publisher(number)) => Some(number),
             _ => None,
         };
+        let key = number.filter(|_| !self.rows.is_empty()).and_then(|number| self.row(number));
+        let notice_key = number.map_or(0, |number| u32::from(number) + 1);
         let key = key.map(|index| Arc::clone(&self.rows[index].0));
-        Submitter { key, may_order: header.may_order(), judged: (0, None, false) }
+        Submitter { key, notice_key, may_order: header.may_order(), judged: (0, None, false) }
     }
 
     fn row(&self, key: u16) -> Option<usize> {

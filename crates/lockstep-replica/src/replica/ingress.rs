@@ -45,7 +45,7 @@ impl Leading {
         &mut self,
         core: &mut ReplicaCore,
         notice: PublisherNotice,
-        [from, to]: [u64; 2],
+        (key, [from, to]): (u32, [u64; 2]),
     ) {
         core.counters.add(Counter::OpensRefused, 1);
         if planted(Mutation::OpenerNotNotified) {
@@ -55,16 +55,17 @@ impl Leading {
             PublisherNotice::TableFull => core.log.publishers.publishers_max(),
             _ => 0,
         };
-        self.notify(NoticeRow { publisher: 0, incarnation, from, to, notice: notice as u32, reserved: 0 });
+        self.notify(NoticeRow { publisher: 0, incarnation, from, to, notice: notice as u32, key });
     }
 
-    /// A message is not stamped, as its key does not allow it, or has used up its rate: its publisher is
-    /// notified.
+    /// A message is not stamped, as its key does not allow it, or has used up its rate: the holder of that key
+    /// is notified, and not the publisher in whose name it may have been forged.
     #[cold]
     pub(super) fn refuse_message(
         &mut self,
         core: &mut ReplicaCore,
         notice: PublisherNotice,
+        key: u32,
         header: &EntryHeader,
     ) {
         let counter = match notice {
@@ -79,9 +80,9 @@ impl Leading {
             return;
         }
         let notice = notice as u32;
-        let is_of = |row: &NoticeRow| (row.publisher, row.notice) == (publisher, notice);
+        let is_of = |row: &NoticeRow| (row.publisher, row.notice, row.key) == (publisher, notice, key);
         if !self.refusals.iter().any(is_of) {
-            self.notify(NoticeRow { publisher, incarnation, from, to, notice, reserved: 0 });
+            self.notify(NoticeRow { publisher, incarnation, from, to, notice, key });
         }
     }
 

@@ -110,12 +110,21 @@ impl Leading {
 
     /// A submitted order whose operator's key does not allow it: the status, or a notice, tells so.
     #[cold]
-    pub(super) fn refuse_order(&mut self, core: &mut ReplicaCore, wall: Nanos, entry: &Entry<'_>) {
+    pub(super) fn refuse_order(
+        &mut self,
+        core: &mut ReplicaCore,
+        wall: Nanos,
+        entry: &Entry<'_>,
+        submitter: &Submitter,
+    ) {
         match MembershipView::parse(entry.payload) {
             Ok(asked) if entry.kind() == EntryKind::Membership => {
                 self.reject_change(asked.body.member.identity(), CommandReject::NotAllowed, wall);
             }
-            _ => self.refuse_message(core, PublisherNotice::NotAllowed, entry.header),
+            _ => {
+                let key = submitter.notice_key;
+                self.refuse_message(core, PublisherNotice::NotAllowed, key, entry.header);
+            }
         }
     }
 

@@ -54,7 +54,7 @@ impl Leading {
                     self.submit_order(core, tail, turn, &entry, (order, operator), &mut submitter);
                 }
                 Err(reject) => {
-                    self.refuse_order(core, turn.wall, &entry);
+                    self.refuse_order(core, turn.wall, &entry, &submitter);
                     return Err(reject);
                 }
             }
@@ -134,10 +134,10 @@ impl Leading {
         if let Admission::Stamp | Admission::Hold = admission {
             let to = (entry.kind() == EntryKind::Message).then_some(header.destination);
             if !submitter.may_publish(&core.log.publishers, header.publisher, to) {
-                return self.refuse_message(core, PublisherNotice::NotAllowed, header);
+                return self.refuse_message(core, PublisherNotice::NotAllowed, submitter.notice_key, header);
             }
             if !self.key_limits.take(submitter, now) {
-                return self.refuse_message(core, PublisherNotice::Throttled, header);
+                return self.refuse_message(core, PublisherNotice::Throttled, submitter.notice_key, header);
             }
         }
         match admission {
@@ -280,13 +280,21 @@ impl Leading {
     ) {
         let Ok(open) = OpenView::parse(entry.payload) else { return core.reject(Reject::Body) };
         if !submitter.may_open(open.name) {
-            return self.refuse_open(core, PublisherNotice::NotAllowed, open.body.nonce);
+            return self.refuse_open(
+                core,
+                PublisherNotice::NotAllowed,
+                (submitter.notice_key, open.body.nonce),
+            );
         }
         let (id, incarnation, last) = match core.log.publishers.judge_open(&open) {
             OpenAdmission::Stamp(id, incarnation, last) => (id, incarnation, last),
             OpenAdmission::Stale => return core.drop_one(Counter::SubmissionsDuplicate),
             OpenAdmission::Full => {
-                return self.refuse_open(core, PublisherNotice::TableFull, open.body.nonce);
+                return self.refuse_open(
+                    core,
+                    PublisherNotice::TableFull,
+                    (submitter.notice_key, open.body.nonce),
+                );
             }
         };
         let mut payload = [0; size_of::<OpenBody>() + NAME_LEN_MAX];

@@ -5,6 +5,7 @@ use super::datagrams::SentDatagram;
 use super::log_tree::Stem;
 use super::replicas::ReplicaModel;
 use super::{Oracle, Violation};
+use crate::keys;
 use crate::net::To;
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::publishers::PublisherState;
@@ -334,8 +335,9 @@ impl Oracle {
                 }
                 Some(PublisherNotice::Throttled) => line.is_some_and(|line| line.last < row.from),
                 Some(PublisherNotice::TableFull) => row.publisher == 0,
-                // The keys of this world allow their publishers everything.
-                Some(PublisherNotice::NotAllowed) | None => false,
+                // The key of one publisher alone allows less than everything.
+                Some(PublisherNotice::NotAllowed) => row.key == u32::from(keys::BAD) + 1,
+                None => false,
             };
             if !is_so {
                 return broken("INGRESS-1", who, "tells publishers", &row, &line);

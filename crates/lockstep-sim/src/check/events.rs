@@ -227,7 +227,7 @@ impl Oracle {
                     return Some("OPENS");
                 }
             }
-            // The keys of this world allow their publishers everything.
+            // The bad publisher has no handle, and to the others nothing is refused.
             PublisherEvent::NotAllowed { .. } => return Some("RIGHTS"),
             PublisherEvent::Stamped { publisher, publisher_seq, .. } => {
                 if !is_own(publisher) || !reported.stamped.insert((publisher, publisher_seq)) {

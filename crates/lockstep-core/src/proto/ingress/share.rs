@@ -107,7 +107,7 @@ impl Shares {
                 from,
                 to: from + 1,
                 notice: PublisherNotice::Throttled as u32,
-                reserved: 0,
+                key: 0,
             };
             rows += 1;
         }

@@ -1,0 +1,129 @@
+//! Attackers on the network: each has read what others sent, changes it, seals it with the keys that it has,
+//! and sends it to whom it likes, in whatever name.
+//!
+//! | attacker | has | sends |
+//! |---|---|---|
+//! | stranger | no key | with a checksum, as where there are no keys |
+//! | reader | the readers' key | as a reader; and to replicas as a replica, whose word it does not know |
+//! | publisher | a publisher's key with rights to no name that is used, and the readers' key | as that publisher |
+//!
+//! To the judge they do not exist: whatever they send, every rule holds as if they had sent nothing. A reader
+//! that poses as a replica before other readers deceives them, which is known (AUTH-2), and is not done here.
+
+use super::coverage::Event;
+use super::keys;
+use super::plan::{FaultTarget, Plan, PlannedFault};
+use super::rng::Rng;
+use super::story::Happening;
+use super::wire::SimPacket;
+use super::world::World;
+use lockstep_core::engine::ports::Group;
+use lockstep_wire::{Epoch, HEADER_LEN, Header, Identity, Keys, Kind};
+
+/// One run in so many has attackers.
+const SELDOM: u64 = 4;
+/// Datagrams of one attack arrive within this time of each other.
+const APART_NS: u64 = 400_000;
+
+/// An attacker, by what it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Attacker {
+    Stranger,
+    Reader,
+    Publisher,
+}
+
+impl Plan {
+    /// Attacks; none in most runs.
+    pub(super) fn draw_attacks(&mut self, rng: &mut Rng) {
+        if rng.below(SELDOM) > 0 {
+            return;
+        }
+        let attacker = rng.pick(&[Attacker::Stranger, Attacker::Reader, Attacker::Publisher]);
+        for _ in 0..1 + rng.below(8) {
+            let what = FaultTarget::Attack(attacker, rng.log_uniform(1, 64));
+            self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+}
+
+impl World {
+    /// So many datagrams of an attacker.
+    pub(super) fn attack(&mut self, attacker: Attacker, count: u64) {
+        self.tell(0, || Happening::Fault(format!("{count} datagrams of an attacker: {attacker:?}")));
+        for _ in 0..count {
+            let Some(mut letter) = self.wire.old_packet() else { return };
+            if !self.forge(attacker, &mut letter) {
+                continue;
+            }
+            let at = self.now + self.rng.below(APART_NS);
+            letter.number = self.wire.next_number();
+            self.wire.post(at, letter);
+            self.count(match attacker {
+                Attacker::Stranger => Event::StrangersSent,
+                Attacker::Reader => Event::ReadersForged,
+                Attacker::Publisher => Event::PublishersForged,
+            });
+        }
+    }
+
+    /// Makes the attacker's datagram of one that it has read. Returns whether there is one.
+    fn forge(&mut self, attacker: Attacker, letter: &mut SimPacket) -> bool {
+        let Some(header) = Header::peek(&letter.bytes) else { return false };
+        let Some(kind) = Kind::from_u8(header.kind) else { return false };
+        // A repair's trailer is another seal: it is cut off.
+        letter.bytes.truncate(header.length as usize);
+        if letter.bytes.len() != header.length as usize || letter.bytes.len() < HEADER_LEN {
+            return false;
+        }
+        // It need not go to whom the other went. To readers nothing goes that they could not tell from a
+        // replica's.
+        let to_replicas = attacker == Attacker::Reader || self.rng.below(2) == 0;
+        if to_replicas {
+            letter.route.to = self.rng.below(self.plan.replicas as u64) as usize;
+        }
+        let is_order = matches!(kind, Kind::Submission | Kind::Query);
+        if is_order && letter.route.group.is_some() {
+            letter.route.group = Some(Group::Submit);
+        }
+        let header = self.changed(header, &mut letter.bytes);
+        let ring: &Keys = match attacker {
+            Attacker::Stranger => keys::stranger(),
+            Attacker::Reader if matches!(kind, Kind::Nack | Kind::Query) && self.rng.below(2) == 0 => {
+                keys::reader()
+            }
+            Attacker::Reader => keys::pretender(),
+            Attacker::Publisher => keys::bad_publisher(),
+        };
+        ring.seal(&mut letter.bytes, header);
+        true
+    }
+
+    /// One thing is changed, or nothing.
+    fn changed(&mut self, header: Header, bytes: &mut [u8]) -> Header {
+        let rng = &mut self.rng;
+        let more = rng.log_uniform(1, 1 << 40);
+        match rng.below(8) {
+            0 => Header { first_seq: header.first_seq.saturating_add(more), ..header },
+            1 => Header { commit_next: header.commit_next.saturating_add(more), ..header },
+            2 => Header { chain: header.chain ^ more, ..header },
+            3 => {
+                let identity = Identity { replica: 1 + rng.below(5) as u32, ..header.identity() };
+                Header { sender: identity.replica, ..header }
+            }
+            4 => {
+                let epoch = header.epoch();
+                let round = epoch.round().saturating_add(rng.log_uniform(1, 1 << 27) as u32);
+                let round = round.min(lockstep_wire::ROUND_MAX);
+                Header { epoch: Epoch::new(round, epoch.leader()).0, ..header }
+            }
+            5 | 6 if bytes.len() > HEADER_LEN => {
+                let at = HEADER_LEN + rng.below((bytes.len() - HEADER_LEN) as u64) as usize;
+                bytes[at] ^= 1 << rng.below(8);
+                header
+            }
+            _ => header,
+        }
+    }
+}
