@@ -26,7 +26,7 @@ const SELDOM: u64 = 4;
 const APART_NS: u64 = 400_000;
 
 /// An attacker, by what it has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Attacker {
     Stranger,
     Reader,
