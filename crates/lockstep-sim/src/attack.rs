@@ -3,7 +3,7 @@
 //!
 //! | attacker | has | sends |
 //! |---|---|---|
-//! | stranger | no key | with a checksum, as where there are no keys |
+//! | unkeyed | no key | with a checksum, as where there are no keys |
 //! | reader | the readers' key | as a reader; and to replicas as a replica, whose word it does not know |
 //! | publisher | a publisher's key with rights to no name that is used, and the readers' key | as that publisher |
 //!
@@ -27,8 +27,8 @@ const APART_NS: u64 = 400_000;
 
 /// An attacker, by what it has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Attacker {
-    Stranger,
+pub enum Attacker {
+    Unkeyed,
     Reader,
     Publisher,
 }
@@ -39,7 +39,7 @@ impl Plan {
         if rng.below(SELDOM) > 0 {
             return;
         }
-        let attacker = rng.pick(&[Attacker::Stranger, Attacker::Reader, Attacker::Publisher]);
+        let attacker = rng.pick(&[Attacker::Unkeyed, Attacker::Reader, Attacker::Publisher]);
         for _ in 0..1 + rng.below(8) {
             let what = FaultTarget::Attack(attacker, rng.log_uniform(1, 64));
             self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
@@ -61,7 +61,7 @@ impl World {
             letter.number = self.wire.next_number();
             self.wire.post(at, letter);
             self.count(match attacker {
-                Attacker::Stranger => Event::StrangersSent,
+                Attacker::Unkeyed => Event::UnkeyedSent,
                 Attacker::Reader => Event::ReadersForged,
                 Attacker::Publisher => Event::PublishersForged,
             });
@@ -89,7 +89,7 @@ impl World {
         }
         let header = self.changed(header, &mut letter.bytes);
         let ring: &Keys = match attacker {
-            Attacker::Stranger => keys::stranger(),
+            Attacker::Unkeyed => keys::unkeyed(),
             Attacker::Reader if matches!(kind, Kind::Nack | Kind::Query) && self.rng.below(2) == 0 => {
                 keys::reader()
             }

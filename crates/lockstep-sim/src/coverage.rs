@@ -111,7 +111,7 @@ events! {
     RingsOverrun "rings in memory that overran their reader",
     Echoes "old datagrams that came back to their sender",
     OtherClusters "datagrams of another cluster",
-    StrangersSent "datagrams of strangers",
+    UnkeyedSent "datagrams of attackers without a key",
     ReadersForged "datagrams that readers forged",
     PublishersForged "datagrams that publishers forged",
     Ruins "quorums lost for good, or nearly",

@@ -24,7 +24,7 @@ static REPLICA: LazyLock<Keys> = LazyLock::new(|| {
     ring.set_rights([KeyHolder { key: BAD, name: "bad".to_owned(), rights }]);
     ring.into()
 });
-static STRANGER: LazyLock<Keys> = LazyLock::new(|| Keyring::none(CLUSTER).into());
+static UNKEYED: LazyLock<Keys> = LazyLock::new(|| Keyring::none(CLUSTER).into());
 static PRETENDER: LazyLock<Keys> = LazyLock::new(|| {
     let keys = GenerationKeys { replica: Some([99; 16]), ..all(1) };
     Keyring::new(CLUSTER, KeyClass::Replica, &keys).into()
@@ -60,8 +60,8 @@ pub(super) fn publisher() -> &'static Keys {
 }
 
 /// The ring of one that has no key.
-pub(super) fn stranger() -> &'static Keys {
-    &STRANGER
+pub(super) fn unkeyed() -> &'static Keys {
+    &UNKEYED
 }
 
 /// The ring of a reader that poses as a replica: it has the readers' key, and not the replicas'.

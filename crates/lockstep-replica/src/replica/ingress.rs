@@ -58,8 +58,8 @@ impl Leading {
         self.notify(NoticeRow { publisher: 0, incarnation, from, to, notice: notice as u32, key });
     }
 
-    /// A message is not stamped, as its key does not allow it, or has used up its rate: the holder of that key
-    /// is notified, and not the publisher in whose name it may have been forged.
+    /// A message is not stamped, as its key does not allow it, or has used up its rate: the holder of that
+    /// key is notified, and not the publisher in whose name it may have been forged.
     #[cold]
     pub(super) fn refuse_message(
         &mut self,
