@@ -7,7 +7,8 @@
 //! | reader | the readers' key | as a reader; and to replicas as a replica, whose word it does not know |
 //! | publisher | a publisher's key with rights to no name that is used, and the readers' key | as that publisher |
 //!
-//! To the judge they do not exist: whatever they send, every rule holds as if they had sent nothing. A reader
+//! To the judge they do not exist: whatever they send, every rule holds as if they
+//! had sent nothing. A reader
 //! that poses as a replica before other readers deceives them, which is known (AUTH-2), and is not done here.
 
 use super::coverage::Event;
@@ -18,7 +19,7 @@ use super::story::Happening;
 use super::wire::SimPacket;
 use super::world::World;
 use lockstep_core::engine::ports::Group;
-use lockstep_wire::{Epoch, HEADER_LEN, Header, Identity, Keys, Kind};
+use lockstep_wire::{Epoch, HEADER_LEN, Header, Identity, KeyClass, Keys, Kind};
 
 /// One run in so many has attackers.
 const SELDOM: u64 = 4;
@@ -88,12 +89,13 @@ impl World {
             letter.route.group = Some(Group::Submit);
         }
         let header = self.changed(header, &mut letter.bytes);
+        // Each holder of a key may ask, and is answered; the judge knows of no questions but those of handles.
+        let asks = KeyClass::Reader.may_send(kind);
         let ring: &Keys = match attacker {
             Attacker::Unkeyed => keys::unkeyed(),
-            Attacker::Reader if matches!(kind, Kind::Nack | Kind::Query) && self.rng.below(2) == 0 => {
-                keys::reader()
-            }
+            Attacker::Reader if !asks && self.rng.below(2) == 0 => keys::reader(),
             Attacker::Reader => keys::pretender(),
+            Attacker::Publisher if asks => return false,
             Attacker::Publisher => keys::bad_publisher(),
         };
         ring.seal(&mut letter.bytes, header);
