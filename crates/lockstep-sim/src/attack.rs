@@ -89,7 +89,8 @@ impl World {
             letter.route.group = Some(Group::Submit);
         }
         let header = self.changed(header, &mut letter.bytes);
-        // Each holder of a key may ask, and is answered; the judge knows of no questions but those of handles.
+        // Each holder of a key may ask, and is answered; the judge knows of no questions but those of
+        // handles.
         let asks = KeyClass::Reader.may_send(kind);
         let ring: &Keys = match attacker {
             Attacker::Unkeyed => keys::unkeyed(),

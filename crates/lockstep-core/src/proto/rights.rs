@@ -19,10 +19,8 @@ const BURST_NS: Nanos = 100_000_000;
 pub struct Submitter {
     /// The key; `None` where nothing is limited.
     key: Option<Arc<KeyHolder>>,
-    /// The number of its key and 1, limited or not; 0: it has none of a publisher.
-    pub notice_key: u32,
-    /// Its datagram's key is a replica's, or the cluster has none.
-    may_order: bool,
+    /// The id of the key that sealed the datagram, limited or not; 0: none.
+    key_id: u16,
     /// The last verdict of [`Submitter::may_publish`]: most datagrams are of one publisher, to one
     /// destination.
     judged: (PublisherId, Option<Destination>, bool),
@@ -46,8 +44,8 @@ impl Submitter {
         publisher: PublisherId,
         destination: Option<Destination>,
     ) -> bool {
-        if publisher == publishers.calendar() && publisher != 0 {
-            return self.operator(OperatorOrder::Day).is_ok();
+        if publisher == publishers.calendar() {
+            return publisher == 0 || self.operator(OperatorOrder::Day).is_ok();
         }
         let Some(key) = &self.key else { return true };
         let (of, to, may) = self.judged;
@@ -68,9 +66,17 @@ impl Submitter {
     /// [`Reject::Rights`].
     pub fn operator(&self, order: OperatorOrder) -> Result<Option<Arc<KeyHolder>>, Reject> {
         match &self.key {
-            _ if self.may_order => Ok(None),
+            _ if matches!(KeyClass::of(self.key_id), None | Some(KeyClass::Replica)) => Ok(None),
             Some(key) if key.rights.may_order(order) => Ok(Some(Arc::clone(key))),
             _ => Err(Reject::Rights),
+        }
+    }
+
+    /// The number of its key and 1, as a notice to it names the key; 0: it has none of a publisher.
+    pub fn notice_key(&self) -> u32 {
+        match KeyClass::of(self.key_id) {
+            Some(KeyClass::Publisher(number)) => u32::from(number) + 1,
+            _ => 0,
         }
     }
 
@@ -97,14 +103,14 @@ impl KeyLimits {
         if keys.rights_version() != self.version {
             self.renew(keys);
         }
-        let number = match header.key_class() {
-            Some(KeyClass::Publisher(number)) => Some(number),
-            _ => None,
-        };
-        let key = number.filter(|_| !self.rows.is_empty()).and_then(|number| self.row(number));
-        let notice_key = number.map_or(0, |number| u32::from(number) + 1);
-        let key = key.map(|index| Arc::clone(&self.rows[index].0));
-        Submitter { key, notice_key, may_order: header.may_order(), judged: (0, None, false) }
+        let key = if self.rows.is_empty() { None } else { self.holder(header.key_id) };
+        Submitter { key, key_id: header.key_id, judged: (0, None, false) }
+    }
+
+    /// The holder of a key that allows another thing than the default.
+    fn holder(&self, key_id: u16) -> Option<Arc<KeyHolder>> {
+        let Some(KeyClass::Publisher(number)) = KeyClass::of(key_id) else { return None };
+        self.row(number).map(|index| Arc::clone(&self.rows[index].0))
     }
 
     fn row(&self, key: u16) -> Option<usize> {

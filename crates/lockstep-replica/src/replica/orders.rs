@@ -122,7 +122,7 @@ impl Leading {
                 self.reject_change(asked.body.member.identity(), CommandReject::NotAllowed, wall);
             }
             _ => {
-                let key = submitter.notice_key;
+                let key = submitter.notice_key();
                 self.refuse_message(core, PublisherNotice::NotAllowed, key, entry.header);
             }
         }

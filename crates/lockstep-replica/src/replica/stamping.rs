@@ -134,10 +134,15 @@ impl Leading {
         if let Admission::Stamp | Admission::Hold = admission {
             let to = (entry.kind() == EntryKind::Message).then_some(header.destination);
             if !submitter.may_publish(&core.log.publishers, header.publisher, to) {
-                return self.refuse_message(core, PublisherNotice::NotAllowed, submitter.notice_key, header);
+                return self.refuse_message(
+                    core,
+                    PublisherNotice::NotAllowed,
+                    submitter.notice_key(),
+                    header,
+                );
             }
             if !self.key_limits.take(submitter, now) {
-                return self.refuse_message(core, PublisherNotice::Throttled, submitter.notice_key, header);
+                return self.refuse_message(core, PublisherNotice::Throttled, submitter.notice_key(), header);
             }
         }
         match admission {
@@ -283,7 +288,7 @@ impl Leading {
             return self.refuse_open(
                 core,
                 PublisherNotice::NotAllowed,
-                (submitter.notice_key, open.body.nonce),
+                (submitter.notice_key(), open.body.nonce),
             );
         }
         let (id, incarnation, last) = match core.log.publishers.judge_open(&open) {
@@ -293,7 +298,7 @@ impl Leading {
                 return self.refuse_open(
                     core,
                     PublisherNotice::TableFull,
-                    (submitter.notice_key, open.body.nonce),
+                    (submitter.notice_key(), open.body.nonce),
                 );
             }
         };
