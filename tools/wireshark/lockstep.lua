@@ -17,7 +17,7 @@ local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, pa
 local ENTRY_LEN = parts.entry.size + parts.stamped.size
 local MAGIC = "LKST" .. string.char(VERSION)
 local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX, DAY_LEN_MAX = 7, 16, 32, 16, 64, 10
-local ORDER_LEN, HOLDER_LEN_MAX = 32, 64
+local ORDER_LEN, HOLDER_LEN_MAX, PUBLISHER_KEYS_MAX = 32, 64, 4080
 local ANCESTORS_MAX = 8
 local CONDITIONS_TOLD_MAX = 8
 -- The place of each condition's code, the gravest first.
@@ -486,8 +486,10 @@ local BODIES = {
             local wrong = from == ZERO or from >= n64(d, at + 16)
             if code == 3 then
                 wrong = n32(d, at) ~= 0
+            elseif code == 4 and n32(d, at) == 0 then
+                wrong = false
             end
-            if not told or n32(d, at + 28) ~= 0 or wrong then
+            if not told or n32(d, at + 28) > PUBLISHER_KEYS_MAX or wrong then
                 refuse(d, "body", "a row that contradicts itself", row)
             end
         end

@@ -2,7 +2,7 @@
 //! finds no room, what their key does not allow. A lost notice costs nothing but time: the publishers' timers
 //! have the same effect later.
 
-use super::{HEADER_LEN, Header, PublisherId, PublisherSeq, Reject};
+use super::{HEADER_LEN, Header, PUBLISHER_KEYS_MAX, PublisherId, PublisherSeq, Reject};
 use bytemuck::{Pod, Zeroable};
 
 /// The kind of a row of a notice.
@@ -77,7 +77,8 @@ impl<'a> NoticeRows<'a> {
             return Err(Reject::Count);
         }
         let rows = Self(&bytes[HEADER_LEN..header.length as usize]);
-        let is_sound = |row: NoticeRow| match PublisherNotice::from_u32(row.notice) {
+        let is_key = |row: NoticeRow| row.key <= u32::from(PUBLISHER_KEYS_MAX);
+        let is_sound = |row: NoticeRow| match PublisherNotice::from_u32(row.notice).filter(|_| is_key(row)) {
             Some(PublisherNotice::Missing | PublisherNotice::Throttled) => row.from > 0 && row.from < row.to,
             // A nonce is any two words.
             Some(PublisherNotice::TableFull) => row.publisher == 0,
