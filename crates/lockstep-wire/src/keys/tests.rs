@@ -113,7 +113,8 @@ fn a_publishers_key_is_added_while_the_process_runs() {
 
 /// AUTH-1: a command is a replica's (an operator uses its host's key file).
 #[test]
-fn a_command_needs_a_replicas_key() {
+fn auth_7_a_command_needs_a_replicas_key_or_one_with_the_right_to_it() {
+    // AUTH-7
     let command = |keys: &Keyring| {
         let mut out = vec![0; crate::SMALL_LEN_MAX];
         let length = write_query(&mut out, keys, header(Kind::Query), 1, QueryKind::Handover, "");
@@ -121,8 +122,18 @@ fn a_command_needs_a_replicas_key() {
         out
     };
     assert_eq!(refusal(&command(&reader()), &replica()), Reject::Rights);
-    assert_eq!(refusal(&command(&publisher(0)), &replica()), Reject::Rights);
-    assert!(Datagram::decode(&command(&replica()), &replica()).is_ok());
+    let ring = replica();
+    let operator = |datagram: &[u8]| {
+        let Ok(Datagram::Query(header, ..)) = Datagram::decode(datagram, &ring) else { panic!("a command") };
+        ring.operator(header, OperatorOrder::Handover)
+            .map(|operator| operator.map(|holder| holder.name.clone()))
+    };
+    assert_eq!(operator(&command(&replica())), Ok(None));
+    assert_eq!(operator(&command(&publisher(0))), Err(Reject::Rights));
+    let rights = KeyRights::parse(["orders=handover"]).unwrap();
+    ring.set_rights([KeyHolder { key: 0, name: "alice".to_owned(), rights }]);
+    assert_eq!(operator(&command(&publisher(0))), Ok(Some("alice".to_owned())));
+    assert_eq!(operator(&command(&publisher(5))), Err(Reject::Rights), "another key");
 }
 
 #[test]
