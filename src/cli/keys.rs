@@ -220,8 +220,7 @@ fn allow(args: &AddKeyArgs) -> Result<u8, Failure> {
 
 /// The number of the publisher's key with this name.
 fn publisher(file: &KeyFile, name: &str) -> Result<u16, Failure> {
-    let number = file.publishers().find(|(_, other)| *other == name).map(|(number, _)| number);
-    number.ok_or_else(|| {
+    file.publisher(name).ok_or_else(|| {
         let names: Vec<_> = file.publishers().map(|(_, name)| name).collect();
         refused(format!("no publisher's key has the name '{name}'; there are: {}", names.join(", ")))
     })

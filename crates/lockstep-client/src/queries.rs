@@ -45,8 +45,22 @@ pub struct QueryClient {
     me: Identity,
     number: u64,
     token: u64,
-    /// The epoch and the seq of the membership for which a command is given.
-    judged: Option<(Epoch, Seq)>,
+}
+
+/// What nodes are asked, or told.
+#[derive(Clone, Copy)]
+struct Query<'a> {
+    query_kind: QueryKind,
+    name: &'a str,
+    /// The epoch and the seq of the membership for which a command is given; zeros otherwise.
+    judged: (Epoch, Seq),
+}
+
+impl Query<'_> {
+    /// Of this kind, about nobody in particular.
+    fn of(query_kind: QueryKind) -> Self {
+        Self { query_kind, name: "", judged: (Epoch::NONE, 0) }
+    }
 }
 
 /// Time between two datagrams of an unanswered query.
@@ -68,19 +82,18 @@ impl QueryClient {
             me,
             number: 0,
             token: 1,
-            judged: None,
         })
     }
 
     /// Queries the nodes at `addresses` until all have answered or `timeout` has elapsed. Returns the
     /// answers in the order of the addresses.
     pub fn nodes(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeState>> {
-        self.query_all(addresses, QueryKind::Node, "", timeout, read_reply)
+        self.query_all(addresses, Query::of(QueryKind::Node), timeout, read_reply)
     }
 
     /// Queries their status; as [`QueryClient::nodes`].
     pub fn statuses(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeStatus>> {
-        self.query_all(addresses, QueryKind::Status, "", timeout, NodeStatus::read)
+        self.query_all(addresses, Query::of(QueryKind::Status), timeout, NodeStatus::read)
     }
 
     /// Sends a node a command about `identity` (or about no node in particular). It is for the epoch and the
@@ -93,10 +106,9 @@ impl QueryClient {
         timeout: Duration,
     ) -> Option<Result<(), CommandReject>> {
         let name = identity.map_or_else(String::new, |identity| identity.to_string());
-        self.judged = Some((status.accepted, status.membership_seq));
-        let result = self.query_all(&[status.address], query_kind, &name, timeout, read_command_result);
-        self.judged = None;
-        result.into_iter().next().flatten()
+        let judged = (status.accepted, status.membership_seq);
+        let command = Query { query_kind, name: &name, judged };
+        self.query_all(&[status.address], command, timeout, read_command_result).pop().flatten()
     }
 
     /// Submits a change of the membership that follows the one at `after` in `history`, once. The status
@@ -116,8 +128,7 @@ impl QueryClient {
     fn query_all<T: Clone>(
         &mut self,
         addresses: &[SocketAddrV4],
-        query_kind: QueryKind,
-        name: &str,
+        query: Query<'_>,
         timeout: Duration,
         read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
     ) -> Vec<Option<T>> {
@@ -134,7 +145,7 @@ impl QueryClient {
                 asked_at = now;
                 for (index, &address) in addresses.iter().enumerate() {
                     if found[index].is_none() {
-                        self.query(address, first + index as u64, query_kind, name);
+                        self.query(address, first + index as u64, query);
                     }
                 }
             }
@@ -167,9 +178,9 @@ impl QueryClient {
         }
     }
 
-    fn query(&mut self, to: SocketAddrV4, token: u64, query_kind: QueryKind, name: &str) {
-        let (epoch, first_seq) = self.judged.map_or((0, 0), |(epoch, seq)| (epoch.0, seq));
-        let header = Header { epoch, first_seq, ..self.header(Kind::Query) };
+    fn query(&mut self, to: SocketAddrV4, token: u64, query: Query<'_>) {
+        let Query { query_kind, name, judged: (epoch, first_seq) } = query;
+        let header = Header { epoch: epoch.0, first_seq, ..self.header(Kind::Query) };
         let mut out = [0; SMALL_LEN_MAX];
         let length = write_query(&mut out, &self.endpoint.keys, header, token, query_kind, name);
         self.net.send_unicast(to, [&out[..length], &[]]);

@@ -267,9 +267,9 @@ impl KeyFile {
         }
     }
 
-    /// The publisher whose key has this name.
-    pub fn publisher(&self, name: &str) -> Option<KeyClass> {
-        self.publishers().find(|(_, other)| *other == name).map(|(number, _)| KeyClass::Publisher(number))
+    /// The number of the publisher's key with this name.
+    pub fn publisher(&self, name: &str) -> Option<u16> {
+        self.publishers().find(|(_, other)| *other == name).map(|(number, _)| number)
     }
 
     /// Draws a publisher's key in each generation. Returns its number, or the reason why there is none.

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 pub(super) const OTHER_CLUSTER: u64 = CLUSTER + 1;
 
 /// The number of the bad publisher's key.
-pub(super) const BAD: u16 = 1;
+const BAD: u16 = 1;
 
 fn all(seed: u8) -> GenerationKeys {
     GenerationKeys {

@@ -217,13 +217,6 @@ impl Header {
         self.key_class().map(|_| KeyClass::generation(self.key_id))
     }
 
-    /// Whether the sender of this header, which has been checked, may give orders: its key is a replica's, or
-    /// the cluster has no keys.
-    #[inline]
-    pub fn may_order(&self) -> bool {
-        matches!(self.key_class(), None | Some(KeyClass::Replica))
-    }
-
     /// The checksum of a frame's content.
     #[inline]
     pub fn content_checksum(&self) -> u32 {

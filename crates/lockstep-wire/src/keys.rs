@@ -69,6 +69,15 @@ impl KeyClass {
         }
     }
 
+    /// The word of a notice by which the leader names the holder of a key of this class: a publisher's number
+    /// and 1, and 0 of the others.
+    pub fn notice_key(class: Option<Self>) -> u32 {
+        match class {
+            Some(Self::Publisher(number)) => u32::from(number) + 1,
+            _ => 0,
+        }
+    }
+
     /// The generation in a key's id.
     pub(crate) fn generation(key_id: u16) -> u8 {
         (key_id >> GENERATION_SHIFT) as u8
@@ -125,6 +134,24 @@ pub struct KeyHolder {
     pub name: String,
     /// What it allows.
     pub rights: KeyRights,
+}
+
+impl KeyHolder {
+    /// The operator who gives `order` under a key of `class`, of which `holder` is the holder where it allows
+    /// another thing than the default; nobody in particular with a replica's key, or without keys.
+    ///
+    /// # Errors
+    /// [`Reject::Rights`]: the key does not allow it.
+    pub fn operator(
+        class: Option<KeyClass>,
+        holder: Option<Arc<Self>>,
+        order: OperatorOrder,
+    ) -> Result<Option<Arc<Self>>, Reject> {
+        match class {
+            None | Some(KeyClass::Replica) => Ok(None),
+            _ => holder.filter(|holder| holder.rights.may_order(order)).map(Some).ok_or(Reject::Rights),
+        }
+    }
 }
 
 /// A ring has other keys under the number of a generation.
@@ -339,11 +366,9 @@ impl Keyring {
     /// # Errors
     /// [`Reject::Rights`]: its key does not allow it.
     pub fn operator(&self, header: &Header, order: OperatorOrder) -> Result<Option<Arc<KeyHolder>>, Reject> {
-        let Some(KeyClass::Publisher(key)) = header.key_class() else {
-            return if header.may_order() { Ok(None) } else { Err(Reject::Rights) };
-        };
-        let holder = self.rights().into_iter().find(|holder| holder.key == key);
-        holder.filter(|holder| holder.rights.may_order(order)).map(Some).ok_or(Reject::Rights)
+        let class = header.key_class();
+        let is_its = |holder: &Arc<KeyHolder>| class == Some(KeyClass::Publisher(holder.key));
+        KeyHolder::operator(class, self.rights().into_iter().find(is_its), order)
     }
 
     /// The generation that seals, and one bit for each that is accepted.
@@ -424,7 +449,7 @@ impl Keyring {
     /// AUTH-3 (which generation counts): one that is accepted, and for a frame of a replay any that is there.
     #[inline]
     fn generation(&self, header: &Header, replayed: bool) -> Result<&Generation, Reject> {
-        let generation = header.key_id >> GENERATION_SHIFT;
+        let generation = KeyClass::generation(header.key_id);
         let keys = self.generations[usize::from(generation)].get().ok_or(Reject::Key)?;
         if !replayed && self.accepted.load(Ordering::Acquire) >> generation & 1 == 0 {
             return Err(Reject::Generation);

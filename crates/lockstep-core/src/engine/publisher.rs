@@ -497,10 +497,7 @@ impl PublisherCore {
     /// up, or that it refuses an open or a message.
     #[cold]
     fn on_notice(&mut self, now: Nanos, rows: NoticeRows<'_>, f: &mut impl FnMut(PublisherEvent)) {
-        let own = match self.limits.receiver.keys.own() {
-            Some(KeyClass::Publisher(number)) => u32::from(number) + 1,
-            _ => 0,
-        };
+        let own = KeyClass::notice_key(self.limits.receiver.keys.own());
         for row in rows.iter().filter(|row| row.key == 0 || row.key == own) {
             let notice = PublisherNotice::from_u32(row.notice);
             if row.publisher == 0 {

@@ -65,19 +65,12 @@ impl Submitter {
     /// # Errors
     /// [`Reject::Rights`].
     pub fn operator(&self, order: OperatorOrder) -> Result<Option<Arc<KeyHolder>>, Reject> {
-        match &self.key {
-            _ if matches!(KeyClass::of(self.key_id), None | Some(KeyClass::Replica)) => Ok(None),
-            Some(key) if key.rights.may_order(order) => Ok(Some(Arc::clone(key))),
-            _ => Err(Reject::Rights),
-        }
+        KeyHolder::operator(KeyClass::of(self.key_id), self.key.clone(), order)
     }
 
-    /// The number of its key and 1, as a notice to it names the key; 0: it has none of a publisher.
+    /// As a notice to it names its key: [`KeyClass::notice_key`].
     pub fn notice_key(&self) -> u32 {
-        match KeyClass::of(self.key_id) {
-            Some(KeyClass::Publisher(number)) => u32::from(number) + 1,
-            _ => 0,
-        }
+        KeyClass::notice_key(KeyClass::of(self.key_id))
     }
 
     /// Whether its messages a second are limited.

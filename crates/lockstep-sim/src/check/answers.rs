@@ -11,7 +11,7 @@ use lockstep_core::engine::event::Role;
 use lockstep_core::proto::publishers::PublisherState;
 use lockstep_wire::{
     BallotBody, CommandReject, CommandResultBody, Entries, EntryKind, Epoch, Header, HeartbeatBody, Identity,
-    MemberBody, NoticeRow, PublisherId, PublisherNotice, QueryKind, QueryReplyBody, RepairReject,
+    KeyClass, MemberBody, NoticeRow, PublisherId, PublisherNotice, QueryKind, QueryReplyBody, RepairReject,
     RepairRejectBody, StatusBody, StatusMember, StepDownBody,
 };
 use std::fmt::Debug;
@@ -336,7 +336,9 @@ impl Oracle {
                 Some(PublisherNotice::Throttled) => line.is_some_and(|line| line.last < row.from),
                 Some(PublisherNotice::TableFull) => row.publisher == 0,
                 // The key of one publisher alone allows less than everything.
-                Some(PublisherNotice::NotAllowed) => row.key == u32::from(keys::BAD) + 1,
+                Some(PublisherNotice::NotAllowed) => {
+                    row.key == KeyClass::notice_key(keys::bad_publisher().own())
+                }
                 None => false,
             };
             if !is_so {
