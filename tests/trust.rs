@@ -13,8 +13,12 @@
 
 #[path = "trust/attacker.rs"]
 mod attacker;
+#[path = "trust/edge.rs"]
+mod edge;
 #[path = "trust/files.rs"]
 mod files;
+#[path = "trust/processes.rs"]
+mod processes;
 #[path = "trust/rights.rs"]
 mod rights;
 #[path = "trust/rotation.rs"]

@@ -144,6 +144,7 @@ impl Replayed {
             listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
             journal: journal.folder(),
             readers_max: 4,
+            readers_per_address: 4,
             rate_bytes_per_s: u64::MAX,
             by_leader: true,
         };

@@ -3,7 +3,7 @@
 use super::args::ClusterArgs;
 use super::ended::{ReadingEnd, serve_whole_or_oldest};
 use super::failure::{FAILED, USAGE};
-use super::sequencer::stop_with_stdin;
+use super::sequencer::{log_effective, stop_with_stdin};
 use super::{Failure, counters_or_warning as counted, log, signals};
 use crate::config::{Channel, Config, KeyUse};
 use clap::Args;
@@ -12,11 +12,13 @@ use lockstep_client::{Counted, Delivery, Subscriber};
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_gateway::feed::{Feed, FeedCounts, FeedError, FeedSource};
 use lockstep_gateway::gateway::users::Recipient;
+use lockstep_io::capabilities;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_io::multicast;
 use lockstep_io::spool::Spool;
-use lockstep_process::cpu;
+use lockstep_process::watcher::forbid_core_dumps;
+use lockstep_process::{cpu, limits};
 use moldudp64::{RequestServer, ServerLimits};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::ops::ControlFlow;
@@ -79,6 +81,9 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
             format!("--group {}: no group; write one from 224.0.0.0/4", args.group),
         ));
     }
+    // It has the readers' key in memory.
+    log_effective(&forbid_core_dumps());
+    limits::in_place_of_capabilities();
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
@@ -147,6 +152,8 @@ impl Reported {
         }
         if !self.live && feed.is_live() {
             self.live = true;
+            // Until now it may have had to open its sockets once more.
+            log_effective(&capabilities::drop_capabilities());
             let at = feed.next_number().map_or_else(String::new, |(session, next)| {
                 format!(" session {} next {next}", String::from_utf8_lossy(session.as_bytes()))
             });

@@ -9,7 +9,7 @@ use super::failure::FAILED;
 use super::{Failure, log, signals};
 use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
-use lockstep_io::Effective;
+use lockstep_io::{Effective, capabilities};
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings};
 use lockstep_process::events::Recorder;
 use lockstep_process::stop::Stop;
@@ -65,15 +65,22 @@ fn run_node(
     signals::reload_keys(config.key_file(KeyUse::Node), settings.keys.clone())?;
     stop.skips(|| "it has not begun to use its journal, which is as it was".to_string());
     log_effective(&limits::descriptors());
+    // It has the cluster's keys in memory; and a dump would delay the watcher's notice.
+    log_effective(&forbid_core_dumps());
+    limits::in_place_of_capabilities();
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
     recorder.dump_on_panic();
     let events = recorder.start_log()?;
     // Before this thread is bound to its own.
     let cores = cpu::cores();
     let has_watcher = config.runtime.watcher && !settings.is_archiver;
+    if has_watcher {
+        limits::in_place_of_a_watchers_capability();
+    }
     let watch = || has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose();
     let node = Node::open_watched::<Failure>(settings, watch)?;
     banner(config, who, &node);
+    log_effective(&capabilities::drop_capabilities());
     stop.skips(node.skips());
     let outcome = node.run(stop.flag(), &recorder);
     drop(events); // its lines stand before our last word
@@ -90,7 +97,6 @@ fn watcher(
     cores: &[usize],
     recorder: &Recorder,
 ) -> Result<Watcher, Failure> {
-    log_effective(&forbid_core_dumps());
     let format = config.log.format.to_string();
     let arguments = ["watch", "--log-format", &format];
     let targets = settings.transport.is_unicast_fanout(settings.unicast);
@@ -134,7 +140,7 @@ pub(super) fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         stop.store(true, Ordering::Release);
     };
-    let thread = std::thread::Builder::new().name("lockstep-stdin".into()).spawn(wait);
+    let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-stdin".into()), wait);
     thread.map_err(|error| {
         Failure::new(FAILED, format!("starting the thread that reads stdin failed: {error}"))
     })?;

@@ -1,8 +1,8 @@
 //! SIGTERM and SIGINT: the first asks to stop in order; another one a second later ends the process at once.
 //! SIGHUP: the key file is read again.
 
-use lockstep_io::IoError;
 use lockstep_io::key_file::KeyFile;
+use lockstep_io::{IoError, capabilities};
 use lockstep_process::stop::Stop;
 use lockstep_wire::Keys;
 use signal_hook::consts::SIGHUP;
@@ -39,7 +39,7 @@ pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
             }
         }
     };
-    let thread = std::thread::Builder::new().name("lockstep-keys".into()).spawn(reload);
+    let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-keys".into()), reload);
     thread.map_err(|error| IoError::new("start the thread that reads the key file again", error))?;
     Ok(())
 }

@@ -131,9 +131,12 @@ fn any_node(
 }
 
 fn replay_settings(config: &Config, by_leader: bool) -> Option<ReplaySettings> {
-    (config.replay.readers_max > 0).then_some(ReplaySettings {
-        readers_max: config.replay.readers_max as usize,
-        rate_bytes_per_s: config.replay.rate_bytes_per_s,
+    let replay = &config.replay;
+    let of_address = replay.readers_per_address.unwrap_or(replay.readers_max.div_ceil(8));
+    (replay.readers_max > 0).then_some(ReplaySettings {
+        readers_max: replay.readers_max as usize,
+        readers_per_address: of_address as usize,
+        rate_bytes_per_s: replay.rate_bytes_per_s,
         by_leader,
     })
 }

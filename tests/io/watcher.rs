@@ -7,6 +7,7 @@
 
 use crate::{CHILD, LOCALHOST, child_of, is_child_of, open, received, settings};
 use lockstep_core::engine::ports::Group;
+use lockstep_io::capabilities;
 use lockstep_io::udp::{Interface, Udp, UdpSettings};
 use lockstep_node::EVENT_KINDS;
 use lockstep_process::events::{EventRecord, Recorder};
@@ -16,6 +17,7 @@ use lockstep_wire::{Datagram, DeathNoticeBody, Header, Keyring, Kind, write_down
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// Names the port and the groups of a victim.
@@ -156,14 +158,12 @@ impl Victim {
         let udp = settings();
         let place = udp.groups.iter().fold(udp.port.to_string(), |text, group| format!("{text} {group}"));
         let ears = open(&UdpSettings { joins: vec![Group::Control], ..udp });
-        let mut child = child_of(VICTIM)
-            .env(PLACE, place)
-            .env("RUST_BACKTRACE", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = child_of(VICTIM);
+        command.env(PLACE, place).env("RUST_BACKTRACE", "1");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A sequencer has no capability when it dies, and what a thread without one starts has none either.
+        let start = capabilities::spawn(Builder::new(), move || command.spawn().unwrap());
+        let mut child = start.unwrap().join().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let mut victim = Self { child, out, ears, watcher: 0 };
         victim.await_watcher();

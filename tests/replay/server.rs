@@ -12,6 +12,7 @@ use lockstep_node::io::tail::MappedTail;
 use lockstep_replica::journal::{Retention, Tail, read_segments};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
+use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
@@ -101,6 +102,7 @@ impl Place {
             listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0),
             journal: config.dir,
             readers_max: 8,
+            readers_per_address: 8,
             rate_bytes_per_s: u64::MAX,
             by_leader: false,
         };
@@ -175,7 +177,19 @@ impl Place {
     }
 
     fn ask_with(&self, from: Seq, to: Seq, change: impl FnOnce(&mut Header)) -> Reader {
-        let mut stream = self.connect();
+        Self::ask_over(self.connect(), (from, to), change)
+    }
+
+    /// A connection from 127.0.0.`host`.
+    fn connect_from(&self, host: u8) -> TcpStream {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
+        socket.connect(&self.address().into()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.into()
+    }
+
+    fn ask_over(mut stream: TcpStream, (from, to): (Seq, Seq), change: impl FnOnce(&mut Header)) -> Reader {
         let mut out = [0; SMALL_LEN_MAX];
         let mut header = Header { cluster: CLUSTER, ..Header::new(Kind::ReplayRequest) };
         change(&mut header);
@@ -322,6 +336,25 @@ fn each_refusal_is_told_by_its_name() {
     for reader in &mut staying {
         assert_eq!(reader.hear_frames(), ReplayEndReason::IsLeader as u32, "who begins to lead says so");
     }
+}
+
+/// Attack 17: connections without end to the port of replays.
+#[test]
+fn one_address_takes_its_share_of_the_places_and_others_are_served() {
+    let mut place = Place::new(|settings| settings.readers_per_address = 2);
+    place.grow(300, 900);
+    place.commit(200);
+    // Readers that have asked are as many as they like.
+    let mut staying = [1, 2, 3].map(|_| Place::ask_over(place.connect_from(9), (1, REPLAY_STAY), |_| {}));
+    staying.iter_mut().for_each(|reader| _ = reader.hear_all());
+    let _first: Vec<_> = (0..2).map(|_| place.connect_from(9)).collect();
+    let mut late = Place::ask_over(place.connect_from(9), (1, 5), |_| {});
+    assert_eq!(late.hear(), Item::Answer(ReplayEndReason::TooMany as u32));
+    let _silent: Vec<_> = (0..120).map(|_| place.connect_from(9)).collect();
+    let turned_away = || place.server.as_ref().unwrap().counts().turned_away;
+    wait_until("most connections to be closed", || turned_away() >= 100);
+    let mut other = Place::ask_over(place.connect_from(10), (1, 5), |_| {});
+    assert_eq!(other.hear_all(), ReplayEndReason::Done as u32);
 }
 
 #[test]

@@ -75,6 +75,40 @@ fn a_journals_folder_is_its_users_alone() {
     assert_eq!(mode & 0o777, 0o700);
 }
 
+/// What another user has planted in a journal's folder would be written through, or renamed over.
+#[test]
+fn a_journals_folder_where_others_may_write_is_refused_and_what_they_planted_stays_as_it_is() {
+    let cluster = Cluster::new(1, "");
+    let folder = cluster.path("journal-1");
+    let refused = |args: &[&str], why: &str| {
+        let refused = cluster.run(args, b"");
+        assert_ne!(refused.code, Some(0));
+        refused.saying(&["journal-1", why]);
+    };
+    let start = ["sequencer", "--replica", "1", "--until-stdin-ends"];
+    let open_to = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("its mode");
+    fs::create_dir(&folder).expect("a folder");
+    open_to(0o777);
+    refused(&["format", "--replica", "1"], "with mode 777");
+    assert_eq!(fs::read_dir(&folder).expect("the folder").count(), 0, "nothing was made there");
+    open_to(0o700);
+    cluster.format(1);
+    let (lock, target) = (folder.join("lock"), cluster.path("target"));
+    fs::remove_file(&lock).expect("its lock");
+    fs::write(&target, TEXT).expect("a file");
+    symlink(&target, &lock).expect("a link");
+    open_to(0o720);
+    refused(&start, "with mode 720");
+    if is_root() {
+        open_to(0o700);
+        chown(&folder, Some(65_534), None).expect("another owner");
+        refused(&start, "it is user 65534's");
+    } else {
+        println!("SKIPPED: needs root: a folder of another user");
+    }
+    assert_eq!(fs::read_to_string(&target).expect("the file"), TEXT);
+}
+
 #[test]
 fn a_gateway_leaves_no_core_dump_with_passwords() {
     let cluster = Cluster::new(1, "");

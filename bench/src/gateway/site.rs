@@ -135,13 +135,15 @@ impl Site {
         let mut fleet = Fleet::start(cluster, Place::hosts(1))?;
         fleet.await_whole()?;
         between();
-        let clients = format!("gateway.clients={}", 2 * users.iter().count() + 100);
+        let most = 2 * users.iter().count() + 100;
+        let clients = format!("gateway.clients={most}");
+        let of_address = format!("gateway.clients_per_address={most}");
         let (spool, silence) = (format!("gateway.spool={}", folder.display()), "gateway.silence=300s".into());
         let mut args: Vec<String> =
             ["lockstep", "gateway", "--listen", "127.0.0.1:0", "--until-stdin-ends"].map(String::from).into();
         args.extend(["--config".into(), path.display().to_string()]);
         args.extend(["--users".into(), file.display().to_string()]);
-        for set in [clients, spool, silence, "gateway.spool_size=2GiB".into()] {
+        for set in [clients, of_address, spool, silence, "gateway.spool_size=2GiB".into()] {
             args.extend(["--set".into(), set]);
         }
         let (gateway, address) = Process::start("the gateway", &args, &log)?;

@@ -26,6 +26,21 @@ const MESSAGE_LEN_MAX: u64 = 65_536;
 /// A length mapped or written with O_DIRECT is a multiple of a page.
 const PAGE_LEN: u64 = 4096;
 
+/// Keys of which the first is at most the second, and why.
+const ORDERED: [(&str, &str, &str); 7] = [
+    (
+        "timing.heartbeat_first",
+        "timing.heartbeat_interval",
+        "heartbeats start often and slow down to the heartbeat interval",
+    ),
+    ("timing.nack_retry_min", "timing.nack_retry_max", "the wait between retries grows up to it"),
+    ("timing.heartbeat_interval", "timing.failure_timeout", "silence is counted in heartbeat intervals"),
+    ("timing.failure_timeout", "timing.failure_timeout_max", "false suspicions double it up to that"),
+    ("gateway.lockout_first", "gateway.lockout_longest", "the wait of a user that fails grows up to it"),
+    ("timing.resend_min", "timing.resend_max", "the wait between resends grows up to it"),
+    ("timing.nack_delay", "timing.nack_retry_min", "the first request goes out before the second"),
+];
+
 /// Checks all relations and fills in what follows from other keys.
 pub(super) fn check(layers: &mut Layers<'_>) {
     line_count(layers);
@@ -57,37 +72,9 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         whole_pages(layers, key);
     }
     retention(layers, "journal.retention_size");
-    ordered(
-        layers,
-        "timing.heartbeat_first",
-        "timing.heartbeat_interval",
-        "heartbeats start often and slow down to the heartbeat interval",
-    );
-    ordered(
-        layers,
-        "timing.nack_retry_min",
-        "timing.nack_retry_max",
-        "the wait between retries grows up to it",
-    );
-    ordered(
-        layers,
-        "timing.heartbeat_interval",
-        "timing.failure_timeout",
-        "silence is counted in heartbeat intervals",
-    );
-    ordered(
-        layers,
-        "timing.failure_timeout",
-        "timing.failure_timeout_max",
-        "false suspicions double it up to that",
-    );
-    ordered(layers, "timing.resend_min", "timing.resend_max", "the wait between resends grows up to it");
-    ordered(
-        layers,
-        "timing.nack_delay",
-        "timing.nack_retry_min",
-        "the first request goes out before the second",
-    );
+    for (low, high, reason) in ORDERED {
+        ordered(layers, low, high, reason);
+    }
     group_commit(layers);
     production_idle(layers);
     shared_fifo(layers);

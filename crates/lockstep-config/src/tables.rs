@@ -231,6 +231,8 @@ tables! {
     pub struct ReplayConfig in "replay" {
         readers_max: u32 = "readers", Integer(0, 1024), Fixed("32"),
             "Readers of a journal over TCP at a time, at the port number of `unicast`; 0 serves nobody.";
+        readers_per_address: Option<u32> = "readers_per_address", Integer(1, 1024), Absent("an eighth of readers"),
+            "Most of them from one address.";
         rate_bytes_per_s: u64 = "rate", Size(MIB, TIB), Fixed("256MiB"),
             "Bytes per second for all readers of a journal together while the stream moves; without limit while it stands still.";
         by_leader: bool = "by_leader", Bool, ByProfile("false", "true"),
@@ -265,12 +267,20 @@ tables! {
             "What a gateway reads. Clients count what is committed either way; with `stamped`, those who ask for it are told early too.";
         clients_max: u32 = "clients", Integer(1, 60_000), Fixed("4096"),
             "Most connections of one gateway.";
+        clients_per_address: Option<u32> = "clients_per_address", Integer(1, 60_000), Absent("an eighth of clients"),
+            "Most connections of one address. All clients behind a tunnel have the address of the tunnel.";
         accepts: u32 = "accepts", Integer(1, 100_000), Fixed("500"),
             "Connections that a gateway accepts in a second; the others wait, and who is served is not held up by them.";
         login_timeout_ns: u64 = "login_timeout", Duration(100 * MS, 300 * S), Fixed("30s"),
             "From a connection to its whole login request.";
         silence_ns: u64 = "silence", Duration(2 * S, 300 * S), Fixed("15s"),
             "Silence after which a client is gone, where its login names no time of its own.";
+        lockout_first_ns: u64 = "lockout_first", Duration(100 * MS, 3600 * S), Fixed("1s"),
+            "Wait of a user at an address after six wrong passwords; each further one doubles it. A user never waits longer where it has logged in.";
+        lockout_longest_ns: u64 = "lockout_longest", Duration(100 * MS, 86_400 * S), Fixed("1min"),
+            "Longest such wait.";
+        lockout_forgotten_ns: u64 = "lockout_forgotten", Duration(S, 86_400 * S), Fixed("10min"),
+            "Time without a wrong password after which those of a user at an address are forgotten.";
         stall_ns: u64 = "stall", Duration(100 * MS, 3600 * S), Fixed("10s"),
             "How long a client may take nothing of what waits for it; then it is cut, and resumes by number.";
         heartbeat_interval_ns: u64 = "heartbeat_interval", Duration(10 * MS, 10 * S), Fixed("500ms"),

@@ -16,6 +16,7 @@
 #![allow(unsafe_code, clippy::disallowed_methods)]
 
 pub mod auto;
+pub mod capabilities;
 pub mod clock;
 pub mod counters;
 pub mod crc;

@@ -57,8 +57,10 @@ impl Ports for RealPorts {
 /// How a journal is replayed to others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplaySettings {
-    /// Most readers at a time.
+    /// Most readers at a time, ...
     pub readers_max: usize,
+    /// ... and most of one address.
+    pub readers_per_address: usize,
     /// Bytes per second for all of them while the stream moves; without limit while it is idle.
     pub rate_bytes_per_s: u64,
     /// Whether they are served while the node leads.

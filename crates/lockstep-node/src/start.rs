@@ -239,6 +239,7 @@ fn start_server(
         listen: settings.unicast,
         journal: settings.journal.clone(),
         readers_max: replay.readers_max,
+        readers_per_address: replay.readers_per_address,
         rate_bytes_per_s: replay.rate_bytes_per_s,
         by_leader: replay.by_leader,
     };

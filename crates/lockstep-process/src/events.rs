@@ -19,8 +19,8 @@
 use bytemuck::{Pod, Zeroable};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
-use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, Utc};
+use lockstep_io::{IoError, capabilities};
 use lockstep_wire::Nanos;
 use signal_hook::{SigId, consts::SIGUSR1};
 use std::fmt::{self, Write as _};
@@ -206,7 +206,7 @@ impl Recorder {
         let (recorder, stop) = (self.clone(), Arc::new(AtomicBool::new(false)));
         let mut log = EventLog { stop: Arc::clone(&stop), signal, thread: None };
         let work = move || recorder.format_until(&stop, &dump_asked);
-        let thread = std::thread::Builder::new().name("lockstep-log".into()).spawn(work);
+        let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-log".into()), work);
         log.thread =
             Some(thread.map_err(|error| IoError::new("start the thread that formats the log", error))?);
         Ok(log)

@@ -4,7 +4,7 @@
 //! and its group. So a second request counts only when it comes a second after the first; it ends the
 //! process where it is, and reports what that skips.
 
-use lockstep_io::IoError;
+use lockstep_io::{IoError, capabilities};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
@@ -84,7 +84,7 @@ impl Stop {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("lockstep-stop".into()).spawn(listen);
+        let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-stop".into()), listen);
         thread.map_err(|e| IoError::new("starting the thread that listens to signals", e))?;
         Ok(stop)
     }

@@ -7,6 +7,7 @@
 //! ```
 
 use super::RunArgs;
+use super::limits::gateway_limits;
 use super::link::{Faults, Link, LinkInput};
 use super::listeners::{DEFAULT, LISTENERS_MAX, Listener};
 use super::user;
@@ -19,19 +20,18 @@ use crate::config::{self, Config, KeyUse};
 use lockstep_client::{Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Subscriber};
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_gateway::gateway::clients::GATEWAY;
-use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, GatewayLimits, GatewayStream};
+use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::users::Recipient;
-use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::idle::Idle;
 use lockstep_io::spool::Spool;
-use lockstep_process::cpu;
+use lockstep_io::{IoError, capabilities};
 use lockstep_process::watcher::forbid_core_dumps;
+use lockstep_process::{cpu, limits};
 use lockstep_wire::{Destination, NAME_LEN_MAX, Nanos, PublisherId, PublisherSeq};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
-use soupbintcp::ServerLimits;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -53,12 +53,6 @@ const ACCEPTED_PER_TURN: usize = 16;
 const READ_LEN: usize = 16 << 10;
 /// Messages of the stream in one turn.
 const BATCH: usize = 256;
-/// Most logins that wait for the verifier.
-const CHECKS_MAX: usize = 256;
-/// Time between two looks at all timers.
-const SCAN_NS: Nanos = 10_000_000;
-/// Signs of life that a gateway may miss.
-const LOST_HEARTBEATS: u32 = 6;
 /// Longest sleep: a handle may have a request due.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Time between two words about what a start waits for.
@@ -128,32 +122,14 @@ fn watch_handles(
     Ok(handles)
 }
 
-/// The limits of the cluster's file, and those that no file sets.
-fn gateway_limits(config: &Config, delivery: Delivery) -> GatewayLimits {
-    let limits = &config.gateway;
-    GatewayLimits {
-        delivery,
-        clients_max: limits.clients_max as usize,
-        accepts: limits.accepts,
-        soup: ServerLimits {
-            login_ns: limits.login_timeout_ns,
-            silence_ns: limits.silence_ns,
-            ..ServerLimits::default()
-        },
-        stall_ns: limits.stall_ns,
-        checks_max: CHECKS_MAX,
-        scan_ns: SCAN_NS,
-        heartbeat_ns: limits.heartbeat_interval_ns,
-        lost_heartbeats: LOST_HEARTBEATS,
-    }
-}
-
 /// Runs until it is told to stop.
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     log::start(&config.log);
     // It has passwords and the TLS key in memory.
     log_effective(&forbid_core_dumps());
+    limits::return_large_allocations();
+    limits::in_place_of_capabilities();
     let stop = signals::stop_flag()?;
     let reload = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload))
@@ -185,6 +161,8 @@ fn serve(
         }
         if !reported_ready && server.core.is_ready() {
             reported_ready = true;
+            // Until now it may have had to open its sockets once more.
+            log_effective(&capabilities::drop_capabilities());
             for listener in &server.listeners {
                 println!("{}", listener.row());
                 tracing::info!(address = %listener.address, name = server.name, "clients may log in");
@@ -300,7 +278,7 @@ impl Server {
             core,
             publisher,
             subscriber,
-            verifier: Verifier::start(CHECKS_MAX, Arc::new(waker))?,
+            verifier: Verifier::start(Arc::new(waker))?,
             listeners,
             poll,
             events: Events::with_capacity(1_024),
@@ -407,7 +385,8 @@ impl Server {
                 }
             };
             let Some((index, number)) = self.core.accept(now, peer) else {
-                tracing::warn!(%peer, "a client was turned away: gateway.clients are connected");
+                let what = "gateway.clients are connected, or gateway.clients_per_address of its address";
+                tracing::warn!(%peer, "a client was turned away: {what}");
                 continue;
             };
             if self.clients.len() <= index {

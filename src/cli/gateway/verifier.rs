@@ -7,12 +7,16 @@ use crate::cli::failure::FAILED;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use lockstep_gateway::gateway::core::Check;
 use lockstep_gateway::gateway::passwords::{Believed, PasswordCpuShare, Passwords};
-use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::{IoError, capabilities};
 use lockstep_process::cpu;
 use mio::Waker;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// Passwords that wait for a thread here, one for each; the others wait in the core, which knows whose turn
+/// is next.
+const AHEAD: usize = 2;
 
 /// Where passwords go, and verdicts come from.
 pub(super) struct Verifier {
@@ -60,10 +64,10 @@ impl Work {
 }
 
 impl Verifier {
-    /// Starts the threads, which wake the owner by `waker`; at most `checks_max` passwords wait.
-    pub(super) fn start(checks_max: usize, waker: Arc<Waker>) -> Result<Self, Failure> {
-        let (checks, todo) = bounded::<Check>(checks_max);
-        let (done, results) = bounded(checks_max);
+    /// Starts the threads, which wake the owner by `waker`.
+    pub(super) fn start(waker: Arc<Waker>) -> Result<Self, Failure> {
+        let (checks, todo) = bounded::<Check>(AHEAD);
+        let (done, results) = bounded(AHEAD);
         let drawn = [random_u64()?, random_u64()?];
         let mut key = [0; 16];
         key[..8].copy_from_slice(&drawn[0].to_le_bytes());
@@ -104,7 +108,7 @@ impl Verifier {
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let spawned = std::thread::Builder::new().name(name.into()).spawn(work);
+    let spawned = capabilities::spawn(std::thread::Builder::new().name(name.into()), work);
     spawned.map_err(|error| IoError::new("start a thread that checks passwords", error))?;
     Ok(())
 }

@@ -10,6 +10,8 @@
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod guessers;
 mod invariants;
 mod login;
 #[cfg(test)]
@@ -26,6 +28,7 @@ use super::conn::{Conn, Phase};
 use super::ledger::Ledger;
 use super::locks::Locks;
 use super::pending::Pending;
+use super::per_address::PerAddress;
 use super::users::Users;
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
@@ -35,7 +38,7 @@ use own::GatewayName;
 pub use settings::{GatewayCounts, GatewayError, GatewayLimits};
 use soupbintcp::{End, Event, Packet, Text};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Bytes that one connection may have waiting to be sent; what does not fit stays in the ledger.
 const OUT_MAX: usize = 64 << 10;
@@ -70,6 +73,8 @@ pub trait GatewayStream {
 pub struct Check {
     /// The connection's index and number.
     pub conn: (usize, u64),
+    /// Where it came from.
+    pub address: IpAddr,
     /// The user's name, in lower case.
     pub user: String,
     /// What it gave, in lower case.
@@ -151,6 +156,8 @@ pub struct Gateway<B> {
     leaving: Vec<Leaving>,
     checks: VecDeque<Check>,
     checking: usize,
+    checking_of: PerAddress,
+    connected: PerAddress,
     locks: Locks,
     own: GatewayName,
     caught_up: bool,
@@ -171,6 +178,7 @@ impl<B: Backlog> Gateway<B> {
     /// connected.
     pub fn new(name: &str, limits: GatewayLimits, users: Users, ledger: Ledger<B>) -> Self {
         Self {
+            locks: Locks::new(limits.lockout),
             limits,
             users,
             ledger,
@@ -188,7 +196,8 @@ impl<B: Backlog> Gateway<B> {
             leaving: Vec::new(),
             checks: VecDeque::new(),
             checking: 0,
-            locks: Locks::default(),
+            checking_of: PerAddress::default(),
+            connected: PerAddress::default(),
             own: GatewayName::new(name),
             caught_up: false,
             heartbeats_since: BTreeMap::new(),
@@ -236,11 +245,14 @@ impl<B: Backlog> Gateway<B> {
         self.allowance.give_back();
     }
 
-    /// A client has connected. Its index and number; `None`: there are too many.
+    /// A client has connected. Its index and number; `None`: there are too many, in all or of its address.
     pub fn accept(&mut self, now: Nanos, peer: SocketAddr) -> Option<(usize, u64)> {
-        if self.conns.len() - self.free.len() >= self.limits.clients_max {
+        let (connected, of_address) = (self.conns.len() - self.free.len(), self.connected.of(peer.ip()));
+        if connected >= self.limits.clients_max || of_address >= self.limits.clients_per_address {
+            self.counts.turned_away += 1;
             return None;
         }
+        self.connected.take(peer.ip());
         self.number += 1;
         let conn = Some((self.number, Conn::new(now, peer, self.limits.soup)));
         let index = match self.free.pop() {
@@ -307,7 +319,8 @@ impl<B: Backlog> Gateway<B> {
     /// The socket is closed: by the client, or by the owner on the gateway's request.
     pub fn on_closed(&mut self, now: Nanos, index: usize) {
         self.leave(now, index, DisconnectReason::Broken);
-        if self.conns.get_mut(index).and_then(Option::take).is_some() {
+        if let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::take) {
+            self.connected.give_back(conn.peer.ip());
             if !planted(Mutation::PlaceLeaks) {
                 self.free.push(index);
             }

@@ -1,19 +1,36 @@
-//! A client that guesses passwords waits: after some failures of a user or from an address, each further one
-//! doubles the wait.
+//! A client that guesses passwords waits: after some failures of a user from an address, each further one
+//! doubles the wait of that user at that address.
+//!
+//! Failures count by user and address together. By user alone, anybody could lock a user out from
+//! elsewhere; by address alone, one client behind a tunnel could lock all others there.
 
 use lockstep_wire::Nanos;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// Failures that cost nothing: a person mistypes.
 const FREE: u32 = 5;
-/// The first wait, ...
-const WAIT_NS: Nanos = 1_000_000_000;
-/// ... and the longest.
-const WAIT_NS_MAX: Nanos = 60_000_000_000;
-/// A client that has not failed for so long is forgotten.
-const FORGOTTEN_NS: Nanos = 600_000_000_000;
-/// Users and addresses that are remembered; above it, the one that failed the longest ago is forgotten.
+/// Most pairs of user and address that are remembered, of each kind.
 const ROWS_MAX: usize = 4_096;
+
+/// The times of a lockout.
+#[derive(Clone, Copy, Debug)]
+pub struct LockoutTimes {
+    /// The first wait, and the longest of a user at an address from which it has logged in.
+    pub first_ns: Nanos,
+    /// The longest.
+    pub longest_ns: Nanos,
+    /// Failures are forgotten after so long without another one.
+    pub forgotten_ns: Nanos,
+}
+
+impl Default for LockoutTimes {
+    fn default() -> Self {
+        Self { first_ns: 1_000_000_000, longest_ns: 60_000_000_000, forgotten_ns: 600_000_000_000 }
+    }
+}
+
+type Pair = (String, IpAddr);
 
 #[derive(Clone, Copy, Debug)]
 struct Row {
@@ -21,49 +38,67 @@ struct Row {
     last: Nanos,
 }
 
-impl Row {
-    fn until(&self) -> Nanos {
-        let beyond = self.failures.saturating_sub(FREE);
-        match beyond {
-            0 => 0,
-            _ => self.last + (WAIT_NS << (beyond - 1).min(16)).min(WAIT_NS_MAX),
-        }
-    }
-}
-
-/// Failures by user and by address.
-#[derive(Clone, Debug, Default)]
+/// Failures by user and address, and the pairs that have logged in.
+#[derive(Clone, Debug)]
 pub struct Locks {
-    rows: BTreeMap<String, Row>,
+    times: LockoutTimes,
+    failed: BTreeMap<Pair, Row>,
+    /// When each pair logged in last.
+    known: BTreeMap<Pair, Nanos>,
 }
 
 impl Locks {
-    /// Whether logins of any of these keys are refused unseen.
-    pub fn is_locked(&self, now: Nanos, keys: &[&str]) -> bool {
-        keys.iter().any(|key| self.rows.get(*key).is_some_and(|row| now < row.until()))
+    /// No failure so far.
+    pub fn new(times: LockoutTimes) -> Self {
+        Self { times, failed: BTreeMap::new(), known: BTreeMap::new() }
     }
 
-    /// A login of these keys failed.
-    pub fn on_failure(&mut self, now: Nanos, keys: &[&str]) {
-        for key in keys {
-            if self.rows.len() >= ROWS_MAX && !self.rows.contains_key(*key) {
-                self.rows.retain(|_, row| now < row.last + FORGOTTEN_NS);
-                if self.rows.len() >= ROWS_MAX {
-                    let oldest = self.rows.iter().min_by_key(|(_, row)| row.last).map(|(key, _)| key.clone());
-                    oldest.and_then(|key| self.rows.remove(&key));
-                }
+    /// Whether a login of this user from this address is refused unseen.
+    pub fn is_locked(&self, now: Nanos, user: &str, address: IpAddr) -> bool {
+        let pair = (user.to_owned(), address);
+        let Some(row) = self.failed.get(&pair) else { return false };
+        let LockoutTimes { first_ns, longest_ns, .. } = self.times;
+        let wait = match row.failures.saturating_sub(FREE) {
+            0 => 0,
+            _ if self.known.contains_key(&pair) => first_ns,
+            beyond => first_ns.saturating_mul(1 << (beyond - 1).min(32)).min(longest_ns),
+        };
+        now < row.last.saturating_add(wait)
+    }
+
+    /// Whether this user has logged in from this address.
+    pub fn is_known(&self, user: &str, address: IpAddr) -> bool {
+        self.known.contains_key(&(user.to_owned(), address))
+    }
+
+    /// A password of this user from this address was wrong. When the table is full, the pair with the fewest
+    /// failures is forgotten, of several the oldest: invented names do not push a guesser's own row out.
+    pub fn on_failure(&mut self, now: Nanos, user: &str, address: IpAddr) {
+        let (pair, forgotten_ns) = ((user.to_owned(), address), self.times.forgotten_ns);
+        if self.failed.len() >= ROWS_MAX && !self.failed.contains_key(&pair) {
+            self.failed.retain(|_, row| now < row.last.saturating_add(forgotten_ns));
+            if self.failed.len() >= ROWS_MAX {
+                let least = self.failed.iter().min_by_key(|(_, row)| (row.failures, row.last));
+                least.map(|(pair, _)| pair.clone()).and_then(|pair| self.failed.remove(&pair));
             }
-            let row = self.rows.entry((*key).to_owned()).or_insert(Row { failures: 0, last: now });
-            if now >= row.last + FORGOTTEN_NS {
-                row.failures = 0;
-            }
-            (row.failures, row.last) = (row.failures.saturating_add(1), now);
         }
+        let row = self.failed.entry(pair).or_insert(Row { failures: 0, last: now });
+        if now >= row.last.saturating_add(forgotten_ns) {
+            row.failures = 0;
+        }
+        (row.failures, row.last) = (row.failures.saturating_add(1), now);
     }
 
-    /// A login of this key was right.
-    pub fn on_success(&mut self, key: &str) {
-        self.rows.remove(key);
+    /// A user has logged in from this address. When the table is full, the pair that did so the longest ago
+    /// is forgotten.
+    pub fn on_success(&mut self, now: Nanos, user: &str, address: IpAddr) {
+        let pair = (user.to_owned(), address);
+        self.failed.remove(&pair);
+        if self.known.len() >= ROWS_MAX && !self.known.contains_key(&pair) {
+            let oldest = self.known.iter().min_by_key(|(_, last)| **last).map(|(pair, _)| pair.clone());
+            oldest.and_then(|pair| self.known.remove(&pair));
+        }
+        self.known.insert(pair, now);
     }
 }
 
@@ -73,36 +108,47 @@ mod tests {
 
     const S: Nanos = 1_000_000_000;
 
-    #[test]
-    fn who_guesses_waits_twice_as_long_each_time_and_a_right_login_ends_it() {
-        let mut locks = Locks::default();
-        let mut now = 0;
-        for _ in 0..FREE {
-            locks.on_failure(now, &["user alice", "address 10.0.0.1"]);
-            assert!(!locks.is_locked(now, &["user alice"]));
-        }
-        for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
-            locks.on_failure(now, &["user alice", "address 10.0.0.1"]);
-            assert!(locks.is_locked(now + wait * S - 1, &["user alice"]));
-            assert!(
-                locks.is_locked(now + wait * S - 1, &["user bob", "address 10.0.0.1"]),
-                "whomever it tries"
-            );
-            now += wait * S;
-            assert!(!locks.is_locked(now, &["user alice", "address 10.0.0.1"]));
-        }
-        assert!(!locks.is_locked(0, &["user bob", "address 10.0.0.2"]));
-        locks.on_success("user alice");
-        locks.on_failure(now, &["user alice"]);
-        assert!(!locks.is_locked(now, &["user alice"]));
+    fn address(number: u32) -> IpAddr {
+        IpAddr::from(number.to_be_bytes())
     }
 
     #[test]
-    fn the_table_is_bounded() {
-        let mut locks = Locks::default();
-        for number in 0..20_000u64 {
-            locks.on_failure(number, &[&format!("address {number}")]);
+    fn a_user_at_an_address_waits_twice_as_long_each_time_and_a_right_login_ends_it() {
+        let mut locks = Locks::new(LockoutTimes::default());
+        let mut now = 0;
+        for _ in 0..FREE {
+            locks.on_failure(now, "alice", address(1));
+            assert!(!locks.is_locked(now, "alice", address(1)));
         }
-        assert!(locks.rows.len() <= ROWS_MAX);
+        for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+            locks.on_failure(now, "alice", address(1));
+            assert!(locks.is_locked(now + wait * S - 1, "alice", address(1)));
+            assert!(!locks.is_locked(now, "bob", address(1)) && !locks.is_locked(now, "alice", address(2)));
+            now += wait * S;
+            assert!(!locks.is_locked(now, "alice", address(1)));
+        }
+        locks.on_success(now, "alice", address(1));
+        locks.on_failure(now, "alice", address(1));
+        assert!(!locks.is_locked(now, "alice", address(1)));
+    }
+
+    #[test]
+    fn failures_are_forgotten_after_their_time() {
+        let mut locks = Locks::new(LockoutTimes { forgotten_ns: 100 * S, ..LockoutTimes::default() });
+        (0..9).for_each(|_| locks.on_failure(0, "alice", address(1)));
+        locks.on_failure(100 * S, "alice", address(1));
+        assert!(!locks.is_locked(100 * S, "alice", address(1)), "it counts from one again");
+    }
+
+    #[test]
+    fn the_tables_are_bounded_and_invented_names_do_not_free_a_guesser() {
+        let mut locks = Locks::new(LockoutTimes::default());
+        (0..12).for_each(|_| locks.on_failure(0, "alice", address(1)));
+        for number in 0..3 * ROWS_MAX as u32 {
+            locks.on_failure(1, &format!("u{number}"), address(1));
+            locks.on_success(number.into(), "alice", address(number + 2));
+        }
+        assert_eq!((locks.failed.len(), locks.known.len()), (ROWS_MAX, ROWS_MAX));
+        assert!(locks.is_locked(S, "alice", address(1)));
     }
 }

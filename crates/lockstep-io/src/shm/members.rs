@@ -4,7 +4,7 @@
 
 use super::folder::{MEMBERS_MAX, Mapped, OwnRings, PeerFile, Rings, ShmFolder, ShmRole, pack};
 use super::ring::Reader;
-use crate::IoError;
+use crate::{IoError, capabilities};
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 use std::ffi::CString;
@@ -116,7 +116,10 @@ impl ShmMembers {
         let mut watcher =
             Watcher { shared: shared.clone(), folder: folder.clone(), own: own.id, role, known, events };
         let mut members = Self { shared, folder, own, thread: None };
-        let thread = std::thread::Builder::new().name("lockstep-shm".into()).spawn(move || watcher.run());
+        let thread =
+            capabilities::spawn(std::thread::Builder::new().name("lockstep-shm".into()), move || {
+                watcher.run()
+            });
         let doing = "start the thread that watches who shares memory";
         members.thread = Some(thread.map_err(|error| IoError::new(doing, error))?);
         Ok((members, rings, peers))

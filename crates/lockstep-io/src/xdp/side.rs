@@ -7,7 +7,7 @@
 
 use super::neighbours::{NeighbourThread, Neighbours};
 use super::socket::dropped;
-use crate::IoError;
+use crate::{IoError, capabilities};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -60,8 +60,8 @@ impl XdpSideThread {
         // What came before the first wait is read at once.
         shared.by_kernel.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
         let work = Work { shared: shared.clone(), poll, _ordinary: ordinary, queues, card };
-        let thread =
-            std::thread::Builder::new().name("xdp-side".into()).spawn(|| work.run()).map_err(fails)?;
+        let thread = capabilities::spawn(std::thread::Builder::new().name("xdp-side".into()), || work.run())
+            .map_err(fails)?;
         Ok(Self { shared, waker, thread: Some(thread) })
     }
 }

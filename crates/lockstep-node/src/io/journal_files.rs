@@ -7,8 +7,8 @@ pub use recovery::{RecoverySurvey, found, found_from, survey};
 
 use crate::io::store::DirStore;
 use crate::io::tail::{MappedTail, TailReader};
-use lockstep_io::IoError;
 use lockstep_io::clock::{boot_id, random_u64};
+use lockstep_io::{IoError, private};
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
@@ -320,10 +320,13 @@ fn check_sizes(config: &JournalConfig) -> Result<(), JournalFailure> {
 }
 
 /// Takes the lock of the journal in `dir`; the file contains our process id, for a second process that
-/// tries.
+/// tries. Nobody else may make files there: what others put in place of ours would be written through.
 fn lock(dir: &Path) -> Result<Lock, JournalFailure> {
     let path = dir.join("lock");
     let doing = |what: &str| format!("{what} {}", path.display());
+    // The folder may be reached by a link: it counts who may write where that leads.
+    let folder = dir.metadata().map_err(|e| IoError::new(format!("opening {}", dir.display()), e))?;
+    private::check(&folder, dir, private::OTHERS_WRITE)?;
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = opened.map_err(|e| match e.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {

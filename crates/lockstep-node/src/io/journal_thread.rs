@@ -4,7 +4,7 @@
 use crate::io::mender::Mender;
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::proto::lineage::Lineage;
-use lockstep_io::IoError;
+use lockstep_io::{IoError, capabilities};
 use lockstep_replica::journal::ports::{Store, StoreFault, TailSource, Word};
 use lockstep_replica::journal::segment_index::Written;
 use lockstep_replica::journal::side::{Inputs, SideEvent, SideStep, SideThread};
@@ -232,9 +232,9 @@ where
     T: TailSource + Send + 'static,
 {
     let (journal, comes) = mpsc::sync_channel::<Thread<S, T>>(1);
-    let thread = std::thread::Builder::new()
-        .name("journal".to_string())
-        .spawn(move || comes.recv().map_or_else(|_| Err("never used".to_string()), Thread::run))
+    let builder = std::thread::Builder::new().name("journal".to_string());
+    let work = move || comes.recv().map_or_else(|_| Err("never used".to_string()), Thread::run);
+    let thread = capabilities::spawn(builder, work)
         .map_err(|e| IoError::new("starting the journal's side thread", e))?;
     Ok(Waiting { shared: Arc::default(), thread, journal, settings, mender: None })
 }

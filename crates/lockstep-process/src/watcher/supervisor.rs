@@ -9,8 +9,8 @@ use super::page::{Page, Readiness};
 use super::{DIED, STARTED};
 use crate::cpu::{self, SchedulingClass};
 use crate::events::{EventRecord, Recorder};
-use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
+use lockstep_io::{IoError, capabilities};
 use lockstep_wire::Nanos;
 use std::fs::File;
 use std::net::UdpSocket;
@@ -70,9 +70,8 @@ impl Supervisor {
             shared: Arc::clone(&shared),
             clock: Clock::start(),
         };
-        let thread = std::thread::Builder::new()
-            .name("lockstep-watcher".into())
-            .spawn(move || keeper.keep())
+        let builder = std::thread::Builder::new().name("lockstep-watcher".into());
+        let thread = capabilities::spawn(builder, move || keeper.keep())
             .map_err(|error| IoError::new("start the thread that looks after the watcher", error))?;
         Ok(Self { shared, thread })
     }

@@ -7,8 +7,9 @@
 
 use super::page::{MutexHandover, NOTICE_LEN_MAX, Page, Readiness};
 use crate::cpu::{self, SchedulingClass};
+use crate::limits::WATCHER_OOM_SCORE;
 use lockstep_io::udp::socket_address;
-use lockstep_io::{Effective, IoError};
+use lockstep_io::{Effective, IoError, capabilities};
 use std::fmt;
 use std::fs::File;
 use std::io::{Error, ErrorKind};
@@ -108,6 +109,8 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
     start_wait(&sender, "lockstep-mutex", Page::await_hand_over, DeathSource::Mutex)?;
     start_wait(&sender, "lockstep-process", await_process, DeathSource::Process)?;
     drop(sender);
+    // Its readiness is on the page; the sequencer that started it says what it dropped itself.
+    let _ = capabilities::drop_capabilities();
     let ended = receiver.recv();
     cpu::lower_priority(std::process::id());
     ended.map_err(|_| {
@@ -127,7 +130,8 @@ fn start_wait(
         MutexHandover::InOrder => sender.end(ProcessEnd::InOrder),
         MutexHandover::ByDeath => sender.speak(source),
     };
-    let thread = std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(work);
+    let builder = std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES);
+    let thread = capabilities::spawn(builder, work);
     thread.map_err(|error| IoError::new("start the watcher's threads", error))?;
     Ok(())
 }
@@ -264,7 +268,7 @@ fn settle(cores: &[usize]) -> Readiness {
     if granted(cpu::schedule(SchedulingClass::Fifo(1))) {
         bits |= Readiness::REAL_TIME;
     }
-    if std::fs::write("/proc/self/oom_score_adj", "-1000").is_ok() {
+    if std::fs::write("/proc/self/oom_score_adj", WATCHER_OOM_SCORE).is_ok() {
         bits |= Readiness::SPARED;
     }
     if granted(cpu::lock_touched_memory()) {

@@ -20,6 +20,7 @@ use lockstep_gateway::exchange::{Exchange, NONCE};
 use lockstep_gateway::feed::{Feed, FeedSource};
 use lockstep_gateway::gateway::core::{Check, Gateway, GatewayLimits, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
+use lockstep_gateway::gateway::locks::LockoutTimes;
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_wire::{Cursor, Destination, Nanos, PublisherId, PublisherSeq};
 use std::collections::VecDeque;
@@ -165,6 +166,7 @@ fn gateway_limits(delivery: Delivery) -> GatewayLimits {
     GatewayLimits {
         delivery,
         clients_max: 16,
+        clients_per_address: 16,
         accepts: 1_000_000,
         soup: soupbintcp::ServerLimits {
             login_ns: 20_000_000,
@@ -174,6 +176,8 @@ fn gateway_limits(delivery: Delivery) -> GatewayLimits {
         },
         stall_ns: 6_000_000,
         checks_max: 8,
+        checks_per_address: 8,
+        lockout: LockoutTimes::default(),
         scan_ns: 400_000,
         heartbeat_ns: HEARTBEAT_NS,
         lost_heartbeats: 6,

@@ -49,6 +49,9 @@ impl<B: Backlog> Gateway<B> {
             waiting <= checking && checking <= most,
             "{waiting} passwords wait, {checking} are checked, at most {most}"
         );
+        let of_addresses = (self.connected.total(), self.checking_of.total());
+        assert!(of_addresses.0 == taken, "{taken} connections, and {} of all addresses", of_addresses.0);
+        assert!(of_addresses.1 <= checking, "{checking} checks, and {} of all addresses", of_addresses.1);
         self.pending.invariants();
     }
 }

@@ -28,33 +28,45 @@ impl<B: Backlog> Gateway<B> {
             None => Some("no trading day is open"),
             _ if self.ledger.is_full() => Some(FULL),
             Some(name) if !asked.fits(&name) => Some(OTHER_DAY),
-            _ if self.checking >= self.limits.checks_max => {
-                Some("too many logins wait: try again in a second")
-            }
             _ => None,
         };
         let Some(conn) = self.conn(index) else { return };
         if let Some(why) = refusal {
             return self.reject(now, index, RejectReason::SessionNotAvailable, why);
         }
-        let address = format!("address {}", conn.peer.ip());
+        let address = conn.peer.ip();
         conn.phase = Phase::Checking(asked.clone());
-        if self.locks.is_locked(now, &[&format!("user {}", asked.user), &address]) {
-            return self.reject(
-                now,
-                index,
-                RejectReason::NotAuthorized,
-                "too many failed logins: wait a minute",
-            );
+        if self.locks.is_locked(now, &asked.user, address) {
+            self.counts.logins_locked += 1;
+            let why = "too many failed logins: wait a minute";
+            return self.reject(now, index, RejectReason::NotAuthorized, why);
+        }
+        let is_crowded = self.checking_of.of(address) >= self.limits.checks_per_address;
+        if is_crowded || self.checking >= self.limits.checks_max {
+            self.counts.logins_crowded += 1;
+            let why = if is_crowded {
+                "too many logins from your address wait: try again in a second"
+            } else {
+                "too many logins wait: try again in a second"
+            };
+            return self.reject(now, index, RejectReason::SessionNotAvailable, why);
         }
         let number = self.conns[index].as_ref().map_or(0, |(number, _)| *number);
         let hash = self.users.get(&asked.user).map(|user| user.password.clone());
         let password = request.password.as_bytes().to_ascii_lowercase();
         self.checking += 1;
-        self.checks.push_back(Check { conn: (index, number), user: asked.user, password, hash });
+        self.checking_of.take(address);
+        let is_known = self.locks.is_known(&asked.user, address);
+        let check = Check { conn: (index, number), address, user: asked.user, password, hash };
+        if is_known {
+            self.checks.push_front(check);
+        } else {
+            self.checks.push_back(check);
+        }
     }
 
-    /// The next password to be checked; [`Gateway::on_checked`] takes the result.
+    /// The next password to be checked, first those of users at addresses from which they have logged in;
+    /// [`Gateway::on_checked`] takes the result.
     pub fn next_check(&mut self) -> Option<Check> {
         self.checks.pop_front()
     }
@@ -63,23 +75,26 @@ impl<B: Backlog> Gateway<B> {
     pub fn on_checked(&mut self, now: Nanos, stream: &mut impl GatewayStream, check: &Check, is_right: bool) {
         self.checking = self.checking.saturating_sub(usize::from(!planted(Mutation::CheckLeaks)));
         let (index, number) = check.conn;
-        let user_key = format!("user {}", check.user);
-        let peer = match self.conns.get(index).and_then(Option::as_ref) {
-            Some((known, conn)) if *known == number && matches!(conn.phase, Phase::Checking(_)) => conn.peer,
-            // It has not waited; a wrong password counts all the same.
-            _ => {
-                if !is_right {
-                    self.locks.on_failure(now, &[&user_key]);
-                }
-                return;
-            }
-        };
+        self.checking_of.give_back(check.address);
         if !is_right {
-            self.locks.on_failure(now, &[&user_key, &format!("address {}", peer.ip())]);
+            // Also of a connection that has not waited for it.
+            self.counts.logins_failed += 1;
+            self.locks.on_failure(now, &check.user, check.address);
+        }
+        let waits = self
+            .conns
+            .get(index)
+            .and_then(Option::as_ref)
+            .is_some_and(|(known, conn)| *known == number && matches!(conn.phase, Phase::Checking(_)));
+        if !waits {
+            return;
+        }
+        if !is_right {
             return self.reject(now, index, RejectReason::NotAuthorized, "");
         }
-        self.locks.on_success(&user_key);
+        self.locks.on_success(now, &check.user, check.address);
         let Some(user) = self.users.get(&check.user).filter(|user| !user.disabled).cloned() else {
+            self.counts.logins_failed += 1;
             return self.reject(now, index, RejectReason::NotAuthorized, "");
         };
         let nonce = nonce(self.own.id.unwrap_or(0), false, stream.draw());

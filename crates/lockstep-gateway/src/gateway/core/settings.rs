@@ -1,5 +1,6 @@
 //! The gateway's limits, counts and errors.
 
+use crate::gateway::locks::LockoutTimes;
 use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::ports::BacklogError;
 use lockstep_core::engine::subscriber::Delivery;
@@ -13,6 +14,8 @@ pub struct GatewayLimits {
     pub delivery: Delivery,
     /// Most connections.
     pub clients_max: usize,
+    /// Most of one address.
+    pub clients_per_address: usize,
     /// Most that are accepted in a second.
     pub accepts: u32,
     /// Timers of the protocol.
@@ -21,6 +24,10 @@ pub struct GatewayLimits {
     pub stall_ns: Nanos,
     /// Most logins whose passwords wait to be checked.
     pub checks_max: usize,
+    /// Most of one address.
+    pub checks_per_address: usize,
+    /// How long a user that failed at an address waits there.
+    pub lockout: LockoutTimes,
     /// Time between two looks at all timers; 10 ms.
     pub scan_ns: Nanos,
     /// Time between two signs of life to the other gateways.
@@ -34,6 +41,10 @@ counter_group! {
     pub struct GatewayCounts {
         accepted count "gateway_accepted" "Logins that were accepted.",
         rejected count "gateway_rejected" "Logins that were refused.",
+        logins_failed count "gateway_logins_failed" "Logins with a wrong password, or of a user that is unknown or disabled.",
+        logins_locked count "gateway_logins_locked" "Logins refused unseen after too many failures of their user at their address.",
+        logins_crowded count "gateway_logins_crowded" "Logins refused as too many passwords waited, in all or of their address.",
+        turned_away count "gateway_turned_away" "Connections closed at once as too many were there, in all or of their address.",
         submitted count "gateway_submitted" "Messages of clients that were submitted.",
         refused count "gateway_refused" "Messages of clients that were refused, with a reply.",
         duplicates count "gateway_duplicates" "Numbered messages that were known already.",

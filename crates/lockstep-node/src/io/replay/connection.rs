@@ -137,6 +137,16 @@ impl ReplayServerConnection {
         !self.doomed && !matches!(self.state, ReplayServerState::Closing { .. })
     }
 
+    /// It has sent a request, and so is no longer bound by the share of its address.
+    pub fn has_asked(&self) -> bool {
+        !self.doomed && self.request_len == REPLAY_REQUEST_LEN
+    }
+
+    /// Counts towards the share of its address.
+    pub fn waits(&self) -> bool {
+        !self.doomed && self.state == ReplayServerState::Asking
+    }
+
     /// One turn within `allowance` bytes, from which it takes what it sends.
     pub fn turn(&mut self, desk: &mut ReplayContext<'_>, allowance: &mut u64) -> TurnOutcome {
         if !self.listen(desk) {

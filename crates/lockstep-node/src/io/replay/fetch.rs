@@ -8,9 +8,9 @@
 
 use crossbeam::queue::ArrayQueue;
 use lockstep_core::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, SourceState, piece};
-use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::source::{Polled, ReplayConnection};
+use lockstep_io::{IoError, capabilities};
 use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::{Identity, Keys, Nanos, REPLAY_STAY, ReplayEndReason, SMALL_LEN_MAX, chain_after};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -78,9 +78,8 @@ impl Fetch {
     pub fn start(limits: ReplayLimits) -> Result<Self, IoError> {
         let shared = Arc::new(Shared::new());
         let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("fetch".to_string())
-            .spawn(move || Worker::new(limits, theirs).run())
+        let builder = std::thread::Builder::new().name("fetch".to_string());
+        let thread = capabilities::spawn(builder, move || Worker::new(limits, theirs).run())
             .map_err(|error| IoError::new("starting the thread that fetches replays", error))?;
         Ok(Self::of(shared, Some(thread)))
     }

@@ -3,8 +3,8 @@
 use super::connection::{ReplayContext, ReplayServerConnection, TurnOutcome};
 use crate::io::store::DirStore;
 use lockstep_core::engine::counters::counter_group;
-use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
+use lockstep_io::{IoError, capabilities};
 use lockstep_replica::journal::segment_index::{SegmentIndex, Written};
 use lockstep_wire::{Identity, Keys, Nanos};
 use mio::net::TcpListener;
@@ -27,8 +27,10 @@ pub struct ServerSettings {
     pub listen: SocketAddrV4,
     /// The journal's directory.
     pub journal: PathBuf,
-    /// Most readers at a time.
+    /// Most readers at a time, ...
     pub readers_max: usize,
+    /// ... and most of one address that have not asked yet.
+    pub readers_per_address: usize,
     /// Bytes per second for all readers together while the stream moves; without limit while it is idle.
     pub rate_bytes_per_s: u64,
     /// Whether it serves while its node leads.
@@ -40,6 +42,7 @@ counter_group! {
     pub struct ReplayCounts {
         readers gauge "replay_readers" "Readers that are connected now.",
         served count "replay_served" "Readers in all.",
+        turned_away count "replay_turned_away" "Connections closed at once as too many were there, in all or of their address.",
         sent_bytes count "replay_sent_bytes" "Bytes of frames sent to them.",
     }
 }
@@ -49,6 +52,7 @@ counter_group! {
 struct ServerStats {
     readers: AtomicU64,
     served: AtomicU64,
+    turned_away: AtomicU64,
     sent_bytes: AtomicU64,
 }
 
@@ -66,6 +70,8 @@ const WAKER: Token = Token(1);
 const FIRST: usize = 2;
 /// Readers beyond the limit that receive a refusal at a time.
 const DOOMED_MAX: usize = 16;
+/// The same of one address.
+const DOOMED_PER_ADDRESS: usize = 2;
 /// A stream of which nothing was written for so long is idle: the side thread checks every 20 ms.
 const STILL_NS: Nanos = 200_000_000;
 /// How much of the rate a pause may save up: the length of a turn or two.
@@ -126,9 +132,8 @@ impl ReplayServer {
             stats: Arc::clone(&stats),
             settings,
         };
-        let thread = std::thread::Builder::new()
-            .name("replay".to_string())
-            .spawn(move || room.run())
+        let builder = std::thread::Builder::new().name("replay".to_string());
+        let thread = capabilities::spawn(builder, move || room.run())
             .map_err(|error| IoError::new("starting the thread that replays", error))?;
         Ok(Self { stop, waker, thread: Some(thread), address, stats })
     }
@@ -140,10 +145,10 @@ impl ReplayServer {
 
     /// Its counts so far.
     pub fn counts(&self) -> ReplayCounts {
-        let ServerStats { readers, served, sent_bytes } = &*self.stats;
-        let [readers, served, sent_bytes] =
-            [readers, served, sent_bytes].map(|value| value.load(Ordering::Acquire));
-        ReplayCounts { readers, served, sent_bytes }
+        let ServerStats { readers, served, turned_away, sent_bytes } = &*self.stats;
+        let [readers, served, turned_away, sent_bytes] =
+            [readers, served, turned_away, sent_bytes].map(|value| value.load(Ordering::Acquire));
+        ReplayCounts { readers, served, turned_away, sent_bytes }
     }
 }
 
@@ -202,15 +207,24 @@ impl Room {
     fn accept(&mut self) {
         let most = self.settings.readers_max + DOOMED_MAX;
         while let Ok((mut stream, peer)) = self.listener.accept() {
-            if self.connections.len() >= most {
+            let of_address = |takes: fn(&ReplayServerConnection) -> bool| {
+                let mine = |one: &ReplayServerConnection| one.peer.ip() == peer.ip() && takes(one);
+                self.connections.iter().filter(|(_, one)| mine(one)).count()
+            };
+            let share = self.settings.readers_per_address;
+            // One with a request has shown a key of the cluster: a host may have many such readers.
+            let unasked = of_address(|one| !one.has_asked());
+            if self.connections.len() >= most || unasked >= share + DOOMED_PER_ADDRESS {
+                self.stats.turned_away.fetch_add(1, Ordering::AcqRel);
                 continue; // closed at once
             }
+            let is_crowded = of_address(ReplayServerConnection::waits) >= share;
             let token = Token(self.tokens);
             self.tokens = self.tokens.checked_add(1).unwrap_or(FIRST);
             let interest = Interest::READABLE | Interest::WRITABLE;
             if self.poll.registry().register(&mut stream, token, interest).is_ok() {
                 let readers = self.connections.iter().filter(|(_, one)| one.takes_a_place()).count();
-                let doomed = readers >= self.settings.readers_max;
+                let doomed = is_crowded || readers >= self.settings.readers_max;
                 let connection = ReplayServerConnection::new(stream, peer, self.clock.now(), doomed);
                 self.connections.push((token, connection));
             }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::gateway::core::model::{Entry, Handle, Log, USERS};
+use crate::gateway::locks::LockoutTimes;
 use crate::gateway::users::{Recipient, User};
 use lockstep_core::engine::ports::MemoryBacklog;
 use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
@@ -48,10 +49,13 @@ impl Place {
         let limits = GatewayLimits {
             delivery,
             clients_max: CLIENTS_MAX,
+            clients_per_address: CLIENTS_MAX,
             accepts: 500,
             soup: ServerLimits::default(),
             stall_ns: 1_000 * MS,
             checks_max: CHECKS_MAX,
+            checks_per_address: CHECKS_MAX,
+            lockout: LockoutTimes::default(),
             scan_ns: 10 * MS,
             heartbeat_ns: 50 * MS,
             lost_heartbeats: 6,

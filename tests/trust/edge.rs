@@ -1,0 +1,168 @@
+//! What strangers take from a gateway's clients: attacks by many logins and many connections.
+
+use socket2::{Domain, Socket, Type};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tools::gateways::{Running, add_user, start_on};
+use tools::processes::{Cluster, PATIENCE};
+use tools::trader::{Trader, login_of};
+
+fn connect_from(host: u8, gateway: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).expect("an address of the loopback");
+    socket.connect(&gateway.into()).expect("a gateway");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    socket.into()
+}
+
+/// A wrong login that is sent, and not answered yet.
+fn guess(host: u8, user: &str, gateway: SocketAddr) -> TcpStream {
+    let mut stream = connect_from(host, gateway);
+    let login = format!("\0\x2fL{user:<6}{:<10}{:<29}1", "wrong", "");
+    stream.write_all(login.as_bytes()).expect("a connection");
+    stream
+}
+
+/// Reads until the gateway closes the connection.
+fn is_refused(mut stream: TcpStream) -> bool {
+    let mut answer = Vec::new();
+    // A connection closed before all that came was read ends by a reset.
+    let _ = stream.read_to_end(&mut answer);
+    answer.windows(3).any(|bytes| bytes == b"\x02JA" || bytes == b"\x02JS")
+}
+
+fn counted(cluster: &Cluster, name: &str) -> u64 {
+    let text = cluster.run(&["counters", "gateway-1", "--group", "gateway"], b"").with_code(0).out;
+    // A count of 0 has no row.
+    let Some(line) = text.lines().find(|line| line.contains(name)) else { return 0 };
+    let after = line.split(name).nth(1).expect("a value behind the name");
+    after.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+}
+
+/// Waits until the counters show so many refused logins.
+fn await_refused(cluster: &Cluster, refused: u64) {
+    let until = Instant::now() + PATIENCE;
+    let names = ["gateway_logins_failed", "gateway_logins_locked", "gateway_logins_crowded"];
+    loop {
+        let counts = names.map(|name| counted(cluster, name));
+        if counts.iter().sum::<u64>() == refused {
+            return println!("of {refused} wrong logins failed, locked, crowded: {counts:?}");
+        }
+        assert!(Instant::now() < until, "{counts:?} of {refused} are counted");
+    }
+}
+
+fn gateway(cluster: &Cluster, more: &[&str]) -> Running {
+    let (process, [address]) = start_on(cluster, "1", ["--listen"], more);
+    Running { process, address }
+}
+
+fn log_in_and_out(gateway: SocketAddr) -> Duration {
+    let began = Instant::now();
+    let mut alice = Trader::log_in(gateway, login_of("alice", "secret", "", 1)).expect("a right login");
+    let took = began.elapsed();
+    alice.log_out();
+    alice.until("the connection to be closed", |alice| alice.ended().is_some());
+    took
+}
+
+/// Attack 19.
+#[test]
+fn wrong_logins_from_elsewhere_lock_no_user_out_and_each_is_counted() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    let gateway = gateway(&cluster, &[]);
+    log_in_and_out(gateway.address);
+    let (over, begun) = (AtomicBool::new(false), AtomicBool::new(false));
+    let refused = std::thread::scope(|scope| {
+        let attack = scope.spawn(|| {
+            let mut guesses = Vec::new();
+            while !over.load(Ordering::Acquire) {
+                let host = 2 + (guesses.len() % 64) as u8;
+                guesses.push(guess(host, "alice", gateway.address));
+                begun.store(guesses.len() >= 200, Ordering::Release);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            guesses
+        });
+        while !begun.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        println!(
+            "under 50 wrong logins a second the user logged in within {:?}",
+            log_in_and_out(gateway.address)
+        );
+        over.store(true, Ordering::Release);
+        let guesses = attack.join().expect("the attack");
+        let count = guesses.len() as u64;
+        assert!(guesses.into_iter().all(is_refused), "each is refused");
+        count
+    });
+    await_refused(&cluster, refused);
+    log_in_and_out(gateway.address);
+}
+
+/// Attack 20.
+#[test]
+fn wrong_logins_behind_an_address_lock_no_other_user_there() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    let gateway = gateway(&cluster, &[]);
+    for _ in 0..8 {
+        assert!(is_refused(guess(1, "mal", gateway.address)));
+    }
+    log_in_and_out(gateway.address);
+    await_refused(&cluster, 8);
+    assert!(counted(&cluster, "gateway_logins_locked") > 0, "the guesser is locked");
+}
+
+/// Attack 21: silent connections, and wrong logins at once.
+#[test]
+fn one_address_takes_its_share_of_a_gateway_and_others_are_served() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    let more = ["--set", "gateway.clients=400", "--set", "gateway.accepts=100000"];
+    let gateway = gateway(&cluster, &more);
+    let silent: Vec<_> = (0..420).map(|_| connect_from(9, gateway.address)).collect();
+    println!("beside 420 silent connections the user logged in within {:?}", log_in_and_out(gateway.address));
+    let turned_away = || counted(&cluster, "gateway_turned_away");
+    let until = Instant::now() + PATIENCE;
+    while turned_away() != 420 - 50 {
+        assert!(Instant::now() < until, "an eighth of 400 is 50: {} are turned away", turned_away());
+    }
+    drop(silent);
+}
+
+#[test]
+fn wrong_logins_at_once_take_their_share_of_the_checks_and_others_are_served() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    let more = ["--set", "gateway.clients_per_address=300", "--set", "gateway.accepts=100000"];
+    let gateway = gateway(&cluster, &more);
+    log_in_and_out(gateway.address);
+    let resident = || {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", gateway.process.pid())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("KiB")
+    };
+    let before = resident();
+    let guesses: Vec<_> = (0..256).map(|number| guess(9, &format!("u{number}"), gateway.address)).collect();
+    let took = log_in_and_out(gateway.address);
+    let grown = resident().saturating_sub(before);
+    println!("beside 256 wrong logins at once the user logged in within {took:?}; {grown} KiB more");
+    // Two threads check passwords, each in 19 MiB; the rest is what 256 connections and the first check need.
+    assert!(grown < 64 << 10, "{grown} KiB");
+    assert!(guesses.into_iter().all(is_refused), "each is refused");
+    await_refused(&cluster, 256);
+    assert!(
+        counted(&cluster, "gateway_logins_crowded") > 0,
+        "a share of the checks is all that one address has"
+    );
+}
