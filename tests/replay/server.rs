@@ -344,15 +344,36 @@ fn one_address_takes_its_share_of_the_places_and_others_are_served() {
     let mut place = Place::new(|settings| settings.readers_per_address = 2);
     place.grow(300, 900);
     place.commit(200);
-    // Readers that have asked are as many as they like.
-    let mut staying = [1, 2, 3].map(|_| Place::ask_over(place.connect_from(9), (1, REPLAY_STAY), |_| {}));
-    staying.iter_mut().for_each(|reader| _ = reader.hear_all());
+    // Readers that have asked are as many as they like: each is served before the next one connects.
+    let _staying = [1, 2, 3].map(|_| {
+        let mut reader = Place::ask_over(place.connect_from(9), (1, REPLAY_STAY), |_| {});
+        assert_eq!(reader.hear_all(), 0);
+        reader
+    });
     let _first: Vec<_> = (0..2).map(|_| place.connect_from(9)).collect();
     let mut late = Place::ask_over(place.connect_from(9), (1, 5), |_| {});
     assert_eq!(late.hear(), Item::Answer(ReplayEndReason::TooMany as u32));
     let _silent: Vec<_> = (0..120).map(|_| place.connect_from(9)).collect();
     let turned_away = || place.server.as_ref().unwrap().counts().turned_away;
     wait_until("most connections to be closed", || turned_away() >= 100);
+    let mut other = Place::ask_over(place.connect_from(10), (1, 5), |_| {});
+    assert_eq!(other.hear_all(), ReplayEndReason::Done as u32);
+}
+
+#[test]
+fn garbage_as_long_as_a_request_leaves_its_address_the_share_that_it_had() {
+    let mut place = Place::new(|settings| settings.readers_per_address = 2);
+    place.grow(300, 900);
+    place.commit(200);
+    let mut garbage = [0; REPLAY_REQUEST_LEN];
+    garbage[..4].copy_from_slice(&MAGIC.to_le_bytes());
+    let _senders: Vec<_> = (0..120)
+        .map(|_| {
+            let mut stream = place.connect_from(9);
+            let _ = stream.write_all(&garbage); // most are closed already
+            stream
+        })
+        .collect();
     let mut other = Place::ask_over(place.connect_from(10), (1, 5), |_| {});
     assert_eq!(other.hear_all(), ReplayEndReason::Done as u32);
 }

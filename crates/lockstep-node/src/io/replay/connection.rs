@@ -137,9 +137,10 @@ impl ReplayServerConnection {
         !self.doomed && !matches!(self.state, ReplayServerState::Closing { .. })
     }
 
-    /// It has sent a request, and so is no longer bound by the share of its address.
+    /// It has sent a request of the cluster's, and so is no longer bound by the share of its address. Garbage
+    /// of a request's length is none: only [`Self::judge`] sets the request's bound.
     pub fn has_asked(&self) -> bool {
-        !self.doomed && self.request_len == REPLAY_REQUEST_LEN
+        !self.doomed && self.to != 0
     }
 
     /// Counts towards the share of its address.

@@ -212,7 +212,7 @@ impl Room {
                 self.connections.iter().filter(|(_, one)| mine(one)).count()
             };
             let share = self.settings.readers_per_address;
-            // One with a request has shown a key of the cluster: a host may have many such readers.
+            // Those that have asked are readers of the cluster: a host may have many.
             let unasked = of_address(|one| !one.has_asked());
             if self.connections.len() >= most || unasked >= share + DOOMED_PER_ADDRESS {
                 self.stats.turned_away.fetch_add(1, Ordering::AcqRel);
