@@ -65,6 +65,11 @@ fn run_node(
     signals::reload_keys(config.key_file(KeyUse::Node), settings.keys.clone())?;
     stop.skips(|| "it has not begun to use its journal, which is as it was".to_string());
     log_effective(&limits::descriptors());
+    let has_watcher = config.runtime.watcher && !settings.is_archiver;
+    if has_watcher {
+        // First: the files in /proc of a process that leaves no dump are root's.
+        limits::in_place_of_a_watchers_capability();
+    }
     // It has the cluster's keys in memory; and a dump would delay the watcher's notice.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
@@ -73,10 +78,6 @@ fn run_node(
     let events = recorder.start_log()?;
     // Before this thread is bound to its own.
     let cores = cpu::cores();
-    let has_watcher = config.runtime.watcher && !settings.is_archiver;
-    if has_watcher {
-        limits::in_place_of_a_watchers_capability();
-    }
     let watch = || has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose();
     let node = Node::open_watched::<Failure>(settings, watch)?;
     banner(config, who, &node);
