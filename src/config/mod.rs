@@ -8,4 +8,4 @@
 mod node;
 
 pub use lockstep_config::*;
-pub use node::NodeConfig;
+pub use node::{NodeConfig, share_of_address};

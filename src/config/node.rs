@@ -130,12 +130,17 @@ fn any_node(
     })
 }
 
+/// What one address may have of `all`: as many as its key says, or an eighth.
+pub fn share_of_address(all: u32, key: Option<u32>) -> usize {
+    key.unwrap_or(all.div_ceil(8)) as usize
+}
+
 fn replay_settings(config: &Config, by_leader: bool) -> Option<ReplaySettings> {
     let replay = &config.replay;
-    let of_address = replay.readers_per_address.unwrap_or(replay.readers_max.div_ceil(8));
+    let of_address = share_of_address(replay.readers_max, replay.readers_per_address);
     (replay.readers_max > 0).then_some(ReplaySettings {
         readers_max: replay.readers_max as usize,
-        readers_per_address: of_address as usize,
+        readers_per_address: of_address,
         rate_bytes_per_s: replay.rate_bytes_per_s,
         by_leader,
     })

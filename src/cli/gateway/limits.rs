@@ -1,6 +1,6 @@
 //! A gateway's limits: those of the cluster's file, and those that no file sets.
 
-use crate::config::Config;
+use crate::config::{Config, share_of_address};
 use lockstep_client::Delivery;
 use lockstep_gateway::gateway::core::GatewayLimits;
 use lockstep_gateway::gateway::locks::LockoutTimes;
@@ -8,24 +8,19 @@ use lockstep_wire::Nanos;
 use soupbintcp::ServerLimits;
 
 /// Most logins whose passwords wait to be checked.
-const CHECKS_MAX: usize = 256;
+const CHECKS_MAX: u32 = 256;
 /// Time between two looks at all timers.
 const SCAN_NS: Nanos = 10_000_000;
-/// Share of one address in connections and pending checks, as a divisor.
-const ADDRESS_SHARE: usize = 8;
 /// Signs of life that a gateway may miss.
 const LOST_HEARTBEATS: u32 = 6;
 
 /// The limits of the cluster's file, and those that no file sets.
 pub(super) fn gateway_limits(config: &Config, delivery: Delivery) -> GatewayLimits {
     let limits = &config.gateway;
-    let clients_max = limits.clients_max as usize;
     GatewayLimits {
         delivery,
-        clients_max,
-        clients_per_address: limits
-            .clients_per_address
-            .map_or(clients_max.div_ceil(ADDRESS_SHARE), |most| most as usize),
+        clients_max: limits.clients_max as usize,
+        clients_per_address: share_of_address(limits.clients_max, limits.clients_per_address),
         accepts: limits.accepts,
         soup: ServerLimits {
             login_ns: limits.login_timeout_ns,
@@ -33,8 +28,8 @@ pub(super) fn gateway_limits(config: &Config, delivery: Delivery) -> GatewayLimi
             ..ServerLimits::default()
         },
         stall_ns: limits.stall_ns,
-        checks_max: CHECKS_MAX,
-        checks_per_address: CHECKS_MAX / ADDRESS_SHARE,
+        checks_max: CHECKS_MAX as usize,
+        checks_per_address: share_of_address(CHECKS_MAX, None),
         lockout: LockoutTimes {
             first_ns: limits.lockout_first_ns,
             longest_ns: limits.lockout_longest_ns,
