@@ -232,7 +232,7 @@ tables! {
         readers_max: u32 = "readers", Integer(0, 1024), Fixed("32"),
             "Readers of a journal over TCP at a time, at the port number of `unicast`; 0 serves nobody.";
         readers_per_address: Option<u32> = "readers_per_address", Integer(1, 1024), Absent("an eighth of readers"),
-            "Most of them from one address.";
+            "Most connections of one address that have not sent a request yet.";
         rate_bytes_per_s: u64 = "rate", Size(MIB, TIB), Fixed("256MiB"),
             "Bytes per second for all readers of a journal together while the stream moves; without limit while it stands still.";
         by_leader: bool = "by_leader", Bool, ByProfile("false", "true"),

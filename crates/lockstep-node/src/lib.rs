@@ -59,7 +59,7 @@ impl Ports for RealPorts {
 pub struct ReplaySettings {
     /// Most readers at a time, ...
     pub readers_max: usize,
-    /// ... and most of one address.
+    /// ... and most connections of one address that have not asked yet.
     pub readers_per_address: usize,
     /// Bytes per second for all of them while the stream moves; without limit while it is idle.
     pub rate_bytes_per_s: u64,
