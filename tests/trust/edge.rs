@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tools::gateways::{Running, add_user, start_on};
-use tools::processes::{Cluster, PATIENCE};
+use tools::processes::{Cluster, PATIENCE, Process};
 use tools::trader::{Trader, login_of};
 
 fn connect_from(host: u8, gateway: SocketAddr) -> TcpStream {
@@ -54,9 +54,13 @@ fn await_refused(cluster: &Cluster, refused: u64) {
     }
 }
 
-fn gateway(cluster: &Cluster, more: &[&str]) -> Running {
-    let (process, [address]) = start_on(cluster, "1", ["--listen"], more);
-    Running { process, address }
+/// A cluster, its replica, and a gateway with the user alice.
+fn start(more: &[&str]) -> (Cluster, Vec<Process>, Running) {
+    let cluster = Cluster::new(1, "");
+    let replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    let (process, [address]) = start_on(&cluster, "1", ["--listen"], more);
+    (cluster, replicas, Running { process, address })
 }
 
 fn log_in_and_out(gateway: SocketAddr) -> Duration {
@@ -71,10 +75,7 @@ fn log_in_and_out(gateway: SocketAddr) -> Duration {
 /// Attack 19.
 #[test]
 fn wrong_logins_from_elsewhere_lock_no_user_out_and_each_is_counted() {
-    let cluster = Cluster::new(1, "");
-    let _replicas = cluster.found();
-    add_user(&cluster, "alice", "secret", &[]);
-    let gateway = gateway(&cluster, &[]);
+    let (cluster, _replicas, gateway) = start(&[]);
     log_in_and_out(gateway.address);
     let (over, begun) = (AtomicBool::new(false), AtomicBool::new(false));
     let refused = std::thread::scope(|scope| {
@@ -108,10 +109,7 @@ fn wrong_logins_from_elsewhere_lock_no_user_out_and_each_is_counted() {
 /// Attack 20.
 #[test]
 fn wrong_logins_behind_an_address_lock_no_other_user_there() {
-    let cluster = Cluster::new(1, "");
-    let _replicas = cluster.found();
-    add_user(&cluster, "alice", "secret", &[]);
-    let gateway = gateway(&cluster, &[]);
+    let (cluster, _replicas, gateway) = start(&[]);
     for _ in 0..8 {
         assert!(is_refused(guess(1, "mal", gateway.address)));
     }
@@ -123,11 +121,8 @@ fn wrong_logins_behind_an_address_lock_no_other_user_there() {
 /// Attack 21: silent connections, and wrong logins at once.
 #[test]
 fn one_address_takes_its_share_of_a_gateway_and_others_are_served() {
-    let cluster = Cluster::new(1, "");
-    let _replicas = cluster.found();
-    add_user(&cluster, "alice", "secret", &[]);
     let more = ["--set", "gateway.clients=400", "--set", "gateway.accepts=100000"];
-    let gateway = gateway(&cluster, &more);
+    let (cluster, _replicas, gateway) = start(&more);
     let silent: Vec<_> = (0..420).map(|_| connect_from(9, gateway.address)).collect();
     println!("beside 420 silent connections the user logged in within {:?}", log_in_and_out(gateway.address));
     let turned_away = || counted(&cluster, "gateway_turned_away");
@@ -140,11 +135,8 @@ fn one_address_takes_its_share_of_a_gateway_and_others_are_served() {
 
 #[test]
 fn wrong_logins_at_once_take_their_share_of_the_checks_and_others_are_served() {
-    let cluster = Cluster::new(1, "");
-    let _replicas = cluster.found();
-    add_user(&cluster, "alice", "secret", &[]);
     let more = ["--set", "gateway.clients_per_address=300", "--set", "gateway.accepts=100000"];
-    let gateway = gateway(&cluster, &more);
+    let (cluster, _replicas, gateway) = start(&more);
     log_in_and_out(gateway.address);
     let resident = || {
         let status =
