@@ -3,7 +3,7 @@
 use super::{SHARED, accepted, changed, effective, env};
 use lockstep_client::Endpoint;
 use lockstep_gateway::gateway::users::Recipient;
-use lockstep_wire::{CHANNELS, GATEWAYS};
+use lockstep_wire::{CHANNEL_NUMBER_MAX, CHANNELS};
 use moldudp64::{Packer, Session};
 
 /// Config knows no other room, so the two sides of one fact are held together here.
@@ -45,8 +45,8 @@ fn a_variable_reaches_a_channel_by_its_number() {
 }
 
 #[test]
-fn the_last_channel_of_a_file_is_the_last_that_users_can_name_and_none_is_the_gateways() {
-    let last = GATEWAYS - CHANNELS - 1;
+fn the_last_channel_of_a_file_is_the_last_that_users_can_name_and_none_is_the_gateways_or_notaries() {
+    let last = CHANNEL_NUMBER_MAX;
     let table = format!("[[channels]]\nid = {last}\n[stream]");
     assert!(accepted(&changed(SHARED, &[("[stream]", &table)]), &[]).channel(last).is_some());
     assert_eq!(format!("channel:{last}").parse(), Ok(Recipient::Channel(last)));

@@ -10,7 +10,9 @@ use lockstep_io::idle::Idle;
 use lockstep_io::key_file::KeyFile;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::{Interface, UdpSettings};
-use lockstep_wire::{CHANNELS, GROUPS_ALL, Keyring, Keys, MEMBERS_MAX, MESSAGE_LEN_MAX, Nanos};
+use lockstep_wire::{
+    CHANNEL_NUMBER_MAX, CHANNELS, GROUPS_ALL, Keyring, Keys, MEMBERS_MAX, MESSAGE_LEN_MAX, Nanos,
+};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -400,8 +402,8 @@ impl EndpointBuilder {
                 "messages of {bytes} bytes; message_len_max is between 1 and {MESSAGE_LEN_MAX}"
             ));
         }
-        if self.channels.keys().any(|id| *id >= CHANNELS - 1) {
-            return Err(format!("a channel's number is between 0 and {}", CHANNELS - 2));
+        if self.channels.keys().any(|id| *id > CHANNEL_NUMBER_MAX) {
+            return Err(format!("a channel's number is between 0 and {CHANNEL_NUMBER_MAX}"));
         }
         let buffers =
             [self.publisher_buffer_bytes, self.subscriber_buffer_bytes, self.subscriber_parts_bytes];

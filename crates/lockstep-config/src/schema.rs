@@ -45,7 +45,7 @@ pub(super) const LINES_MAX: usize = 2;
 pub(super) const REPLICAS_MAX: usize = 7;
 /// Channels are counted from 0 to this: destinations are 2^31 and more, and the last one is the gateways'
 /// own.
-pub(super) const CHANNEL_MAX: u64 = (1 << 31) - 2;
+pub(super) const CHANNEL_MAX: u64 = lockstep_wire::CHANNEL_NUMBER_MAX as u64;
 /// Most archivers: readers ask each of them before they give up.
 pub(super) const ARCHIVERS_MAX: usize = 16;
 

@@ -7,7 +7,7 @@ use crate::io::store::DirStore;
 use lockstep_client::StreamDigest;
 use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
 use lockstep_replica::journal::read_segments;
-use lockstep_wire::{EntryKind, GATEWAYS, MESSAGE_LEN_MAX, Seq};
+use lockstep_wire::{EntryKind, MESSAGE_LEN_MAX, NOTARIES, Seq};
 
 /// Memory of messages in parts that are not whole: as a subscriber has by default.
 const PARTS_BYTES: usize = 16 << 20;
@@ -46,7 +46,7 @@ pub fn journal_digest(
                 digest.add_parts(seq, header.publisher, header.publisher_seq, header.destination, payload);
             };
             match entry.kind() {
-                EntryKind::Message if header.destination == GATEWAYS => {}
+                EntryKind::Message if header.destination >= NOTARIES => {}
                 EntryKind::Message if header.flags == 0 => add(entry.payload),
                 EntryKind::Message => {
                     if let Joined::Whole(index) = parts.on_part(seq, frame.header.chain, &entry) {

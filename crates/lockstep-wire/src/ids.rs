@@ -25,6 +25,13 @@ pub const CHANNELS: Destination = 1 << 31;
 /// The last channel is the gateways' own, for their heartbeats. Readers receive these as an event of its own,
 /// never as a message.
 pub const GATEWAYS: Destination = Destination::MAX;
+/// The last channel but one is the notaries', for what they sign. Readers receive no message of it, and the
+/// leader takes one from a replica's key alone.
+pub const NOTARIES: Destination = GATEWAYS - 1;
+/// Names of notaries begin so.
+pub const NOTARY_NAMES: &str = "lockstep/notary/";
+/// The greatest number of a channel that applications may use.
+pub const CHANNEL_NUMBER_MAX: u32 = NOTARIES - CHANNELS - 1;
 /// Most members that a membership may have; a quorum of seven survives three deaths.
 pub const MEMBERS_MAX: usize = 7;
 /// Largest replica id (it has 8 bits in an [`Epoch`]).

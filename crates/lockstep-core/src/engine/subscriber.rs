@@ -206,7 +206,14 @@ impl SubscriberCore {
             replay_of: 0,
             needed: None,
             stall_detector: StallDetector::default(),
-            cursor: DeliveryCursor { next, delivered_next, chain, left: 0, stopped: false },
+            cursor: DeliveryCursor {
+                next,
+                delivered_next,
+                chain,
+                left: 0,
+                stopped: false,
+                with_frames: false,
+            },
             reported_commit: 1,
             caught_up: false,
             lag_since: None,
@@ -221,6 +228,11 @@ impl SubscriberCore {
             losses: Losses::default(),
             events: Events::default(),
         }
+    }
+
+    /// From now on each frame is reported as well ([`SubscriberEvent::Frame`]), behind its entries.
+    pub fn report_frames(&mut self) {
+        self.cursor.with_frames = true;
     }
 
     /// Whether the place is known where the subscription begins. A live one begins when it hears where the

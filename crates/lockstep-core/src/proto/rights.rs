@@ -7,7 +7,8 @@
 
 use super::publishers::Publishers;
 use lockstep_wire::{
-    CALENDAR, Destination, Header, KeyClass, KeyHolder, Keyring, Nanos, OperatorOrder, PublisherId, Reject,
+    CALENDAR, Destination, Header, KeyClass, KeyHolder, Keyring, NOTARIES, NOTARY_NAMES, Nanos,
+    OperatorOrder, PublisherId, Reject,
 };
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ pub struct Submitter {
 impl Submitter {
     /// Whether it may open a name.
     pub fn may_open(&self, name: &str) -> bool {
+        if name.starts_with(NOTARY_NAMES) {
+            return self.may_attest();
+        }
         if name == CALENDAR {
             return self.operator(OperatorOrder::Day).is_ok();
         }
@@ -44,6 +48,9 @@ impl Submitter {
         publisher: PublisherId,
         destination: Option<Destination>,
     ) -> bool {
+        if destination == Some(NOTARIES) && !self.may_attest() {
+            return false;
+        }
         if publisher == publishers.calendar() {
             return publisher == 0 || self.operator(OperatorOrder::Day).is_ok();
         }
@@ -57,6 +64,13 @@ impl Submitter {
             && destination.is_none_or(reaches);
         self.judged = (publisher, destination, may);
         may
+    }
+
+    /// AUTH-8 (notaries): a notary's names, and the channel of notaries, are a replica's key's alone: readers
+    /// check each signature there, which takes long.
+    #[cold]
+    fn may_attest(&self) -> bool {
+        KeyClass::of(self.key_id).is_none_or(|class| class == KeyClass::Replica)
     }
 
     /// The operator who gives this order, if it may; nobody in particular where a replica's key sealed it, or
@@ -206,6 +220,28 @@ mod tests {
         set(&ring, "names=risk");
         assert!(may_open(&mut limits, KeyClass::Publisher(5), "risk"));
         assert!(!may_open(&mut limits, KeyClass::Publisher(5), "orders"));
+    }
+
+    #[test]
+    fn auth_8_notaries_are_whoever_has_a_replicas_key_and_nobody_else() {
+        // AUTH-8
+        let ring = ring("names=* to=channel:0-2147483647");
+        let mut limits = KeyLimits::default();
+        let publishers = Publishers::new(4);
+        for (class, may) in [
+            (KeyClass::Replica, true),
+            (KeyClass::Publisher(0), false),
+            (KeyClass::Publisher(5), false),
+            (KeyClass::Reader, false),
+        ] {
+            let mut submitter = limits.submitter(&ring, &header(class));
+            assert_eq!(submitter.may_open("lockstep/notary/a"), may, "{class:?}");
+            assert_eq!(submitter.may_publish(&publishers, 1, Some(NOTARIES)), may, "{class:?}");
+        }
+        let none = Header { key_id: 0, ..Header::new(Kind::Submission) };
+        let mut anybody = limits.submitter(&Keyring::none(7), &none);
+        assert!(anybody.may_open("lockstep/notary/a"), "without keys nobody is known");
+        assert!(anybody.may_publish(&publishers, 1, Some(NOTARIES)));
     }
 
     #[test]

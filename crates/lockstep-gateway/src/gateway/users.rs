@@ -8,7 +8,7 @@
 //! destination = "everybody"         # whom its messages are for
 //! ```
 
-use lockstep_wire::{CHANNELS, GATEWAYS};
+use lockstep_wire::CHANNEL_NUMBER_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,7 +43,7 @@ impl FromStr for Recipient {
             None if text == "everybody" => Ok(Self::Everybody),
             Some(("client", name)) => user_name(name).map(Self::Client),
             Some(("channel", number)) => {
-                let known = number.parse().ok().filter(|number| *number < GATEWAYS - CHANNELS);
+                let known = number.parse().ok().filter(|number| *number <= CHANNEL_NUMBER_MAX);
                 known.map(Self::Channel).ok_or_else(wrong)
             }
             _ => Err(wrong()),

@@ -4,8 +4,8 @@ use super::{Message, SubscriberEvent};
 use crate::engine::parts::{Joined, Reassembly};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, MembershipView, Nanos,
-    OpenView, OrderView, Seq,
+    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, MembershipView, NOTARIES,
+    Nanos, OpenView, OrderView, Seq,
 };
 use std::ops::ControlFlow;
 
@@ -21,6 +21,8 @@ pub(super) struct DeliveryCursor {
     /// Messages that this poll may still deliver.
     pub left: usize,
     pub stopped: bool,
+    /// Each frame is reported behind its entries.
+    pub with_frames: bool,
 }
 
 /// Delivers the entries of one frame, behind which the chain is `chain_after`, from the cursor on. Returns
@@ -34,7 +36,8 @@ pub(super) fn deliver(
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> bool {
     let (first, next) = (frame.header.first_seq, frame.header.next_seq());
-    if next > cursor.next {
+    let is_new = next > cursor.next;
+    if is_new {
         cursor.chain = Some(frame.header.chain);
     }
     let skipped = cursor.next.saturating_sub(first);
@@ -54,6 +57,9 @@ pub(super) fn deliver(
     if next == cursor.next {
         cursor.chain = Some(chain_after);
     }
+    if cursor.with_frames && is_new {
+        cursor.stopped |= f(SubscriberEvent::Frame { bytes: frame.bytes }).is_break();
+    }
     true
 }
 
@@ -66,7 +72,7 @@ fn deliver_entry(
     parts: &mut Reassembly,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> Option<(ControlFlow<()>, bool)> {
-    if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination != GATEWAYS {
+    if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination < NOTARIES {
         let message = message(seq, frame.timestamp, entry, entry.payload);
         return Some((f(SubscriberEvent::Message(message)), true));
     }
@@ -85,6 +91,9 @@ fn deliver_control(
     let flow = match entry.kind() {
         EntryKind::Message if entry.header.destination == GATEWAYS => {
             f(SubscriberEvent::GatewayHeartbeat { seq, publisher: entry.header.publisher })
+        }
+        EntryKind::Message if entry.header.destination == NOTARIES => {
+            f(SubscriberEvent::Filtered { seq, kind: EntryKind::Message })
         }
         EntryKind::Message => return Some(deliver_part(seq, frame, entry, parts, f)),
         EntryKind::EpochStart => {

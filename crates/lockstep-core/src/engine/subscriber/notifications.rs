@@ -99,8 +99,14 @@ pub enum SubscriberEvent<'a> {
         /// The gateway's id.
         publisher: PublisherId,
     },
-    /// An entry that tells an application nothing: one of the cluster's own, or a part of a message whose
-    /// last part is still to come. With it each seq is told of once, by this or by another event.
+    /// The frame whose last entry was reported before, as it is stored everywhere (readers that asked for
+    /// frames only).
+    Frame {
+        /// Its bytes.
+        bytes: &'a [u8],
+    },
+    /// An entry that tells an application nothing: one of the cluster's own, a notary's, or a part of a
+    /// message whose last part is still to come. With it each seq is told of once, by this or by another event.
     Filtered {
         /// Its seq.
         seq: Seq,

@@ -4,8 +4,8 @@ use super::{Line, Stem, state};
 use crate::check::{MessageKey, Violation};
 use lockstep_core::proto::commit::Durability;
 use lockstep_wire::{
-    EPOCHS_MAX, Entry, EntryKind, Epoch, EpochStartView, FrameView, GATEWAYS, Identity, MemberBody,
-    MembershipView, OpenView, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_genesis,
+    EPOCHS_MAX, Entry, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView,
+    NOTARIES, OpenView, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_genesis,
 };
 
 impl Stem {
@@ -32,11 +32,11 @@ impl Stem {
                 return Err(format!("S5: {:?} at {seq} within epoch {}", entry.kind(), self.epoch));
             }
             _ if begins => return Err(format!("S5: {} begins at {seq} without its start", self.epoch)),
-            EntryKind::Message if entry.header.destination != GATEWAYS => {
+            EntryKind::Message if entry.header.destination < NOTARIES => {
                 self.take_number(seq, publisher, number)?;
                 self.place(seq, (publisher, number, crate::check::digest(entry.payload)), entry.header.flags);
             }
-            // A day is not a message, and neither is a gateway's heartbeat.
+            // A day is not a message, and neither is a gateway's heartbeat or what a notary signs.
             EntryKind::Message | EntryKind::Day => self.take_number(seq, publisher, number)?,
             EntryKind::Close => {
                 self.remember(seq, publisher);

@@ -4,8 +4,8 @@ use super::{Stem, Tree, TreeNode};
 use crate::check::digest;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{
-    Destination, Entry, EntryKind, Epoch, EpochStartView, GATEWAYS, MembershipView, Nanos, OpenView,
-    OrderBody, OrderView, PublisherId, PublisherSeq, Seq,
+    Destination, Entry, EntryKind, Epoch, EpochStartView, GATEWAYS, MembershipView, NOTARIES, Nanos,
+    OpenView, OrderBody, OrderView, PublisherId, PublisherSeq, Seq,
 };
 
 /// The fact that an entry reports to a reader, texts by their digests.
@@ -38,6 +38,7 @@ impl Fact {
         let header = entry.header;
         match entry.kind() {
             EntryKind::Message if header.destination == GATEWAYS => Self::Alive(header.publisher),
+            EntryKind::Message if header.destination == NOTARIES => Self::Passed(EntryKind::Message),
             EntryKind::Message if whole => {
                 let at = frame_time + u64::from(header.time_or_incarnation);
                 Self::Message(header.publisher, header.publisher_seq, header.destination, at)

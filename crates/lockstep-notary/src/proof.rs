@@ -1,0 +1,208 @@
+//! # proof: that one entry stood at its place
+//!
+//! A proof has the frame of the entry, the path from it to a signed root, and the attestation. Its reader
+//! needs neither journal nor network, only the notary's public key.
+
+use crate::attestation::{Attestation, NotaryKey, from_hex, to_hex};
+use crate::tree::{Hash, leaf_hash, path_of, root_by_path};
+use lockstep_wire::{Entry, FrameView, Seq};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// The version of a proof's text.
+pub const SCHEMA: &str = "lockstep.proof/1";
+
+/// A proof; its text is JSON, bytes as hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    schema: String,
+    /// The entry.
+    pub seq: Seq,
+    frame: Hex,
+    index: u64,
+    path: Vec<Hex>,
+    attestation: Hex,
+}
+
+/// A proof does not hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProofError {
+    /// It is of another version.
+    Schema,
+    /// Its attestation is none.
+    Attestation,
+    /// No notary that is believed has signed it.
+    Signature,
+    /// Its path does not lead from its frame to the signed root.
+    Path,
+    /// Its frame is none, or does not contain the entry.
+    Frame,
+}
+
+impl fmt::Display for ProofError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Schema => "it is of another version: use the program of that version",
+            Self::Attestation => "its attestation is none of this version",
+            Self::Signature => "no notary that is believed has signed its attestation",
+            Self::Path => "its frame is none of those that the notary has signed",
+            Self::Frame => "its frame does not contain the entry",
+        })
+    }
+}
+
+impl std::error::Error for ProofError {}
+
+impl Proof {
+    /// The proof for the entry `seq` of `frame`, which is the frame `index` of those that `attestation` is
+    /// over, whose hashes are `leaves`. `None` if there is no such frame.
+    pub fn new(
+        seq: Seq,
+        frame: &FrameView<'_>,
+        leaves: &[Hash],
+        index: usize,
+        attestation: &Attestation,
+    ) -> Option<Self> {
+        Some(Self {
+            schema: SCHEMA.to_owned(),
+            seq,
+            frame: Hex(frame.bytes.to_vec()),
+            index: index as u64,
+            path: path_of(leaves, index)?.into_iter().map(|hash| Hex(hash.to_vec())).collect(),
+            attestation: Hex(attestation.bytes().to_vec()),
+        })
+    }
+
+    /// What it proves: the entry stands at its seq in the stream that one of `notaries` saw as committed.
+    ///
+    /// # Errors
+    /// It proves nothing.
+    pub fn verify(&self, notaries: &[NotaryKey]) -> Result<Proven<'_>, ProofError> {
+        if self.schema != SCHEMA {
+            return Err(ProofError::Schema);
+        }
+        let attestation = Attestation::parse(&self.attestation.0).ok_or(ProofError::Attestation)?;
+        if !attestation.is_signed_by(notaries) {
+            return Err(ProofError::Signature);
+        }
+        let body = attestation.body;
+        let path: Option<Vec<Hash>> =
+            self.path.iter().map(|hash| hash.0.as_slice().try_into().ok()).collect();
+        let path = path.ok_or(ProofError::Path)?;
+        let root = root_by_path(leaf_hash(&self.frame.0), self.index, u64::from(body.frames), &path);
+        if root != Some(body.root) {
+            return Err(ProofError::Path);
+        }
+        // A notary signs what it can read; this is for the type.
+        let frame = FrameView::from_prefix(&self.frame.0).map_err(|_| ProofError::Frame)?;
+        let at = self.seq.checked_sub(frame.header.first_seq).ok_or(ProofError::Frame)?;
+        let mut entries = frame.entries();
+        let entry = usize::try_from(at).ok().and_then(|at| entries.nth(at)).ok_or(ProofError::Frame)?;
+        Ok(Proven { seq: self.seq, frame, entry, attestation })
+    }
+}
+
+/// An entry whose place is proven.
+#[derive(Clone, Copy, Debug)]
+pub struct Proven<'a> {
+    /// Its place.
+    pub seq: Seq,
+    /// Its frame.
+    pub frame: FrameView<'a>,
+    /// The entry.
+    pub entry: Entry<'a>,
+    /// The signed statement.
+    pub attestation: Attestation,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Hex(Vec<u8>);
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&to_hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        from_hex(&text).map(Self).ok_or_else(|| serde::de::Error::custom("no hexadecimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attestation::{Interval, Notary};
+    use crate::tests::{Chained, frame_of};
+
+    /// The proofs of the second entry of each frame.
+    fn proofs() -> (NotaryKey, Vec<Proof>) {
+        let (mut at, mut interval, notary) = (Chained::default(), Interval::default(), Notary::new(&[7; 32]));
+        let text = |number: u8| [number; 9];
+        let frames: Vec<_> = (0..7).map(|n| at.push(&[(0, b"first"), (3, &text(n)), (0, b"last")])).collect();
+        frames.iter().for_each(|frame| interval.push(&frame_of(frame)));
+        let attestation = notary.attest(&interval).expect("it has frames");
+        let leaves: Vec<_> = frames.iter().map(|frame| leaf_hash(frame)).collect();
+        let proof = |(index, frame): (usize, &Vec<u8>)| {
+            let frame = frame_of(frame);
+            Proof::new(frame.header.first_seq + 1, &frame, &leaves, index, &attestation).expect("it is one")
+        };
+        (notary.public(), frames.iter().enumerate().map(proof).collect())
+    }
+
+    #[test]
+    fn a_proof_names_the_entry_at_its_place_also_as_text() {
+        let (key, proofs) = proofs();
+        for (number, proof) in (0..).zip(&proofs) {
+            let text = serde_json::to_string(proof).expect("it is text");
+            let read: Proof = serde_json::from_str(&text).expect("it is a proof");
+            assert_eq!(&read, proof);
+            let proven = read.verify(&[key]).expect("it holds");
+            let (seq, entry) = (proven.seq, proven.entry);
+            assert_eq!(
+                (seq, entry.header.destination, entry.payload),
+                (3 * u64::from(number) + 2, 3, &[number; 9][..])
+            );
+        }
+    }
+
+    #[test]
+    fn a_proof_of_a_notary_that_is_not_believed_proves_nothing() {
+        let (_, proofs) = proofs();
+        let other = Notary::new(&[8; 32]).public();
+        assert_eq!(proofs[0].verify(&[other]).err(), Some(ProofError::Signature));
+        assert_eq!(proofs[0].verify(&[]).err(), Some(ProofError::Signature));
+    }
+
+    #[test]
+    fn a_proof_with_any_bit_changed_proves_nothing() {
+        let (key, proofs) = proofs();
+        let good = &proofs[4];
+        let holds = |proof: &Proof| proof.verify(&[key]).is_ok();
+        assert!(holds(good));
+        let changes: [fn(&mut Proof) -> &mut Vec<u8>; 4] = [
+            |proof| &mut proof.frame.0,
+            |proof| &mut proof.attestation.0,
+            |proof| &mut proof.path[0].0,
+            |proof| &mut proof.path[1].0,
+        ];
+        for change in changes {
+            for at in 0..change(&mut good.clone()).len() * 8 {
+                let mut changed = good.clone();
+                change(&mut changed)[at / 8] ^= 1 << (at % 8);
+                assert!(!holds(&changed), "bit {at}");
+            }
+        }
+        for index in (0..9).filter(|index| *index != good.index) {
+            assert!(!holds(&Proof { index, ..good.clone() }), "index {index}");
+        }
+        for seq in [0, 1, 12, 16, u64::MAX] {
+            assert!(!holds(&Proof { seq, ..good.clone() }), "seq {seq}");
+        }
+        assert!(!holds(&Proof { path: Vec::new(), ..good.clone() }));
+        assert!(!holds(&Proof { schema: "lockstep.proof/2".to_owned(), ..good.clone() }));
+    }
+}
