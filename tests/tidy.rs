@@ -33,7 +33,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("io", "crates/lockstep-io/src/", &["wire", "engine"]),
     ("process", "crates/lockstep-process/src/", &["wire", "engine", "io"]),
     ("config", "crates/lockstep-config/src/", &["wire", "proto", "engine", "io"]),
-    ("client", "crates/lockstep-client/src/", &["wire", "proto", "engine", "io", "config"]),
+    ("notary", "crates/lockstep-notary/src/", &["wire"]),
+    ("client", "crates/lockstep-client/src/", &["wire", "proto", "engine", "io", "config", "notary"]),
     ("journal", "crates/lockstep-replica/src/journal/", &["wire", "ring", "proto"]),
     ("replica", "crates/lockstep-replica/src/", &["wire", "ring", "proto", "engine", "journal"]),
     (
@@ -44,7 +45,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "node",
         "crates/lockstep-node/src/",
-        &["wire", "proto", "engine", "journal", "replica", "io", "process", "files", "client"],
+        &["wire", "proto", "engine", "journal", "replica", "io", "process", "files", "client", "notary"],
     ),
     ("soupbintcp", "crates/soupbintcp/src/", &[]),
     ("moldudp64", "crates/moldudp64/src/", &[]),
@@ -73,6 +74,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "journal",
             "files",
             "node",
+            "notary",
             "gateway",
             "soupbintcp",
             "moldudp64",

@@ -65,6 +65,10 @@ pub enum Command {
     Day(super::day::DayArgs),
     /// Prints who ordered what, and when, as the stream has it
     Audit(super::audit::AuditArgs),
+    /// Signs what the committed stream was until SIGTERM, and publishes the signatures into it
+    Notary(super::notary::NotaryArgs),
+    /// Proves that one entry stood at its place, or checks such a proof
+    Prove(super::prove::ProveArgs),
     /// Two nodes without a witness: lets the survivor go on alone. Only if the other is gone for good
     DeclareDead(DeclareDeadArgs),
     /// Judges a configuration: all problems at once
@@ -170,6 +174,10 @@ pub struct FormatArgs {
     /// Reads every record of an existing journal instead; damage exits 3 and is named
     #[arg(long)]
     pub verify: bool,
+    /// Checks the journal against what notaries have signed as well; the file `notaries` of security.keys
+    /// lists those that count
+    #[arg(long, requires = "verify")]
+    pub attested: bool,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
@@ -339,6 +347,9 @@ pub struct SubscribeArgs {
     /// Delivers what is final (the default)
     #[arg(long)]
     pub committed: bool,
+    /// Delivers what a notary has signed; the file `notaries` of security.keys lists those that count
+    #[arg(long, conflicts_with_all = ["stamped", "committed"])]
+    pub attested: bool,
     /// The first seq, oldest, live, or the cursor that an earlier run printed
     #[arg(long, value_name = "SEQ|oldest|live|CURSOR", default_value = "1", env = "LOCKSTEP_FROM")]
     pub from: Beginning,

@@ -1,6 +1,7 @@
 //! What each counter is: its group, unit and meaning. A replica's names are those of `node`, a gateway's and
 //! a feed's those of `edge`, a handle's begin with whose they are.
 
+use super::notary::NotaryCounts;
 use lockstep_client::internal::{PUBLISHER_COUNTERS, SUBSCRIBER_COUNTERS};
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_core::engine::losses::{LOSS_ROWS, SUM_ROWS};
@@ -23,10 +24,10 @@ pub struct Described {
 }
 
 /// Groups of the daemons at the edge, and of what both replicas and handles have.
-const GROUPS: [&[CounterRow]; 3] = [&SUM_ROWS, GatewayCounts::ROWS, FeedCounts::ROWS];
+const GROUPS: [&[CounterRow]; 4] = [&SUM_ROWS, GatewayCounts::ROWS, FeedCounts::ROWS, NotaryCounts::ROWS];
 
 /// What names of a group begin with, and what the group is called; any other name is the engine's.
-const GROUP_NAMES: [(&str, &str); 12] = [
+const GROUP_NAMES: [(&str, &str); 13] = [
     ("condition_", "conditions"),
     ("loss_", "losses"),
     ("udp_", "udp"),
@@ -38,6 +39,7 @@ const GROUP_NAMES: [(&str, &str); 12] = [
     ("replay_", "replay"),
     ("gateway_", "gateway"),
     ("feed_", "feed"),
+    ("notary_", "notary"),
     ("", "engine"),
 ];
 
@@ -97,7 +99,11 @@ mod tests {
         let handle = Counter::ROWS.iter().chain(UdpCounts::ROWS).chain(&SUM_ROWS);
         let handles = handle
             .flat_map(|row| [PUBLISHER_COUNTERS, SUBSCRIBER_COUNTERS].map(|of| format!("{of}{}", row.name)));
-        let edge = GatewayCounts::ROWS.iter().chain(FeedCounts::ROWS).map(|row| row.name.to_owned());
+        let edge = GatewayCounts::ROWS
+            .iter()
+            .chain(FeedCounts::ROWS)
+            .chain(NotaryCounts::ROWS)
+            .map(|row| row.name.to_owned());
         let mut known = 0;
         for name in lockstep_node::counter_names().into_iter().chain(handles).chain(edge) {
             let described = describe(&name);

@@ -3,6 +3,7 @@
 
 use super::Failure;
 use super::args::FormatArgs;
+use super::notary::notaries;
 use crate::config::NodeConfig;
 use serde_json::json;
 use std::io::Write;
@@ -19,7 +20,11 @@ pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
     };
     let mut out = std::io::stdout();
     if args.verify {
-        let summary = lockstep_node::verify(&settings)?;
+        let mut summary = lockstep_node::verify(&settings)?;
+        if args.attested {
+            let attested = lockstep_node::verify_attested(&settings, notaries(&config)?)?;
+            summary = format!("{summary}; {attested}");
+        }
         match args.json {
             true => writeln!(out, "{}", json!({ "schema": SCHEMA, "ok": true, "summary": summary }))?,
             false => writeln!(out, "{summary}")?,

@@ -34,7 +34,9 @@ mod log;
 mod losses;
 mod membership;
 mod netsim;
+mod notary;
 mod operator;
+mod prove;
 mod publish;
 mod recover;
 mod sequencer;
@@ -93,6 +95,8 @@ impl Command {
             Self::Keys(args) => keys::run(&args),
             Self::Day(args) => day::run(&args),
             Self::Audit(args) => audit::run(&args),
+            Self::Notary(args) => notary::run(&args),
+            Self::Prove(args) => prove::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),
             Self::Check(args) => {

@@ -2,12 +2,15 @@
 
 use super::args::{Beginning, SubscribeArgs};
 use super::ended::{abandoned, ended};
-use super::failure::NOT_READY;
+use super::failure::{INTEGRITY, NOT_READY};
+use super::notary::notaries;
 use super::text::Form;
 use super::{Failure, log, signals, waiting};
 use crate::config::KeyUse;
 use lockstep_client::internal::QueryClient;
-use lockstep_client::{Delivery, Endpoint, Message, Start, StreamDigest, Subscriber, SubscriberEvent};
+use lockstep_client::{
+    AttestedSubscriber, Cursor, Delivery, Endpoint, Message, Start, StreamDigest, Subscriber, SubscriberEvent,
+};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
@@ -43,9 +46,13 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
         Beginning::Oldest => Start::Oldest,
         Beginning::Cursor(cursor) => Start::Cursor(cursor),
     };
-    let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
     // Joined before the end is asked for, so that what comes in between is heard.
-    let mut subscriber = Subscriber::connect(&endpoint, delivery, start)?;
+    let mut reader = if args.attested {
+        Reader::Attested(AttestedSubscriber::connect(&endpoint, start, notaries(&config)?)?.into())
+    } else {
+        let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
+        Reader::Unsigned(Subscriber::connect(&endpoint, delivery, start)?.into())
+    };
     let end =
         args.until_end.then(|| end_of_stream(&endpoint, args.timeout.unwrap_or(END_TIMEOUT))).transpose()?;
     let timeout = args.timeout.or_else(|| end.map(|_| END_TIMEOUT));
@@ -57,9 +64,9 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     }
     let silence =
         || eprintln!("no leader is received; still waiting: {}", waiting::explain(&config, &endpoint));
-    let outcome = print.until_end(&mut subscriber, timeout, silence, &stop);
+    let outcome = print.until_end(&mut reader, timeout, silence, &stop);
     let flushed = print.out.flush();
-    let counters = subscriber.counters();
+    let counters = reader.subscriber().counters();
     eprintln!(
         "messages {}, gaps {}, repaired {}, digest {}",
         print.digest.messages(),
@@ -67,7 +74,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
         counters.get(Counter::RepairsIn),
         print.digest.hex()
     );
-    if let Some(cursor) = subscriber.cursor() {
+    if let Some(cursor) = reader.cursor() {
         eprintln!("cursor {cursor}");
     }
     outcome.map_err(|failure| failure.explained(NOT_READY, || waiting::explain(&config, &endpoint)))?;
@@ -115,6 +122,47 @@ pub fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Fail
     }
 }
 
+/// The subscription: to what is stamped or committed, or to what a notary has signed as well.
+enum Reader {
+    Unsigned(Box<Subscriber>),
+    Attested(Box<AttestedSubscriber>),
+}
+
+impl Reader {
+    fn subscriber(&self) -> &Subscriber {
+        match self {
+            Self::Unsigned(subscriber) => subscriber,
+            Self::Attested(attested) => attested.subscriber(),
+        }
+    }
+
+    fn deliver_next(&self) -> Seq {
+        match self {
+            Self::Unsigned(subscriber) => subscriber.deliver_next(),
+            Self::Attested(attested) => attested.deliver_next(),
+        }
+    }
+
+    /// Where a later run goes on; what was read and not signed is no position.
+    fn cursor(&self) -> Option<Cursor> {
+        match self {
+            Self::Unsigned(subscriber) => subscriber.cursor(),
+            Self::Attested(_) => None,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        limit: usize,
+        f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<usize, Failure> {
+        match self {
+            Self::Unsigned(subscriber) => Ok(subscriber.poll(limit, f)),
+            Self::Attested(attested) => attested.poll(limit, f).map_err(|end| Failure::new(INTEGRITY, end)),
+        }
+    }
+}
+
 /// The output, and when it is enough.
 struct Print<W: Write> {
     out: W,
@@ -131,34 +179,34 @@ struct Print<W: Write> {
 impl<W: Write> Print<W> {
     fn until_end(
         &mut self,
-        subscriber: &mut Subscriber,
+        reader: &mut Reader,
         timeout: Option<Duration>,
         silence: impl FnOnce(),
         stop: &AtomicBool,
     ) -> Result<(), Failure> {
-        let mut waiter = Idle::Park.waiter(&subscriber.net().sockets())?;
+        let mut waiter = Idle::Park.waiter(&reader.subscriber().sockets())?;
         let mut silence = Some(silence);
-        let (mut next, mut since) = (subscriber.deliver_next(), subscriber.clock().now());
+        let (mut next, mut since) = (reader.deliver_next(), reader.subscriber().now());
         while !stop.load(Ordering::Acquire) && !self.is_done(next) {
-            let work = subscriber.poll(BATCH, |event| self.on_event(event));
+            let work = reader.poll(BATCH, |event| self.on_event(event))?;
             if let Some(failure) = self.failed.take() {
                 return Err(failure);
             }
             if let Some(end) = self.end.as_mut().filter(|end| end.other_than.is_some())
-                && subscriber.cursor().is_some_and(|cursor| cursor.history == end.history)
+                && reader.subscriber().cursor().is_some_and(|cursor| cursor.history == end.history)
             {
                 end.other_than = None;
             }
-            if subscriber.deliver_next() > next {
-                (next, since) = (subscriber.deliver_next(), subscriber.clock().now());
+            if reader.deliver_next() > next {
+                (next, since) = (reader.deliver_next(), reader.subscriber().now());
             } else if work == 0 {
                 self.out.flush()?;
-                let waited = Duration::from_nanos(subscriber.clock().now() - since);
+                let waited = Duration::from_nanos(reader.subscriber().now() - since);
                 if let Some(timeout) = timeout.filter(|timeout| waited > *timeout) {
                     return Err(self.too_late(next, timeout));
                 }
                 if waited > SILENCE
-                    && subscriber.cursor().is_none()
+                    && reader.subscriber().cursor().is_none()
                     && let Some(report) = silence.take()
                 {
                     report();

@@ -47,6 +47,15 @@ impl Endpoint {
         Self::with_keys_of(config, KeyUse::Operator)
     }
 
+    /// As [`Endpoint::from_config`], for a program that needs the replicas' keys (`replica.keys`).
+    ///
+    /// # Errors
+    /// As [`Endpoint::from_config`].
+    #[doc(hidden)]
+    pub fn for_node(config: &Config) -> Result<Self, ConfigErrors> {
+        Self::with_keys_of(config, KeyUse::Node)
+    }
+
     fn with_keys_of(config: &Config, usage: KeyUse) -> Result<Self, ConfigErrors> {
         let keys = config.keys(usage)?;
         Ok(Self {

@@ -100,10 +100,13 @@
 //! # Features
 //!
 //! * `config`: `Endpoint::from_env` and `Endpoint::from_file` read the cluster's file; adds a TOML parser.
+//! * `attested`: `AttestedSubscriber` delivers what a notary has signed; adds ed25519.
 //! * `tracing`: devices write what they do to `tracing` as well as to their counters.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "attested")]
+mod attested;
 mod builder;
 mod conditions;
 #[cfg(feature = "config")]
@@ -118,6 +121,8 @@ mod sleep;
 mod status;
 mod subscriber;
 
+#[cfg(feature = "attested")]
+pub use attested::{AttestationEnd, AttestedSubscriber};
 pub use builder::{EndpointBuilder, EndpointError};
 pub use counted::Counted;
 pub use digest::StreamDigest;
@@ -133,6 +138,8 @@ pub use lockstep_core::engine::receiver::Start;
 pub use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
 pub use lockstep_io::IoError;
 pub use lockstep_io::idle::Idle;
+#[cfg(feature = "attested")]
+pub use lockstep_notary::{Forged, NotaryKey, parse_notaries};
 pub use lockstep_wire::{
     CHANNELS, Cursor, DayMark, Destination, EVERYBODY, EntryKind, Epoch, Nanos, OperatorOrder, OrderBody,
     OrderView, PublisherId, PublisherSeq, RepairReject, ReplayEndReason, Seq,

@@ -164,6 +164,12 @@ impl<N: Net> Subscriber<N> {
         })
     }
 
+    /// From now on each poll reports frames as well ([`SubscriberEvent::Frame`]), each behind its entries:
+    /// for programs that store the stream, or check it against what a notary has signed.
+    pub fn report_frames(&mut self) {
+        self.engine.core.report_frames();
+    }
+
     /// One turn: receives, and calls `f` for at most `limit` messages and for every other event, in the order
     /// of the stream. Never blocks. Payloads are borrowed for the time of the call. `ControlFlow::Break(())`
     /// leaves the rest for the next poll. Returns the work done: 0 is an idle turn.

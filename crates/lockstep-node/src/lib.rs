@@ -13,7 +13,7 @@ mod start;
 
 pub use crate::io::journal_files::RecoverySurvey;
 pub use events::EVENT_KINDS;
-pub use offline::{journal_digest, verify};
+pub use offline::{journal_digest, verify, verify_attested};
 pub use recovery::{found_history, survey, survey_at};
 pub use run::Node;
 pub use start::{COUNTER_GROUPS, counter_names};

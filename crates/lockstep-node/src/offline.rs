@@ -6,6 +6,7 @@ use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
 use lockstep_client::StreamDigest;
 use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
+use lockstep_notary::{Checker, NotaryKey};
 use lockstep_replica::journal::read_segments;
 use lockstep_wire::{EntryKind, MESSAGE_LEN_MAX, NOTARIES, Seq};
 
@@ -80,4 +81,45 @@ pub fn verify(settings: &NodeSettings) -> Result<String, NodeError> {
     }
     let places: Vec<String> = verified.damage.iter().map(|damage| format!("\n  {damage}")).collect();
     Err(NodeError::Damaged(format!("journal {directory} is damaged:{}", places.concat())))
+}
+
+/// Reads the log of this replica's journal and compares it with what notaries have signed. Returns how much
+/// that is.
+///
+/// # Errors
+/// Something was changed, left out, inserted or moved; entries between others are not signed, or none is; or
+/// the journal does not open, or is damaged.
+pub fn verify_attested(settings: &NodeSettings, notaries: Vec<NotaryKey>) -> Result<String, NodeError> {
+    let directory = settings.journal.display();
+    let damaged = |what: String| NodeError::Damaged(format!("journal {directory}: {what}"));
+    let _lock = journal_files::locked(&settings.journal)?;
+    let store = DirStore::new(&settings.journal, false).map_err(|error| damaged(error.to_string()))?;
+    let mut reader = read_segments(&store, 1).map_err(|error| damaged(error.to_string()))?;
+    let (mut checker, mut first, mut next) = (Checker::new(notaries), 0, 1);
+    while let Some(frame) = reader.next().map_err(|error| damaged(error.to_string()))? {
+        let frame = frame.map_err(|damage| damaged(damage.to_string()))?;
+        first = if first == 0 { frame.header.first_seq } else { first };
+        next = frame.header.next_seq();
+        checker.on_frame(&frame).map_err(|forged| damaged(forged.to_string()))?;
+    }
+    let (Some(from), Some(to)) = (checker.first_attested(), checker.last_attested_next()) else {
+        let what = "no notary that this host believes has signed anything of it: is the list of their public keys the \
+                    right one?";
+        return Err(damaged(what.to_owned()));
+    };
+    if let (seq, entries @ 1..) = checker.unattested() {
+        let what = format!("{entries} entries from seq {seq} on are not signed, and others behind them are");
+        return Err(damaged(what));
+    }
+    let before = if from > first {
+        format!(" (not those from {first}, which begin in the middle of a range)")
+    } else {
+        String::new()
+    };
+    Ok(format!(
+        "{} signatures by notaries prove seqs {from} to {}{before}; {} entries behind them are not signed",
+        checker.attestations(),
+        to - 1,
+        next - to
+    ))
 }

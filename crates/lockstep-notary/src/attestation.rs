@@ -1,4 +1,4 @@
-//! # attestation: what a notary signs
+//! # attestation: the statement that a notary signs
 //!
 //! One message of the stream to [`NOTARIES`](lockstep_wire::NOTARIES), 160 bytes:
 //!
@@ -8,7 +8,7 @@
 //!  64  notary: its public key           96  signature: ed25519 over "lockstep attestation\n" and bytes 0 to 96
 //! ```
 
-use crate::tree::{Hash, Tree, leaf_hash};
+use crate::tree::{Hash, MerkleTree, leaf_hash};
 use bytemuck::{Pod, Zeroable};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use lockstep_wire::{Cursor, FrameView, Seq};
@@ -27,7 +27,7 @@ const VERSION: u32 = 1;
 /// No signature of another protocol can pass for one of this.
 const CONTEXT: &[u8] = b"lockstep attestation\n";
 
-/// What is signed.
+/// The signed part of an attestation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct AttestationBody {
@@ -50,7 +50,7 @@ pub struct AttestationBody {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Attestation {
-    /// What is signed.
+    /// The signed part.
     pub body: AttestationBody,
     signature: [u8; 64],
 }
@@ -161,7 +161,7 @@ impl fmt::Debug for Notary {
 /// The frames that the next attestation will be over.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Interval {
-    tree: Tree,
+    tree: MerkleTree,
     frames: u32,
     /// Where its first frame begins, and where its last one ends.
     range: Option<(Cursor, Cursor)>,

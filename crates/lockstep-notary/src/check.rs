@@ -20,7 +20,7 @@ pub struct Forged {
     pub first_seq: Seq,
     /// Its exclusive end.
     pub next_seq: Seq,
-    /// Who signed it.
+    /// The notary that signed it.
     pub notary: [u8; 32],
 }
 
@@ -64,14 +64,23 @@ pub struct Checker {
     first_open: usize,
     /// Attestations that count.
     attestations: u64,
-    /// Entries that were forgotten before an attestation was over them, and the first of them.
+    /// The first entry that is attested.
+    first_attested: Option<Seq>,
+    /// The first entry behind that which was forgotten before an attestation was over it, and how many were.
     unattested: (Seq, u64),
 }
 
 impl Checker {
     /// Believes `notaries`.
     pub fn new(notaries: Vec<NotaryKey>) -> Self {
-        Self { notaries, leaves: VecDeque::new(), first_open: 0, attestations: 0, unattested: (0, 0) }
+        Self {
+            notaries,
+            leaves: VecDeque::new(),
+            first_open: 0,
+            attestations: 0,
+            first_attested: None,
+            unattested: (0, 0),
+        }
     }
 
     /// The next frame of the stream, and what a notary says in it of those before.
@@ -90,7 +99,7 @@ impl Checker {
         if self.leaves.len() == REMEMBERED_MAX
             && let Some(leaf) = self.leaves.pop_front()
         {
-            if !leaf.is_attested {
+            if !leaf.is_attested && self.first_attested.is_some_and(|first| first < leaf.first) {
                 let (first, entries) = self.unattested;
                 let first = if entries == 0 { leaf.first } else { first };
                 self.unattested = (first, entries + (leaf.next - leaf.first));
@@ -136,6 +145,7 @@ impl Checker {
             return Err(Forged { first_seq, next_seq, notary: body.notary });
         }
         self.attestations += 1;
+        self.first_attested.get_or_insert(body.first_seq);
         self.leaves.range_mut(from..to).for_each(|leaf| leaf.is_attested = true);
         while self.leaves.get(self.first_open).is_some_and(|leaf| leaf.is_attested) {
             self.first_open += 1;
@@ -161,10 +171,17 @@ impl Checker {
         self.attestations
     }
 
-    /// Entries that no attestation is over, although later ones follow that are; and the first of them.
+    /// The first entry that is attested: those before it belong to a range whose beginning was not seen.
+    pub fn first_attested(&self) -> Option<Seq> {
+        self.first_attested
+    }
+
+    /// The first entry behind that which no attestation is over, although later ones are attested, and how
+    /// many such entries there are.
     pub fn unattested(&self) -> (Seq, u64) {
+        let Some(begin) = self.first_attested else { return (0, 0) };
         let last = self.leaves.iter().rposition(|leaf| leaf.is_attested).unwrap_or(0);
-        let open = || self.leaves.iter().take(last).filter(|leaf| !leaf.is_attested);
+        let open = || self.leaves.iter().take(last).filter(|leaf| !leaf.is_attested && leaf.first > begin);
         let (first, entries) = self.unattested;
         let here: u64 = open().map(|leaf| leaf.next - leaf.first).sum();
         let first = if entries == 0 { open().next().map_or(0, |leaf| leaf.first) } else { first };
@@ -279,7 +296,7 @@ mod tests {
         let checker = check(&[notary.public()], &frames[5..]).expect("nothing of it was changed");
         assert_eq!((checker.attestations(), checker.attested_next()), (2, None));
         assert!(checker.is_attested(31) && !checker.is_attested(28));
-        assert_eq!(checker.unattested(), (16, 15));
+        assert_eq!((checker.first_attested(), checker.unattested()), (Some(31), (0, 0)));
     }
 
     #[test]
@@ -292,13 +309,24 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_what_was_forgotten_is_counted() {
-        let mut at = Chained::default();
-        let mut checker = Checker::new(Vec::new());
-        for _ in 0..REMEMBERED_MAX + 5 {
-            let frame = at.push(&[(0, b"x")]);
-            checker.on_frame(&frame_of(&frame)).expect("nothing is signed");
+        let notary = Notary::new(&[7; 32]);
+        let (mut at, mut checker) = (Chained::default(), Checker::new(vec![notary.public()]));
+        let (mut interval, mut signed) = (Interval::default(), Vec::new());
+        for number in 0..REMEMBERED_MAX + 5 {
+            let mut frame = at.push(&[(0, b"x")]);
+            if number == 0 || number > REMEMBERED_MAX {
+                interval.push(&frame_of(&frame));
+                signed = notary.attest(&interval).expect("it has a frame").bytes().to_vec();
+                interval = Interval::default();
+                checker.on_frame(&frame_of(&frame)).expect("nothing was changed");
+                frame = at.push(&[(NOTARIES, &signed)]);
+            }
+            checker.on_frame(&frame_of(&frame)).expect("nothing was changed");
         }
-        assert_eq!((checker.leaves.len(), checker.unattested()), (REMEMBERED_MAX, (1, 5)));
+        assert_eq!(checker.leaves.len(), REMEMBERED_MAX);
+        let (first, entries) = checker.unattested();
+        // All but those that were signed, and the last of their signatures.
+        assert_eq!((first, entries), (2, REMEMBERED_MAX as u64 + 4), "{signed:?}");
     }
 
     #[test]

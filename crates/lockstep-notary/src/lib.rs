@@ -1,8 +1,8 @@
 //! # notary: signed evidence of what a stream was
 //!
 //! A notary reads the committed stream, and signs (ed25519, RFC 8032) what it saw: the root of a Merkle tree
-//! over the frames since its last signature. It publishes this [`Attestation`] into the stream. So each journal
-//! contains the evidence of what it was.
+//! over the frames since its last signature. It publishes this [`Attestation`] into the stream. So each
+//! journal contains the evidence of what it was.
 //!
 //! ```text
 //!  frames ─▶ Interval ─ Notary::attest ─▶ Attestation ─▶ the stream
@@ -27,7 +27,7 @@ pub use attestation::{
 };
 pub use check::{Checker, Forged, REMEMBERED_MAX};
 #[cfg(feature = "proof")]
-pub use proof::{Proof, ProofError, Proven, SCHEMA};
+pub use proof::{Proof, ProofError, ProofSearch, Proven, SCHEMA};
 
 #[cfg(test)]
 mod tests {

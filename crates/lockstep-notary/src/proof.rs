@@ -4,9 +4,11 @@
 //! needs neither journal nor network, only the notary's public key.
 
 use crate::attestation::{Attestation, NotaryKey, from_hex, to_hex};
+use crate::check::{REMEMBERED_MAX, attestation_in};
 use crate::tree::{Hash, leaf_hash, path_of, root_by_path};
 use lockstep_wire::{Entry, FrameView, Seq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::VecDeque;
 use std::fmt;
 
 /// The version of a proof's text.
@@ -103,6 +105,54 @@ impl Proof {
     }
 }
 
+/// Looks for the proof of one entry in a stream: the frames from [`ENTRIES_MAX`](crate::ENTRIES_MAX) entries
+/// before it on.
+#[derive(Clone, Debug)]
+pub struct ProofSearch {
+    seq: Seq,
+    notaries: Vec<NotaryKey>,
+    /// (first seq, next seq, hash) of frames that an attestation over the entry may be over.
+    leaves: VecDeque<(Seq, Seq, Hash)>,
+    /// That with the entry.
+    frame: Option<Vec<u8>>,
+}
+
+impl ProofSearch {
+    /// For the entry `seq`, by an attestation of one of `notaries`.
+    pub fn new(seq: Seq, notaries: Vec<NotaryKey>) -> Self {
+        Self { seq, notaries, leaves: VecDeque::new(), frame: None }
+    }
+
+    /// The next frame of the stream. Returns the proof once a notary has signed a range with the entry that
+    /// was seen as a whole.
+    pub fn on_frame(&mut self, frame: &FrameView<'_>) -> Option<Proof> {
+        let (first, next) = (frame.header.first_seq, frame.header.next_seq());
+        if self.leaves.len() == REMEMBERED_MAX {
+            self.leaves.pop_front();
+        }
+        self.leaves.push_back((first, next, leaf_hash(frame.bytes)));
+        if (first..next).contains(&self.seq) {
+            self.frame = Some(frame.bytes.to_vec());
+        }
+        frame
+            .entries()
+            .filter_map(|entry| Attestation::parse(attestation_in(&entry)?))
+            .find_map(|it| self.prove(&it))
+    }
+
+    fn prove(&self, attestation: &Attestation) -> Option<Proof> {
+        let frame = FrameView::known(self.frame.as_deref()?)?;
+        let body = &attestation.body;
+        let range =
+            self.leaves.iter().filter(|(first, next, _)| *first >= body.first_seq && *next <= body.next_seq);
+        let (places, leaves): (Vec<Seq>, Vec<Hash>) = range.map(|(first, _, hash)| (*first, *hash)).unzip();
+        let index = places.iter().position(|first| *first == frame.header.first_seq)?;
+        let proof = Proof::new(self.seq, &frame, &leaves, index, attestation)?;
+        // What cannot be verified is none: a range whose beginning was not seen, or nobody's signature.
+        proof.verify(&self.notaries).is_ok().then_some(proof)
+    }
+}
+
 /// An entry whose place is proven.
 #[derive(Clone, Copy, Debug)]
 pub struct Proven<'a> {
@@ -136,7 +186,7 @@ impl<'de> Deserialize<'de> for Hex {
 mod tests {
     use super::*;
     use crate::attestation::{Interval, Notary};
-    use crate::tests::{Chained, frame_of};
+    use crate::tests::{Chained, attestation_frame, frame_of};
 
     /// The proofs of the second entry of each frame.
     fn proofs() -> (NotaryKey, Vec<Proof>) {
@@ -167,6 +217,26 @@ mod tests {
                 (3 * u64::from(number) + 2, 3, &[number; 9][..])
             );
         }
+    }
+
+    #[test]
+    fn a_search_finds_the_proof_of_an_entry_in_a_stream_that_is_signed_behind_it() {
+        let (mut at, mut interval, notary) = (Chained::default(), Interval::default(), Notary::new(&[7; 32]));
+        let mut search = ProofSearch::new(8, vec![notary.public()]);
+        for number in 0..5u8 {
+            let frame = at.push(&[(0, &[number]), (0, b"and another one")]);
+            interval.push(&frame_of(&frame));
+            assert_eq!(search.on_frame(&frame_of(&frame)), None);
+        }
+        let other =
+            attestation_frame(&mut at, &Notary::new(&[8; 32]).attest(&interval).expect("it has frames"));
+        assert_eq!(search.on_frame(&frame_of(&other)), None, "of a notary that is not believed");
+        let signed = attestation_frame(&mut at, &notary.attest(&interval).expect("it has frames"));
+        let proof = search.on_frame(&frame_of(&signed)).expect("it is signed");
+        let proven = proof.verify(&[notary.public()]).expect("it holds");
+        assert_eq!((proven.seq, proven.entry.payload), (8, b"and another one".as_slice()));
+        let mut late = ProofSearch::new(8, vec![notary.public()]);
+        assert_eq!(late.on_frame(&frame_of(&signed)), None, "the frame was not seen");
     }
 
     #[test]

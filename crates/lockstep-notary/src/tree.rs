@@ -21,12 +21,12 @@ fn node_hash(left: &Hash, right: &Hash) -> Hash {
 /// A tree that grows at its right end and remembers no leaf: the roots of its whole subtrees, the largest
 /// first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Tree {
+pub struct MerkleTree {
     /// (leaves, root)
     subtrees: Vec<(u64, Hash)>,
 }
 
-impl Tree {
+impl MerkleTree {
     /// Adds the hash of the next leaf.
     pub fn push(&mut self, leaf: Hash) {
         let (mut leaves, mut root) = (1, leaf);
@@ -44,7 +44,7 @@ impl Tree {
 
 /// The root over these hashes of leaves; `None` without one.
 pub fn root_of(leaves: impl IntoIterator<Item = Hash>) -> Option<Hash> {
-    let mut tree = Tree::default();
+    let mut tree = MerkleTree::default();
     leaves.into_iter().for_each(|leaf| tree.push(leaf));
     tree.root()
 }

@@ -28,6 +28,7 @@ use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use ahead::Ahead;
+pub use deliver::FrameDelivery;
 use deliver::{DeliveryCursor, deliver};
 use lockstep_wire::{
     Datagram, Epoch, FrameView, Header, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,

@@ -306,6 +306,11 @@ pub fn verify(dir: &Path) -> Result<Verified, JournalError> {
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
+/// Takes the lock of the journal in `dir`, for a reader of its segments.
+pub fn locked(dir: &Path) -> Result<Lock, JournalError> {
+    lock(dir).map_err(|why| JournalError { dir: dir.to_path_buf(), why })
+}
+
 fn check_sizes(config: &JournalConfig) -> Result<(), JournalFailure> {
     if config.segment_len < SEGMENT_LEN_MIN {
         let what = format!("segments of {} bytes: take at least {SEGMENT_LEN_MIN}", config.segment_len);

@@ -1,7 +1,7 @@
 //! Delivery of a frame's entries to the application, from where delivery stands on.
 
 use super::{Message, SubscriberEvent};
-use crate::engine::parts::{Joined, Reassembly};
+use crate::engine::parts::{Joined, PartsLimits, Reassembly};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, MembershipView, NOTARIES,
@@ -180,5 +180,46 @@ fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]
             + u64::from(entry.header.time_or_incarnation)
             + u64::from(planted(Mutation::TimeOff)),
         payload,
+    }
+}
+
+/// Delivers frames out of memory of the caller's: one that has judged them itself, and found them final.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct FrameDelivery {
+    cursor: DeliveryCursor,
+    parts: Reassembly,
+}
+
+impl FrameDelivery {
+    /// Delivers from the entry `next` on.
+    pub fn new(next: Seq, parts: PartsLimits) -> Self {
+        let cursor = DeliveryCursor {
+            next,
+            delivered_next: 0,
+            chain: None,
+            left: 0,
+            stopped: false,
+            with_frames: false,
+        };
+        Self { cursor, parts: Reassembly::new(parts, false) }
+    }
+
+    /// The next seq to be delivered.
+    pub fn next(&self) -> Seq {
+        self.cursor.next
+    }
+
+    /// Delivers what is left of `frame`, at most `limit` messages; the next frame is the one behind it.
+    /// Returns how many messages those were, and whether the frame is done and another one may follow.
+    pub fn deliver(
+        &mut self,
+        frame: &FrameView<'_>,
+        limit: usize,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+    ) -> (usize, bool) {
+        self.cursor.next = self.cursor.next.max(frame.header.first_seq);
+        (self.cursor.left, self.cursor.stopped) = (limit, limit == 0);
+        let is_done = deliver(&mut self.cursor, &mut self.parts, frame, frame.chain_after(), f);
+        (limit - self.cursor.left, is_done && !self.cursor.stopped)
     }
 }

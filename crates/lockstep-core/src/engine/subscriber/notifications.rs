@@ -106,7 +106,8 @@ pub enum SubscriberEvent<'a> {
         bytes: &'a [u8],
     },
     /// An entry that tells an application nothing: one of the cluster's own, a notary's, or a part of a
-    /// message whose last part is still to come. With it each seq is told of once, by this or by another event.
+    /// message whose last part is still to come. With it each seq is told of once, by this or by another
+    /// event.
     Filtered {
         /// Its seq.
         seq: Seq,

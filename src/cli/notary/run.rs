@@ -1,0 +1,265 @@
+//! A notary that runs: a subscriber of frames, and a publisher of signatures.
+
+use super::{NotaryRunArgs, files};
+use crate::cli::ended::{abandoned, ended};
+use crate::cli::failure::{FAILED, FENCED, INTEGRITY};
+use crate::cli::sequencer::{log_effective, stop_with_stdin};
+use crate::cli::{Failure, counters_or_warning, log, signals};
+use crate::config::KeyUse;
+use lockstep_client::{
+    Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
+};
+use lockstep_core::engine::counters::{CounterRow, counter_group};
+use lockstep_io::capabilities;
+use lockstep_io::clock::random_u64;
+use lockstep_io::idle::Idle;
+use lockstep_notary::{Attestation, Interval, Notary};
+use lockstep_process::watcher::forbid_core_dumps;
+use lockstep_process::{cpu, limits};
+use lockstep_wire::{
+    Cursor, EntryKind, FrameView, NOTARIES, NOTARY_NAMES, Nanos, PublisherId, PublisherSeq, RepairReject, Seq,
+};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Most messages between two looks at the signals and the clock.
+const BATCH: usize = 1024;
+/// Longest sleep between two polls.
+const PAUSE_NS: Nanos = 1_000_000;
+/// How long the notary's name may take to be opened.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Intervals that may wait for room in the publisher's window; then nothing more is read.
+const CLOSED_MAX: usize = 64;
+/// How often the cursor is written.
+const CURSOR_NS: Nanos = 1_000_000_000;
+
+counter_group! {
+    /// What a notary has signed.
+    pub struct NotaryCounts {
+        attestations count "notary_attestations" "Signatures published.",
+        frames count "notary_frames" "Frames that were signed.",
+        attested_next gauge "notary_attested_next" "The exclusive end of what is signed and committed.",
+        seen_next gauge "notary_seen_next" "The exclusive end of the committed stream, as this notary has read it.",
+    }
+}
+
+/// Runs until it is told to stop.
+pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    log::start(&config.log);
+    // It has keys in memory.
+    log_effective(&forbid_core_dumps());
+    limits::in_place_of_capabilities();
+    let stop = signals::stop_flag()?;
+    if args.until_stdin_ends {
+        stop_with_stdin(Arc::clone(&stop))?;
+    }
+    cpu::short_slice();
+    let notary = files::read(&config, &args.name)?;
+    let begin = files::read_cursor(&args.cursor)?;
+    let endpoint = Endpoint::for_node(&config)?;
+    signals::reload_keys(config.key_file(KeyUse::Node), endpoint.keys().clone())?;
+    let start = begin.map_or(Start::Oldest, Start::Cursor);
+    let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, start)?;
+    subscriber.report_frames();
+    let mut publisher = Publisher::connect(&endpoint)?;
+    let name = format!("{NOTARY_NAMES}{}", args.name);
+    let nonce = [random_u64()?, random_u64()?];
+    let id = publisher.open_as(&name, nonce, OPEN_TIMEOUT)?;
+    let mut counted = counters_or_warning(Counted::create(
+        &endpoint,
+        &format!("notary-{}", args.name),
+        &CounterRow::names(NotaryCounts::ROWS),
+        Some(&publisher),
+        Some(&subscriber),
+    ));
+    log_effective(&capabilities::drop_capabilities());
+    println!(
+        "notary {} signs with {} from {}",
+        args.name,
+        notary.public(),
+        begin.map_or("the oldest entry".to_owned(), |at| format!("seq {}", at.seq))
+    );
+    let mut waiter = endpoint.idle().waiter(&[subscriber.sockets(), publisher.sockets()].concat())?;
+    let interval_ns = args.interval.as_nanos() as Nanos;
+    let mut signing = Signing::new(notary, id, interval_ns, &args.cursor);
+    while !stop.load(Ordering::Acquire) {
+        let now = subscriber.now();
+        let mut work = 0;
+        if signing.closed.len() < CLOSED_MAX {
+            work += subscriber.poll(BATCH, |event| signing.on_event(now, event));
+        }
+        if let Some(failure) = signing.failure.take() {
+            return Err(failure);
+        }
+        work += publisher.poll(usize::MAX, |event| signing.on_publisher(&event));
+        signing.turn(now, &mut publisher)?;
+        if let Some(failure) = signing.failure.take() {
+            return Err(failure);
+        }
+        if let Some(counted) = &mut counted {
+            counted.publish(now, &signing.counts.values(), Some(&publisher), Some(&subscriber));
+        }
+        if work == 0 && endpoint.idle() != Idle::Spin {
+            waiter.wait(PAUSE_NS.min(interval_ns));
+        }
+    }
+    signing.write_cursor();
+    tracing::info!(counts = ?signing.counts, "stopped");
+    Ok(0)
+}
+
+/// The frames that are signed, and those that will be.
+struct Signing {
+    notary: Notary,
+    id: PublisherId,
+    interval_ns: Nanos,
+    /// The frames since the last interval was closed, since when there has been one with news, ...
+    open: Interval,
+    news_since: Option<Nanos>,
+    /// ... intervals to be signed, ...
+    closed: VecDeque<Interval>,
+    /// ... and what is signed and published, and not committed yet.
+    published: VecDeque<(PublisherSeq, Cursor)>,
+    cursor: Option<Cursor>,
+    written: (Option<Cursor>, Nanos),
+    path: PathBuf,
+    counts: NotaryCounts,
+    failure: Option<Failure>,
+}
+
+impl Signing {
+    fn new(notary: Notary, id: PublisherId, interval_ns: Nanos, path: &Path) -> Self {
+        Self {
+            notary,
+            id,
+            interval_ns,
+            open: Interval::default(),
+            news_since: None,
+            closed: VecDeque::new(),
+            published: VecDeque::new(),
+            cursor: None,
+            written: (None, 0),
+            path: path.to_owned(),
+            counts: NotaryCounts::default(),
+            failure: None,
+        }
+    }
+
+    fn on_event(&mut self, now: Nanos, event: SubscriberEvent<'_>) -> ControlFlow<()> {
+        match event {
+            SubscriberEvent::Frame { bytes } => {
+                if let Some(frame) = FrameView::known(bytes) {
+                    self.on_frame(now, &frame);
+                }
+            }
+            SubscriberEvent::Abandoned { from, oldest, why } => self.failure = Some(lost(from, oldest, why)),
+            event => self.failure = ended(&event),
+        }
+        if self.failure.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    fn on_frame(&mut self, now: Nanos, frame: &FrameView<'_>) {
+        if !self.open.takes(frame) {
+            self.close();
+        }
+        self.open.push(frame);
+        self.counts.seen_next = frame.header.next_seq();
+        // Signatures alone are signed with what comes next: two notaries would answer each other for ever.
+        let mut entries = frame.entries();
+        let is_news =
+            entries.any(|entry| entry.kind() != EntryKind::Message || entry.header.destination != NOTARIES);
+        if is_news {
+            self.news_since.get_or_insert(now);
+        }
+    }
+
+    fn close(&mut self) {
+        let interval = std::mem::take(&mut self.open);
+        self.news_since = None;
+        if interval.frames() > 0 {
+            self.closed.push_back(interval);
+        }
+    }
+
+    /// Signs and publishes what is due.
+    fn turn(&mut self, now: Nanos, publisher: &mut Publisher) -> Result<(), Failure> {
+        if self.news_since.is_some_and(|since| now >= since + self.interval_ns) {
+            self.close();
+        }
+        while let Some(interval) = self.closed.front() {
+            let (Some(end), Some(attestation)) = (interval.end(), self.notary.attest(interval)) else {
+                break;
+            };
+            match publisher.try_publish(self.id, NOTARIES, attestation.bytes()) {
+                Ok(number) => self.published.push_back((number, end)),
+                Err(PublishError::Backpressure) => break,
+                Err(PublishError::Fenced) => return Err(self.fenced()),
+                Err(error) => return Err(Failure::new(FAILED, error)),
+            }
+            self.counts.attestations += 1;
+            self.counts.frames += u64::from(interval.frames());
+            self.closed.pop_front();
+        }
+        publisher.flush();
+        if now >= self.written.1 + CURSOR_NS && self.written.0 != self.cursor {
+            self.written.1 = now;
+            self.write_cursor();
+        }
+        Ok(())
+    }
+
+    fn on_publisher(&mut self, event: &PublisherEvent) {
+        match *event {
+            PublisherEvent::Committed { publisher_seq, .. } => {
+                while let Some((number, end)) = self.published.front().copied()
+                    && number <= publisher_seq
+                {
+                    self.cursor = Some(end);
+                    self.counts.attested_next = end.seq;
+                    self.published.pop_front();
+                }
+            }
+            PublisherEvent::Fenced { .. } => self.failure = Some(self.fenced()),
+            PublisherEvent::NotAllowed { .. } => {
+                let what =
+                    "the leader stamps no signature of this process: the key of this host is no replica's";
+                self.failure = Some(Failure::new(FAILED, what));
+            }
+            PublisherEvent::Diverged { seq, .. } => {
+                let what = format!("somebody else has published under this notary's name, at seq {seq}");
+                self.failure = Some(Failure::new(INTEGRITY, what));
+            }
+            _ => {}
+        }
+    }
+
+    fn fenced(&self) -> Failure {
+        Failure::new(FENCED, "another process runs as this notary: give each a name and a key of its own")
+    }
+
+    /// A notary that cannot write it begins a little earlier next time.
+    fn write_cursor(&mut self) {
+        let Some(cursor) = self.cursor else { return };
+        match files::write_cursor(&self.path, cursor) {
+            Ok(()) => self.written.0 = self.cursor,
+            Err(error) => tracing::warn!(
+                "how far this notary has signed is not written: {}: {error}",
+                self.path.display()
+            ),
+        }
+    }
+}
+
+/// What this notary would sign next is gone.
+fn lost(from: Seq, oldest: Seq, why: RepairReject) -> Failure {
+    let hint = "nobody will sign what lies between; remove the cursor's file, and the notary signs from the oldest \
+                entry on; an archiver keeps the stream for it";
+    abandoned(from, oldest, why, hint)
+}
+
+const _: () = assert!(size_of::<Attestation>() < 1_000, "each fits a datagram");
