@@ -2,13 +2,19 @@
 
 use crate::cluster::Cluster;
 use serde_json::Value;
+use std::time::Instant;
+use tools::processes::PATIENCE;
 
 #[test]
 fn what_every_process_counts_is_told_by_group_with_unit_and_meaning_also_of_a_dead_one() {
     let cluster = Cluster::new(2, "");
     let mut replicas = cluster.found();
     cluster.publish("one\ntwo\n");
-    let text = cluster.run(&["counters"], b"").with_code(0).out;
+    // A process stores its counts ten times a second.
+    let (mut text, began) = (String::new(), Instant::now());
+    while !text.contains("Entries stamped.") && began.elapsed() < PATIENCE {
+        text = cluster.run(&["counters"], b"").with_code(0).out;
+    }
     for word in ["replica-1: process ", "replica-2: process ", "  engine\n", "  udp\n", "Entries stamped."] {
         assert!(text.contains(word), "{word} in {text}");
     }

@@ -29,7 +29,8 @@ pub enum Recipient {
     Everybody,
     /// Another user's client.
     Client(String),
-    /// A channel, counted from 0; its destination is [`CHANNELS`] more. The last is the gateways' own.
+    /// A channel, at most [`CHANNEL_NUMBER_MAX`]; its destination is [`CHANNELS`](lockstep_wire::CHANNELS)
+    /// more.
     Channel(u32),
 }
 
