@@ -1,4 +1,4 @@
-//! The checkers prove themselves: with each mutation of `proto::planted` put into the code, the exploration
+//! The checkers prove themselves: with each mutation of `lockstep_wire::planted` put into the code, the exploration
 //! of the proof of completeness, the explorer or the simulator must find it. Prints who found what, after how
 //! many states, steps or seeds.
 //!

@@ -5,6 +5,8 @@
 //! |---|---|---|
 //! | unkeyed | no key | with a checksum, as where there are no keys |
 //! | reader | the readers' key | as a reader; and to replicas as a replica, whose word it does not know |
+//! | retired | all keys of a retired generation | as a replica |
+//! | replayer | no key | what it has read, as it was sealed |
 //! | publisher | a publisher's key with rights to no name that is used, and the readers' key | as that publisher |
 //!
 //! To the judge they do not exist: whatever they send, every rule holds as if they
@@ -32,6 +34,8 @@ pub enum Attacker {
     Unkeyed,
     Reader,
     Publisher,
+    Retired,
+    Replayer,
 }
 
 impl Plan {
@@ -40,7 +44,9 @@ impl Plan {
         if rng.below(SELDOM) > 0 {
             return;
         }
-        let attacker = rng.pick(&[Attacker::Unkeyed, Attacker::Reader, Attacker::Publisher]);
+        let attackers =
+            [Attacker::Unkeyed, Attacker::Reader, Attacker::Publisher, Attacker::Retired, Attacker::Replayer];
+        let attacker = rng.pick(&attackers);
         for _ in 0..1 + rng.below(8) {
             let what = FaultTarget::Attack(attacker, rng.log_uniform(1, 64));
             self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
@@ -65,6 +71,8 @@ impl World {
                 Attacker::Unkeyed => Event::UnkeyedSent,
                 Attacker::Reader => Event::ReadersForged,
                 Attacker::Publisher => Event::PublishersForged,
+                Attacker::Retired => Event::RetiredSent,
+                Attacker::Replayer => Event::RecordedSent,
             });
         }
     }
@@ -88,6 +96,9 @@ impl World {
         if is_order && letter.route.group.is_some() {
             letter.route.group = Some(Group::Submit);
         }
+        if attacker == Attacker::Replayer {
+            return true;
+        }
         let header = self.changed(header, &mut letter.bytes);
         // Each holder of a key may ask, and is answered; the judge knows of no questions but those of
         // handles.
@@ -98,6 +109,8 @@ impl World {
             Attacker::Reader => keys::pretender(),
             Attacker::Publisher if asks => return false,
             Attacker::Publisher => keys::bad_publisher(),
+            Attacker::Retired => keys::retired(),
+            Attacker::Replayer => return true,
         };
         ring.seal(&mut letter.bytes, header);
         true

@@ -23,6 +23,7 @@
 //! journal and the chain are built on that. A repaired frame is vouched for by the tag of its trailer.
 
 use crate::mac::{MAC_KEY_LEN, MacKey};
+use crate::planted::{Mutation, planted};
 use crate::{Header, KeyRights, Kind, OperatorOrder, REPAIR_TRAILER_LEN, Reject};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -227,6 +228,9 @@ impl Generation {
     fn opens(&self, class: KeyClass, datagram: &[u8], header: &Header) -> Result<(), Reject> {
         let (tag, number) = (header.tag, header.tagged_number());
         let is_right = match (class, &self.replica) {
+            (KeyClass::Replica, Some(_)) if planted(Mutation::ReadersWordCounts) => {
+                self.reader.tag(datagram, number, None)[0] == tag[1]
+            }
             (KeyClass::Replica, Some(replica)) => replica.tag(datagram, number, Some(tag[1]))[0] == tag[0],
             (KeyClass::Replica, None) => self.reader.tag(datagram, number, None)[0] == tag[1],
             // Requests are addressed to replicas.
@@ -451,7 +455,8 @@ impl Keyring {
     fn generation(&self, header: &Header, replayed: bool) -> Result<&Generation, Reject> {
         let generation = KeyClass::generation(header.key_id);
         let keys = self.generations[usize::from(generation)].get().ok_or(Reject::Key)?;
-        if !replayed && self.accepted.load(Ordering::Acquire) >> generation & 1 == 0 {
+        let is_live = self.accepted.load(Ordering::Acquire) >> generation & 1 == 1;
+        if !replayed && !is_live && !planted(Mutation::RetiredGenerationCounts) {
             return Err(Reject::Generation);
         }
         Ok(keys)

@@ -49,6 +49,8 @@ pub mod mac;
 mod notice;
 mod operator;
 mod order;
+#[doc(hidden)]
+pub mod planted;
 mod presence;
 mod replay;
 mod rights;

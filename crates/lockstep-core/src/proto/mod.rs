@@ -6,6 +6,9 @@
 
 #![forbid(unsafe_code)]
 
+/// The rules, broken on purpose.
+pub use lockstep_wire::planted;
+
 pub mod accept;
 pub mod address_proof;
 pub mod commit;
@@ -21,7 +24,6 @@ pub mod lineage;
 pub mod log;
 pub mod membership;
 pub mod nack;
-pub mod planted;
 pub mod presence;
 pub mod publishers;
 pub mod redundancy;
