@@ -1,6 +1,6 @@
-//! The checkers prove themselves: with each mutation of `lockstep_wire::planted` put into the code, the exploration
-//! of the proof of completeness, the explorer or the simulator must find it. Prints who found what, after how
-//! many states, steps or seeds.
+//! The checkers prove themselves: with each mutation of `lockstep_wire::planted` put into the code, the
+//! exploration of the proof of completeness, the explorer or the simulator must find it. Prints who found
+//! what, after how many states, steps or seeds.
 //!
 //! `RUSTFLAGS="--cfg lockstep_planted" cargo test --release --test planted -- --nocapture`;
 //! `LOCKSTEP_PLANTED=Name,Name` tries only those, `LOCKSTEP_PLANTED_SEED_SECONDS` gives each so long instead
