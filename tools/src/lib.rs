@@ -18,6 +18,7 @@ pub mod netns;
 pub mod power;
 pub mod processes;
 pub mod rolling;
+pub mod sbom;
 pub mod switch;
 pub mod takeover;
 pub mod trader;

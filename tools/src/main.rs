@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run -p tools -- sanitize                         io's tests under AddressSanitizer
 //! cargo run -p tools -- coverage --seeds 10000           lines that the simulator reaches, and those that it never does
+//! cargo run -p tools -- sbom                             the bill of materials of the program, CycloneDX
 //! cargo run --release -p tools -- soak --minutes 30      simulator and demo, in turn
 //! cargo run --release -p tools -- power --times 100      all machines lose power at once (root)
 //! cargo run --release -p tools -- stale --times 500      a leader is stopped and goes on
@@ -16,11 +17,12 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 use lockstep_sim::rng::Rng;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tools::netns::{self, Network};
 use tools::processes::Ground;
-use tools::{cards, coverage, images, late, power, rolling, takeover, trading};
+use tools::{cards, coverage, images, late, power, rolling, sbom, takeover, trading};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -41,6 +43,12 @@ enum Chore {
         /// How many seeds.
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
+    },
+    /// Print the bill of materials of the program: CycloneDX, of equal lock files the same.
+    Sbom {
+        /// The cargo features of the program.
+        #[arg(long, default_value = "")]
+        features: String,
     },
     /// Simulator and demo, in turn, until the time is over.
     Soak {
@@ -156,6 +164,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Sanitize => sanitize(),
         Chore::Coverage { first, seeds } => coverage::run(first, seeds),
+        Chore::Sbom { features } => sbom::of(Path::new("."), &features).map(|bill| println!("{bill:#}")),
         Chore::Soak { minutes } => soak(Duration::from_secs(60 * minutes)),
         Chore::Power { times } => power_fails(times),
         Chore::Stale { times, longest_ms, by } => scenes(times, by, 3, |rng, ground, times| {
