@@ -269,6 +269,11 @@ fn a_port_that_another_process_has_is_named_with_what_to_do() {
     let taken = udp.local_addr().expect("it").to_string();
     let feed = cluster.run(&["feed", "--group", "239.77.7.7:7007", "--requests", &taken], b"").with_code(1);
     feed.saying(&[&taken, "listen for requests", "another process has that port", "choose another port"]);
-    let foreign = cluster.run(&["gateway", "--listen", "192.0.2.1:9000", "--users", users], b"").with_code(1);
+    let foreign = cluster
+        .run(
+            &["gateway", "--listen", "192.0.2.1:9000", "--users", users, "--set", "gateway.clear_text=true"],
+            b"",
+        )
+        .with_code(1);
     foreign.saying(&["192.0.2.1:9000", "this host has no such address"]);
 }

@@ -158,3 +158,50 @@ fn wrong_logins_at_once_take_their_share_of_the_checks_and_others_are_served() {
         "a share of the checks is all that one address has"
     );
 }
+
+/// Attack 22.
+#[test]
+fn each_login_refusal_and_departure_stands_in_the_audit_log_with_user_and_address() {
+    let (cluster, replicas, gateway) = start(&["--log-format", "json"]);
+    log_in_and_out(gateway.address);
+    assert!(is_refused(guess(7, "alice", gateway.address)));
+    assert!(is_refused(guess(8, "e\"\n", gateway.address)), "a name with a quote and a line feed");
+    let Running { process, .. } = gateway;
+    let log = process.log();
+    assert_eq!(process.terminate(), Some(0));
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let audited: Vec<_> = lines
+        .filter(|line| line["audit"].is_string())
+        .map(|line| {
+            ["audit", "user", "address", "message"].map(|field| line[field].as_str().unwrap_or("").to_owned())
+        })
+        .collect();
+    let wrong = "a wrong password, or a user that does not exist";
+    let expected = [
+        ["login", "alice", "127.0.0.1", "logged in"],
+        ["left", "alice", "127.0.0.1", "it logged out"],
+        ["login_refused", "alice", "127.0.0.7", wrong],
+        ["login_refused", "e\"\n", "127.0.0.8", wrong],
+    ];
+    assert_eq!(audited, expected, "{log}");
+    assert!(!log.contains("secret") && !log.contains("wrong\""), "no password is in it");
+    for replica in replicas {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+    drop(cluster);
+}
+
+/// Attack 27.
+#[test]
+fn a_gateway_without_tls_listens_off_the_loopback_only_where_the_file_says_so() {
+    let cluster = Cluster::new(1, "");
+    let users = cluster.path("users.toml");
+    add_user(&cluster, "alice", "secret", &[]);
+    let users = users.to_string_lossy().into_owned();
+    let args = ["gateway", "--name", "1", "--users", &users, "--listen", "192.0.2.7:9000"];
+    let why = cluster.run(&args, b"").with_code(2).err;
+    assert!(why.contains("would travel readable") && why.contains("clear_text = true"), "{why}");
+    // An address of documentation, which no host has: with the word it is tried.
+    let why = cluster.run(&[&args[..], &["--set", "gateway.clear_text=true"]].concat(), b"").with_code(1).err;
+    assert!(why.contains("listen on 192.0.2.7:9000"), "{why}");
+}

@@ -263,6 +263,8 @@ tables! {
             "File of a gateway's certificate and its chain, as PEM; for `--listen-tls`.";
         tls_key: Option<PathBuf> = "tls_key", Path, Absent("no TLS"),
             "File of the certificate's key, as PEM. Nobody but its owner may read it.";
+        clear_text: bool = "clear_text", Bool, Fixed("false"),
+            "Whether `--listen` may name another address than the loopback's: passwords and orders travel readable there.";
         delivery: Delivery = "delivery", Word(Delivery::WORDS), Fixed("committed"),
             "What a gateway reads. Clients count what is committed either way; with `stamped`, those who ask for it are told early too.";
         clients_max: u32 = "clients", Integer(1, 60_000), Fixed("4096"),

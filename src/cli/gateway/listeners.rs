@@ -4,6 +4,7 @@ use super::RunArgs;
 use super::link::Link;
 use super::tls::Acceptor;
 use crate::cli::Failure;
+use crate::cli::failure::USAGE;
 use crate::config::Config;
 use lockstep_io::IoError;
 use mio::net::TcpListener;
@@ -30,6 +31,17 @@ impl Listener {
     /// Opens those that the arguments ask for. The token of each is its index.
     pub fn open_all(args: &RunArgs, config: &Config, registry: &Registry) -> Result<Vec<Self>, Failure> {
         let plain = args.listen.or_else(|| args.listen_tls.is_none().then(|| DEFAULT.into()));
+        if let Some(address) = plain.filter(|address| !address.ip().is_loopback()) {
+            if !config.gateway.clear_text {
+                let what = format!(
+                    "--listen {address}: passwords and orders would travel readable, for everybody on the way; use \
+                     --listen-tls, or listen on the loopback behind a tunnel; or write clear_text = true in [gateway], where \
+                     nobody else reaches the network"
+                );
+                return Err(Failure::new(USAGE, what));
+            }
+            tracing::warn!(%address, "clients log in without TLS: passwords and orders travel readable (gateway.clear_text)");
+        }
         let plain = plain.map(|address| (address, "--listen", None));
         let by_tls = Acceptor::open(args, config)?
             .map(|(address, acceptor)| (address, "--listen-tls", Some(acceptor)));

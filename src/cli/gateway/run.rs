@@ -384,11 +384,7 @@ impl Server {
                     return count;
                 }
             };
-            let Some((index, number)) = self.core.accept(now, peer) else {
-                let what = "gateway.clients are connected, or gateway.clients_per_address of its address";
-                tracing::warn!(%peer, "a client was turned away: {what}");
-                continue;
-            };
+            let Some((index, number)) = self.core.accept(now, peer) else { continue };
             if self.clients.len() <= index {
                 self.clients.resize_with(index + 1, || None);
             }

@@ -23,6 +23,7 @@ mod stream;
 mod tests;
 
 use super::allowance::Allowance;
+use super::audit::{Audit, Audited};
 use super::clients::{Clients, DisconnectReason, close_payload};
 use super::conn::{Conn, Phase};
 use super::ledger::Ledger;
@@ -158,6 +159,7 @@ pub struct Gateway<B> {
     checking: usize,
     checking_of: PerAddress,
     connected: PerAddress,
+    audit: Audit,
     locks: Locks,
     own: GatewayName,
     caught_up: bool,
@@ -198,6 +200,7 @@ impl<B: Backlog> Gateway<B> {
             checking: 0,
             checking_of: PerAddress::default(),
             connected: PerAddress::default(),
+            audit: Audit::default(),
             own: GatewayName::new(name),
             caught_up: false,
             heartbeats_since: BTreeMap::new(),
@@ -250,6 +253,12 @@ impl<B: Backlog> Gateway<B> {
         let (connected, of_address) = (self.conns.len() - self.free.len(), self.connected.of(peer.ip()));
         if connected >= self.limits.clients_max || of_address >= self.limits.clients_per_address {
             self.counts.turned_away += 1;
+            let why = match connected >= self.limits.clients_max {
+                true => "gateway.clients are connected",
+                false => "gateway.clients_per_address of its address are connected",
+            };
+            self.counts.audit_suppressed +=
+                self.audit.tell(now, Audited::TurnedAway, "", Some(peer.ip()), why);
             return None;
         }
         self.connected.take(peer.ip());
@@ -405,7 +414,8 @@ impl<B: Backlog> Gateway<B> {
             reason,
             cancels: user.cancel_on_disconnect,
         };
-        tracing::info!(user = user.name, peer = %conn.peer, "client left: {reason}");
+        let (address, why) = (Some(conn.peer.ip()), reason.to_string());
+        self.counts.audit_suppressed += self.audit.tell(now, Audited::Left, &user.name, address, &why);
         self.leaving.push(leaving);
         self.forget(index);
     }

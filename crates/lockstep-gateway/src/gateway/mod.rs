@@ -5,6 +5,7 @@
 //! number, and nothing is replicated between gateways.
 
 mod allowance;
+mod audit;
 pub mod clients;
 mod conn;
 pub mod core;

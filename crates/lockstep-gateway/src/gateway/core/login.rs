@@ -1,6 +1,7 @@
 //! Logins: user, password, open entry; and what a client that is logged in sends.
 
 use super::{Check, FULL, Gateway, GatewayStream, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED};
+use crate::gateway::audit::Audited;
 use crate::gateway::clients::{CLIENT, DisconnectReason, nonce};
 use crate::gateway::conn::{LoginAttempt, Phase};
 use crate::gateway::ledger::LedgerDay;
@@ -11,6 +12,9 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{CHANNELS, Destination, Nanos, PublisherId};
 use soupbintcp::Session;
 use soupbintcp::{LoginRequest, RejectReason};
+
+/// For the audit log alone.
+const WRONG_PASSWORD: &str = "a wrong password, or a user that does not exist";
 
 impl<B: Backlog> Gateway<B> {
     pub(super) fn on_login(&mut self, now: Nanos, index: usize, request: &LoginRequest) {
@@ -31,11 +35,11 @@ impl<B: Backlog> Gateway<B> {
             _ => None,
         };
         let Some(conn) = self.conn(index) else { return };
+        let address = conn.peer.ip();
+        conn.phase = Phase::Checking(asked.clone());
         if let Some(why) = refusal {
             return self.reject(now, index, RejectReason::SessionNotAvailable, why);
         }
-        let address = conn.peer.ip();
-        conn.phase = Phase::Checking(asked.clone());
         if self.locks.is_locked(now, &asked.user, address) {
             self.counts.logins_locked += 1;
             let why = "too many failed logins: wait a minute";
@@ -87,15 +91,20 @@ impl<B: Backlog> Gateway<B> {
             .and_then(Option::as_ref)
             .is_some_and(|(known, conn)| *known == number && matches!(conn.phase, Phase::Checking(_)));
         if !waits {
+            if !is_right {
+                let (address, why) = (Some(check.address), WRONG_PASSWORD);
+                self.counts.audit_suppressed +=
+                    self.audit.tell(now, Audited::Refused, &check.user, address, why);
+            }
             return;
         }
         if !is_right {
-            return self.reject(now, index, RejectReason::NotAuthorized, "");
+            return self.reject_as(now, index, RejectReason::NotAuthorized, "", WRONG_PASSWORD);
         }
         self.locks.on_success(now, &check.user, check.address);
         let Some(user) = self.users.get(&check.user).filter(|user| !user.disabled).cloned() else {
             self.counts.logins_failed += 1;
-            return self.reject(now, index, RejectReason::NotAuthorized, "");
+            return self.reject_as(now, index, RejectReason::NotAuthorized, "", "the user is disabled");
         };
         let nonce = nonce(self.own.id.unwrap_or(0), false, stream.draw());
         let Some(ticket) = stream.open(&format!("{CLIENT}{}", user.name), nonce) else {
@@ -113,8 +122,19 @@ impl<B: Backlog> Gateway<B> {
     }
 
     pub(super) fn reject(&mut self, now: Nanos, index: usize, reason: RejectReason, why: &str) {
+        self.reject_as(now, index, reason, why, why);
+    }
+
+    /// Refuses a login; the audit log has a reason of its own, of which the client learns nothing.
+    fn reject_as(&mut self, now: Nanos, index: usize, reason: RejectReason, why: &str, audited: &str) {
         self.counts.rejected += 1;
-        let Some(conn) = self.conn(index) else { return };
+        let Self { conns, audit, counts, .. } = self;
+        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
+        let user = match &conn.phase {
+            Phase::Checking(asked) | Phase::Opening { asked, .. } => asked.user.as_str(),
+            _ => "",
+        };
+        counts.audit_suppressed += audit.tell(now, Audited::Refused, user, Some(conn.peer.ip()), audited);
         if !why.is_empty() {
             let _ = conn.soup.debug(now, why, &mut conn.out); // it is told once more by the letter
         }
@@ -154,6 +174,8 @@ impl<B: Backlog> Gateway<B> {
             let _ = conn.soup.unsequenced(now, &last.to_be_bytes(), &mut conn.out);
         }
         self.counts.accepted += 1;
+        let (user, address) = (conn.user.as_ref().map_or("", |user| &user.name), Some(conn.peer.ip()));
+        self.counts.audit_suppressed += self.audit.tell(now, Audited::LoggedIn, user, address, "logged in");
         self.leaving.retain(|leaving| leaving.publisher != publisher);
         if let Some(before) = self.by_publisher.insert(publisher, index)
             && before != index
@@ -167,7 +189,10 @@ impl<B: Backlog> Gateway<B> {
 
     /// Another connection of its user has taken the place of this one.
     pub(super) fn supersede(&mut self, now: Nanos, index: usize) {
-        if let Some(conn) = self.conn(index) {
+        let Self { conns, audit, counts, .. } = self;
+        if let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) {
+            let (user, address) = (conn.user.as_ref().map_or("", |user| &user.name), Some(conn.peer.ip()));
+            counts.audit_suppressed += audit.tell(now, Audited::Left, user, address, SUPERSEDED);
             let _ = conn.soup.debug(now, SUPERSEDED, &mut conn.out);
             conn.soup.close();
             conn.phase = Phase::Over { since: now };

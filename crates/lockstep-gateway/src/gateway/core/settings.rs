@@ -45,6 +45,8 @@ counter_group! {
         logins_locked count "gateway_logins_locked" "Logins refused unseen after too many failures of their user at their address.",
         logins_crowded count "gateway_logins_crowded" "Logins refused as too many passwords waited, in all or of their address.",
         turned_away count "gateway_turned_away" "Connections closed at once as too many were there, in all or of their address.",
+        audit_suppressed count "gateway_audit_suppressed" "Lines of the audit log that were left out: more than 1,000 came in a second.",
+        not_allowed count "gateway_not_allowed" "Messages of clients that the leader does not stamp: the gateway's key does not allow them.",
         submitted count "gateway_submitted" "Messages of clients that were submitted.",
         refused count "gateway_refused" "Messages of clients that were refused, with a reply.",
         duplicates count "gateway_duplicates" "Numbered messages that were known already.",

@@ -4,6 +4,7 @@
 use super::{
     FULL, Gateway, GatewayError, GatewayStream, Leaving, OTHER_DAY, OUT_MAX, OpenFor, PendingOpen, SUPERSEDED,
 };
+use crate::gateway::audit::Audited;
 use crate::gateway::clients::{CLIENT, DisconnectReason, nonce};
 use crate::gateway::conn::Phase;
 use crate::gateway::users::Recipient;
@@ -17,6 +18,8 @@ use soupbintcp::{RejectReason, begin_at};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The reason of a reject when the cluster has no room for the client's name.
+/// Told to clients whose messages the gateway may not publish.
+const KEY_REFUSED: &str = "the gateway's key does not allow your messages: they wait; tell its operator";
 const NO_ROOM: &str =
     "the cluster's table of publishers is full (stream.publishers_max): no new name can log in";
 
@@ -30,6 +33,7 @@ impl<B: Backlog> Gateway<B> {
         let (ticket, publisher) = match *event {
             PublisherEvent::Opened { ticket, publisher, .. } => (ticket, publisher),
             PublisherEvent::Refused { ticket, reason } => return self.on_refused(now, ticket, reason),
+            PublisherEvent::NotAllowed { publisher, .. } => return self.on_not_allowed(now, publisher),
             _ => return,
         };
         let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
@@ -65,6 +69,22 @@ impl<B: Backlog> Gateway<B> {
                 self.leave_unseen(now, publisher, nonce, reason, cancels);
             }
         }
+    }
+
+    /// The leader does not stamp a client's message: its gateway's key does not allow the name or the
+    /// destination. The message waits until the key does.
+    fn on_not_allowed(&mut self, now: Nanos, publisher: PublisherId) {
+        self.counts.not_allowed += 1;
+        let Some(&index) = self.by_publisher.get(&publisher) else { return };
+        let Self { conns, audit, counts, .. } = self;
+        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
+        if conn.reported == Some(KEY_REFUSED) {
+            return;
+        }
+        conn.reported = Some(KEY_REFUSED);
+        let (user, address) = (conn.user.as_ref().map_or("", |user| &user.name), Some(conn.peer.ip()));
+        counts.audit_suppressed += audit.tell(now, Audited::NotAllowed, user, address, KEY_REFUSED);
+        let _ = conn.soup.debug(now, KEY_REFUSED, &mut conn.out); // an ended connection is told nothing
     }
 
     /// The handle has reported that `publisher` is open under `nonce`, and sends everything under that open

@@ -1,0 +1,89 @@
+//! The audit log of a gateway: lines of its log with a field `audit`. They say who logged in, who was refused
+//! and why, who left or was cut, each with user and address.
+//!
+//! Names of users that nobody knows are their senders' words: a log line shows them quoted, control
+//! characters escaped. A flood leaves at most so many lines a second; how many were left out stands in a line
+//! of its own and in the counters.
+
+use super::allowance::Allowance;
+use lockstep_wire::Nanos;
+use std::net::IpAddr;
+
+/// Most lines in a second, a tenth of which may come at once.
+const LINES: u32 = 1_000;
+
+/// What a line tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Audited {
+    /// A client has logged in.
+    LoggedIn,
+    /// A login was refused.
+    Refused,
+    /// A client that was logged in left, or was cut.
+    Left,
+    /// A connection was closed at once: too many were there.
+    TurnedAway,
+    /// The leader does not stamp what a client has sent: the gateway's key does not allow it.
+    NotAllowed,
+}
+
+impl Audited {
+    /// The value of the field `audit`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LoggedIn => "login",
+            Self::Refused => "login_refused",
+            Self::Left => "left",
+            Self::TurnedAway => "turned_away",
+            Self::NotAllowed => "not_allowed",
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Audit {
+    allowance: Allowance,
+    suppressed: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { allowance: Allowance::new(0), suppressed: 0 }
+    }
+}
+
+impl Audit {
+    /// Writes a line, or counts that it did not: then it returns 1.
+    pub fn tell(&mut self, now: Nanos, what: Audited, user: &str, address: Option<IpAddr>, why: &str) -> u64 {
+        if !self.allowance.take(now, LINES) {
+            self.suppressed += 1;
+            return 1;
+        }
+        if self.suppressed > 0 {
+            let lines = std::mem::take(&mut self.suppressed);
+            tracing::warn!(audit = "suppressed", lines, "as many lines of the audit log were left out");
+        }
+        let audit = what.name();
+        let address = address.map(tracing::field::display);
+        match what {
+            Audited::LoggedIn | Audited::Left => tracing::info!(audit, user, address, "{why}"),
+            _ => tracing::warn!(audit, user, address, "{why}"),
+        }
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_leaves_a_thousand_lines_a_second_and_the_rest_is_counted() {
+        let mut audit = Audit::default();
+        let mut tell = |now| audit.tell(now, Audited::Refused, "eve", None, "a wrong password");
+        let second = 1_000_000_000;
+        let left_out: u64 = (0..5_000).map(|number| tell(second + number * second / 5_000)).sum();
+        assert!((3_800..=4_000).contains(&left_out), "{left_out} of 5,000");
+    }
+}
