@@ -143,6 +143,18 @@ fn a_journal_is_proven_by_the_signatures_in_it_and_a_change_is_found_whatever_wa
 fn a_proof_convinces_a_program_of_its_own_and_a_changed_one_does_not() {
     let Signed { cluster, replicas, notary } = start(1);
     cluster.publish("buy 5\nsell 7\n");
+    // A cursor of this log goes on, and one of another log is refused.
+    let ended = cluster.run(&["subscribe", "--count", "1", "--until-end"], b"").with_code(0).err;
+    let cursor = ended.lines().find_map(|line| line.strip_prefix("cursor ")).expect("a cursor").to_owned();
+    let go_on = |cursor: &str| {
+        cluster.run(&["subscribe", "--attested", "--from", cursor, "--count", "1", "--timeout", "30s"], b"")
+    };
+    assert_eq!(payloads(&go_on(&cursor).with_code(0).out), ["sell 7"]);
+    let (place, chain) = cursor.rsplit_once(':').expect("a chain");
+    let other = format!("{place}:{:016x}", !u64::from_str_radix(chain, 16).expect("digits"));
+    let why = go_on(&other).with_code(3).err;
+    assert!(why.contains("is not the one that was read before"), "{why}");
+
     let line = cluster.run(&["subscribe", "--count", "2", "--json"], b"").with_code(0).out;
     let seqs: Vec<u64> = line
         .lines()

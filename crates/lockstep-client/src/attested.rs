@@ -8,7 +8,7 @@ use lockstep_core::engine::subscriber::{Delivery, FrameDelivery, SubscriberEvent
 use lockstep_io::IoError;
 use lockstep_io::device::Device;
 use lockstep_notary::{Checker, ENTRIES_MAX, Forged, NotaryKey};
-use lockstep_wire::{EntryKind, FrameView, NOTARIES, Seq};
+use lockstep_wire::{Cursor, EntryKind, FrameView, NOTARIES, Seq};
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -20,6 +20,11 @@ use std::time::Duration;
 pub enum AttestationEnd {
     /// What was received is not what a notary has signed. Nothing of it was delivered.
     Forged(Forged),
+    /// The cursor of the start stands behind another log than this one.
+    OtherLog {
+        /// The cursor's seq.
+        seq: Seq,
+    },
     /// No notary has signed the entry `seq`, and what came behind it fills the buffer.
     Unattested {
         /// The next seq.
@@ -33,6 +38,11 @@ impl fmt::Display for AttestationEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Forged(forged) => forged.fmt(f),
+            Self::OtherLog { seq } => write!(
+                f,
+                "the log before seq {seq} is not the one that was read before: begin with the oldest entry, and forget what was \
+                 derived from the other one"
+            ),
             Self::Unattested { seq, buffer_bytes } => write!(
                 f,
                 "no notary that is believed has signed the entry of seq {seq}, and what follows it fills subscriber.buffer \
@@ -62,6 +72,8 @@ pub struct AttestedSubscriber {
     bytes_max: usize,
     /// Frames before the first signed one are passed over.
     skips: bool,
+    /// The position of an earlier subscription, until its log was compared with this one.
+    cursor: Option<Cursor>,
     end: Option<AttestationEnd>,
 }
 
@@ -96,6 +108,10 @@ impl AttestedSubscriber {
             bytes: 0,
             bytes_max: endpoint.subscriber_buffer_bytes,
             skips: from.is_none(),
+            cursor: match start {
+                Start::Cursor(cursor) => Some(cursor),
+                _ => None,
+            },
             end: None,
         })
     }
@@ -136,6 +152,7 @@ impl AttestedSubscriber {
         }
         match self.end {
             // What was signed before goes first.
+            Some(end @ AttestationEnd::OtherLog { .. }) => Err(end),
             Some(end) if work == 0 || !self.front().is_some_and(|first| self.checker.is_attested(first)) => {
                 Err(end)
             }
@@ -158,6 +175,13 @@ impl AttestedSubscriber {
             let is_before = header.next_seq() <= self.delivery.next();
             let is_skipped = self.skips && self.checker.last_attested_next().is_some();
             let is_attested = self.checker.is_attested(header.first_seq);
+            if is_attested
+                && let Some(cursor) = self.cursor.take_if(|cursor| header.next_seq() > cursor.seq)
+                && cursor.chain != header.chain
+            {
+                self.end = Some(AttestationEnd::OtherLog { seq: cursor.seq });
+                return work;
+            }
             if is_attested || (!self.skips && has_signatures_alone(&frame)) {
                 self.skips &= !is_attested;
                 let (messages, is_done) = self.delivery.deliver(&frame, left, f);

@@ -8,6 +8,7 @@ use super::args::ClusterArgs;
 use super::failure::USAGE;
 use crate::config::{self, Config};
 use clap::{Args, Subcommand};
+use lockstep_io::private;
 use lockstep_notary::NotaryKey;
 pub use run::NotaryCounts;
 use std::path::PathBuf;
@@ -51,14 +52,10 @@ pub struct NotaryRunArgs {
     /// The notary's name: its key is NAME.notary in security.keys
     #[arg(long, value_name = "NAME", default_value = "notary", value_parser = notary_name, env = "LOCKSTEP_NOTARY")]
     pub name: String,
-    /// Where it writes how far it has signed; a notary without it begins with the oldest entry
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "/var/lib/lockstep/notary.cursor",
-        env = "LOCKSTEP_NOTARY_CURSOR"
-    )]
-    pub cursor: PathBuf,
+    /// Where it writes how far it has signed, /var/lib/lockstep/NAME.cursor by default; a notary without it
+    /// begins with the oldest entry
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_NOTARY_CURSOR")]
+    pub cursor: Option<PathBuf>,
     /// How long an entry waits for its signature
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = config::duration)]
     pub interval: Duration,
@@ -105,9 +102,11 @@ fn make_key(args: &KeyArgs) -> Result<u8, Failure> {
 pub fn notaries(config: &Config) -> Result<Vec<NotaryKey>, Failure> {
     let path = files::notaries_path(config);
     let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(|error| {
+    let missing = |error: std::io::Error| {
         wrong(format!("{error}; `lockstep notary key NAME` makes it on the notary's host"))
-    })?;
+    };
+    private::check(&path.metadata().map_err(missing)?, &path, private::OTHERS_WRITE)?;
+    let text = std::fs::read_to_string(&path).map_err(missing)?;
     let keys = lockstep_notary::parse_notaries(&text).map_err(wrong)?;
     if keys.is_empty() { Err(wrong("it lists no public key".to_owned())) } else { Ok(keys) }
 }

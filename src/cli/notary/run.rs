@@ -21,7 +21,7 @@ use lockstep_wire::{
 };
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -60,7 +60,9 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     }
     cpu::short_slice();
     let notary = files::read(&config, &args.name)?;
-    let begin = files::read_cursor(&args.cursor)?;
+    let cursor = args.cursor.clone();
+    let cursor = cursor.unwrap_or_else(|| format!("/var/lib/lockstep/{}.cursor", args.name).into());
+    let begin = files::read_cursor(&cursor)?;
     let endpoint = Endpoint::for_node(&config)?;
     signals::reload_keys(config.key_file(KeyUse::Node), endpoint.keys().clone())?;
     let start = begin.map_or(Start::Oldest, Start::Cursor);
@@ -86,7 +88,7 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     );
     let mut waiter = endpoint.idle().waiter(&[subscriber.sockets(), publisher.sockets()].concat())?;
     let interval_ns = args.interval.as_nanos() as Nanos;
-    let mut signing = Signing::new(notary, id, interval_ns, &args.cursor);
+    let mut signing = Signing::new(notary, id, interval_ns, cursor);
     while !stop.load(Ordering::Acquire) {
         let now = subscriber.now();
         let mut work = 0;
@@ -133,7 +135,7 @@ struct Signing {
 }
 
 impl Signing {
-    fn new(notary: Notary, id: PublisherId, interval_ns: Nanos, path: &Path) -> Self {
+    fn new(notary: Notary, id: PublisherId, interval_ns: Nanos, path: PathBuf) -> Self {
         Self {
             notary,
             id,
@@ -144,7 +146,7 @@ impl Signing {
             published: VecDeque::new(),
             cursor: None,
             written: (None, 0),
-            path: path.to_owned(),
+            path,
             counts: NotaryCounts::default(),
             failure: None,
         }
@@ -228,6 +230,11 @@ impl Signing {
             PublisherEvent::NotAllowed { .. } => {
                 let what =
                     "the leader stamps no signature of this process: the key of this host is no replica's";
+                self.failure = Some(Failure::new(FAILED, what));
+            }
+            PublisherEvent::OutcomesUnknown => {
+                let what = "this notary fell so far behind the stream that it cannot learn which signatures are in it: start \
+                            it again, it goes on at its cursor";
                 self.failure = Some(Failure::new(FAILED, what));
             }
             PublisherEvent::Diverged { seq, .. } => {
