@@ -21,6 +21,8 @@ mod files;
 mod notary;
 #[path = "trust/processes.rs"]
 mod processes;
+#[path = "trust/recorded.rs"]
+mod recorded;
 #[path = "trust/rights.rs"]
 mod rights;
 #[path = "trust/rotation.rs"]

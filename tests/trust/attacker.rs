@@ -12,6 +12,7 @@ use lockstep_wire::{
 };
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tools::processes::Cluster;
 
@@ -103,6 +104,32 @@ impl Attacker {
             let header = Header { count: 1, number: header.number + 1, ..*header };
             seal(&mut forged, header);
             return forged;
+        }
+    }
+
+    /// Records what is sent to the groups until it is over, at most so many datagrams of each.
+    pub fn record(&self, over: &AtomicBool, most: usize) -> Vec<(SocketAddrV4, Vec<u8>)> {
+        let groups =
+            [(self.submit, &self.submit_in), (self.data, &self.data_in), (self.control, &self.control_in)];
+        std::thread::scope(|scope| {
+            let record = |(group, socket): (SocketAddrV4, &UdpSocket)| {
+                let (mut recorded, mut room) = (Vec::new(), vec![0; ROOM]);
+                while !over.load(Ordering::Acquire) && recorded.len() < most {
+                    if let Ok(length) = socket.recv(&mut room) {
+                        recorded.push((group, room[..length].to_vec()));
+                    }
+                }
+                recorded
+            };
+            let recorders = groups.map(|group| scope.spawn(move || record(group)));
+            recorders.into_iter().flat_map(|recorder| recorder.join().expect("a recorder")).collect()
+        })
+    }
+
+    /// Sends what was recorded, as it was.
+    pub fn send_again(&self, recorded: &[(SocketAddrV4, Vec<u8>)]) {
+        for (group, bytes) in recorded {
+            self.own.send_to(bytes, group).expect("a datagram leaves");
         }
     }
 
