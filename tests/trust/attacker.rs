@@ -126,6 +126,15 @@ impl Attacker {
         })
     }
 
+    /// Sends these bytes: as they are, or sealed as a reader does, or as a replica's whose word it must guess.
+    /// What has no header goes as it is.
+    pub fn send_mutated(&self, to: SocketAddrV4, bytes: &[u8]) {
+        match Header::peek(bytes).filter(|_| bytes.len().is_multiple_of(8)) {
+            Some(_) => drop(self.send(to, bytes)),
+            None => drop(self.own.send_to(bytes, to).expect("a datagram leaves")),
+        }
+    }
+
     /// Sends what was recorded, as it was.
     pub fn send_again(&self, recorded: &[(SocketAddrV4, Vec<u8>)]) {
         for (group, bytes) in recorded {
