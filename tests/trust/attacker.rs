@@ -126,8 +126,8 @@ impl Attacker {
         })
     }
 
-    /// Sends these bytes: as they are, or sealed as a reader does, or as a replica's whose word it must guess.
-    /// What has no header goes as it is.
+    /// Sends these bytes: as they are, or sealed as a reader does, or as a replica's whose word it must
+    /// guess. What has no header goes as it is.
     pub fn send_mutated(&self, to: SocketAddrV4, bytes: &[u8]) {
         match Header::peek(bytes).filter(|_| bytes.len().is_multiple_of(8)) {
             Some(_) => drop(self.send(to, bytes)),

@@ -1,5 +1,5 @@
-//! Datagrams that were recorded, changed and sealed anew by a reader's keys, at every port of a cluster: nothing
-//! but counters moves. `LOCKSTEP_MUTATED=N` sends N of them instead of a few.
+//! Datagrams that were recorded, changed and sealed anew by a reader's keys, at every port of a cluster:
+//! nothing but counters moves. `LOCKSTEP_MUTATED=N` sends N of them instead of a few.
 
 use super::all_run;
 use super::attacker::Attacker;
