@@ -6,8 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use soupbintcp::LoginRequest;
@@ -49,13 +49,24 @@ fn start_tls<const N: usize>(cluster: &Cluster, listeners: [&str; N]) -> (Proces
 
 /// A client's half of TLS, as yet without a connection.
 fn half(version: &'static SupportedProtocolVersion) -> ClientConnection {
+    half_with(version, None)
+}
+
+/// The same with the certificate and key of these names, if there are any.
+fn half_with(version: &'static SupportedProtocolVersion, own: Option<&str>) -> ClientConnection {
     let mut trusted = RootCertStore::empty();
     trusted.add(CertificateDer::from_pem_file(test_data("authority.pem")).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
-        .with_root_certificates(trusted)
-        .with_no_client_auth();
+        .with_root_certificates(trusted);
+    let config = match own {
+        None => config.with_no_client_auth(),
+        Some(name) => {
+            let key = PrivateKeyDer::from_pem_file(test_data(&format!("{name}.key"))).unwrap();
+            config.with_client_auth_cert(vec![certificate(name)], key).unwrap()
+        }
+    };
     ClientConnection::new(Arc::new(config), "gateway.test".try_into().unwrap()).unwrap()
 }
 
@@ -213,6 +224,42 @@ fn clients_of_both_versions_log_in_and_are_told_the_end_by_close_notify() {
         alice.read_to_end(&mut reply).unwrap();
     }
     Trader::log_in(plain, login_of("alice", "secret", "", 0)).unwrap();
+}
+
+/// What a client reads with this certificate of its own, if it has one: the answer to a right login, or
+/// nothing.
+fn login_with(gateway: SocketAddr, version: &'static SupportedProtocolVersion, own: Option<&str>) -> Vec<u8> {
+    let (mut socket, mut half) = (connected(gateway), half_with(version, own));
+    while half.is_handshaking() {
+        if half.complete_io(&mut socket).is_err() {
+            return Vec::new();
+        }
+    }
+    let mut stream = StreamOwned::new(half, socket);
+    let mut answer = vec![0; 3];
+    // TLS 1.3's client is done before the gateway has judged its certificate.
+    match stream.write_all(&login()).and_then(|()| stream.read_exact(&mut answer)) {
+        Ok(()) => answer,
+        Err(_) => Vec::new(),
+    }
+}
+
+#[test]
+fn a_client_without_a_certificate_of_the_clients_authority_does_not_come_to_its_login() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    place(&cluster, "first");
+    let authority = format!("gateway.tls_client_authority={}", test_data("client-authority.pem").display());
+    let settings = settings(&cluster);
+    let settings: Vec<&str> = settings.iter().map(String::as_str).chain(["--set", &authority]).collect();
+    let (gateway, [by_tls]) = start_on(&cluster, "1", ["--listen-tls"], &settings);
+    for version in [&TLS12, &TLS13] {
+        assert_eq!(login_with(by_tls, version, Some("client")), b"\0\x1fA", "with its certificate");
+        assert_eq!(login_with(by_tls, version, None), b"", "without one");
+        assert_eq!(login_with(by_tls, version, Some("second")), b"", "with one of another authority");
+    }
+    assert!(gateway.log().contains("TLS: peer sent no certificates"), "{}", gateway.log());
 }
 
 #[test]

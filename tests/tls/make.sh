@@ -26,6 +26,11 @@ basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth
 subjectAltName = DNS:gateway.test
+[client]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = clientAuth
+subjectAltName = DNS:desk.test
 EOF
 # make NAME SUBJECT EXTENSIONS SIGNER...
 make() {
@@ -39,3 +44,7 @@ for name in first second; do
     make "$name" "$name gateway.test" gateway -cert authority.pem -keyfile "$work/authority.key"
     cp "$work/$name.key" .
 done
+# Clients have an authority of their own.
+make client-authority "lockstep test authority of clients" authority -selfsign -keyfile "$work/client-authority.key"
+make client "desk.test" client -cert client-authority.pem -keyfile "$work/client-authority.key"
+cp "$work/client.key" .

@@ -263,6 +263,8 @@ tables! {
             "File of a gateway's certificate and its chain, as PEM; for `--listen-tls`.";
         tls_key: Option<PathBuf> = "tls_key", Path, Absent("no TLS"),
             "File of the certificate's key, as PEM. Nobody but its owner may read it.";
+        tls_client_authority: Option<PathBuf> = "tls_client_authority", Path, Absent("passwords alone"),
+            "File of the authority, as PEM, whose certificate each client of `--listen-tls` must have, beside its password.";
         clear_text: bool = "clear_text", Bool, Fixed("false"),
             "Whether `--listen` may name another address than the loopback's: passwords and orders travel readable there.";
         delivery: Delivery = "delivery", Word(Delivery::WORDS), Fixed("committed"),

@@ -21,6 +21,7 @@ impl Acceptor {
             (args.listen_tls.is_some(), "--listen-tls"),
             (gateway.tls_certificate.is_some(), "gateway.tls_certificate"),
             (gateway.tls_key.is_some(), "gateway.tls_key"),
+            (gateway.tls_client_authority.is_some(), "gateway.tls_client_authority"),
         ];
         let Some((_, name)) = asked.into_iter().find(|(is_set, _)| *is_set) else { return Ok(None) };
         let what = format!(

@@ -8,12 +8,13 @@ use crate::cli::failure::USAGE;
 use crate::config::Config;
 use lockstep_wire::Nanos;
 use mio::net::TcpStream;
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,9 +30,16 @@ const LINGER_NS: Nanos = 1_000_000_000;
 
 /// What new connections get: a certificate and its key, and the files that they come from.
 pub(super) struct Acceptor {
+    files: Files,
+    config: Arc<ServerConfig>,
+}
+
+/// The files of a gateway's TLS.
+struct Files {
     certificate: PathBuf,
     key: PathBuf,
-    config: Arc<ServerConfig>,
+    /// Of the authority that has to have signed each client's certificate, if clients need one.
+    client_authority: Option<PathBuf>,
 }
 
 impl Acceptor {
@@ -53,13 +61,14 @@ impl Acceptor {
         let chain = "the file of the certificate and its chain";
         let certificate = named(&gateway.tls_certificate, "gateway.tls_certificate", chain)?;
         let key = named(&gateway.tls_key, "gateway.tls_key", "the file of the certificate's key")?;
-        let config = read(&certificate, &key)?;
-        Ok(Some((address, Self { certificate, key, config })))
+        let files = Files { certificate, key, client_authority: gateway.tls_client_authority.clone() };
+        let config = files.read()?;
+        Ok(Some((address, Self { files, config })))
     }
 
     /// Reads them again. If they are wrong, new connections get what they got before.
     pub fn reopen(&mut self) -> Result<(), Failure> {
-        self.config = read(&self.certificate, &self.key)?;
+        self.config = self.files.read()?;
         Ok(())
     }
 
@@ -72,38 +81,65 @@ impl Acceptor {
     }
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Failure> {
-    let wrong = |path: &Path, what: &str| Failure::new(USAGE, format!("{}: {what}", path.display()));
-    let pem = std::fs::read(certificate).map_err(|error| wrong(certificate, &error.to_string()))?;
+fn wrong(path: &Path, what: &str) -> Failure {
+    Failure::new(USAGE, format!("{}: {what}", path.display()))
+}
+
+/// The certificates in a file, at least one.
+fn certificates(path: &Path, hint: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let pem = std::fs::read(path).map_err(|error| wrong(path, &error.to_string()))?;
     let chain: Result<Vec<_>, PemError> = CertificateDer::pem_slice_iter(&pem).collect();
-    let chain = chain.map_err(|_| wrong(certificate, "its PEM is damaged; write the file anew"))?;
+    let chain = chain.map_err(|_| wrong(path, "its PEM is damaged; write the file anew"))?;
     if chain.is_empty() {
-        let what = "no certificate is in it: write the gateway's own, then its chain, \
-                    as PEM (-----BEGIN CERTIFICATE)";
-        return Err(wrong(certificate, what));
+        let what = format!("no certificate is in it: write {hint}, as PEM (-----BEGIN CERTIFICATE)");
+        return Err(wrong(path, &what));
     }
-    let pem = read_private(key, "gateway.tls_key names it")?;
-    let secret = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| match error {
-        PemError::NoItemsFound => {
-            wrong(key, "no key is in it: write it as PEM, without a password (-----BEGIN PRIVATE KEY)")
-        }
-        _ => wrong(key, "its PEM is damaged; write the file anew"),
-    })?;
-    let unusable = |error| {
-        let what = format!("it does not go with the key in {}: {error}", key.display());
-        wrong(certificate, &format!("{what}; the gateway's own certificate stands first"))
-    };
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&TLS13, &TLS12])
-        .map_err(unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, secret);
-    let mut config = config.map_err(unusable)?;
-    // No session is resumed: another gateway could not, and what a ticket promises would outlive its
-    // certificate.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+    Ok(chain)
+}
+
+/// The judge of clients' certificates.
+fn verifier(
+    authority: &Path,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(authority, "the certificate of the clients' authority")? {
+        roots.add(certificate).map_err(|error| wrong(authority, &format!("it is no authority: {error}")))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+    verifier.map_err(|error| wrong(authority, &error.to_string()))
+}
+
+impl Files {
+    fn read(&self) -> Result<Arc<ServerConfig>, Failure> {
+        let Self { certificate, key, client_authority } = self;
+        let chain = certificates(certificate, "the gateway's own, then its chain")?;
+        let pem = read_private(key, "gateway.tls_key names it")?;
+        let secret = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| match error {
+            PemError::NoItemsFound => {
+                wrong(key, "no key is in it: write it as PEM, without a password (-----BEGIN PRIVATE KEY)")
+            }
+            _ => wrong(key, "its PEM is damaged; write the file anew"),
+        })?;
+        let unusable = |error| {
+            let what = format!("it does not go with the key in {}: {error}", key.display());
+            wrong(certificate, &format!("{what}; the gateway's own certificate stands first"))
+        };
+        let provider = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(unusable)?;
+        let config = match client_authority {
+            None => config.with_no_client_auth(),
+            Some(authority) => config.with_client_cert_verifier(verifier(authority, &provider)?),
+        };
+        let mut config = config.with_single_cert(chain, secret).map_err(unusable)?;
+        // No session is resumed: another gateway could not, and what a ticket promises would outlive its
+        // certificate.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(Arc::new(config))
+    }
 }
 
 /// One client's connection.
