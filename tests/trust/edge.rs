@@ -205,3 +205,68 @@ fn a_gateway_without_tls_listens_off_the_loopback_only_where_the_file_says_so() 
     let why = cluster.run(&[&args[..], &["--set", "gateway.clear_text=true"]].concat(), b"").with_code(1).err;
     assert!(why.contains("listen on 192.0.2.7:9000"), "{why}");
 }
+
+/// A connection of the tunnel at 127.0.0.9, for a client at `client`.
+fn through_tunnel(client: [u8; 4], gateway: SocketAddr) -> TcpStream {
+    let mut stream = connect_from(9, gateway);
+    let header =
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &client, &[127, 0, 0, 1, 0x30, 0x39, 0x23, 0x28]];
+    stream.write_all(&header.concat()).expect("a connection");
+    stream
+}
+
+/// Attack 20, where all clients have the address of their tunnel.
+#[test]
+fn behind_a_listed_tunnel_each_client_has_its_own_address() {
+    let (cluster, replicas, gateway) = start(&["--set", "gateway.tunnels=127.0.0.9", "--log-format", "json"]);
+    let login = |stream: TcpStream, password: &str| {
+        let mut stream = stream;
+        let login = format!("\0\x2fL{:<6}{password:<10}{:<29}1", "alice", "");
+        stream.write_all(login.as_bytes()).expect("a connection");
+        stream
+    };
+    for _ in 0..7 {
+        assert!(is_refused(login(through_tunnel([192, 0, 2, 21], gateway.address), "wrong")));
+    }
+    // Seven wrong passwords lock the user at that address, and nowhere else.
+    let mut stream = login(through_tunnel([192, 0, 2, 22], gateway.address), "secret");
+    let mut answer = [0; 3];
+    loop {
+        stream.read_exact(&mut answer).expect("an answer");
+        match answer {
+            [_, _, b'+'] => {
+                let mut text = vec![0; usize::from(answer[1]) - 1];
+                stream.read_exact(&mut text).expect("what is said meanwhile");
+            }
+            other => break assert_eq!(other[2], b'A', "{other:?}"),
+        }
+    }
+    // A tunnel that names nobody, and somebody who is no tunnel and names another, are cut.
+    assert!(!is_accepted(login(connect_from(9, gateway.address), "secret")));
+    let mut stranger = connect_from(8, gateway.address);
+    stranger
+        .write_all(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x16\x7f\0\0\x01\x30\x39\x23\x28")
+        .expect("sent");
+    assert!(!is_accepted(login(stranger, "secret")));
+    let Running { process, .. } = gateway;
+    let log = process.log();
+    assert!(
+        log.contains("\"address\":\"192.0.2.21\"") && log.contains("\"address\":\"192.0.2.22\""),
+        "{log}"
+    );
+    assert!(log.contains("begins without a PROXY header"), "{log}");
+    drop(stream);
+    assert_eq!(process.terminate(), Some(0));
+    for replica in replicas {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+    drop(cluster);
+}
+
+/// Whether the gateway accepts a login before it closes the connection.
+fn is_accepted(mut stream: TcpStream) -> bool {
+    let mut answer = Vec::new();
+    // A connection closed before all that came was read ends by a reset.
+    let _ = stream.read_to_end(&mut answer);
+    answer.windows(3).any(|bytes| bytes == b"\0\x1fA")
+}

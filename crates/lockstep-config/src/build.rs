@@ -9,7 +9,7 @@ use super::schema;
 use super::tables::*;
 use super::value::Value;
 use super::{Config, Origin};
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// The configuration in `layers`, in which no problem was found.
@@ -111,6 +111,7 @@ from_value! {
     PathBuf: Value::Path(path) => Some(path.clone());
     InterfaceSetting: Value::Interface(interface) => Some(interface.clone());
     Scheduling: Value::Scheduling(class) => Some(*class);
+    Vec<IpAddr>: Value::Addresses(addresses) => Some(addresses.clone());
 }
 
 macro_rules! from_number {

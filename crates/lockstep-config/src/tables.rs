@@ -13,7 +13,7 @@ use super::choices::{
 use super::schema::Preset::{self, *};
 use super::schema::{CHANNEL_MAX, GIB, KIB, Key, MIB, MS, MTU_MAX, MTU_MIN, REPLICA_ID_MAX, S, TIB, US};
 use super::value::Kind::{self, *};
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// Declares the structs of tables: one line for each field, with its type and the name, kind, default and
@@ -267,6 +267,8 @@ tables! {
             "File of the authority, as PEM, whose certificate each client of `--listen-tls` must have, beside its password.";
         clear_text: bool = "clear_text", Bool, Fixed("false"),
             "Whether `--listen` may name another address than the loopback's: passwords and orders travel readable there.";
+        tunnels: Option<Vec<IpAddr>> = "tunnels", Addresses, Absent("none"),
+            "Addresses of tunnels whose connections begin with a PROXY header (version 2), which names the client's own address; limits and lockouts go by that.";
         delivery: Delivery = "delivery", Word(Delivery::WORDS), Fixed("committed"),
             "What a gateway reads. Clients count what is committed either way; with `stamped`, those who ask for it are told early too.";
         clients_max: u32 = "clients", Integer(1, 60_000), Fixed("4096"),

@@ -7,7 +7,7 @@ use super::choices::{InterfaceSetting, Scheduling};
 use super::problem::Code;
 use super::units::{self, quoted_list};
 use std::fmt::{self, Display, Formatter};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// The type of a key.
@@ -35,6 +35,8 @@ pub(super) enum Kind {
     Path,
     /// `other` or `fifo:N`.
     Scheduling,
+    /// IP addresses with commas between them, or nothing.
+    Addresses,
 }
 
 /// A value as it was written.
@@ -65,6 +67,7 @@ pub(super) enum Value {
     Interface(InterfaceSetting),
     Path(PathBuf),
     Scheduling(Scheduling),
+    Addresses(Vec<IpAddr>),
 }
 
 /// Why a value is refused: code, rule, hint.
@@ -95,6 +98,7 @@ impl Kind {
             }
             Self::Path => path(text(raw, "a path", "write an absolute path in quotes")?),
             Self::Scheduling => scheduling(text(raw, "a scheduling class", "write \"other\" or \"fifo:N\"")?),
+            Self::Addresses => addresses(text(raw, "addresses", "write \"10.0.0.7, 10.0.0.8\", or \"\"")?),
         }
     }
 
@@ -112,6 +116,7 @@ impl Kind {
             Self::Interface => "name or address".into(),
             Self::Path => "absolute path".into(),
             Self::Scheduling => "other, fifo:1 … fifo:99".into(),
+            Self::Addresses => "ip, ip …".into(),
         }
     }
 
@@ -139,6 +144,10 @@ impl Display for Value {
             Self::Interface(interface) => interface.fmt(f),
             Self::Path(path) => path.display().fmt(f),
             Self::Scheduling(scheduling) => scheduling.fmt(f),
+            Self::Addresses(addresses) => {
+                let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                f.write_str(&texts.join(", "))
+            }
         }
     }
 }
@@ -297,6 +306,15 @@ fn interface(text: &str) -> Parsed {
         true => Ok(Value::Interface(InterfaceSetting::Name(text.into()))),
         false => refuse(format!("\"{text}\" is neither an interface's name nor an address")),
     }
+}
+
+fn addresses(text: &str) -> Parsed {
+    let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
+    let addresses = texts.map(|text| text.parse::<IpAddr>().map_err(|_| text)).collect::<Result<Vec<_>, _>>();
+    addresses.map(Value::Addresses).map_err(|text| {
+        let hint = "write addresses with commas between them, e.g. \"10.0.0.7, 10.0.0.8\"".into();
+        Complaint(Code::Address, format!("\"{text}\" is not an IP address"), hint)
+    })
 }
 
 fn path(text: &str) -> Parsed {

@@ -1,5 +1,6 @@
 //! `lockstep gateway`: SoupBinTCP clients on the stream, until SIGTERM; and the file of their users.
 
+mod arrivals;
 mod limits;
 mod link;
 mod listeners;

@@ -7,6 +7,7 @@
 //! ```
 
 use super::RunArgs;
+use super::arrivals::Arrivals;
 use super::limits::gateway_limits;
 use super::link::{Faults, Link, LinkInput};
 use super::listeners::{DEFAULT, LISTENERS_MAX, Listener};
@@ -213,6 +214,7 @@ struct Server {
     subscriber: Subscriber,
     verifier: Verifier,
     listeners: Vec<Listener>,
+    arrivals: Arrivals,
     poll: Poll,
     events: Events,
     /// The handles' sockets, registered anew before each sleep: see `io::idle`.
@@ -280,6 +282,7 @@ impl Server {
             subscriber,
             verifier: Verifier::start(Arc::new(waker))?,
             listeners,
+            arrivals: Arrivals::new(limits.tunnels.clone().unwrap_or_default()),
             poll,
             events: Events::with_capacity(1_024),
             handles,
@@ -323,6 +326,9 @@ impl Server {
             if self.listeners[listener].accepts {
                 work += self.accept(now, listener);
             }
+        }
+        while let Some((link, client)) = self.arrivals.next(now, &mut self.faults) {
+            self.admit(now, link, client);
         }
         work += self.shake_hands(now) + self.read(now);
         while self.verifier.has_room()
@@ -373,7 +379,7 @@ impl Server {
             if !self.core.may_accept(now) {
                 return count;
             }
-            let (mut link, peer) = match self.listeners[listener].accept() {
+            let (link, peer) = match self.listeners[listener].accept() {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     self.core.stop_accepting();
@@ -384,21 +390,28 @@ impl Server {
                     return count;
                 }
             };
-            let Some((index, number)) = self.core.accept(now, peer) else { continue };
-            if self.clients.len() <= index {
-                self.clients.resize_with(index + 1, || None);
+            match self.arrivals.is_tunnel(peer) {
+                true => self.arrivals.push(now, link, peer, &mut self.faults),
+                false => self.admit(now, link, peer),
             }
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let token = Token(CLIENTS + index);
-            if let Err(error) = self.poll.registry().register(link.socket(), token, interest) {
-                tracing::warn!(%peer, "a client's socket cannot be watched: {error}");
-                self.core.on_closed(now, index);
-                continue;
-            }
-            self.clients[index] = Some(Client { link, peer, number, readable: true, writable: true });
-            self.readable.insert(index);
         }
         ACCEPTED_PER_TURN
+    }
+
+    /// A client at `peer` has this connection.
+    fn admit(&mut self, now: Nanos, mut link: Link, peer: SocketAddr) {
+        let Some((index, number)) = self.core.accept(now, peer) else { return };
+        if self.clients.len() <= index {
+            self.clients.resize_with(index + 1, || None);
+        }
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Token(CLIENTS + index);
+        if let Err(error) = self.poll.registry().register(link.socket(), token, interest) {
+            tracing::warn!(%peer, "a client's socket cannot be watched: {error}");
+            return self.core.on_closed(now, index);
+        }
+        self.clients[index] = Some(Client { link, peer, number, readable: true, writable: true });
+        self.readable.insert(index);
     }
 
     fn is_handshaking(&self, index: usize) -> bool {
