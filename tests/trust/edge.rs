@@ -244,7 +244,7 @@ fn behind_a_listed_tunnel_each_client_has_its_own_address() {
     // A tunnel that names nobody, and somebody who is no tunnel and names another, are cut.
     assert!(!is_accepted(login(connect_from(9, gateway.address), "secret")));
     let mut other = connect_from(8, gateway.address);
-    stranger
+    other
         .write_all(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x16\x7f\0\0\x01\x30\x39\x23\x28")
         .expect("sent");
     assert!(!is_accepted(login(other, "secret")));
