@@ -298,3 +298,21 @@ fn a_skip_without_a_reason_is_refused() {
     let good = "[[skip]]\ntext = \"needs root here\"\nwhy = \"CI has no root\"\n";
     assert_eq!(allowed_skips(good).map(|skips| skips.len()), Ok(1));
 }
+
+#[test]
+fn each_test_that_the_table_of_attacks_names_exists() {
+    let text = read(&root().join("docs/SECURITY.md"));
+    let table = text.split("## Attacks, and the test of each").nth(1).expect("the table of attacks");
+    let table = table.split("\n## ").next().expect("its section");
+    let cells =
+        table.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.split(" | ").nth(1));
+    let named: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(named.len() > 30, "the table is read: {named:?}");
+    let code: String =
+        ["tests", "crates"].iter().flat_map(|folder| sources(folder)).map(|(_, text)| text).collect();
+    let missing = named.iter().filter(|name| !code.contains(&format!("fn {name}()")));
+    none(
+        missing.map(ToString::to_string).collect(),
+        "tests that docs/SECURITY.md names and that do not exist",
+    );
+}

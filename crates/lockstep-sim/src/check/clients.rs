@@ -318,11 +318,18 @@ impl Oracle {
             ));
         }
         reader.commit_next = commit_next;
+        let claimant = format!("subscriber {who}");
+        // A journal of the new history sends what lies below the founding as final, also to a reader that has
+        // not read the founding yet.
+        let is_in_ancestor = |founding: &Founded| {
+            let claim = founding.ancestor().check_claim(&self.tree, &claimant, commit_next, None);
+            is_ancestor && (claim.is_ok() || commit_next > founding.next())
+        };
         let reference_model = match &self.founding {
-            Some(founding) if is_ancestor => founding.ancestor(),
+            Some(founding) if is_in_ancestor(founding) => founding.ancestor(),
             _ => &self.reference,
         };
-        reference_model.check_claim(&self.tree, &format!("subscriber {who}"), commit_next, None)?;
+        reference_model.check_claim(&self.tree, &claimant, commit_next, None)?;
         while let Some((seq, key)) = reader.delivered.get(reader.compared)
             && *seq < commit_next
         {

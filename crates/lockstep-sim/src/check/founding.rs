@@ -44,6 +44,11 @@ impl Founded {
     pub(super) fn ancestor(&self) -> &ReferenceModel {
         &self.ancestor
     }
+
+    /// The seq of the founding.
+    pub(super) fn next(&self) -> Seq {
+        self.next
+    }
 }
 
 impl Oracle {
