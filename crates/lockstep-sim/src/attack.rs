@@ -22,8 +22,8 @@ use super::world::World;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{Epoch, HEADER_LEN, Header, Identity, KeyClass, Keys, Kind};
 
-/// One run in so many has an attacker with keys in force, or with none; of a quarter of the others as many have
-/// one with retired keys.
+/// One run in so many has an attacker with keys in force, or with none; of a quarter of the others as many
+/// have one with retired keys.
 const SELDOM: u64 = 4;
 /// Datagrams of one attack arrive within this time of each other.
 const APART_NS: u64 = 400_000;
