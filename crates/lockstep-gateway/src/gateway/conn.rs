@@ -6,7 +6,7 @@ use super::users::User;
 use lockstep_wire::{Nanos, PublisherId};
 use soupbintcp::Session;
 use soupbintcp::{Server, ServerLimits};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The request in a login that is being decided.
 #[derive(Clone, Debug)]
@@ -91,6 +91,15 @@ impl Conn {
             day_is_over: false,
             reported: None,
         }
+    }
+
+    /// The user's name, as far as it has named one, and the client's address.
+    pub fn client(&self) -> (&str, IpAddr) {
+        let asked = match &self.phase {
+            Phase::Checking(asked) | Phase::Opening { asked, .. } => asked.user.as_str(),
+            _ => "",
+        };
+        (self.user.as_ref().map_or(asked, |user| &user.name), self.peer.ip())
     }
 
     pub fn is_open(&self) -> bool {

@@ -257,8 +257,7 @@ impl<B: Backlog> Gateway<B> {
                 true => "gateway.clients are connected",
                 false => "gateway.clients_per_address of its address are connected",
             };
-            self.counts.audit_suppressed +=
-                self.audit.tell(now, Audited::TurnedAway, "", Some(peer.ip()), why);
+            self.audit.tell(&mut self.counts, now, Audited::TurnedAway, ("", peer.ip()), why);
             return None;
         }
         self.connected.take(peer.ip());
@@ -414,8 +413,8 @@ impl<B: Backlog> Gateway<B> {
             reason,
             cancels: user.cancel_on_disconnect,
         };
-        let (address, why) = (Some(conn.peer.ip()), reason.to_string());
-        self.counts.audit_suppressed += self.audit.tell(now, Audited::Left, &user.name, address, &why);
+        let why = reason.to_string();
+        self.audit.tell(&mut self.counts, now, Audited::Left, conn.client(), &why);
         self.leaving.push(leaving);
         self.forget(index);
     }

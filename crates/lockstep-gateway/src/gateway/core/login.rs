@@ -92,9 +92,8 @@ impl<B: Backlog> Gateway<B> {
             .is_some_and(|(known, conn)| *known == number && matches!(conn.phase, Phase::Checking(_)));
         if !waits {
             if !is_right {
-                let (address, why) = (Some(check.address), WRONG_PASSWORD);
-                self.counts.audit_suppressed +=
-                    self.audit.tell(now, Audited::Refused, &check.user, address, why);
+                let client = (check.user.as_str(), check.address);
+                self.audit.tell(&mut self.counts, now, Audited::Refused, client, WRONG_PASSWORD);
             }
             return;
         }
@@ -130,11 +129,7 @@ impl<B: Backlog> Gateway<B> {
         self.counts.rejected += 1;
         let Self { conns, audit, counts, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
-        let user = match &conn.phase {
-            Phase::Checking(asked) | Phase::Opening { asked, .. } => asked.user.as_str(),
-            _ => "",
-        };
-        counts.audit_suppressed += audit.tell(now, Audited::Refused, user, Some(conn.peer.ip()), audited);
+        audit.tell(counts, now, Audited::Refused, conn.client(), audited);
         if !why.is_empty() {
             let _ = conn.soup.debug(now, why, &mut conn.out); // it is told once more by the letter
         }
@@ -174,8 +169,7 @@ impl<B: Backlog> Gateway<B> {
             let _ = conn.soup.unsequenced(now, &last.to_be_bytes(), &mut conn.out);
         }
         self.counts.accepted += 1;
-        let (user, address) = (conn.user.as_ref().map_or("", |user| &user.name), Some(conn.peer.ip()));
-        self.counts.audit_suppressed += self.audit.tell(now, Audited::LoggedIn, user, address, "logged in");
+        self.audit.tell(&mut self.counts, now, Audited::LoggedIn, conn.client(), "logged in");
         self.leaving.retain(|leaving| leaving.publisher != publisher);
         if let Some(before) = self.by_publisher.insert(publisher, index)
             && before != index
@@ -191,8 +185,7 @@ impl<B: Backlog> Gateway<B> {
     pub(super) fn supersede(&mut self, now: Nanos, index: usize) {
         let Self { conns, audit, counts, .. } = self;
         if let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) {
-            let (user, address) = (conn.user.as_ref().map_or("", |user| &user.name), Some(conn.peer.ip()));
-            counts.audit_suppressed += audit.tell(now, Audited::Left, user, address, SUPERSEDED);
+            audit.tell(counts, now, Audited::Left, conn.client(), SUPERSEDED);
             let _ = conn.soup.debug(now, SUPERSEDED, &mut conn.out);
             conn.soup.close();
             conn.phase = Phase::Over { since: now };

@@ -82,8 +82,7 @@ impl<B: Backlog> Gateway<B> {
             return;
         }
         conn.reported = Some(KEY_REFUSED);
-        let (user, address) = (conn.user.as_ref().map_or("", |user| &user.name), Some(conn.peer.ip()));
-        counts.audit_suppressed += audit.tell(now, Audited::NotAllowed, user, address, KEY_REFUSED);
+        audit.tell(counts, now, Audited::NotAllowed, conn.client(), KEY_REFUSED);
         let _ = conn.soup.debug(now, KEY_REFUSED, &mut conn.out); // an ended connection is told nothing
     }
 
