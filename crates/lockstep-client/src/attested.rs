@@ -7,8 +7,8 @@ use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, FrameDelivery, SubscriberEvent};
 use lockstep_io::IoError;
 use lockstep_io::device::Device;
-use lockstep_notary::{Checker, ENTRIES_MAX, Forged, NotaryKey};
-use lockstep_wire::{Cursor, EntryKind, FrameView, NOTARIES, Seq};
+use lockstep_notary::{Checker, ENTRIES_MAX, Forged, NotaryKey, has_signatures_alone};
+use lockstep_wire::{Cursor, FrameView, Seq};
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -75,13 +75,6 @@ pub struct AttestedSubscriber {
     /// The position of an earlier subscription, until its log was compared with this one.
     cursor: Option<Cursor>,
     end: Option<AttestationEnd>,
-}
-
-/// Whether it has nothing but signatures of notaries, of which an application receives nothing. The last one
-/// of a stream is not signed by another one.
-fn has_signatures_alone(frame: &FrameView<'_>) -> bool {
-    let mut entries = frame.entries();
-    entries.all(|entry| entry.kind() == EntryKind::Message && entry.header.destination == NOTARIES)
 }
 
 impl AttestedSubscriber {
@@ -152,7 +145,6 @@ impl AttestedSubscriber {
         }
         match self.end {
             // What was signed before goes first.
-            Some(end @ AttestationEnd::OtherLog { .. }) => Err(end),
             Some(end) if work == 0 || !self.front().is_some_and(|first| self.checker.is_attested(first)) => {
                 Err(end)
             }
@@ -173,13 +165,15 @@ impl AttestedSubscriber {
         {
             let header = frame.header;
             let is_before = header.next_seq() <= self.delivery.next();
-            let is_skipped = self.skips && self.checker.last_attested_next().is_some();
+            let is_skipped = self.skips && self.checker.first_attested().is_some();
             let is_attested = self.checker.is_attested(header.first_seq);
             if is_attested
                 && let Some(cursor) = self.cursor.take_if(|cursor| header.next_seq() > cursor.seq)
                 && cursor.chain != header.chain
             {
                 self.end = Some(AttestationEnd::OtherLog { seq: cursor.seq });
+                // Nothing of it is delivered, also not by a later poll.
+                self.frames.clear();
                 return work;
             }
             if is_attested || (!self.skips && has_signatures_alone(&frame)) {

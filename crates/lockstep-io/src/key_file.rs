@@ -29,9 +29,9 @@ use lockstep_wire::{
     PUBLISHER_KEYS_MAX,
 };
 use std::fmt;
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The name of a replica's file in a host's folder of keys.
@@ -167,13 +167,7 @@ impl KeyFile {
     /// # Errors
     /// The folder is another user's or open to others, or the file system refuses it.
     pub fn write_folder(&self, folder: &Path) -> Result<(), IoError> {
-        let doing = || format!("make the folder of keys {}", folder.display());
-        match DirBuilder::new().mode(0o700).recursive(true).create(folder) {
-            Ok(()) => {}
-            Err(error) => return Err(IoError::new(doing(), error)),
-        }
-        let metadata = folder.symlink_metadata().map_err(|error| IoError::new(doing(), error))?;
-        private::check(&metadata, folder, private::OTHERS_WRITE)?;
+        private::make_folder(folder, &format!("make the folder of keys {}", folder.display()))?;
         self.write(&folder.join(REPLICA_FILE))?;
         let publisher = folder.join(PUBLISHER_FILE);
         let present = Self::read(&publisher).ok().filter(|present| present.cluster == self.cluster);
@@ -189,27 +183,10 @@ impl KeyFile {
     /// It cannot be read, is a link, another user's or readable by others, or its text is wrong: the error
     /// names the line.
     pub fn read(path: &Path) -> Result<Self, IoError> {
-        let doing = || format!("read the key file {}", path.display());
-        let mut file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-            .open(path)
-            .map_err(|error| {
-                let remedy = match error.kind() {
-                    ErrorKind::NotFound => "; `lockstep keys new` makes a cluster's keys",
-                    _ if error.raw_os_error() == Some(libc::ELOOP) => "; it is a link, and has to be a file",
-                    _ => "",
-                };
-                IoError::new(format!("{}{remedy}", doing()), error)
-            })?;
-        let metadata = file.metadata().map_err(|error| IoError::new(doing(), error))?;
-        if !metadata.is_file() || metadata.len() > FILE_LEN_MAX {
-            return Err(IoError::because(doing(), ErrorKind::InvalidData, "it is no key file".to_owned()));
-        }
-        private::check(&metadata, path, private::OTHERS)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(|error| IoError::new(doing(), error))?;
-        Self::parse(&text).map_err(|why| IoError::because(doing(), ErrorKind::InvalidData, why))
+        let doing = format!("read the key file {}", path.display());
+        let missing = "; `lockstep keys new` makes a cluster's keys";
+        let text = private::read(path, &doing, missing, FILE_LEN_MAX)?;
+        Self::parse(&text).map_err(|why| IoError::because(doing, ErrorKind::InvalidData, why))
     }
 
     /// Writes the file anew at `path` with mode 0600: readers see the old file or the new one.

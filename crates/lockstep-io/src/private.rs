@@ -1,9 +1,9 @@
 //! Files and folders in places where other users may make files too, like `/dev/shm`.
 
 use super::IoError;
-use std::fs::Metadata;
-use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::fs::{DirBuilder, Metadata, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Bits of a mode by which others may read, write or enter.
@@ -29,4 +29,48 @@ pub fn check(metadata: &Metadata, path: &Path, forbidden: u32) -> Result<(), IoE
         path.display()
     );
     Err(IoError::because(doing, ErrorKind::PermissionDenied, "others may touch it"))
+}
+
+/// Makes a folder that is this user's alone, with those above it, if it is not there.
+///
+/// # Errors
+/// It is another user's, or others may write in it, or the file system refuses it; the error begins with
+/// `doing`.
+pub fn make_folder(folder: &Path, doing: &str) -> Result<(), IoError> {
+    let wrong = |error| IoError::new(doing.to_owned(), error);
+    DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(wrong)?;
+    check(&folder.symlink_metadata().map_err(wrong)?, folder, OTHERS_WRITE)
+}
+
+/// The text of a file that is this user's alone, is no link and has at most `len_max` bytes. `missing` says
+/// what makes it.
+///
+/// # Errors
+/// It is something else, or cannot be read; the error begins with `doing`.
+pub fn read(path: &Path, doing: &str, missing: &str, len_max: u64) -> Result<String, IoError> {
+    let wrong = |error| IoError::new(doing.to_owned(), error);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(path)
+        .map_err(|error| {
+            let remedy = match error.kind() {
+                ErrorKind::NotFound => missing,
+                _ if error.raw_os_error() == Some(libc::ELOOP) => "; it is a link, and has to be a file",
+                _ => "",
+            };
+            IoError::new(format!("{doing}{remedy}"), error)
+        })?;
+    let metadata = file.metadata().map_err(wrong)?;
+    if !metadata.is_file() || metadata.len() > len_max {
+        return Err(IoError::because(
+            doing.to_owned(),
+            ErrorKind::InvalidData,
+            "it is no key file".to_owned(),
+        ));
+    }
+    check(&metadata, path, OTHERS)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(wrong)?;
+    Ok(text)
 }

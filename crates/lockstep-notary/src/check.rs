@@ -3,7 +3,7 @@
 //! Frames and attestations come in the order of the stream. A frame's hash is remembered until an attestation
 //! is over it; an attestation is over frames that came before it.
 
-use crate::attestation::{Attestation, FRAMES_MAX, NotaryKey};
+use crate::attestation::{Attestation, FRAMES_MAX, NotaryKey, to_hex};
 use crate::tree::{Hash, leaf_hash, root_of};
 use lockstep_wire::{Entry, EntryKind, FrameView, NOTARIES, Seq};
 use std::collections::VecDeque;
@@ -26,14 +26,13 @@ pub struct Forged {
 
 impl fmt::Display for Forged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let notary = &self.notary[..4];
         write!(
             f,
             "the entries from seq {} to {} are not those that notary {}… has signed: something was changed, left out, \
              inserted or moved",
             self.first_seq,
             self.next_seq - 1,
-            notary.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            to_hex(&self.notary[..4])
         )
     }
 }
@@ -43,6 +42,12 @@ impl std::error::Error for Forged {}
 /// The attestation in an entry, not judged.
 pub(crate) fn attestation_in<'a>(entry: &Entry<'a>) -> Option<&'a [u8]> {
     (entry.kind() == EntryKind::Message && entry.header.destination == NOTARIES).then_some(entry.payload)
+}
+
+/// Whether a frame has nothing but what notaries sign. An application receives nothing of it, and the last
+/// one of a stream is signed by nobody.
+pub fn has_signatures_alone(frame: &FrameView<'_>) -> bool {
+    frame.entries().all(|entry| attestation_in(&entry).is_some())
 }
 
 /// One frame, as it is remembered.
@@ -60,8 +65,6 @@ struct Leaf {
 pub struct Checker {
     notaries: Vec<NotaryKey>,
     leaves: VecDeque<Leaf>,
-    /// The first frame that is not attested is this one, or a later one.
-    first_open: usize,
     /// Attestations that count.
     attestations: u64,
     /// The first entry that is attested.
@@ -73,14 +76,7 @@ pub struct Checker {
 impl Checker {
     /// Believes `notaries`.
     pub fn new(notaries: Vec<NotaryKey>) -> Self {
-        Self {
-            notaries,
-            leaves: VecDeque::new(),
-            first_open: 0,
-            attestations: 0,
-            first_attested: None,
-            unattested: (0, 0),
-        }
+        Self { notaries, leaves: VecDeque::new(), attestations: 0, first_attested: None, unattested: (0, 0) }
     }
 
     /// The next frame of the stream, and what a notary says in it of those before.
@@ -96,15 +92,13 @@ impl Checker {
     }
 
     fn remember(&mut self, frame: &FrameView<'_>) {
-        if self.leaves.len() == REMEMBERED_MAX
-            && let Some(leaf) = self.leaves.pop_front()
+        let forgotten = if self.leaves.len() == REMEMBERED_MAX { self.leaves.pop_front() } else { None };
+        if let Some(leaf) = forgotten.filter(|leaf| !leaf.is_attested)
+            && self.first_attested.is_some_and(|first| first < leaf.first)
         {
-            if !leaf.is_attested && self.first_attested.is_some_and(|first| first < leaf.first) {
-                let (first, entries) = self.unattested;
-                let first = if entries == 0 { leaf.first } else { first };
-                self.unattested = (first, entries + (leaf.next - leaf.first));
-            }
-            self.first_open = self.first_open.saturating_sub(1);
+            let (first, entries) = self.unattested;
+            let first = if entries == 0 { leaf.first } else { first };
+            self.unattested = (first, entries + (leaf.next - leaf.first));
         }
         self.leaves.push_back(Leaf {
             first: frame.header.first_seq,
@@ -147,9 +141,6 @@ impl Checker {
         self.attestations += 1;
         self.first_attested.get_or_insert(body.first_seq);
         self.leaves.range_mut(from..to).for_each(|leaf| leaf.is_attested = true);
-        while self.leaves.get(self.first_open).is_some_and(|leaf| leaf.is_attested) {
-            self.first_open += 1;
-        }
         Ok(())
     }
 
@@ -162,8 +153,7 @@ impl Checker {
     /// The exclusive end of what is attested without a gap, as far as it is remembered; `None` if the first
     /// frame is not.
     pub fn attested_next(&self) -> Option<Seq> {
-        let last = self.first_open.checked_sub(1)?;
-        self.leaves.get(last).map(|leaf| leaf.next)
+        self.leaves.iter().take_while(|leaf| leaf.is_attested).last().map(|leaf| leaf.next)
     }
 
     /// Attestations that counted.

@@ -25,7 +25,7 @@ pub use attestation::{
     ATTESTATION_LEN, Attestation, AttestationBody, ENTRIES_MAX, FRAMES_MAX, Interval, Notary, NotaryKey,
     from_hex, parse_notaries,
 };
-pub use check::{Checker, Forged, REMEMBERED_MAX};
+pub use check::{Checker, Forged, REMEMBERED_MAX, has_signatures_alone};
 #[cfg(feature = "proof")]
 pub use proof::{Proof, ProofError, ProofSearch, Proven, SCHEMA};
 

@@ -2,6 +2,7 @@
 
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, USAGE};
+use crate::cli::text::hex;
 use crate::config::Config;
 use lockstep_io::key_file::draw_key;
 use lockstep_io::private;
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// The first line of a notary's secret.
 const TITLE: &str = "lockstep-notary 1";
+/// Bytes of the longest file that is read.
+const SECRET_LEN_MAX: u64 = 1 << 10;
 
 pub fn notaries_path(config: &Config) -> PathBuf {
     config.security.keys.join("notaries")
@@ -33,9 +36,8 @@ pub fn make(config: &Config, name: &str) -> Result<NotaryKey, Failure> {
     let halves = [draw_key()?, draw_key()?];
     let secret: [u8; 32] = std::array::from_fn(|at| halves[at / 16][at % 16]);
     let public = Notary::new(&secret).public();
-    fs::create_dir_all(&config.security.keys).map_err(failed(&config.security.keys))?;
-    let metadata = config.security.keys.symlink_metadata().map_err(failed(&config.security.keys))?;
-    private::check(&metadata, &config.security.keys, private::OTHERS_WRITE)?;
+    let folder = &config.security.keys;
+    private::make_folder(folder, &format!("make the folder of keys {}", folder.display()))?;
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(|error| {
             let hint = match error.kind() {
@@ -44,8 +46,7 @@ pub fn make(config: &Config, name: &str) -> Result<NotaryKey, Failure> {
             };
             Failure::new(FAILED, format!("{}: {error}{hint}", path.display()))
         })?;
-    let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    file.write_all(format!("{TITLE}\nsecret {digits}\n").as_bytes()).map_err(failed(&path))?;
+    file.write_all(format!("{TITLE}\nsecret {}\n", hex(&secret)).as_bytes()).map_err(failed(&path))?;
     file.sync_all().map_err(failed(&path))?;
     let list = notaries_path(config);
     let mut file =
@@ -57,21 +58,17 @@ pub fn make(config: &Config, name: &str) -> Result<NotaryKey, Failure> {
 /// The notary of this name.
 pub fn read(config: &Config, name: &str) -> Result<Notary, Failure> {
     let path = secret_path(config, name);
-    let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
-    let metadata = path
-        .symlink_metadata()
-        .map_err(|error| wrong(format!("{error}; `lockstep notary key {name}` makes it")))?;
-    if !metadata.is_file() {
-        return Err(wrong("it is no file, and has to be one".to_owned()));
-    }
-    private::check(&metadata, &path, private::OTHERS)?;
-    let text = fs::read_to_string(&path).map_err(failed(&path))?;
+    let doing = format!("read the notary's key {}", path.display());
+    let missing = format!("; `lockstep notary key {name}` makes it");
+    let text =
+        private::read(&path, &doing, &missing, SECRET_LEN_MAX).map_err(|error| Failure::new(USAGE, error))?;
     let mut lines = text.lines();
     let secret = (lines.next() == Some(TITLE)).then(|| lines.next()).flatten();
     let secret = secret.and_then(|line| from_hex(line.strip_prefix("secret ")?)?.try_into().ok());
-    let hint =
-        format!("it is no notary's key: its lines are '{TITLE}' and 'secret' with 64 hexadecimal digits");
-    secret.map(|secret| Notary::new(&secret)).ok_or_else(|| wrong(hint))
+    secret.map(|secret| Notary::new(&secret)).ok_or_else(|| {
+        let what = "it is none: its lines are";
+        Failure::new(USAGE, format!("{doing}: {what} '{TITLE}' and 'secret' with 64 hexadecimal digits"))
+    })
 }
 
 /// Where the notary stands; `None` before it has signed anything.

@@ -13,11 +13,11 @@ use lockstep_core::engine::counters::{CounterRow, counter_group};
 use lockstep_io::capabilities;
 use lockstep_io::clock::random_u64;
 use lockstep_io::idle::Idle;
-use lockstep_notary::{Attestation, Interval, Notary};
+use lockstep_notary::{Attestation, Interval, Notary, has_signatures_alone};
 use lockstep_process::watcher::forbid_core_dumps;
 use lockstep_process::{cpu, limits};
 use lockstep_wire::{
-    Cursor, EntryKind, FrameView, NOTARIES, NOTARY_NAMES, Nanos, PublisherId, PublisherSeq, RepairReject, Seq,
+    Cursor, FrameView, NOTARIES, NOTARY_NAMES, Nanos, PublisherId, PublisherSeq, RepairReject, Seq,
 };
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -172,10 +172,7 @@ impl Signing {
         self.open.push(frame);
         self.counts.seen_next = frame.header.next_seq();
         // Signatures alone are signed with what comes next: two notaries would answer each other for ever.
-        let mut entries = frame.entries();
-        let is_news =
-            entries.any(|entry| entry.kind() != EntryKind::Message || entry.header.destination != NOTARIES);
-        if is_news {
+        if !has_signatures_alone(frame) {
             self.news_since.get_or_insert(now);
         }
     }
