@@ -7,7 +7,7 @@ use super::args::ClusterArgs;
 use super::ended::{abandoned, ended};
 use super::failure::NOT_READY;
 use super::subscribe::end_of_stream;
-use super::waiting;
+use super::waiting::{self, Stall};
 use crate::config;
 use clap::Args;
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
@@ -48,7 +48,7 @@ pub fn run(args: &AuditArgs) -> Result<u8, Failure> {
     let mut waiter = Idle::Park.waiter(&subscriber.net().sockets())?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let (mut orders, mut first) = (0u64, None);
-    let (mut next, mut since) = (0, subscriber.clock().now());
+    let mut stall = Stall::new(subscriber.now());
     while subscriber.deliver_next() < end {
         let mut printed = Ok(());
         let work = subscriber.poll(BATCH, |event| {
@@ -66,10 +66,10 @@ pub fn run(args: &AuditArgs) -> Result<u8, Failure> {
             if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         printed?;
-        if subscriber.deliver_next() > next {
-            (next, since) = (subscriber.deliver_next(), subscriber.clock().now());
-        } else if work == 0 {
-            if Duration::from_nanos(subscriber.clock().now() - since) > args.timeout {
+        let next = subscriber.deliver_next();
+        let stood = stall.look(next, subscriber.now());
+        if work == 0 && !stood.is_zero() {
+            if stood > args.timeout {
                 let what = format!(
                     "nothing was read for {:?}, the next entry would be seq {next}, the end is seq {end}; {}",
                     args.timeout,

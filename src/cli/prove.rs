@@ -5,6 +5,8 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::ended::{abandoned, ended};
 use super::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
+use super::text::hex;
+use super::waiting::Stall;
 use super::{notary, waiting};
 use crate::config::{self, Config};
 use clap::Args;
@@ -61,7 +63,7 @@ fn prove(config: &Config, seq: Seq, timeout: Duration) -> Result<u8, Failure> {
     subscriber.report_frames();
     let mut search = ProofSearch::new(seq, notary::notaries(config)?);
     let (mut found, mut failure) = (None, None);
-    let (mut next, mut since) = (0, subscriber.now());
+    let mut stall = Stall::new(subscriber.now());
     while found.is_none() {
         let work = subscriber.poll(BATCH, |event| {
             match event {
@@ -84,10 +86,10 @@ fn prove(config: &Config, seq: Seq, timeout: Duration) -> Result<u8, Failure> {
         if let Some(failure) = failure {
             return Err(failure);
         }
-        if subscriber.deliver_next() > next {
-            (next, since) = (subscriber.deliver_next(), subscriber.now());
-        } else if work == 0 {
-            if Duration::from_nanos(subscriber.now() - since) > timeout {
+        let next = subscriber.deliver_next();
+        let stood = stall.look(next, subscriber.now());
+        if work == 0 && !stood.is_zero() {
+            if stood > timeout {
                 return Err(unsigned(config, &endpoint, seq, next, timeout));
             }
             subscriber.wait(timeout)?;
@@ -148,8 +150,4 @@ fn check(config: &Config, path: &Path, json: bool) -> Result<u8, Failure> {
         writeln!(out, "signed by notary {notary}")?;
     }
     Ok(0)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

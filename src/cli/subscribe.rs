@@ -5,6 +5,7 @@ use super::ended::{abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::notary::notaries;
 use super::text::Form;
+use super::waiting::Stall;
 use super::{Failure, log, signals, waiting};
 use crate::config::KeyUse;
 use lockstep_client::internal::QueryClient;
@@ -186,8 +187,8 @@ impl<W: Write> Print<W> {
     ) -> Result<(), Failure> {
         let mut waiter = Idle::Park.waiter(&reader.subscriber().sockets())?;
         let mut silence = Some(silence);
-        let (mut next, mut since) = (reader.deliver_next(), reader.subscriber().now());
-        while !stop.load(Ordering::Acquire) && !self.is_done(next) {
+        let mut stall = Stall::new(reader.subscriber().now());
+        while !stop.load(Ordering::Acquire) && !self.is_done(reader.deliver_next()) {
             let work = reader.poll(BATCH, |event| self.on_event(event))?;
             if let Some(failure) = self.failed.take() {
                 return Err(failure);
@@ -197,11 +198,10 @@ impl<W: Write> Print<W> {
             {
                 end.other_than = None;
             }
-            if reader.deliver_next() > next {
-                (next, since) = (reader.deliver_next(), reader.subscriber().now());
-            } else if work == 0 {
+            let next = reader.deliver_next();
+            let waited = stall.look(next, reader.subscriber().now());
+            if work == 0 && !waited.is_zero() {
                 self.out.flush()?;
-                let waited = Duration::from_nanos(reader.subscriber().now() - since);
                 if let Some(timeout) = timeout.filter(|timeout| waited > *timeout) {
                     return Err(self.too_late(next, timeout));
                 }

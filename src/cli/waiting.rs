@@ -4,10 +4,33 @@ use crate::config::Config;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
 use lockstep_core::engine::event::Role;
+use lockstep_wire::{Nanos, Seq};
 use std::time::Duration;
 
 /// How long the nodes may take to answer.
 const QUERY_FOR: Duration = Duration::from_millis(300);
+
+/// How long a reader has delivered nothing.
+#[derive(Debug)]
+pub struct Stall {
+    next: Seq,
+    since: Nanos,
+}
+
+impl Stall {
+    /// It begins now.
+    pub fn new(now: Nanos) -> Self {
+        Self { next: 0, since: now }
+    }
+
+    /// The next seq is `next`: for how long it has been.
+    pub fn look(&mut self, next: Seq, now: Nanos) -> Duration {
+        if next > self.next {
+            *self = Self { next, since: now };
+        }
+        Duration::from_nanos(now - self.since)
+    }
+}
 
 /// One line about the replicas as they answer now, with what to do.
 pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
