@@ -17,6 +17,8 @@ const FIXED_LEN: usize = 16;
 const HEADER_MAX: usize = 1_024;
 /// How long a tunnel may take to send it.
 const PATIENCE_NS: Nanos = 5_000_000_000;
+/// Time between two looks at those that wait: each look is a call of the kernel for each of them.
+const LOOK_NS: Nanos = 1_000_000;
 /// Most connections whose headers are awaited; one more is closed at once.
 const WAITING_MAX: usize = 1_024;
 
@@ -31,12 +33,13 @@ struct Arrival {
 pub(super) struct Arrivals {
     tunnels: Vec<IpAddr>,
     waiting: Vec<Arrival>,
+    look_at: Nanos,
 }
 
 impl Arrivals {
     /// Connections of `tunnels` begin with a header.
     pub fn new(tunnels: Vec<IpAddr>) -> Self {
-        Self { tunnels, waiting: Vec::new() }
+        Self { tunnels, waiting: Vec::new(), look_at: 0 }
     }
 
     /// Whether `peer` is a tunnel.
@@ -54,6 +57,9 @@ impl Arrivals {
 
     /// The next connection whose header is whole, and its client's address.
     pub fn next(&mut self, now: Nanos, faults: &mut Faults) -> Option<(Link, SocketAddr)> {
+        if now < self.look_at {
+            return None;
+        }
         let mut index = 0;
         while let Some(arrival) = self.waiting.get_mut(index) {
             let fault = match take_header(arrival) {
@@ -73,6 +79,7 @@ impl Arrivals {
                 faults.tell(now, tunnel, &fault);
             }
         }
+        self.look_at = now + LOOK_NS;
         None
     }
 }
