@@ -28,24 +28,18 @@ pub fn of(root: &Path, features: &str) -> Result<Value, String> {
     let metadata: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
     let lock =
         std::fs::read_to_string(root.join("Cargo.lock")).map_err(|error| format!("Cargo.lock: {error}"))?;
+    let lock = lock.parse().map_err(|error| format!("Cargo.lock: {error}"))?;
     bill(&metadata, &checksums(&lock)).ok_or_else(|| "cargo metadata has another form".to_owned())
 }
 
 /// The SHA-256 of each crate's archive, by name and version.
-fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
-    let mut checksums = BTreeMap::new();
-    for package in lock.split("[[package]]") {
-        let field = |name: &str| {
-            let line = package.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
-            line.map(|value| value.trim_matches('"').to_owned())
-        };
-        if let (Some(name), Some(version), Some(checksum)) =
-            (field("name"), field("version"), field("checksum"))
-        {
-            checksums.insert((name, version), checksum);
-        }
-    }
-    checksums
+fn checksums(lock: &toml::Table) -> BTreeMap<(String, String), String> {
+    let packages = lock.get("package").and_then(toml::Value::as_array).into_iter().flatten();
+    let of = |package: &toml::Value| {
+        let field = |name| package.get(name).and_then(toml::Value::as_str).map(str::to_owned);
+        Some(((field("name")?, field("version")?), field("checksum")?))
+    };
+    packages.filter_map(of).collect()
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
