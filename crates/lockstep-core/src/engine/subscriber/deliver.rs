@@ -10,7 +10,7 @@ use lockstep_wire::{
 use std::ops::ControlFlow;
 
 /// Where delivery stands.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct DeliveryCursor {
     /// The next seq to deliver; what lies before is skipped.
     pub next: Seq,
@@ -193,14 +193,7 @@ pub struct FrameDelivery {
 impl FrameDelivery {
     /// Delivers from the entry `next` on.
     pub fn new(next: Seq, parts: PartsLimits) -> Self {
-        let cursor = DeliveryCursor {
-            next,
-            delivered_next: 0,
-            chain: None,
-            left: 0,
-            stopped: false,
-            with_frames: false,
-        };
+        let cursor = DeliveryCursor { next, ..DeliveryCursor::default() };
         Self { cursor, parts: Reassembly::new(parts, false) }
     }
 
