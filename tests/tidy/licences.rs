@@ -111,17 +111,22 @@ fn is_linked(metadata: &Value, package: &Value, used: &str) -> bool {
     deps.into_iter().any(|dep| dep["name"] == used.as_str())
 }
 
-#[test]
-fn every_crate_that_is_built_has_an_allowed_licence_and_source() {
-    let rules = Rules::read(&std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml"));
+/// What cargo says of the workspace with all features.
+fn metadata(more: &[&str]) -> Value {
     let output = Command::new(env!("CARGO"))
         .current_dir(root())
         .args(["metadata", "--format-version=1", "--all-features", "--locked"])
-        .args(["--filter-platform=x86_64-unknown-linux-gnu"])
+        .args(more)
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON")
+}
+
+#[test]
+fn every_crate_that_is_built_has_an_allowed_licence_and_source() {
+    let rules = Rules::read(&std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml"));
+    let metadata = metadata(&["--filter-platform=x86_64-unknown-linux-gnu"]);
     none(judge(&rules, &metadata), "crates that deny.toml refuses");
 }
 
@@ -201,13 +206,7 @@ fn rows(text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn each_crate_that_is_named_has_its_row_with_the_version_that_was_judged() {
-    let output = Command::new(env!("CARGO"))
-        .current_dir(root())
-        .args(["metadata", "--format-version=1", "--all-features", "--locked"])
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
+    let metadata = metadata(&[]);
     let text = std::fs::read_to_string(root().join("docs/DEPENDENCIES.md")).expect("docs/DEPENDENCIES.md");
     let (named, rows) = (direct_dependencies(&metadata), rows(&text));
     let missing = named.iter().filter(|one| !rows.contains(one)).map(|(name, of)| format!("{name} {of}"));

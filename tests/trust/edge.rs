@@ -19,18 +19,27 @@ fn connect_from(host: u8, gateway: SocketAddr) -> TcpStream {
 
 /// A wrong login that is sent, and not answered yet.
 fn guess(host: u8, user: &str, gateway: SocketAddr) -> TcpStream {
-    let mut stream = connect_from(host, gateway);
-    let login = format!("\0\x2fL{user:<6}{:<10}{:<29}1", "wrong", "");
+    login_over(connect_from(host, gateway), user, "wrong")
+}
+
+/// A login that is sent over this connection, and not answered yet.
+fn login_over(mut stream: TcpStream, user: &str, password: &str) -> TcpStream {
+    let login = format!("\0\x2fL{user:<6}{password:<10}{:<29}1", "");
     stream.write_all(login.as_bytes()).expect("a connection");
     stream
 }
 
-/// Reads until the gateway closes the connection.
-fn is_refused(mut stream: TcpStream) -> bool {
+/// What the gateway has answered when it closes the connection.
+fn answer_on(mut stream: TcpStream) -> Vec<u8> {
     let mut answer = Vec::new();
     // A connection closed before all that came was read ends by a reset.
     let _ = stream.read_to_end(&mut answer);
-    answer.windows(3).any(|bytes| bytes == b"\x02JA" || bytes == b"\x02JS")
+    answer
+}
+
+/// Reads until the gateway closes the connection.
+fn is_refused(stream: TcpStream) -> bool {
+    answer_on(stream).windows(3).any(|bytes| bytes == b"\x02JA" || bytes == b"\x02JS")
 }
 
 fn counted(cluster: &Cluster, name: &str) -> u64 {
@@ -219,12 +228,7 @@ fn through_tunnel(client: [u8; 4], gateway: SocketAddr) -> TcpStream {
 #[test]
 fn behind_a_listed_tunnel_each_client_has_its_own_address() {
     let (cluster, replicas, gateway) = start(&["--set", "gateway.tunnels=127.0.0.9", "--log-format", "json"]);
-    let login = |stream: TcpStream, password: &str| {
-        let mut stream = stream;
-        let login = format!("\0\x2fL{:<6}{password:<10}{:<29}1", "alice", "");
-        stream.write_all(login.as_bytes()).expect("a connection");
-        stream
-    };
+    let login = |stream, password| login_over(stream, "alice", password);
     for _ in 0..7 {
         assert!(is_refused(login(through_tunnel([192, 0, 2, 21], gateway.address), "wrong")));
     }
@@ -264,9 +268,6 @@ fn behind_a_listed_tunnel_each_client_has_its_own_address() {
 }
 
 /// Whether the gateway accepts a login before it closes the connection.
-fn is_accepted(mut stream: TcpStream) -> bool {
-    let mut answer = Vec::new();
-    // A connection closed before all that came was read ends by a reset.
-    let _ = stream.read_to_end(&mut answer);
-    answer.windows(3).any(|bytes| bytes == b"\0\x1fA")
+fn is_accepted(stream: TcpStream) -> bool {
+    answer_on(stream).windows(3).any(|bytes| bytes == b"\0\x1fA")
 }

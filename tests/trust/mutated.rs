@@ -9,7 +9,6 @@ use lockstep_sim::rng::Rng;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tools::processes::{Cluster, PATIENCE, Process, payloads};
 
 /// Sent in a run of the tests.
@@ -79,7 +78,6 @@ fn mutated_datagrams_at_every_port_move_nothing_but_counters() {
         // Five in a hundred, and a MiB for what is first used late.
         assert!(*after <= before + before / 20 + 1_024, "{before} KiB have become {after}");
     }
-    std::thread::sleep(Duration::from_millis(100));
     let committed = cluster.read(&["--committed"]);
     assert_eq!(payloads(&committed.out).len(), 200 + lines, "what was published, and nothing else");
     assert_eq!(committed.digest(), cluster.read(&["--stamped"]).digest());
