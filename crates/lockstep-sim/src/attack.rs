@@ -6,27 +6,45 @@
 //! | unkeyed | no key | with a checksum, as where there are no keys |
 //! | reader | the readers' key | as a reader; and to replicas as a replica, whose word it does not know |
 //! | retired | all keys of a retired generation | as a replica |
+//! | recorder | no key | what it has read, as it was sealed |
 //! | publisher | a publisher's key with rights to no name that is used, and the readers' key | as that publisher |
 //!
 //! To the judge they do not exist: whatever they send, every rule holds as if they
 //! had sent nothing. A reader
 //! that poses as a replica before other readers deceives them, which is known (AUTH-2), and is not done here.
+//!
+//! An attacker on the path has no key, and drops, delays, turns round or repeats what it lets through.
 
 use super::coverage::Event;
 use super::keys;
 use super::plan::{FaultTarget, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
-use super::wire::SimPacket;
+use super::wire::{NodeSet, SimPacket, Tampering};
 use super::world::World;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{Epoch, HEADER_LEN, Header, Identity, KeyClass, Keys, Kind};
 
-/// One run in so many has an attacker with keys in force, or with none; of a quarter of the others as many
-/// have one with retired keys.
+/// One run in so many has an attacker who sends, and one in twice as many has one on the path.
 const SELDOM: u64 = 4;
 /// Datagrams of one attack arrive within this time of each other.
 const APART_NS: u64 = 400_000;
+
+/// The kinds that an attacker on the path picks out.
+const TAMPERED_ALONE: [Kind; 12] = [
+    Kind::Frame,
+    Kind::Heartbeat,
+    Kind::Submission,
+    Kind::Ack,
+    Kind::Nack,
+    Kind::QueryReply,
+    Kind::Prepare,
+    Kind::Promise,
+    Kind::PreVote,
+    Kind::Grant,
+    Kind::StepDown,
+    Kind::PublisherNotice,
+];
 
 /// An attacker, by what it has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -35,19 +53,51 @@ pub enum Attacker {
     Reader,
     Publisher,
     Retired,
+    Recorder,
 }
 
 impl Plan {
     /// Attacks; none in most runs.
     pub(super) fn draw_attacks(&mut self, rng: &mut Rng) {
-        let attackers = match rng.below(SELDOM) {
-            0 => &[Attacker::Unkeyed, Attacker::Reader, Attacker::Publisher][..],
-            1 if rng.below(SELDOM) == 0 => &[Attacker::Retired][..],
-            _ => return,
-        };
-        let attacker = rng.pick(attackers);
+        if rng.below(SELDOM) > 0 {
+            return;
+        }
+        let attackers =
+            [Attacker::Unkeyed, Attacker::Reader, Attacker::Publisher, Attacker::Retired, Attacker::Recorder];
+        let attacker = rng.pick(&attackers);
         for _ in 0..1 + rng.below(8) {
             let what = FaultTarget::Attack(attacker, rng.log_uniform(1, 64));
+            self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+
+    /// Attackers on the path; none in most runs.
+    pub(super) fn draw_tampering(&mut self, rng: &mut Rng) {
+        if rng.below(2 * SELDOM) > 0 {
+            return;
+        }
+        let all: NodeSet = (1 << self.nodes()) - 1;
+        for _ in 0..1 + rng.below(6) {
+            let kinds = match rng.below(4) {
+                0 => rng.next_u64() as u32,
+                1 => !(1 << Kind::Heartbeat as u32),
+                _ => 1 << rng.pick(&TAMPERED_ALONE) as u32,
+            };
+            let [from, to] = [(); 2].map(|()| match rng.below(3) {
+                0 => all,
+                1 => 1 << rng.below(self.replicas as u64),
+                _ => rng.next_u64() as NodeSet & all,
+            });
+            let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
+            let by = rng.log_uniform(self.timeout_ns / 64, self.timeout_ns * 4);
+            let how = match rng.below(4) {
+                0 => Tampering::Drop,
+                1 => Tampering::Delay(by),
+                2 => Tampering::Reverse,
+                _ => Tampering::Repeat(by),
+            };
+            let what = FaultTarget::Tamper(from, to, kinds, how, lasting);
             self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
@@ -71,6 +121,7 @@ impl World {
                 Attacker::Reader => Event::ReadersForged,
                 Attacker::Publisher => Event::PublishersForged,
                 Attacker::Retired => Event::RetiredSent,
+                Attacker::Recorder => Event::RecordedSent,
             });
         }
     }
@@ -94,6 +145,9 @@ impl World {
         if is_order && letter.route.group.is_some() {
             letter.route.group = Some(Group::Submit);
         }
+        if attacker == Attacker::Recorder {
+            return true;
+        }
         let header = self.changed(header, &mut letter.bytes);
         // Each holder of a key may ask, and is answered; the judge knows of no questions but those of
         // handles.
@@ -105,6 +159,7 @@ impl World {
             Attacker::Publisher if asks => return false,
             Attacker::Publisher => keys::bad_publisher(),
             Attacker::Retired => keys::retired(),
+            Attacker::Recorder => return true,
         };
         ring.seal(&mut letter.bytes, header);
         true

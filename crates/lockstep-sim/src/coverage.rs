@@ -113,6 +113,8 @@ events! {
     OtherClusters "datagrams of another cluster",
     UnkeyedSent "datagrams of attackers without a key",
     RetiredSent "datagrams of attackers with a retired generation of keys",
+    Tampered "datagrams that an attacker on the path dropped, delayed, turned round or repeated",
+    RecordedSent "datagrams that an attacker sent again as they were, to whom it liked",
     ReadersForged "datagrams that readers forged",
     PublishersForged "datagrams that publishers forged",
     Ruins "quorums lost for good, or nearly",

@@ -7,7 +7,7 @@ use super::operator::OperatorStep;
 use super::plan::{DAY_NS, EndPlan, FaultKind, FaultTarget, FaultTargetNode};
 use super::storage::Flushed;
 use super::story::Happening;
-use super::wire::{ALL_TRAFFIC, Broken, Route};
+use super::wire::{ALL_TRAFFIC, Broken, Route, Tampered};
 use super::world::{Actor, RunPhase, SimNode, World};
 use crate::keys;
 use lockstep_core::engine::ports::Group;
@@ -209,6 +209,13 @@ impl World {
             FaultTarget::Echo(count) => self.echo(count),
             FaultTarget::OtherCluster(count) => self.speak_as_other_cluster(count),
             FaultTarget::Attack(attacker, count) => self.attack(attacker, count),
+            FaultTarget::Tamper(from, to, kinds, how, lasting) => {
+                self.wire.tamper(Tampered { from, to, kinds, until: now + lasting, how });
+                self.tell(0, || {
+                    let of = format!("{from:#b} ▶ {to:#b}, kinds {kinds:#b}");
+                    Happening::Fault(format!("an attacker on the path: {how:?} of {of} {}", ms(lasting)))
+                });
+            }
             FaultTarget::QuorumLoss(gone, dark) => return self.quorum_loss(gone, dark),
             FaultTarget::LongSuspension(how, lasting) => return self.fall_asleep(how, lasting),
             FaultTarget::Copy(target) => self.copy_journal(target),
@@ -358,6 +365,10 @@ impl World {
             self.turn(index)?;
             self.send(index, count as usize)?;
             self.count(Event::MidTurnCrashes);
+            // It may have died within that turn, in a call of its disk.
+            if !self.nodes[index].actor.runs() {
+                return Ok(());
+            }
         }
         self.count(Event::Crashes);
         if led {

@@ -431,7 +431,9 @@ impl Machine {
     pub(super) fn kill(&mut self, until: Nanos, torn: Option<&mut Rng>) {
         self.stopping = None;
         self.store.revive();
-        let MachineState::Up(replica) = std::mem::replace(&mut self.state, MachineState::Lost) else {
+        let state = std::mem::replace(&mut self.state, MachineState::Lost);
+        let MachineState::Up(replica) = state else {
+            self.state = state;
             return;
         };
         let (bytes, next) = (replica.tail().frame_len_max(), replica.tail().end());

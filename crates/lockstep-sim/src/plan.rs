@@ -11,7 +11,7 @@ use super::device::DeviceFault;
 use super::disk::DiskFault;
 use super::edge::{EdgeFault, EdgePlan};
 use super::rng::Rng;
-use super::wire::{NetworkModel, NodeSet, Traffic};
+use super::wire::{NetworkModel, NodeSet, Tampering, Traffic};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Retention;
@@ -150,6 +150,8 @@ pub enum FaultTarget {
     OtherCluster(u64),
     /// So many datagrams of an attacker.
     Attack(Attacker, u64),
+    /// An attacker on the path does this to datagrams of these kinds, by bit.
+    Tamper(NodeSet, NodeSet, u32, Tampering, Nanos),
     /// The journals of the first are lost for good, the second lose their power; and the operator recovers.
     QuorumLoss(NodeSet, NodeSet),
     /// All processes are suspended.
@@ -187,6 +189,7 @@ impl FaultTarget {
             | Self::DiskFails(.., lasting)
             | Self::SlowFlush(.., lasting)
             | Self::Ail(.., lasting)
+            | Self::Tamper(.., lasting)
             | Self::LongSuspension(.., lasting)
             | Self::RollBack(.., lasting) => Some(lasting),
             Self::Rot(_)
@@ -372,6 +375,7 @@ impl Plan {
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
         plan.draw_attacks(&mut Rng::new(seed ^ 0xa77a));
+        plan.draw_tampering(&mut Rng::new(seed ^ 0x9a74));
         plan.draw_quorum_loss(&mut Rng::new(seed ^ 0x104a));
         plan.draw_copies(&mut Rng::new(seed ^ 0xc09e));
         plan.draw_sleeper(&mut Rng::new(seed ^ 0x51ee));

@@ -4,6 +4,7 @@
 use super::coverage::{Coverage, Event};
 use super::rng::Rng;
 use lockstep_core::engine::ports::Group;
+use lockstep_wire::Header;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The network model: the faults of datagrams, in chances per million and nanoseconds.
@@ -71,6 +72,43 @@ impl Broken {
     }
 }
 
+/// What an attacker on the path does to a copy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Tampering {
+    /// It drops it.
+    Drop,
+    /// It delays it by so much.
+    Delay(u64),
+    /// It collects what comes until its time is over, and then sends it backwards.
+    Reverse,
+    /// It sends it on, and once more within so much.
+    Repeat(u64),
+}
+
+/// An attacker on the path, for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Tampered {
+    /// To datagrams of these ...
+    pub from: NodeSet,
+    /// ... to these ...
+    pub to: NodeSet,
+    /// ... of these kinds, by bit ...
+    pub kinds: u32,
+    /// ... until then ...
+    pub until: u64,
+    /// ... it does this.
+    pub how: Tampering,
+}
+
+impl Tampered {
+    fn concerns(&self, now: u64, route: Route, kind: u8) -> bool {
+        now < self.until
+            && self.from >> route.from & 1 == 1
+            && self.to >> route.to & 1 == 1
+            && self.kinds.checked_shr(kind.into()).is_some_and(|kinds| kinds & 1 == 1)
+    }
+}
+
 /// A copy under way.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SimPacket {
@@ -96,6 +134,7 @@ pub struct SimNetwork {
     number: u64,
     last_arrived: BTreeMap<(usize, usize), u64>,
     broken: Vec<Broken>,
+    tampered: Vec<Tampered>,
     old_packets: VecDeque<SimPacket>,
 }
 
@@ -109,6 +148,7 @@ impl SimNetwork {
             number: 0,
             last_arrived: BTreeMap::new(),
             broken: Vec::new(),
+            tampered: Vec::new(),
             old_packets: VecDeque::new(),
         }
     }
@@ -118,9 +158,15 @@ impl SimNetwork {
         self.broken.push(broken);
     }
 
+    /// From now on an attacker is on this path.
+    pub fn tamper(&mut self, tampered: Tampered) {
+        self.tampered.push(tampered);
+    }
+
     /// Every path works again; clogged packets arrive now.
     pub fn heal(&mut self) {
         self.broken.clear();
+        self.tampered.clear();
     }
 
     /// Whether a connection between these two lives: everything lost on it is sent again.
@@ -154,6 +200,21 @@ impl SimNetwork {
             }
             coverage.count(Event::Clogged);
             clogged_until = clogged_until.max(broken.until);
+        }
+        let kind = Header::peek(bytes).map_or(0, |header| header.kind);
+        for tampered in self.tampered.iter().filter(|tampered| tampered.concerns(now, route, kind)) {
+            coverage.count(Event::Tampered);
+            match tampered.how {
+                Tampering::Drop => return,
+                Tampering::Delay(by) => clogged_until = clogged_until.max(now + by),
+                Tampering::Reverse => clogged_until = clogged_until.max(2 * tampered.until - now),
+                Tampering::Repeat(within) => {
+                    let letter =
+                        SimPacket { route, number: self.number, sent_at: now, bytes: bytes.to_vec() };
+                    self.under_way.insert((now + self.rng.below(within), self.key + 1), letter);
+                    self.key += 1;
+                }
+            }
         }
         let copies = 1 + u64::from(self.rng.chance(network_model.duplication));
         for copy in 0..copies {
