@@ -96,6 +96,11 @@ const BY_TEST: &[(Mutation, &str)] = &[
         "membership::member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successor",
     ),
     (Mutation::RequestsWithoutRoom, "full::nack_1_who_has_no_room_asks_for_no_repair_until_it_has"),
+    (Mutation::RightsIgnored, "rights::auth_5_a_key_publishes_to_its_destinations_alone"),
+    (
+        Mutation::AnyoneAttests,
+        "rights::auth_8_no_publishers_key_opens_a_notarys_name_or_publishes_where_notaries_do",
+    ),
     (
         Mutation::StalledLeaderSpeaks,
         "shipped::a_leader_that_was_stalled_says_nothing_of_its_epoch_once_it_is_superseded",

@@ -133,6 +133,19 @@ fn auth_5_a_key_publishes_to_its_destinations_alone() {
 }
 
 #[test]
+fn auth_8_no_publishers_key_opens_a_notarys_name_or_publishes_where_notaries_do() {
+    // AUTH-8
+    let mut leader = Leader::new("");
+    let nonce = [8, 9];
+    let (stamped, notices) = leader.submit(FREE, open_submission("lockstep/notary/desk", nonce, 0));
+    assert_eq!((stamped, notices), (vec![], vec![(0, nonce[0], NOT_ALLOWED)]));
+    assert_eq!(leader.submit(FREE, open_submission("orders", nonce, 0)).0, [(1, 0)]);
+    let (stamped, notices) = leader.submit(FREE, message(1, 1, NOTARIES));
+    assert_eq!((stamped, notices), (vec![], vec![(1, 1, NOT_ALLOWED)]));
+    assert_eq!(leader.submit(FREE, message(1, 1, EVERYBODY)).0, [(1, 1)], "its number was not used up");
+}
+
+#[test]
 fn auth_4_a_message_that_waits_for_an_earlier_one_is_judged_when_it_comes() {
     // AUTH-4
     let mut leader = Leader::new("names=orders");

@@ -1,9 +1,38 @@
 //! Keys change while the stream runs: three generations, and nothing is lost or refused on the way.
+//! `LOCKSTEP_ROTATION=100000x60` offers so many messages a second for so many seconds, and prints what was
+//! published and committed of it.
 
 use super::{WITHOUT_KEYS, refused};
+use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tools::processes::{Cluster, Process, payloads, signal_all};
+
+/// Messages a second, and the least time of the whole rotation.
+fn load_of_environment() -> (u64, Duration) {
+    let text = std::env::var("LOCKSTEP_ROTATION").unwrap_or_else(|_| "50000x0".to_owned());
+    let numbers =
+        text.split_once('x').and_then(|(rate, seconds)| Some((rate.parse().ok()?, seconds.parse().ok()?)));
+    let (rate, seconds) = numbers.expect("LOCKSTEP_ROTATION is RATExSECONDS");
+    (rate, Duration::from_secs(seconds))
+}
+
+/// Writes lines with a rising number to `to`, `rate` a second, until `stop`. Returns the last number.
+fn offer(mut to: impl Write, rate: u64, stop: &AtomicBool) -> u64 {
+    let (began, mut number, mut lines) = (Instant::now(), 0, String::new());
+    while !stop.load(Ordering::Relaxed) {
+        let due = (began.elapsed().as_micros() as u64).saturating_mul(rate) / 1_000_000;
+        lines.clear();
+        for next in number + 1..=due {
+            let _infallible = writeln!(lines, "{next}");
+        }
+        to.write_all(lines.as_bytes()).expect("the publisher reads");
+        number = due.max(number);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    number
+}
 
 /// Tells all processes to read their key files again, and waits until each has.
 pub fn reload(processes: &mut [Process], times: &mut usize) {
@@ -12,7 +41,7 @@ pub fn reload(processes: &mut [Process], times: &mut usize) {
     for process in processes {
         while process.log().matches("was read again").count() < *times {
             assert!(process.ended().is_none(), "{} has ended:\n{}", process.name(), process.log());
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }
@@ -25,22 +54,12 @@ fn three_generations_under_load_lose_nothing_and_a_file_that_was_not_changed_is_
     let mut processes = cluster.found();
     processes.push(cluster.start("reader", &["subscribe", "--committed"]));
     let mut publisher = cluster.start("publisher", &["publish", "--name", "orders"]);
-    let mut lines = publisher.stdin().take().expect("its input");
+    let lines = publisher.stdin().take().expect("its input");
     processes.push(publisher);
+    let ((rate, lasting), began) = (load_of_environment(), Instant::now());
     let stop = AtomicBool::new(false);
     let published = std::thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            let mut number = 0u64;
-            while !stop.load(Ordering::Relaxed) {
-                number += 1;
-                writeln!(lines, "{number}").expect("the publisher reads");
-                if number.is_multiple_of(64) {
-                    std::thread::sleep(std::time::Duration::from_millis(1));
-                }
-            }
-            drop(lines);
-            number
-        });
+        let load = scope.spawn(|| offer(lines, rate, &stop));
         let keys = |args: &[&str]| cluster.run(&[&["keys"], args].concat(), b"").with_code(0);
         let mut times = 0;
         for generation in 1..=3u8 {
@@ -53,12 +72,15 @@ fn three_generations_under_load_lose_nothing_and_a_file_that_was_not_changed_is_
             assert!(status.contains(&format!("keys     generation {new}\n")), "{status}");
             keys(&["retire", &before]);
             reload(&mut processes, &mut times);
+            std::thread::sleep((lasting * generation.into() / 3).saturating_sub(began.elapsed()));
         }
         stop.store(true, Ordering::Relaxed);
         load.join().expect("the load")
     });
     let mut publisher = processes.pop().expect("the publisher");
     assert_eq!(publisher.wait().code(), Some(0), "{}", publisher.log());
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{published} messages offered in {seconds:.1} s, all committed, with three rotations");
     let expected: Vec<String> = (1..=published).map(|number| number.to_string()).collect();
     // A reader with the present file reads it all, and a replay opens what each retired generation sealed.
     assert!(payloads(&cluster.read(&["--committed"]).out) == expected, "{published} messages, each once");
