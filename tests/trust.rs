@@ -17,6 +17,8 @@ mod attacker;
 mod edge;
 #[path = "trust/files.rs"]
 mod files;
+#[path = "trust/memory.rs"]
+mod memory;
 #[path = "trust/mutated.rs"]
 mod mutated;
 #[path = "trust/notary.rs"]

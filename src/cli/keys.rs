@@ -40,6 +40,8 @@ pub enum KeysCommand {
     Seal(GenerationArgs),
     /// Accepts a generation no more: once no process seals with it
     Retire(GenerationArgs),
+    /// Removes a retired generation: frames that it sealed are replayed no more
+    Forget(GenerationArgs),
     /// Shows generations and publishers, and no key
     Show(ShowArgs),
 }
@@ -100,7 +102,7 @@ pub struct ExportArgs {
     pub file: PathBuf,
 }
 
-/// Flags of `keys seal` and `keys retire`.
+/// Flags of `keys seal`, `keys retire` and `keys forget`.
 #[derive(Args, Debug)]
 pub struct GenerationArgs {
     #[command(flatten)]
@@ -133,6 +135,7 @@ pub fn run(args: &KeysArgs) -> Result<u8, Failure> {
         KeysCommand::Rotate(cluster) => rotate(&cluster.load(&[])?),
         KeysCommand::Seal(args) => change(args, |file, generation| file.seal_with(generation), SEALED),
         KeysCommand::Retire(args) => change(args, |file, generation| file.retire(generation), RETIRED),
+        KeysCommand::Forget(args) => change(args, |file, generation| file.forget(generation), FORGOTTEN),
         KeysCommand::Show(args) => show(args),
     }
 }
@@ -141,6 +144,8 @@ const SEALED: &str = "copy the files to all hosts and send their processes SIGHU
                       generation, `lockstep keys retire` the old one";
 const RETIRED: &str = "copy the files to all hosts and send their processes SIGHUP: from then on its holders are strangers; \
                        frames that it sealed are still replayed";
+const FORGOTTEN: &str = "copy the files to all hosts and send their processes SIGHUP: from then on no process has its keys in \
+                         memory, and frames that it sealed are replayed to nobody";
 
 fn new(config: &Config) -> Result<u8, Failure> {
     let folder = &config.security.keys;

@@ -1,7 +1,8 @@
 //! SIGTERM and SIGINT: the first asks to stop in order; another one a second later ends the process at once.
 //! SIGHUP: the key file is read again.
 
-use lockstep_io::key_file::KeyFile;
+use super::sequencer::log_effective;
+use lockstep_io::key_file::{self, KeyFile};
 use lockstep_io::{IoError, capabilities};
 use lockstep_process::stop::Stop;
 use lockstep_wire::Keys;
@@ -20,12 +21,16 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>, IoError> {
 }
 
 /// Reads the key file again at each SIGHUP, on a thread of its own: from then on the process's keys are those
-/// of the file. A file that is refused changes nothing. A process without keys ignores the signal.
+/// of the file. A file that is refused changes nothing. A process without keys ignores the signal. The log says
+/// whether the memory of the keys is locked.
 ///
 /// # Errors
 /// Nobody can listen to it, or there is no thread.
 pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
     let mut signals = Signals::new([SIGHUP]).map_err(|error| IoError::new("listen to SIGHUP", error))?;
+    if path.is_some() {
+        log_effective(&key_file::lock(&keys.places()));
+    }
     let reload = move || {
         for _ in signals.forever() {
             let Some(path) = &path else { continue };
@@ -34,6 +39,11 @@ pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
                     let (sealing, accepted) = keys.generations();
                     let accepted: Vec<_> = (0..16).filter(|bit| accepted >> bit & 1 == 1).collect();
                     tracing::info!(sealing, ?accepted, "the key file {} was read again", path.display());
+                    // Keys that were added need memory of their own.
+                    let locked = key_file::lock(&keys.places());
+                    if locked.note.is_some() {
+                        log_effective(&locked);
+                    }
                 }
                 Err(error) => tracing::error!("the keys stay as they are: {error}"),
             }

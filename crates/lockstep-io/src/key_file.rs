@@ -18,8 +18,10 @@
 //! orders. Lines that are empty or begin with `#` are comments. The file is its user's alone: mode 0600, and
 //! no link.
 
+mod memory;
 mod text;
 
+pub use memory::lock;
 pub use text::class_name;
 
 use crate::clock::random_u64;
@@ -33,6 +35,7 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use zeroize::Zeroize;
 
 /// The name of a replica's file in a host's folder of keys.
 pub const REPLICA_FILE: &str = "replica.keys";
@@ -102,13 +105,36 @@ pub struct GenerationRow {
 }
 
 impl GenerationRow {
+    /// What a ring has of it.
     fn keys(&self) -> GenerationKeys {
         let publishers = self.publishers.iter().map(|publisher| (publisher.number, publisher.key)).collect();
         GenerationKeys { replica: self.replica, reader: self.reader, publishers }
     }
+
+    /// Adds a key, and leaves no copy of the others in memory that is given back.
+    fn push(&mut self, publisher: PublisherKey) {
+        if self.publishers.len() == self.publishers.capacity() {
+            let mut larger = Vec::with_capacity(2 * self.publishers.len() + 1);
+            larger.extend(self.publishers.iter().cloned());
+            self.wipe_publishers();
+            self.publishers = larger;
+        }
+        self.publishers.push(publisher);
+    }
+
+    fn wipe_publishers(&mut self) {
+        self.publishers.iter_mut().for_each(|publisher| publisher.key.zeroize());
+        self.publishers.clear();
+    }
+
+    fn wipe(&mut self) {
+        self.replica.zeroize();
+        self.reader.zeroize();
+        self.wipe_publishers();
+    }
 }
 
-/// The content of a key file.
+/// The content of a key file. Its keys are overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyFile {
     /// The cluster's number.
@@ -119,6 +145,12 @@ pub struct KeyFile {
     pub rights: Vec<(u16, KeyRights)>,
     /// Its generations, oldest first.
     pub generations: Vec<GenerationRow>,
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        self.generations.iter_mut().for_each(GenerationRow::wipe);
+    }
 }
 
 impl fmt::Debug for KeyFile {
@@ -202,7 +234,7 @@ impl KeyFile {
                 .mode(0o600)
                 .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
                 .open(&draft)?;
-            file.write_all(self.to_string().as_bytes())?;
+            file.write_all(self.text().as_bytes())?;
             file.sync_all()?;
             std::fs::rename(&draft, path)
         })();
@@ -249,7 +281,7 @@ impl KeyFile {
         self.publishers().find(|(_, other)| *other == name).map(|(number, _)| number)
     }
 
-    /// Draws a publisher's key in each generation. Returns its number, or the reason why there is none.
+    /// Draws a publisher's key in each generation that is not retired. Returns its number, or the reason why there is none.
     ///
     /// # Errors
     /// As [`draw_key`].
@@ -267,8 +299,9 @@ impl KeyFile {
         if number >= PUBLISHER_KEYS_MAX {
             return Ok(Err(format!("there are {number} publishers' keys, and there can be no more")));
         }
-        for row in &mut self.generations {
-            row.publishers.push(PublisherKey { number, name: name.to_owned(), key: draw_key()? });
+        let live = self.generations.iter_mut().filter(|row| row.usage != GenerationUse::Retired);
+        for row in live {
+            row.push(PublisherKey { number, name: name.to_owned(), key: draw_key()? });
         }
         Ok(Ok(number))
     }
@@ -295,7 +328,7 @@ impl KeyFile {
         for publisher in &mut row.publishers {
             publisher.key = draw_key()?;
         }
-        self.generations.retain(|row| row.number != next);
+        self.remove(next);
         self.generations.push(row);
         Ok(Ok(next))
     }
@@ -307,9 +340,7 @@ impl KeyFile {
     /// There is no such generation, or it is retired.
     pub fn seal_with(&mut self, generation: u8) -> Result<(), String> {
         match self.generations.iter().find(|row| row.number == generation) {
-            None => {
-                return Err(format!("there is no generation {generation}: `lockstep keys show` lists them"));
-            }
+            None => return Err(no_generation(generation)),
             Some(row) if row.usage == GenerationUse::Retired => {
                 return Err(format!("generation {generation} is retired, and is not used again"));
             }
@@ -325,18 +356,43 @@ impl KeyFile {
         Ok(())
     }
 
-    /// Accepts a generation no more. The error is the reason why not.
+    /// Forgets a retired generation: frames that it sealed are replayed to nobody any more. The error is the
+    /// reason why not.
+    ///
+    /// # Errors
+    /// There is no such generation, or it is not retired.
+    pub fn forget(&mut self, generation: u8) -> Result<(), String> {
+        let row = self.generations.iter().find(|row| row.number == generation);
+        match row.map(|row| row.usage) {
+            None => Err(no_generation(generation)),
+            Some(GenerationUse::Retired) => {
+                self.remove(generation);
+                Ok(())
+            }
+            Some(_) => Err(format!(
+                "generation {generation} is not retired: `lockstep keys retire {generation}` first"
+            )),
+        }
+    }
+
+    fn remove(&mut self, generation: u8) {
+        self.generations.iter_mut().filter(|row| row.number == generation).for_each(GenerationRow::wipe);
+        self.generations.retain(|row| row.number != generation);
+    }
+
+    /// Accepts a generation no more; publishers' keys of it are removed, as nothing that they seal is read
+    /// later. The error is the reason why not.
     ///
     /// # Errors
     /// There is no such generation, or it is the one that seals.
     pub fn retire(&mut self, generation: u8) -> Result<(), String> {
         let row = self.generations.iter_mut().find(|row| row.number == generation);
-        let row =
-            row.ok_or(format!("there is no generation {generation}: `lockstep keys show` lists them"))?;
+        let row = row.ok_or_else(|| no_generation(generation))?;
         if row.usage == GenerationUse::Sealing {
             return Err(format!("generation {generation} seals: `lockstep keys seal` another one first"));
         }
         row.usage = GenerationUse::Retired;
+        row.wipe_publishers();
         Ok(())
     }
 
@@ -366,7 +422,9 @@ impl KeyFile {
     /// # Errors
     /// As [`KeyFile::read`] and [`KeyFile::ring_of`].
     pub fn read_ring(path: &Path, cluster: u64) -> Result<Keyring, IoError> {
-        Self::read(path)?.ring_of(cluster).map_err(|why| unusable(path, why))
+        let ring = Self::read(path)?.ring_of(cluster).map_err(|why| unusable(path, why));
+        memory::scrub_stack();
+        ring
     }
 
     /// Makes the keyring of a running process that of the file at `path`.
@@ -374,10 +432,12 @@ impl KeyFile {
     /// # Errors
     /// As [`KeyFile::read`] and [`KeyFile::apply`].
     pub fn reload(path: &Path, ring: &Keyring) -> Result<(), IoError> {
-        Self::read(path)?.apply(ring).map_err(|why| unusable(path, why))
+        let applied = Self::read(path)?.apply(ring).map_err(|why| unusable(path, why));
+        memory::scrub_stack();
+        applied
     }
 
-    /// Makes the keyring of a running process that of this file.
+    /// Makes the keyring of a running process that of this file: generations that are not in it are forgotten.
     ///
     /// # Errors
     /// The keys are another cluster's or class's, or a generation of this number had other keys when the
@@ -390,7 +450,7 @@ impl KeyFile {
                 self.cluster
             ));
         }
-        let mut accepted = 0;
+        let (mut accepted, mut listed) = (0, 0);
         // Before the keys: a new one allows at no time more than its rights.
         let name = |number| self.publishers().find(|(own, _)| *own == number).map_or("", |(_, name)| name);
         ring.set_rights(self.rights.iter().map(|(number, rights)| KeyHolder {
@@ -399,12 +459,22 @@ impl KeyFile {
             rights: rights.clone(),
         }));
         for row in &self.generations {
-            ring.add(row.number, &row.keys()).map_err(|OtherKeys { generation }| {
+            let is_accepted = row.usage != GenerationUse::Retired;
+            let mut keys = row.keys();
+            // A file that an older version wrote has publishers' keys of retired generations.
+            let publishers = if is_accepted { Vec::new() } else { std::mem::take(&mut keys.publishers) };
+            let added = ring.add(row.number, &keys);
+            keys.wipe();
+            GenerationKeys { publishers, ..keys }.wipe();
+            added.map_err(|OtherKeys { generation }| {
                 format!("generation {generation} has other keys than this process has under that number: restart it")
             })?;
-            accepted |= u16::from(row.usage != GenerationUse::Retired) << row.number;
+            (accepted, listed) = (accepted | u16::from(is_accepted) << row.number, listed | 1 << row.number);
         }
         ring.set_generations(self.sealing(), accepted);
+        ring.forget_but(listed);
+        // Who reports to somebody asks `lock` himself; a program of a user's goes on without.
+        let _ = lock(&ring.places());
         Ok(())
     }
 
@@ -430,6 +500,10 @@ impl KeyFile {
         };
         Self { cluster: self.cluster, class, rights, generations: generations.collect() }
     }
+}
+
+fn no_generation(generation: u8) -> String {
+    format!("there is no generation {generation}: `lockstep keys show` lists them")
 }
 
 fn unusable(path: &Path, why: String) -> IoError {

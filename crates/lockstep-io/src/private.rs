@@ -5,6 +5,7 @@ use std::fs::{DirBuilder, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// Bits of a mode by which others may read, write or enter.
 pub const OTHERS: u32 = 0o077;
@@ -43,13 +44,13 @@ pub fn make_folder(folder: &Path, doing: &str) -> Result<(), IoError> {
 }
 
 /// The text of a file that is this user's alone, is no link and has at most `len_max` bytes. `missing` says
-/// what makes it.
+/// what makes it. The memory of the text is overwritten when it is dropped.
 ///
 /// # Errors
 /// It is something else, or cannot be read; the error begins with `doing`.
-pub fn read(path: &Path, doing: &str, missing: &str, len_max: u64) -> Result<String, IoError> {
+pub fn read(path: &Path, doing: &str, missing: &str, len_max: u64) -> Result<Zeroizing<String>, IoError> {
     let wrong = |error| IoError::new(doing.to_owned(), error);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
         .open(path)
@@ -70,7 +71,8 @@ pub fn read(path: &Path, doing: &str, missing: &str, len_max: u64) -> Result<Str
         ));
     }
     check(&metadata, path, OTHERS)?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(wrong)?;
+    // A text that grows would leave parts of itself behind. A file that grows meanwhile is cut, and refused.
+    let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
+    file.take(metadata.len()).read_to_string(&mut text).map_err(wrong)?;
     Ok(text)
 }

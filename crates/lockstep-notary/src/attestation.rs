@@ -13,6 +13,7 @@ use bytemuck::{Pod, Zeroable};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use lockstep_wire::{Cursor, FrameView, Seq};
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Most frames that one attestation is over: a reader has so many, and those that come until it is
@@ -121,13 +122,19 @@ pub fn parse_notaries(text: &str) -> Result<Vec<NotaryKey>, String> {
     keys.map(|(number, key)| key.parse().map_err(|error| format!("line {number}: {error}"))).collect()
 }
 
-/// A notary's secret: it signs.
-pub struct Notary(SigningKey);
+/// A notary's secret: it signs. It is overwritten when it is dropped.
+pub struct Notary(Box<SigningKey>);
 
 impl Notary {
     /// From 32 random bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(secret))
+        Self(Box::new(SigningKey::from_bytes(secret)))
+    }
+
+    /// The addresses of the secret, for whoever locks memory.
+    pub fn place(&self) -> Range<usize> {
+        let from = std::ptr::from_ref(&*self.0).addr();
+        from..from + size_of::<SigningKey>()
     }
 
     /// The key by which its signatures are checked.

@@ -17,27 +17,33 @@
 //! **Generations.** A ring has up to [`GENERATIONS`] generations of keys. All that are *accepted* open
 //! datagrams, one of them seals. So keys change while the stream runs: every process adds the new generation,
 //! then every process seals with it, then every process stops accepting the old one. A generation that is no
-//! longer accepted still opens the frames of a replay, which are as old as the stream.
+//! longer accepted still opens the frames of a replay, which are as old as the stream, until it is forgotten.
+//!
+//! **Memory.** A ring has expanded keys alone, in few pieces of memory ([`Keyring::places`]), which `io` locks.
+//! Publishers' keys of a generation that is no longer accepted, all keys of one that is forgotten, and those of
+//! a ring that is dropped are overwritten.
 //!
 //! The log does not depend on keys: a frame carries the checksum of its content beside its tag, and the
 //! journal and the chain are built on that. A repaired frame is vouched for by the tag of its trailer.
 
+mod generation;
+
+use self::generation::Generation;
 use crate::mac::{MAC_KEY_LEN, MacKey};
 use crate::planted::{Mutation, planted};
 use crate::{Header, KeyRights, Kind, OperatorOrder, REPAIR_TRAILER_LEN, Reject};
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::ops::Deref;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+use std::ops::{Deref, Range};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use zeroize::Zeroize;
 
 /// Generations of keys that a ring has at most: a key's id has four bits for them.
 pub const GENERATIONS: usize = 16;
 
 /// Publishers' keys in a generation at most.
 pub const PUBLISHER_KEYS_MAX: u16 = 4_080;
-
-const _: () = assert!(PUBLISHER_KEYS_MAX as usize <= KEYS_PER_PIECE * KEYS_PER_PIECE);
 
 const GENERATION_SHIFT: u32 = 12;
 const REPLICA: u16 = 1;
@@ -115,6 +121,17 @@ pub struct GenerationKeys {
     pub publishers: Vec<(u16, Key)>,
 }
 
+impl GenerationKeys {
+    /// Overwrites the keys.
+    pub fn wipe(&mut self) {
+        self.replica.zeroize();
+        self.reader.zeroize();
+        for (_, key) in &mut self.publishers {
+            key.zeroize();
+        }
+    }
+}
+
 impl fmt::Debug for GenerationKeys {
     /// Shows no key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -162,88 +179,6 @@ pub struct OtherKeys {
     pub generation: u8,
 }
 
-/// Publishers' keys in one piece of memory.
-const KEYS_PER_PIECE: usize = 64;
-
-/// Keys of publishers, which are added while others read.
-#[derive(Debug)]
-struct Publishers([OnceLock<Box<[OnceLock<MacKey>; KEYS_PER_PIECE]>>; KEYS_PER_PIECE]);
-
-impl Publishers {
-    #[inline]
-    fn get(&self, index: u16) -> Option<&MacKey> {
-        let index = usize::from(index);
-        self.0.get(index / KEYS_PER_PIECE)?.get()?[index % KEYS_PER_PIECE].get()
-    }
-
-    /// Adds a key, if there is none. Returns the one that is there.
-    fn add(&self, index: u16, key: &Key) -> Option<&MacKey> {
-        let index = usize::from(index);
-        let piece = self.0.get(index / KEYS_PER_PIECE)?;
-        let piece = piece.get_or_init(|| Box::new([const { OnceLock::new() }; KEYS_PER_PIECE]));
-        Some(piece[index % KEYS_PER_PIECE].get_or_init(|| MacKey::new(key)))
-    }
-}
-
-#[derive(Debug)]
-struct Generation {
-    replica: Option<MacKey>,
-    reader: MacKey,
-    publishers: Publishers,
-}
-
-impl Generation {
-    /// Without publishers' keys.
-    fn new(keys: &GenerationKeys) -> Self {
-        let publishers = Publishers([const { OnceLock::new() }; KEYS_PER_PIECE]);
-        let replica = keys.replica.as_ref().map(MacKey::new);
-        Self { replica, reader: MacKey::new(&keys.reader), publishers }
-    }
-
-    /// Adds publishers' keys that were not there. Returns whether all keys are the same as those that were.
-    fn add(&self, keys: &GenerationKeys) -> bool {
-        let Self { replica, reader, .. } = Self::new(keys);
-        let is_same = |(index, key): &(u16, Key)| {
-            self.publishers.add(*index, key).is_some_and(|own| *own == MacKey::new(key))
-        };
-        (self.replica == replica) & (self.reader == reader) && keys.publishers.iter().all(is_same)
-    }
-
-    /// The tag by which a sender of `class` seals a datagram; `None` without its key.
-    #[inline]
-    fn tag(&self, class: KeyClass, datagram: &[u8], number: u64) -> Option<[u64; 2]> {
-        Some(match class {
-            KeyClass::Replica => {
-                let [readers, _] = self.reader.tag(datagram, number, None);
-                [self.replica.as_ref()?.tag(datagram, number, Some(readers))[0], readers]
-            }
-            KeyClass::Reader => self.reader.tag(datagram, number, None),
-            KeyClass::Publisher(index) => self.publishers.get(index)?.tag(datagram, number, None),
-        })
-    }
-
-    /// AUTH-2 (which word counts): whether the tag is that of a sender of `class`, as far as this process can
-    /// tell: a replica by the word that only replicas can write, all others by the one that they can.
-    #[inline]
-    fn opens(&self, class: KeyClass, datagram: &[u8], header: &Header) -> Result<(), Reject> {
-        let (tag, number) = (header.tag, header.tagged_number());
-        let is_right = match (class, &self.replica) {
-            (KeyClass::Replica, Some(_)) if planted(Mutation::ReadersWordCounts) => {
-                self.reader.tag(datagram, number, None)[0] == tag[1]
-            }
-            (KeyClass::Replica, Some(replica)) => replica.tag(datagram, number, Some(tag[1]))[0] == tag[0],
-            (KeyClass::Replica, None) => self.reader.tag(datagram, number, None)[0] == tag[1],
-            // Requests are addressed to replicas.
-            (_, None) => return Err(Reject::Rights),
-            (KeyClass::Reader, Some(_)) => self.reader.tag(datagram, number, None) == tag,
-            (KeyClass::Publisher(index), Some(_)) => {
-                self.publishers.get(index).ok_or(Reject::Key)?.tag(datagram, number, None) == tag
-            }
-        };
-        if is_right { Ok(()) } else { Err(Reject::Tag) }
-    }
-}
-
 /// A cluster's id and the keys that this process has for it; or none, where `security.mode` is "none".
 pub struct Keyring {
     cluster: u64,
@@ -251,8 +186,10 @@ pub struct Keyring {
     generations: [OnceLock<Box<Generation>>; GENERATIONS],
     /// The generation that seals.
     sealing: AtomicU8,
-    /// One bit for each generation that opens live datagrams.
+    /// One bit for each generation that opens live datagrams, ...
     accepted: AtomicU16,
+    /// ... and for each that opens nothing any more, as its keys are overwritten.
+    forgotten: AtomicU16,
     /// What publishers' keys allow, where that is not the default: by number of the key, in order.
     rights: Mutex<Vec<Arc<KeyHolder>>>,
     /// How often they were set.
@@ -268,6 +205,7 @@ impl Keyring {
             generations: [const { OnceLock::new() }; GENERATIONS],
             sealing: AtomicU8::new(0),
             accepted: AtomicU16::new(0),
+            forgotten: AtomicU16::new(0),
             rights: Mutex::new(Vec::new()),
             rights_version: AtomicU32::new(0),
         }
@@ -309,18 +247,8 @@ impl Keyring {
     /// datagrams once it is accepted.
     ///
     /// # Errors
-    /// The ring has other keys under this number, which it keeps.
-    ///
-    /// # Panics
-    /// If `keys` has not the key that this process seals with.
+    /// The ring has other keys under this number, which it keeps, or has forgotten those that it had.
     pub fn add(&self, generation: u8, keys: &GenerationKeys) -> Result<(), OtherKeys> {
-        let has_own = match self.own {
-            None => false,
-            Some(KeyClass::Replica) => keys.replica.is_some(),
-            Some(KeyClass::Reader) => true,
-            Some(KeyClass::Publisher(own)) => keys.publishers.iter().any(|(index, _)| *index == own),
-        };
-        assert!(has_own, "generation {generation} has no key for {:?}", self.own);
         let slot = &self.generations[usize::from(generation)];
         match slot.get_or_init(|| Box::new(Generation::new(keys))).add(keys) {
             true => Ok(()),
@@ -329,16 +257,42 @@ impl Keyring {
     }
 
     /// From now on `sealing` seals, and the generations whose bits are set in `accepted` open datagrams.
+    /// Publishers' keys of those that do so no more are overwritten: nothing of what publishers seal is replayed.
     ///
     /// # Panics
-    /// If `sealing` is not accepted, or a generation is accepted that was not added.
+    /// If `sealing` is not accepted, or a generation is accepted that was not added with the key that this
+    /// process seals with.
     pub fn set_generations(&self, sealing: u8, accepted: u16) {
         assert!(accepted >> sealing & 1 == 1, "generation {sealing} seals, and is not accepted");
         for (generation, keys) in self.generations.iter().enumerate() {
-            assert!(accepted >> generation & 1 == 0 || keys.get().is_some(), "no keys of {generation}");
+            let has_own = keys.get().is_some_and(|keys| keys.has(self.own));
+            assert!(accepted >> generation & 1 == 0 || has_own, "generation {generation} has no own key");
         }
-        self.accepted.store(accepted, Ordering::Release);
+        // The one that seals is accepted at all times, by others of this process as well.
+        let before = self.accepted.fetch_or(accepted, Ordering::AcqRel);
         self.sealing.store(sealing, Ordering::Release);
+        self.accepted.store(accepted, Ordering::Release);
+        fence(Ordering::Release); // `open` has the other half
+        let retired = before & !accepted;
+        let retired = self.generations.iter().enumerate().filter(|(at, _)| retired >> at & 1 == 1);
+        retired.filter_map(|(_, keys)| keys.get()).for_each(|keys| keys.wipe_publishers());
+    }
+
+    /// From now on the generations whose bits are not set in `listed` open nothing, and their keys are
+    /// overwritten. A generation that is accepted stays.
+    pub fn forget_but(&self, listed: u16) {
+        let gone = !(listed | self.accepted.load(Ordering::Acquire));
+        let gone = (0..GENERATIONS).filter(|at| gone >> at & 1 == 1 && self.generations[*at].get().is_some());
+        let gone = gone.fold(0, |bits, at| bits | 1 << at);
+        self.forgotten.fetch_or(gone, Ordering::AcqRel);
+        fence(Ordering::Release); // `open` has the other half
+        let keys = self.generations.iter().enumerate().filter(|(at, _)| gone >> at & 1 == 1);
+        keys.filter_map(|(_, keys)| keys.get()).for_each(|keys| keys.wipe());
+    }
+
+    /// Where the ring has keys, as addresses: for whoever locks memory.
+    pub fn places(&self) -> Vec<Range<usize>> {
+        self.generations.iter().filter_map(OnceLock::get).flat_map(|keys| keys.places()).collect()
     }
 
     /// From now on publishers' keys allow what stands here of them; a key of which nothing stands here allows
@@ -434,8 +388,12 @@ impl Keyring {
                 // whole.
                 crate::header::check(header, bytes)?;
             } else {
-                let keys = self.generation(header, replayed && kind == Kind::Frame)?;
+                let is_replayed = replayed && kind == Kind::Frame;
+                let keys = self.generation(header, is_replayed)?;
                 keys.opens(class, bytes, header)?;
+                // A key that was overwritten meanwhile is known to everybody.
+                fence(Ordering::Acquire);
+                self.generation(header, is_replayed)?;
                 crate::header::check_seal(header, bytes)?;
             }
         }
@@ -459,6 +417,9 @@ impl Keyring {
         if !replayed && !is_live && !planted(Mutation::RetiredGenerationCounts) {
             return Err(Reject::Generation);
         }
+        if !is_live && self.forgotten.load(Ordering::Acquire) >> generation & 1 == 1 {
+            return Err(Reject::Generation);
+        }
         Ok(keys)
     }
 
@@ -480,9 +441,13 @@ impl Keyring {
         }
         let accepted = self.accepted.load(Ordering::Acquire);
         let live = self.generations.iter().enumerate().filter(|(at, _)| accepted >> at & 1 == 1);
-        live.filter_map(|(_, keys)| keys.get()).any(|keys| match &keys.replica {
-            Some(replica) => trailer_word(replica, frame, fields) == tag[0],
-            None => trailer_word(&keys.reader, frame, fields) == tag[1],
+        live.filter_map(|(at, keys)| Some((at, keys.get()?))).any(|(at, keys)| {
+            let is_right = match &keys.replica {
+                Some(replica) => trailer_word(replica, frame, fields) == tag[0],
+                None => trailer_word(&keys.reader, frame, fields) == tag[1],
+            };
+            fence(Ordering::Acquire); // as in `open`
+            is_right && self.accepted.load(Ordering::Acquire) >> at & 1 == 1
         })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! AEGIS-128L (draft-irtf-cfrg-aegis-aead, section "MAC") absorbs 32 bytes with eight independent AES rounds,
 //! so that a datagram of 168 bytes costs some tens of nanoseconds where the CPU has the instructions. A key
-//! is expanded once, to the [`State`] behind its initialization; each datagram begins with a copy of that.
+//! is expanded once, to the state behind its initialization ([`MacKey`]); each datagram begins with a copy of
+//! that.
 //!
 //! The rounds are those of the crate `aes` everywhere, until `io` has found shorter code for this CPU and
 //! selects it ([`choose`]). Both give the same tags. Without AES instructions the crate computes in constant
@@ -12,6 +13,8 @@ use aes::hazmat::{Block8, cipher_round_par};
 use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use zeroize::Zeroize;
 
 /// Bytes of a key.
 pub const MAC_KEY_LEN: usize = 16;
@@ -19,12 +22,12 @@ pub const MAC_KEY_LEN: usize = 16;
 /// Eight blocks of AES: AEGIS-128L between two of its steps.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(16))]
-pub struct State(pub [[u8; 16]; 8]);
+struct State([[u8; 16]; 8]);
 
-/// Computes the tag of a datagram from the state behind a key's initialization. The datagram's tag, bytes 8
+/// Computes the tag of a datagram with a key. The datagram's tag, bytes 8
 /// to 24, counts as zeros, and `number` stands for its last word of the header, bytes 96 to 104; a word may
 /// follow behind the datagram. The datagram's length is a multiple of 8, and at least a header's.
-pub type Compute = fn(&State, &[u8], number: u64, behind: Option<u64>) -> [u64; 2];
+pub type Compute = fn(&MacKey, &[u8], number: u64, behind: Option<u64>) -> [u64; 2];
 
 static CHOSEN: OnceLock<Compute> = OnceLock::new();
 
@@ -46,20 +49,53 @@ const TAG: Range<usize> = 8..24;
 /// Where the word lies that `number` stands for.
 const NUMBER: Range<usize> = 96..104;
 
-/// A key, expanded.
-#[derive(Clone, PartialEq, Eq)]
-pub struct MacKey(State);
+/// A key, expanded: the state behind the initialization, from which the key follows as well. Its words are
+/// atomic, so that a key can be wiped while other threads may still compute with it; a load of one is an
+/// ordinary load. It is overwritten when it is dropped.
+pub struct MacKey([AtomicU64; WORDS]);
+
+/// Words of a state.
+const WORDS: usize = size_of::<State>() / size_of::<u64>();
 
 impl MacKey {
     /// Expands a key. The nonce is zero: a MAC needs none, and a key seals with one algorithm only.
     pub fn new(key: &[u8; MAC_KEY_LEN]) -> Self {
-        Self(initial(key, &[0; 16]))
+        let State(blocks) = initial(key, &[0; 16]);
+        Self(bytemuck::cast::<_, [u64; WORDS]>(blocks).map(AtomicU64::new))
     }
 
     /// The tag of a datagram: as [`Compute`].
     #[inline]
     pub fn tag(&self, datagram: &[u8], number: u64, behind: Option<u64>) -> [u64; 2] {
-        CHOSEN.get().unwrap_or(&(portable as Compute))(&self.0, datagram, number, behind)
+        CHOSEN.get().unwrap_or(&(portable as Compute))(self, datagram, number, behind)
+    }
+
+    /// One of the eight blocks of its state, as the two words that lie in memory.
+    #[inline(always)]
+    pub fn block(&self, at: usize) -> [u64; 2] {
+        [self.0[2 * at].load(Ordering::Relaxed), self.0[2 * at + 1].load(Ordering::Relaxed)]
+    }
+
+    /// Overwrites the key. Who computes with it meanwhile gets a tag that means nothing, and has to find out
+    /// afterwards that the key was withdrawn.
+    pub(crate) fn wipe(&self) {
+        for word in &self.0 {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+impl PartialEq for MacKey {
+    fn eq(&self, other: &Self) -> bool {
+        (0..WORDS / 2).all(|at| self.block(at) == other.block(at))
+    }
+}
+
+impl Drop for MacKey {
+    fn drop(&mut self) {
+        for word in &mut self.0 {
+            word.get_mut().zeroize();
+        }
     }
 }
 
@@ -71,9 +107,9 @@ impl fmt::Debug for MacKey {
 }
 
 /// [`Compute`] for every CPU.
-pub fn portable(start: &State, datagram: &[u8], number: u64, behind: Option<u64>) -> [u64; 2] {
+pub fn portable(key: &MacKey, datagram: &[u8], number: u64, behind: Option<u64>) -> [u64; 2] {
     assert!(datagram.len() >= NUMBER.end && datagram.len().is_multiple_of(8), "it begins with a header");
-    let mut state = *start;
+    let mut state = State(std::array::from_fn(|at| bytemuck::cast(key.block(at))));
     let block_of = |at: usize, piece: &[u8]| {
         let mut block = [0; RATE];
         block[..piece.len()].copy_from_slice(piece);
@@ -170,7 +206,7 @@ mod tests {
         for length in (104..2_000).chain(8_896..8_972).step_by(8) {
             for behind in [None, Some(0x0123_4567_89ab_cdef)] {
                 let mut datagram: Vec<u8> = (0..length).map(|at| (at * 31 + length) as u8).collect();
-                let tag = portable(&MacKey::new(&key).0, &datagram, 42, behind);
+                let tag = portable(&MacKey::new(&key), &datagram, 42, behind);
                 datagram[TAG].fill(0);
                 datagram[NUMBER].copy_from_slice(&42u64.to_le_bytes());
                 datagram.extend(behind.map(u64::to_le_bytes).iter().flatten());

@@ -13,6 +13,7 @@ use lockstep_core::engine::counters::{CounterRow, counter_group};
 use lockstep_io::capabilities;
 use lockstep_io::clock::random_u64;
 use lockstep_io::idle::Idle;
+use lockstep_io::key_file;
 use lockstep_notary::{Attestation, Interval, Notary, has_signatures_alone};
 use lockstep_process::watcher::forbid_core_dumps;
 use lockstep_process::{cpu, limits};
@@ -60,6 +61,7 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     }
     cpu::short_slice();
     let notary = files::read(&config, &args.name)?;
+    log_effective(&key_file::lock(&[notary.place()]));
     let cursor = args.cursor.clone();
     let cursor = cursor.unwrap_or_else(|| format!("/var/lib/lockstep/{}.cursor", args.name).into());
     let begin = files::read_cursor(&cursor)?;

@@ -34,15 +34,15 @@ fn a_key_file_reads_as_it_is_written() {
 
 #[test]
 fn an_export_has_the_keys_of_its_class_alone() {
-    let text = file().export(KeyClass::Reader).to_string();
-    assert!(!text.contains(&"0a".repeat(16)) && !text.contains("publisher"), "{text}");
-    let text = file().export(KeyClass::Publisher(7)).to_string();
-    assert!(!text.contains("\nreplica") && !text.contains(" p0"), "{text}");
+    let text = file().export(KeyClass::Reader).text();
+    assert!(!text.contains(&"0a".repeat(16)) && !text.contains("publisher"), "{}", *text);
+    let text = file().export(KeyClass::Publisher(7)).text();
+    assert!(!text.contains("\nreplica") && !text.contains(" p0"), "{}", *text);
 }
 
 #[test]
 fn a_wrong_line_is_named_and_no_key_is_shown() {
-    let right = file().to_string();
+    let right = file().text();
     let cases = [
         ("lockstep-keys 1", "lockstep-keys 2", "line 1: the first line"),
         ("cluster 4711", "cluster x", "line 2: 'x' is no cluster's number"),
@@ -116,7 +116,7 @@ fn keys_are_rotated_as_often_as_one_likes_and_no_step_can_be_missed() {
         assert!(file.seal_with(old).is_err_and(|why| why.contains("retired")));
         assert!(file.seal_with(99).is_err_and(|why| why.contains("keys show")));
         assert_eq!(file.ring().generations(), (next, 1 << next));
-        assert_eq!(KeyFile::parse(&file.to_string()), Ok(file.clone()));
+        assert_eq!(KeyFile::parse(&file.text()), Ok(file.clone()));
         assert_eq!(file.publishers().count(), 2, "names stay");
     }
 }
@@ -145,7 +145,7 @@ fn rights_stand_in_the_file_of_replicas_and_of_their_publisher_and_are_set_with_
     file.add_publisher("desk").unwrap().unwrap();
     let rights = KeyRights::parse(["names=orders/*", "rate=9"]).unwrap();
     file.set_rights(1, rights.clone());
-    assert_eq!(KeyFile::parse(&file.to_string()), Ok(file.clone()));
+    assert_eq!(KeyFile::parse(&file.text()), Ok(file.clone()));
     assert_eq!(file.export(KeyClass::Publisher(1)).rights_of(1), rights);
     assert!(file.export(KeyClass::Publisher(0)).rights.is_empty());
     assert!(file.export(KeyClass::Reader).rights.is_empty());
@@ -159,8 +159,89 @@ fn rights_stand_in_the_file_of_replicas_and_of_their_publisher_and_are_set_with_
         ("rights 1\nrights 1", "line 5: the rights of publisher 1 stand once"),
         ("rights 5000", "line 4: a publisher's number is below"),
     ] {
-        let text = file.to_string().replacen("generation", &format!("{line}\ngeneration"), 1);
+        let text = file.text().replacen("generation", &format!("{line}\ngeneration"), 1);
         let error = KeyFile::parse(&text).unwrap_err();
         assert!(error.starts_with(why), "{error}");
     }
+}
+
+#[test]
+fn a_retired_generation_has_no_publishers_keys_and_a_forgotten_one_none_at_all() {
+    let mut file = KeyFile::draw(7).unwrap();
+    file.add_generation().unwrap().unwrap();
+    assert!(file.forget(9).is_err_and(|why| why.contains("keys show")));
+    assert!(file.forget(0).is_err_and(|why| why.contains("`lockstep keys retire 0` first")));
+    file.seal_with(1).unwrap();
+    file.retire(0).unwrap();
+    assert_eq!(file.add_publisher("desk").unwrap(), Ok(1));
+    let publishers =
+        |file: &KeyFile| file.generations.iter().map(|row| row.publishers.len()).collect::<Vec<_>>();
+    assert_eq!(publishers(&file), [0, 2]);
+    for class in [KeyClass::Replica, KeyClass::Reader, KeyClass::Publisher(1)] {
+        let exported = file.export(class);
+        assert_eq!(
+            KeyFile::parse(&exported.text()),
+            Ok(exported.clone()),
+            "a process of each class starts with it"
+        );
+        assert_eq!(exported.ring().generations(), (1, 0b10));
+    }
+    file.forget(0).unwrap();
+    assert_eq!(publishers(&file), [2]);
+    assert_eq!(KeyFile::parse(&file.text()), Ok(file.clone()));
+}
+
+/// A text that grows while it is written leaves parts of itself in memory that is given back.
+#[test]
+fn the_text_of_a_file_has_room_for_all_of_it_from_the_beginning() {
+    let mut file = file();
+    file.set_rights(7, KeyRights::parse(["names=orders/*,risk", "rate=9"]).unwrap());
+    let text = file.text();
+    assert_eq!(text.capacity(), text.len());
+}
+
+/// The limit is the process's, so that this runs in a process of its own.
+#[test]
+fn without_the_right_to_lock_memory_one_is_told_what_to_do_and_with_it_the_memory_is_locked() {
+    const CHILD: &str = "LOCKSTEP_TEST_LOCKS_NOTHING";
+    if std::env::var_os(CHILD).is_some() {
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the call reads a struct that lives across it.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const none) }, 0);
+        let locked = || lock(&file().ring().places());
+        let locked = crate::capabilities::spawn(std::thread::Builder::new(), locked).unwrap().join().unwrap();
+        return println!("{locked}");
+    }
+    let this = "key_file::tests::without_the_right_to_lock_memory_one_is_told_what_to_do_and_with_it_the_memory_is_locked";
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", this, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout);
+    assert!(text.contains("memory of keys not locked") && text.contains("LimitMEMLOCK="), "{text}");
+    let ring = file().ring();
+    let locked = lock(&ring.places());
+    if locked.note.is_some() {
+        println!("SKIPPED: memory cannot be locked here: {locked}");
+        return;
+    }
+    let (mut is_locked, mut found) = (false, 0);
+    let places = ring.places();
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut range = 0..0;
+    for line in smaps.lines() {
+        let first = line.split_whitespace().next().unwrap_or_default();
+        if let Some((from, to)) = first.split_once('-')
+            && let (Ok(from), Ok(to)) = (usize::from_str_radix(from, 16), usize::from_str_radix(to, 16))
+        {
+            range = from..to;
+            is_locked = false;
+        }
+        is_locked |= line.starts_with("Locked:") && !line.ends_with(" 0 kB");
+        if line.starts_with("VmFlags:") && is_locked {
+            found += places.iter().filter(|place| range.contains(&place.start)).count();
+        }
+    }
+    assert_eq!(found, places.len(), "{smaps}");
 }

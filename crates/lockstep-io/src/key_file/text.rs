@@ -2,7 +2,8 @@
 
 use super::{GenerationRow, GenerationUse, KeyFile, PublisherKey, TITLE};
 use lockstep_wire::{GENERATIONS, Key, KeyClass, KeyRights, PUBLISHER_KEYS_MAX};
-use std::fmt;
+use std::fmt::{self, Write};
+use zeroize::Zeroizing;
 
 impl KeyFile {
     /// What the text of a file says. The error names the line and what is to stand there.
@@ -31,7 +32,9 @@ impl KeyFile {
         let class = parse_class(class).ok_or_else(|| {
             format!("line {at}: '{class}' is no class; write replica, reader, or publisher and its number")
         })?;
-        let mut file = Self { cluster, class, rights: Vec::new(), generations: Vec::new() };
+        // Rows that grow would leave keys behind.
+        let generations = Vec::with_capacity(GENERATIONS);
+        let mut file = Self { cluster, class, rights: Vec::new(), generations };
         for (at, line) in lines {
             file.take_line(line).map_err(|why| format!("line {}: {why}", at + 1))?;
         }
@@ -74,7 +77,7 @@ impl KeyFile {
                 if row.publishers.iter().any(|other| other.number == number) {
                     return Err(format!("publisher {number} stands twice"));
                 }
-                row.publishers.push(PublisherKey { number, name: name.to_owned(), key: parse_key(key)? });
+                row.push(PublisherKey { number, name: name.to_owned(), key: parse_key(key)? });
             }
             _ => return Err("neither a generation nor a key".to_owned()),
         }
@@ -89,6 +92,7 @@ impl KeyFile {
         }
         for row in &self.generations {
             let has_own = match self.class {
+                _ if row.usage == GenerationUse::Retired && self.class != KeyClass::Replica => true,
                 KeyClass::Replica => row.replica.is_some(),
                 KeyClass::Reader => true,
                 KeyClass::Publisher(number) => row.publishers.iter().any(|one| one.number == number),
@@ -105,24 +109,52 @@ impl KeyFile {
     }
 }
 
-impl fmt::Display for KeyFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl KeyFile {
+    /// The text of the file, which is overwritten when it is dropped.
+    pub fn text(&self) -> Zeroizing<String> {
+        // A text that grows would leave parts of itself behind.
+        let mut length = Length(0);
+        let counted = self.write_text(&mut length);
+        let mut text = Zeroizing::new(String::with_capacity(length.0));
+        counted.and_then(|()| self.write_text(&mut *text)).expect("neither writer can fail");
+        text
+    }
+
+    fn write_text(&self, f: &mut impl Write) -> fmt::Result {
         writeln!(f, "{TITLE}\ncluster {}\nclass {}", self.cluster, class_name(self.class))?;
         for (number, rights) in &self.rights {
             writeln!(f, "rights {number}{rights}")?;
         }
-        let hex = |key: &Key| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         for row in &self.generations {
             writeln!(f, "generation {} {}", row.number, row.usage.name())?;
             if let Some(key) = &row.replica {
-                writeln!(f, "replica {}", hex(key))?;
+                writeln!(f, "replica {}", Hex(key))?;
             }
-            writeln!(f, "reader {}", hex(&row.reader))?;
+            writeln!(f, "reader {}", Hex(&row.reader))?;
             for PublisherKey { number, name, key } in &row.publishers {
-                writeln!(f, "publisher {number} {} {name}", hex(key))?;
+                writeln!(f, "publisher {number} {} {name}", Hex(key))?;
             }
         }
         Ok(())
+    }
+}
+
+/// Counts the bytes that are written.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+/// A key in hexadecimal digits, written without a text of its own.
+struct Hex<'a>(&'a Key);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -242,3 +242,55 @@ fn a_frame_outlives_its_keys() {
     let unkeyed = Keyring::none(CLUSTER).seal(&mut again, sealed);
     assert_eq!(crate::chain_after(&unkeyed), crate::chain_after(&sealed));
 }
+
+/// AUTH-3: a forgotten generation opens nothing, not what its keys sealed and not what overwritten keys seal.
+#[test]
+fn a_forgotten_generation_opens_nothing_and_its_number_has_no_other_keys() {
+    let leader = replica();
+    let mut frame = [0; 512];
+    let entry = crate::EntryHeader { kind: crate::EntryKind::Message as u8, ..bytemuck::Zeroable::zeroed() };
+    let mut open = crate::OpenFrame::default();
+    assert!(open.push(&mut frame, entry, b"forty-two"));
+    let length = open.len();
+    open.close(&mut frame, &leader, Header { first_seq: 1, ..header(Kind::Frame) }, length);
+    let wiped = replica();
+    wiped.generations[0].get().unwrap().wipe();
+    let by_zeros = ack(&wiped);
+    for ring in [replica(), reader()] {
+        let own_replica = all(20).replica.filter(|_| ring.own() == Some(KeyClass::Replica));
+        let next = GenerationKeys { replica: own_replica, publishers: Vec::new(), ..all(20) };
+        assert_eq!(ring.add(1, &next), Ok(()));
+        ring.set_generations(1, 0b10);
+        ring.forget_but(0b11);
+        assert!(Datagram::decode_replayed(&frame[..length], &ring).is_ok(), "it is retired, and listed");
+        ring.forget_but(0);
+        assert_eq!(ring.generations(), (1, 0b10), "the one that seals stays");
+        for bytes in [&frame[..length], &by_zeros] {
+            let replayed = Datagram::decode_replayed(bytes, &ring).map(|_| ());
+            assert_eq!(replayed, Err(Reject::Generation));
+            assert_eq!(refusal(bytes, &ring), Reject::Generation);
+        }
+        let first = GenerationKeys { replica: all(10).replica.filter(|_| own_replica.is_some()), ..all(10) };
+        assert_eq!(ring.add(0, &first), Err(OtherKeys { generation: 0 }));
+    }
+}
+
+#[test]
+fn publishers_keys_of_a_retired_generation_are_overwritten_and_the_others_stay() {
+    let ring = replica();
+    assert_eq!(ring.add(1, &all(20)), Ok(()));
+    let has = |generation: usize| {
+        let keys = ring.generations[generation].get().unwrap();
+        let of = |class| keys.tag(class, &[7; 104], 1);
+        let by_zeros = Keyring::new(CLUSTER, KeyClass::Replica, &all(10));
+        by_zeros.generations[0].get().unwrap().wipe();
+        let zeros = by_zeros.generations[0].get().unwrap().tag(KeyClass::Reader, &[7; 104], 1);
+        [KeyClass::Replica, KeyClass::Reader, KeyClass::Publisher(5)].map(|class| of(class) != zeros)
+    };
+    assert_eq!((has(0), has(1)), ([true; 3], [true; 3]));
+    ring.set_generations(1, 0b10);
+    assert_eq!((has(0), has(1)), ([true, true, false], [true; 3]));
+    let without = GenerationKeys { publishers: Vec::new(), ..all(10) };
+    assert_eq!(ring.add(0, &without), Ok(()), "its file is read again");
+    assert_eq!(ring.add(0, &all(10)), Err(OtherKeys { generation: 0 }));
+}
