@@ -21,6 +21,8 @@ mod files;
 mod memory;
 #[path = "trust/mutated.rs"]
 mod mutated;
+#[path = "trust/networks.rs"]
+mod networks;
 #[path = "trust/notary.rs"]
 mod notary;
 #[path = "trust/processes.rs"]

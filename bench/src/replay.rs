@@ -145,6 +145,7 @@ impl Replayed {
             journal: journal.folder(),
             readers_max: 4,
             readers_per_address: 4,
+            allow: None,
             rate_bytes_per_s: u64::MAX,
             by_leader: true,
         };

@@ -133,6 +133,7 @@ fn open_feed(
     // IPv4 and UDP.
     let len_max = mtu - 28;
     let feed = Feed::new(args.of.0.clone(), len_max, spools, reading.is_whole(), server).map_err(failed)?;
+    let feed = feed.with_allowed(config.feed.allow.clone());
     judge_lengths(&args.of.0, config, feed.message_len_max())?;
     Ok(feed)
 }

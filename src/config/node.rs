@@ -141,6 +141,7 @@ fn replay_settings(config: &Config, by_leader: bool) -> Option<ReplaySettings> {
     (replay.readers_max > 0).then_some(ReplaySettings {
         readers_max: replay.readers_max as usize,
         readers_per_address: of_address,
+        allow: replay.allow.clone(),
         rate_bytes_per_s: replay.rate_bytes_per_s,
         by_leader,
     })

@@ -52,6 +52,11 @@ refused! {
         "LS0104: cluster: a TOML float where a whole number is needed; write a whole number from 1 to \
          9223372036854775807 (c.toml:1:11)";
 
+    a_network_with_bits_behind_its_first_ones_is_told_which_it_is: SHARED,
+        ["[stream]" => "[feed]\nallow = \"10.1.2.3/16\"\n[stream]"];
+        "LS0108: feed.allow: \"10.1.2.3/16\" has bits behind its first 16: the network is 10.1.0.0/16; write networks or \
+         addresses with commas between them, e.g. \"10.1.0.0/16, 10.2.0.7\" (c.toml:18:9)";
+
     a_truth_in_quotes_is_told_to_lose_them: SHARED, ["[stream]" => "[runtime]\nmlock = \"true\""];
         "LS0104: runtime.mlock: the text \"true\" where true or false is needed; write true or false, \
          without quotes (c.toml:18:9)";

@@ -103,6 +103,7 @@ impl Place {
             journal: config.dir,
             readers_max: 8,
             readers_per_address: 8,
+            allow: None,
             rate_bytes_per_s: u64::MAX,
             by_leader: false,
         };

@@ -9,7 +9,7 @@ use tools::gateways::{Running, add_user, start_on};
 use tools::processes::{Cluster, PATIENCE, Process};
 use tools::trader::{Trader, login_of};
 
-fn connect_from(host: u8, gateway: SocketAddr) -> TcpStream {
+pub fn connect_from(host: u8, gateway: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).expect("an address of the loopback");
     socket.connect(&gateway.into()).expect("a gateway");
@@ -42,7 +42,7 @@ fn is_refused(stream: TcpStream) -> bool {
     answer_on(stream).windows(3).any(|bytes| bytes == b"\x02JA" || bytes == b"\x02JS")
 }
 
-fn counted(cluster: &Cluster, name: &str) -> u64 {
+pub fn counted(cluster: &Cluster, name: &str) -> u64 {
     let text = cluster.run(&["counters", "gateway-1", "--group", "gateway"], b"").with_code(0).out;
     // A count of 0 has no row.
     let Some(line) = text.lines().find(|line| line.contains(name)) else { return 0 };

@@ -9,7 +9,8 @@ use super::schema;
 use super::tables::*;
 use super::value::Value;
 use super::{Config, Origin};
-use std::net::{IpAddr, SocketAddrV4};
+use lockstep_core::engine::networks::Networks;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 /// The configuration in `layers`, in which no problem was found.
@@ -33,6 +34,7 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         publisher: PublisherConfig::build(&table("publisher")),
         subscriber: SubscriberConfig::build(&table("subscriber")),
         gateway: GatewayConfig::build(&table("gateway")),
+        feed: FeedConfig::build(&table("feed")),
         runtime: RuntimeConfig::build(&table("runtime")),
         fault_injection: FaultInjection::build(&table("fault_injection")),
         log: LogConfig::build(&table("log")),
@@ -111,7 +113,7 @@ from_value! {
     PathBuf: Value::Path(path) => Some(path.clone());
     InterfaceSetting: Value::Interface(interface) => Some(interface.clone());
     Scheduling: Value::Scheduling(class) => Some(*class);
-    Vec<IpAddr>: Value::Addresses(addresses) => Some(addresses.clone());
+    Networks: Value::Networks(networks) => Some(networks.clone());
 }
 
 macro_rules! from_number {

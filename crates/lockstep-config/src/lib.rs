@@ -42,8 +42,8 @@ pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
 pub use security::KeyUse;
 pub use tables::{
-    Archiver, Channel, FaultInjection, GatewayConfig, JournalSection, LineConfig, LogConfig, NetworkConfig,
-    PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig, SecurityConfig, StreamConfig,
+    Archiver, Channel, FaultInjection, FeedConfig, GatewayConfig, JournalSection, LineConfig, LogConfig,
+    NetworkConfig, PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig, SecurityConfig, StreamConfig,
     SubscriberConfig, TimingConfig,
 };
 
@@ -125,6 +125,8 @@ pub struct Config {
     pub subscriber: SubscriberConfig,
     /// Limits of a gateway.
     pub gateway: GatewayConfig,
+    /// Limits of a feed.
+    pub feed: FeedConfig,
     /// How the pinned thread runs.
     pub runtime: RuntimeConfig,
     /// The injected faults; none by default.

@@ -73,6 +73,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "publisher",
     "subscriber",
     "gateway",
+    "feed",
     "runtime",
     "fault_injection",
     "log",

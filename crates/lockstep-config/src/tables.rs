@@ -13,7 +13,8 @@ use super::choices::{
 use super::schema::Preset::{self, *};
 use super::schema::{CHANNEL_MAX, GIB, KIB, Key, MIB, MS, MTU_MAX, MTU_MIN, REPLICA_ID_MAX, S, TIB, US};
 use super::value::Kind::{self, *};
-use std::net::{IpAddr, SocketAddrV4};
+use lockstep_core::engine::networks::Networks as NetworkList;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 /// Declares the structs of tables: one line for each field, with its type and the name, kind, default and
@@ -71,6 +72,7 @@ pub(super) const TABLES: &[&[Key]] = &[
     PublisherConfig::KEYS,
     SubscriberConfig::KEYS,
     GatewayConfig::KEYS,
+    FeedConfig::KEYS,
     RuntimeConfig::KEYS,
     FaultInjection::KEYS,
     LogConfig::KEYS,
@@ -237,6 +239,8 @@ tables! {
             "Bytes per second for all readers of a journal together while the stream moves; without limit while it stands still.";
         by_leader: bool = "by_leader", Bool, ByProfile("false", "true"),
             "Whether a replica serves readers of its journal while it leads. The only replica of a cluster does.";
+        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"),
+            "Networks whose addresses may read journals over TCP, replicas and archivers among them; others are closed before anything is answered.";
     }
 
     /// Limits of a publisher.
@@ -267,10 +271,12 @@ tables! {
             "File of the authority, as PEM, whose certificate each client of `--listen-tls` must have, beside its password.";
         clear_text: bool = "clear_text", Bool, Fixed("false"),
             "Whether `--listen` may name another address than the loopback's: passwords and orders travel readable there.";
-        tunnels: Option<Vec<IpAddr>> = "tunnels", Addresses, Absent("none"),
+        tunnels: Option<NetworkList> = "tunnels", Networks, Absent("none"),
             "Addresses of tunnels whose connections begin with a PROXY header (version 2), which names the client's own address; limits and lockouts go by that.";
         delivery: Delivery = "delivery", Word(Delivery::WORDS), Fixed("committed"),
             "What a gateway reads. Clients count what is committed either way; with `stamped`, those who ask for it are told early too.";
+        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"),
+            "Networks whose addresses may connect; others are closed before anything is answered. Behind a tunnel the client's own address counts.";
         clients_max: u32 = "clients", Integer(1, 60_000), Fixed("4096"),
             "Most connections of one gateway.";
         clients_per_address: Option<u32> = "clients_per_address", Integer(1, 60_000), Absent("an eighth of clients"),
@@ -295,6 +301,12 @@ tables! {
             "Directory of the unnamed file that holds the day's messages to clients; a disk, not memory.";
         spool_size_bytes: u64 = "spool_size", Size(MIB, 16 * TIB), Fixed("16GiB"),
             "Bytes of that file at most. A day that is larger ends all logins of this gateway.";
+    }
+
+    /// Limits of a feed.
+    pub struct FeedConfig in "feed" {
+        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"),
+            "Networks whose addresses are answered when they ask for missing messages; requests of others are dropped. The group itself reaches all.";
     }
 
     /// How the pinned thread runs.

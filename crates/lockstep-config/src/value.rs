@@ -6,8 +6,9 @@
 use super::choices::{InterfaceSetting, Scheduling};
 use super::problem::Code;
 use super::units::{self, quoted_list};
+use lockstep_core::engine::networks::Networks;
 use std::fmt::{self, Display, Formatter};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// The type of a key.
@@ -35,8 +36,8 @@ pub(super) enum Kind {
     Path,
     /// `other` or `fifo:N`.
     Scheduling,
-    /// IP addresses with commas between them, or nothing.
-    Addresses,
+    /// IP networks with commas between them, or nothing.
+    Networks,
 }
 
 /// A value as it was written.
@@ -67,7 +68,7 @@ pub(super) enum Value {
     Interface(InterfaceSetting),
     Path(PathBuf),
     Scheduling(Scheduling),
-    Addresses(Vec<IpAddr>),
+    Networks(Networks),
 }
 
 /// Why a value is refused: code, rule, hint.
@@ -98,7 +99,7 @@ impl Kind {
             }
             Self::Path => path(text(raw, "a path", "write an absolute path in quotes")?),
             Self::Scheduling => scheduling(text(raw, "a scheduling class", "write \"other\" or \"fifo:N\"")?),
-            Self::Addresses => addresses(text(raw, "addresses", "write \"10.0.0.7, 10.0.0.8\", or \"\"")?),
+            Self::Networks => networks(text(raw, "networks", NETWORKS_HINT)?),
         }
     }
 
@@ -116,7 +117,7 @@ impl Kind {
             Self::Interface => "name or address".into(),
             Self::Path => "absolute path".into(),
             Self::Scheduling => "other, fifo:1 … fifo:99".into(),
-            Self::Addresses => "ip, ip …".into(),
+            Self::Networks => "ip, ip/bits …".into(),
         }
     }
 
@@ -144,10 +145,7 @@ impl Display for Value {
             Self::Interface(interface) => interface.fmt(f),
             Self::Path(path) => path.display().fmt(f),
             Self::Scheduling(scheduling) => scheduling.fmt(f),
-            Self::Addresses(addresses) => {
-                let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                f.write_str(&texts.join(", "))
-            }
+            Self::Networks(networks) => networks.fmt(f),
         }
     }
 }
@@ -308,13 +306,12 @@ fn interface(text: &str) -> Parsed {
     }
 }
 
-fn addresses(text: &str) -> Parsed {
-    let texts = text.split(',').map(str::trim).filter(|text| !text.is_empty());
-    let addresses = texts.map(|text| text.parse::<IpAddr>().map_err(|_| text)).collect::<Result<Vec<_>, _>>();
-    addresses.map(Value::Addresses).map_err(|text| {
-        let hint = "write addresses with commas between them, e.g. \"10.0.0.7, 10.0.0.8\"".into();
-        Complaint(Code::Address, format!("\"{text}\" is not an IP address"), hint)
-    })
+const NETWORKS_HINT: &str =
+    "write networks or addresses with commas between them, e.g. \"10.1.0.0/16, 10.2.0.7\"";
+
+fn networks(text: &str) -> Parsed {
+    let networks = text.parse().map(Value::Networks);
+    networks.map_err(|rule| Complaint(Code::Address, rule, NETWORKS_HINT.into()))
 }
 
 fn path(text: &str) -> Parsed {

@@ -40,6 +40,7 @@ use super::gateway::clients::Clients;
 use super::gateway::ledger::{Ledger, LedgerDay};
 use super::gateway::users::Recipient;
 use lockstep_core::engine::counters::counter_group;
+use lockstep_core::engine::networks::Networks;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -117,6 +118,7 @@ counter_group! {
         too_long count "feed_too_long" "Messages passed over: longer than a datagram takes.",
         unmapped count "feed_unmapped" "Messages passed over: the mapping gave them no block.",
         requests_answered count "feed_answered" "Requests that were answered.",
+        address_refused count "feed_address_refused" "Requests dropped as their address is in no network of feed.allow.",
     }
 }
 
@@ -133,6 +135,7 @@ pub struct Feed<B> {
     session: Session,
     packer: Packer,
     server: RequestServer,
+    allow: Option<Networks>,
     caught_up: bool,
     sent_at: Nanos,
     heartbeat_ns: Nanos,
@@ -172,12 +175,20 @@ impl<B: Backlog> Feed<B> {
             session,
             packer,
             server,
+            allow: None,
             caught_up,
             sent_at,
             heartbeat_ns: HEARTBEAT_NS,
             block,
             counts,
         })
+    }
+
+    /// The same feed, which answers requests of these networks alone.
+    #[must_use]
+    pub fn with_allowed(mut self, networks: Option<Networks>) -> Self {
+        self.allow = networks;
+        self
     }
 
     /// The same feed with blocks that `mapping` makes of the messages which the source carries. It writes a
@@ -344,6 +355,10 @@ impl<B: Backlog> Feed<B> {
         from: SocketAddr,
         bytes: &[u8],
     ) -> Result<Option<Vec<u8>>, FeedError> {
+        if !Networks::allow(self.allow.as_ref(), from.ip()) {
+            self.counts.address_refused += 1;
+            return Ok(None);
+        }
         let today = (*self.today.day() != LedgerDay::Unknown).then_some(self.session);
         for (session, ledger) in [(today, &self.today), (self.previous.1, &self.previous.0)] {
             if let Some(session) = session {

@@ -23,6 +23,7 @@ use crate::io::journal_files::{
 };
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::tail::MappedTail;
+use lockstep_core::engine::networks::Networks;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::lineage::Lineage;
@@ -55,12 +56,14 @@ impl Ports for RealPorts {
 }
 
 /// How a journal is replayed to others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReplaySettings {
     /// Most readers at a time, ...
     pub readers_max: usize,
     /// ... and most connections of one address that have not asked yet.
     pub readers_per_address: usize,
+    /// The networks of those that may read; everybody's without.
+    pub allow: Option<Networks>,
     /// Bytes per second for all of them while the stream moves; without limit while it is idle.
     pub rate_bytes_per_s: u64,
     /// Whether they are served while the node leads.

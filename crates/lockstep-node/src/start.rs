@@ -232,7 +232,7 @@ fn start_server(
     identity: Identity,
     side: &Waiting<DirStore, TailReader>,
 ) -> (Option<ReplayServer>, Option<Effective>) {
-    let Some(replay) = settings.replay else { return (None, None) };
+    let Some(replay) = &settings.replay else { return (None, None) };
     let wanted = ServerSettings {
         keys: settings.keys.clone(),
         identity,
@@ -240,6 +240,7 @@ fn start_server(
         journal: settings.journal.clone(),
         readers_max: replay.readers_max,
         readers_per_address: replay.readers_per_address,
+        allow: replay.allow.clone(),
         rate_bytes_per_s: replay.rate_bytes_per_s,
         by_leader: replay.by_leader,
     };

@@ -6,6 +6,7 @@
 //! at with `MSG_PEEK` until it is whole, so that not a byte of the client's is taken.
 
 use super::link::{Faults, Link, LinkInput};
+use lockstep_core::engine::networks::Networks;
 use lockstep_wire::Nanos;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -31,20 +32,20 @@ struct Arrival {
 
 /// See the module.
 pub(super) struct Arrivals {
-    tunnels: Vec<IpAddr>,
+    tunnels: Networks,
     waiting: Vec<Arrival>,
     look_at: Nanos,
 }
 
 impl Arrivals {
     /// Connections of `tunnels` begin with a header.
-    pub fn new(tunnels: Vec<IpAddr>) -> Self {
+    pub fn new(tunnels: Networks) -> Self {
         Self { tunnels, waiting: Vec::new(), look_at: 0 }
     }
 
     /// Whether `peer` is a tunnel.
     pub fn is_tunnel(&self, peer: SocketAddr) -> bool {
-        self.tunnels.contains(&peer.ip().to_canonical())
+        self.tunnels.contain(peer.ip())
     }
 
     /// A tunnel has connected.

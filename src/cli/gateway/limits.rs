@@ -19,6 +19,7 @@ pub(super) fn gateway_limits(config: &Config, delivery: Delivery) -> GatewayLimi
     let limits = &config.gateway;
     GatewayLimits {
         delivery,
+        allow: limits.allow.clone(),
         clients_max: limits.clients_max as usize,
         clients_per_address: share_of_address(limits.clients_max, limits.clients_per_address),
         accepts: limits.accepts,

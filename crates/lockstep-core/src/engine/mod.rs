@@ -8,6 +8,7 @@
 pub mod counters;
 pub mod event;
 pub mod losses;
+pub mod networks;
 pub mod outputs;
 pub mod parts;
 pub mod ports;

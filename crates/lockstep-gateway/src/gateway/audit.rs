@@ -24,6 +24,8 @@ pub(super) enum Audited {
     Left,
     /// A connection was closed at once: too many were there.
     TurnedAway,
+    /// A connection was closed at once: its address may not connect.
+    AddressRefused,
     /// The leader does not stamp what a client has sent: the gateway's key does not allow it.
     NotAllowed,
 }
@@ -36,6 +38,7 @@ impl Audited {
             Self::Refused => "login_refused",
             Self::Left => "left",
             Self::TurnedAway => "turned_away",
+            Self::AddressRefused => "address_refused",
             Self::NotAllowed => "not_allowed",
         }
     }

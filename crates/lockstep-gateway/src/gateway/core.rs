@@ -31,6 +31,7 @@ use super::locks::Locks;
 use super::pending::Pending;
 use super::per_address::PerAddress;
 use super::users::Users;
+use lockstep_core::engine::networks::Networks;
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -248,8 +249,15 @@ impl<B: Backlog> Gateway<B> {
         self.allowance.give_back();
     }
 
-    /// A client has connected. Its index and number; `None`: there are too many, in all or of its address.
+    /// A client has connected. Its index and number; `None`: its address may not connect, or there are too many,
+    /// in all or of its address.
     pub fn accept(&mut self, now: Nanos, peer: SocketAddr) -> Option<(usize, u64)> {
+        if !Networks::allow(self.limits.allow.as_ref(), peer.ip()) {
+            self.counts.address_refused += 1;
+            let why = "its address is in no network of gateway.allow";
+            self.audit.tell(&mut self.counts, now, Audited::AddressRefused, ("", peer.ip()), why);
+            return None;
+        }
         let (connected, of_address) = (self.conns.len() - self.free.len(), self.connected.of(peer.ip()));
         if connected >= self.limits.clients_max || of_address >= self.limits.clients_per_address {
             self.counts.turned_away += 1;

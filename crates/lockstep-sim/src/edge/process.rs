@@ -167,6 +167,7 @@ fn gateway_limits(delivery: Delivery) -> GatewayLimits {
         delivery,
         clients_max: 16,
         clients_per_address: 16,
+        allow: None,
         accepts: 1_000_000,
         soup: soupbintcp::ServerLimits {
             login_ns: 20_000_000,

@@ -2,6 +2,7 @@
 
 use crate::gateway::locks::LockoutTimes;
 use lockstep_core::engine::counters::counter_group;
+use lockstep_core::engine::networks::Networks;
 use lockstep_core::engine::ports::BacklogError;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::Nanos;
@@ -12,6 +13,8 @@ use soupbintcp::ServerLimits;
 pub struct GatewayLimits {
     /// The delivery mode of its subscription. Clients receive committed messages in either mode.
     pub delivery: Delivery,
+    /// The networks of those that may connect; everybody's without.
+    pub allow: Option<Networks>,
     /// Most connections.
     pub clients_max: usize,
     /// Most of one address.
@@ -45,6 +48,7 @@ counter_group! {
         logins_locked count "gateway_logins_locked" "Logins refused unseen after too many failures of their user at their address.",
         logins_crowded count "gateway_logins_crowded" "Logins refused as too many passwords waited, in all or of their address.",
         turned_away count "gateway_turned_away" "Connections closed at once as too many were there, in all or of their address.",
+        address_refused count "gateway_address_refused" "Connections closed at once as their address is in no network of gateway.allow.",
         audit_suppressed count "gateway_audit_suppressed" "Lines of the audit log that were left out: more than 1,000 came in a second.",
         not_allowed count "gateway_not_allowed" "Messages of clients that the leader does not stamp: the gateway's key does not allow them.",
         submitted count "gateway_submitted" "Messages of clients that were submitted.",

@@ -76,6 +76,7 @@ fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Recorder, usize) {
         delivery,
         clients_max: 8,
         clients_per_address: 8,
+        allow: None,
         accepts: 500,
         soup: ServerLimits::default(),
         stall_ns: 1_000_000_000,

@@ -3,6 +3,7 @@
 use super::connection::{ReplayContext, ReplayServerConnection, TurnOutcome};
 use crate::io::store::DirStore;
 use lockstep_core::engine::counters::counter_group;
+use lockstep_core::engine::networks::Networks;
 use lockstep_io::clock::Clock;
 use lockstep_io::{IoError, capabilities};
 use lockstep_replica::journal::segment_index::{SegmentIndex, Written};
@@ -31,6 +32,8 @@ pub struct ServerSettings {
     pub readers_max: usize,
     /// ... and most of one address that have not asked yet.
     pub readers_per_address: usize,
+    /// The networks of those that may read; everybody's without.
+    pub allow: Option<Networks>,
     /// Bytes per second for all readers together while the stream moves; without limit while it is idle.
     pub rate_bytes_per_s: u64,
     /// Whether it serves while its node leads.
@@ -43,6 +46,7 @@ counter_group! {
         readers gauge "replay_readers" "Readers that are connected now.",
         served count "replay_served" "Readers in all.",
         turned_away count "replay_turned_away" "Connections closed at once as too many were there, in all or of their address.",
+        address_refused count "replay_address_refused" "Connections closed at once as their address is in no network of replay.allow.",
         sent_bytes count "replay_sent_bytes" "Bytes of frames sent to them.",
     }
 }
@@ -53,6 +57,7 @@ struct ServerStats {
     readers: AtomicU64,
     served: AtomicU64,
     turned_away: AtomicU64,
+    address_refused: AtomicU64,
     sent_bytes: AtomicU64,
 }
 
@@ -145,10 +150,11 @@ impl ReplayServer {
 
     /// Its counts so far.
     pub fn counts(&self) -> ReplayCounts {
-        let ServerStats { readers, served, turned_away, sent_bytes } = &*self.stats;
-        let [readers, served, turned_away, sent_bytes] =
-            [readers, served, turned_away, sent_bytes].map(|value| value.load(Ordering::Acquire));
-        ReplayCounts { readers, served, turned_away, sent_bytes }
+        let ServerStats { readers, served, turned_away, address_refused, sent_bytes } = &*self.stats;
+        let [readers, served, turned_away, address_refused, sent_bytes] =
+            [readers, served, turned_away, address_refused, sent_bytes]
+                .map(|value| value.load(Ordering::Acquire));
+        ReplayCounts { readers, served, turned_away, address_refused, sent_bytes }
     }
 }
 
@@ -207,6 +213,10 @@ impl Room {
     fn accept(&mut self) {
         let most = self.settings.readers_max + DOOMED_MAX;
         while let Ok((mut stream, peer)) = self.listener.accept() {
+            if !Networks::allow(self.settings.allow.as_ref(), peer.ip()) {
+                self.stats.address_refused.fetch_add(1, Ordering::AcqRel);
+                continue; // closed at once
+            }
             let of_address = |takes: fn(&ReplayServerConnection) -> bool| {
                 let mine = |one: &ReplayServerConnection| one.peer.ip() == peer.ip() && takes(one);
                 self.connections.iter().filter(|(_, one)| mine(one)).count()

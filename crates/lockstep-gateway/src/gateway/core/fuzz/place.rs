@@ -50,6 +50,7 @@ impl Place {
             delivery,
             clients_max: CLIENTS_MAX,
             clients_per_address: CLIENTS_MAX,
+            allow: None,
             accepts: 500,
             soup: ServerLimits::default(),
             stall_ns: 1_000 * MS,
