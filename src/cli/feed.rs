@@ -4,7 +4,7 @@ use super::args::ClusterArgs;
 use super::ended::{ReadingEnd, serve_whole_or_oldest};
 use super::failure::{FAILED, USAGE};
 use super::sequencer::{log_effective, stop_with_stdin};
-use super::{Failure, counters_or_warning as counted, log, signals};
+use super::{Failure, confined, counters_or_warning as counted, log, signals};
 use crate::config::{Channel, Config, KeyUse};
 use clap::Args;
 use lockstep_client::Endpoint;
@@ -12,11 +12,11 @@ use lockstep_client::{Counted, Delivery, Subscriber};
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_gateway::feed::{Feed, FeedCounts, FeedError, FeedSource};
 use lockstep_gateway::gateway::users::Recipient;
-use lockstep_io::capabilities;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_io::multicast;
 use lockstep_io::spool::Spool;
+use lockstep_process::confinement::{self, Becomes, Reach};
 use lockstep_process::watcher::forbid_core_dumps;
 use lockstep_process::{cpu, limits};
 use moldudp64::{RequestServer, ServerLimits};
@@ -84,12 +84,14 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     // It has the readers' key in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
+    let reach = confined::of_feed(&config);
+    confinement::begin(&reach);
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let until_then = "the feed waits for the begin of a trading day";
-    serve_whole_or_oldest(until_then, |reading| serve(args, &config, &stop, reading))
+    serve_whole_or_oldest(until_then, |reading| serve(args, &config, &reach, &stop, reading))
 }
 
 fn failed(error: FeedError) -> Failure {
@@ -146,7 +148,7 @@ struct Reported {
 }
 
 impl Reported {
-    fn report(&mut self, args: &FeedArgs, feed: &Feed<Spool>, requests: &UdpSocket) {
+    fn report(&mut self, args: &FeedArgs, feed: &Feed<Spool>, requests: &UdpSocket, reach: &[Reach]) {
         if !self.too_long && feed.counts.too_long > 0 {
             self.too_long = true;
             tracing::warn!("a message is longer than a datagram takes: it and its like have no number");
@@ -154,7 +156,7 @@ impl Reported {
         if !self.live && feed.is_live() {
             self.live = true;
             // Until now it may have had to open its sockets once more.
-            log_effective(&capabilities::drop_capabilities());
+            confined::complete(reach, Becomes::Other);
             let at = feed.next_number().map_or_else(String::new, |(session, next)| {
                 format!(" session {} next {next}", String::from_utf8_lossy(session.as_bytes()))
             });
@@ -171,6 +173,7 @@ impl Reported {
 fn serve(
     args: &FeedArgs,
     config: &Config,
+    reach: &[Reach],
     stop: &AtomicBool,
     reading: &mut ReadingEnd,
 ) -> Result<(), Failure> {
@@ -224,7 +227,7 @@ fn serve(
         if let Some(counted) = &mut counted {
             counted.publish(now, &feed.counts.values(), None, Some(&subscriber));
         }
-        reported.report(args, &feed, &requests);
+        reported.report(args, &feed, &requests, reach);
         if work == 0 && endpoint.idle() != Idle::Spin {
             waiter.wait(PAUSE_NS);
         }

@@ -17,6 +17,7 @@ mod archiver;
 mod args;
 mod audit;
 mod bootstrap;
+mod confined;
 mod counted;
 mod counters;
 mod day;

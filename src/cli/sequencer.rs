@@ -6,11 +6,12 @@
 
 use super::args::SequencerArgs;
 use super::failure::FAILED;
-use super::{Failure, log, signals};
+use super::{Failure, confined, log, signals};
 use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
 use lockstep_io::{Effective, capabilities};
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings};
+use lockstep_process::confinement::{self, Becomes};
 use lockstep_process::events::Recorder;
 use lockstep_process::stop::Stop;
 use lockstep_process::watcher::{Watcher, WatcherSettings, forbid_core_dumps};
@@ -58,6 +59,8 @@ fn run_node(
     who: &str,
     until_stdin_ends: bool,
 ) -> Result<u8, Failure> {
+    let reach = confined::of_node(config, settings);
+    confinement::begin(&reach);
     let stop = Stop::by_signals()?;
     if until_stdin_ends {
         stop_with_stdin(Arc::clone(stop.flag()))?;
@@ -81,7 +84,7 @@ fn run_node(
     let watch = || has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose();
     let node = Node::open_watched::<Failure>(settings, watch)?;
     banner(config, who, &node);
-    log_effective(&capabilities::drop_capabilities());
+    confined::complete(&reach, Becomes::Hot);
     stop.skips(node.skips());
     let outcome = node.run(stop.flag(), &recorder);
     drop(events); // its lines stand before our last word

@@ -1,9 +1,13 @@
-//! What a daemon keeps of the rights that it was started with: nothing, in any of its threads.
+//! What a daemon keeps of the rights that it was started with: nothing, in any of its threads; and what it
+//! reaches, and may call, is what it needs.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use tools::gateways;
 use tools::processes::{Cluster, Process, payloads};
+
+/// The name under which the rows of a process's first thread stand.
+const MAIN: &str = "the first thread";
 
 /// The rows of /proc/PID/status of each thread of a process that name rights.
 fn rights(process: u32) -> Vec<(String, String)> {
@@ -12,20 +16,25 @@ fn rights(process: u32) -> Vec<(String, String)> {
     let rows = threads.flat_map(|thread: std::path::PathBuf| {
         // A thread may end meanwhile.
         let text = |name: &str| std::fs::read_to_string(Path::new(&thread).join(name)).unwrap_or_default();
-        let name = text("comm").trim().to_owned();
+        let is_main = thread.ends_with(process.to_string());
+        let name = if is_main { MAIN.to_owned() } else { text("comm").trim().to_owned() };
         let status = text("status");
         let rows = status.lines().filter(|line| {
-            ["CapEff", "CapPrm", "CapInh", "CapAmb", "NoNewPrivs"].iter().any(|row| line.starts_with(row))
+            ["CapEff", "CapPrm", "CapInh", "CapAmb", "NoNewPrivs", "Seccomp:"]
+                .iter()
+                .any(|row| line.starts_with(row))
         });
         rows.map(|row| (name.clone(), row.to_owned())).collect::<Vec<_>>()
     });
     rows.collect()
 }
 
-/// Waits until no thread of the process has a right, and fails where one keeps it.
-fn has_no_rights(id: u32) {
-    let is_gone = |(_, row): &(String, String)| match row.split_once(':') {
+/// Waits until no thread of the process has a right, and each but the thread `unfiltered` has a filter of system
+/// calls, and fails where one has not.
+fn has_no_rights(id: u32, unfiltered: Option<&str>) {
+    let is_gone = |(thread, row): &(String, String)| match row.split_once(':') {
         Some(("NoNewPrivs", value)) => value.trim() == "1",
+        Some(("Seccomp", value)) => value.trim() == "2" || unfiltered == Some(thread),
         Some((_, value)) => value.trim().bytes().all(|digit| digit == b'0'),
         None => false,
     };
@@ -73,8 +82,11 @@ fn no_daemon_keeps_a_capability_once_it_is_set_up() {
     if u64::from_str_radix(effective.trim(), 16).expect("a mask") >> 24 & 1 == 1 {
         assert_eq!((score(watched[0]), score(watched[1])), (score(std::process::id()), "-1000\n".to_owned()));
     }
-    for process in daemons.iter().map(Process::pid).chain([gateway.process.pid()]).chain(watched) {
-        has_no_rights(process);
+    // The hot thread of a node has no filter.
+    let nodes = daemons[..4].iter().map(|node| (node.pid(), Some(MAIN)));
+    let others = [daemons[4].pid(), gateway.process.pid()].into_iter().chain(watched[1..].iter().copied());
+    for (process, unfiltered) in nodes.chain(others.map(|process| (process, None))) {
+        has_no_rights(process, unfiltered);
     }
     // And all of them go on: a takeover, and a message through it.
     daemons[0].signal("KILL");
@@ -82,4 +94,33 @@ fn no_daemon_keeps_a_capability_once_it_is_set_up() {
     cluster.publish("after\n");
     super::all_run(&mut daemons);
     assert_eq!(payloads(&cluster.read(&["--committed"]).out), ["before", "after"]);
+}
+
+/// Somebody who has taken a gateway over reads what its files may be, and no other file of its user.
+#[test]
+fn a_gateway_reads_its_users_again_and_no_file_outside_of_their_folder() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    gateways::add_user(&cluster, "alice", "secret", &[]);
+    let mut gateway = gateways::start(&cluster, "gw1");
+    if gateway.process.log().contains("Landlock: ") {
+        println!("SKIPPED: this kernel has no Landlock");
+        return;
+    }
+    let mut reload = |text: &str| {
+        gateway.process.signal("HUP");
+        gateway.process.await_log(text);
+    };
+    // A file that took the place of the one that was there at the start.
+    gateways::add_user(&cluster, "bob", "secret", &[]);
+    reload("users read again");
+    // A link to one elsewhere, as somebody writes who wants to see what is there.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let (users, moved) = (cluster.path("users.toml"), elsewhere.path().join("users.toml"));
+    std::fs::copy(&users, &moved).expect("a copy");
+    std::fs::remove_file(&users).expect("it is removed");
+    std::os::unix::fs::symlink(&moved, &users).expect("a link");
+    reload("the users stay as they were: ");
+    assert!(gateway.process.log().contains("Permission denied"), "{}", gateway.process.log());
+    assert_eq!(gateway.process.terminate(), Some(0));
 }

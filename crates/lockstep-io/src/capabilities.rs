@@ -3,10 +3,11 @@
 //! Linux capabilities belong to threads (capabilities(7)). A thread that [`spawn`] starts has none from its
 //! first line on. The thread that sets the process up has them until [`drop_capabilities`]: with them it
 //! attaches XDP programs, locks memory, and takes its scheduling class. Nothing that a daemon does later
-//! needs one, as root or as another user.
+//! needs one, as root or as another user. A daemon adds what else its threads give up ([`at_thread_start`]).
 
 use crate::Effective;
 use std::io;
+use std::sync::OnceLock;
 use std::thread::{Builder, JoinHandle};
 
 /// `_LINUX_CAPABILITY_VERSION_3` of `linux/capability.h`.
@@ -37,6 +38,13 @@ pub fn drop_capabilities() -> Effective {
     }
 }
 
+static AT_THREAD_START: OnceLock<fn()> = OnceLock::new();
+
+/// From now on each thread that [`spawn`] starts calls this first, if it is the first choice of this process.
+pub fn at_thread_start(first: fn()) {
+    let _first = AT_THREAD_START.set(first);
+}
+
 /// Starts a thread without capabilities.
 ///
 /// # Errors
@@ -45,9 +53,22 @@ pub fn spawn<T: Send + 'static>(
     builder: Builder,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    builder.spawn(|| {
+    spawn_with(builder, AT_THREAD_START.get().copied().unwrap_or(|| {}), work)
+}
+
+/// The same, with another first step than [`at_thread_start`] names.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_with<T: Send + 'static>(
+    builder: Builder,
+    first: fn(),
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    builder.spawn(move || {
         // Where the kernel refuses it, it refuses the main thread as well, which says so.
         let _ = give_up();
+        first();
         work()
     })
 }

@@ -27,12 +27,12 @@ const ARCH_AT: u32 = 4;
 
 /// `AUDIT_ARCH_X86_64` of `linux/audit.h`.
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
-const ARCHITECTURE: Option<u32> = Some(0xC000_003E);
+pub(crate) const ARCHITECTURE: Option<u32> = Some(0xC000_003E);
 /// `AUDIT_ARCH_AARCH64` of `linux/audit.h`.
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: Option<u32> = Some(0xC000_00B7);
+pub(crate) const ARCHITECTURE: Option<u32> = Some(0xC000_00B7);
 #[cfg(not(any(all(target_arch = "x86_64", target_pointer_width = "64"), target_arch = "aarch64")))]
-const ARCHITECTURE: Option<u32> = None;
+pub(crate) const ARCHITECTURE: Option<u32> = None;
 
 /// The first call that was trapped, by any thread of the process.
 static TRAPPED: AtomicI64 = AtomicI64::new(NONE);
@@ -113,7 +113,7 @@ fn write_filter(filter: &mut [libc::sock_filter], architecture: u32, allow: &[i6
 }
 
 /// One instruction: code, how far to jump if true and if false, operand.
-fn instruction(code: u32, jump_true: u8, jump_false: u8, operand: u32) -> libc::sock_filter {
+pub(crate) fn instruction(code: u32, jump_true: u8, jump_false: u8, operand: u32) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt: jump_true, jf: jump_false, k: operand }
 }
 

@@ -16,7 +16,7 @@ use super::verifier::Verifier;
 use crate::cli::ended::{ReadingEnd, serve_whole_or_oldest};
 use crate::cli::failure::{FAILED, FENCED, USAGE};
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
-use crate::cli::{Failure, counters_or_warning, log, signals};
+use crate::cli::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::{self, Config, KeyUse};
 use lockstep_client::{Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Subscriber};
 use lockstep_core::engine::counters::CounterRow;
@@ -24,10 +24,11 @@ use lockstep_gateway::gateway::clients::GATEWAY;
 use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::users::Recipient;
+use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::idle::Idle;
 use lockstep_io::spool::Spool;
-use lockstep_io::{IoError, capabilities};
+use lockstep_process::confinement::{self, Becomes, Reach};
 use lockstep_process::watcher::forbid_core_dumps;
 use lockstep_process::{cpu, limits};
 use lockstep_wire::{Destination, NAME_LEN_MAX, Nanos, PublisherId, PublisherSeq};
@@ -131,6 +132,8 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     log_effective(&forbid_core_dumps());
     limits::return_large_allocations();
     limits::in_place_of_capabilities();
+    let reach = confined::of_gateway(&config, &user::path(args.users.as_deref(), &config));
+    confinement::begin(&reach);
     let stop = signals::stop_flag()?;
     let reload = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload))
@@ -139,15 +142,15 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let until_then = "logins wait for the begin of a trading day";
-    serve_whole_or_oldest(until_then, |reading| serve(args, &config, &stop, &reload, reading))
+    serve_whole_or_oldest(until_then, |reading| serve(args, &config, &reach, [&stop, &reload], reading))
 }
 
 /// Serves until it is told to stop, or `reading` is over.
 fn serve(
     args: &RunArgs,
     config: &Config,
-    stop: &AtomicBool,
-    reload: &AtomicBool,
+    reach: &[Reach],
+    [stop, reload]: [&AtomicBool; 2],
     reading: &mut ReadingEnd,
 ) -> Result<(), Failure> {
     cpu::short_slice();
@@ -163,7 +166,7 @@ fn serve(
         if !reported_ready && server.core.is_ready() {
             reported_ready = true;
             // Until now it may have had to open its sockets once more.
-            log_effective(&capabilities::drop_capabilities());
+            confined::complete(reach, Becomes::Other);
             for listener in &server.listeners {
                 println!("{}", listener.row());
                 tracing::info!(address = %listener.address, name = server.name, "clients may log in");

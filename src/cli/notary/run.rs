@@ -4,17 +4,17 @@ use super::{NotaryRunArgs, files};
 use crate::cli::ended::{abandoned, ended};
 use crate::cli::failure::{FAILED, FENCED, INTEGRITY};
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
-use crate::cli::{Failure, counters_or_warning, log, signals};
+use crate::cli::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::KeyUse;
 use lockstep_client::{
     Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
 use lockstep_core::engine::counters::{CounterRow, counter_group};
-use lockstep_io::capabilities;
 use lockstep_io::clock::random_u64;
 use lockstep_io::idle::Idle;
 use lockstep_io::key_file;
 use lockstep_notary::{Attestation, Interval, Notary, has_signatures_alone};
+use lockstep_process::confinement::{self, Becomes};
 use lockstep_process::watcher::forbid_core_dumps;
 use lockstep_process::{cpu, limits};
 use lockstep_wire::{
@@ -55,6 +55,10 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     // It has keys in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
+    let cursor = args.cursor.clone();
+    let cursor = cursor.unwrap_or_else(|| format!("/var/lib/lockstep/{}.cursor", args.name).into());
+    let reach = confined::of_notary(&config, &cursor);
+    confinement::begin(&reach);
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
@@ -62,8 +66,6 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     cpu::short_slice();
     let notary = files::read(&config, &args.name)?;
     log_effective(&key_file::lock(&[notary.place()]));
-    let cursor = args.cursor.clone();
-    let cursor = cursor.unwrap_or_else(|| format!("/var/lib/lockstep/{}.cursor", args.name).into());
     let begin = files::read_cursor(&cursor)?;
     let endpoint = Endpoint::for_node(&config)?;
     signals::reload_keys(config.key_file(KeyUse::Node), endpoint.keys().clone())?;
@@ -81,7 +83,7 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
         Some(&publisher),
         Some(&subscriber),
     ));
-    log_effective(&capabilities::drop_capabilities());
+    confined::complete(&reach, Becomes::Other);
     println!(
         "notary {} signs with {} from {}",
         args.name,

@@ -7,6 +7,7 @@
 use super::WatcherSettings;
 use super::page::{Page, Readiness};
 use super::{DIED, STARTED};
+use crate::confinement;
 use crate::cpu::{self, SchedulingClass};
 use crate::events::{EventRecord, Recorder};
 use lockstep_io::clock::Clock;
@@ -71,7 +72,7 @@ impl Supervisor {
             clock: Clock::start(),
         };
         let builder = std::thread::Builder::new().name("lockstep-watcher".into());
-        let thread = capabilities::spawn(builder, move || keeper.keep())
+        let thread = capabilities::spawn_with(builder, confinement::confine_parent, move || keeper.keep())
             .map_err(|error| IoError::new("start the thread that looks after the watcher", error))?;
         Ok(Self { shared, thread })
     }

@@ -6,6 +6,7 @@
 //! up, allocated or opened between the wait and the first datagram.
 
 use super::page::{MutexHandover, NOTICE_LEN_MAX, Page, Readiness};
+use crate::confinement::{self, Becomes};
 use crate::cpu::{self, SchedulingClass};
 use crate::limits::WATCHER_OOM_SCORE;
 use lockstep_io::udp::socket_address;
@@ -106,11 +107,13 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
         spoken: AtomicBool::new(false),
     });
     page.set_readiness(Some(readiness));
+    // It opens nothing but what every daemon reads.
+    confinement::begin(&[]);
     start_wait(&sender, "lockstep-mutex", Page::await_hand_over, DeathSource::Mutex)?;
     start_wait(&sender, "lockstep-process", await_process, DeathSource::Process)?;
     drop(sender);
-    // Its readiness is on the page; the sequencer that started it says what it dropped itself.
-    let _ = capabilities::drop_capabilities();
+    // Its readiness is on the page; the sequencer that started it says what is in force for both.
+    let _ = confinement::complete(&[], Becomes::Other);
     let ended = receiver.recv();
     cpu::lower_priority(std::process::id());
     ended.map_err(|_| {
