@@ -8,6 +8,8 @@
 mod capture;
 #[path = "wireshark/corpus.rs"]
 mod corpus;
+#[path = "wireshark/keys.rs"]
+mod keys;
 #[allow(dead_code)] // those of the wire's tests, which need more of them
 #[path = "wire/samples.rs"]
 mod samples;

@@ -104,7 +104,7 @@ impl Tshark {
         for text in [&printed, &errors] {
             let wrong = text.lines().find(|line| {
                 // Of Wireshark too: what it calls malformed was read beyond its end.
-                ["Lua Error", "lockstep.lua", "lockstep_fields.lua", "Malformed Packet"]
+                ["Lua Error", "lockstep.lua", "lockstep_fields.lua", "lockstep_mac.lua", "Malformed Packet"]
                     .iter()
                     .any(|word| line.contains(word))
             });
@@ -115,10 +115,16 @@ impl Tshark {
 
     /// Of each packet these fields, each with all its values; ports as [`CONFIGURED_PORT`].
     pub fn fields(&self, packets: &[Packet], fields: &[&str]) -> Vec<Vec<String>> {
+        self.fields_with(packets, fields, &[])
+    }
+
+    /// The same with more flags.
+    pub fn fields_with(&self, packets: &[Packet], fields: &[&str], more: &[&str]) -> Vec<Vec<String>> {
         let options = ["udp", "tcp"].map(|way| format!("lockstep.{way}_ports:{CONFIGURED_PORT}"));
         let mut flags = vec!["-o", &options[0], "-o", &options[1], "-T", "fields"];
         flags.extend(["-E", "separator=/t", "-E", "occurrence=a", "-E", "aggregator=,"]);
         fields.iter().for_each(|field| flags.extend(["-e", field]));
+        flags.extend(more);
         let printed = self.says(packets, &flags);
         let rows: Vec<Vec<String>> =
             printed.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect();

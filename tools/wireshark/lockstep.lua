@@ -7,6 +7,7 @@
 
 local folder = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
 local common = dofile(folder .. "lockstep_fields.lua")
+local mac = dofile(folder .. "lockstep_mac.lua")(common.bits[1], common.bits[2], common.bits[3])
 local names, parts, single = common.names, common.parts, common.single
 local crc32c, unpacked, padded = common.crc32c, common.unpacked, common.padded
 local identity_text, epoch_text, name = common.identity_text, common.epoch_text, common.name
@@ -43,7 +44,13 @@ lockstep.experts = { invalid, cut }
 lockstep.prefs.udp_ports = Pref.range("UDP ports", "", "Ports of the groups and of unicast. Without them "
     .. "datagrams are found by their first bytes, unless another protocol claims their port.", 65535)
 lockstep.prefs.tcp_ports = Pref.range("TCP ports", "", "Ports of replays: unicast's numbers.", 65535)
-lockstep.prefs.checksum = Pref.bool("Check the checksums", true, "Compute the CRC-32C of each frame, and of each datagram without a key.")
+lockstep.prefs.checksum = Pref.bool("Check the checksums", true, "Compute the CRC-32C of each frame, and of each datagram without a key; and the MAC of all others, if there are "
+    .. "keys.")
+lockstep.prefs.keys = Pref.string("Keys", "", "A key file, or a folder with replica.keys, reader.keys or "
+    .. "publisher.keys: the tag of each datagram is verified by the keys in it.")
+
+-- The keys, by cluster and generation, and how many files they are of.
+local rings, key_files = {}, 0
 
 -- ---------------------------------------------------------------------------- one datagram or record
 
@@ -273,6 +280,48 @@ local function entries(d, first)
     return at
 end
 
+-- ---------------------------------------------------------------------------- tags, by keys
+
+-- Shows how one word of a tag was judged.
+local function show_word(d, tree, at, which, judged)
+    local item = tree:add(single.mac_status, d.tvb(at, 8), judged.status)
+    item:set_generated()
+    item:set_text(which .. " of the tag: " .. names.words[judged.status])
+    if judged.generation then
+        item:append_text(string.format(" (generation %d, %s; key of %s)", judged.generation.number,
+            judged.generation.use, judged.label))
+        item:add(single.mac_generation, judged.generation.number):set_generated()
+        item:add(single.mac_key, judged.label):set_generated()
+    end
+end
+
+-- Shows both words of the tag at `at`. Returns what the whole is, in the numbers of `names.tags`.
+local function show_words(d, tree, at, replicas, readers)
+    show_word(d, tree, at, "Word 0", replicas)
+    show_word(d, tree, at + 8, "Word 1", readers)
+    if replicas.status == mac.WRONG or readers.status == mac.WRONG then
+        return 0
+    end
+    return replicas.status == mac.VERIFIED and 1 or readers.status == mac.VERIFIED and 1 or 2
+end
+
+-- Judges the tag of a datagram with a key, if there are keys.
+local function judge_tag(d)
+    if key_files == 0 then
+        if lockstep.prefs.keys ~= "" then
+            d.top:add(single.mac_key, "no key file at " .. lockstep.prefs.keys):set_generated()
+        end
+        return 2
+    end
+    local cluster, datagram = tostring(n64(d, 32)), d.tvb:raw(0, d.length)
+    local status = show_words(d, d.top, 8, mac.judge(rings, cluster, n16(d, 6), datagram))
+    -- For a repaired frame its trailer vouches.
+    if status == 0 and d.behind ~= TRAILER_LEN then
+        refuse(d, "tag", "not sealed with the key that it names")
+    end
+    return status
+end
+
 -- Behind a frame: who repaired it.
 local function trailer(d)
     local at = d.length
@@ -289,6 +338,12 @@ local function trailer(d)
         local sum = crc32c(d.tvb:raw(at, 32), crc32c(d.tvb:raw(96, 8)))
         if n32(d, at + 32) ~= sum or n32(d, at + 36) ~= 0 or n64(d, at + 40) ~= ZERO then
             refuse(d, "checksum", string.format("the tag of this trailer would be 0x%08x", sum), tree)
+        end
+    elseif lockstep.prefs.checksum and key_files > 0 then
+        local cluster, frame = tostring(n64(d, 32)), d.tvb:raw(0, at)
+        local behind = d.tvb:raw(at, TRAILER_LEN)
+        if show_words(d, tree, at + 32, mac.judge_trailer(rings, cluster, frame, behind)) == 0 then
+            refuse(d, "tag", "a trailer that nobody with these keys has sealed", tree)
         end
     end
     return " repair by " .. giver
@@ -528,6 +583,9 @@ local function judge_header(d, over_tcp)
         d.cut = true
     elseif fits and lockstep.prefs.checksum then
         local sum, right
+        if n16(d, 6) ~= 0 then
+            status = judge_tag(d)
+        end
         if kind == 1 then
             -- Of the content, which no key is needed for, and of the first 24 bytes.
             local front = d.tvb:raw(0, 6) .. "\0\0"
@@ -538,9 +596,10 @@ local function judge_header(d, over_tcp)
             sum = crc32c(d.tvb:raw(24, length - 24), crc32c(d.tvb:raw(0, 8)))
             right = n32(d, 8) == sum and n32(d, 12) == 0 and n64(d, 16) == ZERO
         end
-        -- The tag of a datagram with a key cannot be judged without that.
-        if sum then
-            status = right and 1 or 0
+        if sum and not right then
+            status = 0
+        elseif sum and (n16(d, 6) == 0 or key_files == 0) then
+            status = 1
         end
         if sum and not right then
             refuse(d, "checksum", string.format("the checksum of these bytes would be 0x%08x", sum))
@@ -698,4 +757,5 @@ end
 function lockstep.prefs_changed()
     ports.udp = moved(udp, ports.udp, lockstep.prefs.udp_ports, lockstep)
     ports.tcp = moved(tcp, ports.tcp, lockstep.prefs.tcp_ports, replay)
+    rings, key_files = mac.load_keys(lockstep.prefs.keys)
 end

@@ -70,6 +70,7 @@ names.gravity = {
     1015, 1017, 1016, 1010, 1203, 1204, 1403,
 }
 names.durabilities = { [0] = "process", [1] = "power" }
+names.words = { [0] = "wrong", [1] = "verified", [2] = "no key" }
 names.tags = { [0] = "wrong", [1] = "right", [2] = "not looked at" }
 
 -- ---------------------------------------------------------------------------- CRC-32C
@@ -277,6 +278,9 @@ single.reject = field(ProtoField.string, "reject", "Refused as")
 single.identity = field(ProtoField.string, "identity", "Sender and incarnation")
 single.time = field(ProtoField.absolute_time, "time", "Time", base.UTC)
 single.tag_status = field(ProtoField.uint8, "tag.status", "Tag is", base.DEC, names.tags)
+single.mac_status = field(ProtoField.uint8, "mac.status", "Word of the tag is", base.DEC, names.words)
+single.mac_generation = field(ProtoField.uint8, "mac.generation", "Generation of the key")
+single.mac_key = field(ProtoField.string, "mac.key", "Key")
 single.seq = field(ProtoField.uint64, "seq", "Seq")
 single.payload = field(ProtoField.bytes, "payload", "Payload")
 single.padding = field(ProtoField.bytes, "padding", "Padding")
@@ -510,5 +514,5 @@ return {
     names = names, parts = parts, single = single, fields = fields, crc32c = crc32c, unpacked = unpacked,
     identity_text = identity_text, epoch_text = epoch_text, is_utf8 = is_utf8, is_identity = is_identity,
     padded = padded, name = name, n8 = n8, n16 = n16, n32 = n32, n64 = n64,
-    range_text = range_text, show = show,
+    range_text = range_text, show = show, bits = { band, bxor, rshift },
 }
