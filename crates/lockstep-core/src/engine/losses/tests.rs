@@ -162,3 +162,13 @@ fn holes_are_bounded_and_none_is_forgotten() {
 fn two_readers_that_lost_differently_are_equal_to_whoever_compares_states() {
     assert_eq!(reader(), Losses::default());
 }
+
+#[test]
+fn forged_ends_at_the_end_of_u64_fill_the_count_and_no_more() {
+    let mut losses = reader();
+    for at in 1..4 {
+        losses.on_seen(at * 1_000_000, u64::MAX);
+        losses.look(at * 1_000_000, 0, Some(100));
+    }
+    assert_eq!((value(&losses, "loss_gaps"), value(&losses, "loss_entries")), (3, u64::MAX));
+}
