@@ -53,6 +53,13 @@ impl Attacker {
         Self { submit, data, control, submit_in, data_in, control_in, own, posing: None }
     }
 
+    /// The same with keys of its own making.
+    pub fn with_strangers_keys(self, cluster: &Cluster) -> Self {
+        let file = KeyFile::read(&cluster.path("keys/reader.keys")).unwrap_or_else(|error| panic!("{error}"));
+        let keys = GenerationKeys { replica: Some([0x66; 16]), reader: [0x67; 16], publishers: Vec::new() };
+        Self { posing: Some(Keyring::new(file.cluster, KeyClass::Replica, &keys)), ..self }
+    }
+
     /// The same with the keys that a reader of the cluster has; a replica's key it must guess.
     pub fn with_readers_keys(self, cluster: &Cluster) -> Self {
         let file = KeyFile::read(&cluster.path("keys/reader.keys")).unwrap_or_else(|error| panic!("{error}"));
