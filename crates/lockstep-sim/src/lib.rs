@@ -34,6 +34,7 @@ mod handover;
 mod keys;
 mod machine;
 pub mod many;
+pub mod mutated;
 pub mod net;
 pub mod netsim;
 mod operator;
