@@ -54,7 +54,7 @@ impl Attacker {
     }
 
     /// The same with keys of its own making.
-    pub fn with_strangers_keys(self, cluster: &Cluster) -> Self {
+    pub fn with_made_up_keys(self, cluster: &Cluster) -> Self {
         let file = KeyFile::read(&cluster.path("keys/reader.keys")).unwrap_or_else(|error| panic!("{error}"));
         let keys = GenerationKeys { replica: Some([0x66; 16]), reader: [0x67; 16], publishers: Vec::new() };
         Self { posing: Some(Keyring::new(file.cluster, KeyClass::Replica, &keys)), ..self }

@@ -1,7 +1,7 @@
-//! Datagrams that were recorded, changed and sealed anew, at every port of a cluster with processes of every role:
-//! nothing but counters moves. The first half comes from a stranger, who has keys of its own making; the second
-//! one from a reader, whom other readers believe (AUTH-2): then only those that have the replicas' keys run.
-//! `LOCKSTEP_MUTATED=N` sends N of them instead of a few.
+//! Datagrams that were recorded, changed and sealed anew, at every port of a cluster with processes of
+//! every role: nothing but counters moves. The first half comes from a stranger, who has keys of its own
+//! making; the second one from a reader, whom other readers believe (AUTH-2): then only processes with the
+//! replicas' keys run. `LOCKSTEP_MUTATED=N` sends N of them instead of a few.
 
 use super::all_run;
 use super::attacker::Attacker;
@@ -22,6 +22,8 @@ const FEW: u64 = 100_000;
 /// After so many, the attacker waits for a message to be committed: what was sent is then read.
 const PIECE: u64 = 5_000;
 const ARCHIVER: u32 = 9;
+/// Messages that are published before all others.
+const FIRST: usize = 200;
 /// The longest answer to what is no request: of a replay port, and of a gateway, which says why in words.
 const REPLAY_ANSWER_MAX: usize = 128;
 const GATEWAY_ANSWER_MAX: usize = 512;
@@ -71,7 +73,7 @@ fn change(rng: &mut Rng, bytes: &mut Vec<u8>) {
     }
 }
 
-/// What is attacked: ports of UDP with what true senders send there, and those of TCP.
+/// The targets: ports of UDP with what true senders send there, and those of TCP.
 struct Targets {
     recorded: Vec<(SocketAddrV4, Vec<u8>)>,
     udp: Vec<SocketAddrV4>,
@@ -82,8 +84,8 @@ struct Targets {
 }
 
 impl Targets {
-    /// Sends so many datagrams, and after each piece of them something to every port of TCP; then a message is
-    /// committed, and `processes` run. Returns how many pieces there were.
+    /// Sends so many datagrams, and after each piece of them something to every port of TCP; then a message
+    /// is committed, and `processes` run. Returns how many pieces there were.
     fn attack(
         &self,
         (rng, attacker, cluster): (&mut Rng, &Attacker, &Cluster),
@@ -161,20 +163,25 @@ fn start(cluster: &Cluster) -> Vec<Process> {
     processes
 }
 
+/// What processes send while [`FIRST`] messages are published.
+fn record(cluster: &Cluster, attacker: &Attacker) -> Vec<(SocketAddrV4, Vec<u8>)> {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let recorder = scope.spawn(|| attacker.record(&over, 5_000));
+        let lines: String = (0..FIRST).map(|number| format!("{number}\n")).collect();
+        cluster.publish(&lines);
+        over.store(true, Ordering::Release);
+        recorder.join().expect("the recorder")
+    })
+}
+
 #[test]
 fn mutated_datagrams_at_every_port_move_nothing_but_counters() {
     let count = std::env::var("LOCKSTEP_MUTATED").ok().and_then(|count| count.parse().ok()).unwrap_or(FEW);
     let cluster = Cluster::new(3, "");
     let mut processes = start(&cluster);
     let attacker = Attacker::near(&cluster);
-    let over = AtomicBool::new(false);
-    let recorded = std::thread::scope(|scope| {
-        let recorder = scope.spawn(|| attacker.record(&over, 5_000));
-        let lines: String = (0..200).map(|number| format!("{number}\n")).collect();
-        cluster.publish(&lines);
-        over.store(true, Ordering::Release);
-        recorder.join().expect("the recorder")
-    });
+    let recorded = record(&cluster, &attacker);
     let config = Config::load(Some(&cluster.config()), &[]).expect("the cluster's file");
     let nodes: Vec<SocketAddr> = config.replicas.iter().map(|replica| replica.unicast.into()).collect();
     let mut rng = Rng::new(20_261_124);
@@ -184,7 +191,7 @@ fn mutated_datagrams_at_every_port_move_nothing_but_counters() {
     let gateway = gateways::start(&cluster, "1");
     let feed = feeds::start(&cluster, "a", "everybody");
     let mut listener = Listener::new(&feed, "FIRST", usize::MAX);
-    listener.until_messages(200);
+    listener.until_messages(FIRST);
     let SocketAddr::V4(requests) = feed.requests else { panic!("a feed of IPv4") };
     processes.extend([gateway.process, feed.process]);
     let targets = Targets {
@@ -195,7 +202,7 @@ fn mutated_datagrams_at_every_port_move_nothing_but_counters() {
         recorded,
     };
     assert!(targets.udp.len() >= processes.len(), "ports of all: {:?}", targets.udp);
-    let attacker = attacker.with_strangers_keys(&cluster);
+    let attacker = attacker.with_made_up_keys(&cluster);
     let mut before = Vec::new();
     let first = targets.attack((&mut rng, &attacker, &cluster), count / 2, &mut processes, |processes| {
         if before.is_empty() {
@@ -203,7 +210,7 @@ fn mutated_datagrams_at_every_port_move_nothing_but_counters() {
         }
     });
     assert_bounded(count / 2, &processes, &before);
-    listener.until_messages(200 + first);
+    listener.until_messages(FIRST + first);
     let mut alice =
         Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).expect("a right login");
     alice.log_out();
@@ -228,7 +235,11 @@ fn mutated_datagrams_at_every_port_move_nothing_but_counters() {
     });
     assert_bounded(count / 2, &processes, &before);
     let committed = cluster.read(&["--committed"]);
-    assert_eq!(payloads(&committed.out).len(), 200 + first + second, "what was published, and nothing else");
+    assert_eq!(
+        payloads(&committed.out).len(),
+        FIRST + first + second,
+        "what was published, and nothing else"
+    );
     assert_eq!(committed.digest(), cluster.read(&["--stamped"]).digest());
     for process in processes {
         assert_eq!(process.terminate(), Some(0));

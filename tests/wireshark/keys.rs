@@ -1,4 +1,5 @@
-//! Tags, verified with the keys of key files: what the dissector says of each word is what our code makes of it.
+//! Tags, verified with the keys of key files: what the dissector says of each word is what our code makes
+//! of it.
 
 use super::capture::{CONFIGURED_PORT, Packet, Tshark, udp};
 use super::samples;
