@@ -9,6 +9,7 @@ use tools::gateways::{Running, add_user, start_on};
 use tools::processes::{Cluster, PATIENCE, Process};
 use tools::trader::{Trader, login_of};
 
+/// A connection from 127.0.0.`host`.
 pub fn connect_from(host: u8, gateway: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).expect("an address of the loopback");

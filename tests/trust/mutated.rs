@@ -5,16 +5,17 @@
 
 use super::all_run;
 use super::attacker::Attacker;
+use super::edge::connect_from;
 use lockstep::config::Config;
 use lockstep_process::cpu::resident_bytes;
 use lockstep_sim::rng::Rng;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tools::feeds::{self, Listener};
 use tools::gateways::{self, add_user};
-use tools::processes::{Cluster, PATIENCE, Process, payloads};
+use tools::processes::{Cluster, Process, payloads};
 use tools::trader::{Trader, login_of};
 
 /// Sent in a run of the tests.
@@ -22,6 +23,8 @@ const FEW: u64 = 100_000;
 /// After so many, the attacker waits for a message to be committed: what was sent is then read.
 const PIECE: u64 = 5_000;
 const ARCHIVER: u32 = 9;
+/// The attacker's host, 127.0.0.66: its wrong logins lock users there alone.
+const ATTACKER: u8 = 66;
 /// Messages that are published before all others.
 const FIRST: usize = 200;
 /// The longest answer to what is no request: of a replay port, and of a gateway, which says why in words.
@@ -30,8 +33,7 @@ const GATEWAY_ANSWER_MAX: usize = 512;
 
 /// Bytes that are no request, at a port of TCP: it answers, or closes, and in time.
 fn at_tcp_port(address: SocketAddr, bytes: &[u8], answer_max: usize) {
-    let mut stream = TcpStream::connect(address).expect("a port of TCP");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut stream = connect_from(ATTACKER, address);
     let _sent = stream.write_all(bytes); // it may have closed already
     let _closed = stream.shutdown(std::net::Shutdown::Write);
     let mut answer = Vec::new();
