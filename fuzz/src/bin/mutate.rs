@@ -2,6 +2,8 @@
 //! [FIRST]]`. FIRST is the number of the first cluster; a number finds the same again. It ends with an error if an
 //! engine panicked, hung, or the memory grew.
 
+#![allow(clippy::disallowed_methods, reason = "a program of its own: it has threads, and measures its rate")]
+
 use lockstep_sim::mutated::Mutated;
 use std::io::{Error, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
