@@ -21,8 +21,8 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>, IoError> {
 }
 
 /// Reads the key file again at each SIGHUP, on a thread of its own: from then on the process's keys are those
-/// of the file. A file that is refused changes nothing. A process without keys ignores the signal. The log says
-/// whether the memory of the keys is locked.
+/// of the file. A file that is refused changes nothing. A process without keys ignores the signal. The log
+/// says whether the memory of the keys is locked.
 ///
 /// # Errors
 /// Nobody can listen to it, or there is no thread.

@@ -29,8 +29,8 @@ fn rights(process: u32) -> Vec<(String, String)> {
     rows.collect()
 }
 
-/// Waits until no thread of the process has a right, and each but the thread `unfiltered` has a filter of system
-/// calls, and fails where one has not.
+/// Waits until no thread of the process has a right, and each but the thread `unfiltered` has a filter of
+/// system calls, and fails where one has not.
 fn has_no_rights(id: u32, unfiltered: Option<&str>) {
     let is_gone = |(thread, row): &(String, String)| match row.split_once(':') {
         Some(("NoNewPrivs", value)) => value.trim() == "1",

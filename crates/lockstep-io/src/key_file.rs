@@ -281,7 +281,8 @@ impl KeyFile {
         self.publishers().find(|(_, other)| *other == name).map(|(number, _)| number)
     }
 
-    /// Draws a publisher's key in each generation that is not retired. Returns its number, or the reason why there is none.
+    /// Draws a publisher's key in each generation that is not retired. Returns its number, or the reason why
+    /// there is none.
     ///
     /// # Errors
     /// As [`draw_key`].
@@ -437,7 +438,8 @@ impl KeyFile {
         applied
     }
 
-    /// Makes the keyring of a running process that of this file: generations that are not in it are forgotten.
+    /// Makes the keyring of a running process that of this file: generations that are not in it are
+    /// forgotten.
     ///
     /// # Errors
     /// The keys are another cluster's or class's, or a generation of this number had other keys when the
@@ -473,7 +475,7 @@ impl KeyFile {
         }
         ring.set_generations(self.sealing(), accepted);
         ring.forget_but(listed);
-        // Who reports to somebody asks `lock` himself; a program of a user's goes on without.
+        // A daemon asks `lock` itself and reports it; a program of a user's goes on without.
         let _ = lock(&ring.places());
         Ok(())
     }

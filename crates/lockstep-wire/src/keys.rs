@@ -19,9 +19,9 @@
 //! then every process seals with it, then every process stops accepting the old one. A generation that is no
 //! longer accepted still opens the frames of a replay, which are as old as the stream, until it is forgotten.
 //!
-//! **Memory.** A ring has expanded keys alone, in few pieces of memory ([`Keyring::places`]), which `io` locks.
-//! Publishers' keys of a generation that is no longer accepted, all keys of one that is forgotten, and those of
-//! a ring that is dropped are overwritten.
+//! **Memory.** A ring has expanded keys alone, in few pieces of memory ([`Keyring::places`]), which `io`
+//! locks. Publishers' keys of a generation that is no longer accepted, all keys of one that is forgotten, and
+//! those of a ring that is dropped are overwritten.
 //!
 //! The log does not depend on keys: a frame carries the checksum of its content beside its tag, and the
 //! journal and the chain are built on that. A repaired frame is vouched for by the tag of its trailer.
@@ -257,7 +257,8 @@ impl Keyring {
     }
 
     /// From now on `sealing` seals, and the generations whose bits are set in `accepted` open datagrams.
-    /// Publishers' keys of those that do so no more are overwritten: nothing of what publishers seal is replayed.
+    /// Publishers' keys of those that do so no more are overwritten: nothing of what publishers seal is
+    /// replayed.
     ///
     /// # Panics
     /// If `sealing` is not accepted, or a generation is accepted that was not added with the key that this

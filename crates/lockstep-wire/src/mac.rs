@@ -76,8 +76,8 @@ impl MacKey {
         [self.0[2 * at].load(Ordering::Relaxed), self.0[2 * at + 1].load(Ordering::Relaxed)]
     }
 
-    /// Overwrites the key. Who computes with it meanwhile gets a tag that means nothing, and has to find out
-    /// afterwards that the key was withdrawn.
+    /// Overwrites the key. A thread that computes with it meanwhile gets a tag that means nothing, and has to
+    /// find out afterwards that the key was withdrawn.
     pub(crate) fn wipe(&self) {
         for word in &self.0 {
             word.store(0, Ordering::Relaxed);

@@ -79,7 +79,8 @@ impl Networks {
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Whether a server that serves `allowed` alone, or everybody where there is no list, serves this address.
+    /// Whether a server that serves `allowed` alone, or everybody where there is no list, serves this
+    /// address.
     pub fn allow(allowed: Option<&Self>, address: IpAddr) -> bool {
         allowed.is_none_or(|networks| networks.contain(address))
     }

@@ -249,8 +249,8 @@ impl<B: Backlog> Gateway<B> {
         self.allowance.give_back();
     }
 
-    /// A client has connected. Its index and number; `None`: its address may not connect, or there are too many,
-    /// in all or of its address.
+    /// A client has connected. Its index and number; `None`: its address may not connect, or there are too
+    /// many, in all or of its address.
     pub fn accept(&mut self, now: Nanos, peer: SocketAddr) -> Option<(usize, u64)> {
         if !Networks::allow(self.limits.allow.as_ref(), peer.ip()) {
             self.counts.address_refused += 1;

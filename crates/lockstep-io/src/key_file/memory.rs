@@ -10,8 +10,8 @@ const SCRUBBED: usize = 64 << 10;
 
 /// Locks the memory in which keys are, by addresses (such as [`lockstep_wire::Keyring::places`]), so that it
 /// never reaches swap; where that may not be, says why and what to do. Keys that are added later need another
-/// call. What the allocator has on the same pages is locked with them; a ring of one publisher's key needs some
-/// pages, one of 4,080 some hundred.
+/// call. Memory on the same pages is locked with them; a ring of one publisher's key needs some pages, one of
+/// 4,080 some hundred.
 pub fn lock(places: &[Range<usize>]) -> Effective {
     for place in places {
         // SAFETY: the call reads and writes no memory, and fails where there is none.

@@ -1,8 +1,8 @@
 //! System calls that no daemon needs once it is set up, and a filter that answers them with `EPERM`.
 //!
-//! A list of what is denied, and not of what is allowed: libc and the kernel add calls in newer versions, and a
-//! daemon must not fail with them. Everything here leads out of the process or changes the machine; none of it
-//! is a way to read, write, map, wait or send.
+//! A list of what is denied, and not of what is allowed: libc and the kernel add calls in newer versions, and
+//! a daemon must not fail with them. Everything here leads out of the process or changes the machine; none of
+//! it is a way to read, write, map, wait or send.
 
 use crate::guard::{ARCHITECTURE, instruction};
 use std::io::{Error, ErrorKind, Result};
@@ -10,7 +10,7 @@ use std::io::{Error, ErrorKind, Result};
 /// The start of programs, which the thread that starts watchers needs alone.
 const PROGRAMS: [libc::c_long; 2] = [libc::SYS_execve, libc::SYS_execveat];
 
-/// What is denied to all.
+/// Denied to all.
 const DENIED: &[libc::c_long] = &[
     // Other processes.
     libc::SYS_ptrace,
@@ -103,8 +103,8 @@ pub(super) fn is_supported() -> Result<()> {
     }
 }
 
-/// Denies these calls to this thread, for ever, and to those that it starts; and the start of programs, unless
-/// `may_start_programs`.
+/// Denies these calls to this thread, for ever, and to those that it starts; and the start of programs,
+/// unless `may_start_programs`.
 pub(super) fn filter(may_start_programs: bool) -> Result<()> {
     is_supported()?;
     let architecture = ARCHITECTURE.expect("it is supported");
@@ -123,7 +123,7 @@ pub(super) fn filter(may_start_programs: bool) -> Result<()> {
 }
 
 /// The filter: `denied`, another architecture, and a new user namespace are answered with `EPERM`. `clone3`,
-/// whose flags a filter cannot see, is answered as by a kernel that does not have it: libc uses `clone` then.
+/// whose flags a filter cannot see, is answered as by a kernel that does not have it: libc uses `clone`.
 fn program(architecture: u32, denied: &[libc::c_long]) -> Vec<libc::sock_filter> {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
