@@ -5,6 +5,7 @@ use super::args::ClusterArgs;
 use super::failure::USAGE;
 use crate::config::{Config, KeyUse, SecurityMode};
 use clap::{Args, Subcommand};
+use lockstep_io::clock::Utc;
 use lockstep_io::key_file::{KeyFile, REPLICA_FILE, class_name};
 use lockstep_wire::{KeyClass, KeyRights};
 use serde_json::json;
@@ -40,6 +41,9 @@ pub enum KeysCommand {
     Seal(GenerationArgs),
     /// Accepts a generation no more: once no process seals with it
     Retire(GenerationArgs),
+    /// Sets the day on which another generation is to have taken a generation's place: `status` and the logs
+    /// of replicas remind of it, and nothing ends
+    Expire(ExpireArgs),
     /// Removes a retired generation: frames that it sealed are replayed no more
     Forget(GenerationArgs),
     /// Shows generations and publishers, and no key
@@ -112,6 +116,29 @@ pub struct GenerationArgs {
     pub generation: u8,
 }
 
+/// Flags of `keys expire`.
+#[derive(Args, Debug)]
+pub struct ExpireArgs {
+    #[command(flatten)]
+    pub generation: GenerationArgs,
+    /// The day, like 2027-03-31, or never
+    #[arg(value_name = "DAY", value_parser = day)]
+    pub until: Until,
+}
+
+/// A day, or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Until(Option<Utc>);
+
+fn day(text: &str) -> Result<Until, String> {
+    match text {
+        "never" => Ok(Until(None)),
+        day => Utc::day(day)
+            .map(|day| Until(Some(day)))
+            .ok_or_else(|| "write a day like 2027-03-31, or never".to_owned()),
+    }
+}
+
 /// Flags of `keys show`.
 #[derive(Args, Debug)]
 pub struct ShowArgs {
@@ -136,6 +163,10 @@ pub fn run(args: &KeysArgs) -> Result<u8, Failure> {
         KeysCommand::Seal(args) => change(args, |file, generation| file.seal_with(generation), SEALED),
         KeysCommand::Retire(args) => change(args, |file, generation| file.retire(generation), RETIRED),
         KeysCommand::Forget(args) => change(args, |file, generation| file.forget(generation), FORGOTTEN),
+        KeysCommand::Expire(args) => {
+            let Until(until) = args.until;
+            change(&args.generation, |file, generation| file.expire(generation, until), EXPIRES)
+        }
         KeysCommand::Show(args) => show(args),
     }
 }
@@ -144,6 +175,7 @@ const SEALED: &str = "copy the files to all hosts and send their processes SIGHU
                       generation, `lockstep keys retire` the old one";
 const RETIRED: &str = "copy the files to all hosts and send their processes SIGHUP: from then on its holders are strangers; \
                        frames that it sealed are still replayed";
+const EXPIRES: &str = "copy the files to all hosts and send their processes SIGHUP";
 const FORGOTTEN: &str = "copy the files to all hosts and send their processes SIGHUP: from then on no process has its keys in \
                          memory, and frames that it sealed are replayed to nobody";
 
@@ -297,7 +329,10 @@ fn show(args: &ShowArgs) -> Result<u8, Failure> {
             let generations: Vec<_> = file
                 .generations
                 .iter()
-                .map(|row| json!({ "generation": row.number, "use": row.usage.name() }))
+                .map(|row| {
+                    let until = row.until.map(Utc::date);
+                    json!({ "generation": row.number, "use": row.usage.name(), "until": until })
+                })
                 .collect();
             let publisher = |(number, name)| {
                 let rights = file.rights_of(number).to_string();
@@ -319,7 +354,8 @@ fn text(file: &KeyFile) -> String {
     let mut text = format!("cluster {}, keys of a {}\n", file.cluster, class_name(file.class));
     for row in &file.generations {
         // Writing into a string cannot fail.
-        let _ = writeln!(text, "generation {:>2}  {}", row.number, row.usage.name());
+        let until = row.until.map_or_else(String::new, |until| format!(" until {}", until.date()));
+        let _ = writeln!(text, "generation {:>2}  {}{until}", row.number, row.usage.name());
     }
     for (number, name) in file.publishers() {
         let _ = writeln!(text, "publisher {number:>4}  {name:<20} {}", allows(file, number));

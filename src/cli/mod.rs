@@ -24,6 +24,7 @@ mod day;
 mod declare_dead;
 mod demo;
 mod ended;
+mod expiry;
 mod failure;
 mod feed;
 mod format;

@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT: the first asks to stop in order; another one a second later ends the process at once.
 //! SIGHUP: the key file is read again.
 
+use super::expiry::Expiry;
 use super::sequencer::log_effective;
 use lockstep_io::key_file::{self, KeyFile};
 use lockstep_io::{IoError, capabilities};
@@ -8,7 +9,7 @@ use lockstep_process::stop::Stop;
 use lockstep_wire::Keys;
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -20,6 +21,13 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>, IoError> {
     Ok(Arc::clone(Stop::by_signals()?.flag()))
 }
 
+/// Whether the keys are to be replaced soon.
+fn remind(path: &Path) {
+    if let Some(expiry) = Expiry::read(path).filter(Expiry::is_near) {
+        tracing::warn!("{expiry}");
+    }
+}
+
 /// Reads the key file again at each SIGHUP, on a thread of its own: from then on the process's keys are those
 /// of the file. A file that is refused changes nothing. A process without keys ignores the signal. The log
 /// says whether the memory of the keys is locked.
@@ -28,7 +36,8 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>, IoError> {
 /// Nobody can listen to it, or there is no thread.
 pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
     let mut signals = Signals::new([SIGHUP]).map_err(|error| IoError::new("listen to SIGHUP", error))?;
-    if path.is_some() {
+    if let Some(path) = &path {
+        remind(path);
         log_effective(&key_file::lock(&keys.places()));
     }
     let reload = move || {
@@ -39,6 +48,7 @@ pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
                     let (sealing, accepted) = keys.generations();
                     let accepted: Vec<_> = (0..16).filter(|bit| accepted >> bit & 1 == 1).collect();
                     tracing::info!(sealing, ?accepted, "the key file {} was read again", path.display());
+                    remind(path);
                     // Keys that were added need memory of their own.
                     let locked = key_file::lock(&keys.places());
                     if locked.note.is_some() {

@@ -3,9 +3,11 @@
 
 use super::Failure;
 use super::args::StatusArgs;
+use super::expiry::Expiry;
 use super::failure::{DEGRADED, NOT_READY};
 use super::membership::{address_of, member_json, role_name};
 use super::operator::{CommandClient, age};
+use crate::config::KeyUse;
 use lockstep_client::internal::{
     ActiveCondition, ClusterHealth, Health, MemberStatus, NodeStatus, QueryResult, Reason, leader_of,
 };
@@ -35,12 +37,15 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     }
     let asked = operator.asked(&statuses);
     let health = Health::judge(&asked);
+    let key_file = args.cluster.load(&[])?.key_file(KeyUse::Operator);
+    let expiry = key_file.as_deref().and_then(Expiry::read);
     let mut out = std::io::stdout();
     match args.json {
-        true => writeln!(out, "{}", as_json(&health, &asked, &statuses))?,
-        false => as_text(&mut out, &health, &operator.addresses, &statuses)?,
+        true => writeln!(out, "{}", as_json(&health, expiry, &asked, &statuses))?,
+        false => as_text(&mut out, &health, expiry, &operator.addresses, &statuses)?,
     }
     Ok(match health.health {
+        ClusterHealth::Healthy if expiry.is_some_and(|expiry| expiry.is_over()) => DEGRADED,
         ClusterHealth::Healthy => 0,
         ClusterHealth::Degraded => DEGRADED,
         ClusterHealth::NoLeader | ClusterHealth::NoQuorum | ClusterHealth::NoHistory => NOT_READY,
@@ -50,6 +55,7 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
 fn as_text(
     out: &mut impl Write,
     health: &Health,
+    expiry: Option<Expiry>,
     addresses: &[SocketAddrV4],
     statuses: &[Option<NodeStatus>],
 ) -> std::io::Result<()> {
@@ -72,7 +78,8 @@ fn as_text(
         }
         None => writeln!(out, "leader   none")?,
     }
-    writeln!(out, "keys     {}", generations(statuses))?;
+    let until = expiry.map_or_else(String::new, |expiry| format!(", until {}", expiry.until.date()));
+    writeln!(out, "keys     {}{until}", generations(statuses))?;
     let wide = "identity    role      accept_next  commit_next       lag  acknowledged       address";
     writeln!(out, "\n{wide}")?;
     for (address, status) in addresses.iter().zip(statuses) {
@@ -108,6 +115,9 @@ fn as_text(
         for active in &status.conditions {
             writeln!(out, "\n{} for {}: {active} ({})", status.identity, age(active.age), active.code())?;
         }
+    }
+    if let Some(expiry) = expiry.filter(Expiry::is_near) {
+        writeln!(out, "\n{expiry}")?;
     }
     for (status, suspected) in suspicions(statuses) {
         let (whom, why, ago) = (suspected.identity, suspicion(suspected.why), age(suspected.ago));
@@ -169,7 +179,12 @@ fn suspicion_name(why: LeaderLossReason) -> &'static str {
     }
 }
 
-fn as_json(health: &Health, asked: &[QueryResult], statuses: &[Option<NodeStatus>]) -> Value {
+fn as_json(
+    health: &Health,
+    expiry: Option<Expiry>,
+    asked: &[QueryResult],
+    statuses: &[Option<NodeStatus>],
+) -> Value {
     let leader = leader_of(statuses);
     let replicas: Vec<_> = asked
         .iter()
@@ -192,6 +207,8 @@ fn as_json(health: &Health, asked: &[QueryResult], statuses: &[Option<NodeStatus
         "health": health.health.name(),
         "summary": health.to_string(),
         "reasons": health.reasons.iter().map(Reason::to_string).collect::<Vec<_>>(),
+        "keys_until": expiry.map(|expiry| expiry.until.date()),
+        "keys_days_left": expiry.map(|expiry| expiry.days_left),
         "members_listed": health.listed,
         "members_available": health.there,
         "quorum": health.quorum(),

@@ -115,3 +115,31 @@ fn a_process_without_keys_goes_on_after_the_signal() {
     cluster.publish("after\n");
     super::all_run(&mut replicas);
 }
+
+/// The day is a reminder: a cluster whose keys are too old goes on.
+#[test]
+fn keys_whose_day_is_over_are_an_alarm_and_end_nothing() {
+    let cluster = Cluster::new(1, "");
+    let mut replicas = cluster.found();
+    let expire = |day: &str| cluster.run(&["keys", "expire", "0", day], b"");
+    let wrong = expire("2027-02-29").with_code(2).err;
+    assert!(wrong.contains("write a day like 2027-03-31, or never"), "{wrong}");
+    assert!(cluster.run(&["status"], b"").with_code(0).out.contains("keys     generation 0\n"));
+
+    expire("2020-01-01").with_code(0);
+    reload(&mut replicas, &mut 0);
+    let what = "the keys of generation 0 were to be replaced by 2020-01-01";
+    assert!(replicas[0].log().contains(what), "{}", replicas[0].log());
+    let status = cluster.run(&["status"], b"").with_code(6).out;
+    assert!(status.contains("generation 0, until 2020-01-01\n") && status.contains(what), "{status}");
+    let json = cluster.run(&["status", "--json"], b"").with_code(6).out;
+    assert!(
+        json.contains("\"keys_until\":\"2020-01-01\"") && json.contains("\"keys_days_left\":-"),
+        "{json}"
+    );
+    cluster.publish("after\n");
+
+    expire("never").with_code(0);
+    assert!(cluster.run(&["status"], b"").with_code(0).out.contains("keys     generation 0\n"));
+    super::all_run(&mut replicas);
+}

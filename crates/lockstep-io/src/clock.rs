@@ -53,6 +53,9 @@ impl Clock {
     }
 }
 
+/// A day.
+pub const DAY_NS: Nanos = 86_400_000_000_000;
+
 /// A wall time, in nanoseconds since the Unix epoch, as log lines print it: `2026-11-21T10:00:00.000001Z`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Utc(pub Nanos);
@@ -74,6 +77,34 @@ impl fmt::Display for Utc {
         let year = era * 400 + year_of_era + u64::from(month <= 2);
         let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    }
+}
+
+impl Utc {
+    /// The beginning of a day, as `2026-11-21`, from 1970 on; `None` of any other text.
+    pub fn day(text: &str) -> Option<Self> {
+        let fields = text.split('-').collect::<Vec<_>>();
+        let [year, month, day] = fields[..] else { return None };
+        let number =
+            |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok());
+        let [year, month, day]: [u64; 3] = [number(year)??, number(month)??, number(day)??];
+        if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+            return None;
+        }
+        // H. Hinnant, days_from_civil: years begin in March.
+        let (shifted, month_from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+        let days = 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400 + day_of_year - 719_468;
+        let found = Self(days * DAY_NS);
+        // A day that its month does not have is one of the next.
+        (found.date() == text).then_some(found)
+    }
+
+    /// Its day, as [`Utc::day`] reads it.
+    pub fn date(self) -> String {
+        let mut text = self.to_string();
+        text.truncate(10);
+        text
     }
 }
 
@@ -143,5 +174,24 @@ mod tests {
         assert_eq!(formatted(1_795_254_896, 789_012), "2026-11-21T09:54:56.789012Z");
         assert_eq!(formatted(4_107_542_399, 0), "2100-02-28T23:59:59.000000Z");
         assert_eq!(formatted(4_107_542_400, 0), "2100-03-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn a_day_is_read_as_it_is_printed_and_no_other_text_is_one() {
+        let mut days = (0..120_000).map(|day| Utc(day * DAY_NS));
+        assert!(days.all(|day| Utc::day(&day.date()) == Some(day)), "three centuries");
+        for wrong in [
+            "",
+            "2027-02-29",
+            "2027-13-01",
+            "2027-00-10",
+            "2027-1-01",
+            "27-01-01",
+            "2027-01-01T00",
+            "1969-12-31",
+            "+027-01-01",
+        ] {
+            assert_eq!(Utc::day(wrong), None, "{wrong}");
+        }
     }
 }

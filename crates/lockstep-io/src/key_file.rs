@@ -9,13 +9,14 @@
 //! replica 6a09e667f3bcc908b2fb1366ea957d3e
 //! reader 3adec17512775099da2f590b0667322a
 //! publisher 0 95ac2dfd2b8b3c4a1f8c8f1d0e7b6a55 default
-//! generation 1 sealing
+//! generation 1 sealing until 2027-03-31
 //! …
 //! ```
 //!
 //! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'. `rights`
 //! are what a publisher's key allows ([`lockstep_wire::KeyRights`]); without such a line it allows all but
-//! orders. Lines that are empty or begin with `#` are comments. The file is its user's alone: mode 0600, and
+//! orders. `until` is the day on which another generation is to have taken a generation's place
+//! ([`GenerationRow::until`]). Lines that are empty or begin with `#` are comments. The file is its user's alone: mode 0600, and
 //! no link.
 
 mod memory;
@@ -24,7 +25,7 @@ mod text;
 pub use memory::lock;
 pub use text::class_name;
 
-use crate::clock::random_u64;
+use crate::clock::{Utc, random_u64};
 use crate::{IoError, private};
 use lockstep_wire::{
     GENERATIONS, GenerationKeys, HOLDER_LEN_MAX, Key, KeyClass, KeyHolder, KeyRights, Keyring, OtherKeys,
@@ -96,6 +97,9 @@ pub struct GenerationRow {
     pub number: u8,
     /// What it is used for.
     pub usage: GenerationUse,
+    /// The day on which another generation is to have taken its place. Nothing ends then: commands and logs
+    /// remind of it.
+    pub until: Option<Utc>,
     /// The replicas' key: only their files have it.
     pub replica: Option<Key>,
     /// The readers' key.
@@ -185,6 +189,7 @@ impl KeyFile {
         let row = GenerationRow {
             number: 0,
             usage: GenerationUse::Sealing,
+            until: None,
             replica: Some(draw_key()?),
             reader: draw_key()?,
             publishers: vec![publisher],
@@ -324,7 +329,7 @@ impl KeyFile {
         }
         let from = self.generations.iter().find(|row| row.usage == GenerationUse::Sealing);
         let mut row = from.expect("it was checked").clone();
-        (row.number, row.usage) = (next, GenerationUse::Accepted);
+        (row.number, row.usage, row.until) = (next, GenerationUse::Accepted, None);
         (row.replica, row.reader) = (Some(draw_key()?), draw_key()?);
         for publisher in &mut row.publishers {
             publisher.key = draw_key()?;
@@ -355,6 +360,26 @@ impl KeyFile {
             }
         }
         Ok(())
+    }
+
+    /// A generation is to be replaced on that day; `None`: no day is set. The error is the reason why not.
+    ///
+    /// # Errors
+    /// There is no such generation, or it is retired.
+    pub fn expire(&mut self, generation: u8, until: Option<Utc>) -> Result<(), String> {
+        let row = self.generations.iter_mut().find(|row| row.number == generation);
+        let row = row.ok_or_else(|| no_generation(generation))?;
+        if row.usage == GenerationUse::Retired {
+            return Err(format!("generation {generation} is retired: another one has taken its place"));
+        }
+        row.until = until;
+        Ok(())
+    }
+
+    /// The generation that seals, and the day on which another one is to have taken its place.
+    pub fn expiry(&self) -> Option<(u8, Utc)> {
+        let row = self.generations.iter().find(|row| row.usage == GenerationUse::Sealing)?;
+        Some((row.number, row.until?))
     }
 
     /// Forgets a retired generation: frames that it sealed are replayed to nobody any more. The error is the

@@ -6,6 +6,7 @@ fn file() -> KeyFile {
     let row = |number, usage, key: u8| GenerationRow {
         number,
         usage,
+        until: (number == 4).then(|| Utc::day("2027-03-31").expect("a day")),
         replica: Some([key; 16]),
         reader: [key + 1; 16],
         publishers: vec![publisher(0, key + 2), publisher(7, key + 3)],
@@ -51,6 +52,8 @@ fn a_wrong_line_is_named_and_no_key_is_shown() {
         ("generation 3 accepted", "generation 16 accepted", "line 9: a generation's number is below 16"),
         ("generation 3 accepted", "generation 3 used", "line 9: a generation is retired"),
         ("generation 4 sealing", "generation 4 accepted", "0 generations seal"),
+        ("until 2027-03-31", "until 2027-02-29", "line 14: '2027-02-29' is no day like"),
+        ("until 2027-03-31", "not after 2027-03-31", "line 14: behind a generation's use nothing stands but"),
         ("publisher 7", "publisher 0", "line 8: publisher 0 stands twice"),
         ("\nreader 0b0b", "\nreader zz0b", "line 6: a key is 32 hexadecimal digits"),
         ("\nreader 0b0b", "\nfriend 0b0b", "line 6: neither a generation nor a key"),

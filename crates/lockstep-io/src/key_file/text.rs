@@ -1,6 +1,7 @@
 //! The text of a key file: how it is read and written.
 
 use super::{GenerationRow, GenerationUse, KeyFile, PublisherKey, TITLE};
+use crate::clock::Utc;
 use lockstep_wire::{GENERATIONS, Key, KeyClass, KeyRights, PUBLISHER_KEYS_MAX};
 use std::fmt::{self, Write};
 use zeroize::Zeroizing;
@@ -44,7 +45,7 @@ impl KeyFile {
 
     fn take_line(&mut self, line: &str) -> Result<(), String> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        if let ["generation", number, usage] = words[..] {
+        if let ["generation", number, usage, ref until @ ..] = words[..] {
             let number = number.parse().ok().filter(|number| usize::from(*number) < GENERATIONS);
             let number = number.ok_or(format!("a generation's number is below {GENERATIONS}"))?;
             if self.generations.iter().any(|row| row.number == number) {
@@ -52,7 +53,13 @@ impl KeyFile {
             }
             let usage = GenerationUse::ALL.into_iter().find(|one| one.name() == usage);
             let usage = usage.ok_or("a generation is retired, accepted or sealing")?;
-            let row = GenerationRow { number, usage, replica: None, reader: [0; 16], publishers: Vec::new() };
+            let until = match until {
+                [] => None,
+                ["until", day] => Some(Utc::day(day).ok_or(format!("'{day}' is no day like 2027-03-31"))?),
+                _ => return Err("behind a generation's use nothing stands but 'until' and a day".to_owned()),
+            };
+            let (replica, reader, publishers) = (None, [0; 16], Vec::new());
+            let row = GenerationRow { number, usage, until, replica, reader, publishers };
             self.generations.push(row);
             return Ok(());
         }
@@ -126,7 +133,11 @@ impl KeyFile {
             writeln!(f, "rights {number}{rights}")?;
         }
         for row in &self.generations {
-            writeln!(f, "generation {} {}", row.number, row.usage.name())?;
+            write!(f, "generation {} {}", row.number, row.usage.name())?;
+            match row.until {
+                Some(until) => writeln!(f, " until {}", until.date())?,
+                None => writeln!(f)?,
+            }
             if let Some(key) = &row.replica {
                 writeln!(f, "replica {}", Hex(key))?;
             }

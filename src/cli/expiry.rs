@@ -1,0 +1,93 @@
+//! The day on which the keys that seal are to have been replaced (`lockstep keys expire`). Nothing ends on that
+//! day: a cluster that stops at midnight is no safer. `status` and the logs of daemons remind of it instead.
+
+use lockstep_io::clock::{Clock, DAY_NS, Utc};
+use lockstep_io::key_file::KeyFile;
+use std::fmt;
+use std::path::Path;
+
+/// From so many days before on there are reminders: a month, as for certificates.
+const REMIND_DAYS: i64 = 30;
+
+/// The day, and how far it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Expiry {
+    /// The generation that seals.
+    pub generation: u8,
+    /// The day.
+    pub until: Utc,
+    /// Days that are left; below zero once it is over.
+    pub days_left: i64,
+}
+
+impl Expiry {
+    /// Of the keys in `file`, at this wall time; `None` where no day was set.
+    pub fn of(file: &KeyFile, wall: Utc) -> Option<Self> {
+        let (generation, until) = file.expiry()?;
+        let day = |time: Utc| (time.0 / DAY_NS) as i64;
+        Some(Self { generation, until, days_left: day(until) - day(wall) })
+    }
+
+    /// Of the key file at `path`, now. A file that cannot be read has none: whoever needs its keys says why.
+    pub fn read(path: &Path) -> Option<Self> {
+        let clock = Clock::start();
+        Self::of(&KeyFile::read(path).ok()?, Utc(clock.wall(clock.now())))
+    }
+
+    /// Whether it is time to remind of it.
+    pub fn is_near(&self) -> bool {
+        self.days_left <= REMIND_DAYS
+    }
+
+    /// Whether the day is over.
+    pub fn is_over(&self) -> bool {
+        self.days_left < 0
+    }
+}
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, until, days_left } = self;
+        let (until, number) = (until.date(), days_left.unsigned_abs());
+        let days = if number == 1 { "day" } else { "days" };
+        match self.is_over() {
+            false => write!(
+                f,
+                "the keys of generation {generation} are to be replaced by {until}, in {number} {days}"
+            ),
+            true => write!(
+                f,
+                "the keys of generation {generation} were to be replaced by {until}, {number} {days} ago"
+            ),
+        }?;
+        f.write_str(": `lockstep keys rotate` begins that")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reminder_comes_a_month_before_and_an_alarm_on_the_day_after() {
+        let mut file = KeyFile::draw(7).expect("random numbers");
+        let at = |day: &str| Utc::day(day).expect("a day");
+        assert_eq!(Expiry::of(&file, at("2027-03-31")), None, "no day was set");
+        file.expire(0, Some(at("2027-03-31"))).expect("a generation");
+        for (day, left, is_near, is_over) in [
+            ("2027-02-28", 31, false, false),
+            ("2027-03-01", 30, true, false),
+            ("2027-03-31", 0, true, false),
+            ("2027-04-01", -1, true, true),
+        ] {
+            let expiry = Expiry::of(&file, at(day)).expect("a day was set");
+            assert_eq!(
+                (expiry.days_left, expiry.is_near(), expiry.is_over()),
+                (left, is_near, is_over),
+                "{day}"
+            );
+        }
+        let over = Expiry::of(&file, at("2027-04-01")).expect("a day was set").to_string();
+        assert!(over.contains("were to be replaced by 2027-03-31, 1 day ago"), "{over}");
+    }
+}
