@@ -393,6 +393,20 @@ fn what_a_copy_had_stamped_and_lost_is_no_fate_of_ours() {
     assert_eq!(writer.reported(), [stamped(2, 6), stamped(3, 7), committed(2, 6), committed(3, 7)]);
 }
 
+/// Found by mutated datagrams under the replicas' key: a leader that works gives no number before the ones
+/// below it.
+#[test]
+fn a_number_of_a_copy_behind_a_hole_leaves_the_window_as_it_has_to_be() {
+    let mut log = Log::begun(3);
+    let mut writer = Writer::opened(&mut log);
+    writer.publish(2);
+    writer.sent();
+    writer.hear(&[&log.push_of(ORDERS, &[5])]);
+    writer.publish(2);
+    writer.sent();
+    writer.publisher.core.invariants();
+}
+
 #[test]
 fn a_handle_that_cannot_know_what_of_a_copy_was_taken_back_says_so() {
     let mut log = Log::begun(3);

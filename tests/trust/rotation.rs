@@ -34,6 +34,15 @@ fn offer(mut to: impl Write, rate: u64, stop: &AtomicBool) -> u64 {
     number
 }
 
+/// Ends the load when it is dropped.
+struct EndsLoad<'a>(&'a AtomicBool);
+
+impl Drop for EndsLoad<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Tells all processes to read their key files again, and waits until each has.
 pub fn reload(processes: &mut [Process], times: &mut usize) {
     *times += 1;
@@ -60,6 +69,7 @@ fn three_generations_under_load_lose_nothing_and_a_file_that_was_not_changed_is_
     let stop = AtomicBool::new(false);
     let published = std::thread::scope(|scope| {
         let load = scope.spawn(|| offer(lines, rate, &stop));
+        let ends = EndsLoad(&stop); // also where a step fails
         let keys = |args: &[&str]| cluster.run(&[&["keys"], args].concat(), b"").with_code(0);
         let mut times = 0;
         for generation in 1..=3u8 {
@@ -74,7 +84,7 @@ fn three_generations_under_load_lose_nothing_and_a_file_that_was_not_changed_is_
             reload(&mut processes, &mut times);
             std::thread::sleep((lasting * generation.into() / 3).saturating_sub(began.elapsed()));
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(ends);
         load.join().expect("the load")
     });
     let mut publisher = processes.pop().expect("the publisher");
