@@ -7,6 +7,8 @@
 mod golden;
 #[path = "wire/golden_entries.rs"]
 mod golden_entries;
+#[path = "wire/orders.rs"]
+mod orders;
 #[path = "wire/properties.rs"]
 mod properties;
 #[path = "wire/samples.rs"]
@@ -236,9 +238,9 @@ fn everything_wrong_is_refused_for_its_own_reason() {
         ),
         ("a member of role 2", resealed(sample("status"), |b| b[HEADER_LEN + 88 + 26] = 2), Reject::Body),
         ("suspicion 6", resealed(sample("status"), |b| b[HEADER_LEN + 85] = 6), Reject::Body),
-        ("denial 18 in a status", resealed(sample("status"), |b| b[HEADER_LEN + 80] = 18), Reject::Body),
+        ("denial 20 in a status", resealed(sample("status"), |b| b[HEADER_LEN + 80] = 20), Reject::Body),
         ("durability 2", resealed(sample("status"), |b| b[HEADER_LEN + 86] = 2), Reject::Body),
-        ("denial 18", resealed(sample("verdict"), |b| b[HEADER_LEN + 12] = 18), Reject::Body),
+        ("denial 20", resealed(sample("verdict"), |b| b[HEADER_LEN + 12] = 20), Reject::Body),
         ("a verdict on a question", resealed(sample("verdict"), |b| b[HEADER_LEN + 8] = 1), Reject::Body),
         ("a name for the node", resealed(sample("question"), |b| b[HEADER_LEN + 12] = 1), Reject::Body),
         (
@@ -258,7 +260,8 @@ fn everything_wrong_is_refused_for_its_own_reason() {
     // Only the engines know which history is theirs; a keyring's reasons have tests of their own, with keys.
     let seen = |reason: usize| cases.iter().any(|(_, _, reject)| reject.index() == reason);
     let untested: Vec<_> = (0..Reject::NAMES.len()).filter(|&reason| !seen(reason)).collect();
-    let keyed = [Reject::Generation, Reject::Unkeyed, Reject::Rights, Reject::Tag].map(Reject::index);
+    let keyed = [Reject::Generation, Reject::Unkeyed, Reject::Rights, Reject::Tag, Reject::Signature]
+        .map(Reject::index);
     assert_eq!(untested, [&[Reject::History { seen: 0 }.index()], &keyed[..]].concat());
 }
 
@@ -417,10 +420,11 @@ fn each_reason_is_counted_in_a_place_of_its_own() {
         Reject::Unkeyed,
         Reject::Rights,
         Reject::Tag,
+        Reject::Signature,
     ];
     let places: Vec<_> = all.iter().map(|reject| reject.index()).collect();
     assert_eq!(places, (0..Reject::NAMES.len()).collect::<Vec<_>>());
-    assert_eq!(all.map(|reject| reject.to_string().starts_with(Reject::NAMES[reject.index()])), [true; 19]);
+    assert_eq!(all.map(|reject| reject.to_string().starts_with(Reject::NAMES[reject.index()])), [true; 20]);
 }
 
 #[test]

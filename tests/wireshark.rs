@@ -86,7 +86,7 @@ fn row(header: &Header, datagram: &Datagram<'_>) -> Vec<String> {
         Datagram::Frame(_, trailer) => token = trailer.map(|trailer| trailer.token),
         Datagram::Nack(_, body, asked) => (token, ranges) = (Some(body.token), asked.iter().collect()),
         Datagram::RepairReject(_, body) => (token, ranges) = (Some(body.token), vec![body.range]),
-        Datagram::Query(_, body, asked) => (token, name) = (Some(body.token), (*asked).to_owned()),
+        Datagram::Query(_, body, asked, _) => (token, name) = (Some(body.token), (*asked).to_owned()),
         Datagram::QueryReply(_, body) => {
             token = Some(body.token);
             (publishers, numbers) = (body.publisher.to_string(), body.publisher_seq.to_string());
@@ -196,7 +196,7 @@ fn what_the_decoder_refuses_is_marked_with_its_reason_and_nothing_else_is() {
         cases.iter().any(|(_, bytes)| decoded(bytes).is_err_and(|reject| reject.index() == index))
     };
     let unseen: Vec<_> = (0..Reject::NAMES.len()).filter(|&index| !seen(index)).collect();
-    let keyed = [Reject::Generation, Reject::Unkeyed, Reject::Rights, Reject::Tag];
+    let keyed = [Reject::Generation, Reject::Unkeyed, Reject::Rights, Reject::Tag, Reject::Signature];
     let unknowable = [Reject::Cluster { seen: 0 }, Reject::History { seen: 0 }];
     assert_eq!(unseen, unknowable.iter().chain(&keyed).map(|reject| reject.index()).collect::<Vec<_>>());
     tshark.details(&packets_of(&cases));

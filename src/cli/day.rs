@@ -3,6 +3,7 @@
 use super::Failure;
 use super::args::OperatorArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
+use super::operator::signing_key;
 use clap::{Args, Subcommand};
 use lockstep_client::Endpoint;
 use lockstep_client::{OpenError, Publisher};
@@ -48,6 +49,7 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
         return Err(Failure::new(USAGE, what));
     }
     let config = operator.cluster.load(&[])?;
+    let (signs, number) = (signing_key(&config)?, random_u64()?);
     let mut publisher = Publisher::connect(&Endpoint::for_operator(&config)?)?;
     let clock = Clock::start();
     let deadline = clock.now() + operator.timeout.as_nanos() as u64;
@@ -60,7 +62,7 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
             return Err(Failure::from(late()).explained(NOT_READY, || "the day was not marked".to_owned()));
         }
         let work = publisher.poll(64, |event| order.on_publisher(&event));
-        match order.turn(publisher.core_mut()) {
+        match order.turn(publisher.core_mut(), signs.as_ref().map(|key| (key, number))) {
             Some(Marked::At(seq)) => break seq,
             Some(Marked::Already) => {
                 let state = match begins {
@@ -74,8 +76,8 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
                 return Err(Failure::new(super::failure::FENCED, what));
             }
             Some(Marked::NotAllowed) => {
-                let what = "the key of this host does not allow it: `lockstep keys allow NAME --orders day` on a replica's host \
-                            does, or mark the day there";
+                let what = "the leader refused it: the key of this host does not allow it, or its operator's signature does not hold; \
+                            `lockstep keys show` on a replica's host lists what each key allows, and its public key";
                 return Err(Failure::new(FAILED, what));
             }
             None if work == 0 => _ = publisher.wait(operator.timeout)?,

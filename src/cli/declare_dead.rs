@@ -43,7 +43,10 @@ pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
         let survivor = found.unwrap_or(&survivor);
         match operator.questioner.send_command(survivor, QueryKind::DeclareDead, Some(dead), left) {
             // Its silence may be too short yet, its own leadership just over, or its epoch just begun.
-            None | Some(Ok(()) | Err(CommandReject::Alive | CommandReject::Stale)) => Ok(None),
+            None
+            | Some(Ok(()) | Err(CommandReject::Alive | CommandReject::Stale | CommandReject::TooMany)) => {
+                Ok(None)
+            }
             Some(Err(why)) => {
                 let what = format!("{asked} does not go on alone: {}", describe(why, dead));
                 Err(Failure::new(if why == CommandReject::SelfDeclared { USAGE } else { FAILED }, what))

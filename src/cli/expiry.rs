@@ -1,5 +1,5 @@
-//! The day on which the keys that seal are to have been replaced (`lockstep keys expire`). Nothing ends on that
-//! day: a cluster that stops at midnight is no safer. `status` and the logs of daemons remind of it instead.
+//! The day on which the keys that seal are to have been replaced (`lockstep keys expire`). Nothing ends on
+//! that day: a cluster that stops at midnight is no safer. `status` and the logs of daemons remind of it.
 
 use lockstep_io::clock::{Clock, DAY_NS, Utc};
 use lockstep_io::key_file::KeyFile;

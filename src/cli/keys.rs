@@ -3,11 +3,13 @@
 use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::USAGE;
+use super::secret::OPERATOR;
 use crate::config::{Config, KeyUse, SecurityMode};
 use clap::{Args, Subcommand};
 use lockstep_io::clock::Utc;
 use lockstep_io::key_file::{KeyFile, REPLICA_FILE, class_name};
-use lockstep_wire::{KeyClass, KeyRights};
+use lockstep_notary::NotaryKey;
+use lockstep_wire::{HOLDER_LEN_MAX, KeyClass, KeyRights};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -33,6 +35,9 @@ pub enum KeysCommand {
     Add(AddKeyArgs),
     /// Changes what a publisher's key allows
     Allow(AddKeyArgs),
+    /// Makes the secret with which an operator signs orders, on the operator's host: NAME.operator in
+    /// security.keys, and its public key as a line of the file `operators` there
+    Operator(OperatorKeyArgs),
     /// Writes the key file of a process that is no replica
     Export(ExportArgs),
     /// Adds a generation of keys: it opens datagrams, and seals none yet
@@ -62,6 +67,28 @@ pub struct AddKeyArgs {
     pub rights: RightsArgs,
 }
 
+/// Flags of `keys operator`.
+#[derive(Args, Debug)]
+pub struct OperatorKeyArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The name that the operator's key has in replica.keys: letters, digits, `-`, `_`, `.`
+    #[arg(value_name = "NAME", value_parser = operator_name)]
+    pub name: String,
+}
+
+/// A name of a key, and of a file.
+fn operator_name(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_short = (1..=HOLDER_LEN_MAX).contains(&text.len());
+    if !is_short || text.starts_with('.') || !text.bytes().all(is_plain) {
+        return Err(format!(
+            "an operator's name is at most {HOLDER_LEN_MAX} letters, digits, '-', '_' and '.'"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 /// What a publisher's key allows: all but orders where a flag is not given.
 #[derive(Args, Debug)]
 pub struct RightsArgs {
@@ -77,6 +104,10 @@ pub struct RightsArgs {
     /// The orders that it gives as an operator: `handover,declare-dead,membership,day`
     #[arg(long, value_name = "ORDERS")]
     pub orders: Option<String>,
+    /// The public key by which its orders' signatures are checked, as `keys operator` printed it on the
+    /// operator's host; wanted with --orders
+    #[arg(long, value_name = "HEX")]
+    pub public: Option<NotaryKey>,
 }
 
 impl RightsArgs {
@@ -86,6 +117,7 @@ impl RightsArgs {
         words.extend(self.to.as_ref().map(|to| format!("to={to}")));
         words.extend(self.rate.map(|rate| format!("rate={rate}")));
         words.extend(self.orders.as_ref().map(|orders| format!("orders={orders}")));
+        words.extend(self.public.as_ref().map(|public| format!("public={public}")));
         if let Some(word) = words.iter().find(|word| word.contains(char::is_whitespace)) {
             return Err(refused(format!("'{word}': a list of rights has commas and no spaces")));
         }
@@ -158,6 +190,7 @@ pub fn run(args: &KeysArgs) -> Result<u8, Failure> {
         KeysCommand::New(cluster) => new(&cluster.load(&[])?),
         KeysCommand::Add(args) => add(args),
         KeysCommand::Allow(args) => allow(args),
+        KeysCommand::Operator(args) => operator(args),
         KeysCommand::Export(args) => export(args),
         KeysCommand::Rotate(cluster) => rotate(&cluster.load(&[])?),
         KeysCommand::Seal(args) => change(args, |file, generation| file.seal_with(generation), SEALED),
@@ -269,6 +302,20 @@ fn allows(file: &KeyFile, number: u16) -> String {
         all if all == KeyRights::default() => "allows all but orders".to_owned(),
         rights => format!("allows{rights}"),
     }
+}
+
+fn operator(args: &OperatorKeyArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    let public = OPERATOR.make(&config, &args.name)?;
+    println!("{public}");
+    eprintln!(
+        "{0} signs the orders of {1}: it stays on this host. On the host of replica.keys, `lockstep keys add {1} --names nobody \
+         --orders … --public {public}`; {2} lists the public key: copy it to hosts that audit",
+        OPERATOR.secret_path(&config, &args.name).display(),
+        args.name,
+        OPERATOR.list_path(&config).display(),
+    );
+    Ok(0)
 }
 
 fn export(args: &ExportArgs) -> Result<u8, Failure> {

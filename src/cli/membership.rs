@@ -198,14 +198,17 @@ fn change(operator: &mut CommandClient, change: Change, member: MemberBody) -> R
             last = Some(denial.why);
             let passes = matches!(
                 denial.why,
-                CommandReject::Stale | CommandReject::ChangePending | CommandReject::StartPending
+                CommandReject::Stale
+                    | CommandReject::ChangePending
+                    | CommandReject::StartPending
+                    | CommandReject::TooMany
             );
             if !passes {
                 let why = describe(denial.why, identity);
                 return Err(Failure::new(FAILED, format!("{identity} was not {what}: {why}")));
             }
         }
-        operator.questioner.submit(leader.history, leader.membership_seq, change, member);
+        operator.questioner.submit(leader, change, member);
         Ok(None)
     });
     done.map_err(|failure| match last {

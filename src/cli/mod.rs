@@ -41,6 +41,7 @@ mod operator;
 mod prove;
 mod publish;
 mod recover;
+mod secret;
 mod sequencer;
 mod signals;
 mod sim;

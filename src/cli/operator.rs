@@ -4,10 +4,13 @@
 use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::NOT_READY;
-use crate::config::Role;
+use super::secret::OPERATOR;
+use crate::config::{Config, KeyUse, Role};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeStatus, QueryClient, QueryResult, leader_of};
-use lockstep_wire::{CommandReject, Identity};
+use lockstep_io::clock::random_u64;
+use lockstep_io::key_file::{KeyFile, OPERATOR_FILE};
+use lockstep_wire::{CommandReject, Identity, KeyClass, OperatorKey};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
@@ -41,8 +44,12 @@ impl CommandClient {
         let witnesses = config.replicas.iter().filter(|replica| replica.role == Role::Witness);
         let numbers = config.replicas.iter().map(|replica| replica.id);
         let numbers = numbers.chain(config.archivers.iter().map(|archiver| archiver.id));
+        let mut questioner = QueryClient::open(&Endpoint::for_operator(&config)?)?;
+        if let Some(operator) = signing_key(&config)? {
+            questioner.sign_by(operator, random_u64()?);
+        }
         Ok(Self {
-            questioner: QueryClient::open(&Endpoint::for_operator(&config)?)?,
+            questioner,
             addresses: replicas.chain(archivers).collect(),
             archivers: config.archivers.iter().map(|archiver| archiver.id).collect(),
             numbers: numbers.collect(),
@@ -151,6 +158,18 @@ impl CommandClient {
     }
 }
 
+/// The key by which the orders of this host are signed: an operator's. Nobody signs where the file of a
+/// replica seals them, or where there are no keys.
+pub fn signing_key(config: &Config) -> Result<Option<OperatorKey>, Failure> {
+    let path = config.key_file(KeyUse::Operator).filter(|path| path.ends_with(OPERATOR_FILE));
+    let Some(path) = path else { return Ok(None) };
+    let file = KeyFile::read(&path)?;
+    let KeyClass::Publisher(number) = file.class else { return Ok(None) };
+    let name = file.publishers().find(|(own, _)| *own == number).map_or("", |(_, name)| name);
+    let secret = OPERATOR.read(config, name)?;
+    Ok(Some(lockstep_notary::operator_key(config.cluster, (number, name), &secret)))
+}
+
 #[allow(clippy::disallowed_methods)] // a command waits for people and processes, not for messages
 fn now() -> Instant {
     Instant::now()
@@ -203,6 +222,16 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
             "the key of this host does not allow it: `lockstep keys show` on a replica's host lists what each key allows"
                 .to_owned()
         }
+        CommandReject::Unsigned => {
+            "the order is not signed with the secret of the public key that replica.keys has for this operator: compare \
+             `lockstep keys show` there with the file `operators` here, and the key's name and number in both"
+                .to_owned()
+        }
+        CommandReject::TooMany => {
+            "signatures of this operator's key come faster than they are checked: ask again; if nobody gives orders, others \
+             have the key"
+                .to_owned()
+        }
         CommandReject::TwoMembers => format!(
             "of two members the one that leaves would have to acknowledge it: if it is gone for good, `lockstep \
              declare-dead` it, then `lockstep membership add {about}`"
@@ -236,6 +265,6 @@ mod tests {
     fn every_denial_says_what_to_do() {
         let about = Identity { replica: 3, incarnation: 9 };
         let all = (1..).map_while(CommandReject::from_u32);
-        assert_eq!(all.inspect(|why| assert!(describe(*why, about).contains(':'), "{why:?}")).count(), 17);
+        assert_eq!(all.inspect(|why| assert!(describe(*why, about).contains(':'), "{why:?}")).count(), 19);
     }
 }

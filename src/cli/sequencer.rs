@@ -65,6 +65,7 @@ fn run_node(
     if until_stdin_ends {
         stop_with_stdin(Arc::clone(stop.flag()))?;
     }
+    settings.keys.set_order_verifier(lockstep_notary::verify_order);
     signals::reload_keys(config.key_file(KeyUse::Node), settings.keys.clone())?;
     stop.skips(|| "it has not begun to use its journal, which is as it was".to_string());
     log_effective(&limits::descriptors());

@@ -111,6 +111,15 @@ fn as_text(
             status.commit_next
         )?;
     }
+    write_remarks(out, expiry, statuses)
+}
+
+/// Writes remarks: conditions of replicas, keys that are to be replaced, leaders that were missed.
+fn write_remarks(
+    out: &mut impl Write,
+    expiry: Option<Expiry>,
+    statuses: &[Option<NodeStatus>],
+) -> std::io::Result<()> {
     for status in statuses.iter().flatten() {
         for active in &status.conditions {
             writeln!(out, "\n{} for {}: {active} ({})", status.identity, age(active.age), active.code())?;

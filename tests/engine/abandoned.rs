@@ -116,7 +116,7 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
     for step in 2..40 {
         publisher.poll(step * MS, 1, 9, |event| events.push(event));
         for (to, bytes) in sent(publisher.net_mut()) {
-            let (To::Unicast(to), Ok(Datagram::Query(_, query, _))) =
+            let (To::Unicast(to), Ok(Datagram::Query(_, query, ..))) =
                 (to, Datagram::decode(&bytes, &Keyring::none(CLUSTER)))
             else {
                 continue;

@@ -49,6 +49,10 @@ const BY_TEST: &[(Mutation, &str)] = &[
         Mutation::OutgoingNotCleared,
         "found::s1_what_the_device_did_not_take_is_not_sent_once_another_leader_is_promised",
     ),
+    (
+        Mutation::SignatureUnchecked,
+        "rights::auth_9_an_order_without_its_operators_signature_is_not_carried_out_and_has_few_tries",
+    ),
     (Mutation::EndingLeaks, "outcomes::s8_a_fence_that_did_not_survive_fences_nobody"),
     (
         Mutation::OldStepDownObeyed,

@@ -322,7 +322,7 @@ fn a_trading_day_is_marked_once_and_in_its_publishers_order_like_a_message() {
     let mut log = Log::begun(3);
     let mut writer = Writer::opened(&mut log);
     let mark = DayMark { is_start: true, name: "20261121" };
-    assert_eq!(writer.publisher.core.try_day(ORDERS, mark), Ok(1));
+    assert_eq!(writer.publisher.core.try_day(ORDERS, mark, None), Ok(1));
     writer.poll();
     assert_eq!(writer.sent(), [(EntryKind::Day, 1)]);
     let day = log.push_day(ORDERS, 1, mark);

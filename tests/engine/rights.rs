@@ -4,6 +4,8 @@ use super::log::{open_submission, submission, written};
 use super::replica::leader;
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::Role;
+use lockstep_notary::{Notary, operator_key, verify_order};
 use lockstep_wire::*;
 
 /// The key whose rights are limited, and one that is not.
@@ -38,6 +40,7 @@ impl Leader {
 
     fn of(members: u32, rights: &str) -> Self {
         let ring: Keys = Keyring::new(CLUSTER, KeyClass::Replica, &keys()).into();
+        ring.set_order_verifier(verify_order);
         let own = ring.clone();
         let node = leader(members, move |limits| limits.receiver.keys = own.clone());
         let leader = Self { node, keys: ring };
@@ -189,52 +192,209 @@ fn auth_7_a_day_is_marked_by_a_key_with_the_right_to_it_and_the_calendar_is_nobo
     for key in [LIMITED, FREE] {
         assert_eq!(leader.submit(key, open()), (vec![], vec![(0, 1, NOT_ALLOWED)]));
     }
-    leader.allow("orders=day");
+    leader.allow(&orders("day"));
     assert_eq!(leader.submit(LIMITED, open()).0, [(1, 0)]);
-    let mut mark = [0; 1 + DAY_LEN_MAX];
-    let length = DayMark { is_start: true, name: "today" }.write(&mut mark);
-    let day = || submission(&[(EntryKind::Day, 1, 1, 1, &mark[..length])]);
+    let day = |number, incarnation, proof: Option<OrderProof>| {
+        let mut payload = mark_of("today");
+        payload.extend(proof.iter().flat_map(|proof| bytemuck::bytes_of(proof).to_vec()));
+        submission(&[(EntryKind::Day, 1, number, incarnation, &payload)])
+    };
+    let proof = |number, incarnation| {
+        let header = EntryHeader {
+            publisher_seq: number,
+            time_or_incarnation: incarnation,
+            ..bytemuck::Zeroable::zeroed()
+        };
+        let arguments = day_arguments(&header, &DayMark { is_start: true, name: "today" });
+        let day = OrderStatement {
+            order: OperatorOrder::Day,
+            history: HISTORY,
+            epoch: Epoch::NONE,
+            membership_seq: 0,
+            subject: None,
+            arguments: &arguments,
+        };
+        Some(desk(DESK).prove(&day, 1))
+    };
     let close = submission(&[(EntryKind::Close, 1, 1, 1, b"")]);
-    for forged in [day(), message(1, 1, 0), close] {
+    for forged in [day(1, 1, proof(1, 1)), message(1, 1, 0), close] {
         assert_eq!(leader.submit(FREE, forged), (vec![], vec![(1, 1, NOT_ALLOWED)]));
     }
-    assert_eq!(leader.submit(LIMITED, day()).0, [(1, 1), (0, 0)], "and behind it the record of the order");
+    // AUTH-9
+    for forged in [day(1, 1, None), day(1, 1, proof(2, 1)), day(1, 1, proof(1, 2)), message(1, 1, 0)] {
+        assert_eq!(
+            leader.submit(LIMITED, forged),
+            (vec![], vec![(1, 1, NOT_ALLOWED)]),
+            "not as it is signed"
+        );
+        leader.node.now += SECOND;
+    }
+    assert_eq!(leader.submit(LIMITED, day(2, 1, proof(2, 1))), (vec![], vec![]), "its turn has not come");
+    let marked = day(1, 1, proof(1, 1));
+    assert_eq!(leader.submit(LIMITED, marked.clone()).0, [(1, 1), (0, 0)], "and behind it the record");
+    assert_eq!(leader.submit(LIMITED, marked).0, [], "a copy is none");
+    assert_eq!(leader.submit(LIMITED, day(2, 1, proof(2, 1))).0, [(1, 2), (0, 0)]);
 }
+
+/// The secrets of two operators.
+const DESK: [u8; 32] = [5; 32];
+const OTHER: [u8; 32] = [6; 32];
+
+/// What signs for the holder of the limited key, with a secret.
+fn desk(secret: [u8; 32]) -> OperatorKey {
+    operator_key(CLUSTER, (LIMITED, "desk"), &secret)
+}
+
+/// The right to these orders, signed with the secret [`DESK`].
+fn orders(words: &str) -> String {
+    format!("orders={words} public={}", Notary::new(&DESK).public())
+}
+
+fn mark_of(name: &str) -> Vec<u8> {
+    let mut mark = [0; 1 + DAY_LEN_MAX];
+    let length = DayMark { is_start: true, name }.write(&mut mark);
+    mark[..length].to_vec()
+}
+
+/// An order to a leader as its operator's command sends it, and what became of it.
+struct Ordering {
+    leader: Leader,
+    /// The state that it is for.
+    present: (Epoch, Seq),
+}
+
+impl Ordering {
+    /// So many members, and an operator with the right to these orders.
+    fn begin(members: u32, words: &str) -> Self {
+        let leader = Leader::of(members, &orders(words));
+        let present = (leader.node.replica.tail().end().epoch, 2);
+        Self { leader, present }
+    }
+
+    fn order(&self, subject: Option<Identity>) -> OrderStatement<'static> {
+        let (epoch, membership_seq) = self.present;
+        let order = OperatorOrder::Handover;
+        OrderStatement { order, history: HISTORY, epoch, membership_seq, subject, arguments: &[] }
+    }
+
+    /// The verdict on a handover by this key, for this state, with this proof; and the records that were
+    /// stamped.
+    fn give(
+        &mut self,
+        key: u16,
+        (epoch, first_seq): (Epoch, Seq),
+        proof: Option<OrderProof>,
+    ) -> (Option<CommandReject>, Vec<Vec<u8>>) {
+        let header =
+            Header { cluster: CLUSTER, sender: 900, epoch: epoch.0, first_seq, ..Header::new(Kind::Query) };
+        let (none, query) = (Keyring::none(CLUSTER), (QueryKind::Handover, ""));
+        let order = written(|out| write_order(out, &none, header, 5, query, proof.as_ref()));
+        let sent = self.leader.node.ask(9, sealed(key, order));
+        let keys = &self.leader.keys;
+        let decoded = sent.iter().filter_map(|(_, bytes)| Datagram::decode(bytes, keys).ok());
+        let (mut results, mut records) = (Vec::new(), Vec::new());
+        for datagram in decoded {
+            match datagram {
+                Datagram::Frame(frame, _) => {
+                    let orders = frame.entries().filter(|entry| entry.kind() == EntryKind::Order);
+                    records.extend(orders.map(|entry| entry.payload.to_vec()));
+                }
+                Datagram::CommandResult(_, body) => results.push(CommandReject::from_u32(body.reject)),
+                _ => {}
+            }
+        }
+        assert_eq!(results.len(), 1, "an order is answered once");
+        (results[0], records)
+    }
+}
+
+const SECOND: Nanos = 1_000_000_000;
 
 #[test]
 fn auth_7_an_order_is_recorded_with_its_operator_and_a_late_copy_is_refused() {
     // AUTH-7
-    let mut leader = Leader::of(3, "orders=handover");
-    let (epoch, first_seq) = (leader.node.replica.tail().end().epoch, 2);
-    let header =
-        Header { cluster: CLUSTER, sender: 900, epoch: epoch.0, first_seq, ..Header::new(Kind::Query) };
-    let none = Keyring::none(CLUSTER);
-    let order = |header| written(|out| write_query(out, &none, header, 5, QueryKind::Handover, ""));
-    let mut judged = |key, datagram| {
-        let sent = leader.node.ask(9, sealed(key, datagram));
-        let entries = sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, &leader.keys) {
-            Ok(Datagram::Frame(frame, _)) => frame.entries().next().map(|entry| entry.payload.to_vec()),
-            _ => None,
-        });
-        let recorded: Vec<_> = entries.collect();
-        let result = sent.iter().find_map(|(_, bytes)| match Datagram::decode(bytes, &leader.keys) {
-            Ok(Datagram::CommandResult(_, body)) => Some(CommandReject::from_u32(body.reject)),
-            _ => None,
-        });
-        (result, recorded)
-    };
-    assert_eq!(judged(FREE, order(header)), (Some(Some(CommandReject::NotAllowed)), vec![]));
-    for late in [Header { epoch: epoch.0 - 1, ..header }, Header { first_seq: 1, ..header }] {
-        assert_eq!(judged(LIMITED, order(late)), (Some(Some(CommandReject::Stale)), vec![]));
+    let mut ordering = Ordering::begin(3, "handover");
+    let (epoch, seq) = ordering.present;
+    let proof = Some(desk(DESK).prove(&ordering.order(None), 1));
+    assert_eq!(ordering.give(FREE, (epoch, seq), proof), (Some(CommandReject::NotAllowed), vec![]));
+    for late in [(Epoch(epoch.0 - 1), seq), (epoch, seq - 1)] {
+        assert_eq!(ordering.give(LIMITED, late, proof), (Some(CommandReject::Stale), vec![]));
     }
-    let (result, recorded) = judged(LIMITED, order(header));
-    assert_eq!((result, recorded.len()), (Some(None), 1));
+    let (refused, recorded) = ordering.give(LIMITED, (epoch, seq), proof);
+    assert_eq!((refused, recorded.len()), (None, 1));
     let record = OrderView::parse(&recorded[0]).expect("a record");
     assert_eq!((record.order(), record.holder, record.body.key), (OperatorOrder::Handover, "desk", LIMITED));
-    assert_eq!((record.epoch(), record.body.membership_seq, record.subject()), (epoch, 2, None));
+    assert_eq!((record.epoch(), record.body.membership_seq, record.subject()), (epoch, seq, None));
+    let public = Notary::new(&DESK).public();
+    let signature = record.signature.expect("it is signed");
+    assert!(verify_order(public.as_bytes(), &record.signed(CLUSTER), signature), "by its operator");
     assert_eq!(
-        judged(LIMITED, order(header)),
-        (Some(None), vec![]),
+        ordering.give(LIMITED, (epoch, seq), proof),
+        (None, vec![]),
         "a copy is answered, and no second order"
     );
+}
+
+#[test]
+fn auth_9_an_order_without_its_operators_signature_is_not_carried_out_and_has_few_tries() {
+    // AUTH-9
+    let mut ordering = Ordering::begin(3, "handover");
+    let present = ordering.present;
+    let subject = Some(Identity { replica: 2, incarnation: 1 });
+    let asked = ordering.order(None);
+    for (why, proof) in [
+        ("not signed", None),
+        ("with another secret", Some(desk(OTHER).prove(&asked, 1))),
+        ("for another member", Some(desk(DESK).prove(&ordering.order(subject), 1))),
+        ("under another number", Some(OrderProof { nonce: 2, ..desk(DESK).prove(&asked, 1) })),
+    ] {
+        let refused = (Some(CommandReject::Unsigned), vec![]);
+        assert_eq!(ordering.give(LIMITED, present, proof), refused, "{why}");
+        assert!(!ordering.leader.node.replica.hands_over(), "{why}");
+    }
+    assert_eq!(ordering.leader.counted(Counter::RejectedSignature), 4);
+    let wrong = Some(desk(OTHER).prove(&asked, 1));
+    let tries = (0..20).map(|_| ordering.give(LIMITED, present, wrong).0);
+    let last = tries.last().flatten();
+    assert_eq!(last, Some(CommandReject::TooMany), "each check takes long");
+    ordering.leader.node.now += SECOND;
+    let right = Some(desk(DESK).prove(&asked, 1));
+    assert_eq!(ordering.give(LIMITED, present, right).0, None, "a second later it has tries again");
+    assert_eq!(ordering.leader.node.replica.role(), Role::Leader);
+}
+
+#[test]
+fn auth_9_a_change_of_the_members_is_made_as_it_was_signed_and_for_its_epoch() {
+    // AUTH-9
+    let mut ordering = Ordering::begin(1, "membership");
+    let (epoch, seq) = ordering.present;
+    let mut payload = [0; MEMBERSHIP_LEN_MAX];
+    let member = member_list(2)[1];
+    let length = write_membership(&mut payload, seq, Change::Add, member, &[]);
+    let payload = &payload[..length];
+    let asked = OrderStatement {
+        order: OperatorOrder::Membership,
+        subject: Some(member.identity()),
+        arguments: payload,
+        ..ordering.order(None)
+    };
+    let submit = |ordering: &mut Ordering, epoch: Epoch, proof: Option<OrderProof>| {
+        let signed: Vec<u8> = payload
+            .iter()
+            .copied()
+            .chain(proof.iter().flat_map(|p| bytemuck::bytes_of(p).to_vec()))
+            .collect();
+        let mut datagram = submission(&[(EntryKind::Membership, 0, 0, 0, &signed)]);
+        let header = Header::peek(&datagram).expect("a header");
+        seal(&mut datagram, Header { epoch: epoch.0, ..header });
+        ordering.leader.submit(LIMITED, datagram).0.len()
+    };
+    let right = Some(desk(DESK).prove(&asked, 1));
+    let early = Some(desk(DESK).prove(&OrderStatement { epoch: Epoch::NONE, ..asked }, 1));
+    assert_eq!(submit(&mut ordering, epoch, None), 0, "it is not signed");
+    assert_eq!(submit(&mut ordering, epoch, Some(desk(OTHER).prove(&asked, 1))), 0, "with another secret");
+    assert_eq!(submit(&mut ordering, Epoch(epoch.0 - 1), right), 0, "for another epoch");
+    assert_eq!(submit(&mut ordering, Epoch::NONE, early), 0, "for every epoch");
+    assert_eq!(submit(&mut ordering, epoch, right), 2, "the change, and its record");
+    assert_eq!(submit(&mut ordering, epoch, right), 0, "a copy is none");
 }

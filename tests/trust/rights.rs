@@ -2,6 +2,14 @@
 
 use super::refused;
 use super::rotation::reload;
+use lockstep::config::Config;
+use lockstep_client::Endpoint;
+use lockstep_client::internal::{NodeStatus, QueryClient, leader_of};
+use lockstep_notary::Notary;
+use lockstep_wire::{CommandReject, Epoch, QueryKind};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 use tools::processes::{Cluster, payloads};
 
 #[test]
@@ -59,18 +67,28 @@ fn a_publishers_key_beyond_its_rights_stamps_nothing_and_is_told_why() {
     }
 }
 
+/// An operator with a key of its own and the right to these orders, on this host.
+fn add_operator(cluster: &Cluster, orders: &str) -> String {
+    let keys = |args: &[&str]| cluster.run(&[&["keys"], args].concat(), b"").with_code(0);
+    let public = keys(&["operator", "alice"]).out.trim().to_owned();
+    let rights = ["--names", "nobody", "--orders", orders, "--public", &public];
+    keys(&[&["add", "alice"], &rights[..]].concat());
+    keys(&["export", "--publisher", "alice", &cluster.path("keys/operator.keys").to_string_lossy()]);
+    public
+}
+
 #[test]
 fn an_operators_orders_need_the_right_to_them_and_stand_in_the_stream_with_its_name() {
     let cluster = Cluster::new(3, "");
     let mut processes = cluster.found();
-    let keys = |args: &[&str]| cluster.run(&[&["keys"], args].concat(), b"").with_code(0);
     let run = |args: &[&str], code| cluster.run(args, b"").with_code(code);
     cluster.publish("before\n");
     run(&["handover", "--timeout", "10s"], 0);
 
-    keys(&["add", "alice", "--names", "nobody", "--orders", "handover,day"]);
-    let own = cluster.path("keys/operator.keys");
-    keys(&["export", "--publisher", "alice", &own.to_string_lossy()]);
+    let refused_without = ["keys", "add", "bob", "--orders", "day"];
+    let why = run(&refused_without, 2).err;
+    assert!(why.contains("'orders' stands without 'public'"), "{why}");
+    add_operator(&cluster, "handover,day");
     let mut times = 0;
     reload(&mut processes, &mut times);
     run(&["handover", "--timeout", "10s"], 0);
@@ -84,12 +102,96 @@ fn an_operators_orders_need_the_right_to_them_and_stand_in_the_stream_with_its_n
     let audit = run(&["audit"], 0);
     let lines: Vec<_> = audit.out.lines().collect();
     assert!(lines.len() == 3 && audit.err.contains("3 orders in seqs 1 to"), "{audit:?}");
-    assert!(lines[0].contains("a holder of replica.keys: handover"), "{}", lines[0]);
-    assert!(lines[1].contains("alice (key 1): handover"), "{}", lines[1]);
-    assert!(lines[2].contains("alice (key 1): day"), "{}", lines[2]);
+    let ends = |line: &str, begin: &str, end: &str| line.contains(begin) && line.ends_with(end);
+    assert!(ends(lines[0], "a holder of replica.keys: handover", "; not signed"), "{}", lines[0]);
+    assert!(ends(lines[1], "alice (key 1): handover", "; signed"), "{}", lines[1]);
+    assert!(ends(lines[2], "alice (key 1): day start today, mark 1", "; signed"), "{}", lines[2]);
     let json = run(&["audit", "--json"], 0).out;
     assert!(json.lines().all(|line| line.contains("\"schema\":\"lockstep.audit/1\"")), "{json}");
+
+    // Whose public key an auditor does not have proves nothing to it, nor does another's under the name.
+    let list = cluster.path("keys/operators");
+    let known = std::fs::read_to_string(&list).expect("the public keys");
+    let other = Notary::new(&[7; 32]).public();
+    for listed in [format!("{other} alice\n"), known.replace("alice", "bob")] {
+        std::fs::write(&list, listed).expect("a list");
+        let audit = run(&["audit"], 3);
+        assert_eq!(audit.out.matches("; signature does not hold").count(), 2, "{audit:?}");
+        assert!(audit.err.contains("2 of 3 orders are not what an operator"), "{}", audit.err);
+    }
     for process in processes {
         assert_eq!(process.terminate(), Some(0));
+    }
+}
+
+#[test]
+fn an_order_with_an_operators_key_and_without_its_secret_is_refused_and_a_copy_is_stale() {
+    let cluster = Cluster::new(3, "");
+    let mut processes = cluster.found();
+    let run = |args: &[&str], code| cluster.run(args, b"").with_code(code);
+    cluster.publish("before\n");
+    add_operator(&cluster, "handover,declare-dead,membership,day");
+    let mut times = 0;
+    reload(&mut processes, &mut times);
+    let secret = cluster.path("keys/alice.operator");
+    let aside = cluster.path("alice.aside");
+    std::fs::rename(&secret, &aside).expect("the secret");
+    let why = run(&["handover", "--timeout", "5s"], 2).err;
+    assert!(why.contains("`lockstep keys operator alice` makes it"), "{why}");
+    let other: String = [7; 32].iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(&secret, format!("lockstep-operator 1\nsecret {other}\n")).expect("another secret");
+    std::fs::set_permissions(&secret, Permissions::from_mode(0o600)).expect("its mode");
+    let why = run(&["handover", "--timeout", "5s"], 1).err;
+    assert!(why.contains("the order is not signed with the secret of the public key"), "{why}");
+    let why = run(&["day", "start", "today"], 1).err;
+    assert!(why.contains("its operator's signature does not hold"), "{why}");
+    let members = run(&["membership", "show"], 0).out;
+    let third = members.split_whitespace().find(|word| word.starts_with("3:")).expect("replica 3");
+    let why = run(&["membership", "remove", third, "--timeout", "5s"], 1).err;
+    assert!(why.contains("the order is not signed with the secret of the public key"), "{why}");
+    assert!(refused(&cluster, &["rejected_signature"]) >= 3);
+
+    // As a program sends it that signs nothing at all; then as the operator does, and once more.
+    let config = Config::load(Some(&cluster.config()), &[]).expect("the cluster's file");
+    let endpoint = Endpoint::for_operator(&config).unwrap_or_else(|error| panic!("{error}"));
+    let mut client = QueryClient::open(&endpoint).expect("a device");
+    let addresses: Vec<_> = config.replicas.iter().map(|replica| replica.unicast).collect();
+    let patience = Duration::from_secs(30);
+    let look = |client: &mut QueryClient, than: Option<Epoch>| loop {
+        let statuses = client.statuses(&addresses, patience);
+        let leader = leader_of(&statuses).filter(|leader| than.is_none_or(|than| leader.accepted > than));
+        if let Some(leader) = leader {
+            break leader.clone();
+        }
+    };
+    let before = look(&mut client, None);
+    assert_eq!(before.accepted.round(), 1, "a leader that refuses an order is not taken for a stuck one");
+    let handover = QueryKind::Handover;
+    let unsigned = client.send_command(&before, handover, None, patience);
+    assert_eq!(unsigned, Some(Err(CommandReject::Unsigned)));
+    let audit = run(&["audit"], 0);
+    assert!(audit.out.is_empty(), "nothing was carried out: {audit:?}");
+
+    let text = std::fs::read_to_string(&aside).expect("the secret");
+    let digits = text.lines().find_map(|line| line.strip_prefix("secret ")).expect("a secret");
+    let bytes = lockstep_notary::from_hex(digits).and_then(|bytes| bytes.try_into().ok()).expect("32 bytes");
+    client.sign_by(lockstep_notary::operator_key(config.cluster, (1, "alice"), &bytes), 1);
+    // Not to the third, which is to be removed.
+    let heir = before.members.iter().map(|listed| listed.member.identity());
+    let heir = heir.filter(|one| one.replica != 3).find(|one| *one != before.identity);
+    assert_eq!(client.send_command(&before, handover, heir, patience), Some(Ok(())));
+    let after = look(&mut client, Some(before.accepted));
+    let copy = NodeStatus { address: after.address, ..before };
+    let copied = client.send_command(&copy, handover, heir, patience);
+    assert_eq!(copied, Some(Err(CommandReject::Stale)), "a copy, at the leader that there is now");
+    std::fs::rename(&aside, &secret).expect("the secret");
+    run(&["membership", "remove", third, "--timeout", "20s"], 0);
+    let audit = run(&["audit"], 0).out;
+    let lines: Vec<_> = audit.lines().collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.ends_with("; signed")), "{audit}");
+    let removed = format!("alice (key 1): membership remove {third}");
+    assert!(lines[1].contains(&removed), "{audit}");
+    for process in processes {
+        process.terminate();
     }
 }

@@ -26,7 +26,7 @@ fn read_all(bytes: &[u8]) -> Option<Reject> {
         Ok(Datagram::Frame(frame, _)) => of_entries(frame.entries()),
         Ok(Datagram::Submission(_, entries)) => of_entries(entries),
         Ok(Datagram::Nack(_, _, ranges)) => assert!(ranges.iter().all(|range| range.from < range.to)),
-        Ok(Datagram::Query(_, _, name)) => assert!(name.len() <= NAME_LEN_MAX),
+        Ok(Datagram::Query(_, _, name, _)) => assert!(name.len() <= NAME_LEN_MAX),
         Ok(Datagram::Status(_, body, members, active)) => {
             assert!(
                 members.iter().len() <= MEMBERS_MAX
@@ -79,9 +79,10 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         Datagram::RepairReject(header, body) => {
             small(|out| write_repair_reject(out, &Keyring::none(CLUSTER), *header, body))
         }
-        Datagram::Query(header, body, name) => {
-            let query_kind = QueryKind::from_u32(body.query_kind).expect("judged");
-            small(|out| write_query(out, &Keyring::none(CLUSTER), *header, body.token, query_kind, name))
+        Datagram::Query(header, body, name, proof) => {
+            let query = (QueryKind::from_u32(body.query_kind).expect("judged"), name);
+            let keys = Keyring::none(CLUSTER);
+            small(|out| write_order(out, &keys, *header, body.token, query, proof.as_ref()))
         }
         Datagram::QueryReply(header, body) => {
             small(|out| write_reply(out, &Keyring::none(CLUSTER), *header, body))
@@ -355,7 +356,8 @@ proptest! {
         token in any::<u64>(),
         name in "[a-zé]{1,32}",
         about in (1..=REPLICA_MAX, 1..=INCARNATION_MAX),
-        which in 0..6usize,
+        is_signed in any::<bool>(),
+        which in 0..7usize,
     ) {
         let identity = Identity { replica: about.0, incarnation: about.1 }.to_string();
         let (query_kind, name) = [
@@ -367,8 +369,13 @@ proptest! {
             (QueryKind::Handover, identity.clone()),
             (QueryKind::DeclareDead, identity),
         ][which].clone();
-        let bytes = small(|out| write_query(out, &Keyring::none(CLUSTER), header, token, query_kind, &name));
-        let Datagram::Query(seen, read, asked) = decoded(&bytes) else { panic!("a question") };
+        let proof = (is_signed && query_kind.is_order()).then(samples::proof);
+        let (keys, query) = (Keyring::none(CLUSTER), (query_kind, name.as_str()));
+        let bytes = small(|out| write_order(out, &keys, header, token, query, proof.as_ref()));
+        let Datagram::Query(seen, read, asked, signed) = decoded(&bytes) else { panic!("a question") };
+        prop_assert_eq!(signed, proof);
+        let flags = if proof.is_some() { ORDER_SIGNED } else { 0 };
+        let header = Header { flags, ..header };
         prop_assert_eq!((free(*seen), read.token, read.query_kind), (free(header), token, query_kind as u32));
         prop_assert_eq!(asked, name);
     }
@@ -423,7 +430,7 @@ proptest! {
     fn a_status_is_what_was_written(
         header in any_header(Kind::Status),
         words in any::<[u64; 10]>(),
-        denied in 0..=16u32,
+        denied in 0..=19u32,
         bytes in (any::<u8>(), 0..=5u8, 0..=1u8),
         rows in vec((any::<u32>(), any::<(u64, u64)>()), 0..=MEMBERS_MAX),
         active in vec((any::<u32>(), any::<(u64, u64)>()), 0..=STATUS_CONDITIONS_MAX),
@@ -457,7 +464,7 @@ proptest! {
         header in any_header(Kind::CommandResult),
         token in any::<u64>(),
         query_kind in 4..=5u32,
-        denied in 0..=16u32,
+        denied in 0..=19u32,
     ) {
         let body = CommandResultBody { token, query_kind, reject: denied };
         let bytes = small(|out| write_command_result(out, &Keyring::none(CLUSTER), header, body));
@@ -528,7 +535,12 @@ proptest! {
         let read = MembershipView::parse(&bytes).expect("what we wrote is accepted");
         prop_assert_eq!((read.body.after, read.change(), read.body.member), (after, change, member));
         prop_assert_eq!(read.body.member.is_witness(), is_witness);
+        let is_submitted = members.is_empty();
         prop_assert_eq!(read.members().collect::<Vec<_>>(), members);
+        prop_assert_eq!(read.proof, None);
+        let signed = [&bytes[..], bytemuck::bytes_of(&samples::proof())].concat();
+        let read = MembershipView::parse(&signed).map(|read| read.proof);
+        prop_assert_eq!(read, if is_submitted { Ok(Some(samples::proof())) } else { Err(Reject::Body) });
     }
 
     #[test]

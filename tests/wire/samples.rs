@@ -108,25 +108,47 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
         ("epoch start that founds a history", entry(EntryKind::EpochStart), founding()),
         ("membership", entry(EntryKind::Membership), membership(Change::Add, &genesis)),
         ("settled", entry(EntryKind::ChangeCommitted), vec![]),
-        ("order of an operator", entry(EntryKind::Order), order("alice", 3)),
-        ("order by a replica's key", entry(EntryKind::Order), order("", OrderBody::NO_KEY)),
+        ("a day that an operator marks", entry(EntryKind::Day), signed(b"\x02".to_vec())),
+        ("order of an operator", entry(EntryKind::Order), order(Some((3, "alice")), OperatorOrder::Handover)),
+        ("order of a day", entry(EntryKind::Order), order(Some((3, "alice")), OperatorOrder::Day)),
+        ("order by a replica's key", entry(EntryKind::Order), order(None, OperatorOrder::Membership)),
         ("membership as submitted", entry(EntryKind::Membership), membership(Change::Remove, &[])),
+        (
+            "membership as an operator submits it",
+            entry(EntryKind::Membership),
+            signed(membership(Change::Remove, &[])),
+        ),
     ]
 }
 
-fn order(holder: &str, key: u16) -> Vec<u8> {
-    let body = OrderBody {
-        subject: Identity { replica: 2, incarnation: 9 }.packed(),
-        epoch: Epoch::new(3, Identity { replica: 1, incarnation: 7 }).0,
-        membership_seq: 5,
-        key,
-        order: OperatorOrder::Handover as u8,
-        holder_len: 0,
-        reserved: 0,
+/// The proof of an operator.
+pub fn proof() -> OrderProof {
+    OrderProof { nonce: 0xc7c6_c5c4_c3c2_c1c0, signature: std::array::from_fn(|index| 0x40 + index as u8) }
+}
+
+/// The payload of a submitted order, which an operator has signed.
+fn signed(mut payload: Vec<u8>) -> Vec<u8> {
+    payload.extend_from_slice(bytemuck::bytes_of(&proof()));
+    payload
+}
+
+/// The record of an order, signed by the operator with this key.
+fn order(operator: Option<(u16, &str)>, order: OperatorOrder) -> Vec<u8> {
+    let mark = DayMark { is_start: true, name: "20261121" };
+    let arguments = match order {
+        OperatorOrder::Membership => membership(Change::Remove, &[]),
+        OperatorOrder::Day => day_arguments(&entry(EntryKind::Day), &mark),
+        OperatorOrder::Handover | OperatorOrder::DeclareDead => Vec::new(),
     };
-    let mut out = [0; ORDER_LEN_MAX];
-    let length = write_order(&mut out, body, holder);
-    out[..length].to_vec()
+    let asked = OrderStatement {
+        order,
+        history: 0xb7b6_b5b4_b3b2_b1b0,
+        epoch: Epoch::new(3, Identity { replica: 1, incarnation: 7 }),
+        membership_seq: 5,
+        subject: Some(Identity { replica: 2, incarnation: 9 }),
+        arguments: &arguments,
+    };
+    asked.record(operator, operator.map(|_| proof()).as_ref())
 }
 
 pub fn entry_bytes(header: EntryHeader, payload: &[u8]) -> Vec<u8> {
@@ -173,6 +195,12 @@ pub fn small(write: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
 fn query(token: u64, query_kind: QueryKind, name: &str) -> Vec<u8> {
     let keys = Keyring::none(CLUSTER);
     small(|out| write_query(out, &keys, header(Kind::Query), token, query_kind, name))
+}
+
+/// The same, which an operator has signed.
+fn signed_query(token: u64, query_kind: QueryKind, name: &str) -> Vec<u8> {
+    let keys = Keyring::none(CLUSTER);
+    small(|out| write_order(out, &keys, header(Kind::Query), token, (query_kind, name), Some(&proof())))
 }
 
 /// Every kind of datagram and of journal record.
@@ -339,6 +367,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("question about a name", query(token, QueryKind::Publisher, "risk-é")),
         ("question to hand over", query(token, QueryKind::Handover, "")),
         ("question to declare dead", query(token, QueryKind::DeclareDead, "3:0b4e8d2")),
+        ("signed question to declare dead", signed_query(token, QueryKind::DeclareDead, "3:0b4e8d2")),
         ("reply", small(|out| write_reply(out, &Keyring::none(CLUSTER), header(Kind::QueryReply), reply))),
         ("prepare", ballots(Kind::Prepare)),
         ("promise", ballots(Kind::Promise)),

@@ -79,7 +79,12 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
         changed("status", 86, &[durability]);
     }
     changed("status", 88 + 26, &[ROLE_WITNESS]);
-    for query_kind in numbers.filter_map(QueryKind::from_u32) {
+    queries(push);
+}
+
+/// Each kind of query; an order with and without a proof.
+fn queries(push: &mut impl FnMut(String, Vec<u8>)) {
+    for query_kind in (0..=u32::from(u8::MAX)).filter_map(QueryKind::from_u32) {
         let name = match query_kind {
             QueryKind::Node | QueryKind::Status | QueryKind::Probe => "",
             QueryKind::Publisher => "risk-é",
@@ -90,6 +95,14 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
             write_query(out, &Keyring::none(header.cluster), header, 7, query_kind, name)
         };
         push(format!("question {query_kind:?}"), small(asked));
+        let signed = |out: &mut [u8]| {
+            let header = header(Kind::Query);
+            let (keys, query) = (Keyring::none(header.cluster), (query_kind, name));
+            write_order(out, &keys, header, 7, query, Some(&samples::proof()))
+        };
+        if query_kind.is_order() {
+            push(format!("signed question {query_kind:?}"), small(signed));
+        }
     }
 }
 

@@ -18,7 +18,8 @@ local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, pa
 local ENTRY_LEN = parts.entry.size + parts.stamped.size
 local MAGIC = "LKST" .. string.char(VERSION)
 local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX, DAY_LEN_MAX = 7, 16, 32, 16, 64, 10
-local ORDER_LEN, HOLDER_LEN_MAX, PUBLISHER_KEYS_MAX = 32, 64, 4080
+local ORDER_LEN, HOLDER_LEN_MAX, PUBLISHER_KEYS_MAX = 48, 64, 4080
+local PROOF_LEN, SIGNATURE_LEN, NO_KEY = 72, 64, 65535
 local ANCESTORS_MAX = 8
 local CONDITIONS_TOLD_MAX = 8
 -- The place of each condition's code, the gravest first.
@@ -151,6 +152,24 @@ local function ancestors(d, tree, at, count, start)
     return sound
 end
 
+-- The mark of a trading day, `size` bytes at `at`, in words; nil if it is none.
+local function day_mark(d, at, size)
+    if size < 1 or size > 1 + DAY_LEN_MAX then
+        return nil
+    end
+    local what, day = n8(d, at), d.tvb:raw(at + 1, size - 1)
+    if what == 2 and size == 1 then
+        return "a trading day ends"
+    end
+    return what == 1 and day:match("^%w+$") and "the trading day " .. day .. " begins" or nil
+end
+
+-- A submitted change of the membership: the sound ones only.
+local function is_change(d, tree, at, size)
+    local front = parts.membership_front.size + parts.member.size + parts.membership_back.size
+    return size == front and names.changes[n8(d, at + 40)] and n8(d, at + 41) == 0 and member(d, tree, at + 8)
+end
+
 -- Payloads of control entries, `size` bytes at `at`, which are here. They return whether they are sound.
 local PAYLOADS = {
     [2] = function(d, tree, at, size)
@@ -164,15 +183,12 @@ local PAYLOADS = {
         return common.is_utf8(d.tvb:raw(at + parts.open.size, len))
     end,
     [4] = function(d, tree, at, size)
-        local what, day = n8(d, at), d.tvb:raw(at + 1, size - 1)
-        if what == 2 then
-            tree:append_text(" (a trading day ends)")
-            return size == 1
-        end
-        if what ~= 1 or size > 1 + DAY_LEN_MAX or not day:match("^%w+$") then
+        local is_signed = size > 1 + DAY_LEN_MAX and size >= PROOF_LEN
+        local words = day_mark(d, at, is_signed and size - PROOF_LEN or size)
+        if not words then
             return false
         end
-        tree:append_text(" (the trading day " .. day .. " begins)")
+        tree:append_text(" (" .. words .. (is_signed and ", signed)" or ")"))
         return true
     end,
     [16] = function(d, tree, at, size)
@@ -209,22 +225,39 @@ local PAYLOADS = {
         local sound = member(d, tree, at + 8)
         show(d, parts.membership_back, tree, at + 40)
         local change, listed = n8(d, at + 40), n8(d, at + 41)
-        local fits = listed <= MEMBERS_MAX and size == front + listed * parts.member.size
+        local is_signed = listed == 0 and size == front + PROOF_LEN
+        local fits = listed <= MEMBERS_MAX and size == front + listed * parts.member.size or is_signed
         if not names.changes[change] or not fits then
             return false
         end
         return members(d, tree, at + front, listed) and sound
     end,
     [20] = function(d, tree, at, size)
-        if size < ORDER_LEN or size - ORDER_LEN ~= n8(d, at + 27) or size - ORDER_LEN > HOLDER_LEN_MAX then
+        if size < ORDER_LEN then
             return false
         end
-        local order, holder = names.orders[n8(d, at + 26)], d.tvb:raw(at + ORDER_LEN, size - ORDER_LEN)
-        if not order or n32(d, at + 28) ~= 0 or not common.is_utf8(holder) then
+        local key, order, signed = n16(d, at + 40), names.orders[n8(d, at + 42)], n8(d, at + 45)
+        local holder_len, arguments_len = n8(d, at + 43), n8(d, at + 44)
+        local arguments_at = at + ORDER_LEN + holder_len
+        local signature_len = signed == 1 and SIGNATURE_LEN or 0
+        if size ~= ORDER_LEN + holder_len + arguments_len + signature_len or holder_len > HOLDER_LEN_MAX then
             return false
         end
-        local who = n16(d, at + 24) == 65535 and "a replica's key" or holder
-        tree:append_text(" (" .. order .. " by " .. who .. " in epoch " .. epoch_text(d.tvb, at + 8) .. ")")
+        local holder, words = d.tvb:raw(at + ORDER_LEN, holder_len), order
+        if order == "day" then
+            words = arguments_len >= 12 and day_mark(d, arguments_at + 12, arguments_len - 12)
+        elseif order == "membership" then
+            words = is_change(d, tree, arguments_at, arguments_len) and order
+        elseif arguments_len ~= 0 then
+            words = nil
+        end
+        local fits = signed == 1 and key ~= NO_KEY or signed == 0 and n64(d, at + 32) == ZERO
+        if not words or not fits or n16(d, at + 46) ~= 0 or not common.is_utf8(holder) then
+            return false
+        end
+        local who = key == NO_KEY and "a replica's key" or holder
+        local signs = signed == 1 and ", signed" or ""
+        tree:append_text(" (" .. words .. " by " .. who .. signs .. ")")
         return true
     end,
 }
@@ -446,7 +479,8 @@ local BODIES = {
         if not names.topics[topic] or len > (takes and NAME_LEN_MAX or 0) or len < (wants and 1 or 0) then
             refuse(d, "body", "a topic that does not exist, or not with a name of this length")
         end
-        ends_padded(d, parts.question.size + padded(len), 0)
+        local is_signed = is_order and d.flags % 2 == 1
+        ends_padded(d, parts.question.size + padded(len) + (is_signed and PROOF_LEN or 0), is_order and 1 or 0)
         local words = " " .. name(names.topics, topic, "topic")
         if len > 0 and has(d, at, len) then
             local said = d.tvb:raw(at, len)

@@ -32,7 +32,7 @@ names.denials = {
     [0] = "taken", [1] = "not leader", [2] = "not listed", [3] = "witness", [4] = "leads", [5] = "busy",
     [6] = "change pending", [7] = "start pending", [8] = "replica listed", [9] = "full", [10] = "last member",
     [11] = "stale", [12] = "not two", [13] = "incomplete", [14] = "alive", [15] = "oneself", [16] = "pair",
-    [17] = "not allowed",
+    [17] = "not allowed", [18] = "unsigned", [19] = "too many",
 }
 names.ends = {
     [0] = "more follows", [1] = "done", [2] = "ahead", [3] = "too old", [4] = "other history",

@@ -368,7 +368,7 @@ impl<N: Net> Publisher<N> {
         publisher: PublisherId,
         mark: DayMark<'_>,
     ) -> Result<PublisherSeq, PublishError> {
-        self.engine.core.try_day(publisher, mark)
+        self.engine.core.try_day(publisher, mark, None)
     }
 
     /// The engine without device and clock.

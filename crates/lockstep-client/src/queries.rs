@@ -11,8 +11,8 @@ use lockstep_io::device::Device;
 use lockstep_io::idle::Parker;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
-    MEMBERSHIP_LEN_MAX, MemberBody, QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership,
-    write_query,
+    MEMBERSHIP_LEN_MAX, MemberBody, ORDER_PROOF_LEN, OperatorKey, OperatorOrder, OrderProof, OrderStatement,
+    QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -45,6 +45,9 @@ pub struct QueryClient {
     me: Identity,
     number: u64,
     token: u64,
+    /// The operator who signs its commands, and the number under which: a command has one, however often it
+    /// is sent.
+    operator: Option<(OperatorKey, u64)>,
 }
 
 /// What nodes are asked, or told.
@@ -54,12 +57,14 @@ struct Query<'a> {
     name: &'a str,
     /// The epoch and the seq of the membership for which a command is given; zeros otherwise.
     judged: (Epoch, Seq),
+    /// The operator's signature of a command.
+    proof: Option<&'a OrderProof>,
 }
 
 impl Query<'_> {
     /// Of this kind, about nobody in particular.
     fn of(query_kind: QueryKind) -> Self {
-        Self { query_kind, name: "", judged: (Epoch::NONE, 0) }
+        Self { query_kind, name: "", judged: (Epoch::NONE, 0), proof: None }
     }
 }
 
@@ -82,7 +87,17 @@ impl QueryClient {
             me,
             number: 0,
             token: 1,
+            operator: None,
         })
+    }
+
+    /// From now on `operator` signs the commands. `nonce` is drawn for one command.
+    pub fn sign_by(&mut self, operator: OperatorKey, nonce: u64) {
+        self.operator = Some((operator, nonce));
+    }
+
+    fn prove(&self, order: &OrderStatement<'_>) -> Option<OrderProof> {
+        self.operator.as_ref().map(|(operator, nonce)| operator.prove(order, *nonce))
     }
 
     /// Queries the nodes at `addresses` until all have answered or `timeout` has elapsed. Returns the
@@ -107,20 +122,43 @@ impl QueryClient {
     ) -> Option<Result<(), CommandReject>> {
         let name = identity.map_or_else(String::new, |identity| identity.to_string());
         let judged = (status.accepted, status.membership_seq);
-        let command = Query { query_kind, name: &name, judged };
+        let proof = query_kind.order().and_then(|order| {
+            self.prove(&OrderStatement {
+                order,
+                history: status.history,
+                epoch: status.accepted,
+                membership_seq: status.membership_seq,
+                subject: identity,
+                arguments: &[],
+            })
+        });
+        let command = Query { query_kind, name: &name, judged, proof: proof.as_ref() };
         self.query_all(&[status.address], command, timeout, read_command_result).pop().flatten()
     }
 
-    /// Submits a change of the membership that follows the one at `after` in `history`, once. The status
-    /// shows its outcome.
-    pub fn submit(&mut self, history: u64, after: Seq, change: Change, member: MemberBody) {
-        let mut payload = [0; MEMBERSHIP_LEN_MAX];
-        let length = write_membership(&mut payload, after, change, member, &[]);
+    /// Submits a change of the membership for the epoch and the members of `leader`, once. The status shows
+    /// its outcome.
+    pub fn submit(&mut self, leader: &NodeStatus, change: Change, member: MemberBody) {
+        let mut payload = [0; MEMBERSHIP_LEN_MAX + ORDER_PROOF_LEN];
+        let mut length = write_membership(&mut payload, leader.membership_seq, change, member, &[]);
+        let proof = self.prove(&OrderStatement {
+            order: OperatorOrder::Membership,
+            history: leader.history,
+            epoch: leader.accepted,
+            membership_seq: leader.membership_seq,
+            subject: Some(member.identity()),
+            arguments: &payload[..length],
+        });
+        if let Some(proof) = &proof {
+            payload[length..length + ORDER_PROOF_LEN].copy_from_slice(bytemuck::bytes_of(proof));
+            length += ORDER_PROOF_LEN;
+        }
         let mut out = [0; SMALL_LEN_MAX];
         let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
         let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length]);
         let end = HEADER_LEN + written.unwrap_or_default();
-        let header = Header { history, count: 1, ..self.header(Kind::Submission) };
+        let (history, epoch) = (leader.history, leader.accepted.0);
+        let header = Header { history, epoch, count: 1, ..self.header(Kind::Submission) };
         self.endpoint.keys.seal(&mut out[..end], header);
         self.net.send_group(Group::Submit, &[Burst { bytes: &out[..end], stride: end }]);
     }
@@ -179,10 +217,10 @@ impl QueryClient {
     }
 
     fn query(&mut self, to: SocketAddrV4, token: u64, query: Query<'_>) {
-        let Query { query_kind, name, judged: (epoch, first_seq) } = query;
+        let Query { query_kind, name, judged: (epoch, first_seq), proof } = query;
         let header = Header { epoch: epoch.0, first_seq, ..self.header(Kind::Query) };
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_query(&mut out, &self.endpoint.keys, header, token, query_kind, name);
+        let length = write_order(&mut out, &self.endpoint.keys, header, token, (query_kind, name), proof);
         self.net.send_unicast(to, [&out[..length], &[]]);
     }
 }

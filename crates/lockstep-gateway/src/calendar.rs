@@ -11,7 +11,7 @@
 
 use lockstep_core::engine::publisher::{OpenRefusal, PublishError, PublisherCore, PublisherEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{DayMark, PublisherId, PublisherSeq, Seq};
+use lockstep_wire::{DayMark, OperatorKey, PublisherId, PublisherSeq, Seq};
 
 pub use lockstep_wire::CALENDAR;
 
@@ -24,7 +24,7 @@ pub enum Marked {
     Already,
     /// Another order came between, or nobody can tell what became of this one: it may have been carried out.
     Unknown,
-    /// The key does not allow it.
+    /// The key does not allow it, or its operator's signature does not hold.
     NotAllowed,
 }
 
@@ -77,11 +77,20 @@ impl DayMarkRequest {
         self.marked.get_or_insert(marked);
     }
 
-    /// Hands in the mark, once it may be. How the order ended, if it did.
-    pub fn turn(&mut self, publisher: &mut PublisherCore) -> Option<Marked> {
+    /// Hands in the mark, once it may be. How the order ended, if it did. An operator's key signs it, with
+    /// this drawn number; a replica's does not.
+    pub fn turn(
+        &mut self,
+        publisher: &mut PublisherCore,
+        operator: Option<(&OperatorKey, u64)>,
+    ) -> Option<Marked> {
         if let (Some((own, _)), None, None) = (self.opened, self.number, self.marked) {
             let mark = DayMark { is_start: self.begins, name: &self.name };
-            match publisher.try_day(own, mark) {
+            // The history is signed as well.
+            if operator.is_some() && publisher.history() == 0 {
+                return None;
+            }
+            match publisher.try_day(own, mark, operator) {
                 Ok(number) => self.number = Some(number),
                 Err(PublishError::Backpressure) => {}
                 Err(_) => self.end(Marked::Unknown),

@@ -16,8 +16,8 @@
 //! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'. `rights`
 //! are what a publisher's key allows ([`lockstep_wire::KeyRights`]); without such a line it allows all but
 //! orders. `until` is the day on which another generation is to have taken a generation's place
-//! ([`GenerationRow::until`]). Lines that are empty or begin with `#` are comments. The file is its user's alone: mode 0600, and
-//! no link.
+//! ([`GenerationRow::until`]). Lines that are empty or begin with `#` are comments. The file is its user's
+//! alone: mode 0600, and no link.
 
 mod memory;
 mod text;

@@ -89,19 +89,30 @@ fn signed(body: &AttestationBody) -> Vec<u8> {
     [CONTEXT, bytemuck::bytes_of(body)].concat()
 }
 
-/// A notary's public key: 64 hexadecimal digits.
+/// A notary's public key, or an operator's: 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NotaryKey(VerifyingKey);
+pub struct NotaryKey(pub(crate) VerifyingKey);
+
+impl NotaryKey {
+    /// From its bytes; `None` if these are no key.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
+        // A key of small order would sign anything.
+        VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak()).map(Self)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+}
 
 impl FromStr for NotaryKey {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is no public key of a notary: 64 hexadecimal digits");
-        let bytes = from_hex(text).ok_or_else(wrong)?;
-        let key = VerifyingKey::from_bytes(&bytes.try_into().map_err(|_| wrong())?).map_err(|_| wrong())?;
-        // A key of small order would sign anything.
-        if key.is_weak() { Err(wrong()) } else { Ok(Self(key)) }
+        let wrong = || format!("'{text}' is no public key: 64 hexadecimal digits, as `lockstep` prints them");
+        let bytes: [u8; 32] = from_hex(text).and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
+        Self::from_bytes(&bytes).ok_or_else(wrong)
     }
 }
 
@@ -117,9 +128,24 @@ impl fmt::Display for NotaryKey {
 /// # Errors
 /// The line that is none, with its number.
 pub fn parse_notaries(text: &str) -> Result<Vec<NotaryKey>, String> {
+    Ok(parse_public_keys(text)?.into_iter().map(|(key, _)| key).collect())
+}
+
+/// As [`parse_notaries`], with the names.
+///
+/// # Errors
+/// The line that is none, with its number.
+pub fn parse_public_keys(text: &str) -> Result<Vec<(NotaryKey, String)>, String> {
     let lines = (1..).zip(text.lines().map(|line| line.split('#').next().unwrap_or_default()));
-    let keys = lines.filter_map(|(number, line)| Some((number, line.split_whitespace().next()?)));
-    keys.map(|(number, key)| key.parse().map_err(|error| format!("line {number}: {error}"))).collect()
+    let rows = lines.filter_map(|(number, line)| {
+        let mut words = line.split_whitespace();
+        Some((number, words.next()?, words.next().unwrap_or_default()))
+    });
+    rows.map(|(number, key, name)| match key.parse() {
+        Ok(key) => Ok((key, name.to_owned())),
+        Err(error) => Err(format!("line {number}: {error}")),
+    })
+    .collect()
 }
 
 /// A notary's secret: it signs. It is overwritten when it is dropped.

@@ -12,20 +12,24 @@
 //!
 //! The keys of datagrams tell a reader that a holder of a key sent them. A signature is more: nobody but the
 //! notary can make it, so it convinces somebody who trusts no replica's disk, and no other reader.
+//!
+//! Operators sign their orders with secrets of the same kind ([`operator_key`], [`verify_order`]).
 
 #![forbid(unsafe_code)]
 
 mod attestation;
 mod check;
+mod order;
 #[cfg(feature = "proof")]
 mod proof;
 pub mod tree;
 
 pub use attestation::{
     ATTESTATION_LEN, Attestation, AttestationBody, ENTRIES_MAX, FRAMES_MAX, Interval, Notary, NotaryKey,
-    from_hex, parse_notaries,
+    from_hex, parse_notaries, parse_public_keys,
 };
 pub use check::{Checker, Forged, REMEMBERED_MAX, has_signatures_alone};
+pub use order::{operator_key, verify_order};
 #[cfg(feature = "proof")]
 pub use proof::{Proof, ProofError, ProofSearch, Proven, SCHEMA};
 

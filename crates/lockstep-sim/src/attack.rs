@@ -8,6 +8,7 @@
 //! | retired | all keys of a retired generation | as a replica |
 //! | recorder | no key | what it has read, as it was sealed |
 //! | publisher | a publisher's key with rights to no name that is used, and the readers' key | as that publisher |
+//! | operator | the operator's key, and not the secret with which that signs | orders for the present state |
 //!
 //! To the judge they do not exist: whatever they send, every rule holds as if they
 //! had sent nothing. A reader
@@ -18,12 +19,16 @@
 use super::coverage::Event;
 use super::keys;
 use super::plan::{FaultTarget, Plan, PlannedFault};
+use super::populate::address;
 use super::rng::Rng;
 use super::story::Happening;
 use super::wire::{NodeSet, SimPacket, Tampering};
 use super::world::World;
 use lockstep_core::engine::ports::Group;
-use lockstep_wire::{Epoch, HEADER_LEN, Header, Identity, KeyClass, Keys, Kind};
+use lockstep_wire::{
+    Change, Epoch, HEADER_LEN, Header, Identity, KeyClass, Keys, Kind, MemberBody, OrderProof,
+    OrderStatement, QueryKind,
+};
 
 /// One run in so many has an attacker who sends, and one in twice as many has one on the path.
 const SELDOM: u64 = 4;
@@ -54,6 +59,7 @@ pub enum Attacker {
     Publisher,
     Retired,
     Recorder,
+    Operator,
 }
 
 impl Plan {
@@ -62,8 +68,14 @@ impl Plan {
         if rng.below(SELDOM) > 0 {
             return;
         }
-        let attackers =
-            [Attacker::Unkeyed, Attacker::Reader, Attacker::Publisher, Attacker::Retired, Attacker::Recorder];
+        let attackers = [
+            Attacker::Unkeyed,
+            Attacker::Reader,
+            Attacker::Publisher,
+            Attacker::Retired,
+            Attacker::Recorder,
+            Attacker::Operator,
+        ];
         let attacker = rng.pick(&attackers);
         for _ in 0..1 + rng.below(8) {
             let what = FaultTarget::Attack(attacker, rng.log_uniform(1, 64));
@@ -109,6 +121,10 @@ impl World {
     pub(super) fn attack(&mut self, attacker: Attacker, count: u64) {
         self.tell(0, || Happening::Fault(format!("{count} datagrams of an attacker: {attacker:?}")));
         for _ in 0..count {
+            if attacker == Attacker::Operator {
+                self.forge_order();
+                continue;
+            }
             let Some(mut letter) = self.wire.old_packet() else { return };
             if !self.forge(attacker, &mut letter) {
                 continue;
@@ -122,8 +138,38 @@ impl World {
                 Attacker::Publisher => Event::PublishersForged,
                 Attacker::Retired => Event::RetiredSent,
                 Attacker::Recorder => Event::RecordedSent,
+                Attacker::Operator => Event::OrdersForged,
             });
         }
+    }
+
+    /// An order as the operator would give it now, without a signature that holds.
+    fn forge_order(&mut self) {
+        let Some((state, members)) =
+            self.status().map(|stem| ((stem.epoch, stem.members_seq), stem.members.clone()))
+        else {
+            return;
+        };
+        let subject = self.rng.pick(&members);
+        let (nonce, signature) = (self.rng.next_u64(), [self.rng.next_u64() as u8; 64]);
+        let prove = |_: &OrderStatement<'_>| OrderProof { nonce, signature };
+        let to = self.rng.below(self.plan.replicas as u64) as usize;
+        match self.rng.below(3) {
+            0 => {
+                let member = MemberBody::full(subject, address(subject.replica as usize - 1));
+                let bytes = self.change_order(state, Change::Remove, member, prove);
+                self.post_all(Some(Group::Submit), &bytes);
+            }
+            1 => {
+                let bytes = self.query_order(state, false, (QueryKind::Handover, subject), prove);
+                self.post(to, None, &bytes);
+            }
+            _ => {
+                let bytes = self.query_order(state, false, (QueryKind::DeclareDead, subject), prove);
+                self.post(to, None, &bytes);
+            }
+        }
+        self.count(Event::OrdersForged);
     }
 
     /// Makes the attacker's datagram of one that it has read. Returns whether there is one.
@@ -160,6 +206,7 @@ impl World {
             Attacker::Publisher => keys::bad_publisher(),
             Attacker::Retired => keys::retired(),
             Attacker::Recorder => return true,
+            Attacker::Operator => return false,
         };
         ring.seal(&mut letter.bytes, header);
         true

@@ -117,6 +117,7 @@ events! {
     RecordedSent "datagrams that an attacker sent again as they were, to whom it liked",
     ReadersForged "datagrams that readers forged",
     PublishersForged "datagrams that publishers forged",
+    OrdersForged "orders in an operator's name that it did not sign",
     Ruins "quorums lost for good, or nearly",
     RecoveriesNotNeeded "quorums that were complete after all",
     Foundings "histories founded on what was left",

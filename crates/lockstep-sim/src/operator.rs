@@ -15,9 +15,9 @@ use crate::check::Violation;
 use bytemuck::Zeroable;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
-    Change, CommandReject, Datagram, EntryHeader, EntryKind, HEADER_LEN, Header, Identity, Kind,
-    MEMBERSHIP_LEN_MAX, MemberBody, Nanos, QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership,
-    write_query,
+    Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
+    MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorOrder, OrderProof, OrderStatement,
+    QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order, write_query,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -59,6 +59,8 @@ pub(super) struct SimOperator {
     declared: Vec<(Identity, Identity)>,
     /// By token: whether the member declared dead was alive.
     asked: Vec<bool>,
+    /// How many orders were signed.
+    signed: u64,
 }
 
 impl SimOperator {
@@ -70,6 +72,12 @@ impl SimOperator {
     /// Whether the journal at a node is to be formatted anew.
     pub(super) fn renews(&self, node: usize) -> bool {
         self.errands.iter().any(|errand| errand.steps.contains(&OperatorStep::Renew(node)))
+    }
+
+    /// The number of the next order that is signed.
+    fn nonce(&mut self) -> u64 {
+        self.signed += 1;
+        self.signed
     }
 
     /// Gives no more commands.
@@ -146,7 +154,7 @@ impl World {
     }
 
     /// The end of the leader's log.
-    fn status(&self) -> Option<&Stem> {
+    pub(super) fn status(&self) -> Option<&Stem> {
         let leader = self.resolve(FaultTargetNode::Leader)?;
         self.oracle.log_tip(leader).map(|tip| self.oracle.tree.stem(tip))
     }
@@ -163,22 +171,70 @@ impl World {
             true => MemberBody::witness(identity, home),
             false => MemberBody::full(identity, home),
         };
-        let mut payload = [0; MEMBERSHIP_LEN_MAX];
-        let length = write_membership(&mut payload, after, change, member, &[]);
-        let mut out = [0; SMALL_LEN_MAX];
-        let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
-        let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length]);
-        let out = &mut out[..HEADER_LEN + written.unwrap_or_default()];
-        keys::replica()
-            .seal(out, Header { history: self.oracle.history(), count: 1, ..header(Kind::Submission) });
+        let (state, nonce) = ((status.epoch, after), self.operator.nonce());
+        let out = self.change_order(state, change, member, |order| keys::operator_key().prove(order, nonce));
         for _ in 0..early {
             self.oracle.coverage.count(Event::LearnersAdded);
         }
         self.oracle.on_command(after, identity);
-        self.operator.commands.push((after, change, identity, out.to_vec()));
-        self.post_all(Some(Group::Submit), out);
+        self.operator.commands.push((after, change, identity, out.clone()));
+        self.post_all(Some(Group::Submit), &out);
         self.ask_all();
         false
+    }
+
+    /// The datagram that orders a change of the membership, for an epoch and a membership.
+    pub(super) fn change_order(
+        &self,
+        (epoch, after): (Epoch, Seq),
+        change: Change,
+        member: MemberBody,
+        prove: impl FnOnce(&OrderStatement<'_>) -> OrderProof,
+    ) -> Vec<u8> {
+        let mut payload = [0; MEMBERSHIP_LEN_MAX + ORDER_PROOF_LEN];
+        let length = write_membership(&mut payload, after, change, member, &[]);
+        let proof = prove(&OrderStatement {
+            order: OperatorOrder::Membership,
+            history: self.oracle.history(),
+            epoch,
+            membership_seq: after,
+            subject: Some(member.identity()),
+            arguments: &payload[..length],
+        });
+        payload[length..length + ORDER_PROOF_LEN].copy_from_slice(bytemuck::bytes_of(&proof));
+        let mut out = [0; SMALL_LEN_MAX];
+        let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
+        let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length + ORDER_PROOF_LEN]);
+        let out = &mut out[..HEADER_LEN + written.unwrap_or_default()];
+        let (history, epoch) = (self.oracle.history(), epoch.0);
+        keys::operator().seal(out, Header { history, epoch, count: 1, ..header(Kind::Submission) });
+        out.to_vec()
+    }
+
+    /// The datagram that orders what a query does, for an epoch and a membership.
+    pub(super) fn query_order(
+        &mut self,
+        (epoch, membership_seq): (Epoch, Seq),
+        lives: bool,
+        (query_kind, subject): (QueryKind, Identity),
+        prove: impl FnOnce(&OrderStatement<'_>) -> OrderProof,
+    ) -> Vec<u8> {
+        let proof = query_kind.order().map(|order| {
+            prove(&OrderStatement {
+                order,
+                history: self.oracle.history(),
+                epoch,
+                membership_seq,
+                subject: Some(subject),
+                arguments: &[],
+            })
+        });
+        let mut out = [0; SMALL_LEN_MAX];
+        let (token, name) = (self.token(lives), subject.to_string());
+        let header = Header { epoch: epoch.0, first_seq: membership_seq, ..header(Kind::Query) };
+        let query = (query_kind, name.as_str());
+        let length = write_order(&mut out, keys::operator(), header, token, query, proof.as_ref());
+        out[..length].to_vec()
     }
 
     /// Copies of a past command arrive.
@@ -208,11 +264,11 @@ impl World {
         self.operator.asked.len() as u64 - 1
     }
 
-    fn post_all(&mut self, group: Option<Group>, bytes: &[u8]) {
+    pub(super) fn post_all(&mut self, group: Option<Group>, bytes: &[u8]) {
         (0..self.plan.replicas).for_each(|to| self.post(to, group, bytes));
     }
 
-    fn post(&mut self, to: usize, group: Option<Group>, bytes: &[u8]) {
+    pub(super) fn post(&mut self, to: usize, group: Option<Group>, bytes: &[u8]) {
         self.wire.next_number();
         let route = Route { from: OPERATOR, to, group };
         self.wire.send(&self.plan.network, self.now, route, bytes, &mut self.oracle.coverage);
@@ -247,7 +303,7 @@ impl World {
         let Some(one) = self.identity_at(survivor) else { return true };
         let tip = self.oracle.log_tip(survivor).map(|tip| self.oracle.tree.stem(tip));
         // The state that the order is given for, as the survivor's status has it.
-        let (epoch, first_seq) = tip.map_or((0, 0), |stem| (stem.epoch.0, stem.members_seq));
+        let state = tip.map_or((Epoch::NONE, 0), |stem| (stem.epoch, stem.members_seq));
         if tip.is_some_and(|stem| !stem.members.contains(&dead)) && self.nodes[survivor].led.is_some() {
             return true;
         }
@@ -261,11 +317,9 @@ impl World {
         }
         // Its command result may be lost.
         self.oracle.reference.on_declared(one, dead);
-        let mut out = [0; SMALL_LEN_MAX];
-        let (token, name) = (self.token(!truly), dead.to_string());
-        let header = Header { epoch, first_seq, ..header(Kind::Query) };
-        let length = write_query(&mut out, keys::replica(), header, token, QueryKind::DeclareDead, &name);
-        self.post(survivor, None, &out[..length]);
+        let (order, nonce) = ((QueryKind::DeclareDead, dead), self.operator.nonce());
+        let out = self.query_order(state, !truly, order, |order| keys::operator_key().prove(order, nonce));
+        self.post(survivor, None, &out);
         false
     }
 

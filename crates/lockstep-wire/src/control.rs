@@ -1,6 +1,6 @@
 //! Control entries: what the cluster itself writes into its stream, and the open of a publisher.
 
-use super::{Chain, Epoch, Identity, MEMBERS_MAX, NAME_LEN_MAX, Reject, Seq};
+use super::{Chain, Epoch, Identity, MEMBERS_MAX, NAME_LEN_MAX, OrderProof, Reject, Seq};
 use bytemuck::{Pod, Zeroable};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -254,7 +254,7 @@ impl Change {
 }
 
 /// The fixed part of a membership entry's payload. Stamped, the complete new list follows, so that a
-/// reader needs no earlier entry; submitted, nothing follows.
+/// reader needs no earlier entry; submitted, nothing follows but the [`OrderProof`] of an operator.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct MembershipBody {
@@ -282,6 +282,8 @@ pub const MEMBERSHIP_LEN_MAX: usize = 48 + MEMBERS_MAX * 32;
 pub struct MembershipView<'a> {
     /// The fixed part.
     pub body: MembershipBody,
+    /// As submitted: that an operator has signed it.
+    pub proof: Option<OrderProof>,
     rows: &'a [u8],
 }
 
@@ -289,8 +291,10 @@ impl<'a> MembershipView<'a> {
     /// Judges the payload of a membership entry, stamped or submitted.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
         let body: MembershipBody = payload.get(..48).map(bytemuck::pod_read_unaligned).ok_or(Reject::Body)?;
-        let view = Self { body, rows: &payload[48..] };
         let count = usize::from(body.members);
+        let (rows, proof) =
+            if count == 0 { OrderProof::split(&payload[48..], 0) } else { (&payload[48..], None) };
+        let view = Self { body, proof, rows };
         let is_sound = Change::from_u8(body.change).is_some()
             && body.member.is_sound()
             && count <= MEMBERS_MAX
@@ -382,6 +386,8 @@ pub const DAY_LEN_MAX: usize = 10;
 pub const CALENDAR: &str = "lockstep/day";
 
 /// A trading day begins or ends: the payload of an entry of kind [`EntryKind::Day`](super::EntryKind::Day).
+/// The proof of an operator stays behind it in the stream, as a publisher's message is stamped as it was
+/// handed in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct DayMark<'a> {
     /// Whether it begins, or ends.
@@ -396,10 +402,11 @@ impl<'a> DayMark<'a> {
         (1..=DAY_LEN_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 
-    /// Judges the payload of a day's entry: one byte, 1 where the day begins and 2 where it ends, and the
-    /// name of one that begins.
+    /// Judges the payload of a day's entry: one byte, 1 where the day begins and 2 where it ends, the name of
+    /// one that begins, and the proof of one that is signed.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
-        let (what, name) = payload.split_first().ok_or(Reject::Body)?;
+        let (mark, _) = OrderProof::split(payload, 1 + DAY_LEN_MAX);
+        let (what, name) = mark.split_first().ok_or(Reject::Body)?;
         let begins = match what {
             1 => true,
             2 => false,
@@ -410,7 +417,12 @@ impl<'a> DayMark<'a> {
         fits.then_some(Self { is_start: begins, name }).ok_or(Reject::Body)
     }
 
-    /// Writes the payload and returns its bytes. The caller has checked the name.
+    /// That an operator has signed the mark with this payload.
+    pub fn proof(payload: &[u8]) -> Option<OrderProof> {
+        OrderProof::split(payload, 1 + DAY_LEN_MAX).1
+    }
+
+    /// Writes the payload without a proof, and returns its bytes. The caller has checked the name.
     pub fn write(&self, out: &mut [u8; 1 + DAY_LEN_MAX]) -> usize {
         out[0] = if self.is_start { 1 } else { 2 };
         out[1..=self.name.len()].copy_from_slice(self.name.as_bytes());

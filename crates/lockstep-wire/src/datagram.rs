@@ -1,23 +1,25 @@
 //! The small datagrams: heartbeat, submission, ack, nack, answer, question, reply, and the trailer
 //! that a repaired frame carries. Each is a [`Header`] and a fixed body; some have items behind it.
 
+mod query;
 mod repair;
 mod write;
 
 use super::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, ConditionRow, ConditionRows,
-    Entries, HEADER_LEN, Header, Identity, IdentityProbeBody, JoinBody, KeyClass, Keyring, Kind, LeaseBody,
-    NAME_LEN_MAX, NoticeRow, NoticeRows, OperatorOrder, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject,
-    ReplayBody, ReplayRequestBody, STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
+    Entries, HEADER_LEN, Header, IdentityProbeBody, JoinBody, Keyring, Kind, LeaseBody, NoticeRow,
+    NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody,
+    STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
 };
 use bytemuck::{Pod, Zeroable};
+pub use query::{ORDER_SIGNED, QueryBody, QueryKind};
 use repair::open_trailer;
 pub(crate) use repair::repair_checksum;
 pub use repair::{REPAIR_TRAILER_LEN, Ranges, RepairTrailer, is_repair_for_one, repair_trailer};
 pub use write::{
     write_ack, write_address_proof, write_ballot, write_command_result, write_down, write_heartbeat,
-    write_nack, write_notice, write_presence, write_query, write_repair_reject, write_reply, write_status,
-    write_step_down,
+    write_nack, write_notice, write_order, write_presence, write_query, write_repair_reject, write_reply,
+    write_status, write_step_down,
 };
 
 /// Behind a heartbeat's header.
@@ -150,101 +152,6 @@ pub struct RepairRejectBody {
     pub retry_after_ns: u32,
 }
 
-/// The kind of a query.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u32)]
-pub enum QueryKind {
-    /// Your identity and position (the reply's header has both).
-    Node = 1,
-    /// The id, incarnation and last committed number of the publisher of this name.
-    Publisher = 2,
-    /// Your position, and the members that you receive ([`super::StatusBody`]).
-    Status = 3,
-    /// Hand your leadership over: to the identity in the name, or to one that you choose.
-    Handover = 4,
-    /// The identity in the name is dead: continue without it ([`super::CommandResultBody`], as for a
-    /// handover).
-    DeclareDead = 5,
-    /// Your multicast does not arrive: answer by unicast. A leader answers with its heartbeat, a standby with
-    /// its ack.
-    Probe = 6,
-}
-
-impl QueryKind {
-    /// The topic with this number, if there is one.
-    pub fn from_u32(query_kind: u32) -> Option<Self> {
-        Some(match query_kind {
-            1 => Self::Node,
-            2 => Self::Publisher,
-            3 => Self::Status,
-            4 => Self::Handover,
-            5 => Self::DeclareDead,
-            6 => Self::Probe,
-            _ => return None,
-        })
-    }
-
-    /// Bytes of the answer. A request is padded to it: a node never sends more to an address than came from
-    /// there.
-    pub fn answer_len(self) -> usize {
-        HEADER_LEN
-            + match self {
-                Self::Node | Self::Publisher => size_of::<QueryReplyBody>(),
-                Self::Status => STATUS_LEN_MAX - HEADER_LEN,
-                Self::Handover | Self::DeclareDead => size_of::<CommandResultBody>(),
-                // A heartbeat, or an ack.
-                Self::Probe => size_of::<HeartbeatBody>(),
-            }
-    }
-
-    /// Whether a question about it may have a name of this length.
-    fn takes_len(self, len: usize) -> bool {
-        match self {
-            Self::Node | Self::Status | Self::Probe => len == 0,
-            Self::Publisher | Self::DeclareDead => (1..=NAME_LEN_MAX).contains(&len),
-            Self::Handover => len <= NAME_LEN_MAX,
-        }
-    }
-
-    /// The order that it is: it changes which replica leads, or who the members are.
-    pub fn order(self) -> Option<OperatorOrder> {
-        match self {
-            Self::Handover => Some(OperatorOrder::Handover),
-            Self::DeclareDead => Some(OperatorOrder::DeclareDead),
-            _ => None,
-        }
-    }
-
-    /// Whether it is an order.
-    pub fn is_order(self) -> bool {
-        self.order().is_some()
-    }
-
-    /// Whether a query of this kind may have this name: a command names an identity, or none.
-    fn takes(self, name: &str) -> bool {
-        !self.is_order() || name.is_empty() || name.parse::<Identity>().is_ok()
-    }
-}
-
-/// Behind a question's header; the name follows, padded to 8.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct QueryBody {
-    /// Echoed in the reply.
-    pub token: u64,
-    /// A [`QueryKind`].
-    pub query_kind: u32,
-    /// Bytes of the name; 0 where the topic needs none.
-    pub name_len: u32,
-}
-
-impl QueryBody {
-    /// Bytes of the answer; none of a kind that does not exist.
-    pub fn answer_len(&self) -> usize {
-        QueryKind::from_u32(self.query_kind).map_or(0, QueryKind::answer_len)
-    }
-}
-
 /// Behind a reply's header (`epoch`: accepted, `first_seq`: next, `commit_next`: what the reply rests on).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
@@ -308,7 +215,6 @@ const _: () = {
     assert!(size_of::<SeqRange>() == 16);
     assert!(size_of::<RepairRejectBody>() == 40);
     assert!(size_of::<RepairTrailer>() == 48);
-    assert!(size_of::<QueryBody>() == 16);
     assert!(size_of::<QueryReplyBody>() == 56);
 };
 
@@ -376,8 +282,8 @@ pub enum Datagram<'a> {
     Nack(&'a Header, NackBody, Ranges<'a>),
     /// An answer.
     RepairReject(&'a Header, RepairRejectBody),
-    /// A question and the name in it, which may be empty.
-    Query(&'a Header, QueryBody, &'a str),
+    /// A question, the name in it, which may be empty, and that an operator has signed it.
+    Query(&'a Header, QueryBody, &'a str, Option<OrderProof>),
     /// A reply.
     QueryReply(&'a Header, QueryReplyBody),
     /// A candidate's request for promises.
@@ -482,23 +388,8 @@ impl<'a> Datagram<'a> {
                 Self::RepairReject(header, body)
             }
             Kind::Query => {
-                let asked: QueryBody = body(bytes)?;
-                let len = asked.name_len as usize;
-                let query_kind = QueryKind::from_u32(asked.query_kind).ok_or(Reject::Body)?;
-                if !query_kind.takes_len(len) {
-                    return Err(Reject::Body);
-                }
-                ends_padded(header, bytes, size_of::<QueryBody>() + len.next_multiple_of(8), 0)?;
-                let start = HEADER_LEN + size_of::<QueryBody>();
-                let name = std::str::from_utf8(&bytes[start..start + len]).map_err(|_| Reject::Body)?;
-                if !query_kind.takes(name) {
-                    return Err(Reject::Body);
-                }
-                // What a publisher's key allows, its receiver judges ([`Keyring::operator`]).
-                if query_kind.is_order() && header.key_class() == Some(KeyClass::Reader) {
-                    return Err(Reject::Rights);
-                }
-                Self::Query(header, asked, name)
+                let (asked, name, proof) = query::parse(header, bytes)?;
+                Self::Query(header, asked, name, proof)
             }
             Kind::QueryReply => {
                 ends(header, size_of::<QueryReplyBody>(), 0)?;

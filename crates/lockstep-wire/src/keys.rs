@@ -31,7 +31,9 @@ mod generation;
 use self::generation::Generation;
 use crate::mac::{MAC_KEY_LEN, MacKey};
 use crate::planted::{Mutation, planted};
-use crate::{Header, KeyRights, Kind, OperatorOrder, REPAIR_TRAILER_LEN, Reject};
+use crate::{
+    Header, KeyRights, Kind, OperatorOrder, PublicKey, REPAIR_TRAILER_LEN, Reject, Signature, VerifyOrder,
+};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::{Deref, Range};
@@ -194,6 +196,8 @@ pub struct Keyring {
     rights: Mutex<Vec<Arc<KeyHolder>>>,
     /// How often they were set.
     rights_version: AtomicU32,
+    /// What checks the signatures of orders.
+    verify_order: OnceLock<VerifyOrder>,
 }
 
 impl Keyring {
@@ -208,6 +212,7 @@ impl Keyring {
             forgotten: AtomicU16::new(0),
             rights: Mutex::new(Vec::new()),
             rights_version: AtomicU32::new(0),
+            verify_order: OnceLock::new(),
         }
     }
 
@@ -304,6 +309,17 @@ impl Keyring {
         rows.sort_by_key(|holder| holder.key);
         *self.rights.lock().unwrap_or_else(PoisonError::into_inner) = rows;
         self.rights_version.fetch_add(1, Ordering::Release);
+    }
+
+    /// From now on signatures of orders are checked by `verify`. The first one that is set stays.
+    pub fn set_order_verifier(&self, verify: VerifyOrder) {
+        self.verify_order.get_or_init(|| verify);
+    }
+
+    /// Whether a signature over `signed` is that of the holder of `public`. A process that was given nothing
+    /// to check it with takes none for right.
+    pub fn is_signed_by(&self, public: &PublicKey, signed: &[u8], signature: &Signature) -> bool {
+        self.verify_order.get().is_some_and(|verify| verify(public, signed, signature))
     }
 
     /// How often rights were set: a thread that judges by them has a copy, which it renews when this has

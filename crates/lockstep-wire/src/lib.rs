@@ -97,6 +97,8 @@ pub enum Reject {
     Rights,
     /// The tag is not that of the key.
     Tag,
+    /// An order without a signature that holds.
+    Signature,
     /// A kind that does not exist, or not here.
     Kind,
     /// The length field does not fit the datagram.
@@ -129,7 +131,7 @@ pub enum Reject {
 
 impl Reject {
     /// Names of all reasons, in the order of [`Reject::index`].
-    pub const NAMES: [&'static str; 19] = [
+    pub const NAMES: [&'static str; 20] = [
         "short",
         "magic",
         "version",
@@ -149,6 +151,7 @@ impl Reject {
         "unkeyed",
         "rights",
         "tag",
+        "signature",
     ];
 
     /// Where this reason is counted.
@@ -173,6 +176,7 @@ impl Reject {
             Self::Unkeyed => 16,
             Self::Rights => 17,
             Self::Tag => 18,
+            Self::Signature => 19,
         }
     }
 }

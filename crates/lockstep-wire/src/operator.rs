@@ -78,10 +78,14 @@ pub enum CommandReject {
     TwoMembers = 16,
     /// The operator's key does not allow it.
     NotAllowed = 17,
+    /// Its operator did not sign it, or the signature does not hold.
+    Unsigned = 18,
+    /// So many signatures of this key were checked just now that this one was not.
+    TooMany = 19,
 }
 
 impl CommandReject {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::NotLeader,
         Self::NotListed,
         Self::Witness,
@@ -99,6 +103,8 @@ impl CommandReject {
         Self::SelfDeclared,
         Self::TwoMembers,
         Self::NotAllowed,
+        Self::Unsigned,
+        Self::TooMany,
     ];
 
     /// The reason with this number, if there is one; 0 is "taken".

@@ -60,6 +60,7 @@ mutations! {
     RetiredGenerationCounts "AUTH-3" "a datagram that a retired generation seals is opened",
     RightsIgnored "AUTH-5" "a key publishes under every name, to every destination",
     AnyoneAttests "AUTH-8" "any key opens a notary's name and publishes to the channel of notaries",
+    SignatureUnchecked "AUTH-9" "an order whose signature does not hold is carried out",
     AnyRingIsOwn "S9" "any tail of this boot and identity is taken for the last one",
     OlderNotSynced "S9" "only the newest segment is brought to the device",
     CleanBeforeSynced "S9" "a stop is called clean before the device has the segments",

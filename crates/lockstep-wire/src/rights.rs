@@ -9,11 +9,13 @@
 //! | `to=everybody,channel:0-7,client/*` | to publish to these destinations |
 //! | `rate=50000` | so many messages a second |
 //! | `orders=handover,declare-dead,membership,day` | to give these orders, as an operator |
+//! | `public=` and 64 hexadecimal digits | nothing: the key by which the signatures of these orders are checked |
 //!
-//! A word that is not there limits nothing, except `orders`, of which none is allowed then. A pattern is a
+//! A word that is not there limits nothing, except `orders`, of which none is allowed then. `orders` and
+//! `public` stand together: an order that nobody can prove is given by no key. A pattern is a
 //! whole name, or the beginning of names with a `*` behind it.
 
-use crate::{CHANNELS, Destination, EVERYBODY, OperatorOrder, PublisherId};
+use crate::{CHANNELS, Destination, EVERYBODY, OperatorOrder, PublicKey, PublisherId};
 use std::fmt;
 
 /// Messages a second that a right may be limited to: one a nanosecond.
@@ -95,6 +97,8 @@ pub struct KeyRights {
     rate: Option<u32>,
     /// In the order of [`OperatorOrder::ALL`].
     orders: Vec<OperatorOrder>,
+    /// `None` without orders.
+    public: Option<PublicKey>,
 }
 
 impl KeyRights {
@@ -130,12 +134,25 @@ impl KeyRights {
                     rights.orders.sort();
                     rights.orders.dedup();
                 }
+                "public" => rights.public = Some(public(value)?),
                 _ => {
-                    return Err(format!("'{word}' is no right: write names=…, to=…, rate=…, or orders=…"));
+                    return Err(format!(
+                        "'{word}' is no right: write names=…, to=…, rate=…, orders=…, or public=…"
+                    ));
                 }
             }
         }
-        Ok(rights)
+        match (rights.orders.is_empty(), rights.public) {
+            (false, None) => {
+                Err("'orders' stands without 'public': orders are signed, and this is the public key of the \
+                                  operator who gives them; `lockstep keys operator NAME` makes one"
+                    .to_owned())
+            }
+            (true, Some(_)) => {
+                Err("'public' stands without 'orders': it is of use for these alone".to_owned())
+            }
+            _ => Ok(rights),
+        }
     }
 
     /// AUTH-4 (names): whether the key may open this name, and publish under it.
@@ -169,6 +186,11 @@ impl KeyRights {
         self.orders.contains(&order)
     }
 
+    /// The key by which the signatures of its orders are checked; `None` without orders.
+    pub fn public(&self) -> Option<&PublicKey> {
+        self.public.as_ref()
+    }
+
     /// Messages a second that the key may have stamped; `None`: as many as come.
     #[inline]
     pub fn rate(&self) -> Option<u32> {
@@ -178,6 +200,18 @@ impl KeyRights {
 
 fn list<T>(value: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     value.split(',').map(parse).collect()
+}
+
+fn public(text: &str) -> Result<PublicKey, String> {
+    let digits: Option<Vec<_>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+    let bytes =
+        digits.map(|digits| digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect());
+    let key = bytes
+        .filter(|_| text.len() == 2 * size_of::<PublicKey>())
+        .and_then(|bytes: Vec<_>| bytes.try_into().ok());
+    key.ok_or_else(|| {
+        format!("'{text}' is no public key: 64 hexadecimal digits, as `lockstep keys operator` prints them")
+    })
 }
 
 fn order(word: &str) -> Result<OperatorOrder, String> {
@@ -209,6 +243,10 @@ impl fmt::Display for KeyRights {
                 " orders={}",
                 self.orders.iter().map(|order| order.name()).collect::<Vec<_>>().join(",")
             )?;
+        }
+        if let Some(public) = &self.public {
+            f.write_str(" public=")?;
+            public.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
         }
         Ok(())
     }
@@ -252,18 +290,36 @@ mod tests {
 
     #[test]
     fn rights_are_read_as_they_are_written() {
-        for words in
-            ["", " names=a,b/* to=everybody,channel:0-7,channel:9,c/* rate=5 orders=handover,day", " names=*"]
-        {
+        let public = format!(" public={}", "0f".repeat(32));
+        let all =
+            format!(" names=a,b/* to=everybody,channel:0-7,channel:9,c/* rate=5 orders=handover,day{public}");
+        for words in ["", &all, " names=*"] {
             assert_eq!(rights(words).to_string(), words);
         }
-        assert_eq!(rights("orders=day,handover,day").to_string(), " orders=handover,day");
+        let twice = rights(&format!("orders=day,handover,day{public}"));
+        assert_eq!(twice.to_string(), format!(" orders=handover,day{public}"));
+        assert_eq!(twice.public(), Some(&[15; 32]));
+    }
+
+    #[test]
+    fn auth_9_orders_and_the_key_that_proves_them_stand_together() {
+        // AUTH-9
+        let public = format!("public={}", "0f".repeat(32));
+        for (words, why) in [
+            ("orders=day", "'orders' stands without 'public'"),
+            (public.as_str(), "'public' stands without 'orders'"),
+            ("orders=day public=0f", "'0f' is no public key"),
+            (&format!("orders=day {}é", &public[..69]), "is no public key"),
+        ] {
+            let refused = KeyRights::parse(words.split_whitespace());
+            assert!(refused.as_ref().is_err_and(|error| error.contains(why)), "{words}: {refused:?}");
+        }
     }
 
     #[test]
     fn a_word_that_is_no_right_is_named() {
         for (words, why) in [
-            ("name=x", "'name=x' is no right: write names=…, to=…, rate=…, or orders=…"),
+            ("name=x", "'name=x' is no right: write names=…, to=…, rate=…, orders=…, or public=…"),
             ("orders=days", "'days' is no order; there are: handover, declare-dead, membership, day"),
             ("names=", "'' is no pattern: write a name, or the beginning of names and a '*'"),
             ("names=*/x", "'*/x' is no pattern: write a name, or the beginning of names and a '*'"),

@@ -5,10 +5,9 @@ mod run;
 
 use super::Failure;
 use super::args::ClusterArgs;
-use super::failure::USAGE;
+use super::secret::NOTARY;
 use crate::config::{self, Config};
 use clap::{Args, Subcommand};
-use lockstep_io::private;
 use lockstep_notary::NotaryKey;
 pub use run::NotaryCounts;
 use std::path::PathBuf;
@@ -83,13 +82,13 @@ pub fn run(args: &NotaryArgs) -> Result<u8, Failure> {
 
 fn make_key(args: &KeyArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
-    let public = files::make(&config, &args.name)?;
+    let public = NOTARY.make(&config, &args.name)?;
     println!("{public}");
     eprintln!(
         "{0} signs: it stays on the notary's host. {1} lists the public key: copy it to hosts that check signatures; \
          `lockstep notary --name {2} --cursor FILE` runs the notary",
-        files::secret_path(&config, &args.name).display(),
-        files::notaries_path(&config).display(),
+        NOTARY.secret_path(&config, &args.name).display(),
+        NOTARY.list_path(&config).display(),
         args.name
     );
     Ok(0)
@@ -98,15 +97,7 @@ fn make_key(args: &KeyArgs) -> Result<u8, Failure> {
 /// The public keys that this host believes.
 ///
 /// # Errors
-/// There is no file of them, or a line of it is wrong, or there is none in it.
+/// As [`super::secret::Owner::public_keys`].
 pub fn notaries(config: &Config) -> Result<Vec<NotaryKey>, Failure> {
-    let path = files::notaries_path(config);
-    let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
-    let missing = |error: std::io::Error| {
-        wrong(format!("{error}; `lockstep notary key NAME` makes it on the notary's host"))
-    };
-    private::check(&path.metadata().map_err(missing)?, &path, private::OTHERS_WRITE)?;
-    let text = std::fs::read_to_string(&path).map_err(missing)?;
-    let keys = lockstep_notary::parse_notaries(&text).map_err(wrong)?;
-    if keys.is_empty() { Err(wrong("it lists no public key".to_owned())) } else { Ok(keys) }
+    Ok(NOTARY.public_keys(config)?.into_iter().map(|(key, _)| key).collect())
 }

@@ -3,6 +3,7 @@
 use super::{NotaryRunArgs, files};
 use crate::cli::ended::{abandoned, ended};
 use crate::cli::failure::{FAILED, FENCED, INTEGRITY};
+use crate::cli::secret::NOTARY;
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::KeyUse;
@@ -64,7 +65,7 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     cpu::short_slice();
-    let notary = files::read(&config, &args.name)?;
+    let notary = Notary::new(&*NOTARY.read(&config, &args.name)?);
     log_effective(&key_file::lock(&[notary.place()]));
     let begin = files::read_cursor(&cursor)?;
     let endpoint = Endpoint::for_node(&config)?;

@@ -173,6 +173,7 @@ counters! {
     RejectedUnkeyed count "rejected_unkeyed" "Datagrams refused: without a key, where keys are required.",
     RejectedRights count "rejected_rights" "Datagrams refused: the sender's key does not allow them.",
     RejectedTag count "rejected_tag" "Datagrams refused: not sealed with the key that they name.",
+    RejectedSignature count "rejected_signature" "Orders refused: their operator's signature is missing or does not hold.",
 }
 
 /// How many there are.

@@ -8,13 +8,18 @@
 use super::planted::{Mutation, planted};
 use super::publishers::Publishers;
 use lockstep_wire::{
-    CALENDAR, Destination, Header, KeyClass, KeyHolder, Keyring, NOTARIES, NOTARY_NAMES, Nanos,
-    OperatorOrder, PublisherId, Reject,
+    CALENDAR, CommandReject, Destination, Header, KeyClass, KeyHolder, Keyring, NOTARIES, NOTARY_NAMES,
+    Nanos, OperatorOrder, OrderProof, OrderStatement, OrderView, PublisherId, Reject,
 };
 use std::sync::Arc;
 
 /// So much of a key's messages may come at once, in the time that they take at its rate.
 const BURST_NS: Nanos = 100_000_000;
+
+/// A key has one signature checked in this time on the average, ...
+const CHECK_NS: Nanos = 100_000_000;
+/// ... and so many at once.
+const CHECKS_AT_ONCE: u64 = 4;
 
 /// The submitter of a datagram, as far as its key's rights are limited.
 #[derive(Clone, Debug)]
@@ -53,7 +58,9 @@ impl Submitter {
             return false;
         }
         if publisher == publishers.calendar() {
-            return publisher == 0 || self.operator(OperatorOrder::Day).is_ok();
+            // A message there would have the number of a mark, and no signature.
+            let is_message = destination.is_some();
+            return publisher == 0 || !is_message && self.operator(OperatorOrder::Day).is_ok();
         }
         let Some(key) = &self.key else { return true };
         if planted(Mutation::RightsIgnored) {
@@ -157,10 +164,71 @@ impl KeyLimits {
     }
 }
 
+/// What the operators' keys have used of the checks of their signatures.
+///
+/// A check takes as long as some hundred messages. Only the holder of an operator's key can cost one, with an
+/// order for the present epoch and membership, or for the next day: so a key has few of them.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct OrderChecks {
+    /// By the key's number: until when its checks are used up. Keys that have all of them are left out.
+    used_until: Vec<(u16, Nanos)>,
+}
+
+impl OrderChecks {
+    /// AUTH-9 (signatures): the record of an order that `operator` may give, if that operator has signed it
+    /// as it is carried out. Nobody signs for a replica's key, or without keys.
+    ///
+    /// # Errors
+    /// [`CommandReject::Unsigned`], [`CommandReject::TooMany`].
+    pub fn record(
+        &mut self,
+        keys: &Keyring,
+        now: Nanos,
+        order: &OrderStatement<'_>,
+        operator: Option<&KeyHolder>,
+        proof: Option<&OrderProof>,
+    ) -> Result<Vec<u8>, CommandReject> {
+        let Some(holder) = operator else {
+            return if proof.is_none() { Ok(order.record(None, None)) } else { Err(CommandReject::Unsigned) };
+        };
+        let record = order.record(Some((holder.key, &holder.name)), proof);
+        if planted(Mutation::SignatureUnchecked) {
+            return Ok(record);
+        }
+        let view = OrderView::parse(&record).map_err(|_| CommandReject::Unsigned)?;
+        let (Some(public), Some(signature)) = (holder.rights.public(), view.signature) else {
+            return Err(CommandReject::Unsigned);
+        };
+        if !self.take(holder.key, now) {
+            return Err(CommandReject::TooMany);
+        }
+        let holds = keys.is_signed_by(public, &view.signed(keys.cluster()), signature);
+        if holds { Ok(record) } else { Err(CommandReject::Unsigned) }
+    }
+
+    /// Whether a signature of this key may be checked now; then it is counted.
+    fn take(&mut self, key: u16, now: Nanos) -> bool {
+        self.used_until.retain(|(_, until)| *until > now);
+        let used = self.used_until.iter_mut().find(|(other, _)| *other == key);
+        let Some((_, until)) = used else {
+            self.used_until.push((key, now + CHECK_NS));
+            return true;
+        };
+        let may = *until <= now + (CHECKS_AT_ONCE - 1) * CHECK_NS;
+        *until += if may { CHECK_NS } else { 0 };
+        may
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_wire::{GenerationKeys, KeyRights, Kind};
+    use lockstep_wire::{Epoch, GenerationKeys, KeyRights, Kind, OperatorKey};
+
+    /// The right to these orders, and the key that proves them.
+    fn orders(words: &str) -> String {
+        format!("orders={words} public={}", "07".repeat(32))
+    }
 
     fn ring(rights: &str) -> Keyring {
         let keys = GenerationKeys {
@@ -252,7 +320,7 @@ mod tests {
     #[test]
     fn auth_7_an_order_is_given_by_a_replicas_key_or_by_one_with_the_right_to_it() {
         // AUTH-7
-        let (plain, with_days) = (ring("rate=9"), ring("orders=day"));
+        let (plain, with_days) = (ring("rate=9"), ring(&orders("day")));
         let mut limits = KeyLimits::default();
         let mut operator = |class, order| limits.submitter(&plain, &header(class)).operator(order);
         assert_eq!(operator(KeyClass::Publisher(5), OperatorOrder::Day), Err(Reject::Rights));
@@ -265,5 +333,93 @@ mod tests {
         let header = header(KeyClass::Publisher(5));
         assert!(with_days.operator(&header, OperatorOrder::Day).is_ok_and(|holder| holder.is_some()));
         assert_eq!(with_days.operator(&header, OperatorOrder::Handover), Err(Reject::Rights));
+    }
+
+    /// A signature that everybody can make, of the public key and a sum over what is signed.
+    fn transparent(public: &[u8; 32], signed: &[u8]) -> [u8; 64] {
+        let sum = signed.iter().fold(1u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+        std::array::from_fn(|at| if at < 32 { public[at] } else { sum.to_le_bytes()[at % 8] })
+    }
+
+    fn handover(history: u64) -> OrderStatement<'static> {
+        let leader = lockstep_wire::Identity { replica: 1, incarnation: 1 };
+        let order = OperatorOrder::Handover;
+        OrderStatement {
+            order,
+            history,
+            epoch: Epoch::new(3, leader),
+            membership_seq: 2,
+            subject: None,
+            arguments: &[],
+        }
+    }
+
+    fn desk() -> OperatorKey {
+        OperatorKey::new(7, (5, "desk"), |signed| transparent(&[7; 32], signed))
+    }
+
+    #[test]
+    fn auth_9_an_order_is_recorded_as_its_operator_signed_it_and_in_no_other_way() {
+        // AUTH-9
+        let ring = ring(&orders("handover"));
+        ring.set_order_verifier(|public, signed, signature| transparent(public, signed) == *signature);
+        let holder = ring.rights().remove(0);
+        let mut checks = OrderChecks::default();
+        let mut now = 0;
+        let mut judge =
+            |order: &OrderStatement<'_>, operator: Option<&KeyHolder>, proof: Option<&OrderProof>| {
+                now += CHECK_NS;
+                checks.record(&ring, now, order, operator, proof)
+            };
+        let proof = desk().prove(&handover(9), 8);
+        let record = judge(&handover(9), Some(&holder), Some(&proof)).expect("it is signed");
+        let view = OrderView::parse(&record).expect("a record");
+        assert_eq!((view.holder, view.signature, view.body.nonce), ("desk", Some(&proof.signature), 8));
+
+        let member = Some(lockstep_wire::Identity { replica: 2, incarnation: 1 });
+        for other in [
+            handover(10),
+            OrderStatement { epoch: Epoch::NONE, ..handover(9) },
+            OrderStatement { membership_seq: 3, ..handover(9) },
+            OrderStatement { subject: member, ..handover(9) },
+            OrderStatement { order: OperatorOrder::DeclareDead, ..handover(9) },
+        ] {
+            assert_eq!(judge(&other, Some(&holder), Some(&proof)), Err(CommandReject::Unsigned), "{other:?}");
+        }
+        let renamed = KeyHolder { name: "chair".to_owned(), ..(*holder).clone() };
+        let renumbered = KeyHolder { key: 6, ..(*holder).clone() };
+        let drawn_anew = OrderProof { nonce: 9, ..proof };
+        for (operator, proof) in [
+            (Some(&renamed), Some(&proof)),
+            (Some(&renumbered), Some(&proof)),
+            (Some(&*holder), Some(&drawn_anew)),
+            (Some(&*holder), None),
+            (None, Some(&proof)),
+        ] {
+            assert_eq!(judge(&handover(9), operator, proof), Err(CommandReject::Unsigned), "{operator:?}");
+        }
+        let plain = judge(&handover(9), None, None).expect("a replica's key needs no signature");
+        assert_eq!(OrderView::parse(&plain).map(|view| view.signature), Ok(None));
+    }
+
+    #[test]
+    fn auth_9_a_process_that_cannot_check_takes_no_signature_for_right() {
+        // AUTH-9
+        let ring = ring(&orders("handover"));
+        let holder = ring.rights().remove(0);
+        let proof = desk().prove(&handover(9), 8);
+        let judged = OrderChecks::default().record(&ring, 0, &handover(9), Some(&holder), Some(&proof));
+        assert_eq!(judged, Err(CommandReject::Unsigned));
+    }
+
+    #[test]
+    fn auth_9_a_key_has_few_signatures_checked_and_takes_none_from_another() {
+        // AUTH-9
+        let mut checks = OrderChecks::default();
+        let mut checked = |key, now| (0..100).filter(|_| checks.take(key, now)).count();
+        assert_eq!((checked(5, 0), checked(6, 0)), (4, 4));
+        assert_eq!(checked(5, CHECK_NS), 1);
+        assert_eq!(checked(5, 100 * CHECK_NS), 4);
+        assert_eq!(checks.used_until.len(), 1, "a key that has all of them is forgotten");
     }
 }

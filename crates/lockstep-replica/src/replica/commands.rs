@@ -22,9 +22,9 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::redundancy;
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
-    AGE_NEVER, Change, CommandReject, Condition, ConditionRow, Entry, EntryKind, Epoch, Header, Identity,
-    Kind, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, OperatorOrder, Reject,
-    STATUS_CONDITIONS_MAX, StatusBody, StatusMember, write_membership, write_status,
+    AGE_NEVER, Change, CommandReject, Condition, ConditionRow, EntryKind, Epoch, Header, Identity, Kind,
+    MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, OperatorOrder, OrderProof,
+    OrderStatement, STATUS_CONDITIONS_MAX, StatusBody, StatusMember, write_membership, write_status,
 };
 
 /// A member without contact for this many timeouts is unavailable, ...
@@ -64,36 +64,29 @@ impl<P: Ports> ReplicaEngine<P> {
 }
 
 impl Leading {
-    /// A submitted change: judged, and stamped if it may be. Returns whether it is.
-    #[cold]
-    pub(super) fn submit_change<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        wall: Nanos,
-        entry: &Entry<'_>,
-    ) -> bool {
-        let Ok(asked) = MembershipView::parse(entry.payload) else {
-            core.reject(Reject::Body);
-            return false;
-        };
-        let (change, member) = (asked.change(), asked.body.member);
+    /// The members after a submitted change, if it may be made; none if it has been made already.
+    pub(super) fn judge_submitted(
+        &self,
+        core: &ReplicaCore,
+        asked: &MembershipView<'_>,
+    ) -> Result<Option<Membership>, CommandReject> {
+        let member = asked.body.member.identity();
         let standing = PendingChange {
             leader: core.identity(),
             membership: &core.log.membership,
             start_committed: core.commit_next() > core.rx.follow.base(),
             change_committed: core.log.change.is_none(),
         };
-        match judge_change(&standing, &asked) {
-            Ok(after) => return self.stamp_change(core, tail, wall, change, member, &after),
+        match judge_change(&standing, asked) {
+            Ok(after) => Ok(Some(after)),
             // A copy of a command that was carried out.
             Err(CommandReject::Stale)
-                if core.log.membership.lists(member.identity()) == (change != Change::Remove) => {}
-            Err(why) => {
-                self.reject_change(member.identity(), why, wall);
+                if core.log.membership.lists(member) == (asked.change() != Change::Remove) =>
+            {
+                Ok(None)
             }
+            Err(why) => Err(why),
         }
-        false
     }
 
     /// A change of this member is not made: the status tells why.
@@ -241,8 +234,8 @@ impl Leading {
 }
 
 impl ReplicaCore {
-    /// Carries out an order, if it was given for the present epoch and members: a copy that comes later does
-    /// nothing. The error is the reason for a refusal.
+    /// Carries out an order, if it was given for the present epoch and members, and is signed: a copy that
+    /// comes later does nothing. The error is the reason for a refusal.
     pub(super) fn on_order<M: TailMemory>(
         &mut self,
         role: &mut RoleState,
@@ -250,6 +243,7 @@ impl ReplicaCore {
         now: Nanos,
         header: &Header,
         (order, subject, operator): (OperatorOrder, Option<Identity>, Operator),
+        proof: Option<&OrderProof>,
     ) -> Result<(), CommandReject> {
         let present = (tail.end().epoch, self.log.membership.seq);
         if (header.epoch(), { header.first_seq }) != present {
@@ -258,24 +252,40 @@ impl ReplicaCore {
         if !self.pending_orders.has_room() {
             return Err(CommandReject::Busy);
         }
+        let dead = subject.unwrap_or_default();
         let is_new = match order {
-            OperatorOrder::Handover => self.on_handover_command(role, now, subject)?,
-            _ => self.on_declare_dead_command(role.role(), subject.unwrap_or_default())?,
+            OperatorOrder::Handover => self.judge_handover(role, subject)?,
+            _ => self.judge_declaration(role.role(), dead)?,
         };
-        if is_new {
-            self.accept_order(order, subject, header.first_seq, operator);
+        if !is_new {
+            return Ok(());
         }
+        let (epoch, membership_seq) = present;
+        let asked = OrderStatement {
+            order,
+            history: self.rx.history(),
+            epoch,
+            membership_seq,
+            subject,
+            arguments: &[],
+        };
+        let record = self.prove_order(now, &asked, &operator, proof)?;
+        match role {
+            RoleState::Leading(leading) if order == OperatorOrder::Handover => {
+                leading.start_handover(self, now, subject);
+            }
+            _ => {
+                self.void_declaration();
+                self.declared_dead = Some(dead);
+            }
+        }
+        self.accept_order(order, record);
         Ok(())
     }
 
-    /// Hands over to `to`, or to the member that holds most. Returns whether that begins now. The error is
-    /// the reason for a refusal.
-    fn on_handover_command(
-        &self,
-        role: &mut RoleState,
-        now: Nanos,
-        to: Option<Identity>,
-    ) -> Result<bool, CommandReject> {
+    /// Whether we would begin now to hand over to `to`, or to the member that holds most. The error is the
+    /// reason for a refusal.
+    fn judge_handover(&self, role: &RoleState, to: Option<Identity>) -> Result<bool, CommandReject> {
         let RoleState::Leading(leading) = role else { return Err(CommandReject::NotLeader) };
         if leading.handover.is_some_and(|handover| to.is_none() || handover.to == to) {
             return Ok(false);
@@ -291,24 +301,20 @@ impl ReplicaCore {
             _ => {}
         }
         let me = self.identity();
-        if !members.members().iter().any(|member| member.identity() != me && !member.is_witness()) {
-            return Err(CommandReject::LastMember);
+        match members.members().iter().any(|member| member.identity() != me && !member.is_witness()) {
+            true => Ok(true),
+            false => Err(CommandReject::LastMember),
         }
-        leading.start_handover(self, now, to);
-        Ok(true)
     }
 
-    /// The operator declares the other of two members dead. From now on the declaration replaces its grant
-    /// and its promise here, and then its acks of our epoch start and of its removal. Returns whether it is
-    /// new. The error is the reason for a refusal.
-    fn on_declare_dead_command(&mut self, role: Role, dead: Identity) -> Result<bool, CommandReject> {
+    /// Whether the operator's declaration that the other of two members is dead is new. From then on the
+    /// declaration replaces its grant and its promise here, and then its acks of our epoch start and of its
+    /// removal. The error is the reason for a refusal.
+    fn judge_declaration(&self, role: Role, dead: Identity) -> Result<bool, CommandReject> {
         if self.declared_dead == Some(dead) {
             return Ok(false);
         }
-        self.check_declare_dead(role, dead)?;
-        self.void_declaration();
-        self.declared_dead = Some(dead);
-        Ok(true)
+        self.check_declare_dead(role, dead).map(|()| true)
     }
 
     /// The declaration of death has no effect any more.

@@ -71,6 +71,7 @@ use lockstep_core::proto::heartbeat::{HeartbeatLimits, HeartbeatTimer};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::repair::RepairHistoryLimits;
 use lockstep_core::proto::requesters::BudgetLimits;
+use lockstep_core::proto::rights::OrderChecks;
 use lockstep_core::proto::start::{self, StartRole};
 use lockstep_core::proto::unicast_probe::UnicastProbe;
 use lockstep_core::proto::window::Window;
@@ -219,6 +220,8 @@ pub struct ReplicaCore {
     declared_dead: Option<Identity>,
     /// Orders that are carried out, and not yet recorded.
     pending_orders: PendingOrders,
+    /// The signatures of orders that were checked lately.
+    order_checks: OrderChecks,
     /// The greatest epoch that was promised to another, or accepted before this process began.
     promised_others: Epoch,
     turns: Turns,
@@ -469,6 +472,7 @@ impl ReplicaCore {
             stall_detector: StallDetector::default(),
             declared_dead: None,
             pending_orders: PendingOrders::default(),
+            order_checks: OrderChecks::default(),
             promised_others: acceptor.promised(),
             turns: Turns::default(),
             history_reported: recovered.lineage.history(),

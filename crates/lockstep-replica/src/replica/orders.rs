@@ -8,11 +8,12 @@ use super::{Leading, ReplicaCore, Turn};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use lockstep_core::engine::counters::Counter;
+use lockstep_core::proto::publishers::Admission;
 use lockstep_core::proto::rights::Submitter;
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
-    CommandReject, Entry, EntryKind, Identity, KeyHolder, MembershipView, Nanos, ORDER_LEN_MAX,
-    OperatorOrder, OrderBody, PublisherNotice, Seq, write_order,
+    CommandReject, DayMark, Entry, EntryKind, Epoch, Header, KeyHolder, MembershipView, Nanos, OperatorOrder,
+    OrderProof, OrderStatement, PublisherNotice, Reject, day_arguments,
 };
 use std::sync::Arc;
 
@@ -22,11 +23,11 @@ const PENDING_MAX: usize = 16;
 /// An operator: the holder of a key with the right to orders, or of a replica's key.
 pub(super) type Operator = Option<Arc<KeyHolder>>;
 
-/// An order that is carried out.
+/// An order that is carried out, and its record.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct AcceptedOrder {
-    body: OrderBody,
-    operator: Operator,
+    order: OperatorOrder,
+    record: Vec<u8>,
 }
 
 /// Orders that are carried out, and not yet recorded, oldest first.
@@ -41,7 +42,7 @@ impl PendingOrders {
 
     /// Orders of this kind are carried out by nobody: they are not recorded.
     pub(super) fn forget(&mut self, order: OperatorOrder) {
-        self.0.retain(|accepted| accepted.body.order != order as u8);
+        self.0.retain(|accepted| accepted.order != order);
     }
 
     /// Whether nothing waits, which is the rule.
@@ -52,25 +53,24 @@ impl PendingOrders {
 }
 
 impl ReplicaCore {
-    /// `order` about `subject`, which was judged by the membership of `membership_seq`, is carried out from
-    /// here on.
-    pub(super) fn accept_order(
+    /// The record of an order that `operator` may give, if it is signed as it would be carried out.
+    pub(super) fn prove_order(
         &mut self,
-        order: OperatorOrder,
-        subject: Option<Identity>,
-        membership_seq: Seq,
-        operator: Operator,
-    ) {
-        let body = OrderBody {
-            subject: subject.map_or(0, Identity::packed),
-            epoch: self.rx.follow.epoch().0,
-            membership_seq,
-            key: operator.as_ref().map_or(OrderBody::NO_KEY, |holder| holder.key),
-            order: order as u8,
-            holder_len: 0,
-            reserved: 0,
-        };
-        self.pending_orders.0.push(AcceptedOrder { body, operator });
+        now: Nanos,
+        order: &OrderStatement<'_>,
+        operator: &Operator,
+        proof: Option<&OrderProof>,
+    ) -> Result<Vec<u8>, CommandReject> {
+        let judged = self.order_checks.record(self.rx.keys(), now, order, operator.as_deref(), proof);
+        if judged.is_err() {
+            self.reject(Reject::Signature);
+        }
+        judged
+    }
+
+    /// An order with this record is carried out from here on.
+    pub(super) fn accept_order(&mut self, order: OperatorOrder, record: Vec<u8>) {
+        self.pending_orders.0.push(AcceptedOrder { order, record });
     }
 }
 
@@ -82,7 +82,7 @@ impl Leading {
         core: &mut ReplicaCore,
         tail: &mut Tail<M>,
         turn: &Turn,
-        entry: &Entry<'_>,
+        (header, entry): (&Header, &Entry<'_>),
         (order, operator): (OperatorOrder, Operator),
         submitter: &mut Submitter,
     ) {
@@ -90,21 +90,93 @@ impl Leading {
         if !core.pending_orders.has_room() {
             return core.drop_one(Counter::SubmissionsDropped);
         }
-        let membership_seq = core.log.membership.seq;
-        let (is_done, subject) = match order {
-            OperatorOrder::Membership => {
-                let subject = MembershipView::parse(entry.payload).ok();
-                let subject = subject.map(|asked| asked.body.member.identity());
-                (self.submit_change(core, tail, turn.wall, entry), subject)
+        match order {
+            OperatorOrder::Membership => self.order_change(core, tail, turn, (header, entry), operator),
+            _ => self.order_day(core, tail, turn, entry, operator, submitter),
+        }
+    }
+
+    fn order_change<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        turn: &Turn,
+        (header, entry): (&Header, &Entry<'_>),
+        operator: Operator,
+    ) {
+        let Ok(asked) = MembershipView::parse(entry.payload) else { return core.reject(Reject::Body) };
+        let member = asked.body.member.identity();
+        let epoch = core.rx.follow.epoch();
+        // Without an operator's key it may be for every epoch.
+        let is_present = header.epoch() == epoch || header.epoch() == Epoch::NONE;
+        let judged = match self.judge_submitted(core, &asked) {
+            Ok(Some(_)) if !is_present => Err(CommandReject::Stale),
+            Ok(Some(after)) => {
+                let order = OrderStatement {
+                    order: OperatorOrder::Membership,
+                    history: core.rx.history(),
+                    epoch,
+                    membership_seq: asked.body.after,
+                    subject: Some(member),
+                    arguments: bytemuck::bytes_of(&asked.body),
+                };
+                let proven = core.prove_order(turn.now, &order, &operator, asked.proof.as_ref());
+                proven.map(|record| Some((after, record)))
             }
-            _ => {
+            Ok(None) => Ok(None),
+            Err(why) => Err(why),
+        };
+        match judged {
+            Ok(None) => {}
+            Ok(Some((after, record))) => {
+                if self.stamp_change(core, tail, turn.wall, asked.change(), asked.body.member, &after) {
+                    core.accept_order(OperatorOrder::Membership, record);
+                }
+            }
+            Err(why) => self.reject_change(member, why, turn.wall),
+        }
+    }
+
+    fn order_day<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        turn: &Turn,
+        entry: &Entry<'_>,
+        operator: Operator,
+        submitter: &mut Submitter,
+    ) {
+        let header = entry.header;
+        let Ok(mark) = DayMark::parse(entry.payload) else { return core.reject(Reject::Body) };
+        match core.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
+            Admission::Stamp => {}
+            // Held back, it would be stamped later and not be recorded.
+            Admission::Hold => return core.drop_one(Counter::SubmissionsDropped),
+            _ => return self.submit(core, tail, turn, entry, submitter),
+        }
+        let order = OrderStatement {
+            order: OperatorOrder::Day,
+            history: core.rx.history(),
+            epoch: Epoch::NONE,
+            membership_seq: 0,
+            subject: None,
+            arguments: &day_arguments(header, &mark),
+        };
+        match core.prove_order(turn.now, &order, &operator, DayMark::proof(entry.payload).as_ref()) {
+            Ok(record) => {
                 let next = self.sequencer.stamp_next(&tail.end());
                 self.submit(core, tail, turn, entry, submitter);
-                (self.sequencer.stamp_next(&tail.end()) > next, None)
+                if self.sequencer.stamp_next(&tail.end()) > next {
+                    core.accept_order(OperatorOrder::Day, record);
+                }
             }
-        };
-        if is_done {
-            core.accept_order(order, subject, membership_seq, operator);
+            Err(why) => {
+                let notice = match why {
+                    CommandReject::TooMany => PublisherNotice::Throttled,
+                    _ => PublisherNotice::NotAllowed,
+                };
+                self.refuse_message(core, notice, submitter.notice_key(), header);
+            }
         }
     }
 
@@ -137,19 +209,16 @@ impl Leading {
         tail: &mut Tail<M>,
         wall: Nanos,
     ) {
-        while let Some(AcceptedOrder { body, operator }) = core.pending_orders.0.first() {
+        while !core.pending_orders.is_empty() {
+            let AcceptedOrder { order, record } = core.pending_orders.0.remove(0);
             let stamp =
                 Stamp { kind: EntryKind::Order, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
-            let mut payload = [0; ORDER_LEN_MAX];
-            let holder = operator.as_ref().map_or("", |holder| holder.name.as_str());
-            let length = write_order(&mut payload, *body, holder);
-            if !self.sequencer.fits(length) {
+            if !self.sequencer.fits(record.len()) {
                 self.close_frame(core, tail, false);
             }
-            if self.append_entry(core, tail, wall, stamp, &payload[..length]).is_none() {
-                return;
+            if self.append_entry(core, tail, wall, stamp, &record).is_none() {
+                return core.pending_orders.0.insert(0, AcceptedOrder { order, record });
             }
-            core.pending_orders.0.remove(0);
         }
         self.close_frame(core, tail, false);
     }

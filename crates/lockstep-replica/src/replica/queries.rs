@@ -14,10 +14,10 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::repair::{RepairRange, grant};
 use lockstep_wire::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, Condition, Datagram, Entry,
-    FrameView, Header, Identity, Keyring, Kind, LeaseBody, LeaseReply, NACK_RANGES_MAX, Nanos, QueryBody,
-    QueryKind, QueryReplyBody, Ranges, Reject, RepairReject, RepairRejectBody, SMALL_LEN_MAX, STATUS_LEN_MAX,
-    SeqRange, repair_trailer, write_address_proof, write_command_result, write_lease, write_repair_reject,
-    write_reply,
+    FrameView, Header, Identity, Keyring, Kind, LeaseBody, LeaseReply, NACK_RANGES_MAX, Nanos, OrderProof,
+    QueryBody, QueryKind, QueryReplyBody, Ranges, Reject, RepairReject, RepairRejectBody, SMALL_LEN_MAX,
+    STATUS_LEN_MAX, SeqRange, repair_trailer, write_address_proof, write_command_result, write_lease,
+    write_repair_reject, write_reply,
 };
 use std::net::SocketAddrV4;
 
@@ -102,17 +102,17 @@ impl ReplicaCore {
                 self.on_nack(role, net, tail, request, &header, &wanted[..count]);
             }
             // The sender may write any address as its own: nothing longer than the query goes there.
-            (Datagram::Query(_, body, _), _) if body.answer_len() > bytes.len() => {
+            (Datagram::Query(_, body, ..), _) if body.answer_len() > bytes.len() => {
                 self.counters.add(Counter::QueriesShort, 1);
             }
-            (Datagram::Query(header, body, _), _) if body.query_kind == QueryKind::Probe as u32 => {
+            (Datagram::Query(header, body, ..), _) if body.query_kind == QueryKind::Probe as u32 => {
                 self.observe_reader(role.role(), tail, header);
                 self.on_unicast_probe(role, net, tail, wall, from);
             }
-            (Datagram::Query(header, body, name), _) => {
+            (Datagram::Query(header, body, name, proof), _) => {
                 self.observe_reader(role.role(), tail, header);
                 let mut out = [0; STATUS_LEN_MAX];
-                let written = self.write_answer_to(role, tail, turn, (header, &body, name), &mut out);
+                let written = self.write_answer_to(role, tail, turn, (header, &body, name, proof), &mut out);
                 if let Some(length) = written {
                     net.send_unicast(from, [&out[..length], &[]]);
                 }
@@ -156,7 +156,7 @@ impl ReplicaCore {
         role: &mut RoleState,
         tail: &Tail<M>,
         turn: &Turn,
-        (header, asked, name): (&Header, &QueryBody, &str),
+        (header, asked, name, proof): (&Header, &QueryBody, &str, Option<OrderProof>),
         out: &mut [u8],
     ) -> Option<usize> {
         let Turn { now, wall, .. } = *turn;
@@ -171,7 +171,7 @@ impl ReplicaCore {
                 let result = match self.rx.keys().operator(header, order) {
                     Ok(operator) => {
                         let order = (order, name.parse().ok(), operator);
-                        self.on_order(role, tail, now, header, order)
+                        self.on_order(role, tail, now, header, order, proof.as_ref())
                     }
                     Err(reject) => {
                         self.reject(reject);

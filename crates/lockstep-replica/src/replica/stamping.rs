@@ -51,7 +51,8 @@ impl Leading {
             };
             match submitter.operator(order) {
                 Ok(operator) => {
-                    self.submit_order(core, tail, turn, &entry, (order, operator), &mut submitter);
+                    let asked = (header, &entry);
+                    self.submit_order(core, tail, turn, asked, (order, operator), &mut submitter);
                 }
                 Err(reject) => {
                     self.refuse_order(core, turn.wall, &entry, &submitter);

@@ -31,7 +31,7 @@ impl Oracle {
                 let starts = ranges.iter().len() == 0;
                 self.asked.entry((sent.from, body.token)).or_default().push((header.epoch(), starts));
             }
-            Datagram::Query(_, body, name) => self.on_query(sent, body.token, name),
+            Datagram::Query(_, body, name, _) => self.on_query(sent, body.token, name),
             Datagram::AddressProof(header, body) => self.on_address_proof(who, sent, header, body.proof),
             _ => {}
         }

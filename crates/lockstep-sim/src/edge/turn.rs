@@ -50,7 +50,7 @@ impl World {
             Some(EdgeProcess::Calendar(process)) => {
                 let (now, wall) = (self.now, self.now + self.plan.wall_ns);
                 let work = process.publisher.poll(now, wall, 8, |event| process.order.on_publisher(&event));
-                Ok(match process.order.turn(&mut process.publisher.core) {
+                Ok(match process.order.turn(&mut process.publisher.core, None) {
                     None => Goes::On(work),
                     Some(marked) => Goes::Ends(format!("{marked:?}")),
                 })

@@ -2,12 +2,12 @@
 
 use super::{
     AckBody, BallotBody, DeathNoticeBody, HeartbeatBody, NACK_EPOCH_START, NACK_RANGES_MAX, NackBody,
-    QueryBody, QueryKind, QueryReplyBody, REPAIR_REJECT_LEN, RepairRejectBody, SeqRange, StepDownBody, write,
-    write_padded,
+    ORDER_SIGNED, QueryBody, QueryKind, QueryReplyBody, REPAIR_REJECT_LEN, RepairRejectBody, SeqRange,
+    StepDownBody, write, write_padded,
 };
 use crate::{
     AddressProofBody, CommandResultBody, ConditionRow, HEADER_LEN, Header, IdentityProbeBody, Keyring,
-    NOTICE_ROWS_MAX, NoticeRow, StatusBody, StatusMember,
+    NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow, ORDER_PROOF_LEN, OrderProof, StatusBody, StatusMember,
 };
 
 /// Writes a heartbeat, sealed with `keys`, into `out` (at least [`super::SMALL_LEN_MAX`]); returns its bytes.
@@ -58,8 +58,26 @@ pub fn write_query(
     query_kind: QueryKind,
     name: &str,
 ) -> usize {
+    write_order(out, keys, header, token, (query_kind, name), None)
+}
+
+/// Writes a question that is an order, and what proves whose it is; as [`write_query`].
+pub fn write_order(
+    out: &mut [u8],
+    keys: &Keyring,
+    mut header: Header,
+    token: u64,
+    (query_kind, name): (QueryKind, &str),
+    proof: Option<&OrderProof>,
+) -> usize {
     let body = QueryBody { token, query_kind: query_kind as u32, name_len: name.len() as u32 };
-    write_padded(out, keys, header, bytemuck::bytes_of(&body), name.as_bytes(), query_kind.answer_len())
+    header.flags |= if proof.is_some() { ORDER_SIGNED } else { 0 };
+    let mut items = [0; NAME_LEN_MAX.next_multiple_of(8) + ORDER_PROOF_LEN];
+    items[..name.len()].copy_from_slice(name.as_bytes());
+    let proof = proof.map_or(&[][..], bytemuck::bytes_of);
+    let (start, end) = (name.len().next_multiple_of(8), name.len().next_multiple_of(8) + proof.len());
+    items[start..end].copy_from_slice(proof);
+    write_padded(out, keys, header, bytemuck::bytes_of(&body), &items[..end], query_kind.answer_len())
 }
 
 /// Writes a reply; as [`write_heartbeat`].

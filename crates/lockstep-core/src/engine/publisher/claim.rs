@@ -1,12 +1,19 @@
 //! Messages come in: each is written where it is sent from.
 
 use super::{PublishError, PublisherCore};
+use bytemuck::Zeroable;
 use lockstep_wire::{
-    CLOSE_LEN_MAX, DAY_LEN_MAX, DayMark, Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, HEADER_LEN,
-    PART_MORE, PART_NEXT, PublisherId, PublisherSeq,
+    CLOSE_LEN_MAX, DAY_LEN_MAX, DayMark, Destination, ENTRY_HEADER_LEN, EntryHeader, EntryKind, Epoch,
+    HEADER_LEN, OperatorKey, OperatorOrder, OrderStatement, PART_MORE, PART_NEXT, PublisherId, PublisherSeq,
+    day_arguments,
 };
 
 impl PublisherCore {
+    /// The history of the stream; 0 before anything of it was received.
+    pub fn history(&self) -> u64 {
+        self.rx.history()
+    }
+
     /// The longest message that is taken: what is configured, or less where the window holds less.
     pub fn message_len_max(&self) -> usize {
         let limits = &self.limits;
@@ -164,16 +171,36 @@ impl PublisherCore {
     }
 
     /// Marks the begin or the end of a trading day, at its place in the publisher's order. Its outcome is
-    /// reported like a message's.
+    /// reported like a message's. An operator's key signs it, with this drawn number; a replica's does not.
     pub fn try_day(
         &mut self,
         publisher: PublisherId,
         mark: DayMark<'_>,
+        operator: Option<(&OperatorKey, u64)>,
     ) -> Result<PublisherSeq, PublishError> {
-        let mut payload = [0; 1 + DAY_LEN_MAX];
-        let length = mark.write(&mut payload);
-        let (number, body) = self.claim((EntryKind::Day, 0), publisher, 0, length)?;
-        body.copy_from_slice(&payload[..length]);
+        let mut written = [0; 1 + DAY_LEN_MAX];
+        let length = mark.write(&mut written);
+        let mut payload = written[..length].to_vec();
+        if let Some((operator, nonce)) = operator {
+            let index = self.lines.open_line(publisher)?;
+            let line = &self.lines.list[index];
+            let entry = EntryHeader {
+                publisher_seq: line.next,
+                time_or_incarnation: line.incarnation,
+                ..EntryHeader::zeroed()
+            };
+            let order = OrderStatement {
+                order: OperatorOrder::Day,
+                history: self.rx.history(),
+                epoch: Epoch::NONE,
+                membership_seq: 0,
+                subject: None,
+                arguments: &day_arguments(&entry, &mark),
+            };
+            payload.extend_from_slice(bytemuck::bytes_of(&operator.prove(&order, nonce)));
+        }
+        let (number, body) = self.claim((EntryKind::Day, 0), publisher, 0, payload.len())?;
+        body.copy_from_slice(&payload);
         Ok(number)
     }
 

@@ -384,8 +384,7 @@ impl PublisherNames {
             NameState::Open | NameState::Seen { .. } | NameState::Querying { .. } => {
                 self.read_copied(index, seq, entry);
                 // A copy had it stamped, and so all before it.
-                let line = &mut self.list[index];
-                window.on_stamped(now, &mut line.outstanding, line.stamped);
+                window.on_stamped(now, &mut self.list[index].outstanding, first);
                 return 1;
             }
             _ => return 1,

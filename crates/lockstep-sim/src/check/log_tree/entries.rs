@@ -2,6 +2,7 @@
 
 use super::{Line, Stem, state};
 use crate::check::{MessageKey, Violation};
+use crate::keys;
 use lockstep_core::proto::commit::Durability;
 use lockstep_wire::{
     EPOCHS_MAX, Entry, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView,
@@ -55,7 +56,9 @@ impl Stem {
                 ));
             }
             EntryKind::Order => {
-                OrderView::parse(entry.payload).map_err(|reject| format!("AUTH-7: order: {reject}"))?;
+                let order =
+                    OrderView::parse(entry.payload).map_err(|reject| format!("AUTH-7: order: {reject}"))?;
+                keys::check_order(&order)?;
             }
             EntryKind::Membership if frame.entries().count() == 1 => self.change(seq, entry.payload)?,
             EntryKind::Membership => {

@@ -1,0 +1,136 @@
+//! Questions to a node, and the orders among them.
+
+use super::{HeartbeatBody, QueryReplyBody, body, ends_padded};
+use crate::{
+    CommandResultBody, HEADER_LEN, Header, Identity, KeyClass, NAME_LEN_MAX, ORDER_PROOF_LEN, OperatorOrder,
+    OrderProof, Reject, STATUS_LEN_MAX,
+};
+use bytemuck::{Pod, Zeroable};
+
+/// Flag of an order: its operator's [`OrderProof`] follows the name.
+pub const ORDER_SIGNED: u16 = 1;
+
+/// The kind of a query.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u32)]
+pub enum QueryKind {
+    /// Your identity and position (the reply's header has both).
+    Node = 1,
+    /// The id, incarnation and last committed number of the publisher of this name.
+    Publisher = 2,
+    /// Your position, and the members that you receive ([`super::StatusBody`]).
+    Status = 3,
+    /// Hand your leadership over: to the identity in the name, or to one that you choose.
+    Handover = 4,
+    /// The identity in the name is dead: continue without it ([`super::CommandResultBody`], as for a
+    /// handover).
+    DeclareDead = 5,
+    /// Your multicast does not arrive: answer by unicast. A leader answers with its heartbeat, a standby with
+    /// its ack.
+    Probe = 6,
+}
+
+impl QueryKind {
+    /// The topic with this number, if there is one.
+    pub fn from_u32(query_kind: u32) -> Option<Self> {
+        Some(match query_kind {
+            1 => Self::Node,
+            2 => Self::Publisher,
+            3 => Self::Status,
+            4 => Self::Handover,
+            5 => Self::DeclareDead,
+            6 => Self::Probe,
+            _ => return None,
+        })
+    }
+
+    /// Bytes of the answer. A request is padded to it: a node never sends more to an address than came from
+    /// there.
+    pub fn answer_len(self) -> usize {
+        HEADER_LEN
+            + match self {
+                Self::Node | Self::Publisher => size_of::<QueryReplyBody>(),
+                Self::Status => STATUS_LEN_MAX - HEADER_LEN,
+                Self::Handover | Self::DeclareDead => size_of::<CommandResultBody>(),
+                // A heartbeat, or an ack.
+                Self::Probe => size_of::<HeartbeatBody>(),
+            }
+    }
+
+    /// Whether a question about it may have a name of this length.
+    fn takes_len(self, len: usize) -> bool {
+        match self {
+            Self::Node | Self::Status | Self::Probe => len == 0,
+            Self::Publisher | Self::DeclareDead => (1..=NAME_LEN_MAX).contains(&len),
+            Self::Handover => len <= NAME_LEN_MAX,
+        }
+    }
+
+    /// The order that it is: it changes which replica leads, or who the members are.
+    pub fn order(self) -> Option<OperatorOrder> {
+        match self {
+            Self::Handover => Some(OperatorOrder::Handover),
+            Self::DeclareDead => Some(OperatorOrder::DeclareDead),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an order.
+    pub fn is_order(self) -> bool {
+        self.order().is_some()
+    }
+
+    /// Whether a query of this kind may have this name: a command names an identity, or none.
+    fn takes(self, name: &str) -> bool {
+        !self.is_order() || name.is_empty() || name.parse::<Identity>().is_ok()
+    }
+}
+
+/// Behind a question's header; the name follows, padded to 8.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct QueryBody {
+    /// Echoed in the reply.
+    pub token: u64,
+    /// A [`QueryKind`].
+    pub query_kind: u32,
+    /// Bytes of the name; 0 where the topic needs none.
+    pub name_len: u32,
+}
+
+impl QueryBody {
+    /// Bytes of the answer; none of a kind that does not exist.
+    pub fn answer_len(&self) -> usize {
+        QueryKind::from_u32(self.query_kind).map_or(0, QueryKind::answer_len)
+    }
+}
+
+const _: () = assert!(size_of::<QueryBody>() == 16);
+
+/// The question in a datagram of `header`.
+pub(super) fn parse<'a>(
+    header: &Header,
+    bytes: &'a [u8],
+) -> Result<(QueryBody, &'a str, Option<OrderProof>), Reject> {
+    let asked: QueryBody = body(bytes)?;
+    let len = asked.name_len as usize;
+    let query_kind = QueryKind::from_u32(asked.query_kind).ok_or(Reject::Body)?;
+    if !query_kind.takes_len(len) {
+        return Err(Reject::Body);
+    }
+    let (start, padded) = (HEADER_LEN + size_of::<QueryBody>(), len.next_multiple_of(8));
+    let is_signed = query_kind.is_order() && header.flags & ORDER_SIGNED != 0;
+    let proof_len = if is_signed { ORDER_PROOF_LEN } else { 0 };
+    let flags = if query_kind.is_order() { ORDER_SIGNED } else { 0 };
+    ends_padded(header, bytes, size_of::<QueryBody>() + padded + proof_len, flags)?;
+    let name = std::str::from_utf8(&bytes[start..start + len]).map_err(|_| Reject::Body)?;
+    if !query_kind.takes(name) {
+        return Err(Reject::Body);
+    }
+    // What a publisher's key allows, its receiver judges ([`Keyring::operator`](crate::Keyring::operator)).
+    if query_kind.is_order() && header.key_class() == Some(KeyClass::Reader) {
+        return Err(Reject::Rights);
+    }
+    let proof = &bytes[start + padded..start + padded + proof_len];
+    Ok((asked, name, is_signed.then(|| bytemuck::pod_read_unaligned(proof))))
+}
