@@ -262,7 +262,7 @@ impl Publishers {
         }
         for (publisher, first) in firsts {
             if let Some(slot) = self.slots.get_mut(publisher as usize) {
-                let undone = slot.last.min(first - 1);
+                let undone = slot.last.min(first.saturating_sub(1));
                 slot.last = if planted(Mutation::NumberNotUndone) { slot.last } else { undone };
             }
         }
@@ -322,7 +322,7 @@ impl Publishers {
             .map(|entry| entry.header.publisher_seq)
             .next();
         if let Some(first) = first.filter(|_| !planted(Mutation::ReplyOfTableEnd)) {
-            state.last = first - 1;
+            state.last = first.saturating_sub(1);
         }
         let is_open =
             |change: &&TableChange| change.seq >= commit_next || planted(Mutation::ReplyBehindCommit);

@@ -126,6 +126,19 @@ fn s8_numbers_go_on_across_incarnations() {
     assert_eq!(world.message(1, 2, 3), Admission::Stamp);
 }
 
+/// Found by mutated datagrams under the replicas' key: numbers begin with 1, and no leader that works gives
+/// out another.
+#[test]
+fn s8_a_message_numbered_0_is_taken_back_like_any_other() {
+    let mut world = World::new(4);
+    world.open("a", A, 0);
+    world.commit(2);
+    world.take(EntryKind::Message, 1, 0, Vec::new());
+    assert_eq!(world.committed_state("a").map(|state| state.last), Some(0));
+    world.table.on_cut(2, entries(&world.log[1..]));
+    assert_eq!(world.table.state(1).map(|state| state.last), Some(0));
+}
+
 /// An entry that is committed in a turn is counted before the table forgets what was before it, and a reply
 /// may fall between.
 #[test]
