@@ -3,8 +3,8 @@
 //! A daemon that somebody takes over by what it reads from the network is to be of little use to him. Beside
 //! its capabilities ([`lockstep_io::capabilities`]) it gives up
 //!
-//! * system calls that no daemon needs ([`calls`]): a seccomp filter answers them with `EPERM`;
-//! * files that it does not use ([`files`]): a Landlock ruleset, where the kernel has it.
+//! * system calls that no daemon needs (`calls`): a seccomp filter answers them with `EPERM`;
+//! * files that it does not use (`files`): a Landlock ruleset, where the kernel has it.
 //!
 //! Both belong to threads, and a thread hands them on to those that it starts. Side threads are confined from
 //! their first line on ([`begin`]); the thread that sets the daemon up is when that is done ([`complete`]).

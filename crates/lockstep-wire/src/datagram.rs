@@ -201,7 +201,7 @@ pub struct DeathNoticeBody {
 pub struct StepDownBody {
     /// As in a heartbeat.
     pub process_nonce: u64,
-    /// The [`Identity`] that is to follow, packed; 0 leaves it to the others.
+    /// The [`Identity`](crate::Identity) that is to follow, packed; 0 leaves it to the others.
     pub successor: u64,
 }
 

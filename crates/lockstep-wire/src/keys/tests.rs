@@ -130,7 +130,7 @@ fn auth_7_a_command_needs_a_replicas_key_or_one_with_the_right_to_it() {
     };
     assert_eq!(operator(&command(&replica())), Ok(None));
     assert_eq!(operator(&command(&publisher(0))), Err(Reject::Rights));
-    let rights = KeyRights::parse(["orders=handover"]).unwrap();
+    let rights = KeyRights::parse(["orders=handover", &format!("public={}", "07".repeat(32))]).unwrap();
     ring.set_rights([KeyHolder { key: 0, name: "alice".to_owned(), rights }]);
     assert_eq!(operator(&command(&publisher(0))), Ok(Some("alice".to_owned())));
     assert_eq!(operator(&command(&publisher(5))), Err(Reject::Rights), "another key");
