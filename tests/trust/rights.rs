@@ -44,6 +44,9 @@ fn a_publishers_key_beyond_its_rights_stamps_nothing_and_is_told_why() {
     assert_eq!(why.code, Some(0), "an operator has the replicas' key: {}", why.err);
     assert!(refused(&cluster, &["opens_refused"]) > 0);
     assert!(refused(&cluster, &["submissions_not_allowed"]) > 0);
+    // AUTH-10: no standby has waited for it.
+    let status = cluster.run(&["status", "--json"], b"").with_code(0).out;
+    assert!(!status.contains("no_progress"), "{status}");
 
     // What the key allows changes while all of them run.
     keys(&["allow", "desk", "--names", "risk"]);

@@ -8,8 +8,9 @@
 use super::planted::{Mutation, planted};
 use super::publishers::Publishers;
 use lockstep_wire::{
-    CALENDAR, CommandReject, Destination, Header, KeyClass, KeyHolder, Keyring, NOTARIES, NOTARY_NAMES,
-    Nanos, OperatorOrder, OrderProof, OrderStatement, OrderView, PublisherId, Reject,
+    CALENDAR, CommandReject, Destination, Entries, Entry, EntryKind, Header, KeyClass, KeyHolder, Keyring,
+    NOTARIES, NOTARY_NAMES, Nanos, OpenView, OperatorOrder, OrderProof, OrderStatement, OrderView,
+    PublisherId, Reject,
 };
 use std::sync::Arc;
 
@@ -97,6 +98,21 @@ impl Submitter {
     /// As a notice to it names its key: [`KeyClass::notice_key`].
     pub fn notice_key(&self) -> u32 {
         KeyClass::notice_key(KeyClass::of(self.key_id))
+    }
+
+    /// AUTH-10 (what a leader owes): whether a leader that works stamps all `entries` of a submission, as far
+    /// as its key is concerned. A standby buffers no other ones: it would wait for what is refused, and depose
+    /// the leader that refuses it. What a key with a rate submits may have to wait for long.
+    pub fn is_owed(&mut self, publishers: &Publishers, mut entries: Entries<'_>) -> bool {
+        !self.has_rate()
+            && entries.all(|Entry { header, payload }| match EntryKind::from_u8(header.kind) {
+                Some(EntryKind::Message) => {
+                    self.may_publish(publishers, header.publisher, Some(header.destination))
+                }
+                Some(EntryKind::Close) => self.may_publish(publishers, header.publisher, None),
+                Some(EntryKind::Open) => OpenView::parse(payload).is_ok_and(|open| self.may_open(open.name)),
+                _ => true,
+            })
     }
 
     /// Whether its messages a second are limited.
@@ -223,7 +239,10 @@ impl OrderChecks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_wire::{Epoch, GenerationKeys, KeyRights, Kind, OperatorKey};
+    use bytemuck::Zeroable;
+    use lockstep_wire::{
+        EntryHeader, Epoch, GenerationKeys, KeyRights, Kind, OperatorKey, write_entry, write_open,
+    };
 
     /// The right to these orders, and the key that proves them.
     fn orders(words: &str) -> String {
@@ -293,6 +312,47 @@ mod tests {
         set(&ring, "names=risk");
         assert!(may_open(&mut limits, KeyClass::Publisher(5), "risk"));
         assert!(!may_open(&mut limits, KeyClass::Publisher(5), "orders"));
+    }
+
+    #[test]
+    fn auth_10_what_a_leader_refuses_for_its_key_is_not_owed() {
+        // AUTH-10
+        let mut publishers = Publishers::new(4);
+        let entry = |kind: EntryKind, publisher, destination| EntryHeader {
+            kind: kind as u8,
+            publisher,
+            destination,
+            ..EntryHeader::zeroed()
+        };
+        let open = |name: &str| {
+            let mut payload = vec![0; 24 + name.len()];
+            write_open(&mut payload, [1, 1], 1, name);
+            payload
+        };
+        let (orders, fees) = (open("orders"), open("fees"));
+        let opened = entry(EntryKind::Open, 1, 0);
+        publishers.on_entry(1, &Entry { header: &opened, payload: &orders });
+        let message = entry(EntryKind::Message, 1, 0);
+        let attestation = entry(EntryKind::Message, 1, NOTARIES);
+        let close = entry(EntryKind::Close, 1, 0);
+        for (rights, header, payload, is_owed) in [
+            ("names=orders", &message, &[][..], true),
+            ("names=orders", &close, &[], true),
+            ("names=orders", &attestation, &[], false),
+            ("names=fees", &message, &[], false),
+            ("names=fees", &close, &[], false),
+            ("to=channel:3", &message, &[], false),
+            ("rate=1000", &message, &[], false),
+            ("names=fees", &opened, &fees, true),
+            ("names=fees", &opened, &orders, false),
+        ] {
+            let ring = ring(rights);
+            let mut submitter = KeyLimits::default().submitter(&ring, &self::header(KeyClass::Publisher(5)));
+            let mut bytes = [0; 256];
+            write_entry(&mut bytes, *header, payload).expect("room");
+            let entries = Entries::known(&bytes, 1);
+            assert_eq!(submitter.is_owed(&publishers, entries), is_owed, "{rights}: {header:?}");
+        }
     }
 
     #[test]

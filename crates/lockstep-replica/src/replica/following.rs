@@ -381,8 +381,10 @@ impl ReplicaCore {
                     return Ok(Some(header.commit_next));
                 }
             }
-            Datagram::Submission(header, _) => {
-                if header.history == 0 || header.history == self.rx.history() {
+            Datagram::Submission(header, entries) => {
+                let mut submitter = following.memory.key_limits.submitter(self.rx.keys(), header);
+                let is_of_history = header.history == 0 || header.history == self.rx.history();
+                if is_of_history && submitter.is_owed(&self.log.publishers, entries) {
                     self.pending_submissions.push(bytes, now);
                 }
             }

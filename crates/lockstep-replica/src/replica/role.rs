@@ -152,7 +152,7 @@ pub(super) struct LeaderMemory {
     uncommitted: Uncommitted,
     outgoing_frames: Vec<RingSpan>,
     refusals: Vec<NoticeRow>,
-    key_limits: KeyLimits,
+    pub(super) key_limits: KeyLimits,
     quorum: FailureDetector,
 }
 
