@@ -28,9 +28,16 @@ fn remind(path: &Path) {
     }
 }
 
+/// Locks the memory of the keys. The log says so where it is not locked.
+fn lock(keys: &Keys) {
+    let locked = key_file::lock(&keys.places());
+    if locked.note.is_some() {
+        log_effective(&locked);
+    }
+}
+
 /// Reads the key file again at each SIGHUP, on a thread of its own: from then on the process's keys are those
-/// of the file. A file that is refused changes nothing. A process without keys ignores the signal. The log
-/// says whether the memory of the keys is locked.
+/// of the file. A file that is refused changes nothing. A process without keys ignores the signal.
 ///
 /// # Errors
 /// Nobody can listen to it, or there is no thread.
@@ -38,7 +45,7 @@ pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
     let mut signals = Signals::new([SIGHUP]).map_err(|error| IoError::new("listen to SIGHUP", error))?;
     if let Some(path) = &path {
         remind(path);
-        log_effective(&key_file::lock(&keys.places()));
+        lock(&keys);
     }
     let reload = move || {
         for _ in signals.forever() {
@@ -50,10 +57,7 @@ pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
                     tracing::info!(sealing, ?accepted, "the key file {} was read again", path.display());
                     remind(path);
                     // Keys that were added need memory of their own.
-                    let locked = key_file::lock(&keys.places());
-                    if locked.note.is_some() {
-                        log_effective(&locked);
-                    }
+                    lock(&keys);
                 }
                 Err(error) => tracing::error!("the keys stay as they are: {error}"),
             }
