@@ -21,17 +21,18 @@ pub struct Expiry {
 }
 
 impl Expiry {
-    /// Of the keys in `file`, at this wall time; `None` where no day was set.
-    pub fn of(file: &KeyFile, wall: Utc) -> Option<Self> {
-        let (generation, until) = file.expiry()?;
+    /// Of the generation that seals until that day, at this wall time.
+    fn at((generation, until): (u8, Utc), wall: Utc) -> Self {
         let day = |time: Utc| (time.0 / DAY_NS) as i64;
-        Some(Self { generation, until, days_left: day(until) - day(wall) })
+        Self { generation, until, days_left: day(until) - day(wall) }
     }
 
-    /// Of the key file at `path`, now. A file that cannot be read has none: whoever needs its keys says why.
+    /// Of the key file at `path`, now; `None` where no day was set. A file that cannot be read has none:
+    /// whoever needs its keys says why.
     pub fn read(path: &Path) -> Option<Self> {
         let clock = Clock::start();
-        Self::of(&KeyFile::read(path).ok()?, Utc(clock.wall(clock.now())))
+        let expiry = KeyFile::read_expiry(path).ok()??;
+        Some(Self::at(expiry, Utc(clock.wall(clock.now()))))
     }
 
     /// Whether it is time to remind of it.
@@ -72,7 +73,7 @@ mod tests {
     fn a_reminder_comes_a_month_before_and_an_alarm_on_the_day_after() {
         let mut file = KeyFile::draw(7).expect("random numbers");
         let at = |day: &str| Utc::day(day).expect("a day");
-        assert_eq!(Expiry::of(&file, at("2027-03-31")), None, "no day was set");
+        assert_eq!(file.expiry(), None, "no day was set");
         file.expire(0, Some(at("2027-03-31"))).expect("a generation");
         for (day, left, is_near, is_over) in [
             ("2027-02-28", 31, false, false),
@@ -80,14 +81,14 @@ mod tests {
             ("2027-03-31", 0, true, false),
             ("2027-04-01", -1, true, true),
         ] {
-            let expiry = Expiry::of(&file, at(day)).expect("a day was set");
+            let expiry = Expiry::at(file.expiry().expect("a day was set"), at(day));
             assert_eq!(
                 (expiry.days_left, expiry.is_near(), expiry.is_over()),
                 (left, is_near, is_over),
                 "{day}"
             );
         }
-        let over = Expiry::of(&file, at("2027-04-01")).expect("a day was set").to_string();
+        let over = Expiry::at((0, at("2027-03-31")), at("2027-04-01")).to_string();
         assert!(over.contains("were to be replaced by 2027-03-31, 1 day ago"), "{over}");
     }
 }

@@ -453,6 +453,16 @@ impl KeyFile {
         ring
     }
 
+    /// [`KeyFile::expiry`] of the file at `path`, of whose keys nothing stays in memory.
+    ///
+    /// # Errors
+    /// As [`KeyFile::read`].
+    pub fn read_expiry(path: &Path) -> Result<Option<(u8, Utc)>, IoError> {
+        let expiry = Self::read(path)?.expiry();
+        memory::scrub_stack();
+        Ok(expiry)
+    }
+
     /// Makes the keyring of a running process that of the file at `path`.
     ///
     /// # Errors
