@@ -100,10 +100,10 @@ impl Submitter {
         KeyClass::notice_key(KeyClass::of(self.key_id))
     }
 
-    /// AUTH-10 (what a leader owes): whether a leader that works stamps all `entries` of a submission, as far
-    /// as its key is concerned. A standby buffers no other ones: it would wait for what is refused, and depose
-    /// the leader that refuses it. What a key with a rate submits may have to wait for long.
-    pub fn is_owed(&mut self, publishers: &Publishers, mut entries: Entries<'_>) -> bool {
+    /// AUTH-10 (what a standby buffers): whether a leader that works stamps all `entries` of a submission, as
+    /// far as its key is concerned. A standby buffers no other ones: it would wait for what is refused, and
+    /// depose the leader that refuses it. What a key with a rate submits may have to wait for long.
+    pub fn is_admissible(&mut self, publishers: &Publishers, mut entries: Entries<'_>) -> bool {
         !self.has_rate()
             && entries.all(|Entry { header, payload }| match EntryKind::from_u8(header.kind) {
                 Some(EntryKind::Message) => {
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn auth_10_what_a_leader_refuses_for_its_key_is_not_owed() {
+    fn auth_10_what_a_leader_refuses_for_its_key_is_not_admissible() {
         // AUTH-10
         let mut publishers = Publishers::new(4);
         let entry = |kind: EntryKind, publisher, destination| EntryHeader {
@@ -335,7 +335,7 @@ mod tests {
         let message = entry(EntryKind::Message, 1, 0);
         let attestation = entry(EntryKind::Message, 1, NOTARIES);
         let close = entry(EntryKind::Close, 1, 0);
-        for (rights, header, payload, is_owed) in [
+        for (rights, header, payload, is_admissible) in [
             ("names=orders", &message, &[][..], true),
             ("names=orders", &close, &[], true),
             ("names=orders", &attestation, &[], false),
@@ -351,7 +351,7 @@ mod tests {
             let mut bytes = [0; 256];
             write_entry(&mut bytes, *header, payload).expect("room");
             let entries = Entries::known(&bytes, 1);
-            assert_eq!(submitter.is_owed(&publishers, entries), is_owed, "{rights}: {header:?}");
+            assert_eq!(submitter.is_admissible(&publishers, entries), is_admissible, "{rights}: {header:?}");
         }
     }
 

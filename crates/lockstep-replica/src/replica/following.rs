@@ -384,7 +384,7 @@ impl ReplicaCore {
             Datagram::Submission(header, entries) => {
                 let mut submitter = following.memory.key_limits.submitter(self.rx.keys(), header);
                 let is_of_history = header.history == 0 || header.history == self.rx.history();
-                if is_of_history && submitter.is_owed(&self.log.publishers, entries) {
+                if is_of_history && submitter.is_admissible(&self.log.publishers, entries) {
                     self.pending_submissions.push(bytes, now);
                 }
             }
