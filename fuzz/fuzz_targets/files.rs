@@ -10,7 +10,7 @@ use lockstep_wire::{Cursor, GenerationKeys, HEADER_LEN, Header, KeyClass, Keyrin
 
 fn read_text(text: &str) {
     if let Ok(file) = KeyFile::parse(text) {
-        assert_eq!(KeyFile::parse(&file.to_string()).as_ref(), Ok(&file), "it is written as it was read");
+        assert_eq!(KeyFile::parse(&file.text()).as_ref(), Ok(&file), "it is written as it was read");
     }
     let _keys = parse_notaries(text).map_err(|why| assert!(why.starts_with("line ")));
     let _cursor = text.parse::<Cursor>().map_err(|why| assert!(!why.is_empty()));

@@ -102,6 +102,7 @@ impl World {
             delivery: Delivery::Committed,
             clients_max: CLIENTS_MAX,
             clients_per_address: CLIENTS_MAX - 1,
+            allow: None,
             accepts: 500,
             soup: ServerLimits::default(),
             stall_ns: 1_000 * MS,
