@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 /// Bytes of the longest file of a secret that is read.
 const SECRET_LEN_MAX: u64 = 1 << 10;
 
-/// Whose secrets they are: each has files of its own.
+/// The owners of secrets: each has files of its own.
 pub struct Owner {
     /// What it is called; also how the name of a secret's file ends.
     word: &'static str,

@@ -112,7 +112,7 @@ fn an_operators_orders_need_the_right_to_them_and_stand_in_the_stream_with_its_n
     let json = run(&["audit", "--json"], 0).out;
     assert!(json.lines().all(|line| line.contains("\"schema\":\"lockstep.audit/1\"")), "{json}");
 
-    // Whose public key an auditor does not have proves nothing to it, nor does another's under the name.
+    // A public key that an auditor does not have proves nothing to it, nor does another one under the name.
     let list = cluster.path("keys/operators");
     let known = std::fs::read_to_string(&list).expect("the public keys");
     let other = Notary::new(&[7; 32]).public();
