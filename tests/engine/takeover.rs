@@ -273,6 +273,34 @@ fn carries(bytes: &[u8], payload: &[u8]) -> bool {
     }
 }
 
+/// A handover to replica 3, which is paused for `ms` milliseconds from its first moment on. Returns who leads,
+/// and after how many milliseconds.
+fn handed_over_to_a_slow_one(ms: u32) -> (u32, Nanos) {
+    let (mut cluster, id) = cluster(3);
+    cluster.publishers[0].publish(id, &["first"]);
+    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 1));
+    cluster.run(100);
+    let began = cluster.now;
+    assert!(cluster.replicas[0].start_handover(began, Some(identity(3))));
+    assert!(cluster.run_until(|cluster| leader(cluster) != Some(1)), "{}", describe(&cluster));
+    cluster.paused = vec![3];
+    cluster.run(ms * (1_000_000 / TURN_NS) as u32);
+    cluster.paused.clear();
+    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+    (leader(&cluster).expect("somebody leads"), (cluster.now - began) / 1_000_000)
+}
+
+/// Storing a promise may take a flush, and a busy machine is late: some staggers are too short for that.
+#[test]
+fn elect_1_a_successor_that_was_named_has_the_time_of_a_candidate() {
+    for ms in [0, 3, 7] {
+        assert_eq!(handed_over_to_a_slow_one(ms).0, 3, "it was paused for {ms} ms");
+    }
+    let (leads, after) = handed_over_to_a_slow_one(50);
+    assert_eq!(leads, 2, "a successor that does not come holds nobody up");
+    assert!(after < 60, "{after} ms");
+}
+
 /// What it kept of the former epoch, behind something that was lost, stands at seqs that are its own epoch's.
 #[test]
 fn a_leader_that_has_handed_over_misses_nothing_of_what_it_stamped() {

@@ -204,7 +204,20 @@ impl Election {
     /// mere silence, and nothing interrupts who collects promises already. A candidate that failed before
     /// asks first, also after a death (whoever is heard again lives).
     pub fn on_missed(&mut self, now: Nanos, why: LeaderLossReason, rank: usize) {
-        let until = now + rank as u64 * self.limits.stagger_ns;
+        self.miss(now + self.stagger_ns(rank), why);
+    }
+
+    /// The leader stepped down and named another than us: that one has the time of a candidate that we
+    /// promised to. Where a promise is flushed before it is given, some staggers are too short for that.
+    pub fn on_successor_named(&mut self, now: Nanos, rank: usize) {
+        self.miss(now + self.patience_ns() + self.stagger_ns(rank), LeaderLossReason::StepDown);
+    }
+
+    fn stagger_ns(&self, rank: usize) -> Nanos {
+        rank as u64 * self.limits.stagger_ns
+    }
+
+    fn miss(&mut self, until: Nanos, why: LeaderLossReason) {
         match self.phase {
             Phase::Idle => self.phase = Phase::Waiting { until, why },
             Phase::Waiting { why: before, until: later } if needs_votes(before) && !needs_votes(why) => {
@@ -241,7 +254,7 @@ impl Election {
 
     /// Another candidate was promised a ballot: it has its time.
     pub fn on_preempted(&mut self, now: Nanos, rank: usize) {
-        let wait = self.patience_ns() + rank as u64 * self.limits.stagger_ns;
+        let wait = self.patience_ns() + self.stagger_ns(rank);
         let wait = if planted(Mutation::PromiseNeverReleased) { Nanos::MAX / 4 } else { wait };
         self.failures += 1;
         self.phase = Phase::Waiting { until: now + wait, why: LeaderLossReason::Silence };
@@ -250,7 +263,7 @@ impl Election {
     /// Our ballot, or our leadership, was refused in favour of a higher promise, or nobody followed: later
     /// each time, by rank, and not without asking.
     pub fn on_failed(&mut self, now: Nanos, rank: usize) {
-        let wait = self.patience_ns() + rank as u64 * self.limits.stagger_ns;
+        let wait = self.patience_ns() + self.stagger_ns(rank);
         self.failures += 1;
         self.phase = Phase::Waiting { until: now + wait, why: LeaderLossReason::Refused };
     }

@@ -36,6 +36,11 @@ impl Following {
     }
 
     fn suspect_leader(&mut self, core: &mut ReplicaCore, now: Nanos, why: LeaderLossReason, rank: usize) {
+        self.report_suspicion(core, now, why);
+        core.election.on_missed(now, why, rank);
+    }
+
+    fn report_suspicion(&mut self, core: &mut ReplicaCore, now: Nanos, why: LeaderLossReason) {
         let epoch = core.rx.follow.epoch();
         if core.election.missing() != Some(why) {
             core.suspicion = Some(CurrentSuspicion { epoch, why, at: now });
@@ -43,7 +48,6 @@ impl Following {
             core.events.push(ReplicaEvent::LeaderSuspected { epoch, why });
             core.counters.add(Counter::Suspicions, 1);
         }
-        core.election.on_missed(now, why, rank);
     }
 
     pub(super) fn on_down(
@@ -74,14 +78,15 @@ impl Following {
         {
             return;
         }
-        let successor = Identity::from_packed(body.successor);
-        let rank = match () {
-            () if successor == core.identity() => 0,
-            // The chosen successor goes first.
-            () if body.successor != 0 => self.rank(core) + 1,
-            () => self.rank(core),
-        };
-        self.suspect_leader(core, now, LeaderLossReason::StepDown, rank);
+        let (why, rank) = (LeaderLossReason::StepDown, self.rank(core));
+        if body.successor == 0 {
+            self.suspect_leader(core, now, why, rank);
+        } else if Identity::from_packed(body.successor) == core.identity() {
+            self.suspect_leader(core, now, why, 0);
+        } else {
+            self.report_suspicion(core, now, why);
+            core.election.on_successor_named(now, rank);
+        }
     }
 
     /// A sign of life of the leader of `epoch`, which we may follow. The leader of an epoch that is new to

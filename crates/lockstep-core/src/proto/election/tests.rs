@@ -77,6 +77,15 @@ fn elect_1_successors_begin_one_after_the_other() {
 }
 
 #[test]
+fn elect_1_a_successor_that_was_named_has_the_time_of_a_candidate() {
+    let mut election = calm();
+    election.on_successor_named(0, 1);
+    assert_eq!(election.next_deadline(), Some(LIMITS.timeout_ns + LIMITS.stagger_ns));
+    election.on_started();
+    assert_eq!(election.next_deadline(), None);
+}
+
+#[test]
 fn elect_1_grants_of_who_is_not_listed_do_not_count() {
     let mut election = calm();
     election.on_missed(0, LeaderLossReason::Silence, 0);
@@ -344,6 +353,7 @@ event               follows             waits (silence)     waits (down)        
 silence             waits (silence)     waits (silence)     waits (down)        pre-vote            prepare
 death notice        waits (down)        waits (down)        waits (down)        waits (down)        prepare
 stepped down        waits (step down)   waits (step down)   waits (down)        waits (step down)   prepare
+another named       waits (step down)   waits (step down)   waits (down)        waits (step down)   prepare
 leader heard        follows             follows             waits (down)        follows             prepare
 new epoch           follows             follows             follows             follows             follows
 promised another    waits (silence)     waits (silence)     waits (silence)     waits (silence)     waits (silence)
@@ -384,10 +394,11 @@ fn elect_1_each_event_moves_each_phase_as_the_table_says() {
             election
         },
     ];
-    let events: [(&str, Event); 11] = [
+    let events: [(&str, Event); 12] = [
         ("silence", |election| election.on_missed(NOW, LeaderLossReason::Silence, 0)),
         ("death notice", |election| election.on_missed(NOW, LeaderLossReason::Down, 0)),
         ("stepped down", |election| election.on_missed(NOW, LeaderLossReason::StepDown, 0)),
+        ("another named", |election| election.on_successor_named(NOW, 0)),
         ("leader heard", Election::on_life),
         ("new epoch", Election::on_started),
         ("promised another", |election| election.on_preempted(NOW, 0)),
