@@ -62,6 +62,7 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         Mutation::RequestsWithoutRoom,
         "a disk full for days, one seed in twenty thousand: regression 20261122738366; engine/full.rs",
     ),
+    (Mutation::RecipientsIgnored, "engine/rights.rs"),
     (Mutation::RightsIgnored, "one seed in five thousand; engine/rights.rs"),
     (Mutation::AnyoneAttests, "nobody poses as a notary in the simulator; engine/rights.rs"),
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs"),

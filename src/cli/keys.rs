@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use lockstep_io::clock::Utc;
 use lockstep_io::key_file::{KeyFile, REPLICA_FILE, class_name};
 use lockstep_notary::NotaryKey;
-use lockstep_wire::{HOLDER_LEN_MAX, KeyClass, KeyRights};
+use lockstep_wire::{HOLDER_LEN_MAX, KeyClass, KeyRights, RecipientRule};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -35,6 +35,8 @@ pub enum KeysCommand {
     Add(AddKeyArgs),
     /// Changes what a publisher's key allows
     Allow(AddKeyArgs),
+    /// Says whom the publishers of some names may be addressed by, whoever sends it
+    Receive(RecipientArgs),
     /// Makes the secret with which an operator signs orders, on the operator's host: NAME.operator in
     /// security.keys, and its public key as a line of the file `operators` there
     Operator(OperatorKeyArgs),
@@ -65,6 +67,23 @@ pub struct AddKeyArgs {
     pub name: String,
     #[command(flatten)]
     pub rights: RightsArgs,
+}
+
+/// Flags of `keys receive`.
+#[derive(Args, Debug)]
+pub struct RecipientArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The name, or the beginning of names with a `*` behind it: `client/*`. Of several that a name matches
+    /// the longest decides
+    #[arg(value_name = "PATTERN")]
+    pub recipients: String,
+    /// The names that may publish to them: `exchange/*,risk`
+    #[arg(long, value_name = "PATTERNS", required_unless_present = "remove", conflicts_with = "remove")]
+    pub from: Option<String>,
+    /// Removes the rule of this pattern
+    #[arg(long)]
+    pub remove: bool,
 }
 
 /// Flags of `keys operator`.
@@ -190,6 +209,7 @@ pub fn run(args: &KeysArgs) -> Result<u8, Failure> {
         KeysCommand::New(cluster) => new(&cluster.load(&[])?),
         KeysCommand::Add(args) => add(args),
         KeysCommand::Allow(args) => allow(args),
+        KeysCommand::Receive(args) => receive(args),
         KeysCommand::Operator(args) => operator(args),
         KeysCommand::Export(args) => export(args),
         KeysCommand::Rotate(cluster) => rotate(&cluster.load(&[])?),
@@ -285,6 +305,31 @@ fn allow(args: &AddKeyArgs) -> Result<u8, Failure> {
         args.name,
         allows(&file, number)
     );
+    Ok(0)
+}
+
+fn receive(args: &RecipientArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    let (mut file, folder) = replicas(&config)?;
+    let recipients = &args.recipients;
+    match &args.from {
+        Some(from) => {
+            if let Some(word) = [recipients, from].into_iter().find(|word| word.contains(char::is_whitespace))
+            {
+                return Err(refused(format!("'{word}': a list of names has commas and no spaces")));
+            }
+            let rule = RecipientRule::parse(&[recipients, &format!("from={from}")]).map_err(refused)?;
+            file.recipients.set(rule).map_err(refused)?;
+        }
+        None if file.recipients.remove(recipients) => {}
+        None => {
+            let known: Vec<_> = file.recipients.iter().map(RecipientRule::recipients).collect();
+            return Err(refused(format!("no rule has '{recipients}'; there are: {}", known.join(", "))));
+        }
+    }
+    file.write_folder(folder)?;
+    file.recipients.iter().for_each(|rule| println!("{rule}"));
+    eprintln!("copy replica.keys to the hosts of all replicas and send these SIGHUP");
     Ok(0)
 }
 
@@ -386,9 +431,11 @@ fn show(args: &ShowArgs) -> Result<u8, Failure> {
                 json!({ "number": number, "name": name, "rights": rights.trim_start() })
             };
             let publishers: Vec<_> = file.publishers().map(publisher).collect();
+            let recipient = |rule: &RecipientRule| json!({ "names": rule.recipients(), "from": rule.from() });
+            let recipients: Vec<_> = file.recipients.iter().map(recipient).collect();
             let json = json!({
                 "schema": SCHEMA, "cluster": file.cluster, "class": class_name(file.class),
-                "generations": generations, "publishers": publishers,
+                "generations": generations, "publishers": publishers, "recipients": recipients,
             });
             format!("{json}\n")
         }
@@ -406,6 +453,9 @@ fn text(file: &KeyFile) -> String {
     }
     for (number, name) in file.publishers() {
         let _ = writeln!(text, "publisher {number:>4}  {name:<20} {}", allows(file, number));
+    }
+    for rule in file.recipients.iter() {
+        let _ = writeln!(text, "recipients {:<25} from {}", rule.recipients(), rule.from());
     }
     text
 }

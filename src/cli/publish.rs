@@ -246,7 +246,8 @@ impl Run<'_> {
                 FAILED,
                 format!(
                     "message {number} of publisher '{name}' is not stamped: the key of this host does not allow destination \
-                     {}; `lockstep keys show` on a replica's host lists what each key allows",
+                     {0}, or a rule for recipients does not allow '{name}' to address it; `lockstep keys show` on a replica's host \
+                     lists both",
                     self.args.destination
                 ),
             ),

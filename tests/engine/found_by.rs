@@ -100,6 +100,10 @@ const BY_TEST: &[(Mutation, &str)] = &[
         "membership::member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successor",
     ),
     (Mutation::RequestsWithoutRoom, "full::nack_1_who_has_no_room_asks_for_no_repair_until_it_has"),
+    (
+        Mutation::RecipientsIgnored,
+        "rights::auth_11_a_name_is_addressed_by_those_of_its_rule_alone_whatever_their_key",
+    ),
     (Mutation::RightsIgnored, "rights::auth_5_a_key_publishes_to_its_destinations_alone"),
     (
         Mutation::AnyoneAttests,

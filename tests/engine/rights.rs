@@ -136,6 +136,31 @@ fn auth_5_a_key_publishes_to_its_destinations_alone() {
 }
 
 #[test]
+fn auth_11_a_name_is_addressed_by_those_of_its_rule_alone_whatever_their_key() {
+    // AUTH-11
+    let mut leader = Leader::new("to=client/*");
+    for (number, name) in ["exchange", "client/1", "client/2", "risk"].into_iter().enumerate() {
+        leader.submit(FREE, open_submission(name, [number as u64 + 1, 1], 0));
+    }
+    assert_eq!(leader.submit(FREE, message(3, 1, 2)).0, [(3, 1)], "no rule yet");
+    let mut rules = RecipientRules::default();
+    rules.set(RecipientRule::parse(&["client/*", "from=exchange"]).expect("a rule")).expect("room");
+    leader.keys.set_recipients(rules);
+    // 99 may become the id of a client: it has no name yet.
+    for (key, to) in [(FREE, 2), (LIMITED, 2), (FREE, 3), (FREE, 99)] {
+        let (stamped, notices) = leader.submit(key, message(3, 2, to));
+        assert_eq!((stamped, notices), (vec![], vec![(3, 2, NOT_ALLOWED)]), "key {key} to {to}");
+    }
+    assert_eq!(leader.submit(FREE, message(1, 1, 2)).0, [(1, 1)], "the exchange tells clients");
+    assert_eq!(leader.submit(LIMITED, message(1, 2, 4)).0, [], "its key's rights count all the same");
+    assert_eq!(leader.submit(FREE, message(3, 2, 4)).0, [(3, 2)], "no rule is for risk");
+    assert_eq!(leader.submit(FREE, message(3, 3, EVERYBODY)).0, [(3, 3)]);
+    assert_eq!(leader.submit(FREE, message(3, 4, CHANNELS + 2)).0, [(3, 4)]);
+    leader.keys.set_recipients(RecipientRules::default());
+    assert_eq!(leader.submit(FREE, message(3, 5, 2)).0, [(3, 5)], "taken back while it leads");
+}
+
+#[test]
 fn auth_8_no_publishers_key_opens_a_notarys_name_or_publishes_where_notaries_do() {
     // AUTH-8
     let mut leader = Leader::new("");

@@ -273,8 +273,8 @@ fn carries(bytes: &[u8], payload: &[u8]) -> bool {
     }
 }
 
-/// A handover to replica 3, which is paused for `ms` milliseconds from its first moment on. Returns who leads,
-/// and after how many milliseconds.
+/// A handover to replica 3, which is paused for `ms` milliseconds from its first moment on. Returns who
+/// leads, and after how many milliseconds.
 fn handed_over_to_a_slow_one(ms: u32) -> (u32, Nanos) {
     let (mut cluster, id) = cluster(3);
     cluster.publishers[0].publish(id, &["first"]);

@@ -10,7 +10,9 @@ use lockstep_wire::{CommandReject, Epoch, QueryKind};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
+use tools::gateways::{add_user, start, with_exchange};
 use tools::processes::{Cluster, payloads};
+use tools::trader::{Trader, login_of};
 
 #[test]
 fn a_publishers_key_beyond_its_rights_stamps_nothing_and_is_told_why() {
@@ -67,6 +69,49 @@ fn a_publishers_key_beyond_its_rights_stamps_nothing_and_is_told_why() {
     }
     for process in processes {
         assert_eq!(process.terminate(), Some(0));
+    }
+}
+
+#[test]
+fn a_client_is_addressed_by_those_of_its_rule_alone_and_not_by_another_client() {
+    let cluster = Cluster::new(3, "");
+    let keys = |args: &[&str], code| cluster.run(&[&["keys"], args].concat(), b"").with_code(code);
+    let set = keys(&["receive", "client/*", "--from", "exchange,risk/*"], 0);
+    assert_eq!(set.out, "client/* from=exchange,risk/*\n");
+    let shown = keys(&["show"], 0).out;
+    assert!(shown.lines().any(|line| line.ends_with("from exchange,risk/*")), "{shown}");
+    let mut processes = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    add_user(&cluster, "bob", "secret", &["--to", "client:alice"]);
+    let received = with_exchange(&cluster, || {
+        let gateway = start(&cluster, "1");
+        let log_in =
+            |user| Trader::log_in(gateway.address, login_of(user, "secret", "", 1)).expect("a login");
+        let (mut alice, mut bob) = (log_in("alice"), log_in("bob"));
+        bob.send(b"a fill that was forged");
+        bob.until("to be told", |bob| !bob.debug.is_empty());
+        assert!(bob.debug[0].contains("or a rule for recipients"), "{:?}", bob.debug);
+        alice.send(b"order 1");
+        alice.await_messages(1);
+        assert_eq!(alice.messages, [(1, b"ack order 1".to_vec())]);
+        assert!(refused(&cluster, &["submissions_not_allowed"]) > 0);
+
+        // What waited comes once the rule is gone, while all of them run.
+        keys(&["receive", "client/*", "--remove"], 0);
+        reload(&mut processes, &mut 0);
+        alice.await_messages(2);
+        assert_eq!(alice.messages[1], (2, b"a fill that was forged".to_vec()));
+    });
+    assert_eq!(received.orders.len(), 1);
+    for (args, words) in [
+        ("receive client/* --remove", "no rule has 'client/*'"),
+        ("receive client/*", "--from <PATTERNS>"),
+        ("receive a*b --from c", "'a*b' is no pattern"),
+        ("receive a --from b --remove", "cannot be used with"),
+    ] {
+        let args: Vec<_> = args.split(' ').collect();
+        let why = keys(&args, 2).err;
+        assert!(why.contains(words), "{args:?}: {why}");
     }
 }
 
@@ -197,4 +242,31 @@ fn an_order_with_an_operators_key_and_without_its_secret_is_refused_and_a_copy_i
     for process in processes {
         process.terminate();
     }
+}
+
+/// The survivor of two leads only once its operator has declared the other one dead: it records an order
+/// that it was given before its epoch.
+#[test]
+fn a_death_that_an_operator_declared_is_recorded_with_the_signature_once_the_survivor_leads() {
+    let cluster = Cluster::new(2, "");
+    let mut processes = cluster.found();
+    let run = |args: &[&str], code| cluster.run(args, b"").with_code(code);
+    cluster.publish("two\n");
+    add_operator(&cluster, "declare-dead");
+    reload(&mut processes, &mut 0);
+    let members = run(&["membership", "show"], 0).out;
+    let dead = members.split_whitespace().find(|word| word.starts_with("1:")).expect("replica 1").to_owned();
+    let mut leader = processes.remove(0);
+    leader.signal("KILL");
+    leader.wait();
+    run(&["declare-dead", &dead], 0);
+    cluster.publish("one\n");
+    let audit = run(&["audit"], 0).out;
+    let lines: Vec<_> = audit.lines().collect();
+    assert!(lines.len() == 1 && lines[0].ends_with("; signed"), "{audit}");
+    assert!(lines[0].contains(&format!("alice (key 1): declare-dead {dead}")), "{audit}");
+    // The journal alone has it as well.
+    let survivor = processes.remove(0);
+    assert_eq!(survivor.terminate(), Some(0));
+    assert_eq!(run(&["audit"], 0).out, audit);
 }

@@ -5,6 +5,7 @@
 //! cluster 4711
 //! class replica
 //! rights 1 names=orders/* to=everybody rate=50000
+//! recipients client/* from=exchange/*
 //! generation 0 accepted
 //! replica 6a09e667f3bcc908b2fb1366ea957d3e
 //! reader 3adec17512775099da2f590b0667322a
@@ -15,7 +16,7 @@
 //!
 //! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'. `rights`
 //! are what a publisher's key allows ([`lockstep_wire::KeyRights`]); without such a line it allows all but
-//! orders. `until` is the day on which another generation is to have taken a generation's place
+//! orders. `recipients` says whom names may be addressed by ([`lockstep_wire::RecipientRules`]). `until` is the day on which another generation is to have taken a generation's place
 //! ([`GenerationRow::until`]). Lines that are empty or begin with `#` are comments. The file is its user's
 //! alone: mode 0600, and no link.
 
@@ -29,7 +30,7 @@ use crate::clock::{Utc, random_u64};
 use crate::{IoError, private};
 use lockstep_wire::{
     GENERATIONS, GenerationKeys, HOLDER_LEN_MAX, Key, KeyClass, KeyHolder, KeyRights, Keyring, OtherKeys,
-    PUBLISHER_KEYS_MAX,
+    PUBLISHER_KEYS_MAX, RecipientRules,
 };
 use std::fmt;
 use std::fs::OpenOptions;
@@ -147,6 +148,8 @@ pub struct KeyFile {
     pub class: KeyClass,
     /// What publishers' keys allow, where that is limited, by number.
     pub rights: Vec<(u16, KeyRights)>,
+    /// Whom names may be addressed by: in a replica's file alone.
+    pub recipients: RecipientRules,
     /// Its generations, oldest first.
     pub generations: Vec<GenerationRow>,
 }
@@ -194,7 +197,8 @@ impl KeyFile {
             reader: draw_key()?,
             publishers: vec![publisher],
         };
-        Ok(Self { cluster, class: KeyClass::Replica, rights: Vec::new(), generations: vec![row] })
+        let (rights, recipients) = (Vec::new(), RecipientRules::default());
+        Ok(Self { cluster, class: KeyClass::Replica, rights, recipients, generations: vec![row] })
     }
 
     /// Writes a replica's file and its exports for programs that publish and that read into `folder`, which
@@ -495,6 +499,7 @@ impl KeyFile {
             name: name(*number).to_owned(),
             rights: rights.clone(),
         }));
+        ring.set_recipients(self.recipients.clone());
         for row in &self.generations {
             let is_accepted = row.usage != GenerationUse::Retired;
             let mut keys = row.keys();
@@ -535,7 +540,11 @@ impl KeyFile {
                 self.rights.iter().filter(|(other, _)| *other == number).cloned().collect()
             }
         };
-        Self { cluster: self.cluster, class, rights, generations: generations.collect() }
+        let recipients = match class {
+            KeyClass::Replica => self.recipients.clone(),
+            _ => RecipientRules::default(),
+        };
+        Self { cluster: self.cluster, class, rights, recipients, generations: generations.collect() }
     }
 }
 

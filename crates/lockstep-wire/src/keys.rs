@@ -32,7 +32,8 @@ use self::generation::Generation;
 use crate::mac::{MAC_KEY_LEN, MacKey};
 use crate::planted::{Mutation, planted};
 use crate::{
-    Header, KeyRights, Kind, OperatorOrder, PublicKey, REPAIR_TRAILER_LEN, Reject, Signature, VerifyOrder,
+    Header, KeyRights, Kind, OperatorOrder, PublicKey, REPAIR_TRAILER_LEN, RecipientRules, Reject, Signature,
+    VerifyOrder,
 };
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -194,6 +195,8 @@ pub struct Keyring {
     forgotten: AtomicU16,
     /// What publishers' keys allow, where that is not the default: by number of the key, in order.
     rights: Mutex<Vec<Arc<KeyHolder>>>,
+    /// Whom names may be addressed by; `None`: all of them by everybody.
+    recipients: Mutex<Option<Arc<RecipientRules>>>,
     /// How often they were set.
     rights_version: AtomicU32,
     /// What checks the signatures of orders.
@@ -211,6 +214,7 @@ impl Keyring {
             accepted: AtomicU16::new(0),
             forgotten: AtomicU16::new(0),
             rights: Mutex::new(Vec::new()),
+            recipients: Mutex::new(None),
             rights_version: AtomicU32::new(0),
             verify_order: OnceLock::new(),
         }
@@ -311,6 +315,13 @@ impl Keyring {
         self.rights_version.fetch_add(1, Ordering::Release);
     }
 
+    /// From now on these rules say whom names may be addressed by.
+    pub fn set_recipients(&self, rules: RecipientRules) {
+        let rules = (!rules.is_empty()).then(|| Arc::new(rules));
+        *self.recipients.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+        self.rights_version.fetch_add(1, Ordering::Release);
+    }
+
     /// From now on signatures of orders are checked by `verify`. The first one that is set stays.
     pub fn set_order_verifier(&self, verify: VerifyOrder) {
         self.verify_order.get_or_init(|| verify);
@@ -322,7 +333,7 @@ impl Keyring {
         self.verify_order.get().is_some_and(|verify| verify(public, signed, signature))
     }
 
-    /// How often rights were set: a thread that judges by them has a copy, which it renews when this has
+    /// How often rights and rules for recipients were set: a thread that judges by them has a copy, which it renews when this has
     /// changed.
     #[inline]
     pub fn rights_version(&self) -> u32 {
@@ -333,6 +344,11 @@ impl Keyring {
     /// numbers.
     pub fn rights(&self) -> Vec<Arc<KeyHolder>> {
         self.rights.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The rules for recipients; `None`: every name may be addressed by everybody.
+    pub fn recipients(&self) -> Option<Arc<RecipientRules>> {
+        self.recipients.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The operator who may give `order` in the datagram of `header`, which has been opened: nobody in

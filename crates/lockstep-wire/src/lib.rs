@@ -52,6 +52,7 @@ mod order;
 #[doc(hidden)]
 pub mod planted;
 mod presence;
+mod recipients;
 mod replay;
 mod rights;
 
@@ -69,6 +70,7 @@ pub use notice::*;
 pub use operator::*;
 pub use order::*;
 pub use presence::*;
+pub use recipients::*;
 pub use replay::*;
 pub use rights::*;
 

@@ -23,13 +23,13 @@ const RATE_MAX: u32 = 1_000_000_000;
 
 /// A name, or the beginning of names.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct NamePattern {
+pub(crate) struct NamePattern {
     begin: String,
     is_whole: bool,
 }
 
 impl NamePattern {
-    fn parse(word: &str) -> Result<Self, String> {
+    pub(crate) fn parse(word: &str) -> Result<Self, String> {
         let (begin, is_whole) = word.strip_suffix('*').map_or((word, true), |begin| (begin, false));
         if begin.contains('*') || is_whole && begin.is_empty() {
             return Err(format!("'{word}' is no pattern: write a name, or the beginning of names and a '*'"));
@@ -38,8 +38,13 @@ impl NamePattern {
     }
 
     #[inline]
-    fn matches(&self, name: &str) -> bool {
+    pub(crate) fn matches(&self, name: &str) -> bool {
         if self.is_whole { name == self.begin } else { name.starts_with(&self.begin) }
+    }
+
+    /// Of two patterns that a name matches, the one with the greater rank says more of it.
+    pub(crate) fn rank(&self) -> (bool, usize) {
+        (self.is_whole, self.begin.len())
     }
 }
 
@@ -198,7 +203,7 @@ impl KeyRights {
     }
 }
 
-fn list<T>(value: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+pub(crate) fn list<T>(value: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     value.split(',').map(parse).collect()
 }
 

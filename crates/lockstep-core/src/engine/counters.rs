@@ -96,7 +96,7 @@ counters! {
     SubmissionsFenced count "submissions_fenced" "Submitted messages of an older incarnation of their publisher.",
     SubmissionsUnknown count "submissions_unknown" "Submitted messages of a publisher that is not open.",
     OpensRefused count "opens_refused" "Opens refused: the table of publishers is full, or their key does not allow the name.",
-    SubmissionsNotAllowed count "submissions_not_allowed" "Submitted messages refused: their key does not allow the name or the destination.",
+    SubmissionsNotAllowed count "submissions_not_allowed" "Submitted messages refused: their key does not allow the name or the destination, or a rule for recipients does not.",
     SubmissionsOverRate count "submissions_over_rate" "Submitted messages refused: their key's rate is used up.",
     Publishers gauge "publishers" "Names in the table of publishers, as the leader last had it.",
     WindowFull count "window_full" "Times that a submission met a full window or a full journal.",

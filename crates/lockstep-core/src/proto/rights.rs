@@ -1,16 +1,17 @@
 //! # rights: what the key of a submission allows
 //!
 //! A datagram's key tells whose it is ([`lockstep_wire::Keyring`]), and its rights
-//! ([`lockstep_wire::KeyRights`]) what it may submit. The leader alone judges by them, before a seq is given
+//! ([`lockstep_wire::KeyRights`]) what it may submit; rules for recipients ([`lockstep_wire::RecipientRules`])
+//! tell whom a name may be addressed by. The leader alone judges by them, before a seq is given
 //! out: what is in the log is in it, whatever its key allows later. So rights are no part of the log, and may
 //! change while the stream runs.
 
 use super::planted::{Mutation, planted};
 use super::publishers::Publishers;
 use lockstep_wire::{
-    CALENDAR, CommandReject, Destination, Entries, Entry, EntryKind, Header, KeyClass, KeyHolder, Keyring,
-    NOTARIES, NOTARY_NAMES, Nanos, OpenView, OperatorOrder, OrderProof, OrderStatement, OrderView,
-    PublisherId, Reject,
+    CALENDAR, CHANNELS, CommandReject, Destination, EVERYBODY, Entries, Entry, EntryKind, Header, KeyClass,
+    KeyHolder, Keyring, NOTARIES, NOTARY_NAMES, Nanos, OpenView, OperatorOrder, OrderProof, OrderStatement,
+    OrderView, PublisherId, RecipientRules, Reject,
 };
 use std::sync::Arc;
 
@@ -22,11 +23,13 @@ const CHECK_NS: Nanos = 100_000_000;
 /// ... and so many at once.
 const CHECKS_AT_ONCE: u64 = 4;
 
-/// The submitter of a datagram, as far as its key's rights are limited.
+/// The submitter of a datagram, as far as what it submits is limited.
 #[derive(Clone, Debug)]
 pub struct Submitter {
-    /// The key; `None` where nothing is limited.
+    /// The key; `None` where it is not limited.
     key: Option<Arc<KeyHolder>>,
+    /// Whom names may be addressed by; `None` where nobody is limited.
+    recipients: Option<Arc<RecipientRules>>,
     /// The id of the key that sealed the datagram, limited or not; 0: none.
     key_id: u16,
     /// The last verdict of [`Submitter::may_publish`]: most datagrams are of one publisher, to one
@@ -63,19 +66,41 @@ impl Submitter {
             let is_message = destination.is_some();
             return publisher == 0 || !is_message && self.operator(OperatorOrder::Day).is_ok();
         }
-        let Some(key) = &self.key else { return true };
-        if planted(Mutation::RightsIgnored) {
+        if self.key.is_none() && self.recipients.is_none() || planted(Mutation::RightsIgnored) {
             return true;
         }
         let (of, to, may) = self.judged;
         if (of, to) == (publisher, destination) {
             return may;
         }
-        let reaches = |to| key.rights.may_reach(to, |id| publishers.name(id));
-        let may = publishers.name(publisher).is_some_and(|name| key.rights.may_open(name))
-            && destination.is_none_or(reaches);
+        let may = self.judge(publishers, publisher, destination);
         self.judged = (publisher, destination, may);
         may
+    }
+
+    fn judge(
+        &self,
+        publishers: &Publishers,
+        publisher: PublisherId,
+        destination: Option<Destination>,
+    ) -> bool {
+        let is_allowed = self.key.as_ref().is_none_or(|key| {
+            let reaches = |to| key.rights.may_reach(to, |id| publishers.name(id));
+            publishers.name(publisher).is_some_and(|name| key.rights.may_open(name))
+                && destination.is_none_or(reaches)
+        });
+        is_allowed && destination.is_none_or(|to| self.may_address(publishers, publisher, to))
+    }
+
+    /// AUTH-11 (recipients): whether the name of `publisher` is one of those that `destination`, if that is a
+    /// name, may be addressed by. Where there are rules, an id without a name yet is addressed by nobody.
+    fn may_address(&self, publishers: &Publishers, publisher: PublisherId, destination: Destination) -> bool {
+        let is_name = destination != EVERYBODY && destination < CHANNELS;
+        let Some(rules) = self.recipients.as_ref().filter(|_| is_name) else { return true };
+        let (recipient, sender) = (publishers.name(destination), publishers.name(publisher));
+        let may =
+            recipient.zip(sender).is_some_and(|(recipient, sender)| rules.may_address(recipient, sender));
+        may || planted(Mutation::RecipientsIgnored)
     }
 
     /// AUTH-8 (notaries): a notary's names, and the channel of notaries, are a replica's key's alone: readers
@@ -129,6 +154,8 @@ pub struct KeyLimits {
     version: u32,
     /// By the key's number, in order; and until when its rate is used up.
     rows: Vec<(Arc<KeyHolder>, Nanos)>,
+    /// Whom names may be addressed by.
+    recipients: Option<Arc<RecipientRules>>,
 }
 
 impl KeyLimits {
@@ -139,7 +166,8 @@ impl KeyLimits {
             self.renew(keys);
         }
         let key = if self.rows.is_empty() { None } else { self.holder(header.key_id) };
-        Submitter { key, key_id: header.key_id, judged: (0, None, false) }
+        let recipients = self.recipients.clone();
+        Submitter { key, recipients, key_id: header.key_id, judged: (0, None, false) }
     }
 
     /// The holder of a key that allows another thing than the default.
@@ -158,6 +186,7 @@ impl KeyLimits {
         let used = |key| self.row(key).map_or(0, |index| self.rows[index].1);
         let rows = keys.rights().into_iter().map(|holder| (Arc::clone(&holder), used(holder.key)));
         self.rows = rows.collect();
+        self.recipients = keys.recipients();
     }
 
     /// AUTH-6 (rate): whether a message of this submitter may be stamped now; then it is counted.

@@ -16,7 +16,8 @@ fn file() -> KeyFile {
         row(3, GenerationUse::Accepted, 20),
         row(4, GenerationUse::Sealing, 30),
     ];
-    KeyFile { cluster: 4711, class: KeyClass::Replica, rights: Vec::new(), generations }
+    let (rights, recipients) = (Vec::new(), RecipientRules::default());
+    KeyFile { cluster: 4711, class: KeyClass::Replica, rights, recipients, generations }
 }
 
 #[test]
@@ -161,6 +162,34 @@ fn rights_stand_in_the_file_of_replicas_and_of_their_publisher_and_are_set_with_
         ("rights 1 name=x", "line 4: 'name=x' is no right"),
         ("rights 1\nrights 1", "line 5: the rights of publisher 1 stand once"),
         ("rights 5000", "line 4: a publisher's number is below"),
+    ] {
+        let text = file.text().replacen("generation", &format!("{line}\ngeneration"), 1);
+        let error = KeyFile::parse(&text).unwrap_err();
+        assert!(error.starts_with(why), "{error}");
+    }
+}
+
+#[test]
+fn rules_for_recipients_stand_in_the_file_of_replicas_alone_and_are_set_with_the_keys() {
+    let mut file = KeyFile::draw(7).unwrap();
+    let rule = |words: &[&str]| lockstep_wire::RecipientRule::parse(words).unwrap();
+    for words in [["client/*", "from=exchange/*,risk"], ["risk", "from=exchange/1"]] {
+        file.recipients.set(rule(&words)).unwrap();
+    }
+    assert_eq!(KeyFile::parse(&file.text()), Ok(file.clone()));
+    assert_eq!(file.export(KeyClass::Replica), file);
+    assert!(file.export(KeyClass::Publisher(0)).recipients.is_empty());
+    assert!(file.export(KeyClass::Reader).recipients.is_empty());
+    let ring = file.ring();
+    assert_eq!(ring.recipients().as_deref(), Some(&file.recipients));
+    assert!(file.recipients.remove("risk") && file.recipients.remove("client/*"));
+    let version = ring.rights_version();
+    file.apply(&ring).unwrap();
+    assert_eq!(ring.recipients(), None, "where there are no rules nothing is looked at");
+    assert!(ring.rights_version() > version, "whoever judges learns of it");
+    for (line, why) in [
+        ("recipients client/* to=risk", "line 4: 'to=risk': from=… stands here"),
+        ("recipients a from=b\nrecipients a from=c", "line 5: the rule for recipients 'a' stands once"),
     ] {
         let text = file.text().replacen("generation", &format!("{line}\ngeneration"), 1);
         let error = KeyFile::parse(&text).unwrap_err();

@@ -2,7 +2,9 @@
 
 use super::{GenerationRow, GenerationUse, KeyFile, PublisherKey, TITLE};
 use crate::clock::Utc;
-use lockstep_wire::{GENERATIONS, Key, KeyClass, KeyRights, PUBLISHER_KEYS_MAX};
+use lockstep_wire::{
+    GENERATIONS, Key, KeyClass, KeyRights, PUBLISHER_KEYS_MAX, RecipientRule, RecipientRules,
+};
 use std::fmt::{self, Write};
 use zeroize::Zeroizing;
 
@@ -35,7 +37,8 @@ impl KeyFile {
         })?;
         // Rows that grow would leave keys behind.
         let generations = Vec::with_capacity(GENERATIONS);
-        let mut file = Self { cluster, class, rights: Vec::new(), generations };
+        let (rights, recipients) = (Vec::new(), RecipientRules::default());
+        let mut file = Self { cluster, class, rights, recipients, generations };
         for (at, line) in lines {
             file.take_line(line).map_err(|why| format!("line {}: {why}", at + 1))?;
         }
@@ -73,6 +76,17 @@ impl KeyFile {
             }
             self.rights.push((number, KeyRights::parse(words.iter().copied())?));
             return Ok(());
+        }
+        if let ["recipients", ref words @ ..] = words[..] {
+            let rule = RecipientRule::parse(words)?;
+            let is_new = self.recipients.iter().all(|other| other.recipients() != rule.recipients());
+            if !is_new || !self.generations.is_empty() {
+                return Err(format!(
+                    "the rule for recipients '{}' stands once, before the first generation",
+                    rule.recipients()
+                ));
+            }
+            return self.recipients.set(rule);
         }
         let row =
             self.generations.last_mut().ok_or("'generation NUMBER USE' has to stand before its keys")?;
@@ -131,6 +145,9 @@ impl KeyFile {
         writeln!(f, "{TITLE}\ncluster {}\nclass {}", self.cluster, class_name(self.class))?;
         for (number, rights) in &self.rights {
             writeln!(f, "rights {number}{rights}")?;
+        }
+        for rule in self.recipients.iter() {
+            writeln!(f, "recipients {rule}")?;
         }
         for row in &self.generations {
             write!(f, "generation {} {}", row.number, row.usage.name())?;

@@ -19,7 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The reason of a reject when the cluster has no room for the client's name.
 /// Told to clients whose messages the gateway may not publish.
-const KEY_REFUSED: &str = "the gateway's key does not allow your messages: they wait; tell its operator";
+const KEY_REFUSED: &str =
+    "the gateway's key, or a rule for recipients, does not allow your messages: they wait; tell its operator";
 const NO_ROOM: &str =
     "the cluster's table of publishers is full (stream.publishers_max): no new name can log in";
 
@@ -72,7 +73,8 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// The leader does not stamp a client's message: its gateway's key does not allow the name or the
-    /// destination. The message waits until the key does.
+    /// destination, or the destination is a name with a rule that does not list the client. The message waits
+    /// until they do.
     fn on_not_allowed(&mut self, now: Nanos, publisher: PublisherId) {
         self.counts.not_allowed += 1;
         let Some(&index) = self.by_publisher.get(&publisher) else { return };
