@@ -14,11 +14,12 @@
 //! …
 //! ```
 //!
-//! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'. `rights`
-//! are what a publisher's key allows ([`lockstep_wire::KeyRights`]); without such a line it allows all but
-//! orders. `recipients` says whom names may be addressed by ([`lockstep_wire::RecipientRules`]). `until` is the day on which another generation is to have taken a generation's place
-//! ([`GenerationRow::until`]). Lines that are empty or begin with `#` are comments. The file is its user's
-//! alone: mode 0600, and no link.
+//! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'.
+//! `rights` are what a publisher's key allows ([`lockstep_wire::KeyRights`]); without such a line it
+//! allows all but orders. `recipients` says whom names may be addressed by
+//! ([`lockstep_wire::RecipientRules`]). `until` is the day on which another generation is to have taken
+//! a generation's place ([`GenerationRow::until`]). Lines that are empty or begin with `#` are
+//! comments. The file is its user's alone: mode 0600, and no link.
 
 mod memory;
 mod text;
@@ -148,7 +149,7 @@ pub struct KeyFile {
     pub class: KeyClass,
     /// What publishers' keys allow, where that is limited, by number.
     pub rights: Vec<(u16, KeyRights)>,
-    /// Whom names may be addressed by: in a replica's file alone.
+    /// The rules for recipients, in a replica's file alone.
     pub recipients: RecipientRules,
     /// Its generations, oldest first.
     pub generations: Vec<GenerationRow>,

@@ -195,7 +195,7 @@ pub struct Keyring {
     forgotten: AtomicU16,
     /// What publishers' keys allow, where that is not the default: by number of the key, in order.
     rights: Mutex<Vec<Arc<KeyHolder>>>,
-    /// Whom names may be addressed by; `None`: all of them by everybody.
+    /// The rules for recipients; `None`: every name is addressed by everybody.
     recipients: Mutex<Option<Arc<RecipientRules>>>,
     /// How often they were set.
     rights_version: AtomicU32,
@@ -333,8 +333,8 @@ impl Keyring {
         self.verify_order.get().is_some_and(|verify| verify(public, signed, signature))
     }
 
-    /// How often rights and rules for recipients were set: a thread that judges by them has a copy, which it renews when this has
-    /// changed.
+    /// How often rights and rules for recipients were set: a thread that judges by them has a copy, which it
+    /// renews when this has changed.
     #[inline]
     pub fn rights_version(&self) -> u32 {
         self.rights_version.load(Ordering::Acquire)

@@ -17,7 +17,7 @@ use std::fmt;
 /// Rules that a cluster may have: a message to a name costs a look at each.
 pub const RECIPIENT_RULES_MAX: usize = 256;
 
-/// Whom the publishers of some names may be addressed by.
+/// The names that may address the publishers of some names.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RecipientRule {
     recipients: NamePattern,

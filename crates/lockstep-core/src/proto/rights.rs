@@ -1,10 +1,10 @@
 //! # rights: what the key of a submission allows
 //!
 //! A datagram's key tells whose it is ([`lockstep_wire::Keyring`]), and its rights
-//! ([`lockstep_wire::KeyRights`]) what it may submit; rules for recipients ([`lockstep_wire::RecipientRules`])
-//! tell whom a name may be addressed by. The leader alone judges by them, before a seq is given
-//! out: what is in the log is in it, whatever its key allows later. So rights are no part of the log, and may
-//! change while the stream runs.
+//! ([`lockstep_wire::KeyRights`]) what it may submit; rules for recipients
+//! ([`lockstep_wire::RecipientRules`]) tell whom a name may be addressed by. The leader alone judges by
+//! them, before a seq is given out: what is in the log is in it, whatever its key allows later. So
+//! rights are no part of the log, and may change while the stream runs.
 
 use super::planted::{Mutation, planted};
 use super::publishers::Publishers;
@@ -28,7 +28,7 @@ const CHECKS_AT_ONCE: u64 = 4;
 pub struct Submitter {
     /// The key; `None` where it is not limited.
     key: Option<Arc<KeyHolder>>,
-    /// Whom names may be addressed by; `None` where nobody is limited.
+    /// The rules for recipients; `None` where there are none.
     recipients: Option<Arc<RecipientRules>>,
     /// The id of the key that sealed the datagram, limited or not; 0: none.
     key_id: u16,
@@ -92,7 +92,7 @@ impl Submitter {
         is_allowed && destination.is_none_or(|to| self.may_address(publishers, publisher, to))
     }
 
-    /// AUTH-11 (recipients): whether the name of `publisher` is one of those that `destination`, if that is a
+    /// By AUTH-11: whether the name of `publisher` is one of those that `destination`, if that is a
     /// name, may be addressed by. Where there are rules, an id without a name yet is addressed by nobody.
     fn may_address(&self, publishers: &Publishers, publisher: PublisherId, destination: Destination) -> bool {
         let is_name = destination != EVERYBODY && destination < CHANNELS;
@@ -154,7 +154,7 @@ pub struct KeyLimits {
     version: u32,
     /// By the key's number, in order; and until when its rate is used up.
     rows: Vec<(Arc<KeyHolder>, Nanos)>,
-    /// Whom names may be addressed by.
+    /// The rules for recipients.
     recipients: Option<Arc<RecipientRules>>,
 }
 
