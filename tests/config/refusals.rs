@@ -57,6 +57,11 @@ refused! {
         "LS0108: feed.allow: \"10.1.2.3/16\" has bits behind its first 16: the network is 10.1.0.0/16; write networks or \
          addresses with commas between them, e.g. \"10.1.0.0/16, 10.2.0.7\" (c.toml:18:9)";
 
+    a_replica_that_could_read_no_journal_is_named: PRODUCTION,
+        ["[stream]" => "[replay]\nallow = \"10.0.0.1, 10.1.0.0/16\"\n[stream]"];
+        "LS0122: replay.allow: leaves out 10.0.0.2, the address of replicas.2.unicast: it could read no journal; add \
+         10.0.0.2, or its network (c.toml:18:9)";
+
     a_truth_in_quotes_is_told_to_lose_them: SHARED, ["[stream]" => "[runtime]\nmlock = \"true\""];
         "LS0104: runtime.mlock: the text \"true\" where true or false is needed; write true or false, \
          without quotes (c.toml:18:9)";

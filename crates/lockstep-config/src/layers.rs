@@ -8,6 +8,7 @@ use super::problem::{Code, ConfigError};
 use super::schema::{self, Key, Preset};
 use super::value::{Complaint, Raw, Value, nearest};
 use super::{Origin, Profile};
+use lockstep_core::engine::networks::Networks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 use std::ops::Range;
@@ -233,6 +234,14 @@ impl<'a> Layers<'a> {
     pub fn address(&self, key: &str) -> Option<SocketAddrV4> {
         match self.cells.get(key)?.value {
             Value::Address(address) => Some(address),
+            _ => None,
+        }
+    }
+
+    /// The networks of a key that has some.
+    pub fn networks(&self, key: &str) -> Option<&Networks> {
+        match &self.cells.get(key)?.value {
+            Value::Networks(networks) => Some(networks),
             _ => None,
         }
     }

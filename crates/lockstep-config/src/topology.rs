@@ -27,6 +27,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     distinct(layers, Code::DuplicateAddress, &nodes, &["unicast", "unicast_b"]);
     distinct(layers, Code::DuplicateId, &tables(layers, &["channels"]), &["id"]);
     distinct_files(layers);
+    replay_networks(layers, &nodes);
     own_hosts(layers);
     own_cores(layers);
 }
@@ -126,6 +127,21 @@ fn hosts(layers: &Layers<'_>) -> BTreeMap<String, String> {
         }
     }
     hosts
+}
+
+/// A replica that lost its journal, and an archiver, read the stream from the others' journals.
+fn replay_networks(layers: &mut Layers<'_>, nodes: &[String]) {
+    let mut keys =
+        nodes.iter().flat_map(|node| ["unicast", "unicast_b"].map(|name| format!("{node}.{name}")));
+    let left_out = |key: &str| {
+        let (networks, address) = (layers.networks("replay.allow")?, layers.address(key)?);
+        (!networks.contain((*address.ip()).into())).then_some(*address.ip())
+    };
+    if let Some((address, key)) = keys.find_map(|key| Some((left_out(&key)?, key))) {
+        let rule = format!("leaves out {address}, the address of {key}: it could read no journal");
+        let hint = format!("add {address}, or its network");
+        layers.blame(Code::Reach, &["replay.allow", &key], rule, hint);
+    }
 }
 
 /// Multicast must come as far as the replicas are apart.
