@@ -191,18 +191,24 @@ fn keys_change_without_a_datagram_refused() {
     assert_eq!(refusal(&ahead, &other), Reject::Key);
 }
 
-/// A frame is as old as the stream: a retired generation opens it where it is replayed, and a repairer's
-/// present keys vouch for it where it is repaired.
-#[test]
-fn a_frame_outlives_its_keys() {
-    let leader = replica();
-    let mut frame = [0; 512];
+/// A frame of one message as a leader seals it, and its header.
+fn sealed_frame() -> (Vec<u8>, Header) {
+    let mut frame = vec![0; 512];
     let entry = crate::EntryHeader { kind: crate::EntryKind::Message as u8, ..bytemuck::Zeroable::zeroed() };
     let mut open = crate::OpenFrame::default();
     assert!(open.push(&mut frame, entry, b"forty-two"));
     let length = open.len();
-    let sealed = open.close(&mut frame, &leader, Header { first_seq: 1, ..header(Kind::Frame) }, length);
-    let frame = &frame[..length];
+    let sealed = open.close(&mut frame, &replica(), Header { first_seq: 1, ..header(Kind::Frame) }, length);
+    frame.truncate(length);
+    (frame, sealed)
+}
+
+/// A frame is as old as the stream: a retired generation opens it where it is replayed, and a repairer's
+/// present keys vouch for it where it is repaired.
+#[test]
+fn a_frame_outlives_its_keys() {
+    let (frame, sealed) = sealed_frame();
+    let frame = &frame[..];
     for ring in [replica(), reader()] {
         let own_replica = all(20).replica.filter(|_| ring.own() == Some(KeyClass::Replica));
         assert_eq!(ring.add(1, &GenerationKeys { replica: own_replica, ..all(20) }), Ok(()));
@@ -246,13 +252,8 @@ fn a_frame_outlives_its_keys() {
 /// AUTH-3: a forgotten generation opens nothing, not what its keys sealed and not what overwritten keys seal.
 #[test]
 fn a_forgotten_generation_opens_nothing_and_its_number_has_no_other_keys() {
-    let leader = replica();
-    let mut frame = [0; 512];
-    let entry = crate::EntryHeader { kind: crate::EntryKind::Message as u8, ..bytemuck::Zeroable::zeroed() };
-    let mut open = crate::OpenFrame::default();
-    assert!(open.push(&mut frame, entry, b"forty-two"));
-    let length = open.len();
-    open.close(&mut frame, &leader, Header { first_seq: 1, ..header(Kind::Frame) }, length);
+    let (frame, _) = sealed_frame();
+    let frame = &frame[..];
     let wiped = replica();
     wiped.generations[0].get().unwrap().wipe();
     let by_zeros = ack(&wiped);
@@ -262,10 +263,10 @@ fn a_forgotten_generation_opens_nothing_and_its_number_has_no_other_keys() {
         assert_eq!(ring.add(1, &next), Ok(()));
         ring.set_generations(1, 0b10);
         ring.forget_but(0b11);
-        assert!(Datagram::decode_replayed(&frame[..length], &ring).is_ok(), "it is retired, and listed");
+        assert!(Datagram::decode_replayed(frame, &ring).is_ok(), "it is retired, and listed");
         ring.forget_but(0);
         assert_eq!(ring.generations(), (1, 0b10), "the one that seals stays");
-        for bytes in [&frame[..length], &by_zeros] {
+        for bytes in [frame, &by_zeros] {
             let replayed = Datagram::decode_replayed(bytes, &ring).map(|_| ());
             assert_eq!(replayed, Err(Reject::Generation));
             assert_eq!(refusal(bytes, &ring), Reject::Generation);
