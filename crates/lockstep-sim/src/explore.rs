@@ -20,14 +20,15 @@
 mod digest;
 mod process;
 mod rules;
+mod search;
 mod system;
 
-use crate::rng::Rng;
-use digest::Seen;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::Change;
 use std::fmt;
-use system::{System, SystemStep};
+use system::System;
+
+pub use search::{Bounds, Space, breadth_first, random_walks};
 
 /// The explored configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -133,82 +134,16 @@ impl fmt::Display for Explored {
     }
 }
 
-/// In every so many states the explorer checks that a healed network brings everything to an end.
-const CHECK_EACH: u64 = 4_096;
-
 /// All interleavings, breadth first.
 ///
 /// # Errors
 /// In words if the cluster does not even start.
 pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
     let mut system = System::new(scope)?;
-    let mut seen = Seen::default();
-    let mut parents = vec![(u32::MAX, SystemStep::NONE)];
-    let mut found = Explored { states: 1, ..Explored::default() };
-    let first = system.first();
-    seen.insert(first.digest());
-    let mut layer = vec![(0, first)];
-    let mut steps = Vec::new();
-    while found.depth < scope.depth && !layer.is_empty() {
-        let last = found.depth + 1 == scope.depth;
-        let mut next_layer = Vec::new();
-        for (index, state) in layer {
-            system.steps(&state, &mut steps);
-            for &step in &steps {
-                let Some(next) = system.apply(&state, step) else { continue };
-                found.steps += 1;
-                let next = match next {
-                    Ok(next) => next,
-                    Err(violation) => {
-                        let trace = path(&parents, index, step);
-                        found.story = Some(system.tell(&trace, violation));
-                        return Ok(system.count(found));
-                    }
-                };
-                if !seen.insert(next.digest()) {
-                    continue;
-                }
-                found.states += 1;
-                if found.states.is_multiple_of(CHECK_EACH) {
-                    found.settled += 1;
-                    let mut trace = path(&parents, index, step);
-                    if let Err(stuck) = system.settle(&next, &mut trace) {
-                        let (trace, stuck) = shorten(&mut system, trace, stuck);
-                        found.story = Some(system.tell(&trace, stuck));
-                        return Ok(system.count(found));
-                    }
-                }
-                if found.states >= scope.states_max {
-                    return Ok(system.count(found));
-                }
-                if !last {
-                    parents.push((index, step));
-                    next_layer.push((parents.len() as u32 - 1, next));
-                }
-            }
-        }
-        layer = next_layer;
-        found.depth += 1;
-        found.whole = layer.is_empty() && !last;
-    }
+    let bounds = Bounds { depth: scope.depth, states_max: scope.states_max };
+    let found = breadth_first(&mut system, bounds);
     Ok(system.count(found))
 }
-
-/// The steps that led to the state at `index`, and `step`.
-fn path(parents: &[(u32, SystemStep)], index: u32, step: SystemStep) -> Vec<SystemStep> {
-    let mut steps = vec![step];
-    let mut at = index as usize;
-    while at != 0 {
-        let (parent, step) = parents[at];
-        steps.push(step);
-        at = parent as usize;
-    }
-    steps.reverse();
-    steps
-}
-
-/// Steps of one random walk before the next one begins.
-const WALK_STEPS: u32 = 80;
 
 /// Random walks through the same space, for states deeper than all interleavings can be explored. Each walk
 /// draws which of the processes receive well and which do not. A story that is found is made short.
@@ -217,56 +152,6 @@ const WALK_STEPS: u32 = 80;
 /// As [`explore`].
 pub fn walk(scope: &ExploreScope, seed: u64, steps_max: u64) -> Result<Explored, String> {
     let mut system = System::new(scope)?;
-    let mut rng = Rng::new(seed);
-    let mut found = Explored::default();
-    while found.steps < steps_max {
-        let mut state = system.first();
-        let mut trace = Vec::new();
-        let bias = system.draw_bias(&mut rng);
-        for _ in 0..WALK_STEPS {
-            let Some(step) = system.draw(&mut rng, &state, &bias) else { break };
-            found.steps += 1;
-            trace.push(step);
-            match system.apply(&state, step) {
-                None => {}
-                Some(Ok(next)) => state = next,
-                Some(Err(violation)) => {
-                    let (trace, violation) = shorten(&mut system, trace, violation);
-                    found.story = Some(system.tell(&trace, violation));
-                    return Ok(system.count(found));
-                }
-            }
-        }
-        found.states += 1;
-        if found.states.is_multiple_of(8) {
-            found.settled += 1;
-            if let Err(stuck) = system.settle(&state, &mut trace) {
-                let (trace, stuck) = shorten(&mut system, trace, stuck);
-                found.story = Some(system.tell(&trace, stuck));
-                return Ok(system.count(found));
-            }
-        }
-    }
+    let found = random_walks(&mut system, seed, steps_max);
     Ok(system.count(found))
-}
-
-/// Removes every step that the violation does not need.
-fn shorten(
-    system: &mut System,
-    mut trace: Vec<SystemStep>,
-    mut violation: String,
-) -> (Vec<SystemStep>, String) {
-    let mut at = 0;
-    while at < trace.len() {
-        let mut shorter = trace.clone();
-        shorter.remove(at);
-        match system.replay(&shorter) {
-            Some((length, other)) => {
-                shorter.truncate(length);
-                (trace, violation) = (shorter, other);
-            }
-            None => at += 1,
-        }
-    }
-    (trace, violation)
 }

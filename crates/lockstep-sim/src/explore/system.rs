@@ -2,13 +2,13 @@
 //! that are made of them.
 
 mod perfect_network;
+mod space;
 
 use super::digest::Digest;
 use super::process::{self, CLUSTER, ExploredProcess, Facts, HISTORY, Input, address};
 use super::rules::{self, ClaimLog, Committed, SentClaims};
-use super::{ExploreScope, Explored, Trace};
+use super::{ExploreScope, Explored, Space};
 use crate::net::To;
-use crate::rng::Rng;
 use bytemuck::Zeroable;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::subscriber::Delivery;
@@ -44,10 +44,6 @@ const LOSE: u32 = 3;
 const HEAL: u32 = 4;
 /// The number of a datagram is counted from here on.
 const RECEIVE: u32 = 5;
-
-impl SystemStep {
-    pub(super) const NONE: Self = Self { node: 0, input: 0 };
-}
 
 /// A state of the whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -206,10 +202,6 @@ impl System {
         Ok(system)
     }
 
-    pub(super) fn first(&self) -> SystemState {
-        self.first.clone()
-    }
-
     pub(super) fn count(&self, mut found: Explored) -> Explored {
         found.local_states = self.locals.iter().map(|locals| locals.states.len() as u64).sum();
         found.datagrams = self.sent.len() as u64;
@@ -218,36 +210,6 @@ impl System {
 
     fn facts(&self, state: &SystemState, node: usize) -> &Facts {
         &self.locals[node].states[state.nodes[node] as usize].facts
-    }
-
-    // ---- steps ----
-
-    /// Every possible next step.
-    pub(super) fn steps(&self, state: &SystemState, out: &mut Vec<SystemStep>) {
-        out.clear();
-        for node in 0..self.locals.len() {
-            let mut add = |input| out.push(SystemStep { node: node as u8, input });
-            for &number in &state.bag {
-                if self.hears(state, node, number) {
-                    add(RECEIVE + number);
-                }
-            }
-            if node < self.scope.replicas {
-                let facts = self.facts(state, node);
-                if facts.campaigns {
-                    add(CAMPAIGN);
-                }
-                if self.scope.heartbeats && facts.leads.is_some() {
-                    add(HEARTBEAT);
-                }
-                if state.crashes > 0 {
-                    add(CRASH);
-                }
-                if state.losses > 0 {
-                    add(LOSE);
-                }
-            }
-        }
     }
 
     fn hears(&self, state: &SystemState, node: usize, number: u32) -> bool {
@@ -262,72 +224,6 @@ impl System {
     }
 
     /// The weight with which each process receives, in one walk.
-    pub(super) fn draw_bias(&self, rng: &mut Rng) -> Vec<u64> {
-        (0..self.locals.len()).map(|_| [1, 8, 30, 100][rng.below(4) as usize]).collect()
-    }
-
-    /// A step that may change the state.
-    pub(super) fn draw(&mut self, rng: &mut Rng, state: &SystemState, bias: &[u64]) -> Option<SystemStep> {
-        for _ in 0..200 {
-            let node = rng.below(self.locals.len() as u64) as usize;
-            let step = |input| Some(SystemStep { node: node as u8, input });
-            let may = node < self.scope.replicas;
-            match rng.below(100) {
-                0..4 if may && self.facts(state, node).campaigns => return step(CAMPAIGN),
-                4 if may && state.crashes > 0 => return step(CRASH),
-                5 if may && state.losses > 0 => return step(LOSE),
-                6..9 if may && self.scope.heartbeats && self.facts(state, node).leads.is_some() => {
-                    return step(HEARTBEAT);
-                }
-                9.. if rng.below(100) < bias[node] => {
-                    // Newer datagrams more often than older ones: else old ones fill the walk.
-                    let back =
-                        rng.below(state.bag.len() as u64).min(rng.below(state.bag.len() as u64)) as usize;
-                    let number = state.bag[state.bag.len() - 1 - back];
-                    let input = RECEIVE + number;
-                    if self.hears(state, node, number)
-                        && !matches!(self.effect(node, state.nodes[node], input), Effect::Nothing)
-                    {
-                        return step(input);
-                    }
-                }
-                _ => {}
-            }
-        }
-        None
-    }
-
-    /// The state after a step; `None` if nothing changes, or an error that names the broken rule.
-    pub(super) fn apply(
-        &mut self,
-        state: &SystemState,
-        step: SystemStep,
-    ) -> Option<Result<SystemState, String>> {
-        let node = usize::from(step.node);
-        let effect = self.effect(node, state.nodes[node], step.input);
-        let (local, sent) = match effect {
-            Effect::Nothing => return None,
-            Effect::Wrong(wrong) => return Some(Err(wrong)),
-            Effect::Next { local, sent } => (local, sent),
-        };
-        if local == state.nodes[node] && sent.iter().all(|number| state.bag.binary_search(number).is_ok()) {
-            return None;
-        }
-        let mut next = state.clone();
-        next.nodes[node] = local;
-        match step.input {
-            CRASH => next.crashes -= 1,
-            LOSE => next.losses -= 1,
-            _ => {}
-        }
-        for number in sent {
-            if let Err(at) = next.bag.binary_search(&number) {
-                next.bag.insert(at, number);
-            }
-        }
-        Some(self.check(state, &mut next, node).map(|()| next))
-    }
-
     /// Checks between processes after a step of `node`.
     fn check(&self, before: &SystemState, after: &mut SystemState, node: usize) -> Result<(), String> {
         for number in &after.bag {
@@ -552,46 +448,5 @@ impl System {
             )
         });
         nodes.collect()
-    }
-
-    // ---- stories ----
-
-    /// Walks these steps. Returns the number of steps until a rule was broken, and the rule.
-    pub(super) fn replay(&mut self, steps: &[SystemStep]) -> Option<(usize, String)> {
-        let mut state = self.first();
-        for (index, step) in steps.iter().enumerate() {
-            let there = step.input < RECEIVE || state.bag.binary_search(&(step.input - RECEIVE)).is_ok();
-            let may = match step.input {
-                CRASH => state.crashes > 0,
-                LOSE => state.losses > 0,
-                _ => there,
-            };
-            if !may {
-                continue;
-            }
-            match self.apply(&state, *step) {
-                None => {}
-                Some(Ok(next)) => state = next,
-                Some(Err(violation)) => return Some((index + 1, violation)),
-            }
-        }
-        None
-    }
-
-    pub(super) fn tell(&mut self, steps: &[SystemStep], violation: String) -> Trace {
-        let words = steps.iter().map(|step| {
-            let who = usize::from(step.node) + 1;
-            match step.input {
-                CAMPAIGN | HEAL => format!("{who} campaigns"),
-                HEARTBEAT => format!("{who} beats"),
-                CRASH => format!("{who} crashes and comes back"),
-                LOSE => format!("{who} loses its machine"),
-                number => {
-                    let sent = &self.sent[(number - RECEIVE) as usize];
-                    format!("{who} hears {}: {}", sent.from + 1, sent.datagrams)
-                }
-            }
-        });
-        Trace { violation, steps: words.collect() }
     }
 }

@@ -1,7 +1,7 @@
 //! The future of a state under a perfect network: every process receives everything, and no state may be
 //! stuck.
 
-use super::{HEAL, HEARTBEAT, RECEIVE, System, SystemState, SystemStep};
+use super::{HEAL, HEARTBEAT, RECEIVE, Space, System, SystemState, SystemStep};
 
 /// Rounds in which every process receives everything; after them nothing new may be sent.
 const QUIET_ROUNDS: u32 = 64;
@@ -41,7 +41,7 @@ impl System {
 
     /// No state is stuck: once the network is whole and one replica after the other campaigns, all values
     /// are committed everywhere. The steps of this check are added to `trace`.
-    pub(in crate::explore) fn settle(
+    pub(super) fn bring_to_an_end(
         &mut self,
         state: &SystemState,
         trace: &mut Vec<SystemStep>,
