@@ -106,8 +106,8 @@ fn a_client_is_addressed_by_those_of_its_rule_alone_and_not_by_another_client() 
         alice.await_messages(2);
         assert_eq!(alice.messages[1], (2, b"a fill that was forged".to_vec()));
     });
-    let told: Vec<_> = received.orders.iter().map(|(user, _)| user.as_str()).collect();
-    assert_eq!(told, ["alice", "bob"], "each once");
+    let users: Vec<_> = received.orders.iter().map(|(user, _)| user.as_str()).collect();
+    assert_eq!(users, ["alice", "bob"], "each once");
     for (args, words) in [
         ("receive client/* --remove", "no rule has 'client/*'"),
         ("receive client/*", "--from <PATTERNS>"),

@@ -59,8 +59,8 @@ pub struct Bounds {
 /// In every so many states the search checks that a healed system brings everything to an end.
 const CHECK_EACH: u64 = 4_096;
 
-/// The steps by which states were found first: that of state n, and the state before it, stand at n - 1. State
-/// 0 is the first one.
+/// The steps by which states were found first: that of state n, and the state before it, stand at n - 1.
+/// State 0 is the first one.
 struct Found<Step>(Vec<(u32, Step)>);
 
 impl<Step: Copy> Found<Step> {
