@@ -84,11 +84,7 @@ fn change(scene: &mut Scene, from: &str, to: &str) {
     let (round, leader) = scene.await_leader();
     let successor = *standbys.iter().find(|id| **id != leader).expect("a standby");
     let output = scene.cluster.run(&["handover", "--to", &successor.to_string(), "--timeout", "30s"], b"");
-    // Where the successor that was named is stalled for a whole timeout, the other standby begins, which is
-    // configured alike, and the command says so.
-    let overtaken = output.code == Some(1) && output.err.contains("which was named");
-    let words = last_words(&scene.replicas);
-    assert!(output.code == Some(0) || overtaken, "{}\n{words}", output.err);
+    assert_eq!(output.code, Some(0), "{}\n{}", output.err, last_words(&scene.replicas));
     let (_, leads) = scene.await_round_above(round);
     assert_ne!(leads, leader, "{}", last_words(&scene.replicas));
     scene.await_flow();
