@@ -22,6 +22,12 @@ pub type Chain = u64;
 pub const EVERYBODY: Destination = 0;
 /// Destinations from here on are channels, counted from 0.
 pub const CHANNELS: Destination = 1 << 31;
+/// Whether a destination is one publisher, by its id.
+#[inline]
+pub fn is_publisher(destination: Destination) -> bool {
+    destination != EVERYBODY && destination < CHANNELS
+}
+
 /// The last channel is the gateways' own, for their heartbeats. Readers receive these as an event of its own,
 /// never as a message.
 pub const GATEWAYS: Destination = Destination::MAX;

@@ -15,7 +15,7 @@
 //! `public` stand together: an order that nobody can prove is given by no key. A pattern is a
 //! whole name, or the beginning of names with a `*` behind it.
 
-use crate::{CHANNELS, Destination, EVERYBODY, OperatorOrder, PublicKey, PublisherId};
+use crate::{CHANNELS, Destination, EVERYBODY, OperatorOrder, PublicKey, PublisherId, is_publisher};
 use std::fmt;
 
 /// Messages a second that a right may be limited to: one a nanosecond.
@@ -180,8 +180,7 @@ impl KeyRights {
                 destination.checked_sub(CHANNELS).is_some_and(|channel| (*first..=*last).contains(&channel))
             }
             Reach::Names(pattern) => {
-                let is_name = destination != EVERYBODY && destination < CHANNELS;
-                is_name && name(destination).is_some_and(|name| pattern.matches(name))
+                is_publisher(destination) && name(destination).is_some_and(|name| pattern.matches(name))
             }
         })
     }

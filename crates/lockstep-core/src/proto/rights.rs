@@ -9,9 +9,9 @@
 use super::planted::{Mutation, planted};
 use super::publishers::Publishers;
 use lockstep_wire::{
-    CALENDAR, CHANNELS, CommandReject, Destination, EVERYBODY, Entries, Entry, EntryKind, Header, KeyClass,
-    KeyHolder, Keyring, NOTARIES, NOTARY_NAMES, Nanos, OpenView, OperatorOrder, OrderProof, OrderStatement,
-    OrderView, PublisherId, RecipientRules, Reject,
+    CALENDAR, CommandReject, Destination, Entries, Entry, EntryKind, Header, KeyClass, KeyHolder, Keyring,
+    NOTARIES, NOTARY_NAMES, Nanos, OpenView, OperatorOrder, OrderProof, OrderStatement, OrderView,
+    PublisherId, RecipientRules, Reject, is_publisher,
 };
 use std::sync::Arc;
 
@@ -95,8 +95,7 @@ impl Submitter {
     /// By AUTH-11: whether the name of `publisher` is one of those that `destination`, if that is a
     /// name, may be addressed by. Where there are rules, an id without a name yet is addressed by nobody.
     fn may_address(&self, publishers: &Publishers, publisher: PublisherId, destination: Destination) -> bool {
-        let is_name = destination != EVERYBODY && destination < CHANNELS;
-        let Some(rules) = self.recipients.as_ref().filter(|_| is_name) else { return true };
+        let Some(rules) = self.recipients.as_ref().filter(|_| is_publisher(destination)) else { return true };
         let (recipient, sender) = (publishers.name(destination), publishers.name(publisher));
         let may =
             recipient.zip(sender).is_some_and(|(recipient, sender)| rules.may_address(recipient, sender));
