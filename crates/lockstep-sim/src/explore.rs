@@ -17,7 +17,7 @@
 //! second of the real code. States are recognised by a digest of 64 bits (and local ones by 128); in ten
 //! million states the chance that two were mistaken for one is some 3 in a million.
 
-mod digest;
+pub mod digest;
 mod process;
 mod rules;
 mod search;
@@ -28,7 +28,7 @@ use lockstep_wire::Change;
 use std::fmt;
 use system::System;
 
-pub use search::{Bounds, Space, breadth_first, random_walks};
+pub use search::{Bounds, Searched, Space, Violation, breadth_first, random_walks, shortened};
 
 /// The explored configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -142,7 +142,7 @@ pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
     let mut system = System::new(scope)?;
     let bounds = Bounds { depth: scope.depth, states_max: scope.states_max };
     let found = breadth_first(&mut system, bounds);
-    Ok(system.count(found))
+    Ok(system.explored(found))
 }
 
 /// Random walks through the same space, for states deeper than all interleavings can be explored. Each walk
@@ -153,5 +153,5 @@ pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
 pub fn walk(scope: &ExploreScope, seed: u64, steps_max: u64) -> Result<Explored, String> {
     let mut system = System::new(scope)?;
     let found = random_walks(&mut system, seed, steps_max);
-    Ok(system.count(found))
+    Ok(system.explored(found))
 }

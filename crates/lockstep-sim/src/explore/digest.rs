@@ -4,7 +4,7 @@ use std::hash::Hasher;
 
 /// A hasher whose both lanes make 128 bits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Digest([u64; 2]);
+pub struct Digest([u64; 2]);
 
 impl Default for Digest {
     fn default() -> Self {
@@ -20,7 +20,7 @@ impl Digest {
     }
 
     /// Both lanes, mixed to the end.
-    pub(super) fn both(&self) -> u128 {
+    pub fn both(&self) -> u128 {
         let mix = |mut z: u64| {
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -68,7 +68,7 @@ impl Hasher for Digest {
 
 /// A set of digests, open addressed: 8 bytes a state and some air.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub struct Seen {
     slots: Vec<u64>,
     count: usize,
 }
@@ -81,7 +81,7 @@ impl Default for Seen {
 
 impl Seen {
     /// Adds a digest. Returns whether it is new.
-    pub(super) fn insert(&mut self, digest: u64) -> bool {
+    pub fn insert(&mut self, digest: u64) -> bool {
         let digest = digest.max(1);
         if 3 * self.count > 2 * self.slots.len() {
             let larger = vec![0; self.slots.len() * 2];

@@ -1,7 +1,6 @@
 //! The search through a space of states, whatever the states are of.
 
 use super::digest::Seen;
-use super::{Explored, Trace};
 use crate::rng::Rng;
 
 /// States of a system of processes, and the steps between them.
@@ -56,6 +55,38 @@ pub struct Bounds {
     pub states_max: u64,
 }
 
+/// A violation and the steps that lead to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation<Step> {
+    /// What is broken, in words.
+    pub what: String,
+    /// The steps from the first state on.
+    pub steps: Vec<Step>,
+}
+
+/// The result of a search.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Searched<Step> {
+    /// Different states, the first one included; or walks.
+    pub states: u64,
+    /// Steps that led to one of them.
+    pub steps: u64,
+    /// Steps in a row up to which every interleaving was searched.
+    pub depth: u32,
+    /// Whether no state has a step that leads on: the whole space, whatever the depth.
+    pub whole: bool,
+    /// States from which everything was brought to its end.
+    pub settled: u64,
+    /// The violation, if any: the shortest of a search breadth first.
+    pub violation: Option<Violation<Step>>,
+}
+
+impl<Step> Default for Searched<Step> {
+    fn default() -> Self {
+        Self { states: 0, steps: 0, depth: 0, whole: false, settled: 0, violation: None }
+    }
+}
+
 /// In every so many states the search checks that a healed system brings everything to an end.
 const CHECK_EACH: u64 = 4_096;
 
@@ -83,10 +114,10 @@ impl<Step: Copy> Found<Step> {
 }
 
 /// All interleavings, breadth first: the story of a violation is the shortest there is.
-pub fn breadth_first<S: Space>(space: &mut S, bounds: Bounds) -> Explored {
+pub fn breadth_first<S: Space>(space: &mut S, bounds: Bounds) -> Searched<S::Step> {
     let mut seen = Seen::default();
     let mut parents = Found(Vec::new());
-    let mut found = Explored { states: 1, ..Explored::default() };
+    let mut found = Searched { states: 1, ..Searched::default() };
     let first = space.first();
     seen.insert(S::digest(&first));
     let mut layer = vec![(0, first)];
@@ -101,8 +132,8 @@ pub fn breadth_first<S: Space>(space: &mut S, bounds: Bounds) -> Explored {
                 found.steps += 1;
                 let next = match next {
                     Ok(next) => next,
-                    Err(violation) => {
-                        found.story = Some(tell(space, &parents.path(index, step), violation));
+                    Err(what) => {
+                        found.violation = Some(Violation { what, steps: parents.path(index, step) });
                         return found;
                     }
                 };
@@ -113,8 +144,8 @@ pub fn breadth_first<S: Space>(space: &mut S, bounds: Bounds) -> Explored {
                 if found.states.is_multiple_of(CHECK_EACH) {
                     found.settled += 1;
                     let mut trace = parents.path(index, step);
-                    if let Err(stuck) = space.settle(&next, &mut trace) {
-                        found.story = Some(tell_shortened(space, trace, stuck));
+                    if let Err(what) = space.settle(&next, &mut trace) {
+                        found.violation = Some(shortened(space, Violation { what, steps: trace }));
                         return found;
                     }
                 }
@@ -138,9 +169,9 @@ const WALK_STEPS: u32 = 80;
 
 /// Random walks from the first state, for states deeper than all interleavings can be explored. A story that
 /// is found is made short.
-pub fn random_walks<S: Space>(space: &mut S, seed: u64, steps_max: u64) -> Explored {
+pub fn random_walks<S: Space>(space: &mut S, seed: u64, steps_max: u64) -> Searched<S::Step> {
     let mut rng = Rng::new(seed);
-    let mut found = Explored::default();
+    let mut found = Searched::default();
     while found.steps < steps_max {
         let mut state = space.first();
         let mut trace = Vec::new();
@@ -152,8 +183,8 @@ pub fn random_walks<S: Space>(space: &mut S, seed: u64, steps_max: u64) -> Explo
             match space.apply(&state, step) {
                 None => {}
                 Some(Ok(next)) => state = next,
-                Some(Err(violation)) => {
-                    found.story = Some(tell_shortened(space, trace, violation));
+                Some(Err(what)) => {
+                    found.violation = Some(shortened(space, Violation { what, steps: trace }));
                     return found;
                 }
             }
@@ -161,8 +192,8 @@ pub fn random_walks<S: Space>(space: &mut S, seed: u64, steps_max: u64) -> Explo
         found.states += 1;
         if found.states.is_multiple_of(8) {
             found.settled += 1;
-            if let Err(stuck) = space.settle(&state, &mut trace) {
-                found.story = Some(tell_shortened(space, trace, stuck));
+            if let Err(what) = space.settle(&state, &mut trace) {
+                found.violation = Some(shortened(space, Violation { what, steps: trace }));
                 return found;
             }
         }
@@ -170,39 +201,34 @@ pub fn random_walks<S: Space>(space: &mut S, seed: u64, steps_max: u64) -> Explo
     found
 }
 
-/// A story in words.
-fn tell<S: Space>(space: &S, steps: &[S::Step], violation: String) -> Trace {
-    Trace { violation, steps: steps.iter().map(|step| space.words(*step)).collect() }
-}
-
-/// The story without each step that the violation does not need.
-fn tell_shortened<S: Space>(space: &mut S, mut trace: Vec<S::Step>, mut violation: String) -> Trace {
+/// The violation without each step that it does not need.
+pub fn shortened<S: Space>(space: &mut S, mut violation: Violation<S::Step>) -> Violation<S::Step> {
     let mut at = 0;
-    while at < trace.len() {
-        let mut shorter = trace.clone();
+    while at < violation.steps.len() {
+        let mut shorter = violation.steps.clone();
         shorter.remove(at);
-        match replay(space, &shorter) {
-            Some((length, other)) => {
-                shorter.truncate(length);
-                (trace, violation) = (shorter, other);
-            }
+        match replay(space, shorter) {
+            Some(other) => violation = other,
             None => at += 1,
         }
     }
-    tell(space, &trace, violation)
+    violation
 }
 
-/// The violation to which these steps lead, those left out that are not possible, and after how many of them.
-fn replay<S: Space>(space: &mut S, steps: &[S::Step]) -> Option<(usize, String)> {
+/// The violation to which these steps lead, those left out that are not possible.
+fn replay<S: Space>(space: &mut S, mut steps: Vec<S::Step>) -> Option<Violation<S::Step>> {
     let mut state = space.first();
-    for (index, step) in steps.iter().enumerate() {
-        if !space.is_possible(&state, *step) {
+    for index in 0..steps.len() {
+        if !space.is_possible(&state, steps[index]) {
             continue;
         }
-        match space.apply(&state, *step) {
+        match space.apply(&state, steps[index]) {
             None => {}
             Some(Ok(next)) => state = next,
-            Some(Err(violation)) => return Some((index + 1, violation)),
+            Some(Err(what)) => {
+                steps.truncate(index + 1);
+                return Some(Violation { what, steps });
+            }
         }
     }
     None

@@ -7,7 +7,7 @@ mod space;
 use super::digest::Digest;
 use super::process::{self, CLUSTER, ExploredProcess, Facts, HISTORY, Input, address};
 use super::rules::{self, ClaimLog, Committed, SentClaims};
-use super::{ExploreScope, Explored, Space};
+use super::{ExploreScope, Explored, Searched, Space, Trace, Violation};
 use crate::net::To;
 use bytemuck::Zeroable;
 use lockstep_core::engine::ports::Group;
@@ -202,10 +202,22 @@ impl System {
         Ok(system)
     }
 
-    pub(super) fn count(&self, mut found: Explored) -> Explored {
-        found.local_states = self.locals.iter().map(|locals| locals.states.len() as u64).sum();
-        found.datagrams = self.sent.len() as u64;
-        found
+    /// The result of a search of this cluster, its story in words.
+    pub(super) fn explored(&self, found: Searched<SystemStep>) -> Explored {
+        let story = found.violation.map(|Violation { what, steps }| Trace {
+            violation: what,
+            steps: steps.into_iter().map(|step| self.words(step)).collect(),
+        });
+        Explored {
+            states: found.states,
+            steps: found.steps,
+            depth: found.depth,
+            whole: found.whole,
+            local_states: self.locals.iter().map(|locals| locals.states.len() as u64).sum(),
+            datagrams: self.sent.len() as u64,
+            settled: found.settled,
+            story,
+        }
     }
 
     fn facts(&self, state: &SystemState, node: usize) -> &Facts {

@@ -1,0 +1,263 @@
+//! A card: all that the lab knows of a protocol beside its code.
+
+use crate::property::Property;
+use crate::protocol::{Pid, Protocol};
+use crate::vocabulary::{Ask, Asked, Indicated};
+
+/// A protocol that has a card.
+pub trait Subject: Protocol<Request: Asked, Indication: Indicated> {
+    /// Its card.
+    const CARD: &'static Card;
+}
+
+/// The families of protocols, in the order of the tour.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Family {
+    /// Links.
+    Links,
+    /// Failure detectors.
+    Detectors,
+    /// Broadcasts without an order.
+    Broadcast,
+    /// Causal order.
+    Causal,
+    /// Total order.
+    Order,
+    /// The toolkit of process groups.
+    Isis,
+    /// Consensus.
+    Consensus,
+    /// Other agreement problems: terminating broadcast, atomic commit.
+    Agreement,
+    /// Group membership.
+    Groups,
+    /// Registers.
+    Registers,
+    /// Byzantine broadcasts.
+    Byzantine,
+    /// The Paxos family.
+    Paxos,
+    /// Zab, and primary-backup order.
+    Zab,
+    /// Transactions.
+    Transactions,
+    /// lockstep itself, and services on its stream.
+    Product,
+    /// A user's own.
+    Own,
+}
+
+/// What the links between processes do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Links {
+    /// Messages may be lost, and arrive twice: at most so many in a run. A message that is under way already is not
+    /// sent once more.
+    FairLoss {
+        /// Messages that may be lost.
+        losses: u8,
+        /// Messages that may arrive once more.
+        duplicates: u8,
+    },
+    /// Between correct processes each message arrives once, at any time.
+    Perfect,
+    /// Perfect, and messages of one process to another arrive in the order of sending.
+    Fifo,
+}
+
+/// The failure detector of the model.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detector {
+    /// There is none.
+    None,
+    /// Perfect: every crash is detected in the end, and nothing else is.
+    Perfect,
+    /// Eventually perfect: up to so many suspicions are wrong, and taken back in the end.
+    EventuallyPerfect {
+        /// Wrong suspicions of one process by another.
+        mistakes: u8,
+    },
+    /// Eventual leader: every process trusts the lowest correct process in the end. Up to so many changes of a process's
+    /// leader are wrong before that.
+    Leader {
+        /// Wrong changes.
+        mistakes: u8,
+    },
+}
+
+/// How processes fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failures {
+    /// They do not.
+    None,
+    /// Up to so many stop for ever.
+    Stop {
+        /// The number.
+        crashes: u8,
+        /// Whether a process that suspects another one never hears of it again: the input filter of 001 §4.1.
+        filter: bool,
+    },
+    /// Up to so many crashes; each process comes back.
+    Recovery {
+        /// The number.
+        crashes: u8,
+        /// Whether what was stored is there then.
+        stable: bool,
+    },
+    /// These are Byzantine: they send forgeries, up to so many each, and nothing else.
+    Byzantine {
+        /// The liars.
+        liars: &'static [Pid],
+        /// Messages of each of them; a message to all counts once for each receiver.
+        lies: u8,
+    },
+}
+
+/// What time means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Time {
+    /// Nothing: a timer may be over at any moment. Each process has up to so many timeouts.
+    Asynchronous {
+        /// Timeouts of each process.
+        timeouts: u8,
+    },
+    /// Time goes in ticks, and a message arrives within `delay` of them.
+    Synchronous {
+        /// Ticks that a message may take.
+        delay: u8,
+        /// Ticks of a run.
+        ticks: u8,
+    },
+}
+
+/// The model: what the system may do to a protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Model {
+    /// Processes.
+    pub n: u8,
+    /// Failures that the algorithm is configured for: [`Process::f`](crate::protocol::Process).
+    pub f: u8,
+    /// The links.
+    pub links: Links,
+    /// The failure detector.
+    pub detector: Detector,
+    /// Failures.
+    pub failures: Failures,
+    /// Time.
+    pub time: Time,
+}
+
+impl Model {
+    /// Three processes, perfect links, no detector, no failures, no time.
+    pub const PLAIN: Self = Self {
+        n: 3,
+        f: 1,
+        links: Links::Perfect,
+        detector: Detector::None,
+        failures: Failures::None,
+        time: Time::Asynchronous { timeouts: 0 },
+    };
+
+    /// Processes that stop for ever, up to `crashes`.
+    pub const fn stop(self, crashes: u8) -> Self {
+        Self { failures: Failures::Stop { crashes, filter: false }, ..self }
+    }
+
+    /// With this detector.
+    pub const fn detector(self, detector: Detector) -> Self {
+        Self { detector, ..self }
+    }
+
+    /// With so many processes, of which the algorithm assumes that at most `f` fail.
+    pub const fn of(self, n: u8, f: u8) -> Self {
+        Self { n, f, ..self }
+    }
+}
+
+/// How a story is searched.
+#[derive(Clone, Copy, Debug)]
+pub enum Search {
+    /// All interleavings, breadth first: the shortest story.
+    Breadth,
+    /// So many steps of random walks, then made short: for deep stories.
+    Walks(u64),
+    /// An endless fair run in which no process indicates any of what `progress` names: every message is delivered, every
+    /// timer is over in the end, and yet nothing is reached.
+    Lasso {
+        /// Whether a fact is the progress that must not be missing for ever.
+        progress: fn(&crate::vocabulary::Fact) -> bool,
+    },
+    /// An endless fair run in which what `nuisance` names happens again and again.
+    Recurrence {
+        /// Whether a fact is what must not happen for ever.
+        nuisance: fn(&crate::vocabulary::Fact) -> bool,
+    },
+}
+
+/// A way in which a protocol breaks once an assumption is dropped.
+#[derive(Clone, Copy, Debug)]
+pub struct Break {
+    /// Its name, in a few words with hyphens.
+    pub name: &'static str,
+    /// What is dropped, in words, and how it goes wrong.
+    pub says: &'static str,
+    /// The model in which it is searched.
+    pub model: Model,
+    /// What is asked, if not what the card asks.
+    pub asks: Option<&'static [(Pid, Ask)]>,
+    /// The part of the algorithm that is left out: see [`Process::lacks`](crate::protocol::Process::lacks).
+    pub dropped: Option<&'static str>,
+    /// The property that is lost.
+    pub loses: &'static Property,
+    /// How its story is searched.
+    pub search: Search,
+    /// The story has at most so many steps.
+    pub steps_max: usize,
+    /// Whether this is no lesson of the texts but a mutation that was planted to prove the check.
+    pub planted: bool,
+}
+
+/// What one request costs where nothing fails, as functions of the number of processes: asserted against what is
+/// measured for 3, 5 and 7 of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Price {
+    /// What is asked, in the measured run.
+    pub asks: &'static [(Pid, Ask)],
+    /// Message delays until the first process indicates it, until a majority has, and until all have.
+    pub delays: [fn(u64) -> u64; 3],
+    /// Datagrams sent, with a multicast counted once.
+    pub multicast: fn(u64) -> u64,
+    /// Datagrams sent, with a copy for each receiver.
+    pub unicast: fn(u64) -> u64,
+}
+
+/// All that the lab knows of a protocol beside its code.
+#[derive(Clone, Copy, Debug)]
+pub struct Card {
+    /// Its name: lower case, with hyphens.
+    pub name: &'static str,
+    /// Its family.
+    pub family: Family,
+    /// The text and the section that it implements.
+    pub source: &'static str,
+    /// What it does and what it is for, in two or three sentences.
+    pub says: &'static str,
+    /// What each assumption buys: the assumption, and what would be lost without it.
+    pub buys: &'static [(&'static str, &'static str)],
+    /// The cards of the modules that it is made of.
+    pub uses: &'static [&'static str],
+    /// The model in which all properties hold.
+    pub model: Model,
+    /// What is asked of the processes: each process's requests in this order, at any time.
+    pub asks: &'static [(Pid, Ask)],
+    /// What holds.
+    pub properties: &'static [&'static Property],
+    /// The number of states up to which the model is explored; all of them if it has fewer, which the check demands where
+    /// `whole` is set.
+    pub states_max: u64,
+    /// Whether the space is explored whole.
+    pub whole: bool,
+    /// Its price; none where a price says nothing.
+    pub price: Option<Price>,
+    /// What breaks, and how.
+    pub breaks: &'static [Break],
+}

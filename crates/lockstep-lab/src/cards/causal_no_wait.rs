@@ -1,0 +1,105 @@
+//! Causal broadcast that does not wait: each message carries its past (002 "Non-blocking algorithm using the past").
+
+use super::ReliableEager;
+use crate::property::{AGREEMENT, CAUSAL_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
+use crate::{
+    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Process, Protocol, Search, Subject, Value,
+    Word,
+};
+use std::collections::BTreeSet;
+
+type Of<M> = (Pid, M);
+/// A message after all that came before it.
+type Data<M> = (Vec<Of<M>>, M);
+
+/// A message carries all messages that its sender had broadcast or delivered: nobody waits, and messages grow.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CausalNoWait<M: Word> {
+    process: Process,
+    below: ReliableEager<Data<M>>,
+    past: Vec<Of<M>>,
+    delivered: BTreeSet<Of<M>>,
+}
+
+impl<M: Word> CausalNoWait<M> {
+    fn deliver(&mut self, message: Of<M>, out: &mut Out<Self>) {
+        if self.delivered.insert(message.clone()) {
+            if !self.past.contains(&message) {
+                self.past.push(message.clone());
+            }
+            out.indicate(Deliver { from: message.0, message: message.1 });
+        }
+    }
+
+    fn handle(&mut self, deliveries: Vec<Deliver<Data<M>>>, out: &mut Out<Self>) {
+        for Deliver { from, message: (past, message) } in deliveries {
+            past.into_iter().for_each(|earlier| self.deliver(earlier, out));
+            self.deliver((from, message), out);
+        }
+    }
+}
+
+impl<M: Word> Protocol for CausalNoWait<M> {
+    type Request = Broadcast<M>;
+    type Indication = Deliver<M>;
+    type Message = Of<Data<M>>;
+
+    fn new(process: &Process) -> Self {
+        Self {
+            process: *process,
+            below: ReliableEager::new(process),
+            past: Vec::new(),
+            delivered: BTreeSet::new(),
+        }
+    }
+
+    fn request(&mut self, Broadcast(message): Broadcast<M>, out: &mut Out<Self>) {
+        let past = if self.process.lacks("past") { Vec::new() } else { self.past.clone() };
+        let data = (past, message.clone());
+        let done = out.below(&mut self.below, |sent| sent, |below, out| below.request(Broadcast(data), out));
+        self.past.push((self.process.me, message));
+        self.handle(done, out);
+    }
+
+    fn receive(&mut self, from: Pid, message: Self::Message, out: &mut Out<Self>) {
+        let done = out.below(&mut self.below, |sent| sent, |below, out| below.receive(from, message, out));
+        self.handle(done, out);
+    }
+}
+
+impl Subject for CausalNoWait<Value> {
+    const CARD: &'static Card = &CARD;
+}
+
+const MODEL: Model = Model::PLAIN.stop(1);
+const TWO: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(1)))];
+
+static CARD: Card = Card {
+    name: "causal-no-wait",
+    family: Family::Causal,
+    source: "002, Non-blocking algorithm using the past",
+    says: "Each message carries all messages that its sender had broadcast or delivered before. A receiver delivers what it \
+           lacks of them first, and never waits; but every message carries the whole past.",
+    buys: &[(
+        "the past in each message",
+        "causal order without waiting; without collection a message grows with each one",
+    )],
+    uses: &["reliable-eager"],
+    model: MODEL,
+    asks: TWO,
+    properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &CAUSAL_ORDER],
+    states_max: 1_000_000,
+    whole: true,
+    price: None,
+    breaks: &[Break {
+        name: "no-past",
+        says: "Without its past a reply overtakes what it replies to.",
+        model: MODEL,
+        asks: None,
+        dropped: Some("past"),
+        loses: &CAUSAL_ORDER,
+        search: Search::Breadth,
+        steps_max: 5,
+        planted: true,
+    }],
+};

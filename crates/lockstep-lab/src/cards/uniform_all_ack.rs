@@ -1,0 +1,135 @@
+//! Uniform reliable broadcast, all-ack (002 "Uniform Reliable Broadcast").
+
+use super::BestEffort;
+use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};
+use crate::{
+    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Process,
+    Protocol, Search, Subject, Value, Word,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Of<M> = (Pid, M);
+
+/// A message is delivered once every process that is not suspected has passed it on.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct UniformAllAck<M: Word> {
+    process: Process,
+    below: BestEffort<Of<M>>,
+    correct: Pids,
+    /// Messages that were passed on, and who else has passed them on.
+    acks: BTreeMap<Of<M>, Pids>,
+    delivered: BTreeSet<Of<M>>,
+}
+
+impl<M: Word> UniformAllAck<M> {
+    fn broadcast(&mut self, message: Of<M>, out: &mut Out<Self>) {
+        self.acks.entry(message.clone()).or_default();
+        let done =
+            out.below(&mut self.below, |sent| sent, |below, out| below.request(Broadcast(message), out));
+        debug_assert!(done.is_empty());
+    }
+
+    fn deliver_acked(&mut self, out: &mut Out<Self>) {
+        let correct =
+            if self.process.lacks("ack of all") { Pids::one(self.process.me) } else { self.correct };
+        for (message, acks) in &self.acks {
+            if correct.is_within(*acks) && self.delivered.insert(message.clone()) {
+                out.indicate(Deliver { from: message.0, message: message.1.clone() });
+            }
+        }
+    }
+}
+
+impl<M: Word> Protocol for UniformAllAck<M> {
+    type Request = Broadcast<M>;
+    type Indication = Deliver<M>;
+    type Message = Of<M>;
+
+    fn new(process: &Process) -> Self {
+        Self {
+            process: *process,
+            below: BestEffort::new(process),
+            correct: process.all(),
+            acks: BTreeMap::new(),
+            delivered: BTreeSet::new(),
+        }
+    }
+
+    fn request(&mut self, Broadcast(message): Broadcast<M>, out: &mut Out<Self>) {
+        self.broadcast((self.process.me, message), out);
+    }
+
+    fn receive(&mut self, from: Pid, message: Of<M>, out: &mut Out<Self>) {
+        for Deliver { from, message } in
+            out.below(&mut self.below, |sent| sent, |below, out| below.receive(from, message, out))
+        {
+            if !self.acks.contains_key(&message) {
+                self.broadcast(message.clone(), out);
+            }
+            self.acks.entry(message).or_default().add(from);
+            self.deliver_acked(out);
+        }
+    }
+
+    fn detect(&mut self, detection: Detection, out: &mut Out<Self>) {
+        if let Detection::Suspect(pid) = detection {
+            self.correct.remove(pid);
+            self.deliver_acked(out);
+        }
+    }
+}
+
+impl Subject for UniformAllAck<Value> {
+    const CARD: &'static Card = &CARD;
+}
+
+const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(2);
+const ONE: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0)))];
+
+static CARD: Card = Card {
+    name: "uniform-all-ack",
+    family: Family::Broadcast,
+    source: "002, Uniform Reliable Broadcast",
+    says: "A process delivers a message once all that it does not suspect have passed it on. So whatever any process \
+           delivered, every correct process has.",
+    buys: &[
+        ("the detector is complete", "progress: else everybody waits for the dead"),
+        ("the detector is accurate", "uniform agreement: a process that suspects all others delivers alone"),
+    ],
+    uses: &["best-effort"],
+    model: MODEL,
+    asks: ONE,
+    properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT],
+    states_max: 500_000,
+    whole: true,
+    price: Some(Price {
+        asks: ONE,
+        delays: [|_| 2, |_| 2, |_| 2],
+        multicast: |n| n,
+        unicast: |n| n * (n - 1),
+    }),
+    breaks: &[
+        Break {
+            name: "wrong-suspicions",
+            says: "With an eventually perfect detector the sender suspects the others, delivers alone, and fails.",
+            model: Model::PLAIN.detector(Detector::EventuallyPerfect { mistakes: 2 }).stop(1),
+            asks: None,
+            dropped: None,
+            loses: &UNIFORM_AGREEMENT,
+            search: Search::Breadth,
+            steps_max: 8,
+            planted: false,
+        },
+        Break {
+            name: "own-ack-only",
+            says: "A process counts its own copy alone.",
+            model: MODEL,
+            asks: None,
+            dropped: Some("ack of all"),
+            loses: &UNIFORM_AGREEMENT,
+            search: Search::Breadth,
+            steps_max: 4,
+            planted: true,
+        },
+    ],
+};

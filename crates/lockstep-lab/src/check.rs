@@ -1,0 +1,199 @@
+//! Checks a card: explores its model, and finds each of its breaks again.
+
+use crate::Subject;
+use crate::card::{Break, Card, Search};
+use crate::graph::{Graph, fair_lasso};
+use crate::space::{Lab, Step};
+use crate::story::Story;
+use crate::timed::{Cost, cost, wrong_prices};
+use lockstep_sim::explore::{Bounds, Violation, breadth_first, random_walks, shortened};
+use std::fmt;
+
+/// States up to which an endless run is searched.
+const GRAPH_STATES_MAX: usize = 300_000;
+/// The seed of random walks: the same stories each time.
+const WALKS_SEED: u64 = 1;
+/// States up to which a break is searched breadth first.
+const BREAK_STATES_MAX: u64 = 5_000_000;
+
+/// What was found under a card's own model.
+#[derive(Clone, Debug, Default)]
+pub struct Explored {
+    /// Different states.
+    pub states: u64,
+    /// Steps between them.
+    pub steps: u64,
+    /// Steps in a row up to which every interleaving was explored.
+    pub depth: u32,
+    /// Whether these are all states of the model.
+    pub whole: bool,
+    /// A property that does not hold, with its story.
+    pub violation: Option<Story>,
+}
+
+impl fmt::Display for Explored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = if self.whole { "whole" } else { "not whole" };
+        write!(f, "{} states, {} steps, depth {}, {whole}", self.states, self.steps, self.depth)
+    }
+}
+
+/// What was found of one break.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// The break.
+    pub name: &'static str,
+    /// Its story, if it was found.
+    pub story: Option<Story>,
+    /// Why it does not count: not found, another property, too long.
+    pub wrong: Option<String>,
+}
+
+/// The result of checking a card.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The name of the card.
+    pub card: &'static str,
+    /// Under its own model.
+    pub explored: Explored,
+    /// Each of its breaks.
+    pub breaks: Vec<Broken>,
+    /// Where its price is not what was measured.
+    pub wrong_prices: Vec<String>,
+}
+
+impl Checked {
+    /// What is wrong, a line each; empty if the card holds and each break was found again.
+    pub fn errors(&self) -> Vec<String> {
+        let mut errors = Vec::new();
+        if let Some(story) = &self.explored.violation {
+            errors.push(format!("{}: a property does not hold:\n{story}", self.card));
+        }
+        let wrong = self.breaks.iter().filter_map(|broken| Some((broken.name, broken.wrong.as_ref()?)));
+        errors.extend(wrong.map(|(name, why)| format!("{}, {name}: {why}", self.card)));
+        errors.extend(self.wrong_prices.iter().cloned());
+        errors
+    }
+}
+
+/// One protocol in a catalogue.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// Its card.
+    pub card: &'static Card,
+    check: fn() -> Checked,
+    cost: fn(u8) -> Option<Cost>,
+}
+
+impl Entry {
+    /// The entry of the protocol `P`.
+    pub const fn of<P: Subject>() -> Self {
+        Self { card: P::CARD, check: check::<P>, cost: price_of::<P> }
+    }
+
+    /// What one request costs among `n` processes; `None` if the card has no price.
+    pub fn cost(&self, n: u8) -> Option<Cost> {
+        (self.cost)(n)
+    }
+
+    /// Explores its model and finds its breaks again.
+    pub fn check(&self) -> Checked {
+        (self.check)()
+    }
+}
+
+/// Protocols by name.
+#[derive(Clone, Copy)]
+pub struct Catalogue(pub &'static [Entry]);
+
+impl Catalogue {
+    /// The protocol of this name.
+    pub fn get(&self, name: &str) -> Option<&'static Entry> {
+        self.0.iter().find(|entry| entry.card.name == name)
+    }
+}
+
+fn price_of<P: Subject>(n: u8) -> Option<Cost> {
+    P::CARD.price.map(|price| cost::<P>(n, (n - 1) / 3, price.asks))
+}
+
+fn check<P: Subject>() -> Checked {
+    let card = P::CARD;
+    let explored = explore::<P>(card);
+    let breaks = card.breaks.iter().map(|broken| find::<P>(card, broken)).collect();
+    Checked { card: card.name, explored, breaks, wrong_prices: wrong_prices::<P>(card) }
+}
+
+fn explore<P: Subject>(card: &'static Card) -> Explored {
+    let mut lab = Lab::<P>::new(card.model, card.asks, None, card.properties.to_vec(), true);
+    let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: card.states_max });
+    let mut violation = found
+        .violation
+        .map(|Violation { what, steps }| Story::of_steps(&mut lab, card.name.to_owned(), &steps, what));
+    if card.whole && !found.whole && violation.is_none() {
+        let end = format!("not whole within {} states, which the card promises", card.states_max);
+        violation = Some(Story { title: card.name.to_owned(), end, ..Story::default() });
+    }
+    Explored { states: found.states, steps: found.steps, depth: found.depth, whole: found.whole, violation }
+}
+
+fn find<P: Subject>(card: &'static Card, broken: &'static Break) -> Broken {
+    let asks = broken.asks.unwrap_or(card.asks);
+    let properties = |remembers: bool| if remembers { vec![broken.loses] } else { Vec::new() };
+    let title = format!("{}, {}", card.name, broken.name);
+    let lab = |remembers| Lab::<P>::new(broken.model, asks, broken.dropped, properties(remembers), remembers);
+    let story = match broken.search {
+        Search::Breadth => {
+            let mut lab = lab(true);
+            let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: BREAK_STATES_MAX });
+            found.violation.map(|found| story_of(&mut lab, title, found))
+        }
+        Search::Walks(steps) => {
+            let mut lab = lab(true);
+            random_walks(&mut lab, WALKS_SEED, steps).violation.map(|found| story_of(&mut lab, title, found))
+        }
+        Search::Lasso { progress } => {
+            let mut lab = lab(false);
+            let graph = Graph::explore(&mut lab, GRAPH_STATES_MAX, progress, true);
+            let end = format!("{}: what must happen happens, and so for ever", broken.loses.name);
+            endless(&mut lab, &graph, false, title, end)
+        }
+        Search::Recurrence { nuisance } => {
+            let mut lab = lab(false);
+            let graph = Graph::explore(&mut lab, GRAPH_STATES_MAX, nuisance, false);
+            let end = format!("{}: it happens again and again, for ever", broken.loses.name);
+            endless(&mut lab, &graph, true, title, end)
+        }
+    };
+    let wrong = match &story {
+        None => Some(format!("{} is not lost in the model of the card", broken.loses.name)),
+        Some(story) if story.rows.len() > broken.steps_max => Some(format!(
+            "the story has {} steps, the card promises at most {}:\n{story}",
+            story.rows.len(),
+            broken.steps_max
+        )),
+        Some(_) => None,
+    };
+    Broken { name: broken.name, story, wrong }
+}
+
+/// The story of a violation without the steps that it does not need. Of a liveness property every step that must happen
+/// is needed.
+fn story_of<P: Subject>(lab: &mut Lab<P>, title: String, found: Violation<Step>) -> Story {
+    let found = shortened(lab, found);
+    Story::of_steps(lab, title, &found.steps, found.what)
+}
+
+fn endless<P: Subject>(
+    lab: &mut Lab<P>,
+    graph: &Graph,
+    wants_mark: bool,
+    title: String,
+    end: String,
+) -> Option<Story> {
+    let lasso = fair_lasso(lab, graph, wants_mark)?;
+    let steps: Vec<Step> = lasso.stem.iter().chain(&lasso.cycle).copied().collect();
+    let mut story = Story::of_steps(lab, title, &steps, end);
+    story.loop_from = Some(lasso.stem.len());
+    Some(story)
+}

@@ -1,0 +1,246 @@
+//! The graph of all states, and endless runs in it.
+//!
+//! A run without an end is a loop of states. It is *fair* if nothing that must happen starves: each step that must happen
+//! is taken somewhere in the loop, or is not there somewhere in the loop. In a strongly connected part of the graph one
+//! can go round through all of its steps, so the part as a whole is fair if each of its steps that must happen is taken
+//! inside, or is not there in one of its states.
+
+use crate::Subject;
+use crate::space::{Lab, State, Step};
+use crate::vocabulary::{Event, Fact};
+use lockstep_sim::explore::Space;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A step between two states, and whether it indicates what is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edge {
+    pub step: Step,
+    pub to: usize,
+    pub marked: bool,
+}
+
+/// The states that were found, and the steps between them.
+pub(crate) struct Graph {
+    pub states: Vec<State>,
+    pub edges: Vec<Vec<Edge>>,
+    /// Whether it has all of them.
+    pub whole: bool,
+}
+
+impl Graph {
+    /// Explores breadth first up to `states_max`. `marks` names the facts that mark an edge; those edges are left out
+    /// where `leaves_out` is set.
+    pub fn explore<P: Subject>(
+        lab: &mut Lab<P>,
+        states_max: usize,
+        marks: impl Fn(&Fact) -> bool,
+        leaves_out: bool,
+    ) -> Self {
+        let first = lab.first();
+        let mut numbers = BTreeMap::from([(Lab::<P>::digest(&first), 0)]);
+        let mut graph = Self { states: vec![first], edges: Vec::new(), whole: true };
+        let mut steps = Vec::new();
+        let mut at = 0;
+        while at < graph.states.len() {
+            let state = graph.states[at].clone();
+            lab.steps(&state, &mut steps);
+            let mut edges = Vec::new();
+            for step in &steps {
+                let Some((next, events)) = lab.advance(&state, *step) else { continue };
+                let marked = events.iter().any(|event| matches!(event, Event::Did(fact) if marks(fact)));
+                if marked && leaves_out {
+                    continue;
+                }
+                let digest = Lab::<P>::digest(&next);
+                let to = match numbers.get(&digest) {
+                    Some(number) => *number,
+                    None if graph.states.len() < states_max => {
+                        numbers.insert(digest, graph.states.len());
+                        graph.states.push(next);
+                        graph.states.len() - 1
+                    }
+                    None => {
+                        graph.whole = false;
+                        continue;
+                    }
+                };
+                edges.push(Edge { step: *step, to, marked });
+            }
+            graph.edges.push(edges);
+            at += 1;
+        }
+        graph
+    }
+
+    /// The strongly connected parts of more than one state, or with an edge to itself (Tarjan 1972, without recursion).
+    pub fn parts(&self) -> Vec<Vec<usize>> {
+        let count = self.states.len();
+        let (mut index, mut low) = (vec![usize::MAX; count], vec![0; count]);
+        let mut on_stack = vec![false; count];
+        let (mut stack, mut parts, mut next) = (Vec::new(), Vec::new(), 0);
+        for root in 0..count {
+            if index[root] != usize::MAX {
+                continue;
+            }
+            let mut calls = vec![(root, 0)];
+            while let Some((at, edge)) = calls.last_mut() {
+                let at = *at;
+                if *edge == 0 && index[at] == usize::MAX {
+                    (index[at], low[at]) = (next, next);
+                    next += 1;
+                    stack.push(at);
+                    on_stack[at] = true;
+                }
+                if let Some(to) = self.edges[at].get(*edge).map(|edge| edge.to) {
+                    *edge += 1;
+                    if index[to] == usize::MAX {
+                        calls.push((to, 0));
+                    } else if on_stack[to] {
+                        low[at] = low[at].min(index[to]);
+                    }
+                    continue;
+                }
+                calls.pop();
+                if let Some((parent, _)) = calls.last() {
+                    low[*parent] = low[*parent].min(low[at]);
+                }
+                if low[at] == index[at] {
+                    let mut part = Vec::new();
+                    while let Some(state) = stack.pop() {
+                        on_stack[state] = false;
+                        part.push(state);
+                        if state == at {
+                            break;
+                        }
+                    }
+                    let is_loop = part.len() > 1 || self.edges[at].iter().any(|edge| edge.to == at);
+                    if is_loop {
+                        part.sort_unstable();
+                        parts.push(part);
+                    }
+                }
+            }
+        }
+        parts
+    }
+
+    /// The shortest way from `from` to a state for which `reached`, within `inside` (or anywhere).
+    fn way(
+        &self,
+        from: usize,
+        inside: Option<&BTreeSet<usize>>,
+        reached: impl Fn(usize) -> bool,
+    ) -> Option<Vec<(Step, usize)>> {
+        let mut parents: BTreeMap<usize, (usize, Step)> = BTreeMap::new();
+        let mut queue = VecDeque::from([from]);
+        while let Some(at) = queue.pop_front() {
+            if reached(at) {
+                let mut way = Vec::new();
+                let mut state = at;
+                while state != from {
+                    let (parent, step) = parents[&state];
+                    way.push((step, state));
+                    state = parent;
+                }
+                way.reverse();
+                return Some(way);
+            }
+            for edge in &self.edges[at] {
+                let allowed = inside.is_none_or(|inside| inside.contains(&edge.to));
+                if allowed && edge.to != from && !parents.contains_key(&edge.to) {
+                    parents.insert(edge.to, (at, edge.step));
+                    queue.push_back(edge.to);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// An endless run: the steps to its loop, and the loop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Lasso {
+    pub stem: Vec<Step>,
+    pub cycle: Vec<Step>,
+}
+
+/// A fair endless run without any marked edge (the graph was explored without those), or one that has a marked edge if
+/// `wants_mark`. The run with the shortest loop of all fair parts.
+pub(crate) fn fair_lasso<P: Subject>(lab: &Lab<P>, graph: &Graph, wants_mark: bool) -> Option<Lasso> {
+    let mut best: Option<Lasso> = None;
+    for part in graph.parts() {
+        let inside: BTreeSet<usize> = part.iter().copied().collect();
+        let Some(lasso) = lasso_of(lab, graph, &inside, wants_mark) else { continue };
+        if best
+            .as_ref()
+            .is_none_or(|best| lasso.cycle.len() + lasso.stem.len() < best.cycle.len() + best.stem.len())
+        {
+            best = Some(lasso);
+        }
+    }
+    best
+}
+
+/// The tour of one part, if it is fair.
+fn lasso_of<P: Subject>(
+    lab: &Lab<P>,
+    graph: &Graph,
+    inside: &BTreeSet<usize>,
+    wants_mark: bool,
+) -> Option<Lasso> {
+    // What must happen in every state of the part, and where.
+    let mut always: Option<BTreeSet<Step>> = None;
+    for state in inside {
+        let musts: BTreeSet<Step> = lab.must_steps(&graph.states[*state]).into_iter().collect();
+        always = Some(always.map_or_else(|| musts.clone(), |always| &always & &musts));
+    }
+    let always = always.unwrap_or_default();
+    let within = |from: usize| graph.edges[from].iter().filter(|edge| inside.contains(&edge.to));
+    let mut needed: Vec<(usize, Edge)> = Vec::new();
+    for step in &always {
+        let taken = inside
+            .iter()
+            .find_map(|state| within(*state).find(|edge| edge.step == *step).map(|edge| (*state, *edge)));
+        // A step that changes nothing is no edge, and starves nobody.
+        match taken {
+            Some(taken) => needed.push(taken),
+            None => return None,
+        }
+    }
+    if wants_mark {
+        needed.push(
+            inside
+                .iter()
+                .find_map(|state| within(*state).find(|edge| edge.marked).map(|edge| (*state, *edge)))?,
+        );
+    }
+    // A step that is there in some states only must have a state where it is not: the tour visits one of these.
+    let mut visits: Vec<usize> = Vec::new();
+    let first = *inside.first()?;
+    for step in lab.must_steps(&graph.states[first]) {
+        if !always.contains(&step) {
+            visits
+                .extend(inside.iter().find(|state| !lab.must_steps(&graph.states[**state]).contains(&step)));
+        }
+    }
+    let start = needed.first().map_or(first, |(state, _)| *state);
+    let stem = graph.way(0, None, |state| state == start)?;
+    let (mut at, mut cycle) = (start, Vec::new());
+    for (from, edge) in needed {
+        cycle.extend(graph.way(at, Some(inside), |state| state == from)?.into_iter().map(|(step, _)| step));
+        cycle.push(edge.step);
+        at = edge.to;
+    }
+    for visit in visits {
+        cycle.extend(graph.way(at, Some(inside), |state| state == visit)?.into_iter().map(|(step, _)| step));
+        at = visit;
+    }
+    if at == start && cycle.is_empty() {
+        // Round by any edge.
+        let edge = within(start).next()?;
+        cycle.push(edge.step);
+        at = edge.to;
+    }
+    cycle.extend(graph.way(at, Some(inside), |state| state == start)?.into_iter().map(|(step, _)| step));
+    Some(Lasso { stem: stem.into_iter().map(|(step, _)| step).collect(), cycle })
+}

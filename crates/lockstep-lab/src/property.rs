@@ -1,0 +1,120 @@
+//! Properties: functions of what processes were asked and what they indicated, once for all protocols.
+//!
+//! A safety property is judged after every step. A liveness property is judged where a run is over: where
+//! nothing that must happen is left.
+
+mod broadcast;
+mod byzantine;
+mod consensus;
+mod detector;
+mod order;
+mod register;
+
+pub use broadcast::{AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, UNIFORM_AGREEMENT, VALIDITY};
+pub use byzantine::BYZANTINE_CONSISTENCY;
+pub use consensus::{
+    CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS,
+};
+pub use detector::{EVENTUAL_ACCURACY, STRONG_ACCURACY, STRONG_COMPLETENESS};
+pub use order::{CAUSAL_ORDER, FIFO_ORDER, TOTAL_ORDER, UNIFORM_TOTAL_ORDER};
+pub use register::LINEARIZABLE;
+
+use crate::protocol::{Pid, Pids};
+use crate::vocabulary::{Ask, Event, Fact};
+
+/// When a property is judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Judged {
+    /// After every step: something bad never happens.
+    Always,
+    /// Where a run is over: something good has happened.
+    AtTheEnd,
+}
+
+/// A property of runs.
+#[derive(Clone, Copy)]
+pub struct Property {
+    /// Its name in the texts.
+    pub name: &'static str,
+    /// What it promises, in a sentence.
+    pub promise: &'static str,
+    /// When it is judged.
+    pub judged: Judged,
+    /// Whether it needs the order of events of all processes in real time. Where no property does, orders that no
+    /// process can distinguish are one state.
+    pub real_time: bool,
+    /// Judges.
+    pub holds: fn(&History<'_>) -> Result<(), String>,
+}
+
+impl std::fmt::Debug for Property {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Property {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+/// A run, as it is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct History<'a> {
+    /// The number of processes.
+    pub n: u8,
+    /// The events of each process, in its order. Of a liar: none.
+    pub events: &'a [&'a [Event]],
+    /// The process of each event in real time; empty where no property of the card needs it.
+    pub order: &'a [Pid],
+    /// Those that have not failed. What they promise at the end of a run, they promise for ever.
+    pub correct: Pids,
+    /// Those that have crashed and not returned.
+    pub crashed: Pids,
+    /// Those that are Byzantine.
+    pub liars: Pids,
+}
+
+impl<'a> History<'a> {
+    /// The facts of a process, in order.
+    pub fn facts(&self, pid: Pid) -> impl Iterator<Item = &'a Fact> {
+        self.events[usize::from(pid)].iter().filter_map(|event| match event {
+            Event::Did(fact) => Some(fact),
+            Event::Asked(_) => None,
+        })
+    }
+
+    /// What was asked of a process, in order.
+    pub fn asked(&self, pid: Pid) -> impl Iterator<Item = &'a Ask> {
+        self.events[usize::from(pid)].iter().filter_map(|event| match event {
+            Event::Asked(ask) => Some(ask),
+            Event::Did(_) => None,
+        })
+    }
+
+    /// The processes that are not liars: crashed ones too.
+    pub fn honest(&self) -> Pids {
+        Pids::first(self.n).without(self.liars)
+    }
+
+    /// Every fact of every honest process.
+    pub fn all_facts(&self) -> impl Iterator<Item = (Pid, &'a Fact)> {
+        self.honest().iter().flat_map(|pid| self.facts(pid).map(move |fact| (pid, fact)))
+    }
+
+    /// The events of all processes in real time. Only for a property whose `real_time` is set.
+    pub fn in_real_time(&self) -> impl Iterator<Item = (Pid, &'a Event)> {
+        let mut next = vec![0; self.events.len()];
+        self.order.iter().map(move |&pid| {
+            let at = &mut next[usize::from(pid)];
+            *at += 1;
+            (pid, &self.events[usize::from(pid)][*at - 1])
+        })
+    }
+}
+
+/// A process, as properties name it.
+pub(crate) fn p(pid: Pid) -> String {
+    format!("p{}", pid + 1)
+}

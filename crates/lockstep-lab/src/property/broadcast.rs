@@ -1,0 +1,153 @@
+//! Properties of links and broadcasts (002 "Links", "Reliable Broadcast"; 000).
+
+use super::{History, Judged, Property, p};
+use crate::protocol::Pid;
+use crate::vocabulary::{Ask, Fact, Value};
+use std::collections::BTreeSet;
+
+/// The deliveries of a process, in order.
+pub(super) fn delivered(history: &History<'_>, pid: Pid) -> Vec<(Pid, Value)> {
+    let deliveries = history.facts(pid).filter_map(|fact| match fact {
+        Fact::Deliver { from, value } => Some((*from, *value)),
+        _ => None,
+    });
+    deliveries.collect()
+}
+
+/// Who broadcast what.
+fn broadcast(history: &History<'_>) -> BTreeSet<(Pid, Value)> {
+    let all = (0..history.n).flat_map(|pid| {
+        history.asked(pid).filter_map(move |ask| match ask {
+            Ask::Broadcast(value) | Ask::Send(_, value) => Some((pid, *value)),
+            _ => None,
+        })
+    });
+    all.collect()
+}
+
+/// A message that `from` must have delivered at the end, and `to` has not.
+fn lacking(history: &History<'_>, from: impl Iterator<Item = Pid>) -> Result<(), String> {
+    for one in from {
+        for (sender, value) in delivered(history, one) {
+            for other in history.correct.iter() {
+                if !delivered(history, other).contains(&(sender, value)) {
+                    return Err(format!(
+                        "{} delivered {value:?} of {}, and {} never does",
+                        p(one),
+                        p(sender),
+                        p(other)
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Validity.
+pub static VALIDITY: Property = Property {
+    name: "VALIDITY",
+    promise: "what a correct process broadcasts, every correct process delivers in the end",
+    judged: Judged::AtTheEnd,
+    real_time: false,
+    holds: |history| {
+        for (sender, value) in broadcast(history) {
+            if !history.correct.has(sender) {
+                continue;
+            }
+            for pid in history.correct.iter() {
+                if !delivered(history, pid).contains(&(sender, value)) {
+                    return Err(format!(
+                        "{} broadcast {value:?}, and {} never delivers it",
+                        p(sender),
+                        p(pid)
+                    ));
+                }
+            }
+        }
+        Ok(())
+    },
+};
+
+/// Reliable delivery of a link: as validity, of one destination.
+pub static RELIABLE_DELIVERY: Property = Property {
+    name: "RELIABLE DELIVERY",
+    promise: "what a correct process sends to a correct process is delivered there in the end",
+    judged: Judged::AtTheEnd,
+    real_time: false,
+    holds: |history| {
+        for sender in history.correct.iter() {
+            for ask in history.asked(sender) {
+                let Ask::Send(to, value) = *ask else { continue };
+                if history.correct.has(to) && !delivered(history, to).contains(&(sender, value)) {
+                    return Err(format!(
+                        "{} sent {value:?} to {}, which never delivers it",
+                        p(sender),
+                        p(to)
+                    ));
+                }
+            }
+        }
+        Ok(())
+    },
+};
+
+/// No duplication: the first half of integrity.
+pub static NO_DUPLICATION: Property = Property {
+    name: "NO DUPLICATION",
+    promise: "no process delivers a message twice",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| {
+        for pid in history.honest().iter() {
+            let mut seen = BTreeSet::new();
+            for (sender, value) in delivered(history, pid) {
+                if !seen.insert((sender, value)) {
+                    return Err(format!("{} delivers {value:?} of {} twice", p(pid), p(sender)));
+                }
+            }
+        }
+        Ok(())
+    },
+};
+
+/// No creation: the second half of integrity.
+pub static NO_CREATION: Property = Property {
+    name: "NO CREATION",
+    promise: "what is delivered as a message of an honest process was broadcast by it",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| {
+        let broadcast = broadcast(history);
+        for pid in history.honest().iter() {
+            for (sender, value) in delivered(history, pid) {
+                if !history.liars.has(sender) && !broadcast.contains(&(sender, value)) {
+                    return Err(format!(
+                        "{} delivers {value:?} of {}, which never sent it",
+                        p(pid),
+                        p(sender)
+                    ));
+                }
+            }
+        }
+        Ok(())
+    },
+};
+
+/// Agreement, of correct processes.
+pub static AGREEMENT: Property = Property {
+    name: "AGREEMENT",
+    promise: "what one correct process delivers, every correct process delivers in the end",
+    judged: Judged::AtTheEnd,
+    real_time: false,
+    holds: |history| lacking(history, history.correct.iter()),
+};
+
+/// Uniform agreement.
+pub static UNIFORM_AGREEMENT: Property = Property {
+    name: "UNIFORM AGREEMENT",
+    promise: "what any process delivers, even one that fails then, every correct process delivers in the end",
+    judged: Judged::AtTheEnd,
+    real_time: false,
+    holds: |history| lacking(history, history.honest().iter()),
+};

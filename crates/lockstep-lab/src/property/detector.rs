@@ -1,0 +1,68 @@
+//! Properties of failure detectors (002 "Failure Detection").
+
+use super::{History, Judged, Property, p};
+use crate::protocol::{Pid, Pids};
+use crate::vocabulary::Fact;
+
+/// The processes that `pid` suspects now.
+fn suspected(history: &History<'_>, pid: Pid) -> Pids {
+    let mut suspected = Pids::default();
+    for fact in history.facts(pid) {
+        match fact {
+            Fact::Suspect(other) => drop(suspected.add(*other)),
+            Fact::Restore(other) => suspected.remove(*other),
+            _ => {}
+        }
+    }
+    suspected
+}
+
+/// Strong completeness.
+pub static STRONG_COMPLETENESS: Property = Property {
+    name: "STRONG COMPLETENESS",
+    promise: "every process that crashes is suspected by every correct process in the end",
+    judged: Judged::AtTheEnd,
+    real_time: false,
+    holds: |history| {
+        for pid in history.correct.iter() {
+            if let Some(other) = history.crashed.without(suspected(history, pid)).lowest() {
+                return Err(format!("{} crashed, and {} never suspects it", p(other), p(pid)));
+            }
+        }
+        Ok(())
+    },
+};
+
+/// Strong accuracy.
+pub static STRONG_ACCURACY: Property = Property {
+    name: "STRONG ACCURACY",
+    promise: "no process is suspected before it crashes",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| {
+        for (pid, fact) in history.all_facts() {
+            if let Fact::Suspect(other) = fact
+                && !history.crashed.has(*other)
+            {
+                return Err(format!("{} suspects {}, which has not crashed", p(pid), p(*other)));
+            }
+        }
+        Ok(())
+    },
+};
+
+/// Eventual strong accuracy.
+pub static EVENTUAL_ACCURACY: Property = Property {
+    name: "EVENTUAL STRONG ACCURACY",
+    promise: "in the end no correct process is suspected",
+    judged: Judged::AtTheEnd,
+    real_time: false,
+    holds: |history| {
+        for pid in history.correct.iter() {
+            if let Some(other) = history.correct.and(suspected(history, pid)).lowest() {
+                return Err(format!("{} suspects {} for ever, which is correct", p(pid), p(other)));
+            }
+        }
+        Ok(())
+    },
+};

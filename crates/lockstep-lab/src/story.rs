@@ -1,0 +1,220 @@
+//! A story: what a search or a timed run found, as rows of events and arrows between them, for text and for pictures.
+
+use crate::Subject;
+use crate::protocol::{Detection, Pid};
+use crate::space::{Lab, State, Step};
+use crate::vocabulary::{Event, Fact};
+use lockstep_sim::explore::Space;
+use std::fmt;
+
+/// The kinds of marks on a lane.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Mark {
+    /// A request.
+    Asked,
+    /// A delivery, a decision, a view, …
+    Did,
+    /// A suspicion, or trust in a leader.
+    Detected,
+    /// The end of a process.
+    Crashed,
+    /// It comes back.
+    Recovered,
+    /// A timer is over, or the clock ticks.
+    Timer,
+}
+
+/// A place in a picture: the lane of a process, and a row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Place {
+    /// The process.
+    pub lane: Pid,
+    /// The row, from 0 on: time goes down.
+    pub row: usize,
+}
+
+/// A message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Arrow {
+    /// Where it was sent.
+    pub from: Place,
+    /// Where it arrives, or is lost.
+    pub to: Place,
+    /// What it is.
+    pub words: String,
+    /// Whether it never arrives.
+    pub lost: bool,
+    /// Whether a liar sent it.
+    pub lie: bool,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Story {
+    /// Its title.
+    pub title: String,
+    /// The number of processes.
+    pub n: u8,
+    /// Each row in words.
+    pub rows: Vec<String>,
+    /// Marks on lanes, with their words.
+    pub marks: Vec<(Place, Mark, String)>,
+    /// Messages.
+    pub arrows: Vec<Arrow>,
+    /// The row from which the rest repeats for ever.
+    pub loop_from: Option<usize>,
+    /// How it ends.
+    pub end: String,
+}
+
+/// Facts of detectors are drawn as such.
+fn mark_of(event: &Event) -> Mark {
+    match event {
+        Event::Asked(_) => Mark::Asked,
+        Event::Did(Fact::Suspect(_) | Fact::Restore(_) | Fact::Leader(_)) => Mark::Detected,
+        Event::Did(_) => Mark::Did,
+    }
+}
+
+impl Story {
+    /// The story of these steps.
+    pub(crate) fn of_steps<P: Subject>(lab: &mut Lab<P>, title: String, steps: &[Step], end: String) -> Self {
+        let mut story = Self { title, n: lab.processes(), end, ..Self::default() };
+        let mut state = lab.first();
+        // Where each message that is under way was sent: of equal ones the first first.
+        let mut sent: Vec<(u32, Place)> = Vec::new();
+        let begin = Place { lane: 0, row: 0 };
+        for number in lab.under_way(&state) {
+            sent.push((
+                number,
+                Place { lane: lab.route(Step::Receive(number)).map_or(0, |route| route.0), ..begin },
+            ));
+        }
+        for step in steps {
+            story.add(lab, &mut state, &mut sent, *step);
+        }
+        // What was sent and never arrived.
+        for (number, from) in sent {
+            let step = Step::Receive(number);
+            let (Some((_, to)), Some(words)) = (lab.route(step), lab.message_words(step)) else { continue };
+            if !state.crashed.has(to) {
+                let to = Place { lane: to, row: story.rows.len().min(from.row + 1) };
+                story.arrows.push(Arrow { from, to, words, lost: true, lie: false });
+            }
+        }
+        story
+    }
+
+    /// One more step.
+    fn add<P: Subject>(
+        &mut self,
+        lab: &mut Lab<P>,
+        state: &mut State,
+        sent: &mut Vec<(u32, Place)>,
+        step: Step,
+    ) {
+        let row = self.rows.len();
+        let before = lab.under_way(state);
+        let ask = lab.ask_of(state, step);
+        let mut words = ask.map_or_else(
+            || lab.words(step),
+            |ask| format!("p{} is asked: {ask:?}", lab.process_of(step).unwrap_or(0) + 1),
+        );
+        let Some((next, events)) = lab.advance(state, step) else { return };
+        let pid = lab.process_of(step);
+        if let (Some((from, to)), Some(message)) = (lab.route(step), lab.message_words(step)) {
+            let number = match step {
+                Step::Receive(number) | Step::Repeat(number) | Step::Lose(number) => Some(number),
+                _ => None,
+            };
+            let at = number.and_then(|number| sent.iter().position(|(other, _)| *other == number));
+            let from_place = match at {
+                Some(at) if matches!(step, Step::Repeat(_)) => sent[at].1,
+                Some(at) => sent.remove(at).1,
+                None => Place { lane: from, row: row.saturating_sub(1) },
+            };
+            self.arrows.push(Arrow {
+                from: from_place,
+                to: Place { lane: to, row },
+                words: message,
+                lost: matches!(step, Step::Lose(_)),
+                lie: matches!(step, Step::Lie { .. }),
+            });
+        }
+        if let Some(lane) = pid {
+            let place = Place { lane, row };
+            match step {
+                Step::Crash(_) => self.marks.push((place, Mark::Crashed, "crashes".to_owned())),
+                Step::Recover(_) => self.marks.push((place, Mark::Recovered, "comes back".to_owned())),
+                Step::Timeout(_, timer) => self.marks.push((place, Mark::Timer, format!("timer {timer}"))),
+                Step::Detect(_, detection) => {
+                    let words = match detection {
+                        Detection::Suspect(other) => format!("suspects p{}", other + 1),
+                        Detection::Restore(other) => format!("trusts p{} again", other + 1),
+                        Detection::Leader(other) => format!("leader: p{}", other + 1),
+                    };
+                    self.marks.push((place, Mark::Detected, words));
+                }
+                _ => {}
+            }
+            for event in &events {
+                let text = event_words(event);
+                if let Event::Did(_) = event {
+                    words += &format!("; p{} {text}", lane + 1);
+                }
+                self.marks.push((place, mark_of(event), text));
+            }
+        }
+        // What is under way now and was not before was sent here.
+        let mut before = before;
+        for number in lab.under_way(&next) {
+            match before.iter().position(|other| *other == number) {
+                Some(at) => drop(before.swap_remove(at)),
+                None => {
+                    let lane = lab.route(Step::Receive(number)).map_or(0, |route| route.0);
+                    sent.push((number, Place { lane, row }));
+                }
+            }
+        }
+        self.rows.push(words);
+        *state = next;
+    }
+}
+
+/// An event in words.
+pub(crate) fn event_words(event: &Event) -> String {
+    match event {
+        Event::Asked(ask) => format!("{ask:?}"),
+        Event::Did(fact) => match fact {
+            Fact::Deliver { from, value } => format!("delivers {value:?} of p{}", from + 1),
+            Fact::SenderFailed(pid) => format!("delivers: p{} has failed", pid + 1),
+            Fact::Decide(value) => format!("decides {value:?}"),
+            Fact::Outcome(true) => "commits".to_owned(),
+            Fact::Outcome(false) => "aborts".to_owned(),
+            Fact::View { number, members } => format!("view {number} {members:?}"),
+            Fact::Returned(value) => format!("reads {value:?}"),
+            Fact::Written => "has written".to_owned(),
+            Fact::Suspect(pid) => format!("suspects p{}", pid + 1),
+            Fact::Restore(pid) => format!("trusts p{} again", pid + 1),
+            Fact::Leader(pid) => format!("leader: p{}", pid + 1),
+            Fact::Granted(token) => format!("has the lock, token {token}"),
+            Fact::Transferred(true) => "transferred".to_owned(),
+            Fact::Transferred(false) => "transfer aborted".to_owned(),
+            Fact::Balances(balances) => format!("balances {balances:?}"),
+            Fact::Other(kind, number) => format!("indicates {kind}: {number}"),
+        },
+    }
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.title)?;
+        for (row, words) in self.rows.iter().enumerate() {
+            if self.loop_from == Some(row) {
+                writeln!(f, "      from here on for ever:")?;
+            }
+            writeln!(f, "{:>4}  {words}", row + 1)?;
+        }
+        writeln!(f, "      {}", self.end)
+    }
+}

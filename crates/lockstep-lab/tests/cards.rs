@@ -1,0 +1,18 @@
+//! Every card holds in its model, each of its breaks is found again, and its price is what is measured.
+
+use lockstep_lab::cards::ALL;
+
+#[test]
+fn every_card_holds_and_each_of_its_breaks_is_found() {
+    let mut errors = Vec::new();
+    for entry in ALL.0 {
+        let checked = entry.check();
+        println!("{}: {}", checked.card, checked.explored);
+        for broken in &checked.breaks {
+            let steps = broken.story.as_ref().map_or(0, |story| story.rows.len());
+            println!("    {}: {steps} steps", broken.name);
+        }
+        errors.extend(checked.errors());
+    }
+    assert!(errors.is_empty(), "{}", errors.join("\n"));
+}
