@@ -55,6 +55,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "crates/lockstep-sim/src/",
         &["wire", "ring", "proto", "engine", "journal", "replica", "gateway", "soupbintcp", "moldudp64"],
     ),
+    ("lab", "crates/lockstep-lab/src/", &["sim"]),
     (
         "settings",
         "src/config/",

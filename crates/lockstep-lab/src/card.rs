@@ -50,8 +50,8 @@ pub enum Family {
 /// What the links between processes do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Links {
-    /// Messages may be lost, and arrive twice: at most so many in a run. A message that is under way already is not
-    /// sent once more.
+    /// Messages may be lost, and arrive twice: at most so many in a run. A message that is under way already
+    /// is not sent once more.
     FairLoss {
         /// Messages that may be lost.
         losses: u8,
@@ -76,8 +76,8 @@ pub enum Detector {
         /// Wrong suspicions of one process by another.
         mistakes: u8,
     },
-    /// Eventual leader: every process trusts the lowest correct process in the end. Up to so many changes of a process's
-    /// leader are wrong before that.
+    /// Eventual leader: every process trusts the lowest correct process in the end. Up to so many changes of
+    /// a process's leader are wrong before that.
     Leader {
         /// Wrong changes.
         mistakes: u8,
@@ -180,8 +180,8 @@ pub enum Search {
     Breadth,
     /// So many steps of random walks, then made short: for deep stories.
     Walks(u64),
-    /// An endless fair run in which no process indicates any of what `progress` names: every message is delivered, every
-    /// timer is over in the end, and yet nothing is reached.
+    /// An endless fair run in which no process indicates any of what `progress` names: every message is
+    /// delivered, every timer is over in the end, and yet nothing is reached.
     Lasso {
         /// Whether a fact is the progress that must not be missing for ever.
         progress: fn(&crate::vocabulary::Fact) -> bool,
@@ -198,11 +198,11 @@ pub enum Search {
 pub struct Break {
     /// Its name, in a few words with hyphens.
     pub name: &'static str,
-    /// What is dropped, in words, and how it goes wrong.
+    /// The dropped assumption, in words, and how it goes wrong.
     pub says: &'static str,
     /// The model in which it is searched.
     pub model: Model,
-    /// What is asked, if not what the card asks.
+    /// The requests, if not those of the card.
     pub asks: Option<&'static [(Pid, Ask)]>,
     /// The part of the algorithm that is left out: see [`Process::lacks`](crate::protocol::Process::lacks).
     pub dropped: Option<&'static str>,
@@ -216,11 +216,11 @@ pub struct Break {
     pub planted: bool,
 }
 
-/// What one request costs where nothing fails, as functions of the number of processes: asserted against what is
-/// measured for 3, 5 and 7 of them.
+/// What one request costs where nothing fails, as functions of the number of processes: asserted against what
+/// is measured for 3, 5 and 7 of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Price {
-    /// What is asked, in the measured run.
+    /// The requests of the measured run.
     pub asks: &'static [(Pid, Ask)],
     /// Message delays until the first process indicates it, until a majority has, and until all have.
     pub delays: [fn(u64) -> u64; 3],
@@ -247,12 +247,12 @@ pub struct Card {
     pub uses: &'static [&'static str],
     /// The model in which all properties hold.
     pub model: Model,
-    /// What is asked of the processes: each process's requests in this order, at any time.
+    /// The requests: those of each process in this order, at any time.
     pub asks: &'static [(Pid, Ask)],
-    /// What holds.
+    /// The properties that hold.
     pub properties: &'static [&'static Property],
-    /// The number of states up to which the model is explored; all of them if it has fewer, which the check demands where
-    /// `whole` is set.
+    /// The number of states up to which the model is explored; all of them if it has fewer, which the check
+    /// demands where `whole` is set.
     pub states_max: u64,
     /// Whether the space is explored whole.
     pub whole: bool,

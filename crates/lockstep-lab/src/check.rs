@@ -63,7 +63,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// What is wrong, a line each; empty if the card holds and each break was found again.
+    /// The errors, a line each; empty if the card holds and each break was found again.
     pub fn errors(&self) -> Vec<String> {
         let mut errors = Vec::new();
         if let Some(story) = &self.explored.violation {
@@ -177,8 +177,8 @@ fn find<P: Subject>(card: &'static Card, broken: &'static Break) -> Broken {
     Broken { name: broken.name, story, wrong }
 }
 
-/// The story of a violation without the steps that it does not need. Of a liveness property every step that must happen
-/// is needed.
+/// The story of a violation without the steps that it does not need. Of a liveness property every step that
+/// must happen is needed.
 fn story_of<P: Subject>(lab: &mut Lab<P>, title: String, found: Violation<Step>) -> Story {
     let found = shortened(lab, found);
     Story::of_steps(lab, title, &found.steps, found.what)

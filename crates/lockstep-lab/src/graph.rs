@@ -1,9 +1,9 @@
 //! The graph of all states, and endless runs in it.
 //!
-//! A run without an end is a loop of states. It is *fair* if nothing that must happen starves: each step that must happen
-//! is taken somewhere in the loop, or is not there somewhere in the loop. In a strongly connected part of the graph one
-//! can go round through all of its steps, so the part as a whole is fair if each of its steps that must happen is taken
-//! inside, or is not there in one of its states.
+//! A run without an end is a loop of states. It is *fair* if nothing that must happen starves: each step that
+//! must happen is taken somewhere in the loop, or is not there somewhere in the loop. In a strongly connected
+//! part of the graph one can go round through all of its steps, so the part as a whole is fair if each of its
+//! steps that must happen is taken inside, or is not there in one of its states.
 
 use crate::Subject;
 use crate::space::{Lab, State, Step};
@@ -28,8 +28,8 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// Explores breadth first up to `states_max`. `marks` names the facts that mark an edge; those edges are left out
-    /// where `leaves_out` is set.
+    /// Explores breadth first up to `states_max`. `marks` names the facts that mark an edge; those edges are
+    /// left out where `leaves_out` is set.
     pub fn explore<P: Subject>(
         lab: &mut Lab<P>,
         states_max: usize,
@@ -72,7 +72,8 @@ impl Graph {
         graph
     }
 
-    /// The strongly connected parts of more than one state, or with an edge to itself (Tarjan 1972, without recursion).
+    /// The strongly connected parts of more than one state, or with an edge to itself (Tarjan 1972, without
+    /// recursion).
     pub fn parts(&self) -> Vec<Vec<usize>> {
         let count = self.states.len();
         let (mut index, mut low) = (vec![usize::MAX; count], vec![0; count]);
@@ -164,8 +165,8 @@ pub(crate) struct Lasso {
     pub cycle: Vec<Step>,
 }
 
-/// A fair endless run without any marked edge (the graph was explored without those), or one that has a marked edge if
-/// `wants_mark`. The run with the shortest loop of all fair parts.
+/// A fair endless run without any marked edge (the graph was explored without those), or one that has a
+/// marked edge if `wants_mark`. The run with the shortest loop of all fair parts.
 pub(crate) fn fair_lasso<P: Subject>(lab: &Lab<P>, graph: &Graph, wants_mark: bool) -> Option<Lasso> {
     let mut best: Option<Lasso> = None;
     for part in graph.parts() {
@@ -214,7 +215,8 @@ fn lasso_of<P: Subject>(
                 .find_map(|state| within(*state).find(|edge| edge.marked).map(|edge| (*state, *edge)))?,
         );
     }
-    // A step that is there in some states only must have a state where it is not: the tour visits one of these.
+    // A step that is there in some states only must have a state where it is not: the tour visits one of
+    // these.
     let mut visits: Vec<usize> = Vec::new();
     let first = *inside.first()?;
     for step in lab.must_steps(&graph.states[first]) {

@@ -1,8 +1,8 @@
 //! # lockstep-lab: the theory, running
 //!
-//! Protocols of the textbooks as small state machines, each with a card: its model, what it promises, what it costs, and
-//! how it breaks when an assumption is dropped. The lab explores every interleaving of a small system, walks at random
-//! through a larger one, prices a protocol on a network, and draws what it found.
+//! Protocols of the textbooks as small state machines, each with a card: its model, what it promises, what it
+//! costs, and how it breaks when an assumption is dropped. The lab explores every interleaving of a small
+//! system, walks at random through a larger one, prices a protocol on a network, and draws what it found.
 //!
 //! ```text
 //!   Protocol ─┬─▶ space ──▶ explore (of lockstep-sim) ──▶ check ──▶ story, diagram

@@ -1,5 +1,5 @@
-//! One process: a protocol, what it did so far, its timers and its stable storage. The explored space and the timed run
-//! both run this code.
+//! One process: a protocol, what it did so far, its timers and its stable storage. The explored space and the
+//! timed run both run this code.
 
 use crate::protocol::{Detection, Effect, Out, Pid, Process, Stored, Timer};
 use crate::vocabulary::{Ask, Asked, Event, Indicated};
@@ -55,7 +55,7 @@ impl<P: Subject> Local<P> {
         }
     }
 
-    /// What is left after a crash.
+    /// The process after a crash.
     pub fn restarted(&self, is_stable: bool) -> Self {
         let mut next = Self::new(self.process);
         next.events.clone_from(&self.events);

@@ -40,8 +40,8 @@ pub struct Property {
     pub promise: &'static str,
     /// When it is judged.
     pub judged: Judged,
-    /// Whether it needs the order of events of all processes in real time. Where no property does, orders that no
-    /// process can distinguish are one state.
+    /// Whether it needs the order of events of all processes in real time. Where no property does, orders
+    /// that no process can distinguish are one state.
     pub real_time: bool,
     /// Judges.
     pub holds: fn(&History<'_>) -> Result<(), String>,

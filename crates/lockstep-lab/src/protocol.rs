@@ -185,11 +185,11 @@ pub type Stored = BTreeMap<&'static str, u64>;
 
 /// An algorithm at one process.
 pub trait Protocol: Clone + Eq + Hash + Debug + Sized + 'static {
-    /// What is asked of it: `Broadcast(m)`, `Propose(v)`, …
+    /// Requests: `Broadcast(m)`, `Propose(v)`, …
     type Request: Word;
-    /// What it indicates: `Deliver { from, message }`, `Decide(v)`, …
+    /// Indications: `Deliver { from, message }`, `Decide(v)`, …
     type Indication: Word;
-    /// What its processes send to each other.
+    /// Messages between processes.
     type Message: Word;
 
     /// The state of a process that starts. What it does at once is in [`start`](Self::start).
@@ -210,8 +210,8 @@ pub trait Protocol: Clone + Eq + Hash + Debug + Sized + 'static {
     /// A timer that was started with [`Out::after`] is over.
     fn timeout(&mut self, _timer: Timer, _out: &mut Out<Self>) {}
 
-    /// The process starts again after a crash, in the state that [`new`](Self::new) returns. Only where the model has
-    /// recovery.
+    /// The process starts again after a crash, in the state that [`new`](Self::new) returns. Only where the
+    /// model has recovery.
     fn recover(&mut self, _stored: &Stored, _out: &mut Out<Self>) {}
 
     /// All that a Byzantine process may send, to each process at most once each.
@@ -219,8 +219,8 @@ pub trait Protocol: Clone + Eq + Hash + Debug + Sized + 'static {
         Vec::new()
     }
 
-    /// The lowest number of a round (or ballot) that this process still compares with others, if the
-    /// protocol counts rounds without an end. Two states that differ only by such a number are one in the search for
+    /// The lowest number of a round (or ballot) that this process still compares with others, if the protocol
+    /// counts rounds without an end. Two states that differ only by such a number are one in the search for
     /// endless runs.
     fn lowest_round(&self) -> Option<u64> {
         None

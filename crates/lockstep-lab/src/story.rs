@@ -1,4 +1,5 @@
-//! A story: what a search or a timed run found, as rows of events and arrows between them, for text and for pictures.
+//! A story: what a search or a timed run found, as rows of events and arrows between them, for text and for
+//! pictures.
 
 use crate::Subject;
 use crate::protocol::{Detection, Pid};
@@ -165,7 +166,7 @@ impl Story {
                 self.marks.push((place, mark_of(event), text));
             }
         }
-        // What is under way now and was not before was sent here.
+        // A message that is under way now and was not before was sent here.
         let mut before = before;
         for number in lab.under_way(&next) {
             match before.iter().position(|other| *other == number) {

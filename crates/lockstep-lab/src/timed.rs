@@ -1,5 +1,5 @@
-//! A timed run without failures: what a request costs. Each message takes one unit of time, so that the time of an indication
-//! is its number of message delays.
+//! A timed run without failures: what a request costs. Each message takes one unit of time, so that the time
+//! of an indication is its number of message delays.
 
 use crate::Subject;
 use crate::card::Card;
@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 /// What a run cost.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Cost {
-    /// Message delays until each process indicated something for the first time, ascending; shorter than `n` if some never
-    /// did.
+    /// Message delays until each process indicated something for the first time, ascending; shorter than `n`
+    /// if some never did.
     pub delays: Vec<u64>,
     /// Datagrams, a multicast counted once.
     pub multicast: u64,

@@ -1,15 +1,16 @@
 //! The words that all cards share: what is asked of processes, and what they indicate. Property functions
 //! judge these, so that one function judges every protocol.
 //!
-//! A module is generic over what it carries: [`Broadcast<M>`], [`Deliver<M>`], [`Propose<V>`], [`Decide<V>`]. At the
-//! top of a stack `M` and `V` are [`Value`], and then they are translated to and from the shared words.
+//! A module is generic over what it carries: [`Broadcast<M>`], [`Deliver<M>`], [`Propose<V>`], [`Decide<V>`].
+//! At the top of a stack `M` and `V` are [`Value`], and then they are translated to and from the shared
+//! words.
 
 use crate::protocol::{Pid, Pids, Word};
 use serde::Serialize;
 use std::fmt::{self, Debug};
 
-/// The contents of a message, a proposed value, or what a register has: a letter. Of a register, `a` is what it has
-/// at the start.
+/// The contents of a message, a proposed value, or what a register has: a letter. Of a register, `a` is what
+/// it has at the start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 pub struct Value(pub u8);
 
@@ -22,7 +23,7 @@ impl Debug for Value {
     }
 }
 
-/// What is asked of a process.
+/// A request of a process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum Ask {
     /// Sends a value to one process: of links.
@@ -58,7 +59,7 @@ pub enum Ask {
     Audit,
 }
 
-/// What a process indicates.
+/// An indication of a process.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum Fact {
     /// Delivers a value that `from` sent or broadcast.

@@ -1,4 +1,5 @@
-//! Causal broadcast that does not wait: each message carries its past (002 "Non-blocking algorithm using the past").
+//! Causal broadcast that does not wait: each message carries its past (002 "Non-blocking algorithm using the
+//! past").
 
 use super::ReliableEager;
 use crate::property::{AGREEMENT, CAUSAL_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
@@ -12,7 +13,8 @@ type Of<M> = (Pid, M);
 /// A message after all that came before it.
 type Data<M> = (Vec<Of<M>>, M);
 
-/// A message carries all messages that its sender had broadcast or delivered: nobody waits, and messages grow.
+/// A message carries all messages that its sender had broadcast or delivered: nobody waits, and messages
+/// grow.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CausalNoWait<M: Word> {
     process: Process,

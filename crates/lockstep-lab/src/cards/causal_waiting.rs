@@ -9,7 +9,8 @@ use crate::{
 
 type Data<M> = (Vec<u8>, M);
 
-/// A message carries how many messages of each process its sender had delivered; a receiver waits for as many.
+/// A message carries how many messages of each process its sender had delivered; a receiver waits for as
+/// many.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CausalWaiting<M: Word> {
     process: Process,

@@ -1,4 +1,5 @@
-//! Regular reliable broadcast, eager: without a failure detector (Cachin, Guerraoui, Rodrigues, algorithm 3.3).
+//! Regular reliable broadcast, eager: without a failure detector (Cachin, Guerraoui, Rodrigues, algorithm
+//! 3.3).
 
 use super::BestEffort;
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};

@@ -11,7 +11,8 @@ use std::collections::BTreeSet;
 /// A message of `.0`.
 type Of<M> = (Pid, M);
 
-/// Messages of a process that is suspected are passed on; without a failure there is no more to do than for best effort.
+/// Messages of a process that is suspected are passed on; without a failure there is no more to do than for
+/// best effort.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ReliableLazy<M: Word> {
     process: Process,

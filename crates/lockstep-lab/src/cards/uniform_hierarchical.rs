@@ -1,4 +1,5 @@
-//! Uniform hierarchical consensus (002 "Consensus", its uniform algorithm by rounds; Cachin, Guerraoui, Rodrigues, 5.3).
+//! Uniform hierarchical consensus (002 "Consensus", its uniform algorithm by rounds; Cachin, Guerraoui,
+//! Rodrigues, 5.3).
 
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
 use crate::{
@@ -38,7 +39,7 @@ impl<V: Word> UniformHierarchical<V> {
         if !self.has_decided {
             self.has_decided = true;
             out.indicate(Decide(value.clone()));
-            // Who decides passes the decision on, before it can fail alone.
+            // A process passes its decision on, before it can fail alone.
             out.each(self.process.others(), &Message::Decided(value));
         }
     }

@@ -1,4 +1,5 @@
-//! Uniform reliable broadcast, majority-ack: without a failure detector (Cachin, Guerraoui, Rodrigues, algorithm 3.5).
+//! Uniform reliable broadcast, majority-ack: without a failure detector (Cachin, Guerraoui, Rodrigues,
+//! algorithm 3.5).
 
 use super::BestEffort;
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};

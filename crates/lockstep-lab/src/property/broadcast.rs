@@ -14,7 +14,7 @@ pub(super) fn delivered(history: &History<'_>, pid: Pid) -> Vec<(Pid, Value)> {
     deliveries.collect()
 }
 
-/// Who broadcast what.
+/// All broadcasts, with their senders.
 fn broadcast(history: &History<'_>) -> BTreeSet<(Pid, Value)> {
     let all = (0..history.n).flat_map(|pid| {
         history.asked(pid).filter_map(move |ask| match ask {

@@ -6,7 +6,8 @@ use crate::protocol::Pid;
 use crate::vocabulary::Value;
 use std::collections::BTreeMap;
 
-/// Consistency: of one sender no two correct processes deliver different messages. The sender broadcasts once.
+/// Consistency: of one sender no two correct processes deliver different messages. The sender broadcasts
+/// once.
 pub static BYZANTINE_CONSISTENCY: Property = Property {
     name: "CONSISTENCY",
     promise: "no two correct processes deliver different messages of one sender, even if it lies",

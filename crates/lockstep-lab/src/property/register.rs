@@ -1,4 +1,5 @@
-//! Properties of registers, judged as linearizability (Herlihy and Wing 1990; the search is that of Wing and Gong 1993).
+//! Properties of registers, judged as linearizability (Herlihy and Wing 1990; the search is that of Wing and
+//! Gong 1993).
 
 use super::{History, Judged, Property};
 use crate::protocol::Pid;
@@ -56,8 +57,8 @@ fn operations(history: &History<'_>) -> Vec<Operation> {
     operations
 }
 
-/// Whether the operations that are not in `done` can follow one another from `value` on, each within its time.
-/// A write that never returned may be left out.
+/// Whether the operations that are not in `done` can follow one another from `value` on, each within its
+/// time. A write that never returned may be left out.
 fn can_follow(
     operations: &[Operation],
     done: u32,

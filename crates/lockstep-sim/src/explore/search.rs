@@ -58,7 +58,7 @@ pub struct Bounds {
 /// A violation and the steps that lead to it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation<Step> {
-    /// What is broken, in words.
+    /// The broken rule, in words.
     pub what: String,
     /// The steps from the first state on.
     pub steps: Vec<Step>,

@@ -1,0 +1,168 @@
+//! The effect of a step.
+
+use super::{Key, Lab, Message, State, Step, UNLIMITED};
+use crate::Subject;
+use crate::card::{Failures, Links};
+use crate::local::Local;
+use crate::protocol::{Detection, Pids};
+use crate::vocabulary::Event;
+
+impl<P: Subject> Lab<P> {
+    /// Takes a message from those under way: its oldest copy.
+    fn take(&self, state: &mut State, number: u32) -> bool {
+        match state.flying.iter().rposition(|(other, _)| *other == number) {
+            // Of one number the copies stand by age.
+            Some(last) => {
+                let at = if self.model.links == Links::Fifo {
+                    state.flying.iter().position(|(other, _)| *other == number).unwrap_or(last)
+                } else {
+                    last
+                };
+                state.flying.remove(at);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What `step` does, without judging it; `None` if it cannot be taken or changes nothing.
+    pub fn advance(&mut self, state: &State, step: Step) -> Option<(State, Vec<Event>)> {
+        let mut next = state.clone();
+        let (pid, key) = match step {
+            Step::Ask(pid) => {
+                let at = usize::from(pid);
+                next.asked[at] += 1;
+                (pid, Key::Ask(state.asked[at]))
+            }
+            Step::Receive(number) => {
+                if !self.take(&mut next, number) {
+                    return None;
+                }
+                (self.message(number).1, Key::Receive(number))
+            }
+            Step::Repeat(number) => {
+                next.duplicates_left -= 1;
+                (self.message(number).1, Key::Receive(number))
+            }
+            Step::Timeout(pid, timer) => {
+                let left = &mut next.timeouts_left[usize::from(pid)];
+                *left -= u8::from(*left != UNLIMITED && self.delay_max().is_none());
+                (pid, Key::Timeout(timer))
+            }
+            Step::Detect(pid, detection) => {
+                let at = usize::from(pid);
+                match detection {
+                    Detection::Suspect(other) => {
+                        next.mistakes_left -= u8::from(!state.crashed.has(other));
+                        next.suspected[at].add(other);
+                        if matches!(self.model.failures, Failures::Stop { filter: true, .. }) {
+                            next.flying.retain(|(number, _)| {
+                                let (from, to, _) = self.message(*number);
+                                (*from, *to) != (other, pid)
+                            });
+                        }
+                    }
+                    Detection::Restore(other) => next.suspected[at].remove(other),
+                    Detection::Leader(leader) => {
+                        let is_right = self.correct(state).lowest() == Some(leader);
+                        next.mistakes_left -= u8::from(!is_right);
+                        next.leaders[at] = leader;
+                    }
+                }
+                (pid, Key::Detect(detection))
+            }
+            Step::Recover(pid) => {
+                next.crashed.remove(pid);
+                next.suspected[usize::from(pid)] = Pids::default();
+                next.leaders[usize::from(pid)] = 0;
+                (pid, Key::Recover)
+            }
+            Step::Lie { by, to, index } => {
+                next.lied[usize::from(by)] |= 1 << self.lie_bit(to, index);
+                next.lies_left[usize::from(by)] -= 1;
+                let message = self.forgeries[usize::from(by)][usize::from(index)].clone();
+                let number = self.messages.number((by, to, message));
+                (to, Key::Receive(number))
+            }
+            Step::Crash(pid) => {
+                next.crashed.add(pid);
+                next.crashes_left -= 1;
+                // What no process can distinguish is one state.
+                next.asked[usize::from(pid)] = state.asked[usize::from(pid)];
+                if matches!(self.model.failures, Failures::Stop { .. }) {
+                    next.flying.retain(|(number, _)| self.message(*number).1 != pid);
+                    next.suspected[usize::from(pid)] = Pids::default();
+                    next.leaders[usize::from(pid)] = 0;
+                    next.timeouts_left[usize::from(pid)] = 0;
+                }
+                return Some((self.canonical(next), Vec::new()));
+            }
+            Step::Lose(number) => {
+                next.losses_left -= 1;
+                return self.take(&mut next, number).then(|| (self.canonical(next), Vec::new()));
+            }
+            Step::Tick => {
+                if !self.can_tick(state) {
+                    return None;
+                }
+                next.now += u8::from(self.remembers);
+                let delay = self.delay_max().unwrap_or(0);
+                next.flying.iter_mut().for_each(|(_, age)| *age = (*age + 1).min(delay));
+                for pid in self.correct(state).iter() {
+                    let mut local = Local::clone(self.local(state, pid));
+                    local.timers.iter_mut().for_each(|(_, left)| *left = left.saturating_sub(1));
+                    next.locals[usize::from(pid)] = self.locals[usize::from(pid)].number(local);
+                }
+                return Some((self.canonical(next), Vec::new()));
+            }
+        };
+        let at = usize::from(pid);
+        let done = self.done(pid, state.locals[at], key);
+        next.locals[at] = done.local;
+        done.sent.iter().for_each(|number| self.post(&mut next, *number));
+        if self.real_time && self.remembers {
+            for _ in &done.events {
+                let fresh = self.orders.len() as u32;
+                let number = *self.order_numbers.entry((next.order, pid)).or_insert(fresh);
+                if number == fresh {
+                    self.orders.push((next.order, pid));
+                }
+                next.order = number;
+            }
+        }
+        let next = self.canonical(next);
+        (next != *state).then(|| (next, done.events.clone()))
+    }
+
+    /// In a search for loops: the state with its rounds counted from the lowest one that is still compared,
+    /// so that a state that differs by its rounds alone is the same state.
+    pub(super) fn canonical(&mut self, mut state: State) -> State {
+        if self.remembers {
+            return state;
+        }
+        let correct = self.correct(&state);
+        let of_processes = correct.iter().filter_map(|pid| self.local(&state, pid).protocol.lowest_round());
+        let of_messages =
+            state.flying.iter().filter_map(|(number, _)| P::message_round(&self.message(*number).2));
+        let Some(lowest) = of_processes.chain(of_messages).min() else { return state };
+        // A round belongs to a process by its remainder.
+        let by = lowest / u64::from(self.model.n) * u64::from(self.model.n);
+        if by == 0 {
+            return state;
+        }
+        for pid in correct.iter() {
+            let mut local = Local::clone(self.local(&state, pid));
+            local.protocol.renumber(by);
+            state.locals[usize::from(pid)] = self.locals[usize::from(pid)].number(local);
+        }
+        for (number, _) in &mut state.flying {
+            let (from, to, mut message) = Message::<P>::clone(self.messages.get(*number));
+            P::renumber_message(&mut message, by);
+            *number = self.messages.number((from, to, message));
+        }
+        if self.model.links != Links::Fifo {
+            state.flying.sort_unstable();
+        }
+        state
+    }
+}
