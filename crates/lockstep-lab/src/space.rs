@@ -77,6 +77,48 @@ pub(crate) struct State {
     order: u32,
 }
 
+impl State {
+    /// Nothing has happened, and the model may do all that it may.
+    fn of_model(model: &Model) -> Self {
+        let mut first = Self {
+            locals: [0; PROCESSES_MAX],
+            flying: Vec::new(),
+            asked: [0; PROCESSES_MAX],
+            crashed: Pids::default(),
+            suspected: [Pids::default(); PROCESSES_MAX],
+            leaders: [0; PROCESSES_MAX],
+            lied: [0; PROCESSES_MAX],
+            lies_left: [0; PROCESSES_MAX],
+            timeouts_left: [0; PROCESSES_MAX],
+            crashes_left: 0,
+            losses_left: 0,
+            duplicates_left: 0,
+            mistakes_left: 0,
+            now: 0,
+            order: 0,
+        };
+        match model.failures {
+            Failures::None => {}
+            Failures::Stop { crashes, .. } | Failures::Recovery { crashes, .. } => {
+                first.crashes_left = crashes
+            }
+            Failures::Byzantine { liars, lies } => {
+                liars.iter().for_each(|liar| first.lies_left[usize::from(*liar)] = lies);
+            }
+        }
+        if let Links::FairLoss { losses, duplicates } = model.links {
+            (first.losses_left, first.duplicates_left) = (losses, duplicates);
+        }
+        if let Detector::EventuallyPerfect { mistakes } | Detector::Leader { mistakes } = model.detector {
+            first.mistakes_left = mistakes;
+        }
+        if let Time::Asynchronous { timeouts } = model.time {
+            first.timeouts_left = [timeouts; PROCESSES_MAX];
+        }
+        first
+    }
+}
+
 /// What a handler did, computed once for each local state and input.
 pub(crate) struct Done {
     local: u32,
@@ -154,41 +196,7 @@ impl<P: Subject> Lab<P> {
         assert!(n <= PROCESSES_MAX, "at most {PROCESSES_MAX} processes");
         let mut asks_of = vec![Vec::new(); n];
         asks.iter().for_each(|(pid, ask)| asks_of[usize::from(*pid)].push(*ask));
-        let mut first = State {
-            locals: [0; PROCESSES_MAX],
-            flying: Vec::new(),
-            asked: [0; PROCESSES_MAX],
-            crashed: Pids::default(),
-            suspected: [Pids::default(); PROCESSES_MAX],
-            leaders: [0; PROCESSES_MAX],
-            lied: [0; PROCESSES_MAX],
-            lies_left: [0; PROCESSES_MAX],
-            timeouts_left: [0; PROCESSES_MAX],
-            crashes_left: 0,
-            losses_left: 0,
-            duplicates_left: 0,
-            mistakes_left: 0,
-            now: 0,
-            order: 0,
-        };
-        match model.failures {
-            Failures::None => {}
-            Failures::Stop { crashes, .. } | Failures::Recovery { crashes, .. } => {
-                first.crashes_left = crashes
-            }
-            Failures::Byzantine { liars, lies } => {
-                liars.iter().for_each(|liar| first.lies_left[usize::from(*liar)] = lies);
-            }
-        }
-        if let Links::FairLoss { losses, duplicates } = model.links {
-            (first.losses_left, first.duplicates_left) = (losses, duplicates);
-        }
-        if let Detector::EventuallyPerfect { mistakes } | Detector::Leader { mistakes } = model.detector {
-            first.mistakes_left = mistakes;
-        }
-        if let Time::Asynchronous { timeouts } = model.time {
-            first.timeouts_left = [timeouts; PROCESSES_MAX];
-        }
+        let mut first = State::of_model(&model);
         let process = |pid| Process::new(pid, model.n, model.f, dropped);
         let forgeries: Vec<_> = (0..model.n)
             .map(|pid| if liars(&model).has(pid) { P::forgeries(&process(pid)) } else { Vec::new() })

@@ -77,6 +77,21 @@ fn mark_of(event: &Event) -> Mark {
     }
 }
 
+/// The mark of a step, whatever its process does then.
+fn mark_of_step(step: Step) -> Option<(Mark, String)> {
+    Some(match step {
+        Step::Crash(_) => (Mark::Crashed, "crashes".to_owned()),
+        Step::Recover(_) => (Mark::Recovered, "comes back".to_owned()),
+        Step::Timeout(_, timer) => (Mark::Timer, format!("timer {timer}")),
+        Step::Detect(_, Detection::Suspect(other)) => (Mark::Detected, format!("suspects p{}", other + 1)),
+        Step::Detect(_, Detection::Restore(other)) => {
+            (Mark::Detected, format!("trusts p{} again", other + 1))
+        }
+        Step::Detect(_, Detection::Leader(other)) => (Mark::Detected, format!("leader: p{}", other + 1)),
+        _ => return None,
+    })
+}
+
 impl Story {
     /// The story of these steps.
     pub(crate) fn of_steps<P: Subject>(lab: &mut Lab<P>, title: String, steps: &[Step], end: String) -> Self {
@@ -144,20 +159,7 @@ impl Story {
         }
         if let Some(lane) = pid {
             let place = Place { lane, row };
-            match step {
-                Step::Crash(_) => self.marks.push((place, Mark::Crashed, "crashes".to_owned())),
-                Step::Recover(_) => self.marks.push((place, Mark::Recovered, "comes back".to_owned())),
-                Step::Timeout(_, timer) => self.marks.push((place, Mark::Timer, format!("timer {timer}"))),
-                Step::Detect(_, detection) => {
-                    let words = match detection {
-                        Detection::Suspect(other) => format!("suspects p{}", other + 1),
-                        Detection::Restore(other) => format!("trusts p{} again", other + 1),
-                        Detection::Leader(other) => format!("leader: p{}", other + 1),
-                    };
-                    self.marks.push((place, Mark::Detected, words));
-                }
-                _ => {}
-            }
+            self.marks.extend(mark_of_step(step).map(|(mark, words)| (place, mark, words)));
             for event in &events {
                 let text = event_words(event);
                 if let Event::Did(_) = event {

@@ -4,7 +4,7 @@ use super::{Key, Lab, Message, State, Step, UNLIMITED};
 use crate::Subject;
 use crate::card::{Failures, Links};
 use crate::local::Local;
-use crate::protocol::{Detection, Pids};
+use crate::protocol::{Detection, Pid, Pids};
 use crate::vocabulary::Event;
 
 impl<P: Subject> Lab<P> {
@@ -25,10 +25,25 @@ impl<P: Subject> Lab<P> {
         }
     }
 
-    /// What `step` does, without judging it; `None` if it cannot be taken or changes nothing.
+    /// The effect of `step`, without judging it; `None` if it cannot be taken or changes nothing.
     pub fn advance(&mut self, state: &State, step: Step) -> Option<(State, Vec<Event>)> {
         let mut next = state.clone();
         let (pid, key) = match step {
+            Step::Crash(pid) => {
+                self.crash(&mut next, pid);
+                return Some((self.canonical(next), Vec::new()));
+            }
+            Step::Lose(number) => {
+                next.losses_left -= 1;
+                return self.take(&mut next, number).then(|| (self.canonical(next), Vec::new()));
+            }
+            Step::Tick => {
+                if !self.can_tick(state) {
+                    return None;
+                }
+                self.tick(state, &mut next);
+                return Some((self.canonical(next), Vec::new()));
+            }
             Step::Ask(pid) => {
                 let at = usize::from(pid);
                 next.asked[at] += 1;
@@ -50,25 +65,7 @@ impl<P: Subject> Lab<P> {
                 (pid, Key::Timeout(timer))
             }
             Step::Detect(pid, detection) => {
-                let at = usize::from(pid);
-                match detection {
-                    Detection::Suspect(other) => {
-                        next.mistakes_left -= u8::from(!state.crashed.has(other));
-                        next.suspected[at].add(other);
-                        if matches!(self.model.failures, Failures::Stop { filter: true, .. }) {
-                            next.flying.retain(|(number, _)| {
-                                let (from, to, _) = self.message(*number);
-                                (*from, *to) != (other, pid)
-                            });
-                        }
-                    }
-                    Detection::Restore(other) => next.suspected[at].remove(other),
-                    Detection::Leader(leader) => {
-                        let is_right = self.correct(state).lowest() == Some(leader);
-                        next.mistakes_left -= u8::from(!is_right);
-                        next.leaders[at] = leader;
-                    }
-                }
+                self.detect(state, &mut next, pid, detection);
                 (pid, Key::Detect(detection))
             }
             Step::Recover(pid) => {
@@ -84,54 +81,73 @@ impl<P: Subject> Lab<P> {
                 let number = self.messages.number((by, to, message));
                 (to, Key::Receive(number))
             }
-            Step::Crash(pid) => {
-                next.crashed.add(pid);
-                next.crashes_left -= 1;
-                // What no process can distinguish is one state.
-                next.asked[usize::from(pid)] = state.asked[usize::from(pid)];
-                if matches!(self.model.failures, Failures::Stop { .. }) {
-                    next.flying.retain(|(number, _)| self.message(*number).1 != pid);
-                    next.suspected[usize::from(pid)] = Pids::default();
-                    next.leaders[usize::from(pid)] = 0;
-                    next.timeouts_left[usize::from(pid)] = 0;
-                }
-                return Some((self.canonical(next), Vec::new()));
-            }
-            Step::Lose(number) => {
-                next.losses_left -= 1;
-                return self.take(&mut next, number).then(|| (self.canonical(next), Vec::new()));
-            }
-            Step::Tick => {
-                if !self.can_tick(state) {
-                    return None;
-                }
-                next.now += u8::from(self.remembers);
-                let delay = self.delay_max().unwrap_or(0);
-                next.flying.iter_mut().for_each(|(_, age)| *age = (*age + 1).min(delay));
-                for pid in self.correct(state).iter() {
-                    let mut local = Local::clone(self.local(state, pid));
-                    local.timers.iter_mut().for_each(|(_, left)| *left = left.saturating_sub(1));
-                    next.locals[usize::from(pid)] = self.locals[usize::from(pid)].number(local);
-                }
-                return Some((self.canonical(next), Vec::new()));
-            }
         };
         let at = usize::from(pid);
         let done = self.done(pid, state.locals[at], key);
         next.locals[at] = done.local;
         done.sent.iter().for_each(|number| self.post(&mut next, *number));
         if self.real_time && self.remembers {
-            for _ in &done.events {
-                let fresh = self.orders.len() as u32;
-                let number = *self.order_numbers.entry((next.order, pid)).or_insert(fresh);
-                if number == fresh {
-                    self.orders.push((next.order, pid));
-                }
-                next.order = number;
-            }
+            done.events.iter().for_each(|_| self.add_to_order(&mut next, pid));
         }
         let next = self.canonical(next);
         (next != *state).then(|| (next, done.events.clone()))
+    }
+
+    /// One more event of `pid` in the order of all events.
+    fn add_to_order(&mut self, next: &mut State, pid: Pid) {
+        let fresh = self.orders.len() as u32;
+        let number = *self.order_numbers.entry((next.order, pid)).or_insert(fresh);
+        if number == fresh {
+            self.orders.push((next.order, pid));
+        }
+        next.order = number;
+    }
+
+    /// A process stops. States that no process can distinguish become one.
+    fn crash(&self, next: &mut State, pid: Pid) {
+        next.crashed.add(pid);
+        next.crashes_left -= 1;
+        if matches!(self.model.failures, Failures::Stop { .. }) {
+            next.flying.retain(|(number, _)| self.message(*number).1 != pid);
+            next.suspected[usize::from(pid)] = Pids::default();
+            next.leaders[usize::from(pid)] = 0;
+            next.timeouts_left[usize::from(pid)] = 0;
+        }
+    }
+
+    /// The clock goes on.
+    fn tick(&mut self, state: &State, next: &mut State) {
+        next.now += u8::from(self.remembers);
+        let delay = self.delay_max().unwrap_or(0);
+        next.flying.iter_mut().for_each(|(_, age)| *age = (*age + 1).min(delay));
+        for pid in self.correct(state).iter() {
+            let mut local = Local::clone(self.local(state, pid));
+            local.timers.iter_mut().for_each(|(_, left)| *left = left.saturating_sub(1));
+            next.locals[usize::from(pid)] = self.locals[usize::from(pid)].number(local);
+        }
+    }
+
+    /// The detector of a process has something.
+    fn detect(&self, state: &State, next: &mut State, pid: Pid, detection: Detection) {
+        let at = usize::from(pid);
+        match detection {
+            Detection::Suspect(other) => {
+                next.mistakes_left -= u8::from(!state.crashed.has(other));
+                next.suspected[at].add(other);
+                if matches!(self.model.failures, Failures::Stop { filter: true, .. }) {
+                    next.flying.retain(|(number, _)| {
+                        let (from, to, _) = self.message(*number);
+                        (*from, *to) != (other, pid)
+                    });
+                }
+            }
+            Detection::Restore(other) => next.suspected[at].remove(other),
+            Detection::Leader(leader) => {
+                let is_right = self.correct(state).lowest() == Some(leader);
+                next.mistakes_left -= u8::from(!is_right);
+                next.leaders[at] = leader;
+            }
+        }
     }
 
     /// In a search for loops: the state with its rounds counted from the lowest one that is still compared,
