@@ -83,15 +83,21 @@ pub struct Entry {
     pub card: &'static Card,
     check: fn() -> Checked,
     cost: fn(u8) -> Option<Cost>,
+    story: fn(&str) -> Option<Story>,
 }
 
 impl Entry {
     /// The entry of the protocol `P`.
     pub const fn of<P: Subject>() -> Self {
-        Self { card: P::CARD, check: check::<P>, cost: price_of::<P> }
+        Self { card: P::CARD, check: check::<P>, cost: price_of::<P>, story: story_named::<P> }
     }
 
-    /// What one request costs among `n` processes; `None` if the card has no price.
+    /// The story of the break of this name, searched again.
+    pub fn story(&self, broken: &str) -> Option<Story> {
+        (self.story)(broken)
+    }
+
+    /// The cost of one request among `n` processes; `None` if the card has no price.
     pub fn cost(&self, n: u8) -> Option<Cost> {
         (self.cost)(n)
     }
@@ -111,6 +117,11 @@ impl Catalogue {
     pub fn get(&self, name: &str) -> Option<&'static Entry> {
         self.0.iter().find(|entry| entry.card.name == name)
     }
+}
+
+fn story_named<P: Subject>(name: &str) -> Option<Story> {
+    let broken = P::CARD.breaks.iter().find(|broken| broken.name == name)?;
+    find::<P>(P::CARD, broken).story
 }
 
 fn price_of<P: Subject>(n: u8) -> Option<Cost> {

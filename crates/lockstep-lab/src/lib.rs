@@ -18,6 +18,8 @@
 pub mod card;
 pub mod cards;
 pub mod check;
+pub mod command;
+pub mod diagram;
 mod graph;
 mod local;
 pub mod property;
