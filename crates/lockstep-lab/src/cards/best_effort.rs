@@ -1,4 +1,4 @@
-//! Best-effort broadcast (002 "Best-Effort Broadcast").
+//! Best-effort broadcast (Guerraoui's course, "Best-Effort Broadcast").
 
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, VALIDITY};
 use crate::{
@@ -44,7 +44,7 @@ const MODEL: Model = Model::PLAIN.stop(1);
 static CARD: Card = Card {
     name: "best-effort",
     family: Family::Broadcast,
-    source: "002, Best-Effort Broadcast",
+    source: "Guerraoui's course, Best-Effort Broadcast",
     says: "The sender sends its message to each process over a perfect link, and each delivers it when it arrives. It is \
            the floor of all broadcasts: one message delay, and nothing is promised once the sender fails.",
     buys: &[("perfect links", "validity: between correct processes everything arrives, once")],

@@ -1,4 +1,4 @@
-//! Causal broadcast that does not wait: each message carries its past (002 "Non-blocking algorithm using the
+//! Causal broadcast that does not wait: each message carries its past (Guerraoui's course, "Non-blocking algorithm using the
 //! past").
 
 use super::ReliableEager;
@@ -79,7 +79,7 @@ const TWO: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(V
 static CARD: Card = Card {
     name: "causal-no-wait",
     family: Family::Causal,
-    source: "002, Non-blocking algorithm using the past",
+    source: "Guerraoui's course, Non-blocking algorithm using the past",
     says: "Each message carries all messages that its sender had broadcast or delivered before. A receiver delivers what it \
            lacks of them first, and never waits; but every message carries the whole past.",
     buys: &[(

@@ -1,4 +1,4 @@
-//! Causal broadcast that waits: each message carries a vector of counts (002 "Waiting Causal Broadcast").
+//! Causal broadcast that waits: each message carries a vector of counts (Guerraoui's course, "Waiting Causal Broadcast").
 
 use super::ReliableEager;
 use crate::property::{AGREEMENT, CAUSAL_ORDER, FIFO_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
@@ -81,7 +81,7 @@ const TWO: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(V
 static CARD: Card = Card {
     name: "causal-waiting",
     family: Family::Causal,
-    source: "002, Waiting Causal Broadcast",
+    source: "Guerraoui's course, Waiting Causal Broadcast",
     says: "Each message carries a vector: how many messages of each process its sender had delivered. A receiver waits until \
            it has delivered as many. A message has the size of the group, not of the past.",
     buys: &[

@@ -1,4 +1,4 @@
-//! Byzantine consistent broadcast by echoes (002 "Byzantine"; Cachin, Guerraoui, Rodrigues, algorithm 3.16).
+//! Byzantine consistent broadcast by echoes (Guerraoui's course, "Byzantine"; Cachin, Guerraoui, Rodrigues, algorithm 3.16).
 
 use crate::property::{AGREEMENT, BYZANTINE_CONSISTENCY, NO_DUPLICATION, VALIDITY};
 use crate::{
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// A message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
-pub enum Message {
+pub enum EchoMessage {
     /// Of the sender, which is p1.
     Send(Value),
     /// Of each process that has it.
@@ -44,25 +44,25 @@ impl ConsistentEcho {
 impl Protocol for ConsistentEcho {
     type Request = Broadcast<Value>;
     type Indication = Deliver<Value>;
-    type Message = Message;
+    type Message = EchoMessage;
 
     fn new(process: &Process) -> Self {
         Self { process: *process, has_echoed: false, has_delivered: false, echoes: BTreeMap::new() }
     }
 
     fn request(&mut self, Broadcast(message): Broadcast<Value>, out: &mut Out<Self>) {
-        out.all(Message::Send(message));
+        out.all(EchoMessage::Send(message));
     }
 
-    fn receive(&mut self, from: Pid, message: Message, out: &mut Out<Self>) {
+    fn receive(&mut self, from: Pid, message: EchoMessage, out: &mut Out<Self>) {
         match message {
-            Message::Send(value) => {
+            EchoMessage::Send(value) => {
                 if from == SENDER && !self.has_echoed {
                     self.has_echoed = true;
-                    out.all(Message::Echo(value));
+                    out.all(EchoMessage::Echo(value));
                 }
             }
-            Message::Echo(value) => {
+            EchoMessage::Echo(value) => {
                 self.echoes.entry(from).or_insert(value);
                 let equal = self.echoes.values().filter(|other| **other == value).count();
                 if !self.has_delivered && equal >= self.quorum() {
@@ -73,9 +73,9 @@ impl Protocol for ConsistentEcho {
         }
     }
 
-    fn forgeries(_process: &Process) -> Vec<Message> {
+    fn forgeries(_process: &Process) -> Vec<EchoMessage> {
         let values = [Value(0), Value(1)];
-        values.iter().flat_map(|value| [Message::Send(*value), Message::Echo(*value)]).collect()
+        values.iter().flat_map(|value| [EchoMessage::Send(*value), EchoMessage::Echo(*value)]).collect()
     }
 }
 
@@ -90,7 +90,7 @@ const ONE: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0)))];
 static CARD: Card = Card {
     name: "consistent-echo",
     family: Family::Byzantine,
-    source: "002, Byzantine consistent broadcast; Cachin, Guerraoui, Rodrigues, algorithm 3.16",
+    source: "Guerraoui's course, Byzantine consistent broadcast; Cachin, Guerraoui, Rodrigues, algorithm 3.16",
     says: "The sender sends its message to all, each process echoes the first one that it receives, and delivers what more \
            than (n + f) / 2 echo. Two such quorums have a correct process in common, which echoes once.",
     buys: &[

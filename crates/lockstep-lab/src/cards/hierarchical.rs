@@ -1,4 +1,4 @@
-//! Hierarchical consensus (002 "Consensus"; Cachin, Guerraoui, Rodrigues, algorithm 5.2).
+//! Hierarchical consensus (Guerraoui's course, "Consensus"; Cachin, Guerraoui, Rodrigues, algorithm 5.2).
 
 use crate::property::{
     CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS,
@@ -89,7 +89,7 @@ const ALL: &[(Pid, Ask)] =
 static CARD: Card = Card {
     name: "hierarchical",
     family: Family::Consensus,
-    source: "002, Consensus, algorithm 1",
+    source: "Guerraoui's course, Consensus, algorithm 1",
     says: "The processes take turns: in its round a process decides what it has and sends that to all, and those after it \
            adopt it. The first correct process imposes its decision on all that come after it.",
     buys: &[

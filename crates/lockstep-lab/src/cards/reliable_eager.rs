@@ -66,7 +66,7 @@ const ONE: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0)))];
 static CARD: Card = Card {
     name: "reliable-eager",
     family: Family::Broadcast,
-    source: "Cachin, Guerraoui, Rodrigues, algorithm 3.3; the lazy one of 002 without its detector",
+    source: "Cachin, Guerraoui, Rodrigues, algorithm 3.3; the lazy one of the course without its detector",
     says: "Each process passes a message on when it comes first, whether or not its sender has failed. It needs no detector, \
            and pays with a datagram of every process for every message.",
     buys: &[("every process passes on", "agreement without a detector, for n datagrams instead of one")],

@@ -1,4 +1,4 @@
-//! Regular reliable broadcast, lazy (002 "Regular Reliable Broadcast").
+//! Regular reliable broadcast, lazy (Guerraoui's course, "Regular Reliable Broadcast").
 
 use super::BestEffort;
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};
@@ -87,7 +87,7 @@ const ONE: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0)))];
 static CARD: Card = Card {
     name: "reliable-lazy",
     family: Family::Broadcast,
-    source: "002, Regular Reliable Broadcast",
+    source: "Guerraoui's course, Regular Reliable Broadcast",
     says: "Each process delivers at once, and passes a message on if its sender is suspected. Where nothing fails it costs \
            what best effort costs.",
     buys: &[

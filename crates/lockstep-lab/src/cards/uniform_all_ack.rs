@@ -1,4 +1,4 @@
-//! Uniform reliable broadcast, all-ack (002 "Uniform Reliable Broadcast").
+//! Uniform reliable broadcast, all-ack (Guerraoui's course, "Uniform Reliable Broadcast").
 
 use super::BestEffort;
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};
@@ -89,7 +89,7 @@ const ONE: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0)))];
 static CARD: Card = Card {
     name: "uniform-all-ack",
     family: Family::Broadcast,
-    source: "002, Uniform Reliable Broadcast",
+    source: "Guerraoui's course, Uniform Reliable Broadcast",
     says: "A process delivers a message once all that it does not suspect have passed it on. So whatever any process \
            delivered, every correct process has.",
     buys: &[

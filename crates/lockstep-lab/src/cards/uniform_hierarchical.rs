@@ -1,4 +1,4 @@
-//! Uniform hierarchical consensus (002 "Consensus", its uniform algorithm by rounds; Cachin, Guerraoui,
+//! Uniform hierarchical consensus (Guerraoui's course, "Consensus", its uniform algorithm by rounds; Cachin, Guerraoui,
 //! Rodrigues, 5.3).
 
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
@@ -25,7 +25,7 @@ pub struct UniformHierarchical<V: Word> {
 
 /// A message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]
-pub enum Message<V> {
+pub enum RoundMessage<V> {
     /// The leader of the round that is its sender's proposes.
     Proposal(V),
     /// The proposal of the receiver's round has come.
@@ -40,7 +40,7 @@ impl<V: Word> UniformHierarchical<V> {
             self.has_decided = true;
             out.indicate(Decide(value.clone()));
             // A process passes its decision on, before it can fail alone.
-            out.each(self.process.others(), &Message::Decided(value));
+            out.each(self.process.others(), &RoundMessage::Decided(value));
         }
     }
 
@@ -51,7 +51,7 @@ impl<V: Word> UniformHierarchical<V> {
                 let Some(value) = self.proposal.clone() else { return };
                 if !self.has_sent {
                     self.has_sent = true;
-                    out.all(Message::Proposal(value.clone()));
+                    out.all(RoundMessage::Proposal(value.clone()));
                 }
                 let acks = self.acks.get(&me).copied().unwrap_or_default();
                 let needed = if self.process.lacks("acks") {
@@ -81,7 +81,7 @@ impl<V: Word> UniformHierarchical<V> {
 impl<V: Word> Protocol for UniformHierarchical<V> {
     type Request = Propose<V>;
     type Indication = Decide<V>;
-    type Message = Message<V>;
+    type Message = RoundMessage<V>;
 
     fn new(process: &Process) -> Self {
         Self {
@@ -101,14 +101,14 @@ impl<V: Word> Protocol for UniformHierarchical<V> {
         self.go_on(out);
     }
 
-    fn receive(&mut self, from: Pid, message: Message<V>, out: &mut Out<Self>) {
+    fn receive(&mut self, from: Pid, message: RoundMessage<V>, out: &mut Out<Self>) {
         match message {
-            Message::Proposal(value) => {
+            RoundMessage::Proposal(value) => {
                 self.leaders.insert(from, value);
-                out.send(from, Message::Ack);
+                out.send(from, RoundMessage::Ack);
             }
-            Message::Ack => drop(self.acks.entry(self.process.me).or_default().add(from)),
-            Message::Decided(value) => self.decide(value, out),
+            RoundMessage::Ack => drop(self.acks.entry(self.process.me).or_default().add(from)),
+            RoundMessage::Decided(value) => self.decide(value, out),
         }
         self.go_on(out);
     }
@@ -132,7 +132,7 @@ const ALL: &[(Pid, Ask)] =
 static CARD: Card = Card {
     name: "uniform-hierarchical",
     family: Family::Consensus,
-    source: "002, Consensus; Cachin, Guerraoui, Rodrigues, algorithm 5.3",
+    source: "Guerraoui's course, Consensus; Cachin, Guerraoui, Rodrigues, algorithm 5.3",
     says: "The leader of a round decides only once all that it does not suspect have its proposal, and passes its decision \
            on. Whoever leads after it has that proposal too.",
     buys: &[

@@ -77,7 +77,7 @@ const ONE: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0)))];
 static CARD: Card = Card {
     name: "uniform-majority",
     family: Family::Broadcast,
-    source: "Cachin, Guerraoui, Rodrigues, algorithm 3.5; the all-ack one of 002 with a majority for its detector",
+    source: "Cachin, Guerraoui, Rodrigues, algorithm 3.5; the all-ack one of the course with a majority for its detector",
     says: "A process delivers a message once a majority has passed it on. One of the majority is correct, and it passed the \
            message on to all. This is the commit rule of lockstep: acks are counted where a message is delivered.",
     buys: &[("fewer than half of the processes fail", "progress without a detector")],

@@ -1,4 +1,4 @@
-//! Properties of links and broadcasts (002 "Links", "Reliable Broadcast"; 000).
+//! Properties of links and broadcasts (Guerraoui's course, "Links", "Reliable Broadcast"; the properties of atomic broadcast).
 
 use super::{History, Judged, Property, p};
 use crate::protocol::Pid;

@@ -1,4 +1,4 @@
-//! Properties where processes lie (002 "Byzantine").
+//! Properties where processes lie (Guerraoui's course, "Byzantine").
 
 use super::broadcast::delivered;
 use super::{History, Judged, Property, p};

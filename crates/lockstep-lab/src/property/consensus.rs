@@ -1,4 +1,4 @@
-//! Properties of consensus (002 "Consensus").
+//! Properties of consensus (Guerraoui's course, "Consensus").
 
 use super::{History, Judged, Property, p};
 use crate::protocol::{Pid, Pids};

@@ -1,4 +1,4 @@
-//! Properties of failure detectors (002 "Failure Detection").
+//! Properties of failure detectors (Guerraoui's course, "Failure Detection").
 
 use super::{History, Judged, Property, p};
 use crate::protocol::{Pid, Pids};

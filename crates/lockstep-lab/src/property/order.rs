@@ -1,4 +1,4 @@
-//! Properties of orders (002 "Causal Broadcast", "Total Order Broadcast"; 000).
+//! Properties of orders (Guerraoui's course, "Causal Broadcast", "Total Order Broadcast"; the properties of atomic broadcast).
 
 use super::broadcast::delivered;
 use super::{History, Judged, Property, p};
