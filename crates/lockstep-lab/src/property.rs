@@ -5,6 +5,7 @@
 
 mod broadcast;
 mod byzantine;
+mod commit;
 mod consensus;
 mod detector;
 mod order;
@@ -12,6 +13,7 @@ mod register;
 
 pub use broadcast::{AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, UNIFORM_AGREEMENT, VALIDITY};
 pub use byzantine::BYZANTINE_CONSISTENCY;
+pub use commit::{COMMIT_AGREEMENT, COMMIT_TERMINATION, COMMIT_VALIDITY};
 pub use consensus::{
     CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS,
 };
