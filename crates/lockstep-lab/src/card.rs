@@ -93,7 +93,8 @@ pub enum Failures {
     Stop {
         /// The number.
         crashes: u8,
-        /// Whether a process that suspects another one never hears of it again: the input filter of ISIS (Birman and Joseph 1987, §4.1).
+        /// Whether a process that suspects another one never hears of it again: the input filter of ISIS
+        /// (Birman and Joseph 1987, §4.1).
         filter: bool,
     },
     /// Up to so many crashes; each process comes back.

@@ -1,5 +1,5 @@
-//! Causal broadcast that does not wait: each message carries its past (Guerraoui's course, "Non-blocking algorithm using the
-//! past").
+//! Causal broadcast that does not wait: each message carries its past (Guerraoui's course, "Non-blocking
+//! algorithm using the past").
 
 use super::ReliableEager;
 use crate::property::{AGREEMENT, CAUSAL_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};

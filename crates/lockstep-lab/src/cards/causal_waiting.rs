@@ -1,4 +1,5 @@
-//! Causal broadcast that waits: each message carries a vector of counts (Guerraoui's course, "Waiting Causal Broadcast").
+//! Causal broadcast that waits: each message carries a vector of counts (Guerraoui's course, "Waiting Causal
+//! Broadcast").
 
 use super::ReliableEager;
 use crate::property::{AGREEMENT, CAUSAL_ORDER, FIFO_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};

@@ -1,4 +1,5 @@
-//! Byzantine consistent broadcast by echoes (Guerraoui's course, "Byzantine"; Cachin, Guerraoui, Rodrigues, algorithm 3.16).
+//! Byzantine consistent broadcast by echoes (Guerraoui's course, "Byzantine"; Cachin, Guerraoui, Rodrigues,
+//! algorithm 3.16).
 
 use crate::property::{AGREEMENT, BYZANTINE_CONSISTENCY, NO_DUPLICATION, VALIDITY};
 use crate::{

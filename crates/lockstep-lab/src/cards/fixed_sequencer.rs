@@ -1,5 +1,5 @@
-//! Total order by a fixed sequencer, where nothing fails (the properties of atomic broadcast: "one leader which
-//! determines the order").
+//! Total order by a fixed sequencer, where nothing fails (the properties of atomic broadcast: "one leader
+//! which determines the order").
 
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{

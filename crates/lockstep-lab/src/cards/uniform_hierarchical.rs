@@ -1,5 +1,5 @@
-//! Uniform hierarchical consensus (Guerraoui's course, "Consensus", its uniform algorithm by rounds; Cachin, Guerraoui,
-//! Rodrigues, 5.3).
+//! Uniform hierarchical consensus (Guerraoui's course, "Consensus", its uniform algorithm by rounds; Cachin,
+//! Guerraoui, Rodrigues, 5.3).
 
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
 use crate::{

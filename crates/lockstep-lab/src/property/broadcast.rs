@@ -1,4 +1,5 @@
-//! Properties of links and broadcasts (Guerraoui's course, "Links", "Reliable Broadcast"; the properties of atomic broadcast).
+//! Properties of links and broadcasts (Guerraoui's course, "Links", "Reliable Broadcast"; the properties of
+//! atomic broadcast).
 
 use super::{History, Judged, Property, p};
 use crate::protocol::Pid;

@@ -1,4 +1,5 @@
-//! Properties of orders (Guerraoui's course, "Causal Broadcast", "Total Order Broadcast"; the properties of atomic broadcast).
+//! Properties of orders (Guerraoui's course, "Causal Broadcast", "Total Order Broadcast"; the properties of
+//! atomic broadcast).
 
 use super::broadcast::delivered;
 use super::{History, Judged, Property, p};
