@@ -1,5 +1,5 @@
-//! A protocol of one's own gets all commands, and its error is found: an order by the clock of Lamport that forgets to
-//! wait until it has heard from everybody.
+//! A protocol of one's own gets all commands, and its error is found: an order by the clock of Lamport that
+//! forgets to wait until it has heard from everybody.
 
 use clap::Parser;
 use lockstep_lab::card::Family;
