@@ -5,8 +5,8 @@ use crate::card::{Break, Card, Search};
 use crate::graph::{Graph, fair_lasso};
 use crate::space::{Lab, Step};
 use crate::story::Story;
-use crate::timed::{Cost, cost, wrong_prices};
-use lockstep_sim::explore::{Bounds, Violation, breadth_first, random_walks, shortened};
+use crate::timed::{Cost, cost_of, wrong_prices};
+use lockstep_sim::explore::{Bounds, Violation, breadth_first, random_walks};
 use std::fmt;
 
 /// States up to which an endless run is searched.
@@ -52,8 +52,8 @@ pub struct Broken {
 /// The result of checking a card.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// The name of the card.
-    pub card: &'static str,
+    /// The card.
+    pub card: &'static Card,
     /// Under its own model.
     pub explored: Explored,
     /// Each of its breaks.
@@ -66,11 +66,15 @@ impl Checked {
     /// The errors, a line each; empty if the card holds and each break was found again.
     pub fn errors(&self) -> Vec<String> {
         let mut errors = Vec::new();
+        let name = self.card.name;
         if let Some(story) = &self.explored.violation {
-            errors.push(format!("{}: a property does not hold:\n{story}", self.card));
+            errors.push(format!("{name}: a property does not hold:\n{story}"));
+        } else if self.card.whole && !self.explored.whole {
+            let most = self.card.states_max;
+            errors.push(format!("{name}: not whole within {most} states, which the card promises"));
         }
         let wrong = self.breaks.iter().filter_map(|broken| Some((broken.name, broken.wrong.as_ref()?)));
-        errors.extend(wrong.map(|(name, why)| format!("{}, {name}: {why}", self.card)));
+        errors.extend(wrong.map(|(broken, why)| format!("{name}, {broken}: {why}")));
         errors.extend(self.wrong_prices.iter().cloned());
         errors
     }
@@ -125,52 +129,49 @@ fn story_named<P: Subject>(name: &str) -> Option<Story> {
 }
 
 fn price_of<P: Subject>(n: u8) -> Option<Cost> {
-    P::CARD.price.map(|price| cost::<P>(n, (n - 1) / 3, price.asks))
+    P::CARD.price.map(|price| cost_of::<P>(&price, n))
 }
 
 fn check<P: Subject>() -> Checked {
     let card = P::CARD;
     let explored = explore::<P>(card);
     let breaks = card.breaks.iter().map(|broken| find::<P>(card, broken)).collect();
-    Checked { card: card.name, explored, breaks, wrong_prices: wrong_prices::<P>(card) }
+    Checked { card, explored, breaks, wrong_prices: wrong_prices::<P>(card) }
 }
 
 fn explore<P: Subject>(card: &'static Card) -> Explored {
     let mut lab = Lab::<P>::new(card.model, card.asks, None, card.properties.to_vec(), true);
     let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: card.states_max });
-    let mut violation = found
+    let violation = found
         .violation
         .map(|Violation { what, steps }| Story::of_steps(&mut lab, card.name.to_owned(), &steps, what));
-    if card.whole && !found.whole && violation.is_none() {
-        let end = format!("not whole within {} states, which the card promises", card.states_max);
-        violation = Some(Story { title: card.name.to_owned(), end, ..Story::default() });
-    }
     Explored { states: found.states, steps: found.steps, depth: found.depth, whole: found.whole, violation }
 }
 
 fn find<P: Subject>(card: &'static Card, broken: &'static Break) -> Broken {
     let asks = broken.asks.unwrap_or(card.asks);
-    let properties = |remembers: bool| if remembers { vec![broken.loses] } else { Vec::new() };
     let title = format!("{}, {}", card.name, broken.name);
-    let lab = |remembers| Lab::<P>::new(broken.model, asks, broken.dropped, properties(remembers), remembers);
+    // A loop comes back to a state, so that it has no history to be judged.
+    let remembers = matches!(broken.search, Search::Breadth | Search::Walks(_));
+    let properties = if remembers { vec![broken.loses] } else { Vec::new() };
+    let mut lab = Lab::<P>::new(broken.model, asks, broken.dropped, properties, remembers);
+    let story_of =
+        |lab: &mut Lab<P>, Violation { what, steps }| Story::of_steps(lab, title.clone(), &steps, what);
     let story = match broken.search {
         Search::Breadth => {
-            let mut lab = lab(true);
             let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: BREAK_STATES_MAX });
-            found.violation.map(|found| story_of(&mut lab, title, found))
+            found.violation.map(|found| story_of(&mut lab, found))
         }
         Search::Walks(steps) => {
-            let mut lab = lab(true);
-            random_walks(&mut lab, WALKS_SEED, steps).violation.map(|found| story_of(&mut lab, title, found))
+            let found = random_walks(&mut lab, WALKS_SEED, steps);
+            found.violation.map(|found| story_of(&mut lab, found))
         }
         Search::Lasso { progress } => {
-            let mut lab = lab(false);
             let graph = Graph::explore(&mut lab, GRAPH_STATES_MAX, progress, true);
             let end = format!("{}: what must happen happens, and so for ever", broken.loses.name);
             endless(&mut lab, &graph, false, title, end)
         }
         Search::Recurrence { nuisance } => {
-            let mut lab = lab(false);
             let graph = Graph::explore(&mut lab, GRAPH_STATES_MAX, nuisance, false);
             let end = format!("{}: it happens again and again, for ever", broken.loses.name);
             endless(&mut lab, &graph, true, title, end)
@@ -186,13 +187,6 @@ fn find<P: Subject>(card: &'static Card, broken: &'static Break) -> Broken {
         Some(_) => None,
     };
     Broken { name: broken.name, story, wrong }
-}
-
-/// The story of a violation without the steps that it does not need. Of a liveness property every step that
-/// must happen is needed.
-fn story_of<P: Subject>(lab: &mut Lab<P>, title: String, found: Violation<Step>) -> Story {
-    let found = shortened(lab, found);
-    Story::of_steps(lab, title, &found.steps, found.what)
 }
 
 fn endless<P: Subject>(

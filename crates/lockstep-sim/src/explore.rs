@@ -28,7 +28,7 @@ use lockstep_wire::Change;
 use std::fmt;
 use system::System;
 
-pub use search::{Bounds, Searched, Space, Violation, breadth_first, random_walks, shortened};
+pub use search::{Bounds, Searched, Space, Violation, breadth_first, random_walks};
 
 /// The explored configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]

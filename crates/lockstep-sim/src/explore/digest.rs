@@ -68,7 +68,7 @@ impl Hasher for Digest {
 
 /// A set of digests, open addressed: 8 bytes a state and some air.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(super) struct Seen {
     slots: Vec<u64>,
     count: usize,
 }
@@ -81,7 +81,7 @@ impl Default for Seen {
 
 impl Seen {
     /// Adds a digest. Returns whether it is new.
-    pub fn insert(&mut self, digest: u64) -> bool {
+    pub(super) fn insert(&mut self, digest: u64) -> bool {
         let digest = digest.max(1);
         if 3 * self.count > 2 * self.slots.len() {
             let larger = vec![0; self.slots.len() * 2];

@@ -202,7 +202,7 @@ pub fn random_walks<S: Space>(space: &mut S, seed: u64, steps_max: u64) -> Searc
 }
 
 /// The violation without each step that it does not need.
-pub fn shortened<S: Space>(space: &mut S, mut violation: Violation<S::Step>) -> Violation<S::Step> {
+fn shortened<S: Space>(space: &mut S, mut violation: Violation<S::Step>) -> Violation<S::Step> {
     let mut at = 0;
     while at < violation.steps.len() {
         let mut shorter = violation.steps.clone();
