@@ -131,7 +131,7 @@ impl Graph {
         from: usize,
         inside: Option<&BTreeSet<usize>>,
         reached: impl Fn(usize) -> bool,
-    ) -> Option<Vec<(Step, usize)>> {
+    ) -> Option<Vec<Step>> {
         let mut parents: BTreeMap<usize, (usize, Step)> = BTreeMap::new();
         let mut queue = VecDeque::from([from]);
         while let Some(at) = queue.pop_front() {
@@ -140,7 +140,7 @@ impl Graph {
                 let mut state = at;
                 while state != from {
                     let (parent, step) = parents[&state];
-                    way.push((step, state));
+                    way.push(step);
                     state = parent;
                 }
                 way.reverse();
@@ -155,6 +155,36 @@ impl Graph {
             }
         }
         None
+    }
+
+    /// A way round by these edges and these states, back to the first edge's state: its steps, and its
+    /// states.
+    fn tour(
+        &self,
+        edges: &[(usize, Edge)],
+        visits: &BTreeSet<usize>,
+        inside: &BTreeSet<usize>,
+    ) -> Option<(Vec<Step>, Vec<usize>)> {
+        let start = edges.first()?.0;
+        let (mut cycle, mut states) = (Vec::new(), vec![start]);
+        let go = |to: usize, cycle: &mut Vec<Step>, states: &mut Vec<usize>| {
+            for step in self.way(*states.last()?, Some(inside), |state| state == to)? {
+                let at = *states.last()?;
+                states.push(self.edges[at].iter().find(|edge| edge.step == step)?.to);
+                cycle.push(step);
+            }
+            Some(())
+        };
+        for (from, edge) in edges {
+            go(*from, &mut cycle, &mut states)?;
+            cycle.push(edge.step);
+            states.push(edge.to);
+        }
+        for visit in visits {
+            go(*visit, &mut cycle, &mut states)?;
+        }
+        go(start, &mut cycle, &mut states)?;
+        Some((cycle, states))
     }
 }
 
@@ -189,60 +219,35 @@ fn lasso_of<P: Subject>(
     inside: &BTreeSet<usize>,
     wants_mark: bool,
 ) -> Option<Lasso> {
-    // What must happen in every state of the part, and where.
-    let mut always: Option<BTreeSet<Step>> = None;
-    for state in inside {
-        let musts: BTreeSet<Step> = lab.must_steps(&graph.states[*state]).into_iter().collect();
-        always = Some(always.map_or_else(|| musts.clone(), |always| &always & &musts));
-    }
-    let always = always.unwrap_or_default();
-    let within = |from: usize| graph.edges[from].iter().filter(|edge| inside.contains(&edge.to));
-    let mut needed: Vec<(usize, Edge)> = Vec::new();
-    for step in &always {
-        let taken = inside
-            .iter()
-            .find_map(|state| within(*state).find(|edge| edge.step == *step).map(|edge| (*state, *edge)));
-        // A step that changes nothing is no edge, and starves nobody.
-        match taken {
-            Some(taken) => needed.push(taken),
-            None => return None,
-        }
-    }
+    let musts =
+        |state: usize| -> BTreeSet<Step> { lab.must_steps(&graph.states[state]).into_iter().collect() };
+    let in_all = |states: &mut dyn Iterator<Item = usize>| {
+        states.map(musts).reduce(|all, here| &all & &here).unwrap_or_default()
+    };
+    let edge_inside = |is_wanted: &dyn Fn(&Edge) -> bool| {
+        inside.iter().find_map(|&from| {
+            let mut edges = graph.edges[from].iter().filter(|edge| inside.contains(&edge.to));
+            edges.find(|edge| is_wanted(edge)).map(|edge| (from, *edge))
+        })
+    };
+    // A step that must happen in every state of the part and is never taken there starves.
+    let always = in_all(&mut inside.iter().copied());
+    let mut edges: Vec<_> =
+        always.iter().map(|step| edge_inside(&|edge| edge.step == *step)).collect::<Option<_>>()?;
     if wants_mark {
-        needed.push(
-            inside
-                .iter()
-                .find_map(|state| within(*state).find(|edge| edge.marked).map(|edge| (*state, *edge)))?,
-        );
+        edges.push(edge_inside(&|edge| edge.marked)?);
     }
-    // A step that is there in some states only must have a state where it is not: the tour visits one of
-    // these.
-    let mut visits: Vec<usize> = Vec::new();
-    let first = *inside.first()?;
-    for step in lab.must_steps(&graph.states[first]) {
-        if !always.contains(&step) {
-            visits
-                .extend(inside.iter().find(|state| !lab.must_steps(&graph.states[**state]).contains(&step)));
-        }
+    if edges.is_empty() {
+        edges.push(edge_inside(&|_| true)?);
     }
-    let start = needed.first().map_or(first, |(state, _)| *state);
-    let stem = graph.way(0, None, |state| state == start)?;
-    let (mut at, mut cycle) = (start, Vec::new());
-    for (from, edge) in needed {
-        cycle.extend(graph.way(at, Some(inside), |state| state == from)?.into_iter().map(|(step, _)| step));
-        cycle.push(edge.step);
-        at = edge.to;
+    let stem = graph.way(0, None, |state| state == edges[0].0)?;
+    let mut visits = BTreeSet::new();
+    loop {
+        let (cycle, states) = graph.tour(&edges, &visits, inside)?;
+        // A step that is not there everywhere in the part may be there everywhere on the tour: it goes round
+        // by a state without it.
+        let starving = in_all(&mut states.iter().copied()).into_iter().find(|step| !cycle.contains(step));
+        let Some(step) = starving else { return Some(Lasso { stem, cycle }) };
+        visits.insert(*inside.iter().find(|state| !musts(**state).contains(&step))?);
     }
-    for visit in visits {
-        cycle.extend(graph.way(at, Some(inside), |state| state == visit)?.into_iter().map(|(step, _)| step));
-        at = visit;
-    }
-    if at == start && cycle.is_empty() {
-        // Round by any edge.
-        let edge = within(start).next()?;
-        cycle.push(edge.step);
-        at = edge.to;
-    }
-    cycle.extend(graph.way(at, Some(inside), |state| state == start)?.into_iter().map(|(step, _)| step));
-    Some(Lasso { stem: stem.into_iter().map(|(step, _)| step).collect(), cycle })
 }

@@ -159,7 +159,7 @@ impl Protocol for Paxos {
 
     fn lowest_round(&self) -> Option<u64> {
         let known = [self.promised, self.own, self.learned.0, self.accepted.map_or(0, |(ballot, _)| ballot)];
-        known.into_iter().filter(|ballot| *ballot > 0).min().map(|ballot| ballot - u64::from(self.process.n))
+        known.into_iter().filter(|ballot| *ballot > 0).min()
     }
 
     fn renumber(&mut self, by: u64) {
@@ -177,8 +177,8 @@ impl Protocol for Paxos {
             | PaxosMessage::Promise(ballot, None)
             | PaxosMessage::Accept(ballot, _)
             | PaxosMessage::Accepted(ballot, _)
-            | PaxosMessage::Refuse(ballot) => Some(ballot.saturating_sub(8)),
-            PaxosMessage::Promise(_, Some((accepted, _))) => Some(accepted.saturating_sub(8)),
+            | PaxosMessage::Refuse(ballot) => Some(*ballot),
+            PaxosMessage::Promise(_, Some((accepted, _))) => Some(*accepted),
         }
     }
 
@@ -253,7 +253,7 @@ static CARD: Card = Card {
             dropped: Some("one leader"),
             loses: &CONSENSUS_TERMINATION,
             search: Search::Lasso { progress: |fact| matches!(fact, Fact::Decide(_)) },
-            steps_max: 60,
+            steps_max: 20,
             planted: false,
         },
         Break {

@@ -10,19 +10,13 @@ use crate::vocabulary::Event;
 impl<P: Subject> Lab<P> {
     /// Takes a message from those under way: its oldest copy.
     fn take(&self, state: &mut State, number: u32) -> bool {
-        match state.flying.iter().rposition(|(other, _)| *other == number) {
-            // Of one number the copies stand by age.
-            Some(last) => {
-                let at = if self.model.links == Links::Fifo {
-                    state.flying.iter().position(|(other, _)| *other == number).unwrap_or(last)
-                } else {
-                    last
-                };
-                state.flying.remove(at);
-                true
-            }
-            None => false,
-        }
+        let is_copy = |entry: &(u32, u8)| entry.0 == number;
+        let oldest = match self.model.links {
+            Links::Fifo => state.flying.iter().position(is_copy),
+            // Copies of one message stand by age.
+            Links::Perfect | Links::FairLoss { .. } => state.flying.iter().rposition(is_copy),
+        };
+        oldest.map(|at| state.flying.remove(at)).is_some()
     }
 
     /// The effect of `step`, without judging it; `None` if it cannot be taken or changes nothing.
@@ -161,8 +155,9 @@ impl<P: Subject> Lab<P> {
         let of_messages =
             state.flying.iter().filter_map(|(number, _)| P::message_round(&self.message(*number).2));
         let Some(lowest) = of_processes.chain(of_messages).min() else { return state };
-        // A round belongs to a process by its remainder.
-        let by = lowest / u64::from(self.model.n) * u64::from(self.model.n);
+        // A round belongs to a process by its remainder, and rounds below n are left for "none".
+        let n = u64::from(self.model.n);
+        let by = (lowest / n).saturating_sub(1) * n;
         if by == 0 {
             return state;
         }

@@ -8,8 +8,8 @@ use crate::vocabulary::{Ask, Event};
 
 impl<P: Subject> Lab<P> {
     /// Judges a state: after every step, and where the run is over.
-    pub fn judge(&mut self, state: &State, has_new_events: bool) -> Result<(), String> {
-        let is_over = self.is_over(state);
+    pub fn judge(&self, state: &State, has_new_events: bool) -> Result<(), String> {
+        let is_over = self.must_steps(state).is_empty();
         if !is_over && !has_new_events {
             return Ok(());
         }
@@ -43,18 +43,16 @@ impl<P: Subject> Lab<P> {
         Ok(())
     }
 
-    /// Whether nothing is left that must happen.
-    pub fn is_over(&mut self, state: &State) -> bool {
-        let mut steps = Vec::new();
-        self.must(state, &mut steps);
-        steps.is_empty()
-    }
-
-    /// The steps that must happen in the end.
+    /// The steps that must happen in the end; where there is none, the run is over.
     pub fn must_steps(&self, state: &State) -> Vec<Step> {
         let mut steps = Vec::new();
         self.must(state, &mut steps);
         steps
+    }
+
+    /// The sender of a message.
+    pub fn sender(&self, number: u32) -> Pid {
+        self.message(number).0
     }
 
     /// The processes of the message that a step is about: its sender and its receiver.
