@@ -2,7 +2,7 @@
 
 use crate::property::Property;
 use crate::protocol::{Pid, Protocol};
-use crate::vocabulary::{Ask, Asked, Indicated};
+use crate::vocabulary::{Ask, Asked, Fact, Indicated};
 
 /// A protocol that has a card.
 pub trait Subject: Protocol<Request: Asked, Indication: Indicated> {
@@ -185,12 +185,12 @@ pub enum Search {
     /// delivered, every timer is over in the end, and yet nothing is reached.
     Lasso {
         /// Whether a fact is the progress that must not be missing for ever.
-        progress: fn(&crate::vocabulary::Fact) -> bool,
+        progress: fn(&Fact) -> bool,
     },
     /// An endless fair run in which what `nuisance` names happens again and again.
     Recurrence {
         /// Whether a fact is what must not happen for ever.
-        nuisance: fn(&crate::vocabulary::Fact) -> bool,
+        nuisance: fn(&Fact) -> bool,
     },
 }
 

@@ -114,11 +114,14 @@ fn explain(entry: &Entry, out: &mut dyn Write) -> io::Result<u8> {
 
 fn check(catalogue: &Catalogue, names: &[String], out: &mut dyn Write) -> io::Result<u8> {
     let mut code = 0;
-    let all: Vec<String> = catalogue.0.iter().map(|entry| entry.card.name.to_owned()).collect();
-    for name in if names.is_empty() { all.as_slice() } else { names } {
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        names.extend(catalogue.0.iter().map(|entry| entry.card.name));
+    }
+    for name in names {
         let wrong = with_card(catalogue, name, out, |entry, out| {
             let checked = entry.check();
-            writeln!(out, "{}: {}", checked.card, checked.explored)?;
+            writeln!(out, "{}: {}", checked.card.name, checked.explored)?;
             for broken in &checked.breaks {
                 if let Some(story) = &broken.story {
                     writeln!(out, "  {}: {} steps; {}", broken.name, story.rows.len(), story.end)?;

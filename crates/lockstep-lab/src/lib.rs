@@ -7,7 +7,7 @@
 //! ```text
 //!   Protocol ─┬─▶ space ──▶ explore (of lockstep-sim) ──▶ check ──▶ story, diagram
 //!   Card ─────┘     ▲
-//!                   └── property: judges, once for all protocols, lockstep's engines among them
+//!                   └── property: judges, once for all protocols
 //!   Protocol ────▶ timed ──▶ price, compare
 //! ```
 //!

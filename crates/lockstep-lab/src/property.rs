@@ -80,7 +80,7 @@ pub struct History<'a> {
 
 impl<'a> History<'a> {
     /// The facts of a process, in order.
-    pub fn facts(&self, pid: Pid) -> impl Iterator<Item = &'a Fact> {
+    pub fn facts(&self, pid: Pid) -> impl Iterator<Item = &'a Fact> + use<'a> {
         self.events[usize::from(pid)].iter().filter_map(|event| match event {
             Event::Did(fact) => Some(fact),
             Event::Asked(_) => None,
@@ -114,6 +114,15 @@ impl<'a> History<'a> {
             (pid, &self.events[usize::from(pid)][*at - 1])
         })
     }
+}
+
+/// The first of these that is not equal to the very first, and that one.
+pub(crate) fn differing<T: PartialEq>(
+    mut all: impl Iterator<Item = (Pid, T)>,
+) -> Option<((Pid, T), (Pid, T))> {
+    let first = all.next()?;
+    let other = all.find(|(_, value)| *value != first.1)?;
+    Some((first, other))
 }
 
 /// A process, as properties name it.

@@ -83,11 +83,7 @@ fn mark_of_step(step: Step) -> Option<(Mark, String)> {
         Step::Crash(_) => (Mark::Crashed, "crashes".to_owned()),
         Step::Recover(_) => (Mark::Recovered, "comes back".to_owned()),
         Step::Timeout(_, timer) => (Mark::Timer, format!("timer {timer}")),
-        Step::Detect(_, Detection::Suspect(other)) => (Mark::Detected, format!("suspects p{}", other + 1)),
-        Step::Detect(_, Detection::Restore(other)) => {
-            (Mark::Detected, format!("trusts p{} again", other + 1))
-        }
-        Step::Detect(_, Detection::Leader(other)) => (Mark::Detected, format!("leader: p{}", other + 1)),
+        Step::Detect(_, detection) => (Mark::Detected, detection_words(detection)),
         _ => return None,
     })
 }
@@ -99,12 +95,8 @@ impl Story {
         let mut state = lab.first();
         // Where each message that is under way was sent: of equal ones the first first.
         let mut sent: Vec<(u32, Place)> = Vec::new();
-        let begin = Place { lane: 0, row: 0 };
         for number in lab.under_way(&state) {
-            sent.push((
-                number,
-                Place { lane: lab.route(Step::Receive(number)).map_or(0, |route| route.0), ..begin },
-            ));
+            sent.push((number, Place { lane: lab.sender(number), row: 0 }));
         }
         for step in steps {
             story.add(lab, &mut state, &mut sent, *step);
@@ -130,7 +122,7 @@ impl Story {
         step: Step,
     ) {
         let row = self.rows.len();
-        let before = lab.under_way(state);
+        let mut before = lab.under_way(state);
         let ask = lab.ask_of(state, step);
         let mut words = ask.map_or_else(
             || lab.words(step),
@@ -169,14 +161,10 @@ impl Story {
             }
         }
         // A message that is under way now and was not before was sent here.
-        let mut before = before;
         for number in lab.under_way(&next) {
             match before.iter().position(|other| *other == number) {
                 Some(at) => drop(before.swap_remove(at)),
-                None => {
-                    let lane = lab.route(Step::Receive(number)).map_or(0, |route| route.0);
-                    sent.push((number, Place { lane, row }));
-                }
+                None => sent.push((number, Place { lane: lab.sender(number), row })),
             }
         }
         self.rows.push(words);
@@ -184,8 +172,17 @@ impl Story {
     }
 }
 
+/// What a detector indicates, in words.
+fn detection_words(detection: Detection) -> String {
+    match detection {
+        Detection::Suspect(pid) => format!("suspects p{}", pid + 1),
+        Detection::Restore(pid) => format!("trusts p{} again", pid + 1),
+        Detection::Leader(pid) => format!("leader: p{}", pid + 1),
+    }
+}
+
 /// An event in words.
-pub(crate) fn event_words(event: &Event) -> String {
+fn event_words(event: &Event) -> String {
     match event {
         Event::Asked(ask) => format!("{ask:?}"),
         Event::Did(fact) => match fact {
@@ -197,9 +194,9 @@ pub(crate) fn event_words(event: &Event) -> String {
             Fact::View { number, members } => format!("view {number} {members:?}"),
             Fact::Returned(value) => format!("reads {value:?}"),
             Fact::Written => "has written".to_owned(),
-            Fact::Suspect(pid) => format!("suspects p{}", pid + 1),
-            Fact::Restore(pid) => format!("trusts p{} again", pid + 1),
-            Fact::Leader(pid) => format!("leader: p{}", pid + 1),
+            Fact::Suspect(pid) => detection_words(Detection::Suspect(*pid)),
+            Fact::Restore(pid) => detection_words(Detection::Restore(*pid)),
+            Fact::Leader(pid) => detection_words(Detection::Leader(*pid)),
             Fact::Granted(token) => format!("has the lock, token {token}"),
             Fact::Transferred(true) => "transferred".to_owned(),
             Fact::Transferred(false) => "transfer aborted".to_owned(),

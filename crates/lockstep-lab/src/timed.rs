@@ -2,7 +2,7 @@
 //! of an indication is its number of message delays.
 
 use crate::Subject;
-use crate::card::Card;
+use crate::card::{Card, Price};
 use crate::local::{Input, Local, Sent, encoded_len};
 use crate::protocol::{Pid, Pids, Process};
 use crate::vocabulary::{Ask, Event};
@@ -34,8 +34,13 @@ impl Cost {
     }
 }
 
+/// What the requests of a price cost among `n` processes. Fewer than a third of them may be liars.
+pub(crate) fn cost_of<P: Subject>(price: &Price, n: u8) -> Cost {
+    cost::<P>(n, (n - 1) / 3, price.asks)
+}
+
 /// Runs `asks` at time 0 among `n` processes until nothing is under way.
-pub(crate) fn cost<P: Subject>(n: u8, f: u8, asks: &[(Pid, Ask)]) -> Cost {
+fn cost<P: Subject>(n: u8, f: u8, asks: &[(Pid, Ask)]) -> Cost {
     let mut locals: Vec<Local<P>> = (0..n).map(|pid| Local::new(Process::new(pid, n, f, None))).collect();
     let mut cost = Cost::default();
     let mut load = vec![0; usize::from(n)];
@@ -79,7 +84,7 @@ pub(crate) fn wrong_prices<P: Subject>(card: &Card) -> Vec<String> {
     let Some(price) = &card.price else { return Vec::new() };
     let mut wrong = Vec::new();
     for n in SIZES {
-        let cost = cost::<P>(n, (n - 1) / 3, price.asks);
+        let cost = cost_of::<P>(price, n);
         let mut compare = |what: &str, promised: u64, measured: Option<u64>| {
             if measured != Some(promised) {
                 let measured = measured.map_or_else(|| "never".to_owned(), |measured| measured.to_string());

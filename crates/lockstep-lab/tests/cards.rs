@@ -7,7 +7,7 @@ fn every_card_holds_and_each_of_its_breaks_is_found() {
     let mut errors = Vec::new();
     for entry in ALL.0 {
         let checked = entry.check();
-        println!("{}: {}", checked.card, checked.explored);
+        println!("{}: {}", checked.card.name, checked.explored);
         for broken in &checked.breaks {
             let steps = broken.story.as_ref().map_or(0, |story| story.rows.len());
             println!("    {}: {steps} steps", broken.name);
@@ -15,4 +15,11 @@ fn every_card_holds_and_each_of_its_breaks_is_found() {
         errors.extend(checked.errors());
     }
     assert!(errors.is_empty(), "{}", errors.join("\n"));
+}
+
+#[test]
+fn every_card_has_a_planted_mutation() {
+    let without = ALL.0.iter().filter(|entry| !entry.card.breaks.iter().any(|broken| broken.planted));
+    let names: Vec<_> = without.map(|entry| entry.card.name).collect();
+    assert!(names.is_empty(), "no planted mutation: {names:?}");
 }

@@ -2,7 +2,7 @@
 //! atomic broadcast).
 
 use super::{History, Judged, Property, p};
-use crate::protocol::Pid;
+use crate::protocol::{Pid, Pids};
 use crate::vocabulary::{Ask, Fact, Value};
 use std::collections::BTreeSet;
 
@@ -26,19 +26,18 @@ fn broadcast(history: &History<'_>) -> BTreeSet<(Pid, Value)> {
     all.collect()
 }
 
-/// A message that `from` must have delivered at the end, and `to` has not.
-fn lacking(history: &History<'_>, from: impl Iterator<Item = Pid>) -> Result<(), String> {
-    for one in from {
+/// A correct process that has not delivered `message`.
+fn lacking(history: &History<'_>, message: (Pid, Value)) -> Option<Pid> {
+    history.correct.iter().find(|pid| !delivered(history, *pid).contains(&message))
+}
+
+/// Whether every correct process has delivered what each of `among` has.
+fn agree(history: &History<'_>, among: Pids) -> Result<(), String> {
+    for one in among.iter() {
         for (sender, value) in delivered(history, one) {
-            for other in history.correct.iter() {
-                if !delivered(history, other).contains(&(sender, value)) {
-                    return Err(format!(
-                        "{} delivered {value:?} of {}, and {} never does",
-                        p(one),
-                        p(sender),
-                        p(other)
-                    ));
-                }
+            if let Some(other) = lacking(history, (sender, value)) {
+                let [one, sender, other] = [one, sender, other].map(p);
+                return Err(format!("{one} delivered {value:?} of {sender}, and {other} never does"));
             }
         }
     }
@@ -56,14 +55,8 @@ pub static VALIDITY: Property = Property {
             if !history.correct.has(sender) {
                 continue;
             }
-            for pid in history.correct.iter() {
-                if !delivered(history, pid).contains(&(sender, value)) {
-                    return Err(format!(
-                        "{} broadcast {value:?}, and {} never delivers it",
-                        p(sender),
-                        p(pid)
-                    ));
-                }
+            if let Some(pid) = lacking(history, (sender, value)) {
+                return Err(format!("{} broadcast {value:?}, and {} never delivers it", p(sender), p(pid)));
             }
         }
         Ok(())
@@ -141,7 +134,7 @@ pub static AGREEMENT: Property = Property {
     promise: "what one correct process delivers, every correct process delivers in the end",
     judged: Judged::AtTheEnd,
     real_time: false,
-    holds: |history| lacking(history, history.correct.iter()),
+    holds: |history| agree(history, history.correct),
 };
 
 /// Uniform agreement.
@@ -150,5 +143,5 @@ pub static UNIFORM_AGREEMENT: Property = Property {
     promise: "what any process delivers, even one that fails then, every correct process delivers in the end",
     judged: Judged::AtTheEnd,
     real_time: false,
-    holds: |history| lacking(history, history.honest().iter()),
+    holds: |history| agree(history, history.honest()),
 };

@@ -1,14 +1,13 @@
 //! Properties of atomic commit (Guerraoui's course, "Non-blocking Atomic Commit").
 
-use super::{History, Judged, Property, p};
+use super::{History, Judged, Property, differing, p};
 use crate::protocol::Pid;
 use crate::vocabulary::{Ask, Fact};
 
 /// The outcomes of a process.
 fn outcomes<'a>(history: &History<'a>, pid: Pid) -> impl Iterator<Item = bool> + use<'a> {
-    let events = history.events[usize::from(pid)];
-    events.iter().filter_map(|event| match event {
-        crate::vocabulary::Event::Did(Fact::Outcome(commits)) => Some(*commits),
+    history.facts(pid).filter_map(|fact| match fact {
+        Fact::Outcome(commits) => Some(*commits),
         _ => None,
     })
 }
@@ -20,10 +19,9 @@ pub static COMMIT_AGREEMENT: Property = Property {
     judged: Judged::Always,
     real_time: false,
     holds: |history| {
-        let mut all = history.honest().iter().flat_map(|pid| outcomes(history, pid).map(move |o| (pid, o)));
-        let Some((one, outcome)) = all.next() else { return Ok(()) };
-        match all.find(|(_, other)| *other != outcome) {
-            Some((other, _)) => Err(format!("{} and {} decide differently", p(one), p(other))),
+        let all = history.honest().iter();
+        match differing(all.flat_map(|pid| outcomes(history, pid).map(move |commits| (pid, commits)))) {
+            Some(((one, _), (other, _))) => Err(format!("{} and {} decide differently", p(one), p(other))),
             None => Ok(()),
         }
     },

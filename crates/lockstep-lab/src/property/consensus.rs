@@ -1,6 +1,6 @@
 //! Properties of consensus (Guerraoui's course, "Consensus").
 
-use super::{History, Judged, Property, p};
+use super::{History, Judged, Property, differing, p};
 use crate::protocol::{Pid, Pids};
 use crate::vocabulary::{Ask, Fact, Value};
 use std::collections::BTreeSet;
@@ -16,19 +16,13 @@ fn decided(history: &History<'_>, pid: Pid) -> Vec<Value> {
 
 /// Whether two of `among` decide differently.
 fn agree(history: &History<'_>, among: Pids) -> Result<(), String> {
-    let mut first: Option<(Pid, Value)> = None;
-    for pid in among.iter() {
-        for value in decided(history, pid) {
-            match first {
-                Some((other, decision)) if decision != value => {
-                    return Err(format!("{} decides {decision:?}, {} decides {value:?}", p(other), p(pid)));
-                }
-                Some(_) => {}
-                None => first = Some((pid, value)),
-            }
+    let all = among.iter().flat_map(|pid| decided(history, pid).into_iter().map(move |value| (pid, value)));
+    match differing(all) {
+        Some(((one, decision), (other, value))) => {
+            Err(format!("{} decides {decision:?}, {} decides {value:?}", p(one), p(other)))
         }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Termination.
