@@ -1,5 +1,6 @@
 //! The protocols of the texts, a file each.
 
+mod acks;
 mod best_effort;
 mod causal_no_wait;
 mod causal_waiting;

@@ -221,7 +221,7 @@ pub trait Protocol: Clone + Eq + Hash + Debug + Sized + 'static {
 
     /// The lowest number of a round (or ballot) that this process still compares with others, if the protocol
     /// counts rounds without an end. Two states that differ only by such a number are one in the search for
-    /// endless runs.
+    /// endless runs. Renumbered rounds from n on stay there: what is lower can mean "none".
     fn lowest_round(&self) -> Option<u64> {
         None
     }
@@ -323,5 +323,14 @@ impl<P: Protocol> Out<P> {
                 None
             })
             .collect()
+    }
+
+    /// As [`below`](Self::below), of a module whose messages go on as they are.
+    pub fn through<L: Protocol<Message = P::Message>>(
+        &mut self,
+        lower: &mut L,
+        call: impl FnOnce(&mut L, &mut Out<L>),
+    ) -> Vec<L::Indication> {
+        self.below(lower, |message| message, call)
     }
 }

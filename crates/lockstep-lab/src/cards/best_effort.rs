@@ -14,6 +14,14 @@ pub struct BestEffort<M> {
     carries: PhantomData<M>,
 }
 
+impl<M: Word> BestEffort<M> {
+    /// Broadcasts for the module above. Nothing is delivered before a message arrives.
+    pub(super) fn broadcast<P: Protocol<Message = M>>(&mut self, message: M, out: &mut Out<P>) {
+        let done = out.through(self, |below, out| below.request(Broadcast(message), out));
+        debug_assert!(done.is_empty());
+    }
+}
+
 impl<M: Word> Protocol for BestEffort<M> {
     type Request = Broadcast<M>;
     type Indication = Deliver<M>;

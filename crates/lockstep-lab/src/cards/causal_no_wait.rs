@@ -58,13 +58,13 @@ impl<M: Word> Protocol for CausalNoWait<M> {
     fn request(&mut self, Broadcast(message): Broadcast<M>, out: &mut Out<Self>) {
         let past = if self.process.lacks("past") { Vec::new() } else { self.past.clone() };
         let data = (past, message.clone());
-        let done = out.below(&mut self.below, |sent| sent, |below, out| below.request(Broadcast(data), out));
+        let done = out.through(&mut self.below, |below, out| below.request(Broadcast(data), out));
         self.past.push((self.process.me, message));
         self.handle(done, out);
     }
 
     fn receive(&mut self, from: Pid, message: Self::Message, out: &mut Out<Self>) {
-        let done = out.below(&mut self.below, |sent| sent, |below, out| below.receive(from, message, out));
+        let done = out.through(&mut self.below, |below, out| below.receive(from, message, out));
         self.handle(done, out);
     }
 }

@@ -28,11 +28,12 @@ impl<M: Word> CausalWaiting<M> {
         self.pending.sort();
         let me = self.process.me;
         let fifo_only = self.process.lacks("counts of others");
+        let waits = !self.process.lacks("waiting");
         while let Some(at) = self.pending.iter().position(|(from, (needed, _))| {
             let senders = needed.iter().zip(&self.counts).enumerate();
             senders
                 .filter(|(pid, _)| !fifo_only || *pid == usize::from(*from))
-                .all(|(_, (needed, have))| have >= needed)
+                .all(|(_, (needed, have))| have >= needed || !waits)
         }) {
             let (from, (_, message)) = self.pending.remove(at);
             self.counts[usize::from(from)] += 1;
@@ -62,12 +63,12 @@ impl<M: Word> Protocol for CausalWaiting<M> {
         counts[usize::from(self.process.me)] = self.broadcast;
         self.broadcast += 1;
         let data = (counts, message);
-        let done = out.below(&mut self.below, |sent| sent, |below, out| below.request(Broadcast(data), out));
+        let done = out.through(&mut self.below, |below, out| below.request(Broadcast(data), out));
         self.handle(done, out);
     }
 
     fn receive(&mut self, from: Pid, message: Self::Message, out: &mut Out<Self>) {
-        let done = out.below(&mut self.below, |sent| sent, |below, out| below.receive(from, message, out));
+        let done = out.through(&mut self.below, |below, out| below.receive(from, message, out));
         self.handle(done, out);
     }
 }
@@ -99,15 +100,28 @@ static CARD: Card = Card {
     states_max: 1_000_000,
     whole: true,
     price: None,
-    breaks: &[Break {
-        name: "fifo-is-not-causal",
-        says: "With the sender's own count alone the order is FIFO: a reply overtakes what it replies to.",
-        model: MODEL,
-        asks: None,
-        dropped: Some("counts of others"),
-        loses: &CAUSAL_ORDER,
-        search: Search::Breadth,
-        steps_max: 5,
-        planted: false,
-    }],
+    breaks: &[
+        Break {
+            name: "fifo-is-not-causal",
+            says: "With the sender's own count alone the order is FIFO: a reply overtakes what it replies to.",
+            model: MODEL,
+            asks: None,
+            dropped: Some("counts of others"),
+            loses: &CAUSAL_ORDER,
+            search: Search::Breadth,
+            steps_max: 5,
+            planted: false,
+        },
+        Break {
+            name: "no-waiting",
+            says: "A receiver delivers what comes, whatever its vector says.",
+            model: MODEL,
+            asks: None,
+            dropped: Some("waiting"),
+            loses: &CAUSAL_ORDER,
+            search: Search::Breadth,
+            steps_max: 5,
+            planted: true,
+        },
+    ],
 };

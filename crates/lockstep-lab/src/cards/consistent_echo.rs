@@ -34,10 +34,12 @@ impl ConsistentEcho {
     /// Two quorums of this size have a correct process in common.
     fn quorum(&self) -> usize {
         let (n, f) = (usize::from(self.process.n), usize::from(self.process.f));
-        match () {
-            () if self.process.lacks("quorum of (n + f) / 2") => n - f,
-            () if self.process.lacks("quorum") => f + 1,
-            () => (n + f) / 2 + 1,
+        if self.process.lacks("quorum of (n + f) / 2") {
+            n - f
+        } else if self.process.lacks("quorum") {
+            f + 1
+        } else {
+            (n + f) / 2 + 1
         }
     }
 }

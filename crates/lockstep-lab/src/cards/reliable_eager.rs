@@ -19,14 +19,6 @@ pub struct ReliableEager<M: Word> {
     delivered: BTreeSet<Of<M>>,
 }
 
-impl<M: Word> ReliableEager<M> {
-    fn broadcast(&mut self, message: Of<M>, out: &mut Out<Self>) {
-        let done =
-            out.below(&mut self.below, |sent| sent, |below, out| below.request(Broadcast(message), out));
-        debug_assert!(done.is_empty());
-    }
-}
-
 impl<M: Word> Protocol for ReliableEager<M> {
     type Request = Broadcast<M>;
     type Indication = Deliver<M>;
@@ -37,12 +29,12 @@ impl<M: Word> Protocol for ReliableEager<M> {
     }
 
     fn request(&mut self, Broadcast(message): Broadcast<M>, out: &mut Out<Self>) {
-        self.broadcast((self.process.me, message), out);
+        self.below.broadcast((self.process.me, message), out);
     }
 
     fn receive(&mut self, from: Pid, message: Of<M>, out: &mut Out<Self>) {
         for Deliver { message, .. } in
-            out.below(&mut self.below, |sent| sent, |below, out| below.receive(from, message, out))
+            out.through(&mut self.below, |below, out| below.receive(from, message, out))
         {
             if !self.delivered.insert(message.clone()) {
                 continue;
@@ -50,7 +42,7 @@ impl<M: Word> Protocol for ReliableEager<M> {
             out.indicate(Deliver { from: message.0, message: message.1.clone() });
             // The sender has sent it already.
             if message.0 != self.process.me && !self.process.lacks("relay") {
-                self.broadcast(message, out);
+                self.below.broadcast(message, out);
             }
         }
     }

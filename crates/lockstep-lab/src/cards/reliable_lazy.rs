@@ -23,14 +23,6 @@ pub struct ReliableLazy<M: Word> {
     from: BTreeSet<(Pid, Of<M>)>,
 }
 
-impl<M: Word> ReliableLazy<M> {
-    fn broadcast(&mut self, message: Of<M>, out: &mut Out<Self>) {
-        let done =
-            out.below(&mut self.below, |sent| sent, |below, out| below.request(Broadcast(message), out));
-        debug_assert!(done.is_empty());
-    }
-}
-
 impl<M: Word> Protocol for ReliableLazy<M> {
     type Request = Broadcast<M>;
     type Indication = Deliver<M>;
@@ -47,19 +39,19 @@ impl<M: Word> Protocol for ReliableLazy<M> {
     }
 
     fn request(&mut self, Broadcast(message): Broadcast<M>, out: &mut Out<Self>) {
-        self.broadcast((self.process.me, message), out);
+        self.below.broadcast((self.process.me, message), out);
     }
 
     fn receive(&mut self, from: Pid, message: Of<M>, out: &mut Out<Self>) {
         for Deliver { from, message } in
-            out.below(&mut self.below, |sent| sent, |below, out| below.receive(from, message, out))
+            out.through(&mut self.below, |below, out| below.receive(from, message, out))
         {
             if !self.delivered.insert(message.clone()) {
                 continue;
             }
             out.indicate(Deliver { from: message.0, message: message.1.clone() });
             if self.crashed.has(from) {
-                self.broadcast(message, out);
+                self.below.broadcast(message, out);
             } else {
                 self.from.insert((from, message));
             }
@@ -73,7 +65,7 @@ impl<M: Word> Protocol for ReliableLazy<M> {
             return;
         }
         let relayed: Vec<_> = self.from.iter().filter(|(from, _)| *from == pid).cloned().collect();
-        relayed.into_iter().for_each(|(_, message)| self.broadcast(message, out));
+        relayed.into_iter().for_each(|(_, message)| self.below.broadcast(message, out));
     }
 }
 

@@ -1,42 +1,25 @@
 //! Uniform reliable broadcast, all-ack (Guerraoui's course, "Uniform Reliable Broadcast").
 
-use super::BestEffort;
+use super::acks::{Acks, Of};
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Process,
     Protocol, Search, Subject, Value, Word,
 };
-use std::collections::{BTreeMap, BTreeSet};
-
-type Of<M> = (Pid, M);
 
 /// A message is delivered once every process that is not suspected has passed it on.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct UniformAllAck<M: Word> {
     process: Process,
-    below: BestEffort<Of<M>>,
+    acks: Acks<M>,
     correct: Pids,
-    /// Messages that were passed on, and who else has passed them on.
-    acks: BTreeMap<Of<M>, Pids>,
-    delivered: BTreeSet<Of<M>>,
 }
 
 impl<M: Word> UniformAllAck<M> {
-    fn broadcast(&mut self, message: Of<M>, out: &mut Out<Self>) {
-        self.acks.entry(message.clone()).or_default();
-        let done =
-            out.below(&mut self.below, |sent| sent, |below, out| below.request(Broadcast(message), out));
-        debug_assert!(done.is_empty());
-    }
-
     fn deliver_acked(&mut self, out: &mut Out<Self>) {
         let correct =
             if self.process.lacks("ack of all") { Pids::one(self.process.me) } else { self.correct };
-        for (message, acks) in &self.acks {
-            if correct.is_within(*acks) && self.delivered.insert(message.clone()) {
-                out.indicate(Deliver { from: message.0, message: message.1.clone() });
-            }
-        }
+        self.acks.deliver(out, |acks| correct.is_within(acks));
     }
 }
 
@@ -46,29 +29,16 @@ impl<M: Word> Protocol for UniformAllAck<M> {
     type Message = Of<M>;
 
     fn new(process: &Process) -> Self {
-        Self {
-            process: *process,
-            below: BestEffort::new(process),
-            correct: process.all(),
-            acks: BTreeMap::new(),
-            delivered: BTreeSet::new(),
-        }
+        Self { process: *process, acks: Acks::new(process), correct: process.all() }
     }
 
     fn request(&mut self, Broadcast(message): Broadcast<M>, out: &mut Out<Self>) {
-        self.broadcast((self.process.me, message), out);
+        self.acks.broadcast((self.process.me, message), out);
     }
 
     fn receive(&mut self, from: Pid, message: Of<M>, out: &mut Out<Self>) {
-        for Deliver { from, message } in
-            out.below(&mut self.below, |sent| sent, |below, out| below.receive(from, message, out))
-        {
-            if !self.acks.contains_key(&message) {
-                self.broadcast(message.clone(), out);
-            }
-            self.acks.entry(message).or_default().add(from);
-            self.deliver_acked(out);
-        }
+        self.acks.receive(from, message, out);
+        self.deliver_acked(out);
     }
 
     fn detect(&mut self, detection: Detection, out: &mut Out<Self>) {

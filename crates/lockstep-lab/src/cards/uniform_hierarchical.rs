@@ -17,8 +17,8 @@ pub struct UniformHierarchical<V: Word> {
     proposal: Option<V>,
     /// By round: what its leader sent.
     leaders: BTreeMap<Pid, V>,
-    /// By round: who has acknowledged.
-    acks: BTreeMap<Pid, Pids>,
+    /// The processes that have acknowledged this one's proposal.
+    acks: Pids,
     has_sent: bool,
     has_decided: bool,
 }
@@ -53,21 +53,18 @@ impl<V: Word> UniformHierarchical<V> {
                     self.has_sent = true;
                     out.all(RoundMessage::Proposal(value.clone()));
                 }
-                let acks = self.acks.get(&me).copied().unwrap_or_default();
                 let needed = if self.process.lacks("acks") {
                     Pids::one(me)
                 } else {
                     self.process.all().without(self.suspected)
                 };
-                if needed.is_within(acks) {
+                if needed.is_within(self.acks) {
                     self.decide(value, out);
                 }
                 return;
             }
             if let Some(value) = self.leaders.get(&self.round) {
                 self.proposal = Some(value.clone());
-            } else if !self.suspected.has(self.round) {
-                return;
             }
             // The leader of a round that is not suspected may still decide: only its death ends the round.
             if !self.suspected.has(self.round) {
@@ -90,7 +87,7 @@ impl<V: Word> Protocol for UniformHierarchical<V> {
             round: 0,
             proposal: None,
             leaders: BTreeMap::new(),
-            acks: BTreeMap::new(),
+            acks: Pids::default(),
             has_sent: false,
             has_decided: false,
         }
@@ -107,7 +104,7 @@ impl<V: Word> Protocol for UniformHierarchical<V> {
                 self.leaders.insert(from, value);
                 out.send(from, RoundMessage::Ack);
             }
-            RoundMessage::Ack => drop(self.acks.entry(self.process.me).or_default().add(from)),
+            RoundMessage::Ack => drop(self.acks.add(from)),
             RoundMessage::Decided(value) => self.decide(value, out),
         }
         self.go_on(out);

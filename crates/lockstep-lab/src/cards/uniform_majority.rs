@@ -1,33 +1,21 @@
 //! Uniform reliable broadcast, majority-ack: without a failure detector (Cachin, Guerraoui, Rodrigues,
 //! algorithm 3.5).
 
-use super::BestEffort;
+use super::acks::{Acks, Of};
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Pids, Price, Process, Protocol, Search,
-    Subject, Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Process, Protocol, Search, Subject,
+    Value, Word,
 };
-use std::collections::{BTreeMap, BTreeSet};
-
-type Of<M> = (Pid, M);
 
 /// A message is delivered once more than half of the processes have passed it on.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct UniformMajority<M: Word> {
     process: Process,
-    below: BestEffort<Of<M>>,
-    acks: BTreeMap<Of<M>, Pids>,
-    delivered: BTreeSet<Of<M>>,
+    acks: Acks<M>,
 }
 
 impl<M: Word> UniformMajority<M> {
-    fn broadcast(&mut self, message: Of<M>, out: &mut Out<Self>) {
-        self.acks.entry(message.clone()).or_default();
-        let done =
-            out.below(&mut self.below, |sent| sent, |below, out| below.request(Broadcast(message), out));
-        debug_assert!(done.is_empty());
-    }
-
     fn quorum(&self) -> usize {
         if self.process.lacks("majority") { self.process.majority() - 1 } else { self.process.majority() }
     }
@@ -39,31 +27,17 @@ impl<M: Word> Protocol for UniformMajority<M> {
     type Message = Of<M>;
 
     fn new(process: &Process) -> Self {
-        Self {
-            process: *process,
-            below: BestEffort::new(process),
-            acks: BTreeMap::new(),
-            delivered: BTreeSet::new(),
-        }
+        Self { process: *process, acks: Acks::new(process) }
     }
 
     fn request(&mut self, Broadcast(message): Broadcast<M>, out: &mut Out<Self>) {
-        self.broadcast((self.process.me, message), out);
+        self.acks.broadcast((self.process.me, message), out);
     }
 
     fn receive(&mut self, from: Pid, message: Of<M>, out: &mut Out<Self>) {
-        for Deliver { from, message } in
-            out.below(&mut self.below, |sent| sent, |below, out| below.receive(from, message, out))
-        {
-            if !self.acks.contains_key(&message) {
-                self.broadcast(message.clone(), out);
-            }
-            let acks = self.acks.entry(message.clone()).or_default();
-            acks.add(from);
-            if acks.len() >= self.quorum() && self.delivered.insert(message.clone()) {
-                out.indicate(Deliver { from: message.0, message: message.1 });
-            }
-        }
+        self.acks.receive(from, message, out);
+        let quorum = self.quorum();
+        self.acks.deliver(out, |acks| acks.len() >= quorum);
     }
 }
 
