@@ -112,14 +112,19 @@ impl Entry {
     }
 }
 
-/// Protocols by name.
+/// Protocols by name, in groups.
 #[derive(Clone, Copy)]
-pub struct Catalogue(pub &'static [Entry]);
+pub struct Catalogue(pub &'static [&'static [Entry]]);
 
 impl Catalogue {
     /// The protocol of this name.
     pub fn get(&self, name: &str) -> Option<&'static Entry> {
-        self.0.iter().find(|entry| entry.card.name == name)
+        self.entries().find(|entry| entry.card.name == name)
+    }
+
+    /// All of them, in order.
+    pub fn entries(&self) -> impl Iterator<Item = &'static Entry> {
+        self.0.iter().copied().flatten()
     }
 }
 

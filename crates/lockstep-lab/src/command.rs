@@ -77,7 +77,7 @@ fn with_card(
     match catalogue.get(name) {
         Some(entry) => act(entry, out),
         None => {
-            let names: Vec<_> = catalogue.0.iter().map(|entry| entry.card.name).collect();
+            let names: Vec<_> = catalogue.entries().map(|entry| entry.card.name).collect();
             writeln!(out, "there is no card {name:?}; there are: {}", names.join(", "))?;
             Ok(NO_SUCH_CARD)
         }
@@ -85,7 +85,7 @@ fn with_card(
 }
 
 fn list(catalogue: &Catalogue, out: &mut dyn Write) -> io::Result<u8> {
-    for entry in catalogue.0 {
+    for entry in catalogue.entries() {
         let family = format!("{:?}", entry.card.family).to_lowercase();
         writeln!(out, "{:<24} {family:<12} {}", entry.card.name, entry.card.source)?;
     }
@@ -116,7 +116,7 @@ fn check(catalogue: &Catalogue, names: &[String], out: &mut dyn Write) -> io::Re
     let mut code = 0;
     let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
     if names.is_empty() {
-        names.extend(catalogue.0.iter().map(|entry| entry.card.name));
+        names.extend(catalogue.entries().map(|entry| entry.card.name));
     }
     for name in names {
         let wrong = with_card(catalogue, name, out, |entry, out| {
@@ -161,7 +161,7 @@ fn compare(catalogue: &Catalogue, n: u8, out: &mut dyn Write) -> io::Result<u8> 
         "{:<24} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10} {:>10} {:>8}",
         "", "first", "most", "all", "multicast", "unicast", "multicast", "unicast", "process"
     )?;
-    for entry in catalogue.0 {
+    for entry in catalogue.entries() {
         let Some(cost) = entry.cost(n) else { continue };
         let [first, most, all] =
             cost.delays_of(n).map(|delay| delay.map_or_else(|| "-".to_owned(), |delay| delay.to_string()));

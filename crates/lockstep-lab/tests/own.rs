@@ -56,7 +56,7 @@ static CARD: Card = Card {
     breaks: &[],
 };
 
-static OWN: Catalogue = Catalogue(&[Entry::of::<ByTime>()]);
+static OWN: Catalogue = Catalogue(&[&[Entry::of::<ByTime>()]]);
 
 fn output(args: &[&str]) -> (u8, String) {
     let args = LabArgs::parse_from(std::iter::once(&"lab").chain(args));

@@ -1,7 +1,7 @@
 //! Causal broadcast that waits: each message carries a vector of counts (Guerraoui's course, "Waiting Causal
 //! Broadcast").
 
-use super::ReliableEager;
+use crate::cards::broadcast::ReliableEager;
 use crate::property::{AGREEMENT, CAUSAL_ORDER, FIFO_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Process, Protocol, Search, Subject, Value,

@@ -1,7 +1,7 @@
 //! Causal broadcast that does not wait: each message carries its past (Guerraoui's course, "Non-blocking
 //! algorithm using the past").
 
-use super::ReliableEager;
+use crate::cards::broadcast::ReliableEager;
 use crate::property::{AGREEMENT, CAUSAL_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Process, Protocol, Search, Subject, Value,

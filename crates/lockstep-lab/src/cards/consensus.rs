@@ -1,0 +1,14 @@
+//! Consensus.
+
+mod hierarchical;
+mod uniform_hierarchical;
+
+pub use hierarchical::Hierarchical;
+pub use uniform_hierarchical::UniformHierarchical;
+
+use crate::Value;
+use crate::check::Entry;
+
+/// Its cards, in the order of the tour.
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::of::<Hierarchical<Value>>(), Entry::of::<UniformHierarchical<Value>>()];

@@ -1,0 +1,271 @@
+//! Basic Paxos (Lamport 1998; "Paxos", basic Paxos with proposers that retry).
+
+use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
+use crate::{
+    Ask, Break, Card, Decide, Detection, Detector, Fact, Failures, Family, Model, Out, Pid, Pids, Price,
+    Process, Propose, Protocol, Search, Stored, Subject, Value,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A number of a round: round * n + its proposer, from n on. 0 is none.
+type Ballot = u64;
+
+/// A message.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub enum PaxosMessage {
+    /// Phase 1a.
+    Prepare(Ballot),
+    /// Phase 1b, with what the acceptor accepted last.
+    Promise(Ballot, Option<(Ballot, Value)>),
+    /// Phase 2a.
+    Accept(Ballot, Value),
+    /// Phase 2b, to all: each process is a learner.
+    Accepted(Ballot, Value),
+    /// The acceptor has promised this higher one.
+    Refuse(Ballot),
+}
+
+/// Each process is proposer, acceptor and learner.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Paxos {
+    process: Process,
+    leads: bool,
+    proposal: Option<Value>,
+    promised: Ballot,
+    accepted: Option<(Ballot, Value)>,
+    /// The round that this process proposes in, and its promises; none once it has its quorum.
+    own: Ballot,
+    promises: BTreeMap<Pid, Option<(Ballot, Value)>>,
+    /// The highest round that is known to count.
+    learned: (Ballot, Pids),
+    has_decided: bool,
+}
+
+impl Paxos {
+    /// Begins a round above all that this process knows of.
+    fn campaign(&mut self, out: &mut Out<Self>) {
+        if !self.leads || self.proposal.is_none() || self.has_decided {
+            return;
+        }
+        let n = u64::from(self.process.n);
+        let above = self.promised.max(self.own).max(self.learned.0);
+        self.own = (above / n + 1) * n + u64::from(self.process.me);
+        self.promises.clear();
+        out.all(PaxosMessage::Prepare(self.own));
+    }
+
+    fn on_promise(
+        &mut self,
+        from: Pid,
+        ballot: Ballot,
+        accepted: Option<(Ballot, Value)>,
+        out: &mut Out<Self>,
+    ) {
+        if ballot != self.own || self.promises.len() >= self.process.majority() {
+            return;
+        }
+        self.promises.insert(from, accepted);
+        if self.promises.len() < self.process.majority() {
+            return;
+        }
+        let highest = self.promises.values().flatten().max().map(|(_, value)| *value);
+        let highest = highest.filter(|_| !self.process.lacks("value of promises"));
+        if let Some(value) = highest.or(self.proposal) {
+            out.all(PaxosMessage::Accept(ballot, value));
+        }
+    }
+
+    fn on_accepted(&mut self, from: Pid, ballot: Ballot, value: Value, out: &mut Out<Self>) {
+        if self.has_decided || ballot < self.learned.0 {
+            return;
+        }
+        if ballot > self.learned.0 {
+            self.learned = (ballot, Pids::default());
+        }
+        self.learned.1.add(from);
+        if self.learned.1.len() >= self.process.majority() {
+            self.has_decided = true;
+            out.indicate(Decide(value));
+        }
+    }
+}
+
+impl Protocol for Paxos {
+    type Request = Propose<Value>;
+    type Indication = Decide<Value>;
+    type Message = PaxosMessage;
+
+    fn new(process: &Process) -> Self {
+        Self {
+            process: *process,
+            leads: process.me == 0 || process.lacks("one leader"),
+            proposal: None,
+            promised: 0,
+            accepted: None,
+            own: 0,
+            promises: BTreeMap::new(),
+            learned: (0, Pids::default()),
+            has_decided: false,
+        }
+    }
+
+    fn request(&mut self, Propose(value): Propose<Value>, out: &mut Out<Self>) {
+        self.proposal = Some(value);
+        self.campaign(out);
+    }
+
+    fn receive(&mut self, from: Pid, message: PaxosMessage, out: &mut Out<Self>) {
+        match message {
+            PaxosMessage::Prepare(ballot) | PaxosMessage::Accept(ballot, _) if ballot < self.promised => {
+                out.send(from, PaxosMessage::Refuse(self.promised));
+            }
+            PaxosMessage::Prepare(ballot) => {
+                self.promised = ballot;
+                out.store("promised", ballot);
+                out.send(from, PaxosMessage::Promise(ballot, self.accepted));
+            }
+            PaxosMessage::Accept(ballot, value) => {
+                (self.promised, self.accepted) = (ballot, Some((ballot, value)));
+                out.store("promised", ballot);
+                out.store("accepted", ballot);
+                out.store("value", value.0.into());
+                out.all(PaxosMessage::Accepted(ballot, value));
+            }
+            PaxosMessage::Promise(ballot, accepted) => self.on_promise(from, ballot, accepted, out),
+            PaxosMessage::Accepted(ballot, value) => self.on_accepted(from, ballot, value, out),
+            PaxosMessage::Refuse(higher) => {
+                if higher > self.own {
+                    self.promised = self.promised.max(higher);
+                    self.campaign(out);
+                }
+            }
+        }
+    }
+
+    fn detect(&mut self, detection: Detection, out: &mut Out<Self>) {
+        if let Detection::Leader(leader) = detection {
+            self.leads = leader == self.process.me;
+            self.campaign(out);
+        }
+    }
+
+    fn recover(&mut self, stored: &Stored, _out: &mut Out<Self>) {
+        let read = |record| stored.get(record).copied();
+        self.promised = read("promised").unwrap_or(0);
+        self.accepted =
+            read("accepted").zip(read("value")).map(|(ballot, value)| (ballot, Value(value as u8)));
+    }
+
+    fn lowest_round(&self) -> Option<u64> {
+        let known = [self.promised, self.own, self.learned.0, self.accepted.map_or(0, |(ballot, _)| ballot)];
+        known.into_iter().filter(|ballot| *ballot > 0).min()
+    }
+
+    fn renumber(&mut self, by: u64) {
+        let lower = |ballot: &mut Ballot| *ballot = ballot.saturating_sub(by);
+        lower(&mut self.promised);
+        lower(&mut self.own);
+        lower(&mut self.learned.0);
+        self.accepted.iter_mut().for_each(|(ballot, _)| lower(ballot));
+        self.promises.values_mut().flatten().for_each(|(ballot, _)| lower(ballot));
+    }
+
+    fn message_round(message: &PaxosMessage) -> Option<u64> {
+        match message {
+            PaxosMessage::Prepare(ballot)
+            | PaxosMessage::Promise(ballot, None)
+            | PaxosMessage::Accept(ballot, _)
+            | PaxosMessage::Accepted(ballot, _)
+            | PaxosMessage::Refuse(ballot) => Some(*ballot),
+            PaxosMessage::Promise(_, Some((accepted, _))) => Some(*accepted),
+        }
+    }
+
+    fn renumber_message(message: &mut PaxosMessage, by: u64) {
+        match message {
+            PaxosMessage::Prepare(ballot)
+            | PaxosMessage::Accept(ballot, _)
+            | PaxosMessage::Accepted(ballot, _)
+            | PaxosMessage::Refuse(ballot) => *ballot -= by,
+            PaxosMessage::Promise(ballot, accepted) => {
+                *ballot -= by;
+                accepted.iter_mut().for_each(|(ballot, _)| *ballot -= by);
+            }
+        }
+    }
+}
+
+impl Subject for Paxos {
+    const CARD: &'static Card = &CARD;
+}
+
+const MODEL: Model = Model::PLAIN.detector(Detector::Leader { mistakes: 0 }).stop(1);
+const TWO: &[(Pid, Ask)] = &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1)))];
+
+static CARD: Card = Card {
+    name: "paxos",
+    family: Family::Paxos,
+    source: "Lamport 1998; the Paxos family, Basic Paxos",
+    says: "A proposer asks a majority to promise that they accept nothing below its round, adopts the value of the \
+           highest round that one of them accepted, and has a majority accept it. Any two majorities share an acceptor: \
+           a value that may have been chosen is proposed again, whoever leads.",
+    buys: &[
+        (
+            "promises on stable storage",
+            "agreement: an acceptor that forgets accepts an older round behind a newer one",
+        ),
+        ("one leader in the end", "termination: two that retry interrupt each other for ever"),
+    ],
+    uses: &[],
+    model: MODEL,
+    asks: TWO,
+    properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS],
+    states_max: 400_000,
+    whole: true,
+    price: Some(Price {
+        asks: &[(0, Ask::Propose(Value(0)))],
+        // Of three processes one's own acceptance and that of the leader are a majority.
+        delays: [|n| if n == 3 { 3 } else { 4 }, |n| if n == 3 { 3 } else { 4 }, |_| 4],
+        multicast: |n| 2 + (n - 1) + n,
+        unicast: |n| 2 * (n - 1) + (n - 1) + n * (n - 1),
+    }),
+    breaks: &[
+        Break {
+            name: "a-promise-forgotten",
+            says: "An acceptor comes back without its stable storage and accepts an older round.",
+            model: Model {
+                failures: Failures::Recovery { crashes: 1, stable: false },
+                ..MODEL.detector(Detector::Leader { mistakes: 1 })
+            },
+            asks: None,
+            dropped: None,
+            loses: &UNIFORM_CONSENSUS,
+            search: Search::Breadth,
+            steps_max: 20,
+            planted: false,
+        },
+        Break {
+            name: "duel",
+            says: "Two processes that both lead interrupt each other with ever higher rounds; every message arrives.",
+            model: Model::PLAIN.of(2, 0),
+            asks: None,
+            dropped: Some("one leader"),
+            loses: &CONSENSUS_TERMINATION,
+            search: Search::Lasso { progress: |fact| matches!(fact, Fact::Decide(_)) },
+            steps_max: 20,
+            planted: false,
+        },
+        Break {
+            name: "own-value-always",
+            says: "A new leader proposes its own value, whatever the promises say.",
+            model: MODEL.detector(Detector::Leader { mistakes: 1 }),
+            asks: None,
+            dropped: Some("value of promises"),
+            loses: &UNIFORM_CONSENSUS,
+            search: Search::Breadth,
+            steps_max: 20,
+            planted: true,
+        },
+    ],
+};
