@@ -8,6 +8,7 @@ mod byzantine;
 mod commit;
 mod consensus;
 mod detector;
+mod groups;
 mod order;
 mod register;
 
@@ -18,6 +19,10 @@ pub use consensus::{
     CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS,
 };
 pub use detector::{EVENTUAL_ACCURACY, STRONG_ACCURACY, STRONG_COMPLETENESS};
+pub use groups::{
+    CRASHED_LEAVE, LAST_VIEW, NOTHING_AFTER_FAILURE, UNIFORM_VIEW_AGREEMENT, VIEW_ACCURACY, VIEW_AGREEMENT,
+    VIEW_ORDER, VIEW_SYNCHRONY,
+};
 pub use order::{CAUSAL_ORDER, FIFO_ORDER, TOTAL_ORDER, UNIFORM_TOTAL_ORDER};
 pub use register::LINEARIZABLE;
 

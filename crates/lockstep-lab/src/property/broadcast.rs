@@ -3,13 +3,18 @@
 
 use super::{History, Judged, Property, p};
 use crate::protocol::{Pid, Pids};
-use crate::vocabulary::{Ask, Fact, Value};
+use crate::vocabulary::{Ask, Event, Fact, Value};
 use std::collections::BTreeSet;
 
 /// The deliveries of a process, in order.
 pub(super) fn delivered(history: &History<'_>, pid: Pid) -> Vec<(Pid, Value)> {
-    let deliveries = history.facts(pid).filter_map(|fact| match fact {
-        Fact::Deliver { from, value } => Some((*from, *value)),
+    delivered_in(history.events[usize::from(pid)])
+}
+
+/// The deliveries among some events, in order.
+pub(super) fn delivered_in(events: &[Event]) -> Vec<(Pid, Value)> {
+    let deliveries = events.iter().filter_map(|event| match event {
+        Event::Did(Fact::Deliver { from, value }) => Some((*from, *value)),
         _ => None,
     });
     deliveries.collect()
