@@ -24,7 +24,7 @@ pub use groups::{
     VIEW_ORDER, VIEW_SYNCHRONY,
 };
 pub use order::{CAUSAL_ORDER, FIFO_ORDER, TOTAL_ORDER, UNIFORM_TOTAL_ORDER};
-pub use register::LINEARIZABLE;
+pub use register::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
 
 use crate::protocol::{Pid, Pids};
 use crate::vocabulary::{Ask, Event, Fact};

@@ -1,6 +1,24 @@
 //! Registers.
 
+mod atomic_impose_all;
+mod atomic_impose_majority;
+mod atomic_n_n;
+mod impose_all;
+mod majority;
+mod regular_majority;
+mod regular_read_one;
+
+pub use impose_all::{ImposeAll, ImposeMessage};
+pub use majority::{MajorityMessage, MajorityRegister};
+pub use regular_read_one::{ReadOneMessage, RegularReadOne};
+
 use crate::check::Entry;
 
 /// Its cards, in the order of the tour.
-pub(super) const ENTRIES: &[Entry] = &[];
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::of::<RegularReadOne>(),
+    Entry::of::<MajorityRegister<false>>(),
+    Entry::of::<ImposeAll<false>>(),
+    Entry::of::<MajorityRegister<true>>(),
+    Entry::of::<ImposeAll<true>>(),
+];

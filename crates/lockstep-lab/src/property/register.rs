@@ -102,3 +102,107 @@ pub static LINEARIZABLE: Property = Property {
         Err(format!("no order of these explains what was read: {}", words.join(", ")))
     },
 };
+
+/// Regularity (Lamport 1986).
+pub static REGULAR: Property = Property {
+    name: "REGULAR VALIDITY",
+    promise: "a read returns the last value that was written before it, or one that is being written meanwhile",
+    judged: Judged::Always,
+    real_time: true,
+    holds: |history| {
+        let operations = operations(history);
+        let writes = || operations.iter().filter_map(|operation| Some((operation, operation.writes?)));
+        for read in &operations {
+            let Some(value) = read.read else { continue };
+            // A later write was over before the read began.
+            let is_old = |returned: usize| {
+                writes().any(|(later, _)| returned < later.called && later.returned < read.called)
+            };
+            let is_allowed = writes().any(|(write, written)| {
+                written == value && write.called < read.returned && !is_old(write.returned)
+            });
+            let is_first = value == Value(0) && writes().all(|(write, _)| write.returned > read.called);
+            if !is_allowed && !is_first {
+                return Err(format!(
+                    "p{} reads {value:?}, which is neither the last nor meanwhile",
+                    read.pid + 1
+                ));
+            }
+        }
+        Ok(())
+    },
+};
+
+/// Termination of operations.
+pub static REGISTER_TERMINATION: Property = Property {
+    name: "TERMINATION",
+    promise: "an operation of a correct process returns in the end",
+    judged: Judged::AtTheEnd,
+    real_time: false,
+    holds: |history| {
+        for pid in history.correct.iter() {
+            let asked = history.asked(pid).filter(|ask| matches!(ask, Ask::Read | Ask::Write(_))).count();
+            let returned = |fact: &&Fact| matches!(fact, Fact::Returned(_) | Fact::Written);
+            if history.facts(pid).filter(returned).count() < asked {
+                return Err(format!("an operation of p{} never returns", pid + 1));
+            }
+        }
+        Ok(())
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Pids;
+
+    /// Judges a run of three processes: its events in real time.
+    fn judge(property: &Property, run: &[(Pid, Event)]) -> Result<(), String> {
+        let of = |pid: Pid| -> Vec<Event> {
+            run.iter().filter(|(by, _)| *by == pid).map(|(_, event)| event.clone()).collect()
+        };
+        let events = [of(0), of(1), of(2)];
+        let events: Vec<&[Event]> = events.iter().map(Vec::as_slice).collect();
+        let order: Vec<Pid> = run.iter().map(|(pid, _)| *pid).collect();
+        (property.holds)(&History {
+            n: 3,
+            events: &events,
+            order: &order,
+            correct: Pids::first(3),
+            crashed: Pids::default(),
+            liars: Pids::default(),
+        })
+    }
+
+    const WRITE: Event = Event::Asked(Ask::Write(Value(1)));
+    const WRITTEN: Event = Event::Did(Fact::Written);
+    const READ: Event = Event::Asked(Ask::Read);
+
+    fn returned(value: u8) -> Event {
+        Event::Did(Fact::Returned(Value(value)))
+    }
+
+    #[test]
+    fn new_then_old_is_regular_and_not_linearizable() {
+        let run = [(0, WRITE), (1, READ), (1, returned(1)), (2, READ), (2, returned(0)), (0, WRITTEN)];
+        assert_eq!(judge(&REGULAR, &run), Ok(()));
+        assert!(judge(&LINEARIZABLE, &run).is_err());
+        let other = [(0, WRITE), (1, READ), (1, returned(0)), (2, READ), (2, returned(1)), (0, WRITTEN)];
+        assert_eq!(judge(&LINEARIZABLE, &other), Ok(()));
+    }
+
+    #[test]
+    fn an_old_value_after_a_write_is_neither() {
+        let run = [(0, WRITE), (0, WRITTEN), (1, READ), (1, returned(0))];
+        assert!(judge(&REGULAR, &run).is_err());
+        assert!(judge(&LINEARIZABLE, &run).is_err());
+        let unwritten = [(1, READ), (1, returned(2))];
+        assert!(judge(&REGULAR, &unwritten).is_err());
+    }
+
+    #[test]
+    fn an_operation_without_an_end_is_seen() {
+        assert!(judge(&REGISTER_TERMINATION, &[(0, WRITE)]).is_err());
+        assert_eq!(judge(&REGISTER_TERMINATION, &[(0, WRITE), (0, WRITTEN)]), Ok(()));
+    }
+}
