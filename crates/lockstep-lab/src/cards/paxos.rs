@@ -1,5 +1,6 @@
 //! The Paxos family.
 
+mod acceptor;
 mod basic;
 
 pub use basic::Paxos;

@@ -1,15 +1,13 @@
 //! Basic Paxos (Lamport 1998; "Paxos", basic Paxos with proposers that retry).
 
+use super::acceptor::{Acceptor, Ballot, Votes, highest, next_ballot};
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
 use crate::{
-    Ask, Break, Card, Decide, Detection, Detector, Fact, Failures, Family, Model, Out, Pid, Pids, Price,
-    Process, Propose, Protocol, Search, Stored, Subject, Value,
+    Ask, Break, Card, Decide, Detection, Detector, Fact, Failures, Family, Model, Out, Pid, Price, Process,
+    Propose, Protocol, Search, Stored, Subject, Value,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// A number of a round: round * n + its proposer, from n on. 0 is none.
-type Ballot = u64;
 
 /// A message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
@@ -32,13 +30,12 @@ pub struct Paxos {
     process: Process,
     leads: bool,
     proposal: Option<Value>,
-    promised: Ballot,
-    accepted: Option<(Ballot, Value)>,
+    acceptor: Acceptor<Option<(Ballot, Value)>>,
     /// The round that this process proposes in, and its promises; none once it has its quorum.
     own: Ballot,
     promises: BTreeMap<Pid, Option<(Ballot, Value)>>,
     /// The highest round that is known to count.
-    learned: (Ballot, Pids),
+    learned: Votes,
     has_decided: bool,
 }
 
@@ -48,9 +45,8 @@ impl Paxos {
         if !self.leads || self.proposal.is_none() || self.has_decided {
             return;
         }
-        let n = u64::from(self.process.n);
-        let above = self.promised.max(self.own).max(self.learned.0);
-        self.own = (above / n + 1) * n + u64::from(self.process.me);
+        let above = self.acceptor.promised.max(self.own).max(self.learned.ballot);
+        self.own = next_ballot(&self.process, above);
         self.promises.clear();
         out.all(PaxosMessage::Prepare(self.own));
     }
@@ -69,22 +65,15 @@ impl Paxos {
         if self.promises.len() < self.process.majority() {
             return;
         }
-        let highest = self.promises.values().flatten().max().map(|(_, value)| *value);
-        let highest = highest.filter(|_| !self.process.lacks("value of promises"));
-        if let Some(value) = highest.or(self.proposal) {
+        let adopted = highest(self.promises.values().flatten()).copied();
+        let adopted = adopted.filter(|_| !self.process.lacks("value of promises"));
+        if let Some(value) = adopted.or(self.proposal) {
             out.all(PaxosMessage::Accept(ballot, value));
         }
     }
 
     fn on_accepted(&mut self, from: Pid, ballot: Ballot, value: Value, out: &mut Out<Self>) {
-        if self.has_decided || ballot < self.learned.0 {
-            return;
-        }
-        if ballot > self.learned.0 {
-            self.learned = (ballot, Pids::default());
-        }
-        self.learned.1.add(from);
-        if self.learned.1.len() >= self.process.majority() {
+        if !self.has_decided && self.learned.add(from, ballot) >= self.process.majority() {
             self.has_decided = true;
             out.indicate(Decide(value));
         }
@@ -101,11 +90,10 @@ impl Protocol for Paxos {
             process: *process,
             leads: process.me == 0 || process.lacks("one leader"),
             proposal: None,
-            promised: 0,
-            accepted: None,
+            acceptor: Acceptor::default(),
             own: 0,
             promises: BTreeMap::new(),
-            learned: (0, Pids::default()),
+            learned: Votes::default(),
             has_decided: false,
         }
     }
@@ -117,26 +105,28 @@ impl Protocol for Paxos {
 
     fn receive(&mut self, from: Pid, message: PaxosMessage, out: &mut Out<Self>) {
         match message {
-            PaxosMessage::Prepare(ballot) | PaxosMessage::Accept(ballot, _) if ballot < self.promised => {
-                out.send(from, PaxosMessage::Refuse(self.promised));
-            }
-            PaxosMessage::Prepare(ballot) => {
-                self.promised = ballot;
-                out.store("promised", ballot);
-                out.send(from, PaxosMessage::Promise(ballot, self.accepted));
-            }
-            PaxosMessage::Accept(ballot, value) => {
-                (self.promised, self.accepted) = (ballot, Some((ballot, value)));
-                out.store("promised", ballot);
-                out.store("accepted", ballot);
-                out.store("value", value.0.into());
-                out.all(PaxosMessage::Accepted(ballot, value));
-            }
+            PaxosMessage::Prepare(ballot) => match self.acceptor.prepare(ballot) {
+                Ok(accepted) => {
+                    out.store("promised", ballot);
+                    out.send(from, PaxosMessage::Promise(ballot, accepted));
+                }
+                Err(higher) => out.send(from, PaxosMessage::Refuse(higher)),
+            },
+            PaxosMessage::Accept(ballot, value) => match self.acceptor.enter(ballot) {
+                Ok(accepted) => {
+                    *accepted = Some((ballot, value));
+                    out.store("promised", ballot);
+                    out.store("accepted", ballot);
+                    out.store("value", value.0.into());
+                    out.all(PaxosMessage::Accepted(ballot, value));
+                }
+                Err(higher) => out.send(from, PaxosMessage::Refuse(higher)),
+            },
             PaxosMessage::Promise(ballot, accepted) => self.on_promise(from, ballot, accepted, out),
             PaxosMessage::Accepted(ballot, value) => self.on_accepted(from, ballot, value, out),
             PaxosMessage::Refuse(higher) => {
                 if higher > self.own {
-                    self.promised = self.promised.max(higher);
+                    self.acceptor.promised = self.acceptor.promised.max(higher);
                     self.campaign(out);
                 }
             }
@@ -152,22 +142,23 @@ impl Protocol for Paxos {
 
     fn recover(&mut self, stored: &Stored, _out: &mut Out<Self>) {
         let read = |record| stored.get(record).copied();
-        self.promised = read("promised").unwrap_or(0);
-        self.accepted =
+        self.acceptor.promised = read("promised").unwrap_or(0);
+        self.acceptor.accepted =
             read("accepted").zip(read("value")).map(|(ballot, value)| (ballot, Value(value as u8)));
     }
 
     fn lowest_round(&self) -> Option<u64> {
-        let known = [self.promised, self.own, self.learned.0, self.accepted.map_or(0, |(ballot, _)| ballot)];
+        let accepted = self.acceptor.accepted.map_or(0, |(ballot, _)| ballot);
+        let known = [self.acceptor.promised, self.own, self.learned.ballot, accepted];
         known.into_iter().filter(|ballot| *ballot > 0).min()
     }
 
     fn renumber(&mut self, by: u64) {
         let lower = |ballot: &mut Ballot| *ballot = ballot.saturating_sub(by);
-        lower(&mut self.promised);
+        lower(&mut self.acceptor.promised);
         lower(&mut self.own);
-        lower(&mut self.learned.0);
-        self.accepted.iter_mut().for_each(|(ballot, _)| lower(ballot));
+        lower(&mut self.learned.ballot);
+        self.acceptor.accepted.iter_mut().for_each(|(ballot, _)| lower(ballot));
         self.promises.values_mut().flatten().for_each(|(ballot, _)| lower(ballot));
     }
 
