@@ -1,5 +1,5 @@
-//! Atomic registers that impose on all: a read writes what it returns (Guerraoui's course, "Atomic register" and
-//! "(N,N) Atomic Register").
+//! Atomic registers that impose on all: a read writes what it returns (Guerraoui's course, "Atomic register"
+//! and "(N,N) Atomic Register").
 
 use crate::{Ask, Detection, Fact, Out, Pid, Pids, Process, Protocol, Value};
 use serde::Serialize;

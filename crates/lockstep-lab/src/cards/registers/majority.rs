@@ -1,5 +1,5 @@
-//! Registers of majorities, without a detector: a read asks a majority for its versions (Guerraoui's course, "Regular
-//! register - Majority Algorithm" and "Atomic register - Majority Algorithm").
+//! Registers of majorities, without a detector: a read asks a majority for its versions (Guerraoui's course,
+//! "Regular register - Majority Algorithm" and "Atomic register - Majority Algorithm").
 
 use crate::{Ask, Fact, Out, Pid, Process, Protocol, Value};
 use serde::Serialize;
