@@ -1,4 +1,4 @@
-//! Consensus out of total order (Guerraoui's course, "Total Order Broadcast": the two problems are equivalent).
+//! Consensus out of total order (Guerraoui's course, "Total Order Broadcast": the two are equivalent).
 
 use super::TotalOrderConsensus;
 use crate::property::{CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY};
