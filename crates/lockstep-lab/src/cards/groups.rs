@@ -1,6 +1,0 @@
-//! Group membership and view synchrony.
-
-use crate::check::Entry;
-
-/// Its cards, in the order of the tour.
-pub(super) const ENTRIES: &[Entry] = &[];

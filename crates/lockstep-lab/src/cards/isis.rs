@@ -1,6 +1,0 @@
-//! The toolkit of process groups: ISIS.
-
-use crate::check::Entry;
-
-/// Its cards, in the order of the tour.
-pub(super) const ENTRIES: &[Entry] = &[];
