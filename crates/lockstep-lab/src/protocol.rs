@@ -129,6 +129,11 @@ impl Process {
         usize::from(self.n) / 2 + 1
     }
 
+    /// The fewest of which any two sets have a correct process in common where `f` lie: more than (n + f) / 2.
+    pub fn byzantine_quorum(&self) -> usize {
+        (usize::from(self.n) + usize::from(self.f)) / 2 + 1
+    }
+
     /// Whether the part of the algorithm of this name is left out: a card's break by a change of the
     /// algorithm, not of its model.
     pub fn lacks(&self, part: &str) -> bool {

@@ -39,7 +39,7 @@ impl ConsistentEcho {
         } else if self.process.lacks("quorum") {
             f + 1
         } else {
-            (n + f) / 2 + 1
+            self.process.byzantine_quorum()
         }
     }
 }

@@ -41,8 +41,8 @@ fn count(values: &BTreeMap<Pid, Value>, value: Value) -> usize {
 
 impl ReliableBracha {
     fn go_on(&mut self, value: Value, out: &mut Out<Self>) {
-        let (n, f) = (usize::from(self.process.n), usize::from(self.process.f));
-        let quorum = (n + f) / 2 + 1;
+        let f = usize::from(self.process.f);
+        let quorum = self.process.byzantine_quorum();
         let amplifies = !self.process.lacks("amplification");
         let is_safe = count(&self.echoes, value) >= quorum || (amplifies && count(&self.readies, value) > f);
         if is_safe && !self.is_ready {
@@ -115,8 +115,9 @@ static CARD: Card = Card {
     name: "reliable-bracha",
     family: Family::Byzantine,
     source: "Bracha 1987; Guerraoui's course, Byzantine Reliable Broadcast",
-    says: "As consistent-echo, and a process that has a quorum of echoes says so to all. A process that \
-           hears that of more than f others says so too: if one correct process delivers, all do. It is explored whole up to four lies.",
+    says: "As consistent-echo, and a process that has a quorum of echoes says so to all. A process that hears \
+           that of more than f others says so too: if one correct process delivers, all do. It is explored whole up to \
+           four lies.",
     buys: &[
         ("n > 3f", "a quorum of echoes without the liars, of which two share a correct process"),
         ("the step from f + 1 to 2f + 1 that are ready", "totality: a liar makes one process deliver alone"),
