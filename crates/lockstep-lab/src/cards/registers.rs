@@ -13,6 +13,10 @@ pub use majority::{MajorityMessage, MajorityRegister};
 pub use regular_read_one::{ReadOneMessage, RegularReadOne};
 
 use crate::check::Entry;
+use crate::{Ask, Pid, Value};
+
+/// One writes, and two read meanwhile or after that: the second one may see less than the first.
+const TWO_READERS: &[(Pid, Ask)] = &[(0, Ask::Write(Value(1))), (1, Ask::Read), (2, Ask::Read)];
 
 /// Its cards, in the order of the tour.
 pub(super) const ENTRIES: &[Entry] = &[

@@ -1,21 +1,20 @@
 //! The atomic register of one writer that imposes on all (Guerraoui's course, "Atomic register").
 
-use super::ImposeAll;
+use super::impose_all::{MODEL, NO_IMPOSING};
+use super::{ImposeAll, TWO_READERS};
 use crate::property::{LINEARIZABLE, REGISTER_TERMINATION};
-use crate::{Ask, Break, Card, Detector, Family, Model, Pid, Search, Subject, Value};
+use crate::{Break, Card, Detector, Family, Search, Subject};
 
 impl Subject for ImposeAll<false> {
     const CARD: &'static Card = &CARD;
 }
 
-const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(1);
-const ASKS: &[(Pid, Ask)] = &[(0, Ask::Write(Value(1))), (1, Ask::Read), (2, Ask::Read)];
-
 static CARD: Card = Card {
     name: "atomic-impose-all",
     family: Family::Registers,
     source: "Guerraoui's course, Atomic register",
-    says: "A reader sends what it is about to return to all, and returns when all that are not suspected have it: no later read is older.",
+    says: "A reader sends what it is about to return to all, and returns when all that are not \
+           suspected have it: no later read is older.",
     buys: &[
         ("a reader imposes", "atomicity: new, then old"),
         (
@@ -25,7 +24,7 @@ static CARD: Card = Card {
     ],
     uses: &[],
     model: MODEL,
-    asks: ASKS,
+    asks: TWO_READERS,
     properties: &[&LINEARIZABLE, &REGISTER_TERMINATION],
     states_max: 600_000,
     whole: true,
@@ -53,16 +52,6 @@ static CARD: Card = Card {
             steps_max: 7,
             planted: false,
         },
-        Break {
-            name: "reads-that-do-not-impose",
-            says: "One reader returns the new value, and another one the old value after that.",
-            model: MODEL,
-            asks: None,
-            dropped: Some("imposing"),
-            loses: &LINEARIZABLE,
-            search: Search::Breadth,
-            steps_max: 4,
-            planted: true,
-        },
+        NO_IMPOSING,
     ],
 };

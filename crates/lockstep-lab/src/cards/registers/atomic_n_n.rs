@@ -1,14 +1,14 @@
 //! The atomic register of many writers (Guerraoui's course, "(N,N) Atomic Register").
 
 use super::ImposeAll;
+use super::impose_all::{MODEL, NO_IMPOSING};
 use crate::property::{LINEARIZABLE, REGISTER_TERMINATION};
-use crate::{Ask, Break, Card, Detector, Family, Model, Pid, Search, Subject, Value};
+use crate::{Ask, Break, Card, Family, Model, Pid, Search, Subject, Value};
 
 impl Subject for ImposeAll<true> {
     const CARD: &'static Card = &CARD;
 }
 
-const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(1);
 const ASKS: &[(Pid, Ask)] = &[(0, Ask::Write(Value(1))), (1, Ask::Write(Value(2))), (2, Ask::Read)];
 
 static CARD: Card = Card {
@@ -48,16 +48,6 @@ static CARD: Card = Card {
             steps_max: 12,
             planted: false,
         },
-        Break {
-            name: "reads-that-do-not-impose",
-            says: "One reader returns the new value, and another one the old value after that.",
-            model: MODEL,
-            asks: Some(&[(0, Ask::Write(Value(1))), (1, Ask::Read), (2, Ask::Read)]),
-            dropped: Some("imposing"),
-            loses: &LINEARIZABLE,
-            search: Search::Breadth,
-            steps_max: 4,
-            planted: true,
-        },
+        NO_IMPOSING,
     ],
 };

@@ -1,7 +1,9 @@
 //! Atomic registers that impose on all: a read writes what it returns (Guerraoui's course, "Atomic register"
 //! and "(N,N) Atomic Register").
 
-use crate::{Ask, Detection, Fact, Out, Pid, Pids, Process, Protocol, Value};
+use super::TWO_READERS;
+use crate::property::LINEARIZABLE;
+use crate::{Ask, Break, Detection, Detector, Fact, Model, Out, Pid, Pids, Process, Protocol, Search, Value};
 use serde::Serialize;
 use std::collections::VecDeque;
 
@@ -106,3 +108,19 @@ impl<const MANY: bool> Protocol for ImposeAll<MANY> {
         }
     }
 }
+
+/// The model of both cards.
+pub(super) const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(1);
+
+/// The break of both cards: a read does not impose what it returns.
+pub(super) const NO_IMPOSING: Break = Break {
+    name: "reads-that-do-not-impose",
+    says: "One reader returns the new value, and another one the old value after that.",
+    model: MODEL,
+    asks: Some(TWO_READERS),
+    dropped: Some("imposing"),
+    loses: &LINEARIZABLE,
+    search: Search::Breadth,
+    steps_max: 4,
+    planted: true,
+};

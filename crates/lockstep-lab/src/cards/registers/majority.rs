@@ -1,7 +1,8 @@
 //! Registers of majorities, without a detector: a read asks a majority for its versions (Guerraoui's course,
 //! "Regular register - Majority Algorithm" and "Atomic register - Majority Algorithm").
 
-use crate::{Ask, Fact, Out, Pid, Process, Protocol, Value};
+use crate::property::REGISTER_TERMINATION;
+use crate::{Ask, Break, Fact, Model, Out, Pid, Process, Protocol, Search, Value};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -118,3 +119,21 @@ impl<const IMPOSES: bool> Protocol for MajorityRegister<IMPOSES> {
         }
     }
 }
+
+/// The model of both cards.
+pub(super) const MODEL: Model = Model::PLAIN.stop(1);
+/// The requests of both cards.
+pub(super) const ASKS: &[(Pid, Ask)] = &[(0, Ask::Write(Value(1))), (1, Ask::Read)];
+
+/// The break of both cards: no majority is correct.
+pub(super) const HALF_FAIL: Break = Break {
+    name: "half-of-them-fail",
+    says: "With two of three dead no majority answers.",
+    model: Model::PLAIN.stop(2),
+    asks: None,
+    dropped: None,
+    loses: &REGISTER_TERMINATION,
+    search: Search::Breadth,
+    steps_max: 3,
+    planted: false,
+};

@@ -1,21 +1,20 @@
 //! The regular register of majorities (Guerraoui's course, "Regular register - Majority Algorithm").
 
-use super::MajorityRegister;
+use super::majority::{ASKS, HALF_FAIL, MODEL};
+use super::{MajorityRegister, TWO_READERS};
 use crate::property::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
-use crate::{Ask, Break, Card, Family, Model, Pid, Search, Subject, Value};
+use crate::{Break, Card, Family, Model, Search, Subject};
 
 impl Subject for MajorityRegister<false> {
     const CARD: &'static Card = &CARD;
 }
 
-const MODEL: Model = Model::PLAIN.stop(1);
-const ASKS: &[(Pid, Ask)] = &[(0, Ask::Write(Value(1))), (1, Ask::Read)];
-
 static CARD: Card = Card {
     name: "regular-majority",
     family: Family::Registers,
     source: "Guerraoui's course, Regular register, Majority Algorithm",
-    says: "A writer waits for a majority, a reader asks a majority and returns the latest of their versions. It needs no detector.",
+    says: "A writer waits for a majority, a reader asks a majority and returns the latest of their versions. \
+           It needs no detector.",
     buys: &[
         ("a majority is correct", "termination: half of the processes cannot tell a crash from a delay"),
         ("the highest of a majority", "regularity: two majorities share a process"),
@@ -32,24 +31,14 @@ static CARD: Card = Card {
             name: "asked-for-atomic",
             says: "One reader asks a process that has the new value; another one asks two that do not have it yet.",
             model: Model::PLAIN.of(5, 2),
-            asks: Some(&[(0, Ask::Write(Value(1))), (1, Ask::Read), (2, Ask::Read)]),
+            asks: Some(TWO_READERS),
             dropped: None,
             loses: &LINEARIZABLE,
             search: Search::Breadth,
             steps_max: 11,
             planted: false,
         },
-        Break {
-            name: "half-of-them-fail",
-            says: "With two of three dead no majority answers.",
-            model: Model::PLAIN.stop(2),
-            asks: None,
-            dropped: None,
-            loses: &REGISTER_TERMINATION,
-            search: Search::Breadth,
-            steps_max: 3,
-            planted: false,
-        },
+        HALF_FAIL,
         Break {
             name: "returns-an-older-version",
             says: "The reader has a version of a majority, and does not take the highest.",

@@ -1,5 +1,6 @@
 //! Regular register: read one, write all (Guerraoui's course, "Regular register").
 
+use super::TWO_READERS;
 use crate::property::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
 use crate::{
     Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Process, Protocol, Search,
@@ -88,7 +89,6 @@ impl Subject for RegularReadOne {
 }
 
 const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(2);
-const ASKS: &[(Pid, Ask)] = &[(0, Ask::Write(Value(1))), (1, Ask::Read), (2, Ask::Read)];
 
 static CARD: Card = Card {
     name: "regular-read-one",
@@ -106,7 +106,7 @@ static CARD: Card = Card {
     ],
     uses: &[],
     model: MODEL,
-    asks: ASKS,
+    asks: TWO_READERS,
     properties: &[&REGULAR, &REGISTER_TERMINATION],
     states_max: 300_000,
     whole: true,
