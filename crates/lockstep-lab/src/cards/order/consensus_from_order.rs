@@ -69,7 +69,7 @@ static CARD: Card = Card {
     uses: &["total-order-consensus"],
     model: MODEL,
     asks: TWO,
-    properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &CONSENSUS_AGREEMENT],
+    properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &CONSENSUS_AGREEMENT, &CONSENSUS_TERMINATION],
     states_max: 600_000,
     whole: true,
     price: Some(Price {
