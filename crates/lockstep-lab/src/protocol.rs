@@ -129,7 +129,7 @@ impl Process {
         usize::from(self.n) / 2 + 1
     }
 
-    /// The fewest of which any two sets have a correct process in common where `f` lie: more than (n + f) / 2.
+    /// The fewest of which any two sets share a correct process where `f` lie: more than (n + f) / 2.
     pub fn byzantine_quorum(&self) -> usize {
         (usize::from(self.n) + usize::from(self.f)) / 2 + 1
     }

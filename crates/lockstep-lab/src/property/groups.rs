@@ -271,19 +271,15 @@ mod tests {
 
     #[test]
     fn views_with_one_number_are_one_view() {
-        let [both, alone] = [view(1, &[0, 1]), view(1, &[1])];
+        let [both, alone] = [[view(1, &[0, 1])], [view(1, &[1])]];
         for property in [&VIEW_AGREEMENT, &UNIFORM_VIEW_AGREEMENT] {
-            assert!(holds(property, &[2], [std::slice::from_ref(&both), std::slice::from_ref(&both), &[]]));
-            assert!(!holds(property, &[2], [std::slice::from_ref(&both), std::slice::from_ref(&alone), &[]]));
+            assert!(holds(property, &[2], [&both, &both, &[]]));
+            assert!(!holds(property, &[2], [&both, &alone, &[]]));
             assert!(!holds(property, &[2], [&[view(0, &[0, 1])], &[], &[]]), "view 0 has all founders");
         }
         // One that fails then counts where agreement is uniform.
-        assert!(holds(
-            &VIEW_AGREEMENT,
-            &[0],
-            [std::slice::from_ref(&both), std::slice::from_ref(&alone), &[]]
-        ));
-        assert!(!holds(&UNIFORM_VIEW_AGREEMENT, &[0], [&[both], &[alone], &[]]));
+        assert!(holds(&VIEW_AGREEMENT, &[0], [&both, &alone, &[]]));
+        assert!(!holds(&UNIFORM_VIEW_AGREEMENT, &[0], [&both, &alone, &[]]));
     }
 
     #[test]
@@ -299,22 +295,22 @@ mod tests {
 
     #[test]
     fn the_crashed_are_out_of_the_last_view_and_all_in_it_have_it() {
-        let one = view(1, &[0, 1]);
+        let one = [view(1, &[0, 1])];
         for property in [&CRASHED_LEAVE, &LAST_VIEW] {
-            assert!(holds(property, &[2], [std::slice::from_ref(&one), std::slice::from_ref(&one), &[]]));
+            assert!(holds(property, &[2], [&one, &one, &[]]));
         }
         assert!(!holds(&CRASHED_LEAVE, &[2], [&[], &[], &[]]));
-        assert!(!holds(&CRASHED_LEAVE, &[1], [std::slice::from_ref(&one), &[], &[]]));
-        assert!(!holds(&LAST_VIEW, &[2], [std::slice::from_ref(&one), &[], &[]]));
-        assert!(holds(&LAST_VIEW, &[1], [&[one], &[], &[]]));
+        assert!(!holds(&CRASHED_LEAVE, &[1], [&one, &[], &[]]));
+        assert!(!holds(&LAST_VIEW, &[2], [&one, &[], &[]]));
+        assert!(holds(&LAST_VIEW, &[1], [&one, &[], &[]]));
     }
 
     #[test]
     fn only_the_crashed_leave() {
-        let one = view(1, &[0, 1]);
-        assert!(holds(&VIEW_ACCURACY, &[2], [std::slice::from_ref(&one), std::slice::from_ref(&one), &[]]));
-        assert!(!holds(&VIEW_ACCURACY, &[], [std::slice::from_ref(&one), &[], &[]]));
-        assert!(holds(&VIEW_ACCURACY, &[], [&[one], &[], &[Event::Asked(Ask::Leave)]]));
+        let one = [view(1, &[0, 1])];
+        assert!(holds(&VIEW_ACCURACY, &[2], [&one, &one, &[]]));
+        assert!(!holds(&VIEW_ACCURACY, &[], [&one, &[], &[]]));
+        assert!(holds(&VIEW_ACCURACY, &[], [&one, &[], &[Event::Asked(Ask::Leave)]]));
     }
 
     #[test]

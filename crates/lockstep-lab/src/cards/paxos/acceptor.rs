@@ -28,7 +28,7 @@ impl<A: Clone> Acceptor<A> {
     /// # Errors
     /// A higher round was promised: that one.
     pub fn prepare(&mut self, ballot: Ballot) -> Result<A, Ballot> {
-        self.enter(ballot).map(|accepted| accepted.clone())
+        self.enter(ballot).cloned()
     }
 
     /// Phase 2b: enters the round `ballot`; what it accepts is put into the result.
