@@ -62,3 +62,59 @@ pub static COMMIT_TERMINATION: Property = Property {
         None => Ok(()),
     },
 };
+
+/// Integrity.
+pub static COMMIT_INTEGRITY: Property = Property {
+    name: "INTEGRITY",
+    promise: "no process decides twice",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| match history.honest().iter().find(|pid| outcomes(history, *pid).count() > 1) {
+        Some(pid) => Err(format!("{} decides twice", p(pid))),
+        None => Ok(()),
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Pids;
+    use crate::vocabulary::Event;
+
+    const YES: Event = Event::Asked(Ask::Vote(true));
+    const NO: Event = Event::Asked(Ask::Vote(false));
+    const COMMIT: Event = Event::Did(Fact::Outcome(true));
+    const ABORT: Event = Event::Did(Fact::Outcome(false));
+
+    /// Whether `property` holds of two processes with these events, of which `crashed` have crashed.
+    fn holds(property: &Property, crashed: Pids, events: [&[Event]; 2]) -> bool {
+        let correct = Pids::first(2).without(crashed);
+        let liars = Pids::default();
+        (property.holds)(&History { n: 2, events: &events, order: &[], correct, crashed, liars }).is_ok()
+    }
+
+    #[test]
+    fn nobody_decides_twice_or_differently() {
+        let none = Pids::default();
+        assert!(holds(&COMMIT_INTEGRITY, none, [&[YES, COMMIT], &[YES, COMMIT]]));
+        assert!(!holds(&COMMIT_INTEGRITY, none, [&[YES, COMMIT, COMMIT], &[YES]]));
+        assert!(holds(&COMMIT_AGREEMENT, none, [&[YES, COMMIT], &[YES, COMMIT]]));
+        assert!(!holds(&COMMIT_AGREEMENT, Pids::one(0), [&[YES, COMMIT], &[NO, ABORT]]));
+    }
+
+    #[test]
+    fn an_outcome_needs_its_votes_or_a_failure() {
+        let none = Pids::default();
+        assert!(holds(&COMMIT_VALIDITY, none, [&[YES, COMMIT], &[YES]]));
+        assert!(!holds(&COMMIT_VALIDITY, none, [&[YES, COMMIT], &[]]));
+        assert!(!holds(&COMMIT_VALIDITY, none, [&[YES, ABORT], &[YES]]));
+        assert!(holds(&COMMIT_VALIDITY, none, [&[YES, ABORT], &[NO]]));
+        assert!(holds(&COMMIT_VALIDITY, Pids::one(1), [&[YES, ABORT], &[YES]]));
+    }
+
+    #[test]
+    fn a_correct_process_decides_in_the_end() {
+        assert!(holds(&COMMIT_TERMINATION, Pids::one(1), [&[YES, ABORT], &[YES]]));
+        assert!(!holds(&COMMIT_TERMINATION, Pids::default(), [&[YES, COMMIT], &[YES]]));
+    }
+}

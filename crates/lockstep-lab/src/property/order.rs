@@ -45,6 +45,58 @@ pub static UNIFORM_TOTAL_ORDER: Property = Property {
     holds: |history| total_order(history, history.honest()),
 };
 
+/// The first of the course's weaker definitions: two messages that two processes both deliver, they deliver in
+/// one order. A process may leave out messages.
+pub static PAIRWISE_TOTAL_ORDER: Property = Property {
+    name: "PAIRWISE TOTAL ORDER",
+    promise: "any two messages that two processes both deliver, they deliver in one order",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| {
+        before_each(history, |earlier, ours, theirs| {
+            let is_later = |message| theirs.contains(message) && !ours.contains(message);
+            earlier.iter().find(|message| is_later(message)).copied()
+        })
+    },
+};
+
+/// The second of the course's weaker definitions: two processes that deliver a message have delivered the same
+/// messages before it. Two processes that fail may still have delivered different first messages.
+pub static GAPLESS_TOTAL_ORDER: Property = Property {
+    name: "GAPLESS TOTAL ORDER",
+    promise: "two processes that deliver a message have delivered the same messages before it, in one order",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| {
+        before_each(history, |earlier, ours, _| {
+            earlier.iter().find(|message| !ours.contains(message)).copied()
+        })
+    },
+};
+
+/// For each message that two processes both deliver: what one delivered before it, what the other delivered
+/// before it, and all that the other delivered. `wrong` returns a message that the one delivered rightly and
+/// the other did not.
+fn before_each(
+    history: &History<'_>,
+    wrong: impl Fn(&[(Pid, Value)], &[(Pid, Value)], &[(Pid, Value)]) -> Option<(Pid, Value)>,
+) -> Result<(), String> {
+    for one in history.honest().iter() {
+        for other in history.honest().without(Pids::one(one)).iter() {
+            let (first, second) = (delivered(history, one), delivered(history, other));
+            for (at, message) in first.iter().enumerate() {
+                let Some(there) = second.iter().position(|theirs| theirs == message) else { continue };
+                if let Some(earlier) = wrong(&first[..at], &second[..there], &second) {
+                    let [one, other] = [one, other].map(p);
+                    let [early, late] = [earlier.1, message.1];
+                    return Err(format!("{one} delivers {early:?} before {late:?}, and {other} does not"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The messages that came before each message: those that its sender had broadcast or delivered.
 fn pasts(history: &History<'_>) -> BTreeMap<(Pid, Value), BTreeSet<(Pid, Value)>> {
     let mut pasts = BTreeMap::new();
@@ -113,3 +165,39 @@ pub static CAUSAL_ORDER: Property = Property {
         in_order(history, |message| pasts.get(&message).into_iter().flatten().copied().collect())
     },
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether each of the three definitions of total order holds of two processes that deliver these messages
+    /// and fail: the strong one, the gapless one, the pairwise one.
+    fn definitions(one: &[u8], other: &[u8]) -> [bool; 3] {
+        let deliver = |value: &u8| Event::Did(Fact::Deliver { from: 0, value: Value(*value) });
+        let events: [Vec<Event>; 2] = [one, other].map(|values| values.iter().map(deliver).collect());
+        let events: Vec<&[Event]> = events.iter().map(Vec::as_slice).collect();
+        let history = History {
+            n: 2,
+            events: &events,
+            order: &[],
+            correct: Pids::default(),
+            crashed: Pids::first(2),
+            liars: Pids::default(),
+        };
+        [&UNIFORM_TOTAL_ORDER, &GAPLESS_TOTAL_ORDER, &PAIRWISE_TOTAL_ORDER]
+            .map(|property| (property.holds)(&history).is_ok())
+    }
+
+    #[test]
+    fn each_definition_of_total_order_is_weaker_than_the_one_before() {
+        for one in [[0, 1], [1, 0]] {
+            assert_eq!(definitions(&[0, 1], &one), [one == [0, 1]; 3]);
+            assert_eq!(definitions(&one, &[0, 1]), [one == [0, 1]; 3]);
+        }
+        assert_eq!(definitions(&[0, 1], &[0]), [true; 3], "one stops earlier");
+        assert_eq!(definitions(&[0], &[1]), [false, true, true], "two first messages");
+        assert_eq!(definitions(&[0, 1], &[1]), [false, false, true], "a gap");
+        assert_eq!(definitions(&[1], &[0, 1]), [false, false, true], "a gap at the other");
+        assert_eq!(definitions(&[0, 1, 2], &[0, 2, 1]), [false; 3], "an order reversed");
+    }
+}
