@@ -1,7 +1,7 @@
 //! Total order by a fixed sequencer, where nothing fails (the properties of atomic broadcast: "one leader
 //! which determines the order").
 
-use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_TOTAL_ORDER, VALIDITY};
+use crate::property::{GAPLESS_TOTAL_ORDER, NO_CREATION, NO_DUPLICATION, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Process, Protocol, Search, Subject,
     Value, Word,
@@ -54,6 +54,10 @@ impl<M: Word> Protocol for FixedSequencer<M> {
                 if self.process.lacks("gaps") {
                     out.indicate(Deliver { from, message });
                     return;
+                }
+                if self.process.lacks("late messages") {
+                    self.buffered.clear();
+                    self.delivered = self.delivered.max(place);
                 }
                 self.buffered.insert(place, (from, message));
                 while let Some((from, message)) = self.buffered.remove(&self.delivered) {
@@ -111,6 +115,18 @@ static CARD: Card = Card {
             search: Search::Breadth,
             steps_max: 7,
             planted: true,
+        },
+        Break {
+            name: "skips-a-gap",
+            says: "A receiver passes over what is missing, and drops it when it comes late. What two receivers both deliver \
+                   they still deliver in one order: the weakest of the course's three definitions does not see it.",
+            model: Model::PLAIN,
+            asks: None,
+            dropped: Some("late messages"),
+            loses: &GAPLESS_TOTAL_ORDER,
+            search: Search::Breadth,
+            steps_max: 5,
+            planted: false,
         },
     ],
 };
