@@ -3,11 +3,13 @@
 mod consensus_from_order;
 mod fixed_sequencer;
 mod sequencer_takeover;
+mod token_ring_order;
 mod total_order_consensus;
 
 pub use consensus_from_order::ConsensusFromOrder;
 pub use fixed_sequencer::FixedSequencer;
 pub use sequencer_takeover::{SequencerTakeover, TakeoverMessage};
+pub use token_ring_order::{TokenMessage, TokenRingOrder};
 pub use total_order_consensus::{BatchMessage, TotalOrderConsensus};
 
 use crate::Value;
@@ -17,6 +19,7 @@ use crate::check::Entry;
 pub(super) const ENTRIES: &[Entry] = &[
     Entry::of::<FixedSequencer<Value>>(),
     Entry::of::<SequencerTakeover<Value>>(),
+    Entry::of::<TokenRingOrder<Value>>(),
     Entry::of::<TotalOrderConsensus<Value>>(),
     Entry::of::<ConsensusFromOrder<Value>>(),
 ];
