@@ -1,17 +1,13 @@
 //! Causal broadcast that does not wait: each message carries its past (Guerraoui's course, "Non-blocking
 //! algorithm using the past").
 
+use super::past::{Data, Of, Past};
 use crate::cards::broadcast::ReliableEager;
 use crate::property::{AGREEMENT, CAUSAL_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Process, Protocol, Search, Subject, Value,
     Word,
 };
-use std::collections::BTreeSet;
-
-type Of<M> = (Pid, M);
-/// A message after all that came before it.
-type Data<M> = (Vec<Of<M>>, M);
 
 /// A message carries all messages that its sender had broadcast or delivered: nobody waits, and messages
 /// grow.
@@ -19,26 +15,7 @@ type Data<M> = (Vec<Of<M>>, M);
 pub struct CausalNoWait<M: Word> {
     process: Process,
     below: ReliableEager<Data<M>>,
-    past: Vec<Of<M>>,
-    delivered: BTreeSet<Of<M>>,
-}
-
-impl<M: Word> CausalNoWait<M> {
-    fn deliver(&mut self, message: Of<M>, out: &mut Out<Self>) {
-        if self.delivered.insert(message.clone()) {
-            if !self.past.contains(&message) {
-                self.past.push(message.clone());
-            }
-            out.indicate(Deliver { from: message.0, message: message.1 });
-        }
-    }
-
-    fn handle(&mut self, deliveries: Vec<Deliver<Data<M>>>, out: &mut Out<Self>) {
-        for Deliver { from, message: (past, message) } in deliveries {
-            past.into_iter().for_each(|earlier| self.deliver(earlier, out));
-            self.deliver((from, message), out);
-        }
-    }
+    past: Past<M>,
 }
 
 impl<M: Word> Protocol for CausalNoWait<M> {
@@ -47,25 +24,21 @@ impl<M: Word> Protocol for CausalNoWait<M> {
     type Message = Of<Data<M>>;
 
     fn new(process: &Process) -> Self {
-        Self {
-            process: *process,
-            below: ReliableEager::new(process),
-            past: Vec::new(),
-            delivered: BTreeSet::new(),
-        }
+        Self { process: *process, below: ReliableEager::new(process), past: Past::default() }
     }
 
     fn request(&mut self, Broadcast(message): Broadcast<M>, out: &mut Out<Self>) {
-        let past = if self.process.lacks("past") { Vec::new() } else { self.past.clone() };
-        let data = (past, message.clone());
+        let mut data = self.past.with_past((self.process.me, message));
+        if self.process.lacks("past") {
+            data.0.clear();
+        }
         let done = out.through(&mut self.below, |below, out| below.request(Broadcast(data), out));
-        self.past.push((self.process.me, message));
-        self.handle(done, out);
+        self.past.deliver(done, out);
     }
 
     fn receive(&mut self, from: Pid, message: Self::Message, out: &mut Out<Self>) {
         let done = out.through(&mut self.below, |below, out| below.receive(from, message, out));
-        self.handle(done, out);
+        self.past.deliver(done, out);
     }
 }
 
