@@ -1,6 +1,6 @@
 //! The Paxos family.
 
-mod acceptor;
+pub(super) mod acceptor;
 mod basic;
 
 pub use basic::Paxos;
