@@ -9,10 +9,10 @@ use crate::{
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What an acceptor accepted in each instance: that of process i is about the vote of i.
+/// The acceptances of an acceptor, by instance: that of process i is about the vote of i.
 type Accepted = Vec<Option<(Ballot, bool)>>;
 
-/// A message. What an acceptor has to say of all instances goes in one.
+/// A message. An acceptor speaks of all instances in one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum PaxosCommitMessage {
     /// Phase 2a of round 0, in the instance of its sender.

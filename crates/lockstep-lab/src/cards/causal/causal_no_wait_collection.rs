@@ -20,7 +20,7 @@ pub enum CollectionMessage<M> {
     Ack(Of<M>),
 }
 
-/// Each process acks to all what it delivers. What all that live have delivered no message carries any more.
+/// Each process acks to all what it delivers. No message carries any more what all that live have delivered.
 ///
 /// An ack needs no reliable broadcast: one of a correct process arrives, and one of a process that fails is not
 /// waited for.

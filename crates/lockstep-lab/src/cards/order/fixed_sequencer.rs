@@ -118,8 +118,8 @@ static CARD: Card = Card {
         },
         Break {
             name: "skips-a-gap",
-            says: "A receiver passes over what is missing, and drops it when it comes late. What two receivers both deliver \
-                   they still deliver in one order: the weakest of the course's three definitions does not see it.",
+            says: "A receiver passes over what is missing, and drops it when it comes late. Two receivers still deliver in one \
+                   order all that both deliver: the weakest of the course's three definitions does not see it.",
             model: Model::PLAIN,
             asks: None,
             dropped: Some("late messages"),

@@ -1,5 +1,5 @@
-//! Total order by a sequencer that is replaced when it fails (Guerraoui's course, "Total Order Broadcast", asks
-//! for the order; the takeover is that of a primary and its backups).
+//! Total order by a sequencer that is replaced when it fails (the properties of atomic broadcast: "one leader
+//! which determines the order", and its replacement).
 
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, TOTAL_ORDER, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{

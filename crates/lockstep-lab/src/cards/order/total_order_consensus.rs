@@ -12,23 +12,24 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Messages that one instance of consensus decides on, each with its sender.
-type Batch<M> = BTreeSet<(Pid, M)>;
+pub(super) type Batch<M> = BTreeSet<(Pid, M)>;
 
 /// A message of one of the modules below.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
-pub enum BatchMessage<M> {
+pub enum BatchMessage<M, C> {
     /// Of the broadcast.
     Data((Pid, M)),
     /// Of the instance of consensus with this number.
-    Batch(u8, Batch<M>),
+    Batch(u8, C),
 }
 
 /// Messages are broadcast reliably; one instance of consensus after the other decides which come next.
+/// The order is as strong as the consensus `C`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct TotalOrderConsensus<M: Word> {
+pub struct TotalOrderConsensus<M: Word, C = Hierarchical<Batch<M>>> {
     process: Process,
     broadcast: ReliableLazy<M>,
-    instances: BTreeMap<u8, Hierarchical<Batch<M>>>,
+    instances: BTreeMap<u8, C>,
     suspected: Pids,
     unordered: Batch<M>,
     delivered: Batch<M>,
@@ -39,18 +40,17 @@ pub struct TotalOrderConsensus<M: Word> {
     decided: BTreeMap<u8, Batch<M>>,
 }
 
-impl<M: Word> TotalOrderConsensus<M> {
+impl<M, C> TotalOrderConsensus<M, C>
+where
+    M: Word,
+    C: Protocol<Request = Propose<Batch<M>>, Indication = Decide<Batch<M>>>,
+{
     /// Calls an instance of consensus. A new one learns first of those that are suspected.
-    fn instance(
-        &mut self,
-        number: u8,
-        call: impl FnOnce(&mut Hierarchical<Batch<M>>, &mut Out<Hierarchical<Batch<M>>>),
-        out: &mut Out<Self>,
-    ) {
+    fn instance(&mut self, number: u8, call: impl FnOnce(&mut C, &mut Out<C>), out: &mut Out<Self>) {
         let is_new = !self.instances.contains_key(&number);
         let (process, suspected) = (self.process, self.suspected);
-        let instance = self.instances.entry(number).or_insert_with(|| Hierarchical::new(&process));
-        let wrap = |batch| BatchMessage::Batch(number, batch);
+        let instance = self.instances.entry(number).or_insert_with(|| C::new(&process));
+        let wrap = |message| BatchMessage::Batch(number, message);
         let done = out.below(instance, wrap, |instance, out| {
             let known = if is_new { suspected } else { Pids::default() };
             known.iter().for_each(|pid| instance.detect(Detection::Suspect(pid), out));
@@ -97,10 +97,14 @@ impl<M: Word> TotalOrderConsensus<M> {
     }
 }
 
-impl<M: Word> Protocol for TotalOrderConsensus<M> {
+impl<M, C> Protocol for TotalOrderConsensus<M, C>
+where
+    M: Word,
+    C: Protocol<Request = Propose<Batch<M>>, Indication = Decide<Batch<M>>>,
+{
     type Request = Broadcast<M>;
     type Indication = Deliver<M>;
-    type Message = BatchMessage<M>;
+    type Message = BatchMessage<M, C::Message>;
 
     fn new(process: &Process) -> Self {
         Self {
@@ -123,15 +127,15 @@ impl<M: Word> Protocol for TotalOrderConsensus<M> {
         self.go_on(out);
     }
 
-    fn receive(&mut self, from: Pid, message: BatchMessage<M>, out: &mut Out<Self>) {
+    fn receive(&mut self, from: Pid, message: Self::Message, out: &mut Out<Self>) {
         match message {
             BatchMessage::Data(data) => {
                 let below = &mut self.broadcast;
                 let done = out.below(below, BatchMessage::Data, |below, out| below.receive(from, data, out));
                 self.on_broadcast(done);
             }
-            BatchMessage::Batch(number, batch) => {
-                self.instance(number, |instance, out| instance.receive(from, batch, out), out);
+            BatchMessage::Batch(number, message) => {
+                self.instance(number, |instance, out| instance.receive(from, message, out), out);
             }
         }
         self.go_on(out);
