@@ -45,8 +45,8 @@ pub static UNIFORM_TOTAL_ORDER: Property = Property {
     holds: |history| total_order(history, history.honest()),
 };
 
-/// The first of the course's weaker definitions: two messages that two processes both deliver, they deliver in
-/// one order. A process may leave out messages.
+/// The first of the course's weaker definitions: two messages that two processes both deliver, they deliver
+/// in one order. A process may leave out messages.
 pub static PAIRWISE_TOTAL_ORDER: Property = Property {
     name: "PAIRWISE TOTAL ORDER",
     promise: "any two messages that two processes both deliver, they deliver in one order",
@@ -60,8 +60,8 @@ pub static PAIRWISE_TOTAL_ORDER: Property = Property {
     },
 };
 
-/// The second of the course's weaker definitions: two processes that deliver a message have delivered the same
-/// messages before it. Two processes that fail may still have delivered different first messages.
+/// The second of the course's weaker definitions: two processes that deliver a message have delivered the
+/// same messages before it. Two processes that fail may still have delivered different first messages.
 pub static GAPLESS_TOTAL_ORDER: Property = Property {
     name: "GAPLESS TOTAL ORDER",
     promise: "two processes that deliver a message have delivered the same messages before it, in one order",
@@ -170,8 +170,8 @@ pub static CAUSAL_ORDER: Property = Property {
 mod tests {
     use super::*;
 
-    /// Whether each of the three definitions of total order holds of two processes that deliver these messages
-    /// and fail: the strong one, the gapless one, the pairwise one.
+    /// Whether each of the three definitions of total order holds of two processes that deliver these
+    /// messages and fail: the strong one, the gapless one, the pairwise one.
     fn definitions(one: &[u8], other: &[u8]) -> [bool; 3] {
         let deliver = |value: &u8| Event::Did(Fact::Deliver { from: 0, value: Value(*value) });
         let events: [Vec<Event>; 2] = [one, other].map(|values| values.iter().map(deliver).collect());

@@ -52,7 +52,8 @@ impl PaxosCommit {
         }
     }
 
-    /// The leader proposes what may be chosen, and a no where a vote did not reach the majority that promised.
+    /// The leader proposes what may be chosen, and a no where a vote did not reach the majority that
+    /// promised.
     fn on_promise(&mut self, from: Pid, ballot: Ballot, accepted: Accepted, out: &mut Out<Self>) {
         if ballot != self.own || self.promises.len() >= self.process.majority() {
             return;

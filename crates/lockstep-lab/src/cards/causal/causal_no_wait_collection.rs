@@ -22,8 +22,8 @@ pub enum CollectionMessage<M> {
 
 /// Each process acks to all what it delivers. No message carries any more what all that live have delivered.
 ///
-/// An ack needs no reliable broadcast: one of a correct process arrives, and one of a process that fails is not
-/// waited for.
+/// An ack needs no reliable broadcast: one of a correct process arrives, and one of a process that fails is
+/// not waited for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CausalNoWaitCollection<M: Word> {
     process: Process,
@@ -41,8 +41,8 @@ impl<M: Word> CausalNoWaitCollection<M> {
         }
     }
 
-    /// Forgets what all that live have delivered. The course looks when an ack comes; the last that is missing
-    /// may be that of a process which fails, so this looks after a suspicion too.
+    /// Forgets what all that live have delivered. The course looks when an ack comes; the last that is
+    /// missing may be that of a process which fails, so this looks after a suspicion too.
     fn collect(&mut self) {
         let needed =
             if self.process.lacks("acks of all") { self.process.majority() } else { self.correct.len() };

@@ -1,5 +1,5 @@
-//! Uniform causal broadcast: the one without waiting over a uniform broadcast (Guerraoui's course, "Non-blocking
-//! algorithm using the past").
+//! Uniform causal broadcast: the one without waiting over a uniform broadcast (Guerraoui's course,
+//! "Non-blocking algorithm using the past").
 
 use super::past::{Data, Of, Past};
 use crate::cards::broadcast::UniformMajority;

@@ -64,8 +64,8 @@ impl<M: Word> SequencerTakeover<M> {
         }
     }
 
-    /// The successor begins once all that live have stopped to follow the dead one. All logs are beginnings of
-    /// one order: the longest has them all.
+    /// The successor begins once all that live have stopped to follow the dead one. All logs are beginnings
+    /// of one order: the longest has them all.
     fn take_over(&mut self, out: &mut Out<Self>) {
         let is_complete = self.living().iter().all(|pid| self.logs.contains_key(&pid));
         if self.sequencer.is_none() && self.living().lowest() == Some(self.process.me) && is_complete {

@@ -1,13 +1,13 @@
-//! Uniform total order out of uniform consensus (Guerraoui's course, "Total Order Broadcast"; Chandra and Toueg
-//! 1996, §7).
+//! Uniform total order out of uniform consensus (Guerraoui's course, "Total Order Broadcast"; Chandra
+//! and Toueg 1996, §7).
 
 use super::total_order_consensus::{Batch, TotalOrderConsensus};
 use crate::cards::consensus::UniformHierarchical;
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Price, Search, Subject, Value};
 
-/// As the one that is not uniform, over a consensus that is. The course puts a uniform broadcast below it too,
-/// which it does not need: nothing is delivered before a decision has it, and the decision has it whole.
+/// As the one that is not uniform, over a consensus that is. The course puts a uniform broadcast below it
+/// too, which it does not need: nothing is delivered before a decision has it, and the decision has it whole.
 pub type UniformTotalOrder<M> = TotalOrderConsensus<M, UniformHierarchical<Batch<M>>>;
 
 impl Subject for UniformTotalOrder<Value> {
