@@ -82,6 +82,8 @@ pub enum Command {
     Sim(SimArgs),
     /// Shows what loss costs receivers and the network, as a table in virtual time
     Netsim(NetsimArgs),
+    /// Protocols of the theory: explored, broken, priced and drawn, beside lockstep itself
+    Lab(lockstep_lab::command::LabArgs),
     /// Tells what each exit code means
     #[command(after_help = exit_codes())]
     ExitCodes,

@@ -11,6 +11,7 @@ mod detector;
 mod groups;
 mod order;
 mod register;
+mod strength;
 
 pub use broadcast::{AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, UNIFORM_AGREEMENT, VALIDITY};
 pub use byzantine::BYZANTINE_CONSISTENCY;
@@ -27,6 +28,7 @@ pub use order::{
     CAUSAL_ORDER, FIFO_ORDER, GAPLESS_TOTAL_ORDER, PAIRWISE_TOTAL_ORDER, TOTAL_ORDER, UNIFORM_TOTAL_ORDER,
 };
 pub use register::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
+pub(crate) use strength::with_implied;
 
 use crate::protocol::{Pid, Pids};
 use crate::vocabulary::{Ask, Event, Fact};

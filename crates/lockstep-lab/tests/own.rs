@@ -60,9 +60,10 @@ static OWN: Catalogue = Catalogue(&[&[Entry::of::<ByTime>()]]);
 
 fn output(args: &[&str]) -> (u8, String) {
     let args = LabArgs::parse_from(std::iter::once(&"lab").chain(args));
-    let mut out = Vec::new();
-    let code = run(&OWN, &args, &mut out).expect("a vector takes everything");
-    (code, String::from_utf8(out).expect("text"))
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let code = run(&OWN, &args, &mut out, &mut errors).expect("a vector takes everything");
+    assert!(out.is_empty() || errors.is_empty());
+    (code, String::from_utf8(out).expect("text") + &String::from_utf8(errors).expect("text"))
 }
 
 #[test]
