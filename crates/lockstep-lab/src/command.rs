@@ -14,6 +14,11 @@ pub const FAILED_CHECK: u8 = 3;
 /// Exit code: no such card, or no such break.
 pub const NO_SUCH_CARD: u8 = 2;
 
+/// The name of the story of a run where nothing goes wrong.
+const GOOD: &str = "good";
+/// The name of the story of a property that does not hold in the model of the card itself.
+const VIOLATION: &str = "violation";
+
 /// Protocols of the theory: explored, broken, priced and drawn.
 #[derive(Clone, Debug, Parser)]
 pub struct LabArgs {
@@ -37,11 +42,12 @@ enum LabCommand {
         /// The cards
         names: Vec<String>,
     },
-    /// The story of a break, as a picture (SVG) or as text
+    /// A good run or the story of a break, as a picture (SVG) or as text
     Draw {
         /// The card
         name: String,
-        /// The break
+        /// The break; `violation` is what `check` finds in the model of the card itself
+        #[arg(default_value = GOOD)]
         broken: String,
         /// Text instead of SVG
         #[arg(long)]
@@ -171,15 +177,20 @@ fn check(catalogue: &Catalogue, names: &[String], out: &mut Streams<'_>) -> io::
     Ok(code)
 }
 
-fn draw(entry: &Entry, broken: &str, text: bool, out: &mut Streams<'_>) -> io::Result<u8> {
-    let Some(story) = entry.story(broken) else {
-        let names: Vec<_> = entry.card.breaks.iter().map(|broken| broken.name).collect();
-        writeln!(
-            out.errors,
-            "no story of {broken:?}; the breaks of {} are: {}",
-            entry.card.name,
-            names.join(", ")
-        )?;
+fn draw(entry: &Entry, name: &str, text: bool, out: &mut Streams<'_>) -> io::Result<u8> {
+    let story = match name {
+        GOOD => entry.timed(&Timing::of_card(entry.card)).and_then(|run| run.story),
+        VIOLATION => entry.check().explored.violation,
+        broken => entry.story(broken),
+    };
+    let Some(story) = story else {
+        if name == VIOLATION {
+            writeln!(out.errors, "every property of {} holds in its model", entry.card.name)?;
+            return Ok(NO_SUCH_CARD);
+        }
+        let names = [GOOD, VIOLATION].into_iter().chain(entry.card.breaks.iter().map(|broken| broken.name));
+        let names: Vec<_> = names.collect();
+        writeln!(out.errors, "no story {name:?} of {}; there are: {}", entry.card.name, names.join(", "))?;
         return Ok(NO_SUCH_CARD);
     };
     if text {
