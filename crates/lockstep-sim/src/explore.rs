@@ -18,16 +18,18 @@
 //! million states the chance that two were mistaken for one is some 3 in a million.
 
 pub mod digest;
+mod lone;
 mod process;
 mod rules;
 mod search;
 mod system;
 
-use lockstep_core::engine::subscriber::Delivery;
+pub use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::Change;
 use std::fmt;
 use system::System;
 
+pub use lone::{LoneDatagram, LoneRun, lone_message};
 pub use search::{Bounds, Searched, Space, Violation, breadth_first, random_walks};
 
 /// The explored configuration.

@@ -136,6 +136,18 @@ fn submission(kind: EntryKind, publisher: u32, number: u64, incarnation: u32, pa
     memory
 }
 
+/// The submission that opens the publisher.
+pub(super) fn open_submission() -> Vec<u8> {
+    let mut payload = [0; 64];
+    let length = write_open(&mut payload, [1, 1], 0, "a");
+    submission(EntryKind::Open, 0, 0, 0, &payload[..length])
+}
+
+/// The submission of its message `number`.
+pub(super) fn value_submission(number: u64) -> Vec<u8> {
+    submission(EntryKind::Message, 1, number, 1, &[number as u8; 8])
+}
+
 impl System {
     /// A cluster in which epoch 1 has begun, and a publisher is open, for all; then the submissions follow.
     pub(super) fn new(scope: &ExploreScope) -> Result<Self, String> {
@@ -168,12 +180,9 @@ impl System {
             };
             system.intern(node, process, (u32::MAX, 0))?;
         }
-        let mut payload = [0; 64];
-        let length = write_open(&mut payload, [1, 1], 0, "a");
-        let open = submission(EntryKind::Open, 0, 0, 0, &payload[..length]);
         let mut state = system.first.clone();
         let mut trace = Vec::new();
-        system.put(&mut state, nodes, To::Group(Group::Submit), open);
+        system.put(&mut state, nodes, To::Group(Group::Submit), open_submission());
         for _ in 0..4 {
             // The leader's heartbeat announces the commit to everybody.
             state = system.quiet(&state, &mut trace)?;
@@ -185,8 +194,7 @@ impl System {
         state = system.quiet(&state, &mut trace)?;
         state.bag.clear();
         for number in 1..=scope.values {
-            let value = submission(EntryKind::Message, 1, number, 1, &[number as u8; 8]);
-            system.put(&mut state, nodes, To::Group(Group::Submit), value);
+            system.put(&mut state, nodes, To::Group(Group::Submit), value_submission(number));
         }
         for &(change, node) in &scope.changes {
             let member = process::member(node, scope.members, scope.heirs);
