@@ -31,6 +31,9 @@ use system::System;
 
 pub use lone::{LoneDatagram, LoneRun, lone_message};
 pub use search::{Bounds, Searched, Space, Violation, breadth_first, random_walks};
+pub use system::watched::{
+    WatchedCluster, WatchedInput, WatchedMessage, WatchedRow, WatchedRun, WatchedState, WatchedStep,
+};
 
 /// The explored configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,12 +50,16 @@ pub struct ExploreScope {
     pub reader: Option<Delivery>,
     /// Rounds up to this one: epoch 1 is led when the exploration begins.
     pub round_max: u32,
-    /// Messages that one publisher has submitted, each in its own datagram.
+    /// Publishers: 1 or 2.
+    pub publishers: u32,
+    /// Messages that each of them has submitted, each in its own datagram.
     pub values: u64,
     /// Crashes of processes, together.
     pub crashes: u8,
     /// Machines that are lost with all their data, together.
     pub losses: u8,
+    /// Whether a replica that lost its machine returns under its identity, which S9 forbids.
+    pub reuses_identities: bool,
     /// Whether leaders send heartbeats.
     pub heartbeats: bool,
     /// Steps in a row.
@@ -70,9 +77,11 @@ impl Default for ExploreScope {
             heirs: false,
             reader: None,
             round_max: 3,
+            publishers: 1,
             values: 3,
             crashes: 1,
             losses: 0,
+            reuses_identities: false,
             heartbeats: false,
             depth: 8,
             states_max: 50_000_000,
@@ -141,7 +150,7 @@ impl fmt::Display for Explored {
 /// # Errors
 /// In words if the cluster does not even start.
 pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
-    let mut system = System::new(scope)?;
+    let mut system = System::new(scope, true)?;
     let bounds = Bounds { depth: scope.depth, states_max: scope.states_max };
     let found = breadth_first(&mut system, bounds);
     Ok(system.explored(found))
@@ -153,7 +162,7 @@ pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
 /// # Errors
 /// As [`explore`].
 pub fn walk(scope: &ExploreScope, seed: u64, steps_max: u64) -> Result<Explored, String> {
-    let mut system = System::new(scope)?;
+    let mut system = System::new(scope, true)?;
     let found = random_walks(&mut system, seed, steps_max);
     Ok(system.explored(found))
 }

@@ -85,7 +85,7 @@ pub fn lone_message(replicas: usize, delivery: Delivery) -> Result<LoneRun, Stri
     processes.extend(readers.map(|node| ExploredProcess::reader(node, replicas, delivery)));
     let mut machines = Machines { count: replicas, processes };
     machines.open()?;
-    machines.measure(submit(value_submission(1)))
+    machines.measure(submit(value_submission(1, 1)))
 }
 
 fn kind(datagram: &[u8]) -> Option<Kind> {
@@ -119,7 +119,7 @@ impl Machines {
     /// Opens the publisher. No timer limits repeated requests here, so that each process hears all that was
     /// sent until nothing changes any more.
     fn open(&mut self) -> Result<(), String> {
-        let mut bag = BTreeSet::from([Rc::new(submit(open_submission()))]);
+        let mut bag = BTreeSet::from([Rc::new(submit(open_submission(1)))]);
         for _ in 0..ROUNDS {
             for node in 0..self.count {
                 bag.extend(self.step(node, Input::Heartbeat)?.into_iter().map(Rc::new));
