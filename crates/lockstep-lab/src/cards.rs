@@ -7,6 +7,7 @@ pub mod causal;
 pub mod consensus;
 pub mod order;
 pub mod paxos;
+pub mod product;
 pub mod registers;
 
 use crate::check::Catalogue;
@@ -21,4 +22,5 @@ pub static ALL: Catalogue = Catalogue(&[
     registers::ENTRIES,
     byzantine::ENTRIES,
     paxos::ENTRIES,
+    product::ENTRIES,
 ]);

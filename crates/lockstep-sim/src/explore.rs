@@ -58,8 +58,9 @@ pub struct ExploreScope {
     pub crashes: u8,
     /// Machines that are lost with all their data, together.
     pub losses: u8,
-    /// Whether a replica that lost its machine returns under its identity, which S9 forbids.
-    pub reuses_identities: bool,
+    /// Whether a lost machine is restored as it was when the exploration began: no replica can tell, and no
+    /// operator may do it (S9).
+    pub restores_snapshots: bool,
     /// Whether leaders send heartbeats.
     pub heartbeats: bool,
     /// Steps in a row.
@@ -81,7 +82,7 @@ impl Default for ExploreScope {
             values: 3,
             crashes: 1,
             losses: 0,
-            reuses_identities: false,
+            restores_snapshots: false,
             heartbeats: false,
             depth: 8,
             states_max: 50_000_000,

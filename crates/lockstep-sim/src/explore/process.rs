@@ -82,8 +82,8 @@ pub(super) enum Input<'a> {
     Heartbeat,
     /// The process dies and starts again; its log and promise survive.
     Crash,
-    /// The machine is replaced: everything is lost, and the identity is another, or the same against S9.
-    Lose { reuses_identity: bool },
+    /// The machine is replaced: everything is lost, and the identity is another.
+    Lose,
 }
 
 /// The facts that the rules check.
@@ -260,8 +260,8 @@ impl ExploredProcess {
                 let memory = replica.tail().clone().into_memory();
                 **replica = start(self.node, self.identity, replicas, &self.store, memory)?;
             }
-            (Engine::Replica(_), Input::Lose { reuses_identity }) => {
-                let is_reused = reuses_identity || planted(Mutation::IdentityReusedAfterLoss);
+            (Engine::Replica(_), Input::Lose) => {
+                let is_reused = planted(Mutation::IdentityReusedAfterLoss);
                 let another = if is_reused { 0 } else { REBORN };
                 let reborn = Identity { incarnation: self.identity.incarnation + another, ..self.identity };
                 *self = Self::formatted(self.node, reborn, replicas, 0)?;

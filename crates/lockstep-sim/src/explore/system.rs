@@ -315,6 +315,9 @@ impl System {
 
     /// Runs the engine.
     fn run(&mut self, node: usize, local: u32, input: u32) -> Effect {
+        if input == LOSE && self.scope.restores_snapshots {
+            return Effect::Next { local: self.first.nodes[node], sent: Vec::new() };
+        }
         let mut process = self.process(node, local);
         let outgoing = match self.turn(&mut process, input) {
             Ok(outgoing) => outgoing,
@@ -353,7 +356,7 @@ impl System {
             HEAL => Input::Campaign { round_max: round_max + HEALING_ROUNDS },
             HEARTBEAT => Input::Heartbeat,
             CRASH => Input::Crash,
-            LOSE => Input::Lose { reuses_identity: self.scope.reuses_identities },
+            LOSE => Input::Lose,
             _ => {
                 let sent = &self.sent[(input - RECEIVE) as usize];
                 Input::Hear(&sent.bytes, sent.unicast.then_some(sent.from))

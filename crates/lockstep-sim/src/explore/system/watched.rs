@@ -5,11 +5,13 @@
 //! what it had delivered, by its count of messages, as an application with a cursor does. What a reader's
 //! application was given stays delivered, also if it is retracted afterwards.
 
-use super::{CAMPAIGN, CRASH, HEAL, HEARTBEAT, LOSE, RECEIVE, Space, System, SystemState, SystemStep};
+use super::{
+    CAMPAIGN, CLUSTER, CRASH, HEAL, HEARTBEAT, LOSE, RECEIVE, Space, System, SystemState, SystemStep,
+};
 use crate::explore::ExploreScope;
 use crate::explore::digest::Digest;
 use crate::rng::Rng;
-use lockstep_wire::{PublisherId, PublisherSeq};
+use lockstep_wire::{Datagram, Keyring, PublisherId, PublisherSeq};
 use std::hash::{Hash, Hasher};
 
 /// A message: its publisher, from 1 on, and its number, from 1 on.
@@ -20,7 +22,7 @@ pub type WatchedMessage = (PublisherId, PublisherSeq);
 pub struct WatchedRun<'a> {
     /// What each process has delivered, in order: the replicas, then the reader.
     pub delivered: &'a [Vec<WatchedMessage>],
-    /// Whether each process has lost its machine. Another life of a replica is not watched.
+    /// Whether each process has lost its machine, and no snapshot restored it. Another life of a replica is not watched.
     pub lost: &'a [bool],
     /// Whether nothing fails any more and everything that was sent has arrived.
     pub is_over: bool,
@@ -69,12 +71,30 @@ pub struct WatchedRow {
     pub process: Option<usize>,
     /// The kind.
     pub input: WatchedInput,
-    /// The process that sent the datagram, or `None` for a publisher; and the row of sending.
-    pub sent: Option<(Option<usize>, usize)>,
-    /// The step in words.
+    /// The process that sent the datagram, and the row of sending; `None` for a publisher's.
+    pub sent: Option<(usize, usize)>,
+    /// The message that a publisher's datagram submits.
+    pub submitted: Option<WatchedMessage>,
+    /// The datagram, or what the process does, in words.
     pub words: String,
     /// What the process delivers then.
     pub delivered: Vec<WatchedMessage>,
+}
+
+impl WatchedRow {
+    fn end(words: String) -> Self {
+        let input = WatchedInput::End;
+        Self { process: None, input, sent: None, submitted: None, words, delivered: Vec::new() }
+    }
+}
+
+/// The message in a submission.
+fn submitted(datagram: &[u8]) -> Option<WatchedMessage> {
+    let Ok(Datagram::Submission(_, mut entries)) = Datagram::decode(datagram, &Keyring::none(CLUSTER)) else {
+        return None;
+    };
+    let header = entries.next()?.header;
+    Some((header.publisher, header.publisher_seq))
 }
 
 /// See the module. `J` judges.
@@ -101,18 +121,22 @@ impl<J: FnMut(&WatchedRun<'_>) -> Result<(), String>> WatchedCluster<J> {
         let mut rows_of: Vec<(u32, usize)> = state.cluster.bag.iter().map(|number| (*number, 0)).collect();
         let mut rows = Vec::new();
         for &step in steps {
-            let words = self.words(step);
             let WatchedStep::Of(ClusterStep(of)) = step else {
-                let (process, input) = (None, WatchedInput::End);
-                rows.push(WatchedRow { process, input, sent: None, words, delivered: Vec::new() });
+                rows.push(WatchedRow::end(self.words(step)));
                 continue;
             };
             let process = usize::from(of.node);
-            let sent = of.input.checked_sub(RECEIVE).map(|number| {
-                let from = Some(self.system.sent[number as usize].from);
-                let row = rows_of.iter().find(|(other, _)| *other == number).map_or(0, |(_, row)| *row);
-                (from.filter(|from| *from < self.system.locals.len()), row)
-            });
+            let number = of.input.checked_sub(RECEIVE);
+            let datagram = number.map(|number| &self.system.sent[number as usize]);
+            let sent = datagram.map(|datagram| datagram.from).filter(|from| *from < self.system.locals.len());
+            let row_of =
+                |number| rows_of.iter().find(|(other, _)| *other == number).map_or(0, |(_, row)| *row);
+            let sent = sent.zip(number.map(row_of));
+            let submitted = datagram.and_then(|datagram| submitted(&datagram.bytes));
+            let words = match datagram {
+                Some(datagram) => datagram.datagrams.clone(),
+                None => self.system.does(of.input).to_owned(),
+            };
             let before = state.delivered[process].len();
             if let Some(next) = self.advance(&state, of) {
                 state = next;
@@ -129,7 +153,7 @@ impl<J: FnMut(&WatchedRun<'_>) -> Result<(), String>> WatchedCluster<J> {
                 _ => WatchedInput::Arrival,
             };
             let delivered = state.delivered[process][before..].to_vec();
-            rows.push(WatchedRow { process: Some(process), input, sent, words, delivered });
+            rows.push(WatchedRow { process: Some(process), input, sent, submitted, words, delivered });
         }
         rows
     }
@@ -139,7 +163,7 @@ impl<J: FnMut(&WatchedRun<'_>) -> Result<(), String>> WatchedCluster<J> {
         let cluster = self.system.apply(&state.cluster, step)?.ok()?;
         let node = usize::from(step.node);
         let mut next = WatchedState { cluster, ..state.clone() };
-        next.lost[node] |= step.input == LOSE;
+        next.lost[node] |= step.input == LOSE && !self.system.scope.restores_snapshots;
         if !next.lost[node] {
             self.deliver(state, &mut next, node);
         }
@@ -325,7 +349,7 @@ mod tests {
         let violation = found.violation.expect("a standby of three commits with the leader's frame");
         let rows = cluster.rows(&violation.steps);
         assert_eq!(rows.len(), 2, "{rows:?}");
-        assert_eq!((rows[0].process, rows[0].sent), (Some(0), Some((None, 0))));
-        assert_eq!((rows[1].sent, &rows[1].delivered), (Some((Some(0), 0)), &vec![(1, 1)]));
+        assert_eq!((rows[0].process, rows[0].sent, rows[0].submitted), (Some(0), None, Some((1, 1))));
+        assert_eq!((rows[1].sent, &rows[1].delivered), (Some((0, 0)), &vec![(1, 1)]));
     }
 }
