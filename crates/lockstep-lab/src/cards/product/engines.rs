@@ -21,7 +21,7 @@ use crate::timed::{Cost, Load, wrong_prices};
 use crate::vocabulary::{Ask, Event, Fact, Value};
 use lockstep_sim::explore::{
     Bounds, Delivery, ExploreScope, Violation, WatchedCluster, WatchedInput, WatchedMessage, WatchedRow,
-    WatchedRun, breadth_first, lone_message, random_walks,
+    WatchedRun, breadth_first, lone_message, random_walks, with_mutation,
 };
 
 /// The end of a run is judged in one state of so many, where all are explored.
@@ -238,7 +238,8 @@ fn find(card: &'static Card, broken: &'static Break, delivery: Delivery) -> Brok
         Search::Walks(steps) => How::Walks(steps),
         _ => How::Breadth(BREAK_STATES_MAX),
     };
-    Broken::of(broken, question.answer(how).violation)
+    let found = with_mutation(broken.dropped, || question.answer(how).violation);
+    Broken::of(broken, found)
 }
 
 /// The story of the break of this name, searched again.

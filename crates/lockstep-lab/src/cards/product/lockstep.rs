@@ -90,5 +90,46 @@ static CARD: Card = Card {
             steps_max: 5,
             planted: true,
         },
+        #[cfg(lockstep_planted)]
+        mutation("MinorityCommits", "One vote too few commits.", &UNIFORM_TOTAL_ORDER, 5),
+        #[cfg(lockstep_planted)]
+        mutation("AckOfAnyEpochCounts", "Acks of any epoch count.", &UNIFORM_TOTAL_ORDER, 11),
+        #[cfg(lockstep_planted)]
+        mutation("MinorityPromises", "One promise elects.", &UNIFORM_TOTAL_ORDER, 17),
+        #[cfg(lockstep_planted)]
+        mutation("NoAdoption", "A candidate leads with its own log.", &UNIFORM_TOTAL_ORDER, 10),
+        #[cfg(lockstep_planted)]
+        mutation(
+            "DeliveredBeforeCommit",
+            "A committed reader delivers what is stamped.",
+            &UNIFORM_TOTAL_ORDER,
+            12,
+        ),
+        #[cfg(lockstep_planted)]
+        mutation("NotOnce", "A message that is stamped already is stamped again.", &NO_DUPLICATION, 12),
+        #[cfg(lockstep_planted)]
+        mutation("AdoptedForgotten", "A new leader forgets whose messages it adopted.", &NO_DUPLICATION, 16),
     ],
 };
+
+/// A mutation of the production code, which only a build with `--cfg lockstep_planted` has.
+#[cfg(lockstep_planted)]
+const fn mutation(
+    name: &'static str,
+    says: &'static str,
+    loses: &'static crate::property::Property,
+    steps_max: usize,
+) -> Break {
+    let search = Search::Walks(600_000);
+    Break {
+        name,
+        says,
+        model: MODEL,
+        asks: None,
+        dropped: Some(name),
+        loses,
+        search,
+        steps_max,
+        planted: true,
+    }
+}
