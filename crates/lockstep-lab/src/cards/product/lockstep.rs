@@ -16,6 +16,7 @@ pub(super) const ENTRY: Entry = Entry::made_of(
     |name| engines::story_named(&CARD, name, Delivery::Committed),
 );
 
+const ONE: &[(Pid, Ask)] = &[(1, Ask::Broadcast(Value(0)))];
 /// Two publishers, so that two orders are possible.
 const ASKS: &[(Pid, Ask)] = &[(1, Ask::Broadcast(Value(0))), (2, Ask::Broadcast(Value(1)))];
 
@@ -61,7 +62,7 @@ static CARD: Card = Card {
     // A submission, a frame, and an ack of each standby. Beside one of two standbys the leader's frame and the
     // own ack are a quorum.
     price: Some(Price {
-        asks: &[(1, Ask::Broadcast(Value(0)))],
+        asks: ONE,
         delays: [|n| if n == 3 { 2 } else { 3 }, |n| if n == 3 { 2 } else { 3 }, |_| 3],
         multicast: |n| 2 + (n - 1),
         unicast: |n| (n + 1) * (n - 1),
@@ -88,6 +89,17 @@ static CARD: Card = Card {
             loses: &UNIFORM_TOTAL_ORDER,
             search: Search::Breadth,
             steps_max: 5,
+            planted: false,
+        },
+        Break {
+            name: "numbered-anew",
+            says: "A publisher gives a message another number when it sends it again: the leader stamps both.",
+            model: MODEL,
+            asks: Some(ONE),
+            dropped: Some("numbers"),
+            loses: &NO_DUPLICATION,
+            search: Search::Breadth,
+            steps_max: 4,
             planted: true,
         },
         #[cfg(lockstep_planted)]
