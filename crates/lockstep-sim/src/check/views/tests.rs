@@ -77,6 +77,12 @@ fn a_history_of_production_leaders_has_both() {
 }
 
 #[test]
+fn readers_of_runs_pass_views_together() {
+    let passed = |seed| crate::run(&Plan::of_seed(seed), false).map(|run| run.coverage.get(Event::ViewsPassed));
+    assert!((0..).map(passed).take(20).any(|passed| passed.expect("the run is clean") > 0));
+}
+
+#[test]
 fn primary_order_entries_of_one_leader_in_another_order_are_found() {
     let run = recorded();
     let before = (0..run.last).rev().find(|at| is_message(&run.history[*at])).expect("it has two");
