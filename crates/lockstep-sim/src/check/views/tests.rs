@@ -78,7 +78,8 @@ fn a_history_of_production_leaders_has_both() {
 
 #[test]
 fn readers_of_runs_pass_views_together() {
-    let passed = |seed| crate::run(&Plan::of_seed(seed), false).map(|run| run.coverage.get(Event::ViewsPassed));
+    let passed =
+        |seed| crate::run(&Plan::of_seed(seed), false).map(|run| run.coverage.get(Event::ViewsPassed));
     assert!((0..).map(passed).take(20).any(|passed| passed.expect("the run is clean") > 0));
 }
 
