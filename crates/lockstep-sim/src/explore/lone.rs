@@ -1,12 +1,15 @@
-//! A lone message where nothing fails and each datagram takes one unit of time: how many message delays the
-//! production engines need, and which datagrams they send.
+//! A lone message where nothing fails: how long the production engines need for it on a network, and which
+//! datagrams they send. Where each datagram takes one unit of time, the time is a number of message delays.
 //!
 //! Each machine has a replica, and a reader of the stream beside it. A datagram of a machine to itself takes
 //! no time. The publisher's process runs on the second machine, so that it is not beside the leader.
 
 use super::process::{ExploredProcess, Input, address};
 use super::system::{open_submission, value_submission};
+use crate::coverage::Coverage;
 use crate::net::To;
+use crate::rng::Rng;
+use crate::wire::{NetworkModel, Route, SimNetwork, SimPacket};
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::{Header, Kind, MEMBERS_MAX};
@@ -31,26 +34,34 @@ pub struct LoneDatagram {
     pub bytes: u64,
 }
 
+/// A datagram arrives at a machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LoneArrival {
+    /// When.
+    pub at: u64,
+    /// The machine.
+    pub machine: usize,
+    /// The datagram, by its place among those of the run.
+    pub datagram: usize,
+    /// Whether the reader of the machine delivers the message then, for the first time.
+    pub is_delivery: bool,
+}
+
 /// A run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LoneRun {
     /// All datagrams that were sent for the message, in order.
     pub datagrams: Vec<LoneDatagram>,
-    /// Message delays until the reader of each machine delivers it; `None` if it never does.
+    /// Time until the reader of each machine delivers it; `None` if it never does.
     pub delays: Vec<Option<u64>>,
+    /// All arrivals, in order; of a datagram at the processes of one machine: one.
+    pub arrivals: Vec<LoneArrival>,
 }
 
 /// The processes: the replicas, then the readers.
 struct Machines {
     count: usize,
     processes: Vec<ExploredProcess>,
-}
-
-/// A datagram on its way to a process.
-struct Arrival {
-    at: u64,
-    to: usize,
-    datagram: Rc<Outgoing>,
 }
 
 /// A datagram as its process sent it.
@@ -67,11 +78,31 @@ impl Outgoing {
     }
 }
 
-/// Runs one message through `replicas` replicas, with readers of what is stamped or of what is committed.
+/// How long a lone message is followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// Until nothing is under way any more.
+    Quiet,
+    /// Until each machine has delivered it. The engines' clocks stand still here, so that no guard limits what is
+    /// requested again where datagrams overtake each other.
+    Delivered,
+}
+
+/// Datagrams of a run, at most.
+const DATAGRAMS_MAX: usize = 10_000;
+
+/// Runs one message through `replicas` replicas, with readers of what is stamped or of what is committed, on a
+/// network between their machines that loses nothing.
 ///
 /// # Errors
-/// In words, if there cannot be so many replicas or the cluster does not start.
-pub fn lone_message(replicas: usize, delivery: Delivery) -> Result<LoneRun, String> {
+/// In words, if there cannot be so many replicas, the cluster does not start, or too much is sent.
+pub fn lone_message(
+    replicas: usize,
+    delivery: Delivery,
+    network_model: NetworkModel,
+    seed: u64,
+    until: Until,
+) -> Result<LoneRun, String> {
     if !(2..=MEMBERS_MAX).contains(&replicas) {
         return Err(format!("{replicas} replicas: take 2 to {MEMBERS_MAX}"));
     }
@@ -85,7 +116,16 @@ pub fn lone_message(replicas: usize, delivery: Delivery) -> Result<LoneRun, Stri
     processes.extend(readers.map(|node| ExploredProcess::reader(node, replicas, delivery)));
     let mut machines = Machines { count: replicas, processes };
     machines.open()?;
-    machines.measure(submit(value_submission(1, 1)))
+    let mut measured = Measured {
+        machines,
+        network_model,
+        network: SimNetwork::new(Rng::new(seed)),
+        coverage: Coverage::default(),
+        sent: Vec::new(),
+        run: LoneRun { delays: vec![None; replicas], ..LoneRun::default() },
+    };
+    measured.send(0, submit(value_submission(1, 1)));
+    measured.run(until)
 }
 
 fn kind(datagram: &[u8]) -> Option<Kind> {
@@ -148,38 +188,78 @@ impl Machines {
     fn digests(&self) -> Vec<u128> {
         self.processes.iter().map(ExploredProcess::digest).collect()
     }
+}
 
-    /// Datagrams arrive in the order of time, and of sending: at once on the same machine, after one unit on
-    /// another.
-    fn measure(mut self, first: Outgoing) -> Result<LoneRun, String> {
-        let mut run = LoneRun { datagrams: Vec::new(), delays: vec![None; self.count] };
-        let mut under_way = Vec::new();
-        self.send(0, first, &mut run, &mut under_way);
-        while let Some(next) = (0..under_way.len()).min_by_key(|index| under_way[*index].at) {
-            let Arrival { at, to, datagram } = under_way.remove(next);
-            for sent in self.step(to, datagram.input())? {
-                self.send(at, sent, &mut run, &mut under_way);
+/// The run of the message: datagrams arrive in the order of time, and of sending, and at once on the machine
+/// that sent them.
+struct Measured {
+    machines: Machines,
+    network_model: NetworkModel,
+    network: SimNetwork,
+    coverage: Coverage,
+    sent: Vec<Rc<Outgoing>>,
+    run: LoneRun,
+}
+
+impl Measured {
+    fn run(mut self, until: Until) -> Result<LoneRun, String> {
+        while let Some(at) = self.network.next_arrival() {
+            if until == Until::Delivered && self.run.delays.iter().all(Option::is_some) {
+                break;
             }
-            if !self.processes[to].delivered.is_empty() {
-                run.delays[self.machine(to)].get_or_insert(at);
+            if self.sent.len() > DATAGRAMS_MAX {
+                return Err(format!("more than {DATAGRAMS_MAX} datagrams for one message"));
             }
+            let Some(packet) = self.network.arrive(at, &mut self.coverage) else { break };
+            let number: [u8; 8] = packet.bytes.try_into().map_err(|_| "a packet without a number")?;
+            self.arrive(at, u64::from_le_bytes(number) as usize, packet.route.to)?;
         }
-        Ok(run)
+        Ok(self.run)
     }
 
-    fn send(&self, now: u64, sent: Outgoing, run: &mut LoneRun, under_way: &mut Vec<Arrival>) {
-        let (hearers, from) = (self.hearers(&sent), self.machine(sent.from));
-        let to: BTreeSet<usize> = hearers.iter().map(|process| self.machine(*process)).collect();
-        run.datagrams.push(LoneDatagram {
+    /// A datagram arrives at the processes of a machine that hear it.
+    fn arrive(&mut self, at: u64, number: usize, machine: usize) -> Result<(), String> {
+        let datagram = Rc::clone(&self.sent[number]);
+        let row = self.run.arrivals.len();
+        self.run.arrivals.push(LoneArrival { at, machine, datagram: number, is_delivery: false });
+        for to in self.machines.hearers(&datagram) {
+            if self.machines.machine(to) != machine {
+                continue;
+            }
+            for sent in self.machines.step(to, datagram.input())? {
+                self.send(at, sent);
+            }
+            if !self.machines.processes[to].delivered.is_empty() && self.run.delays[machine].is_none() {
+                self.run.delays[machine] = Some(at);
+                self.run.arrivals[row].is_delivery = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, now: u64, sent: Outgoing) {
+        let from = self.machines.machine(sent.from);
+        let hearers = self.machines.hearers(&sent);
+        let to: BTreeSet<usize> = hearers.iter().map(|process| self.machines.machine(*process)).collect();
+        let number = self.sent.len();
+        self.run.datagrams.push(LoneDatagram {
             kind: kind(&sent.bytes).map_or_else(String::new, |kind| format!("{kind:?}")),
             from,
-            to: to.into_iter().filter(|to| *to != from).collect(),
+            to: to.iter().copied().filter(|to| *to != from).collect(),
             bytes: sent.bytes.len() as u64,
         });
-        let datagram = Rc::new(sent);
-        for to in hearers {
-            let at = now + u64::from(self.machine(to) != from);
-            under_way.push(Arrival { at, to, datagram: Rc::clone(&datagram) });
+        self.sent.push(Rc::new(sent));
+        self.network.next_number();
+        for &to in to.iter().filter(|to| **to != from) {
+            let route = Route { from, to, group: None };
+            let bytes = (number as u64).to_le_bytes();
+            self.network.send(&self.network_model, now, route, &bytes, &mut self.coverage);
+        }
+        if to.contains(&from) {
+            // Behind what arrives at this moment already.
+            let route = Route { from, to: from, group: None };
+            let bytes = (number as u64).to_le_bytes().to_vec();
+            self.network.post(now, SimPacket { route, number: number as u64, sent_at: now, bytes });
         }
     }
 }
@@ -189,7 +269,8 @@ mod tests {
     use super::*;
 
     fn run(replicas: usize, delivery: Delivery) -> LoneRun {
-        lone_message(replicas, delivery).expect("the cluster starts")
+        let units = NetworkModel { delay_ns: 1, ..NetworkModel::default() };
+        lone_message(replicas, delivery, units, 1, Until::Quiet).expect("the cluster starts")
     }
 
     #[test]

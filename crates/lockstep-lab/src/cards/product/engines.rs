@@ -17,11 +17,11 @@ use crate::check::{Broken, Checked, Explored, WALKS_SEED};
 use crate::property::{History, Judged, Property};
 use crate::protocol::{Pid, Pids};
 use crate::story::{Arrow, Mark, Place, Story};
-use crate::timed::{Cost, Load, wrong_prices};
+use crate::timed::{Cost, Load, Requests, TimedRun, Timing, wrong_prices};
 use crate::vocabulary::{Ask, Event, Fact, Value};
 use lockstep_sim::explore::{
-    Bounds, Delivery, ExploreScope, Violation, WatchedCluster, WatchedInput, WatchedMessage, WatchedRow,
-    WatchedRun, breadth_first, lone_message, random_walks, with_mutation,
+    Bounds, Delivery, ExploreScope, LoneRun, Until, Violation, WatchedCluster, WatchedInput, WatchedMessage,
+    WatchedRow, WatchedRun, breadth_first, lone_message, random_walks, with_mutation,
 };
 
 /// The end of a run is judged in one state of so many, where all are explored.
@@ -220,7 +220,7 @@ pub(super) fn check(card: &'static Card, delivery: Delivery) -> Checked {
         explored.violation = wide.answer(How::Walks(WIDE_STEPS)).violation;
     }
     let breaks = card.breaks.iter().map(|broken| find(card, broken, delivery)).collect();
-    let wrong_prices = wrong_prices(card, |_, n| cost(n, delivery).unwrap_or_default());
+    let wrong_prices = wrong_prices(card, |n| Some(timed(card, &Timing::of_price(n), delivery)?.cost));
     Checked { card, explored, breaks, wrong_prices }
 }
 
@@ -248,14 +248,68 @@ pub(super) fn story_named(card: &'static Card, name: &str, delivery: Delivery) -
     find(card, broken, delivery).story
 }
 
-/// The cost of one message among `n` replicas, each with a reader beside it; `None` if there cannot be so
-/// many.
-pub(super) fn cost(n: u8, delivery: Delivery) -> Option<Cost> {
-    let run = lone_message(usize::from(n), delivery).ok()?;
+/// One message among `n` replicas, each with a reader beside it; `None` if there cannot be so many, and where a
+/// replica is to die: how long that takes is a matter of timeouts, which the simulator and the bench measure.
+pub(super) fn timed(card: &Card, timing: &Timing, delivery: Delivery) -> Option<TimedRun> {
+    if timing.leader_dies {
+        return None;
+    }
+    // A model has a reader beside its replicas, which here are on the replicas' machines.
+    let n =
+        if timing.n == card.model.n && timing.requests == Requests::OfCard { timing.n - 1 } else { timing.n };
+    let until = if timing.network.lateness == 0 { Until::Quiet } else { Until::Delivered };
+    let run = lone_message(usize::from(n), delivery, timing.network, timing.seed, until).ok()?;
     let (mut cost, mut load) = (Cost::default(), Load::of(n));
-    for sent in run.datagrams {
+    for sent in &run.datagrams {
         let to = sent.to.iter().map(|to| *to as Pid).collect();
         cost.add(sent.from as Pid, to, sent.bytes, &mut load);
     }
-    Some(cost.finish(run.delays, &load))
+    let wrong: Vec<String> = (0..n)
+        .filter(|pid| run.delays[usize::from(*pid)].is_none())
+        .map(|pid| format!("VALIDITY: p{} never delivers the message", pid + 1))
+        .collect();
+    let story = timing.has_story.then(|| lone_story(card, n, &run, &wrong));
+    Some(TimedRun { cost: cost.finish(run.delays, &load), story, wrong })
+}
+
+/// The story of a lone message. What arrives on the machine that sent it is no row, but for a delivery.
+fn lone_story(card: &Card, n: u8, run: &LoneRun, wrong: &[String]) -> Story {
+    let title = format!("{}, a lone message among {n} machines", card.name);
+    let end = if wrong.is_empty() { "every machine delivers it".to_owned() } else { wrong.join("; ") };
+    let mut story = Story { title, n, end, ..Story::default() };
+    // Each datagram is sent at the last row of its machine.
+    let mut last = vec![0; usize::from(n)];
+    let mut sent_row = vec![None; run.datagrams.len()];
+    story.rows.push(format!("at 0: p{} submits a", run.datagrams[0].from + 1));
+    let place = Place { lane: run.datagrams[0].from as Pid, row: 0 };
+    story.marks.push((place, Mark::Asked, "Broadcast(a)".to_owned()));
+    for arrival in &run.arrivals {
+        let datagram = &run.datagrams[arrival.datagram];
+        let (lane, row) = (arrival.machine as Pid, story.rows.len());
+        let is_own = datagram.from == arrival.machine;
+        let from = *sent_row[arrival.datagram].get_or_insert(last[datagram.from]);
+        if is_own && !arrival.is_delivery {
+            continue;
+        }
+        let mut words =
+            format!("at {}: p{} receives {} of p{}", arrival.at, lane + 1, datagram.kind, datagram.from + 1);
+        let place = Place { lane, row };
+        if !is_own {
+            let from = Place { lane: datagram.from as Pid, row: from };
+            story.arrows.push(Arrow {
+                from,
+                to: place,
+                words: datagram.kind.clone(),
+                lost: false,
+                lie: false,
+            });
+        }
+        if arrival.is_delivery {
+            words += "; it delivers a";
+            story.marks.push((place, Mark::Did, "delivers a".to_owned()));
+        }
+        last[arrival.machine] = row;
+        story.rows.push(words);
+    }
+    story
 }

@@ -12,7 +12,7 @@ use lockstep_sim::explore::Delivery;
 pub(super) const ENTRY: Entry = Entry::made_of(
     &CARD,
     || engines::check(&CARD, Delivery::Committed),
-    |n| engines::cost(n, Delivery::Committed),
+    |timing| engines::timed(&CARD, timing, Delivery::Committed),
     |name| engines::story_named(&CARD, name, Delivery::Committed),
 );
 

@@ -10,7 +10,7 @@ use lockstep_sim::explore::Delivery;
 pub(super) const ENTRY: Entry = Entry::made_of(
     &CARD,
     || engines::check(&CARD, Delivery::Stamped),
-    |n| engines::cost(n, Delivery::Stamped),
+    |timing| engines::timed(&CARD, timing, Delivery::Stamped),
     |name| engines::story_named(&CARD, name, Delivery::Stamped),
 );
 
