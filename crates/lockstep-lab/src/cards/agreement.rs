@@ -2,12 +2,14 @@
 
 mod non_blocking_commit;
 mod paxos_commit;
+mod perfect_from_trb;
 mod terminating_reliable;
 mod terminating_uniform;
 mod two_phase_commit;
 
 pub use non_blocking_commit::{NonBlockingCommit, NonBlockingMessage};
 pub use paxos_commit::{PaxosCommit, PaxosCommitMessage};
+pub use perfect_from_trb::PerfectFromTrb;
 pub use terminating_reliable::{ConsensusOf, TerminatingMessage, TerminatingReliable};
 pub use terminating_uniform::TerminatingUniform;
 pub use two_phase_commit::TwoPhaseCommit;
@@ -20,6 +22,7 @@ use crate::check::Entry;
 pub(super) const ENTRIES: &[Entry] = &[
     Entry::of::<TerminatingReliable<Value, Hierarchical<Option<Value>>>>(),
     Entry::of::<TerminatingUniform<Value>>(),
+    Entry::of::<PerfectFromTrb>(),
     Entry::of::<TwoPhaseCommit>(),
     Entry::of::<NonBlockingCommit>(),
     Entry::of::<PaxosCommit>(),
