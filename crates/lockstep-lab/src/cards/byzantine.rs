@@ -1,15 +1,18 @@
 //! Byzantine broadcasts.
 
 mod consistent_echo;
+mod consistent_signed;
 mod reliable_bracha;
 
 pub use consistent_echo::ConsistentEcho;
+pub use consistent_signed::{ConsistentSigned, SignedEchoMessage};
 pub use reliable_bracha::{BrachaMessage, ReliableBracha};
 
 use crate::check::Entry;
 
 /// Its cards, in the order of the tour.
-pub(super) const ENTRIES: &[Entry] = &[Entry::of::<ConsistentEcho>(), Entry::of::<ReliableBracha>()];
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::of::<ConsistentEcho>(), Entry::of::<ConsistentSigned>(), Entry::of::<ReliableBracha>()];
 
 #[cfg(test)]
 mod tests {
@@ -37,6 +40,7 @@ mod tests {
     #[test]
     fn what_an_honest_sender_broadcasts_is_delivered_whatever_another_process_says() {
         holds_of_an_honest_sender::<ConsistentEcho>(3);
+        holds_of_an_honest_sender::<ConsistentSigned>(3);
         holds_of_an_honest_sender::<ReliableBracha>(2);
     }
 }
