@@ -6,6 +6,7 @@ use crate::graph::{Graph, fair_lasso};
 use crate::space::{Lab, Step};
 use crate::story::Story;
 use crate::timed::{Cost, cost_of, wrong_prices};
+use crate::valence::{Valences, valences};
 use lockstep_sim::explore::{Bounds, Violation, breadth_first, random_walks};
 use std::fmt;
 
@@ -88,17 +89,29 @@ pub struct Entry {
     check: fn() -> Checked,
     cost: fn(u8) -> Option<Cost>,
     story: fn(&str) -> Option<Story>,
+    valences: fn() -> Option<Valences>,
 }
 
 impl Entry {
     /// The entry of the protocol `P`.
     pub const fn of<P: Subject>() -> Self {
-        Self { card: P::CARD, check: check::<P>, cost: price_of::<P>, story: story_named::<P> }
+        Self {
+            card: P::CARD,
+            check: check::<P>,
+            cost: price_of::<P>,
+            story: story_named::<P>,
+            valences: valences::<P>,
+        }
     }
 
     /// The story of the break of this name, searched again.
     pub fn story(&self, broken: &str) -> Option<Story> {
         (self.story)(broken)
+    }
+
+    /// The valences of its states, if it has a [`Valuation`](crate::Valuation).
+    pub fn valences(&self) -> Option<Valences> {
+        (self.valences)()
     }
 
     /// The cost of one request among `n` processes; `None` if the card has no price.

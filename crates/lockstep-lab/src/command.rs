@@ -34,7 +34,7 @@ enum LabCommand {
         /// The cards
         names: Vec<String>,
     },
-    /// The story of a break, as a picture (SVG) or as text
+    /// The story of a break, as a picture (SVG) or as text; of flp also its states (`valence`)
     Draw {
         /// The card
         name: String,
@@ -136,7 +136,20 @@ fn check(catalogue: &Catalogue, names: &[String], out: &mut dyn Write) -> io::Re
     Ok(code)
 }
 
+/// The name of the picture of a consensus's states, beside the names of breaks.
+const VALENCE: &str = "valence";
+
 fn draw(entry: &Entry, broken: &str, text: bool, out: &mut dyn Write) -> io::Result<u8> {
+    if broken == VALENCE
+        && let Some(found) = entry.valences()
+    {
+        if text {
+            write!(out, "{found}")?;
+        } else {
+            out.write_all(found.draw().as_bytes())?;
+        }
+        return Ok(0);
+    }
     let Some(story) = entry.story(broken) else {
         let names: Vec<_> = entry.card.breaks.iter().map(|broken| broken.name).collect();
         writeln!(out, "no story of {broken:?}; the breaks of {} are: {}", entry.card.name, names.join(", "))?;

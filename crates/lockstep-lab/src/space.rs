@@ -241,6 +241,16 @@ impl<P: Subject> Lab<P> {
         lab
     }
 
+    /// All requests are made before anything else: what is proposed is part of the first state.
+    pub fn ask_first(&mut self) {
+        while let Some(step) =
+            self.must_steps(&self.first).into_iter().find(|step| matches!(step, Step::Ask(_)))
+            && let Some((next, _)) = self.advance(&self.first.clone(), step)
+        {
+            self.first = next;
+        }
+    }
+
     pub fn liars(&self) -> Pids {
         liars(&self.model)
     }
