@@ -1,9 +1,11 @@
 //! Consensus.
 
+mod flp;
 mod hierarchical;
 mod rotating_coordinator;
 mod uniform_hierarchical;
 
+pub use flp::Flp;
 pub use hierarchical::Hierarchical;
 pub use rotating_coordinator::{RotatingCoordinator, RotatingMessage};
 pub use uniform_hierarchical::UniformHierarchical;
@@ -30,4 +32,5 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::of::<Hierarchical<Value>>(),
     Entry::of::<UniformHierarchical<Value>>(),
     Entry::of::<RotatingCoordinator<Value>>(),
+    Entry::of::<Flp>(),
 ];
