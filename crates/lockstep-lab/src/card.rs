@@ -8,6 +8,22 @@ use crate::vocabulary::{Ask, Asked, Fact, Indicated};
 pub trait Subject: Protocol<Request: Asked, Indication: Indicated> {
     /// Its card.
     const CARD: &'static Card;
+    /// The states whose valences are drawn: of a binary consensus.
+    const VALUATION: Option<&'static Valuation> = None;
+}
+
+/// The states of a binary consensus whose valences are found: the decisions that can be reached from each.
+#[derive(Clone, Copy, Debug)]
+pub struct Valuation {
+    /// The model. Its runs need not end.
+    pub model: Model,
+    /// The model in words.
+    pub says: &'static str,
+    /// The initial configurations: what each process proposes, 0 (the [`Value`](crate::Value) `a`) or 1. The
+    /// first bivalent one is drawn.
+    pub configurations: &'static [&'static [(Pid, Ask)]],
+    /// The adversary has at most so many messages under way at once: a step that makes them more is none.
+    pub under_way_max: usize,
 }
 
 /// The families of protocols, in the order of the tour.
@@ -116,7 +132,8 @@ pub enum Failures {
 /// What time means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Time {
-    /// Nothing: a timer may be over at any moment. Each process has up to so many timeouts.
+    /// Nothing: a timer may be over at any moment. Each process has up to so many timeouts;
+    /// 255 are any number.
     Asynchronous {
         /// Timeouts of each process.
         timeouts: u8,

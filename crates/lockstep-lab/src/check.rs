@@ -6,6 +6,7 @@ use crate::graph::{Graph, fair_lasso};
 use crate::space::{Lab, Step};
 use crate::story::Story;
 use crate::timed::{Cost, TimedRun, Timing, timed, wrong_prices};
+use crate::valence::{Valences, valences};
 use lockstep_sim::explore::{Bounds, Violation, breadth_first, random_walks};
 use std::fmt;
 
@@ -88,12 +89,13 @@ pub struct Entry {
     check: fn() -> Checked,
     timed: fn(&Timing) -> Option<TimedRun>,
     story: fn(&str) -> Option<Story>,
+    valences: fn() -> Option<Valences>,
 }
 
 impl Entry {
     /// The entry of the protocol `P`.
     pub const fn of<P: Subject>() -> Self {
-        Self::made_of(P::CARD, check::<P>, timed::<P>, story_named::<P>)
+        Self { valences: valences::<P>, ..Self::made_of(P::CARD, check::<P>, timed::<P>, story_named::<P>) }
     }
 
     /// The entry of something that is no [`Subject`]: how it is checked, its timed runs (`None` where it has
@@ -104,12 +106,17 @@ impl Entry {
         timed: fn(&Timing) -> Option<TimedRun>,
         story: fn(&str) -> Option<Story>,
     ) -> Self {
-        Self { card, check, timed, story }
+        Self { card, check, timed, story, valences: || None }
     }
 
     /// The story of the break of this name, searched again.
     pub fn story(&self, broken: &str) -> Option<Story> {
         (self.story)(broken)
+    }
+
+    /// The valences of its states, if it has a [`Valuation`](crate::Valuation).
+    pub fn valences(&self) -> Option<Valences> {
+        (self.valences)()
     }
 
     /// The cost of one request among `n` processes; `None` if the card has no price.

@@ -42,7 +42,7 @@ enum LabCommand {
         /// The cards
         names: Vec<String>,
     },
-    /// A good run or the story of a break, as a picture (SVG) or as text
+    /// A good run or the story of a break, as a picture (SVG) or as text; of flp also its states (`valence`)
     Draw {
         /// The card
         name: String,
@@ -177,7 +177,20 @@ fn check(catalogue: &Catalogue, names: &[String], out: &mut Streams<'_>) -> io::
     Ok(code)
 }
 
+/// The name of the picture of a consensus's states, beside the names of breaks.
+const VALENCE: &str = "valence";
+
 fn draw(entry: &Entry, name: &str, text: bool, out: &mut Streams<'_>) -> io::Result<u8> {
+    if name == VALENCE
+        && let Some(found) = entry.valences()
+    {
+        if text {
+            write!(out.out, "{found}")?;
+        } else {
+            out.out.write_all(found.draw().as_bytes())?;
+        }
+        return Ok(0);
+    }
     let story = match name {
         GOOD => entry.timed(&Timing::of_card(entry.card)).and_then(|run| run.story),
         VIOLATION => entry.check().explored.violation,

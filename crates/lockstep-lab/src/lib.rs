@@ -29,9 +29,12 @@ pub mod protocol;
 mod space;
 pub mod story;
 pub mod timed;
+pub mod valence;
 pub mod vocabulary;
 
-pub use card::{Break, Card, Detector, Failures, Family, Links, Model, Price, Search, Subject, Time};
+pub use card::{
+    Break, Card, Detector, Failures, Family, Links, Model, Price, Search, Subject, Time, Valuation,
+};
 pub use check::{Catalogue, Entry};
 pub use protocol::{Detection, Out, Pid, Pids, Process, Protocol, Signed, Stored, Timer, Word};
 pub use vocabulary::{Ask, Asked, Broadcast, Decide, Deliver, Event, Fact, Indicated, Propose, Value};

@@ -12,9 +12,10 @@ mod groups;
 mod order;
 mod register;
 mod strength;
+mod terminating;
 
 pub use broadcast::{AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, UNIFORM_AGREEMENT, VALIDITY};
-pub use byzantine::BYZANTINE_CONSISTENCY;
+pub use byzantine::{BYZANTINE_CONSISTENCY, BYZANTINE_TOTALITY};
 pub use commit::{COMMIT_AGREEMENT, COMMIT_INTEGRITY, COMMIT_TERMINATION, COMMIT_VALIDITY};
 pub use consensus::{
     CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS,
@@ -29,6 +30,9 @@ pub use order::{
 };
 pub use register::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
 pub(crate) use strength::with_implied;
+pub use terminating::{
+    TRB_AGREEMENT, TRB_INTEGRITY, TRB_SENDER, TRB_TERMINATION, TRB_UNIFORM_AGREEMENT, TRB_VALIDITY,
+};
 
 use crate::protocol::{Pid, Pids};
 use crate::vocabulary::{Ask, Event, Fact};
@@ -137,4 +141,20 @@ pub(crate) fn differing<T: PartialEq>(
 /// A process, as properties name it.
 pub(crate) fn p(pid: Pid) -> String {
     format!("p{}", pid + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{History, Pids, Property};
+    use crate::vocabulary::Event;
+
+    /// Whether a property holds of these events of each process; the crashed ones and the liars are sets by
+    /// bit.
+    pub(super) fn judge(property: &Property, events: &[&[Event]], crashed: u32, liars: u32) -> bool {
+        let n = events.len() as u8;
+        let (crashed, liars) = (Pids(crashed), Pids(liars));
+        let correct = Pids::first(n).without(crashed).without(liars);
+        let history = History { n, events, order: &[], correct, crashed, liars };
+        (property.holds)(&history).is_ok()
+    }
 }

@@ -1,7 +1,7 @@
 //! The interface of a protocol: events in, effects out. No clock, no chance, no IO.
 
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::hash::Hash;
 
@@ -222,6 +222,18 @@ pub trait Protocol: Clone + Eq + Hash + Debug + Sized + 'static {
     /// All that a Byzantine process may send, to each process at most once each.
     fn forgeries(_process: &Process) -> Vec<Self::Message> {
         Vec::new()
+    }
+
+    /// Whether a Byzantine process that receives this message can make others of it, as a signature in it
+    /// is of another process.
+    fn is_evidence(_message: &Self::Message) -> bool {
+        false
+    }
+
+    /// As [`forgeries`](Self::forgeries), made of the evidence that it has received, by sender, too. A liar
+    /// receives at once, which is the worst that it can do; two liars do not share what they received.
+    fn forgeries_of(process: &Process, _evidence: &BTreeSet<(Pid, Self::Message)>) -> Vec<Self::Message> {
+        Self::forgeries(process)
     }
 
     /// The lowest number of a round (or ballot) that this process still compares with others, if the protocol

@@ -22,7 +22,7 @@ use crate::property::Property;
 use crate::protocol::{Detection, Pid, Pids, Process, Timer};
 use crate::vocabulary::{Ask, Event};
 use lockstep_sim::explore::digest::Digest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::rc::Rc;
 
@@ -66,6 +66,8 @@ pub(crate) struct State {
     leaders: [Pid; PROCESSES_MAX],
     /// Which forgeries each liar sent, and how many it has left.
     lied: [u64; PROCESSES_MAX],
+    /// What each liar has received of which it can make forgeries, by its number.
+    evidence: [u32; PROCESSES_MAX],
     lies_left: [u8; PROCESSES_MAX],
     timeouts_left: [u8; PROCESSES_MAX],
     crashes_left: u8,
@@ -88,6 +90,7 @@ impl State {
             suspected: [Pids::default(); PROCESSES_MAX],
             leaders: [0; PROCESSES_MAX],
             lied: [0; PROCESSES_MAX],
+            evidence: [0; PROCESSES_MAX],
             lies_left: [0; PROCESSES_MAX],
             timeouts_left: [0; PROCESSES_MAX],
             crashes_left: 0,
@@ -165,6 +168,9 @@ impl<T: Hash> Interned<T> {
 /// A message under way.
 type Message<P> = (Pid, Pid, <P as crate::Protocol>::Message);
 
+/// What a liar has received of which it can make forgeries.
+type Evidence<P> = BTreeSet<(Pid, <P as crate::Protocol>::Message)>;
+
 /// See the module.
 pub(crate) struct Lab<P: Subject> {
     model: Model,
@@ -176,7 +182,11 @@ pub(crate) struct Lab<P: Subject> {
     locals: Vec<Interned<Local<P>>>,
     messages: Interned<Message<P>>,
     done: Vec<Vec<BTreeMap<Key, Rc<Done>>>>,
+    /// Of each liar: all that it may ever say, as far as that is known, and the places of what it may say
+    /// with each evidence.
     forgeries: Vec<Vec<P::Message>>,
+    evidence: Vec<Interned<Evidence<P>>>,
+    sayable: Vec<Vec<Vec<u8>>>,
     /// Each order of events: the one without its last event, and the process of that.
     orders: Vec<(u32, Pid)>,
     order_numbers: BTreeMap<(u32, Pid), u32>,
@@ -198,10 +208,6 @@ impl<P: Subject> Lab<P> {
         asks.iter().for_each(|(pid, ask)| asks_of[usize::from(*pid)].push(*ask));
         let mut first = State::of_model(&model);
         let process = |pid| Process::new(pid, model.n, model.f, dropped);
-        let forgeries: Vec<_> = (0..model.n)
-            .map(|pid| if liars(&model).has(pid) { P::forgeries(&process(pid)) } else { Vec::new() })
-            .collect();
-        assert!(forgeries.iter().all(|all| all.len() * n <= 64), "at most 64 forgeries of a liar");
         let real_time = properties.iter().any(|property| property.real_time);
         let mut lab = Self {
             model,
@@ -212,7 +218,9 @@ impl<P: Subject> Lab<P> {
             locals: (0..n).map(|_| Interned::default()).collect(),
             messages: Interned::default(),
             done: (0..n).map(|_| Vec::new()).collect(),
-            forgeries,
+            forgeries: vec![Vec::new(); n],
+            evidence: (0..n).map(|_| Interned::default()).collect(),
+            sayable: vec![Vec::new(); n],
             orders: vec![(0, 0)],
             order_numbers: BTreeMap::new(),
             first: first.clone(),
@@ -220,6 +228,7 @@ impl<P: Subject> Lab<P> {
         for pid in 0..model.n {
             let mut local = Local::<P>::new(process(pid));
             if lab.liars().has(pid) {
+                lab.learn(&mut first, process(pid), Evidence::<P>::new());
                 first.locals[usize::from(pid)] = lab.locals[usize::from(pid)].number(local);
                 continue;
             }
@@ -230,6 +239,16 @@ impl<P: Subject> Lab<P> {
         }
         lab.first = lab.canonical(first);
         lab
+    }
+
+    /// All requests are made before anything else: what is proposed is part of the first state.
+    pub fn ask_first(&mut self) {
+        while let Some(step) =
+            self.must_steps(&self.first).into_iter().find(|step| matches!(step, Step::Ask(_)))
+            && let Some((next, _)) = self.advance(&self.first.clone(), step)
+        {
+            self.first = next;
+        }
     }
 
     pub fn liars(&self) -> Pids {
@@ -303,10 +322,46 @@ impl<P: Subject> Lab<P> {
         done
     }
 
+    /// A liar has this evidence: all that it may say with it has a place.
+    fn learn(&mut self, state: &mut State, liar: Process, evidence: Evidence<P>) {
+        let at = usize::from(liar.me);
+        let number = self.evidence[at].number(evidence);
+        state.evidence[at] = number;
+        if self.sayable[at].len() > number as usize {
+            return;
+        }
+        let sayable = P::forgeries_of(&liar, self.evidence[at].get(number));
+        let known = &mut self.forgeries[at];
+        let places = sayable.into_iter().map(|message| {
+            known.iter().position(|other| *other == message).unwrap_or_else(|| {
+                known.push(message);
+                known.len() - 1
+            }) as u8
+        });
+        self.sayable[at].push(places.collect());
+        let most = self.forgeries[at].len() * usize::from(liar.n);
+        assert!(most <= 64, "at most 64 forgeries of a liar, one for each receiver");
+    }
+
+    /// A liar receives a message.
+    fn tell_liar(&mut self, state: &mut State, number: u32) {
+        let (from, liar, message) = Message::<P>::clone(self.message(number));
+        if P::is_evidence(&message) {
+            let at = usize::from(liar);
+            let mut evidence = Evidence::<P>::clone(self.evidence[at].get(state.evidence[at]));
+            evidence.insert((from, message));
+            let process = self.local(state, liar).process;
+            self.learn(state, process, evidence);
+        }
+    }
+
     /// A message is on its way, unless it cannot arrive.
-    fn post(&self, state: &mut State, number: u32) {
+    fn post(&mut self, state: &mut State, number: u32) {
         let (from, to) = (self.message(number).0, self.message(number).1);
-        if self.liars().has(to) || self.is_filtered(state, from, to) {
+        if self.liars().has(to) {
+            return self.tell_liar(state, number);
+        }
+        if self.is_filtered(state, from, to) {
             return;
         }
         let gone = state.crashed.has(to) && !matches!(self.model.failures, Failures::Recovery { .. });

@@ -125,7 +125,8 @@ impl<P: Subject> Lab<P> {
                 continue;
             }
             for to in correct.iter() {
-                for index in 0..self.forgeries[usize::from(by)].len() as u8 {
+                let evidence = state.evidence[usize::from(by)] as usize;
+                for &index in &self.sayable[usize::from(by)][evidence] {
                     if state.lied[usize::from(by)] >> self.lie_bit(to, index) & 1 == 0 {
                         out.push(Step::Lie { by, to, index });
                     }

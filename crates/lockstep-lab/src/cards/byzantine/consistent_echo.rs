@@ -1,7 +1,7 @@
 //! Byzantine consistent broadcast by echoes (Guerraoui's course, "Byzantine"; Cachin, Guerraoui, Rodrigues,
 //! algorithm 3.16).
 
-use crate::property::{AGREEMENT, BYZANTINE_CONSISTENCY, NO_DUPLICATION, VALIDITY};
+use crate::property::{BYZANTINE_CONSISTENCY, BYZANTINE_TOTALITY, NO_DUPLICATION, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Failures, Family, Model, Out, Pid, Price, Process, Protocol,
     Search, Subject, Value,
@@ -120,7 +120,7 @@ static CARD: Card = Card {
             model: LYING_SENDER,
             asks: None,
             dropped: None,
-            loses: &AGREEMENT,
+            loses: &BYZANTINE_TOTALITY,
             search: Search::Breadth,
             steps_max: 12,
             planted: false,

@@ -1,6 +1,6 @@
 //! Byzantine reliable broadcast (Bracha 1987; Guerraoui's course, "Byzantine Reliable Broadcast").
 
-use crate::property::{AGREEMENT, BYZANTINE_CONSISTENCY, NO_DUPLICATION, VALIDITY};
+use crate::property::{BYZANTINE_CONSISTENCY, BYZANTINE_TOTALITY, NO_DUPLICATION, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Failures, Family, Model, Out, Pid, Price, Process, Protocol,
     Search, Subject, Value,
@@ -15,15 +15,14 @@ pub enum BrachaMessage {
     Send(Value),
     /// Of each process that has it.
     Echo(Value),
-    /// Of each process that knows that no other value can have a quorum of echoes.
+    /// Of each process that knows that no other message can have a quorum of echoes.
     Ready(Value),
 }
 
 /// The sender of the one broadcast.
 const SENDER: Pid = 0;
 
-/// More than (n + f) / 2 echoes, or more than f others that are ready, make a process ready; more than 2f
-/// that are ready deliver.
+/// A quorum of echoes makes a process ready, as do f + 1 that are ready; 2f + 1 that are ready deliver.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ReliableBracha {
     process: Process,
@@ -34,23 +33,52 @@ pub struct ReliableBracha {
     readies: BTreeMap<Pid, Value>,
 }
 
-/// How many have this value.
-fn count(values: &BTreeMap<Pid, Value>, value: Value) -> usize {
-    values.values().filter(|other| **other == value).count()
+/// How many of these have `value`.
+fn count(all: &BTreeMap<Pid, Value>, value: Value) -> usize {
+    all.values().filter(|other| **other == value).count()
 }
 
 impl ReliableBracha {
-    fn go_on(&mut self, value: Value, out: &mut Out<Self>) {
-        let f = usize::from(self.process.f);
-        let quorum = self.process.byzantine_quorum();
-        let amplifies = !self.process.lacks("amplification");
-        let is_safe = count(&self.echoes, value) >= quorum || (amplifies && count(&self.readies, value) > f);
-        if is_safe && !self.is_ready {
+    /// Echoes that make a process ready: two such quorums have a correct process in common.
+    fn echo_quorum(&self) -> usize {
+        let is_n_minus_f = ["echo quorum", "both quorums"].iter().any(|part| self.process.lacks(part));
+        if is_n_minus_f {
+            usize::from(self.process.n - self.process.f)
+        } else {
+            self.process.byzantine_quorum()
+        }
+    }
+
+    /// Processes that are ready, so that of the correct ones among them f + 1 remain.
+    fn ready_quorum(&self) -> usize {
+        let (n, f) = (usize::from(self.process.n), usize::from(self.process.f));
+        if self.process.lacks("both quorums") {
+            n - f
+        } else if self.process.lacks("2f + 1") {
+            f + 1
+        } else {
+            2 * f + 1
+        }
+    }
+
+    fn get_ready(&mut self, value: Value, out: &mut Out<Self>) {
+        if !self.is_ready {
             self.is_ready = true;
+            // Echoes have done their work.
+            self.echoes.clear();
             out.all(BrachaMessage::Ready(value));
         }
-        if count(&self.readies, value) > 2 * f && !self.has_delivered {
+    }
+
+    fn on_ready(&mut self, value: Value, out: &mut Out<Self>) {
+        let ready = count(&self.readies, value);
+        // One of f + 1 is correct.
+        if ready > usize::from(self.process.f) && !self.process.lacks("amplification") {
+            self.get_ready(value, out);
+        }
+        if ready >= self.ready_quorum() {
             self.has_delivered = true;
+            self.readies.clear();
             out.indicate(Deliver { from: SENDER, message: value });
         }
     }
@@ -78,26 +106,28 @@ impl Protocol for ReliableBracha {
 
     fn receive(&mut self, from: Pid, message: BrachaMessage, out: &mut Out<Self>) {
         match message {
-            BrachaMessage::Send(value) => {
-                if from == SENDER && !self.has_echoed {
-                    self.has_echoed = true;
-                    out.all(BrachaMessage::Echo(value));
+            BrachaMessage::Send(value) if from == SENDER && !self.has_echoed => {
+                self.has_echoed = true;
+                out.all(BrachaMessage::Echo(value));
+            }
+            BrachaMessage::Echo(value) if !self.is_ready => {
+                self.echoes.entry(from).or_insert(value);
+                if count(&self.echoes, value) >= self.echo_quorum() {
+                    self.get_ready(value, out);
                 }
             }
-            BrachaMessage::Echo(value) => {
-                self.echoes.entry(from).or_insert(value);
-                self.go_on(value, out);
-            }
-            BrachaMessage::Ready(value) => {
+            BrachaMessage::Ready(value) if !self.has_delivered => {
                 self.readies.entry(from).or_insert(value);
-                self.go_on(value, out);
+                self.on_ready(value, out);
             }
+            _ => {}
         }
     }
 
     fn forgeries(_process: &Process) -> Vec<BrachaMessage> {
-        let kinds = [BrachaMessage::Send, BrachaMessage::Echo, BrachaMessage::Ready];
-        kinds.iter().flat_map(|kind| [kind(Value(0)), kind(Value(1))]).collect()
+        let values = [Value(0), Value(1)];
+        let all = [BrachaMessage::Send, BrachaMessage::Echo, BrachaMessage::Ready];
+        all.iter().flat_map(|message| values.map(message)).collect()
     }
 }
 
@@ -105,45 +135,50 @@ impl Subject for ReliableBracha {
     const CARD: &'static Card = &CARD;
 }
 
-const fn liar(pid: &'static [Pid], n: u8, lies: u8) -> Model {
-    Model { failures: Failures::Byzantine { liars: pid, lies }, ..Model::PLAIN.of(n, 1) }
-}
-
+/// Enough lies to send to three processes, to echo to one, and to be ready to one.
+const LYING_SENDER: Model =
+    Model { failures: Failures::Byzantine { liars: &[0], lies: 5 }, ..Model::PLAIN.of(4, 1) };
+const SILENT_OF_THREE: Model =
+    Model { failures: Failures::Byzantine { liars: &[2], lies: 0 }, ..Model::PLAIN.of(3, 1) };
 const ONE: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0)))];
 
 static CARD: Card = Card {
     name: "reliable-bracha",
     family: Family::Byzantine,
-    source: "Bracha 1987; Guerraoui's course, Byzantine Reliable Broadcast",
-    says: "As consistent-echo, and a process that has a quorum of echoes says so to all. A process that hears \
-           that of more than f others says so too: if one correct process delivers, all do. It is explored whole up to \
-           four lies.",
+    source: "Bracha 1987; Guerraoui's course, Byzantine Reliable Broadcast; Cachin, Guerraoui, Rodrigues, algorithm 3.18",
+    says: "A quorum of echoes makes a process ready, f + 1 that are ready make every other one ready, and 2f + 1 deliver. \
+           So all correct processes deliver the message of a liar, or none does. The lies are bounded, what honest \
+           processes and the network do is not.",
     buys: &[
-        ("n > 3f", "a quorum of echoes without the liars, of which two share a correct process"),
-        ("the step from f + 1 to 2f + 1 that are ready", "totality: a liar makes one process deliver alone"),
+        ("n > 3f", "the quorums are there without the liars, and any two of them share a correct process"),
+        (
+            "readiness by f + 1",
+            "totality: of 2f + 1 that are ready f + 1 are correct, and those make all ready",
+        ),
+        ("2f + 1 deliver", "totality: with fewer the liars' word may be missing at the next process"),
     ],
     uses: &[],
-    model: liar(&[0], 4, 4),
+    model: LYING_SENDER,
     asks: &[],
-    properties: &[&BYZANTINE_CONSISTENCY, &NO_DUPLICATION, &AGREEMENT],
-    states_max: 200_000,
+    properties: &[&BYZANTINE_CONSISTENCY, &NO_DUPLICATION, &BYZANTINE_TOTALITY],
+    states_max: 600_000,
     whole: true,
     price: Some(Price {
         asks: ONE,
-        // Three processes have no liar to fear: f is 0, and the first echo is enough.
+        // Three processes have no liar to fear: two echoes are enough, and then one that is ready.
         delays: [
             |n| if n == 3 { 1 } else { 3 },
             |n| if n == 3 { 1 } else { 3 },
             |n| if n == 3 { 2 } else { 3 },
         ],
-        multicast: |n| 2 * n + 1,
-        unicast: |n| (2 * n + 1) * (n - 1),
+        multicast: |n| 1 + 2 * n,
+        unicast: |n| (1 + 2 * n) * (n - 1),
     }),
     breaks: &[
         Break {
             name: "n-is-3f",
-            says: "With three processes and one that is silent, more than two echoes never come.",
-            model: liar(&[2], 3, 0),
+            says: "With three processes and one that is silent, a quorum of three echoes never comes.",
+            model: SILENT_OF_THREE,
             asks: Some(ONE),
             dropped: None,
             loses: &VALIDITY,
@@ -152,14 +187,47 @@ static CARD: Card = Card {
             planted: false,
         },
         Break {
+            name: "n-is-3f-echo-quorum-of-n-minus-f",
+            says: "Two echoes make both ready, and then the third that would have to be ready never is.",
+            model: SILENT_OF_THREE,
+            asks: Some(ONE),
+            dropped: Some("echo quorum"),
+            loses: &VALIDITY,
+            search: Search::Breadth,
+            steps_max: 6,
+            planted: false,
+        },
+        Break {
+            name: "n-is-3f-both-quorums-of-n-minus-f",
+            says: "The liar is with one process for one value and with the other for another: each two are a quorum.",
+            model: Model { failures: Failures::Byzantine { liars: &[0], lies: 6 }, ..Model::PLAIN.of(3, 1) },
+            asks: None,
+            dropped: Some("both quorums"),
+            loses: &BYZANTINE_CONSISTENCY,
+            search: Search::Breadth,
+            steps_max: 6,
+            planted: false,
+        },
+        Break {
             name: "no-amplification",
-            says: "The liar makes two processes ready and lets one of them deliver; the others wait for ever.",
-            model: liar(&[0], 4, 5),
+            says: "Only echoes make a process ready. The liar's echoes and its readiness go to one process, which delivers.",
+            model: LYING_SENDER,
             asks: None,
             dropped: Some("amplification"),
-            loses: &AGREEMENT,
-            search: Search::Walks(4_000_000),
-            steps_max: 13,
+            loses: &BYZANTINE_TOTALITY,
+            search: Search::Breadth,
+            steps_max: 14,
+            planted: true,
+        },
+        Break {
+            name: "f-plus-1-deliver",
+            says: "One correct process and the liar are enough to deliver, and the others never have f + 1.",
+            model: LYING_SENDER,
+            asks: None,
+            dropped: Some("2f + 1"),
+            loses: &BYZANTINE_TOTALITY,
+            search: Search::Breadth,
+            steps_max: 10,
             planted: true,
         },
     ],

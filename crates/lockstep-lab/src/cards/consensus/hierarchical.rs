@@ -1,10 +1,11 @@
 //! Hierarchical consensus (Guerraoui's course, "Consensus"; Cachin, Guerraoui, Rodrigues, algorithm 5.2).
 
+use super::{PROPOSALS, THREE};
 use crate::property::{
     CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS,
 };
 use crate::{
-    Ask, Break, Card, Decide, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Process, Propose,
+    Break, Card, Decide, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Process, Propose,
     Protocol, Search, Subject, Value, Word,
 };
 
@@ -83,9 +84,6 @@ impl Subject for Hierarchical<Value> {
 }
 
 const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(2);
-const ALL: &[(Pid, Ask)] =
-    &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1))), (2, Ask::Propose(Value(2)))];
-
 static CARD: Card = Card {
     name: "hierarchical",
     family: Family::Consensus,
@@ -98,20 +96,12 @@ static CARD: Card = Card {
     ],
     uses: &["best-effort"],
     model: MODEL,
-    asks: ALL,
+    asks: THREE,
     properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &CONSENSUS_AGREEMENT, &CONSENSUS_TERMINATION],
     states_max: 1_000_000,
     whole: true,
     price: Some(Price {
-        asks: &[
-            (0, Ask::Propose(Value(0))),
-            (1, Ask::Propose(Value(1))),
-            (2, Ask::Propose(Value(2))),
-            (3, Ask::Propose(Value(3))),
-            (4, Ask::Propose(Value(4))),
-            (5, Ask::Propose(Value(5))),
-            (6, Ask::Propose(Value(6))),
-        ],
+        asks: PROPOSALS,
         delays: [|_| 0, |n| n / 2, |n| n - 1],
         multicast: |n| n,
         unicast: |n| n * (n - 1),

@@ -1,9 +1,10 @@
 //! Uniform hierarchical consensus (Guerraoui's course, "Consensus", its uniform algorithm by rounds; Cachin,
 //! Guerraoui, Rodrigues, 5.3).
 
+use super::THREE;
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
 use crate::{
-    Ask, Break, Card, Decide, Detection, Detector, Family, Model, Out, Pid, Pids, Process, Propose, Protocol,
+    Break, Card, Decide, Detection, Detector, Family, Model, Out, Pid, Pids, Process, Propose, Protocol,
     Search, Subject, Value, Word,
 };
 use std::collections::BTreeMap;
@@ -123,9 +124,6 @@ impl Subject for UniformHierarchical<Value> {
 }
 
 const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(2);
-const ALL: &[(Pid, Ask)] =
-    &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1))), (2, Ask::Propose(Value(2)))];
-
 static CARD: Card = Card {
     name: "uniform-hierarchical",
     family: Family::Consensus,
@@ -138,7 +136,7 @@ static CARD: Card = Card {
     ],
     uses: &["best-effort"],
     model: MODEL,
-    asks: ALL,
+    asks: THREE,
     properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS, &CONSENSUS_TERMINATION],
     states_max: 2_000_000,
     whole: true,
