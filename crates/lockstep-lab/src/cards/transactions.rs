@@ -7,6 +7,8 @@ mod ordered_transfers;
 mod percolator;
 mod rows;
 mod saga;
+mod spanner;
+mod versions;
 
 pub use calvin::{Calvin, CalvinMessage};
 pub use last_writer_wins::LastWriterWins;
@@ -14,6 +16,8 @@ pub use ordered_transfers::OrderedTransfers;
 pub use percolator::Percolator;
 pub use rows::PercolatorMessage;
 pub use saga::{Saga, SagaMessage};
+pub use spanner::Spanner;
+pub use versions::SpannerMessage;
 
 use crate::check::Entry;
 use accounts::Accounts;
@@ -23,6 +27,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::of::<Saga>(),
     Entry::of::<Percolator>(),
     Entry::of::<Calvin>(),
+    Entry::of::<Spanner>(),
     Entry::of::<LastWriterWins>(),
     Entry::of::<OrderedTransfers>(),
 ];
