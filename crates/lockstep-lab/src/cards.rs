@@ -5,6 +5,7 @@ pub mod broadcast;
 pub mod byzantine;
 pub mod causal;
 pub mod consensus;
+pub mod groups;
 pub mod order;
 pub mod paxos;
 pub mod registers;
@@ -19,6 +20,7 @@ pub static ALL: Catalogue = Catalogue(&[
     order::ENTRIES,
     consensus::ENTRIES,
     agreement::ENTRIES,
+    groups::ENTRIES,
     registers::ENTRIES,
     byzantine::ENTRIES,
     paxos::ENTRIES,

@@ -4,7 +4,7 @@ mod hierarchical;
 mod uniform_hierarchical;
 
 pub use hierarchical::Hierarchical;
-pub use uniform_hierarchical::UniformHierarchical;
+pub use uniform_hierarchical::{RoundMessage, UniformHierarchical};
 
 use crate::Value;
 use crate::check::Entry;
