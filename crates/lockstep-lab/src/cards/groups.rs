@@ -1,11 +1,17 @@
 //! Group membership and view synchrony.
 
+mod current_view;
 mod membership;
 mod per_view;
+mod view_synchrony_consensus;
 
+pub use current_view::InView;
 pub use membership::Membership;
+pub use view_synchrony_consensus::{ViewSynchronyConsensus, ViewSynchronyMessage};
 
+use crate::Value;
 use crate::check::Entry;
 
 /// Its cards, in the order of the tour.
-pub(super) const ENTRIES: &[Entry] = &[Entry::of::<Membership>()];
+pub(super) const ENTRIES: &[Entry] =
+    &[Entry::of::<Membership>(), Entry::of::<ViewSynchronyConsensus<Value>>()];
