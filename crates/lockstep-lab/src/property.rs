@@ -12,6 +12,7 @@ mod groups;
 mod money;
 mod order;
 mod register;
+mod terminating;
 
 pub use broadcast::{AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, UNIFORM_AGREEMENT, VALIDITY};
 pub use byzantine::BYZANTINE_CONSISTENCY;
@@ -32,6 +33,9 @@ pub use order::{
     CAUSAL_ORDER, FIFO_ORDER, GAPLESS_TOTAL_ORDER, PAIRWISE_TOTAL_ORDER, TOTAL_ORDER, UNIFORM_TOTAL_ORDER,
 };
 pub use register::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
+pub use terminating::{
+    TRB_AGREEMENT, TRB_INTEGRITY, TRB_SENDER, TRB_TERMINATION, TRB_UNIFORM_AGREEMENT, TRB_VALIDITY,
+};
 
 use crate::protocol::{Pid, Pids};
 use crate::vocabulary::{Ask, Event, Fact};
@@ -140,4 +144,20 @@ pub(crate) fn differing<T: PartialEq>(
 /// A process, as properties name it.
 pub(crate) fn p(pid: Pid) -> String {
     format!("p{}", pid + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{History, Pids, Property};
+    use crate::vocabulary::Event;
+
+    /// Whether a property holds of these events of each process; the crashed ones and the liars are sets by
+    /// bit.
+    pub(super) fn judge(property: &Property, events: &[&[Event]], crashed: u32, liars: u32) -> bool {
+        let n = events.len() as u8;
+        let (crashed, liars) = (Pids(crashed), Pids(liars));
+        let correct = Pids::first(n).without(crashed).without(liars);
+        let history = History { n, events, order: &[], correct, crashed, liars };
+        (property.holds)(&history).is_ok()
+    }
 }
