@@ -1,8 +1,27 @@
 //! The view that a process is in, with the messages of it: what both algorithms of view synchrony share.
 
+use crate::property::{
+    AGREEMENT, CRASHED_LEAVE, LAST_VIEW, NO_CREATION, NO_DUPLICATION, Property, UNIFORM_VIEW_AGREEMENT,
+    VALIDITY, VIEW_ACCURACY, VIEW_INCLUSION, VIEW_ORDER, VIEW_SYNCHRONY,
+};
 use crate::{Deliver, Fact, Indicated, Out, Pid, Pids, Process, Protocol, Value, Word};
 use serde::Serialize;
 use std::collections::BTreeSet;
+
+/// All that view synchrony promises.
+pub(super) const VIEW_SYNCHRONOUS: &[&Property] = &[
+    &VIEW_SYNCHRONY,
+    &VIEW_INCLUSION,
+    &VIEW_ORDER,
+    &UNIFORM_VIEW_AGREEMENT,
+    &VIEW_ACCURACY,
+    &CRASHED_LEAVE,
+    &LAST_VIEW,
+    &VALIDITY,
+    &NO_DUPLICATION,
+    &NO_CREATION,
+    &AGREEMENT,
+];
 
 /// Messages, each with its sender.
 pub(super) type Messages<M> = BTreeSet<(Pid, M)>;
@@ -77,7 +96,7 @@ impl<M: Word> CurrentView<M> {
         out.all(data(self.number, message));
     }
 
-    /// A message of view `number`. Its own have been delivered here.
+    /// A message of view `number`. Those of this process are delivered already.
     pub fn on_data<P>(&mut self, number: u32, message: (Pid, M), out: &mut Out<P>)
     where
         P: Protocol<Indication = InView<M>>,

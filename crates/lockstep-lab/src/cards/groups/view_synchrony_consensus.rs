@@ -1,11 +1,8 @@
 //! View synchrony: a flush by consensus on the messages of a view (Guerraoui's course, "View Synchrony").
 
-use super::current_view::{CurrentView, InView, Messages};
+use super::current_view::{CurrentView, InView, Messages, VIEW_SYNCHRONOUS};
 use super::per_view::{OfView, PerView};
-use crate::property::{
-    AGREEMENT, CRASHED_LEAVE, LAST_VIEW, NO_CREATION, NO_DUPLICATION, UNIFORM_VIEW_AGREEMENT, VALIDITY,
-    VIEW_ACCURACY, VIEW_INCLUSION, VIEW_ORDER, VIEW_SYNCHRONY,
-};
+use crate::property::{CRASHED_LEAVE, LAST_VIEW, VALIDITY, VIEW_INCLUSION, VIEW_SYNCHRONY};
 use crate::{
     Ask, Break, Broadcast, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Price, Process,
     Protocol, Search, Subject, Value, Word,
@@ -167,19 +164,7 @@ static CARD: Card = Card {
     uses: &["uniform-hierarchical", "best-effort"],
     model: MODEL,
     asks: TWO,
-    properties: &[
-        &VIEW_SYNCHRONY,
-        &VIEW_INCLUSION,
-        &VIEW_ORDER,
-        &UNIFORM_VIEW_AGREEMENT,
-        &VIEW_ACCURACY,
-        &CRASHED_LEAVE,
-        &LAST_VIEW,
-        &VALIDITY,
-        &NO_DUPLICATION,
-        &NO_CREATION,
-        &AGREEMENT,
-    ],
+    properties: VIEW_SYNCHRONOUS,
     states_max: 300_000,
     whole: true,
     price: Some(Price { asks: ONE, delays: [|_| 0, |_| 1, |_| 1], multicast: |_| 1, unicast: |n| n - 1 }),
