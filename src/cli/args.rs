@@ -82,6 +82,8 @@ pub enum Command {
     Sim(SimArgs),
     /// Shows what loss costs receivers and the network, as a table in virtual time
     Netsim(NetsimArgs),
+    /// Protocols of the theory: explored, broken, priced and drawn, beside lockstep itself
+    Lab(lockstep_lab::command::LabArgs),
     /// Tells what each exit code means
     #[command(after_help = exit_codes())]
     ExitCodes,
@@ -444,6 +446,9 @@ pub struct NetsimArgs {
     /// Prints the names of the rows and runs none
     #[arg(long)]
     pub names: bool,
+    /// Instead: what readers of one of so many destinations would gain by delivery past gaps of the others
+    #[arg(long, value_name = "DESTINATIONS", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub past_gaps: Option<u64>,
     /// Threads
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,

@@ -113,6 +113,10 @@ impl Command {
             }
             Self::Sim(args) => sim::run(&args),
             Self::Netsim(args) => netsim::run_table(&args),
+            Self::Lab(args) => {
+                let (mut out, mut errors) = (std::io::stdout().lock(), std::io::stderr().lock());
+                Ok(lockstep_lab::command::run(&lockstep_lab::cards::ALL, &args, &mut out, &mut errors)?)
+            }
             Self::Demo(args) => demo::run(&args),
             Self::Dev(args) => demo::dev::run(&args),
             Self::DemoClients(args) => demo::clients::run(&args),

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::args::NetsimArgs;
 use super::failure::FAILED;
-use lockstep_sim::netsim::{Cell, HEAD, run};
+use lockstep_sim::netsim::{Cell, HEAD, PAST_GAPS_HEAD, past_gaps, run};
 use std::io::Write;
 use std::sync::mpsc;
 
@@ -20,7 +20,11 @@ pub(super) fn run_table(args: &NetsimArgs) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
-    writeln!(out, "{HEAD}")?;
+    let row = |cell: Cell| match args.past_gaps {
+        Some(destinations) => past_gaps(cell, destinations).map(|row| row.to_string()),
+        None => run(cell).map(|row| row.to_string()),
+    };
+    writeln!(out, "{}", if args.past_gaps.is_some() { PAST_GAPS_HEAD } else { HEAD })?;
     let jobs = args.jobs.clamp(1, cells.len());
     std::thread::scope(|scope| {
         // The cells are dealt to the threads in turn; the rows are printed in their order.
@@ -28,7 +32,7 @@ pub(super) fn run_table(args: &NetsimArgs) -> Result<u8, Failure> {
             .map(|lane| {
                 let (sender, receiver) = mpsc::channel();
                 let cells: Vec<_> = cells.iter().copied().skip(lane).step_by(jobs).collect();
-                scope.spawn(move || cells.into_iter().all(|cell| sender.send(run(cell)).is_ok()));
+                scope.spawn(move || cells.into_iter().all(|cell| sender.send(row(cell)).is_ok()));
                 receiver
             })
             .collect();

@@ -5,14 +5,14 @@ use crate::card::{Break, Card, Search};
 use crate::graph::{Graph, fair_lasso};
 use crate::space::{Lab, Step};
 use crate::story::Story;
-use crate::timed::{Cost, cost_of, wrong_prices};
+use crate::timed::{Cost, TimedRun, Timing, timed, wrong_prices};
 use lockstep_sim::explore::{Bounds, Violation, breadth_first, random_walks};
 use std::fmt;
 
 /// States up to which an endless run is searched.
 const GRAPH_STATES_MAX: usize = 300_000;
 /// The seed of random walks: the same stories each time.
-const WALKS_SEED: u64 = 1;
+pub(crate) const WALKS_SEED: u64 = 1;
 /// States up to which a break is searched breadth first.
 const BREAK_STATES_MAX: u64 = 5_000_000;
 
@@ -86,14 +86,25 @@ pub struct Entry {
     /// Its card.
     pub card: &'static Card,
     check: fn() -> Checked,
-    cost: fn(u8) -> Option<Cost>,
+    timed: fn(&Timing) -> Option<TimedRun>,
     story: fn(&str) -> Option<Story>,
 }
 
 impl Entry {
     /// The entry of the protocol `P`.
     pub const fn of<P: Subject>() -> Self {
-        Self { card: P::CARD, check: check::<P>, cost: price_of::<P>, story: story_named::<P> }
+        Self::made_of(P::CARD, check::<P>, timed::<P>, story_named::<P>)
+    }
+
+    /// The entry of something that is no [`Subject`]: how it is checked, its timed runs (`None` where it has
+    /// no such run), and the story of the break of a name.
+    pub const fn made_of(
+        card: &'static Card,
+        check: fn() -> Checked,
+        timed: fn(&Timing) -> Option<TimedRun>,
+        story: fn(&str) -> Option<Story>,
+    ) -> Self {
+        Self { card, check, timed, story }
     }
 
     /// The story of the break of this name, searched again.
@@ -103,7 +114,12 @@ impl Entry {
 
     /// The cost of one request among `n` processes; `None` if the card has no price.
     pub fn cost(&self, n: u8) -> Option<Cost> {
-        (self.cost)(n)
+        Some(self.timed(&Timing::of_price(n))?.cost)
+    }
+
+    /// A timed run; `None` if it has no such run.
+    pub fn timed(&self, timing: &Timing) -> Option<TimedRun> {
+        (self.timed)(timing)
     }
 
     /// Explores its model and finds its breaks again.
@@ -133,15 +149,11 @@ fn story_named<P: Subject>(name: &str) -> Option<Story> {
     find::<P>(P::CARD, broken).story
 }
 
-fn price_of<P: Subject>(n: u8) -> Option<Cost> {
-    P::CARD.price.map(|price| cost_of::<P>(&price, n))
-}
-
 fn check<P: Subject>() -> Checked {
     let card = P::CARD;
     let explored = explore::<P>(card);
     let breaks = card.breaks.iter().map(|broken| find::<P>(card, broken)).collect();
-    Checked { card, explored, breaks, wrong_prices: wrong_prices::<P>(card) }
+    Checked { card, explored, breaks, wrong_prices: wrong_prices(card, |n| Entry::of::<P>().cost(n)) }
 }
 
 fn explore<P: Subject>(card: &'static Card) -> Explored {
@@ -182,16 +194,23 @@ fn find<P: Subject>(card: &'static Card, broken: &'static Break) -> Broken {
             endless(&mut lab, &graph, true, title, end)
         }
     };
-    let wrong = match &story {
-        None => Some(format!("{} is not lost in the model of the card", broken.loses.name)),
-        Some(story) if story.rows.len() > broken.steps_max => Some(format!(
-            "the story has {} steps, the card promises at most {}:\n{story}",
-            story.rows.len(),
-            broken.steps_max
-        )),
-        Some(_) => None,
-    };
-    Broken { name: broken.name, story, wrong }
+    Broken::of(broken, story)
+}
+
+impl Broken {
+    /// What the search for a break found.
+    pub(crate) fn of(broken: &'static Break, story: Option<Story>) -> Self {
+        let wrong = match &story {
+            None => Some(format!("{} is not lost in the model of the card", broken.loses.name)),
+            Some(story) if story.rows.len() > broken.steps_max => Some(format!(
+                "the story has {} steps, the card promises at most {}:\n{story}",
+                story.rows.len(),
+                broken.steps_max
+            )),
+            Some(_) => None,
+        };
+        Self { name: broken.name, story, wrong }
+    }
 }
 
 fn endless<P: Subject>(

@@ -50,7 +50,6 @@ pub fn draw(story: &Story) -> String {
          <text x=\"20\" y=\"28\" font-size=\"18\" font-weight=\"bold\">{}</text>",
         escaped(&story.title)
     );
-    lanes(&mut out, story);
     if let Some(row) = story.loop_from {
         let (top, tall) = (y(row) - ROW / 2, ROW * (rows - row));
         let _ = writeln!(
@@ -61,6 +60,7 @@ pub fn draw(story: &Story) -> String {
             top + 14
         );
     }
+    lanes(&mut out, story);
     story.arrows.iter().for_each(|arrow| line(&mut out, arrow));
     marks(&mut out, &story.marks);
     for (row, words) in story.rows.iter().enumerate() {
@@ -148,7 +148,7 @@ fn marks(out: &mut String, marks: &[(Place, Mark, String)]) {
             out,
             "<text x=\"{}\" y=\"{}\" fill=\"{colour}\">{}</text>",
             x + 9,
-            y + 4 + 12 * below,
+            y + 4 + 14 * below,
             escaped(words)
         );
     }

@@ -6,11 +6,13 @@ use lockstep_lab::command::{LabArgs, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match run(&ALL, &LabArgs::parse(), &mut std::io::stdout().lock()) {
+    let (mut out, mut errors) = (std::io::stdout().lock(), std::io::stderr().lock());
+    match run(&ALL, &LabArgs::parse(), &mut out, &mut errors) {
         Ok(code) => ExitCode::from(code),
         // A reader that has seen enough, like `head`.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
+            drop(errors);
             eprintln!("lockstep-lab: writing the output: {error}");
             ExitCode::FAILURE
         }

@@ -12,6 +12,7 @@ mod groups;
 mod money;
 mod order;
 mod register;
+mod strength;
 mod terminating;
 
 pub use broadcast::{AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, UNIFORM_AGREEMENT, VALIDITY};
@@ -33,6 +34,7 @@ pub use order::{
     CAUSAL_ORDER, FIFO_ORDER, GAPLESS_TOTAL_ORDER, PAIRWISE_TOTAL_ORDER, TOTAL_ORDER, UNIFORM_TOTAL_ORDER,
 };
 pub use register::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
+pub(crate) use strength::with_implied;
 pub use terminating::{
     TRB_AGREEMENT, TRB_INTEGRITY, TRB_SENDER, TRB_TERMINATION, TRB_UNIFORM_AGREEMENT, TRB_VALIDITY,
 };

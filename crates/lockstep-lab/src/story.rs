@@ -2,7 +2,8 @@
 //! pictures.
 
 use crate::Subject;
-use crate::protocol::{Detection, Pid};
+use crate::local::Input;
+use crate::protocol::{Detection, Pid, Word};
 use crate::space::{Lab, State, Step};
 use crate::vocabulary::{Event, Fact};
 use lockstep_sim::explore::Space;
@@ -169,6 +170,49 @@ impl Story {
         }
         self.rows.push(words);
         *state = next;
+    }
+}
+
+impl Story {
+    /// A process crashes before it does anything.
+    pub(crate) fn add_crash(&mut self, lane: Pid) {
+        self.marks.push((Place { lane, row: self.rows.len() }, Mark::Crashed, "crashes".to_owned()));
+        self.rows.push(format!("at 0: p{} crashes", lane + 1));
+    }
+
+    /// A process handles an input of a timed run. Of a message: the row at which it was sent.
+    pub(crate) fn add_timed<M: Word>(
+        &mut self,
+        now: u64,
+        lane: Pid,
+        input: &Input<M>,
+        sent_row: Option<usize>,
+        events: &[Event],
+    ) {
+        let place = Place { lane, row: self.rows.len() };
+        let (mark, words) = match input {
+            Input::Start => (None, "starts".to_owned()),
+            Input::Ask(ask) => (None, format!("is asked: {ask:?}")),
+            Input::Receive(from, message) => (None, format!("receives {message:?} of p{}", from + 1)),
+            Input::Detect(detection) => (Some(Mark::Detected), detection_words(*detection)),
+            Input::Timeout(timer) => (Some(Mark::Timer), format!("timer {timer}")),
+            Input::Recover => (Some(Mark::Recovered), "comes back".to_owned()),
+        };
+        if let (Input::Receive(from, message), Some(row)) = (input, sent_row) {
+            let from = Place { lane: *from, row };
+            let words = format!("{message:?}");
+            self.arrows.push(Arrow { from, to: place, words, lost: false, lie: false });
+        }
+        self.marks.extend(mark.map(|mark| (place, mark, words.clone())));
+        let mut row = format!("at {now}: p{} {words}", lane + 1);
+        for event in events {
+            let text = event_words(event);
+            if let Event::Did(_) = event {
+                row += &format!("; p{} {text}", lane + 1);
+            }
+            self.marks.push((place, mark_of(event), text));
+        }
+        self.rows.push(row);
     }
 }
 

@@ -1,18 +1,20 @@
-//! A timed run without failures: what a request costs. Each message takes one unit of time, so that the time
-//! of an indication is its number of message delays.
+//! Timed runs: what a request costs on a network. Without failures, and where each message takes one unit of
+//! time, the time of an indication is its number of message delays.
+
+mod run;
 
 use crate::Subject;
-use crate::card::{Card, Price};
-use crate::local::{Input, Local, Sent, encoded_len};
-use crate::protocol::{Pid, Pids, Process};
-use crate::vocabulary::{Ask, Event};
-use std::collections::VecDeque;
+use crate::card::Card;
+use crate::protocol::{Pid, Pids};
+use crate::story::Story;
+use lockstep_sim::wire::NetworkModel;
+pub(crate) use run::run;
 
 /// What a run cost.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Cost {
-    /// Message delays until each process indicated something for the first time, ascending; shorter than `n`
-    /// if some never did.
+    /// Time until each process indicated something for the first time, ascending; shorter than `n` if some
+    /// never did. On a [network of units](Timing::of_price): message delays.
     pub delays: Vec<u64>,
     /// Datagrams, a multicast counted once.
     pub multicast: u64,
@@ -27,6 +29,25 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// One more datagram: a copy of so many bytes for each of `to`.
+    pub(crate) fn add(&mut self, from: Pid, to: Pids, bytes: u64, load: &mut Load) {
+        let copies = to.len() as u64;
+        self.multicast += 1;
+        self.unicast += copies;
+        self.multicast_bytes += bytes;
+        self.unicast_bytes += bytes * copies;
+        load.0[usize::from(from)] += 1;
+        to.iter().for_each(|to| load.0[usize::from(to)] += 1);
+    }
+
+    /// The run is over: `first` has the time at which each process indicated something.
+    pub(crate) fn finish(mut self, first: Vec<Option<u64>>, load: &Load) -> Self {
+        self.delays = first.into_iter().flatten().collect();
+        self.delays.sort_unstable();
+        self.busiest = load.0.iter().copied().max().unwrap_or(0);
+        self
+    }
+
     /// Delays until the first process, a majority of `n` and all of them indicated something.
     pub fn delays_of(&self, n: u8) -> [Option<u64>; 3] {
         let n = usize::from(n);
@@ -34,57 +55,114 @@ impl Cost {
     }
 }
 
-/// What the requests of a price cost among `n` processes. Fewer than a third of them may be liars.
-pub(crate) fn cost_of<P: Subject>(price: &Price, n: u8) -> Cost {
-    cost::<P>(n, (n - 1) / 3, price.asks)
+/// Datagrams that each process sends and receives.
+pub(crate) struct Load(Vec<u64>);
+
+impl Load {
+    pub(crate) fn of(n: u8) -> Self {
+        Self(vec![0; usize::from(n)])
+    }
 }
 
-/// Runs `asks` at time 0 among `n` processes until nothing is under way.
-fn cost<P: Subject>(n: u8, f: u8, asks: &[(Pid, Ask)]) -> Cost {
-    let mut locals: Vec<Local<P>> = (0..n).map(|pid| Local::new(Process::new(pid, n, f, None))).collect();
-    let mut cost = Cost::default();
-    let mut load = vec![0; usize::from(n)];
-    let mut first: Vec<Option<u64>> = vec![None; usize::from(n)];
-    // In the order of time, and of sending.
-    let mut under_way: VecDeque<(u64, Pid, Input<P::Message>)> =
-        (0..n).map(|pid| (0, pid, Input::Start)).collect();
-    under_way.extend(asks.iter().filter(|(pid, _)| *pid < n).map(|(pid, ask)| (0, *pid, Input::Ask(*ask))));
-    while let Some((now, pid, input)) = under_way.pop_front() {
-        let at = usize::from(pid);
-        load[at] += u64::from(matches!(input, Input::Receive(..)));
-        let handled = locals[at].handle(input);
-        if handled.events.iter().any(|event| matches!(event, Event::Did(_))) {
-            first[at].get_or_insert(now);
-        }
-        for sent in handled.sent {
-            let (to, message) = match sent {
-                Sent::To(to, message) => (Pids::one(to), message),
-                Sent::ToOthers(message) => (Pids::first(n).without(Pids::one(pid)), message),
-            };
-            let (copies, bytes) = (to.len() as u64, encoded_len(&message) as u64);
-            cost.multicast += 1;
-            cost.unicast += copies;
-            cost.multicast_bytes += bytes;
-            cost.unicast_bytes += bytes * copies;
-            load[at] += 1;
-            under_way.extend(to.iter().map(|to| (now + 1, to, Input::Receive(pid, message.clone()))));
+/// Which requests a run has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Requests {
+    /// Those of the card's price, at once.
+    OfPrice,
+    /// Those of the card: those of different processes at once, those of one process one after the other.
+    OfCard,
+}
+
+/// How a timed run goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timing {
+    /// Processes.
+    pub n: u8,
+    /// Of which the algorithm assumes that so many may fail.
+    pub f: u8,
+    /// The requests.
+    pub requests: Requests,
+    /// The network.
+    pub network: NetworkModel,
+    /// The seed of its random numbers.
+    pub seed: u64,
+    /// Whether p1 crashes before it does anything. Its requests are left out or, if there are no others, made
+    /// by p2; failure detectors have it after [`DETECTED_AFTER`] message delays.
+    pub leader_dies: bool,
+    /// Whether timers run, up to [`HORIZON`] message delays.
+    pub has_timers: bool,
+    /// Whether the run becomes a story.
+    pub has_story: bool,
+}
+
+/// Message delays from a crash until failure detectors have it.
+pub const DETECTED_AFTER: u64 = 10;
+/// Message delays up to which timers run.
+pub const HORIZON: u64 = 400;
+/// The time of one message delay on a network of units.
+const UNIT: NetworkModel =
+    NetworkModel { loss: 0, duplication: 0, lateness: 0, late_ns: 0, delay_ns: 1, corruption: 0 };
+/// A network in one room: 10 µs and up to a quarter more, and one copy in a hundred is late by some 40 µs.
+pub const LAN: NetworkModel = NetworkModel { lateness: 10_000, late_ns: 40_000, delay_ns: 10_000, ..UNIT };
+
+impl Timing {
+    /// The requests of the price among `n` processes where nothing fails and each message takes one unit.
+    /// Fewer than a third of the processes may be liars.
+    pub fn of_price(n: u8) -> Self {
+        Self {
+            n,
+            f: (n - 1) / 3,
+            requests: Requests::OfPrice,
+            network: UNIT,
+            seed: 1,
+            leader_dies: false,
+            has_timers: false,
+            has_story: false,
         }
     }
-    cost.delays = first.into_iter().flatten().collect();
-    cost.delays.sort_unstable();
-    cost.busiest = load.into_iter().max().unwrap_or(0);
-    cost
+
+    /// The same, and p1 crashes.
+    pub fn without_leader(n: u8) -> Self {
+        Self { leader_dies: true, has_timers: true, ..Self::of_price(n) }
+    }
+
+    /// The requests of the price on a network whose delays vary.
+    pub fn on_lan(n: u8, seed: u64) -> Self {
+        Self { network: LAN, seed, ..Self::of_price(n) }
+    }
+
+    /// The requests of `card` in its own model, with the story.
+    pub fn of_card(card: &Card) -> Self {
+        Self {
+            f: card.model.f,
+            requests: Requests::OfCard,
+            has_timers: true,
+            has_story: true,
+            ..Self::of_price(card.model.n)
+        }
+    }
+}
+
+/// What a timed run found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TimedRun {
+    /// What it cost.
+    pub cost: Cost,
+    /// Its story, if it was asked for.
+    pub story: Option<Story>,
+    /// Properties of the card that do not hold in it, a line each.
+    pub wrong: Vec<String>,
 }
 
 /// The numbers of processes for which formulas of prices are compared with what is measured.
 pub const SIZES: [u8; 3] = [3, 5, 7];
 
-/// Where a card's formulas differ from what was measured, a line each.
-pub(crate) fn wrong_prices<P: Subject>(card: &Card) -> Vec<String> {
+/// Where a card's formulas differ from what `cost_of` measures among so many processes, a line each.
+pub(crate) fn wrong_prices(card: &Card, cost_of: impl Fn(u8) -> Option<Cost>) -> Vec<String> {
     let Some(price) = &card.price else { return Vec::new() };
     let mut wrong = Vec::new();
     for n in SIZES {
-        let cost = cost_of::<P>(price, n);
+        let Some(cost) = cost_of(n) else { continue };
         let mut compare = |what: &str, promised: u64, measured: Option<u64>| {
             if measured != Some(promised) {
                 let measured = measured.map_or_else(|| "never".to_owned(), |measured| measured.to_string());
@@ -102,4 +180,12 @@ pub(crate) fn wrong_prices<P: Subject>(card: &Card) -> Vec<String> {
         compare("datagrams, unicast", (price.unicast)(n.into()), Some(cost.unicast));
     }
     wrong
+}
+
+/// The timed run of `P`; `None` if its card has no price and the requests are those of the price.
+pub(crate) fn timed<P: Subject>(timing: &Timing) -> Option<TimedRun> {
+    match (timing.requests, P::CARD.price) {
+        (Requests::OfCard, _) => Some(run::<P>(timing, P::CARD.asks)),
+        (Requests::OfPrice, price) => Some(run::<P>(timing, price?.asks)),
+    }
 }

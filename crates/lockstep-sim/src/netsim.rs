@@ -12,9 +12,11 @@
 //! ```
 
 mod links;
+mod past_gaps;
 mod run;
 
 pub use links::Pattern;
+pub use past_gaps::{PAST_GAPS_HEAD, PastGaps, past_gaps};
 pub use run::{Row, run};
 
 use lockstep_wire::Nanos;

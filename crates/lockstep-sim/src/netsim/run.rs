@@ -91,13 +91,16 @@ struct Letter {
 }
 
 /// The stream as one receiver saw it.
-struct Seen {
+pub(super) struct Seen {
     /// The arrival of the first copy of each message's frame; 0 if that copy was lost.
     arrived: Vec<Nanos>,
-    delivered: Vec<Nanos>,
+    /// The arrival of any copy of it, a repair too.
+    pub(super) had: Vec<Nanos>,
+    /// The delivery of each message; 0 is never.
+    pub(super) delivered: Vec<Nanos>,
 }
 
-struct World {
+pub(super) struct World {
     cell: Cell,
     now: Nanos,
     nodes: Vec<Node>,
@@ -109,8 +112,8 @@ struct World {
     first: Seq,
     sent: u64,
     /// The time at which each message's frame was sent.
-    sent_at: Vec<Nanos>,
-    seen: Vec<Seen>,
+    pub(super) sent_at: Vec<Nanos>,
+    pub(super) seen: Vec<Seen>,
     row: Row,
 }
 
@@ -140,10 +143,15 @@ pub struct Row {
 /// # Errors
 /// In words, if the cluster does not begin.
 pub fn run(cell: Cell) -> Result<Row, String> {
+    Ok(stream(cell)?.judge())
+}
+
+/// A cell's stream, with what each receiver saw of it.
+pub(super) fn stream(cell: Cell) -> Result<World, String> {
     let mut world = World::new(cell)?;
     world.open()?;
     world.stream();
-    Ok(world.judge())
+    Ok(world)
 }
 
 fn address(node: usize) -> SocketAddrV4 {
@@ -267,7 +275,8 @@ impl World {
         let mut rng = Rng::new(u64::from(cell.loss) << 32 ^ cell.delay_ns << 8 ^ cell.receivers as u64);
         let node = |node| -> Result<Node, String> { Ok(Node { engine: engine(node)?, wake_at: BEGIN_NS }) };
         let messages = cell.messages() as usize;
-        let seen = || Seen { arrived: vec![0; messages], delivered: vec![0; messages] };
+        let none = vec![0; messages];
+        let seen = || Seen { arrived: none.clone(), had: none.clone(), delivered: none.clone() };
         Ok(Self {
             now: BEGIN_NS,
             nodes: (0..nodes).map(node).collect::<Result<_, String>>()?,
@@ -364,8 +373,8 @@ impl World {
     fn arrive(&mut self) {
         let Some(Reverse(letter)) = self.packets.pop() else { return };
         let Letter { to, from, group, bytes, .. } = letter;
-        if let (Some(receiver), Some(header)) = (to.checked_sub(FIRST_RECEIVER), frame(&bytes)) {
-            self.on_arrived(receiver, &header);
+        if let (Some(receiver), Some(header)) = (to.checked_sub(FIRST_RECEIVER), any_frame(&bytes)) {
+            self.on_arrived(receiver, &header, frame(&bytes).is_some());
         }
         let turn = self.links.jitter(TURN_NS);
         let node = &mut self.nodes[to];
@@ -374,10 +383,16 @@ impl World {
         }
     }
 
-    fn on_arrived(&mut self, receiver: usize, header: &Header) {
-        let Some(at) = self.index(header.first_seq) else { return };
-        for arrived in self.seen[receiver].arrived[at..].iter_mut().take(usize::from(header.count)) {
-            *arrived = self.now;
+    fn on_arrived(&mut self, receiver: usize, header: &Header, is_of_leader: bool) {
+        let Some(from) = self.index(header.first_seq) else { return };
+        let (seen, to) = (&mut self.seen[receiver], from + usize::from(header.count));
+        for at in from..to.min(seen.had.len()) {
+            if is_of_leader {
+                seen.arrived[at] = self.now;
+            }
+            if seen.had[at] == 0 {
+                seen.had[at] = self.now;
+            }
         }
     }
 
@@ -513,10 +528,14 @@ impl World {
     }
 }
 
+/// The header of a frame, sent for the first time or as a repair.
+fn any_frame(bytes: &[u8]) -> Option<Header> {
+    Header::peek(bytes).filter(|header| header.kind == Kind::Frame as u8)
+}
+
 /// The header of a frame as the leader sends it.
 fn frame(bytes: &[u8]) -> Option<Header> {
-    let header = Header::peek(bytes)?;
-    (header.kind == Kind::Frame as u8 && bytes.len() == header.length as usize).then_some(header)
+    any_frame(bytes).filter(|header| bytes.len() == header.length as usize)
 }
 
 impl fmt::Display for Row {

@@ -1,0 +1,45 @@
+//! Which property implies which other one.
+
+use super::{
+    AGREEMENT, CAUSAL_ORDER, CONSENSUS_AGREEMENT, EVENTUAL_ACCURACY, FIFO_ORDER, GAPLESS_TOTAL_ORDER,
+    LINEARIZABLE, PAIRWISE_TOTAL_ORDER, Property, REGULAR, STRONG_ACCURACY, TOTAL_ORDER, UNIFORM_AGREEMENT,
+    UNIFORM_CONSENSUS, UNIFORM_TOTAL_ORDER, UNIFORM_VIEW_AGREEMENT, VIEW_AGREEMENT,
+};
+
+/// The first implies the second.
+static IMPLIED: &[(&Property, &Property)] = &[
+    (&UNIFORM_AGREEMENT, &AGREEMENT),
+    (&CAUSAL_ORDER, &FIFO_ORDER),
+    (&UNIFORM_TOTAL_ORDER, &TOTAL_ORDER),
+    (&UNIFORM_TOTAL_ORDER, &GAPLESS_TOTAL_ORDER),
+    (&GAPLESS_TOTAL_ORDER, &PAIRWISE_TOTAL_ORDER),
+    (&UNIFORM_CONSENSUS, &CONSENSUS_AGREEMENT),
+    (&STRONG_ACCURACY, &EVENTUAL_ACCURACY),
+    (&UNIFORM_VIEW_AGREEMENT, &VIEW_AGREEMENT),
+    (&LINEARIZABLE, &REGULAR),
+];
+
+/// `property`, and all that it implies.
+pub(crate) fn with_implied(property: &'static Property) -> Vec<&'static Property> {
+    let mut all = vec![property];
+    let mut at = 0;
+    while at < all.len() {
+        let stronger = all[at];
+        all.extend(IMPLIED.iter().filter(|(one, _)| std::ptr::eq(*one, stronger)).map(|(_, weaker)| *weaker));
+        at += 1;
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_implied_is_followed_to_its_end() {
+        let names: Vec<_> = with_implied(&UNIFORM_TOTAL_ORDER).iter().map(|property| property.name).collect();
+        let expected = ["UNIFORM TOTAL ORDER", "TOTAL ORDER", "GAPLESS TOTAL ORDER", "PAIRWISE TOTAL ORDER"];
+        assert_eq!(names, expected);
+        assert_eq!(with_implied(&FIFO_ORDER), [&FIFO_ORDER]);
+    }
+}
