@@ -1,7 +1,7 @@
 //! Spanner: timestamps of clocks whose uncertainty is known, and commit wait (Corbett et al. 2012; the
 //! ordering wall).
 
-use super::versions::{Lock, SpannerMessage, Versions};
+use super::versions::{ClockTime, Lock, SpannerMessage, Versions};
 use crate::property::{
     ALONE_COMMITS, AUDITS_CONSERVED, EXTERNAL_CONSISTENCY, MONEY_CONSERVED, NO_OVERDRAFT, TRANSACTIONS_END,
 };
@@ -14,15 +14,15 @@ use std::collections::{BTreeMap, VecDeque};
 const TICK: Timer = 0;
 /// A clock is off by so many ticks at most. A process counts a tick late by less than one, and the clock of
 /// process i is i ticks fast: so it is off by 1 at most.
-const UNCERTAINTY_TICKS: u8 = 1;
+const UNCERTAINTY_TICKS: ClockTime = 1;
 
 /// Each process stores the account of its number, with a version for each commit. A transfer that finds an
 /// account locked is aborted: nobody waits for a lock but readers.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Spanner {
     process: Process,
-    clock: u8,
-    uncertainty: u8,
+    clock: ClockTime,
+    uncertainty: ClockTime,
     account: Versions,
     /// Of the client: it makes its requests one after the other.
     asks: VecDeque<Ask>,
@@ -31,11 +31,11 @@ pub struct Spanner {
 
 impl Spanner {
     /// No earlier than the true time.
-    fn latest(&self) -> u8 {
+    fn latest(&self) -> ClockTime {
         self.clock + self.uncertainty
     }
 
-    fn write(&mut self, time: u8, change: i8, out: &mut Out<Self>) {
+    fn write(&mut self, time: ClockTime, change: i8, out: &mut Out<Self>) {
         let balance = self.account.write(time, change);
         out.indicate(Fact::Balance { account: self.process.me, balance });
     }
@@ -61,7 +61,7 @@ impl Spanner {
     }
 
     /// The transaction has a time that both accounts can take, and waits until that time is over for sure.
-    fn on_prepared(&mut self, prepared: u8, out: &mut Out<Self>) {
+    fn on_prepared(&mut self, prepared: ClockTime, out: &mut Out<Self>) {
         let commit = self.account.next_time(self.latest().max(prepared));
         self.account.lock = self.account.lock.map(|lock| Lock { commit: Some(commit), ..lock });
         self.finish(out);
@@ -108,7 +108,7 @@ impl Protocol for Spanner {
     fn new(process: &Process) -> Self {
         Self {
             process: *process,
-            clock: UNCERTAINTY_TICKS + process.me,
+            clock: UNCERTAINTY_TICKS + ClockTime::from(process.me),
             uncertainty: if process.lacks("uncertainty") { 0 } else { UNCERTAINTY_TICKS },
             account: Versions::default(),
             asks: VecDeque::new(),
