@@ -5,10 +5,12 @@ pub mod broadcast;
 pub mod byzantine;
 pub mod causal;
 pub mod consensus;
+pub mod groups;
 pub mod order;
 pub mod paxos;
 pub mod product;
 pub mod registers;
+pub mod transactions;
 
 use crate::check::Catalogue;
 
@@ -19,8 +21,10 @@ pub static ALL: Catalogue = Catalogue(&[
     order::ENTRIES,
     consensus::ENTRIES,
     agreement::ENTRIES,
+    groups::ENTRIES,
     registers::ENTRIES,
     byzantine::ENTRIES,
     paxos::ENTRIES,
+    transactions::ENTRIES,
     product::ENTRIES,
 ]);

@@ -245,6 +245,7 @@ fn event_words(event: &Event) -> String {
             Fact::Transferred(true) => "transferred".to_owned(),
             Fact::Transferred(false) => "transfer aborted".to_owned(),
             Fact::Balances(balances) => format!("balances {balances:?}"),
+            Fact::Balance { account, balance } => format!("has {balance} in account {account}"),
             Fact::Other(kind, number) => format!("indicates {kind}: {number}"),
         },
     }

@@ -96,8 +96,15 @@ pub enum Fact {
     Granted(u64),
     /// A transfer of this process is committed (`true`) or aborted.
     Transferred(bool),
-    /// The balances of all accounts, as an audit saw them or as this process stores them.
+    /// The balances of all accounts, as an audit saw them.
     Balances(Vec<i8>),
+    /// An account that this process stores has changed.
+    Balance {
+        /// The account.
+        account: u8,
+        /// Its balance now.
+        balance: i8,
+    },
     /// Anything else, of a user's own protocol: a kind and a number.
     Other(u8, u64),
 }

@@ -8,7 +8,7 @@ mod uniform_hierarchical;
 pub use flp::Flp;
 pub use hierarchical::Hierarchical;
 pub use rotating_coordinator::{RotatingCoordinator, RotatingMessage};
-pub use uniform_hierarchical::UniformHierarchical;
+pub use uniform_hierarchical::{RoundMessage, UniformHierarchical};
 
 use crate::check::Entry;
 use crate::{Ask, Pid, Value};

@@ -9,7 +9,7 @@ mod total_order_consensus;
 mod uniform_total_order;
 
 pub use consensus_from_order::ConsensusFromOrder;
-pub use fixed_sequencer::FixedSequencer;
+pub use fixed_sequencer::{FixedSequencer, SequencerMessage};
 pub use lamport_clock_order::{ClockMessage, LamportClockOrder};
 pub use sequencer_takeover::{SequencerTakeover, TakeoverMessage};
 pub use token_ring_order::{TokenMessage, TokenRingOrder};

@@ -243,6 +243,34 @@ pub static VIEW_SYNCHRONY: Property = Property {
     },
 };
 
+/// View inclusion: a sender delivers its own message in the view in which it broadcasts it.
+pub static VIEW_INCLUSION: Property = Property {
+    name: "VIEW INCLUSION",
+    promise: "a message is delivered in one view everywhere, of which its sender is a member",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| {
+        let founders = founders(history);
+        let mut first: BTreeMap<(Pid, Value), (Pid, u32)> = BTreeMap::new();
+        for pid in history.honest().iter() {
+            let mut view = (0, founders);
+            for event in history.events[usize::from(pid)] {
+                view = view_of(event).unwrap_or(view);
+                let Event::Did(Fact::Deliver { from, value }) = event else { continue };
+                let (other, number) = *first.entry((*from, *value)).or_insert((pid, view.0));
+                if number != view.0 || !view.1.has(*from) {
+                    let [pid, from, other] = [pid, *from, other].map(p);
+                    return Err(format!(
+                        "{pid} delivers {value:?} of {from} in view {}, {other} in view {number}",
+                        view.0
+                    ));
+                }
+            }
+        }
+        Ok(())
+    },
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,5 +359,16 @@ mod tests {
         assert!(holds(&VIEW_SYNCHRONY, &[2], [&before, &before, &[]]));
         assert!(holds(&VIEW_SYNCHRONY, &[2], [&before, &[], &[]]), "p2 has not left view 0");
         assert!(!holds(&VIEW_SYNCHRONY, &[2], [&before, &after, &[]]));
+    }
+
+    #[test]
+    fn a_message_is_delivered_in_one_view() {
+        let (message, one) = (deliver(1, 0), view(1, &[0, 1]));
+        let [before, after] = [[message.clone(), one.clone()], [one, message.clone()]];
+        assert!(holds(&VIEW_INCLUSION, &[2], [&before, &before, &[]]));
+        assert!(holds(&VIEW_INCLUSION, &[2], [&after, &after, &[]]));
+        assert!(!holds(&VIEW_INCLUSION, &[2], [&before, &after, &[]]));
+        let without = [view(1, &[0, 2]), message];
+        assert!(!holds(&VIEW_INCLUSION, &[1], [&without, &[], &[]]), "its sender is out");
     }
 }
