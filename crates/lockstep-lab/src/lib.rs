@@ -20,6 +20,7 @@ pub mod cards;
 pub mod check;
 pub mod command;
 pub mod diagram;
+mod endless;
 mod graph;
 mod local;
 pub mod property;
@@ -29,7 +30,11 @@ pub mod story;
 pub mod timed;
 pub mod vocabulary;
 
-pub use card::{Break, Card, Detector, Failures, Family, Links, Model, Price, Search, Subject, Time};
+pub use card::{
+    Break, Card, Detector, ENDLESS, Failures, Family, Links, Model, Price, Search, Subject, Time,
+};
 pub use check::{Catalogue, Entry};
 pub use protocol::{Detection, Out, Pid, Pids, Process, Protocol, Signed, Stored, Timer, Word};
-pub use vocabulary::{Ask, Asked, Broadcast, Decide, Deliver, Event, Fact, Indicated, Propose, Value};
+pub use vocabulary::{
+    Ask, Asked, Broadcast, Decide, Deliver, Event, Fact, Indicated, NoRequest, Propose, SendTo, Value,
+};

@@ -1,7 +1,7 @@
 //! Properties: functions of what processes were asked and what they indicated, once for all protocols.
 //!
 //! A safety property is judged after every step. A liveness property is judged where a run is over: where
-//! nothing that must happen is left.
+//! nothing that must happen is left. Of a run without an end it is judged once nothing new is indicated.
 
 mod broadcast;
 mod byzantine;
@@ -12,7 +12,9 @@ mod groups;
 mod order;
 mod register;
 
-pub use broadcast::{AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, UNIFORM_AGREEMENT, VALIDITY};
+pub use broadcast::{
+    AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, STUBBORN_DELIVERY, UNIFORM_AGREEMENT, VALIDITY,
+};
 pub use byzantine::BYZANTINE_CONSISTENCY;
 pub use commit::{COMMIT_AGREEMENT, COMMIT_INTEGRITY, COMMIT_TERMINATION, COMMIT_VALIDITY};
 pub use consensus::{
@@ -38,6 +40,9 @@ pub enum Judged {
     Always,
     /// Where a run is over: something good has happened.
     AtTheEnd,
+    /// Of an endless run: something good happens again and again. Such a property is judged on a history that
+    /// has all requests, and only those facts that happen for ever. A run that ends has none.
+    ForEver,
 }
 
 /// A property of runs.
