@@ -5,6 +5,7 @@ pub mod broadcast;
 pub mod byzantine;
 pub mod causal;
 pub mod consensus;
+pub mod detectors;
 pub mod links;
 pub mod order;
 pub mod paxos;
@@ -15,6 +16,7 @@ use crate::check::Catalogue;
 /// All of them, in the order of the tour.
 pub static ALL: Catalogue = Catalogue(&[
     links::ENTRIES,
+    detectors::ENTRIES,
     broadcast::ENTRIES,
     causal::ENTRIES,
     order::ENTRIES,
