@@ -8,7 +8,7 @@ use crate::{
 use std::collections::BTreeSet;
 
 /// The timer after which everything is sent again.
-const RESEND: Timer = 0;
+pub(super) const RESEND: Timer = 0;
 /// Its length, where the model has time.
 const RESEND_TICKS: u64 = 2;
 /// How often a link that gives up sends again.
