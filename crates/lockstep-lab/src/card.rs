@@ -63,11 +63,16 @@ pub enum Family {
     Own,
 }
 
+/// A number of losses, timeouts or ticks that is never used up. A run has no end then: what a property
+/// promises at the end of a run, it promises of each endless fair run in which nothing new is indicated.
+pub const ENDLESS: u8 = u8::MAX;
+
 /// What the links between processes do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Links {
     /// Messages may be lost, and arrive twice: at most so many in a run. A message that is under way already
-    /// is not sent once more.
+    /// is not sent once more. With [`ENDLESS`] losses a message that is sent again and again still arrives
+    /// again and again.
     FairLoss {
         /// Messages that may be lost.
         losses: u8,
@@ -132,8 +137,7 @@ pub enum Failures {
 /// What time means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Time {
-    /// Nothing: a timer may be over at any moment. Each process has up to so many timeouts;
-    /// 255 are any number.
+    /// Nothing: a timer may be over at any moment. Each process has up to so many timeouts, or [`ENDLESS`].
     Asynchronous {
         /// Timeouts of each process.
         timeouts: u8,
@@ -142,7 +146,7 @@ pub enum Time {
     Synchronous {
         /// Ticks that a message may take.
         delay: u8,
-        /// Ticks of a run.
+        /// Ticks of a run, or [`ENDLESS`].
         ticks: u8,
     },
 }

@@ -5,7 +5,9 @@ pub mod broadcast;
 pub mod byzantine;
 pub mod causal;
 pub mod consensus;
+pub mod detectors;
 pub mod groups;
+pub mod links;
 pub mod order;
 pub mod paxos;
 pub mod product;
@@ -16,6 +18,8 @@ use crate::check::Catalogue;
 
 /// All of them, in the order of the tour.
 pub static ALL: Catalogue = Catalogue(&[
+    links::ENTRIES,
+    detectors::ENTRIES,
     broadcast::ENTRIES,
     causal::ENTRIES,
     order::ENTRIES,

@@ -2,7 +2,9 @@
 
 use crate::Subject;
 use crate::card::{Break, Card, Search};
+use crate::endless;
 use crate::graph::{Graph, fair_lasso};
+use crate::property::{Judged, Property};
 use crate::space::{Lab, Step};
 use crate::story::Story;
 use crate::timed::{Cost, TimedRun, Timing, timed, wrong_prices};
@@ -163,13 +165,32 @@ fn check<P: Subject>() -> Checked {
     Checked { card, explored, breaks, wrong_prices: wrong_prices(card, |n| Entry::of::<P>().cost(n)) }
 }
 
+/// Whether runs without an end are judged too.
+fn has_endless_runs<P: Subject>(lab: &Lab<P>, properties: &[&'static Property]) -> bool {
+    lab.is_endless() || properties.iter().any(|property| property.judged == Judged::ForEver)
+}
+
 fn explore<P: Subject>(card: &'static Card) -> Explored {
-    let mut lab = Lab::<P>::new(card.model, card.asks, None, card.properties.to_vec(), true);
+    let lab = |remembers| Lab::<P>::new(card.model, card.asks, None, card.properties.to_vec(), remembers);
+    let end = |states_max| endless::judge(lab, card.properties, states_max, card.name);
+    let mut lab = lab(true);
     let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: card.states_max });
     let violation = found
         .violation
         .map(|Violation { what, steps }| Story::of_steps(&mut lab, card.name.to_owned(), &steps, what));
-    Explored { states: found.states, steps: found.steps, depth: found.depth, whole: found.whole, violation }
+    let mut explored = Explored {
+        states: found.states,
+        steps: found.steps,
+        depth: found.depth,
+        whole: found.whole,
+        violation,
+    };
+    if explored.violation.is_none() && has_endless_runs(&lab, card.properties) {
+        let endless = end(card.states_max as usize);
+        explored.whole &= endless.whole;
+        explored.violation = endless.story;
+    }
+    explored
 }
 
 fn find<P: Subject>(card: &'static Card, broken: &'static Break) -> Broken {
@@ -178,13 +199,20 @@ fn find<P: Subject>(card: &'static Card, broken: &'static Break) -> Broken {
     // A loop comes back to a state, so that it has no history to be judged.
     let remembers = matches!(broken.search, Search::Breadth | Search::Walks(_));
     let properties = if remembers { vec![broken.loses] } else { Vec::new() };
-    let mut lab = Lab::<P>::new(broken.model, asks, broken.dropped, properties, remembers);
+    let new_lab =
+        |remembers| Lab::<P>::new(broken.model, asks, broken.dropped, properties.clone(), remembers);
+    let mut lab = new_lab(remembers);
     let story_of =
         |lab: &mut Lab<P>, Violation { what, steps }| Story::of_steps(lab, title.clone(), &steps, what);
     let story = match broken.search {
         Search::Breadth => {
             let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: BREAK_STATES_MAX });
-            found.violation.map(|found| story_of(&mut lab, found))
+            let story = found.violation.map(|found| story_of(&mut lab, found));
+            if story.is_some() || !has_endless_runs(&lab, &properties) {
+                story
+            } else {
+                endless::judge(new_lab, &properties, GRAPH_STATES_MAX, &title).story
+            }
         }
         Search::Walks(steps) => {
             let found = random_walks(&mut lab, WALKS_SEED, steps);

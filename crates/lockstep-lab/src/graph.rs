@@ -4,6 +4,10 @@
 //! must happen is taken somewhere in the loop, or is not there somewhere in the loop. In a strongly connected
 //! part of the graph one can go round through all of its steps, so the part as a whole is fair if each of its
 //! steps that must happen is taken inside, or is not there in one of its states.
+//!
+//! Links with endless losses ask for more: a message that is under way again and again arrives again and
+//! again. So the states in which such a message is under way that never arrives there are left out of a part,
+//! and what remains is taken apart once more.
 
 use crate::Subject;
 use crate::space::{Lab, State, Step};
@@ -45,8 +49,15 @@ impl Graph {
             let state = graph.states[at].clone();
             lab.steps(&state, &mut steps);
             let mut edges = Vec::new();
-            for step in &steps {
-                let Some((next, events)) = lab.advance(&state, *step) else { continue };
+            let musts = lab.must_steps(&state).len();
+            for (index, step) in steps.iter().enumerate() {
+                let Some((next, events)) = lab.advance(&state, *step) else {
+                    // What must happen happens, and changes nothing.
+                    if index < musts {
+                        edges.push(Edge { step: *step, to: at, marked: false });
+                    }
+                    continue;
+                };
                 let marked = events.iter().any(|event| matches!(event, Event::Did(fact) if marks(fact)));
                 if marked && leaves_out {
                     continue;
@@ -72,10 +83,40 @@ impl Graph {
         graph
     }
 
+    /// The strongly connected parts in which each message that is under way arrives, if links lose messages
+    /// for ever; else all of them.
+    pub fn parts<P: Subject>(&self, lab: &Lab<P>) -> Vec<BTreeSet<usize>> {
+        let mut found = Vec::new();
+        let mut rest: Vec<BTreeSet<usize>> = Self::connected(&self.edges);
+        while let Some(part) = rest.pop() {
+            let inside = |edge: &&Edge| part.contains(&edge.to);
+            let taken: BTreeSet<Step> = part
+                .iter()
+                .flat_map(|from| self.edges[*from].iter().filter(inside).map(|edge| edge.step))
+                .collect();
+            let arrives = |state: &usize| {
+                lab.insistent_steps(&self.states[*state]).iter().all(|step| taken.contains(step))
+            };
+            let kept: Vec<usize> = part.iter().copied().filter(arrives).collect();
+            if kept.len() == part.len() {
+                found.push(part);
+                continue;
+            }
+            // Those states alone, numbered anew.
+            let renumbered = |edge: &Edge| Some(Edge { to: kept.binary_search(&edge.to).ok()?, ..*edge });
+            let edges: Vec<Vec<Edge>> =
+                kept.iter().map(|from| self.edges[*from].iter().filter_map(renumbered).collect()).collect();
+            let smaller = Self::connected(&edges).into_iter();
+            rest.extend(smaller.map(|part| part.into_iter().map(|state| kept[state]).collect()));
+        }
+        found.sort_unstable_by_key(|part: &BTreeSet<usize>| part.first().copied());
+        found
+    }
+
     /// The strongly connected parts of more than one state, or with an edge to itself (Tarjan 1972, without
     /// recursion).
-    pub fn parts(&self) -> Vec<Vec<usize>> {
-        let count = self.states.len();
+    fn connected(edges: &[Vec<Edge>]) -> Vec<BTreeSet<usize>> {
+        let count = edges.len();
         let (mut index, mut low) = (vec![usize::MAX; count], vec![0; count]);
         let mut on_stack = vec![false; count];
         let (mut stack, mut parts, mut next) = (Vec::new(), Vec::new(), 0);
@@ -92,7 +133,7 @@ impl Graph {
                     stack.push(at);
                     on_stack[at] = true;
                 }
-                if let Some(to) = self.edges[at].get(*edge).map(|edge| edge.to) {
+                if let Some(to) = edges[at].get(*edge).map(|edge| edge.to) {
                     *edge += 1;
                     if index[to] == usize::MAX {
                         calls.push((to, 0));
@@ -106,17 +147,16 @@ impl Graph {
                     low[*parent] = low[*parent].min(low[at]);
                 }
                 if low[at] == index[at] {
-                    let mut part = Vec::new();
+                    let mut part = BTreeSet::new();
                     while let Some(state) = stack.pop() {
                         on_stack[state] = false;
-                        part.push(state);
+                        part.insert(state);
                         if state == at {
                             break;
                         }
                     }
-                    let is_loop = part.len() > 1 || self.edges[at].iter().any(|edge| edge.to == at);
+                    let is_loop = part.len() > 1 || edges[at].iter().any(|edge| edge.to == at);
                     if is_loop {
-                        part.sort_unstable();
                         parts.push(part);
                     }
                 }
@@ -155,6 +195,11 @@ impl Graph {
             }
         }
         None
+    }
+
+    /// The run that comes to `start` and goes round in `cycle`.
+    pub fn lasso(&self, (start, cycle): (usize, Vec<Step>)) -> Option<Lasso> {
+        Some(Lasso { stem: self.way(0, None, |state| state == start)?, cycle })
     }
 
     /// A way round by these edges and these states, back to the first edge's state: its steps, and its
@@ -199,9 +244,11 @@ pub(crate) struct Lasso {
 /// marked edge if `wants_mark`. The run with the shortest loop of all fair parts.
 pub(crate) fn fair_lasso<P: Subject>(lab: &Lab<P>, graph: &Graph, wants_mark: bool) -> Option<Lasso> {
     let mut best: Option<Lasso> = None;
-    for part in graph.parts() {
-        let inside: BTreeSet<usize> = part.iter().copied().collect();
-        let Some(lasso) = lasso_of(lab, graph, &inside, wants_mark) else { continue };
+    for inside in graph.parts(lab) {
+        let Some(lasso) = loop_of(lab, graph, &inside, wants_mark).and_then(|found| graph.lasso(found))
+        else {
+            continue;
+        };
         if best
             .as_ref()
             .is_none_or(|best| lasso.cycle.len() + lasso.stem.len() < best.cycle.len() + best.stem.len())
@@ -212,13 +259,13 @@ pub(crate) fn fair_lasso<P: Subject>(lab: &Lab<P>, graph: &Graph, wants_mark: bo
     best
 }
 
-/// The tour of one part, if it is fair.
-fn lasso_of<P: Subject>(
+/// The tour of one part, if it is fair, and the state in which it begins.
+pub(crate) fn loop_of<P: Subject>(
     lab: &Lab<P>,
     graph: &Graph,
     inside: &BTreeSet<usize>,
     wants_mark: bool,
-) -> Option<Lasso> {
+) -> Option<(usize, Vec<Step>)> {
     let musts =
         |state: usize| -> BTreeSet<Step> { lab.must_steps(&graph.states[state]).into_iter().collect() };
     let in_all = |states: &mut dyn Iterator<Item = usize>| {
@@ -231,7 +278,8 @@ fn lasso_of<P: Subject>(
         })
     };
     // A step that must happen in every state of the part and is never taken there starves.
-    let always = in_all(&mut inside.iter().copied());
+    let mut always = in_all(&mut inside.iter().copied());
+    always.extend(inside.iter().flat_map(|state| lab.insistent_steps(&graph.states[*state])));
     let mut edges: Vec<_> =
         always.iter().map(|step| edge_inside(&|edge| edge.step == *step)).collect::<Option<_>>()?;
     if wants_mark {
@@ -240,14 +288,13 @@ fn lasso_of<P: Subject>(
     if edges.is_empty() {
         edges.push(edge_inside(&|_| true)?);
     }
-    let stem = graph.way(0, None, |state| state == edges[0].0)?;
     let mut visits = BTreeSet::new();
     loop {
         let (cycle, states) = graph.tour(&edges, &visits, inside)?;
         // A step that is not there everywhere in the part may be there everywhere on the tour: it goes round
         // by a state without it.
         let starving = in_all(&mut states.iter().copied()).into_iter().find(|step| !cycle.contains(step));
-        let Some(step) = starving else { return Some(Lasso { stem, cycle }) };
+        let Some(step) = starving else { return Some((edges[0].0, cycle)) };
         visits.insert(*inside.iter().find(|state| !musts(**state).contains(&step))?);
     }
 }

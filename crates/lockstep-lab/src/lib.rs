@@ -21,6 +21,7 @@ pub mod check;
 pub mod command;
 pub mod compare;
 pub mod diagram;
+mod endless;
 mod graph;
 mod local;
 pub mod page;
@@ -33,8 +34,10 @@ pub mod valence;
 pub mod vocabulary;
 
 pub use card::{
-    Break, Card, Detector, Failures, Family, Links, Model, Price, Search, Subject, Time, Valuation,
+    Break, Card, Detector, ENDLESS, Failures, Family, Links, Model, Price, Search, Subject, Time, Valuation,
 };
 pub use check::{Catalogue, Entry};
 pub use protocol::{Detection, Out, Pid, Pids, Process, Protocol, Signed, Stored, Timer, Word};
-pub use vocabulary::{Ask, Asked, Broadcast, Decide, Deliver, Event, Fact, Indicated, Propose, Value};
+pub use vocabulary::{
+    Ask, Asked, Broadcast, Decide, Deliver, Event, Fact, Indicated, NoRequest, Propose, SendTo, Value,
+};

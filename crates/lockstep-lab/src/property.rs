@@ -1,7 +1,7 @@
 //! Properties: functions of what processes were asked and what they indicated, once for all protocols.
 //!
 //! A safety property is judged after every step. A liveness property is judged where a run is over: where
-//! nothing that must happen is left.
+//! nothing that must happen is left. Of a run without an end it is judged once nothing new is indicated.
 
 mod broadcast;
 mod byzantine;
@@ -15,13 +15,17 @@ mod register;
 mod strength;
 mod terminating;
 
-pub use broadcast::{AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, UNIFORM_AGREEMENT, VALIDITY};
+pub use broadcast::{
+    AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, STUBBORN_DELIVERY, UNIFORM_AGREEMENT, VALIDITY,
+};
 pub use byzantine::{BYZANTINE_CONSISTENCY, BYZANTINE_TOTALITY};
 pub use commit::{COMMIT_AGREEMENT, COMMIT_INTEGRITY, COMMIT_TERMINATION, COMMIT_VALIDITY};
 pub use consensus::{
     CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS,
 };
-pub use detector::{EVENTUAL_ACCURACY, STRONG_ACCURACY, STRONG_COMPLETENESS};
+pub use detector::{
+    EVENTUAL_ACCURACY, LEADER_ACCURACY, LEADER_AGREEMENT, STRONG_ACCURACY, STRONG_COMPLETENESS,
+};
 pub use groups::{
     CRASHED_LEAVE, LAST_VIEW, NOTHING_AFTER_FAILURE, UNIFORM_VIEW_AGREEMENT, VIEW_ACCURACY, VIEW_AGREEMENT,
     VIEW_INCLUSION, VIEW_ORDER, VIEW_SYNCHRONY,
@@ -49,6 +53,9 @@ pub enum Judged {
     Always,
     /// Where a run is over: something good has happened.
     AtTheEnd,
+    /// Of an endless run: something good happens again and again. Such a property is judged on a history that
+    /// has all requests, and only those facts that happen for ever. A run that ends has none.
+    ForEver,
 }
 
 /// A property of runs.

@@ -350,4 +350,30 @@ impl<P: Protocol> Out<P> {
     ) -> Vec<L::Indication> {
         self.below(lower, |message| message, call)
     }
+
+    /// Calls a module above this protocol: `call` is one of its handlers, its indications are indicated, and
+    /// its timers are numbered from `first_timer` on. Returns what it sends, a copy for each receiver; what it
+    /// sends to all goes to each of `all`.
+    pub fn above<U: Protocol<Indication = P::Indication>>(
+        &mut self,
+        upper: &mut U,
+        all: Pids,
+        first_timer: Timer,
+        call: impl FnOnce(&mut U, &mut Out<U>),
+    ) -> Vec<(Pid, U::Message)> {
+        let mut out = Out::default();
+        call(upper, &mut out);
+        let mut sent = Vec::new();
+        for effect in out.effects {
+            match effect {
+                Effect::Send(to, message) => sent.push((to, message)),
+                Effect::All(message) => sent.extend(all.iter().map(|to| (to, message.clone()))),
+                Effect::Indicate(indication) => self.indicate(indication),
+                Effect::After(timer, ticks) => self.after(first_timer + timer, ticks),
+                Effect::Cancel(timer) => self.cancel(first_timer + timer),
+                Effect::Store(record, value) => self.store(record, value),
+            }
+        }
+        sent
+    }
 }

@@ -16,9 +16,9 @@ mod search;
 mod steps;
 
 use crate::Subject;
-use crate::card::{Detector, Failures, Links, Model, Time};
+use crate::card::{Detector, ENDLESS, Failures, Links, Model, Time};
 use crate::local::{Input, Local, Sent};
-use crate::property::Property;
+use crate::property::{Judged, Property};
 use crate::protocol::{Detection, Pid, Pids, Process, Timer};
 use crate::vocabulary::{Ask, Event};
 use lockstep_sim::explore::digest::Digest;
@@ -28,8 +28,8 @@ use std::rc::Rc;
 
 /// The most processes.
 pub(crate) const PROCESSES_MAX: usize = 8;
-/// A number of timeouts that is never used up.
-pub(crate) const UNLIMITED: u8 = u8::MAX;
+/// A fact that a process indicates for ever is remembered so many times.
+const REPEATS_MAX: usize = 2;
 /// Steps within which a run must come to its end once nothing fails any more.
 const END_STEPS_MAX: usize = 20_000;
 
@@ -276,7 +276,7 @@ impl<P: Subject> Lab<P> {
         events: Vec<Event>,
     ) -> Done {
         if self.remembers {
-            local.events.extend(events.iter().cloned());
+            self.remember(&mut local.events, &events);
         }
         let mut numbers = Vec::new();
         for sent in sent {
@@ -290,6 +290,18 @@ impl<P: Subject> Lab<P> {
             }
         }
         Done { local: self.locals[usize::from(pid)].number(local), sent: numbers, events }
+    }
+
+    /// Adds new events to those of a process. Where something happens for ever, as a property promises, its
+    /// first repeats stand for all.
+    fn remember(&self, events: &mut Vec<Event>, new: &[Event]) {
+        let is_for_ever = self.properties.iter().any(|property| property.judged == Judged::ForEver);
+        for event in new {
+            let repeats = || events.iter().filter(|other| *other == event).count();
+            if !is_for_ever || repeats() < REPEATS_MAX {
+                events.push(event.clone());
+            }
+        }
     }
 
     /// The effect of an input in a local state.
@@ -405,6 +417,20 @@ impl<P: Subject> Lab<P> {
         }
         let (other_from, other_to, _) = self.message(state.flying[at - 1].0);
         (other_from, other_to) != (from, to)
+    }
+
+    /// Whether runs may have no end.
+    pub fn is_endless(&self) -> bool {
+        let has_endless_time = match self.model.time {
+            Time::Asynchronous { timeouts } => timeouts == ENDLESS,
+            Time::Synchronous { ticks, .. } => ticks == ENDLESS,
+        };
+        has_endless_time || self.has_endless_losses()
+    }
+
+    /// Whether links lose messages for ever, and yet not all of what is sent for ever.
+    fn has_endless_losses(&self) -> bool {
+        matches!(self.model.links, Links::FairLoss { losses: ENDLESS, .. })
     }
 
     /// Ticks that a message may take; `None` is any number.

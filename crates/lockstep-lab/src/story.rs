@@ -129,8 +129,14 @@ impl Story {
             || lab.words(step),
             |ask| format!("p{} is asked: {ask:?}", lab.process_of(step).unwrap_or(0) + 1),
         );
-        let Some((next, events)) = lab.advance(state, step) else { return };
         let pid = lab.process_of(step);
+        let Some((next, events)) = lab.advance(state, step) else {
+            // Of an endless run: what happens, and changes nothing.
+            let mark = pid.zip(mark_of_step(step));
+            self.marks.extend(mark.map(|(lane, (mark, words))| (Place { lane, row }, mark, words)));
+            self.rows.push(words);
+            return;
+        };
         if let (Some((from, to)), Some(message)) = (lab.route(step), lab.message_words(step)) {
             let number = match step {
                 Step::Receive(number) | Step::Repeat(number) | Step::Lose(number) => Some(number),

@@ -1,11 +1,11 @@
 //! The words that all cards share: what is asked of processes, and what they indicate. Property functions
 //! judge these, so that one function judges every protocol.
 //!
-//! A module is generic over what it carries: [`Broadcast<M>`], [`Deliver<M>`], [`Propose<V>`], [`Decide<V>`].
-//! At the top of a stack `M` and `V` are [`Value`], and then they are translated to and from the shared
+//! A module is generic over what it carries: [`SendTo<M>`], [`Broadcast<M>`], [`Deliver<M>`], [`Propose<V>`],
+//! [`Decide<V>`]. At the top of a stack `M` and `V` are [`Value`], and then they are translated to and from the shared
 //! words.
 
-use crate::protocol::{Pid, Pids, Word};
+use crate::protocol::{Detection, Pid, Pids, Word};
 use serde::Serialize;
 use std::fmt::{self, Debug};
 
@@ -133,6 +133,14 @@ impl Indicated for Fact {
     }
 }
 
+/// The request of a link: to this process, this message.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub struct SendTo<M>(pub Pid, pub M);
+
+/// The request of a module that nobody asks for anything, as a failure detector. There is none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub enum NoRequest {}
+
 /// The request of a broadcast.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub struct Broadcast<M>(pub M);
@@ -153,6 +161,28 @@ pub struct Propose<V>(pub V);
 /// The indication of consensus.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub struct Decide<V>(pub V);
+
+impl Asked for SendTo<Value> {
+    fn of(ask: Ask) -> Option<Self> {
+        if let Ask::Send(to, value) = ask { Some(Self(to, value)) } else { None }
+    }
+}
+
+impl Asked for NoRequest {
+    fn of(_ask: Ask) -> Option<Self> {
+        None
+    }
+}
+
+impl Indicated for Detection {
+    fn fact(&self) -> Option<Fact> {
+        Some(match *self {
+            Self::Suspect(pid) => Fact::Suspect(pid),
+            Self::Restore(pid) => Fact::Restore(pid),
+            Self::Leader(pid) => Fact::Leader(pid),
+        })
+    }
+}
 
 impl Asked for Broadcast<Value> {
     fn of(ask: Ask) -> Option<Self> {

@@ -36,6 +36,20 @@ fn lacking(history: &History<'_>, message: (Pid, Value)) -> Option<Pid> {
     history.correct.iter().find(|pid| !delivered(history, *pid).contains(&message))
 }
 
+/// What a correct process sent to a correct process, and is not delivered there: its sender, and where.
+fn undelivered(history: &History<'_>) -> Option<(Pid, Value, Pid)> {
+    history.correct.iter().find_map(|sender| {
+        history.asked(sender).find_map(|ask| match *ask {
+            Ask::Send(to, value) => {
+                let is_lacking =
+                    history.correct.has(to) && !delivered(history, to).contains(&(sender, value));
+                is_lacking.then_some((sender, value, to))
+            }
+            _ => None,
+        })
+    })
+}
+
 /// Whether every correct process has delivered what each of `among` has.
 fn agree(history: &History<'_>, among: Pids) -> Result<(), String> {
     for one in among.iter() {
@@ -74,20 +88,25 @@ pub static RELIABLE_DELIVERY: Property = Property {
     promise: "what a correct process sends to a correct process is delivered there in the end",
     judged: Judged::AtTheEnd,
     real_time: false,
-    holds: |history| {
-        for sender in history.correct.iter() {
-            for ask in history.asked(sender) {
-                let Ask::Send(to, value) = *ask else { continue };
-                if history.correct.has(to) && !delivered(history, to).contains(&(sender, value)) {
-                    return Err(format!(
-                        "{} sent {value:?} to {}, which never delivers it",
-                        p(sender),
-                        p(to)
-                    ));
-                }
-            }
+    holds: |history| match undelivered(history) {
+        Some((sender, value, to)) => {
+            Err(format!("{} sent {value:?} to {}, which never delivers it", p(sender), p(to)))
         }
-        Ok(())
+        None => Ok(()),
+    },
+};
+
+/// Stubborn delivery.
+pub static STUBBORN_DELIVERY: Property = Property {
+    name: "STUBBORN DELIVERY",
+    promise: "what a correct process sends to a correct process is delivered there again and again, for ever",
+    judged: Judged::ForEver,
+    real_time: false,
+    holds: |history| match undelivered(history) {
+        Some((sender, value, to)) => {
+            Err(format!("{} sent {value:?} to {}, which stops to deliver it", p(sender), p(to)))
+        }
+        None => Ok(()),
     },
 };
 
@@ -150,3 +169,32 @@ pub static UNIFORM_AGREEMENT: Property = Property {
     real_time: false,
     holds: |history| agree(history, history.honest()),
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEND: Event = Event::Asked(Ask::Send(1, Value(0)));
+    const OTHER: Event = Event::Asked(Ask::Send(1, Value(1)));
+    const DELIVER: Event = Event::Did(Fact::Deliver { from: 0, value: Value(0) });
+    const OF_ITSELF: Event = Event::Did(Fact::Deliver { from: 1, value: Value(0) });
+
+    /// Whether each of the promises of links holds of two processes with these events.
+    fn links(crashed: Pids, events: [&[Event]; 2]) -> [bool; 2] {
+        let correct = Pids::first(2).without(crashed);
+        let history = History { n: 2, events: &events, order: &[], correct, crashed, liars: Pids::default() };
+        [&RELIABLE_DELIVERY, &STUBBORN_DELIVERY].map(|property| (property.holds)(&history).is_ok())
+    }
+
+    #[test]
+    fn what_is_sent_between_correct_processes_is_delivered_where_it_was_sent_to() {
+        let none = Pids::default();
+        assert_eq!(links(none, [&[SEND], &[DELIVER]]), [true; 2]);
+        assert_eq!(links(none, [&[SEND], &[]]), [false; 2]);
+        assert_eq!(links(none, [&[SEND, DELIVER], &[]]), [false; 2], "at another process");
+        assert_eq!(links(none, [&[SEND], &[OF_ITSELF]]), [false; 2], "of another sender");
+        assert_eq!(links(none, [&[SEND, OTHER], &[DELIVER]]), [false; 2], "another value");
+        assert_eq!(links(Pids::one(0), [&[SEND], &[]]), [true; 2], "the sender has crashed");
+        assert_eq!(links(Pids::one(1), [&[SEND], &[]]), [true; 2], "the receiver has crashed");
+    }
+}

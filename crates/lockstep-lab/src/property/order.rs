@@ -188,6 +188,26 @@ mod tests {
             .map(|property| (property.holds)(&history).is_ok())
     }
 
+    /// Whether total order holds of two processes that deliver these messages, of which `crashed` have crashed.
+    fn has_order(crashed: Pids, one: &[u8], other: &[u8]) -> bool {
+        let deliver = |value: &u8| Event::Did(Fact::Deliver { from: 0, value: Value(*value) });
+        let events: [Vec<Event>; 2] = [one, other].map(|values| values.iter().map(deliver).collect());
+        let events: Vec<&[Event]> = events.iter().map(Vec::as_slice).collect();
+        let correct = Pids::first(2).without(crashed);
+        let history = History { n: 2, events: &events, order: &[], correct, crashed, liars: Pids::default() };
+        (TOTAL_ORDER.holds)(&history).is_ok()
+    }
+
+    #[test]
+    fn total_order_is_an_order_without_gaps_of_correct_processes_alone() {
+        let none = Pids::default();
+        assert!(has_order(none, &[0, 1], &[0, 1]));
+        assert!(has_order(none, &[0, 1], &[0]), "one stops earlier");
+        assert!(!has_order(none, &[0, 1], &[1, 0]), "an order reversed");
+        assert!(!has_order(none, &[0, 1, 2], &[0, 2]), "a gap");
+        assert!(has_order(Pids::one(1), &[0, 1], &[1, 0]), "a process that has crashed is promised nothing");
+    }
+
     #[test]
     fn each_definition_of_total_order_is_weaker_than_the_one_before() {
         for one in [[0, 1], [1, 0]] {

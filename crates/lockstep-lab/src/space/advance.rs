@@ -1,8 +1,8 @@
 //! The effect of a step.
 
-use super::{Key, Lab, Message, State, Step, UNLIMITED};
+use super::{Key, Lab, Message, State, Step};
 use crate::Subject;
-use crate::card::{Failures, Links};
+use crate::card::{ENDLESS, Failures, Links, Time};
 use crate::local::Local;
 use crate::protocol::{Detection, Pid, Pids};
 use crate::vocabulary::Event;
@@ -28,7 +28,7 @@ impl<P: Subject> Lab<P> {
                 return Some((self.canonical(next), Vec::new()));
             }
             Step::Lose(number) => {
-                next.losses_left -= 1;
+                next.losses_left -= u8::from(state.losses_left != ENDLESS);
                 return self.take(&mut next, number).then(|| (self.canonical(next), Vec::new()));
             }
             Step::Tick => {
@@ -50,12 +50,12 @@ impl<P: Subject> Lab<P> {
                 (self.message(number).1, Key::Receive(number))
             }
             Step::Repeat(number) => {
-                next.duplicates_left -= 1;
+                next.duplicates_left -= u8::from(state.duplicates_left != ENDLESS);
                 (self.message(number).1, Key::Receive(number))
             }
             Step::Timeout(pid, timer) => {
                 let left = &mut next.timeouts_left[usize::from(pid)];
-                *left -= u8::from(*left != UNLIMITED && self.delay_max().is_none());
+                *left -= u8::from(*left != ENDLESS && self.delay_max().is_none());
                 (pid, Key::Timeout(timer))
             }
             Step::Detect(pid, detection) => {
@@ -111,7 +111,8 @@ impl<P: Subject> Lab<P> {
 
     /// The clock goes on.
     fn tick(&mut self, state: &State, next: &mut State) {
-        next.now += u8::from(self.remembers);
+        let is_counted = !matches!(self.model.time, Time::Synchronous { ticks: ENDLESS, .. });
+        next.now += u8::from(self.remembers && is_counted);
         let delay = self.delay_max().unwrap_or(0);
         next.flying.iter_mut().for_each(|(_, age)| *age = (*age + 1).min(delay));
         for pid in self.correct(state).iter() {

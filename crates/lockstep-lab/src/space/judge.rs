@@ -4,7 +4,8 @@ use super::{Lab, State, Step};
 use crate::Subject;
 use crate::property::{History, Judged};
 use crate::protocol::Pid;
-use crate::vocabulary::{Ask, Event};
+use crate::vocabulary::{Ask, Event, Fact};
+use std::collections::BTreeSet;
 
 impl<P: Subject> Lab<P> {
     /// Judges a state: after every step, and where the run is over.
@@ -13,6 +14,19 @@ impl<P: Subject> Lab<P> {
         if !is_over && !has_new_events {
             return Ok(());
         }
+        self.judge_as(state, |judged| match judged {
+            Judged::Always => has_new_events,
+            Judged::AtTheEnd => is_over,
+            Judged::ForEver => false,
+        })
+    }
+
+    /// Judges a state in which a run stays for ever: nothing new is indicated any more.
+    pub fn judge_end(&self, state: &State) -> Result<(), String> {
+        self.judge_as(state, |judged| judged == Judged::AtTheEnd)
+    }
+
+    fn judge_as(&self, state: &State, is_wanted: impl Fn(Judged) -> bool) -> Result<(), String> {
         let mut order = Vec::new();
         let mut at = state.order;
         while at != 0 {
@@ -23,24 +37,51 @@ impl<P: Subject> Lab<P> {
         order.reverse();
         let locals: Vec<_> = (0..self.model.n).map(|pid| self.local(state, pid).clone()).collect();
         let events: Vec<&[Event]> = locals.iter().map(|local| local.events.as_slice()).collect();
+        self.judge_history(state, &events, &order, is_wanted)
+    }
+
+    /// Judges an endless run by what was asked until `state`, and by what is indicated for ever.
+    pub fn judge_for_ever(&self, state: &State, facts: &BTreeSet<(Pid, Fact)>) -> Result<(), String> {
+        let events_of = |pid: Pid| -> Vec<Event> {
+            let at = usize::from(pid);
+            let asks = self.asks[at][..usize::from(state.asked[at])].iter().copied().map(Event::Asked);
+            let facts = facts.iter().filter(|(of, _)| *of == pid).map(|(_, fact)| Event::Did(fact.clone()));
+            asks.chain(facts).collect()
+        };
+        let events: Vec<_> = (0..self.model.n).map(events_of).collect();
+        let events: Vec<&[Event]> = events.iter().map(Vec::as_slice).collect();
+        self.judge_history(state, &events, &[], |judged| judged == Judged::ForEver)
+    }
+
+    fn judge_history(
+        &self,
+        state: &State,
+        events: &[&[Event]],
+        order: &[Pid],
+        is_wanted: impl Fn(Judged) -> bool,
+    ) -> Result<(), String> {
         let history = History {
             n: self.model.n,
-            events: &events,
-            order: &order,
+            events,
+            order,
             correct: self.correct(state),
             crashed: state.crashed,
             liars: self.liars(),
         };
-        for property in &self.properties {
-            let now = match property.judged {
-                Judged::Always => has_new_events,
-                Judged::AtTheEnd => is_over,
-            };
-            if now {
-                (property.holds)(&history).map_err(|why| format!("{}: {why}", property.name))?;
-            }
+        for property in self.properties.iter().filter(|property| is_wanted(property.judged)) {
+            (property.holds)(&history).map_err(|why| format!("{}: {why}", property.name))?;
         }
         Ok(())
+    }
+
+    /// The steps that must happen again and again where they can happen again and again: on links with
+    /// endless losses a message that is sent for ever arrives for ever.
+    pub fn insistent_steps(&self, state: &State) -> Vec<Step> {
+        if !self.has_endless_losses() {
+            return Vec::new();
+        }
+        let steps = self.must_steps(state).into_iter();
+        steps.filter(|step| matches!(step, Step::Receive(_))).collect()
     }
 
     /// The steps that must happen in the end; where there is none, the run is over.

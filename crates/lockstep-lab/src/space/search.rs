@@ -43,6 +43,9 @@ impl<P: Subject> Space for Lab<P> {
     }
 
     fn settle(&mut self, state: &State, trace: &mut Vec<Step>) -> Result<(), String> {
+        if self.is_endless() {
+            return Ok(());
+        }
         let mut state = state.clone();
         for turn in 0..END_STEPS_MAX {
             let steps = self.must_steps(&state);

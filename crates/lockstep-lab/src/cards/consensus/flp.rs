@@ -3,8 +3,8 @@
 //! dead one.
 
 use super::rotating_coordinator::{RotatingCoordinator, RotatingMessage};
+use crate::card::ENDLESS;
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
-use crate::space::UNLIMITED;
 use crate::{
     Ask, Break, Card, Decide, Detection, Fact, Failures, Family, Links, Model, Out, Pid, Process, Propose,
     Protocol, Search, Subject, Time, Timer, Valuation, Value,
@@ -91,7 +91,7 @@ impl Subject for Flp {
 const MODEL: Model = Model { links: Links::Fifo, time: Time::Asynchronous { timeouts: 1 }, ..Model::PLAIN };
 /// A process that is silent is dead from the start: the one failure of the theorem.
 const ADVERSARY: Model = Model {
-    time: Time::Asynchronous { timeouts: UNLIMITED },
+    time: Time::Asynchronous { timeouts: ENDLESS },
     failures: Failures::Byzantine { liars: &[2], lies: 0 },
     ..MODEL
 };
