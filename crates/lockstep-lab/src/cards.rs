@@ -8,6 +8,7 @@ pub mod consensus;
 pub mod groups;
 pub mod order;
 pub mod paxos;
+pub mod product;
 pub mod registers;
 pub mod transactions;
 
@@ -25,4 +26,5 @@ pub static ALL: Catalogue = Catalogue(&[
     byzantine::ENTRIES,
     paxos::ENTRIES,
     transactions::ENTRIES,
+    product::ENTRIES,
 ]);

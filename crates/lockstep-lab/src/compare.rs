@@ -12,7 +12,7 @@ use std::fmt;
 use std::mem::discriminant;
 
 /// Runs on the network whose delays vary, each with a seed of its own.
-const LAN_RUNS: u64 = 300;
+const LAN_RUNS: u64 = 100;
 
 /// Numbers of one thing, with a multicast counted once and as a copy for each receiver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]

@@ -148,6 +148,7 @@ events! {
     PublisherCrashes "publishers killed",
     SubscriberCrashes "subscribers killed",
     Fences "publishers fenced",
+    ViewsPassed "views that readers left for the next one as other readers did",
     Retracts "retracts",
     GatewayRetracts "retracts that gateways heard",
     GatewaysKilled "gateways killed",

@@ -18,17 +18,43 @@
 //! million states the chance that two were mistaken for one is some 3 in a million.
 
 pub mod digest;
+mod lone;
 mod process;
 mod rules;
 mod search;
 mod system;
 
-use lockstep_core::engine::subscriber::Delivery;
+pub use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::Change;
 use std::fmt;
 use system::System;
 
+pub use lone::{LoneArrival, LoneDatagram, LoneRun, Until, lone_message};
 pub use search::{Bounds, Searched, Space, Violation, breadth_first, random_walks};
+pub use system::watched::{
+    WatchedCluster, WatchedInput, WatchedMessage, WatchedRow, WatchedRun, WatchedState, WatchedStep,
+};
+
+/// Plants the mutation of this name, if there is one, for as long as `run` takes, in the whole process. What
+/// its assertions say is not printed.
+#[cfg(lockstep_planted)]
+pub fn with_mutation<T>(name: Option<&str>, run: impl FnOnce() -> T) -> T {
+    use lockstep_core::proto::planted::{Mutation, plant};
+    let named = |name| Mutation::ALL.iter().find(|(mutation, ..)| format!("{mutation:?}") == name);
+    plant(name.and_then(named).map(|(mutation, ..)| *mutation));
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = run();
+    std::panic::set_hook(hook);
+    plant(None);
+    result
+}
+
+/// Nothing is planted in this build.
+#[cfg(not(lockstep_planted))]
+pub fn with_mutation<T>(_name: Option<&str>, run: impl FnOnce() -> T) -> T {
+    run()
+}
 
 /// The explored configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,12 +71,17 @@ pub struct ExploreScope {
     pub reader: Option<Delivery>,
     /// Rounds up to this one: epoch 1 is led when the exploration begins.
     pub round_max: u32,
-    /// Messages that one publisher has submitted, each in its own datagram.
+    /// Publishers: 1 or 2.
+    pub publishers: u32,
+    /// Messages that each of them has submitted, each in its own datagram.
     pub values: u64,
     /// Crashes of processes, together.
     pub crashes: u8,
     /// Machines that are lost with all their data, together.
     pub losses: u8,
+    /// Whether a lost machine is restored as it was when the exploration began: no replica can tell, and no
+    /// operator may do it (S9).
+    pub restores_snapshots: bool,
     /// Whether leaders send heartbeats.
     pub heartbeats: bool,
     /// Steps in a row.
@@ -68,9 +99,11 @@ impl Default for ExploreScope {
             heirs: false,
             reader: None,
             round_max: 3,
+            publishers: 1,
             values: 3,
             crashes: 1,
             losses: 0,
+            restores_snapshots: false,
             heartbeats: false,
             depth: 8,
             states_max: 50_000_000,
@@ -139,7 +172,7 @@ impl fmt::Display for Explored {
 /// # Errors
 /// In words if the cluster does not even start.
 pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
-    let mut system = System::new(scope)?;
+    let mut system = System::new(scope, true)?;
     let bounds = Bounds { depth: scope.depth, states_max: scope.states_max };
     let found = breadth_first(&mut system, bounds);
     Ok(system.explored(found))
@@ -151,7 +184,7 @@ pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
 /// # Errors
 /// As [`explore`].
 pub fn walk(scope: &ExploreScope, seed: u64, steps_max: u64) -> Result<Explored, String> {
-    let mut system = System::new(scope)?;
+    let mut system = System::new(scope, true)?;
     let found = random_walks(&mut system, seed, steps_max);
     Ok(system.explored(found))
 }

@@ -3,6 +3,7 @@
 
 use super::log_tree::Fact;
 use super::reference_model::ReferenceModel;
+use super::views::ReaderViews;
 use super::{Oracle, Violation};
 use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
@@ -22,6 +23,7 @@ pub(super) struct EventCheck {
     committed: Seq,
     multicast_lost: bool,
     ended: bool,
+    views: ReaderViews,
 }
 
 /// The events of a publisher's process so far, beside outcomes.
@@ -100,12 +102,13 @@ impl Oracle {
                 if !is_there {
                     return broken("INTEGRITY");
                 }
+                ear.reported = Some((from, seq + 1));
                 if goes_with {
                     ear.begun_at = 0;
                 } else {
                     ear.begun_at = if let Fact::Epoch(..) = fact { seq } else { 0 };
+                    self.judge_views(who, &mut ear.views, (seq, fact), from)?;
                 }
-                ear.reported = Some((from, seq + 1));
             }
             SubscriberEvent::Committed { next } => {
                 let is_committed =
@@ -120,6 +123,7 @@ impl Oracle {
                     return broken("S10");
                 };
                 (ear.reported, ear.begun_at) = (Some((first.min(from), from)), 0);
+                ear.views.on_retracted(tree, from);
             }
             SubscriberEvent::Gap { from, to } => {
                 // A process that waits for the next stamp asks for one entry.

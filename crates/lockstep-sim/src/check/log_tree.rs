@@ -159,6 +159,17 @@ impl Tree {
         node
     }
 
+    /// The frame that has the last entry below `next`, in the log that ends with `log`.
+    pub fn frame_before(&self, log: TreeNode, next: Seq) -> Option<TreeNode> {
+        let mut node = Some(log);
+        while let Some(at) = node
+            && self.stem(at).first >= next
+        {
+            node = self.stem(at).parent;
+        }
+        node
+    }
+
     /// Whether the log that ends with `log` begins with the one that ends with `prefix`.
     pub fn begins_with(&self, log: Option<TreeNode>, prefix: Option<TreeNode>) -> bool {
         self.cut(log, self.next(prefix)) == prefix

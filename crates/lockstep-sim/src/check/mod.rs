@@ -8,6 +8,8 @@
 //!   of commands, notices.
 //! * `events` watches the events of readers, publishers and operators, and that each is reported once.
 //! * `tables` folds each replica's log anew: S8.
+//! * `views` watches how readers go from leader to leader and from membership to membership: primary order,
+//!   view synchrony.
 //! * `founding` knows which history is an ancestor, and what it had: LINEAGE-1 to LINEAGE-3.
 //! * `clients` watches what is delivered and which outcomes are reported: S10 and the four promises.
 
@@ -20,6 +22,7 @@ pub mod log_tree;
 pub mod reference_model;
 mod replicas;
 mod tables;
+mod views;
 
 pub use datagrams::SentDatagram;
 pub use founding::ReportedFounding;
@@ -35,6 +38,7 @@ use reference_model::ReferenceModel;
 use replicas::{Ballots, ReplicaModel};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
+use views::ViewPassages;
 
 /// The violation, in words, with the rule's id in front.
 pub type Violation = String;
@@ -84,6 +88,8 @@ pub struct Oracle {
     process_nonces: BTreeMap<u64, u64>,
     /// The events reported to each client, and by each replica to its operator.
     ears: BTreeMap<usize, EventCheck>,
+    /// The passages of all readers from one view to another.
+    passages: ViewPassages,
     reported: BTreeMap<usize, ReportedEvents>,
     logs: BTreeMap<usize, Log>,
     /// The destination of the last handover command to each replica.
@@ -123,6 +129,7 @@ impl Default for Oracle {
             queries: BTreeMap::new(),
             process_nonces: BTreeMap::new(),
             ears: BTreeMap::new(),
+            passages: ViewPassages::default(),
             reported: BTreeMap::new(),
             logs: BTreeMap::new(),
             handovers: BTreeMap::new(),

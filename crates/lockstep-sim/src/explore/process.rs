@@ -115,7 +115,7 @@ pub(super) struct ExploredProcess {
     node: usize,
     identity: Identity,
     store: Arc<MemoryStore>,
-    /// The messages that a reader's application has as delivered.
+    /// The messages that a reader's application has as delivered: without those that were retracted.
     pub delivered: Vec<(Seq, PublisherId, PublisherSeq)>,
     retracted_final: bool,
 }
@@ -217,6 +217,13 @@ impl ExploredProcess {
             delivered: Vec::new(),
             retracted_final: false,
         })
+    }
+
+    /// A replica believes the addresses of so many nodes without a proof.
+    pub(super) fn assume_addresses(&mut self, nodes: usize) {
+        if let Engine::Replica(replica) = &mut self.engine {
+            (0..nodes).for_each(|node| replica.assume_address(address(node)));
+        }
     }
 
     /// A subscriber from the stream's start on.

@@ -87,7 +87,7 @@ impl ClaimLog {
     }
 
     /// The messages of the log that ends with `chain`, the first first; `None` if no replica ever had it.
-    fn messages(&self, chain: Chain) -> Option<Vec<(Seq, PublisherId, PublisherSeq)>> {
+    pub(super) fn messages(&self, chain: Chain) -> Option<Vec<(Seq, PublisherId, PublisherSeq)>> {
         if chain != 0 && !self.0.contains_key(&chain) {
             return None;
         }

@@ -3,6 +3,7 @@
 
 mod perfect_network;
 mod space;
+pub mod watched;
 
 use super::digest::Digest;
 use super::process::{self, CLUSTER, ExploredProcess, Facts, HISTORY, Input, address};
@@ -14,7 +15,7 @@ use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::{
     Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Keyring, Kind, MEMBERSHIP_LEN_MAX,
-    OpenFrame, write_membership, write_open,
+    OpenFrame, PublisherId, PublisherSeq, Seq, write_membership, write_open,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -94,6 +95,8 @@ enum Effect {
 
 struct Local {
     facts: Facts,
+    /// What a reader's application has as delivered, where another judge watches.
+    delivered: Vec<(Seq, PublisherId, PublisherSeq)>,
     parent: (u32, u32),
     /// By input, 0 where the engine has not run yet.
     effects: Vec<u32>,
@@ -110,6 +113,8 @@ struct Locals {
 /// See the module.
 pub(super) struct System {
     scope: ExploreScope,
+    /// Whether the rules are checked here; another judge may watch the cluster.
+    judges: bool,
     locals: Vec<Locals>,
     by_bytes: BTreeMap<(usize, Vec<u8>), u32>,
     sent: Vec<Sent>,
@@ -136,9 +141,23 @@ fn submission(kind: EntryKind, publisher: u32, number: u64, incarnation: u32, pa
     memory
 }
 
+/// The submission that opens a publisher. They are opened in order, so that `publisher` is its id.
+pub(super) fn open_submission(publisher: PublisherId) -> Vec<u8> {
+    let mut payload = [0; 64];
+    let name = char::from(b'a' - 1 + publisher as u8).to_string();
+    let length = write_open(&mut payload, [u64::from(publisher), 1], 0, &name);
+    submission(EntryKind::Open, 0, 0, 0, &payload[..length])
+}
+
+/// The submission of its message `number`.
+pub(super) fn value_submission(publisher: PublisherId, number: u64) -> Vec<u8> {
+    submission(EntryKind::Message, publisher, number, 1, &[number as u8; 8])
+}
+
 impl System {
-    /// A cluster in which epoch 1 has begun, and a publisher is open, for all; then the submissions follow.
-    pub(super) fn new(scope: &ExploreScope) -> Result<Self, String> {
+    /// A cluster in which epoch 1 has begun, and the publishers are open, for all; then the submissions
+    /// follow. `judges`: the rules are checked.
+    pub(super) fn new(scope: &ExploreScope, judges: bool) -> Result<Self, String> {
         let nodes = scope.replicas + usize::from(scope.reader.is_some());
         if scope.replicas == 0 || nodes > NODES_MAX {
             return Err(format!("{nodes} processes: take 1 to {NODES_MAX}, at least one of them a replica"));
@@ -146,6 +165,7 @@ impl System {
         let nobody = Committed { next: 1, chain: 0, epoch: Epoch::NONE };
         let mut system = Self {
             scope: scope.clone(),
+            judges,
             locals: (0..nodes).map(|_| Locals::default()).collect(),
             by_bytes: BTreeMap::new(),
             sent: Vec::new(),
@@ -168,25 +188,26 @@ impl System {
             };
             system.intern(node, process, (u32::MAX, 0))?;
         }
-        let mut payload = [0; 64];
-        let length = write_open(&mut payload, [1, 1], 0, "a");
-        let open = submission(EntryKind::Open, 0, 0, 0, &payload[..length]);
         let mut state = system.first.clone();
         let mut trace = Vec::new();
-        system.put(&mut state, nodes, To::Group(Group::Submit), open);
-        for _ in 0..4 {
-            // The leader's heartbeat announces the commit to everybody.
-            state = system.quiet(&state, &mut trace)?;
-            for node in 0..scope.replicas {
-                state =
-                    system.follow(&state, SystemStep { node: node as u8, input: HEARTBEAT }, &mut trace)?;
+        for publisher in 1..=scope.publishers {
+            system.put(&mut state, nodes, To::Group(Group::Submit), open_submission(publisher));
+            for _ in 0..4 {
+                // The leader's heartbeat announces the commit to everybody.
+                state = system.quiet(&state, &mut trace)?;
+                for node in 0..scope.replicas {
+                    let beat = SystemStep { node: node as u8, input: HEARTBEAT };
+                    state = system.follow(&state, beat, &mut trace)?;
+                }
             }
+            state = system.quiet(&state, &mut trace)?;
         }
-        state = system.quiet(&state, &mut trace)?;
         state.bag.clear();
-        for number in 1..=scope.values {
-            let value = submission(EntryKind::Message, 1, number, 1, &[number as u8; 8]);
-            system.put(&mut state, nodes, To::Group(Group::Submit), value);
+        for publisher in 1..=scope.publishers {
+            for number in 1..=scope.values {
+                let value = value_submission(publisher, number);
+                system.put(&mut state, nodes, To::Group(Group::Submit), value);
+            }
         }
         for &(change, node) in &scope.changes {
             let member = process::member(node, scope.members, scope.heirs);
@@ -235,9 +256,11 @@ impl System {
             }
     }
 
-    /// The weight with which each process receives, in one walk.
     /// Checks between processes after a step of `node`.
     fn check(&self, before: &SystemState, after: &mut SystemState, node: usize) -> Result<(), String> {
+        if !self.judges {
+            return Ok(());
+        }
         for number in &after.bag {
             if before.bag.binary_search(number).is_err() {
                 let claims = &self.sent[*number as usize].claims;
@@ -292,6 +315,9 @@ impl System {
 
     /// Runs the engine.
     fn run(&mut self, node: usize, local: u32, input: u32) -> Effect {
+        if input == LOSE && self.scope.restores_snapshots {
+            return Effect::Next { local: self.first.nodes[node], sent: Vec::new() };
+        }
         let mut process = self.process(node, local);
         let outgoing = match self.turn(&mut process, input) {
             Ok(outgoing) => outgoing,
@@ -304,14 +330,18 @@ impl System {
         let states = &self.locals[node].states;
         let (before, after) = (&states[local as usize].facts, &states[next as usize].facts);
         let (restarted, reborn) = (matches!(input, CRASH | LOSE), input == LOSE);
-        if let Err(wrong) = rules::check_step(before, after, restarted, reborn) {
+        if self.judges
+            && let Err(wrong) = rules::check_step(before, after, restarted, reborn)
+        {
             return Effect::Wrong(wrong);
         }
         let mut sent = Vec::new();
         for (to, bytes) in outgoing {
             let Some(number) = self.number(node, to, bytes) else { continue };
             let facts = &self.locals[node].states[next as usize].facts;
-            if let Err(wrong) = rules::check_claims(&self.sent[number as usize].claims, facts) {
+            if self.judges
+                && let Err(wrong) = rules::check_claims(&self.sent[number as usize].claims, facts)
+            {
                 return Effect::Wrong(wrong);
             }
             sent.push(number);
@@ -383,15 +413,20 @@ impl System {
         }
         let facts = process.facts(self.scope.round_max);
         process.frames().into_iter().for_each(|placed| self.book.add(placed));
-        self.book.check_messages(facts.end.chain)?;
-        match process.delivery() {
-            Some(Delivery::Committed) => self.book.check_delivered(facts.committed.1, &process.delivered)?,
-            Some(Delivery::Stamped) => self.book.check_delivered(facts.end.chain, &process.delivered)?,
-            None => {}
+        if self.judges {
+            self.book.check_messages(facts.end.chain)?;
+            match process.delivery() {
+                Some(Delivery::Committed) => {
+                    self.book.check_delivered(facts.committed.1, &process.delivered)?
+                }
+                Some(Delivery::Stamped) => self.book.check_delivered(facts.end.chain, &process.delivered)?,
+                None => {}
+            }
         }
         let locals = &mut self.locals[node];
         let number = locals.states.len() as u32;
-        locals.states.push(Local { facts, parent, effects: Vec::new() });
+        let delivered = if self.judges { Vec::new() } else { process.delivered.clone() };
+        locals.states.push(Local { facts, delivered, parent, effects: Vec::new() });
         locals.by_digest.insert(digest, number);
         self.keep(node, number, process);
         Ok(number)

@@ -135,6 +135,19 @@ impl Tree {
         self.containing(seq).filter(move |node| self.stem(*node).tells(seq, reported, from))
     }
 
+    /// Whether the entry at `seq` of this frame reports this fact to a reader that received everything from
+    /// `from` on.
+    pub fn tells(&self, node: TreeNode, seq: Seq, reported: Fact, from: Seq) -> bool {
+        self.stem(node).tells(seq, reported, from)
+    }
+
+    /// The entries of the log that ends with `log`, as a reader from its start receives them.
+    #[cfg(test)]
+    pub(in crate::check) fn history(&self, log: Option<TreeNode>) -> Vec<(Seq, Fact)> {
+        let frames = self.path(None, log).into_iter().map(|node| self.stem(node));
+        frames.flat_map(|stem| (stem.first..).zip(stem.facts.iter().copied())).collect()
+    }
+
     /// Whether the log that ends with `log` has nothing from `from` on but entries that record the commit of
     /// a change, or an order.
     pub fn only_records_commit(&self, log: Option<TreeNode>, from: Seq) -> bool {

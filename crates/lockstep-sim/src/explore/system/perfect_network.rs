@@ -4,7 +4,7 @@
 use super::{HEAL, HEARTBEAT, RECEIVE, Space, System, SystemState, SystemStep};
 
 /// Rounds in which every process receives everything; after them nothing new may be sent.
-const QUIET_ROUNDS: u32 = 64;
+pub(super) const QUIET_ROUNDS: u32 = 64;
 
 impl System {
     pub(super) fn follow(
@@ -73,7 +73,8 @@ impl System {
     fn is_settled(&self, state: &SystemState) -> bool {
         let values = |node: usize| {
             let facts = self.facts(state, node);
-            self.book.count_messages(facts.committed.1) == self.scope.values
+            self.book.count_messages(facts.committed.1)
+                == self.scope.values * u64::from(self.scope.publishers)
         };
         let lost = usize::from(self.scope.losses - state.losses);
         (0..self.scope.replicas).filter(|node| values(*node)).count() + lost >= self.scope.replicas

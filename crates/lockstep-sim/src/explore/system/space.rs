@@ -4,6 +4,20 @@ use super::{CAMPAIGN, CRASH, Effect, HEAL, HEARTBEAT, LOSE, RECEIVE, System, Sys
 use crate::explore::Space;
 use crate::rng::Rng;
 
+impl System {
+    /// A step without a datagram, in words.
+    pub(super) fn does(&self, input: u32) -> &'static str {
+        match input {
+            CAMPAIGN | HEAL => "campaigns",
+            HEARTBEAT => "beats",
+            CRASH => "crashes and comes back",
+            LOSE if self.scope.restores_snapshots => "is rolled back to the snapshot of its beginning",
+            LOSE => "loses its machine",
+            RECEIVE.. => "hears",
+        }
+    }
+}
+
 impl Space for System {
     type State = SystemState;
     type Step = SystemStep;
@@ -86,13 +100,10 @@ impl Space for System {
 
     fn words(&self, step: SystemStep) -> String {
         let who = usize::from(step.node) + 1;
-        match step.input {
-            CAMPAIGN | HEAL => format!("{who} campaigns"),
-            HEARTBEAT => format!("{who} beats"),
-            CRASH => format!("{who} crashes and comes back"),
-            LOSE => format!("{who} loses its machine"),
-            number => {
-                let sent = &self.sent[(number - RECEIVE) as usize];
+        match step.input.checked_sub(RECEIVE) {
+            None => format!("{who} {}", self.does(step.input)),
+            Some(number) => {
+                let sent = &self.sent[number as usize];
                 format!("{who} hears {}: {}", sent.from + 1, sent.datagrams)
             }
         }

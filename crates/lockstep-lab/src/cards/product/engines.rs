@@ -1,0 +1,315 @@
+//! The production engines as a system that the lab checks: three replicas and a reader of the stream, in the
+//! explorer of the simulator.
+//!
+//! The words of a model mean here:
+//!
+//! | model | the engines |
+//! |---|---|
+//! | n | replicas, and one reader behind them |
+//! | links | each datagram may arrive at any time, any number of times, or never |
+//! | detector, wrong leaders | candidacies at any moment, above epoch 1, which begins led |
+//! | stop | a machine is lost with its data; the replica that takes its place has no vote |
+//! | recovery with storage | a process starts again on its journal |
+//! | recovery without | a machine is lost, and restored as it was when the run began |
+
+use crate::card::{Break, Card, Detector, Failures, Model, Search};
+use crate::check::{Broken, Checked, Explored, WALKS_SEED};
+use crate::property::{History, Judged, Property};
+use crate::protocol::{Pid, Pids};
+use crate::story::{Arrow, Mark, Place, Story};
+use crate::timed::{Cost, Load, Requests, TimedRun, Timing, wrong_prices};
+use crate::vocabulary::{Ask, Event, Fact, Value};
+use lockstep_sim::explore::{
+    Bounds, Delivery, ExploreScope, LoneRun, Until, Violation, WatchedCluster, WatchedInput, WatchedMessage,
+    WatchedRow, WatchedRun, breadth_first, lone_message, random_walks, with_mutation,
+};
+
+/// The end of a run is judged in one state of so many, where all are explored.
+const ENDS_EACH: u64 = 64;
+/// Steps of random walks through more failures than the model of a card has.
+const WIDE_STEPS: u64 = 60_000;
+/// States up to which a break is searched breadth first.
+const BREAK_STATES_MAX: u64 = 400_000;
+/// The publisher whose numbers are dropped submits its message so often, each time under another number.
+const RESENT: u64 = 2;
+
+/// Publishers by id, each with its process and its messages by number.
+struct Published(Vec<(Pid, Vec<Value>)>);
+
+impl Published {
+    fn of(asks: &[(Pid, Ask)]) -> Self {
+        let mut all: Vec<(Pid, Vec<Value>)> = Vec::new();
+        for (pid, ask) in asks {
+            let Ask::Broadcast(value) = *ask else { continue };
+            match all.iter_mut().find(|(other, _)| other == pid) {
+                Some((_, values)) => values.push(value),
+                None => all.push((*pid, vec![value])),
+            }
+        }
+        Self(all)
+    }
+
+    /// A message as the lab knows it. One that is resent under another number is the same message.
+    fn message(&self, (publisher, number): WatchedMessage) -> (Pid, Value) {
+        let (pid, values) = &self.0[publisher as usize - 1];
+        (*pid, values[(number as usize - 1) % values.len()])
+    }
+}
+
+fn scope(model: Model, asks: &[(Pid, Ask)], dropped: Option<&str>, delivery: Delivery) -> ExploreScope {
+    let published = Published::of(asks);
+    let (crashes, losses, restores_snapshots) = match model.failures {
+        Failures::Recovery { crashes, stable: true } => (crashes, 0, false),
+        Failures::Recovery { crashes, stable: false } => (0, crashes, true),
+        Failures::Stop { crashes, .. } => (0, crashes, false),
+        Failures::None | Failures::Byzantine { .. } => (0, 0, false),
+    };
+    let mistakes = if let Detector::Leader { mistakes } = model.detector { mistakes } else { 0 };
+    let replicas = usize::from(model.n) - 1;
+    let values = published.0.iter().map(|(_, values)| values.len() as u64).max().unwrap_or(0);
+    ExploreScope {
+        replicas,
+        members: replicas,
+        reader: Some(delivery),
+        round_max: 1 + u32::from(mistakes),
+        publishers: published.0.len() as u32,
+        values: if dropped == Some("numbers") { RESENT * values } else { values },
+        crashes,
+        losses,
+        restores_snapshots,
+        ..ExploreScope::default()
+    }
+}
+
+/// Judges by properties of the lab.
+fn judge(
+    properties: &[&'static Property],
+    published: &Published,
+    run: &WatchedRun<'_>,
+) -> Result<(), String> {
+    let n = run.delivered.len() as u8;
+    let deliveries = run.delivered.iter().zip(0..).map(|(delivered, pid)| {
+        let own = published.0.iter().filter(|(other, _)| *other == pid).flat_map(|(_, values)| values);
+        let asked = own.map(|value| Event::Asked(Ask::Broadcast(*value)));
+        let did = delivered.iter().map(|message| {
+            let (from, value) = published.message(*message);
+            Event::Did(Fact::Deliver { from, value })
+        });
+        asked.chain(did).collect::<Vec<_>>()
+    });
+    let events: Vec<Vec<Event>> = deliveries.collect();
+    let events: Vec<&[Event]> = events.iter().map(Vec::as_slice).collect();
+    let crashed: Pids = (0..n).filter(|pid| run.lost[usize::from(*pid)]).collect();
+    let history = History {
+        n,
+        events: &events,
+        order: &[],
+        correct: Pids::first(n).without(crashed),
+        crashed,
+        liars: Pids::default(),
+    };
+    for property in properties {
+        if run.is_over || property.judged == Judged::Always {
+            (property.holds)(&history).map_err(|why| format!("{}: {why}", property.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// How a search goes.
+#[derive(Clone, Copy)]
+enum How {
+    /// Breadth first, up to so many states.
+    Breadth(u64),
+    /// So many steps of random walks.
+    Walks(u64),
+}
+
+/// A search of what is to be judged, and how often the end of a run is a step of it.
+struct Question<'a> {
+    title: String,
+    asks: &'a [(Pid, Ask)],
+    scope: ExploreScope,
+    properties: Vec<&'static Property>,
+    ends_each: u64,
+}
+
+impl Question<'_> {
+    /// What was explored, with the story of what is wrong.
+    fn answer(self, how: How) -> Explored {
+        let (published, n) = (Published::of(self.asks), self.scope.replicas as u8 + 1);
+        let judge = |run: &WatchedRun<'_>| judge(&self.properties, &published, run);
+        let mut cluster = match WatchedCluster::new(&self.scope, self.ends_each, judge) {
+            Ok(cluster) => cluster,
+            Err(end) => {
+                let story = Story { title: self.title, n, end, ..Story::default() };
+                return Explored { violation: Some(story), ..Explored::default() };
+            }
+        };
+        let found = match how {
+            How::Breadth(states_max) => breadth_first(&mut cluster, Bounds { depth: u32::MAX, states_max }),
+            How::Walks(steps) => random_walks(&mut cluster, WALKS_SEED, steps),
+        };
+        let violation = found.violation.map(|Violation { what, steps }| {
+            let rows = cluster.rows(&steps);
+            story(Story { title: self.title, n, end: what, ..Story::default() }, &published, &rows)
+        });
+        Explored {
+            states: found.states,
+            steps: found.steps,
+            depth: found.depth,
+            whole: found.whole,
+            violation,
+        }
+    }
+}
+
+/// The story of these rows.
+fn story(mut story: Story, published: &Published, rows: &[WatchedRow]) -> Story {
+    for (at, row) in rows.iter().enumerate() {
+        let Some(lane) = row.process.map(|process| process as Pid) else {
+            story.rows.push(row.words.clone());
+            continue;
+        };
+        let place = Place { lane, row: at };
+        let submitted = row.submitted.map(|message| published.message(message));
+        let message = match submitted {
+            Some((_, value)) => format!("submission of {value:?}"),
+            None => row.words.clone(),
+        };
+        let from = submitted.map(|(pid, _)| (usize::from(pid), 0)).or(row.sent);
+        let mut words = match from {
+            Some((from, _)) => format!("p{} receives of p{}: {message}", lane + 1, from + 1),
+            None => format!("p{} {message}", lane + 1),
+        };
+        let mark = match row.input {
+            WatchedInput::Timer => Some(Mark::Timer),
+            WatchedInput::Crash => Some(Mark::Recovered),
+            WatchedInput::Loss => Some(Mark::Crashed),
+            WatchedInput::Arrival | WatchedInput::End => None,
+        };
+        story.marks.extend(mark.map(|mark| (place, mark, message.clone())));
+        if let Some((from, sent)) = from.filter(|(from, _)| *from != usize::from(lane)) {
+            let from = Place { lane: from as Pid, row: sent };
+            story.arrows.push(Arrow { from, to: place, words: message, lost: false, lie: false });
+        }
+        for message in &row.delivered {
+            let (from, value) = published.message(*message);
+            let text = format!("delivers {value:?} of p{}", from + 1);
+            words += &format!("; p{} {text}", lane + 1);
+            story.marks.push((place, Mark::Did, text));
+        }
+        story.rows.push(words);
+    }
+    story
+}
+
+/// Explores the model of a card, then walks through more failures, and finds each break again.
+pub(super) fn check(card: &'static Card, delivery: Delivery) -> Checked {
+    let ask = |model: Model, ends_each| Question {
+        title: card.name.to_owned(),
+        asks: card.asks,
+        scope: scope(model, card.asks, None, delivery),
+        properties: card.properties.to_vec(),
+        ends_each,
+    };
+    let mut explored = ask(card.model, ENDS_EACH).answer(How::Breadth(card.states_max));
+    if explored.violation.is_none() && card.model.failures != Failures::None {
+        let mut wide = ask(card.model, ENDS_EACH);
+        wide.scope = ExploreScope { crashes: 2, losses: 1, heartbeats: true, round_max: 4, ..wide.scope };
+        explored.violation = wide.answer(How::Walks(WIDE_STEPS)).violation;
+    }
+    let breaks = card.breaks.iter().map(|broken| find(card, broken, delivery)).collect();
+    let wrong_prices = wrong_prices(card, |n| Some(timed(card, &Timing::of_price(n), delivery)?.cost));
+    Checked { card, explored, breaks, wrong_prices }
+}
+
+/// Finds a break again.
+fn find(card: &'static Card, broken: &'static Break, delivery: Delivery) -> Broken {
+    let asks = broken.asks.unwrap_or(card.asks);
+    let question = Question {
+        title: format!("{}, {}", card.name, broken.name),
+        asks,
+        scope: scope(broken.model, asks, broken.dropped, delivery),
+        properties: vec![broken.loses],
+        ends_each: u64::from(broken.loses.judged == Judged::AtTheEnd),
+    };
+    let how = match broken.search {
+        Search::Walks(steps) => How::Walks(steps),
+        _ => How::Breadth(BREAK_STATES_MAX),
+    };
+    let found = with_mutation(broken.dropped, || question.answer(how).violation);
+    Broken::of(broken, found)
+}
+
+/// The story of the break of this name, searched again.
+pub(super) fn story_named(card: &'static Card, name: &str, delivery: Delivery) -> Option<Story> {
+    let broken = card.breaks.iter().find(|broken| broken.name == name)?;
+    find(card, broken, delivery).story
+}
+
+/// One message among `n` replicas, each with a reader beside it; `None` if there cannot be so many, and where a
+/// replica is to die: how long that takes is a matter of timeouts, which the simulator and the bench measure.
+pub(super) fn timed(card: &Card, timing: &Timing, delivery: Delivery) -> Option<TimedRun> {
+    if timing.leader_dies {
+        return None;
+    }
+    // A model has a reader beside its replicas, which here are on the replicas' machines.
+    let n =
+        if timing.n == card.model.n && timing.requests == Requests::OfCard { timing.n - 1 } else { timing.n };
+    let until = if timing.network.lateness == 0 { Until::Quiet } else { Until::Delivered };
+    let run = lone_message(usize::from(n), delivery, timing.network, timing.seed, until).ok()?;
+    let (mut cost, mut load) = (Cost::default(), Load::of(n));
+    for sent in &run.datagrams {
+        let to = sent.to.iter().map(|to| *to as Pid).collect();
+        cost.add(sent.from as Pid, to, sent.bytes, &mut load);
+    }
+    let wrong: Vec<String> = (0..n)
+        .filter(|pid| run.delays[usize::from(*pid)].is_none())
+        .map(|pid| format!("VALIDITY: p{} never delivers the message", pid + 1))
+        .collect();
+    let story = timing.has_story.then(|| lone_story(card, n, &run, &wrong));
+    Some(TimedRun { cost: cost.finish(run.delays, &load), story, wrong })
+}
+
+/// The story of a lone message. What arrives on the machine that sent it is no row, but for a delivery.
+fn lone_story(card: &Card, n: u8, run: &LoneRun, wrong: &[String]) -> Story {
+    let title = format!("{}, a lone message among {n} machines", card.name);
+    let end = if wrong.is_empty() { "every machine delivers it".to_owned() } else { wrong.join("; ") };
+    let mut story = Story { title, n, end, ..Story::default() };
+    // Each datagram is sent at the last row of its machine.
+    let mut last = vec![0; usize::from(n)];
+    let mut sent_row = vec![None; run.datagrams.len()];
+    story.rows.push(format!("at 0: p{} submits a", run.datagrams[0].from + 1));
+    let place = Place { lane: run.datagrams[0].from as Pid, row: 0 };
+    story.marks.push((place, Mark::Asked, "Broadcast(a)".to_owned()));
+    for arrival in &run.arrivals {
+        let datagram = &run.datagrams[arrival.datagram];
+        let (lane, row) = (arrival.machine as Pid, story.rows.len());
+        let is_own = datagram.from == arrival.machine;
+        let from = *sent_row[arrival.datagram].get_or_insert(last[datagram.from]);
+        if is_own && !arrival.is_delivery {
+            continue;
+        }
+        let mut words =
+            format!("at {}: p{} receives {} of p{}", arrival.at, lane + 1, datagram.kind, datagram.from + 1);
+        let place = Place { lane, row };
+        if !is_own {
+            let from = Place { lane: datagram.from as Pid, row: from };
+            story.arrows.push(Arrow {
+                from,
+                to: place,
+                words: datagram.kind.clone(),
+                lost: false,
+                lie: false,
+            });
+        }
+        if arrival.is_delivery {
+            words += "; it delivers a";
+            story.marks.push((place, Mark::Did, "delivers a".to_owned()));
+        }
+        last[arrival.machine] = row;
+        story.rows.push(words);
+    }
+    story
+}
