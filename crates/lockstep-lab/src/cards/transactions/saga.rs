@@ -83,9 +83,7 @@ impl Saga {
         }
         match (step, is_done) {
             (SagaStep::Debit, true) => self.go_on(SagaStep::Credit as u8, out),
-            (SagaStep::Credit, false) if !self.process.lacks("compensation") => {
-                self.go_on(SagaStep::Refund as u8, out);
-            }
+            (SagaStep::Credit, false) => self.go_on(SagaStep::Refund as u8, out),
             _ => {
                 self.go_on(ENDED, out);
                 out.indicate(Fact::Transferred(step == SagaStep::Credit && is_done));
@@ -102,7 +100,8 @@ impl Saga {
                 SagaStep::Debit => self.balance - amount as i8,
                 SagaStep::Credit | SagaStep::Refund => self.balance + amount as i8,
             };
-            let is_done = step == SagaStep::Refund || (0..=BALANCE_MAX).contains(&after);
+            let is_certain = step == SagaStep::Refund && !self.process.lacks("certain compensations");
+            let is_done = is_certain || (0..=BALANCE_MAX).contains(&after);
             self.outcomes |= (if is_done { 1 } else { 2 }) << shift;
             if is_done {
                 self.balance = after;
@@ -231,14 +230,18 @@ static CARD: Card = Card {
             planted: true,
         },
         Break {
-            name: "no-compensation",
-            says: "A saga ends with the step that is refused, and leaves the debit before it.",
+            name: "a-compensation-is-refused",
+            says: "While a saga waits for its refund others fill the account that it debited, which then has no room.",
             model: Model::PLAIN,
-            asks: None,
-            dropped: Some("compensation"),
+            asks: Some(&[
+                (0, Ask::Transfer { from: 0, to: 1, amount: 1 }),
+                (1, Ask::Transfer { from: 2, to: 1, amount: 1 }),
+                (2, Ask::Transfer { from: 1, to: 0, amount: 2 }),
+            ]),
+            dropped: Some("certain compensations"),
             loses: &MONEY_CONSERVED,
             search: Search::Breadth,
-            steps_max: 8,
+            steps_max: 11,
             planted: true,
         },
     ],
