@@ -1,0 +1,279 @@
+//! ABCAST: total order by priorities, in two phases (Birman and Joseph 1987, §3.2, §4.3.1; the protocol is
+//! Skeen's).
+
+use super::Of;
+use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, TOTAL_ORDER, UNIFORM_TOTAL_ORDER, VALIDITY};
+use crate::{
+    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Failures, Family, Links, Model, Out, Pid,
+    Pids, Price, Process, Protocol, Search, Subject, Value, Word,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A number, and the process that assigned it: no two messages have the same one.
+type Priority = (u8, Pid);
+
+/// A message.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub enum AbcastMessage<M> {
+    /// Step 1, and the question of a process that takes over: the message, and those that its coordinator has
+    /// observed to fail.
+    Data(Of<M>, Pids),
+    /// Step 2: the priority that a recipient has for it, and whether that one is final.
+    Answer(Of<M>, Pids, Priority, bool),
+    /// Step 3: its final priority.
+    Final(Of<M>, Priority),
+}
+
+/// How far a message has come at a recipient.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+enum Tag {
+    Undeliverable,
+    Deliverable,
+    Delivered,
+}
+
+/// A message in the priority queue. It stays there once it is delivered: a process that takes over asks for
+/// it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Queued {
+    priority: Priority,
+    tag: Tag,
+    /// The process that this one answered last: the final priority comes from that one.
+    coordinator: Pid,
+}
+
+/// What a coordinator has collected of a message.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Collected {
+    failed: Pids,
+    answers: BTreeMap<Pid, (Priority, bool)>,
+}
+
+/// Each recipient proposes a priority, and the highest is final. A message whose sender fails is completed
+/// by a process that has it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Abcast<M: Word> {
+    process: Process,
+    suspected: Pids,
+    queue: BTreeMap<Of<M>, Queued>,
+    collected: BTreeMap<Of<M>, Collected>,
+}
+
+impl<M: Word> Abcast<M> {
+    /// Whether a message of `sender` is here without its final priority.
+    pub(super) fn has_undeliverable_of(&self, sender: Pid) -> bool {
+        self.queue.iter().any(|(of, queued)| of.0 == sender && queued.tag == Tag::Undeliverable)
+    }
+
+    /// Begins with step 1, as its sender or as a process that takes over.
+    fn coordinate(&mut self, of: Of<M>, failed: Pids, out: &mut Out<Self>) {
+        self.collected.insert(of.clone(), Collected { failed, answers: BTreeMap::new() });
+        out.all(AbcastMessage::Data(of, failed));
+    }
+
+    /// Step 2: a priority above all that were placed in the queue.
+    fn answer(&mut self, from: Pid, of: Of<M>, failed: Pids, out: &mut Out<Self>) {
+        let me = self.process.me;
+        let highest = self.queue.values().map(|queued| queued.priority.0).max().unwrap_or(0);
+        let fresh = Queued { priority: (highest + 1, me), tag: Tag::Undeliverable, coordinator: from };
+        let queued = self.queue.entry(of.clone()).or_insert(fresh);
+        // Of two that take over at once the lower one stays.
+        let is_lower = from < queued.coordinator && failed.has(of.0);
+        let is_replaced = failed.has(queued.coordinator) || is_lower || from == queued.coordinator;
+        if !is_replaced && !self.process.lacks("one coordinator") {
+            return;
+        }
+        queued.coordinator = from;
+        let answer =
+            AbcastMessage::Answer(of.clone(), failed, queued.priority, queued.tag != Tag::Undeliverable);
+        if from != me {
+            if !self.process.lacks("one coordinator") {
+                self.collected.remove(&of);
+            }
+            out.send(from, answer);
+        } else {
+            out.send(me, answer);
+        }
+    }
+
+    /// Step 3, once all that remain operational have answered: a final priority if one has it, and else the
+    /// highest.
+    fn complete(&mut self, of: &Of<M>, out: &mut Out<Self>) {
+        let Some(collected) = self.collected.get(of) else { return };
+        let answered: Pids = collected.answers.keys().copied().collect();
+        if !self.process.all().without(self.suspected).is_within(answered) {
+            return;
+        }
+        let answers = collected.answers.values();
+        let known = answers.clone().find(|(_, is_final)| *is_final);
+        if let Some((priority, _)) = known.or(answers.max()).copied() {
+            self.collected.remove(of);
+            out.all(AbcastMessage::Final(of.clone(), priority));
+        }
+    }
+
+    /// Step 4: those at the head of the queue that are deliverable.
+    fn deliver(&mut self, out: &mut Out<Self>) {
+        let waiting = |(_, queued): &(&Of<M>, &mut Queued)| queued.tag != Tag::Delivered;
+        while let Some((of, queued)) = self
+            .queue
+            .iter_mut()
+            .filter(waiting)
+            .min_by_key(|(_, queued)| queued.priority)
+            .filter(|(_, queued)| queued.tag == Tag::Deliverable)
+        {
+            queued.tag = Tag::Delivered;
+            out.indicate(Deliver { from: of.0, message: of.1.clone() });
+        }
+    }
+}
+
+impl<M: Word> Protocol for Abcast<M> {
+    type Request = Broadcast<M>;
+    type Indication = Deliver<M>;
+    type Message = AbcastMessage<M>;
+
+    fn new(process: &Process) -> Self {
+        let (queue, collected) = (BTreeMap::new(), BTreeMap::new());
+        Self { process: *process, suspected: Pids::default(), queue, collected }
+    }
+
+    fn request(&mut self, Broadcast(message): Broadcast<M>, out: &mut Out<Self>) {
+        self.coordinate((self.process.me, message), Pids::default(), out);
+    }
+
+    fn receive(&mut self, from: Pid, message: AbcastMessage<M>, out: &mut Out<Self>) {
+        match message {
+            AbcastMessage::Data(of, failed) => self.answer(from, of, failed, out),
+            AbcastMessage::Answer(of, failed, priority, is_final) => {
+                if let Some(collected) = self.collected.get_mut(&of).filter(|all| all.failed == failed) {
+                    collected.answers.insert(from, (priority, is_final));
+                    self.complete(&of, out);
+                }
+            }
+            AbcastMessage::Final(of, priority) => {
+                let one = !self.process.lacks("one coordinator");
+                let Some(queued) = self.queue.get_mut(&of) else { return };
+                if queued.tag == Tag::Undeliverable && (queued.coordinator == from || !one) {
+                    (queued.priority, queued.tag) = (priority, Tag::Deliverable);
+                    self.deliver(out);
+                }
+            }
+        }
+    }
+
+    /// Any process takes over that has a message of a failed sender without its final priority, unless
+    /// another one does so already.
+    fn detect(&mut self, detection: Detection, out: &mut Out<Self>) {
+        let Detection::Suspect(pid) = detection else { return };
+        self.suspected.add(pid);
+        let gone = self.suspected;
+        let mine = |coordinator| gone.has(coordinator) || coordinator == self.process.me;
+        let orphans: Vec<_> = self
+            .queue
+            .iter()
+            .filter(|(of, queued)| gone.has(of.0) && queued.tag == Tag::Undeliverable)
+            .filter(|(_, queued)| mine(queued.coordinator))
+            .map(|(of, _)| of.clone())
+            .collect();
+        if !self.process.lacks("takeover") {
+            orphans.into_iter().for_each(|of| self.coordinate(of, gone, out));
+        }
+        let open: Vec<_> = self.collected.keys().cloned().collect();
+        open.iter().for_each(|of| self.complete(of, out));
+    }
+}
+
+impl Subject for Abcast<Value> {
+    const CARD: &'static Card = &CARD;
+}
+
+const fn model(crashes: u8, filter: bool) -> Model {
+    let model = Model { links: Links::Fifo, ..Model::PLAIN.detector(Detector::Perfect) };
+    Model { failures: Failures::Stop { crashes, filter }, ..model }
+}
+
+const TWO: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0))), (2, Ask::Broadcast(Value(1)))];
+
+static CARD: Card = Card {
+    name: "isis-abcast",
+    family: Family::Isis,
+    source: "Birman and Joseph 1987, §3.2 and §4.3.1",
+    says: "The sender asks all for a priority; each recipient gives one above all that it has, and the highest is \
+           final. Messages are delivered in the order of final priorities, and one whose priority may still grow \
+           blocks those behind it. If the sender fails, a process that has the message completes it: as printed \
+           several at once, which two processes can answer differently; here the lower one goes on alone.",
+    buys: &[
+        (
+            "the input filter",
+            "progress: a message that comes after its sender's failure is completed by nobody",
+        ),
+        (
+            "a process answers one coordinator",
+            "total order: two coordinators may find different highest priorities",
+        ),
+        ("all that live answer", "total order: the final priority is above all that one has delivered"),
+    ],
+    uses: &[],
+    model: model(2, true),
+    asks: TWO,
+    properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &TOTAL_ORDER],
+    states_max: 400_000,
+    whole: true,
+    price: Some(Price {
+        asks: &[(0, Ask::Broadcast(Value(0)))],
+        delays: [|_| 2, |_| 3, |_| 3],
+        multicast: |n| n + 1,
+        unicast: |n| 3 * (n - 1),
+    }),
+    breaks: &[
+        Break {
+            name: "no-input-filter",
+            says: "A message arrives from a process that is already observed to have failed. Nobody completes it, \
+                   and it blocks all behind it.",
+            model: model(1, false),
+            asks: None,
+            dropped: None,
+            loses: &VALIDITY,
+            search: Search::Breadth,
+            steps_max: 9,
+            planted: false,
+        },
+        Break {
+            name: "asked-for-uniform",
+            says: "The exercise of §3.2: the process with the highest priority and one that has delivered by it \
+                   fail. Those that remain know lower priorities alone, and deliver in another order.",
+            model: model(2, true),
+            asks: None,
+            dropped: None,
+            loses: &UNIFORM_TOTAL_ORDER,
+            search: Search::Breadth,
+            steps_max: 10,
+            planted: false,
+        },
+        Break {
+            name: "two-coordinators",
+            says: "As printed: a process answers the one that takes over, and then takes the final priority of the \
+                   dead sender, which counted its own priority too.",
+            model: model(1, true),
+            asks: None,
+            dropped: Some("one coordinator"),
+            loses: &TOTAL_ORDER,
+            search: Search::Breadth,
+            steps_max: 18,
+            planted: false,
+        },
+        Break {
+            name: "no-takeover",
+            says: "Nobody completes the message of a sender that failed.",
+            model: model(1, true),
+            asks: None,
+            dropped: Some("takeover"),
+            loses: &VALIDITY,
+            search: Search::Breadth,
+            steps_max: 9,
+            planted: true,
+        },
+    ],
+};

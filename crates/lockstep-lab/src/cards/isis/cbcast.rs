@@ -1,0 +1,258 @@
+//! CBCAST: causal order by copies that travel along (Birman and Joseph 1987, §3.3, §4.3.2).
+
+use super::Of;
+use crate::property::{AGREEMENT, CAUSAL_ORDER, FIFO_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
+use crate::{
+    Ask, Asked, Break, Card, Deliver, Family, Links, Model, Out, Pid, Pids, Process, Protocol, Search,
+    Subject, Time, Timer, Value, Word,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A reading of a logical clock. The texts leave clabels to the application; numbers of a clock respect all
+/// that may be causal.
+type Clabel = u8;
+
+/// The request: to broadcast a message to these.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub struct CbcastTo<M> {
+    message: M,
+    dests: Pids,
+}
+
+impl<M> CbcastTo<M> {
+    /// Of `message` to the processes `dests`.
+    pub fn new(message: M, dests: Pids) -> Self {
+        Self { message, dests }
+    }
+}
+
+impl Asked for CbcastTo<Value> {
+    fn of(ask: Ask) -> Option<Self> {
+        match ask {
+            // A process knows which of these exist.
+            Ask::Broadcast(message) => Some(Self { message, dests: Pids(u32::MAX) }),
+            Ask::Send(to, message) => Some(Self { message, dests: Pids::one(to) }),
+            _ => None,
+        }
+    }
+}
+
+/// A copy of a message on its way: its clabel, itself, and its REM_DESTS.
+pub(super) type Copied<M> = (Clabel, Of<M>, Pids);
+
+/// A transfer packet: copies in the order of their clabels.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub struct Packet<M>(pub(super) Vec<Copied<M>>);
+
+/// A message in the buffer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Buffered {
+    /// REM_DESTS: the destinations that may not have it yet.
+    remaining: Pids,
+    /// SENT_TO: those to which this process has sent it.
+    sent_to: Pids,
+}
+
+/// A message goes to a process only together with all that precede it and may not have arrived everywhere.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Cbcast<M: Word> {
+    process: Process,
+    /// Whether packets leave at once, and not when a timer is over.
+    is_prompt: bool,
+    /// BUF: what was sent, what was received, and what is on its way to others.
+    buffer: BTreeMap<(Clabel, Of<M>), Buffered>,
+}
+
+impl<M: Word> Cbcast<M> {
+    /// One that sends at once, as a part of another module.
+    pub(super) fn prompt(process: &Process) -> Self {
+        Self { is_prompt: true, ..Self::new(process) }
+    }
+
+    /// All that is in the buffer, as a packet.
+    pub(super) fn copies(&self) -> Packet<M> {
+        let copy = |((clabel, of), buffered): (&(Clabel, Of<M>), &Buffered)| {
+            (*clabel, of.clone(), buffered.remaining)
+        };
+        Packet(self.buffer.iter().map(copy).collect())
+    }
+
+    /// Places a message in the buffer, and delivers it if this process is one of its destinations.
+    fn place(&mut self, (clabel, of, mut remaining): Copied<M>, out: &mut Out<Self>) {
+        if remaining.has(self.process.me) {
+            remaining.remove(self.process.me);
+            out.indicate(Deliver { from: of.0, message: of.1.clone() });
+        }
+        if of.0 != self.process.me && self.process.lacks("forwarding") {
+            remaining = Pids::default();
+        }
+        self.buffer.insert((clabel, of), Buffered { remaining, sent_to: Pids::default() });
+    }
+
+    /// Whether this process has something to send to `to`.
+    fn has_for(&self, to: Pid) -> bool {
+        self.buffer.values().any(|buffered| buffered.remaining.without(buffered.sent_to).has(to))
+    }
+
+    /// Packets are scheduled for transmission: each is sent in the end.
+    fn schedule(&mut self, out: &mut Out<Self>) {
+        for to in self.process.others().iter() {
+            match (self.has_for(to), self.is_prompt) {
+                (true, true) => self.transmit(to, out),
+                (true, false) => out.after(to, 1),
+                (false, _) => out.cancel(to),
+            }
+        }
+    }
+
+    /// Sends a packet: what is for `to`, and all that precedes it and has a destination left.
+    fn transmit(&mut self, to: Pid, out: &mut Out<Self>) {
+        let me = self.process.me;
+        let (own_only, for_it_only) =
+            (self.process.lacks("messages of others"), self.process.lacks("messages on their way"));
+        let is_for_it = |buffered: &Buffered| buffered.remaining.without(buffered.sent_to).has(to);
+        let last = self.buffer.iter().rfind(|(_, buffered)| is_for_it(buffered));
+        let Some(((last, _), _)) = last.map(|(key, buffered)| (key.clone(), buffered)) else { return };
+        let mut packet = Vec::new();
+        for ((clabel, of), buffered) in &mut self.buffer {
+            let precedes = *clabel < last && !buffered.remaining.is_empty() && !for_it_only;
+            let is_needed = is_for_it(buffered) || precedes && !buffered.sent_to.has(to);
+            if is_needed && (!own_only || of.0 == me) {
+                packet.push((*clabel, of.clone(), buffered.remaining));
+                buffered.sent_to.add(to);
+            }
+        }
+        out.send(to, Packet(packet));
+    }
+}
+
+impl<M: Word> Protocol for Cbcast<M> {
+    type Request = CbcastTo<M>;
+    type Indication = Deliver<M>;
+    type Message = Packet<M>;
+
+    fn new(process: &Process) -> Self {
+        Self { process: *process, is_prompt: false, buffer: BTreeMap::new() }
+    }
+
+    fn request(&mut self, CbcastTo { message, dests }: CbcastTo<M>, out: &mut Out<Self>) {
+        let highest = self.buffer.keys().map(|(clabel, _)| *clabel).max().unwrap_or(0);
+        let clabel = if self.process.lacks("clabels") { 0 } else { highest + 1 };
+        self.place((clabel, (self.process.me, message), dests.and(self.process.all())), out);
+        self.schedule(out);
+    }
+
+    fn receive(&mut self, from: Pid, Packet(copies): Packet<M>, out: &mut Out<Self>) {
+        for (clabel, of, remaining) in copies {
+            match self.buffer.get_mut(&(clabel, of.clone())) {
+                // A duplicate: its sender has it.
+                Some(buffered) => buffered.remaining.remove(from),
+                None => self.place((clabel, of, remaining), out),
+            }
+        }
+        self.schedule(out);
+    }
+
+    fn timeout(&mut self, to: Timer, out: &mut Out<Self>) {
+        self.transmit(to, out);
+        self.schedule(out);
+    }
+}
+
+impl Subject for Cbcast<Value> {
+    const CARD: &'static Card = &CARD;
+}
+
+/// Of timers without an end.
+const TIME: Time = Time::Asynchronous { timeouts: u8::MAX };
+const MODEL: Model = Model { links: Links::Fifo, time: TIME, ..Model::PLAIN.stop(1) };
+const TWO: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(1)))];
+
+static CARD: Card = Card {
+    name: "isis-cbcast",
+    family: Family::Isis,
+    source: "Birman and Joseph 1987, §3.3 and §4.3.2",
+    says: "A process delivers its own message at once, and sends it whenever it likes. A packet to a process has all \
+           that precedes its messages and may not have arrived everywhere, also what is for others: a message may \
+           travel over processes that it is not for. Nobody waits, no detector is needed, and receivers pass on \
+           what a dead sender began.",
+    buys: &[
+        ("copies of what precedes", "causal order without waiting, over any path"),
+        ("each receiver sends on to those that may lack it", "agreement after the failure of the sender"),
+        ("FIFO links", "causal order: what was sent to a process is not sent to it again"),
+        (
+            "clabels",
+            "less order where an application needs less: what they do not compare may come in any order",
+        ),
+    ],
+    uses: &[],
+    model: MODEL,
+    asks: TWO,
+    properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &FIFO_ORDER, &CAUSAL_ORDER],
+    states_max: 400_000,
+    whole: true,
+    price: None,
+    breaks: &[
+        Break {
+            name: "no-piggybacking",
+            says: "A packet has the messages of its sender alone: a reply overtakes what it replies to.",
+            model: MODEL,
+            asks: None,
+            dropped: Some("messages of others"),
+            loses: &CAUSAL_ORDER,
+            search: Search::Breadth,
+            steps_max: 6,
+            planted: false,
+        },
+        Break {
+            name: "only-what-is-for-the-receiver",
+            says: "A packet has nothing for third processes. p1 sends a to p3 and b to p2, which then sends c to p3: \
+                   c comes before a.",
+            model: MODEL,
+            asks: Some(&[
+                (0, Ask::Send(2, Value(0))),
+                (0, Ask::Send(1, Value(1))),
+                (1, Ask::Send(2, Value(2))),
+            ]),
+            dropped: Some("messages on their way"),
+            loses: &CAUSAL_ORDER,
+            search: Search::Breadth,
+            steps_max: 7,
+            planted: true,
+        },
+        Break {
+            name: "clabels-that-compare-nothing",
+            says: "Where no two clabels compare, nothing precedes anything.",
+            model: MODEL,
+            asks: Some(&[(2, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(1)))]),
+            dropped: Some("clabels"),
+            loses: &CAUSAL_ORDER,
+            search: Search::Breadth,
+            steps_max: 6,
+            planted: false,
+        },
+        Break {
+            name: "links-that-reorder",
+            says: "The second packet to a process overtakes the first, which is not sent again.",
+            model: Model { time: TIME, ..Model::PLAIN },
+            asks: Some(&[(0, Ask::Broadcast(Value(0))), (0, Ask::Broadcast(Value(1)))]),
+            dropped: None,
+            loses: &CAUSAL_ORDER,
+            search: Search::Breadth,
+            steps_max: 5,
+            planted: false,
+        },
+        Break {
+            name: "no-forwarding",
+            says: "A receiver does not send on what other destinations may lack.",
+            model: MODEL,
+            asks: None,
+            dropped: Some("forwarding"),
+            loses: &AGREEMENT,
+            search: Search::Breadth,
+            steps_max: 5,
+            planted: true,
+        },
+    ],
+};
