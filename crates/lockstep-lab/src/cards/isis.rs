@@ -2,10 +2,12 @@
 
 mod abcast;
 mod cbcast;
+mod gbcast;
 mod view_manager;
 
 pub use abcast::{Abcast, AbcastMessage};
 pub use cbcast::{Cbcast, CbcastTo, Packet};
+pub use gbcast::{Gbcast, GbcastEntry, GbcastMessage, GroupRequest};
 pub use view_manager::{ViewManager, ViewMessage};
 
 use crate::check::Entry;
@@ -15,8 +17,12 @@ use crate::{Pid, Value};
 type Of<M> = (Pid, M);
 
 /// Its cards, in the order of the tour.
-pub(super) static ENTRIES: &[Entry] =
-    &[Entry::of::<Abcast<Value>>(), Entry::of::<Cbcast<Value>>(), Entry::of::<ViewManager>()];
+pub(super) static ENTRIES: &[Entry] = &[
+    Entry::of::<Abcast<Value>>(),
+    Entry::of::<Cbcast<Value>>(),
+    Entry::of::<Gbcast>(),
+    Entry::of::<ViewManager>(),
+];
 
 #[cfg(test)]
 mod tests {
@@ -47,6 +53,50 @@ mod tests {
     }
 
     const FAILURES: crate::Failures = crate::Failures::Stop { crashes: 2, filter: true };
+
+    #[test]
+    fn xexperiment() {
+        for entry in ENTRIES {
+            let now = std::time::Instant::now();
+            let done = entry.check();
+            eprintln!("{}: {} {:?}", entry.card.name, done.explored, now.elapsed());
+            for broken in &done.breaks {
+                eprintln!("  {} {:?}", broken.name, broken.story.as_ref().map(|story| story.rows.len()));
+            }
+            for error in done.errors() {
+                eprintln!("ERROR {error}");
+            }
+        }
+        let base = ViewManager::CARD.model;
+        for (model, dropped) in [
+            (base.of(4, 2), Some("majority")),
+            (Model { links: crate::Links::Perfect, ..base.of(4, 2) }, Some("majority")),
+            (
+                Model {
+                    detector: crate::Detector::EventuallyPerfect { mistakes: 3 },
+                    failures: crate::Failures::None,
+                    ..base.of(3, 1)
+                },
+                None,
+            ),
+            (
+                Model {
+                    detector: crate::Detector::EventuallyPerfect { mistakes: 2 },
+                    failures: crate::Failures::None,
+                    ..base.of(4, 1)
+                },
+                None,
+            ),
+        ] {
+            let properties = vec![&crate::property::UNIFORM_VIEW_AGREEMENT, &crate::property::VIEW_ORDER];
+            let mut lab = Lab::<ViewManager>::new(model, &[], dropped, properties, true);
+            let found = lockstep_sim::explore::breadth_first(
+                &mut lab,
+                lockstep_sim::explore::Bounds { depth: u32::MAX, states_max: 600_000 },
+            );
+            eprintln!("{model:?}: {} {} {:?}", found.states, found.whole, found.violation.map(|v| v.what));
+        }
+    }
 
     #[test]
     fn two_processes_may_take_over_at_once_if_each_answers_one() {

@@ -2,7 +2,7 @@
 //! Skeen's).
 
 use super::Of;
-use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, TOTAL_ORDER, UNIFORM_TOTAL_ORDER, VALIDITY};
+use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, PAIRWISE_TOTAL_ORDER, TOTAL_ORDER, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Failures, Family, Links, Model, Out, Pid,
     Pids, Price, Process, Protocol, Search, Subject, Value, Word,
@@ -247,9 +247,9 @@ static CARD: Card = Card {
             model: model(2, true),
             asks: None,
             dropped: None,
-            loses: &UNIFORM_TOTAL_ORDER,
+            loses: &PAIRWISE_TOTAL_ORDER,
             search: Search::Breadth,
-            steps_max: 10,
+            steps_max: 16,
             planted: false,
         },
         Break {

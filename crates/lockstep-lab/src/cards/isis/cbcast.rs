@@ -38,12 +38,30 @@ impl Asked for CbcastTo<Value> {
     }
 }
 
-/// A copy of a message on its way: its clabel, itself, and its REM_DESTS.
-pub(super) type Copied<M> = (Clabel, Of<M>, Pids);
+/// Copies of messages, by clabel, each with its REM_DESTS.
+pub(super) type Copies<M> = BTreeMap<(Clabel, Of<M>), Pids>;
 
 /// A transfer packet: copies in the order of their clabels.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
-pub struct Packet<M>(pub(super) Vec<Copied<M>>);
+pub struct Packet<M>(Vec<(Clabel, Of<M>, Pids)>);
+
+impl<M: Word> Packet<M> {
+    pub(super) fn of(copies: Copies<M>) -> Self {
+        Self(copies.into_iter().map(|((clabel, of), remaining)| (clabel, of, remaining)).collect())
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = Of<M>> {
+        self.0.iter().map(|(_, of, _)| of.clone())
+    }
+
+    /// A destination has a message if one of the copies says so.
+    pub(super) fn add_to(&self, all: &mut Copies<M>) {
+        for (clabel, of, remaining) in &self.0 {
+            let least = all.entry((*clabel, of.clone())).or_insert(*remaining);
+            *least = least.and(*remaining);
+        }
+    }
+}
 
 /// A message in the buffer.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -65,21 +83,19 @@ pub struct Cbcast<M: Word> {
 }
 
 impl<M: Word> Cbcast<M> {
-    /// One that sends at once, as a part of another module.
+    /// One that sends its own messages at once, and what it has of others with them. The module above sees to
+    /// what a failed sender leaves behind.
     pub(super) fn prompt(process: &Process) -> Self {
         Self { is_prompt: true, ..Self::new(process) }
     }
 
-    /// All that is in the buffer, as a packet.
-    pub(super) fn copies(&self) -> Packet<M> {
-        let copy = |((clabel, of), buffered): (&(Clabel, Of<M>), &Buffered)| {
-            (*clabel, of.clone(), buffered.remaining)
-        };
-        Packet(self.buffer.iter().map(copy).collect())
+    /// All that is in the buffer.
+    pub(super) fn copies(&self) -> Copies<M> {
+        self.buffer.iter().map(|(key, buffered)| (key.clone(), buffered.remaining)).collect()
     }
 
     /// Places a message in the buffer, and delivers it if this process is one of its destinations.
-    fn place(&mut self, (clabel, of, mut remaining): Copied<M>, out: &mut Out<Self>) {
+    fn place(&mut self, (clabel, of): (Clabel, Of<M>), mut remaining: Pids, out: &mut Out<Self>) {
         if remaining.has(self.process.me) {
             remaining.remove(self.process.me);
             out.indicate(Deliver { from: of.0, message: of.1.clone() });
@@ -98,10 +114,10 @@ impl<M: Word> Cbcast<M> {
     /// Packets are scheduled for transmission: each is sent in the end.
     fn schedule(&mut self, out: &mut Out<Self>) {
         for to in self.process.others().iter() {
-            match (self.has_for(to), self.is_prompt) {
-                (true, true) => self.transmit(to, out),
-                (true, false) => out.after(to, 1),
-                (false, _) => out.cancel(to),
+            if self.has_for(to) {
+                out.after(to, 1);
+            } else {
+                out.cancel(to);
             }
         }
     }
@@ -114,16 +130,16 @@ impl<M: Word> Cbcast<M> {
         let is_for_it = |buffered: &Buffered| buffered.remaining.without(buffered.sent_to).has(to);
         let last = self.buffer.iter().rfind(|(_, buffered)| is_for_it(buffered));
         let Some(((last, _), _)) = last.map(|(key, buffered)| (key.clone(), buffered)) else { return };
-        let mut packet = Vec::new();
+        let mut packet = Copies::new();
         for ((clabel, of), buffered) in &mut self.buffer {
             let precedes = *clabel < last && !buffered.remaining.is_empty() && !for_it_only;
             let is_needed = is_for_it(buffered) || precedes && !buffered.sent_to.has(to);
             if is_needed && (!own_only || of.0 == me) {
-                packet.push((*clabel, of.clone(), buffered.remaining));
+                packet.insert((*clabel, of.clone()), buffered.remaining);
                 buffered.sent_to.add(to);
             }
         }
-        out.send(to, Packet(packet));
+        out.send(to, Packet::of(packet));
     }
 }
 
@@ -139,8 +155,13 @@ impl<M: Word> Protocol for Cbcast<M> {
     fn request(&mut self, CbcastTo { message, dests }: CbcastTo<M>, out: &mut Out<Self>) {
         let highest = self.buffer.keys().map(|(clabel, _)| *clabel).max().unwrap_or(0);
         let clabel = if self.process.lacks("clabels") { 0 } else { highest + 1 };
-        self.place((clabel, (self.process.me, message), dests.and(self.process.all())), out);
-        self.schedule(out);
+        let of = (self.process.me, message);
+        self.place((clabel, of), dests.and(self.process.all()), out);
+        if self.is_prompt {
+            self.process.others().iter().for_each(|to| self.transmit(to, out));
+        } else {
+            self.schedule(out);
+        }
     }
 
     fn receive(&mut self, from: Pid, Packet(copies): Packet<M>, out: &mut Out<Self>) {
@@ -148,10 +169,12 @@ impl<M: Word> Protocol for Cbcast<M> {
             match self.buffer.get_mut(&(clabel, of.clone())) {
                 // A duplicate: its sender has it.
                 Some(buffered) => buffered.remaining.remove(from),
-                None => self.place((clabel, of, remaining), out),
+                None => self.place((clabel, of), remaining, out),
             }
         }
-        self.schedule(out);
+        if !self.is_prompt {
+            self.schedule(out);
+        }
     }
 
     fn timeout(&mut self, to: Timer, out: &mut Out<Self>) {
@@ -167,7 +190,8 @@ impl Subject for Cbcast<Value> {
 /// Of timers without an end.
 const TIME: Time = Time::Asynchronous { timeouts: u8::MAX };
 const MODEL: Model = Model { links: Links::Fifo, time: TIME, ..Model::PLAIN.stop(1) };
-const TWO: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(1)))];
+const THREE: &[(Pid, Ask)] =
+    &[(0, Ask::Broadcast(Value(0))), (0, Ask::Broadcast(Value(2))), (1, Ask::Broadcast(Value(1)))];
 
 static CARD: Card = Card {
     name: "isis-cbcast",
@@ -188,7 +212,7 @@ static CARD: Card = Card {
     ],
     uses: &[],
     model: MODEL,
-    asks: TWO,
+    asks: THREE,
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &FIFO_ORDER, &CAUSAL_ORDER],
     states_max: 400_000,
     whole: true,
@@ -247,7 +271,7 @@ static CARD: Card = Card {
             name: "no-forwarding",
             says: "A receiver does not send on what other destinations may lack.",
             model: MODEL,
-            asks: None,
+            asks: Some(&[(0, Ask::Broadcast(Value(0)))]),
             dropped: Some("forwarding"),
             loses: &AGREEMENT,
             search: Search::Breadth,

@@ -4,8 +4,8 @@ use crate::property::{
     CRASHED_LEAVE, LAST_VIEW, UNIFORM_VIEW_AGREEMENT, VIEW_ACCURACY, VIEW_AGREEMENT, VIEW_ORDER,
 };
 use crate::{
-    Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Process, Protocol, Search,
-    Subject,
+    Ask, Break, Card, Detection, Detector, Fact, Failures, Family, Links, Model, Out, Pid, Pids, Process,
+    Protocol, Search, Subject,
 };
 use serde::Serialize;
 
@@ -158,7 +158,11 @@ impl Subject for ViewManager {
     const CARD: &'static Card = &CARD;
 }
 
-const MODEL: Model = Model::PLAIN.of(5, 2).detector(Detector::Perfect).stop(2);
+const MODEL: Model = Model {
+    links: Links::Fifo,
+    failures: Failures::Stop { crashes: 2, filter: true },
+    ..Model::PLAIN.of(5, 2).detector(Detector::Perfect)
+};
 
 static CARD: Card = Card {
     name: "isis-view-manager",
@@ -185,7 +189,7 @@ static CARD: Card = Card {
         &CRASHED_LEAVE,
         &LAST_VIEW,
     ],
-    states_max: 400_000,
+    states_max: 2_000_000,
     whole: true,
     price: None,
     breaks: &[
