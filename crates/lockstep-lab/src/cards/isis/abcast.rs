@@ -8,6 +8,7 @@ use crate::{
     Pids, Price, Process, Protocol, Search, Subject, Value, Word,
 };
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// A number, and the process that assigned it: no two messages have the same one.
@@ -25,6 +26,14 @@ pub enum AbcastMessage<M> {
     Final(Of<M>, Priority),
 }
 
+/// A round of a message: those that its coordinator has observed to fail, and the coordinator. Of two that
+/// take over at once the one goes on that has observed more failures, and of equals the lower one.
+type Round = (Pids, Pid);
+
+fn rank((failed, coordinator): Round) -> (usize, Reverse<Pid>) {
+    (failed.len(), Reverse(coordinator))
+}
+
 /// How far a message has come at a recipient.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Tag {
@@ -39,8 +48,8 @@ enum Tag {
 struct Queued {
     priority: Priority,
     tag: Tag,
-    /// The process that this one answered last: the final priority comes from that one.
-    coordinator: Pid,
+    /// The round that this process answered last: the final priority comes from its coordinator.
+    round: Round,
 }
 
 /// What a coordinator has collected of a message.
@@ -76,25 +85,20 @@ impl<M: Word> Abcast<M> {
     fn answer(&mut self, from: Pid, of: Of<M>, failed: Pids, out: &mut Out<Self>) {
         let me = self.process.me;
         let highest = self.queue.values().map(|queued| queued.priority.0).max().unwrap_or(0);
-        let fresh = Queued { priority: (highest + 1, me), tag: Tag::Undeliverable, coordinator: from };
+        let round = (failed, from);
+        let fresh = Queued { priority: (highest + 1, me), tag: Tag::Undeliverable, round };
         let queued = self.queue.entry(of.clone()).or_insert(fresh);
-        // Of two that take over at once the lower one stays.
-        let is_lower = from < queued.coordinator && failed.has(of.0);
-        let is_replaced = failed.has(queued.coordinator) || is_lower || from == queued.coordinator;
-        if !is_replaced && !self.process.lacks("one coordinator") {
+        let any = self.process.lacks("one coordinator");
+        if rank(round) < rank(queued.round) && !any {
             return;
         }
-        queued.coordinator = from;
+        queued.round = round;
         let answer =
             AbcastMessage::Answer(of.clone(), failed, queued.priority, queued.tag != Tag::Undeliverable);
-        if from != me {
-            if !self.process.lacks("one coordinator") {
-                self.collected.remove(&of);
-            }
-            out.send(from, answer);
-        } else {
-            out.send(me, answer);
+        if from != me && !any {
+            self.collected.remove(&of);
         }
+        out.send(from, answer);
     }
 
     /// Step 3, once all that remain operational have answered: a final priority if one has it, and else the
@@ -153,9 +157,9 @@ impl<M: Word> Protocol for Abcast<M> {
                 }
             }
             AbcastMessage::Final(of, priority) => {
-                let one = !self.process.lacks("one coordinator");
+                let any = self.process.lacks("one coordinator");
                 let Some(queued) = self.queue.get_mut(&of) else { return };
-                if queued.tag == Tag::Undeliverable && (queued.coordinator == from || !one) {
+                if queued.tag == Tag::Undeliverable && (queued.round.1 == from || any) {
                     (queued.priority, queued.tag) = (priority, Tag::Deliverable);
                     self.deliver(out);
                 }
@@ -174,7 +178,7 @@ impl<M: Word> Protocol for Abcast<M> {
             .queue
             .iter()
             .filter(|(of, queued)| gone.has(of.0) && queued.tag == Tag::Undeliverable)
-            .filter(|(_, queued)| mine(queued.coordinator))
+            .filter(|(_, queued)| mine(queued.round.1))
             .map(|(of, _)| of.clone())
             .collect();
         if !self.process.lacks("takeover") {
@@ -203,7 +207,7 @@ static CARD: Card = Card {
     says: "The sender asks all for a priority; each recipient gives one above all that it has, and the highest is \
            final. Messages are delivered in the order of final priorities, and one whose priority may still grow \
            blocks those behind it. If the sender fails, a process that has the message completes it: as printed \
-           several at once, which two processes can answer differently; here the lower one goes on alone.",
+           several at once, which may find different priorities; here each recipient answers one of them.",
     buys: &[
         (
             "the input filter",
@@ -249,7 +253,7 @@ static CARD: Card = Card {
             dropped: None,
             loses: &PAIRWISE_TOTAL_ORDER,
             search: Search::Breadth,
-            steps_max: 16,
+            steps_max: 12,
             planted: false,
         },
         Break {

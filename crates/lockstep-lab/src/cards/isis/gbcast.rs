@@ -5,6 +5,7 @@ use super::{Abcast, AbcastMessage, Cbcast, CbcastTo, Packet};
 use crate::property::{
     AGREEMENT, CRASHED_LEAVE, LAST_VIEW, NO_CREATION, NO_DUPLICATION, NOTHING_AFTER_FAILURE,
     UNIFORM_VIEW_AGREEMENT, VALIDITY, VIEW_ACCURACY, VIEW_ORDER, VIEW_SYNCHRONY,
+    VIEW_SYNCHRONY_OF_CORRECT,
 };
 use crate::{
     Ask, Asked, Break, Broadcast, Card, Deliver, Detection, Detector, Fact, Failures, Family, Links, Model,
@@ -45,12 +46,13 @@ pub enum GbcastMessage {
     Abcast(AbcastMessage<GbcastEntry>),
     /// Of CBCAST.
     Cbcast(Packet<Value>),
-    /// Step 1.1: this process has failed.
-    Start(Pid),
-    /// Step 1.4: no ABCAST of it is without its final priority here.
-    Flushed(Pid),
-    /// Step 3.3: the CBCASTs that came before its failure, and whether that is final.
-    IdList(Pid, Packet<Value>, bool),
+    /// Step 1.1: these processes have failed.
+    Start(Pids),
+    /// Step 1.4: no ABCAST of them is without its final priority here.
+    Flushed(Pids),
+    /// Step 3.3: the CBCASTs that came before this failure, where no more was accepted of these, and whether
+    /// the list is final.
+    IdList(Pid, Pids, Packet<Value>, bool),
     /// Step 3.4: all that come before it.
     Before(Pid, Packet<Value>),
 }
@@ -61,57 +63,58 @@ pub enum GbcastMessage {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Gbcast {
     process: Process,
-    suspected: Pids,
-    /// Those of which a Start has come: nothing more is accepted of them.
+    /// Those that this process has observed to fail, or of which a Start said so: nothing more is accepted of
+    /// them.
     failed: Pids,
+    /// The process that sent the last Start.
+    coordinator: Pid,
     abcast: Abcast<GbcastEntry>,
     cbcast: Cbcast<Value>,
     view: u32,
     members: Pids,
-    /// Failures for which this process has begun, and for which it has reached part 2.
-    begun: Pids,
+    /// The failures of which this process has begun part 2.
     issued: Pids,
-    /// The acknowledgements of part 1.
-    flushed: BTreeMap<Pid, Pids>,
-    /// Acknowledgements that this process owes: of which failure, and to which process.
-    owed: Vec<(Pid, Pid)>,
+    /// The processes that have acknowledged part 1.
+    flushed: Pids,
+    /// Whether this process has to acknowledge it.
+    is_owing: bool,
     /// What ABCAST has delivered and GBCAST has not.
     ordered: VecDeque<Deliver<GbcastEntry>>,
     /// The failure in part 3.
     current: Option<Pid>,
     /// The wait queue: CBCASTs that come during part 3.
     waiting: Vec<Deliver<Value>>,
-    lists: BTreeMap<(Pid, Pid), (Packet<Value>, bool)>,
+    lists: BTreeMap<(Pid, Pid), (Pids, Packet<Value>, bool)>,
     /// The before lists of failures that are delivered.
     done: BTreeMap<Pid, Packet<Value>>,
 }
 
 impl Gbcast {
     fn living(&self) -> Pids {
-        self.process.all().without(self.suspected)
+        self.process.all().without(self.failed)
     }
 
     fn is_coordinator(&self) -> bool {
         self.living().lowest() == Some(self.process.me)
     }
 
-    /// Step 1.1, of the lowest process that lives; the next one begins again if it fails.
+    /// Step 1.1, of the lowest process that lives. Whenever one more fails it begins again, and so does the
+    /// next coordinator: what came from that one after an acknowledgement is not flushed.
     fn begin(&mut self, out: &mut Out<Self>) {
-        if !self.is_coordinator() {
-            return;
-        }
-        for failed in self.suspected.and(self.members).without(self.begun).iter() {
-            self.begun.add(failed);
-            if self.process.lacks("flush") {
-                self.issue(failed, out);
-            } else {
-                out.each(self.living(), &GbcastMessage::Start(failed));
+        if self.is_coordinator() {
+            if !self.process.lacks("restart") {
+                self.flushed = Pids::default();
             }
+            out.each(self.living(), &GbcastMessage::Start(self.failed));
         }
-        for failed in self.begun.without(self.issued).iter() {
-            if self.flushed.get(&failed).is_some_and(|all| self.living().is_within(*all)) {
-                self.issue(failed, out);
-            }
+    }
+
+    /// Part 2, once all that live have acknowledged part 1.
+    fn issue_all(&mut self, out: &mut Out<Self>) {
+        let all = self.living().is_within(self.flushed) || self.process.lacks("flush");
+        if self.is_coordinator() && all {
+            let failed = self.failed.and(self.members).without(self.issued);
+            failed.iter().for_each(|failed| self.issue(failed, out));
         }
     }
 
@@ -126,14 +129,11 @@ impl Gbcast {
 
     /// Does what the ABCASTs up to now allow.
     fn advance(&mut self, out: &mut Out<Self>) {
-        let abcast = &self.abcast;
-        self.owed.retain(|(failed, to)| {
-            let waits = abcast.has_undeliverable_of(*failed);
-            if !waits {
-                out.send(*to, GbcastMessage::Flushed(*failed));
-            }
-            waits
-        });
+        let waits = |failed| self.abcast.has_undeliverable_of(failed);
+        if self.is_owing && !self.failed.iter().any(waits) {
+            self.is_owing = false;
+            out.send(self.coordinator, GbcastMessage::Flushed(self.failed));
+        }
         while self.current.is_none()
             && let Some(Deliver { from, message }) = self.ordered.pop_front()
         {
@@ -166,28 +166,33 @@ impl Gbcast {
 
     /// Steps 3.2 and 3.3: what this process has delivered, and what it has of the dead one.
     fn send_list(&self, failed: Pid, out: &mut Out<Self>) {
-        let Some(to) = self.living().lowest() else { return };
-        if let Some(before) = self.done.get(&failed) {
-            out.send(to, GbcastMessage::IdList(failed, before.clone(), true));
-            return;
-        }
-        let mut copies = self.cbcast.copies();
-        let waits = |from, message| self.waiting.contains(&Deliver { from, message });
-        copies.retain(|(_, (from, value)), _| *from == failed || !waits(*from, *value));
-        out.send(to, GbcastMessage::IdList(failed, Packet::of(copies), false));
+        let final_list = self.done.get(&failed).cloned();
+        let is_final = final_list.is_some();
+        let list = final_list.unwrap_or_else(|| {
+            let mut copies = self.cbcast.copies();
+            let waits = |from, message| self.waiting.contains(&Deliver { from, message });
+            copies.retain(|(_, (from, value)), _| *from == failed || !waits(*from, *value));
+            Packet::of(copies)
+        });
+        out.send(self.coordinator, GbcastMessage::IdList(failed, self.failed, list, is_final));
     }
 
     /// Step 3.4, of the coordinator: once the lists of all that live are here.
     fn merge(&mut self, out: &mut Out<Self>) {
         let Some(failed) = self.current.filter(|_| self.is_coordinator()) else { return };
-        let lists = || self.living().iter().map(|pid| self.lists.get(&(failed, pid)));
-        if lists().any(|list| list.is_none()) {
+        let any = self.process.lacks("restart");
+        let list_of = |pid| {
+            let list = self.lists.get(&(failed, pid));
+            list.filter(|(seen, ..)| *seen == self.failed || any).map(|(_, list, is_final)| (list, *is_final))
+        };
+        let lists: Vec<_> = self.living().iter().filter_map(list_of).collect();
+        if lists.len() < self.living().len() {
             return;
         }
-        let known = lists().flatten().find(|(_, is_final)| *is_final).map(|(list, _)| list.clone());
+        let known = lists.iter().find(|(_, is_final)| *is_final).map(|(list, _)| Packet::clone(list));
         let before = known.unwrap_or_else(|| {
             let mut all = Copies::new();
-            lists().flatten().for_each(|(list, _)| list.add_to(&mut all));
+            lists.iter().for_each(|(list, _)| list.add_to(&mut all));
             Packet::of(all)
         });
         out.each(self.living(), &GbcastMessage::Before(failed, before));
@@ -229,16 +234,15 @@ impl Protocol for Gbcast {
     fn new(process: &Process) -> Self {
         Self {
             process: *process,
-            suspected: Pids::default(),
             failed: Pids::default(),
+            coordinator: 0,
             abcast: Abcast::new(process),
             cbcast: Cbcast::prompt(process),
             view: 0,
             members: process.all(),
-            begun: Pids::default(),
             issued: Pids::default(),
-            flushed: BTreeMap::new(),
-            owed: Vec::new(),
+            flushed: Pids::default(),
+            is_owing: false,
             ordered: VecDeque::new(),
             current: None,
             waiting: Vec::new(),
@@ -280,15 +284,18 @@ impl Protocol for Gbcast {
                 self.arrive(done, out);
             }
             GbcastMessage::Start(failed) => {
-                self.failed.add(failed);
-                self.owed.push((failed, from));
+                self.failed = Pids(self.failed.0 | failed.0);
+                (self.coordinator, self.is_owing) = (from, true);
+                self.done.keys().chain(&self.current).for_each(|failed| self.send_list(*failed, out));
             }
             GbcastMessage::Flushed(failed) => {
-                self.flushed.entry(failed).or_default().add(from);
-                self.begin(out);
+                if failed == self.failed || self.process.lacks("restart") {
+                    self.flushed.add(from);
+                    self.issue_all(out);
+                }
             }
-            GbcastMessage::IdList(failed, list, is_final) => {
-                self.lists.insert((failed, from), (list, is_final));
+            GbcastMessage::IdList(failed, seen, list, is_final) => {
+                self.lists.insert((failed, from), (seen, list, is_final));
                 self.merge(out);
             }
             GbcastMessage::Before(failed, before) => {
@@ -302,18 +309,14 @@ impl Protocol for Gbcast {
 
     fn detect(&mut self, detection: Detection, out: &mut Out<Self>) {
         let Detection::Suspect(pid) = detection else { return };
-        let was_coordinator = self.living().lowest() == Some(pid);
-        self.suspected.add(pid);
+        self.failed.add(pid);
         let abcast = &mut self.abcast;
         let done = out.below(abcast, GbcastMessage::Abcast, |below, out| below.detect(detection, out));
         self.ordered.extend(done);
         self.begin(out);
-        self.advance(out);
-        if was_coordinator {
-            // The next one has to know what this process answered, and what it has finished.
-            self.done.keys().chain(&self.current).for_each(|failed| self.send_list(*failed, out));
-        }
+        self.issue_all(out);
         self.merge(out);
+        self.advance(out);
     }
 }
 
@@ -323,7 +326,7 @@ impl Subject for Gbcast {
 
 const MODEL: Model = Model {
     links: Links::Fifo,
-    failures: Failures::Stop { crashes: 1, filter: true },
+    failures: Failures::Stop { crashes: 2, filter: true },
     ..Model::PLAIN.detector(Detector::Perfect)
 };
 /// A CBCAST of p1, and one and an ABCAST of p3.
@@ -336,7 +339,8 @@ static CARD: Card = Card {
     source: "Birman and Joseph 1987, §3.1 and §4.3.3",
     says: "A failure is delivered to all at one place of the order of all broadcasts, and after all that the dead \
            process sent. First its ABCASTs get their final priorities everywhere; then the failure itself is an \
-           ABCAST; then all that live agree on the CBCASTs that come before it, and hold back the others.",
+           ABCAST; then all that live agree on the CBCASTs that come before it, and hold back the others. Each \
+           further failure begins the flush and the lists again, which the text leaves open.",
     buys: &[
         ("the flush", "nothing of a process comes after its failure"),
         ("the before list and the wait queue", "view synchrony of CBCASTs, which nothing else orders"),
@@ -351,14 +355,14 @@ static CARD: Card = Card {
         &NO_CREATION,
         &AGREEMENT,
         &NOTHING_AFTER_FAILURE,
-        &VIEW_SYNCHRONY,
+        &VIEW_SYNCHRONY_OF_CORRECT,
         &UNIFORM_VIEW_AGREEMENT,
         &VIEW_ORDER,
         &VIEW_ACCURACY,
         &CRASHED_LEAVE,
         &LAST_VIEW,
     ],
-    states_max: 400_000,
+    states_max: 1_000_000,
     whole: true,
     price: None,
     breaks: &[
@@ -371,7 +375,29 @@ static CARD: Card = Card {
             dropped: Some("flush"),
             loses: &NOTHING_AFTER_FAILURE,
             search: Search::Breadth,
-            steps_max: 16,
+            steps_max: 12,
+            planted: false,
+        },
+        Break {
+            name: "no-restart",
+            says: "One more process fails meanwhile: what it had passed on of the dead one is in no list.",
+            model: MODEL,
+            asks: None,
+            dropped: Some("restart"),
+            loses: &NOTHING_AFTER_FAILURE,
+            search: Search::Breadth,
+            steps_max: 12,
+            planted: false,
+        },
+        Break {
+            name: "asked-for-uniform",
+            says: "The coordinator alone has delivered a CBCAST, sends its list to itself, leaves the view and fails.",
+            model: MODEL,
+            asks: None,
+            dropped: None,
+            loses: &VIEW_SYNCHRONY,
+            search: Search::Breadth,
+            steps_max: 12,
             planted: false,
         },
         Break {
@@ -380,9 +406,9 @@ static CARD: Card = Card {
             model: MODEL,
             asks: None,
             dropped: Some("before list"),
-            loses: &VIEW_SYNCHRONY,
+            loses: &VIEW_SYNCHRONY_OF_CORRECT,
             search: Search::Breadth,
-            steps_max: 16,
+            steps_max: 8,
             planted: false,
         },
         Break {
@@ -391,9 +417,9 @@ static CARD: Card = Card {
             model: MODEL,
             asks: None,
             dropped: Some("wait queue"),
-            loses: &VIEW_SYNCHRONY,
+            loses: &VIEW_SYNCHRONY_OF_CORRECT,
             search: Search::Breadth,
-            steps_max: 16,
+            steps_max: 10,
             planted: true,
         },
         Break {
@@ -404,7 +430,7 @@ static CARD: Card = Card {
             dropped: Some("filter"),
             loses: &NOTHING_AFTER_FAILURE,
             search: Search::Breadth,
-            steps_max: 16,
+            steps_max: 11,
             planted: true,
         },
     ],

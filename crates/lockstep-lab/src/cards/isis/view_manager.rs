@@ -189,7 +189,7 @@ static CARD: Card = Card {
         &CRASHED_LEAVE,
         &LAST_VIEW,
     ],
-    states_max: 2_000_000,
+    states_max: 300_000,
     whole: true,
     price: None,
     breaks: &[
@@ -201,7 +201,7 @@ static CARD: Card = Card {
             dropped: Some("majority"),
             loses: &UNIFORM_VIEW_AGREEMENT,
             search: Search::Breadth,
-            steps_max: 5,
+            steps_max: 4,
             planted: false,
         },
         Break {
@@ -234,7 +234,7 @@ static CARD: Card = Card {
             dropped: Some("acknowledgements"),
             loses: &UNIFORM_VIEW_AGREEMENT,
             search: Search::Breadth,
-            steps_max: 5,
+            steps_max: 4,
             planted: false,
         },
         Break {
@@ -245,7 +245,7 @@ static CARD: Card = Card {
             dropped: Some("pending extension"),
             loses: &UNIFORM_VIEW_AGREEMENT,
             search: Search::Breadth,
-            steps_max: 16,
+            steps_max: 15,
             planted: true,
         },
     ],
