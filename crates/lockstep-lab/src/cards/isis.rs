@@ -37,6 +37,7 @@ mod tests {
 
     /// Steps of walks in a space that is too large to be explored whole.
     const WALK_STEPS: u64 = 200_000;
+    const WALKS_SEED: u64 = 7;
     const STATES_MAX: u64 = 300_000;
 
     /// What walks among four processes, of which two may fail, find against these properties.
@@ -48,12 +49,7 @@ mod tests {
         let failures = Failures::Stop { crashes: 2, filter: true };
         let model = Model { failures, ..P::CARD.model.of(4, 2) };
         let mut lab = Lab::<P>::new(model, asks, dropped, properties.to_vec(), true);
-        random_walks(&mut lab, 7, WALK_STEPS).violation.map(|violation| {
-            for step in &violation.steps {
-                eprintln!("  {}", lockstep_sim::explore::Space::words(&lab, *step));
-            }
-            violation.what
-        })
+        random_walks(&mut lab, WALKS_SEED, WALK_STEPS).violation.map(|violation| violation.what)
     }
 
     /// What the whole space has against these properties.
@@ -66,21 +62,6 @@ mod tests {
         let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: STATES_MAX });
         assert!(found.whole || found.violation.is_some(), "{} states", found.states);
         found.violation.map(|violation| violation.what)
-    }
-
-    #[test]
-    fn xexperiment() {
-        for entry in ENTRIES {
-            let now = std::time::Instant::now();
-            let done = entry.check();
-            eprintln!("{}: {} {:?}", entry.card.name, done.explored, now.elapsed());
-            for broken in &done.breaks {
-                eprintln!("  {} {:?}", broken.name, broken.story.as_ref().map(|story| story.rows.len()));
-            }
-            for error in done.errors() {
-                eprintln!("ERROR {error}");
-            }
-        }
     }
 
     #[test]

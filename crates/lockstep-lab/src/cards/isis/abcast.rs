@@ -52,7 +52,7 @@ struct Queued {
     round: Round,
 }
 
-/// What a coordinator has collected of a message.
+/// The answers that a coordinator has collected.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Collected {
     failed: Pids,
@@ -223,7 +223,7 @@ static CARD: Card = Card {
     model: model(2, true),
     asks: TWO,
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &TOTAL_ORDER],
-    states_max: 400_000,
+    states_max: 100_000,
     whole: true,
     price: Some(Price {
         asks: &[(0, Ask::Broadcast(Value(0)))],

@@ -78,7 +78,7 @@ pub struct Cbcast<M: Word> {
     process: Process,
     /// Whether packets leave at once, and not when a timer is over.
     is_prompt: bool,
-    /// BUF: what was sent, what was received, and what is on its way to others.
+    /// BUF: messages that were sent or received here, or are on their way to others.
     buffer: BTreeMap<(Clabel, Of<M>), Buffered>,
 }
 
@@ -214,7 +214,7 @@ static CARD: Card = Card {
     model: MODEL,
     asks: THREE,
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &FIFO_ORDER, &CAUSAL_ORDER],
-    states_max: 400_000,
+    states_max: 300_000,
     whole: true,
     price: None,
     breaks: &[

@@ -4,8 +4,7 @@ use super::cbcast::Copies;
 use super::{Abcast, AbcastMessage, Cbcast, CbcastTo, Packet};
 use crate::property::{
     AGREEMENT, CRASHED_LEAVE, LAST_VIEW, NO_CREATION, NO_DUPLICATION, NOTHING_AFTER_FAILURE,
-    UNIFORM_VIEW_AGREEMENT, VALIDITY, VIEW_ACCURACY, VIEW_ORDER, VIEW_SYNCHRONY,
-    VIEW_SYNCHRONY_OF_CORRECT,
+    UNIFORM_VIEW_AGREEMENT, VALIDITY, VIEW_ACCURACY, VIEW_ORDER, VIEW_SYNCHRONY, VIEW_SYNCHRONY_OF_CORRECT,
 };
 use crate::{
     Ask, Asked, Break, Broadcast, Card, Deliver, Detection, Detector, Fact, Failures, Family, Links, Model,
@@ -78,7 +77,7 @@ pub struct Gbcast {
     flushed: Pids,
     /// Whether this process has to acknowledge it.
     is_owing: bool,
-    /// What ABCAST has delivered and GBCAST has not.
+    /// Deliveries of ABCAST that wait for the end of part 3.
     ordered: VecDeque<Deliver<GbcastEntry>>,
     /// The failure in part 3.
     current: Option<Pid>,
@@ -362,7 +361,7 @@ static CARD: Card = Card {
         &CRASHED_LEAVE,
         &LAST_VIEW,
     ],
-    states_max: 1_000_000,
+    states_max: 200_000,
     whole: true,
     price: None,
     breaks: &[
@@ -375,7 +374,7 @@ static CARD: Card = Card {
             dropped: Some("flush"),
             loses: &NOTHING_AFTER_FAILURE,
             search: Search::Breadth,
-            steps_max: 12,
+            steps_max: 8,
             planted: false,
         },
         Break {
@@ -408,7 +407,7 @@ static CARD: Card = Card {
             dropped: Some("before list"),
             loses: &VIEW_SYNCHRONY_OF_CORRECT,
             search: Search::Breadth,
-            steps_max: 8,
+            steps_max: 12,
             planted: false,
         },
         Break {
@@ -419,7 +418,7 @@ static CARD: Card = Card {
             dropped: Some("wait queue"),
             loses: &VIEW_SYNCHRONY_OF_CORRECT,
             search: Search::Breadth,
-            steps_max: 10,
+            steps_max: 16,
             planted: true,
         },
         Break {
@@ -430,7 +429,7 @@ static CARD: Card = Card {
             dropped: Some("filter"),
             loses: &NOTHING_AFTER_FAILURE,
             search: Search::Breadth,
-            steps_max: 11,
+            steps_max: 10,
             planted: true,
         },
     ],
