@@ -294,6 +294,10 @@ impl Protocol for Gbcast {
                 }
             }
             GbcastMessage::IdList(failed, seen, list, is_final) => {
+                // The coordinator before this one has failed in the middle of step 3.4.
+                if let Some(before) = self.done.get(&failed).filter(|_| !is_final) {
+                    out.send(from, GbcastMessage::Before(failed, before.clone()));
+                }
                 self.lists.insert((failed, from), (seen, list, is_final));
                 self.merge(out);
             }
