@@ -36,7 +36,7 @@ mod tests {
     use lockstep_sim::explore::{Bounds, breadth_first, random_walks};
 
     /// Steps of walks in a space that is too large to be explored whole.
-    const WALK_STEPS: u64 = 200_000;
+    const WALK_STEPS: u64 = 300_000;
     const WALKS_SEED: u64 = 7;
     const STATES_MAX: u64 = 300_000;
 
