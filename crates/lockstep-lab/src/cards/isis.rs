@@ -1,11 +1,13 @@
 //! The toolkit of process groups (Birman and Joseph 1987).
 
 mod abcast;
+mod abcast_uniform;
 mod cbcast;
 mod gbcast;
 mod view_manager;
 
 pub use abcast::{Abcast, AbcastMessage};
+pub use abcast_uniform::UniformAbcast;
 pub use cbcast::{Cbcast, CbcastTo, Packet};
 pub use gbcast::{Gbcast, GbcastEntry, GbcastMessage, GroupRequest};
 pub use view_manager::{ViewManager, ViewMessage};
@@ -19,6 +21,7 @@ type Of<M> = (Pid, M);
 /// Its cards, in the order of the tour.
 pub(super) static ENTRIES: &[Entry] = &[
     Entry::of::<Abcast<Value>>(),
+    Entry::of::<UniformAbcast<Value>>(),
     Entry::of::<Cbcast<Value>>(),
     Entry::of::<Gbcast>(),
     Entry::of::<ViewManager>(),
@@ -29,7 +32,8 @@ mod tests {
     use super::*;
     use crate::property::{
         AGREEMENT, CAUSAL_ORDER, NO_DUPLICATION, NOTHING_AFTER_FAILURE, Property, RELIABLE_DELIVERY,
-        TOTAL_ORDER, UNIFORM_VIEW_AGREEMENT, VALIDITY, VIEW_ORDER, VIEW_SYNCHRONY_OF_CORRECT,
+        TOTAL_ORDER, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, UNIFORM_VIEW_AGREEMENT, VALIDITY, VIEW_ORDER,
+        VIEW_SYNCHRONY_OF_CORRECT,
     };
     use crate::space::Lab;
     use crate::{Ask, Detector, Failures, Model, Subject};
@@ -71,6 +75,14 @@ mod tests {
         assert_eq!(lost_among_four::<Abcast<Value>>(&asks, None, &properties), None);
         let found = lost_among_four::<Abcast<Value>>(&asks, Some("one coordinator"), &properties);
         assert!(found.is_some());
+    }
+
+    #[test]
+    fn the_additional_phase_makes_an_abcast_uniform() {
+        let asks = [(0, Ask::Broadcast(Value(0))), (3, Ask::Broadcast(Value(1)))];
+        let properties: [&Property; 3] = [&VALIDITY, &UNIFORM_AGREEMENT, &UNIFORM_TOTAL_ORDER];
+        assert_eq!(lost_among_four::<UniformAbcast<Value>>(&asks, None, &properties), None);
+        assert!(lost_among_four::<Abcast<Value>>(&asks, None, &properties).is_some());
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub enum AbcastMessage<M> {
     Answer(Of<M>, Pids, Priority, bool),
     /// Step 3: its final priority.
     Final(Of<M>, Priority),
+    /// Of the uniform one: the final priorities of this message and of all before it are here.
+    Fixed(Of<M>, Pids),
+    /// Of the uniform one: that is so at all that live.
+    Release(Of<M>),
 }
 
 /// A round of a message: those that its coordinator has observed to fail, and the coordinator. Of two that
@@ -36,6 +40,8 @@ fn rank((failed, coordinator): Round) -> (usize, Reverse<Pid>) {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 enum Tag {
     Undeliverable,
+    /// Of the uniform one: the final priority is here.
+    Final,
     Deliverable,
     Delivered,
 }
@@ -48,13 +54,18 @@ struct Queued {
     tag: Tag,
     /// The round that this process answered last: the final priority comes from its coordinator.
     round: Round,
+    /// Whether that one waits for a Fixed.
+    is_owing: bool,
 }
 
 /// The answers that a coordinator has collected.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 struct Collected {
     failed: Pids,
     answers: BTreeMap<Pid, (Priority, bool)>,
+    /// Of the uniform one: the final priority is sent, and these have it.
+    is_final: bool,
+    fixed: Pids,
 }
 
 /// Each recipient proposes a priority, and the highest is final. A message whose sender fails is completed
@@ -62,6 +73,8 @@ struct Collected {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Abcast<M: Word> {
     process: Process,
+    /// Whether a message is delivered only once its place is known to all that live.
+    is_uniform: bool,
     suspected: Pids,
     queue: BTreeMap<Of<M>, Queued>,
     collected: BTreeMap<Of<M>, Collected>,
@@ -73,9 +86,14 @@ impl<M: Word> Abcast<M> {
         self.queue.iter().any(|(of, queued)| of.0 == sender && queued.tag == Tag::Undeliverable)
     }
 
+    /// One with the additional phase that makes the order uniform.
+    pub(super) fn uniform(process: &Process) -> Self {
+        Self { is_uniform: true, ..Self::new(process) }
+    }
+
     /// Begins with step 1, as its sender or as a process that takes over.
     fn coordinate(&mut self, of: Of<M>, failed: Pids, out: &mut Out<Self>) {
-        self.collected.insert(of.clone(), Collected { failed, answers: BTreeMap::new() });
+        self.collected.insert(of.clone(), Collected { failed, ..Collected::default() });
         out.all(AbcastMessage::Data(of, failed));
     }
 
@@ -84,7 +102,7 @@ impl<M: Word> Abcast<M> {
         let me = self.process.me;
         let highest = self.queue.values().map(|queued| queued.priority.0).max().unwrap_or(0);
         let round = (failed, from);
-        let fresh = Queued { priority: (highest + 1, me), tag: Tag::Undeliverable, round };
+        let fresh = Queued { priority: (highest + 1, me), tag: Tag::Undeliverable, round, is_owing: false };
         let queued = self.queue.entry(of.clone()).or_insert(fresh);
         let any = self.process.lacks("one coordinator");
         if rank(round) < rank(queued.round) && !any {
@@ -102,16 +120,39 @@ impl<M: Word> Abcast<M> {
     /// Step 3, once all that remain operational have answered: a final priority if one has it, and else the
     /// highest.
     fn complete(&mut self, of: &Of<M>, out: &mut Out<Self>) {
-        let Some(collected) = self.collected.get(of) else { return };
-        let answered: Pids = collected.answers.keys().copied().collect();
-        if !self.process.all().without(self.suspected).is_within(answered) {
+        let Some(collected) = self.collected.get_mut(of) else { return };
+        let living = self.process.all().without(self.suspected);
+        if collected.is_final {
+            if living.is_within(collected.fixed) {
+                self.collected.remove(of);
+                out.all(AbcastMessage::Release(of.clone()));
+            }
+            return;
+        }
+        if !living.is_within(collected.answers.keys().copied().collect()) {
             return;
         }
         let answers = collected.answers.values();
         let known = answers.clone().find(|(_, is_final)| *is_final);
-        if let Some((priority, _)) = known.or(answers.max()).copied() {
+        let Some((priority, _)) = known.or(answers.max()).copied() else { return };
+        collected.is_final = true;
+        if !self.is_uniform {
             self.collected.remove(of);
-            out.all(AbcastMessage::Final(of.clone(), priority));
+        }
+        out.all(AbcastMessage::Final(of.clone(), priority));
+    }
+
+    /// The additional phase: a process says that it has the final priority of a message once nothing before
+    /// it in the queue can change its place any more.
+    fn fix(&mut self, out: &mut Out<Self>) {
+        let open = self.queue.values().filter(|queued| queued.tag == Tag::Undeliverable);
+        let open = open.map(|queued| queued.priority).min();
+        let at_once = self.process.lacks("head of the queue");
+        for (of, queued) in self.queue.iter_mut().filter(|(_, queued)| queued.is_owing) {
+            if at_once || open.is_none_or(|open| queued.priority < open) {
+                queued.is_owing = false;
+                out.send(queued.round.1, AbcastMessage::Fixed(of.clone(), queued.round.0));
+            }
         }
     }
 
@@ -137,8 +178,13 @@ impl<M: Word> Protocol for Abcast<M> {
     type Message = AbcastMessage<M>;
 
     fn new(process: &Process) -> Self {
-        let (queue, collected) = (BTreeMap::new(), BTreeMap::new());
-        Self { process: *process, suspected: Pids::default(), queue, collected }
+        Self {
+            process: *process,
+            is_uniform: false,
+            suspected: Pids::default(),
+            queue: BTreeMap::new(),
+            collected: BTreeMap::new(),
+        }
     }
 
     fn request(&mut self, Broadcast(message): Broadcast<M>, out: &mut Out<Self>) {
@@ -157,8 +203,26 @@ impl<M: Word> Protocol for Abcast<M> {
             AbcastMessage::Final(of, priority) => {
                 let any = self.process.lacks("one coordinator");
                 let Some(queued) = self.queue.get_mut(&of) else { return };
-                if queued.tag == Tag::Undeliverable && (queued.round.1 == from || any) {
-                    (queued.priority, queued.tag) = (priority, Tag::Deliverable);
+                if queued.round.1 != from && !any {
+                    return;
+                }
+                if queued.tag == Tag::Undeliverable {
+                    let tag = if self.is_uniform { Tag::Final } else { Tag::Deliverable };
+                    (queued.priority, queued.tag) = (priority, tag);
+                }
+                queued.is_owing = self.is_uniform;
+                self.fix(out);
+                self.deliver(out);
+            }
+            AbcastMessage::Fixed(of, failed) => {
+                if let Some(collected) = self.collected.get_mut(&of).filter(|all| all.failed == failed) {
+                    collected.fixed.add(from);
+                    self.complete(&of, out);
+                }
+            }
+            AbcastMessage::Release(of) => {
+                if let Some(queued) = self.queue.get_mut(&of).filter(|queued| queued.tag == Tag::Final) {
+                    queued.tag = Tag::Deliverable;
                     self.deliver(out);
                 }
             }
@@ -175,7 +239,7 @@ impl<M: Word> Protocol for Abcast<M> {
         let orphans: Vec<_> = self
             .queue
             .iter()
-            .filter(|(of, queued)| gone.has(of.0) && queued.tag == Tag::Undeliverable)
+            .filter(|(of, queued)| gone.has(of.0) && queued.tag < Tag::Deliverable)
             .filter(|(_, queued)| mine(queued.round.1))
             .map(|(of, _)| of.clone())
             .collect();
