@@ -2,15 +2,13 @@
 //! Skeen's).
 
 mod card;
+mod queue;
 
+use self::queue::{Collected, Priority, Queued, Tag, rank};
 use super::Of;
 use crate::{Broadcast, Card, Deliver, Detection, Out, Pid, Pids, Process, Protocol, Subject, Value, Word};
 use serde::Serialize;
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
-
-/// A number, and the process that assigned it: no two messages have the same one.
-type Priority = (u8, Pid);
 
 /// A message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
@@ -26,46 +24,6 @@ pub enum AbcastMessage<M> {
     Fixed(Of<M>, Pids),
     /// Of the uniform one: that is so at all that live.
     Release(Of<M>),
-}
-
-/// A round of a message: those that its coordinator has observed to fail, and the coordinator. Of two that
-/// take over at once the one goes on that has observed more failures, and of equals the lower one.
-type Round = (Pids, Pid);
-
-fn rank((failed, coordinator): Round) -> (usize, Reverse<Pid>) {
-    (failed.len(), Reverse(coordinator))
-}
-
-/// How far a message has come at a recipient.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-enum Tag {
-    Undeliverable,
-    /// Of the uniform one: the final priority is here.
-    Final,
-    Deliverable,
-    Delivered,
-}
-
-/// A message in the priority queue. It stays there once it is delivered: a process that takes over asks for
-/// it.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Queued {
-    priority: Priority,
-    tag: Tag,
-    /// The round that this process answered last: the final priority comes from its coordinator.
-    round: Round,
-    /// Whether that one waits for a Fixed.
-    is_owing: bool,
-}
-
-/// The answers that a coordinator has collected.
-#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
-struct Collected {
-    failed: Pids,
-    answers: BTreeMap<Pid, (Priority, bool)>,
-    /// Of the uniform one: the final priority is sent, and these have it.
-    is_final: bool,
-    fixed: Pids,
 }
 
 /// Each recipient proposes a priority, and the highest is final. A message whose sender fails is completed

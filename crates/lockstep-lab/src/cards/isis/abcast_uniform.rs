@@ -98,7 +98,7 @@ static CARD: Card = Card {
             dropped: Some("head of the queue"),
             loses: &UNIFORM_TOTAL_ORDER,
             search: Search::Breadth,
-            steps_max: 30,
+            steps_max: 12,
             planted: true,
         },
     ],
