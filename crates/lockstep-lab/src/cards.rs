@@ -7,6 +7,7 @@ pub mod causal;
 pub mod consensus;
 pub mod detectors;
 pub mod groups;
+pub mod isis;
 pub mod links;
 pub mod order;
 pub mod paxos;
@@ -23,6 +24,7 @@ pub static ALL: Catalogue = Catalogue(&[
     broadcast::ENTRIES,
     causal::ENTRIES,
     order::ENTRIES,
+    isis::ENTRIES,
     consensus::ENTRIES,
     agreement::ENTRIES,
     groups::ENTRIES,

@@ -216,31 +216,43 @@ fn left(history: &History<'_>, pid: Pid) -> BTreeMap<u32, BTreeSet<(Pid, Value)>
     left
 }
 
+/// Whether two of `among` leave a view with different messages.
+fn synchronous(history: &History<'_>, among: Pids) -> Result<(), String> {
+    let mut first: BTreeMap<u32, (Pid, BTreeSet<(Pid, Value)>)> = BTreeMap::new();
+    for pid in among.iter() {
+        for (number, ours) in left(history, pid) {
+            let (other, theirs) = first.entry(number).or_insert((pid, ours.clone()));
+            if let Some((from, value)) = ours.symmetric_difference(theirs).next() {
+                let (has, lacks) =
+                    if ours.contains(&(*from, *value)) { (pid, *other) } else { (*other, pid) };
+                return Err(format!(
+                    "{} delivers {value:?} of {} in view {number}, {} leaves that view without it",
+                    p(has),
+                    p(*from),
+                    p(lacks)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// View synchrony: the order of deliveries and views is the same at all processes that go through both views.
 pub static VIEW_SYNCHRONY: Property = Property {
     name: "VIEW SYNCHRONY",
     promise: "processes that go from one view to the next have delivered the same messages in the first",
     judged: Judged::Always,
     real_time: false,
-    holds: |history| {
-        let mut first: BTreeMap<u32, (Pid, BTreeSet<(Pid, Value)>)> = BTreeMap::new();
-        for pid in history.honest().iter() {
-            for (number, ours) in left(history, pid) {
-                let (other, theirs) = first.entry(number).or_insert((pid, ours.clone()));
-                if let Some((from, value)) = ours.symmetric_difference(theirs).next() {
-                    let (has, lacks) =
-                        if ours.contains(&(*from, *value)) { (pid, *other) } else { (*other, pid) };
-                    return Err(format!(
-                        "{} delivers {value:?} of {} in view {number}, {} leaves that view without it",
-                        p(has),
-                        p(*from),
-                        p(lacks)
-                    ));
-                }
-            }
-        }
-        Ok(())
-    },
+    holds: |history| synchronous(history, history.honest()),
+};
+
+/// View synchrony of those that do not fail.
+pub static VIEW_SYNCHRONY_OF_CORRECT: Property = Property {
+    name: "VIEW SYNCHRONY OF CORRECT PROCESSES",
+    promise: "correct processes that go from one view to the next have delivered the same messages in the first",
+    judged: Judged::AtTheEnd,
+    real_time: false,
+    holds: |history| synchronous(history, history.correct),
 };
 
 /// View inclusion: a sender delivers its own message in the view in which it broadcasts it.
@@ -359,6 +371,10 @@ mod tests {
         assert!(holds(&VIEW_SYNCHRONY, &[2], [&before, &before, &[]]));
         assert!(holds(&VIEW_SYNCHRONY, &[2], [&before, &[], &[]]), "p2 has not left view 0");
         assert!(!holds(&VIEW_SYNCHRONY, &[2], [&before, &after, &[]]));
+        // One that fails then counts where it is uniform.
+        assert!(!holds(&VIEW_SYNCHRONY, &[0], [&before, &after, &[]]));
+        assert!(holds(&VIEW_SYNCHRONY_OF_CORRECT, &[0], [&before, &after, &[]]));
+        assert!(!holds(&VIEW_SYNCHRONY_OF_CORRECT, &[2], [&before, &after, &[]]));
     }
 
     #[test]

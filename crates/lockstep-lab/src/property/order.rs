@@ -97,14 +97,15 @@ fn before_each(
     Ok(())
 }
 
-/// The messages that came before each message: those that its sender had broadcast or delivered.
+/// The messages that came before each message: those that its sender had broadcast, sent or delivered, and
+/// those that came before these.
 fn pasts(history: &History<'_>) -> BTreeMap<(Pid, Value), BTreeSet<(Pid, Value)>> {
     let mut pasts = BTreeMap::new();
     for pid in history.honest().iter() {
         let mut past = BTreeSet::new();
         for event in history.events[usize::from(pid)] {
             match event {
-                Event::Asked(Ask::Broadcast(value)) => {
+                Event::Asked(Ask::Broadcast(value) | Ask::Send(_, value)) => {
                     pasts.insert((pid, *value), past.clone());
                     past.insert((pid, *value));
                 }
@@ -113,7 +114,29 @@ fn pasts(history: &History<'_>) -> BTreeMap<(Pid, Value), BTreeSet<(Pid, Value)>
             }
         }
     }
+    close(&mut pasts);
     pasts
+}
+
+/// Adds to each past the pasts of the messages in it. Where all messages are for all processes this changes
+/// no judgement: a process that has delivered one had delivered its past.
+fn close(pasts: &mut BTreeMap<(Pid, Value), BTreeSet<(Pid, Value)>>) {
+    loop {
+        let before = pasts.clone();
+        for past in pasts.values_mut() {
+            let more: Vec<_> =
+                past.iter().filter_map(|message| before.get(message)).flatten().copied().collect();
+            past.extend(more);
+        }
+        if before == *pasts {
+            return;
+        }
+    }
+}
+
+/// Whether `pid` is a destination of a message: those of a broadcast are all.
+fn is_for(history: &History<'_>, (from, value): (Pid, Value), pid: Pid) -> bool {
+    !history.asked(from).any(|ask| matches!(ask, Ask::Send(to, sent) if *sent == value && *to != pid))
 }
 
 /// The first delivery for which a message that `before` names was not delivered there yet.
@@ -122,7 +145,7 @@ fn in_order(history: &History<'_>, before: impl Fn((Pid, Value)) -> Vec<(Pid, Va
         let mut seen = BTreeSet::new();
         for message in delivered(history, pid) {
             for earlier in before(message) {
-                if !seen.contains(&earlier) {
+                if !seen.contains(&earlier) && is_for(history, earlier, pid) {
                     return Err(format!(
                         "{} delivers {:?} of {} before {:?} of {}",
                         p(pid),
@@ -206,6 +229,21 @@ mod tests {
         assert!(!has_order(none, &[0, 1], &[1, 0]), "an order reversed");
         assert!(!has_order(none, &[0, 1, 2], &[0, 2]), "a gap");
         assert!(has_order(Pids::one(1), &[0, 1], &[1, 0]), "a process that has crashed is promised nothing");
+    }
+
+    #[test]
+    fn causal_order_is_of_the_messages_for_a_process() {
+        let send = |to, value| Event::Asked(Ask::Send(to, Value(value)));
+        let deliver = |from, value| Event::Did(Fact::Deliver { from, value: Value(value) });
+        // p1 sends a to p3 and b to p2, which then sends c to p3.
+        let is_causal = |last: &[Event]| {
+            let events: [&[Event]; 3] = [&[send(2, 0), send(1, 1)], &[deliver(0, 1), send(2, 2)], last];
+            let (correct, none) = (Pids::first(3), Pids::default());
+            let history = History { n: 3, events: &events, order: &[], correct, crashed: none, liars: none };
+            (CAUSAL_ORDER.holds)(&history).is_ok()
+        };
+        assert!(is_causal(&[deliver(0, 0), deliver(1, 2)]), "b is not for p3");
+        assert!(!is_causal(&[deliver(1, 2)]) && !is_causal(&[deliver(1, 2), deliver(0, 0)]));
     }
 
     #[test]
