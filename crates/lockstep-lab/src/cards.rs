@@ -5,6 +5,7 @@ pub mod broadcast;
 pub mod byzantine;
 pub mod causal;
 pub mod consensus;
+pub mod isis;
 pub mod order;
 pub mod paxos;
 pub mod registers;
@@ -16,6 +17,7 @@ pub static ALL: Catalogue = Catalogue(&[
     broadcast::ENTRIES,
     causal::ENTRIES,
     order::ENTRIES,
+    isis::ENTRIES,
     consensus::ENTRIES,
     agreement::ENTRIES,
     registers::ENTRIES,

@@ -5,15 +5,19 @@
 
 mod broadcast;
 mod byzantine;
+mod collection;
 mod commit;
 mod consensus;
 mod detector;
 mod groups;
+mod link;
 mod order;
 mod register;
+mod result;
 
 pub use broadcast::{AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, UNIFORM_AGREEMENT, VALIDITY};
 pub use byzantine::BYZANTINE_CONSISTENCY;
+pub use collection::{COLLECTION, STABLE_COLLECTION};
 pub use commit::{COMMIT_AGREEMENT, COMMIT_INTEGRITY, COMMIT_TERMINATION, COMMIT_VALIDITY};
 pub use consensus::{
     CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS,
@@ -23,10 +27,12 @@ pub use groups::{
     CRASHED_LEAVE, LAST_VIEW, NOTHING_AFTER_FAILURE, UNIFORM_VIEW_AGREEMENT, VIEW_ACCURACY, VIEW_AGREEMENT,
     VIEW_ORDER, VIEW_SYNCHRONY,
 };
+pub use link::LINK_ORDER;
 pub use order::{
     CAUSAL_ORDER, FIFO_ORDER, GAPLESS_TOTAL_ORDER, PAIRWISE_TOTAL_ORDER, TOTAL_ORDER, UNIFORM_TOTAL_ORDER,
 };
-pub use register::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
+pub use register::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR, SURVIVORS_LINEARIZABLE};
+pub use result::{ONE_RESULT, RESULT_TERMINATION, RESULT_VALIDITY, UNIFORM_ONE_RESULT};
 
 use crate::protocol::{Pid, Pids};
 use crate::vocabulary::{Ask, Event, Fact};
