@@ -178,7 +178,7 @@ static CARD: Card = Card {
         },
         Break {
             name: "wrong-suspicions",
-            says: "The cohorts suspect a coordinator that lives and has executed. The text lets no such site go on.",
+            says: "The client suspects all others and executes alone. The coordinator lives, and has executed.",
             model: MODEL.detector(Detector::EventuallyPerfect { mistakes: 2 }),
             asks: Some(ONE),
             dropped: None,

@@ -344,7 +344,7 @@ static CARD: Card = Card {
         },
         Break {
             name: "forgets-at-once",
-            says: "A process deletes a stable message before the others agree to send no copy: a forwarded copy is a new message.",
+            says: "A process deletes a stable message before the others send no copy any more: the next copy is a new message.",
             model: MODEL,
             asks: Some(ONE),
             dropped: Some("silence of all"),

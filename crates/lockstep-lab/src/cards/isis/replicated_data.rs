@@ -211,7 +211,6 @@ impl Subject for ReplicatedData {
 
 const ASKS: &[(Pid, Ask)] = &[(0, Ask::Write(Value(1))), (1, Ask::Write(Value(2))), (2, Ask::Read)];
 const ONE_WRITE: &[(Pid, Ask)] = &[(0, Ask::Write(Value(1))), (1, Ask::Read), (2, Ask::Read)];
-const OTHER_WRITE: &[(Pid, Ask)] = &[(1, Ask::Write(Value(1))), (0, Ask::Read), (2, Ask::Read)];
 
 static CARD: Card = Card {
     name: "replicated-data",
@@ -297,9 +296,9 @@ static CARD: Card = Card {
         },
         Break {
             name: "wrong-suspicions",
-            says: "The others end the lock of a writer that lives.",
+            says: "A writer that suspects all others writes alone.",
             model: MODEL.detector(Detector::EventuallyPerfect { mistakes: 2 }),
-            asks: Some(OTHER_WRITE),
+            asks: Some(ONE_WRITE),
             dropped: None,
             loses: &SURVIVORS_LINEARIZABLE,
             search: Search::Breadth,

@@ -246,7 +246,7 @@ static CARD: Card = Card {
         },
         Break {
             name: "no-timer-for-the-rest",
-            says: "An ack of the first frame stops the timer, though the second one is still to be acknowledged.",
+            says: "An ack stops the timer, though a later frame is still to be acknowledged.",
             model: MODEL,
             asks: Some(THREE),
             dropped: Some("timer of the rest"),
