@@ -24,8 +24,6 @@ const NUMBERS: u8 = 3;
 /// Frames that may be under way at once: fewer than there are numbers. With as many, the number of the oldest
 /// frame in the window is the number that a receiver of all of them expects next.
 const WINDOW_MAX: usize = 2;
-/// Resends of a window before a site gives up: only where it lacks endless resends.
-const RESENDS_MAX: u8 = 1;
 const RESEND: Timer = 0;
 
 /// One of two sites.
@@ -40,7 +38,8 @@ pub struct WindowedChannel {
     waiting: VecDeque<Value>,
     /// The number of the next frame of the other site.
     expected: u8,
-    resends: u8,
+    /// Only of a site that lacks endless resends: it resends once.
+    has_resent: bool,
 }
 
 impl WindowedChannel {
@@ -85,7 +84,7 @@ impl WindowedChannel {
             return;
         }
         self.window.drain(..arrived);
-        (self.base, self.resends) = (next, 0);
+        (self.base, self.has_resent) = (next, false);
         if self.window.is_empty() || self.process.lacks("timer of the rest") {
             out.cancel(RESEND);
         }
@@ -105,7 +104,7 @@ impl Protocol for WindowedChannel {
             window: VecDeque::new(),
             waiting: VecDeque::new(),
             expected: 0,
-            resends: 0,
+            has_resent: false,
         }
     }
 
@@ -125,11 +124,8 @@ impl Protocol for WindowedChannel {
 
     /// Sends the whole window once more.
     fn timeout(&mut self, _timer: Timer, out: &mut Out<Self>) {
-        if self.process.lacks("endless resends") {
-            if self.resends == RESENDS_MAX {
-                return;
-            }
-            self.resends += 1;
+        if self.process.lacks("endless resends") && std::mem::replace(&mut self.has_resent, true) {
+            return;
         }
         (0..self.window.len()).for_each(|place| self.send_frame(place, out));
         out.after(RESEND, 1);
@@ -145,7 +141,7 @@ const MODEL: Model = Model {
     time: Time::Asynchronous { timeouts: UNLIMITED },
     ..Model::PLAIN.of(2, 0)
 };
-/// More values than there are numbers, and one in the other direction.
+/// More values than numbers, and one in the other direction.
 const ASKS: &[(Pid, Ask)] = &[
     (0, Ask::Send(1, Value(0))),
     (0, Ask::Send(1, Value(1))),
@@ -153,15 +149,8 @@ const ASKS: &[(Pid, Ask)] = &[
     (0, Ask::Send(1, Value(3))),
     (1, Ask::Send(0, Value(4))),
 ];
-const THREE: &[(Pid, Ask)] =
-    &[(0, Ask::Send(1, Value(0))), (0, Ask::Send(1, Value(1))), (0, Ask::Send(1, Value(2)))];
-const ONE_WAY: &[(Pid, Ask)] = &[
-    (0, Ask::Send(1, Value(0))),
-    (0, Ask::Send(1, Value(1))),
-    (0, Ask::Send(1, Value(2))),
-    (0, Ask::Send(1, Value(3))),
-    (0, Ask::Send(1, Value(4))),
-];
+const ONE_WAY: &[(Pid, Ask)] = &[ASKS[0], ASKS[1], ASKS[2], ASKS[3], (0, Ask::Send(1, Value(5)))];
+const THREE: &[(Pid, Ask)] = &[ASKS[0], ASKS[1], ASKS[2]];
 
 /// The delivery that a window which never opens holds back.
 fn is_last_of_three(fact: &Fact) -> bool {
@@ -226,7 +215,7 @@ static CARD: Card = Card {
             name: "finite-resends",
             says: "A site gives up after one resend, and both copies are lost.",
             model: MODEL,
-            asks: Some(&[(0, Ask::Send(1, Value(0)))]),
+            asks: Some(&[ASKS[0]]),
             dropped: Some("endless resends"),
             loses: &RELIABLE_DELIVERY,
             search: Search::Breadth,
