@@ -2,11 +2,13 @@
 
 mod coordinator_cohort;
 mod flush_store;
+mod registered_read;
 mod replicated_data;
 mod windowed_channel;
 
 pub use coordinator_cohort::{CoordinatorCohort, Operation};
 pub use flush_store::{FlushIndication, FlushMessage, FlushStore};
+pub use registered_read::{ReadMessage, ReadStep, RegisteredRead};
 pub use replicated_data::{DataMessage, LockStep, ReplicatedData};
 pub use windowed_channel::{ChannelMessage, WindowedChannel};
 
@@ -22,4 +24,5 @@ pub(super) static ENTRIES: &[Entry] = &[
     Entry::of::<FlushStore<Value>>(),
     Entry::of::<CoordinatorCohort>(),
     Entry::of::<ReplicatedData>(),
+    Entry::of::<RegisteredRead>(),
 ];

@@ -124,6 +124,41 @@ pub static SURVIVORS_LINEARIZABLE: Property = Property {
     },
 };
 
+/// Reads under one lock: from the first read of a process, or the first after it released the lock, to its next
+/// release.
+pub static REPEATABLE_READ: Property = Property {
+    name: "REPEATABLE READ",
+    promise: "the reads of a process under one lock return one value",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| {
+        for pid in history.honest().iter() {
+            let mut returned = history.facts(pid).filter_map(|fact| match fact {
+                Fact::Returned(value) => Some(*value),
+                _ => None,
+            });
+            let mut first = None;
+            for ask in history.asked(pid) {
+                match ask {
+                    Ask::Release => first = None,
+                    Ask::Read => {
+                        let Some(value) = returned.next() else { break };
+                        let before = *first.get_or_insert(value);
+                        if before != value {
+                            return Err(format!(
+                                "p{} reads {before:?} and {value:?} under one lock",
+                                pid + 1
+                            ));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    },
+};
+
 /// Regularity (Lamport 1986).
 pub static REGULAR: Property = Property {
     name: "REGULAR VALIDITY",
@@ -235,6 +270,21 @@ mod tests {
         assert!(judge(&SURVIVORS_LINEARIZABLE, &lost).is_err(), "p1 lives");
         assert!(judge_with(&SURVIVORS_LINEARIZABLE, Pids::one(0), &seen).is_err());
         assert_eq!(judge_with(&SURVIVORS_LINEARIZABLE, Pids(0b11), &seen), Ok(()), "p2 took it with it");
+    }
+
+    #[test]
+    fn reads_under_one_lock_return_one_value() {
+        let first = [(1, READ), (1, READ), (1, returned(0))];
+        let run = |more: &[(Pid, Event)]| judge(&REPEATABLE_READ, &[&first, more].concat());
+        assert_eq!(run(&[(1, returned(0))]), Ok(()));
+        assert!(run(&[(1, returned(1))]).is_err());
+        let released =
+            [(1, READ), (1, Event::Asked(Ask::Release)), (1, READ), (1, returned(0)), (1, returned(1))];
+        assert_eq!(judge(&REPEATABLE_READ, &released), Ok(()));
+        assert_eq!(
+            judge(&REPEATABLE_READ, &[(1, READ), (1, returned(0)), (2, READ), (2, returned(1))]),
+            Ok(())
+        );
     }
 
     #[test]

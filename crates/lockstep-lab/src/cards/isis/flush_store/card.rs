@@ -112,8 +112,8 @@ pub(super) static CARD: Card = Card {
         },
         Break {
             name: "mark-of-an-earlier-flush",
-            says: "Of four processes one forwards to one other and fails. A process counts the mark that this one sent before, \
-                   and gets the message after the view.",
+            says: "Two of four fail. A process takes the mark of the flush for one of them for both, and gets a message \
+                   of the other one after the view.",
             model: Model { failures: Failures::Stop { crashes: 2, filter: true }, ..MODEL.of(4, 2) },
             asks: Some(ONE),
             dropped: Some("marks of one set"),
