@@ -54,7 +54,7 @@ pub(super) static CARD: Card = Card {
         },
         Break {
             name: "no-filter",
-            says: "An answer of the dead comes after the view, and its lock is known to nobody.",
+            says: "An answer of the dead comes after that of the next site, which has read what was written since.",
             model: Model { failures: Failures::Stop { crashes: 1, filter: false }, ..MODEL },
             asks: None,
             dropped: None,
