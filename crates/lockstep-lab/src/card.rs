@@ -83,6 +83,19 @@ pub enum Links {
     Perfect,
     /// Perfect, and messages of one process to another arrive in the order of sending.
     Fifo,
+    /// Messages of one process to another arrive in the order of sending, or are lost: up to so many in a
+    /// run. A message that is under way already is not sent once more.
+    LossyFifo {
+        /// Messages that may be lost.
+        losses: u8,
+    },
+}
+
+impl Links {
+    /// Whether messages of one process to another arrive in the order of sending.
+    pub fn is_ordered(self) -> bool {
+        matches!(self, Self::Fifo | Self::LossyFifo { .. })
+    }
 }
 
 /// The failure detector of the model.

@@ -92,6 +92,7 @@ fn conditions(model: &Model) -> Vec<&'static str> {
     let mut all = Vec::new();
     match model.links {
         Links::Fifo => {}
+        Links::LossyFifo { .. } => all.push("links that lose"),
         Links::Perfect => all.push("links in any order"),
         Links::FairLoss { .. } => all.extend(["links in any order", "links that lose"]),
     }

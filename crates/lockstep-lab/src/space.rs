@@ -112,6 +112,9 @@ impl State {
         if let Links::FairLoss { losses, duplicates } = model.links {
             (first.losses_left, first.duplicates_left) = (losses, duplicates);
         }
+        if let Links::LossyFifo { losses } = model.links {
+            first.losses_left = losses;
+        }
         if let Detector::EventuallyPerfect { mistakes } | Detector::Leader { mistakes } = model.detector {
             first.mistakes_left = mistakes;
         }
@@ -382,7 +385,11 @@ impl<P: Subject> Lab<P> {
         }
         match self.model.links {
             // Behind those of the same pair.
-            Links::Fifo => {
+            Links::Fifo | Links::LossyFifo { .. } => {
+                let is_there = state.flying.iter().any(|(other, _)| *other == number);
+                if is_there && self.model.links != Links::Fifo {
+                    return;
+                }
                 let pair = |number: u32| {
                     let (from, to, _) = self.message(number);
                     (*from, *to)
@@ -412,7 +419,7 @@ impl<P: Subject> Lab<P> {
         if state.crashed.has(*to) {
             return false;
         }
-        if self.model.links != Links::Fifo || at == 0 {
+        if !self.model.links.is_ordered() || at == 0 {
             return true;
         }
         let (other_from, other_to, _) = self.message(state.flying[at - 1].0);

@@ -237,6 +237,7 @@ fn event_words(event: &Event) -> String {
         Event::Asked(ask) => format!("{ask:?}"),
         Event::Did(fact) => match fact {
             Fact::Deliver { from, value } => format!("delivers {value:?} of p{}", from + 1),
+            Fact::Collected { from, value } => format!("collects {value:?} of p{}", from + 1),
             Fact::SenderFailed(pid) => format!("delivers: p{} has failed", pid + 1),
             Fact::Decide(value) => format!("decides {value:?}"),
             Fact::Outcome(true) => "commits".to_owned(),

@@ -69,6 +69,13 @@ pub enum Fact {
         /// What was sent.
         value: Value,
     },
+    /// Collects a delivered message: it has no copy of it any more.
+    Collected {
+        /// Its sender.
+        from: Pid,
+        /// What was sent.
+        value: Value,
+    },
     /// Delivers, of terminating reliable broadcast, that the sender has failed.
     SenderFailed(Pid),
     /// Decides a value.

@@ -80,26 +80,82 @@ fn can_follow(
     })
 }
 
+/// Whether one order of the operations explains what was read.
+fn explained(operations: &[Operation]) -> Result<(), String> {
+    if can_follow(operations, 0, Value(0), &mut BTreeSet::new()) {
+        return Ok(());
+    }
+    let words: Vec<_> = operations
+        .iter()
+        .map(|operation| match (operation.writes, operation.read) {
+            (Some(value), _) => format!("p{} writes {value:?}", operation.pid + 1),
+            (None, Some(value)) => format!("p{} reads {value:?}", operation.pid + 1),
+            (None, None) => String::new(),
+        })
+        .collect();
+    Err(format!("no order of these explains what was read: {}", words.join(", ")))
+}
+
 /// Linearizability, of a register that has `a` at the start.
 pub static LINEARIZABLE: Property = Property {
     name: "LINEARIZABLE",
     promise: "every operation seems to happen at one moment between its call and its return",
     judged: Judged::Always,
     real_time: true,
+    holds: |history| explained(&operations(history)),
+};
+
+/// Linearizability of what survives: a failure destroys all that a site has, so that a write of a dead site
+/// may have never happened, even if it has returned, and what it read says nothing (Birman and Joseph 1987,
+/// §3.4, §5.3).
+pub static SURVIVORS_LINEARIZABLE: Property = Property {
+    name: "LINEARIZABLE FOR SURVIVORS",
+    promise: "the operations of those that live seem to happen at one moment each, with or without writes of \
+              the dead",
+    judged: Judged::Always,
+    real_time: true,
     holds: |history| {
-        let operations = operations(history);
-        if can_follow(&operations, 0, Value(0), &mut BTreeSet::new()) {
-            return Ok(());
+        let mut operations = operations(history);
+        operations.retain(|operation| operation.writes.is_some() || !history.crashed.has(operation.pid));
+        for operation in operations.iter_mut().filter(|operation| history.crashed.has(operation.pid)) {
+            operation.returned = usize::MAX;
         }
-        let words: Vec<_> = operations
-            .iter()
-            .map(|operation| match (operation.writes, operation.read) {
-                (Some(value), _) => format!("p{} writes {value:?}", operation.pid + 1),
-                (None, Some(value)) => format!("p{} reads {value:?}", operation.pid + 1),
-                (None, None) => String::new(),
-            })
-            .collect();
-        Err(format!("no order of these explains what was read: {}", words.join(", ")))
+        explained(&operations)
+    },
+};
+
+/// Reads under one lock: from the first read of a process, or the first after it released the lock, to its next
+/// release.
+pub static REPEATABLE_READ: Property = Property {
+    name: "REPEATABLE READ",
+    promise: "the reads of a process under one lock return one value",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| {
+        for pid in history.honest().iter() {
+            let mut returned = history.facts(pid).filter_map(|fact| match fact {
+                Fact::Returned(value) => Some(*value),
+                _ => None,
+            });
+            let mut first = None;
+            for ask in history.asked(pid) {
+                match ask {
+                    Ask::Release => first = None,
+                    Ask::Read => {
+                        let Some(value) = returned.next() else { break };
+                        let before = *first.get_or_insert(value);
+                        if before != value {
+                            return Err(format!(
+                                "p{} reads {before:?} and {value:?} under one lock",
+                                pid + 1
+                            ));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     },
 };
 
@@ -158,6 +214,11 @@ mod tests {
 
     /// Judges a run of three processes: its events in real time.
     fn judge(property: &Property, run: &[(Pid, Event)]) -> Result<(), String> {
+        judge_with(property, Pids::default(), run)
+    }
+
+    /// As [`judge`], where some have crashed.
+    fn judge_with(property: &Property, crashed: Pids, run: &[(Pid, Event)]) -> Result<(), String> {
         let of = |pid: Pid| -> Vec<Event> {
             run.iter().filter(|(by, _)| *by == pid).map(|(_, event)| event.clone()).collect()
         };
@@ -168,8 +229,8 @@ mod tests {
             n: 3,
             events: &events,
             order: &order,
-            correct: Pids::first(3),
-            crashed: Pids::default(),
+            correct: Pids::first(3).without(crashed),
+            crashed,
             liars: Pids::default(),
         })
     }
@@ -198,6 +259,32 @@ mod tests {
         assert!(judge(&LINEARIZABLE, &run).is_err());
         let unwritten = [(1, READ), (1, returned(2))];
         assert!(judge(&REGULAR, &unwritten).is_err());
+    }
+
+    #[test]
+    fn a_write_of_the_dead_may_be_lost_but_not_seen_and_then_lost() {
+        let lost = [(0, WRITE), (0, WRITTEN), (1, READ), (1, returned(0))];
+        let seen = [(0, WRITE), (0, WRITTEN), (1, READ), (1, returned(1)), (2, READ), (2, returned(0))];
+        assert!(judge_with(&LINEARIZABLE, Pids::one(0), &lost).is_err());
+        assert_eq!(judge_with(&SURVIVORS_LINEARIZABLE, Pids::one(0), &lost), Ok(()));
+        assert!(judge(&SURVIVORS_LINEARIZABLE, &lost).is_err(), "p1 lives");
+        assert!(judge_with(&SURVIVORS_LINEARIZABLE, Pids::one(0), &seen).is_err());
+        assert_eq!(judge_with(&SURVIVORS_LINEARIZABLE, Pids(0b11), &seen), Ok(()), "p2 took it with it");
+    }
+
+    #[test]
+    fn reads_under_one_lock_return_one_value() {
+        let first = [(1, READ), (1, READ), (1, returned(0))];
+        let run = |more: &[(Pid, Event)]| judge(&REPEATABLE_READ, &[&first, more].concat());
+        assert_eq!(run(&[(1, returned(0))]), Ok(()));
+        assert!(run(&[(1, returned(1))]).is_err());
+        let released =
+            [(1, READ), (1, Event::Asked(Ask::Release)), (1, READ), (1, returned(0)), (1, returned(1))];
+        assert_eq!(judge(&REPEATABLE_READ, &released), Ok(()));
+        assert_eq!(
+            judge(&REPEATABLE_READ, &[(1, READ), (1, returned(0)), (2, READ), (2, returned(1))]),
+            Ok(())
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ impl<P: Subject> Lab<P> {
     fn take(&self, state: &mut State, number: u32) -> bool {
         let is_copy = |entry: &(u32, u8)| entry.0 == number;
         let oldest = match self.model.links {
-            Links::Fifo => state.flying.iter().position(is_copy),
+            Links::Fifo | Links::LossyFifo { .. } => state.flying.iter().position(is_copy),
             // Copies of one message stand by age.
             Links::Perfect | Links::FairLoss { .. } => state.flying.iter().rposition(is_copy),
         };
@@ -172,7 +172,7 @@ impl<P: Subject> Lab<P> {
             P::renumber_message(&mut message, by);
             *number = self.messages.number((from, to, message));
         }
-        if self.model.links != Links::Fifo {
+        if !self.model.links.is_ordered() {
             state.flying.sort_unstable();
         }
         state
