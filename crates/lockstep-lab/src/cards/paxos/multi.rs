@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A command, and the process that broadcast it.
 type Command<V> = (Pid, V);
 
+/// What is proposed or accepted: the round, the slot, and the command or a no-op.
+type Entry<V> = (Ballot, Slot, Option<Command<V>>);
+
 /// A message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum LogMessage<V> {
@@ -45,9 +48,6 @@ pub struct MultiPaxos<V: Word> {
     /// Commands that are not delivered yet.
     pending: BTreeSet<Command<V>>,
     delivered: BTreeSet<Command<V>>,
-    /// A refused leader tries again so often, until it is named once more: the bound of the exploration. A
-    /// process with a lower number insists longer.
-    retries_left: u8,
 }
 
 impl<V: Word> MultiPaxos<V> {
@@ -59,21 +59,18 @@ impl<V: Word> MultiPaxos<V> {
         out.all(LogMessage::Prepare(self.own));
     }
 
-    /// A round above this process's own is there: if it is still trusted to lead, it begins a higher one.
-    fn on_refuse(&mut self, higher: Ballot, out: &mut Out<Self>) {
-        if self.leader == self.process.me && higher > self.own && self.retries_left > 0 {
-            self.retries_left -= 1;
+    /// Another round is above this process's own: if it is still trusted to lead, it begins a higher one.
+    fn on_higher(&mut self, higher: Ballot, out: &mut Out<Self>) {
+        if self.leader == self.process.me && higher > self.own {
             self.campaign(higher, out);
         }
     }
 
     /// Phase 2a: each command that is not in the log goes to the next free slot.
     fn propose(&mut self, out: &mut Out<Self>) {
-        if self.leader != self.process.me || !self.is_prepared {
+        let is_overtaken = self.own < self.acceptor.promised;
+        if self.leader != self.process.me || !self.is_prepared || is_overtaken {
             return;
-        }
-        if self.own < self.acceptor.promised {
-            return self.on_refuse(self.acceptor.promised, out);
         }
         let log = &self.acceptor.accepted;
         let has = |command: &Command<V>| log.values().any(|(_, other)| other.as_ref() == Some(command));
@@ -90,7 +87,7 @@ impl<V: Word> MultiPaxos<V> {
 
     /// The end of phase 1: what may be chosen is proposed again, in the slots of before.
     fn on_promise(&mut self, from: Pid, ballot: Ballot, log: AcceptedLog<Command<V>>, out: &mut Out<Self>) {
-        if ballot != self.own || self.is_prepared {
+        if ballot != self.own || self.is_prepared || self.acceptor.promised > ballot {
             return;
         }
         self.promises.insert(from, log);
@@ -98,16 +95,11 @@ impl<V: Word> MultiPaxos<V> {
             return;
         }
         self.is_prepared = true;
-        if self.own < self.acceptor.promised {
-            return self.on_refuse(self.acceptor.promised, out);
+        let mut promises = std::mem::take(&mut self.promises);
+        if self.process.lacks("promises of others") {
+            promises.retain(|pid, _| *pid == self.process.me);
         }
-        let promises = std::mem::take(&mut self.promises);
-        let own = promises.iter().filter(|(pid, _)| **pid == self.process.me);
-        let mut log = if self.process.lacks("promises of others") {
-            adopt(own.map(|(_, log)| log))
-        } else {
-            adopt(promises.values())
-        };
+        let mut log = adopt(promises.values());
         if !self.process.lacks("no-ops") {
             fill_gaps(&mut log);
         }
@@ -116,19 +108,14 @@ impl<V: Word> MultiPaxos<V> {
     }
 
     /// Phase 2b. That the leader proposes a command says that it has accepted it.
-    fn on_accept(
-        &mut self,
-        from: Pid,
-        (ballot, slot): (Ballot, Slot),
-        command: Option<Command<V>>,
-        out: &mut Out<Self>,
-    ) {
+    fn on_accept(&mut self, from: Pid, (ballot, slot, command): Entry<V>, out: &mut Out<Self>) {
         self.learner.add(from, ballot, slot, command.clone(), self.process.majority());
         match self.acceptor.enter(ballot) {
             Ok(log) => {
                 log.insert(slot, (ballot, command.clone()));
                 if from != self.process.me {
                     out.all(LogMessage::Accepted(ballot, slot, command));
+                    self.on_higher(ballot, out);
                 }
             }
             Err(higher) => out.send(from, LogMessage::Refuse(higher)),
@@ -164,7 +151,6 @@ impl<V: Word> Protocol for MultiPaxos<V> {
             learner: LogLearner::default(),
             pending: BTreeSet::new(),
             delivered: BTreeSet::new(),
-            retries_left: process.n - 1 - process.me,
         }
     }
 
@@ -187,17 +173,19 @@ impl<V: Word> Protocol for MultiPaxos<V> {
                 }
             }
             LogMessage::Prepare(ballot) => match self.acceptor.prepare(ballot) {
-                Ok(log) => out.send(from, LogMessage::Promise(ballot, log)),
+                Ok(log) => {
+                    out.send(from, LogMessage::Promise(ballot, log));
+                    self.on_higher(ballot, out);
+                }
                 Err(higher) => out.send(from, LogMessage::Refuse(higher)),
             },
-            LogMessage::Promise(ballot, log) => {
-                self.on_promise(from, ballot, log, out);
-            }
-            LogMessage::Accept(ballot, slot, command) => self.on_accept(from, (ballot, slot), command, out),
+            LogMessage::Promise(ballot, log) => self.on_promise(from, ballot, log, out),
+            LogMessage::Accept(ballot, slot, command) => self.on_accept(from, (ballot, slot, command), out),
             LogMessage::Accepted(ballot, slot, command) => {
                 self.learner.add(from, ballot, slot, command, self.process.majority());
+                self.on_higher(ballot, out);
             }
-            LogMessage::Refuse(higher) => self.on_refuse(higher, out),
+            LogMessage::Refuse(higher) => self.on_higher(higher, out),
         }
         self.deliver(out);
     }
@@ -205,12 +193,9 @@ impl<V: Word> Protocol for MultiPaxos<V> {
     fn detect(&mut self, detection: Detection, out: &mut Out<Self>) {
         let Detection::Leader(leader) = detection else { return };
         self.leader = leader;
-        self.retries_left = self.process.n - 1 - self.process.me;
         if leader != self.process.me {
             let own = self.pending.iter().filter(|(from, _)| *from == self.process.me);
             own.for_each(|command| out.send(leader, LogMessage::Forward(command.clone())));
-        } else if self.is_prepared && self.own >= self.acceptor.promised {
-            self.propose(out);
         } else {
             self.campaign(0, out);
         }
@@ -239,7 +224,7 @@ static CARD: Card = Card {
     model: MODEL,
     asks: &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(1)))],
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT, &UNIFORM_TOTAL_ORDER],
-    states_max: 400_000,
+    states_max: 100_000,
     whole: true,
     price: Some(Price {
         asks: &[(0, Ask::Broadcast(Value(0)))],
@@ -258,7 +243,7 @@ static CARD: Card = Card {
             dropped: Some("no-ops"),
             loses: &VALIDITY,
             search: Search::Breadth,
-            steps_max: 20,
+            steps_max: 12,
             planted: false,
         },
         Break {
@@ -269,7 +254,7 @@ static CARD: Card = Card {
             dropped: Some("promises of others"),
             loses: &UNIFORM_TOTAL_ORDER,
             search: Search::Breadth,
-            steps_max: 20,
+            steps_max: 9,
             planted: true,
         },
     ],
