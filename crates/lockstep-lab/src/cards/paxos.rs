@@ -3,26 +3,33 @@
 pub(super) mod acceptor;
 mod basic;
 mod cheap;
+mod fast;
 pub(super) mod log;
 mod multi;
 
 pub use basic::Paxos;
 pub use cheap::CheapPaxos;
+pub use fast::FastPaxos;
 pub use multi::MultiPaxos;
 
 use crate::Value;
 use crate::check::Entry;
 
 /// Its cards, in the order of the tour.
-pub(super) const ENTRIES: &[Entry] =
-    &[Entry::of::<Paxos>(), Entry::of::<MultiPaxos<Value>>(), Entry::of::<CheapPaxos>()];
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::of::<Paxos>(),
+    Entry::of::<MultiPaxos<Value>>(),
+    Entry::of::<CheapPaxos>(),
+    Entry::of::<FastPaxos>(),
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::property::AUXILIARIES_REST;
     use crate::space::Lab;
-    use crate::{Detector, Subject};
+    use crate::timed::cost_of;
+    use crate::{Ask, Detector, Pid, Price, Subject};
     use lockstep_sim::explore::random_walks;
 
     const LEADER: Detector = Detector::Leader { mistakes: 3 };
@@ -42,5 +49,21 @@ mod tests {
         duel::<Paxos>(LEADER);
         duel::<MultiPaxos<Value>>(LEADER);
         duel::<CheapPaxos>(SUSPICIONS);
+        duel::<FastPaxos>(SUSPICIONS);
+    }
+
+    /// The delays to the first process, to a majority and to all, and the datagrams, of three processes.
+    fn cost<P: Subject>(asks: &'static [(Pid, Ask)]) -> ([Option<u64>; 3], u64) {
+        let delays: [fn(u64) -> u64; 3] = [|_| 0; 3];
+        let cost = cost_of::<P>(&Price { asks, delays, multicast: |_| 0, unicast: |_| 0 }, 3);
+        (cost.delays_of(3), cost.multicast)
+    }
+
+    #[test]
+    fn a_collision_costs_a_fast_round_one_delay_and_a_round_more() {
+        const ONE: &[(Pid, Ask)] = &[(1, Ask::Propose(Value(1)))];
+        const TWO: &[(Pid, Ask)] = &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1)))];
+        assert_eq!(cost::<FastPaxos>(ONE), ([Some(2); 3], 3));
+        assert_eq!(cost::<FastPaxos>(TWO), ([Some(2), Some(2), Some(3)], 6));
     }
 }
