@@ -4,12 +4,14 @@ pub(super) mod acceptor;
 mod basic;
 mod cheap;
 mod fast;
+mod generalized;
 pub(super) mod log;
 mod multi;
 
 pub use basic::Paxos;
 pub use cheap::CheapPaxos;
 pub use fast::FastPaxos;
+pub use generalized::GeneralizedPaxos;
 pub use multi::MultiPaxos;
 
 use crate::Value;
@@ -21,6 +23,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::of::<MultiPaxos<Value>>(),
     Entry::of::<CheapPaxos>(),
     Entry::of::<FastPaxos>(),
+    Entry::of::<GeneralizedPaxos>(),
 ];
 
 #[cfg(test)]
