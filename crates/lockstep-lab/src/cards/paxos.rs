@@ -29,30 +29,41 @@ pub(super) const ENTRIES: &[Entry] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::property::AUXILIARIES_REST;
+    use crate::property::{AUXILIARIES_REST, CONFLICT_ORDER, NO_CREATION, NO_DUPLICATION, Property};
     use crate::space::Lab;
     use crate::timed::cost_of;
-    use crate::{Ask, Detector, Pid, Price, Subject};
+    use crate::{Ask, Card, Detector, Pid, Price, Subject};
     use lockstep_sim::explore::random_walks;
 
     const LEADER: Detector = Detector::Leader { mistakes: 3 };
     const SUSPICIONS: Detector = Detector::EventuallyPerfect { mistakes: 4 };
 
     /// With wrong detections the space of a card has no end, as rounds only grow: walks.
-    fn duel<P: Subject>(detector: Detector) {
-        let judged = P::CARD.properties.iter().filter(|property| **property != &AUXILIARIES_REST);
+    fn duel<P: Subject>(detector: Detector, asks: &[(Pid, Ask)], judged: Vec<&'static Property>) {
         let model = P::CARD.model.detector(detector);
-        let mut lab = Lab::<P>::new(model, P::CARD.asks, None, judged.copied().collect(), true);
+        let mut lab = Lab::<P>::new(model, asks, None, judged, true);
         let found = random_walks(&mut lab, 1, 200_000).violation;
         assert!(found.is_none(), "{}: {:?}", P::CARD.name, found.map(|found| found.what));
     }
 
     #[test]
     fn processes_that_both_lead_agree_and_come_to_an_end() {
-        duel::<Paxos>(LEADER);
-        duel::<MultiPaxos<Value>>(LEADER);
-        duel::<CheapPaxos>(SUSPICIONS);
-        duel::<FastPaxos>(SUSPICIONS);
+        let all = |card: &Card| {
+            let judged = card.properties.iter().filter(|property| **property != &AUXILIARIES_REST);
+            judged.copied().collect()
+        };
+        duel::<Paxos>(LEADER, Paxos::CARD.asks, all(Paxos::CARD));
+        duel::<MultiPaxos<Value>>(LEADER, MultiPaxos::CARD.asks, all(MultiPaxos::CARD));
+        duel::<CheapPaxos>(SUSPICIONS, CheapPaxos::CARD.asks, all(CheapPaxos::CARD));
+        duel::<FastPaxos>(SUSPICIONS, FastPaxos::CARD.asks, all(FastPaxos::CARD));
+    }
+
+    #[test]
+    fn histories_of_conflicting_and_commuting_commands_agree() {
+        let asks: Vec<_> =
+            [(0, 0), (1, 1), (1, 2), (2, 3)].map(|(pid, value)| (pid, Ask::Broadcast(Value(value)))).into();
+        duel::<GeneralizedPaxos>(Detector::Perfect, &asks, GeneralizedPaxos::CARD.properties.to_vec());
+        duel::<GeneralizedPaxos>(SUSPICIONS, &asks, vec![&NO_DUPLICATION, &NO_CREATION, &CONFLICT_ORDER]);
     }
 
     /// The delays to the first process, to a majority and to all, and the datagrams, of three processes.

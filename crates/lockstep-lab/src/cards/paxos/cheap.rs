@@ -88,7 +88,7 @@ impl CheapPaxos {
         };
         let fresh = self.quorum().without(self.asked);
         out.each(fresh, &message);
-        fresh.iter().for_each(|pid| drop(self.asked.add(pid)));
+        self.asked = self.asked.iter().chain(fresh.iter()).collect();
     }
 
     fn on_promise(&mut self, from: Pid, ballot: Ballot, accepted: Option<(Ballot, Value)>) {
