@@ -265,6 +265,11 @@ pub struct Price {
     pub unicast: fn(u64) -> u64,
 }
 
+impl Price {
+    /// The delay of what never happens: where not all processes are learners.
+    pub const NEVER: u64 = u64::MAX;
+}
+
 /// All that the lab knows of a protocol beside its code.
 #[derive(Clone, Copy, Debug)]
 pub struct Card {

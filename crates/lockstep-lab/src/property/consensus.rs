@@ -37,6 +37,41 @@ pub static CONSENSUS_TERMINATION: Property = Property {
     },
 };
 
+/// Termination of those that propose: where other processes only store what is accepted.
+pub static PROPOSER_TERMINATION: Property = Property {
+    name: "TERMINATION",
+    promise: "every correct process that proposes decides in the end",
+    judged: Judged::AtTheEnd,
+    real_time: false,
+    holds: |history| {
+        let proposes = |pid: &Pid| history.asked(*pid).any(|ask| matches!(ask, Ask::Propose(_)));
+        let mut proposers = history.correct.iter().filter(proposes);
+        match proposers.find(|pid| decided(history, *pid).is_empty()) {
+            Some(pid) => Err(format!("{} proposes and never decides", p(pid))),
+            None => Ok(()),
+        }
+    },
+};
+
+/// Rest of auxiliaries, of Cheap Paxos: all processes behind the first f + 1 of 2f + 1. What they indicate
+/// is that they take part.
+pub static AUXILIARIES_REST: Property = Property {
+    name: "AUXILIARIES REST",
+    promise: "an auxiliary takes part only after a main process has failed",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| {
+        let mains = Pids::first(history.n / 2 + 1);
+        let mut auxiliaries = history.honest().without(mains).iter();
+        match auxiliaries.find(|pid| history.facts(*pid).next().is_some()) {
+            Some(pid) if history.crashed.and(mains).is_empty() => {
+                Err(format!("{} takes part, and no main process has failed", p(pid)))
+            }
+            _ => Ok(()),
+        }
+    },
+};
+
 /// Validity of consensus.
 pub static CONSENSUS_VALIDITY: Property = Property {
     name: "VALIDITY",
@@ -88,3 +123,36 @@ pub static UNIFORM_CONSENSUS: Property = Property {
     real_time: false,
     holds: |history| agree(history, history.honest()),
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::Event;
+
+    const PROPOSES: Event = Event::Asked(Ask::Propose(Value(0)));
+    const DECIDES: Event = Event::Did(Fact::Decide(Value(0)));
+    const TAKES_PART: Event = Event::Did(Fact::Other(0, 0));
+
+    /// Whether `property` holds of three processes with these events, of which `crashed` have crashed.
+    fn holds(property: &Property, crashed: Pids, events: [&[Event]; 3]) -> bool {
+        let correct = Pids::first(3).without(crashed);
+        let liars = Pids::default();
+        (property.holds)(&History { n: 3, events: &events, order: &[], correct, crashed, liars }).is_ok()
+    }
+
+    #[test]
+    fn a_correct_proposer_decides_in_the_end() {
+        let none = Pids::default();
+        assert!(holds(&PROPOSER_TERMINATION, none, [&[PROPOSES, DECIDES], &[], &[]]));
+        assert!(holds(&PROPOSER_TERMINATION, Pids::one(1), [&[PROPOSES, DECIDES], &[PROPOSES], &[]]));
+        assert!(!holds(&PROPOSER_TERMINATION, none, [&[PROPOSES, DECIDES], &[PROPOSES], &[]]));
+    }
+
+    #[test]
+    fn an_auxiliary_takes_part_after_the_failure_of_a_main_process() {
+        let events: [&[Event]; 3] = [&[PROPOSES, DECIDES], &[], &[TAKES_PART]];
+        assert!(holds(&AUXILIARIES_REST, Pids::one(1), events));
+        assert!(!holds(&AUXILIARIES_REST, Pids::default(), events));
+        assert!(holds(&AUXILIARIES_REST, Pids::default(), [&[PROPOSES, DECIDES], &[DECIDES], &[]]));
+    }
+}

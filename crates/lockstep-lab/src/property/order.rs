@@ -45,6 +45,38 @@ pub static UNIFORM_TOTAL_ORDER: Property = Property {
     holds: |history| total_order(history, history.honest()),
 };
 
+/// Whether two commands conflict: each is one of the two commands of a register, as `a` and `b`, or `c` and
+/// `d`. Commands of different registers commute.
+pub fn conflicts(one: Value, other: Value) -> bool {
+    one.0 / 2 == other.0 / 2
+}
+
+/// Uniform order of conflicting commands: so that all deliver histories that are equal up to the order of
+/// commands that commute.
+pub static CONFLICT_ORDER: Property = Property {
+    name: "ORDER OF CONFLICTS",
+    promise: "all processes deliver commands that conflict in one order, without gaps",
+    judged: Judged::Always,
+    real_time: false,
+    holds: |history| {
+        for (one, first) in history.all_facts() {
+            let Fact::Deliver { value, .. } = first else { continue };
+            let of = |pid| {
+                let all = delivered(history, pid).into_iter();
+                all.map(|(_, other)| other).filter(|other| conflicts(*other, *value)).collect::<Vec<_>>()
+            };
+            for other in history.honest().iter() {
+                let (ours, theirs) = (of(one), of(other));
+                if ours.iter().zip(&theirs).any(|(our, their)| our != their) {
+                    let [one, other] = [one, other].map(p);
+                    return Err(format!("{one} delivers {ours:?}, {other} delivers {theirs:?}"));
+                }
+            }
+        }
+        Ok(())
+    },
+};
+
 /// The first of the course's weaker definitions: two messages that two processes both deliver, they deliver
 /// in one order. A process may leave out messages.
 pub static PAIRWISE_TOTAL_ORDER: Property = Property {
@@ -257,5 +289,21 @@ mod tests {
         assert_eq!(definitions(&[0, 1], &[1]), [false, false, true], "a gap");
         assert_eq!(definitions(&[1], &[0, 1]), [false, false, true], "a gap at the other");
         assert_eq!(definitions(&[0, 1, 2], &[0, 2, 1]), [false; 3], "an order reversed");
+    }
+
+    #[test]
+    fn commands_that_commute_have_no_order_and_those_that_conflict_have_one() {
+        let holds = |one: &[u8], other: &[u8]| {
+            let deliver = |value: &u8| Event::Did(Fact::Deliver { from: 0, value: Value(*value) });
+            let events: [Vec<Event>; 2] = [one, other].map(|values| values.iter().map(deliver).collect());
+            let events: Vec<&[Event]> = events.iter().map(Vec::as_slice).collect();
+            let (correct, none) = (Pids::first(2), Pids::default());
+            let history = History { n: 2, events: &events, order: &[], correct, crashed: none, liars: none };
+            (CONFLICT_ORDER.holds)(&history).is_ok()
+        };
+        assert!(holds(&[0, 1, 2], &[2, 0, 1]));
+        assert!(holds(&[0, 2], &[2]));
+        assert!(!holds(&[0, 1, 2], &[2, 1, 0]));
+        assert!(!holds(&[0], &[1, 0]));
     }
 }

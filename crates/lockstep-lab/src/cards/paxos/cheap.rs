@@ -1,0 +1,281 @@
+//! Cheap Paxos (Lamport and Massa 2004; the Paxos family, "Cheap Paxos"), of one instance. That a log removes
+//! the failed process from the group by a command, so that the auxiliaries rest again, is left out.
+
+use super::acceptor::{Acceptor, Ballot, Votes, highest, next_ballot};
+use crate::property::{
+    AUXILIARIES_REST, CONSENSUS_INTEGRITY, CONSENSUS_VALIDITY, PROPOSER_TERMINATION, UNIFORM_CONSENSUS,
+};
+use crate::{
+    Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Price, Process, Propose,
+    Protocol, Search, Subject, Value,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A message.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub enum CheapMessage {
+    /// Phase 1a.
+    Prepare(Ballot),
+    /// Phase 1b, with what the acceptor accepted last.
+    Promise(Ballot, Option<(Ballot, Value)>),
+    /// Phase 2a; the leader itself has accepted it.
+    Accept(Ballot, Value),
+    /// Phase 2b, to the main processes: they are the learners.
+    Accepted(Ballot, Value),
+    /// The acceptor has promised this higher round.
+    Refuse(Ballot),
+}
+
+/// The first f + 1 of 2f + 1 processes are main processes, which do all while they live. The others are
+/// auxiliary acceptors.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CheapPaxos {
+    process: Process,
+    suspected: Pids,
+    proposal: Option<Value>,
+    acceptor: Acceptor<Option<(Ballot, Value)>>,
+    /// The round that this process leads, and whether phase 1 of it is over.
+    own: Ballot,
+    is_prepared: bool,
+    promises: BTreeMap<Pid, Option<(Ballot, Value)>>,
+    /// The value of the promises.
+    adopted: Option<Value>,
+    /// The acceptors that have the message of this phase from this process.
+    asked: Pids,
+    votes: Votes,
+    has_decided: bool,
+}
+
+impl CheapPaxos {
+    fn mains(&self) -> Pids {
+        Pids::first(self.process.majority() as u8)
+    }
+
+    /// The acceptors that the leader uses: as many as a majority, an auxiliary only in the place of a main
+    /// process that is suspected.
+    fn quorum(&self) -> Pids {
+        let living = self.process.all().without(self.suspected);
+        if self.process.lacks("rest") {
+            return living;
+        }
+        // Main processes come first.
+        living.iter().take(self.process.majority()).collect()
+    }
+
+    /// How many acceptors must accept a value.
+    fn needed(&self) -> usize {
+        if self.process.lacks("auxiliaries in quorums") {
+            return self.mains().without(self.suspected).len();
+        }
+        self.process.majority()
+    }
+
+    /// The lowest main process that is not suspected leads: it sends the message of the current phase to
+    /// each acceptor of its quorum that does not have it yet, in a new round if its own is over.
+    fn lead(&mut self, out: &mut Out<Self>) {
+        let leader = self.mains().without(self.suspected).lowest();
+        let Some(proposal) = self.proposal.filter(|_| leader == Some(self.process.me)) else { return };
+        let has_round = self.is_prepared || !self.asked.is_empty();
+        if !has_round || self.own < self.acceptor.promised {
+            self.own = next_ballot(&self.process, self.acceptor.promised);
+            (self.is_prepared, self.asked) = (false, Pids::default());
+            self.promises.clear();
+        }
+        let message = match self.is_prepared {
+            true => CheapMessage::Accept(self.own, self.adopted.unwrap_or(proposal)),
+            false => CheapMessage::Prepare(self.own),
+        };
+        let fresh = self.quorum().without(self.asked);
+        out.each(fresh, &message);
+        self.asked = self.asked.iter().chain(fresh.iter()).collect();
+    }
+
+    fn on_promise(&mut self, from: Pid, ballot: Ballot, accepted: Option<(Ballot, Value)>) {
+        if ballot != self.own || self.is_prepared {
+            return;
+        }
+        self.promises.insert(from, accepted);
+        if self.promises.len() >= self.needed() {
+            self.adopted = highest(self.promises.values().flatten()).copied();
+            (self.is_prepared, self.asked) = (true, Pids::default());
+            self.promises.clear();
+        }
+    }
+
+    /// Counts an acceptance.
+    fn learn(&mut self, from: Pid, ballot: Ballot, value: Value, out: &mut Out<Self>) {
+        let is_learner = self.mains().has(self.process.me);
+        if is_learner && !self.has_decided && self.votes.add(from, ballot) >= self.needed() {
+            self.has_decided = true;
+            out.indicate(Fact::Decide(value));
+        }
+    }
+
+    /// Phase 2b.
+    fn on_accept(&mut self, from: Pid, ballot: Ballot, value: Value, out: &mut Out<Self>) {
+        self.learn(from, ballot, value, out);
+        match self.acceptor.enter(ballot) {
+            Ok(accepted) => {
+                *accepted = Some((ballot, value));
+                if from != self.process.me {
+                    out.each(self.mains(), &CheapMessage::Accepted(ballot, value));
+                }
+            }
+            Err(higher) => out.send(from, CheapMessage::Refuse(higher)),
+        }
+    }
+}
+
+impl Protocol for CheapPaxos {
+    type Request = Propose<Value>;
+    type Indication = Fact;
+    type Message = CheapMessage;
+
+    fn new(process: &Process) -> Self {
+        Self {
+            process: *process,
+            suspected: Pids::default(),
+            proposal: None,
+            acceptor: Acceptor::default(),
+            own: 0,
+            // Round 0 is that of the first process, and nothing is accepted below it.
+            is_prepared: process.me == 0,
+            promises: BTreeMap::new(),
+            adopted: None,
+            asked: Pids::default(),
+            votes: Votes::default(),
+            has_decided: false,
+        }
+    }
+
+    fn request(&mut self, Propose(value): Propose<Value>, out: &mut Out<Self>) {
+        self.proposal = Some(value);
+        self.lead(out);
+    }
+
+    fn receive(&mut self, from: Pid, message: CheapMessage, out: &mut Out<Self>) {
+        let is_auxiliary = !self.mains().has(self.process.me);
+        if is_auxiliary {
+            out.indicate(Fact::Other(0, 0));
+        }
+        match message {
+            CheapMessage::Prepare(ballot) => match self.acceptor.prepare(ballot) {
+                Ok(accepted) => {
+                    let accepted =
+                        accepted.filter(|_| !(is_auxiliary && self.process.lacks("report of the auxiliary")));
+                    out.send(from, CheapMessage::Promise(ballot, accepted));
+                }
+                Err(higher) => out.send(from, CheapMessage::Refuse(higher)),
+            },
+            CheapMessage::Promise(ballot, accepted) => self.on_promise(from, ballot, accepted),
+            CheapMessage::Accept(ballot, value) => self.on_accept(from, ballot, value, out),
+            CheapMessage::Accepted(ballot, value) => {
+                self.learn(from, ballot, value, out);
+                self.acceptor.promised = self.acceptor.promised.max(ballot);
+            }
+            CheapMessage::Refuse(higher) => self.acceptor.promised = self.acceptor.promised.max(higher),
+        }
+        self.lead(out);
+    }
+
+    fn detect(&mut self, detection: Detection, out: &mut Out<Self>) {
+        match detection {
+            Detection::Suspect(pid) => drop(self.suspected.add(pid)),
+            Detection::Restore(pid) => self.suspected.remove(pid),
+            Detection::Leader(_) => {}
+        }
+        self.lead(out);
+    }
+}
+
+impl Subject for CheapPaxos {
+    const CARD: &'static Card = &CARD;
+}
+
+const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(1);
+const FIVE: Model = MODEL.of(5, 2);
+const WRONG: Model = Model::PLAIN.detector(Detector::EventuallyPerfect { mistakes: 2 });
+
+const TWO: &[(Pid, Ask)] = &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1)))];
+
+static CARD: Card = Card {
+    name: "cheap-paxos",
+    family: Family::Paxos,
+    source: "Lamport and Massa 2004; the Paxos family, Cheap Paxos",
+    says: "Paxos of f + 1 main processes and f auxiliary acceptors. While the main processes live they are a majority by \
+           themselves, and no message goes to an auxiliary; once one is suspected, an auxiliary stands in its place. The \
+           auxiliaries can be slow machines.",
+    buys: &[
+        ("f auxiliaries", "termination: f + 1 processes that need each other stop with the first that fails"),
+        (
+            "the auxiliary accepts in the place of the failed one",
+            "agreement: two that suspect each other decide alone",
+        ),
+    ],
+    uses: &["paxos"],
+    model: FIVE,
+    asks: &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1))), (2, Ask::Propose(Value(2)))],
+    properties: &[
+        &CONSENSUS_VALIDITY,
+        &CONSENSUS_INTEGRITY,
+        &UNIFORM_CONSENSUS,
+        &PROPOSER_TERMINATION,
+        &AUXILIARIES_REST,
+    ],
+    states_max: 100_000,
+    whole: true,
+    price: Some(Price {
+        asks: &[(0, Ask::Propose(Value(0)))],
+        // Of three processes one's own acceptance and that of the leader are a majority. Auxiliaries do not learn.
+        delays: [|n| if n == 3 { 1 } else { 2 }, |_| 2, |_| Price::NEVER],
+        multicast: |n| n / 2 + (n / 2) * (n / 2),
+        unicast: |n| n / 2 + (n / 2) * (n / 2),
+    }),
+    breaks: &[
+        Break {
+            name: "without-its-auxiliary",
+            says: "Two main processes and nobody else: one crashes, and the other waits for it.",
+            model: MODEL.of(2, 1),
+            asks: Some(TWO),
+            dropped: None,
+            loses: &PROPOSER_TERMINATION,
+            search: Search::Breadth,
+            steps_max: 3,
+            planted: false,
+        },
+        Break {
+            name: "the-living-decide",
+            says: "Nobody crashes. Two main processes suspect each other, and each decides without an auxiliary.",
+            model: WRONG,
+            asks: Some(TWO),
+            dropped: Some("auxiliaries in quorums"),
+            loses: &UNIFORM_CONSENSUS,
+            search: Search::Breadth,
+            steps_max: 4,
+            planted: false,
+        },
+        Break {
+            name: "a-silent-auxiliary",
+            says: "The auxiliary promises, and does not report what it has accepted.",
+            model: WRONG,
+            asks: Some(TWO),
+            dropped: Some("report of the auxiliary"),
+            loses: &UNIFORM_CONSENSUS,
+            search: Search::Breadth,
+            steps_max: 10,
+            planted: true,
+        },
+        Break {
+            name: "no-rest",
+            says: "The leader uses all acceptors from the start.",
+            model: MODEL,
+            asks: Some(TWO),
+            dropped: Some("rest"),
+            loses: &AUXILIARIES_REST,
+            search: Search::Breadth,
+            steps_max: 2,
+            planted: true,
+        },
+    ],
+};

@@ -1,0 +1,327 @@
+//! Generalized Paxos (Lamport 2005; the Paxos family, "Generalized Paxos"), with classic rounds after the
+//! first collision.
+
+use super::acceptor::{Acceptor, Ballot, next_ballot};
+use crate::property::{
+    CONFLICT_ORDER, NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY,
+};
+use crate::{
+    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Links, Model, Out, Pid, Pids, Price,
+    Process, Protocol, Search, Subject, Value,
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A command, and the process that broadcast it.
+type Command = (Pid, Value);
+
+/// A history of commands up to the order of those that commute, the c-struct of the paper: a sequence for
+/// each register. Commands of one register conflict, and those of two commute.
+type Registers = BTreeMap<u8, Vec<Command>>;
+
+/// A message.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+pub enum GeneralizedMessage {
+    /// A command, for the leader: the fast round is over.
+    Propose(Command),
+    /// Phase 1a.
+    Prepare(Ballot),
+    /// Phase 1b, with the history that the acceptor accepted last, and its round.
+    Promise(Ballot, (Ballot, Registers)),
+    /// Phase 2a of a classic round; the leader itself has accepted it.
+    Accept(Ballot, Registers),
+    /// Phase 2b, to all: each process is a learner. In the fast round it is a proposal too: a process that
+    /// broadcasts a command is the first to accept it.
+    Accepted(Ballot, Registers),
+}
+
+/// Round 0 is fast: acceptors append commands as they come. In all others the leader appends them.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct GeneralizedPaxos {
+    process: Process,
+    suspected: Pids,
+    /// All commands that this process knows.
+    known: BTreeSet<Command>,
+    acceptor: Acceptor<(Ballot, Registers)>,
+    /// The classic round that this process leads, whether phase 1 of it is over, and its promises until then.
+    own: Ballot,
+    is_prepared: bool,
+    promises: BTreeMap<Pid, (Ballot, Registers)>,
+    /// The last history of each acceptor, as far as this process knows.
+    accepted: BTreeMap<Pid, (Ballot, Registers)>,
+    delivered: BTreeSet<Command>,
+}
+
+impl GeneralizedPaxos {
+    fn quorum(&self, ballot: Ballot) -> usize {
+        match ballot == 0 && !self.process.lacks("fast quorums") {
+            true => usize::from(self.process.n - self.process.n / 4),
+            false => self.process.majority(),
+        }
+    }
+
+    /// Appends a command to the sequence of its register, unless it is there.
+    fn append(&self, registers: &mut Registers, command: Command) -> bool {
+        let (_, value) = command;
+        let register = if self.process.lacks("conflicts") { value.0 } else { value.0 / 2 };
+        let sequence = registers.entry(register).or_default();
+        let is_new = !sequence.contains(&command);
+        sequence.extend(is_new.then_some(command));
+        is_new
+    }
+
+    /// The longest sequence of each register with which those of `count` of these histories begin.
+    fn common(histories: &[&Registers], count: usize) -> Registers {
+        let mut common = Registers::new();
+        for (register, sequence) in histories.iter().copied().flatten() {
+            let begins = |end: usize| {
+                let has = |history: &&&Registers| {
+                    history.get(register).is_some_and(|other| other.starts_with(&sequence[..end]))
+                };
+                histories.iter().filter(has).count() >= count
+            };
+            let end = (1..=sequence.len()).take_while(|end| begins(*end)).last().unwrap_or(0);
+            let longest = common.entry(*register).or_default();
+            if end > longest.len() {
+                *longest = sequence[..end].to_vec();
+            }
+        }
+        common
+    }
+
+    /// What may be chosen already where these processes report their histories: that of the highest round;
+    /// of the fast round what a whole fast quorum may have.
+    fn choosable(&self, reports: &BTreeMap<Pid, (Ballot, Registers)>) -> Registers {
+        let highest = reports.values().map(|(ballot, _)| *ballot).max().unwrap_or(0);
+        let of_round = reports.values().filter(|(ballot, _)| *ballot == highest).map(|(_, history)| history);
+        if highest > 0 {
+            let length = |history: &&Registers| history.values().map(Vec::len).sum::<usize>();
+            return of_round.max_by_key(length).cloned().unwrap_or_default();
+        }
+        let silent = usize::from(self.process.n) - reports.len();
+        Self::common(&of_round.collect::<Vec<_>>(), self.quorum(0).saturating_sub(silent).max(1))
+    }
+
+    /// Whether two acceptors of the fast round have conflicting commands in two orders.
+    fn has_collided(&self) -> bool {
+        let sequences = || self.accepted.values().filter(|(ballot, _)| *ballot == 0).flat_map(|(_, all)| all);
+        sequences().any(|(register, one)| {
+            let mut others = sequences().filter(|(other, _)| *other == register);
+            others.any(|(_, other)| !one.starts_with(other) && !other.starts_with(one))
+        })
+    }
+
+    /// The lowest process that is not suspected leads. It begins a classic round where the fast one has
+    /// collided or may lack an acceptor, and where another round is above its own; in its own round it
+    /// appends the commands that it knows.
+    fn lead(&mut self, out: &mut Out<Self>) {
+        if self.process.all().without(self.suspected).lowest() != Some(self.process.me) {
+            return;
+        }
+        let is_fast = self.own == 0 && self.acceptor.promised == 0;
+        if is_fast && self.suspected.is_empty() && !self.has_collided() {
+            return;
+        }
+        if is_fast || self.own < self.acceptor.promised {
+            self.own = next_ballot(&self.process, self.acceptor.promised);
+            self.is_prepared = false;
+            self.promises.clear();
+            out.all(GeneralizedMessage::Prepare(self.own));
+        } else if self.is_prepared {
+            let mut history = self.acceptor.accepted.1.clone();
+            self.propose(&mut history, false, out);
+        }
+    }
+
+    /// Phase 2a of a classic round.
+    fn propose(&mut self, history: &mut Registers, is_first: bool, out: &mut Out<Self>) {
+        let mut is_new = is_first;
+        for command in self.known.clone() {
+            is_new |= self.append(history, command);
+        }
+        if is_new {
+            self.acceptor.accepted = (self.own, history.clone());
+            out.all(GeneralizedMessage::Accept(self.own, history.clone()));
+        }
+    }
+
+    fn on_promise(&mut self, from: Pid, ballot: Ballot, report: (Ballot, Registers), out: &mut Out<Self>) {
+        if ballot != self.own || self.is_prepared || self.acceptor.promised > ballot {
+            return;
+        }
+        self.promises.insert(from, report);
+        if self.promises.len() >= self.process.majority() {
+            self.is_prepared = true;
+            let promises = std::mem::take(&mut self.promises);
+            self.propose(&mut self.choosable(&promises), true, out);
+        }
+    }
+
+    /// Learns the longest history that a quorum of one round has.
+    fn on_accepted(&mut self, from: Pid, ballot: Ballot, history: Registers, out: &mut Out<Self>) {
+        let length = |history: &Registers| history.values().map(Vec::len).sum::<usize>();
+        let last = self.accepted.entry(from).or_default();
+        if (ballot, length(&history)) >= (last.0, length(&last.1)) {
+            *last = (ballot, history);
+        }
+        let of_round = self.accepted.values().filter(|(other, _)| *other == ballot).map(|(_, all)| all);
+        let learned = Self::common(&of_round.collect::<Vec<_>>(), self.quorum(ballot));
+        for (from, message) in learned.into_values().flatten() {
+            if self.delivered.insert((from, message)) {
+                out.indicate(Deliver { from, message });
+            }
+        }
+    }
+
+    /// Phase 2b of the fast round: appends commands as they come.
+    fn accept_fast<'a>(&mut self, commands: impl Iterator<Item = &'a Command>, out: &mut Out<Self>) {
+        let mut history = self.acceptor.accepted.1.clone();
+        let mut is_new = false;
+        for command in commands {
+            self.known.insert(*command);
+            is_new |= self.append(&mut history, *command);
+        }
+        if is_new && self.acceptor.promised == 0 {
+            self.acceptor.accepted.1.clone_from(&history);
+            out.all(GeneralizedMessage::Accepted(0, history));
+        }
+    }
+
+    /// Phase 2b of a classic round.
+    fn on_accept(&mut self, from: Pid, ballot: Ballot, history: Registers, out: &mut Out<Self>) {
+        self.on_accepted(from, ballot, history.clone(), out);
+        let Ok(accepted) = self.acceptor.enter(ballot) else { return };
+        let length = |history: &Registers| history.values().map(Vec::len).sum::<usize>();
+        if from != self.process.me && (ballot, length(&history)) > (accepted.0, length(&accepted.1)) {
+            *accepted = (ballot, history.clone());
+            out.all(GeneralizedMessage::Accepted(ballot, history));
+        }
+    }
+}
+
+impl Protocol for GeneralizedPaxos {
+    type Request = Broadcast<Value>;
+    type Indication = Deliver<Value>;
+    type Message = GeneralizedMessage;
+
+    fn new(process: &Process) -> Self {
+        Self {
+            process: *process,
+            suspected: Pids::default(),
+            known: BTreeSet::new(),
+            acceptor: Acceptor::default(),
+            own: 0,
+            is_prepared: false,
+            promises: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            delivered: BTreeSet::new(),
+        }
+    }
+
+    fn request(&mut self, Broadcast(value): Broadcast<Value>, out: &mut Out<Self>) {
+        let command = (self.process.me, value);
+        if self.acceptor.promised == 0 {
+            self.accept_fast([&command].into_iter(), out);
+        } else {
+            out.all(GeneralizedMessage::Propose(command));
+        }
+    }
+
+    fn receive(&mut self, from: Pid, message: GeneralizedMessage, out: &mut Out<Self>) {
+        match message {
+            GeneralizedMessage::Propose(command) => drop(self.known.insert(command)),
+            GeneralizedMessage::Prepare(ballot) => {
+                if let Ok(report) = self.acceptor.prepare(ballot) {
+                    out.send(from, GeneralizedMessage::Promise(ballot, report));
+                }
+            }
+            GeneralizedMessage::Promise(ballot, report) => self.on_promise(from, ballot, report, out),
+            GeneralizedMessage::Accept(ballot, history) => self.on_accept(from, ballot, history, out),
+            GeneralizedMessage::Accepted(ballot, history) => {
+                self.accept_fast(history.values().flatten(), out);
+                self.on_accepted(from, ballot, history, out);
+            }
+        }
+        self.lead(out);
+    }
+
+    fn detect(&mut self, detection: Detection, out: &mut Out<Self>) {
+        match detection {
+            Detection::Suspect(pid) => drop(self.suspected.add(pid)),
+            Detection::Restore(pid) => self.suspected.remove(pid),
+            Detection::Leader(_) => {}
+        }
+        self.lead(out);
+    }
+}
+
+impl Subject for GeneralizedPaxos {
+    const CARD: &'static Card = &CARD;
+}
+
+const MODEL: Model = Model { links: Links::Fifo, ..Model::PLAIN.detector(Detector::Perfect).stop(1) };
+
+static CARD: Card = Card {
+    name: "generalized-paxos",
+    family: Family::Paxos,
+    source: "Lamport 2005; the Paxos family, Generalized Paxos",
+    says: "As Fast Paxos, of histories that grow instead of one value. Two histories are one if they differ only by the \
+           order of commands that commute, so that only conflicting commands collide. In the model a and b conflict, as c \
+           and d do, and the others commute.",
+    buys: &[
+        (
+            "commands that commute",
+            "two delays for both: in a total order they collide as conflicting ones do",
+        ),
+        ("fast quorums", "order: with majorities two histories of the fast round may seem chosen"),
+    ],
+    uses: &["fast-paxos"],
+    model: MODEL,
+    asks: CONFLICT,
+    properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT, &CONFLICT_ORDER],
+    states_max: 100_000,
+    whole: true,
+    price: Some(Price {
+        asks: &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(2)))],
+        delays: [|_| 2, |_| 2, |_| 2],
+        multicast: |n| 2 * n,
+        unicast: |n| 2 * n * (n - 1),
+    }),
+    breaks: &[
+        Break {
+            name: "asked-for-a-total-order",
+            says: "Commands that commute are delivered in two orders, which no reader of the registers can tell.",
+            model: MODEL,
+            asks: Some(&[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(2)))]),
+            dropped: None,
+            loses: &UNIFORM_TOTAL_ORDER,
+            search: Search::Breadth,
+            steps_max: 10,
+            planted: false,
+        },
+        Break {
+            name: "conflicts-that-commute",
+            says: "Conflicting commands are taken for commands that commute.",
+            model: MODEL,
+            asks: None,
+            dropped: Some("conflicts"),
+            loses: &CONFLICT_ORDER,
+            search: Search::Breadth,
+            steps_max: 10,
+            planted: true,
+        },
+        Break {
+            name: "majorities-in-the-fast-round",
+            says: "Two of three acceptors are a quorum of the fast round too.",
+            model: MODEL,
+            asks: None,
+            dropped: Some("fast quorums"),
+            loses: &CONFLICT_ORDER,
+            search: Search::Breadth,
+            steps_max: 10,
+            planted: false,
+        },
+    ],
+};
+
+const CONFLICT: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(1)))];
