@@ -10,6 +10,7 @@ mod consensus;
 mod detector;
 mod groups;
 mod order;
+mod primary;
 mod register;
 
 pub use broadcast::{AGREEMENT, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, UNIFORM_AGREEMENT, VALIDITY};
@@ -26,6 +27,7 @@ pub use groups::{
 pub use order::{
     CAUSAL_ORDER, FIFO_ORDER, GAPLESS_TOTAL_ORDER, PAIRWISE_TOTAL_ORDER, TOTAL_ORDER, UNIFORM_TOTAL_ORDER,
 };
+pub use primary::{PRIMARY_INTEGRITY, PRIMARY_ORDER, PRIMARY_PROGRESS};
 pub use register::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
 
 use crate::protocol::{Pid, Pids};

@@ -5,7 +5,7 @@ use crate::Subject;
 use crate::card::{Card, Price};
 use crate::local::{Input, Local, Sent, encoded_len};
 use crate::protocol::{Pid, Pids, Process};
-use crate::vocabulary::{Ask, Event};
+use crate::vocabulary::{Ask, Event, Fact};
 use std::collections::VecDeque;
 
 /// What a run cost.
@@ -53,7 +53,7 @@ fn cost<P: Subject>(n: u8, f: u8, asks: &[(Pid, Ask)]) -> Cost {
         let at = usize::from(pid);
         load[at] += u64::from(matches!(input, Input::Receive(..)));
         let handled = locals[at].handle(input);
-        if handled.events.iter().any(|event| matches!(event, Event::Did(_))) {
+        if handled.events.iter().any(is_result) {
             first[at].get_or_insert(now);
         }
         for sent in handled.sent {
@@ -74,6 +74,11 @@ fn cost<P: Subject>(n: u8, f: u8, asks: &[(Pid, Ask)]) -> Cost {
     cost.delays.sort_unstable();
     cost.busiest = load.into_iter().max().unwrap_or(0);
     cost
+}
+
+/// Whether a process indicates something that was asked for: that a primary begins and broadcasts is none.
+fn is_result(event: &Event) -> bool {
+    !matches!(event, Event::Asked(_) | Event::Did(Fact::Primary { .. } | Fact::Sent { .. }))
 }
 
 /// The numbers of processes for which formulas of prices are compared with what is measured.
