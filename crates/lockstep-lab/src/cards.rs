@@ -8,6 +8,7 @@ pub mod consensus;
 pub mod order;
 pub mod paxos;
 pub mod registers;
+pub mod zab;
 
 use crate::check::Catalogue;
 
@@ -21,4 +22,5 @@ pub static ALL: Catalogue = Catalogue(&[
     registers::ENTRIES,
     byzantine::ENTRIES,
     paxos::ENTRIES,
+    zab::ENTRIES,
 ]);
