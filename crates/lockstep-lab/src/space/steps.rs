@@ -125,8 +125,9 @@ impl<P: Subject> Lab<P> {
                 continue;
             }
             for to in correct.iter() {
-                for index in 0..self.forgeries[usize::from(by)].len() as u8 {
-                    if state.lied[usize::from(by)] >> self.lie_bit(to, index) & 1 == 0 {
+                for (forgery, index) in self.forgeries[usize::from(by)].iter().zip(0..) {
+                    let is_new = state.lied[usize::from(by)] >> self.lie_bit(to, index) & 1 == 0;
+                    if is_new && P::heeds(to, forgery) {
                         out.push(Step::Lie { by, to, index });
                     }
                 }
