@@ -6,11 +6,13 @@ mod byzantine;
 mod fast_byzantine;
 pub(super) mod log;
 mod multi;
+mod reconfiguration;
 
 pub use basic::Paxos;
 pub use byzantine::{ByzantineMessage, ByzantinePaxos};
 pub use fast_byzantine::{FastByzantine, FastByzantineMessage};
 pub use multi::MultiPaxos;
+pub use reconfiguration::{Reconfiguration, ReconfigurationMessage};
 
 use crate::Value;
 use crate::check::Entry;
@@ -21,6 +23,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::of::<MultiPaxos<Value>>(),
     Entry::of::<ByzantinePaxos>(),
     Entry::of::<FastByzantine>(),
+    Entry::of::<Reconfiguration>(),
 ];
 
 #[cfg(test)]
