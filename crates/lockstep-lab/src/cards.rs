@@ -14,6 +14,7 @@ pub mod paxos;
 pub mod product;
 pub mod registers;
 pub mod transactions;
+pub mod zab;
 
 use crate::check::Catalogue;
 
@@ -31,6 +32,7 @@ pub static ALL: Catalogue = Catalogue(&[
     registers::ENTRIES,
     byzantine::ENTRIES,
     paxos::ENTRIES,
+    zab::ENTRIES,
     transactions::ENTRIES,
     product::ENTRIES,
 ]);

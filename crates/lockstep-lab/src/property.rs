@@ -13,6 +13,7 @@ mod groups;
 mod link;
 mod money;
 mod order;
+mod primary;
 mod register;
 mod result;
 mod strength;
@@ -44,6 +45,7 @@ pub use order::{
     CAUSAL_ORDER, CONFLICT_ORDER, FIFO_ORDER, GAPLESS_TOTAL_ORDER, PAIRWISE_TOTAL_ORDER, TOTAL_ORDER,
     UNIFORM_TOTAL_ORDER, conflicts,
 };
+pub use primary::{PRIMARY_INTEGRITY, PRIMARY_ORDER, PRIMARY_PROGRESS};
 pub use register::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR, REPEATABLE_READ, SURVIVORS_LINEARIZABLE};
 pub use result::{ONE_RESULT, RESULT_TERMINATION, RESULT_VALIDITY, UNIFORM_ONE_RESULT};
 pub(crate) use strength::with_implied;

@@ -236,6 +236,12 @@ pub trait Protocol: Clone + Eq + Hash + Debug + Sized + 'static {
         Self::forgeries(process)
     }
 
+    /// Whether `to` takes any notice of a forgery. A lie that no state of its receiver heeds only makes more
+    /// states: where a liar has few lies, those are left out.
+    fn heeds(_to: Pid, _forgery: &Self::Message) -> bool {
+        true
+    }
+
     /// The lowest number of a round (or ballot) that this process still compares with others, if the protocol
     /// counts rounds without an end. Two states that differ only by such a number are one in the search for
     /// endless runs. Renumbered rounds from n on stay there: what is lower can mean "none".

@@ -251,6 +251,8 @@ fn event_words(event: &Event) -> String {
             Fact::Granted(token) => format!("has the lock, token {token}"),
             Fact::Transferred(true) => "transferred".to_owned(),
             Fact::Transferred(false) => "transfer aborted".to_owned(),
+            Fact::Primary { epoch } => format!("is the primary of epoch {epoch}"),
+            Fact::Sent { epoch, value } => format!("broadcasts {value:?} in epoch {epoch}"),
             Fact::Balances(balances) => format!("balances {balances:?}"),
             Fact::Balance { account, balance } => format!("has {balance} in account {account}"),
             Fact::Other(kind, number) => format!("indicates {kind}: {number}"),

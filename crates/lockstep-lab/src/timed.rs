@@ -4,9 +4,10 @@
 mod run;
 
 use crate::Subject;
-use crate::card::Card;
+use crate::card::{Card, Price};
 use crate::protocol::{Pid, Pids};
 use crate::story::Story;
+use crate::vocabulary::{Event, Fact};
 use lockstep_sim::wire::NetworkModel;
 pub(crate) use run::run;
 
@@ -152,6 +153,11 @@ pub struct TimedRun {
     pub story: Option<Story>,
     /// Properties of the card that do not hold in it, a line each.
     pub wrong: Vec<String>,
+}
+
+/// Whether a process indicates something that was asked for: that a primary begins and broadcasts is none.
+pub(crate) fn is_result(event: &Event) -> bool {
+    !matches!(event, Event::Asked(_) | Event::Did(Fact::Primary { .. } | Fact::Sent { .. }))
 }
 
 /// The numbers of processes for which formulas of prices are compared with what is measured.

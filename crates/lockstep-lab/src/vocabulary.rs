@@ -99,6 +99,18 @@ pub enum Fact {
     Restore(Pid),
     /// It trusts a leader.
     Leader(Pid),
+    /// Is the primary of this epoch from now on.
+    Primary {
+        /// Its number.
+        epoch: u64,
+    },
+    /// Broadcasts a value as the primary of an epoch.
+    Sent {
+        /// That epoch.
+        epoch: u64,
+        /// What it broadcasts.
+        value: Value,
+    },
     /// Has the lock, with a fencing token.
     Granted(u64),
     /// A transfer of this process is committed (`true`) or aborted.

@@ -2,17 +2,23 @@
 
 pub(super) mod acceptor;
 mod basic;
+mod byzantine;
 mod cheap;
 mod fast;
+mod fast_byzantine;
 mod generalized;
 pub(super) mod log;
 mod multi;
+mod reconfiguration;
 
 pub use basic::Paxos;
+pub use byzantine::{ByzantineMessage, ByzantinePaxos};
 pub use cheap::CheapPaxos;
 pub use fast::FastPaxos;
+pub use fast_byzantine::{FastByzantine, FastByzantineMessage};
 pub use generalized::GeneralizedPaxos;
 pub use multi::MultiPaxos;
+pub use reconfiguration::{Reconfiguration, ReconfigurationMessage};
 
 use crate::Value;
 use crate::check::Entry;
@@ -24,6 +30,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::of::<CheapPaxos>(),
     Entry::of::<FastPaxos>(),
     Entry::of::<GeneralizedPaxos>(),
+    Entry::of::<ByzantinePaxos>(),
+    Entry::of::<FastByzantine>(),
+    Entry::of::<Reconfiguration>(),
 ];
 
 #[cfg(test)]
@@ -31,8 +40,8 @@ mod tests {
     use super::*;
     use crate::property::{AUXILIARIES_REST, CONFLICT_ORDER, NO_CREATION, NO_DUPLICATION, Property};
     use crate::space::Lab;
-    use crate::timed::cost_of;
-    use crate::{Ask, Card, Detector, Pid, Price, Subject};
+    use crate::timed::{Timing, run};
+    use crate::{Ask, Card, Detector, Pid, Subject};
     use lockstep_sim::explore::random_walks;
 
     const LEADER: Detector = Detector::Leader { mistakes: 3 };
@@ -68,8 +77,7 @@ mod tests {
 
     /// The delays to the first process, to a majority and to all, and the datagrams, of three processes.
     fn cost<P: Subject>(asks: &'static [(Pid, Ask)]) -> ([Option<u64>; 3], u64) {
-        let delays: [fn(u64) -> u64; 3] = [|_| 0; 3];
-        let cost = cost_of::<P>(&Price { asks, delays, multicast: |_| 0, unicast: |_| 0 }, 3);
+        let cost = run::<P>(&Timing::of_price(3), asks).cost;
         (cost.delays_of(3), cost.multicast)
     }
 
@@ -79,5 +87,39 @@ mod tests {
         const TWO: &[(Pid, Ask)] = &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1)))];
         assert_eq!(cost::<FastPaxos>(ONE), ([Some(2); 3], 3));
         assert_eq!(cost::<FastPaxos>(TWO), ([Some(2), Some(2), Some(3)], 6));
+    }
+}
+
+#[cfg(test)]
+mod byzantine_tests {
+    use super::*;
+    use crate::property::UNIFORM_CONSENSUS;
+    use crate::space::Lab;
+    use crate::{Ask, Failures, Model, Pid, Subject, Time};
+    use lockstep_sim::explore::random_walks;
+
+    const ASKS: &[(Pid, Ask)] = &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1)))];
+
+    /// Walks through runs with more lies than the card's model has: whether all decide one value.
+    fn agrees<P: Subject>(liars: &'static [Pid], lies: u8, dropped: Option<&'static str>) -> bool {
+        let model = Model {
+            failures: Failures::Byzantine { liars, lies },
+            time: Time::Asynchronous { timeouts: 1 },
+            ..P::CARD.model
+        };
+        let mut lab = Lab::<P>::new(model, ASKS, dropped, vec![&UNIFORM_CONSENSUS], true);
+        random_walks(&mut lab, 7, 400_000).violation.is_none()
+    }
+
+    #[test]
+    fn the_byzantine_members_agree_whichever_of_them_lies() {
+        for liars in [&[0], &[1], &[3]] {
+            assert!(agrees::<ByzantinePaxos>(liars, 8, None));
+        }
+        assert!(!agrees::<ByzantinePaxos>(&[0], 5, Some("verification")), "the walks come so far");
+        for liars in [&[2], &[5]] {
+            assert!(agrees::<FastByzantine>(liars, 4, None));
+        }
+        assert!(!agrees::<FastByzantine>(&[5], 2, Some("reports")), "the walks come so far");
     }
 }

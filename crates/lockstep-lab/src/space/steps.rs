@@ -127,7 +127,8 @@ impl<P: Subject> Lab<P> {
             for to in correct.iter() {
                 let evidence = state.evidence[usize::from(by)] as usize;
                 for &index in &self.sayable[usize::from(by)][evidence] {
-                    if state.lied[usize::from(by)] >> self.lie_bit(to, index) & 1 == 0 {
+                    let is_new = state.lied[usize::from(by)] >> self.lie_bit(to, index) & 1 == 0;
+                    if is_new && P::heeds(to, &self.forgeries[usize::from(by)][usize::from(index)]) {
                         out.push(Step::Lie { by, to, index });
                     }
                 }

@@ -1,6 +1,6 @@
 //! One run of a protocol on the simulator's network, in the order of time.
 
-use super::{Cost, DETECTED_AFTER, HORIZON, Load, Requests, TimedRun, Timing};
+use super::{Cost, DETECTED_AFTER, HORIZON, Load, Requests, TimedRun, Timing, is_result};
 use crate::Subject;
 use crate::card::{Detector, Time};
 use crate::local::{Input, Local, Sent, encoded_len};
@@ -173,7 +173,7 @@ impl<P: Subject> Engine<'_, P> {
         let words = self.story.as_ref().map(|_| input.clone());
         let handled = self.locals[at].handle(input);
         let events = &handled.events;
-        if events.iter().any(|event| matches!(event, Event::Did(_))) {
+        if events.iter().any(is_result) {
             self.first[at].get_or_insert(self.now);
         }
         self.order.extend(events.iter().map(|_| pid));

@@ -1,0 +1,51 @@
+//! Zab, and the order of primaries.
+
+mod atomic;
+mod primary_backup;
+
+pub use atomic::{Zab, ZabIndication, ZabMessage};
+pub use primary_backup::{BackupMessage, PrimaryBackup};
+
+use crate::check::Entry;
+
+/// Its cards, in the order of the tour.
+pub(super) const ENTRIES: &[Entry] = &[Entry::of::<Zab>(), Entry::of::<PrimaryBackup>()];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::property::{NO_DUPLICATION, PRIMARY_INTEGRITY, PRIMARY_ORDER, Property, UNIFORM_TOTAL_ORDER};
+    use crate::space::Lab;
+    use crate::{Ask, Detector, Links, Model, Pid, Subject, Value};
+    use lockstep_sim::explore::{Bounds, breadth_first, random_walks};
+
+    const MODEL: Model = Model { links: Links::Fifo, ..Model::PLAIN };
+    const SAFETY: [&Property; 3] = [&NO_DUPLICATION, &UNIFORM_TOTAL_ORDER, &PRIMARY_ORDER];
+
+    fn asks() -> [(Pid, Ask); 3] {
+        [(0, 0), (0, 1), (1, 2)].map(|(pid, value)| (pid, Ask::Broadcast(Value(value))))
+    }
+
+    /// Walks through runs with three changes of leaders that are wrong, and a crash: whether all is safe.
+    fn is_safe<P: Subject>(more: Option<&'static Property>) -> bool {
+        let model = MODEL.detector(Detector::Leader { mistakes: 3 }).stop(1);
+        let properties = SAFETY.into_iter().chain(more).collect();
+        let mut lab = Lab::<P>::new(model, &asks(), None, properties, true);
+        random_walks(&mut lab, 7, 300_000).violation.is_none()
+    }
+
+    #[test]
+    fn two_transactions_of_a_primary_that_crashes_stay_in_order() {
+        let model = MODEL.detector(Detector::Leader { mistakes: 0 }).stop(1);
+        let mut lab = Lab::<Zab>::new(model, &asks(), None, Zab::CARD.properties.to_vec(), true);
+        let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: 100_000 });
+        assert!(found.whole && found.violation.is_none());
+    }
+
+    #[test]
+    fn primaries_that_follow_each_other_stay_in_order() {
+        assert!(is_safe::<Zab>(Some(&PRIMARY_INTEGRITY)));
+        assert!(is_safe::<PrimaryBackup>(None));
+        assert!(!is_safe::<PrimaryBackup>(Some(&PRIMARY_INTEGRITY)), "the walks come so far");
+    }
+}
