@@ -1,7 +1,41 @@
-//! Stories and pictures are functions of their cards: the same bytes each time.
+//! Stories and pictures are functions of their cards: the same bytes each time, and in each build.
+//!
+//! The pictures of docs/LAB.md are `docs/lab/CARD.STORY.svg`. Where a change of a card moves one:
+//! `cargo run -p lockstep-lab -- draw CARD STORY > docs/lab/CARD.STORY.svg`, and the difference is the review.
 
+use clap::Parser;
 use lockstep_lab::cards::ALL;
+use lockstep_lab::command::{LabArgs, run};
 use lockstep_lab::diagram::draw;
+use std::fs;
+use std::path::Path;
+
+const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/lab");
+
+fn drawn(card: &str, story: &str) -> String {
+    let args = LabArgs::parse_from(["lab", "draw", card, story]);
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let code = run(&ALL, &args, &mut out, &mut errors).expect("a vector takes everything");
+    assert_eq!(code, 0, "{}", String::from_utf8_lossy(&errors));
+    String::from_utf8(out).expect("text")
+}
+
+#[test]
+fn the_pictures_of_the_documents_are_what_the_code_draws() {
+    let text = fs::read_to_string(Path::new(PICTURES).join("../LAB.md")).expect("docs/LAB.md");
+    let mut count = 0;
+    for entry in fs::read_dir(PICTURES).expect("docs/lab") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let (card, story) =
+            name.strip_suffix(".svg").and_then(|name| name.split_once('.')).expect("CARD.STORY.svg");
+        assert!(text.contains(&format!("(lab/{name})")), "docs/LAB.md does not show {name}");
+        let stored = fs::read_to_string(&path).expect("a picture");
+        assert!(stored == drawn(card, story), "docs/lab/{name} is not what `draw {card} {story}` draws");
+        count += 1;
+    }
+    assert!(count >= 10, "{count} pictures");
+}
 
 #[test]
 fn the_story_of_a_card_is_the_same_each_time() {
