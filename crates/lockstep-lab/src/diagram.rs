@@ -76,8 +76,9 @@ pub fn draw(story: &Story) -> String {
     }
     let _ = writeln!(
         out,
-        "<text x=\"20\" y=\"{}\" fill=\"#b00000\" font-weight=\"bold\">{}</text>\n</svg>",
+        "<text x=\"20\" y=\"{}\" fill=\"{}\" font-weight=\"bold\">{}</text>\n</svg>",
         legend + 18 * (rows + 1),
+        ink(if story.is_good { Mark::Did } else { Mark::Crashed }),
         escaped(&story.end)
     );
     out

@@ -67,6 +67,8 @@ pub struct Story {
     pub loop_from: Option<usize>,
     /// How it ends.
     pub end: String,
+    /// Whether that is as it should be.
+    pub is_good: bool,
 }
 
 /// Facts of detectors are drawn as such.

@@ -243,6 +243,7 @@ impl<P: Subject> Engine<'_, P> {
             .filter_map(|property| Some(format!("{}: {}", property.name, (property.holds)(&history).err()?)))
             .collect();
         if let Some(story) = &mut self.story {
+            story.is_good = wrong.is_empty();
             story.end = if wrong.is_empty() { "every property holds".to_owned() } else { wrong.join("; ") };
         }
         TimedRun { cost: self.cost.finish(self.first, &self.load), story: self.story, wrong }

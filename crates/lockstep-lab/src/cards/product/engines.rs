@@ -276,7 +276,7 @@ pub(super) fn timed(card: &Card, timing: &Timing, delivery: Delivery) -> Option<
 fn lone_story(card: &Card, n: u8, run: &LoneRun, wrong: &[String]) -> Story {
     let title = format!("{}, a lone message among {n} machines", card.name);
     let end = if wrong.is_empty() { "every machine delivers it".to_owned() } else { wrong.join("; ") };
-    let mut story = Story { title, n, end, ..Story::default() };
+    let mut story = Story { title, n, end, is_good: wrong.is_empty(), ..Story::default() };
     // Each datagram is sent at the last row of its machine.
     let mut last = vec![0; usize::from(n)];
     let mut sent_row = vec![None; run.datagrams.len()];
