@@ -80,6 +80,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "soupbintcp",
             "moldudp64",
             "sim",
+            "lab",
             "config",
             "settings",
             "local",

@@ -55,8 +55,8 @@ enum LabCommand {
     },
     /// One timed run of a card's requests, judged by its properties
     Run(RunArgs),
-    /// What one request costs with each protocol: message delays, datagrams, bytes, load, latency, the gap when
-    /// p1 dies, and what the next stronger guarantee costs
+    /// What one request costs with each protocol: message delays, datagrams, bytes, load, latency, the gap
+    /// when p1 dies, and what the next stronger guarantee costs
     Compare {
         /// Processes
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=8))]
@@ -83,8 +83,8 @@ struct Streams<'a> {
     errors: &'a mut dyn Write,
 }
 
-/// Runs a command: what it was asked for goes to `out`, and why that is not to be had to `errors`. Returns the
-/// exit code.
+/// Runs a command: what it was asked for goes to `out`, and why that is not to be had to `errors`. Returns
+/// the exit code.
 ///
 /// # Errors
 /// `out` or `errors` cannot be written to.
@@ -224,7 +224,7 @@ fn compare(catalogue: &Catalogue, n: u8, format: Format, out: &mut Streams<'_>) 
     Ok(0)
 }
 
-/// What is printed of a timed run.
+/// How a timed run goes, and how it is printed.
 #[derive(Clone, Debug, Args)]
 struct RunArgs {
     /// The card

@@ -24,8 +24,8 @@ pub(crate) struct Endless {
     pub story: Option<Story>,
 }
 
-/// Judges all endless fair runs of at most `states_max` states. `lab` returns the space, with what happened in
-/// its states or without it.
+/// Judges all endless fair runs of at most `states_max` states. `lab` returns the space, with what happened
+/// in its states or without it.
 pub(crate) fn judge<P: Subject>(
     lab: impl Fn(bool) -> Lab<P>,
     properties: &[&'static Property],

@@ -97,17 +97,20 @@ impl Graph {
             let arrives = |state: &usize| {
                 lab.insistent_steps(&self.states[*state]).iter().all(|step| taken.contains(step))
             };
-            let kept: Vec<usize> = part.iter().copied().filter(arrives).collect();
-            if kept.len() == part.len() {
+            let remaining: Vec<usize> = part.iter().copied().filter(arrives).collect();
+            if remaining.len() == part.len() {
                 found.push(part);
                 continue;
             }
             // Those states alone, numbered anew.
-            let renumbered = |edge: &Edge| Some(Edge { to: kept.binary_search(&edge.to).ok()?, ..*edge });
-            let edges: Vec<Vec<Edge>> =
-                kept.iter().map(|from| self.edges[*from].iter().filter_map(renumbered).collect()).collect();
+            let renumbered =
+                |edge: &Edge| Some(Edge { to: remaining.binary_search(&edge.to).ok()?, ..*edge });
+            let edges: Vec<Vec<Edge>> = remaining
+                .iter()
+                .map(|from| self.edges[*from].iter().filter_map(renumbered).collect())
+                .collect();
             let smaller = Self::connected(&edges).into_iter();
-            rest.extend(smaller.map(|part| part.into_iter().map(|state| kept[state]).collect()));
+            rest.extend(smaller.map(|part| part.into_iter().map(|state| remaining[state]).collect()));
         }
         found.sort_unstable_by_key(|part: &BTreeSet<usize>| part.first().copied());
         found

@@ -358,8 +358,8 @@ impl<P: Protocol> Out<P> {
     }
 
     /// Calls a module above this protocol: `call` is one of its handlers, its indications are indicated, and
-    /// its timers are numbered from `first_timer` on. Returns what it sends, a copy for each receiver; what it
-    /// sends to all goes to each of `all`.
+    /// its timers are numbered from `first_timer` on. Returns what it sends, a copy for each receiver; what
+    /// it sends to all goes to each of `all`.
     pub fn above<U: Protocol<Indication = P::Indication>>(
         &mut self,
         upper: &mut U,

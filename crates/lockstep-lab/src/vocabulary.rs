@@ -2,8 +2,8 @@
 //! judge these, so that one function judges every protocol.
 //!
 //! A module is generic over what it carries: [`SendTo<M>`], [`Broadcast<M>`], [`Deliver<M>`], [`Propose<V>`],
-//! [`Decide<V>`]. At the top of a stack `M` and `V` are [`Value`], and then they are translated to and from the shared
-//! words.
+//! [`Decide<V>`]. At the top of a stack `M` and `V` are [`Value`], and then they are translated to and from
+//! the shared words.
 
 use crate::protocol::{Detection, Pid, Pids, Word};
 use serde::Serialize;

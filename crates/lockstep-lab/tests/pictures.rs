@@ -1,7 +1,8 @@
 //! Stories and pictures are functions of their cards: the same bytes each time, and in each build.
 //!
 //! The pictures of docs/LAB.md are `docs/lab/CARD.STORY.svg`. Where a change of a card moves one:
-//! `cargo run -p lockstep-lab -- draw CARD STORY > docs/lab/CARD.STORY.svg`, and the difference is the review.
+//! `cargo run -p lockstep-lab -- draw CARD STORY > docs/lab/CARD.STORY.svg`, and the difference is the
+//! review.
 
 use clap::Parser;
 use lockstep_lab::cards::ALL;

@@ -239,7 +239,7 @@ static PRESUMES_ABORT: Card = card(
     &[&COMMIT_TERMINATION, &COMMIT_AGREEMENT],
 );
 
-/// What is found, and in how many steps.
+/// The property that is lost, and the steps of the story.
 fn found(entry: Entry) -> (String, usize) {
     let violation = entry.check().explored.violation.expect("the error is found");
     println!("{violation}");

@@ -29,7 +29,7 @@ use lockstep_wire::Change;
 use std::fmt;
 use system::System;
 
-pub use lone::{LoneArrival, LoneDatagram, LoneRun, Until, lone_message};
+pub use lone::{LoneArrival, LoneDatagram, LoneEnd, LoneRun, lone_message};
 pub use search::{Bounds, Searched, Space, Violation, breadth_first, random_walks};
 pub use system::watched::{
     WatchedCluster, WatchedInput, WatchedMessage, WatchedRow, WatchedRun, WatchedState, WatchedStep,

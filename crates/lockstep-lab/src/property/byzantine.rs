@@ -54,8 +54,8 @@ pub static BYZANTINE_TOTALITY: Property = Property {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::judge;
     use super::*;
+    use crate::property::tests::judge;
     use crate::vocabulary::{Event, Fact};
 
     fn delivers(value: u8) -> Event {

@@ -1,5 +1,5 @@
-//! Properties of failure detectors (Guerraoui's course, "Failure Detection"), and of leader detectors (Cachin,
-//! Guerraoui, Rodrigues, section 2.6).
+//! Properties of failure detectors (Guerraoui's course, "Failure Detection"), and of leader detectors
+//! (Cachin, Guerraoui, Rodrigues, section 2.6).
 
 use super::{History, Judged, Property, differing, p};
 use crate::protocol::{Pid, Pids};

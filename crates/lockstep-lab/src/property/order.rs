@@ -243,7 +243,8 @@ mod tests {
             .map(|property| (property.holds)(&history).is_ok())
     }
 
-    /// Whether total order holds of two processes that deliver these messages, of which `crashed` have crashed.
+    /// Whether total order holds of two processes that deliver these messages, of which `crashed` have
+    /// crashed.
     fn has_order(crashed: Pids, one: &[u8], other: &[u8]) -> bool {
         let deliver = |value: &u8| Event::Did(Fact::Deliver { from: 0, value: Value(*value) });
         let events: [Vec<Event>; 2] = [one, other].map(|values| values.iter().map(deliver).collect());

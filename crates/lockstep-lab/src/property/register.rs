@@ -124,8 +124,8 @@ pub static SURVIVORS_LINEARIZABLE: Property = Property {
     },
 };
 
-/// Reads under one lock: from the first read of a process, or the first after it released the lock, to its next
-/// release.
+/// Reads under one lock: from the first read of a process, or the first after it released the lock, to its
+/// next release.
 pub static REPEATABLE_READ: Property = Property {
     name: "REPEATABLE READ",
     promise: "the reads of a process under one lock return one value",

@@ -112,8 +112,8 @@ pub static TRB_TERMINATION: Property = Property {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::judge;
     use super::*;
+    use crate::property::tests::judge;
     use crate::vocabulary::Event;
 
     fn sends(value: u8) -> Event {

@@ -80,19 +80,19 @@ impl Outgoing {
 
 /// How long a lone message is followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Until {
-    /// Until nothing is under way any more.
+pub enum LoneEnd {
+    /// LoneEnd nothing is under way any more.
     Quiet,
-    /// Until each machine has delivered it. The engines' clocks stand still here, so that no guard limits what is
-    /// requested again where datagrams overtake each other.
+    /// LoneEnd each machine has delivered it. The engines' clocks stand still here, so that no guard limits
+    /// what is requested again where datagrams overtake each other.
     Delivered,
 }
 
 /// Datagrams of a run, at most.
 const DATAGRAMS_MAX: usize = 10_000;
 
-/// Runs one message through `replicas` replicas, with readers of what is stamped or of what is committed, on a
-/// network between their machines that loses nothing.
+/// Runs one message through `replicas` replicas, with readers of what is stamped or of what is committed, on
+/// a network between their machines that loses nothing.
 ///
 /// # Errors
 /// In words, if there cannot be so many replicas, the cluster does not start, or too much is sent.
@@ -101,7 +101,7 @@ pub fn lone_message(
     delivery: Delivery,
     network_model: NetworkModel,
     seed: u64,
-    until: Until,
+    until: LoneEnd,
 ) -> Result<LoneRun, String> {
     if !(2..=MEMBERS_MAX).contains(&replicas) {
         return Err(format!("{replicas} replicas: take 2 to {MEMBERS_MAX}"));
@@ -202,9 +202,9 @@ struct Measured {
 }
 
 impl Measured {
-    fn run(mut self, until: Until) -> Result<LoneRun, String> {
+    fn run(mut self, until: LoneEnd) -> Result<LoneRun, String> {
         while let Some(at) = self.network.next_arrival() {
-            if until == Until::Delivered && self.run.delays.iter().all(Option::is_some) {
+            if until == LoneEnd::Delivered && self.run.delays.iter().all(Option::is_some) {
                 break;
             }
             if self.sent.len() > DATAGRAMS_MAX {
@@ -270,7 +270,7 @@ mod tests {
 
     fn run(replicas: usize, delivery: Delivery) -> LoneRun {
         let units = NetworkModel { delay_ns: 1, ..NetworkModel::default() };
-        lone_message(replicas, delivery, units, 1, Until::Quiet).expect("the cluster starts")
+        lone_message(replicas, delivery, units, 1, LoneEnd::Quiet).expect("the cluster starts")
     }
 
     #[test]

@@ -196,8 +196,8 @@ impl System {
                 // The leader's heartbeat announces the commit to everybody.
                 state = system.quiet(&state, &mut trace)?;
                 for node in 0..scope.replicas {
-                    let beat = SystemStep { node: node as u8, input: HEARTBEAT };
-                    state = system.follow(&state, beat, &mut trace)?;
+                    let heartbeat = SystemStep { node: node as u8, input: HEARTBEAT };
+                    state = system.follow(&state, heartbeat, &mut trace)?;
                 }
             }
             state = system.quiet(&state, &mut trace)?;

@@ -15,7 +15,7 @@ const WAITED_NS: Nanos = 3_000;
 
 /// Waiting of all messages at all receivers, in one order and in the order of each destination.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Waiting {
+pub struct WaitingRow {
     /// Messages that are there and wait for an earlier one, in parts of a million of all.
     pub ppm: u64,
     /// Latency of all messages from the leader's send: p50, p99, p99.9.
@@ -28,9 +28,9 @@ pub struct PastGaps {
     /// Deliveries, over all receivers.
     pub deliveries: u64,
     /// As lockstep delivers.
-    pub in_one_order: Waiting,
+    pub in_one_order: WaitingRow,
     /// As it could be delivered past gaps of other destinations.
-    pub past_gaps: Waiting,
+    pub past_gaps: WaitingRow,
 }
 
 /// The heading of the rows.
@@ -71,12 +71,12 @@ pub fn past_gaps(cell: Cell, destinations: u64) -> Result<PastGaps, String> {
         let at = |per_mille: usize| {
             latencies.get(latencies.len() * per_mille / 1_000).copied().unwrap_or_default()
         };
-        Waiting { ppm: waits * 1_000_000 / deliveries.max(1), latency_ns: [at(500), at(990), at(999)] }
+        WaitingRow { ppm: waits * 1_000_000 / deliveries.max(1), latency_ns: [at(500), at(990), at(999)] }
     };
     Ok(PastGaps { deliveries, in_one_order: of(one, waits[0]), past_gaps: of(past, waits[1]) })
 }
 
-impl fmt::Display for Waiting {
+impl fmt::Display for WaitingRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [p50, p99, p999] = self.latency_ns.map(|ns| ns as f64 / 1e3);
         write!(f, "│ {:>9} {p50:>8.1} {p99:>8.1} {p999:>8.1}", self.ppm)

@@ -9,7 +9,7 @@ use crate::{
     Pid, Price, Process, Propose, Protocol, Search, Subject, Value, Word,
 };
 
-/// What is delivered: the message, or none if the sender has failed.
+/// A delivery: the message, or none if the sender has failed.
 pub(super) type OrFailed<M> = Option<M>;
 
 /// A message.

@@ -1,5 +1,5 @@
-//! The eventually perfect failure detector ◇P by timeouts that double (Guerraoui's course, "Failure Detection";
-//! Cachin, Guerraoui, Rodrigues, algorithm 2.7).
+//! The eventually perfect failure detector ◇P by timeouts that double (Guerraoui's course, "Failure
+//! Detection"; Cachin, Guerraoui, Rodrigues, algorithm 2.7).
 
 use crate::property::{EVENTUAL_ACCURACY, STRONG_ACCURACY, STRONG_COMPLETENESS};
 use crate::{
@@ -14,14 +14,14 @@ use std::collections::BTreeMap;
 pub struct Alive;
 
 /// The timer of heartbeats. That of a process has its number, and one more.
-const BEAT: Timer = 0;
+const HEARTBEAT: Timer = 0;
 /// Ticks between two heartbeats.
-const BEAT_TICKS: u64 = 1;
+const HEARTBEAT_TICKS: u64 = 1;
 /// Ticks within which the first heartbeat is expected.
 const TIMEOUT_TICKS: u64 = 1;
 
-/// A process that is not heard of in time is suspected. Once it is heard of after all, it is trusted again, and
-/// has twice the time from then on.
+/// A process that is not heard of in time is suspected. Once it is heard of after all, it is trusted again,
+/// and has twice the time from then on.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EventuallyPerfect {
     process: Process,
@@ -31,9 +31,9 @@ pub struct EventuallyPerfect {
 }
 
 impl EventuallyPerfect {
-    fn beat(&mut self, out: &mut Out<Self>) {
+    fn send_heartbeats(&mut self, out: &mut Out<Self>) {
         out.each(self.process.others(), &Alive);
-        out.after(BEAT, BEAT_TICKS);
+        out.after(HEARTBEAT, HEARTBEAT_TICKS);
     }
 
     fn wait_for(&mut self, pid: Pid, out: &mut Out<Self>) {
@@ -52,7 +52,7 @@ impl Protocol for EventuallyPerfect {
     }
 
     fn start(&mut self, out: &mut Out<Self>) {
-        self.beat(out);
+        self.send_heartbeats(out);
         self.process.others().iter().for_each(|pid| self.wait_for(pid, out));
     }
 
@@ -75,8 +75,8 @@ impl Protocol for EventuallyPerfect {
     }
 
     fn timeout(&mut self, timer: Timer, out: &mut Out<Self>) {
-        if timer == BEAT {
-            self.beat(out);
+        if timer == HEARTBEAT {
+            self.send_heartbeats(out);
         } else if self.suspected.add(timer - 1) {
             out.indicate(Detection::Suspect(timer - 1));
         }

@@ -10,7 +10,7 @@ use crate::{
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// What is broadcast to the group.
+/// A broadcast to the group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum Operation {
     /// A request of a client, which is a member here.

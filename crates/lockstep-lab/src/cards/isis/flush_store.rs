@@ -23,8 +23,8 @@ pub enum FlushMessage<M> {
     Data(Id, M),
     /// The receiver has it.
     Received(Id),
-    /// All that live have it, and nobody gets a copy of its sender any more. (The text has a list of a process
-    /// that is about to delete, and acks. Here the list of each process is its ack to the others.)
+    /// All that live have it, and nobody gets a copy of its sender any more. (The text has a list of a
+    /// process that is about to delete, and acks. Here the list of each process is its ack to the others.)
     Disposable(Id),
     /// This process suspects these, hears nothing of them any more, and has forwarded what it has.
     Flushed(Pids),

@@ -1,4 +1,5 @@
-//! A read lock at one copy that survives the site of that copy: its registration (Birman and Joseph 1987, §5.3).
+//! A read lock at one copy that survives the site of that copy: its registration (Birman and Joseph 1987,
+//! §5.3).
 
 mod card;
 
@@ -7,7 +8,7 @@ use crate::{Ask, Broadcast, Card, Detection, Fact, Out, Pid, Pids, Process, Prot
 use serde::Serialize;
 use std::collections::VecDeque;
 
-/// What is broadcast to all copies.
+/// A broadcast to all copies.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum ReadStep {
     /// This client has a read lock, at the copy that sends this.

@@ -8,7 +8,7 @@ use crate::{Ask, Broadcast, Card, Detection, Fact, Out, Pid, Pids, Process, Prot
 use serde::Serialize;
 use std::collections::VecDeque;
 
-/// What is broadcast to all copies.
+/// A broadcast to all copies.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum LockStep {
     /// The next one in the queue for the write lock.

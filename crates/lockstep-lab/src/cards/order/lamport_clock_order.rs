@@ -14,7 +14,7 @@ type Stamp = u8;
 /// A message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum ClockMessage<M> {
-    /// What is broadcast, with the clock of its sender.
+    /// A broadcast value, with the clock of its sender.
     Data(Stamp, M),
     /// The clock of a process that has received something.
     Ack(Stamp),

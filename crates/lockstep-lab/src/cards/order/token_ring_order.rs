@@ -14,7 +14,7 @@ type Name = (Pid, u8);
 /// A message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum TokenMessage<M> {
-    /// What is broadcast, with its number.
+    /// A broadcast value, with its number.
     Data(u8, M),
     /// The message that has this place. It passes the token to the next process of the ring.
     Stamp(u8, Name),

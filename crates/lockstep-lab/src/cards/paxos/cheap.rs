@@ -227,7 +227,8 @@ static CARD: Card = Card {
     whole: true,
     price: Some(Price {
         asks: &[(0, Ask::Propose(Value(0)))],
-        // Of three processes one's own acceptance and that of the leader are a majority. Auxiliaries do not learn.
+        // Of three processes one's own acceptance and that of the leader are a majority. Auxiliaries do not
+        // learn.
         delays: [|n| if n == 3 { 1 } else { 2 }, |_| 2, |_| Price::NEVER],
         multicast: |n| n / 2 + (n / 2) * (n / 2),
         unicast: |n| n / 2 + (n / 2) * (n / 2),

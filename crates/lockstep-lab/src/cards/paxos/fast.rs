@@ -69,8 +69,8 @@ impl FastPaxos {
     /// Whether no value can be chosen any more in the fast round, as far as this process knows.
     fn has_collided(&self) -> bool {
         let votes = || self.accepted.values().filter(|(ballot, _)| *ballot == 0).map(|(_, value)| *value);
-        let heard: Pids = self.accepted.keys().copied().collect();
-        let open = self.process.all().without(heard).len();
+        let voters: Pids = self.accepted.keys().copied().collect();
+        let open = self.process.all().without(voters).len();
         let most = votes().map(|value| votes().filter(|other| *other == value).count()).max();
         votes().count() >= self.process.majority() && most.unwrap_or(0) + open < self.fast_quorum()
     }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A command, and the process that broadcast it.
 type Command<V> = (Pid, V);
 
-/// What is proposed or accepted: the round, the slot, and the command or a no-op.
+/// A proposal, or an accepted one: the round, the slot, and the command or a no-op.
 type Entry<V> = (Ballot, Slot, Option<Command<V>>);
 
 /// A message.

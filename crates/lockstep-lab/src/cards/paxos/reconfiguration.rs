@@ -49,7 +49,7 @@ pub struct Reconfiguration {
     own: Ballot,
     prepared: Pids,
     promises: BTreeMap<Pid, AcceptedLog<Command>>,
-    /// What is proposed for the next slot, and who has accepted it.
+    /// The proposal for the next slot, and the processes that have accepted it.
     proposed: Option<Command>,
     voters: Pids,
     /// A refused leader tries again so often, until it is named once more; a lower process insists longer.

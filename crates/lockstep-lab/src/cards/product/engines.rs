@@ -20,8 +20,8 @@ use crate::story::{Arrow, Mark, Place, Story};
 use crate::timed::{Cost, Load, Requests, TimedRun, Timing, wrong_prices};
 use crate::vocabulary::{Ask, Event, Fact, Value};
 use lockstep_sim::explore::{
-    Bounds, Delivery, ExploreScope, LoneRun, Until, Violation, WatchedCluster, WatchedInput, WatchedMessage,
-    WatchedRow, WatchedRun, breadth_first, lone_message, random_walks, with_mutation,
+    Bounds, Delivery, ExploreScope, LoneEnd, LoneRun, Violation, WatchedCluster, WatchedInput,
+    WatchedMessage, WatchedRow, WatchedRun, breadth_first, lone_message, random_walks, with_mutation,
 };
 
 /// The end of a run is judged in one state of so many, where all are explored.
@@ -126,7 +126,7 @@ enum How {
 }
 
 /// A search of what is to be judged, and how often the end of a run is a step of it.
-struct Question<'a> {
+struct SearchCase<'a> {
     title: String,
     asks: &'a [(Pid, Ask)],
     scope: ExploreScope,
@@ -134,7 +134,7 @@ struct Question<'a> {
     ends_each: u64,
 }
 
-impl Question<'_> {
+impl SearchCase<'_> {
     /// What was explored, with the story of what is wrong.
     fn answer(self, how: How) -> Explored {
         let (published, n) = (Published::of(self.asks), self.scope.replicas as u8 + 1);
@@ -206,7 +206,7 @@ fn story(mut story: Story, published: &Published, rows: &[WatchedRow]) -> Story 
 
 /// Explores the model of a card, then walks through more failures, and finds each break again.
 pub(super) fn check(card: &'static Card, delivery: Delivery) -> Checked {
-    let ask = |model: Model, ends_each| Question {
+    let ask = |model: Model, ends_each| SearchCase {
         title: card.name.to_owned(),
         asks: card.asks,
         scope: scope(model, card.asks, None, delivery),
@@ -227,7 +227,7 @@ pub(super) fn check(card: &'static Card, delivery: Delivery) -> Checked {
 /// Finds a break again.
 fn find(card: &'static Card, broken: &'static Break, delivery: Delivery) -> Broken {
     let asks = broken.asks.unwrap_or(card.asks);
-    let question = Question {
+    let case = SearchCase {
         title: format!("{}, {}", card.name, broken.name),
         asks,
         scope: scope(broken.model, asks, broken.dropped, delivery),
@@ -238,7 +238,7 @@ fn find(card: &'static Card, broken: &'static Break, delivery: Delivery) -> Brok
         Search::Walks(steps) => How::Walks(steps),
         _ => How::Breadth(BREAK_STATES_MAX),
     };
-    let found = with_mutation(broken.dropped, || question.answer(how).violation);
+    let found = with_mutation(broken.dropped, || case.answer(how).violation);
     Broken::of(broken, found)
 }
 
@@ -248,8 +248,9 @@ pub(super) fn story_named(card: &'static Card, name: &str, delivery: Delivery) -
     find(card, broken, delivery).story
 }
 
-/// One message among `n` replicas, each with a reader beside it; `None` if there cannot be so many, and where a
-/// replica is to die: how long that takes is a matter of timeouts, which the simulator and the bench measure.
+/// One message among `n` replicas, each with a reader beside it; `None` if there cannot be so many, and where
+/// a replica is to die: how long that takes is a matter of timeouts, which the simulator and the bench
+/// measure.
 pub(super) fn timed(card: &Card, timing: &Timing, delivery: Delivery) -> Option<TimedRun> {
     if timing.leader_dies {
         return None;
@@ -257,7 +258,7 @@ pub(super) fn timed(card: &Card, timing: &Timing, delivery: Delivery) -> Option<
     // A model has a reader beside its replicas, which here are on the replicas' machines.
     let n =
         if timing.n == card.model.n && timing.requests == Requests::OfCard { timing.n - 1 } else { timing.n };
-    let until = if timing.network.lateness == 0 { Until::Quiet } else { Until::Delivered };
+    let until = if timing.network.lateness == 0 { LoneEnd::Quiet } else { LoneEnd::Delivered };
     let run = lone_message(usize::from(n), delivery, timing.network, timing.seed, until).ok()?;
     let (mut cost, mut load) = (Cost::default(), Load::of(n));
     for sent in &run.datagrams {

@@ -7,7 +7,7 @@ use crate::{Ask, Break, Card, Detector, Failures, Family, Links, Model, Pid, Pri
 use lockstep_sim::explore::Delivery;
 
 /// Its entry.
-pub(super) const ENTRY: Entry = Entry::made_of(
+pub(super) const STAMPED: Entry = Entry::made_of(
     &CARD,
     || engines::check(&CARD, Delivery::Stamped),
     |timing| engines::timed(&CARD, timing, Delivery::Stamped),

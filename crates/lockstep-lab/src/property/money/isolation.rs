@@ -185,8 +185,8 @@ pub static ALONE_COMMITS: Property = Property {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{FIRST, SECOND, both, holds, saw, transferred};
     use super::*;
+    use crate::property::money::tests::{FIRST, SECOND, both, holds, saw, transferred};
     use crate::protocol::Pid;
     use crate::vocabulary::{Ask, Event};
 

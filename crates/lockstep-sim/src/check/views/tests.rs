@@ -52,7 +52,8 @@ impl Recorded {
         history.iter().try_for_each(|(seq, fact)| order.on_entry(&self.tree, *seq, *fact, 1).map(|_| ()))
     }
 
-    /// Judges view synchrony alone, of readers with these histories. Returns the passages that readers shared.
+    /// Judges view synchrony alone, of readers with these histories. Returns the passages that readers
+    /// shared.
     fn synchrony(&self, histories: &[&[(Seq, Fact)]]) -> Result<usize, Violation> {
         let (mut passages, mut shared) = (ViewPassages::default(), 0);
         for (who, history) in histories.iter().enumerate() {

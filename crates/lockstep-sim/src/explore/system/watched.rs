@@ -22,7 +22,8 @@ pub type WatchedMessage = (PublisherId, PublisherSeq);
 pub struct WatchedRun<'a> {
     /// What each process has delivered, in order: the replicas, then the reader.
     pub delivered: &'a [Vec<WatchedMessage>],
-    /// Whether each process has lost its machine, and no snapshot restored it. Another life of a replica is not watched.
+    /// Whether each process has lost its machine, and no snapshot restored it. Another life of a replica is
+    /// not watched.
     pub lost: &'a [bool],
     /// Whether nothing fails any more and everything that was sent has arrived.
     pub is_over: bool,
@@ -219,8 +220,8 @@ impl<J: FnMut(&WatchedRun<'_>) -> Result<(), String>> WatchedCluster<J> {
         let mut judged = Ok(());
         for attempt in 0..2 * self.system.scope.replicas {
             for node in 0..self.system.scope.replicas {
-                let beat = SystemStep { node: node as u8, input: HEARTBEAT };
-                state = self.advance(&state, beat).unwrap_or(state);
+                let heartbeat = SystemStep { node: node as u8, input: HEARTBEAT };
+                state = self.advance(&state, heartbeat).unwrap_or(state);
             }
             state = self.all_arrives(&state);
             self.judge(&state, false)?;

@@ -9,7 +9,7 @@ use crate::{Ask, Break, Card, Detector, Failures, Family, Links, Model, Pid, Pri
 use lockstep_sim::explore::Delivery;
 
 /// Its entry.
-pub(super) const ENTRY: Entry = Entry::made_of(
+pub(super) const COMMITTED: Entry = Entry::made_of(
     &CARD,
     || engines::check(&CARD, Delivery::Committed),
     |timing| engines::timed(&CARD, timing, Delivery::Committed),
@@ -59,8 +59,8 @@ static CARD: Card = Card {
     ],
     states_max: 30_000,
     whole: false,
-    // A submission, a frame, and an ack of each standby. Beside one of two standbys the leader's frame and the
-    // own ack are a quorum.
+    // A submission, a frame, and an ack of each standby. Beside one of two standbys the leader's frame and
+    // the own ack are a quorum.
     price: Some(Price {
         asks: ONE,
         delays: [|n| if n == 3 { 2 } else { 3 }, |n| if n == 3 { 2 } else { 3 }, |_| 3],
