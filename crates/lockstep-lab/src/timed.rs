@@ -168,7 +168,11 @@ pub(crate) fn wrong_prices(card: &Card, cost_of: impl Fn(u8) -> Option<Cost>) ->
     let Some(price) = &card.price else { return Vec::new() };
     let mut wrong = Vec::new();
     for n in SIZES {
-        let Some(cost) = cost_of(n) else { continue };
+        let Some(cost) = cost_of(n) else {
+            wrong
+                .push(format!("{} of {n} processes: it has a price, and no run that is measured", card.name));
+            continue;
+        };
         let mut compare = |what: &str, promised: u64, measured: Option<u64>| {
             if measured != Some(promised) {
                 let measured = measured.map_or_else(|| "never".to_owned(), |measured| measured.to_string());
