@@ -88,32 +88,37 @@ impl Checked {
 pub struct Entry {
     /// Its card.
     pub card: &'static Card,
-    check: fn() -> Checked,
+    explore: fn() -> Explored,
+    find: fn(&'static Break) -> Broken,
     timed: fn(&Timing) -> Option<TimedRun>,
-    story: fn(&str) -> Option<Story>,
     valences: fn() -> Option<Valences>,
 }
 
 impl Entry {
     /// The entry of the protocol `P`.
     pub const fn of<P: Subject>() -> Self {
-        Self { valences: valences::<P>, ..Self::made_of(P::CARD, check::<P>, timed::<P>, story_named::<P>) }
+        Self { valences: valences::<P>, ..Self::made_of(P::CARD, explore::<P>, find::<P>, timed::<P>) }
     }
 
-    /// The entry of something that is no [`Subject`]: how it is checked, its timed runs (`None` where it has
-    /// no such run), and the story of the break of a name.
+    /// The entry of something that is no [`Subject`]: how its model is explored, how a break of its card is
+    /// found, and its timed runs (`None` where it has no such run).
     pub const fn made_of(
         card: &'static Card,
-        check: fn() -> Checked,
+        explore: fn() -> Explored,
+        find: fn(&'static Break) -> Broken,
         timed: fn(&Timing) -> Option<TimedRun>,
-        story: fn(&str) -> Option<Story>,
     ) -> Self {
-        Self { card, check, timed, story, valences: || None }
+        Self { card, explore, find, timed, valences: || None }
+    }
+
+    /// What its model has, explored.
+    pub fn explore(&self) -> Explored {
+        (self.explore)()
     }
 
     /// The story of the break of this name, searched again.
-    pub fn story(&self, broken: &str) -> Option<Story> {
-        (self.story)(broken)
+    pub fn story(&self, name: &str) -> Option<Story> {
+        (self.find)(self.card.breaks.iter().find(|broken| broken.name == name)?).story
     }
 
     /// The valences of its states, if it has a [`Valuation`](crate::Valuation).
@@ -133,7 +138,9 @@ impl Entry {
 
     /// Explores its model and finds its breaks again.
     pub fn check(&self) -> Checked {
-        (self.check)()
+        let breaks = self.card.breaks.iter().map(self.find).collect();
+        let wrong_prices = wrong_prices(self.card, |n| self.cost(n));
+        Checked { card: self.card, explored: self.explore(), breaks, wrong_prices }
     }
 }
 
@@ -153,24 +160,13 @@ impl Catalogue {
     }
 }
 
-fn story_named<P: Subject>(name: &str) -> Option<Story> {
-    let broken = P::CARD.breaks.iter().find(|broken| broken.name == name)?;
-    find::<P>(P::CARD, broken).story
-}
-
-fn check<P: Subject>() -> Checked {
-    let card = P::CARD;
-    let explored = explore::<P>(card);
-    let breaks = card.breaks.iter().map(|broken| find::<P>(card, broken)).collect();
-    Checked { card, explored, breaks, wrong_prices: wrong_prices(card, |n| Entry::of::<P>().cost(n)) }
-}
-
 /// Whether runs without an end are judged too.
 fn has_endless_runs<P: Subject>(lab: &Lab<P>, properties: &[&'static Property]) -> bool {
     lab.is_endless() || properties.iter().any(|property| property.judged == Judged::ForEver)
 }
 
-fn explore<P: Subject>(card: &'static Card) -> Explored {
+fn explore<P: Subject>() -> Explored {
+    let card = P::CARD;
     let lab = |remembers| Lab::<P>::new(card.model, card.asks, None, card.properties.to_vec(), remembers);
     let end = |states_max| endless::judge(lab, card.properties, states_max, card.name);
     let mut lab = lab(true);
@@ -193,7 +189,8 @@ fn explore<P: Subject>(card: &'static Card) -> Explored {
     explored
 }
 
-fn find<P: Subject>(card: &'static Card, broken: &'static Break) -> Broken {
+fn find<P: Subject>(broken: &'static Break) -> Broken {
+    let card = P::CARD;
     let asks = broken.asks.unwrap_or(card.asks);
     let title = format!("{}, {}", card.name, broken.name);
     // A loop comes back to a state, so that it has no history to be judged.

@@ -193,7 +193,7 @@ fn draw(entry: &Entry, name: &str, text: bool, out: &mut Streams<'_>) -> io::Res
     }
     let story = match name {
         GOOD => entry.timed(&Timing::of_card(entry.card)).and_then(|run| run.story),
-        VIOLATION => entry.check().explored.violation,
+        VIOLATION => entry.explore().violation,
         broken => entry.story(broken),
     };
     let Some(story) = story else {

@@ -5,6 +5,7 @@
 //! no time. The publisher's process runs on the second machine, so that it is not beside the leader.
 
 use super::process::{ExploredProcess, Input, address};
+use super::system::watched::WatchedMessage;
 use super::system::{open_submission, value_submission};
 use crate::coverage::Coverage;
 use crate::net::To;
@@ -54,6 +55,8 @@ pub struct LoneRun {
     pub datagrams: Vec<LoneDatagram>,
     /// Time until the reader of each machine delivers it; `None` if it never does.
     pub delays: Vec<Option<u64>>,
+    /// The messages that the reader of each machine has delivered, in order.
+    pub delivered: Vec<Vec<WatchedMessage>>,
     /// All arrivals, in order; of a datagram at the processes of one machine: one.
     pub arrivals: Vec<LoneArrival>,
 }
@@ -78,12 +81,12 @@ impl Outgoing {
     }
 }
 
-/// How long a lone message is followed.
+/// When the run of a lone message ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LoneEnd {
-    /// LoneEnd nothing is under way any more.
+    /// Nothing is under way any more.
     Quiet,
-    /// LoneEnd each machine has delivered it. The engines' clocks stand still here, so that no guard limits
+    /// Each machine has delivered it. The engines' clocks stand still here, so that no guard limits
     /// what is requested again where datagrams overtake each other.
     Delivered,
 }
@@ -214,6 +217,11 @@ impl Measured {
             let number: [u8; 8] = packet.bytes.try_into().map_err(|_| "a packet without a number")?;
             self.arrive(at, u64::from_le_bytes(number) as usize, packet.route.to)?;
         }
+        let readers = &self.machines.processes[self.machines.count..];
+        let delivered = |reader: &ExploredProcess| {
+            reader.delivered.iter().map(|(_, publisher, number)| (*publisher, *number)).collect()
+        };
+        self.run.delivered = readers.iter().map(delivered).collect();
         Ok(self.run)
     }
 

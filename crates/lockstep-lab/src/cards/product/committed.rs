@@ -1,33 +1,25 @@
 //! lockstep, as a reader of what is committed sees it.
 
-use super::engines;
+use super::{ENGINES, LONE, TWO, engines, numbered_anew};
 use crate::check::Entry;
 use crate::property::{
     AGREEMENT, FIFO_ORDER, NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY,
 };
-use crate::{Ask, Break, Card, Detector, Failures, Family, Links, Model, Pid, Price, Search, Time, Value};
+use crate::{Break, Card, Detector, Failures, Family, Model, Price, Search};
 use lockstep_sim::explore::Delivery;
 
 /// Its entry.
 pub(super) const COMMITTED: Entry = Entry::made_of(
     &CARD,
-    || engines::check(&CARD, Delivery::Committed),
+    || engines::explore(&CARD, Delivery::Committed),
+    |broken| engines::find(&CARD, broken, Delivery::Committed),
     |timing| engines::timed(&CARD, timing, Delivery::Committed),
-    |name| engines::story_named(&CARD, name, Delivery::Committed),
 );
 
-const ONE: &[(Pid, Ask)] = &[(1, Ask::Broadcast(Value(0)))];
-/// Two publishers, so that two orders are possible.
-const ASKS: &[(Pid, Ask)] = &[(1, Ask::Broadcast(Value(0))), (2, Ask::Broadcast(Value(1)))];
-
-/// Three replicas and a reader. The first replica leads when a run begins.
 const MODEL: Model = Model {
-    n: 4,
-    f: 1,
-    links: Links::FairLoss { losses: u8::MAX, duplicates: u8::MAX },
     detector: Detector::Leader { mistakes: 2 },
     failures: Failures::Recovery { crashes: 1, stable: true },
-    time: Time::Asynchronous { timeouts: 0 },
+    ..ENGINES
 };
 
 static CARD: Card = Card {
@@ -47,7 +39,7 @@ static CARD: Card = Card {
     ],
     uses: &["fixed-sequencer", "uniform-majority", "paxos"],
     model: MODEL,
-    asks: ASKS,
+    asks: TWO,
     properties: &[
         &NO_CREATION,
         &NO_DUPLICATION,
@@ -62,7 +54,7 @@ static CARD: Card = Card {
     // A submission, a frame, and an ack of each standby. Beside one of two standbys the leader's frame and
     // the own ack are a quorum.
     price: Some(Price {
-        asks: ONE,
+        asks: LONE,
         delays: [|n| if n == 3 { 2 } else { 3 }, |n| if n == 3 { 2 } else { 3 }, |_| 3],
         multicast: |n| 2 + (n - 1),
         unicast: |n| (n + 1) * (n - 1),
@@ -91,17 +83,7 @@ static CARD: Card = Card {
             steps_max: 5,
             planted: false,
         },
-        Break {
-            name: "numbered-anew",
-            says: "A publisher gives a message another number when it sends it again: the leader stamps both.",
-            model: MODEL,
-            asks: Some(ONE),
-            dropped: Some("numbers"),
-            loses: &NO_DUPLICATION,
-            search: Search::Breadth,
-            steps_max: 4,
-            planted: true,
-        },
+        numbered_anew(MODEL),
         #[cfg(lockstep_planted)]
         mutation("MinorityCommits", "One vote too few commits.", &UNIFORM_TOTAL_ORDER, 5),
         #[cfg(lockstep_planted)]

@@ -12,12 +12,13 @@
 //! | recovery with storage | a process starts again on its journal |
 //! | recovery without | a machine is lost, and restored as it was when the run began |
 
+use super::LONE;
 use crate::card::{Break, Card, Detector, Failures, Model, Search};
-use crate::check::{Broken, Checked, Explored, WALKS_SEED};
+use crate::check::{Broken, Explored, WALKS_SEED};
 use crate::property::{History, Judged, Property};
 use crate::protocol::{Pid, Pids};
 use crate::story::{Arrow, Mark, Place, Story};
-use crate::timed::{Cost, Load, Requests, TimedRun, Timing, wrong_prices};
+use crate::timed::{Cost, Load, Requests, TimedRun, Timing};
 use crate::vocabulary::{Ask, Event, Fact, Value};
 use lockstep_sim::explore::{
     Bounds, Delivery, ExploreScope, LoneEnd, LoneRun, Violation, WatchedCluster, WatchedInput,
@@ -204,8 +205,8 @@ fn story(mut story: Story, published: &Published, rows: &[WatchedRow]) -> Story 
     story
 }
 
-/// Explores the model of a card, then walks through more failures, and finds each break again.
-pub(super) fn check(card: &'static Card, delivery: Delivery) -> Checked {
+/// Explores the model of a card, then walks through more failures.
+pub(super) fn explore(card: &'static Card, delivery: Delivery) -> Explored {
     let ask = |model: Model, ends_each| SearchCase {
         title: card.name.to_owned(),
         asks: card.asks,
@@ -219,13 +220,11 @@ pub(super) fn check(card: &'static Card, delivery: Delivery) -> Checked {
         wide.scope = ExploreScope { crashes: 2, losses: 1, heartbeats: true, round_max: 4, ..wide.scope };
         explored.violation = wide.answer(How::Walks(WIDE_STEPS)).violation;
     }
-    let breaks = card.breaks.iter().map(|broken| find(card, broken, delivery)).collect();
-    let wrong_prices = wrong_prices(card, |n| Some(timed(card, &Timing::of_price(n), delivery)?.cost));
-    Checked { card, explored, breaks, wrong_prices }
+    explored
 }
 
 /// Finds a break again.
-fn find(card: &'static Card, broken: &'static Break, delivery: Delivery) -> Broken {
+pub(super) fn find(card: &'static Card, broken: &'static Break, delivery: Delivery) -> Broken {
     let asks = broken.asks.unwrap_or(card.asks);
     let case = SearchCase {
         title: format!("{}, {}", card.name, broken.name),
@@ -240,12 +239,6 @@ fn find(card: &'static Card, broken: &'static Break, delivery: Delivery) -> Brok
     };
     let found = with_mutation(broken.dropped, || case.answer(how).violation);
     Broken::of(broken, found)
-}
-
-/// The story of the break of this name, searched again.
-pub(super) fn story_named(card: &'static Card, name: &str, delivery: Delivery) -> Option<Story> {
-    let broken = card.breaks.iter().find(|broken| broken.name == name)?;
-    find(card, broken, delivery).story
 }
 
 /// One message among `n` replicas, each with a reader beside it; `None` if there cannot be so many, and where
@@ -265,9 +258,12 @@ pub(super) fn timed(card: &Card, timing: &Timing, delivery: Delivery) -> Option<
         let to = sent.to.iter().map(|to| *to as Pid).collect();
         cost.add(sent.from as Pid, to, sent.bytes, &mut load);
     }
-    let wrong: Vec<String> = (0..n)
-        .filter(|pid| run.delays[usize::from(*pid)].is_none())
-        .map(|pid| format!("VALIDITY: p{} never delivers the message", pid + 1))
+    let watched = WatchedRun { delivered: &run.delivered, lost: &vec![false; n.into()], is_over: true };
+    let published = Published::of(LONE);
+    let wrong: Vec<String> = card
+        .properties
+        .iter()
+        .filter_map(|property| judge(&[property], &published, &watched).err())
         .collect();
     let story = timing.has_story.then(|| lone_story(card, n, &run, &wrong));
     Some(TimedRun { cost: cost.finish(run.delays, &load), story, wrong })

@@ -1,31 +1,21 @@
 //! lockstep, as a reader of what is stamped sees it: the fixed sequencer alone.
 
-use super::engines;
+use super::{ENGINES, LONE, TWO, engines, numbered_anew};
 use crate::check::Entry;
 use crate::property::{AGREEMENT, FIFO_ORDER, NO_CREATION, NO_DUPLICATION, UNIFORM_TOTAL_ORDER, VALIDITY};
-use crate::{Ask, Break, Card, Detector, Failures, Family, Links, Model, Pid, Price, Search, Time, Value};
+use crate::{Break, Card, Detector, Family, Model, Price, Search};
 use lockstep_sim::explore::Delivery;
 
 /// Its entry.
 pub(super) const STAMPED: Entry = Entry::made_of(
     &CARD,
-    || engines::check(&CARD, Delivery::Stamped),
+    || engines::explore(&CARD, Delivery::Stamped),
+    |broken| engines::find(&CARD, broken, Delivery::Stamped),
     |timing| engines::timed(&CARD, timing, Delivery::Stamped),
-    |name| engines::story_named(&CARD, name, Delivery::Stamped),
 );
 
-const ONE: &[(Pid, Ask)] = &[(1, Ask::Broadcast(Value(0)))];
-const TWO: &[(Pid, Ask)] = &[(1, Ask::Broadcast(Value(0))), (2, Ask::Broadcast(Value(1)))];
-
-/// Three replicas and a reader. The first replica leads for ever.
-const MODEL: Model = Model {
-    n: 4,
-    f: 1,
-    links: Links::FairLoss { losses: u8::MAX, duplicates: u8::MAX },
-    detector: Detector::None,
-    failures: Failures::None,
-    time: Time::Asynchronous { timeouts: 0 },
-};
+/// The first replica leads for ever.
+const MODEL: Model = ENGINES;
 
 static CARD: Card = Card {
     name: "lockstep-stamped",
@@ -48,7 +38,7 @@ static CARD: Card = Card {
     states_max: 30_000,
     whole: false,
     price: Some(Price {
-        asks: ONE,
+        asks: LONE,
         delays: [|_| 1, |_| 2, |_| 2],
         multicast: |n| 2 + (n - 1),
         unicast: |n| (n + 1) * (n - 1),
@@ -66,16 +56,6 @@ static CARD: Card = Card {
             steps_max: 9,
             planted: false,
         },
-        Break {
-            name: "numbered-anew",
-            says: "A publisher gives a message another number when it sends it again: the leader stamps both.",
-            model: MODEL,
-            asks: Some(ONE),
-            dropped: Some("numbers"),
-            loses: &NO_DUPLICATION,
-            search: Search::Breadth,
-            steps_max: 4,
-            planted: true,
-        },
+        numbered_anew(MODEL),
     ],
 };
