@@ -17,24 +17,22 @@ pub(super) const ENTRIES: &[Entry] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::property::{BYZANTINE_CONSISTENCY, BYZANTINE_TOTALITY, NO_CREATION, NO_DUPLICATION, VALIDITY};
-    use crate::space::Lab;
+    use crate::cards::searches::Searched;
+    use crate::property::{
+        BYZANTINE_CONSISTENCY, BYZANTINE_TOTALITY, NO_CREATION, NO_DUPLICATION, Property, VALIDITY,
+    };
     use crate::{Ask, Failures, Model, Subject, Value};
-    use lockstep_sim::explore::{Bounds, breadth_first};
 
     /// The cards have a lying sender. Here the sender is honest and the last process lies: validity, and no
     /// message of the sender that it never sent.
     fn holds_of_an_honest_sender<P: Subject>(lies: u8) {
         let failures = Failures::Byzantine { liars: &[3], lies };
         let model = Model { failures, ..Model::PLAIN.of(4, 1) };
-        let properties =
-            vec![&VALIDITY, &NO_CREATION, &NO_DUPLICATION, &BYZANTINE_CONSISTENCY, &BYZANTINE_TOTALITY];
-        let mut lab = Lab::<P>::new(model, &[(0, Ask::Broadcast(Value(0)))], None, properties, true);
-        let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: 3_000_000 });
-        let name = P::CARD.name;
-        println!("{name}: {} states", found.states);
-        assert_eq!(found.violation.map(|found| found.what), None, "{name}");
-        assert!(found.whole, "{name}");
+        let properties: &[&Property] =
+            &[&VALIDITY, &NO_CREATION, &NO_DUPLICATION, &BYZANTINE_CONSISTENCY, &BYZANTINE_TOTALITY];
+        let asks = &[(0, Ask::Broadcast(Value(0)))];
+        let searched = Searched { model, asks, dropped: None, properties };
+        assert_eq!(searched.lost::<P>(3_000_000), None, "{}", P::CARD.name);
     }
 
     #[test]

@@ -43,16 +43,15 @@ pub(super) static ENTRIES: &[Entry] = &[
 ];
 
 #[cfg(test)]
-mod tests {
+pub(in crate::cards::isis) mod tests {
     use super::*;
+    use crate::cards::searches::Searched;
     use crate::property::{
         AGREEMENT, CAUSAL_ORDER, NO_DUPLICATION, NOTHING_AFTER_FAILURE, Property, RELIABLE_DELIVERY,
         TOTAL_ORDER, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, UNIFORM_VIEW_AGREEMENT, VALIDITY, VIEW_ORDER,
         VIEW_SYNCHRONY_OF_CORRECT,
     };
-    use crate::space::Lab;
     use crate::{Ask, Detector, Failures, Model, Subject};
-    use lockstep_sim::explore::{Bounds, breadth_first, random_walks};
 
     /// Steps of walks in a space that is too large to be explored whole.
     const WALK_STEPS: u64 = 300_000;
@@ -60,27 +59,14 @@ mod tests {
     const STATES_MAX: u64 = 300_000;
 
     /// What walks among four processes, of which two may fail, find against these properties.
-    fn lost_among_four<P: Subject>(
+    pub fn lost_among_four<P: Subject>(
         asks: &[(Pid, Ask)],
         dropped: Option<&'static str>,
         properties: &[&'static Property],
     ) -> Option<String> {
         let failures = Failures::Stop { crashes: 2, filter: true };
         let model = Model { failures, ..P::CARD.model.of(4, 2) };
-        let mut lab = Lab::<P>::new(model, asks, dropped, properties.to_vec(), true);
-        random_walks(&mut lab, WALKS_SEED, WALK_STEPS).violation.map(|violation| violation.what)
-    }
-
-    /// What the whole space has against these properties.
-    fn lost<P: Subject>(
-        model: Model,
-        asks: &[(Pid, Ask)],
-        properties: &[&'static Property],
-    ) -> Option<String> {
-        let mut lab = Lab::<P>::new(model, asks, None, properties.to_vec(), true);
-        let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: STATES_MAX });
-        assert!(found.whole || found.violation.is_some(), "{} states", found.states);
-        found.violation.map(|violation| violation.what)
+        Searched { model, asks, dropped, properties }.lost_on_walks::<P>(WALKS_SEED, WALK_STEPS)
     }
 
     #[test]
@@ -104,7 +90,9 @@ mod tests {
     fn a_cbcast_may_travel_over_processes_that_it_is_not_for() {
         let asks = [(0, Ask::Send(2, Value(0))), (0, Ask::Send(1, Value(1))), (1, Ask::Send(2, Value(2)))];
         let properties: [&Property; 3] = [&RELIABLE_DELIVERY, &NO_DUPLICATION, &CAUSAL_ORDER];
-        assert_eq!(lost::<Cbcast<Value>>(Cbcast::CARD.model, &asks, &properties), None);
+        let model = Cbcast::CARD.model;
+        let searched = Searched { model, asks: &asks, dropped: None, properties: &properties };
+        assert_eq!(searched.lost::<Cbcast<Value>>(STATES_MAX), None);
     }
 
     #[test]
@@ -129,8 +117,9 @@ mod tests {
     fn a_majority_is_enough_for_one_group_whatever_is_suspected() {
         for (n, mistakes) in [(3, 4), (4, 3)] {
             let model = Model::PLAIN.of(n, 1).detector(Detector::EventuallyPerfect { mistakes });
-            let found = lost::<ViewManager>(model, &[], &[&UNIFORM_VIEW_AGREEMENT, &VIEW_ORDER]);
-            assert_eq!(found, None);
+            let properties: &[&Property] = &[&UNIFORM_VIEW_AGREEMENT, &VIEW_ORDER];
+            let searched = Searched { model, asks: &[], dropped: None, properties };
+            assert_eq!(searched.lost::<ViewManager>(STATES_MAX), None);
         }
     }
 }

@@ -35,18 +35,15 @@ mod tests {
     use super::*;
     use crate::Model;
     use crate::Subject;
+    use crate::cards::searches::Searched;
     use crate::property::{GAPLESS_TOTAL_ORDER, PAIRWISE_TOTAL_ORDER, Property};
-    use crate::space::Lab;
-    use lockstep_sim::explore::{Bounds, breadth_first};
 
     /// Whether a property holds in every run of a fixed sequencer that lacks a part.
     fn holds_without(dropped: &'static str, property: &'static Property) -> bool {
         let asks = FixedSequencer::<Value>::CARD.asks;
-        let mut lab =
-            Lab::<FixedSequencer<Value>>::new(Model::PLAIN, asks, Some(dropped), vec![property], true);
-        let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: 500_000 });
-        assert!(found.whole || found.violation.is_some());
-        found.violation.is_none()
+        let properties = &[property];
+        let searched = Searched { model: Model::PLAIN, asks, dropped: Some(dropped), properties };
+        searched.lost::<FixedSequencer<Value>>(500_000).is_none()
     }
 
     #[test]

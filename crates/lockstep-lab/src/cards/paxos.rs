@@ -38,41 +38,40 @@ pub(super) const ENTRIES: &[Entry] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::property::{AUXILIARIES_REST, CONFLICT_ORDER, NO_CREATION, NO_DUPLICATION, Property};
-    use crate::space::Lab;
+    use crate::cards::searches::Searched;
+    use crate::property::{
+        AUXILIARIES_REST, CONFLICT_ORDER, NO_CREATION, NO_DUPLICATION, Property, UNIFORM_CONSENSUS,
+    };
     use crate::timed::{Timing, run};
-    use crate::{Ask, Card, Detector, Pid, Subject};
-    use lockstep_sim::explore::random_walks;
+    use crate::{Ask, Card, Detector, Failures, Model, Pid, Subject, Time};
 
     const LEADER: Detector = Detector::Leader { mistakes: 3 };
     const SUSPICIONS: Detector = Detector::EventuallyPerfect { mistakes: 4 };
 
     /// With wrong detections the space of a card has no end, as rounds only grow: walks.
-    fn duel<P: Subject>(detector: Detector, asks: &[(Pid, Ask)], judged: Vec<&'static Property>) {
+    fn duel<P: Subject>(detector: Detector, asks: &[(Pid, Ask)], properties: &[&'static Property]) {
         let model = P::CARD.model.detector(detector);
-        let mut lab = Lab::<P>::new(model, asks, None, judged, true);
-        let found = random_walks(&mut lab, 1, 200_000).violation;
-        assert!(found.is_none(), "{}: {:?}", P::CARD.name, found.map(|found| found.what));
+        let searched = Searched { model, asks, dropped: None, properties };
+        assert_eq!(searched.lost_on_walks::<P>(1, 200_000), None, "{}", P::CARD.name);
     }
 
     #[test]
     fn processes_that_both_lead_agree_and_come_to_an_end() {
-        let all = |card: &Card| {
+        let all = |card: &Card| -> Vec<&'static Property> {
             let judged = card.properties.iter().filter(|property| **property != &AUXILIARIES_REST);
             judged.copied().collect()
         };
-        duel::<Paxos>(LEADER, Paxos::CARD.asks, all(Paxos::CARD));
-        duel::<MultiPaxos<Value>>(LEADER, MultiPaxos::CARD.asks, all(MultiPaxos::CARD));
-        duel::<CheapPaxos>(SUSPICIONS, CheapPaxos::CARD.asks, all(CheapPaxos::CARD));
-        duel::<FastPaxos>(SUSPICIONS, FastPaxos::CARD.asks, all(FastPaxos::CARD));
+        duel::<Paxos>(LEADER, Paxos::CARD.asks, &all(Paxos::CARD));
+        duel::<MultiPaxos<Value>>(LEADER, MultiPaxos::CARD.asks, &all(MultiPaxos::CARD));
+        duel::<CheapPaxos>(SUSPICIONS, CheapPaxos::CARD.asks, &all(CheapPaxos::CARD));
+        duel::<FastPaxos>(SUSPICIONS, FastPaxos::CARD.asks, &all(FastPaxos::CARD));
     }
 
     #[test]
     fn histories_of_conflicting_and_commuting_commands_agree() {
-        let asks: Vec<_> =
-            [(0, 0), (1, 1), (1, 2), (2, 3)].map(|(pid, value)| (pid, Ask::Broadcast(Value(value)))).into();
-        duel::<GeneralizedPaxos>(Detector::Perfect, &asks, GeneralizedPaxos::CARD.properties.to_vec());
-        duel::<GeneralizedPaxos>(SUSPICIONS, &asks, vec![&NO_DUPLICATION, &NO_CREATION, &CONFLICT_ORDER]);
+        let asks = [(0, 0), (1, 1), (1, 2), (2, 3)].map(|(pid, value)| (pid, Ask::Broadcast(Value(value))));
+        duel::<GeneralizedPaxos>(Detector::Perfect, &asks, GeneralizedPaxos::CARD.properties);
+        duel::<GeneralizedPaxos>(SUSPICIONS, &asks, &[&NO_DUPLICATION, &NO_CREATION, &CONFLICT_ORDER]);
     }
 
     /// The delays to the first process, to a majority and to all, and the datagrams, of three processes.
@@ -84,21 +83,11 @@ mod tests {
     #[test]
     fn a_collision_costs_a_fast_round_one_delay_and_a_round_more() {
         const ONE: &[(Pid, Ask)] = &[(1, Ask::Propose(Value(1)))];
-        const TWO: &[(Pid, Ask)] = &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1)))];
         assert_eq!(cost::<FastPaxos>(ONE), ([Some(2); 3], 3));
         assert_eq!(cost::<FastPaxos>(TWO), ([Some(2), Some(2), Some(3)], 6));
     }
-}
 
-#[cfg(test)]
-mod byzantine_tests {
-    use super::*;
-    use crate::property::UNIFORM_CONSENSUS;
-    use crate::space::Lab;
-    use crate::{Ask, Failures, Model, Pid, Subject, Time};
-    use lockstep_sim::explore::random_walks;
-
-    const ASKS: &[(Pid, Ask)] = &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1)))];
+    const TWO: &[(Pid, Ask)] = &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1)))];
 
     /// Walks through runs with more lies than the card's model has: whether all decide one value.
     fn agrees<P: Subject>(liars: &'static [Pid], lies: u8, dropped: Option<&'static str>) -> bool {
@@ -107,8 +96,8 @@ mod byzantine_tests {
             time: Time::Asynchronous { timeouts: 1 },
             ..P::CARD.model
         };
-        let mut lab = Lab::<P>::new(model, ASKS, dropped, vec![&UNIFORM_CONSENSUS], true);
-        random_walks(&mut lab, 7, 400_000).violation.is_none()
+        let searched = Searched { model, asks: TWO, dropped, properties: &[&UNIFORM_CONSENSUS] };
+        searched.lost_on_walks::<P>(7, 400_000).is_none()
     }
 
     #[test]

@@ -14,10 +14,9 @@ pub(super) const ENTRIES: &[Entry] = &[Entry::of::<Zab>(), Entry::of::<PrimaryBa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cards::searches::Searched;
     use crate::property::{NO_DUPLICATION, PRIMARY_INTEGRITY, PRIMARY_ORDER, Property, UNIFORM_TOTAL_ORDER};
-    use crate::space::Lab;
     use crate::{Ask, Detector, Links, Model, Pid, Subject, Value};
-    use lockstep_sim::explore::{Bounds, breadth_first, random_walks};
 
     const MODEL: Model = Model { links: Links::Fifo, ..Model::PLAIN };
     const SAFETY: [&Property; 3] = [&NO_DUPLICATION, &UNIFORM_TOTAL_ORDER, &PRIMARY_ORDER];
@@ -29,17 +28,16 @@ mod tests {
     /// Walks through runs with three changes of leaders that are wrong, and a crash: whether all is safe.
     fn is_safe<P: Subject>(more: Option<&'static Property>) -> bool {
         let model = MODEL.detector(Detector::Leader { mistakes: 3 }).stop(1);
-        let properties = SAFETY.into_iter().chain(more).collect();
-        let mut lab = Lab::<P>::new(model, &asks(), None, properties, true);
-        random_walks(&mut lab, 7, 300_000).violation.is_none()
+        let properties: Vec<_> = SAFETY.into_iter().chain(more).collect();
+        let searched = Searched { model, asks: &asks(), dropped: None, properties: &properties };
+        searched.lost_on_walks::<P>(7, 300_000).is_none()
     }
 
     #[test]
     fn two_transactions_of_a_primary_that_crashes_stay_in_order() {
         let model = MODEL.detector(Detector::Leader { mistakes: 0 }).stop(1);
-        let mut lab = Lab::<Zab>::new(model, &asks(), None, Zab::CARD.properties.to_vec(), true);
-        let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: 100_000 });
-        assert!(found.whole && found.violation.is_none());
+        let searched = Searched { model, asks: &asks(), dropped: None, properties: Zab::CARD.properties };
+        assert_eq!(searched.lost::<Zab>(100_000), None);
     }
 
     #[test]

@@ -4,8 +4,6 @@
 mod card;
 
 pub(super) use card::MODEL;
-#[cfg(test)]
-pub(super) use card::tests::lost_among_four;
 
 use super::Of;
 use crate::vocabulary::Indicated;

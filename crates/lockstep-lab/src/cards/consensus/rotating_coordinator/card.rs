@@ -113,16 +113,13 @@ static CARD: Card = Card {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::Lab;
-    use lockstep_sim::explore::random_walks;
+    use crate::cards::searches::Searched;
 
     /// Links without an order have too many states for all of them: walks at random.
     #[test]
     fn it_needs_no_order_of_the_links() {
         let model = Model { links: Links::Perfect, ..MODEL };
-        let properties = CARD.properties.to_vec();
-        let mut lab = Lab::<RotatingCoordinator<Value>>::new(model, THREE, None, properties, true);
-        let found = random_walks(&mut lab, 1, 1_000_000);
-        assert_eq!(found.violation.map(|found| found.what), None);
+        let searched = Searched { model, asks: THREE, dropped: None, properties: CARD.properties };
+        assert_eq!(searched.lost_on_walks::<RotatingCoordinator<Value>>(1, 1_000_000), None);
     }
 }

@@ -137,32 +137,20 @@ pub(super) static CARD: Card = Card {
 };
 
 #[cfg(test)]
-pub(in crate::cards::isis) mod tests {
+mod tests {
     use super::{ONE, TWO};
+    use crate::Value;
     use crate::cards::isis::FlushStore;
+    use crate::cards::isis::tests::lost_among_four;
     use crate::property::{
         AGREEMENT, COLLECTION, NO_DUPLICATION, NOTHING_AFTER_FAILURE, Property, STABLE_COLLECTION, VALIDITY,
     };
-    use crate::space::Lab;
-    use crate::{Ask, Failures, Model, Pid, Subject, Value};
-    use lockstep_sim::explore::random_walks;
-
-    /// What walks among four processes, of which two may fail, find: the space is too large to be explored.
-    pub fn lost_among_four<P: Subject>(
-        asks: &[(Pid, Ask)],
-        properties: &[&'static Property],
-    ) -> Option<String> {
-        let failures = Failures::Stop { crashes: 2, filter: true };
-        let model = Model { failures, ..P::CARD.model.of(4, 2) };
-        let mut lab = Lab::<P>::new(model, asks, None, properties.to_vec(), true);
-        random_walks(&mut lab, 7, 200_000).violation.map(|violation| violation.what)
-    }
 
     #[test]
     fn two_of_four_may_fail_during_a_flush() {
         let properties: [&Property; 6] =
             [&VALIDITY, &NO_DUPLICATION, &AGREEMENT, &STABLE_COLLECTION, &COLLECTION, &NOTHING_AFTER_FAILURE];
-        assert_eq!(lost_among_four::<FlushStore<Value>>(ONE, &properties), None);
-        assert_eq!(lost_among_four::<FlushStore<Value>>(TWO, &properties), None);
+        assert_eq!(lost_among_four::<FlushStore<Value>>(ONE, None, &properties), None);
+        assert_eq!(lost_among_four::<FlushStore<Value>>(TWO, None, &properties), None);
     }
 }

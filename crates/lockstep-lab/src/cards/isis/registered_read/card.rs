@@ -70,7 +70,7 @@ pub(super) static CARD: Card = Card {
 mod tests {
     use super::*;
     use crate::cards::isis::RegisteredRead;
-    use crate::cards::isis::flush_store::lost_among_four;
+    use crate::cards::isis::tests::lost_among_four;
 
     #[test]
     fn two_of_four_copies_may_fail() {
@@ -83,6 +83,6 @@ mod tests {
             (1, Ask::Release),
         ];
         let properties = [&REPEATABLE_READ, &REGISTER_TERMINATION];
-        assert_eq!(lost_among_four::<RegisteredRead>(&asks, &properties), None);
+        assert_eq!(lost_among_four::<RegisteredRead>(&asks, None, &properties), None);
     }
 }

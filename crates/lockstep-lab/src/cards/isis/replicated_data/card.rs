@@ -130,7 +130,7 @@ pub(super) static CARD: Card = Card {
 mod tests {
     use super::*;
     use crate::cards::isis::ReplicatedData;
-    use crate::cards::isis::flush_store::lost_among_four;
+    use crate::cards::isis::tests::lost_among_four;
 
     #[test]
     fn two_of_four_copies_may_fail() {
@@ -142,6 +142,6 @@ mod tests {
             (3, Ask::Read),
         ];
         let properties = [&SURVIVORS_LINEARIZABLE, &REGISTER_TERMINATION];
-        assert_eq!(lost_among_four::<ReplicatedData>(&asks, &properties), None);
+        assert_eq!(lost_among_four::<ReplicatedData>(&asks, None, &properties), None);
     }
 }
