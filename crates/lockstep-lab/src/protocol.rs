@@ -45,6 +45,15 @@ impl Pids {
         self.0 &= !(1 << pid);
     }
 
+    /// What a detector indicates, taken over into a set of those that it suspects.
+    pub fn follow(&mut self, detection: Detection) {
+        match detection {
+            Detection::Suspect(pid) => drop(self.add(pid)),
+            Detection::Restore(pid) => self.remove(pid),
+            Detection::Leader(_) => {}
+        }
+    }
+
     /// Those of `self` that are not in `other`.
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)

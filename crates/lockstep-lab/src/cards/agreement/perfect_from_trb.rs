@@ -109,11 +109,7 @@ impl Protocol for PerfectFromTrb {
     fn detect(&mut self, detection: Detection, out: &mut Out<Self>) {
         let begun: Vec<_> = self.instances.keys().copied().collect();
         // Before all else, as a broadcast that begins now must know of it too.
-        match detection {
-            Detection::Suspect(pid) => drop(self.below.add(pid)),
-            Detection::Restore(pid) => self.below.remove(pid),
-            Detection::Leader(_) => {}
-        }
+        self.below.follow(detection);
         for instance in begun {
             self.with_instance(instance, out, |trb, out| trb.detect(detection, out));
         }

@@ -180,11 +180,7 @@ impl Protocol for CheapPaxos {
     }
 
     fn detect(&mut self, detection: Detection, out: &mut Out<Self>) {
-        match detection {
-            Detection::Suspect(pid) => drop(self.suspected.add(pid)),
-            Detection::Restore(pid) => self.suspected.remove(pid),
-            Detection::Leader(_) => {}
-        }
+        self.suspected.follow(detection);
         self.lead(out);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::acceptor::{Ballot, Votes, highest};
 use crate::protocol::Pid;
+use crate::{Ask, Price, Value};
 use std::collections::BTreeMap;
 
 /// The place of a command in the log, from 0 on.
@@ -11,6 +12,15 @@ pub type Slot = u8;
 /// The accepted slots of an acceptor, each with the round of its acceptance: `Acceptor<AcceptedLog<V>>` is
 /// the acceptor of a log. A command that is none is a no-op.
 pub type AcceptedLog<V> = BTreeMap<Slot, (Ballot, Option<V>)>;
+
+/// The price of a command of the leader's, in a round whose promises are had already.
+pub const LOG_PRICE: Price = Price {
+    asks: &[(0, Ask::Broadcast(Value(0)))],
+    // Of three processes one's own acceptance and that of the leader are a majority.
+    delays: [|n| if n == 3 { 1 } else { 2 }, |n| if n == 3 { 1 } else { 2 }, |_| 2],
+    multicast: |n| n,
+    unicast: |n| n * (n - 1),
+};
 
 /// Phase 2a of a new leader: for each slot that one of the promises reports the command of the highest
 /// round, which may be chosen already.

@@ -1,11 +1,11 @@
 //! Multi-Paxos (Lamport 1998; the Paxos family, "Multi-Paxos", its collapsed form).
 
 use super::acceptor::{Acceptor, Ballot, next_ballot};
-use super::log::{AcceptedLog, LogLearner, Slot, adopt, fill_gaps};
+use super::log::{AcceptedLog, LOG_PRICE, LogLearner, Slot, adopt, fill_gaps};
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Model, Out, Pid, Price, Process,
-    Protocol, Search, Subject, Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Model, Out, Pid, Process, Protocol,
+    Search, Subject, Value, Word,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -226,13 +226,7 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT, &UNIFORM_TOTAL_ORDER],
     states_max: 100_000,
     whole: true,
-    price: Some(Price {
-        asks: &[(0, Ask::Broadcast(Value(0)))],
-        // Of three processes one's own acceptance and that of the leader are a majority.
-        delays: [|n| if n == 3 { 1 } else { 2 }, |n| if n == 3 { 1 } else { 2 }, |_| 2],
-        multicast: |n| n,
-        unicast: |n| n * (n - 1),
-    }),
+    price: Some(LOG_PRICE),
     breaks: &[
         Break {
             name: "gaps-left-open",

@@ -1,10 +1,11 @@
 //! The card.
 
+use crate::cards::paxos::log::LOG_PRICE;
 use crate::property::{
     NO_CREATION, NO_DUPLICATION, PRIMARY_INTEGRITY, PRIMARY_ORDER, PRIMARY_PROGRESS, UNIFORM_AGREEMENT,
     UNIFORM_TOTAL_ORDER,
 };
-use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Price, Search, Value};
+use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Search, Value};
 
 const MODEL: Model =
     Model { links: Links::Fifo, ..Model::PLAIN.detector(Detector::Leader { mistakes: 0 }).stop(1) };
@@ -39,13 +40,7 @@ pub(super) static CARD: Card = Card {
     ],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
-        asks: &[(0, Ask::Broadcast(Value(0)))],
-        // Of three processes one's own acceptance and that of the leader are a majority.
-        delays: [|n| if n == 3 { 1 } else { 2 }, |n| if n == 3 { 1 } else { 2 }, |_| 2],
-        multicast: |n| n,
-        unicast: |n| n * (n - 1),
-    }),
+    price: Some(LOG_PRICE),
     breaks: &[
         Break {
             name: "two-outstanding-updates",
