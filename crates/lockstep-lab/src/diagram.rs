@@ -1,7 +1,7 @@
 //! A story as a space-time picture (SVG): a lane for each process, time goes down, a line for each message.
 
 use crate::story::{Arrow, Mark, Place, Story};
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 const LANE: usize = 190;
 const LEFT: usize = 60;
@@ -34,24 +34,27 @@ fn ink(mark: Mark) -> &'static str {
     }
 }
 
+/// The beginning of a picture: its size, a white ground, and its title.
+pub(crate) fn begun(width: impl Display, height: impl Display, title: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
+         font-family=\"Helvetica, Arial, sans-serif\" font-size=\"13\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+         <text x=\"20\" y=\"28\" font-size=\"18\" font-weight=\"bold\">{}</text>\n",
+        escaped(title)
+    )
+}
+
 /// The picture. Equal stories give equal bytes.
 pub fn draw(story: &Story) -> String {
     let rows = story.rows.len();
     let width = (LEFT + LANE * usize::from(story.n) + 40).max(900);
     let legend = y(rows) + 40;
     let height = legend + 18 * (rows + 3);
-    let mut out = String::new();
-    // Writing into a string cannot fail.
-    let _ = writeln!(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"Helvetica, Arial, sans-serif\" font-size=\"13\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"20\" y=\"28\" font-size=\"18\" font-weight=\"bold\">{}</text>",
-        escaped(&story.title)
-    );
+    let mut out = begun(width, height, &story.title);
     if let Some(row) = story.loop_from {
         let (top, tall) = (y(row) - ROW / 2, ROW * (rows - row));
+        // Writing into a string cannot fail.
         let _ = writeln!(
             out,
             "<rect x=\"34\" y=\"{top}\" width=\"{}\" height=\"{tall}\" fill=\"#fff4d6\" stroke=\"#e0a800\"/>\n\

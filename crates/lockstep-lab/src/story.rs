@@ -161,13 +161,7 @@ impl Story {
         if let Some(lane) = pid {
             let place = Place { lane, row };
             self.marks.extend(mark_of_step(step).map(|(mark, words)| (place, mark, words)));
-            for event in &events {
-                let text = event_words(event);
-                if let Event::Did(_) = event {
-                    words += &format!("; p{} {text}", lane + 1);
-                }
-                self.marks.push((place, mark_of(event), text));
-            }
+            self.mark_events(place, &events, &mut words);
         }
         // A message that is under way now and was not before was sent here.
         for number in lab.under_way(&next) {
@@ -213,14 +207,19 @@ impl Story {
         }
         self.marks.extend(mark.map(|mark| (place, mark, words.clone())));
         let mut row = format!("at {now}: p{} {words}", lane + 1);
+        self.mark_events(place, events, &mut row);
+        self.rows.push(row);
+    }
+
+    /// The events of a row: marks on the lane, and what the process did, added to the row's words.
+    fn mark_events(&mut self, place: Place, events: &[Event], words: &mut String) {
         for event in events {
             let text = event_words(event);
             if let Event::Did(_) = event {
-                row += &format!("; p{} {text}", lane + 1);
+                *words += &format!("; p{} {text}", place.lane + 1);
             }
             self.marks.push((place, mark_of(event), text));
         }
-        self.rows.push(row);
     }
 }
 

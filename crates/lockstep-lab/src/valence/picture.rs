@@ -2,6 +2,7 @@
 //! in words beside it.
 
 use super::{Valence, Valences};
+use crate::diagram::begun;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -67,16 +68,8 @@ pub(super) fn draw(found: &Valences) -> String {
     let lines: usize = found.states.iter().map(|state| state.steps.len()).sum();
     let height = (TOP + ROW * rows).max(TOP + LINE * (lines as i64 + 1));
     let full = width + WORDS_WIDTH;
-    let mut out = String::new();
-    // Writing into a string cannot fail.
-    let _ = writeln!(
-        out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{full}\" height=\"{height}\" viewBox=\"0 0 {full} {height}\" \
-         font-family=\"Helvetica, Arial, sans-serif\" font-size=\"13\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"20\" y=\"28\" font-size=\"18\" font-weight=\"bold\">{}: the valence of each state from {}</text>",
-        found.name, found.initial[found.drawn].0
-    );
+    let title = format!("{}: the valence of each state from {}", found.name, found.initial[found.drawn].0);
+    let mut out = begun(full, height, &title);
     legend(&mut out, found);
     let endless: BTreeSet<_> =
         found.endless.iter().flat_map(|endless| endless.stem.iter().chain(&endless.cycle)).copied().collect();
@@ -99,6 +92,7 @@ pub(super) fn draw(found: &Valences) -> String {
             Valence::One => "1".to_owned(),
             Valence::Undecided => "-".to_owned(),
         };
+        // Writing into a string cannot fail.
         let _ = writeln!(
             out,
             "<circle cx=\"{x}\" cy=\"{y}\" r=\"{RADIUS}\" fill=\"{ink}\"/>\
