@@ -92,23 +92,26 @@ pub struct Entry {
     find: fn(&'static Break) -> Broken,
     timed: fn(&Timing) -> Option<TimedRun>,
     valences: fn() -> Option<Valences>,
+    /// How its timed runs differ from those of a [`Subject`], if they do.
+    pub remark: Option<&'static str>,
 }
 
 impl Entry {
     /// The entry of the protocol `P`.
     pub const fn of<P: Subject>() -> Self {
-        Self { valences: valences::<P>, ..Self::made_of(P::CARD, explore::<P>, find::<P>, timed::<P>) }
+        Self { valences: valences::<P>, ..Self::made_of(P::CARD, explore::<P>, find::<P>, timed::<P>, None) }
     }
 
     /// The entry of something that is no [`Subject`]: how its model is explored, how a break of its card is
-    /// found, and its timed runs (`None` where it has no such run).
+    /// found, its timed runs (`None` where it has no such run), and in words how these differ from others.
     pub const fn made_of(
         card: &'static Card,
         explore: fn() -> Explored,
         find: fn(&'static Break) -> Broken,
         timed: fn(&Timing) -> Option<TimedRun>,
+        remark: Option<&'static str>,
     ) -> Self {
-        Self { card, explore, find, timed, valences: || None }
+        Self { card, explore, find, timed, valences: || None, remark }
     }
 
     /// What its model has, explored.

@@ -7,7 +7,7 @@ use crate::property::with_implied;
 use crate::timed::{Cost, DETECTED_AFTER, LAN, SIZES, Timing};
 use crate::vocabulary::Ask;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::mem::discriminant;
 
@@ -55,6 +55,8 @@ pub struct Row {
     /// Message delays until all others indicate something after p1 has crashed; `None` is never. Detectors
     /// have the crash after [`DETECTED_AFTER`].
     pub gap: Option<u64>,
+    /// How its runs differ from those of the other rows, if they do.
+    pub remark: Option<&'static str>,
     #[serde(skip)]
     request: Ask,
 }
@@ -138,6 +140,7 @@ impl Row {
             busiest: cost.busiest,
             latency_ns: latency(entry, n, &cost),
             gap: gap(entry, n, &cost),
+            remark: entry.remark,
             request: card.price?.asks.first()?.1,
         })
     }
@@ -222,9 +225,22 @@ pub(crate) fn conditions_in_words(n: u8) -> String {
     )
 }
 
+/// The rows whose runs differ from those of the others, and how, a line each.
+pub(crate) fn remarks(rows: &[Row]) -> Vec<String> {
+    let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for row in rows {
+        if let Some(remark) = row.remark {
+            names.entry(remark).or_default().push(row.name);
+        }
+    }
+    names.iter().map(|(remark, names)| format!("{}: {remark}", names.join(", "))).collect()
+}
+
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n", conditions_in_words(self.processes))?;
+        writeln!(f, "{}", conditions_in_words(self.processes))?;
+        remarks(&self.protocols).iter().try_for_each(|remark| writeln!(f, "{remark}"))?;
+        writeln!(f)?;
         writeln!(
             f,
             "{:<26} {:>17} {:>19} {:>19} {:>7} {:>13} {:>5}",

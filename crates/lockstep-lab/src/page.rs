@@ -1,7 +1,7 @@
 //! The comparison as one HTML page, with a picture of a run of each protocol.
 
 use crate::check::Catalogue;
-use crate::compare::{Comparison, Row, conditions_in_words, latencies, or_dash};
+use crate::compare::{Comparison, Row, conditions_in_words, latencies, or_dash, remarks};
 use crate::diagram;
 use crate::timed::Timing;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -41,6 +41,7 @@ pub fn page(catalogue: &Catalogue, comparison: &Comparison) -> String {
             body {
                 h1 { (title) }
                 p style="white-space: pre-line" { (conditions_in_words(comparison.processes)) }
+                @for remark in remarks(&comparison.protocols) { p { (remark) } }
                 (costs(&comparison.protocols))
                 h2 { "What the next stronger guarantee costs" }
                 (stronger(comparison))

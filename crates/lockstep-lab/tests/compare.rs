@@ -3,7 +3,8 @@
 use lockstep_lab::cards::ALL;
 use lockstep_lab::compare::{Comparison, Row};
 use lockstep_lab::page::page;
-use lockstep_lab::timed::Timing;
+use lockstep_lab::timed::{DETECTED_AFTER, LAN, TimedRun, Timing};
+use lockstep_sim::wire::NetworkModel;
 
 fn row<'a>(comparison: &'a Comparison, name: &str) -> &'a Row {
     comparison.protocols.iter().find(|row| row.name == name).expect("it has a price")
@@ -28,6 +29,60 @@ fn the_gap_is_endless_without_a_takeover() {
     assert_eq!(row(&comparison, "uniform-majority").gap, Some(2));
     assert!(row(&comparison, "sequencer-takeover").gap.is_some_and(|gap| gap > 10));
     assert!(row(&comparison, "paxos").gap.is_some_and(|gap| gap > 10));
+}
+
+fn engines_run(name: &str, timing: &Timing) -> TimedRun {
+    let run = ALL.get(name).expect("a card").timed(timing).expect("the engines run among so many");
+    assert!(run.wrong.is_empty(), "{name}, {timing:?}: {:?}", run.wrong);
+    run
+}
+
+/// Where delays do not vary, the latency of the engines is their number of message delays.
+#[test]
+fn the_engines_deliver_after_whole_message_delays_where_delays_are_constant() {
+    // Of a delay below 4 no quarter is added.
+    for delay_ns in [1, 2, 3] {
+        for (name, n, delays) in [
+            ("lockstep", 3, [2, 2, 3].as_slice()),
+            ("lockstep", 5, &[3; 5]),
+            ("lockstep-stamped", 5, &[1, 2, 2, 2, 2]),
+        ] {
+            let timing = Timing::of_price(n);
+            let network = NetworkModel { delay_ns, ..timing.network };
+            let run = engines_run(name, &Timing { network, ..timing });
+            let latencies: Vec<u64> = delays.iter().map(|hops| hops * delay_ns).collect();
+            assert_eq!(run.cost.delays, latencies, "{name} of {n}");
+        }
+    }
+}
+
+/// What is committed has three messages one after the other on the way, the slowest of a quorum's among them.
+#[test]
+fn the_engines_deliver_on_a_network_whose_delays_vary_and_every_run_is_judged() {
+    let comparison = Comparison::of(&ALL, 5);
+    for (name, hops) in [("lockstep-stamped", 2), ("lockstep", 3)] {
+        let latency = row(&comparison, name).latency_ns.expect("every reader delivers in every run");
+        assert!(latency.p50 >= hops * LAN.delay_ns && latency.p50 <= latency.p99, "{name}: {latency:?}");
+        for seed in 0..100 {
+            let timing = Timing::on_lan(5, seed);
+            assert_eq!(engines_run(name, &timing), engines_run(name, &timing));
+        }
+    }
+}
+
+/// A takeover is a request for promises and the promises; the frame and its acks follow.
+#[test]
+fn the_engines_deliver_without_their_leader_after_its_detection_and_a_takeover() {
+    for n in [3, 5, 7] {
+        for (name, hops) in [("lockstep-stamped", 3), ("lockstep", 4)] {
+            let run = engines_run(name, &Timing::without_leader(n));
+            assert_eq!(run.cost.delays.len(), usize::from(n) - 1, "{name} of {n}");
+            assert_eq!(run.cost.delays.last(), Some(&(DETECTED_AFTER + hops)), "{name} of {n}");
+            assert_eq!(run, engines_run(name, &Timing::without_leader(n)));
+        }
+    }
+    let comparison = Comparison::of(&ALL, 3);
+    assert_eq!(row(&comparison, "lockstep").gap, Some(DETECTED_AFTER + 4));
 }
 
 #[test]

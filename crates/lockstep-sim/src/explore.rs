@@ -18,7 +18,6 @@
 //! million states the chance that two were mistaken for one is some 3 in a million.
 
 pub mod digest;
-mod lone;
 mod process;
 mod rules;
 mod search;
@@ -29,7 +28,6 @@ use lockstep_wire::Change;
 use std::fmt;
 use system::System;
 
-pub use lone::{LoneArrival, LoneDatagram, LoneEnd, LoneRun, lone_message};
 pub use search::{Bounds, Searched, Space, Violation, breadth_first, random_walks};
 pub use system::watched::{
     WatchedCluster, WatchedInput, WatchedMessage, WatchedRow, WatchedRun, WatchedState, WatchedStep,

@@ -219,13 +219,6 @@ impl ExploredProcess {
         })
     }
 
-    /// A replica believes the addresses of so many nodes without a proof.
-    pub(super) fn assume_addresses(&mut self, nodes: usize) {
-        if let Engine::Replica(replica) = &mut self.engine {
-            (0..nodes).for_each(|node| replica.assume_address(address(node)));
-        }
-    }
-
     /// A subscriber from the stream's start on.
     pub(super) fn reader(node: usize, replicas: usize, delivery: Delivery) -> Self {
         let me = Identity { replica: 200, incarnation: 1 };

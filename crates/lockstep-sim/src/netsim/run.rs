@@ -2,80 +2,41 @@
 
 use super::Cell;
 use super::links::Links;
-use crate::keys;
-use crate::machine::CLUSTER;
-use crate::net::{SimNet, To};
+use crate::cluster::{
+    BEGIN_NS, ClusterProcess, ClusterSettings, NEVER_NS, PENDING_WORK_NS, TURN_NS, address, node_of,
+};
+use crate::net::To;
 use crate::rng::Rng;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::Group;
-use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
-use lockstep_core::engine::receiver::{ReceiverLimits, Start};
-use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
-use lockstep_core::proto::commit::Durability;
-use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
-use lockstep_core::proto::heartbeat::HeartbeatLimits;
-use lockstep_core::proto::nack::NackLimits;
-use lockstep_core::proto::repairers::Repairer;
-use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_core::proto::window::Window;
-use lockstep_replica::bootstrap::bootstrap;
-use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
-use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
-use lockstep_replica::ports::Ports;
-use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
-use lockstep_wire::{Header, Identity, Kind, MemberBody, Nanos, PublisherId, Seq, frame_len_max};
+use lockstep_wire::{Header, Kind, Nanos, Seq};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
-/// Longest message, in bytes; all that are sent fit one datagram.
-const MESSAGE_LEN_MAX: usize = 1_024;
-const HISTORY: u64 = 0xb1;
-const MTU: usize = 1500;
 const REPLICAS: usize = 3;
 /// Nodes: the replicas, the publisher, the receivers.
 const PUBLISHER: usize = REPLICAS;
 const FIRST_RECEIVER: usize = REPLICAS + 1;
 /// Room for all frames of a run.
 const RING_BYTES: usize = 32 << 20;
+/// The first and the longest wait before the publisher sends again.
+const RESEND_NS: [Nanos; 2] = [20_000_000, 100_000_000];
 /// One message, and so one frame, each 20 µs: 50,000 a second.
 const INTERVAL_NS: Nanos = 20_000;
 const PAYLOAD: [u8; 64] = [0x5a; 64];
-/// One turn of a loop that spins.
-const TURN_NS: Nanos = 500;
-/// The poll interval of a node with pending work that has no deadline.
-const PENDING_WORK_NS: Nanos = 2_000;
 /// Datagrams take up to this much longer than the delay: less than an interval, so that nothing is reordered.
 const JITTER_NS: Nanos = 2_000;
 /// A message is affected if it was lost, or delivered this much after its frame arrived.
 const BUFFERED_NS: Nanos = 3_000;
 /// After the last message everybody has this long to fill its gaps.
 const DRAIN_NS: Nanos = 1_000_000_000;
-const BEGIN_NS: Nanos = 1_000_000;
-const WALL_NS: Nanos = 1_700_000_000_000_000_000;
-/// Longer than any run.
-const NEVER_NS: Nanos = 1 << 45;
-
-struct NetsimPorts;
-
-impl Ports for NetsimPorts {
-    type Net = SimNet;
-    type Memory = MemoryTail;
-}
-
-enum Engine {
-    Replica(Box<ReplicaEngine<NetsimPorts>>),
-    Publisher(Box<PublisherEngine<SimNet>>),
-    Receiver(Box<SubscriberEngine<SimNet>>),
-}
 
 struct Node {
-    engine: Engine,
+    process: ClusterProcess,
     wake_at: Nanos,
 }
 
@@ -107,7 +68,6 @@ pub(super) struct World {
     packets: BinaryHeap<Reverse<Letter>>,
     key: u64,
     links: Links,
-    publisher: Option<PublisherId>,
     /// The first measured seq; 0 before there is one.
     first: Seq,
     sent: u64,
@@ -154,118 +114,21 @@ pub(super) fn stream(cell: Cell) -> Result<World, String> {
     Ok(world)
 }
 
-fn address(node: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
-}
-
-fn identity(node: usize) -> Identity {
-    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 }
-}
-
-fn receiver(node: usize) -> ReceiverLimits {
-    let client =
-        Identity { replica: 1_000 + node as u32, incarnation: 0x9e37_79b9u32.wrapping_mul(node as u32) };
-    let others = (0..REPLICAS).filter(|other| *other != node);
-    let keys = if node < REPLICAS { keys::replica() } else { keys::publisher() };
-    ReceiverLimits {
-        keys: keys.clone(),
-        history: 0,
-        me: if node < REPLICAS { identity(node) } else { client },
-        repairers: others.map(|other| Repairer::replica(other as u32 + 1, address(other))).collect(),
-        nack: NackLimits::default(),
-        store_bytes: 1 << 20,
-        frame_len_max: frame_len_max(MTU),
-        count_when_accepted: false,
-    }
-}
-
-fn replica(node: usize) -> Result<ReplicaEngine<NetsimPorts>, String> {
-    let mut store = MemoryStore::default();
-    format(&mut store, CLUSTER, identity(node), [1, 1]).map_err(|error| error.to_string())?;
-    let settings = Settings {
-        cluster: CLUSTER,
-        replica: identity(node).replica,
-        boot: [1, 1],
-        power: false,
-        frame_len_max: frame_len_max(MTU),
-        segment_len: SEGMENT_LEN_MIN,
-    };
-    let mut reopen = |memory| open(&mut store, memory, settings).map_err(|error| error.to_string());
-    let mut opened = reopen(MemoryTail::new(RING_BYTES))?;
-    if node == 0 {
-        let members: Vec<_> =
-            (0..REPLICAS).map(|node| MemberBody::full(identity(node), address(node))).collect();
-        bootstrap(&mut opened.tail, keys::replica(), HISTORY, &members, WALL_NS)?;
-        opened = reopen(opened.tail.into_memory())?;
-    }
-    let recovered = Recovered::of_journal(&opened, 4);
-    let limits = ReplicaLimits {
-        receiver: receiver(node),
-        heartbeat: HeartbeatLimits::default(),
-        window: Window { entries: 1 << 16, bytes: 8 << 20 },
-        durability: Durability::Process,
-        publishers_max: 4,
-        hold_back: 64,
-        ack_again_ns: 1_000_000,
-        process_nonce: node as u64 + 1,
-        started_at: 0,
-        identity_probe_ns: 0,
-        repairs_per_request: 64,
-        budget: BudgetLimits::default(),
+fn process(node: usize) -> Result<ClusterProcess, String> {
+    let settings = ClusterSettings {
+        replicas: REPLICAS,
+        ring_bytes: RING_BYTES,
         failure_detector: FailureDetectorLimits {
             timeout_ns: NEVER_NS,
             timeout_ns_max: NEVER_NS,
             ..FailureDetectorLimits::default()
         },
-        election: ElectionLimits::default(),
-        pending_submission_bytes: 1 << 20,
-        secret_seed: [node as u8; 32],
+        resend_ns: RESEND_NS,
     };
-    ReplicaEngine::new(SimNet::default(), opened.tail, recovered, limits)
-}
-
-fn engine(node: usize) -> Result<Engine, String> {
-    Ok(match node {
-        0..REPLICAS => Engine::Replica(Box::new(replica(node)?)),
-        PUBLISHER => {
-            let limits = PublisherLimits {
-                receiver: receiver(node),
-                window_entries: 4_096,
-                window_datagrams: 4_096,
-                flight_datagrams: 1_024,
-                resend_ns_min: 20_000_000,
-                resend_ns_max: 100_000_000,
-                query_retry_ns: 10_000_000,
-                heartbeat_interval_ns: 1_000_000,
-                names_max: 1,
-                message_len_max: MESSAGE_LEN_MAX,
-                message_len_max_of: BTreeMap::new(),
-            };
-            let mut publisher = PublisherEngine::new(SimNet::of_client(), limits);
-            publisher.core.open("gateway", [1, 2]);
-            Engine::Publisher(Box::new(publisher))
-        }
-        _ => {
-            let limits = SubscriberLimits {
-                receiver: receiver(node),
-                delivery: Delivery::Stamped,
-                start: Start::From(1),
-                parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 4 * MESSAGE_LEN_MAX },
-                lag_report_ns: NEVER_NS,
-                heartbeat_interval_ns: 1_000_000,
-            };
-            Engine::Receiver(Box::new(SubscriberEngine::new(SimNet::of_client(), limits)))
-        }
-    })
-}
-
-impl Engine {
-    fn net(&mut self) -> &mut SimNet {
-        match self {
-            Self::Replica(replica) => replica.net_mut(),
-            Self::Publisher(publisher) => publisher.net_mut(),
-            Self::Receiver(subscriber) => subscriber.net_mut(),
-        }
+    match node {
+        0..REPLICAS => settings.replica(node),
+        PUBLISHER => Ok(settings.publisher(node)),
+        _ => Ok(settings.reader(node, Delivery::Stamped)),
     }
 }
 
@@ -273,7 +136,7 @@ impl World {
     fn new(cell: Cell) -> Result<Self, String> {
         let nodes = FIRST_RECEIVER + cell.receivers;
         let mut rng = Rng::new(u64::from(cell.loss) << 32 ^ cell.delay_ns << 8 ^ cell.receivers as u64);
-        let node = |node| -> Result<Node, String> { Ok(Node { engine: engine(node)?, wake_at: BEGIN_NS }) };
+        let node = |node| -> Result<Node, String> { Ok(Node { process: process(node)?, wake_at: BEGIN_NS }) };
         let messages = cell.messages() as usize;
         let none = vec![0; messages];
         let seen = || Seen { arrived: none.clone(), had: none.clone(), delivered: none.clone() };
@@ -284,7 +147,6 @@ impl World {
             key: 0,
             // It loses nothing before the stream is open.
             links: Links::new(cell.pattern, 0, cell.receivers, rng.fork()),
-            publisher: None,
             first: 0,
             sent: 0,
             sent_at: vec![0; messages],
@@ -297,7 +159,8 @@ impl World {
     /// Opens the publisher, and runs until everybody stores the whole stream.
     fn open(&mut self) -> Result<(), String> {
         let limit = self.now + DRAIN_NS;
-        while self.publisher.is_none() || self.end() > 0 && !self.all_hold(self.end()) {
+        while self.nodes[PUBLISHER].process.opened().is_none() || self.end() > 0 && !self.all_hold(self.end())
+        {
             if self.now >= limit {
                 return Err(format!("{}: the publisher is not open after a second", self.cell.name()));
             }
@@ -312,19 +175,11 @@ impl World {
 
     /// The end of the leader's log.
     fn end(&self) -> Seq {
-        match &self.nodes[0].engine {
-            Engine::Replica(leader) => leader.tail().end().next,
-            _ => 0,
-        }
+        self.nodes[0].process.end()
     }
 
     fn all_hold(&self, next: Seq) -> bool {
-        self.nodes.iter().all(|node| match &node.engine {
-            Engine::Receiver(subscriber) => {
-                subscriber.core.deliver_next() >= next || subscriber.core.is_ended()
-            }
-            _ => true,
-        })
+        self.nodes.iter().all(|node| node.process.has_read(next))
     }
 
     /// All messages, and the time after them.
@@ -332,12 +187,7 @@ impl World {
         let messages = self.cell.messages();
         let mut next_at = self.now;
         while self.sent < messages {
-            if let (Engine::Publisher(publisher), Some(id)) =
-                (&mut self.nodes[PUBLISHER].engine, self.publisher)
-                && publisher.core.try_publish(id, 0, &PAYLOAD).is_ok()
-            {
-                self.sent += 1;
-            }
+            self.sent += u64::from(self.nodes[PUBLISHER].process.publish(&PAYLOAD));
             self.nodes[PUBLISHER].wake_at = self.now;
             next_at += INTERVAL_NS;
             while self.now < next_at {
@@ -378,7 +228,7 @@ impl World {
         }
         let turn = self.links.jitter(TURN_NS);
         let node = &mut self.nodes[to];
-        if node.engine.net().arrive(bytes.to_vec(), group.is_none().then(|| address(from)), group) {
+        if node.process.net().arrive(bytes.to_vec(), group.is_none().then(|| address(from)), group) {
             node.wake_at = node.wake_at.min(self.now + turn);
         }
     }
@@ -404,39 +254,16 @@ impl World {
 
     fn turn(&mut self, index: usize) {
         let now = self.now;
-        let Self { nodes, publisher: opened, seen, first, .. } = self;
+        let Self { nodes, seen, first, .. } = self;
         let node = &mut nodes[index];
-        let mut wake_at = match &mut node.engine {
-            Engine::Replica(replica) => {
-                replica.poll(now, now + WALL_NS);
-                replica.tail_mut().free_published();
-                let pending_work = replica.has_pending_work().then_some(now + PENDING_WORK_NS);
-                while replica.core.events.pop().is_some() {}
-                replica.next_deadline().min(pending_work.unwrap_or(Nanos::MAX))
+        let mut wake_at = node.process.turn(now, |delivery| {
+            if let Some(at) = delivery.seq.checked_sub(*first).filter(|_| *first > 0)
+                && let Some(delivered) = seen[index - FIRST_RECEIVER].delivered.get_mut(at as usize)
+            {
+                *delivered = now;
             }
-            Engine::Publisher(publisher) => {
-                publisher.poll(now, now + WALL_NS, usize::MAX, |event| {
-                    if let PublisherEvent::Opened { publisher, .. } = event {
-                        *opened = Some(publisher);
-                    }
-                });
-                if opened.is_none() { now + PENDING_WORK_NS } else { now + 1_000_000 }
-            }
-            Engine::Receiver(subscriber) => {
-                let delivered = &mut seen[index - FIRST_RECEIVER].delivered;
-                subscriber.poll(now, usize::MAX, |event| {
-                    if let SubscriberEvent::Message(message) = event
-                        && let Some(at) = message.seq.checked_sub(*first).filter(|_| *first > 0)
-                        && let Some(delivered) = delivered.get_mut(at as usize)
-                    {
-                        *delivered = now;
-                    }
-                    ControlFlow::Continue(())
-                });
-                subscriber.core.next_deadline()
-            }
-        };
-        let net = node.engine.net();
+        });
+        let net = node.process.net();
         if net.has_arrivals() {
             wake_at = now;
         }
@@ -460,7 +287,7 @@ impl World {
         let bytes = Rc::new(bytes);
         let others = match to {
             To::Unicast(to) => {
-                let node = usize::from(to.ip().octets()[3]) - 1;
+                let node = node_of(to);
                 node..node + 1
             }
             To::Group(Group::Submit) => 0..REPLICAS,
@@ -490,7 +317,7 @@ impl World {
         let to_receiver = match to {
             To::Group(Group::Data) => true,
             To::Group(_) => false,
-            To::Unicast(to) => usize::from(to.ip().octets()[3]) > FIRST_RECEIVER,
+            To::Unicast(to) => node_of(*to) >= FIRST_RECEIVER,
         };
         let repair = header.kind == Kind::Frame as u8 && bytes.len() > header.length as usize;
         let row = &mut self.row;
@@ -521,7 +348,7 @@ impl World {
         self.row.affected = latencies.len() as u64 + self.row.missing;
         let at = |per_mille: usize| latencies.get(latencies.len() * per_mille / 1_000).copied().unwrap_or(0);
         self.row.latency_ns = [at(500), at(990), at(999)];
-        if let Engine::Replica(leader) = &self.nodes[0].engine {
+        if let ClusterProcess::Replica(leader) = &self.nodes[0].process {
             self.row.led = leader.core.counters.get(Counter::RepairsByLeader);
         }
         self.row

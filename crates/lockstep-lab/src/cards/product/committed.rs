@@ -14,6 +14,7 @@ pub(super) const COMMITTED: Entry = Entry::made_of(
     || engines::explore(&CARD, Delivery::Committed),
     |broken| engines::find(&CARD, broken, Delivery::Committed),
     |timing| engines::timed(&CARD, timing, Delivery::Committed),
+    Some(engines::REMARK),
 );
 
 const MODEL: Model = Model {

@@ -18,12 +18,13 @@ use crate::check::{Broken, Explored, WALKS_SEED};
 use crate::property::{History, Judged, Property};
 use crate::protocol::{Pid, Pids};
 use crate::story::{Arrow, Mark, Place, Story};
-use crate::timed::{Cost, Load, Requests, TimedRun, Timing};
+use crate::timed::{Cost, DETECTED_AFTER, HORIZON, LAN, Load, Requests, TimedRun, Timing};
 use crate::vocabulary::{Ask, Event, Fact, Value};
 use lockstep_sim::explore::{
-    Bounds, Delivery, ExploreScope, LoneEnd, LoneRun, Violation, WatchedCluster, WatchedInput,
-    WatchedMessage, WatchedRow, WatchedRun, breadth_first, lone_message, random_walks, with_mutation,
+    Bounds, Delivery, ExploreScope, Violation, WatchedCluster, WatchedInput, WatchedMessage, WatchedRow,
+    WatchedRun, breadth_first, random_walks, with_mutation,
 };
+use lockstep_sim::lone::{LoneRun, LoneScene, lone_message};
 
 /// The end of a run is judged in one state of so many, where all are explored.
 const ENDS_EACH: u64 = 64;
@@ -33,6 +34,14 @@ const WIDE_STEPS: u64 = 60_000;
 const BREAK_STATES_MAX: u64 = 400_000;
 /// The publisher whose numbers are dropped submits its message so often, each time under another number.
 const RESENT: u64 = 2;
+
+/// How the timed runs differ from those of other cards.
+pub(super) const REMARK: &str = "the production engines: n replicas with a reader beside each, and a publisher beside \
+    p2. Turns take no time. Clocks move, and all timers are those of production, so that what is late is requested \
+    again. A datagram has its header and its tag. Gap: the machine of p1 is dead, and the standbys have the notice of \
+    its watcher after the delays of detection; no timeout is waited for, and nobody asks first who else misses p1. The \
+    standbys have the message from its first submission: the publisher sends it again after a millisecond, later \
+    than that.";
 
 /// Publishers by id, each with its process and its messages by number.
 struct Published(Vec<(Pid, Vec<Value>)>);
@@ -241,56 +250,73 @@ pub(super) fn find(card: &'static Card, broken: &'static Break, delivery: Delive
     Broken::of(broken, found)
 }
 
-/// One message among `n` replicas, each with a reader beside it; `None` if there cannot be so many, and where
-/// a replica is to die: how long that takes is a matter of timeouts, which the simulator and the bench
-/// measure.
+/// One message among `n` replicas, each with a reader beside it; `None` if there cannot be so many. The timers
+/// are those of production, where a message delay is one of the [`LAN`]. If p1 dies, its machine does, and
+/// the standbys have the notice of its watcher when detectors have a crash.
 pub(super) fn timed(card: &Card, timing: &Timing, delivery: Delivery) -> Option<TimedRun> {
-    if timing.leader_dies {
-        return None;
-    }
     // A model has a reader beside its replicas, which here are on the replicas' machines.
     let n =
         if timing.n == card.model.n && timing.requests == Requests::OfCard { timing.n - 1 } else { timing.n };
-    let until = if timing.network.lateness == 0 { LoneEnd::Quiet } else { LoneEnd::Delivered };
-    let run = lone_message(usize::from(n), delivery, timing.network, timing.seed, until).ok()?;
+    let hop = timing.network.delay_ns;
+    let run = lone_message(&LoneScene {
+        replicas: n.into(),
+        delivery,
+        network: timing.network,
+        seed: timing.seed,
+        unit_ns: LAN.delay_ns / hop,
+        death_known_after: timing.leader_dies.then_some(DETECTED_AFTER * hop),
+        horizon: HORIZON * hop,
+    })
+    .ok()?;
     let (mut cost, mut load) = (Cost::default(), Load::of(n));
     for sent in &run.datagrams {
         let to = sent.to.iter().map(|to| *to as Pid).collect();
         cost.add(sent.from as Pid, to, sent.bytes, &mut load);
     }
-    let watched = WatchedRun { delivered: &run.delivered, lost: &vec![false; n.into()], is_over: true };
+    let lost: Vec<bool> = (0..n).map(|pid| timing.leader_dies && pid == 0).collect();
+    let watched = WatchedRun { delivered: &run.delivered, lost: &lost, is_over: true };
     let published = Published::of(LONE);
     let wrong: Vec<String> = card
         .properties
         .iter()
         .filter_map(|property| judge(&[property], &published, &watched).err())
         .collect();
-    let story = timing.has_story.then(|| lone_story(card, n, &run, &wrong));
+    let story = timing.has_story.then(|| lone_story(card, n, timing.leader_dies, &run, &wrong));
     Some(TimedRun { cost: cost.finish(run.delays, &load), story, wrong })
 }
 
 /// The story of a lone message. What arrives on the machine that sent it is no row, but for a delivery.
-fn lone_story(card: &Card, n: u8, run: &LoneRun, wrong: &[String]) -> Story {
+fn lone_story(card: &Card, n: u8, leader_dies: bool, run: &LoneRun, wrong: &[String]) -> Story {
     let title = format!("{}, a lone message among {n} machines", card.name);
-    let end = if wrong.is_empty() { "every machine delivers it".to_owned() } else { wrong.join("; ") };
+    let lives = if leader_dies { "every machine that lives" } else { "every machine" };
+    let end = if wrong.is_empty() { format!("{lives} delivers it") } else { wrong.join("; ") };
     let mut story = Story { title, n, end, is_good: wrong.is_empty(), ..Story::default() };
+    if leader_dies {
+        story.add_crash(0);
+    }
     // Each datagram is sent at the last row of its machine.
-    let mut last = vec![0; usize::from(n)];
+    let mut last = vec![story.rows.len(); usize::from(n)];
     let mut sent_row = vec![None; run.datagrams.len()];
+    let place = Place { lane: run.datagrams[0].from as Pid, row: story.rows.len() };
     story.rows.push(format!("at 0: p{} submits a", run.datagrams[0].from + 1));
-    let place = Place { lane: run.datagrams[0].from as Pid, row: 0 };
     story.marks.push((place, Mark::Asked, "Broadcast(a)".to_owned()));
     for arrival in &run.arrivals {
-        let datagram = &run.datagrams[arrival.datagram];
         let (lane, row) = (arrival.machine as Pid, story.rows.len());
+        let place = Place { lane, row };
+        let Some(number) = arrival.datagram else {
+            story.marks.push((place, Mark::Detected, "the notice of p1's death".to_owned()));
+            story.rows.push(format!("at {}: p{} receives the notice of p1's death", arrival.at, lane + 1));
+            last[arrival.machine] = row;
+            continue;
+        };
+        let datagram = &run.datagrams[number];
         let is_own = datagram.from == arrival.machine;
-        let from = *sent_row[arrival.datagram].get_or_insert(last[datagram.from]);
+        let from = *sent_row[number].get_or_insert(last[datagram.from]);
         if is_own && !arrival.is_delivery {
             continue;
         }
         let mut words =
             format!("at {}: p{} receives {} of p{}", arrival.at, lane + 1, datagram.kind, datagram.from + 1);
-        let place = Place { lane, row };
         if !is_own {
             let from = Place { lane: datagram.from as Pid, row: from };
             story.arrows.push(Arrow {

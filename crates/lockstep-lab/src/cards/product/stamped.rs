@@ -12,6 +12,7 @@ pub(super) const STAMPED: Entry = Entry::made_of(
     || engines::explore(&CARD, Delivery::Stamped),
     |broken| engines::find(&CARD, broken, Delivery::Stamped),
     |timing| engines::timed(&CARD, timing, Delivery::Stamped),
+    Some(engines::REMARK),
 );
 
 /// The first replica leads for ever.

@@ -1,0 +1,257 @@
+//! The processes of a cluster that nothing but its network disturbs, over virtual time: what [`super::netsim`]
+//! and [`super::lone`] run. Replicas, publishers and readers are the production engines.
+
+use crate::keys;
+use crate::machine::CLUSTER;
+use crate::net::SimNet;
+use lockstep_core::engine::parts::PartsLimits;
+use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::receiver::{ReceiverLimits, Start};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::failure_detector::FailureDetectorLimits;
+use lockstep_core::proto::heartbeat::HeartbeatLimits;
+use lockstep_core::proto::nack::NackLimits;
+use lockstep_core::proto::repairers::Repairer;
+use lockstep_core::proto::requesters::BudgetLimits;
+use lockstep_core::proto::window::Window;
+use lockstep_replica::bootstrap::bootstrap;
+use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
+use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
+use lockstep_replica::ports::Ports;
+use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
+use lockstep_wire::{Identity, MemberBody, Nanos, PublisherId, PublisherSeq, Seq, frame_len_max};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::ControlFlow;
+
+/// Longest message, in bytes; all that are sent fit one datagram.
+const MESSAGE_LEN_MAX: usize = 1_024;
+const HISTORY: u64 = 0xb1;
+const MTU: usize = 1500;
+/// The clocks at the beginning.
+pub(super) const BEGIN_NS: Nanos = 1_000_000;
+const WALL_NS: Nanos = 1_700_000_000_000_000_000;
+/// One turn of a loop that spins.
+pub(super) const TURN_NS: Nanos = 500;
+/// The poll interval of a process with pending work that has no deadline.
+pub(super) const PENDING_WORK_NS: Nanos = 2_000;
+/// The longest wait of a publisher.
+const PUBLISHER_WAIT_NS: Nanos = 1_000_000;
+/// Longer than any run.
+pub(super) const NEVER_NS: Nanos = 1 << 45;
+
+pub(super) struct ClusterPorts;
+
+impl Ports for ClusterPorts {
+    type Net = SimNet;
+    type Memory = MemoryTail;
+}
+
+/// What differs between clusters. Everything else is as production has it by default.
+pub(super) struct ClusterSettings {
+    /// The nodes from 0 on.
+    pub replicas: usize,
+    /// Room for all frames of a run.
+    pub ring_bytes: usize,
+    /// When silence becomes a suspicion.
+    pub failure_detector: FailureDetectorLimits,
+    /// The first and the longest wait before a publisher sends a message again.
+    pub resend_ns: [Nanos; 2],
+}
+
+/// One process.
+pub(super) enum ClusterProcess {
+    Replica(Box<ReplicaEngine<ClusterPorts>>),
+    /// With the id of its name, once that is open.
+    Publisher(Box<PublisherEngine<SimNet>>, Option<PublisherId>),
+    Reader(Box<SubscriberEngine<SimNet>>),
+}
+
+/// A reader delivers a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct ClusterDelivery {
+    pub seq: Seq,
+    pub publisher: PublisherId,
+    pub number: PublisherSeq,
+}
+
+/// The address of a node (0 the first).
+pub(super) fn address(node: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
+}
+
+/// The node of an address.
+pub(super) fn node_of(address: SocketAddrV4) -> usize {
+    usize::from(address.ip().octets()[3]) - 1
+}
+
+fn identity(node: usize) -> Identity {
+    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 }
+}
+
+impl ClusterSettings {
+    fn receiver(&self, node: usize) -> ReceiverLimits {
+        let client =
+            Identity { replica: 1_000 + node as u32, incarnation: 0x9e37_79b9u32.wrapping_mul(node as u32) };
+        let others = (0..self.replicas).filter(|other| *other != node);
+        let is_replica = node < self.replicas;
+        let keys = if is_replica { keys::replica() } else { keys::publisher() };
+        ReceiverLimits {
+            keys: keys.clone(),
+            history: 0,
+            me: if is_replica { identity(node) } else { client },
+            repairers: others.map(|other| Repairer::replica(other as u32 + 1, address(other))).collect(),
+            nack: NackLimits::default(),
+            store_bytes: 1 << 20,
+            frame_len_max: frame_len_max(MTU),
+            count_when_accepted: false,
+        }
+    }
+
+    /// A replica on a fresh disk; that of node 0 has the genesis, and leads.
+    pub(super) fn replica(&self, node: usize) -> Result<ClusterProcess, String> {
+        let mut store = MemoryStore::default();
+        format(&mut store, CLUSTER, identity(node), [1, 1]).map_err(|error| error.to_string())?;
+        let settings = Settings {
+            cluster: CLUSTER,
+            replica: identity(node).replica,
+            boot: [1, 1],
+            power: false,
+            frame_len_max: frame_len_max(MTU),
+            segment_len: SEGMENT_LEN_MIN,
+        };
+        let mut reopen = |memory| open(&mut store, memory, settings).map_err(|error| error.to_string());
+        let mut opened = reopen(MemoryTail::new(self.ring_bytes))?;
+        if node == 0 {
+            let members: Vec<_> =
+                (0..self.replicas).map(|node| MemberBody::full(identity(node), address(node))).collect();
+            bootstrap(&mut opened.tail, keys::replica(), HISTORY, &members, WALL_NS)?;
+            opened = reopen(opened.tail.into_memory())?;
+        }
+        let recovered = Recovered::of_journal(&opened, 4);
+        let limits = ReplicaLimits {
+            receiver: self.receiver(node),
+            heartbeat: HeartbeatLimits::default(),
+            window: Window { entries: 1 << 16, bytes: 8 << 20 },
+            durability: Durability::Process,
+            publishers_max: 4,
+            hold_back: 64,
+            ack_again_ns: 1_000_000,
+            process_nonce: node as u64 + 1,
+            started_at: 0,
+            identity_probe_ns: 0,
+            repairs_per_request: 64,
+            budget: BudgetLimits::default(),
+            failure_detector: self.failure_detector,
+            election: ElectionLimits::default(),
+            pending_submission_bytes: 1 << 20,
+            secret_seed: [node as u8; 32],
+        };
+        let replica = ReplicaEngine::new(SimNet::default(), opened.tail, recovered, limits)?;
+        Ok(ClusterProcess::Replica(Box::new(replica)))
+    }
+
+    /// A publisher that opens its name.
+    pub(super) fn publisher(&self, node: usize) -> ClusterProcess {
+        let [resend_ns_min, resend_ns_max] = self.resend_ns;
+        let limits = PublisherLimits {
+            receiver: self.receiver(node),
+            window_entries: 4_096,
+            window_datagrams: 4_096,
+            flight_datagrams: 1_024,
+            resend_ns_min,
+            resend_ns_max,
+            query_retry_ns: 10_000_000,
+            heartbeat_interval_ns: 1_000_000,
+            names_max: 1,
+            message_len_max: MESSAGE_LEN_MAX,
+            message_len_max_of: BTreeMap::new(),
+        };
+        let mut publisher = PublisherEngine::new(SimNet::of_client(), limits);
+        publisher.core.open("gateway", [1, 2]);
+        ClusterProcess::Publisher(Box::new(publisher), None)
+    }
+
+    /// A reader from the stream's start on.
+    pub(super) fn reader(&self, node: usize, delivery: Delivery) -> ClusterProcess {
+        let limits = SubscriberLimits {
+            receiver: self.receiver(node),
+            delivery,
+            start: Start::From(1),
+            parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 4 * MESSAGE_LEN_MAX },
+            lag_report_ns: NEVER_NS,
+            heartbeat_interval_ns: 1_000_000,
+        };
+        ClusterProcess::Reader(Box::new(SubscriberEngine::new(SimNet::of_client(), limits)))
+    }
+}
+
+impl ClusterProcess {
+    pub(super) fn net(&mut self) -> &mut SimNet {
+        match self {
+            Self::Replica(replica) => replica.net_mut(),
+            Self::Publisher(publisher, _) => publisher.net_mut(),
+            Self::Reader(reader) => reader.net_mut(),
+        }
+    }
+
+    /// The end of a replica's log; 0 of another process.
+    pub(super) fn end(&self) -> Seq {
+        if let Self::Replica(replica) = self { replica.tail().end().next } else { 0 }
+    }
+
+    /// Whether a reader has delivered everything below `next`, or nothing more will come; true of another
+    /// process.
+    pub(super) fn has_read(&self, next: Seq) -> bool {
+        match self {
+            Self::Reader(reader) => reader.core.deliver_next() >= next || reader.core.is_ended(),
+            Self::Replica(_) | Self::Publisher(..) => true,
+        }
+    }
+
+    /// The id of a publisher whose name is open.
+    pub(super) fn opened(&self) -> Option<PublisherId> {
+        if let Self::Publisher(_, opened) = self { *opened } else { None }
+    }
+
+    /// A publisher hands a message in, and sends it in its next turn. Returns whether it was taken.
+    pub(super) fn publish(&mut self, payload: &[u8]) -> bool {
+        match self {
+            Self::Publisher(publisher, Some(id)) => publisher.core.try_publish(*id, 0, payload).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// One turn. Returns when the next one is due if nothing arrives.
+    pub(super) fn turn(&mut self, now: Nanos, mut on_delivery: impl FnMut(ClusterDelivery)) -> Nanos {
+        match self {
+            Self::Replica(replica) => {
+                replica.poll(now, now + WALL_NS);
+                replica.tail_mut().free_published();
+                let pending_work = replica.has_pending_work().then_some(now + PENDING_WORK_NS);
+                while replica.core.events.pop().is_some() {}
+                replica.next_deadline().min(pending_work.unwrap_or(Nanos::MAX))
+            }
+            Self::Publisher(publisher, opened) => {
+                publisher.poll(now, now + WALL_NS, usize::MAX, |event| {
+                    if let PublisherEvent::Opened { publisher, .. } = event {
+                        *opened = Some(publisher);
+                    }
+                });
+                now + if opened.is_none() { PENDING_WORK_NS } else { PUBLISHER_WAIT_NS }
+            }
+            Self::Reader(reader) => {
+                reader.poll(now, usize::MAX, |event| {
+                    if let SubscriberEvent::Message(message) = event {
+                        let (seq, publisher) = (message.seq, message.publisher);
+                        on_delivery(ClusterDelivery { seq, publisher, number: message.publisher_seq });
+                    }
+                    ControlFlow::Continue(())
+                });
+                reader.core.next_deadline()
+            }
+        }
+    }
+}
