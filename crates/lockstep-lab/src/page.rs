@@ -41,7 +41,7 @@ pub fn page(catalogue: &Catalogue, comparison: &Comparison) -> String {
             body {
                 h1 { (title) }
                 p style="white-space: pre-line" { (conditions_in_words(comparison.processes)) }
-                @for remark in remarks(&comparison.protocols) { p { (remark) } }
+                @for remark in remarks(&comparison.protocols) { p style="white-space: pre-line" { (remark) } }
                 (costs(&comparison.protocols))
                 h2 { "What the next stronger guarantee costs" }
                 (stronger(comparison))

@@ -90,7 +90,7 @@ pub struct Timing {
     /// Whether p1 crashes before it does anything. Its requests are left out or, if there are no others, made
     /// by p2; failure detectors have it after [`DETECTED_AFTER`] message delays.
     pub leader_dies: bool,
-    /// Whether timers run, up to [`HORIZON`] message delays.
+    /// Whether timers run, up to [`HORIZON`] message delays. Those of the production engines always do.
     pub has_timers: bool,
     /// Whether the run becomes a story.
     pub has_story: bool,

@@ -49,7 +49,7 @@ impl Ports for ClusterPorts {
     type Memory = MemoryTail;
 }
 
-/// What differs between clusters. Everything else is as production has it by default.
+/// What differs between clusters. Other timers are the defaults of the engines.
 pub(super) struct ClusterSettings {
     /// The nodes from 0 on.
     pub replicas: usize,

@@ -1,5 +1,5 @@
 //! The production engines as a system that the lab checks: three replicas and a reader of the stream, in the
-//! explorer of the simulator.
+//! explorer of the simulator. Their timed runs are those of [`lockstep_sim::lone`].
 //!
 //! The words of a model mean here:
 //!
@@ -36,12 +36,11 @@ const BREAK_STATES_MAX: u64 = 400_000;
 const RESENT: u64 = 2;
 
 /// How the timed runs differ from those of other cards.
-pub(super) const REMARK: &str = "the production engines: n replicas with a reader beside each, and a publisher beside \
-    p2. Turns take no time. Clocks move, and all timers are those of production, so that what is late is requested \
-    again. A datagram has its header and its tag. Gap: the machine of p1 is dead, and the standbys have the notice of \
-    its watcher after the delays of detection; no timeout is waited for, and nobody asks first who else misses p1. The \
-    standbys have the message from its first submission: the publisher sends it again after a millisecond, later \
-    than that.";
+pub(super) const REMARK: &str = "the production engines, n replicas with a reader beside each and a publisher beside \
+    p2.\nClocks move, and timers are the defaults, so that what is late is requested again; turns take no \
+    time.\nBytes are those of datagrams with header and tag.\nGap: the machine of p1 is dead, and its watcher's notice \
+    is at all standbys when detectors have a crash, so that no timeout\nis waited for. The publisher sends again when it \
+    sees the new epoch, whose leader has stamped the first submission by then.";
 
 /// Publishers by id, each with its process and its messages by number.
 struct Published(Vec<(Pid, Vec<Value>)>);
@@ -251,7 +250,7 @@ pub(super) fn find(card: &'static Card, broken: &'static Break, delivery: Delive
 }
 
 /// One message among `n` replicas, each with a reader beside it; `None` if there cannot be so many. The timers
-/// are those of production, where a message delay is one of the [`LAN`]. If p1 dies, its machine does, and
+/// are the engines' defaults, where a message delay is one of the [`LAN`]. If p1 dies, its machine does, and
 /// the standbys have the notice of its watcher when detectors have a crash.
 pub(super) fn timed(card: &Card, timing: &Timing, delivery: Delivery) -> Option<TimedRun> {
     // A model has a reader beside its replicas, which here are on the replicas' machines.
