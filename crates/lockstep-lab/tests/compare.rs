@@ -56,7 +56,7 @@ fn the_engines_deliver_after_whole_message_delays_where_delays_are_constant() {
     }
 }
 
-/// What is committed has three messages one after the other on the way, the slowest of a quorum's among them.
+/// A committed message takes three delays one after the other: half of all deliveries are no faster.
 #[test]
 fn the_engines_deliver_on_a_network_whose_delays_vary_and_every_run_is_judged() {
     let comparison = Comparison::of(&ALL, 5);

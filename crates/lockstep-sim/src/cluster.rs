@@ -1,5 +1,5 @@
-//! The processes of a cluster that nothing but its network disturbs, over virtual time: what [`super::netsim`]
-//! and [`super::lone`] run. Replicas, publishers and readers are the production engines.
+//! The processes of a cluster that nothing but its network disturbs, in virtual time, for [`super::netsim`]
+//! and [`super::lone`]. Replicas, publishers and readers are the production engines.
 
 use crate::keys;
 use crate::machine::CLUSTER;
@@ -49,7 +49,7 @@ impl Ports for ClusterPorts {
     type Memory = MemoryTail;
 }
 
-/// What differs between clusters. Other timers are the defaults of the engines.
+/// The differences between clusters. Other timers are the defaults of the engines.
 pub(super) struct ClusterSettings {
     /// The nodes from 0 on.
     pub replicas: usize,

@@ -50,7 +50,7 @@ const DATAGRAMS_MAX: usize = 10_000;
 pub struct LoneScene {
     /// Replicas.
     pub replicas: usize,
-    /// What the readers deliver.
+    /// The delivery mode of the readers.
     pub delivery: Delivery,
     /// The network between the machines; it is to lose nothing.
     pub network: NetworkModel,

@@ -249,7 +249,7 @@ pub(super) fn find(card: &'static Card, broken: &'static Break, delivery: Delive
     Broken::of(broken, found)
 }
 
-/// One message among `n` replicas, each with a reader beside it; `None` if there cannot be so many. The timers
+/// One message among `n` replicas, each with a reader beside it; `None` if there cannot be so many. Timers
 /// are the engines' defaults, where a message delay is one of the [`LAN`]. If p1 dies, its machine does, and
 /// the standbys have the notice of its watcher when detectors have a crash.
 pub(super) fn timed(card: &Card, timing: &Timing, delivery: Delivery) -> Option<TimedRun> {
