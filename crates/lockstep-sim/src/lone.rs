@@ -253,9 +253,11 @@ impl LoneCluster {
 
     /// The leader's machine is dead from now on, and the standbys have its watcher's notice at `known_at`.
     fn bury(&mut self, known_at: u64) -> Result<(), String> {
-        let ClusterProcess::Replica(leader) = &self.processes[LEADER].process else { unreachable!() };
         let mut bytes = vec![0; SMALL_LEN_MAX];
-        let length = leader.death_notice(&mut bytes);
+        let length = match &self.processes[LEADER].process {
+            ClusterProcess::Replica(leader) => leader.death_notice(&mut bytes),
+            ClusterProcess::Publisher(..) | ClusterProcess::Reader(_) => 0,
+        };
         if length == 0 {
             return Err("the first replica does not lead".to_owned());
         }
@@ -478,6 +480,18 @@ mod tests {
                 assert!(framed < again.map(|at| at + 1), "{kinds:?}");
             }
         }
+    }
+
+    /// The failure timeout is 8 ms, and the leader's last heartbeat may be a millisecond old when it dies.
+    #[test]
+    fn a_leader_without_a_notice_is_missed_after_the_failure_timeout_and_the_others_are_asked_first() {
+        let scene =
+            LoneScene { death_known_after: Some(2_000), horizon: 2_000, ..scene(3, Delivery::Committed) };
+        let run = lone_message(&scene).expect("the cluster starts");
+        let latest = run.delays.iter().max().copied().flatten().expect("it is delivered");
+        assert!((700..1_100).contains(&latest), "{latest}");
+        let first = |kind: &str| run.datagrams.iter().position(|sent| sent.kind == kind);
+        assert!(first("PreVote").is_some() && first("PreVote") < first("Prepare"));
     }
 
     #[test]
