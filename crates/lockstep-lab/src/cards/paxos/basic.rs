@@ -40,9 +40,11 @@ pub struct Paxos {
 }
 
 impl Paxos {
-    /// Begins a round above all that this process knows of.
+    /// Begins a round above all that this process knows of. One that has decided does so too: of the dead
+    /// leader's acceptance others may never hear.
     fn campaign(&mut self, out: &mut Out<Self>) {
-        if !self.leads || self.proposal.is_none() || self.has_decided {
+        let rests = self.has_decided && self.process.lacks("rounds of those that have decided");
+        if !self.leads || self.proposal.is_none() || rests {
             return;
         }
         let above = self.acceptor.promised.max(self.own).max(self.learned.ballot);
@@ -211,7 +213,7 @@ static CARD: Card = Card {
     uses: &[],
     model: MODEL,
     asks: TWO,
-    properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS],
+    properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS, &CONSENSUS_TERMINATION],
     states_max: 400_000,
     whole: true,
     price: Some(Price {
@@ -246,6 +248,18 @@ static CARD: Card = Card {
             search: Search::Lasso { progress: |fact| matches!(fact, Fact::Decide(_)) },
             steps_max: 20,
             planted: false,
+        },
+        Break {
+            name: "decided-and-at-rest",
+            says: "The leader accepts, and crashes before all know. Its successor has decided and begins no round: the \
+                   third process never counts a majority.",
+            model: MODEL,
+            asks: None,
+            dropped: Some("rounds of those that have decided"),
+            loses: &CONSENSUS_TERMINATION,
+            search: Search::Breadth,
+            steps_max: 10,
+            planted: true,
         },
         Break {
             name: "own-value-always",

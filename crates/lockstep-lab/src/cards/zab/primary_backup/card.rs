@@ -3,7 +3,7 @@
 use crate::cards::paxos::log::LOG_PRICE;
 use crate::property::{
     NO_CREATION, NO_DUPLICATION, PRIMARY_INTEGRITY, PRIMARY_ORDER, PRIMARY_PROGRESS, UNIFORM_AGREEMENT,
-    UNIFORM_TOTAL_ORDER,
+    UNIFORM_TOTAL_ORDER, VALIDITY,
 };
 use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Search, Value};
 
@@ -42,6 +42,18 @@ pub(super) static CARD: Card = Card {
     whole: true,
     price: Some(LOG_PRICE),
     breaks: &[
+        Break {
+            name: "asked-for-validity",
+            says: "Only a primary broadcasts: what a process is asked that never leads waits for ever. Hence progress is \
+                   promised for the primary alone.",
+            model: Model { links: Links::Fifo, ..Model::PLAIN },
+            asks: Some(&[(1, Ask::Broadcast(Value(2)))]),
+            dropped: None,
+            loses: &VALIDITY,
+            search: Search::Breadth,
+            steps_max: 1,
+            planted: false,
+        },
         Break {
             name: "two-outstanding-updates",
             says: "p1 broadcasts a and b, and p2 puts c where a was. p1 leads again, finds c and, behind it, b.",
