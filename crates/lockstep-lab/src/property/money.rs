@@ -7,10 +7,12 @@
 //! of its transaction.
 
 mod isolation;
+mod session;
 
 pub use isolation::{
     ALONE_COMMITS, EXTERNAL_CONSISTENCY, ONE_STATE_MACHINE, SERIALIZABLE, SNAPSHOT_ISOLATION,
 };
+pub use session::WRITES_FOLLOW_READS;
 
 use super::{History, Judged, Property, p};
 use crate::protocol::Pid;
@@ -306,7 +308,7 @@ mod tests {
         Event::Did(Fact::Balances(balances.to_vec()))
     }
 
-    fn has(account: u8, balance: i8) -> Event {
+    pub(super) fn has(account: u8, balance: i8) -> Event {
         Event::Did(Fact::Balance { account, balance })
     }
 

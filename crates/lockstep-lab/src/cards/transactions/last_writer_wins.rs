@@ -4,6 +4,7 @@ use super::Accounts;
 use crate::cards::broadcast::ReliableEager;
 use crate::property::{
     ALONE_COMMITS, AUDITS_CONSERVED, MONEY_CONSERVED, NO_OVERDRAFT, REPLICAS_AGREE, TRANSACTIONS_END,
+    WRITES_FOLLOW_READS,
 };
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Fact, Family, Model, Out, Pid, Price, Process, Protocol, Search,
@@ -31,9 +32,12 @@ pub struct LastWriterWins {
 impl LastWriterWins {
     /// The later of two writes stays, whichever comes first.
     fn merge(&mut self, (account, stamp, balance): Write, out: &mut Out<Self>) {
-        self.clock = self.clock.max(stamp.0);
-        let is_later = self.stamps.get(&account).is_none_or(|last| {
-            if self.process.lacks("order of equal times") { stamp.0 >= last.0 } else { stamp > *last }
+        if !self.process.lacks("one clock") {
+            self.clock = self.clock.max(stamp.0);
+        }
+        let is_later = self.stamps.get(&account).is_none_or(|last| match self.process {
+            process if process.lacks("order of equal times") => stamp.0 >= last.0,
+            process => stamp > *last || process.lacks("stamps"),
         });
         if is_later {
             self.stamps.insert(account, stamp);
@@ -58,7 +62,8 @@ impl Protocol for LastWriterWins {
             below: ReliableEager::new(process),
             accounts: Accounts::new(),
             stamps: BTreeMap::new(),
-            clock: 0,
+            // Clocks that run apart: that of each process is ahead of those before it.
+            clock: if process.lacks("one clock") { process.me } else { 0 },
         }
     }
 
@@ -109,12 +114,16 @@ static CARD: Card = Card {
     buys: &[
         ("reliable broadcast", "convergence: every replica merges the same writes"),
         ("the process in the stamp", "one winner of two writes at the same time"),
+        (
+            "clocks of Lamport",
+            "a write stays that follows another one: by clocks that run apart it may have the lower stamp",
+        ),
         ("no order", "an answer without any delay, for which overdrafts and lost money are the price"),
     ],
     uses: &["reliable-eager"],
     model: Model::PLAIN.of(2, 1),
     asks: TWO,
-    properties: &[&REPLICAS_AGREE, &TRANSACTIONS_END, &ALONE_COMMITS],
+    properties: &[&REPLICAS_AGREE, &TRANSACTIONS_END, &ALONE_COMMITS, &WRITES_FOLLOW_READS],
     states_max: 300_000,
     whole: true,
     price: Some(Price {
@@ -157,6 +166,29 @@ static CARD: Card = Card {
             search: Search::Breadth,
             steps_max: 3,
             planted: false,
+        },
+        Break {
+            name: "clocks-apart",
+            says: "The clock of p2 is ahead. p1 stores a write of p2 and writes on, with a lower stamp: its transfer is \
+                   committed, and the earlier write stays.",
+            model: Model::PLAIN.of(2, 1),
+            asks: None,
+            dropped: Some("one clock"),
+            loses: &WRITES_FOLLOW_READS,
+            search: Search::Breadth,
+            steps_max: 3,
+            planted: false,
+        },
+        Break {
+            name: "no-stamps",
+            says: "Of two writes the one that arrives last stays: at p3 one that the other write follows.",
+            model: Model::PLAIN,
+            asks: None,
+            dropped: Some("stamps"),
+            loses: &WRITES_FOLLOW_READS,
+            search: Search::Breadth,
+            steps_max: 5,
+            planted: true,
         },
         Break {
             name: "equal-times",
