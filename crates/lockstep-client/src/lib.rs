@@ -162,3 +162,8 @@ pub mod internal {
 #[cfg(all(doctest, feature = "config"))]
 #[doc = include_str!("../../../docs/APPLICATION.md")]
 struct Guide;
+
+/// So does the code of a primary and its backups.
+#[cfg(all(doctest, feature = "config"))]
+#[doc = include_str!("../../../docs/LAB.md")]
+struct PrimaryAndBackups;
