@@ -1,6 +1,7 @@
 //! The rules that all members of the Paxos family share: rounds, promises, acceptance, and its count.
 
 use crate::protocol::{Pid, Pids, Process};
+use std::collections::BTreeMap;
 
 /// A number of a round: `round * n + proposer`. Rounds that are prepared count from `n` on; 0 is the first
 /// round of a protocol that needs no phase 1 there, and otherwise none.
@@ -41,6 +42,40 @@ impl<A: Clone> Acceptor<A> {
         }
         self.promised = ballot;
         Ok(&mut self.accepted)
+    }
+}
+
+/// Phase 1 at a proposer: the round that it leads, whether phase 1 of it is over, and its promises until
+/// then, each with the report `R` of what the acceptor has accepted.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Campaign<R> {
+    /// The round; 0 before the first one.
+    pub ballot: Ballot,
+    /// Whether phase 1 is over.
+    pub is_prepared: bool,
+    promises: BTreeMap<Pid, R>,
+}
+
+impl<R> Campaign<R> {
+    /// Before any round. Round 0 needs no phase 1 where `is_prepared` is set.
+    pub fn new(is_prepared: bool) -> Self {
+        Self { ballot: 0, is_prepared, promises: BTreeMap::new() }
+    }
+
+    /// Phase 1a: begins the lowest round of `process` above `above`, and returns it.
+    pub fn begin(&mut self, process: &Process, above: Ballot) -> Ballot {
+        *self = Self { ballot: next_ballot(process, above), ..Self::new(false) };
+        self.ballot
+    }
+
+    /// One more promise for the round `ballot`. Returns all of them once there are `needed`.
+    pub fn add(&mut self, from: Pid, ballot: Ballot, report: R, needed: usize) -> Option<BTreeMap<Pid, R>> {
+        if ballot != self.ballot || self.is_prepared {
+            return None;
+        }
+        self.promises.insert(from, report);
+        self.is_prepared = self.promises.len() >= needed;
+        self.is_prepared.then(|| std::mem::take(&mut self.promises))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Cheap Paxos (Lamport and Massa 2004; the Paxos family, "Cheap Paxos"), of one instance. That a log removes
 //! the failed process from the group by a command, so that the auxiliaries rest again, is left out.
 
-use super::acceptor::{Acceptor, Ballot, Votes, highest, next_ballot};
+use super::acceptor::{Acceptor, Ballot, Campaign, Votes, highest};
 use crate::property::{
     AUXILIARIES_REST, CONSENSUS_INTEGRITY, CONSENSUS_VALIDITY, PROPOSER_TERMINATION, UNIFORM_CONSENSUS,
 };
@@ -10,7 +10,6 @@ use crate::{
     Protocol, Search, Subject, Value,
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// A message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
@@ -35,10 +34,7 @@ pub struct CheapPaxos {
     suspected: Pids,
     proposal: Option<Value>,
     acceptor: Acceptor<Option<(Ballot, Value)>>,
-    /// The round that this process leads, and whether phase 1 of it is over.
-    own: Ballot,
-    is_prepared: bool,
-    promises: BTreeMap<Pid, Option<(Ballot, Value)>>,
+    own: Campaign<Option<(Ballot, Value)>>,
     /// The value of the promises.
     adopted: Option<Value>,
     /// The acceptors that have the message of this phase from this process.
@@ -76,15 +72,14 @@ impl CheapPaxos {
     fn lead(&mut self, out: &mut Out<Self>) {
         let leader = self.mains().without(self.suspected).lowest();
         let Some(proposal) = self.proposal.filter(|_| leader == Some(self.process.me)) else { return };
-        let has_round = self.is_prepared || !self.asked.is_empty();
-        if !has_round || self.own < self.acceptor.promised {
-            self.own = next_ballot(&self.process, self.acceptor.promised);
-            (self.is_prepared, self.asked) = (false, Pids::default());
-            self.promises.clear();
+        let has_round = self.own.is_prepared || !self.asked.is_empty();
+        if !has_round || self.own.ballot < self.acceptor.promised {
+            self.own.begin(&self.process, self.acceptor.promised);
+            self.asked = Pids::default();
         }
-        let message = match self.is_prepared {
-            true => CheapMessage::Accept(self.own, self.adopted.unwrap_or(proposal)),
-            false => CheapMessage::Prepare(self.own),
+        let message = match self.own.is_prepared {
+            true => CheapMessage::Accept(self.own.ballot, self.adopted.unwrap_or(proposal)),
+            false => CheapMessage::Prepare(self.own.ballot),
         };
         let fresh = self.quorum().without(self.asked);
         out.each(fresh, &message);
@@ -92,14 +87,9 @@ impl CheapPaxos {
     }
 
     fn on_promise(&mut self, from: Pid, ballot: Ballot, accepted: Option<(Ballot, Value)>) {
-        if ballot != self.own || self.is_prepared {
-            return;
-        }
-        self.promises.insert(from, accepted);
-        if self.promises.len() >= self.needed() {
-            self.adopted = highest(self.promises.values().flatten()).copied();
-            (self.is_prepared, self.asked) = (true, Pids::default());
-            self.promises.clear();
+        if let Some(promises) = self.own.add(from, ballot, accepted, self.needed()) {
+            self.adopted = highest(promises.values().flatten()).copied();
+            self.asked = Pids::default();
         }
     }
 
@@ -138,10 +128,8 @@ impl Protocol for CheapPaxos {
             suspected: Pids::default(),
             proposal: None,
             acceptor: Acceptor::default(),
-            own: 0,
             // Round 0 is that of the first process, and nothing is accepted below it.
-            is_prepared: process.me == 0,
-            promises: BTreeMap::new(),
+            own: Campaign::new(process.me == 0),
             adopted: None,
             asked: Pids::default(),
             votes: Votes::default(),

@@ -1,6 +1,6 @@
 //! Fast Paxos (Lamport 2006; the Paxos family, "Fast Paxos"), with coordinated recovery of collisions.
 
-use super::acceptor::{Acceptor, Ballot, next_ballot};
+use super::acceptor::{Acceptor, Ballot, Campaign, next_ballot};
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
 use crate::{
     Ask, Break, Card, Decide, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Process, Propose,
@@ -36,10 +36,8 @@ pub struct FastPaxos {
     /// Its own proposal, or another one, for a round in which any may be chosen.
     proposal: Option<Value>,
     acceptor: Acceptor<Option<(Ballot, Value)>>,
-    /// The classic round that this process leads, and its promises; none of them once it has its quorum.
-    own: Ballot,
-    is_prepared: bool,
-    promises: BTreeMap<Pid, Option<(Ballot, Value)>>,
+    /// Of the classic round that this process leads.
+    own: Campaign<Option<(Ballot, Value)>>,
     accepted: Accepted,
     has_decided: bool,
 }
@@ -83,33 +81,30 @@ impl FastPaxos {
         if coordinator != Some(me) || self.proposal.is_none() {
             return;
         }
-        let is_first = me == 0 && self.own == 0 && self.acceptor.promised == 0;
+        let is_first = me == 0 && self.own.ballot == 0 && self.acceptor.promised == 0;
         if is_first && self.has_collided() {
             self.recover(out);
-        } else if !is_first && (self.own == 0 || self.own < self.acceptor.promised)
+        } else if !is_first && (self.own.ballot == 0 || self.own.ballot < self.acceptor.promised)
             || is_first && !self.suspected.is_empty()
         {
-            self.own = next_ballot(&self.process, self.acceptor.promised);
-            self.is_prepared = false;
-            self.promises.clear();
-            out.all(FastMessage::Prepare(self.own));
+            out.all(FastMessage::Prepare(self.own.begin(&self.process, self.acceptor.promised)));
         }
     }
 
     /// Coordinated recovery: nothing is between the fast round and the first one of the first process, so
     /// that acceptances of the one are promises for the other.
     fn recover(&mut self, out: &mut Out<Self>) {
-        self.own = next_ballot(&self.process, 0);
-        self.is_prepared = true;
+        self.own.ballot = next_ballot(&self.process, 0);
+        self.own.is_prepared = true;
         let reports = self.accepted.iter().map(|(pid, accepted)| (*pid, Some(*accepted))).collect();
         self.propose(&reports, out);
     }
 
     /// Phase 2a of a classic round.
     fn propose(&mut self, reports: &BTreeMap<Pid, Option<(Ballot, Value)>>, out: &mut Out<Self>) {
-        let is_overtaken = self.acceptor.promised > self.own;
+        let is_overtaken = self.acceptor.promised > self.own.ballot;
         if let Some(value) = self.choosable(reports).or(self.proposal).filter(|_| !is_overtaken) {
-            out.all(FastMessage::Accept(self.own, value));
+            out.all(FastMessage::Accept(self.own.ballot, value));
         }
     }
 
@@ -120,13 +115,7 @@ impl FastPaxos {
         accepted: Option<(Ballot, Value)>,
         out: &mut Out<Self>,
     ) {
-        if ballot != self.own || self.is_prepared {
-            return;
-        }
-        self.promises.insert(from, accepted);
-        if self.promises.len() >= self.process.majority() {
-            self.is_prepared = true;
-            let promises = std::mem::take(&mut self.promises);
+        if let Some(promises) = self.own.add(from, ballot, accepted, self.process.majority()) {
             self.propose(&promises, out);
         }
     }
@@ -177,9 +166,7 @@ impl Protocol for FastPaxos {
             suspected: Pids::default(),
             proposal: None,
             acceptor: Acceptor::default(),
-            own: 0,
-            is_prepared: false,
-            promises: BTreeMap::new(),
+            own: Campaign::new(false),
             accepted: Accepted::new(),
             has_decided: false,
         }

@@ -1,7 +1,7 @@
 //! Generalized Paxos (Lamport 2005; the Paxos family, "Generalized Paxos"), with classic rounds after the
 //! first collision.
 
-use super::acceptor::{Acceptor, Ballot, next_ballot};
+use super::acceptor::{Acceptor, Ballot, Campaign};
 use crate::property::{
     CONFLICT_ORDER, NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY,
 };
@@ -18,6 +18,11 @@ type Command = (Pid, Value);
 /// A history of commands up to the order of those that commute, the c-struct of the paper: a sequence for
 /// each register. Commands of one register conflict, and those of two commute.
 type Registers = BTreeMap<u8, Vec<Command>>;
+
+/// The commands of a history.
+fn length(history: &Registers) -> usize {
+    history.values().map(Vec::len).sum()
+}
 
 /// A message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
@@ -43,10 +48,8 @@ pub struct GeneralizedPaxos {
     /// All commands that this process knows.
     known: BTreeSet<Command>,
     acceptor: Acceptor<(Ballot, Registers)>,
-    /// The classic round that this process leads, whether phase 1 of it is over, and its promises until then.
-    own: Ballot,
-    is_prepared: bool,
-    promises: BTreeMap<Pid, (Ballot, Registers)>,
+    /// Of the classic round that this process leads.
+    own: Campaign<(Ballot, Registers)>,
     /// The last history of each acceptor, as far as this process knows.
     accepted: BTreeMap<Pid, (Ballot, Registers)>,
     delivered: BTreeSet<Command>,
@@ -95,8 +98,7 @@ impl GeneralizedPaxos {
         let highest = reports.values().map(|(ballot, _)| *ballot).max().unwrap_or(0);
         let of_round = reports.values().filter(|(ballot, _)| *ballot == highest).map(|(_, history)| history);
         if highest > 0 {
-            let length = |history: &&Registers| history.values().map(Vec::len).sum::<usize>();
-            return of_round.max_by_key(length).cloned().unwrap_or_default();
+            return of_round.max_by_key(|history| length(history)).cloned().unwrap_or_default();
         }
         let silent = usize::from(self.process.n) - reports.len();
         Self::common(&of_round.collect::<Vec<_>>(), self.quorum(0).saturating_sub(silent).max(1))
@@ -118,16 +120,13 @@ impl GeneralizedPaxos {
         if self.process.all().without(self.suspected).lowest() != Some(self.process.me) {
             return;
         }
-        let is_fast = self.own == 0 && self.acceptor.promised == 0;
+        let is_fast = self.own.ballot == 0 && self.acceptor.promised == 0;
         if is_fast && self.suspected.is_empty() && !self.has_collided() {
             return;
         }
-        if is_fast || self.own < self.acceptor.promised {
-            self.own = next_ballot(&self.process, self.acceptor.promised);
-            self.is_prepared = false;
-            self.promises.clear();
-            out.all(GeneralizedMessage::Prepare(self.own));
-        } else if self.is_prepared {
+        if is_fast || self.own.ballot < self.acceptor.promised {
+            out.all(GeneralizedMessage::Prepare(self.own.begin(&self.process, self.acceptor.promised)));
+        } else if self.own.is_prepared {
             let mut history = self.acceptor.accepted.1.clone();
             self.propose(&mut history, false, out);
         }
@@ -140,26 +139,22 @@ impl GeneralizedPaxos {
             is_new |= self.append(history, command);
         }
         if is_new {
-            self.acceptor.accepted = (self.own, history.clone());
-            out.all(GeneralizedMessage::Accept(self.own, history.clone()));
+            self.acceptor.accepted = (self.own.ballot, history.clone());
+            out.all(GeneralizedMessage::Accept(self.own.ballot, history.clone()));
         }
     }
 
     fn on_promise(&mut self, from: Pid, ballot: Ballot, report: (Ballot, Registers), out: &mut Out<Self>) {
-        if ballot != self.own || self.is_prepared || self.acceptor.promised > ballot {
+        if self.acceptor.promised > ballot {
             return;
         }
-        self.promises.insert(from, report);
-        if self.promises.len() >= self.process.majority() {
-            self.is_prepared = true;
-            let promises = std::mem::take(&mut self.promises);
+        if let Some(promises) = self.own.add(from, ballot, report, self.process.majority()) {
             self.propose(&mut self.choosable(&promises), true, out);
         }
     }
 
     /// Learns the longest history that a quorum of one round has.
     fn on_accepted(&mut self, from: Pid, ballot: Ballot, history: Registers, out: &mut Out<Self>) {
-        let length = |history: &Registers| history.values().map(Vec::len).sum::<usize>();
         let last = self.accepted.entry(from).or_default();
         if (ballot, length(&history)) >= (last.0, length(&last.1)) {
             *last = (ballot, history);
@@ -191,7 +186,6 @@ impl GeneralizedPaxos {
     fn on_accept(&mut self, from: Pid, ballot: Ballot, history: Registers, out: &mut Out<Self>) {
         self.on_accepted(from, ballot, history.clone(), out);
         let Ok(accepted) = self.acceptor.enter(ballot) else { return };
-        let length = |history: &Registers| history.values().map(Vec::len).sum::<usize>();
         if from != self.process.me && (ballot, length(&history)) > (accepted.0, length(&accepted.1)) {
             *accepted = (ballot, history.clone());
             out.all(GeneralizedMessage::Accepted(ballot, history));
@@ -210,9 +204,7 @@ impl Protocol for GeneralizedPaxos {
             suspected: Pids::default(),
             known: BTreeSet::new(),
             acceptor: Acceptor::default(),
-            own: 0,
-            is_prepared: false,
-            promises: BTreeMap::new(),
+            own: Campaign::new(false),
             accepted: BTreeMap::new(),
             delivered: BTreeSet::new(),
         }

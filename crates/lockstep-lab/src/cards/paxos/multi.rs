@@ -1,6 +1,6 @@
 //! Multi-Paxos (Lamport 1998; the Paxos family, "Multi-Paxos", its collapsed form).
 
-use super::acceptor::{Acceptor, Ballot, next_ballot};
+use super::acceptor::{Acceptor, Ballot, Campaign};
 use super::log::{AcceptedLog, LOG_PRICE, LogLearner, Slot, adopt, fill_gaps};
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     Search, Subject, Value, Word,
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A command, and the process that broadcast it.
 type Command<V> = (Pid, V);
@@ -40,10 +40,7 @@ pub struct MultiPaxos<V: Word> {
     /// The process that is trusted to lead.
     leader: Pid,
     acceptor: Acceptor<AcceptedLog<Command<V>>>,
-    /// The round that this process leads, whether phase 1 of it is over, and its promises until then.
-    own: Ballot,
-    is_prepared: bool,
-    promises: BTreeMap<Pid, AcceptedLog<Command<V>>>,
+    own: Campaign<AcceptedLog<Command<V>>>,
     learner: LogLearner<Command<V>>,
     /// Commands that are not delivered yet.
     pending: BTreeSet<Command<V>>,
@@ -53,23 +50,21 @@ pub struct MultiPaxos<V: Word> {
 impl<V: Word> MultiPaxos<V> {
     /// Phase 1a, of a round above `above` and above all that this process promised.
     fn campaign(&mut self, above: Ballot, out: &mut Out<Self>) {
-        self.own = next_ballot(&self.process, above.max(self.acceptor.promised));
-        self.is_prepared = false;
-        self.promises.clear();
-        out.all(LogMessage::Prepare(self.own));
+        let above = above.max(self.acceptor.promised);
+        out.all(LogMessage::Prepare(self.own.begin(&self.process, above)));
     }
 
     /// Another round is above this process's own: if it is still trusted to lead, it begins a higher one.
     fn on_higher(&mut self, higher: Ballot, out: &mut Out<Self>) {
-        if self.leader == self.process.me && higher > self.own {
+        if self.leader == self.process.me && higher > self.own.ballot {
             self.campaign(higher, out);
         }
     }
 
     /// Phase 2a: each command that is not in the log goes to the next free slot.
     fn propose(&mut self, out: &mut Out<Self>) {
-        let is_overtaken = self.own < self.acceptor.promised;
-        if self.leader != self.process.me || !self.is_prepared || is_overtaken {
+        let is_overtaken = self.own.ballot < self.acceptor.promised;
+        if self.leader != self.process.me || !self.own.is_prepared || is_overtaken {
             return;
         }
         let log = &self.acceptor.accepted;
@@ -81,21 +76,16 @@ impl<V: Word> MultiPaxos<V> {
 
     /// Phase 2a, of one slot. The leader accepts what it proposes itself.
     fn accept(&mut self, slot: Slot, command: Option<Command<V>>, out: &mut Out<Self>) {
-        self.acceptor.accepted.insert(slot, (self.own, command.clone()));
-        out.all(LogMessage::Accept(self.own, slot, command));
+        self.acceptor.accepted.insert(slot, (self.own.ballot, command.clone()));
+        out.all(LogMessage::Accept(self.own.ballot, slot, command));
     }
 
     /// The end of phase 1: what may be chosen is proposed again, in the slots of before.
     fn on_promise(&mut self, from: Pid, ballot: Ballot, log: AcceptedLog<Command<V>>, out: &mut Out<Self>) {
-        if ballot != self.own || self.is_prepared || self.acceptor.promised > ballot {
+        if self.acceptor.promised > ballot {
             return;
         }
-        self.promises.insert(from, log);
-        if self.promises.len() < self.process.majority() {
-            return;
-        }
-        self.is_prepared = true;
-        let mut promises = std::mem::take(&mut self.promises);
+        let Some(mut promises) = self.own.add(from, ballot, log, self.process.majority()) else { return };
         if self.process.lacks("promises of others") {
             promises.retain(|pid, _| *pid == self.process.me);
         }
@@ -144,10 +134,8 @@ impl<V: Word> Protocol for MultiPaxos<V> {
             process: *process,
             leader: 0,
             acceptor: Acceptor::default(),
-            own: 0,
             // Round 0 is that of the first process, and nothing is accepted below it.
-            is_prepared: process.me == 0,
-            promises: BTreeMap::new(),
+            own: Campaign::new(process.me == 0),
             learner: LogLearner::default(),
             pending: BTreeSet::new(),
             delivered: BTreeSet::new(),

@@ -4,11 +4,10 @@
 mod card;
 
 use super::ZabIndication;
-use crate::cards::paxos::acceptor::{Acceptor, Ballot, next_ballot};
+use crate::cards::paxos::acceptor::{Acceptor, Ballot, Campaign};
 use crate::cards::paxos::log::{AcceptedLog, LogLearner, Slot, adopt, fill_gaps};
 use crate::{Broadcast, Card, Detection, Fact, Out, Pid, Process, Protocol, Subject, Value};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// What a primary broadcasts, and its epoch, which is the round in which it leads.
 type Update = (Ballot, Value);
@@ -34,10 +33,7 @@ pub struct PrimaryBackup {
     process: Process,
     leader: Pid,
     acceptor: Acceptor<AcceptedLog<Update>>,
-    /// The round that this process leads, whether it is prepared, and its promises until then.
-    own: Ballot,
-    is_prepared: bool,
-    promises: BTreeMap<Pid, AcceptedLog<Update>>,
+    own: Campaign<AcceptedLog<Update>>,
     /// Whether all that was found in phase 1 is applied.
     is_primary: bool,
     learner: LogLearner<Update>,
@@ -56,15 +52,14 @@ impl PrimaryBackup {
     }
 
     fn campaign(&mut self, out: &mut Out<Self>) {
-        self.own = next_ballot(&self.process, self.own.max(self.acceptor.promised));
-        (self.is_prepared, self.is_primary) = (false, false);
-        self.promises.clear();
-        out.all(BackupMessage::Prepare(self.own));
+        self.is_primary = false;
+        let above = self.own.ballot.max(self.acceptor.promised);
+        out.all(BackupMessage::Prepare(self.own.begin(&self.process, above)));
     }
 
     /// There is a higher round: a process that is trusted to lead begins one above it.
     fn on_higher(&mut self, higher: Ballot, out: &mut Out<Self>) {
-        if self.leader == self.process.me && higher > self.own && self.retries_left > 0 {
+        if self.leader == self.process.me && higher > self.own.ballot && self.retries_left > 0 {
             self.retries_left -= 1;
             self.acceptor.promised = self.acceptor.promised.max(higher);
             self.campaign(out);
@@ -73,15 +68,10 @@ impl PrimaryBackup {
 
     /// The end of phase 1: what may be chosen is proposed again, in the slots of before.
     fn on_promise(&mut self, from: Pid, ballot: Ballot, log: AcceptedLog<Update>, out: &mut Out<Self>) {
-        if ballot != self.own || self.is_prepared || ballot < self.acceptor.promised {
+        if ballot < self.acceptor.promised {
             return;
         }
-        self.promises.insert(from, log);
-        if self.promises.len() < self.process.majority() {
-            return;
-        }
-        self.is_prepared = true;
-        let promises = std::mem::take(&mut self.promises);
+        let Some(promises) = self.own.add(from, ballot, log, self.process.majority()) else { return };
         let own = promises.iter().filter(|(pid, _)| **pid == self.process.me);
         let mut log = if self.process.lacks("promises of others") {
             adopt(own.map(|(_, log)| log))
@@ -93,8 +83,8 @@ impl PrimaryBackup {
     }
 
     fn accept(&mut self, slot: Slot, update: Option<Update>, out: &mut Out<Self>) {
-        self.acceptor.accepted.insert(slot, (self.own, update));
-        out.all(BackupMessage::Accept(self.own, slot, update));
+        self.acceptor.accepted.insert(slot, (self.own.ballot, update));
+        out.all(BackupMessage::Accept(self.own.ballot, slot, update));
     }
 
     fn on_accept(
@@ -126,19 +116,21 @@ impl PrimaryBackup {
             let from = (epoch % u64::from(self.process.n)) as Pid;
             out.indicate(ZabIndication(Fact::Deliver { from, value }));
         }
-        let leads = self.leader == self.process.me && self.is_prepared && self.own >= self.acceptor.promised;
+        let leads = self.leader == self.process.me
+            && self.own.is_prepared
+            && self.own.ballot >= self.acceptor.promised;
         if !leads {
             return;
         }
         if !self.is_primary && self.applied >= self.free() {
             self.is_primary = true;
-            out.indicate(ZabIndication(Fact::Primary { epoch: self.own }));
+            out.indicate(ZabIndication(Fact::Primary { epoch: self.own.ballot }));
         }
         let window = if self.process.lacks("one outstanding update") { 2 } else { 1 };
         while self.is_primary && !self.pending.is_empty() && self.free() < self.applied + window {
             let value = self.pending.remove(0);
-            out.indicate(ZabIndication(Fact::Sent { epoch: self.own, value }));
-            self.accept(self.free(), Some((self.own, value)), out);
+            out.indicate(ZabIndication(Fact::Sent { epoch: self.own.ballot, value }));
+            self.accept(self.free(), Some((self.own.ballot, value)), out);
         }
     }
 }
@@ -153,10 +145,8 @@ impl Protocol for PrimaryBackup {
             process: *process,
             leader: 0,
             acceptor: Acceptor::default(),
-            own: 0,
             // Round 0 is that of the first process, and nothing is accepted below it.
-            is_prepared: process.me == 0,
-            promises: BTreeMap::new(),
+            own: Campaign::new(process.me == 0),
             is_primary: false,
             learner: LogLearner::default(),
             applied: 0,
@@ -197,7 +187,7 @@ impl Protocol for PrimaryBackup {
         let Detection::Leader(leader) = detection else { return };
         self.leader = leader;
         self.retries_left = self.process.n - 1 - self.process.me;
-        if leader == self.process.me && !(self.is_prepared && self.own >= self.acceptor.promised) {
+        if leader == self.process.me && !(self.own.is_prepared && self.own.ballot >= self.acceptor.promised) {
             self.campaign(out);
         }
         self.go_on(out);
