@@ -11,7 +11,8 @@ use lockstep_lab::card::{Family, Price};
 use lockstep_lab::command::{LabArgs, run};
 use lockstep_lab::property::{NO_CREATION, UNIFORM_TOTAL_ORDER, VALIDITY};
 use lockstep_lab::{
-    Ask, Broadcast, Card, Catalogue, Deliver, Entry, Model, Out, Pid, Process, Protocol, Subject, Value,
+    Ask, Broadcast, Card, Catalogue, Deliver, Entry, Model, Out, Pid, Prices, Process, Protocol, Subject,
+    Value,
 };
 
 /// An order by the clock of Lamport: each message has a time, and is delivered in the order of times.
@@ -60,12 +61,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_CREATION, &UNIFORM_TOTAL_ORDER],
     states_max: 100_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Broadcast(Value(0)))],
         delays: [|_| 0, |_| 1, |_| 1],
         multicast: |_| 1,
         unicast: |n| n - 1,
-    }),
+    }]),
     breaks: &[],
 };
 

@@ -266,8 +266,48 @@ pub struct Price {
 }
 
 impl Price {
-    /// The delay of what never happens: where not all processes are learners.
+    /// The delay of what never happens: where not all processes have a result.
     pub const NEVER: u64 = u64::MAX;
+
+    /// That of requests of which one process alone has a result.
+    pub const fn of_one(
+        asks: &'static [(Pid, Ask)],
+        delay: fn(u64) -> u64,
+        multicast: fn(u64) -> u64,
+        unicast: fn(u64) -> u64,
+    ) -> Self {
+        Self { asks, delays: [delay, |_| Self::NEVER, |_| Self::NEVER], multicast, unicast }
+    }
+
+    /// Its formulas: those of the delays, and then of the datagrams.
+    pub fn formulas(&self) -> [fn(u64) -> u64; 5] {
+        let [first, most, all] = self.delays;
+        [first, most, all, self.multicast, self.unicast]
+    }
+
+    /// The name of its kind of request.
+    pub fn request(&self) -> &'static str {
+        self.asks.first().map_or("", |(_, ask)| ask.name())
+    }
+}
+
+/// What requests to a protocol cost.
+#[derive(Clone, Copy, Debug)]
+pub enum Prices {
+    /// Each kind of request has a price.
+    Of(&'static [Price]),
+    /// A price says nothing: why.
+    None(&'static str),
+}
+
+impl Prices {
+    /// All of them.
+    pub fn all(&self) -> &'static [Price] {
+        match self {
+            Self::Of(prices) => prices,
+            Self::None(_) => &[],
+        }
+    }
 }
 
 /// All that the lab knows of a protocol beside its code.
@@ -296,8 +336,8 @@ pub struct Card {
     pub states_max: u64,
     /// Whether the space is explored whole.
     pub whole: bool,
-    /// Its price; none where a price says nothing.
-    pub price: Option<Price>,
+    /// What its requests cost.
+    pub prices: Prices,
     /// What breaks, and how.
     pub breaks: &'static [Break],
 }

@@ -1,7 +1,7 @@
 //! Checks a card: explores its model, and finds each of its breaks again.
 
 use crate::Subject;
-use crate::card::{Break, Card, Search};
+use crate::card::{Break, Card, Price, Search};
 use crate::endless;
 use crate::graph::{Graph, fair_lasso};
 use crate::property::{Judged, Property};
@@ -129,9 +129,9 @@ impl Entry {
         (self.valences)()
     }
 
-    /// The cost of one request among `n` processes; `None` if the card has no price.
-    pub fn cost(&self, n: u8) -> Option<Cost> {
-        Some(self.timed(&Timing::of_price(n))?.cost)
+    /// What the request of one of its prices costs among `n` processes; `None` if it has no such run.
+    pub fn cost(&self, price: &Price, n: u8) -> Option<Cost> {
+        Some(self.timed(&Timing::of_price(price, n))?.cost)
     }
 
     /// A timed run; `None` if it has no such run.
@@ -142,7 +142,7 @@ impl Entry {
     /// Explores its model and finds its breaks again.
     pub fn check(&self) -> Checked {
         let breaks = self.card.breaks.iter().map(self.find).collect();
-        let wrong_prices = wrong_prices(self.card, |n| self.cost(n));
+        let wrong_prices = wrong_prices(self.card, |price, n| self.cost(price, n));
         Checked { card: self.card, explored: self.explore(), breaks, wrong_prices }
     }
 }

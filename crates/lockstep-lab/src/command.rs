@@ -1,11 +1,11 @@
 //! The commands of a catalogue, as a program of its own or as a subcommand.
 
-use crate::card::Failures;
+use crate::card::{Card, Failures, Price, Prices};
 use crate::check::{Catalogue, Entry};
 use crate::compare::Comparison;
 use crate::diagram;
 use crate::page::page;
-use crate::timed::{LAN, TimedRun, Timing};
+use crate::timed::{LAN, PRICE_FIGURES, SIZES, TimedRun, Timing, in_words};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::io::{self, Write};
 
@@ -126,9 +126,10 @@ fn with_card(
 }
 
 fn list(catalogue: &Catalogue, out: &mut Streams<'_>) -> io::Result<u8> {
+    let width = catalogue.entries().map(|entry| entry.card.name.len()).max().unwrap_or(0);
     for entry in catalogue.entries() {
         let family = format!("{:?}", entry.card.family).to_lowercase();
-        writeln!(out.out, "{:<24} {family:<12} {}", entry.card.name, entry.card.source)?;
+        writeln!(out.out, "{:<width$} {family:<12} {}", entry.card.name, entry.card.source)?;
     }
     Ok(0)
 }
@@ -150,7 +151,25 @@ fn explain(entry: &Entry, out: &mut Streams<'_>) -> io::Result<u8> {
     for broken in card.breaks {
         writeln!(out.out, "  {} (loses {}): {}", broken.name, broken.loses.name, broken.says)?;
     }
+    explain_prices(card, out)?;
     Ok(0)
+}
+
+/// The prices by their formulas, but for what never happens; or why there is none.
+fn explain_prices(card: &Card, out: &mut Streams<'_>) -> io::Result<()> {
+    let prices = match card.prices {
+        Prices::None(why) => return writeln!(out.out, "It has no price: {why}"),
+        Prices::Of(prices) => prices,
+    };
+    writeln!(out.out, "It costs, among {SIZES:?} processes:")?;
+    for price in prices {
+        let figures = PRICE_FIGURES.into_iter().zip(price.formulas());
+        let figures = figures.map(|(name, formula)| (name, SIZES.map(|n| formula(n.into()))));
+        let figures = figures.filter(|(_, of_sizes)| *of_sizes != [Price::NEVER; SIZES.len()]);
+        let figures = figures.map(|(name, of_sizes)| format!("{name} {}", of_sizes.map(in_words).join(", ")));
+        writeln!(out.out, "  {}: {}", price.request(), figures.collect::<Vec<_>>().join("; "))?;
+    }
+    Ok(())
 }
 
 fn check(catalogue: &Catalogue, names: &[String], out: &mut Streams<'_>) -> io::Result<u8> {
@@ -251,7 +270,7 @@ fn run_once(entry: &Entry, args: &RunArgs, out: &mut Streams<'_>) -> io::Result<
     let card = entry.card;
     let mut timing = Timing { leader_dies: args.leader_dies, ..Timing::of_card(card) };
     if let Some(n) = args.processes {
-        timing = Timing { n, f: Timing::of_price(n).f, ..timing };
+        timing = timing.among(n);
     }
     if let Some(seed) = args.seed {
         timing = Timing { network: LAN, seed, ..timing };

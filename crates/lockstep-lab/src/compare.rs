@@ -1,15 +1,13 @@
 //! What one request costs with each protocol on the same network, and what the next stronger guarantee costs
 //! beside it.
 
-use crate::card::{Card, Detector, Failures, Links, Model, Time};
+use crate::card::{Card, Detector, Failures, Links, Model, Price, Prices, Time};
 use crate::check::{Catalogue, Entry};
 use crate::property::with_implied;
 use crate::timed::{Cost, DETECTED_AFTER, LAN, SIZES, Timing};
-use crate::vocabulary::Ask;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::mem::discriminant;
 
 /// Runs on the network whose delays vary, each with a seed of its own.
 const LAN_RUNS: u64 = 100;
@@ -32,11 +30,13 @@ pub struct Latency {
     pub p99: u64,
 }
 
-/// One protocol.
+/// One protocol, and one kind of request to it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Row {
     /// Its card.
     pub name: &'static str,
+    /// The kind of request.
+    pub request: &'static str,
     /// The text that it is of.
     pub source: &'static str,
     /// What it promises, and under which conditions: properties with those that they imply, and conditions of
@@ -50,27 +50,27 @@ pub struct Row {
     pub bytes: Sent,
     /// Datagrams that the busiest process sends and receives.
     pub busiest: u64,
-    /// Latency; `None` if not all processes indicate something.
+    /// Latency; `None` if a process indicates nothing there that indicates something where delays do not vary.
     pub latency_ns: Option<Latency>,
-    /// Message delays until all others indicate something after p1 has crashed; `None` is never. Detectors
-    /// have the crash after [`DETECTED_AFTER`].
+    /// Message delays until all others that wait for something indicate it after p1 has crashed; `None` is
+    /// never. Detectors have the crash after [`DETECTED_AFTER`].
     pub gap: Option<u64>,
     /// How its runs differ from those of the other rows, if they do.
     pub remark: Option<&'static str>,
-    #[serde(skip)]
-    request: Ask,
 }
 
 /// A protocol that promises more than another one that answers the same request, with none between them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Stronger {
+    /// The kind of request.
+    pub request: &'static str,
     /// The weaker one.
     pub from: &'static str,
     /// The stronger one.
     pub to: &'static str,
     /// What it promises besides.
     pub adds: Vec<&'static str>,
-    /// More message delays to all processes.
+    /// More message delays to the last process that indicates something.
     pub delays: i64,
     /// More datagrams, with a multicast counted once.
     pub datagrams: i64,
@@ -78,13 +78,24 @@ pub struct Stronger {
     pub copies: i64,
 }
 
+/// A protocol without a price.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Unpriced {
+    /// Its card.
+    pub name: &'static str,
+    /// Why it has none.
+    pub why: &'static str,
+}
+
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Comparison {
     /// Processes.
     pub processes: u8,
-    /// The protocols that have a price.
+    /// The protocols that have a price, a row for each.
     pub protocols: Vec<Row>,
+    /// The others.
+    pub unpriced: Vec<Unpriced>,
     /// What the next stronger guarantee costs.
     pub stronger: Vec<Stronger>,
 }
@@ -127,36 +138,36 @@ fn guarantees(card: &Card) -> BTreeSet<&'static str> {
 }
 
 impl Row {
-    fn of(entry: &Entry, n: u8) -> Option<Self> {
+    fn of(entry: &Entry, price: &Price, n: u8) -> Option<Self> {
         let card = entry.card;
-        let cost = entry.cost(n)?;
+        let cost = entry.cost(price, n)?;
         Some(Self {
             name: card.name,
+            request: price.request(),
             source: card.source,
             guarantees: guarantees(card),
             delays: cost.delays_of(n),
             datagrams: Sent { multicast: cost.multicast, unicast: cost.unicast },
             bytes: Sent { multicast: cost.multicast_bytes, unicast: cost.unicast_bytes },
             busiest: cost.busiest,
-            latency_ns: latency(entry, n, &cost),
-            gap: gap(entry, n, &cost),
+            latency_ns: latency(entry, price, n, &cost),
+            gap: gap(entry, price, n, &cost),
             remark: entry.remark,
-            request: card.price?.asks.first()?.1,
         })
     }
 
     fn is_weaker_than(&self, other: &Self) -> bool {
-        discriminant(&self.request) == discriminant(&other.request)
+        self.request == other.request
             && self.guarantees.is_subset(&other.guarantees)
             && self.guarantees != other.guarantees
     }
 }
 
 /// Latency of all processes that have anything to indicate: those of a run without delays that vary.
-fn latency(entry: &Entry, n: u8, cost: &Cost) -> Option<Latency> {
+fn latency(entry: &Entry, price: &Price, n: u8, cost: &Cost) -> Option<Latency> {
     let mut all = Vec::new();
     for seed in 0..LAN_RUNS {
-        let run = entry.timed(&Timing::on_lan(n, seed))?;
+        let run = entry.timed(&Timing::on_lan(price, n, seed))?;
         all.extend(run.cost.delays);
     }
     all.sort_unstable();
@@ -166,8 +177,8 @@ fn latency(entry: &Entry, n: u8, cost: &Cost) -> Option<Latency> {
 }
 
 /// The run without p1 takes so long until as many processes as else, but for p1, have indicated something.
-fn gap(entry: &Entry, n: u8, cost: &Cost) -> Option<u64> {
-    let run = entry.timed(&Timing::without_leader(n))?;
+fn gap(entry: &Entry, price: &Price, n: u8, cost: &Cost) -> Option<u64> {
+    let run = entry.timed(&Timing::without_leader(price, n))?;
     let wanted = cost.delays.len().min(usize::from(n) - 1);
     run.cost.delays.get(wanted.checked_sub(1)?).copied()
 }
@@ -175,7 +186,16 @@ fn gap(entry: &Entry, n: u8, cost: &Cost) -> Option<u64> {
 impl Comparison {
     /// Compares all protocols of a catalogue that have a price, among `n` processes.
     pub fn of(catalogue: &Catalogue, n: u8) -> Self {
-        let protocols: Vec<Row> = catalogue.entries().filter_map(|entry| Row::of(entry, n)).collect();
+        let rows = |entry: &'static Entry| {
+            let prices = entry.card.prices.all().iter();
+            prices.filter_map(move |price| Row::of(entry, price, n))
+        };
+        let protocols: Vec<Row> = catalogue.entries().flat_map(rows).collect();
+        let unpriced = catalogue.entries().filter_map(|entry| match entry.card.prices {
+            Prices::Of(_) => None,
+            Prices::None(why) => Some(Unpriced { name: entry.card.name, why }),
+        });
+        let unpriced = unpriced.collect();
         let mut stronger = Vec::new();
         for from in &protocols {
             for to in protocols.iter().filter(|to| from.is_weaker_than(to)) {
@@ -185,6 +205,7 @@ impl Comparison {
                 }
                 let all = |row: &Row| row.delays.iter().flatten().last().copied().unwrap_or(0) as i64;
                 stronger.push(Stronger {
+                    request: from.request,
                     from: from.name,
                     to: to.name,
                     adds: to.guarantees.difference(&from.guarantees).copied().collect(),
@@ -194,7 +215,7 @@ impl Comparison {
                 });
             }
         }
-        Self { processes: n, protocols, stronger }
+        Self { processes: n, protocols, unpriced, stronger }
     }
 }
 
@@ -218,7 +239,7 @@ pub(crate) fn conditions_in_words(n: u8) -> String {
         "One request among {n} processes. Delays, datagrams and bytes where nothing fails; formulas are checked for \
          {SIZES:?} processes.\nLatency of all processes in {LAN_RUNS} runs: a message takes {} µs and up to a quarter more, \
          and one in {} is late by some {} µs.\nGap: p1 is dead, detectors have it after {DETECTED_AFTER} delays, and all \
-         others have indicated something after so many; - is never.",
+         others that wait for something have it after so many; - is never.",
         LAN.delay_ns / 1000,
         1_000_000 / LAN.lateness,
         LAN.late_ns / 1000,
@@ -243,12 +264,12 @@ impl fmt::Display for Comparison {
         writeln!(f)?;
         writeln!(
             f,
-            "{:<26} {:>17} {:>19} {:>19} {:>7} {:>13} {:>5}",
+            "{:<36} {:>17} {:>19} {:>19} {:>7} {:>13} {:>5}",
             "", "message delays", "datagrams", "bytes", "busiest", "latency, µs", "gap"
         )?;
         writeln!(
             f,
-            "{:<26} {:>5} {:>5} {:>5} {:>9} {:>9} {:>9} {:>9} {:>7} {:>6} {:>6} {:>5}",
+            "{:<36} {:>5} {:>5} {:>5} {:>9} {:>9} {:>9} {:>9} {:>7} {:>6} {:>6} {:>5}",
             "",
             "first",
             "most",
@@ -267,8 +288,9 @@ impl fmt::Display for Comparison {
             let [p50, p99] = latencies(row);
             writeln!(
                 f,
-                "{:<26} {first:>5} {most:>5} {all:>5} {:>9} {:>9} {:>9} {:>9} {:>7} {p50:>6} {p99:>6} {:>5}",
+                "{:<26} {:<9} {first:>5} {most:>5} {all:>5} {:>9} {:>9} {:>9} {:>9} {:>7} {p50:>6} {p99:>6} {:>5}",
                 row.name,
+                row.request,
                 row.datagrams.multicast,
                 row.datagrams.unicast,
                 row.bytes.multicast,
@@ -277,11 +299,12 @@ impl fmt::Display for Comparison {
                 or_dash(row.gap),
             )?;
         }
-        writeln!(f, "\nWhat the next stronger guarantee costs: delays to all, datagrams, copies")?;
+        writeln!(f, "\nWhat the next stronger guarantee costs: delays, datagrams, copies")?;
         for step in &self.stronger {
             writeln!(
                 f,
-                "{:<26} to {:<26} {:>+4} {:>+4} {:>+4}  adds {}",
+                "{:<9} {:<26} to {:<26} {:>+4} {:>+4} {:>+4}  adds {}",
+                step.request,
                 step.from,
                 step.to,
                 step.delays,
@@ -290,6 +313,9 @@ impl fmt::Display for Comparison {
                 step.adds.join(", ")
             )?;
         }
-        Ok(())
+        if !self.unpriced.is_empty() {
+            writeln!(f, "\nWithout a price:")?;
+        }
+        self.unpriced.iter().try_for_each(|it| writeln!(f, "{:<26} {}", it.name, it.why))
     }
 }

@@ -34,7 +34,8 @@ pub mod valence;
 pub mod vocabulary;
 
 pub use card::{
-    Break, Card, Detector, ENDLESS, Failures, Family, Links, Model, Price, Search, Subject, Time, Valuation,
+    Break, Card, Detector, ENDLESS, Failures, Family, Links, Model, Price, Prices, Search, Subject, Time,
+    Valuation,
 };
 pub use check::{Catalogue, Entry};
 pub use protocol::{Detection, Out, Pid, Pids, Process, Protocol, Signed, Stored, Timer, Word};

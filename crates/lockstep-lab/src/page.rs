@@ -45,7 +45,13 @@ pub fn page(catalogue: &Catalogue, comparison: &Comparison) -> String {
                 (costs(&comparison.protocols))
                 h2 { "What the next stronger guarantee costs" }
                 (stronger(comparison))
-                @for row in &comparison.protocols { (run(catalogue, row, comparison.processes)) }
+                @if !comparison.unpriced.is_empty() {
+                    h2 { "Without a price" }
+                    ul { @for it in &comparison.unpriced { li { (it.name) ": " (it.why) } } }
+                }
+                @for rows in comparison.protocols.chunk_by(|one, other| one.name == other.name) {
+                    (runs(catalogue, rows, comparison.processes))
+                }
             }
         }
     }
@@ -57,6 +63,7 @@ fn costs(rows: &[Row]) -> Markup {
         table {
             tr {
                 th.text rowspan="2" { "protocol" }
+                th.text rowspan="2" { "request" }
                 th colspan="3" { "message delays" }
                 th colspan="2" { "datagrams" }
                 th colspan="2" { "bytes" }
@@ -71,6 +78,7 @@ fn costs(rows: &[Row]) -> Markup {
             @for row in rows {
                 tr {
                     td.text { a href={ "#" (row.name) } { (row.name) } }
+                    td.text { (row.request) }
                     @for delay in row.delays { td.number { (or_dash(delay)) } }
                     @for sent in [row.datagrams, row.bytes] {
                         td.number { (sent.multicast) }
@@ -90,12 +98,13 @@ fn stronger(comparison: &Comparison) -> Markup {
     html! {
         table {
             tr {
-                th.text { "from" } th.text { "to" } th.text { "adds" }
-                th { "delays to all" } th { "datagrams" } th { "copies" }
+                th.text { "request" } th.text { "from" } th.text { "to" } th.text { "adds" }
+                th { "delays" } th { "datagrams" } th { "copies" }
             }
             @for step in &comparison.stronger {
                 tr {
-                    td.text { (step.from) } td.text { (step.to) } td.text { (step.adds.join(", ")) }
+                    td.text { (step.request) } td.text { (step.from) } td.text { (step.to) }
+                    td.text { (step.adds.join(", ")) }
                     @for more in [step.delays, step.datagrams, step.copies] { td.number { (format!("{more:+}")) } }
                 }
             }
@@ -103,14 +112,16 @@ fn stronger(comparison: &Comparison) -> Markup {
     }
 }
 
-/// What a protocol does, and a run of it.
-fn run(catalogue: &Catalogue, row: &Row, n: u8) -> Markup {
-    let Some(entry) = catalogue.get(row.name) else { return html! {} };
-    let timing = Timing { has_story: true, ..Timing::of_price(n) };
-    let story = entry.timed(&timing).and_then(|run| run.story);
+/// What a protocol does, and a run of each of its priced requests.
+fn runs(catalogue: &Catalogue, rows: &[Row], n: u8) -> Markup {
+    let Some(entry) = rows.first().and_then(|row| catalogue.get(row.name)) else { return html! {} };
+    let prices = entry.card.prices.all().iter();
+    let timings = prices.map(|price| Timing { has_story: true, ..Timing::of_price(price, n) });
     html! {
-        h2 id=(row.name) { (row.name) }
-        p { (entry.card.says) " (" (row.source) ")" }
-        @if let Some(story) = story { (PreEscaped(diagram::draw(&story))) }
+        h2 id=(entry.card.name) { (entry.card.name) }
+        p { (entry.card.says) " (" (entry.card.source) ")" }
+        @for story in timings.filter_map(|timing| entry.timed(&timing)?.story) {
+            (PreEscaped(diagram::draw(&story)))
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::Subject;
 use crate::card::{Card, Price};
 use crate::protocol::{Pid, Pids};
 use crate::story::Story;
-use crate::vocabulary::{Event, Fact};
+use crate::vocabulary::{Ask, Event, Fact};
 use lockstep_sim::wire::NetworkModel;
 pub(crate) use run::run;
 
@@ -65,13 +65,13 @@ impl Load {
     }
 }
 
-/// Which requests a run has.
+/// The requests of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Requests {
-    /// Those of the card's price, at once.
-    OfPrice,
-    /// Those of the card: those of different processes at once, those of one process one after the other.
-    OfCard,
+    /// All at once: those of a price.
+    AtOnce(&'static [(Pid, Ask)]),
+    /// Those of different processes at once, those of one process one after the other: those of a card.
+    InTurn(&'static [(Pid, Ask)]),
 }
 
 /// How a timed run goes.
@@ -90,7 +90,8 @@ pub struct Timing {
     /// Whether p1 crashes before it does anything. Its requests are left out or, if there are no others, made
     /// by p2; failure detectors have it after [`DETECTED_AFTER`] message delays.
     pub leader_dies: bool,
-    /// Whether timers run, up to [`HORIZON`] message delays. Those of the production engines always do.
+    /// Whether timers run that may be over at any moment, up to [`HORIZON`] message delays. Where the model has
+    /// time, timers run up to there in any case, and those of the production engines always do.
     pub has_timers: bool,
     /// Whether the run becomes a story.
     pub has_story: bool,
@@ -107,13 +108,17 @@ const UNIT: NetworkModel =
 pub const LAN: NetworkModel = NetworkModel { lateness: 10_000, late_ns: 40_000, delay_ns: 10_000, ..UNIT };
 
 impl Timing {
-    /// The requests of the price among `n` processes where nothing fails and each message takes one unit.
-    /// Fewer than a third of the processes may be liars.
-    pub fn of_price(n: u8) -> Self {
+    /// The requests of a price among `n` processes where nothing fails and each message takes one unit.
+    pub fn of_price(price: &Price, n: u8) -> Self {
+        Self::at_once(price.asks, n)
+    }
+
+    /// These requests, in the same way.
+    pub(crate) fn at_once(asks: &'static [(Pid, Ask)], n: u8) -> Self {
         Self {
             n,
-            f: (n - 1) / 3,
-            requests: Requests::OfPrice,
+            f: liars_max(n),
+            requests: Requests::AtOnce(asks),
             network: UNIT,
             seed: 1,
             leader_dies: false,
@@ -123,25 +128,35 @@ impl Timing {
     }
 
     /// The same, and p1 crashes.
-    pub fn without_leader(n: u8) -> Self {
-        Self { leader_dies: true, has_timers: true, ..Self::of_price(n) }
+    pub fn without_leader(price: &Price, n: u8) -> Self {
+        Self { leader_dies: true, has_timers: true, ..Self::of_price(price, n) }
     }
 
-    /// The requests of the price on a network whose delays vary.
-    pub fn on_lan(n: u8, seed: u64) -> Self {
-        Self { network: LAN, seed, ..Self::of_price(n) }
+    /// The requests of a price on a network whose delays vary.
+    pub fn on_lan(price: &Price, n: u8, seed: u64) -> Self {
+        Self { network: LAN, seed, ..Self::of_price(price, n) }
     }
 
     /// The requests of `card` in its own model, with the story.
     pub fn of_card(card: &Card) -> Self {
         Self {
             f: card.model.f,
-            requests: Requests::OfCard,
+            requests: Requests::InTurn(card.asks),
             has_timers: true,
             has_story: true,
-            ..Self::of_price(card.model.n)
+            ..Self::at_once(&[], card.model.n)
         }
     }
+
+    /// The same among `n` processes.
+    pub fn among(self, n: u8) -> Self {
+        Self { n, f: liars_max(n), ..self }
+    }
+}
+
+/// Fewer than a third of `n` processes may be liars.
+fn liars_max(n: u8) -> u8 {
+    (n - 1) / 3
 }
 
 /// What a timed run found.
@@ -155,48 +170,58 @@ pub struct TimedRun {
     pub wrong: Vec<String>,
 }
 
-/// Whether a process indicates something that was asked for: that a primary begins and broadcasts is none.
+/// Whether a process indicates something that was asked for. That a primary begins and broadcasts is none, and
+/// neither is that an account changes: the answer to a transfer is whether it is committed.
 pub(crate) fn is_result(event: &Event) -> bool {
-    !matches!(event, Event::Asked(_) | Event::Did(Fact::Primary { .. } | Fact::Sent { .. }))
+    !matches!(
+        event,
+        Event::Asked(_) | Event::Did(Fact::Primary { .. } | Fact::Sent { .. } | Fact::Balance { .. })
+    )
 }
 
 /// The numbers of processes for which formulas of prices are compared with what is measured.
 pub const SIZES: [u8; 3] = [3, 5, 7];
 
 /// Where a card's formulas differ from what `cost_of` measures among so many processes, a line each.
-pub(crate) fn wrong_prices(card: &Card, cost_of: impl Fn(u8) -> Option<Cost>) -> Vec<String> {
-    let Some(price) = &card.price else { return Vec::new() };
+pub(crate) fn wrong_prices(card: &Card, cost_of: impl Fn(&Price, u8) -> Option<Cost>) -> Vec<String> {
     let mut wrong = Vec::new();
-    for n in SIZES {
-        let Some(cost) = cost_of(n) else {
-            wrong
-                .push(format!("{} of {n} processes: it has a price, and no run that is measured", card.name));
-            continue;
-        };
-        let mut compare = |what: &str, promised: u64, measured: Option<u64>| {
-            if measured != Some(promised) {
-                let measured = measured.map_or_else(|| "never".to_owned(), |measured| measured.to_string());
-                wrong.push(format!(
-                    "{} of {n} processes: {what}: {promised} by its formula, {measured} measured",
-                    card.name
-                ));
-            }
-        };
-        let names = ["delays to the first", "delays to a majority", "delays to all"];
-        for ((name, formula), measured) in names.into_iter().zip(price.delays).zip(cost.delays_of(n)) {
-            let is_never = formula(n.into()) == Price::NEVER && measured.is_none();
-            compare(name, formula(n.into()), measured.or(is_never.then_some(Price::NEVER)));
+    for (price, n) in card.prices.all().iter().flat_map(|price| SIZES.map(|n| (price, n))) {
+        let what = format!("{} of {n} processes: {}", card.name, price.request());
+        match cost_of(price, n) {
+            Some(cost) => wrong.extend(differences(price, n, &cost).map(|it| format!("{what}: {it}"))),
+            None => wrong.push(format!("{what}: it has a price, and no run that is measured")),
         }
-        compare("datagrams, multicast", (price.multicast)(n.into()), Some(cost.multicast));
-        compare("datagrams, unicast", (price.unicast)(n.into()), Some(cost.unicast));
     }
     wrong
 }
 
-/// The timed run of `P`; `None` if its card has no price and the requests are those of the price.
+/// The figures of a price, in the order of its formulas.
+pub(crate) const PRICE_FIGURES: [&str; 5] = [
+    "delays to the first",
+    "delays to a majority",
+    "delays to all",
+    "datagrams, multicast",
+    "datagrams, unicast",
+];
+
+/// Where the formulas of a price differ from what was measured.
+fn differences(price: &Price, n: u8, cost: &Cost) -> impl Iterator<Item = String> {
+    let [first, most, all] = cost.delays_of(n).map(|delay| delay.unwrap_or(Price::NEVER));
+    let measured = [first, most, all, cost.multicast, cost.unicast];
+    let promised = price.formulas().map(|formula| formula(n.into()));
+    let figures = PRICE_FIGURES.into_iter().zip(promised).zip(measured);
+    figures.filter(|((_, promised), measured)| promised != measured).map(|((name, promised), measured)| {
+        let [promised, measured] = [promised, measured].map(in_words);
+        format!("{name}: {promised} by its formula, {measured} measured")
+    })
+}
+
+/// A figure of a price; "never" where it is none.
+pub(crate) fn in_words(figure: u64) -> String {
+    if figure == Price::NEVER { "never".to_owned() } else { figure.to_string() }
+}
+
+/// The timed run of `P`, which each protocol of the lab has.
 pub(crate) fn timed<P: Subject>(timing: &Timing) -> Option<TimedRun> {
-    match (timing.requests, P::CARD.price) {
-        (Requests::OfCard, _) => Some(run::<P>(timing, P::CARD.asks)),
-        (Requests::OfPrice, price) => Some(run::<P>(timing, price?.asks)),
-    }
+    Some(run::<P>(timing))
 }

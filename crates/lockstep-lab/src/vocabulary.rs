@@ -59,6 +59,26 @@ pub enum Ask {
     Audit,
 }
 
+impl Ask {
+    /// The name of its kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Send(..) => "send",
+            Self::Broadcast(_) => "broadcast",
+            Self::Propose(_) => "propose",
+            Self::Vote(_) => "vote",
+            Self::Read => "read",
+            Self::Write(_) => "write",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Acquire => "acquire",
+            Self::Release => "release",
+            Self::Transfer { .. } => "transfer",
+            Self::Audit => "audit",
+        }
+    }
+}
+
 /// An indication of a process.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 pub enum Fact {

@@ -1,6 +1,8 @@
 //! Every card holds in its model, each of its breaks is found again, and its price is what is measured.
 
 use lockstep_lab::cards::ALL;
+use lockstep_lab::{Price, Prices};
+use std::collections::BTreeSet;
 
 #[test]
 fn every_card_holds_and_each_of_its_breaks_is_found() {
@@ -22,4 +24,25 @@ fn every_card_has_a_planted_mutation() {
     let without = ALL.entries().filter(|entry| !entry.card.breaks.iter().any(|broken| broken.planted));
     let names: Vec<_> = without.map(|entry| entry.card.name).collect();
     assert!(names.is_empty(), "no planted mutation: {names:?}");
+}
+
+/// What is asked for and never answered: a client that leaves, or returns its lock.
+const WITHOUT_ANSWER: [&str; 2] = ["leave", "release"];
+
+#[test]
+fn every_card_has_a_price_of_each_kind_of_request_or_says_why_it_has_none() {
+    for card in ALL.entries().map(|entry| entry.card) {
+        let prices = match card.prices {
+            Prices::Of(prices) => prices,
+            Prices::None(why) => {
+                assert!(!why.is_empty(), "{}", card.name);
+                continue;
+            }
+        };
+        let priced: BTreeSet<_> = prices.iter().map(Price::request).collect();
+        assert!(!priced.is_empty() && priced.len() == prices.len(), "{}: {priced:?}", card.name);
+        let mut asked = card.asks.iter().map(|(_, ask)| ask.name());
+        let missing = asked.find(|name| !priced.contains(name) && !WITHOUT_ANSWER.contains(name));
+        assert_eq!(missing, None, "{}", card.name);
+    }
 }

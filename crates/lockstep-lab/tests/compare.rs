@@ -101,6 +101,22 @@ fn a_stronger_guarantee_is_a_step_that_adds_and_never_takes() {
 }
 
 #[test]
+fn a_step_to_a_stronger_guarantee_is_between_requests_of_one_kind() {
+    let comparison = Comparison::of(&ALL, 5);
+    let has =
+        |name, request| comparison.protocols.iter().any(|row| (row.name, row.request) == (name, request));
+    for step in &comparison.stronger {
+        assert!(has(step.from, step.request) && has(step.to, step.request), "{step:?}");
+    }
+    let more = |request| {
+        let pair = ("regular-majority", "atomic-impose-majority", request);
+        let step = comparison.stronger.iter().find(|step| (step.from, step.to, step.request) == pair);
+        step.map(|step| (step.delays, step.datagrams))
+    };
+    assert_eq!([more("write"), more("read")], [Some((0, 0)), Some((2, 5))], "a read writes what it returns");
+}
+
+#[test]
 fn no_card_fails_in_a_timed_run_of_its_own_model() {
     for entry in ALL.entries() {
         let Some(run) = entry.timed(&Timing::of_card(entry.card)) else { continue };

@@ -7,7 +7,7 @@ use lockstep_lab::property::{
 };
 use lockstep_lab::{
     Ask, Asked, Broadcast, Card, Decide, Deliver, Detection, Entry, Fact, Indicated, Model, Out, Pid, Pids,
-    Process, Propose, Protocol, Subject, Value,
+    Prices, Process, Propose, Protocol, Subject, Value,
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ const fn card(
         properties,
         states_max: 2_000_000,
         whole: true,
-        price: None,
+        prices: Prices::None("it is wrong"),
         breaks: &[],
     }
 }

@@ -14,9 +14,23 @@ pub use terminating_reliable::{ConsensusOf, TerminatingMessage, TerminatingRelia
 pub use terminating_uniform::TerminatingUniform;
 pub use two_phase_commit::TwoPhaseCommit;
 
-use crate::Value;
 use crate::cards::consensus::Hierarchical;
 use crate::check::Entry;
+use crate::{Ask, Pid, Value};
+
+/// Each of seven processes votes to commit.
+const VOTES: &[(Pid, Ask)] = &[
+    (0, Ask::Vote(true)),
+    (1, Ask::Vote(true)),
+    (2, Ask::Vote(true)),
+    (3, Ask::Vote(true)),
+    (4, Ask::Vote(true)),
+    (5, Ask::Vote(true)),
+    (6, Ask::Vote(true)),
+];
+
+/// Those of the first three.
+const ALL_YES: &[(Pid, Ask)] = VOTES.split_at(3).0;
 
 /// Its cards, in the order of the tour.
 pub(super) const ENTRIES: &[Entry] = &[

@@ -76,7 +76,7 @@ mod tests {
 
     /// The delays to the first process, to a majority and to all, and the datagrams, of three processes.
     fn cost<P: Subject>(asks: &'static [(Pid, Ask)]) -> ([Option<u64>; 3], u64) {
-        let cost = run::<P>(&Timing::of_price(3), asks).cost;
+        let cost = run::<P>(&Timing::at_once(asks, 3)).cost;
         (cost.delays_of(3), cost.multicast)
     }
 

@@ -20,7 +20,13 @@ pub use spanner::Spanner;
 pub use versions::SpannerMessage;
 
 use crate::check::Entry;
+use crate::{Ask, Pid};
 use accounts::Accounts;
+
+/// A lone transfer between accounts of two processes, by a client that stores neither.
+const TRANSFER: &[(Pid, Ask)] = &[(2, Ask::Transfer { from: 0, to: 1, amount: 1 })];
+/// A lone audit by that client.
+const AUDIT: &[(Pid, Ask)] = &[(2, Ask::Audit)];
 
 /// Its cards, in the order of the tour.
 pub(super) const ENTRIES: &[Entry] = &[

@@ -48,8 +48,8 @@ struct Engine<'a, P: Subject> {
     story: Option<Story>,
 }
 
-/// Runs `asks` until nothing is under way any more.
-pub(crate) fn run<P: Subject>(timing: &Timing, asks: &[(Pid, Ask)]) -> TimedRun {
+/// Runs until nothing is under way any more.
+pub(crate) fn run<P: Subject>(timing: &Timing) -> TimedRun {
     let n = usize::from(timing.n);
     let process = |pid| Process::new(pid, timing.n, timing.f, None);
     let title = format!("{}, a run of {} processes", P::CARD.name, timing.n);
@@ -71,7 +71,7 @@ pub(crate) fn run<P: Subject>(timing: &Timing, asks: &[(Pid, Ask)]) -> TimedRun 
         order: Vec::new(),
         story: timing.has_story.then(|| Story { title, n: timing.n, ..Story::default() }),
     };
-    engine.begin(asks);
+    engine.begin();
     while engine.step() {}
     engine.finish()
 }
@@ -87,7 +87,11 @@ fn tick(timing: &Timing, time: Time) -> u64 {
 
 impl<P: Subject> Engine<'_, P> {
     /// Everything that is known at time 0: starts, requests, a crash and its detection.
-    fn begin(&mut self, asks: &[(Pid, Ask)]) {
+    fn begin(&mut self) {
+        let (asks, apart): (&[(Pid, Ask)], u64) = match self.timing.requests {
+            Requests::AtOnce(asks) => (asks, 0),
+            Requests::InTurn(asks) => (asks, BETWEEN_REQUESTS * self.hop()),
+        };
         for pid in 0..self.timing.n {
             self.input_at(0, pid, Input::Start);
         }
@@ -102,12 +106,8 @@ impl<P: Subject> Engine<'_, P> {
                 (true, 0) => 1,
                 (_, pid) => pid,
             };
-            let at = match self.timing.requests {
-                Requests::OfPrice => 0,
-                Requests::OfCard => asked[usize::from(pid)] * BETWEEN_REQUESTS * self.hop(),
-            };
+            self.input_at(asked[usize::from(pid)] * apart, pid, Input::Ask(*ask));
             asked[usize::from(pid)] += 1;
-            self.input_at(at, pid, Input::Ask(*ask));
         }
     }
 
@@ -169,7 +169,7 @@ impl<P: Subject> Engine<'_, P> {
         }
         let at = usize::from(pid);
         self.locals[at].timers.iter_mut().for_each(|(_, ticks)| *ticks = UNTOUCHED);
-        let is_start = matches!(input, Input::Start);
+        let may_only_wait = matches!(input, Input::Start | Input::Timeout(_));
         let words = self.story.as_ref().map(|_| input.clone());
         let handled = self.locals[at].handle(input);
         let events = &handled.events;
@@ -177,8 +177,8 @@ impl<P: Subject> Engine<'_, P> {
             self.first[at].get_or_insert(self.now);
         }
         self.order.extend(events.iter().map(|_| pid));
-        // A start that does nothing but wait is no row.
-        let is_shown = !is_start || !events.is_empty() || !handled.sent.is_empty();
+        // A start or the end of a timer that does nothing but wait is no row.
+        let is_shown = !may_only_wait || !events.is_empty() || !handled.sent.is_empty();
         if let (Some(story), Some(input), true) = (&mut self.story, words, is_shown) {
             story.add_timed(self.now, pid, &input, sent_row, events);
         }
@@ -207,7 +207,8 @@ impl<P: Subject> Engine<'_, P> {
 
     /// Timers that the handler started or stopped.
     fn follow_timers(&mut self, pid: Pid) {
-        if !self.timing.has_timers {
+        let has_clocks = matches!(P::CARD.model.time, Time::Synchronous { .. });
+        if !self.timing.has_timers && !has_clocks {
             return;
         }
         let running = self.locals[usize::from(pid)].timers.clone();

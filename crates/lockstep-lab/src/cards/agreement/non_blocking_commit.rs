@@ -1,10 +1,11 @@
 //! Non-blocking atomic commit out of uniform consensus (Guerraoui's course, "Non-blocking Atomic Commit").
 
+use super::{ALL_YES, VOTES};
 use crate::cards::consensus::UniformHierarchical;
 use crate::property::{COMMIT_AGREEMENT, COMMIT_INTEGRITY, COMMIT_TERMINATION, COMMIT_VALIDITY};
 use crate::{
-    Ask, Break, Card, Decide, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Process, Propose,
-    Protocol, Search, Subject,
+    Ask, Break, Card, Decide, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Price, Prices,
+    Process, Propose, Protocol, Search, Subject,
 };
 use serde::Serialize;
 
@@ -101,7 +102,6 @@ impl Subject for NonBlockingCommit {
 }
 
 const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(2);
-const ALL_YES: &[(Pid, Ask)] = &[(0, Ask::Vote(true)), (1, Ask::Vote(true)), (2, Ask::Vote(true))];
 
 static CARD: Card = Card {
     name: "non-blocking-commit",
@@ -124,7 +124,13 @@ static CARD: Card = Card {
     properties: &[&COMMIT_AGREEMENT, &COMMIT_INTEGRITY, &COMMIT_VALIDITY, &COMMIT_TERMINATION],
     states_max: 400_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[Price {
+        // The votes, and then uniform-hierarchical.
+        asks: VOTES,
+        delays: [|_| 3, |_| 4, |_| 4],
+        multicast: |n| n + n + n * (n - 1),
+        unicast: |n| n * (n - 1) + 2 * (n - 1) + n * (n - 1),
+    }]),
     breaks: &[
         Break {
             name: "wrong-suspicions",

@@ -1,10 +1,11 @@
 //! Paxos Commit (Gray and Lamport 2006).
 
+use super::{ALL_YES, VOTES};
 use crate::cards::paxos::acceptor::{Acceptor, Ballot, Votes, highest, next_ballot};
 use crate::property::{COMMIT_AGREEMENT, COMMIT_INTEGRITY, COMMIT_TERMINATION, COMMIT_VALIDITY};
 use crate::{
-    Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Price, Process, Protocol,
-    Search, Subject,
+    Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Price, Prices, Process,
+    Protocol, Search, Subject,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -142,7 +143,6 @@ impl Subject for PaxosCommit {
 }
 
 const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(1);
-const ALL_YES: &[(Pid, Ask)] = &[(0, Ask::Vote(true)), (1, Ask::Vote(true)), (2, Ask::Vote(true))];
 
 static CARD: Card = Card {
     name: "paxos-commit",
@@ -166,20 +166,12 @@ static CARD: Card = Card {
     properties: &[&COMMIT_AGREEMENT, &COMMIT_INTEGRITY, &COMMIT_VALIDITY, &COMMIT_TERMINATION],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
-        asks: &[
-            (0, Ask::Vote(true)),
-            (1, Ask::Vote(true)),
-            (2, Ask::Vote(true)),
-            (3, Ask::Vote(true)),
-            (4, Ask::Vote(true)),
-            (5, Ask::Vote(true)),
-            (6, Ask::Vote(true)),
-        ],
+    prices: Prices::Of(&[Price {
+        asks: VOTES,
         delays: [|_| 2, |_| 2, |_| 2],
         multicast: |n| 2 * n,
         unicast: |n| 2 * n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "half-of-the-acceptors-fail",

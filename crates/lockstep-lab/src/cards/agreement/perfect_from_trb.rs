@@ -5,8 +5,8 @@ use super::terminating_reliable::{OrFailed, TRB_DOUBT, TRB_MODEL, TerminatingMes
 use crate::cards::consensus::Hierarchical;
 use crate::property::{STRONG_ACCURACY, STRONG_COMPLETENESS};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Detection, Fact, Family, Out, Pid, Pids, Process, Protocol, Search,
-    Subject, Value,
+    Ask, Break, Broadcast, Card, Deliver, Detection, Fact, Family, Out, Pid, Pids, Prices, Process, Protocol,
+    Search, Subject, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -144,7 +144,9 @@ static CARD: Card = Card {
     properties: &[&STRONG_COMPLETENESS, &STRONG_ACCURACY],
     states_max: 1_000_000,
     whole: true,
-    price: None,
+    prices: Prices::None(
+        "it has no answer to a request: each broadcast of its sequence costs what terminating-reliable costs",
+    ),
     breaks: &[
         Break {
             name: "over-wrong-suspicions",

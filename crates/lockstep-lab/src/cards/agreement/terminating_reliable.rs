@@ -6,7 +6,7 @@ use crate::property::{
 };
 use crate::{
     Ask, Break, Broadcast, Card, Decide, Deliver, Detection, Detector, Fact, Family, Indicated, Model, Out,
-    Pid, Price, Process, Propose, Protocol, Search, Subject, Value, Word,
+    Pid, Price, Prices, Process, Propose, Protocol, Search, Subject, Value, Word,
 };
 
 /// A delivery: the message, or none if the sender has failed.
@@ -127,13 +127,13 @@ static CARD: Card = Card {
     properties: &[&TRB_INTEGRITY, &TRB_VALIDITY, &TRB_AGREEMENT, &TRB_TERMINATION],
     states_max: 300_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: TRB_ASKS,
         // The turns of the hierarchical consensus; the message goes with the first.
         delays: [|_| 0, |n| n / 2, |n| n - 1],
         multicast: |n| 1 + n,
         unicast: |n| (1 + n) * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "asked-for-uniform",

@@ -4,7 +4,7 @@
 use super::terminating_reliable::{OrFailed, TRB_ASKS, TRB_DOUBT, TRB_MODEL, TerminatingReliable};
 use crate::cards::consensus::UniformHierarchical;
 use crate::property::{TRB_INTEGRITY, TRB_TERMINATION, TRB_UNIFORM_AGREEMENT, TRB_VALIDITY};
-use crate::{Break, Card, Detector, Family, Model, Price, Search, Subject, Value};
+use crate::{Break, Card, Detector, Family, Model, Price, Prices, Search, Subject, Value};
 
 /// Terminating broadcast over uniform consensus.
 pub type TerminatingUniform<M> = TerminatingReliable<M, UniformHierarchical<OrFailed<M>>>;
@@ -28,13 +28,13 @@ static CARD: Card = Card {
     properties: &[&TRB_INTEGRITY, &TRB_VALIDITY, &TRB_UNIFORM_AGREEMENT, &TRB_TERMINATION],
     states_max: 300_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: TRB_ASKS,
         // The sender leads: its proposal, the acks, its decision, which each process passes on.
         delays: [|_| 2, |_| 3, |_| 3],
         multicast: |n| 2 + (n - 1) + n * (n - 1),
         unicast: |n| 3 * (n - 1) + n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "a-living-sender-has-failed",

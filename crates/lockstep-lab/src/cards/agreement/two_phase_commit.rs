@@ -1,8 +1,9 @@
 //! Two-phase commit (Gray 1978; Guerraoui's course, "Non-blocking Atomic Commit", as what blocks).
 
+use super::VOTES;
 use crate::property::{COMMIT_AGREEMENT, COMMIT_TERMINATION, COMMIT_VALIDITY};
 use crate::{
-    Ask, Break, Card, Fact, Family, Model, Out, Pid, Pids, Price, Process, Protocol, Search, Subject,
+    Ask, Break, Card, Fact, Family, Model, Out, Pid, Pids, Price, Prices, Process, Protocol, Search, Subject,
 };
 use serde::Serialize;
 
@@ -77,15 +78,6 @@ impl Subject for TwoPhaseCommit {
 }
 
 const ONE_NO: &[(Pid, Ask)] = &[(0, Ask::Vote(true)), (1, Ask::Vote(true)), (2, Ask::Vote(false))];
-const ALL_YES: &[(Pid, Ask)] = &[
-    (0, Ask::Vote(true)),
-    (1, Ask::Vote(true)),
-    (2, Ask::Vote(true)),
-    (3, Ask::Vote(true)),
-    (4, Ask::Vote(true)),
-    (5, Ask::Vote(true)),
-    (6, Ask::Vote(true)),
-];
 
 static CARD: Card = Card {
     name: "two-phase-commit",
@@ -104,12 +96,12 @@ static CARD: Card = Card {
     properties: &[&COMMIT_AGREEMENT, &COMMIT_VALIDITY, &COMMIT_TERMINATION],
     states_max: 100_000,
     whole: true,
-    price: Some(Price {
-        asks: ALL_YES,
+    prices: Prices::Of(&[Price {
+        asks: VOTES,
         delays: [|_| 1, |_| 2, |_| 2],
         multicast: |n| 2 * (n - 1),
         unicast: |n| 2 * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "the-coordinator-dies",

@@ -2,8 +2,8 @@
 
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Process, Protocol, Search, Subject,
-    Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Prices, Process, Protocol, Search,
+    Subject, Value, Word,
 };
 use std::marker::PhantomData;
 
@@ -62,12 +62,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION],
     states_max: 100_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Broadcast(Value(0)))],
         delays: [|_| 0, |_| 1, |_| 1],
         multicast: |_| 1,
         unicast: |n| n - 1,
-    }),
+    }]),
     breaks: &[
         Break {
             name: "asked-for-agreement",

@@ -4,8 +4,8 @@
 use super::BestEffort;
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Process, Protocol, Search, Subject,
-    Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Prices, Process, Protocol, Search,
+    Subject, Value, Word,
 };
 use std::collections::BTreeSet;
 
@@ -68,12 +68,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT],
     states_max: 200_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         delays: [|_| 0, |_| 1, |_| 1],
         multicast: |n| n,
         unicast: |n| n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "asked-for-uniform",

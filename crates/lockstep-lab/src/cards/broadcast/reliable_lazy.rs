@@ -3,8 +3,8 @@
 use super::BestEffort;
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Process,
-    Protocol, Search, Subject, Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Prices,
+    Process, Protocol, Search, Subject, Value, Word,
 };
 use std::collections::BTreeSet;
 
@@ -95,7 +95,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT],
     states_max: 200_000,
     whole: true,
-    price: Some(Price { asks: ONE, delays: [|_| 0, |_| 1, |_| 1], multicast: |_| 1, unicast: |n| n - 1 }),
+    prices: Prices::Of(&[Price {
+        asks: ONE,
+        delays: [|_| 0, |_| 1, |_| 1],
+        multicast: |_| 1,
+        unicast: |n| n - 1,
+    }]),
     breaks: &[
         Break {
             name: "no-detector",

@@ -3,8 +3,8 @@
 use super::acks::{Acks, Of};
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Process,
-    Protocol, Search, Subject, Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Prices,
+    Process, Protocol, Search, Subject, Value, Word,
 };
 
 /// A message is delivered once every process that is not suspected has passed it on.
@@ -72,12 +72,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT],
     states_max: 500_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         delays: [|_| 2, |_| 2, |_| 2],
         multicast: |n| n,
         unicast: |n| n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "wrong-suspicions",

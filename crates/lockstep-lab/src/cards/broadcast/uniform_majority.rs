@@ -4,8 +4,8 @@
 use super::acks::{Acks, Of};
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Process, Protocol, Search, Subject,
-    Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Prices, Process, Protocol, Search,
+    Subject, Value, Word,
 };
 
 /// A message is delivered once more than half of the processes have passed it on.
@@ -61,13 +61,13 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT],
     states_max: 500_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         // Of three processes the sender's copy and one's own are a majority.
         delays: [|n| if n == 3 { 1 } else { 2 }, |n| if n == 3 { 1 } else { 2 }, |_| 2],
         multicast: |n| n,
         unicast: |n| n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "half-of-them-fail",

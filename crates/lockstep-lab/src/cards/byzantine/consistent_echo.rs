@@ -3,8 +3,8 @@
 
 use crate::property::{BYZANTINE_CONSISTENCY, BYZANTINE_TOTALITY, NO_DUPLICATION, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Failures, Family, Model, Out, Pid, Price, Process, Protocol,
-    Search, Subject, Value,
+    Ask, Break, Broadcast, Card, Deliver, Failures, Family, Model, Out, Pid, Price, Prices, Process,
+    Protocol, Search, Subject, Value,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -106,13 +106,13 @@ static CARD: Card = Card {
     properties: &[&BYZANTINE_CONSISTENCY, &NO_DUPLICATION],
     states_max: 3_000_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         // Three processes have no liar to fear: two echoes are enough, and each has its own and the sender's.
         delays: [|n| if n == 3 { 1 } else { 2 }, |n| if n == 3 { 1 } else { 2 }, |_| 2],
         multicast: |n| n + 1,
         unicast: |n| (n + 1) * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "asked-for-totality",

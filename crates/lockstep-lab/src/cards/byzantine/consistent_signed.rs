@@ -3,8 +3,8 @@
 
 use crate::property::{BYZANTINE_CONSISTENCY, BYZANTINE_TOTALITY, NO_DUPLICATION, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Failures, Family, Model, Out, Pid, Price, Process, Protocol,
-    Search, Signed, Subject, Value,
+    Ask, Break, Broadcast, Card, Deliver, Failures, Family, Model, Out, Pid, Price, Prices, Process,
+    Protocol, Search, Signed, Subject, Value,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,13 +168,13 @@ static CARD: Card = Card {
     properties: &[&BYZANTINE_CONSISTENCY, &NO_DUPLICATION],
     states_max: 600_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         // The sender's message, the signatures, the proof.
         delays: [|_| 2, |_| 3, |_| 3],
         multicast: |n| 2 + (n - 1),
         unicast: |n| 3 * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "signatures-not-verified",

@@ -2,8 +2,8 @@
 
 use crate::property::{BYZANTINE_CONSISTENCY, BYZANTINE_TOTALITY, NO_DUPLICATION, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Failures, Family, Model, Out, Pid, Price, Process, Protocol,
-    Search, Subject, Value,
+    Ask, Break, Broadcast, Card, Deliver, Failures, Family, Model, Out, Pid, Price, Prices, Process,
+    Protocol, Search, Subject, Value,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -163,7 +163,7 @@ static CARD: Card = Card {
     properties: &[&BYZANTINE_CONSISTENCY, &NO_DUPLICATION, &BYZANTINE_TOTALITY],
     states_max: 600_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         // Three processes have no liar to fear: two echoes are enough, and then one that is ready.
         delays: [
@@ -173,7 +173,7 @@ static CARD: Card = Card {
         ],
         multicast: |n| 1 + 2 * n,
         unicast: |n| (1 + 2 * n) * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "n-is-3f",

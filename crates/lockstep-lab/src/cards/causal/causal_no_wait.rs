@@ -5,8 +5,8 @@ use super::past::{Data, Of, Past};
 use crate::cards::broadcast::ReliableEager;
 use crate::property::{AGREEMENT, CAUSAL_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Process, Protocol, Search, Subject, Value,
-    Word,
+    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Prices, Process, Protocol, Search,
+    Subject, Value, Word,
 };
 
 /// A message carries all messages that its sender had broadcast or delivered: nobody waits, and messages
@@ -47,6 +47,7 @@ impl Subject for CausalNoWait<Value> {
 }
 
 const MODEL: Model = Model::PLAIN.stop(1);
+const ONE: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0)))];
 const TWO: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(1)))];
 
 static CARD: Card = Card {
@@ -65,7 +66,13 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &CAUSAL_ORDER],
     states_max: 1_000_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[Price {
+        // The broadcast below. A first message has no past, which later ones carry.
+        asks: ONE,
+        delays: [|_| 0, |_| 1, |_| 1],
+        multicast: |n| n,
+        unicast: |n| n * (n - 1),
+    }]),
     breaks: &[Break {
         name: "no-past",
         says: "Without its past a reply overtakes what it replies to.",

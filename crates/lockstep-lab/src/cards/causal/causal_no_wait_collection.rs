@@ -6,7 +6,7 @@ use crate::cards::broadcast::ReliableLazy;
 use crate::property::{AGREEMENT, CAUSAL_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Links, Model, Out, Pid, Pids, Price,
-    Process, Protocol, Search, Subject, Value, Word,
+    Prices, Process, Protocol, Search, Subject, Value, Word,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -135,12 +135,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &CAUSAL_ORDER],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         delays: [|_| 0, |_| 1, |_| 1],
         multicast: |n| 1 + n,
         unicast: |n| (1 + n) * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "wrong-suspicions",

@@ -4,8 +4,8 @@
 use crate::cards::broadcast::ReliableEager;
 use crate::property::{AGREEMENT, CAUSAL_ORDER, FIFO_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Process, Protocol, Search, Subject, Value,
-    Word,
+    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Prices, Process, Protocol, Search,
+    Subject, Value, Word,
 };
 
 type Data<M> = (Vec<u8>, M);
@@ -78,6 +78,7 @@ impl Subject for CausalWaiting<Value> {
 }
 
 const MODEL: Model = Model::PLAIN.stop(1);
+const ONE: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0)))];
 const TWO: &[(Pid, Ask)] = &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(1)))];
 
 static CARD: Card = Card {
@@ -99,7 +100,13 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &FIFO_ORDER, &CAUSAL_ORDER],
     states_max: 1_000_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[Price {
+        // The broadcast below. The vector is the only overhead, in each message.
+        asks: ONE,
+        delays: [|_| 0, |_| 1, |_| 1],
+        multicast: |n| n,
+        unicast: |n| n * (n - 1),
+    }]),
     breaks: &[
         Break {
             name: "fifo-is-not-causal",

@@ -5,8 +5,8 @@ use super::past::{Data, Of, Past};
 use crate::cards::broadcast::UniformMajority;
 use crate::property::{CAUSAL_ORDER, NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Process, Protocol, Search, Subject,
-    Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Prices, Process, Protocol, Search,
+    Subject, Value, Word,
 };
 
 /// As the one without waiting; a message and its past are delivered once a majority has both.
@@ -65,13 +65,13 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT, &CAUSAL_ORDER],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         // Of three processes the sender's copy and one's own are a majority.
         delays: [|n| if n == 3 { 1 } else { 2 }, |n| if n == 3 { 1 } else { 2 }, |_| 2],
         multicast: |n| n,
         unicast: |n| n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "half-of-them-fail",

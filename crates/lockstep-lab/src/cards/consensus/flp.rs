@@ -2,12 +2,13 @@
 //! Impossibility Result"): the rotating coordinator with timers, which cannot tell a slow process from a
 //! dead one.
 
+use super::PROPOSALS;
 use super::rotating_coordinator::{RotatingCoordinator, RotatingMessage};
 use crate::card::ENDLESS;
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
 use crate::{
-    Ask, Break, Card, Decide, Detection, Fact, Failures, Family, Links, Model, Out, Pid, Process, Propose,
-    Protocol, Search, Subject, Time, Timer, Valuation, Value,
+    Ask, Break, Card, Decide, Detection, Fact, Failures, Family, Links, Model, Out, Pid, Price, Prices,
+    Process, Propose, Protocol, Search, Subject, Time, Timer, Valuation, Value,
 };
 
 /// The patience of a process with the leader of its round.
@@ -129,7 +130,13 @@ static CARD: Card = Card {
     properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS, &CONSENSUS_TERMINATION],
     states_max: 200_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[Price {
+        // That of rotating-coordinator, as nobody runs out of patience.
+        asks: PROPOSALS,
+        delays: [|_| 3, |_| 4, |_| 4],
+        multicast: |n| 2 * (n - 1) + 1 + n,
+        unicast: |n| 3 * (n - 1) + n * (n - 1),
+    }]),
     breaks: &[
         Break {
             name: "adversary",

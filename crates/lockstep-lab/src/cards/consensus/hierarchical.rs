@@ -5,7 +5,7 @@ use crate::property::{
     CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS,
 };
 use crate::{
-    Break, Card, Decide, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Process, Propose,
+    Break, Card, Decide, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Prices, Process, Propose,
     Protocol, Search, Subject, Value, Word,
 };
 
@@ -100,12 +100,12 @@ static CARD: Card = Card {
     properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &CONSENSUS_AGREEMENT, &CONSENSUS_TERMINATION],
     states_max: 1_000_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: PROPOSALS,
         delays: [|_| 0, |n| n / 2, |n| n - 1],
         multicast: |n| n,
         unicast: |n| n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "asked-for-uniform",

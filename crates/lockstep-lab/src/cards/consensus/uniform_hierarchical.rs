@@ -1,11 +1,11 @@
 //! Uniform hierarchical consensus (Guerraoui's course, "Consensus", its uniform algorithm by rounds; Cachin,
 //! Guerraoui, Rodrigues, 5.3).
 
-use super::THREE;
+use super::{PROPOSALS, THREE};
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
 use crate::{
-    Break, Card, Decide, Detection, Detector, Family, Model, Out, Pid, Pids, Process, Propose, Protocol,
-    Search, Subject, Value, Word,
+    Break, Card, Decide, Detection, Detector, Family, Model, Out, Pid, Pids, Price, Prices, Process, Propose,
+    Protocol, Search, Subject, Value, Word,
 };
 use std::collections::BTreeMap;
 
@@ -140,7 +140,13 @@ static CARD: Card = Card {
     properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS, &CONSENSUS_TERMINATION],
     states_max: 2_000_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[Price {
+        // The first leader's proposal, the acks, and the decision, which each process passes on.
+        asks: PROPOSALS,
+        delays: [|_| 2, |_| 3, |_| 3],
+        multicast: |n| 1 + (n - 1) + n * (n - 1),
+        unicast: |n| 2 * (n - 1) + n * (n - 1),
+    }]),
     breaks: &[
         Break {
             name: "wrong-suspicions",

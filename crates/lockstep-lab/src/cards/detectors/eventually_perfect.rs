@@ -3,8 +3,8 @@
 
 use crate::property::{EVENTUAL_ACCURACY, STRONG_ACCURACY, STRONG_COMPLETENESS};
 use crate::{
-    Break, Card, Detection, ENDLESS, Fact, Family, Model, NoRequest, Out, Pid, Pids, Process, Protocol,
-    Search, Subject, Time, Timer,
+    Break, Card, Detection, ENDLESS, Fact, Family, Model, NoRequest, Out, Pid, Pids, Prices, Process,
+    Protocol, Search, Subject, Time, Timer,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -116,8 +116,7 @@ static CARD: Card = Card {
     properties: &[&EVENTUAL_ACCURACY, &STRONG_COMPLETENESS],
     states_max: 300_000,
     whole: true,
-    // It has no request, and never stops to send.
-    price: None,
+    prices: Prices::None("it has no request: its cost is one of each round, for ever"),
     breaks: &[
         Break {
             name: "no-doubling",

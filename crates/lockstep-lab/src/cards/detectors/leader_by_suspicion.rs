@@ -2,8 +2,8 @@
 
 use crate::property::{LEADER_ACCURACY, LEADER_AGREEMENT};
 use crate::{
-    Break, Card, Detection, Detector, Family, Model, NoRequest, Out, Pid, Pids, Process, Protocol, Search,
-    Subject,
+    Break, Card, Detection, Detector, Family, Model, NoRequest, Out, Pid, Pids, Prices, Process, Protocol,
+    Search, Subject,
 };
 
 /// The lowest process that is not suspected leads.
@@ -83,8 +83,7 @@ static CARD: Card = Card {
     properties: &[&LEADER_ACCURACY, &LEADER_AGREEMENT],
     states_max: 300_000,
     whole: true,
-    // It has no request and no message.
-    price: None,
+    prices: Prices::None("it has no request and sends nothing"),
     breaks: &[
         Break {
             name: "no-detector",

@@ -5,8 +5,8 @@ use crate::property::{
     CRASHED_LEAVE, LAST_VIEW, UNIFORM_VIEW_AGREEMENT, VIEW_ACCURACY, VIEW_AGREEMENT, VIEW_ORDER,
 };
 use crate::{
-    Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Process, Protocol, Search,
-    Subject,
+    Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Prices, Process, Protocol,
+    Search, Subject,
 };
 
 /// Each process proposes the next view once it suspects a member, and installs what consensus decides.
@@ -112,8 +112,9 @@ static CARD: Card = Card {
     ],
     states_max: 300_000,
     whole: true,
-    // Nothing happens where nothing fails.
-    price: None,
+    prices: Prices::None(
+        "nothing is sent where nothing fails; a change of the view is a run of uniform-hierarchical",
+    ),
     breaks: &[
         Break {
             name: "no-consensus",

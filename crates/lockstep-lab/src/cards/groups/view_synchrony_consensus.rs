@@ -4,8 +4,8 @@ use super::current_view::{CurrentView, InView, Messages, VIEW_SYNCHRONOUS};
 use super::per_view::{OfView, PerView};
 use crate::property::{CRASHED_LEAVE, LAST_VIEW, VALIDITY, VIEW_INCLUSION, VIEW_SYNCHRONY};
 use crate::{
-    Ask, Break, Broadcast, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Price, Process,
-    Protocol, Search, Subject, Value, Word,
+    Ask, Break, Broadcast, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Price, Prices,
+    Process, Protocol, Search, Subject, Value, Word,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,7 +167,12 @@ static CARD: Card = Card {
     properties: VIEW_SYNCHRONOUS,
     states_max: 300_000,
     whole: true,
-    price: Some(Price { asks: ONE, delays: [|_| 0, |_| 1, |_| 1], multicast: |_| 1, unicast: |n| n - 1 }),
+    prices: Prices::Of(&[Price {
+        asks: ONE,
+        delays: [|_| 0, |_| 1, |_| 1],
+        multicast: |_| 1,
+        unicast: |n| n - 1,
+    }]),
     breaks: &[
         Break {
             name: "membership-without-a-flush",

@@ -7,7 +7,7 @@ use crate::cards::agreement::TerminatingUniform;
 use crate::property::{CRASHED_LEAVE, LAST_VIEW, VALIDITY, VIEW_SYNCHRONY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Price,
-    Process, Protocol, Search, Subject, Value, Word,
+    Prices, Process, Protocol, Search, Subject, Value, Word,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -191,7 +191,12 @@ static CARD: Card = Card {
     properties: VIEW_SYNCHRONOUS,
     states_max: 300_000,
     whole: true,
-    price: Some(Price { asks: ONE, delays: [|_| 0, |_| 1, |_| 1], multicast: |_| 1, unicast: |n| n - 1 }),
+    prices: Prices::Of(&[Price {
+        asks: ONE,
+        delays: [|_| 0, |_| 1, |_| 1],
+        multicast: |_| 1,
+        unicast: |n| n - 1,
+    }]),
     breaks: &[
         Break {
             name: "forgets-what-came-before",

@@ -4,7 +4,7 @@ use super::{Abcast, AbcastMessage};
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Failures, Family, Links, Model, Out, Pid,
-    Price, Process, Protocol, Search, Subject, Value, Word,
+    Price, Prices, Process, Protocol, Search, Subject, Value, Word,
 };
 
 /// ABCAST with one more phase: a message is delivered once all that live have its final priority, and those
@@ -72,12 +72,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT, &UNIFORM_TOTAL_ORDER],
     states_max: 300_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Broadcast(Value(0)))],
         delays: [|_| 4, |_| 5, |_| 5],
         multicast: |n| 2 * n + 1,
         unicast: |n| 5 * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "no-input-filter",

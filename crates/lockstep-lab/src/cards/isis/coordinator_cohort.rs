@@ -5,7 +5,7 @@ use super::flush_store::{FlushIndication, FlushMessage, FlushStore, MODEL as FLU
 use crate::property::{NO_DUPLICATION, ONE_RESULT, RESULT_TERMINATION, RESULT_VALIDITY, UNIFORM_ONE_RESULT};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Failures, Family, Model, Out, Pid, Pids,
-    Price, Process, Protocol, Search, Subject, Value,
+    Price, Prices, Process, Protocol, Search, Subject, Value,
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -147,12 +147,12 @@ static CARD: Card = Card {
     properties: &[&ONE_RESULT, &RESULT_VALIDITY, &NO_DUPLICATION, &RESULT_TERMINATION],
     states_max: 300_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         delays: [|_| 1, |_| 2, |_| 2],
         multicast: |_| 2,
         unicast: |n| 2 * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "takes-over-at-the-suspicion",

@@ -4,8 +4,8 @@
 use crate::card::ENDLESS;
 use crate::property::{LINK_ORDER, NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY};
 use crate::{
-    Ask, Break, Card, Fact, Family, Links, Model, Out, Pid, Process, Protocol, Search, Subject, Time, Timer,
-    Value,
+    Ask, Break, Card, Fact, Family, Links, Model, Out, Pid, Price, Prices, Process, Protocol, Search,
+    Subject, Time, Timer, Value,
 };
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -149,6 +149,7 @@ const ASKS: &[(Pid, Ask)] = &[
     (0, Ask::Send(1, Value(3))),
     (1, Ask::Send(0, Value(4))),
 ];
+const ONE: &[(Pid, Ask)] = &[ASKS[0]];
 const ONE_WAY: &[(Pid, Ask)] = &[ASKS[0], ASKS[1], ASKS[2], ASKS[3], (0, Ask::Send(1, Value(5)))];
 const THREE: &[(Pid, Ask)] = &[ASKS[0], ASKS[1], ASKS[2]];
 
@@ -176,7 +177,10 @@ static CARD: Card = Card {
     properties: &[&RELIABLE_DELIVERY, &NO_DUPLICATION, &NO_CREATION, &LINK_ORDER],
     states_max: 300_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[
+        // A frame and its ack, whatever the number of other sites.
+        Price::of_one(ONE, |_| 1, |_| 2, |_| 2),
+    ]),
     breaks: &[
         Break {
             name: "window-of-all-numbers",
@@ -215,7 +219,7 @@ static CARD: Card = Card {
             name: "finite-resends",
             says: "A site gives up after one resend, and both copies are lost.",
             model: MODEL,
-            asks: Some(&[ASKS[0]]),
+            asks: Some(ONE),
             dropped: Some("endless resends"),
             loses: &RELIABLE_DELIVERY,
             search: Search::Breadth,

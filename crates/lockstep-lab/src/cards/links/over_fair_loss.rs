@@ -5,7 +5,7 @@ use super::stubborn_links::{MODEL as LINKS, RESEND};
 use crate::cards::broadcast::ReliableEager;
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, VALIDITY};
 use crate::{
-    Ask, Break, Card, Deliver, Detection, Family, Model, Out, Pid, Process, Protocol, Search, SendTo,
+    Ask, Break, Card, Deliver, Detection, Family, Model, Out, Pid, Prices, Process, Protocol, Search, SendTo,
     Subject, Timer, Value,
 };
 
@@ -94,8 +94,9 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT],
     states_max: 200_000,
     whole: true,
-    // It never stops to send.
-    price: None,
+    prices: Prices::None(
+        "the stubborn links below send each message again for ever; the broadcast above them is reliable-eager",
+    ),
     breaks: &[
         Break {
             name: "no-links",

@@ -4,8 +4,8 @@ use super::StubbornLinks;
 use super::stubborn_links::MODEL;
 use crate::property::{NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY};
 use crate::{
-    Ask, Break, Card, Deliver, Failures, Family, Model, Out, Pid, Process, Protocol, Search, SendTo, Subject,
-    Timer, Value, Word,
+    Ask, Break, Card, Deliver, Failures, Family, Model, Out, Pid, Prices, Process, Protocol, Search, SendTo,
+    Subject, Timer, Value, Word,
 };
 use std::collections::BTreeSet;
 
@@ -90,8 +90,7 @@ static CARD: Card = Card {
     properties: &[&RELIABLE_DELIVERY, &NO_DUPLICATION, &NO_CREATION],
     states_max: 100_000,
     whole: true,
-    // It never stops to send.
-    price: None,
+    prices: Prices::None("the stubborn links below send each message again for ever"),
     breaks: &[
         Break {
             name: "no-memory",

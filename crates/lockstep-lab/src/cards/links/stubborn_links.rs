@@ -2,8 +2,8 @@
 
 use crate::property::{NO_CREATION, NO_DUPLICATION, RELIABLE_DELIVERY, STUBBORN_DELIVERY};
 use crate::{
-    Ask, Break, Card, Deliver, ENDLESS, Family, Links, Model, Out, Pid, Process, Protocol, Search, SendTo,
-    Subject, Time, Timer, Value, Word,
+    Ask, Break, Card, Deliver, ENDLESS, Family, Links, Model, Out, Pid, Prices, Process, Protocol, Search,
+    SendTo, Subject, Time, Timer, Value, Word,
 };
 use std::collections::BTreeSet;
 
@@ -86,8 +86,7 @@ static CARD: Card = Card {
     properties: &[&STUBBORN_DELIVERY, &NO_CREATION],
     states_max: 100_000,
     whole: true,
-    // It never stops to send.
-    price: None,
+    prices: Prices::None("each message is sent again for ever, so that its cost grows with time"),
     breaks: &[
         Break {
             name: "finite-resends",

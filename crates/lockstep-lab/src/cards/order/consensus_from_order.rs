@@ -4,7 +4,7 @@ use super::TotalOrderConsensus;
 use crate::property::{CONSENSUS_AGREEMENT, CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Decide, Deliver, Detection, Detector, Family, Model, Out, Pid, Price,
-    Process, Propose, Protocol, Search, Subject, Value, Word,
+    Prices, Process, Propose, Protocol, Search, Subject, Value, Word,
 };
 
 /// Each process broadcasts its proposal in total order; the first that is delivered is the decision.
@@ -72,12 +72,12 @@ static CARD: Card = Card {
     properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &CONSENSUS_AGREEMENT, &CONSENSUS_TERMINATION],
     states_max: 600_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Propose(Value(0)))],
         delays: [|_| 0, |n| n / 2, |n| n - 1],
         multicast: |n| n + 1,
         unicast: |n| (n + 1) * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "the-only-proposer-fails",

@@ -3,8 +3,8 @@
 
 use crate::property::{GAPLESS_TOTAL_ORDER, NO_CREATION, NO_DUPLICATION, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Process, Protocol, Search, Subject,
-    Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Family, Model, Out, Pid, Price, Prices, Process, Protocol, Search,
+    Subject, Value, Word,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -92,7 +92,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_TOTAL_ORDER],
     states_max: 500_000,
     whole: true,
-    price: Some(Price { asks: ONE, delays: [|_| 1, |_| 2, |_| 2], multicast: |_| 2, unicast: |n| n }),
+    prices: Prices::Of(&[Price {
+        asks: ONE,
+        delays: [|_| 1, |_| 2, |_| 2],
+        multicast: |_| 2,
+        unicast: |n| n,
+    }]),
     breaks: &[
         Break {
             name: "the-sequencer-dies",

@@ -2,8 +2,8 @@
 
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Family, Links, Model, Out, Pid, Price, Process, Protocol, Search,
-    Subject, Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Family, Links, Model, Out, Pid, Price, Prices, Process, Protocol,
+    Search, Subject, Value, Word,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -113,12 +113,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_TOTAL_ORDER],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         delays: [|_| 2, |_| 2, |_| 2],
         multicast: |n| n,
         unicast: |n| n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "one-crash-stops-all",

@@ -4,7 +4,7 @@
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, TOTAL_ORDER, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Links, Model, Out, Pid, Pids, Price,
-    Process, Protocol, Search, Subject, Value, Word,
+    Prices, Process, Protocol, Search, Subject, Value, Word,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -161,12 +161,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &TOTAL_ORDER],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(1, Ask::Broadcast(Value(0)))],
         delays: [|_| 1, |_| 2, |_| 2],
         multicast: |_| 2,
         unicast: |n| n,
-    }),
+    }]),
     breaks: &[
         Break {
             name: "naive-successor",

@@ -6,7 +6,7 @@ use crate::cards::consensus::Hierarchical;
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, TOTAL_ORDER, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{
     Ask, Break, Broadcast, Card, Decide, Deliver, Detection, Detector, Family, Model, Out, Pid, Pids, Price,
-    Process, Propose, Protocol, Search, Subject, Value, Word,
+    Prices, Process, Propose, Protocol, Search, Subject, Value, Word,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -179,13 +179,13 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &TOTAL_ORDER],
     states_max: 600_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Broadcast(Value(0)))],
         // Each process waits for the decisions of those before it.
         delays: [|_| 0, |n| n / 2, |n| n - 1],
         multicast: |n| n + 1,
         unicast: |n| (n + 1) * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "wrong-suspicions",

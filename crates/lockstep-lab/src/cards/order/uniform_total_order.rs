@@ -4,7 +4,7 @@
 use super::total_order_consensus::{Batch, TotalOrderConsensus};
 use crate::cards::consensus::UniformHierarchical;
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY};
-use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Price, Search, Subject, Value};
+use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Price, Prices, Search, Subject, Value};
 
 /// As the one that is not uniform, over a consensus that is. The course puts a uniform broadcast below it
 /// too, which it does not need: nothing is delivered before a decision has it, and the decision has it whole.
@@ -34,12 +34,12 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT, &UNIFORM_TOTAL_ORDER],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Broadcast(Value(0)))],
         delays: [|_| 2, |_| 3, |_| 3],
         multicast: |n| 2 + (n - 1) + n * (n - 1),
         unicast: |n| 2 * (n - 1) + (n - 1) + n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "consensus-that-is-not-uniform",

@@ -4,8 +4,8 @@ use super::acceptor::{Acceptor, Ballot, Campaign};
 use super::log::{AcceptedLog, LOG_PRICE, LogLearner, Slot, adopt, fill_gaps};
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Model, Out, Pid, Process, Protocol,
-    Search, Subject, Value, Word,
+    Ask, Break, Broadcast, Card, Deliver, Detection, Detector, Family, Model, Out, Pid, Prices, Process,
+    Protocol, Search, Subject, Value, Word,
 };
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -214,7 +214,7 @@ static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT, &UNIFORM_TOTAL_ORDER],
     states_max: 100_000,
     whole: true,
-    price: Some(LOG_PRICE),
+    prices: Prices::Of(&[LOG_PRICE]),
     breaks: &[
         Break {
             name: "gaps-left-open",

@@ -5,7 +5,7 @@ use crate::check::Entry;
 use crate::property::{
     AGREEMENT, FIFO_ORDER, NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY,
 };
-use crate::{Break, Card, Detector, Failures, Family, Model, Price, Search};
+use crate::{Break, Card, Detector, Failures, Family, Model, Price, Prices, Search};
 use lockstep_sim::explore::Delivery;
 
 /// Its entry.
@@ -54,12 +54,12 @@ static CARD: Card = Card {
     whole: false,
     // A submission, a frame, and an ack of each standby. Beside one of two standbys the leader's frame and
     // the own ack are a quorum.
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: LONE,
         delays: [|n| if n == 3 { 2 } else { 3 }, |n| if n == 3 { 2 } else { 3 }, |_| 3],
         multicast: |n| 2 + (n - 1),
         unicast: |n| (n + 1) * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "two-machines-lost",

@@ -254,8 +254,8 @@ pub(super) fn find(card: &'static Card, broken: &'static Break, delivery: Delive
 /// the standbys have the notice of its watcher when detectors have a crash.
 pub(super) fn timed(card: &Card, timing: &Timing, delivery: Delivery) -> Option<TimedRun> {
     // A model has a reader beside its replicas, which here are on the replicas' machines.
-    let n =
-        if timing.n == card.model.n && timing.requests == Requests::OfCard { timing.n - 1 } else { timing.n };
+    let is_of_model = timing.n == card.model.n && matches!(timing.requests, Requests::InTurn(_));
+    let n = if is_of_model { timing.n - 1 } else { timing.n };
     let hop = timing.network.delay_ns;
     let run = lone_message(&LoneScene {
         replicas: n.into(),

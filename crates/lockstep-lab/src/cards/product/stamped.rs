@@ -3,7 +3,7 @@
 use super::{ENGINES, LONE, TWO, engines, numbered_anew};
 use crate::check::Entry;
 use crate::property::{AGREEMENT, FIFO_ORDER, NO_CREATION, NO_DUPLICATION, UNIFORM_TOTAL_ORDER, VALIDITY};
-use crate::{Break, Card, Detector, Family, Model, Price, Search};
+use crate::{Break, Card, Detector, Family, Model, Price, Prices, Search};
 use lockstep_sim::explore::Delivery;
 
 /// Its entry.
@@ -38,12 +38,12 @@ static CARD: Card = Card {
     properties: &[&NO_CREATION, &NO_DUPLICATION, &FIFO_ORDER, &UNIFORM_TOTAL_ORDER, &AGREEMENT, &VALIDITY],
     states_max: 30_000,
     whole: false,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: LONE,
         delays: [|_| 1, |_| 2, |_| 2],
         multicast: |n| 2 + (n - 1),
         unicast: |n| (n + 1) * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "the-leader-changes",

@@ -1,9 +1,9 @@
 //! The atomic register of one writer that imposes on all (Guerraoui's course, "Atomic register").
 
 use super::impose_all::{MODEL, NO_IMPOSING};
-use super::{ImposeAll, TWO_READERS};
+use super::{ImposeAll, READ_PRICE, TWO_READERS, WRITE_PRICE};
 use crate::property::{LINEARIZABLE, REGISTER_TERMINATION};
-use crate::{Break, Card, Detector, Family, Search, Subject};
+use crate::{Break, Card, Detector, Family, Prices, Search, Subject};
 
 impl Subject for ImposeAll<false> {
     const CARD: &'static Card = &CARD;
@@ -28,7 +28,7 @@ static CARD: Card = Card {
     properties: &[&LINEARIZABLE, &REGISTER_TERMINATION],
     states_max: 600_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[WRITE_PRICE, READ_PRICE]),
     breaks: &[
         Break {
             name: "wrong-suspicions",

@@ -1,9 +1,9 @@
 //! The atomic register of majorities (Guerraoui's course, "Atomic register - Majority Algorithm").
 
 use super::majority::{ASKS, HALF_FAIL, MODEL};
-use super::{MajorityRegister, TWO_READERS};
+use super::{MajorityRegister, READ, TWO_READERS, WRITE_PRICE};
 use crate::property::{LINEARIZABLE, REGISTER_TERMINATION};
-use crate::{Break, Card, Family, Model, Search, Subject};
+use crate::{Break, Card, Family, Model, Price, Prices, Search, Subject};
 
 impl Subject for MajorityRegister<true> {
     const CARD: &'static Card = &CARD;
@@ -22,7 +22,11 @@ static CARD: Card = Card {
     properties: &[&LINEARIZABLE, &REGISTER_TERMINATION],
     states_max: 600_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[
+        WRITE_PRICE,
+        // It asks for versions, and then writes what it returns.
+        Price::of_one(READ, |_| 4, |n| 2 * n, |n| 4 * (n - 1)),
+    ]),
     breaks: &[
         HALF_FAIL,
         Break {

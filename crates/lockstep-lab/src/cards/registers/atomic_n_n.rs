@@ -1,9 +1,9 @@
 //! The atomic register of many writers (Guerraoui's course, "(N,N) Atomic Register").
 
-use super::ImposeAll;
 use super::impose_all::{MODEL, NO_IMPOSING};
+use super::{ImposeAll, READ_PRICE, WRITE_PRICE};
 use crate::property::{LINEARIZABLE, REGISTER_TERMINATION};
-use crate::{Ask, Break, Card, Family, Model, Pid, Search, Subject, Value};
+use crate::{Ask, Break, Card, Family, Model, Pid, Prices, Search, Subject, Value};
 
 impl Subject for ImposeAll<true> {
     const CARD: &'static Card = &CARD;
@@ -29,7 +29,7 @@ static CARD: Card = Card {
     properties: &[&LINEARIZABLE, &REGISTER_TERMINATION],
     states_max: 600_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[WRITE_PRICE, READ_PRICE]),
     breaks: &[
         Break {
             name: "two-writers-without-rank",

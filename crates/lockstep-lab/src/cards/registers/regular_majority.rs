@@ -1,9 +1,9 @@
 //! The regular register of majorities (Guerraoui's course, "Regular register - Majority Algorithm").
 
 use super::majority::{ASKS, HALF_FAIL, MODEL};
-use super::{MajorityRegister, TWO_READERS};
+use super::{MajorityRegister, READ_PRICE, TWO_READERS, WRITE_PRICE};
 use crate::property::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
-use crate::{Break, Card, Family, Model, Search, Subject};
+use crate::{Break, Card, Family, Model, Prices, Search, Subject};
 
 impl Subject for MajorityRegister<false> {
     const CARD: &'static Card = &CARD;
@@ -25,7 +25,7 @@ static CARD: Card = Card {
     properties: &[&REGULAR, &REGISTER_TERMINATION],
     states_max: 600_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[WRITE_PRICE, READ_PRICE]),
     breaks: &[
         Break {
             name: "asked-for-atomic",

@@ -1,10 +1,10 @@
 //! Regular register: read one, write all (Guerraoui's course, "Regular register").
 
-use super::TWO_READERS;
+use super::{READ, TWO_READERS, WRITE_PRICE};
 use crate::property::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR};
 use crate::{
-    Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Process, Protocol, Search,
-    Subject, Value,
+    Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Price, Prices, Process,
+    Protocol, Search, Subject, Value,
 };
 use serde::Serialize;
 
@@ -110,7 +110,7 @@ static CARD: Card = Card {
     properties: &[&REGULAR, &REGISTER_TERMINATION],
     states_max: 300_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[WRITE_PRICE, Price::of_one(READ, |_| 0, |_| 0, |_| 0)]),
     breaks: &[
         Break {
             name: "asked-for-atomic",

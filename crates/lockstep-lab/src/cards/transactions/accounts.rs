@@ -2,16 +2,17 @@
 
 use crate::property::BALANCE_AT_START;
 
-/// How many accounts the cards have, at most: as many as processes of a model.
-const ACCOUNTS: usize = 3;
+/// How many accounts there are at least: as many as processes of a model.
+const ACCOUNTS_MIN: u8 = 3;
 
 /// The balances of all accounts.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Accounts([i8; ACCOUNTS]);
+pub(super) struct Accounts(Vec<i8>);
 
 impl Accounts {
-    pub fn new() -> Self {
-        Self([BALANCE_AT_START; ACCOUNTS])
+    /// An account for each of `n` processes.
+    pub fn new(n: u8) -> Self {
+        Self(vec![BALANCE_AT_START; n.max(ACCOUNTS_MIN).into()])
     }
 
     pub fn balance(&self, account: u8) -> i8 {
@@ -34,6 +35,6 @@ impl Accounts {
 
     /// All of them, as an audit sees them.
     pub fn all(&self) -> Vec<i8> {
-        self.0.to_vec()
+        self.0.clone()
     }
 }

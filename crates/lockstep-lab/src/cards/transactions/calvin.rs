@@ -1,12 +1,12 @@
 //! Calvin: the order first, then execution without a commit protocol (Thomson et al. 2012; the ordering
 //! wall).
 
-use super::Accounts;
+use super::{AUDIT, Accounts, TRANSFER};
 use crate::cards::order::{FixedSequencer, SequencerMessage};
 use crate::property::{AUDITS_CONSERVED, MONEY_CONSERVED, NO_OVERDRAFT, ONE_STATE_MACHINE, TRANSACTIONS_END};
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Fact, Family, Model, Out, Pid, Pids, Process, Protocol, Search,
-    Subject,
+    Ask, Break, Broadcast, Card, Deliver, Fact, Family, Model, Out, Pid, Pids, Price, Prices, Process,
+    Protocol, Search, Subject,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -79,7 +79,7 @@ impl Calvin {
 
     /// The transaction as a function of what it reads: every process that executes it finds the same outcome.
     fn finish(&mut self, it: Transaction, out: &mut Out<Self>) {
-        let mut accounts = Accounts::new();
+        let mut accounts = Accounts::new(self.process.n);
         self.reads[&it].iter().for_each(|(pid, balance)| accounts.set(*pid, *balance));
         let (client, ask) = it;
         let Ask::Transfer { from, to, amount } = ask else {
@@ -190,8 +190,12 @@ static CARD: Card = Card {
     properties: &[&MONEY_CONSERVED, &NO_OVERDRAFT, &AUDITS_CONSERVED, &ONE_STATE_MACHINE, &TRANSACTIONS_END],
     states_max: 300_000,
     whole: true,
-    // A process without a part in the transaction indicates nothing.
-    price: None,
+    prices: Prices::Of(&[
+        // The order, and then the reads of two participants for each other and for the client.
+        Price::of_one(TRANSFER, |_| 3, |_| 6, |n| n + 4),
+        // All are participants.
+        Price::of_one(AUDIT, |_| 3, |n| 2 + n * (n - 1), |n| n * n),
+    ]),
     breaks: &[
         Break {
             name: "order-of-arrival",

@@ -1,14 +1,14 @@
 //! Last writer wins: replicas without an order (the ordering wall; Thomas 1979).
 
-use super::Accounts;
+use super::{AUDIT, Accounts, TRANSFER};
 use crate::cards::broadcast::ReliableEager;
 use crate::property::{
     ALONE_COMMITS, AUDITS_CONSERVED, MONEY_CONSERVED, NO_OVERDRAFT, REPLICAS_AGREE, TRANSACTIONS_END,
     WRITES_FOLLOW_READS,
 };
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Fact, Family, Model, Out, Pid, Price, Process, Protocol, Search,
-    Subject,
+    Ask, Break, Broadcast, Card, Deliver, Fact, Family, Model, Out, Pid, Price, Prices, Process, Protocol,
+    Search, Subject,
 };
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ impl Protocol for LastWriterWins {
         Self {
             process: *process,
             below: ReliableEager::new(process),
-            accounts: Accounts::new(),
+            accounts: Accounts::new(process.n),
             stamps: BTreeMap::new(),
             // Clocks that run apart: that of each process is ahead of those before it.
             clock: if process.lacks("one clock") { process.me } else { 0 },
@@ -98,7 +98,6 @@ impl Subject for LastWriterWins {
     const CARD: &'static Card = &CARD;
 }
 
-const ONE: &[(Pid, Ask)] = &[(0, Ask::Transfer { from: 0, to: 1, amount: 1 })];
 const TWO: &[(Pid, Ask)] =
     &[(0, Ask::Transfer { from: 0, to: 1, amount: 1 }), (1, Ask::Transfer { from: 2, to: 0, amount: 1 })];
 const SAME_MONEY: &[(Pid, Ask)] =
@@ -126,12 +125,11 @@ static CARD: Card = Card {
     properties: &[&REPLICAS_AGREE, &TRANSACTIONS_END, &ALONE_COMMITS, &WRITES_FOLLOW_READS],
     states_max: 300_000,
     whole: true,
-    price: Some(Price {
-        asks: ONE,
-        delays: [|_| 0, |_| 1, |_| 1],
-        multicast: |n| 2 * n,
-        unicast: |n| 2 * n * (n - 1),
-    }),
+    prices: Prices::Of(&[
+        // A broadcast of each of two accounts, which the answer does not wait for.
+        Price::of_one(TRANSFER, |_| 0, |n| 2 * n, |n| 2 * n * (n - 1)),
+        Price::of_one(AUDIT, |_| 0, |_| 0, |_| 0),
+    ]),
     breaks: &[
         Break {
             name: "spends-twice",

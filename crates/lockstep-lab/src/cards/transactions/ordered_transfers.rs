@@ -1,13 +1,13 @@
 //! Transfers in a state machine on a total order (the ordering wall; Schneider 1990).
 
-use super::Accounts;
+use super::{AUDIT, Accounts, TRANSFER};
 use crate::cards::order::FixedSequencer;
 use crate::property::{
     AUDITS_CONSERVED, MONEY_CONSERVED, NO_OVERDRAFT, ONE_STATE_MACHINE, REPLICAS_AGREE, TRANSACTIONS_END,
 };
 use crate::{
-    Ask, Break, Broadcast, Card, Deliver, Fact, Family, Model, Out, Pid, Price, Process, Protocol, Search,
-    Subject,
+    Ask, Break, Broadcast, Card, Deliver, Fact, Family, Model, Out, Pid, Price, Prices, Process, Protocol,
+    Search, Subject,
 };
 
 /// Every process stores all accounts, and applies each transaction where the order delivers it.
@@ -53,7 +53,7 @@ impl Protocol for OrderedTransfers {
     type Message = <FixedSequencer<Ask> as Protocol>::Message;
 
     fn new(process: &Process) -> Self {
-        Self { process: *process, below: FixedSequencer::new(process), accounts: Accounts::new() }
+        Self { process: *process, below: FixedSequencer::new(process), accounts: Accounts::new(process.n) }
     }
 
     fn request(&mut self, ask: Ask, out: &mut Out<Self>) {
@@ -115,7 +115,10 @@ static CARD: Card = Card {
     ],
     states_max: 300_000,
     whole: true,
-    price: Some(Price { asks: ONE, delays: [|_| 1, |_| 2, |_| 2], multicast: |_| 2, unicast: |n| n }),
+    prices: Prices::Of(&[
+        Price::of_one(TRANSFER, |_| 2, |_| 2, |n| n),
+        Price::of_one(AUDIT, |_| 2, |_| 2, |n| n),
+    ]),
     breaks: &[
         Break {
             name: "the-sequencer-dies",

@@ -1,11 +1,14 @@
 //! Percolator: snapshot isolation by timestamps and a primary lock (Peng and Dabek 2010; the ordering wall).
 
+use super::AUDIT;
 use super::rows::PercolatorMessage::{
     self, Check, Commit, Committed, Ended, Finish, Get, GetStamp, Locked, Prewrite, Prewritten, Stamp, Value,
 };
 use super::rows::{ROWS, Rows};
 use crate::property::{ALONE_COMMITS, SERIALIZABLE, SNAPSHOT_ISOLATION, TRANSACTIONS_END};
-use crate::{Ask, Break, Card, Fact, Family, Model, Out, Pid, Process, Protocol, Search, Subject};
+use crate::{
+    Ask, Break, Card, Fact, Family, Model, Out, Pid, Price, Prices, Process, Protocol, Search, Subject,
+};
 use std::collections::BTreeMap;
 
 /// The process that stores all rows and gives the timestamps.
@@ -189,8 +192,13 @@ static CARD: Card = Card {
     properties: &[&SNAPSHOT_ISOLATION, &TRANSACTIONS_END, &ALONE_COMMITS],
     states_max: 300_000,
     whole: true,
-    // A process without a part in the transaction indicates nothing.
-    price: None,
+    prices: Prices::Of(&[
+        // One after the other: a timestamp, three reads, two locks, a timestamp, and the commit of the
+        // primary row. The other row is committed after the answer.
+        Price::of_one(&[(2, Ask::Transfer { from: 0, to: 2, amount: 1 })], |_| 16, |_| 17, |_| 17),
+        // A timestamp, and a read of each of four rows.
+        Price::of_one(AUDIT, |_| 10, |_| 10, |_| 10),
+    ]),
     breaks: &[
         Break {
             name: "write-skew",

@@ -1,12 +1,14 @@
 //! Sagas: steps, and compensations of the steps before one that fails (Garcia-Molina and Salem 1987; the
 //! ordering wall).
 
+use super::{AUDIT, TRANSFER};
 use crate::property::{
     ALONE_COMMITS, AUDITS_CONSERVED, BALANCE_AT_START, BALANCE_MAX, MONEY_CONSERVED, NO_OVERDRAFT,
     TRANSACTIONS_END,
 };
 use crate::{
-    Ask, Break, Card, Fact, Failures, Family, Model, Out, Pid, Process, Protocol, Search, Stored, Subject,
+    Ask, Break, Card, Fact, Failures, Family, Model, Out, Pid, Price, Prices, Process, Protocol, Search,
+    Stored, Subject,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -169,7 +171,6 @@ const MODEL: Model =
 /// Account 1 has room for one of them.
 const TWO: &[(Pid, Ask)] =
     &[(1, Ask::Transfer { from: 0, to: 1, amount: 1 }), (0, Ask::Transfer { from: 2, to: 1, amount: 1 })];
-const ONE: &[(Pid, Ask)] = &[(2, Ask::Transfer { from: 0, to: 1, amount: 1 })];
 
 static CARD: Card = Card {
     name: "saga",
@@ -190,8 +191,11 @@ static CARD: Card = Card {
     properties: &[&MONEY_CONSERVED, &NO_OVERDRAFT, &TRANSACTIONS_END, &ALONE_COMMITS],
     states_max: 300_000,
     whole: true,
-    // A process without a part in the transaction indicates nothing.
-    price: None,
+    prices: Prices::Of(&[
+        // Two steps, one after the other.
+        Price::of_one(TRANSFER, |_| 4, |_| 4, |_| 4),
+        Price::of_one(AUDIT, |_| 2, |n| n, |n| 2 * (n - 1)),
+    ]),
     breaks: &[
         Break {
             name: "others-see-the-middle",
@@ -208,7 +212,7 @@ static CARD: Card = Card {
             name: "no-log",
             says: "The process that orders the steps crashes after the debit, and knows nothing of it when it returns.",
             model: MODEL,
-            asks: Some(ONE),
+            asks: Some(TRANSFER),
             dropped: Some("log"),
             loses: &MONEY_CONSERVED,
             search: Search::Breadth,

@@ -2,11 +2,13 @@
 //! ordering wall).
 
 use super::versions::{ClockTime, Lock, SpannerMessage, Versions};
+use super::{AUDIT, TRANSFER};
 use crate::property::{
     ALONE_COMMITS, AUDITS_CONSERVED, EXTERNAL_CONSISTENCY, MONEY_CONSERVED, NO_OVERDRAFT, TRANSACTIONS_END,
 };
 use crate::{
-    Ask, Break, Card, Fact, Family, Model, Out, Pid, Process, Protocol, Search, Subject, Time, Timer,
+    Ask, Break, Card, Fact, Family, Model, Out, Pid, Price, Prices, Process, Protocol, Search, Subject, Time,
+    Timer,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -210,7 +212,12 @@ static CARD: Card = Card {
     ],
     states_max: 300_000,
     whole: true,
-    price: None, // It is a wait in time, not a number of messages.
+    prices: Prices::Of(&[
+        // Four messages one after the other, and between them the commit wait of two uncertainties. A tick is as
+        // long as a message here.
+        Price::of_one(TRANSFER, |_| 4 + 2 * u64::from(UNCERTAINTY_TICKS), |_| 5, |_| 5),
+        Price::of_one(AUDIT, |_| 2, |n| n, |n| 2 * (n - 1)),
+    ]),
     breaks: &[
         Break {
             name: "uncertainty-too-small",

@@ -3,7 +3,7 @@
 use super::RotatingCoordinator;
 use crate::cards::consensus::{PROPOSALS, THREE};
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
-use crate::{Break, Card, Detector, Family, Links, Model, Price, Search, Subject, Value};
+use crate::{Break, Card, Detector, Family, Links, Model, Price, Prices, Search, Subject, Value};
 
 impl Subject for RotatingCoordinator<Value> {
     const CARD: &'static Card = &CARD;
@@ -44,12 +44,12 @@ static CARD: Card = Card {
     properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS, &CONSENSUS_TERMINATION],
     states_max: 500_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: PROPOSALS,
         delays: [|_| 3, |_| 4, |_| 4],
         multicast: |n| 2 * (n - 1) + 1 + n,
         unicast: |n| 2 * (n - 1) + (n - 1) + n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "no-majority-is-correct",

@@ -1,7 +1,7 @@
 //! The card of ABCAST.
 
 use crate::property::{AGREEMENT, NO_CREATION, NO_DUPLICATION, PAIRWISE_TOTAL_ORDER, TOTAL_ORDER, VALIDITY};
-use crate::{Ask, Break, Card, Detector, Failures, Family, Links, Model, Pid, Price, Search, Value};
+use crate::{Ask, Break, Card, Detector, Failures, Family, Links, Model, Pid, Price, Prices, Search, Value};
 
 const fn model(crashes: u8, filter: bool) -> Model {
     let model = Model { links: Links::Fifo, ..Model::PLAIN.detector(Detector::Perfect) };
@@ -35,12 +35,12 @@ pub(super) static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &TOTAL_ORDER],
     states_max: 100_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Broadcast(Value(0)))],
         delays: [|_| 2, |_| 3, |_| 3],
         multicast: |n| n + 1,
         unicast: |n| 3 * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "no-input-filter",

@@ -1,7 +1,7 @@
 //! The card of CBCAST.
 
 use crate::property::{AGREEMENT, CAUSAL_ORDER, FIFO_ORDER, NO_CREATION, NO_DUPLICATION, VALIDITY};
-use crate::{Ask, Break, Card, Family, Links, Model, Pid, Search, Time, Value};
+use crate::{Ask, Break, Card, Family, Links, Model, Pid, Prices, Search, Time, Value};
 
 /// Of timers without an end.
 const TIME: Time = Time::Asynchronous { timeouts: u8::MAX };
@@ -32,7 +32,10 @@ pub(super) static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &AGREEMENT, &FIFO_ORDER, &CAUSAL_ORDER],
     states_max: 300_000,
     whole: true,
-    price: None,
+    prices: Prices::None(
+        "a packet leaves when its sender likes, which no number of messages decides; isis-gbcast has the price of a \
+         CBCAST that leaves at once",
+    ),
     breaks: &[
         Break {
             name: "no-piggybacking",

@@ -4,7 +4,7 @@ use crate::property::{
     AGREEMENT, COLLECTION, LAST_VIEW, NO_CREATION, NO_DUPLICATION, NOTHING_AFTER_FAILURE, STABLE_COLLECTION,
     VALIDITY, VIEW_ORDER, VIEW_SYNCHRONY,
 };
-use crate::{Ask, Break, Card, Detector, Failures, Family, Links, Model, Pid, Price, Search, Value};
+use crate::{Ask, Break, Card, Detector, Failures, Family, Links, Model, Pid, Price, Prices, Search, Value};
 
 /// The model of the cards above this module too: ordered links, and the input filter.
 pub(in crate::cards::isis) const MODEL: Model = Model {
@@ -48,12 +48,12 @@ pub(super) static CARD: Card = Card {
     ],
     states_max: 300_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: ONE,
         delays: [|_| 0, |_| 1, |_| 1],
         multicast: |n| 2 * n,
         unicast: |n| (n + 2) * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "collects-before-stable",

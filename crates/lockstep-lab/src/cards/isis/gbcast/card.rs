@@ -4,7 +4,7 @@ use crate::property::{
     AGREEMENT, CRASHED_LEAVE, LAST_VIEW, NO_CREATION, NO_DUPLICATION, NOTHING_AFTER_FAILURE,
     UNIFORM_VIEW_AGREEMENT, VALIDITY, VIEW_ACCURACY, VIEW_ORDER, VIEW_SYNCHRONY, VIEW_SYNCHRONY_OF_CORRECT,
 };
-use crate::{Ask, Break, Card, Detector, Failures, Family, Links, Model, Pid, Search, Value};
+use crate::{Ask, Break, Card, Detector, Failures, Family, Links, Model, Pid, Price, Prices, Search, Value};
 
 const MODEL: Model = Model {
     links: Links::Fifo,
@@ -46,7 +46,14 @@ pub(super) static CARD: Card = Card {
     ],
     states_max: 200_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[Price {
+        // A CBCAST: a packet for each process, as each may carry something else. An ABCAST costs what
+        // isis-abcast costs. A failure costs both and the lists, and is no request.
+        asks: &[(0, Ask::Broadcast(Value(0)))],
+        delays: [|_| 0, |_| 1, |_| 1],
+        multicast: |n| n - 1,
+        unicast: |n| n - 1,
+    }]),
     breaks: &[
         Break {
             name: "no-flush",

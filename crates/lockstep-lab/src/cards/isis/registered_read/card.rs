@@ -2,7 +2,7 @@
 
 use crate::cards::isis::flush_store::MODEL;
 use crate::property::{REGISTER_TERMINATION, REPEATABLE_READ};
-use crate::{Ask, Break, Card, Failures, Family, Model, Pid, Search, Value};
+use crate::{Ask, Break, Card, Failures, Family, Model, Pid, Price, Prices, Search, Value};
 
 /// One client reads twice under one lock; another process writes.
 const ASKS: &[(Pid, Ask)] = &[(1, Ask::Write(Value(1))), (2, Ask::Read), (2, Ask::Read), (2, Ask::Release)];
@@ -28,7 +28,12 @@ pub(super) static CARD: Card = Card {
     properties: &[&REPEATABLE_READ, &REGISTER_TERMINATION],
     states_max: 300_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[
+        // The request for the lock, the grants, the update.
+        Price::of_one(&[(1, Ask::Write(Value(1)))], |_| 2, |n| n + 1, |n| 3 * (n - 1)),
+        // To the coordinator, which registers the lock and answers. Its return is a request of its own.
+        Price::of_one(&[(2, Ask::Read)], |_| 2, |_| 3, |n| n + 1),
+    ]),
     breaks: &[
         Break {
             name: "no-registration",

@@ -2,7 +2,7 @@
 
 use crate::cards::isis::flush_store::MODEL;
 use crate::property::{LINEARIZABLE, REGISTER_TERMINATION, SURVIVORS_LINEARIZABLE};
-use crate::{Ask, Break, Card, Detector, Failures, Family, Model, Pid, Search, Value};
+use crate::{Ask, Break, Card, Detector, Failures, Family, Model, Pid, Price, Prices, Search, Value};
 
 const ASKS: &[(Pid, Ask)] = &[(0, Ask::Write(Value(1))), (1, Ask::Write(Value(2))), (2, Ask::Read)];
 const ONE_WRITE: &[(Pid, Ask)] = &[(0, Ask::Write(Value(1))), (1, Ask::Read), (2, Ask::Read)];
@@ -32,7 +32,11 @@ pub(super) static CARD: Card = Card {
     properties: &[&SURVIVORS_LINEARIZABLE, &REGISTER_TERMINATION],
     states_max: 300_000,
     whole: true,
-    price: None,
+    prices: Prices::Of(&[
+        // To the lowest process, which asks all copies for the lock; their grants; the update.
+        Price::of_one(&[(1, Ask::Write(Value(1)))], |_| 3, |n| n + 2, |n| 3 * (n - 1) + 1),
+        Price::of_one(&[(2, Ask::Read)], |_| 0, |_| 0, |_| 0),
+    ]),
     breaks: &[
         Break {
             name: "read-without-lock",

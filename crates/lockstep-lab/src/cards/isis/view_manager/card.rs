@@ -3,7 +3,7 @@
 use crate::property::{
     CRASHED_LEAVE, LAST_VIEW, UNIFORM_VIEW_AGREEMENT, VIEW_ACCURACY, VIEW_AGREEMENT, VIEW_ORDER,
 };
-use crate::{Break, Card, Detector, Failures, Family, Links, Model, Search};
+use crate::{Break, Card, Detector, Failures, Family, Links, Model, Prices, Search};
 
 const MODEL: Model = Model {
     links: Links::Fifo,
@@ -38,7 +38,9 @@ pub(super) static CARD: Card = Card {
     ],
     states_max: 300_000,
     whole: true,
-    price: None,
+    prices: Prices::None(
+        "nothing is sent where nothing fails; a view costs a proposal, its acknowledgements and the commit",
+    ),
     breaks: &[
         Break {
             name: "two-groups",

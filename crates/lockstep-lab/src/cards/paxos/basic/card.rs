@@ -1,7 +1,7 @@
 //! The card.
 
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
-use crate::{Ask, Break, Card, Detector, Fact, Failures, Family, Model, Pid, Price, Search, Value};
+use crate::{Ask, Break, Card, Detector, Fact, Failures, Family, Model, Pid, Price, Prices, Search, Value};
 
 const MODEL: Model = Model::PLAIN.detector(Detector::Leader { mistakes: 0 }).stop(1);
 const TWO: &[(Pid, Ask)] = &[(0, Ask::Propose(Value(0))), (1, Ask::Propose(Value(1)))];
@@ -26,13 +26,13 @@ pub(super) static CARD: Card = Card {
     properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS, &CONSENSUS_TERMINATION],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Propose(Value(0)))],
         // Of three processes one's own acceptance and that of the leader are a majority.
         delays: [|n| if n == 3 { 3 } else { 4 }, |n| if n == 3 { 3 } else { 4 }, |_| 4],
         multicast: |n| 2 + (n - 1) + n,
         unicast: |n| 2 * (n - 1) + (n - 1) + n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "a-promise-forgotten",

@@ -1,7 +1,7 @@
 //! The card.
 
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, UNIFORM_CONSENSUS};
-use crate::{Ask, Break, Card, Failures, Family, Links, Model, Pid, Price, Search, Time, Value};
+use crate::{Ask, Break, Card, Failures, Family, Links, Model, Pid, Price, Prices, Search, Time, Value};
 
 const fn liar(liars: &'static [Pid], n: u8, lies: u8) -> Model {
     Model {
@@ -40,7 +40,7 @@ pub(super) static CARD: Card = Card {
     properties: &[&CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS, &CONSENSUS_TERMINATION],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Propose(Value(0)))],
         // Three processes have no liar to fear: two that say the same are enough.
         delays: [
@@ -50,7 +50,7 @@ pub(super) static CARD: Card = Card {
         ],
         multicast: |n| 2 * n + 1,
         unicast: |n| (2 * n + 1) * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "n-is-3f-quorum-of-n-minus-f",

@@ -3,7 +3,7 @@
 use crate::property::{
     AUXILIARIES_REST, CONSENSUS_INTEGRITY, CONSENSUS_VALIDITY, PROPOSER_TERMINATION, UNIFORM_CONSENSUS,
 };
-use crate::{Ask, Break, Card, Detector, Family, Model, Pid, Price, Search, Value};
+use crate::{Ask, Break, Card, Detector, Family, Model, Pid, Price, Prices, Search, Value};
 
 const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(1);
 const FIVE: Model = MODEL.of(5, 2);
@@ -37,14 +37,14 @@ pub(super) static CARD: Card = Card {
     ],
     states_max: 100_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Propose(Value(0)))],
         // Of three processes one's own acceptance and that of the leader are a majority. Auxiliaries do not
         // learn.
         delays: [|n| if n == 3 { 1 } else { 2 }, |_| 2, |_| Price::NEVER],
         multicast: |n| n / 2 + (n / 2) * (n / 2),
         unicast: |n| n / 2 + (n / 2) * (n / 2),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "without-its-auxiliary",

@@ -1,7 +1,7 @@
 //! The card.
 
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
-use crate::{Ask, Break, Card, Detector, Family, Model, Price, Search, Value};
+use crate::{Ask, Break, Card, Detector, Family, Model, Price, Prices, Search, Value};
 
 const MODEL: Model = Model::PLAIN.detector(Detector::Perfect).stop(1);
 
@@ -25,12 +25,12 @@ pub(super) static CARD: Card = Card {
     properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS, &CONSENSUS_TERMINATION],
     states_max: 100_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(1, Ask::Propose(Value(0)))],
         delays: [|_| 2, |_| 2, |_| 2],
         multicast: |n| n,
         unicast: |n| n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "majorities-in-the-fast-round",

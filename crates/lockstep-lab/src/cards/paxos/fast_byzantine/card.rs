@@ -1,7 +1,7 @@
 //! The card.
 
 use crate::property::{CONSENSUS_INTEGRITY, CONSENSUS_TERMINATION, CONSENSUS_VALIDITY, UNIFORM_CONSENSUS};
-use crate::{Ask, Break, Card, Failures, Family, Links, Model, Pid, Price, Search, Value};
+use crate::{Ask, Break, Card, Failures, Family, Links, Model, Pid, Price, Prices, Search, Value};
 
 const fn liar(liars: &'static [Pid], n: u8, lies: u8) -> Model {
     Model { links: Links::Fifo, failures: Failures::Byzantine { liars, lies }, ..Model::PLAIN.of(n, 1) }
@@ -34,12 +34,12 @@ pub(super) static CARD: Card = Card {
     properties: &[&CONSENSUS_VALIDITY, &CONSENSUS_INTEGRITY, &UNIFORM_CONSENSUS, &CONSENSUS_TERMINATION],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Propose(Value(0)))],
         delays: [|_| 2, |_| 3, |_| 3],
         multicast: |n| n + 1,
         unicast: |n| 3 * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "n-is-5f-quorum-of-n-minus-f",

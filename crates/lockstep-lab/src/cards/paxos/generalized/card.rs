@@ -3,7 +3,7 @@
 use crate::property::{
     CONFLICT_ORDER, NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY,
 };
-use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Price, Search, Value};
+use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Price, Prices, Search, Value};
 
 const MODEL: Model = Model { links: Links::Fifo, ..Model::PLAIN.detector(Detector::Perfect).stop(1) };
 
@@ -27,12 +27,12 @@ pub(super) static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT, &CONFLICT_ORDER],
     states_max: 100_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Broadcast(Value(0))), (1, Ask::Broadcast(Value(2)))],
         delays: [|_| 2, |_| 2, |_| 2],
         multicast: |n| 2 * n,
         unicast: |n| 2 * n * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "asked-for-a-total-order",

@@ -2,7 +2,7 @@
 
 use super::CHANGE;
 use crate::property::{NO_CREATION, NO_DUPLICATION, UNIFORM_AGREEMENT, UNIFORM_TOTAL_ORDER, VALIDITY};
-use crate::{Ask, Break, Card, Detector, Family, Links, Model, Price, Search, Value};
+use crate::{Ask, Break, Card, Detector, Family, Links, Model, Price, Prices, Search, Value};
 
 const MODEL: Model =
     Model { links: Links::Fifo, ..Model::PLAIN.of(4, 1).detector(Detector::Leader { mistakes: 0 }).stop(1) };
@@ -30,13 +30,13 @@ pub(super) static CARD: Card = Card {
     properties: &[&VALIDITY, &NO_DUPLICATION, &NO_CREATION, &UNIFORM_AGREEMENT, &UNIFORM_TOTAL_ORDER],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Broadcast(Value(0)))],
         // All but the last are members.
         delays: [|_| 2, |_| 3, |_| 3],
         multicast: |n| 2 * (n - 2) + (n - 1),
         unicast: |n| 2 * (n - 2) + (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "two-configurations-at-once",

@@ -4,7 +4,7 @@ use crate::property::{
     NO_CREATION, NO_DUPLICATION, PRIMARY_INTEGRITY, PRIMARY_ORDER, PRIMARY_PROGRESS, UNIFORM_AGREEMENT,
     UNIFORM_TOTAL_ORDER, VALIDITY,
 };
-use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Price, Search, Value};
+use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Price, Prices, Search, Value};
 
 const MODEL: Model =
     Model { links: Links::Fifo, ..Model::PLAIN.detector(Detector::Leader { mistakes: 1 }).stop(1) };
@@ -52,12 +52,12 @@ pub(super) static CARD: Card = Card {
     ],
     states_max: 400_000,
     whole: true,
-    price: Some(Price {
+    prices: Prices::Of(&[Price {
         asks: &[(0, Ask::Broadcast(Value(0)))],
         delays: [|_| 2, |_| 3, |_| 3],
         multicast: |n| n + 1,
         unicast: |n| 3 * (n - 1),
-    }),
+    }]),
     breaks: &[
         Break {
             name: "asked-for-validity",

@@ -5,7 +5,7 @@ use crate::property::{
     NO_CREATION, NO_DUPLICATION, PRIMARY_INTEGRITY, PRIMARY_ORDER, PRIMARY_PROGRESS, UNIFORM_AGREEMENT,
     UNIFORM_TOTAL_ORDER, VALIDITY,
 };
-use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Search, Value};
+use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Prices, Search, Value};
 
 const MODEL: Model =
     Model { links: Links::Fifo, ..Model::PLAIN.detector(Detector::Leader { mistakes: 0 }).stop(1) };
@@ -40,7 +40,7 @@ pub(super) static CARD: Card = Card {
     ],
     states_max: 400_000,
     whole: true,
-    price: Some(LOG_PRICE),
+    prices: Prices::Of(&[LOG_PRICE]),
     breaks: &[
         Break {
             name: "asked-for-validity",
