@@ -50,7 +50,7 @@ pub struct Row {
     pub bytes: Sent,
     /// Datagrams that the busiest process sends and receives.
     pub busiest: u64,
-    /// Latency; `None` if a process indicates nothing there that indicates something where delays do not vary.
+    /// Latency; `None` if a process indicates nothing that does where delays do not vary.
     pub latency_ns: Option<Latency>,
     /// Message delays until all others that wait for something indicate it after p1 has crashed; `None` is
     /// never. Detectors have the crash after [`DETECTED_AFTER`].

@@ -90,8 +90,8 @@ pub struct Timing {
     /// Whether p1 crashes before it does anything. Its requests are left out or, if there are no others, made
     /// by p2; failure detectors have it after [`DETECTED_AFTER`] message delays.
     pub leader_dies: bool,
-    /// Whether timers run that may be over at any moment, up to [`HORIZON`] message delays. Where the model has
-    /// time, timers run up to there in any case, and those of the production engines always do.
+    /// Whether timers run that may be over at any moment, up to [`HORIZON`] message delays. Where the model
+    /// has time, timers run up to there in any case, and those of the production engines always do.
     pub has_timers: bool,
     /// Whether the run becomes a story.
     pub has_story: bool,
@@ -170,8 +170,8 @@ pub struct TimedRun {
     pub wrong: Vec<String>,
 }
 
-/// Whether a process indicates something that was asked for. That a primary begins and broadcasts is none, and
-/// neither is that an account changes: the answer to a transfer is whether it is committed.
+/// Whether a process indicates something that was asked for. That a primary begins and broadcasts is none,
+/// and neither is that an account changes: the answer to a transfer is whether it is committed.
 pub(crate) fn is_result(event: &Event) -> bool {
     !matches!(
         event,

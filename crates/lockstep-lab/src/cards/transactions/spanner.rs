@@ -213,8 +213,8 @@ static CARD: Card = Card {
     states_max: 300_000,
     whole: true,
     prices: Prices::Of(&[
-        // Four messages one after the other, and between them the commit wait of two uncertainties. A tick is as
-        // long as a message here.
+        // Four messages one after the other, and between them the commit wait of two uncertainties. A tick is
+        // as long as a message here.
         Price::of_one(TRANSFER, |_| 4 + 2 * u64::from(UNCERTAINTY_TICKS), |_| 5, |_| 5),
         Price::of_one(AUDIT, |_| 2, |n| n, |n| 2 * (n - 1)),
     ]),
