@@ -255,7 +255,7 @@ pub struct Break {
 /// is measured for 3, 5 and 7 of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Price {
-    /// The requests of the measured run.
+    /// The requests of the measured run. Without any, it is the price of a crash of p1 from its detection on.
     pub asks: &'static [(Pid, Ask)],
     /// Message delays until the first process indicates it, until a majority has, and until all have.
     pub delays: [fn(u64) -> u64; 3],
@@ -287,7 +287,12 @@ impl Price {
 
     /// The name of its kind of request.
     pub fn request(&self) -> &'static str {
-        self.asks.first().map_or("", |(_, ask)| ask.name())
+        self.asks.first().map_or("crash", |(_, ask)| ask.name())
+    }
+
+    /// Whether it is that of a crash.
+    pub fn is_of_a_crash(&self) -> bool {
+        self.asks.is_empty()
     }
 }
 

@@ -239,7 +239,8 @@ pub(crate) fn conditions_in_words(n: u8) -> String {
         "One request among {n} processes. Delays, datagrams and bytes where nothing fails; formulas are checked for \
          {SIZES:?} processes.\nLatency of all processes in {LAN_RUNS} runs: a message takes {} µs and up to a quarter more, \
          and one in {} is late by some {} µs.\nGap: p1 is dead, detectors have it after {DETECTED_AFTER} delays, and all \
-         others that wait for something have it after so many; - is never.",
+         others that wait for something have it after so many; - is never.\nA crash is that of p1, and its delays \
+         are counted from that detection on.",
         LAN.delay_ns / 1000,
         1_000_000 / LAN.lateness,
         LAN.late_ns / 1000,

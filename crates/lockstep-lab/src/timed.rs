@@ -90,6 +90,8 @@ pub struct Timing {
     /// Whether p1 crashes before it does anything. Its requests are left out or, if there are no others, made
     /// by p2; failure detectors have it after [`DETECTED_AFTER`] message delays.
     pub leader_dies: bool,
+    /// Whether time is counted from that detection on.
+    pub from_detection: bool,
     /// Whether timers run that may be over at any moment, up to [`HORIZON`] message delays. Where the model
     /// has time, timers run up to there in any case, and those of the production engines always do.
     pub has_timers: bool,
@@ -108,9 +110,11 @@ const UNIT: NetworkModel =
 pub const LAN: NetworkModel = NetworkModel { lateness: 10_000, late_ns: 40_000, delay_ns: 10_000, ..UNIT };
 
 impl Timing {
-    /// The requests of a price among `n` processes where nothing fails and each message takes one unit.
+    /// The requests of a price, or its crash, among `n` processes where nothing else fails and each message
+    /// takes one unit.
     pub fn of_price(price: &Price, n: u8) -> Self {
-        Self::at_once(price.asks, n)
+        let is_crash = price.is_of_a_crash();
+        Self { leader_dies: is_crash, from_detection: is_crash, ..Self::at_once(price.asks, n) }
     }
 
     /// These requests, in the same way.
@@ -122,6 +126,7 @@ impl Timing {
             network: UNIT,
             seed: 1,
             leader_dies: false,
+            from_detection: false,
             has_timers: false,
             has_story: false,
         }
@@ -129,7 +134,7 @@ impl Timing {
 
     /// The same, and p1 crashes.
     pub fn without_leader(price: &Price, n: u8) -> Self {
-        Self { leader_dies: true, has_timers: true, ..Self::of_price(price, n) }
+        Self { leader_dies: true, from_detection: false, has_timers: true, ..Self::of_price(price, n) }
     }
 
     /// The requests of a price on a network whose delays vary.

@@ -247,6 +247,8 @@ impl<P: Subject> Engine<'_, P> {
             story.is_good = wrong.is_empty();
             story.end = if wrong.is_empty() { "every property holds".to_owned() } else { wrong.join("; ") };
         }
-        TimedRun { cost: self.cost.finish(self.first, &self.load), story: self.story, wrong }
+        let from = if self.timing.from_detection { DETECTED_AFTER * self.hop() } else { 0 };
+        let first = self.first.iter().map(|at| at.and_then(|at| at.checked_sub(from))).collect();
+        TimedRun { cost: self.cost.finish(first, &self.load), story: self.story, wrong }
     }
 }

@@ -5,8 +5,8 @@ use crate::property::{
     CRASHED_LEAVE, LAST_VIEW, UNIFORM_VIEW_AGREEMENT, VIEW_ACCURACY, VIEW_AGREEMENT, VIEW_ORDER,
 };
 use crate::{
-    Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Prices, Process, Protocol,
-    Search, Subject,
+    Ask, Break, Card, Detection, Detector, Fact, Family, Model, Out, Pid, Pids, Price, Prices, Process,
+    Protocol, Search, Subject,
 };
 
 /// Each process proposes the next view once it suspects a member, and installs what consensus decides.
@@ -112,9 +112,13 @@ static CARD: Card = Card {
     ],
     states_max: 300_000,
     whole: true,
-    prices: Prices::None(
-        "nothing is sent where nothing fails; a change of the view is a run of uniform-hierarchical",
-    ),
+    prices: Prices::Of(&[Price {
+        // A run of uniform-hierarchical, which p2 leads. What is sent to all goes to the dead process too.
+        asks: &[],
+        delays: [|_| 2, |_| 3, |_| Price::NEVER],
+        multicast: |n| 1 + (n - 2) + (n - 1) * (n - 1),
+        unicast: |n| (n - 1) + (n - 2) + (n - 1) * (n - 1),
+    }]),
     breaks: &[
         Break {
             name: "no-consensus",

@@ -3,7 +3,7 @@
 use crate::property::{
     CRASHED_LEAVE, LAST_VIEW, UNIFORM_VIEW_AGREEMENT, VIEW_ACCURACY, VIEW_AGREEMENT, VIEW_ORDER,
 };
-use crate::{Break, Card, Detector, Failures, Family, Links, Model, Prices, Search};
+use crate::{Break, Card, Detector, Failures, Family, Links, Model, Price, Prices, Search};
 
 const MODEL: Model = Model {
     links: Links::Fifo,
@@ -38,9 +38,13 @@ pub(super) static CARD: Card = Card {
     ],
     states_max: 300_000,
     whole: true,
-    prices: Prices::None(
-        "nothing is sent where nothing fails; a view costs a proposal, its acknowledgements and the commit",
-    ),
+    prices: Prices::Of(&[Price {
+        // A proposal to each member of the next view, the acknowledgements, and the commit.
+        asks: &[],
+        delays: [|_| 2, |_| 3, |_| Price::NEVER],
+        multicast: |n| 3 * (n - 2),
+        unicast: |n| 3 * (n - 2),
+    }]),
     breaks: &[
         Break {
             name: "two-groups",
