@@ -33,8 +33,8 @@ pub(super) static CARD: Card = Card {
     states_max: 300_000,
     whole: true,
     prices: Prices::None(
-        "a packet leaves when its sender likes, which no number of messages decides; isis-gbcast has the price of a \
-         CBCAST that leaves at once",
+        "a packet leaves when its sender likes, so that its delay is the sender's choice; isis-gbcast has the price of \
+         a CBCAST that leaves at once",
     ),
     breaks: &[
         Break {
