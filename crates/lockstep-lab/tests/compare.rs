@@ -4,6 +4,7 @@ use lockstep_lab::cards::ALL;
 use lockstep_lab::compare::{Comparison, Row};
 use lockstep_lab::page::page;
 use lockstep_lab::timed::{DETECTED_AFTER, LAN, TimedRun, Timing};
+use lockstep_lab::{Price, Prices};
 use lockstep_sim::wire::NetworkModel;
 
 fn row<'a>(comparison: &'a Comparison, name: &str) -> &'a Row {
@@ -31,6 +32,14 @@ fn the_gap_is_endless_without_a_takeover() {
     assert!(row(&comparison, "paxos").gap.is_some_and(|gap| gap > 10));
 }
 
+/// The one price of a card.
+fn price(name: &str) -> &'static Price {
+    match ALL.get(name).expect("a card").card.prices {
+        Prices::Of([price]) => price,
+        Prices::Of(_) | Prices::None(_) => panic!("{name} has no single price"),
+    }
+}
+
 fn engines_run(name: &str, timing: &Timing) -> TimedRun {
     let run = ALL.get(name).expect("a card").timed(timing).expect("the engines run among so many");
     assert!(run.wrong.is_empty(), "{name}, {timing:?}: {:?}", run.wrong);
@@ -47,7 +56,7 @@ fn the_engines_deliver_after_whole_message_delays_where_delays_are_constant() {
             ("lockstep", 5, &[3; 5]),
             ("lockstep-stamped", 5, &[1, 2, 2, 2, 2]),
         ] {
-            let timing = Timing::of_price(n);
+            let timing = Timing::of_price(price(name), n);
             let network = NetworkModel { delay_ns, ..timing.network };
             let run = engines_run(name, &Timing { network, ..timing });
             let latencies: Vec<u64> = delays.iter().map(|hops| hops * delay_ns).collect();
@@ -64,7 +73,7 @@ fn the_engines_deliver_on_a_network_whose_delays_vary_and_every_run_is_judged() 
         let latency = row(&comparison, name).latency_ns.expect("every reader delivers in every run");
         assert!(latency.p50 >= hops * LAN.delay_ns && latency.p50 <= latency.p99, "{name}: {latency:?}");
         for seed in 0..100 {
-            let timing = Timing::on_lan(5, seed);
+            let timing = Timing::on_lan(price(name), 5, seed);
             assert_eq!(engines_run(name, &timing), engines_run(name, &timing));
         }
     }
@@ -75,10 +84,10 @@ fn the_engines_deliver_on_a_network_whose_delays_vary_and_every_run_is_judged() 
 fn the_engines_deliver_without_their_leader_after_its_detection_and_a_takeover() {
     for n in [3, 5, 7] {
         for (name, hops) in [("lockstep-stamped", 3), ("lockstep", 4)] {
-            let run = engines_run(name, &Timing::without_leader(n));
+            let run = engines_run(name, &Timing::without_leader(price(name), n));
             assert_eq!(run.cost.delays.len(), usize::from(n) - 1, "{name} of {n}");
             assert_eq!(run.cost.delays.last(), Some(&(DETECTED_AFTER + hops)), "{name} of {n}");
-            assert_eq!(run, engines_run(name, &Timing::without_leader(n)));
+            assert_eq!(run, engines_run(name, &Timing::without_leader(price(name), n)));
         }
     }
     let comparison = Comparison::of(&ALL, 3);
