@@ -59,7 +59,7 @@ enum LabCommand {
     /// when p1 dies, and what the next stronger guarantee costs
     Compare {
         /// Processes
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=8))]
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=7))]
         processes: u8,
         /// A table, JSON, or one HTML page with a picture of a run of each
         #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -249,7 +249,7 @@ struct RunArgs {
     /// The card
     name: String,
     /// Processes, if not those of its model
-    #[arg(long, value_parser = clap::value_parser!(u8).range(2..=8))]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(3..=7))]
     processes: Option<u8>,
     /// The seed of the network's delays; without one, each message takes one unit of time
     #[arg(long)]
@@ -268,10 +268,8 @@ struct RunArgs {
 /// Runs a card's requests once, and judges the run by its properties.
 fn run_once(entry: &Entry, args: &RunArgs, out: &mut Streams<'_>) -> io::Result<u8> {
     let card = entry.card;
-    let mut timing = Timing { leader_dies: args.leader_dies, ..Timing::of_card(card) };
-    if let Some(n) = args.processes {
-        timing = timing.among(n);
-    }
+    let timing = args.processes.map_or_else(|| Timing::of_card(card), |n| Timing::of_card_among(card, n));
+    let mut timing = Timing { leader_dies: args.leader_dies, ..timing };
     if let Some(seed) = args.seed {
         timing = Timing { network: LAN, seed, ..timing };
     }

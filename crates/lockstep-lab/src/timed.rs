@@ -153,9 +153,12 @@ impl Timing {
         }
     }
 
-    /// The same among `n` processes.
-    pub fn among(self, n: u8) -> Self {
-        Self { n, f: liars_max(n), ..self }
+    /// The same among `n` processes. A card's requests are made for the processes of its model: among others
+    /// run those of its first price that has any.
+    pub fn of_card_among(card: &Card, n: u8) -> Self {
+        let asks = card.prices.all().iter().map(|price| price.asks).find(|asks| !asks.is_empty());
+        let asks = asks.filter(|_| n != card.model.n).unwrap_or(card.asks);
+        Self { n, f: liars_max(n), requests: Requests::InTurn(asks), ..Self::of_card(card) }
     }
 }
 

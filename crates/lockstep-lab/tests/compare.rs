@@ -140,3 +140,13 @@ fn no_card_fails_in_a_timed_run_of_its_own_model() {
         assert_eq!(Some(run), again, "{}", entry.card.name);
     }
 }
+
+#[test]
+fn every_card_runs_among_three_to_seven_processes_and_every_property_holds() {
+    for entry in ALL.entries() {
+        for n in 3..=7 {
+            let Some(run) = entry.timed(&Timing::of_card_among(entry.card, n)) else { continue };
+            assert!(run.wrong.is_empty(), "{} of {n}: {:?}", entry.card.name, run.wrong);
+        }
+    }
+}
