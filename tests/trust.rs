@@ -90,15 +90,14 @@ fn survives_as(cluster: &Cluster, attack: &impl Fn(&Scene<'_>)) {
 }
 
 /// The reasons by which strangers are refused.
-const UNBELIEVED: [&str; 3] = ["rejected_unkeyed", "rejected_tag", "rejected_rights"];
+const UNBELIEVED: [&str; 3] = ["rejected{reason=\"unkeyed\"}", "rejected{reason=\"tag\"}", "rejected{reason=\"rights\"}"];
 
 /// Datagrams that the replicas have refused for these reasons, by their counters files.
 fn refused(cluster: &Cluster, reasons: &[&str]) -> u64 {
     let count = |id: u32| -> u64 {
         let file = CountersReader::open(&cluster.path(&format!("counters-{id}")));
         let file = file.unwrap_or_else(|error| panic!("{error}"));
-        let rows = file.names().iter().zip(file.values());
-        rows.filter(|(name, _)| reasons.contains(&name.as_str())).map(|(_, value)| value).sum()
+        reasons.iter().filter_map(|reason| file.value(reason)).sum()
     };
     (1..=cluster.replicas()).map(count).sum()
 }

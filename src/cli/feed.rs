@@ -9,7 +9,6 @@ use crate::config::{Channel, Config, KeyUse};
 use clap::Args;
 use lockstep_client::Endpoint;
 use lockstep_client::{Counted, Delivery, Subscriber};
-use lockstep_core::engine::counters::CounterRow;
 use lockstep_gateway::feed::{Feed, FeedCounts, FeedError, FeedSource};
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::clock::Clock;
@@ -195,13 +194,13 @@ fn serve(
             tracing::debug!("a datagram was not sent: {error}");
         }
     };
-    let name = format!("feed-{}-{}", args.group.ip(), args.group.port());
-    let mut counted = counted(Counted::create(
+    let name = format!("{}-{}", args.group.ip(), args.group.port());
+    let mut counted = counted(Counted::create_daemon(
         &endpoint,
-        &name,
-        &CounterRow::names(FeedCounts::ROWS),
+        ("feed", &name),
+        FeedCounts::ROWS,
         None,
-        Some(&subscriber),
+        Some(&mut subscriber),
     ));
     let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
     while !stop.load(Ordering::Acquire) {

@@ -5,17 +5,23 @@ use super::Failure;
 use super::args::LossesArgs;
 use super::failure::{FAILED, NOT_READY};
 use super::operator::age;
-use lockstep_core::engine::losses::{Cause, LOSS_ROWS, RECENT, SUM_ROWS};
+use lockstep_core::engine::counters::CounterKind;
+use lockstep_core::engine::durations::Durations;
+use lockstep_core::engine::losses::{Cause, LOSS_ROWS, RECENT, SUM_ROWS, loss_label};
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
 use lockstep_wire::{Identity, Nanos};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The version of what `--json` prints.
-const SCHEMA: &str = "lockstep.losses/1";
+const SCHEMA: &str = "lockstep.losses/2";
+
+/// The distribution of the times for which holes were open.
+const REPAIR_TIMES: &str = "loss_repair_ns";
 
 /// Counters beside the sums that say where something was lost.
 const BESIDE: [&str; 3] = ["udp_dropped", "fault_injection_lost", "fault_injection_overflowed"];
@@ -65,8 +71,10 @@ struct Seen {
     name: String,
     pid: u32,
     now: Nanos,
-    /// By the names of [`SUM_ROWS`].
-    sums: [u64; SUM_ROWS.len()],
+    /// Those of [`SUM_ROWS`] that are numbers, by name.
+    sums: BTreeMap<&'static str, u64>,
+    /// How long the closed holes were open.
+    repairs: Durations,
     beside: [Option<u64>; BESIDE.len()],
     /// Newest first, by the names of [`LOSS_ROWS`].
     recent: Vec<[u64; LOSS_ROWS.len()]>,
@@ -75,8 +83,7 @@ struct Seen {
 impl Seen {
     fn read(name: String, path: PathBuf, now: Nanos) -> Result<Self, Failure> {
         let reader = CountersReader::open(&path)?;
-        let (names, values) = (reader.names(), reader.values());
-        let value = |wanted: &str| names.iter().position(|name| name == wanted).map(|index| values[index]);
+        let value = |wanted: &str| reader.value(wanted);
         let known = |wanted: &str| {
             value(wanted).ok_or_else(|| {
                 let what = format!(
@@ -86,30 +93,31 @@ impl Seen {
                 Failure::new(FAILED, what)
             })
         };
-        let mut sums = [0; SUM_ROWS.len()];
-        for (sum, row) in sums.iter_mut().zip(SUM_ROWS) {
-            *sum = known(row.name)?;
+        let mut sums = BTreeMap::new();
+        for row in SUM_ROWS.iter().filter(|row| row.kind != CounterKind::Histogram) {
+            sums.insert(row.name, known(row.name)?);
         }
         let mut recent = Vec::new();
         for index in 0..RECENT {
             let mut row = [0; LOSS_ROWS.len()];
             for (cell, field) in row.iter_mut().zip(LOSS_ROWS) {
-                *cell = known(&format!("loss_{index}_{}", field.name))?;
+                *cell = known(&field.labelled(&loss_label(index)).name)?;
             }
             recent.push(row);
         }
         // A loss that never was has no time.
         recent.retain(|row| row[0] != 0);
-        Ok(Self { name, pid: reader.pid(), now, sums, beside: BESIDE.map(value), recent })
+        let repairs = reader.durations(REPAIR_TIMES).unwrap_or_default();
+        Ok(Self { name, pid: reader.pid(), now, sums, repairs, beside: BESIDE.map(value), recent })
     }
 
     fn sum(&self, name: &str) -> u64 {
-        SUM_ROWS.iter().position(|row| row.name == name).map_or(0, |index| self.sums[index])
+        self.sums.get(name).copied().unwrap_or(0)
     }
 
     fn json(&self) -> Value {
         let mut sums: Map<String, Value> =
-            SUM_ROWS.iter().zip(self.sums).map(|(row, sum)| (row.name.to_owned(), sum.into())).collect();
+            self.sums.iter().map(|(name, sum)| ((*name).to_owned(), (*sum).into())).collect();
         sums.extend(BESIDE.iter().zip(self.beside).map(|(name, sum)| ((*name).to_owned(), sum.into())));
         let recent = self.recent.iter().map(|row| {
             let [at, from, entries, cause, closed, by, took_ns] = *row;
@@ -123,7 +131,13 @@ impl Seen {
                 "took_ns": took_ns,
             })
         });
-        json!({ "name": self.name, "pid": self.pid, "sums": sums, "recent": recent.collect::<Value>() })
+        let repairs = json!({
+            "count": self.repairs.count(),
+            "p50_ns": self.repairs.quantile(500),
+            "p99_ns": self.repairs.quantile(990),
+        });
+        let recent = recent.collect::<Value>();
+        json!({ "name": self.name, "pid": self.pid, "sums": sums, "repairs": repairs, "recent": recent })
     }
 
     fn text(&self, out: &mut impl Write) -> std::io::Result<()> {
@@ -147,15 +161,9 @@ impl Seen {
             sum("loss_came_late"),
             sum("loss_gone")
         )?;
-        let classes = ["100us", "1ms", "10ms", "100ms", "longer"];
-        let after: Vec<_> = classes
-            .iter()
-            .map(|class| {
-                let name = if *class == "longer" { "" } else { "up to " };
-                format!("{name}{class} {}", sum(&format!("loss_took_{class}")))
-            })
-            .collect();
-        writeln!(out, "  after   {}; longest {}", after.join(", "), short(sum("loss_repair_ns_max")))?;
+        let [p50, p99] = [500, 990].map(|per_mille| short(self.repairs.quantile(per_mille).unwrap_or(0)));
+        let longest = short(sum("loss_repair_max_ns"));
+        writeln!(out, "  after   half of them within {p50}, 99 of 100 within {p99}, all within {longest}")?;
         let [dropped, lost, overflowed] = self.beside;
         writeln!(out, "  sockets dropped {}", dropped.unwrap_or(0))?;
         let faulty = lost.unwrap_or(0) + overflowed.unwrap_or(0);

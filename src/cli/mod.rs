@@ -18,7 +18,6 @@ mod args;
 mod audit;
 mod bootstrap;
 mod confined;
-mod counted;
 mod counters;
 mod day;
 mod declare_dead;

@@ -21,18 +21,25 @@ fn what_every_process_counts_is_told_by_group_with_unit_and_meaning_also_of_a_de
     replicas[1].wait();
     let output = cluster.run(&["counters", "replica-2", "--json", "--all"], b"").with_code(0);
     let report: Value = serde_json::from_str(&output.out).expect("JSON");
-    assert_eq!(report["schema"], "lockstep.counters/1");
+    assert_eq!(report["schema"], "lockstep.counters/2");
     let processes = report["processes"].as_array().expect("processes");
     assert_eq!(processes.len(), 1);
-    assert_eq!((&processes[0]["process"], &processes[0]["lives"]), (&"replica-2".into(), &false.into()));
+    assert_eq!((&processes[0]["process"], &processes[0]["life"]), (&"replica-2".into(), &"ended".into()));
     let counters = processes[0]["counters"].as_array().expect("counters");
     let named = |name: &str| counters.iter().find(|row| row["name"] == name).expect("a counter");
     assert_eq!(
         (&named("frames_out_bytes")["unit"], &named("frames_out_bytes")["kind"]),
         (&"B".into(), &"counter".into())
     );
-    assert_eq!(named("condition_disk_full")["kind"], "gauge");
+    assert_eq!(named("condition{condition=\"disk_full\"}")["kind"], "gauge");
+    assert_eq!((&named("role")["state"], &named("leader")["value"]), (&"standby".into(), &1.into()));
+    assert_eq!((&named("members")["value"], &named("quorum")["value"]), (&2.into(), &2.into()));
     assert!(counters.iter().all(|row| row["meaning"].as_str().is_some_and(|text| !text.is_empty())));
+
+    let rates =
+        cluster.run(&["counters", "replica-1", "--rates=200ms", "--group", "engine"], b"").with_code(0);
+    let cycles = rates.out.lines().find(|line| line.contains("duty_cycles"));
+    assert!(cycles.is_some_and(|line| line.contains("/s ")), "{}", rates.out);
 
     let metrics = cluster.run(&["counters", "--prometheus", "--group", "engine"], b"").with_code(0).out;
     assert!(metrics.contains("# TYPE lockstep_stamped_total counter\n"), "{metrics}");

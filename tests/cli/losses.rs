@@ -14,7 +14,7 @@ fn what_the_replicas_lost_is_told_with_its_cause_its_repairer_and_its_time() {
 
     let output = cluster.run(&["losses", "--json"], b"").with_code(0);
     let report: Value = serde_json::from_str(&output.out).expect("JSON");
-    assert_eq!(report["schema"], "lockstep.losses/1");
+    assert_eq!(report["schema"], "lockstep.losses/2");
     let replicas = report["replicas"].as_array().expect("replicas");
     assert_eq!(replicas.len(), 3);
     let sum =
@@ -24,6 +24,8 @@ fn what_the_replicas_lost_is_told_with_its_cause_its_repairer_and_its_time() {
     let causes = ["loss_by_line", "loss_by_socket", "loss_by_stall", "loss_by_unsent"];
     let [closed, by_cause] = [&closed, &causes].map(|names| names.iter().map(|name| sum(name)).sum::<u64>());
     assert!(closed > 0 && by_cause > 0, "{report}");
+    let repairs: u64 = replicas.iter().filter_map(|row| row["repairs"]["count"].as_u64()).sum();
+    assert_eq!(repairs, closed, "each that was closed has its time");
     let recent: Vec<&Value> = replicas.iter().filter_map(|row| row["recent"].as_array()).flatten().collect();
     let repaired: Vec<_> = recent.iter().filter(|loss| loss["closed"] == "repaired").collect();
     assert!(!repaired.is_empty(), "{report}");

@@ -1,7 +1,7 @@
 //! Clock, core, memory, idling, and the guard over a hot thread's system calls.
 
 use crate::{KINDS, burst, child_of, is_child_of, open, printed, settings, single};
-use lockstep_core::engine::counters::CounterRow;
+use lockstep_core::engine::counters::Described;
 use lockstep_core::engine::ports::{Burst, Group, Net, PARK_NS_MAX};
 use lockstep_io::Effective;
 use lockstep_io::clock::{self, Clock};
@@ -162,8 +162,12 @@ fn guarded_child() -> ! {
     let counters = folder.path().join("counters");
     std::thread::spawn(move || {
         let (mut udp, recorder) = (open(&settings()), Recorder::new(KINDS, 16));
-        let mut counters =
-            CountersFile::create(&counters, &CounterRow::names(UdpCounts::ROWS)).expect("a file");
+        let mut counters = CountersFile::create(
+            &counters,
+            &[],
+            &UdpCounts::ROWS.iter().map(|row| Described::from(*row)).collect::<Vec<_>>(),
+        )
+        .expect("a file");
         let (clock, stop, bytes) = (Clock::start(), AtomicBool::new(false), burst(5, 1000));
         let mut waiter = Idle::Yield.waiter(&[]).expect("a waiter");
         let to = udp.unicast_address();
@@ -172,7 +176,7 @@ fn guarded_child() -> ! {
             udp.send_unicast(to, [&bytes[..8], &bytes[8..16]]);
             let arrived = udp.recv_groups() + udp.recv_unicast();
             recorder.record(EventRecord { at: now, a: arrived as u64, code: 1001, ..EventRecord::default() });
-            counters.publish(&udp.counts().values());
+            counters.publish(now, &udp.counts().values());
             stop.store(TURNS.fetch_add(1, Ordering::Relaxed) == 9_999, Ordering::Release);
             arrived % 2 // idle now and then, so that the waiter is guarded too
         };

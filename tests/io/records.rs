@@ -1,8 +1,10 @@
 //! Counters and events: what a process leaves for others to read.
 
 use crate::{KINDS, child_of, is_child_of, printed};
+use lockstep_core::engine::counters::{CounterRow, Described};
+use lockstep_core::engine::durations::Durations;
 use lockstep_io::clock::{Clock, Utc};
-use lockstep_io::counters::{CountersFile, CountersReader, NAME_BYTES};
+use lockstep_io::counters::{CountersFile, CountersReader};
 use lockstep_process::events::{EventRecord, RING_EVENTS, Recorder};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -11,14 +13,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// Counters of these names.
+fn counts(names: &[&'static str]) -> Vec<Described> {
+    names.iter().map(|name| CounterRow::count(name, "How often.").into()).collect()
+}
+
 #[test]
 fn counters_outlive_the_process_that_wrote_them() {
     const TEST: &str = "records::counters_outlive_the_process_that_wrote_them";
     if is_child_of(TEST) {
         let path = std::env::var("LOCKSTEP_TEST_PATH").unwrap();
-        let mut file = CountersFile::create(Path::new(&path), &["messages", "gaps"]).unwrap();
-        file.publish(&[7, 0]);
-        file.publish(&[u64::MAX - 1, 3]);
+        let labels = [("kind", "test")];
+        let mut file =
+            CountersFile::create(Path::new(&path), &labels, &counts(&["messages", "gaps"])).unwrap();
+        file.publish(1_000, &[7, 0]);
+        file.publish(2_000, &[u64::MAX - 1, 3]);
         println!("published");
         loop {
             std::thread::sleep(Duration::from_millis(100)); // until the parent kills us
@@ -34,19 +43,40 @@ fn counters_outlive_the_process_that_wrote_them() {
     writer.kill().unwrap();
     writer.wait().unwrap();
     let dead = CountersReader::open(&path).unwrap();
-    assert_eq!(dead.names(), ["messages", "gaps"]);
+    assert_eq!(
+        (dead.rows(), dead.label("kind"), dead.label("name")),
+        (&*counts(&["messages", "gaps"]), Some("test"), None)
+    );
     assert_eq!((dead.value("gaps"), dead.value("nosuch"), dead.pid()), (Some(3), None, writer.id()));
     assert_eq!((alive.values(), dead.started_at()), (dead.values(), alive.started_at()));
+    assert_eq!(dead.published_at(), 2_000);
+}
+
+#[test]
+fn a_histogram_lies_between_other_counters_with_all_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counters");
+    let mut rows = counts(&["before", "behind"]);
+    rows.insert(1, CounterRow::histogram("repair_ns", "How long.").labelled("line=\"a\""));
+    let mut durations = Durations::default();
+    durations.add(1_000);
+    let values = [&[7], &durations.words()[..], &[9]].concat();
+    CountersFile::create(&path, &[], &rows).unwrap().publish(1, &values);
+    let reader = CountersReader::open(&path).unwrap();
+    assert_eq!((reader.rows(), reader.values()), (&*rows, values));
+    assert_eq!((reader.value("before"), reader.value("behind")), (Some(7), Some(9)));
+    assert_eq!(reader.durations("repair_ns{line=\"a\"}"), Some(durations));
+    assert_eq!((reader.value("repair_ns{line=\"a\"}"), reader.durations("before")), (None, None));
 }
 
 #[test]
 fn a_new_counters_file_leaves_the_readers_of_the_old_one_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("counters");
-    let mut first = CountersFile::create(&path, &["a", "b", "c"]).unwrap();
-    first.publish(&[1, 2, 3]);
+    let mut first = CountersFile::create(&path, &[], &counts(&["a", "b", "c"])).unwrap();
+    first.publish(1, &[1, 2, 3]);
     let reader = CountersReader::open(&path).unwrap();
-    let _second = CountersFile::create(&path, &["a"]).unwrap();
+    let _second = CountersFile::create(&path, &[], &counts(&["a"])).unwrap();
     assert_eq!(reader.values(), [1, 2, 3]);
     assert_eq!(CountersReader::open(&path).unwrap().values(), [0]);
 }
@@ -61,12 +91,22 @@ fn a_counters_file_that_is_none_is_refused_with_the_reason() {
         std::fs::write(&path, bytes).unwrap();
         assert!(refusal().contains(reason), "{}", refusal());
     }
-    CountersFile::create(&path, &["a", "b"]).unwrap();
+    CountersFile::create(&path, &[], &counts(&["a", "b"])).unwrap();
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    assert!(refusal().contains("too few for the 2 counters"), "{}", refusal());
-    let long = "n".repeat(NAME_BYTES + 1);
-    assert!(CountersFile::create(&path, &[&long]).err().unwrap().to_string().contains("longer than 48"));
+    assert!(refusal().contains("too few for its table"), "{}", refusal());
+    // A version, a kind that is none, and letters that are none.
+    for (at, byte, reason) in
+        [(8, 1, "its layout is 1, this release reads 2"), (64, b'x', "damaged"), (70, 0xff, "damaged")]
+    {
+        let mut changed = whole.clone();
+        changed[at] = byte;
+        std::fs::write(&path, changed).unwrap();
+        assert!(refusal().contains(reason), "{}", refusal());
+    }
+    let tab = CounterRow::count("a\tb", "");
+    let refused = CountersFile::create(&path, &[], &[tab.into()]).err().unwrap().to_string();
+    assert!(refused.contains("a tab or a new line ends a field"), "{refused}");
 }
 
 #[test]

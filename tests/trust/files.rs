@@ -1,6 +1,7 @@
 //! Another local user makes files at the paths that a daemon uses, in a folder where everybody may: the
 //! daemon refuses them in words, and touches none.
 
+use lockstep_core::engine::counters::CounterRow;
 use lockstep_io::counters::CountersFile;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -61,8 +62,9 @@ fn a_link_at_the_name_of_a_draft_of_counters_is_replaced_and_its_target_stays_as
     fs::write(&target, TEXT).expect("a file");
     let draft = folder.path().join(format!("counters.{}", std::process::id()));
     symlink(&target, &draft).expect("a link");
-    let mut counters = CountersFile::create(&path, &["one"]).expect("counters");
-    counters.publish(&[7]);
+    let mut counters =
+        CountersFile::create(&path, &[], &[CounterRow::count("one", "Some.").into()]).expect("counters");
+    counters.publish(1, &[7]);
     assert_eq!(fs::read_to_string(&target).expect("the target"), TEXT);
     assert!(path.is_file() && !draft.exists());
 }

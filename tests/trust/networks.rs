@@ -26,9 +26,7 @@ fn await_count(cluster: &Cluster, name: &str, wanted: u64) {
     loop {
         let file =
             CountersReader::open(&cluster.path("counters-1")).unwrap_or_else(|error| panic!("{error}"));
-        let at =
-            file.names().iter().position(|own| own == name).unwrap_or_else(|| panic!("no counter {name}"));
-        let value = file.values()[at];
+        let value = file.value(name).unwrap_or_else(|| panic!("no counter {name}"));
         if value == wanted {
             return;
         }

@@ -51,7 +51,7 @@ fn a_session_that_was_recorded_and_is_sent_again_has_no_effect() {
     assert_eq!(committed.digest(), stamped.digest());
     println!(
         "of them {} were counted as refused",
-        refused(&cluster, &["rejected_tag", "rejected_generation"])
+        refused(&cluster, &["rejected{reason=\"tag\"}", "rejected{reason=\"generation\"}"])
     );
     for replica in replicas {
         assert_eq!(replica.terminate(), Some(0));

@@ -150,7 +150,7 @@ fn an_operators_orders_need_the_right_to_them_and_stand_in_the_stream_with_its_n
     let third = members.split_whitespace().find(|word| word.starts_with("3:")).expect("replica 3");
     let why = run(&["membership", "remove", third, "--timeout", "5s"], 1).err;
     assert!(why.contains("the key of this host does not allow it"), "{why}");
-    assert!(refused(&cluster, &["rejected_rights"]) > 0, "a right to other orders is none to this one");
+    assert!(refused(&cluster, &["rejected{reason=\"rights\"}"]) > 0, "a right to other orders is none to this one");
 
     let audit = run(&["audit"], 0);
     let lines: Vec<_> = audit.out.lines().collect();
@@ -202,7 +202,7 @@ fn an_order_with_an_operators_key_and_without_its_secret_is_refused_and_a_copy_i
     let third = members.split_whitespace().find(|word| word.starts_with("3:")).expect("replica 3");
     let why = run(&["membership", "remove", third, "--timeout", "5s"], 1).err;
     assert!(why.contains("the order is not signed with the secret of the public key"), "{why}");
-    assert!(refused(&cluster, &["rejected_signature"]) >= 3);
+    assert!(refused(&cluster, &["rejected{reason=\"signature\"}"]) >= 3);
 
     // As a program sends it that signs nothing at all; then as the operator does, and once more.
     let config = Config::load(Some(&cluster.config()), &[]).expect("the cluster's file");

@@ -95,7 +95,7 @@ fn three_generations_under_load_lose_nothing_and_a_file_that_was_not_changed_is_
     // A reader with the present file reads it all, and a replay opens what each retired generation sealed.
     assert!(payloads(&cluster.read(&["--committed"]).out) == expected, "{published} messages, each once");
     let reasons =
-        ["rejected_key", "rejected_unkeyed", "rejected_rights", "rejected_tag", "rejected_generation"];
+        ["rejected{reason=\"key\"}", "rejected{reason=\"unkeyed\"}", "rejected{reason=\"rights\"}", "rejected{reason=\"tag\"}", "rejected{reason=\"generation\"}"];
     assert_eq!(refused(&cluster, &reasons), 0, "no step refused what a process sent");
 
     // The reader that was there all the time has read what was there, and is stopped by its full output.
@@ -110,7 +110,7 @@ fn three_generations_under_load_lose_nothing_and_a_file_that_was_not_changed_is_
     std::fs::rename(&old, cluster.path("keys/publisher.keys")).expect("the old file");
     let late = cluster.run(&["publish", "--name", "late", "--timeout", "1s"], b"late\n");
     assert_ne!(late.code, Some(0), "{}", late.err);
-    assert!(refused(&cluster, &["rejected_generation"]) > 0);
+    assert!(refused(&cluster, &["rejected{reason=\"generation\"}"]) > 0);
     for process in processes {
         assert_eq!(process.terminate(), Some(0));
     }

@@ -115,6 +115,7 @@ mod counted;
 mod digest;
 mod endpoint;
 mod health;
+mod latency;
 mod publisher;
 mod queries;
 mod sleep;
@@ -129,7 +130,7 @@ pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
 #[cfg(feature = "config")]
 pub use lockstep_config::{Config, ConfigErrors};
-pub use lockstep_core::engine::counters::Counters;
+pub use lockstep_core::engine::counters::{CounterKind, CounterRow, Counters};
 pub use lockstep_core::engine::losses::Losses;
 pub use lockstep_core::engine::outputs::{Divergence, Outputs, OutputsEnd};
 pub use lockstep_core::engine::parts::PartsBound;
@@ -152,7 +153,7 @@ pub use subscriber::Subscriber;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::conditions::ActiveCondition;
-    pub use crate::counted::{PUBLISHER as PUBLISHER_COUNTERS, SUBSCRIBER as SUBSCRIBER_COUNTERS};
+    pub use crate::counted::handle_counters;
     pub use crate::health::{ClusterHealth, Health, QueryResult, Reason};
     pub use crate::queries::{NodeState, QueryClient};
     pub use crate::status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};

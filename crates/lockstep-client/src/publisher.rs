@@ -1,8 +1,10 @@
 //! The publisher's handle.
 
 use super::endpoint::Endpoint;
+use super::latency::RoundTrips;
 use super::sleep::{Sleep, until};
 use lockstep_core::engine::counters::Counters;
+use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::outputs::Outputs;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::engine::publisher::{
@@ -107,6 +109,8 @@ pub struct Publisher<N = Device> {
     idle: Idle,
     sleep: Sleep,
     ready: ReadySet,
+    /// Set where its counters are published.
+    round_trips: Option<Box<RoundTrips>>,
 }
 
 impl Publisher<Device> {
@@ -193,7 +197,14 @@ impl<N: Net> Publisher<N> {
             message_len_max_of: endpoint.message_len_max_of.clone(),
         };
         let (engine, clock) = (Engine::new(net, limits), Clock::start());
-        Ok(Self { engine, clock, idle: endpoint.idle, sleep: Sleep::default(), ready: ReadySet::new()? })
+        Ok(Self {
+            engine,
+            clock,
+            idle: endpoint.idle,
+            sleep: Sleep::default(),
+            ready: ReadySet::new()?,
+            round_trips: None,
+        })
     }
 
     /// Opens `name` (1 to [`NAME_LEN_MAX`] bytes) and polls until its id arrives, at most for `timeout`.
@@ -332,7 +343,11 @@ impl<N: Net> Publisher<N> {
         destination: Destination,
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError> {
-        self.engine.core.try_publish(publisher, destination, payload)
+        let number = self.engine.core.try_publish(publisher, destination, payload)?;
+        if let Some(round_trips) = &mut self.round_trips {
+            round_trips.on_written(publisher, number);
+        }
+        Ok(number)
     }
 
     /// As [`Publisher::try_publish`], for a message of `len` bytes, at most [`Publisher::part_len_max`], that
@@ -381,14 +396,35 @@ impl<N: Net> Publisher<N> {
     /// sent.
     pub fn flush(&mut self) -> usize {
         let now = self.clock.now();
+        if let Some(round_trips) = &mut self.round_trips {
+            round_trips.on_sent(now);
+        }
         self.engine.flush(now, self.clock.wall(now))
     }
 
     /// One turn: sends what is written, receives, and calls `f` for at most `limit` outcomes and for every
     /// other event. Never blocks. Returns the work done: 0 is an idle turn.
-    pub fn poll(&mut self, limit: usize, f: impl FnMut(PublisherEvent)) -> usize {
+    pub fn poll(&mut self, limit: usize, mut f: impl FnMut(PublisherEvent)) -> usize {
         let now = self.clock.now();
-        self.engine.poll(now, self.clock.wall(now), limit, f)
+        let wall = self.clock.wall(now);
+        let Some(round_trips) = &mut self.round_trips else {
+            return self.engine.poll(now, wall, limit, f);
+        };
+        round_trips.on_sent(now);
+        self.engine.poll(now, wall, limit, |event| {
+            round_trips.on_event(now, &event);
+            f(event);
+        })
+    }
+
+    /// From now on the time from the sending of a message until its commit is known is measured.
+    pub(crate) fn measure(&mut self) {
+        self.round_trips.get_or_insert_default();
+    }
+
+    /// These times, if they are measured.
+    pub(crate) fn round_trips(&self) -> Option<&Durations> {
+        self.round_trips.as_ref().map(|round_trips| round_trips.durations())
     }
 
     /// Whether every published message has its outcome.

@@ -3,6 +3,7 @@
 use super::endpoint::Endpoint;
 use super::sleep::{REPLAY_POLL, Sleep, until};
 use lockstep_core::engine::counters::Counters;
+use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::{Group, Net};
@@ -53,6 +54,9 @@ pub struct Subscriber<N = Device> {
     clock: Clock,
     sleep: Sleep,
     ready: ReadySet,
+    /// From the timestamp of an entry until it is delivered, of the first one of a poll; set where the
+    /// counters are published.
+    latencies: Option<Box<Durations>>,
 }
 
 impl Subscriber<Device> {
@@ -161,6 +165,7 @@ impl<N: Net> Subscriber<N> {
             clock: Clock::start(),
             sleep: Sleep::default(),
             ready: ReadySet::new()?,
+            latencies: None,
         })
     }
 
@@ -175,8 +180,34 @@ impl<N: Net> Subscriber<N> {
     /// leaves the rest for the next poll. Returns the work done: 0 is an idle turn.
     pub fn poll(&mut self, limit: usize, mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) -> usize {
         let now = self.clock.now();
-        let work = self.engine.poll(now, limit, &mut f);
+        let work = match &mut self.latencies {
+            None => self.engine.poll(now, limit, &mut f),
+            Some(latencies) => {
+                let mut first = None;
+                let work = self.engine.poll(now, limit, |event| {
+                    if let SubscriberEvent::Message(message) = &event {
+                        first.get_or_insert(message.timestamp);
+                    }
+                    f(event)
+                });
+                if let Some(timestamp) = first {
+                    latencies.add(self.clock.wall(now).saturating_sub(timestamp));
+                }
+                work
+            }
+        };
         work + self.poll_source(now, &mut f)
+    }
+
+    /// From now on the times from an entry's timestamp until its delivery are measured, and those of repairs.
+    pub(crate) fn measure(&mut self) {
+        self.latencies.get_or_insert_default();
+        self.engine.core.losses.measure();
+    }
+
+    /// The times from timestamp to delivery, if they are measured.
+    pub(crate) fn latencies(&self) -> Option<&Durations> {
+        self.latencies.as_deref()
     }
 
     /// Reads from the connection to a journal, if there is one.

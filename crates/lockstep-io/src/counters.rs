@@ -1,19 +1,27 @@
 //! # counters: the counters of a process, for others to read
 //!
-//! A mapped file of named numbers. Publishing is one store per number and no call; reading needs
-//! nothing from the writer, so it works while that is busy, hung or dead. Put the file into memory
-//! (`/dev/shm`): a disk's file system would write it back now and then, and the next store then
-//! waits for a page fault.
+//! A mapped file of named numbers, each with its kind, unit and meaning. Publishing is one store per number
+//! and no call; reading needs nothing from the writer, so it works while that is busy, hung or dead. Put the
+//! file into memory (`/dev/shm`): a disk's file system would write it back now and then, and the next store
+//! then waits for a page fault.
 //!
 //! ```text
-//!   0  header (64 bytes): magic, version, count, pid, start time
-//!  64  count names, 48 bytes each, UTF-8, zeros behind
+//!   0  header (64 bytes): magic, version, bytes of the table, count of values, pid, start time
+//!  64  the table, UTF-8, a line for each label of the process and then for each counter:
+//!        label \t NAME \t VALUE
+//!        KIND \t UNIT \t NAME{LABELS} \t MEANING
 //!   …  padding to a multiple of 64
-//!   …  count values, u64 little-endian, each its own atomic
+//!   …  wall time of the last store, then the values of all counters: u64 little-endian, each its own atomic
 //! ```
+//!
+//! A counter has one value, a histogram those of its classes and their sum
+//! ([`durations`](lockstep_core::engine::durations)).
 
 use super::{IoError, clock::Clock};
 use bytemuck::{Pod, Zeroable};
+use lockstep_core::engine::counters::{CounterKind, Described};
+use lockstep_core::engine::durations::Durations;
+use lockstep_wire::Nanos;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -23,11 +31,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// `LKSTCNTR` in memory order.
 const MAGIC: u64 = u64::from_le_bytes(*b"LKSTCNTR");
 /// Of this layout.
-const VERSION: u32 = 1;
-/// Bytes of a name's field, and so the longest name.
-pub const NAME_BYTES: usize = 48;
-/// More counters than any process has: the most that a reader accepts.
-const COUNT_MAX: usize = 1 << 16;
+const VERSION: u32 = 2;
+/// The longest table that is read or written: ten times that of a replica.
+const TABLE_MAX: usize = 1 << 19;
+/// More values than any process has: the most that a reader accepts.
+const VALUES_MAX: usize = 1 << 16;
 
 /// The first 64 bytes.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -35,9 +43,10 @@ const COUNT_MAX: usize = 1 << 16;
 struct Header {
     magic: u64,
     version: u32,
-    count: u32,
+    table_bytes: u32,
+    /// The time of the last store included.
+    values: u32,
     pid: u32,
-    reserved: u32,
     /// Wall time, nanoseconds.
     started_at: u64,
     padding: [u64; 4],
@@ -46,22 +55,64 @@ struct Header {
 const _: () = assert!(size_of::<Header>() == 64 && std::mem::offset_of!(Header, started_at) == 24);
 
 /// Where the values begin.
-const fn values_at(count: usize) -> usize {
-    (size_of::<Header>() + count * NAME_BYTES).next_multiple_of(64)
+const fn values_at(table: usize) -> usize {
+    (size_of::<Header>() + table).next_multiple_of(64)
 }
 
-/// Bytes of the whole file.
-const fn file_bytes(count: usize) -> usize {
-    values_at(count) + count * 8
-}
-
-/// The values inside a mapping of a file with `count` of them.
-fn values(map: &MmapRaw, count: usize) -> &[AtomicU64] {
-    assert!(map.len() >= file_bytes(count), "mapped {} bytes for {count} counters", map.len());
+/// The values inside a mapping of a file with a table of `table` bytes and `count` values.
+fn values(map: &MmapRaw, table: usize, count: usize) -> &[AtomicU64] {
+    let bytes = values_at(table) + count * 8;
+    assert!(map.len() >= bytes, "mapped {} bytes of {bytes}", map.len());
     // SAFETY: the mapping is page-aligned and covers `count` words from `values_at`, a multiple of 8
     // (asserted). All processes touch them by atomics only. Readers map without the right to write,
     // where loads of a word are still sound.
-    unsafe { std::slice::from_raw_parts(map.as_ptr().add(values_at(count)).cast::<AtomicU64>(), count) }
+    unsafe { std::slice::from_raw_parts(map.as_ptr().add(values_at(table)).cast::<AtomicU64>(), count) }
+}
+
+/// The table of a file.
+fn table(labels: &[(&str, &str)], rows: &[Described]) -> Result<String, String> {
+    let mut text = String::new();
+    let mut line = |fields: [&str; 4]| {
+        if fields.iter().any(|field| field.contains(['\t', '\n'])) {
+            return Err(format!("{fields:?}: a tab or a new line ends a field"));
+        }
+        text += fields.join("\t").trim_end_matches('\t');
+        text.push('\n');
+        Ok(())
+    };
+    for (name, value) in labels {
+        line([LABEL, name, value, ""])?;
+    }
+    for row in rows {
+        line([row.kind.name(), &row.unit, &row.name, &row.meaning])?;
+    }
+    match text.len() {
+        bytes @ TABLE_MAX.. => Err(format!("a table of {bytes} bytes is longer than {TABLE_MAX}")),
+        _ => Ok(text),
+    }
+}
+
+/// First word of a line of the table that has a label of the process.
+const LABEL: &str = "label";
+
+/// What a table has: the labels of the process, and its counters.
+type Table = (Vec<(String, String)>, Vec<Described>);
+
+/// Reads a table; `None` of what is none.
+fn parsed(text: &str) -> Option<Table> {
+    let (mut labels, mut rows) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let mut fields = line.split('\t');
+        let mut field = || fields.next().unwrap_or("").to_owned();
+        let (first, second, third, fourth) = (field(), field(), field(), field());
+        if first == LABEL {
+            labels.push((second, third));
+            continue;
+        }
+        let kind = CounterKind::ALL.into_iter().find(|kind| kind.name() == first)?;
+        rows.push(Described { name: third, kind, unit: second.into(), meaning: fourth.into() });
+    }
+    Some((labels, rows))
 }
 
 /// Makes the file at `path` of `bytes` and maps it. It is written whole, not only sized: a store into
@@ -80,41 +131,39 @@ fn map_new(path: &Path, bytes: &[u8]) -> std::io::Result<MmapRaw> {
 /// The writer's end.
 pub struct CountersFile {
     map: MmapRaw,
+    table: usize,
     count: usize,
 }
 
 impl CountersFile {
-    /// Makes the file at `path` with all values 0. One that was there is replaced as a whole, so that a
-    /// process that still reads it keeps the old one.
+    /// Makes the file at `path` with all values 0: labels of the process, like its cluster and its role, and
+    /// its counters. One that was there is replaced as a whole, so that a process that still reads it keeps
+    /// the old one.
     ///
     /// # Errors
-    /// A name longer than [`NAME_BYTES`], or the file cannot be made.
-    pub fn create(path: &Path, names: &[&str]) -> Result<Self, IoError> {
+    /// A field with a tab or a new line, too many counters, or the file cannot be made.
+    pub fn create(path: &Path, labels: &[(&str, &str)], rows: &[Described]) -> Result<Self, IoError> {
         let doing = || format!("make the counters file {}", path.display());
         let fails = |error| IoError::new(doing(), error);
         let wrong = |why: String| IoError::because(doing(), ErrorKind::InvalidInput, why);
-        if names.len() > COUNT_MAX {
-            return Err(wrong(format!("{} counters are more than {COUNT_MAX}", names.len())));
+        let table = table(labels, rows).map_err(wrong)?;
+        let count = 1 + rows.iter().map(|row| row.kind.values()).sum::<usize>();
+        if count > VALUES_MAX {
+            return Err(wrong(format!("{count} values are more than {VALUES_MAX}")));
         }
-        let mut bytes = vec![0; file_bytes(names.len())];
+        let clock = Clock::start();
         let header = Header {
             magic: MAGIC,
             version: VERSION,
-            count: names.len() as u32,
+            table_bytes: table.len() as u32,
+            values: count as u32,
             pid: std::process::id(),
-            started_at: {
-                let clock = Clock::start();
-                clock.wall(clock.now())
-            },
+            started_at: clock.wall(clock.now()),
             ..Header::zeroed()
         };
-        bytes[..size_of::<Header>()].copy_from_slice(bytemuck::bytes_of(&header));
-        for (field, name) in bytes[size_of::<Header>()..].chunks_mut(NAME_BYTES).zip(names) {
-            if name.len() > NAME_BYTES {
-                return Err(wrong(format!("the name '{name}' is longer than {NAME_BYTES} bytes")));
-            }
-            field[..name.len()].copy_from_slice(name.as_bytes());
-        }
+        let mut bytes = bytemuck::bytes_of(&header).to_vec();
+        bytes.extend_from_slice(table.as_bytes());
+        bytes.resize(values_at(table.len()) + count * 8, 0);
         let mut draft = path.as_os_str().to_owned();
         draft.push(format!(".{}", std::process::id()));
         let made = map_new(Path::new(&draft), &bytes).and_then(|map| {
@@ -124,23 +173,28 @@ impl CountersFile {
         if made.is_err() {
             let _ = std::fs::remove_file(&draft); // it may not have come to be
         }
-        Ok(Self { map: made.map_err(fails)?, count: names.len() })
+        Ok(Self { map: made.map_err(fails)?, table: table.len(), count })
     }
 
-    /// Stores all values, in the order of the names. Each is whole at any time; all together may be
-    /// seen half-way, which a counter forgives.
-    pub fn publish(&mut self, values_now: &[u64]) {
-        assert_eq!(values_now.len(), self.count, "one value for each name");
-        for (to, value) in values(&self.map, self.count).iter().zip(values_now) {
+    /// Stores all values, in the order of the rows, and the wall time of this moment. Each is whole at any
+    /// time; all together may be seen half-way, which a counter forgives.
+    pub fn publish(&mut self, wall: Nanos, values_now: &[u64]) {
+        assert_eq!(1 + values_now.len(), self.count, "as many values as the rows have");
+        let values = values(&self.map, self.table, self.count);
+        for (to, value) in values[1..].iter().zip(values_now) {
             to.store(*value, Ordering::Relaxed);
         }
+        values[0].store(wall, Ordering::Release);
     }
 }
 
 /// A reader's end.
 pub struct CountersReader {
     map: MmapRaw,
-    names: Vec<String>,
+    table: usize,
+    count: usize,
+    labels: Vec<(String, String)>,
+    rows: Vec<Described>,
     pid: u32,
     started_at: u64,
 }
@@ -169,37 +223,57 @@ impl CountersReader {
         }
         if header.version != VERSION {
             return Err(wrong(&format!(
-                "its version is {}, ours is {VERSION}: use the same release",
+                "its layout is {}, this release reads {VERSION}: use the release that wrote it",
                 header.version
             )));
         }
-        let count = header.count as usize;
-        if count > COUNT_MAX || len < file_bytes(count) {
-            return Err(wrong(&format!("its {len} bytes are too few for the {count} counters it names")));
+        let (table, count) = (header.table_bytes as usize, header.values as usize);
+        if table > TABLE_MAX || count > VALUES_MAX || len < values_at(table) + count * 8 {
+            return Err(wrong(&format!(
+                "its {len} bytes are too few for its table of {table} bytes and its {count} values"
+            )));
         }
-        let table = &bytes(values_at(count))[size_of::<Header>()..];
-        let name = |field: &[u8]| {
-            let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
-            String::from_utf8_lossy(&field[..end]).into_owned()
-        };
-        let names = table.chunks(NAME_BYTES).take(count).map(name).collect();
-        Ok(Self { names, pid: header.pid, started_at: header.started_at, map })
+        let text = &bytes(size_of::<Header>() + table)[size_of::<Header>()..];
+        let (labels, rows) = std::str::from_utf8(text)
+            .ok()
+            .and_then(parsed)
+            .filter(|(_, rows)| count == 1 + rows.iter().map(|row| row.kind.values()).sum::<usize>())
+            .ok_or_else(|| wrong("its table is damaged"))?;
+        Ok(Self { map, table, count, labels, rows, pid: header.pid, started_at: header.started_at })
     }
 
-    /// The names, in the writer's order.
-    pub fn names(&self) -> &[String] {
-        &self.names
+    /// The counters, in the writer's order.
+    pub fn rows(&self) -> &[Described] {
+        &self.rows
     }
 
-    /// The values of this moment, in the order of the names.
+    /// What the writer tells of itself.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|label| label.0 == name).map(|label| label.1.as_str())
+    }
+
+    /// The values of this moment, in the order of the rows: of a histogram all its words.
     pub fn values(&self) -> Vec<u64> {
-        values(&self.map, self.names.len()).iter().map(|value| value.load(Ordering::Relaxed)).collect()
+        let values = values(&self.map, self.table, self.count);
+        values[1..].iter().map(|value| value.load(Ordering::Relaxed)).collect()
+    }
+
+    /// The words of the counter called `name` at this moment, if there is one.
+    fn words(&self, name: &str) -> Option<Vec<u64>> {
+        let index = self.rows.iter().position(|row| row.name == name)?;
+        let from = 1 + self.rows[..index].iter().map(|row| row.kind.values()).sum::<usize>();
+        let values = &values(&self.map, self.table, self.count)[from..][..self.rows[index].kind.values()];
+        Some(values.iter().map(|value| value.load(Ordering::Relaxed)).collect())
     }
 
     /// The value called `name` at this moment, if there is one.
     pub fn value(&self, name: &str) -> Option<u64> {
-        let index = self.names.iter().position(|have| have == name)?;
-        Some(values(&self.map, self.names.len())[index].load(Ordering::Relaxed))
+        self.words(name).filter(|words| words.len() == 1).map(|words| words[0])
+    }
+
+    /// The distribution called `name` at this moment, if there is one.
+    pub fn durations(&self, name: &str) -> Option<Durations> {
+        Durations::from_words(&self.words(name)?)
     }
 
     /// The process that writes, or wrote, the file.
@@ -208,7 +282,12 @@ impl CountersReader {
     }
 
     /// When it made the file: nanoseconds since the Unix epoch.
-    pub fn started_at(&self) -> u64 {
+    pub fn started_at(&self) -> Nanos {
         self.started_at
+    }
+
+    /// When it last stored its values, likewise; 0 if it never did.
+    pub fn published_at(&self) -> Nanos {
+        values(&self.map, self.table, self.count)[0].load(Ordering::Acquire)
     }
 }

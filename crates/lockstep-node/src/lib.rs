@@ -6,6 +6,7 @@
 mod events;
 #[allow(unsafe_code, clippy::disallowed_methods)]
 pub mod io;
+mod measures;
 mod offline;
 mod recovery;
 mod run;
@@ -16,7 +17,7 @@ pub use events::EVENT_KINDS;
 pub use offline::{journal_digest, verify, verify_attested};
 pub use recovery::{found_history, survey, survey_at};
 pub use run::Node;
-pub use start::{COUNTER_GROUPS, counter_names};
+pub use start::counters;
 
 use crate::io::journal_files::{
     self, JournalConfig, JournalError, JournalFailure, OpenJournal, draw_incarnation,

@@ -1,10 +1,12 @@
 //! The running node: opened, then run until it is asked to stop, then drained and closed cleanly.
 
 use super::events::{join_record, leased_record, record};
+use super::measures::Measures;
 use super::{NodeError, RealPorts};
 use crate::io::journal_files::Lock;
 use crate::io::journal_thread::Handle;
 use crate::io::replay::{Fetch, ReplayServer};
+use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_io::Effective;
 use lockstep_io::clock::Clock;
@@ -16,7 +18,7 @@ use lockstep_process::watcher::{NOTICE_LEN_MAX, Watcher};
 use lockstep_replica::journal::ports::StoreFault;
 use lockstep_replica::journal::stall::DeviceWatch;
 use lockstep_replica::replica::{CatchUpRequest, ReplicaEngine};
-use lockstep_wire::{Condition, FrameView, Identity, Nanos};
+use lockstep_wire::{Condition, FrameView, Identity, Nanos, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Interval between two checks of state that changes slowly: the counters file and the disk.
@@ -44,7 +46,10 @@ pub struct Node {
     side: Handle,
     clock: Clock,
     waiter: Waiter,
+    /// The hot thread never waits.
+    spins: bool,
     counters: CountersFile,
+    measures: Measures,
     effective: Vec<Effective>,
     /// Counter values as they are published, device and engine.
     values: Vec<u64>,
@@ -83,8 +88,10 @@ impl Node {
             side,
             role_since: clock.now(),
             clock,
+            spins: matches!(waiter, Waiter::Spin),
             waiter,
             counters,
+            measures: Measures::default(),
             effective,
             values,
             slow_due: 0,
@@ -183,7 +190,7 @@ impl Node {
             &mut waiter,
             &halt,
         );
-        self.publish();
+        self.publish(self.clock.now());
         if let Some(why) = self.side.failure() {
             return Err(NodeError::Damaged(why));
         }
@@ -198,7 +205,9 @@ impl Node {
 
     /// One turn of the duty cycle: [`Node::run`] repeats it.
     pub fn turn(&mut self, now: Nanos, recorder: &Recorder) -> Turn {
+        let stamped_before = self.replica.core.counters.get(Counter::StampedNext);
         let mut work = self.replica.poll(now, self.clock.wall(now));
+        self.measure(now, stamped_before);
         if self.fetch.is_some() {
             work += self.take_replayed(now);
         }
@@ -207,7 +216,8 @@ impl Node {
         }
         if now >= self.slow_due {
             self.slow_due = now + SLOW_NS;
-            self.publish();
+            self.publish(now);
+            self.measures.take_sample();
             let (core, core_role) = (&self.replica.core, self.replica.role());
             self.side.set_committed(core.commit_next(), core_role == Role::Leader);
             self.side.set_ring_only(core.is_witness());
@@ -223,7 +233,19 @@ impl Node {
             self.poll_fanout(now, recorder);
             self.poll_conditions(now);
         }
+        self.measures.on_turn(now, work, self.spins);
         Turn { work, next_deadline: Some(self.next_deadline(now)) }
+    }
+
+    #[inline]
+    fn measure(&mut self, now: Nanos, stamped_before: Seq) {
+        if self.replica.role() == Role::Leader {
+            let core = &self.replica.core;
+            let stamped_next = core.counters.get(Counter::StampedNext);
+            self.measures.on_leader_turn(now, stamped_before, stamped_next, core.commit_next());
+        } else {
+            self.measures.on_follower_turn();
+        }
     }
 
     fn next_deadline(&self, now: Nanos) -> Nanos {
@@ -330,8 +352,11 @@ impl Node {
         recorder.record(record(event, now, since));
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, now: Nanos) {
         self.values.clear();
+        self.values.extend_from_slice(&self.replica.gauges());
+        let (written, durable) = (self.side.written_seq(), self.replica.tail().durable_next());
+        self.measures.values(written, durable, &mut self.values);
         self.values.extend_from_slice(self.replica.core.counters.values());
         let net = self.replica.net();
         self.values.extend_from_slice(&net.counts().values());
@@ -346,6 +371,6 @@ impl Node {
         self.values.extend_from_slice(&served);
         self.replica.core.losses.values(&mut self.values);
         self.replica.core.conditions.values(&mut self.values);
-        self.counters.publish(&self.values);
+        self.counters.publish(self.clock.wall(now), &self.values);
     }
 }

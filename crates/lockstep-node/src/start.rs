@@ -1,6 +1,7 @@
 //! How a node starts: it inspects its journal, obtains all else that it needs, and uses the journal last.
 //! If anything is missing, nothing has changed by which a later start is judged.
 
+use super::measures::NODE_ROWS;
 use super::run::Node;
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, OpenJournal};
@@ -8,7 +9,7 @@ use crate::io::journal_thread::{self, ThreadSettings, Waiting};
 use crate::io::replay::{Fetch, ReplayCounts, ReplayServer, ServerSettings};
 use crate::io::store::DirStore;
 use crate::io::tail::TailReader;
-use lockstep_core::engine::counters::{Counter, CounterRow};
+use lockstep_core::engine::counters::{Counter, CounterRow, Described};
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::receiver::ReceiverLimits;
@@ -34,6 +35,7 @@ use lockstep_process::cpu;
 use lockstep_process::watcher::Watcher;
 use lockstep_replica::conditions::ConditionSet;
 use lockstep_replica::journal::{Completeness, Inspection};
+use lockstep_replica::replica::REPLICA_ROWS;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{Identity, Nanos, frame_len_max};
 use std::io::ErrorKind;
@@ -105,6 +107,7 @@ impl Node {
         let directory = settings.journal.display();
         let mut replica = ReplicaEngine::new(net, opened.tail, recovered, limits)
             .map_err(|why| NodeError::Refused(format!("journal {directory}: {why}")))?;
+        replica.core.losses.measure();
         if settings.is_archiver {
             replica.core.become_archiver();
         }
@@ -184,10 +187,16 @@ impl Resources {
         let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
         let waiter = settings.idle.waiter(&net.sockets())?;
         let limits = replica_limits(settings, identity, clock.wall(clock.now()))?;
-        let names = counter_names();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let counters = CountersFile::create(&settings.counters, &names)?;
-        let values_len = names.len();
+        let rows = counters();
+        let values_len = rows.iter().map(|row| row.kind.values()).sum();
+        let (cluster, replica) = (settings.keys.cluster().to_string(), settings.replica.to_string());
+        let labels = [
+            ("cluster", cluster.as_str()),
+            ("kind", if settings.is_archiver { "archiver" } else { "replica" }),
+            ("number", &replica),
+            ("release", env!("CARGO_PKG_VERSION")),
+        ];
+        let counters = CountersFile::create(&settings.counters, &labels, &rows)?;
         let watcher = None;
         Ok(Self {
             recovered,
@@ -205,25 +214,26 @@ impl Resources {
     }
 }
 
-/// The groups of a node's counters, each with its prefix, in the order in which it publishes them; behind
-/// them come losses and conditions.
-pub const COUNTER_GROUPS: [(&str, &[CounterRow]); 9] = [
+/// The groups of a node's counters, each with the label of its rows, in the order in which it publishes them;
+/// behind them come losses and conditions.
+const COUNTER_GROUPS: [(&str, &[CounterRow]); 11] = [
+    ("", &REPLICA_ROWS),
+    ("", &NODE_ROWS),
     ("", Counter::ROWS),
     ("", UdpCounts::ROWS),
     ("", FaultCounts::ROWS),
-    ("line_a_", LineCounts::ROWS),
-    ("line_b_", LineCounts::ROWS),
+    ("line=\"a\"", LineCounts::ROWS),
+    ("line=\"b\"", LineCounts::ROWS),
     ("", ShmCounts::ROWS),
     ("", XdpCounts::ROWS),
     ("", FanoutCounts::ROWS),
     ("", ReplayCounts::ROWS),
 ];
 
-/// The names of a node's counters, in the order in which it publishes them.
-pub fn counter_names() -> Vec<String> {
-    let rows = COUNTER_GROUPS.iter().flat_map(|(prefix, rows)| rows.iter().map(move |row| (prefix, row)));
-    let names = rows.map(|(prefix, row)| format!("{prefix}{}", row.name));
-    names.chain(Losses::names()).chain(ConditionSet::names()).collect()
+/// A node's counters, in the order in which it publishes them.
+pub fn counters() -> Vec<Described> {
+    let rows = COUNTER_GROUPS.iter().flat_map(|(label, rows)| rows.iter().map(|row| row.labelled(label)));
+    rows.chain(Losses::rows()).chain(ConditionSet::counters()).collect()
 }
 
 /// Begins to serve this journal to readers. A port that is taken does not stop the node: others serve.

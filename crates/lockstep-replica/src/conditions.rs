@@ -4,6 +4,7 @@
 //! A part that checks a [`Condition`] reports here, at each check, whether it is active. Each beginning and
 //! each end is one event.
 
+use lockstep_core::engine::counters::{CounterRow, Described};
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Condition, ConditionRow, Nanos, STATUS_CONDITIONS_MAX};
@@ -91,13 +92,21 @@ impl ConditionSet {
         count
     }
 
-    /// The names of the counters that [`ConditionSet::values`] writes.
-    pub fn names() -> Vec<String> {
-        let names = |condition: &Condition| {
-            let name = condition.name();
-            [format!("condition_{name}"), format!("condition_{name}_begun")]
-        };
-        Condition::ALL.iter().flat_map(names).collect()
+    /// The rows of [`ConditionSet::values`].
+    pub fn counters() -> impl Iterator<Item = Described> {
+        Condition::ALL.iter().flat_map(|condition| {
+            let label = format!("condition=\"{}\"", condition.name());
+            let meaning = condition.meaning();
+            let holds = Described {
+                meaning: format!("1 while the condition is active: {meaning}").into(),
+                ..CounterRow::gauge("condition", "").labelled(&label)
+            };
+            let begun = Described {
+                meaning: format!("Times that the condition began: {meaning}").into(),
+                ..CounterRow::count("condition_begun", "").labelled(&label)
+            };
+            [holds, begun]
+        })
     }
 
     /// Whether each is active (1 or 0), and how often it began.
@@ -154,11 +163,12 @@ mod tests {
         let mut values = Vec::new();
         conditions.values(&mut values);
         let counted = |name: &str| {
-            let place = ConditionSet::names().iter().position(|known| known == name);
+            let place = ConditionSet::counters().position(|row| row.name == name);
             values[place.expect("a counter")]
         };
-        assert_eq!(values.len(), ConditionSet::names().len());
-        assert_eq!((counted("condition_line_lost"), counted("condition_line_lost_begun")), (1, 3));
-        assert_eq!(counted("condition_disk_full_begun"), 0);
+        assert_eq!(values.len(), ConditionSet::counters().count());
+        let lost = ["condition", "condition_begun"].map(|name| format!("{name}{{condition=\"line_lost\"}}"));
+        assert_eq!(lost.map(|name| counted(&name)), [1, 3]);
+        assert_eq!(counted("condition_begun{condition=\"disk_full\"}"), 0);
     }
 }

@@ -19,7 +19,6 @@ use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::{self, Config, KeyUse};
 use lockstep_client::{Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Subscriber};
-use lockstep_core::engine::counters::CounterRow;
 use lockstep_gateway::gateway::clients::GATEWAY;
 use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
@@ -262,19 +261,18 @@ impl Server {
         let waker =
             Waker::new(poll.registry(), WAKER).map_err(|error| IoError::new("make a waker", error))?;
         let listeners = Listener::open_all(args, config, poll.registry())?;
-        let publisher = Publisher::connect(&endpoint)?;
-        let subscriber = Subscriber::connect(&endpoint, delivery, reading.start())?;
+        let mut publisher = Publisher::connect(&endpoint)?;
+        let mut subscriber = Subscriber::connect(&endpoint, delivery, reading.start())?;
         let handles = watch_handles(poll.registry(), &publisher, &subscriber)?;
         let core = Gateway::new(name, gateway_limits(config, delivery), users, ledger);
         let process: String =
             name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
-        let process = format!("gateway-{process}");
-        let counted = Counted::create(
+        let counted = Counted::create_daemon(
             &endpoint,
-            &process,
-            &CounterRow::names(GatewayCounts::ROWS),
-            Some(&publisher),
-            Some(&subscriber),
+            ("gateway", &process),
+            GatewayCounts::ROWS,
+            Some(&mut publisher),
+            Some(&mut subscriber),
         );
         let counted = counters_or_warning(counted);
         Ok(Self {

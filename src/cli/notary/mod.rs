@@ -9,7 +9,6 @@ use super::secret::NOTARY;
 use crate::config::{self, Config};
 use clap::{Args, Subcommand};
 use lockstep_notary::NotaryKey;
-pub use run::NotaryCounts;
 use std::path::PathBuf;
 use std::time::Duration;
 

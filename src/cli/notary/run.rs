@@ -10,7 +10,7 @@ use crate::config::KeyUse;
 use lockstep_client::{
     Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
-use lockstep_core::engine::counters::{CounterRow, counter_group};
+use lockstep_core::engine::counters::counter_group;
 use lockstep_io::clock::random_u64;
 use lockstep_io::idle::Idle;
 use lockstep_io::key_file;
@@ -77,12 +77,12 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     let name = format!("{NOTARY_NAMES}{}", args.name);
     let nonce = [random_u64()?, random_u64()?];
     let id = publisher.open_as(&name, nonce, OPEN_TIMEOUT)?;
-    let mut counted = counters_or_warning(Counted::create(
+    let mut counted = counters_or_warning(Counted::create_daemon(
         &endpoint,
-        &format!("notary-{}", args.name),
-        &CounterRow::names(NotaryCounts::ROWS),
-        Some(&publisher),
-        Some(&subscriber),
+        ("notary", &args.name),
+        NotaryCounts::ROWS,
+        Some(&mut publisher),
+        Some(&mut subscriber),
     ));
     confined::complete(&reach, Becomes::Other);
     println!(

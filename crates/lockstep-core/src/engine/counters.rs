@@ -1,31 +1,165 @@
 //! Counters: hand-written tables of names, kinds and meanings. Engines and devices count in plain arrays and
 //! structs; the outside publishes them (a mapped file, a metrics page, a test).
 
-/// A counter, as its group declares it.
+use std::borrow::Cow;
+
+/// What the value of a row is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CounterKind {
+    /// A number that only rises.
+    Count,
+    /// A number that rises and falls.
+    Gauge,
+    /// One of some named states: its value is the index of a name in the row's unit.
+    State,
+    /// A distribution of times, in the words of a [`Durations`](super::durations::Durations).
+    Histogram,
+    /// A field of a record, which has its meaning beside the other fields of it: no metric of its own.
+    Field,
+}
+
+impl CounterKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Count, Self::Gauge, Self::State, Self::Histogram, Self::Field];
+
+    /// The word for it in a counters file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Count => "counter",
+            Self::Gauge => "gauge",
+            Self::State => "state",
+            Self::Histogram => "histogram",
+            Self::Field => "field",
+        }
+    }
+
+    /// How many values a row of this kind has.
+    pub const fn values(self) -> usize {
+        match self {
+            Self::Histogram => super::durations::WORDS,
+            _ => 1,
+        }
+    }
+}
+
+/// A counter, as its group declares it: shown by a counters file, by metrics and by the documents.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CounterRow {
-    /// As it stands in the counters file, behind the prefix of its group if that has one.
+    /// Unique in its group; labels stand behind it, as in `rejected{reason="short"}`.
     pub name: &'static str,
-    /// It rises and falls; a count only rises.
-    pub is_gauge: bool,
+    /// What its value is.
+    pub kind: CounterKind,
+    /// `ns`, `B`, or nothing: how often, or how many. The names of a state, with `|` between.
+    pub unit: &'static str,
     /// A sentence.
     pub meaning: &'static str,
 }
 
 impl CounterRow {
+    const fn of_kind(kind: CounterKind, name: &'static str, meaning: &'static str) -> Self {
+        Self { name, kind, unit: unit_of(name), meaning }
+    }
+
     /// A number that only rises.
     pub const fn count(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, is_gauge: false, meaning }
+        Self::of_kind(CounterKind::Count, name, meaning)
     }
 
-    /// A state.
+    /// A number that rises and falls.
     pub const fn gauge(name: &'static str, meaning: &'static str) -> Self {
-        Self { name, is_gauge: true, meaning }
+        Self::of_kind(CounterKind::Gauge, name, meaning)
     }
 
-    /// The names of `rows`.
-    pub fn names(rows: &[Self]) -> Vec<&'static str> {
-        rows.iter().map(|row| row.name).collect()
+    /// One of the states with these names, with `|` between.
+    pub const fn state(name: &'static str, names: &'static str, meaning: &'static str) -> Self {
+        Self { name, kind: CounterKind::State, unit: names, meaning }
+    }
+
+    /// A distribution of times.
+    pub const fn histogram(name: &'static str, meaning: &'static str) -> Self {
+        Self::of_kind(CounterKind::Histogram, name, meaning)
+    }
+
+    /// A field of a record.
+    pub const fn field(name: &'static str, meaning: &'static str) -> Self {
+        Self::of_kind(CounterKind::Field, name, meaning)
+    }
+
+    /// The same with one label more, as `line="a"`; with an empty one it is as it was.
+    pub fn labelled(&self, label: &str) -> Described {
+        let described = Described::from(*self);
+        if label.is_empty() { described } else { described.labelled(label) }
+    }
+}
+
+/// The unit of a counter, which the last words of its name tell.
+const fn unit_of(name: &str) -> &'static str {
+    let bytes = name.as_bytes();
+    let mut end = 0;
+    while end < bytes.len() && bytes[end] != b'{' {
+        end += 1;
+    }
+    let name = bytes.split_at(end).0;
+    match () {
+        () if ends_with(name, b"_ns") => "ns",
+        () if ends_with(name, b"_bytes") => "B",
+        () => "",
+    }
+}
+
+const fn ends_with(name: &[u8], end: &[u8]) -> bool {
+    if name.len() < end.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < end.len() {
+        if name[name.len() - end.len() + index] != end[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+/// A counter with everything that a counters file tells of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Described {
+    /// Unique in its process; labels stand behind it, as in `rejected{reason="short"}`.
+    pub name: String,
+    /// What its value is.
+    pub kind: CounterKind,
+    /// As in [`CounterRow::unit`].
+    pub unit: Cow<'static, str>,
+    /// A sentence; empty of one that an application has not described.
+    pub meaning: Cow<'static, str>,
+}
+
+impl From<CounterRow> for Described {
+    fn from(row: CounterRow) -> Self {
+        let CounterRow { name, kind, unit, meaning } = row;
+        Self { name: name.to_owned(), kind, unit: unit.into(), meaning: meaning.into() }
+    }
+}
+
+impl Described {
+    /// The same with one label more, as `line="a"`.
+    pub fn labelled(mut self, label: &str) -> Self {
+        match self.name.pop() {
+            Some('}') => self.name += &format!(",{label}}}"),
+            last => {
+                self.name.extend(last);
+                self.name += &format!("{{{label}}}");
+            }
+        }
+        self
+    }
+
+    /// The name without its labels, and the labels without their braces.
+    pub fn parts(&self) -> (&str, &str) {
+        match self.name.split_once('{') {
+            Some((name, labels)) => (name, labels.trim_end_matches('}')),
+            None => (&self.name, ""),
+        }
     }
 }
 
@@ -154,26 +288,26 @@ counters! {
     StampedNext gauge "stamped_next" "The exclusive end of the stamped entries, as far as known.",
     AcceptNext gauge "accept_next" "The exclusive end of the stored log.",
     CommitNext gauge "commit_next" "The exclusive end of what is committed.",
-    RejectedShort count "rejected_short" "Datagrams refused: fewer bytes than a header.",
-    RejectedMagic count "rejected_magic" "Datagrams refused: not lockstep's.",
-    RejectedVersion count "rejected_version" "Datagrams refused: another version.",
-    RejectedKey count "rejected_key" "Datagrams refused: a key that we do not have.",
-    RejectedKind count "rejected_kind" "Datagrams refused: a kind that does not exist, or not here.",
-    RejectedLength count "rejected_length" "Datagrams refused: the length does not fit.",
-    RejectedChecksum count "rejected_checksum" "Datagrams refused: the checksum does not fit.",
-    RejectedCluster count "rejected_cluster" "Datagrams refused: another cluster.",
-    RejectedHistory count "rejected_history" "Datagrams refused: another history.",
-    RejectedCount count "rejected_count" "Datagrams refused: a count that does not fit.",
-    RejectedFlags count "rejected_flags" "Datagrams refused: a flag that does not exist.",
-    RejectedEntryKind count "rejected_entry_kind" "Datagrams refused: an entry of an unknown kind.",
-    RejectedEntryLength count "rejected_entry_length" "Datagrams refused: an entry that reaches too far.",
-    RejectedSeq count "rejected_seq" "Datagrams refused: a seq at the end of u64.",
-    RejectedBody count "rejected_body" "Datagrams refused: a body that contradicts itself.",
-    RejectedGeneration count "rejected_generation" "Datagrams refused: of a key that is no longer accepted.",
-    RejectedUnkeyed count "rejected_unkeyed" "Datagrams refused: without a key, where keys are required.",
-    RejectedRights count "rejected_rights" "Datagrams refused: the sender's key does not allow them.",
-    RejectedTag count "rejected_tag" "Datagrams refused: not sealed with the key that they name.",
-    RejectedSignature count "rejected_signature" "Orders refused: their operator's signature is missing or does not hold.",
+    RejectedShort count "rejected{reason=\"short\"}" "Datagrams refused: fewer bytes than a header.",
+    RejectedMagic count "rejected{reason=\"magic\"}" "Datagrams refused: not lockstep's.",
+    RejectedVersion count "rejected{reason=\"version\"}" "Datagrams refused: another version.",
+    RejectedKey count "rejected{reason=\"key\"}" "Datagrams refused: a key that we do not have.",
+    RejectedKind count "rejected{reason=\"kind\"}" "Datagrams refused: a kind that does not exist, or not here.",
+    RejectedLength count "rejected{reason=\"length\"}" "Datagrams refused: the length does not fit.",
+    RejectedChecksum count "rejected{reason=\"checksum\"}" "Datagrams refused: the checksum does not fit.",
+    RejectedCluster count "rejected{reason=\"cluster\"}" "Datagrams refused: another cluster.",
+    RejectedHistory count "rejected{reason=\"history\"}" "Datagrams refused: another history.",
+    RejectedCount count "rejected{reason=\"count\"}" "Datagrams refused: a count that does not fit.",
+    RejectedFlags count "rejected{reason=\"flags\"}" "Datagrams refused: a flag that does not exist.",
+    RejectedEntryKind count "rejected{reason=\"entry_kind\"}" "Datagrams refused: an entry of an unknown kind.",
+    RejectedEntryLength count "rejected{reason=\"entry_length\"}" "Datagrams refused: an entry that reaches too far.",
+    RejectedSeq count "rejected{reason=\"seq\"}" "Datagrams refused: a seq at the end of u64.",
+    RejectedBody count "rejected{reason=\"body\"}" "Datagrams refused: a body that contradicts itself.",
+    RejectedGeneration count "rejected{reason=\"generation\"}" "Datagrams refused: of a key that is no longer accepted.",
+    RejectedUnkeyed count "rejected{reason=\"unkeyed\"}" "Datagrams refused: without a key, where keys are required.",
+    RejectedRights count "rejected{reason=\"rights\"}" "Datagrams refused: the sender's key does not allow them.",
+    RejectedTag count "rejected{reason=\"tag\"}" "Datagrams refused: not sealed with the key that they name.",
+    RejectedSignature count "rejected{reason=\"signature\"}" "Orders refused: their operator's signature is missing or does not hold.",
 }
 
 /// How many there are.
@@ -230,7 +364,7 @@ mod tests {
         for (index, name) in Reject::NAMES.iter().enumerate() {
             assert_eq!(
                 Counter::ROWS[Counter::RejectedShort as usize + index].name,
-                format!("rejected_{name}")
+                format!("rejected{{reason=\"{name}\"}}")
             );
         }
     }

@@ -17,7 +17,8 @@
 #[cfg(test)]
 mod tests;
 
-use crate::engine::counters::CounterRow;
+use crate::engine::counters::{CounterRow, Described};
+use crate::engine::durations::{self, Durations};
 use lockstep_wire::{Identity, Nanos, Seq};
 use std::hash::{Hash, Hasher};
 
@@ -30,11 +31,9 @@ pub const RECENT: usize = 16;
 const STALL_NS: Nanos = 1_000_000;
 /// What overflowed during a stall is seen within so long behind it: the full queue is read first.
 const STALL_SHOWS_NS: Nanos = 50_000_000;
-/// Upper bounds of the classes of repair times; the last class is what took longer.
-const CLASSES_NS: [Nanos; 4] = [100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// Sums as they stand in the counters file.
-pub const SUM_ROWS: [CounterRow; 18] = [
+pub const SUM_ROWS: [CounterRow; 13] = [
     CounterRow::count("loss_gaps", "Holes in what was received."),
     CounterRow::count("loss_entries", "Entries in them."),
     CounterRow::gauge("loss_open", "Holes that are open."),
@@ -52,24 +51,24 @@ pub const SUM_ROWS: [CounterRow; 18] = [
     CounterRow::count("loss_repaired_by_leader", "Holes that the leader repaired."),
     CounterRow::count("loss_repaired_by_others", "Holes that others repaired."),
     CounterRow::count("loss_gone", "Holes that were never closed."),
-    CounterRow::count("loss_repair_ns", "Time that all holes were open, together."),
-    CounterRow::gauge("loss_repair_ns_max", "The longest that one was open."),
-    CounterRow::count("loss_repair_100us", "Holes closed within 100 us."),
-    CounterRow::count("loss_repair_1ms", "Holes closed within 1 ms, and later than 100 us."),
-    CounterRow::count("loss_repair_10ms", "Holes closed within 10 ms, and later than 1 ms."),
-    CounterRow::count("loss_repair_100ms", "Holes closed within 100 ms, and later than 10 ms."),
-    CounterRow::count("loss_repair_longer", "Holes closed later than that."),
+    CounterRow::gauge("loss_repair_max_ns", "The longest that one was open."),
+    CounterRow::histogram("loss_repair_ns", "Time from a hole's detection until it was closed."),
 ];
-/// What the file has of each of the last losses, behind `loss_N_`.
+/// What the file has of each of the last losses, with its place among them as a label.
 pub const LOSS_ROWS: [CounterRow; 7] = [
-    CounterRow::gauge("at_ns", "When it was found, by the monotonic clock."),
-    CounterRow::gauge("from", "Its first seq."),
-    CounterRow::gauge("entries", "How many entries."),
-    CounterRow::gauge("cause", "0 line, 1 socket, 2 stall, 3 unsent."),
-    CounterRow::gauge("closed", "1 came late, 2 repaired, 3 gone."),
-    CounterRow::gauge("by", "Who repaired it."),
-    CounterRow::gauge("took_ns", "How long it was open."),
+    CounterRow::field("recent_loss_at_ns", "When it was found, by the monotonic clock."),
+    CounterRow::field("recent_loss_from", "Its first seq."),
+    CounterRow::field("recent_loss_entries", "How many entries."),
+    CounterRow::field("recent_loss_cause", "0 line, 1 socket, 2 stall, 3 unsent."),
+    CounterRow::field("recent_loss_closed", "1 came late, 2 repaired, 3 gone."),
+    CounterRow::field("recent_loss_by", "Who repaired it."),
+    CounterRow::field("recent_loss_took_ns", "How long it was open."),
 ];
+
+/// The label of a closed hole by its place among the last ones, the newest first.
+pub fn loss_label(place: usize) -> String {
+    format!("place=\"{place}\"")
+}
 
 /// Why something is missing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -142,7 +141,7 @@ pub struct Loss {
 }
 
 /// Sums since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 struct Sums {
     gaps: u64,
     entries: u64,
@@ -151,9 +150,9 @@ struct Sums {
     by_leader: u64,
     by_repairers: u64,
     gone: u64,
-    took_ns: Nanos,
     took_ns_max: Nanos,
-    classes: [u64; CLASSES_NS.len() + 1],
+    /// Without it, times of repairs are not measured: a state of the explorer is small.
+    took: Option<Box<Durations>>,
 }
 
 /// See the module.
@@ -212,6 +211,11 @@ impl Hash for Losses {
 }
 
 impl Losses {
+    /// From now on the distribution of repair times is counted.
+    pub fn measure(&mut self) {
+        self.sums.took.get_or_insert_default();
+    }
+
     /// A turn begins.
     #[inline]
     pub fn on_turn(&mut self, now: Nanos) {
@@ -355,33 +359,15 @@ impl Losses {
         self.recent.into_iter().flatten()
     }
 
-    /// Names of [`Losses::values`], in their order.
-    pub fn names() -> Vec<String> {
-        let mut names: Vec<String> = SUM_ROWS.map(|row| row.name.to_owned()).into();
-        for index in 0..RECENT {
-            names.extend(LOSS_ROWS.map(|row| format!("loss_{index}_{}", row.name)));
-        }
-        names
+    /// Rows of [`Losses::values`], in their order.
+    pub fn rows() -> impl Iterator<Item = Described> {
+        let recent = |index| LOSS_ROWS.map(|row| row.labelled(&loss_label(index)));
+        SUM_ROWS.into_iter().map(Described::from).chain((0..RECENT).flat_map(recent))
     }
 
     /// All sums and the last closed holes, for a counters file.
     pub fn values(&self, out: &mut Vec<u64>) {
-        let Sums {
-            gaps,
-            entries,
-            causes,
-            late,
-            by_leader,
-            by_repairers: by_others,
-            gone,
-            took_ns,
-            took_ns_max,
-            classes,
-        } = self.sums;
-        out.extend([gaps, entries, self.open() as u64]);
-        out.extend(causes);
-        out.extend([late, by_leader, by_others, gone, took_ns, took_ns_max]);
-        out.extend(classes);
+        self.sums(out);
         for loss in &self.recent {
             out.extend(loss.map_or([0; LOSS_ROWS.len()], |loss| {
                 let (closed, by) = match loss.closed {
@@ -392,6 +378,17 @@ impl Losses {
                 [loss.at, loss.from, loss.entries, loss.cause as u64, closed, by, loss.took_ns]
             }));
         }
+    }
+
+    /// The values of [`SUM_ROWS`].
+    pub fn sums(&self, out: &mut Vec<u64>) {
+        let Sums { gaps, entries, causes, late, by_leader, by_repairers: by_others, gone, took_ns_max, took } =
+            &self.sums;
+        out.extend([*gaps, *entries, self.open() as u64]);
+        out.extend(causes);
+        out.extend([late, by_leader, by_others, gone, took_ns_max]);
+        let none = [0; durations::WORDS];
+        out.extend(took.as_ref().map_or(&none, |took| took.words()));
     }
 
     fn close(&mut self, index: usize, now: Nanos, closed: GapEnd, leader: Identity) {
@@ -410,10 +407,10 @@ impl Losses {
             GapEnd::Repaired(_) => sums.by_repairers += 1,
             GapEnd::Gone => sums.gone += 1,
         }
-        sums.took_ns += took_ns;
         sums.took_ns_max = sums.took_ns_max.max(took_ns);
-        let class = CLASSES_NS.iter().position(|bound| took_ns <= *bound).unwrap_or(CLASSES_NS.len());
-        sums.classes[class] += 1;
+        if let Some(took) = &mut sums.took {
+            took.add(took_ns);
+        }
         self.recent.rotate_right(1);
         let Hole { at, first, entries, .. } = hole;
         self.recent[0] = Some(Loss { at, from: first, entries, cause, closed, took_ns });

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod counters;
+pub mod durations;
 pub mod event;
 pub mod losses;
 pub mod networks;

@@ -379,21 +379,13 @@ impl ReplicaCore {
     ) -> usize {
         let Turn { now, wall, .. } = *turn;
         let (is, leading) = (role.role(), role.leading());
-        let follows = matches!(is, Role::Standby | Role::Learner)
-            && self.rx.follow.epoch().round() > 0
-            && self.election.is_calm();
-        let leader = match () {
-            () if leading.is_some() => self.identity().packed(),
-            () if follows => self.rx.follow.epoch().leader().packed(),
-            () => 0,
-        };
         let suspected = self.suspicion();
         let rejected = leading.and_then(|leading| leading.rejected_command);
         let body = StatusBody {
             token,
             process_nonce: self.limits.process_nonce,
-            leader,
-            epoch_since: Header::peek(&self.log.start_frame).map_or(0, |header| header.timestamp),
+            leader: self.present_leader(role).map_or(0, Identity::packed),
+            epoch_since: self.epoch_since(),
             promised: match planted(Mutation::StatusOfPromise) {
                 true => tail.end().epoch.0,
                 false => self.acceptor.promised().0,

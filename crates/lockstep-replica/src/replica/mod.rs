@@ -20,6 +20,7 @@ mod election;
 mod epoch_start;
 mod explored;
 mod following;
+mod gauges;
 mod identity_probe;
 mod ingress;
 mod invariants;
@@ -41,6 +42,7 @@ mod unicast_probe;
 
 pub use catch_up::{CatchUpPlan, CatchUpRequest};
 use election::Outbox;
+pub use gauges::REPLICA_ROWS;
 use identity_probe::IdentityWatch;
 pub use invariants::Tables;
 use orders::PendingOrders;

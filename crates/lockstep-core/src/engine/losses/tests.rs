@@ -8,6 +8,7 @@ const STANDBY: Identity = Identity { replica: 2, incarnation: 8 };
 /// A reader that holds everything below 100, at the time 1 ms, and has looked all the time.
 fn reader() -> Losses {
     let mut losses = Losses::default();
+    losses.measure();
     losses.on_turn(1_000_000);
     losses.look(1_000_000, 0, Some(100));
     losses
@@ -21,8 +22,10 @@ fn last(losses: &Losses) -> Loss {
 fn value(losses: &Losses, name: &str) -> u64 {
     let mut values = Vec::new();
     losses.values(&mut values);
-    assert_eq!(values.len(), Losses::names().len());
-    values[Losses::names().iter().position(|known| known == name).expect("a name")]
+    let rows: Vec<_> = Losses::rows().collect();
+    assert_eq!(values.len(), rows.iter().map(|row| row.kind.values()).sum::<usize>());
+    let at = rows.iter().position(|row| row.name == name).expect("a name");
+    values[rows[..at].iter().map(|row| row.kind.values()).sum::<usize>()]
 }
 
 #[test]
@@ -48,9 +51,17 @@ fn a_hole_is_told_with_its_seqs_its_repairer_and_its_time() {
     assert_eq!(last(&losses), Loss { at, from: 100, entries: 3, cause, closed, took_ns: 150_000 });
     let counted = ["loss_gaps", "loss_entries", "loss_open", "loss_by_line", "loss_repaired_by_others"];
     assert_eq!(counted.map(|name| value(&losses, name)), [1, 3, 0, 1, 1]);
-    assert_eq!((value(&losses, "loss_repair_1ms"), value(&losses, "loss_repair_ns_max")), (1, 150_000));
-    let by = Identity::from_packed(value(&losses, "loss_0_by"));
-    assert_eq!((value(&losses, "loss_0_from"), value(&losses, "loss_0_closed"), by), (100, 2, STANDBY));
+    let took = losses.sums.took.as_ref().expect("measured");
+    assert_eq!((took.sum(), took.count(), value(&losses, "loss_repair_max_ns")), (150_000, 1, 150_000));
+    let by = Identity::from_packed(value(&losses, "recent_loss_by{place=\"0\"}"));
+    assert_eq!(
+        (
+            value(&losses, "recent_loss_from{place=\"0\"}"),
+            value(&losses, "recent_loss_closed{place=\"0\"}"),
+            by
+        ),
+        (100, 2, STANDBY)
+    );
 }
 
 #[test]

@@ -1,0 +1,57 @@
+//! What a replica is at this moment, as gauges: its role, whom it follows, and who the members are.
+
+use super::{ReplicaCore, ReplicaEngine, RoleState};
+use crate::ports::Ports;
+use lockstep_core::engine::counters::CounterRow;
+use lockstep_core::engine::event::Role;
+use lockstep_wire::{Header, Identity, Nanos};
+
+/// The gauges, in the order of [`ReplicaEngine::gauges`].
+pub const REPLICA_ROWS: [CounterRow; 8] = [
+    CounterRow::state("role", "blank|standby|leader|learner", "The role of this replica."),
+    CounterRow::gauge("witness", "1 if it is listed as a witness, which votes and never leads."),
+    CounterRow::gauge("epoch", "The round of the epoch that it follows or leads; 0 none."),
+    CounterRow::gauge("epoch_start_time_ns", "When that epoch began, since the Unix epoch; 0 none."),
+    CounterRow::gauge("leader", "The number of the replica that it follows, or its own if it leads; 0 none."),
+    CounterRow::gauge("members", "Listed members."),
+    CounterRow::gauge("quorum", "Members that are a quorum."),
+    CounterRow::gauge("membership_seq", "The seq of the entry that set the members."),
+];
+
+impl ReplicaCore {
+    /// The leader that the node follows, or is.
+    pub(super) fn present_leader(&self, role: &RoleState) -> Option<Identity> {
+        let is = role.role();
+        let follows = matches!(is, Role::Standby | Role::Learner)
+            && self.rx.follow.epoch().round() > 0
+            && self.election.is_calm();
+        match () {
+            () if is == Role::Leader => Some(self.identity()),
+            () if follows => Some(self.rx.follow.epoch().leader()),
+            () => None,
+        }
+    }
+
+    /// The timestamp of the followed epoch's start; 0 of none.
+    pub(super) fn epoch_since(&self) -> Nanos {
+        Header::peek(&self.log.start_frame).map_or(0, |header| header.timestamp)
+    }
+}
+
+impl<P: Ports> ReplicaEngine<P> {
+    /// The values of [`REPLICA_ROWS`].
+    pub fn gauges(&self) -> [u64; REPLICA_ROWS.len()] {
+        let core = &self.core;
+        let membership = &core.log.membership;
+        [
+            self.role() as u64,
+            u64::from(core.is_witness()),
+            u64::from(self.tail.end().epoch.round()),
+            core.epoch_since(),
+            core.present_leader(&self.role).map_or(0, |leader| u64::from(leader.replica)),
+            membership.members().len() as u64,
+            membership.quorum() as u64,
+            membership.seq,
+        ]
+    }
+}

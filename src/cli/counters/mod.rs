@@ -1,0 +1,269 @@
+//! `lockstep counters`: everything that the processes of this host count, by group, with unit and meaning. It
+//! reads their counters files and asks nobody: a process that hangs or has died tells as much as before.
+
+pub(in crate::cli) mod metrics;
+pub(in crate::cli) mod process;
+
+use super::Failure;
+use super::args::ClusterArgs;
+use super::failure::USAGE;
+use super::operator::age;
+use clap::Args;
+use lockstep_core::engine::counters::{CounterKind, Described};
+use lockstep_core::engine::durations::Durations;
+use metrics::{Format, metrics};
+use process::{Life, Process, Value, files};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// The version of what `--json` prints.
+const SCHEMA: &str = "lockstep.counters/2";
+
+/// Flags of `counters`.
+#[derive(Args, Debug)]
+pub struct CountersArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Only processes whose name contains this, like `replica-1` or `gateway`; without it all of this host
+    #[arg(value_name = "PROCESS")]
+    pub process: Option<String>,
+    /// Only this group, like `engine` or `losses`
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Also what is 0
+    #[arg(long)]
+    pub all: bool,
+    /// A counters file, instead of those of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub counters: Option<PathBuf>,
+    /// Counts for so long, and prints rates beside the values; times are those of this interval
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1s",
+          value_parser = crate::config::duration)]
+    pub rates: Option<Duration>,
+    /// Prints JSON
+    #[arg(long, conflicts_with = "prometheus")]
+    pub json: bool,
+    /// Prints the text that Prometheus reads; for the textfile collector of its node exporter
+    #[arg(long, conflicts_with = "rates")]
+    pub prometheus: bool,
+}
+
+/// A process as it is printed.
+struct Seen {
+    process: Process,
+    /// What was counted in the interval, and how long that was.
+    counted: Option<(Vec<Value>, Duration)>,
+}
+
+/// Prints them. Exits 4 if no process of this cluster has run here.
+pub fn run(args: &CountersArgs) -> Result<u8, Failure> {
+    let files = match &args.counters {
+        Some(path) => vec![(path.display().to_string(), path.clone())],
+        None => files(&args.cluster.load(&[])?, args.process.as_deref())?,
+    };
+    let read = || files.iter().map(|(name, path)| Process::read(name, path)).collect::<Result<Vec<_>, _>>();
+    let before = args.rates.map(|interval| -> Result<_, Failure> {
+        let (before, began) = (read()?, Instant::now());
+        pause(interval);
+        Ok((before, began))
+    });
+    let before = before.transpose()?;
+    let mut processes = read()?;
+    if let Some(wanted) = &args.group {
+        only_group(&mut processes, wanted)?;
+    }
+    if !args.all {
+        processes.iter_mut().for_each(|process| process.rows.retain(|(_, value)| value.number() != 0));
+    }
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    if args.prometheus {
+        let text = metrics(processes, Format::Prometheus).map_err(std::io::Error::other)?;
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        return Ok(0);
+    }
+    let seen: Vec<Seen> = processes
+        .into_iter()
+        .map(|process| {
+            let counted = before.as_ref().and_then(|(before, began)| {
+                let before = before.iter().find(|other| other.name == process.name)?;
+                Some((counted_since(&process, before), began.elapsed()))
+            });
+            Seen { process, counted }
+        })
+        .collect();
+    if args.json {
+        let rows: Vec<_> = seen.iter().map(Seen::json).collect();
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "processes": rows }))?;
+    } else {
+        seen.iter().try_for_each(|seen| seen.text(&mut out))?;
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+/// Lets the processes count.
+#[allow(clippy::disallowed_methods)] // a command waits, no message does
+fn pause(interval: Duration) {
+    std::thread::sleep(interval);
+}
+
+/// What a process has counted since `before`; of one that began later, everything.
+fn counted_since(process: &Process, before: &Process) -> Vec<Value> {
+    let is_same = before.pid == process.pid;
+    let rows = process.rows.iter();
+    rows.map(|(row, value)| match before.value(&row.name).filter(|_| is_same) {
+        Some(earlier) => value.since(earlier),
+        None => value.clone(),
+    })
+    .collect()
+}
+
+fn only_group(processes: &mut [Process], wanted: &str) -> Result<(), Failure> {
+    let rows = |process: &Process| -> Vec<String> {
+        process.rows.iter().map(|(row, _)| group(process, row)).collect()
+    };
+    let groups: BTreeSet<String> = processes.iter().flat_map(rows).collect();
+    if !groups.contains(wanted) {
+        let known = groups.into_iter().collect::<Vec<_>>().join("; ");
+        return Err(Failure::new(
+            USAGE,
+            format!("--group {wanted}: there is no such group; there are {known}"),
+        ));
+    }
+    for process in processes {
+        let groups = rows(process);
+        let mut groups = groups.iter();
+        process.rows.retain(|_| groups.next().is_some_and(|group| group == wanted));
+    }
+    Ok(())
+}
+
+/// Groups by the first word of a counter's name.
+const GROUPS: [(&str, &str); 13] = [
+    ("condition", "conditions"),
+    ("loss", "losses"),
+    ("recent", "losses"),
+    ("udp", "udp"),
+    ("fault", "faults"),
+    ("line", "lines"),
+    ("shm", "memory"),
+    ("xdp", "xdp"),
+    ("fanout", "unicast"),
+    ("replay", "replay"),
+    ("gateway", "gateway"),
+    ("feed", "feed"),
+    ("notary", "notary"),
+];
+
+/// What a counter belongs to: a part of the process, or of one of its handles.
+fn group(process: &Process, row: &Described) -> String {
+    let (name, labels) = row.parts();
+    let word = name.split('_').next().unwrap_or(name);
+    let known = GROUPS.iter().find(|(first, _)| *first == word).map(|(_, group)| *group);
+    let handle = labels.split(',').find_map(|label| label.strip_prefix("handle=\""));
+    match (handle, known) {
+        (Some(handle), known) => format!("{}, {}", handle.trim_end_matches('"'), known.unwrap_or("engine")),
+        (None, Some(known)) => known.to_owned(),
+        (None, None) if matches!(&*process.kind, "replica" | "archiver") => "engine".to_owned(),
+        (None, None) => "own".to_owned(),
+    }
+}
+
+/// Some quantiles of a distribution, in words.
+fn quantiles(durations: &Durations) -> String {
+    let [p50, p99] = [500, 990].map(|per_mille| durations.quantile(per_mille).unwrap_or(0));
+    let longest = durations.longest().unwrap_or(0);
+    format!("p50 {p50}, p99 {p99}, longest {longest}")
+}
+
+impl Seen {
+    fn json(&self) -> serde_json::Value {
+        let process = &self.process;
+        let row = |(index, (row, value)): (usize, &(Described, Value))| {
+            let mut json = json!({
+                "name": row.name,
+                "value": value.number(),
+                "group": group(process, row),
+                "unit": if row.kind == CounterKind::State { "" } else { &row.unit },
+                "kind": row.kind.name(),
+                "meaning": row.meaning,
+            });
+            if row.kind == CounterKind::State {
+                json["state"] = state(row, value).into();
+            }
+            let counted = self.counted.as_ref().map(|(counted, took)| (&counted[index], took));
+            if let Some((counted, took)) = counted
+                && matches!(row.kind, CounterKind::Count | CounterKind::Histogram)
+            {
+                json["per_second"] = (counted.number() as f64 / took.as_secs_f64()).into();
+            }
+            if let Value::Durations(durations) = counted.map_or(value, |(counted, _)| counted) {
+                json["p50_ns"] = durations.quantile(500).into();
+                json["p99_ns"] = durations.quantile(990).into();
+                json["longest_ns"] = durations.longest().into();
+            }
+            json
+        };
+        json!({
+            "process": process.name,
+            "kind": process.kind,
+            "release": process.release,
+            "pid": process.pid,
+            "life": process.life.name(),
+            "since_ns": process.age.as_nanos() as u64,
+            "published_at_ns": process.published_at,
+            "counters": process.rows.iter().enumerate().map(row).collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self, out: &mut impl Write) -> std::io::Result<()> {
+        let process = &self.process;
+        let life = match process.life {
+            Life::Runs => String::new(),
+            Life::Hangs(silent) => format!(", which has counted nothing for {}", age(silent)),
+            Life::Ended(ago) => format!(", which ended {} ago", age(ago)),
+        };
+        let Process { name, pid, release, .. } = process;
+        writeln!(out, "{name}: process {pid}{life}, release {release}, began {} ago", age(process.age))?;
+        if process.rows.is_empty() {
+            writeln!(out, "  nothing was counted")?;
+        }
+        let wide = process.rows.iter().map(|(row, _)| row.name.len()).max().unwrap_or(0);
+        let mut present = String::new();
+        for (index, (row, value)) in process.rows.iter().enumerate() {
+            let group = group(process, row);
+            if group != present {
+                writeln!(out, "  {group}")?;
+                present = group;
+            }
+            let mut shown = match row.kind {
+                CounterKind::State => format!("{:>20}", state(row, value)),
+                _ => format!("{:>20}", value.number()),
+            };
+            let counted = self.counted.as_ref().map(|(counted, took)| (&counted[index], took));
+            if let Some((counted, took)) = counted {
+                let rate = counted.number() as f64 / took.as_secs_f64();
+                shown += &match row.kind {
+                    CounterKind::Count | CounterKind::Histogram => format!(" {rate:>14.0}/s"),
+                    _ => " ".repeat(17),
+                };
+            }
+            let unit = if row.kind == CounterKind::State { "" } else { &row.unit };
+            write!(out, "    {:<wide$} {shown} {unit:<2} ", row.name)?;
+            match counted.map_or(value, |(counted, _)| counted) {
+                Value::Durations(durations) => writeln!(out, "{}: {}", quantiles(durations), row.meaning)?,
+                Value::Number(_) => writeln!(out, "{}", row.meaning)?,
+            }
+        }
+        writeln!(out)
+    }
+}
+
+/// The name of the present state.
+fn state<'a>(row: &'a Described, value: &Value) -> &'a str {
+    row.unit.split('|').nth(value.number() as usize).unwrap_or("?")
+}

@@ -1,0 +1,174 @@
+//! A process of this host, by its counters file: whether it runs, hangs or has died, it tells as much as before.
+
+use super::super::Failure;
+use super::super::failure::{NOT_READY, USAGE};
+use crate::config::Config;
+use lockstep_core::engine::counters::{CounterKind, Described};
+use lockstep_core::engine::durations::Durations;
+use lockstep_io::IoError;
+use lockstep_io::clock::Clock;
+use lockstep_io::counters::CountersReader;
+use lockstep_wire::Nanos;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A process that has stored nothing for so long hangs, or has died: it stores ten times a second at least.
+const SILENT: Duration = Duration::from_secs(2);
+
+/// What a process does, as far as its file shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::cli) enum Life {
+    /// It runs, and stores its counters.
+    Runs,
+    /// It runs, and has stored nothing for so long.
+    Hangs(Duration),
+    /// It has ended; its last counters are so old.
+    Ended(Duration),
+}
+
+impl Life {
+    /// In one word.
+    pub(in crate::cli) fn name(self) -> &'static str {
+        match self {
+            Self::Runs => "runs",
+            Self::Hangs(_) => "hangs",
+            Self::Ended(_) => "ended",
+        }
+    }
+}
+
+/// What a counter had counted at one moment.
+#[derive(Clone, PartialEq, Debug)]
+pub(in crate::cli) enum Value {
+    /// A count, a gauge, the index of a state, or a field of a record.
+    Number(u64),
+    /// A distribution of times.
+    Durations(Durations),
+}
+
+impl Value {
+    /// The number, or how many times were counted.
+    pub(in crate::cli) fn number(&self) -> u64 {
+        match self {
+            Self::Number(number) => *number,
+            Self::Durations(durations) => durations.count(),
+        }
+    }
+
+    /// What has been counted since `earlier`.
+    pub(in crate::cli) fn since(&self, earlier: &Self) -> Self {
+        match (self, earlier) {
+            (Self::Durations(now), Self::Durations(before)) => Self::Durations(now.since(before)),
+            (now, before) => Self::Number(now.number().saturating_sub(before.number())),
+        }
+    }
+}
+
+/// A process, and what it has counted at one moment.
+#[derive(Debug)]
+pub(in crate::cli) struct Process {
+    /// As its file is called: `replica-1`, `gateway-a`.
+    pub(in crate::cli) name: String,
+    /// `replica`, `archiver`, `gateway`, `feed`, `notary`, `application`.
+    pub(in crate::cli) kind: String,
+    pub(in crate::cli) release: String,
+    pub(in crate::cli) pid: u32,
+    pub(in crate::cli) life: Life,
+    pub(in crate::cli) age: Duration,
+    /// When the values were stored, since the Unix epoch; 0 if they never were.
+    pub(in crate::cli) published_at: Nanos,
+    pub(in crate::cli) rows: Vec<(Described, Value)>,
+}
+
+impl Process {
+    /// Reads the file at `path` of the process called `name`.
+    pub(in crate::cli) fn read(name: &str, path: &Path) -> Result<Self, IoError> {
+        let reader = CountersReader::open(path)?;
+        let (pid, clock) = (reader.pid(), Clock::start());
+        let wall = clock.wall(clock.now());
+        let ago = |at: Nanos| Duration::from_nanos(wall.saturating_sub(at));
+        let published_at = reader.published_at();
+        let silent = ago(published_at.max(reader.started_at()));
+        // Another process may have its number by now: then it seems to live, and to hang.
+        let lives = Path::new("/proc").join(pid.to_string()).exists();
+        let life = match lives {
+            true if silent < SILENT => Life::Runs,
+            true => Life::Hangs(silent),
+            false => Life::Ended(silent),
+        };
+        let values = reader.values();
+        let mut rest = values.as_slice();
+        let rows = reader.rows().iter().map(|row| {
+            let (words, behind) = rest.split_at(row.kind.values());
+            rest = behind;
+            let durations = Durations::from_words(words).filter(|_| row.kind == CounterKind::Histogram);
+            (row.clone(), durations.map_or(Value::Number(words[0]), Value::Durations))
+        });
+        let label = |name: &str| reader.label(name).unwrap_or("?").to_owned();
+        Ok(Self {
+            rows: rows.collect(),
+            name: name.to_owned(),
+            kind: label("kind"),
+            release: label("release"),
+            pid,
+            life,
+            age: ago(reader.started_at()),
+            published_at,
+        })
+    }
+
+    /// The value called `name`.
+    pub(in crate::cli) fn value(&self, name: &str) -> Option<&Value> {
+        self.rows.iter().find(|(row, _)| row.name == name).map(|(_, value)| value)
+    }
+}
+
+/// The files of this host's processes, each with the process's name: those that the configuration names, and
+/// those beside them of the same cluster.
+///
+/// # Errors
+/// There is none, or none whose name contains `wanted`.
+pub(in crate::cli) fn files(
+    config: &Config,
+    wanted: Option<&str>,
+) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let replicas =
+        config.replicas.iter().map(|replica| (format!("replica-{}", replica.id), &replica.counters));
+    let archivers = config.archivers.iter();
+    let archivers = archivers.map(|archiver| (format!("archiver-{}", archiver.id), &archiver.counters));
+    let named: Vec<(String, PathBuf)> =
+        replicas.chain(archivers).map(|(name, path)| (name, path.clone())).collect();
+    let folder = config.counters_folder();
+    let prefix = format!("lockstep-{}-", config.cluster);
+    let process = |path: &Path| {
+        let file = path.file_name()?.to_str()?;
+        Some(file.strip_prefix(&prefix)?.strip_suffix(".counters")?.to_owned())
+    };
+    let beside = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut beside: Vec<(String, PathBuf)> = beside
+        .filter(|path| named.iter().all(|(_, known)| known != path))
+        .filter_map(|path| Some((process(&path)?, path)))
+        .collect();
+    beside.sort();
+    let (all, paths): (Vec<_>, Vec<String>) = (
+        named.iter().filter(|(_, path)| path.exists()).cloned().chain(beside).collect(),
+        named.iter().map(|(_, path)| path.display().to_string()).collect(),
+    );
+    if all.is_empty() {
+        let what = format!(
+            "no process of this configuration has run on this host: there is no {}, and in {} no {prefix}….counters; run \
+             this where one runs, or name a file with --counters",
+            paths.join(" and no "),
+            folder.display()
+        );
+        return Err(Failure::new(NOT_READY, what));
+    }
+    let Some(wanted) = wanted else { return Ok(all) };
+    let (chosen, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(name, _)| name.contains(wanted));
+    if chosen.is_empty() {
+        let names: Vec<_> = others.into_iter().map(|(name, _)| name).collect();
+        let what = format!("no process here is called '{wanted}'; there are {}", names.join(", "));
+        return Err(Failure::new(USAGE, what));
+    }
+    Ok(chosen)
+}
