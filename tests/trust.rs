@@ -90,7 +90,8 @@ fn survives_as(cluster: &Cluster, attack: &impl Fn(&Scene<'_>)) {
 }
 
 /// The reasons by which strangers are refused.
-const UNBELIEVED: [&str; 3] = ["rejected{reason=\"unkeyed\"}", "rejected{reason=\"tag\"}", "rejected{reason=\"rights\"}"];
+const UNBELIEVED: [&str; 3] =
+    ["rejected{reason=\"unkeyed\"}", "rejected{reason=\"tag\"}", "rejected{reason=\"rights\"}"];
 
 /// Datagrams that the replicas have refused for these reasons, by their counters files.
 fn refused(cluster: &Cluster, reasons: &[&str]) -> u64 {

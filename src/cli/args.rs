@@ -55,6 +55,8 @@ pub enum Command {
     Losses(LossesArgs),
     /// Shows everything that the processes of this host count, by group, with unit and meaning
     Counters(super::counters::CountersArgs),
+    /// Lists all metrics
+    Metrics(super::metrics::MetricsArgs),
     /// Shows or changes who votes
     Membership(MembershipArgs),
     /// Tells the leader to give its place to another

@@ -3,8 +3,9 @@
 use super::args::ClusterArgs;
 use super::ended::{ReadingEnd, serve_whole_or_oldest};
 use super::failure::{FAILED, USAGE};
+use super::metrics::Page;
 use super::sequencer::{log_effective, stop_with_stdin};
-use super::{Failure, confined, counters_or_warning as counted, log, signals};
+use super::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::{Channel, Config, KeyUse};
 use clap::Args;
 use lockstep_client::Endpoint;
@@ -90,7 +91,8 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let until_then = "the feed waits for the begin of a trading day";
-    serve_whole_or_oldest(until_then, |reading| serve(args, &config, &reach, &stop, reading))
+    let page = Page::start(config.metrics.listen);
+    serve_whole_or_oldest(until_then, |reading| serve(args, (&config, &page), &reach, &stop, reading))
 }
 
 fn failed(error: FeedError) -> Failure {
@@ -171,7 +173,7 @@ impl Reported {
 /// Serves until it is told to stop, or `reading` is over.
 fn serve(
     args: &FeedArgs,
-    config: &Config,
+    (config, page): (&Config, &Page),
     reach: &[Reach],
     stop: &AtomicBool,
     reading: &mut ReadingEnd,
@@ -195,13 +197,9 @@ fn serve(
         }
     };
     let name = format!("{}-{}", args.group.ip(), args.group.port());
-    let mut counted = counted(Counted::create_daemon(
-        &endpoint,
-        ("feed", &name),
-        FeedCounts::ROWS,
-        None,
-        Some(&mut subscriber),
-    ));
+    let created =
+        Counted::create_daemon(&endpoint, ("feed", &name), FeedCounts::ROWS, None, Some(&mut subscriber));
+    let mut counted = counters_or_warning(page, created);
     let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();
@@ -223,6 +221,7 @@ fn serve(
         }
         feed.turn(now, &mut send);
         work += answer(&mut feed, &requests, &mut buffer, now)?;
+        feed.counts.ready = u64::from(feed.is_live());
         if let Some(counted) = &mut counted {
             counted.publish(now, &feed.counts.values(), None, Some(&subscriber));
         }

@@ -34,6 +34,7 @@ mod keys;
 mod log;
 mod losses;
 mod membership;
+mod metrics;
 mod netsim;
 mod notary;
 mod operator;
@@ -93,6 +94,7 @@ impl Command {
             Self::Status(args) => status::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
+            Self::Metrics(args) => metrics::run(&args),
             Self::Membership(args) => membership::run(&args),
             Self::Keys(args) => keys::run(&args),
             Self::Day(args) => day::run(&args),
@@ -130,11 +132,16 @@ impl Command {
     }
 }
 
-/// A process's counters file; a process that cannot have one goes on without.
+/// A process's counters file, which its page shows; a process that cannot have one goes on without.
 fn counters_or_warning(
+    page: &metrics::Page,
     created: Result<lockstep_client::Counted, lockstep_io::IoError>,
 ) -> Option<lockstep_client::Counted> {
-    created.inspect_err(|error| tracing::warn!("this process goes on without counters: {error}")).ok()
+    let counted =
+        created.inspect_err(|error| tracing::warn!("this process goes on without counters: {error}")).ok()?;
+    let (process, path) = counted.place();
+    page.show(process, path);
+    Some(counted)
 }
 
 /// Whether `stream` is a terminal whose user did not forbid colour (<https://no-color.org>).

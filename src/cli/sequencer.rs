@@ -6,6 +6,7 @@
 
 use super::args::SequencerArgs;
 use super::failure::FAILED;
+use super::metrics::Page;
 use super::{Failure, confined, log, signals};
 use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
@@ -77,6 +78,7 @@ fn run_node(
     // It has the cluster's keys in memory; and a dump would delay the watcher's notice.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
+    let page = Page::start(config.metrics.listen);
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
     recorder.dump_on_panic();
     let events = recorder.start_log()?;
@@ -85,6 +87,8 @@ fn run_node(
     let watch = || has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose();
     let node = Node::open_watched::<Failure>(settings, watch)?;
     banner(config, who, &node);
+    let kind = if settings.is_archiver { "archiver" } else { "replica" };
+    page.show(&format!("{kind}-{}", settings.replica), &settings.counters);
     confined::complete(&reach, Becomes::Hot);
     stop.skips(node.skips());
     let outcome = node.run(stop.flag(), &recorder);

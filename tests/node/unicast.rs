@@ -40,5 +40,10 @@ fn a_line_of_unicast_and_one_of_multicast_carry_the_same() {
     let outcome = run_in(&cluster, MemorySharing::Off, 2_000, Duration::ZERO);
     let counted = |name| outcome.sum(name);
     assert!(counted("line_datagrams_in{line=\"a\"}") > 0 && counted("line_datagrams_in{line=\"b\"}") > 0);
-    assert_eq!((counted("line_alarms{line=\"a\"}"), counted("line_alarms{line=\"b\"}")), (0, 0), "{}", outcome.log);
+    assert_eq!(
+        (counted("line_alarms{line=\"a\"}"), counted("line_alarms{line=\"b\"}")),
+        (0, 0),
+        "{}",
+        outcome.log
+    );
 }

@@ -150,7 +150,10 @@ fn an_operators_orders_need_the_right_to_them_and_stand_in_the_stream_with_its_n
     let third = members.split_whitespace().find(|word| word.starts_with("3:")).expect("replica 3");
     let why = run(&["membership", "remove", third, "--timeout", "5s"], 1).err;
     assert!(why.contains("the key of this host does not allow it"), "{why}");
-    assert!(refused(&cluster, &["rejected{reason=\"rights\"}"]) > 0, "a right to other orders is none to this one");
+    assert!(
+        refused(&cluster, &["rejected{reason=\"rights\"}"]) > 0,
+        "a right to other orders is none to this one"
+    );
 
     let audit = run(&["audit"], 0);
     let lines: Vec<_> = audit.out.lines().collect();

@@ -94,8 +94,13 @@ fn three_generations_under_load_lose_nothing_and_a_file_that_was_not_changed_is_
     let expected: Vec<String> = (1..=published).map(|number| number.to_string()).collect();
     // A reader with the present file reads it all, and a replay opens what each retired generation sealed.
     assert!(payloads(&cluster.read(&["--committed"]).out) == expected, "{published} messages, each once");
-    let reasons =
-        ["rejected{reason=\"key\"}", "rejected{reason=\"unkeyed\"}", "rejected{reason=\"rights\"}", "rejected{reason=\"tag\"}", "rejected{reason=\"generation\"}"];
+    let reasons = [
+        "rejected{reason=\"key\"}",
+        "rejected{reason=\"unkeyed\"}",
+        "rejected{reason=\"rights\"}",
+        "rejected{reason=\"tag\"}",
+        "rejected{reason=\"generation\"}",
+    ];
     assert_eq!(refused(&cluster, &reasons), 0, "no step refused what a process sent");
 
     // The reader that was there all the time has read what was there, and is stopped by its full output.

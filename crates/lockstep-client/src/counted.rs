@@ -56,6 +56,7 @@ const SUBSCRIBER_ROWS: [CounterRow; 3] = [
 /// ```
 pub struct Counted {
     file: CountersFile,
+    process: String,
     path: PathBuf,
     count: usize,
     values: Vec<u64>,
@@ -130,12 +131,24 @@ impl Counted {
         publisher.into_iter().for_each(Publisher::measure);
         subscriber.into_iter().for_each(Subscriber::measure);
         let count = rows.iter().map(|row| row.kind.values()).sum();
-        Ok(Self { file, path, count, values: Vec::with_capacity(count), due: 0 })
+        Ok(Self { file, process: process.to_owned(), path, count, values: Vec::with_capacity(count), due: 0 })
     }
 
     /// The path of the file of `process` in the folder of counters files.
     pub fn path(folder: &Path, cluster: u64, process: &str) -> PathBuf {
         folder.join(format!("lockstep-{cluster}-{process}.counters"))
+    }
+
+    /// The name of the process, and the path of its file.
+    #[doc(hidden)]
+    pub fn place(&self) -> (&str, &Path) {
+        (&self.process, &self.path)
+    }
+
+    /// Whether [`Counted::publish`] stores the values at `now`.
+    #[inline]
+    pub fn is_due(&self, now: Nanos) -> bool {
+        now >= self.due
     }
 
     /// Stores all values, at most ten times a second. `now` is [`Subscriber::now`] or [`Publisher::now`];
@@ -149,7 +162,7 @@ impl Counted {
         publisher: Option<&Publisher>,
         subscriber: Option<&Subscriber>,
     ) {
-        if now >= self.due {
+        if self.is_due(now) {
             self.due = now + PUBLISH_NS;
             self.store(now, own, publisher, subscriber);
         }

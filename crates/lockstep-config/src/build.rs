@@ -38,6 +38,7 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         runtime: RuntimeConfig::build(&table("runtime")),
         fault_injection: FaultInjection::build(&table("fault_injection")),
         log: LogConfig::build(&table("log")),
+        metrics: MetricsConfig::build(&table("metrics")),
         effective: effective(layers),
     }
 }

@@ -43,8 +43,8 @@ pub use schema::{key_paths, reference};
 pub use security::KeyUse;
 pub use tables::{
     Archiver, Channel, FaultInjection, FeedConfig, GatewayConfig, JournalSection, LineConfig, LogConfig,
-    NetworkConfig, PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig, SecurityConfig, StreamConfig,
-    SubscriberConfig, TimingConfig,
+    MetricsConfig, NetworkConfig, PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig,
+    SecurityConfig, StreamConfig, SubscriberConfig, TimingConfig,
 };
 
 pub use relations::PACKED_LEN_MAX;
@@ -133,6 +133,8 @@ pub struct Config {
     pub fault_injection: FaultInjection,
     /// The log: what it contains, and how.
     pub log: LogConfig,
+    /// The page of a daemon that Prometheus reads.
+    pub metrics: MetricsConfig,
     effective: Vec<(String, String, Origin)>,
 }
 

@@ -77,6 +77,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "runtime",
     "fault_injection",
     "log",
+    "metrics",
 ];
 /// The tables of a file that are written once per item.
 pub(super) const LISTS: &[&str] = &["lines", "replicas", "archivers", "channels"];

@@ -76,6 +76,7 @@ pub(super) const TABLES: &[&[Key]] = &[
     RuntimeConfig::KEYS,
     FaultInjection::KEYS,
     LogConfig::KEYS,
+    MetricsConfig::KEYS,
 ];
 
 tables! {
@@ -345,5 +346,11 @@ tables! {
             "How log lines look.";
         level: LogLevel = "level", Word(LogLevel::WORDS), Fixed("info"),
             "The least important line that is written.";
+    }
+
+    /// The page of a daemon that Prometheus reads.
+    pub struct MetricsConfig in "metrics" {
+        listen: Option<SocketAddrV4> = "listen", Unicast, Absent("none"),
+            "Address of the page; each daemon of a host needs one of its own, like LOCKSTEP_METRICS_LISTEN in its service's unit.";
     }
 }

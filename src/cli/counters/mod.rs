@@ -1,17 +1,16 @@
 //! `lockstep counters`: everything that the processes of this host count, by group, with unit and meaning. It
 //! reads their counters files and asks nobody: a process that hangs or has died tells as much as before.
 
-pub(in crate::cli) mod metrics;
 pub(in crate::cli) mod process;
 
 use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::USAGE;
+use super::metrics::{Format, metrics};
 use super::operator::age;
 use clap::Args;
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
-use metrics::{Format, metrics};
 use process::{Life, Process, Value, files};
 use serde_json::json;
 use std::collections::BTreeSet;

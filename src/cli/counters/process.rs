@@ -83,7 +83,11 @@ pub(in crate::cli) struct Process {
 impl Process {
     /// Reads the file at `path` of the process called `name`.
     pub(in crate::cli) fn read(name: &str, path: &Path) -> Result<Self, IoError> {
-        let reader = CountersReader::open(path)?;
+        Ok(Self::of(name, &CountersReader::open(path)?))
+    }
+
+    /// What the file of the process called `name` has at this moment.
+    pub(in crate::cli) fn of(name: &str, reader: &CountersReader) -> Self {
         let (pid, clock) = (reader.pid(), Clock::start());
         let wall = clock.wall(clock.now());
         let ago = |at: Nanos| Duration::from_nanos(wall.saturating_sub(at));
@@ -105,7 +109,7 @@ impl Process {
             (row.clone(), durations.map_or(Value::Number(words[0]), Value::Durations))
         });
         let label = |name: &str| reader.label(name).unwrap_or("?").to_owned();
-        Ok(Self {
+        Self {
             rows: rows.collect(),
             name: name.to_owned(),
             kind: label("kind"),
@@ -114,7 +118,7 @@ impl Process {
             life,
             age: ago(reader.started_at()),
             published_at,
-        })
+        }
     }
 
     /// The value called `name`.

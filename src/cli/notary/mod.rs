@@ -3,6 +3,8 @@
 mod files;
 mod run;
 
+pub use run::NotaryCounts;
+
 use super::Failure;
 use super::args::ClusterArgs;
 use super::secret::NOTARY;

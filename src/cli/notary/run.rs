@@ -3,6 +3,7 @@
 use super::{NotaryRunArgs, files};
 use crate::cli::ended::{abandoned, ended};
 use crate::cli::failure::{FAILED, FENCED, INTEGRITY};
+use crate::cli::metrics::Page;
 use crate::cli::secret::NOTARY;
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, confined, counters_or_warning, log, signals};
@@ -77,13 +78,14 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     let name = format!("{NOTARY_NAMES}{}", args.name);
     let nonce = [random_u64()?, random_u64()?];
     let id = publisher.open_as(&name, nonce, OPEN_TIMEOUT)?;
-    let mut counted = counters_or_warning(Counted::create_daemon(
+    let created = Counted::create_daemon(
         &endpoint,
         ("notary", &args.name),
         NotaryCounts::ROWS,
         Some(&mut publisher),
         Some(&mut subscriber),
-    ));
+    );
+    let mut counted = counters_or_warning(&Page::start(config.metrics.listen), created);
     confined::complete(&reach, Becomes::Other);
     println!(
         "notary {} signs with {} from {}",

@@ -42,6 +42,8 @@ pub struct GatewayLimits {
 counter_group! {
     /// What happened, in numbers.
     pub struct GatewayCounts {
+        ready gauge "gateway_ready" "1 once clients may log in.",
+        clients gauge "gateway_clients" "Connections of clients.",
         accepted count "gateway_accepted" "Logins that were accepted.",
         rejected count "gateway_rejected" "Logins that were refused.",
         logins_failed count "gateway_logins_failed" "Logins with a wrong password, or of a user that is unknown or disabled.",

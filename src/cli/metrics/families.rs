@@ -5,7 +5,7 @@
 //! `repair_rtt_ns` is `lockstep_repair_rtt_seconds`. A state is a gauge for each of its names, 1 for the
 //! present one.
 
-use super::process::{Process, Value};
+use super::super::counters::process::{Process, Value};
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
 use prometheus_client::collector::Collector;
@@ -54,6 +54,15 @@ pub(in crate::cli) fn metrics(processes: Vec<Process>, format: Format) -> Result
 /// Labels of a sample.
 type Labels = Vec<(String, String)>;
 
+/// The labels of a counter. Its process's name is no part of them.
+fn labels_of(row: &Described) -> Labels {
+    let label = |label: &str| {
+        let (name, value) = label.split_once('=')?;
+        Some((name.to_owned(), value.trim_matches('"').to_owned()))
+    };
+    row.parts().1.split(',').filter_map(label).collect()
+}
+
 struct LabelSet<'a>(&'a Labels);
 
 impl EncodeLabelSet for LabelSet<'_> {
@@ -73,6 +82,8 @@ pub(in crate::cli) struct Family {
     pub(in crate::cli) unit: String,
     /// A sentence.
     pub(in crate::cli) help: String,
+    /// The labels of its counters.
+    pub(in crate::cli) label_names: Vec<String>,
     samples: Vec<(Labels, Value)>,
 }
 
@@ -93,6 +104,7 @@ impl Family {
             kind: row.kind,
             unit: row.unit.to_string(),
             help: row.meaning.to_string(),
+            label_names: Vec::new(),
             samples: Vec::new(),
         })
     }
@@ -111,13 +123,18 @@ impl Family {
         let mut places = BTreeMap::new();
         for (row, new) in rows.into_iter().filter_map(|row| Some((row, Self::of(row)?))) {
             let place = *places.entry((new.name.clone(), new.kind)).or_insert(families.len());
-            match families.get_mut(place) {
-                None => families.push(new),
-                Some(known) if known.help != row.meaning => {
-                    let common = known.help.split_once(": ").map_or(&*known.help, |(common, _)| common);
-                    known.help = format!("{}.", common.trim_end_matches('.'));
+            if place == families.len() {
+                families.push(new);
+            }
+            let known = &mut families[place];
+            if known.help != row.meaning {
+                let common = known.help.split_once(": ").map_or(&*known.help, |(common, _)| common);
+                known.help = format!("{}.", common.trim_end_matches('.'));
+            }
+            for (label, _) in labels_of(row) {
+                if !known.label_names.contains(&label) {
+                    known.label_names.push(label);
                 }
-                Some(_) => {}
             }
         }
         families
@@ -215,10 +232,7 @@ impl Families {
             for (row, value) in process.rows {
                 let Some(family) = Family::of(&row) else { continue };
                 let mut labels = vec![("process".to_owned(), process.name.clone())];
-                labels.extend(row.parts().1.split(',').filter_map(|label| {
-                    let (name, value) = label.split_once('=')?;
-                    Some((name.to_owned(), value.trim_matches('"').to_owned()))
-                }));
+                labels.extend(labels_of(&row));
                 families[places[&(family.name, family.kind)]].samples.push((labels, value));
             }
         }
@@ -234,8 +248,8 @@ impl Collector for Families {
 
 #[cfg(test)]
 mod tests {
-    use super::super::process::Life;
     use super::*;
+    use crate::cli::counters::process::Life;
     use lockstep_core::engine::counters::CounterRow;
     use std::time::Duration;
 

@@ -1,0 +1,232 @@
+//! The page of a daemon that Prometheus reads: `/metrics`, `/healthz`, `/readyz`.
+//!
+//! One thread without capabilities answers one request at a time, from the daemon's counters file: the hot
+//! thread takes no notice of it. A request has 4 KiB and two seconds at most.
+
+use super::super::counters::process::Process;
+use super::readiness::{not_alive, not_ready};
+use super::{Format, metrics};
+use lockstep_io::counters::CountersReader;
+use lockstep_io::{IoError, capabilities};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes of a request at most, and how long it may take with its answer.
+const REQUEST_MAX: usize = 4096;
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Headers of a request at most.
+const HEADERS_MAX: usize = 64;
+
+/// The process that the page shows, once it has a counters file.
+type Shown = Arc<Mutex<Option<(String, CountersReader)>>>;
+
+/// The page of this daemon; none if `metrics.listen` is not set.
+#[derive(Clone, Default)]
+pub struct Page(Option<Shown>);
+
+impl Page {
+    /// Begins to listen, where it is to. A daemon goes on without its page: an address that is taken, by
+    /// another daemon of this host mostly, is a warning.
+    pub fn start(listen: Option<SocketAddrV4>) -> Self {
+        let Some(address) = listen else { return Self::default() };
+        let shown = Shown::default();
+        match start(address, &shown) {
+            Ok(()) => {
+                tracing::info!(%address, "metrics at http://{address}/metrics");
+                Self(Some(shown))
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "{error}; this process goes on without its metrics page: give each daemon of a host an address of its \
+                     own, like LOCKSTEP_METRICS_LISTEN=127.0.0.1:9465 or --set metrics.listen=127.0.0.1:9465"
+                );
+                Self::default()
+            }
+        }
+    }
+
+    /// From now on the page shows the process called `name`, with this counters file.
+    pub fn show(&self, name: &str, counters: &Path) {
+        let Some(shown) = &self.0 else { return };
+        match CountersReader::open(counters) {
+            Ok(reader) => *lock(shown) = Some((name.to_owned(), reader)),
+            Err(error) => tracing::warn!("the metrics page shows nothing: {error}"),
+        }
+    }
+}
+
+/// A thread that panicked has left a whole value: it only reads.
+fn lock(shown: &Shown) -> MutexGuard<'_, Option<(String, CountersReader)>> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn start(address: SocketAddrV4, shown: &Shown) -> Result<(), IoError> {
+    let doing = || format!("listen on {address} (metrics.listen)");
+    let listener = TcpListener::bind(address).map_err(|error| IoError::of_bind(doing(), error))?;
+    let shown = Arc::clone(shown);
+    let work = move || {
+        for client in listener.incoming().flatten() {
+            // A client that goes away needs no answer.
+            let _ = answer(client, &shown);
+        }
+    };
+    let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-metrics".into()), work);
+    thread.map_err(|error| IoError::new("start the thread of the metrics page", error))?;
+    Ok(())
+}
+
+/// Status and reason, the type of the text, and the text.
+type Answer = (&'static str, &'static str, String);
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Reads a request and answers it.
+fn answer(mut client: TcpStream, shown: &Shown) -> std::io::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    let mut bytes = Vec::new();
+    let (status, kind, text) = loop {
+        let process = || lock(shown).as_ref().map(|(name, reader)| Process::of(name, reader));
+        if let Some(answer) = answer_to(&bytes, process) {
+            break answer;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        client.set_read_timeout(Some(left))?;
+        let mut part = [0; 1024];
+        match client.read(&mut part)? {
+            0 => return Ok(()),
+            len => bytes.extend_from_slice(&part[..len]),
+        }
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        text.len()
+    );
+    client.set_write_timeout(Some(PATIENCE))?;
+    client.write_all(head.as_bytes())?;
+    client.write_all(text.as_bytes())?;
+    client.shutdown(std::net::Shutdown::Write)
+}
+
+/// The answer to a request; `None` of one that is not whole.
+fn answer_to(bytes: &[u8], process: impl FnOnce() -> Option<Process>) -> Option<Answer> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    let refused = |status, why: &str| Some((status, TEXT, format!("{why}\n")));
+    match request.parse(bytes) {
+        Ok(httparse::Status::Partial) if bytes.len() > REQUEST_MAX => {
+            return refused("431 Request Header Fields Too Large", "a request has 4096 bytes at most");
+        }
+        Ok(httparse::Status::Partial) => return None,
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(error) => return refused("400 Bad Request", &format!("this is no request of HTTP/1.1: {error}")),
+    }
+    if request.method != Some("GET") {
+        return refused("405 Method Not Allowed", "the pages here are read by GET");
+    }
+    let path = request.path.unwrap_or("/").split('?').next().unwrap_or("/");
+    let is_asked_for_openmetrics = || {
+        let accept = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("accept"));
+        accept.is_some_and(|header| header.value.windows(11).any(|part| part == b"openmetrics"))
+    };
+    if path == "/" {
+        return Some(("200 OK", TEXT, "lockstep: /metrics /healthz /readyz\n".to_owned()));
+    }
+    if !["/metrics", "/healthz", "/readyz"].contains(&path) {
+        return refused("404 Not Found", "there are /metrics, /healthz and /readyz");
+    }
+    let Some(process) = process() else {
+        return refused("503 Service Unavailable", "this process begins, and counts nothing yet");
+    };
+    Some(match path {
+        "/metrics" => {
+            let format = if is_asked_for_openmetrics() { Format::OpenMetrics } else { Format::Prometheus };
+            match metrics(vec![process], format) {
+                Ok(text) => ("200 OK", format.content_type(), text),
+                Err(error) => return refused("500 Internal Server Error", &error.to_string()),
+            }
+        }
+        "/healthz" => judged(&process, not_alive, "alive"),
+        _ => judged(&process, not_ready, "ready"),
+    })
+}
+
+/// 200 with this word, or 503 with the reason.
+fn judged(process: &Process, not: fn(&Process) -> Option<String>, word: &str) -> Answer {
+    match not(process) {
+        None => ("200 OK", TEXT, format!("{} is {word}\n", process.name)),
+        Some(reason) => {
+            ("503 Service Unavailable", TEXT, format!("{} is not {word}: {reason}\n", process.name))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::counters::process::Life;
+
+    fn process() -> Option<Process> {
+        Some(Process {
+            name: "replica-1".to_owned(),
+            kind: "replica".to_owned(),
+            release: String::new(),
+            pid: 1,
+            life: Life::Runs,
+            age: Duration::ZERO,
+            published_at: 0,
+            rows: Vec::new(),
+        })
+    }
+
+    fn status(request: &[u8]) -> Option<&'static str> {
+        answer_to(request, process).map(|(status, ..)| status)
+    }
+
+    #[test]
+    fn a_request_is_answered_once_it_is_whole_and_never_grows_without_end() {
+        assert_eq!((status(b""), status(b"GET /metrics HTTP/1.1\r\n")), (None, None));
+        assert_eq!(status(b"GET /metrics HTTP/1.1\r\n\r\n"), Some("200 OK"));
+        let long = [b"GET / HTTP/1.1\r\nX: ", &[b'x'; REQUEST_MAX][..]].concat();
+        assert_eq!(status(&long), Some("431 Request Header Fields Too Large"));
+    }
+
+    #[test]
+    fn what_is_no_request_or_asks_for_something_else_is_refused_by_its_number() {
+        assert_eq!(status(b"\x16\x03\x01\0\0"), Some("400 Bad Request"));
+        assert_eq!(status(b"POST /metrics HTTP/1.1\r\n\r\n"), Some("405 Method Not Allowed"));
+        assert_eq!(status(b"GET /nothing HTTP/1.1\r\n\r\n"), Some("404 Not Found"));
+    }
+
+    #[test]
+    fn the_text_is_the_one_that_was_asked_for() {
+        let kind = |accept: &str| {
+            let request = format!("GET /metrics?x=1 HTTP/1.1\r\nAccept: {accept}\r\n\r\n");
+            answer_to(request.as_bytes(), process).map(|(_, kind, _)| kind)
+        };
+        assert_eq!(
+            kind("application/openmetrics-text;version=1.0.0,text/plain"),
+            Some(Format::OpenMetrics.content_type())
+        );
+        assert_eq!(kind("text/plain"), Some(Format::Prometheus.content_type()));
+    }
+
+    #[test]
+    fn a_process_without_counters_is_not_alive_yet() {
+        let answer = answer_to(b"GET /healthz HTTP/1.1\r\n\r\n", || None);
+        assert_eq!(answer.map(|(status, ..)| status), Some("503 Service Unavailable"));
+    }
+
+    #[test]
+    fn a_replica_without_history_is_alive_and_not_ready() {
+        assert_eq!(status(b"GET /healthz HTTP/1.1\r\n\r\n"), Some("200 OK"));
+        let (status, _, text) = answer_to(b"GET /readyz HTTP/1.1\r\n\r\n", process).expect("an answer");
+        assert_eq!(status, "503 Service Unavailable");
+        assert!(text.starts_with("replica-1 is not ready: it holds no history"), "{text}");
+    }
+}

@@ -1,0 +1,150 @@
+//! Metrics: `lockstep metrics list`, and the page of a daemon that Prometheus reads.
+//!
+//! The tables in the code from which counters files are made are the one source of both, and of
+//! `docs/METRICS.md`.
+
+mod endpoint;
+mod families;
+mod readiness;
+
+pub use endpoint::Page;
+pub(in crate::cli) use families::{Format, metrics};
+
+use super::Failure;
+use clap::{Args, Subcommand, ValueEnum};
+use families::Family;
+use lockstep_client::internal::handle_counters;
+use lockstep_core::engine::counters::{CounterKind, CounterRow, Described};
+use lockstep_gateway::feed::FeedCounts;
+use lockstep_gateway::gateway::core::GatewayCounts;
+use serde_json::json;
+use std::io::Write;
+
+/// The version of what `--format json` prints.
+const SCHEMA: &str = "lockstep.metrics/1";
+
+/// Flags of `metrics`.
+#[derive(Args, Debug)]
+pub struct MetricsArgs {
+    #[command(subcommand)]
+    command: MetricsCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum MetricsCommand {
+    /// Every metric of every daemon: name, type, unit, meaning
+    List {
+        /// How it is printed
+        #[arg(long, value_name = "FORMAT", default_value = "text")]
+        format: ListFormat,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+enum ListFormat {
+    Text,
+    Json,
+    Markdown,
+}
+
+/// Prints them.
+pub fn run(args: &MetricsArgs) -> Result<u8, Failure> {
+    let MetricsCommand::List { format } = args.command;
+    let text = match format {
+        ListFormat::Text => text(),
+        ListFormat::Json => format!("{}\n", as_json()),
+        ListFormat::Markdown => markdown(),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(0)
+}
+
+/// The daemons with metrics, and the counters of each.
+fn daemons() -> [(&'static str, Vec<Described>); 4] {
+    let own = |rows: &[CounterRow], has_publisher| {
+        let own = rows.iter().map(|row| Described::from(*row));
+        own.chain(handle_counters(has_publisher, true)).collect()
+    };
+    [
+        ("replicas and archivers", lockstep_node::counters()),
+        ("gateways", own(GatewayCounts::ROWS, true)),
+        ("feeds", own(FeedCounts::ROWS, false)),
+        ("notaries", own(super::notary::NotaryCounts::ROWS, true)),
+    ]
+}
+
+/// A metric, and the daemons that have it.
+fn all() -> Vec<(Family, Vec<&'static str>)> {
+    let daemons = daemons();
+    let families = Family::all(daemons.iter().flat_map(|(_, rows)| rows));
+    let has = |family: &Family, rows: &[Described]| {
+        Family::all(rows).iter().any(|other| (&other.name, other.kind) == (&family.name, family.kind))
+    };
+    let of = |family: Family| {
+        let of = daemons.iter().filter(|(_, rows)| has(&family, rows)).map(|(daemon, _)| *daemon).collect();
+        (family, of)
+    };
+    families.into_iter().map(of).collect()
+}
+
+/// The unit in words; the names of a state.
+fn unit(family: &Family) -> &str {
+    match &*family.unit {
+        "ns" => "seconds",
+        "B" => "bytes",
+        other => other,
+    }
+}
+
+fn kind(family: &Family) -> &'static str {
+    match family.kind {
+        CounterKind::State => CounterKind::Gauge.name(),
+        kind => kind.name(),
+    }
+}
+
+fn text() -> String {
+    let all = all();
+    let wide = all.iter().map(|(family, _)| family.stored_name().len()).max().unwrap_or(0);
+    let line = |(family, _): &(Family, Vec<_>)| {
+        format!("{:<wide$} {:<9} {:<8} {}\n", family.stored_name(), kind(family), unit(family), family.help)
+    };
+    all.iter().map(line).collect()
+}
+
+fn as_json() -> serde_json::Value {
+    let rows: Vec<_> = all()
+        .iter()
+        .map(|(family, of)| {
+            json!({
+                "name": family.stored_name(),
+                "type": kind(family),
+                "unit": unit(family),
+                "help": family.help,
+                "labels": family.label_names,
+                "of": of,
+            })
+        })
+        .collect();
+    json!({ "schema": SCHEMA, "metrics": rows })
+}
+
+/// The table of `docs/METRICS.md`.
+fn markdown() -> String {
+    let mut out = String::from(
+        "| metric | type | unit | labels beside `process` | of | meaning |\n|---|---|---|---|---|---|\n",
+    );
+    for (family, of) in all() {
+        let labels =
+            family.label_names.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        let of = if of.len() == daemons().len() { "all".to_owned() } else { of.join(", ") };
+        let unit = unit(&family).replace('|', ", ");
+        out += &format!(
+            "| `{}` | {} | {unit} | {labels} | {of} | {} |\n",
+            family.stored_name(),
+            kind(&family),
+            family.help
+        );
+    }
+    out
+}

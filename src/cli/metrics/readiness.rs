@@ -1,0 +1,119 @@
+//! Whether a process is alive, and whether it is ready: by its counters alone.
+//!
+//! A process is alive while it stores its counters. It is ready when it does its part: a standby that has a
+//! vote and follows, a gateway whose clients may log in.
+
+use super::super::counters::process::{Life, Process};
+use super::super::operator::age;
+use lockstep_core::engine::event::Role;
+use lockstep_wire::Condition;
+
+/// Why a process is not alive; `None` if it is.
+pub(super) fn not_alive(process: &Process) -> Option<String> {
+    match process.life {
+        Life::Runs => None,
+        Life::Hangs(silent) => Some(format!("it has done nothing for {}: its hot thread hangs", age(silent))),
+        Life::Ended(ago) => Some(format!("it ended {} ago", age(ago))),
+    }
+}
+
+/// Why a process is not ready; `None` if it is.
+pub(super) fn not_ready(process: &Process) -> Option<String> {
+    let value = |name: &str| process.value(name).map_or(0, |value| value.number());
+    let reason = not_alive(process);
+    reason.or_else(|| match &*process.kind {
+        "replica" => replica_waits(&value),
+        "archiver" => stream_waits(&value),
+        "gateway" if value("gateway_ready") == 0 => {
+            Some("clients may not log in yet: it reads the stream up to its end".to_owned())
+        }
+        "feed" if value("feed_ready") == 0 => {
+            Some("it sends nothing yet: it reads the stream up to its end".to_owned())
+        }
+        "notary" if value("connected{handle=\"publisher\"}") == 0 => Some("it follows no leader".to_owned()),
+        _ => None,
+    })
+}
+
+/// Why a replica has no say in the cluster.
+fn replica_waits(value: &impl Fn(&str) -> u64) -> Option<String> {
+    let full = format!("condition{{condition=\"{}\"}}", Condition::JournalFull.name());
+    match Role::from_u32(value("role") as u32) {
+        Some(Role::Blank) => {
+            Some("it holds no history: `lockstep bootstrap`, or start those that hold it".into())
+        }
+        Some(Role::Learner) => Some("it is no member, and has no vote: `lockstep membership add`".to_owned()),
+        _ if value(&full) == 1 => Some("its journal is full: it acknowledges nothing more".to_owned()),
+        Some(Role::Leader) => None,
+        _ => stream_waits(value),
+    }
+}
+
+/// Why a process that stores the stream is behind it.
+fn stream_waits(value: &impl Fn(&str) -> u64) -> Option<String> {
+    let (end, commit_next) = (value("accept_next"), value("commit_next"));
+    match () {
+        () if value("leader") == 0 => Some("it follows no leader".to_owned()),
+        () if end < commit_next => Some(format!("it lacks {} entries that are committed", commit_next - end)),
+        () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn waits(kind: &str, values: &[(&str, u64)], life: Life) -> Option<String> {
+        use crate::cli::counters::process::Value;
+        use lockstep_core::engine::counters::{CounterKind, Described};
+        let row = |(name, value): &(&str, u64)| {
+            let row = Described {
+                name: (*name).to_owned(),
+                kind: CounterKind::Gauge,
+                unit: "".into(),
+                meaning: "".into(),
+            };
+            (row, Value::Number(*value))
+        };
+        not_ready(&Process {
+            name: "one".to_owned(),
+            kind: kind.to_owned(),
+            release: String::new(),
+            pid: 1,
+            life,
+            age: Duration::ZERO,
+            published_at: 0,
+            rows: values.iter().map(row).collect(),
+        })
+    }
+
+    #[test]
+    fn a_replica_is_ready_when_it_leads_or_follows_with_all_that_is_committed() {
+        let of = |values: &[_]| waits("replica", values, Life::Runs);
+        let standby = [("role", 1), ("leader", 2), ("accept_next", 10), ("commit_next", 10)];
+        assert_eq!((of(&[("role", 2)]), of(&standby)), (None, None));
+        let mut behind = standby;
+        behind[2].1 = 7;
+        assert!(of(&behind).is_some_and(|why| why.contains("lacks 3 entries")));
+        let mut alone = standby;
+        alone[1].1 = 0;
+        assert!(of(&alone).is_some_and(|why| why.contains("no leader")));
+        assert!(of(&[("role", 0)]).is_some_and(|why| why.contains("no history")));
+        assert!(of(&[("role", 3)]).is_some_and(|why| why.contains("no vote")));
+        let full = [("role", 2), ("condition{condition=\"journal_full\"}", 1)];
+        assert!(of(&full).is_some_and(|why| why.contains("journal is full")));
+    }
+
+    #[test]
+    fn a_process_that_hangs_is_neither_alive_nor_ready() {
+        let hangs = Life::Hangs(Duration::from_secs(3));
+        assert!(waits("replica", &[("role", 2)], hangs).is_some_and(|why| why.contains("hangs")));
+    }
+
+    #[test]
+    fn a_gateway_is_ready_once_clients_may_log_in() {
+        assert!(waits("gateway", &[("gateway_ready", 0)], Life::Runs).is_some());
+        assert_eq!(waits("gateway", &[("gateway_ready", 1)], Life::Runs), None);
+    }
+}
