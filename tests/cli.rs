@@ -8,6 +8,8 @@ mod counters;
 mod idle;
 #[path = "cli/losses.rs"]
 mod losses;
+#[path = "cli/metrics.rs"]
+mod metrics;
 #[path = "cli/operators.rs"]
 mod operators;
 #[path = "cli/recover.rs"]

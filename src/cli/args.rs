@@ -55,6 +55,8 @@ pub enum Command {
     Losses(LossesArgs),
     /// Shows everything that the processes of this host count, by group, with unit and meaning
     Counters(super::counters::CountersArgs),
+    /// Explains a code of the log, of a configuration or of an exit, and what to do
+    Explain(super::explain::ExplainArgs),
     /// Lists all metrics
     Metrics(super::metrics::MetricsArgs),
     /// Shows or changes who votes

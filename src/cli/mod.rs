@@ -24,6 +24,7 @@ mod declare_dead;
 mod demo;
 mod ended;
 mod expiry;
+mod explain;
 mod failure;
 mod feed;
 mod format;
@@ -94,6 +95,7 @@ impl Command {
             Self::Status(args) => status::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
+            Self::Explain(args) => explain::run(&args),
             Self::Metrics(args) => metrics::run(&args),
             Self::Membership(args) => membership::run(&args),
             Self::Keys(args) => keys::run(&args),

@@ -122,7 +122,7 @@ impl Family {
         let mut families: Vec<Self> = Vec::new();
         let mut places = BTreeMap::new();
         for (row, new) in rows.into_iter().filter_map(|row| Some((row, Self::of(row)?))) {
-            let place = *places.entry((new.name.clone(), new.kind)).or_insert(families.len());
+            let place = *places.entry(new.stored_name()).or_insert(families.len());
             if place == families.len() {
                 families.push(new);
             }
@@ -160,8 +160,7 @@ impl Family {
             CounterKind::Gauge | CounterKind::State | CounterKind::Field => MetricType::Gauge,
         };
         let unit = self.unit();
-        let help = self.help.trim_end_matches('.');
-        let mut metric = encoder.encode_descriptor(&self.name, help, unit.as_ref(), kind)?;
+        let mut metric = encoder.encode_descriptor(&self.name, &self.help, unit.as_ref(), kind)?;
         for (labels, value) in &self.samples {
             self.encode_sample(&mut metric, labels, value)?;
         }
@@ -223,17 +222,14 @@ impl Families {
     fn of(processes: Vec<Process>) -> Self {
         let mut families =
             Family::all(processes.iter().flat_map(|process| &process.rows).map(|(row, _)| row));
-        let places: BTreeMap<_, _> = families
-            .iter()
-            .enumerate()
-            .map(|(place, family)| ((family.name.clone(), family.kind), place))
-            .collect();
+        let places: BTreeMap<_, _> =
+            families.iter().enumerate().map(|(place, family)| (family.stored_name(), place)).collect();
         for process in processes {
             for (row, value) in process.rows {
                 let Some(family) = Family::of(&row) else { continue };
                 let mut labels = vec![("process".to_owned(), process.name.clone())];
                 labels.extend(labels_of(&row));
-                families[places[&(family.name, family.kind)]].samples.push((labels, value));
+                families[places[&family.stored_name()]].samples.push((labels, value));
             }
         }
         Self(families)
@@ -286,6 +282,15 @@ mod tests {
     }
 
     #[test]
+    fn a_count_and_its_bytes_are_two_metrics() {
+        let frames = CounterRow::count("frames_out", "Frames sent.");
+        let bytes = CounterRow::count("frames_out_bytes", "Bytes of frames sent.");
+        let text = text_of(vec![process("r", &[(frames, 1), (bytes, 70)])]);
+        assert!(text.contains("lockstep_frames_out_total{process=\"r\"} 1\n"), "{text}");
+        assert!(text.contains("lockstep_frames_out_bytes_total{process=\"r\"} 70"), "{text}");
+    }
+
+    #[test]
     fn a_state_is_1_at_its_present_name_and_times_are_seconds() {
         let role = CounterRow::state("role", "standby|leader", "The role.");
         let rtt = CounterRow::gauge("repair_rtt_ns", "Time.");
@@ -293,7 +298,7 @@ mod tests {
         for line in [
             "lockstep_role{process=\"r\",role=\"standby\"} 0\n",
             "lockstep_role{process=\"r\",role=\"leader\"} 1\n",
-            "lockstep_repair_rtt_seconds{process=\"r\"} 1.5e-6\n",
+            "lockstep_repair_rtt_seconds{process=\"r\"} 0.0000015\n",
         ] {
             assert!(text.contains(line), "{line}{text}");
         }
@@ -320,8 +325,8 @@ mod tests {
             "# TYPE lockstep_stall_seconds histogram\n",
             "lockstep_stall_seconds_sum{process=\"r\"} 100.003002\n",
             "lockstep_stall_seconds_count{process=\"r\"} 4\n",
-            "lockstep_stall_seconds_bucket{le=\"1.024e-6\",process=\"r\"} 1\n",
-            "lockstep_stall_seconds_bucket{le=\"2.048e-6\",process=\"r\"} 2\n",
+            "lockstep_stall_seconds_bucket{le=\"0.000001024\",process=\"r\"} 1\n",
+            "lockstep_stall_seconds_bucket{le=\"0.000002048\",process=\"r\"} 2\n",
             "lockstep_stall_seconds_bucket{le=\"17.179869184\",process=\"r\"} 3\n",
             "lockstep_stall_seconds_bucket{le=\"+Inf\",process=\"r\"} 4\n",
         ] {

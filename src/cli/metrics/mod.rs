@@ -78,7 +78,7 @@ fn all() -> Vec<(Family, Vec<&'static str>)> {
     let daemons = daemons();
     let families = Family::all(daemons.iter().flat_map(|(_, rows)| rows));
     let has = |family: &Family, rows: &[Described]| {
-        Family::all(rows).iter().any(|other| (&other.name, other.kind) == (&family.name, family.kind))
+        Family::all(rows).iter().any(|other| other.stored_name() == family.stored_name())
     };
     let of = |family: Family| {
         let of = daemons.iter().filter(|(_, rows)| has(&family, rows)).map(|(daemon, _)| *daemon).collect();
