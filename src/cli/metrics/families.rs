@@ -214,7 +214,7 @@ fn buckets(durations: &Durations) -> Vec<(f64, u64)> {
             (seconds(1 << power), up_to - std::mem::replace(&mut below, up_to))
         })
         .collect();
-    buckets.push((f64::MAX, durations.count() - below));
+    buckets.push((f64::INFINITY, durations.count() - below));
     buckets
 }
 
