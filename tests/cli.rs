@@ -18,6 +18,8 @@ mod recover;
 mod refusals;
 #[path = "cli/rot.rs"]
 mod rot;
+#[path = "cli/service.rs"]
+mod service;
 #[path = "cli/stall.rs"]
 mod stall;
 #[path = "cli/starts.rs"]

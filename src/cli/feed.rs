@@ -3,7 +3,7 @@
 use super::args::ClusterArgs;
 use super::ended::{ReadingEnd, serve_whole_or_oldest};
 use super::failure::{FAILED, USAGE};
-use super::metrics::Page;
+use super::observed::Observed;
 use super::sequencer::{log_effective, stop_with_stdin};
 use super::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::{Channel, Config, KeyUse};
@@ -91,8 +91,8 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let until_then = "the feed waits for the begin of a trading day";
-    let page = Page::start(config.metrics.listen);
-    serve_whole_or_oldest(until_then, |reading| serve(args, (&config, &page), &reach, &stop, reading))
+    let observed = Observed::begin(&config);
+    serve_whole_or_oldest(until_then, |reading| serve(args, (&config, &observed), &reach, &stop, reading))
 }
 
 fn failed(error: FeedError) -> Failure {
@@ -173,7 +173,7 @@ impl Reported {
 /// Serves until it is told to stop, or `reading` is over.
 fn serve(
     args: &FeedArgs,
-    (config, page): (&Config, &Page),
+    (config, observed): (&Config, &Observed),
     reach: &[Reach],
     stop: &AtomicBool,
     reading: &mut ReadingEnd,
@@ -199,7 +199,7 @@ fn serve(
     let name = format!("{}-{}", args.group.ip(), args.group.port());
     let created =
         Counted::create_daemon(&endpoint, ("feed", &name), FeedCounts::ROWS, None, Some(&mut subscriber));
-    let mut counted = counters_or_warning(page, created);
+    let mut counted = counters_or_warning(observed, created);
     let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();

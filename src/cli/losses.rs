@@ -4,7 +4,7 @@
 use super::Failure;
 use super::args::LossesArgs;
 use super::failure::{FAILED, NOT_READY};
-use super::operator::age;
+use super::operator::{age, short};
 use lockstep_core::engine::counters::CounterKind;
 use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::losses::{Cause, LOSS_ROWS, RECENT, SUM_ROWS, loss_label};
@@ -161,9 +161,13 @@ impl Seen {
             sum("loss_came_late"),
             sum("loss_gone")
         )?;
-        let [p50, p99] = [500, 990].map(|per_mille| short(self.repairs.quantile(per_mille).unwrap_or(0)));
-        let longest = short(sum("loss_repair_max_ns"));
-        writeln!(out, "  after   half of them within {p50}, 99 of 100 within {p99}, all within {longest}")?;
+        if let (Some(p50), Some(p99)) = (self.repairs.quantile(500), self.repairs.quantile(990)) {
+            let [p50, p99, longest] = [p50, p99, sum("loss_repair_max_ns")].map(short);
+            writeln!(
+                out,
+                "  after   half of them within {p50}, 99 of 100 within {p99}, all within {longest}"
+            )?;
+        }
         let [dropped, lost, overflowed] = self.beside;
         writeln!(out, "  sockets dropped {}", dropped.unwrap_or(0))?;
         let faulty = lost.unwrap_or(0) + overflowed.unwrap_or(0);
@@ -198,13 +202,4 @@ fn closed_name(closed: u64) -> &'static str {
 
 fn repairer(closed: u64, by: u64) -> Option<String> {
     (closed == 2).then(|| Identity::from_packed(by).to_string())
-}
-
-/// A short time, for people.
-fn short(ns: Nanos) -> String {
-    match ns {
-        0..1_000_000 => format!("{}us", ns / 1_000),
-        1_000_000..1_000_000_000 => format!("{:.1}ms", ns as f64 / 1e6),
-        _ => age(Duration::from_nanos(ns)),
-    }
 }

@@ -59,11 +59,15 @@ fn add(args: &MembershipAddArgs) -> Result<u8, Failure> {
         false => MemberBody::full(identity, address),
     };
     let leader = operator.leader()?;
-    if !leader.lists(identity) {
-        judge_addition(&leader, identity)?;
-        catch_up(&mut operator, identity, address, &leader)?;
+    if leader.lists(identity) {
+        return Err(unchanged(&format!("{identity} is a member already")));
     }
-    change(&mut operator, Change::Add, member).and_then(|leader| print(args.operator.json, &leader))
+    judge_addition(&leader, identity)?;
+    catch_up(&mut operator, identity, address, &leader)?;
+    let leader = change(&mut operator, Change::Add, member)?;
+    let (members, survives) = (leader.members.len(), tolerates(leader.members.len()));
+    eprintln!("{identity} is a member now; of {members} members {survives} may crash");
+    print(args.operator.json, &leader)
 }
 
 /// In one step: there is no moment with a member less.
@@ -78,8 +82,7 @@ fn replace(args: &MembershipReplaceArgs) -> Result<u8, Failure> {
     let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
     let leader = operator.leader()?;
     if leader.lists(new) && old != new {
-        eprintln!("{new} is a member, and {old} is none: nothing was to be changed");
-        return print(args.operator.json, &leader);
+        return Err(unchanged(&format!("{new} is a member already, and {old} is none")));
     }
     let listed = leader.member(old.replica).map(|listed| listed.member);
     let member = match listed {
@@ -111,6 +114,11 @@ fn replace(args: &MembershipReplaceArgs) -> Result<u8, Failure> {
     let leader = change(&mut operator, Change::Replace, heir)?;
     eprintln!("{new} is a member in the place of {old}; never start {old} again");
     print(args.operator.json, &leader)
+}
+
+/// A command that found everything as it was to become: whoever gave it believed something else.
+fn unchanged(why: &str) -> Failure {
+    Failure::new(FAILED, format!("nothing was changed: {why}"))
 }
 
 /// What would be denied anyway is said before anybody waits for the new node.

@@ -38,12 +38,14 @@ mod membership;
 mod metrics;
 mod netsim;
 mod notary;
+mod observed;
 mod operator;
 mod prove;
 mod publish;
 mod recover;
 mod secret;
 mod sequencer;
+mod service;
 mod signals;
 mod sim;
 mod status;
@@ -134,15 +136,15 @@ impl Command {
     }
 }
 
-/// A process's counters file, which its page shows; a process that cannot have one goes on without.
+/// A process's counters file, by which it is observed; a process that cannot have one goes on without.
 fn counters_or_warning(
-    page: &metrics::Page,
+    observed: &observed::Observed,
     created: Result<lockstep_client::Counted, lockstep_io::IoError>,
 ) -> Option<lockstep_client::Counted> {
     let counted =
         created.inspect_err(|error| tracing::warn!("this process goes on without counters: {error}")).ok()?;
     let (process, path) = counted.place();
-    page.show(process, path);
+    observed.show(process, path);
     Some(counted)
 }
 

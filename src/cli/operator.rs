@@ -251,6 +251,15 @@ pub fn age(time: Duration) -> String {
     }
 }
 
+/// A short time, for people.
+pub fn short(ns: u64) -> String {
+    match ns {
+        0..1_000_000 => format!("{}us", ns / 1_000),
+        1_000_000..1_000_000_000 => format!("{:.1}ms", ns as f64 / 1e6),
+        _ => age(Duration::from_nanos(ns)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@
 
 use super::args::SequencerArgs;
 use super::failure::FAILED;
-use super::metrics::Page;
+use super::observed::Observed;
 use super::{Failure, confined, log, signals};
 use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
@@ -78,7 +78,7 @@ fn run_node(
     // It has the cluster's keys in memory; and a dump would delay the watcher's notice.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
-    let page = Page::start(config.metrics.listen);
+    let observed = Observed::begin(config);
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
     recorder.dump_on_panic();
     let events = recorder.start_log()?;
@@ -88,7 +88,7 @@ fn run_node(
     let node = Node::open_watched::<Failure>(settings, watch)?;
     banner(config, who, &node);
     let kind = if settings.is_archiver { "archiver" } else { "replica" };
-    page.show(&format!("{kind}-{}", settings.replica), &settings.counters);
+    observed.show(&format!("{kind}-{}", settings.replica), &settings.counters);
     confined::complete(&reach, Becomes::Hot);
     stop.skips(node.skips());
     let outcome = node.run(stop.flag(), &recorder);

@@ -7,11 +7,12 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::USAGE;
 use super::metrics::{Format, metrics};
-use super::operator::age;
+use super::operator::{age, short};
 use clap::Args;
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
-use process::{Life, Process, Value, files};
+use lockstep_io::clock::Utc;
+use process::{Life, Process, Value, files, state_of};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -174,9 +175,13 @@ fn group(process: &Process, row: &Described) -> String {
 
 /// Some quantiles of a distribution, in words.
 fn quantiles(durations: &Durations) -> String {
-    let [p50, p99] = [500, 990].map(|per_mille| durations.quantile(per_mille).unwrap_or(0));
-    let longest = durations.longest().unwrap_or(0);
-    format!("p50 {p50}, p99 {p99}, longest {longest}")
+    match [500, 990, 1_000].map(|per_mille| durations.quantile(per_mille)) {
+        [Some(p50), Some(p99), Some(longest)] => {
+            let [p50, p99, longest] = [p50, p99, longest].map(short);
+            format!("p50 {p50}, p99 {p99}, longest {longest}")
+        }
+        _ => "none in this time".to_owned(),
+    }
 }
 
 impl Seen {
@@ -192,7 +197,7 @@ impl Seen {
                 "meaning": row.meaning,
             });
             if row.kind == CounterKind::State {
-                json["state"] = state(row, value).into();
+                json["state"] = state_of(row, value).into();
             }
             let counted = self.counted.as_ref().map(|(counted, took)| (&counted[index], took));
             if let Some((counted, took)) = counted
@@ -240,7 +245,10 @@ impl Seen {
                 present = group;
             }
             let mut shown = match row.kind {
-                CounterKind::State => format!("{:>20}", state(row, value)),
+                CounterKind::State => format!("{:>20}", state_of(row, value)),
+                CounterKind::Gauge if row.name.ends_with("_time_ns") && value.number() > 0 => {
+                    format!("{:.19}Z", Utc(value.number()).to_string())
+                }
                 _ => format!("{:>20}", value.number()),
             };
             let counted = self.counted.as_ref().map(|(counted, took)| (&counted[index], took));
@@ -260,9 +268,4 @@ impl Seen {
         }
         writeln!(out)
     }
-}
-
-/// The name of the present state.
-fn state<'a>(row: &'a Described, value: &Value) -> &'a str {
-    row.unit.split('|').nth(value.number() as usize).unwrap_or("?")
 }

@@ -121,10 +121,20 @@ impl Process {
         }
     }
 
+    /// The name of the present state of the counter called `name`.
+    pub(in crate::cli) fn state(&self, name: &str) -> Option<&str> {
+        self.rows.iter().find(|(row, _)| row.name == name).map(|(row, value)| state_of(row, value))
+    }
+
     /// The value called `name`.
     pub(in crate::cli) fn value(&self, name: &str) -> Option<&Value> {
         self.rows.iter().find(|(row, _)| row.name == name).map(|(_, value)| value)
     }
+}
+
+/// The name of the present state of a counter.
+pub(in crate::cli) fn state_of<'a>(row: &'a Described, value: &Value) -> &'a str {
+    row.unit.split('|').nth(value.number() as usize).unwrap_or("?")
 }
 
 /// The files of this host's processes, each with the process's name: those that the configuration names, and

@@ -15,7 +15,7 @@ use super::user;
 use super::verifier::Verifier;
 use crate::cli::ended::{ReadingEnd, serve_whole_or_oldest};
 use crate::cli::failure::{FAILED, FENCED, USAGE};
-use crate::cli::metrics::Page;
+use crate::cli::observed::Observed;
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::{self, Config, KeyUse};
@@ -142,21 +142,21 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let until_then = "logins wait for the begin of a trading day";
-    let page = Page::start(config.metrics.listen);
-    let context = (&config, &page);
+    let observed = Observed::begin(&config);
+    let context = (&config, &observed);
     serve_whole_or_oldest(until_then, |reading| serve(args, context, &reach, [&stop, &reload], reading))
 }
 
 /// Serves until it is told to stop, or `reading` is over.
 fn serve(
     args: &RunArgs,
-    (config, page): (&Config, &Page),
+    (config, observed): (&Config, &Observed),
     reach: &[Reach],
     [stop, reload]: [&AtomicBool; 2],
     reading: &mut ReadingEnd,
 ) -> Result<(), Failure> {
     cpu::short_slice();
-    let mut server = Server::open(args, (config, page), reading)?;
+    let mut server = Server::open(args, (config, observed), reading)?;
     let mut reported_ready = false;
     let mut waits_at = server.clock.now() + WAITS_NS;
     let mut deadline = None;
@@ -240,7 +240,11 @@ struct Server {
 }
 
 impl Server {
-    fn open(args: &RunArgs, (config, page): (&Config, &Page), reading: &ReadingEnd) -> Result<Self, Failure> {
+    fn open(
+        args: &RunArgs,
+        (config, observed): (&Config, &Observed),
+        reading: &ReadingEnd,
+    ) -> Result<Self, Failure> {
         let name = &name_of(args)?;
         let users_path = user::path(args.users.as_deref(), config);
         let users = user::read(&users_path)?;
@@ -277,7 +281,7 @@ impl Server {
             Some(&mut publisher),
             Some(&mut subscriber),
         );
-        let counted = counters_or_warning(page, counted);
+        let counted = counters_or_warning(observed, counted);
         Ok(Self {
             name: name.clone(),
             counted,

@@ -4,14 +4,12 @@
 //! thread takes no notice of it. A request has 4 KiB and two seconds at most.
 
 use super::super::counters::process::Process;
+use super::super::observed::Observed;
 use super::readiness::{not_alive, not_ready};
 use super::{Format, metrics};
-use lockstep_io::counters::CountersReader;
 use lockstep_io::{IoError, capabilities};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes of a request at most, and how long it may take with its answer.
@@ -20,57 +18,29 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Headers of a request at most.
 const HEADERS_MAX: usize = 64;
 
-/// The process that the page shows, once it has a counters file.
-type Shown = Arc<Mutex<Option<(String, CountersReader)>>>;
-
-/// The page of this daemon; none if `metrics.listen` is not set.
-#[derive(Clone, Default)]
-pub struct Page(Option<Shown>);
-
-impl Page {
-    /// Begins to listen, where it is to. A daemon goes on without its page: an address that is taken, by
-    /// another daemon of this host mostly, is a warning.
-    pub fn start(listen: Option<SocketAddrV4>) -> Self {
-        let Some(address) = listen else { return Self::default() };
-        let shown = Shown::default();
-        match start(address, &shown) {
-            Ok(()) => {
-                tracing::info!(%address, "metrics at http://{address}/metrics");
-                Self(Some(shown))
-            }
-            Err(error) => {
-                tracing::warn!(
-                    "{error}; this process goes on without its metrics page: give each daemon of a host an address of its \
-                     own, like LOCKSTEP_METRICS_LISTEN=127.0.0.1:9465 or --set metrics.listen=127.0.0.1:9465"
-                );
-                Self::default()
-            }
-        }
-    }
-
-    /// From now on the page shows the process called `name`, with this counters file.
-    pub fn show(&self, name: &str, counters: &Path) {
-        let Some(shown) = &self.0 else { return };
-        match CountersReader::open(counters) {
-            Ok(reader) => *lock(shown) = Some((name.to_owned(), reader)),
-            Err(error) => tracing::warn!("the metrics page shows nothing: {error}"),
-        }
+/// Begins to serve the page of this daemon, where it is to have one.
+///
+/// A daemon goes on without its page: an address that is taken, by another daemon of this host mostly, is a
+/// warning.
+pub(in crate::cli) fn start(listen: Option<SocketAddrV4>, observed: &Observed) {
+    let Some(address) = listen else { return };
+    match serve(address, observed) {
+        Ok(()) => tracing::info!(%address, "metrics at http://{address}/metrics"),
+        Err(error) => tracing::warn!(
+            "{error}; this process goes on without its metrics page: give each daemon of a host an address of its own, \
+             like LOCKSTEP_METRICS_LISTEN=127.0.0.1:9465 or --set metrics.listen=127.0.0.1:9465"
+        ),
     }
 }
 
-/// A thread that panicked has left a whole value: it only reads.
-fn lock(shown: &Shown) -> MutexGuard<'_, Option<(String, CountersReader)>> {
-    shown.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn start(address: SocketAddrV4, shown: &Shown) -> Result<(), IoError> {
+fn serve(address: SocketAddrV4, observed: &Observed) -> Result<(), IoError> {
     let doing = || format!("listen on {address} (metrics.listen)");
     let listener = TcpListener::bind(address).map_err(|error| IoError::of_bind(doing(), error))?;
-    let shown = Arc::clone(shown);
+    let observed = observed.clone();
     let work = move || {
         for client in listener.incoming().flatten() {
             // A client that goes away needs no answer.
-            let _ = answer(client, &shown);
+            let _ = answer(client, &observed);
         }
     };
     let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-metrics".into()), work);
@@ -84,12 +54,11 @@ type Answer = (&'static str, &'static str, String);
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Reads a request and answers it.
-fn answer(mut client: TcpStream, shown: &Shown) -> std::io::Result<()> {
+fn answer(mut client: TcpStream, observed: &Observed) -> std::io::Result<()> {
     let until = Instant::now() + PATIENCE;
     let mut bytes = Vec::new();
     let (status, kind, text) = loop {
-        let process = || lock(shown).as_ref().map(|(name, reader)| Process::of(name, reader));
-        if let Some(answer) = answer_to(&bytes, process) {
+        if let Some(answer) = answer_to(&bytes, || observed.process()) {
             break answer;
         }
         let left = until.saturating_duration_since(Instant::now());

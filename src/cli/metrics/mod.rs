@@ -3,11 +3,10 @@
 //! The tables in the code from which counters files are made are the one source of both, and of
 //! `docs/METRICS.md`.
 
-mod endpoint;
+pub(in crate::cli) mod endpoint;
 mod families;
-mod readiness;
+pub(in crate::cli) mod readiness;
 
-pub use endpoint::Page;
 pub(in crate::cli) use families::{Format, metrics};
 
 use super::Failure;

@@ -9,7 +9,7 @@ use lockstep_core::engine::event::Role;
 use lockstep_wire::Condition;
 
 /// Why a process is not alive; `None` if it is.
-pub(super) fn not_alive(process: &Process) -> Option<String> {
+pub(in crate::cli) fn not_alive(process: &Process) -> Option<String> {
     match process.life {
         Life::Runs => None,
         Life::Hangs(silent) => Some(format!("it has done nothing for {}: its hot thread hangs", age(silent))),
@@ -18,7 +18,7 @@ pub(super) fn not_alive(process: &Process) -> Option<String> {
 }
 
 /// Why a process is not ready; `None` if it is.
-pub(super) fn not_ready(process: &Process) -> Option<String> {
+pub(in crate::cli) fn not_ready(process: &Process) -> Option<String> {
     let value = |name: &str| process.value(name).map_or(0, |value| value.number());
     let reason = not_alive(process);
     reason.or_else(|| match &*process.kind {

@@ -3,7 +3,7 @@
 use super::{NotaryRunArgs, files};
 use crate::cli::ended::{abandoned, ended};
 use crate::cli::failure::{FAILED, FENCED, INTEGRITY};
-use crate::cli::metrics::Page;
+use crate::cli::observed::Observed;
 use crate::cli::secret::NOTARY;
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, confined, counters_or_warning, log, signals};
@@ -85,7 +85,7 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
         Some(&mut publisher),
         Some(&mut subscriber),
     );
-    let mut counted = counters_or_warning(&Page::start(config.metrics.listen), created);
+    let mut counted = counters_or_warning(&Observed::begin(&config), created);
     confined::complete(&reach, Becomes::Other);
     println!(
         "notary {} signs with {} from {}",

@@ -1,0 +1,67 @@
+//! A daemon under a service manager: readiness, status, and signs of life.
+
+use crate::cluster::Cluster;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The socket of a service manager.
+struct Manager {
+    socket: UnixDatagram,
+    _folder: tempfile::TempDir,
+    path: std::path::PathBuf,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        socket.set_read_timeout(Some(Duration::from_millis(1_500))).expect("a time");
+        Self { socket, _folder: folder, path }
+    }
+
+    /// The lines of the next report; `None` if none comes for longer than several signs of life take.
+    fn report(&self) -> Option<Vec<String>> {
+        let mut bytes = [0; 4096];
+        let len = self.socket.recv(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes[..len]).lines().map(str::to_owned).collect())
+    }
+
+    /// Waits for a report with this line.
+    fn await_line(&self, line: &str) {
+        let until = Instant::now() + PATIENCE;
+        let mut seen = Vec::new();
+        while Instant::now() < until {
+            if let Some(report) = self.report() {
+                if report.iter().any(|known| known.starts_with(line)) {
+                    return;
+                }
+                seen.extend(report);
+            }
+        }
+        panic!("no {line}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_replica_reports_readiness_status_and_signs_of_life_to_its_service_manager() {
+    let cluster = Cluster::new(1, "");
+    for replica in cluster.found() {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+    let manager = Manager::new();
+    let mut command = cluster.command_at(cluster.clients(), &["sequencer", "--replica", "1"]);
+    command.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "600000");
+    let replica = cluster.start_command("replica-1", command);
+    manager.await_line("READY=1");
+    manager.await_line("STATUS=leader: ready");
+    manager.await_line("WATCHDOG=1");
+    replica.signal("STOP");
+    // What it had reported before comes first.
+    while manager.report().is_some() {}
+    replica.signal("CONT");
+    manager.await_line("WATCHDOG=1");
+    assert_eq!(replica.terminate(), Some(0));
+}
