@@ -10,9 +10,9 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address")
 }
 
-/// A page of a daemon: its status, and its text.
+/// A page of a daemon: its status, and its text; 0 of one that does not listen yet.
 fn page(address: SocketAddr, path: &str, accept: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+    let Ok(mut stream) = TcpStream::connect(address) else { return (0, String::new()) };
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("a request");
     let mut answer = String::new();
@@ -109,7 +109,7 @@ fn the_document_of_metrics_is_the_table_of_the_program() {
     for row in table.lines().skip(2) {
         let cells: Vec<_> = row.split('|').map(str::trim).collect();
         let (kind, unit, meaning) = (cells[2], cells[3], cells[6]);
-        assert!(meaning.ends_with('.') && meaning.len() > 10, "{row}");
+        assert!(meaning.ends_with('.') && meaning.contains(' '), "{row}");
         assert!(kind != "histogram" || unit == "seconds", "{row}");
     }
 }

@@ -29,19 +29,15 @@ impl Manager {
         Some(String::from_utf8_lossy(&bytes[..len]).lines().map(str::to_owned).collect())
     }
 
-    /// Waits for a report with this line.
-    fn await_line(&self, line: &str) {
+    /// Waits for reports with each of these lines, in any order.
+    fn await_lines(&self, lines: &[&str]) {
         let until = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
-        while Instant::now() < until {
-            if let Some(report) = self.report() {
-                if report.iter().any(|known| known.starts_with(line)) {
-                    return;
-                }
-                seen.extend(report);
-            }
+        while lines.iter().any(|line| !seen.iter().any(|known| known == line)) {
+            seen.extend(self.report().into_iter().flatten());
+            seen.dedup();
+            assert!(Instant::now() < until, "not all of {lines:?}: {seen:?}");
         }
-        panic!("no {line}: {seen:?}");
     }
 }
 
@@ -55,13 +51,11 @@ fn a_replica_reports_readiness_status_and_signs_of_life_to_its_service_manager()
     let mut command = cluster.command_at(cluster.clients(), &["sequencer", "--replica", "1"]);
     command.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "600000");
     let replica = cluster.start_command("replica-1", command);
-    manager.await_line("READY=1");
-    manager.await_line("STATUS=leader: ready");
-    manager.await_line("WATCHDOG=1");
+    manager.await_lines(&["READY=1", "STATUS=leader: ready", "WATCHDOG=1"]);
     replica.signal("STOP");
     // What it had reported before comes first.
     while manager.report().is_some() {}
     replica.signal("CONT");
-    manager.await_line("WATCHDOG=1");
+    manager.await_lines(&["WATCHDOG=1"]);
     assert_eq!(replica.terminate(), Some(0));
 }
