@@ -4,6 +4,8 @@
 mod archiver;
 #[path = "cli/counters.rs"]
 mod counters;
+#[path = "cli/health.rs"]
+mod health;
 #[path = "cli/idle.rs"]
 mod idle;
 #[path = "cli/losses.rs"]
@@ -24,6 +26,8 @@ mod service;
 mod stall;
 #[path = "cli/starts.rs"]
 mod starts;
+#[path = "cli/wait.rs"]
+mod wait;
 #[path = "cli/watcher.rs"]
 mod watcher;
 

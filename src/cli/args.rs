@@ -51,6 +51,10 @@ pub enum Command {
     Subscribe(SubscribeArgs),
     /// Tells whether the cluster is healthy, who leads, since when, and where each replica stands
     Status(StatusArgs),
+    /// Grades the cluster for a monitor: Nagios, text, JSON; exits 0, 1, 2 or 3 as Nagios plugins do
+    Health(super::health::HealthArgs),
+    /// Waits until something holds: a leader, a quorum, caught-up members, a committed seq, a trading day
+    Wait(super::wait::WaitArgs),
     /// Shows what was missing at this host's replicas, why, who repaired it and after how long
     Losses(LossesArgs),
     /// Shows everything that the processes of this host count, by group, with unit and meaning

@@ -1,6 +1,9 @@
 //! The day on which the keys that seal are to have been replaced (`lockstep keys expire`). Nothing ends on
 //! that day: a cluster that stops at midnight is no safer. `status` and the logs of daemons remind of it.
 
+use super::Failure;
+use super::args::ClusterArgs;
+use crate::config::KeyUse;
 use lockstep_io::clock::{Clock, DAY_NS, Utc};
 use lockstep_io::key_file::KeyFile;
 use std::fmt;
@@ -33,6 +36,11 @@ impl Expiry {
         let clock = Clock::start();
         let expiry = KeyFile::read_expiry(path).ok()??;
         Some(Self::at(expiry, Utc(clock.wall(clock.now()))))
+    }
+
+    /// Of the key file with which this host's operator asks the cluster.
+    pub fn of(cluster: &ClusterArgs) -> Result<Option<Self>, Failure> {
+        Ok(cluster.load(&[])?.key_file(KeyUse::Operator).as_deref().and_then(Self::read))
     }
 
     /// Whether it is time to remind of it.

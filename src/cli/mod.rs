@@ -30,6 +30,7 @@ mod feed;
 mod format;
 mod gateway;
 mod handover;
+mod health;
 mod input;
 mod keys;
 mod log;
@@ -43,6 +44,8 @@ mod operator;
 mod prove;
 mod publish;
 mod recover;
+#[cfg(test)]
+mod samples;
 mod secret;
 mod sequencer;
 mod service;
@@ -51,6 +54,7 @@ mod sim;
 mod status;
 mod subscribe;
 mod text;
+mod wait;
 mod waiting;
 mod watch;
 
@@ -64,8 +68,11 @@ use std::io::{IsTerminal, Write};
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     lockstep_io::choose_instructions();
+    let args: Vec<OsString> = args.into_iter().collect();
+    let is_health = args.get(1).is_some_and(|name| name == "health");
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
+        Err(asked) if is_health && asked.use_stderr() => return health::refuse_usage(&asked),
         Err(asked) => {
             // Help and version are asked for too: clap knows the stream and the code of each.
             let _ = asked.print(); // nobody reads it: there is nothing left to say
@@ -95,6 +102,8 @@ impl Command {
             Self::Publish(args) => publish::run(&args),
             Self::Subscribe(args) => subscribe::run(&args),
             Self::Status(args) => status::run(&args),
+            Self::Health(args) => health::run(&args),
+            Self::Wait(args) => wait::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
             Self::Explain(args) => explain::run(&args),

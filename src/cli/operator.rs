@@ -136,6 +136,23 @@ impl CommandClient {
         }
     }
 
+    /// Looks until a replica leads, and returns the answers to the last complete look: the replica that leads
+    /// answers at the first one, unless it is just being replaced. Without a leader they are those of nodes
+    /// that wait for one.
+    pub fn look_for_leader(&mut self) -> Result<Vec<Option<NodeStatus>>, Failure> {
+        let mut statuses = Vec::new();
+        let found = self.wait("no leader was found", |operator, seen| {
+            if statuses.is_empty() || !operator.left().is_zero() {
+                statuses = seen.to_vec();
+            }
+            Ok(leader_of(seen).map(|_| statuses = seen.to_vec()))
+        });
+        match found {
+            Err(failure) if failure.code() != NOT_READY => Err(failure),
+            _ => Ok(statuses),
+        }
+    }
+
     /// The leader, as it describes itself.
     pub fn leader(&mut self) -> Result<NodeStatus, Failure> {
         self.wait("no leader was found", |_, statuses| Ok(leader_of(statuses).cloned()))
@@ -260,6 +277,16 @@ pub fn short(ns: u64) -> String {
     }
 }
 
+/// A number for people: `1,204`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let comma = |(index, digit): (usize, char)| {
+        let is_group = index > 0 && (digits.len() - index).is_multiple_of(3);
+        is_group.then_some(',').into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(comma).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,6 +295,12 @@ mod tests {
     fn an_age_has_two_units_at_most() {
         let ages = [7, 3_200, 75_000, 3_661_000, 90_000_000].map(|ms| age(Duration::from_millis(ms)));
         assert_eq!(ages, ["7ms", "3.2s", "1m15s", "1h01m", "1d01h"]);
+    }
+
+    #[test]
+    fn a_number_has_a_comma_before_each_three_digits() {
+        let numbers = [0, 999, 1_204, 10_000, 1_234_567].map(grouped);
+        assert_eq!(numbers, ["0", "999", "1,204", "10,000", "1,234,567"]);
     }
 
     #[test]

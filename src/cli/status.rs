@@ -7,7 +7,6 @@ use super::expiry::Expiry;
 use super::failure::{DEGRADED, NOT_READY};
 use super::membership::{address_of, member_json, role_name};
 use super::operator::{CommandClient, age};
-use crate::config::KeyUse;
 use lockstep_client::internal::{
     ActiveCondition, ClusterHealth, Health, MemberStatus, NodeStatus, QueryResult, Reason, leader_of,
 };
@@ -24,21 +23,10 @@ const SCHEMA: &str = "lockstep.status/2";
 /// Prints how things stand, and exits with the code of the cluster's health.
 pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
-    let mut statuses = Vec::new();
-    // The replica that leads answers at the first look, unless it is just being replaced.
-    let found = operator.wait("no leader was found", |_, seen| {
-        statuses = seen.to_vec();
-        Ok(leader_of(seen).map(|_| ()))
-    });
-    if let Err(failure) = found
-        && failure.code() != NOT_READY
-    {
-        return Err(failure);
-    }
+    let statuses = operator.look_for_leader()?;
     let asked = operator.asked(&statuses);
     let health = Health::judge(&asked);
-    let key_file = args.cluster.load(&[])?.key_file(KeyUse::Operator);
-    let expiry = key_file.as_deref().and_then(Expiry::read);
+    let expiry = Expiry::of(&args.cluster)?;
     let mut out = std::io::stdout();
     match args.json {
         true => writeln!(out, "{}", as_json(&health, expiry, &asked, &statuses))?,
@@ -161,7 +149,7 @@ fn suspicions(
 }
 
 /// How long the leader's epoch lasts, by our clock and the leader's.
-fn leads_for(leader: &NodeStatus) -> Option<Duration> {
+pub fn leads_for(leader: &NodeStatus) -> Option<Duration> {
     #[allow(clippy::disallowed_methods)] // only shown
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     let since = Duration::from_nanos(leader.epoch_since);

@@ -1,0 +1,127 @@
+//! `lockstep health`: one look at the cluster for a monitor.
+//!
+//! ```text
+//!  answers of all nodes ─▶ conditions, lags, spare members, keys ─▶ grade ─▶ text, Nagios, JSON
+//! ```
+//!
+//! Its exit codes are those of Nagios plugins (0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN), and not those of the
+//! other commands: a monitor runs many programs and knows one table.
+
+mod grade;
+mod output;
+
+use super::Failure;
+use super::args::ClusterArgs;
+use super::expiry::Expiry;
+use super::failure::USAGE;
+use super::operator::CommandClient;
+use super::status::leads_for;
+use crate::config;
+use clap::Args;
+use grade::{Examined, HealthGrade, HealthReport, HealthThresholds};
+use lockstep_client::internal::leader_of;
+use lockstep_io::clock::DAY_NS;
+use output::HealthFormat;
+use std::net::{SocketAddrV4, TcpStream};
+use std::time::Duration;
+
+/// How long a node may take to accept a connection, where no node has answered a query.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
+
+const EXIT_CODES: &str = "Exit codes are a Nagios plugin's, and differ from those of the other commands:
+  0  OK
+  1  WARNING: the stream continues, and something is amiss
+  2  CRITICAL: no leader, no quorum, no history, no answer, or the stream is in danger
+  3  UNKNOWN: wrong usage, configuration or keys; nothing is known of the cluster";
+
+/// Flags of `health`.
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_CODES)]
+pub struct HealthArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// How long to look for a leader; a takeover lasts some milliseconds
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = config::duration)]
+    pub timeout: Duration,
+    /// How the result is printed
+    #[arg(long, value_name = "WORD", value_enum, default_value = "text")]
+    pub format: HealthFormat,
+    /// Grades this replica or archiver alone, instead of the cluster
+    #[arg(long, value_name = "N")]
+    pub replica: Option<u32>,
+    /// WARNING for a member or archiver that lacks more entries than this
+    #[arg(long, value_name = "ENTRIES", default_value_t = 10_000)]
+    pub lag_warn: u64,
+    /// CRITICAL for a member or archiver that lacks more entries than this
+    #[arg(long, value_name = "ENTRIES", default_value_t = 1_000_000)]
+    pub lag_crit: u64,
+    /// WARNING where fewer members than this may crash; by default as many as may when all are there
+    #[arg(long, value_name = "MEMBERS")]
+    pub spare_warn: Option<u8>,
+    /// CRITICAL where fewer members than this may crash; without a quorum it always is
+    #[arg(long, value_name = "MEMBERS", default_value_t = 0)]
+    pub spare_crit: u8,
+    /// WARNING from this time before the keys of this host are to be replaced, in whole days
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = config::duration)]
+    pub key_expiry_warn: Duration,
+}
+
+/// Prints the result of one look, and exits with its grade.
+pub fn run(args: &HealthArgs) -> Result<u8, Failure> {
+    let report = examine(args).unwrap_or_else(|failure| HealthReport::unknown(&failure.to_string()));
+    let written = output::write(&mut std::io::stdout(), args.format, &report);
+    written.map_err(|error| Failure::new(HealthGrade::Unknown as u8, Failure::from(error)))?;
+    Ok(report.grade as u8)
+}
+
+/// The command line is wrong: a monitor reads stdout and the exit code, people read stderr.
+pub fn refuse_usage(error: &clap::Error) -> u8 {
+    let text = error.to_string();
+    let report = HealthReport::unknown(text.lines().next().unwrap_or_default());
+    let _ = error.print(); // nobody reads it
+    let _ = output::write(&mut std::io::stdout(), HealthFormat::Text, &report); // nor this
+    report.grade as u8
+}
+
+fn examine(args: &HealthArgs) -> Result<HealthReport, Failure> {
+    let thresholds = thresholds(args)?;
+    let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
+    let statuses = operator.look_for_leader()?;
+    if statuses.iter().all(Option::is_none)
+        && let Some(address) = operator.addresses.iter().find(|address| accepts(**address))
+    {
+        return Ok(HealthReport::unknown(&format!(
+            "a process accepts connections at {address}, and nobody answers a query: cluster or keys of this file are not \
+             theirs, or it is another program"
+        )));
+    }
+    let asked = operator.asked(&statuses);
+    let leader = leader_of(&statuses);
+    let expiry = Expiry::of(&args.cluster)?;
+    let examined = Examined { asked: &asked, leader, leads_for: leader.and_then(leads_for), expiry };
+    let Some(replica) = args.replica else { return Ok(examined.cluster(&thresholds)) };
+    examined.replica(replica, &thresholds).ok_or_else(|| {
+        let what = format!("--replica {replica}: neither the file nor the membership has it");
+        Failure::new(USAGE, what)
+    })
+}
+
+fn thresholds(args: &HealthArgs) -> Result<HealthThresholds, Failure> {
+    if args.lag_crit < args.lag_warn {
+        let what = format!("--lag-crit {} is below --lag-warn {}", args.lag_crit, args.lag_warn);
+        return Err(Failure::new(USAGE, what));
+    }
+    Ok(HealthThresholds {
+        lag_warn: args.lag_warn,
+        lag_crit: args.lag_crit,
+        spare_warn: args.spare_warn.map(i64::from),
+        spare_crit: i64::from(args.spare_crit),
+        key_days: (args.key_expiry_warn.as_nanos() / u128::from(DAY_NS)) as i64,
+    })
+}
+
+/// Whether a process listens at this address for readers of its journal, as every replica and archiver does:
+/// then a silence is no crash.
+fn accepts(address: SocketAddrV4) -> bool {
+    TcpStream::connect_timeout(&address.into(), CONNECT_TIMEOUT).is_ok()
+}

@@ -1,0 +1,324 @@
+//! `lockstep wait`: for scripts that go on when something holds: a replica leads, a quorum is there, members
+//! have caught up, a seq is committed, a trading day has begun.
+//!
+//! Days are marks in the stream, so that waiting for one reads the stream from its oldest entry, as `audit`
+//! does. Everything else is asked of the replicas, again and again with a pause between.
+
+use super::Failure;
+use super::args::OperatorArgs;
+use super::ended::{abandoned, ended};
+use super::failure::{NOT_READY, USAGE};
+use super::operator::{CommandClient, grouped};
+use super::waiting;
+use clap::Args;
+use lockstep_client::internal::{Health, NodeStatus, QueryResult, leader_of};
+use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
+use lockstep_io::idle::Idle;
+use lockstep_wire::{DAY_LEN_MAX, DayMark, Nanos, Seq};
+use serde_json::json;
+use std::fmt;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::str::FromStr;
+
+/// The version of what `--json` prints.
+const SCHEMA: &str = "lockstep.wait/1";
+/// Longest sleep between two polls of the stream: a request for missing frames may be due.
+const PAUSE_NS: Nanos = 1_000_000;
+/// Events between two looks at the clock.
+const BATCH: usize = 4_096;
+
+/// What is waited for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WaitGoal {
+    /// A replica leads.
+    Leader,
+    /// A replica leads, and a quorum of the members is there.
+    Quorum,
+    /// Members have everything that is committed.
+    CaughtUp,
+    /// This seq is committed.
+    Seq(Seq),
+    /// The trading day of this name has begun.
+    Day(String),
+}
+
+impl FromStr for WaitGoal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_day = |name: &&str| DayMark::is_name(name);
+        match (text, text.split_once('=')) {
+            ("leader", _) => Ok(Self::Leader),
+            ("quorum", _) => Ok(Self::Quorum),
+            ("caught-up", _) => Ok(Self::CaughtUp),
+            (_, Some(("seq", seq))) => match seq.parse() {
+                Ok(seq) if seq > 0 => Ok(Self::Seq(seq)),
+                _ => Err(format!("'{seq}' is no seq: write a number from 1 on")),
+            },
+            (_, Some(("day", name))) => match Some(name).filter(is_day) {
+                Some(name) => Ok(Self::Day(name.to_owned())),
+                None => Err(format!("'{name}' is no day's name: 1 to {DAY_LEN_MAX} letters and digits")),
+            },
+            _ => Err("write leader, quorum, caught-up, seq=N or day=NAME".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for WaitGoal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leader => f.write_str("leader"),
+            Self::Quorum => f.write_str("quorum"),
+            Self::CaughtUp => f.write_str("caught-up"),
+            Self::Seq(seq) => write!(f, "seq={seq}"),
+            Self::Day(name) => write!(f, "day={name}"),
+        }
+    }
+}
+
+/// Flags of `wait`.
+#[derive(Args, Debug)]
+pub struct WaitArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// leader; quorum: a leader and a quorum of members; caught-up: every member has what is committed; seq=N:
+    /// committed up to and with N; day=NAME: this trading day has begun
+    #[arg(long = "for", value_name = "WHAT")]
+    pub goal: WaitGoal,
+    /// With caught-up and seq=N: of this replica or archiver alone
+    #[arg(long, value_name = "N")]
+    pub replica: Option<u32>,
+}
+
+/// Prints what holds; or exits 4 and names what is missing.
+pub fn run(args: &WaitArgs) -> Result<u8, Failure> {
+    let (goal, timeout) = (&args.goal, args.operator.timeout);
+    if args.replica.is_some() && !matches!(goal, WaitGoal::CaughtUp | WaitGoal::Seq(_)) {
+        let what = format!("--replica goes with --for caught-up and --for seq=N, and not with {goal}");
+        return Err(Failure::new(USAGE, what));
+    }
+    let outcome = match goal {
+        WaitGoal::Day(name) => wait_for_day(args, name)?,
+        _ => wait_for_answers(args)?,
+    };
+    let mut out = std::io::stdout();
+    if args.operator.json {
+        let (holds, what) = (outcome.is_ok(), outcome.as_ref().unwrap_or_else(|missing| missing));
+        let goal = goal.to_string();
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "for": goal, "holds": holds, "what": what }))?;
+    } else if let Ok(what) = &outcome {
+        writeln!(out, "{what}")?;
+    }
+    match outcome {
+        Ok(_) => Ok(0),
+        Err(missing) => Err(Failure::new(NOT_READY, format!("no {goal} within {timeout:?}: {missing}"))),
+    }
+}
+
+/// Queries the replicas until the goal holds, or the time is over: then what was missing.
+fn wait_for_answers(args: &WaitArgs) -> Result<Result<String, String>, Failure> {
+    let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
+    let (mut missing, mut committed) = (String::new(), None);
+    let found = operator.wait(&args.goal.to_string(), |operator, statuses| {
+        let answers = Answers { asked: &operator.asked(statuses), leader: leader_of(statuses), committed };
+        if let Some(replica) =
+            args.replica.filter(|replica| answers.leader.is_some() && answers.of(*replica).is_none())
+        {
+            let what = format!("--replica {replica}: neither the file nor the membership has it");
+            return Err(Failure::new(USAGE, what));
+        }
+        let outcome = answers.judge(&args.goal, args.replica);
+        committed = answers.leader.map(|leader| leader.commit_next).or(committed);
+        outcome.map(Some).or_else(|lacks| {
+            // The last look may have had no time for answers.
+            if missing.is_empty() || !operator.left().is_zero() {
+                missing = lacks;
+            }
+            Ok(None)
+        })
+    });
+    match found {
+        Ok(what) => Ok(Ok(what)),
+        Err(failure) if failure.code() == NOT_READY => Ok(Err(missing)),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The answers to one look.
+struct Answers<'a> {
+    asked: &'a [QueryResult],
+    leader: Option<&'a NodeStatus>,
+    /// How far the leader of an earlier look knew the stream to be committed.
+    committed: Option<Seq>,
+}
+
+impl Answers<'_> {
+    /// What holds, or what is missing.
+    fn judge(&self, goal: &WaitGoal, replica: Option<u32>) -> Result<String, String> {
+        let health = Health::judge(self.asked);
+        let leader = self.leader.ok_or_else(|| health.to_string());
+        match *goal {
+            WaitGoal::Leader => leader.map(leads),
+            WaitGoal::Quorum => {
+                let leader = leader?;
+                match health.there >= health.quorum() {
+                    true => Ok(format!("{}; {} of {} members", leads(leader), health.there, health.listed)),
+                    false => Err(health.to_string()),
+                }
+            }
+            WaitGoal::CaughtUp => self.caught_up(leader?, replica),
+            WaitGoal::Seq(seq) => self.committed(seq, replica),
+            WaitGoal::Day(_) => Err("days are read from the stream".to_owned()),
+        }
+    }
+
+    /// The node with this number.
+    fn of(&self, replica: u32) -> Option<&QueryResult> {
+        let answers = |node: &&QueryResult| {
+            node.status.as_ref().is_some_and(|status| status.identity.replica == replica)
+        };
+        let in_file = |node: &&QueryResult| node.number == Some(replica);
+        self.asked.iter().find(answers).or_else(|| self.asked.iter().find(in_file))
+    }
+
+    /// Members have caught up with what was committed at the look before: so a stream that goes on is caught
+    /// up with as well.
+    fn caught_up(&self, leader: &NodeStatus, replica: Option<u32>) -> Result<String, String> {
+        let target = self.committed.unwrap_or(leader.commit_next);
+        let members = leader.members.iter().map(|listed| listed.member.replica);
+        let wanted: Vec<u32> = replica.map_or_else(|| members.collect(), |replica| vec![replica]);
+        let lacks = |replica: &u32| self.lacks(leader, *replica, target);
+        let missing: Vec<_> = wanted.iter().filter_map(lacks).collect();
+        if !missing.is_empty() {
+            return Err(missing.join("; "));
+        }
+        let names: Vec<_> = wanted.iter().map(u32::to_string).collect();
+        Ok(format!("replicas {} have everything up to seq {}", names.join(", "), target.saturating_sub(1)))
+    }
+
+    /// What this replica lacks of everything below `target`.
+    fn lacks(&self, leader: &NodeStatus, replica: u32, target: Seq) -> Option<String> {
+        let status = match self.of(replica) {
+            Some(QueryResult { status: Some(status), .. }) => status,
+            Some(QueryResult { address, .. }) => {
+                return Some(format!("replica {replica} does not answer at {address}"));
+            }
+            None => return Some(format!("replica {replica} does not answer")),
+        };
+        let identity = status.identity;
+        if status.history == 0 {
+            Some(format!("replica {replica} ({identity}) holds nothing yet"))
+        } else if status.history != leader.history {
+            Some(format!("replica {replica} ({identity}) holds another history"))
+        } else if status.accept_next < target {
+            let entries = grouped(target - status.accept_next);
+            Some(format!("replica {replica} ({identity}) lacks {entries} entries"))
+        } else {
+            // A log of an older epoch may end with entries that were never committed.
+            (status.accepted != leader.accepted && status.commit_next < target).then(|| {
+                let (own, epoch) = (status.accepted, leader.accepted);
+                format!(
+                    "replica {replica} ({identity}) holds the log of epoch {own}, and not yet that of {epoch}"
+                )
+            })
+        }
+    }
+
+    /// A seq is committed if a replica of the newest history knows it.
+    fn committed(&self, seq: Seq, replica: Option<u32>) -> Result<String, String> {
+        let answers = || self.asked.iter().filter_map(|node| node.status.as_ref());
+        let history = answers().max_by_key(|status| status.accepted).map_or(0, |newest| newest.history);
+        let counts = |status: &&NodeStatus| {
+            let is_wanted = replica.is_none_or(|replica| status.identity.replica == replica);
+            history != 0 && status.history == history && is_wanted
+        };
+        match answers().filter(counts).map(|status| status.commit_next).max() {
+            Some(next) if next > seq => Ok(format!("seq {seq} is committed")),
+            Some(next) => {
+                let (more, last) = (grouped(seq + 1 - next), grouped(next.saturating_sub(1)));
+                Err(format!("the last committed seq is {last}, {more} entries before that one are missing"))
+            }
+            None => Err(match replica {
+                Some(replica) => format!("replica {replica} does not answer, or holds another history"),
+                None => Health::judge(self.asked).to_string(),
+            }),
+        }
+    }
+}
+
+fn leads(leader: &NodeStatus) -> String {
+    format!("{} leads, epoch {}", leader.identity, leader.accepted)
+}
+
+/// The trading days that the stream was seen to begin.
+#[derive(Default)]
+struct Days {
+    /// The first entry that was read.
+    first: Option<Seq>,
+    /// Where the wanted one begins.
+    begins: Option<Seq>,
+    last: Option<(Seq, String)>,
+}
+
+impl Days {
+    fn on_event(&mut self, event: &SubscriberEvent<'_>, wanted: &str) {
+        self.first = self.first.or(event.seq());
+        if let SubscriberEvent::Day { seq, mark: DayMark { is_start: true, name } } = *event {
+            self.last = Some((seq, name.to_owned()));
+            if name == wanted {
+                self.begins = Some(seq);
+            }
+        }
+    }
+
+    /// What is known where the wanted day is not.
+    fn missing(&self, next: Seq) -> String {
+        let Some(first) = self.first else { return "nothing of the stream was read".to_owned() };
+        let last = next.saturating_sub(1);
+        let other = self.last.as_ref().map_or_else(
+            || "no day begins there".to_owned(),
+            |(seq, name)| format!("the last day that begins there is {name}, at seq {seq}"),
+        );
+        format!("the stream was read from seq {first} to {last}, and {other}")
+    }
+}
+
+/// Reads the stream from its oldest entry until the day begins, or the time is over.
+fn wait_for_day(args: &WaitArgs, name: &str) -> Result<Result<String, String>, Failure> {
+    let config = args.operator.cluster.load(&[])?;
+    let endpoint = Endpoint::for_operator(&config)?;
+    let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::Oldest)?;
+    let mut waiter = Idle::Park.waiter(&subscriber.net().sockets())?;
+    let deadline = subscriber.now().saturating_add(args.operator.timeout.as_nanos() as Nanos);
+    let mut days = Days::default();
+    loop {
+        let mut failure = None;
+        let work = subscriber.poll(BATCH, |event| {
+            days.on_event(&event, name);
+            failure = match event {
+                SubscriberEvent::Abandoned { from, oldest, why } => {
+                    Some(abandoned(from, oldest, why, "run an archiver that keeps more"))
+                }
+                event => ended(&event),
+            };
+            if failure.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if let Some(seq) = days.begins {
+            return Ok(Ok(format!("the trading day {name} begins at seq {seq}")));
+        }
+        if subscriber.now() >= deadline {
+            let missing = days.missing(subscriber.deliver_next());
+            return Ok(Err(format!("{missing}; {}", waiting::explain(&config, &endpoint))));
+        }
+        if work == 0 {
+            waiter.wait(PAUSE_NS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
