@@ -82,8 +82,8 @@ impl fmt::Display for WaitGoal {
 pub struct WaitArgs {
     #[command(flatten)]
     pub operator: OperatorArgs,
-    /// leader; quorum: a leader and a quorum of members; caught-up: every member has what is committed; seq=N:
-    /// committed up to and with N; day=NAME: this trading day has begun
+    /// leader; quorum: a leader and a quorum of members; caught-up: every member has what is committed;
+    /// seq=N: committed up to and with N; day=NAME: this trading day has begun
     #[arg(long = "for", value_name = "WHAT")]
     pub goal: WaitGoal,
     /// With caught-up and seq=N: of this replica or archiver alone
@@ -112,7 +112,10 @@ pub fn run(args: &WaitArgs) -> Result<u8, Failure> {
     }
     match outcome {
         Ok(_) => Ok(0),
-        Err(missing) => Err(Failure::new(NOT_READY, format!("no {goal} within {timeout:?}: {missing}"))),
+        Err(missing) => {
+            let what = format!("waited {timeout:?} for {goal} in vain: {missing}");
+            Err(Failure::new(NOT_READY, what))
+        }
     }
 }
 
@@ -193,8 +196,10 @@ impl Answers<'_> {
         if !missing.is_empty() {
             return Err(missing.join("; "));
         }
-        let names: Vec<_> = wanted.iter().map(u32::to_string).collect();
-        Ok(format!("replicas {} have everything up to seq {}", names.join(", "), target.saturating_sub(1)))
+        let names: Vec<_> = wanted.iter().map(|replica| format!("replica {replica}")).collect();
+        let have = if names.len() == 1 { "has" } else { "have" };
+        let last = target.saturating_sub(1);
+        Ok(format!("{} {have} everything up to seq {last}", names.join(", ")))
     }
 
     /// What this replica lacks of everything below `target`.
@@ -236,8 +241,8 @@ impl Answers<'_> {
         match answers().filter(counts).map(|status| status.commit_next).max() {
             Some(next) if next > seq => Ok(format!("seq {seq} is committed")),
             Some(next) => {
-                let (more, last) = (grouped(seq + 1 - next), grouped(next.saturating_sub(1)));
-                Err(format!("the last committed seq is {last}, {more} entries before that one are missing"))
+                let (last, more) = (next.saturating_sub(1), grouped((seq + 1).saturating_sub(next)));
+                Err(format!("the last committed seq is {last}, {more} before seq {seq}"))
             }
             None => Err(match replica {
                 Some(replica) => format!("replica {replica} does not answer, or holds another history"),

@@ -12,7 +12,7 @@ fn kill(process: &mut Process) {
 fn a_command_that_waits_for_a_leader_ends_when_the_sequencers_that_start_have_one() {
     let cluster = Cluster::new(2, "");
     let nobody = cluster.run(&["wait", "--for", "leader", "--timeout", "200ms"], b"").with_code(4);
-    nobody.saying(&["no leader within 200ms", "no quorum: 0 of 2 answer"]);
+    nobody.saying(&["waited 200ms for leader in vain: ", "no quorum: 0 of 2 answer"]);
     let goals = ["leader", "quorum", "seq=1", "day=20261121"];
     let start = |goal: &&str| cluster.start(goal, &["wait", "--for", goal, "--timeout", "50s"]);
     let mut waiting: Vec<_> = goals.iter().map(start).collect();
@@ -42,11 +42,11 @@ fn a_replica_that_comes_back_has_caught_up_when_the_command_ends_and_is_named_be
     cluster
         .run(&late, b"")
         .with_code(4)
-        .saying(&["no caught-up within 500ms", "replica 3 does not answer at"]);
+        .saying(&["waited 500ms for caught-up in vain: ", "replica 3 does not answer at"]);
     cluster.run(&[&late[..], &["--replica", "2"]].concat(), b"").with_code(0);
     replicas[2] = cluster.start_replica(3);
     let out = cluster.run(&["wait", "--for", "caught-up", "--timeout", "50s"], b"").with_code(0).out;
-    assert!(out.starts_with("replicas 1, 2, 3 have everything up to seq "), "{out}");
+    assert!(out.starts_with("replica 1, replica 2, replica 3 have everything up to seq "), "{out}");
     // What it has, it has without the others.
     let of_3 = ["wait", "--for", "caught-up", "--replica", "3", "--json"];
     let value: Value = serde_json::from_str(&cluster.run(&of_3, b"").with_code(0).out).expect("JSON");
@@ -67,7 +67,7 @@ fn a_command_whose_time_is_over_names_what_is_missing() {
         let value: Value = serde_json::from_str(&output.out).expect("JSON");
         assert_eq!(value["holds"], false, "{value}");
         assert!(value["what"].as_str().is_some_and(|what| what.contains(says)), "{value}");
-        output.saying(&[&format!("no {goal} within 1s: "), says]);
+        output.saying(&[&format!("waited 1s for {goal} in vain: "), says]);
     };
     late("seq=1000000", "the last committed seq is ");
     late("day=20261122", "the last day that begins there is 20261121, at seq ");

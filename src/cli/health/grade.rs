@@ -206,7 +206,10 @@ impl Examined<'_> {
             let is_critical = spare < thresholds.spare_crit;
             let grade = if is_critical { HealthGrade::Critical } else { HealthGrade::Warning };
             let floor = if is_critical { thresholds.spare_crit } else { spare_warn };
-            let what = format!("{} more members may crash, and {floor} are wanted", spare.max(0));
+            let what = match spare {
+                0.. => format!("{spare} members may crash, fewer than {floor}"),
+                _ => "too few members are available for a quorum".to_owned(),
+            };
             findings.push(HealthFinding::new(grade, what));
         }
         findings.extend(self.key_finding(thresholds));

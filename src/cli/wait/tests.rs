@@ -62,7 +62,7 @@ fn each_member_that_lacks_something_is_named_with_what_it_lacks() {
     assert_eq!(missing, expected);
     assert_eq!(
         judge(&asked, "caught-up", Some(2), None),
-        Ok("replicas 2 have everything up to seq 1999".to_owned())
+        Ok("replica 2 has everything up to seq 1999".to_owned())
     );
     answer(&mut asked, 2).history = HISTORY + 1;
     assert!(
@@ -97,7 +97,7 @@ fn a_seq_is_committed_if_any_replica_of_the_newest_history_knows_it() {
     answer(&mut asked, 2).commit_next = 40;
     assert_eq!(judge(&asked, "seq=49", None, None), Ok("seq 49 is committed".to_owned()), "nobody leads");
     let missing = judge(&asked, "seq=50", None, None).expect_err("the last one is 49");
-    assert!(missing.starts_with("the last committed seq is 49, 1 entries"), "{missing}");
+    assert!(missing.starts_with("the last committed seq is 49, 1 before seq 50"), "{missing}");
     assert!(
         judge(&asked, "seq=49", Some(3), None).is_ok() && judge(&asked, "seq=49", Some(2), None).is_err()
     );

@@ -76,7 +76,7 @@ fn a_silent_member_is_a_warning_until_no_quorum_is_left() {
     assert_eq!(report.grade, HealthGrade::Warning);
     let expected = [
         format!("WARNING: {} does not answer at 10.0.0.3:7003", identity(3)),
-        "WARNING: 0 more members may crash, and 1 are wanted".to_owned(),
+        "WARNING: 0 members may crash, fewer than 1".to_owned(),
     ];
     assert_eq!(reasons(&report), expected);
     assert!(metrics(&report).contains("members=2;3:;2:;0;3 spare=0;1:;0:"), "{report:?}");
