@@ -1,5 +1,7 @@
 //! The metrics of a daemon: its page, and the table of all.
 
+#![allow(clippy::disallowed_methods, reason = "it waits for other processes")]
+
 use crate::cluster::{Cluster, run};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

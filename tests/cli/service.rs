@@ -1,5 +1,7 @@
 //! A daemon under a service manager: readiness, status, and signs of life.
 
+#![allow(clippy::disallowed_methods, reason = "it waits for other processes")]
+
 use crate::cluster::Cluster;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};

@@ -43,7 +43,7 @@ pub(in crate::cli) enum Value {
     /// A count, a gauge, the index of a state, or a field of a record.
     Number(u64),
     /// A distribution of times.
-    Durations(Durations),
+    Durations(Box<Durations>),
 }
 
 impl Value {
@@ -58,7 +58,7 @@ impl Value {
     /// What has been counted since `earlier`.
     pub(in crate::cli) fn since(&self, earlier: &Self) -> Self {
         match (self, earlier) {
-            (Self::Durations(now), Self::Durations(before)) => Self::Durations(now.since(before)),
+            (Self::Durations(now), Self::Durations(before)) => Self::Durations(Box::new(now.since(before))),
             (now, before) => Self::Number(now.number().saturating_sub(before.number())),
         }
     }
@@ -106,7 +106,10 @@ impl Process {
             let (words, behind) = rest.split_at(row.kind.values());
             rest = behind;
             let durations = Durations::from_words(words).filter(|_| row.kind == CounterKind::Histogram);
-            (row.clone(), durations.map_or(Value::Number(words[0]), Value::Durations))
+            (
+                row.clone(),
+                durations.map_or(Value::Number(words[0]), |durations| Value::Durations(Box::new(durations))),
+            )
         });
         let label = |name: &str| reader.label(name).unwrap_or("?").to_owned();
         Self {

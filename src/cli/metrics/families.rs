@@ -319,7 +319,7 @@ mod tests {
         [500, 1_500, 3_000_000, 100_000_000_000].into_iter().for_each(|ns| durations.add(ns));
         let mut process = process("r", &[]);
         let row = Described::from(CounterRow::histogram("stall_ns", "Stalls."));
-        process.rows.push((row, Value::Durations(durations)));
+        process.rows.push((row, Value::Durations(Box::new(durations))));
         let text = text_of(vec![process]);
         for line in [
             "# TYPE lockstep_stall_seconds histogram\n",
