@@ -28,7 +28,7 @@ const PAUSE_NS: Nanos = 1_000_000;
 /// Events between two looks at the clock.
 const BATCH: usize = 4_096;
 
-/// What is waited for.
+/// The state that a command waits for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WaitGoal {
     /// A replica leads.
@@ -157,7 +157,7 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    /// What holds, or what is missing.
+    /// Says what holds, or what is missing.
     fn judge(&self, goal: &WaitGoal, replica: Option<u32>) -> Result<String, String> {
         let health = Health::judge(self.asked);
         let leader = self.leader.ok_or_else(|| health.to_string());
@@ -202,7 +202,7 @@ impl Answers<'_> {
         Ok(format!("{} {have} everything up to seq {last}", names.join(", ")))
     }
 
-    /// What this replica lacks of everything below `target`.
+    /// Names what this replica lacks of everything below `target`.
     fn lacks(&self, leader: &NodeStatus, replica: u32, target: Seq) -> Option<String> {
         let status = match self.of(replica) {
             Some(QueryResult { status: Some(status), .. }) => status,
@@ -277,7 +277,7 @@ impl Days {
         }
     }
 
-    /// What is known where the wanted day is not.
+    /// The days that were found instead of the wanted one.
     fn missing(&self, next: Seq) -> String {
         let Some(first) = self.first else { return "nothing of the stream was read".to_owned() };
         let last = next.saturating_sub(1);

@@ -43,11 +43,11 @@ fn a_replica_that_comes_back_has_caught_up_when_the_command_ends_and_is_named_be
         .run(&late, b"")
         .with_code(4)
         .saying(&["waited 500ms for caught-up in vain: ", "replica 3 does not answer at"]);
-    cluster.run(&[&late[..], &["--replica", "2"]].concat(), b"").with_code(0);
+    cluster.run(&["wait", "--for", "caught-up", "--replica", "2"], b"").with_code(0);
     replicas[2] = cluster.start_replica(3);
     let out = cluster.run(&["wait", "--for", "caught-up", "--timeout", "50s"], b"").with_code(0).out;
     assert!(out.starts_with("replica 1, replica 2, replica 3 have everything up to seq "), "{out}");
-    // What it has, it has without the others.
+    // It has this without the others.
     let of_3 = ["wait", "--for", "caught-up", "--replica", "3", "--json"];
     let value: Value = serde_json::from_str(&cluster.run(&of_3, b"").with_code(0).out).expect("JSON");
     assert_eq!((&value["for"], &value["holds"]), (&"caught-up".into(), &true.into()));
