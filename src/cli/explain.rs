@@ -1,7 +1,7 @@
 //! `lockstep explain CODE`: what a code of the log, of a configuration or of an exit means, and what to do.
 //!
-//! Events come from `docs/LOG.md`, which a test holds to be complete; conditions, problems of configurations and
-//! exit codes from the tables that print them.
+//! Events come from `docs/LOG.md`, which a test holds to be complete; conditions, problems of configurations
+//! and exit codes from the tables that print them.
 
 use super::Failure;
 use super::failure::{EXIT_CODES, USAGE};
@@ -22,8 +22,8 @@ const LOG: &str = include_str!("../../docs/LOG.md");
 /// Flags of `explain`.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
-    /// A code like `LS1101`, its number, the name of a condition like `disk_full`, or an exit code; without it
-    /// all are listed
+    /// A code like `LS1101`, its number, the name of a condition like `disk_full`, or an exit code; without
+    /// it all are listed
     #[arg(value_name = "CODE")]
     pub code: Option<String>,
     /// Prints JSON
@@ -31,7 +31,7 @@ pub struct ExplainArgs {
     pub json: bool,
 }
 
-/// What is known of a code.
+/// A code, explained.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Explained {
     /// `LS1101`, or the number of an exit code.

@@ -1,5 +1,5 @@
-//! What a daemon shows of itself while it runs: its page, and its state to the service manager. Both come from
-//! its counters file alone, by side threads.
+//! A daemon shows its page, and its state to the service manager, while it runs. Both come from its counters
+//! file alone, by side threads.
 
 use super::counters::process::Process;
 use super::metrics::endpoint;

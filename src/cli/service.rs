@@ -1,9 +1,10 @@
-//! The state of a daemon for the service manager (systemd, `Type=notify`): ready, a line of status, and a sign of
-//! life for its watchdog.
+//! The state of a daemon for the service manager (systemd, `Type=notify`): ready, a line of status, and a sign
+//! of life for its watchdog.
 //!
-//! The sign of life is given while the daemon's hot thread stores its counters: a process whose hot thread hangs
-//! is ended by the watchdog, however well its other threads are. A gateway and a feed are ready when they serve; until then the
-//! manager's patience is extended. A replica is ready once it runs, in any role: a blank one waits for `lockstep bootstrap`.
+//! The sign of life is given while the daemon's hot thread stores its counters: a process whose hot thread
+//! hangs is ended by the watchdog, however well its other threads are. A gateway and a feed are ready when
+//! they serve; until then the manager's patience is extended. A replica is ready once it runs, in any role: a
+//! blank one waits for `lockstep bootstrap`.
 
 use super::counters::process::Process;
 use super::metrics::readiness::{not_alive, not_ready};
@@ -78,7 +79,7 @@ struct Reported {
 }
 
 impl Reported {
-    /// What is new, and the sign of life.
+    /// Everything that is new, and the sign of life.
     fn next(&mut self, process: &Process) -> Vec<Report> {
         let mut reports = Vec::new();
         let waits = not_ready(process);

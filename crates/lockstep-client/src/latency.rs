@@ -20,7 +20,7 @@ impl RoundTrips {
         self.sample.get_or_insert((publisher, number, None));
     }
 
-    /// What is written is sent.
+    /// Everything that is written is sent.
     #[inline]
     pub(crate) fn on_sent(&mut self, now: Nanos) {
         if let Some((_, _, sent)) = &mut self.sample {

@@ -26,7 +26,7 @@ fn every_card_has_a_planted_mutation() {
     assert!(names.is_empty(), "no planted mutation: {names:?}");
 }
 
-/// What is asked for and never answered: a client that leaves, or returns its lock.
+/// Requests that nothing answers: a client that leaves, or returns its lock.
 const WITHOUT_ANSWER: [&str; 2] = ["leave", "release"];
 
 #[test]

@@ -240,7 +240,7 @@ impl LoneCluster {
     /// The leader dies, if it is to; the publisher hands its message in.
     fn request(&mut self) -> Result<(), String> {
         if let Some(known_after) = self.scene.death_known_after {
-            self.bury(self.now + known_after)?;
+            self.end_leader(self.now + known_after)?;
         }
         self.began = Some((self.now, self.sent.len()));
         let publisher = self.publisher();
@@ -252,7 +252,7 @@ impl LoneCluster {
     }
 
     /// The leader's machine is dead from now on, and the standbys have its watcher's notice at `known_at`.
-    fn bury(&mut self, known_at: u64) -> Result<(), String> {
+    fn end_leader(&mut self, known_at: u64) -> Result<(), String> {
         let mut bytes = vec![0; SMALL_LEN_MAX];
         let length = match &self.processes[LEADER].process {
             ClusterProcess::Replica(leader) => leader.death_notice(&mut bytes),

@@ -1,7 +1,7 @@
-//! A process of this host, by its counters file: whether it runs, hangs or has died, it tells as much as before.
+//! A process of this host, by its counters file, which tells as much of a process that hangs or has died.
 
-use super::super::Failure;
-use super::super::failure::{NOT_READY, USAGE};
+use crate::cli::Failure;
+use crate::cli::failure::{NOT_READY, USAGE};
 use crate::config::Config;
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;

@@ -3,10 +3,10 @@
 //! One thread without capabilities answers one request at a time, from the daemon's counters file: the hot
 //! thread takes no notice of it. A request has 4 KiB and two seconds at most.
 
-use super::super::counters::process::Process;
-use super::super::observed::Observed;
 use super::readiness::{not_alive, not_ready};
 use super::{Format, metrics};
+use crate::cli::counters::process::Process;
+use crate::cli::observed::Observed;
 use lockstep_io::{IoError, capabilities};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddrV4, TcpListener, TcpStream};

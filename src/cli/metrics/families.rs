@@ -5,7 +5,7 @@
 //! `repair_rtt_ns` is `lockstep_repair_rtt_seconds`. A state is a gauge for each of its names, 1 for the
 //! present one.
 
-use super::super::counters::process::{Process, Value};
+use crate::cli::counters::process::{Process, Value};
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
 use prometheus_client::collector::Collector;

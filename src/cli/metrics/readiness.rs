@@ -3,8 +3,8 @@
 //! A process is alive while it stores its counters. It is ready when it does its part: a standby that has a
 //! vote and follows, a gateway whose clients may log in.
 
-use super::super::counters::process::{Life, Process};
-use super::super::operator::age;
+use crate::cli::counters::process::{Life, Process};
+use crate::cli::operator::age;
 use lockstep_core::engine::event::Role;
 use lockstep_wire::Condition;
 

@@ -113,7 +113,7 @@ static CARD: Card = Card {
     states_max: 300_000,
     whole: true,
     prices: Prices::Of(&[Price {
-        // A run of uniform-hierarchical, which p2 leads. What is sent to all goes to the dead process too.
+        // A run of uniform-hierarchical, which p2 leads. Messages to all go to the dead process too.
         asks: &[],
         delays: [|_| 2, |_| 3, |_| Price::NEVER],
         multicast: |n| 1 + (n - 2) + (n - 1) * (n - 1),
