@@ -1,4 +1,5 @@
-//! Other people's clients at `lockstep gateway` and `lockstep feed`, and what Wireshark says of the bytes.
+//! Other people's clients at `lockstep gateway`, `lockstep feed` and a daemon's page of metrics, and what
+//! Wireshark says of the bytes.
 //!
 //! Each client is installed from its registry into a folder of its own below cargo's target directory, once.
 //! What a client does in its own way stands in its script (`tests/interop/soup_client.*`,
@@ -16,13 +17,13 @@ mod mold;
 mod soup;
 
 use capture::Capture;
-use foreign::{Foreign, Visit, mold_client};
+use foreign::{Foreign, Visit, mold_client, openmetrics_parser};
 use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
 use tools::exchange::Received;
 use tools::feeds::{self, Listener, Lossy};
 use tools::gateways::{Running, add_user, start, with_exchange};
-use tools::processes::Cluster;
+use tools::processes::{Cluster, run};
 
 fn acks(from: u64, to: u64) -> Vec<(u64, String)> {
     (from..=to).map(|number| (number, format!("ack order {number}"))).collect()
@@ -234,4 +235,29 @@ fn wireshark_reads_what_a_feed_and_a_receiver_say_and_counts_as_they_do() {
     assert!(asked.len() > 5, "{asked:?}");
     assert_eq!(begins(&answers), begins(&asked));
     assert!(answers.iter().zip(&asked).all(|(answer, asked)| answer.count <= asked.count));
+}
+
+#[test]
+fn the_python_parser_of_openmetrics_accepts_the_page_of_a_replica_and_reads_each_metric_of_the_list() {
+    let Some(mut parser) = openmetrics_parser() else { return };
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let cluster = Cluster::new(1, &format!("\n[metrics]\nlisten = \"{address}\"\n"));
+    let _replicas = cluster.found();
+    cluster.publish("one\ntwo\n");
+    parser.arg(format!("http://{address}/metrics"));
+    let read = run(parser, b"").with_code(0).out;
+    let families: Vec<Vec<&str>> = read.lines().map(|line| line.split(' ').collect()).collect();
+    let list = run(tools::processes::command(&["metrics", "list", "--format", "json"]), b"").with_code(0).out;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let is_of_replicas = |metric: &&serde_json::Value| metric["of"][0] == "replicas and archivers";
+    let listed: Vec<_> = list["metrics"].as_array().unwrap().iter().filter(is_of_replicas).collect();
+    assert!(listed.len() > 100, "{list}");
+    for metric in listed {
+        let name = metric["name"].as_str().unwrap().trim_end_matches("_total");
+        let family = families.iter().find(|family| family[0] == name);
+        let family = family.unwrap_or_else(|| panic!("{name} is not in\n{read}"));
+        let unit = ["seconds", "bytes"].iter().find(|unit| metric["unit"] == **unit).copied().unwrap_or("-");
+        assert_eq!((metric["type"].as_str().unwrap(), unit), (family[1], family[2]), "{name}");
+        assert_ne!(family[3], "0", "{name}");
+    }
 }

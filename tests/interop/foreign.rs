@@ -124,14 +124,31 @@ pub fn mold_client() -> Option<PathBuf> {
     made.map_err(|why| println!("SKIPPED: the Rust client moldudp cannot be had: {why}")).ok()
 }
 
+/// Installs this package of PyPI into a virtual environment `venv` of the folder.
+fn install_python(package: &str, folder: &Path) -> Result<(), String> {
+    install("python3", &["-m", "venv", "venv"], folder)?;
+    let flags = ["-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "10"];
+    install("venv/bin/python", &[&flags[..], &["--disable-pip-version-check", package]].concat(), folder)
+}
+
+/// `openmetrics.py` with the parser of `prometheus_client`; `None` where that cannot be had, which is said.
+pub fn openmetrics_parser() -> Option<Command> {
+    let made = folder("python-prometheus-client-0.26.0", |folder| {
+        install_python("prometheus_client==0.26.0", folder)
+    });
+    let command = made.map(|folder| {
+        let mut command = Command::new(folder.join("venv/bin/python"));
+        command.arg(script("openmetrics.py"));
+        command
+    });
+    command.map_err(|why| println!("SKIPPED: the Python package prometheus_client cannot be had: {why}")).ok()
+}
+
 impl Foreign {
     /// `nasdaq-protocols`; `None` where it cannot be had, which is said.
     pub fn python() -> Option<Self> {
         let made = folder("python-nasdaq-protocols-1.3.0", |folder| {
-            install("python3", &["-m", "venv", "venv"], folder)?;
-            let flags = ["-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "10"];
-            let flags = [&flags[..], &["--disable-pip-version-check", "nasdaq-protocols==1.3.0"]].concat();
-            install("venv/bin/python", &flags, folder)
+            install_python("nasdaq-protocols==1.3.0", folder)
         });
         let found = made.map(|folder| Self {
             interpreter: folder.join("venv/bin/python"),
