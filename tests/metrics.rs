@@ -104,12 +104,12 @@ fn selectors(expr: &str) -> Vec<&str> {
 
 /// The anchor that a heading has on a page.
 fn anchor(heading: &str) -> String {
-    let kept = heading
+    let letters = heading
         .to_lowercase()
         .chars()
         .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
         .collect::<String>();
-    kept.replace(' ', "-")
+    letters.replace(' ', "-")
 }
 
 #[test]
