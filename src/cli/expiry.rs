@@ -4,13 +4,29 @@
 use super::Failure;
 use super::args::ClusterArgs;
 use crate::config::KeyUse;
+use lockstep_core::engine::counters::CounterRow;
 use lockstep_io::clock::{Clock, DAY_NS, Utc};
 use lockstep_io::key_file::KeyFile;
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// From so many days before on there are reminders: a month, as for certificates.
 const REMIND_DAYS: i64 = 30;
+
+/// The metric of it, on the page of every daemon.
+pub const KEY_EXPIRY: CounterRow = CounterRow::gauge(
+    "key_expiry_time_ns",
+    "The day on which the keys that seal are to have been replaced, since the Unix epoch; 0 none. On the page alone.",
+);
+
+/// The day of the keys that this process has read, for its page; 0 none.
+static DAY_OF_PROCESS: AtomicU64 = AtomicU64::new(0);
+
+/// The value of [`KEY_EXPIRY`].
+pub fn key_expiry() -> u64 {
+    DAY_OF_PROCESS.load(Ordering::Relaxed)
+}
 
 /// The day, and how far it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +57,13 @@ impl Expiry {
     /// Of the key file with which this host's operator asks the cluster.
     pub fn of(cluster: &ClusterArgs) -> Result<Option<Self>, Failure> {
         Ok(cluster.load(&[])?.key_file(KeyUse::Operator).as_deref().and_then(Self::read))
+    }
+
+    /// The same of the keys that this process has, whose page shows it from now on.
+    pub fn of_process(path: &Path) -> Option<Self> {
+        let expiry = Self::read(path);
+        DAY_OF_PROCESS.store(expiry.map_or(0, |expiry| expiry.until.0), Ordering::Relaxed);
+        expiry
     }
 
     /// Whether it is time to remind of it.

@@ -23,7 +23,7 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>, IoError> {
 
 /// Whether the keys are to be replaced soon.
 fn remind(path: &Path) {
-    if let Some(expiry) = Expiry::read(path).filter(Expiry::is_near) {
+    if let Some(expiry) = Expiry::of_process(path).filter(Expiry::is_near) {
         tracing::warn!("{expiry}");
     }
 }

@@ -45,6 +45,7 @@ fn a_replicas_page_has_what_it_counted_and_a_standby_without_a_leader_is_alive_a
     assert_eq!(replicas.pop().expect("replica 2").terminate(), Some(0));
     let listen = format!("metrics.listen={address}");
     replicas.push(cluster.start_replica_with(2, &["--set", &listen]));
+    replicas[1].await_log("metrics at http://");
     await_page(address, "/readyz", |status, _| status == 200);
     cluster.publish("one\ntwo\n");
     await_page(address, "/metrics", |_, text| {
@@ -74,6 +75,21 @@ fn a_replicas_page_has_what_it_counted_and_a_standby_without_a_leader_is_alive_a
     assert!((&stream).read(&mut [0; 1]).is_err());
     replicas[1].signal("CONT");
     await_page(address, "/healthz", |status, _| status == 200);
+}
+
+#[test]
+fn the_page_has_the_day_of_the_keys_and_a_new_one_from_sighup_on() {
+    let address = free_address();
+    let cluster = Cluster::new(1, &format!("\n[metrics]\nlisten = \"{address}\"\n"));
+    let replicas = cluster.found();
+    await_page(address, "/metrics", |_, text| {
+        text.contains("lockstep_key_expiry_time_seconds{process=\"replica-1\"} 0.0\n")
+    });
+    cluster.run(&["keys", "expire", "0", "2096-02-29"], b"").with_code(0);
+    replicas[0].signal("HUP");
+    await_page(address, "/metrics", |_, text| {
+        text.contains("lockstep_key_expiry_time_seconds{process=\"replica-1\"} 3981312000.0\n")
+    });
 }
 
 #[test]

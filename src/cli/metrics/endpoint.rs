@@ -5,8 +5,10 @@
 
 use super::readiness::{not_alive, not_ready};
 use super::{Format, metrics};
-use crate::cli::counters::process::Process;
+use crate::cli::counters::process::{Process, Value};
+use crate::cli::expiry::{KEY_EXPIRY, key_expiry};
 use crate::cli::observed::Observed;
+use lockstep_core::engine::counters::Described;
 use lockstep_io::{IoError, capabilities};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
@@ -48,6 +50,12 @@ fn serve(address: SocketAddrV4, observed: &Observed) -> Result<(), IoError> {
     Ok(())
 }
 
+/// The same with what no counter has: the day of its keys.
+fn with_key_expiry(mut process: Process) -> Process {
+    process.rows.push((Described::from(KEY_EXPIRY), Value::Number(key_expiry())));
+    process
+}
+
 /// Status and reason, the type of the text, and the text.
 type Answer = (&'static str, &'static str, String);
 
@@ -58,7 +66,7 @@ fn answer(mut client: TcpStream, observed: &Observed) -> std::io::Result<()> {
     let until = Instant::now() + PATIENCE;
     let mut bytes = Vec::new();
     let (status, kind, text) = loop {
-        if let Some(answer) = answer_to(&bytes, || observed.process()) {
+        if let Some(answer) = answer_to(&bytes, || observed.process().map(with_key_expiry)) {
             break answer;
         }
         let left = until.saturating_duration_since(Instant::now());

@@ -10,6 +10,7 @@ pub(in crate::cli) mod readiness;
 pub(in crate::cli) use families::{Format, metrics};
 
 use super::Failure;
+use super::expiry::KEY_EXPIRY;
 use clap::{Args, Subcommand, ValueEnum};
 use families::Family;
 use lockstep_client::internal::handle_counters;
@@ -60,12 +61,14 @@ pub fn run(args: &MetricsArgs) -> Result<u8, Failure> {
 
 /// The daemons with metrics, and the counters of each.
 fn daemons() -> [(&'static str, Vec<Described>); 4] {
+    let key_expiry = || Described::from(KEY_EXPIRY);
     let own = |rows: &[CounterRow], has_publisher| {
         let own = rows.iter().map(|row| Described::from(*row));
-        own.chain(handle_counters(has_publisher, true)).collect()
+        own.chain(handle_counters(has_publisher, true)).chain([key_expiry()]).collect()
     };
+    let of_nodes = lockstep_node::counters().into_iter().chain([key_expiry()]).collect();
     [
-        ("replicas and archivers", lockstep_node::counters()),
+        ("replicas and archivers", of_nodes),
         ("gateways", own(GatewayCounts::ROWS, true)),
         ("feeds", own(FeedCounts::ROWS, false)),
         ("notaries", own(super::notary::NotaryCounts::ROWS, true)),
