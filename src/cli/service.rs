@@ -1,5 +1,5 @@
-//! The state of a daemon for the service manager (systemd, `Type=notify`): ready, a line of status, and a sign
-//! of life for its watchdog.
+//! The state of a daemon for the service manager (systemd, `Type=notify`): ready, a line of status, and a
+//! sign of life for its watchdog.
 //!
 //! The sign of life is given while the daemon's hot thread stores its counters: a process whose hot thread
 //! hangs is ended by the watchdog, however well its other threads are. A gateway and a feed are ready when
