@@ -111,25 +111,16 @@ impl Reported {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::counters::process::{Life, Value};
-    use lockstep_core::engine::counters::{CounterRow, Described};
+    use crate::cli::counters::process::Life;
+    use lockstep_core::engine::counters::CounterRow;
 
     fn process(kind: &str, life: Life, gauges: &[(&'static str, u64)]) -> Process {
         let role = CounterRow::state("role", "blank|standby|leader|learner", "");
-        let row = |(name, value): &(&'static str, u64)| {
-            let row = if *name == "role" { role } else { CounterRow::gauge(name, "") };
-            (Described::from(row), Value::Number(*value))
+        let row = |(name, value): &(&'static str, u64)| match *name {
+            "role" => (role, *value),
+            name => (CounterRow::gauge(name, ""), *value),
         };
-        Process {
-            name: "one".to_owned(),
-            kind: kind.to_owned(),
-            release: String::new(),
-            pid: 1,
-            life,
-            age: Duration::ZERO,
-            published_at: 0,
-            rows: gauges.iter().map(row).collect(),
-        }
+        Process::of_rows((kind, "one"), life, gauges.iter().map(row))
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use crate::cli::Failure;
 use crate::cli::failure::{NOT_READY, USAGE};
 use crate::config::Config;
+#[cfg(test)]
+use lockstep_core::engine::counters::CounterRow;
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
 use lockstep_io::IoError;
@@ -121,6 +123,26 @@ impl Process {
             life,
             age: ago(reader.started_at()),
             published_at,
+        }
+    }
+
+    /// One that has counted this, for tests.
+    #[cfg(test)]
+    pub(in crate::cli) fn of_rows(
+        (kind, name): (&str, &str),
+        life: Life,
+        rows: impl IntoIterator<Item = (CounterRow, u64)>,
+    ) -> Self {
+        let rows = rows.into_iter().map(|(row, value)| (Described::from(row), Value::Number(value)));
+        Self {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            release: String::new(),
+            pid: 1,
+            life,
+            age: Duration::ZERO,
+            published_at: 0,
+            rows: rows.collect(),
         }
     }
 

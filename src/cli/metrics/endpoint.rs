@@ -149,16 +149,7 @@ mod tests {
     use crate::cli::counters::process::Life;
 
     fn process() -> Option<Process> {
-        Some(Process {
-            name: "replica-1".to_owned(),
-            kind: "replica".to_owned(),
-            release: String::new(),
-            pid: 1,
-            life: Life::Runs,
-            age: Duration::ZERO,
-            published_at: 0,
-            rows: Vec::new(),
-        })
+        Some(Process::of_rows(("replica", "replica-1"), Life::Runs, []))
     }
 
     fn status(request: &[u8]) -> Option<&'static str> {

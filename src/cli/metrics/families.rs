@@ -247,19 +247,9 @@ mod tests {
     use super::*;
     use crate::cli::counters::process::Life;
     use lockstep_core::engine::counters::CounterRow;
-    use std::time::Duration;
 
     fn process(name: &str, rows: &[(CounterRow, u64)]) -> Process {
-        Process {
-            name: name.to_owned(),
-            kind: "replica".to_owned(),
-            release: "1".to_owned(),
-            pid: 1,
-            life: Life::Runs,
-            age: Duration::ZERO,
-            published_at: 0,
-            rows: rows.iter().map(|(row, value)| (Described::from(*row), Value::Number(*value))).collect(),
-        }
+        Process::of_rows(("replica", name), Life::Runs, rows.iter().copied())
     }
 
     fn text_of(processes: Vec<Process>) -> String {

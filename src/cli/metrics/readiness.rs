@@ -62,30 +62,12 @@ fn stream_waits(value: &impl Fn(&str) -> u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_core::engine::counters::CounterRow;
     use std::time::Duration;
 
-    fn waits(kind: &str, values: &[(&str, u64)], life: Life) -> Option<String> {
-        use crate::cli::counters::process::Value;
-        use lockstep_core::engine::counters::{CounterKind, Described};
-        let row = |(name, value): &(&str, u64)| {
-            let row = Described {
-                name: (*name).to_owned(),
-                kind: CounterKind::Gauge,
-                unit: "".into(),
-                meaning: "".into(),
-            };
-            (row, Value::Number(*value))
-        };
-        not_ready(&Process {
-            name: "one".to_owned(),
-            kind: kind.to_owned(),
-            release: String::new(),
-            pid: 1,
-            life,
-            age: Duration::ZERO,
-            published_at: 0,
-            rows: values.iter().map(row).collect(),
-        })
+    fn waits(kind: &str, gauges: &[(&'static str, u64)], life: Life) -> Option<String> {
+        let rows = gauges.iter().map(|(name, value)| (CounterRow::gauge(name, ""), *value));
+        not_ready(&Process::of_rows((kind, "one"), life, rows))
     }
 
     #[test]
