@@ -240,7 +240,7 @@ fn wireshark_reads_what_a_feed_and_a_receiver_say_and_counts_as_they_do() {
 #[test]
 fn the_python_parser_of_openmetrics_accepts_the_page_of_a_replica_and_reads_each_metric_of_the_list() {
     let Some(mut parser) = openmetrics_parser() else { return };
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = tools::processes::free_address();
     let cluster = Cluster::new(1, &format!("\n[metrics]\nlisten = \"{address}\"\n"));
     let _replicas = cluster.found();
     cluster.publish("one\ntwo\n");

@@ -7,11 +7,11 @@
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tools::processes::{Cluster, PATIENCE, Process, command, run};
+use tools::processes::{Cluster, PATIENCE, Process, command, free_address, run};
 use tools::trader::{Trader, login_of};
 use tools::{feeds, gateways};
 
@@ -211,11 +211,6 @@ fn promtool_accepts_the_alerts_and_each_fires_in_a_test_of_its_own_and_not_besid
 }
 
 // ---------------------------------------------------------------------------- a live cluster
-
-/// An address of the loopback that was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address")
-}
 
 /// A Prometheus with our alerts that reads these pages.
 struct Prometheus {

@@ -192,8 +192,9 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// Lets time pass, for a command or a side thread.
 #[allow(clippy::disallowed_methods)] // as above
-fn pause(time: Duration) {
+pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 

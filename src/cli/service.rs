@@ -9,6 +9,7 @@
 use super::counters::process::Process;
 use super::metrics::readiness::{not_alive, not_ready};
 use super::observed::Observed;
+use super::operator::pause;
 use lockstep_io::capabilities;
 use sd_notify::NotifyState;
 use std::time::Duration;
@@ -40,11 +41,6 @@ pub fn start(observed: &Observed) {
             "the service manager learns nothing of this process: starting a thread failed: {error}"
         );
     }
-}
-
-#[allow(clippy::disallowed_methods)] // a side thread waits, no message does
-fn pause(interval: Duration) {
-    std::thread::sleep(interval);
 }
 
 fn report(reports: &[Report]) {

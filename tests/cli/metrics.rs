@@ -2,15 +2,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "it waits for other processes")]
 
-use crate::cluster::{Cluster, run};
+use crate::cluster::{Cluster, free_address, run};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
-
-/// An address of the loopback that was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address")
-}
 
 /// A page of a daemon: its status, and its text; 0 of one that does not listen yet.
 fn page(address: SocketAddr, path: &str, accept: &str) -> (u16, String) {

@@ -12,7 +12,7 @@ use lockstep_io::udp::free_port;
 use lockstep_process::child::{ChildGuard, LoggedChild, await_end, clear_settings};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -328,6 +328,11 @@ impl Ground {
 
 /// Free memory that is room enough for the files of a cluster.
 const ROOM_BYTES: u64 = 2 << 30;
+
+/// An address of the loopback that was free for TCP a moment ago.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address")
+}
 
 /// A temporary folder in memory, or on the disk where memory has no room (`/dev/shm` of a container).
 pub fn memory_folder() -> TempDir {

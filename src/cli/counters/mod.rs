@@ -7,7 +7,7 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::USAGE;
 use super::metrics::{Format, metrics};
-use super::operator::{age, short};
+use super::operator::{age, pause, short};
 use clap::Args;
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
@@ -80,7 +80,7 @@ pub fn run(args: &CountersArgs) -> Result<u8, Failure> {
     }
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     if args.prometheus {
-        let text = metrics(processes, Format::Prometheus).map_err(std::io::Error::other)?;
+        let text = metrics(&processes, Format::Prometheus).map_err(std::io::Error::other)?;
         out.write_all(text.as_bytes())?;
         out.flush()?;
         return Ok(0);
@@ -103,12 +103,6 @@ pub fn run(args: &CountersArgs) -> Result<u8, Failure> {
     }
     out.flush()?;
     Ok(0)
-}
-
-/// Lets the processes count.
-#[allow(clippy::disallowed_methods)] // a command waits, no message does
-fn pause(interval: Duration) {
-    std::thread::sleep(interval);
 }
 
 /// What a process has counted since `before`; of one that began later, everything.

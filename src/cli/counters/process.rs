@@ -148,12 +148,16 @@ impl Process {
 
     /// The name of the present state of the counter called `name`.
     pub(in crate::cli) fn state(&self, name: &str) -> Option<&str> {
-        self.rows.iter().find(|(row, _)| row.name == name).map(|(row, value)| state_of(row, value))
+        self.row(name).map(|(row, value)| state_of(row, value))
     }
 
     /// The value called `name`.
     pub(in crate::cli) fn value(&self, name: &str) -> Option<&Value> {
-        self.rows.iter().find(|(row, _)| row.name == name).map(|(_, value)| value)
+        self.row(name).map(|(_, value)| value)
+    }
+
+    fn row(&self, name: &str) -> Option<&(Described, Value)> {
+        self.rows.iter().find(|(row, _)| row.name == name)
     }
 }
 

@@ -123,7 +123,7 @@ fn answer_to(bytes: &[u8], process: impl FnOnce() -> Option<Process>) -> Option<
     Some(match path {
         "/metrics" => {
             let format = if is_asked_for_openmetrics() { Format::OpenMetrics } else { Format::Prometheus };
-            match metrics(vec![process], format) {
+            match metrics(&[process], format) {
                 Ok(text) => ("200 OK", format.content_type(), text),
                 Err(error) => return refused("500 Internal Server Error", &error.to_string()),
             }

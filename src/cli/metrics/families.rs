@@ -40,9 +40,12 @@ impl Format {
 }
 
 /// Everything that these processes have counted, as metrics.
-pub(in crate::cli) fn metrics(processes: Vec<Process>, format: Format) -> Result<String, fmt::Error> {
+pub(in crate::cli) fn metrics(processes: &[Process], format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Families::of(processes)));
+    let samples = processes.iter().flat_map(|process| {
+        process.rows.iter().map(|(row, value)| (row, Some((process.name.as_str(), value))))
+    });
+    registry.register_collector(Box::new(Families(Family::collected(samples))));
     let mut out = String::new();
     match format {
         Format::OpenMetrics => text::encode(&mut out, &registry)?,
@@ -116,28 +119,46 @@ impl Family {
         format!("{}{unit}{total}", self.name)
     }
 
-    /// The families of these counters, in the order of their first ones. Counters of one name with labels of
-    /// their own may mean different things: then the family's help is what stands before the colon.
+    /// The families of these counters, in the order of their first ones.
     pub(in crate::cli) fn all<'a>(rows: impl IntoIterator<Item = &'a Described>) -> Vec<Self> {
+        Self::collected(rows.into_iter().map(|row| (row, None)))
+    }
+
+    /// The same, with a sample of each counter that has one: its process and its value. Counters of one name
+    /// with labels of their own may mean different things: then the family's help is what stands before the
+    /// colon.
+    fn collected<'a>(
+        rows: impl IntoIterator<Item = (&'a Described, Option<(&'a str, &'a Value)>)>,
+    ) -> Vec<Self> {
         let mut families: Vec<Self> = Vec::new();
         let mut places = BTreeMap::new();
-        for (row, new) in rows.into_iter().filter_map(|row| Some((row, Self::of(row)?))) {
+        for (row, sample) in rows {
+            let Some(new) = Self::of(row) else { continue };
             let place = *places.entry(new.stored_name()).or_insert(families.len());
             if place == families.len() {
                 families.push(new);
             }
-            let known = &mut families[place];
-            if known.help != row.meaning {
-                let common = known.help.split_once(": ").map_or(&*known.help, |(common, _)| common);
-                known.help = format!("{}.", common.trim_end_matches('.'));
-            }
-            for (label, _) in labels_of(row) {
-                if !known.label_names.contains(&label) {
-                    known.label_names.push(label);
-                }
-            }
+            families[place].add(row, sample);
         }
         families
+    }
+
+    /// One more counter of this name.
+    fn add(&mut self, row: &Described, sample: Option<(&str, &Value)>) {
+        if self.help != row.meaning {
+            let common = self.help.split_once(": ").map_or(&*self.help, |(common, _)| common);
+            self.help = format!("{}.", common.trim_end_matches('.'));
+        }
+        let labels = labels_of(row);
+        for (label, _) in &labels {
+            if !self.label_names.contains(label) {
+                self.label_names.push(label.clone());
+            }
+        }
+        if let Some((process, value)) = sample {
+            let process = ("process".to_owned(), process.to_owned());
+            self.samples.push(([process].into_iter().chain(labels).collect(), value.clone()));
+        }
     }
 
     fn unit(&self) -> Option<Unit> {
@@ -218,24 +239,6 @@ fn buckets(durations: &Durations) -> Vec<(f64, u64)> {
     buckets
 }
 
-impl Families {
-    fn of(processes: Vec<Process>) -> Self {
-        let mut families =
-            Family::all(processes.iter().flat_map(|process| &process.rows).map(|(row, _)| row));
-        let places: BTreeMap<_, _> =
-            families.iter().enumerate().map(|(place, family)| (family.stored_name(), place)).collect();
-        for process in processes {
-            for (row, value) in process.rows {
-                let Some(family) = Family::of(&row) else { continue };
-                let mut labels = vec![("process".to_owned(), process.name.clone())];
-                labels.extend(labels_of(&row));
-                families[places[&family.stored_name()]].samples.push((labels, value));
-            }
-        }
-        Self(families)
-    }
-}
-
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         self.0.iter().try_for_each(|family| family.encode(&mut encoder))
@@ -253,7 +256,7 @@ mod tests {
     }
 
     fn text_of(processes: Vec<Process>) -> String {
-        metrics(processes, Format::OpenMetrics).expect("text")
+        metrics(&processes, Format::OpenMetrics).expect("text")
     }
 
     #[test]

@@ -18,10 +18,14 @@ use lockstep_core::engine::counters::{CounterKind, CounterRow, Described};
 use lockstep_gateway::feed::FeedCounts;
 use lockstep_gateway::gateway::core::GatewayCounts;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::io::Write;
 
 /// The version of what `--format json` prints.
 const SCHEMA: &str = "lockstep.metrics/1";
+
+/// Kinds of daemons with metrics.
+const DAEMONS: usize = 4;
 
 /// Flags of `metrics`.
 #[derive(Args, Debug)]
@@ -60,7 +64,7 @@ pub fn run(args: &MetricsArgs) -> Result<u8, Failure> {
 }
 
 /// The daemons with metrics, and the counters of each.
-fn daemons() -> [(&'static str, Vec<Described>); 4] {
+fn daemons() -> [(&'static str, Vec<Described>); DAEMONS] {
     let key_expiry = || Described::from(KEY_EXPIRY);
     let own = |rows: &[CounterRow], has_publisher| {
         let own = rows.iter().map(|row| Described::from(*row));
@@ -79,11 +83,14 @@ fn daemons() -> [(&'static str, Vec<Described>); 4] {
 fn all() -> Vec<(Family, Vec<&'static str>)> {
     let daemons = daemons();
     let families = Family::all(daemons.iter().flat_map(|(_, rows)| rows));
-    let has = |family: &Family, rows: &[Described]| {
-        Family::all(rows).iter().any(|other| other.stored_name() == family.stored_name())
-    };
+    let names = daemons.each_ref().map(|(daemon, rows)| {
+        (*daemon, Family::all(rows).iter().map(Family::stored_name).collect::<BTreeSet<_>>())
+    });
     let of = |family: Family| {
-        let of = daemons.iter().filter(|(_, rows)| has(&family, rows)).map(|(daemon, _)| *daemon).collect();
+        let has = |(daemon, names): &(&'static str, BTreeSet<_>)| {
+            names.contains(&family.stored_name()).then_some(*daemon)
+        };
+        let of = names.iter().filter_map(has).collect();
         (family, of)
     };
     families.into_iter().map(of).collect()
@@ -139,7 +146,7 @@ fn markdown() -> String {
     for (family, of) in all() {
         let labels =
             family.label_names.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
-        let of = if of.len() == daemons().len() { "all".to_owned() } else { of.join(", ") };
+        let of = if of.len() == DAEMONS { "all".to_owned() } else { of.join(", ") };
         let unit = unit(&family).replace('|', ", ");
         out += &format!(
             "| `{}` | {} | {unit} | {labels} | {of} | {} |\n",

@@ -1,8 +1,9 @@
 //! The card.
 
+use crate::cards::zab::ASKED_FOR_VALIDITY;
 use crate::property::{
     NO_CREATION, NO_DUPLICATION, PRIMARY_INTEGRITY, PRIMARY_ORDER, PRIMARY_PROGRESS, UNIFORM_AGREEMENT,
-    UNIFORM_TOTAL_ORDER, VALIDITY,
+    UNIFORM_TOTAL_ORDER,
 };
 use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Price, Prices, Search, Value};
 
@@ -59,18 +60,7 @@ pub(super) static CARD: Card = Card {
         unicast: |n| 3 * (n - 1),
     }]),
     breaks: &[
-        Break {
-            name: "asked-for-validity",
-            says: "Only a primary broadcasts: what a process is asked that never leads waits for ever. Hence progress is \
-                   promised for the primary alone.",
-            model: Model { links: Links::Fifo, ..Model::PLAIN },
-            asks: Some(&[(1, Ask::Broadcast(Value(2)))]),
-            dropped: None,
-            loses: &VALIDITY,
-            search: Search::Breadth,
-            steps_max: 1,
-            planted: false,
-        },
+        ASKED_FOR_VALIDITY,
         Break {
             name: "links-without-order",
             says: "The second transaction of the primary overtakes the first.",

@@ -1,9 +1,10 @@
 //! The card.
 
 use crate::cards::paxos::log::LOG_PRICE;
+use crate::cards::zab::ASKED_FOR_VALIDITY;
 use crate::property::{
     NO_CREATION, NO_DUPLICATION, PRIMARY_INTEGRITY, PRIMARY_ORDER, PRIMARY_PROGRESS, UNIFORM_AGREEMENT,
-    UNIFORM_TOTAL_ORDER, VALIDITY,
+    UNIFORM_TOTAL_ORDER,
 };
 use crate::{Ask, Break, Card, Detector, Family, Links, Model, Pid, Prices, Search, Value};
 
@@ -42,18 +43,7 @@ pub(super) static CARD: Card = Card {
     whole: true,
     prices: Prices::Of(&[LOG_PRICE]),
     breaks: &[
-        Break {
-            name: "asked-for-validity",
-            says: "Only a primary broadcasts: what a process is asked that never leads waits for ever. Hence progress is \
-                   promised for the primary alone.",
-            model: Model { links: Links::Fifo, ..Model::PLAIN },
-            asks: Some(&[(1, Ask::Broadcast(Value(2)))]),
-            dropped: None,
-            loses: &VALIDITY,
-            search: Search::Breadth,
-            steps_max: 1,
-            planted: false,
-        },
+        ASKED_FOR_VALIDITY,
         Break {
             name: "two-outstanding-updates",
             says: "p1 broadcasts a and b, and p2 puts c where a was. p1 leads again, finds c and, behind it, b.",
