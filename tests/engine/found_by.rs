@@ -55,6 +55,10 @@ const BY_TEST: &[(Mutation, &str)] = &[
     ),
     (Mutation::EndingLeaks, "outcomes::s8_a_fence_that_did_not_survive_fences_nobody"),
     (
+        Mutation::BlankAbstains,
+        "takeover::s12_a_founder_that_dies_between_its_promise_and_its_start_leads_by_the_votes_of_the_blank",
+    ),
+    (
         Mutation::OldStepDownObeyed,
         "takeover::a_leader_that_stops_is_missed_only_by_those_who_follow_the_epoch_that_it_led",
     ),

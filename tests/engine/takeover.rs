@@ -58,6 +58,27 @@ fn a_leader_that_falls_silent_is_replaced_and_every_message_is_committed_once() 
 }
 
 #[test]
+fn s12_a_founder_that_dies_between_its_promise_and_its_start_leads_by_the_votes_of_the_blank() {
+    for members in 2..=5 {
+        let mut cluster = Cluster::new(members, |_| {});
+        let mut tail = born_tail(1, members, 256 << 10);
+        tail.promise(epoch(1, 1));
+        cluster.replicas[0] = start(tail, replica_limits(1, members)).unwrap();
+        assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+        assert!(cluster.replicas[0].leads() > Some(epoch(1, 1)), "S1: epoch 1 was granted once");
+        cluster.add_publisher(|_| {});
+        let id = cluster.open(0, "gateway", [1, 1]);
+        cluster.publishers[0].publish(id, &["a"]);
+        assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 1));
+        let stands = |cluster: &Cluster| {
+            cluster.replicas.iter().filter(|replica| replica.role() == Role::Standby).count()
+                == members as usize - 1
+        };
+        assert!(cluster.run_until(stands), "all store it:\n{}", describe(&cluster));
+    }
+}
+
+#[test]
 fn a_leader_that_was_cut_off_follows_its_successor_when_it_comes_back() {
     let (mut cluster, id) = cluster(3);
     cluster.publishers[0].publish(id, &["a"]);

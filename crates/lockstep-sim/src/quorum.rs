@@ -4,7 +4,7 @@
 use super::check::log_tree::TreeNode;
 use super::wire::NodeSet;
 use super::world::{Actor, World};
-use lockstep_wire::{Change, Epoch, Identity, Seq};
+use lockstep_wire::{Change, Identity, Seq};
 
 /// A membership that may count, with the seq of the entry that lists it, and its members that never lead.
 struct Listed {
@@ -120,12 +120,7 @@ impl World {
         let lists = |listed: &Listed, node: usize| {
             self.identity_at(node).is_some_and(|identity| listed.members.contains(&identity))
         };
-        // From a genesis alone others learn nothing: a node that promised the first epoch and has lost its
-        // start with its memory cannot lead it again, and nobody can vote for another.
-        let begun = |node: usize| {
-            let next = self.left_of(node, self.oracle.log_next(node));
-            next > 2 || next == 2 && self.oracle.promised(node) == Epoch::NONE
-        };
+        let begun = |node: usize| self.left_of(node, self.oracle.log_next(node)) >= 2;
         // A member that lacks a committed change and has promised above it takes that from nobody but a
         // leader (S2): alone with the nodes that store it and never lead, it waits for one more.
         let tip = self.oracle.reference.tip().map(|tip| self.oracle.tree.stem(tip));

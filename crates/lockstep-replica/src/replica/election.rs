@@ -175,7 +175,9 @@ impl ReplicaCore {
             Some(Kind::Prepare) if ballot.leader() != from => {}
             // S12: another process of this identity may live. A candidate asks again.
             Some(Kind::Prepare | Kind::PreVote) if !self.identity_watch.probe.may_vote() => {}
-            Some(Kind::Prepare) if self.has_vote(now_role) => self.on_prepare(role, tail, now, ballot),
+            Some(Kind::Prepare) if self.has_vote(now_role) || self.votes_from_blank(now_role, header) => {
+                self.on_prepare(role, tail, now, ballot);
+            }
             Some(Kind::Prepare) => self.outbox.salvage = Some(*header),
             Some(Kind::Promise) => self.election.on_promise(
                 ballot,
@@ -190,7 +192,10 @@ impl ReplicaCore {
             Some(Kind::Refuse) if self.counts(from) => {
                 self.on_refuse(role, tail, now, ballot, about);
             }
-            Some(Kind::PreVote) if self.misses_leader(now_role) => {
+            Some(Kind::PreVote)
+                if self.misses_leader(now_role)
+                    || self.votes_from_blank(now_role, header) && self.failure_detector.is_suspected() =>
+            {
                 self.outbox.grant = Some((ballot, about));
             }
             Some(Kind::Grant) if ballot.leader() == self.identity() => self.election.on_grant(from),
@@ -238,6 +243,18 @@ impl ReplicaCore {
             Role::Blank => self.acceptor.promised() > Epoch::NONE,
             Role::Learner => !self.standing.is_archiver && self.acceptor.promised() > self.rx.follow.epoch(),
         }
+    }
+
+    /// S12 (a history that was never led): a node that stores nothing votes for a candidate whose log is the
+    /// genesis alone. Nobody can be given a genesis before an epoch has begun, so without these votes no
+    /// epoch begins once the founder has lost the right to the first one. A journal that starts is complete
+    /// (S9): this node has accepted nothing, and its promise says so.
+    fn votes_from_blank(&self, role: Role, candidate: &Header) -> bool {
+        role == Role::Blank
+            && !self.standing.is_archiver
+            && candidate.epoch().round() == 0
+            && candidate.first_seq == 2
+            && !planted(Mutation::BlankAbstains)
     }
 
     /// Whether we would follow another leader: then we grant a pre-vote.
