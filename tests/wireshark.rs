@@ -94,6 +94,7 @@ fn row(header: &Header, datagram: &Datagram<'_>) -> Vec<String> {
         Datagram::Status(_, body, ..) => token = Some(body.token),
         Datagram::IdentityProbe(_, body) => token = Some(body.token),
         Datagram::AddressProof(_, body) => token = Some(body.token),
+        Datagram::Release(_, body) => token = Some(body.token),
         Datagram::CommandResult(_, body) => token = Some(body.token),
         Datagram::ReplayRequest(_, body) => ranges = vec![SeqRange { from: body.from, to: body.to }],
         Datagram::PublisherNotice(_, rows) => {

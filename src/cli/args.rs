@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use lockstep_wire::{Cursor, Destination, Identity, Seq};
 pub use membership::{
     DeclareDeadArgs, HandoverArgs, MembershipAddArgs, MembershipArgs, MembershipCommand,
-    MembershipRemoveArgs, MembershipReplaceArgs,
+    MembershipRemoveArgs, MembershipReplaceArgs, UpgradeArgs,
 };
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -67,6 +67,8 @@ pub enum Command {
     Membership(MembershipArgs),
     /// Tells the leader to give its place to another
     Handover(HandoverArgs),
+    /// Shows which versions the nodes speak, and ends an upgrade that was made node by node
+    Upgrade(UpgradeArgs),
     /// Makes the keys of a cluster, gives them to processes, and changes them while the stream runs
     Keys(super::keys::KeysArgs),
     /// Marks where a trading day begins or ends
@@ -234,6 +236,9 @@ pub struct BootstrapArgs {
     /// over the network, and so must run already
     #[arg(long, value_name = "IDENTITY")]
     pub identity: Vec<Identity>,
+    /// The version in which the log begins; the newest of this release, unless a node has an older one
+    #[arg(long, value_name = "VERSION")]
+    pub log_version: Option<u8>,
     /// How long to ask the others
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
     pub timeout: Duration,

@@ -10,7 +10,7 @@ use crate::config::NodeConfig;
 use crate::config::{Config, Role};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
-use lockstep_wire::{Identity, MemberBody};
+use lockstep_wire::{Identity, MemberBody, VERSION};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -49,7 +49,8 @@ pub fn run(args: &BootstrapArgs) -> Result<u8, Failure> {
         let what = "every replica is a witness, and those never lead; write role = \"full\" for one at least";
         return Err(Failure::new(USAGE, what));
     }
-    let history = lockstep_node::bootstrap(&settings, &members)?;
+    let version = args.log_version.unwrap_or(VERSION);
+    let history = lockstep_node::bootstrap_version(&settings, &members, version)?;
     let mut out = std::io::stdout();
     if args.json {
         let list: Vec<_> = members

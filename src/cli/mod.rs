@@ -54,6 +54,7 @@ mod sim;
 mod status;
 mod subscribe;
 mod text;
+mod upgrade;
 mod wait;
 mod waiting;
 mod watch;
@@ -115,6 +116,7 @@ impl Command {
             Self::Notary(args) => notary::run(&args),
             Self::Prove(args) => prove::run(&args),
             Self::Handover(args) => handover::run(&args),
+            Self::Upgrade(args) => upgrade::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),
             Self::Check(args) => {
                 let path = args.file.as_deref().unwrap_or(&args.cluster.config);

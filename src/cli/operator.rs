@@ -250,6 +250,9 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
              have the key"
                 .to_owned()
         }
+        CommandReject::Version => {
+            "the leader does not speak this version, or its log has it already: `lockstep upgrade` shows both".to_owned()
+        }
         CommandReject::TwoMembers => format!(
             "of two members the one that leaves would have to acknowledge it: if it is gone for good, `lockstep \
              declare-dead` it, then `lockstep membership add {about}`"
@@ -308,6 +311,6 @@ mod tests {
     fn every_denial_says_what_to_do() {
         let about = Identity { replica: 3, incarnation: 9 };
         let all = (1..).map_while(CommandReject::from_u32);
-        assert_eq!(all.inspect(|why| assert!(describe(*why, about).contains(':'), "{why:?}")).count(), 19);
+        assert_eq!(all.inspect(|why| assert!(describe(*why, about).contains(':'), "{why:?}")).count(), 20);
     }
 }

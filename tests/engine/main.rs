@@ -42,6 +42,7 @@ mod shipped;
 mod store;
 mod subscriber;
 mod takeover;
+mod upgrade;
 mod window;
 mod witness;
 mod world;

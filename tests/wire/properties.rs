@@ -113,6 +113,9 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         Datagram::AddressProof(header, body) => {
             small(|out| write_address_proof(out, &Keyring::none(CLUSTER), *header, body))
         }
+        Datagram::Release(header, body) => {
+            small(|out| write_release(out, &Keyring::none(CLUSTER), *header, body))
+        }
         Datagram::CommandResult(header, body) => {
             small(|out| write_command_result(out, &Keyring::none(CLUSTER), *header, body))
         }
@@ -463,8 +466,8 @@ proptest! {
     fn a_verdict_is_what_was_written(
         header in any_header(Kind::CommandResult),
         token in any::<u64>(),
-        query_kind in 4..=5u32,
-        denied in 0..=19u32,
+        query_kind in prop_oneof![4..=5u32, Just(8)],
+        denied in 0..=20u32,
     ) {
         let body = CommandResultBody { token, query_kind, reject: denied };
         let bytes = small(|out| write_command_result(out, &Keyring::none(CLUSTER), header, body));

@@ -111,6 +111,7 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
         ("a day that an operator marks", entry(EntryKind::Day), signed(b"\x02".to_vec())),
         ("order of an operator", entry(EntryKind::Order), order(Some((3, "alice")), OperatorOrder::Handover)),
         ("order of a day", entry(EntryKind::Order), order(Some((3, "alice")), OperatorOrder::Day)),
+        ("order to upgrade", entry(EntryKind::Order), order(Some((3, "alice")), OperatorOrder::Upgrade)),
         ("order by a replica's key", entry(EntryKind::Order), order(None, OperatorOrder::Membership)),
         ("membership as submitted", entry(EntryKind::Membership), membership(Change::Remove, &[])),
         (
@@ -138,6 +139,7 @@ fn order(operator: Option<(u16, &str)>, order: OperatorOrder) -> Vec<u8> {
     let arguments = match order {
         OperatorOrder::Membership => membership(Change::Remove, &[]),
         OperatorOrder::Day => day_arguments(&entry(EntryKind::Day), &mark),
+        OperatorOrder::Upgrade => vec![4],
         OperatorOrder::Handover | OperatorOrder::DeclareDead => Vec::new(),
     };
     let asked = OrderStatement {
@@ -262,6 +264,14 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     let ballots = |kind| small(|out| write_ballot(out, &Keyring::none(CLUSTER), header(kind), ballot));
     let down = DeathNoticeBody { secret: std::array::from_fn(|index| 0x80 + index as u8) };
     let step_down = StepDownBody { process_nonce: token, successor: STANDBY.packed() };
+    let release = ReleaseBody {
+        token: 0x5756_5554_5352_5150,
+        oldest: 3,
+        newest: 4,
+        in_force: 3,
+        reserved: [0; 5],
+        release: std::array::from_fn(|index| b"0.2.0".get(index).copied().unwrap_or(0)),
+    };
     let status = StatusBody {
         token,
         process_nonce: 0x8f8e_8d8c_8b8a_8988,
@@ -366,6 +376,8 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("question", query(token, QueryKind::Node, "")),
         ("question about a name", query(token, QueryKind::Publisher, "risk-é")),
         ("question to hand over", query(token, QueryKind::Handover, "")),
+        ("question to upgrade", query(token, QueryKind::Upgrade, "4")),
+        ("question for the release", query(token, QueryKind::Release, "")),
         ("question to declare dead", query(token, QueryKind::DeclareDead, "3:0b4e8d2")),
         ("signed question to declare dead", signed_query(token, QueryKind::DeclareDead, "3:0b4e8d2")),
         ("reply", small(|out| write_reply(out, &Keyring::none(CLUSTER), header(Kind::QueryReply), reply))),
@@ -384,6 +396,11 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
             small(|out| {
                 write_status(out, &Keyring::none(CLUSTER), header(Kind::Status), status, &[seen], &active)
             }),
+        ),
+        ("release", small(|out| write_release(out, &Keyring::none(CLUSTER), header(Kind::Release), release))),
+        (
+            "frame of version 4",
+            frame(Header { version: 4, ..header(Kind::Frame) }, &[(entry(EntryKind::Close), b"")], 0),
         ),
         (
             "verdict",

@@ -14,9 +14,10 @@ local identity_text, epoch_text, name = common.identity_text, common.epoch_text,
 local n8, n16, n32, n64 = common.n8, common.n16, common.n32, common.n64
 local range_text, show = common.range_text, common.show
 
-local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX, VERSION = parts.header.size, parts.trailer.size, 8972, 3
+local HEADER_LEN, TRAILER_LEN, DATAGRAM_LEN_MAX = parts.header.size, parts.trailer.size, 8972
+local VERSION_MIN, VERSION = 3, 4
 local ENTRY_LEN = parts.entry.size + parts.stamped.size
-local MAGIC = "LKST" .. string.char(VERSION)
+local MAGIC = "LKST"
 local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX, DAY_LEN_MAX = 7, 16, 32, 16, 64, 10
 local ORDER_LEN, HOLDER_LEN_MAX, PUBLISHER_KEYS_MAX = 48, 64, 4080
 local PROOF_LEN, SIGNATURE_LEN, NO_KEY = 72, 64, 65535
@@ -248,7 +249,9 @@ local PAYLOADS = {
             words = arguments_len >= 12 and day_mark(d, arguments_at + 12, arguments_len - 12)
         elseif order == "membership" then
             words = is_change(d, tree, arguments_at, arguments_len) and order
-        elseif arguments_len ~= 0 then
+        elseif order == "upgrade" and arguments_len == 1 then
+            words = order .. " to version " .. n8(d, arguments_at)
+        elseif arguments_len ~= 0 or order == "upgrade" then
             words = nil
         end
         local fits = signed == 1 and key ~= NO_KEY or signed == 0 and n64(d, at + 32) == ZERO
@@ -474,8 +477,8 @@ local BODIES = {
         end
         local topic, len = n32(d, HEADER_LEN + 8), n32(d, HEADER_LEN + 12)
         local at = HEADER_LEN + parts.question.size
-        local is_order = topic == 4 or topic == 5
-        local wants, takes = topic == 2 or topic == 5, topic == 2 or is_order
+        local is_order = topic == 4 or topic == 5 or topic == 8
+        local wants, takes = topic == 2 or topic == 5 or topic == 8, topic == 2 or is_order
         if not names.topics[topic] or len > (takes and NAME_LEN_MAX or 0) or len < (wants and 1 or 0) then
             refuse(d, "body", "a topic that does not exist, or not with a name of this length")
         end
@@ -485,8 +488,11 @@ local BODIES = {
         if len > 0 and has(d, at, len) then
             local said = d.tvb:raw(at, len)
             local item = d.top:add(single.name, d.tvb(at, len), d.tvb(at, len):string(ENC_UTF_8))
-            if not common.is_utf8(said) or is_order and not common.is_identity(said) then
-                refuse(d, "body", "a name that is none, or no identity", item)
+            local number = said:match("^%+?0*(%d+)$")
+            local is_version = number and #number <= 3 and tonumber(number) <= 255
+            local fits = topic == 8 and is_version or topic ~= 8 and (not is_order or common.is_identity(said))
+            if not common.is_utf8(said) or not fits then
+                refuse(d, "body", "a name that is none, no identity, or no version", item)
             end
             words = words .. " " .. d.tvb(at, len):string(ENC_UTF_8)
         end
@@ -539,7 +545,7 @@ local BODIES = {
     end,
     [17] = fixed(parts.verdict, 0, function(d, at)
         local topic, denied = n32(d, at + 8), n32(d, at + 12)
-        local is_order = topic == 4 or topic == 5
+        local is_order = topic == 4 or topic == 5 or topic == 8
         return not (is_order and names.denials[denied]) and "a word that does not exist",
             " " .. name(names.topics, topic, "topic") .. ": " .. name(names.denials, denied, "denial")
     end),
@@ -586,6 +592,9 @@ local BODIES = {
     end,
     [25] = fixed(parts.presence, 0, function(d, at)
         return nil, n64(d, at + 24) == ZERO and " asks" or " answers"
+    end),
+    [28] = fixed(parts.release, 0, function(d, at)
+        return nil, string.format(" speaks %d to %d", n8(d, at + 8), n8(d, at + 9))
     end),
     [26] = fixed(parts.address_proof, 1, function(d)
         return nil, d.flags % 2 == 1 and " returned" or " demanded"
@@ -661,8 +670,8 @@ end
 
 -- The summary of a datagram, which is added to its tree on the way.
 local function summary(d, over_tcp)
-    local magic = d.here >= 4 and d.tvb:raw(0, 4) == MAGIC:sub(1, 4)
-    local ours = magic and d.here >= 5 and n8(d, 4) == VERSION
+    local magic = d.here >= 4 and d.tvb:raw(0, 4) == MAGIC
+    local ours = magic and d.here >= 5 and n8(d, 4) >= VERSION_MIN and n8(d, 4) <= VERSION
     -- Of another protocol or version nothing is known but this.
     local known = ours and parts.header or { parts.header[1], magic and parts.header[2] or nil }
     show(d, known, d.top, 0)
@@ -671,7 +680,7 @@ local function summary(d, over_tcp)
     elseif not magic and d.here >= 4 then
         refuse(d, "magic", "not lockstep's")
     elseif not ours and d.here >= 5 then
-        refuse(d, "version", string.format("version %d, known here is %d", n8(d, 4), VERSION))
+        refuse(d, "version", string.format("version %d, known here are %d to %d", n8(d, 4), VERSION_MIN, VERSION))
     elseif d.here < HEADER_LEN then
         d.cut = true
     else

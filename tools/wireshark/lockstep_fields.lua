@@ -11,7 +11,7 @@ names.kinds = {
     [7] = "question", [8] = "reply", [9] = "prepare", [10] = "promise", [11] = "refuse", [12] = "pre-vote",
     [13] = "grant", [14] = "down", [15] = "step-down", [16] = "status", [17] = "verdict",
     [18] = "join", [19] = "lease", [20] = "replay request", [21] = "replay answer", [22] = "replay mark", [24] = "notice",
-    [25] = "presence", [26] = "address proof",
+    [25] = "presence", [26] = "address proof", [28] = "release",
     [128] = "stage", [129] = "switch",
 }
 names.entry_kinds = {
@@ -23,16 +23,17 @@ names.refusals = {
     [1] = "ahead", [2] = "too old", [3] = "other epoch", [4] = "other history", [5] = "limited",
     [6] = "referred", [7] = "replay", [8] = "dropped",
 }
-names.orders = { [1] = "handover", [2] = "declare-dead", [3] = "membership", [4] = "day" }
+names.orders = { [1] = "handover", [2] = "declare-dead", [3] = "membership", [4] = "day", [5] = "upgrade" }
 names.terms = { [1] = "given", [2] = "prove", [3] = "full", [4] = "multicast" }
 names.topics = {
     [1] = "node", [2] = "publisher", [3] = "status", [4] = "hand over", [5] = "declare dead", [6] = "pulse",
+    [8] = "upgrade", [9] = "release",
 }
 names.denials = {
     [0] = "taken", [1] = "not leader", [2] = "not listed", [3] = "witness", [4] = "leads", [5] = "busy",
     [6] = "change pending", [7] = "start pending", [8] = "replica listed", [9] = "full", [10] = "last member",
     [11] = "stale", [12] = "not two", [13] = "incomplete", [14] = "alive", [15] = "oneself", [16] = "pair",
-    [17] = "not allowed", [18] = "unsigned", [19] = "too many",
+    [17] = "not allowed", [18] = "unsigned", [19] = "too many", [20] = "version",
 }
 names.ends = {
     [0] = "more follows", [1] = "done", [2] = "ahead", [3] = "too old", [4] = "other history",
@@ -473,6 +474,14 @@ parts.condition = struct {
     u32("condition.age_s", "Holds, in seconds"),
     u64("condition.a", "First number"),
     u64("condition.b", "Second number"),
+}
+parts.release = struct {
+    u64("token", "Token", base.HEX),
+    u8("release.oldest", "Oldest version"),
+    u8("release.newest", "Newest version"),
+    u8("release.in_force", "Version of its log; 0 empty"),
+    bytes(5, "padding", "Padding"),
+    bytes(40, "release.name", "Release"),
 }
 parts.verdict = struct {
     u64("token", "Token", base.HEX),

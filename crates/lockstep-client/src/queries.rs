@@ -36,6 +36,19 @@ pub struct NodeState {
     pub role: Role,
 }
 
+/// A node's answer about its release.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct NodeRelease {
+    /// The oldest version of wire and log that it speaks.
+    pub oldest: u8,
+    /// The newest one.
+    pub newest: u8,
+    /// The version of its log; `None` while that is empty.
+    pub in_force: Option<u8>,
+    /// The name of the release.
+    pub release: String,
+}
+
 /// Queries nodes, and sleeps until they answer. It joins no group.
 pub struct QueryClient {
     net: Device,
@@ -111,6 +124,12 @@ impl QueryClient {
         self.query_all(addresses, Query::of(QueryKind::Status), timeout, NodeStatus::read)
     }
 
+    /// Queries their releases; as [`QueryClient::nodes`]. A release that speaks version 3 at most does not
+    /// answer.
+    pub fn releases(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeRelease>> {
+        self.query_all(addresses, Query::of(QueryKind::Release), timeout, read_release)
+    }
+
     /// Sends a node a command about `identity` (or about no node in particular). It is for the epoch and the
     /// members of `status` alone: those by which the operator has judged. `None`: no answer.
     pub fn send_command(
@@ -121,6 +140,27 @@ impl QueryClient {
         timeout: Duration,
     ) -> Option<Result<(), CommandReject>> {
         let name = identity.map_or_else(String::new, |identity| identity.to_string());
+        self.send_order(status, (query_kind, &name), (identity, &[]), timeout)
+    }
+
+    /// Commands the leader to let its log rise to `version`; as [`QueryClient::send_command`].
+    pub fn send_upgrade(
+        &mut self,
+        leader: &NodeStatus,
+        version: u8,
+        timeout: Duration,
+    ) -> Option<Result<(), CommandReject>> {
+        let order = (QueryKind::Upgrade, &*version.to_string());
+        self.send_order(leader, order, (None, &[version]), timeout)
+    }
+
+    fn send_order(
+        &mut self,
+        status: &NodeStatus,
+        (query_kind, name): (QueryKind, &str),
+        (subject, arguments): (Option<Identity>, &[u8]),
+        timeout: Duration,
+    ) -> Option<Result<(), CommandReject>> {
         let judged = (status.accepted, status.membership_seq);
         let proof = query_kind.order().and_then(|order| {
             self.prove(&OrderStatement {
@@ -128,11 +168,11 @@ impl QueryClient {
                 history: status.history,
                 epoch: status.accepted,
                 membership_seq: status.membership_seq,
-                subject: identity,
-                arguments: &[],
+                subject,
+                arguments,
             })
         });
-        let command = Query { query_kind, name: &name, judged, proof: proof.as_ref() };
+        let command = Query { query_kind, name, judged, proof: proof.as_ref() };
         self.query_all(&[status.address], command, timeout, read_command_result).pop().flatten()
     }
 
@@ -237,6 +277,17 @@ fn read_reply(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, NodeS
         role: Role::from_u32(body.role)?,
     };
     Some((body.token, state))
+}
+
+fn read_release(datagram: &Datagram<'_>, _from: SocketAddrV4) -> Option<(u64, NodeRelease)> {
+    let Datagram::Release(_, body) = datagram else { return None };
+    let release = NodeRelease {
+        oldest: body.oldest,
+        newest: body.newest,
+        in_force: (body.in_force > 0).then_some(body.in_force),
+        release: body.release().into_owned(),
+    };
+    Some((body.token, release))
 }
 
 fn read_command_result(

@@ -38,6 +38,7 @@ const DECLARED_DEAD_BOTH: u16 = 1306;
 const OVERRUN: u16 = 1307;
 const TAKEOVER_WAITS: u16 = 1009;
 const FOUNDED: u16 = 1030;
+const VERSION_RAISED: u16 = 1031;
 const ANCESTOR_HISTORY: u16 = 1230;
 const LEFT_BEHIND: u16 = 1330;
 const ROUND_REFUSED: u16 = 1020;
@@ -171,6 +172,13 @@ const HAPPENINGS: &[EventKind] = &[
                  first, or give this replica a new journal",
                 event.b, event.a
             )
+        },
+    },
+    EventKind {
+        code: VERSION_RAISED,
+        level: Level::WARN,
+        format: |event, f| {
+            write!(f, "by an operator's order the log is of version {} from seq {} on", event.a, event.b)
         },
     },
     EventKind { code: FOUNDED, level: Level::WARN, format: format_founded },
@@ -425,6 +433,9 @@ pub(super) fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         ReplicaEvent::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },
         ReplicaEvent::SteppedDown { epoch, why, seq } => {
             Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
+        }
+        ReplicaEvent::VersionRaised { version, seq } => {
+            Record { a: u64::from(version), b: seq, ..of(VERSION_RAISED) }
         }
         ReplicaEvent::SuffixReplaced { from, epoch, old_epoch, old_next } => {
             Record { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(SUFFIX_REPLACED) }

@@ -39,10 +39,10 @@ use lockstep_io::idle::Idle;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_process::cpu::SchedulingClass;
-use lockstep_replica::bootstrap::{bootstrap as bootstrap_tail, may_bootstrap};
+use lockstep_replica::bootstrap::{bootstrap_version as bootstrap_tail, may_bootstrap};
 use lockstep_replica::journal::{JournalOpenError, Retention};
 use lockstep_replica::ports::Ports;
-use lockstep_wire::{Identity, Keys, MemberBody, Nanos, frame_len_max};
+use lockstep_wire::{Identity, Keys, MemberBody, Nanos, VERSION, frame_len_max};
 use std::fmt;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -226,11 +226,24 @@ pub fn identity(settings: &NodeSettings) -> Result<Identity, NodeError> {
     Ok(journal_files::identity(&settings.journal)?)
 }
 
-/// Begins a history with these members on this replica's journal, once. Returns its id, drawn at random.
+/// Begins a history with these members on this replica's journal, once, in the newest version. Returns its id,
+/// drawn at random.
 ///
 /// # Errors
 /// The journal holds a history already, or does not open.
 pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64, NodeError> {
+    bootstrap_version(settings, members, VERSION)
+}
+
+/// As [`bootstrap`], with a log of this version.
+///
+/// # Errors
+/// As there; and this release does not write that version.
+pub fn bootstrap_version(
+    settings: &NodeSettings,
+    members: &[MemberBody],
+    version: u8,
+) -> Result<u64, NodeError> {
     let refused =
         |what: String| NodeError::Refused(format!("journal {}: {what}", settings.journal.display()));
     let history = random_u64()?.max(1);
@@ -242,8 +255,8 @@ pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64,
     })?;
     let OpenJournal { mut opened, reader, store, lock: _lock, .. } = journal;
     let clock = Clock::start();
-    bootstrap_tail(&mut opened.tail, &settings.keys, history, members, clock.wall(clock.now()))
-        .map_err(refused)?;
+    let wall = clock.wall(clock.now());
+    bootstrap_tail(&mut opened.tail, &settings.keys, (history, version), members, wall).map_err(refused)?;
     let side = side.begin(store, reader, opened.writer, opened.superblock);
     side.set_lineage(Lineage::of(history));
     side.stop().map_err(NodeError::Refused)?;

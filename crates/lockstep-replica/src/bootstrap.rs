@@ -5,7 +5,8 @@ use crate::journal::ports::TailMemory;
 use bytemuck::Zeroable;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{
-    EntryHeader, EntryKind, Epoch, Header, Identity, Keyring, Kind, MemberBody, Nanos, OpenFrame,
+    EntryHeader, EntryKind, Epoch, Header, Identity, Keyring, Kind, MemberBody, Nanos, OpenFrame, VERSION,
+    VERSION_MIN,
 };
 
 /// Whether a history with these members may begin on the journal of `identity`, whose log ends at `end`.
@@ -25,8 +26,9 @@ pub fn may_bootstrap(end: &LogEnd, identity: Identity, members: &[MemberBody]) -
     Ok(())
 }
 
-/// Writes the genesis of `history` with these members into an empty log, sealed with `keys`. The error is the
-/// reason for a refusal.
+/// Writes the genesis of `history` with these members into an empty log, sealed with `keys`. The log begins in
+/// the newest version of this release: [`bootstrap_version`] begins it in another one. The error is the reason
+/// for a refusal.
 pub fn bootstrap<M: TailMemory>(
     tail: &mut Tail<M>,
     keys: &Keyring,
@@ -34,8 +36,24 @@ pub fn bootstrap<M: TailMemory>(
     members: &[MemberBody],
     wall: Nanos,
 ) -> Result<(), String> {
+    bootstrap_version(tail, keys, (history, VERSION), members, wall)
+}
+
+/// As [`bootstrap`], in a version from [`VERSION_MIN`] to [`VERSION`]: that of the oldest member.
+pub fn bootstrap_version<M: TailMemory>(
+    tail: &mut Tail<M>,
+    keys: &Keyring,
+    (history, version): (u64, u8),
+    members: &[MemberBody],
+    wall: Nanos,
+) -> Result<(), String> {
     let (cluster, identity) = (tail.label().cluster, tail.label().identity);
     may_bootstrap(&tail.end(), identity, members)?;
+    if !(VERSION_MIN..=VERSION).contains(&version) {
+        return Err(format!(
+            "this release begins a history in version {VERSION_MIN} to {VERSION}, not {version}"
+        ));
+    }
     let memory = tail.room().map_err(|full| full.to_string())?;
     let entry = EntryHeader { kind: EntryKind::Genesis as u8, ..EntryHeader::zeroed() };
     let mut open = OpenFrame::default();
@@ -43,6 +61,7 @@ pub fn bootstrap<M: TailMemory>(
         return Err(format!("{} members do not fit one frame", members.len()));
     }
     let header = Header {
+        version,
         cluster,
         history,
         epoch: Epoch::new(0, identity).0,

@@ -161,11 +161,13 @@ impl World {
                 self.post_all(Some(Group::Submit), &bytes);
             }
             1 => {
-                let bytes = self.query_order(state, false, (QueryKind::Handover, subject), prove);
+                let bytes =
+                    self.query_order(state, false, (QueryKind::Handover, &subject.to_string()), prove);
                 self.post(to, None, &bytes);
             }
             _ => {
-                let bytes = self.query_order(state, false, (QueryKind::DeclareDead, subject), prove);
+                let bytes =
+                    self.query_order(state, false, (QueryKind::DeclareDead, &subject.to_string()), prove);
                 self.post(to, None, &bytes);
             }
         }

@@ -49,6 +49,8 @@ events! {
     Refusals "refusals sent",
     StepDowns "leaders that stepped down in words",
     Handovers "handovers ordered",
+    UpgradesOrdered "upgrades of the log's version ordered",
+    VersionsRaised "frames with which a log rose to a newer version",
     Downs "deaths announced",
     DownsOld "deaths announced again, of old epochs or of the living",
     DownsForged "deaths announced by a liar",

@@ -173,6 +173,7 @@ impl World {
             FaultTarget::LateOrder => self.command_late(),
             FaultTarget::RemoveDeclaredDead(first, truly) => return self.remove_declared_dead(first, truly),
             FaultTarget::Handover(to) => self.hand_over(to),
+            FaultTarget::Upgrade => self.order_upgrade(),
             FaultTarget::OldDown => {
                 // A notice about a live leader is a watcher's error; one about a past leader is an old
                 // datagram.

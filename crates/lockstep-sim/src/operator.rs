@@ -17,7 +17,7 @@ use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
     MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorOrder, OrderProof, OrderStatement,
-    QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order, write_query,
+    QueryKind, SMALL_LEN_MAX, Seq, VERSION, write_entry, write_membership, write_order, write_query,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -179,7 +179,7 @@ impl World {
         self.oracle.on_command(after, identity);
         self.operator.commands.push((after, change, identity, out.clone()));
         self.post_all(Some(Group::Submit), &out);
-        self.ask_all();
+        self.ask_all(QueryKind::Status);
         false
     }
 
@@ -216,25 +216,40 @@ impl World {
         &mut self,
         (epoch, membership_seq): (Epoch, Seq),
         lives: bool,
-        (query_kind, subject): (QueryKind, Identity),
+        (query_kind, name): (QueryKind, &str),
         prove: impl FnOnce(&OrderStatement<'_>) -> OrderProof,
     ) -> Vec<u8> {
+        let version: Option<u8> = name.parse().ok();
         let proof = query_kind.order().map(|order| {
             prove(&OrderStatement {
                 order,
                 history: self.oracle.history(),
                 epoch,
                 membership_seq,
-                subject: Some(subject),
-                arguments: &[],
+                subject: name.parse().ok(),
+                arguments: version.as_slice(),
             })
         });
         let mut out = [0; SMALL_LEN_MAX];
-        let (token, name) = (self.token(lives), subject.to_string());
+        let token = self.token(lives);
         let header = Header { epoch: epoch.0, first_seq: membership_seq, ..header(Kind::Query) };
-        let query = (query_kind, name.as_str());
+        let query = (query_kind, name);
         let length = write_order(&mut out, keys::operator(), header, token, query, proof.as_ref());
         out[..length].to_vec()
+    }
+
+    /// The operator ends an upgrade: the log is to rise to the newest version.
+    pub(super) fn order_upgrade(&mut self) {
+        let leader = self.resolve(FaultTargetNode::Leader);
+        let state = self.status().map(|stem| (stem.epoch, stem.members_seq));
+        let (Some(leader), Some(state)) = (leader, state) else { return };
+        let (name, nonce) = (VERSION.to_string(), self.operator.nonce());
+        let prove = |order: &OrderStatement<'_>| keys::operator_key().prove(order, nonce);
+        let bytes = self.query_order(state, true, (QueryKind::Upgrade, &name), prove);
+        self.post(leader, None, &bytes);
+        self.ask_all(QueryKind::Release);
+        self.count(Event::UpgradesOrdered);
+        self.tell(leader, || Happening::Fault("is to let the log rise to the newest version".to_string()));
     }
 
     /// Copies of a past command arrive.
@@ -246,16 +261,10 @@ impl World {
         }
     }
 
-    fn ask_all(&mut self) {
+    fn ask_all(&mut self, query_kind: QueryKind) {
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_query(
-            &mut out,
-            keys::replica(),
-            header(Kind::Query),
-            self.token(false),
-            QueryKind::Status,
-            "",
-        );
+        let token = self.token(false);
+        let length = write_query(&mut out, keys::replica(), header(Kind::Query), token, query_kind, "");
         self.post_all(None, &out[..length]);
     }
 
@@ -317,7 +326,8 @@ impl World {
         }
         // Its command result may be lost.
         self.oracle.reference.on_declared(one, dead);
-        let (order, nonce) = ((QueryKind::DeclareDead, dead), self.operator.nonce());
+        let (name, nonce) = (dead.to_string(), self.operator.nonce());
+        let order = (QueryKind::DeclareDead, name.as_str());
         let out = self.query_order(state, !truly, order, |order| keys::operator_key().prove(order, nonce));
         self.post(survivor, None, &out);
         false

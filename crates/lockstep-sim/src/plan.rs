@@ -15,7 +15,7 @@ use super::wire::{NetworkModel, NodeSet, Tampering, Traffic};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Retention;
-use lockstep_wire::{Identity, MemberBody, Nanos};
+use lockstep_wire::{Identity, MemberBody, Nanos, VERSION};
 use std::net::SocketAddrV4;
 
 /// The year 2023: the start of wall clocks.
@@ -128,6 +128,8 @@ pub enum FaultTarget {
     RemoveDeclaredDead(bool, bool),
     /// The leader is commanded to hand over, to this replica or to the one with the longest log.
     Handover(Option<usize>),
+    /// The operator orders the log to rise to the newest version.
+    Upgrade,
     /// A watcher's notice of a past epoch, or of the present one, arrives again.
     OldDown,
     /// A node announces the leader's death without knowing its secret.
@@ -201,6 +203,7 @@ impl FaultTarget {
             | Self::LateOrder
             | Self::RemoveDeclaredDead(..)
             | Self::Handover(_)
+            | Self::Upgrade
             | Self::OldDown
             | Self::ForgedDown
             | Self::Replay(_)
@@ -237,6 +240,8 @@ pub struct Plan {
     pub founders: usize,
     /// Replicas in all, 1 to 7; those that are not members are learners.
     pub replicas: usize,
+    /// The version in which the history begins.
+    pub version: u8,
     /// Whether the last founder is a witness.
     pub witness: bool,
     /// The last of the replicas, which are never members.
@@ -321,6 +326,7 @@ impl Plan {
             seed,
             founders,
             replicas,
+            version: VERSION,
             witness,
             archivers: 0,
             publishers: 1 + rng.below(3) as usize,

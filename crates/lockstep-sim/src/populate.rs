@@ -25,7 +25,7 @@ use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::presence::probe_period_ns;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_replica::bootstrap::bootstrap;
+use lockstep_replica::bootstrap::bootstrap_version;
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::{Identity, Keys, Nanos, Seq, frame_len_max};
 use std::collections::BTreeMap;
@@ -205,7 +205,8 @@ impl World {
         for node in 0..plan.replicas {
             let mut machine = Machine::new(plan, plan.configured[node], identity(node))?;
             if node == 0 {
-                machine.bear(|tail| bootstrap(tail, keys::replica(), HISTORY, &members, 1_000))?;
+                let history = (HISTORY, plan.version);
+                machine.bear(|tail| bootstrap_version(tail, keys::replica(), history, &members, 1_000))?;
             }
             world.node(Actor::Replica(Box::new(machine)), format!("replica {}", node + 1));
             world.start_replica(node)?;

@@ -100,6 +100,9 @@ impl World {
                 replaced = true;
                 self.oracle.on_suffix_replaced(index, old_epoch, old_next)?;
             }
+            if let NodeEvent::VersionRaised { .. } = event {
+                self.oracle.coverage.count(Event::VersionsRaised);
+            }
             if let Some(event) = full_disks::count(&event) {
                 self.oracle.coverage.count(event);
             }

@@ -8,8 +8,8 @@ mod write;
 use super::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, ConditionRow, ConditionRows,
     Entries, HEADER_LEN, Header, IdentityProbeBody, JoinBody, Keyring, Kind, LeaseBody, NoticeRow,
-    NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody,
-    STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
+    NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReleaseBody, ReplayBody,
+    ReplayRequestBody, STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
 };
 use bytemuck::{Pod, Zeroable};
 pub use query::{ORDER_SIGNED, QueryBody, QueryKind};
@@ -18,8 +18,8 @@ pub(crate) use repair::repair_checksum;
 pub use repair::{REPAIR_TRAILER_LEN, Ranges, RepairTrailer, is_repair_for_one, repair_trailer};
 pub use write::{
     write_ack, write_address_proof, write_ballot, write_command_result, write_down, write_heartbeat,
-    write_nack, write_notice, write_order, write_presence, write_query, write_repair_reject, write_reply,
-    write_status, write_step_down,
+    write_nack, write_notice, write_order, write_presence, write_query, write_release, write_repair_reject,
+    write_reply, write_status, write_step_down,
 };
 
 /// Behind a heartbeat's header.
@@ -302,6 +302,8 @@ pub enum Datagram<'a> {
     StepDown(&'a Header, StepDownBody),
     /// A status, its members, and what is amiss.
     Status(&'a Header, StatusBody, StatusMembers<'a>, ConditionRows<'a>),
+    /// A node's release.
+    Release(&'a Header, ReleaseBody),
     /// A verdict.
     CommandResult(&'a Header, CommandResultBody),
     /// A join.
@@ -427,6 +429,10 @@ impl<'a> Datagram<'a> {
                 ends(header, size_of::<StatusBody>() + rows, 0)?;
                 let listed = StatusMembers::check(header, &parsed, bytes)?;
                 Self::Status(header, parsed, listed, ConditionRows::check(header, members, bytes)?)
+            }
+            Kind::Release => {
+                ends(header, size_of::<ReleaseBody>(), 0)?;
+                Self::Release(header, body(bytes)?)
             }
             Kind::CommandResult => {
                 ends(header, size_of::<CommandResultBody>(), 0)?;

@@ -10,8 +10,18 @@ use bytemuck::{Pod, Zeroable};
 
 /// `LKST` in memory order.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"LKST");
-/// The version of the wire and of the journal's records. A peer of another version is refused by name.
-pub const VERSION: u8 = 3;
+/// The newest version of the wire and of the journal's records that this release writes and reads.
+///
+/// A frame has the version of its log, which never falls along it and rises by an order of the operator alone
+/// (VERSION-1). Every other datagram and record has the version in which its layout changed last, so that
+/// an older peer reads it. Anything newer is refused by name. `docs/COMPATIBILITY.md` says what each version
+/// brought.
+pub const VERSION: u8 = 4;
+/// The oldest version that this release reads. A cluster that is upgraded node by node stays at it until the
+/// operator has ended the upgrade.
+pub const VERSION_MIN: u8 = 3;
+/// The versions from [`VERSION_MIN`] to [`VERSION`].
+const VERSIONS: usize = (VERSION - VERSION_MIN) as usize + 1;
 /// Bytes of a [`Header`].
 pub const HEADER_LEN: usize = size_of::<Header>();
 /// Largest UDP payload over IPv4 that any configuration may ask for (MTU 9000).
@@ -71,6 +81,8 @@ pub enum Kind {
     IdentityProbe = 25,
     /// A replica asks a requester to prove its address; and the proof.
     AddressProof = 26,
+    /// The versions that a node speaks, and its release.
+    Release = 28,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -107,6 +119,7 @@ impl Kind {
             24 => Self::PublisherNotice,
             25 => Self::IdentityProbe,
             26 => Self::AddressProof,
+            28 => Self::Release,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,
@@ -122,7 +135,7 @@ impl Kind {
 pub struct Header {
     /// [`MAGIC`].
     pub magic: u32,
-    /// [`VERSION`].
+    /// From [`VERSION_MIN`] to [`VERSION`].
     pub version: u8,
     /// A [`Kind`].
     pub kind: u8,
@@ -177,9 +190,10 @@ const _: () = {
 };
 
 impl Header {
-    /// A header of `kind` with everything else zero.
+    /// A header of `kind` with everything else zero. Its version is the one in which that kind's layout
+    /// changed last; a frame is given the version of its log.
     pub fn new(kind: Kind) -> Self {
-        Self { magic: MAGIC, version: VERSION, kind: kind as u8, ..Self::zeroed() }
+        Self { magic: MAGIC, version: VERSION_MIN, kind: kind as u8, ..Self::zeroed() }
     }
 
     /// The header in front of `bytes`, not judged; `None` if there are too few.
@@ -237,14 +251,15 @@ impl Header {
     }
 }
 
-/// The checksum's state behind the 8 bytes before the tag, by kind: of an unkeyed datagram of this version
-/// nothing else in them varies. A call for 8 bytes costs as much as one for a hundred.
-const STATES: [u32; 256] = {
-    let mut states = [0; 256];
-    let mut kind = 0;
-    while kind < states.len() {
+/// The checksum's state behind the 8 bytes before the tag, by version and kind: of an unkeyed datagram nothing
+/// else in them varies. A call for 8 bytes costs as much as one for a hundred.
+const STATES: [[u32; 256]; VERSIONS] = {
+    let mut states = [[0; 256]; VERSIONS];
+    let mut at = 0;
+    while at < VERSIONS * 256 {
+        let (version, kind) = (VERSION_MIN + (at / 256) as u8, (at % 256) as u8);
         let [a, b, c, d] = MAGIC.to_le_bytes();
-        let (mut crc, front) = (!0, [a, b, c, d, VERSION, kind as u8, 0, 0]);
+        let (mut crc, front) = (!0, [a, b, c, d, version, kind, 0, 0]);
         let mut bit = 0;
         while bit < 64 {
             let odd = (crc ^ (front[bit / 8] >> (bit % 8)) as u32) & 1;
@@ -252,8 +267,8 @@ const STATES: [u32; 256] = {
             crc = (crc >> 1) ^ (0x82f6_3b78 * odd);
             bit += 1;
         }
-        states[kind] = !crc;
-        kind += 1;
+        states[at / 256][at % 256] = !crc;
+        at += 1;
     }
     states
 };
@@ -265,8 +280,9 @@ const STATES: [u32; 256] = {
 fn checksum(header: &Header, datagram: &[u8]) -> u64 {
     const NUMBER: usize = std::mem::offset_of!(Header, number);
     let is_frame = header.kind == Kind::Frame as u8;
-    let usual = header.magic == MAGIC && header.version == VERSION && (header.key_id == 0 || is_frame);
-    let state = if usual { STATES[header.kind as usize] } else { crc::crc32c(&datagram[..8]) };
+    let states = STATES.get(usize::from(header.version.wrapping_sub(VERSION_MIN)));
+    let usual = states.filter(|_| header.magic == MAGIC && (header.key_id == 0 || is_frame));
+    let state = usual.map_or_else(|| crc::crc32c(&datagram[..8]), |states| states[header.kind as usize]);
     u64::from(match is_frame {
         true => crc::append(crc::append(state, &datagram[24..NUMBER]), &datagram[HEADER_LEN..]),
         false => crc::append(state, &datagram[24..]),
@@ -340,14 +356,15 @@ pub fn seal(datagram: &mut [u8], header: Header) -> Header {
     write_tag(datagram, header, [tag, 0])
 }
 
-/// The header in front of `bytes` and its kind, where it is one of this version with a length that fits.
+/// The header in front of `bytes` and its kind, where it is one of a version that this release reads, with a
+/// length that fits.
 #[inline(always)]
 pub(crate) fn parse(bytes: &[u8]) -> Result<(&Header, Kind), Reject> {
     let header = Header::look(bytes).ok_or(Reject::Short)?;
     if header.magic != MAGIC {
         return Err(Reject::Magic);
     }
-    if header.version != VERSION {
+    if !(VERSION_MIN..=VERSION).contains(&header.version) {
         return Err(Reject::Version { seen: header.version });
     }
     let kind = Kind::from_u8(header.kind).ok_or(Reject::Kind)?;

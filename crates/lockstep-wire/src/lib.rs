@@ -17,6 +17,7 @@
 //! | [`Kind::Query`] | anyone → replica | unicast | open, resume, bootstrap, operators' commands | a [`QueryKind`] |
 //! | [`Kind::QueryReply`] | replica → asker | unicast | always | [`QueryReplyBody`] |
 //! | [`Kind::Status`] | replica → asker | unicast | [`QueryKind::Status`] was asked | [`StatusBody`], the members as it sees them, what is amiss |
+//! | [`Kind::Release`] | replica → asker | unicast | [`QueryKind::Release`] was asked | [`ReleaseBody`] |
 //! | [`Kind::CommandResult`] | replica → asker | unicast | an operator's order was heard | [`CommandResultBody`] |
 //! | [`Kind::PreVote`], [`Kind::Grant`] | standby → all | control group | the leader is missed | [`BallotBody`] |
 //! | [`Kind::Prepare`], [`Kind::Promise`] | replica → all | control group | somebody is to take over | [`BallotBody`], where its log ends |
@@ -62,7 +63,9 @@ pub use control::*;
 pub use datagram::*;
 pub use entry::*;
 pub use frame::*;
-pub use header::{DATAGRAM_LEN_MAX, HEADER_LEN, Header, Kind, MAGIC, VERSION, open_prefix, seal, submitter};
+pub use header::{
+    DATAGRAM_LEN_MAX, HEADER_LEN, Header, Kind, MAGIC, VERSION, VERSION_MIN, open_prefix, seal, submitter,
+};
 pub use ids::*;
 pub use keys::*;
 pub use lease::*;
@@ -84,7 +87,7 @@ pub enum Reject {
     Short,
     /// Not lockstep's.
     Magic,
-    /// A peer of another version; ours is [`VERSION`].
+    /// A peer of a version that is not from [`VERSION_MIN`] to [`VERSION`].
     Version {
         /// The peer's.
         seen: u8,
@@ -187,7 +190,10 @@ impl std::fmt::Display for Reject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Version { seen } => {
-                write!(f, "version {seen}, ours is {VERSION}: run the same release on every node")
+                write!(
+                    f,
+                    "version {seen}, this release reads {VERSION_MIN} to {VERSION}: run one that reads it"
+                )
             }
             Self::Cluster { seen } => write!(f, "cluster {seen:#x}: another cluster uses our group or port"),
             Self::History { seen } => write!(f, "history {seen:#x}: another life of this cluster's stream"),

@@ -1,7 +1,10 @@
 //! The queries of an operator's commands and their replies: a node's position and the members that it
 //! receives, and whether a command is accepted.
 
-use super::{HEADER_LEN, Header, MEMBERS_MAX, MemberBody, Nanos, Reject, STATUS_CONDITIONS_MAX, Seq};
+use super::{
+    HEADER_LEN, Header, MEMBERS_MAX, MemberBody, Nanos, Reject, STATUS_CONDITIONS_MAX, Seq, VERSION,
+    VERSION_MIN,
+};
 use bytemuck::{Pod, Zeroable};
 
 /// Why a leader is missed, or gave up its epoch.
@@ -82,10 +85,12 @@ pub enum CommandReject {
     Unsigned = 18,
     /// So many signatures of this key were checked just now that this one was not.
     TooMany = 19,
+    /// The log has this version already, or the leader does not speak it.
+    Version = 20,
 }
 
 impl CommandReject {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::NotLeader,
         Self::NotListed,
         Self::Witness,
@@ -105,6 +110,7 @@ impl CommandReject {
         Self::NotAllowed,
         Self::Unsigned,
         Self::TooMany,
+        Self::Version,
     ];
 
     /// The reason with this number, if there is one; 0 is "taken".
@@ -163,6 +169,43 @@ pub struct StatusBody {
     pub conditions: u8,
 }
 
+/// Bytes of the name of a release.
+pub const RELEASE_LEN_MAX: usize = 40;
+
+/// Behind the header of a node's release (`first_seq`: next).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct ReleaseBody {
+    /// The question's.
+    pub token: u64,
+    /// The oldest version that it speaks.
+    pub oldest: u8,
+    /// The newest version that it speaks.
+    pub newest: u8,
+    /// The version of its log's last frame; 0: its log is empty.
+    pub in_force: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+    /// The name of its release, in UTF-8, padded with zeros.
+    pub release: [u8; RELEASE_LEN_MAX],
+}
+
+impl ReleaseBody {
+    /// Of this release, on a node whose log has version `in_force`.
+    pub fn own(token: u64, in_force: u8) -> Self {
+        let mut release = [0; RELEASE_LEN_MAX];
+        let name = env!("CARGO_PKG_VERSION").as_bytes();
+        release[..name.len()].copy_from_slice(name);
+        Self { token, oldest: VERSION_MIN, newest: VERSION, in_force, reserved: [0; 5], release }
+    }
+
+    /// The name of the release.
+    pub fn release(&self) -> std::borrow::Cow<'_, str> {
+        let len = self.release.iter().position(|byte| *byte == 0).unwrap_or(RELEASE_LEN_MAX);
+        String::from_utf8_lossy(&self.release[..len])
+    }
+}
+
 /// An age of what never happened.
 pub const AGE_NEVER: Nanos = u64::MAX;
 
@@ -180,6 +223,7 @@ pub struct StatusMember {
 
 const _: () = {
     assert!(size_of::<CommandResultBody>() == 16);
+    assert!(size_of::<ReleaseBody>() == 56);
     assert!(size_of::<StatusBody>() == 88);
     assert!(size_of::<StatusMember>() == 48);
 };

@@ -48,11 +48,14 @@ pub enum OperatorOrder {
     Membership = 3,
     /// A trading day begins or ends.
     Day = 4,
+    /// The log rises to a newer version (from version 4 on).
+    Upgrade = 5,
 }
 
 impl OperatorOrder {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Handover, Self::DeclareDead, Self::Membership, Self::Day];
+    pub const ALL: [Self; 5] =
+        [Self::Handover, Self::DeclareDead, Self::Membership, Self::Day, Self::Upgrade];
 
     /// The one with this number, if there is one.
     pub fn from_u8(number: u8) -> Option<Self> {
@@ -66,6 +69,7 @@ impl OperatorOrder {
             Self::DeclareDead => "declare-dead",
             Self::Membership => "membership",
             Self::Day => "day",
+            Self::Upgrade => "upgrade",
         }
     }
 }
@@ -109,7 +113,8 @@ pub struct OrderStatement<'a> {
     pub membership_seq: Seq,
     /// The identity that it is about.
     pub subject: Option<Identity>,
-    /// What else it says: a submitted change of the membership, or [`day_arguments`].
+    /// What else it says: a submitted change of the membership, [`day_arguments`], or one byte, the version to
+    /// which the log rises.
     pub arguments: &'a [u8],
 }
 
@@ -199,7 +204,7 @@ pub struct OrderView<'a> {
     pub body: OrderBody,
     /// The name of the operator's key; empty where a replica's key sealed the order, or none.
     pub holder: &'a str,
-    /// What else was ordered: [`OrderView::day`], [`OrderView::change`].
+    /// What else was ordered: [`OrderView::day`], [`OrderView::change`], [`OrderView::version`].
     pub arguments: &'a [u8],
     /// The operator's signature, which nobody has checked yet.
     pub signature: Option<&'a Signature>,
@@ -231,6 +236,7 @@ impl<'a> OrderView<'a> {
             OperatorOrder::Handover | OperatorOrder::DeclareDead => arguments.is_empty(),
             OperatorOrder::Membership => view.change().is_some(),
             OperatorOrder::Day => view.day().is_some(),
+            OperatorOrder::Upgrade => view.version().is_some(),
         } && holder_len <= HOLDER_LEN_MAX
             && arguments_len <= ARGUMENTS_LEN_MAX
             && (signature.is_none() || body.key != OrderBody::NO_KEY)
@@ -269,6 +275,12 @@ impl<'a> OrderView<'a> {
         let mark = DayMark::parse(mark).ok()?;
         let is_day = self.order() == OperatorOrder::Day;
         is_day.then_some((u64::from_le_bytes(*number), u32::from_le_bytes(*incarnation), mark))
+    }
+
+    /// The version to which the log rises.
+    pub fn version(&self) -> Option<u8> {
+        let version = self.arguments.first().copied().filter(|_| self.arguments.len() == 1);
+        version.filter(|_| self.order() == OperatorOrder::Upgrade)
     }
 
     /// The bytes that the operator signs: a context, the cluster, and the record up to the signature.

@@ -79,6 +79,23 @@ pub struct HandoverArgs {
     pub to: Option<u32>,
 }
 
+/// Flags of `upgrade`.
+#[derive(Args, Debug)]
+pub struct UpgradeArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Ends the upgrade: the log rises to the newest version that every node speaks. Older releases read it no
+    /// further from there on
+    #[arg(long)]
+    pub finish: bool,
+    /// Shows what each node speaks and whether the upgrade can be ended; so does no flag
+    #[arg(long, conflicts_with = "finish")]
+    pub check: bool,
+    /// The version to which the log is to rise; the newest that every node speaks, unless told
+    #[arg(long, value_name = "VERSION", requires = "finish")]
+    pub to: Option<u8>,
+}
+
 /// Flags of `declare-dead`.
 #[derive(Args, Debug)]
 pub struct DeclareDeadArgs {

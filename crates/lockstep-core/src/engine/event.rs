@@ -140,6 +140,13 @@ pub enum ReplicaEvent {
         /// Where our log ends.
         seq: Seq,
     },
+    /// We lead, and an operator's order has let the log rise to this version.
+    VersionRaised {
+        /// The version of the frames from there on.
+        version: u8,
+        /// The seq of the order.
+        seq: Seq,
+    },
     /// The log from here on was another epoch's: it was replaced by that of `epoch` (S7).
     SuffixReplaced {
         /// The first seq.

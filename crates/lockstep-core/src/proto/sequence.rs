@@ -48,6 +48,8 @@ pub struct Sequencer {
     leadership: Leadership,
     keys: Keys,
     history: u64,
+    /// The version of the frames that it closes.
+    version: u8,
     open: OpenFrame,
     /// Time of the open frame.
     timestamp: Nanos,
@@ -55,9 +57,27 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// Stamps in one epoch of one history.
-    pub fn new(leadership: Leadership, keys: Keys, history: u64, frame_len_max: usize) -> Self {
-        Self { leadership, keys, history, open: OpenFrame::default(), timestamp: 0, frame_len_max }
+    /// Stamps in one epoch of one history, behind a log of `version`.
+    pub fn new(
+        leadership: Leadership,
+        keys: Keys,
+        (history, version): (u64, u8),
+        frame_len_max: usize,
+    ) -> Self {
+        Self { leadership, keys, history, version, open: OpenFrame::default(), timestamp: 0, frame_len_max }
+    }
+
+    /// The version of the frames that it closes.
+    pub fn version(&self) -> u8 {
+        self.version
+    }
+
+    /// VERSION-1 (how a log rises): the open frame, which begins with the order, is the first one of
+    /// `version`.
+    pub fn raise(&mut self, version: u8) {
+        assert!(version >= self.version, "VERSION-1: from {} to {version}", self.version);
+        assert!(self.open.count() == 1, "VERSION-1: the order is the only entry of the open frame");
+        self.version = version;
     }
 
     /// The epoch that it stamps in.
@@ -125,6 +145,7 @@ impl Sequencer {
         let open = std::mem::take(&mut self.open);
         let identity = self.leadership.epoch().leader();
         let header = Header {
+            version: self.version,
             cluster: self.keys.cluster(),
             history: self.history,
             epoch: self.leadership.epoch().0,
@@ -150,13 +171,19 @@ impl Sequencer {
 mod tests {
     use super::*;
     use crate::proto::tests::{begun, epoch, view};
+    use lockstep_wire::VERSION_MIN;
     use proptest::prelude::*;
 
     const STAMP: Stamp =
         Stamp { kind: EntryKind::Message, flags: 0, publisher: 3, publisher_seq: 8, destination: 5 };
 
     fn sequencer() -> Sequencer {
-        Sequencer::new(Leadership::granted(epoch(1, 1)), lockstep_wire::Keyring::none(7).into(), 9, 1424)
+        Sequencer::new(
+            Leadership::granted(epoch(1, 1)),
+            lockstep_wire::Keyring::none(7).into(),
+            (9, VERSION_MIN),
+            1424,
+        )
     }
 
     #[test]

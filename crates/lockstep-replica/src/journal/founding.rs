@@ -22,7 +22,7 @@ use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::{
     EPOCH_START_LEN_MAX, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartBody, Header, Keys, Kind,
-    MemberBody, Nanos, OpenFrame, ROUND_MAX, write_epoch_start,
+    MemberBody, Nanos, OpenFrame, ROUND_MAX, VERSION, write_epoch_start,
 };
 
 /// Rounds between everything that the founder has seen and the founding: more takeovers than a journal that
@@ -91,6 +91,8 @@ impl Founding<'_> {
             return Err("an epoch's start does not fit a frame".into());
         }
         let header = Header {
+            // No log that this release reads has a newer one.
+            version: VERSION,
             cluster: self.keys.cluster(),
             history: self.history,
             epoch: epoch.0,

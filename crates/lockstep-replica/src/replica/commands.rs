@@ -24,7 +24,8 @@ use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
     AGE_NEVER, Change, CommandReject, Condition, ConditionRow, EntryKind, Epoch, Header, Identity, Kind,
     MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, OperatorOrder, OrderProof,
-    OrderStatement, STATUS_CONDITIONS_MAX, StatusBody, StatusMember, write_membership, write_status,
+    OrderStatement, ReleaseBody, STATUS_CONDITIONS_MAX, StatusBody, StatusMember, VERSION, write_membership,
+    write_release, write_status,
 };
 
 /// A member without contact for this many timeouts is unavailable, ...
@@ -234,17 +235,19 @@ impl Leading {
 }
 
 impl ReplicaCore {
-    /// Carries out an order, if it was given for the present epoch and members, and is signed: a copy that
-    /// comes later does nothing. The error is the reason for a refusal.
+    /// Carries out an order about what `name` names, if it was given for the present epoch and members, and is
+    /// signed: a copy that comes later does nothing. The error is the reason for a refusal.
     pub(super) fn on_order<M: TailMemory>(
         &mut self,
         role: &mut RoleState,
         tail: &Tail<M>,
         now: Nanos,
         header: &Header,
-        (order, subject, operator): (OperatorOrder, Option<Identity>, Operator),
+        (order, name, operator): (OperatorOrder, &str, Operator),
         proof: Option<&OrderProof>,
     ) -> Result<(), CommandReject> {
+        let subject: Option<Identity> = name.parse().ok();
+        let version = [name.parse().unwrap_or(0)];
         let present = (tail.end().epoch, self.log.membership.seq);
         if (header.epoch(), { header.first_seq }) != present {
             return Err(CommandReject::Stale);
@@ -255,6 +258,7 @@ impl ReplicaCore {
         let dead = subject.unwrap_or_default();
         let is_new = match order {
             OperatorOrder::Handover => self.judge_handover(role, subject)?,
+            OperatorOrder::Upgrade => Self::judge_upgrade(role, version[0])?,
             _ => self.judge_declaration(role.role(), dead)?,
         };
         if !is_new {
@@ -267,13 +271,15 @@ impl ReplicaCore {
             epoch,
             membership_seq,
             subject,
-            arguments: &[],
+            arguments: if order == OperatorOrder::Upgrade { &version } else { &[] },
         };
         let record = self.prove_order(now, &asked, &operator, proof)?;
         match role {
             RoleState::Leading(leading) if order == OperatorOrder::Handover => {
                 leading.start_handover(self, now, subject);
             }
+            // It is carried out where it is recorded.
+            _ if order == OperatorOrder::Upgrade => {}
             _ => {
                 self.void_declaration();
                 self.declared_dead = Some(dead);
@@ -305,6 +311,32 @@ impl ReplicaCore {
             true => Ok(true),
             false => Err(CommandReject::LastMember),
         }
+    }
+
+    /// VERSION-1 (who raises a log): the leader, to a version above that of its log which it speaks itself.
+    /// That the others speak it is judged by the operator, for these members and this epoch.
+    fn judge_upgrade(role: &RoleState, version: u8) -> Result<bool, CommandReject> {
+        let RoleState::Leading(leading) = role else { return Err(CommandReject::NotLeader) };
+        if leading.draining {
+            return Err(CommandReject::Busy);
+        }
+        let is_newer = version > leading.sequencer.version() && version <= VERSION;
+        if is_newer { Ok(true) } else { Err(CommandReject::Version) }
+    }
+
+    /// The release of this node, and the versions that it speaks.
+    pub(super) fn write_release_to<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        token: u64,
+        out: &mut [u8],
+    ) -> usize {
+        let end = tail.end();
+        let in_force = if end.next == 1 { 0 } else { self.log.version(tail) };
+        self.outbox.number += 1;
+        let header = self.header(Kind::Release, wall, &end);
+        write_release(out, self.rx.keys(), header, ReleaseBody::own(token, in_force))
     }
 
     /// Whether the operator's declaration that the other of two members is dead is new. From then on the

@@ -8,12 +8,13 @@ use super::{Leading, ReplicaCore, Turn};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::publishers::Admission;
 use lockstep_core::proto::rights::Submitter;
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
     CommandReject, DayMark, Entry, EntryKind, Epoch, Header, KeyHolder, MembershipView, Nanos, OperatorOrder,
-    OrderProof, OrderStatement, PublisherNotice, Reject, day_arguments,
+    OrderProof, OrderStatement, OrderView, PublisherNotice, Reject, day_arguments,
 };
 use std::sync::Arc;
 
@@ -213,11 +214,17 @@ impl Leading {
             let AcceptedOrder { order, record } = core.pending_orders.0.remove(0);
             let stamp =
                 Stamp { kind: EntryKind::Order, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
-            if !self.sequencer.fits(record.len()) {
+            let version = OrderView::parse(&record).ok().and_then(|order| order.version());
+            // The order to upgrade is the first entry of its frame: that is the first one of the new version.
+            if version.is_some() || !self.sequencer.fits(record.len()) {
                 self.close_frame(core, tail, false);
             }
             if self.append_entry(core, tail, wall, stamp, &record).is_none() {
                 return core.pending_orders.0.insert(0, AcceptedOrder { order, record });
+            }
+            if let Some(version) = version {
+                self.sequencer.raise(version);
+                core.events.push(ReplicaEvent::VersionRaised { version, seq: tail.end().next });
             }
         }
         self.close_frame(core, tail, false);

@@ -163,6 +163,7 @@ impl ReplicaCore {
         let query_kind = QueryKind::from_u32(asked.query_kind);
         let length = match (query_kind, query_kind.and_then(QueryKind::order)) {
             (Some(QueryKind::Status), _) => self.write_status_to(role, tail, turn, asked.token, out),
+            (Some(QueryKind::Release), _) => self.write_release_to(tail, wall, asked.token, out),
             (Some(QueryKind::Publisher), _) if !self.knows_committed(tail) => {
                 self.counters.add(Counter::RepliesWithheld, 1);
                 return None;
@@ -170,7 +171,7 @@ impl ReplicaCore {
             (_, Some(order)) => {
                 let result = match self.rx.keys().operator(header, order) {
                     Ok(operator) => {
-                        let order = (order, name.parse().ok(), operator);
+                        let order = (order, name, operator);
                         self.on_order(role, tail, now, header, order, proof.as_ref())
                     }
                     Err(reject) => {

@@ -20,6 +20,7 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::publishers::Publishers;
 use lockstep_wire::{
     EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Header, Seq,
+    VERSION_MIN,
 };
 use std::collections::VecDeque;
 
@@ -90,6 +91,16 @@ impl ReplicaLog {
         };
         log.on_commit(recovered.commit_next);
         log
+    }
+
+    /// VERSION-1: the version of the log is that of its last frame; the oldest one of an empty log.
+    pub(super) fn version<M: TailMemory>(&self, tail: &Tail<M>) -> u8 {
+        if planted(Mutation::VersionForgotten) {
+            return VERSION_MIN;
+        }
+        let last = frames(tail, tail.end().next.saturating_sub(1)).last().map(|frame| frame.header.version);
+        let start = || Header::look(&self.start_frame).map(|header| header.version);
+        last.or_else(start).unwrap_or(VERSION_MIN)
     }
 
     /// The members that decide whether this log may be led.

@@ -21,7 +21,7 @@ use lockstep_core::proto::rights::KeyLimits;
 use lockstep_core::proto::sequence::{Leadership, Sequencer};
 use lockstep_core::proto::window::Uncommitted;
 use lockstep_wire::{
-    Entries, Epoch, HEADER_LEN, Identity, MEMBERS_MAX, NOTICE_ROWS_MAX, Nanos, NoticeRow, Seq,
+    Entries, Epoch, HEADER_LEN, Identity, MEMBERS_MAX, NOTICE_ROWS_MAX, Nanos, NoticeRow, OperatorOrder, Seq,
 };
 
 /// The role of a node that does not lead.
@@ -288,8 +288,9 @@ impl Leading {
         }
         let limits = &core.limits;
         let (keys, history) = (limits.receiver.keys.clone(), core.rx.history());
+        let log = (history, core.log.version(tail));
         Self {
-            sequencer: Sequencer::new(leadership, keys, history, tail.frame_len_max()),
+            sequencer: Sequencer::new(leadership, keys, log, tail.frame_len_max()),
             won_at: now,
             commit_won,
             before_led: core.promised_others.max(tail.end().epoch),
@@ -461,6 +462,8 @@ impl RoleState {
             *self = Self::Following(Following::new(FollowerRole::Standby, leading.into_memory(), now));
         }
         core.pending_submissions.clear();
+        // The log may have changed before it leads again.
+        core.pending_orders.forget(OperatorOrder::Upgrade);
         core.outbox.rejoins = true;
         core.failure_detector.restart(now);
         core.on_role_changed(Role::Leader, Role::Standby, &end);

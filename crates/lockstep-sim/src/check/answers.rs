@@ -11,8 +11,8 @@ use lockstep_core::engine::event::Role;
 use lockstep_core::proto::publishers::PublisherState;
 use lockstep_wire::{
     BallotBody, CommandReject, CommandResultBody, Entries, EntryKind, Epoch, Header, HeartbeatBody, Identity,
-    KeyClass, MemberBody, NoticeRow, PublisherId, PublisherNotice, QueryKind, QueryReplyBody, RepairReject,
-    RepairRejectBody, StatusBody, StatusMember, StepDownBody,
+    KeyClass, MemberBody, NoticeRow, PublisherId, PublisherNotice, QueryKind, QueryReplyBody, ReleaseBody,
+    RepairReject, RepairRejectBody, StatusBody, StatusMember, StepDownBody,
 };
 use std::fmt::Debug;
 use std::net::SocketAddrV4;
@@ -200,11 +200,22 @@ impl Oracle {
     /// An operator's command is accepted, or denied for a valid reason.
     pub(super) fn check_command_result(&self, who: usize, body: &CommandResultBody) -> Result<(), Violation> {
         let query_kind = QueryKind::from_u32(body.query_kind);
-        let is_order = matches!(query_kind, Some(QueryKind::Handover | QueryKind::DeclareDead));
+        let is_order = query_kind.is_some_and(QueryKind::is_order);
         if is_order && (body.reject == 0 || CommandReject::from_u32(body.reject).is_some()) {
             return Ok(());
         }
         broken("STATUS", who, "gives as its verdict", body, &query_kind)
+    }
+
+    /// A node tells the version of its log.
+    pub(super) fn check_release(
+        &self,
+        who: usize,
+        replica_model: &ReplicaModel,
+        body: &ReleaseBody,
+    ) -> Result<(), Violation> {
+        let version = replica_model.tip.map_or(0, |tip| self.tree.stem(tip).version);
+        if body.in_force == version { Ok(()) } else { broken("VERSION-1", who, "tells", body, &version) }
     }
 
     /// REPAIR-1: what is refused was asked for, and the reason is so.

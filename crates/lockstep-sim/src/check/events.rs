@@ -10,7 +10,7 @@ use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
 use lockstep_core::proto::publishers::PublisherState;
 use lockstep_wire::LeaderLossReason;
-use lockstep_wire::{Condition, MEMBERS_MAX, PublisherId, RepairReject, Seq};
+use lockstep_wire::{Condition, MEMBERS_MAX, PublisherId, RepairReject, Seq, VERSION_MIN};
 use std::collections::BTreeSet;
 
 /// The events of a subscriber's process so far, beside messages.
@@ -346,6 +346,11 @@ impl Oracle {
                     if holds { log.conditions.insert(condition) } else { log.conditions.remove(&condition) };
                 if !is_news {
                     return broken("CONDITIONS", log);
+                }
+            }
+            NodeEvent::VersionRaised { version, .. } => {
+                if version <= VERSION_MIN {
+                    return broken("VERSION-1", log);
                 }
             }
             NodeEvent::SuffixReplaced { from, epoch, old_epoch, old_next } => {

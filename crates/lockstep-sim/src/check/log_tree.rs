@@ -44,6 +44,10 @@ pub fn frame_seal(header: &Header) -> [u64; 3] {
 pub struct Stem {
     /// The history in which it was stamped.
     pub history: u64,
+    /// The version of its header.
+    pub version: u8,
+    /// The version to which its first entry orders the log to rise.
+    raises_to: Option<u8>,
     /// Whether it founds that history on the log before it.
     pub founds: bool,
     /// The leader that stamped it.
@@ -289,6 +293,7 @@ impl Tree {
             stem.facts.push(Fact::of_entry(stem.timestamp, &entry, is_whole));
         }
         stem.check_history(before)?;
+        stem.check_version(before)?;
         self.insert(stem)
     }
 
@@ -321,6 +326,8 @@ impl Stem {
         let header = frame.header;
         Self {
             history: header.history,
+            version: header.version,
+            raises_to: None,
             founds: false,
             epoch: header.epoch(),
             first: header.first_seq,
@@ -377,6 +384,22 @@ impl Stem {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// VERSION-1: the version of a log never falls, and rises by an order with which the first frame of the new
+    /// version begins; a history may be founded in a newer one.
+    fn check_version(&self, before: Option<&Self>) -> Result<(), Violation> {
+        let Some(before) = before else { return Ok(()) };
+        let rises_by = self.raises_to.unwrap_or(before.version);
+        if self.version == rises_by && rises_by >= before.version
+            || self.founds && self.version >= before.version
+        {
+            return Ok(());
+        }
+        Err(format!(
+            "VERSION-1: a frame of version {} at {} follows one of {}, and its order is {:?}",
+            self.version, self.first, before.version, self.raises_to
+        ))
     }
 
     /// The first seq of its epoch.

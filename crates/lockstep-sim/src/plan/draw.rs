@@ -8,6 +8,7 @@ use crate::edge;
 use crate::rng::Rng;
 use crate::wire::{ALL_TRAFFIC, NodeSet};
 use lockstep_replica::journal::Retention;
+use lockstep_wire::VERSION_MIN;
 
 impl Plan {
     /// The chores of side threads beside writing; none in most runs.
@@ -70,7 +71,22 @@ impl Plan {
             }
         }
         self.draw_edge_faults();
+        self.draw_upgrades();
         self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+
+    /// One history in four begins in the oldest version, and its operator orders the newest one: drawn beside
+    /// the rest, so that no other seed changes.
+    fn draw_upgrades(&mut self) {
+        let mut rng = Rng::new(self.seed ^ 0x7e25);
+        if rng.below(4) > 0 {
+            return;
+        }
+        self.version = VERSION_MIN;
+        for _ in 0..rng.below(4) {
+            let at_ns = rng.below(self.fault_phase_ns);
+            self.faults.push(PlannedFault { at_ns, what: FaultTarget::Upgrade });
+        }
     }
 
     /// Faults of the edge, and names that are closed: drawn beside the rest, so that no other seed changes.

@@ -3,7 +3,7 @@
 use super::{HeartbeatBody, QueryReplyBody, body, ends_padded};
 use crate::{
     CommandResultBody, HEADER_LEN, Header, Identity, KeyClass, NAME_LEN_MAX, ORDER_PROOF_LEN, OperatorOrder,
-    OrderProof, Reject, STATUS_LEN_MAX,
+    OrderProof, Reject, ReleaseBody, STATUS_LEN_MAX,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -28,6 +28,10 @@ pub enum QueryKind {
     /// Your multicast does not arrive: answer by unicast. A leader answers with its heartbeat, a standby with
     /// its ack.
     Probe = 6,
+    /// Let the log rise to the version in the name, a decimal number ([`super::CommandResultBody`]).
+    Upgrade = 8,
+    /// The versions that you speak ([`super::ReleaseBody`]).
+    Release = 9,
 }
 
 impl QueryKind {
@@ -40,6 +44,8 @@ impl QueryKind {
             4 => Self::Handover,
             5 => Self::DeclareDead,
             6 => Self::Probe,
+            8 => Self::Upgrade,
+            9 => Self::Release,
             _ => return None,
         })
     }
@@ -51,7 +57,8 @@ impl QueryKind {
             + match self {
                 Self::Node | Self::Publisher => size_of::<QueryReplyBody>(),
                 Self::Status => STATUS_LEN_MAX - HEADER_LEN,
-                Self::Handover | Self::DeclareDead => size_of::<CommandResultBody>(),
+                Self::Handover | Self::DeclareDead | Self::Upgrade => size_of::<CommandResultBody>(),
+                Self::Release => size_of::<ReleaseBody>(),
                 // A heartbeat, or an ack.
                 Self::Probe => size_of::<HeartbeatBody>(),
             }
@@ -60,17 +67,18 @@ impl QueryKind {
     /// Whether a question about it may have a name of this length.
     fn takes_len(self, len: usize) -> bool {
         match self {
-            Self::Node | Self::Status | Self::Probe => len == 0,
-            Self::Publisher | Self::DeclareDead => (1..=NAME_LEN_MAX).contains(&len),
+            Self::Node | Self::Status | Self::Probe | Self::Release => len == 0,
+            Self::Publisher | Self::DeclareDead | Self::Upgrade => (1..=NAME_LEN_MAX).contains(&len),
             Self::Handover => len <= NAME_LEN_MAX,
         }
     }
 
-    /// The order that it is: it changes which replica leads, or who the members are.
+    /// The order that it is: it changes which replica leads, who the members are, or the log's version.
     pub fn order(self) -> Option<OperatorOrder> {
         match self {
             Self::Handover => Some(OperatorOrder::Handover),
             Self::DeclareDead => Some(OperatorOrder::DeclareDead),
+            Self::Upgrade => Some(OperatorOrder::Upgrade),
             _ => None,
         }
     }
@@ -80,9 +88,12 @@ impl QueryKind {
         self.order().is_some()
     }
 
-    /// Whether a query of this kind may have this name: a command names an identity, or none.
+    /// Whether a query of this kind may have this name: a command names an identity, a version, or nothing.
     fn takes(self, name: &str) -> bool {
-        !self.is_order() || name.is_empty() || name.parse::<Identity>().is_ok()
+        match self {
+            Self::Upgrade => name.parse::<u8>().is_ok(),
+            _ => !self.is_order() || name.is_empty() || name.parse::<Identity>().is_ok(),
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     AddressProofBody, CommandResultBody, ConditionRow, HEADER_LEN, Header, IdentityProbeBody, Keyring,
-    NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow, ORDER_PROOF_LEN, OrderProof, StatusBody, StatusMember,
+    NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow, ORDER_PROOF_LEN, OrderProof, ReleaseBody, StatusBody,
+    StatusMember,
 };
 
 /// Writes a heartbeat, sealed with `keys`, into `out` (at least [`super::SMALL_LEN_MAX`]); returns its bytes.
@@ -118,6 +119,11 @@ pub fn write_status(
     write(&mut out[..behind], keys, header, bytemuck::bytes_of(&body), bytemuck::cast_slice(members));
     keys.seal(&mut out[..end], header);
     end
+}
+
+/// Writes a node's release; as [`write_heartbeat`].
+pub fn write_release(out: &mut [u8], keys: &Keyring, header: Header, body: ReleaseBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a verdict; as [`write_heartbeat`].

@@ -59,6 +59,12 @@ impl Stem {
                 let order =
                     OrderView::parse(entry.payload).map_err(|reject| format!("AUTH-7: order: {reject}"))?;
                 keys::check_order(&order)?;
+                if let Some(version) = order.version() {
+                    if seq != self.first {
+                        return Err(format!("VERSION-1: the order at {seq} does not begin its frame"));
+                    }
+                    self.raises_to = Some(version);
+                }
             }
             EntryKind::Membership if frame.entries().count() == 1 => self.change(seq, entry.payload)?,
             EntryKind::Membership => {
