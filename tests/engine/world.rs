@@ -139,10 +139,12 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<ReplicaEng
         publishers: Publishers::new(limits.publishers_max),
         start_frame: Vec::new(),
         commit_next: 1,
+        version: 0,
     };
     let mut span = tail.find(1);
     while let Some(found) = span {
         let frame = tail.frame(found).expect("no damage");
+        recovered.version = frame.header.version;
         recovered.commit_next = recovered.commit_next.max(frame.header.commit_next);
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
             recovered.publishers.on_entry(seq, &entry);

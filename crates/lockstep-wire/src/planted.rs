@@ -199,7 +199,6 @@ mutations! {
     HandoverForEver "handover" "a handover that nobody can take never ends",
     StampsWhileDraining "handover" "a leader that hands over stamps on",
     VersionForgotten "VERSION-1" "a new leader stamps frames of the oldest version, whatever its log has",
-    UpgradeUnrecorded "VERSION-1" "a leader raises the version of its frames before it has stamped the order",
     BlankAbstains "S12" "a node that stores nothing votes for no candidate that has the genesis alone",
     OldStepDownObeyed "stable" "a leader is missed as the one of a former epoch has stopped",
     AnySecretKills "stable" "a notice of death is believed without its secret",

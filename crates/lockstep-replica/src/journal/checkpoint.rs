@@ -17,7 +17,7 @@ use lockstep_core::proto::membership::{Membership, change_in};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     EntryKind, Epoch, EpochBase, EpochStartView, FrameView, MEMBERS_MAX, MemberBody, NAME_LEN_MAX, OpenView,
-    PublisherId, PublisherSeq, Seq, parse_genesis,
+    OrderView, PublisherId, PublisherSeq, Seq, VERSION, VERSION_MIN, parse_genesis,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,6 +44,8 @@ pub struct Checkpoint {
     pub end: LogEnd,
     /// The history of its last frame; 0 before any.
     pub history: u64,
+    /// The version of its last frame (VERSION-1); 0 before any.
+    pub version: u8,
     /// Publishers by id.
     pub publishers: BTreeMap<PublisherId, PublisherRow>,
     /// The membership in force at the end.
@@ -101,6 +103,10 @@ impl Checkpoint {
         if !goes_on(self.history, frame) {
             let what =
                 format!("history {:x} behind {:x}, and no founding", { frame.header.history }, self.history);
+            return Err(Contradiction { seq: first, what });
+        }
+        if !may_follow_version(self.version, frame) {
+            let what = format!("version {} behind {}, and no order", frame.header.version, self.version);
             return Err(Contradiction { seq: first, what });
         }
         for (seq, entry) in (first..).zip(frame.entries()) {
@@ -172,7 +178,7 @@ impl Checkpoint {
         let is_behind = |row: &&EpochBase| row.base < self.commit_next;
         let behind = self.epochs.iter().skip(1).take_while(is_behind).count();
         self.epochs.drain(..behind);
-        (self.end, self.history) = (end, frame.header.history);
+        (self.end, self.history, self.version) = (end, frame.header.history, frame.header.version);
         Ok(())
     }
 
@@ -291,17 +297,20 @@ struct PublisherBytes {
     name_len: u32,
 }
 
-/// The seventh byte is its own version: one of another is computed again.
+/// The seventh byte is its own version: one of another is computed again. A log of the oldest version has the
+/// older file, which a release that reads no newer log reads as well.
 const CHECKPOINT_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP6\0");
+/// The same, and behind the head the version of the log, as a u64.
+const VERSIONED_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP7\0");
 const _: () = assert!(size_of::<Head>() == 136 && size_of::<PublisherBytes>() == 40);
 
 impl Checkpoint {
-    /// Its file: a head, members, those before the open change, epochs, publishers with their names behind
+    /// Its file: a head, the log's version if that is not the oldest, members, those before the open change, epochs, publishers with their names behind
     /// each, changes likewise, the frame of the last epoch start.
     pub fn to_bytes(&self) -> Vec<u8> {
         let before = self.open_change.map_or_else(Membership::default, |(_, before)| before);
         let head = Head {
-            magic: CHECKPOINT_MAGIC,
+            magic: if self.version > VERSION_MIN { VERSIONED_MAGIC } else { CHECKPOINT_MAGIC },
             version: FORMAT_VERSION,
             checksum: 0,
             next: self.end.next,
@@ -321,6 +330,9 @@ impl Checkpoint {
             history: self.history,
         };
         let mut bytes = bytemuck::bytes_of(&head).to_vec();
+        if head.magic == VERSIONED_MAGIC {
+            bytes.extend_from_slice(&u64::from(self.version).to_le_bytes());
+        }
         bytes.extend_from_slice(bytemuck::cast_slice(&self.members));
         bytes.extend_from_slice(bytemuck::cast_slice(before.members()));
         bytes.extend_from_slice(bytemuck::cast_slice(&self.epochs));
@@ -341,13 +353,22 @@ impl Checkpoint {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
         let mut rest = bytes;
         let head: Head = take(&mut rest).ok_or("too short")?;
-        if head.magic != CHECKPOINT_MAGIC || head.version != FORMAT_VERSION {
+        if ![CHECKPOINT_MAGIC, VERSIONED_MAGIC].contains(&head.magic) || head.version != FORMAT_VERSION {
             return Err("no checkpoint of this format");
         }
         if head.checksum != checksum_but_12(bytes) {
             return Err("checksum");
         }
+        let version = match head.magic {
+            VERSIONED_MAGIC => take::<u64>(&mut rest).ok_or("the log's version")?,
+            _ if head.next == 1 => 0,
+            _ => u64::from(VERSION_MIN),
+        };
         let mut checkpoint = Self {
+            version: u8::try_from(version)
+                .ok()
+                .filter(|version| *version <= VERSION)
+                .ok_or("the log's version")?,
             end: LogEnd {
                 next: head.next,
                 epoch: Epoch(head.epoch),
@@ -390,6 +411,22 @@ impl Checkpoint {
         checkpoint.start_frame = rest.to_vec();
         Ok(checkpoint)
     }
+}
+
+/// VERSION-1: whether `frame` may follow a log of `version` (0: an empty one). A version never falls, and rises
+/// by the order with which the frame begins, or where a history is founded.
+fn may_follow_version(version: u8, frame: &FrameView<'_>) -> bool {
+    let Some(first) = frame.entries().next() else { return false };
+    let rises_to = match first.kind() {
+        EntryKind::Order => OrderView::parse(first.payload).ok().and_then(|order| order.version()),
+        EntryKind::EpochStart => EpochStartView::parse(first.payload)
+            .ok()
+            .and_then(|start| start.founded_on())
+            .map(|_| frame.header.version),
+        _ => None,
+    };
+    let is = frame.header.version;
+    version == 0 || is == rises_to.unwrap_or(version) && is >= version
 }
 
 fn put_publisher(bytes: &mut Vec<u8>, id: PublisherId, row: &PublisherRow) {

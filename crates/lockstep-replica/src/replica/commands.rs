@@ -332,11 +332,9 @@ impl ReplicaCore {
         token: u64,
         out: &mut [u8],
     ) -> usize {
-        let end = tail.end();
-        let in_force = if end.next == 1 { 0 } else { self.log.version(tail) };
         self.outbox.number += 1;
-        let header = self.header(Kind::Release, wall, &end);
-        write_release(out, self.rx.keys(), header, ReleaseBody::own(token, in_force))
+        let header = self.header(Kind::Release, wall, &tail.end());
+        write_release(out, self.rx.keys(), header, ReleaseBody::own(token, self.log.version))
     }
 
     /// Whether the operator's declaration that the other of two members is dead is new. From then on the

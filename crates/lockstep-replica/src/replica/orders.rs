@@ -224,6 +224,7 @@ impl Leading {
             }
             if let Some(version) = version {
                 self.sequencer.raise(version);
+                core.log.version = version;
                 core.events.push(ReplicaEvent::VersionRaised { version, seq: tail.end().next });
             }
         }

@@ -29,6 +29,8 @@ pub struct Recovered {
     pub start_frame: Vec<u8>,
     /// The greatest commit that a frame of the log has announced.
     pub commit_next: Seq,
+    /// The version of the log's last frame; 0 of an empty log.
+    pub version: u8,
 }
 
 impl Recovered {
@@ -72,6 +74,7 @@ impl Recovered {
             publishers,
             start_frame,
             commit_next: checkpoint.commit_next.clamp(1, end_next),
+            version: checkpoint.version,
         }
     }
 

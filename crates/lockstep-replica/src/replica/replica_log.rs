@@ -20,7 +20,6 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::publishers::Publishers;
 use lockstep_wire::{
     EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Header, Seq,
-    VERSION_MIN,
 };
 use std::collections::VecDeque;
 
@@ -71,6 +70,8 @@ pub(super) struct ReplicaLog {
     epochs: VecDeque<EpochBase>,
     /// The epoch for which frames are staged, and their start.
     staging: Option<(Epoch, Seq)>,
+    /// VERSION-1: the version of the log's last frame; 0 of an empty log.
+    pub version: u8,
     /// The epoch to whose log all frames belong that were staged last, since this process began.
     staged_for: Epoch,
 }
@@ -88,19 +89,10 @@ impl ReplicaLog {
             epochs: recovered.epochs.into(),
             staging: None,
             staged_for: Epoch::NONE,
+            version: recovered.version,
         };
         log.on_commit(recovered.commit_next);
         log
-    }
-
-    /// VERSION-1: the version of the log is that of its last frame; the oldest one of an empty log.
-    pub(super) fn version<M: TailMemory>(&self, tail: &Tail<M>) -> u8 {
-        if planted(Mutation::VersionForgotten) {
-            return VERSION_MIN;
-        }
-        let last = frames(tail, tail.end().next.saturating_sub(1)).last().map(|frame| frame.header.version);
-        let start = || Header::look(&self.start_frame).map(|header| header.version);
-        last.or_else(start).unwrap_or(VERSION_MIN)
     }
 
     /// The members that decide whether this log may be led.
@@ -176,6 +168,7 @@ impl ReplicaLog {
     }
 
     fn on_frame(&mut self, frame: &FrameView<'_>) {
+        self.version = frame.header.version;
         if let Some((before, after)) = change_in(frame) {
             self.on_change(before, after);
         }

@@ -22,6 +22,7 @@ use lockstep_core::proto::sequence::{Leadership, Sequencer};
 use lockstep_core::proto::window::Uncommitted;
 use lockstep_wire::{
     Entries, Epoch, HEADER_LEN, Identity, MEMBERS_MAX, NOTICE_ROWS_MAX, Nanos, NoticeRow, OperatorOrder, Seq,
+    VERSION_MIN,
 };
 
 /// The role of a node that does not lead.
@@ -288,7 +289,8 @@ impl Leading {
         }
         let limits = &core.limits;
         let (keys, history) = (limits.receiver.keys.clone(), core.rx.history());
-        let log = (history, core.log.version(tail));
+        let forgotten = planted(Mutation::VersionForgotten);
+        let log = (history, if forgotten { VERSION_MIN } else { core.log.version.max(VERSION_MIN) });
         Self {
             sequencer: Sequencer::new(leadership, keys, log, tail.frame_len_max()),
             won_at: now,
