@@ -268,7 +268,8 @@ fn everything_wrong_is_refused_for_its_own_reason() {
 
 #[test]
 fn no_kind_but_a_frame_may_be_longer_or_shorter_than_what_it_says() {
-    let others = |name: &&str| samples::travels(name) && !matches!(*name, "frame" | "frame of version 4" | "repair");
+    let others =
+        |name: &&str| samples::travels(name) && !matches!(*name, "frame" | "frame of version 4" | "repair");
     for (name, bytes) in datagrams().into_iter().filter(|(name, _)| others(name)) {
         // A request may be padded with zeros, to the length of its answer.
         let is_request = [Kind::Nack as u8, Kind::Query as u8].contains(&bytes[5]);

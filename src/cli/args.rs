@@ -63,6 +63,8 @@ pub enum Command {
     Explain(super::explain::ExplainArgs),
     /// Lists all metrics
     Metrics(super::metrics::MetricsArgs),
+    /// Prints what a shell completes
+    Completions(super::completions::CompletionsArgs),
     /// Shows or changes who votes
     Membership(MembershipArgs),
     /// Tells the leader to give its place to another

@@ -17,6 +17,7 @@ mod archiver;
 mod args;
 mod audit;
 mod bootstrap;
+mod completions;
 mod confined;
 mod counters;
 mod day;
@@ -62,9 +63,14 @@ mod watch;
 pub use failure::Failure;
 
 use args::{Cli, Command};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+
+/// The definition of all commands, for manual pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -108,6 +114,7 @@ impl Command {
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
             Self::Explain(args) => explain::run(&args),
+            Self::Completions(args) => completions::run(&args),
             Self::Metrics(args) => metrics::run(&args),
             Self::Membership(args) => membership::run(&args),
             Self::Keys(args) => keys::run(&args),

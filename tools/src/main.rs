@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run -p tools -- sanitize                         io's tests under AddressSanitizer
 //! cargo run -p tools -- coverage --seeds 10000           lines that the simulator reaches, and those that it never does
+//! cargo run -p tools -- package target/package          manual pages and completions
 //! cargo run -p tools -- sbom                             the bill of materials of the program, CycloneDX
 //! cargo run --release -p tools -- soak --minutes 30      simulator and demo, in turn
 //! cargo run --release -p tools -- power --times 100      all machines lose power at once (root)
@@ -21,8 +22,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tools::netns::{self, Network};
-use tools::processes::Ground;
-use tools::{cards, coverage, images, late, power, rolling, sbom, takeover, trading};
+use tools::processes::{self, Ground};
+use tools::{cards, coverage, images, late, package, power, rolling, sbom, takeover, trading};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -43,6 +44,11 @@ enum Chore {
         /// How many seeds.
         #[arg(long, default_value_t = 10_000)]
         seeds: u64,
+    },
+    /// Write manual pages and completions into a folder: what a package has beside the program.
+    Package {
+        /// The folder.
+        folder: std::path::PathBuf,
     },
     /// Print the bill of materials of the program: CycloneDX, of equal lock files the same.
     Sbom {
@@ -164,6 +170,9 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Sanitize => sanitize(),
         Chore::Coverage { first, seeds } => coverage::run(first, seeds),
+        Chore::Package { folder } => package::manual(&folder.join("man"))
+            .and_then(|()| package::completions(&processes::program(), &folder.join("completions")))
+            .map_err(|error| format!("{}: {error}", folder.display())),
         Chore::Sbom { features } => sbom::of(Path::new("."), &features).map(|bill| println!("{bill:#}")),
         Chore::Soak { minutes } => soak(Duration::from_secs(60 * minutes)),
         Chore::Power { times } => power_fails(times),

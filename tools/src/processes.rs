@@ -346,6 +346,7 @@ pub fn memory_folder() -> TempDir {
 pub struct Cluster {
     folder: TempDir,
     ground: Ground,
+    program: PathBuf,
 }
 
 impl Cluster {
@@ -362,9 +363,14 @@ impl Cluster {
 
     /// The same in a folder of the caller's.
     pub fn within(folder: TempDir, ground: Ground, more: &str) -> Self {
-        let cluster = Self { folder, ground };
+        let cluster = Self { folder, ground, program: program() };
         cluster.write_config(&cluster.ground.interface, more);
         cluster
+    }
+
+    /// From now on its processes and commands are of this release.
+    pub fn use_program(&mut self, program: &Path) {
+        self.program = program.to_owned();
     }
 
     /// Writes the configuration anew, with other ports and groups.
@@ -441,7 +447,7 @@ impl Cluster {
 
     /// A command on this cluster in `place`.
     pub fn command_at(&self, place: &Place, args: &[&str]) -> Command {
-        command_of(place.command(program()), &self.args(args))
+        command_of(place.command(self.program.clone()), &self.args(args))
     }
 
     /// Runs a command on this cluster to its end.

@@ -95,8 +95,17 @@ impl Scene {
 
     /// The same with more tables in its configuration.
     pub fn with(ground: Ground, more: &str) -> Self {
-        let cluster = Cluster::within(memory_folder(), ground, &format!("{SIZES}{more}"));
+        Self::of(Cluster::within(memory_folder(), ground, &format!("{SIZES}{more}")))
+    }
+
+    /// The same on a cluster that is not formatted yet.
+    pub fn of(cluster: Cluster) -> Self {
         let replicas = cluster.found();
+        Self::joined(cluster, replicas)
+    }
+
+    /// The same on a cluster whose replicas run.
+    pub fn joined(cluster: Cluster, replicas: Vec<Process>) -> Self {
         let place = cluster.clients().clone();
         let committed = View::start(&cluster, &place, "committed", &[]);
         let stamped = vec![View::start(&cluster, &place, "stamped", &["--stamped"])];
