@@ -4,6 +4,8 @@
 mod archiver;
 #[path = "cli/counters.rs"]
 mod counters;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/health.rs"]
 mod health;
 #[path = "cli/idle.rs"]

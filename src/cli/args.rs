@@ -59,6 +59,8 @@ pub enum Command {
     Losses(LossesArgs),
     /// Shows everything that the processes of this host count, by group, with unit and meaning
     Counters(super::counters::CountersArgs),
+    /// Shows the events of all nodes in the order of time: roles, suspicions, elections, conditions
+    Events(super::events::EventsArgs),
     /// Explains a code of the log, of a configuration or of an exit, and what to do
     Explain(super::explain::ExplainArgs),
     /// Lists all metrics

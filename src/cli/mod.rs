@@ -23,6 +23,7 @@ mod day;
 mod declare_dead;
 mod demo;
 mod ended;
+mod events;
 mod expiry;
 mod explain;
 mod failure;
@@ -106,6 +107,7 @@ impl Command {
             Self::Wait(args) => wait::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
+            Self::Events(args) => events::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Metrics(args) => metrics::run(&args),
             Self::Membership(args) => membership::run(&args),

@@ -10,7 +10,7 @@ use super::observed::Observed;
 use super::{Failure, confined, log, signals};
 use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
-use lockstep_io::{Effective, capabilities};
+use lockstep_io::{Effective, capabilities, event_ring};
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings};
 use lockstep_process::confinement::{self, Becomes};
 use lockstep_process::events::Recorder;
@@ -84,7 +84,11 @@ fn run_node(
     let events = recorder.start_log()?;
     // Before this thread is bound to its own.
     let cores = cpu::cores();
-    let watch = || has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose();
+    let watch = || {
+        // The journal is ours by now: no other process of this replica has that file.
+        recorder.store_in(&event_ring::beside(&settings.counters))?;
+        has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose()
+    };
     let node = Node::open_watched::<Failure>(settings, watch)?;
     banner(config, who, &node);
     let kind = if settings.is_archiver { "archiver" } else { "replica" };
