@@ -54,8 +54,10 @@ fn a_takeover_is_told_by_all_nodes_in_the_order_of_time_and_the_dead_leaders_fil
     let candidate = place(&all, second, "LS1005", "asks to be promised");
     let elected = place(&all, second, "LS1001", "-> leader");
     assert!(led < suspected && suspected < candidate && candidate < elected, "{all:#?}");
-    let ended = sources.iter().find(|source| source["state"] == "ended").expect("one has ended");
-    assert_eq!(ended["process"], "replica-1");
+    for state in ["ended", "silent"] {
+        let source = sources.iter().find(|source| source["state"] == state).expect(state);
+        assert_eq!(source["process"], "replica-1");
+    }
 
     // Filters.
     let (errors, _) = events(&cluster, &["--level", "error"]);
@@ -69,6 +71,17 @@ fn a_takeover_is_told_by_all_nodes_in_the_order_of_time_and_the_dead_leaders_fil
     let text = cluster.run(&["events"], b"").with_code(0).saying(&["replica-1: process ", " has ended"]).out;
     assert_eq!(text.lines().count(), all.len());
     assert!(text.contains(" INFO LS1001 replica-1   blank -> leader in epoch "), "{text}");
+
+    // A node whose file is not here is asked, page by page, and tells the same.
+    let of_two = |event: &&Value| event["process"] == "replica-2";
+    std::fs::remove_file(cluster.path("counters-2.events")).expect("a file of events");
+    let (asked, _) = events(&cluster, &["--replica", "2"]);
+    assert!(asked.iter().all(|event| event["pid"].is_null()), "{asked:#?}");
+    let known: Vec<_> = all.iter().filter(of_two).map(|event| (&event["number"], &event["text"])).collect();
+    let seen: Vec<_> = asked.iter().map(|event| (&event["number"], &event["text"])).collect();
+    assert!(seen.starts_with(&known), "{known:?} {seen:?}");
+    let (local, _) = events(&cluster, &["--local", "--replica", "2"]);
+    assert_eq!(local, Vec::<Value>::new());
 
     // A process that is started again does not take the place of what the one before has recorded.
     replicas[0] = cluster.start_replica(1);

@@ -71,6 +71,8 @@ pub enum Kind {
     IdentityProbe = 25,
     /// A replica asks a requester to prove its address; and the proof.
     AddressProof = 26,
+    /// A page of the newest events of a node: for operators.
+    Events = 27,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -107,6 +109,7 @@ impl Kind {
             24 => Self::PublisherNotice,
             25 => Self::IdentityProbe,
             26 => Self::AddressProof,
+            27 => Self::Events,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,

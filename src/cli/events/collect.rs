@@ -1,18 +1,25 @@
 //! The events of all nodes, merged: of this host's processes from their files, of all others by queries.
 
+use crate::cli::Failure;
 use crate::cli::counters::process::files;
 use crate::config::Config;
+use lockstep_client::Endpoint;
+use lockstep_client::internal::{NodeEvents, QueryClient};
 use lockstep_io::clock::Utc;
 use lockstep_io::event_ring::{self, EventRingReader, EventSpan};
 use lockstep_node::EVENT_KINDS;
 use lockstep_process::events::{EventCode, EventText};
-use lockstep_wire::{EventRow, Nanos};
+use lockstep_wire::{EventRow, EventsBody, Nanos};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddrV4;
 use std::path::Path;
+use std::time::Duration;
 use tracing::Level;
 
+/// How long the nodes may take to answer a query.
+const QUERY_TIMEOUT: Duration = Duration::from_millis(300);
 /// The version of an event's line of `--json`.
 const SCHEMA: &str = "lockstep.event/1";
 /// The version of the line about a process whose events are not complete.
@@ -97,6 +104,8 @@ pub(in crate::cli) enum SourceState {
     Wrapped { lost: u64, oldest: Nanos },
     /// The file cannot be read.
     Unread(String),
+    /// The node does not answer.
+    Silent(SocketAddrV4),
 }
 
 impl fmt::Display for SourceReport {
@@ -114,6 +123,7 @@ impl fmt::Display for SourceReport {
                 )
             }
             SourceState::Unread(error) => write!(f, "{error}"),
+            SourceState::Silent(address) => write!(f, "it does not answer at {address}"),
         }
     }
 }
@@ -125,10 +135,20 @@ impl SourceReport {
             SourceState::Ended { .. } => "ended",
             SourceState::Wrapped { .. } => "wrapped",
             SourceState::Unread(_) => "unread",
+            SourceState::Silent(_) => "silent",
         };
         let what = self.to_string();
         json!({ "schema": SOURCE_SCHEMA, "process": self.process, "state": state, "what": what })
     }
+}
+
+/// A node, and the number below which its events are wanted.
+struct Wanted {
+    process: String,
+    address: SocketAddrV4,
+    before: u64,
+    /// Events that it has sent in this poll.
+    taken: usize,
 }
 
 /// Brings events into the order of time.
@@ -146,6 +166,8 @@ pub(in crate::cli) fn retain_newest(events: &mut Vec<SeenEvent>, more: Vec<SeenE
 /// Reads events again and again, and returns each once.
 pub(in crate::cli) struct EventCollector {
     config: Config,
+    /// Asks the nodes of other hosts.
+    client: Option<QueryClient>,
     /// The returned events: ring and number.
     seen: BTreeSet<(u64, u64)>,
     /// The sources of the last poll whose events are not complete.
@@ -156,7 +178,16 @@ pub(in crate::cli) struct EventCollector {
 impl EventCollector {
     /// Of the processes of this host.
     pub(in crate::cli) fn of_this_host(config: Config) -> Self {
-        Self { config, seen: BTreeSet::new(), reports: Vec::new(), has_sources: false }
+        Self { config, client: None, seen: BTreeSet::new(), reports: Vec::new(), has_sources: false }
+    }
+
+    /// Of all nodes: of those of other hosts by queries.
+    ///
+    /// # Errors
+    /// This host has no key, or no device opens.
+    pub(in crate::cli) fn of_all_nodes(config: Config) -> Result<Self, Failure> {
+        let client = Some(QueryClient::open(&Endpoint::for_operator(&config)?)?);
+        Ok(Self { client, ..Self::of_this_host(config) })
     }
 
     /// The sources of the last poll whose events are not complete.
@@ -183,6 +214,10 @@ impl EventCollector {
             {
                 self.report(&name, SourceState::Ended { pid });
             }
+        }
+        if let Some(mut client) = self.client.take() {
+            self.query_nodes(&mut client, (since, most), &mut found);
+            self.client = Some(client);
         }
         sort(&mut found);
         found
@@ -220,10 +255,72 @@ impl EventCollector {
         Some(pid)
     }
 
+    /// Asks every node for its newest events, and then for those before, until they are too old, enough, or
+    /// known.
+    fn query_nodes(
+        &mut self,
+        client: &mut QueryClient,
+        (since, most): (Nanos, usize),
+        found: &mut Vec<SeenEvent>,
+    ) {
+        let replicas = self.config.replicas.iter().map(|node| (format!("replica-{}", node.id), node.unicast));
+        let archivers =
+            self.config.archivers.iter().map(|node| (format!("archiver-{}", node.id), node.unicast));
+        let mut wanted: Vec<Wanted> = replicas
+            .chain(archivers)
+            .map(|(process, address)| Wanted { process, address, before: u64::MAX, taken: 0 })
+            .collect();
+        while !wanted.is_empty() {
+            let addresses: Vec<_> = wanted.iter().map(|wanted| (wanted.address, wanted.before)).collect();
+            let answers = client.events(&addresses, QUERY_TIMEOUT);
+            let asked = std::mem::take(&mut wanted);
+            for (mut node, answer) in asked.into_iter().zip(answers) {
+                let Some(answer) = answer else {
+                    self.report(&node.process, SourceState::Silent(node.address));
+                    continue;
+                };
+                self.has_sources = true;
+                if self.take_page(&mut node, &answer, (since, most), found) {
+                    wanted.push(node);
+                }
+            }
+        }
+    }
+
+    /// Takes a page. Returns whether the one before it is wanted.
+    fn take_page(
+        &mut self,
+        node: &mut Wanted,
+        answer: &NodeEvents,
+        (since, most): (Nanos, usize),
+        found: &mut Vec<SeenEvent>,
+    ) -> bool {
+        let EventsBody { ring: id, oldest, next, from, .. } = answer.page;
+        let span = EventSpan { id, oldest, next };
+        let (rows, before) = (&answer.rows[..answer.rows.len().min(most - node.taken)], found.len());
+        self.take(&node.process, None, span, rows, since, found);
+        node.taken += rows.len();
+        let is_known = found.len() == before && !rows.is_empty();
+        let is_too_old = rows.last().is_some_and(|row| row.wall < since);
+        if node.taken == most || is_known || is_too_old {
+            return false;
+        }
+        if from <= oldest {
+            if let Some(row) = rows.last() {
+                self.report_lost(&node.process, span, row.wall);
+            }
+            return false;
+        }
+        node.before = from;
+        true
+    }
+
     /// Events before those that a ring still has were asked for.
     fn report_lost(&mut self, process: &str, span: EventSpan, oldest: Nanos) {
-        if span.oldest > 0 {
-            self.report(process, SourceState::Wrapped { lost: span.oldest, oldest });
+        let state = SourceState::Wrapped { lost: span.oldest, oldest };
+        // A ring that was read from its file is not reported a second time.
+        if span.oldest > 0 && !self.reports.iter().any(|known| known.state == state) {
+            self.report(process, state);
         }
     }
 

@@ -1,10 +1,11 @@
 //! `lockstep events`: the events of all nodes in the order of time: roles, suspicions, elections, conditions.
-//! A process of this host is read from its file of events, which outlives it.
+//! A process of this host is read from its file of events, which outlives it; the others are asked.
 
 pub(in crate::cli) mod collect;
 
 use super::Failure;
 use super::args::ClusterArgs;
+use super::counters::process::files;
 use super::failure::{NOT_READY, USAGE};
 use super::operator::pause;
 use crate::config::Config;
@@ -47,6 +48,9 @@ pub struct EventsArgs {
     /// Only those of this replica or archiver; repeatable
     #[arg(long, value_name = "N")]
     pub replica: Vec<u32>,
+    /// Reads the files of this host alone, and asks nobody
+    #[arg(long)]
+    pub local: bool,
     /// Prints JSON, an object a line
     #[arg(long)]
     pub json: bool,
@@ -89,7 +93,7 @@ fn is_of(process: &str, number: u32) -> bool {
 pub fn run(args: &EventsArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     check_replicas(&config, &args.replica)?;
-    let mut collector = EventCollector::of_this_host(config);
+    let mut collector = open(config, args.local)?;
     let clock = Clock::start();
     let now = clock.wall(clock.now());
     let since = match (args.since, args.follow || args.last.is_some()) {
@@ -103,6 +107,7 @@ pub fn run(args: &EventsArgs) -> Result<u8, Failure> {
     // The filters count: the newest of each process may be none that is asked for.
     let mut events = collector.poll(since, usize::MAX);
     if !collector.has_sources() {
+        out.report(collector.reports())?;
         return Err(Failure::new(NOT_READY, no_sources()));
     }
     events.retain(|event| args.wants(event));
@@ -128,6 +133,22 @@ pub fn run(args: &EventsArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// A host that cannot ask the nodes has its own files.
+fn open(config: Config, local: bool) -> Result<EventCollector, Failure> {
+    if local {
+        return Ok(EventCollector::of_this_host(config));
+    }
+    EventCollector::of_all_nodes(config.clone()).or_else(|failure| {
+        let has_files = files(&config, None).is_ok_and(|files| !files.is_empty());
+        if !has_files {
+            return Err(failure);
+        }
+        failure.print();
+        eprintln!("the nodes are not asked; the files of this host are read");
+        Ok(EventCollector::of_this_host(config))
+    })
+}
+
 fn check_replicas(config: &Config, numbers: &[u32]) -> Result<(), Failure> {
     let replicas = config.replicas.iter().map(|replica| replica.id);
     let known: Vec<u32> = replicas.chain(config.archivers.iter().map(|archiver| archiver.id)).collect();
@@ -145,7 +166,9 @@ fn check_replicas(config: &Config, numbers: &[u32]) -> Result<(), Failure> {
 }
 
 fn no_sources() -> String {
-    "no replica or archiver of this configuration has run on this host: run this where one runs".to_owned()
+    "no node answers, and no replica or archiver of this configuration has run on this host: check that the nodes run, and \
+     that their addresses are these"
+        .to_owned()
 }
 
 /// Where they are printed.

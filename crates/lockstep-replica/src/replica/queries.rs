@@ -109,6 +109,10 @@ impl ReplicaCore {
                 self.observe_reader(role.role(), tail, header);
                 self.on_unicast_probe(role, net, tail, wall, from);
             }
+            (Datagram::Query(header, body, name, _), _) if body.query_kind == QueryKind::Events as u32 => {
+                self.observe_reader(role.role(), tail, header);
+                self.on_event_query(from, body.token, name);
+            }
             (Datagram::Query(header, body, name, proof), _) => {
                 self.observe_reader(role.role(), tail, header);
                 let mut out = [0; STATUS_LEN_MAX];

@@ -2,8 +2,8 @@
 
 use super::{HeartbeatBody, QueryReplyBody, body, ends_padded};
 use crate::{
-    CommandResultBody, HEADER_LEN, Header, Identity, KeyClass, NAME_LEN_MAX, ORDER_PROOF_LEN, OperatorOrder,
-    OrderProof, Reject, STATUS_LEN_MAX,
+    CommandResultBody, EVENTS_LEN_MAX, HEADER_LEN, Header, Identity, KeyClass, NAME_LEN_MAX, ORDER_PROOF_LEN,
+    OperatorOrder, OrderProof, Reject, STATUS_LEN_MAX,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -28,6 +28,9 @@ pub enum QueryKind {
     /// Your multicast does not arrive: answer by unicast. A leader answers with its heartbeat, a standby with
     /// its ack.
     Probe = 6,
+    /// Your events below the number in the name, the newest first; without a name the newest of all
+    /// ([`crate::EventsBody`]).
+    Events = 7,
 }
 
 impl QueryKind {
@@ -40,6 +43,7 @@ impl QueryKind {
             4 => Self::Handover,
             5 => Self::DeclareDead,
             6 => Self::Probe,
+            7 => Self::Events,
             _ => return None,
         })
     }
@@ -51,6 +55,7 @@ impl QueryKind {
             + match self {
                 Self::Node | Self::Publisher => size_of::<QueryReplyBody>(),
                 Self::Status => STATUS_LEN_MAX - HEADER_LEN,
+                Self::Events => EVENTS_LEN_MAX - HEADER_LEN,
                 Self::Handover | Self::DeclareDead => size_of::<CommandResultBody>(),
                 // A heartbeat, or an ack.
                 Self::Probe => size_of::<HeartbeatBody>(),
@@ -62,7 +67,7 @@ impl QueryKind {
         match self {
             Self::Node | Self::Status | Self::Probe => len == 0,
             Self::Publisher | Self::DeclareDead => (1..=NAME_LEN_MAX).contains(&len),
-            Self::Handover => len <= NAME_LEN_MAX,
+            Self::Handover | Self::Events => len <= NAME_LEN_MAX,
         }
     }
 
@@ -80,10 +85,20 @@ impl QueryKind {
         self.order().is_some()
     }
 
-    /// Whether a query of this kind may have this name: a command names an identity, or none.
+    /// Whether a query of this kind may have this name: a command names an identity, or none; one for events a
+    /// number in decimal digits, or none.
     fn takes(self, name: &str) -> bool {
-        !self.is_order() || name.is_empty() || name.parse::<Identity>().is_ok()
+        match self {
+            Self::Handover | Self::DeclareDead => name.is_empty() || name.parse::<Identity>().is_ok(),
+            Self::Events => name.is_empty() || event_number(name).is_some(),
+            Self::Node | Self::Publisher | Self::Status | Self::Probe => true,
+        }
     }
+}
+
+/// The number that a query for events names; `None` of any other text.
+pub fn event_number(name: &str) -> Option<u64> {
+    name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok())?
 }
 
 /// Behind a question's header; the name follows, padded to 8.
