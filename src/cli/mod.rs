@@ -118,6 +118,9 @@ impl Command {
             Self::Prove(args) => prove::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),
+            Self::Check(args) if args.diff.len() == 2 => {
+                check::diff([&args.diff[0], &args.diff[1]], args.json, &mut std::io::stdout().lock())
+            }
             Self::Check(args) => {
                 let path = args.file.as_deref().unwrap_or(&args.cluster.config);
                 let (overrides, out) = (args.cluster.overrides(&[])?, std::io::stdout().lock());
