@@ -20,6 +20,8 @@ mod operators;
 mod recover;
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/reload.rs"]
+mod reload;
 #[path = "cli/rot.rs"]
 mod rot;
 #[path = "cli/service.rs"]

@@ -61,6 +61,8 @@ pub enum Command {
     Counters(super::counters::CountersArgs),
     /// Shows the events of all nodes in the order of time: roles, suspicions, elections, conditions
     Events(super::events::EventsArgs),
+    /// Lets the daemons of this host read configuration, keys, users and certificates again
+    Reload(super::reload::ReloadArgs),
     /// Explains a code of the log, of a configuration or of an exit, and what to do
     Explain(super::explain::ExplainArgs),
     /// Lists all metrics

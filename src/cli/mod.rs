@@ -45,6 +45,7 @@ mod operator;
 mod prove;
 mod publish;
 mod recover;
+mod reload;
 #[cfg(test)]
 mod samples;
 mod secret;
@@ -108,6 +109,7 @@ impl Command {
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
             Self::Events(args) => events::run(&args),
+            Self::Reload(args) => reload::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Metrics(args) => metrics::run(&args),
             Self::Membership(args) => membership::run(&args),

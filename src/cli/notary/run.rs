@@ -4,6 +4,7 @@ use super::{NotaryRunArgs, files};
 use crate::cli::ended::{abandoned, ended};
 use crate::cli::failure::{FAILED, FENCED, INTEGRITY};
 use crate::cli::observed::Observed;
+use crate::cli::reload::reloader::{Daemon, Reloader};
 use crate::cli::secret::NOTARY;
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, confined, counters_or_warning, log, signals};
@@ -59,7 +60,9 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     limits::in_place_of_capabilities();
     let cursor = args.cursor.clone();
     let cursor = cursor.unwrap_or_else(|| format!("/var/lib/lockstep/{}.cursor", args.name).into());
-    let reach = confined::of_notary(&config, &cursor);
+    let mut reloader = Reloader::new(Daemon::Notary, &args.cluster, &[], &config)?;
+    let answers = reloader.answers();
+    let reach = confined::of_notary((&config, reloader.file()), &cursor);
     confinement::begin(&reach);
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
@@ -70,7 +73,9 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     log_effective(&key_file::lock(&[notary.place()]));
     let begin = files::read_cursor(&cursor)?;
     let endpoint = Endpoint::for_node(&config)?;
-    signals::reload_keys(config.key_file(KeyUse::Node), endpoint.keys().clone())?;
+    signals::reload_keys(config.key_file(KeyUse::Node), endpoint.keys().clone(), move |keys| {
+        reloader.read_again(keys.into_iter().collect());
+    })?;
     let start = begin.map_or(Start::Oldest, Start::Cursor);
     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, start)?;
     subscriber.report_frames();
@@ -86,6 +91,9 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
         Some(&mut subscriber),
     );
     let mut counted = counters_or_warning(&Observed::begin(&config), created);
+    if let Some(counted) = &counted {
+        answers.begin(counted.place().1);
+    }
     confined::complete(&reach, Becomes::Other);
     println!(
         "notary {} signs with {} from {}",
