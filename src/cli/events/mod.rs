@@ -115,8 +115,22 @@ pub fn run(args: &EventsArgs) -> Result<u8, Failure> {
     collect::retain_newest(&mut shown, events, first);
     out.report(collector.reports())?;
     out.events(&shown)?;
+    if args.follow {
+        follow(args, &mut collector, since, &mut out)?;
+    }
+    Ok(0)
+}
+
+/// Goes on until nobody reads the output any more.
+fn follow(
+    args: &EventsArgs,
+    collector: &mut EventCollector,
+    since: Nanos,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let clock = Clock::start();
     let mut early = Vec::new();
-    while args.follow {
+    loop {
         pause(FOLLOW_PAUSE);
         let begun = clock.wall(clock.now());
         let mut events = collector.poll(since, usize::MAX);
@@ -130,7 +144,6 @@ pub fn run(args: &EventsArgs) -> Result<u8, Failure> {
         out.events(&early)?;
         early = late;
     }
-    Ok(0)
 }
 
 /// A host that cannot ask the nodes has its own files.
