@@ -444,8 +444,8 @@ pub struct CheckArgs {
     /// Prints each value with its origin
     #[arg(long)]
     pub effective: bool,
-    /// Prints each key that differs between two files, and what the change needs: nothing, a reload, restarts, a
-    /// command, a stop. Variables and other flags do not count
+    /// Prints each key that differs between two files, and what the change needs: nothing, a reload,
+    /// restarts, a command, a stop. Variables and other flags do not count
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["file", "effective"])]
     pub diff: Vec<PathBuf>,
     /// Prints JSON

@@ -213,9 +213,7 @@ fn serve(
     let created =
         Counted::create_daemon(&endpoint, ("feed", &name), FeedCounts::ROWS, None, Some(&mut subscriber));
     let mut counted = counters_or_warning(observed, created);
-    if let Some(counted) = &counted {
-        answers.begin(counted.place().1);
-    }
+    answers.begin_beside(counted.as_ref());
     let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();

@@ -8,7 +8,7 @@ use super::args::SequencerArgs;
 use super::failure::FAILED;
 use super::observed::Observed;
 use super::reload::reloader::{Daemon, Reloader};
-use super::{Failure, confined, log, signals};
+use super::{Failure, confined, log};
 use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
 use lockstep_io::{Effective, capabilities, event_ring};
@@ -60,7 +60,7 @@ pub(super) fn serve(
 
 fn run_node(
     config: &Config,
-    mut reloader: Reloader,
+    reloader: Reloader,
     settings: &NodeSettings,
     who: &str,
     until_stdin_ends: bool,
@@ -72,10 +72,7 @@ fn run_node(
         stop_with_stdin(Arc::clone(stop.flag()))?;
     }
     settings.keys.set_order_verifier(lockstep_notary::verify_order);
-    let answers = reloader.answers();
-    signals::reload_keys(config.key_file(KeyUse::Node), settings.keys.clone(), move |keys| {
-        reloader.read_again(keys.into_iter().collect());
-    })?;
+    let answers = reloader.start(settings.keys.clone(), config.key_file(KeyUse::Node))?;
     stop.skips(|| "it has not begun to use its journal, which is as it was".to_string());
     log_effective(&limits::descriptors());
     let has_watcher = config.runtime.watcher && !settings.is_archiver;

@@ -47,8 +47,8 @@ fn a_reload_puts_in_force_what_it_can_and_names_what_it_cannot() {
         "{again}"
     );
 
-    // A wrong file changes nothing, and is named with its place: by the command, and by a process that is asked
-    // without it.
+    // A wrong file changes nothing, and is named with its place: by the command, and by a process that is
+    // asked without it.
     change(&cluster, "level = \"debug\"", "level = \"loud\"");
     cluster.run(&["reload"], b"").with_code(2).saying(&["log.level", "loud"]);
     replicas[1].signal("HUP");

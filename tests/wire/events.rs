@@ -5,6 +5,12 @@ use lockstep_wire::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+/// Writes a page that was decoded once more.
+pub fn page_again(header: &Header, body: EventsBody, rows: &EventRows<'_>) -> Vec<u8> {
+    let rows: Vec<_> = rows.iter().collect();
+    samples::small(|out| write_events(out, &Keyring::none(CLUSTER), *header, body, &rows))
+}
+
 proptest! {
     #[test]
     fn a_page_of_events_is_what_was_written_and_no_longer_than_its_query(

@@ -113,9 +113,7 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         Datagram::AddressProof(header, body) => {
             small(|out| write_address_proof(out, &Keyring::none(CLUSTER), *header, body))
         }
-        Datagram::Events(header, body, rows) => small(|out| {
-            write_events(out, &Keyring::none(CLUSTER), *header, body, &rows.iter().collect::<Vec<_>>())
-        }),
+        Datagram::Events(header, body, rows) => super::events::page_again(header, body, &rows),
         Datagram::CommandResult(header, body) => {
             small(|out| write_command_result(out, &Keyring::none(CLUSTER), *header, body))
         }

@@ -39,7 +39,7 @@ impl ChangeNeed {
         }
     }
 
-    /// What is to be done, as a sentence without its subject.
+    /// The words for people.
     pub fn what(self) -> String {
         match self {
             Self::Nothing => "nothing".to_owned(),

@@ -163,9 +163,7 @@ fn serve(
 ) -> Result<(), Failure> {
     cpu::short_slice();
     let mut server = Server::open(args, (config, observed), reading)?;
-    if let Some(counted) = &server.counted {
-        reloader.answers().begin(counted.place().1);
-    }
+    reloader.answers().begin_beside(server.counted.as_ref());
     let mut reported_ready = false;
     let mut waits_at = server.clock.now() + WAITS_NS;
     let mut deadline = None;

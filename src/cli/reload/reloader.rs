@@ -2,8 +2,11 @@
 //! concern it are named with what they need. A file that is wrong changes nothing.
 
 use crate::cli::args::ClusterArgs;
-use crate::cli::{Failure, log};
+use crate::cli::{Failure, log, signals};
 use crate::config::{ChangeNeed, Config, KeyChange, Override};
+use lockstep_client::Counted;
+use lockstep_io::IoError;
+use lockstep_wire::Keys;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -100,6 +103,13 @@ impl Answers {
         }
     }
 
+    /// The same beside the counters file of a process that has one.
+    pub(in crate::cli) fn begin_beside(&self, counted: Option<&Counted>) {
+        if let Some(counted) = counted {
+            self.begin(counted.place().1);
+        }
+    }
+
     /// Writes answer `number`.
     fn write(&self, number: u64, is_ok: bool, lines: &[String]) {
         let word = if is_ok { "ok" } else { FAILED_WORD };
@@ -147,6 +157,18 @@ impl Reloader {
             number: 0,
             answers: Answers::default(),
         })
+    }
+
+    /// From now on keys and configuration are read again at SIGHUP. Returns where this is answered.
+    ///
+    /// # Errors
+    /// Nobody can listen to it, or there is no thread.
+    pub(in crate::cli) fn start(mut self, keys: Keys, key_file: Option<PathBuf>) -> Result<Answers, IoError> {
+        let answers = self.answers();
+        signals::reload_keys(key_file, keys, move |outcome| {
+            self.read_again(outcome.into_iter().collect());
+        })?;
+        Ok(answers)
     }
 
     /// The file that is read.

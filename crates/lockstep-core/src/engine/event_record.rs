@@ -3,7 +3,7 @@
 //! The code of a condition is its own ([`lockstep_wire::Condition`]).
 
 use super::event::ReplicaEvent;
-use lockstep_wire::{EventRecord, Nanos, Reject};
+use lockstep_wire::{EventRecord as Record, Nanos, Reject};
 
 /// The role changed.
 pub const ROLE: u16 = 1001;
@@ -59,22 +59,22 @@ pub const DUPLICATE_IDENTITY: u16 = 1308;
 pub const LEFT_BEHIND: u16 = 1330;
 
 /// An event as a record. `since` is the time at which the state began that ends with it.
-pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> EventRecord {
+pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
     let took = now.saturating_sub(since);
-    let of = |code| EventRecord { at: now, code, ..EventRecord::default() };
+    let of = |code| Record { at: now, code, ..Record::default() };
     match event {
         ReplicaEvent::Role { from, to, epoch, seq } => {
-            EventRecord { a: epoch.0, b: seq, c: took, small: from as u16, e: to as u32, ..of(ROLE) }
+            Record { a: epoch.0, b: seq, c: took, small: from as u16, e: to as u32, ..of(ROLE) }
         }
-        ReplicaEvent::History { history } => EventRecord { a: history, ..of(HISTORY) },
-        ReplicaEvent::Epoch { epoch, base } => EventRecord { a: epoch.0, b: base, ..of(EPOCH) },
+        ReplicaEvent::History { history } => Record { a: history, ..of(HISTORY) },
+        ReplicaEvent::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
         ReplicaEvent::LeaderSuspected { epoch, why } => {
-            EventRecord { a: epoch.0, small: why as u16, ..of(LEADER_SUSPECTED) }
+            Record { a: epoch.0, small: why as u16, ..of(LEADER_SUSPECTED) }
         }
         ReplicaEvent::LeaderReturned { epoch, lasted } => {
-            EventRecord { a: epoch.0, c: lasted, ..of(LEADER_RETURNED) }
+            Record { a: epoch.0, c: lasted, ..of(LEADER_RETURNED) }
         }
-        ReplicaEvent::Member { identity, unavailable, available, listed, lasted } => EventRecord {
+        ReplicaEvent::Member { identity, unavailable, available, listed, lasted } => Record {
             a: identity.packed(),
             b: u64::from(listed),
             c: lasted,
@@ -82,25 +82,25 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> EventRecord {
             e: u32::from(available),
             ..of(MEMBER)
         },
-        ReplicaEvent::Candidate { ballot } => EventRecord { a: ballot.0, ..of(CANDIDATE) },
+        ReplicaEvent::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },
         ReplicaEvent::SteppedDown { epoch, why, seq } => {
-            EventRecord { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
+            Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
         }
         ReplicaEvent::SuffixReplaced { from, epoch, old_epoch, old_next } => {
-            EventRecord { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(SUFFIX_REPLACED) }
+            Record { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(SUFFIX_REPLACED) }
         }
         ReplicaEvent::CommitContradicted { from, commit_next, epoch } => {
-            EventRecord { a: from, b: commit_next, c: epoch.0, ..of(CUT) }
+            Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) }
         }
         ReplicaEvent::DeclaredDeadBoth { other, own } => {
-            EventRecord { a: other.0, b: own.0, ..of(DECLARED_DEAD_BOTH) }
+            Record { a: other.0, b: own.0, ..of(DECLARED_DEAD_BOTH) }
         }
-        ReplicaEvent::Overrun { from, oldest } => EventRecord { a: from, b: oldest, ..of(OVERRUN) },
+        ReplicaEvent::Overrun { from, oldest } => Record { a: from, b: oldest, ..of(OVERRUN) },
         ReplicaEvent::Condition { condition, holds, a, b, lasted } => {
-            EventRecord { a, b, c: lasted, small: u16::from(holds), ..of(condition as u16) }
+            Record { a, b, c: lasted, small: u16::from(holds), ..of(condition as u16) }
         }
         ReplicaEvent::TakeoverWaits { from, oldest, witness, holder } => {
-            EventRecord { a: from, b: oldest, c: witness.packed(), d: holder.packed(), ..of(TAKEOVER_WAITS) }
+            Record { a: from, b: oldest, c: witness.packed(), d: holder.packed(), ..of(TAKEOVER_WAITS) }
         }
         ReplicaEvent::Rejected { reject } => {
             let a = match reject {
@@ -108,31 +108,29 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> EventRecord {
                 Reject::Cluster { seen } | Reject::History { seen } => seen,
                 _ => 0,
             };
-            EventRecord { a, small: reject.index() as u16, ..of(REJECTED) }
+            Record { a, small: reject.index() as u16, ..of(REJECTED) }
         }
-        ReplicaEvent::Diverged { seq, have, seen } => {
-            EventRecord { a: seq, b: have, c: seen, ..of(DIVERGED) }
-        }
+        ReplicaEvent::Diverged { seq, have, seen } => Record { a: seq, b: have, c: seen, ..of(DIVERGED) },
         ReplicaEvent::DivergentAck { identity, seq, have, seen } => {
-            EventRecord { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
+            Record { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
         }
-        ReplicaEvent::OtherHistory { have, seen } => EventRecord { a: have, b: seen, ..of(OTHER_HISTORY) },
+        ReplicaEvent::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
         ReplicaEvent::AncestorHistory { history, identity } => {
-            EventRecord { a: identity.packed(), b: history, ..of(ANCESTOR_HISTORY) }
+            Record { a: identity.packed(), b: history, ..of(ANCESTOR_HISTORY) }
         }
         ReplicaEvent::Founded { history, next, own_next, commit_next, goes_on } => {
             let code = if goes_on { FOUNDED } else { LEFT_BEHIND };
-            EventRecord { a: history, b: next, c: own_next, d: commit_next, ..of(code) }
+            Record { a: history, b: next, c: own_next, d: commit_next, ..of(code) }
         }
         ReplicaEvent::RoundRefused { epoch, seen } => {
-            EventRecord { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) }
+            Record { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) }
         }
         ReplicaEvent::DuplicateIdentity { identity } => {
-            EventRecord { a: identity.packed(), ..of(DUPLICATE_IDENTITY) }
+            Record { a: identity.packed(), ..of(DUPLICATE_IDENTITY) }
         }
         ReplicaEvent::DuplicateIdentityOlder { identity } => {
-            EventRecord { a: identity.packed(), ..of(DUPLICATE_IDENTITY_OLDER) }
+            Record { a: identity.packed(), ..of(DUPLICATE_IDENTITY_OLDER) }
         }
-        ReplicaEvent::Gap { from, to } => EventRecord { a: from, b: to, ..of(GAP) },
+        ReplicaEvent::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }
 }
