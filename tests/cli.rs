@@ -4,6 +4,8 @@
 mod archiver;
 #[path = "cli/counters.rs"]
 mod counters;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/health.rs"]
 mod health;
 #[path = "cli/idle.rs"]
@@ -18,6 +20,8 @@ mod operators;
 mod recover;
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/reload.rs"]
+mod reload;
 #[path = "cli/rot.rs"]
 mod rot;
 #[path = "cli/service.rs"]

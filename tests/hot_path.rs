@@ -9,6 +9,7 @@ mod support;
 use lockstep_client::{Delivery, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
+use lockstep_io::event_ring;
 use lockstep_io::udp::UdpCounts;
 use lockstep_node::{EVENT_KINDS, Node};
 use lockstep_process::cpu;
@@ -67,6 +68,7 @@ impl Parts {
             clock: Clock::start(),
             orders: 0,
         };
+        parts.recorder.store_in(&event_ring::beside(&cluster.node(1).counters)).unwrap();
         parts.publisher.begin_open("orders", [1, 2]).expect("a valid name");
         let begun = Instant::now();
         while parts.orders == 0 {

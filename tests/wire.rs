@@ -3,6 +3,8 @@
 //! The bytes never change by accident (golden bytes), decoding survives everything and believes
 //! nothing (properties), and what is refused is refused for a reason that is told.
 
+#[path = "wire/events.rs"]
+mod events;
 #[path = "wire/golden.rs"]
 mod golden;
 #[path = "wire/golden_entries.rs"]
@@ -212,7 +214,25 @@ fn everything_wrong_is_refused_for_its_own_reason() {
         ("an empty range", nack(1, 0, |_| SeqRange { from: 4, to: 4 }), Reject::Body),
         ("a range from 0", nack(1, 0, |_| SeqRange { from: 0, to: 4 }), Reject::Body),
         ("refusal 9", resealed(sample("answer"), |b| b[HEADER_LEN + 32] = 9), Reject::Body),
-        ("topic 7", resealed(sample("question"), |b| b[HEADER_LEN + 8] = 7), Reject::Body),
+        ("topic 8", resealed(sample("question"), |b| b[HEADER_LEN + 8] = 8), Reject::Body),
+        (
+            "a question for events below no number",
+            resealed(sample("question for events"), |b| b[HEADER_LEN + 16] = b'-'),
+            Reject::Body,
+        ),
+        (
+            "an event beyond the next one",
+            resealed(sample("events"), |b| b[HEADER_LEN + 24] = 9),
+            Reject::Body,
+        ),
+        (
+            "events that are not newest first",
+            resealed(sample("events"), |b| b[HEADER_LEN + 40] = 7),
+            Reject::Body,
+        ),
+        ("an event below its page", resealed(sample("events"), |b| b[HEADER_LEN + 32] = 9), Reject::Body),
+        ("a page below its ring", resealed(sample("events"), |b| b[HEADER_LEN + 16] = 9), Reject::Body),
+        ("ten events", ten_events(), Reject::Count),
         ("a death of nobody", resealed(sample("question"), |b| b[HEADER_LEN + 8] = 5), Reject::Body),
         (
             "an order about a publisher's name",
@@ -313,6 +333,15 @@ fn nine_conditions() -> Vec<u8> {
     resealed([&bytes[..CONDITION_AT], bytemuck::cast_slice(&rows)].concat(), |bytes| {
         bytes[HEADER_LEN + 87] = rows.len() as u8;
     })
+}
+
+/// A page of one event too many.
+fn ten_events() -> Vec<u8> {
+    let bytes = sample("events");
+    let rows = (0..=EVENT_ROWS_MAX as u64).rev().map(|number| EventRow { number, ..EventRow::default() });
+    let body = EventsBody { next: 10, ..EventsBody::default() };
+    let parts = [bytemuck::bytes_of(&body), bytemuck::cast_slice(&rows.collect::<Vec<_>>())].concat();
+    resealed([&bytes[..HEADER_LEN], &parts].concat(), |bytes| bytes[28] = 10)
 }
 
 /// A sealed nack of `count` ranges, right or wrong.

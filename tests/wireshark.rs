@@ -92,6 +92,7 @@ fn row(header: &Header, datagram: &Datagram<'_>) -> Vec<String> {
             (publishers, numbers) = (body.publisher.to_string(), body.publisher_seq.to_string());
         }
         Datagram::Status(_, body, ..) => token = Some(body.token),
+        Datagram::Events(_, body, _) => token = Some(body.token),
         Datagram::IdentityProbe(_, body) => token = Some(body.token),
         Datagram::AddressProof(_, body) => token = Some(body.token),
         Datagram::Release(_, body) => token = Some(body.token),

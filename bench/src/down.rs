@@ -263,7 +263,7 @@ fn watched(arguments: &VictimArguments, cores: &[usize]) -> Result<Watcher, Stri
     let header = Header { cluster: CLUSTER, ..Header::new(Kind::DeathNotice) };
     let len = write_down(&mut notice, &Keyring::none(CLUSTER), header, DeathNoticeBody { secret: [1; 32] });
     watcher.set_notice(&notice[..len]);
-    while !recorder.recent().iter().any(|event| event.code == STARTED) {
+    while !recorder.recent().iter().any(|row| row.record.code == STARTED) {
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(watcher)

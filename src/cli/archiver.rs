@@ -6,6 +6,7 @@
 
 use super::Failure;
 use super::args::ArchiverArgs;
+use super::reload::reloader::{Daemon, Reloader};
 use super::sequencer::serve;
 use crate::config::NodeConfig;
 
@@ -13,8 +14,10 @@ use crate::config::NodeConfig;
 pub fn run(args: &ArchiverArgs) -> Result<u8, Failure> {
     let key = format!("archivers.{}.core", args.archiver);
     let core = args.core.map(|core| ("--core", key, core.to_string()));
-    let config = args.cluster.load(&core.into_iter().collect::<Vec<_>>())?;
+    let more: Vec<_> = core.into_iter().collect();
+    let config = args.cluster.load(&more)?;
     let settings = config.archiver_node(args.archiver)?;
     let who = format!("archiver {} of {}", args.archiver, args.cluster.config.display());
-    serve(&config, &settings, &who, args.until_stdin_ends)
+    let reloader = Reloader::new(Daemon::Archiver(args.archiver), &args.cluster, &more, &config)?;
+    serve(&config, reloader, &settings, &who, args.until_stdin_ends)
 }

@@ -59,6 +59,10 @@ pub enum Command {
     Losses(LossesArgs),
     /// Shows everything that the processes of this host count, by group, with unit and meaning
     Counters(super::counters::CountersArgs),
+    /// Shows the events of all nodes in the order of time: roles, suspicions, elections, conditions
+    Events(super::events::EventsArgs),
+    /// Lets the daemons of this host read configuration, keys, users and certificates again
+    Reload(super::reload::ReloadArgs),
     /// Explains a code of the log, of a configuration or of an exit, and what to do
     Explain(super::explain::ExplainArgs),
     /// Lists all metrics
@@ -447,6 +451,10 @@ pub struct CheckArgs {
     /// Prints each value with its origin
     #[arg(long)]
     pub effective: bool,
+    /// Prints each key that differs between two files, and what the change needs: nothing, a reload,
+    /// restarts, a command, a stop. Variables and other flags do not count
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["file", "effective"])]
+    pub diff: Vec<PathBuf>,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,

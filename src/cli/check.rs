@@ -1,15 +1,19 @@
 //! `lockstep check FILE`: is this configuration right, and what does it mean here?
 //!
 //! All problems are shown at once. `--effective` shows each value with its origin, which is how one
-//! finds out whose variable it was. `--json` says the same for programs.
+//! finds out whose variable it was. `--diff OLD NEW` shows what a change of the file needs. `--json` says
+//! the same for programs.
 
-use crate::config::{Config, ConfigErrors, Origin, Override};
+use super::Failure;
+use crate::config::{ChangeNeed, Config, ConfigErrors, KeyChange, Origin, Override};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::Path;
 
 /// The version of what `--json` prints.
 pub const SCHEMA: &str = "lockstep.check/1";
+/// The version of what `--diff --json` prints.
+const DIFF_SCHEMA: &str = "lockstep.check_diff/1";
 
 /// Checks the file at `path` with `overrides` laid over it and writes the verdict to `out`, in colour for
 /// a terminal: 0 if it is right, 2 if it is not.
@@ -33,6 +37,38 @@ pub fn run(
         (Err(errors), false) => writeln!(out, "{}", errors.render(color))?,
     }
     Ok(if result.is_ok() { 0 } else { 2 })
+}
+
+/// Writes the keys that differ between two files to `out`, each with what the change needs.
+///
+/// # Errors
+/// A file is wrong, or those of `out`.
+pub fn diff([old, new]: [&Path; 2], json: bool, out: &mut impl Write) -> Result<u8, Failure> {
+    let load = |path| Config::load(Some(path), &[]);
+    let (old, new) = (load(old)?, load(new)?);
+    let changes = old.changes(&new);
+    let mut needs: Vec<ChangeNeed> = changes.iter().map(|change| change.need).collect();
+    needs.sort_unstable();
+    needs.dedup();
+    if json {
+        let row = |change: &KeyChange| {
+            let KeyChange { key, old, new, need } = change;
+            json!({ "key": key, "old": old, "new": new, "needs": need.name(), "what": need.what() })
+        };
+        let rows: Vec<_> = changes.iter().map(row).collect();
+        let needs: Vec<_> = needs.iter().map(|need| need.name()).collect();
+        writeln!(out, "{}", json!({ "schema": DIFF_SCHEMA, "changes": rows, "needs": needs }))?;
+        return Ok(0);
+    }
+    for change in &changes {
+        writeln!(out, "{change}")?;
+    }
+    let needs: Vec<_> = needs.iter().map(|need| need.what()).collect();
+    match needs.is_empty() {
+        true => writeln!(out, "no key differs")?,
+        false => writeln!(out, "\nall of it needs: {}", needs.join("; "))?,
+    }
+    Ok(0)
 }
 
 fn write_config(out: &mut impl Write, name: &str, config: &Config, effective: bool) -> io::Result<()> {

@@ -22,38 +22,42 @@ fn read_again(file: &Path) -> impl Iterator<Item = Reach> + use<> {
     folder(file).into_iter().chain(target).map(Reach::Read)
 }
 
-/// The folder of the key file, memory that is shared, and the counters file that is removed at the end.
-fn of_all(config: &Config, usage: KeyUse, counters: Option<PathBuf>) -> Vec<Reach> {
+/// A configuration, and the file that it was read from.
+type Configured<'a> = (&'a Config, &'a Path);
+
+/// The folders of configuration and key file, memory that is shared, and the counters file that is removed at
+/// the end.
+fn of_all((config, file): Configured<'_>, usage: KeyUse, counters: Option<PathBuf>) -> Vec<Reach> {
     let keys = config.key_file(usage).into_iter().flat_map(|file| read_again(&file));
     let memory = config.network.shm.then(|| Reach::Write(SHARED_MEMORY.into()));
-    keys.chain(memory).chain(counters.map(Reach::Remove)).collect()
+    keys.chain(read_again(file)).chain(memory).chain(counters.map(Reach::Remove)).collect()
 }
 
 /// What a sequencer or an archiver reaches: its journal.
-pub fn of_node(config: &Config, settings: &NodeSettings) -> Vec<Reach> {
-    let mut reach = of_all(config, KeyUse::Node, folder(&settings.counters));
+pub fn of_node(configured: Configured<'_>, settings: &NodeSettings) -> Vec<Reach> {
+    let mut reach = of_all(configured, KeyUse::Node, folder(&settings.counters));
     reach.push(Reach::Write(settings.journal.clone()));
     reach
 }
 
 /// What a gateway reaches: its users, and the files of its TLS.
-pub fn of_gateway(config: &Config, users: &Path) -> Vec<Reach> {
-    let gateway = &config.gateway;
+pub fn of_gateway(configured: Configured<'_>, users: &Path) -> Vec<Reach> {
+    let gateway = &configured.0.gateway;
     let tls = [&gateway.tls_certificate, &gateway.tls_key, &gateway.tls_client_authority];
     let files = tls.into_iter().flatten().map(PathBuf::as_path).chain([users]);
-    let mut reach = of_all(config, KeyUse::Handle, Some(config.counters_folder()));
+    let mut reach = of_all(configured, KeyUse::Handle, Some(configured.0.counters_folder()));
     reach.extend(files.flat_map(read_again));
     reach
 }
 
 /// What a feed reaches.
-pub fn of_feed(config: &Config) -> Vec<Reach> {
-    of_all(config, KeyUse::Handle, Some(config.counters_folder()))
+pub fn of_feed(configured: Configured<'_>) -> Vec<Reach> {
+    of_all(configured, KeyUse::Handle, Some(configured.0.counters_folder()))
 }
 
 /// What a notary reaches: the folder of its cursor.
-pub fn of_notary(config: &Config, cursor: &Path) -> Vec<Reach> {
-    let mut reach = of_all(config, KeyUse::Node, Some(config.counters_folder()));
+pub fn of_notary(configured: Configured<'_>, cursor: &Path) -> Vec<Reach> {
+    let mut reach = of_all(configured, KeyUse::Node, Some(configured.0.counters_folder()));
     reach.extend(folder(cursor).map(Reach::Write));
     reach
 }

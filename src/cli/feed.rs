@@ -4,6 +4,7 @@ use super::args::ClusterArgs;
 use super::ended::{ReadingEnd, serve_whole_or_oldest};
 use super::failure::{FAILED, USAGE};
 use super::observed::Observed;
+use super::reload::reloader::{Daemon, Reloader};
 use super::sequencer::{log_effective, stop_with_stdin};
 use super::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::{Channel, Config, KeyUse};
@@ -24,8 +25,8 @@ use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Messages of the stream in one turn.
 const BATCH: usize = 256;
@@ -84,7 +85,9 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     // It has the readers' key in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
-    let reach = confined::of_feed(&config);
+    let reloader = Reloader::new(Daemon::Feed, &args.cluster, &[], &config)?;
+    let reach = confined::of_feed((&config, reloader.file()));
+    let reloader = Arc::new(Mutex::new(reloader));
     confinement::begin(&reach);
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
@@ -92,7 +95,14 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     }
     let until_then = "the feed waits for the begin of a trading day";
     let observed = Observed::begin(&config);
-    serve_whole_or_oldest(until_then, |reading| serve(args, (&config, &observed), &reach, &stop, reading))
+    serve_whole_or_oldest(until_then, |reading| {
+        serve(args, (&config, &observed, &reloader), &reach, &stop, reading)
+    })
+}
+
+/// A thread that panicked has left a whole value.
+fn locked(reloader: &Mutex<Reloader>) -> MutexGuard<'_, Reloader> {
+    reloader.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn failed(error: FeedError) -> Failure {
@@ -173,14 +183,17 @@ impl Reported {
 /// Serves until it is told to stop, or `reading` is over.
 fn serve(
     args: &FeedArgs,
-    (config, observed): (&Config, &Observed),
+    (config, observed, reloader): (&Config, &Observed, &Arc<Mutex<Reloader>>),
     reach: &[Reach],
     stop: &AtomicBool,
     reading: &mut ReadingEnd,
 ) -> Result<(), Failure> {
     cpu::short_slice();
     let endpoint = Endpoint::from_config(config)?;
-    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone())?;
+    let (shared, answers) = (Arc::clone(reloader), locked(reloader).answers());
+    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), move |keys| {
+        locked(&shared).read_again(keys.into_iter().collect());
+    })?;
     let ttl = config.lines.first().map_or(1, |line| line.ttl);
     let group = multicast::sender(args.group, &config.udp().interface, ttl)?;
     let requests = multicast::requests(args.requests)?;
@@ -200,6 +213,7 @@ fn serve(
     let created =
         Counted::create_daemon(&endpoint, ("feed", &name), FeedCounts::ROWS, None, Some(&mut subscriber));
     let mut counted = counters_or_warning(observed, created);
+    answers.begin_beside(counted.as_ref());
     let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();

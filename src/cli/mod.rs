@@ -24,6 +24,7 @@ mod day;
 mod declare_dead;
 mod demo;
 mod ended;
+mod events;
 mod expiry;
 mod explain;
 mod failure;
@@ -45,6 +46,7 @@ mod operator;
 mod prove;
 mod publish;
 mod recover;
+mod reload;
 #[cfg(test)]
 mod samples;
 mod secret;
@@ -113,6 +115,8 @@ impl Command {
             Self::Wait(args) => wait::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
+            Self::Events(args) => events::run(&args),
+            Self::Reload(args) => reload::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Completions(args) => completions::run(&args),
             Self::Metrics(args) => metrics::run(&args),
@@ -125,6 +129,9 @@ impl Command {
             Self::Handover(args) => handover::run(&args),
             Self::Upgrade(args) => upgrade::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),
+            Self::Check(args) if args.diff.len() == 2 => {
+                check::diff([&args.diff[0], &args.diff[1]], args.json, &mut std::io::stdout().lock())
+            }
             Self::Check(args) => {
                 let path = args.file.as_deref().unwrap_or(&args.cluster.config);
                 let (overrides, out) = (args.cluster.overrides(&[])?, std::io::stdout().lock());

@@ -31,7 +31,7 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
     log::start(&config.log);
     let stop = signals::stop_flag()?;
     let endpoint = Endpoint::from_config(&config)?;
-    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone())?;
+    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), drop)?;
     let mut publisher = Publisher::connect(&endpoint)?;
     let input = input::start(&args.file, Spelling::of(args), limit(&publisher, args.destination))?;
     let id = publisher.open(&args.name, args.timeout).map_err(|error| match error {

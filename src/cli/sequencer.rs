@@ -7,10 +7,11 @@
 use super::args::SequencerArgs;
 use super::failure::FAILED;
 use super::observed::Observed;
-use super::{Failure, confined, log, signals};
+use super::reload::reloader::{Daemon, Reloader};
+use super::{Failure, confined, log};
 use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
-use lockstep_io::{Effective, capabilities};
+use lockstep_io::{Effective, capabilities, event_ring};
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings};
 use lockstep_process::confinement::{self, Becomes};
 use lockstep_process::events::Recorder;
@@ -31,7 +32,8 @@ pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
         ("--core", key, core.to_string())
     });
     let watcher = args.no_watcher.then(|| ("--no-watcher", "runtime.watcher".into(), "false".into()));
-    let config = args.cluster.load(&core.into_iter().chain(watcher).collect::<Vec<_>>())?;
+    let more: Vec<_> = core.into_iter().chain(watcher).collect();
+    let config = args.cluster.load(&more)?;
     let settings = config.node(args.replica)?;
     if config.runtime.watcher && init::is_init() {
         let mut itself = Command::new("/proc/self/exe");
@@ -39,35 +41,38 @@ pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
         return Ok(init::run(itself)?);
     }
     let who = format!("replica {} of {}", args.replica, args.cluster.config.display());
-    serve(&config, &settings, &who, args.until_stdin_ends)
+    let reloader = Reloader::new(Daemon::Replica(args.replica), &args.cluster, &more, &config)?;
+    serve(&config, reloader, &settings, &who, args.until_stdin_ends)
 }
 
 /// Runs a node until it is told to stop, or until stdin ends where that is wanted: from here on stderr has
 /// log lines only. Whose log nobody follows (an archiver's) has no watcher.
 pub(super) fn serve(
     config: &Config,
+    reloader: Reloader,
     settings: &NodeSettings,
     who: &str,
     until_stdin_ends: bool,
 ) -> Result<u8, Failure> {
     log::start(&config.log);
-    run_node(config, settings, who, until_stdin_ends).map_err(Failure::logged)
+    run_node(config, reloader, settings, who, until_stdin_ends).map_err(Failure::logged)
 }
 
 fn run_node(
     config: &Config,
+    reloader: Reloader,
     settings: &NodeSettings,
     who: &str,
     until_stdin_ends: bool,
 ) -> Result<u8, Failure> {
-    let reach = confined::of_node(config, settings);
+    let reach = confined::of_node((config, reloader.file()), settings);
     confinement::begin(&reach);
     let stop = Stop::by_signals()?;
     if until_stdin_ends {
         stop_with_stdin(Arc::clone(stop.flag()))?;
     }
     settings.keys.set_order_verifier(lockstep_notary::verify_order);
-    signals::reload_keys(config.key_file(KeyUse::Node), settings.keys.clone())?;
+    let answers = reloader.start(settings.keys.clone(), config.key_file(KeyUse::Node))?;
     stop.skips(|| "it has not begun to use its journal, which is as it was".to_string());
     log_effective(&limits::descriptors());
     let has_watcher = config.runtime.watcher && !settings.is_archiver;
@@ -84,11 +89,16 @@ fn run_node(
     let events = recorder.start_log()?;
     // Before this thread is bound to its own.
     let cores = cpu::cores();
-    let watch = || has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose();
+    let watch = || {
+        // The journal is ours by now: no other process of this replica has that file.
+        recorder.store_in(&event_ring::beside(&settings.counters))?;
+        has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose()
+    };
     let node = Node::open_watched::<Failure>(settings, watch)?;
     banner(config, who, &node);
     let kind = if settings.is_archiver { "archiver" } else { "replica" };
     observed.show(&format!("{kind}-{}", settings.replica), &settings.counters);
+    answers.begin(&settings.counters);
     confined::complete(&reach, Becomes::Hot);
     stop.skips(node.skips());
     let outcome = node.run(stop.flag(), &recorder);

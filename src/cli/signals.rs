@@ -1,5 +1,5 @@
 //! SIGTERM and SIGINT: the first asks to stop in order; another one a second later ends the process at once.
-//! SIGHUP: the key file is read again.
+//! SIGHUP: key file and configuration are read again.
 
 use super::expiry::Expiry;
 use super::sequencer::log_effective;
@@ -37,11 +37,15 @@ fn lock(keys: &Keys) {
 }
 
 /// Reads the key file again at each SIGHUP, on a thread of its own: from then on the process's keys are those
-/// of the file. A file that is refused changes nothing. A process without keys ignores the signal.
+/// of the file. A file that is refused changes nothing. `then` gets what came of it, if there are keys.
 ///
 /// # Errors
 /// Nobody can listen to it, or there is no thread.
-pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
+pub fn reload_keys(
+    path: Option<PathBuf>,
+    keys: Keys,
+    mut then: impl FnMut(Option<Result<String, String>>) + Send + 'static,
+) -> Result<(), IoError> {
     let mut signals = Signals::new([SIGHUP]).map_err(|error| IoError::new("listen to SIGHUP", error))?;
     if let Some(path) = &path {
         remind(path);
@@ -49,8 +53,11 @@ pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
     }
     let reload = move || {
         for _ in signals.forever() {
-            let Some(path) = &path else { continue };
-            match KeyFile::reload(path, &keys) {
+            let Some(path) = &path else {
+                then(None);
+                continue;
+            };
+            let outcome = match KeyFile::reload(path, &keys) {
                 Ok(()) => {
                     let (sealing, accepted) = keys.generations();
                     let accepted: Vec<_> = (0..16).filter(|bit| accepted >> bit & 1 == 1).collect();
@@ -58,9 +65,14 @@ pub fn reload_keys(path: Option<PathBuf>, keys: Keys) -> Result<(), IoError> {
                     remind(path);
                     // Keys that were added need memory of their own.
                     lock(&keys);
+                    Ok(format!("the key file {} was read again", path.display()))
                 }
-                Err(error) => tracing::error!("the keys stay as they are: {error}"),
-            }
+                Err(error) => {
+                    tracing::error!("the keys stay as they are: {error}");
+                    Err(format!("the keys stay as they are: {error}"))
+                }
+            };
+            then(Some(outcome));
         }
     };
     let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-keys".into()), reload);

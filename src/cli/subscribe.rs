@@ -40,7 +40,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     log::start(&config.log);
     let stop = signals::stop_flag()?;
     let endpoint = Endpoint::from_config(&config)?;
-    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone())?;
+    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), drop)?;
     let start = match args.from {
         Beginning::Seq(seq) => Start::From(seq),
         Beginning::Live => Start::Live,

@@ -93,6 +93,37 @@ fn proof_1_a_reader_proves_its_address_and_asks_the_same_repairer_again() {
     assert!(messages > 0);
 }
 
+/// The process that runs the engine has the events.
+#[test]
+fn proof_1_a_page_of_events_is_no_longer_than_its_query_and_queries_beyond_a_turns_room_are_counted() {
+    let (mut node, _) = repairer();
+    let header = Header { cluster: CLUSTER, sender: 900, incarnation: 1, ..Header::new(Kind::Query) };
+    let query =
+        |name| written(|out| write_query(out, &Keyring::none(CLUSTER), header, 5, QueryKind::Events, name));
+    for (name, before) in [("", u64::MAX), ("4096", 4096)] {
+        assert!(node.ask(UNPROVED, query(name)).is_empty(), "the engine has none itself");
+        let asked = node.replica.next_event_query().expect("a query");
+        assert_eq!((asked.before, node.replica.next_event_query()), (before, None));
+        let numbers = (0..EVENT_ROWS_MAX as u64).rev();
+        let rows: Vec<_> = numbers.map(|number| EventRow { number, ..EventRow::default() }).collect();
+        node.replica.send_events(7, asked, EventsBody { next: 9, ..EventsBody::default() }, &rows);
+        let answer = sent(node.replica.net_mut());
+        let [(To::Unicast(to), bytes)] = &answer[..] else { panic!("one answer: {answer:?}") };
+        assert!(*to == address(UNPROVED) && bytes.len() <= query(name).len());
+        let Datagram::Events(_, body, seen) = decoded(&answer)[0] else { panic!("a page") };
+        assert_eq!((body.token, seen.iter().collect::<Vec<_>>()), (5, rows));
+    }
+    let mut short = query("");
+    short.truncate(HEADER_LEN + size_of::<QueryBody>());
+    let peeked = Header::peek(&short).expect("a header");
+    seal(&mut short, peeked);
+    node.ask(UNPROVED, short);
+    assert_eq!((node.count(Counter::QueriesShort), node.replica.next_event_query()), (1, None));
+    (0..20).for_each(|_| drop(node.ask(UNPROVED, query(""))));
+    assert_eq!(std::iter::from_fn(|| node.replica.next_event_query()).count(), 8);
+    assert_eq!(node.count(Counter::EventQueriesLost), 12);
+}
+
 /// A query is padded to its answer. One that is not, as somebody may write who wants to send more to an
 /// address than he pays for, has no answer.
 #[test]

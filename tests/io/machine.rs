@@ -8,8 +8,9 @@ use lockstep_io::clock::{self, Clock};
 use lockstep_io::counters::CountersFile;
 use lockstep_io::idle::{Idle, PARK_NS_MIN, Parker};
 use lockstep_io::udp::UdpCounts;
-use lockstep_process::events::{EventRecord, Recorder};
+use lockstep_process::events::Recorder;
 use lockstep_process::{cpu, duty, guard};
+use lockstep_wire::EventRecord;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -5,7 +5,9 @@ use lockstep_core::engine::counters::{CounterRow, Described};
 use lockstep_core::engine::durations::Durations;
 use lockstep_io::clock::{Clock, Utc};
 use lockstep_io::counters::{CountersFile, CountersReader};
-use lockstep_process::events::{EventRecord, RING_EVENTS, Recorder};
+use lockstep_io::event_ring::{EventRing, EventRingReader, RING_EVENTS, beside, previous};
+use lockstep_process::events::Recorder;
+use lockstep_wire::{EventRecord, EventRow};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
@@ -119,7 +121,7 @@ fn the_flight_recorder_keeps_the_newest_events_in_order() {
     recorder.record(EventRecord { code: 77, b: 5, ..EventRecord::default() });
     let recent = recorder.recent();
     assert_eq!(recent.len(), RING_EVENTS);
-    assert!(recent[..RING_EVENTS - 1].iter().map(|event| event.a).eq(101..total));
+    assert!(recent[..RING_EVENTS - 1].iter().map(|row| row.record.a).eq(101..total));
     assert_eq!(recorder.dropped(), total + 1 - 16, "nobody emptied the queue");
     let text = recorder.recent_text();
     assert!(text.contains(&format!("Z  INFO epoch {} by 2 code=LS1001 at_ns=0\n", total - 1)), "{text}");
@@ -148,7 +150,7 @@ fn events_of_many_threads_are_read_whole_while_they_are_written() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Acquire) {
-                for event in recorder.recent() {
+                for event in recorder.recent().into_iter().map(|row| row.record) {
                     assert_eq!((event.b, event.c, event.at), (event.a, event.a, event.a), "a torn event");
                     checked.fetch_add(1, Ordering::Relaxed);
                 }
@@ -176,6 +178,82 @@ fn events_of_many_threads_are_read_whole_while_they_are_written() {
         }
         done.store(true, Ordering::Release);
     });
+}
+
+#[test]
+fn a_file_of_events_is_read_beside_its_writer_and_after_it_and_the_one_before_it_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = beside(&folder.path().join("lockstep-7-1.counters"));
+    assert_eq!(path.file_name().unwrap(), "lockstep-7-1.events");
+    let recorder = Recorder::new(KINDS, 16);
+    let (clock, at) = (Clock::start(), Clock::start().now());
+    let event = |a| EventRecord { at, code: 1001, a, e: 3, ..EventRecord::default() };
+    recorder.record(event(0));
+    recorder.store_in(&path).unwrap();
+    let reader = EventRingReader::open(&path).unwrap();
+    let numbers = |reader: &EventRingReader| -> Vec<_> {
+        reader.rows().iter().map(|row| (row.number, row.record.a)).collect()
+    };
+    assert_eq!(numbers(&reader), [(0, 0)], "what was recorded before there was a file");
+    recorder.record(event(1));
+    assert_eq!((reader.pid(), numbers(&reader)), (std::process::id(), vec![(0, 0), (1, 1)]));
+    let row = reader.rows()[1];
+    assert_eq!(row.record, event(1));
+    assert!(row.wall.abs_diff(clock.wall(at)) < 1_000_000_000, "{} {}", row.wall, clock.wall(at));
+    assert!(recorder.store_in(&path).is_err(), "a process has one file");
+
+    drop(recorder);
+    let first = EventRingReader::open(&previous(&path)).unwrap();
+    assert_eq!((numbers(&first), first.span()), (vec![(0, 0), (1, 1)], reader.span()));
+    let second = EventRing::create(&path).unwrap();
+    second.record(7, &event(5));
+    let after = EventRingReader::open(&path).unwrap();
+    assert_eq!(numbers(&after), [(0, 5)]);
+    assert!(after.span().id != reader.span().id && after.started_at() >= reader.started_at());
+}
+
+#[test]
+fn pages_of_a_ring_have_each_event_once_and_tell_when_it_has_wrapped() {
+    let ring = EventRing::in_memory();
+    let total = RING_EVENTS as u64 + 10;
+    (0..total).for_each(|a| ring.record(a, &EventRecord { a, ..EventRecord::default() }));
+    let (mut before, mut seen) = (u64::MAX, Vec::new());
+    loop {
+        let mut rows = [EventRow::default(); 9];
+        let page = ring.page(before, &mut rows);
+        assert_eq!((page.span.oldest, page.span.next), (10, total));
+        assert!(rows[..page.count].iter().all(|row| (row.number, row.wall) == (row.record.a, row.record.a)));
+        seen.extend(rows[..page.count].iter().map(|row| row.number));
+        if page.from == page.span.oldest {
+            break;
+        }
+        before = page.from;
+    }
+    assert!(seen.iter().rev().copied().eq(10..total), "newest first, none twice");
+    let mut none = [EventRow::default(); 9];
+    assert_eq!(ring.page(3, &mut none).count, 0, "below the oldest there is nothing");
+}
+
+#[test]
+fn a_file_that_is_no_file_of_events_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.events");
+    let refusal = || EventRingReader::open(&path).err().unwrap().to_string();
+    assert!(refusal().contains(&path.display().to_string()));
+    drop(EventRing::create(&path).unwrap());
+    let whole = std::fs::read(&path).unwrap();
+    for (at, byte, reason) in
+        [(0, b'x', "no file of events"), (8, 9, "its layout is 9, this release reads 1"), (13, 0, "0 slots")]
+    {
+        let mut changed = whole.clone();
+        changed[at] = byte;
+        std::fs::write(&path, changed).unwrap();
+        assert!(refusal().contains(reason), "{}", refusal());
+    }
+    for (bytes, reason) in [(&whole[..100], "shorter than its header"), (&whole[..4_000], "do not fit")] {
+        std::fs::write(&path, bytes).unwrap();
+        assert!(refusal().contains(reason), "{}", refusal());
+    }
 }
 
 /// Collects what `tracing` writes.

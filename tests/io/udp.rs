@@ -4,7 +4,8 @@ use crate::{KINDS, LOCALHOST, burst, open, received, settings, single};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::clock::Clock;
 use lockstep_io::udp::{Interface, Udp, UdpCounts, UdpSettings};
-use lockstep_process::events::{EventRecord, Recorder};
+use lockstep_process::events::Recorder;
+use lockstep_wire::EventRecord;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 

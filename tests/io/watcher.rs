@@ -10,10 +10,10 @@ use lockstep_core::engine::ports::Group;
 use lockstep_io::capabilities;
 use lockstep_io::udp::{Interface, Udp, UdpSettings};
 use lockstep_node::EVENT_KINDS;
-use lockstep_process::events::{EventRecord, Recorder};
+use lockstep_process::events::Recorder;
 use lockstep_process::watcher::{DIED, NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps};
 use lockstep_process::{cpu, init};
-use lockstep_wire::{Datagram, DeathNoticeBody, Header, Keyring, Kind, write_down};
+use lockstep_wire::{Datagram, DeathNoticeBody, EventRecord, Header, Keyring, Kind, write_down};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -70,8 +70,12 @@ fn a_victim_ends_as_it_is_told() {
     std::thread::spawn(move || stamp(&stamping));
     let mut seen = 0;
     loop {
-        let started: Vec<EventRecord> =
-            recorder.recent().into_iter().filter(|event| event.code == STARTED).collect();
+        let started: Vec<EventRecord> = recorder
+            .recent()
+            .into_iter()
+            .map(|row| row.record)
+            .filter(|event| event.code == STARTED)
+            .collect();
         for event in &started[seen..] {
             println!("\nWAITS {}", event.a);
         }
@@ -371,7 +375,7 @@ fn watchers_that_end_at_once_are_given_up_and_the_sequencer_goes_on() {
         let settings = WatcherSettings { program: program.into(), ..watcher_settings(settings()) };
         let mut watcher = Watcher::start(settings, &recorder).unwrap();
         watcher.set_notice(&notice());
-        let events = |code| recorder.recent().into_iter().filter(|event| event.code == code).count();
+        let events = |code| recorder.recent().into_iter().filter(|row| row.record.code == code).count();
         wait_for("the end of patience", || (watcher.abandoned_watchers() == 10).then_some(()));
         let text = recorder.recent_text();
         assert_eq!((events(DIED), watcher.process()), (10, None), "{text}");

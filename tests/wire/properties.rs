@@ -113,6 +113,7 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         Datagram::AddressProof(header, body) => {
             small(|out| write_address_proof(out, &Keyring::none(CLUSTER), *header, body))
         }
+        Datagram::Events(header, body, rows) => super::events::page_again(header, body, &rows),
         Datagram::Release(header, body) => {
             small(|out| write_release(out, &Keyring::none(CLUSTER), *header, body))
         }

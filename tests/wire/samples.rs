@@ -304,6 +304,21 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         acked_next: 0xe7e6_e5e4_e3e2_e1e0,
         acked_age_ns: 0xefee_edec_ebea_e9e8,
     };
+    let page = EventsBody { token, ring: 0x8f8e_8d8c_8b8a_8988, oldest: 6, next: 10, from: 7 };
+    let record = EventRecord {
+        at: 0xc7c6_c5c4_c3c2_c1c0,
+        a: 0xcfce_cdcc_cbca_c9c8,
+        b: 0xd7d6_d5d4_d3d2_d1d0,
+        c: 0xdfde_dddc_dbda_d9d8,
+        d: 0xe7e6_e5e4_e3e2_e1e0,
+        code: 0xe9e8,
+        small: 0xebea,
+        e: 0xefee_edec,
+    };
+    let events = [
+        EventRow { number: 9, wall: 0xbfbe_bdbc_bbba_b9b8, record },
+        EventRow { number: 7, wall: 3, record: EventRecord { code: 1004, ..EventRecord::default() } },
+    ];
     let result = CommandResultBody {
         token,
         query_kind: QueryKind::DeclareDead as u32,
@@ -374,6 +389,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
             }),
         ),
         ("question", query(token, QueryKind::Node, "")),
+        ("question for events", query(token, QueryKind::Events, "4096")),
         ("question about a name", query(token, QueryKind::Publisher, "risk-é")),
         ("question to hand over", query(token, QueryKind::Handover, "")),
         ("question to upgrade", query(token, QueryKind::Upgrade, "4")),
@@ -401,6 +417,10 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         (
             "frame of version 4",
             frame(Header { version: 4, ..header(Kind::Frame) }, &[(entry(EntryKind::Close), b"")], 0),
+        ),
+        (
+            "events",
+            small(|out| write_events(out, &Keyring::none(CLUSTER), header(Kind::Events), page, &events)),
         ),
         (
             "verdict",

@@ -22,7 +22,7 @@ local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX, DAY_LEN_MAX =
 local ORDER_LEN, HOLDER_LEN_MAX, PUBLISHER_KEYS_MAX = 48, 64, 4080
 local PROOF_LEN, SIGNATURE_LEN, NO_KEY = 72, 64, 65535
 local ANCESTORS_MAX = 8
-local CONDITIONS_TOLD_MAX = 8
+local CONDITIONS_TOLD_MAX, EVENTS_MAX = 8, 9
 -- The place of each condition's code, the gravest first.
 local gravity = {}
 for place, code in ipairs(names.gravity) do
@@ -478,7 +478,8 @@ local BODIES = {
         local topic, len = n32(d, HEADER_LEN + 8), n32(d, HEADER_LEN + 12)
         local at = HEADER_LEN + parts.question.size
         local is_order = topic == 4 or topic == 5 or topic == 8
-        local wants, takes = topic == 2 or topic == 5 or topic == 8, topic == 2 or is_order
+        local wants = topic == 2 or topic == 5 or topic == 8
+        local takes = topic == 2 or topic == 7 or is_order
         if not names.topics[topic] or len > (takes and NAME_LEN_MAX or 0) or len < (wants and 1 or 0) then
             refuse(d, "body", "a topic that does not exist, or not with a name of this length")
         end
@@ -490,9 +491,14 @@ local BODIES = {
             local item = d.top:add(single.name, d.tvb(at, len), d.tvb(at, len):string(ENC_UTF_8))
             local number = said:match("^%+?0*(%d+)$")
             local is_version = number and #number <= 3 and tonumber(number) <= 255
-            local fits = topic == 8 and is_version or topic ~= 8 and (not is_order or common.is_identity(said))
+            local fits = not is_order or common.is_identity(said)
+            if topic == 8 then
+                fits = is_version
+            elseif topic == 7 then
+                fits = common.is_number(said)
+            end
             if not common.is_utf8(said) or not fits then
-                refuse(d, "body", "a name that is none, no identity, or no version", item)
+                refuse(d, "body", "a name that is none, no identity, no version, or no number", item)
             end
             words = words .. " " .. d.tvb(at, len):string(ENC_UTF_8)
         end
@@ -542,6 +548,34 @@ local BODIES = {
         end
         local _, words = judge_nothing(d)
         return words
+    end,
+    [27] = function(d)
+        show(d, parts.events, d.top, HEADER_LEN)
+        ends(d, parts.events.size + d.count * parts.event.size, 0)
+        if not has(d, HEADER_LEN, parts.events.size, "length") then
+            return ""
+        end
+        if d.count > EVENTS_MAX then
+            refuse(d, "count", "more than nine events")
+        end
+        local above, from = n64(d, HEADER_LEN + 24), n64(d, HEADER_LEN + 32)
+        local sound = n64(d, HEADER_LEN + 16) <= from and from <= above
+        local codes = {}
+        for index = 0, d.count - 1 do
+            local at = HEADER_LEN + parts.events.size + index * parts.event.size
+            if not has(d, at, parts.event.size) then
+                break
+            end
+            codes[#codes + 1] = string.format("LS%04d", n16(d, at + 56))
+            local row = subtree(d, d.top, single.event, at, parts.event.size, "Event " .. codes[#codes])
+            show(d, parts.event, row, at)
+            sound = sound and n64(d, at) >= from and n64(d, at) < above
+            above = n64(d, at)
+        end
+        if not sound then
+            refuse(d, "body", "events that are not the newest first, or not those of the page")
+        end
+        return " " .. table.concat(codes, " ")
     end,
     [17] = fixed(parts.verdict, 0, function(d, at)
         local topic, denied = n32(d, at + 8), n32(d, at + 12)

@@ -11,7 +11,7 @@ names.kinds = {
     [7] = "question", [8] = "reply", [9] = "prepare", [10] = "promise", [11] = "refuse", [12] = "pre-vote",
     [13] = "grant", [14] = "down", [15] = "step-down", [16] = "status", [17] = "verdict",
     [18] = "join", [19] = "lease", [20] = "replay request", [21] = "replay answer", [22] = "replay mark", [24] = "notice",
-    [25] = "presence", [26] = "address proof", [28] = "release",
+    [25] = "presence", [26] = "address proof", [27] = "events", [28] = "release",
     [128] = "stage", [129] = "switch",
 }
 names.entry_kinds = {
@@ -27,7 +27,7 @@ names.orders = { [1] = "handover", [2] = "declare-dead", [3] = "membership", [4]
 names.terms = { [1] = "given", [2] = "prove", [3] = "full", [4] = "multicast" }
 names.topics = {
     [1] = "node", [2] = "publisher", [3] = "status", [4] = "hand over", [5] = "declare dead", [6] = "pulse",
-    [8] = "upgrade", [9] = "release",
+    [7] = "events", [8] = "upgrade", [9] = "release",
 }
 names.denials = {
     [0] = "taken", [1] = "not leader", [2] = "not listed", [3] = "witness", [4] = "leads", [5] = "busy",
@@ -57,6 +57,7 @@ names.conditions = {
     [1012] = "durability mixed",
     [1103] = "disk full",
     [1105] = "files refused",
+    [1106] = "device stalled",
     [1015] = "publishers nearly full",
     [1017] = "reader ahead",
     [1016] = "clock ahead",
@@ -67,7 +68,7 @@ names.conditions = {
 }
 -- The gravest first, as a status lists them.
 names.gravity = {
-    1101, 1104, 1008, 1011, 1013, 1014, 1012, 1103, 1105,
+    1101, 1104, 1008, 1011, 1013, 1014, 1012, 1103, 1105, 1106,
     1015, 1017, 1016, 1010, 1203, 1204, 1403,
 }
 names.durabilities = { [0] = "process", [1] = "power" }
@@ -157,6 +158,12 @@ local function is_identity(text)
     local replica, incarnation = text:match("^%+?(%d+):%+?(%x+)$")
     replica, incarnation = tonumber(replica or "0"), tonumber(incarnation or "0", 16)
     return replica >= 1 and replica <= 255 and incarnation >= 1 and incarnation <= 0x0fffffff
+end
+
+-- Whether a number of 64 bits reads so, in decimal digits.
+local function is_number(text)
+    local digits = text:match("^%d+$") and text:gsub("^0+", "")
+    return digits and (#digits < 20 or #digits == 20 and digits <= "18446744073709551615")
 end
 
 local function padded(len)
@@ -293,7 +300,7 @@ single.more = flag("entry.flags.more", "A part, and the next part follows", 8, 1
 single.next = flag("entry.flags.next", "A part, and not the first", 8, 2)
 
 -- Roots of what repeats; their text says the most important of it.
-for _, name in ipairs { "entry", "member", "range", "row", "ancestor", "repair" } do
+for _, name in ipairs { "entry", "event", "member", "range", "row", "ancestor", "repair" } do
     single[name] = field(ProtoField.none, name, (name:gsub("^%l", string.upper)))
 end
 
@@ -483,6 +490,25 @@ parts.release = struct {
     bytes(5, "padding", "Padding"),
     bytes(40, "release.name", "Release"),
 }
+parts.events = struct {
+    u64("token", "Token", base.HEX),
+    u64("ring", "Id of the ring", base.HEX),
+    u64("events.oldest", "Least number that the ring may have"),
+    u64("events.next", "Number of the next event"),
+    u64("events.from", "The page is complete from this number on"),
+}
+parts.event = struct {
+    u64("event.number", "Number"),
+    u64("event.wall", "Wall time, in nanoseconds"),
+    u64("event.at", "Monotonic time, in nanoseconds"),
+    u64("event.a", "First number"),
+    u64("event.b", "Second number"),
+    u64("event.c", "Third number"),
+    u64("event.d", "Fourth number"),
+    u16("event.code", "Code"),
+    u16("event.small", "Small number"),
+    u32("event.e", "Fifth number"),
+}
 parts.verdict = struct {
     u64("token", "Token", base.HEX),
     u32("topic", "Topic", base.DEC, names.topics),
@@ -522,6 +548,7 @@ parts.row = struct {
 return {
     names = names, parts = parts, single = single, fields = fields, crc32c = crc32c, unpacked = unpacked,
     identity_text = identity_text, epoch_text = epoch_text, is_utf8 = is_utf8, is_identity = is_identity,
+    is_number = is_number,
     padded = padded, name = name, n8 = n8, n16 = n16, n32 = n32, n64 = n64,
     range_text = range_text, show = show, bits = { band, bxor, rshift },
 }

@@ -155,7 +155,7 @@ pub mod internal {
     pub use crate::conditions::ActiveCondition;
     pub use crate::counted::handle_counters;
     pub use crate::health::{ClusterHealth, Health, QueryResult, Reason};
-    pub use crate::queries::{NodeRelease, NodeState, QueryClient};
+    pub use crate::queries::{NodeEvents, NodeRelease, NodeState, QueryClient};
     pub use crate::status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};
 }
 

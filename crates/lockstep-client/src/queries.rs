@@ -10,9 +10,9 @@ use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
 use lockstep_io::idle::Parker;
 use lockstep_wire::{
-    Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
-    MEMBERSHIP_LEN_MAX, MemberBody, ORDER_PROOF_LEN, OperatorKey, OperatorOrder, OrderProof, OrderStatement,
-    QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order,
+    Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, EventRow, EventsBody, HEADER_LEN, Header,
+    Identity, Kind, MEMBERSHIP_LEN_MAX, MemberBody, ORDER_PROOF_LEN, OperatorKey, OperatorOrder, OrderProof,
+    OrderStatement, QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -47,6 +47,17 @@ pub struct NodeRelease {
     pub in_force: Option<u8>,
     /// The name of the release.
     pub release: String,
+}
+
+/// A page of a node's events.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeEvents {
+    /// Its identity.
+    pub identity: Identity,
+    /// Which ring they are from, and what of its events there is.
+    pub page: EventsBody,
+    /// The events, the newest first.
+    pub rows: Vec<EventRow>,
 }
 
 /// Queries nodes, and sleeps until they answer. It joins no group.
@@ -130,6 +141,19 @@ impl QueryClient {
         self.query_all(addresses, Query::of(QueryKind::Release), timeout, read_release)
     }
 
+    /// Queries each node's newest events below a number (`u64::MAX`: the newest of all); as
+    /// [`QueryClient::nodes`].
+    pub fn events(
+        &mut self,
+        addresses: &[(SocketAddrV4, u64)],
+        timeout: Duration,
+    ) -> Vec<Option<NodeEvents>> {
+        let numbers: Vec<String> = addresses.iter().map(|(_, before)| before.to_string()).collect();
+        let query = |name| Query { name, ..Query::of(QueryKind::Events) };
+        let each = addresses.iter().zip(&numbers).map(|((address, _), name)| (*address, query(name)));
+        self.query_each(&each.collect::<Vec<_>>(), timeout, read_events)
+    }
+
     /// Sends a node a command about `identity` (or about no node in particular). It is for the epoch and the
     /// members of `status` alone: those by which the operator has judged. `None`: no answer.
     pub fn send_command(
@@ -210,18 +234,28 @@ impl QueryClient {
         timeout: Duration,
         read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
     ) -> Vec<Option<T>> {
+        let each: Vec<_> = addresses.iter().map(|address| (*address, query)).collect();
+        self.query_each(&each, timeout, read)
+    }
+
+    fn query_each<T: Clone>(
+        &mut self,
+        queries: &[(SocketAddrV4, Query<'_>)],
+        timeout: Duration,
+        read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
+    ) -> Vec<Option<T>> {
         // Tokens never repeat, so that a late answer to an earlier query is not taken for one to this
         // query.
         let first = self.token;
-        self.token += addresses.len() as u64;
-        let mut found = vec![None; addresses.len()];
+        self.token += queries.len() as u64;
+        let mut found = vec![None; queries.len()];
         let deadline = self.clock.now() + timeout.as_nanos() as u64;
         let mut asked_at = 0;
         while found.iter().any(Option::is_none) && self.clock.now() < deadline {
             let now = self.clock.now();
             if now >= asked_at + AGAIN_NS {
                 asked_at = now;
-                for (index, &address) in addresses.iter().enumerate() {
+                for (index, &(address, query)) in queries.iter().enumerate() {
                     if found[index].is_none() {
                         self.query(address, first + index as u64, query);
                     }
@@ -288,6 +322,11 @@ fn read_release(datagram: &Datagram<'_>, _from: SocketAddrV4) -> Option<(u64, No
         release: body.release().into_owned(),
     };
     Some((body.token, release))
+}
+
+fn read_events(datagram: &Datagram<'_>, _from: SocketAddrV4) -> Option<(u64, NodeEvents)> {
+    let Datagram::Events(header, body, rows) = datagram else { return None };
+    Some((body.token, NodeEvents { identity: header.identity(), page: *body, rows: rows.iter().collect() }))
 }
 
 fn read_command_result(

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod change;
 mod choices;
 mod environment;
 mod file;
@@ -33,6 +34,7 @@ mod topology;
 mod units;
 mod value;
 
+pub use change::{ChangeNeed, KeyChange};
 pub use choices::{
     Compression, Delivery, Durability, Gso, Idle, InterfaceSetting, LogFormat, LogLevel, Profile, Role,
     Scheduling, SecurityMode, Transport, XdpMode,

@@ -1,5 +1,6 @@
 //! What a key is, and how keys are found; [`tables`](super::tables) declares them.
 
+use super::change::ChangeNeed;
 use super::tables::TABLES;
 use super::value::Kind;
 
@@ -12,6 +13,8 @@ pub(super) struct Key {
     pub kind: Kind,
     /// Its default.
     pub preset: Preset,
+    /// How a change of it takes effect.
+    pub need: ChangeNeed,
     /// One sentence for the reference.
     pub meaning: &'static str,
 }
@@ -111,8 +114,9 @@ pub fn key_paths() -> impl Iterator<Item = &'static str> {
 
 /// The reference of all keys as a Markdown table, as it stands in `docs/CONFIGURATION.md`.
 pub fn reference() -> String {
-    let mut out =
-        String::from("| key | meaning | range | units | production | shared |\n|---|---|---|---|---|---|\n");
+    let mut out = String::from(
+        "| key | meaning | range | units | production | shared | a change needs |\n|---|---|---|---|---|---|---|\n",
+    );
     for key in keys() {
         let (production, shared) = match key.preset {
             Preset::Required => ("**required**".into(), "**required**".into()),
@@ -122,8 +126,8 @@ pub fn reference() -> String {
         };
         let (range, unit) = (key.kind.range(), key.kind.unit());
         out.push_str(&format!(
-            "| `{}` | {} | {range} | {unit} | {production} | {shared} |\n",
-            key.path, key.meaning
+            "| `{}` | {} | {range} | {unit} | {production} | {shared} | {} |\n",
+            key.path, key.meaning, key.need
         ));
     }
     out

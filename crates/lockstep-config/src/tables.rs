@@ -6,6 +6,7 @@
 //! In a path `*` stands for a line's number, or the id of a replica, an archiver or a channel.
 
 use super::build::Values;
+use super::change::ChangeNeed::{self, *};
 use super::choices::{
     Compression, Delivery, Durability, Gso, Idle, InterfaceSetting, LogFormat, LogLevel, Profile, Role,
     Scheduling as SchedulingClass, SecurityMode, Transport, XdpMode,
@@ -18,12 +19,12 @@ use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 /// Declares the structs of tables: one line for each field, with its type and the name, kind, default and
-/// meaning of its key.
+/// meaning of its key, and what its change needs.
 macro_rules! tables {
     ($(
         $(#[$attribute:meta])*
         pub struct $name:ident in $table:literal {
-            $($field:ident: $type:ty = $key:literal, $kind:expr, $preset:expr, $meaning:literal;)*
+            $($field:ident: $type:ty = $key:literal, $kind:expr, $preset:expr, $need:expr, $meaning:literal;)*
         }
     )*) => { $(
         $(#[$attribute])*
@@ -33,7 +34,7 @@ macro_rules! tables {
 
         impl $name {
             pub(super) const KEYS: &'static [Key] =
-                &[$(key(concat!($table, ".", $key), $kind, $preset, $meaning),)*];
+                &[$(key(concat!($table, ".", $key), $kind, $preset, $need, $meaning),)*];
 
             /// From the checked values of one table or item.
             pub(super) fn build(values: &Values<'_, '_>) -> Self {
@@ -43,16 +44,16 @@ macro_rules! tables {
     )* };
 }
 
-const fn key(path: &'static str, kind: Kind, preset: Preset, meaning: &'static str) -> Key {
-    Key { path, kind, preset, meaning }
+const fn key(path: &'static str, kind: Kind, preset: Preset, need: ChangeNeed, meaning: &'static str) -> Key {
+    Key { path, kind, preset, need, meaning }
 }
 
 /// The keys outside all tables.
 #[rustfmt::skip]
 pub(super) const TOP_KEYS: &[Key] = &[
-    key("cluster", Integer(1, i64::MAX as u64), Required,
+    key("cluster", Integer(1, i64::MAX as u64), Required, Command("lockstep format and bootstrap: it is another cluster"),
         "Number of this cluster, in every datagram: two clusters that share a network differ here."),
-    key("profile", Word(Profile::WORDS), Required,
+    key("profile", Word(Profile::WORDS), Required, Nothing,
         "What kind of machines these are; chooses defaults, and what is refused."),
 ];
 
@@ -82,275 +83,275 @@ pub(super) const TABLES: &[&[Key]] = &[
 tables! {
     /// One network.
     pub struct LineConfig in "lines.*" {
-        submit: SocketAddrV4 = "submit", Group, Required,
+        submit: SocketAddrV4 = "submit", Group, Required, Stop,
             "Group of submissions, publishers to replicas.";
-        data: SocketAddrV4 = "data", Group, Required,
+        data: SocketAddrV4 = "data", Group, Required, Stop,
             "Group of frames and heartbeats, leader to all. Same port as `submit`.";
-        control: SocketAddrV4 = "control", Group, Required,
+        control: SocketAddrV4 = "control", Group, Required, Stop,
             "Group of acknowledgements, replicas to all. Same port as `submit`.";
-        interface: InterfaceSetting = "interface", Interface, Required,
+        interface: InterfaceSetting = "interface", Interface, Required, Rolling,
             "Network interface of all groups. A name can be the same on every machine.";
-        ttl: u8 = "ttl", Integer(0, 255), Fixed("1"),
+        ttl: u8 = "ttl", Integer(0, 255), Fixed("1"), Rolling,
             "Routers that a datagram may pass, plus one; 0 never leaves the host.";
-        mtu: u16 = "mtu", Integer(MTU_MIN, MTU_MAX), Fixed("1500"),
+        mtu: u16 = "mtu", Integer(MTU_MIN, MTU_MAX), Fixed("1500"), Stop,
             "Bytes of the largest IP packet. Datagrams are built to fit and never fragmented.";
-        receive_buffer_bytes: u64 = "receive_buffer", Size(64 * KIB, GIB), Fixed("4MiB"),
+        receive_buffer_bytes: u64 = "receive_buffer", Size(64 * KIB, GIB), Fixed("4MiB"), Rolling,
             "Kernel memory of each receiving socket; a burst beyond it is lost.";
-        send_buffer_bytes: u64 = "send_buffer", Size(64 * KIB, GIB), Fixed("4MiB"),
+        send_buffer_bytes: u64 = "send_buffer", Size(64 * KIB, GIB), Fixed("4MiB"), Rolling,
             "Kernel memory of each sending socket.";
-        busy_poll_ns: u64 = "busy_poll", Duration(0, 10 * MS), Fixed("0us"),
+        busy_poll_ns: u64 = "busy_poll", Duration(0, 10 * MS), Fixed("0us"), Rolling,
             "How long a receive call polls the device itself, in whole microseconds; 0us is off.";
-        gso: Gso = "gso", Word(Gso::WORDS), Fixed("auto"),
+        gso: Gso = "gso", Word(Gso::WORDS), Fixed("auto"), Rolling,
             "Whether bursts leave as one segmented send.";
-        transport: Transport = "transport", Word(Transport::WORDS), Fixed("udp"),
+        transport: Transport = "transport", Word(Transport::WORDS), Fixed("udp"), Transport,
             "How datagrams go: by the kernel's sockets, past them by AF_XDP, by unicast to each where there is no multicast, or by the best that works. All nodes use unicast or none; else they may differ.";
-        fanout_members: u32 = "fanout_members", Integer(1, 4096), Fixed("256"),
+        fanout_members: u32 = "fanout_members", Integer(1, 4096), Fixed("256"), Rolling,
             "With `unicast` and `auto`: most members that a node sends to beside those of this file. Each costs the leader a send for each datagram.";
-        xdp_mode: XdpMode = "xdp_mode", Word(XdpMode::WORDS), Fixed("auto"),
+        xdp_mode: XdpMode = "xdp_mode", Word(XdpMode::WORDS), Fixed("auto"), Rolling,
             "How xdp uses the card: the best mode that there is, or this one and none other.";
-        xdp_queue: Option<u32> = "xdp_queue", Integer(0, 1023), Absent("all"),
+        xdp_queue: Option<u32> = "xdp_queue", Integer(0, 1023), Absent("all"), Rolling,
             "The only queue of the card that xdp uses; what comes by others comes by the kernel, later.";
     }
 
     /// What all lines have in common.
     pub struct NetworkConfig in "network" {
-        shm: bool = "shm", Bool, Fixed("false"),
+        shm: bool = "shm", Bool, Fixed("false"), ByHost,
             "Whether the processes of one host exchange datagrams by memory, and others by the network: the same on all of a host's.";
     }
 
     /// The proof of each datagram's sender.
     pub struct SecurityConfig in "security" {
-        mode: SecurityMode = "mode", Word(SecurityMode::WORDS), Fixed("keys"),
+        mode: SecurityMode = "mode", Word(SecurityMode::WORDS), Fixed("keys"), Stop,
             "Whether datagrams prove who sent them: `keys`, or `none`, where nobody else reaches the network. The same for all processes; production refuses `none`.";
-        keys: PathBuf = "keys", Path, Fixed("/etc/lockstep/keys"),
+        keys: PathBuf = "keys", Path, Fixed("/etc/lockstep/keys"), Rolling,
             "Directory of this host's key files: `replica.keys`, `publisher.keys`, `reader.keys`, each its user's alone.";
     }
 
     /// One replica.
     pub struct ReplicaConfig in "replicas.*" {
-        id: u32 = "id", Integer(1, REPLICA_ID_MAX), Required,
+        id: u32 = "id", Integer(1, REPLICA_ID_MAX), Required, Command("lockstep membership add, or remove"),
             "Number of the replica; its name in flags, logs and datagrams.";
-        unicast: SocketAddrV4 = "unicast", Unicast, Required,
+        unicast: SocketAddrV4 = "unicast", Unicast, Required, Command("lockstep membership replace"),
             "Address for repairs and questions. Its port differs from the groups'.";
-        unicast_b: Option<SocketAddrV4> = "unicast_b", Unicast, Absent("none"),
+        unicast_b: Option<SocketAddrV4> = "unicast_b", Unicast, Absent("none"), Rolling,
             "The same on the second line, where there is one: questions and repairs then outlive the first.";
-        role: Role = "role", Word(Role::WORDS), Fixed("full"),
+        role: Role = "role", Word(Role::WORDS), Fixed("full"), Command("lockstep membership remove, then add"),
             "What `bootstrap` lists the replica as: `full` may lead, `witness` votes and never leads.";
-        journal: PathBuf = "journal", Path, Required,
+        journal: PathBuf = "journal", Path, Required, Restart,
             "Directory of the segments, on a disk.";
-        tail: PathBuf = "tail", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.tail"),
+        tail: PathBuf = "tail", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.tail"), Restart,
             "File of the newest frames, on a tmpfs or hugetlbfs.";
-        core: Option<usize> = "core", Integer(0, 4095), Absent("not pinned"),
+        core: Option<usize> = "core", Integer(0, 4095), Absent("not pinned"), Restart,
             "Core that the replica's pinned thread has for itself.";
-        transport: Option<Transport> = "transport", Word(Transport::WORDS), Absent("the line's"),
+        transport: Option<Transport> = "transport", Word(Transport::WORDS), Absent("the line's"), Transport,
             "As `lines.*.transport`, for this replica on each of its lines.";
-        counters: PathBuf = "counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"),
+        counters: PathBuf = "counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"), Restart,
             "File of the counters, on a tmpfs.";
     }
 
     /// One archiver: it keeps the stream, repairs and replays it, and is never a member.
     pub struct Archiver in "archivers.*" {
-        id: u32 = "id", Integer(1, REPLICA_ID_MAX), Required,
+        id: u32 = "id", Integer(1, REPLICA_ID_MAX), Required, Restart,
             "Number of the archiver, of the same kind as a replica's and none of theirs. It is never a member.";
-        unicast: SocketAddrV4 = "unicast", Unicast, Required,
+        unicast: SocketAddrV4 = "unicast", Unicast, Required, Rolling,
             "Address for repairs, questions and replays. Its port differs from the groups'.";
-        journal: PathBuf = "journal", Path, Required,
+        journal: PathBuf = "journal", Path, Required, Restart,
             "Directory of the segments, on a disk.";
-        tail: PathBuf = "tail", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.tail"),
+        tail: PathBuf = "tail", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.tail"), Restart,
             "File of the newest frames, on a tmpfs or hugetlbfs.";
-        core: Option<usize> = "core", Integer(0, 4095), Absent("not pinned"),
+        core: Option<usize> = "core", Integer(0, 4095), Absent("not pinned"), Restart,
             "Core that the archiver's pinned thread has for itself.";
-        transport: Option<Transport> = "transport", Word(Transport::WORDS), Absent("the line's"),
+        transport: Option<Transport> = "transport", Word(Transport::WORDS), Absent("the line's"), Transport,
             "As `lines.*.transport`, for this archiver on each of its lines.";
-        counters: PathBuf = "counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"),
+        counters: PathBuf = "counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"), Restart,
             "File of the counters, on a tmpfs.";
-        retention_size_bytes: Option<u64> = "retention_size", Size(MIB, 1024 * TIB), Absent("keep all"),
+        retention_size_bytes: Option<u64> = "retention_size", Size(MIB, 1024 * TIB), Absent("keep all"), Restart,
             "Oldest segments go when all are larger than this; as `journal.retention_size`, for this archiver.";
-        retention_age_ns: Option<u64> = "retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"),
+        retention_age_ns: Option<u64> = "retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"), Restart,
             "Segments older than this go; as `journal.retention_age`, for this archiver.";
-        compression: Compression = "compression", Word(Compression::WORDS), Fixed("none"),
+        compression: Compression = "compression", Word(Compression::WORDS), Fixed("none"), Restart,
             "How sealed segments are kept: `none` replays without a copy, `lz4` takes a third to a half of the room.";
     }
 
     /// A destination that feeds carry: what is published for it fits their datagrams.
     pub struct Channel in "channels.*" {
-        id: u32 = "id", Integer(0, CHANNEL_MAX), Required,
+        id: u32 = "id", Integer(0, CHANNEL_MAX), Required, Restart,
             "Number of a channel, as `channel:NUMBER` names it. Its destination is 2^31 more. Feeds carry it.";
-        message_len_max: u32 = "message_len_max", Integer(1, 65_536), Derived("what a feed's datagram takes: `mtu` - 50"),
+        message_len_max: u32 = "message_len_max", Integer(1, 65_536), Derived("what a feed's datagram takes: `mtu` - 50"), Restart,
             "Bytes of the largest message for it; what is longer is refused where it is published. At most `stream.message_len_max`.";
     }
 
     /// The promises about the stream.
     pub struct StreamConfig in "stream" {
-        durability: Durability = "durability", Word(Durability::WORDS), Fixed("process"),
+        durability: Durability = "durability", Word(Durability::WORDS), Fixed("process"), Rolling,
             "What an acknowledgement means: in memory that survives the process, or on the device.";
-        window_entries: u32 = "window_entries", Integer(16, 1 << 24), Fixed("65536"),
+        window_entries: u32 = "window_entries", Integer(16, 1 << 24), Fixed("65536"), Rolling,
             "Entries that may be uncommitted before the leader takes no more.";
-        window_bytes: u64 = "window_bytes", Size(64 * KIB, 16 * GIB), Fixed("16MiB"),
+        window_bytes: u64 = "window_bytes", Size(64 * KIB, 16 * GIB), Fixed("16MiB"), Rolling,
             "Bytes that may be uncommitted before the leader takes no more; at most `journal.tail_size` / 4.";
-        publishers_max: u32 = "publishers_max", Integer(1, 1_000_000), Fixed("100000"),
+        publishers_max: u32 = "publishers_max", Integer(1, 1_000_000), Fixed("100000"), Rolling,
             "Most publishers in the life of the stream; their table is allocated at start.";
-        message_len_max: u32 = "message_len_max", Integer(1, 65_536), Derived("what a publisher holds, at most 65536"),
+        message_len_max: u32 = "message_len_max", Integer(1, 65_536), Derived("what a publisher holds, at most 65536"), Rolling,
             "Bytes of the largest message. What one frame does not hold (1296 at mtu 1500, 8792 at 9000) goes out in parts.";
     }
 
     /// Times of the protocol, all in nanoseconds.
     pub struct TimingConfig in "timing" {
-        heartbeat_interval_ns: u64 = "heartbeat_interval", Duration(100 * US, S), Fixed("1ms"),
+        heartbeat_interval_ns: u64 = "heartbeat_interval", Duration(100 * US, S), Fixed("1ms"), Rolling,
             "Time between heartbeats of an idle leader.";
-        failure_timeout_ns: u64 = "failure_timeout", Duration(MS, 60 * S), Fixed("7ms"),
+        failure_timeout_ns: u64 = "failure_timeout", Duration(MS, 60 * S), Fixed("7ms"), Rolling,
             "Silence after which standbys ask each other whether the leader is gone; at least three heartbeat intervals.";
-        failure_timeout_max_ns: u64 = "failure_timeout_max", Duration(MS, 60 * S), Fixed("64ms"),
+        failure_timeout_max_ns: u64 = "failure_timeout_max", Duration(MS, 60 * S), Fixed("64ms"), Rolling,
             "Each false suspicion doubles `timing.failure_timeout` up to this; calm shrinks it again.";
-        heartbeat_first_ns: u64 = "heartbeat_first", Duration(10 * US, 100 * MS), Fixed("70us"),
+        heartbeat_first_ns: u64 = "heartbeat_first", Duration(10 * US, 100 * MS), Fixed("70us"), Rolling,
             "First heartbeat after a datagram; the next follow after 2, 4 … times as long, up to `timing.heartbeat_interval`.";
-        nack_delay_ns: u64 = "nack_delay", Duration(0, 10 * MS), Fixed("20us"),
+        nack_delay_ns: u64 = "nack_delay", Duration(0, 10 * MS), Fixed("20us"), Rolling,
             "How long a gap may be mere reordering before it is asked for.";
-        nack_retry_min_ns: u64 = "nack_retry_min", Duration(50 * US, S), Fixed("150us"),
+        nack_retry_min_ns: u64 = "nack_retry_min", Duration(50 * US, S), Fixed("150us"), Rolling,
             "Shortest wait for a repair before asking again; doubles.";
-        nack_retry_max_ns: u64 = "nack_retry_max", Duration(100 * US, 10 * S), Fixed("5ms"),
+        nack_retry_max_ns: u64 = "nack_retry_max", Duration(100 * US, 10 * S), Fixed("5ms"), Rolling,
             "Longest wait for a repair before asking again.";
-        resend_min_ns: u64 = "resend_min", Duration(100 * US, S), Fixed("1ms"),
+        resend_min_ns: u64 = "resend_min", Duration(100 * US, S), Fixed("1ms"), Restart,
             "Shortest wait for a commit before a submission is sent again; adapts and doubles.";
-        resend_max_ns: u64 = "resend_max", Duration(MS, 60 * S), Fixed("100ms"),
+        resend_max_ns: u64 = "resend_max", Duration(MS, 60 * S), Fixed("100ms"), Restart,
             "Longest wait before a submission is sent again.";
     }
 
     /// Sizes and times of the journal.
     pub struct JournalSection in "journal" {
-        tail_size_bytes: u64 = "tail_size", Size(MIB, TIB), Fixed("256MiB"),
+        tail_size_bytes: u64 = "tail_size", Size(MIB, TIB), Fixed("256MiB"), Rolling,
             "Memory of the newest frames, and so the window of repairs; a multiple of 4KiB.";
-        segment_size_bytes: u64 = "segment_size", Size(MIB, 16 * GIB), Fixed("64MiB"),
+        segment_size_bytes: u64 = "segment_size", Size(MIB, 16 * GIB), Fixed("64MiB"), Rolling,
             "Bytes of one segment file; a multiple of 4KiB.";
-        retention_size_bytes: Option<u64> = "retention_size", Size(MIB, 1024 * TIB), Absent("keep all"),
+        retention_size_bytes: Option<u64> = "retention_size", Size(MIB, 1024 * TIB), Absent("keep all"), Rolling,
             "Oldest segments go when all are larger than this; never those of the open trading day, which is the newest frame's UTC day.";
-        retention_age_ns: Option<u64> = "retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"),
+        retention_age_ns: Option<u64> = "retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"), Rolling,
             "Segments older than this go; never those of the open trading day, which is the newest frame's UTC day.";
-        flush_interval_ns: Option<u64> = "flush_interval", Duration(10 * US, S), Absent("20ms with durability process, 20us with power"),
+        flush_interval_ns: Option<u64> = "flush_interval", Duration(10 * US, S), Absent("20ms with durability process, 20us with power"), Rolling,
             "Longest time that the side thread gathers frames for one write; less where the tail would fill.";
     }
 
     /// How journals are replayed to readers.
     pub struct ReplayConfig in "replay" {
-        readers_max: u32 = "readers", Integer(0, 1024), Fixed("32"),
+        readers_max: u32 = "readers", Integer(0, 1024), Fixed("32"), Rolling,
             "Readers of a journal over TCP at a time, at the port number of `unicast`; 0 serves nobody.";
-        readers_per_address: Option<u32> = "readers_per_address", Integer(1, 1024), Absent("an eighth of readers"),
+        readers_per_address: Option<u32> = "readers_per_address", Integer(1, 1024), Absent("an eighth of readers"), Rolling,
             "Most connections of one address that have not sent a request yet.";
-        rate_bytes_per_s: u64 = "rate", Size(MIB, TIB), Fixed("256MiB"),
+        rate_bytes_per_s: u64 = "rate", Size(MIB, TIB), Fixed("256MiB"), Rolling,
             "Bytes per second for all readers of a journal together while the stream moves; without limit while it stands still.";
-        by_leader: bool = "by_leader", Bool, ByProfile("false", "true"),
+        by_leader: bool = "by_leader", Bool, ByProfile("false", "true"), Rolling,
             "Whether a replica serves readers of its journal while it leads. The only replica of a cluster does.";
-        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"),
+        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"), Rolling,
             "Networks whose addresses may read journals over TCP, replicas and archivers among them; others are closed before anything is answered.";
     }
 
     /// Limits of a publisher.
     pub struct PublisherConfig in "publisher" {
-        window_entries: u32 = "window", Integer(1, 1 << 24), Fixed("1024"),
+        window_entries: u32 = "window", Integer(1, 1 << 24), Fixed("1024"), Restart,
             "Entries that one publisher may have uncommitted; at most `stream.window_entries`.";
-        buffer_bytes: u64 = "buffer", Size(64 * KIB, 16 * GIB), Fixed("1MiB"),
+        buffer_bytes: u64 = "buffer", Size(64 * KIB, 16 * GIB), Fixed("1MiB"), Restart,
             "Memory of a publisher's uncommitted messages, kept for resending.";
     }
 
     /// Limits of a subscriber.
     pub struct SubscriberConfig in "subscriber" {
-        buffer_bytes: u64 = "buffer", Size(64 * KIB, 16 * GIB), Fixed("8MiB"),
+        buffer_bytes: u64 = "buffer", Size(64 * KIB, 16 * GIB), Fixed("8MiB"), Restart,
             "Memory of frames that a subscriber holds behind a gap or before they are committed.";
-        parts_bytes: u64 = "parts", Size(64 * KIB, 16 * GIB), Fixed("16MiB"),
+        parts_bytes: u64 = "parts", Size(64 * KIB, 16 * GIB), Fixed("16MiB"), Restart,
             "Most memory of messages larger than a frame whose parts have not all come; taken when it is needed.";
     }
 
     /// Limits of a gateway.
     pub struct GatewayConfig in "gateway" {
-        users: PathBuf = "users", Path, Fixed("/etc/lockstep/users.toml"),
+        users: PathBuf = "users", Path, Fixed("/etc/lockstep/users.toml"), Restart,
             "File of the gateways' users; `lockstep gateway user` writes it. Nobody but its owner may read it.";
-        tls_certificate: Option<PathBuf> = "tls_certificate", Path, Absent("no TLS"),
+        tls_certificate: Option<PathBuf> = "tls_certificate", Path, Absent("no TLS"), Restart,
             "File of a gateway's certificate and its chain, as PEM; for `--listen-tls`.";
-        tls_key: Option<PathBuf> = "tls_key", Path, Absent("no TLS"),
+        tls_key: Option<PathBuf> = "tls_key", Path, Absent("no TLS"), Restart,
             "File of the certificate's key, as PEM. Nobody but its owner may read it.";
-        tls_client_authority: Option<PathBuf> = "tls_client_authority", Path, Absent("passwords alone"),
+        tls_client_authority: Option<PathBuf> = "tls_client_authority", Path, Absent("passwords alone"), Restart,
             "File of the authority, as PEM, whose certificate each client of `--listen-tls` must have, beside its password.";
-        clear_text: bool = "clear_text", Bool, Fixed("false"),
+        clear_text: bool = "clear_text", Bool, Fixed("false"), Restart,
             "Whether `--listen` may name another address than the loopback's: passwords and orders travel readable there.";
-        tunnels: Option<NetworkList> = "tunnels", Networks, Absent("none"),
+        tunnels: Option<NetworkList> = "tunnels", Networks, Absent("none"), Restart,
             "Addresses of tunnels whose connections begin with a PROXY header (version 2), which names the client's own address; limits and lockouts go by that.";
-        delivery: Delivery = "delivery", Word(Delivery::WORDS), Fixed("committed"),
+        delivery: Delivery = "delivery", Word(Delivery::WORDS), Fixed("committed"), Restart,
             "What a gateway reads. Clients count what is committed either way; with `stamped`, those who ask for it are told early too.";
-        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"),
+        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"), Reload,
             "Networks whose addresses may connect; others are closed before anything is answered. Behind a tunnel the client's own address counts.";
-        clients_max: u32 = "clients", Integer(1, 60_000), Fixed("4096"),
+        clients_max: u32 = "clients", Integer(1, 60_000), Fixed("4096"), Reload,
             "Most connections of one gateway.";
-        clients_per_address: Option<u32> = "clients_per_address", Integer(1, 60_000), Absent("an eighth of clients"),
+        clients_per_address: Option<u32> = "clients_per_address", Integer(1, 60_000), Absent("an eighth of clients"), Reload,
             "Most connections of one address. All clients behind a tunnel have the address of the tunnel.";
-        accepts: u32 = "accepts", Integer(1, 100_000), Fixed("500"),
+        accepts: u32 = "accepts", Integer(1, 100_000), Fixed("500"), Reload,
             "Connections that a gateway accepts in a second; the others wait, and who is served is not held up by them.";
-        login_timeout_ns: u64 = "login_timeout", Duration(100 * MS, 300 * S), Fixed("30s"),
+        login_timeout_ns: u64 = "login_timeout", Duration(100 * MS, 300 * S), Fixed("30s"), Reload,
             "From a connection to its whole login request.";
-        silence_ns: u64 = "silence", Duration(2 * S, 300 * S), Fixed("15s"),
+        silence_ns: u64 = "silence", Duration(2 * S, 300 * S), Fixed("15s"), Reload,
             "Silence after which a client is gone, where its login names no time of its own.";
-        lockout_first_ns: u64 = "lockout_first", Duration(100 * MS, 3600 * S), Fixed("1s"),
+        lockout_first_ns: u64 = "lockout_first", Duration(100 * MS, 3600 * S), Fixed("1s"), Reload,
             "Wait of a user at an address after six wrong passwords; each further one doubles it. A user never waits longer where it has logged in.";
-        lockout_longest_ns: u64 = "lockout_longest", Duration(100 * MS, 86_400 * S), Fixed("1min"),
+        lockout_longest_ns: u64 = "lockout_longest", Duration(100 * MS, 86_400 * S), Fixed("1min"), Reload,
             "Longest such wait.";
-        lockout_forgotten_ns: u64 = "lockout_forgotten", Duration(S, 86_400 * S), Fixed("10min"),
+        lockout_forgotten_ns: u64 = "lockout_forgotten", Duration(S, 86_400 * S), Fixed("10min"), Reload,
             "Time without a wrong password after which those of a user at an address are forgotten.";
-        stall_ns: u64 = "stall", Duration(100 * MS, 3600 * S), Fixed("10s"),
+        stall_ns: u64 = "stall", Duration(100 * MS, 3600 * S), Fixed("10s"), Reload,
             "How long a client may take nothing of what waits for it; then it is cut, and resumes by number.";
-        heartbeat_interval_ns: u64 = "heartbeat_interval", Duration(10 * MS, 10 * S), Fixed("500ms"),
+        heartbeat_interval_ns: u64 = "heartbeat_interval", Duration(10 * MS, 10 * S), Fixed("500ms"), Restart,
             "Time between heartbeats of a gateway in the stream; a gateway that misses six is lost.";
-        spool: PathBuf = "spool", Path, Fixed("/var/tmp"),
+        spool: PathBuf = "spool", Path, Fixed("/var/tmp"), Restart,
             "Directory of the unnamed file that holds the day's messages to clients; a disk, not memory.";
-        spool_size_bytes: u64 = "spool_size", Size(MIB, 16 * TIB), Fixed("16GiB"),
+        spool_size_bytes: u64 = "spool_size", Size(MIB, 16 * TIB), Fixed("16GiB"), Restart,
             "Bytes of that file at most. A day that is larger ends all logins of this gateway.";
     }
 
     /// Limits of a feed.
     pub struct FeedConfig in "feed" {
-        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"),
+        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"), Restart,
             "Networks whose addresses are answered when they ask for missing messages; requests of others are dropped. The group itself reaches all.";
     }
 
     /// How the pinned thread runs.
     pub struct RuntimeConfig in "runtime" {
-        idle: Idle = "idle", Word(Idle::WORDS), ByProfile("spin", "yield"),
+        idle: Idle = "idle", Word(Idle::WORDS), ByProfile("spin", "yield"), Rolling,
             "What the pinned thread does when there is nothing to do.";
-        scheduling: SchedulingClass = "scheduling", Scheduling, Fixed("other"),
+        scheduling: SchedulingClass = "scheduling", Scheduling, Fixed("other"), Rolling,
             "Scheduling class of the pinned thread.";
-        mlock: bool = "mlock", Bool, ByProfile("true", "false"),
+        mlock: bool = "mlock", Bool, ByProfile("true", "false"), Rolling,
             "Whether memory is locked, so that it is never paged out.";
-        timer_slack_ns: u64 = "timer_slack", Duration(1, 10 * MS), Fixed("50us"),
+        timer_slack_ns: u64 = "timer_slack", Duration(1, 10 * MS), Fixed("50us"), Rolling,
             "How late the kernel may wake a sleeping thread.";
-        watcher: bool = "watcher", Bool, Fixed("true"),
+        watcher: bool = "watcher", Bool, Fixed("true"), Rolling,
             "Whether a second process announces the death of this one; without it the others wait for silence.";
     }
 
     /// A network worse than the real one: faults are injected into what is received. Shares are millionths.
     pub struct FaultInjection in "fault_injection" {
-        loss_ppm: u32 = "loss", Share(1_000_000), Fixed("0%"),
+        loss_ppm: u32 = "loss", Share(1_000_000), Fixed("0%"), Rolling,
             "Share of what is received that is lost by fault injection. Refused in production, like all of this table.";
-        duplication_ppm: u32 = "duplication", Share(1_000_000), Fixed("0%"),
+        duplication_ppm: u32 = "duplication", Share(1_000_000), Fixed("0%"), Rolling,
             "Share of what is received that is received twice.";
-        reordering_ppm: u32 = "reordering", Share(1_000_000), Fixed("0%"),
+        reordering_ppm: u32 = "reordering", Share(1_000_000), Fixed("0%"), Rolling,
             "Share of what is received that up to eight later datagrams pass, for 200us at most.";
-        delay_ns: u64 = "delay", Duration(0, S), Fixed("0us"),
+        delay_ns: u64 = "delay", Duration(0, S), Fixed("0us"), Rolling,
             "How late everything is received; at most 4096 datagrams wait, what comes on top is lost.";
-        seed: u64 = "seed", Integer(0, i64::MAX as u64), Fixed("1"),
+        seed: u64 = "seed", Integer(0, i64::MAX as u64), Fixed("1"), Rolling,
             "Decides, with the unicast port, which datagrams those are.";
-        line: u8 = "line", Integer(0, 2), Fixed("0"),
+        line: u8 = "line", Integer(0, 2), Fixed("0"), Rolling,
             "The line that the faults apply to; 0 is both, the only one, and shared memory too.";
     }
 
     /// The log: what it contains, and how.
     pub struct LogConfig in "log" {
-        format: LogFormat = "format", Word(LogFormat::WORDS), Fixed("text"),
+        format: LogFormat = "format", Word(LogFormat::WORDS), Fixed("text"), Rolling,
             "How log lines look.";
-        level: LogLevel = "level", Word(LogLevel::WORDS), Fixed("info"),
+        level: LogLevel = "level", Word(LogLevel::WORDS), Fixed("info"), Reload,
             "The least important line that is written.";
     }
 
     /// The page of a daemon that Prometheus reads.
     pub struct MetricsConfig in "metrics" {
-        listen: Option<SocketAddrV4> = "listen", Unicast, Absent("none"),
+        listen: Option<SocketAddrV4> = "listen", Unicast, Absent("none"), Rolling,
             "Address of the page; each daemon of a host needs one of its own, like LOCKSTEP_METRICS_LISTEN in its service's unit.";
     }
 }

@@ -116,8 +116,8 @@ fn parsed(text: &str) -> Option<Table> {
 }
 
 /// Makes the file at `path` of `bytes` and maps it. It is written whole, not only sized: a store into
-/// a hole of a full file system would kill us.
-fn map_new(path: &Path, bytes: &[u8]) -> std::io::Result<MmapRaw> {
+/// a hole of a full file system would kill us. Each page is mapped at once, so that no store causes a fault.
+pub(crate) fn map_new(path: &Path, bytes: &[u8]) -> std::io::Result<MmapRaw> {
     // Others may make files there too: what lies at that name is removed, never opened.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -125,7 +125,7 @@ fn map_new(path: &Path, bytes: &[u8]) -> std::io::Result<MmapRaw> {
     }
     let mut file = File::options().read(true).write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
-    MmapOptions::new().len(bytes.len()).map_raw(&file)
+    MmapOptions::new().len(bytes.len()).populate().map_raw(&file)
 }
 
 /// The writer's end.

@@ -21,6 +21,7 @@ pub mod clock;
 pub mod counters;
 pub mod crc;
 pub mod device;
+pub mod event_ring;
 pub mod fanout;
 pub mod fault_injection;
 pub mod idle;

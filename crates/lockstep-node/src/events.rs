@@ -2,47 +2,20 @@
 //! numbers; a side thread writes these sentences.
 
 use lockstep_client::internal::ActiveCondition;
-use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
+use lockstep_core::engine::event::{Role, StepDownReason};
+use lockstep_core::engine::event_record::*;
 use lockstep_core::proto::redundancy::UnavailableReason;
 use lockstep_core::proto::rounds;
 use lockstep_io::fanout::FanoutCounts;
-use lockstep_process::events::{EventKind, EventRecord as Record};
+use lockstep_process::events::EventKind;
 use lockstep_process::watcher::{self, Readiness};
 use lockstep_wire::LeaderLossReason;
-use lockstep_wire::{Condition, Epoch, Identity, Nanos, Reject};
+use lockstep_wire::{Condition, Epoch, EventRecord as Record, Identity, Nanos, Reject};
 use std::fmt::{self, Display as _};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 use tracing::Level;
-
-const ROLE: u16 = 1001;
-const HISTORY: u16 = 1002;
-const EPOCH: u16 = 1003;
-const LEADER_SUSPECTED: u16 = 1004;
-const CANDIDATE: u16 = 1005;
-const MEMBER: u16 = 1018;
-const LEADER_RETURNED: u16 = 1019;
-const STEPPED_DOWN: u16 = 1006;
-const SUFFIX_REPLACED: u16 = 1007;
-const REJECTED: u16 = 1201;
-const GAP: u16 = 1202;
-const JOIN_REFUSED: u16 = 1205;
-const LEASED: u16 = 1206;
-const DIVERGED: u16 = 1301;
-const DUPLICATE_IDENTITY_OLDER: u16 = 1302;
-const DIVERGENT_ACK: u16 = 1303;
-const CUT: u16 = 1304;
-const OTHER_HISTORY: u16 = 1305;
-const DECLARED_DEAD_BOTH: u16 = 1306;
-const OVERRUN: u16 = 1307;
-const TAKEOVER_WAITS: u16 = 1009;
-const FOUNDED: u16 = 1030;
-const VERSION_RAISED: u16 = 1031;
-const ANCESTOR_HISTORY: u16 = 1230;
-const LEFT_BEHIND: u16 = 1330;
-const ROUND_REFUSED: u16 = 1020;
-const DUPLICATE_IDENTITY: u16 = 1308;
 
 /// All codes of a node, for [`lockstep_process::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &{
@@ -404,84 +377,4 @@ pub(super) fn join_record(counts: &FanoutCounts, now: Nanos) -> Record {
 /// Others send to us by lease, more or fewer than before.
 pub(super) fn leased_record(counts: &FanoutCounts, now: Nanos) -> Record {
     Record { at: now, code: LEASED, a: counts.lessors, ..Record::default() }
-}
-
-/// An event as a record. `since` is the time at which the state began that ends with it.
-pub(super) fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
-    let took = now.saturating_sub(since);
-    let of = |code| Record { at: now, code, ..Record::default() };
-    match event {
-        ReplicaEvent::Role { from, to, epoch, seq } => {
-            Record { a: epoch.0, b: seq, c: took, small: from as u16, e: to as u32, ..of(ROLE) }
-        }
-        ReplicaEvent::History { history } => Record { a: history, ..of(HISTORY) },
-        ReplicaEvent::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
-        ReplicaEvent::LeaderSuspected { epoch, why } => {
-            Record { a: epoch.0, small: why as u16, ..of(LEADER_SUSPECTED) }
-        }
-        ReplicaEvent::LeaderReturned { epoch, lasted } => {
-            Record { a: epoch.0, c: lasted, ..of(LEADER_RETURNED) }
-        }
-        ReplicaEvent::Member { identity, unavailable, available, listed, lasted } => Record {
-            a: identity.packed(),
-            b: u64::from(listed),
-            c: lasted,
-            small: unavailable.map_or(0, |why| why as u16),
-            e: u32::from(available),
-            ..of(MEMBER)
-        },
-        ReplicaEvent::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },
-        ReplicaEvent::SteppedDown { epoch, why, seq } => {
-            Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
-        }
-        ReplicaEvent::VersionRaised { version, seq } => {
-            Record { a: u64::from(version), b: seq, ..of(VERSION_RAISED) }
-        }
-        ReplicaEvent::SuffixReplaced { from, epoch, old_epoch, old_next } => {
-            Record { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(SUFFIX_REPLACED) }
-        }
-        ReplicaEvent::CommitContradicted { from, commit_next, epoch } => {
-            Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) }
-        }
-        ReplicaEvent::DeclaredDeadBoth { other, own } => {
-            Record { a: other.0, b: own.0, ..of(DECLARED_DEAD_BOTH) }
-        }
-        ReplicaEvent::Overrun { from, oldest } => Record { a: from, b: oldest, ..of(OVERRUN) },
-        ReplicaEvent::Condition { condition, holds, a, b, lasted } => {
-            Record { a, b, c: lasted, small: u16::from(holds), ..of(condition as u16) }
-        }
-        ReplicaEvent::TakeoverWaits { from, oldest, witness, holder } => {
-            Record { a: from, b: oldest, c: witness.packed(), d: holder.packed(), ..of(TAKEOVER_WAITS) }
-        }
-        ReplicaEvent::Rejected { reject } => {
-            let a = match reject {
-                Reject::Version { seen } => u64::from(seen),
-                Reject::Cluster { seen } | Reject::History { seen } => seen,
-                _ => 0,
-            };
-            Record { a, small: reject.index() as u16, ..of(REJECTED) }
-        }
-        ReplicaEvent::Diverged { seq, have, seen } => Record { a: seq, b: have, c: seen, ..of(DIVERGED) },
-        ReplicaEvent::DivergentAck { identity, seq, have, seen } => {
-            Record { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
-        }
-        ReplicaEvent::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
-        ReplicaEvent::AncestorHistory { history, identity } => {
-            Record { a: identity.packed(), b: history, ..of(ANCESTOR_HISTORY) }
-        }
-        ReplicaEvent::Founded { history, next, own_next, commit_next, goes_on } => {
-            let code = if goes_on { FOUNDED } else { LEFT_BEHIND };
-            Record { a: history, b: next, c: own_next, d: commit_next, ..of(code) }
-        }
-        ReplicaEvent::RoundRefused { epoch, seen } => {
-            Record { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) }
-        }
-        ReplicaEvent::DuplicateIdentity { identity } => {
-            Record { a: identity.packed(), ..of(DUPLICATE_IDENTITY) }
-        }
-        ReplicaEvent::DuplicateIdentityOlder { identity } => {
-            Record { a: identity.packed(), ..of(DUPLICATE_IDENTITY_OLDER) }
-        }
-        ReplicaEvent::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
-    }
 }

@@ -1,6 +1,6 @@
 //! The running node: opened, then run until it is asked to stop, then drained and closed cleanly.
 
-use super::events::{join_record, leased_record, record};
+use super::events::{join_record, leased_record};
 use super::measures::Measures;
 use super::{NodeError, RealPorts};
 use crate::io::journal_files::Lock;
@@ -8,9 +8,11 @@ use crate::io::journal_thread::Handle;
 use crate::io::replay::{Fetch, ReplayServer};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
+use lockstep_core::engine::event_record::record;
 use lockstep_io::Effective;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersFile;
+use lockstep_io::event_ring::{EventPage, EventSpan};
 use lockstep_io::idle::Waiter;
 use lockstep_process::duty::{self, Turn};
 use lockstep_process::events::Recorder;
@@ -18,7 +20,7 @@ use lockstep_process::watcher::{NOTICE_LEN_MAX, Watcher};
 use lockstep_replica::journal::ports::StoreFault;
 use lockstep_replica::journal::stall::DeviceWatch;
 use lockstep_replica::replica::{CatchUpRequest, ReplicaEngine};
-use lockstep_wire::{Condition, FrameView, Identity, Nanos, Seq};
+use lockstep_wire::{Condition, EVENT_ROWS_MAX, EventRow, EventsBody, FrameView, Identity, Nanos, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Interval between two checks of state that changes slowly: the counters file and the disk.
@@ -214,6 +216,7 @@ impl Node {
         while let Some(event) = self.replica.core.events.pop() {
             self.report(event, now, recorder);
         }
+        self.answer_event_queries(now, recorder);
         if now >= self.slow_due {
             self.slow_due = now + SLOW_NS;
             self.publish(now);
@@ -350,6 +353,17 @@ impl Node {
             _ => now,
         };
         recorder.record(record(event, now, since));
+    }
+
+    /// Pages of this process's record of events, to those that asked for them in this turn.
+    fn answer_event_queries(&mut self, now: Nanos, recorder: &Recorder) {
+        while let Some(query) = self.replica.next_event_query() {
+            let mut rows = [EventRow::default(); EVENT_ROWS_MAX];
+            let EventPage { span, from, count } = recorder.page(query.before, &mut rows);
+            let EventSpan { id, oldest, next } = span;
+            let page = EventsBody { ring: id, oldest, next, from, ..EventsBody::default() };
+            self.replica.send_events(self.clock.wall(now), query, page, &rows[..count]);
+        }
     }
 
     fn publish(&mut self, now: Nanos) {

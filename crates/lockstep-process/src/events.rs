@@ -2,67 +2,39 @@
 //!
 //! A formatted log line costs the hot thread as much as ten messages. So it pushes 48 bytes: a code and
 //! some numbers, into two places. A bounded queue leads to a side thread that makes the text and hands it
-//! to `tracing`; when it is full the event is lost there, counted, and the loss is logged. A ring always
-//! retains the newest [`RING_EVENTS`]: the flight recorder, printed on a panic and on SIGUSR1, when the
-//! last events matter and the process cannot be queried.
+//! to `tracing`; when it is full the event is lost there, counted, and the loss is logged. A
+//! [ring](lockstep_io::event_ring) always retains the newest: the flight recorder. It is a mapped file that
+//! outlives the process, answers queries, and is printed on a panic and on SIGUSR1.
 //!
 //! ```text
 //!                  ┌─▶ queue ──▶ side thread ──▶ tracing (text or JSON, on stderr)
 //!   record(event) ─┤
-//!                  └─▶ ring  ──▶ dump: panic, SIGUSR1
+//!                  └─▶ ring  ──▶ file, pages of queries, dump: panic, SIGUSR1
 //! ```
-//!
-//! A slot of the ring carries a version: odd while it is written, and twice the number of its event
-//! afterwards. A reader of a slot reads the version before and after, and so knows whether the event is
-//! whole.
 
-use bytemuck::{Pod, Zeroable};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use lockstep_io::clock::{Clock, Utc};
+use lockstep_io::event_ring::{EventPage, EventRing};
 use lockstep_io::{IoError, capabilities};
-use lockstep_wire::Nanos;
+use lockstep_wire::{EventRecord, EventRow};
 use signal_hook::{SigId, consts::SIGUSR1};
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tracing::Level;
 
-/// Events that the flight recorder retains; a power of two.
-pub const RING_EVENTS: usize = 4096;
 /// The code under which the side thread itself reports that events were lost.
 pub const LOST_CODE: u16 = 1;
 /// How long the side thread sleeps when there is nothing to format. It is not woken: that would be a system
 /// call of the hot thread.
 const DRAIN_PAUSE: Duration = Duration::from_millis(50);
-/// 64-bit words of an [`EventRecord`].
-const WORDS: usize = size_of::<EventRecord>() / 8;
-
-/// An event. The code determines the meaning of the numbers.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct EventRecord {
-    /// When, by the monotonic clock.
-    pub at: Nanos,
-    /// First number.
-    pub a: u64,
-    /// Second number.
-    pub b: u64,
-    /// Third number.
-    pub c: u64,
-    /// Fourth number.
-    pub d: u64,
-    /// What: `1001` is printed as `LS1001`.
-    pub code: u16,
-    /// A small number, e.g. of a role or a reason.
-    pub small: u16,
-    /// A fifth number, e.g. of a replica.
-    pub e: u32,
-}
-
-const _: () = assert!(size_of::<EventRecord>() == 48 && align_of::<EventRecord>() == 8);
+/// After so many of these pauses the side thread takes the offset of the wall time again: each second.
+const PAUSES_PER_OFFSET: u64 = 20;
 
 /// The meaning of a code: its severity, and its text.
 #[derive(Clone, Copy)]
@@ -75,36 +47,57 @@ pub struct EventKind {
     pub format: fn(&EventRecord, &mut fmt::Formatter<'_>) -> fmt::Result,
 }
 
-/// An event with its kind: prints as text. Without a kind it prints as its numbers.
-struct Text<'a>(&'a EventRecord, Option<&'a EventKind>);
+/// An event with its kind: prints as text. An event of an unknown kind prints as its numbers.
+pub struct EventText<'a> {
+    event: &'a EventRecord,
+    kind: Option<&'a EventKind>,
+}
 
-impl fmt::Display for Text<'_> {
+impl<'a> EventText<'a> {
+    /// The text of an event by the kinds of its process.
+    pub fn new(kinds: &'a [EventKind], event: &'a EventRecord) -> Self {
+        Self { event, kind: kinds.iter().find(|kind| kind.code == event.code) }
+    }
+
+    /// The level of its log line.
+    pub fn level(&self) -> Level {
+        self.kind.map_or(Level::WARN, |kind| kind.level)
+    }
+
+    /// Its code, which prints as `LS1001`.
+    pub fn code(&self) -> EventCode {
+        EventCode(self.event.code)
+    }
+}
+
+impl fmt::Display for EventText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Text(event, kind) = self;
-        match kind {
-            Some(kind) => (kind.format)(event, f),
+        match self.kind {
+            Some(kind) => (kind.format)(self.event, f),
             None => {
-                let EventRecord { a, b, c, d, small, e, .. } = event;
+                let EventRecord { a, b, c, d, small, e, .. } = self.event;
                 write!(f, "an event without text: a={a} b={b} c={c} d={d} e={e} small={small}")
             }
         }
     }
 }
 
-/// One place of the ring.
-#[derive(Default)]
-struct Slot {
-    version: AtomicU64,
-    words: [AtomicU64; WORDS],
-}
-
 struct Shared {
     kinds: &'static [EventKind],
     queue: ArrayQueue<EventRecord>,
     lost: CachePadded<AtomicU64>,
-    /// Number of the next event.
-    head: CachePadded<AtomicU64>,
-    ring: Box<[Slot]>,
+    /// Wall time less monotonic time.
+    offset: CachePadded<AtomicU64>,
+    /// The ring until there is a file.
+    memory: EventRing,
+    file: OnceLock<EventRing>,
+}
+
+impl Shared {
+    #[inline]
+    fn ring(&self) -> &EventRing {
+        self.file.get().unwrap_or(&self.memory)
+    }
 }
 
 /// Where events are pushed. Clones share one queue and one ring; any thread may push and read.
@@ -121,18 +114,34 @@ impl Recorder {
                 kinds,
                 queue: ArrayQueue::new(queue_events.max(1)),
                 lost: CachePadded::default(),
-                head: CachePadded::default(),
-                ring: (0..RING_EVENTS).map(|_| Slot::default()).collect(),
+                offset: CachePadded::new(AtomicU64::new(Clock::start().wall(0))),
+                memory: EventRing::in_memory(),
+                file: OnceLock::new(),
             }),
         }
+    }
+
+    /// From now on the ring is the file at `path`, which others may read while this process runs and
+    /// afterwards. It begins with the events so far. Only one thread may record meanwhile.
+    ///
+    /// # Errors
+    /// The file cannot be made, or there is one already.
+    pub fn store_in(&self, path: &Path) -> Result<(), IoError> {
+        let ring = EventRing::create(path)?;
+        for row in self.shared.memory.rows() {
+            ring.record(row.wall, &row.record);
+        }
+        self.shared.file.set(ring).map_err(|_| {
+            let doing = format!("make the file of events {}", path.display());
+            IoError::because(doing, ErrorKind::AlreadyExists, "this process has one already")
+        })
     }
 
     /// Records `event`: no system call, no lock, no allocation.
     #[inline]
     pub fn record(&self, event: EventRecord) {
         let shared = &*self.shared;
-        let number = shared.head.fetch_add(1, Ordering::Relaxed);
-        shared.ring[number as usize % RING_EVENTS].write(number, &event);
+        shared.ring().record(event.at.wrapping_add(shared.offset.load(Ordering::Relaxed)), &event);
         if shared.queue.push(event).is_err() {
             shared.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -143,25 +152,27 @@ impl Recorder {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
-    /// The newest events, oldest first, at most [`RING_EVENTS`]; an event that is being written is left
-    /// out.
-    pub fn recent(&self) -> Vec<EventRecord> {
-        let head = self.shared.head.load(Ordering::Acquire);
-        let numbers = head.saturating_sub(RING_EVENTS as u64)..head;
-        numbers.filter_map(|number| self.shared.ring[number as usize % RING_EVENTS].read(number)).collect()
+    /// The newest events, oldest first, at most
+    /// [`RING_EVENTS`](lockstep_io::event_ring::RING_EVENTS); an event that is being written is left out.
+    pub fn recent(&self) -> Vec<EventRow> {
+        self.shared.ring().rows()
+    }
+
+    /// The newest events below a number, as [`EventRing::page`].
+    pub fn page(&self, before: u64, rows: &mut [EventRow]) -> EventPage {
+        self.shared.ring().page(before, rows)
     }
 
     /// The flight recorder as text, one line per event, oldest first. Times are wall times, as the log's own:
     /// an event's log line stands up to the pause of that thread behind it, and has the same `at_ns`.
     pub fn recent_text(&self) -> String {
-        let (events, clock) = (self.recent(), Clock::start());
+        let events = self.recent();
         let mut text = format!("flight recorder: the last {} events, newest at the end\n", events.len());
-        for event in &events {
-            let kind = self.kind(event.code);
-            let level = kind.map_or(Level::WARN, |kind| kind.level);
+        for EventRow { wall, record, .. } in &events {
+            let described = EventText::new(self.shared.kinds, record);
+            let (at, level, code, at_ns) = (Utc(*wall), described.level(), described.code(), record.at);
             // Writing into a string cannot fail.
-            let (at, at_ns, code) = (Utc(clock.wall(event.at)), event.at, Code(event.code));
-            let _ = writeln!(text, "{at} {level:>5} {} code={code} at_ns={at_ns}", Text(event, kind));
+            let _ = writeln!(text, "{at} {level:>5} {described} code={code} at_ns={at_ns}");
         }
         text
     }
@@ -215,7 +226,7 @@ impl Recorder {
     /// The side thread. Events that were recorded before `stop` was set are still formatted.
     fn format_until(&self, stop: &AtomicBool, dump_asked: &AtomicBool) {
         let mut lost_reported = 0;
-        loop {
+        for pause in 1_u64.. {
             let last = stop.load(Ordering::Acquire);
             while let Some(event) = self.shared.queue.pop() {
                 self.log(&event);
@@ -223,7 +234,7 @@ impl Recorder {
             let lost = self.dropped();
             if lost > lost_reported {
                 let more = lost - lost_reported;
-                tracing::warn!(code = %Code(LOST_CODE), "{more} events were lost: the queue was full");
+                tracing::warn!(code = %EventCode(LOST_CODE), "{more} events were lost: the queue was full");
                 lost_reported = lost;
             }
             if dump_asked.swap(false, Ordering::Relaxed) {
@@ -232,25 +243,24 @@ impl Recorder {
             if last {
                 return;
             }
+            if pause.is_multiple_of(PAUSES_PER_OFFSET) {
+                self.shared.offset.store(Clock::start().wall(0), Ordering::Relaxed);
+            }
             std::thread::sleep(DRAIN_PAUSE);
         }
     }
 
     /// Hands one event to `tracing`, whose levels are constants of each place.
     fn log(&self, event: &EventRecord) {
-        let kind = self.kind(event.code);
-        let (code, at_ns, text) = (Code(event.code), event.at, Text(event, kind));
-        match kind.map_or(Level::WARN, |kind| kind.level) {
+        let text = EventText::new(self.shared.kinds, event);
+        let (code, at_ns) = (text.code(), event.at);
+        match text.level() {
             Level::ERROR => tracing::error!(%code, at_ns, "{text}"),
             Level::WARN => tracing::warn!(%code, at_ns, "{text}"),
             Level::INFO => tracing::info!(%code, at_ns, "{text}"),
             Level::DEBUG => tracing::debug!(%code, at_ns, "{text}"),
             Level::TRACE => tracing::trace!(%code, at_ns, "{text}"),
         }
-    }
-
-    fn kind(&self, code: u16) -> Option<&'static EventKind> {
-        self.shared.kinds.iter().find(|kind| kind.code == code)
     }
 }
 
@@ -269,43 +279,12 @@ fn write_stderr(text: &str) {
 }
 
 /// Prints as `LS1001`.
-struct Code(u16);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EventCode(pub u16);
 
-impl fmt::Display for Code {
+impl fmt::Display for EventCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LS{:04}", self.0)
-    }
-}
-
-impl Slot {
-    /// Writes event `number`, unless another thread is in this slot still: then that one, a whole ring
-    /// older, stays, as waiting for it is out of the question.
-    fn write(&self, number: u64, event: &EventRecord) {
-        let before = self.version.load(Ordering::Relaxed);
-        let (writing, written) = (2 * number + 1, 2 * number + 2);
-        let free = before.is_multiple_of(2) && before < writing;
-        if !free
-            || self.version.compare_exchange(before, writing, Ordering::Acquire, Ordering::Relaxed).is_err()
-        {
-            return;
-        }
-        fence(Ordering::Release); // no word before the odd version
-        let words: [u64; WORDS] = bytemuck::cast(*event);
-        for (to, word) in self.words.iter().zip(words) {
-            to.store(word, Ordering::Relaxed);
-        }
-        self.version.store(written, Ordering::Release);
-    }
-
-    /// Event `number`, if the slot holds it whole.
-    fn read(&self, number: u64) -> Option<EventRecord> {
-        let written = 2 * number + 2;
-        if self.version.load(Ordering::Acquire) != written {
-            return None;
-        }
-        let words: [u64; WORDS] = std::array::from_fn(|index| self.words[index].load(Ordering::Relaxed));
-        fence(Ordering::Acquire); // no word after the second look
-        (self.version.load(Ordering::Relaxed) == written).then(|| bytemuck::cast(words))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Signals to our own children: how tests kill, stop and resume them.
+//! Signals to our own children: how tests kill, stop and resume them; and to daemons, which read their files
+//! again.
 
 use lockstep_io::IoError;
 use std::process::Child;
@@ -14,6 +15,8 @@ pub enum Signal {
     Continue,
     /// End in order.
     Terminate,
+    /// Read the files again.
+    Hangup,
 }
 
 impl Signal {
@@ -33,12 +36,21 @@ impl Signal {
         if parent(grandchild) == Some(child.id()) { self.send_to(grandchild) } else { Ok(()) }
     }
 
+    /// Sends it to any process: the caller knows that the number is still its own.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn send_to_process(self, pid: u32) -> Result<(), IoError> {
+        self.send_to(pid)
+    }
+
     fn send_to(self, pid: u32) -> Result<(), IoError> {
         let number = match self {
             Self::Kill => libc::SIGKILL,
             Self::Stop => libc::SIGSTOP,
             Self::Continue => libc::SIGCONT,
             Self::Terminate => libc::SIGTERM,
+            Self::Hangup => libc::SIGHUP,
         };
         // SAFETY: a call without pointers.
         let sent = unsafe { libc::kill(pid as libc::pid_t, number) };

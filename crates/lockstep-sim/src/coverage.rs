@@ -64,6 +64,7 @@ events! {
     ChangesCommitted "changes committed",
     OrdersTwo "two changes ordered at once",
     OrdersLate "late copies of orders",
+    EventPages "pages of a replica's events that an operator asked for",
     OrdersDenied "orders denied",
     LeaderRemovalsDenied "removals of the leader denied",
     DeadDeclared "members declared dead",

@@ -28,6 +28,7 @@ mod days;
 mod device;
 pub mod disk;
 mod edge;
+mod event_pages;
 pub mod explore;
 mod fault_phase;
 mod full_disks;

@@ -6,6 +6,7 @@ use super::clock::SimClock;
 use super::configured::Configured;
 use super::coverage::Event;
 use super::disk::SimDisk;
+use super::event_pages::RecordedEvents;
 use super::net::SimNet;
 use super::plan::Plan;
 use super::replay::{Fetching, ReplayServing};
@@ -122,6 +123,8 @@ pub(super) struct Machine {
     pub(super) carries: bool,
     /// Processes that have started here.
     pub(super) starts: u64,
+    /// The events of the process.
+    pub(super) recorded: RecordedEvents,
     /// The events that its side thread has reported.
     pub(super) remarks: Vec<SideEvent>,
     /// Segments of which a bit has changed while the process ran, with their original bytes.
@@ -188,6 +191,7 @@ impl Machine {
             carried: None,
             carries: false,
             starts: 0,
+            recorded: RecordedEvents::default(),
             remarks: Vec::new(),
             cold: false,
             rotten: BTreeMap::new(),
@@ -279,6 +283,7 @@ impl Machine {
         ));
         (self.fetching, self.giving) = (None, ReplayServing::default());
         self.starts += 1;
+        self.recorded = RecordedEvents::default();
         self.state = MachineState::Up(Box::new(replica));
         Ok(Started::Runs(tables))
     }

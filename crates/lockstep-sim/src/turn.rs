@@ -57,6 +57,7 @@ impl World {
         }
         let leads = (replica.role() == Role::Leader).then(|| replica.tail().end().epoch);
         let events = self.take_replica_events(index)?;
+        self.answer_event_queries(index, &events);
         self.note_replica_turn(index, leads, events);
         Ok(work + self.replay(index, draws[1])?)
     }

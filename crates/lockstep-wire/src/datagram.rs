@@ -7,12 +7,12 @@ mod write;
 
 use super::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, ConditionRow, ConditionRows,
-    Entries, HEADER_LEN, Header, IdentityProbeBody, JoinBody, Keyring, Kind, LeaseBody, NoticeRow,
-    NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReleaseBody, ReplayBody,
-    ReplayRequestBody, STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
+    Entries, EventRow, EventRows, EventsBody, HEADER_LEN, Header, IdentityProbeBody, JoinBody, Keyring, Kind,
+    LeaseBody, NoticeRow, NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReleaseBody,
+    ReplayBody, ReplayRequestBody, STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
 };
 use bytemuck::{Pod, Zeroable};
-pub use query::{ORDER_SIGNED, QueryBody, QueryKind};
+pub use query::{ORDER_SIGNED, QueryBody, QueryKind, event_number};
 use repair::open_trailer;
 pub(crate) use repair::repair_checksum;
 pub use repair::{REPAIR_TRAILER_LEN, Ranges, RepairTrailer, is_repair_for_one, repair_trailer};
@@ -304,6 +304,8 @@ pub enum Datagram<'a> {
     Status(&'a Header, StatusBody, StatusMembers<'a>, ConditionRows<'a>),
     /// A node's release.
     Release(&'a Header, ReleaseBody),
+    /// A page of events.
+    Events(&'a Header, EventsBody, EventRows<'a>),
     /// A verdict.
     CommandResult(&'a Header, CommandResultBody),
     /// A join.
@@ -442,6 +444,11 @@ impl<'a> Datagram<'a> {
                     return Err(Reject::Body);
                 }
                 Self::CommandResult(header, parsed)
+            }
+            Kind::Events => {
+                ends(header, size_of::<EventsBody>() + usize::from(header.count) * size_of::<EventRow>(), 0)?;
+                let parsed: EventsBody = body(bytes)?;
+                Self::Events(header, parsed, EventRows::check(header, &parsed, bytes)?)
             }
             Kind::Join => {
                 ends(header, size_of::<JoinBody>(), 0)?;

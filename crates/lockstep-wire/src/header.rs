@@ -81,6 +81,8 @@ pub enum Kind {
     IdentityProbe = 25,
     /// A replica asks a requester to prove its address; and the proof.
     AddressProof = 26,
+    /// A page of the newest events of a node: for operators.
+    Events = 27,
     /// The versions that a node speaks, and its release.
     Release = 28,
     /// Journal only: from here on frames are staged beside the log (S7).
@@ -119,6 +121,7 @@ impl Kind {
             24 => Self::PublisherNotice,
             25 => Self::IdentityProbe,
             26 => Self::AddressProof,
+            27 => Self::Events,
             28 => Self::Release,
             128 => Self::Stage,
             129 => Self::Switch,

@@ -17,6 +17,7 @@
 //! | [`Kind::Query`] | anyone → replica | unicast | open, resume, bootstrap, operators' commands | a [`QueryKind`] |
 //! | [`Kind::QueryReply`] | replica → asker | unicast | always | [`QueryReplyBody`] |
 //! | [`Kind::Status`] | replica → asker | unicast | [`QueryKind::Status`] was asked | [`StatusBody`], the members as it sees them, what is amiss |
+//! | [`Kind::Events`] | replica → asker | unicast | [`QueryKind::Events`] was asked | [`EventsBody`], at most nine [`EventRow`]s |
 //! | [`Kind::Release`] | replica → asker | unicast | [`QueryKind::Release`] was asked | [`ReleaseBody`] |
 //! | [`Kind::CommandResult`] | replica → asker | unicast | an operator's order was heard | [`CommandResultBody`] |
 //! | [`Kind::PreVote`], [`Kind::Grant`] | standby → all | control group | the leader is missed | [`BallotBody`] |
@@ -41,6 +42,7 @@ mod control;
 pub mod crc;
 mod datagram;
 mod entry;
+mod event;
 mod frame;
 mod header;
 mod ids;
@@ -62,6 +64,7 @@ pub use condition::*;
 pub use control::*;
 pub use datagram::*;
 pub use entry::*;
+pub use event::*;
 pub use frame::*;
 pub use header::{
     DATAGRAM_LEN_MAX, HEADER_LEN, Header, Kind, MAGIC, VERSION, VERSION_MIN, open_prefix, seal, submitter,

@@ -76,12 +76,17 @@ impl Listener {
         Ok((link, peer))
     }
 
-    /// Reads its certificate and key again, if it has any.
-    pub fn reload(&mut self) {
-        match self.tls.as_mut().map(Acceptor::reopen) {
-            Some(Ok(())) => tracing::info!("certificate and key read again"),
-            Some(Err(failure)) => tracing::error!("certificate and key stay as they were: {failure}"),
-            None => {}
-        }
+    /// Reads its certificate and key again, if it has any. Returns what came of it.
+    pub fn reload(&mut self) -> Option<Result<String, String>> {
+        Some(match self.tls.as_mut().map(Acceptor::reopen)? {
+            Ok(()) => {
+                tracing::info!("certificate and key read again");
+                Ok("certificate and key read again".to_owned())
+            }
+            Err(failure) => {
+                tracing::error!("certificate and key stay as they were: {failure}");
+                Err(format!("certificate and key stay as they were: {failure}"))
+            }
+        })
     }
 }

@@ -6,6 +6,8 @@
 //!             └───────────────────────┘
 //! ```
 
+mod reload;
+
 use super::RunArgs;
 use super::arrivals::Arrivals;
 use super::limits::gateway_limits;
@@ -16,6 +18,7 @@ use super::verifier::Verifier;
 use crate::cli::ended::{ReadingEnd, serve_whole_or_oldest};
 use crate::cli::failure::{FAILED, FENCED, USAGE};
 use crate::cli::observed::Observed;
+use crate::cli::reload::reloader::{Daemon, Reloader};
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::{self, Config, KeyUse};
@@ -132,7 +135,8 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     log_effective(&forbid_core_dumps());
     limits::return_large_allocations();
     limits::in_place_of_capabilities();
-    let reach = confined::of_gateway(&config, &user::path(args.users.as_deref(), &config));
+    let mut reloader = Reloader::new(Daemon::Gateway, &args.cluster, &[], &config)?;
+    let reach = confined::of_gateway((&config, reloader.file()), &user::path(args.users.as_deref(), &config));
     confinement::begin(&reach);
     let stop = signals::stop_flag()?;
     let reload = Arc::new(AtomicBool::new(false));
@@ -144,7 +148,9 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let until_then = "logins wait for the begin of a trading day";
     let observed = Observed::begin(&config);
     let context = (&config, &observed);
-    serve_whole_or_oldest(until_then, |reading| serve(args, context, &reach, [&stop, &reload], reading))
+    serve_whole_or_oldest(until_then, |reading| {
+        serve(args, context, &reach, ([&stop, &reload], &mut reloader), reading)
+    })
 }
 
 /// Serves until it is told to stop, or `reading` is over.
@@ -152,11 +158,12 @@ fn serve(
     args: &RunArgs,
     (config, observed): (&Config, &Observed),
     reach: &[Reach],
-    [stop, reload]: [&AtomicBool; 2],
+    ([stop, reload], reloader): ([&AtomicBool; 2], &mut Reloader),
     reading: &mut ReadingEnd,
 ) -> Result<(), Failure> {
     cpu::short_slice();
     let mut server = Server::open(args, (config, observed), reading)?;
+    reloader.answers().begin_beside(server.counted.as_ref());
     let mut reported_ready = false;
     let mut waits_at = server.clock.now() + WAITS_NS;
     let mut deadline = None;
@@ -175,7 +182,7 @@ fn serve(
             }
         }
         if reload.swap(false, Ordering::AcqRel) {
-            server.reload();
+            server.reload(reloader);
         }
         let now = server.clock.now();
         if !reported_ready && now >= waits_at {
@@ -234,6 +241,7 @@ struct Server {
     clock: Clock,
     idle: Idle,
     users: std::path::PathBuf,
+    delivery: Delivery,
     /// It was told to stop.
     stops: bool,
     buffer: Vec<u8>,
@@ -249,7 +257,7 @@ impl Server {
         let users_path = user::path(args.users.as_deref(), config);
         let users = user::read(&users_path)?;
         let endpoint: Endpoint = Endpoint::from_config(config)?;
-        signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone())?;
+        signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), drop)?;
         let limits = &config.gateway;
         let delivery = match limits.delivery {
             config::Delivery::Committed => Delivery::Committed,
@@ -303,6 +311,7 @@ impl Server {
             clock: Clock::start(),
             idle: endpoint.idle(),
             users: users_path,
+            delivery,
             stops: false,
             buffer: vec![0; READ_LEN],
         })
@@ -576,22 +585,5 @@ impl Server {
             std::thread::yield_now();
         }
         Ok(())
-    }
-
-    /// Reads the users again, and certificate and key; a file that is wrong changes nothing.
-    fn reload(&mut self) {
-        let now = self.clock.now();
-        self.listeners.iter_mut().for_each(Listener::reload);
-        match user::read(&self.users) {
-            Ok(users) => {
-                let hears_everybody = users.iter().any(|user| user.hear.contains(&Recipient::Everybody));
-                if hears_everybody && !self.core.ledger().has_broadcast() {
-                    tracing::warn!("who hears everybody does so after the gateway's next start");
-                }
-                self.core.set_users(now, users);
-                tracing::info!("users read again");
-            }
-            Err(failure) => tracing::error!("the users stay as they were: {failure}"),
-        }
     }
 }

@@ -4,10 +4,11 @@ use super::{NotaryRunArgs, files};
 use crate::cli::ended::{abandoned, ended};
 use crate::cli::failure::{FAILED, FENCED, INTEGRITY};
 use crate::cli::observed::Observed;
+use crate::cli::reload::reloader::{Daemon, Reloader};
 use crate::cli::secret::NOTARY;
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, confined, counters_or_warning, log, signals};
-use crate::config::KeyUse;
+use crate::config::{Config, KeyUse};
 use lockstep_client::{
     Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
@@ -50,6 +51,19 @@ counter_group! {
     }
 }
 
+/// Where it stores how far it has signed.
+fn cursor_file(args: &NotaryRunArgs) -> PathBuf {
+    let cursor = args.cursor.clone();
+    cursor.unwrap_or_else(|| format!("/var/lib/lockstep/{}.cursor", args.name).into())
+}
+
+/// The notary of this secret, which is locked in memory.
+fn open_notary(args: &NotaryRunArgs, config: &Config) -> Result<Notary, Failure> {
+    let notary = Notary::new(&*NOTARY.read(config, &args.name)?);
+    log_effective(&key_file::lock(&[notary.place()]));
+    Ok(notary)
+}
+
 /// Runs until it is told to stop.
 pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
@@ -57,20 +71,19 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     // It has keys in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
-    let cursor = args.cursor.clone();
-    let cursor = cursor.unwrap_or_else(|| format!("/var/lib/lockstep/{}.cursor", args.name).into());
-    let reach = confined::of_notary(&config, &cursor);
+    let cursor = cursor_file(args);
+    let reloader = Reloader::new(Daemon::Notary, &args.cluster, &[], &config)?;
+    let reach = confined::of_notary((&config, reloader.file()), &cursor);
     confinement::begin(&reach);
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     cpu::short_slice();
-    let notary = Notary::new(&*NOTARY.read(&config, &args.name)?);
-    log_effective(&key_file::lock(&[notary.place()]));
+    let notary = open_notary(args, &config)?;
     let begin = files::read_cursor(&cursor)?;
     let endpoint = Endpoint::for_node(&config)?;
-    signals::reload_keys(config.key_file(KeyUse::Node), endpoint.keys().clone())?;
+    let answers = reloader.start(endpoint.keys().clone(), config.key_file(KeyUse::Node))?;
     let start = begin.map_or(Start::Oldest, Start::Cursor);
     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, start)?;
     subscriber.report_frames();
@@ -86,6 +99,7 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
         Some(&mut subscriber),
     );
     let mut counted = counters_or_warning(&Observed::begin(&config), created);
+    answers.begin_beside(counted.as_ref());
     confined::complete(&reach, Becomes::Other);
     println!(
         "notary {} signs with {} from {}",

@@ -273,6 +273,7 @@ counters! {
     NoticesIn count "notices_in" "Notices received from the leader about a publisher of this process.",
     Divergences count "divergences" "Numbers under which another copy of a publisher published other content.",
     QueriesIn count "queries_in" "Queries answered.",
+    EventQueriesLost count "event_queries_lost" "Queries for events not answered because too many came in one turn.",
     RepliesWithheld count "replies_withheld" "Queries about a publisher not answered because uncommitted entries have left the ring.",
     DuplicateIdentityIn count "duplicate_identity_in" "Datagrams of another process with this node's identity.",
     UnicastProbesOut count "unicast_probes_out" "Unicast probes sent to nodes from which no multicast arrives.",

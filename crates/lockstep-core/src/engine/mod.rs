@@ -8,6 +8,7 @@
 pub mod counters;
 pub mod durations;
 pub mod event;
+pub mod event_record;
 pub mod losses;
 pub mod networks;
 pub mod outputs;

@@ -213,6 +213,14 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
+    /// From now on these limits count: for new connections, logins and failures. What the gateway reads, and
+    /// how it shows other gateways that it lives, stays as it is.
+    pub fn set_limits(&mut self, limits: GatewayLimits) {
+        let GatewayLimits { delivery, heartbeat_ns, lost_heartbeats, .. } = self.limits;
+        self.locks.set_times(limits.lockout);
+        self.limits = GatewayLimits { delivery, heartbeat_ns, lost_heartbeats, ..limits };
+    }
+
     /// Whether logins can be decided: the stream was read to its end, and our own name is open.
     pub fn is_ready(&self) -> bool {
         self.caught_up && self.own.id.is_some()

@@ -53,6 +53,11 @@ impl Locks {
         Self { times, failed: BTreeMap::new(), known: BTreeMap::new() }
     }
 
+    /// From now on these times count.
+    pub fn set_times(&mut self, times: LockoutTimes) {
+        self.times = times;
+    }
+
     /// Whether a login of this user from this address is refused unseen.
     pub fn is_locked(&self, now: Nanos, user: &str, address: IpAddr) -> bool {
         let pair = (user.to_owned(), address);

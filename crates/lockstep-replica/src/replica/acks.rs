@@ -11,6 +11,19 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{ACK_LEN, AckBody, Condition, Epoch, Header, Kind, Nanos, Seq, write_ack};
 
+/// The last ack that was sent: an epoch and the exclusive bound in it, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct LastAck {
+    pub(super) acked: (Epoch, Seq),
+    pub(super) at: Nanos,
+}
+
+impl Default for LastAck {
+    fn default() -> Self {
+        Self { acked: (Epoch::NONE, 0), at: 0 }
+    }
+}
+
 impl Following {
     /// Acknowledges the end of the log: when something new is stored, when the leader's heartbeat shows a
     /// commit below it (our ack may be lost), and at intervals.

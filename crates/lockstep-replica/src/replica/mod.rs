@@ -18,6 +18,7 @@ mod clock;
 mod commands;
 mod election;
 mod epoch_start;
+mod event_queries;
 mod explored;
 mod following;
 mod gauges;
@@ -40,8 +41,11 @@ mod suspicion;
 mod takeover;
 mod unicast_probe;
 
+use acks::LastAck;
 pub use catch_up::{CatchUpPlan, CatchUpRequest};
 use election::Outbox;
+use event_queries::EventQueries;
+pub use event_queries::EventQuery;
 pub use gauges::REPLICA_ROWS;
 use identity_probe::IdentityWatch;
 pub use invariants::Tables;
@@ -186,19 +190,6 @@ struct Standing {
     is_archiver: bool,
 }
 
-/// The last ack that was sent: an epoch and the exclusive bound in it, and when.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct LastAck {
-    acked: (Epoch, Seq),
-    at: Nanos,
-}
-
-impl Default for LastAck {
-    fn default() -> Self {
-        Self { acked: (Epoch::NONE, 0), at: 0 }
-    }
-}
-
 /// The state that all roles of a replica share; the state of one role is in `role`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ReplicaCore {
@@ -246,6 +237,8 @@ pub struct ReplicaCore {
     pub conditions: ConditionSet,
     /// The events.
     pub events: Events,
+    /// Queries for the process's record of events.
+    event_queries: EventQueries,
 }
 
 /// See the module.
@@ -489,6 +482,7 @@ impl ReplicaCore {
             losses: Losses::default(),
             conditions: ConditionSet::default(),
             events: Events::default(),
+            event_queries: EventQueries::default(),
             log: ReplicaLog::recovered(recovered),
             acceptor,
             limits,

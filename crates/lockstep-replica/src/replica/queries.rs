@@ -111,9 +111,8 @@ impl ReplicaCore {
             }
             (Datagram::Query(header, body, name, proof), _) => {
                 self.observe_reader(role.role(), tail, header);
-                let mut out = [0; STATUS_LEN_MAX];
-                let written = self.write_answer_to(role, tail, turn, (header, &body, name, proof), &mut out);
-                if let Some(length) = written {
+                let (mut out, query) = ([0; STATUS_LEN_MAX], (from, header, &body, name, proof));
+                if let Some(length) = self.write_answer_to(role, tail, turn, query, &mut out) {
                     net.send_unicast(from, [&out[..length], &[]]);
                 }
             }
@@ -150,13 +149,13 @@ impl ReplicaCore {
         self.counters.add(Counter::AddressProofsDemanded, 1);
     }
 
-    /// Carries out a query or command, and writes the reply; `None` if it is withheld.
+    /// Carries out a query or command, and writes the reply; `None` if it is withheld, or comes later.
     fn write_answer_to<M: TailMemory>(
         &mut self,
         role: &mut RoleState,
         tail: &Tail<M>,
         turn: &Turn,
-        (header, asked, name, proof): (&Header, &QueryBody, &str, Option<OrderProof>),
+        (from, header, asked, name, proof): (SocketAddrV4, &Header, &QueryBody, &str, Option<OrderProof>),
         out: &mut [u8],
     ) -> Option<usize> {
         let Turn { now, wall, .. } = *turn;
@@ -164,6 +163,11 @@ impl ReplicaCore {
         let length = match (query_kind, query_kind.and_then(QueryKind::order)) {
             (Some(QueryKind::Status), _) => self.write_status_to(role, tail, turn, asked.token, out),
             (Some(QueryKind::Release), _) => self.write_release_to(tail, wall, asked.token, out),
+            (Some(QueryKind::Events), _) => {
+                // The process that runs the engine answers, after this turn.
+                self.on_event_query(from, asked.token, name);
+                return None;
+            }
             (Some(QueryKind::Publisher), _) if !self.knows_committed(tail) => {
                 self.counters.add(Counter::RepliesWithheld, 1);
                 return None;

@@ -143,6 +143,7 @@ impl Oracle {
                 self.check_nonce(who, replica_model, body.process_nonce)?;
                 self.check_status(who, replica_model, header, body, members.iter())?;
             }
+            Datagram::Events(header, ..) => self.check_announced(who, replica_model, header)?,
             Datagram::CommandResult(header, body) => {
                 self.check_announced(who, replica_model, header)?;
                 self.check_command_result(who, body)?;

@@ -28,7 +28,9 @@ use lockstep_replica::journal::ports::{TailSource, Word};
 use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
 use lockstep_replica::ports::Ports;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
-use lockstep_wire::{EVERYBODY, Identity, Keys, MemberBody, Nanos, PublisherId, Seq, frame_len_max};
+use lockstep_wire::{
+    EVERYBODY, EventsBody, Identity, Keys, MemberBody, Nanos, PublisherId, Seq, frame_len_max,
+};
 use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
@@ -318,6 +320,10 @@ impl SmallCluster {
                 let replica = &mut self.replicas[node];
                 store(replica.tail_mut().memory_mut());
                 replica.poll(now, wall);
+                // As the program's recorder does, which has nothing here.
+                while let Some(query) = replica.next_event_query() {
+                    replica.send_events(wall, query, EventsBody::default(), &[]);
+                }
                 let sent = std::mem::take(&mut replica.net_mut().sent);
                 self.promises[node].judge(replica, &sent);
                 // As the program's log does.

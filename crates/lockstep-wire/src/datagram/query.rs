@@ -2,8 +2,8 @@
 
 use super::{HeartbeatBody, QueryReplyBody, body, ends_padded};
 use crate::{
-    CommandResultBody, HEADER_LEN, Header, Identity, KeyClass, NAME_LEN_MAX, ORDER_PROOF_LEN, OperatorOrder,
-    OrderProof, Reject, ReleaseBody, STATUS_LEN_MAX,
+    CommandResultBody, EVENTS_LEN_MAX, HEADER_LEN, Header, Identity, KeyClass, NAME_LEN_MAX, ORDER_PROOF_LEN,
+    OperatorOrder, OrderProof, Reject, ReleaseBody, STATUS_LEN_MAX,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -28,6 +28,9 @@ pub enum QueryKind {
     /// Your multicast does not arrive: answer by unicast. A leader answers with its heartbeat, a standby with
     /// its ack.
     Probe = 6,
+    /// Your events below the number in the name, the newest first; without a name the newest of all
+    /// ([`crate::EventsBody`]).
+    Events = 7,
     /// Let the log rise to the version in the name, a decimal number ([`super::CommandResultBody`]).
     Upgrade = 8,
     /// The versions that you speak ([`super::ReleaseBody`]).
@@ -44,6 +47,7 @@ impl QueryKind {
             4 => Self::Handover,
             5 => Self::DeclareDead,
             6 => Self::Probe,
+            7 => Self::Events,
             8 => Self::Upgrade,
             9 => Self::Release,
             _ => return None,
@@ -57,6 +61,7 @@ impl QueryKind {
             + match self {
                 Self::Node | Self::Publisher => size_of::<QueryReplyBody>(),
                 Self::Status => STATUS_LEN_MAX - HEADER_LEN,
+                Self::Events => EVENTS_LEN_MAX - HEADER_LEN,
                 Self::Handover | Self::DeclareDead | Self::Upgrade => size_of::<CommandResultBody>(),
                 Self::Release => size_of::<ReleaseBody>(),
                 // A heartbeat, or an ack.
@@ -69,7 +74,7 @@ impl QueryKind {
         match self {
             Self::Node | Self::Status | Self::Probe | Self::Release => len == 0,
             Self::Publisher | Self::DeclareDead | Self::Upgrade => (1..=NAME_LEN_MAX).contains(&len),
-            Self::Handover => len <= NAME_LEN_MAX,
+            Self::Handover | Self::Events => len <= NAME_LEN_MAX,
         }
     }
 
@@ -88,13 +93,21 @@ impl QueryKind {
         self.order().is_some()
     }
 
-    /// Whether a query of this kind may have this name: a command names an identity, a version, or nothing.
+    /// Whether a query of this kind may have this name: a command names an identity, a version, or nothing; one
+    /// for events a number in decimal digits, or nothing.
     fn takes(self, name: &str) -> bool {
         match self {
+            Self::Handover | Self::DeclareDead => name.is_empty() || name.parse::<Identity>().is_ok(),
             Self::Upgrade => name.parse::<u8>().is_ok(),
-            _ => !self.is_order() || name.is_empty() || name.parse::<Identity>().is_ok(),
+            Self::Events => name.is_empty() || event_number(name).is_some(),
+            Self::Node | Self::Publisher | Self::Status | Self::Probe | Self::Release => true,
         }
     }
+}
+
+/// The number that a query for events names; `None` of any other text.
+pub fn event_number(name: &str) -> Option<u64> {
+    name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok())?
 }
 
 /// Behind a question's header; the name follows, padded to 8.

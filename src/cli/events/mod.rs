@@ -1,0 +1,217 @@
+//! `lockstep events`: the events of all nodes in the order of time: roles, suspicions, elections, conditions.
+//! A process of this host is read from its file of events, which outlives it; the others are asked.
+
+pub(in crate::cli) mod collect;
+
+use super::Failure;
+use super::args::ClusterArgs;
+use super::counters::process::files;
+use super::failure::{NOT_READY, USAGE};
+use super::operator::pause;
+use crate::config::Config;
+use clap::Args;
+use collect::{EventCollector, SeenEvent, SourceReport};
+use lockstep_io::clock::Clock;
+use lockstep_wire::Nanos;
+use std::io::Write;
+use std::str::FromStr;
+use std::time::Duration;
+use tracing::Level;
+
+/// Pause between two polls of `--follow`.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
+/// Events with which `--follow` begins.
+const FOLLOW_FIRST: usize = 10;
+/// Without `--since`.
+const SINCE: Duration = Duration::from_secs(3_600);
+
+/// Flags of `events`.
+#[derive(Args, Debug)]
+pub struct EventsArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Events that are at most so old; without it 1h, and with --follow the last 10 events
+    #[arg(long, value_name = "DURATION", value_parser = crate::config::duration)]
+    pub since: Option<Duration>,
+    /// The newest events alone
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub last: Option<u32>,
+    /// Goes on with those that happen, until it is ended
+    #[arg(long)]
+    pub follow: bool,
+    /// The least important: error, warn, info
+    #[arg(long, value_name = "WORD", default_value = "info")]
+    pub level: Level,
+    /// Only events with this code, like LS1004; repeatable
+    #[arg(long, value_name = "CODE")]
+    pub code: Vec<WantedCode>,
+    /// Only those of this replica or archiver; repeatable
+    #[arg(long, value_name = "N")]
+    pub replica: Vec<u32>,
+    /// Reads the files of this host alone, and asks nobody
+    #[arg(long)]
+    pub local: bool,
+    /// Prints JSON, an object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A code of the log, as a flag names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WantedCode(u16);
+
+impl FromStr for WantedCode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix("LS").or(text.strip_prefix("ls")).unwrap_or(text);
+        digits.parse().map(Self).map_err(|_| {
+            format!(
+                "'{text}' is no code: write it as the log does, like LS1004; `lockstep explain` lists all"
+            )
+        })
+    }
+}
+
+impl EventsArgs {
+    /// Whether the flags ask for this event.
+    fn wants(&self, event: &SeenEvent) -> bool {
+        let record = &event.row.record;
+        // A level is the greater the less important it is.
+        event.level() <= self.level
+            && (self.code.is_empty() || self.code.contains(&WantedCode(record.code)))
+            && (self.replica.is_empty() || self.replica.iter().any(|number| is_of(&event.process, *number)))
+    }
+}
+
+/// Whether the process is this replica or archiver.
+fn is_of(process: &str, number: u32) -> bool {
+    ["replica", "archiver"].iter().any(|kind| process == format!("{kind}-{number}"))
+}
+
+/// Prints them. Exits 4 if there is no process here whose events could be read.
+pub fn run(args: &EventsArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    check_replicas(&config, &args.replica)?;
+    let mut collector = open(config, args.local)?;
+    let clock = Clock::start();
+    let now = clock.wall(clock.now());
+    let since = match (args.since, args.follow || args.last.is_some()) {
+        (Some(since), _) => now.saturating_sub(since.as_nanos() as Nanos),
+        (None, true) => 0,
+        (None, false) => now.saturating_sub(SINCE.as_nanos() as Nanos),
+    };
+    let last = args.last.map_or(usize::MAX, |last| last as usize);
+    let first = if args.follow && args.since.is_none() { last.min(FOLLOW_FIRST) } else { last };
+    let mut out = Output { args, out: std::io::stdout(), reported: Vec::new() };
+    // The filters count: the newest of each process may be none that is asked for.
+    let mut events = collector.poll(since, usize::MAX);
+    if !collector.has_sources() {
+        out.report(collector.reports())?;
+        return Err(Failure::new(NOT_READY, no_sources()));
+    }
+    events.retain(|event| args.wants(event));
+    let mut shown = Vec::new();
+    collect::retain_newest(&mut shown, events, first);
+    out.report(collector.reports())?;
+    out.events(&shown)?;
+    if args.follow {
+        follow(args, &mut collector, since, &mut out)?;
+    }
+    Ok(0)
+}
+
+/// Goes on until nobody reads the output any more.
+fn follow(
+    args: &EventsArgs,
+    collector: &mut EventCollector,
+    since: Nanos,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let clock = Clock::start();
+    let mut early = Vec::new();
+    loop {
+        pause(FOLLOW_PAUSE);
+        let begun = clock.wall(clock.now());
+        let mut events = collector.poll(since, usize::MAX);
+        // Events that happened after this poll began may have been overtaken: they wait for the next one,
+        // and no longer, as the clock of their host may be ahead.
+        let (now, late): (Vec<_>, Vec<_>) = events.drain(..).partition(|event| event.row.wall <= begun);
+        early.extend(now);
+        collect::sort(&mut early);
+        early.retain(|event| args.wants(event));
+        out.report(collector.reports())?;
+        out.events(&early)?;
+        early = late;
+    }
+}
+
+/// A host that cannot ask the nodes has its own files.
+fn open(config: Config, local: bool) -> Result<EventCollector, Failure> {
+    if local {
+        return Ok(EventCollector::of_this_host(config));
+    }
+    EventCollector::of_all_nodes(config.clone()).or_else(|failure| {
+        let has_files = files(&config, None).is_ok_and(|files| !files.is_empty());
+        if !has_files {
+            return Err(failure);
+        }
+        failure.print();
+        eprintln!("the nodes are not asked; the files of this host are read");
+        Ok(EventCollector::of_this_host(config))
+    })
+}
+
+fn check_replicas(config: &Config, numbers: &[u32]) -> Result<(), Failure> {
+    let replicas = config.replicas.iter().map(|replica| replica.id);
+    let known: Vec<u32> = replicas.chain(config.archivers.iter().map(|archiver| archiver.id)).collect();
+    match numbers.iter().find(|number| !known.contains(number)) {
+        None => Ok(()),
+        Some(number) => {
+            let known: Vec<_> = known.iter().map(u32::to_string).collect();
+            let what = format!(
+                "--replica {number}: the configuration has no such replica or archiver; it has {}",
+                known.join(", ")
+            );
+            Err(Failure::new(USAGE, what))
+        }
+    }
+}
+
+fn no_sources() -> String {
+    "no node answers, and no replica or archiver of this configuration has run on this host: check that the nodes run, and \
+     that their addresses are these"
+        .to_owned()
+}
+
+/// Where they are printed.
+struct Output<'a> {
+    args: &'a EventsArgs,
+    out: std::io::Stdout,
+    /// The reports of the last poll.
+    reported: Vec<SourceReport>,
+}
+
+impl Output<'_> {
+    fn events(&mut self, events: &[SeenEvent]) -> Result<(), Failure> {
+        for event in events {
+            match self.args.json {
+                true => writeln!(self.out, "{}", event.json())?,
+                false => writeln!(self.out, "{event}")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints what is new since the last time: events that are missing.
+    fn report(&mut self, reports: &[SourceReport]) -> Result<(), Failure> {
+        for report in reports.iter().filter(|report| !self.reported.contains(report)) {
+            match self.args.json {
+                true => writeln!(self.out, "{}", report.json())?,
+                false => eprintln!("{report}"),
+            }
+        }
+        self.reported = reports.to_vec();
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! `lockstep reload`: the daemons of this host read their files again, and say what came of it.
+
+pub(in crate::cli) mod reloader;
+
+use super::Failure;
+use super::args::ClusterArgs;
+use super::counters::process::{Life, Process, files};
+use super::failure::FAILED;
+use super::operator::{age, pause};
+use clap::Args;
+use lockstep_process::signal::Signal;
+use reloader::{FAILED_WORD, answer_file};
+use serde_json::json;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The version of what `--json` prints.
+const SCHEMA: &str = "lockstep.reload/1";
+/// How long a process may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Pause between two looks for its answer.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Flags of `reload`.
+#[derive(Args, Debug)]
+pub struct ReloadArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Only processes whose name contains this, like `replica-1` or `gateway`; without it all of this host
+    #[arg(value_name = "PROCESS")]
+    pub process: Option<String>,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The answer of a process.
+struct Answer {
+    is_ok: bool,
+    lines: Vec<String>,
+}
+
+impl Answer {
+    fn failed(line: String) -> Self {
+        Self { is_ok: false, lines: vec![line] }
+    }
+}
+
+/// Sends SIGHUP to them, and prints their answers. Exits 1 if one could not be asked, or refuses a file.
+pub fn run(args: &ReloadArgs) -> Result<u8, Failure> {
+    // A file that is wrong has the answer before any process is asked.
+    let config = args.cluster.load(&[])?;
+    let mut answers = Vec::new();
+    for (name, counters) in files(&config, args.process.as_deref())? {
+        let process = Process::read(&name, &counters)?;
+        if is_daemon(&process) {
+            answers.push((name, ask(&process, &counters)));
+        }
+    }
+    let mut out = std::io::stdout();
+    if args.json {
+        let row = |(name, answer): &(String, Answer)| json!({ "process": name, "ok": answer.is_ok, "answer": answer.lines });
+        let rows: Vec<_> = answers.iter().map(row).collect();
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "processes": rows }))?;
+    } else {
+        for (name, answer) in &answers {
+            answer.lines.iter().try_for_each(|line| writeln!(out, "{name}: {line}"))?;
+        }
+    }
+    Ok(if answers.iter().all(|(_, answer)| answer.is_ok) { 0 } else { FAILED })
+}
+
+/// Whether a process reads files again at SIGHUP: one of an application may end by it.
+fn is_daemon(process: &Process) -> bool {
+    matches!(&*process.kind, "replica" | "archiver" | "gateway" | "feed" | "notary")
+}
+
+/// Asks one process, and waits for its answer.
+fn ask(process: &Process, counters: &Path) -> Answer {
+    // Its number is that of another process by now, if it does not store its counters.
+    match process.life {
+        Life::Runs => {}
+        Life::Hangs(silent) => {
+            return Answer::failed(format!("it has counted nothing for {}, and was not asked", age(silent)));
+        }
+        Life::Ended(ago) => return Answer { is_ok: true, lines: vec![format!("it ended {} ago", age(ago))] },
+    }
+    let path = answer_file(counters);
+    let before = read(&path, process.pid).map_or(0, |(number, _)| number);
+    if let Err(error) = Signal::Hangup.send_to_process(process.pid) {
+        return Answer::failed(format!("{error}; run this as its user"));
+    }
+    let begun = now();
+    loop {
+        if let Some((_, answer)) = read(&path, process.pid).filter(|(number, _)| *number > before) {
+            return answer;
+        }
+        if now().duration_since(begun) > PATIENCE {
+            return Answer::failed("it has not answered; its log says what it read".to_owned());
+        }
+        pause(PAUSE);
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // a command waits for processes, not for messages
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// The number of the newest answer of this process, and that answer.
+fn read(path: &Path, pid: u32) -> Option<(u64, Answer)> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let (first, rest) = text.split_once('\n')?;
+    let mut words = first.split_whitespace();
+    let is_its = words.next()?.parse() == Ok(pid);
+    let (number, word) = (words.next()?, words.next()?);
+    let lines = rest.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let answer = Answer { is_ok: word != FAILED_WORD, lines };
+    Some((number.parse().ok().filter(|_| is_its)?, answer))
+}
