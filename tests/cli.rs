@@ -8,6 +8,8 @@ mod counters;
 mod health;
 #[path = "cli/idle.rs"]
 mod idle;
+#[path = "cli/journal.rs"]
+mod journal;
 #[path = "cli/losses.rs"]
 mod losses;
 #[path = "cli/metrics.rs"]

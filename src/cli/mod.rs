@@ -32,6 +32,7 @@ mod gateway;
 mod handover;
 mod health;
 mod input;
+mod journal;
 mod keys;
 mod log;
 mod losses;
@@ -94,6 +95,7 @@ impl Command {
             Self::Format(args) => format::run(&args),
             Self::Recover(args) => recover::run(&args),
             Self::Bootstrap(args) => bootstrap::run(&args),
+            Self::Journal(args) => journal::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
             Self::Archiver(args) => archiver::run(&args),
             Self::Feed(args) => feed::run(&args),

@@ -36,6 +36,7 @@ mod layout;
 pub mod memory;
 pub(crate) mod mend;
 mod open;
+mod overview;
 pub mod packed;
 pub mod ports;
 pub mod proof;
@@ -58,16 +59,18 @@ mod walk;
 
 pub use checkpoint::Checkpoint;
 pub use damage::Damage;
-pub use derived::check_derived;
 pub use founding::{Founding, ROUNDS_ABOVE};
 pub use inspect::{Inspection, inspect};
 pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};
 pub use mend::Missing;
 pub use open::{Cut, JournalOpenError, Settings, format};
+pub use overview::{
+    LogComparison, LogDifference, SegmentOverview, StoredLog, checkpoint_at, compare, overview, stored_log,
+};
 pub use proof::Completeness;
 pub use read::{LogReader, read_segments};
 pub use recovery::{Founder, JournalSummary, found, holdings};
-pub use scrub::{Scrub, Verified, verify};
+pub use scrub::{Scrub, Verified, verify, verify_from, verify_segments};
 pub use segments::{Retention, SegmentWriter, WriteError, copy_behind, copy_group, publish_position};
 pub use start::{OpenedJournal, open};
 pub use superblock::Superblock;

@@ -61,7 +61,7 @@ pub fn holdings<S: Store>(store: &S, inspection: &Inspection) -> Result<JournalS
 }
 
 /// The last epoch start of a log: its history's lineage, and the durability of acks.
-fn last_start(checkpoint: &Checkpoint) -> Option<(Lineage, Durability)> {
+pub(crate) fn last_start(checkpoint: &Checkpoint) -> Option<(Lineage, Durability)> {
     let frame = FrameView::from_prefix(&checkpoint.start_frame).ok()?;
     let start = EpochStartView::parse(frame.entries().next()?.payload).ok()?;
     let lineage = Lineage::of_start(frame.header.history, &start);
