@@ -2,6 +2,8 @@
 
 #[path = "cli/archiver.rs"]
 mod archiver;
+#[path = "cli/backup.rs"]
+mod backup;
 #[path = "cli/counters.rs"]
 mod counters;
 #[path = "cli/health.rs"]

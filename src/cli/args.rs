@@ -36,6 +36,10 @@ pub enum Command {
     Bootstrap(BootstrapArgs),
     /// Lists, prints, checks, compares and exports what the files of a journal hold, also while its node runs
     Journal(super::journal::JournalArgs),
+    /// Copies the committed log of a node that runs or is stopped into a backup, or checks one
+    Backup(super::backup::BackupArgs),
+    /// Begins a new history with a backup: on one replica, when no journal is left or all are to be replaced
+    Restore(super::restore::RestoreArgs),
     /// Runs a replica until SIGTERM
     Sequencer(SequencerArgs),
     /// Runs an archiver until SIGTERM: it keeps the whole stream, repairs and replays it, and never votes

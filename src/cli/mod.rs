@@ -16,6 +16,7 @@ pub mod orders;
 mod archiver;
 mod args;
 mod audit;
+mod backup;
 mod bootstrap;
 mod confined;
 mod counters;
@@ -31,6 +32,7 @@ mod format;
 mod gateway;
 mod handover;
 mod health;
+mod hex64;
 mod input;
 mod journal;
 mod keys;
@@ -45,6 +47,7 @@ mod operator;
 mod prove;
 mod publish;
 mod recover;
+mod restore;
 #[cfg(test)]
 mod samples;
 mod secret;
@@ -96,6 +99,8 @@ impl Command {
             Self::Recover(args) => recover::run(&args),
             Self::Bootstrap(args) => bootstrap::run(&args),
             Self::Journal(args) => journal::run(&args),
+            Self::Backup(args) => backup::run(&args),
+            Self::Restore(args) => restore::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
             Self::Archiver(args) => archiver::run(&args),
             Self::Feed(args) => feed::run(&args),

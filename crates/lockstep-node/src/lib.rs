@@ -14,8 +14,8 @@ mod start;
 
 pub use crate::io::journal_files::{JournalError, JournalReader, RecoverySurvey};
 pub use events::EVENT_KINDS;
-pub use offline::{journal_digest, judged, verify, verify_attested};
-pub use recovery::{found_history, survey, survey_at};
+pub use offline::{journal_digest, judged, trim, verify, verify_attested};
+pub use recovery::{CopiedLog, found_history, found_history_on_copy, survey, survey_at};
 pub use run::Node;
 pub use start::counters;
 

@@ -2,12 +2,13 @@
 
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, JournalConfig, JournalReader, OpenJournal};
-use crate::io::journal_thread::{self, ThreadSettings};
+use crate::io::journal_thread::{self, ThreadSettings, Waiting};
 use crate::io::store::DirStore;
+use crate::io::tail::TailReader;
 use lockstep_client::StreamDigest;
 use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
 use lockstep_notary::{Checker, NotaryKey};
-use lockstep_replica::journal::{Verified, read_segments};
+use lockstep_replica::journal::{Retention, Verified, read_segments};
 use lockstep_wire::{EntryKind, MESSAGE_LEN_MAX, NOTARIES, Seq};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -25,11 +26,7 @@ pub fn journal_digest(
     settings: &NodeSettings,
     to_next: Option<Seq>,
 ) -> Result<(StreamDigest, Seq), NodeError> {
-    // Only data that the device has stored is reported.
-    let inspected = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
-    let prepared =
-        inspected.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?));
-    let (OpenJournal { opened, reader, store, lock: _lock, .. }, side) = prepared?;
+    let (OpenJournal { opened, reader, store, lock: _lock, .. }, side) = opened(settings)?;
     let directory = settings.journal.display();
     side.begin(store, reader, opened.writer, opened.superblock).stop().map_err(NodeError::Refused)?;
     let damaged = |what: String| NodeError::Damaged(format!("journal {directory}: {what}"));
@@ -66,6 +63,31 @@ pub fn journal_digest(
         }
     }
     Ok((digest, next))
+}
+
+/// Opens this replica's journal as a start does, with durability `power`: what is done is on the device.
+fn opened(settings: &NodeSettings) -> Result<(OpenJournal, Waiting<DirStore, TailReader>), NodeError> {
+    let inspected = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
+    inspected.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?))
+}
+
+/// Removes the oldest segments of this replica's journal, those whose entries all lie before `before`, as far
+/// as retention might: never the newest one, or one without which the tables could not be computed. Returns
+/// their numbers.
+///
+/// # Errors
+/// A process has the journal open, it does not open, or the files fail.
+pub fn trim(settings: &NodeSettings, before: Seq) -> Result<Vec<u64>, NodeError> {
+    let (OpenJournal { mut opened, reader, mut store, lock: _lock, .. }, side) = opened(settings)?;
+    // Everything is too much.
+    let all = Retention { bytes_max: 1, age_ns_max: 0 };
+    let keep_from = before.min(opened.checkpoint.commit_next);
+    let removed = opened
+        .writer
+        .retain(&mut store, all, 0, keep_from)
+        .map_err(|error| NodeError::Refused(format!("journal {}: {error}", settings.journal.display())));
+    side.begin(store, reader, opened.writer, opened.superblock).stop().map_err(NodeError::Refused)?;
+    removed
 }
 
 /// Reads every record of the journal in `dir` and returns how much there is. A process may have it open.

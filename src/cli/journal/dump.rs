@@ -61,7 +61,7 @@ pub struct GrepArgs {
 
 /// Flags of `journal export`.
 #[derive(Args, Debug)]
-pub struct ExportArgs {
+pub struct JournalExportArgs {
     #[command(flatten)]
     pub place: JournalPlaceArgs,
     #[command(flatten)]
@@ -82,7 +82,7 @@ pub struct ExportArgs {
 enum ExportForm {
     /// Every entry, a JSON object a line, as `dump --format json`
     Json,
-    /// Payloads of whole messages, each behind its length, 4 bytes little-endian: for `publish --length-prefixed`
+    /// Payloads of whole messages, each behind its length in 4 bytes: for `publish --length-prefixed`
     Raw,
 }
 
@@ -112,9 +112,9 @@ fn report_damage(log: &StoredLog) {
 }
 
 /// Joins the parts of messages.
-struct Messages(Reassembly);
+struct JoinedMessages(Reassembly);
 
-impl Messages {
+impl JoinedMessages {
     fn new() -> Self {
         let limits = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: PARTS_BYTES };
         Self(Reassembly::new(limits, false))
@@ -168,7 +168,7 @@ pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
     let log = journal.log()?;
     let selection = Selection::new(&args.select, &journal, &log)?;
     let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
-    let (mut messages, mut found, mut read) = (Messages::new(), 0u64, 0u64);
+    let (mut messages, mut found, mut read) = (JoinedMessages::new(), 0u64, 0u64);
     selection.each(&journal, |entry, frame| {
         let written = messages.take(entry, frame, |message| {
             if !selection.has(message) {
@@ -205,14 +205,14 @@ fn has_bytes(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// Writes the file.
-pub(super) fn export(args: &ExportArgs) -> Result<u8, Failure> {
+pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
     let journal = args.place.open(args.dir.as_ref())?;
     let log = journal.log()?;
     let selection = Selection::new(&args.select, &journal, &log)?;
     let mut counted = (0u64, None::<Seq>, 0);
     let mut write_all = |out: &mut dyn Write| -> Result<(), Failure> {
         let mut out = BufWriter::with_capacity(OUT_BYTES, out);
-        let mut messages = Messages::new();
+        let mut messages = JoinedMessages::new();
         selection.each(&journal, |entry, frame| {
             let mut write = |entry: &LogEntry<'_>| -> Result<(), Failure> {
                 if !selection.has(entry) {

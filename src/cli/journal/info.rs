@@ -22,12 +22,12 @@ const ROWS_SHOWN: usize = 16;
 
 /// What one reading of a log counts.
 #[derive(Default)]
-struct Content {
+struct LogContent {
     entries: BTreeMap<&'static str, u64>,
     /// Messages and their bytes, by publisher.
     messages: BTreeMap<PublisherId, (u64, u64)>,
-    epochs: Newest<(Epoch, Seq, Nanos)>,
-    days: Newest<DayRow>,
+    epochs: NewestRows<(Epoch, Seq, Nanos)>,
+    days: NewestRows<DayRow>,
     first_time: Option<Nanos>,
     last_time: Nanos,
 }
@@ -41,18 +41,18 @@ struct DayRow {
 }
 
 /// The newest rows, and how many there were.
-struct Newest<T> {
+struct NewestRows<T> {
     rows: std::collections::VecDeque<T>,
     count: u64,
 }
 
-impl<T> Default for Newest<T> {
+impl<T> Default for NewestRows<T> {
     fn default() -> Self {
         Self { rows: std::collections::VecDeque::new(), count: 0 }
     }
 }
 
-impl<T> Newest<T> {
+impl<T> NewestRows<T> {
     fn push(&mut self, row: T) {
         self.count += 1;
         if self.rows.len() == ROWS_MAX {
@@ -68,7 +68,7 @@ impl<T> Newest<T> {
     }
 }
 
-impl Content {
+impl LogContent {
     fn take(&mut self, frame: &FrameView<'_>) {
         let (first, time, epoch) = (frame.header.first_seq, frame.header.timestamp, frame.header.epoch());
         self.first_time.get_or_insert(time);
@@ -105,12 +105,12 @@ pub(super) fn run(args: &ListingArgs) -> Result<u8, Failure> {
     let superblock = journal.superblock()?;
     let log = journal.log()?;
     let bytes: u64 = journal.overview()?.iter().flatten().map(|row| row.bytes).sum();
-    let mut content = Content::default();
+    let mut content = LogContent::default();
     journal.read(log.oldest_seq, log.end.next, |frame| {
         content.take(frame);
         Ok::<_, Failure>(ControlFlow::Continue(()))
     })?;
-    let report = Report { journal: &journal, superblock, log: &log, bytes, content };
+    let report = JournalInfo { journal: &journal, superblock, log: &log, bytes, content };
     let mut out = std::io::stdout();
     match args.json {
         true => writeln!(out, "{}", report.json())?,
@@ -119,15 +119,15 @@ pub(super) fn run(args: &ListingArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-struct Report<'a> {
+struct JournalInfo<'a> {
     journal: &'a JournalReader,
     superblock: Option<Superblock>,
     log: &'a StoredLog,
     bytes: u64,
-    content: Content,
+    content: LogContent,
 }
 
-impl Report<'_> {
+impl JournalInfo<'_> {
     /// How the last run stands.
     fn run_state(&self) -> String {
         let by = |run: &RunRecord| format!("{:?}", run.weakest_durability).to_lowercase();

@@ -9,6 +9,7 @@ mod entry;
 mod info;
 mod ls;
 mod select;
+mod trim;
 mod verify;
 
 pub use verify::summary;
@@ -43,9 +44,11 @@ pub enum JournalCommand {
     /// Prints the messages whose payload has a text or bytes
     Grep(dump::GrepArgs),
     /// Writes the entries, or the payloads of messages, into a file that other programs read
-    Export(dump::ExportArgs),
+    Export(dump::JournalExportArgs),
     /// Compares two journals, and names the first seq at which they part; exits 3 if they do
     Diff(diff::DiffArgs),
+    /// Removes the oldest segments of a stopped node's journal
+    Trim(trim::TrimArgs),
 }
 
 /// Which journal is meant.
@@ -115,5 +118,6 @@ pub fn run(args: &JournalArgs) -> Result<u8, Failure> {
         JournalCommand::Grep(args) => dump::grep(args),
         JournalCommand::Export(args) => dump::export(args),
         JournalCommand::Diff(args) => diff::run(args),
+        JournalCommand::Trim(args) => trim::run(args),
     }
 }

@@ -5,7 +5,7 @@ mod reading;
 mod recovery;
 
 pub use reading::{JournalReader, verify};
-pub use recovery::{RecoverySurvey, found, found_from, survey};
+pub use recovery::{RecoverySurvey, found, found_from, found_on_copy, survey};
 
 use crate::io::store::DirStore;
 use crate::io::tail::{MappedTail, TailReader};

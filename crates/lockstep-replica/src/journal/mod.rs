@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+mod copied;
 mod damage;
 mod derived;
 mod extents;
@@ -58,10 +59,13 @@ mod torn;
 mod walk;
 
 pub use checkpoint::Checkpoint;
+pub use copied::{CopiedSegment, CopyOwner};
 pub use damage::Damage;
 pub use founding::{Founding, ROUNDS_ABOVE};
 pub use inspect::{Inspection, inspect};
-pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};
+pub use layout::{
+    FORMAT_VERSION, Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT,
+};
 pub use mend::Missing;
 pub use open::{Cut, JournalOpenError, Settings, format};
 pub use overview::{

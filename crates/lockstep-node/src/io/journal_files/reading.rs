@@ -5,14 +5,15 @@ use crate::io::store::DirStore;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
 use lockstep_replica::journal::{
-    Checkpoint, Damage, JournalOpenError, LogComparison, SegmentOverview, StoredLog, Superblock, Verified,
-    checkpoint_at, compare, overview, read_segments, stored_log, verify as verify_store, verify_from,
+    Checkpoint, CopiedSegment, CopyOwner, Damage, JournalOpenError, LogComparison, SegmentOverview,
+    StoredLog, Superblock, Verified, checkpoint_at, compare, overview, read_segments, stored_log,
+    verify as verify_store, verify_from,
 };
 use lockstep_wire::{FrameView, Seq};
 use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often something that looks damaged at the log's end is read again: the process that writes the
 /// journal may have been in the middle of it.
@@ -104,6 +105,21 @@ impl JournalReader {
         log
     }
 
+    /// The log once it ends at `next` or behind; the process that writes the journal gets `timeout` for that.
+    ///
+    /// # Errors
+    /// As [`JournalReader::log`].
+    pub fn log_up_to(&self, next: Seq, timeout: Duration) -> Result<StoredLog, JournalError> {
+        let began = Instant::now();
+        loop {
+            let log = self.log()?;
+            if log.end.next >= next || began.elapsed() >= timeout {
+                return Ok(log);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
     /// The tables at `end`, a place of the log.
     ///
     /// # Errors
@@ -113,8 +129,8 @@ impl JournalReader {
         computed.map_err(|damage| self.error(JournalOpenError::Damaged(damage).into()))
     }
 
-    /// Passes on the frames of the log from the one with `from` (or the oldest one) on, up to `to_next`, which
-    /// is not beyond the end of a [`StoredLog`].
+    /// Passes on the frames of the log from the one with `from` (or the oldest one) on, up to `to_next`. That is
+    /// not beyond the end of a [`StoredLog`].
     ///
     /// # Errors
     /// Damage, or the files cannot be read; and those of `on_frame`.
@@ -170,6 +186,21 @@ impl JournalReader {
         Ok(verified)
     }
 
+    /// Segment `number` of the copy in this folder, which ends at `end`, to go on with.
+    ///
+    /// # Errors
+    /// It is not whole, or cannot be read.
+    pub fn resume_copy(
+        &self,
+        owner: CopyOwner,
+        number: u64,
+        end: LogEnd,
+    ) -> Result<CopiedSegment, JournalError> {
+        let resumed = CopiedSegment::resume(&self.store, owner, number, end);
+        let resumed = resumed.map_err(|error| self.error(error.into()))?;
+        resumed.map_err(|damage| self.error(JournalOpenError::Damaged(damage).into()))
+    }
+
     fn newest(&self) -> Result<u64, JournalError> {
         let files = self.store.list().map_err(|error| self.error(error.into()))?;
         let number = |file| match file {
@@ -183,14 +214,18 @@ impl JournalReader {
     fn again<T>(&self, work: impl Fn() -> Result<T, JournalFailure>) -> Result<T, JournalError> {
         let mut done = work();
         for _ in 0..RETRIES {
-            let is_gone = |error: &StoreError| error.fault == StoreFault::Missing;
-            match &done {
-                Err(JournalFailure::Open(JournalOpenError::Store(error))) if is_gone(error) => {
-                    std::thread::sleep(PAUSE);
-                    done = work();
+            let is_gone = match &done {
+                Err(JournalFailure::Open(JournalOpenError::Store(error))) => {
+                    error.fault == StoreFault::Missing
                 }
-                _ => break,
+                Err(JournalFailure::Open(JournalOpenError::Missing)) => true,
+                _ => false,
+            };
+            if !is_gone {
+                break;
             }
+            std::thread::sleep(PAUSE);
+            done = work();
         }
         done.map_err(|why| self.error(why))
     }
@@ -200,7 +235,7 @@ impl JournalReader {
             return error.into();
         }
         let why = format!("{}; retention has removed it meanwhile: begin with a later seq", error.why);
-        StoreError { why, ..error }.into()
+        JournalFailure::Open(JournalOpenError::Store(StoreError { why, ..error }))
     }
 
     fn error(&self, why: JournalFailure) -> JournalError {

@@ -95,13 +95,13 @@ fn equal_logs_are_equal_as_far_as_both_go_and_those_that_part_do_so_at_a_seq() {
     one.grow(10, 4, 100);
     one.drain();
     assert_eq!(compared(&one.store, &early), LogComparison::Equal { from: 1, to_next: from });
-    let former = one.store.clone();
+    let before = one.store.clone();
     take_over(&mut one, common);
     one.drain();
     let LogComparison::Parts { from: 1, seq, difference: LogDifference::Entry([a, b]) } =
-        compared(&former, &one.store)
+        compared(&before, &one.store)
     else {
-        panic!("{:?}", compared(&former, &one.store));
+        panic!("{:?}", compared(&before, &one.store));
     };
     assert_eq!((seq, a.0, b.0), (from, epoch(1), epoch(2)));
     let blank = Journal::fresh();
