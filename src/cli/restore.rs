@@ -57,12 +57,7 @@ pub fn run(args: &RestoreArgs) -> Result<u8, Failure> {
         Failure::new(USAGE, format!("the backup's source '{}' is no identity", manifest.source))
     })?;
     has_no_leader(&config, args.timeout)?;
-    let log = CopiedLog {
-        history: manifest.history,
-        promised: Epoch(manifest.promised),
-        owner,
-        end: manifest.end(),
-    };
+    let log = CopiedLog { history: manifest.history, promised: Epoch(manifest.promised), owner };
     let superblock = found_history_on_copy(&settings, &log, |dir| view.write_into(dir))?;
     let missing = format!("whatever was committed above seq {}, behind the backup", manifest.next - 1);
     report_founding(args.json, SCHEMA, &settings, &superblock, (manifest.history, &missing))

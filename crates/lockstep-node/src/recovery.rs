@@ -2,7 +2,6 @@
 
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, JournalError, JournalFailure, RecoverySurvey, boot, draw_incarnation};
-use lockstep_core::proto::log::LogEnd;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_replica::journal::{Founder, Superblock};
 use lockstep_wire::{Epoch, Identity, MemberBody};
@@ -71,8 +70,6 @@ pub fn found_history_on_copy<E: From<NodeError>>(
     let previous = Superblock {
         history: log.history,
         promised: log.promised,
-        high_next: log.end.next,
-        high_chain: log.end.chain,
         ..Superblock::fresh(settings.keys.cluster(), log.owner, founder.boot)
     };
     let founded =
@@ -92,8 +89,6 @@ pub struct CopiedLog {
     pub promised: Epoch,
     /// The owner of the journal that it came from.
     pub owner: Identity,
-    /// Where it ends.
-    pub end: LogEnd,
 }
 
 /// Why a founding on a copy failed.

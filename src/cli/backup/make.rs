@@ -3,11 +3,11 @@
 use super::MakeArgs;
 use super::archive;
 use super::manifest::{BackupFile, BackupSegment, MANIFEST, Manifest};
+use super::segment_file::{SegmentFile, failed, write_whole};
 use super::view::BackupView;
 use crate::cli::Failure;
-use crate::cli::failure::{FAILED, INTEGRITY, USAGE};
+use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
 use crate::cli::recover::AncestorRow;
-use crate::cli::text::hex;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
 use lockstep_io::clock::Clock;
@@ -16,17 +16,14 @@ use lockstep_replica::journal::ports::FileName;
 use lockstep_replica::journal::{CopiedSegment, CopyOwner, LogComparison, StoredLog};
 use lockstep_wire::{FrameView, Seq};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.backup.made/1";
-/// Bytes that are written at once.
-const OUT_BYTES: usize = 1 << 20;
 /// Smallest segment of a backup.
 const SEGMENT_MIN: u64 = 64 << 10;
 
@@ -43,10 +40,10 @@ pub(super) fn run(args: &MakeArgs) -> Result<u8, Failure> {
     let commit_next = commit_next(&log, committed);
     if commit_next <= log.oldest_seq {
         let what = format!(
-            "nothing in {} is known to be committed: there is nothing to back up",
+            "nothing in {} is known to be committed: there is nothing to back up yet",
             source.dir().display()
         );
-        return Err(Failure::new(USAGE, what));
+        return Err(Failure::new(NOT_READY, what));
     }
     let is_archive = to.extension().is_some_and(|extension| extension == "tar");
     let folder = if is_archive { archive_folder(to)? } else { to.to_path_buf() };
@@ -72,10 +69,6 @@ pub(super) fn run(args: &MakeArgs) -> Result<u8, Failure> {
         }
         None => Ok(0),
     }
-}
-
-fn failed(doing: &str, path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(FAILED, format!("{doing} {}: {error}", path.display()))
 }
 
 /// The folder in which the files of an archive are made.
@@ -122,19 +115,13 @@ fn commit_next(log: &StoredLog, node: Option<NodeCommit>) -> Seq {
     log.commit_next.max(node.min(log.end.next))
 }
 
-/// A file that grows, and the digest of its bytes.
-struct Growing {
-    out: BufWriter<File>,
-    sha256: Sha256,
-}
-
 /// A backup that grows.
 struct Making {
     dir: PathBuf,
     _lock: File,
     manifest: Manifest,
     owner: CopyOwner,
-    segment: Option<(CopiedSegment, Growing)>,
+    segment: Option<(CopiedSegment, SegmentFile)>,
     /// The last segment has its index and checkpoint: it does not grow any more.
     is_sealed: bool,
     segment_len: u64,
@@ -200,7 +187,7 @@ impl Making {
             return Err(Failure::new(USAGE, what));
         }
         let Some(last) = self.manifest.segments.last().cloned() else { return Ok(()) };
-        let (growing, number) = (self.reopen(&last)?, last.number);
+        let (file, number) = (self.reopen(&last)?, last.number);
         let backup = JournalReader::open(&self.dir)?;
         let end = self.manifest.end();
         let mut stored = backup.log()?;
@@ -215,26 +202,15 @@ impl Making {
         }
         let resumed = backup.resume_copy(self.owner, number, end)?;
         self.is_sealed = !last.derived.is_empty();
-        self.segment = Some((resumed, growing));
+        self.segment = Some((resumed, file));
         Ok(())
     }
 
     /// The last segment of the backup, to be written on; its bytes are those of the manifest.
-    fn reopen(&self, last: &BackupSegment) -> Result<Growing, Failure> {
+    fn reopen(&self, last: &BackupSegment) -> Result<SegmentFile, Failure> {
         let path = self.dir.join(&last.file.file);
-        let open = || -> std::io::Result<(File, Sha256)> {
-            let mut file = OpenOptions::new().read(true).append(true).open(&path)?;
-            file.set_len(last.file.bytes.min(file.metadata()?.len()))?;
-            let (mut sha256, mut chunk) = (Sha256::new(), vec![0; OUT_BYTES]);
-            loop {
-                match file.read(&mut chunk)? {
-                    0 => return Ok((file, sha256)),
-                    taken => sha256.update(&chunk[..taken]),
-                }
-            }
-        };
-        let (file, sha256) = open().map_err(|error| failed("opening", &path, &error))?;
-        if hex(&sha256.clone().finalize()) != last.file.sha256 {
+        let file = SegmentFile::reopen(path.clone(), last.file.bytes)?;
+        if file.digest() != last.file.sha256 {
             let what = format!(
                 "{} is damaged: `lockstep backup verify {}` shows where; begin a new backup in another folder",
                 path.display(),
@@ -242,22 +218,21 @@ impl Making {
             );
             return Err(Failure::new(INTEGRITY, what));
         }
-        Ok(Growing { out: BufWriter::with_capacity(OUT_BYTES, file), sha256 })
+        Ok(file)
     }
 
     /// Adds what the log has below `commit_next` and the backup has not.
     fn take(&mut self, source: &JournalReader, log: &StoredLog, commit_next: Seq) -> Result<(), Failure> {
+        if self.manifest.next < commit_next {
+            self.manifest.ancestors = AncestorRow::all(&log.lineage);
+        }
         source.read(self.manifest.next, commit_next, |frame| {
             if frame.header.next_seq() > commit_next {
                 return Ok(ControlFlow::Break(()));
             }
             self.append(source, frame)?;
             Ok::<_, Failure>(ControlFlow::Continue(()))
-        })?;
-        if self.is_new {
-            self.manifest.ancestors = AncestorRow::all(&log.lineage);
-        }
-        Ok(())
+        })
     }
 
     fn append(&mut self, source: &JournalReader, frame: &FrameView<'_>) -> Result<(), Failure> {
@@ -268,16 +243,15 @@ impl Making {
         if is_full {
             self.write_manifest(true)?;
         }
-        let (mut segment, mut growing) = match self.segment.take() {
-            Some((segment, growing)) if !is_full => (segment, growing),
-            Some((segment, _)) => self.start_segment(|| segment.into_next(history))?,
+        let (mut segment, mut file) = match self.segment.take() {
+            Some((segment, file)) if !is_full => (segment, file),
+            Some((segment, _)) => SegmentFile::create(&self.dir, segment.into_next(history))?,
             None => {
                 let start = match self.manifest.base {
                     Some(_) => JournalReader::open(&self.dir)?.checkpoint(self.manifest.end())?,
                     None => Default::default(),
                 };
-                let owner = self.owner;
-                self.start_segment(|| CopiedSegment::begin(owner, 1, start, history))?
+                SegmentFile::create(&self.dir, CopiedSegment::begin(self.owner, 1, start, history))?
             }
         };
         segment.append(frame).map_err(|wrong| {
@@ -287,47 +261,24 @@ impl Making {
             );
             Failure::new(INTEGRITY, what)
         })?;
-        growing.sha256.update(frame.bytes);
-        growing.out.write_all(frame.bytes).map_err(|error| failed("writing", &self.dir, &error))?;
-        (self.manifest.history, self.is_new) = (history, true);
-        self.segment = Some((segment, growing));
+        file.write(frame.bytes)?;
+        (self.manifest.history, self.is_new, self.is_sealed) = (history, true, false);
+        self.segment = Some((segment, file));
         Ok(())
-    }
-
-    /// A new segment, behind one that is full.
-    fn start_segment(
-        &mut self,
-        begin: impl FnOnce() -> (CopiedSegment, Vec<u8>),
-    ) -> Result<(CopiedSegment, Growing), Failure> {
-        let (segment, header) = begin();
-        let path = self.dir.join(FileName::Segment(segment.number()).to_string());
-        self.is_sealed = false;
-        let opened = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path);
-        let file = opened.map_err(|error| failed("creating", &path, &error))?;
-        let mut out = BufWriter::with_capacity(OUT_BYTES, file);
-        out.write_all(&header).map_err(|error| failed("writing", &path, &error))?;
-        Ok((segment, Growing { out, sha256: Sha256::new_with_prefix(&header) }))
     }
 
     /// Everything so far is on the device, and then belongs to the backup. A segment that is `full` has its
     /// index and checkpoint beside it.
     fn write_manifest(&mut self, full: bool) -> Result<(), Failure> {
-        let Some((segment, growing)) = &mut self.segment else { return Ok(()) };
-        let name = FileName::Segment(segment.number());
-        let path = self.dir.join(name.to_string());
-        let synced = growing.out.flush().and_then(|()| growing.out.get_ref().sync_all());
-        synced.map_err(|error| failed("writing", &path, &error))?;
-        let mut derived = Vec::new();
-        for (file, bytes) in segment.derived().into_iter().filter(|_| full) {
-            write_whole(&self.dir.join(file.to_string()), &bytes)?;
-            derived.push(BackupFile::of(file, &bytes));
-        }
+        let Some((segment, file)) = &mut self.segment else { return Ok(()) };
+        file.sync()?;
+        let derived = if full { SegmentFile::write_derived(&self.dir, segment)? } else { Vec::new() };
         let end = segment.checkpoint().end;
         let row = BackupSegment {
             file: BackupFile {
-                file: name.to_string(),
+                file: FileName::Segment(segment.number()).to_string(),
                 bytes: segment.bytes(),
-                sha256: hex(&growing.sha256.clone().finalize()),
+                sha256: file.digest(),
             },
             number: segment.number(),
             first_seq: segment.first_seq(),
@@ -414,20 +365,6 @@ fn lock(dir: &Path) -> Result<File, Failure> {
         }
         Err(std::fs::TryLockError::Error(error)) => Err(failed("locking", &path, &error)),
     }
-}
-
-/// Replaces a file: its old content or its new one, never a mixture.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let written = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    written().map_err(|error| failed("writing", path, &error))
 }
 
 fn report(args: &MakeArgs, to: &Path, manifest: &Manifest, previous: Seq) -> Result<(), Failure> {

@@ -12,9 +12,11 @@
 mod archive;
 mod make;
 mod manifest;
+mod segment_file;
 mod verify;
 mod view;
 
+pub use segment_file::SegmentFile;
 pub use verify::verified;
 
 use super::Failure;

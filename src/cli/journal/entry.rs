@@ -10,8 +10,6 @@ use lockstep_wire::{
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
-/// The version of an entry's line of JSON.
-const SCHEMA: &str = "lockstep.entry/1";
 /// Bytes of a payload in a line of hexadecimal digits.
 const HEX_LINE: usize = 16;
 
@@ -55,6 +53,9 @@ pub(super) fn kind_name(kind: EntryKind) -> &'static str {
 }
 
 impl LogEntry<'_> {
+    /// The version of an entry's line of JSON.
+    pub const SCHEMA: &'static str = "lockstep.entry/1";
+
     /// Writes it.
     pub fn write(&self, out: &mut impl Write, form: EntryForm, names: &Checkpoint) -> io::Result<()> {
         match form {
@@ -119,7 +120,7 @@ impl LogEntry<'_> {
         let EntryHeader { publisher, publisher_seq, destination, .. } = *self.header;
         let name = names.publishers.get(&publisher).map(|row| row.name.as_str());
         let mut line = json!({
-            "schema": SCHEMA, "seq": self.seq, "timestamp_ns": self.time, "epoch": self.epoch,
+            "schema": Self::SCHEMA, "seq": self.seq, "timestamp_ns": self.time, "epoch": self.epoch,
             "history": format!("{:016x}", self.history), "kind": kind_name(self.kind),
             "publisher": publisher, "publisher_name": name, "publisher_seq": publisher_seq,
             "destination": destination, "committed": self.is_committed,

@@ -6,6 +6,7 @@
 mod diff;
 mod dump;
 mod entry;
+mod import;
 mod info;
 mod ls;
 mod select;
@@ -47,6 +48,8 @@ pub enum JournalCommand {
     Export(dump::JournalExportArgs),
     /// Compares two journals, and names the first seq at which they part; exits 3 if they do
     Diff(diff::DiffArgs),
+    /// Begins a new history with an exported log, perhaps of another cluster, on a replica without a journal
+    Import(import::ImportArgs),
     /// Removes the oldest segments of a stopped node's journal
     Trim(trim::TrimArgs),
 }
@@ -118,6 +121,7 @@ pub fn run(args: &JournalArgs) -> Result<u8, Failure> {
         JournalCommand::Grep(args) => dump::grep(args),
         JournalCommand::Export(args) => dump::export(args),
         JournalCommand::Diff(args) => diff::run(args),
+        JournalCommand::Import(args) => import::run(args),
         JournalCommand::Trim(args) => trim::run(args),
     }
 }

@@ -34,6 +34,7 @@ mod founding;
 mod index;
 mod inspect;
 mod layout;
+mod made;
 pub mod memory;
 pub(crate) mod mend;
 mod open;
@@ -66,6 +67,7 @@ pub use inspect::{Inspection, inspect};
 pub use layout::{
     FORMAT_VERSION, Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT,
 };
+pub use made::MadeLog;
 pub use mend::Missing;
 pub use open::{Cut, JournalOpenError, Settings, format};
 pub use overview::{

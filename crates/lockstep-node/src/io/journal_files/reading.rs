@@ -129,8 +129,8 @@ impl JournalReader {
         computed.map_err(|damage| self.error(JournalOpenError::Damaged(damage).into()))
     }
 
-    /// Passes on the frames of the log from the one with `from` (or the oldest one) on, up to `to_next`. That is
-    /// not beyond the end of a [`StoredLog`].
+    /// Passes on the frames of the log from the one with `from` (or the oldest one) on, up to `to_next`,
+    /// which is not beyond the end of a [`StoredLog`].
     ///
     /// # Errors
     /// Damage, or the files cannot be read; and those of `on_frame`.
