@@ -146,6 +146,12 @@ pub fn found<S: Store>(
         high_chain: log.end.chain,
         ..Superblock::fresh(previous.cluster, founder.member.identity(), founder.boot)
     };
+    // The segments name the rings of former runs: the founder's first one is none of those.
+    if let Some(newest) = numbers.last()
+        && let Ok(header) = read_header(store, *newest)?
+    {
+        superblock.run.rings = previous.run.rings.max(header.tail_generation);
+    }
     if planted(Mutation::FounderFirst) {
         superblock.store(store)?;
     }
