@@ -2,6 +2,8 @@
 
 #[path = "cli/archiver.rs"]
 mod archiver;
+#[path = "cli/backup.rs"]
+mod backup;
 #[path = "cli/counters.rs"]
 mod counters;
 #[path = "cli/events.rs"]
@@ -10,6 +12,8 @@ mod events;
 mod health;
 #[path = "cli/idle.rs"]
 mod idle;
+#[path = "cli/journal.rs"]
+mod journal;
 #[path = "cli/losses.rs"]
 mod losses;
 #[path = "cli/metrics.rs"]

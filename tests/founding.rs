@@ -291,6 +291,28 @@ fn s7_wherever_the_first_process_of_the_new_history_dies_the_founding_is_there_a
 }
 
 #[test]
+fn s9_the_first_process_of_the_new_history_that_dies_before_it_wrote_anything_goes_on_in_its_tail() {
+    let (mut disk, mut opened) = running(false, 0);
+    for number in 0..4_000 {
+        let epoch = opened.tail.end().epoch;
+        append(&mut opened.tail, epoch, HISTORY, EntryKind::Message, &[number as u8; 300]);
+        if number % 20 == 0 {
+            copy(&mut disk, &mut opened, false);
+        }
+    }
+    copy(&mut disk, &mut opened, false);
+    opened.superblock.history = HISTORY;
+    opened.writer.mark_clean(&mut disk, &mut opened.superblock).unwrap();
+    let previous = superblock(&disk);
+    found(&mut disk, &previous, &founder(1)).unwrap();
+    // The ring of the former owner's last run, and that of the founder's first one, are not the same.
+    let first = open(&mut disk, MemoryTail::new(RING), settings(1, false)).unwrap().tail;
+    let end = first.end();
+    let again = open(&mut disk, first.into_memory(), settings(1, false));
+    assert_eq!(again.unwrap_or_else(|error| panic!("{error}")).tail.end(), end);
+}
+
+#[test]
 fn a_look_tells_what_a_journal_holds_and_changes_nothing() {
     let (disk, mut opened) = running(false, 5);
     let end = opened.tail.end();

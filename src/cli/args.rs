@@ -34,6 +34,12 @@ pub enum Command {
     Recover(RecoverArgs),
     /// Starts a history: once in the life of a cluster, on one node
     Bootstrap(BootstrapArgs),
+    /// Lists, prints, checks, compares and exports what the files of a journal hold, also while its node runs
+    Journal(super::journal::JournalArgs),
+    /// Copies the committed log of a node that runs or is stopped into a backup, or checks one
+    Backup(super::backup::BackupArgs),
+    /// Begins a new history with a backup: on one replica, when no journal is left or all are to be replaced
+    Restore(super::restore::RestoreArgs),
     /// Runs a replica until SIGTERM
     Sequencer(SequencerArgs),
     /// Runs an archiver until SIGTERM: it keeps the whole stream, repairs and replays it, and never votes
@@ -572,7 +578,7 @@ mod tests {
         known.sort_unstable();
         assert_eq!(listed, known);
         // Of those that do several things, each.
-        for several in ["membership", "day", "keys"] {
+        for several in ["membership", "day", "keys", "journal"] {
             let command = cli.find_subcommand(several).expect("a command");
             let row = page.lines().find(|line| line.starts_with(&format!("| `lockstep {several}")));
             for one in command.get_subcommands().map(clap::Command::get_name) {

@@ -4,7 +4,7 @@ use crate::config::{ConfigError, ConfigErrors};
 use lockstep_client::OpenError;
 use lockstep_core::engine::ports::BacklogError;
 use lockstep_io::IoError;
-use lockstep_node::NodeError;
+use lockstep_node::{JournalError, NodeError};
 use std::fmt;
 use std::io::ErrorKind;
 
@@ -135,6 +135,12 @@ impl From<BacklogError> for Failure {
 impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         Self::new(error.exit_code(), error)
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        NodeError::from(error).into()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::Failure;
 use super::args::FormatArgs;
+use super::journal::summary;
 use super::notary::notaries;
 use crate::config::NodeConfig;
 use serde_json::json;
@@ -20,9 +21,10 @@ pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
     };
     let mut out = std::io::stdout();
     if args.verify {
-        let mut summary = lockstep_node::verify(&settings)?;
+        let journal = &settings.journal;
+        let mut summary = summary(journal, lockstep_node::verify(journal)?);
         if args.attested {
-            let attested = lockstep_node::verify_attested(&settings, notaries(&config)?)?;
+            let attested = lockstep_node::verify_attested(journal, notaries(&config)?)?;
             summary = format!("{summary}; {attested}");
         }
         match args.json {

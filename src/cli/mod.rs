@@ -16,6 +16,7 @@ pub mod orders;
 mod archiver;
 mod args;
 mod audit;
+mod backup;
 mod bootstrap;
 mod completions;
 mod confined;
@@ -33,7 +34,9 @@ mod format;
 mod gateway;
 mod handover;
 mod health;
+mod hex64;
 mod input;
+mod journal;
 mod keys;
 mod log;
 mod losses;
@@ -47,6 +50,7 @@ mod prove;
 mod publish;
 mod recover;
 mod reload;
+mod restore;
 #[cfg(test)]
 mod samples;
 mod secret;
@@ -103,6 +107,9 @@ impl Command {
             Self::Format(args) => format::run(&args),
             Self::Recover(args) => recover::run(&args),
             Self::Bootstrap(args) => bootstrap::run(&args),
+            Self::Journal(args) => journal::run(&args),
+            Self::Backup(args) => backup::run(&args),
+            Self::Restore(args) => restore::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
             Self::Archiver(args) => archiver::run(&args),
             Self::Feed(args) => feed::run(&args),

@@ -8,6 +8,8 @@
 mod compare;
 mod journal_report;
 
+pub use journal_report::AncestorRow;
+
 use super::Failure;
 use super::args::RecoverArgs;
 use super::failure::{FAILED, INTEGRITY, USAGE};
@@ -18,9 +20,11 @@ use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
 use lockstep_core::engine::event::Role;
 use lockstep_node::NodeSettings;
+use lockstep_replica::journal::Superblock;
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Prints what a journal holds, which of several holds most, or the history that was founded.
 pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
@@ -131,6 +135,21 @@ fn found(
     settings: &NodeSettings,
     holdings: &JournalHoldings,
 ) -> Result<u8, Failure> {
+    check_founder(config, settings)?;
+    if holdings.is_blank() {
+        let what = format!(
+            "{} holds nothing: `format` and `bootstrap` begin a history from nothing",
+            holdings.journal
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    has_no_leader(config, args.timeout)?;
+    let superblock = lockstep_node::found_history(settings, args.from.as_deref())?;
+    report_founding(args.json, SCHEMA, settings, &superblock, (holdings.history, &holdings.missing()))
+}
+
+/// Whether this node may found a history: an archiver and a witness never lead.
+pub fn check_founder(config: &Config, settings: &NodeSettings) -> Result<(), Failure> {
     if settings.is_archiver {
         let what = "an archiver never votes, and founds nothing: on a replica's host give --replica N --from DIR, \
                     where DIR is a copy of the archiver's journal";
@@ -143,41 +162,42 @@ fn found(
         );
         return Err(Failure::new(USAGE, what));
     }
-    if holdings.is_blank() {
-        let what = format!(
-            "{} holds nothing: `format` and `bootstrap` begin a history from nothing",
-            holdings.journal
-        );
-        return Err(Failure::new(USAGE, what));
-    }
-    has_no_leader(args, config)?;
-    let superblock = lockstep_node::found_history(settings, args.from.as_deref())?;
+    Ok(())
+}
+
+/// Prints the history that was founded on the former one, what is `missing` of that, and what comes next.
+pub fn report_founding(
+    json: bool,
+    schema: &str,
+    settings: &NodeSettings,
+    superblock: &Superblock,
+    (ancestor, missing): (u64, &str),
+) -> Result<u8, Failure> {
     let (identity, founded_at) = (superblock.identity.to_string(), superblock.high_next);
     let mut out = std::io::stdout();
-    match args.json {
+    match json {
         true => {
             let value = json!({
-                "schema": SCHEMA,
+                "schema": schema,
                 "founded": format!("{:016x}", superblock.history),
                 "identity": identity,
                 "seq": founded_at,
-                "former": format!("{:016x}", holdings.history),
-                "missing": holdings.missing(),
+                "former": format!("{ancestor:016x}"),
+                "missing": missing,
             });
             writeln!(out, "{value}")?;
         }
         false => {
             writeln!(out, "history {:016x}", superblock.history)?;
-            writeln!(out, "founded at seq {founded_at} on {:016x}", holdings.history)?;
+            writeln!(out, "founded at seq {founded_at} on {ancestor:016x}")?;
             writeln!(out, "member {identity} {}", settings.unicast)?;
         }
     }
     eprintln!(
-        "missing: {}\nnow start the sequencer of replica {}: it is the only member. Then, one by one: move each other \
+        "missing: {missing}\nnow start the sequencer of replica {}: it is the only member. Then, one by one: move each other \
          replica's journal and tail away, `format` it, start it, and `lockstep membership add` its new identity. \
          Archivers and readers that hold nothing above seq {} go on by themselves; one that is ahead ends and says \
          by how much: what it has seen beyond is in no later history",
-        holdings.missing(),
         settings.replica,
         founded_at - 1
     );
@@ -185,7 +205,7 @@ fn found(
 }
 
 /// Where somebody leads, nothing is lost.
-fn has_no_leader(args: &RecoverArgs, config: &Config) -> Result<(), Failure> {
+pub fn has_no_leader(config: &Config, timeout: Duration) -> Result<(), Failure> {
     let addresses: Vec<_> = config.replicas.iter().map(|replica| replica.unicast).collect();
     let mut questioner = match QueryClient::open(&Endpoint::from_config(config)?) {
         Ok(questioner) => questioner,
@@ -194,7 +214,7 @@ fn has_no_leader(args: &RecoverArgs, config: &Config) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    let statuses = questioner.statuses(&addresses, args.timeout);
+    let statuses = questioner.statuses(&addresses, timeout);
     match statuses.iter().flatten().find(|status| status.role == Role::Leader) {
         None => Ok(()),
         Some(leader) => {

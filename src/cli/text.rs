@@ -153,7 +153,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Text as it is; backslashes, control characters and what is no UTF-8 as escapes, so that a message is
 /// one line whatever it says.
-fn write_escaped(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
+pub fn write_escaped(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
     for chunk in payload.utf8_chunks() {
         for char in chunk.valid().chars() {
             match char {

@@ -258,6 +258,15 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     read.map(Duration::from_nanos).map_err(|value::Complaint(_, rule, hint)| format!("{rule}; {hint}"))
 }
 
+/// Reads a size as the file spells it (`"64MiB"`), for flags that are no keys.
+///
+/// # Errors
+/// The problem, and what to write instead.
+pub fn size(text: &str) -> Result<u64, String> {
+    let read = units::size_bytes(value::Raw::Loose(text));
+    read.map_err(|value::Complaint(_, rule, hint)| format!("{rule}; {hint}"))
+}
+
 /// Checks that `text` is a share as the file spells it (`"1%"`), for flags that are no keys, and returns it
 /// as the file prints it.
 ///

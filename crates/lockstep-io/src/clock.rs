@@ -100,6 +100,30 @@ impl Utc {
         (found.date() == text).then_some(found)
     }
 
+    /// A day as [`Utc::day`] reads it, or a time of it: `2026-11-21T09:30`, with seconds, a fraction of them,
+    /// and `Z` behind it or not; `None` of any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some((day, time)) = text.split_once('T') else { return Self::day(text) };
+        let (clock, fraction) = match time.strip_suffix('Z').unwrap_or(time).split_once('.') {
+            Some((clock, fraction)) => (clock, fraction),
+            None => (time.strip_suffix('Z').unwrap_or(time), "0"),
+        };
+        let number = |digits: &str, len: std::ops::RangeInclusive<usize>| -> Option<u64> {
+            let is_number = len.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| digits.parse().ok()).flatten()
+        };
+        let fields = clock.split(':').map(|field| number(field, 2..=2)).collect::<Option<Vec<_>>>()?;
+        let (hour, minute, second) = match fields[..] {
+            [hour, minute] => (hour, minute, 0),
+            [hour, minute, second] => (hour, minute, second),
+            _ => return None,
+        };
+        let nanos = number(&format!("{fraction:0<9}"), 9..=9)?;
+        let is_time = hour < 24 && minute < 60 && second < 60;
+        let time_ns = ((hour * 60 + minute) * 60 + second) * 1_000_000_000 + nanos;
+        is_time.then_some(Self(Self::day(day)?.0 + time_ns))
+    }
+
     /// Its day, as [`Utc::day`] reads it.
     pub fn date(self) -> String {
         let mut text = self.to_string();
@@ -192,6 +216,24 @@ mod tests {
             "+027-01-01",
         ] {
             assert_eq!(Utc::day(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_read_as_it_is_printed_and_shorter() {
+        let time = Utc(951_782_399_000_001_000);
+        assert_eq!(Utc::parse(&time.to_string()), Some(time));
+        for (text, seconds) in [
+            ("1970-01-02", 86_400),
+            ("1970-01-01T01:02", 3_720),
+            ("1970-01-01T01:02:03", 3_723),
+            ("1970-01-01T01:02:03Z", 3_723),
+        ] {
+            assert_eq!(Utc::parse(text), Some(Utc(seconds * 1_000_000_000)), "{text}");
+        }
+        assert_eq!(Utc::parse("1970-01-01T00:00:00.5"), Some(Utc(500_000_000)));
+        for wrong in ["1970-01-01T", "1970-01-01T1:02", "1970-01-01T24:00", "1970-01-01T01:60", "x"] {
+            assert_eq!(Utc::parse(wrong), None, "{wrong}");
         }
     }
 }

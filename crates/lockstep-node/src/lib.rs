@@ -12,16 +12,14 @@ mod recovery;
 mod run;
 mod start;
 
-pub use crate::io::journal_files::RecoverySurvey;
+pub use crate::io::journal_files::{JournalError, JournalReader, RecoverySurvey};
 pub use events::EVENT_KINDS;
-pub use offline::{journal_digest, verify, verify_attested};
-pub use recovery::{found_history, survey, survey_at};
+pub use offline::{journal_digest, judged, trim, verify, verify_attested};
+pub use recovery::{CopiedLog, found_history, found_history_on_copy, survey, survey_at};
 pub use run::Node;
 pub use start::counters;
 
-use crate::io::journal_files::{
-    self, JournalConfig, JournalError, JournalFailure, OpenJournal, draw_incarnation,
-};
+use crate::io::journal_files::{self, JournalConfig, JournalFailure, OpenJournal, draw_incarnation};
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::tail::MappedTail;
 use lockstep_core::engine::networks::Networks;

@@ -1,14 +1,17 @@
-//! Work on a journal on which no process runs: reading all of it.
+//! Reading all of a journal.
 
 use super::{NodeError, NodeSettings};
-use crate::io::journal_files::{self, JournalConfig, OpenJournal};
-use crate::io::journal_thread::{self, ThreadSettings};
+use crate::io::journal_files::{self, JournalConfig, JournalReader, OpenJournal};
+use crate::io::journal_thread::{self, ThreadSettings, Waiting};
 use crate::io::store::DirStore;
+use crate::io::tail::TailReader;
 use lockstep_client::StreamDigest;
 use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
 use lockstep_notary::{Checker, NotaryKey};
-use lockstep_replica::journal::read_segments;
+use lockstep_replica::journal::{Retention, Verified, read_segments};
 use lockstep_wire::{EntryKind, MESSAGE_LEN_MAX, NOTARIES, Seq};
+use std::ops::ControlFlow;
+use std::path::Path;
 
 /// Memory of messages in parts that are not whole: as a subscriber has by default.
 const PARTS_BYTES: usize = 16 << 20;
@@ -23,11 +26,7 @@ pub fn journal_digest(
     settings: &NodeSettings,
     to_next: Option<Seq>,
 ) -> Result<(StreamDigest, Seq), NodeError> {
-    // Only data that the device has stored is reported.
-    let inspected = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
-    let prepared =
-        inspected.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?));
-    let (OpenJournal { opened, reader, store, lock: _lock, .. }, side) = prepared?;
+    let (OpenJournal { opened, reader, store, lock: _lock, .. }, side) = opened(settings)?;
     let directory = settings.journal.display();
     side.begin(store, reader, opened.writer, opened.superblock).stop().map_err(NodeError::Refused)?;
     let damaged = |what: String| NodeError::Damaged(format!("journal {directory}: {what}"));
@@ -66,42 +65,67 @@ pub fn journal_digest(
     Ok((digest, next))
 }
 
-/// Reads every record of this replica's journal and returns how much there is.
-///
-/// # Errors
-/// Damage, each with file, offset and seq; or the journal does not open.
-pub fn verify(settings: &NodeSettings) -> Result<String, NodeError> {
-    let verified = journal_files::verify(&settings.journal)?;
-    let directory = settings.journal.display();
-    if verified.damage.is_empty() {
-        let (segments, records, bytes) = (verified.segments, verified.records, verified.bytes);
-        return Ok(format!(
-            "journal {directory}: {segments} segments, {records} records, {bytes} bytes, no damage"
-        ));
-    }
-    let places: Vec<String> = verified.damage.iter().map(|damage| format!("\n  {damage}")).collect();
-    Err(NodeError::Damaged(format!("journal {directory} is damaged:{}", places.concat())))
+/// Opens this replica's journal as a start does, with durability `power`: what is done is on the device.
+fn opened(settings: &NodeSettings) -> Result<(OpenJournal, Waiting<DirStore, TailReader>), NodeError> {
+    let inspected = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
+    inspected.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?))
 }
 
-/// Reads the log of this replica's journal and compares it with what notaries have signed. Returns how much
+/// Removes the oldest segments of this replica's journal, those whose entries all lie before `before`, as far
+/// as retention might: never the newest one, or one without which the tables could not be computed. Returns
+/// their numbers.
+///
+/// # Errors
+/// A process has the journal open, it does not open, or the files fail.
+pub fn trim(settings: &NodeSettings, before: Seq) -> Result<Vec<u64>, NodeError> {
+    let (OpenJournal { mut opened, reader, mut store, lock: _lock, .. }, side) = opened(settings)?;
+    // Everything is too much.
+    let all = Retention { bytes_max: 1, age_ns_max: 0 };
+    let keep_from = before.min(opened.checkpoint.commit_next);
+    let removed = opened
+        .writer
+        .retain(&mut store, all, 0, keep_from)
+        .map_err(|error| NodeError::Refused(format!("journal {}: {error}", settings.journal.display())));
+    side.begin(store, reader, opened.writer, opened.superblock).stop().map_err(NodeError::Refused)?;
+    removed
+}
+
+/// Reads every record of the journal in `dir` and returns how much there is. A process may have it open.
+///
+/// # Errors
+/// Damage, each with file, offset and seq; or there is no journal.
+pub fn verify(dir: &Path) -> Result<Verified, NodeError> {
+    judged(dir, journal_files::verify(dir)?)
+}
+
+/// The findings, if there is no damage among them.
+///
+/// # Errors
+/// The damage, each with file, offset and seq.
+pub fn judged(dir: &Path, verified: Verified) -> Result<Verified, NodeError> {
+    if verified.damage.is_empty() {
+        return Ok(verified);
+    }
+    let places: Vec<String> = verified.damage.iter().map(|damage| format!("\n  {damage}")).collect();
+    Err(NodeError::Damaged(format!("journal {} is damaged:{}", dir.display(), places.concat())))
+}
+
+/// Reads the log of the journal in `dir` and compares it with what notaries have signed. Returns how much
 /// that is.
 ///
 /// # Errors
 /// Something was changed, left out, inserted or moved; entries between others are not signed, or none is; or
-/// the journal does not open, or is damaged.
-pub fn verify_attested(settings: &NodeSettings, notaries: Vec<NotaryKey>) -> Result<String, NodeError> {
-    let directory = settings.journal.display();
-    let damaged = |what: String| NodeError::Damaged(format!("journal {directory}: {what}"));
-    let _lock = journal_files::locked(&settings.journal)?;
-    let store = DirStore::new(&settings.journal, false).map_err(|error| damaged(error.to_string()))?;
-    let mut reader = read_segments(&store, 1).map_err(|error| damaged(error.to_string()))?;
-    let (mut checker, mut first, mut next) = (Checker::new(notaries), 0, 1);
-    while let Some(frame) = reader.next().map_err(|error| damaged(error.to_string()))? {
-        let frame = frame.map_err(|damage| damaged(damage.to_string()))?;
+/// there is no journal, or it is damaged.
+pub fn verify_attested(dir: &Path, notaries: Vec<NotaryKey>) -> Result<String, NodeError> {
+    let damaged = |what: String| NodeError::Damaged(format!("journal {}: {what}", dir.display()));
+    let journal = JournalReader::open(dir)?;
+    let end = journal.log()?.end;
+    let (mut checker, mut first) = (Checker::new(notaries), 0);
+    journal.read(1, end.next, |frame| {
         first = if first == 0 { frame.header.first_seq } else { first };
-        next = frame.header.next_seq();
-        checker.on_frame(&frame).map_err(|forged| damaged(forged.to_string()))?;
-    }
+        checker.on_frame(frame).map_err(|forged| damaged(forged.to_string()))?;
+        Ok::<_, NodeError>(ControlFlow::Continue(()))
+    })?;
     let (Some(from), Some(to)) = (checker.first_attested(), checker.last_attested_next()) else {
         let what = "no notary that this host believes has signed anything of it: is the list of their public keys the \
                     right one?";
@@ -120,6 +144,6 @@ pub fn verify_attested(settings: &NodeSettings, notaries: Vec<NotaryKey>) -> Res
         "{} signatures by notaries prove seqs {from} to {}{before}; {} entries behind them are not signed",
         checker.attestations(),
         to - 1,
-        next - to
+        end.next - to
     ))
 }

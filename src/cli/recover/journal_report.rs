@@ -1,8 +1,10 @@
 //! What one journal holds, as `recover` prints it and reads it again.
 
+use crate::cli::hex64;
 use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::lineage::Lineage;
 use lockstep_node::RecoverySurvey;
-use lockstep_wire::{Chain, Epoch, Identity, Seq};
+use lockstep_wire::{Ancestor, Chain, Epoch, Identity, Seq};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
@@ -13,11 +15,23 @@ pub const SCHEMA: &str = "lockstep.recover/1";
 /// A former history: see [`lockstep_wire::Ancestor`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AncestorRow {
-    #[serde(with = "hex")]
+    #[serde(with = "hex64")]
     pub history: u64,
     pub next: Seq,
-    #[serde(with = "hex")]
+    #[serde(with = "hex64")]
     pub chain: Chain,
+}
+
+impl AncestorRow {
+    /// Those of a history, newest first.
+    pub fn all(lineage: &Lineage) -> Vec<Self> {
+        let row = |ancestor: &Ancestor| Self {
+            history: ancestor.history,
+            next: ancestor.next,
+            chain: ancestor.chain,
+        };
+        lineage.ancestors().iter().map(row).collect()
+    }
 }
 
 /// What a journal holds. Numbers of 64 random bits are hexadecimal text, as JSON's own are not exact.
@@ -25,21 +39,21 @@ pub struct AncestorRow {
 pub struct JournalHoldings {
     pub schema: String,
     pub journal: String,
-    #[serde(with = "hex")]
+    #[serde(with = "hex64")]
     pub cluster: u64,
     pub identity: String,
-    #[serde(with = "hex")]
+    #[serde(with = "hex64")]
     pub history: u64,
     /// Newest first.
     #[serde(rename = "former")]
     pub ancestors: Vec<AncestorRow>,
     /// That of the last entry.
-    #[serde(with = "hex")]
+    #[serde(with = "hex64")]
     pub epoch: u64,
     pub oldest_seq: Seq,
     /// Where its log ends, exclusive.
     pub next: Seq,
-    #[serde(with = "hex")]
+    #[serde(with = "hex64")]
     pub chain: Chain,
     /// All below is known to be committed.
     pub commit_next: Seq,
@@ -62,18 +76,13 @@ impl JournalHoldings {
     pub fn of(survey: &RecoverySurvey, dir: &Path) -> Self {
         let (inspected, holdings) = (&survey.inspected, &survey.holdings);
         let (end, superblock, checkpoint) = (inspected.end(), inspected.superblock(), inspected.checkpoint());
-        let ancestors = holdings.lineage.ancestors().iter().map(|ancestor| AncestorRow {
-            history: ancestor.history,
-            next: ancestor.next,
-            chain: ancestor.chain,
-        });
         Self {
             schema: SCHEMA.into(),
             journal: dir.display().to_string(),
             cluster: superblock.cluster,
             identity: superblock.identity.to_string(),
             history: holdings.lineage.history(),
-            ancestors: ancestors.collect(),
+            ancestors: AncestorRow::all(&holdings.lineage),
             epoch: end.epoch.0,
             oldest_seq: holdings.oldest_seq,
             next: end.next,
@@ -178,19 +187,5 @@ fn describe(durability: Durability) -> &'static str {
     match durability {
         Durability::Process => "process",
         Durability::Power => "power",
-    }
-}
-
-/// 64 bits as hexadecimal text.
-mod hex {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(value: &u64, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&format!("{value:016x}"))
-    }
-
-    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<u64, D::Error> {
-        let text = String::deserialize(from)?;
-        u64::from_str_radix(&text, 16).map_err(|error| D::Error::custom(format!("{text}: {error}")))
     }
 }

@@ -1,9 +1,11 @@
 //! A journal by its paths: the interface of the command line. Locks, maps and opens it, and reports which
 //! part failed.
 
+mod reading;
 mod recovery;
 
-pub use recovery::{RecoverySurvey, found, found_from, survey};
+pub use reading::{JournalReader, verify};
+pub use recovery::{RecoverySurvey, found, found_from, found_on_copy, survey};
 
 use crate::io::store::DirStore;
 use crate::io::tail::{MappedTail, TailReader};
@@ -12,8 +14,8 @@ use lockstep_io::{IoError, private};
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
-    BLOCK_LEN, Inspection, JournalOpenError, OpenedJournal, SEGMENT_LEN_MIN, Settings, Superblock, Verified,
-    format as format_store, inspect as inspect_store, verify as verify_store,
+    BLOCK_LEN, Inspection, JournalOpenError, OpenedJournal, SEGMENT_LEN_MIN, Settings, Superblock,
+    format as format_store, inspect as inspect_store,
 };
 use lockstep_wire::{INCARNATION_MAX, Identity};
 use std::fmt;
@@ -292,23 +294,6 @@ pub fn identity(dir: &Path) -> Result<Identity, JournalError> {
 
 fn superblock_of(store: &DirStore) -> Result<Superblock, JournalFailure> {
     Ok(Superblock::load(store)?.map_err(JournalOpenError::from)?.newest)
-}
-
-/// Reads everything that the journal in `dir` has on disk. No process may have it open.
-pub fn verify(dir: &Path) -> Result<Verified, JournalError> {
-    let work = || -> Result<Verified, JournalFailure> {
-        if !dir.join("superblock").exists() {
-            return Err(JournalOpenError::Missing.into());
-        }
-        let _lock = lock(dir)?;
-        Ok(verify_store(&DirStore::new(dir, false)?)?)
-    };
-    work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
-}
-
-/// Takes the lock of the journal in `dir`, for a reader of its segments.
-pub fn locked(dir: &Path) -> Result<Lock, JournalError> {
-    lock(dir).map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
 fn check_sizes(config: &JournalConfig) -> Result<(), JournalFailure> {

@@ -12,16 +12,16 @@ use crate::journal::read::numbers;
 use crate::journal::walk::read_header;
 use lockstep_core::proto::log::LogEnd;
 
-/// The indices and checkpoints in `store` that do not follow from its segments, which are undamaged. `end`
-/// is where their log ends. Where the first segments have been removed, a checkpoint that follows from them
-/// is trusted.
+/// The indices and checkpoints in `store` of segments from number `from` on that do not follow from its
+/// segments, which are undamaged. `end` is where their log ends. Where the first segments have been removed,
+/// a checkpoint that follows from them is trusted.
 ///
 /// # Errors
 /// The store's.
-pub fn check_derived<S: Store>(store: &S, end: LogEnd) -> Result<Vec<Damage>, StoreError> {
+pub fn check_derived<S: Store>(store: &S, from: u64, end: LogEnd) -> Result<Vec<Damage>, StoreError> {
     let numbers = numbers(store)?;
     let mut wrong = Vec::new();
-    for (at, &number) in numbers.iter().enumerate() {
+    for (at, &number) in numbers.iter().enumerate().filter(|(_, number)| **number >= from) {
         let Ok(header) = read_header(store, number)? else { continue };
         let file = FileName::Index(number);
         if let Some(bytes) = present(store, file)? {

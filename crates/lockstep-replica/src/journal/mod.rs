@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
+mod copied;
 mod damage;
 mod derived;
 mod extents;
@@ -33,9 +34,11 @@ mod founding;
 mod index;
 mod inspect;
 mod layout;
+mod made;
 pub mod memory;
 pub(crate) mod mend;
 mod open;
+mod overview;
 pub mod packed;
 pub mod ports;
 pub mod proof;
@@ -57,17 +60,23 @@ mod torn;
 mod walk;
 
 pub use checkpoint::Checkpoint;
+pub use copied::{CopiedSegment, CopyOwner};
 pub use damage::Damage;
-pub use derived::check_derived;
 pub use founding::{Founding, ROUNDS_ABOVE};
 pub use inspect::{Inspection, inspect};
-pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};
+pub use layout::{
+    FORMAT_VERSION, Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT,
+};
+pub use made::MadeLog;
 pub use mend::Missing;
 pub use open::{Cut, JournalOpenError, Settings, format};
+pub use overview::{
+    LogComparison, LogDifference, SegmentOverview, StoredLog, checkpoint_at, compare, overview, stored_log,
+};
 pub use proof::Completeness;
 pub use read::{LogReader, read_segments};
 pub use recovery::{Founder, JournalSummary, found, holdings};
-pub use scrub::{Scrub, Verified, verify};
+pub use scrub::{Scrub, Verified, verify, verify_from, verify_segments};
 pub use segments::{Retention, SegmentWriter, WriteError, copy_behind, copy_group, publish_position};
 pub use start::{OpenedJournal, open};
 pub use superblock::Superblock;

@@ -61,7 +61,7 @@ pub fn holdings<S: Store>(store: &S, inspection: &Inspection) -> Result<JournalS
 }
 
 /// The last epoch start of a log: its history's lineage, and the durability of acks.
-fn last_start(checkpoint: &Checkpoint) -> Option<(Lineage, Durability)> {
+pub(crate) fn last_start(checkpoint: &Checkpoint) -> Option<(Lineage, Durability)> {
     let frame = FrameView::from_prefix(&checkpoint.start_frame).ok()?;
     let start = EpochStartView::parse(frame.entries().next()?.payload).ok()?;
     let lineage = Lineage::of_start(frame.header.history, &start);
@@ -146,6 +146,12 @@ pub fn found<S: Store>(
         high_chain: log.end.chain,
         ..Superblock::fresh(previous.cluster, founder.member.identity(), founder.boot)
     };
+    // The segments name the rings of former runs: the founder's first one is none of those.
+    if let Some(newest) = numbers.last()
+        && let Ok(header) = read_header(store, *newest)?
+    {
+        superblock.run.rings = previous.run.rings.max(header.tail_generation);
+    }
     if planted(Mutation::FounderFirst) {
         superblock.store(store)?;
     }

@@ -281,31 +281,53 @@ pub struct Verified {
     pub bytes: u64,
     /// The damage.
     pub damage: Vec<Damage>,
+    /// Where the log ends; `None` where damage hides it.
+    pub end: Option<LogEnd>,
+    /// The history of the newest frame, where it is known.
+    history: u64,
+    /// The newest segment, and the offset at which its records end.
+    ended_at: Option<(u64, u64)>,
 }
 
-/// Reads everything that a journal has on disk, for a journal that no process has open.
-pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
+/// Reads the segments in `store` from number `from` on, and checks the files that are derived from them.
+///
+/// # Errors
+/// The store's.
+pub fn verify_segments<S: Store>(store: &S, from: u64) -> Result<Verified, StoreError> {
     let mut damage = Vec::new();
-    let superblock = match Superblock::load(store)? {
-        Ok(copies) => {
-            damage.extend(copies.damage);
-            Some(copies.newest)
-        }
-        Err(NoSuperblock::Damaged(found)) => {
-            damage.push(found);
-            None
-        }
+    let mut scrub = Scrub { number: from.saturating_sub(1), ..Scrub::default() };
+    while !scrub.step(store, u64::MAX, u64::MAX, &mut damage)? {}
+    if damage.is_empty() {
+        damage = check_derived(store, from, scrub.end.unwrap_or(LogEnd::BLANK))?;
+    }
+    let Scrub { segments, records, bytes, end, history, ended_at, .. } = scrub;
+    Ok(Verified { segments, records, bytes, damage, end, history, ended_at })
+}
+
+/// Reads everything that a journal has on disk.
+///
+/// # Errors
+/// The store's.
+pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
+    verify_from(store, 0)
+}
+
+/// The same, of the segments from number `from` on. Where a process writes the journal meanwhile, the newest
+/// segment may look damaged, and is to be read again.
+///
+/// # Errors
+/// The store's.
+pub fn verify_from<S: Store>(store: &S, from: u64) -> Result<Verified, StoreError> {
+    let (superblock, mut damage) = match Superblock::load(store)? {
+        Ok(copies) => (Some(copies.newest), Vec::from_iter(copies.damage)),
+        Err(NoSuperblock::Damaged(found)) => (None, vec![found]),
         Err(NoSuperblock::Version(version)) => {
-            damage.push(Damage::new(FileName::Superblock, 0, 0, format!("format version {version}")));
-            None
+            (None, vec![Damage::new(FileName::Superblock, 0, 0, format!("format version {version}"))])
         }
     };
-    let mut scrub = Scrub::default();
-    while !scrub.step(store, u64::MAX, u64::MAX, &mut damage)? {}
-    let end = scrub.end.unwrap_or(LogEnd::BLANK);
-    if damage.is_empty() {
-        damage = check_derived(store, end)?;
-    }
+    let mut verified = verify_segments(store, from)?;
+    damage.append(&mut verified.damage);
+    let end = verified.end.unwrap_or(LogEnd::BLANK);
     if let Some(superblock) = superblock.filter(|superblock| superblock.run.clean && damage.is_empty())
         && (end.next, end.chain) != (superblock.high_next, superblock.high_chain)
     {
@@ -313,14 +335,14 @@ pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
             "they end at seq {} with chain {:#x}; the last stop was at {} with chain {:#x}",
             end.next, end.chain, superblock.high_next, superblock.high_chain
         );
-        let (number, offset) = scrub.ended_at.unwrap_or((1, 0));
+        let (number, offset) = verified.ended_at.unwrap_or((1, 0));
         damage.push(Damage::new(FileName::Segment(number), offset, end.next, what));
     }
     if let Some(superblock) = &superblock
         && let Err(JournalOpenError::Damaged(found)) =
-            recovery::pending(store, superblock, &scrub.end.unwrap_or(LogEnd::BLANK), scrub.history)
+            recovery::pending(store, superblock, &end, verified.history)
     {
         damage.push(found);
     }
-    Ok(Verified { segments: scrub.segments, records: scrub.records, bytes: scrub.bytes, damage })
+    Ok(Verified { damage, ..verified })
 }

@@ -167,11 +167,7 @@ pub fn found_from(
         }
     };
     let (previous, source, _repairer) = giving().map_err(at(from))?;
-    let taking = || -> Result<Superblock, JournalFailure> {
-        let dir = &config.dir;
-        make_room(dir)?;
-        let _lock = lock(dir)?;
-        let mut store = DirStore::new(dir, true)?;
+    found_on_copy(config, &previous, founder, |dir| {
         let is_frame_file = |file: &FileName| !matches!(file, FileName::Superblock | FileName::Spare);
         for file in source.list()?.into_iter().filter(is_frame_file) {
             let (theirs, ours) = (from.join(file.to_string()), dir.join(file.to_string()));
@@ -180,13 +176,33 @@ pub fn found_from(
                 IoError::new(format!("copying {} to {}", theirs.display(), ours.display()), e)
             })?;
         }
-        sync_dir(&dir.join("segments"))?;
-        let superblock = found_on(&mut store, &previous, founder)?;
-        let mark = dir.join(MARK);
-        std::fs::remove_file(&mark).map_err(|e| IoError::new(format!("removing {}", mark.display()), e))?;
-        Ok(superblock)
-    };
-    taking().map_err(at(&config.dir))
+        Ok::<_, JournalFailure>(())
+    })
+    .map_err(at(&config.dir))
+}
+
+/// Founds a history on a log that `copy` writes into `segments` of the replica's folder, which is empty, or
+/// contains the remains of an unfinished recovery. `previous` describes the log's owner.
+///
+/// # Errors
+/// Those of `copy`; or as [`found_from`]. Until the superblock is written, the folder is no journal.
+pub fn found_on_copy<E: From<JournalFailure>>(
+    config: &JournalConfig,
+    previous: &Superblock,
+    founder: &Founder,
+    copy: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<Superblock, E> {
+    let dir = &config.dir;
+    make_room(dir)?;
+    let _lock = lock(dir)?;
+    let mut store = DirStore::new(dir, true).map_err(JournalFailure::from)?;
+    copy(dir)?;
+    sync_dir(&dir.join("segments")).map_err(JournalFailure::from)?;
+    let superblock = found_on(&mut store, previous, founder).map_err(JournalFailure::from)?;
+    let mark = dir.join(MARK);
+    std::fs::remove_file(&mark)
+        .map_err(|e| JournalFailure::from(IoError::new(format!("removing {}", mark.display()), e)))?;
+    Ok(superblock)
 }
 
 /// An empty folder with a mark, without the remains of an earlier attempt.

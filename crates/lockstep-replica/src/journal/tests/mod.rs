@@ -4,6 +4,7 @@ mod damage;
 mod mend;
 mod model;
 mod opening;
+mod overview;
 mod packed;
 mod proof;
 mod segment_index;

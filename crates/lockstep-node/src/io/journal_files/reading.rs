@@ -1,0 +1,264 @@
+//! Reading a journal's files without its lock, while a process may be writing them. Nothing is changed.
+
+use super::{JournalError, JournalFailure, superblock_of};
+use crate::io::store::DirStore;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
+use lockstep_replica::journal::{
+    Checkpoint, CopiedSegment, CopyOwner, Damage, JournalOpenError, LogComparison, SegmentOverview,
+    StoredLog, Superblock, Verified, checkpoint_at, compare, overview, read_segments, stored_log,
+    verify as verify_store, verify_from,
+};
+use lockstep_wire::{FrameView, Seq};
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often something that looks damaged at the log's end is read again: the process that writes the
+/// journal may have been in the middle of it.
+const RETRIES: u32 = 5;
+/// The pause before that.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The files of a journal, or of a backup of one.
+#[derive(Debug)]
+pub struct JournalReader {
+    dir: PathBuf,
+    store: DirStore,
+}
+
+impl JournalReader {
+    /// The journal in `dir`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn open(dir: &Path) -> Result<Self, JournalError> {
+        let reader = Self { dir: dir.to_path_buf(), store: DirStore::reader(dir) };
+        match dir.join("segments").is_dir() {
+            true => Ok(reader),
+            false => Err(reader.error(JournalOpenError::Missing.into())),
+        }
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its superblock; `None` if the folder has none, as a backup.
+    ///
+    /// # Errors
+    /// It cannot be read, or neither copy is whole.
+    pub fn superblock(&self) -> Result<Option<Superblock>, JournalError> {
+        if !self.dir.join("superblock").exists() {
+            return Ok(None);
+        }
+        let mut read = superblock_of(&self.store);
+        for _ in 0..RETRIES {
+            if !matches!(read, Err(JournalFailure::Open(JournalOpenError::Damaged(_)))) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            read = superblock_of(&self.store);
+        }
+        read.map(Some).map_err(|why| self.error(why))
+    }
+
+    /// The process that has the journal open, where the kernel shows that.
+    pub fn open_by(&self) -> Option<u32> {
+        let lock = self.dir.join("lock");
+        let pid: u32 = std::fs::read_to_string(&lock).ok()?.trim().parse().ok()?;
+        let inode = std::fs::metadata(&lock).ok()?.ino();
+        let locks = std::fs::read_to_string("/proc/locks").ok()?;
+        // "1: FLOCK  ADVISORY  WRITE 4242 08:01:131090 0 EOF"
+        let is_ours = |line: &str| {
+            let mut words = line.split_whitespace().skip(4);
+            let owner = words.next().and_then(|word| word.parse().ok());
+            let file = words.next().and_then(|word| word.rsplit(':').next()?.parse().ok());
+            (owner, file) == (Some(pid), Some(inode))
+        };
+        locks.lines().any(is_ours).then_some(pid)
+    }
+
+    /// The segments.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn overview(&self) -> Result<Vec<Result<SegmentOverview, Damage>>, JournalError> {
+        self.again(|| Ok(overview(&self.store)?))
+    }
+
+    /// The log that the segments hold now.
+    ///
+    /// # Errors
+    /// The files cannot be read, or damage leaves no log.
+    pub fn log(&self) -> Result<StoredLog, JournalError> {
+        let mut log = self.again(|| Ok(stored_log(&self.store)?));
+        for _ in 0..RETRIES {
+            if log.as_ref().is_ok_and(|log| log.damage.is_none()) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            log = self.again(|| Ok(stored_log(&self.store)?));
+        }
+        log
+    }
+
+    /// The log once it ends at `next` or behind; the process that writes the journal gets `timeout` for that.
+    ///
+    /// # Errors
+    /// As [`JournalReader::log`].
+    pub fn log_up_to(&self, next: Seq, timeout: Duration) -> Result<StoredLog, JournalError> {
+        let began = Instant::now();
+        loop {
+            let log = self.log()?;
+            if log.end.next >= next || began.elapsed() >= timeout {
+                return Ok(log);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// The tables at `end`, a place of the log.
+    ///
+    /// # Errors
+    /// The files cannot be read, or damage hides them.
+    pub fn checkpoint(&self, end: LogEnd) -> Result<Checkpoint, JournalError> {
+        let computed = self.again(|| Ok(checkpoint_at(&self.store, end)?))?;
+        computed.map_err(|damage| self.error(JournalOpenError::Damaged(damage).into()))
+    }
+
+    /// Passes on the frames of the log from the one with `from` (or the oldest one) on, up to `to_next`,
+    /// which is not beyond the end of a [`StoredLog`].
+    ///
+    /// # Errors
+    /// Damage, or the files cannot be read; and those of `on_frame`.
+    pub fn read<E: From<JournalError>>(
+        &self,
+        from: Seq,
+        to_next: Seq,
+        mut on_frame: impl FnMut(&FrameView<'_>) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        if from >= to_next {
+            return Ok(());
+        }
+        let failed = |error: StoreError| E::from(self.error(self.explain(error)));
+        let mut reader = read_segments(&self.store, from).map_err(failed)?;
+        while let Some(frame) = reader.next().map_err(failed)? {
+            let frame = frame.map_err(|damage| self.error(JournalOpenError::Damaged(damage).into()))?;
+            if frame.header.first_seq >= to_next || on_frame(&frame)?.is_break() {
+                break;
+            }
+            if frame.header.next_seq() >= to_next {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares this log with another one, up to the ends of both.
+    ///
+    /// # Errors
+    /// Damage in either, or the files cannot be read.
+    pub fn compare(&self, other: &Self, logs: [&StoredLog; 2]) -> Result<LogComparison, JournalError> {
+        let compared = compare([&self.store, &other.store], logs).map_err(|e| self.error(self.explain(e)))?;
+        compared.map_err(|damage| self.error(JournalOpenError::Damaged(damage).into()))
+    }
+
+    /// Reads all of it. Damage at the end of a log that grows is believed when it stays.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn verify(&self) -> Result<Verified, JournalError> {
+        let newest = self.newest()?;
+        let mut verified = self.again(|| Ok(verify_store(&self.store)?))?;
+        for _ in 0..RETRIES {
+            let is_early = |damage: &&Damage| number_of(damage).is_some_and(|number| number < newest);
+            if verified.damage.iter().all(|damage| is_early(&damage)) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            let again = self.again(|| Ok(verify_from(&self.store, newest)?))?;
+            verified.damage.retain(|damage| is_early(&damage));
+            verified.damage.extend(again.damage);
+        }
+        Ok(verified)
+    }
+
+    /// Segment `number` of the copy in this folder, which ends at `end`, to go on with.
+    ///
+    /// # Errors
+    /// It is not whole, or cannot be read.
+    pub fn resume_copy(
+        &self,
+        owner: CopyOwner,
+        number: u64,
+        end: LogEnd,
+    ) -> Result<CopiedSegment, JournalError> {
+        let resumed = CopiedSegment::resume(&self.store, owner, number, end);
+        let resumed = resumed.map_err(|error| self.error(error.into()))?;
+        resumed.map_err(|damage| self.error(JournalOpenError::Damaged(damage).into()))
+    }
+
+    fn newest(&self) -> Result<u64, JournalError> {
+        let files = self.store.list().map_err(|error| self.error(error.into()))?;
+        let number = |file| match file {
+            FileName::Segment(number) | FileName::Packed(number) => Some(number),
+            _ => None,
+        };
+        Ok(files.into_iter().filter_map(number).max().unwrap_or(0))
+    }
+
+    /// Carries out `work`, again if a file was removed or renamed in the middle of it.
+    fn again<T>(&self, work: impl Fn() -> Result<T, JournalFailure>) -> Result<T, JournalError> {
+        let mut done = work();
+        for _ in 0..RETRIES {
+            let is_gone = match &done {
+                Err(JournalFailure::Open(JournalOpenError::Store(error))) => {
+                    error.fault == StoreFault::Missing
+                }
+                Err(JournalFailure::Open(JournalOpenError::Missing)) => true,
+                _ => false,
+            };
+            if !is_gone {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            done = work();
+        }
+        done.map_err(|why| self.error(why))
+    }
+
+    fn explain(&self, error: StoreError) -> JournalFailure {
+        if error.fault != StoreFault::Missing {
+            return error.into();
+        }
+        let why = format!("{}; retention has removed it meanwhile: begin with a later seq", error.why);
+        JournalFailure::Open(JournalOpenError::Store(StoreError { why, ..error }))
+    }
+
+    fn error(&self, why: JournalFailure) -> JournalError {
+        JournalError { dir: self.dir.clone(), why }
+    }
+}
+
+/// The segment in whose files the damage is.
+fn number_of(damage: &Damage) -> Option<u64> {
+    match FileName::parse(&damage.file)? {
+        FileName::Segment(number) | FileName::Packed(number) => Some(number),
+        FileName::Checkpoint(number) | FileName::Index(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// Reads everything that the journal in `dir` has on disk. A process may have it open.
+///
+/// # Errors
+/// There is no journal, or it cannot be read.
+pub fn verify(dir: &Path) -> Result<Verified, JournalError> {
+    if !dir.join("superblock").exists() {
+        return Err(JournalError { dir: dir.to_path_buf(), why: JournalOpenError::Missing.into() });
+    }
+    JournalReader::open(dir)?.verify()
+}

@@ -1,0 +1,397 @@
+//! A backup is made, or goes on.
+
+use super::MakeArgs;
+use super::archive;
+use super::manifest::{BackupFile, BackupSegment, MANIFEST, Manifest};
+use super::segment_file::{SegmentFile, failed, write_whole};
+use super::view::BackupView;
+use crate::cli::Failure;
+use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
+use crate::cli::recover::AncestorRow;
+use lockstep_client::Endpoint;
+use lockstep_client::internal::QueryClient;
+use lockstep_io::clock::Clock;
+use lockstep_node::JournalReader;
+use lockstep_replica::journal::ports::FileName;
+use lockstep_replica::journal::{CopiedSegment, CopyOwner, LogComparison, StoredLog};
+use lockstep_wire::{FrameView, Seq};
+use serde_json::json;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::ops::ControlFlow;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The version of what `--json` prints.
+const SCHEMA: &str = "lockstep.backup.made/1";
+/// Smallest segment of a backup.
+const SEGMENT_MIN: u64 = 64 << 10;
+
+pub(super) fn run(args: &MakeArgs) -> Result<u8, Failure> {
+    let to =
+        args.to.as_deref().ok_or_else(|| Failure::new(USAGE, "--to DIR|FILE.tar: where the backup goes"))?;
+    if args.segment_size < SEGMENT_MIN {
+        return Err(Failure::new(USAGE, format!("--segment-size: at least {SEGMENT_MIN} bytes")));
+    }
+    let source = args.place.open(args.dir.as_ref())?;
+    let committed = if args.dir.is_none() { committed_of(args)? } else { None };
+    // Segments are written behind the node's memory: they get the time to hold what is committed now.
+    let log = source.log_up_to(committed.map_or(0, |(_, _, commit_next)| commit_next), args.timeout)?;
+    let commit_next = commit_next(&log, committed);
+    if commit_next <= log.oldest_seq {
+        let what = format!(
+            "nothing in {} is known to be committed: there is nothing to back up yet",
+            source.dir().display()
+        );
+        return Err(Failure::new(NOT_READY, what));
+    }
+    let is_archive = to.extension().is_some_and(|extension| extension == "tar");
+    let folder = if is_archive { archive_folder(to)? } else { to.to_path_buf() };
+    let mut making = Making::begin(&folder, &source, &log, args.segment_size)?;
+    let previous = making.manifest.next;
+    making.check(&source, &log)?;
+    making.take(&source, &log, commit_next)?;
+    let manifest = making.finish()?;
+    if is_archive {
+        archive::pack(&BackupView::open(&folder)?, to)?;
+        std::fs::remove_dir_all(&folder).map_err(|error| failed("removing", &folder, &error))?;
+    }
+    report(args, to, &manifest, previous)?;
+    if commit_next < log.end.next {
+        eprintln!(
+            "seqs {commit_next} to {} are in the journal and not known to be committed yet: a later backup takes them",
+            log.end.next - 1
+        );
+    }
+    match &log.damage {
+        Some(damage) => {
+            Err(Failure::new(INTEGRITY, format!("the journal is damaged behind what was copied: {damage}")))
+        }
+        None => Ok(0),
+    }
+}
+
+/// The folder in which the files of an archive are made.
+fn archive_folder(to: &Path) -> Result<PathBuf, Failure> {
+    if to.exists() {
+        let what = format!(
+            "{} exists: an archive is made as a whole, under a name of its own; a folder gets what is new",
+            to.display()
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    let mut name = to.as_os_str().to_owned();
+    name.push(".files");
+    Ok(name.into())
+}
+
+/// The answer of a node: its history, the epoch of its log, and how much of that is committed.
+type NodeCommit = (u64, lockstep_wire::Epoch, Seq);
+
+/// How much the node knows to be committed; `None` if it does not answer.
+fn committed_of(args: &MakeArgs) -> Result<Option<NodeCommit>, Failure> {
+    let config = args.place.cluster.load(&[])?;
+    let address = args.place.node()?.unicast;
+    let asked = Endpoint::from_config(&config).map_err(Failure::from).and_then(|endpoint| {
+        let mut client = QueryClient::open(&endpoint)?;
+        Ok(client.nodes(&[address], args.timeout).pop().flatten())
+    });
+    Ok(match asked {
+        Ok(Some(state)) => Some((state.history, state.accepted, state.commit_next)),
+        Ok(None) => None,
+        Err(error) => {
+            eprintln!("the node could not be asked what is committed, its journal has to say it: {error}");
+            None
+        }
+    })
+}
+
+/// All below is committed. The node's answer was given before the log was read: it counts if both logs end in
+/// one epoch of one history, as then the shorter one is a part of the longer one.
+fn commit_next(log: &StoredLog, node: Option<NodeCommit>) -> Seq {
+    let counts =
+        |(history, epoch, _): &NodeCommit| (*history, *epoch) == (log.lineage.history(), log.end.epoch);
+    let node = node.filter(counts).map_or(0, |(_, _, commit_next)| commit_next);
+    log.commit_next.max(node.min(log.end.next))
+}
+
+/// A backup that grows.
+struct Making {
+    dir: PathBuf,
+    _lock: File,
+    manifest: Manifest,
+    owner: CopyOwner,
+    segment: Option<(CopiedSegment, SegmentFile)>,
+    /// The last segment has its index and checkpoint: it does not grow any more.
+    is_sealed: bool,
+    segment_len: u64,
+    /// Frames were added since the manifest was written.
+    is_new: bool,
+}
+
+impl Making {
+    /// The backup in `dir`, without the remains of an interrupted one; a new one if there is none.
+    fn begin(dir: &Path, source: &JournalReader, log: &StoredLog, segment_len: u64) -> Result<Self, Failure> {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join("segments"));
+        made.map_err(|error| failed("creating", dir, &error))?;
+        let lock = lock(dir)?;
+        let path = dir.join(MANIFEST);
+        let (identity, cluster) = match source.superblock()? {
+            Some(superblock) => (superblock.identity, superblock.cluster),
+            None => log.owner.ok_or_else(|| Failure::new(USAGE, "the journal holds nothing yet"))?,
+        };
+        let mut manifest = match std::fs::read_to_string(&path) {
+            Ok(text) => Manifest::parse(&text)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => begin_manifest(dir, source, log, cluster)?,
+            Err(error) => return Err(failed("reading", &path, &error)),
+        };
+        if manifest.cluster != cluster {
+            let what = format!(
+                "{} is a backup of cluster {:#x}, the journal is of {cluster:#x}: give each cluster a folder of its own",
+                dir.display(),
+                manifest.cluster
+            );
+            return Err(Failure::new(USAGE, what));
+        }
+        remove_remains(dir, &manifest)?;
+        manifest.source = identity.to_string();
+        if let Some(superblock) = source.superblock()? {
+            manifest.promised = manifest.promised.max(superblock.promised.0);
+        }
+        let owner = CopyOwner { cluster, identity };
+        let dir = dir.to_path_buf();
+        Ok(Self {
+            dir,
+            _lock: lock,
+            manifest,
+            owner,
+            segment: None,
+            is_sealed: false,
+            segment_len,
+            is_new: false,
+        })
+    }
+
+    /// The journal's log and the backup's are one: the backup's last segment equals that part of the log, and
+    /// the log goes on where the backup ends, or ends before.
+    fn check(&mut self, source: &JournalReader, log: &StoredLog) -> Result<(), Failure> {
+        let next = self.manifest.next;
+        if log.oldest_seq > next {
+            let what = format!(
+                "the backup ends at seq {}, and {} begins at seq {}: retention has removed what lies between; back up an \
+                 archiver that has it, or begin a new backup in another folder",
+                next - 1,
+                source.dir().display(),
+                log.oldest_seq
+            );
+            return Err(Failure::new(USAGE, what));
+        }
+        let Some(last) = self.manifest.segments.last().cloned() else { return Ok(()) };
+        let (file, number) = (self.reopen(&last)?, last.number);
+        let backup = JournalReader::open(&self.dir)?;
+        let end = self.manifest.end();
+        let mut stored = backup.log()?;
+        stored.oldest_seq = last.first_seq;
+        if let LogComparison::Parts { seq, .. } = source.compare(&backup, [log, &stored])? {
+            let what = format!(
+                "the journal {} and the backup part at seq {seq} (`lockstep journal diff` shows how): it is no \
+                 continuation; give its backup a folder of its own",
+                source.dir().display()
+            );
+            return Err(Failure::new(INTEGRITY, what));
+        }
+        let resumed = backup.resume_copy(self.owner, number, end)?;
+        self.is_sealed = !last.derived.is_empty();
+        self.segment = Some((resumed, file));
+        Ok(())
+    }
+
+    /// The last segment of the backup, to be written on; its bytes are those of the manifest.
+    fn reopen(&self, last: &BackupSegment) -> Result<SegmentFile, Failure> {
+        let path = self.dir.join(&last.file.file);
+        let file = SegmentFile::reopen(path.clone(), last.file.bytes)?;
+        if file.digest() != last.file.sha256 {
+            let what = format!(
+                "{} is damaged: `lockstep backup verify {}` shows where; begin a new backup in another folder",
+                path.display(),
+                self.dir.display()
+            );
+            return Err(Failure::new(INTEGRITY, what));
+        }
+        Ok(file)
+    }
+
+    /// Adds what the log has below `commit_next` and the backup has not.
+    fn take(&mut self, source: &JournalReader, log: &StoredLog, commit_next: Seq) -> Result<(), Failure> {
+        if self.manifest.next < commit_next {
+            self.manifest.ancestors = AncestorRow::all(&log.lineage);
+        }
+        source.read(self.manifest.next, commit_next, |frame| {
+            if frame.header.next_seq() > commit_next {
+                return Ok(ControlFlow::Break(()));
+            }
+            self.append(source, frame)?;
+            Ok::<_, Failure>(ControlFlow::Continue(()))
+        })
+    }
+
+    fn append(&mut self, source: &JournalReader, frame: &FrameView<'_>) -> Result<(), Failure> {
+        let history = frame.header.history;
+        let is_full = self.segment.as_ref().is_some_and(|(segment, _)| {
+            self.is_sealed || segment.bytes() + frame.bytes.len() as u64 > self.segment_len
+        });
+        if is_full {
+            self.write_manifest(true)?;
+        }
+        let (mut segment, mut file) = match self.segment.take() {
+            Some((segment, file)) if !is_full => (segment, file),
+            Some((segment, _)) => SegmentFile::create(&self.dir, segment.into_next(history))?,
+            None => {
+                let start = match self.manifest.base {
+                    Some(_) => JournalReader::open(&self.dir)?.checkpoint(self.manifest.end())?,
+                    None => Default::default(),
+                };
+                SegmentFile::create(&self.dir, CopiedSegment::begin(self.owner, 1, start, history))?
+            }
+        };
+        segment.append(frame).map_err(|wrong| {
+            let what = format!(
+                "the journal {} does not go on where the backup ends: {wrong}",
+                source.dir().display()
+            );
+            Failure::new(INTEGRITY, what)
+        })?;
+        file.write(frame.bytes)?;
+        (self.manifest.history, self.is_new, self.is_sealed) = (history, true, false);
+        self.segment = Some((segment, file));
+        Ok(())
+    }
+
+    /// Everything so far is on the device, and then belongs to the backup. A segment that is `full` has its
+    /// index and checkpoint beside it.
+    fn write_manifest(&mut self, full: bool) -> Result<(), Failure> {
+        let Some((segment, file)) = &mut self.segment else { return Ok(()) };
+        file.sync()?;
+        let derived = if full { SegmentFile::write_derived(&self.dir, segment)? } else { Vec::new() };
+        let end = segment.checkpoint().end;
+        let row = BackupSegment {
+            file: BackupFile {
+                file: FileName::Segment(segment.number()).to_string(),
+                bytes: segment.bytes(),
+                sha256: file.digest(),
+            },
+            number: segment.number(),
+            first_seq: segment.first_seq(),
+            next_seq: end.next,
+            chain: end.chain,
+            derived,
+        };
+        match self.manifest.segments.last_mut().filter(|last| last.number == row.number) {
+            Some(last) => *last = row,
+            None => self.manifest.segments.push(row),
+        }
+        self.manifest.set_end(end);
+        let clock = Clock::start();
+        self.manifest.made_ns = clock.wall(clock.now());
+        let segments = self.dir.join("segments");
+        let synced = File::open(&segments).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| failed("syncing", &segments, &error))?;
+        write_whole(&self.dir.join(MANIFEST), self.manifest.text()?.as_bytes())
+    }
+
+    fn finish(mut self) -> Result<Manifest, Failure> {
+        if self.is_new {
+            self.write_manifest(false)?;
+        }
+        Ok(self.manifest)
+    }
+}
+
+/// The manifest of a new backup. Where the journal's first segments are gone, their tables come with it.
+fn begin_manifest(
+    dir: &Path,
+    source: &JournalReader,
+    log: &StoredLog,
+    cluster: u64,
+) -> Result<Manifest, Failure> {
+    let entries = std::fs::read_dir(dir).map_err(|error| failed("reading", dir, &error))?;
+    for entry in entries {
+        let name = entry.map_err(|error| failed("reading", dir, &error))?.file_name();
+        let is_ours = ["segments", "lock", "manifest.json.new"].iter().any(|ours| name == *ours);
+        if !is_ours {
+            let what = format!(
+                "{} holds {} and no backup: give a folder that is new or empty",
+                dir.display(),
+                name.to_string_lossy()
+            );
+            return Err(Failure::new(USAGE, what));
+        }
+    }
+    let base = match log.start.next {
+        1 => None,
+        _ => {
+            let (file, bytes) = (FileName::Checkpoint(0), source.checkpoint(log.start)?.to_bytes());
+            write_whole(&dir.join(file.to_string()), &bytes)?;
+            Some(BackupFile::of(file, &bytes))
+        }
+    };
+    Ok(Manifest::begin(cluster, log, base))
+}
+
+/// Removes files of a backup that was interrupted: those that the manifest does not list.
+fn remove_remains(dir: &Path, manifest: &Manifest) -> Result<(), Failure> {
+    let listed: Vec<&str> = manifest.files().map(|file| file.file.as_str()).collect();
+    let segments = dir.join("segments");
+    let entries = std::fs::read_dir(&segments).map_err(|error| failed("reading", &segments, &error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| failed("reading", &segments, &error))?;
+        let name = format!("segments/{}", entry.file_name().to_string_lossy());
+        if !listed.contains(&name.as_str()) && FileName::parse(&name).is_some() {
+            std::fs::remove_file(entry.path()).map_err(|error| failed("removing", &entry.path(), &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// No other backup into `dir` runs as long as this lives.
+fn lock(dir: &Path) -> Result<File, Failure> {
+    let path = dir.join("lock");
+    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = opened.map_err(|error| failed("opening", &path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Failure::new(FAILED, format!("another backup into {} runs: wait for its end", dir.display())))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(failed("locking", &path, &error)),
+    }
+}
+
+fn report(args: &MakeArgs, to: &Path, manifest: &Manifest, previous: Seq) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    let (bytes, segments) = (manifest.files().map(|file| file.bytes).sum::<u64>(), manifest.segments.len());
+    if args.json {
+        let value = json!({
+            "schema": SCHEMA, "backup": to.display().to_string(), "source": manifest.source,
+            "history": format!("{:016x}", manifest.history), "oldest_seq": manifest.oldest_seq,
+            "next": manifest.next, "previous_next": previous, "chain": format!("{:016x}", manifest.chain),
+            "segments": segments, "bytes": bytes,
+        });
+        writeln!(out, "{value}")?;
+        return Ok(());
+    }
+    let new = match manifest.next - previous {
+        0 => "nothing new".to_owned(),
+        count => format!("{count} new entries"),
+    };
+    writeln!(
+        out,
+        "backup {}: seqs {} to {} of history {:016x}, chain {:016x}; {new}; {segments} segments, {bytes} bytes",
+        to.display(),
+        manifest.oldest_seq,
+        manifest.next - 1,
+        manifest.history,
+        manifest.chain
+    )?;
+    Ok(())
+}

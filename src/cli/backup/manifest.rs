@@ -1,0 +1,171 @@
+//! The manifest of a backup: which bytes of which files it is. Files that it does not list, and bytes behind
+//! a listed length, belong to a backup that was interrupted.
+
+use crate::cli::Failure;
+use crate::cli::failure::{FAILED, INTEGRITY, USAGE};
+use crate::cli::hex64;
+use crate::cli::recover::AncestorRow;
+use crate::cli::text::hex;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_replica::journal::ports::FileName;
+use lockstep_replica::journal::{FORMAT_VERSION, StoredLog};
+use lockstep_wire::{Epoch, Nanos, Seq, VERSION};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The file's name.
+pub const MANIFEST: &str = "manifest.json";
+/// The version of its format.
+const SCHEMA: &str = "lockstep.backup/1";
+
+/// A file of a backup.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BackupFile {
+    pub file: String,
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// A segment of a backup.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BackupSegment {
+    #[serde(flatten)]
+    pub file: BackupFile,
+    pub number: u64,
+    pub first_seq: Seq,
+    /// Exclusive.
+    pub next_seq: Seq,
+    /// The chain at its end.
+    #[serde(with = "hex64")]
+    pub chain: u64,
+    /// Its index and checkpoint, once it is full.
+    pub derived: Vec<BackupFile>,
+}
+
+/// What a backup is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    pub schema: String,
+    /// The program that wrote it, ...
+    pub version: String,
+    /// ... its version of the wire, in which frames are, ...
+    pub wire_version: u8,
+    /// ... and of segments.
+    pub journal_format: u32,
+    #[serde(with = "hex64")]
+    pub cluster: u64,
+    /// The owner of the journal that was backed up last.
+    pub source: String,
+    #[serde(with = "hex64")]
+    pub history: u64,
+    /// Newest first.
+    pub ancestors: Vec<AncestorRow>,
+    pub oldest_seq: Seq,
+    /// Where it ends, exclusive. All below is committed.
+    pub next: Seq,
+    #[serde(with = "hex64")]
+    pub epoch: u64,
+    #[serde(with = "hex64")]
+    pub chain: u64,
+    pub timestamp_ns: Nanos,
+    /// The highest epoch that a journal which was backed up had promised.
+    #[serde(with = "hex64")]
+    pub promised: u64,
+    /// The time of the backup.
+    pub made_ns: Nanos,
+    /// The tables before the oldest seq, where retention had removed what determines them.
+    pub base: Option<BackupFile>,
+    pub segments: Vec<BackupSegment>,
+    /// Of this text, with nothing here.
+    pub sha256: String,
+}
+
+impl BackupFile {
+    /// A file with these bytes.
+    pub fn of(file: FileName, bytes: &[u8]) -> Self {
+        let sha256 = hex(&Sha256::digest(bytes));
+        Self { file: file.to_string(), bytes: bytes.len() as u64, sha256 }
+    }
+
+    /// Its name in a journal.
+    pub fn name(&self) -> Result<FileName, Failure> {
+        FileName::parse(&self.file).ok_or_else(|| {
+            Failure::new(INTEGRITY, format!("{MANIFEST} lists {}, which no backup has", self.file))
+        })
+    }
+}
+
+impl Manifest {
+    /// An empty one, of the log that begins behind `start`.
+    pub fn begin(cluster: u64, log: &StoredLog, base: Option<BackupFile>) -> Self {
+        let mut manifest = Self {
+            schema: SCHEMA.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            wire_version: VERSION,
+            journal_format: FORMAT_VERSION,
+            cluster,
+            source: String::new(),
+            history: log.lineage.history(),
+            ancestors: Vec::new(),
+            oldest_seq: log.oldest_seq,
+            next: 0,
+            epoch: 0,
+            chain: 0,
+            timestamp_ns: 0,
+            promised: 0,
+            made_ns: 0,
+            base,
+            segments: Vec::new(),
+            sha256: String::new(),
+        };
+        manifest.set_end(log.start);
+        manifest
+    }
+
+    /// Where its log ends.
+    pub fn end(&self) -> LogEnd {
+        let (next, chain, timestamp) = (self.next, self.chain, self.timestamp_ns);
+        LogEnd { next, epoch: Epoch(self.epoch), chain, timestamp }
+    }
+
+    pub fn set_end(&mut self, end: LogEnd) {
+        let LogEnd { next, epoch: Epoch(epoch), chain, timestamp } = end;
+        (self.next, self.epoch, self.chain, self.timestamp_ns) = (next, epoch, chain, timestamp);
+    }
+
+    /// All files that belong to it.
+    pub fn files(&self) -> impl Iterator<Item = &BackupFile> {
+        let segments = self.segments.iter();
+        self.base.iter().chain(segments.flat_map(|one| std::iter::once(&one.file).chain(&one.derived)))
+    }
+
+    /// Its text, which proves itself.
+    pub fn text(&self) -> Result<String, Failure> {
+        let text = |manifest: &Self| {
+            let text = serde_json::to_string_pretty(manifest).map_err(|error| Failure::new(FAILED, error))?;
+            Ok::<_, Failure>(text + "\n")
+        };
+        let bare = text(&Self { sha256: String::new(), ..self.clone() })?;
+        text(&Self { sha256: hex(&Sha256::digest(bare)), ..self.clone() })
+    }
+
+    /// The manifest with this text.
+    pub fn parse(text: &str) -> Result<Self, Failure> {
+        let damaged = |what: String| Failure::new(INTEGRITY, format!("{MANIFEST} is damaged: {what}"));
+        let manifest: Self = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+        if manifest.text()? != text {
+            return Err(damaged("it is not what was written, as its own sha256 shows".into()));
+        }
+        if manifest.schema != SCHEMA
+            || (manifest.wire_version, manifest.journal_format) != (VERSION, FORMAT_VERSION)
+        {
+            let what = format!(
+                "the backup is {} with wire {} and journal {}, written by lockstep {}; this release reads {SCHEMA} with {VERSION} \
+                 and {FORMAT_VERSION}: use that release",
+                manifest.schema, manifest.wire_version, manifest.journal_format, manifest.version
+            );
+            return Err(Failure::new(USAGE, what));
+        }
+        Ok(manifest)
+    }
+}

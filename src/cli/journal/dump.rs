@@ -1,0 +1,293 @@
+//! `journal dump`, `grep` and `export`: the entries of a log.
+
+use super::JournalPlaceArgs;
+use super::entry::{EntryForm, LogEntry};
+use super::select::{SelectArgs, Selection};
+use crate::cli::Failure;
+use crate::cli::failure::{FAILED, USAGE};
+use clap::Args;
+use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
+use lockstep_notary::from_hex;
+use lockstep_replica::journal::StoredLog;
+use lockstep_wire::{Entry, EntryKind, FrameView, MESSAGE_LEN_MAX, Seq};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// Output that is written at once.
+const OUT_BYTES: usize = 256 << 10;
+/// Memory of messages in parts that are not whole: as a subscriber has by default.
+const PARTS_BYTES: usize = 16 << 20;
+
+/// Flags of `journal dump`.
+#[derive(Args, Debug)]
+pub struct DumpArgs {
+    #[command(flatten)]
+    pub place: JournalPlaceArgs,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// The journal's folder, or a backup's, instead of --replica or --archiver
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value = "text")]
+    format: EntryForm,
+}
+
+/// Flags of `journal grep`.
+#[derive(Args, Debug)]
+pub struct GrepArgs {
+    #[command(flatten)]
+    pub place: JournalPlaceArgs,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// The text that a message has somewhere; with --hex its bytes, in hexadecimal digits
+    #[arg(value_name = "TEXT")]
+    pub text: String,
+    /// The journal's folder, or a backup's, instead of --replica or --archiver
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The text is hexadecimal digits
+    #[arg(long)]
+    pub hex: bool,
+    /// Ends after so many messages
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value = "text")]
+    format: EntryForm,
+}
+
+/// Flags of `journal export`.
+#[derive(Args, Debug)]
+pub struct JournalExportArgs {
+    #[command(flatten)]
+    pub place: JournalPlaceArgs,
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// The new file; - is stdout
+    #[arg(long, value_name = "FILE")]
+    pub to_file: PathBuf,
+    /// The journal's folder, or a backup's, instead of --replica or --archiver
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// The form of the file
+    #[arg(long, value_enum, default_value = "json")]
+    format: ExportForm,
+}
+
+/// The forms of an exported file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum ExportForm {
+    /// Every entry, a JSON object a line, as `dump --format json`
+    Json,
+    /// Payloads of whole messages, each behind its length in 4 bytes: for `publish --length-prefixed`
+    Raw,
+}
+
+/// Prints the entries.
+pub(super) fn run(args: &DumpArgs) -> Result<u8, Failure> {
+    let journal = args.place.open(args.dir.as_ref())?;
+    let log = journal.log()?;
+    let selection = Selection::new(&args.select, &journal, &log)?;
+    let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
+    selection.each(&journal, |entry, _| {
+        if selection.has(entry) {
+            entry.write(&mut out, args.format, &log.checkpoint)?;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    out.flush()?;
+    selection.report_uncommitted();
+    report_damage(&log);
+    Ok(0)
+}
+
+/// Something behind the log's end that was written and has changed, or that was not written as a whole.
+fn report_damage(log: &StoredLog) {
+    if let Some(damage) = &log.damage {
+        eprintln!("behind that the journal is damaged, and may have held more: {damage}");
+    }
+}
+
+/// Joins the parts of messages.
+struct JoinedMessages(Reassembly);
+
+impl JoinedMessages {
+    fn new() -> Self {
+        let limits = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: PARTS_BYTES };
+        Self(Reassembly::new(limits, false))
+    }
+
+    /// Passes on the message that the entry is, or completes.
+    fn take<T>(
+        &mut self,
+        entry: &LogEntry<'_>,
+        frame: &FrameView<'_>,
+        on_message: impl FnOnce(&LogEntry<'_>) -> Result<T, Failure>,
+    ) -> Result<Option<T>, Failure> {
+        match entry.kind {
+            EntryKind::Message if entry.header.flags == 0 => on_message(entry).map(Some),
+            EntryKind::Message => {
+                let part = Entry { header: entry.header, payload: entry.payload };
+                let Joined::Whole(index) = self.0.on_part(entry.seq, frame.header.chain, &part) else {
+                    return Ok(None);
+                };
+                let whole = LogEntry {
+                    epoch: entry.epoch.clone(),
+                    payload: self.0.message(index),
+                    header: &lockstep_wire::EntryHeader { flags: 0, ..*entry.header },
+                    ..*entry
+                };
+                let done = on_message(&whole)?;
+                self.0.on_delivered(index);
+                Ok(Some(done))
+            }
+            EntryKind::Open | EntryKind::Close => {
+                self.0.on_end(entry.seq, entry.header.publisher);
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Prints the messages that have the text.
+pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
+    let wanted = match args.hex {
+        true => from_hex(&args.text).ok_or_else(|| {
+            Failure::new(USAGE, format!("'{}' is no bytes: write two hexadecimal digits for each", args.text))
+        })?,
+        false => args.text.clone().into_bytes(),
+    };
+    if wanted.is_empty() {
+        return Err(Failure::new(USAGE, "an empty text is in every message: use `journal dump`"));
+    }
+    let journal = args.place.open(args.dir.as_ref())?;
+    let log = journal.log()?;
+    let selection = Selection::new(&args.select, &journal, &log)?;
+    let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
+    let (mut messages, mut found, mut read) = (JoinedMessages::new(), 0u64, 0u64);
+    selection.each(&journal, |entry, frame| {
+        let written = messages.take(entry, frame, |message| {
+            if !selection.has(message) {
+                return Ok(());
+            }
+            read += 1;
+            if has_bytes(message.payload, &wanted) {
+                found += 1;
+                message.write(&mut out, args.format, &log.checkpoint)?;
+            }
+            Ok(())
+        });
+        written?;
+        let enough = args.count.is_some_and(|count| found >= count);
+        Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    out.flush()?;
+    eprintln!("{found} of {read} messages have it");
+    report_damage(&log);
+    Ok(0)
+}
+
+/// Whether `bytes` have `wanted`, which is not empty, somewhere.
+fn has_bytes(bytes: &[u8], wanted: &[u8]) -> bool {
+    let (first, mut rest) = (wanted[0], bytes);
+    while let Some(at) = rest.iter().position(|byte| *byte == first) {
+        rest = &rest[at..];
+        if rest.starts_with(wanted) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
+}
+
+/// Writes the file.
+pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
+    let journal = args.place.open(args.dir.as_ref())?;
+    let log = journal.log()?;
+    let selection = Selection::new(&args.select, &journal, &log)?;
+    let mut counted = (0u64, None::<Seq>, 0);
+    let mut write_all = |out: &mut dyn Write| -> Result<(), Failure> {
+        let mut out = BufWriter::with_capacity(OUT_BYTES, out);
+        let mut messages = JoinedMessages::new();
+        selection.each(&journal, |entry, frame| {
+            let mut write = |entry: &LogEntry<'_>| -> Result<(), Failure> {
+                if !selection.has(entry) {
+                    return Ok(());
+                }
+                counted = (counted.0 + 1, counted.1.or(Some(entry.seq)), entry.seq);
+                match args.format {
+                    ExportForm::Json => entry.write(&mut out, EntryForm::Json, &log.checkpoint)?,
+                    ExportForm::Raw => {
+                        out.write_all(&(entry.payload.len() as u32).to_le_bytes())?;
+                        out.write_all(entry.payload)?;
+                    }
+                }
+                Ok(())
+            };
+            match args.format {
+                ExportForm::Json => write(entry)?,
+                ExportForm::Raw => {
+                    messages.take(entry, frame, write)?;
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(out.flush()?)
+    };
+    match args.to_file.as_os_str() == "-" {
+        true => write_all(&mut std::io::stdout().lock())?,
+        false => into_new_file(&args.to_file, &mut write_all)?,
+    }
+    let what = if args.format == ExportForm::Json { "entries" } else { "messages" };
+    match counted {
+        (count, Some(first), last) => {
+            eprintln!("{count} {what}, the first one at seq {first}, the last one at {last}")
+        }
+        _ => eprintln!("no {what}"),
+    }
+    selection.report_uncommitted();
+    report_damage(&log);
+    Ok(0)
+}
+
+/// Writes a file that gets its name when it is whole. One that exists stays.
+fn into_new_file(
+    path: &Path,
+    write_all: &mut dyn FnMut(&mut dyn Write) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(FAILED, format!("writing {}: {error}", path.display()));
+    if path.exists() {
+        return Err(Failure::new(USAGE, format!("{} exists: give the name of a new file", path.display())));
+    }
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let mut file = File::create(&partial).map_err(failed)?;
+    let written = write_all(&mut file)
+        .and_then(|()| file.sync_all().and_then(|()| std::fs::rename(&partial, path)).map_err(failed));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&partial); // the error to report is the first one
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_found_wherever_they_begin() {
+        for (bytes, wanted, found) in [
+            (&b"aab"[..], &b"ab"[..], true),
+            (b"aab", b"aab", true),
+            (b"aab", b"ba", false),
+            (b"", b"a", false),
+            (b"\x00\xff", b"\xff", true),
+        ] {
+            assert_eq!(has_bytes(bytes, wanted), found, "{bytes:?} {wanted:?}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! `journal import`: an exported log becomes the beginning of a new history, perhaps in another cluster.
+//!
+//! Messages, opens, closes and days keep their order, publishers and numbers. Whatever the former cluster
+//! wrote for itself (epochs, members, orders, signatures) is not imported, so the seqs are new.
+
+use super::JournalPlaceArgs;
+use super::entry::{LogEntry, kind_name};
+use crate::cli::Failure;
+use crate::cli::backup::SegmentFile;
+use crate::cli::failure::{FAILED, USAGE};
+use crate::cli::recover::{check_founder, has_no_leader, report_founding};
+use crate::config::{self, Config};
+use clap::Args;
+use lockstep_io::clock::random_u64;
+use lockstep_node::{CopiedLog, NodeSettings, found_history_on_copy};
+use lockstep_notary::from_hex;
+use lockstep_replica::journal::{CopiedSegment, CopyOwner, MadeLog};
+use lockstep_wire::{
+    DayMark, Destination, EntryHeader, EntryKind, Epoch, FrameView, INCARNATION_MAX, Identity, MemberBody,
+    NOTARIES, Nanos, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, frame_len_max,
+};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The version of what `--json` prints.
+const SCHEMA: &str = "lockstep.journal.import/1";
+/// Bytes of a segment.
+const SEGMENT_LEN: u64 = 64 << 20;
+
+/// Flags of `journal import`.
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    #[command(flatten)]
+    pub place: JournalPlaceArgs,
+    /// The file that `journal export` wrote as JSON, from the first seq on and without filters
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Does it: the replica, which has no journal, founds a new history
+    #[arg(long)]
+    pub yes: bool,
+    /// How long to look for a leader before that
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
+    pub timeout: Duration,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A line of the file, as [`LogEntry`] writes it.
+#[derive(Deserialize)]
+struct ExportedEntry {
+    schema: String,
+    seq: Seq,
+    timestamp_ns: Nanos,
+    kind: String,
+    publisher: PublisherId,
+    publisher_seq: PublisherSeq,
+    destination: Destination,
+    part: Option<String>,
+    payload_hex: String,
+}
+
+/// Founds the history, and prints it.
+pub(super) fn run(args: &ImportArgs) -> Result<u8, Failure> {
+    let config = args.place.cluster.load(&[])?;
+    let settings = args.place.node()?;
+    check_founder(&config, &settings)?;
+    if !args.yes {
+        let what = format!(
+            "replica {} would get a journal with a new history in {}, with the entries of {}. Give --yes to make it",
+            settings.replica,
+            settings.journal.display(),
+            args.file.display()
+        );
+        return Err(Failure::new(USAGE, what));
+    }
+    import(args, &config, &settings)
+}
+
+fn import(args: &ImportArgs, config: &Config, settings: &NodeSettings) -> Result<u8, Failure> {
+    let file = File::open(&args.file)
+        .map_err(|error| Failure::new(USAGE, format!("reading {}: {error}", args.file.display())))?;
+    has_no_leader(config, args.timeout)?;
+    let owner =
+        Identity { replica: settings.replica, incarnation: (random_u64()? as u32 & INCARNATION_MAX).max(1) };
+    let history = random_u64()?.max(1);
+    let log = CopiedLog { history, promised: Epoch::new(1, owner), owner };
+    let mut import = Import::new(settings, owner, history);
+    let superblock =
+        found_history_on_copy(settings, &log, |dir| import.write_into(dir, args, BufReader::new(file)))?;
+    let missing = format!(
+        "{} entries that the former cluster wrote for itself; the other {} were imported",
+        import.skipped, import.count
+    );
+    report_founding(args.json, SCHEMA, settings, &superblock, (history, &missing))
+}
+
+/// An import under way.
+struct Import<'a> {
+    settings: &'a NodeSettings,
+    owner: Identity,
+    history: u64,
+    /// The number of each publisher's last message.
+    publishers: BTreeMap<PublisherId, PublisherSeq>,
+    last_seq: Seq,
+    count: u64,
+    skipped: u64,
+}
+
+impl<'a> Import<'a> {
+    fn new(settings: &'a NodeSettings, owner: Identity, history: u64) -> Self {
+        let publishers = BTreeMap::new();
+        Self { settings, owner, history, publishers, last_seq: 0, count: 0, skipped: 0 }
+    }
+
+    /// Writes the log of the file's entries as segments of the journal in `dir`.
+    fn write_into(&mut self, dir: &Path, args: &ImportArgs, lines: impl BufRead) -> Result<(), Failure> {
+        let wrong = |number: usize, what: String| {
+            Failure::new(USAGE, format!("{} line {}: {what}", args.file.display(), number + 1))
+        };
+        let cluster = self.settings.keys.cluster();
+        let mut out = Segments { dir, owner: CopyOwner { cluster, identity: self.owner }, open: None };
+        let mut log: Option<MadeLog> = None;
+        for (number, line) in lines.lines().enumerate() {
+            let line = line.map_err(|error| wrong(number, error.to_string()))?;
+            let entry: ExportedEntry = serde_json::from_str(&line)
+                .map_err(|error| wrong(number, format!("not what `journal export` writes: {error}")))?;
+            let made = match &mut log {
+                Some(log) => log,
+                None => {
+                    let member = MemberBody::full(self.owner, self.settings.unicast);
+                    let len_max = frame_len_max(self.settings.mtu);
+                    let keys = self.settings.keys.clone();
+                    let (made, frames) =
+                        MadeLog::begin(keys, self.history, member, len_max, entry.timestamp_ns);
+                    frames.iter().try_for_each(|frame| out.append(frame))?;
+                    log.insert(made)
+                }
+            };
+            let taken = self.take(&entry).map_err(|what| wrong(number, what))?;
+            let Some((header, payload)) = taken else { continue };
+            let full = made.push(header, entry.timestamp_ns, &payload).map_err(|longest| {
+                wrong(
+                    number,
+                    format!(
+                        "{} bytes of payload, a datagram here takes {longest}: the MTU is smaller",
+                        payload.len()
+                    ),
+                )
+            })?;
+            full.map_or(Ok(()), |frame| out.append(&frame))?;
+        }
+        let log = log.ok_or_else(|| wrong(0, "the file is empty".into()))?;
+        log.finish().map_or(Ok(()), |frame| out.append(&frame))?;
+        out.close()
+    }
+
+    /// The entry that the line becomes; `None` for one that is not imported.
+    fn take(&mut self, entry: &ExportedEntry) -> Result<Option<(EntryHeader, Vec<u8>)>, String> {
+        if entry.schema != LogEntry::SCHEMA {
+            return Err(format!("{}, this release reads {}", entry.schema, LogEntry::SCHEMA));
+        }
+        if entry.seq != self.last_seq + 1 {
+            let what = "export from the first seq on, without filters";
+            return Err(format!("seq {} behind seq {}: {what}", entry.seq, self.last_seq));
+        }
+        self.last_seq = entry.seq;
+        let kinds = [EntryKind::Message, EntryKind::Open, EntryKind::Close, EntryKind::Day];
+        let kind = kinds.into_iter().find(|kind| kind_name(*kind) == entry.kind);
+        let Some(kind) = kind.filter(|_| entry.destination != NOTARIES) else {
+            // A notary's signatures are for the former seqs; its numbers go on behind them.
+            if let Some(last) = self.publishers.get_mut(&entry.publisher) {
+                *last = (*last).max(entry.publisher_seq);
+            }
+            self.skipped += 1;
+            return Ok(None);
+        };
+        let mut payload =
+            from_hex(&entry.payload_hex).ok_or("payload_hex: two hexadecimal digits for each byte")?;
+        match kind {
+            EntryKind::Open => {
+                self.publishers.entry(entry.publisher).or_default();
+            }
+            EntryKind::Day => payload = bare_day(&payload).ok_or("the payload is no day's mark")?,
+            _ => {}
+        }
+        if kind.is_numbered() {
+            let last = self.publishers.get_mut(&entry.publisher);
+            let last = last.ok_or_else(|| format!("no line before opens publisher {}", entry.publisher))?;
+            if entry.publisher_seq != *last + 1 {
+                return Err(format!(
+                    "number {} of publisher {} behind {last}",
+                    entry.publisher_seq, entry.publisher
+                ));
+            }
+            *last = entry.publisher_seq;
+        }
+        self.count += 1;
+        let flags = match entry.part.as_deref() {
+            None => 0,
+            Some("first") => PART_MORE,
+            Some("middle") => PART_MORE | PART_NEXT,
+            Some("last") => PART_NEXT,
+            Some(part) => return Err(format!("part '{part}' is none of first, middle and last")),
+        };
+        let header = EntryHeader {
+            kind: kind as u8,
+            flags,
+            length: 0,
+            publisher: entry.publisher,
+            publisher_seq: entry.publisher_seq,
+            destination: entry.destination,
+            time_or_incarnation: 0,
+        };
+        Ok(Some((header, payload)))
+    }
+}
+
+/// The mark of a day without the operator's proof, which is for the former stream.
+fn bare_day(payload: &[u8]) -> Option<Vec<u8>> {
+    let mark = DayMark::parse(payload).ok()?;
+    Some(payload[..1 + mark.name.len()].to_vec())
+}
+
+/// The segments of a journal that is made.
+struct Segments<'a> {
+    dir: &'a Path,
+    owner: CopyOwner,
+    open: Option<(CopiedSegment, SegmentFile)>,
+}
+
+impl Segments<'_> {
+    fn append(&mut self, frame: &[u8]) -> Result<(), Failure> {
+        let frame = FrameView::from_prefix(frame).map_err(|reject| Failure::new(FAILED, reject))?;
+        let history = frame.header.history;
+        let is_full = |segment: &CopiedSegment| segment.bytes() + frame.bytes.len() as u64 > SEGMENT_LEN;
+        let (mut segment, mut file) = match self.open.take() {
+            Some((segment, file)) if !is_full(&segment) => (segment, file),
+            Some((segment, mut file)) => {
+                file.sync()?;
+                SegmentFile::write_derived(self.dir, &segment)?;
+                SegmentFile::create(self.dir, segment.into_next(history))?
+            }
+            None => {
+                let begun = CopiedSegment::begin(self.owner, 1, Default::default(), history);
+                SegmentFile::create(self.dir, begun)?
+            }
+        };
+        segment.append(&frame).map_err(|wrong| Failure::new(FAILED, wrong))?;
+        file.write(frame.bytes)?;
+        self.open = Some((segment, file));
+        Ok(())
+    }
+
+    fn close(mut self) -> Result<(), Failure> {
+        self.open.as_mut().map_or(Ok(()), |(_, file)| file.sync())
+    }
+}

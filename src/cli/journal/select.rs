@@ -1,0 +1,153 @@
+//! Which entries of a log are meant: a range, a publisher, a destination, a time.
+
+use super::entry::LogEntry;
+use crate::cli::Failure;
+use crate::cli::failure::USAGE;
+use clap::Args;
+use lockstep_io::clock::{Clock, Utc};
+use lockstep_node::JournalReader;
+use lockstep_replica::journal::StoredLog;
+use lockstep_wire::{Destination, FrameView, Nanos, PublisherId, Seq};
+use std::ops::ControlFlow;
+
+/// The flags.
+#[derive(Args, Debug)]
+pub struct SelectArgs {
+    /// The first seq; the oldest one without it
+    #[arg(long, value_name = "SEQ")]
+    pub from: Option<Seq>,
+    /// The last seq; the newest one without it
+    #[arg(long, value_name = "SEQ")]
+    pub to: Option<Seq>,
+    /// Only entries of this publisher, by its name or id
+    #[arg(long, value_name = "NAME|ID")]
+    pub publisher: Option<String>,
+    /// Only entries to this destination
+    #[arg(long, value_name = "N")]
+    pub destination: Option<Destination>,
+    /// Only entries from this time on: 2026-11-21, 2026-11-21T09:30:00Z (UTC), or so long ago, like 10min
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub since: Option<Nanos>,
+    /// Only entries before this time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub until: Option<Nanos>,
+    /// Only entries that are known to be committed
+    #[arg(long)]
+    pub committed: bool,
+}
+
+/// A time, or a duration before now.
+fn moment(text: &str) -> Result<Nanos, String> {
+    if let Some(Utc(time)) = Utc::parse(text) {
+        return Ok(time);
+    }
+    let ago = crate::config::duration(text).map_err(
+        |_| "write a day like 2026-11-21, a time like 2026-11-21T09:30:00Z, or 10min for that long ago",
+    )?;
+    let clock = Clock::start();
+    Ok(clock.wall(clock.now()).saturating_sub(ago.as_nanos() as Nanos))
+}
+
+/// The flags, for one log.
+pub(super) struct Selection<'a> {
+    args: &'a SelectArgs,
+    log: &'a StoredLog,
+    publisher: Option<PublisherId>,
+    /// The range that is read.
+    pub from: Seq,
+    pub to_next: Seq,
+}
+
+impl<'a> Selection<'a> {
+    pub fn new(args: &'a SelectArgs, journal: &JournalReader, log: &'a StoredLog) -> Result<Self, Failure> {
+        let publisher = args.publisher.as_deref().map(|text| publisher(text, log)).transpose()?;
+        let mut from = args.from.unwrap_or(log.oldest_seq);
+        if from < log.oldest_seq {
+            let what = format!(
+                "the oldest seq of {} is {}: retention has removed those before, or it never had them; begin there, \
+                 or read an archiver's journal",
+                journal.dir().display(),
+                log.oldest_seq
+            );
+            return Err(Failure::new(USAGE, what));
+        }
+        if let Some(since) = args.since {
+            // The newest segment that begins before: times never fall along a log.
+            let early = |row: &lockstep_replica::journal::SegmentOverview| {
+                row.times.is_some_and(|(_, to)| to < since)
+            };
+            let rows = journal.overview()?;
+            let before = rows.iter().flatten().take_while(|row| early(row)).last();
+            from = from.max(before.map_or(0, |row| row.seqs.1.min(log.end.next)));
+        }
+        let bound = if args.committed { log.commit_next } else { log.end.next };
+        let to_next = args.to.map_or(bound, |to| to.saturating_add(1).min(bound));
+        Ok(Self { args, log, publisher, from, to_next })
+    }
+
+    /// Whether the entry is meant.
+    pub fn has(&self, entry: &LogEntry<'_>) -> bool {
+        let args = self.args;
+        entry.seq >= self.from
+            && entry.seq < self.to_next
+            && self.publisher.is_none_or(|publisher| { entry.header.publisher } == publisher)
+            && args.destination.is_none_or(|destination| { entry.header.destination } == destination)
+            && args.since.is_none_or(|since| entry.time >= since)
+            && args.until.is_none_or(|until| entry.time < until)
+    }
+
+    /// Passes on the entries of the range, those of a message's parts each; the caller asks [`Self::has`].
+    pub fn each(
+        &self,
+        journal: &JournalReader,
+        mut on_entry: impl FnMut(&LogEntry<'_>, &FrameView<'_>) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<(), Failure> {
+        journal.read(self.from, self.to_next, |frame| {
+            if self.args.until.is_some_and(|until| frame.header.timestamp >= until) {
+                return Ok(ControlFlow::Break(()));
+            }
+            for (seq, entry) in (frame.header.first_seq..self.to_next).zip(frame.entries()) {
+                let entry = LogEntry {
+                    seq,
+                    epoch: frame.header.epoch().to_string(),
+                    history: frame.header.history,
+                    time: frame.header.timestamp + Nanos::from(entry.header.time_or_incarnation),
+                    header: entry.header,
+                    kind: entry.kind(),
+                    payload: entry.payload,
+                    is_committed: seq < self.log.commit_next,
+                };
+                if on_entry(&entry, frame)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// For people: which of the range is not known to be committed.
+    pub fn report_uncommitted(&self) {
+        let first = self.log.commit_next.max(self.from);
+        if first < self.to_next {
+            eprintln!(
+                "seqs {first} to {} are stored, and nothing in this journal says that they are committed",
+                self.to_next - 1
+            );
+        }
+    }
+}
+
+fn publisher(text: &str, log: &StoredLog) -> Result<PublisherId, Failure> {
+    let rows = &log.checkpoint.publishers;
+    if let Some((id, _)) = rows.iter().find(|(_, row)| row.name == text) {
+        return Ok(*id);
+    }
+    text.parse().map_err(|_| {
+        let names: Vec<_> = rows.values().take(16).map(|row| row.name.as_str()).collect();
+        let more = if rows.len() > names.len() { ", …" } else { "" };
+        Failure::new(
+            USAGE,
+            format!("no publisher '{text}' in this journal: it has {}{more}", names.join(", ")),
+        )
+    })
+}
