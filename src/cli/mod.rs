@@ -22,6 +22,7 @@ mod counters;
 mod day;
 mod declare_dead;
 mod demo;
+mod doctor;
 mod ended;
 mod expiry;
 mod explain;
@@ -104,6 +105,7 @@ impl Command {
             Self::Status(args) => status::run(&args),
             Self::Health(args) => health::run(&args),
             Self::Wait(args) => wait::run(&args),
+            Self::Doctor(args) => doctor::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
             Self::Explain(args) => explain::run(&args),

@@ -48,6 +48,7 @@ pub use tables::{
 };
 
 pub use relations::PACKED_LEN_MAX;
+pub use units::grouped;
 
 use layers::Layers;
 use std::fmt::{self, Display, Formatter};
