@@ -24,6 +24,7 @@ mod counters;
 mod day;
 mod declare_dead;
 mod demo;
+mod doctor;
 mod ended;
 mod events;
 mod expiry;
@@ -120,6 +121,7 @@ impl Command {
             Self::Status(args) => status::run(&args),
             Self::Health(args) => health::run(&args),
             Self::Wait(args) => wait::run(&args),
+            Self::Doctor(args) => doctor::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
             Self::Events(args) => events::run(&args),

@@ -50,6 +50,7 @@ pub use tables::{
 };
 
 pub use relations::PACKED_LEN_MAX;
+pub use units::grouped;
 
 use layers::Layers;
 use std::fmt::{self, Display, Formatter};

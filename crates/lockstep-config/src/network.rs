@@ -117,6 +117,11 @@ impl Config {
         Some(SecondLine { udp, transport: self.transport(1, chosen, is_node, keys), nodes: nodes.collect() })
     }
 
+    /// Sockets of line `place`, counted from 0.
+    pub fn udp_of_line(&self, place: usize) -> UdpSettings {
+        self.udp_of(&self.lines[place])
+    }
+
     fn udp_of(&self, line: &LineConfig) -> UdpSettings {
         let interface = match &line.interface {
             InterfaceSetting::Address(address) => udp::Interface::Address(*address),

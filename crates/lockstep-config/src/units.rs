@@ -79,6 +79,16 @@ pub(super) fn write_size(f: &mut Formatter<'_>, bytes: u64) -> fmt::Result {
     with_unit(f, bytes, SIZES, "B")
 }
 
+/// A number for people: `1,204`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let comma = |(index, digit): (usize, char)| {
+        let is_group = index > 0 && (digits.len() - index).is_multiple_of(3);
+        is_group.then_some(',').into_iter().chain([digit])
+    };
+    digits.chars().enumerate().flat_map(comma).collect()
+}
+
 /// `"a", "b" or "c"`, behind "write ".
 pub(super) fn quoted_list(words: &[&str]) -> String {
     let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
@@ -164,4 +174,15 @@ fn near_unit<'a>(unit: &str, names: &[&'a str]) -> Option<&'a str> {
         other => other,
     };
     names.iter().find(|name| name.eq_ignore_ascii_case(meant)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_a_comma_before_each_three_digits() {
+        let numbers = [0, 999, 1_204, 10_000, 1_234_567].map(grouped);
+        assert_eq!(numbers, ["0", "999", "1,204", "10,000", "1,234,567"]);
+    }
 }

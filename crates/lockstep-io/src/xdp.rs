@@ -46,6 +46,11 @@ use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 
+/// Why xdp cannot serve these settings on any card, with the remedy; `None` if it can.
+pub fn refusal(udp: &UdpSettings) -> Option<IoError> {
+    check(udp).err()
+}
+
 /// Frames that one receive takes from a queue at most, and from all of them.
 const FRAMES_PER_QUEUE: usize = 64;
 const FRAMES_PER_RECEIVE: usize = 256;

@@ -178,7 +178,11 @@ fn throttling() -> Option<String> {
     let read = |name: &str| -> Option<i64> {
         std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?.trim().parse().ok()
     };
-    let (runtime_us, period_us) = (read("sched_rt_runtime_us")?, read("sched_rt_period_us")?);
+    throttling_of(read("sched_rt_runtime_us")?, read("sched_rt_period_us")?)
+}
+
+/// The same, of the kernel's two settings in microseconds.
+pub fn throttling_of(runtime_us: i64, period_us: i64) -> Option<String> {
     (runtime_us >= 0 && runtime_us < period_us).then(|| {
         format!(
             "real-time threads are stopped after {runtime_us} us of each {period_us} us, a hole of {} us for \

@@ -3,15 +3,13 @@
 use super::frame::Mac;
 use super::socket::BUSY_PATIENCE;
 use crate::IoError;
+use crate::ethtool::{queues, requester};
 use crate::udp::interface::{self, Card, request};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// `SIOCETHTOOL` of `linux/sockios.h` and its requests.
-const SIOCETHTOOL: libc::c_ulong = 0x8946;
-const ETHTOOL_GCHANNELS: u32 = 0x3c;
 /// An XDP socket for each of more queues would be too much memory, and no card of one flow needs them.
 const QUEUES_MAX: u32 = 64;
 /// Interval between two checks whether a predecessor has ended.
@@ -71,12 +69,6 @@ fn vlan(text: &str) -> Option<(String, u16)> {
     Some((below.trim().to_owned(), vlan))
 }
 
-/// A socket for requests about cards.
-fn requester() -> Result<Socket, IoError> {
-    Socket::new(Domain::IPV4, Type::DGRAM, None)
-        .map_err(|error| IoError::new("open a socket to ask about cards by", error))
-}
-
 /// Whether it is an Ethernet card.
 pub(super) fn is_ethernet(card: &Card) -> bool {
     mac(card).is_ok()
@@ -104,32 +96,6 @@ fn mac(card: &Card) -> Result<Mac, IoError> {
         *to = from as u8;
     }
     Ok(mac)
-}
-
-/// `struct ethtool_channels`.
-#[repr(C)]
-#[derive(Default)]
-struct Channels {
-    command: u32,
-    max_rx: u32,
-    max_tx: u32,
-    max_other: u32,
-    max_combined: u32,
-    rx: u32,
-    tx: u32,
-    other: u32,
-    combined: u32,
-}
-
-/// How many queues a card receives by; a card that cannot report it has one.
-fn queues(name: &str) -> Result<u32, IoError> {
-    let mut channels = Channels { command: ETHTOOL_GCHANNELS, ..Channels::default() };
-    let (socket, mut request) = (requester()?, request(name));
-    request.ifr_ifru.ifru_data = (&raw mut channels).cast();
-    // SAFETY: the request leads to a structure of the size that its command says, which lives across the
-    // call.
-    let failed = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) } < 0;
-    Ok(if failed { 1 } else { (channels.rx + channels.combined).max(1) })
 }
 
 /// The lock on a card: the process whose program is on it takes datagrams away from all others on this

@@ -1,6 +1,7 @@
 //! The journal's files in a directory. Written with O_DIRECT where the file system allows it (what is
 //! written once need not fill the page cache), with O_DSYNC in `power`. Read through the page cache.
 
+use lockstep_io::host::FileSystem;
 use lockstep_replica::journal::BLOCK_LEN;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
 use std::collections::BTreeMap;
@@ -258,15 +259,9 @@ impl Store for DirStore {
     }
 
     fn free_bytes(&self) -> Result<u64, StoreError> {
-        let shown = self.dir.display();
-        let path = std::ffi::CString::new(self.dir.as_os_str().as_bytes())
-            .map_err(|e| error_of("looking at", &shown, &e.into()))?;
-        // SAFETY: a struct of integers, for which zeros are a value; `statvfs` fills it.
-        let mut fs: libc::statvfs = unsafe { std::mem::zeroed() };
-        // SAFETY: a C string and a struct of ours, both alive during the call.
-        if unsafe { libc::statvfs(path.as_ptr(), &raw mut fs) } != 0 {
-            return Err(error_of("looking at", &shown, &io::Error::last_os_error()));
-        }
-        Ok(fs.f_bavail * fs.f_frsize)
+        let of_folder = File::open(&self.dir)
+            .and_then(|folder| FileSystem::of(&folder, &self.dir).map_err(|error| error.source));
+        let found = of_folder.map_err(|e| error_of("looking at", &self.dir.display(), &e))?;
+        Ok(found.free_bytes)
     }
 }

@@ -12,6 +12,7 @@
 
 use super::claims::{self, Claims};
 use lockstep_core::ring::place_in;
+use lockstep_io::host::FileSystem;
 use lockstep_io::sync::{AtomicU64, Ordering};
 use lockstep_io::{IoError, private};
 use lockstep_replica::journal::ports::{TailMemory, TailSource, Word};
@@ -156,7 +157,7 @@ impl MappedTail {
         let Some((file, Is::Labelled(ring_len))) = inspect(path)? else { return Ok(None) };
         let looking = |e| IoError::new(format!("looking at the tail {}", path.display()), e);
         let len = file.metadata().map_err(looking)?.len();
-        let whole = len == file_len(ring_len, &file_system(&file, path)?);
+        let whole = len == file_len(ring_len, &FileSystem::of(&file, path)?);
         whole.then(|| Self::map(file, path, ring_len)).transpose()
     }
 
@@ -169,7 +170,7 @@ impl MappedTail {
         let shown = path.display();
         if let Some((previous, _)) = inspect(path)? {
             // Its memory may be needed for the new one; it goes only where that is enough.
-            let fs = file_system(&previous, path)?;
+            let fs = FileSystem::of(&previous, path)?;
             let meta =
                 previous.metadata().map_err(|e| IoError::new(format!("looking at the tail {shown}"), e))?;
             has_room(path, file_len(ring_len, &fs), fs.free_bytes + meta.blocks() * 512)?;
@@ -211,7 +212,7 @@ impl MappedTail {
     fn fill(file: File, path: &Path, ring_len: u64) -> Result<Self, IoError> {
         let shown = path.display();
         lock(&file, path)?;
-        let fs = file_system(&file, path)?;
+        let fs = FileSystem::of(&file, path)?;
         let len = file_len(ring_len, &fs);
         has_room(path, len, fs.free_bytes)?;
         file.set_len(len).map_err(|e| IoError::new(format!("sizing the tail {shown}"), e))?;
@@ -229,7 +230,7 @@ impl MappedTail {
     }
 
     fn map(file: File, path: &Path, ring_len: u64) -> Result<Self, IoError> {
-        let len = file_len(ring_len, &file_system(&file, path)?);
+        let len = file_len(ring_len, &FileSystem::of(&file, path)?);
         let map = MmapOptions::new()
             .len(len as usize)
             .map_raw(&file)
@@ -271,7 +272,7 @@ fn has_room(path: &Path, needed: u64, free: u64) -> Result<(), IoError> {
 
 /// Bytes of a file for a ring of `ring_len`.
 fn file_len(ring_len: u64, fs: &FileSystem) -> u64 {
-    (ring_at(ring_len) as u64 + ring_len).next_multiple_of(fs.page_len)
+    (ring_at(ring_len) as u64 + ring_len).next_multiple_of(page_len(fs))
 }
 
 /// Older kernels: a write to each page, which changes nothing.
@@ -289,29 +290,12 @@ fn touch(map: &MmapRaw) {
 /// # Errors
 /// There is no such folder.
 pub fn free_bytes(folder: &Path) -> Result<u64, IoError> {
-    let opened =
-        File::open(folder).map_err(|e| IoError::new(format!("looking at {}", folder.display()), e))?;
-    Ok(file_system(&opened, folder)?.free_bytes)
+    Ok(FileSystem::of_folder(folder)?.free_bytes)
 }
 
-struct FileSystem {
-    free_bytes: u64,
-    page_len: u64,
-}
-
-fn file_system(file: &File, path: &Path) -> Result<FileSystem, IoError> {
-    // SAFETY: a struct of integers, for which zeros are a value; `fstatfs` fills it.
-    let mut fs: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: an open descriptor and a struct of ours.
-    if unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut fs) } != 0 {
-        return Err(IoError::last(format!("looking at the file system of {}", path.display())));
-    }
-    let block_len = fs.f_bsize as u64;
-    let huge = fs.f_type == libc::HUGETLBFS_MAGIC;
-    Ok(FileSystem {
-        free_bytes: fs.f_bavail as u64 * block_len,
-        page_len: if huge { block_len } else { BLOCK_LEN as u64 },
-    })
+/// Bytes of a page of its files.
+fn page_len(fs: &FileSystem) -> u64 {
+    if fs.is_huge { fs.block_len } else { BLOCK_LEN as u64 }
 }
 
 impl TailSource for MappedTail {

@@ -1,0 +1,28 @@
+//! # lockstep-doctor: what lockstep needs of a host and of the network between hosts
+//!
+//! ```text
+//!  /proc, /sys, kernel ─ gather ─▶ Host ─┐
+//!  the cluster's file ──────────▶ Scope ─┼─ checks ─▶ Findings ─▶ report, or apply
+//!  short measurements ─ measure ─▶ Measured ┘
+//!  datagrams between hosts ─ probe ─▶ Matrix ─ diagnosis ─▶ Findings
+//! ```
+//!
+//! A check is a function of facts and configuration, and knows no file and no clock: tests give it the facts
+//! of a host that was planted in a folder. [`gather`] reads them, of this host or below any folder;
+//! [`measure`] times what a few milliseconds show. [`probe`] sends datagrams between the hosts of the file,
+//! on groups and ports of its own; its rules take what was received and `now`.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods)] // what is measured and how long a probe lasts are times of this host
+
+pub mod apply;
+pub mod checks;
+pub mod facts;
+pub mod finding;
+pub mod gather;
+pub mod measure;
+pub mod parse;
+pub mod probe;
+pub mod scope;
+
+pub use finding::{Finding, FindingLevel, Findings, KernelChange, Remedy};
