@@ -56,6 +56,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         &["wire", "ring", "proto", "engine", "journal", "replica", "gateway", "soupbintcp", "moldudp64"],
     ),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
+    ("top", "crates/lockstep-top/src/", &[]),
     (
         "settings",
         "src/config/",
@@ -81,6 +82,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "moldudp64",
             "sim",
             "lab",
+            "top",
             "config",
             "settings",
             "local",

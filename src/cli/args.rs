@@ -55,6 +55,8 @@ pub enum Command {
     Health(super::health::HealthArgs),
     /// Waits until something holds: a leader, a quorum, caught-up members, a committed seq, a trading day
     Wait(super::wait::WaitArgs),
+    /// Shows the cluster on one screen, refreshed live
+    Top(Box<super::top::TopArgs>),
     /// Shows what was missing at this host's replicas, why, who repaired it and after how long
     Losses(LossesArgs),
     /// Shows everything that the processes of this host count, by group, with unit and meaning

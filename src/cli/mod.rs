@@ -54,6 +54,7 @@ mod sim;
 mod status;
 mod subscribe;
 mod text;
+mod top;
 mod wait;
 mod waiting;
 mod watch;
@@ -104,6 +105,7 @@ impl Command {
             Self::Status(args) => status::run(&args),
             Self::Health(args) => health::run(&args),
             Self::Wait(args) => wait::run(&args),
+            Self::Top(args) => top::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
             Self::Explain(args) => explain::run(&args),

@@ -11,8 +11,8 @@ use lockstep_io::device::Device;
 use lockstep_io::idle::Parker;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
-    MEMBERSHIP_LEN_MAX, MemberBody, ORDER_PROOF_LEN, OperatorKey, OperatorOrder, OrderProof, OrderStatement,
-    QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order,
+    MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorKey, OperatorOrder, OrderProof,
+    OrderStatement, QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl Query<'_> {
 }
 
 /// Time between two datagrams of an unanswered query.
-const AGAIN_NS: u64 = 20_000_000;
+const AGAIN_NS: Nanos = 20_000_000;
 
 impl QueryClient {
     /// Opens a device.
@@ -109,6 +109,17 @@ impl QueryClient {
     /// Queries their status; as [`QueryClient::nodes`].
     pub fn statuses(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeStatus>> {
         self.query_all(addresses, Query::of(QueryKind::Status), timeout, NodeStatus::read)
+    }
+
+    /// The same by one datagram to each address, for a caller that asks again and again: it never asks one node
+    /// faster than it says.
+    pub fn statuses_once(
+        &mut self,
+        addresses: &[SocketAddrV4],
+        timeout: Duration,
+    ) -> Vec<Option<NodeStatus>> {
+        let query = Query::of(QueryKind::Status);
+        self.query_every(Nanos::MAX, addresses, query, timeout, NodeStatus::read)
     }
 
     /// Sends a node a command about `identity` (or about no node in particular). It is for the epoch and the
@@ -170,17 +181,29 @@ impl QueryClient {
         timeout: Duration,
         read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
     ) -> Vec<Option<T>> {
+        self.query_every(AGAIN_NS, addresses, query, timeout, read)
+    }
+
+    /// Sends the query again to those that have not answered, `again` after the time before.
+    fn query_every<T: Clone>(
+        &mut self,
+        again: Nanos,
+        addresses: &[SocketAddrV4],
+        query: Query<'_>,
+        timeout: Duration,
+        read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
+    ) -> Vec<Option<T>> {
         // Tokens never repeat, so that a late answer to an earlier query is not taken for one to this
         // query.
         let first = self.token;
         self.token += addresses.len() as u64;
         let mut found = vec![None; addresses.len()];
         let deadline = self.clock.now() + timeout.as_nanos() as u64;
-        let mut asked_at = 0;
+        let mut due_at = 0;
         while found.iter().any(Option::is_none) && self.clock.now() < deadline {
             let now = self.clock.now();
-            if now >= asked_at + AGAIN_NS {
-                asked_at = now;
+            if now >= due_at {
+                due_at = now.saturating_add(again);
                 for (index, &address) in addresses.iter().enumerate() {
                     if found[index].is_none() {
                         self.query(address, first + index as u64, query);
@@ -197,7 +220,7 @@ impl QueryClient {
                     *slot = Some(answer);
                 }
             }
-            let due = deadline.min(asked_at + AGAIN_NS).saturating_sub(self.clock.now());
+            let due = deadline.min(due_at).saturating_sub(self.clock.now());
             if found.iter().any(Option::is_none) {
                 self.parker.park(due);
             }
