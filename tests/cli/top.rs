@@ -1,5 +1,7 @@
 //! `lockstep top`: as text, as JSON, and on a terminal.
 
+#![allow(clippy::disallowed_methods, reason = "a real terminal, bounded by a clock")]
+
 use crate::cluster::{Cluster, Outcome, PATIENCE, command_of, program, run};
 use serde_json::Value;
 use std::process::Command;
@@ -110,6 +112,12 @@ impl Tmux {
         self.run(&[&["send-keys", "-t", "0"], keys].concat());
     }
 
+    /// Whether the alternate screen is on, and whether the cursor is shown.
+    fn modes(&self) -> String {
+        let modes = self.run(&["display-message", "-p", "-t", "0", "#{alternate_on} #{cursor_flag}"]);
+        modes.trim().to_owned()
+    }
+
     /// The screen, once it has `text`.
     #[track_caller]
     fn until(&self, text: &str) -> String {
@@ -173,16 +181,17 @@ fn on_a_terminal_keys_and_sizes_work_no_column_moves_and_the_screen_is_given_bac
     tmux.run(&["resize-window", "-t", "0", "-x", "120", "-y", "30"]);
     tmux.until("COMMIT");
     tmux.keys(&["q"]);
-    let left = tmux.until("left with 0");
-    assert!(!left.contains("NODE "), "the alternate screen is gone: {left}");
+    tmux.until("left with 0");
+    assert_eq!(tmux.modes(), "0 1", "the terminal is given back");
 
     tmux.keys(&["Enter"]);
-    tmux.until("NODE ");
+    tmux.until("s/S sort");
+    assert_eq!(tmux.modes(), "1 0");
     let shell = tmux.run(&["list-panes", "-F", "#{pane_pid}"]);
     let shell = shell.trim();
     let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"));
     let child = children.expect("a shell with a child").trim().to_owned();
     run(command_of(Command::new("kill"), &["-TERM", &child]), b"").with_code(0);
-    let ended = tmux.until("ended with 0");
-    assert!(!ended.contains("NODE "), "the terminal is given back: {ended}");
+    tmux.until("ended with 0");
+    assert_eq!(tmux.modes(), "0 1", "the terminal is given back after a signal too");
 }

@@ -12,6 +12,7 @@ use ratatui::crossterm::terminal::{
 };
 use std::io::{self, Stdout, stdout};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A terminal that shows snapshots.
@@ -36,6 +37,7 @@ impl Screen {
     pub fn open() -> io::Result<Self> {
         restore_on_panic();
         enable_raw_mode()?;
+        IS_TAKEN.store(true, Ordering::SeqCst);
         // From here on a failure leaves a terminal to restore.
         let opened = || -> io::Result<Self> {
             execute!(stdout(), EnterAlternateScreen, Hide)?;
@@ -80,8 +82,15 @@ impl Drop for Screen {
     }
 }
 
-/// Gives the terminal back. Nothing is left to do where it cannot be: it is gone.
+/// Whether the terminal is to be given back.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Gives the terminal back, once: a second time would put the cursor where it was before, onto the message of a
+/// panic. Nothing is left to do where it cannot be given back: it is gone.
 fn restore() {
+    if !IS_TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let _ = execute!(stdout(), Show, LeaveAlternateScreen);
     let _ = disable_raw_mode();
 }
