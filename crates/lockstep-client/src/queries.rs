@@ -111,8 +111,8 @@ impl QueryClient {
         self.query_all(addresses, Query::of(QueryKind::Status), timeout, NodeStatus::read)
     }
 
-    /// The same by one datagram to each address, for a caller that asks again and again: it never asks one node
-    /// faster than it says.
+    /// The same by one datagram to each address, for a caller that asks again and again: no node is asked
+    /// faster than that.
     pub fn statuses_once(
         &mut self,
         addresses: &[SocketAddrV4],

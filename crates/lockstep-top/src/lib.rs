@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A [`Snapshot`] has every figure that the screen shows, so that a program reads the same as an operator.
-//! [`draw`] is a function of the snapshot and of the [`ViewState`] alone. Columns have fixed widths, chosen by
-//! the width of the terminal: they move neither when a figure grows nor when a node dies.
+//! [`draw`] is a function of the snapshot and of the [`ViewState`] alone. Columns have fixed widths, chosen
+//! by the width of the terminal: they move neither when a figure grows nor when a node dies.
 
 #![forbid(unsafe_code)]
 

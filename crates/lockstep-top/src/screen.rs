@@ -1,4 +1,4 @@
-//! The terminal: taken over while a [`Screen`] lives, and given back however the program ends, by a panic too.
+//! The terminal: taken over while a [`Screen`] lives, and restored however the program ends, by a panic too.
 
 use crate::snapshot::Snapshot;
 use crate::view::{Key, ViewState};
@@ -85,8 +85,8 @@ impl Drop for Screen {
 /// Whether the terminal is to be given back.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Gives the terminal back, once: a second time would put the cursor where it was before, onto the message of a
-/// panic. Nothing is left to do where it cannot be given back: it is gone.
+/// Gives the terminal back, once: a second time would put the cursor where it was before, onto the message of
+/// a panic. Nothing is left to do where it cannot be given back: it is gone.
 fn restore() {
     if !IS_TAKEN.swap(false, Ordering::SeqCst) {
         return;

@@ -1,4 +1,5 @@
-//! The figures of a cluster at one moment. A figure that nobody knows is `None`: `null` in JSON, `–` on the screen.
+//! The figures of a cluster at one moment. A figure that nobody knows is `None`: `null` in JSON, `–` on the
+//! screen.
 
 use serde::Serialize;
 

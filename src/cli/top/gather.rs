@@ -1,4 +1,4 @@
-//! A snapshot as a function of samples: the answers of nodes and the values of files become lines of a screen.
+//! A snapshot as a function of samples: answers of nodes and values of files become lines of a screen.
 
 mod lines;
 #[cfg(test)]
@@ -14,7 +14,7 @@ use lockstep_wire::{Nanos, Seq};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What is known of a node by its answers.
+/// A node by its answers.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The node, with the answer that counts.

@@ -74,7 +74,8 @@ impl Sampler {
     /// # Errors
     /// The one file cannot be read.
     pub fn take(&mut self) -> Result<Snapshot, Failure> {
-        // Files first: they would be newer than the answers by the time for which a silent node is waited for.
+        // Files first: behind the answers they would be newer by the time for which a silent node is waited
+        // for.
         self.clock.refresh();
         let at = self.clock.now();
         let processes = self.processes()?;

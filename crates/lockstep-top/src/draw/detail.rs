@@ -1,4 +1,4 @@
-//! One node or process: its facts, its conditions with their remedies, and all that it counts with its meaning.
+//! One node or process: facts, conditions with their remedies, and all that it counts with its meaning.
 
 use super::canvas::{Canvas, Tone};
 use super::{nodes, overview};
