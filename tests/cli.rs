@@ -34,6 +34,8 @@ mod service;
 mod stall;
 #[path = "cli/starts.rs"]
 mod starts;
+#[path = "cli/top.rs"]
+mod top;
 #[path = "cli/wait.rs"]
 mod wait;
 #[path = "cli/watcher.rs"]

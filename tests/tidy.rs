@@ -57,6 +57,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         &["wire", "ring", "proto", "engine", "journal", "replica", "gateway", "soupbintcp", "moldudp64"],
     ),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
+    ("top", "crates/lockstep-top/src/", &[]),
     (
         "settings",
         "src/config/",
@@ -83,6 +84,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "moldudp64",
             "sim",
             "lab",
+            "top",
             "config",
             "settings",
             "local",

@@ -63,6 +63,8 @@ pub enum Command {
     Wait(super::wait::WaitArgs),
     /// Checks this host and, with --probe, the network between hosts, and prints what mends each fault
     Doctor(super::doctor::DoctorArgs),
+    /// Shows the cluster on one screen, refreshed live
+    Top(Box<super::top::TopArgs>),
     /// Shows what was missing at this host's replicas, why, who repaired it and after how long
     Losses(LossesArgs),
     /// Shows everything that the processes of this host count, by group, with unit and meaning

@@ -62,6 +62,7 @@ mod sim;
 mod status;
 mod subscribe;
 mod text;
+mod top;
 mod upgrade;
 mod wait;
 mod waiting;
@@ -122,6 +123,7 @@ impl Command {
             Self::Health(args) => health::run(&args),
             Self::Wait(args) => wait::run(&args),
             Self::Doctor(args) => doctor::run(&args),
+            Self::Top(args) => top::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
             Self::Events(args) => events::run(&args),

@@ -11,6 +11,7 @@ use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeStatus, QueryClient, QueryResult, leader_of};
 use lockstep_io::clock::random_u64;
 use lockstep_io::key_file::{KeyFile, OPERATOR_FILE};
+pub use lockstep_top::figures::{age, grouped, short};
 use lockstep_wire::{CommandReject, Identity, KeyClass, OperatorKey};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
@@ -76,6 +77,23 @@ impl CommandClient {
         let wait = POLL_TIMEOUT.min(self.left()).max(Duration::from_millis(1));
         let mut statuses = self.questioner.statuses(&self.addresses, wait);
         let before = self.addresses.len();
+        self.note_members(&statuses);
+        if self.addresses.len() > before {
+            statuses.extend(self.questioner.statuses(&self.addresses[before..], wait));
+        }
+        statuses
+    }
+
+    /// Asks every replica by one datagram each, and waits for so long at most. Addresses that a membership
+    /// names are asked from the next time on.
+    pub fn look_once(&mut self, wait: Duration) -> Vec<Option<NodeStatus>> {
+        let statuses = self.questioner.statuses_once(&self.addresses, wait);
+        self.note_members(&statuses);
+        statuses
+    }
+
+    /// Adds addresses that these memberships name.
+    fn note_members(&mut self, statuses: &[Option<NodeStatus>]) {
         for status in statuses.iter().flatten() {
             for address in status.members.iter().filter_map(|listed| listed.member.address()) {
                 if !self.addresses.contains(&address) {
@@ -83,10 +101,6 @@ impl CommandClient {
                 }
             }
         }
-        if self.addresses.len() > before {
-            statuses.extend(self.questioner.statuses(&self.addresses[before..], wait));
-        }
-        statuses
     }
 
     /// Where the file has this replica.
@@ -261,36 +275,9 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
     }
 }
 
-/// How long ago, or for how long, for people.
-pub fn age(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0 => format!("{}ms", time.as_millis()),
-        1..60 => format!("{:.1}s", time.as_secs_f64()),
-        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
-    }
-}
-
-/// A short time, for people.
-pub fn short(ns: u64) -> String {
-    match ns {
-        0..1_000_000 => format!("{}us", ns / 1_000),
-        1_000_000..1_000_000_000 => format!("{:.1}ms", ns as f64 / 1e6),
-        _ => age(Duration::from_nanos(ns)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_age_has_two_units_at_most() {
-        let ages = [7, 3_200, 75_000, 3_661_000, 90_000_000].map(|ms| age(Duration::from_millis(ms)));
-        assert_eq!(ages, ["7ms", "3.2s", "1m15s", "1h01m", "1d01h"]);
-    }
 
     #[test]
     fn every_denial_says_what_to_do() {

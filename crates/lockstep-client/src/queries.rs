@@ -11,7 +11,7 @@ use lockstep_io::device::Device;
 use lockstep_io::idle::Parker;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, EventRow, EventsBody, HEADER_LEN, Header,
-    Identity, Kind, MEMBERSHIP_LEN_MAX, MemberBody, ORDER_PROOF_LEN, OperatorKey, OperatorOrder, OrderProof,
+    Identity, Kind, MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorKey, OperatorOrder, OrderProof,
     OrderStatement, QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order,
 };
 use std::net::SocketAddrV4;
@@ -93,7 +93,7 @@ impl Query<'_> {
 }
 
 /// Time between two datagrams of an unanswered query.
-const AGAIN_NS: u64 = 20_000_000;
+const AGAIN_NS: Nanos = 20_000_000;
 
 impl QueryClient {
     /// Opens a device.
@@ -151,7 +151,18 @@ impl QueryClient {
         let numbers: Vec<String> = addresses.iter().map(|(_, before)| before.to_string()).collect();
         let query = |name| Query { name, ..Query::of(QueryKind::Events) };
         let each = addresses.iter().zip(&numbers).map(|((address, _), name)| (*address, query(name)));
-        self.query_each(&each.collect::<Vec<_>>(), timeout, read_events)
+        self.query_every(AGAIN_NS, &each.collect::<Vec<_>>(), timeout, read_events)
+    }
+
+    /// [`QueryClient::statuses`] by one datagram to each address, for a caller that asks again and again: no node is asked
+    /// faster than that.
+    pub fn statuses_once(
+        &mut self,
+        addresses: &[SocketAddrV4],
+        timeout: Duration,
+    ) -> Vec<Option<NodeStatus>> {
+        let query = Query::of(QueryKind::Status);
+        self.query_every(Nanos::MAX, &each_asked(addresses, query), timeout, NodeStatus::read)
     }
 
     /// Sends a node a command about `identity` (or about no node in particular). It is for the epoch and the
@@ -234,12 +245,13 @@ impl QueryClient {
         timeout: Duration,
         read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
     ) -> Vec<Option<T>> {
-        let each: Vec<_> = addresses.iter().map(|address| (*address, query)).collect();
-        self.query_each(&each, timeout, read)
+        self.query_every(AGAIN_NS, &each_asked(addresses, query), timeout, read)
     }
 
-    fn query_each<T: Clone>(
+    /// Sends each query again to the one that has not answered, `again` after the time before.
+    fn query_every<T: Clone>(
         &mut self,
+        again: Nanos,
         queries: &[(SocketAddrV4, Query<'_>)],
         timeout: Duration,
         read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
@@ -250,11 +262,11 @@ impl QueryClient {
         self.token += queries.len() as u64;
         let mut found = vec![None; queries.len()];
         let deadline = self.clock.now() + timeout.as_nanos() as u64;
-        let mut asked_at = 0;
+        let mut due_at = 0;
         while found.iter().any(Option::is_none) && self.clock.now() < deadline {
             let now = self.clock.now();
-            if now >= asked_at + AGAIN_NS {
-                asked_at = now;
+            if now >= due_at {
+                due_at = now.saturating_add(again);
                 for (index, &(address, query)) in queries.iter().enumerate() {
                     if found[index].is_none() {
                         self.query(address, first + index as u64, query);
@@ -271,7 +283,7 @@ impl QueryClient {
                     *slot = Some(answer);
                 }
             }
-            let due = deadline.min(asked_at + AGAIN_NS).saturating_sub(self.clock.now());
+            let due = deadline.min(due_at).saturating_sub(self.clock.now());
             if found.iter().any(Option::is_none) {
                 self.parker.park(due);
             }
@@ -297,6 +309,11 @@ impl QueryClient {
         let length = write_order(&mut out, &self.endpoint.keys, header, token, (query_kind, name), proof);
         self.net.send_unicast(to, [&out[..length], &[]]);
     }
+}
+
+/// The same query for each of these.
+fn each_asked<'a>(addresses: &[SocketAddrV4], query: Query<'a>) -> Vec<(SocketAddrV4, Query<'a>)> {
+    addresses.iter().map(|address| (*address, query)).collect()
 }
 
 fn read_reply(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, NodeState)> {

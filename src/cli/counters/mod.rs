@@ -1,6 +1,7 @@
 //! `lockstep counters`: everything that the processes of this host count, by group, with unit and meaning. It
 //! reads their counters files and asks nobody: a process that hangs or has died tells as much as before.
 
+pub(in crate::cli) mod lines;
 pub(in crate::cli) mod process;
 
 use super::Failure;
@@ -9,9 +10,11 @@ use super::failure::USAGE;
 use super::metrics::{Format, metrics};
 use super::operator::{age, pause, short};
 use clap::Args;
-use lockstep_core::engine::counters::{CounterKind, Described};
+use lines::{counted_since, group, process_line};
+use lockstep_core::engine::counters::CounterKind;
 use lockstep_core::engine::durations::Durations;
 use lockstep_io::clock::Utc;
+use lockstep_top::ProcessLine;
 use process::{Life, Process, Value, files, state_of};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -105,17 +108,6 @@ pub fn run(args: &CountersArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// What a process has counted since `before`; of one that began later, everything.
-fn counted_since(process: &Process, before: &Process) -> Vec<Value> {
-    let is_same = before.pid == process.pid;
-    let rows = process.rows.iter();
-    rows.map(|(row, value)| match before.value(&row.name).filter(|_| is_same) {
-        Some(earlier) => value.since(earlier),
-        None => value.clone(),
-    })
-    .collect()
-}
-
 fn only_group(processes: &mut [Process], wanted: &str) -> Result<(), Failure> {
     let rows = |process: &Process| -> Vec<String> {
         process.rows.iter().map(|(row, _)| group(process, row)).collect()
@@ -136,37 +128,6 @@ fn only_group(processes: &mut [Process], wanted: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Groups by the first word of a counter's name.
-const GROUPS: [(&str, &str); 13] = [
-    ("condition", "conditions"),
-    ("loss", "losses"),
-    ("recent", "losses"),
-    ("udp", "udp"),
-    ("fault", "faults"),
-    ("line", "lines"),
-    ("shm", "memory"),
-    ("xdp", "xdp"),
-    ("fanout", "unicast"),
-    ("replay", "replay"),
-    ("gateway", "gateway"),
-    ("feed", "feed"),
-    ("notary", "notary"),
-];
-
-/// What a counter belongs to: a part of the process, or of one of its handles.
-fn group(process: &Process, row: &Described) -> String {
-    let (name, labels) = row.parts();
-    let word = name.split('_').next().unwrap_or(name);
-    let known = GROUPS.iter().find(|(first, _)| *first == word).map(|(_, group)| *group);
-    let handle = labels.split(',').find_map(|label| label.strip_prefix("handle=\""));
-    match (handle, known) {
-        (Some(handle), known) => format!("{}, {}", handle.trim_end_matches('"'), known.unwrap_or("engine")),
-        (None, Some(known)) => known.to_owned(),
-        (None, None) if matches!(&*process.kind, "replica" | "archiver") => "engine".to_owned(),
-        (None, None) => "own".to_owned(),
-    }
-}
-
 /// Some quantiles of a distribution, in words.
 fn quantiles(durations: &Durations) -> String {
     match [500, 990, 1_000].map(|per_mille| durations.quantile(per_mille)) {
@@ -179,43 +140,10 @@ fn quantiles(durations: &Durations) -> String {
 }
 
 impl Seen {
-    fn json(&self) -> serde_json::Value {
-        let process = &self.process;
-        let row = |(index, (row, value)): (usize, &(Described, Value))| {
-            let mut json = json!({
-                "name": row.name,
-                "value": value.number(),
-                "group": group(process, row),
-                "unit": if row.kind == CounterKind::State { "" } else { &row.unit },
-                "kind": row.kind.name(),
-                "meaning": row.meaning,
-            });
-            if row.kind == CounterKind::State {
-                json["state"] = state_of(row, value).into();
-            }
-            let counted = self.counted.as_ref().map(|(counted, took)| (&counted[index], took));
-            if let Some((counted, took)) = counted
-                && matches!(row.kind, CounterKind::Count | CounterKind::Histogram)
-            {
-                json["per_second"] = (counted.number() as f64 / took.as_secs_f64()).into();
-            }
-            if let Value::Durations(durations) = counted.map_or(value, |(counted, _)| counted) {
-                json["p50_ns"] = durations.quantile(500).into();
-                json["p99_ns"] = durations.quantile(990).into();
-                json["longest_ns"] = durations.longest().into();
-            }
-            json
-        };
-        json!({
-            "process": process.name,
-            "kind": process.kind,
-            "release": process.release,
-            "pid": process.pid,
-            "life": process.life.name(),
-            "since_ns": process.age.as_nanos() as u64,
-            "published_at_ns": process.published_at,
-            "counters": process.rows.iter().enumerate().map(row).collect::<Vec<_>>(),
-        })
+    fn json(&self) -> ProcessLine {
+        let counted = self.counted.as_ref();
+        let rates = counted.map(|(counted, took)| (&**counted, *took));
+        process_line(&self.process, rates, counted.map(|(counted, _)| &**counted))
     }
 
     fn text(&self, out: &mut impl Write) -> std::io::Result<()> {

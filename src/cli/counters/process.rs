@@ -73,6 +73,8 @@ pub(in crate::cli) struct Process {
     pub(in crate::cli) name: String,
     /// `replica`, `archiver`, `gateway`, `feed`, `notary`, `application`.
     pub(in crate::cli) kind: String,
+    /// The number of its cluster.
+    pub(in crate::cli) cluster: String,
     pub(in crate::cli) release: String,
     pub(in crate::cli) pid: u32,
     pub(in crate::cli) life: Life,
@@ -86,6 +88,16 @@ impl Process {
     /// Reads the file at `path` of the process called `name`.
     pub(in crate::cli) fn read(name: &str, path: &Path) -> Result<Self, IoError> {
         Ok(Self::of(name, &CountersReader::open(path)?))
+    }
+
+    /// Reads the file at `path` of a process that is called as the file says: `replica-1`.
+    pub(in crate::cli) fn read_file(path: &Path) -> Result<Self, IoError> {
+        let reader = CountersReader::open(path)?;
+        let label = |name: &str| reader.label(name);
+        let name = label("number").or_else(|| label("name"));
+        let name = format!("{}-{}", label("kind").unwrap_or("process"), name.unwrap_or("?"));
+        // The file of an application has its name alone.
+        Ok(Self::of(name.trim_start_matches("application-"), &reader))
     }
 
     /// What the file of the process called `name` has at this moment.
@@ -118,6 +130,7 @@ impl Process {
             rows: rows.collect(),
             name: name.to_owned(),
             kind: label("kind"),
+            cluster: label("cluster"),
             release: label("release"),
             pid,
             life,
@@ -137,6 +150,7 @@ impl Process {
         Self {
             name: name.to_owned(),
             kind: kind.to_owned(),
+            cluster: String::new(),
             release: String::new(),
             pid: 1,
             life,

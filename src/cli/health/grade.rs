@@ -321,7 +321,7 @@ impl Examined<'_> {
 
 /// How many entries a node lacks. Leader and node answer at different moments; an acknowledgement that the
 /// leader has shows more than an answer of the node from before.
-fn lag_behind(leader: &NodeStatus, status: &NodeStatus) -> u64 {
+pub(in crate::cli) fn lag_behind(leader: &NodeStatus, status: &NodeStatus) -> u64 {
     let listed = leader.members.iter().find(|listed| listed.member.identity() == status.identity);
     let acked = listed.map_or(0, |listed| listed.acked_next);
     leader.accept_next.saturating_sub(status.accept_next.max(acked))

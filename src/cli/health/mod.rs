@@ -18,6 +18,7 @@ use super::operator::CommandClient;
 use super::status::leads_for;
 use crate::config;
 use clap::Args;
+pub(in crate::cli) use grade::lag_behind;
 use grade::{Examined, HealthGrade, HealthReport, HealthThresholds};
 use lockstep_client::internal::leader_of;
 use lockstep_io::clock::DAY_NS;

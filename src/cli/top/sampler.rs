@@ -1,0 +1,143 @@
+//! Takes samples: one query to each node, and all counters files of this host.
+
+use super::TopArgs;
+use super::gather::{Answer, Sample, snapshot};
+use crate::cli::Failure;
+use crate::cli::counters::process::{Process, files};
+use crate::cli::expiry::Expiry;
+use crate::cli::operator::CommandClient;
+use crate::config::Config;
+use lockstep_io::clock::Clock;
+use lockstep_node::io::tail::free_bytes;
+use lockstep_top::{Snapshot, SnapshotSource};
+use lockstep_wire::Nanos;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long an answer is waited for at most.
+const ANSWER_WAIT: Duration = Duration::from_millis(300);
+/// Rates are those of this time, or of one interval if that is longer: processes store their counters ten
+/// times a second, and so shorter rates would jump.
+const RATES_NS: Nanos = 1_000_000_000;
+/// Latencies and stalls are those of this time.
+const TIMES_NS: Nanos = 10_000_000_000;
+
+/// See the module.
+pub struct Sampler {
+    source: SnapshotSource,
+    /// Asks the nodes; none without a query.
+    operator: Option<CommandClient>,
+    /// The cluster's file; none where one counters file is all there is.
+    config: Option<Config>,
+    file: Option<PathBuf>,
+    keys_days_left: Option<i64>,
+    wait: Duration,
+    clock: Clock,
+    answers: BTreeMap<SocketAddrV4, Answer>,
+    /// The last samples, the newest last.
+    samples: VecDeque<Sample>,
+}
+
+impl Sampler {
+    /// Reads the configuration and opens a device, as far as the flags need them.
+    pub fn new(args: &TopArgs) -> Result<Self, Failure> {
+        let source = match (&args.file, args.local) {
+            (Some(_), _) => SnapshotSource::File,
+            (None, true) => SnapshotSource::Local,
+            (None, false) => SnapshotSource::Cluster,
+        };
+        let is_cluster = source == SnapshotSource::Cluster;
+        let config = args.file.is_none().then(|| args.cluster.load(&[])).transpose()?;
+        if let (SnapshotSource::Local, Some(config)) = (source, &config) {
+            // It is an error now, and none later: processes come and go.
+            files(config, None)?;
+        }
+        let operator = is_cluster.then(|| CommandClient::open(&args.cluster, Duration::MAX)).transpose()?;
+        let expiry = if is_cluster { Expiry::of(&args.cluster)? } else { None };
+        Ok(Self {
+            source,
+            operator,
+            config,
+            file: args.file.clone(),
+            keys_days_left: expiry.map(|expiry| expiry.days_left),
+            wait: ANSWER_WAIT.min(args.interval * 4 / 5),
+            clock: Clock::start(),
+            answers: BTreeMap::new(),
+            samples: VecDeque::new(),
+        })
+    }
+
+    /// Looks at everything once.
+    ///
+    /// # Errors
+    /// The one file cannot be read.
+    pub fn take(&mut self) -> Result<Snapshot, Failure> {
+        // Files first: behind the answers they would be newer by the time for which a silent node is waited
+        // for.
+        self.clock.refresh();
+        let at = self.clock.now();
+        let processes = self.processes()?;
+        let answers = self.answers(at);
+        let sample = Sample {
+            at,
+            wall: self.clock.wall(at),
+            answers,
+            free_bytes: self.free_bytes(&processes),
+            processes,
+            cluster: self.config.as_ref().map(|config| config.cluster.to_string()),
+            keys_days_left: self.keys_days_left,
+        };
+        // The newest sample that is old enough, or else the oldest one.
+        let older = |age: Nanos| {
+            let old = self.samples.iter().rev().find(|older| older.at + age <= at);
+            old.or_else(|| self.samples.front())
+        };
+        // A sample may be some milliseconds younger than the interval is long.
+        let taken = snapshot(self.source, &sample, older(RATES_NS * 95 / 100), older(TIMES_NS));
+        self.samples.push_back(sample);
+        while self.samples.get(1).is_some_and(|second| second.at + TIMES_NS <= at) {
+            self.samples.pop_front();
+        }
+        Ok(taken)
+    }
+
+    /// Asks each node once, at `now`: nodes answer at once.
+    fn answers(&mut self, now: Nanos) -> Option<Vec<Answer>> {
+        let operator = self.operator.as_mut()?;
+        let asked = operator.addresses.len();
+        let statuses = operator.look_once(self.wait);
+        let nodes = operator.asked(&statuses).into_iter().take(asked);
+        let answers: Vec<_> = nodes
+            .map(|node| {
+                let address = node.address;
+                let answer = Answer::after(self.answers.get(&address), node, now);
+                self.answers.insert(address, answer.clone());
+                answer
+            })
+            .collect();
+        Some(answers)
+    }
+
+    /// The processes whose files can be read: one may end between two calls.
+    fn processes(&self) -> Result<Vec<Process>, Failure> {
+        if let Some(file) = &self.file {
+            return Ok(vec![Process::read_file(file)?]);
+        }
+        let Some(Ok(files)) = self.config.as_ref().map(|config| files(config, None)) else {
+            return Ok(Vec::new());
+        };
+        Ok(files.iter().filter_map(|(name, path)| Process::read(name, path).ok()).collect())
+    }
+
+    /// Free space on the journals' devices of those nodes that run on this host.
+    fn free_bytes(&self, processes: &[Process]) -> BTreeMap<String, u64> {
+        let Some(config) = &self.config else { return BTreeMap::new() };
+        let replicas = config.replicas.iter().map(|one| (format!("replica-{}", one.id), &one.journal));
+        let archivers = config.archivers.iter().map(|one| (format!("archiver-{}", one.id), &one.journal));
+        let is_here = |name: &str| processes.iter().any(|process| process.name == name);
+        let nodes = replicas.chain(archivers).filter(|(name, _)| is_here(name));
+        nodes.filter_map(|(name, journal)| Some((name, free_bytes(journal).ok()?))).collect()
+    }
+}
