@@ -60,12 +60,16 @@ pub const LEFT_BEHIND: u16 = 1330;
 
 /// An event as a record. `since` is the time at which the state began that ends with it.
 pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
-    let took = now.saturating_sub(since);
     let of = |code| Record { at: now, code, ..Record::default() };
     match event {
-        ReplicaEvent::Role { from, to, epoch, seq } => {
-            Record { a: epoch.0, b: seq, c: took, small: from as u16, e: to as u32, ..of(ROLE) }
-        }
+        ReplicaEvent::Role { from, to, epoch, seq } => Record {
+            a: epoch.0,
+            b: seq,
+            c: now.saturating_sub(since),
+            small: from as u16,
+            e: to as u32,
+            ..of(ROLE)
+        },
         ReplicaEvent::History { history } => Record { a: history, ..of(HISTORY) },
         ReplicaEvent::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
         ReplicaEvent::LeaderSuspected { epoch, why } => {
@@ -103,12 +107,7 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
             Record { a: from, b: oldest, c: witness.packed(), d: holder.packed(), ..of(TAKEOVER_WAITS) }
         }
         ReplicaEvent::Rejected { reject } => {
-            let a = match reject {
-                Reject::Version { seen } => u64::from(seen),
-                Reject::Cluster { seen } | Reject::History { seen } => seen,
-                _ => 0,
-            };
-            Record { a, small: reject.index() as u16, ..of(REJECTED) }
+            Record { a: rejected_number(reject), small: reject.index() as u16, ..of(REJECTED) }
         }
         ReplicaEvent::Diverged { seq, have, seen } => Record { a: seq, b: have, c: seen, ..of(DIVERGED) },
         ReplicaEvent::DivergentAck { identity, seq, have, seen } => {
@@ -132,5 +131,14 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
             Record { a: identity.packed(), ..of(DUPLICATE_IDENTITY_OLDER) }
         }
         ReplicaEvent::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
+    }
+}
+
+/// The number in a rejected datagram that shows the reason, where there is one.
+fn rejected_number(reject: Reject) -> u64 {
+    match reject {
+        Reject::Version { seen } => u64::from(seen),
+        Reject::Cluster { seen } | Reject::History { seen } => seen,
+        _ => 0,
     }
 }
