@@ -60,16 +60,12 @@ pub const LEFT_BEHIND: u16 = 1330;
 
 /// An event as a record. `since` is the time at which the state began that ends with it.
 pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
+    let took = now.saturating_sub(since);
     let of = |code| Record { at: now, code, ..Record::default() };
     match event {
-        ReplicaEvent::Role { from, to, epoch, seq } => Record {
-            a: epoch.0,
-            b: seq,
-            c: now.saturating_sub(since),
-            small: from as u16,
-            e: to as u32,
-            ..of(ROLE)
-        },
+        ReplicaEvent::Role { from, to, epoch, seq } => {
+            Record { a: epoch.0, b: seq, c: took, small: from as u16, e: to as u32, ..of(ROLE) }
+        }
         ReplicaEvent::History { history } => Record { a: history, ..of(HISTORY) },
         ReplicaEvent::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
         ReplicaEvent::LeaderSuspected { epoch, why } => {
