@@ -11,7 +11,7 @@ use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeStatus, QueryClient, QueryResult, leader_of};
 use lockstep_io::clock::random_u64;
 use lockstep_io::key_file::{KeyFile, OPERATOR_FILE};
-pub use lockstep_top::figures::{age, grouped, short};
+pub use lockstep_top::figures::{age, short};
 use lockstep_wire::{CommandReject, Identity, KeyClass, OperatorKey};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};

@@ -59,6 +59,7 @@ fn trailer_again(trailer: &RepairTrailer, frame: &[u8]) -> [u8; REPAIR_TRAILER_L
 
 /// Writes what was decoded once more.
 fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
+    let keys = Keyring::none(CLUSTER);
     match datagram {
         Datagram::Frame(view, trailer) => {
             let entries: Vec<_> = view.entries().map(|entry| (*entry.header, entry.payload)).collect();
@@ -66,69 +67,44 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
             bytes.extend(trailer.map(|trailer| trailer_again(&trailer, view.bytes)).iter().flatten());
             bytes
         }
-        Datagram::Heartbeat(header, body) => {
-            small(|out| write_heartbeat(out, &Keyring::none(CLUSTER), *header, body))
-        }
+        Datagram::Heartbeat(header, body) => small(|out| write_heartbeat(out, &keys, *header, body)),
         Datagram::Submission(header, entries) => {
             submission(*header, &entries.map(|entry| (*entry.header, entry.payload)).collect::<Vec<_>>())
         }
-        Datagram::Ack(header, body) => small(|out| write_ack(out, &Keyring::none(CLUSTER), *header, body)),
-        Datagram::Nack(header, body, ranges) => small(|out| {
-            write_nack(out, &Keyring::none(CLUSTER), *header, body.token, &ranges.iter().collect::<Vec<_>>())
-        }),
-        Datagram::RepairReject(header, body) => {
-            small(|out| write_repair_reject(out, &Keyring::none(CLUSTER), *header, body))
+        Datagram::Ack(header, body) => small(|out| write_ack(out, &keys, *header, body)),
+        Datagram::Nack(header, body, ranges) => {
+            small(|out| write_nack(out, &keys, *header, body.token, &ranges.iter().collect::<Vec<_>>()))
         }
+        Datagram::RepairReject(header, body) => small(|out| write_repair_reject(out, &keys, *header, body)),
         Datagram::Query(header, body, name, proof) => {
             let query = (QueryKind::from_u32(body.query_kind).expect("judged"), name);
-            let keys = Keyring::none(CLUSTER);
             small(|out| write_order(out, &keys, *header, body.token, query, proof.as_ref()))
         }
-        Datagram::QueryReply(header, body) => {
-            small(|out| write_reply(out, &Keyring::none(CLUSTER), *header, body))
-        }
+        Datagram::QueryReply(header, body) => small(|out| write_reply(out, &keys, *header, body)),
         Datagram::Prepare(header, body)
         | Datagram::Promise(header, body)
         | Datagram::Refuse(header, body)
         | Datagram::PreVote(header, body)
-        | Datagram::Grant(header, body) => {
-            small(|out| write_ballot(out, &Keyring::none(CLUSTER), *header, body))
-        }
-        Datagram::DeathNotice(header, body) => {
-            small(|out| write_down(out, &Keyring::none(CLUSTER), *header, body))
-        }
-        Datagram::StepDown(header, body) => {
-            small(|out| write_step_down(out, &Keyring::none(CLUSTER), *header, body))
-        }
+        | Datagram::Grant(header, body) => small(|out| write_ballot(out, &keys, *header, body)),
+        Datagram::DeathNotice(header, body) => small(|out| write_down(out, &keys, *header, body)),
+        Datagram::StepDown(header, body) => small(|out| write_step_down(out, &keys, *header, body)),
         Datagram::Status(header, body, members, active) => {
             let (members, active) = (members.iter().collect::<Vec<_>>(), active.iter().collect::<Vec<_>>());
-            small(|out| write_status(out, &Keyring::none(CLUSTER), *header, body, &members, &active))
+            small(|out| write_status(out, &keys, *header, body, &members, &active))
         }
         Datagram::PublisherNotice(header, rows) => {
-            small(|out| write_notice(out, &Keyring::none(CLUSTER), *header, &rows.iter().collect::<Vec<_>>()))
+            small(|out| write_notice(out, &keys, *header, &rows.iter().collect::<Vec<_>>()))
         }
-        Datagram::IdentityProbe(header, body) => {
-            small(|out| write_presence(out, &Keyring::none(CLUSTER), *header, body))
-        }
-        Datagram::AddressProof(header, body) => {
-            small(|out| write_address_proof(out, &Keyring::none(CLUSTER), *header, body))
-        }
+        Datagram::IdentityProbe(header, body) => small(|out| write_presence(out, &keys, *header, body)),
+        Datagram::AddressProof(header, body) => small(|out| write_address_proof(out, &keys, *header, body)),
         Datagram::Events(header, body, rows) => super::events::page_again(header, body, &rows),
-        Datagram::Release(header, body) => {
-            small(|out| write_release(out, &Keyring::none(CLUSTER), *header, body))
-        }
-        Datagram::CommandResult(header, body) => {
-            small(|out| write_command_result(out, &Keyring::none(CLUSTER), *header, body))
-        }
-        Datagram::Join(header, body) => small(|out| write_join(out, &Keyring::none(CLUSTER), *header, body)),
-        Datagram::Lease(header, body) => {
-            small(|out| write_lease(out, &Keyring::none(CLUSTER), *header, body))
-        }
-        Datagram::ReplayRequest(header, body) => {
-            small(|out| write_replay_request(out, &Keyring::none(CLUSTER), *header, body))
-        }
+        Datagram::Release(header, body) => small(|out| write_release(out, &keys, *header, body)),
+        Datagram::CommandResult(header, body) => small(|out| write_command_result(out, &keys, *header, body)),
+        Datagram::Join(header, body) => small(|out| write_join(out, &keys, *header, body)),
+        Datagram::Lease(header, body) => small(|out| write_lease(out, &keys, *header, body)),
+        Datagram::ReplayRequest(header, body) => small(|out| write_replay_request(out, &keys, *header, body)),
         Datagram::ReplayAnswer(header, body) | Datagram::ReplayMark(header, body) => {
-            small(|out| write_replay(out, &Keyring::none(CLUSTER), *header, body))
+            small(|out| write_replay(out, &keys, *header, body))
         }
     }
 }

@@ -44,16 +44,6 @@ pub fn brief(ns: u64) -> String {
     }
 }
 
-/// A number for people: `1,204`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let comma = |(index, digit): (usize, char)| {
-        let is_group = index > 0 && (digits.len() - index).is_multiple_of(3);
-        is_group.then_some(',').into_iter().chain([digit])
-    };
-    digits.chars().enumerate().flat_map(comma).collect()
-}
-
 /// A number in at most five columns: `99999`, `123k`, `1.23M`.
 pub fn compact(number: u64) -> String {
     if number < 100_000 { number.to_string() } else { scaled(number as f64) }
@@ -126,12 +116,6 @@ mod tests {
             assert!(brief(ns).len() <= 5, "{ns}: {}", brief(ns));
             ns += ns / 10 + 1;
         }
-    }
-
-    #[test]
-    fn a_number_has_a_comma_before_each_three_digits() {
-        let numbers = [0, 999, 1_204, 10_000, 1_234_567].map(grouped);
-        assert_eq!(numbers, ["0", "999", "1,204", "10,000", "1,234,567"]);
     }
 
     #[test]

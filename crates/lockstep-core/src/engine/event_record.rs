@@ -108,12 +108,7 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
             Record { a: from, b: oldest, c: witness.packed(), d: holder.packed(), ..of(TAKEOVER_WAITS) }
         }
         ReplicaEvent::Rejected { reject } => {
-            let a = match reject {
-                Reject::Version { seen } => u64::from(seen),
-                Reject::Cluster { seen } | Reject::History { seen } => seen,
-                _ => 0,
-            };
-            Record { a, small: reject.index() as u16, ..of(REJECTED) }
+            Record { a: rejected_number(reject), small: reject.index() as u16, ..of(REJECTED) }
         }
         ReplicaEvent::Diverged { seq, have, seen } => Record { a: seq, b: have, c: seen, ..of(DIVERGED) },
         ReplicaEvent::DivergentAck { identity, seq, have, seen } => {
@@ -137,5 +132,14 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
             Record { a: identity.packed(), ..of(DUPLICATE_IDENTITY_OLDER) }
         }
         ReplicaEvent::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
+    }
+}
+
+/// The number in a rejected datagram that shows the reason, where there is one.
+fn rejected_number(reject: Reject) -> u64 {
+    match reject {
+        Reject::Version { seen } => u64::from(seen),
+        Reject::Cluster { seen } | Reject::History { seen } => seen,
+        _ => 0,
     }
 }
