@@ -195,3 +195,22 @@ fn on_a_terminal_keys_and_sizes_work_no_column_moves_and_the_screen_is_given_bac
     tmux.until("ended with 0");
     assert_eq!(tmux.modes(), "0 1", "the terminal is given back after a signal too");
 }
+
+#[test]
+fn a_closed_terminal_ends_it_also_where_nobody_sends_the_signal_for_that() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    let args = cluster.args(&["top", BRISK]).join("' '");
+    let line = format!("trap '' HUP; exec '{}' '{args}'", program().display());
+    let Some(tmux) = Tmux::start(&line) else { return };
+    tmux.until("s/S sort");
+    let top = tmux.run(&["list-panes", "-F", "#{pane_pid}"]).trim().to_owned();
+    let process = std::path::Path::new("/proc").join(&top);
+    assert!(process.exists());
+    drop(tmux);
+    let began = Instant::now();
+    while process.exists() {
+        assert!(began.elapsed() < PATIENCE, "process {top} goes on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -11,8 +11,8 @@ use lockstep_io::device::Device;
 use lockstep_io::idle::Parker;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, EventRow, EventsBody, HEADER_LEN, Header,
-    Identity, Kind, MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorKey, OperatorOrder, OrderProof,
-    OrderStatement, QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order,
+    Identity, Kind, MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorKey, OperatorOrder,
+    OrderProof, OrderStatement, QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;

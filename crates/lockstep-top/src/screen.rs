@@ -10,6 +10,7 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, Stdout, stdout};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +50,16 @@ impl Screen {
     /// The columns and lines of the terminal of stdout, if it is one.
     pub fn size() -> Option<(u16, u16)> {
         size().ok().filter(|(width, height)| *width > 0 && *height > 0)
+    }
+
+    /// Whether the terminal of stdin was closed. [`Screen::input`] does not return then: crossterm reads on from
+    /// such a terminal for ever.
+    pub fn is_gone() -> bool {
+        let stdin = std::io::stdin();
+        let mut asked = [PollFd::new(&stdin, PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let is_asked = poll(&mut asked, Some(&at_once)).is_ok();
+        is_asked && asked[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
     /// Draws a snapshot.

@@ -8,8 +8,8 @@ mod write;
 use super::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, ConditionRow, ConditionRows,
     Entries, EventRow, EventRows, EventsBody, HEADER_LEN, Header, IdentityProbeBody, JoinBody, Keyring, Kind,
-    LeaseBody, NoticeRow, NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReleaseBody,
-    ReplayBody, ReplayRequestBody, STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
+    LeaseBody, NoticeRow, NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject,
+    ReleaseBody, ReplayBody, ReplayRequestBody, STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
 };
 use bytemuck::{Pod, Zeroable};
 pub use query::{ORDER_SIGNED, QueryBody, QueryKind, event_number};

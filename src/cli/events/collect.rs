@@ -47,6 +47,16 @@ impl SeenEvent {
         self.text().level()
     }
 
+    /// Its code, as a log line prints it.
+    pub(in crate::cli) fn code(&self) -> String {
+        self.text().code().to_string()
+    }
+
+    /// Its sentence.
+    pub(in crate::cli) fn sentence(&self) -> String {
+        self.text().to_string()
+    }
+
     /// The place in the order of all events.
     fn order(&self) -> (Nanos, &str, u64, u64) {
         (self.row.wall, &self.process, self.ring, self.row.number)

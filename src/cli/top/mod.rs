@@ -125,9 +125,6 @@ type Newest = Arc<Mutex<Option<Result<Snapshot, Failure>>>>;
 /// Shows snapshots until the operator leaves or a signal comes.
 fn show(sampler: Sampler, interval: Duration, view: impl Fn(&Snapshot) -> ViewState) -> Result<u8, Failure> {
     let stop = signals::stop_flag()?;
-    // A terminal that is closed sends SIGHUP.
-    let closed = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&stop));
-    closed.map_err(|error| Failure::new(FAILED, format!("SIGHUP cannot be listened to: {error}")))?;
     let newest = Newest::default();
     sample(sampler, interval, &newest, &stop)?;
     let lost =
@@ -182,6 +179,9 @@ fn sample(
     let take = move || {
         let mut due = now();
         while !stop.load(Ordering::Acquire) {
+            if Screen::is_gone() {
+                std::process::exit(0); // nothing is left to be restored
+            }
             let taken = sampler.take();
             *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
             due += interval;

@@ -4,12 +4,13 @@ use super::TopArgs;
 use super::gather::{Answer, Sample, snapshot};
 use crate::cli::Failure;
 use crate::cli::counters::process::{Process, files};
+use crate::cli::events::collect::{EventCollector, SeenEvent, retain_newest};
 use crate::cli::expiry::Expiry;
 use crate::cli::operator::CommandClient;
 use crate::config::Config;
 use lockstep_io::clock::Clock;
 use lockstep_node::io::tail::free_bytes;
-use lockstep_top::{Snapshot, SnapshotSource};
+use lockstep_top::{EventLine, Snapshot, SnapshotSource};
 use lockstep_wire::Nanos;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddrV4;
@@ -23,6 +24,12 @@ const ANSWER_WAIT: Duration = Duration::from_millis(300);
 const RATES_NS: Nanos = 1_000_000_000;
 /// Latencies and stalls are those of this time.
 const TIMES_NS: Nanos = 10_000_000_000;
+/// Pause between two looks at the events: a silent node is waited for each time.
+const EVENTS_PAUSE_NS: Nanos = 1_000_000_000;
+/// Events that a snapshot has at most, ...
+const EVENTS_MAX: usize = 50;
+/// ... none older than this.
+const EVENTS_AGE_NS: Nanos = 3_600_000_000_000;
 
 /// See the module.
 pub struct Sampler {
@@ -32,6 +39,12 @@ pub struct Sampler {
     /// The cluster's file; none where one counters file is all there is.
     config: Option<Config>,
     file: Option<PathBuf>,
+    /// Reads the events; none where one counters file is all there is.
+    events: Option<EventCollector>,
+    /// The newest ones, the newest last.
+    newest_events: Vec<SeenEvent>,
+    /// When they are looked at again.
+    events_due: Nanos,
     keys_days_left: Option<i64>,
     wait: Duration,
     clock: Clock,
@@ -55,12 +68,20 @@ impl Sampler {
             files(config, None)?;
         }
         let operator = is_cluster.then(|| CommandClient::open(&args.cluster, Duration::MAX)).transpose()?;
+        let events = match &config {
+            Some(config) if is_cluster => Some(EventCollector::of_all_nodes(config.clone())?),
+            Some(config) => Some(EventCollector::of_this_host(config.clone())),
+            None => None,
+        };
         let expiry = if is_cluster { Expiry::of(&args.cluster)? } else { None };
         Ok(Self {
             source,
             operator,
             config,
             file: args.file.clone(),
+            events,
+            newest_events: Vec::new(),
+            events_due: 0,
             keys_days_left: expiry.map(|expiry| expiry.days_left),
             wait: ANSWER_WAIT.min(args.interval * 4 / 5),
             clock: Clock::start(),
@@ -95,12 +116,29 @@ impl Sampler {
             old.or_else(|| self.samples.front())
         };
         // A sample may be some milliseconds younger than the interval is long.
-        let taken = snapshot(self.source, &sample, older(RATES_NS * 95 / 100), older(TIMES_NS));
+        let mut taken = snapshot(self.source, &sample, older(RATES_NS * 95 / 100), older(TIMES_NS));
+        taken.events = self.events(at, sample.wall);
         self.samples.push_back(sample);
         while self.samples.get(1).is_some_and(|second| second.at + TIMES_NS <= at) {
             self.samples.pop_front();
         }
         Ok(taken)
+    }
+
+    /// The newest events of all nodes, at `now` by this clock and at `wall` by that of the wall.
+    fn events(&mut self, now: Nanos, wall: Nanos) -> Vec<EventLine> {
+        if let Some(events) = self.events.as_mut().filter(|_| now >= self.events_due) {
+            let more = events.poll(wall.saturating_sub(EVENTS_AGE_NS), EVENTS_MAX);
+            retain_newest(&mut self.newest_events, more, EVENTS_MAX);
+            self.events_due = now + EVENTS_PAUSE_NS;
+        }
+        let line = |seen: &SeenEvent| EventLine {
+            at_ns: seen.row.wall,
+            node: seen.process.clone(),
+            code: seen.code(),
+            text: seen.sentence(),
+        };
+        self.newest_events.iter().map(line).collect()
     }
 
     /// Asks each node once, at `now`: nodes answer at once.
