@@ -42,8 +42,6 @@ struct Page {
     blocks: Vec<Block>,
     /// Scripts that change a machine for good: they are not run, and their syntax is checked.
     machine: Vec<String>,
-    /// The unit of the service manager.
-    unit: String,
 }
 
 fn parse(page: &str) -> Page {
@@ -59,7 +57,6 @@ fn parse(page: &str) -> Page {
         let words: Vec<&str> = info.split(' ').collect();
         match words[..] {
             ["toml"] => parsed.file = text,
-            ["ini"] => parsed.unit = text,
             ["sh", "machine"] => parsed.machine.push(text),
             ["text"] => {
                 let last = parsed.blocks.last_mut().expect("an output stands behind its command");
@@ -259,7 +256,8 @@ fn what_changes_a_machine_is_sound_shell_and_the_unit_runs_the_program() {
         let output = Command::new("sh").args(["-nc", &script]).output().expect("a shell");
         assert!(output.status.success(), "{script}: {}", printed(&output));
     }
-    let runs = page.unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/"));
+    let unit = include_str!("../contrib/systemd/lockstep-sequencer@.service");
+    let runs = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/"));
     // The very command of the page, for the replica that is the unit's instance.
     let command = runs.expect("a unit that runs the program").replace("%i", "1");
     assert!(page.blocks.iter().any(|block| block.script == format!("exec {command}\n")), "{command}");

@@ -3,6 +3,8 @@
 //! The bytes never change by accident (golden bytes), decoding survives everything and believes
 //! nothing (properties), and what is refused is refused for a reason that is told.
 
+#[path = "wire/capacity.rs"]
+mod capacity;
 #[path = "wire/events.rs"]
 mod events;
 #[path = "wire/golden.rs"]
