@@ -161,6 +161,8 @@ impl Stream {
 pub struct View {
     process: Process,
     stream: Arc<Mutex<Stream>>,
+    /// When its last line came, and the longest time between two of them.
+    pauses: Arc<Mutex<(Instant, Duration)>>,
     reader: JoinHandle<()>,
 }
 
@@ -170,13 +172,27 @@ impl View {
         let args: Vec<&str> = ["subscribe"].iter().chain(flags).copied().collect();
         let mut process = cluster.start_command(name, cluster.command_at(place, &args));
         let stream = Arc::new(Mutex::new(Stream::default()));
+        let pauses = Arc::new(Mutex::new((Instant::now(), Duration::ZERO)));
         let (out, to) = (BufReader::new(process.take_stdout()), Arc::clone(&stream));
+        let measured = Arc::clone(&pauses);
         let reader = std::thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
+                let now = Instant::now();
+                let mut measured = measured.lock().expect("a test that did not panic");
+                *measured = (now, measured.1.max(now - measured.0));
+                drop(measured);
                 to.lock().expect("a reader that did not panic").take(&line);
             }
         });
-        Self { process, stream, reader }
+        Self { process, stream, pauses, reader }
+    }
+
+    /// The longest time between two of its messages since the last call.
+    pub fn longest_pause(&self) -> Duration {
+        let mut pauses = self.pauses.lock().expect("a reader that did not panic");
+        let longest = pauses.1.max(pauses.0.elapsed());
+        *pauses = (Instant::now(), Duration::ZERO);
+        longest
     }
 
     /// What it has by now.

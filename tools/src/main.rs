@@ -9,6 +9,7 @@
 //! cargo run --release -p tools -- power --times 100      all machines lose power at once (root)
 //! cargo run --release -p tools -- stale --times 500      a leader is stopped and goes on
 //! cargo run --release -p tools -- two-of-five --times 200  any two replicas are killed
+//! cargo run --release -p tools -- upgrade --times 10      every node from the release before to this one, and back
 //! cargo run --release -p tools -- late --times 100       readers begin anywhere, over a bad network
 //! cargo run --release -p tools -- rolling --times 200    replicas get other configurations, one by one (root: power too)
 //! cargo run --release -p tools -- trade --times 50       gateways and leaders are killed while clients trade
@@ -23,7 +24,9 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tools::netns::{self, Network};
 use tools::processes::{self, Ground};
-use tools::{cards, coverage, images, late, package, power, rolling, sbom, takeover, trading};
+use tools::{
+    cards, coverage, images, late, package, power, release, rolling, sbom, takeover, trading, upgrade,
+};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -49,6 +52,15 @@ enum Chore {
     Package {
         /// The folder.
         folder: std::path::PathBuf,
+    },
+    /// Upgrade every node from the release before to this one and back, while orders flow.
+    Upgrade {
+        /// How many times.
+        #[arg(long, default_value_t = 10)]
+        times: u32,
+        /// Messages a second.
+        #[arg(long, default_value_t = 20_000)]
+        rate: u64,
     },
     /// Print the bill of materials of the program: CycloneDX, of equal lock files the same.
     Sbom {
@@ -173,6 +185,11 @@ fn main() -> ExitCode {
         Chore::Package { folder } => package::manual(&folder.join("man"))
             .and_then(|()| package::completions(&processes::program(), &folder.join("completions")))
             .map_err(|error| format!("{}: {error}", folder.display())),
+        Chore::Upgrade { times, rate } => release::previous().map(|previous| {
+            let ground = Ground::loopback(3);
+            let (shown, pauses) = upgrade::measured(&previous, &processes::program(), ground, (times, rate));
+            println!("{times} times to this release and back: {shown}\n{pauses:.1?}");
+        }),
         Chore::Sbom { features } => sbom::of(Path::new("."), &features).map(|bill| println!("{bill:#}")),
         Chore::Soak { minutes } => soak(Duration::from_secs(60 * minutes)),
         Chore::Power { times } => power_fails(times),

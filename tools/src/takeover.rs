@@ -106,13 +106,23 @@ impl Scene {
 
     /// The same on a cluster whose replicas run.
     pub fn joined(cluster: Cluster, replicas: Vec<Process>) -> Self {
+        Self::joined_at(cluster, replicas, PER_SECOND)
+    }
+
+    /// The same with so many messages a second of each of two publishers.
+    pub fn joined_at(cluster: Cluster, replicas: Vec<Process>, per_second: u64) -> Self {
         let place = cluster.clients().clone();
         let committed = View::start(&cluster, &place, "committed", &[]);
         let stamped = vec![View::start(&cluster, &place, "stamped", &["--stamped"])];
-        let feeds = NAMES.map(|name| Feed::start(&cluster, &place, name, PER_SECOND, COMMIT_WITHIN)).into();
+        let feeds = NAMES.map(|name| Feed::start(&cluster, &place, name, per_second, COMMIT_WITHIN)).into();
         let mut scene = Self { cluster, replicas, feeds, committed, stamped, also_committed: Vec::new() };
         scene.await_flow();
         scene
+    }
+
+    /// The longest time between two committed messages since the last call.
+    pub fn longest_pause(&self) -> Duration {
+        self.committed.longest_pause()
     }
 
     /// Adds a publisher of this name and two readers, one for each mode, in `place`, and waits until they

@@ -6,6 +6,7 @@
 use crate::processes::{Cluster, Ground, last_words, memory_folder};
 use crate::takeover::{SIZES, Scene, Shown};
 use std::path::Path;
+use std::time::Duration;
 
 /// Takeovers are asked for here, and not tried: a busy machine shall not add its own.
 const PATIENT: &str = "\n[timing]\nfailure_timeout = \"500ms\"\nfailure_timeout_max = \"1s\"\n";
@@ -25,11 +26,7 @@ fn roll(scene: &mut Scene, program: &Path) {
     for &id in &standbys {
         restart(scene, id);
     }
-    let (round, _) = scene.await_leader();
-    let to = standbys[0].to_string();
-    let output = scene.cluster.run(&["handover", "--to", &to, "--timeout", "30s"], b"");
-    assert_eq!(output.code, Some(0), "{}\n{}", output.err, last_words(&scene.replicas));
-    scene.await_round_above(round);
+    hand_over(scene, standbys[0]);
     restart(scene, leader);
 }
 
@@ -84,4 +81,71 @@ pub fn finished(previous: &Path, current: &Path, ground: Ground) -> Shown {
     scene.restart(leader);
     scene.await_flow();
     scene.end()
+}
+
+/// The longest pauses of a reader of what is committed, by what was done.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Pauses {
+    /// While nothing was done.
+    pub calm: Duration,
+    /// While standbys were restarted in the other release.
+    pub standbys: Duration,
+    /// While the leadership went from one release to the other.
+    pub upgraded: Duration,
+    /// While it went from one replica to another of the same release.
+    pub handover: Duration,
+}
+
+/// Upgrades every node and goes back, so many times, at so many messages a second in all. What the leadership's
+/// way from one release to the other costs is compared with a handover within one release, in the same run.
+pub fn measured(
+    previous: &Path,
+    current: &Path,
+    ground: Ground,
+    (times, per_second): (u32, u64),
+) -> (Shown, Pauses) {
+    let mut cluster = Cluster::within(memory_folder(), ground, &format!("{SIZES}{PATIENT}"));
+    cluster.use_program(previous);
+    let replicas = cluster.found();
+    let mut scene = Scene::joined_at(cluster, replicas, per_second / 2);
+    let mut pauses = Pauses::default();
+    for _ in 0..times {
+        for program in [current, previous] {
+            measure(&mut scene, program, &mut pauses);
+        }
+    }
+    (scene.end(), pauses)
+}
+
+/// [`roll`], and behind it a handover within the release, each with its pause.
+fn measure(scene: &mut Scene, program: &Path, pauses: &mut Pauses) {
+    let keep = |scene: &Scene, longest: &mut Duration| *longest = (*longest).max(scene.longest_pause());
+    scene.longest_pause();
+    std::thread::sleep(Duration::from_secs(1));
+    keep(scene, &mut pauses.calm);
+    scene.cluster.use_program(program);
+    let (_, leader) = scene.await_leader();
+    let standbys: Vec<_> = (1..=scene.replicas.len()).filter(|id| *id != leader).collect();
+    for &id in &standbys {
+        restart(scene, id);
+    }
+    scene.cluster.run(&["wait", "--for", "caught-up", "--timeout", "30s"], b"");
+    keep(scene, &mut pauses.standbys);
+    hand_over(scene, standbys[0]);
+    scene.await_flow();
+    keep(scene, &mut pauses.upgraded);
+    restart(scene, leader);
+    scene.cluster.run(&["wait", "--for", "caught-up", "--timeout", "30s"], b"");
+    scene.longest_pause();
+    hand_over(scene, standbys[1]);
+    scene.await_flow();
+    keep(scene, &mut pauses.handover);
+}
+
+#[track_caller]
+fn hand_over(scene: &mut Scene, to: usize) {
+    let (round, _) = scene.await_leader();
+    let output = scene.cluster.run(&["handover", "--to", &to.to_string(), "--timeout", "30s"], b"");
+    assert_eq!(output.code, Some(0), "{}\n{}", output.err, last_words(&scene.replicas));
+    scene.await_round_above(round);
 }
