@@ -58,9 +58,9 @@ fn systemd_takes_every_unit_and_finds_it_confined() {
         fs::write(&path, here).expect("a unit");
         let path = path.display().to_string();
         let Some(verified) = run("systemd-analyze", &["verify", "--man=no", &path]) else { return };
-        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-        let ours: Vec<_> = said.lines().filter(|line| line.contains("lockstep")).collect();
-        assert!(ours.is_empty(), "{name}: {said}");
+        let words = String::from_utf8_lossy(&verified.stderr).into_owned();
+        let ours: Vec<_> = words.lines().filter(|line| line.contains("lockstep")).collect();
+        assert!(ours.is_empty(), "{name}: {words}");
         let args = ["security", "--offline=true", "--threshold", EXPOSURE_MAX, &path];
         let Some(judged) = run("systemd-analyze", &args) else { return };
         assert!(judged.status.success(), "{name}: {}", String::from_utf8_lossy(&judged.stdout));

@@ -9,6 +9,8 @@ mod capacity;
 mod events;
 #[path = "wire/golden.rs"]
 mod golden;
+#[path = "wire/golden_4.rs"]
+mod golden_4;
 #[path = "wire/golden_entries.rs"]
 mod golden_entries;
 #[path = "wire/orders.rs"]
@@ -39,10 +41,11 @@ fn assert_golden(table: &[(&str, &str)], name: &str, bytes: &[u8]) {
 #[test]
 fn every_datagram_and_record_has_its_golden_bytes() {
     let samples = datagrams();
+    let golden = [golden::DATAGRAMS, golden_4::DATAGRAMS].concat();
     for (name, bytes) in &samples {
-        assert_golden(golden::DATAGRAMS, name, bytes);
+        assert_golden(&golden, name, bytes);
     }
-    assert_eq!(samples.len(), golden::DATAGRAMS.len(), "one golden text per sample");
+    assert_eq!(samples.len(), golden.len(), "one golden text per sample");
     let kinds = (0..=u8::MAX).filter_map(Kind::from_u8);
     let missing: Vec<_> =
         kinds.filter(|&kind| !samples.iter().any(|(_, bytes)| bytes[5] == kind as u8)).collect();

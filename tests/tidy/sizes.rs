@@ -47,7 +47,6 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 21] = [
     ("src/cli/demo/report.rs", "json", "one document with all its fields"),
     ("crates/lockstep-replica/src/journal/checkpoint.rs", "apply", "one arm for each kind of entry"),
     ("crates/lockstep-sim/src/populate.rs", "new", "one constructor with all fields of a world"),
-    ("crates/lockstep-node/src/events.rs", "record", "one arm for each event"),
     ("crates/lockstep-sim/src/edge/process.rs", "start", "one constructor with all settings of a gateway"),
     ("crates/lockstep-gateway/src/gateway/core/fuzz.rs", "step", "one arm for each kind of step"),
 ];

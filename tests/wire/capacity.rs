@@ -32,7 +32,7 @@ fn the_page_on_capacity_says_what_the_code_needs() {
     });
     let rows: Vec<(usize, f64, &str)> = rows.collect();
     assert_eq!(rows.len(), 9, "three sizes at three rates");
-    for (payload, rate, said) in rows {
-        assert_eq!(said, row(payload, rate), "{payload} bytes, {rate} a second");
+    for (payload, rate, words) in rows {
+        assert_eq!(words, row(payload, rate), "{payload} bytes, {rate} a second");
     }
 }

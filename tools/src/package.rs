@@ -1,7 +1,7 @@
 //! # package: what a package has beside the program
 //!
-//! Manual pages and completions, made from the definition of the commands, so that they cannot differ from it.
-//! `tools/release.sh` calls it; `Cargo.toml` ([package.metadata.deb]) says where each file goes.
+//! Manual pages and completions, made from the definition of the commands, so that they cannot differ from
+//! it. `tools/release.sh` calls it; `Cargo.toml` ([package.metadata.deb]) says where each file goes.
 
 use std::fs;
 use std::io;

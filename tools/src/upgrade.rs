@@ -1,7 +1,7 @@
 //! # upgrade: from one release to the next while orders flow, and back
 //!
-//! The question: can an operator upgrade node by node, go back node by node, and end the upgrade, while orders
-//! flow, without a message lost, doubled or out of order?
+//! The question: can an operator upgrade node by node, go back node by node, and end the upgrade, while
+//! orders flow, without a message lost, doubled or out of order?
 
 use crate::processes::{Cluster, Ground, last_words, memory_folder};
 use crate::takeover::{SIZES, Scene, Shown};
@@ -96,8 +96,9 @@ pub struct Pauses {
     pub handover: Duration,
 }
 
-/// Upgrades every node and goes back, so many times, at so many messages a second in all. What the leadership's
-/// way from one release to the other costs is compared with a handover within one release, in the same run.
+/// Upgrades every node and goes back, so many times, at so many messages a second in all. What the
+/// leadership's way from one release to the other costs is compared with a handover within one release, in
+/// the same run.
 pub fn measured(
     previous: &Path,
     current: &Path,

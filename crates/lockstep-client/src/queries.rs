@@ -154,8 +154,8 @@ impl QueryClient {
         self.query_every(AGAIN_NS, &each.collect::<Vec<_>>(), timeout, read_events)
     }
 
-    /// [`QueryClient::statuses`] by one datagram to each address, for a caller that asks again and again: no node is asked
-    /// faster than that.
+    /// [`QueryClient::statuses`] by one datagram to each address, for a caller that asks again and again: no
+    /// node is asked faster than that.
     pub fn statuses_once(
         &mut self,
         addresses: &[SocketAddrV4],

@@ -224,8 +224,8 @@ pub fn identity(settings: &NodeSettings) -> Result<Identity, NodeError> {
     Ok(journal_files::identity(&settings.journal)?)
 }
 
-/// Begins a history with these members on this replica's journal, once, in the newest version. Returns its id,
-/// drawn at random.
+/// Begins a history with these members on this replica's journal, once, in the newest version. Returns its
+/// id, drawn at random.
 ///
 /// # Errors
 /// The journal holds a history already, or does not open.

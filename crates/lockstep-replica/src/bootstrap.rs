@@ -26,9 +26,9 @@ pub fn may_bootstrap(end: &LogEnd, identity: Identity, members: &[MemberBody]) -
     Ok(())
 }
 
-/// Writes the genesis of `history` with these members into an empty log, sealed with `keys`. The log begins in
-/// the newest version of this release: [`bootstrap_version`] begins it in another one. The error is the reason
-/// for a refusal.
+/// Writes the genesis of `history` with these members into an empty log, sealed with `keys`. The log begins
+/// in the newest version of this release: [`bootstrap_version`] begins it in another one. The error is the
+/// reason for a refusal.
 pub fn bootstrap<M: TailMemory>(
     tail: &mut Tail<M>,
     keys: &Keyring,

@@ -52,8 +52,8 @@ impl Screen {
         size().ok().filter(|(width, height)| *width > 0 && *height > 0)
     }
 
-    /// Whether the terminal of stdin was closed. [`Screen::input`] does not return then: crossterm reads on from
-    /// such a terminal for ever.
+    /// Whether the terminal of stdin was closed. [`Screen::input`] does not return then: crossterm reads on
+    /// from such a terminal for ever.
     pub fn is_gone() -> bool {
         let stdin = std::io::stdin();
         let mut asked = [PollFd::new(&stdin, PollFlags::IN)];

@@ -254,8 +254,8 @@ impl Header {
     }
 }
 
-/// The checksum's state behind the 8 bytes before the tag, by version and kind: of an unkeyed datagram nothing
-/// else in them varies. A call for 8 bytes costs as much as one for a hundred.
+/// The checksum's state behind the 8 bytes before the tag, by version and kind: of an unkeyed datagram
+/// nothing else in them varies. A call for 8 bytes costs as much as one for a hundred.
 const STATES: [[u32; 256]; VERSIONS] = {
     let mut states = [[0; 256]; VERSIONS];
     let mut at = 0;

@@ -113,8 +113,8 @@ pub struct OrderStatement<'a> {
     pub membership_seq: Seq,
     /// The identity that it is about.
     pub subject: Option<Identity>,
-    /// What else it says: a submitted change of the membership, [`day_arguments`], or one byte, the version to
-    /// which the log rises.
+    /// What else it says: a submitted change of the membership, [`day_arguments`], or one byte, the version
+    /// to which the log rises.
     pub arguments: &'a [u8],
 }
 

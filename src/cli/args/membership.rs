@@ -84,8 +84,8 @@ pub struct HandoverArgs {
 pub struct UpgradeArgs {
     #[command(flatten)]
     pub operator: OperatorArgs,
-    /// Ends the upgrade: the log rises to the newest version that every node speaks. Older releases read it no
-    /// further from there on
+    /// Ends the upgrade: the log rises to the newest version that every node speaks. Older releases read it
+    /// no further from there on
     #[arg(long)]
     pub finish: bool,
     /// Shows what each node speaks and whether the upgrade can be ended; so does no flag

@@ -76,14 +76,10 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         ReplicaEvent::LeaderReturned { epoch, lasted } => {
             Record { a: epoch.0, c: lasted, ..of(LEADER_RETURNED) }
         }
-        ReplicaEvent::Member { identity, unavailable, available, listed, lasted } => Record {
-            a: identity.packed(),
-            b: u64::from(listed),
-            c: lasted,
-            small: unavailable.map_or(0, |why| why as u16),
-            e: u32::from(available),
-            ..of(MEMBER)
-        },
+        ReplicaEvent::Member { identity, unavailable, available, listed, lasted } => {
+            let (small, e) = (unavailable.map_or(0, |why| why as u16), u32::from(available));
+            Record { a: identity.packed(), b: u64::from(listed), c: lasted, small, e, ..of(MEMBER) }
+        }
         ReplicaEvent::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },
         ReplicaEvent::SteppedDown { epoch, why, seq } => {
             Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }

@@ -305,8 +305,8 @@ const VERSIONED_MAGIC: u64 = u64::from_le_bytes(*b"LKSCKP7\0");
 const _: () = assert!(size_of::<Head>() == 136 && size_of::<PublisherBytes>() == 40);
 
 impl Checkpoint {
-    /// Its file: a head, the log's version if that is not the oldest, members, those before the open change, epochs, publishers with their names behind
-    /// each, changes likewise, the frame of the last epoch start.
+    /// Its file: a head, the log's version if that is not the oldest, members, those before the open change,
+    /// epochs, publishers with their names behind each, changes likewise, the frame of the last epoch start.
     pub fn to_bytes(&self) -> Vec<u8> {
         let before = self.open_change.map_or_else(Membership::default, |(_, before)| before);
         let head = Head {
@@ -413,8 +413,8 @@ impl Checkpoint {
     }
 }
 
-/// VERSION-1: whether `frame` may follow a log of `version` (0: an empty one). A version never falls, and rises
-/// by the order with which the frame begins, or where a history is founded.
+/// VERSION-1: whether `frame` may follow a log of `version` (0: an empty one). A version never falls, and
+/// rises by the order with which the frame begins, or where a history is founded.
 fn may_follow_version(version: u8, frame: &FrameView<'_>) -> bool {
     let Some(first) = frame.entries().next() else { return false };
     let rises_to = match first.kind() {

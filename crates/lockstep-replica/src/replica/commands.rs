@@ -235,8 +235,8 @@ impl Leading {
 }
 
 impl ReplicaCore {
-    /// Carries out an order about what `name` names, if it was given for the present epoch and members, and is
-    /// signed: a copy that comes later does nothing. The error is the reason for a refusal.
+    /// Carries out an order about what `name` names, if it was given for the present epoch and members, and
+    /// is signed: a copy that comes later does nothing. The error is the reason for a refusal.
     pub(super) fn on_order<M: TailMemory>(
         &mut self,
         role: &mut RoleState,

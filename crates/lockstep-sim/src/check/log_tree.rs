@@ -386,8 +386,8 @@ impl Stem {
         }
     }
 
-    /// VERSION-1: the version of a log never falls, and rises by an order with which the first frame of the new
-    /// version begins; a history may be founded in a newer one.
+    /// VERSION-1: the version of a log never falls, and rises by an order with which the first frame of the
+    /// new version begins; a history may be founded in a newer one.
     fn check_version(&self, before: Option<&Self>) -> Result<(), Violation> {
         let Some(before) = before else { return Ok(()) };
         let rises_by = self.raises_to.unwrap_or(before.version);
