@@ -37,6 +37,10 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         Mutation::OtherRepairersReportTaken,
         "no reader of the runs that found a history among 10,000 seeds is given one; engine/histories.rs",
     ),
+    (
+        Mutation::BlankAbstains,
+        "a founder that loses the start of its first epoch is rare; engine/takeover.rs",
+    ),
     (Mutation::OneDatagramDiverges, "nobody forges in the simulator; engine/receiver.rs"),
     (Mutation::PromisedCommitLost, "the first commit of the new epoch makes up for it; engine/found.rs"),
     (Mutation::HistoryChangesAnywhere, "no run that founds a history dies there; founding.rs"),
