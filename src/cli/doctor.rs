@@ -8,6 +8,7 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::expiry::Expiry;
 use super::operator::CommandClient;
+use super::upgrade;
 use crate::config::{self, Config, KeyUse};
 use clap::{Args, ValueEnum};
 use lockstep_doctor::apply::{AppliedChange, apply};
@@ -101,6 +102,7 @@ pub fn run(args: &DoctorArgs) -> Result<u8, Failure> {
         findings.0.extend(probed(args, &scope)?);
     }
     findings.0.extend(nodes(args, &config));
+    findings.0.extend(versions(args));
     let mut report = DoctorReport { findings, applied: Vec::new() };
     if args.apply {
         refuse_without_rights(&host, &report.findings)?;
@@ -204,6 +206,19 @@ fn nodes(args: &DoctorArgs, config: &Config) -> Option<Finding> {
         false => (FindingLevel::Warning, "a node that is down or unreachable is one that cannot take over"),
     };
     Some(found(now).level(level, "answers of all nodes", why).mend(mend()))
+}
+
+/// Whether the nodes that answer are of one release.
+fn versions(args: &DoctorArgs) -> Option<Finding> {
+    let mut client = CommandClient::open(&args.cluster, ASK_TIMEOUT).ok()?;
+    let (now, differ) = upgrade::releases(&mut client);
+    let found = Finding::new("cluster.versions", "", now);
+    if !differ {
+        return Some(found);
+    }
+    let why = "an upgrade is under way, or was forgotten: the log stays at the older version";
+    let mend = Remedy::by_hand("lockstep upgrade");
+    Some(found.level(FindingLevel::Warning, "one release on all nodes", why).mend(mend))
 }
 
 fn probed(args: &DoctorArgs, scope: &Scope<'_>) -> Result<Vec<Finding>, Failure> {

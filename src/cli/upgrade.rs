@@ -74,6 +74,29 @@ fn ask(operator: &mut CommandClient) -> Vec<NodeVersions> {
     operator.addresses.iter().zip(&statuses).zip(releases).map(node).collect()
 }
 
+/// The releases of the nodes that answer, in one line, and whether they differ.
+pub fn releases(operator: &mut CommandClient) -> (String, bool) {
+    let nodes: Vec<_> = ask(operator).into_iter().filter(|node| node.answers).collect();
+    let text = |node: &NodeVersions| match &node.release {
+        Some(NodeRelease { release, oldest, newest, .. }) => {
+            format!("{release} (speaks {oldest} to {newest})")
+        }
+        None => "an older release (speaks 3 at most)".to_owned(),
+    };
+    let texts: Vec<_> = nodes.iter().map(text).collect();
+    match texts.first() {
+        Some(first) if texts.iter().all(|text| text == first) => {
+            (format!("all that answer have {first}"), false)
+        }
+        None => ("no node answers".to_owned(), false),
+        Some(_) => {
+            let each: Vec<_> =
+                nodes.iter().zip(&texts).map(|(node, text)| format!("{} {text}", node.name)).collect();
+            (each.join("; "), true)
+        }
+    }
+}
+
 /// The version of the leader's log. A leader that does not tell it speaks the oldest one alone.
 fn version_of(nodes: &[NodeVersions], leader: &NodeStatus) -> u8 {
     let name = leader.identity.to_string();
