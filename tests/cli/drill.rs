@@ -234,6 +234,15 @@ fn replicas_are_reached_by_commands_where_the_operator_gives_them() {
     assert_eq!([done[0], done[2], done[4], done[6]], ["STOP", "CONT", "STOP", "CONT"]);
     assert_eq!((done[1], done[5]), (done[3], done[7]), "the replica that was cut off is healed");
 
+    let drilled = Drilled(&cluster);
+    let before: Vec<_> = (1..=3).map(|replica| drilled.pid(replica)).collect();
+    let (stop, start) = (kill("TERM"), start_command(&cluster));
+    let stopped =
+        drill(&cluster, &["--kind", "stop", "--stop-with", &stop, "--start-with", &start]).with_code(0);
+    assert!(first(&stopped).starts_with("PASS: 1 round, "), "{}", stopped.out);
+    let is_new = |replica: &u32| drilled.pid(*replica) != before[*replica as usize - 1];
+    assert_eq!((1..=3).filter(is_new).count(), 1, "one was started anew");
+
     let failed = drill(&cluster, &["--kind", "freeze", "--signal-with", "exit 7"]).with_code(4);
     assert!(first(&failed).starts_with("FAIL: `exit 7` failed: "), "{}", failed.out);
 }

@@ -20,6 +20,7 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::{DEGRADED, FAILED, INTEGRITY, NOT_READY, USAGE};
 use super::operator::CommandClient;
+use super::status::suspicion;
 use crate::config::{self, Config, Role};
 use clap::Args;
 use faults::{DrillCommands, DrillKind, FaultDriver};
@@ -28,10 +29,13 @@ use lockstep_client::Endpoint;
 use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, Utc};
 use lockstep_process::stop::Stop;
+use lockstep_wire::LeaderLossReason;
 use measure::{DeliveryErrors, DrillLimit};
+use process::LocalProcess;
 use report::{DrillReport, DrillResult, DrillRound, SCHEMA};
 use rounds::RoundDriver;
 use signal_hook::consts::SIGHUP;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +43,9 @@ use std::time::{Duration, Instant};
 
 /// How long the last messages may take to be delivered.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);
+
+/// So many kills of a replica of another host show that it has no watcher: one alone may come too late.
+const KILLS_MIN: u32 = 3;
 
 const EXIT_CODES: &str = "Exit codes: 0 passed; 3 a message was lost, doubled or reordered, or the replicas differ; 4 the cluster is \
 not ready, or did not come back in time; 6 a limit of --fail-if was exceeded; 1 stopped by a signal; 2 wrong usage";
@@ -240,7 +247,7 @@ fn carry_out(
     outcome?;
     messages?;
     report.checks = ready::final_checks(config, &mut operator)?;
-    Ok(judge(args, report))
+    Ok(judge(args, config, report))
 }
 
 /// The kinds that can be made at every replica that may lead. Those that were named and cannot are left out,
@@ -293,7 +300,7 @@ fn not_ready(args: &DrillArgs, config: &Config, endpoint: &Endpoint) -> Result<O
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The result of a drill whose rounds all came back.
-fn judge(args: &DrillArgs, report: &mut DrillReport) -> u8 {
+fn judge(args: &DrillArgs, config: &Config, report: &mut DrillReport) -> u8 {
     let errors = report.errors;
     if !errors.is_none() {
         let DeliveryErrors { lost, doubled, reordered } = errors;
@@ -309,8 +316,10 @@ fn judge(args: &DrillArgs, report: &mut DrillReport) -> u8 {
             format!("{open} of the drill's messages were not committed within {LAST_DELIVERIES:?}");
         return NOT_READY;
     }
+    // The watchers of this host were seen.
+    let is_here = |replica| LocalProcess::of_replica(config, replica).is_some();
     let exceeded = args.fail_if.iter().find_map(|limit| worst(limit, &report.rounds));
-    match exceeded {
+    match exceeded.or_else(|| unannounced(&report.rounds, is_here).filter(|_| !args.no_watcher)) {
         Some(reason) => {
             (report.result, report.reason) = (DrillResult::Fail, reason);
             DEGRADED
@@ -335,6 +344,23 @@ fn worst(limit: &DrillLimit, rounds: &[DrillRound]) -> Option<String> {
     ))
 }
 
+/// A replica that was killed some times, and that no watcher has announced once.
+fn unannounced(rounds: &[DrillRound], is_here: impl Fn(u32) -> bool) -> Option<String> {
+    let mut kills: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+    for round in rounds.iter().filter(|round| round.kind == DrillKind::Kill && !is_here(round.replica)) {
+        let (all, announced) = kills.entry(round.replica).or_default();
+        *all += 1;
+        *announced += u32::from(round.seen_by.as_deref() == Some(suspicion(LeaderLossReason::Down)));
+    }
+    let none = kills.into_iter().find(|(_, (all, announced))| *all >= KILLS_MIN && *announced == 0);
+    none.map(|(replica, (all, _))| {
+        format!(
+            "none of the {all} kills of replica {replica} was announced by its watcher: look at runtime.watcher and its \
+             log there; --no-watcher accepts that"
+        )
+    })
+}
+
 fn now_utc() -> String {
     let clock = Clock::start();
     Utc(clock.wall(clock.now())).to_string()
@@ -343,4 +369,53 @@ fn now_utc() -> String {
 #[allow(clippy::disallowed_methods)] // a command waits for processes, not for messages
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::measure::FaultCost;
+    use super::*;
+
+    fn round(number: u32, kind: DrillKind, replica: u32, gap_ms: u64, why: LeaderLossReason) -> DrillRound {
+        DrillRound {
+            number,
+            kind,
+            replica,
+            begun: String::new(),
+            new_leader: None,
+            epoch: None,
+            cost: FaultCost { gap_ns: gap_ms * 1_000_000, leader_ns: None },
+            seen_by: Some(suspicion(why).to_owned()),
+            whole_ns: None,
+        }
+    }
+
+    #[test]
+    fn the_round_that_exceeds_a_limit_most_is_named() {
+        let why = LeaderLossReason::Down;
+        let rounds = [40, 70, 60].map(|gap| round(gap as u32 / 10, DrillKind::Kill, 2, gap, why));
+        let worst_of = |limit: &str| worst(&limit.parse().expect("a limit"), &rounds);
+        let expected = "gap>50ms: 70.0ms in round 7 (kill of replica 2); 2 of 3 rounds exceed it";
+        assert_eq!(worst_of("gap>50ms").as_deref(), Some(expected));
+        assert_eq!(worst_of("gap>70ms"), None);
+    }
+
+    #[test]
+    fn a_replica_elsewhere_whose_kills_no_watcher_announced_is_named() {
+        use LeaderLossReason::{Down, Silence};
+        let kill = |number, replica, why| round(number, DrillKind::Kill, replica, 1, why);
+        let mut rounds =
+            vec![kill(1, 2, Silence), kill(2, 3, Down), kill(3, 2, Silence), kill(4, 3, Silence)];
+        rounds.push(round(5, DrillKind::Freeze, 2, 1, Silence));
+        assert_eq!(unannounced(&rounds, |_| false), None, "two may have come too late");
+        rounds.extend([kill(6, 2, Silence), kill(7, 3, Silence)]);
+        let found = unannounced(&rounds, |_| false).expect("replica 2 has none");
+        assert!(
+            found.starts_with("none of the 3 kills of replica 2 was announced by its watcher"),
+            "{found}"
+        );
+        assert_eq!(unannounced(&rounds, |replica| replica == 2), None, "its watcher was seen");
+        rounds.push(kill(8, 2, Down));
+        assert_eq!(unannounced(&rounds, |_| false), None);
+    }
 }

@@ -194,3 +194,22 @@ fn compare_journals(config: &Config) -> Result<String, Failure> {
     }
     Ok(format!("journals of replicas, with their chains: {}", lines.join("; ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{answer, cluster, identity};
+
+    #[test]
+    fn a_member_that_lacks_many_entries_is_slow_and_one_that_lacks_some_is_not() {
+        let mut asked = cluster(3, &[]);
+        answer(&mut asked, 1).accept_next = 5_050;
+        answer(&mut asked, 2).accept_next = 4_050;
+        let leader = answer(&mut asked, 1).clone();
+        assert_eq!(slow(&leader, answer(&mut asked, 2)), None);
+        let expected = format!("{} is slow: it lacks 5,000 entries", identity(3));
+        assert_eq!(slow(&leader, answer(&mut asked, 3)), Some(expected));
+        answer(&mut asked, 3).history += 1;
+        assert_eq!(slow(&leader, answer(&mut asked, 3)), None, "another history is another reason");
+    }
+}
