@@ -6,6 +6,8 @@ mod archiver;
 mod backup;
 #[path = "cli/counters.rs"]
 mod counters;
+#[path = "cli/drill.rs"]
+mod drill;
 #[path = "cli/events.rs"]
 mod events;
 #[path = "cli/health.rs"]

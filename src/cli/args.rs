@@ -65,10 +65,12 @@ pub enum Command {
     Wait(super::wait::WaitArgs),
     /// Checks this host and, with --probe, the network between hosts, and prints what mends each fault
     Doctor(super::doctor::DoctorArgs),
+    /// Rehearses failovers on a running cluster, measures them, and writes a report
+    Drill(Box<super::drill::DrillArgs>),
     /// Shows the cluster on one screen, refreshed live
     Top(Box<super::top::TopArgs>),
     /// Shows what was missing at this host's replicas, why, who repaired it and after how long
-    Losses(LossesArgs),
+    Losses(super::losses::LossesArgs),
     /// Shows everything that the processes of this host count, by group, with unit and meaning
     Counters(super::counters::CountersArgs),
     /// Shows the events of all nodes in the order of time: roles, suspicions, elections, conditions
@@ -431,22 +433,6 @@ pub struct StatusArgs {
     /// How long to look for a leader; a takeover lasts some milliseconds
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = config::duration)]
     pub timeout: Duration,
-    /// Prints JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Flags of `losses`.
-#[derive(Args, Debug)]
-pub struct LossesArgs {
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// Only this replica; without it all that have run on this host
-    #[arg(long, value_name = "N")]
-    pub replica: Option<u32>,
-    /// A counters file, instead of those that the configuration names
-    #[arg(long, value_name = "FILE", conflicts_with = "replica")]
-    pub counters: Option<PathBuf>,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,

@@ -2,9 +2,10 @@
 //! It reads their counters files and asks nobody: a replica that hangs or has died tells as much as before.
 
 use super::Failure;
-use super::args::LossesArgs;
+use super::args::ClusterArgs;
 use super::failure::{FAILED, NOT_READY};
 use super::operator::{age, short};
+use clap::Args;
 use lockstep_core::engine::counters::CounterKind;
 use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::losses::{Cause, LOSS_ROWS, RECENT, SUM_ROWS, loss_label};
@@ -25,6 +26,22 @@ const REPAIR_TIMES: &str = "loss_repair_ns";
 
 /// Counters beside the sums that say where something was lost.
 const BESIDE: [&str; 3] = ["udp_dropped", "fault_injection_lost", "fault_injection_overflowed"];
+
+/// Flags of `losses`.
+#[derive(Args, Debug)]
+pub struct LossesArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Only this replica; without it all that have run on this host
+    #[arg(long, value_name = "N")]
+    pub replica: Option<u32>,
+    /// A counters file, instead of those that the configuration names
+    #[arg(long, value_name = "FILE", conflicts_with = "replica")]
+    pub counters: Option<PathBuf>,
+    /// Prints JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Prints them. Exits 4 if no replica has run here.
 pub fn run(args: &LossesArgs) -> Result<u8, Failure> {

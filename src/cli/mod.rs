@@ -25,6 +25,7 @@ mod day;
 mod declare_dead;
 mod demo;
 mod doctor;
+mod drill;
 mod ended;
 mod events;
 mod expiry;
@@ -123,6 +124,7 @@ impl Command {
             Self::Health(args) => health::run(&args),
             Self::Wait(args) => wait::run(&args),
             Self::Doctor(args) => doctor::run(&args),
+            Self::Drill(args) => drill::run(&args),
             Self::Top(args) => top::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),

@@ -156,7 +156,8 @@ pub fn leads_for(leader: &NodeStatus) -> Option<Duration> {
     (!since.is_zero()).then(|| now.saturating_sub(since))
 }
 
-fn suspicion(why: LeaderLossReason) -> &'static str {
+/// Why a leader was missed, in words.
+pub fn suspicion(why: LeaderLossReason) -> &'static str {
     match why {
         LeaderLossReason::Down => "its watcher announced its death",
         LeaderLossReason::StepDown => "it stepped down",

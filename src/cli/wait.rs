@@ -149,16 +149,18 @@ fn wait_for_answers(args: &WaitArgs) -> Result<Result<String, String>, Failure> 
 }
 
 /// The answers to one look.
-struct Answers<'a> {
-    asked: &'a [QueryResult],
-    leader: Option<&'a NodeStatus>,
+pub struct Answers<'a> {
+    /// Of all nodes.
+    pub asked: &'a [QueryResult],
+    /// The replica that leads.
+    pub leader: Option<&'a NodeStatus>,
     /// How far the leader of an earlier look knew the stream to be committed.
-    committed: Option<Seq>,
+    pub committed: Option<Seq>,
 }
 
 impl Answers<'_> {
     /// Says what holds, or what is missing.
-    fn judge(&self, goal: &WaitGoal, replica: Option<u32>) -> Result<String, String> {
+    pub fn judge(&self, goal: &WaitGoal, replica: Option<u32>) -> Result<String, String> {
         let health = Health::judge(self.asked);
         let leader = self.leader.ok_or_else(|| health.to_string());
         match *goal {
