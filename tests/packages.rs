@@ -21,7 +21,7 @@ fn run(program: &str, args: &[&str]) -> Option<Output> {
     match Command::new(program).args(args).env("LC_ALL", "C").output() {
         Ok(output) => Some(output),
         Err(_) => {
-            println!("SKIPPED: {program} is not installed");
+            println!("SKIPPED: a program that looks at packages is not installed: {program}");
             None
         }
     }
