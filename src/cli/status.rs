@@ -8,7 +8,8 @@ use super::failure::{DEGRADED, NOT_READY};
 use super::membership::{address_of, member_json, role_name};
 use super::operator::{CommandClient, age};
 use lockstep_client::internal::{
-    ActiveCondition, ClusterHealth, Health, MemberStatus, NodeStatus, QueryResult, Reason, leader_of,
+    ActiveCondition, ClusterHealth, Health, MemberStatus, NodeRelease, NodeStatus, QueryResult, Reason,
+    leader_of,
 };
 use lockstep_wire::LeaderLossReason;
 use serde_json::{Value, json};
@@ -20,6 +21,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.status/2";
 
+/// How long nodes that have answered may take to tell their release: an older one does not tell it.
+const RELEASE_WAIT: Duration = Duration::from_millis(200);
+
 /// Prints how things stand, and exits with the code of the cluster's health.
 pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
@@ -27,10 +31,11 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     let asked = operator.asked(&statuses);
     let health = Health::judge(&asked);
     let expiry = Expiry::of(&args.cluster)?;
+    let version = LogVersion::ask(&mut operator, &statuses);
     let mut out = std::io::stdout();
     match args.json {
-        true => writeln!(out, "{}", as_json(&health, expiry, &asked, &statuses))?,
-        false => as_text(&mut out, &health, expiry, &operator.addresses, &statuses)?,
+        true => writeln!(out, "{}", as_json(&health, (expiry, &version), &asked, &statuses))?,
+        false => as_text(&mut out, &health, (expiry, &version), &operator.addresses, &statuses)?,
     }
     Ok(match health.health {
         ClusterHealth::Healthy if expiry.is_some_and(|expiry| expiry.is_over()) => DEGRADED,
@@ -40,10 +45,32 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     })
 }
 
+/// The version of the log, as its leader tells it, or else the node that answers.
+struct LogVersion {
+    in_force: Option<u8>,
+    /// Whether the nodes that answer are of different releases: then an upgrade is under way.
+    differ: bool,
+}
+
+impl LogVersion {
+    /// Asks the nodes that have told their status.
+    fn ask(operator: &mut CommandClient, statuses: &[Option<NodeStatus>]) -> Self {
+        let leader = leader_of(statuses).map(|leader| leader.address);
+        let here: Vec<_> = statuses.iter().flatten().map(|status| status.address).collect();
+        let releases = operator.questioner.releases(&here, RELEASE_WAIT);
+        let of_leader = here.iter().position(|address| Some(*address) == leader);
+        let first = releases.iter().flatten().next();
+        let answer = of_leader.and_then(|place| releases[place].as_ref()).or(first);
+        let name = |release: &Option<NodeRelease>| release.as_ref().map(|known| known.release.clone());
+        let differ = releases.windows(2).any(|pair| name(&pair[0]) != name(&pair[1]));
+        Self { in_force: answer.and_then(|answer| answer.in_force), differ }
+    }
+}
+
 fn as_text(
     out: &mut impl Write,
     health: &Health,
-    expiry: Option<Expiry>,
+    (expiry, version): (Option<Expiry>, &LogVersion),
     addresses: &[SocketAddrV4],
     statuses: &[Option<NodeStatus>],
 ) -> std::io::Result<()> {
@@ -68,6 +95,11 @@ fn as_text(
     }
     let until = expiry.map_or_else(String::new, |expiry| format!(", until {}", expiry.until.date()));
     writeln!(out, "keys     {}{until}", generations(statuses))?;
+    if let LogVersion { in_force: Some(in_force), differ } = version {
+        let more =
+            if *differ { ", and nodes of different releases: `lockstep upgrade` shows them" } else { "" };
+        writeln!(out, "version  {in_force}{more}")?;
+    }
     let wide = "identity    role      accept_next  commit_next       lag  acknowledged       address";
     writeln!(out, "\n{wide}")?;
     for (address, status) in addresses.iter().zip(statuses) {
@@ -179,7 +211,7 @@ fn suspicion_name(why: LeaderLossReason) -> &'static str {
 
 fn as_json(
     health: &Health,
-    expiry: Option<Expiry>,
+    (expiry, version): (Option<Expiry>, &LogVersion),
     asked: &[QueryResult],
     statuses: &[Option<NodeStatus>],
 ) -> Value {
@@ -207,6 +239,8 @@ fn as_json(
         "reasons": health.reasons.iter().map(Reason::to_string).collect::<Vec<_>>(),
         "keys_until": expiry.map(|expiry| expiry.until.date()),
         "keys_days_left": expiry.map(|expiry| expiry.days_left),
+        "version": version.in_force,
+        "releases_differ": version.differ,
         "members_listed": health.listed,
         "members_available": health.there,
         "quorum": health.quorum(),
