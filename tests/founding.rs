@@ -79,6 +79,7 @@ fn frame_behind(end: LogEnd, epoch: Epoch, history: u64, kind: EntryKind, payloa
         first_seq: end.next,
         chain: end.chain,
         timestamp: end.timestamp + 1,
+        version: VERSION,
         ..Header::new(Kind::Frame)
     };
     let length = frame.len();
