@@ -324,7 +324,10 @@ mod tests {
     fn a_word_that_is_no_right_is_named() {
         for (words, why) in [
             ("name=x", "'name=x' is no right: write names=…, to=…, rate=…, orders=…, or public=…"),
-            ("orders=days", "'days' is no order; there are: handover, declare-dead, membership, day"),
+            (
+                "orders=days",
+                "'days' is no order; there are: handover, declare-dead, membership, day, upgrade",
+            ),
             ("names=", "'' is no pattern: write a name, or the beginning of names and a '*'"),
             ("names=*/x", "'*/x' is no pattern: write a name, or the beginning of names and a '*'"),
             ("to=channel:9-3", "'channel:9-3' names no channels: write channel:3, or channel:0-7"),

@@ -12,7 +12,7 @@ use lockstep_core::proto::publishers::PublisherState;
 use lockstep_wire::{
     BallotBody, CommandReject, CommandResultBody, Entries, EntryKind, Epoch, Header, HeartbeatBody, Identity,
     KeyClass, MemberBody, NoticeRow, PublisherId, PublisherNotice, QueryKind, QueryReplyBody, ReleaseBody,
-    RepairReject, RepairRejectBody, StatusBody, StatusMember, StepDownBody,
+    RepairReject, RepairRejectBody, StatusBody, StatusMember, StepDownBody, VERSION_MIN,
 };
 use std::fmt::Debug;
 use std::net::SocketAddrV4;
@@ -207,15 +207,24 @@ impl Oracle {
         broken("STATUS", who, "gives as its verdict", body, &query_kind)
     }
 
-    /// A node tells the version of its log.
+    /// A node tells the version of its log, which ended in that turn where its header says.
     pub(super) fn check_release(
         &self,
         who: usize,
         replica_model: &ReplicaModel,
+        header: &Header,
         body: &ReleaseBody,
     ) -> Result<(), Violation> {
-        let version = replica_model.tip.map_or(0, |tip| self.tree.stem(tip).version);
-        if body.in_force == version { Ok(()) } else { broken("VERSION-1", who, "tells", body, &version) }
+        let next = header.first_seq;
+        let path = self.tree.path(None, replica_model.tip);
+        let last = path.iter().map(|node| self.tree.stem(*node)).find(|stem| stem.next == next);
+        match last {
+            _ if next == 1 && body.in_force == 0 => Ok(()),
+            Some(stem) if stem.version == body.in_force => Ok(()),
+            // Its log was another one by the end of the turn.
+            None if next > 1 && body.in_force >= VERSION_MIN => Ok(()),
+            _ => broken("VERSION-1", who, "tells", body, &last.map(|stem| stem.version)),
+        }
     }
 
     /// REPAIR-1: what is refused was asked for, and the reason is so.

@@ -136,7 +136,7 @@ impl Oracle {
                 self.check_nonce(who, replica_model, body.process_nonce)?;
                 self.check_reply(who, replica_model, sent, header, body)?;
             }
-            Datagram::Release(_, body) => self.check_release(who, replica_model, body)?,
+            Datagram::Release(header, body) => self.check_release(who, replica_model, header, body)?,
             Datagram::Status(header, body, members, _) => {
                 self.check_announced(who, replica_model, header)?;
                 self.check_position(who, replica_model, header, "tells as its status")?;
