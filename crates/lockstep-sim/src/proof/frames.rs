@@ -44,6 +44,8 @@ fn frame(end: &LogEnd, epoch: Epoch, kind: EntryKind, payload: &[u8]) -> Vec<u8>
         commit_next: 1,
         timestamp: end.timestamp + 1,
         chain: end.chain,
+        // As the genesis before it.
+        version: lockstep_wire::VERSION,
         ..Header::new(Kind::Frame)
     };
     let length = open.len();
