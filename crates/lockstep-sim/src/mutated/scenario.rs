@@ -136,6 +136,8 @@ fn requests(cluster: &SmallCluster) -> Vec<Recorded> {
     add(from, &query(QueryKind::Status, ""));
     add(from, &query(QueryKind::Probe, ""));
     add(from, &query(QueryKind::Events, "4096"));
+    add(from, &query(QueryKind::Release, ""));
+    add(from, &query(QueryKind::Upgrade, "4"));
     add(from, &query(QueryKind::Handover, "9:0000109"));
     add(from, &query(QueryKind::DeclareDead, "9:0000109"));
     let lease = LeaseBody { term: LeaseReply::Multicast as u32, ..Zeroable::zeroed() };
