@@ -4,7 +4,9 @@
 
 use lockstep::config::Config;
 use lockstep_client::Endpoint;
-use soupbintcp::{ClientEnd, RejectReason};
+use soupbintcp::{ClientEnd, Packet, RejectReason};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use tools::gateways::{add_user, is_cut_and_resumes_who_reads_nothing, start, with_exchange};
 use tools::processes::{Cluster, payloads};
@@ -269,6 +271,36 @@ fn a_client_that_is_cut_is_told_why() {
     let mut reply = Vec::new();
     std::io::Read::read_to_end(&mut idle, &mut reply).unwrap();
     assert!(String::from_utf8_lossy(&reply).contains("no login request in time"), "{reply:?}");
+}
+
+/// Its rate lets the gateway read them slowly: most wait when the client closes its socket with an answer unread,
+/// and writing to it fails.
+#[test]
+fn orders_that_a_client_sent_before_its_connection_broke_are_stamped() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &["--rate", "100"]);
+    let mut gateway = start(&cluster, "1");
+    let received = with_exchange(&cluster, || {
+        let mut socket = TcpStream::connect(gateway.address).unwrap();
+        let mut bytes = Vec::new();
+        Packet::LoginRequest(login_of("alice", "secret", "", 1)).append(&mut bytes).unwrap();
+        socket.write_all(&bytes).unwrap();
+        // The packet that accepts it: two bytes of length, a letter, a session and a number.
+        let mut accepted = [0; 2 + 31];
+        socket.read_exact(&mut accepted).unwrap();
+        assert_eq!(accepted[2], b'A', "{accepted:?}");
+        bytes.clear();
+        for number in 1..=60 {
+            Packet::Unsequenced(format!("order {number}").as_bytes()).append(&mut bytes).unwrap();
+        }
+        socket.write_all(&bytes).unwrap();
+        assert_eq!(socket.peek(&mut [0]).unwrap(), 1, "an answer");
+        drop(socket);
+        gateway.process.await_log("its connection broke");
+    });
+    let orders: Vec<_> = received.orders.iter().map(|(_, order)| String::from_utf8_lossy(order)).collect();
+    assert_eq!(orders, (1..=60).map(|number| format!("order {number}")).collect::<Vec<_>>());
 }
 
 #[test]

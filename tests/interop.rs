@@ -20,10 +20,12 @@ use capture::Capture;
 use foreign::{Foreign, Visit, mold_client, openmetrics_parser};
 use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 use tools::exchange::Received;
 use tools::feeds::{self, Listener, Lossy};
 use tools::gateways::{Running, add_user, start, with_exchange};
-use tools::processes::{Cluster, run};
+use tools::processes::{Cluster, PATIENCE, run};
 
 fn acks(from: u64, to: u64) -> Vec<(u64, String)> {
     (from..=to).map(|number| (number, format!("ack order {number}"))).collect()
@@ -33,6 +35,16 @@ fn cluster() -> (Cluster, Vec<tools::processes::Process>) {
     let cluster = Cluster::new(1, "");
     let replicas = cluster.found();
     (cluster, replicas)
+}
+
+/// Waits until the gateway has read this many logouts: a client may have ended before its gateway has read all that
+/// the client sent, and of what is read after its login at another gateway nothing is stamped.
+fn await_logouts(gateway: &Running, count: usize) {
+    let began = Instant::now();
+    while gateway.process.log().matches("it logged out").count() < count {
+        assert!(began.elapsed() < PATIENCE, "{}", gateway.process.log());
+        sleep(Duration::from_millis(5));
+    }
 }
 
 /// A login, orders and their answers, silence for as long as three heartbeats, a logout before all answers
@@ -46,6 +58,7 @@ fn visits(client: &Foreign, first: &Running, second: &Running) {
     // It logs out as soon as it has a few: the others are answered while it is away.
     let taken = client.visit(first, &Visit { number: 21, orders: (21, 60), count: 1, ..visit });
     assert_eq!(taken.accepted, Some(("FIRST".into(), 21)));
+    await_logouts(first, 2);
     let mut all = taken.texts();
     let next = 21 + all.len() as u64;
     let rest = 61 - next;

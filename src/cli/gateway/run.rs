@@ -511,7 +511,11 @@ impl Server {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => client.writable = false,
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(_) => {
-                        self.close(now, index);
+                        // What it had sent before is read first: the end of the socket closes it.
+                        client.writable = false;
+                        client.readable = true;
+                        self.readable.insert(index);
+                        self.core.on_output_broken(index);
                         break;
                     }
                 }

@@ -58,6 +58,8 @@ pub(super) struct Conn {
     /// Bytes that are to be sent; those before `sent` are.
     pub out: Vec<u8>,
     pub sent: usize,
+    /// Its socket takes nothing more, and what its client had sent before may still be read.
+    pub takes_nothing: bool,
     /// Since when nothing of `out` was taken.
     pub stalled_at: Nanos,
     pub place: DeliveryPlace,
@@ -83,6 +85,7 @@ impl Conn {
             inbox: Vec::new(),
             out: Vec::new(),
             sent: 0,
+            takes_nothing: false,
             stalled_at: now,
             place: DeliveryPlace::default(),
             last_number: 0,
@@ -110,9 +113,21 @@ impl Conn {
         matches!(self.phase, Phase::Over { .. })
     }
 
+    /// What waits to be sent.
+    pub fn unsent(&self) -> &[u8] {
+        if self.takes_nothing { &[] } else { &self.out[self.sent..] }
+    }
+
     /// Bytes that wait to be sent.
     pub fn waiting(&self) -> usize {
-        self.out.len() - self.sent
+        self.unsent().len()
+    }
+
+    /// Drops what waits to be sent and what will: its socket has broken.
+    pub fn drop_output(&mut self) {
+        self.takes_nothing = true;
+        self.out = Vec::new();
+        self.sent = 0;
     }
 
     /// Whether its user's rate allows another message now; then it is counted.

@@ -315,7 +315,7 @@ impl<B: Backlog> Gateway<B> {
     /// The bytes to send.
     pub fn out(&self, index: usize) -> &[u8] {
         let conn = self.conns.get(index).and_then(Option::as_ref);
-        conn.map_or(&[], |(_, conn)| &conn.out[conn.sent..])
+        conn.map_or(&[], |(_, conn)| conn.unsent())
     }
 
     /// So much of it was.
@@ -326,6 +326,14 @@ impl<B: Backlog> Gateway<B> {
             if conn.waiting() < OUT_MAX / 2 {
                 self.ready.insert(index);
             }
+        }
+    }
+
+    /// The socket takes nothing more: its client has closed it, and did not read all. What the client had sent
+    /// before is with the kernel still: the owner reads on, until the socket ends, and then closes it.
+    pub fn on_output_broken(&mut self, index: usize) {
+        if let Some(conn) = self.conn(index) {
+            conn.drop_output();
         }
     }
 
@@ -503,7 +511,7 @@ impl<B: Backlog> Gateway<B> {
     fn fill(&mut self, now: Nanos, index: usize) {
         let Self { conns, ledger, message, counts, failed, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
-        if !conn.is_open() {
+        if !conn.is_open() || conn.takes_nothing {
             return;
         }
         if conn.waiting() == 0 {
@@ -540,6 +548,9 @@ impl<B: Backlog> Gateway<B> {
         let is_slow = conn.is_open() && conn.waiting() > 0 && now >= conn.stalled_at + stall_ns;
         let blocked = conn.blocked;
         let ended = conn.soup.on_timer(now, &mut conn.out);
+        if conn.takes_nothing {
+            conn.drop_output();
+        }
         match ended {
             Some(end) => {
                 let reason =

@@ -43,6 +43,8 @@ struct Link {
     payload: Option<u64>,
     /// What it was sent of what is only stamped, by number.
     early: BTreeMap<u64, Vec<u8>>,
+    /// Its client has closed the socket without reading all: what it had sent still comes.
+    broken: bool,
 }
 
 #[derive(Default)]
@@ -100,10 +102,21 @@ impl World {
             up[at] = byte;
         }
         let (inbox, session, is_garbled) = (Vec::new(), String::new(), wrong.is_some());
-        let (says, early) = (None, BTreeMap::new());
-        let link =
-            Link { place, index, client, up, inbox, asked: login, is_garbled, session, payload: says, early };
-        self.peers[peer].link = Some(link);
+        let early = BTreeMap::new();
+        let (asked, payload, broken) = (login, None, false);
+        self.peers[peer].link = Some(Link {
+            place,
+            index,
+            client,
+            up,
+            inbox,
+            asked,
+            is_garbled,
+            session,
+            payload,
+            early,
+            broken,
+        });
     }
 
     fn disconnect(&mut self, peer: usize) {
@@ -114,7 +127,7 @@ impl World {
 
     fn say(&mut self, peer: usize, len: usize) {
         let user = PEERS[peer];
-        let Some(link) = &mut self.peers[peer].link else { return };
+        let Some(link) = self.peers[peer].link.as_mut().filter(|link| !link.broken) else { return };
         if user == BOB {
             // What he has said before is said again as it was.
             let Some(number) = link.payload else { return };
@@ -140,11 +153,24 @@ impl World {
     /// So many bytes of the client's come to its gateway.
     fn up(&mut self, peer: usize, len: usize) {
         let Some(link) = &mut self.peers[peer].link else { return };
-        link.client.on_timer(self.now, &mut link.up);
+        if !link.broken {
+            link.client.on_timer(self.now, &mut link.up);
+        }
         let place = &mut self.places[link.place];
         if place.core.wants(link.index) && !link.up.is_empty() {
             let piece: Vec<u8> = link.up.drain(..len.clamp(1, PIECE_MAX).min(link.up.len())).collect();
             place.core.on_bytes(self.now, &mut place.handle, link.index, &piece);
+        }
+        if link.broken && link.up.is_empty() && place.core.wants(link.index) {
+            self.disconnect(peer);
+        }
+    }
+
+    /// The gateway's next write fails.
+    fn break_output(&mut self, peer: usize) {
+        if let Some(link) = &mut self.peers[peer].link {
+            link.broken = true;
+            self.places[link.place].core.on_output_broken(link.index);
         }
     }
 
@@ -403,6 +429,7 @@ fn step(world: &mut World, (kind, whom, count, bytes): &Step) {
             5 => world.places.iter_mut().for_each(|place| {
                 place.core.set_users(world.now, users(count % 24 < 12));
             }),
+            6 => world.break_output(peer),
             _ => {}
         },
         59 => world.log.commit(few),

@@ -183,6 +183,23 @@ fn a_message_that_its_channel_does_not_take_is_told_and_counted_and_the_connecti
     assert_eq!((gateway.counts.refused, gateway.counts.submitted, gateway.open_count()), (1, 1, 1));
 }
 
+#[test]
+fn what_a_client_sent_before_its_socket_broke_is_taken_and_nothing_is_sent_to_it() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_output_broken(index);
+    assert!(gateway.out(index).is_empty() && gateway.wants(index));
+    for number in 0..3 {
+        gateway.on_bytes(number * 10 * MS, &mut stream, index, b"\0\x04Uyes");
+        gateway.turn(number * 10 * MS, &mut stream, &mut Vec::new());
+    }
+    assert_eq!(gateway.counts.submitted, 3);
+    assert!(gateway.out(index).is_empty() && !gateway.is_done(30 * MS, index));
+    gateway.on_closed(30 * MS, index);
+    assert!(gateway.is_done(30 * MS, index));
+}
+
 /// Each of them waits its grace once, and not again behind each that went before.
 #[test]
 fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
