@@ -5,7 +5,7 @@ use super::Failure;
 use super::args::ClusterArgs;
 use crate::config::KeyUse;
 use lockstep_core::engine::counters::CounterRow;
-use lockstep_io::clock::{Clock, DAY_NS, Utc};
+use lockstep_io::clock::{DAY_NS, Utc};
 use lockstep_io::key_file::KeyFile;
 use std::fmt;
 use std::path::Path;
@@ -49,9 +49,8 @@ impl Expiry {
     /// Of the key file at `path`, now; `None` where no day was set. A file that cannot be read has none:
     /// whoever needs its keys says why.
     pub fn read(path: &Path) -> Option<Self> {
-        let clock = Clock::start();
         let expiry = KeyFile::read_expiry(path).ok()??;
-        Some(Self::at(expiry, Utc(clock.wall(clock.now()))))
+        Some(Self::at(expiry, Utc::now()))
     }
 
     /// Of the key file with which this host's operator asks the cluster.

@@ -10,7 +10,7 @@ use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
 use crate::cli::recover::AncestorRow;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
-use lockstep_io::clock::Clock;
+use lockstep_io::clock::Utc;
 use lockstep_node::JournalReader;
 use lockstep_replica::journal::ports::FileName;
 use lockstep_replica::journal::{CopiedSegment, CopyOwner, LogComparison, StoredLog};
@@ -291,8 +291,7 @@ impl Making {
             None => self.manifest.segments.push(row),
         }
         self.manifest.set_end(end);
-        let clock = Clock::start();
-        self.manifest.made_ns = clock.wall(clock.now());
+        self.manifest.made_ns = Utc::now().0;
         let segments = self.dir.join("segments");
         let synced = File::open(&segments).and_then(|folder| folder.sync_all());
         synced.map_err(|error| failed("syncing", &segments, &error))?;

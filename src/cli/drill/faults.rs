@@ -7,7 +7,7 @@ use crate::cli::failure::{FAILED, NOT_READY, USAGE};
 use crate::cli::operator::pause;
 use crate::config::Config;
 use clap::{Args, ValueEnum};
-use lockstep_io::clock::{Clock, Utc};
+use lockstep_io::clock::Utc;
 use lockstep_io::{IoError, private};
 use lockstep_process::child::await_end;
 use lockstep_process::signal::Signal;
@@ -230,8 +230,8 @@ impl FaultDriver {
     /// Makes the fault at a replica, once the file says how it is mended.
     pub fn inflict(&mut self, kind: DrillKind, replica: u32) -> Result<(), Failure> {
         let (blow, remedy) = self.plan(kind, replica).map_err(|why| Failure::new(USAGE, why))?;
-        let (clock, failed) = (Clock::start(), |why: String| Failure::new(FAILED, why));
-        let at = Utc(clock.wall(clock.now())).to_string();
+        let failed = |why: String| Failure::new(FAILED, why);
+        let at = Utc::now().to_string();
         self.note(Some(OpenFault { kind, replica, at, remedy }))?;
         match blow {
             Blow::Signal(process, signal) => process.signal(signal).map_err(failed),

@@ -4,7 +4,7 @@ use super::entry::LogEntry;
 use crate::cli::Failure;
 use crate::cli::failure::USAGE;
 use clap::Args;
-use lockstep_io::clock::{Clock, Utc};
+use lockstep_io::clock::Utc;
 use lockstep_node::JournalReader;
 use lockstep_replica::journal::StoredLog;
 use lockstep_wire::{Destination, FrameView, Nanos, PublisherId, Seq};
@@ -44,8 +44,7 @@ fn moment(text: &str) -> Result<Nanos, String> {
     let ago = crate::config::duration(text).map_err(
         |_| "write a day like 2026-11-21, a time like 2026-11-21T09:30:00Z, or 10min for that long ago",
     )?;
-    let clock = Clock::start();
-    Ok(clock.wall(clock.now()).saturating_sub(ago.as_nanos() as Nanos))
+    Ok(Utc::now().0.saturating_sub(ago.as_nanos() as Nanos))
 }
 
 /// The flags, for one log.
