@@ -202,8 +202,9 @@ pub fn signing_key(config: &Config) -> Result<Option<OperatorKey>, Failure> {
     Ok(Some(lockstep_notary::operator_key(config.cluster, (number, name), &secret)))
 }
 
-#[allow(clippy::disallowed_methods)] // a command waits for people and processes, not for messages
-fn now() -> Instant {
+/// The moment, for what a command waits for.
+#[allow(clippy::disallowed_methods)] // that is people and processes, not messages
+pub fn now() -> Instant {
     Instant::now()
 }
 

@@ -4,7 +4,7 @@
 use super::process::{LocalProcess, StartAgain};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY, USAGE};
-use crate::cli::operator::pause;
+use crate::cli::operator::{now, pause};
 use crate::config::Config;
 use clap::{Args, ValueEnum};
 use lockstep_io::clock::Utc;
@@ -17,7 +17,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a process that was told to end may take, and a command of the operator's.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -338,11 +338,6 @@ fn run(mut command: Command, name: &str) -> Result<(), String> {
         Some(status) => Err(format!("`{name}` failed: {status}")),
         None => Err(format!("`{name}` has not ended within {PATIENCE:?}")),
     }
-}
-
-#[allow(clippy::disallowed_methods)] // a command waits for processes, not for messages
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

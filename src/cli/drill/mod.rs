@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the last messages may take to be delivered.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);
@@ -359,11 +359,6 @@ fn unannounced(rounds: &[DrillRound], is_here: impl Fn(u32) -> bool) -> Option<S
              log there; --no-watcher accepts that"
         )
     })
-}
-
-#[allow(clippy::disallowed_methods)] // a command waits for processes, not for messages
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

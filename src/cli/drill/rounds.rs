@@ -3,10 +3,10 @@
 use super::faults::DrillKind;
 use super::load::DrillLoad;
 use super::report::DrillRound;
-use super::{DrillArgs, SharedFaults, lock, now, ready};
+use super::{DrillArgs, SharedFaults, lock, ready};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
-use crate::cli::operator::{CommandClient, describe, pause, short};
+use crate::cli::operator::{CommandClient, describe, now, pause, short};
 use crate::cli::status::suspicion;
 use lockstep_client::internal::{NodeStatus, leader_of};
 use lockstep_io::clock::{Clock, Utc};
