@@ -170,7 +170,14 @@ impl CommandClient {
 
     /// The leader, as it describes itself.
     pub fn leader(&mut self) -> Result<NodeStatus, Failure> {
-        self.wait("no leader was found", |_, statuses| Ok(leader_of(statuses).cloned()))
+        Ok(self.leader_and_all()?.0)
+    }
+
+    /// The leader, and the answers to the look that found it.
+    pub fn leader_and_all(&mut self) -> Result<(NodeStatus, Vec<Option<NodeStatus>>), Failure> {
+        self.wait("no leader was found", |_, statuses| {
+            Ok(leader_of(statuses).map(|leader| (leader.clone(), statuses.to_vec())))
+        })
     }
 
     /// One line: who answers, and as what.
