@@ -135,7 +135,6 @@ impl JoinedMessages {
                     return Ok(None);
                 };
                 let whole = LogEntry {
-                    epoch: entry.epoch.clone(),
                     payload: self.0.message(index),
                     header: &lockstep_wire::EntryHeader { flags: 0, ..*entry.header },
                     ..*entry

@@ -108,7 +108,7 @@ impl<'a> Selection<'a> {
             for (seq, entry) in (frame.header.first_seq..self.to_next).zip(frame.entries()) {
                 let entry = LogEntry {
                     seq,
-                    epoch: frame.header.epoch().to_string(),
+                    epoch: frame.header.epoch(),
                     history: frame.header.history,
                     time: frame.header.timestamp + Nanos::from(entry.header.time_or_incarnation),
                     header: entry.header,
