@@ -169,10 +169,8 @@ fn keys(config: &Config) -> Option<Finding> {
     let found = |now: String| Finding::new("keys.expiry", about.clone(), now);
     let Some(expiry) = Expiry::read(&path) else { return Some(found("no day was set".to_owned())) };
     let why = "nothing ends on that day; keys that are never replaced are known to more and more people";
-    let now = expiry.to_string();
-    let now = now.split(": `").next().unwrap_or(&now).to_owned();
     Some(
-        found(now)
+        found(expiry.when())
             .warn_if(expiry.is_near(), "a month at least", why)
             .mend(Remedy::by_hand("lockstep keys rotate")),
     )

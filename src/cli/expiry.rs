@@ -65,6 +65,25 @@ impl Expiry {
         expiry
     }
 
+    /// The day and how far it is, in words.
+    pub fn when(&self) -> String {
+        let Self { generation, until, days_left } = self;
+        let (until, number) = (until.date(), days_left.unsigned_abs());
+        let days = if number == 1 { "day" } else { "days" };
+        match self.is_over() {
+            false => {
+                format!(
+                    "the keys of generation {generation} are to be replaced by {until}, in {number} {days}"
+                )
+            }
+            true => {
+                format!(
+                    "the keys of generation {generation} were to be replaced by {until}, {number} {days} ago"
+                )
+            }
+        }
+    }
+
     /// Whether it is time to remind of it.
     pub fn is_near(&self) -> bool {
         self.days_left <= REMIND_DAYS
@@ -78,20 +97,7 @@ impl Expiry {
 
 impl fmt::Display for Expiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { generation, until, days_left } = self;
-        let (until, number) = (until.date(), days_left.unsigned_abs());
-        let days = if number == 1 { "day" } else { "days" };
-        match self.is_over() {
-            false => write!(
-                f,
-                "the keys of generation {generation} are to be replaced by {until}, in {number} {days}"
-            ),
-            true => write!(
-                f,
-                "the keys of generation {generation} were to be replaced by {until}, {number} {days} ago"
-            ),
-        }?;
-        f.write_str(": `lockstep keys rotate` begins that")
+        write!(f, "{}: `lockstep keys rotate` begins that", self.when())
     }
 }
 
