@@ -1,5 +1,6 @@
 //! `lockstep events`: the events of all nodes in the order of time: roles, suspicions, elections, conditions.
-//! A process of this host is read from its file of events, which outlives it; the others are asked.
+//! Every replica and archiver is asked, and the files of events of this host's processes are read as well, as
+//! they outlive them; an event that comes both ways is told once.
 
 pub(in crate::cli) mod collect;
 
