@@ -3,28 +3,10 @@
 #![allow(clippy::disallowed_methods, reason = "it waits for real processes")]
 
 use crate::cluster::{Cluster, Outcome, Process, command, payloads, run};
-use serde_json::Value;
+use crate::streams::{SMALL, cursor, json, lines};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-
-/// Rings and segments of 1 MiB.
-const SMALL: &str = "[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \
-                     \"256KiB\"\n";
-
-fn lines(from: usize, to: usize) -> String {
-    (from..to).map(|number| format!("order {number:0>900}\n")).collect()
-}
-
-/// What follows `cursor` on stderr.
-fn cursor(err: &str) -> String {
-    let found = err.lines().find_map(|line| line.strip_prefix("cursor "));
-    found.unwrap_or_else(|| panic!("no cursor in:\n{err}")).to_owned()
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
 
 fn text(path: &Path) -> String {
     path.display().to_string()
