@@ -262,6 +262,7 @@ impl Making {
             Failure::new(INTEGRITY, what)
         })?;
         file.write(frame.bytes)?;
+        self.manifest.wire_version = self.manifest.wire_version.max(frame.header.version);
         (self.manifest.history, self.is_new, self.is_sealed) = (history, true, false);
         self.segment = Some((segment, file));
         Ok(())
@@ -292,6 +293,7 @@ impl Making {
         }
         self.manifest.set_end(end);
         self.manifest.made_ns = Utc::now().0;
+        self.manifest.version = env!("CARGO_PKG_VERSION").into();
         let segments = self.dir.join("segments");
         let synced = File::open(&segments).and_then(|folder| folder.sync_all());
         synced.map_err(|error| failed("syncing", &segments, &error))?;
