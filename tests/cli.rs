@@ -36,6 +36,8 @@ mod service;
 mod stall;
 #[path = "cli/starts.rs"]
 mod starts;
+#[path = "cli/streams.rs"]
+mod streams;
 #[path = "cli/top.rs"]
 mod top;
 #[path = "cli/wait.rs"]

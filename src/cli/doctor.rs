@@ -11,6 +11,7 @@ use super::operator::CommandClient;
 use super::upgrade;
 use crate::config::{self, Config, KeyUse};
 use clap::{Args, ValueEnum};
+use lockstep_client::internal::NodeStatus;
 use lockstep_doctor::apply::{AppliedChange, apply};
 use lockstep_doctor::checks::judge;
 use lockstep_doctor::facts::Host;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 /// How long the nodes of the file may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_millis(300);
+/// The check of what the nodes of the file answer.
+const NODES: &str = "cluster.nodes";
 /// The exit code of changes that are refused: something is wrong, and stays so.
 const REFUSED: u8 = 2;
 
@@ -101,8 +104,7 @@ pub fn run(args: &DoctorArgs) -> Result<u8, Failure> {
     if args.probe {
         findings.0.extend(probed(args, &scope)?);
     }
-    findings.0.extend(nodes(args, &config));
-    findings.0.extend(versions(args));
+    findings.0.extend(cluster(args, &config));
     let mut report = DoctorReport { findings, applied: Vec::new() };
     if args.apply {
         refuse_without_rights(&host, &report.findings)?;
@@ -167,34 +169,38 @@ fn keys(config: &Config) -> Option<Finding> {
     let found = |now: String| Finding::new("keys.expiry", about.clone(), now);
     let Some(expiry) = Expiry::read(&path) else { return Some(found("no day was set".to_owned())) };
     let why = "nothing ends on that day; keys that are never replaced are known to more and more people";
-    let now = expiry.to_string();
-    let now = now.split(": `").next().unwrap_or(&now).to_owned();
     Some(
-        found(now)
+        found(expiry.when())
             .warn_if(expiry.is_near(), "a month at least", why)
             .mend(Remedy::by_hand("lockstep keys rotate")),
     )
 }
 
-/// Whether the nodes of the file answer.
-fn nodes(args: &DoctorArgs, config: &Config) -> Option<Finding> {
-    let found = |now: String| Finding::new("cluster.nodes", "", now);
-    let mend = || Remedy::by_hand("lockstep status");
-    let mut client = match CommandClient::open(&args.cluster, ASK_TIMEOUT) {
-        Ok(client) => client,
+/// The nodes of the cluster, by one look at them: whether they answer, and of which releases they are.
+fn cluster(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
+    match CommandClient::open(&args.cluster, ASK_TIMEOUT) {
+        Ok(mut client) => {
+            let statuses = client.look();
+            vec![nodes(&client, config, &statuses), versions(&mut client, &statuses)]
+        }
         Err(failure) => {
             let why = failure.to_string();
             let now = format!("the nodes could not be asked: {}", why.lines().next().unwrap_or_default());
-            return Some(found(now).level(FindingLevel::Unknown, "answers of all nodes", "").mend(mend()));
+            let found = Finding::new(NODES, "", now).level(FindingLevel::Unknown, "answers of all nodes", "");
+            vec![found.mend(Remedy::by_hand("lockstep status"))]
         }
-    };
-    let statuses = client.look();
+    }
+}
+
+/// Whether the nodes of the file answer.
+fn nodes(client: &CommandClient, config: &Config, statuses: &[Option<NodeStatus>]) -> Finding {
+    let found = |now: String| Finding::new(NODES, "", now);
     let listed = config.replicas.len() + config.archivers.len();
     let silent: Vec<_> =
-        client.addresses.iter().zip(&statuses).take(listed).filter(|(_, status)| status.is_none()).collect();
+        client.addresses.iter().zip(statuses).take(listed).filter(|(_, status)| status.is_none()).collect();
     let now = format!("{} of {listed} nodes of the file answer", listed - silent.len());
     if silent.is_empty() {
-        return Some(found(now));
+        return found(now);
     }
     let names: Vec<_> = silent.iter().map(|(address, _)| address.to_string()).collect();
     let now = format!("{now}; silent: {}", names.join(", "));
@@ -205,20 +211,19 @@ fn nodes(args: &DoctorArgs, config: &Config) -> Option<Finding> {
         ),
         false => (FindingLevel::Warning, "a node that is down or unreachable is one that cannot take over"),
     };
-    Some(found(now).level(level, "answers of all nodes", why).mend(mend()))
+    found(now).level(level, "answers of all nodes", why).mend(Remedy::by_hand("lockstep status"))
 }
 
 /// Whether the nodes that answer are of one release.
-fn versions(args: &DoctorArgs) -> Option<Finding> {
-    let mut client = CommandClient::open(&args.cluster, ASK_TIMEOUT).ok()?;
-    let (now, differ) = upgrade::releases(&mut client);
+fn versions(client: &mut CommandClient, statuses: &[Option<NodeStatus>]) -> Finding {
+    let (now, differ) = upgrade::releases(client, statuses);
     let found = Finding::new("cluster.versions", "", now);
     if !differ {
-        return Some(found);
+        return found;
     }
     let why = "an upgrade is under way, or was forgotten: the log stays at the older version";
     let mend = Remedy::by_hand("lockstep upgrade");
-    Some(found.level(FindingLevel::Warning, "one release on all nodes", why).mend(mend))
+    found.level(FindingLevel::Warning, "one release on all nodes", why).mend(mend)
 }
 
 fn probed(args: &DoctorArgs, scope: &Scope<'_>) -> Result<Vec<Finding>, Failure> {

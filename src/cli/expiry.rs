@@ -5,7 +5,7 @@ use super::Failure;
 use super::args::ClusterArgs;
 use crate::config::KeyUse;
 use lockstep_core::engine::counters::CounterRow;
-use lockstep_io::clock::{Clock, DAY_NS, Utc};
+use lockstep_io::clock::{DAY_NS, Utc};
 use lockstep_io::key_file::KeyFile;
 use std::fmt;
 use std::path::Path;
@@ -49,9 +49,8 @@ impl Expiry {
     /// Of the key file at `path`, now; `None` where no day was set. A file that cannot be read has none:
     /// whoever needs its keys says why.
     pub fn read(path: &Path) -> Option<Self> {
-        let clock = Clock::start();
         let expiry = KeyFile::read_expiry(path).ok()??;
-        Some(Self::at(expiry, Utc(clock.wall(clock.now()))))
+        Some(Self::at(expiry, Utc::now()))
     }
 
     /// Of the key file with which this host's operator asks the cluster.
@@ -64,6 +63,25 @@ impl Expiry {
         let expiry = Self::read(path);
         DAY_OF_PROCESS.store(expiry.map_or(0, |expiry| expiry.until.0), Ordering::Relaxed);
         expiry
+    }
+
+    /// The day and how far it is, in words.
+    pub fn when(&self) -> String {
+        let Self { generation, until, days_left } = self;
+        let (until, number) = (until.date(), days_left.unsigned_abs());
+        let days = if number == 1 { "day" } else { "days" };
+        match self.is_over() {
+            false => {
+                format!(
+                    "the keys of generation {generation} are to be replaced by {until}, in {number} {days}"
+                )
+            }
+            true => {
+                format!(
+                    "the keys of generation {generation} were to be replaced by {until}, {number} {days} ago"
+                )
+            }
+        }
     }
 
     /// Whether it is time to remind of it.
@@ -79,20 +97,7 @@ impl Expiry {
 
 impl fmt::Display for Expiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { generation, until, days_left } = self;
-        let (until, number) = (until.date(), days_left.unsigned_abs());
-        let days = if number == 1 { "day" } else { "days" };
-        match self.is_over() {
-            false => write!(
-                f,
-                "the keys of generation {generation} are to be replaced by {until}, in {number} {days}"
-            ),
-            true => write!(
-                f,
-                "the keys of generation {generation} were to be replaced by {until}, {number} {days} ago"
-            ),
-        }?;
-        f.write_str(": `lockstep keys rotate` begins that")
+        write!(f, "{}: `lockstep keys rotate` begins that", self.when())
     }
 }
 

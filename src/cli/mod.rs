@@ -45,6 +45,7 @@ mod losses;
 mod membership;
 mod metrics;
 mod netsim;
+mod new_file;
 mod notary;
 mod observed;
 mod operator;

@@ -170,7 +170,14 @@ impl CommandClient {
 
     /// The leader, as it describes itself.
     pub fn leader(&mut self) -> Result<NodeStatus, Failure> {
-        self.wait("no leader was found", |_, statuses| Ok(leader_of(statuses).cloned()))
+        Ok(self.leader_and_all()?.0)
+    }
+
+    /// The leader, and the answers to the look that found it.
+    pub fn leader_and_all(&mut self) -> Result<(NodeStatus, Vec<Option<NodeStatus>>), Failure> {
+        self.wait("no leader was found", |_, statuses| {
+            Ok(leader_of(statuses).map(|leader| (leader.clone(), statuses.to_vec())))
+        })
     }
 
     /// One line: who answers, and as what.
@@ -202,8 +209,9 @@ pub fn signing_key(config: &Config) -> Result<Option<OperatorKey>, Failure> {
     Ok(Some(lockstep_notary::operator_key(config.cluster, (number, name), &secret)))
 }
 
-#[allow(clippy::disallowed_methods)] // a command waits for people and processes, not for messages
-fn now() -> Instant {
+/// The moment, for what a command waits for.
+#[allow(clippy::disallowed_methods)] // that is people and processes, not messages
+pub fn now() -> Instant {
     Instant::now()
 }
 

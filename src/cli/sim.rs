@@ -6,6 +6,7 @@ use super::args::SimArgs;
 use super::failure::{FAILED, INTEGRITY};
 use super::{Failure, signals};
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_io::clock::Utc;
 use lockstep_sim::explore::{self, ExploreScope, Explored};
 use lockstep_sim::many::{Tally, caught, run_many};
 use lockstep_sim::shrink::{RunRecipe, shrink};
@@ -13,7 +14,7 @@ use lockstep_sim::{Plan, svg};
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Runs that make a failing one simpler.
 const TRIES: usize = 300;
@@ -161,7 +162,7 @@ fn many(args: &SimArgs) -> Result<u8, Failure> {
 
 /// A seed that no run has used: the clock's microseconds.
 fn new_seed() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+    Utc::now().0 / 1_000
 }
 
 fn report(tally: &Tally, first: u64, took: Duration, jobs: usize) -> Result<(), Failure> {

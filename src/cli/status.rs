@@ -11,12 +11,13 @@ use lockstep_client::internal::{
     ActiveCondition, ClusterHealth, Health, MemberStatus, NodeRelease, NodeStatus, QueryResult, Reason,
     leader_of,
 };
+use lockstep_io::clock::Utc;
 use lockstep_wire::LeaderLossReason;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddrV4;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.status/2";
@@ -182,8 +183,7 @@ fn suspicions(
 
 /// How long the leader's epoch lasts, by our clock and the leader's.
 pub fn leads_for(leader: &NodeStatus) -> Option<Duration> {
-    #[allow(clippy::disallowed_methods)] // only shown
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let now = Duration::from_nanos(Utc::now().0);
     let since = Duration::from_nanos(leader.epoch_since);
     (!since.is_zero()).then(|| now.saturating_sub(since))
 }

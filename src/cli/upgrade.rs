@@ -48,8 +48,8 @@ enum Upgradable {
 /// Prints what the nodes speak, or ends the upgrade.
 pub fn run(args: &UpgradeArgs) -> Result<u8, Failure> {
     let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
-    let leader = operator.leader()?;
-    let nodes = ask(&mut operator);
+    let (leader, statuses) = operator.leader_and_all()?;
+    let nodes = ask(&mut operator, &statuses);
     let in_force = version_of(&nodes, &leader);
     let upgradable = judge(&nodes, in_force);
     if args.finish {
@@ -63,20 +63,21 @@ pub fn run(args: &UpgradeArgs) -> Result<u8, Failure> {
     Ok(if matches!(upgradable, Upgradable::Hindered(..)) { NOT_READY } else { 0 })
 }
 
-/// Asks every replica and archiver, those of the file and those of the membership.
-fn ask(operator: &mut CommandClient) -> Vec<NodeVersions> {
-    let statuses = operator.look();
+/// Asks every replica and archiver, those of the file and those of the membership; `statuses` are their
+/// answers to a look.
+fn ask(operator: &mut CommandClient, statuses: &[Option<NodeStatus>]) -> Vec<NodeVersions> {
     let releases = operator.questioner.releases(&operator.addresses, ASK_FOR);
     let node = |((address, status), release): ((&SocketAddrV4, &Option<NodeStatus>), Option<NodeRelease>)| {
         let name = status.as_ref().map_or_else(|| address.to_string(), |status| status.identity.to_string());
         NodeVersions { name, answers: status.is_some() || release.is_some(), release }
     };
-    operator.addresses.iter().zip(&statuses).zip(releases).map(node).collect()
+    operator.addresses.iter().zip(statuses).zip(releases).map(node).collect()
 }
 
-/// The releases of the nodes that answer, in one line, and whether they differ.
-pub fn releases(operator: &mut CommandClient) -> (String, bool) {
-    let nodes: Vec<_> = ask(operator).into_iter().filter(|node| node.answers).collect();
+/// The releases of the nodes that answer, in one line, and whether they differ; `statuses` are their answers
+/// to a look.
+pub fn releases(operator: &mut CommandClient, statuses: &[Option<NodeStatus>]) -> (String, bool) {
+    let nodes: Vec<_> = ask(operator, statuses).into_iter().filter(|node| node.answers).collect();
     let text = |node: &NodeVersions| match &node.release {
         Some(NodeRelease { release, oldest, newest, .. }) => {
             format!("{release} (speaks {oldest} to {newest})")

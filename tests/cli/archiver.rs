@@ -1,20 +1,7 @@
 //! An archiver, and what a reader gets who comes late.
 
 use crate::cluster::{Cluster, payloads};
-
-/// Rings of 1 MiB, segments that replicas drop and an archiver keeps.
-const SMALL: &str = "[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \
-                     \"256KiB\"\n";
-
-fn lines(from: usize, to: usize) -> String {
-    (from..to).map(|number| format!("order {number:0>900}\n")).collect()
-}
-
-/// What follows `cursor` on stderr.
-fn cursor(err: &str) -> String {
-    let found = err.lines().find_map(|line| line.strip_prefix("cursor "));
-    found.unwrap_or_else(|| panic!("no cursor in:\n{err}")).to_owned()
-}
+use crate::streams::{SMALL, cursor, lines};
 
 #[test]
 fn an_archiver_that_joins_late_has_the_whole_stream_serves_it_alone_and_is_never_a_member() {

@@ -3,28 +3,11 @@
 #![allow(clippy::disallowed_methods, reason = "it waits for real processes")]
 
 use crate::cluster::{Cluster, Outcome, Process, command, payloads, run};
-use serde_json::Value;
+use crate::streams::{SMALL, cursor, json, lines};
+use lockstep_wire::{VERSION, VERSION_MIN};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-
-/// Rings and segments of 1 MiB.
-const SMALL: &str = "[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \
-                     \"256KiB\"\n";
-
-fn lines(from: usize, to: usize) -> String {
-    (from..to).map(|number| format!("order {number:0>900}\n")).collect()
-}
-
-/// What follows `cursor` on stderr.
-fn cursor(err: &str) -> String {
-    let found = err.lines().find_map(|line| line.strip_prefix("cursor "));
-    found.unwrap_or_else(|| panic!("no cursor in:\n{err}")).to_owned()
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
 
 fn text(path: &Path) -> String {
     path.display().to_string()
@@ -242,6 +225,37 @@ fn a_single_file_is_a_backup_that_tar_lists_and_a_replica_is_restored_from() {
     let again = cluster.run(&["restore", &text(&file), "--replica", "1"], b"").with_code(2);
     again.saying(&["not empty"]);
     assert!(end > 1_500);
+}
+
+/// At first the release before reads it too.
+#[test]
+fn a_backup_has_the_version_of_its_frames_and_goes_on_when_the_log_has_risen() {
+    let cluster = Cluster::new(1, SMALL);
+    cluster.format(1);
+    let args = ["bootstrap", "--replica", "1", "--log-version", &VERSION_MIN.to_string()];
+    cluster.run(&args, b"").with_code(0);
+    let mut replica = cluster.start_replica(1);
+    replica.await_log("-> leader");
+    cluster.publish(&lines(0, 1_000));
+    let backup = cluster.path("backup");
+    let version = || {
+        let manifest = fs::read_to_string(backup.join("manifest.json")).expect("a manifest");
+        json(&manifest)["wire_version"].as_u64()
+    };
+    back_up(&cluster, "1", &backup);
+    assert_eq!(version(), Some(VERSION_MIN.into()));
+    verify(&backup).with_code(0);
+    cluster.run(&["upgrade", "--finish"], b"").with_code(0);
+    cluster.publish(&lines(1_000, 1_500));
+    back_up(&cluster, "1", &backup);
+    assert_eq!(version(), Some(VERSION.into()));
+    verify(&backup).with_code(0);
+    kill_all(vec![replica]);
+    lose_everything(&cluster, "lost");
+    cluster.run(&["restore", &text(&backup), "--replica", "1"], b"").with_code(0);
+    let mut founder = cluster.start_replica(1);
+    founder.await_log("-> leader");
+    assert_eq!(payloads(&cluster.read(&[]).out).len(), 1_500);
 }
 
 #[test]

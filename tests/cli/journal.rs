@@ -1,25 +1,14 @@
 //! `lockstep journal`: a reader beside the node that writes, and after its stop.
 
 use crate::cluster::{Cluster, Outcome, payloads};
+use crate::streams::{SMALL, json, lines};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// Rings and segments of 1 MiB.
-const SMALL: &str = "[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \
-                     \"256KiB\"\n";
-
-fn lines(from: usize, to: usize) -> String {
-    (from..to).map(|number| format!("order {number:0>900}\n")).collect()
-}
-
 fn journal(cluster: &Cluster, args: &[&str]) -> Outcome {
     let args: Vec<&str> = ["journal"].iter().chain(args).copied().collect();
     cluster.run(&args, b"")
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// The files of a folder, with their bytes and times.

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "it waits for real processes")]
 
 use crate::cluster::{Cluster, PATIENCE, Process, freeze, payloads, signal_all};
+use crate::streams::{cursor, json};
 use lockstep::config::Config;
 use lockstep::config::NodeConfig;
 use lockstep_node::journal_digest;
@@ -12,12 +13,6 @@ use std::path::Path;
 
 fn lines(from: usize, to: usize) -> String {
     (from..to).map(|number| format!("order {number:0>40}\n")).collect()
-}
-
-/// What follows `cursor` on stderr.
-fn cursor(err: &str) -> String {
-    let found = err.lines().find_map(|line| line.strip_prefix("cursor "));
-    found.unwrap_or_else(|| panic!("no cursor in:\n{err}")).to_owned()
 }
 
 fn stop_all(processes: impl IntoIterator<Item = Process>) {
@@ -68,8 +63,7 @@ fn cut_power(cluster: &Cluster, id: u32, copy: &str) {
 
 fn recover_json(cluster: &Cluster, args: &[&str]) -> Value {
     let args: Vec<&str> = ["recover", "--json"].iter().chain(args).copied().collect();
-    let out = cluster.run(&args, b"").with_code(0).out;
-    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+    json(&cluster.run(&args, b"").with_code(0).out)
 }
 
 /// Looks at a journal into a file, and returns what it says and the file.
@@ -210,9 +204,7 @@ fn stop_when_equal(cluster: &Cluster, archiver: Process, id: u32) {
 fn await_equal(cluster: &Cluster, id: u32) {
     let began = std::time::Instant::now();
     loop {
-        let output = cluster.run(&["status", "--json"], b"");
-        let status: Value =
-            serde_json::from_str(&output.out).unwrap_or_else(|error| panic!("{error}: {}", output.out));
+        let status = json(&cluster.run(&["status", "--json"], b"").out);
         let rows = status["replicas"].as_array().expect("rows").clone();
         let own =
             |row: &&Value| row["identity"].as_str().is_some_and(|text| text.starts_with(&format!("{id}:")));

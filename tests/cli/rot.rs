@@ -1,16 +1,10 @@
 //! Bits that change in stored segments while their node runs.
 
 use crate::cluster::Cluster;
+use crate::streams::{SMALL, lines};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-
-const SMALL: &str = "[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \
-                     \"256KiB\"\n";
-
-fn lines(from: usize, to: usize) -> String {
-    (from..to).map(|number| format!("order {number:0>900}\n")).collect()
-}
 
 /// One bit of the file is another one from now on.
 fn flip(path: &Path, at: u64) {

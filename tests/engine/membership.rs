@@ -7,9 +7,6 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
-/// Where the operator asks from.
-const OPERATOR: u32 = 99;
-
 /// A cluster of `members`, and `learners` replicas that nobody lists, with one open publisher.
 fn cluster(members: u32, learners: u32) -> (Cluster, PublisherId) {
     let mut cluster = Cluster::new(members, |_| {});
@@ -46,34 +43,8 @@ fn leader(cluster: &Cluster) -> Option<u32> {
     all.filter(|number| !cluster.dead.contains(number)).find(|number| role(cluster, *number) == Role::Leader)
 }
 
-/// What the operator is told by replica `number`.
-fn ask(cluster: &mut Cluster, number: u32, query_kind: QueryKind, name: &str) -> Vec<u8> {
-    ask_for(cluster, number, (0, 0), query_kind, name)
-}
-
-/// The same; a command is for this epoch and the membership that this seq set.
-fn ask_for(
-    cluster: &mut Cluster,
-    number: u32,
-    (epoch, first_seq): (u64, Seq),
-    query_kind: QueryKind,
-    name: &str,
-) -> Vec<u8> {
-    let mut out = vec![0; SMALL_LEN_MAX];
-    let header = Header { cluster: CLUSTER, sender: OPERATOR, epoch, first_seq, ..Header::new(Kind::Query) };
-    let length = write_query(&mut out, &Keyring::none(CLUSTER), header, 5, query_kind, name);
-    out.truncate(length);
-    let net = cluster.replicas[number as usize - 1].net_mut();
-    net.unicast.push_back((out, Some(address(OPERATOR))));
-    let before = cluster.record.len();
-    cluster.run(10);
-    let mut answers = cluster.record[before..].iter().map(|(_, bytes)| bytes);
-    let is_answer = |bytes: &&Vec<u8>| matches!(bytes[5], kind if kind == Kind::Status as u8 || kind == Kind::CommandResult as u8);
-    answers.rfind(is_answer).expect("every question is answered").clone()
-}
-
 fn status(cluster: &mut Cluster, number: u32) -> (Header, StatusBody, Vec<StatusMember>) {
-    let bytes = ask(cluster, number, QueryKind::Status, "");
+    let bytes = cluster.query(number, (Epoch::NONE, 0), QueryKind::Status, "");
     let Ok(Datagram::Status(header, body, members, _)) = Datagram::decode(&bytes, &Keyring::none(CLUSTER))
     else {
         panic!("a status")
@@ -89,7 +60,7 @@ fn order(
 ) -> Result<(), CommandReject> {
     let name = about.map_or_else(String::new, |identity| identity.to_string());
     let (header, body, _) = status(cluster, number);
-    let bytes = ask_for(cluster, number, (header.epoch, body.membership_seq), query_kind, &name);
+    let bytes = cluster.query(number, (header.epoch(), body.membership_seq), query_kind, &name);
     let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&bytes, &Keyring::none(CLUSTER)) else {
         panic!("a verdict")
     };

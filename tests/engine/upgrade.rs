@@ -6,8 +6,6 @@ use lockstep_replica::bootstrap::bootstrap_version;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
-const OPERATOR: u32 = 200;
-
 /// A cluster of three whose history begins in the oldest version.
 fn cluster() -> Cluster {
     let mut cluster = Cluster::new(3, |_| {});
@@ -19,20 +17,10 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// Asks a replica, and returns the body of the answer.
+/// Asks a replica about the membership that the first one has, and returns its answer.
 fn ask(cluster: &mut Cluster, number: u32, query_kind: QueryKind, name: &str, epoch: Epoch) -> Vec<u8> {
     let first_seq = cluster.replicas[0].tables().map_or(0, |tables| tables.membership.seq);
-    let header =
-        Header { cluster: CLUSTER, sender: OPERATOR, epoch: epoch.0, first_seq, ..Header::new(Kind::Query) };
-    let mut out = vec![0; SMALL_LEN_MAX];
-    let length = write_query(&mut out, &Keyring::none(CLUSTER), header, 5, query_kind, name);
-    out.truncate(length);
-    cluster.replicas[number as usize - 1].net_mut().unicast.push_back((out, Some(address(OPERATOR))));
-    let before = cluster.record.len();
-    cluster.run(10);
-    let answers = [Kind::Release as u8, Kind::CommandResult as u8];
-    let mut sent = cluster.record[before..].iter().filter(|(from, _)| *from == number);
-    sent.rfind(|(_, bytes)| answers.contains(&bytes[5])).expect("every question is answered").1.clone()
+    cluster.query(number, (epoch, first_seq), query_kind, name)
 }
 
 fn order(cluster: &mut Cluster, number: u32, version: &str, epoch: Epoch) -> Option<CommandReject> {

@@ -53,6 +53,9 @@ pub fn epoch(round: u32, leader: u32) -> Epoch {
     Epoch::new(round, identity(leader))
 }
 
+/// Where an operator asks from.
+pub const OPERATOR: u32 = 99;
+
 /// Nodes and readers have numbers up to this.
 const NUMBER_MAX: u32 = 250;
 
@@ -356,6 +359,30 @@ impl Cluster {
             self.turn();
         }
         false
+    }
+
+    /// Asks a replica as an operator does, and returns its answer. A command is for this epoch and the
+    /// membership that this seq set.
+    pub fn query(
+        &mut self,
+        number: u32,
+        (epoch, first_seq): (Epoch, Seq),
+        query_kind: QueryKind,
+        name: &str,
+    ) -> Vec<u8> {
+        const ANSWERS: [u8; 3] = [Kind::Status as u8, Kind::Release as u8, Kind::CommandResult as u8];
+        let asks = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
+        let header = Header { epoch: epoch.0, first_seq, ..asks };
+        let mut query = vec![0; SMALL_LEN_MAX];
+        let length = write_query(&mut query, &Keyring::none(CLUSTER), header, 5, query_kind, name);
+        query.truncate(length);
+        let net = self.replicas[number as usize - 1].net_mut();
+        net.unicast.push_back((query, Some(address(OPERATOR))));
+        let before = self.record.len();
+        self.run(10);
+        let mut sent = self.record[before..].iter().filter(|(from, _)| *from == number);
+        let answer = sent.rfind(|(_, bytes)| ANSWERS.contains(&bytes[5]));
+        answer.expect("every question is answered").1.clone()
     }
 
     /// So many turns of everybody.

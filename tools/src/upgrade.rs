@@ -20,14 +20,20 @@ fn scene_of(previous: &Path, ground: Ground) -> Scene {
 
 /// Restarts every replica in `program`, the standbys first, the leader after it has handed over.
 fn roll(scene: &mut Scene, program: &Path) {
+    let (leader, standbys) = restart_standbys(scene, program);
+    hand_over(scene, standbys[0]);
+    restart(scene, leader);
+}
+
+/// Restarts the standbys in `program`. Returns the leader and them.
+fn restart_standbys(scene: &mut Scene, program: &Path) -> (usize, Vec<usize>) {
     scene.cluster.use_program(program);
     let (_, leader) = scene.await_leader();
     let standbys: Vec<_> = (1..=scene.replicas.len()).filter(|id| *id != leader).collect();
     for &id in &standbys {
         restart(scene, id);
     }
-    hand_over(scene, standbys[0]);
-    restart(scene, leader);
+    (leader, standbys)
 }
 
 fn restart(scene: &mut Scene, id: usize) {
@@ -124,12 +130,7 @@ fn measure(scene: &mut Scene, program: &Path, pauses: &mut Pauses) {
     scene.longest_pause();
     std::thread::sleep(Duration::from_secs(1));
     keep(scene, &mut pauses.calm);
-    scene.cluster.use_program(program);
-    let (_, leader) = scene.await_leader();
-    let standbys: Vec<_> = (1..=scene.replicas.len()).filter(|id| *id != leader).collect();
-    for &id in &standbys {
-        restart(scene, id);
-    }
+    let (leader, standbys) = restart_standbys(scene, program);
     scene.cluster.run(&["wait", "--for", "caught-up", "--timeout", "30s"], b"");
     keep(scene, &mut pauses.standbys);
     hand_over(scene, standbys[0]);

@@ -4,7 +4,7 @@ use crate::measure::Measured;
 use crate::parse;
 use lockstep_io::ethtool::CardSettings;
 use lockstep_io::host::{ClockState, FileSystem};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A folder that the configuration names.
@@ -100,6 +100,15 @@ impl Host {
     /// A list of cores.
     pub fn cores(&self, path: &str) -> Vec<usize> {
         self.text(path).map(parse::list).unwrap_or_default()
+    }
+
+    /// The numbers of a card's interrupts: those that name the card, or the device below it.
+    pub fn interrupts_of(&self, card: &str) -> BTreeSet<usize> {
+        let table = self.text("/proc/interrupts").unwrap_or_default();
+        let device = self.links.get(&format!("/sys/class/net/{card}/device"));
+        let words = [Some(card), device.map(String::as_str)];
+        let found = words.into_iter().flatten().flat_map(|word| parse::interrupts(table, word));
+        found.map(|(number, _)| number).collect()
     }
 
     /// The names in a folder.

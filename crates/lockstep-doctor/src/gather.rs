@@ -7,7 +7,6 @@ use crate::scope::{ChosenNode, Scope};
 use lockstep_config::Config;
 use lockstep_io::ethtool::{self, CardSettings};
 use lockstep_io::host::{ClockState, FileSystem, clock_state};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Facts that no file of the kernel shows.
@@ -154,16 +153,7 @@ impl Reader<'_> {
             self.file(&format!("{folder}/queues/{queue}/rps_cpus"));
         }
         self.host.cards.insert(name.to_owned(), kernel.card(name));
-        let device = self.host.links.get(&format!("{folder}/device")).cloned();
-        let table = self.host.text("/proc/interrupts").unwrap_or_default();
-        let words = [Some(name.to_owned()), device];
-        let numbers: BTreeSet<_> = words
-            .iter()
-            .flatten()
-            .flat_map(|word| parse::interrupts(table, word))
-            .map(|(number, _)| number)
-            .collect();
-        for number in numbers {
+        for number in self.host.interrupts_of(name) {
             for file in ["smp_affinity_list", "effective_affinity_list"] {
                 self.file(&format!("/proc/irq/{number}/{file}"));
             }

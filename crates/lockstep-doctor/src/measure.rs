@@ -2,7 +2,7 @@
 //! costs.
 
 use crate::facts::Host;
-use crate::probe::device::{self, ProbeDevice};
+use crate::probe::device::ProbeDevice;
 use crate::scope::{LocalLine, Scope};
 use lockstep_config::Transport;
 use lockstep_core::engine::ports::{Burst, Group, Net};
@@ -251,7 +251,7 @@ fn hop() -> io::Result<u64> {
 fn multicast_loop(scope: &Scope<'_>, line: &LocalLine<'_>) -> LoopTimes {
     let fails = |error: String| LoopTimes { error: Some(error), ..LoopTimes::default() };
     let own = scope.nodes.first().map(|node| *node.unicast.ip()).filter(|_| line.place == 0);
-    let mut net = match ProbeDevice::open(scope.config, line.place, own, device::AnyPort) {
+    let mut net = match ProbeDevice::open(scope.config, line.place, own) {
         Ok(device) => device.net,
         Err(error) => return fails(error.to_string()),
     };

@@ -81,6 +81,11 @@ impl fmt::Display for Utc {
 }
 
 impl Utc {
+    /// The wall time of this moment, for those who need no other time.
+    pub fn now() -> Self {
+        Self(read(libc::CLOCK_REALTIME))
+    }
+
     /// The beginning of a day, as `2026-11-21`, from 1970 on; `None` of any other text.
     pub fn day(text: &str) -> Option<Self> {
         let fields = text.split('-').collect::<Vec<_>>();

@@ -17,7 +17,7 @@
 //! A counter has one value, a histogram those of its classes and their sum
 //! ([`durations`](lockstep_core::engine::durations)).
 
-use super::{IoError, clock::Clock};
+use super::{IoError, clock::Utc};
 use bytemuck::{Pod, Zeroable};
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
@@ -151,14 +151,13 @@ impl CountersFile {
         if count > VALUES_MAX {
             return Err(wrong(format!("{count} values are more than {VALUES_MAX}")));
         }
-        let clock = Clock::start();
         let header = Header {
             magic: MAGIC,
             version: VERSION,
             table_bytes: table.len() as u32,
             values: count as u32,
             pid: std::process::id(),
-            started_at: clock.wall(clock.now()),
+            started_at: Utc::now().0,
             ..Header::zeroed()
         };
         let mut bytes = bytemuck::bytes_of(&header).to_vec();

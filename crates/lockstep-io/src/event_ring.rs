@@ -16,7 +16,7 @@
 //! the events of several hosts are compared.
 
 use super::IoError;
-use super::clock::{Clock, random_u64};
+use super::clock::{Utc, random_u64};
 use super::counters::map_new;
 use bytemuck::{Pod, Zeroable};
 use lockstep_wire::{EventRecord, EventRow, Nanos};
@@ -185,13 +185,13 @@ impl EventRing {
     /// The file cannot be made.
     pub fn create(path: &Path) -> Result<Self, IoError> {
         let fails = |error| IoError::new(format!("make the file of events {}", path.display()), error);
-        let (clock, id) = (Clock::start(), random_u64()?);
+        let id = random_u64()?;
         let header = RingHeader {
             magic: MAGIC,
             version: VERSION,
             slots: RING_EVENTS as u32,
             pid: std::process::id(),
-            started_at: clock.wall(clock.now()),
+            started_at: Utc::now().0,
             id,
             ..RingHeader::zeroed()
         };

@@ -30,7 +30,7 @@ use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::window::Window;
 use lockstep_io::IoError;
-use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::clock::{Utc, random_u64};
 use lockstep_io::device::{Device, MemorySharing, SecondLine};
 use lockstep_io::fault_injection::FaultSettings;
 use lockstep_io::idle::Idle;
@@ -252,8 +252,7 @@ pub fn bootstrap_version(
         Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?)
     })?;
     let OpenJournal { mut opened, reader, store, lock: _lock, .. } = journal;
-    let clock = Clock::start();
-    let wall = clock.wall(clock.now());
+    let Utc(wall) = Utc::now();
     bootstrap_tail(&mut opened.tail, &settings.keys, (history, version), members, wall).map_err(refused)?;
     let side = side.begin(store, reader, opened.writer, opened.superblock);
     side.set_lineage(Lineage::of(history));

@@ -2,7 +2,7 @@
 
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, JournalError, JournalFailure, RecoverySurvey, boot, draw_incarnation};
-use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::clock::{Utc, random_u64};
 use lockstep_replica::journal::{Founder, Superblock};
 use lockstep_wire::{Epoch, Identity, MemberBody};
 use std::path::Path;
@@ -105,7 +105,6 @@ impl<E> From<JournalFailure> for CopyPhase<E> {
 
 /// This replica as the founder of a history: its only member, under an identity that is drawn here.
 fn founder(settings: &NodeSettings) -> Result<Founder, NodeError> {
-    let clock = Clock::start();
     let identity = Identity { replica: settings.replica, incarnation: draw_incarnation()? };
     Ok(Founder {
         history: random_u64()?.max(1),
@@ -114,6 +113,6 @@ fn founder(settings: &NodeSettings) -> Result<Founder, NodeError> {
         window: settings.window,
         durability: settings.durability,
         keys: settings.keys.clone(),
-        wall: clock.wall(clock.now()),
+        wall: Utc::now().0,
     })
 }

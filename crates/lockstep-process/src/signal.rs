@@ -1,5 +1,5 @@
-//! Signals to our own children: how tests kill, stop and resume them; and to daemons, which read their files
-//! again.
+//! Signals to our own children: how tests kill, stop and resume them; to daemons, which read their files
+//! again; and to replicas of this host, at which a drill makes faults.
 
 use lockstep_io::IoError;
 use std::process::Child;
@@ -25,7 +25,7 @@ impl Signal {
     /// # Errors
     /// The system refused: it has ended and been waited for.
     pub fn send(self, child: &Child) -> Result<(), IoError> {
-        self.send_to(child.id())
+        self.send_to_process(child.id())
     }
 
     /// Sends it to a process that such a child has started and not waited for, if it is still its child.
@@ -33,7 +33,7 @@ impl Signal {
     /// # Errors
     /// The system refused.
     pub fn send_to_child_of(self, child: &Child, grandchild: u32) -> Result<(), IoError> {
-        if parent(grandchild) == Some(child.id()) { self.send_to(grandchild) } else { Ok(()) }
+        if parent(grandchild) == Some(child.id()) { self.send_to_process(grandchild) } else { Ok(()) }
     }
 
     /// Sends it to any process: the caller knows that the number is still its own.
@@ -41,10 +41,6 @@ impl Signal {
     /// # Errors
     /// The system refused.
     pub fn send_to_process(self, pid: u32) -> Result<(), IoError> {
-        self.send_to(pid)
-    }
-
-    fn send_to(self, pid: u32) -> Result<(), IoError> {
         let number = match self {
             Self::Kill => libc::SIGKILL,
             Self::Stop => libc::SIGSTOP,

@@ -4,9 +4,10 @@ use super::manifest::{MANIFEST, Manifest};
 use super::view::BackupView;
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, INTEGRITY, USAGE};
+use crate::cli::new_file::write_new;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -41,22 +42,14 @@ fn header(name: &str, len: u64, time_s: u64) -> Result<[u8; BLOCK], Failure> {
 
 /// Writes the backup in the folder of `view` into the new file `path`, which gets its name when it is whole.
 pub(super) fn pack(view: &BackupView, path: &Path) -> Result<(), Failure> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
     let failed = |error: std::io::Error| Failure::new(FAILED, format!("writing {}: {error}", path.display()));
-    let file = File::create(&partial).map_err(failed)?;
-    let mut out = BufWriter::with_capacity(1 << 20, file);
-    write_all(&view.manifest, view, &mut out, &failed)?;
-    let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
-    file.sync_all().and_then(|()| std::fs::rename(&partial, path)).map_err(failed)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    write_new(path, |out| write_all(&view.manifest, view, out, &failed))
 }
 
 fn write_all(
     manifest: &Manifest,
     view: &BackupView,
-    out: &mut impl Write,
+    mut out: &mut dyn Write,
     failed: &impl Fn(std::io::Error) -> Failure,
 ) -> Result<(), Failure> {
     let time_s = manifest.made_ns / 1_000_000_000;
@@ -68,7 +61,7 @@ fn write_all(
         .map_err(failed)?;
     for file in manifest.files() {
         out.write_all(&header(&file.file, file.bytes, time_s)?).map_err(failed)?;
-        let (len, sha256) = view.copy(file.name()?, out).map_err(failed)?;
+        let (len, sha256) = view.copy(file.name()?, &mut out).map_err(failed)?;
         if (len, &sha256) != (file.bytes, &file.sha256) {
             let what = format!("{} of the backup is damaged: run `lockstep backup verify` on it", file.file);
             return Err(Failure::new(INTEGRITY, what));

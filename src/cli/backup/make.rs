@@ -10,7 +10,7 @@ use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
 use crate::cli::recover::AncestorRow;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
-use lockstep_io::clock::Clock;
+use lockstep_io::clock::Utc;
 use lockstep_node::JournalReader;
 use lockstep_replica::journal::ports::FileName;
 use lockstep_replica::journal::{CopiedSegment, CopyOwner, LogComparison, StoredLog};
@@ -262,6 +262,7 @@ impl Making {
             Failure::new(INTEGRITY, what)
         })?;
         file.write(frame.bytes)?;
+        self.manifest.wire_version = self.manifest.wire_version.max(frame.header.version);
         (self.manifest.history, self.is_new, self.is_sealed) = (history, true, false);
         self.segment = Some((segment, file));
         Ok(())
@@ -291,8 +292,8 @@ impl Making {
             None => self.manifest.segments.push(row),
         }
         self.manifest.set_end(end);
-        let clock = Clock::start();
-        self.manifest.made_ns = clock.wall(clock.now());
+        self.manifest.made_ns = Utc::now().0;
+        self.manifest.version = env!("CARGO_PKG_VERSION").into();
         let segments = self.dir.join("segments");
         let synced = File::open(&segments).and_then(|folder| folder.sync_all());
         synced.map_err(|error| failed("syncing", &segments, &error))?;

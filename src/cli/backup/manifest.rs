@@ -9,7 +9,7 @@ use crate::cli::text::hex;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::ports::FileName;
 use lockstep_replica::journal::{FORMAT_VERSION, StoredLog};
-use lockstep_wire::{Epoch, Nanos, Seq, VERSION};
+use lockstep_wire::{Epoch, Nanos, Seq, VERSION, VERSION_MIN};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -46,11 +46,11 @@ pub struct BackupSegment {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Manifest {
     pub schema: String,
-    /// The program that wrote it, ...
+    /// The program that wrote it.
     pub version: String,
-    /// ... its version of the wire, in which frames are, ...
+    /// The newest version of the wire that a frame of it has.
     pub wire_version: u8,
-    /// ... and of segments.
+    /// The program's version of segments.
     pub journal_format: u32,
     #[serde(with = "hex64")]
     pub cluster: u64,
@@ -101,7 +101,7 @@ impl Manifest {
         let mut manifest = Self {
             schema: SCHEMA.into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            wire_version: VERSION,
+            wire_version: VERSION_MIN,
             journal_format: FORMAT_VERSION,
             cluster,
             source: String::new(),
@@ -157,15 +157,50 @@ impl Manifest {
             return Err(damaged("it is not what was written, as its own sha256 shows".into()));
         }
         if manifest.schema != SCHEMA
-            || (manifest.wire_version, manifest.journal_format) != (VERSION, FORMAT_VERSION)
+            || !(VERSION_MIN..=VERSION).contains(&manifest.wire_version)
+            || manifest.journal_format != FORMAT_VERSION
         {
             let what = format!(
-                "the backup is {} with wire {} and journal {}, written by lockstep {}; this release reads {SCHEMA} with {VERSION} \
-                 and {FORMAT_VERSION}: use that release",
+                "the backup is {} with wire {} and journal {}, written by lockstep {}; this release reads {SCHEMA} with \
+                 {VERSION_MIN} to {VERSION} and {FORMAT_VERSION}: use that release",
                 manifest.schema, manifest.wire_version, manifest.journal_format, manifest.version
             );
             return Err(Failure::new(USAGE, what));
         }
         Ok(manifest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_core::proto::lineage::Lineage;
+    use lockstep_replica::journal::Checkpoint;
+
+    #[test]
+    fn a_backup_of_every_version_that_frames_have_here_is_read_and_no_other() {
+        let log = StoredLog {
+            owner: None,
+            oldest_seq: 1,
+            start: LogEnd::BLANK,
+            end: LogEnd::BLANK,
+            checkpoint: Checkpoint::default(),
+            lineage: Lineage::of(1),
+            commit_next: 1,
+            torn: None,
+            damage: None,
+        };
+        let of = |wire_version: u8| {
+            let manifest = Manifest { wire_version, ..Manifest::begin(7, &log, None) };
+            Manifest::parse(&manifest.text().expect("JSON"))
+        };
+        for version in VERSION_MIN..=VERSION {
+            assert_eq!(of(version).expect("it is read").wire_version, version);
+        }
+        for version in [VERSION_MIN - 1, VERSION + 1] {
+            let failure = of(version).expect_err("no frame of it is read");
+            assert_eq!(failure.code(), USAGE);
+            assert!(failure.to_string().contains(&format!("with wire {version} ")), "{failure}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use lockstep_core::engine::counters::CounterRow;
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
 use lockstep_io::IoError;
-use lockstep_io::clock::Clock;
+use lockstep_io::clock::Utc;
 use lockstep_io::counters::CountersReader;
 use lockstep_wire::Nanos;
 use std::path::{Path, PathBuf};
@@ -102,8 +102,7 @@ impl Process {
 
     /// What the file of the process called `name` has at this moment.
     pub(in crate::cli) fn of(name: &str, reader: &CountersReader) -> Self {
-        let (pid, clock) = (reader.pid(), Clock::start());
-        let wall = clock.wall(clock.now());
+        let (pid, Utc(wall)) = (reader.pid(), Utc::now());
         let ago = |at: Nanos| Duration::from_nanos(wall.saturating_sub(at));
         let published_at = reader.published_at();
         let silent = ago(published_at.max(reader.started_at()));

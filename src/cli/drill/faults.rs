@@ -4,10 +4,10 @@
 use super::process::{LocalProcess, StartAgain};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY, USAGE};
-use crate::cli::operator::pause;
+use crate::cli::operator::{now, pause};
 use crate::config::Config;
 use clap::{Args, ValueEnum};
-use lockstep_io::clock::{Clock, Utc};
+use lockstep_io::clock::Utc;
 use lockstep_io::{IoError, private};
 use lockstep_process::child::await_end;
 use lockstep_process::signal::Signal;
@@ -17,7 +17,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a process that was told to end may take, and a command of the operator's.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -230,8 +230,8 @@ impl FaultDriver {
     /// Makes the fault at a replica, once the file says how it is mended.
     pub fn inflict(&mut self, kind: DrillKind, replica: u32) -> Result<(), Failure> {
         let (blow, remedy) = self.plan(kind, replica).map_err(|why| Failure::new(USAGE, why))?;
-        let (clock, failed) = (Clock::start(), |why: String| Failure::new(FAILED, why));
-        let at = Utc(clock.wall(clock.now())).to_string();
+        let failed = |why: String| Failure::new(FAILED, why);
+        let at = Utc::now().to_string();
         self.note(Some(OpenFault { kind, replica, at, remedy }))?;
         match blow {
             Blow::Signal(process, signal) => process.signal(signal).map_err(failed),
@@ -338,11 +338,6 @@ fn run(mut command: Command, name: &str) -> Result<(), String> {
         Some(status) => Err(format!("`{name}` failed: {status}")),
         None => Err(format!("`{name}` has not ended within {PATIENCE:?}")),
     }
-}
-
-#[allow(clippy::disallowed_methods)] // a command waits for processes, not for messages
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::measure::DeliveryTimeline;
 use crate::cli::Failure;
 use crate::cli::ended::{abandoned, ended};
 use crate::cli::failure::{FAILED, FENCED, NOT_READY};
+use crate::cli::operator::{now, pause};
 use lockstep_client::{
     Delivery, Endpoint, OpenError, PublishError, Publisher, PublisherEvent, Start, Subscriber,
     SubscriberEvent,
@@ -129,18 +130,18 @@ impl DrillLoad {
     /// `patience`.
     pub fn finish(mut self, patience: Duration) -> Result<DrillMessages, Failure> {
         self.shared.ends.store(true, Ordering::Release);
-        let begun = super::now();
+        let begun = now();
         let is_drained = |load: &Self| load.publisher.as_ref().is_none_or(JoinHandle::is_finished);
-        while !is_drained(&self) && super::now().duration_since(begun) < patience {
-            crate::cli::operator::pause(WAIT);
+        while !is_drained(&self) && now().duration_since(begun) < patience {
+            pause(WAIT);
         }
         // Without a leader nothing is committed any more.
         self.shared.gives_up.store(true, Ordering::Release);
         let messages = join(self.publisher.take())?.unwrap_or_default();
-        let begun = super::now();
-        while self.timeline().newest() < messages.committed && super::now().duration_since(begun) < patience {
+        let begun = now();
+        while self.timeline().newest() < messages.committed && now().duration_since(begun) < patience {
             self.check()?;
-            crate::cli::operator::pause(WAIT);
+            pause(WAIT);
         }
         self.shared.is_read.store(true, Ordering::Release);
         join(self.reader.take())?;

@@ -27,7 +27,7 @@ use faults::{DrillCommands, DrillKind, FaultDriver};
 use load::{DrillLoad, DrillMessages, is_day_open};
 use lockstep_client::Endpoint;
 use lockstep_io::IoError;
-use lockstep_io::clock::{Clock, Utc};
+use lockstep_io::clock::Utc;
 use lockstep_process::stop::Stop;
 use lockstep_wire::LeaderLossReason;
 use measure::{DeliveryErrors, DrillLimit};
@@ -39,7 +39,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long the last messages may take to be delivered.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);
@@ -160,7 +160,7 @@ pub fn run(args: &DrillArgs) -> Result<u8, Failure> {
         report.result = DrillResult::Fail;
         report.reason = format!("{}; {failure}", report.reason);
     }
-    report.ended = now_utc();
+    report.ended = Utc::now().to_string();
     write(args, &report)?;
     mended.map(|()| code)
 }
@@ -191,7 +191,7 @@ fn empty_report(args: &DrillArgs, config: &Config) -> DrillReport {
         cluster: config.cluster,
         release: env!("CARGO_PKG_VERSION"),
         configuration: args.cluster.config.display().to_string(),
-        begun: now_utc(),
+        begun: Utc::now().to_string(),
         ended: String::new(),
         rate_per_second: args.rate,
         limits: args.fail_if.iter().map(DrillLimit::to_string).collect(),
@@ -359,16 +359,6 @@ fn unannounced(rounds: &[DrillRound], is_here: impl Fn(u32) -> bool) -> Option<S
              log there; --no-watcher accepts that"
         )
     })
-}
-
-fn now_utc() -> String {
-    let clock = Clock::start();
-    Utc(clock.wall(clock.now())).to_string()
-}
-
-#[allow(clippy::disallowed_methods)] // a command waits for processes, not for messages
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

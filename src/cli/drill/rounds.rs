@@ -3,13 +3,13 @@
 use super::faults::DrillKind;
 use super::load::DrillLoad;
 use super::report::DrillRound;
-use super::{DrillArgs, SharedFaults, lock, now, now_utc, ready};
+use super::{DrillArgs, SharedFaults, lock, ready};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
-use crate::cli::operator::{CommandClient, describe, pause, short};
+use crate::cli::operator::{CommandClient, describe, now, pause, short};
 use crate::cli::status::suspicion;
 use lockstep_client::internal::{NodeStatus, leader_of};
-use lockstep_io::clock::Clock;
+use lockstep_io::clock::{Clock, Utc};
 use lockstep_process::stop::Stop;
 use lockstep_wire::{Epoch, Identity, QueryKind};
 use std::sync::atomic::Ordering;
@@ -39,7 +39,7 @@ impl RoundDriver<'_> {
             number,
             kind,
             replica,
-            begun: now_utc(),
+            begun: Utc::now().to_string(),
             new_leader: None,
             epoch: None,
             cost: self.load.timeline().cost(clock.now()),

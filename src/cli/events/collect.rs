@@ -1,4 +1,4 @@
-//! The events of all nodes, merged: of this host's processes from their files, of all others by queries.
+//! The events of all nodes, merged: by queries of every node, and from the files of this host's processes.
 
 use crate::cli::Failure;
 use crate::cli::counters::process::files;
@@ -176,7 +176,7 @@ pub(in crate::cli) fn retain_newest(events: &mut Vec<SeenEvent>, more: Vec<SeenE
 /// Reads events again and again, and returns each once.
 pub(in crate::cli) struct EventCollector {
     config: Config,
-    /// Asks the nodes of other hosts.
+    /// Asks the nodes, wherever they run.
     client: Option<QueryClient>,
     /// The returned events: ring and number.
     seen: BTreeSet<(u64, u64)>,
@@ -186,12 +186,12 @@ pub(in crate::cli) struct EventCollector {
 }
 
 impl EventCollector {
-    /// Of the processes of this host.
+    /// Of the processes of this host, from their files.
     pub(in crate::cli) fn of_this_host(config: Config) -> Self {
         Self { config, client: None, seen: BTreeSet::new(), reports: Vec::new(), has_sources: false }
     }
 
-    /// Of all nodes: of those of other hosts by queries.
+    /// Of all nodes, by queries, and of the processes of this host.
     ///
     /// # Errors
     /// This host has no key, or no device opens.

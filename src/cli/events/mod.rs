@@ -1,5 +1,6 @@
 //! `lockstep events`: the events of all nodes in the order of time: roles, suspicions, elections, conditions.
-//! A process of this host is read from its file of events, which outlives it; the others are asked.
+//! Every replica and archiver is asked, and the files of events of this host's processes are read as well, as
+//! they outlive them; an event that comes both ways is told once.
 
 pub(in crate::cli) mod collect;
 
@@ -11,7 +12,7 @@ use super::operator::pause;
 use crate::config::Config;
 use clap::Args;
 use collect::{EventCollector, SeenEvent, SourceReport};
-use lockstep_io::clock::Clock;
+use lockstep_io::clock::Utc;
 use lockstep_wire::Nanos;
 use std::io::Write;
 use std::str::FromStr;
@@ -94,8 +95,7 @@ pub fn run(args: &EventsArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     check_replicas(&config, &args.replica)?;
     let mut collector = open(config, args.local)?;
-    let clock = Clock::start();
-    let now = clock.wall(clock.now());
+    let Utc(now) = Utc::now();
     let since = match (args.since, args.follow || args.last.is_some()) {
         (Some(since), _) => now.saturating_sub(since.as_nanos() as Nanos),
         (None, true) => 0,
@@ -128,11 +128,10 @@ fn follow(
     since: Nanos,
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let clock = Clock::start();
     let mut early = Vec::new();
     loop {
         pause(FOLLOW_PAUSE);
-        let begun = clock.wall(clock.now());
+        let Utc(begun) = Utc::now();
         let mut events = collector.poll(since, usize::MAX);
         // Events that happened after this poll began may have been overtaken: they wait for the next one,
         // and no longer, as the clock of their host may be ahead.

@@ -4,16 +4,16 @@ use super::JournalPlaceArgs;
 use super::entry::{EntryForm, LogEntry};
 use super::select::{SelectArgs, Selection};
 use crate::cli::Failure;
-use crate::cli::failure::{FAILED, USAGE};
+use crate::cli::failure::USAGE;
+use crate::cli::new_file::write_new;
 use clap::Args;
 use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
 use lockstep_notary::from_hex;
 use lockstep_replica::journal::StoredLog;
 use lockstep_wire::{Entry, EntryKind, FrameView, MESSAGE_LEN_MAX, Seq};
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Output that is written at once.
 const OUT_BYTES: usize = 256 << 10;
@@ -135,7 +135,6 @@ impl JoinedMessages {
                     return Ok(None);
                 };
                 let whole = LogEntry {
-                    epoch: entry.epoch.clone(),
                     payload: self.0.message(index),
                     header: &lockstep_wire::EntryHeader { flags: 0, ..*entry.header },
                     ..*entry
@@ -210,8 +209,7 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
     let log = journal.log()?;
     let selection = Selection::new(&args.select, &journal, &log)?;
     let mut counted = (0u64, None::<Seq>, 0);
-    let mut write_all = |out: &mut dyn Write| -> Result<(), Failure> {
-        let mut out = BufWriter::with_capacity(OUT_BYTES, out);
+    let mut write_all = |mut out: &mut dyn Write| -> Result<(), Failure> {
         let mut messages = JoinedMessages::new();
         selection.each(&journal, |entry, frame| {
             let mut write = |entry: &LogEntry<'_>| -> Result<(), Failure> {
@@ -235,12 +233,15 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
                 }
             }
             Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(out.flush()?)
+        })
     };
     match args.to_file.as_os_str() == "-" {
-        true => write_all(&mut std::io::stdout().lock())?,
-        false => into_new_file(&args.to_file, &mut write_all)?,
+        true => {
+            let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
+            write_all(&mut out)?;
+            out.flush()?;
+        }
+        false => write_new(&args.to_file, write_all)?,
     }
     let what = if args.format == ExportForm::Json { "entries" } else { "messages" };
     match counted {
@@ -252,26 +253,6 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
     selection.report_uncommitted();
     report_damage(&log);
     Ok(0)
-}
-
-/// Writes a file that gets its name when it is whole. One that exists stays.
-fn into_new_file(
-    path: &Path,
-    write_all: &mut dyn FnMut(&mut dyn Write) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(FAILED, format!("writing {}: {error}", path.display()));
-    if path.exists() {
-        return Err(Failure::new(USAGE, format!("{} exists: give the name of a new file", path.display())));
-    }
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let mut file = File::create(&partial).map_err(failed)?;
-    let written = write_all(&mut file)
-        .and_then(|()| file.sync_all().and_then(|()| std::fs::rename(&partial, path)).map_err(failed));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&partial); // the error to report is the first one
-    }
-    written
 }
 
 #[cfg(test)]

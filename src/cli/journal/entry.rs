@@ -4,8 +4,8 @@ use crate::cli::text::{hex, write_escaped};
 use lockstep_io::clock::Utc;
 use lockstep_replica::journal::Checkpoint;
 use lockstep_wire::{
-    DayMark, EntryHeader, EntryKind, EpochStartView, MembershipView, Nanos, OpenView, OrderView, PART_MORE,
-    PART_NEXT, Seq, parse_genesis,
+    DayMark, EntryHeader, EntryKind, Epoch, EpochStartView, MembershipView, Nanos, OpenView, OrderView,
+    PART_MORE, PART_NEXT, Seq, parse_genesis,
 };
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -27,8 +27,8 @@ pub(super) enum EntryForm {
 /// An entry, with what its frame says about it.
 pub(super) struct LogEntry<'a> {
     pub seq: Seq,
-    /// Its frame's epoch, as text.
-    pub epoch: String,
+    /// Its frame's epoch.
+    pub epoch: Epoch,
     pub history: u64,
     pub time: Nanos,
     pub header: &'a EntryHeader,
@@ -120,7 +120,7 @@ impl LogEntry<'_> {
         let EntryHeader { publisher, publisher_seq, destination, .. } = *self.header;
         let name = names.publishers.get(&publisher).map(|row| row.name.as_str());
         let mut line = json!({
-            "schema": Self::SCHEMA, "seq": self.seq, "timestamp_ns": self.time, "epoch": self.epoch,
+            "schema": Self::SCHEMA, "seq": self.seq, "timestamp_ns": self.time, "epoch": self.epoch.to_string(),
             "history": format!("{:016x}", self.history), "kind": kind_name(self.kind),
             "publisher": publisher, "publisher_name": name, "publisher_seq": publisher_seq,
             "destination": destination, "committed": self.is_committed,

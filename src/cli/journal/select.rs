@@ -4,7 +4,7 @@ use super::entry::LogEntry;
 use crate::cli::Failure;
 use crate::cli::failure::USAGE;
 use clap::Args;
-use lockstep_io::clock::{Clock, Utc};
+use lockstep_io::clock::Utc;
 use lockstep_node::JournalReader;
 use lockstep_replica::journal::StoredLog;
 use lockstep_wire::{Destination, FrameView, Nanos, PublisherId, Seq};
@@ -44,8 +44,7 @@ fn moment(text: &str) -> Result<Nanos, String> {
     let ago = crate::config::duration(text).map_err(
         |_| "write a day like 2026-11-21, a time like 2026-11-21T09:30:00Z, or 10min for that long ago",
     )?;
-    let clock = Clock::start();
-    Ok(clock.wall(clock.now()).saturating_sub(ago.as_nanos() as Nanos))
+    Ok(Utc::now().0.saturating_sub(ago.as_nanos() as Nanos))
 }
 
 /// The flags, for one log.
@@ -109,7 +108,7 @@ impl<'a> Selection<'a> {
             for (seq, entry) in (frame.header.first_seq..self.to_next).zip(frame.entries()) {
                 let entry = LogEntry {
                     seq,
-                    epoch: frame.header.epoch().to_string(),
+                    epoch: frame.header.epoch(),
                     history: frame.header.history,
                     time: frame.header.timestamp + Nanos::from(entry.header.time_or_incarnation),
                     header: entry.header,

@@ -91,6 +91,13 @@ pub(super) fn run(args: &TrimArgs) -> Result<u8, Failure> {
 
 /// The seq up to which segments may be removed: not beyond the commit, nor into the open trading day.
 fn bound(wanted: Seq, journal: &JournalReader, log: &StoredLog) -> Result<Seq, Failure> {
+    if wanted > log.commit_next {
+        let what = format!(
+            "--before {wanted}: the journal knows only what lies before seq {} to be committed",
+            log.commit_next
+        );
+        return Err(Failure::new(USAGE, what));
+    }
     let mut open_day = None;
     journal.read(log.oldest_seq, log.end.next, |frame| {
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
@@ -101,13 +108,6 @@ fn bound(wanted: Seq, journal: &JournalReader, log: &StoredLog) -> Result<Seq, F
         }
         Ok::<_, Failure>(ControlFlow::Continue(()))
     })?;
-    if wanted > log.commit_next {
-        let what = format!(
-            "--before {wanted}: the journal knows only what lies before seq {} to be committed",
-            log.commit_next
-        );
-        return Err(Failure::new(USAGE, what));
-    }
     match open_day {
         Some(begins) if wanted > begins => {
             let what = format!("--before {wanted}: the open trading day begins at seq {begins}, and stays");

@@ -6,14 +6,14 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::counters::process::{Life, Process, files};
 use super::failure::FAILED;
-use super::operator::{age, pause};
+use super::operator::{age, now, pause};
 use clap::Args;
 use lockstep_process::signal::Signal;
 use reloader::{FAILED_WORD, answer_file};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.reload/1";
@@ -101,11 +101,6 @@ fn ask(process: &Process, counters: &Path) -> Answer {
         }
         pause(PAUSE);
     }
-}
-
-#[allow(clippy::disallowed_methods)] // a command waits for processes, not for messages
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// The number of the newest answer of this process, and that answer.

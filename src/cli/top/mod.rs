@@ -7,7 +7,7 @@ mod sampler;
 use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::{FAILED, USAGE};
-use super::operator::pause;
+use super::operator::{now, pause};
 use super::signals;
 use clap::Args;
 use lockstep_io::capabilities;
@@ -17,7 +17,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The shortest interval: a screen is read by people, and each interval costs every node an answer.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -195,9 +195,4 @@ fn sample(
     let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-top".into()), take);
     thread.map_err(|error| Failure::new(FAILED, format!("no thread could be started: {error}")))?;
     Ok(())
-}
-
-#[allow(clippy::disallowed_methods)] // a screen is refreshed by the clock on the wall
-fn now() -> Instant {
-    Instant::now()
 }

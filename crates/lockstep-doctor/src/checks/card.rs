@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 /// `IFF_UP` and `IFF_MULTICAST` of `linux/if.h`.
 const UP: u32 = 0x1;
 const MULTICAST: u32 = 0x1000;
+/// What comes of a line without a card.
+const NOTHING_STARTS: &str = "no node and no client starts here";
 /// A card that waits longer before it interrupts is later than the rest of the way.
 const COALESCING_US_MAX: u32 = 20;
 /// Drivers that serve AF_XDP by the card itself (zero-copy), as of Linux 6.12.
@@ -34,17 +36,7 @@ pub fn check(scope: &Scope<'_>, host: &Host) -> Vec<Finding> {
     for line in &scope.lines {
         let Some(name) = &line.interface else {
             let now = format!("no interface of this host is {}", line.line.interface);
-            let found = Finding::new("card.exists", line.table.clone(), now);
-            let mend = format!(
-                "`ip -br address` lists them; {}.interface, or LOCKSTEP_LINES_{}_INTERFACE on this host",
-                line.table,
-                line.place + 1
-            );
-            findings.push(
-                found
-                    .fail_if(true, "an interface of this host", "no node and no client starts here")
-                    .mend(Remedy::by_hand(mend)),
-            );
+            findings.push(missing(line, &line.table, &now));
             continue;
         };
         let about = format!("{name} ({})", line.table);
@@ -75,20 +67,22 @@ fn driver<'a>(host: &'a Host, name: &str) -> Option<&'a str> {
     host.links.get(&format!("/sys/class/net/{name}/device/driver")).map(String::as_str)
 }
 
+/// That this host lacks the interface of a line.
+fn missing(line: &LocalLine<'_>, about: &str, now: &str) -> Finding {
+    let mend = format!(
+        "`ip -br address` lists those of this host; {}.interface, or LOCKSTEP_LINES_{}_INTERFACE",
+        line.table,
+        line.place + 1
+    );
+    Finding::new("card.exists", about, now)
+        .fail_if(true, "an interface of this host", NOTHING_STARTS)
+        .mend(Remedy::by_hand(mend))
+}
+
 fn state(host: &Host, line: &LocalLine<'_>, name: &str, about: &str) -> Finding {
     let flags = host.text(&format!("/sys/class/net/{name}/flags"));
     let flags = flags.and_then(|text| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok());
-    let why = "no node and no client starts here";
-    let Some(flags) = flags else {
-        let mend = format!(
-            "`ip -br address` lists those of this host; {}.interface, or LOCKSTEP_LINES_{}_INTERFACE",
-            line.table,
-            line.place + 1
-        );
-        return Finding::new("card.exists", about, "this host has no such interface")
-            .fail_if(true, "an interface of this host", why)
-            .mend(Remedy::by_hand(mend));
-    };
+    let Some(flags) = flags else { return missing(line, about, "this host has no such interface") };
     let carries = line.transport == Transport::Unicast || name == "lo" || flags & MULTICAST != 0;
     let (now, mend) = match (flags & UP != 0, carries) {
         (false, _) => ("down".to_owned(), format!("ip link set {name} up")),
@@ -105,7 +99,7 @@ fn state(host: &Host, line: &LocalLine<'_>, name: &str, about: &str) -> Finding 
     };
     let is_wrong = flags & UP == 0 || !carries;
     Finding::new("card.state", about, now)
-        .fail_if(is_wrong, "up, with MULTICAST", why)
+        .fail_if(is_wrong, "up, with MULTICAST", NOTHING_STARTS)
         .mend(Remedy::by_hand(mend))
 }
 
@@ -204,15 +198,6 @@ fn steering(host: &Host, name: &str, about: &str) -> Option<Finding> {
 
 /// The card's interrupts by number, each with the cores that may take it.
 fn affinities(host: &Host, name: &str) -> Vec<(usize, Vec<usize>)> {
-    let table = host.text("/proc/interrupts").unwrap_or_default();
-    let device = host.links.get(&format!("/sys/class/net/{name}/device"));
-    let words = [Some(name), device.map(String::as_str)];
-    let numbers: BTreeSet<usize> = words
-        .into_iter()
-        .flatten()
-        .flat_map(|word| parse::interrupts(table, word))
-        .map(|(number, _)| number)
-        .collect();
     let cores = |number: usize| {
         let effective = host.cores(&format!("/proc/irq/{number}/effective_affinity_list"));
         if effective.is_empty() {
@@ -221,7 +206,8 @@ fn affinities(host: &Host, name: &str) -> Vec<(usize, Vec<usize>)> {
             effective
         }
     };
-    numbers.into_iter().map(|number| (number, cores(number))).filter(|(_, cores)| !cores.is_empty()).collect()
+    let numbers = host.interrupts_of(name).into_iter();
+    numbers.map(|number| (number, cores(number))).filter(|(_, cores)| !cores.is_empty()).collect()
 }
 
 fn interrupts(scope: &Scope<'_>, host: &Host, name: &str, about: &str) -> Option<Finding> {

@@ -58,10 +58,6 @@ impl ProbeAddresses {
     }
 }
 
-/// A probe that only listens to itself needs no port that others know.
-#[derive(Clone, Copy, Debug)]
-pub struct AnyPort;
-
 /// The sockets of a probe.
 pub struct ProbeDevice {
     /// Groups and unicast.
@@ -75,16 +71,11 @@ pub struct ProbeDevice {
 
 impl ProbeDevice {
     /// Opens the sockets of line `place` at the address `own`, if the line is named by an interface, with a
-    /// unicast port of the kernel's choice.
+    /// unicast port of the kernel's choice: a probe that only listens to itself needs none that others know.
     ///
     /// # Errors
     /// As those of a node, whose settings it has.
-    pub fn open(
-        config: &Config,
-        place: usize,
-        own: Option<Ipv4Addr>,
-        _port: AnyPort,
-    ) -> Result<Self, IoError> {
+    pub fn open(config: &Config, place: usize, own: Option<Ipv4Addr>) -> Result<Self, IoError> {
         Self::with_port(config, place, own, None)
     }
 

@@ -4,6 +4,7 @@
 use crate::io::mender::Mender;
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::proto::lineage::Lineage;
+use lockstep_io::clock::Utc;
 use lockstep_io::{IoError, capabilities};
 use lockstep_replica::journal::ports::{Store, StoreFault, TailSource, Word};
 use lockstep_replica::journal::segment_index::Written;
@@ -13,7 +14,7 @@ use lockstep_wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 pub use lockstep_replica::journal::side::SideSettings as ThreadSettings;
 
@@ -305,10 +306,9 @@ impl<S: Store, T: TailSource> Thread<S, T> {
     }
 
     fn inputs(&self, stop: bool) -> Inputs {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos);
         Inputs {
             now: self.begun.elapsed().as_nanos() as Nanos,
-            wall,
+            wall: Utc::now().0,
             stop,
             lineage: *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner),
             committed: self.shared.committed.load(Ordering::Acquire),

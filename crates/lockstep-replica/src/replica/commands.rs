@@ -256,30 +256,24 @@ impl ReplicaCore {
             return Err(CommandReject::Busy);
         }
         let dead = subject.unwrap_or_default();
-        let is_new = match order {
-            OperatorOrder::Handover => self.judge_handover(role, subject)?,
-            OperatorOrder::Upgrade => Self::judge_upgrade(role, version[0])?,
-            _ => self.judge_declaration(role.role(), dead)?,
+        let (is_new, arguments) = match order {
+            OperatorOrder::Handover => (self.judge_handover(role, subject)?, &[][..]),
+            OperatorOrder::Upgrade => (Self::judge_upgrade(role, version[0])?, &version[..]),
+            _ => (self.judge_declaration(role.role(), dead)?, &[][..]),
         };
         if !is_new {
             return Ok(());
         }
         let (epoch, membership_seq) = present;
-        let asked = OrderStatement {
-            order,
-            history: self.rx.history(),
-            epoch,
-            membership_seq,
-            subject,
-            arguments: if order == OperatorOrder::Upgrade { &version } else { &[] },
-        };
+        let asked =
+            OrderStatement { order, history: self.rx.history(), epoch, membership_seq, subject, arguments };
         let record = self.prove_order(now, &asked, &operator, proof)?;
-        match role {
-            RoleState::Leading(leading) if order == OperatorOrder::Handover => {
+        match (order, role) {
+            (OperatorOrder::Handover, RoleState::Leading(leading)) => {
                 leading.start_handover(self, now, subject);
             }
             // It is carried out where it is recorded.
-            _ if order == OperatorOrder::Upgrade => {}
+            (OperatorOrder::Upgrade, _) => {}
             _ => {
                 self.void_declaration();
                 self.declared_dead = Some(dead);
