@@ -95,7 +95,8 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let until_then = "the feed waits for the begin of a trading day";
-    let observed = Observed::begin(&config);
+    let observed = reloader.observed();
+    observed.begin(&config);
     let endpoint = Endpoint::from_config(&config)?;
     let (answers, (changed, changes)) = (reloader.answers(), channel());
     signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), move |keys| {

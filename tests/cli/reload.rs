@@ -2,11 +2,11 @@
 
 #![allow(clippy::disallowed_methods, reason = "a receiver of a feed has its own sockets")]
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, free_address};
 use moldudp64::{Request, Session};
 use serde_json::Value;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 use tools::trader::{Trader, login_of};
 use tools::{feeds, gateways};
@@ -135,6 +135,44 @@ fn a_feed_answers_the_networks_of_the_newest_file() {
     assert!(output.contains(": feed.allow: 127.0.0.1 -> 127.0.0.2: in force\n"), "{output}");
     assert!((0..200).any(|_| is_answered(&second)));
     assert!(!is_answered(&first) && is_answered(&second));
+}
+
+#[test]
+fn a_page_moves_by_a_reload_and_stays_where_the_new_address_is_taken() {
+    let [first, second] = [free_address(), free_address()];
+    let cluster = Cluster::new(1, &format!("[metrics]\nlisten = \"{first}\"\n"));
+    let mut replicas = cluster.found();
+    replicas[0].await_log("metrics at http://");
+    let is_served = |address: SocketAddr| {
+        let Ok(mut stream) = TcpStream::connect(address) else { return false };
+        let mut answer = String::new();
+        let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n");
+        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 ")
+    };
+    assert!(is_served(first) && !is_served(second));
+    let set = |old: &str, new: &str| {
+        change(&cluster, &format!("listen = \"{old}\""), &format!("listen = \"{new}\""))
+    };
+    set(&first.to_string(), &second.to_string());
+    let output = cluster.run(&["reload"], b"").with_code(0).out;
+    assert!(
+        output.contains(&format!("replica-1: metrics.listen: {first} -> {second}: in force\n")),
+        "{output}"
+    );
+    assert!(!is_served(first) && is_served(second));
+
+    let taken = TcpListener::bind(first).expect("nobody has it any more");
+    set(&second.to_string(), &first.to_string());
+    let output = cluster.run(&["reload"], b"").with_code(1).out;
+    assert!(
+        output.contains("replica-1: metrics.listen stays as it is: ") && !output.contains("in force"),
+        "{output}"
+    );
+    assert!(is_served(second));
+    // Nobody has it any more: the next reload takes it.
+    drop(taken);
+    cluster.run(&["reload"], b"").with_code(0);
+    assert!(is_served(first) && !is_served(second));
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use super::{NotaryRunArgs, files};
 use crate::cli::ended::{abandoned, ended};
 use crate::cli::failure::{FAILED, FENCED, INTEGRITY};
-use crate::cli::observed::Observed;
 use crate::cli::reload::reloader::{Daemon, Reloader};
 use crate::cli::secret::NOTARY;
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
@@ -83,6 +82,7 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     let notary = open_notary(args, &config)?;
     let begin = files::read_cursor(&cursor)?;
     let endpoint = Endpoint::for_node(&config)?;
+    let observed = reloader.observed();
     let answers = reloader.start(endpoint.keys().clone(), config.key_file(KeyUse::Node))?;
     let start = begin.map_or(Start::Oldest, Start::Cursor);
     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, start)?;
@@ -98,15 +98,12 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
         Some(&mut publisher),
         Some(&mut subscriber),
     );
-    let mut counted = counters_or_warning(&Observed::begin(&config), created);
+    observed.begin(&config);
+    let mut counted = counters_or_warning(&observed, created);
     answers.begin_beside(counted.as_ref());
     confined::complete(&reach, Becomes::Other);
-    println!(
-        "notary {} signs with {} from {}",
-        args.name,
-        notary.public(),
-        begin.map_or("the oldest entry".to_owned(), |at| format!("seq {}", at.seq))
-    );
+    let first = begin.map_or("the oldest entry".to_owned(), |at| format!("seq {}", at.seq));
+    println!("notary {} signs with {} from {first}", args.name, notary.public());
     let mut waiter = endpoint.idle().waiter(&[subscriber.sockets(), publisher.sockets()].concat())?;
     let interval_ns = args.interval.as_nanos() as Nanos;
     let mut signing = Signing::new(notary, id, interval_ns, cursor);
