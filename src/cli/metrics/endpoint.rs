@@ -6,7 +6,7 @@
 use super::readiness::{not_alive, not_ready};
 use super::{Format, metrics};
 use crate::cli::counters::process::{Process, Value};
-use crate::cli::expiry::{KEY_EXPIRY, key_expiry};
+use crate::cli::expiry::{CERTIFICATE_EXPIRY, KEY_EXPIRY, certificate_expiry, key_expiry};
 use crate::cli::observed::Observed;
 use lockstep_core::engine::counters::Described;
 use lockstep_io::{IoError, capabilities};
@@ -76,9 +76,12 @@ impl Drop for ServedPage {
     }
 }
 
-/// The same with what no counter has: the day of its keys.
-fn with_key_expiry(mut process: Process) -> Process {
+/// The same with what no counter has: the day of its keys, and the end of a gateway's certificates.
+fn with_expiries(mut process: Process) -> Process {
     process.rows.push((Described::from(KEY_EXPIRY), Value::Number(key_expiry())));
+    if process.kind == "gateway" {
+        process.rows.push((Described::from(CERTIFICATE_EXPIRY), Value::Number(certificate_expiry())));
+    }
     process
 }
 
@@ -92,7 +95,7 @@ fn answer(mut client: TcpStream, observed: &Observed) -> std::io::Result<()> {
     let until = Instant::now() + PATIENCE;
     let mut bytes = Vec::new();
     let (status, kind, text) = loop {
-        if let Some(answer) = answer_to(&bytes, || observed.process().map(with_key_expiry)) {
+        if let Some(answer) = answer_to(&bytes, || observed.process().map(with_expiries)) {
             break answer;
         }
         let left = until.saturating_duration_since(Instant::now());
