@@ -271,13 +271,13 @@ impl Prometheus {
     }
 }
 
-/// Two replicas, a gateway and a feed, each with a page, and a client of the gateway.
+/// Two replicas, a gateway, a feed and a notary, each with a page, and a client of the gateway.
 fn daemons(cluster: &Cluster) -> (Vec<Process>, Vec<SocketAddr>, Trader) {
     let founded = cluster.found();
     // Both have the history once something is committed; then they start again, each with its page.
     cluster.publish("one\n");
     drop(founded);
-    let pages: Vec<_> = (0..4).map(|_| free_address()).collect();
+    let pages: Vec<_> = (0..5).map(|_| free_address()).collect();
     let set: Vec<_> = pages.iter().map(|page| format!("metrics.listen={page}")).collect();
     let mut processes: Vec<_> =
         (1..=2).map(|id| cluster.start_replica_with(id, &["--set", &set[id as usize - 1]])).collect();
@@ -288,6 +288,9 @@ fn daemons(cluster: &Cluster) -> (Vec<Process>, Vec<SocketAddr>, Trader) {
     let feed =
         ["feed", "--group", &group, "--requests", "127.0.0.1:0", "--of", "everybody", "--set", &set[3]];
     processes.push(cluster.start("feed", &feed));
+    cluster.run(&["notary", "key", "notary"], b"").with_code(0);
+    let cursor = cluster.path("notary.cursor").display().to_string();
+    processes.push(cluster.start("notary", &["notary", "--cursor", &cursor, "--set", &set[4]]));
     let trader = Trader::log_in(address, login_of("alice", "secret", "", 1)).expect("a login");
     (processes, pages, trader)
 }

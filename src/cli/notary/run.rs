@@ -47,6 +47,7 @@ counter_group! {
         frames count "notary_frames" "Frames that were signed.",
         attested_next gauge "notary_attested_next" "The exclusive end of what is signed and committed.",
         seen_next gauge "notary_seen_next" "The exclusive end of the committed stream, as this notary has read it.",
+        lag gauge "notary_lag_ns" "How long the oldest entry has waited that is read and not signed and committed; 0 if none waits.",
     }
 }
 
@@ -141,10 +142,10 @@ struct Signing {
     /// The frames since the last interval was closed, since when there has been one with news, ...
     open: Interval,
     news_since: Option<Nanos>,
-    /// ... intervals to be signed, ...
-    closed: VecDeque<Interval>,
+    /// ... intervals to be signed, each with the time since which it waits, ...
+    closed: VecDeque<(Interval, Nanos)>,
     /// ... and what is signed and published, and not committed yet.
-    published: VecDeque<(PublisherSeq, Cursor)>,
+    published: VecDeque<(PublisherSeq, Cursor, Nanos)>,
     cursor: Option<Cursor>,
     written: (Option<Cursor>, Nanos),
     path: PathBuf,
@@ -185,7 +186,7 @@ impl Signing {
 
     fn on_frame(&mut self, now: Nanos, frame: &FrameView<'_>) {
         if !self.open.takes(frame) {
-            self.close();
+            self.close(now);
         }
         self.open.push(frame);
         self.counts.seen_next = frame.header.next_seq();
@@ -195,25 +196,32 @@ impl Signing {
         }
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, now: Nanos) {
         let interval = std::mem::take(&mut self.open);
-        self.news_since = None;
+        let since = self.news_since.take().unwrap_or(now);
         if interval.frames() > 0 {
-            self.closed.push_back(interval);
+            self.closed.push_back((interval, since));
         }
+    }
+
+    /// How long the oldest entry has waited for its signature.
+    fn lag(&self, now: Nanos) -> Nanos {
+        let published = self.published.front().map(|(_, _, since)| *since);
+        let oldest = published.or(self.closed.front().map(|(_, since)| *since)).or(self.news_since);
+        oldest.map_or(0, |since| now.saturating_sub(since))
     }
 
     /// Signs and publishes what is due.
     fn turn(&mut self, now: Nanos, publisher: &mut Publisher) -> Result<(), Failure> {
         if self.news_since.is_some_and(|since| now >= since + self.interval_ns) {
-            self.close();
+            self.close(now);
         }
-        while let Some(interval) = self.closed.front() {
+        while let Some((interval, since)) = self.closed.front() {
             let (Some(end), Some(attestation)) = (interval.end(), self.notary.attest(interval)) else {
                 break;
             };
             match publisher.try_publish(self.id, NOTARIES, attestation.bytes()) {
-                Ok(number) => self.published.push_back((number, end)),
+                Ok(number) => self.published.push_back((number, end, *since)),
                 Err(PublishError::Backpressure) => break,
                 Err(PublishError::Fenced) => return Err(self.fenced()),
                 Err(error) => return Err(Failure::new(FAILED, error)),
@@ -223,6 +231,7 @@ impl Signing {
             self.closed.pop_front();
         }
         publisher.flush();
+        self.counts.lag = self.lag(now);
         if now >= self.written.1 + CURSOR_NS && self.written.0 != self.cursor {
             self.written.1 = now;
             self.write_cursor();
@@ -233,7 +242,7 @@ impl Signing {
     fn on_publisher(&mut self, event: &PublisherEvent) {
         match *event {
             PublisherEvent::Committed { publisher_seq, .. } => {
-                while let Some((number, end)) = self.published.front().copied()
+                while let Some((number, end, _)) = self.published.front().copied()
                     && number <= publisher_seq
                 {
                     self.cursor = Some(end);
