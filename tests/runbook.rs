@@ -1,8 +1,10 @@
-//! The commands of the runbook: each is taken out of the document and run against a live cluster, where it does
-//! what its section says. A command that no scene runs fails the test.
+//! The commands of the runbook and of the operators' guide: each is taken out of its document and run against
+//! a live cluster, where it does what its section says. A command that no scene runs fails its test.
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+#[path = "runbook/operations.rs"]
+mod operations;
 #[path = "runbook/page.rs"]
 mod page;
 
