@@ -18,7 +18,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tools::gateways::{add_user, is_cut_and_resumes_who_reads_nothing, start, start_on, with_exchange};
-use tools::processes::{Cluster, PATIENCE, Process};
+use tools::processes::{Cluster, PATIENCE, Process, free_address};
 use tools::trader::{Trader, login_of};
 
 /// A file of `tests/tls`.
@@ -178,6 +178,25 @@ fn rest(mut connection: impl Read) -> Vec<u8> {
 /// A login request for alice as bytes.
 fn login() -> Vec<u8> {
     [&b"\0\x2fLalice secret    "[..], &[b' '; 29], b"0"].concat()
+}
+
+#[test]
+fn the_page_of_a_gateway_has_the_end_of_its_certificate() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &[]);
+    place(&cluster, "first");
+    let (page, settings) = (free_address(), settings(&cluster));
+    let listen = format!("metrics.listen={page}");
+    let mut more: Vec<_> = settings.iter().map(String::as_str).collect();
+    more.extend(["--set", &listen]);
+    let (_gateway, [_]) = start_on(&cluster, "1", ["--listen-tls"], &more);
+    let mut client = connected(page);
+    client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    let text = String::from_utf8(rest(client)).unwrap();
+    // That of 2120-01-01.
+    let sample = "lockstep_certificate_expiry_time_seconds{process=\"gateway-1\"} 4733510400.0\n";
+    assert!(text.contains(sample), "{text}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The day on which the keys that seal are to have been replaced (`lockstep keys expire`). Nothing ends on
 //! that day: a cluster that stops at midnight is no safer. `status` and the logs of daemons remind of it.
+//! And the day on which a gateway's certificate ends: from then on its clients refuse it.
 
 use super::Failure;
 use super::args::ClusterArgs;
@@ -20,12 +21,39 @@ pub const KEY_EXPIRY: CounterRow = CounterRow::gauge(
     "The day on which the keys that seal are to have been replaced, since the Unix epoch; 0 none. On the page alone.",
 );
 
+/// The metric of the certificates, on the page of a gateway.
+pub const CERTIFICATE_EXPIRY: CounterRow = CounterRow::gauge(
+    "certificate_expiry_time_ns",
+    "When the first of the certificates ends that new clients are shown, since the Unix epoch; 0 without TLS. On the page alone.",
+);
+
 /// The day of the keys that this process has read, for its page; 0 none.
 static DAY_OF_PROCESS: AtomicU64 = AtomicU64::new(0);
+/// The end of the certificates that it has read, likewise.
+static CERTIFICATE_OF_PROCESS: AtomicU64 = AtomicU64::new(0);
 
 /// The value of [`KEY_EXPIRY`].
 pub fn key_expiry() -> u64 {
     DAY_OF_PROCESS.load(Ordering::Relaxed)
+}
+
+/// The value of [`CERTIFICATE_EXPIRY`].
+pub fn certificate_expiry() -> u64 {
+    CERTIFICATE_OF_PROCESS.load(Ordering::Relaxed)
+}
+
+/// New clients of this process are shown certificates of which the first ends then. The log reminds of it.
+#[cfg(feature = "tls")]
+pub fn note_certificate(file: &Path, end: Option<Utc>) {
+    CERTIFICATE_OF_PROCESS.store(end.map_or(0, |end| end.0), Ordering::Relaxed);
+    let clock = Clock::start();
+    let wall = clock.wall(clock.now());
+    let Some(end) = end.filter(|end| end.0 < wall + REMIND_DAYS as u64 * DAY_NS) else { return };
+    let ends = if end.0 <= wall { "has ended: clients refuse it" } else { "ends soon" };
+    tracing::warn!(
+        "the certificate in {} {ends} ({end}): write the next one and its key into their files, and `lockstep reload`",
+        file.display()
+    );
 }
 
 /// The day, and how far it is.

@@ -4,13 +4,14 @@ use super::args::ClusterArgs;
 use super::ended::{ReadingEnd, serve_whole_or_oldest};
 use super::failure::{FAILED, USAGE};
 use super::observed::Observed;
-use super::reload::reloader::{Daemon, Reloader};
+use super::reload::reloader::{Answers, Daemon, Reloader};
 use super::sequencer::{log_effective, stop_with_stdin};
 use super::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::{Channel, Config, KeyUse};
 use clap::Args;
 use lockstep_client::Endpoint;
 use lockstep_client::{Counted, Delivery, Subscriber};
+use lockstep_core::engine::networks::Networks;
 use lockstep_gateway::feed::{Feed, FeedCounts, FeedError, FeedSource};
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::clock::Clock;
@@ -25,8 +26,9 @@ use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, channel};
 
 /// Messages of the stream in one turn.
 const BATCH: usize = 256;
@@ -85,24 +87,44 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     // It has the readers' key in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
-    let reloader = Reloader::new(Daemon::Feed, &args.cluster, &[], &config)?;
+    let mut reloader = Reloader::new(Daemon::Feed, &args.cluster, &[], &config)?;
     let reach = confined::of_feed((&config, reloader.file()));
-    let reloader = Arc::new(Mutex::new(reloader));
     confinement::begin(&reach);
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let until_then = "the feed waits for the begin of a trading day";
-    let observed = Observed::begin(&config);
+    let observed = reloader.observed();
+    observed.begin(&config);
+    let endpoint = Endpoint::from_config(&config)?;
+    let (answers, (changed, changes)) = (reloader.answers(), channel());
+    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), move |keys| {
+        if let Some(config) = reloader.read_again(keys.into_iter().collect()) {
+            let _ = changed.send(config.feed.allow.clone()); // a feed that ends takes nothing
+        }
+    })?;
+    let mut allowed = Allowed { networks: config.feed.allow.clone(), changes };
     serve_whole_or_oldest(until_then, |reading| {
-        serve(args, (&config, &observed, &reloader), &reach, &stop, reading)
+        let process = (&config, &endpoint, &observed, &answers);
+        serve(args, process, (&reach, &stop), &mut allowed, reading)
     })
 }
 
-/// A thread that panicked has left a whole value.
-fn locked(reloader: &Mutex<Reloader>) -> MutexGuard<'_, Reloader> {
-    reloader.lock().unwrap_or_else(PoisonError::into_inner)
+/// The networks whose requests are answered, and those that a reload puts in their place.
+struct Allowed {
+    networks: Option<Networks>,
+    changes: Receiver<Option<Networks>>,
+}
+
+impl Allowed {
+    /// Whether they have changed.
+    fn has_changed(&mut self) -> bool {
+        let newest = self.changes.try_iter().last();
+        let has_changed = newest.is_some();
+        self.networks = newest.unwrap_or_else(|| self.networks.take());
+        has_changed
+    }
 }
 
 fn failed(error: FeedError) -> Failure {
@@ -146,7 +168,6 @@ fn open_feed(
     // IPv4 and UDP.
     let len_max = mtu - 28;
     let feed = Feed::new(args.of.0.clone(), len_max, spools, reading.is_whole(), server).map_err(failed)?;
-    let feed = feed.with_allowed(config.feed.allow.clone());
     judge_lengths(&args.of.0, config, feed.message_len_max())?;
     Ok(feed)
 }
@@ -183,22 +204,18 @@ impl Reported {
 /// Serves until it is told to stop, or `reading` is over.
 fn serve(
     args: &FeedArgs,
-    (config, observed, reloader): (&Config, &Observed, &Arc<Mutex<Reloader>>),
-    reach: &[Reach],
-    stop: &AtomicBool,
+    (config, endpoint, observed, answers): (&Config, &Endpoint, &Observed, &Answers),
+    (reach, stop): (&[Reach], &AtomicBool),
+    allowed: &mut Allowed,
     reading: &mut ReadingEnd,
 ) -> Result<(), Failure> {
     cpu::short_slice();
-    let endpoint = Endpoint::from_config(config)?;
-    let (shared, answers) = (Arc::clone(reloader), locked(reloader).answers());
-    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), move |keys| {
-        locked(&shared).read_again(keys.into_iter().collect());
-    })?;
     let ttl = config.lines.first().map_or(1, |line| line.ttl);
     let group = multicast::sender(args.group, &config.udp().interface, ttl)?;
     let requests = multicast::requests(args.requests)?;
     let mut feed = open_feed(args, config, endpoint.mtu(), reading)?;
-    let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, reading.start())?;
+    feed.set_allowed(allowed.networks.clone());
+    let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, reading.start())?;
     let mut sockets = subscriber.net().sockets();
     sockets.push(requests.as_fd());
     let mut waiter = endpoint.idle().waiter(&sockets)?;
@@ -211,12 +228,15 @@ fn serve(
     };
     let name = format!("{}-{}", args.group.ip(), args.group.port());
     let created =
-        Counted::create_daemon(&endpoint, ("feed", &name), FeedCounts::ROWS, None, Some(&mut subscriber));
+        Counted::create_daemon(endpoint, ("feed", &name), FeedCounts::ROWS, None, Some(&mut subscriber));
     let mut counted = counters_or_warning(observed, created);
     answers.begin_beside(counted.as_ref());
     let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();
+        if allowed.has_changed() {
+            feed.set_allowed(allowed.networks.clone());
+        }
         let mut failure = None;
         let mut work = subscriber.poll(BATCH, |event| {
             failure = failure.take().or_else(|| reading.on_event(&event));

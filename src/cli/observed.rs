@@ -1,32 +1,54 @@
 //! A daemon shows its page, and its state to the service manager, while it runs. Both come from its counters
-//! file alone, by side threads.
+//! file alone, by side threads. A reload may give the page another address.
 
 use super::counters::process::Process;
-use super::metrics::endpoint;
+use super::metrics::endpoint::{OWN_ADDRESS, ServedPage};
 use super::service;
 use crate::config::Config;
+use lockstep_io::IoError;
 use lockstep_io::counters::CountersReader;
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A process that is shown, once it has a counters file.
 #[derive(Clone, Default)]
-pub struct Observed(Arc<Mutex<Option<(String, CountersReader)>>>);
+pub struct Observed {
+    process: Arc<Mutex<Option<(String, CountersReader)>>>,
+    page: Arc<Mutex<Option<ServedPage>>>,
+}
+
+/// A thread that panicked has left a whole value.
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Observed {
     /// Begins to show this daemon: on a page where the configuration has one, and to the service manager if
-    /// one has started it.
-    pub fn begin(config: &Config) -> Self {
-        let observed = Self::default();
-        endpoint::start(config.metrics.listen, &observed);
-        service::start(&observed);
-        observed
+    /// one has started it. A daemon goes on without its page.
+    pub fn begin(&self, config: &Config) {
+        if let Err(error) = self.listen(config.metrics.listen) {
+            tracing::warn!("{error}; this process goes on without its metrics page: {OWN_ADDRESS}");
+        }
+        service::start(self);
+    }
+
+    /// From now on the page is there, and nowhere else.
+    ///
+    /// # Errors
+    /// As of [`ServedPage::start`]: it is where it was.
+    pub fn listen(&self, wanted: Option<SocketAddrV4>) -> Result<(), IoError> {
+        let mut page = locked(&self.page);
+        if page.as_ref().map(ServedPage::address) != wanted {
+            *page = wanted.map(|address| ServedPage::start(address, self)).transpose()?;
+        }
+        Ok(())
     }
 
     /// From now on this is the process called `name`, with this counters file.
     pub fn show(&self, name: &str, counters: &Path) {
         match CountersReader::open(counters) {
-            Ok(reader) => *self.lock() = Some((name.to_owned(), reader)),
+            Ok(reader) => *locked(&self.process) = Some((name.to_owned(), reader)),
             Err(error) => {
                 tracing::warn!("neither a page nor the service manager learns how this goes: {error}")
             }
@@ -35,11 +57,6 @@ impl Observed {
 
     /// What it has counted at this moment; `None` before it counts.
     pub fn process(&self) -> Option<Process> {
-        self.lock().as_ref().map(|(name, reader)| Process::of(name, reader))
-    }
-
-    /// A thread that panicked has left a whole value: it only reads.
-    fn lock(&self) -> MutexGuard<'_, Option<(String, CountersReader)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.process).as_ref().map(|(name, reader)| Process::of(name, reader))
     }
 }

@@ -6,7 +6,6 @@
 
 use super::args::SequencerArgs;
 use super::failure::FAILED;
-use super::observed::Observed;
 use super::reload::reloader::{Daemon, Reloader};
 use super::{Failure, confined, log};
 use crate::config::NodeConfig;
@@ -72,6 +71,7 @@ fn run_node(
         stop_with_stdin(Arc::clone(stop.flag()))?;
     }
     settings.keys.set_order_verifier(lockstep_notary::verify_order);
+    let observed = reloader.observed();
     let answers = reloader.start(settings.keys.clone(), config.key_file(KeyUse::Node))?;
     stop.skips(|| "it has not begun to use its journal, which is as it was".to_string());
     log_effective(&limits::descriptors());
@@ -83,7 +83,7 @@ fn run_node(
     // It has the cluster's keys in memory; and a dump would delay the watcher's notice.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
-    let observed = Observed::begin(config);
+    observed.begin(config);
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
     recorder.dump_on_panic();
     let events = recorder.start_log()?;

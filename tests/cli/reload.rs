@@ -1,11 +1,15 @@
 //! `lockstep reload` and `lockstep check --diff`: a configuration that changes while its processes run.
 
-use crate::cluster::Cluster;
+#![allow(clippy::disallowed_methods, reason = "a receiver of a feed has its own sockets")]
+
+use crate::cluster::{Cluster, free_address};
+use moldudp64::{Request, Session};
 use serde_json::Value;
-use std::io::Read;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
-use tools::gateways;
+use tools::trader::{Trader, login_of};
+use tools::{feeds, gateways};
 
 /// The cluster's file, and the same with another text in it.
 fn change(cluster: &Cluster, from: &str, to: &str) {
@@ -88,6 +92,87 @@ fn a_gateways_limits_change_by_a_reload() {
     second.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
     let mut bytes = Vec::new();
     (&second).read_to_end(&mut bytes).expect("it is closed");
+}
+
+#[test]
+fn a_gateways_tunnels_change_by_a_reload() {
+    let cluster = Cluster::new(1, "[gateway]\ntunnels = \"127.0.0.9\"\n");
+    let _replicas = cluster.found();
+    gateways::add_user(&cluster, "alice", "secret", &[]);
+    let mut gateway = gateways::start(&cluster, "a");
+    Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).expect("this host is no tunnel");
+    change(&cluster, "127.0.0.9", "127.0.0.1");
+    let output = cluster.run(&["reload", "gateway"], b"").with_code(0).out;
+    let line = "gateway-a: gateway.tunnels: 127.0.0.9 -> 127.0.0.1: in force";
+    assert!(output.lines().any(|known| known == line), "{output}");
+    let mut client = TcpStream::connect(gateway.address).expect("a gateway");
+    client.write_all(b"no header of a tunnel").expect("a connection");
+    gateway.process.await_log("begins without a PROXY header");
+}
+
+#[test]
+fn a_feed_answers_the_networks_of_the_newest_file() {
+    let cluster = Cluster::new(1, "[feed]\nallow = \"127.0.0.1\"\n");
+    let _replicas = cluster.found();
+    let feed = feeds::start(&cluster, "1", "everybody");
+    cluster.publish("one\n");
+    let request = Request { session: Session::new(b"FIRST").expect("a name"), seq: 1, count: 1 }.encode();
+    let socket = |host: u8| {
+        let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, host), 0)).expect("a socket");
+        socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a time");
+        socket
+    };
+    let is_answered = |from: &UdpSocket| {
+        from.send_to(&request, feed.requests).expect("it is sent");
+        from.recv_from(&mut [0; 2_048]).is_ok()
+    };
+    let (first, second) = (socket(1), socket(2));
+    // What it multicast it has read; and it reads its port in order.
+    assert!((0..200).any(|_| is_answered(&first)));
+    assert!(!is_answered(&second) && is_answered(&first));
+    change(&cluster, "allow = \"127.0.0.1\"", "allow = \"127.0.0.2\"");
+    let output = cluster.run(&["reload", "feed"], b"").with_code(0).out;
+    assert!(output.contains(": feed.allow: 127.0.0.1 -> 127.0.0.2: in force\n"), "{output}");
+    assert!((0..200).any(|_| is_answered(&second)));
+    assert!(!is_answered(&first) && is_answered(&second));
+}
+
+#[test]
+fn a_page_moves_by_a_reload_and_stays_where_the_new_address_is_taken() {
+    let [first, second] = [free_address(), free_address()];
+    let cluster = Cluster::new(1, &format!("[metrics]\nlisten = \"{first}\"\n"));
+    let mut replicas = cluster.found();
+    replicas[0].await_log("metrics at http://");
+    let is_served = |address: SocketAddr| {
+        let Ok(mut stream) = TcpStream::connect(address) else { return false };
+        let mut answer = String::new();
+        let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n");
+        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 ")
+    };
+    assert!(is_served(first) && !is_served(second));
+    let set = |old: &str, new: &str| {
+        change(&cluster, &format!("listen = \"{old}\""), &format!("listen = \"{new}\""))
+    };
+    set(&first.to_string(), &second.to_string());
+    let output = cluster.run(&["reload"], b"").with_code(0).out;
+    assert!(
+        output.contains(&format!("replica-1: metrics.listen: {first} -> {second}: in force\n")),
+        "{output}"
+    );
+    assert!(!is_served(first) && is_served(second));
+
+    let taken = TcpListener::bind(first).expect("nobody has it any more");
+    set(&second.to_string(), &first.to_string());
+    let output = cluster.run(&["reload"], b"").with_code(1).out;
+    assert!(
+        output.contains("replica-1: metrics.listen stays as it is: ") && !output.contains("in force"),
+        "{output}"
+    );
+    assert!(is_served(second));
+    // Nobody has it any more: the next reload takes it.
+    drop(taken);
+    cluster.run(&["reload"], b"").with_code(0);
+    assert!(is_served(first) && !is_served(second));
 }
 
 #[test]

@@ -167,9 +167,11 @@ mod tests {
 
     #[test]
     fn a_key_that_a_reload_changes_is_one_that_a_running_process_takes() {
-        // The log's level: every daemon. The others: `Gateway::set_limits`.
+        // The log's level, and the page: every daemon. `gateway.tunnels`: a gateway's arrivals. `feed.allow`:
+        // a feed. The others: `Gateway::set_limits`.
         let reloads: Vec<_> = schema::keys().filter(|key| key.need == ChangeNeed::Reload).collect();
-        assert!(reloads.iter().all(|key| key.path == "log.level" || key.path.starts_with("gateway.")));
-        assert_eq!(reloads.len(), 11);
+        let taken = ["log.level", "metrics.listen", "feed.allow"];
+        assert!(reloads.iter().all(|key| taken.contains(&key.path) || key.path.starts_with("gateway.")));
+        assert_eq!(reloads.len(), 14);
     }
 }

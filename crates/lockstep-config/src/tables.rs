@@ -273,7 +273,7 @@ tables! {
             "File of the authority, as PEM, whose certificate each client of `--listen-tls` must have, beside its password.";
         clear_text: bool = "clear_text", Bool, Fixed("false"), Restart,
             "Whether `--listen` may name another address than the loopback's: passwords and orders travel readable there.";
-        tunnels: Option<NetworkList> = "tunnels", Networks, Absent("none"), Restart,
+        tunnels: Option<NetworkList> = "tunnels", Networks, Absent("none"), Reload,
             "Addresses of tunnels whose connections begin with a PROXY header (version 2), which names the client's own address; limits and lockouts go by that.";
         delivery: Delivery = "delivery", Word(Delivery::WORDS), Fixed("committed"), Restart,
             "What a gateway reads. Clients count what is committed either way; with `stamped`, those who ask for it are told early too.";
@@ -307,7 +307,7 @@ tables! {
 
     /// Limits of a feed.
     pub struct FeedConfig in "feed" {
-        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"), Restart,
+        allow: Option<NetworkList> = "allow", Networks, Absent("everybody"), Reload,
             "Networks whose addresses are answered when they ask for missing messages; requests of others are dropped. The group itself reaches all.";
     }
 
@@ -351,7 +351,7 @@ tables! {
 
     /// The page of a daemon that Prometheus reads.
     pub struct MetricsConfig in "metrics" {
-        listen: Option<SocketAddrV4> = "listen", Unicast, Absent("none"), Rolling,
+        listen: Option<SocketAddrV4> = "listen", Unicast, Absent("none"), Reload,
             "Address of the page; each daemon of a host needs one of its own, like LOCKSTEP_METRICS_LISTEN in its service's unit.";
     }
 }

@@ -185,11 +185,9 @@ impl<B: Backlog> Feed<B> {
         })
     }
 
-    /// The same feed, which answers requests of these networks alone.
-    #[must_use]
-    pub fn with_allowed(mut self, networks: Option<Networks>) -> Self {
+    /// From now on it answers requests of these networks alone; of all, if there are none.
+    pub fn set_allowed(&mut self, networks: Option<Networks>) {
         self.allow = networks;
-        self
     }
 
     /// The same feed with blocks that `mapping` makes of the messages which the source carries. It writes a

@@ -100,7 +100,8 @@ impl Utc {
         let (shifted, month_from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
         let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
         let days = 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400 + day_of_year - 719_468;
-        let found = Self(days * DAY_NS);
+        // Nanoseconds end in the year 2554.
+        let found = Self(days.checked_mul(DAY_NS)?);
         // A day that its month does not have is one of the next.
         (found.date() == text).then_some(found)
     }
@@ -126,7 +127,7 @@ impl Utc {
         let nanos = number(&format!("{fraction:0<9}"), 9..=9)?;
         let is_time = hour < 24 && minute < 60 && second < 60;
         let time_ns = ((hour * 60 + minute) * 60 + second) * 1_000_000_000 + nanos;
-        is_time.then_some(Self(Self::day(day)?.0 + time_ns))
+        Some(Self(Self::day(day)?.0.checked_add(time_ns)?)).filter(|_| is_time)
     }
 
     /// Its day, as [`Utc::day`] reads it.
@@ -219,6 +220,8 @@ mod tests {
             "2027-01-01T00",
             "1969-12-31",
             "+027-01-01",
+            "2555-01-01",
+            "9999-12-31",
         ] {
             assert_eq!(Utc::day(wrong), None, "{wrong}");
         }

@@ -43,6 +43,11 @@ impl Arrivals {
         Self { tunnels, waiting: Vec::new(), look_at: 0 }
     }
 
+    /// From now on those of `tunnels` do. Connections whose headers are awaited stay what they were.
+    pub fn set_tunnels(&mut self, tunnels: Networks) {
+        self.tunnels = tunnels;
+    }
+
     /// Whether `peer` is a tunnel.
     pub fn is_tunnel(&self, peer: SocketAddr) -> bool {
         self.tunnels.contain(peer.ip())

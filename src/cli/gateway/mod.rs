@@ -10,6 +10,8 @@ mod run;
 #[cfg(feature = "tls")]
 mod tls;
 pub(in crate::cli) mod user;
+#[cfg(feature = "tls")]
+mod validity;
 mod verifier;
 
 #[cfg(not(feature = "tls"))]

@@ -146,7 +146,8 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let until_then = "logins wait for the begin of a trading day";
-    let observed = Observed::begin(&config);
+    let observed = reloader.observed();
+    observed.begin(&config);
     let context = (&config, &observed);
     serve_whole_or_oldest(until_then, |reading| {
         serve(args, context, &reach, ([&stop, &reload], &mut reloader), reading)

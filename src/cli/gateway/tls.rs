@@ -2,8 +2,9 @@
 //! and how much is kept meanwhile, is decided here.
 
 use super::link::{LinkInput, TLS_BEGINS};
-use super::{RunArgs, read_private};
+use super::{RunArgs, read_private, validity};
 use crate::cli::Failure;
+use crate::cli::expiry::note_certificate;
 use crate::cli::failure::USAGE;
 use crate::config::Config;
 use lockstep_wire::Nanos;
@@ -114,6 +115,7 @@ impl Files {
     fn read(&self) -> Result<Arc<ServerConfig>, Failure> {
         let Self { certificate, key, client_authority } = self;
         let chain = certificates(certificate, "the gateway's own, then its chain")?;
+        let end = chain.iter().filter_map(|one| validity::end(one)).min_by_key(|end| end.0);
         let pem = read_private(key, "gateway.tls_key names it")?;
         let secret = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| match error {
             PemError::NoItemsFound => {
@@ -138,6 +140,7 @@ impl Files {
         // certificate.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        note_certificate(certificate, end);
         Ok(Arc::new(config))
     }
 }

@@ -6,12 +6,15 @@
 use super::readiness::{not_alive, not_ready};
 use super::{Format, metrics};
 use crate::cli::counters::process::{Process, Value};
-use crate::cli::expiry::{KEY_EXPIRY, key_expiry};
+use crate::cli::expiry::{CERTIFICATE_EXPIRY, KEY_EXPIRY, certificate_expiry, key_expiry};
 use crate::cli::observed::Observed;
 use lockstep_core::engine::counters::Described;
 use lockstep_io::{IoError, capabilities};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bytes of a request at most, and how long it may take with its answer.
@@ -20,39 +23,65 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Headers of a request at most.
 const HEADERS_MAX: usize = 64;
 
-/// Begins to serve the page of this daemon, where it is to have one.
-///
-/// A daemon goes on without its page: an address that is taken, by another daemon of this host mostly, is a
-/// warning.
-pub(in crate::cli) fn start(listen: Option<SocketAddrV4>, observed: &Observed) {
-    let Some(address) = listen else { return };
-    match serve(address, observed) {
-        Ok(()) => tracing::info!(%address, "metrics at http://{address}/metrics"),
-        Err(error) => tracing::warn!(
-            "{error}; this process goes on without its metrics page: give each daemon of a host an address of its own, \
-             like LOCKSTEP_METRICS_LISTEN=127.0.0.1:9465 or --set metrics.listen=127.0.0.1:9465"
-        ),
+/// What a daemon without its page is told to do.
+pub(in crate::cli) const OWN_ADDRESS: &str = "give each daemon of a host an address of its own, like \
+    LOCKSTEP_METRICS_LISTEN=127.0.0.1:9465 or --set metrics.listen=127.0.0.1:9465";
+
+/// A page that is served until this is dropped.
+pub(in crate::cli) struct ServedPage {
+    address: SocketAddrV4,
+    /// The listening socket once more, as one that can be shut down.
+    socket: TcpStream,
+    is_over: Arc<AtomicBool>,
+}
+
+impl ServedPage {
+    /// Begins to serve the page of this daemon.
+    ///
+    /// # Errors
+    /// The address is taken, by another daemon of this host mostly, or there is no thread.
+    pub(in crate::cli) fn start(address: SocketAddrV4, observed: &Observed) -> Result<Self, IoError> {
+        let wrong = |error| IoError::of_bind(format!("listen on {address} (metrics.listen)"), error);
+        let listener = TcpListener::bind(address).map_err(wrong)?;
+        let socket = TcpStream::from(OwnedFd::from(listener.try_clone().map_err(wrong)?));
+        let served = Self { address, socket, is_over: Arc::default() };
+        let (observed, is_over) = (observed.clone(), Arc::clone(&served.is_over));
+        let work = move || {
+            for client in listener.incoming() {
+                match client {
+                    // A client that goes away needs no answer.
+                    Ok(client) => drop(answer(client, &observed)),
+                    Err(_) if is_over.load(Ordering::Acquire) => return,
+                    Err(_) => {}
+                }
+            }
+        };
+        let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-metrics".into()), work);
+        thread.map_err(|error| IoError::new("start the thread of the metrics page", error))?;
+        tracing::info!(%address, "metrics at http://{address}/metrics");
+        Ok(served)
+    }
+
+    /// Where it is served.
+    pub(in crate::cli) fn address(&self) -> SocketAddrV4 {
+        self.address
     }
 }
 
-fn serve(address: SocketAddrV4, observed: &Observed) -> Result<(), IoError> {
-    let doing = || format!("listen on {address} (metrics.listen)");
-    let listener = TcpListener::bind(address).map_err(|error| IoError::of_bind(doing(), error))?;
-    let observed = observed.clone();
-    let work = move || {
-        for client in listener.incoming().flatten() {
-            // A client that goes away needs no answer.
-            let _ = answer(client, &observed);
-        }
-    };
-    let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-metrics".into()), work);
-    thread.map_err(|error| IoError::new("start the thread of the metrics page", error))?;
-    Ok(())
+impl Drop for ServedPage {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
+        // The thread waits for a client: nobody can come any more.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
 }
 
-/// The same with what no counter has: the day of its keys.
-fn with_key_expiry(mut process: Process) -> Process {
+/// The same with what no counter has: the day of its keys, and the end of a gateway's certificates.
+fn with_expiries(mut process: Process) -> Process {
     process.rows.push((Described::from(KEY_EXPIRY), Value::Number(key_expiry())));
+    if process.kind == "gateway" {
+        process.rows.push((Described::from(CERTIFICATE_EXPIRY), Value::Number(certificate_expiry())));
+    }
     process
 }
 
@@ -66,7 +95,7 @@ fn answer(mut client: TcpStream, observed: &Observed) -> std::io::Result<()> {
     let until = Instant::now() + PATIENCE;
     let mut bytes = Vec::new();
     let (status, kind, text) = loop {
-        if let Some(answer) = answer_to(&bytes, || observed.process().map(with_key_expiry)) {
+        if let Some(answer) = answer_to(&bytes, || observed.process().map(with_expiries)) {
             break answer;
         }
         let left = until.saturating_duration_since(Instant::now());
@@ -87,7 +116,7 @@ fn answer(mut client: TcpStream, observed: &Observed) -> std::io::Result<()> {
     client.set_write_timeout(Some(PATIENCE))?;
     client.write_all(head.as_bytes())?;
     client.write_all(text.as_bytes())?;
-    client.shutdown(std::net::Shutdown::Write)
+    client.shutdown(Shutdown::Write)
 }
 
 /// The answer to a request; `None` of one that is not whole.

@@ -10,7 +10,7 @@ pub(in crate::cli) mod readiness;
 pub(in crate::cli) use families::{Format, metrics};
 
 use super::Failure;
-use super::expiry::KEY_EXPIRY;
+use super::expiry::{CERTIFICATE_EXPIRY, KEY_EXPIRY};
 use clap::{Args, Subcommand, ValueEnum};
 use families::Family;
 use lockstep_client::internal::handle_counters;
@@ -71,9 +71,11 @@ fn daemons() -> [(&'static str, Vec<Described>); DAEMONS] {
         own.chain(handle_counters(has_publisher, true)).chain([key_expiry()]).collect()
     };
     let of_nodes = lockstep_node::counters().into_iter().chain([key_expiry()]).collect();
+    let mut of_gateways: Vec<_> = own(GatewayCounts::ROWS, true);
+    of_gateways.push(Described::from(CERTIFICATE_EXPIRY));
     [
         ("replicas and archivers", of_nodes),
-        ("gateways", own(GatewayCounts::ROWS, true)),
+        ("gateways", of_gateways),
         ("feeds", own(FeedCounts::ROWS, false)),
         ("notaries", own(super::notary::NotaryCounts::ROWS, true)),
     ]

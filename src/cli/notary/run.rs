@@ -3,7 +3,6 @@
 use super::{NotaryRunArgs, files};
 use crate::cli::ended::{abandoned, ended};
 use crate::cli::failure::{FAILED, FENCED, INTEGRITY};
-use crate::cli::observed::Observed;
 use crate::cli::reload::reloader::{Daemon, Reloader};
 use crate::cli::secret::NOTARY;
 use crate::cli::sequencer::{log_effective, stop_with_stdin};
@@ -48,6 +47,7 @@ counter_group! {
         frames count "notary_frames" "Frames that were signed.",
         attested_next gauge "notary_attested_next" "The exclusive end of what is signed and committed.",
         seen_next gauge "notary_seen_next" "The exclusive end of the committed stream, as this notary has read it.",
+        lag gauge "notary_lag_ns" "How long the oldest entry has waited that is read and not signed and committed; 0 if none waits.",
     }
 }
 
@@ -83,6 +83,7 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     let notary = open_notary(args, &config)?;
     let begin = files::read_cursor(&cursor)?;
     let endpoint = Endpoint::for_node(&config)?;
+    let observed = reloader.observed();
     let answers = reloader.start(endpoint.keys().clone(), config.key_file(KeyUse::Node))?;
     let start = begin.map_or(Start::Oldest, Start::Cursor);
     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, start)?;
@@ -98,15 +99,12 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
         Some(&mut publisher),
         Some(&mut subscriber),
     );
-    let mut counted = counters_or_warning(&Observed::begin(&config), created);
+    observed.begin(&config);
+    let mut counted = counters_or_warning(&observed, created);
     answers.begin_beside(counted.as_ref());
     confined::complete(&reach, Becomes::Other);
-    println!(
-        "notary {} signs with {} from {}",
-        args.name,
-        notary.public(),
-        begin.map_or("the oldest entry".to_owned(), |at| format!("seq {}", at.seq))
-    );
+    let first = begin.map_or("the oldest entry".to_owned(), |at| format!("seq {}", at.seq));
+    println!("notary {} signs with {} from {first}", args.name, notary.public());
     let mut waiter = endpoint.idle().waiter(&[subscriber.sockets(), publisher.sockets()].concat())?;
     let interval_ns = args.interval.as_nanos() as Nanos;
     let mut signing = Signing::new(notary, id, interval_ns, cursor);
@@ -144,10 +142,10 @@ struct Signing {
     /// The frames since the last interval was closed, since when there has been one with news, ...
     open: Interval,
     news_since: Option<Nanos>,
-    /// ... intervals to be signed, ...
-    closed: VecDeque<Interval>,
+    /// ... intervals to be signed, each with the time since which it waits, ...
+    closed: VecDeque<(Interval, Nanos)>,
     /// ... and what is signed and published, and not committed yet.
-    published: VecDeque<(PublisherSeq, Cursor)>,
+    published: VecDeque<(PublisherSeq, Cursor, Nanos)>,
     cursor: Option<Cursor>,
     written: (Option<Cursor>, Nanos),
     path: PathBuf,
@@ -188,7 +186,7 @@ impl Signing {
 
     fn on_frame(&mut self, now: Nanos, frame: &FrameView<'_>) {
         if !self.open.takes(frame) {
-            self.close();
+            self.close(now);
         }
         self.open.push(frame);
         self.counts.seen_next = frame.header.next_seq();
@@ -198,25 +196,32 @@ impl Signing {
         }
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, now: Nanos) {
         let interval = std::mem::take(&mut self.open);
-        self.news_since = None;
+        let since = self.news_since.take().unwrap_or(now);
         if interval.frames() > 0 {
-            self.closed.push_back(interval);
+            self.closed.push_back((interval, since));
         }
+    }
+
+    /// How long the oldest entry has waited for its signature.
+    fn lag(&self, now: Nanos) -> Nanos {
+        let published = self.published.front().map(|(_, _, since)| *since);
+        let oldest = published.or(self.closed.front().map(|(_, since)| *since)).or(self.news_since);
+        oldest.map_or(0, |since| now.saturating_sub(since))
     }
 
     /// Signs and publishes what is due.
     fn turn(&mut self, now: Nanos, publisher: &mut Publisher) -> Result<(), Failure> {
         if self.news_since.is_some_and(|since| now >= since + self.interval_ns) {
-            self.close();
+            self.close(now);
         }
-        while let Some(interval) = self.closed.front() {
+        while let Some((interval, since)) = self.closed.front() {
             let (Some(end), Some(attestation)) = (interval.end(), self.notary.attest(interval)) else {
                 break;
             };
             match publisher.try_publish(self.id, NOTARIES, attestation.bytes()) {
-                Ok(number) => self.published.push_back((number, end)),
+                Ok(number) => self.published.push_back((number, end, *since)),
                 Err(PublishError::Backpressure) => break,
                 Err(PublishError::Fenced) => return Err(self.fenced()),
                 Err(error) => return Err(Failure::new(FAILED, error)),
@@ -226,6 +231,7 @@ impl Signing {
             self.closed.pop_front();
         }
         publisher.flush();
+        self.counts.lag = self.lag(now);
         if now >= self.written.1 + CURSOR_NS && self.written.0 != self.cursor {
             self.written.1 = now;
             self.write_cursor();
@@ -236,7 +242,7 @@ impl Signing {
     fn on_publisher(&mut self, event: &PublisherEvent) {
         match *event {
             PublisherEvent::Committed { publisher_seq, .. } => {
-                while let Some((number, end)) = self.published.front().copied()
+                while let Some((number, end, _)) = self.published.front().copied()
                     && number <= publisher_seq
                 {
                     self.cursor = Some(end);

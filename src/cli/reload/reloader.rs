@@ -2,6 +2,7 @@
 //! concern it are named with what they need. A file that is wrong changes nothing.
 
 use crate::cli::args::ClusterArgs;
+use crate::cli::observed::Observed;
 use crate::cli::{Failure, log, signals};
 use crate::config::{ChangeNeed, Config, KeyChange, Override};
 use lockstep_client::Counted;
@@ -14,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a file with an answer: a longer one is cut.
 const ANSWER_LEN: usize = 16 << 10;
+/// The key of a daemon's page.
+const PAGE: &str = "metrics.listen";
 /// Behind the number in the first line of an answer whose process has changed nothing.
 pub(super) const FAILED_WORD: &str = "failed";
 
@@ -135,6 +138,7 @@ pub(in crate::cli) struct Reloader {
     last: Config,
     number: u64,
     answers: Answers,
+    observed: Observed,
 }
 
 impl Reloader {
@@ -156,6 +160,7 @@ impl Reloader {
             last: config.clone(),
             number: 0,
             answers: Answers::default(),
+            observed: Observed::default(),
         })
     }
 
@@ -181,8 +186,13 @@ impl Reloader {
         self.answers.clone()
     }
 
-    /// Reads the file again, and sets the level of the log. `others` are the outcomes of other files. Returns
-    /// the configuration, unless it is wrong.
+    /// The daemon as others see it: a reload may move its page.
+    pub(in crate::cli) fn observed(&self) -> Observed {
+        self.observed.clone()
+    }
+
+    /// Reads the file again, sets the level of the log, and moves the page. `others` are the outcomes of
+    /// other files. Returns the configuration, unless it is wrong.
     pub(in crate::cli) fn read_again(&mut self, others: Vec<Result<String, String>>) -> Option<&Config> {
         self.number += 1;
         let mut is_ok = others.iter().all(Result::is_ok);
@@ -191,7 +201,11 @@ impl Reloader {
         match Config::load(Some(&self.file), &self.overrides) {
             Ok(config) => {
                 let (before, level) = (self.last.log.level, config.log.level);
-                let described = self.take(config);
+                let page = self.observed.listen(config.metrics.listen);
+                let stays = page.err().map(|error| format!("metrics.listen stays as it is: {error}"));
+                let mut described = self.take(config, stays.is_some());
+                is_ok &= stays.is_none();
+                described.extend(stays);
                 // The log shows that its level rises, and that it falls.
                 log::set_level(log::most(before, level));
                 described.iter().for_each(|line| tracing::info!("{line}"));
@@ -212,15 +226,15 @@ impl Reloader {
         is_read.then_some(&self.last)
     }
 
-    /// Takes the new configuration, and describes each key that differs.
-    fn take(&mut self, config: Config) -> Vec<String> {
+    /// Takes the new configuration, and describes each key that differs, but for that of a page that stays.
+    fn take(&mut self, config: Config, page_stays: bool) -> Vec<String> {
         let reloads = |change: &KeyChange| change.need == ChangeNeed::Reload;
         let mut changes: Vec<_> = self.last.changes(&config).into_iter().filter(reloads).collect();
         // Other keys are as they were when the process began.
         changes.extend(self.started.changes(&config).into_iter().filter(|change| !reloads(change)));
-        changes.retain(|change| self.daemon.has(&change.key));
+        changes.retain(|change| self.daemon.has(&change.key) && !(page_stays && change.key == PAGE));
         self.last = config;
-        if changes.is_empty() {
+        if changes.is_empty() && !page_stays {
             return vec![
                 "the configuration was read again: nothing in it differs for this process".to_owned(),
             ];

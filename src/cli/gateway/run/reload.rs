@@ -16,6 +16,7 @@ impl Server {
         outcomes.push(self.reload_users(now));
         if let Some(config) = reloader.read_again(outcomes) {
             self.core.set_limits(gateway_limits(config, self.delivery));
+            self.arrivals.set_tunnels(config.gateway.tunnels.clone().unwrap_or_default());
         }
     }
 
