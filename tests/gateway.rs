@@ -273,8 +273,8 @@ fn a_client_that_is_cut_is_told_why() {
     assert!(String::from_utf8_lossy(&reply).contains("no login request in time"), "{reply:?}");
 }
 
-/// Its rate lets the gateway read them slowly: most wait when the client closes its socket with an answer unread,
-/// and writing to it fails.
+/// The gateway takes them at the rate of their user: most wait when the client closes its socket with an
+/// answer unread, and writing to it fails.
 #[test]
 fn orders_that_a_client_sent_before_its_connection_broke_are_stamped() {
     let cluster = Cluster::new(1, "");

@@ -37,8 +37,8 @@ fn cluster() -> (Cluster, Vec<tools::processes::Process>) {
     (cluster, replicas)
 }
 
-/// Waits until the gateway has read this many logouts: a client may have ended before its gateway has read all that
-/// the client sent, and of what is read after its login at another gateway nothing is stamped.
+/// Waits until the gateway has read this many logouts: a client may have ended before its gateway has read
+/// all that the client sent, and of what is read after its login at another gateway nothing is stamped.
 fn await_logouts(gateway: &Running, count: usize) {
     let began = Instant::now();
     while gateway.process.log().matches("it logged out").count() < count {

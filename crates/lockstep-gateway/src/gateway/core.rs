@@ -329,8 +329,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The socket takes nothing more: its client has closed it, and did not read all. What the client had sent
-    /// before is with the kernel still: the owner reads on, until the socket ends, and then closes it.
+    /// The socket takes nothing more: its client has closed it, and did not read all. What the client had
+    /// sent before is with the kernel still: the owner reads on until the socket ends, and then closes it.
     pub fn on_output_broken(&mut self, index: usize) {
         if let Some(conn) = self.conn(index) {
             conn.drop_output();
