@@ -3,7 +3,7 @@
 use crate::results::RunResult;
 use crate::{
     attached, compare, down, failover, fanout, gateway, ground, idle, instructions, journal, latency, micro,
-    node, repair, replay, report, scenario, self_test, throughput,
+    node, observed, repair, replay, report, scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -62,6 +62,8 @@ enum What {
     Down(down::Arguments),
     /// What each daemon costs that has nothing to do and parks.
     Idle(idle::Arguments),
+    /// What it costs a leader that its metrics are fetched and that `top` is open.
+    Observed(observed::Arguments),
     /// Runs two programs in turn, and says whether the second is worse.
     Compare(Box<compare::Arguments>),
     /// Results as one page that opens offline, and as pictures.
@@ -138,6 +140,7 @@ fn measure(what: What) -> Result<RunResult, String> {
         What::Report(arguments) => report::run(&arguments).map(|()| RunResult::Passed),
         What::Compare(arguments) => compare::run(&arguments),
         What::Idle(arguments) => idle::run(&arguments),
+        What::Observed(arguments) => observed::run(&arguments),
         What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| RunResult::Passed),
         What::DownWatcher => down::watcher().map(|()| RunResult::Passed),

@@ -94,8 +94,13 @@ impl<'a> Ground<'a> {
     /// A cluster of this measurement's own: contestants take turns at its ports, and the stream is read from
     /// its first message.
     pub fn own(cluster: &'a Cluster) -> Self {
+        Self::of(&cluster.config)
+    }
+
+    /// The same by its file.
+    pub fn of(config: &'a Config) -> Self {
         Self {
-            config: &cluster.config,
+            config,
             floor_port: None,
             start: Start::From(1),
             transport: Transport::Udp,

@@ -13,7 +13,7 @@ use lockstep_io::idle::Idle;
 use lockstep_io::udp::UdpSettings;
 use lockstep_node::NodeSettings;
 use lockstep_wire::Identity;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a message: the size that figures of lockstep are given for where nothing else is said.
@@ -43,6 +43,8 @@ pub struct Site {
     pub gso: bool,
     /// Whether datagrams have a MAC.
     pub security: SecurityMode,
+    /// Where the first replica has its page of metrics.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Site {
@@ -60,6 +62,7 @@ impl Site {
             transport: Transport::Udp,
             gso: true,
             security: SecurityMode::Keys,
+            metrics: None,
         }
     }
 }
@@ -216,6 +219,9 @@ idle = "{idle}"
     }
     if !site.replay_rate.is_empty() {
         tables += &format!("\n[replay]\nrate = \"{}\"\n", site.replay_rate);
+    }
+    if let Some(address) = site.metrics {
+        tables += &format!("\n[metrics]\nlisten = \"{address}\"\n");
     }
     let replica = |&address: &Ipv4Addr| Replica { address, second: None, more: String::new() };
     let file = ClusterFile {

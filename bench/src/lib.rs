@@ -33,6 +33,7 @@ mod latency;
 mod load;
 mod micro;
 mod node;
+mod observed;
 pub mod place;
 mod plain;
 mod probe;
