@@ -40,9 +40,9 @@ mkdir -p "$out"
 
 echo "== the program"
 cargo build --locked --release --bin lockstep
-cargo build --locked --release -p tools
-"$target/release/tools" package "$target/package"
-"$target/release/tools" sbom > "$out/lockstep-$version.cdx.json"
+cargo build --locked --profile chores -p tools
+"$target/chores/tools" package --program "$target/release/lockstep" "$target/package"
+"$target/chores/tools" sbom > "$out/lockstep-$version.cdx.json"
 
 echo "== the package of Debian"
 if ! cargo deb --version 2>/dev/null | grep -q "${cargo_deb_version%.*}"; then
