@@ -1,6 +1,9 @@
 //! What a package brings: units that systemd takes, a sandbox in which the daemons can work, manual pages and
 //! completions of every command.
 
+#[path = "packages/installed.rs"]
+mod installed;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -193,8 +196,27 @@ fn every_file_that_the_package_takes_in_exists_or_is_made_by_the_release() {
         assert!(files.flatten().any(|entry| is_it(&entry.path())), "{from}");
     }
     let scripts = root().join(deb["maintainer-scripts"].as_str().expect("a folder"));
-    for script in ["postinst", "prerm", "postrm"] {
+    for script in package::MAINTAINER_SCRIPTS {
         let Some(judged) = run("sh", &["-n", &scripts.join(script).display().to_string()]) else { return };
         assert!(judged.status.success(), "{script}: {}", String::from_utf8_lossy(&judged.stderr));
+    }
+}
+
+#[test]
+fn the_package_has_the_version_of_the_program() {
+    let text = fs::read_to_string(root().join("contrib/debian/changelog")).expect("a changelog");
+    let first = format!("lockstep ({}-1) ", env!("CARGO_PKG_VERSION"));
+    assert!(text.starts_with(&first), "contrib/debian/changelog does not begin with '{first}'");
+}
+
+#[test]
+fn the_containers_run_the_replicas_of_their_file() {
+    let folder = root().join("contrib/container");
+    let mut check = Command::new(program());
+    check.arg("check").arg(folder.join("lockstep.toml"));
+    processes::run(check, b"").with_code(0);
+    let compose = fs::read_to_string(folder.join("compose.yaml")).expect("a compose file");
+    for id in 1..=3 {
+        assert!(compose.contains(&format!("command: [\"sequencer\", \"--replica\", \"{id}\"]")), "{id}");
     }
 }

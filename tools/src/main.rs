@@ -52,6 +52,9 @@ enum Chore {
     Package {
         /// The folder.
         folder: std::path::PathBuf,
+        /// The program that writes its completions; left out, the one beside this.
+        #[arg(long)]
+        program: Option<std::path::PathBuf>,
     },
     /// Upgrade every node from the release before to this one and back, while orders flow.
     Upgrade {
@@ -182,8 +185,11 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Sanitize => sanitize(),
         Chore::Coverage { first, seeds } => coverage::run(first, seeds),
-        Chore::Package { folder } => package::manual(&folder.join("man"))
-            .and_then(|()| package::completions(&processes::program(), &folder.join("completions")))
+        Chore::Package { folder, program } => package::manual(&folder.join("man"))
+            .and_then(|()| {
+                let program = program.unwrap_or_else(processes::program);
+                package::completions(&program, &folder.join("completions"))
+            })
             .map_err(|error| format!("{}: {error}", folder.display())),
         Chore::Upgrade { times, rate } => release::previous().map(|previous| {
             let ground = Ground::loopback(3);

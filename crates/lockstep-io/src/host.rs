@@ -35,13 +35,15 @@ impl FileSystem {
         let block_len = fs.f_bsize as u64;
         // Room is counted in fragments, which are smaller than blocks on some network file systems.
         let unit_len = if fs.f_frsize > 0 { fs.f_frsize as u64 } else { block_len };
-        let is_huge = fs.f_type == libc::HUGETLBFS_MAGIC;
+        // Signed with glibc, unsigned with musl.
+        let kind = fs.f_type as u64;
+        let is_huge = kind == libc::HUGETLBFS_MAGIC as u64;
         Ok(Self {
             free_bytes: fs.f_bavail as u64 * unit_len,
             total_bytes: fs.f_blocks as u64 * unit_len,
             block_len,
             is_huge,
-            is_memory: is_huge || fs.f_type == libc::TMPFS_MAGIC,
+            is_memory: is_huge || kind == libc::TMPFS_MAGIC as u64,
         })
     }
 

@@ -119,8 +119,7 @@ fn mask(how: i32, signals: &libc::sigset_t) -> Result<(), Error> {
 
 /// The next of `signals`, which are blocked; none if the time has elapsed or the wait was interrupted.
 fn await_signal(signals: &libc::sigset_t, limit: Duration) -> Option<i32> {
-    let limit =
-        libc::timespec { tv_sec: limit.as_secs() as libc::time_t, tv_nsec: limit.subsec_nanos() as _ };
+    let limit = libc::timespec { tv_sec: limit.as_secs() as _, tv_nsec: limit.subsec_nanos() as _ };
     // SAFETY: both pointers lead to values that live across the call; the null one is allowed.
     let signal = unsafe { libc::sigtimedwait(signals, std::ptr::null_mut(), &raw const limit) };
     (signal > 0).then_some(signal)
