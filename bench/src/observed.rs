@@ -69,12 +69,14 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     run.tell("watched by", "a fetch of the leader's /metrics and `lockstep top`, once a second each");
     run.tell("loop", format!("open: {}/s of {MESSAGE_LEN} B", arguments.rate));
     run.tell("rounds", format!("{} of {} s, in turn", arguments.shared.rounds, arguments.seconds));
+    // The replicas have no cores of their own: beside a client that spins one might wait for its core.
+    let idle = Idle::Yield;
+    run.tell("idle", idle);
     pin(cores[0])?;
     for (mode, delivery, replicas) in
         [("stamped", Delivery::Stamped, 1), ("committed", Delivery::Committed, 2)]
     {
         let page = free_address();
-        let idle = Idle::for_machine(replicas as usize + 1, cores.len());
         let cluster = Cluster::on(&Site { metrics: Some(page), ..Site::loopback(replicas) }, idle)?;
         let (config, path) = (cluster.config.clone(), cluster.path());
         let mut fleet = Fleet::start(cluster, Place::hosts(replicas as usize))?;
