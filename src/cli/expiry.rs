@@ -46,8 +46,7 @@ pub fn certificate_expiry() -> u64 {
 #[cfg(feature = "tls")]
 pub fn note_certificate(file: &Path, end: Option<Utc>) {
     CERTIFICATE_OF_PROCESS.store(end.map_or(0, |end| end.0), Ordering::Relaxed);
-    let clock = Clock::start();
-    let wall = clock.wall(clock.now());
+    let Utc(wall) = Utc::now();
     let Some(end) = end.filter(|end| end.0 < wall + REMIND_DAYS as u64 * DAY_NS) else { return };
     let ends = if end.0 <= wall { "has ended: clients refuse it" } else { "ends soon" };
     tracing::warn!(
