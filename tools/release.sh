@@ -62,7 +62,9 @@ if [ -d "$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/$musl" ] || rustup tar
     static="lockstep-$version-$musl"
     rm -rf "${target:?}/$static"
     mkdir -p "$target/$static"
-    cp "$target/$musl/release/lockstep" LICENSE-APACHE LICENSE-MIT CHANGELOG.md "$target/$static/"
+    strip -o "$target/$musl/release/lockstep.stripped" "$target/$musl/release/lockstep"
+    cp "$target/$musl/release/lockstep.stripped" "$target/$static/lockstep"
+    cp LICENSE-APACHE LICENSE-MIT CHANGELOG.md "$target/$static/"
     cp -r "$target/package/man" "$target/package/completions" configs contrib "$target/$static/"
     tar --create --directory "$target" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
         --mode=u+rw,go+rX,go-w "$static" | gzip -n > "$out/$static.tar.gz"
