@@ -76,16 +76,16 @@ impl Form {
     /// without a place in the stream has no line.
     pub fn write_event(self, out: &mut impl Write, event: &SubscriberEvent<'_>) -> io::Result<()> {
         let (word, seq, mut more) = match *event {
-            SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name } => {
+            SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name, .. } => {
                 let nonce = format!("{:016x}{:016x}", nonce[0], nonce[1]);
                 let more = json!({ "publisher": publisher, "name": name, "incarnation": incarnation, "nonce": nonce,
                     "last": last });
                 ("opened", seq, more)
             }
-            SubscriberEvent::Closed { seq, publisher, reason } => {
+            SubscriberEvent::Closed { seq, publisher, reason, .. } => {
                 ("closed", seq, json!({ "publisher": publisher, "reason_hex": hex(reason) }))
             }
-            SubscriberEvent::Day { seq, mark } => {
+            SubscriberEvent::Day { seq, mark, .. } => {
                 ("day", seq, json!({ "begins": mark.is_start, "name": mark.name }))
             }
             SubscriberEvent::Ordered { seq, order, .. } => {
@@ -206,6 +206,7 @@ mod tests {
         let nonce = [1, 0xff];
         let opened = SubscriberEvent::Opened {
             seq: 9,
+            timestamp: 0,
             publisher: 3,
             incarnation: 2,
             nonce,
@@ -217,7 +218,7 @@ mod tests {
         let line: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((&line["schema"], &line["seq"]), (&json!("lockstep.opened/1"), &json!(9)));
         assert_eq!(line["nonce"], json!("000000000000000100000000000000ff"));
-        let closed = SubscriberEvent::Closed { seq: 10, publisher: 3, reason: b"\x02\x01" };
+        let closed = SubscriberEvent::Closed { seq: 10, timestamp: 0, publisher: 3, reason: b"\x02\x01" };
         out.clear();
         Form::Text.write_event(&mut out, &closed).unwrap();
         assert_eq!(out, b"10\t-\tclosed\tpublisher 3\treason_hex 0201\n");

@@ -271,7 +271,7 @@ struct Days {
 impl Days {
     fn on_event(&mut self, event: &SubscriberEvent<'_>, wanted: &str) {
         self.first = self.first.or(event.seq());
-        if let SubscriberEvent::Day { seq, mark: DayMark { is_start: true, name } } = *event {
+        if let SubscriberEvent::Day { seq, mark: DayMark { is_start: true, name }, .. } = *event {
             self.last = Some((seq, name.to_owned()));
             if name == wanted {
                 self.begins = Some(seq);

@@ -49,7 +49,7 @@ fn play(
             }),
             Entry::Day(name) => {
                 let mark = DayMark { is_start: name.is_some(), name: name.unwrap_or_default() };
-                SubscriberEvent::Day { seq, mark }
+                SubscriberEvent::Day { seq, timestamp: 0, mark }
             }
         };
         feed.on_stream(seq, &event, &mut send).unwrap();
@@ -246,7 +246,7 @@ fn a_quiet_feed_beats_once_a_second_and_says_when_the_day_is_over() {
     assert!(sent.iter().all(|datagram| datagram[18..] == [0, 0] && datagram[17] == 1), "next is 1");
     sent.clear();
     let mark = DayMark { is_start: false, name: "" };
-    feed.on_stream(6 * SECOND, &SubscriberEvent::Day { seq: 1, mark }, &mut |_| {}).unwrap();
+    feed.on_stream(6 * SECOND, &SubscriberEvent::Day { seq: 1, timestamp: 0, mark }, &mut |_| {}).unwrap();
     for tick in 0..20 {
         feed.turn(6 * SECOND + tick * SECOND / 10, &mut |datagram| sent.push(datagram.to_vec()));
     }

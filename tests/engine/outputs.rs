@@ -25,6 +25,7 @@ impl LogEvent {
         match self {
             Self::Opened(seq, publisher, incarnation, nonce, last, name) => SubscriberEvent::Opened {
                 seq: *seq,
+                timestamp: 0,
                 publisher: *publisher,
                 incarnation: *incarnation,
                 nonce: *nonce,

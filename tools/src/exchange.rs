@@ -2,7 +2,7 @@
 
 use lockstep::cli::exchange::{DemoApplication, ExchangeEvent as Event};
 use lockstep_client::Endpoint;
-use lockstep_gateway::gateway::clients::GatewayClientEvent;
+use lockstep_client::GatewayClientEvent;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 

@@ -50,6 +50,7 @@ fn each_error_prints_for_main_what_it_prints_for_readers() {
     let mut outputs = Outputs::new("exchange");
     let opened = SubscriberEvent::Opened {
         seq: 2,
+        timestamp: 0,
         publisher: 1,
         incarnation: 1,
         nonce: [1, 2],

@@ -36,9 +36,9 @@
 //! # }
 //! ```
 
-use super::gateway::clients::Clients;
 use super::gateway::ledger::{Ledger, LedgerDay};
 use super::gateway::users::Recipient;
+use lockstep_core::engine::clients::Clients;
 use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::networks::Networks;
 use lockstep_core::engine::ports::{Backlog, BacklogError};

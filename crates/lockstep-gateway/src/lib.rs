@@ -1,14 +1,13 @@
 //! # lockstep-gateway: the rules of gateway and feed
 //!
 //! The programs that speak other people's protocols at the edge of the stream: [`gateway`] (SoupBinTCP, by
-//! the crate `soupbintcp`) and [`feed`] (MoldUDP64, by the crate `moldudp64`); their [`calendar`] of days;
-//! and [`exchange`], an application behind them. All are sans-IO: bytes and `now` are arguments, bytes to
+//! the crate `soupbintcp`) and [`feed`] (MoldUDP64, by the crate `moldudp64`); and their
+//! [`calendar`] of days. All are sans-IO: bytes and `now` are arguments, bytes to
 //! send are appended to the owner's buffer, and nothing that a peer sends makes them panic or grow without a
 //! bound.
 
 #![forbid(unsafe_code)]
 
 pub mod calendar;
-pub mod exchange;
 pub mod feed;
 pub mod gateway;

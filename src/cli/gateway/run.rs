@@ -23,7 +23,7 @@ use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, confined, counters_or_warning, log, signals};
 use crate::config::{self, Config, KeyUse};
 use lockstep_client::{Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Subscriber};
-use lockstep_gateway::gateway::clients::GATEWAY;
+use lockstep_core::engine::clients::GATEWAY;
 use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::users::Recipient;

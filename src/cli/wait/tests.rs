@@ -109,7 +109,8 @@ fn a_seq_is_committed_if_any_replica_of_the_newest_history_knows_it() {
 fn a_day_that_did_not_begin_is_answered_with_the_last_one_that_did() {
     let mut days = Days::default();
     assert_eq!(days.missing(1), "nothing of the stream was read");
-    let day = |seq, is_start, name| SubscriberEvent::Day { seq, mark: DayMark { is_start, name } };
+    let day =
+        |seq, is_start, name| SubscriberEvent::Day { seq, timestamp: 0, mark: DayMark { is_start, name } };
     days.on_event(&day(3, true, "20261121"), "20261122");
     days.on_event(&day(7, false, ""), "20261122");
     let missing = days.missing(9);

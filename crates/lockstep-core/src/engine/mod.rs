@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clients;
 pub mod counters;
 pub mod durations;
 pub mod event;
@@ -17,6 +18,7 @@ pub mod ports;
 pub mod publisher;
 pub mod receiver;
 pub mod replay;
+pub mod saved;
 pub mod store;
 pub mod subscriber;
 mod unicast_probe;

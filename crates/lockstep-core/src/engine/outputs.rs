@@ -29,6 +29,7 @@
 //! stream.
 
 use super::publisher::{PublishError, PublisherCore, PublisherEvent};
+use super::saved::take;
 use super::subscriber::{Message, SubscriberEvent};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Destination, PublisherId, PublisherSeq, Seq};
@@ -306,6 +307,16 @@ impl Outputs {
         self.count
     }
 
+    /// Outputs that the state has produced, in all.
+    pub fn produced(&self) -> u64 {
+        self.count + (self.waiting.len() - self.read) as u64
+    }
+
+    /// The name's id, once the stream or the handle has shown it.
+    pub fn publisher(&self) -> Option<PublisherId> {
+        self.own
+    }
+
     /// Why nothing is published any more, if that is so.
     pub fn end(&self) -> Option<OutputsEnd> {
         self.end
@@ -360,10 +371,4 @@ impl Outputs {
         }
         Some((outputs, rest))
     }
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (front, behind) = rest.split_first_chunk()?;
-    *rest = behind;
-    Some(*front)
 }

@@ -24,13 +24,13 @@ mod tests;
 
 use super::allowance::Allowance;
 use super::audit::{Audit, Audited};
-use super::clients::{Clients, DisconnectReason, close_payload};
 use super::conn::{Conn, Phase};
 use super::ledger::Ledger;
 use super::locks::Locks;
 use super::pending::Pending;
 use super::per_address::PerAddress;
 use super::users::Users;
+use lockstep_core::engine::clients::{Clients, DisconnectReason, close_payload};
 use lockstep_core::engine::networks::Networks;
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;

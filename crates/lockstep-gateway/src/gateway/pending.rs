@@ -33,15 +33,18 @@ enum PendingKind {
         incarnation: u32,
         nonce: [u64; 2],
         last: PublisherSeq,
+        timestamp: Nanos,
     },
     Closed {
         publisher: PublisherId,
+        timestamp: Nanos,
     },
     Alive {
         publisher: PublisherId,
     },
     Day {
         begins: bool,
+        timestamp: Nanos,
     },
     CaughtUp,
 }
@@ -72,15 +75,15 @@ impl PendingDelivery {
                     payload,
                 })
             }
-            PendingKind::Opened { publisher, incarnation, nonce, last } => {
-                SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name: text() }
+            PendingKind::Opened { publisher, incarnation, nonce, last, timestamp } => {
+                SubscriberEvent::Opened { seq, timestamp, publisher, incarnation, nonce, last, name: text() }
             }
-            PendingKind::Closed { publisher } => {
-                SubscriberEvent::Closed { seq, publisher, reason: &self.bytes }
+            PendingKind::Closed { publisher, timestamp } => {
+                SubscriberEvent::Closed { seq, timestamp, publisher, reason: &self.bytes }
             }
             PendingKind::Alive { publisher } => SubscriberEvent::GatewayHeartbeat { seq, publisher },
-            PendingKind::Day { begins } => {
-                SubscriberEvent::Day { seq, mark: DayMark { is_start: begins, name: text() } }
+            PendingKind::Day { begins, timestamp } => {
+                SubscriberEvent::Day { seq, timestamp, mark: DayMark { is_start: begins, name: text() } }
             }
             PendingKind::CaughtUp => SubscriberEvent::CaughtUp { next: self.bound },
         }
@@ -136,18 +139,20 @@ impl Pending {
                 }
                 (seq + 1, PendingKind::Message { publisher, publisher_seq, destination, timestamp }, payload)
             }
-            SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name } => {
-                (seq + 1, PendingKind::Opened { publisher, incarnation, nonce, last }, name.as_bytes())
-            }
-            SubscriberEvent::Closed { seq, publisher, reason } => {
-                (seq + 1, PendingKind::Closed { publisher }, reason)
+            SubscriberEvent::Opened { seq, timestamp, publisher, incarnation, nonce, last, name } => (
+                seq + 1,
+                PendingKind::Opened { publisher, incarnation, nonce, last, timestamp },
+                name.as_bytes(),
+            ),
+            SubscriberEvent::Closed { seq, timestamp, publisher, reason } => {
+                (seq + 1, PendingKind::Closed { publisher, timestamp }, reason)
             }
             SubscriberEvent::GatewayHeartbeat { seq, publisher } => {
                 (seq + 1, PendingKind::Alive { publisher }, &[][..])
             }
-            SubscriberEvent::Day { seq, mark } => {
+            SubscriberEvent::Day { seq, timestamp, mark } => {
                 self.days += 1;
-                (seq + 1, PendingKind::Day { begins: mark.is_start }, mark.name.as_bytes())
+                (seq + 1, PendingKind::Day { begins: mark.is_start, timestamp }, mark.name.as_bytes())
             }
             SubscriberEvent::CaughtUp { next } => {
                 let is_known = |delivery: &PendingDelivery| {
@@ -244,17 +249,18 @@ mod tests {
             message(3, 1, b"three"),
             SubscriberEvent::Opened {
                 seq: 4,
+                timestamp: 6,
                 publisher: 7,
                 incarnation: 2,
                 nonce: [1, 2],
                 last: 8,
                 name: "client/a",
             },
-            SubscriberEvent::Closed { seq: 5, publisher: 7, reason: b"\x02\x01" },
+            SubscriberEvent::Closed { seq: 5, timestamp: 7, publisher: 7, reason: b"\x02\x01" },
             message(6, 1, b""),
             SubscriberEvent::GatewayHeartbeat { seq: 7, publisher: 3 },
             SubscriberEvent::CaughtUp { next: 8 },
-            SubscriberEvent::Day { seq: 8, mark },
+            SubscriberEvent::Day { seq: 8, timestamp: 8, mark },
         ];
         let mut popped = Vec::new();
         let mut commit = |pending: &mut Pending, next| {

@@ -7,10 +7,10 @@ mod sealed;
 
 use super::{MessageKey, Violation};
 pub use facts::Fact;
+use lockstep_core::engine::clients::CLIENT;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::publishers::PublisherState;
-use lockstep_gateway::exchange::NAME;
-use lockstep_gateway::gateway::clients::CLIENT;
+use lockstep_machine::Acknowledger;
 use lockstep_wire::{Chain, Epoch, FrameView, Header, Identity, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::BTreeMap;
 
@@ -415,7 +415,7 @@ impl Stem {
     /// Whether a publisher is a process of the edge, whose messages are judged by the books.
     pub fn is_of_edge(&self, publisher: PublisherId) -> bool {
         let name = self.names.iter().find(|(_, id)| **id == publisher).map(|(name, _)| name.as_str());
-        name.is_some_and(|name| name.starts_with(CLIENT) || name == NAME)
+        name.is_some_and(|name| name.starts_with(CLIENT) || name.starts_with(Acknowledger::NAME))
     }
 
     /// The first seq of the message at `seq`.

@@ -4,8 +4,8 @@
 use super::users::{self, USERS};
 use crate::check::log_tree::{Tree, TreeNode};
 use crate::check::{Violation, digest};
-use lockstep_gateway::exchange::{ACKNOWLEDGED, NAME};
 use lockstep_gateway::gateway::ledger::FIRST_DAY;
+use lockstep_machine::Acknowledger;
 use lockstep_wire::{
     DayMark, Destination, EntryKind, FrameView, GATEWAYS, OpenView, PART_MORE, PART_NEXT, PublisherId, Seq,
 };
@@ -178,11 +178,11 @@ impl EdgeModel {
             let day = self.clients[user].login_day;
             self.published.entry((day, user)).or_default().push(digest(&payload));
             self.orders.push((id, payload.clone()));
-        } else if self.names.get(NAME) == Some(&id) {
+        } else if self.names.get(Acknowledger::NAME) == Some(&id) {
             let (whom, order) = self.orders.get(self.answers).ok_or_else(|| {
                 format!("EDGE: the application answers at {seq} what nobody said: {} answers", self.answers)
             })?;
-            if *whom != to || payload != [ACKNOWLEDGED, &order[..]].concat() {
+            if *whom != to || payload != [Acknowledger::PREFIX, &order[..]].concat() {
                 return Err(format!(
                     "EDGE: answer {} of the application, at {seq}, is none to order {}",
                     self.answers + 1,

@@ -19,6 +19,7 @@ mod pipe;
 mod plan;
 mod process;
 mod receiver;
+mod reminded;
 mod trader;
 mod turn;
 mod users;
@@ -34,11 +35,13 @@ use super::story::Happening;
 use super::wire::NodeSet;
 use super::world::{Actor, RunPhase, World};
 use books::EdgeModel;
-use lockstep_wire::Nanos;
+use lockstep_machine::Replica;
+use lockstep_wire::{Nanos, Seq};
 use pipe::Link;
 use plan::{CALENDARS, HANDLES};
 use process::{EdgeProcess, What};
 use receiver::FeedReceiver;
+use reminded::Reminded;
 use std::collections::BTreeMap;
 use trader::Trader;
 
@@ -53,6 +56,8 @@ pub(super) struct Edges {
     linked: u64,
     receivers: Vec<FeedReceiver>,
     books: EdgeModel,
+    /// The digest that the copies have had at each place of the stream.
+    copies: BTreeMap<Seq, u64>,
     /// Days that were commanded.
     days: u64,
     /// All other work is done, and the clients are gone for good: they must be disconnected in the stream.
@@ -71,14 +76,14 @@ impl World {
         let gateways = plan.gateway_nodes() / HANDLES;
         let now = self.now;
         let kinds = (0..gateways).map(What::Gateway);
-        let kinds = kinds.chain((0..plan.copies).map(|_| What::Copy));
+        let kinds = kinds.chain((1..=plan.copies).map(|copy| What::Copy(copy as u8)));
         let kinds: Vec<_> = kinds.chain((0..plan.feeds).map(What::Feed)).collect();
         for (number, what) in kinds.into_iter().enumerate() {
             let node = self.nodes.len();
             // The duplicate starts later, and so may a copy.
             let at = match what {
                 What::Gateway(gateway) if gateway == plan.stamped.len() => Nanos::MAX,
-                What::Copy if number > gateways && rng.below(2) == 0 => {
+                What::Copy(_) if number > gateways && rng.below(2) == 0 => {
                     now + rng.below(self.plan.fault_phase_ns)
                 }
                 _ => now,
@@ -105,6 +110,7 @@ impl World {
             linked: 0,
             receivers,
             books: EdgeModel::new(),
+            copies: BTreeMap::new(),
             days: 0,
             is_left: false,
         }));
@@ -188,7 +194,7 @@ impl World {
                     self.end_process(node, now + lasting);
                     let event = match what {
                         What::Gateway(_) => Some(Event::GatewaysKilled),
-                        What::Copy => Some(Event::CopiesKilled),
+                        What::Copy(_) => Some(Event::CopiesKilled),
                         What::Feed(_) => Some(Event::FeedsKilled),
                         // Rare, and not counted: a command does not take long.
                         What::Calendar => None,
@@ -332,7 +338,7 @@ impl World {
                 Actor::Edge(edge) => {
                     let is_first = match edge.what {
                         What::Gateway(_) => !std::mem::replace(&mut gateway, true),
-                        What::Copy => !std::mem::replace(&mut copy, true),
+                        What::Copy(_) => !std::mem::replace(&mut copy, true),
                         What::Calendar => true,
                         What::Feed(_) => false,
                     };
@@ -365,6 +371,7 @@ impl World {
                 edges.receivers.iter().filter(|_| feeds_live).find_map(behind)
             })
         });
+        let lacks = lacks.map(|lacks| lacks.or_else(|| self.pending_timers(healthy)));
         let is_done = lacks == Ok(None) && !edges.is_left;
         let (needs_day, calendars) =
             (edges.books.open_day().is_none(), edges.first + edges.plan.nodes() - CALENDARS);
@@ -382,6 +389,19 @@ impl World {
             return Ok(Some("the clients are gone, and connected in the stream".to_string()));
         }
         lacks
+    }
+
+    /// A copy of the machine that waits for a timer, in words: replicas stamp ticks where nobody publishes.
+    fn pending_timers(&self, healthy: NodeSet) -> Option<String> {
+        let pending = |(node, actor): (usize, &Actor)| match actor {
+            Actor::Edge(edge) if healthy >> node & 1 == 1 => match &edge.process {
+                Some(EdgeProcess::Copy(copy)) => copy.replica.core.next_timer(),
+                _ => None,
+            },
+            _ => None,
+        };
+        let due = self.nodes.iter().map(|node| &node.actor).enumerate().find_map(pending)?;
+        Some(format!("a timer that is due at {due} has not fired"))
     }
 
     /// All clients leave for good, and a gateway with them, where another one runs.
@@ -415,7 +435,28 @@ impl World {
     }
 }
 
+/// Places at which the copies are compared: a copy that reads the stream again is judged by its newest part.
+const COPIES_MAX: usize = 8_192;
+
 impl Edges {
+    /// A copy has applied the stream up to here: no rule is broken, and every copy has had this state here.
+    fn judge_copy(&mut self, node: usize, replica: &Replica<Reminded>) -> Result<(), Violation> {
+        let (next, digest, machine) = (replica.next(), replica.core.digest(), replica.core.machine());
+        if let Some(broken) = machine.broken() {
+            return Err(format!("copy {node}: {broken}"));
+        }
+        if self.copies.len() >= COPIES_MAX && !self.copies.contains_key(&next) {
+            self.copies.pop_first();
+        }
+        let others = *self.copies.entry(next).or_insert(digest);
+        if others != digest {
+            return Err(format!(
+                "MACHINE: copy {node} has the digest {digest:016x} before {next}, another one {others:016x}"
+            ));
+        }
+        Ok(())
+    }
+
     /// A connection breaks, in both directions.
     fn cut(&mut self, now: Nanos, link: u64) {
         let (latency_ns, rng) = (self.plan.latency_ns, &mut self.rng);

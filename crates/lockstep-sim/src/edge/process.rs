@@ -2,6 +2,7 @@
 //! network.
 
 use super::plan::EdgePlan;
+use super::reminded::Reminded;
 use super::users;
 use crate::keys;
 use crate::machine::MTU;
@@ -10,19 +11,20 @@ use crate::plan::Plan;
 use crate::populate::{plain_publisher, subscriber};
 use crate::reader::SimReplaySource;
 use crate::rng::Rng;
-use lockstep_core::engine::outputs::Outputs;
 use lockstep_core::engine::ports::MemoryBacklog;
 use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEngine};
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
 use lockstep_gateway::calendar::DayMarkRequest;
-use lockstep_gateway::exchange::{Exchange, NONCE};
 use lockstep_gateway::feed::{Feed, FeedSource};
 use lockstep_gateway::gateway::core::{Check, Gateway, GatewayLimits, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::locks::LockoutTimes;
 use lockstep_gateway::gateway::users::Recipient;
-use lockstep_wire::{Cursor, Destination, Nanos, PublisherId, PublisherSeq};
+use lockstep_machine::{
+    Acknowledger, DivergencePolicy, MachineCore, MachineSettings, Replica, ReplicaSettings, verify_snapshot,
+};
+use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq};
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -40,8 +42,8 @@ const HEARTBEAT_NS: Nanos = 1_500_000;
 pub(crate) enum What {
     /// A gateway, by number; the duplicate has the first one's name.
     Gateway(usize),
-    /// A copy of the application.
-    Copy,
+    /// A copy of the machine, by number.
+    Copy(u8),
     /// A feed, by number.
     Feed(usize),
     /// An operator who marks days.
@@ -55,20 +57,13 @@ pub(crate) struct EdgeNode {
     pub(crate) restart_at: Nanos,
     /// Processes that have started here.
     pub(super) run: u64,
-    /// A copy's disk.
-    pub(super) snapshot: Option<Snapshot>,
+    /// A copy's disk: its snapshots, the oldest first.
+    pub(super) snapshots: VecDeque<Vec<u8>>,
     /// A gateway could not get the stream's beginning: its next process begins with the oldest entry that is
     /// available.
     pub(super) lacks_beginning: bool,
     /// The next command of a calendar: a day of this name, or the end of one.
     pub(super) order: Option<Option<String>>,
-}
-
-/// An application's state, and the cursor of the stream.
-pub(super) struct Snapshot {
-    cursor: Cursor,
-    state: Exchange,
-    outputs: Vec<u8>,
 }
 
 /// A running process.
@@ -100,7 +95,9 @@ pub(crate) struct CopyProcess {
     pub(super) publisher: Box<PublisherEngine<SimNet>>,
     pub(super) subscriber: Box<SubscriberEngine<SimNet>>,
     pub(super) source: SimReplaySource,
-    pub(super) state: Exchange,
+    pub(super) replica: Replica<Reminded>,
+    /// Timers of it that were counted.
+    pub(super) fired: u64,
     pub(super) rng: Rng,
 }
 
@@ -187,8 +184,8 @@ fn gateway_limits(delivery: Delivery) -> GatewayLimits {
 
 impl EdgeNode {
     pub(super) fn new(what: What, restart_at: Nanos) -> Self {
-        let (process, snapshot, order) = (None, None, None);
-        Self { what, process, restart_at, run: 0, snapshot, lacks_beginning: false, order }
+        let (process, snapshots, order) = (None, VecDeque::new(), None);
+        Self { what, process, restart_at, run: 0, snapshots, lacks_beginning: false, order }
     }
 
     /// A process starts. `node` is its first one.
@@ -216,23 +213,23 @@ impl EdgeNode {
                     rng: rng.fork(),
                 })))
             }
-            What::Copy => {
+            What::Copy(number) => {
                 let mut publisher = plain_publisher(plan, node, keys::publisher(), rng);
-                // Now and then the disk is lost as well.
-                let snapshot = self.snapshot.as_ref().filter(|_| rng.below(4) > 0);
-                let restored = snapshot.and_then(|snapshot| {
-                    let (answers, _) = Outputs::restore(snapshot.state.answers.name(), &snapshot.outputs)?;
-                    let mut state = snapshot.state.clone();
-                    state.answers = answers;
-                    Some((state, Start::Cursor(snapshot.cursor)))
-                });
-                let (mut state, start) = restored.unwrap_or((Exchange::default(), Start::From(1)));
-                state.answers.begin_open(&mut publisher.core, NONCE);
+                let (core, start) = self.restored(rng);
+                let settings = ReplicaSettings {
+                    number,
+                    nonce: Acknowledger::NONCE,
+                    on_divergence: DivergencePolicy::Stop,
+                    is_shadow: false,
+                };
+                let mut replica = Replica::new(settings, core);
+                replica.begin_open(&mut publisher.core, [rng.next_u64(), rng.next_u64()]);
                 Some(EdgeProcess::Copy(Box::new(CopyProcess {
                     publisher,
                     subscriber: subscriber(plan, node + 1, Delivery::Committed, start, true, rng),
                     source: SimReplaySource::default(),
-                    state,
+                    fired: replica.core.machine().fired(),
+                    replica,
                     rng: rng.fork(),
                 })))
             }
@@ -264,6 +261,29 @@ impl EdgeNode {
         self.restart_at = if self.process.is_some() { now } else { Nanos::MAX };
     }
 
+    /// A copy's state by its newest snapshot that is sound, and where its subscription begins. Now and then the
+    /// newest one is damaged, and now and then the disk is lost as well.
+    fn restored(&mut self, rng: &mut Rng) -> (MachineCore<Reminded>, Start) {
+        if rng.below(4) == 0 {
+            self.snapshots.clear();
+        }
+        if rng.below(4) == 0
+            && let Some(newest) = self.snapshots.back_mut()
+        {
+            damage(newest, rng);
+        }
+        while let Some(newest) = self.snapshots.back() {
+            if verify_snapshot(&mut &newest[..]).is_ok() {
+                let restored = MachineCore::restore(machine_settings(), &mut &newest[..]);
+                let (core, cursor) =
+                    restored.unwrap_or_else(|error| panic!("MACHINE: a sound snapshot: {error}"));
+                return (core, Start::Cursor(cursor));
+            }
+            self.snapshots.pop_back();
+        }
+        (MachineCore::new(machine_settings(), Reminded::default()), Start::From(1))
+    }
+
     /// The devices of its handles.
     pub(crate) fn net_mut(&mut self, handle: usize) -> Option<&mut SimNet> {
         Some(match (self.process.as_mut()?, handle) {
@@ -291,12 +311,43 @@ impl fmt::Display for EdgeNode {
     }
 }
 
-impl Snapshot {
-    /// The snapshot that a copy writes to its disk, between two events of its subscription.
-    pub(super) fn of(process: &CopyProcess) -> Option<Self> {
-        let cursor = process.subscriber.core.cursor()?;
-        let mut outputs = Vec::new();
-        process.state.answers.save(process.subscriber.core.deliver_next(), &mut outputs);
-        Some(Self { cursor, state: process.state.clone(), outputs })
+/// Snapshots of a copy on its disk.
+const SNAPSHOTS_MAX: usize = 2;
+
+impl CopyProcess {
+    /// The snapshot that it writes to its disk, between two events of its subscription.
+    pub(super) fn snapshot(&self) -> Option<Vec<u8>> {
+        let core = &self.subscriber.core;
+        let mut bytes = Vec::new();
+        self.replica.core.save(core.cursor()?, core.deliver_next(), &mut bytes).ok()?;
+        Some(bytes)
+    }
+}
+
+impl EdgeNode {
+    /// A copy's snapshot is on its disk.
+    pub(super) fn store(&mut self, snapshot: Vec<u8>) {
+        if self.snapshots.len() == SNAPSHOTS_MAX {
+            self.snapshots.pop_front();
+        }
+        self.snapshots.push_back(snapshot);
+    }
+}
+
+/// The settings of all copies.
+fn machine_settings() -> MachineSettings {
+    MachineSettings { name: Acknowledger::NAME.to_owned(), digest_every: DIGEST_EVERY }
+}
+
+/// Entries from one digest of the copies to the next.
+const DIGEST_EVERY: u64 = 32;
+
+/// A crash has cut a file short, or a disk has lost a bit of it. The judge is the checksum: a damaged snapshot that is
+/// restored all the same is found by the copies' digests.
+fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
+    let at = rng.below(bytes.len() as u64) as usize;
+    match rng.below(2) {
+        0 => bytes.truncate(at),
+        _ => bytes[at] ^= 1 << rng.below(8),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Edges;
 use super::pipe::Link;
-use super::process::{CopyProcess, EdgeHandle, EdgeProcess, FeedProcess, GatewayProcess, Snapshot, What};
+use super::process::{CopyProcess, EdgeHandle, EdgeProcess, FeedProcess, GatewayProcess, What};
 use super::receiver::FeedReceiver;
 use super::trader::TraderEvent;
 use crate::check::Violation;
@@ -12,6 +12,7 @@ use crate::world::{Actor, World};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_gateway::gateway::core::GatewayError;
+use lockstep_machine::MachineFault;
 use lockstep_wire::Nanos;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -45,7 +46,7 @@ impl World {
         let (run, mut process) = (edge.run, edge.process.take());
         let goes = match &mut process {
             Some(EdgeProcess::Gateway(process)) => self.turn_gateway(&mut edges, (node, run), process, draws),
-            Some(EdgeProcess::Copy(process)) => self.turn_copy(node, process, draws),
+            Some(EdgeProcess::Copy(process)) => self.turn_copy(&mut edges, node, process, draws),
             Some(EdgeProcess::Feed(process)) => self.turn_feed(&mut edges, node, process, draws),
             Some(EdgeProcess::Calendar(process)) => {
                 let (now, wall) = (self.now, self.now + self.plan.wall_ns);
@@ -245,25 +246,19 @@ impl World {
 
     fn turn_copy(
         &mut self,
+        edges: &mut Edges,
         node: usize,
         process: &mut CopyProcess,
         draws: [u64; 2],
     ) -> Result<Goes, Violation> {
         let (now, wall) = (self.now, self.now + self.plan.wall_ns);
         self.read_journal(node, &mut process.subscriber.core, &mut process.source);
-        let CopyProcess { publisher, subscriber, source, state, rng } = process;
-        let mut ended = None;
-        let mut wrong = None;
-        let mut hear = |event: SubscriberEvent<'_>| {
-            if let SubscriberEvent::Abandoned { .. } | SubscriberEvent::Refused { .. } = event {
-                ended = Some(format!("{event:?}"));
-            }
-            if let Err(divergence) = state.on_event(&event, |_| {}) {
-                wrong = Some(format!("EDGE: a copy of the application differs: {divergence}"));
-            }
-            if ended.is_none() && wrong.is_none() {
-                ControlFlow::Continue(())
-            } else {
+        let CopyProcess { publisher, subscriber, source, replica, fired, rng } = &mut *process;
+        let mut fault = None;
+        let mut hear = |event: SubscriberEvent<'_>| match replica.on_event(now, &event, &mut |_, _| {}) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(wrong) => {
+                fault = fault.take().or(Some(wrong));
                 ControlFlow::Break(())
             }
         };
@@ -272,38 +267,43 @@ impl World {
         let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
         source.buffered.drain(..used);
         work += used;
-        if let Some(wrong) = wrong {
-            return Err(wrong);
-        }
-        if let Some(why) = ended {
-            if let Actor::Edge(edge) = &mut self.nodes[node].actor {
-                edge.snapshot = None;
+        match fault {
+            None => {}
+            Some(MachineFault::Stream(why)) => {
+                if let Actor::Edge(edge) = &mut self.nodes[node].actor {
+                    edge.snapshots.clear();
+                }
+                return Ok(Goes::Ends(why));
             }
-            return Ok(Goes::Ends(why));
+            Some(fault) => return Err(format!("MACHINE: copy {node}: {fault}")),
         }
-        let mut lost = false;
-        let mut diverged = false;
+        edges.judge_copy(node, replica)?;
+        let counted = replica.core.machine().fired();
+        (*fired..counted).for_each(|_| self.oracle.coverage.count(Event::TimersFired));
+        *fired = counted;
+        let mut is_lost = false;
+        let mut has_diverged = false;
         work += publisher.poll(now, wall, BATCH, |event| {
-            lost |= event == PublisherEvent::OutcomesUnknown;
-            diverged |= matches!(event, PublisherEvent::Diverged { .. });
-            state.answers.on_publisher(&event);
+            is_lost |= event == PublisherEvent::OutcomesUnknown;
+            has_diverged |= matches!(event, PublisherEvent::Diverged { .. });
+            replica.on_publisher(&event);
         });
-        if diverged || state.answers.end().is_some() {
-            let end = state.answers.end();
-            return Err(format!("EDGE: a copy of the application ends: {end:?}, diverged: {diverged}"));
-        }
-        if lost {
+        if is_lost {
             self.oracle.coverage.count(Event::PublishersLost);
             return Ok(Goes::Ends("its publisher is lost".into()));
         }
-        let handed_in = state.answers.hand_in(&mut publisher.core);
-        work += handed_in.map_err(|error| format!("EDGE: a copy of the application is refused: {error}"))?;
+        if has_diverged {
+            return Err(format!("MACHINE: copy {node} has published another message under a number"));
+        }
+        work += replica
+            .turn(now, &mut publisher.core)
+            .map_err(|fault| format!("MACHINE: copy {node} ends: {fault}"))?;
         publisher.flush(now, wall);
         if rng.below(256) == 0
-            && let Some(snapshot) = Snapshot::of(process)
+            && let Some(snapshot) = process.snapshot()
             && let Actor::Edge(edge) = &mut self.nodes[node].actor
         {
-            edge.snapshot = Some(snapshot);
+            edge.store(snapshot);
             self.oracle.coverage.count(Event::Snapshots);
         }
         Ok(Goes::On(work))

@@ -88,6 +88,7 @@ fn deliver_control(
     parts: &mut Reassembly,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> Option<(ControlFlow<()>, bool)> {
+    let timestamp = stamped_at(frame.timestamp, entry);
     let flow = match entry.kind() {
         EntryKind::Message if entry.header.destination == GATEWAYS => {
             f(SubscriberEvent::GatewayHeartbeat { seq, publisher: entry.header.publisher })
@@ -121,20 +122,19 @@ fn deliver_control(
             }
             let reason = entry.payload;
             if entry.kind() == EntryKind::Close {
-                f(SubscriberEvent::Closed { seq, publisher, reason })
+                f(SubscriberEvent::Closed { seq, timestamp, publisher, reason })
             } else {
                 let OpenView { body, name } = OpenView::parse(entry.payload).ok()?;
                 let (incarnation, nonce) = (body.incarnation, body.nonce);
-                f(SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name })
+                f(SubscriberEvent::Opened { seq, timestamp, publisher, incarnation, nonce, last, name })
             }
         }
         EntryKind::Day => {
             let mark = DayMark::parse(entry.payload).ok()?;
-            f(SubscriberEvent::Day { seq, mark })
+            f(SubscriberEvent::Day { seq, timestamp, mark })
         }
         EntryKind::Order => {
             let order = OrderView::parse(entry.payload).ok()?;
-            let timestamp = frame.timestamp + u64::from(entry.header.time_or_incarnation);
             f(SubscriberEvent::Ordered { seq, timestamp, order })
         }
         EntryKind::Genesis | EntryKind::ChangeCommitted if planted(Mutation::PassedNotReported) => {
@@ -169,6 +169,12 @@ fn deliver_part(
     }
 }
 
+/// When an entry was stamped.
+#[inline]
+fn stamped_at(frame_time: Nanos, entry: &Entry<'_>) -> Nanos {
+    frame_time + u64::from(entry.header.time_or_incarnation) + u64::from(planted(Mutation::TimeOff))
+}
+
 #[inline]
 fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]) -> Message<'a> {
     Message {
@@ -176,9 +182,7 @@ fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]
         publisher: entry.header.publisher,
         publisher_seq: entry.header.publisher_seq,
         destination: entry.header.destination ^ u32::from(planted(Mutation::DeliveryOff)),
-        timestamp: frame_time
-            + u64::from(entry.header.time_or_incarnation)
-            + u64::from(planted(Mutation::TimeOff)),
+        timestamp: stamped_at(frame_time, entry),
         payload,
     }
 }

@@ -72,6 +72,8 @@ pub enum SubscriberEvent<'a> {
     Opened {
         /// The seq of the entry.
         seq: Seq,
+        /// When it was stamped, as a message's.
+        timestamp: Nanos,
         /// The name's id, for the life of the stream.
         publisher: PublisherId,
         /// A publisher that has a lower one is fenced.
@@ -87,6 +89,8 @@ pub enum SubscriberEvent<'a> {
     Closed {
         /// The seq of the entry.
         seq: Seq,
+        /// When it was stamped, as a message's.
+        timestamp: Nanos,
         /// Whose.
         publisher: PublisherId,
         /// What its owner said on closing it: at most [`lockstep_wire::CLOSE_LEN_MAX`] bytes, mostly none.
@@ -118,6 +122,8 @@ pub enum SubscriberEvent<'a> {
     Day {
         /// The seq of the entry.
         seq: Seq,
+        /// When it was stamped, as a message's.
+        timestamp: Nanos,
         /// Which of both, and the day's name.
         mark: DayMark<'a>,
     },

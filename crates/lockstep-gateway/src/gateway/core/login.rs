@@ -2,10 +2,10 @@
 
 use super::{Check, FULL, Gateway, GatewayStream, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED};
 use crate::gateway::audit::Audited;
-use crate::gateway::clients::{CLIENT, DisconnectReason, nonce};
 use crate::gateway::conn::{LoginAttempt, Phase};
 use crate::gateway::ledger::LedgerDay;
 use crate::gateway::users::Recipient;
+use lockstep_core::engine::clients::{CLIENT, DisconnectReason, nonce};
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::proto::planted::{Mutation, planted};

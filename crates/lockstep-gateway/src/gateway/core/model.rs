@@ -2,7 +2,7 @@
 //! way to them, the log with its committed part, and what follows from that for each user.
 
 use super::GatewayStream;
-use crate::gateway::clients::CLIENT;
+use lockstep_core::engine::clients::CLIENT;
 use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_wire::{CHANNELS, Destination, PublisherId, PublisherSeq};
 use std::collections::{BTreeMap, VecDeque};

@@ -12,7 +12,7 @@
 //! after all, it is fenced and ends.
 
 use super::{Gateway, GatewayError, GatewayStream, OpenFor, PendingOpen};
-use crate::gateway::clients::GATEWAY;
+use lockstep_core::engine::clients::GATEWAY;
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{GATEWAYS, Nanos, PublisherId};

@@ -5,9 +5,9 @@ use super::{
     FULL, Gateway, GatewayError, GatewayStream, Leaving, OTHER_DAY, OUT_MAX, OpenFor, PendingOpen, SUPERSEDED,
 };
 use crate::gateway::audit::Audited;
-use crate::gateway::clients::{CLIENT, DisconnectReason, nonce};
 use crate::gateway::conn::Phase;
 use crate::gateway::users::Recipient;
+use lockstep_core::engine::clients::{CLIENT, DisconnectReason, nonce};
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};

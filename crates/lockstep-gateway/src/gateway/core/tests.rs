@@ -62,7 +62,8 @@ fn handle_opened(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, pu
 fn entry_delivered(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, publisher: PublisherId) {
     let (name, nonce) = stream.opens.last().cloned().unwrap();
     let name = name.as_str();
-    let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation: 1, nonce, last: 0, name };
+    let opened =
+        SubscriberEvent::Opened { seq: 1, timestamp: 0, publisher, incarnation: 1, nonce, last: 0, name };
     gateway.on_stream(0, stream, &opened);
 }
 
@@ -137,7 +138,7 @@ fn a_day_that_begins_between_the_halves_of_a_login_refuses_it_as_its_number_was_
     let (mut gateway, mut stream, index) = opening();
     entry_delivered(&mut gateway, &mut stream, ALICE);
     let mark = DayMark { is_start: true, name: "20261122" };
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, mark });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, timestamp: 0, mark });
     assert!(gateway.out(index).ends_with(b"\0\x02JS"), "{:?}", gateway.out(index));
     // It is connected in the stream, and leaves it.
     handle_opened(&mut gateway, &mut stream, ALICE);
@@ -205,12 +206,16 @@ fn what_a_client_sent_before_its_socket_broke_is_taken_and_nothing_is_sent_to_it
 fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
     let (mut gateway, mut stream, _) = opening();
     let (other, second) = (9, 1_000_000_000);
-    let open =
-        |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, publisher, name: &str, incarnation| {
-            let nonce = crate::gateway::clients::nonce(other, false, [u64::from(publisher) << 9, 5]);
-            let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation, nonce, last: 0, name };
-            gateway.on_stream(0, stream, &opened);
-        };
+    let open = |gateway: &mut Gateway<MemoryBacklog>,
+                stream: &mut Recorder,
+                publisher,
+                name: &str,
+                incarnation| {
+        let nonce = lockstep_core::engine::clients::nonce(other, false, [u64::from(publisher) << 9, 5]);
+        let opened =
+            SubscriberEvent::Opened { seq: 1, timestamp: 0, publisher, incarnation, nonce, last: 0, name };
+        gateway.on_stream(0, stream, &opened);
+    };
     open(&mut gateway, &mut stream, other, "gateway/2", 1);
     let names = ["client/a", "client/b", "client/c"];
     for (publisher, name) in (20..).zip(names) {
@@ -299,8 +304,15 @@ fn of_two_logins_that_are_open_the_first_is_refused_before_either_entry_is_deliv
     assert!(gateway.out(first).ends_with(b"\0\x02JS"), "{:?}", gateway.out(first));
     for (name, nonce) in &opens[opens.len() - 2..] {
         let (nonce, name) = (*nonce, name.as_str());
-        let opened =
-            SubscriberEvent::Opened { seq: 1, publisher: ALICE, incarnation: 1, nonce, last: 0, name };
+        let opened = SubscriberEvent::Opened {
+            seq: 1,
+            timestamp: 0,
+            publisher: ALICE,
+            incarnation: 1,
+            nonce,
+            last: 0,
+            name,
+        };
         gateway.on_stream(0, &mut stream, &opened);
         gateway.turn(20 * MS, &mut stream, &mut Vec::new());
     }
@@ -342,7 +354,11 @@ fn a_client_that_is_leaving_is_closed_once_and_not_taken_for_left_behind_until_t
         (stream.closes.as_slice(), stream.opens.len(), gateway.has_left()),
         (&[ALICE][..], opens, false)
     );
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 9, publisher: ALICE, reason: b"" });
+    gateway.on_stream(
+        0,
+        &mut stream,
+        &SubscriberEvent::Closed { seq: 9, timestamp: 0, publisher: ALICE, reason: b"" },
+    );
     gateway.turn(9_000_000_000, &mut stream, &mut Vec::new());
     assert!(gateway.has_left());
 }
@@ -354,11 +370,16 @@ fn an_open_that_takes_away_a_client_that_is_gone_is_closed_all_the_same() {
     entry_delivered(&mut gateway, &mut stream, ALICE);
     gateway.on_closed(0, 0);
     handle_opened(&mut gateway, &mut stream, ALICE);
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 2, publisher: ALICE, reason: b"" });
-    let nonce = crate::gateway::clients::nonce(OWN, true, [9 << 8, 9]);
+    gateway.on_stream(
+        0,
+        &mut stream,
+        &SubscriberEvent::Closed { seq: 2, timestamp: 0, publisher: ALICE, reason: b"" },
+    );
+    let nonce = lockstep_core::engine::clients::nonce(OWN, true, [9 << 8, 9]);
     gateway.opens.insert(7, PendingOpen::new(nonce, OpenFor::Reap { cancels: false }));
     let reap = SubscriberEvent::Opened {
         seq: 3,
+        timestamp: 0,
         publisher: ALICE,
         incarnation: 2,
         nonce,
@@ -370,7 +391,11 @@ fn an_open_that_takes_away_a_client_that_is_gone_is_closed_all_the_same() {
     gateway.on_publisher(0, &mut stream, &event);
     gateway.turn(20 * MS, &mut stream, &mut Vec::new());
     assert_eq!((stream.closes.as_slice(), gateway.has_left()), (&[ALICE][..], false));
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 4, publisher: ALICE, reason: b"" });
+    gateway.on_stream(
+        0,
+        &mut stream,
+        &SubscriberEvent::Closed { seq: 4, timestamp: 0, publisher: ALICE, reason: b"" },
+    );
     gateway.turn(1_000_000_000, &mut stream, &mut Vec::new());
     assert!(gateway.has_left());
 }
@@ -381,7 +406,7 @@ fn who_asked_for_a_session_is_not_logged_in_to_another_that_begins_meanwhile() {
         let (mut gateway, mut stream, _) = opening();
         let index = begin_login(&mut gateway, &mut stream, session);
         let mark = DayMark { is_start: true, name: "20261122" };
-        gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, mark });
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, timestamp: 0, mark });
         assert_eq!(gateway.out(index).ends_with(b"\0\x02JS"), refused, "{:?}", gateway.out(index));
     }
 }
@@ -423,8 +448,15 @@ fn what_is_only_stamped_has_no_number_and_what_a_takeover_took_back_never_had_on
     on(&mut gateway, SubscriberEvent::Committed { next: 3 });
     // Her login's open stands behind both.
     let (name, nonce) = stream.opens.last().cloned().unwrap();
-    let opened =
-        SubscriberEvent::Opened { seq: 4, publisher: ALICE, incarnation: 1, nonce, last: 0, name: &name };
+    let opened = SubscriberEvent::Opened {
+        seq: 4,
+        timestamp: 0,
+        publisher: ALICE,
+        incarnation: 1,
+        nonce,
+        last: 0,
+        name: &name,
+    };
     gateway.on_stream(0, &mut stream, &opened);
     handle_opened(&mut gateway, &mut stream, ALICE);
     assert_eq!(gateway.out(index), b"", "a login's answer rests on what is committed");
@@ -445,8 +477,15 @@ fn who_asks_for_it_is_sent_what_is_stamped_too_under_the_number_that_it_will_hav
     gateway.users.get_mut("alice").unwrap().early = true;
     let index = log_in(&mut gateway, &mut stream, b"");
     let (name, nonce) = stream.opens.last().cloned().unwrap();
-    let opened =
-        SubscriberEvent::Opened { seq: 2, publisher: ALICE, incarnation: 1, nonce, last: 0, name: &name };
+    let opened = SubscriberEvent::Opened {
+        seq: 2,
+        timestamp: 0,
+        publisher: ALICE,
+        incarnation: 1,
+        nonce,
+        last: 0,
+        name: &name,
+    };
     gateway.on_stream(0, &mut stream, &opened);
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 3 });
     handle_opened(&mut gateway, &mut stream, ALICE);
@@ -478,14 +517,21 @@ fn the_numbers_of_a_day_begin_at_one_whatever_is_still_stamped_of_the_day_before
     };
     let open = |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, seq| {
         let (name, nonce) = stream.opens.last().cloned().unwrap();
-        let opened =
-            SubscriberEvent::Opened { seq, publisher: ALICE, incarnation: 1, nonce, last: 0, name: &name };
+        let opened = SubscriberEvent::Opened {
+            seq,
+            timestamp: 0,
+            publisher: ALICE,
+            incarnation: 1,
+            nonce,
+            last: 0,
+            name: &name,
+        };
         gateway.on_stream(0, stream, &opened);
         handle_opened(gateway, stream, ALICE);
     };
     open(&mut gateway, &mut stream, 2);
     let mark = DayMark { is_start: true, name: "20261122" };
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 3, mark });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 3, timestamp: 0, mark });
     let (seq, payload) = entry(4, 7);
     let late = SubscriberEvent::Message(lockstep_core::engine::subscriber::Message {
         seq,

@@ -17,16 +17,16 @@ pub enum Fact {
     Epoch(Epoch, usize),
     /// The membership, of so many.
     Membership(usize),
-    /// A name is opened: its id, incarnation, nonce and last number, and the name.
-    Opened(PublisherId, u32, [u64; 2], PublisherSeq, u64),
-    /// A name is closed, with this text.
-    Closed(PublisherId, u64),
+    /// A name is opened: its id, incarnation, nonce and last number, the name, and its timestamp.
+    Opened(PublisherId, u32, [u64; 2], PublisherSeq, u64, Nanos),
+    /// A name is closed, with this text, at this time.
+    Closed(PublisherId, u64, Nanos),
     /// A gateway heartbeat.
     Alive(PublisherId),
     /// Nothing.
     Passed(EntryKind),
-    /// A day begins or ends.
-    Day(bool, u64),
+    /// A day begins or ends, at this time.
+    Day(bool, u64, Nanos),
     /// An operator's order, and the holder of its key.
     Order(OrderBody, u64),
 }
@@ -36,11 +36,11 @@ impl Fact {
     /// has all others in its log.
     pub(super) fn of_entry(frame_time: Nanos, entry: &Entry<'_>, whole: bool) -> Self {
         let header = entry.header;
+        let at = frame_time + u64::from(header.time_or_incarnation);
         match entry.kind() {
             EntryKind::Message if header.destination == GATEWAYS => Self::Alive(header.publisher),
             EntryKind::Message if header.destination == NOTARIES => Self::Passed(EntryKind::Message),
             EntryKind::Message if whole => {
-                let at = frame_time + u64::from(header.time_or_incarnation);
                 Self::Message(header.publisher, header.publisher_seq, header.destination, at)
             }
             EntryKind::EpochStart => EpochStartView::parse(entry.payload)
@@ -52,12 +52,12 @@ impl Fact {
             EntryKind::Open => OpenView::parse(entry.payload).map_or(Self::Passed(EntryKind::Open), |open| {
                 let (incarnation, nonce) = (open.body.incarnation, open.body.nonce);
                 let name = digest(open.name.as_bytes());
-                Self::Opened(header.publisher, incarnation, nonce, header.publisher_seq, name)
+                Self::Opened(header.publisher, incarnation, nonce, header.publisher_seq, name, at)
             }),
-            EntryKind::Close => Self::Closed(header.publisher, digest(entry.payload)),
+            EntryKind::Close => Self::Closed(header.publisher, digest(entry.payload), at),
             EntryKind::Day => lockstep_wire::DayMark::parse(entry.payload)
                 .map_or(Self::Passed(EntryKind::Day), |mark| {
-                    Self::Day(mark.is_start, digest(mark.name.as_bytes()))
+                    Self::Day(mark.is_start, digest(mark.name.as_bytes()), at)
                 }),
             EntryKind::Order => OrderView::parse(entry.payload)
                 .map_or(Self::Passed(EntryKind::Order), |view| {
@@ -80,15 +80,17 @@ impl Fact {
             )),
             SubscriberEvent::Epoch { epoch, .. } => Some(Self::Epoch(epoch, 0)),
             SubscriberEvent::Membership { members, .. } => Some(Self::Membership(members)),
-            SubscriberEvent::Opened { publisher, incarnation, nonce, last, name, .. } => {
-                Some(Self::Opened(publisher, incarnation, nonce, last, digest(name.as_bytes())))
+            SubscriberEvent::Opened { timestamp, publisher, incarnation, nonce, last, name, .. } => {
+                Some(Self::Opened(publisher, incarnation, nonce, last, digest(name.as_bytes()), timestamp))
             }
-            SubscriberEvent::Closed { publisher, reason, .. } => {
-                Some(Self::Closed(publisher, digest(reason)))
+            SubscriberEvent::Closed { timestamp, publisher, reason, .. } => {
+                Some(Self::Closed(publisher, digest(reason), timestamp))
             }
             SubscriberEvent::GatewayHeartbeat { publisher, .. } => Some(Self::Alive(publisher)),
             SubscriberEvent::Filtered { kind, .. } => Some(Self::Passed(kind)),
-            SubscriberEvent::Day { mark, .. } => Some(Self::Day(mark.is_start, digest(mark.name.as_bytes()))),
+            SubscriberEvent::Day { timestamp, mark, .. } => {
+                Some(Self::Day(mark.is_start, digest(mark.name.as_bytes()), timestamp))
+            }
             SubscriberEvent::Ordered { order, .. } => {
                 Some(Self::Order(order.body, digest(order.holder.as_bytes())))
             }

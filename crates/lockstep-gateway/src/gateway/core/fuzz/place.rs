@@ -101,6 +101,7 @@ impl Place {
             let event = match entry {
                 Entry::Opened { publisher, incarnation, nonce, name } => SubscriberEvent::Opened {
                     seq,
+                    timestamp: 0,
                     publisher: *publisher,
                     incarnation: *incarnation,
                     nonce: *nonce,
@@ -108,7 +109,7 @@ impl Place {
                     name,
                 },
                 Entry::Closed { publisher, reason } => {
-                    SubscriberEvent::Closed { seq, publisher: *publisher, reason }
+                    SubscriberEvent::Closed { seq, timestamp: 0, publisher: *publisher, reason }
                 }
                 Entry::Message { publisher, destination, payload } => SubscriberEvent::Message(Message {
                     seq,
@@ -120,7 +121,7 @@ impl Place {
                 }),
                 Entry::Day(name) => {
                     let mark = DayMark { is_start: name.is_some(), name: name.as_deref().unwrap_or("") };
-                    SubscriberEvent::Day { seq, mark }
+                    SubscriberEvent::Day { seq, timestamp: 0, mark }
                 }
             };
             self.core.on_stream(now, &mut self.handle, &event);

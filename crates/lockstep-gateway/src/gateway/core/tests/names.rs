@@ -10,6 +10,7 @@ fn beginning(delivery: Delivery) -> (Gateway<MemoryBacklog>, Recorder) {
         (Gateway::new("1", gateway.limits.clone(), Users::default(), ledger), Recorder::default());
     let previous = SubscriberEvent::Opened {
         seq: 1,
+        timestamp: 0,
         publisher: OWN,
         incarnation: 1,
         nonce: [5, 5],
@@ -48,6 +49,7 @@ fn clients_of_a_gateway_that_is_silent_are_disconnected_whatever_delivery_the_ot
         let (mut gateway, mut stream, _) = opening_of(delivery);
         let opened = |seq, publisher, nonce, name: &'static str| SubscriberEvent::Opened {
             seq,
+            timestamp: 0,
             publisher,
             incarnation: 1,
             nonce,
@@ -55,7 +57,7 @@ fn clients_of_a_gateway_that_is_silent_are_disconnected_whatever_delivery_the_ot
             name,
         };
         gateway.on_stream(0, &mut stream, &opened(20, OTHER, [1, 1], "gateway/2"));
-        let bobs = crate::gateway::clients::nonce(OTHER, false, [9, 9]);
+        let bobs = lockstep_core::engine::clients::nonce(OTHER, false, [9, 9]);
         gateway.on_stream(0, &mut stream, &opened(21, 31, bobs, "client/bob"));
         gateway.on_stream(0, &mut stream, &SubscriberEvent::GatewayHeartbeat { seq: 22, publisher: OTHER });
         for seq in 23..23 + 8 {
@@ -85,7 +87,11 @@ fn a_gateway_takes_the_name_of_one_that_is_silent_and_waits_for_none_that_was_cl
     gateway.turn(1_520 * MS, &mut stream, &mut Vec::new());
     assert_eq!((stream.opens.len(), gateway.take_failure()), (1, None));
     let (mut gateway, mut stream) = beginning(Delivery::Committed);
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 3, publisher: OWN, reason: b"" });
+    gateway.on_stream(
+        0,
+        &mut stream,
+        &SubscriberEvent::Closed { seq: 3, timestamp: 0, publisher: OWN, reason: b"" },
+    );
     gateway.turn(10 * MS, &mut stream, &mut Vec::new());
     assert_eq!(stream.opens.len(), 1);
 }
@@ -95,6 +101,7 @@ fn of_two_gateways_that_open_one_name_the_first_ends_and_says_why() {
     let (mut gateway, mut stream, _) = opening();
     let open = |nonce| SubscriberEvent::Opened {
         seq: 5,
+        timestamp: 0,
         publisher: OWN,
         incarnation: 2,
         nonce,
@@ -116,10 +123,18 @@ fn a_gateway_that_stops_closes_its_name_behind_its_clients() {
     assert!(gateway.out(index).ends_with(b"log in at another one"));
     gateway.turn(20 * MS, &mut stream, &mut Vec::new());
     assert_eq!(stream.closes, [ALICE]);
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 9, publisher: ALICE, reason: b"" });
+    gateway.on_stream(
+        0,
+        &mut stream,
+        &SubscriberEvent::Closed { seq: 9, timestamp: 0, publisher: ALICE, reason: b"" },
+    );
     gateway.turn(40 * MS, &mut stream, &mut Vec::new());
     gateway.turn(60 * MS, &mut stream, &mut Vec::new());
     assert_eq!((stream.closes.as_slice(), gateway.has_left()), (&[ALICE, OWN][..], false));
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 10, publisher: OWN, reason: b"" });
+    gateway.on_stream(
+        0,
+        &mut stream,
+        &SubscriberEvent::Closed { seq: 10, timestamp: 0, publisher: OWN, reason: b"" },
+    );
     assert!(gateway.has_left());
 }

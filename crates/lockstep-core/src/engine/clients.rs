@@ -15,8 +15,9 @@
 //!                                └─┘ login's open: another connection has taken its place
 //! ```
 
-use lockstep_core::engine::subscriber::SubscriberEvent;
-use lockstep_core::proto::planted::{Mutation, planted};
+use super::saved::{put_bytes, take, take_text, take_u32, take_u64};
+use super::subscriber::SubscriberEvent;
+use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::PublisherId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -266,8 +267,93 @@ impl Clients {
         self.gateways.iter().map(|(id, incarnation)| (*id, *incarnation)).filter(|(_, open)| *open != 0)
     }
 
+    /// Appends what a snapshot needs: taken between two events.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.by_id.len() as u32).to_le_bytes());
+        for (id, client) in &self.by_id {
+            let GatewayClient { user, incarnation, nonce, connected, open, gateway, last_number, is_of_day } =
+                client;
+            let numbers = [*id, *incarnation, gateway.0, gateway.1];
+            numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+            [nonce[0], nonce[1], *last_number]
+                .iter()
+                .for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+            out.push(u8::from(*connected) | u8::from(*open) << 1 | u8::from(*is_of_day) << 2);
+            put_bytes(out, user.as_bytes());
+        }
+        out.extend_from_slice(&(self.gateway_ids.len() as u32).to_le_bytes());
+        for (name, id) in &self.gateway_ids {
+            out.extend_from_slice(&id.to_le_bytes());
+            out.extend_from_slice(&self.gateway(*id).to_le_bytes());
+            put_bytes(out, name.as_bytes());
+        }
+    }
+
+    /// Those of a reader that continues from a snapshot; `rest` is what lies behind them afterwards. `None`:
+    /// it is none.
+    pub fn restore(rest: &mut &[u8]) -> Option<Self> {
+        let mut clients = Self::default();
+        for _ in 0..take_u32(rest)? {
+            let (id, incarnation) = (take_u32(rest)?, take_u32(rest)?);
+            let gateway = (take_u32(rest)?, take_u32(rest)?);
+            let nonce = [take_u64(rest)?, take_u64(rest)?];
+            let last_number = take_u64(rest)?;
+            let [flags] = take(rest)?;
+            let is = |bit: u8| flags >> bit & 1 == 1;
+            let (connected, open, is_of_day) = (is(0), is(1), is(2));
+            let user = take_text(rest)?;
+            clients.ids.insert(user.clone(), id);
+            let client =
+                GatewayClient { user, incarnation, nonce, connected, open, gateway, last_number, is_of_day };
+            clients.by_id.insert(id, client);
+        }
+        for _ in 0..take_u32(rest)? {
+            let (id, incarnation) = (take_u32(rest)?, take_u32(rest)?);
+            clients.gateways.insert(id, incarnation);
+            clients.gateway_ids.insert(take_text(rest)?, id);
+        }
+        Some(clients)
+    }
+
     /// Connected clients, and the gateway of each.
     pub fn connected(&self) -> impl Iterator<Item = (PublisherId, &GatewayClient)> {
         self.by_id.iter().filter(|(_, client)| client.connected).map(|(id, client)| (*id, client))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(seq: u64, publisher: PublisherId, nonce: [u64; 2], name: &str) -> SubscriberEvent<'_> {
+        SubscriberEvent::Opened {
+            seq,
+            timestamp: seq,
+            publisher,
+            incarnation: seq as u32,
+            nonce,
+            last: 0,
+            name,
+        }
+    }
+
+    #[test]
+    fn a_snapshot_has_all_of_the_clients_and_none_that_is_cut_short_is_taken() {
+        let mut clients = Clients::default();
+        let login = |gateway| nonce(gateway, false, [1 << 9, 1 << 40]);
+        clients.on_event(&opened(1, 1, [0, 0], "gateway/a"));
+        clients.on_event(&opened(2, 2, [0, 0], "gateway/b"));
+        clients.on_event(&opened(3, 3, login(1), "client/alice"));
+        clients.on_event(&opened(4, 4, login(2), "client/bob"));
+        clients.on_event(&opened(5, 4, nonce(1, true, [9 << 8, 9]), "client/bob"));
+        clients.on_event(&SubscriberEvent::Closed { seq: 6, timestamp: 6, publisher: 2, reason: b"" });
+        let mut saved = Vec::new();
+        clients.save(&mut saved);
+        saved.push(7);
+        let mut rest = &saved[..];
+        assert_eq!((Clients::restore(&mut rest), rest), (Some(clients), &[7][..]));
+        for end in 0..saved.len() - 1 {
+            assert_eq!(Clients::restore(&mut &saved[..end]), None, "{end} bytes");
+        }
     }
 }

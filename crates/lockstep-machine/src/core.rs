@@ -1,0 +1,382 @@
+//! A machine on the stream: every event of a committed subscription, in its order, becomes inputs; every effect
+//! becomes an output or a timer.
+
+use crate::agreement::{Agreement, Parting};
+use crate::digest::StateDigest;
+use crate::machine::{Input, InputEvent, StateMachine};
+use crate::output::{Effect, Output};
+use crate::report::ReplicaReport;
+use crate::snapshot::{self, SnapshotError, SnapshotHead};
+use crate::timers::Timers;
+use lockstep_core::engine::clients::{Clients, GatewayClientEvent};
+use lockstep_core::engine::outputs::{Divergence, Outputs};
+use lockstep_core::engine::saved::{take, take_u32};
+use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
+use lockstep_wire::{Cursor, Nanos, PublisherId, Seq};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::io::{self, Read, Write};
+
+/// Everything that all copies of a machine have in common.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MachineSettings {
+    /// The name under which it publishes. Its replicas report under `NAME/replica/N`.
+    pub name: String,
+    /// Entries from one digest of the state to the next.
+    pub digest_every: Seq,
+}
+
+/// Why a copy cannot go on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum MachineFault {
+    /// The stream has another output than this state.
+    Output(Divergence),
+    /// Its state differs from that of most replicas, or of as many.
+    Odd(Option<Parting>),
+    /// The stream cannot be read on, for this reason.
+    Stream(String),
+    /// Its outputs or reports cannot be published any more, for this reason.
+    Publish(String),
+}
+
+impl fmt::Display for MachineFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Output(divergence) => divergence.fmt(f),
+            Self::Odd(parting) => {
+                f.write_str("this replica's state is not that of most replicas, and it stops; ")?;
+                match parting {
+                    Some(parting) => parting.fmt(f),
+                    None => f.write_str("the others report the same"),
+                }
+            }
+            Self::Stream(why) | Self::Publish(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for MachineFault {}
+
+/// What a replica learns beside its inputs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum MachineNotice {
+    /// The digest of this state is due.
+    Digest {
+        /// Before this entry.
+        at: Seq,
+        /// The digest.
+        digest: u64,
+        /// The replicas that were odd at the place before.
+        odd: Vec<u8>,
+    },
+    /// A replica has reported.
+    Report(u8, ReplicaReport),
+    /// A replica has parted from this one.
+    Parting(Parting),
+}
+
+/// Is shown each input with its effects, for programs that look on.
+pub type Observe<'a> = &'a mut dyn FnMut(&Input<'_>, &Output);
+
+/// See the module.
+#[derive(Debug)]
+pub struct MachineCore<M> {
+    settings: MachineSettings,
+    machine: M,
+    /// What it publishes.
+    pub outputs: Outputs,
+    clients: Clients,
+    timers: Timers,
+    agreement: Agreement,
+    /// Publishers that are replicas of this machine.
+    replicas: BTreeMap<PublisherId, u8>,
+    /// Every entry below is applied.
+    next: Seq,
+    /// The stream's time.
+    time: Nanos,
+    /// Inputs that were applied by this process.
+    inputs: u64,
+    /// Memory for the effects of one input.
+    output: Output,
+    notices: VecDeque<MachineNotice>,
+}
+
+impl<M: StateMachine> MachineCore<M> {
+    /// One at the beginning of the stream.
+    pub fn new(settings: MachineSettings, machine: M) -> Self {
+        let outputs = Outputs::new(&settings.name);
+        Self {
+            settings,
+            machine,
+            outputs,
+            clients: Clients::default(),
+            timers: Timers::default(),
+            agreement: Agreement::new(M::VERSION),
+            replicas: BTreeMap::new(),
+            next: 1,
+            time: 0,
+            inputs: 0,
+            output: Output::default(),
+            notices: VecDeque::new(),
+        }
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// Everything that all copies have in common.
+    pub fn settings(&self) -> &MachineSettings {
+        &self.settings
+    }
+
+    /// Every entry below is applied.
+    pub fn next(&self) -> Seq {
+        self.next
+    }
+
+    /// The stream's time.
+    pub fn time(&self) -> Nanos {
+        self.time
+    }
+
+    /// When the next timer is due, by the stream's time.
+    pub fn next_timer(&self) -> Option<Nanos> {
+        self.timers.next_due()
+    }
+
+    /// Timers that are pending.
+    pub fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// Inputs that this process has applied.
+    pub fn inputs(&self) -> u64 {
+        self.inputs
+    }
+
+    /// The next of what a replica learns; none is lost if it is asked after each event.
+    pub fn next_notice(&mut self) -> Option<MachineNotice> {
+        self.notices.pop_front()
+    }
+
+    /// The digest of the machine, its timers, and how many outputs it has produced.
+    pub fn digest(&self) -> u64 {
+        let words = [self.machine.digest(), self.timers.digest(), self.outputs.produced()];
+        let mut digest = StateDigest::default();
+        words.iter().for_each(|word| digest.write(&word.to_le_bytes()));
+        digest.value()
+    }
+
+    /// The next event of the committed subscription. `observe` is shown what it has made the machine do.
+    ///
+    /// # Errors
+    /// The stream has other outputs than this state.
+    pub fn on_event(&mut self, event: &SubscriberEvent<'_>, observe: Observe<'_>) -> Result<(), Divergence> {
+        if !self.outputs.on_event(event)? {
+            return Ok(()); // its snapshot has it
+        }
+        let Some(seq) = event.seq() else { return Ok(()) };
+        self.pass_boundary(seq);
+        if let Some(time) = time_of(event) {
+            self.time = self.time.max(time);
+        }
+        self.fire_timers(seq, observe);
+        let client = self.clients.on_event(event).map(owned);
+        match (client, *event) {
+            (Some((user, publisher, None)), _) => {
+                self.apply(seq, InputEvent::Connected { user: &user, publisher }, observe);
+            }
+            (Some((user, publisher, Some((reason, cancels)))), _) => {
+                self.apply(
+                    seq,
+                    InputEvent::Disconnected { user: &user, publisher, reason, cancels },
+                    observe,
+                );
+            }
+            (None, SubscriberEvent::Message(message)) => self.on_message(&message, observe),
+            (None, SubscriberEvent::Opened { publisher, name, .. }) => {
+                let number =
+                    name.strip_prefix(&*self.settings.name).and_then(|name| name.strip_prefix("/replica/"));
+                if let Some(number) = number.and_then(|number| number.parse().ok()) {
+                    self.replicas.insert(publisher, number);
+                }
+            }
+            (None, SubscriberEvent::Day { mark, .. }) if mark.is_start => {
+                self.apply(seq, InputEvent::DayStart { name: mark.name }, observe);
+            }
+            (None, SubscriberEvent::Day { .. }) => self.apply(seq, InputEvent::DayEnd, observe),
+            (None, SubscriberEvent::Membership { members, .. }) => {
+                self.apply(seq, InputEvent::Membership { members }, observe);
+            }
+            _ => {}
+        }
+        self.next = seq + 1;
+        Ok(())
+    }
+
+    fn on_message(&mut self, message: &Message<'_>, observe: Observe<'_>) {
+        let Message { seq, publisher, publisher_seq, destination, payload, .. } = *message;
+        if let Some(replica) = self.replicas.get(&publisher) {
+            if let Some(report) = ReplicaReport::parse(payload) {
+                self.on_report(seq, *replica, report, observe);
+            }
+            return;
+        }
+        if self.outputs.is_own(message) {
+            return;
+        }
+        // The user's name is in the clients, which the machine does not see.
+        let client = self.clients.get(publisher);
+        let user = client.map(|client| client.user.as_str());
+        let event = InputEvent::Message { publisher, publisher_seq, destination, user, payload };
+        let input = Input { seq, time: self.time, event };
+        self.output.begin(self.time);
+        self.machine.apply(&input, &mut self.output);
+        observe(&input, &self.output);
+        self.take_effects();
+    }
+
+    fn on_report(&mut self, seq: Seq, replica: u8, report: ReplicaReport, observe: Observe<'_>) {
+        self.notices.push_back(MachineNotice::Report(replica, report));
+        match report {
+            ReplicaReport::Tick => self.apply(seq, InputEvent::Time, observe),
+            ReplicaReport::Digest { version, at, digest } => {
+                let parting = self.agreement.on_report(replica, version, at, digest);
+                self.notices.extend(parting.map(MachineNotice::Parting));
+            }
+            ReplicaReport::Snapshot(_) => {}
+        }
+    }
+
+    fn apply(&mut self, seq: Seq, event: InputEvent<'_>, observe: Observe<'_>) {
+        let input = Input { seq, time: self.time, event };
+        self.output.begin(self.time);
+        self.machine.apply(&input, &mut self.output);
+        observe(&input, &self.output);
+        self.take_effects();
+    }
+
+    fn take_effects(&mut self) {
+        self.inputs += 1;
+        for effect in self.output.effects() {
+            match effect {
+                Effect::Publish { destination, payload } => self.outputs.push(destination, payload),
+                Effect::Timer { key, due, payload } => self.timers.set(key, due, payload),
+                Effect::Cancel { key } => self.timers.cancel(key),
+            }
+        }
+    }
+
+    /// The timers that are due by the stream's time, before the entry `seq`.
+    fn fire_timers(&mut self, seq: Seq, observe: Observe<'_>) {
+        let pass = self.timers.pass();
+        while let Some(timer) = self.timers.fire(self.time, pass) {
+            let (key, due) = (timer.key, timer.due);
+            self.apply(seq, InputEvent::Timer { key, due, payload: &timer.payload }, observe);
+        }
+    }
+
+    /// Where the entry `seq` is the first one at or behind a multiple of the interval, the state before it has a
+    /// digest.
+    fn pass_boundary(&mut self, seq: Seq) {
+        let every = self.settings.digest_every;
+        if seq < self.next || seq / every == (self.next - 1) / every {
+            return;
+        }
+        let (at, digest) = (seq / every * every, self.digest());
+        let odd = self.agreement.on_own(at, digest);
+        self.notices.push_back(MachineNotice::Digest { at, digest, odd });
+    }
+
+    /// Writes a snapshot: between two events of the subscription, which goes on at `cursor` and has delivered
+    /// every event below `deliver_next`.
+    ///
+    /// # Errors
+    /// Those of `out` and of the machine.
+    pub fn save(&self, cursor: Cursor, deliver_next: Seq, out: &mut impl Write) -> io::Result<()> {
+        let mut parts = Vec::new();
+        self.outputs.save(deliver_next, &mut parts);
+        self.clients.save(&mut parts);
+        self.timers.save(&mut parts);
+        self.agreement.save(&mut parts);
+        parts.extend_from_slice(&(self.replicas.len() as u32).to_le_bytes());
+        for (publisher, replica) in &self.replicas {
+            parts.extend_from_slice(&publisher.to_le_bytes());
+            parts.push(*replica);
+        }
+        snapshot::write(out, &self.head(cursor), &parts, |mut out| self.machine.snapshot(&mut out))
+    }
+
+    /// What a snapshot of this moment begins with.
+    pub fn head(&self, cursor: Cursor) -> SnapshotHead {
+        SnapshotHead {
+            name: self.settings.name.clone(),
+            version: M::VERSION,
+            cursor,
+            next: self.next,
+            time: self.time,
+            digest: self.digest(),
+        }
+    }
+
+    /// A copy that continues from a snapshot, and where its subscription begins. Check the snapshot by
+    /// [`verify_snapshot`](crate::verify_snapshot) before.
+    ///
+    /// # Errors
+    /// It is no snapshot of this machine and version, it is damaged, or what was restored is not what was saved.
+    pub fn restore(settings: MachineSettings, from: &mut impl Read) -> Result<(Self, Cursor), SnapshotError> {
+        let (head, parts, machine) =
+            snapshot::read(from, (&settings.name, M::VERSION), |mut from| M::restore(&mut from))?;
+        let mut core = Self::new(settings, machine);
+        core.restore_parts(&parts).ok_or(SnapshotError::Damaged)?;
+        (core.next, core.time) = (head.next, head.time);
+        match core.digest() {
+            restored if restored == head.digest => Ok((core, head.cursor)),
+            restored => Err(SnapshotError::Digest { saved: head.digest, restored }),
+        }
+    }
+
+    fn restore_parts(&mut self, parts: &[u8]) -> Option<()> {
+        let (outputs, mut rest) = Outputs::restore(&self.settings.name, parts)?;
+        let rest = &mut rest;
+        self.outputs = outputs;
+        self.clients = Clients::restore(rest)?;
+        self.timers = Timers::restore(rest)?;
+        self.agreement = Agreement::restore(M::VERSION, rest)?;
+        for _ in 0..take_u32(rest)? {
+            let publisher = take_u32(rest)?;
+            let [replica] = take(rest)?;
+            self.replicas.insert(publisher, replica);
+        }
+        rest.is_empty().then_some(())
+    }
+}
+
+/// When the entry of an event was stamped, where the event says so.
+fn time_of(event: &SubscriberEvent<'_>) -> Option<Nanos> {
+    match *event {
+        SubscriberEvent::Message(message) => Some(message.timestamp),
+        SubscriberEvent::Opened { timestamp, .. }
+        | SubscriberEvent::Closed { timestamp, .. }
+        | SubscriberEvent::Day { timestamp, .. }
+        | SubscriberEvent::Ordered { timestamp, .. } => Some(timestamp),
+        _ => None,
+    }
+}
+
+/// A client's event without what it borrows: user, id, and why it is gone.
+type OwnedClientEvent =
+    (String, PublisherId, Option<(lockstep_core::engine::clients::DisconnectReason, bool)>);
+
+fn owned(event: GatewayClientEvent<'_>) -> OwnedClientEvent {
+    match event {
+        GatewayClientEvent::Connected { user, publisher } => (user.to_owned(), publisher, None),
+        GatewayClientEvent::Disconnected { user, publisher, reason, cancels } => {
+            (user.to_owned(), publisher, Some((reason, cancels)))
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! # replica: one of the copies of a machine, with its two names in the stream
+//!
+//! All copies open the machine's own name under one nonce, and each output is stamped once, whichever copy is
+//! first ([`Outputs`](lockstep_core::engine::outputs::Outputs)). Each copy also has a name of its own, under which it
+//! stamps what it alone can say: the digest of its state, its snapshots, and ticks.
+//!
+//! **Ticks.** A timer fires at the first entry that was stamped at or behind its time. Where nobody publishes,
+//! a replica stamps a tick as soon as, by the newest entry's time and its own monotonic clock, the time is
+//! there: so no two clocks need to agree, and no timer fires early. Replicas wait a little for each other, in the
+//! order of their numbers; two ticks do no harm.
+
+use crate::agreement::Parting;
+use crate::core::{MachineCore, MachineFault, MachineNotice, Observe};
+use crate::machine::StateMachine;
+use crate::report::{ReplicaReport, SnapshotNotice};
+use lockstep_core::engine::outputs::OutputsEnd;
+use lockstep_core::engine::publisher::{OpenRefusal, PublishError, PublisherCore, PublisherEvent};
+use lockstep_core::engine::subscriber::SubscriberEvent;
+use lockstep_wire::{Nanos, PublisherId, Seq};
+use std::collections::VecDeque;
+
+/// A replica waits so long for the tick of each one with a lower number.
+const TICK_STAGGER_NS: Nanos = 200_000;
+/// Outputs that may wait for the window: then no more is read until it moves.
+const OUTPUTS_MAX: usize = 4_096;
+
+/// What a replica does when its state is not that of most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum DivergencePolicy {
+    /// It stops; where nobody knows which of two groups is right, all replicas do.
+    #[default]
+    Stop,
+    /// It goes on, and the owner is notified.
+    Report,
+}
+
+/// What tells one copy from the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplicaSettings {
+    /// Its number, from 1.
+    pub number: u8,
+    /// What all copies open the machine's name with.
+    pub nonce: [u64; 2],
+    /// What it does when its state is not that of most.
+    pub on_divergence: DivergencePolicy,
+    /// It applies and compares, and publishes nothing of the machine: another version beside the one in force.
+    pub is_shadow: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Replica<M> {
+    settings: ReplicaSettings,
+    /// The machine on the stream.
+    pub core: MachineCore<M>,
+    ticket: Option<usize>,
+    own: Option<PublisherId>,
+    reports: VecDeque<ReplicaReport>,
+    /// A tick of this replica waits, or is on its way.
+    is_ticking: bool,
+    /// When, by this process's clock, the newest entry's time was read.
+    read_at: Nanos,
+    /// The newest snapshot that some replica has announced.
+    newest_snapshot: Option<(u8, SnapshotNotice)>,
+    /// The newest parting, and how many there were.
+    parting: Option<Parting>,
+    partings: u64,
+    fault: Option<MachineFault>,
+}
+
+impl<M: StateMachine> Replica<M> {
+    /// The copy with these settings, whose handles are not open yet.
+    pub fn new(settings: ReplicaSettings, core: MachineCore<M>) -> Self {
+        Self {
+            settings,
+            core,
+            ticket: None,
+            own: None,
+            reports: VecDeque::new(),
+            is_ticking: false,
+            read_at: 0,
+            newest_snapshot: None,
+            parting: None,
+            partings: 0,
+            fault: None,
+        }
+    }
+
+    /// Begins to open both names in a handle; `drawn` is random. Returns whether the names are valid.
+    pub fn begin_open(&mut self, publisher: &mut PublisherCore, drawn: [u64; 2]) -> bool {
+        let name = format!("{}/replica/{}", self.core.settings().name, self.settings.number);
+        self.ticket = publisher.open(&name, drawn);
+        let opens = self.settings.is_shadow || self.core.outputs.begin_open(publisher, self.settings.nonce);
+        self.ticket.is_some() && opens
+    }
+
+    /// The next event of the committed subscription, read at `now` of this process's clock. `observe` is shown
+    /// what it has made the machine do.
+    ///
+    /// # Errors
+    /// The stream has other outputs than this state, or most replicas have another state.
+    pub fn on_event(
+        &mut self,
+        now: Nanos,
+        event: &SubscriberEvent<'_>,
+        observe: Observe<'_>,
+    ) -> Result<(), MachineFault> {
+        let time = self.core.time();
+        self.core.on_event(event, observe).map_err(MachineFault::Output)?;
+        if self.core.time() != time {
+            self.read_at = now;
+        }
+        while let Some(notice) = self.core.next_notice() {
+            self.on_notice(notice)?;
+        }
+        match *event {
+            SubscriberEvent::Abandoned { from, oldest, .. } => Err(MachineFault::Stream(format!(
+                "seq {from} cannot be had any more, the oldest is {oldest}: start from a snapshot, or from an archiver that \
+                 has it"
+            ))),
+            SubscriberEvent::PartsAbandoned { publisher, from, .. } => Err(MachineFault::Stream(format!(
+                "a message of publisher {publisher} at seq {from} is larger than this process may hold: raise subscriber.parts"
+            ))),
+            SubscriberEvent::Refused { why, next } => Err(MachineFault::Stream(format!(
+                "the stream is refused at seq {next}: {}",
+                why.map_or("no journal can be reached".into(), |why| format!("{why:?}"))
+            ))),
+            SubscriberEvent::HistoryLost { next, have, .. } => Err(MachineFault::Stream(format!(
+                "the cluster was founded again below what was final: its new history begins at seq {next}, and this state has \
+                 all below {have}; start from a snapshot below {next}"
+            ))),
+            SubscriberEvent::Ahead { next, end, .. } => Err(MachineFault::Stream(format!(
+                "the cluster's log ends at seq {end}, and this state has all below {next}: it is of another cluster, or entries \
+                 were lost"
+            ))),
+            SubscriberEvent::Diverged { seq } => Err(MachineFault::Stream(format!(
+                "the stream differs at seq {seq} from the one that was read"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_notice(&mut self, notice: MachineNotice) -> Result<(), MachineFault> {
+        let number = self.settings.number;
+        match notice {
+            MachineNotice::Digest { at, digest, odd } => {
+                self.reports.push_back(ReplicaReport::Digest { version: M::VERSION, at, digest });
+                if odd.contains(&number) && self.settings.on_divergence == DivergencePolicy::Stop {
+                    return Err(MachineFault::Odd(self.parting));
+                }
+            }
+            MachineNotice::Report(replica, ReplicaReport::Tick) if replica == number => {
+                self.is_ticking = false
+            }
+            MachineNotice::Report(replica, ReplicaReport::Snapshot(notice)) => {
+                if self.newest_snapshot.is_none_or(|(_, newest)| newest.next <= notice.next) {
+                    self.newest_snapshot = Some((replica, notice));
+                }
+            }
+            MachineNotice::Report(..) => {}
+            MachineNotice::Parting(parting) => {
+                self.parting = Some(parting);
+                self.partings += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// An event of the publisher's handle: to be called with each of them.
+    pub fn on_publisher(&mut self, event: &PublisherEvent) {
+        self.core.outputs.on_publisher(event);
+        let lost = |why: &str| Some(MachineFault::Publish(why.to_owned()));
+        match *event {
+            PublisherEvent::Opened { ticket, publisher, .. } if Some(ticket) == self.ticket => {
+                self.own = Some(publisher);
+            }
+            PublisherEvent::Fenced { publisher, .. } if Some(publisher) == self.own => {
+                self.fault = lost("another process runs as this replica: each needs a number of its own");
+            }
+            PublisherEvent::Closed { publisher, .. } if Some(publisher) == self.own => {
+                self.fault = lost("somebody has closed this replica's name");
+            }
+            PublisherEvent::Refused { reason, .. } => {
+                self.fault = lost(match reason {
+                    OpenRefusal::TableFull { .. } => {
+                        "the cluster's table of publishers is full: raise stream.publishers_max"
+                    }
+                    _ => {
+                        "the key of this process does not allow the machine's names: `lockstep keys allow` changes that"
+                    }
+                });
+            }
+            PublisherEvent::OutcomesUnknown => {
+                self.fault =
+                    lost("it fell further behind than any replica of the cluster remembers: start it again");
+            }
+            _ => {}
+        }
+    }
+
+    /// One turn of the publishing side, at `now` of this process's clock: hands in what the stream may lack.
+    /// Returns the work done.
+    ///
+    /// # Errors
+    /// Nothing can be published any more.
+    pub fn turn(&mut self, now: Nanos, publisher: &mut PublisherCore) -> Result<usize, MachineFault> {
+        if let Some(fault) = self.fault.clone() {
+            return Err(fault);
+        }
+        match self.core.outputs.end() {
+            Some(OutputsEnd::Fenced) => {
+                return Err(MachineFault::Publish("the machine's name was opened with another nonce".into()));
+            }
+            Some(_) => return Err(MachineFault::Publish("somebody has closed the machine's name".into())),
+            None => {}
+        }
+        let refused =
+            |error: PublishError| MachineFault::Publish(format!("the machine cannot publish: {error}"));
+        let mut work = self.core.outputs.hand_in(publisher).map_err(refused)?;
+        if !self.is_ticking && self.tick_due(now).is_some_and(|due| due <= now) {
+            self.is_ticking = true;
+            self.reports.push_front(ReplicaReport::Tick);
+        }
+        // They are addressed to the machine, whose id its first open has.
+        let (Some(own), Some(to)) = (self.own, self.core.outputs.publisher()) else { return Ok(work) };
+        while let Some(report) = self.reports.front() {
+            match publisher.try_publish(own, to, &report.to_bytes()) {
+                Ok(_) => work += 1,
+                Err(PublishError::Backpressure) => break,
+                Err(error) => return Err(refused(error)),
+            }
+            self.reports.pop_front();
+        }
+        Ok(work)
+    }
+
+    /// When the next tick is due, by this process's clock; `None`: no timer is pending.
+    pub fn tick_due(&self, _now: Nanos) -> Option<Nanos> {
+        if self.is_ticking || self.own.is_none() {
+            return None;
+        }
+        let left = self.core.next_timer()?.saturating_sub(self.core.time());
+        let stagger = TICK_STAGGER_NS * Nanos::from(self.settings.number.saturating_sub(1) % 8);
+        Some(self.read_at.saturating_add(left).saturating_add(stagger))
+    }
+
+    /// Messages that the next poll of the subscription may deliver, of `batch`: none while many outputs wait.
+    pub fn limit(&self, batch: usize) -> usize {
+        if self.core.outputs.backlog() < OUTPUTS_MAX { batch } else { 0 }
+    }
+
+    /// A snapshot of this replica is complete: the stream's catalogue gets it.
+    pub fn announce(&mut self, notice: SnapshotNotice) {
+        self.reports.push_back(ReplicaReport::Snapshot(notice));
+    }
+
+    /// The newest snapshot that a replica has announced, and which.
+    pub fn newest_snapshot(&self) -> Option<(u8, SnapshotNotice)> {
+        self.newest_snapshot
+    }
+
+    /// How many digests of others differed from this state's, and the newest of them.
+    pub fn partings(&self) -> (u64, Option<Parting>) {
+        (self.partings, self.parting)
+    }
+
+    /// Whether both names are open.
+    pub fn is_open(&self) -> bool {
+        self.own.is_some() && (self.settings.is_shadow || self.core.outputs.is_open())
+    }
+
+    /// Every entry below is applied.
+    pub fn next(&self) -> Seq {
+        self.core.next()
+    }
+}

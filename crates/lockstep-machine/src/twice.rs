@@ -1,0 +1,150 @@
+//! The check of a machine while it runs: every input is applied twice.
+
+use crate::machine::{Input, StateMachine};
+use crate::output::Output;
+use std::io::{self, Read, Write};
+
+/// Inputs from one comparison of the digests to the next, unless [`Twice::every`] says otherwise.
+const EVERY: u64 = 64;
+
+/// A machine and its twin, which apply the same inputs. The twin is restored from a snapshot of the machine now
+/// and then. It finds iteration over a hash map, addresses, clocks, randomness, memory that was never written,
+/// and fields that a snapshot forgets, at the message from which on outputs or states differ.
+///
+/// It is for tests and for a replica beside the others: it costs more than twice as much.
+///
+/// ```
+/// # use lockstep_machine::{Input, InputEvent, Output, StateMachine, Twice, EVERYBODY};
+/// # use std::io::{self, Read, Write};
+/// /// It forgets a field in its snapshot.
+/// #[derive(Default)]
+/// struct Forgets(u64);
+///
+/// impl StateMachine for Forgets {
+///     const VERSION: u32 = 1;
+///     fn apply(&mut self, _: &Input<'_>, output: &mut Output) {
+///         self.0 += 1;
+///         output.publish(EVERYBODY, &self.0.to_le_bytes());
+///     }
+///     fn snapshot(&self, _: &mut impl Write) -> io::Result<()> {
+///         Ok(())
+///     }
+///     fn restore(_: &mut impl Read) -> io::Result<Self> {
+///         Ok(Self::default())
+///     }
+/// }
+///
+/// let mut machine = Twice::<Forgets>::new(Forgets::default).every(10);
+/// let inputs = (1..).map(|seq| Input { seq, time: seq, event: InputEvent::Time });
+/// let difference = inputs.take(100).find_map(|input| {
+///     machine.apply(&input, &mut Output::new(input.time));
+///     machine.difference().map(str::to_owned)
+/// });
+/// assert!(difference.unwrap().contains("seq 11"));
+/// ```
+#[derive(Debug)]
+pub struct Twice<M> {
+    one: M,
+    other: M,
+    every: u64,
+    applied: u64,
+    output: Output,
+    difference: Option<String>,
+}
+
+impl<M: StateMachine> Twice<M> {
+    /// Two machines, each made by `new`.
+    pub fn new(new: impl Fn() -> M) -> Self {
+        Self::of(new(), new())
+    }
+
+    fn of(one: M, other: M) -> Self {
+        Self { one, other, every: EVERY, applied: 0, output: Output::default(), difference: None }
+    }
+
+    /// Digests are compared, and the twin is restored from a snapshot, after so many inputs, at least 1.
+    pub fn every(mut self, inputs: u64) -> Self {
+        self.every = inputs.max(1);
+        self
+    }
+
+    /// The first difference: at which input, and of what; `None` so far.
+    pub fn difference(&self) -> Option<&str> {
+        self.difference.as_deref()
+    }
+
+    /// The machine itself.
+    pub fn machine(&self) -> &M {
+        &self.one
+    }
+
+    fn compare(&mut self, input: &Input<'_>, output: &Output) {
+        if self.difference.is_some() {
+            return;
+        }
+        let at = format!("at the input of seq {}, {:?}", input.seq, input.event);
+        if let Some(place) = first_difference(output, &self.output) {
+            self.difference = Some(format!("{at}: effect {place} is not the same twice"));
+        } else if self.applied.is_multiple_of(self.every) {
+            let mut saved = Vec::new();
+            self.difference = match (self.one.digest(), self.other.digest(), self.one.snapshot(&mut saved)) {
+                (_, _, Err(error)) => Some(format!("{at}: the snapshot fails: {error}")),
+                (one, other, Ok(())) if one != other => {
+                    Some(format!("{at}, or up to {} before it: the states differ", self.every - 1))
+                }
+                (one, _, Ok(())) => self.restore_twin(one, &saved).map(|what| format!("{at}: {what}")),
+            };
+        }
+    }
+
+    fn restore_twin(&mut self, digest: u64, saved: &[u8]) -> Option<String> {
+        let rest = &mut &saved[..];
+        match M::restore(rest) {
+            Err(error) => return Some(format!("the snapshot of this state is not restored: {error}")),
+            Ok(_) if !rest.is_empty() => {
+                return Some(format!("the machine has not read {} bytes of its snapshot", rest.len()));
+            }
+            Ok(restored) => self.other = restored,
+        }
+        (self.other.digest() != digest).then(|| "the restored state differs from the saved one".to_owned())
+    }
+}
+
+/// The number of the first effect that the other one has not, from 1.
+fn first_difference(one: &Output, other: &Output) -> Option<usize> {
+    let (mut ones, mut others) = (one.effects(), other.effects());
+    (1..).find_map(|place| match (ones.next(), others.next()) {
+        (None, None) => Some(None),
+        (one, other) => (one != other).then_some(Some(place)),
+    })?
+}
+
+impl<M: StateMachine> StateMachine for Twice<M> {
+    const VERSION: u32 = M::VERSION;
+
+    fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
+        self.applied += 1;
+        self.output.begin(input.time);
+        self.one.apply(input, output);
+        self.other.apply(input, &mut self.output);
+        self.compare(input, output);
+    }
+
+    fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
+        self.one.snapshot(out)
+    }
+
+    fn restore(from: &mut impl Read) -> io::Result<Self> {
+        let mut saved = Vec::new();
+        from.read_to_end(&mut saved)?;
+        Ok(Self::of(M::restore(&mut &saved[..])?, M::restore(&mut &saved[..])?))
+    }
+
+    fn digest(&self) -> u64 {
+        self.one.digest()
+    }
+
+    fn query(&self, request: &[u8], answer: &mut Vec<u8>) {
+        self.one.query(request, answer);
+    }
+}
