@@ -20,12 +20,10 @@ use capture::Capture;
 use foreign::{Foreign, Visit, mold_client, openmetrics_parser};
 use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 use tools::exchange::Received;
 use tools::feeds::{self, Listener, Lossy};
 use tools::gateways::{Running, add_user, start, with_exchange};
-use tools::processes::{Cluster, PATIENCE, run};
+use tools::processes::{Cluster, run};
 
 fn acks(from: u64, to: u64) -> Vec<(u64, String)> {
     (from..=to).map(|number| (number, format!("ack order {number}"))).collect()
@@ -37,19 +35,9 @@ fn cluster() -> (Cluster, Vec<tools::processes::Process>) {
     (cluster, replicas)
 }
 
-/// Waits until the gateway has read this many logouts: a client may have ended before its gateway has read
-/// all that the client sent, and of what is read after its login at another gateway nothing is stamped.
-fn await_logouts(gateway: &Running, count: usize) {
-    let began = Instant::now();
-    while gateway.process.log().matches("it logged out").count() < count {
-        assert!(began.elapsed() < PATIENCE, "{}", gateway.process.log());
-        sleep(Duration::from_millis(5));
-    }
-}
-
 /// A login, orders and their answers, silence for as long as three heartbeats, a logout before all answers
 /// are there; then the rest at another gateway, from the next number on.
-fn visits(client: &Foreign, first: &Running, second: &Running) {
+fn visits(client: &Foreign, first: &mut Running, second: &Running) {
     let visit = Visit { user: "alice", password: "secret", number: 1, ..Visit::default() };
     let taken = client.visit(first, &Visit { orders: (1, 20), count: 20, idle: 3, ..visit });
     assert_eq!(taken.accepted, Some(("FIRST".into(), 1)));
@@ -58,7 +46,9 @@ fn visits(client: &Foreign, first: &Running, second: &Running) {
     // It logs out as soon as it has a few: the others are answered while it is away.
     let taken = client.visit(first, &Visit { number: 21, orders: (21, 60), count: 1, ..visit });
     assert_eq!(taken.accepted, Some(("FIRST".into(), 21)));
-    await_logouts(first, 2);
+    // It has ended, perhaps before its gateway has read all: of what is read after its login at the other one
+    // nothing is stamped.
+    first.process.await_log_times("it logged out", 2);
     let mut all = taken.texts();
     let next = 21 + all.len() as u64;
     let rest = 61 - next;
@@ -76,9 +66,9 @@ fn visits(client: &Foreign, first: &Running, second: &Running) {
 fn is_served(client: &Foreign) -> Received {
     let (cluster, _replicas) = cluster();
     add_user(&cluster, "alice", "secret", &[]);
-    let (first, second) = (start(&cluster, "1"), start(&cluster, "2"));
+    let (mut first, second) = (start(&cluster, "1"), start(&cluster, "2"));
     let received = with_exchange(&cluster, || {
-        visits(client, &first, &second);
+        visits(client, &mut first, &second);
         let wrong = Visit { user: "alice", password: "wrong", number: 1, ..Visit::default() };
         let refused = client.visit(&first, &wrong).refused;
         assert!(refused.as_ref().is_some_and(|why| client.says_not_authorized(why)), "{refused:?}");
@@ -135,12 +125,12 @@ fn wireshark_reads_what_gateways_and_a_client_say_and_counts_as_they_do() {
     let Some(client) = Foreign::python().or_else(Foreign::node) else { return };
     let (cluster, _replicas) = cluster();
     add_user(&cluster, "alice", "secret", &[]);
-    let gateways = [start(&cluster, "1"), start(&cluster, "2")];
-    let ports = gateways.each_ref().map(|gateway| gateway.address.port());
+    let (mut first, second) = (start(&cluster, "1"), start(&cluster, "2"));
+    let ports = [&first, &second].map(|gateway| gateway.address.port());
     let Some(capture) = Capture::start(&cluster.path("soup.pcap"), "tcp", "soupbintcp", &ports) else {
         return;
     };
-    with_exchange(&cluster, || visits(&client, &gateways[0], &gateways[1]));
+    with_exchange(&cluster, || visits(&client, &mut first, &second));
     let capture = soup::Capture::read(&capture.stop(), &ports);
     capture.assert_sound();
     let streams = capture.streams();

@@ -29,8 +29,7 @@ fail() {
 began=$SECONDS
 ok() { echo "ok  $((SECONDS - began)) s  $*"; }
 
-# ---------------------------------------------------------------------------- outside: needs, root,
-# namespaces
+# ---------------------------------------------------------------------------- outside: what it needs
 
 needs() {
     local program

@@ -120,10 +120,9 @@ struct Allowed {
 impl Allowed {
     /// Whether they have changed.
     fn has_changed(&mut self) -> bool {
-        let newest = self.changes.try_iter().last();
-        let has_changed = newest.is_some();
-        self.networks = newest.unwrap_or_else(|| self.networks.take());
-        has_changed
+        let Some(newest) = self.changes.try_iter().last() else { return false };
+        self.networks = newest;
+        true
     }
 }
 

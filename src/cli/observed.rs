@@ -1,7 +1,7 @@
 //! A daemon shows its page, and its state to the service manager, while it runs. Both come from its counters
 //! file alone, by side threads. A reload may give the page another address.
 
-use super::counters::process::Process;
+use super::counters::process::{Process, age_of_values};
 use super::metrics::endpoint::{OWN_ADDRESS, ServedPage};
 use super::service;
 use crate::config::Config;
@@ -10,6 +10,7 @@ use lockstep_io::counters::CountersReader;
 use std::net::SocketAddrV4;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// A process that is shown, once it has a counters file.
 #[derive(Clone, Default)]
@@ -53,6 +54,11 @@ impl Observed {
                 tracing::warn!("neither a page nor the service manager learns how this goes: {error}")
             }
         }
+    }
+
+    /// Its counters file as it is, and the age of its values; `None` before it counts.
+    pub fn counters(&self) -> Option<(Vec<u8>, Duration)> {
+        locked(&self.process).as_ref().map(|(_, reader)| (reader.bytes(), age_of_values(reader)))
     }
 
     /// What it has counted at this moment; `None` before it counts.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a real terminal, bounded by a clock")]
 
-use crate::cluster::{Cluster, Outcome, PATIENCE, command_of, program, run};
+use crate::cluster::{Cluster, Outcome, PATIENCE, command, command_of, free_address, program, run};
 use serde_json::Value;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -65,6 +65,34 @@ fn text_and_json_have_the_figures_of_the_cluster_and_a_dead_process_says_since_w
     let pid = format!("replica-3: process {}, ", replicas[2].pid());
     assert!(dead.contains(&pid) && dead.contains("these are its last figures"), "{dead}");
     assert!(dead.contains("accept_next"), "{dead}");
+}
+
+/// On a host that has no counters file of theirs, as if they ran on others.
+#[test]
+fn nodes_of_other_hosts_have_their_figures_from_their_pages_and_those_without_have_none() {
+    let cluster = Cluster::new(3, "");
+    let mut replicas = cluster.found();
+    let page = free_address().to_string();
+    assert_eq!(replicas.pop().expect("replica 3").terminate(), Some(0));
+    replicas.push(cluster.start_replica_with(3, &["--set", &format!("metrics.listen={page}")]));
+    cluster.publish("one\ntwo\nthree\n");
+    cluster.run(&["wait", "--for", "caught-up"], b"").with_code(0);
+    let file = std::fs::read_to_string(cluster.config()).expect("the cluster's file");
+    let elsewhere = cluster.path("elsewhere.toml");
+    std::fs::write(&elsewhere, file.replace("counters = \"", "counters = \"/nowhere")).expect("a file");
+    let elsewhere = elsewhere.to_str().expect("a path");
+    let top = |form| run(command(&["top", BRISK, form, "--page", &page, "--config", elsewhere]), b"");
+    let nodes = json(top("--json"))["nodes"].clone();
+    for key in ["in_per_second", "busy", "stall_longest_ns", "written_next", "repairs_in", "dropped"] {
+        assert!(nodes[2][key].is_number(), "{key}: {nodes}");
+        assert!(nodes[1][key].is_null(), "{key}: {nodes}");
+    }
+    assert_eq!((&nodes[2]["role"], &nodes[2]["pid"]), (&"standby".into(), &replicas[2].pid().into()));
+
+    replicas[2].signal("KILL");
+    replicas[2].wait();
+    let text = top("--once").with_code(0).out;
+    assert_eq!(row(&text, "replica-3")[1], "SILENT", "{text}");
 }
 
 #[test]

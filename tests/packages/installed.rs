@@ -8,12 +8,15 @@ use tempfile::TempDir;
 use tools::package;
 use tools::processes::{is_root, program};
 
-/// Lays a writable copy over this machine's root and runs `$1` in it. There is no /proc: no script can change
-/// a setting of the kernel.
+/// Lays a writable copy over this machine's root.
 const OVERLAY: &str = "
     mount -t tmpfs overlay /mnt
     mkdir /mnt/up /mnt/work /mnt/root
-    mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root
+    mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root";
+
+/// Runs `$1` in that copy, beside the packages of the folder `$2`. There is no /proc: no script can change a
+/// setting of the kernel.
+const RUN_THERE: &str = "
     mount -t tmpfs tmp /mnt/root/tmp
     mount -t tmpfs run /mnt/root/run
     mount --bind /dev /mnt/root/dev
@@ -26,10 +29,8 @@ fn unsupported() -> Option<&'static str> {
     let runs = |program: &str, args: &[&str]| {
         Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
     };
-    let overlay = "mount -t tmpfs overlay /mnt && mkdir /mnt/up /mnt/work /mnt/root &&
-         mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root";
     let is_able =
-        is_root() && runs("dpkg-deb", &["--version"]) && runs("unshare", &["--mount", "sh", "-ec", overlay]);
+        is_root() && runs("dpkg-deb", &["--version"]) && runs("unshare", &["--mount", "sh", "-ec", OVERLAY]);
     (!is_able).then_some("a root of its own needs root, overlayfs and dpkg")
 }
 
@@ -56,7 +57,8 @@ fn in_a_root(folder: &Path, script: &str) -> String {
     let file = folder.join("script");
     fs::write(&file, script).expect("a script");
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--net", "sh", "-ec", OVERLAY, "sh"]).arg(&file).arg(folder);
+    let steps = [OVERLAY, RUN_THERE].concat();
+    command.args(["--mount", "--net", "sh", "-ec", &steps, "sh"]).arg(&file).arg(folder);
     let output = command.output().expect("unshare");
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));

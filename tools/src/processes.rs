@@ -127,8 +127,14 @@ impl Process {
     /// Waits until its stderr has `text`.
     #[track_caller]
     pub fn await_log(&mut self, text: &str) {
+        self.await_log_times(text, 1);
+    }
+
+    /// Waits until its stderr has `text` so many times.
+    #[track_caller]
+    pub fn await_log_times(&mut self, text: &str, times: usize) {
         let began = Instant::now();
-        while !self.log().contains(text) {
+        while self.log().matches(text).count() < times {
             let ended = self.ended().map(|status| format!(" (it ended: {status})")).unwrap_or_default();
             let is_late = began.elapsed() > PATIENCE || !ended.is_empty();
             assert!(!is_late, "{} has not said '{text}'{ended}:\n{}", self.name, self.log());

@@ -351,7 +351,7 @@ tables! {
 
     /// The page of a daemon that Prometheus reads.
     pub struct MetricsConfig in "metrics" {
-        listen: Option<SocketAddrV4> = "listen", Unicast, Absent("none"), Reload,
-            "Address of the page; each daemon of a host needs one of its own, like LOCKSTEP_METRICS_LISTEN in its service's unit.";
+        listen: Option<SocketAddrV4> = "listen", Listen, Absent("none"), Reload,
+            "Address of the page, `0.0.0.0` for every address of the host; each daemon of a host needs one of its own, like LOCKSTEP_METRICS_LISTEN in its service's unit.";
     }
 }

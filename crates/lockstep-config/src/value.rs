@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Group,
     /// `ip:port`.
     Unicast,
+    /// `ip:port` to listen at; `0.0.0.0` is every address of the host.
+    Listen,
     /// An address or a name.
     Interface,
     /// An absolute path.
@@ -93,6 +95,7 @@ impl Kind {
             Self::Share(max) => units::share_ppm(raw).and_then(|ppm| in_range(ppm, 0, max, Value::SharePpm)),
             Self::Word(words) => word(text(raw, "a word", &quoted_list(words))?, words),
             Self::Group => group(text(raw, "a group", "write \"239.x.y.z:port\"")?),
+            Self::Listen => listen(text(raw, "an address", "write \"ip:port\", e.g. \"127.0.0.1:9464\"")?),
             Self::Unicast => unicast(text(raw, "an address", "write \"ip:port\", e.g. \"10.0.0.1:7001\"")?),
             Self::Interface => {
                 interface(text(raw, "an interface", "write a name, e.g. \"eth0\", or an address")?)
@@ -113,7 +116,7 @@ impl Kind {
             Self::Share(max) => format!("0% … {}", Value::SharePpm(max)),
             Self::Word(words) => words.join(", "),
             Self::Group => "239.x.y.z:port".into(),
-            Self::Unicast => "ip:port".into(),
+            Self::Unicast | Self::Listen => "ip:port".into(),
             Self::Interface => "name or address".into(),
             Self::Path => "absolute path".into(),
             Self::Scheduling => "other, fifo:1 … fifo:99".into(),
@@ -282,6 +285,14 @@ fn unicast(text: &str) -> Parsed {
     };
     let hint = "write the replica's own address, e.g. \"10.0.0.1:7001\"".into();
     Err(Complaint(Code::Address, format!("{ip} is {what}"), hint))
+}
+
+fn listen(text: &str) -> Parsed {
+    let address = address(text, "127.0.0.1:9464")?;
+    match address.ip().is_unspecified() {
+        true => Ok(Value::Address(address)),
+        false => unicast(text),
+    }
 }
 
 fn interface(text: &str) -> Parsed {

@@ -206,13 +206,32 @@ impl CountersReader {
     pub fn open(path: &Path) -> Result<Self, IoError> {
         let doing = || format!("read the counters file {}", path.display());
         let fails = |error| IoError::new(doing(), error);
-        let wrong = |why: &str| IoError::because(doing(), ErrorKind::InvalidData, why);
         let file = File::open(path).map_err(fails)?;
         let len = file.metadata().map_err(fails)?.len() as usize;
+        // Nothing is no mapping.
+        let map = MmapOptions::new().len(len.max(1)).map_raw_read_only(&file).map_err(fails)?;
+        Self::of_map(map, doing)
+    }
+
+    /// Reads what [`bytes`](Self::bytes) of another process, of any host, returned.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open); the error calls the bytes `name`.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, IoError> {
+        let doing = || format!("read the counters of {name}");
+        let map = MmapOptions::new().len(bytes.len().max(1)).map_anon();
+        let mut map = map.map_err(|error| IoError::new(doing(), error))?;
+        map[..bytes.len()].copy_from_slice(bytes);
+        Self::of_map(map.into(), doing)
+    }
+
+    /// Reads the mapping of a file that came into its place complete.
+    fn of_map(map: MmapRaw, doing: impl Fn() -> String) -> Result<Self, IoError> {
+        let wrong = |why: &str| IoError::because(doing(), ErrorKind::InvalidData, why);
+        let len = map.len();
         if len < size_of::<Header>() {
             return Err(wrong("it is shorter than its header"));
         }
-        let map = MmapOptions::new().len(len).map_raw_read_only(&file).map_err(fails)?;
         // SAFETY: the mapping has `len` bytes, and those before the values are never written again: the
         // file came into its place complete.
         let bytes = |upto: usize| unsafe { std::slice::from_raw_parts(map.as_ptr(), upto) };
@@ -239,6 +258,17 @@ impl CountersReader {
             .filter(|(_, rows)| count == 1 + rows.iter().map(|row| row.kind.values()).sum::<usize>())
             .ok_or_else(|| wrong("its table is damaged"))?;
         Ok(Self { map, table, count, labels, rows, pid: header.pid, started_at: header.started_at })
+    }
+
+    /// The file as it is at this moment.
+    pub fn bytes(&self) -> Vec<u8> {
+        let fixed = values_at(self.table);
+        // SAFETY: the mapping is longer, as it was checked, and these bytes are never written again.
+        let mut bytes = unsafe { std::slice::from_raw_parts(self.map.as_ptr(), fixed) }.to_vec();
+        for value in values(&self.map, self.table, self.count) {
+            bytes.extend_from_slice(&value.load(Ordering::Acquire).to_le_bytes());
+        }
+        bytes
     }
 
     /// The counters, in the writer's order.

@@ -93,26 +93,29 @@ impl Process {
     /// Reads the file at `path` of a process that is called as the file says: `replica-1`.
     pub(in crate::cli) fn read_file(path: &Path) -> Result<Self, IoError> {
         let reader = CountersReader::open(path)?;
-        let label = |name: &str| reader.label(name);
-        let name = label("number").or_else(|| label("name"));
-        let name = format!("{}-{}", label("kind").unwrap_or("process"), name.unwrap_or("?"));
-        // The file of an application has its name alone.
-        Ok(Self::of(name.trim_start_matches("application-"), &reader))
+        Ok(Self::of(&name_of(&reader), &reader))
+    }
+
+    /// A process of another host, by its counters file as its page answered it, whose values were so old.
+    pub(in crate::cli) fn of_page(reader: &CountersReader, silent: Duration) -> Self {
+        let life = if silent < SILENT { Life::Runs } else { Life::Hangs(silent) };
+        Self::with_life(&name_of(reader), reader, life)
     }
 
     /// What the file of the process called `name` has at this moment.
     pub(in crate::cli) fn of(name: &str, reader: &CountersReader) -> Self {
-        let (pid, Utc(wall)) = (reader.pid(), Utc::now());
-        let ago = |at: Nanos| Duration::from_nanos(wall.saturating_sub(at));
-        let published_at = reader.published_at();
-        let silent = ago(published_at.max(reader.started_at()));
+        let silent = age_of_values(reader);
         // Another process may have its number by now: then it seems to live, and to hang.
-        let lives = Path::new("/proc").join(pid.to_string()).exists();
+        let lives = Path::new("/proc").join(reader.pid().to_string()).exists();
         let life = match lives {
             true if silent < SILENT => Life::Runs,
             true => Life::Hangs(silent),
             false => Life::Ended(silent),
         };
+        Self::with_life(name, reader, life)
+    }
+
+    fn with_life(name: &str, reader: &CountersReader, life: Life) -> Self {
         let values = reader.values();
         let mut rest = values.as_slice();
         let rows = reader.rows().iter().map(|row| {
@@ -131,10 +134,10 @@ impl Process {
             kind: label("kind"),
             cluster: label("cluster"),
             release: label("release"),
-            pid,
+            pid: reader.pid(),
             life,
             age: ago(reader.started_at()),
-            published_at,
+            published_at: reader.published_at(),
         }
     }
 
@@ -172,6 +175,24 @@ impl Process {
     fn row(&self, name: &str) -> Option<&(Described, Value)> {
         self.rows.iter().find(|(row, _)| row.name == name)
     }
+}
+
+fn ago(at: Nanos) -> Duration {
+    Duration::from_nanos(Utc::now().0.saturating_sub(at))
+}
+
+/// How long ago the process stored its values, or began.
+pub(in crate::cli) fn age_of_values(reader: &CountersReader) -> Duration {
+    ago(reader.published_at().max(reader.started_at()))
+}
+
+/// As its file is called, by what the file says: `replica-1`.
+fn name_of(reader: &CountersReader) -> String {
+    let label = |name: &str| reader.label(name);
+    let name = label("number").or_else(|| label("name"));
+    let name = format!("{}-{}", label("kind").unwrap_or("process"), name.unwrap_or("?"));
+    // The file of an application has its name alone.
+    name.trim_start_matches("application-").to_owned()
 }
 
 /// The name of the present state of a counter.

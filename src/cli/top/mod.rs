@@ -1,7 +1,9 @@
 //! `lockstep top`: the cluster on one screen. It queries each node once an interval, and reads the counters
-//! files of this host; a side thread does both, so that the keyboard never waits for the network.
+//! files of this host and the pages of others; a side thread does all this, so that the keyboard never waits
+//! for the network.
 
 mod gather;
+mod pages;
 mod sampler;
 
 use super::Failure;
@@ -14,6 +16,7 @@ use lockstep_io::capabilities;
 use lockstep_top::{Screen, ScreenInput, Snapshot, ViewState};
 use sampler::Sampler;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,8 +33,9 @@ const SOURCES: &str = "Figures and their sources:
   leader, epoch, role, end of log, commit, lag, conditions   one unicast query to each node an interval, as
                                                              `lockstep status`; needs the same configuration and key
   datagrams, bytes, repairs, drops, utilisation, stalls,     the counters files of this host, of the same user or
-  journal, gateways, publishers, readers, latency            readable; of nodes on other hosts they are shown as –:
-                                                             run it there, or read their pages of metrics
+  journal, gateways, publishers, readers, latency            readable; of other hosts the page of each node, where
+                                                             metrics.listen is 0.0.0.0 and its port, and each
+                                                             --page. What has neither is shown as –
 Keys: ? shows them.";
 
 /// Flags of `top`.
@@ -43,6 +47,9 @@ pub struct TopArgs {
     /// Queries no node: the counters files of this host alone
     #[arg(long, conflicts_with = "file")]
     pub local: bool,
+    /// The page of one more process on another host, like a gateway's (its metrics.listen); may be repeated
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["local", "file"])]
+    pub page: Vec<SocketAddrV4>,
     /// One counters file, also that of a dead process: it says since when, and shows its last figures
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,

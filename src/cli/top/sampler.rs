@@ -1,7 +1,8 @@
-//! Takes samples: one query to each node, and all counters files of this host.
+//! Takes samples: one query to each node, all counters files of this host, and the pages of others.
 
 use super::TopArgs;
 use super::gather::{Answer, Sample, snapshot};
+use super::pages;
 use crate::cli::Failure;
 use crate::cli::counters::process::{Process, files};
 use crate::cli::events::collect::{EventCollector, SeenEvent, retain_newest};
@@ -39,6 +40,8 @@ pub struct Sampler {
     /// The cluster's file; none where one counters file is all there is.
     config: Option<Config>,
     file: Option<PathBuf>,
+    /// Pages of processes on other hosts.
+    pages: Vec<SocketAddrV4>,
     /// Reads the events; none where one counters file is all there is.
     events: Option<EventCollector>,
     /// The newest ones, the newest last.
@@ -73,12 +76,19 @@ impl Sampler {
             Some(config) => Some(EventCollector::of_this_host(config.clone())),
             None => None,
         };
+        let pages = match &config {
+            Some(config) if is_cluster => {
+                pages::of_nodes(config).into_iter().chain(args.page.clone()).collect()
+            }
+            _ => Vec::new(),
+        };
         let expiry = if is_cluster { Expiry::of(&args.cluster)? } else { None };
         Ok(Self {
             source,
             operator,
             config,
             file: args.file.clone(),
+            pages,
             events,
             newest_events: Vec::new(),
             events_due: 0,
@@ -99,13 +109,19 @@ impl Sampler {
         // for.
         self.clock.refresh();
         let at = self.clock.now();
-        let processes = self.processes()?;
+        let mut processes = self.processes()?;
+        let free_bytes = self.free_bytes(&processes);
+        for process in pages::fetch(&self.pages, self.wait) {
+            if processes.iter().all(|other| other.name != process.name) {
+                processes.push(process);
+            }
+        }
         let answers = self.answers(at);
         let sample = Sample {
             at,
             wall: self.clock.wall(at),
             answers,
-            free_bytes: self.free_bytes(&processes),
+            free_bytes,
             processes,
             cluster: self.config.as_ref().map(|config| config.cluster.to_string()),
             keys_days_left: self.keys_days_left,

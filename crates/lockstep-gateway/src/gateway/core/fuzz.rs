@@ -102,20 +102,18 @@ impl World {
             up[at] = byte;
         }
         let (inbox, session, is_garbled) = (Vec::new(), String::new(), wrong.is_some());
-        let early = BTreeMap::new();
-        let (asked, payload, broken) = (login, None, false);
         self.peers[peer].link = Some(Link {
             place,
             index,
             client,
             up,
             inbox,
-            asked,
+            asked: login,
             is_garbled,
             session,
-            payload,
-            early,
-            broken,
+            payload: None,
+            early: BTreeMap::new(),
+            broken: false,
         });
     }
 
