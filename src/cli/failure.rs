@@ -1,9 +1,11 @@
 //! Why a command did not do what was asked, and the exit code that says so to programs.
 
 use crate::config::{ConfigError, ConfigErrors};
+use lockstep_app::AppError;
 use lockstep_client::OpenError;
 use lockstep_core::engine::ports::BacklogError;
 use lockstep_io::IoError;
+use lockstep_machine::MachineFault;
 use lockstep_node::{JournalError, NodeError};
 use std::fmt;
 use std::io::ErrorKind;
@@ -123,6 +125,18 @@ impl From<Box<ConfigError>> for Failure {
 impl From<IoError> for Failure {
     fn from(error: IoError) -> Self {
         Self::new(FAILED, error)
+    }
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Io(error) => error.into(),
+            AppError::Open(error) => error.into(),
+            AppError::Fault(MachineFault::Publish(_)) => Self::new(FAILED, error),
+            // What it knows of the stream is not what others know.
+            error => Self::new(INTEGRITY, error),
+        }
     }
 }
 

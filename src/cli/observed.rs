@@ -2,11 +2,12 @@
 //! file alone, by side threads. A reload may give the page another address.
 
 use super::counters::process::{Process, age_of_values};
-use super::metrics::endpoint::{OWN_ADDRESS, ServedPage};
+use super::metrics::endpoint::{OWN_ADDRESS, serve};
 use super::service;
 use crate::config::Config;
 use lockstep_io::IoError;
 use lockstep_io::counters::CountersReader;
+use lockstep_process::page::PageServer;
 use std::net::SocketAddrV4;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use std::time::Duration;
 #[derive(Clone, Default)]
 pub struct Observed {
     process: Arc<Mutex<Option<(String, CountersReader)>>>,
-    page: Arc<Mutex<Option<ServedPage>>>,
+    page: Arc<Mutex<Option<PageServer>>>,
 }
 
 /// A thread that panicked has left a whole value.
@@ -37,11 +38,11 @@ impl Observed {
     /// From now on the page is there, and nowhere else.
     ///
     /// # Errors
-    /// As of [`ServedPage::start`]: it is where it was.
+    /// As of [`serve`]: it is where it was.
     pub fn listen(&self, wanted: Option<SocketAddrV4>) -> Result<(), IoError> {
         let mut page = locked(&self.page);
-        if page.as_ref().map(ServedPage::address) != wanted {
-            *page = wanted.map(|address| ServedPage::start(address, self)).transpose()?;
+        if page.as_ref().map(PageServer::address) != wanted {
+            *page = wanted.map(|address| serve(address, self)).transpose()?;
         }
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! The acknowledging application beside a scene, and what it heard.
 
-use lockstep::cli::exchange::{DemoApplication, ExchangeEvent as Event};
-use lockstep_client::Endpoint;
-use lockstep_client::GatewayClientEvent;
+use lockstep::cli::exchange;
+use lockstep_app::{Endpoint, InputEvent};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,21 +19,24 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// Acknowledges until `stop` and a quiet moment, from the stream's beginning.
 pub fn acknowledge(endpoint: &Endpoint, stop: &AtomicBool) -> Received {
-    let mut exchange = DemoApplication::connect(endpoint).unwrap_or_else(|error| panic!("{error}"));
+    let mut exchange = exchange::connect(endpoint).unwrap_or_else(|error| panic!("{error}"));
     let (mut received, mut moved) = (Received::default(), Instant::now());
     while !stop.load(Ordering::Acquire) || moved.elapsed() < QUIET || !exchange.is_drained() {
-        let turn = exchange.turn(|event| {
-            moved = Instant::now();
-            match event {
-                Event::Order { user, message } => received.orders.push((user.to_owned(), message.to_vec())),
-                Event::Client(GatewayClientEvent::Connected { user, .. }) => {
-                    received.clients.push(format!("{user} connected"));
-                }
-                Event::Client(GatewayClientEvent::Disconnected { user, reason, cancels, .. }) => {
-                    let cancels = if cancels { ", cancel" } else { "" };
-                    received.clients.push(format!("{user} disconnected: {reason}{cancels}"));
-                }
+        let turn = exchange.turn(|input, _| match input.event {
+            InputEvent::Message { user: Some(user), payload, .. } => {
+                moved = Instant::now();
+                received.orders.push((user.to_owned(), payload.to_vec()));
             }
+            InputEvent::Connected { user, .. } => {
+                moved = Instant::now();
+                received.clients.push(format!("{user} connected"));
+            }
+            InputEvent::Disconnected { user, reason, cancels, .. } => {
+                moved = Instant::now();
+                let cancels = if cancels { ", cancel" } else { "" };
+                received.clients.push(format!("{user} disconnected: {reason}{cancels}"));
+            }
+            _ => {}
         });
         if turn.unwrap_or_else(|error| panic!("{error}")) == 0 {
             std::thread::sleep(Duration::from_micros(50));

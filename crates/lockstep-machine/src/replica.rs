@@ -217,7 +217,7 @@ impl<M: StateMachine> Replica<M> {
         let refused =
             |error: PublishError| MachineFault::Publish(format!("the machine cannot publish: {error}"));
         let mut work = self.core.outputs.hand_in(publisher).map_err(refused)?;
-        if !self.is_ticking && self.tick_due(now).is_some_and(|due| due <= now) {
+        if !self.is_ticking && self.tick_due().is_some_and(|due| due <= now) {
             self.is_ticking = true;
             self.reports.push_front(ReplicaReport::Tick);
         }
@@ -235,7 +235,7 @@ impl<M: StateMachine> Replica<M> {
     }
 
     /// When the next tick is due, by this process's clock; `None`: no timer is pending.
-    pub fn tick_due(&self, _now: Nanos) -> Option<Nanos> {
+    pub fn tick_due(&self) -> Option<Nanos> {
         if self.is_ticking || self.own.is_none() {
             return None;
         }

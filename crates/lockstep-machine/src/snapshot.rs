@@ -34,6 +34,17 @@ pub struct SnapshotHead {
     pub digest: u64,
 }
 
+impl SnapshotHead {
+    /// Reads what a snapshot begins with, which is not checked, and nothing else.
+    ///
+    /// # Errors
+    /// It is no snapshot, or it is cut short.
+    pub fn read(from: &mut impl Read) -> Result<Self, SnapshotError> {
+        read_magic(from)?;
+        parsed(&mut &part(from)?[..]).ok_or(SnapshotError::Damaged)
+    }
+}
+
 /// Why a snapshot is not restored.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -210,14 +221,7 @@ fn read_with<T>(
     machine: impl FnOnce(&mut dyn Read) -> Result<T, SnapshotError>,
 ) -> Result<(SnapshotHead, Vec<u8>, T), SnapshotError> {
     let mut sum = Sum { inner: from, crc: 0 };
-    let mut magic = [0; 8];
-    sum.read_exact(&mut magic).map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => SnapshotError::NotOne,
-        _ => SnapshotError::Io(error),
-    })?;
-    if magic != *MAGIC {
-        return Err(SnapshotError::NotOne);
-    }
+    read_magic(&mut sum)?;
     let (head, parts) = (part(&mut sum)?, part(&mut sum)?);
     let head = parsed(&mut &head[..]).ok_or(SnapshotError::Damaged)?;
     let mut blocks = BlockReader { inner: &mut sum, left: 0, is_done: false };
@@ -228,6 +232,15 @@ fn read_with<T>(
     match u32::from_le_bytes(saved) == crc {
         true => Ok((head, parts, read)),
         false => Err(SnapshotError::Damaged),
+    }
+}
+
+fn read_magic(from: &mut impl Read) -> Result<(), SnapshotError> {
+    let mut magic = [0; 8];
+    match from.read_exact(&mut magic) {
+        Ok(()) if magic == *MAGIC => Ok(()),
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(SnapshotError::Io(error)),
+        _ => Err(SnapshotError::NotOne),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Sequencers, gateways, feeds and archivers pin a thread ([`cpu`]), run its duty cycle ([`duty`]), hand
 //! their events to a side thread that writes the log ([`events`]), end on a signal ([`stop`], [`signal`]),
-//! are watched by a process that announces their death ([`watcher`]), and give up what they do not need once
+//! show [`page`]s over HTTP, are watched by a process that announces their death ([`watcher`]), and give up what they do not need once
 //! they are set up ([`confinement`]). Programs that start, kill and
 //! restart them use [`child`]. A program that publishes or reads the stream needs none of it.
 
@@ -13,9 +13,11 @@ pub mod confinement;
 pub mod cpu;
 pub mod duty;
 pub mod events;
+pub mod fork;
 pub mod guard;
 pub mod init;
 pub mod limits;
+pub mod page;
 pub mod signal;
 pub mod stop;
 pub mod watcher;

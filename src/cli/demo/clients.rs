@@ -10,11 +10,11 @@ use super::share::Share;
 use super::subscriber::latencies;
 use super::{GATEWAYS, PUBLISHERS};
 use crate::cli::Failure;
-use crate::cli::exchange::ACKNOWLEDGED;
 use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY};
 use crate::cli::orders::{NUMBERED_LEN, Order};
 use crate::config::Config;
 use hdrhistogram::Histogram;
+use lockstep_app::Acknowledger;
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::{Idle, Waiter};
@@ -364,7 +364,7 @@ impl Client {
     /// An answer: that to the oldest open order, or something is wrong.
     fn on_answer(&mut self, now: Nanos, answer: &[u8], latency: &mut Histogram<u64>) {
         let counts = &mut self.counts;
-        let message = answer.strip_prefix(ACKNOWLEDGED).unwrap_or_default();
+        let message = answer.strip_prefix(Acknowledger::PREFIX).unwrap_or_default();
         let Some((number, _)) = Order::from_numbered(message) else {
             counts.altered += 1;
             return;
@@ -438,7 +438,7 @@ mod tests {
             client.open.push_back(Open { message, sent_ns: 1 });
             client.sent += 1;
         }
-        let answers = client.open.iter().map(|open| [ACKNOWLEDGED, &open.message].concat()).collect();
+        let answers = client.open.iter().map(|open| [Acknowledger::PREFIX, &open.message].concat()).collect();
         (client, answers)
     }
 
@@ -463,7 +463,8 @@ mod tests {
         client.on_answer(9, b"ack", &mut latency);
         client.on_answer(
             9,
-            &[ACKNOWLEDGED, &Order::numbered(&client.share.next(client.share.due()).unwrap(), 5)].concat(),
+            &[Acknowledger::PREFIX, &Order::numbered(&client.share.next(client.share.due()).unwrap(), 5)]
+                .concat(),
             &mut latency,
         );
         assert_eq!((client.counts.answers, client.counts.altered), (1, 3));

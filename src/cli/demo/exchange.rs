@@ -3,7 +3,7 @@
 use super::args::DemoChildArgs;
 use super::report_lines::{ChildCommand, ChildReport};
 use crate::cli::Failure;
-use crate::cli::exchange::{DemoApplication, ExchangeEvent};
+use crate::cli::exchange;
 use crate::config::Config;
 use lockstep_client::Endpoint;
 use lockstep_process::cpu;
@@ -21,14 +21,11 @@ pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
     }
     cpu::short_slice();
     let commands = ChildCommand::listen()?;
-    let mut exchange = DemoApplication::connect(&endpoint)?;
+    let mut exchange = exchange::connect(&endpoint)?;
     ChildReport::Ready.say()?;
     let mut waiter = endpoint.idle().waiter(&exchange.sockets())?;
-    let mut orders = 0;
     loop {
-        let work =
-            exchange.turn(|event| orders += u64::from(matches!(event, ExchangeEvent::Order { .. })))?;
-        if work == 0 {
+        if exchange.turn(|_, _| {})? == 0 {
             let is_over = matches!(commands.try_recv(), Err(TryRecvError::Disconnected));
             if is_over && exchange.is_drained() {
                 break;
@@ -36,6 +33,7 @@ pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
             waiter.wait(PAUSE_NS);
         }
     }
-    ChildReport::Exchanged { orders, answers: exchange.answered() }.say()?;
+    let core = &exchange.replica().core;
+    ChildReport::Exchanged { orders: core.machine().orders(), answers: core.outputs.count() }.say()?;
     Ok(0)
 }

@@ -5,11 +5,11 @@ use super::PUBLISHERS;
 use super::args::DemoSubscriberArgs;
 use super::report_lines::{ChildCommand, ChildReport, Delivered, Latency, abandoned};
 use crate::cli::Failure;
-use crate::cli::exchange::ACKNOWLEDGED;
 use crate::cli::failure::{FAILED, INTEGRITY};
 use crate::cli::orders::{Order, OrderFlow};
 use crate::config::Config;
 use hdrhistogram::Histogram;
+use lockstep_app::Acknowledger;
 use lockstep_client::{
     Delivery, Endpoint, Message, ReplayEndReason, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
@@ -289,7 +289,7 @@ impl Seen {
     fn on_message(&mut self, message: &Message<'_>) {
         self.digest.add(message);
         let Self { flow, orders, answers, unexpected: strange, .. } = self;
-        let answered = message.payload.strip_prefix(ACKNOWLEDGED).and_then(Order::from_numbered);
+        let answered = message.payload.strip_prefix(Acknowledger::PREFIX).and_then(Order::from_numbered);
         match (Order::from_numbered(message.payload), answered) {
             (Some(order), _) => orders.take(flow, message.publisher, order),
             (None, Some(order)) => answers.take(flow, message.destination, order),
@@ -330,7 +330,7 @@ mod tests {
             order.quantity += u32::from(!is_right);
             let (message, id, seq) = (order.numbered(number), u32::from(publisher) + 7, 2 * index as u64);
             tell(&mut seen, seq + 1, id, 0, &message);
-            tell(&mut seen, seq + 2, 99, id, &[ACKNOWLEDGED, &message].concat());
+            tell(&mut seen, seq + 2, 99, id, &[Acknowledger::PREFIX, &message].concat());
         }
         seen
     }

@@ -1,0 +1,280 @@
+//! A replica of an application on its handles.
+
+use crate::error::AppError;
+use crate::serve::{Question, fetch_snapshot, serve};
+use crate::settings::{AppSettings, SnapshotMode};
+use crate::store::{self, SnapshotStore, StoredSnapshot};
+use lockstep_client::{
+    Delivery, Endpoint, IoError, OpenError, Publisher, Start, Subscriber, SubscriberEvent,
+};
+use lockstep_io::clock::{Clock, random_u64};
+use lockstep_machine::{
+    Input, MachineCore, MachineFault, Output, Replica, Seq, SnapshotError, SnapshotHead, SnapshotNotice,
+    StateMachine,
+};
+use lockstep_process::fork::{ForkedChild, fork};
+use lockstep_process::page::PageServer;
+use lockstep_process::stop::Stop;
+use std::fs;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+/// Most messages of one turn.
+const BATCH: usize = 256;
+/// Between two looks at handles while names are opened, and the most for which an idle replica sleeps.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How long the names may take to be opened.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A replica of an application: handles, machine, snapshots. See [`run`].
+pub struct App<M> {
+    settings: AppSettings,
+    publisher: Publisher,
+    subscriber: Subscriber,
+    replica: Replica<M>,
+    clock: Clock,
+    store: Option<SnapshotStore>,
+    /// The newest snapshot.
+    saved_next: Seq,
+    /// The child that writes one, and what that begins with.
+    writer: Option<(ForkedChild, Seq)>,
+    server: Option<(PageServer, Receiver<Question>)>,
+}
+
+impl<M: StateMachine> App<M> {
+    /// Restores the newest sound snapshot, of this replica or of a peer, or else begins with `new` at the stream's
+    /// beginning; then opens the names.
+    ///
+    /// # Errors
+    /// A file or device cannot be opened, or no leader answers.
+    pub fn connect(
+        endpoint: &Endpoint,
+        settings: AppSettings,
+        new: impl FnOnce() -> M,
+    ) -> Result<Self, AppError> {
+        let has_store = settings.snapshot_mode != SnapshotMode::Never;
+        let store =
+            has_store.then(|| SnapshotStore::open(&settings.folder, settings.snapshots)).transpose()?;
+        let restored = store.as_ref().map(|store| restored(&settings, store)).transpose()?.flatten();
+        let (core, start) = match restored {
+            Some((core, start)) => (core, start),
+            None => (MachineCore::new(settings.machine(), new()), Start::From(1)),
+        };
+        let saved_next = core.next();
+        let subscriber = Subscriber::connect(endpoint, Delivery::Committed, start)?;
+        let publisher = Publisher::connect(endpoint)?;
+        let serve = |address| serve(address, SnapshotStore::open(&settings.folder, settings.snapshots)?);
+        let server = settings.serve.map(serve).transpose()?;
+        let replica = Replica::new(settings.replica(), core);
+        let clock = Clock::start();
+        let mut app =
+            Self { settings, publisher, subscriber, replica, clock, store, saved_next, writer: None, server };
+        app.open()?;
+        Ok(app)
+    }
+
+    fn open(&mut self) -> Result<(), AppError> {
+        let drawn = [random_u64()?, random_u64()?];
+        if !self.replica.begin_open(self.publisher.core_mut(), drawn) {
+            return Err(AppError::Open(OpenError::Name(self.settings.name.clone())));
+        }
+        let deadline = self.clock.now() + OPEN_TIMEOUT.as_nanos() as u64;
+        while !self.replica.is_open() {
+            let work = self.turn_publisher()?;
+            if self.clock.now() > deadline {
+                return Err(AppError::Open(OpenError::TimedOut(self.settings.name.clone(), OPEN_TIMEOUT)));
+            }
+            if work == 0 {
+                self.publisher.wait(PAUSE)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One turn: reads on, applies, publishes, and sees to snapshots and queries. Never waits. `observe` is shown each
+    /// input with its effects. Returns the work done.
+    ///
+    /// # Errors
+    /// The stream cannot be read on, the machine cannot publish, or its state is not that of most replicas.
+    pub fn turn(&mut self, mut observe: impl FnMut(&Input<'_>, &Output)) -> Result<usize, AppError> {
+        let Self { subscriber, replica, clock, .. } = self;
+        let (now, mut fault) = (clock.now(), None);
+        let mut work = subscriber.poll(replica.limit(BATCH), |event: SubscriberEvent<'_>| {
+            match replica.on_event(now, &event, &mut observe) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(wrong) => {
+                    fault.get_or_insert(wrong);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        if let Some(fault) = fault {
+            return Err(fault.into());
+        }
+        work += self.turn_publisher()?;
+        work += self.answer_queries();
+        self.see_to_snapshots()?;
+        Ok(work)
+    }
+
+    fn turn_publisher(&mut self) -> Result<usize, MachineFault> {
+        let Self { publisher, replica, clock, .. } = self;
+        let work = publisher.poll(BATCH, |event| replica.on_publisher(&event));
+        let work = work + replica.turn(clock.now(), publisher.core_mut())?;
+        publisher.flush();
+        Ok(work)
+    }
+
+    fn answer_queries(&mut self) -> usize {
+        let Some((_, questions)) = &self.server else { return 0 };
+        let mut count = 0;
+        for (question, answer) in questions.try_iter() {
+            let mut bytes = Vec::new();
+            self.replica.core.machine().query(&question, &mut bytes);
+            // Nobody waits any more: there is nothing to tell.
+            let _ = answer.try_send(bytes);
+            count += 1;
+        }
+        count
+    }
+
+    /// Begins a snapshot when one is due, and announces one that is complete.
+    fn see_to_snapshots(&mut self) -> Result<(), AppError> {
+        let Some(store) = self.store.clone() else { return Ok(()) };
+        if let Some((child, next)) = &mut self.writer {
+            let Some(is_well) = child.ended()? else { return Ok(()) };
+            let next = *next;
+            self.writer = None;
+            match is_well.then(|| store.complete(next)) {
+                Some(Ok(stored)) => self.announce(&store, &stored)?,
+                _ => tracing::error!(
+                    "the child that wrote the snapshot below {next} has failed; the next one follows"
+                ),
+            }
+            return Ok(());
+        }
+        let next = self.replica.next();
+        if next < self.saved_next + self.settings.snapshot_every {
+            return Ok(());
+        }
+        let Some(cursor) = self.subscriber.cursor() else { return Ok(()) };
+        let (core, deliver_next) = (&self.replica.core, self.subscriber.deliver_next());
+        self.saved_next = next;
+        if self.settings.snapshot_mode == SnapshotMode::Fork {
+            let write = || store.write_part(next, |out| core.save(cursor, deliver_next, out)).is_ok();
+            self.writer = Some((fork(write)?, next));
+            return Ok(());
+        }
+        match store.write(next, |out| core.save(cursor, deliver_next, out)) {
+            Ok(stored) => self.announce(&store, &stored)?,
+            Err(error) => {
+                tracing::error!("the snapshot below {next} was not written: {error}; the next one follows")
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream's catalogue gets a snapshot, and older ones go.
+    fn announce(&mut self, store: &SnapshotStore, stored: &StoredSnapshot) -> Result<(), AppError> {
+        let doing = || format!("read the snapshot {}", stored.path.display());
+        let bytes = fs::metadata(&stored.path).map_err(|error| IoError::new(doing(), error))?.len();
+        let head = store::head(&stored.path)
+            .map_err(|error| IoError::because(doing(), io::ErrorKind::InvalidData, &error.to_string()))?;
+        let SnapshotHead { next, time, digest, version, .. } = head;
+        let address = self.settings.serve;
+        self.replica.announce(SnapshotNotice { next, time, digest, version, bytes, address });
+        tracing::info!("snapshot of {bytes} bytes below seq {next}");
+        Ok(store.trim(next)?)
+    }
+
+    /// Sleeps after a turn that returned 0, until something can be read or is due, at most for `timeout`. It may
+    /// return earlier.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn wait(&mut self, timeout: Duration) -> Result<(), AppError> {
+        self.subscriber.wait(timeout.min(self.due()))?;
+        Ok(())
+    }
+
+    /// The time until the next turn is due, although nothing arrives.
+    pub fn due(&self) -> Duration {
+        let due = self.publisher.due().min(self.subscriber.due());
+        match self.replica.tick_due() {
+            Some(tick) => due.min(Duration::from_nanos(tick.saturating_sub(self.clock.now()))),
+            None => due,
+        }
+    }
+
+    /// The sockets of the handles, for a program that waits by itself.
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        self.publisher.net().sockets().into_iter().chain(self.subscriber.net().sockets()).collect()
+    }
+
+    /// The replica: machine, outputs, partings.
+    pub fn replica(&self) -> &Replica<M> {
+        &self.replica
+    }
+
+    /// Whether every output is committed.
+    pub fn is_drained(&self) -> bool {
+        self.replica.core.outputs.is_drained() && self.publisher.is_drained()
+    }
+}
+
+/// The newest sound snapshot of this replica or of a peer, restored.
+fn restored<M: StateMachine>(
+    settings: &AppSettings,
+    store: &SnapshotStore,
+) -> Result<Option<(MachineCore<M>, Start)>, AppError> {
+    if store.newest_sound()?.is_none() {
+        for peer in &settings.peers {
+            match fetch_snapshot(*peer, store) {
+                Ok(Some(head)) => {
+                    tracing::info!("fetched the snapshot below seq {} from {peer}", head.next);
+                    break;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!("{error}; another peer is asked, or the stream is read from its beginning")
+                }
+            }
+        }
+    }
+    let Some((stored, _)) = store.newest_sound()? else { return Ok(None) };
+    let doing = || format!("restore the snapshot {}", stored.path.display());
+    let mut file = store::reader(&stored.path).map_err(|error| IoError::new(doing(), error))?;
+    match MachineCore::restore(settings.machine(), &mut file) {
+        Ok((core, cursor)) => Ok(Some((core, Start::Cursor(cursor)))),
+        // Whoever has changed the version wants the stream from its beginning, as far as it is there.
+        Err(error @ SnapshotError::Version(_)) => {
+            tracing::warn!("{}: {error}; the stream is read from its beginning", doing());
+            Ok(None)
+        }
+        Err(error) => Err(IoError::because(doing(), io::ErrorKind::InvalidData, &error.to_string()).into()),
+    }
+}
+
+/// Runs a replica of an application until SIGTERM or SIGINT.
+///
+/// # Errors
+/// As of [`App::connect`] and [`App::turn`].
+pub fn run<M: StateMachine>(
+    endpoint: &Endpoint,
+    settings: AppSettings,
+    new: impl FnOnce() -> M,
+) -> Result<(), AppError> {
+    let stop = Stop::by_signals()?;
+    let mut app = App::connect(endpoint, settings, new)?;
+    let mut idle = endpoint.idle().waiter(&app.sockets())?;
+    while !stop.flag().load(Ordering::Acquire) {
+        if app.turn(|_, _| {})? == 0 {
+            idle.wait(app.due().min(PAUSE).as_nanos() as u64);
+        }
+    }
+    Ok(())
+}

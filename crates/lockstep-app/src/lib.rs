@@ -1,0 +1,40 @@
+//! Runs a [`StateMachine`] on a lockstep cluster.
+//!
+//! A program of yours writes the machine and a `main`; [`run`] does the rest. It restores the newest sound snapshot,
+//! reads the committed stream behind it, applies each input, publishes each output once, fires timers, writes
+//! snapshots, answers queries, and compares its state with that of the other replicas. Start the program as often as
+//! you like, on as many hosts, each with a number of its own: the replicas run hot-hot, and any of them may die.
+//!
+//! ```no_run
+//! use lockstep_app::{AppSettings, Endpoint, Acknowledger, run};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let number = std::env::args().nth(1).ok_or("usage: NUMBER")?.parse()?;
+//!     let settings = AppSettings::new("acknowledger", number, format!("/var/lib/acknowledger-{number}"));
+//!     let endpoint = Endpoint::builder() // with the feature `config` of lockstep-client: Endpoint::from_env()
+//! #       .cluster(1).without_keys().interface("lo")
+//! #       .groups(["239.77.1.1".parse()?, "239.77.1.2".parse()?, "239.77.1.3".parse()?], 7700)
+//! #       .member(1, "127.0.0.1:7701".parse()?)
+//!         .build()?;
+//!     Ok(run(&endpoint, settings, Acknowledger::default)?)
+//! }
+//! ```
+//!
+//! [`App`] is the same without the loop, for a program that has one. The tutorial is `docs/APPLY.md`.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "clocks and threads are this crate's work")]
+
+mod app;
+mod error;
+mod serve;
+mod settings;
+mod store;
+
+pub use app::{App, run};
+pub use error::AppError;
+pub use lockstep_client::{Endpoint, EndpointError};
+pub use lockstep_machine::*;
+pub use serve::{fetch_snapshot, query};
+pub use settings::{AppSettings, SnapshotMode};
+pub use store::{SnapshotStore, StoredSnapshot};

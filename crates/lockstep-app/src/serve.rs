@@ -1,0 +1,159 @@
+//! Snapshots and queries over HTTP: `GET /snapshots` lists, `GET /snapshots/NEXT` sends one, from where it was broken
+//! off if a range is asked for, and `POST /query` asks the machine.
+
+use crate::store::{SnapshotStore, verify};
+use lockstep_io::IoError;
+use lockstep_machine::{Seq, SnapshotHead};
+use lockstep_process::page::{PageAnswer, PageRequest, PageServer, fetch};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::net::SocketAddrV4;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+/// Bytes of a query and of its answer at most.
+const QUERY_MAX: usize = 64 << 10;
+/// Queries that may wait for the machine.
+const QUERIES_MAX: usize = 16;
+/// How long a query waits for its answer.
+const QUERY_WAIT: Duration = Duration::from_secs(1);
+/// A piece of a snapshot that is fetched at once, and how long it may take.
+const PIECE: usize = 4 << 20;
+const PIECE_WAIT: Duration = Duration::from_secs(10);
+/// Pieces in a row that may fail before a peer is given up.
+const FAILURES_MAX: usize = 3;
+
+/// A question to the machine, and where its answer goes.
+pub(crate) type Question = (Vec<u8>, SyncSender<Vec<u8>>);
+
+/// Begins to serve; what is asked comes out of the receiver, for the machine's own thread.
+pub(crate) fn serve(
+    address: SocketAddrV4,
+    store: SnapshotStore,
+) -> Result<(PageServer, Receiver<Question>), IoError> {
+    let (questions, received) = sync_channel(QUERIES_MAX);
+    let answer = move |request: &PageRequest<'_>| answer(request, &store, &questions);
+    let server = PageServer::start(("serve", address), "lockstep-app", QUERY_MAX, answer)?;
+    Ok((server, received))
+}
+
+fn answer(request: &PageRequest<'_>, store: &SnapshotStore, questions: &SyncSender<Question>) -> PageAnswer {
+    let missing = |what: String| PageAnswer::text("404 Not Found", format!("{what}\n"));
+    match (request.method, request.path) {
+        ("POST", "/query") => ask(request.body, questions),
+        ("GET", "/snapshots") => match store.list() {
+            Ok(all) => {
+                let line = |next: Seq, path: &std::path::Path| {
+                    Some(format!("{next} {}\n", fs::metadata(path).ok()?.len()))
+                };
+                let lines = all.iter().filter_map(|stored| line(stored.next, &stored.path)).collect();
+                PageAnswer::text("200 OK", lines)
+            }
+            Err(error) => PageAnswer::text("500 Internal Server Error", format!("{error}\n")),
+        },
+        ("GET", path) => {
+            let next = path.strip_prefix("/snapshots/").and_then(|next| next.parse::<Seq>().ok());
+            let Some(next) = next else {
+                return missing("there are /snapshots, /snapshots/NEXT and /query".into());
+            };
+            let stored = store.list().ok().and_then(|all| all.into_iter().find(|stored| stored.next == next));
+            match stored.and_then(|stored| part(&stored.path, request.header("range"))) {
+                Some(answer) => answer,
+                None => missing(format!("there is no snapshot below {next} any more, or not so much of it")),
+            }
+        }
+        _ => missing("there are /snapshots, /snapshots/NEXT and /query".into()),
+    }
+}
+
+/// A piece of a file, from where the range begins.
+fn part(path: &std::path::Path, range: Option<&str>) -> Option<PageAnswer> {
+    let from = match range {
+        None => 0,
+        Some(range) => range.strip_prefix("bytes=")?.split('-').next()?.parse().ok()?,
+    };
+    let mut file = File::open(path).ok()?;
+    let len = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(from)).ok()?;
+    (from <= len).then(|| PageAnswer::part(file, from, len.min(from + PIECE as u64)))
+}
+
+fn ask(body: &[u8], questions: &SyncSender<Question>) -> PageAnswer {
+    let (sender, answer) = sync_channel(1);
+    let busy = |why: &str| PageAnswer::text("503 Service Unavailable", format!("{why}\n"));
+    match questions.try_send((body.to_vec(), sender)) {
+        Err(TrySendError::Full(_)) => return busy("too many queries wait: ask again"),
+        Err(TrySendError::Disconnected(_)) => return busy("the application has ended"),
+        Ok(()) => {}
+    }
+    match answer.recv_timeout(QUERY_WAIT) {
+        Ok(answer) => PageAnswer::bytes(answer),
+        Err(RecvTimeoutError::Timeout) => busy("the machine has not answered in a second"),
+        Err(RecvTimeoutError::Disconnected) => busy("the application has ended"),
+    }
+}
+
+/// Asks the machine of the replica that serves at `address`.
+///
+/// # Errors
+/// Nobody answers there, or the replica is busy.
+pub fn query(address: SocketAddrV4, question: &[u8]) -> Result<Vec<u8>, IoError> {
+    let page = fetch((address, "/query"), ("", Some(question)), (2 * QUERY_WAIT, QUERY_MAX))?;
+    match page.status {
+        200 => Ok(page.content),
+        _ => {
+            let why = String::from_utf8_lossy(&page.content).trim_end().to_owned();
+            Err(IoError::because(format!("query the machine at {address}"), ErrorKind::Other, &why))
+        }
+    }
+}
+
+/// Fetches the newest snapshot of the replica that serves at `peer` into `store`, from where an earlier attempt was
+/// broken off, and verifies it. `None`: the peer has none.
+///
+/// # Errors
+/// The peer does not answer, the snapshot is damaged, or the disk refuses it.
+pub fn fetch_snapshot(peer: SocketAddrV4, store: &SnapshotStore) -> Result<Option<SnapshotHead>, IoError> {
+    let doing = || format!("fetch a snapshot from {peer}");
+    let list = fetch((peer, "/snapshots"), ("", None), (PIECE_WAIT, QUERY_MAX))?;
+    let text = String::from_utf8_lossy(&list.content).into_owned();
+    let row = |line: &str| {
+        let (next, len) = line.split_once(' ')?;
+        Some((next.parse::<Seq>().ok()?, len.parse::<u64>().ok()?))
+    };
+    let Some((next, len)) = text.lines().filter_map(row).max() else { return Ok(None) };
+    let path = store.part(next);
+    let wrong = |error| IoError::new(format!("{} into {}", doing(), path.display()), error);
+    let mut file = File::options().create(true).append(true).open(&path).map_err(wrong)?;
+    let (mut have, mut failures) = (file.metadata().map_err(wrong)?.len(), 0);
+    while have < len {
+        let range = format!("Range: bytes={have}-\r\n");
+        match fetch((peer, &format!("/snapshots/{next}")), (&range, None), (PIECE_WAIT, PIECE)) {
+            Ok(page) if matches!(page.status, 200 | 206) && !page.content.is_empty() => {
+                file.write_all(&page.content).map_err(wrong)?;
+                (have, failures) = (have + page.content.len() as u64, 0);
+            }
+            Ok(page) => {
+                let why = String::from_utf8_lossy(&page.content).trim_end().to_owned();
+                return Err(IoError::because(doing(), ErrorKind::Other, &why));
+            }
+            Err(error) if failures == FAILURES_MAX => return Err(error),
+            Err(_) => failures += 1,
+        }
+    }
+    file.sync_all().map_err(wrong)?;
+    match verify(&path) {
+        Ok(head) if head.next == next && have == len => {
+            store.complete(next).map_err(wrong)?;
+            Ok(Some(head))
+        }
+        refused => {
+            // What an earlier attempt has left may be another file's.
+            fs::remove_file(&path).map_err(wrong)?;
+            let why = refused
+                .err()
+                .map_or("it is another one than was announced".into(), |error| error.to_string());
+            Err(IoError::because(doing(), ErrorKind::InvalidData, &why))
+        }
+    }
+}

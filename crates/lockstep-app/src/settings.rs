@@ -1,0 +1,86 @@
+//! The settings of a replica of an application.
+
+use lockstep_machine::{DivergencePolicy, MachineSettings, ReplicaSettings, Seq, StateDigest};
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+/// How a snapshot is written while the machine runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SnapshotMode {
+    /// A child of this process writes it, from the memory as it was when the child began (`fork`): inputs wait for the
+    /// page tables to be copied, some milliseconds for each GiB, and no longer. The default.
+    #[default]
+    Fork,
+    /// This process writes it, and applies nothing meanwhile: for small states, and for a replica that pauses while
+    /// others run.
+    Pause,
+    /// It writes none.
+    Never,
+}
+
+/// The settings of a replica of an application. [`AppSettings::new`] has the defaults.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct AppSettings {
+    /// The name under which all replicas publish. Their key must allow it, and `NAME/replica/N` of each.
+    pub name: String,
+    /// The number of this replica, from 1: each has one of its own.
+    pub number: u8,
+    /// The folder of its snapshots, for this replica alone.
+    pub folder: PathBuf,
+    /// Entries from one digest of the state to the next; all replicas have the same. Default 1000. A machine without a
+    /// digest of its own takes the time of a snapshot for each.
+    pub digest_every: Seq,
+    /// What all replicas open the name with; another application with this name has another. Default: by the name.
+    pub nonce: [u64; 2],
+    /// What a replica does whose state is not that of most. Default: it stops.
+    pub on_divergence: DivergencePolicy,
+    /// It applies and compares, and publishes nothing: another version beside the one in force. Default: false.
+    pub is_shadow: bool,
+    /// Entries from one snapshot to the next. Default 100,000.
+    pub snapshot_every: Seq,
+    /// Snapshots that stay, at least 1. Default 3.
+    pub snapshots: usize,
+    /// How they are written.
+    pub snapshot_mode: SnapshotMode,
+    /// Where snapshots and queries are served over HTTP; default: nowhere. It has no password: a management network.
+    pub serve: Option<SocketAddrV4>,
+    /// Where other replicas serve theirs: a replica without a snapshot fetches the newest one. Default: nowhere.
+    pub peers: Vec<SocketAddrV4>,
+}
+
+impl AppSettings {
+    /// Those of the replica `number` of the application `name`, with its snapshots in `folder`.
+    pub fn new(name: impl Into<String>, number: u8, folder: impl Into<PathBuf>) -> Self {
+        let name = name.into();
+        let nonce = [b"lockstep-app/1", &b"lockstep-app/2"[..]]
+            .map(|salt| StateDigest::of(&[salt, name.as_bytes()].concat()));
+        Self {
+            name,
+            number,
+            folder: folder.into(),
+            digest_every: 1_000,
+            nonce,
+            on_divergence: DivergencePolicy::Stop,
+            is_shadow: false,
+            snapshot_every: 100_000,
+            snapshots: 3,
+            snapshot_mode: SnapshotMode::default(),
+            serve: None,
+            peers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn machine(&self) -> MachineSettings {
+        MachineSettings { name: self.name.clone(), digest_every: self.digest_every.max(1) }
+    }
+
+    pub(crate) fn replica(&self) -> ReplicaSettings {
+        ReplicaSettings {
+            number: self.number,
+            nonce: self.nonce,
+            on_divergence: self.on_divergence,
+            is_shadow: self.is_shadow,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Snapshots on a disk: written beside, then renamed, so that a crash leaves a whole one or none.
+
+use lockstep_io::IoError;
+use lockstep_machine::{Seq, SnapshotError, SnapshotHead, verify_snapshot};
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// What the name of a snapshot ends with, ...
+const SUFFIX: &str = ".snapshot";
+/// ... and that of one that is not whole yet.
+const PART: &str = ".part";
+/// Bytes that are written or read at once.
+const BUFFER: usize = 1 << 20;
+
+/// A snapshot in the folder.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct StoredSnapshot {
+    /// Every entry below is in it.
+    pub next: Seq,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+/// The snapshots of one replica.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SnapshotStore {
+    folder: PathBuf,
+    stay: usize,
+}
+
+impl SnapshotStore {
+    /// Those in `folder`, which is made if it is missing; `stay` of them stay.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn open(folder: &Path, stay: usize) -> Result<Self, IoError> {
+        let wrong = |error| IoError::new(format!("make the folder of snapshots {}", folder.display()), error);
+        fs::create_dir_all(folder).map_err(wrong)?;
+        Ok(Self { folder: folder.to_owned(), stay: stay.max(1) })
+    }
+
+    /// All of them, the oldest first. What is not whole is none of them.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn list(&self) -> Result<Vec<StoredSnapshot>, IoError> {
+        let wrong =
+            |error| IoError::new(format!("read the folder of snapshots {}", self.folder.display()), error);
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(wrong)? {
+            let path = entry.map_err(wrong)?.path();
+            let next = path.file_name().and_then(|name| name.to_str()?.strip_suffix(SUFFIX)?.parse().ok());
+            all.extend(next.map(|next| StoredSnapshot { next, path }));
+        }
+        all.sort();
+        Ok(all)
+    }
+
+    /// The newest one whose checksum is right, and its head. Those that are damaged are named and stay, for whoever
+    /// looks into it.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn newest_sound(&self) -> Result<Option<(StoredSnapshot, SnapshotHead)>, IoError> {
+        for stored in self.list()?.into_iter().rev() {
+            match verify(&stored.path) {
+                Ok(head) => return Ok(Some((stored, head))),
+                Err(error) => {
+                    tracing::error!(
+                        "the snapshot {} is not used: {error}; the one before is",
+                        stored.path.display()
+                    );
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The file of the snapshot below `next` while it is written.
+    pub fn part(&self, next: Seq) -> PathBuf {
+        self.folder.join(format!("{next:020}{PART}"))
+    }
+
+    /// Writes the snapshot below `next` by `write`. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// The disk's, or those of `write`.
+    pub fn write(
+        &self,
+        next: Seq,
+        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    ) -> io::Result<StoredSnapshot> {
+        self.write_part(next, write)?;
+        self.complete(next)
+    }
+
+    /// Writes the part of the snapshot below `next`, whole and onto the disk: [`complete`](Self::complete) follows.
+    ///
+    /// # Errors
+    /// As of [`write`](Self::write).
+    pub fn write_part(
+        &self,
+        next: Seq,
+        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(BUFFER, File::create(self.part(next))?);
+        write(&mut out)?;
+        out.flush()?;
+        out.get_ref().sync_all()
+    }
+
+    /// The part of the snapshot below `next` is whole, and on the disk.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn complete(&self, next: Seq) -> io::Result<StoredSnapshot> {
+        let path = self.folder.join(format!("{next:020}{SUFFIX}"));
+        fs::rename(self.part(next), &path)?;
+        File::open(&self.folder)?.sync_all()?;
+        Ok(StoredSnapshot { next, path })
+    }
+
+    /// Removes all but the newest ones, and what was never completed below `next`.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn trim(&self, next: Seq) -> Result<(), IoError> {
+        let all = self.list()?;
+        let old = all.len().saturating_sub(self.stay);
+        let parts = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_old_part = |path: &PathBuf| {
+            let number =
+                path.file_name().and_then(|name| name.to_str()?.strip_suffix(PART)?.parse::<Seq>().ok());
+            number.is_some_and(|number| number < next)
+        };
+        for path in all.into_iter().take(old).map(|stored| stored.path).chain(parts.filter(is_old_part)) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(IoError::new(format!("remove {}", path.display()), error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a whole snapshot, and says what it is of.
+///
+/// # Errors
+/// It is damaged, or cannot be read.
+pub fn verify(path: &Path) -> Result<SnapshotHead, SnapshotError> {
+    verify_snapshot(&mut BufReader::with_capacity(BUFFER, File::open(path)?))
+}
+
+/// What a snapshot begins with; the rest is not read.
+///
+/// # Errors
+/// It is none, or cannot be read.
+pub fn head(path: &Path) -> Result<SnapshotHead, SnapshotError> {
+    SnapshotHead::read(&mut File::open(path)?)
+}
+
+/// The file of a snapshot, to be restored.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn reader(path: &Path) -> io::Result<BufReader<File>> {
+    Ok(BufReader::with_capacity(BUFFER, File::open(path)?))
+}

@@ -1,0 +1,114 @@
+//! A child that continues with a copy of this process's memory as it is now: it writes down a large state while
+//! the process goes on.
+
+use lockstep_io::IoError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Exit code of a child whose work failed.
+const FAILED: i32 = 1;
+
+/// The child that [`fork`] began. Dropping it ends it.
+#[derive(Debug)]
+pub struct ForkedChild {
+    pid: libc::pid_t,
+    is_over: bool,
+}
+
+/// Begins a child that does `work` and ends: well, if that returns true. It has this process's memory, copied as
+/// either of them writes to it, the thread that calls, and no other one.
+///
+/// `work` writes files and takes memory. It takes no lock that another thread may have held at that moment: it does
+/// not log, and uses neither stdout nor stderr.
+///
+/// # Errors
+/// The kernel has no room for a process.
+pub fn fork(work: impl FnOnce() -> bool) -> Result<ForkedChild, IoError> {
+    // SAFETY: a call without pointers. In the child only the calling thread exists. The C library's allocator is
+    // usable there: it holds its own locks over the call (glibc and musl do). `work` takes no other lock, and the
+    // child leaves by `_exit`, so that nothing of the parent is run down twice.
+    match unsafe { libc::fork() } {
+        -1 => {
+            Err(IoError::last("start a child that writes a snapshot: see ulimit -u and vm.overcommit_memory"))
+        }
+        0 => {
+            let is_well = catch_unwind(AssertUnwindSafe(work)).unwrap_or(false);
+            // SAFETY: a call without pointers, which does not return.
+            unsafe { libc::_exit(if is_well { 0 } else { FAILED }) }
+        }
+        pid => Ok(ForkedChild { pid, is_over: false }),
+    }
+}
+
+impl ForkedChild {
+    /// Whether it has ended, and then whether its work is done. Never waits.
+    ///
+    /// # Errors
+    /// The kernel does not know the child: somebody else has waited for it.
+    pub fn ended(&mut self) -> Result<Option<bool>, IoError> {
+        let mut status = 0;
+        // SAFETY: `status` is valid for the time of the call, and the id is a child that was not waited for.
+        match unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) } {
+            0 => Ok(None),
+            -1 => Err(IoError::last(format!("wait for the child {}", self.pid))),
+            _ => {
+                self.is_over = true;
+                Ok(Some(status == 0))
+            }
+        }
+    }
+}
+
+impl Drop for ForkedChild {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut status = 0;
+            // SAFETY: calls on a child that was not waited for, so that its id is its own; `status` is valid for them.
+            unsafe {
+                libc::kill(self.pid, libc::SIGKILL);
+                libc::waitpid(self.pid, &raw mut status, 0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    fn outcome(mut child: ForkedChild) -> bool {
+        let began = Instant::now();
+        loop {
+            if let Some(is_well) = child.ended().expect("a child") {
+                return is_well;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "the child does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_child_writes_what_the_memory_was_when_it_began_while_the_process_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state");
+        let mut state = vec![7_u8; 1 << 20];
+        let child = fork(|| std::fs::write(&path, &state).is_ok()).expect("a child");
+        state.fill(9);
+        assert!(outcome(child));
+        assert_eq!(std::fs::read(&path).expect("a file"), vec![7; 1 << 20]);
+    }
+
+    #[test]
+    fn work_that_fails_or_panics_is_known_and_a_child_ends_with_its_handle() {
+        assert!(!outcome(fork(|| false).expect("a child")));
+        let child = fork(|| {
+            loop {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let child = child.expect("a child");
+        let path = format!("/proc/{}", child.pid);
+        drop(child);
+        assert!(!std::path::Path::new(&path).exists());
+    }
+}
