@@ -1,6 +1,6 @@
 //! The end of a snapshot (GLIMPSE 5.0). A snapshot is a SoupBinTCP session of ITCH messages – system events,
-//! directory, trading actions, restrictions, halts, retail interest, and an add for each displayed order – and
-//! one message more, which says where the feed continues.
+//! directory, trading actions, restrictions, halts, retail interest, and an add for each displayed order –
+//! and one message more, which says where the feed continues.
 //!
 //! ```text
 //!  0     1                        21

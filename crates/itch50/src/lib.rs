@@ -1,8 +1,8 @@
 //! # itch50: Nasdaq TotalView-ITCH 5.0, without IO
 //!
 //! A venue's market data: instruments, every displayed order from its add to its end, trades, crosses, halts.
-//! [`Message`] has all of it, in both directions: what a feed sends and what a receiver reads. [`glimpse`] has
-//! the message that ends a GLIMPSE 5.0 snapshot.
+//! [`Message`] has all of it, in both directions: what a feed sends and what a receiver reads. [`glimpse`]
+//! has the message that ends a GLIMPSE 5.0 snapshot.
 //!
 //! ```text
 //!  0      1        3          5        11
@@ -16,13 +16,13 @@
 //! messages: `parse` takes exactly one and refuses a byte too many.
 //!
 //! Everything that is read is checked: length, one-letter codes against the specification's lists, texts for
-//! printable ASCII. What is refused is named with its field, offset and value. Nothing that a peer sends makes
+//! printable ASCII. A refusal names field, offset and value. Nothing that a peer sends makes
 //! this crate panic, and what was parsed is written back byte for byte. Two lists of longer codes, reasons of
 //! trading actions and sub-types of issues, grow by notice and are texts here.
 //!
-//! The specification is Nasdaq's "TotalView-ITCH 5.0" in its revision of February 2026; the numbers in brackets
-//! are its sections. Where it and other parsers differ, the field says what is done. There is no dependency
-//! and no `unsafe`.
+//! The specification is Nasdaq's "TotalView-ITCH 5.0" in its revision of February 2026; the numbers in
+//! brackets are its sections. Where it and other parsers differ, the field says what is done. There is no
+//! dependency and no `unsafe`.
 //!
 //! ```
 //! use itch50::{AddOrder, Head, Message, Price4, Side, Stock, Timestamp};

@@ -111,7 +111,8 @@ pub struct OrderDelete {
 }
 layout!(OrderDelete b'D' 19 { 1 head, 11 reference });
 
-/// `U`: an order takes the place of another, whose side, symbol and attribution it has (1.4.5 "Order Replace").
+/// `U`: an order takes the place of another, whose side, symbol and attribution it has (1.4.5 "Order
+/// Replace").
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OrderReplace {
     /// The instrument.

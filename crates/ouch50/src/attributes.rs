@@ -1,4 +1,5 @@
-//! Enumerated fields of orders. The value sets are those of the specification's revision 1.05 of October 2025.
+//! Enumerated fields of orders. The value sets are those of the specification's revision 1.05 of October
+//! 2025.
 
 use crate::field::codes;
 

@@ -3,8 +3,8 @@
 use crate::codes::RejectReason;
 use std::fmt;
 
-/// Why bytes are no message of OUCH 5.0, or a message was not written. The transport delimits messages, so one
-/// that is refused costs nothing but itself.
+/// Why bytes are no message of OUCH 5.0, or a message was not written. The transport delimits messages, so
+/// one that is refused costs nothing but itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OuchError {
     /// No byte at all, so not even a type.

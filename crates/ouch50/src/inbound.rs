@@ -193,8 +193,8 @@ pub struct OrderName {
 }
 
 impl OrderName {
-    /// Of an entered order or a replacement that may be malformed: so that [`Inbound::parse`]'s refusal can be
-    /// answered. `None` for other messages, which no rejection answers, and where bytes are missing.
+    /// Of an entered order or a replacement that may be malformed: so that [`Inbound::parse`]'s refusal can
+    /// be answered. `None` for other messages, which no rejection answers, and where bytes are missing.
     pub fn peek(bytes: &[u8]) -> Option<Self> {
         let (number_at, name_at, len) = match *bytes.first()? {
             EnterOrder::KIND => (1, 31, EnterOrder::FIXED_LEN),

@@ -1,8 +1,8 @@
 //! What every message has: one line of offsets makes its reader and its writer.
 
 /// The reader and the writer of a message whose fields stand at these offsets; the compiler refuses a gap, an
-/// overlap and a length that is not the sum. Behind `options`: whether the appendage must follow, and the tags
-/// that the specification lists for the message.
+/// overlap and a length that is not the sum. Behind `options`: whether the appendage must follow, and the
+/// tags that the specification lists for the message.
 macro_rules! layout {
     (@presence) => { $crate::options::Presence::Absent };
     (@presence $presence:ident) => { $crate::options::Presence::$presence };
@@ -69,8 +69,8 @@ macro_rules! layout {
             /// Writes it to the front of `out` and returns how many bytes it has.
             ///
             /// # Errors
-            /// `out` is shorter, a field has a value that this message does not take, or it has an option that
-            /// is not listed; nothing is written.
+            /// `out` is shorter, a field has a value that this message does not take, or it has an option
+            /// that is not listed; nothing is written.
             pub fn write(&self, out: &mut [u8]) -> Result<usize, $crate::error::OuchError> {
                 self.judge()?;
                 let needed = self.encoded_len();
@@ -148,8 +148,8 @@ macro_rules! direction {
             /// Writes it to the front of `out` and returns how many bytes it has.
             ///
             /// # Errors
-            /// `out` is shorter, a field has a value that this message does not take, or it has an option that
-            /// is not listed; nothing is written.
+            /// `out` is shorter, a field has a value that this message does not take, or it has an option
+            /// that is not listed; nothing is written.
             pub fn write(&self, out: &mut [u8]) -> Result<usize, $crate::error::OuchError> {
                 match self {
                     $(Self::$name(message) => message.write(out),)+

@@ -12,18 +12,18 @@
 //! ```
 //!
 //! A message is a small `Copy` struct; each of its fields stands at an offset that is written beside it, and
-//! the compiler checks that they follow one another. Behind the fields [`Options`] has the 26 optional ones. A
-//! transport such as SoupBinTCP delimits messages: `parse` takes exactly one and refuses a byte too many.
+//! the compiler checks that they follow one another. Behind the fields [`Options`] has the 26 optional ones.
+//! A transport such as SoupBinTCP delimits messages: `parse` takes exactly one and refuses a byte too many.
 //!
 //! Everything that is read is checked: lengths, codes against the specification's lists, texts for printable
-//! ASCII, options against those that the message takes. What is refused is named with its field, offset and
-//! value; [`OrderName::peek`] and [`OuchError::reject_reason`] have what a venue answers a malformed order
-//! with. Whether a quantity, a price or a time is possible is the venue's rule, and not judged. Nothing that a
-//! peer sends makes this crate panic, and what was written is read as the same value.
+//! ASCII, options against those that the message takes. A refusal names field, offset and value;
+//! [`OrderName::peek`] and [`OuchError::reject_reason`] have what a venue answers a malformed order with.
+//! Whether a quantity, a price or a time is possible is the venue's rule, and not judged. Nothing that a peer
+//! sends makes this crate panic, and what was written is read as the same value.
 //!
 //! The specification is Nasdaq's "OUCH 5.0", revision 1.05 of October 2025; the numbers in brackets are its
-//! sections. Where earlier editions or other codecs differ, the type says what is done. There is no dependency
-//! and no `unsafe`.
+//! sections. Where earlier editions or other codecs differ, the type says what is done. There is no
+//! dependency and no `unsafe`.
 //!
 //! ```
 //! use ouch50::codes::{Capacity, CrossType, Display, RejectReason, Side, TimeInForce};

@@ -1,4 +1,5 @@
-//! The optional appendage behind a message's fields (1.2, Appendix A): elements of a length, a tag and a value.
+//! The optional appendage behind a message's fields (1.2, Appendix A): elements of a length, a tag and a
+//! value.
 //!
 //! ```text
 //!  0                  2        3     4

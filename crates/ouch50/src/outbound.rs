@@ -49,8 +49,8 @@ pub struct Accepted {
     pub state: OrderState,
     /// The client's own name of it.
     pub cl_ord_id: ClOrdId,
-    /// Those that were accepted, and route and weight. Revision 1.05 does not list the broker of located shares,
-    /// though an order may have it; so it is refused here.
+    /// Those that were accepted, and route and weight. Revision 1.05 does not list the broker of located
+    /// shares, though an order may have it; so it is refused here.
     pub options: Options,
 }
 layout!(Accepted b'A' 62 {
@@ -140,8 +140,8 @@ pub struct Canceled {
 }
 layout!(Canceled b'C' 18 { 1 time_ns, 9 user_ref_num, 13 quantity, 17 reason } options Optional [28]);
 
-/// `D`: an order has fewer shares instead of an execution with an own order (3.5 "AIQ Canceled"). An edition of
-/// 2023 ends before the strategy, at byte 31; revision 1.05 has it.
+/// `D`: an order has fewer shares instead of an execution with an own order (3.5 "AIQ Canceled"). An edition
+/// of 2023 ends before the strategy, at byte 31; revision 1.05 has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AiqCanceled {
     /// When.
@@ -382,8 +382,8 @@ pub struct AccountResponse {
 }
 layout!(AccountResponse b'Q' 13 { 1 time_ns, 9 next_user_ref_num } options Optional [28]);
 
-/// A message from the venue to the client. It travels as sequenced data of SoupBinTCP. An edition of 2023 also
-/// has `F`, a trade correction; revision 1.05 does not.
+/// A message from the venue to the client. It travels as sequenced data of SoupBinTCP. An edition of 2023
+/// also has `F`, a trade correction; revision 1.05 does not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outbound {
     /// `S`.

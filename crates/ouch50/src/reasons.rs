@@ -2,8 +2,8 @@
 
 use crate::field::codes;
 
-/// Why an order has fewer shares (Appendix B). An edition of 2023 also has `C` for an order of a cross that did not
-/// execute; revision 1.05 does not.
+/// Why an order has fewer shares (Appendix B). An edition of 2023 also has `C` for an order of a cross that
+/// did not execute; revision 1.05 does not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum CancelReason {
@@ -87,7 +87,8 @@ codes!(u8 RestateReason {
     DisplayPrice,
 });
 
-/// What an execution was, for its fee (Appendix D). Those before the market opens and `u` came in 2025.
+/// What an execution was, for its fee (Appendix D). An edition of 2023 lacks `u` and those
+/// before the market opens.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum LiquidityFlag {

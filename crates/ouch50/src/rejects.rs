@@ -2,8 +2,8 @@
 
 use crate::field::codes;
 
-/// Why an order or a replacement was rejected (Appendix C). Codes from `0x0034` to `0x003F` are not assigned; an
-/// edition of 2023 ends at `0x001F`.
+/// Why an order or a replacement was rejected (Appendix C). Codes from `0x0034` to `0x003F` are not assigned;
+/// an edition of 2023 ends at `0x001F`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u16)]
 pub enum RejectReason {

@@ -2,8 +2,8 @@
 
 use crate::field::codes;
 
-/// The prevention of executions between own orders (Appendix A, tag 29; 3.5). Other codecs know the first letters
-/// alone, of firm and organization; the levels of affiliates and accounts came in 2025.
+/// The prevention of executions between own orders (Appendix A, tag 29; 3.5). Other codecs have
+/// the letters of firm and organization alone; those of affiliates and accounts are of revision 1.05.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum AiqStrategy {

@@ -55,7 +55,8 @@ fn a_sample_of_each_type_is_read_as_it_was_written() {
     }
 }
 
-/// A byte is refused exactly where the specification's table has no such value, and the error names the place.
+/// A byte is refused exactly where the specification's table has no such value, and the error names the
+/// place.
 #[test]
 fn each_letter_of_each_field_is_judged_by_the_specification() {
     for row in ROWS {

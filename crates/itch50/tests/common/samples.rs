@@ -75,6 +75,10 @@ fn instruments() -> Vec<(Message, Fields)> {
         ("etp_leverage_factor", Number(3)),
         ("inverse_indicator", Text("Y")),
     ];
+    [vec![(directory.into(), directory_fields)], states()].concat()
+}
+
+fn states() -> Vec<(Message, Fields)> {
     let action = TradingAction {
         head: head(),
         stock: stock(),
@@ -106,7 +110,6 @@ fn instruments() -> Vec<(Message, Fields)> {
         action: HaltAction::Resumed,
     };
     vec![
-        (directory.into(), directory_fields),
         (action.into(), action_fields),
         (restriction.into(), vec![STOCK, ("reg_sho_action", Text("2"))]),
         (quotation.into(), quotation_fields),
