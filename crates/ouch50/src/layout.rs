@@ -6,8 +6,8 @@
 macro_rules! layout {
     (@presence) => { $crate::options::Presence::Absent };
     (@presence $presence:ident) => { $crate::options::Presence::$presence };
-    (@tail $message:ident) => { $crate::options::Options::NONE };
-    (@tail $message:ident $options:ident) => { $message.$options };
+    (@tail $message:ident) => { &$crate::options::Options::NONE };
+    (@tail $message:ident $options:ident) => { &$message.$options };
     (
         $name:ident $kind:literal $len:literal {
             $($at:literal $field:ident $(if $is_listed:path)?),* $(,)?
@@ -49,15 +49,15 @@ macro_rules! layout {
                 message.judge().map(|()| message)
             }
 
-            /// Refuses values that this message's fields do not take, and options that it does not.
+            /// Refuses values that this message's fields do not take, though others of their types do.
             #[inline]
             fn judge(&self) -> Result<(), $crate::error::OuchError> {
                 $($($crate::field::judge(self.$field, $is_listed, $kind, stringify!($field), $at)?;)?)*
-                self.tail().check($kind, Self::OPTIONS)
+                Ok(())
             }
 
             #[inline]
-            fn tail(&self) -> $crate::options::Options {
+            fn tail(&self) -> &$crate::options::Options {
                 $crate::layout::layout!(@tail self $($options)?)
             }
 
@@ -73,6 +73,7 @@ macro_rules! layout {
             /// that is not listed; nothing is written.
             pub fn write(&self, out: &mut [u8]) -> Result<usize, $crate::error::OuchError> {
                 self.judge()?;
+                self.tail().check($kind, Self::OPTIONS)?;
                 let needed = self.encoded_len();
                 let room = out.get_mut(..needed).ok_or($crate::error::OuchError::NoRoom { needed })?;
                 let (fixed, behind) = room.split_at_mut($len);

@@ -40,8 +40,8 @@ pub(crate) enum Presence {
 pub struct TagSet(u32);
 
 impl TagSet {
-    /// Of these tags, each below 32.
-    pub const fn of(tags: &[u8]) -> Self {
+    /// Of these tags, each below 32: the specification's, so that a shift beyond is found by the compiler.
+    pub(crate) const fn of(tags: &[u8]) -> Self {
         let (mut set, mut at) = (0, 0);
         while at < tags.len() {
             set |= 1 << tags[at];
