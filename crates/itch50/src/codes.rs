@@ -324,8 +324,8 @@ pub enum Side {
 }
 codes!(Side { Buy, Sell });
 
-/// The cross of a cross trade (1.5.2 "Cross Type"). The specification of 2015 lists `I` and later ones do not,
-/// without a notice; the crate `itchy` reads it, and recordings may have it, so it is read here too.
+/// The cross of a cross trade (1.5.2 "Cross Type"). The specification of 2015 lists `I` and later ones do
+/// not, without a notice; the crate `itchy` reads it, and recordings may have it, so it is read here too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum CrossType {
