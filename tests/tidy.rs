@@ -50,6 +50,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
     ("soupbintcp", "crates/soupbintcp/src/", &[]),
     ("moldudp64", "crates/moldudp64/src/", &[]),
+    ("ouch50", "crates/ouch50/src/", &[]),
+    ("itch50", "crates/itch50/src/", &[]),
     ("gateway", "crates/lockstep-gateway/src/", &["wire", "proto", "engine", "soupbintcp", "moldudp64"]),
     (
         "sim",

@@ -108,7 +108,8 @@ fn a_relative_clause_at_the_start_of_a_comment_is_found() {
 // ---------------------------------------------------------------------------- names of types
 
 /// Crates that are used by themselves, each with the names of its own protocol's documents.
-const INDEPENDENT: [&str; 3] = ["crates/moldudp64/", "crates/soupbintcp/", "crates/lockstep-lab/"];
+const INDEPENDENT: [&str; 5] =
+    ["crates/moldudp64/", "crates/soupbintcp/", "crates/ouch50/", "crates/itch50/", "crates/lockstep-lab/"];
 
 /// Public type names with more than one meaning, as `Name: file, file`.
 fn doubles(files: &[(String, String)]) -> Vec<String> {

@@ -1,0 +1,85 @@
+//! Other people's Python packages: installed once each, into a virtual environment below cargo's target
+//! folder, and fed through a script.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+/// Seconds that a registry may take; `timeout` ends what takes longer.
+const INSTALL_S: &str = "50";
+/// Seconds that a script may take.
+const RUN_S: &str = "120";
+/// Written when all of a package is there: half an installation is made anew.
+const WHOLE: &str = "whole";
+/// Tests run side by side; one installs, and a package that cannot be had is tried once: its name, and why.
+static REFUSED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+/// An interpreter that has the package.
+pub struct Python {
+    interpreter: PathBuf,
+}
+
+/// Runs a command; the last line that it printed if it failed.
+fn install(program: &str, args: &[&str], folder: &Path) -> Result<(), String> {
+    let mut command = Command::new("timeout");
+    command.args([INSTALL_S, program]).args(args).current_dir(folder).stdin(Stdio::null());
+    let outcome = command.output().map_err(|error| format!("{program}: {error}"))?;
+    let output = [outcome.stderr, outcome.stdout].concat();
+    let output = String::from_utf8_lossy(&output);
+    let last = output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it printed nothing");
+    if outcome.status.success() { Ok(()) } else { Err(format!("{program} {}: {last}", args.join(" "))) }
+}
+
+impl Python {
+    /// Installs this package of PyPI, `name==version`, unless it is there.
+    pub fn with(package: &str) -> Result<Self, String> {
+        let mut refused = REFUSED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, why)) = refused.iter().find(|(known, _)| known == package) {
+            return Err(why.clone());
+        }
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python").join(package.replace("==", "-"));
+        if !folder.join(WHOLE).exists() {
+            let _ = std::fs::remove_dir_all(&folder); // it may not be there
+            std::fs::create_dir_all(&folder).unwrap();
+            let flags = ["-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "10"];
+            let pip = [&flags[..], &["--disable-pip-version-check", package]].concat();
+            let made = install("python3", &["-m", "venv", "venv"], &folder)
+                .and_then(|()| install("venv/bin/python", &pip, &folder));
+            if let Err(why) = made {
+                refused.push((package.to_owned(), why.clone()));
+                return Err(why);
+            }
+            std::fs::write(folder.join(WHOLE), "").unwrap();
+        }
+        Ok(Self { interpreter: folder.join("venv/bin/python") })
+    }
+
+    /// What the script prints of this input; it must succeed.
+    pub fn run(&self, script: &str, args: &[&str], input: &str) -> String {
+        let mut command = Command::new("timeout");
+        command.arg(RUN_S).arg(&self.interpreter).arg(script).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            // Beside the reader: both pipes may be full.
+            scope.spawn(move || stdin.write_all(input.as_bytes()));
+            let outcome = child.wait_with_output().unwrap();
+            let errors = String::from_utf8_lossy(&outcome.stderr);
+            assert!(outcome.status.success(), "{script}: {errors}");
+            String::from_utf8(outcome.stdout).unwrap()
+        })
+    }
+}
+
+/// Two hexadecimal digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of hexadecimal digits.
+pub fn bytes_of(digits: &str) -> Vec<u8> {
+    let pairs = (0..digits.len()).step_by(2).map(|at| &digits[at..at + 2]);
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
