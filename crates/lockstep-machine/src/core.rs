@@ -198,12 +198,11 @@ impl<M: StateMachine> MachineCore<M> {
                 );
             }
             (None, SubscriberEvent::Message(message)) => self.on_message(&message, observe),
-            (None, SubscriberEvent::Opened { publisher, name, .. }) => {
-                let number =
-                    name.strip_prefix(&*self.settings.name).and_then(|name| name.strip_prefix("/replica/"));
-                if let Some(number) = number.and_then(|number| number.parse().ok()) {
-                    self.replicas.insert(publisher, number);
-                }
+            (None, SubscriberEvent::Closed { publisher, .. }) if self.clients.get(publisher).is_none() => {
+                self.apply(seq, InputEvent::Closed { publisher }, observe);
+            }
+            (None, SubscriberEvent::Opened { publisher, incarnation, name, .. }) => {
+                self.on_opened(seq, (publisher, incarnation, name), observe);
             }
             (None, SubscriberEvent::Day { mark, .. }) if mark.is_start => {
                 self.apply(seq, InputEvent::DayStart { name: mark.name }, observe);
@@ -216,6 +215,24 @@ impl<M: StateMachine> MachineCore<M> {
         }
         self.next = seq + 1;
         Ok(())
+    }
+
+    /// A name is opened that is no gateway's client. The machine's own names are no inputs.
+    fn on_opened(
+        &mut self,
+        seq: Seq,
+        (publisher, incarnation, name): (PublisherId, u32, &str),
+        observe: Observe<'_>,
+    ) {
+        match name.strip_prefix(&*self.settings.name) {
+            Some("") => {}
+            Some(rest) if rest.starts_with("/replica/") => {
+                let number = rest["/replica/".len()..].parse().ok();
+                self.replicas.extend(number.map(|number| (publisher, number)));
+            }
+            _ if self.clients.get(publisher).is_some() => {}
+            _ => self.apply(seq, InputEvent::Opened { publisher, incarnation, name }, observe),
+        }
     }
 
     fn on_message(&mut self, message: &Message<'_>, observe: Observe<'_>) {

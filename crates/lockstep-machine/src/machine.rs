@@ -91,6 +91,20 @@ pub enum InputEvent<'a> {
         /// Whether its user wants its orders to be cancelled then.
         cancels: bool,
     },
+    /// A name that is no gateway's client is opened: a process that had it before is fenced.
+    Opened {
+        /// Its id.
+        publisher: PublisherId,
+        /// How often it was opened.
+        incarnation: u32,
+        /// The name.
+        name: &'a str,
+    },
+    /// A publisher that is no gateway's client is closed.
+    Closed {
+        /// Its id.
+        publisher: PublisherId,
+    },
     /// A trading day begins.
     DayStart {
         /// The day's name.

@@ -7,7 +7,8 @@
 //! **Ticks.** A timer fires at the first entry that was stamped at or behind its time. Where nobody publishes,
 //! a replica stamps a tick as soon as, by the newest entry's time and its own monotonic clock, the time is
 //! there: so no two clocks need to agree, and no timer fires early. Replicas wait a little for each other, in the
-//! order of their numbers; two ticks do no harm.
+//! order of their numbers; two ticks do no harm. A tick that was stamped too early (the leader's clock is behind the
+//! stream's time, which then stands still) is followed by the next one after a pause that doubles.
 
 use crate::agreement::Parting;
 use crate::core::{MachineCore, MachineFault, MachineNotice, Observe};
@@ -21,6 +22,8 @@ use std::collections::VecDeque;
 
 /// A replica waits so long for the tick of each one with a lower number.
 const TICK_STAGGER_NS: Nanos = 200_000;
+/// The first and the longest pause behind a tick that was stamped too early.
+const TICK_PAUSE_NS: std::ops::RangeInclusive<Nanos> = 200_000..=100_000_000;
 /// Outputs that may wait for the window: then no more is read until it moves.
 const OUTPUTS_MAX: usize = 4_096;
 
@@ -60,6 +63,11 @@ pub struct Replica<M> {
     is_ticking: bool,
     /// When, by this process's clock, the newest entry's time was read.
     read_at: Nanos,
+    /// The timer for which the last tick was stamped was due then, ...
+    tick_for: Nanos,
+    /// ... and the pause behind a tick that was stamped too early, with its end; 0 behind one that was not.
+    tick_pause: Nanos,
+    paused_until: Nanos,
     /// The newest snapshot that some replica has announced.
     newest_snapshot: Option<(u8, SnapshotNotice)>,
     /// The newest parting, and how many there were.
@@ -79,6 +87,9 @@ impl<M: StateMachine> Replica<M> {
             reports: VecDeque::new(),
             is_ticking: false,
             read_at: 0,
+            tick_for: 0,
+            tick_pause: 0,
+            paused_until: 0,
             newest_snapshot: None,
             parting: None,
             partings: 0,
@@ -111,7 +122,7 @@ impl<M: StateMachine> Replica<M> {
             self.read_at = now;
         }
         while let Some(notice) = self.core.next_notice() {
-            self.on_notice(notice)?;
+            self.on_notice(now, notice)?;
         }
         match *event {
             SubscriberEvent::Abandoned { from, oldest, .. } => Err(MachineFault::Stream(format!(
@@ -140,7 +151,7 @@ impl<M: StateMachine> Replica<M> {
         }
     }
 
-    fn on_notice(&mut self, notice: MachineNotice) -> Result<(), MachineFault> {
+    fn on_notice(&mut self, now: Nanos, notice: MachineNotice) -> Result<(), MachineFault> {
         let number = self.settings.number;
         match notice {
             MachineNotice::Digest { at, digest, odd } => {
@@ -149,9 +160,7 @@ impl<M: StateMachine> Replica<M> {
                     return Err(MachineFault::Odd(self.parting));
                 }
             }
-            MachineNotice::Report(replica, ReplicaReport::Tick) if replica == number => {
-                self.is_ticking = false
-            }
+            MachineNotice::Report(replica, ReplicaReport::Tick) if replica == number => self.on_own_tick(now),
             MachineNotice::Report(replica, ReplicaReport::Snapshot(notice)) => {
                 if self.newest_snapshot.is_none_or(|(_, newest)| newest.next <= notice.next) {
                     self.newest_snapshot = Some((replica, notice));
@@ -164,6 +173,17 @@ impl<M: StateMachine> Replica<M> {
             }
         }
         Ok(())
+    }
+
+    /// A tick of this replica was stamped, and what is due has fired.
+    fn on_own_tick(&mut self, now: Nanos) {
+        self.is_ticking = false;
+        let is_early = self.core.next_timer().is_some_and(|due| due <= self.tick_for);
+        self.tick_pause = match is_early {
+            true => (2 * self.tick_pause).clamp(*TICK_PAUSE_NS.start(), *TICK_PAUSE_NS.end()),
+            false => 0,
+        };
+        self.paused_until = now + self.tick_pause;
     }
 
     /// An event of the publisher's handle: to be called with each of them.
@@ -219,6 +239,7 @@ impl<M: StateMachine> Replica<M> {
         let mut work = self.core.outputs.hand_in(publisher).map_err(refused)?;
         if !self.is_ticking && self.tick_due().is_some_and(|due| due <= now) {
             self.is_ticking = true;
+            self.tick_for = self.core.next_timer().unwrap_or(0);
             self.reports.push_front(ReplicaReport::Tick);
         }
         // They are addressed to the machine, whose id its first open has.
@@ -241,7 +262,7 @@ impl<M: StateMachine> Replica<M> {
         }
         let left = self.core.next_timer()?.saturating_sub(self.core.time());
         let stagger = TICK_STAGGER_NS * Nanos::from(self.settings.number.saturating_sub(1) % 8);
-        Some(self.read_at.saturating_add(left).saturating_add(stagger))
+        Some(self.read_at.saturating_add(left).saturating_add(stagger).max(self.paused_until))
     }
 
     /// Messages that the next poll of the subscription may deliver, of `batch`: none while many outputs wait.

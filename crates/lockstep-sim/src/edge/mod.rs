@@ -391,16 +391,23 @@ impl World {
         lacks
     }
 
-    /// A copy of the machine that waits for a timer, in words: replicas stamp ticks where nobody publishes.
+    /// A copy of the machine that waits for a timer, in words: replicas stamp ticks where nobody publishes. A timer
+    /// waits while the leader's clock is behind it.
     fn pending_timers(&self, healthy: NodeSet) -> Option<String> {
-        let pending = |(node, actor): (usize, &Actor)| match actor {
-            Actor::Edge(edge) if healthy >> node & 1 == 1 => match &edge.process {
-                Some(EdgeProcess::Copy(copy)) => copy.replica.core.next_timer(),
+        let of = |node: usize| Some(&self.nodes[node].actor).filter(|_| healthy >> node & 1 == 1);
+        let wall = |node| match of(node)? {
+            Actor::Replica(machine) => Some(machine.wall(self.now)),
+            _ => None,
+        };
+        let behind = (0..self.nodes.len()).filter_map(wall).min().unwrap_or(0);
+        let pending = |node| match of(node)? {
+            Actor::Edge(edge) => match &edge.process {
+                Some(EdgeProcess::Copy(copy)) => copy.replica.core.next_timer().filter(|due| *due < behind),
                 _ => None,
             },
             _ => None,
         };
-        let due = self.nodes.iter().map(|node| &node.actor).enumerate().find_map(pending)?;
+        let due = (0..self.nodes.len()).find_map(pending)?;
         Some(format!("a timer that is due at {due} has not fired"))
     }
 
