@@ -60,6 +60,7 @@ mod sleeper;
 mod storage;
 pub mod story;
 pub mod svg;
+pub mod trial;
 mod turn;
 pub mod wire;
 pub mod world;

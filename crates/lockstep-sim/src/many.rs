@@ -1,8 +1,12 @@
 //! Many seeds on several threads, until one fails, all are done, or the caller has seen enough.
 
+use super::edge::MachineUnderTest;
 use super::outcome::{Outcome, RunFailure};
 use super::plan::Plan;
 use super::world::run;
+use super::world::run_with;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -62,7 +66,16 @@ fn run_caught(seed: u64) -> Result<Outcome, RunFailure> {
 
 /// Runs a plan; a panic of the code under test is a failure of the rule `PANIC`.
 pub fn caught(plan: &Plan, tells: bool) -> Result<Outcome, RunFailure> {
-    std::panic::catch_unwind(|| run(plan, tells)).unwrap_or_else(|panic| {
+    caught_run(plan, || run(plan, tells))
+}
+
+/// The same, with copies of another machine at the edge.
+pub(crate) fn caught_with(plan: &Plan, machine: Rc<dyn MachineUnderTest>) -> Result<Outcome, RunFailure> {
+    caught_run(plan, || run_with(plan, false, machine))
+}
+
+fn caught_run(plan: &Plan, run: impl FnOnce() -> Result<Outcome, RunFailure>) -> Result<Outcome, RunFailure> {
+    std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().map(String::as_str);
         let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
         Err(RunFailure {

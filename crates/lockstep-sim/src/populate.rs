@@ -15,6 +15,7 @@ use super::sleeper::SleepOutcome;
 use super::story::{Happening, Story};
 use super::wire::SimNetwork;
 use super::world::{Actor, ReaderSlot, RunPhase, SimNode, World, WorldWork};
+use crate::edge::MachineUnderTest;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
@@ -30,6 +31,7 @@ use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::{Identity, Keys, Nanos, Seq, frame_len_max};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::rc::Rc;
 
 /// The id of the first history.
 pub(super) const HISTORY: u64 = 0xb1;
@@ -171,7 +173,11 @@ pub(super) fn named(start: Start) -> Option<Seq> {
 
 impl World {
     /// The world at the beginning, with all its nodes.
-    pub(super) fn new(plan: &Plan, tells: bool) -> Result<Self, Violation> {
+    pub(super) fn new(
+        plan: &Plan,
+        tells: bool,
+        machine: Rc<dyn MachineUnderTest>,
+    ) -> Result<Self, Violation> {
         let mut rng = Rng::new(plan.seed);
         let wire = SimNetwork::new(rng.fork());
         let mut world = Self {
@@ -235,7 +241,7 @@ impl World {
             world.node(Actor::Subscriber(None, reading), format!("{word} {index}"));
             world.start_client(node);
         }
-        world.place_edges();
+        world.place_edges(machine);
         for fault in &plan.faults {
             if let FaultTarget::Fence(owner) = fault.what {
                 let name = format!("gateway-{}", owner - plan.replicas);

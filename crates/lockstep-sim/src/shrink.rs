@@ -59,8 +59,17 @@ impl fmt::Display for RunRecipe {
 
 /// The simplest run found in `tries` runs that breaks the same rule as `failure`.
 pub fn shrink(failure: &RunFailure, tries: usize) -> (RunRecipe, RunFailure) {
+    shrink_with(failure, tries, &|plan| caught(plan, false).map(drop))
+}
+
+/// The same, of runs by `run`.
+pub(crate) fn shrink_with(
+    failure: &RunFailure,
+    tries: usize,
+    run: &dyn Fn(&Plan) -> Result<(), RunFailure>,
+) -> (RunRecipe, RunFailure) {
     let mut shrinker =
-        Shrinker { best: RunRecipe::of_seed(failure.seed), failure: failure.clone(), left: tries };
+        Shrinker { best: RunRecipe::of_seed(failure.seed), failure: failure.clone(), left: tries, run };
     for network_model in NETWORK_MODELS {
         let mut calmer = shrinker.best.clone();
         if calmer.plan().healed(network_model) {
@@ -93,20 +102,21 @@ pub fn shrink(failure: &RunFailure, tries: usize) -> (RunRecipe, RunFailure) {
     (shrinker.best, shrinker.failure)
 }
 
-struct Shrinker {
+struct Shrinker<'a> {
     best: RunRecipe,
     failure: RunFailure,
     left: usize,
+    run: &'a dyn Fn(&Plan) -> Result<(), RunFailure>,
 }
 
-impl Shrinker {
+impl Shrinker<'_> {
     /// Adopts `recipe` if it breaks the same rule. Returns whether it does.
     fn try_out(&mut self, recipe: RunRecipe) -> bool {
         if self.left == 0 {
             return false;
         }
         self.left -= 1;
-        match caught(&recipe.plan(), false) {
+        match (self.run)(&recipe.plan()) {
             Err(failure) if failure.rule() == self.failure.rule() => {
                 (self.best, self.failure) = (recipe, failure);
                 true

@@ -6,7 +6,7 @@ mod end;
 use super::check::{Oracle, Violation, digest};
 use super::coverage::Event;
 use super::device::SimDevice;
-use super::edge::{EdgeNode, Edges};
+use super::edge::{EdgeNode, Edges, MachineUnderTest, OwnMachine};
 use super::handover::Draining;
 use super::machine::Machine;
 use super::net::{SimNet, To};
@@ -26,6 +26,7 @@ use lockstep_core::engine::publisher::PublisherEngine;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
 use lockstep_wire::{Epoch, Nanos, PublisherId, Seq};
+use std::rc::Rc;
 
 /// The process of a node.
 pub(super) enum Actor {
@@ -188,13 +189,22 @@ const STEPS_MAX: u64 = 5_000_000;
 
 /// Runs one plan to its end. `tells`: the story is recorded.
 pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, RunFailure> {
+    run_with(plan, tells, Rc::new(OwnMachine))
+}
+
+/// The same, with copies of another machine at the edge.
+pub(super) fn run_with(
+    plan: &Plan,
+    tells: bool,
+    machine: Rc<dyn MachineUnderTest>,
+) -> Result<Outcome, RunFailure> {
     let fail = |step, violation, story: Option<Story>| RunFailure {
         seed: plan.seed,
         step,
         violation,
         story: story.unwrap_or_default(),
     };
-    let mut world = World::new(plan, tells).map_err(|violation| fail(0, violation, None))?;
+    let mut world = World::new(plan, tells, machine).map_err(|violation| fail(0, violation, None))?;
     loop {
         match world.look_ahead().and_then(|()| world.step()) {
             Ok(false) => {}

@@ -15,6 +15,7 @@
 //! a client that is gone is disconnected in the stream.
 
 mod books;
+mod copy;
 mod pipe;
 mod plan;
 mod process;
@@ -24,6 +25,7 @@ mod trader;
 mod turn;
 mod users;
 
+pub(super) use copy::{CopyOf, JudgeOf, MachineCopy, MachineUnderTest, OwnMachine};
 pub(super) use plan::CLASSES;
 pub use plan::{EdgeFault, EdgePlace, EdgePlan};
 pub(super) use process::EdgeNode;
@@ -35,14 +37,13 @@ use super::story::Happening;
 use super::wire::NodeSet;
 use super::world::{Actor, RunPhase, World};
 use books::EdgeModel;
-use lockstep_machine::Replica;
 use lockstep_wire::{Nanos, Seq};
 use pipe::Link;
 use plan::{CALENDARS, HANDLES};
 use process::{EdgeProcess, What};
 use receiver::FeedReceiver;
-use reminded::Reminded;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use trader::Trader;
 
 /// Everything of the edge that is not a process on the cluster's network.
@@ -56,6 +57,7 @@ pub(super) struct Edges {
     linked: u64,
     receivers: Vec<FeedReceiver>,
     books: EdgeModel,
+    machine: Rc<dyn MachineUnderTest>,
     /// The digest that the copies have had at each place of the stream.
     copies: BTreeMap<Seq, u64>,
     /// Days that were commanded.
@@ -69,7 +71,7 @@ const LEFT_MAX: u64 = 3;
 
 impl World {
     /// Adds the nodes of the edge.
-    pub(super) fn place_edges(&mut self) {
+    pub(super) fn place_edges(&mut self, machine: Rc<dyn MachineUnderTest>) {
         let Some(plan) = self.plan.edges.clone() else { return };
         let mut rng = Rng::new(self.plan.seed ^ 0x5ea7);
         let first = self.nodes.len();
@@ -98,6 +100,7 @@ impl World {
             self.node(Actor::Edge(Box::new(node)), "calendar".to_string());
         }
         let traders = (0..plan.traders).map(|user| Trader::new(user, plan.orders, plan.every_ns)).collect();
+        let judges_answers = machine.message(0, 1).is_none();
         let feeds = plan.feeds;
         let receivers =
             (0..if feeds > 0 { plan.receivers } else { 0 }).map(|_| FeedReceiver::new(feeds)).collect();
@@ -109,7 +112,8 @@ impl World {
             links: BTreeMap::new(),
             linked: 0,
             receivers,
-            books: EdgeModel::new(),
+            books: EdgeModel::new(judges_answers),
+            machine,
             copies: BTreeMap::new(),
             days: 0,
             is_left: false,
@@ -297,7 +301,8 @@ impl World {
                 edges.days += 1;
                 *name = format!("DAY{}", edges.days);
             }
-            edge.start(&self.plan, &edges.plan, node, self.now, &mut edges.rng);
+            let machine = Rc::clone(&edges.machine);
+            edge.start((&self.plan, &edges.plan), machine.as_ref(), node, self.now, &mut edges.rng);
         }
         self.edges = Some(edges);
         self.nodes[node].wake_at = self.now;
@@ -402,7 +407,7 @@ impl World {
         let behind = (0..self.nodes.len()).filter_map(wall).min().unwrap_or(0);
         let pending = |node| match of(node)? {
             Actor::Edge(edge) => match &edge.process {
-                Some(EdgeProcess::Copy(copy)) => copy.replica.core.next_timer().filter(|due| *due < behind),
+                Some(EdgeProcess::Copy(process)) => process.copy.next_timer().filter(|due| *due < behind),
                 _ => None,
             },
             _ => None,
@@ -446,12 +451,9 @@ impl World {
 const COPIES_MAX: usize = 8_192;
 
 impl Edges {
-    /// A copy has applied the stream up to here: no rule is broken, and every copy has had this state here.
-    fn judge_copy(&mut self, node: usize, replica: &Replica<Reminded>) -> Result<(), Violation> {
-        let (next, digest, machine) = (replica.next(), replica.core.digest(), replica.core.machine());
-        if let Some(broken) = machine.broken() {
-            return Err(format!("copy {node}: {broken}"));
-        }
+    /// A copy has applied the stream up to here: every copy has had this state here.
+    fn judge_copy(&mut self, node: usize, copy: &dyn MachineCopy) -> Result<(), Violation> {
+        let (next, digest) = (copy.next(), copy.digest());
         if self.copies.len() >= COPIES_MAX && !self.copies.contains_key(&next) {
             self.copies.pop_first();
         }

@@ -1,8 +1,8 @@
 //! The processes of the edge: production's cores over production's handles, on nodes of the simulated
 //! network.
 
+use super::copy::{MachineCopy, MachineUnderTest};
 use super::plan::EdgePlan;
-use super::reminded::Reminded;
 use super::users;
 use crate::keys;
 use crate::machine::MTU;
@@ -21,9 +21,7 @@ use lockstep_gateway::gateway::core::{Check, Gateway, GatewayLimits, GatewayStre
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::locks::LockoutTimes;
 use lockstep_gateway::gateway::users::Recipient;
-use lockstep_machine::{
-    Acknowledger, DivergencePolicy, MachineCore, MachineSettings, Replica, ReplicaSettings, verify_snapshot,
-};
+use lockstep_machine::{Acknowledger, DivergencePolicy, ReplicaSettings, verify_snapshot};
 use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq};
 use std::collections::VecDeque;
 use std::fmt;
@@ -95,7 +93,7 @@ pub(crate) struct CopyProcess {
     pub(super) publisher: Box<PublisherEngine<SimNet>>,
     pub(super) subscriber: Box<SubscriberEngine<SimNet>>,
     pub(super) source: SimReplaySource,
-    pub(super) replica: Replica<Reminded>,
+    pub(super) copy: Box<dyn MachineCopy>,
     /// Timers of it that were counted.
     pub(super) fired: u64,
     pub(super) rng: Rng,
@@ -189,7 +187,14 @@ impl EdgeNode {
     }
 
     /// A process starts. `node` is its first one.
-    pub(super) fn start(&mut self, plan: &Plan, edge: &EdgePlan, node: usize, now: Nanos, rng: &mut Rng) {
+    pub(super) fn start(
+        &mut self,
+        (plan, edge): (&Plan, &EdgePlan),
+        machine: &dyn MachineUnderTest,
+        node: usize,
+        now: Nanos,
+        rng: &mut Rng,
+    ) {
         self.run += 1;
         let whole = !self.lacks_beginning;
         let start = if whole { Start::From(1) } else { Start::Oldest };
@@ -215,21 +220,20 @@ impl EdgeNode {
             }
             What::Copy(number) => {
                 let mut publisher = plain_publisher(plan, node, keys::publisher(), rng);
-                let (core, start) = self.restored(rng);
                 let settings = ReplicaSettings {
                     number,
                     nonce: Acknowledger::NONCE,
                     on_divergence: DivergencePolicy::Stop,
                     is_shadow: false,
                 };
-                let mut replica = Replica::new(settings, core);
-                replica.begin_open(&mut publisher.core, [rng.next_u64(), rng.next_u64()]);
+                let (mut copy, start) = self.restored(machine, settings, rng);
+                copy.begin_open(&mut publisher.core, [rng.next_u64(), rng.next_u64()]);
                 Some(EdgeProcess::Copy(Box::new(CopyProcess {
                     publisher,
                     subscriber: subscriber(plan, node + 1, Delivery::Committed, start, true, rng),
                     source: SimReplaySource::default(),
-                    fired: replica.core.machine().fired(),
-                    replica,
+                    copy,
+                    fired: 0,
                     rng: rng.fork(),
                 })))
             }
@@ -263,7 +267,12 @@ impl EdgeNode {
 
     /// A copy's state by its newest snapshot that is sound, and where its subscription begins. Now and then the
     /// newest one is damaged, and now and then the disk is lost as well.
-    fn restored(&mut self, rng: &mut Rng) -> (MachineCore<Reminded>, Start) {
+    fn restored(
+        &mut self,
+        machine: &dyn MachineUnderTest,
+        settings: ReplicaSettings,
+        rng: &mut Rng,
+    ) -> (Box<dyn MachineCopy>, Start) {
         if rng.below(4) == 0 {
             self.snapshots.clear();
         }
@@ -274,14 +283,14 @@ impl EdgeNode {
         }
         while let Some(newest) = self.snapshots.back() {
             if verify_snapshot(&mut &newest[..]).is_ok() {
-                let restored = MachineCore::restore(machine_settings(), &mut &newest[..]);
-                let (core, cursor) =
-                    restored.unwrap_or_else(|error| panic!("MACHINE: a sound snapshot: {error}"));
-                return (core, Start::Cursor(cursor));
+                let restored = machine.restore(settings, newest);
+                let (copy, cursor) = restored
+                    .unwrap_or_else(|error| panic!("MACHINE: a sound snapshot is not restored: {error}"));
+                return (copy, Start::Cursor(cursor));
             }
             self.snapshots.pop_back();
         }
-        (MachineCore::new(machine_settings(), Reminded::default()), Start::From(1))
+        (machine.copy(settings), Start::From(1))
     }
 
     /// The devices of its handles.
@@ -318,9 +327,7 @@ impl CopyProcess {
     /// The snapshot that it writes to its disk, between two events of its subscription.
     pub(super) fn snapshot(&self) -> Option<Vec<u8>> {
         let core = &self.subscriber.core;
-        let mut bytes = Vec::new();
-        self.replica.core.save(core.cursor()?, core.deliver_next(), &mut bytes).ok()?;
-        Some(bytes)
+        self.copy.save(core.cursor()?, core.deliver_next()).ok()
     }
 }
 
@@ -333,14 +340,6 @@ impl EdgeNode {
         self.snapshots.push_back(snapshot);
     }
 }
-
-/// The settings of all copies.
-fn machine_settings() -> MachineSettings {
-    MachineSettings { name: Acknowledger::NAME.to_owned(), digest_every: DIGEST_EVERY }
-}
-
-/// Entries from one digest of the copies to the next.
-const DIGEST_EVERY: u64 = 32;
 
 /// A crash has cut a file short, or a disk has lost a bit of it. The judge is the checksum: a damaged snapshot that is
 /// restored all the same is found by the copies' digests.

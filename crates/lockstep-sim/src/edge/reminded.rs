@@ -32,11 +32,6 @@ impl Reminded {
         self.broken.as_ref()
     }
 
-    /// Timers that fired.
-    pub(super) fn fired(&self) -> u64 {
-        self.fired
-    }
-
     /// The first timer that is late at `time`.
     pub(super) fn late(&self, time: Nanos) -> Option<(u64, Nanos)> {
         self.pending.iter().find(|(_, due)| **due < time).map(|(key, due)| (*key, *due))

@@ -5,6 +5,7 @@
 //! gateway reports only how many of them the stream has, and that is judged too.
 
 use super::books::EdgeModel;
+use super::copy::MachineUnderTest;
 use super::users;
 use crate::check::{Violation, digest};
 use crate::rng::Rng;
@@ -299,7 +300,12 @@ impl Trader {
     }
 
     /// The messages that it sends now.
-    pub(super) fn say(&mut self, now: Nanos, rng: &mut Rng) -> Result<Vec<u8>, Violation> {
+    pub(super) fn say(
+        &mut self,
+        now: Nanos,
+        machine: &dyn MachineUnderTest,
+        rng: &mut Rng,
+    ) -> Result<Vec<u8>, Violation> {
         let mut out = Vec::new();
         let numbered = users::is_numbered(self.user);
         let Self {
@@ -340,7 +346,9 @@ impl Trader {
                 let first = if numbered { number } else { *count };
                 let more = [0, 3, 30, 200, 1_200, 3_400]
                     [rng.below(if count.is_multiple_of(8) { 6 } else { 5 }) as usize];
-                orders.push([&first.to_be_bytes()[..], &vec![self.user as u8; more]].concat());
+                let content = machine.message(self.user, *count);
+                let content = content.unwrap_or_else(|| vec![self.user as u8; more]);
+                orders.push([&first.to_be_bytes()[..], &content].concat());
             }
             let order = if numbered { &orders[number as usize - 1] } else { &orders[orders.len() - 1] };
             client.unsequenced(now, order, &mut out).map_err(|error| format!("EDGE: {error}"))?;

@@ -253,20 +253,24 @@ impl World {
     ) -> Result<Goes, Violation> {
         let (now, wall) = (self.now, self.now + self.plan.wall_ns);
         self.read_journal(node, &mut process.subscriber.core, &mut process.source);
-        let CopyProcess { publisher, subscriber, source, replica, fired, rng } = &mut *process;
-        let mut fault = None;
-        let mut hear = |event: SubscriberEvent<'_>| match replica.on_event(now, &event, &mut |_, _| {}) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(wrong) => {
-                fault = fault.take().or(Some(wrong));
-                ControlFlow::Break(())
+        let CopyProcess { publisher, subscriber, source, copy, fired, rng } = &mut *process;
+        let (mut fault, mut broken) = (None, None);
+        let mut hear = |event: SubscriberEvent<'_>| {
+            match copy.on_event(now, &event) {
+                Ok(Ok(())) => return ControlFlow::Continue(()),
+                Ok(Err(violation)) => broken = broken.take().or(Some(violation)),
+                Err(wrong) => fault = fault.take().or(Some(wrong)),
             }
+            ControlFlow::Break(())
         };
         let limit = if draws[0].is_multiple_of(8) { 1 } else { BATCH };
         let mut work = subscriber.poll(now, limit, &mut hear);
         let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
         source.buffered.drain(..used);
         work += used;
+        if let Some(broken) = broken {
+            return Err(broken);
+        }
         match fault {
             None => {}
             Some(MachineFault::Stream(why)) => {
@@ -277,8 +281,8 @@ impl World {
             }
             Some(fault) => return Err(format!("MACHINE: copy {node}: {fault}")),
         }
-        edges.judge_copy(node, replica)?;
-        let counted = replica.core.machine().fired();
+        edges.judge_copy(node, copy.as_ref())?;
+        let counted = copy.fired();
         (*fired..counted).for_each(|_| self.oracle.coverage.count(Event::TimersFired));
         *fired = counted;
         let mut is_lost = false;
@@ -286,7 +290,7 @@ impl World {
         work += publisher.poll(now, wall, BATCH, |event| {
             is_lost |= event == PublisherEvent::OutcomesUnknown;
             has_diverged |= matches!(event, PublisherEvent::Diverged { .. });
-            replica.on_publisher(&event);
+            copy.on_publisher(&event);
         });
         if is_lost {
             self.oracle.coverage.count(Event::PublishersLost);
@@ -295,7 +299,7 @@ impl World {
         if has_diverged {
             return Err(format!("MACHINE: copy {node} has published another message under a number"));
         }
-        work += replica
+        work += copy
             .turn(now, &mut publisher.core)
             .map_err(|fault| format!("MACHINE: copy {node} ends: {fault}"))?;
         publisher.flush(now, wall);
@@ -375,7 +379,7 @@ impl World {
         let now = self.now;
         let gateways = edges.plan.gateway_nodes() / super::HANDLES;
         let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
-        let Edges { traders, links, linked, rng, first, books, .. } = edges;
+        let Edges { traders, links, linked, rng, first, books, machine, .. } = edges;
         let trader = &mut traders[at];
         let Some(number) = trader.link else {
             if now < trader.retry_at {
@@ -418,7 +422,7 @@ impl World {
                 });
             })?;
         }
-        let out = trader.say(now, rng)?;
+        let out = trader.say(now, machine.as_ref(), rng)?;
         link.up.write(now, latency_ns, &out);
         let is_over = link.down.is_over(now);
         if trader.ended(now) || is_over || link.gateway_gone && link.down.next_at() == Nanos::MAX {

@@ -1,0 +1,164 @@
+//! The copies of a machine at the edge, whichever machine it is.
+
+use super::reminded::Reminded;
+use crate::check::Violation;
+use lockstep_core::engine::publisher::{PublisherCore, PublisherEvent};
+use lockstep_core::engine::subscriber::SubscriberEvent;
+use lockstep_machine::{
+    Acknowledger, Input, InputEvent, MachineCore, MachineFault, MachineSettings, Output, Replica,
+    ReplicaSettings, SnapshotError, StateMachine,
+};
+use lockstep_wire::{Cursor, Nanos, Seq};
+use std::rc::Rc;
+
+/// Entries from one digest of the copies to the next.
+const DIGEST_EVERY: Seq = 32;
+
+/// A machine that is judged, and what its clients send.
+pub(crate) trait MachineUnderTest {
+    /// A copy at the stream's beginning.
+    fn copy(&self, settings: ReplicaSettings) -> Box<dyn MachineCopy>;
+
+    /// A copy that continues from a snapshot, and where its subscription begins.
+    fn restore(
+        &self,
+        settings: ReplicaSettings,
+        saved: &[u8],
+    ) -> Result<(Box<dyn MachineCopy>, Cursor), SnapshotError>;
+
+    /// Message `number` of a client; `None`: the world writes it, and knows its answer.
+    fn message(&self, user: usize, number: u64) -> Option<Vec<u8>>;
+}
+
+/// A copy of a machine.
+pub(crate) trait MachineCopy {
+    /// As [`Replica::on_event`], and what the machine's judge says.
+    fn on_event(
+        &mut self,
+        now: Nanos,
+        event: &SubscriberEvent<'_>,
+    ) -> Result<Result<(), Violation>, MachineFault>;
+    /// As [`Replica::on_publisher`].
+    fn on_publisher(&mut self, event: &PublisherEvent);
+    /// As [`Replica::turn`].
+    fn turn(&mut self, now: Nanos, publisher: &mut PublisherCore) -> Result<usize, MachineFault>;
+    /// As [`Replica::begin_open`].
+    fn begin_open(&mut self, publisher: &mut PublisherCore, drawn: [u64; 2]) -> bool;
+    /// As [`MachineCore::save`].
+    fn save(&self, cursor: Cursor, deliver_next: Seq) -> std::io::Result<Vec<u8>>;
+    /// Every entry below is applied.
+    fn next(&self) -> Seq;
+    /// The digest of its state.
+    fn digest(&self) -> u64;
+    /// When its next timer is due.
+    fn next_timer(&self) -> Option<Nanos>;
+    /// Timers that have fired in this process.
+    fn fired(&self) -> u64;
+}
+
+/// The judge of a state: what is wrong with it.
+pub(crate) type JudgeOf<M> = Rc<dyn Fn(&M) -> Result<(), String>>;
+
+/// See [`MachineCopy`].
+pub(crate) struct CopyOf<M> {
+    replica: Replica<M>,
+    judge: JudgeOf<M>,
+    fired: u64,
+}
+
+fn settings() -> MachineSettings {
+    MachineSettings { name: Acknowledger::NAME.to_owned(), digest_every: DIGEST_EVERY }
+}
+
+impl<M: StateMachine> CopyOf<M> {
+    /// One at the stream's beginning.
+    pub(crate) fn begin(machine: M, of: ReplicaSettings, judge: JudgeOf<M>) -> Self {
+        Self { replica: Replica::new(of, MachineCore::new(settings(), machine)), judge, fired: 0 }
+    }
+
+    /// One that continues from a snapshot.
+    pub(crate) fn restore(
+        saved: &[u8],
+        of: ReplicaSettings,
+        judge: JudgeOf<M>,
+    ) -> Result<(Self, Cursor), SnapshotError> {
+        let (core, cursor) = MachineCore::restore(settings(), &mut &saved[..])?;
+        Ok((Self { replica: Replica::new(of, core), judge, fired: 0 }, cursor))
+    }
+}
+
+impl<M: StateMachine> MachineCopy for CopyOf<M> {
+    fn on_event(
+        &mut self,
+        now: Nanos,
+        event: &SubscriberEvent<'_>,
+    ) -> Result<Result<(), Violation>, MachineFault> {
+        let Self { replica, judge, fired } = self;
+        let mut observe = |input: &Input<'_>, _: &Output| {
+            *fired += u64::from(matches!(input.event, InputEvent::Timer { .. }));
+        };
+        replica.on_event(now, event, &mut observe)?;
+        Ok(judge(replica.core.machine())
+            .map_err(|why| format!("MACHINE: before seq {}: {why}", replica.next())))
+    }
+
+    fn on_publisher(&mut self, event: &PublisherEvent) {
+        self.replica.on_publisher(event);
+    }
+
+    fn turn(&mut self, now: Nanos, publisher: &mut PublisherCore) -> Result<usize, MachineFault> {
+        self.replica.turn(now, publisher)
+    }
+
+    fn begin_open(&mut self, publisher: &mut PublisherCore, drawn: [u64; 2]) -> bool {
+        self.replica.begin_open(publisher, drawn)
+    }
+
+    fn save(&self, cursor: Cursor, deliver_next: Seq) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.replica.core.save(cursor, deliver_next, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn next(&self) -> Seq {
+        self.replica.next()
+    }
+
+    fn digest(&self) -> u64 {
+        self.replica.core.digest()
+    }
+
+    fn next_timer(&self) -> Option<Nanos> {
+        self.replica.core.next_timer()
+    }
+
+    fn fired(&self) -> u64 {
+        self.fired
+    }
+}
+
+/// The machine of the world itself.
+pub(crate) struct OwnMachine;
+
+fn judge_of_own() -> JudgeOf<Reminded> {
+    Rc::new(|machine| machine.broken().map_or(Ok(()), |broken| Err(broken.clone())))
+}
+
+impl MachineUnderTest for OwnMachine {
+    fn copy(&self, of: ReplicaSettings) -> Box<dyn MachineCopy> {
+        Box::new(CopyOf::begin(Reminded::default(), of, judge_of_own()))
+    }
+
+    fn restore(
+        &self,
+        of: ReplicaSettings,
+        saved: &[u8],
+    ) -> Result<(Box<dyn MachineCopy>, Cursor), SnapshotError> {
+        let (copy, cursor) = CopyOf::<Reminded>::restore(saved, of, judge_of_own())?;
+        Ok((Box::new(copy), cursor))
+    }
+
+    fn message(&self, _: usize, _: u64) -> Option<Vec<u8>> {
+        None
+    }
+}

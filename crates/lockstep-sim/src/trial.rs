@@ -1,0 +1,238 @@
+//! # trial: your state machine under the faults that lockstep itself is judged under
+//!
+//! A [`Trial`] runs a whole cluster in a simulated network, with gateways, clients that send your messages, and copies
+//! of your machine, thousands of times: datagrams are lost, doubled and late, replicas crash, stall and lose their
+//! disks, leaders are replaced, copies are killed and come back from snapshots of which some are torn. Time is
+//! virtual, so that a second of it takes some milliseconds, and a seed gives the same run every time.
+//!
+//! Judged after each input: your invariant; that all copies have the same state at the same seq, also those that were
+//! restored; that no message is applied twice or lost; that a damaged snapshot is never used; that each timer fires
+//! once, in order, and none early; and at the end of each seed, run a second time, that the same inputs gave the same
+//! state.
+//!
+//! ```
+//! use lockstep_machine::{Input, InputEvent, Output, StateMachine};
+//! use lockstep_sim::trial::Trial;
+//! use std::collections::BTreeMap;
+//! use std::io::{self, Read, Write};
+//!
+//! /// How much each user has: they send each other one at a time.
+//! #[derive(Default)]
+//! struct Purses(BTreeMap<u32, i64>);
+//!
+//! impl StateMachine for Purses {
+//!     const VERSION: u32 = 1;
+//!     fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
+//!         if let InputEvent::Message { publisher, payload: [to, ..], user: Some(_), .. } = input.event {
+//!             *self.0.entry(publisher).or_default() -= 1;
+//!             *self.0.entry(u32::from(*to)).or_default() += 1;
+//!             output.publish(publisher, b"sent");
+//!         }
+//!     }
+//!     fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
+//!         self.0.iter().try_for_each(|(user, has)| writeln!(out, "{user} {has}"))
+//!     }
+//!     fn restore(from: &mut impl Read) -> io::Result<Self> {
+//!         let text = io::read_to_string(from)?;
+//!         let row = |line: &str| line.split_once(' ').and_then(|(user, has)| Some((user.parse().ok()?, has.parse().ok()?)));
+//!         Ok(Self(text.lines().map(row).collect::<Option<_>>().ok_or(io::ErrorKind::InvalidData)?))
+//!     }
+//! }
+//!
+//! let report = Trial::new(Purses::default)
+//!     .messages(|_user, number| vec![number as u8])
+//!     .invariant(|purses| match purses.0.values().sum() {
+//!         0 => Ok(()),
+//!         sum => Err(format!("{sum} was made of nothing")),
+//!     })
+//!     .run(3)
+//!     .unwrap();
+//! assert!(report.inputs_judged > 0);
+//! ```
+
+use crate::edge::{CopyOf, JudgeOf, MachineCopy, MachineUnderTest};
+use crate::many::caught_with;
+use crate::outcome::RunFailure;
+use crate::plan::Plan;
+use crate::shrink::{RunRecipe, shrink_with};
+use lockstep_machine::{Input, InputEvent, Output, ReplicaSettings, SnapshotError, StateMachine};
+use lockstep_wire::Cursor;
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+
+/// Runs in which a failure is made simpler.
+const SHRINK_TRIES: usize = 60;
+/// The world's clients number some of their messages in the first bytes; the machine gets what stands behind them.
+const NUMBER_LEN: usize = 8;
+
+/// A user's machine behind the world's numbers.
+struct Behind<M>(M);
+
+impl<M: StateMachine> StateMachine for Behind<M> {
+    const VERSION: u32 = M::VERSION;
+
+    fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
+        let mut input = *input;
+        if let InputEvent::Message { user: Some(_), payload, .. } = &mut input.event {
+            *payload = payload.get(NUMBER_LEN..).unwrap_or_default();
+        }
+        self.0.apply(&input, output);
+    }
+
+    fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
+        self.0.snapshot(out)
+    }
+
+    fn restore(from: &mut impl Read) -> io::Result<Self> {
+        M::restore(from).map(Self)
+    }
+
+    fn digest(&self) -> u64 {
+        self.0.digest()
+    }
+}
+
+/// See the module.
+#[must_use = "`run` judges"]
+pub struct Trial<M> {
+    new: Rc<dyn Fn() -> M>,
+    message: Rc<dyn Fn(usize, u64) -> Vec<u8>>,
+    invariant: JudgeOf<M>,
+    first: u64,
+}
+
+/// What a trial without a failure has judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TrialReport {
+    /// Seeds that were run, each twice.
+    pub seeds: u64,
+    /// States that were judged.
+    pub inputs_judged: u64,
+    /// The last seed that was run: the next trial may begin behind it.
+    pub last_seed: u64,
+}
+
+/// A failure: the seed, the simplest run that breaks the same rule, and how.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TrialFailure {
+    /// The run, as flags: a seed, and what is left out of its plan.
+    pub recipe: RunRecipe,
+    /// The rule and what has broken it.
+    pub failure: RunFailure,
+}
+
+impl fmt::Display for TrialFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { recipe, failure } = self;
+        write!(f, "{failure}\nthe simplest run of it: {recipe}; again: `.first({}).run(1)`", recipe.seed)
+    }
+}
+
+/// As [`Display`](fmt::Display): this is what a test prints.
+impl fmt::Debug for TrialFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<M: StateMachine + 'static> Trial<M> {
+    /// Of the machine that `new` makes, at the stream's beginning.
+    pub fn new(new: impl Fn() -> M + 'static) -> Self {
+        let message = Rc::new(|_, number: u64| number.to_le_bytes().to_vec());
+        Self { new: Rc::new(new), message, invariant: Rc::new(|_| Ok(())), first: 1 }
+    }
+
+    /// What client `user` (from 0) sends as its message `number` (from 1). Default: the number.
+    pub fn messages(mut self, message: impl Fn(usize, u64) -> Vec<u8> + 'static) -> Self {
+        self.message = Rc::new(message);
+        self
+    }
+
+    /// What must hold after each input; the error says what does not.
+    pub fn invariant(mut self, invariant: impl Fn(&M) -> Result<(), String> + 'static) -> Self {
+        self.invariant = Rc::new(invariant);
+        self
+    }
+
+    /// The first seed. Default 1.
+    pub fn first(mut self, seed: u64) -> Self {
+        self.first = seed;
+        self
+    }
+
+    /// Runs `seeds` seeds, each twice.
+    ///
+    /// # Errors
+    /// A rule is broken: with the simplest run that breaks it.
+    pub fn run(self, seeds: u64) -> Result<TrialReport, TrialFailure> {
+        let mut report = TrialReport::default();
+        let with_clients = (self.first..).filter(|seed| Plan::of_seed(*seed).edges.is_some());
+        for seed in with_clients.take(usize::try_from(seeds).unwrap_or(usize::MAX)) {
+            report.inputs_judged += self.run_twice(seed)?;
+            (report.seeds, report.last_seed) = (report.seeds + 1, seed);
+        }
+        Ok(report)
+    }
+
+    fn run_twice(&self, seed: u64) -> Result<u64, TrialFailure> {
+        let [first, second] = [self.run_once(&Plan::of_seed(seed)), self.run_once(&Plan::of_seed(seed))];
+        let (first, second) = match (first, second) {
+            (Ok(first), Ok(second)) => (first, second),
+            (Err(failure), _) | (_, Err(failure)) => {
+                let run = |plan: &Plan| self.run_once(plan).map(drop);
+                let (recipe, failure) = shrink_with(&failure, SHRINK_TRIES, &run);
+                return Err(TrialFailure { recipe, failure });
+            }
+        };
+        if first == second {
+            return Ok(first.1);
+        }
+        let violation = "MACHINE: the same seed gave other states the second time: the machine uses something beside its \
+                         inputs (see docs/APPLY.md)";
+        let failure =
+            RunFailure { seed, step: 0, violation: violation.to_owned(), story: Default::default() };
+        Err(TrialFailure { recipe: RunRecipe::of_seed(seed), failure })
+    }
+
+    /// A digest of all states, and how many were judged.
+    fn run_once(&self, plan: &Plan) -> Result<(u64, u64), RunFailure> {
+        let states = Rc::new(Cell::new((0_u64, 0_u64)));
+        let (invariant, seen) = (Rc::clone(&self.invariant), Rc::clone(&states));
+        let judge: JudgeOf<Behind<M>> = Rc::new(move |machine| {
+            let (digest, count) = seen.get();
+            seen.set((digest.rotate_left(5).wrapping_add(machine.digest()), count + 1));
+            invariant(&machine.0)
+        });
+        let (new, message) = (Rc::clone(&self.new), Rc::clone(&self.message));
+        caught_with(plan, Rc::new(UnderTrial { new, message, judge }))?;
+        Ok(states.get())
+    }
+}
+
+/// A user's machine, as the world sees it.
+struct UnderTrial<M> {
+    new: Rc<dyn Fn() -> M>,
+    message: Rc<dyn Fn(usize, u64) -> Vec<u8>>,
+    judge: JudgeOf<Behind<M>>,
+}
+
+impl<M: StateMachine + 'static> MachineUnderTest for UnderTrial<M> {
+    fn copy(&self, settings: ReplicaSettings) -> Box<dyn MachineCopy> {
+        Box::new(CopyOf::begin(Behind((self.new)()), settings, Rc::clone(&self.judge)))
+    }
+
+    fn restore(
+        &self,
+        settings: ReplicaSettings,
+        saved: &[u8],
+    ) -> Result<(Box<dyn MachineCopy>, Cursor), SnapshotError> {
+        let (copy, cursor) = CopyOf::<Behind<M>>::restore(saved, settings, Rc::clone(&self.judge))?;
+        Ok((Box::new(copy), cursor))
+    }
+
+    fn message(&self, user: usize, number: u64) -> Option<Vec<u8>> {
+        Some((self.message)(user, number))
+    }
+}

@@ -1,0 +1,163 @@
+//! Errors that break the determinism of a machine are found, each by the judge that its writer would use; a correct
+//! machine has none.
+
+use lockstep_machine::{Input, InputEvent, Output, StateDigest, StateMachine};
+use lockstep_sim::trial::{Trial, TrialFailure};
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read, Write};
+
+/// What is planted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Planted {
+    #[default]
+    Nothing,
+    /// It iterates over a hash map.
+    HashMap,
+    /// It reads a clock.
+    Clock,
+    /// It uses an address.
+    Address,
+    /// It sums floats in an order of its own.
+    Float,
+    /// It reads a byte that nothing has written: here one of its stack, which a safe program cannot.
+    UnwrittenByte,
+    /// Its snapshot forgets a field that the digest does not have either.
+    ForgottenField,
+    /// It counts something twice where a number is 7.
+    WrongSum,
+    /// A message makes it panic.
+    Panic,
+}
+
+/// What each publisher has sent, and how much of it all together.
+#[derive(Clone, Debug, Default)]
+struct Ledger {
+    planted: Planted,
+    by_publisher: BTreeMap<u32, u64>,
+    sum: u64,
+    /// The number of the last message, which decides the next answer.
+    last: u64,
+}
+
+impl Ledger {
+    fn of(planted: Planted) -> impl Fn() -> Self {
+        move || Self { planted, ..Self::default() }
+    }
+}
+
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the planted errors are these")]
+impl StateMachine for Ledger {
+    const VERSION: u32 = 1;
+
+    fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
+        let InputEvent::Message { publisher, user: Some(_), payload, .. } = input.event else { return };
+        let number = payload.first_chunk().map_or(0, |number| u64::from_le_bytes(*number));
+        *self.by_publisher.entry(publisher).or_default() += number;
+        self.sum += number;
+        let mut answer = self.sum ^ self.last;
+        match self.planted {
+            Planted::HashMap => {
+                let map: std::collections::HashMap<u64, u64> = (0..64).map(|key| (key, number)).collect();
+                answer = *map.keys().next().expect("64");
+            }
+            Planted::Clock => self.sum += u64::from(std::time::Instant::now().elapsed().subsec_nanos() % 2),
+            Planted::Address => answer = std::ptr::from_ref(&*Box::new(number)).addr() as u64,
+            Planted::Float => {
+                let map: std::collections::HashMap<u64, f64> =
+                    (0..64).map(|key| (key, 0.1 / (key + number) as f64)).collect();
+                self.sum ^= map.values().sum::<f64>().to_bits() & 1;
+            }
+            Planted::UnwrittenByte => answer = u64::from(std::process::id()) ^ unwritten(),
+            Planted::WrongSum if number == 7 => self.sum += number,
+            Planted::Panic if number == 7 => panic!("7"),
+            _ => {}
+        }
+        self.last = number;
+        output.publish(publisher, &answer.to_le_bytes());
+    }
+
+    fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
+        let last = if self.planted == Planted::ForgottenField { 0 } else { self.last };
+        let words = [self.planted as u64, self.sum, last];
+        let rows = self.by_publisher.iter().flat_map(|(publisher, sum)| [u64::from(*publisher), *sum]);
+        words.into_iter().chain(rows).try_for_each(|word| out.write_all(&word.to_le_bytes()))
+    }
+
+    fn restore(from: &mut impl Read) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes)?;
+        let mut words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+        let mut word = || words.next().ok_or(io::Error::from(ErrorKind::UnexpectedEof));
+        let all = [
+            Planted::Nothing,
+            Planted::HashMap,
+            Planted::Clock,
+            Planted::Address,
+            Planted::Float,
+            Planted::UnwrittenByte,
+            Planted::ForgottenField,
+            Planted::WrongSum,
+            Planted::Panic,
+        ];
+        let planted = all[word()? as usize];
+        let (sum, last) = (word()?, word()?);
+        let mut by_publisher = BTreeMap::new();
+        while let (Ok(publisher), Ok(sum)) = (word(), word()) {
+            by_publisher.insert(publisher as u32, sum);
+        }
+        Ok(Self { planted, by_publisher, sum, last })
+    }
+
+    fn digest(&self) -> u64 {
+        let mut digest = StateDigest::default();
+        digest.write(&self.sum.to_le_bytes());
+        self.by_publisher
+            .iter()
+            .for_each(|(publisher, sum)| digest.write(&(u64::from(*publisher) ^ *sum).to_le_bytes()));
+        digest.value()
+    }
+}
+
+/// What a byte that was never written may be: something else in every process, and from call to call.
+fn unwritten() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    CALLS.fetch_add(1, Ordering::Relaxed)
+}
+
+fn judged(planted: Planted, seeds: u64) -> Result<u64, TrialFailure> {
+    Trial::new(Ledger::of(planted))
+        .messages(|_, number| (number % 13).to_le_bytes().to_vec())
+        .invariant(|ledger| match ledger.by_publisher.values().sum::<u64>() {
+            sum if sum == ledger.sum => Ok(()),
+            sum => Err(format!("all together is {}, and each has {sum}", ledger.sum)),
+        })
+        .run(seeds)
+        .map(|report| report.inputs_judged)
+}
+
+#[test]
+fn a_correct_machine_passes() {
+    // LOCKSTEP_SEEDS=10000 is the long run.
+    let seeds = std::env::var("LOCKSTEP_SEEDS").map_or(12, |seeds| seeds.parse().expect("a number"));
+    let inputs = judged(Planted::Nothing, seeds).expect("it is right");
+    assert!(inputs > 1_000, "{inputs}");
+}
+
+#[test]
+fn each_planted_error_is_found_and_comes_with_the_simplest_run() {
+    for (planted, words) in [
+        (Planted::HashMap, "another"),
+        (Planted::Clock, "all together"),
+        (Planted::Address, "another"),
+        (Planted::Float, "all together"),
+        (Planted::UnwrittenByte, "another"),
+        (Planted::ForgottenField, "another"),
+        (Planted::WrongSum, "all together"),
+        (Planted::Panic, "PANIC"),
+    ] {
+        let failure = judged(planted, 60).expect_err("it is planted");
+        let text = failure.to_string();
+        assert!(text.contains(words) && text.contains("the simplest run"), "{planted:?}: {text}");
+    }
+}
