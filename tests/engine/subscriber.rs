@@ -56,12 +56,10 @@ pub fn owned(event: &SubscriberEvent<'_>) -> Option<Event> {
         SubscriberEvent::Opened { seq, publisher, name, .. } => {
             Event::Opened(*seq, *publisher, name.to_string())
         }
-        SubscriberEvent::Closed { seq, timestamp, publisher, reason } => {
+        SubscriberEvent::Closed { seq, publisher, reason, .. } => {
             Event::Closed(*seq, *publisher, reason.to_vec())
         }
-        SubscriberEvent::Day { seq, timestamp, mark } => {
-            Event::Day(*seq, mark.is_start, mark.name.to_owned())
-        }
+        SubscriberEvent::Day { seq, mark, .. } => Event::Day(*seq, mark.is_start, mark.name.to_owned()),
         SubscriberEvent::Founded { history, seq, .. } => Event::Founded(*history, *seq),
         SubscriberEvent::Ahead { next, end, .. } => Event::Ahead(*next, *end),
         SubscriberEvent::Multicast { lost } => Event::Multicast(*lost),

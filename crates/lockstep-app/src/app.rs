@@ -183,7 +183,7 @@ impl<M: StateMachine> App<M> {
         let doing = || format!("read the snapshot {}", stored.path.display());
         let bytes = fs::metadata(&stored.path).map_err(|error| IoError::new(doing(), error))?.len();
         let head = store::head(&stored.path)
-            .map_err(|error| IoError::because(doing(), io::ErrorKind::InvalidData, &error.to_string()))?;
+            .map_err(|error| IoError::because(doing(), io::ErrorKind::InvalidData, error.to_string()))?;
         let SnapshotHead { next, time, digest, version, .. } = head;
         let address = self.settings.serve;
         self.replica.announce(SnapshotNotice { next, time, digest, version, bytes, address });
@@ -255,7 +255,7 @@ fn restored<M: StateMachine>(
             tracing::warn!("{}: {error}; the stream is read from its beginning", doing());
             Ok(None)
         }
-        Err(error) => Err(IoError::because(doing(), io::ErrorKind::InvalidData, &error.to_string()).into()),
+        Err(error) => Err(IoError::because(doing(), io::ErrorKind::InvalidData, error.to_string()).into()),
     }
 }
 

@@ -166,7 +166,7 @@ impl<M: StateMachine + 'static> Trial<M> {
     ///
     /// # Errors
     /// A rule is broken: with the simplest run that breaks it.
-    pub fn run(self, seeds: u64) -> Result<TrialReport, TrialFailure> {
+    pub fn run(self, seeds: u64) -> Result<TrialReport, Box<TrialFailure>> {
         let mut report = TrialReport::default();
         let with_clients = (self.first..).filter(|seed| Plan::of_seed(*seed).edges.is_some());
         for seed in with_clients.take(usize::try_from(seeds).unwrap_or(usize::MAX)) {
@@ -176,14 +176,14 @@ impl<M: StateMachine + 'static> Trial<M> {
         Ok(report)
     }
 
-    fn run_twice(&self, seed: u64) -> Result<u64, TrialFailure> {
+    fn run_twice(&self, seed: u64) -> Result<u64, Box<TrialFailure>> {
         let [first, second] = [self.run_once(&Plan::of_seed(seed)), self.run_once(&Plan::of_seed(seed))];
         let (first, second) = match (first, second) {
             (Ok(first), Ok(second)) => (first, second),
             (Err(failure), _) | (_, Err(failure)) => {
                 let run = |plan: &Plan| self.run_once(plan).map(drop);
                 let (recipe, failure) = shrink_with(&failure, SHRINK_TRIES, &run);
-                return Err(TrialFailure { recipe, failure });
+                return Err(Box::new(TrialFailure { recipe, failure }));
             }
         };
         if first == second {
@@ -193,7 +193,7 @@ impl<M: StateMachine + 'static> Trial<M> {
                          inputs (see docs/APPLY.md)";
         let failure =
             RunFailure { seed, step: 0, violation: violation.to_owned(), story: Default::default() };
-        Err(TrialFailure { recipe: RunRecipe::of_seed(seed), failure })
+        Err(Box::new(TrialFailure { recipe: RunRecipe::of_seed(seed), failure }))
     }
 
     /// A digest of all states, and how many were judged.

@@ -125,7 +125,7 @@ fn unwritten() -> u64 {
     CALLS.fetch_add(1, Ordering::Relaxed)
 }
 
-fn judged(planted: Planted, seeds: u64) -> Result<u64, TrialFailure> {
+fn judged(planted: Planted, seeds: u64) -> Result<u64, Box<TrialFailure>> {
     Trial::new(Ledger::of(planted))
         .messages(|_, number| (number % 13).to_le_bytes().to_vec())
         .invariant(|ledger| match ledger.by_publisher.values().sum::<u64>() {
