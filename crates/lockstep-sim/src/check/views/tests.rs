@@ -30,7 +30,7 @@ fn recorded() -> Recorded {
 }
 
 fn recorded_of(plan: &Plan) -> Option<Recorded> {
-    let mut world = World::new(plan, false).ok()?;
+    let mut world = World::new(plan, false, std::rc::Rc::new(crate::edge::OwnMachine)).ok()?;
     while world.phase == RunPhase::Storm && world.oracle.reference.epochs() < 4 {
         world.step().ok()?;
     }
