@@ -1,0 +1,340 @@
+//! # book: price levels and their queues
+//!
+//! Each instrument has two ladders of displayed prices, two of stop prices and two queues of market orders.
+//! A ladder is a sorted array whose best price stands last; each of its rungs names a level, and a level is a
+//! first-in first-out queue of orders, linked by slot numbers.
+//!
+//! ```text
+//!   Instrument ─▶ Ladder: [worst … best] ─▶ Level { head, tail, open } ─▶ OrderSlot ⇄ OrderSlot ⇄ OrderSlot
+//! ```
+//!
+//! An order finds its level by number, so a cancel touches no ladder unless it empties the level. A new price
+//! moves the rungs that are better than it; most arrive near the best one. The bands bound how many rungs an
+//! instrument can have. Within a level order numbers rise: the number is the priority.
+
+use crate::slab::{NIL, Slab};
+use crate::types::{OrderKind, SelfMatch, Side, Symbol, TimeInForce, TradingPhase};
+
+/// An order's place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Shelf {
+    /// On a ladder of displayed prices.
+    Displayed,
+    /// In the queue of market orders, until an auction.
+    Market,
+    /// On a ladder of stop prices.
+    Stop,
+}
+
+/// An order that the engine has accepted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrderSlot {
+    /// Number on the market, and priority: lower comes first.
+    pub(crate) number: u64,
+    /// Slot of the account.
+    pub(crate) account: u32,
+    /// Slot of the account's position in the instrument.
+    pub(crate) position: u32,
+    /// The account's own number.
+    pub(crate) token: u32,
+    /// Limit price; 0 for a market order.
+    pub(crate) price: u32,
+    /// Stop price; 0 if it is no stop, or triggered.
+    pub(crate) stop: u32,
+    /// Open quantity.
+    pub(crate) remaining: u32,
+    /// The part of it that is displayed; 0 on other shelves.
+    pub(crate) displayed: u32,
+    /// Quantity to display at one time; 0 for all.
+    pub(crate) display: u32,
+    /// Executed quantity, through all replacements.
+    pub(crate) executed: u32,
+    /// Its level, while it rests.
+    pub(crate) level: u32,
+    /// Next order of the level.
+    pub(crate) next: u32,
+    /// Order before it in the level.
+    pub(crate) prev: u32,
+    /// Next order of the account, by token.
+    pub(crate) account_next: u32,
+    /// Order before it of the account.
+    pub(crate) account_prev: u32,
+    /// Index of the instrument.
+    pub(crate) instrument: u16,
+    /// Its side.
+    pub(crate) side: Side,
+    /// Its price condition.
+    pub(crate) kind: OrderKind,
+    /// How long it lives.
+    pub(crate) time_in_force: TimeInForce,
+    /// The account's choice against itself.
+    pub(crate) self_match: SelfMatch,
+    /// Whether it must not arrive and execute.
+    pub(crate) is_post_only: bool,
+}
+
+impl OrderSlot {
+    /// The shelf that it rests on.
+    pub(crate) fn shelf(&self) -> Shelf {
+        if self.kind.is_stop() {
+            Shelf::Stop
+        } else if self.kind.is_limit() {
+            Shelf::Displayed
+        } else {
+            Shelf::Market
+        }
+    }
+
+    /// The quantity that it displays when it comes to a ladder or is refreshed.
+    pub(crate) fn fresh_display(&self) -> u32 {
+        match (self.shelf(), self.display) {
+            (Shelf::Displayed, 0) => self.remaining,
+            (Shelf::Displayed, display) => display.min(self.remaining),
+            _ => 0,
+        }
+    }
+}
+
+/// A queue of orders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Level {
+    /// The order that comes first.
+    pub(crate) head: u32,
+    /// The order that comes last.
+    pub(crate) tail: u32,
+    /// Open quantity of all, displayed or not.
+    pub(crate) open: u64,
+}
+
+const EMPTY_LEVEL: Level = Level { head: NIL, tail: NIL, open: 0 };
+
+/// A price and its level. `key` sorts: the better the price, the higher.
+#[derive(Clone, Copy, Debug)]
+struct Rung {
+    key: u32,
+    level: u32,
+}
+
+/// Prices in order, the best one last.
+#[derive(Clone, Debug)]
+pub(crate) struct Ladder {
+    rungs: Vec<Rung>,
+    /// Whether a lower price is the better one.
+    is_low_best: bool,
+}
+
+impl Ladder {
+    fn new(is_low_best: bool, capacity: usize) -> Self {
+        Self { rungs: Vec::with_capacity(capacity), is_low_best }
+    }
+
+    /// Turns a price into its key, and a key into its price.
+    fn flip(&self, price: u32) -> u32 {
+        if self.is_low_best { !price } else { price }
+    }
+
+    /// The best price and its level.
+    pub(crate) fn best(&self) -> Option<(u32, u32)> {
+        self.rungs.last().map(|rung| (self.flip(rung.key), rung.level))
+    }
+
+    /// Prices and levels, the best first.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, u32)> {
+        self.rungs.iter().rev().map(|rung| (self.flip(rung.key), rung.level))
+    }
+
+    fn position(&self, price: u32) -> Result<usize, usize> {
+        let key = self.flip(price);
+        // Near the best price most of the time: a few steps from the end, then a binary search.
+        let near = self.rungs.len().saturating_sub(8);
+        if self.rungs.get(near).is_none_or(|rung| rung.key <= key) {
+            for (at, rung) in self.rungs.iter().enumerate().skip(near).rev() {
+                if rung.key <= key {
+                    return if rung.key == key { Ok(at) } else { Err(at + 1) };
+                }
+            }
+            return Err(near);
+        }
+        self.rungs[..near].binary_search_by(|rung| rung.key.cmp(&key))
+    }
+}
+
+/// Capacity that a ladder of displayed prices begins with; it grows to what its instrument needs and stays so.
+const RUNGS: usize = 32;
+
+/// An instrument: its terms, its phase and its orders.
+#[derive(Clone, Debug)]
+pub(crate) struct Instrument {
+    pub(crate) symbol: Symbol,
+    pub(crate) tick: u32,
+    pub(crate) lot: u32,
+    pub(crate) reference: u32,
+    pub(crate) static_bps: u32,
+    pub(crate) dynamic_bps: u32,
+    pub(crate) extended_bps: u32,
+    /// Price of the last trade; 0 before the first.
+    pub(crate) last: u32,
+    pub(crate) phase: TradingPhase,
+    /// Key of the timer that ends the phase; 0 if there is none.
+    pub(crate) phase_timer: u64,
+    /// Key of the timer of the next indicative price; 0 if there is none.
+    pub(crate) indicative_timer: u64,
+    /// Displayed orders, by side.
+    pub(crate) displayed: [Ladder; 2],
+    /// Stop orders, by side.
+    pub(crate) stops: [Ladder; 2],
+    /// Levels of the market orders, by side.
+    pub(crate) market: [u32; 2],
+}
+
+impl Instrument {
+    /// The price that bands and auctions compare with: the last trade's, before it the reference price.
+    pub(crate) fn dynamic_reference(&self) -> u32 {
+        if self.last == 0 { self.reference } else { self.last }
+    }
+
+    fn ladder(&mut self, side: Side, shelf: Shelf) -> &mut Ladder {
+        match shelf {
+            Shelf::Stop => &mut self.stops[side as usize],
+            Shelf::Displayed | Shelf::Market => &mut self.displayed[side as usize],
+        }
+    }
+}
+
+/// The orders of all instruments.
+#[derive(Clone, Debug)]
+pub(crate) struct Books {
+    pub(crate) orders: Slab<OrderSlot>,
+    pub(crate) levels: Slab<Level>,
+    pub(crate) instruments: Vec<Instrument>,
+}
+
+impl Books {
+    pub(crate) fn new(orders_max: usize, instruments_max: usize) -> Self {
+        Self {
+            orders: Slab::with_capacity(orders_max),
+            levels: Slab::with_capacity(orders_max + 2 * instruments_max),
+            instruments: Vec::with_capacity(instruments_max),
+        }
+    }
+
+    /// Ladders and queues for a new instrument.
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn shelves(&mut self) -> ([Ladder; 2], [Ladder; 2], [u32; 2]) {
+        let displayed = [Ladder::new(false, RUNGS), Ladder::new(true, RUNGS)];
+        // A buy stop triggers when the price rises to it: the lowest first.
+        let stops = [Ladder::new(true, 0), Ladder::new(false, 0)];
+        (displayed, stops, [self.levels.insert(EMPTY_LEVEL), self.levels.insert(EMPTY_LEVEL)])
+    }
+
+    /// Puts an order at the end of its queue.
+    pub(crate) fn push(&mut self, slot: u32) {
+        let order = self.orders[slot];
+        let instrument = &mut self.instruments[order.instrument as usize];
+        let shelf = order.shelf();
+        let level = match shelf {
+            Shelf::Market => instrument.market[order.side as usize],
+            Shelf::Displayed | Shelf::Stop => {
+                let price = if shelf == Shelf::Stop { order.stop } else { order.price };
+                let ladder = instrument.ladder(order.side, shelf);
+                match ladder.position(price) {
+                    Ok(at) => ladder.rungs[at].level,
+                    Err(at) => {
+                        let level = self.levels.insert(EMPTY_LEVEL);
+                        ladder.rungs.insert(at, Rung { key: ladder.flip(price), level });
+                        level
+                    }
+                }
+            }
+        };
+        self.orders[slot].level = level;
+        self.levels[level].open += u64::from(order.remaining);
+        self.link(slot);
+    }
+
+    fn link(&mut self, slot: u32) {
+        let level = &mut self.levels[self.orders[slot].level];
+        let before = level.tail;
+        level.tail = slot;
+        if before == NIL {
+            level.head = slot;
+        } else {
+            self.orders[before].next = slot;
+        }
+        (self.orders[slot].prev, self.orders[slot].next) = (before, NIL);
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let OrderSlot { prev, next, level, .. } = self.orders[slot];
+        let level = &mut self.levels[level];
+        if prev == NIL {
+            level.head = next;
+        } else {
+            self.orders[prev].next = next;
+        }
+        if next == NIL {
+            level.tail = prev;
+        } else {
+            self.orders[next].prev = prev;
+        }
+    }
+
+    /// Takes an order out of its queue, and an empty level off its ladder. The order's slot stays.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        self.unlink(slot);
+        let order = self.orders[slot];
+        let level = &mut self.levels[order.level];
+        level.open -= u64::from(order.remaining);
+        let shelf = order.shelf();
+        if level.head != NIL || shelf == Shelf::Market {
+            return;
+        }
+        self.levels.release(order.level);
+        let price = if shelf == Shelf::Stop { order.stop } else { order.price };
+        let ladder = self.instruments[order.instrument as usize].ladder(order.side, shelf);
+        if let Ok(at) = ladder.position(price) {
+            ladder.rungs.remove(at);
+        }
+    }
+
+    /// Moves an order behind all others of its level.
+    pub(crate) fn requeue(&mut self, slot: u32) {
+        self.unlink(slot);
+        self.link(slot);
+    }
+
+    /// Lowers an order's open quantity where it rests.
+    pub(crate) fn reduce(&mut self, slot: u32, quantity: u32) {
+        let order = &mut self.orders[slot];
+        order.remaining -= quantity;
+        self.levels[order.level].open -= u64::from(quantity);
+    }
+
+    /// The orders of a level, the first in the queue first.
+    pub(crate) fn queue(&self, level: u32) -> impl Iterator<Item = u32> {
+        let next = |slot: u32| (slot != NIL).then_some(slot);
+        std::iter::successors(next(self.levels[level].head), move |&slot| next(self.orders[slot].next))
+    }
+
+    /// The best displayed price of a side, and its level.
+    pub(crate) fn best(&self, instrument: u16, side: Side) -> Option<(u32, u32)> {
+        self.instruments[instrument as usize].displayed[side as usize].best()
+    }
+
+    /// The first order of one side of an instrument on one shelf.
+    pub(crate) fn first(&self, instrument: u16, side: Side, shelf: Shelf) -> Option<u32> {
+        self.shelf(instrument, side, shelf).next()
+    }
+
+    /// All orders of one side of an instrument on one shelf, by priority.
+    pub(crate) fn shelf(&self, instrument: u16, side: Side, shelf: Shelf) -> impl Iterator<Item = u32> {
+        let instrument = &self.instruments[instrument as usize];
+        let (ladder, market) = match shelf {
+            Shelf::Displayed => (Some(&instrument.displayed[side as usize]), None),
+            Shelf::Stop => (Some(&instrument.stops[side as usize]), None),
+            Shelf::Market => (None, Some(instrument.market[side as usize])),
+        };
+        let levels = ladder.into_iter().flat_map(|ladder| ladder.iter().map(|(_, level)| level));
+        levels.chain(market).flat_map(|level| self.queue(level))
+    }
+}
