@@ -159,8 +159,10 @@ impl Ladder {
     }
 }
 
-/// Capacity that a ladder of displayed prices begins with; it grows to what its instrument needs and stays so.
+/// Rungs that ladders of displayed and of stop prices begin with; they grow to what their instrument needs and
+/// stay so.
 const RUNGS: usize = 32;
+const STOP_RUNGS: usize = 8;
 
 /// An instrument: its terms, its phase and its orders.
 #[derive(Clone, Debug)]
@@ -223,7 +225,7 @@ impl Books {
     pub(crate) fn shelves(&mut self) -> ([Ladder; 2], [Ladder; 2], [u32; 2]) {
         let displayed = [Ladder::new(false, RUNGS), Ladder::new(true, RUNGS)];
         // A buy stop triggers when the price rises to it: the lowest first.
-        let stops = [Ladder::new(true, 0), Ladder::new(false, 0)];
+        let stops = [Ladder::new(true, STOP_RUNGS), Ladder::new(false, STOP_RUNGS)];
         (displayed, stops, [self.levels.insert(EMPTY_LEVEL), self.levels.insert(EMPTY_LEVEL)])
     }
 

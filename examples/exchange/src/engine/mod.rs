@@ -8,7 +8,7 @@ mod amend;
 mod arrive;
 mod auction;
 mod enter;
-mod operate;
+pub(crate) mod operate;
 pub(crate) mod phases;
 mod view;
 

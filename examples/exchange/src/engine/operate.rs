@@ -8,7 +8,7 @@ use crate::output::{CancelReason, MarketEvent, OperatorRefusal, OrderReport, Sin
 use crate::types::{PRICE_MAX, QUANTITY_MAX, Side, Symbol, TradingPhase};
 
 /// The widest band: as far above a price as the price itself, ten times.
-const BPS_MAX: u32 = 100_000;
+pub(crate) const BPS_MAX: u32 = 100_000;
 
 /// A price that an instrument with this tick may have.
 fn price_of(price: u64, tick: u64) -> Option<u32> {

@@ -3,6 +3,7 @@
 use super::{SHELVES, invalid};
 use crate::accounts::Account;
 use crate::book::{OrderSlot, Shelf};
+use crate::engine::operate::BPS_MAX;
 use crate::engine::phases::{KEY_SHIFT, successor};
 use crate::engine::{MatchingEngine, token_key};
 use crate::rules::Rules;
@@ -109,8 +110,9 @@ fn add_instrument(engine: &mut MatchingEngine, saved: &SavedInstrument) -> io::R
         && saved.reference > 0
         && fits(saved.last)
         && (1..=QUANTITY_MAX).contains(&saved.lot)
-        && u64::from(saved.tick) <= PRICE_MAX;
-    ensure(has_terms, || format!("{symbol:?}: tick, lot, reference or last price is out of range"))?;
+        && u64::from(saved.tick) <= PRICE_MAX
+        && [saved.static_bps, saved.dynamic_bps, saved.extended_bps].iter().all(|bps| *bps <= BPS_MAX);
+    ensure(has_terms, || format!("{symbol:?}: tick, lot, a band or a price is out of range"))?;
     let is_key = |key: u64| {
         key == 0 || key % (1 << KEY_SHIFT) == index && (1..engine.timer_next).contains(&(key >> KEY_SHIFT))
     };

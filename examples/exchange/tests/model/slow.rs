@@ -31,21 +31,6 @@ impl SlowOrder {
         self.kind == OrderKind::Limit
     }
 
-    pub fn view(&self) -> BookOrder {
-        BookOrder {
-            number: self.number,
-            account: self.account,
-            token: self.token,
-            side: self.side,
-            kind: self.kind,
-            price: self.price,
-            stop_price: self.stop_price,
-            remaining: self.remaining,
-            displayed: self.displayed,
-            executed: self.executed,
-        }
-    }
-
     /// The quantity that it displays when it comes to the book or is refreshed.
     pub fn fresh(&self) -> u32 {
         match (self.is_displayed(), self.display) {
