@@ -31,8 +31,9 @@ fn step_1_the_price_with_the_highest_volume() {
 
 #[test]
 fn step_2_of_those_the_price_with_the_lowest_surplus() {
-    // 200 trade at 10.01 and at 10.02; at 10.02 nobody is left over.
-    assert_eq!(auction(&[(200, 1002), (100, 1001)], &[(200, 1001)]), Some((1002, 200, 0)));
+    // 200 trade at 10.02 and at 10.04; 100 bid are left at 10.02, 50 offered at 10.04.
+    let (buys, sells) = ([(200, 1004), (100, 1002)], [(200, 1002), (50, 1004)]);
+    assert_eq!(auction(&buys, &sells), Some((1004, 200, 50)));
 }
 
 #[test]
