@@ -97,6 +97,7 @@ impl Account {
 
 /// The position of an account in an instrument. It exists while it is not flat or an order is open.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
 pub(crate) struct Position {
     /// Slot of the account.
     pub(crate) account: u32,
@@ -126,7 +127,10 @@ impl Positions {
 
     /// The slot of a position, if it exists.
     pub(crate) fn find(&self, account: u32, instrument: u16) -> Option<u32> {
-        self.index.get(Self::key(account, instrument))
+        self.index.get(Self::key(account, instrument), |slot| {
+            let position = &self.slots[slot];
+            (position.account, position.instrument) == (account, instrument)
+        })
     }
 
     /// The slot of a position, made if it does not exist. [`Positions::flatten`] frees it.
@@ -144,11 +148,12 @@ impl Positions {
         self.index.slots().map(|slot| &self.slots[slot])
     }
 
-    /// Frees a position that is flat and has no open order.
+    /// Frees a position that is flat and has no open order. Its slot keeps its account until a position is
+    /// acquired, so that the end of the command that freed it can still report.
     fn flatten(&mut self, slot: u32) {
         let Position { account, instrument, net, open } = self.slots[slot];
         if net == 0 && open == [0; 2] {
-            self.index.remove(Self::key(account, instrument));
+            self.index.remove(Self::key(account, instrument), slot);
             self.slots.release(slot);
         }
     }

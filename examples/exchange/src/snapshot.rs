@@ -137,7 +137,7 @@ impl MatchingEngine {
             {
                 for slot in self.books.shelf(instrument, side, shelf) {
                     let order = &self.books.orders[slot];
-                    out.u32(self.accounts[order.account as usize].id);
+                    out.u32(self.account_id(order));
                     encode_order(order, out);
                     out.spill()?;
                 }
@@ -191,10 +191,10 @@ fn encode_order(order: &OrderSlot, out: &mut Encoder<impl Write>) {
     out.u64(order.number);
     out.u32(order.token);
     out.u32(order.price);
-    out.u32(order.stop);
+    out.u32(order.stop());
     out.u32(order.remaining);
     out.u32(order.displayed);
-    out.u32(order.display);
+    out.u32(order.display());
     out.u32(order.executed);
     out.u16(order.instrument);
     out.u8(order.side as u8);
@@ -241,7 +241,7 @@ fn decode(from: &mut Decoder<impl Read>) -> io::Result<Parts> {
     }
     for _ in 0..from.count(rules.orders_max, "orders")? {
         let account = parts.account_slot(from.u32()?)?;
-        parts.orders.push(decode_order(from, account)?);
+        parts.orders.push((account, decode_order(from)?));
     }
     Ok(parts)
 }
@@ -288,21 +288,27 @@ fn decode_trade(from: &mut Decoder<impl Read>, parts: &Parts) -> io::Result<Trad
     Ok(Trade { match_number, instrument, quantity, accounts, tokens, is_busted })
 }
 
-fn decode_order(from: &mut Decoder<impl Read>, account: u32) -> io::Result<OrderSlot> {
+fn decode_order(from: &mut Decoder<impl Read>) -> io::Result<OrderSlot> {
+    let (number, token, price, stop) = (from.u64()?, from.u32()?, from.u32()?, from.u32()?);
+    let (remaining, displayed, display, executed) = (from.u32()?, from.u32()?, from.u32()?, from.u32()?);
+    let (instrument, side) = (from.u16()?, from.byte_of("side", Side::of_byte)?);
+    let kind = from.byte_of("order kind", OrderKind::of_byte)?;
+    let (stop_or_display, other) = if kind.is_stop() { (stop, display) } else { (display, stop) };
+    if other != 0 {
+        return Err(invalid(format!("order {number} has a stop price and displays a part, or is no stop")));
+    }
     Ok(OrderSlot {
-        account,
+        number,
         position: NIL,
-        number: from.u64()?,
-        token: from.u32()?,
-        price: from.u32()?,
-        stop: from.u32()?,
-        remaining: from.u32()?,
-        displayed: from.u32()?,
-        display: from.u32()?,
-        executed: from.u32()?,
-        instrument: from.u16()?,
-        side: from.byte_of("side", Side::of_byte)?,
-        kind: from.byte_of("order kind", OrderKind::of_byte)?,
+        token,
+        price,
+        remaining,
+        displayed,
+        stop_or_display,
+        executed,
+        instrument,
+        side,
+        kind,
         time_in_force: from.byte_of("time in force", TimeInForce::of_byte)?,
         self_match: from.byte_of("self-match", SelfMatch::of_byte)?,
         is_post_only: from.flag("post-only")?,

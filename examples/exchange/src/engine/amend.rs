@@ -24,11 +24,6 @@ enum Amendment {
 }
 
 impl MatchingEngine {
-    /// The slot of an account's resting order.
-    fn order_slot(&self, account: u32, token: u32) -> Option<u32> {
-        self.tokens.get(token_key(account, token))
-    }
-
     pub(super) fn replace(&mut self, new: &OrderReplacement, now_ns: u64, out: &mut impl Sink) {
         let OrderReplacement { account, token, .. } = *new;
         let Some(account_slot) = self.account_slot(account) else {
@@ -73,26 +68,27 @@ impl MatchingEngine {
             is_new: false,
         };
         let position = &self.positions.slots[old.position];
-        self.accounts[old.account as usize].check(&exposure, Some(position))?;
+        self.accounts[position.account as usize].check(&exposure, Some(position))?;
         let is_continuous = instrument.phase == TradingPhase::Continuous;
         if old.is_post_only && is_continuous && self.crosses(old.instrument, old.side, price) {
             return Err(RejectionReason::WouldExecute);
         }
-        let stays = (price, stop, display) == (old.price, old.stop, old.display);
+        let stop_or_display = if old.kind.is_stop() { stop } else { display };
+        let stays = (price, stop_or_display) == (old.price, old.stop_or_display);
         Ok(if stays && remaining <= old.remaining {
             Amendment::Reduce(old.remaining - remaining)
         } else {
-            Amendment::Requeue(OrderSlot { token: new.token, price, stop, display, remaining, ..*old })
+            Amendment::Requeue(OrderSlot { token: new.token, price, stop_or_display, remaining, ..*old })
         })
     }
 
     fn replace_in_place(&mut self, slot: u32, token: u32, less: u32, out: &mut impl Sink) {
-        let OrderSlot { account, token: original, .. } = self.books.orders[slot];
+        let original = self.books.orders[slot].token;
         self.rename(slot, token);
         let gone = self.reduce_open(slot, less);
         let order = self.books.orders[slot];
         out.report(OrderReport::Replaced {
-            account: self.accounts[account as usize].id,
+            account: self.account_id(&order),
             token,
             original,
             terms: self.terms(&order),
@@ -104,13 +100,14 @@ impl MatchingEngine {
     /// Gives an order another token, and with it the last place in its account's list.
     fn rename(&mut self, slot: u32, token: u32) {
         let order = self.books.orders[slot];
-        self.tokens.remove(token_key(order.account, order.token));
-        self.tokens.insert(token_key(order.account, token), slot);
+        let account = self.account_of(&order);
+        self.tokens.remove(token_key(account, order.token), slot);
+        self.tokens.insert(token_key(account, token), slot);
         self.books.orders[slot].token = token;
         if order.account_next == NIL {
             return;
         }
-        let account = &mut self.accounts[order.account as usize];
+        let account = &mut self.accounts[account as usize];
         self.books.orders[order.account_next].account_prev = order.account_prev;
         if order.account_prev == NIL {
             account.head = order.account_next;
@@ -149,7 +146,7 @@ impl MatchingEngine {
         let old = self.books.orders[slot];
         order.number = self.next_number();
         out.report(OrderReport::Replaced {
-            account: self.accounts[old.account as usize].id,
+            account: self.account_id(&old),
             token: order.token,
             original: old.token,
             terms: self.terms(&order),

@@ -56,7 +56,7 @@ impl MatchingEngine {
     fn is_reached(&self, order: &OrderSlot) -> bool {
         let instrument = &self.books.instruments[order.instrument as usize];
         let has_traded = instrument.phase == TradingPhase::Continuous && instrument.last != 0;
-        has_traded && reaches(order.side.opposite(), order.stop, instrument.last)
+        has_traded && reaches(order.side.opposite(), order.stop(), instrument.last)
     }
 
     /// Matches an order in continuous trading. `slot` is its slot if it is registered, as a stop order is.
@@ -161,7 +161,7 @@ impl MatchingEngine {
                 return SweepEnd::Interrupted;
             }
             let resting = self.books.levels[level].head;
-            let is_own = self.books.orders[resting].account == order.account;
+            let is_own = self.books.orders[resting].position == order.position;
             if is_own && order.self_match != SelfMatch::Allow {
                 if self.self_match(order, resting, out) {
                     return SweepEnd::SelfMatched;
@@ -202,7 +202,7 @@ impl MatchingEngine {
             match_number,
             instrument: buy.instrument,
             quantity,
-            accounts: [buy.account, sell.account],
+            accounts: [self.account_of(buy), self.account_of(sell)],
             tokens: [buy.token, sell.token],
             is_busted: false,
         });
@@ -223,7 +223,7 @@ impl MatchingEngine {
         match_number: u64,
         out: &mut impl Sink,
     ) {
-        let account = self.accounts[order.account as usize].id;
+        let account = self.account_id(order);
         let (token, price) = (order.token, u64::from(price));
         out.report(OrderReport::Executed { account, token, quantity, price, liquidity, match_number });
     }
@@ -294,7 +294,7 @@ impl MatchingEngine {
             let (mut displayed, mut open) = (0_u64, 0_u64);
             for slot in self.books.queue(level) {
                 let other = &self.books.orders[slot];
-                let is_own = other.account == order.account && order.self_match != SelfMatch::Allow;
+                let is_own = other.position == order.position && order.self_match != SelfMatch::Allow;
                 if is_own && order.self_match == SelfMatch::CancelOldest {
                     continue;
                 }
@@ -351,8 +351,8 @@ impl MatchingEngine {
     fn activate(&mut self, slot: u32, now_ns: u64, out: &mut impl Sink) {
         let number = self.next_number();
         let mut order = self.books.orders[slot];
-        (order.number, order.kind, order.stop) = (number, order.kind.triggered(), 0);
-        let (account, token) = (self.accounts[order.account as usize].id, order.token);
+        (order.number, order.kind, order.stop_or_display) = (number, order.kind.triggered(), 0);
+        let (account, token) = (self.account_id(&order), order.token);
         out.report(OrderReport::Triggered { account, token, number });
         if self.phase(order.instrument) == TradingPhase::Continuous {
             self.take(order, Some(slot), false, now_ns, out);

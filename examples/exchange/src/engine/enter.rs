@@ -87,7 +87,9 @@ impl MatchingEngine {
             Err(reason) => out.report(OrderReport::Rejected { account, token, reason }),
             Ok(mut order) => {
                 order.number = self.next_number();
-                order.position = self.positions.acquire(slot, order.instrument);
+                if order.position == NIL {
+                    order.position = self.positions.acquire(slot, order.instrument);
+                }
                 self.positions.open(order.position, order.side, order.remaining);
                 out.report(OrderReport::Accepted { account, token, terms: self.terms(&order) });
                 self.launch(order, false, now_ns, out);
@@ -95,7 +97,7 @@ impl MatchingEngine {
         }
     }
 
-    /// The order, still without number and position.
+    /// The order, still without number, and without position if there is none yet.
     fn check_new(&self, account: u32, new: &NewOrder) -> Result<OrderSlot, RejectionReason> {
         let index = self.instrument_of(new.symbol).map_err(|_| RejectionReason::UnknownInstrument)?;
         let instrument = &self.books.instruments[index as usize];
@@ -134,21 +136,19 @@ impl MatchingEngine {
         if new.is_post_only && self.crosses(index, new.side, price) {
             return Err(RejectionReason::WouldExecute);
         }
-        Ok(new_slot(new, account, index, price, stop))
+        Ok(new_slot(new, position.unwrap_or(NIL), index, price, stop))
     }
 }
 
-fn new_slot(new: &NewOrder, account: u32, instrument: u16, price: u32, stop: u32) -> OrderSlot {
+fn new_slot(new: &NewOrder, position: u32, instrument: u16, price: u32, stop: u32) -> OrderSlot {
     OrderSlot {
         number: 0,
-        account,
-        position: NIL,
+        position,
         token: new.token,
         price,
-        stop,
         remaining: new.quantity,
         displayed: 0,
-        display: new.display,
+        stop_or_display: if new.kind.is_stop() { stop } else { new.display },
         executed: 0,
         level: NIL,
         next: NIL,

@@ -138,12 +138,34 @@ impl MatchingEngine {
     }
 
     fn account_slot(&self, account: u32) -> Option<u32> {
-        self.account_index.get(u64::from(account))
+        self.account_index.get(u64::from(account), |slot| self.accounts[slot as usize].id == account)
     }
 
     fn instrument_of(&self, symbol: Symbol) -> Result<u16, OperatorRefusal> {
-        let found = self.symbols.get(symbol.key()).map(|slot| slot as u16);
-        found.ok_or(OperatorRefusal::UnknownInstrument(symbol))
+        self.find_instrument(symbol).ok_or(OperatorRefusal::UnknownInstrument(symbol))
+    }
+
+    pub(crate) fn find_instrument(&self, symbol: Symbol) -> Option<u16> {
+        let is_it = |slot: u32| self.books.instruments[slot as usize].symbol == symbol;
+        self.symbols.get(symbol.key(), is_it).map(|slot| slot as u16)
+    }
+
+    /// The slot of an order's account.
+    pub(crate) fn account_of(&self, order: &OrderSlot) -> u32 {
+        self.positions.slots[order.position].account
+    }
+
+    /// The number of an order's account.
+    pub(crate) fn account_id(&self, order: &OrderSlot) -> u32 {
+        self.accounts[self.account_of(order) as usize].id
+    }
+
+    /// The slot of an account's resting order.
+    pub(crate) fn order_slot(&self, account: u32, token: u32) -> Option<u32> {
+        self.tokens.get(token_key(account, token), |slot| {
+            let order = &self.books.orders[slot];
+            order.token == token && self.account_of(order) == account
+        })
     }
 
     fn phase(&self, instrument: u16) -> TradingPhase {
@@ -165,8 +187,9 @@ impl MatchingEngine {
     /// Gives an order a slot, its token, and the last place in its account's list.
     pub(crate) fn register(&mut self, order: OrderSlot) -> u32 {
         let slot = self.books.orders.insert(order);
-        self.tokens.insert(token_key(order.account, order.token), slot);
-        let account = &mut self.accounts[order.account as usize];
+        let account = self.account_of(&order);
+        self.tokens.insert(token_key(account, order.token), slot);
+        let account = &mut self.accounts[account as usize];
         let before = account.tail;
         account.tail = slot;
         account.open_orders += 1;
@@ -182,8 +205,9 @@ impl MatchingEngine {
 
     /// Frees the slot of an order that rests no more.
     fn unregister(&mut self, slot: u32) {
-        let OrderSlot { account, token, account_prev, account_next, .. } = self.books.orders[slot];
-        self.tokens.remove(token_key(account, token));
+        let OrderSlot { position, token, account_prev, account_next, .. } = self.books.orders[slot];
+        let account = self.positions.slots[position].account;
+        self.tokens.remove(token_key(account, token), slot);
         let account = &mut self.accounts[account as usize];
         account.open_orders -= 1;
         if account_prev == NIL {
@@ -212,7 +236,7 @@ impl MatchingEngine {
     }
 
     fn report_canceled(&self, order: &OrderSlot, quantity: u32, reason: CancelReason, out: &mut impl Sink) {
-        let account = self.accounts[order.account as usize].id;
+        let account = self.account_id(order);
         out.report(OrderReport::Canceled { account, token: order.token, quantity, reason });
     }
 
@@ -224,7 +248,7 @@ impl MatchingEngine {
         order.displayed = order.fresh_display();
         let order = *order;
         self.books.requeue(slot);
-        let account = self.accounts[order.account as usize].id;
+        let account = self.account_id(&order);
         let (token, displayed) = (order.token, order.displayed);
         out.report(OrderReport::Restated { account, token, number, displayed });
         out.market(self.added(&order));
@@ -250,8 +274,8 @@ impl MatchingEngine {
             time_in_force: order.time_in_force,
             quantity: order.remaining,
             price: u64::from(order.price),
-            stop_price: u64::from(order.stop),
-            display: order.display,
+            stop_price: u64::from(order.stop()),
+            display: order.display(),
         }
     }
 

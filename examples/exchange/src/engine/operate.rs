@@ -39,9 +39,9 @@ impl MatchingEngine {
             return Err(invalid);
         }
         let tick = tick as u32;
-        let index = match self.symbols.get(symbol.key()) {
+        let index = match self.find_instrument(symbol) {
             None => self.add_instrument(symbol, tick, lot)?,
-            Some(index) => index as u16,
+            Some(index) => index,
         };
         let book = &mut self.books.instruments[index as usize];
         if book.phase != TradingPhase::Closed {

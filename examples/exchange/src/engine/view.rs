@@ -44,12 +44,12 @@ impl MatchingEngine {
     fn book_order(&self, order: &OrderSlot) -> BookOrder {
         BookOrder {
             number: order.number,
-            account: self.accounts[order.account as usize].id,
+            account: self.account_id(order),
             token: order.token,
             side: order.side,
             kind: order.kind,
             price: u64::from(order.price),
-            stop_price: u64::from(order.stop),
+            stop_price: u64::from(order.stop()),
             remaining: order.remaining,
             displayed: order.displayed,
             executed: order.executed,

@@ -36,7 +36,8 @@ pub(super) struct Parts {
     pub(super) accounts: Vec<Account>,
     pub(super) positions: Vec<(u32, u16, i64)>,
     pub(super) trades: Vec<Trade>,
-    pub(super) orders: Vec<OrderSlot>,
+    /// Orders, each with its account's slot.
+    pub(super) orders: Vec<(u32, OrderSlot)>,
 }
 
 /// Counters beyond this would come near to an overflow.
@@ -103,7 +104,7 @@ fn check_trades(parts: &Parts) -> io::Result<()> {
 fn add_instrument(engine: &mut MatchingEngine, saved: &SavedInstrument) -> io::Result<()> {
     let symbol = saved.symbol;
     let index = engine.books.instruments.len() as u64;
-    let is_new = symbol.is_valid() && engine.symbols.get(symbol.key()).is_none();
+    let is_new = symbol.is_valid() && engine.find_instrument(symbol).is_none();
     ensure(is_new, || format!("symbol {symbol:?} is not valid, or there twice"))?;
     let fits = |price: u32| u64::from(price) <= PRICE_MAX && price.checked_rem(saved.tick) == Some(0);
     let has_terms = fits(saved.reference)
@@ -146,27 +147,28 @@ fn add_positions(engine: &mut MatchingEngine, positions: &[(u32, u16, i64)]) -> 
     Ok(())
 }
 
-fn add_orders(engine: &mut MatchingEngine, mut orders: Vec<OrderSlot>) -> io::Result<()> {
-    for order in &orders {
-        check_order(engine, order).map_err(|why| invalid(format!("order {}: {why}", order.number)))?;
+fn add_orders(engine: &mut MatchingEngine, mut orders: Vec<(u32, OrderSlot)>) -> io::Result<()> {
+    for (account, order) in &orders {
+        check_order(engine, *account, order)
+            .map_err(|why| invalid(format!("order {}: {why}", order.number)))?;
     }
-    let mut numbers: Vec<u64> = orders.iter().map(|order| order.number).collect();
+    let mut numbers: Vec<u64> = orders.iter().map(|(_, order)| order.number).collect();
     numbers.sort_unstable();
     let is_unique = numbers.windows(2).all(|pair| pair[0] < pair[1]);
     ensure(is_unique, || "two orders have one number".to_owned())?;
-    for order in &mut orders {
-        order.position = engine.positions.acquire(order.account, order.instrument);
+    for (account, order) in &mut orders {
+        order.position = engine.positions.acquire(*account, order.instrument);
         engine.positions.open(order.position, order.side, order.remaining);
     }
     // Accounts list their orders by token.
     let mut by_token: Vec<usize> = (0..orders.len()).collect();
-    by_token.sort_unstable_by_key(|&at| token_key(orders[at].account, orders[at].token));
+    by_token.sort_unstable_by_key(|&at| token_key(orders[at].0, orders[at].1.token));
     let mut slots = vec![NIL; orders.len()];
     for at in by_token {
-        let OrderSlot { account, token, .. } = orders[at];
-        let is_new = engine.tokens.get(token_key(account, token)).is_none();
+        let (account, OrderSlot { token, .. }) = orders[at];
+        let is_new = engine.order_slot(account, token).is_none();
         ensure(is_new, || format!("two orders of one account have token {token}"))?;
-        slots[at] = engine.register(orders[at]);
+        slots[at] = engine.register(orders[at].1);
     }
     for slot in slots {
         engine.books.push(slot);
@@ -184,9 +186,9 @@ fn add_orders(engine: &mut MatchingEngine, mut orders: Vec<OrderSlot>) -> io::Re
 }
 
 /// Why an engine could not have this order.
-fn check_order(engine: &MatchingEngine, order: &OrderSlot) -> Result<(), &'static str> {
+fn check_order(engine: &MatchingEngine, account: u32, order: &OrderSlot) -> Result<(), &'static str> {
     let book = engine.books.instruments.get(order.instrument as usize).ok_or("of no instrument")?;
-    let account = &engine.accounts[order.account as usize];
+    let account = &engine.accounts[account as usize];
     let shelf = order.shelf();
     let is_market_late = shelf == Shelf::Market && book.phase == TradingPhase::Continuous;
     if book.phase == TradingPhase::Closed || is_market_late || order.time_in_force != TimeInForce::Day {
@@ -198,7 +200,7 @@ fn check_order(engine: &MatchingEngine, order: &OrderSlot) -> Result<(), &'stati
     let fits = |price: u32, is_wanted: bool| {
         u64::from(price) <= PRICE_MAX && price.is_multiple_of(book.tick) && (price > 0) == is_wanted
     };
-    if !fits(order.price, order.kind.is_limit()) || !fits(order.stop, order.kind.is_stop()) {
+    if !fits(order.price, order.kind.is_limit()) || !fits(order.stop(), order.kind.is_stop()) {
         return Err("price or stop price is out of range");
     }
     let size = u64::from(order.remaining) + u64::from(order.executed);
@@ -206,16 +208,16 @@ fn check_order(engine: &MatchingEngine, order: &OrderSlot) -> Result<(), &'stati
     if order.remaining == 0
         || size > u64::from(QUANTITY_MAX)
         || !has_lots
-        || !order.display.is_multiple_of(book.lot)
+        || !order.display().is_multiple_of(book.lot)
     {
         return Err("quantity is out of range");
     }
-    let displays = match (shelf, order.display) {
+    let displays = match (shelf, order.display()) {
         (Shelf::Displayed, 0) => order.displayed == order.remaining,
         (Shelf::Displayed, display) => (1..=display.min(order.remaining)).contains(&order.displayed),
-        _ => order.displayed == 0 && order.display == 0,
+        _ => order.displayed == 0 && order.display() == 0,
     };
-    if !displays || order.display > QUANTITY_MAX || order.is_post_only && order.kind != OrderKind::Limit {
+    if !displays || order.display() > QUANTITY_MAX || order.is_post_only && order.kind != OrderKind::Limit {
         return Err("it cannot display that");
     }
     debug_assert!(SHELVES.contains(&shelf));
