@@ -17,7 +17,7 @@ use crate::types::{OrderKind, SelfMatch, Side, Symbol, TimeInForce, TradingPhase
 
 /// An order's place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Shelf {
+pub(crate) enum BookPart {
     /// On a ladder of displayed prices.
     Displayed,
     /// In the queue of market orders, until an auction.
@@ -26,8 +26,8 @@ pub(crate) enum Shelf {
     Stop,
 }
 
-/// An order that the engine has accepted: one cache line, as most of a command's time goes into fetching lines.
-/// Its account is its position's.
+/// An order that the engine has accepted: one cache line, as most of a command's time goes into fetching
+/// lines. Its account is its position's.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub(crate) struct OrderSlot {
@@ -41,7 +41,7 @@ pub(crate) struct OrderSlot {
     pub(crate) price: u32,
     /// Open quantity.
     pub(crate) remaining: u32,
-    /// The part of it that is displayed; 0 on other shelves.
+    /// The part of it that is displayed; 0 in other parts of the book.
     pub(crate) displayed: u32,
     /// Of a stop order its stop price; of others the quantity to display at one time, 0 for all. No order has
     /// both.
@@ -85,22 +85,22 @@ impl OrderSlot {
         if self.kind.is_stop() { 0 } else { self.stop_or_display }
     }
 
-    /// The shelf that it rests on.
-    pub(crate) fn shelf(&self) -> Shelf {
+    /// The part of the book that it rests in.
+    pub(crate) fn part(&self) -> BookPart {
         if self.kind.is_stop() {
-            Shelf::Stop
+            BookPart::Stop
         } else if self.kind.is_limit() {
-            Shelf::Displayed
+            BookPart::Displayed
         } else {
-            Shelf::Market
+            BookPart::Market
         }
     }
 
     /// The quantity that it displays when it comes to a ladder or is refreshed.
     pub(crate) fn fresh_display(&self) -> u32 {
-        match (self.shelf(), self.stop_or_display) {
-            (Shelf::Displayed, 0) => self.remaining,
-            (Shelf::Displayed, display) => display.min(self.remaining),
+        match (self.part(), self.stop_or_display) {
+            (BookPart::Displayed, 0) => self.remaining,
+            (BookPart::Displayed, display) => display.min(self.remaining),
             _ => 0,
         }
     }
@@ -170,8 +170,8 @@ impl Ladder {
     }
 }
 
-/// Rungs that ladders of displayed and of stop prices begin with; they grow to what their instrument needs and
-/// stay so.
+/// Rungs that ladders of displayed and of stop prices begin with; they grow to what their instrument needs
+/// and stay so.
 const RUNGS: usize = 32;
 const STOP_RUNGS: usize = 8;
 
@@ -206,10 +206,10 @@ impl Instrument {
         if self.last == 0 { self.reference } else { self.last }
     }
 
-    fn ladder(&mut self, side: Side, shelf: Shelf) -> &mut Ladder {
-        match shelf {
-            Shelf::Stop => &mut self.stops[side as usize],
-            Shelf::Displayed | Shelf::Market => &mut self.displayed[side as usize],
+    fn ladder(&mut self, side: Side, part: BookPart) -> &mut Ladder {
+        match part {
+            BookPart::Stop => &mut self.stops[side as usize],
+            BookPart::Displayed | BookPart::Market => &mut self.displayed[side as usize],
         }
     }
 }
@@ -233,7 +233,7 @@ impl Books {
 
     /// Ladders and queues for a new instrument.
     #[allow(clippy::type_complexity)]
-    pub(crate) fn shelves(&mut self) -> ([Ladder; 2], [Ladder; 2], [u32; 2]) {
+    pub(crate) fn ladders(&mut self) -> ([Ladder; 2], [Ladder; 2], [u32; 2]) {
         let displayed = [Ladder::new(false, RUNGS), Ladder::new(true, RUNGS)];
         // A buy stop triggers when the price rises to it: the lowest first.
         let stops = [Ladder::new(true, STOP_RUNGS), Ladder::new(false, STOP_RUNGS)];
@@ -244,12 +244,12 @@ impl Books {
     pub(crate) fn push(&mut self, slot: u32) {
         let order = self.orders[slot];
         let instrument = &mut self.instruments[order.instrument as usize];
-        let shelf = order.shelf();
-        let level = match shelf {
-            Shelf::Market => instrument.market[order.side as usize],
-            Shelf::Displayed | Shelf::Stop => {
-                let price = if shelf == Shelf::Stop { order.stop() } else { order.price };
-                let ladder = instrument.ladder(order.side, shelf);
+        let part = order.part();
+        let level = match part {
+            BookPart::Market => instrument.market[order.side as usize],
+            BookPart::Displayed | BookPart::Stop => {
+                let price = if part == BookPart::Stop { order.stop() } else { order.price };
+                let ladder = instrument.ladder(order.side, part);
                 match ladder.position(price) {
                     Ok(at) => ladder.rungs[at].level,
                     Err(at) => {
@@ -298,13 +298,13 @@ impl Books {
         let order = self.orders[slot];
         let level = &mut self.levels[order.level];
         level.open -= u64::from(order.remaining);
-        let shelf = order.shelf();
-        if level.head != NIL || shelf == Shelf::Market {
+        let part = order.part();
+        if level.head != NIL || part == BookPart::Market {
             return;
         }
         self.levels.release(order.level);
-        let price = if shelf == Shelf::Stop { order.stop() } else { order.price };
-        let ladder = self.instruments[order.instrument as usize].ladder(order.side, shelf);
+        let price = if part == BookPart::Stop { order.stop() } else { order.price };
+        let ladder = self.instruments[order.instrument as usize].ladder(order.side, part);
         if let Ok(at) = ladder.position(price) {
             ladder.rungs.remove(at);
         }
@@ -334,18 +334,18 @@ impl Books {
         self.instruments[instrument as usize].displayed[side as usize].best()
     }
 
-    /// The first order of one side of an instrument on one shelf.
-    pub(crate) fn first(&self, instrument: u16, side: Side, shelf: Shelf) -> Option<u32> {
-        self.shelf(instrument, side, shelf).next()
+    /// The first order of one side of an instrument in one part of its book.
+    pub(crate) fn first(&self, instrument: u16, side: Side, part: BookPart) -> Option<u32> {
+        self.part(instrument, side, part).next()
     }
 
-    /// All orders of one side of an instrument on one shelf, by priority.
-    pub(crate) fn shelf(&self, instrument: u16, side: Side, shelf: Shelf) -> impl Iterator<Item = u32> {
+    /// All orders of one side of an instrument in one part of its book, by priority.
+    pub(crate) fn part(&self, instrument: u16, side: Side, part: BookPart) -> impl Iterator<Item = u32> {
         let instrument = &self.instruments[instrument as usize];
-        let (ladder, market) = match shelf {
-            Shelf::Displayed => (Some(&instrument.displayed[side as usize]), None),
-            Shelf::Stop => (Some(&instrument.stops[side as usize]), None),
-            Shelf::Market => (None, Some(instrument.market[side as usize])),
+        let (ladder, market) = match part {
+            BookPart::Displayed => (Some(&instrument.displayed[side as usize]), None),
+            BookPart::Stop => (Some(&instrument.stops[side as usize]), None),
+            BookPart::Market => (None, Some(instrument.market[side as usize])),
         };
         let levels = ladder.into_iter().flat_map(|ladder| ladder.iter().map(|(_, level)| level));
         levels.chain(market).flat_map(|level| self.queue(level))

@@ -2,7 +2,7 @@
 
 use crate::types::{OrderKind, SelfMatch, Side, Symbol, TimeInForce, TradingPhase};
 
-/// One entry of the stream, as the engine takes it. Who may send which command is decided before: an
+/// One entry of the stream, as the engine takes it. The edge decides which sender may send which command: an
 /// account's session sends the commands of its account, an operator's entry those of operators.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExchangeCommand {

@@ -1,9 +1,9 @@
-//! A hash index from 64-bit keys to slots, for look-ups: what iterates over it sorts, so that its order is never
-//! observable. The hash is fixed; capacity is allocated when it is made.
+//! A hash index from 64-bit keys to slots, for look-ups: what iterates over it sorts, so that its order is
+//! never observable. The hash is fixed; capacity is allocated when it is made.
 //!
-//! A cell has 32 bits of the hash and 32 of the slot, and not the key: the caller compares that with the slot,
-//! which it is about to read anyway. Eight keys that follow each other lie in one cache line, as tokens of one
-//! account do that come one after the other.
+//! A cell has 32 bits of the hash and 32 of the slot, and not the key: the caller compares that with the
+//! slot, which it is about to read anyway. Eight keys that follow each other lie in one cache line, as tokens
+//! of one account do that come one after the other.
 
 /// A cell without an entry. Cells have their slot plus one, so that a new index is zeroed memory, which the
 /// system gives page by page.
@@ -16,8 +16,8 @@ pub(crate) struct Index {
     len: usize,
 }
 
-/// The hash of a key; its low bits are the home cell. All but the lowest three bits of the key pass through the
-/// finalizer of SplitMix64.
+/// The hash of a key; its low bits are the home cell. All but the lowest three bits of the key pass through
+/// the finalizer of SplitMix64.
 fn hash(key: u64) -> u32 {
     let mut x = key >> 3;
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

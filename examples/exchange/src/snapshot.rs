@@ -1,8 +1,8 @@
 //! # snapshot: the whole state as bytes
 //!
 //! Equal states give equal bytes, whatever the way that led to them: accounts by number, positions by account
-//! and instrument, orders by instrument, shelf, side and priority. All that can be computed of these is left
-//! out: levels, open quantities, counts. Integers are little-endian.
+//! and instrument, orders by instrument, part of the book, side and priority. All that can be computed of
+//! these is left out: levels, open quantities, counts. Integers are little-endian.
 //!
 //! ```text
 //!   "LSEX" version:u16 | rules | counters | instruments | accounts | positions | trades | orders | checksum:u64
@@ -16,7 +16,7 @@ mod bytes;
 mod check;
 
 use crate::accounts::Account;
-use crate::book::{Instrument, OrderSlot, Shelf};
+use crate::book::{BookPart, Instrument, OrderSlot};
 use crate::command::AccountLimits;
 use crate::engine::MatchingEngine;
 use crate::rules::Rules;
@@ -33,7 +33,7 @@ const MAGIC: &[u8; 4] = b"LSEX";
 pub const SNAPSHOT_VERSION: u16 = 1;
 
 /// Orders in the order that snapshots have them.
-const SHELVES: [Shelf; 3] = [Shelf::Displayed, Shelf::Stop, Shelf::Market];
+const BOOK_PARTS: [BookPart; 3] = [BookPart::Displayed, BookPart::Stop, BookPart::Market];
 
 fn invalid(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("snapshot of an exchange: {}", why.into()))
@@ -64,9 +64,9 @@ impl MatchingEngine {
     ///
     /// # Errors
     ///
-    /// Those of the reader, an early end among them, and [`InvalidData`](io::ErrorKind::InvalidData) for bytes
-    /// that no engine writes; the text names what is wrong. Memory grows with the bytes that were read, until
-    /// the checksum matches.
+    /// Those of the reader, an early end among them, and [`InvalidData`](io::ErrorKind::InvalidData) for
+    /// bytes that no engine writes; the text names what is wrong. Memory grows with the bytes that were read,
+    /// until the checksum matches.
     pub fn restore(input: &mut impl Read) -> io::Result<Self> {
         let mut decoder = Decoder::new(input);
         let parts = decode(&mut decoder)?;
@@ -132,10 +132,10 @@ impl MatchingEngine {
     fn encode_orders(&self, out: &mut Encoder<impl Write>) -> io::Result<()> {
         out.u32(self.books.orders.len() as u32);
         for instrument in 0..self.books.instruments.len() as u16 {
-            for (shelf, side) in
-                SHELVES.into_iter().flat_map(|shelf| Side::ALL.iter().map(move |s| (shelf, *s)))
+            for (part, side) in
+                BOOK_PARTS.into_iter().flat_map(|part| Side::ALL.iter().map(move |s| (part, *s)))
             {
-                for slot in self.books.shelf(instrument, side, shelf) {
+                for slot in self.books.part(instrument, side, part) {
                     let order = &self.books.orders[slot];
                     out.u32(self.account_id(order));
                     encode_order(order, out);

@@ -1,6 +1,6 @@
 //! The engine against a second, slow and obvious model of the same rules (`model/slow.rs`), and against a
-//! bookkeeper that sees outputs alone (`model/ledger.rs`). Both get the same commands; after each one all outputs
-//! and all books are compared. A failure prints its seed and step.
+//! bookkeeper that sees outputs alone (`model/ledger.rs`). Both get the same commands; after each one all
+//! outputs and all books are compared. A failure prints its seed and step.
 
 #[path = "model/flow.rs"]
 mod flow;

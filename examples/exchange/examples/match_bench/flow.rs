@@ -1,5 +1,6 @@
-//! The synthetic flow: passive orders near the best price, cancels and replacements of any resting order, orders
-//! that take one or two of the best. An engine of its own decides what is open, so that cancels find their order.
+//! The synthetic flow: passive orders near the best price, cancels and replacements of any resting order,
+//! orders that take one or two of the best. An engine of its own decides what is open, so that cancels find
+//! their order.
 
 use crate::Recorded;
 use lockstep_exchange::{

@@ -5,11 +5,11 @@
 //!     [--per-level N] [--itch FILE]
 //! ```
 //!
-//! Draws a flow in advance, fills the books, then applies the flow twice to two engines that are alike: once in
-//! one go, for commands per second, once with a clock around each command, for quantiles. The clock's own cost is
-//! printed and not subtracted. Outputs are counted and dropped: encoding is somebody else's. With `--itch`, the
-//! adds, cancels, replacements and executions of a recorded ITCH 5.0 day become commands, many copies of the day
-//! side by side.
+//! Draws a flow in advance, fills the books, then applies the flow twice to two engines that are alike: once
+//! in one go, for commands per second, once with a clock around each command, for quantiles. The clock's own
+//! cost is printed and not subtracted. Outputs are counted and dropped: encoding is somebody else's. With
+//! `--itch`, the adds, cancels, replacements and executions of a recorded ITCH 5.0 day become commands, many
+//! copies of the day side by side.
 
 // A bench reads the clock.
 #![allow(clippy::disallowed_methods)]

@@ -1,6 +1,6 @@
-//! A recorded ITCH 5.0 day as commands: an order added is entered, an execution is an immediate-or-cancel order
-//! of the other side at the price of the order that it hit, reductions, deletes and replacements are the
-//! account's own. Trades against hidden orders and all other messages are left out.
+//! A recorded ITCH 5.0 day as commands: an order added is entered, an execution is an immediate-or-cancel
+//! order of the other side at the price of the order that it hit, reductions, deletes and replacements are
+//! the account's own. Trades against hidden orders and all other messages are left out.
 
 use crate::Recorded;
 use crate::flow::opening;

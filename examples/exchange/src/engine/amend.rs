@@ -1,8 +1,8 @@
 //! # amend: replace and cancel
 //!
-//! A replacement keeps its place in the queue if price, stop price and display stay and its open quantity does
-//! not rise. Every other one is a new order in the place of the old one, with a new number. Less quantity comes
-//! off the hidden part of an iceberg first.
+//! A replacement keeps its place in the queue if price, stop price and display stay and its open quantity
+//! does not rise. Every other one is a new order in the place of the old one, with a new number. Less
+//! quantity comes off the hidden part of an iceberg first.
 
 use super::enter::Terms;
 use super::{MatchingEngine, token_key};
@@ -120,7 +120,8 @@ impl MatchingEngine {
         account.tail = slot;
     }
 
-    /// Lowers an order's open quantity in its place; less than all of it. The displayed quantity that is gone.
+    /// Lowers an order's open quantity in its place; less than all of it. The displayed quantity that is
+    /// gone.
     fn reduce_open(&mut self, slot: u32, less: u32) -> u32 {
         if less == 0 {
             return 0;

@@ -16,7 +16,7 @@
 //! triggered together go in the order of their numbers, behind those that triggered before.
 
 use super::{MatchingEngine, band, reaches};
-use crate::book::{OrderSlot, Shelf};
+use crate::book::{BookPart, OrderSlot};
 use crate::output::{CancelReason, Liquidity, MarketEvent, OrderReport, Sink};
 use crate::trades::Trade;
 use crate::types::{OrderKind, SelfMatch, Side, TimeInForce, TradingPhase};
@@ -337,7 +337,7 @@ impl MatchingEngine {
                     break;
                 }
                 let slot = self.books.levels[level].head;
-                debug_assert_eq!(self.books.orders[slot].shelf(), Shelf::Stop);
+                debug_assert_eq!(self.books.orders[slot].part(), BookPart::Stop);
                 self.books.remove(slot);
                 self.batch.push(slot);
             }

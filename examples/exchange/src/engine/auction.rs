@@ -1,13 +1,13 @@
 //! # auction: one price for all
 //!
-//! The rule is that of Xetra ("Market Model for the Trading Venue Xetra", price determination in auctions), one
-//! step after the other until one price is left:
+//! The rule is that of Xetra ("Market Model for the Trading Venue Xetra", price determination in auctions),
+//! one step after the other until one price is left:
 //!
 //! 1. the highest executable volume;
 //! 2. of those, the lowest surplus;
 //! 3. surplus on the bid alone: the highest of them; on the ask alone: the lowest of them;
-//! 4. else, between the highest price with surplus on the bid and the lowest with surplus on the ask (or, without
-//!    any surplus, between the lowest and the highest): the price nearest to the reference price.
+//! 4. else, between the highest price with surplus on the bid and the lowest with surplus on the ask (or,
+//!    without any surplus, between the lowest and the highest): the price nearest to the reference price.
 //!
 //! Candidates are the limits of all orders and the reference price itself, so that market orders alone trade
 //! there. The reference price is the last trade's, before it the instrument's own. Icebergs count whole.

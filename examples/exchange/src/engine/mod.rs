@@ -1,7 +1,7 @@
 //! # engine: commands in, reports and market events out
 //!
-//! [`MatchingEngine::apply`] is the only way to change it. Its parts, by question: [`enter`] decides whether an
-//! order is accepted, [`arrive`] what an accepted order does, [`amend`] replaces and cancels, [`auction`]
+//! [`MatchingEngine::apply`] is the only way to change it. Its parts, by question: [`enter`] decides whether
+//! an order is accepted, [`arrive`] what an accepted order does, [`amend`] replaces and cancels, [`auction`]
 //! finds a price for all, [`phases`] begins and ends phases, [`operate`] serves operators.
 
 mod amend;

@@ -64,7 +64,7 @@ impl MatchingEngine {
 
     /// Adds a closed instrument without a reference price.
     pub(crate) fn push_instrument(&mut self, symbol: Symbol, tick: u32, lot: u32) {
-        let (displayed, stops, market) = self.books.shelves();
+        let (displayed, stops, market) = self.books.ladders();
         self.symbols.insert(symbol.key(), self.books.instruments.len() as u32);
         self.books.instruments.push(Instrument {
             symbol,

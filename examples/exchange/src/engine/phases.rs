@@ -9,11 +9,11 @@
 //!
 //! The figure shows the day; an operator may begin any phase from any other. Whatever leads into continuous
 //! trading holds an auction first, so that the book never begins crossed; so does the end of the closing
-//! auction. Market orders that an auction leaves are canceled. Each wait is a timer with a key of its own: one
-//! that fires late, after its phase has ended another way, matches no key and does nothing.
+//! auction. Market orders that an auction leaves are canceled. Each wait is a timer with a key of its own:
+//! one that fires late, after its phase has ended another way, matches no key and does nothing.
 
 use super::MatchingEngine;
-use crate::book::Shelf;
+use crate::book::BookPart;
 use crate::output::{CancelReason, MarketEvent, OperatorRefusal, Sink};
 use crate::types::{Side, Symbol, TradingPhase};
 
@@ -72,11 +72,11 @@ impl MatchingEngine {
         let is_close = phase == TradingPhase::Closed;
         if is_start || is_close && before == TradingPhase::ClosingAuction {
             self.uncross(instrument, before.itch_cross(), out);
-            self.cancel_shelf(instrument, Shelf::Market, CancelReason::AuctionRemainder, out);
+            self.cancel_part(instrument, BookPart::Market, CancelReason::AuctionRemainder, out);
         }
         if is_close {
-            for shelf in [Shelf::Displayed, Shelf::Stop, Shelf::Market] {
-                self.cancel_shelf(instrument, shelf, CancelReason::Closed, out);
+            for part in [BookPart::Displayed, BookPart::Stop, BookPart::Market] {
+                self.cancel_part(instrument, part, CancelReason::Closed, out);
             }
             self.traded = None;
         }
@@ -100,10 +100,10 @@ impl MatchingEngine {
         out.market(MarketEvent::TradingAction { locate: instrument + 1, symbol, phase, is_extended });
     }
 
-    /// Cancels all orders of a shelf, buyers first, each side by priority.
-    fn cancel_shelf(&mut self, instrument: u16, shelf: Shelf, reason: CancelReason, out: &mut impl Sink) {
+    /// Cancels all orders of a part of the book, buyers first, each side by priority.
+    fn cancel_part(&mut self, instrument: u16, part: BookPart, reason: CancelReason, out: &mut impl Sink) {
         for side in [Side::Buy, Side::Sell] {
-            while let Some(slot) = self.books.first(instrument, side, shelf) {
+            while let Some(slot) = self.books.first(instrument, side, part) {
                 self.cancel_resting(slot, reason, out);
             }
         }

@@ -1,7 +1,7 @@
 //! Read-only views: for queries, for snapshots of the book to late joiners, and for tests.
 
 use super::{Equilibrium, MatchingEngine};
-use crate::book::{OrderSlot, Shelf};
+use crate::book::{BookPart, OrderSlot};
 use crate::types::{OrderKind, Side, Symbol, TradingPhase};
 
 /// An order that rests.
@@ -56,25 +56,25 @@ impl MatchingEngine {
         }
     }
 
-    fn orders_of(&self, symbol: Symbol, side: Side, shelf: Shelf) -> impl Iterator<Item = BookOrder> {
+    fn orders_of(&self, symbol: Symbol, side: Side, part: BookPart) -> impl Iterator<Item = BookOrder> {
         let slots = self.instrument_of(symbol).ok().into_iter();
-        let slots = slots.flat_map(move |instrument| self.books.shelf(instrument, side, shelf));
+        let slots = slots.flat_map(move |instrument| self.books.part(instrument, side, part));
         slots.map(|slot| self.book_order(&self.books.orders[slot]))
     }
 
     /// The displayed orders of one side, by priority; none of an unknown instrument.
     pub fn displayed_orders(&self, symbol: Symbol, side: Side) -> impl Iterator<Item = BookOrder> {
-        self.orders_of(symbol, side, Shelf::Displayed)
+        self.orders_of(symbol, side, BookPart::Displayed)
     }
 
     /// The stop orders of one side that have not triggered, the next to trigger first.
     pub fn stop_orders(&self, symbol: Symbol, side: Side) -> impl Iterator<Item = BookOrder> {
-        self.orders_of(symbol, side, Shelf::Stop)
+        self.orders_of(symbol, side, BookPart::Stop)
     }
 
     /// The market orders of one side that wait for an auction.
     pub fn market_orders(&self, symbol: Symbol, side: Side) -> impl Iterator<Item = BookOrder> {
-        self.orders_of(symbol, side, Shelf::Market)
+        self.orders_of(symbol, side, BookPart::Market)
     }
 
     /// The best displayed price of a side, with four decimals.
@@ -152,8 +152,8 @@ impl MatchingEngine {
         for (index, instrument) in self.books.instruments.iter().enumerate() {
             let index = index as u16;
             for side in [Side::Buy, Side::Sell] {
-                for shelf in [Shelf::Displayed, Shelf::Stop, Shelf::Market] {
-                    orders += self.assert_shelf(index, side, shelf, &mut open);
+                for part in [BookPart::Displayed, BookPart::Stop, BookPart::Market] {
+                    orders += self.assert_part(index, side, part, &mut open);
                 }
             }
             let best = [Side::Buy, Side::Sell].map(|side| self.books.best(index, side));
@@ -173,16 +173,16 @@ impl MatchingEngine {
         }
     }
 
-    fn assert_shelf(
+    fn assert_part(
         &self,
         instrument: u16,
         side: Side,
-        shelf: Shelf,
+        part: BookPart,
         open: &mut std::collections::BTreeMap<u32, [u64; 2]>,
     ) -> usize {
         let mut orders = 0;
         let (mut level, mut number, mut sum) = (crate::slab::NIL, 0, 0_u64);
-        for slot in self.books.shelf(instrument, side, shelf) {
+        for slot in self.books.part(instrument, side, part) {
             let order = &self.books.orders[slot];
             orders += 1;
             if order.level != level {
@@ -194,8 +194,8 @@ impl MatchingEngine {
             let is_last = self.books.levels[level].tail == slot;
             assert!(!is_last || self.books.levels[level].open == sum, "open quantity of a level");
             assert!(order.remaining > 0 && order.displayed <= order.remaining, "order {number} is empty");
-            assert_eq!(order.displayed > 0, shelf == Shelf::Displayed, "order {number} displays");
-            assert_eq!((order.side, order.shelf()), (side, shelf), "order {number} on its shelf");
+            assert_eq!(order.displayed > 0, part == BookPart::Displayed, "order {number} displays");
+            assert_eq!((order.side, order.part()), (side, part), "order {number} on its part");
             open.entry(order.position).or_default()[side as usize] += u64::from(order.remaining);
         }
         orders

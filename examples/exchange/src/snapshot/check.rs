@@ -1,8 +1,8 @@
 //! From decoded fields to an engine: each field in its range, each reference to something that exists.
 
-use super::{SHELVES, invalid};
+use super::{BOOK_PARTS, invalid};
 use crate::accounts::Account;
-use crate::book::{OrderSlot, Shelf};
+use crate::book::{BookPart, OrderSlot};
 use crate::engine::operate::BPS_MAX;
 use crate::engine::phases::{KEY_SHIFT, successor};
 use crate::engine::{MatchingEngine, token_key};
@@ -189,8 +189,8 @@ fn add_orders(engine: &mut MatchingEngine, mut orders: Vec<(u32, OrderSlot)>) ->
 fn check_order(engine: &MatchingEngine, account: u32, order: &OrderSlot) -> Result<(), &'static str> {
     let book = engine.books.instruments.get(order.instrument as usize).ok_or("of no instrument")?;
     let account = &engine.accounts[account as usize];
-    let shelf = order.shelf();
-    let is_market_late = shelf == Shelf::Market && book.phase == TradingPhase::Continuous;
+    let part = order.part();
+    let is_market_late = part == BookPart::Market && book.phase == TradingPhase::Continuous;
     if book.phase == TradingPhase::Closed || is_market_late || order.time_in_force != TimeInForce::Day {
         return Err("it cannot rest");
     }
@@ -212,14 +212,14 @@ fn check_order(engine: &MatchingEngine, account: u32, order: &OrderSlot) -> Resu
     {
         return Err("quantity is out of range");
     }
-    let displays = match (shelf, order.display()) {
-        (Shelf::Displayed, 0) => order.displayed == order.remaining,
-        (Shelf::Displayed, display) => (1..=display.min(order.remaining)).contains(&order.displayed),
+    let displays = match (part, order.display()) {
+        (BookPart::Displayed, 0) => order.displayed == order.remaining,
+        (BookPart::Displayed, display) => (1..=display.min(order.remaining)).contains(&order.displayed),
         _ => order.displayed == 0 && order.display() == 0,
     };
     if !displays || order.display() > QUANTITY_MAX || order.is_post_only && order.kind != OrderKind::Limit {
         return Err("it cannot display that");
     }
-    debug_assert!(SHELVES.contains(&shelf));
+    debug_assert!(BOOK_PARTS.contains(&part));
     Ok(())
 }

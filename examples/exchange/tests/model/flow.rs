@@ -1,5 +1,5 @@
-//! Commands drawn from a seed: mostly orders that meet each other, with everything else between them, bad ones
-//! included.
+//! Commands drawn from a seed: mostly orders that meet each other, with everything else between them, bad
+//! ones included.
 
 use super::outputs::Out;
 use super::slow::Slow;

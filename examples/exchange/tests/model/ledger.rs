@@ -1,5 +1,5 @@
-//! What must hold of outputs alone, whatever the rules are: a bookkeeper who sees reports and market events, and
-//! knows nothing of the engine.
+//! What must hold of outputs alone, whatever the rules are: a bookkeeper who sees reports and market events,
+//! and knows nothing of the engine.
 //!
 //! * An order's quantity is executed, canceled or open: nothing is created or lost.
 //! * A trade has two executions, one buy and one sell, of the same quantity and price.

@@ -1,7 +1,7 @@
 //! The second model of the exchange's rules, slow and obvious: one list of orders, linear search, and a sort
-//! wherever an order of things matters. It shares no code with the engine but the words of commands and outputs.
-//! Positions are sums over all trades, open quantities sums over all orders; whether a fill-or-kill order can be
-//! filled is found by trying it on a copy.
+//! wherever an order of things matters. It shares no code with the engine but the words of commands and
+//! outputs. Positions are sums over all trades, open quantities sums over all orders; whether a fill-or-kill
+//! order can be filled is found by trying it on a copy.
 
 use super::outputs::Out;
 use lockstep_exchange::*;

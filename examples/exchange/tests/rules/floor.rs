@@ -1,5 +1,5 @@
-//! A trading floor for the tests of single rules: one instrument, `ABC`, with a tick of 0.01 and a lot of 1, its
-//! reference price 10.00; accounts 1 to 4. Outputs are lines that a trader can read.
+//! A trading floor for the tests of single rules: one instrument, `ABC`, with a tick of 0.01 and a lot of 1,
+//! its reference price 10.00; accounts 1 to 4. Outputs are lines that a trader can read.
 
 use lockstep_exchange::*;
 
