@@ -39,7 +39,7 @@ impl Default for Rules {
 
 /// The most of each capacity: their sum stays far below what a 32-bit link can name, and a forged snapshot
 /// cannot ask for more memory than this.
-pub const CAPACITY_MAX: u32 = 1 << 24;
+pub const CAPACITY_MAX: u32 = 1 << 25;
 
 /// A capacity that is zero or beyond [`CAPACITY_MAX`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,15 +5,16 @@
 //!     [--per-level N] [--itch FILE]
 //! ```
 //!
-//! Draws a flow in advance, fills the books, then applies the flow twice to two engines that are alike: once
-//! in one go, for commands per second, once with a clock around each command, for quantiles. The clock's own
-//! cost is printed and not subtracted. Outputs are counted and dropped: encoding is somebody else's. With
-//! `--itch`, the adds, cancels, replacements and executions of a recorded ITCH 5.0 day become commands, many
-//! copies of the day side by side.
+//! Draws a flow in advance, fills the books, and applies the flow: three times in one go, for commands per
+//! second, and once with a clock around each command, for quantiles. The clock's own cost is printed and not
+//! subtracted. Outputs are counted and dropped: encoding is somebody else's. The same flow goes through
+//! another book ([`compare`]). With `--itch`, the adds, cancels, replacements and executions of a recorded
+//! ITCH 5.0 day become commands, many copies of the day side by side.
 
 // A bench reads the clock.
 #![allow(clippy::disallowed_methods)]
 
+mod compare;
 mod flow;
 mod recorded;
 
@@ -69,14 +70,59 @@ pub struct Recorded {
 /// Stream time between two commands.
 const STEP_NS: u64 = 1_000;
 
-fn prepared(recorded: &Recorded) -> (MatchingEngine, u64) {
-    let mut engine = MatchingEngine::new(recorded.rules).expect("rules of the bench");
-    let (mut now, mut sink) = (1_700_000_000_000_000_000, Counting::default());
-    for command in &recorded.setup {
-        now += STEP_NS;
-        engine.apply(command, now, &mut sink);
+/// Times of a list of steps.
+pub struct Times {
+    /// Nanoseconds a step without a clock between, in the best of the rounds.
+    pub together: f64,
+    /// Nanoseconds of each step, the clock's included.
+    pub each: Vec<u32>,
+}
+
+/// Rounds without a clock between steps; one more has one.
+const ROUNDS: usize = 3;
+
+/// Times steps, each round on a state of its own.
+pub fn rounds<T, S>(steps: &[T], prepare: impl Fn() -> S, mut apply: impl FnMut(&mut S, &T)) -> Times {
+    let mut together = f64::MAX;
+    for _ in 0..ROUNDS {
+        let mut state = prepare();
+        let began = Instant::now();
+        for step in steps {
+            apply(&mut state, step);
+        }
+        together = together.min(began.elapsed().as_nanos() as f64 / steps.len() as f64);
     }
-    (engine, now)
+    let mut state = prepare();
+    let mut each = Vec::with_capacity(steps.len());
+    for step in steps {
+        let began = Instant::now();
+        apply(&mut state, step);
+        each.push(u32::try_from(began.elapsed().as_nanos()).unwrap_or(u32::MAX));
+    }
+    Times { together, each }
+}
+
+struct Running {
+    engine: MatchingEngine,
+    now: u64,
+    sink: Counting,
+}
+
+impl Running {
+    fn apply(&mut self, command: &ExchangeCommand) {
+        self.now += STEP_NS;
+        self.engine.apply(command, self.now, &mut self.sink);
+    }
+}
+
+fn prepared(recorded: &Recorded) -> Running {
+    let engine = MatchingEngine::new(recorded.rules).expect("rules of the bench");
+    let mut running = Running { engine, now: 1_700_000_000_000_000_000, sink: Counting::default() };
+    for command in &recorded.setup {
+        running.apply(command);
+    }
+    running.sink = Counting::default();
+    running
 }
 
 fn kind_of(command: &ExchangeCommand) -> &'static str {
@@ -88,59 +134,43 @@ fn kind_of(command: &ExchangeCommand) -> &'static str {
     }
 }
 
-fn quantile(sorted: &[u32], q: f64) -> u32 {
-    let at = (sorted.len() as f64 * q) as usize;
-    sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0)
-}
-
-fn print_row(name: &str, ns: &mut [u32]) {
+fn print_row(name: &str, mut ns: Vec<u32>) {
     ns.sort_unstable();
-    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| quantile(ns, q));
-    let max = ns.last().copied().unwrap_or(0);
+    let quantile = |per_mille: usize| ns.get((ns.len() * per_mille / 1000).min(ns.len().saturating_sub(1)));
+    let [p50, p99, p999, max] = [500, 990, 999, 1000].map(|q| quantile(q).copied().unwrap_or(0));
     println!("| {name} | {} | {p50} | {p99} | {p999} | {max} |", ns.len());
 }
 
 fn measure(title: &str, recorded: &Recorded) {
-    let (mut engine, mut now) = prepared(recorded);
-    let open = engine.open_orders();
-    let mut sink = Counting::default();
-    let began = Instant::now();
-    for command in &recorded.measured {
-        now += STEP_NS;
-        engine.apply(command, now, &mut sink);
-    }
-    let took = began.elapsed();
-    let count = recorded.measured.len();
     println!("\n## {title}\n");
-    println!("{open} orders rest at the start, {} at the end; {count} commands", engine.open_orders());
-    println!(
-        "outputs: {} reports, {} market events; {} executions, {} rejections",
-        sink.reports, sink.market, sink.executions, sink.rejections
-    );
-    let ns = took.as_nanos() as f64 / count as f64;
-    println!("in one go: {ns:.0} ns a command, {:.2} M commands/s", 1_000.0 / ns);
-    let digest = engine.digest();
-
-    let (mut engine, mut now) = prepared(recorded);
-    let mut sink = Counting::default();
-    let mut rows: [(&str, Vec<u32>); 3] = ["enter", "cancel", "replace"].map(|kind| (kind, vec![]));
-    let mut all = Vec::with_capacity(count);
+    let mut once = prepared(recorded);
+    let open = once.engine.open_orders();
     for command in &recorded.measured {
-        now += STEP_NS;
-        let began = Instant::now();
-        engine.apply(command, now, &mut sink);
-        let took = u32::try_from(began.elapsed().as_nanos()).unwrap_or(u32::MAX);
-        all.push(took);
-        if let Some(row) = rows.iter_mut().find(|(kind, _)| *kind == kind_of(command)) {
-            row.1.push(took);
-        }
+        once.apply(command);
     }
-    assert_eq!(engine.digest(), digest, "the same commands give the same state");
+    let (sink, count) = (&once.sink, recorded.measured.len());
+    println!("{open} orders rest at the start, {} at the end; {count} commands", once.engine.open_orders());
+    println!(
+        "outputs: {} reports, {} market events; {} trades, {} rejections",
+        sink.reports,
+        sink.market,
+        sink.executions / 2,
+        sink.rejections
+    );
+    let times = rounds(&recorded.measured, || prepared(recorded), Running::apply);
+    let (other, fills) = compare::measure(recorded);
+    println!("lobster: {fills} trades\n");
+    println!("| in one go, best of {ROUNDS} | ns a command | M commands/s |\n|---|---|---|");
+    for (name, times) in [("this engine", &times), ("lobster", &other)] {
+        println!("| {name} | {:.0} | {:.2} |", times.together, 1_000.0 / times.together);
+    }
     println!("\n| ns, clock included | commands | p50 | p99 | p99.9 | max |\n|---|---|---|---|---|---|");
-    print_row("all", &mut all);
-    for (kind, mut ns) in rows {
-        print_row(kind, &mut ns);
+    for kind in ["enter", "cancel", "replace"] {
+        let all = recorded.measured.iter().zip(&times.each);
+        print_row(kind, all.filter(|(command, _)| kind_of(command) == kind).map(|(_, ns)| *ns).collect());
     }
+    print_row("all", times.each);
+    print_row("all, lobster", other.each);
 }
 
 fn clock_cost() -> f64 {
@@ -152,7 +182,7 @@ fn clock_cost() -> f64 {
 }
 
 fn measure_snapshot(recorded: &Recorded) {
-    let (engine, _) = prepared(recorded);
+    let engine = prepared(recorded).engine;
     let mut bytes = Vec::new();
     let began = Instant::now();
     engine.snapshot(&mut bytes).expect("memory can be written");

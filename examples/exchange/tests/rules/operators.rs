@@ -77,7 +77,7 @@ fn what_has_no_room_is_refused() {
 #[test]
 fn rules_out_of_range_name_their_field() {
     let error = MatchingEngine::new(Rules { orders_max: 0, ..rules() }).expect_err("no order fits");
-    assert_eq!(error.to_string(), "rules: orders_max is 0: choose 1 to 16777216");
+    assert_eq!(error.to_string(), "rules: orders_max is 0: choose 1 to 33554432");
     let error = MatchingEngine::new(Rules { trades_max: u32::MAX, ..rules() }).expect_err("too many");
     assert_eq!(error.field, "trades_max");
 }
