@@ -24,7 +24,7 @@ use crate::slab::NIL;
 use crate::trades::Trade;
 use crate::types::{OrderKind, SelfMatch, Side, Symbol, TimeInForce, TradingPhase};
 use bytes::{Decoder, Encoder};
-use check::Parts;
+use check::{Orders, Parts};
 use std::io::{self, Read, Write};
 
 const MAGIC: &[u8; 4] = b"LSEX";
@@ -34,6 +34,13 @@ pub const SNAPSHOT_VERSION: u16 = 1;
 
 /// Orders in the order that snapshots have them.
 const BOOK_PARTS: [BookPart; 3] = [BookPart::Displayed, BookPart::Stop, BookPart::Market];
+
+// Lengths of the elements of lists.
+const INSTRUMENT_BYTES: u64 = 8 + 7 * 4 + 1 + 2 * 8;
+const ACCOUNT_BYTES: u64 = 4 + (4 + 8 + 4 + 8 + 4) + 2 + 4 + 8 + 4;
+const POSITION_BYTES: u64 = 4 + 2 + 8;
+const TRADE_BYTES: u64 = 8 + 2 + 4 + 2 * 8 + 1;
+const ORDER_BYTES: u64 = 4 + 8 + 7 * 4 + 2 + 5;
 
 fn invalid(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("snapshot of an exchange: {}", why.into()))
@@ -65,13 +72,20 @@ impl MatchingEngine {
     /// # Errors
     ///
     /// Those of the reader, an early end among them, and [`InvalidData`](io::ErrorKind::InvalidData) for
-    /// bytes that no engine writes; the text names what is wrong. Memory grows with the bytes that were read,
-    /// until the checksum matches.
+    /// bytes that no engine writes; the text names what is wrong. Memory that is touched grows with the bytes
+    /// that were read; the rest of what the snapshot's rules ask for is reserved address space, bounded by
+    /// [`CAPACITY_MAX`](crate::CAPACITY_MAX).
     pub fn restore(input: &mut impl Read) -> io::Result<Self> {
         let mut decoder = Decoder::new(input);
         let parts = decode(&mut decoder)?;
+        let mut engine = check::build(&parts)?;
+        let mut orders = Orders::default();
+        for _ in 0..decoder.count(engine.rules.orders_max, "orders", ORDER_BYTES)? {
+            let account = parts.account_slot(decoder.u32()?)?;
+            orders.add(&mut engine, account, decode_order(&mut decoder)?)?;
+        }
         let digest = decoder.finish()?;
-        let engine = check::build(parts)?;
+        orders.finish(&mut engine)?;
         if engine.digest() != digest {
             return Err(invalid("not in the order in which it is written"));
         }
@@ -225,23 +239,19 @@ fn decode(from: &mut Decoder<impl Read>) -> io::Result<Parts> {
     };
     rules.check().map_err(|error| invalid(error.to_string()))?;
     let mut parts = Parts::new(rules, [from.u64()?, from.u64()?, from.u64()?]);
-    for _ in 0..from.count(u32::from(rules.instruments_max), "instruments")? {
+    for _ in 0..from.count(u32::from(rules.instruments_max), "instruments", INSTRUMENT_BYTES)? {
         parts.instruments.push(decode_instrument(from)?);
     }
-    for _ in 0..from.count(rules.accounts_max, "accounts")? {
+    for _ in 0..from.count(rules.accounts_max, "accounts", ACCOUNT_BYTES)? {
         parts.accounts.push(decode_account(from)?);
     }
-    for _ in 0..from.count(u32::MAX, "positions")? {
+    for _ in 0..from.count(u32::MAX, "positions", POSITION_BYTES)? {
         let account = parts.account_slot(from.u32()?)?;
         parts.positions.push((account, from.u16()?, from.u64()? as i64));
     }
-    for _ in 0..from.count(rules.trades_max, "trades")? {
+    for _ in 0..from.count(rules.trades_max, "trades", TRADE_BYTES)? {
         let trade = decode_trade(from, &parts)?;
         parts.trades.push(trade);
-    }
-    for _ in 0..from.count(rules.orders_max, "orders")? {
-        let account = parts.account_slot(from.u32()?)?;
-        parts.orders.push((account, decode_order(from)?));
     }
     Ok(parts)
 }

@@ -185,10 +185,17 @@ impl MatchingEngine {
     // ------------------------------------------------------------------------ an order's registration
 
     /// Gives an order a slot, its token, and the last place in its account's list.
-    pub(crate) fn register(&mut self, order: OrderSlot) -> u32 {
+    fn register(&mut self, order: OrderSlot) -> u32 {
         let slot = self.books.orders.insert(order);
-        let account = self.account_of(&order);
-        self.tokens.insert(token_key(account, order.token), slot);
+        self.list(slot);
+        slot
+    }
+
+    /// Gives the order of a slot its token, and the last place in its account's list.
+    pub(crate) fn list(&mut self, slot: u32) {
+        let OrderSlot { position, token, .. } = self.books.orders[slot];
+        let account = self.positions.slots[position].account;
+        self.tokens.insert(token_key(account, token), slot);
         let account = &mut self.accounts[account as usize];
         let before = account.tail;
         account.tail = slot;
@@ -200,7 +207,6 @@ impl MatchingEngine {
         }
         let order = &mut self.books.orders[slot];
         (order.account_prev, order.account_next) = (before, NIL);
-        slot
     }
 
     /// Frees the slot of an order that rests no more.

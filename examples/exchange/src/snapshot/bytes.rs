@@ -110,10 +110,16 @@ impl<W: Write> Encoder<W> {
     }
 }
 
-/// Reads integers, little-endian.
+/// Reads integers, little-endian. It reads no byte that is not the snapshot's: ahead only as far as a list's
+/// length says that there must be bytes.
 pub(super) struct Decoder<R> {
     input: R,
     hasher: Hasher,
+    /// Bytes that were read ahead, and how many of them are used.
+    ahead: Vec<u8>,
+    used: usize,
+    /// Bytes of the list behind those.
+    due: u64,
 }
 
 macro_rules! get {
@@ -126,24 +132,54 @@ macro_rules! get {
 
 impl<R: Read> Decoder<R> {
     pub(super) fn new(input: R) -> Self {
-        Self { input, hasher: Hasher::new() }
+        Self { input, hasher: Hasher::new(), ahead: Vec::new(), used: 0, due: 0 }
     }
 
     get!(u8: u8, u16: u16, u32: u32, u64: u64);
 
     pub(super) fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        if let Some(bytes) = self.ahead[self.used..].first_chunk() {
+            self.used += N;
+            return Ok(*bytes);
+        }
         let mut bytes = [0; N];
-        self.input.read_exact(&mut bytes)?;
-        self.hasher.update(&bytes);
+        self.fill(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// A number of elements, no more than there may be.
-    pub(super) fn count(&mut self, max: u32, of: &str) -> io::Result<u32> {
+    fn fill(&mut self, mut wanted: &mut [u8]) -> io::Result<()> {
+        while !wanted.is_empty() {
+            if self.used == self.ahead.len() {
+                self.read_ahead(wanted.len())?;
+            }
+            let len = wanted.len().min(self.ahead.len() - self.used);
+            let (now, later) = wanted.split_at_mut(len);
+            now.copy_from_slice(&self.ahead[self.used..self.used + len]);
+            self.used += len;
+            wanted = later;
+        }
+        Ok(())
+    }
+
+    /// Reads what is due, no more than a buffer; `least` if nothing is.
+    fn read_ahead(&mut self, least: usize) -> io::Result<()> {
+        let due = usize::try_from(self.due).unwrap_or(usize::MAX).min(SPILL);
+        let len = if due == 0 { least } else { due };
+        self.due -= due as u64;
+        self.ahead.resize(len, 0);
+        self.used = 0;
+        self.input.read_exact(&mut self.ahead)?;
+        self.hasher.update(&self.ahead);
+        Ok(())
+    }
+
+    /// A number of elements, no more than there may be, each of so many bytes.
+    pub(super) fn count(&mut self, max: u32, of: &str, bytes: u64) -> io::Result<u32> {
         let count = self.u32()?;
         if count > max {
             return Err(invalid(format!("{count} {of}, where its rules allow {max}")));
         }
+        self.due = u64::from(count) * bytes;
         Ok(count)
     }
 
@@ -160,6 +196,7 @@ impl<R: Read> Decoder<R> {
     /// Reads the checksum and compares it with that of what was read.
     pub(super) fn finish(mut self) -> io::Result<u64> {
         let digest = self.hasher.finish();
+        debug_assert!(self.due == 0 && self.used == self.ahead.len());
         let found = self.u64()?;
         if found != digest {
             return Err(invalid(format!("checksum {found:016x}, and its bytes have {digest:016x}")));

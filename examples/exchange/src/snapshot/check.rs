@@ -27,7 +27,7 @@ pub(super) struct SavedInstrument {
     pub(super) indicative_timer: u64,
 }
 
-/// What a snapshot has, as it was read. Accounts stand in the order of their numbers, and so do their slots.
+/// What a snapshot has before its orders, as it was read. Accounts stand in the order of their numbers, and so do their slots.
 pub(super) struct Parts {
     rules: Rules,
     /// Next order number, next match number, next count of timers.
@@ -36,8 +36,6 @@ pub(super) struct Parts {
     pub(super) accounts: Vec<Account>,
     pub(super) positions: Vec<(u32, u16, i64)>,
     pub(super) trades: Vec<Trade>,
-    /// Orders, each with its account's slot.
-    pub(super) orders: Vec<(u32, OrderSlot)>,
 }
 
 /// Counters beyond this would come near to an overflow.
@@ -46,7 +44,7 @@ const COUNTER_MAX: u64 = 1 << 62;
 impl Parts {
     pub(super) fn new(rules: Rules, counters: [u64; 3]) -> Self {
         let (instruments, accounts, positions) = (vec![], vec![], vec![]);
-        Self { rules, counters, instruments, accounts, positions, trades: vec![], orders: vec![] }
+        Self { rules, counters, instruments, accounts, positions, trades: vec![] }
     }
 
     /// The slot that the account of this number will have.
@@ -60,14 +58,14 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> io::Result<()> {
     if holds { Ok(()) } else { Err(invalid(why())) }
 }
 
-/// The engine of these parts.
-pub(super) fn build(parts: Parts) -> io::Result<MatchingEngine> {
+/// The engine of these parts, without orders.
+pub(super) fn build(parts: &Parts) -> io::Result<MatchingEngine> {
     let [number_next, match_next, timer_next] = parts.counters;
     let counts = |counter: u64, max: u64| (1..=max).contains(&counter);
     let all = counts(number_next, COUNTER_MAX) && counts(match_next, COUNTER_MAX);
     ensure(all && counts(timer_next, COUNTER_MAX >> KEY_SHIFT), || "a counter out of range".to_owned())?;
     check_accounts(&parts.accounts)?;
-    check_trades(&parts)?;
+    check_trades(parts)?;
     let mut engine = MatchingEngine::new(parts.rules).map_err(|error| invalid(error.to_string()))?;
     (engine.number_next, engine.match_next, engine.timer_next) = (number_next, match_next, timer_next);
     for saved in &parts.instruments {
@@ -80,7 +78,6 @@ pub(super) fn build(parts: Parts) -> io::Result<MatchingEngine> {
     for trade in &parts.trades {
         engine.trades.push(*trade);
     }
-    add_orders(&mut engine, parts.orders)?;
     Ok(engine)
 }
 
@@ -147,42 +144,54 @@ fn add_positions(engine: &mut MatchingEngine, positions: &[(u32, u16, i64)]) -> 
     Ok(())
 }
 
-fn add_orders(engine: &mut MatchingEngine, mut orders: Vec<(u32, OrderSlot)>) -> io::Result<()> {
-    for (account, order) in &orders {
-        check_order(engine, *account, order)
-            .map_err(|why| invalid(format!("order {}: {why}", order.number)))?;
-    }
-    let mut numbers: Vec<u64> = orders.iter().map(|(_, order)| order.number).collect();
-    numbers.sort_unstable();
-    let is_unique = numbers.windows(2).all(|pair| pair[0] < pair[1]);
-    ensure(is_unique, || "two orders have one number".to_owned())?;
-    for (account, order) in &mut orders {
-        order.position = engine.positions.acquire(*account, order.instrument);
+/// What must be known of all orders together.
+#[derive(Default)]
+pub(super) struct Orders {
+    numbers: Vec<u64>,
+    /// Account and token, and the slot.
+    by_token: Vec<(u64, u32)>,
+}
+
+impl Orders {
+    /// Puts an order into its book. They come in the order of their queues, and so lie side by side.
+    pub(super) fn add(
+        &mut self,
+        engine: &mut MatchingEngine,
+        account: u32,
+        mut order: OrderSlot,
+    ) -> io::Result<()> {
+        let number = order.number;
+        check_order(engine, account, &order).map_err(|why| invalid(format!("order {number}: {why}")))?;
+        order.position = engine.positions.acquire(account, order.instrument);
         engine.positions.open(order.position, order.side, order.remaining);
-    }
-    // Accounts list their orders by token.
-    let mut by_token: Vec<usize> = (0..orders.len()).collect();
-    by_token.sort_unstable_by_key(|&at| token_key(orders[at].0, orders[at].1.token));
-    let mut slots = vec![NIL; orders.len()];
-    for at in by_token {
-        let (account, OrderSlot { token, .. }) = orders[at];
-        let is_new = engine.order_slot(account, token).is_none();
-        ensure(is_new, || format!("two orders of one account have token {token}"))?;
-        slots[at] = engine.register(orders[at].1);
-    }
-    for slot in slots {
+        let slot = engine.books.orders.insert(order);
+        self.numbers.push(number);
+        self.by_token.push((token_key(account, order.token), slot));
         engine.books.push(slot);
-        let order = &engine.books.orders[slot];
-        let is_behind = order.prev == NIL || engine.books.orders[order.prev].number < order.number;
-        ensure(is_behind, || format!("order {} stands before an older one", order.number))?;
+        let before = engine.books.orders[slot].prev;
+        let is_behind = before == NIL || engine.books.orders[before].number < number;
+        ensure(is_behind, || format!("order {number} stands before an older one"))
     }
-    for (index, book) in engine.books.instruments.iter().enumerate() {
-        let best = Side::ALL.iter().map(|side| engine.books.best(index as u16, *side));
-        let best: Vec<_> = best.flatten().map(|(price, _)| price).collect();
-        let is_crossed = book.phase == TradingPhase::Continuous && best.len() == 2 && best[0] >= best[1];
-        ensure(!is_crossed, || format!("{:?} is crossed in continuous trading", book.symbol))?;
+
+    /// Lists the orders of each account by token, and checks what holds of all.
+    pub(super) fn finish(mut self, engine: &mut MatchingEngine) -> io::Result<()> {
+        self.numbers.sort_unstable();
+        let is_unique = self.numbers.windows(2).all(|pair| pair[0] < pair[1]);
+        ensure(is_unique, || "two orders have one number".to_owned())?;
+        self.by_token.sort_unstable();
+        let is_unique = self.by_token.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        ensure(is_unique, || "two orders of one account have one token".to_owned())?;
+        for (_, slot) in self.by_token {
+            engine.list(slot);
+        }
+        for (index, book) in engine.books.instruments.iter().enumerate() {
+            let best = Side::ALL.iter().map(|side| engine.books.best(index as u16, *side));
+            let best: Vec<_> = best.flatten().map(|(price, _)| price).collect();
+            let is_crossed = book.phase == TradingPhase::Continuous && best.len() == 2 && best[0] >= best[1];
+            ensure(!is_crossed, || format!("{:?} is crossed in continuous trading", book.symbol))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Why an engine could not have this order.
