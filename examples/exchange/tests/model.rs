@@ -140,14 +140,15 @@ fn kind_of(out: &Out) -> String {
     text.split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
-/// Steps of each walk, and walks: 200,000 commands in all.
+/// Steps of each walk, and walks: 200,000 commands in all. The variable `WALKS` asks for more walks.
 const STEPS: u64 = 5_000;
 const WALKS: u64 = 40;
 
 #[test]
 fn a_long_walk_gives_the_same_outputs_and_books_in_both_models() {
     let mut seen = BTreeMap::new();
-    for seed in 0..WALKS {
+    let walks = std::env::var("WALKS").ok().and_then(|text| text.parse().ok()).unwrap_or(WALKS);
+    for seed in 0..walks {
         let mut both = Comparison::new(seed);
         let mut dice = Dice(seed);
         for step in 0..STEPS {
@@ -161,7 +162,7 @@ fn a_long_walk_gives_the_same_outputs_and_books_in_both_models() {
             *seen.entry(kind).or_insert(0) += count;
         }
     }
-    println!("outputs of {} commands: {seen:#?}", WALKS * STEPS);
+    println!("outputs of {} commands: {seen:#?}", walks * STEPS);
     // A walk that never came to a rule proves nothing of it.
     let missing: Vec<_> = EXPECTED.iter().filter(|kind| !seen.contains_key(**kind)).collect();
     assert!(missing.is_empty(), "the walks never saw {missing:?}; they saw {seen:#?}");

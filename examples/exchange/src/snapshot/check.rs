@@ -27,7 +27,8 @@ pub(super) struct SavedInstrument {
     pub(super) indicative_timer: u64,
 }
 
-/// What a snapshot has before its orders, as it was read. Accounts stand in the order of their numbers, and so do their slots.
+/// What a snapshot has before its orders, as it was read. Accounts stand in the order of their numbers, and
+/// so do their slots.
 pub(super) struct Parts {
     rules: Rules,
     /// Next order number, next match number, next count of timers.
