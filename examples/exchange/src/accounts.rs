@@ -169,19 +169,24 @@ impl Positions {
         self.flatten(slot);
     }
 
-    /// Open quantity is executed.
-    pub(crate) fn fill(&mut self, slot: u32, side: Side, quantity: u32) {
+    /// Open quantity is executed; the position from now on.
+    pub(crate) fn fill(&mut self, slot: u32, side: Side, quantity: u32) -> i64 {
         let position = &mut self.slots[slot];
         position.open[side as usize] -= u64::from(quantity);
         position.net += signed(side, quantity);
+        let net = position.net;
         self.flatten(slot);
+        net
     }
 
-    /// Changes a position without an order, as a bust does.
-    pub(crate) fn adjust(&mut self, account: u32, instrument: u16, side: Side, quantity: u32) {
+    /// Changes a position without an order, as a bust does; the position before and behind it.
+    pub(crate) fn adjust(&mut self, account: u32, instrument: u16, side: Side, quantity: u32) -> (i64, i64) {
         let slot = self.acquire(account, instrument);
-        self.slots[slot].net += signed(side, quantity);
+        let before = self.slots[slot].net;
+        let after = before + signed(side, quantity);
+        self.slots[slot].net = after;
         self.flatten(slot);
+        (before, after)
     }
 }
 

@@ -60,6 +60,7 @@
 mod accounts;
 mod book;
 mod command;
+mod digest;
 mod engine;
 mod index;
 mod output;

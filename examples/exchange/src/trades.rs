@@ -29,14 +29,15 @@ impl Trades {
         Self { ring: Vec::with_capacity(capacity), capacity, first: 0 }
     }
 
-    /// Adds the newest trade; the oldest is dropped if the ring is full.
-    pub(crate) fn push(&mut self, trade: Trade) {
+    /// Adds the newest trade; if the ring is full, the oldest one, which made room.
+    pub(crate) fn push(&mut self, trade: Trade) -> Option<Trade> {
         if self.ring.len() < self.capacity {
             self.ring.push(trade);
-        } else {
-            self.ring[self.first] = trade;
-            self.first = (self.first + 1) % self.capacity;
+            return None;
         }
+        let oldest = std::mem::replace(&mut self.ring[self.first], trade);
+        self.first = (self.first + 1) % self.capacity;
+        Some(oldest)
     }
 
     /// All trades, the oldest first.

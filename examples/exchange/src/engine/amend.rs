@@ -99,11 +99,13 @@ impl MatchingEngine {
 
     /// Gives an order another token, and with it the last place in its account's list.
     fn rename(&mut self, slot: u32, token: u32) {
+        self.uncount(slot);
         let order = self.books.orders[slot];
         let account = self.account_of(&order);
         self.tokens.remove(token_key(account, order.token), slot);
         self.tokens.insert(token_key(account, token), slot);
         self.books.orders[slot].token = token;
+        self.count(slot);
         if order.account_next == NIL {
             return;
         }
@@ -126,12 +128,15 @@ impl MatchingEngine {
         if less == 0 {
             return 0;
         }
+        self.uncount(slot);
         self.books.reduce(slot, less);
         let order = &mut self.books.orders[slot];
         let displayed = order.displayed;
         order.displayed = displayed.min(order.remaining);
         let gone = displayed - order.displayed;
-        self.positions.cancel(order.position, order.side, less);
+        let (position, side) = (order.position, order.side);
+        self.count(slot);
+        self.positions.cancel(position, side, less);
         gone
     }
 
@@ -165,7 +170,7 @@ impl MatchingEngine {
         } else if is_displayed {
             out.market(MarketEvent::Deleted { locate, number: original });
         }
-        self.books.remove(slot);
+        self.pull(slot);
         self.unregister(slot);
         self.positions.open(order.position, order.side, order.remaining);
         self.positions.cancel(order.position, order.side, old.remaining);

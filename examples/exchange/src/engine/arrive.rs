@@ -17,6 +17,7 @@
 
 use super::{MatchingEngine, band, reaches};
 use crate::book::{BookPart, OrderSlot};
+use crate::digest::trade_hash;
 use crate::output::{CancelReason, Liquidity, MarketEvent, OrderReport, Sink};
 use crate::trades::Trade;
 use crate::types::{OrderKind, SelfMatch, Side, TimeInForce, TradingPhase};
@@ -42,7 +43,7 @@ impl MatchingEngine {
             if self.is_reached(&order) {
                 self.triggered.push_back(slot);
             } else {
-                self.books.push(slot);
+                self.put(slot);
             }
         } else if self.phase(instrument) == TradingPhase::Continuous {
             self.take(order, None, is_shown, now_ns, out);
@@ -110,7 +111,7 @@ impl MatchingEngine {
                 slot
             }
         };
-        self.books.push(slot);
+        self.put(slot);
         if order.displayed > 0 && !is_shown {
             out.market(self.added(&order));
         }
@@ -175,6 +176,7 @@ impl MatchingEngine {
 
     /// One trade between an arriving order and the displayed part of a resting one.
     fn execute(&mut self, order: &mut OrderSlot, resting: u32, price: u32, out: &mut impl Sink) {
+        self.uncount(resting);
         let other = &mut self.books.orders[resting];
         let quantity = other.displayed.min(order.remaining);
         other.displayed -= quantity;
@@ -198,7 +200,7 @@ impl MatchingEngine {
     /// Writes a trade down: its number, both positions, the last price.
     pub(super) fn record(&mut self, buy: &OrderSlot, sell: &OrderSlot, quantity: u32, price: u32) -> u64 {
         let match_number = self.next_match();
-        self.trades.push(Trade {
+        self.store_trade(Trade {
             match_number,
             instrument: buy.instrument,
             quantity,
@@ -206,12 +208,27 @@ impl MatchingEngine {
             tokens: [buy.token, sell.token],
             is_busted: false,
         });
-        self.positions.fill(buy.position, Side::Buy, quantity);
-        self.positions.fill(sell.position, Side::Sell, quantity);
+        for order in [buy, sell] {
+            let (slot, account) = (order.position, self.account_id(order));
+            let before = self.positions.slots[slot].net;
+            let after = self.positions.fill(slot, order.side, quantity);
+            self.sums.move_position(account, order.instrument, before, after);
+        }
         self.books.instruments[buy.instrument as usize].last = price;
         let (lowest, highest) = self.traded.unwrap_or((price, price));
         self.traded = Some((lowest.min(price), highest.max(price)));
         match_number
+    }
+
+    /// Adds a trade to those that can be busted; the oldest makes room.
+    pub(crate) fn store_trade(&mut self, trade: Trade) {
+        let added = self.trade_hash(&trade);
+        let dropped = self.trades.push(trade).map_or(0, |trade| self.trade_hash(&trade));
+        self.sums.trades = self.sums.trades.wrapping_sub(dropped).wrapping_add(added);
+    }
+
+    pub(super) fn trade_hash(&self, trade: &Trade) -> u64 {
+        trade_hash(trade.accounts.map(|slot| self.accounts[slot as usize].id), trade)
     }
 
     pub(super) fn report_executed(
@@ -228,15 +245,19 @@ impl MatchingEngine {
         out.report(OrderReport::Executed { account, token, quantity, price, liquidity, match_number });
     }
 
-    /// Removes an order that has nothing left, and refreshes an iceberg that displays nothing.
+    /// Behind a change of an order that is not counted: removes it if it has nothing left, refreshes an iceberg
+    /// that displays nothing, and counts what rests.
     fn after_reduction(&mut self, slot: u32, out: &mut impl Sink) {
         let order = &self.books.orders[slot];
         if order.remaining == 0 {
             self.books.remove(slot);
             self.unregister(slot);
-        } else if order.displayed == 0 {
+            return;
+        }
+        if order.displayed == 0 {
             self.refresh(slot, out);
         }
+        self.count(slot);
     }
 
     /// An arriving order meets one of its own account. Whether its rest is to be canceled.
@@ -261,6 +282,7 @@ impl MatchingEngine {
 
     /// Takes the smaller quantity from both, without a trade.
     fn decrement(&mut self, order: &mut OrderSlot, resting: u32, out: &mut impl Sink) {
+        self.uncount(resting);
         let other = &mut self.books.orders[resting];
         let quantity = other.displayed.min(order.remaining);
         other.displayed -= quantity;
@@ -338,7 +360,7 @@ impl MatchingEngine {
                 }
                 let slot = self.books.levels[level].head;
                 debug_assert_eq!(self.books.orders[slot].part(), BookPart::Stop);
-                self.books.remove(slot);
+                self.pull(slot);
                 self.batch.push(slot);
             }
         }

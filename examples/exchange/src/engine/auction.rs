@@ -161,7 +161,9 @@ impl MatchingEngine {
         for slot in touched.into_iter().filter(|slot| *slot != NIL) {
             let order = &self.books.orders[slot];
             if order.displayed == 0 && order.fresh_display() > 0 {
+                self.uncount(slot);
                 self.refresh(slot, out);
+                self.count(slot);
             }
         }
     }
@@ -187,6 +189,9 @@ impl MatchingEngine {
         out: &mut impl Sink,
     ) -> [u32; 2] {
         let before = slots.map(|slot| self.books.orders[slot]);
+        for slot in slots {
+            self.uncount(slot);
+        }
         let match_number = self.record(&before[0], &before[1], quantity, price);
         let mut resting = slots;
         for (order, slot) in before.iter().zip(&mut resting) {
@@ -202,6 +207,8 @@ impl MatchingEngine {
                 self.books.remove(*slot);
                 self.unregister(*slot);
                 *slot = NIL;
+            } else {
+                self.count(*slot);
             }
         }
         resting

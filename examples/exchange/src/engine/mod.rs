@@ -18,6 +18,7 @@ pub use view::{BookOrder, OpenPosition};
 use crate::accounts::{Account, Positions};
 use crate::book::{Books, OrderSlot};
 use crate::command::ExchangeCommand;
+use crate::digest::{Sums, order_hash};
 use crate::index::Index;
 use crate::output::{CancelReason, MarketEvent, OperatorRefusal, OrderReport, OrderTerms, Sink};
 use crate::rules::{Rules, RulesError};
@@ -42,6 +43,8 @@ pub struct MatchingEngine {
     pub(crate) number_next: u64,
     pub(crate) match_next: u64,
     pub(crate) timer_next: u64,
+    /// What the digest has of orders, positions and trades.
+    pub(crate) sums: Sums,
     /// Stop orders that have triggered and wait for their turn within this command.
     triggered: VecDeque<u32>,
     /// Those that triggered together, while they are sorted.
@@ -88,6 +91,7 @@ impl MatchingEngine {
             number_next: 1,
             match_next: 1,
             timer_next: 1,
+            sums: Sums::default(),
             triggered: VecDeque::with_capacity(TRIGGERED),
             batch: Vec::with_capacity(TRIGGERED),
             traded: None,
@@ -182,7 +186,31 @@ impl MatchingEngine {
         self.match_next - 1
     }
 
-    // ------------------------------------------------------------------------ an order's registration
+    // ------------------------------------------------------------------------ an order's place and registration
+
+    /// Puts the order of a slot into its book, and into the digest.
+    pub(crate) fn put(&mut self, slot: u32) {
+        self.books.push(slot);
+        self.count(slot);
+    }
+
+    /// Takes the order of a slot out of its book, and out of the digest.
+    fn pull(&mut self, slot: u32) {
+        self.uncount(slot);
+        self.books.remove(slot);
+    }
+
+    /// Adds a resting order to the digest: when it has come, and behind each change.
+    fn count(&mut self, slot: u32) {
+        let order = &self.books.orders[slot];
+        self.sums.orders = self.sums.orders.wrapping_add(order_hash(self.account_id(order), order));
+    }
+
+    /// Takes a resting order out of the digest: before each change, and when it goes.
+    fn uncount(&mut self, slot: u32) {
+        let order = &self.books.orders[slot];
+        self.sums.orders = self.sums.orders.wrapping_sub(order_hash(self.account_id(order), order));
+    }
 
     /// Gives an order a slot, its token, and the last place in its account's list.
     fn register(&mut self, order: OrderSlot) -> u32 {
@@ -236,7 +264,7 @@ impl MatchingEngine {
         if order.displayed > 0 {
             out.market(MarketEvent::Deleted { locate: order.instrument + 1, number: order.number });
         }
-        self.books.remove(slot);
+        self.pull(slot);
         self.positions.cancel(order.position, order.side, order.remaining);
         self.unregister(slot);
     }
@@ -246,7 +274,8 @@ impl MatchingEngine {
         out.report(OrderReport::Canceled { account, token: order.token, quantity, reason });
     }
 
-    /// An iceberg whose displayed part is gone displays another one, behind all others at its price.
+    /// An iceberg whose displayed part is gone displays another one, behind all others at its price. The caller
+    /// counts it.
     fn refresh(&mut self, slot: u32, out: &mut impl Sink) {
         let number = self.next_number();
         let order = &mut self.books.orders[slot];

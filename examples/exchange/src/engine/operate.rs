@@ -134,11 +134,16 @@ impl MatchingEngine {
         if found.is_busted {
             return Err(OperatorRefusal::AlreadyBusted(match_number));
         }
+        let stood = *found;
         found.is_busted = true;
         let trade = *found;
-        let [buyer, seller] = trade.accounts;
-        self.positions.adjust(buyer, trade.instrument, Side::Sell, trade.quantity);
-        self.positions.adjust(seller, trade.instrument, Side::Buy, trade.quantity);
+        let hashes = [stood, trade].map(|trade| self.trade_hash(&trade));
+        self.sums.trades = self.sums.trades.wrapping_sub(hashes[0]).wrapping_add(hashes[1]);
+        for (slot, side) in trade.accounts.into_iter().zip([Side::Sell, Side::Buy]) {
+            let account = self.accounts[slot as usize].id;
+            let (before, after) = self.positions.adjust(slot, trade.instrument, side, trade.quantity);
+            self.sums.move_position(account, trade.instrument, before, after);
+        }
         for (slot, token) in trade.accounts.into_iter().zip(trade.tokens) {
             let account = self.accounts[slot as usize].id;
             out.report(OrderReport::Broken { account, token, match_number });

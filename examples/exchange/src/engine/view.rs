@@ -2,6 +2,7 @@
 
 use super::{Equilibrium, MatchingEngine};
 use crate::book::{BookPart, OrderSlot};
+use crate::digest::{Sums, order_hash};
 use crate::types::{OrderKind, Side, Symbol, TradingPhase};
 
 /// An order that rests.
@@ -171,6 +172,29 @@ impl MatchingEngine {
         for (slot, open) in open {
             assert_eq!(self.positions.slots[slot].open, open, "open quantity of a position");
         }
+        assert_eq!(self.recomputed_sums(), self.sums, "what the digest has, and the state");
+    }
+
+    fn recomputed_sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        for index in 0..self.books.instruments.len() as u16 {
+            for side in [Side::Buy, Side::Sell] {
+                for part in [BookPart::Displayed, BookPart::Stop, BookPart::Market] {
+                    for slot in self.books.part(index, side, part) {
+                        let order = &self.books.orders[slot];
+                        let hash = order_hash(self.account_id(order), order);
+                        sums.orders = sums.orders.wrapping_add(hash);
+                    }
+                }
+            }
+        }
+        for OpenPosition { account, locate, net } in self.open_positions() {
+            sums.move_position(account, locate - 1, 0, net);
+        }
+        for trade in self.trades.iter() {
+            sums.trades = sums.trades.wrapping_add(self.trade_hash(trade));
+        }
+        sums
     }
 
     fn assert_part(

@@ -77,7 +77,7 @@ pub(super) fn build(parts: &Parts) -> io::Result<MatchingEngine> {
     }
     add_positions(&mut engine, &parts.positions)?;
     for trade in &parts.trades {
-        engine.trades.push(*trade);
+        engine.store_trade(*trade);
     }
     Ok(engine)
 }
@@ -141,6 +141,8 @@ fn add_positions(engine: &mut MatchingEngine, positions: &[(u32, u16, i64)]) -> 
         })?;
         let slot = engine.positions.acquire(account, locate - 1);
         engine.positions.slots[slot].net = net;
+        let account = engine.accounts[account as usize].id;
+        engine.sums.move_position(account, locate - 1, 0, net);
     }
     Ok(())
 }
@@ -168,7 +170,7 @@ impl Orders {
         let slot = engine.books.orders.insert(order);
         self.numbers.push(number);
         self.by_token.push((token_key(account, order.token), slot));
-        engine.books.push(slot);
+        engine.put(slot);
         let before = engine.books.orders[slot].prev;
         let is_behind = before == NIL || engine.books.orders[before].number < number;
         ensure(is_behind, || format!("order {number} stands before an older one"))
