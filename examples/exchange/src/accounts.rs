@@ -121,6 +121,12 @@ impl Positions {
         Self { slots: Slab::with_capacity(positions_max), index: Index::with_capacity(positions_max) }
     }
 
+    /// Writes to the memory of all positions to come.
+    pub(crate) fn prefault(&mut self) {
+        self.slots.prefault(Position { account: 0, instrument: 0, net: 0, open: [0; 2] });
+        self.index.prefault();
+    }
+
     fn key(account: u32, instrument: u16) -> u64 {
         u64::from(account) << 16 | u64::from(instrument)
     }

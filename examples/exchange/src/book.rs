@@ -231,6 +231,12 @@ impl Books {
         }
     }
 
+    /// Writes to the memory of all orders and levels to come.
+    pub(crate) fn prefault(&mut self, blank: OrderSlot) {
+        self.orders.prefault(blank);
+        self.levels.prefault(EMPTY_LEVEL);
+    }
+
     /// Ladders and queues for a new instrument.
     #[allow(clippy::type_complexity)]
     pub(crate) fn ladders(&mut self) -> ([Ladder; 2], [Ladder; 2], [u32; 2]) {

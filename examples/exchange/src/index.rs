@@ -68,6 +68,14 @@ impl Index {
         }
     }
 
+    /// Writes to each page of the cells, so that the system has given it before it is used.
+    pub(crate) fn prefault(&mut self) {
+        const PAGE: usize = 4096 / size_of::<u64>();
+        for cell in self.cells.iter_mut().step_by(PAGE) {
+            *cell = std::hint::black_box(*cell);
+        }
+    }
+
     /// All slots, in no order that means anything.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
         self.cells.iter().filter(|cell| **cell != VACANT).map(|cell| slot_of(*cell))

@@ -5,6 +5,14 @@ use std::ops::{Index, IndexMut};
 /// A link to no slot.
 pub(crate) const NIL: u32 = u32::MAX;
 
+/// Writes to the memory between a list's length and its capacity.
+pub(crate) fn prefault<T: Clone>(list: &mut Vec<T>, filler: T) {
+    let len = list.len();
+    list.resize(list.capacity(), filler);
+    std::hint::black_box(&mut *list);
+    list.truncate(len);
+}
+
 /// Slots and the ones that are free.
 #[derive(Clone, Debug)]
 pub(crate) struct Slab<T> {
@@ -16,6 +24,15 @@ impl<T> Slab<T> {
     /// A pool with room for `capacity` slots.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self { slots: Vec::with_capacity(capacity), free: Vec::with_capacity(capacity) }
+    }
+
+    /// Writes to the memory of all slots to come, so that the system has given it before they are used.
+    pub(crate) fn prefault(&mut self, filler: T)
+    where
+        T: Clone,
+    {
+        prefault(&mut self.slots, filler);
+        prefault(&mut self.free, NIL);
     }
 
     /// Puts a value into a slot.

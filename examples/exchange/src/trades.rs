@@ -1,5 +1,7 @@
 //! The newest trades, so that they can be busted.
 
+use crate::slab::prefault;
+
 /// A trade.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Trade {
@@ -38,6 +40,19 @@ impl Trades {
         let oldest = std::mem::replace(&mut self.ring[self.first], trade);
         self.first = (self.first + 1) % self.capacity;
         Some(oldest)
+    }
+
+    /// Writes to the memory of all trades to come.
+    pub(crate) fn prefault(&mut self) {
+        let blank = Trade {
+            match_number: 0,
+            instrument: 0,
+            quantity: 0,
+            accounts: [0; 2],
+            tokens: [0; 2],
+            is_busted: false,
+        };
+        prefault(&mut self.ring, blank);
     }
 
     /// All trades, the oldest first.

@@ -116,7 +116,8 @@ impl Running {
 }
 
 fn prepared(recorded: &Recorded) -> Running {
-    let engine = MatchingEngine::new(recorded.rules).expect("rules of the bench");
+    let mut engine = MatchingEngine::new(recorded.rules).expect("rules of the bench");
+    engine.prefault();
     let mut running = Running { engine, now: 1_700_000_000_000_000_000, sink: Counting::default() };
     for command in &recorded.setup {
         running.apply(command);

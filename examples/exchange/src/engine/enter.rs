@@ -140,7 +140,7 @@ impl MatchingEngine {
     }
 }
 
-fn new_slot(new: &NewOrder, position: u32, instrument: u16, price: u32, stop: u32) -> OrderSlot {
+pub(super) fn new_slot(new: &NewOrder, position: u32, instrument: u16, price: u32, stop: u32) -> OrderSlot {
     OrderSlot {
         number: 0,
         position,
