@@ -34,6 +34,9 @@ fn step_2_of_those_the_price_with_the_lowest_surplus() {
     // 200 trade at 10.02 and at 10.04; 100 bid are left at 10.02, 50 offered at 10.04.
     let (buys, sells) = ([(200, 1004), (100, 1002)], [(200, 1002), (50, 1004)]);
     assert_eq!(auction(&buys, &sells), Some((1004, 200, 50)));
+    // 50 bid are left at 9.96, 100 offered at 9.98, which is nearer to the reference price.
+    let (buys, sells) = ([(200, 998), (50, 996)], [(200, 996), (100, 998)]);
+    assert_eq!(auction(&buys, &sells), Some((996, 200, 50)));
 }
 
 #[test]
