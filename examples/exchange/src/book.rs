@@ -12,6 +12,7 @@
 //! moves the rungs that are better than it; most arrive near the best one. The bands bound how many rungs an
 //! instrument can have. Within a level order numbers rise: the number is the priority.
 
+use crate::output::PendingTimer;
 use crate::slab::{NIL, Slab};
 use crate::types::{OrderKind, SelfMatch, Side, Symbol, TimeInForce, TradingPhase};
 
@@ -188,10 +189,10 @@ pub(crate) struct Instrument {
     /// Price of the last trade; 0 before the first.
     pub(crate) last: u32,
     pub(crate) phase: TradingPhase,
-    /// Key of the timer that ends the phase; 0 if there is none.
-    pub(crate) phase_timer: u64,
-    /// Key of the timer of the next indicative price; 0 if there is none.
-    pub(crate) indicative_timer: u64,
+    /// The timer that ends the phase.
+    pub(crate) phase_timer: PendingTimer,
+    /// The timer of the next indicative price.
+    pub(crate) indicative_timer: PendingTimer,
     /// Displayed orders, by side.
     pub(crate) displayed: [Ladder; 2],
     /// Stop orders, by side.

@@ -1,9 +1,10 @@
 //! # digest: a hash of the state that commands carry along
 //!
-//! Orders, positions and trades are many: each has a hash of its own, and their sum changes with them, by what
-//! one of them was and what it is. A sum does not depend on the order of its terms, so that equal states have
-//! equal sums whatever the way that led to them; a queue's order is that of its numbers. The rest of the state
-//! is small and is hashed when the digest is asked for. `assert_invariants` compares the sums with the state.
+//! Orders, positions and trades are many: each has a hash of its own, and their sum changes with them, by
+//! what one of them was and what it is. A sum does not depend on the order of its terms, so that equal states
+//! have equal sums whatever the way that led to them; a queue's order is that of its numbers. The rest of the
+//! state is small and is hashed when the digest is asked for. `assert_invariants` compares the sums with the
+//! state.
 
 use crate::book::OrderSlot;
 use crate::trades::Trade;

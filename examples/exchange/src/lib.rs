@@ -73,7 +73,8 @@ mod types;
 pub use command::{AccountLimits, ExchangeCommand, InstrumentTerms, NewOrder, OrderReplacement};
 pub use engine::{BookOrder, Equilibrium, MatchingEngine, OpenPosition};
 pub use output::{
-    CancelReason, Liquidity, MarketEvent, OperatorRefusal, OrderReport, OrderTerms, RejectionReason, Sink,
+    CancelReason, Liquidity, MarketEvent, OperatorRefusal, OrderReport, OrderTerms, PendingTimer,
+    RejectionReason, Sink,
 };
 pub use rules::{CAPACITY_MAX, Rules, RulesError};
 pub use snapshot::SNAPSHOT_VERSION;

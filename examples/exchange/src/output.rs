@@ -17,6 +17,22 @@ pub trait Sink {
     fn cancel_timer(&mut self, key: u64);
 }
 
+/// A timer that the engine waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct PendingTimer {
+    /// Its key.
+    pub key: u64,
+    /// Stream time from which it may fire, in nanoseconds.
+    pub at_ns: u64,
+}
+
+impl PendingTimer {
+    /// No timer has key 0.
+    pub(crate) fn is_none(self) -> bool {
+        self.key == 0
+    }
+}
+
 /// Why an operator's command was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OperatorRefusal {

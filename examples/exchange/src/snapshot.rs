@@ -8,10 +8,10 @@
 //!   "LSEX" version:u16 | rules | counters | instruments | accounts | positions | trades | orders | digest:u64 | checksum:u64
 //! ```
 //!
-//! The checksum finds accidents, not forgery: a hash of 64 bits that anybody can compute. The digest is that of
-//! the state that was written, so that a field which a snapshot lacks is found when it is restored. What a forged
-//! snapshot could break is checked too: each field against its range, each reference against what it names, and
-//! the whole by writing it again and comparing.
+//! The checksum finds accidents, not forgery: a hash of 64 bits that anybody can compute. The digest is that
+//! of the state that was written, so that a field which a snapshot lacks is found when it is restored. What a
+//! forged snapshot could break is checked too: each field against its range, each reference against what it
+//! names, and the whole by writing it again and comparing.
 
 mod bytes;
 mod check;
@@ -20,6 +20,7 @@ use crate::accounts::Account;
 use crate::book::{BookPart, Instrument, OrderSlot};
 use crate::command::AccountLimits;
 use crate::engine::MatchingEngine;
+use crate::output::PendingTimer;
 use crate::rules::Rules;
 use crate::slab::NIL;
 use crate::trades::Trade;
@@ -37,7 +38,7 @@ pub const SNAPSHOT_VERSION: u16 = 1;
 const BOOK_PARTS: [BookPart; 3] = [BookPart::Displayed, BookPart::Stop, BookPart::Market];
 
 // Lengths of the elements of lists.
-const INSTRUMENT_BYTES: u64 = 8 + 7 * 4 + 1 + 2 * 8;
+const INSTRUMENT_BYTES: u64 = 8 + 7 * 4 + 1 + 2 * (8 + 8);
 const ACCOUNT_BYTES: u64 = 4 + (4 + 8 + 4 + 8 + 4) + 2 + 4 + 8 + 4;
 const POSITION_BYTES: u64 = 4 + 2 + 8;
 const TRADE_BYTES: u64 = 8 + 2 + 4 + 2 * 8 + 1;
@@ -60,8 +61,8 @@ impl MatchingEngine {
     }
 
     /// A hash of the whole state: equal for equal states, whatever the way that led to them, and the same
-    /// before a snapshot and after its restoration. Orders, positions and trades are hashed as they change; this
-    /// reads accounts and instruments alone.
+    /// before a snapshot and after its restoration. Orders, positions and trades are hashed as they change;
+    /// this reads accounts and instruments alone.
     pub fn digest(&self) -> u64 {
         let mut encoder = Encoder::new(io::sink());
         // Nothing fails to be written to a sink.
@@ -203,8 +204,10 @@ fn encode_instrument(instrument: &Instrument, out: &mut Encoder<impl Write>) {
     out.u32(instrument.extended_bps);
     out.u32(instrument.last);
     out.u8(instrument.phase as u8);
-    out.u64(instrument.phase_timer);
-    out.u64(instrument.indicative_timer);
+    for timer in [instrument.phase_timer, instrument.indicative_timer] {
+        out.u64(timer.key);
+        out.u64(timer.at_ns);
+    }
 }
 
 fn encode_account(account: &Account, out: &mut Encoder<impl Write>) {
@@ -289,8 +292,8 @@ fn decode_instrument(from: &mut Decoder<impl Read>) -> io::Result<check::SavedIn
         extended_bps: from.u32()?,
         last: from.u32()?,
         phase: from.byte_of("phase", TradingPhase::of_byte)?,
-        phase_timer: from.u64()?,
-        indicative_timer: from.u64()?,
+        phase_timer: PendingTimer { key: from.u64()?, at_ns: from.u64()? },
+        indicative_timer: PendingTimer { key: from.u64()?, at_ns: from.u64()? },
     })
 }
 

@@ -92,8 +92,17 @@ impl Comparison {
         }
     }
 
-    /// Replaces the engine by one that is restored from its snapshot.
+    /// Replaces the engine by one that is restored from its snapshot, and looks at what only such a moment
+    /// has.
     fn restore(&mut self) {
+        let mut late = Collected::default();
+        self.engine.publish_market(&mut late);
+        self.ledger.assert_late_joiner(&late.0);
+        let pending = self.engine.pending_timers().map(|timer| (timer.at_ns, timer.key));
+        let mut pending: Vec<_> = pending.collect();
+        pending.sort_unstable();
+        self.flow.timers.sort_unstable();
+        assert_eq!(pending, self.flow.timers);
         let mut bytes = vec![];
         self.engine.snapshot(&mut bytes).expect("memory can be written");
         let mut rest = bytes.as_slice();

@@ -47,7 +47,8 @@ fn restored(mut bytes: &[u8]) -> std::io::Result<MatchingEngine> {
 /// The same bytes with the digest and the checksum that fit them: what a forger would send.
 fn resealed(bytes: &[u8]) -> Vec<u8> {
     let mut sealed = bytes.to_vec();
-    // An error names the checksum that the bytes have, then the digest that the state has, then the checksum again.
+    // An error names the checksum that the bytes have, then the digest that the state has, then the checksum
+    // again.
     for _ in 0..3 {
         let Err(error) = restored(&sealed) else { break };
         let (error, len) = (error.to_string(), sealed.len());

@@ -245,8 +245,8 @@ impl MatchingEngine {
         out.report(OrderReport::Executed { account, token, quantity, price, liquidity, match_number });
     }
 
-    /// Behind a change of an order that is not counted: removes it if it has nothing left, refreshes an iceberg
-    /// that displays nothing, and counts what rests.
+    /// Behind a change of an order that is not counted: removes it if it has nothing left, refreshes an
+    /// iceberg that displays nothing, and counts what rests.
     fn after_reduction(&mut self, slot: u32, out: &mut impl Sink) {
         let order = &self.books.orders[slot];
         if order.remaining == 0 {

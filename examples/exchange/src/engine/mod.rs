@@ -198,7 +198,8 @@ impl MatchingEngine {
         self.match_next - 1
     }
 
-    // ------------------------------------------------------------------------ an order's place and registration
+    // ------------------------------------------------------------------------ an order's place and
+    // registration
 
     /// Puts the order of a slot into its book, and into the digest.
     pub(crate) fn put(&mut self, slot: u32) {
@@ -286,8 +287,8 @@ impl MatchingEngine {
         out.report(OrderReport::Canceled { account, token: order.token, quantity, reason });
     }
 
-    /// An iceberg whose displayed part is gone displays another one, behind all others at its price. The caller
-    /// counts it.
+    /// An iceberg whose displayed part is gone displays another one, behind all others at its price. The
+    /// caller counts it.
     fn refresh(&mut self, slot: u32, out: &mut impl Sink) {
         let number = self.next_number();
         let order = &mut self.books.orders[slot];

@@ -4,7 +4,7 @@ use super::MatchingEngine;
 use crate::accounts::Account;
 use crate::book::Instrument;
 use crate::command::{AccountLimits, InstrumentTerms};
-use crate::output::{CancelReason, MarketEvent, OperatorRefusal, OrderReport, Sink};
+use crate::output::{CancelReason, MarketEvent, OperatorRefusal, OrderReport, PendingTimer, Sink};
 use crate::types::{PRICE_MAX, QUANTITY_MAX, Side, Symbol, TradingPhase};
 
 /// The widest band: as far above a price as the price itself, ten times.
@@ -76,8 +76,8 @@ impl MatchingEngine {
             extended_bps: 0,
             last: 0,
             phase: TradingPhase::Closed,
-            phase_timer: 0,
-            indicative_timer: 0,
+            phase_timer: PendingTimer::default(),
+            indicative_timer: PendingTimer::default(),
             displayed,
             stops,
             market,

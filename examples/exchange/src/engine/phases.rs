@@ -14,7 +14,7 @@
 
 use super::MatchingEngine;
 use crate::book::BookPart;
-use crate::output::{CancelReason, MarketEvent, OperatorRefusal, Sink};
+use crate::output::{CancelReason, MarketEvent, OperatorRefusal, PendingTimer, Sink};
 use crate::types::{Side, Symbol, TradingPhase};
 
 /// The phase that follows by itself when the time of one is over.
@@ -88,13 +88,13 @@ impl MatchingEngine {
         }
         self.publish_phase(instrument, false, out);
         if ends_at_ns > 0 && successor(phase).is_some() {
-            let key = self.new_timer(instrument, ends_at_ns, out);
-            self.books.instruments[instrument as usize].phase_timer = key;
+            let timer = self.new_timer(instrument, ends_at_ns, out);
+            self.books.instruments[instrument as usize].phase_timer = timer;
         }
         self.await_indicative(instrument, now_ns, out);
     }
 
-    fn publish_phase(&self, instrument: u16, is_extended: bool, out: &mut impl Sink) {
+    pub(super) fn publish_phase(&self, instrument: u16, is_extended: bool, out: &mut impl Sink) {
         let book = &self.books.instruments[instrument as usize];
         let (symbol, phase) = (book.symbol, book.phase);
         out.market(MarketEvent::TradingAction { locate: instrument + 1, symbol, phase, is_extended });
@@ -111,27 +111,27 @@ impl MatchingEngine {
 
     // ------------------------------------------------------------------------ timers
 
-    fn new_timer(&mut self, instrument: u16, at_ns: u64, out: &mut impl Sink) -> u64 {
+    fn new_timer(&mut self, instrument: u16, at_ns: u64, out: &mut impl Sink) -> PendingTimer {
         let key = self.timer_next << KEY_SHIFT | u64::from(instrument);
         self.timer_next += 1;
         out.timer(key, at_ns);
-        key
+        PendingTimer { key, at_ns }
     }
 
     fn await_indicative(&mut self, instrument: u16, now_ns: u64, out: &mut impl Sink) {
         if self.phase(instrument).is_auction() && self.rules.indicative_ns > 0 {
             let at_ns = now_ns.saturating_add(self.rules.indicative_ns);
-            let key = self.new_timer(instrument, at_ns, out);
-            self.books.instruments[instrument as usize].indicative_timer = key;
+            let timer = self.new_timer(instrument, at_ns, out);
+            self.books.instruments[instrument as usize].indicative_timer = timer;
         }
     }
 
     fn cancel_timers(&mut self, instrument: u16, out: &mut impl Sink) {
         let book = &mut self.books.instruments[instrument as usize];
-        for key in [&mut book.phase_timer, &mut book.indicative_timer] {
-            if *key != 0 {
-                out.cancel_timer(*key);
-                *key = 0;
+        for timer in [&mut book.phase_timer, &mut book.indicative_timer] {
+            if !timer.is_none() {
+                out.cancel_timer(timer.key);
+                *timer = PendingTimer::default();
             }
         }
     }
@@ -142,12 +142,12 @@ impl MatchingEngine {
         if key >> KEY_SHIFT == 0 {
             return; // no timer has such a key, and 0 stands for none
         }
-        if key == book.indicative_timer {
-            book.indicative_timer = 0;
+        if key == book.indicative_timer.key {
+            book.indicative_timer = PendingTimer::default();
             self.publish_indicative(instrument, out);
             self.await_indicative(instrument, now_ns, out);
-        } else if key == book.phase_timer {
-            book.phase_timer = 0;
+        } else if key == book.phase_timer.key {
+            book.phase_timer = PendingTimer::default();
             let phase = book.phase;
             if phase == TradingPhase::VolatilityInterruption && !self.ends_within_band(instrument) {
                 self.publish_phase(instrument, true, out);

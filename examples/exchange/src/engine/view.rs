@@ -3,6 +3,7 @@
 use super::{Equilibrium, MatchingEngine};
 use crate::book::{BookPart, OrderSlot};
 use crate::digest::{Sums, order_hash};
+use crate::output::{MarketEvent, PendingTimer, Sink};
 use crate::types::{OrderKind, Side, Symbol, TradingPhase};
 
 /// An order that rests.
@@ -104,6 +105,28 @@ impl MatchingEngine {
     /// All instruments, in the order of their numbers, which begin at 1.
     pub fn symbols(&self) -> impl Iterator<Item = Symbol> {
         self.books.instruments.iter().map(|instrument| instrument.symbol)
+    }
+
+    /// The timers that the engine waits for: what a program that restores it asks its stream for again.
+    pub fn pending_timers(&self) -> impl Iterator<Item = PendingTimer> {
+        let timers = self.books.instruments.iter().flat_map(|book| [book.phase_timer, book.indicative_timer]);
+        timers.filter(|timer| !timer.is_none())
+    }
+
+    /// Sends the market as it is to somebody who comes late, as GLIMPSE 5.0 does: each instrument with its
+    /// phase, then its displayed orders, buyers first, each side by priority. A reader that applies these
+    /// events, and then the events that follow this command, has the book.
+    pub fn publish_market(&self, out: &mut impl Sink) {
+        for (index, book) in self.books.instruments.iter().enumerate() {
+            let (instrument, symbol) = (index as u16, book.symbol);
+            out.market(MarketEvent::Directory { locate: instrument + 1, symbol, lot: book.lot });
+            self.publish_phase(instrument, false, out);
+            for side in [Side::Buy, Side::Sell] {
+                for slot in self.books.part(instrument, side, BookPart::Displayed) {
+                    out.market(self.added(&self.books.orders[slot]));
+                }
+            }
+        }
     }
 
     /// All accounts, in the order of their definition.

@@ -6,6 +6,7 @@ use crate::book::{BookPart, OrderSlot};
 use crate::engine::operate::BPS_MAX;
 use crate::engine::phases::{KEY_SHIFT, successor};
 use crate::engine::{MatchingEngine, token_key};
+use crate::output::PendingTimer;
 use crate::rules::Rules;
 use crate::slab::NIL;
 use crate::trades::Trade;
@@ -23,8 +24,8 @@ pub(super) struct SavedInstrument {
     pub(super) extended_bps: u32,
     pub(super) last: u32,
     pub(super) phase: TradingPhase,
-    pub(super) phase_timer: u64,
-    pub(super) indicative_timer: u64,
+    pub(super) phase_timer: PendingTimer,
+    pub(super) indicative_timer: PendingTimer,
 }
 
 /// What a snapshot has before its orders, as it was read. Accounts stand in the order of their numbers, and
@@ -112,14 +113,17 @@ fn add_instrument(engine: &mut MatchingEngine, saved: &SavedInstrument) -> io::R
         && u64::from(saved.tick) <= PRICE_MAX
         && [saved.static_bps, saved.dynamic_bps, saved.extended_bps].iter().all(|bps| *bps <= BPS_MAX);
     ensure(has_terms, || format!("{symbol:?}: tick, lot, a band or a price is out of range"))?;
-    let is_key = |key: u64| {
-        key == 0 || key % (1 << KEY_SHIFT) == index && (1..engine.timer_next).contains(&(key >> KEY_SHIFT))
+    let is_timer = |timer: PendingTimer| match timer {
+        PendingTimer { key: 0, at_ns } => at_ns == 0,
+        PendingTimer { key, .. } => {
+            key % (1 << KEY_SHIFT) == index && (1..engine.timer_next).contains(&(key >> KEY_SHIFT))
+        }
     };
-    let has_timers = is_key(saved.phase_timer)
-        && is_key(saved.indicative_timer)
-        && (saved.phase_timer == 0
-            || successor(saved.phase).is_some() && saved.phase_timer != saved.indicative_timer)
-        && (saved.indicative_timer == 0 || saved.phase.is_auction());
+    let has_timers = is_timer(saved.phase_timer)
+        && is_timer(saved.indicative_timer)
+        && (saved.phase_timer.is_none()
+            || successor(saved.phase).is_some() && saved.phase_timer.key != saved.indicative_timer.key)
+        && (saved.indicative_timer.is_none() || saved.phase.is_auction());
     ensure(has_timers, || format!("{symbol:?}: a timer that was never asked for"))?;
     engine.push_instrument(symbol, saved.tick, saved.lot);
     let book = &mut engine.books.instruments[index as usize];

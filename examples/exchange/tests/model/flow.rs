@@ -72,7 +72,8 @@ pub fn opening() -> Vec<ExchangeCommand> {
 #[derive(Clone, Debug)]
 pub struct Flow {
     pub now: u64,
-    timers: Vec<(u64, u64)>,
+    /// Timers that are asked for and have not fired: time and key.
+    pub timers: Vec<(u64, u64)>,
     stale: Vec<u64>,
 }
 

@@ -163,6 +163,17 @@ impl Ledger {
         }
     }
 
+    /// Published books that are rebuilt from a late joiner's events equal those of all events.
+    pub fn assert_late_joiner(&self, events: &[Out]) {
+        let mut late = Self::default();
+        late.book(events);
+        let books = |ledger: &Self| {
+            let books = ledger.books.iter().filter(|(_, orders)| !orders.is_empty());
+            books.map(|(locate, orders)| (*locate, orders.clone())).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!((books(&late), &late.symbols), (books(self), &self.symbols));
+    }
+
     /// Compares with the engine's own state.
     pub fn assert_agrees(&self, engine: &MatchingEngine) {
         let mut open = BTreeMap::new();
