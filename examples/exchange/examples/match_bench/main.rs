@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! cargo run --release -p lockstep-exchange --example match_bench -- [--commands N] [--instruments N] [--levels N]
-//!     [--per-level N] [--itch FILE]
+//!     [--per-level N] [--itch FILE] [--copies N]
 //! ```
 //!
 //! Draws a flow in advance, fills the books, and applies the flow: three times in one go, for commands per
 //! second, and once with a clock around each command, for quantiles. The clock's own cost is printed and not
 //! subtracted. Outputs are counted and dropped: encoding is somebody else's. The same flow goes through
-//! another book ([`compare`]). With `--itch`, the adds, cancels, replacements and executions of a recorded
-//! ITCH 5.0 day become commands, many copies of the day side by side.
+//! another book ([`compare`]). Then the adds, cancels, replacements and executions of a recorded ITCH 5.0 day
+//! become commands, many copies of the day side by side.
 
 // A bench reads the clock.
 #![allow(clippy::disallowed_methods)]
@@ -66,6 +66,9 @@ pub struct Recorded {
     /// The rules that it needs.
     pub rules: Rules,
 }
+
+/// The recorded day of the repository's tests.
+const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/ex20101224.TEST_ITCH_50.gz");
 
 /// Stream time between two commands.
 const STEP_NS: u64 = 1_000;
@@ -221,9 +224,15 @@ fn main() {
     let synthetic = flow::draw(&shape, commands);
     measure(&format!("synthetic: {shape:?}"), &synthetic);
     measure_snapshot(&synthetic);
-    if let Some(file) = value("--itch") {
-        let copies = number("--copies", 100);
-        let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
-        measure(&format!("recorded day, {copies} copies side by side"), &recorded::day(&bytes, copies));
-    }
+    let file = value("--itch").unwrap_or_else(|| RECORDED.to_owned());
+    let copies = number("--copies", 100);
+    let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    measure(&format!("recorded day, {copies} copies side by side"), &recorded_day(&bytes, copies));
+}
+
+fn recorded_day(gzip: &[u8], copies: usize) -> Recorded {
+    let recorded::Day { symbols, accounts, commands } = recorded::day(gzip, copies);
+    let setup = flow::opening(&symbols, 0..accounts, 1);
+    let rules = Rules { instruments_max: symbols.len() as u16, accounts_max: accounts, ..Rules::default() };
+    Recorded { setup, measured: commands, rules }
 }

@@ -2,10 +2,8 @@
 //! order of the other side at the price of the order that it hit, reductions, deletes and replacements are
 //! the account's own. Trades against hidden orders and all other messages are left out.
 
-use crate::Recorded;
-use crate::flow::opening;
 use flate2::read::GzDecoder;
-use lockstep_exchange::{ExchangeCommand, NewOrder, OrderReplacement, Rules, Side, Symbol, TimeInForce};
+use lockstep_exchange::{ExchangeCommand, NewOrder, OrderReplacement, Side, Symbol, TimeInForce};
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -114,8 +112,18 @@ impl Copy {
     }
 }
 
+/// A recorded day.
+pub struct Day {
+    /// Its instruments; prices have a tick of a hundredth of a cent.
+    pub symbols: Vec<Symbol>,
+    /// Its accounts, from 0 up to and without this one.
+    pub accounts: u32,
+    /// Its commands.
+    pub commands: Vec<ExchangeCommand>,
+}
+
 /// The day as commands, in as many copies as wanted, one message of each copy after the other.
-pub fn day(gzip: &[u8], copies: usize) -> Recorded {
+pub fn day(gzip: &[u8], copies: usize) -> Day {
     let mut bytes = Vec::new();
     GzDecoder::new(gzip).read_to_end(&mut bytes).expect("a gzip file");
     let mut messages = Vec::new();
@@ -136,12 +144,9 @@ pub fn day(gzip: &[u8], copies: usize) -> Recorded {
     let mut all: Vec<Copy> = (0..copies).map(number).collect();
     let symbols: Vec<Symbol> =
         all.iter().flat_map(|copy| stocks.iter().map(|stock| copy.symbol(stock))).collect();
-    let setup = opening(&symbols, 0..2 * copies as u32, 1);
-    let mut measured = vec![];
+    let mut commands = vec![];
     for message in &messages {
-        measured.extend(all.iter_mut().filter_map(|copy| copy.command(message)));
+        commands.extend(all.iter_mut().filter_map(|copy| copy.command(message)));
     }
-    let rules =
-        Rules { instruments_max: symbols.len() as u16, accounts_max: 2 * copies as u32, ..Rules::default() };
-    Recorded { setup, measured, rules }
+    Day { symbols, accounts: 2 * copies as u32, commands }
 }
