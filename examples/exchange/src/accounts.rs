@@ -117,8 +117,8 @@ pub(crate) struct Positions {
 }
 
 impl Positions {
-    pub(crate) fn with_capacity(positions_max: usize) -> Self {
-        Self { slots: Slab::with_capacity(positions_max), index: Index::with_capacity(positions_max) }
+    pub(crate) fn with_capacity(positions_max: usize, seed: u64) -> Self {
+        Self { slots: Slab::with_capacity(positions_max), index: Index::with_capacity(positions_max, seed) }
     }
 
     /// Writes to the memory of all positions to come.

@@ -1,5 +1,6 @@
 //! A hash index from 64-bit keys to slots, for look-ups: what iterates over it sorts, so that its order is
-//! never observable. The hash is fixed; capacity is allocated when it is made.
+//! never observable. The hash has a seed, the same at each replica, so that no client can choose tokens that
+//! collide; capacity is allocated when it is made.
 //!
 //! A cell has 32 bits of the hash and 32 of the slot, and not the key: the caller compares that with the
 //! slot, which it is about to read anyway. Eight keys that follow each other lie in one cache line, as tokens
@@ -12,14 +13,15 @@ const VACANT: u64 = 0;
 /// Open addressing with linear probing, at most three quarters full, deletion by shifting back.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
+    seed: u64,
     cells: Vec<u64>,
     len: usize,
 }
 
 /// The hash of a key; its low bits are the home cell. All but the lowest three bits of the key pass through
-/// the finalizer of SplitMix64.
-fn hash(key: u64) -> u32 {
-    let mut x = key >> 3;
+/// the finalizer of SplitMix64, after the seed.
+fn hash(seed: u64, key: u64) -> u32 {
+    let mut x = (key >> 3 ^ seed).wrapping_mul(seed | 1);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     ((x ^ (x >> 31)) as u32) << 3 | (key & 7) as u32
@@ -39,9 +41,9 @@ fn slot_of(cell: u64) -> u32 {
 
 impl Index {
     /// An index with room for `entries` without growing.
-    pub(crate) fn with_capacity(entries: usize) -> Self {
+    pub(crate) fn with_capacity(entries: usize, seed: u64) -> Self {
         let cells = (entries.max(8) * 4).div_ceil(3).next_power_of_two();
-        Self { cells: vec![VACANT; cells], len: 0 }
+        Self { seed, cells: vec![VACANT; cells], len: 0 }
     }
 
     fn mask(&self) -> usize {
@@ -54,7 +56,7 @@ impl Index {
 
     /// The slot of a key. `is_it` compares the key with that of a slot.
     pub(crate) fn get(&self, key: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let hash = hash(key);
+        let hash = hash(self.seed, key);
         let mut at = self.home(hash);
         loop {
             let cell = self.cells[at];
@@ -86,7 +88,7 @@ impl Index {
         if (self.len + 1) * 4 > self.cells.len() * 3 {
             self.grow();
         }
-        self.place(cell(hash(key), slot));
+        self.place(cell(hash(self.seed, key), slot));
     }
 
     fn place(&mut self, cell: u64) {
@@ -109,7 +111,7 @@ impl Index {
 
     /// Removes a key with its slot, if they are there. Entries behind them that they had displaced move back.
     pub(crate) fn remove(&mut self, key: u64, slot: u32) {
-        let wanted = cell(hash(key), slot);
+        let wanted = cell(hash(self.seed, key), slot);
         let mask = self.mask();
         let mut hole = self.home(hash_of(wanted));
         while self.cells[hole] != wanted {
@@ -144,7 +146,7 @@ mod tests {
 
     #[test]
     fn an_index_agrees_with_a_map_through_growth_and_deletion() {
-        let (mut index, mut map) = (Index::with_capacity(4), BTreeMap::new());
+        let (mut index, mut map) = (Index::with_capacity(4, 1), BTreeMap::new());
         let mut keys = vec![]; // of each slot
         let mut state = 1_u64;
         for _ in 0..20_000_u32 {
@@ -170,7 +172,7 @@ mod tests {
 
     #[test]
     fn keys_of_one_hash_are_told_apart_by_their_slots() {
-        let mut index = Index::with_capacity(8);
+        let mut index = Index::with_capacity(8, 2);
         let (key, slots) = (77, [3, 5, 9]);
         for slot in slots {
             index.insert(key, slot);

@@ -21,6 +21,9 @@ pub struct Rules {
     pub volatility_ns: u64,
     /// Interval between two indicative prices of a call phase, in nanoseconds; 0 publishes none.
     pub indicative_ns: u64,
+    /// Seeds the hash of look-ups, so that no client can choose tokens that collide. All replicas have the
+    /// same; draw it when the exchange is founded. It changes no output.
+    pub hash_seed: u64,
 }
 
 impl Default for Rules {
@@ -33,6 +36,7 @@ impl Default for Rules {
             trades_max: 1 << 18,
             volatility_ns: 120_000_000_000,
             indicative_ns: 1_000_000_000,
+            hash_seed: 0x9e37_79b9_7f4a_7c15,
         }
     }
 }

@@ -192,6 +192,7 @@ fn encode_rules(rules: &Rules, out: &mut Encoder<impl Write>) {
     out.u32(rules.trades_max);
     out.u64(rules.volatility_ns);
     out.u64(rules.indicative_ns);
+    out.u64(rules.hash_seed);
 }
 
 fn encode_instrument(instrument: &Instrument, out: &mut Encoder<impl Write>) {
@@ -261,6 +262,7 @@ fn decode(from: &mut Decoder<impl Read>) -> io::Result<Parts> {
         trades_max: from.u32()?,
         volatility_ns: from.u64()?,
         indicative_ns: from.u64()?,
+        hash_seed: from.u64()?,
     };
     rules.check().map_err(|error| invalid(error.to_string()))?;
     let mut parts = Parts::new(rules, [from.u64()?, from.u64()?, from.u64()?]);

@@ -27,6 +27,7 @@ const RULES: Rules = Rules {
     trades_max: 100,
     volatility_ns: 1_000_000_000,
     indicative_ns: 0,
+    hash_seed: 1,
 };
 
 #[test]

@@ -205,7 +205,7 @@ fn a_snapshot_of_another_version_names_both() {
 fn counts_beyond_the_rules_allocate_nothing() {
     let mut bytes = bytes_of(&walked(1, 0));
     // The number of instruments stands behind magic, version, rules and counters.
-    let at = 4 + 2 + 34 + 24;
+    let at = 4 + 2 + 42 + 24;
     bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
     let error = restored(&bytes).expect_err("too many").to_string();
     assert!(error.contains("4294967295 instruments, where its rules allow 3"), "{error}");

@@ -42,6 +42,7 @@ pub fn rules(seed: u64) -> Rules {
         trades_max: 40,
         volatility_ns: 2_000_000_000,
         indicative_ns: 700_000_000,
+        hash_seed: seed,
     }
 }
 
