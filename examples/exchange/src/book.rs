@@ -191,6 +191,8 @@ pub(crate) struct Instrument {
     pub(crate) phase: TradingPhase,
     /// The timer that ends the phase.
     pub(crate) phase_timer: PendingTimer,
+    /// When the continuous trading that a volatility interruption paused ends; 0 if nothing ends it.
+    pub(crate) resume_ends_at_ns: u64,
     /// The timer of the next indicative price.
     pub(crate) indicative_timer: PendingTimer,
     /// Displayed orders, by side.

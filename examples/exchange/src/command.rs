@@ -29,6 +29,7 @@ pub enum ExchangeCommand {
         /// Stream time at which the phase ends by itself, in nanoseconds; 0: by an operator. An opening
         /// auction and a volatility interruption end in continuous trading, continuous trading in the closing
         /// auction, that one in the close, pre-open in the opening auction; a halt ends by an operator alone.
+        /// Continuous trading that follows a volatility interruption with 0 ends when it would have ended.
         ends_at_ns: u64,
     },
     /// By an operator: a new account, or new limits of one.

@@ -38,7 +38,7 @@ pub const SNAPSHOT_VERSION: u16 = 1;
 const BOOK_PARTS: [BookPart; 3] = [BookPart::Displayed, BookPart::Stop, BookPart::Market];
 
 // Lengths of the elements of lists.
-const INSTRUMENT_BYTES: u64 = 8 + 7 * 4 + 1 + 2 * (8 + 8);
+const INSTRUMENT_BYTES: u64 = 8 + 7 * 4 + 1 + 8 + 2 * (8 + 8);
 const ACCOUNT_BYTES: u64 = 4 + (4 + 8 + 4 + 8 + 4) + 2 + 4 + 8 + 4;
 const POSITION_BYTES: u64 = 4 + 2 + 8;
 const TRADE_BYTES: u64 = 8 + 2 + 4 + 2 * 8 + 1;
@@ -205,6 +205,7 @@ fn encode_instrument(instrument: &Instrument, out: &mut Encoder<impl Write>) {
     out.u32(instrument.extended_bps);
     out.u32(instrument.last);
     out.u8(instrument.phase as u8);
+    out.u64(instrument.resume_ends_at_ns);
     for timer in [instrument.phase_timer, instrument.indicative_timer] {
         out.u64(timer.key);
         out.u64(timer.at_ns);
@@ -294,6 +295,7 @@ fn decode_instrument(from: &mut Decoder<impl Read>) -> io::Result<check::SavedIn
         extended_bps: from.u32()?,
         last: from.u32()?,
         phase: from.byte_of("phase", TradingPhase::of_byte)?,
+        resume_ends_at_ns: from.u64()?,
         phase_timer: PendingTimer { key: from.u64()?, at_ns: from.u64()? },
         indicative_timer: PendingTimer { key: from.u64()?, at_ns: from.u64()? },
     })

@@ -77,6 +77,7 @@ impl MatchingEngine {
             last: 0,
             phase: TradingPhase::Closed,
             phase_timer: PendingTimer::default(),
+            resume_ends_at_ns: 0,
             indicative_timer: PendingTimer::default(),
             displayed,
             stops,

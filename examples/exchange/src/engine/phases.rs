@@ -10,7 +10,9 @@
 //! The figure shows the day; an operator may begin any phase from any other. Whatever leads into continuous
 //! trading holds an auction first, so that the book never begins crossed; so does the end of the closing
 //! auction. Market orders that an auction leaves are canceled. Each wait is a timer with a key of its own:
-//! one that fires late, after its phase has ended another way, matches no key and does nothing.
+//! one that fires late, after its phase has ended another way, matches no key and does nothing. A volatility
+//! interruption does not move the end of continuous trading: if that comes meanwhile, the closing auction
+//! begins when the interruption is over.
 
 use super::MatchingEngine;
 use crate::book::BookPart;
@@ -66,8 +68,9 @@ impl MatchingEngine {
         now_ns: u64,
         out: &mut impl Sink,
     ) {
-        self.cancel_timers(instrument, out);
         let before = self.phase(instrument);
+        let (ends_at_ns, resume_ends_at_ns) = self.ends_at(instrument, phase, ends_at_ns);
+        self.cancel_timers(instrument, out);
         let is_start = phase == TradingPhase::Continuous && before != TradingPhase::Continuous;
         let is_close = phase == TradingPhase::Closed;
         if is_start || is_close && before == TradingPhase::ClosingAuction {
@@ -81,7 +84,7 @@ impl MatchingEngine {
             self.traded = None;
         }
         let book = &mut self.books.instruments[instrument as usize];
-        book.phase = phase;
+        (book.phase, book.resume_ends_at_ns) = (phase, resume_ends_at_ns);
         if is_start && book.last != 0 {
             // Stop orders that came in a call phase are measured with the last price there is.
             self.traded = Some((book.last, book.last));
@@ -92,6 +95,24 @@ impl MatchingEngine {
             self.books.instruments[instrument as usize].phase_timer = timer;
         }
         self.await_indicative(instrument, now_ns, out);
+    }
+
+    /// When the phase that begins ends, and when the continuous trading ends that it pauses: a volatility
+    /// interruption does not move the end of continuous trading.
+    fn ends_at(&self, instrument: u16, phase: TradingPhase, ends_at_ns: u64) -> (u64, u64) {
+        let book = &self.books.instruments[instrument as usize];
+        match (book.phase, phase) {
+            (TradingPhase::VolatilityInterruption, TradingPhase::Continuous) if ends_at_ns == 0 => {
+                (book.resume_ends_at_ns, 0)
+            }
+            (TradingPhase::VolatilityInterruption, TradingPhase::VolatilityInterruption) => {
+                (ends_at_ns, book.resume_ends_at_ns)
+            }
+            (TradingPhase::Continuous, TradingPhase::VolatilityInterruption) => {
+                (ends_at_ns, book.phase_timer.at_ns)
+            }
+            _ => (ends_at_ns, 0),
+        }
     }
 
     pub(super) fn publish_phase(&self, instrument: u16, is_extended: bool, out: &mut impl Sink) {

@@ -24,6 +24,7 @@ pub(super) struct SavedInstrument {
     pub(super) extended_bps: u32,
     pub(super) last: u32,
     pub(super) phase: TradingPhase,
+    pub(super) resume_ends_at_ns: u64,
     pub(super) phase_timer: PendingTimer,
     pub(super) indicative_timer: PendingTimer,
 }
@@ -123,7 +124,8 @@ fn add_instrument(engine: &mut MatchingEngine, saved: &SavedInstrument) -> io::R
         && is_timer(saved.indicative_timer)
         && (saved.phase_timer.is_none()
             || successor(saved.phase).is_some() && saved.phase_timer.key != saved.indicative_timer.key)
-        && (saved.indicative_timer.is_none() || saved.phase.is_auction());
+        && (saved.indicative_timer.is_none() || saved.phase.is_auction())
+        && (saved.resume_ends_at_ns == 0 || saved.phase == TradingPhase::VolatilityInterruption);
     ensure(has_timers, || format!("{symbol:?}: a timer that was never asked for"))?;
     engine.push_instrument(symbol, saved.tick, saved.lot);
     let book = &mut engine.books.instruments[index as usize];
@@ -131,6 +133,7 @@ fn add_instrument(engine: &mut MatchingEngine, saved: &SavedInstrument) -> io::R
     (book.static_bps, book.dynamic_bps, book.extended_bps) =
         (saved.static_bps, saved.dynamic_bps, saved.extended_bps);
     (book.phase_timer, book.indicative_timer) = (saved.phase_timer, saved.indicative_timer);
+    book.resume_ends_at_ns = saved.resume_ends_at_ns;
     Ok(())
 }
 

@@ -54,6 +54,8 @@ pub struct SlowInstrument {
     pub last: Option<u64>,
     pub phase: TradingPhase,
     pub phase_timer: Option<u64>,
+    /// When the present or paused continuous trading ends, if it ends by itself.
+    pub continuous_until: Option<u64>,
     pub indicative_timer: Option<u64>,
 }
 
@@ -262,6 +264,7 @@ impl Slow {
                 last: None,
                 phase: TradingPhase::Closed,
                 phase_timer: None,
+                continuous_until: None,
                 indicative_timer: None,
             }),
             Some(TradingPhase::Closed) => {

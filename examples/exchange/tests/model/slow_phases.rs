@@ -22,6 +22,15 @@ impl Slow {
     pub fn begin_phase(&mut self, symbol: Symbol, phase: TradingPhase, ends_at: u64) {
         let instrument = self.instrument(symbol);
         let before = instrument.phase;
+        let mut ends_at = ends_at;
+        if phase == TradingPhase::Continuous {
+            if before == TradingPhase::VolatilityInterruption && ends_at == 0 {
+                ends_at = instrument.continuous_until.unwrap_or(0);
+            }
+            instrument.continuous_until = Some(ends_at).filter(|at| *at != 0);
+        } else if phase != TradingPhase::VolatilityInterruption {
+            instrument.continuous_until = None;
+        }
         for key in [instrument.phase_timer.take(), instrument.indicative_timer.take()].into_iter().flatten() {
             self.out.push(super::outputs::Out::CancelTimer { key });
         }

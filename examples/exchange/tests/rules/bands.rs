@@ -122,6 +122,24 @@ fn a_market_order_waits_for_the_auction_of_an_interruption() {
 }
 
 #[test]
+fn an_interruption_does_not_move_the_end_of_continuous_trading() {
+    for (seconds, next) in [(300, TradingPhase::Continuous), (60, TradingPhase::ClosingAuction)] {
+        let mut floor = floor();
+        let ends_at_ns = floor.now + seconds * SECOND;
+        let phase_of_day = TradingPhase::Continuous;
+        floor.apply(ExchangeCommand::SetPhase { symbol: None, phase: phase_of_day, ends_at_ns });
+        floor.sell(1, 10, cents(1011));
+        floor.buy(2, 10, cents(1011));
+        floor.wait(119 * SECOND);
+        assert_eq!(phase(&floor), TradingPhase::VolatilityInterruption);
+        floor.wait(2 * SECOND);
+        assert_eq!(phase(&floor), next, "continuous trading ends {seconds} s after its begin");
+        floor.wait(300 * SECOND);
+        assert_eq!(phase(&floor), TradingPhase::ClosingAuction);
+    }
+}
+
+#[test]
 fn a_timer_that_fires_late_does_nothing() {
     let mut floor = floor();
     floor.sell(1, 10, cents(1011));
