@@ -1,0 +1,181 @@
+//! # phases: how trading begins, pauses and ends
+//!
+//! ```text
+//!   Closed ─▶ PreOpen ─▶ OpeningAuction ─▶ Continuous ─▶ ClosingAuction ─▶ Closed
+//!                                           │     ▲
+//!                          beyond the band  ▼     │ timer
+//!                                  VolatilityInterruption
+//! ```
+//!
+//! The figure shows the day; an operator may begin any phase from any other. Whatever leads into continuous
+//! trading holds an auction first, so that the book never begins crossed; so does the end of the closing
+//! auction. Market orders that an auction leaves are canceled. Each wait is a timer with a key of its own:
+//! one that fires late, after its phase has ended another way, matches no key and does nothing. A volatility
+//! interruption does not move the end of continuous trading: if that comes meanwhile, the closing auction
+//! begins when the interruption is over.
+
+use super::MatchingEngine;
+use crate::book::BookPart;
+use crate::output::{CancelReason, MarketEvent, OperatorRefusal, PendingTimer, Sink};
+use crate::types::{Side, Symbol, TradingPhase};
+
+/// The phase that follows by itself when the time of one is over.
+pub(crate) fn successor(phase: TradingPhase) -> Option<TradingPhase> {
+    match phase {
+        TradingPhase::PreOpen => Some(TradingPhase::OpeningAuction),
+        TradingPhase::OpeningAuction | TradingPhase::VolatilityInterruption => Some(TradingPhase::Continuous),
+        TradingPhase::Continuous => Some(TradingPhase::ClosingAuction),
+        TradingPhase::ClosingAuction => Some(TradingPhase::Closed),
+        TradingPhase::Closed | TradingPhase::Halted => None,
+    }
+}
+
+/// Bits of a timer's key that name the instrument; the others count.
+pub(crate) const KEY_SHIFT: u32 = 16;
+
+impl MatchingEngine {
+    pub(super) fn set_phase(
+        &mut self,
+        symbol: Option<Symbol>,
+        phase: TradingPhase,
+        ends_at_ns: u64,
+        now_ns: u64,
+        out: &mut impl Sink,
+    ) -> Result<(), OperatorRefusal> {
+        match symbol {
+            Some(symbol) => {
+                let instrument = self.instrument_of(symbol)?;
+                self.begin_phase(instrument, phase, ends_at_ns, now_ns, out);
+                self.run_triggers(instrument, now_ns, out);
+            }
+            None => {
+                for instrument in 0..self.books.instruments.len() as u16 {
+                    self.begin_phase(instrument, phase, ends_at_ns, now_ns, out);
+                    self.run_triggers(instrument, now_ns, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the phase of an instrument and begins another. The caller runs the stop orders that its trades
+    /// reach.
+    pub(super) fn begin_phase(
+        &mut self,
+        instrument: u16,
+        phase: TradingPhase,
+        ends_at_ns: u64,
+        now_ns: u64,
+        out: &mut impl Sink,
+    ) {
+        let before = self.phase(instrument);
+        let (ends_at_ns, resume_ends_at_ns) = self.ends_at(instrument, phase, ends_at_ns);
+        self.cancel_timers(instrument, out);
+        let is_start = phase == TradingPhase::Continuous && before != TradingPhase::Continuous;
+        let is_close = phase == TradingPhase::Closed;
+        if is_start || is_close && before == TradingPhase::ClosingAuction {
+            self.uncross(instrument, before.itch_cross(), out);
+            self.cancel_part(instrument, BookPart::Market, CancelReason::AuctionRemainder, out);
+        }
+        if is_close {
+            for part in [BookPart::Displayed, BookPart::Stop, BookPart::Market] {
+                self.cancel_part(instrument, part, CancelReason::Closed, out);
+            }
+            self.traded = None;
+        }
+        let book = &mut self.books.instruments[instrument as usize];
+        (book.phase, book.resume_ends_at_ns) = (phase, resume_ends_at_ns);
+        if is_start && book.last != 0 {
+            // Stop orders that came in a call phase are measured with the last price there is.
+            self.traded = Some((book.last, book.last));
+        }
+        self.publish_phase(instrument, false, out);
+        if ends_at_ns > 0 && successor(phase).is_some() {
+            let timer = self.new_timer(instrument, ends_at_ns, out);
+            self.books.instruments[instrument as usize].phase_timer = timer;
+        }
+        self.await_indicative(instrument, now_ns, out);
+    }
+
+    /// When the phase that begins ends, and when the continuous trading ends that it pauses: a volatility
+    /// interruption does not move the end of continuous trading.
+    fn ends_at(&self, instrument: u16, phase: TradingPhase, ends_at_ns: u64) -> (u64, u64) {
+        let book = &self.books.instruments[instrument as usize];
+        match (book.phase, phase) {
+            (TradingPhase::VolatilityInterruption, TradingPhase::Continuous) if ends_at_ns == 0 => {
+                (book.resume_ends_at_ns, 0)
+            }
+            (TradingPhase::VolatilityInterruption, TradingPhase::VolatilityInterruption) => {
+                (ends_at_ns, book.resume_ends_at_ns)
+            }
+            (TradingPhase::Continuous, TradingPhase::VolatilityInterruption) => {
+                (ends_at_ns, book.phase_timer.at_ns)
+            }
+            _ => (ends_at_ns, 0),
+        }
+    }
+
+    pub(super) fn publish_phase(&self, instrument: u16, is_extended: bool, out: &mut impl Sink) {
+        let book = &self.books.instruments[instrument as usize];
+        let (symbol, phase) = (book.symbol, book.phase);
+        out.market(MarketEvent::TradingAction { locate: instrument + 1, symbol, phase, is_extended });
+    }
+
+    /// Cancels all orders of a part of the book, buyers first, each side by priority.
+    fn cancel_part(&mut self, instrument: u16, part: BookPart, reason: CancelReason, out: &mut impl Sink) {
+        for side in [Side::Buy, Side::Sell] {
+            while let Some(slot) = self.books.first(instrument, side, part) {
+                self.cancel_resting(slot, reason, out);
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------------ timers
+
+    fn new_timer(&mut self, instrument: u16, at_ns: u64, out: &mut impl Sink) -> PendingTimer {
+        let key = self.timer_next << KEY_SHIFT | u64::from(instrument);
+        self.timer_next += 1;
+        out.timer(key, at_ns);
+        PendingTimer { key, at_ns }
+    }
+
+    fn await_indicative(&mut self, instrument: u16, now_ns: u64, out: &mut impl Sink) {
+        if self.phase(instrument).is_auction() && self.rules.indicative_ns > 0 {
+            let at_ns = now_ns.saturating_add(self.rules.indicative_ns);
+            let timer = self.new_timer(instrument, at_ns, out);
+            self.books.instruments[instrument as usize].indicative_timer = timer;
+        }
+    }
+
+    fn cancel_timers(&mut self, instrument: u16, out: &mut impl Sink) {
+        let book = &mut self.books.instruments[instrument as usize];
+        for timer in [&mut book.phase_timer, &mut book.indicative_timer] {
+            if !timer.is_none() {
+                out.cancel_timer(timer.key);
+                *timer = PendingTimer::default();
+            }
+        }
+    }
+
+    pub(super) fn on_timer(&mut self, key: u64, now_ns: u64, out: &mut impl Sink) {
+        let instrument = (key & ((1 << KEY_SHIFT) - 1)) as u16;
+        let Some(book) = self.books.instruments.get_mut(instrument as usize) else { return };
+        if key >> KEY_SHIFT == 0 {
+            return; // no timer has such a key, and 0 stands for none
+        }
+        if key == book.indicative_timer.key {
+            book.indicative_timer = PendingTimer::default();
+            self.publish_indicative(instrument, out);
+            self.await_indicative(instrument, now_ns, out);
+        } else if key == book.phase_timer.key {
+            book.phase_timer = PendingTimer::default();
+            let phase = book.phase;
+            if phase == TradingPhase::VolatilityInterruption && !self.ends_within_band(instrument) {
+                self.publish_phase(instrument, true, out);
+            } else if let Some(next) = successor(phase) {
+                self.begin_phase(instrument, next, 0, now_ns, out);
+                self.run_triggers(instrument, now_ns, out);
+            }
+        }
+    }
+}
