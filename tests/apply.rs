@@ -2,6 +2,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+#[path = "apply/timers.rs"]
+mod timers;
+
 use lockstep_app::query;
 use std::fs;
 use std::net::SocketAddrV4;

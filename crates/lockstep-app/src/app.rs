@@ -9,19 +9,20 @@ use lockstep_client::{
 };
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_machine::{
-    Input, MachineCore, MachineFault, Output, Replica, Seq, SnapshotError, SnapshotHead, SnapshotNotice,
-    StateMachine,
+    Bisect, Input, MachineCore, MachineFault, Output, PartingInput, Replica, Seq, SnapshotError,
+    SnapshotHead, SnapshotNotice, StateMachine,
 };
 use lockstep_process::fork::{ForkedChild, fork};
 use lockstep_process::page::PageServer;
 use lockstep_process::stop::Stop;
+use std::fmt::Debug;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most messages of one turn.
 const BATCH: usize = 256;
@@ -277,4 +278,48 @@ pub fn run<M: StateMachine>(
         }
     }
     Ok(())
+}
+
+/// Applies the committed stream below `until` to two machines or two versions of one, from its beginning, compares them
+/// after each input, and returns the input at which they part. It publishes nothing.
+///
+/// # Errors
+/// The stream cannot be read: its beginning is gone, it does not reach so far, or no leader answers.
+pub fn bisect<A: StateMachine + Debug, B: StateMachine + Debug>(
+    endpoint: &Endpoint,
+    settings: &AppSettings,
+    (one, other): (A, B),
+    until: Seq,
+) -> Result<Option<PartingInput>, AppError> {
+    let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, Start::From(1))?;
+    let mut bisect = Bisect::new(settings.machine(), one, other);
+    let (mut found, mut fault, mut moved) = (None, None, Instant::now());
+    while found.is_none() && subscriber.deliver_next() < until {
+        let work = subscriber.poll(BATCH, |event| {
+            found = bisect.on_event(&event);
+            if let SubscriberEvent::Abandoned { .. } | SubscriberEvent::Refused { .. } = event {
+                fault = Some(MachineFault::Stream(format!(
+                    "the stream cannot be read from its beginning: {event:?}"
+                )));
+            }
+            let is_over =
+                found.is_some() || fault.is_some() || event.seq().is_some_and(|seq| seq + 1 >= until);
+            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if let Some(fault) = fault {
+            return Err(fault.into());
+        }
+        if work > 0 {
+            moved = Instant::now();
+        } else if moved.elapsed() > OPEN_TIMEOUT {
+            let next = subscriber.deliver_next();
+            let what = format!(
+                "nothing comes behind seq {next}, and {until} is wanted: is the stream so long, and does it have a leader?"
+            );
+            return Err(MachineFault::Stream(what).into());
+        } else {
+            subscriber.wait(PAUSE)?;
+        }
+    }
+    Ok(found)
 }

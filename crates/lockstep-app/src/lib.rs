@@ -31,7 +31,7 @@ mod serve;
 mod settings;
 mod store;
 
-pub use app::{App, run};
+pub use app::{App, bisect, run};
 pub use error::AppError;
 pub use lockstep_client::{Endpoint, EndpointError};
 pub use lockstep_machine::*;

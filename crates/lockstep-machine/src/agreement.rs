@@ -36,7 +36,7 @@ impl fmt::Display for Parting {
         write!(
             f,
             "replica {replica} has another state before seq {at} ({other:016x}, here {own:016x}), and had the same before \
-             seq {equal_at}: an input from {equal_at} to {} was not applied alike; `lockstep app bisect` names it",
+             seq {equal_at}: an input from {equal_at} to {} was not applied alike; `lockstep_app::bisect` names it",
             at - 1
         )
     }

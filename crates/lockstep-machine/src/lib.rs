@@ -76,6 +76,7 @@
 
 mod acknowledger;
 mod agreement;
+mod bisect;
 mod core;
 mod digest;
 mod locks;
@@ -89,6 +90,7 @@ mod twice;
 
 pub use acknowledger::Acknowledger;
 pub use agreement::Parting;
+pub use bisect::{Bisect, PartingInput};
 pub use core::{MachineCore, MachineFault, MachineSettings, Observe};
 pub use digest::StateDigest;
 pub use locks::Locks;
