@@ -223,8 +223,8 @@ fn the_tutorial_is_followed_word_for_word() {
         assert!(began.elapsed() < PATIENCE, "{text}");
         std::thread::sleep(Duration::from_millis(100));
     };
-    let said: Vec<_> = payloads(&text).into_iter().filter(|payload| payload.contains(' ')).collect();
-    assert_eq!(said, ["total 1", "total 2", "total 3", "quiet at 3"], "{text}");
+    let texts: Vec<_> = payloads(&text).into_iter().filter(|payload| payload.contains(' ')).collect();
+    assert_eq!(texts, ["total 1", "total 2", "total 3", "quiet at 3"], "{text}");
     assert!(ask.starts_with("curl ") && ask.ends_with("http://127.0.0.1:9701/query"), "{ask}");
     let answer = query(addresses[0].parse().expect("IPv4"), b"").expect("an answer");
     assert_eq!(answer, b"total 3");

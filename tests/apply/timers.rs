@@ -105,11 +105,12 @@ fn each_timer_fires_once_in_order_and_none_early_over_ten_takeovers() {
         at(0.999_999)
     );
 
-    // Whoever applies the same stream again has the same timers; a version that differs is found at its message.
+    // Whoever applies the same stream again has the same timers; a version that differs is found at its
+    // message.
     let until = app.replica().next();
-    let twin =
+    let same =
         bisect(&endpoint, &settings(9), (Alarms::default(), Alarms::default()), until).expect("a stream");
-    assert_eq!(twin, None);
+    assert_eq!(same, None);
     let newer = Alarms { skew: 1, ..Alarms::default() };
     let parted = bisect(&endpoint, &settings(9), (Alarms::default(), newer), until).expect("a stream");
     assert!(parted.is_some_and(|parted| parted.input.contains("Message") && parted.states.is_some()));

@@ -1,7 +1,7 @@
 //! A replica of an application on its handles.
 
 use crate::error::AppError;
-use crate::serve::{Question, fetch_snapshot, serve};
+use crate::serve::{PendingQuery, fetch_snapshot, serve};
 use crate::settings::{AppSettings, SnapshotMode};
 use crate::store::{self, SnapshotStore, StoredSnapshot};
 use lockstep_client::{
@@ -9,7 +9,7 @@ use lockstep_client::{
 };
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_machine::{
-    Bisect, Input, MachineCore, MachineFault, Output, PartingInput, Replica, Seq, SnapshotError,
+    Bisect, Input, MachineCore, MachineFault, MachineReplica, Output, PartingInput, Seq, SnapshotError,
     SnapshotHead, SnapshotNotice, StateMachine,
 };
 use lockstep_process::fork::{ForkedChild, fork};
@@ -36,19 +36,19 @@ pub struct App<M> {
     settings: AppSettings,
     publisher: Publisher,
     subscriber: Subscriber,
-    replica: Replica<M>,
+    replica: MachineReplica<M>,
     clock: Clock,
     store: Option<SnapshotStore>,
     /// The newest snapshot.
     saved_next: Seq,
     /// The child that writes one, and what that begins with.
     writer: Option<(ForkedChild, Seq)>,
-    server: Option<(PageServer, Receiver<Question>)>,
+    server: Option<(PageServer, Receiver<PendingQuery>)>,
 }
 
 impl<M: StateMachine> App<M> {
-    /// Restores the newest sound snapshot, of this replica or of a peer, or else begins with `new` at the stream's
-    /// beginning; then opens the names.
+    /// Restores the newest sound snapshot, of this replica or of a peer, or else begins with `new` at the
+    /// stream's beginning; then opens the names.
     ///
     /// # Errors
     /// A file or device cannot be opened, or no leader answers.
@@ -70,7 +70,7 @@ impl<M: StateMachine> App<M> {
         let publisher = Publisher::connect(endpoint)?;
         let serve = |address| serve(address, SnapshotStore::open(&settings.folder, settings.snapshots)?);
         let server = settings.serve.map(serve).transpose()?;
-        let replica = Replica::new(settings.replica(), core);
+        let replica = MachineReplica::new(settings.replica(), core);
         let clock = Clock::start();
         let mut app =
             Self { settings, publisher, subscriber, replica, clock, store, saved_next, writer: None, server };
@@ -96,8 +96,8 @@ impl<M: StateMachine> App<M> {
         Ok(())
     }
 
-    /// One turn: reads on, applies, publishes, and sees to snapshots and queries. Never waits. `observe` is shown each
-    /// input with its effects. Returns the work done.
+    /// One turn: reads on, applies, publishes, and sees to snapshots and queries. Never waits. `observe` is
+    /// shown each input with its effects. Returns the work done.
     ///
     /// # Errors
     /// The stream cannot be read on, the machine cannot publish, or its state is not that of most replicas.
@@ -131,11 +131,11 @@ impl<M: StateMachine> App<M> {
     }
 
     fn answer_queries(&mut self) -> usize {
-        let Some((_, questions)) = &self.server else { return 0 };
+        let Some((_, queries)) = &self.server else { return 0 };
         let mut count = 0;
-        for (question, answer) in questions.try_iter() {
+        for (request, answer) in queries.try_iter() {
             let mut bytes = Vec::new();
-            self.replica.core.machine().query(&question, &mut bytes);
+            self.replica.core.machine().query(&request, &mut bytes);
             // Nobody waits any more: there is nothing to tell.
             let _ = answer.try_send(bytes);
             count += 1;
@@ -192,8 +192,8 @@ impl<M: StateMachine> App<M> {
         Ok(store.trim(next)?)
     }
 
-    /// Sleeps after a turn that returned 0, until something can be read or is due, at most for `timeout`. It may
-    /// return earlier.
+    /// Sleeps after a turn that returned 0, until something can be read or is due, at most for `timeout`. It
+    /// may return earlier.
     ///
     /// # Errors
     /// No file descriptor is left.
@@ -217,7 +217,7 @@ impl<M: StateMachine> App<M> {
     }
 
     /// The replica: machine, outputs, partings.
-    pub fn replica(&self) -> &Replica<M> {
+    pub fn replica(&self) -> &MachineReplica<M> {
         &self.replica
     }
 
@@ -251,7 +251,7 @@ fn restored<M: StateMachine>(
     let mut file = store::reader(&stored.path).map_err(|error| IoError::new(doing(), error))?;
     match MachineCore::restore(settings.machine(), &mut file) {
         Ok((core, cursor)) => Ok(Some((core, Start::Cursor(cursor)))),
-        // Whoever has changed the version wants the stream from its beginning, as far as it is there.
+        // A changed version needs the stream from its beginning, as far as it is there.
         Err(error @ SnapshotError::Version(_)) => {
             tracing::warn!("{}: {error}; the stream is read from its beginning", doing());
             Ok(None)
@@ -280,8 +280,8 @@ pub fn run<M: StateMachine>(
     Ok(())
 }
 
-/// Applies the committed stream below `until` to two machines or two versions of one, from its beginning, compares them
-/// after each input, and returns the input at which they part. It publishes nothing.
+/// Applies the committed stream below `until` to two machines or two versions of one, from its beginning,
+/// compares them after each input, and returns the input at which they part. It publishes nothing.
 ///
 /// # Errors
 /// The stream cannot be read: its beginning is gone, it does not reach so far, or no leader answers.

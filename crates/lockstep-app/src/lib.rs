@@ -1,9 +1,10 @@
 //! Runs a [`StateMachine`] on a lockstep cluster.
 //!
-//! A program of yours writes the machine and a `main`; [`run`] does the rest. It restores the newest sound snapshot,
-//! reads the committed stream behind it, applies each input, publishes each output once, fires timers, writes
-//! snapshots, answers queries, and compares its state with that of the other replicas. Start the program as often as
-//! you like, on as many hosts, each with a number of its own: the replicas run hot-hot, and any of them may die.
+//! A program of yours writes the machine and a `main`; [`run`] does the rest. It restores the newest sound
+//! snapshot, reads the committed stream behind it, applies each input, publishes each output once, fires
+//! timers, writes snapshots, answers queries, and compares its state with that of the other replicas. Start
+//! the program as often as you like, on as many hosts, each with a number of its own: the replicas run
+//! hot-hot, and any of them may die.
 //!
 //! ```no_run
 //! use lockstep_app::{AppSettings, Endpoint, Acknowledger, run};

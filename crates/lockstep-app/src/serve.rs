@@ -1,5 +1,5 @@
-//! Snapshots and queries over HTTP: `GET /snapshots` lists, `GET /snapshots/NEXT` sends one, from where it was broken
-//! off if a range is asked for, and `POST /query` asks the machine.
+//! Snapshots and queries over HTTP: `GET /snapshots` lists, `GET /snapshots/NEXT` sends one, from where it
+//! was broken off if a range is asked for, and `POST /query` asks the machine.
 
 use crate::store::{SnapshotStore, verify};
 use lockstep_io::IoError;
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Bytes of a query and of its answer at most.
 const QUERY_MAX: usize = 64 << 10;
 /// Queries that may wait for the machine.
-const QUERIES_MAX: usize = 16;
+const PENDING_MAX: usize = 16;
 /// How long a query waits for its answer.
 const QUERY_WAIT: Duration = Duration::from_secs(1);
 /// A piece of a snapshot that is fetched at once, and how long it may take.
@@ -23,24 +23,28 @@ const PIECE_WAIT: Duration = Duration::from_secs(10);
 /// Pieces in a row that may fail before a peer is given up.
 const FAILURES_MAX: usize = 3;
 
-/// A question to the machine, and where its answer goes.
-pub(crate) type Question = (Vec<u8>, SyncSender<Vec<u8>>);
+/// A request to the machine, and where its answer goes.
+pub(crate) type PendingQuery = (Vec<u8>, SyncSender<Vec<u8>>);
 
 /// Begins to serve; what is asked comes out of the receiver, for the machine's own thread.
 pub(crate) fn serve(
     address: SocketAddrV4,
     store: SnapshotStore,
-) -> Result<(PageServer, Receiver<Question>), IoError> {
-    let (questions, received) = sync_channel(QUERIES_MAX);
-    let answer = move |request: &PageRequest<'_>| answer(request, &store, &questions);
+) -> Result<(PageServer, Receiver<PendingQuery>), IoError> {
+    let (queries, received) = sync_channel(PENDING_MAX);
+    let answer = move |request: &PageRequest<'_>| answer(request, &store, &queries);
     let server = PageServer::start(("serve", address), "lockstep-app", QUERY_MAX, answer)?;
     Ok((server, received))
 }
 
-fn answer(request: &PageRequest<'_>, store: &SnapshotStore, questions: &SyncSender<Question>) -> PageAnswer {
+fn answer(
+    request: &PageRequest<'_>,
+    store: &SnapshotStore,
+    queries: &SyncSender<PendingQuery>,
+) -> PageAnswer {
     let missing = |what: String| PageAnswer::text("404 Not Found", format!("{what}\n"));
     match (request.method, request.path) {
-        ("POST", "/query") => ask(request.body, questions),
+        ("POST", "/query") => ask(request.body, queries),
         ("GET", "/snapshots") => match store.list() {
             Ok(all) => {
                 let line = |next: Seq, path: &std::path::Path| {
@@ -78,10 +82,10 @@ fn part(path: &std::path::Path, range: Option<&str>) -> Option<PageAnswer> {
     (from <= len).then(|| PageAnswer::part(file, from, len.min(from + PIECE as u64)))
 }
 
-fn ask(body: &[u8], questions: &SyncSender<Question>) -> PageAnswer {
+fn ask(body: &[u8], queries: &SyncSender<PendingQuery>) -> PageAnswer {
     let (sender, answer) = sync_channel(1);
     let busy = |why: &str| PageAnswer::text("503 Service Unavailable", format!("{why}\n"));
-    match questions.try_send((body.to_vec(), sender)) {
+    match queries.try_send((body.to_vec(), sender)) {
         Err(TrySendError::Full(_)) => return busy("too many queries wait: ask again"),
         Err(TrySendError::Disconnected(_)) => return busy("the application has ended"),
         Ok(()) => {}
@@ -97,8 +101,8 @@ fn ask(body: &[u8], questions: &SyncSender<Question>) -> PageAnswer {
 ///
 /// # Errors
 /// Nobody answers there, or the replica is busy.
-pub fn query(address: SocketAddrV4, question: &[u8]) -> Result<Vec<u8>, IoError> {
-    let page = fetch((address, "/query"), ("", Some(question)), (2 * QUERY_WAIT, QUERY_MAX))?;
+pub fn query(address: SocketAddrV4, request: &[u8]) -> Result<Vec<u8>, IoError> {
+    let page = fetch((address, "/query"), ("", Some(request)), (2 * QUERY_WAIT, QUERY_MAX))?;
     match page.status {
         200 => Ok(page.content),
         _ => {
@@ -108,8 +112,8 @@ pub fn query(address: SocketAddrV4, question: &[u8]) -> Result<Vec<u8>, IoError>
     }
 }
 
-/// Fetches the newest snapshot of the replica that serves at `peer` into `store`, from where an earlier attempt was
-/// broken off, and verifies it. `None`: the peer has none.
+/// Fetches the newest snapshot of the replica that serves at `peer` into `store`, from where an earlier
+/// attempt was broken off, and verifies it. `None`: the peer has none.
 ///
 /// # Errors
 /// The peer does not answer, the snapshot is damaged, or the disk refuses it.

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 /// How a snapshot is written while the machine runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SnapshotMode {
-    /// A child of this process writes it, from the memory as it was when the child began (`fork`): inputs wait for the
-    /// page tables to be copied, some milliseconds for each GiB, and no longer. The default.
+    /// A child of this process writes it, from the memory as it was when the child began (`fork`): inputs
+    /// wait for the page tables to be copied, some milliseconds for each GiB, and no longer. The default.
     #[default]
     Fork,
-    /// This process writes it, and applies nothing meanwhile: for small states, and for a replica that pauses while
-    /// others run.
+    /// This process writes it, and applies nothing meanwhile: for small states, and for a replica that pauses
+    /// while others run.
     Pause,
     /// It writes none.
     Never,
@@ -28,14 +28,16 @@ pub struct AppSettings {
     pub number: u8,
     /// The folder of its snapshots, for this replica alone.
     pub folder: PathBuf,
-    /// Entries from one digest of the state to the next; all replicas have the same. Default 1000. A machine without a
-    /// digest of its own takes the time of a snapshot for each.
+    /// Entries from one digest of the state to the next; all replicas have the same. Default 1000. A machine
+    /// without a digest of its own takes the time of a snapshot for each.
     pub digest_every: Seq,
-    /// What all replicas open the name with; another application with this name has another. Default: by the name.
+    /// What all replicas open the name with; another application with this name has another. Default: by the
+    /// name.
     pub nonce: [u64; 2],
     /// What a replica does whose state is not that of most. Default: it stops.
     pub on_divergence: DivergencePolicy,
-    /// It applies and compares, and publishes nothing: another version beside the one in force. Default: false.
+    /// It applies and compares, and publishes nothing: another version beside the one in force. Default:
+    /// false.
     pub is_shadow: bool,
     /// Entries from one snapshot to the next. Default 100,000.
     pub snapshot_every: Seq,
@@ -43,9 +45,11 @@ pub struct AppSettings {
     pub snapshots: usize,
     /// How they are written.
     pub snapshot_mode: SnapshotMode,
-    /// Where snapshots and queries are served over HTTP; default: nowhere. It has no password: a management network.
+    /// Where snapshots and queries are served over HTTP; default: nowhere. It has no password: a management
+    /// network.
     pub serve: Option<SocketAddrV4>,
-    /// Where other replicas serve theirs: a replica without a snapshot fetches the newest one. Default: nowhere.
+    /// Where other replicas serve theirs: a replica without a snapshot fetches the newest one. Default:
+    /// nowhere.
     pub peers: Vec<SocketAddrV4>,
 }
 

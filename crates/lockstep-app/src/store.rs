@@ -40,7 +40,7 @@ impl SnapshotStore {
         Ok(Self { folder: folder.to_owned(), stay: stay.max(1) })
     }
 
-    /// All of them, the oldest first. What is not whole is none of them.
+    /// All of them, the oldest first. One that is not whole is none of them.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -57,8 +57,8 @@ impl SnapshotStore {
         Ok(all)
     }
 
-    /// The newest one whose checksum is right, and its head. Those that are damaged are named and stay, for whoever
-    /// looks into it.
+    /// The newest one whose checksum is right, and its head. Those that are damaged are named and stay, for
+    /// whoever looks into it.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -95,7 +95,8 @@ impl SnapshotStore {
         self.complete(next)
     }
 
-    /// Writes the part of the snapshot below `next`, whole and onto the disk: [`complete`](Self::complete) follows.
+    /// Writes the part of the snapshot below `next`, whole and onto the disk: [`complete`](Self::complete)
+    /// follows.
     ///
     /// # Errors
     /// As of [`write`](Self::write).

@@ -1,7 +1,7 @@
 //! # acknowledger: the simplest machine behind a gateway
 //!
-//! It acknowledges each message of a client to that client: the application of `lockstep demo`, of the gateway's
-//! tests, and the floor against which a machine that does more is measured.
+//! It acknowledges each message of a client to that client: the application of `lockstep demo`, of the
+//! gateway's tests, and the floor against which a machine that does more is measured.
 
 use crate::machine::{Input, InputEvent, StateMachine};
 use crate::output::Output;

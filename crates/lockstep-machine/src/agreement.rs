@@ -1,9 +1,9 @@
 //! # agreement: whether the replicas of a machine have one state
 //!
-//! Every so many entries each replica stamps the digest of its state. All of them read all digests at the same
-//! places, so all of them find at the same entry that one has parted, and between which two entries. When the
-//! next digests are due, those that came are counted: the replicas outside the one largest group are odd, and
-//! where two groups are equally large nobody knows which is right, and all of them are.
+//! Every so many entries each replica stamps the digest of its state. All of them read all digests at the
+//! same places, so all of them find at the same entry that one has parted, and between which two entries.
+//! When the next digests are due, those that came are counted: the replicas outside the one largest group are
+//! odd, and where two groups are equally large nobody knows which is right, and all of them are.
 //!
 //! Digests of different versions of the machine are not compared.
 
@@ -60,7 +60,8 @@ impl Agreement {
         Self { version, own: VecDeque::new(), reports: BTreeMap::new(), equal: BTreeMap::new() }
     }
 
-    /// The state before the entry `at` has this digest. Returns the replicas that were odd at the place before.
+    /// The state before the entry `at` has this digest. Returns the replicas that were odd at the place
+    /// before.
     pub fn on_own(&mut self, at: Seq, digest: u64) -> Vec<u8> {
         let odd = self.odd();
         self.reports.clear();

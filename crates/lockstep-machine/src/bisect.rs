@@ -1,7 +1,8 @@
 //! # bisect: the input at which two machines part
 //!
-//! Replicas report digests now and then, which gives the range in which they parted. Both machines, or two versions of
-//! one, applied again to that part of the stream, with the digests compared after each input, give the input itself.
+//! Replicas report digests now and then, which gives the range in which they parted. Both machines, or two
+//! versions of one, applied again to that part of the stream, with the digests compared after each input,
+//! give the input itself.
 
 use crate::core::{MachineCore, MachineSettings};
 use crate::machine::{Input, StateMachine};
@@ -24,8 +25,8 @@ pub struct PartingInput {
     pub seq: Seq,
     /// The input, as text.
     pub input: String,
-    /// The first line in which the states, printed, differ: of the one, and of the other. `None`: their text is equal, or
-    /// the outputs differ and the states do not.
+    /// The first line in which the states, printed, differ: of the one, and of the other. `None`: their text
+    /// is equal, or the outputs differ and the states do not.
     pub states: Option<(String, String)>,
 }
 
@@ -55,7 +56,8 @@ impl<A: StateMachine + fmt::Debug, B: StateMachine + fmt::Debug> Bisect<A, B> {
         let mut last = None;
         let mut observe =
             |input: &Input<'_>, _: &Output| last = Some((input.seq, format!("{:?}", input.event)));
-        // What the stream has under the machine's name is one's, the other's, or neither's: here inputs count.
+        // What the stream has under the machine's name is one's, the other's, or neither's: here inputs
+        // count.
         let one = self.one.on_event(event, &mut observe).is_err();
         let other = self.other.on_event(event, &mut |_, _| {}).is_err();
         let has_parted = one != other || self.one.digest() != self.other.digest();

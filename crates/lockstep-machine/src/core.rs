@@ -1,5 +1,5 @@
-//! A machine on the stream: every event of a committed subscription, in its order, becomes inputs; every effect
-//! becomes an output or a timer.
+//! A machine on the stream: every event of a committed subscription, in its order, becomes inputs; every
+//! effect becomes an output or a timer.
 
 use crate::agreement::{Agreement, Parting};
 use crate::digest::StateDigest;
@@ -297,8 +297,8 @@ impl<M: StateMachine> MachineCore<M> {
         }
     }
 
-    /// Where the entry `seq` is the first one at or behind a multiple of the interval, the state before it has a
-    /// digest.
+    /// Where the entry `seq` is the first one at or behind a multiple of the interval, the state before it
+    /// has a digest.
     fn pass_boundary(&mut self, seq: Seq) {
         let every = self.settings.digest_every;
         if seq < self.next || seq / every == (self.next - 1) / every {
@@ -344,7 +344,8 @@ impl<M: StateMachine> MachineCore<M> {
     /// [`verify_snapshot`](crate::verify_snapshot) before.
     ///
     /// # Errors
-    /// It is no snapshot of this machine and version, it is damaged, or what was restored is not what was saved.
+    /// It is no snapshot of this machine and version, it is damaged, or what was restored is not what was
+    /// saved.
     pub fn restore(settings: MachineSettings, from: &mut impl Read) -> Result<(Self, Cursor), SnapshotError> {
         let (head, parts, machine) =
             snapshot::read(from, (&settings.name, M::VERSION), |mut from| M::restore(&mut from))?;

@@ -1,12 +1,12 @@
 //! Programs that are functions of the stream: a [`StateMachine`], and everything about it that needs no IO.
 //!
 //! A matching engine, a risk check, a position keeper: each reads the committed stream and publishes what
-//! follows from it (Schneider 1990). Copies that apply the same inputs in the same order have the same state, so
-//! that any of them may die. What a program of this kind needs beside its own rules is here: outputs that are
-//! stamped once, timers, snapshots, and a comparison of the copies that names the one that has parted.
+//! follows from it (Schneider 1990). Copies that apply the same inputs in the same order have the same state,
+//! so that any of them may die. What a program of this kind needs beside its own rules is here: outputs that
+//! are stamped once, timers, snapshots, and a comparison of the copies that names the one that has parted.
 //!
 //! ```text
-//!  stream ─▶ Replica ─▶ MachineCore ─▶ StateMachine::apply ─▶ Output ─┬─▶ messages ─▶ stream
+//!  stream ─▶ MachineReplica ─▶ MachineCore ─▶ StateMachine::apply ─▶ Output ─┬─▶ messages ─▶ stream
 //!              │            ▲                                         └─▶ timers ──┐
 //!              │            └────────── due, by the stream's time ◀────────────────┘
 //!              └─▶ ticks, digests and snapshots, under a name of its own ─▶ stream
@@ -67,10 +67,10 @@
 //!
 //! # Determinism
 //!
-//! Equal inputs must give equal outputs and equal states, in every copy, on every host, in every run. `apply` gets
-//! no clock, no randomness and no IO, and must not fetch any. `docs/APPLY.md` lists what breaks it; [`Twice`]
-//! applies each input to two copies, one of them restored from a snapshot now and then, and finds a difference at
-//! its message.
+//! Equal inputs must give equal outputs and equal states, in every copy, on every host, in every run. `apply`
+//! gets no clock, no randomness and no IO, and must not fetch any. `docs/APPLY.md` lists what breaks it;
+//! [`Twice`] applies each input to two copies, one of them restored from a snapshot now and then, and finds a
+//! difference at its message.
 
 #![forbid(unsafe_code)]
 
@@ -93,12 +93,12 @@ pub use agreement::Parting;
 pub use bisect::{Bisect, PartingInput};
 pub use core::{MachineCore, MachineFault, MachineSettings, Observe};
 pub use digest::StateDigest;
-pub use locks::Locks;
+pub use locks::LockTable;
 pub use lockstep_core::engine::clients::DisconnectReason;
 pub use lockstep_wire::{CHANNELS, Destination, EVERYBODY, Nanos, PublisherId, PublisherSeq, Seq};
 pub use machine::{Input, InputEvent, StateMachine};
 pub use output::{Effect, Output};
-pub use replica::{DivergencePolicy, Replica, ReplicaSettings};
+pub use replica::{DivergencePolicy, MachineReplica, ReplicaSettings};
 pub use report::{ReplicaReport, SnapshotNotice};
 pub use snapshot::{SnapshotError, SnapshotHead, verify_snapshot};
 pub use twice::Twice;

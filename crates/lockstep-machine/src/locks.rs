@@ -1,8 +1,8 @@
 //! # locks: locks, registers and elections on the stream
 //!
-//! Programs that share a sequencer need no other coordination service: a lock is a function of the stream. Requests
-//! are messages to one channel, each answered to its publisher; their order is the stream's. An election is a lock:
-//! its holder leads.
+//! Programs that share a sequencer need no other coordination service: a lock is a function of the stream.
+//! Requests are messages to one channel, each answered to its publisher; their order is the stream's. An
+//! election is a lock: its holder leads.
 //!
 //! ```text
 //!   lock NAME [LEASE_MS]       granted NAME TOKEN, or waits NAME PLACE until it is granted
@@ -16,13 +16,15 @@
 //!   anything else              refused and why
 //! ```
 //!
-//! * **Fencing.** A token is the seq of the grant, a version the seq of the write: both only grow (Kleppmann 2016). A
-//!   resource that remembers the greatest token that it has seen refuses a holder that does not know yet that it is none.
-//! * **Ephemeral.** A publisher that is closed, opened again, or disconnected by its gateway loses its locks and its
-//!   places. One that dies without a close loses those with a lease when that ends, by the stream's time; the holder is
-//!   sent `lost NAME`.
-//! * **Reads.** A request is its own marker in the stream, so that `get` and `holder` are linearizable. A query of a
-//!   replica (`StateMachine::query`, the same two words) costs no entry, and answers what is committed there.
+//! * **Fencing.** A token is the seq of the grant, a version the seq of the write: both only grow (Kleppmann
+//!   2016). A resource that remembers the greatest token that it has seen refuses a holder that does not know
+//!   yet that it is none.
+//! * **Ephemeral.** A publisher that is closed, opened again, or disconnected by its gateway loses its locks
+//!   and its places. One that dies without a close loses those with a lease when that ends, by the stream's
+//!   time; the holder is sent `lost NAME`.
+//! * **Reads.** A request is its own marker in the stream, so that `get` and `holder` are linearizable. A
+//!   query of a replica (`StateMachine::query`, the same two words) costs no entry, and answers what is
+//!   committed there.
 
 use crate::machine::{Input, InputEvent, StateMachine};
 use crate::output::Output;
@@ -36,7 +38,7 @@ use std::io::{self, ErrorKind, Read, Write};
 const NAME_MAX: usize = 128;
 /// Bytes of a value at most.
 const VALUE_MAX: usize = 1 << 10;
-/// Locks, and registers, at most.
+/// LockTable, and registers, at most.
 const ROWS_MAX: usize = 1 << 16;
 /// Publishers that wait for one lock at most.
 const WAITING_MAX: usize = 1 << 10;
@@ -53,7 +55,7 @@ struct Claim {
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Locks {
+pub struct LockTable {
     /// Requests are messages to this destination.
     requests: Destination,
     /// The first one holds it.
@@ -61,7 +63,7 @@ pub struct Locks {
     registers: BTreeMap<String, (Seq, String)>,
 }
 
-impl Locks {
+impl LockTable {
     /// None are taken. Requests are messages to `requests`, a channel of the cluster.
     pub fn new(requests: Destination) -> Self {
         Self { requests, locks: BTreeMap::new(), registers: BTreeMap::new() }
@@ -245,7 +247,7 @@ fn set_lease(name: &str, claim: &Claim, output: &mut Output) {
     }
 }
 
-impl StateMachine for Locks {
+impl StateMachine for LockTable {
     const VERSION: u32 = 1;
 
     fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
@@ -305,8 +307,8 @@ impl StateMachine for Locks {
     }
 }
 
-fn restored(rest: &mut &[u8]) -> Option<Locks> {
-    let mut machine = Locks::new(take_u32(rest)?);
+fn restored(rest: &mut &[u8]) -> Option<LockTable> {
+    let mut machine = LockTable::new(take_u32(rest)?);
     for _ in 0..take_u32(rest)? {
         let (name, mut claims) = (take_text(rest)?, VecDeque::new());
         for _ in 0..take_u32(rest)? {
@@ -333,9 +335,9 @@ mod tests {
 
     const REQUESTS: Destination = 1 << 31 | 1;
 
-    /// Locks on a stream of their own.
+    /// LockTable on a stream of their own.
     struct Scene {
-        core: MachineCore<Locks>,
+        core: MachineCore<LockTable>,
         seq: Seq,
         time: Nanos,
     }
@@ -343,22 +345,22 @@ mod tests {
     impl Scene {
         fn new() -> Self {
             let settings = MachineSettings { name: "locks".into(), digest_every: 1_000 };
-            Self { core: MachineCore::new(settings, Locks::new(REQUESTS)), seq: 0, time: 1_000 }
+            Self { core: MachineCore::new(settings, LockTable::new(REQUESTS)), seq: 0, time: 1_000 }
         }
 
-        /// What is published at the next event.
+        /// The messages that are published at the next event.
         fn at(&mut self, event: impl FnOnce(Seq, Nanos) -> SubscriberEvent<'static>) -> Vec<String> {
             self.seq += 1;
-            let mut said = Vec::new();
+            let mut published = Vec::new();
             let event = event(self.seq, self.time);
             let mut observe = |_: &Input<'_>, output: &Output| {
                 let text = |(to, payload): (Destination, &[u8])| {
                     format!("{to}: {}", String::from_utf8_lossy(payload))
                 };
-                said.extend(output.published().map(text));
+                published.extend(output.published().map(text));
             };
             self.core.on_event(&event, &mut observe).expect("no outputs come back");
-            said
+            published
         }
 
         fn says(&mut self, publisher: PublisherId, text: &'static str) -> Vec<String> {
@@ -450,8 +452,11 @@ mod tests {
     fn what_is_no_request_is_refused_with_the_words_that_are() {
         let mut scene = Scene::new();
         for text in ["", "lock", "lock ", "steal a", "lock a soon", "cas a b c", "get a b", "\u{0}"] {
-            let said = scene.says(1, text);
-            assert!(said.len() == 1 && said[0].starts_with("1: refused: "), "{text:?}: {said:?}");
+            let published = scene.says(1, text);
+            assert!(
+                published.len() == 1 && published[0].starts_with("1: refused: "),
+                "{text:?}: {published:?}"
+            );
         }
     }
 
@@ -463,9 +468,9 @@ mod tests {
         scene.says(1, "set x one");
         let mut saved = Vec::new();
         scene.core.machine().snapshot(&mut saved).expect("memory");
-        assert_eq!(Locks::restore(&mut &saved[..]).ok().as_ref(), Some(scene.core.machine()));
+        assert_eq!(LockTable::restore(&mut &saved[..]).ok().as_ref(), Some(scene.core.machine()));
         for end in 0..saved.len() {
-            assert!(Locks::restore(&mut &saved[..end]).is_err(), "{end} bytes");
+            assert!(LockTable::restore(&mut &saved[..end]).is_err(), "{end} bytes");
         }
     }
 }

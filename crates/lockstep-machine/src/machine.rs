@@ -12,8 +12,8 @@ pub trait StateMachine: Sized {
     /// with each change of `apply`, so that copies with different rules are told apart in the stream.
     const VERSION: u32;
 
-    /// Applies the next input. What follows from it goes to `output`. It neither fails nor panics: an input that
-    /// it cannot use is answered or ignored, in every copy alike.
+    /// Applies the next input. What follows from it goes to `output`. It neither fails nor panics: an input
+    /// that it cannot use is answered or ignored, in every copy alike.
     fn apply(&mut self, input: &Input<'_>, output: &mut Output);
 
     /// Writes the whole state. Equal states write equal bytes.
@@ -29,8 +29,8 @@ pub trait StateMachine: Sized {
     /// They are no snapshot of this version.
     fn restore(from: &mut impl Read) -> io::Result<Self>;
 
-    /// A digest of the whole state; equal states have equal digests, in every copy. Without one of its own it is
-    /// that of the snapshot, which takes time in the size of the state: a large machine maintains one.
+    /// A digest of the whole state; equal states have equal digests, in every copy. Without one of its own it
+    /// is that of the snapshot, which takes time in the size of the state: a large machine maintains one.
     fn digest(&self) -> u64 {
         let mut digest = StateDigest::default();
         // A digest takes every byte; a machine that refuses all the same has none.
@@ -47,7 +47,8 @@ pub trait StateMachine: Sized {
 /// An input, at its place in the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Input<'a> {
-    /// The seq of its entry; of a timer, the seq of the entry whose time is at or above the time when it is due.
+    /// The seq of its entry; of a timer, the seq of the entry whose time is at or above the time when it is
+    /// due.
     pub seq: Seq,
     /// The stream's time: when the leader stamped that entry, in nanoseconds since the Unix epoch. It never
     /// falls.

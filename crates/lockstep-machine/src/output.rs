@@ -58,8 +58,8 @@ impl Output {
         self.bytes.clear();
     }
 
-    /// Publishes a message to a destination: [`EVERYBODY`](crate::EVERYBODY), a publisher, or a channel. It is
-    /// stamped once, whichever copies of the machine run.
+    /// Publishes a message to a destination: [`EVERYBODY`](crate::EVERYBODY), a publisher, or a channel. It
+    /// is stamped once, whichever copies of the machine run.
     pub fn publish(&mut self, destination: Destination, payload: &[u8]) {
         self.push(Stored::Publish(destination), payload);
     }
@@ -70,9 +70,9 @@ impl Output {
         self.push(Stored::Publish(destination), b"");
     }
 
-    /// The timer `key` is due at `at`, nanoseconds since the Unix epoch by the stream's time, and at once if that
-    /// has passed. It comes back as [`InputEvent::Timer`](crate::InputEvent::Timer), once, and never earlier.
-    /// One with this key that is pending is replaced.
+    /// The timer `key` is due at `at`, nanoseconds since the Unix epoch by the stream's time, and at once if
+    /// that has passed. It comes back as [`InputEvent::Timer`](crate::InputEvent::Timer), once, and never
+    /// earlier. One with this key that is pending is replaced.
     pub fn timer_at(&mut self, key: u64, at: Nanos, payload: &[u8]) {
         self.push(Stored::Timer(key, at.max(self.time)), payload);
     }

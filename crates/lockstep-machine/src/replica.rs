@@ -1,14 +1,15 @@
 //! # replica: one of the copies of a machine, with its two names in the stream
 //!
 //! All copies open the machine's own name under one nonce, and each output is stamped once, whichever copy is
-//! first ([`Outputs`](lockstep_core::engine::outputs::Outputs)). Each copy also has a name of its own, under which it
-//! stamps what it alone can say: the digest of its state, its snapshots, and ticks.
+//! first ([`Outputs`](lockstep_core::engine::outputs::Outputs)). Each copy also has a name of its own, under
+//! which it stamps what it alone can say: the digest of its state, its snapshots, and ticks.
 //!
-//! **Ticks.** A timer fires at the first entry that was stamped at or behind its time. Where nobody publishes,
-//! a replica stamps a tick as soon as, by the newest entry's time and its own monotonic clock, the time is
-//! there: so no two clocks need to agree, and no timer fires early. Replicas wait a little for each other, in the
-//! order of their numbers; two ticks do no harm. A tick that was stamped too early (the leader's clock is behind the
-//! stream's time, which then stands still) is followed by the next one after a pause that doubles.
+//! **Ticks.** A timer fires at the first entry that was stamped at or behind its time. Where nobody
+//! publishes, a replica stamps a tick as soon as, by the newest entry's time and its own monotonic clock, the
+//! time is there: so no two clocks need to agree, and no timer fires early. Replicas wait a little for each
+//! other, in the order of their numbers; two ticks do no harm. A tick that was stamped too early (the
+//! leader's clock is behind the stream's time, which then stands still) is followed by the next one after a
+//! pause that doubles.
 
 use crate::agreement::Parting;
 use crate::core::{MachineCore, MachineFault, MachineNotice, Observe};
@@ -46,13 +47,14 @@ pub struct ReplicaSettings {
     pub nonce: [u64; 2],
     /// What it does when its state is not that of most.
     pub on_divergence: DivergencePolicy,
-    /// It applies and compares, and publishes nothing of the machine: another version beside the one in force.
+    /// It applies and compares, and publishes nothing of the machine: another version beside the one in
+    /// force.
     pub is_shadow: bool,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub struct Replica<M> {
+pub struct MachineReplica<M> {
     settings: ReplicaSettings,
     /// The machine on the stream.
     pub core: MachineCore<M>,
@@ -76,7 +78,7 @@ pub struct Replica<M> {
     fault: Option<MachineFault>,
 }
 
-impl<M: StateMachine> Replica<M> {
+impl<M: StateMachine> MachineReplica<M> {
     /// The copy with these settings, whose handles are not open yet.
     pub fn new(settings: ReplicaSettings, core: MachineCore<M>) -> Self {
         Self {
@@ -105,8 +107,8 @@ impl<M: StateMachine> Replica<M> {
         self.ticket.is_some() && opens
     }
 
-    /// The next event of the committed subscription, read at `now` of this process's clock. `observe` is shown
-    /// what it has made the machine do.
+    /// The next event of the committed subscription, read at `now` of this process's clock. `observe` is
+    /// shown what it has made the machine do.
     ///
     /// # Errors
     /// The stream has other outputs than this state, or most replicas have another state.

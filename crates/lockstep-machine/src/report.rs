@@ -1,4 +1,5 @@
-//! The messages of a machine's replicas to each other: each under a name of its own, addressed to the machine.
+//! The messages of a machine's replicas to each other: each under a name of its own, addressed to the
+//! machine.
 
 use lockstep_core::engine::saved::{take, take_u32, take_u64};
 use lockstep_wire::{Nanos, Seq};

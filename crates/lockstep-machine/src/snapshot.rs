@@ -61,8 +61,8 @@ pub enum SnapshotError {
     Version(u32),
     /// The machine refuses it.
     Machine(io::Error),
-    /// The restored state has another digest than the one that was saved: a field is missing in the snapshot, or the
-    /// machine restores something else.
+    /// The restored state has another digest than the one that was saved: a field is missing in the snapshot,
+    /// or the machine restores something else.
     Digest {
         /// That of the saved state.
         saved: u64,

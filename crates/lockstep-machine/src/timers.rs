@@ -1,15 +1,16 @@
 //! # timers: what a machine is to be reminded of, by the stream's time
 //!
-//! A timer is due at a time of the stream. It fires before the first input whose entry was stamped at or behind
-//! that time: so every copy fires it at the same place, also a copy that reads the stream a day later, and no
-//! clock of a host is asked. Where the stream is idle, a replica stamps a tick ([`crate::Replica`]).
+//! A timer is due at a time of the stream. It fires before the first input whose entry was stamped at or
+//! behind that time: so every copy fires it at the same place, also a copy that reads the stream a day later,
+//! and no clock of a host is asked. Where the stream is idle, a replica stamps a tick
+//! ([`crate::MachineReplica`]).
 //!
 //! ```text
 //!   set (key, due) ──▶ pending, by due and order ──▶ an entry stamped at or behind `due` ──▶ fires
 //!        again: replaces        cancel: gone
 //! ```
-//! Timers with an equal time fire in the order in which they were set. One that is set while others fire, and is
-//! due at once, fires at the next entry: so each entry fires finitely many.
+//! Timers with an equal time fire in the order in which they were set. One that is set while others fire, and
+//! is due at once, fires at the next entry: so each entry fires finitely many.
 
 use crate::digest::StateDigest;
 use lockstep_core::engine::saved::{put_bytes, take_bytes, take_u64};

@@ -7,9 +7,9 @@ use std::io::{self, Read, Write};
 /// Inputs from one comparison of the digests to the next, unless [`Twice::every`] says otherwise.
 const EVERY: u64 = 64;
 
-/// A machine and its twin, which apply the same inputs. The twin is restored from a snapshot of the machine now
-/// and then. It finds iteration over a hash map, addresses, clocks, randomness, memory that was never written,
-/// and fields that a snapshot forgets, at the message from which on outputs or states differ.
+/// A machine and its twin, which apply the same inputs. The twin is restored from a snapshot of the machine
+/// now and then. It finds iteration over a hash map, addresses, clocks, randomness, memory that was never
+/// written, and fields that a snapshot forgets, at the message from which on outputs or states differ.
 ///
 /// It is for tests and for a replica beside the others: it costs more than twice as much.
 ///
@@ -92,12 +92,12 @@ impl<M: StateMachine> Twice<M> {
                 (one, other, Ok(())) if one != other => {
                     Some(format!("{at}, or up to {} before it: the states differ", self.every - 1))
                 }
-                (one, _, Ok(())) => self.restore_twin(one, &saved).map(|what| format!("{at}: {what}")),
+                (one, _, Ok(())) => self.restore_other(one, &saved).map(|what| format!("{at}: {what}")),
             };
         }
     }
 
-    fn restore_twin(&mut self, digest: u64, saved: &[u8]) -> Option<String> {
+    fn restore_other(&mut self, digest: u64, saved: &[u8]) -> Option<String> {
         let rest = &mut &saved[..];
         match M::restore(rest) {
             Err(error) => return Some(format!("the snapshot of this state is not restored: {error}")),

@@ -1,5 +1,5 @@
-//! A child that continues with a copy of this process's memory as it is now: it writes down a large state while
-//! the process goes on.
+//! A child that continues with a copy of this process's memory as it is now: it writes down a large state
+//! while the process goes on.
 
 use lockstep_io::IoError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,18 +14,18 @@ pub struct ForkedChild {
     is_over: bool,
 }
 
-/// Begins a child that does `work` and ends: well, if that returns true. It has this process's memory, copied as
-/// either of them writes to it, the thread that calls, and no other one.
+/// Begins a child that does `work` and ends: well, if that returns true. It has this process's memory, copied
+/// as either of them writes to it, the thread that calls, and no other one.
 ///
-/// `work` writes files and takes memory. It takes no lock that another thread may have held at that moment: it does
-/// not log, and uses neither stdout nor stderr.
+/// `work` writes files and takes memory. It takes no lock that another thread may have held at that moment:
+/// it does not log, and uses neither stdout nor stderr.
 ///
 /// # Errors
 /// The kernel has no room for a process.
 pub fn fork(work: impl FnOnce() -> bool) -> Result<ForkedChild, IoError> {
-    // SAFETY: a call without pointers. In the child only the calling thread exists. The C library's allocator is
-    // usable there: it holds its own locks over the call (glibc and musl do). `work` takes no other lock, and the
-    // child leaves by `_exit`, so that nothing of the parent is run down twice.
+    // SAFETY: a call without pointers. In the child only the calling thread exists. The C library's allocator
+    // is usable there: it holds its own locks over the call (glibc and musl do). `work` takes no other lock,
+    // and the child leaves by `_exit`, so that nothing of the parent is run down twice.
     match unsafe { libc::fork() } {
         -1 => {
             Err(IoError::last("start a child that writes a snapshot: see ulimit -u and vm.overcommit_memory"))
@@ -62,7 +62,8 @@ impl Drop for ForkedChild {
     fn drop(&mut self) {
         if !self.is_over {
             let mut status = 0;
-            // SAFETY: calls on a child that was not waited for, so that its id is its own; `status` is valid for them.
+            // SAFETY: calls on a child that was not waited for, so that its id is its own; `status` is valid
+            // for them.
             unsafe {
                 libc::kill(self.pid, libc::SIGKILL);
                 libc::waitpid(self.pid, &raw mut status, 0);

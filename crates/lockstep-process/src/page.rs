@@ -1,8 +1,8 @@
-//! Pages of a process over HTTP: metrics, snapshots, queries. One thread without capabilities answers one request at
-//! a time, so that the thread that works takes no notice of it.
+//! Pages of a process over HTTP: metrics, snapshots, queries. One thread without capabilities answers one
+//! request at a time, so that the thread that works takes no notice of it.
 //!
-//! The head of a request has 4 KiB at most, its body as much as the owner says, and all of it two seconds; what
-//! cannot be parsed is refused by its number.
+//! The head of a request has 4 KiB at most, its body as much as the owner says, and all of it two seconds;
+//! what cannot be parsed is refused by its number.
 
 use lockstep_io::{IoError, capabilities};
 use std::fs::File;
@@ -235,8 +235,8 @@ pub struct FetchedPage {
     pub content: Vec<u8>,
 }
 
-/// Asks for a page, and waits `wait` for all of its answer, of `content_max` bytes at most. `more` is further lines of
-/// the head, each with its end; a `body` makes it a `POST`.
+/// Asks for a page, and waits `wait` for all of its answer, of `content_max` bytes at most. `more` is further
+/// lines of the head, each with its end; a `body` makes it a `POST`.
 ///
 /// # Errors
 /// Nobody answers in time, or with something else, or with more.

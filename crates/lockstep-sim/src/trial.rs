@@ -1,14 +1,15 @@
 //! # trial: your state machine under the faults that lockstep itself is judged under
 //!
-//! A [`Trial`] runs a whole cluster in a simulated network, with gateways, clients that send your messages, and copies
-//! of your machine, thousands of times: datagrams are lost, doubled and late, replicas crash, stall and lose their
-//! disks, leaders are replaced, copies are killed and come back from snapshots of which some are torn. Time is
-//! virtual, so that a second of it takes some milliseconds, and a seed gives the same run every time.
+//! A [`Trial`] runs a whole cluster in a simulated network, with gateways, clients that send your messages,
+//! and copies of your machine, thousands of times: datagrams are lost, doubled and late, replicas crash,
+//! stall and lose their disks, leaders are replaced, copies are killed and come back from snapshots of which
+//! some are torn. Time is virtual, so that a second of it takes some milliseconds, and a seed gives the same
+//! run every time.
 //!
-//! Judged after each input: your invariant; that all copies have the same state at the same seq, also those that were
-//! restored; that no message is applied twice or lost; that a damaged snapshot is never used; that each timer fires
-//! once, in order, and none early; and at the end of each seed, run a second time, that the same inputs gave the same
-//! state.
+//! Judged after each input: your invariant; that all copies have the same state at the same seq, also those
+//! that were restored; that no message is applied twice or lost; that a damaged snapshot is never used; that
+//! each timer fires once, in order, and none early; and at the end of each seed, run a second time, that the
+//! same inputs gave the same state.
 //!
 //! ```
 //! use lockstep_machine::{Input, InputEvent, Output, StateMachine};
@@ -64,7 +65,8 @@ use std::rc::Rc;
 
 /// Runs in which a failure is made simpler.
 const SHRINK_TRIES: usize = 60;
-/// The world's clients number some of their messages in the first bytes; the machine gets what stands behind them.
+/// The world's clients number some of their messages in the first bytes; the machine gets what stands behind
+/// them.
 const NUMBER_LEN: usize = 8;
 
 /// A user's machine behind the world's numbers.

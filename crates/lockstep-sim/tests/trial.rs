@@ -1,12 +1,12 @@
-//! Errors that break the determinism of a machine are found, each by the judge that its writer would use; a correct
-//! machine has none.
+//! Errors that break the determinism of a machine are found, each by the judge that its writer would use; a
+//! correct machine has none.
 
 use lockstep_machine::{Input, InputEvent, Output, StateDigest, StateMachine};
 use lockstep_sim::trial::{Trial, TrialFailure};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 
-/// What is planted.
+/// The planted errors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Planted {
     #[default]

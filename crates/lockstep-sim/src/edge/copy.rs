@@ -5,7 +5,7 @@ use crate::check::Violation;
 use lockstep_core::engine::publisher::{PublisherCore, PublisherEvent};
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_machine::{
-    Acknowledger, Input, InputEvent, MachineCore, MachineFault, MachineSettings, Output, Replica,
+    Acknowledger, Input, InputEvent, MachineCore, MachineFault, MachineReplica, MachineSettings, Output,
     ReplicaSettings, SnapshotError, StateMachine,
 };
 use lockstep_wire::{Cursor, Nanos, Seq};
@@ -32,17 +32,17 @@ pub(crate) trait MachineUnderTest {
 
 /// A copy of a machine.
 pub(crate) trait MachineCopy {
-    /// As [`Replica::on_event`], and what the machine's judge says.
+    /// As [`MachineReplica::on_event`], and what the machine's judge says.
     fn on_event(
         &mut self,
         now: Nanos,
         event: &SubscriberEvent<'_>,
     ) -> Result<Result<(), Violation>, MachineFault>;
-    /// As [`Replica::on_publisher`].
+    /// As [`MachineReplica::on_publisher`].
     fn on_publisher(&mut self, event: &PublisherEvent);
-    /// As [`Replica::turn`].
+    /// As [`MachineReplica::turn`].
     fn turn(&mut self, now: Nanos, publisher: &mut PublisherCore) -> Result<usize, MachineFault>;
-    /// As [`Replica::begin_open`].
+    /// As [`MachineReplica::begin_open`].
     fn begin_open(&mut self, publisher: &mut PublisherCore, drawn: [u64; 2]) -> bool;
     /// As [`MachineCore::save`].
     fn save(&self, cursor: Cursor, deliver_next: Seq) -> std::io::Result<Vec<u8>>;
@@ -61,7 +61,7 @@ pub(crate) type JudgeOf<M> = Rc<dyn Fn(&M) -> Result<(), String>>;
 
 /// See [`MachineCopy`].
 pub(crate) struct CopyOf<M> {
-    replica: Replica<M>,
+    replica: MachineReplica<M>,
     judge: JudgeOf<M>,
     fired: u64,
 }
@@ -73,7 +73,7 @@ fn settings() -> MachineSettings {
 impl<M: StateMachine> CopyOf<M> {
     /// One at the stream's beginning.
     pub(crate) fn begin(machine: M, of: ReplicaSettings, judge: JudgeOf<M>) -> Self {
-        Self { replica: Replica::new(of, MachineCore::new(settings(), machine)), judge, fired: 0 }
+        Self { replica: MachineReplica::new(of, MachineCore::new(settings(), machine)), judge, fired: 0 }
     }
 
     /// One that continues from a snapshot.
@@ -83,7 +83,7 @@ impl<M: StateMachine> CopyOf<M> {
         judge: JudgeOf<M>,
     ) -> Result<(Self, Cursor), SnapshotError> {
         let (core, cursor) = MachineCore::restore(settings(), &mut &saved[..])?;
-        Ok((Self { replica: Replica::new(of, core), judge, fired: 0 }, cursor))
+        Ok((Self { replica: MachineReplica::new(of, core), judge, fired: 0 }, cursor))
     }
 }
 

@@ -396,8 +396,8 @@ impl World {
         lacks
     }
 
-    /// A copy of the machine that waits for a timer, in words: replicas stamp ticks where nobody publishes. A timer
-    /// waits while the leader's clock is behind it.
+    /// A copy of the machine that waits for a timer, in words: replicas stamp ticks where nobody publishes. A
+    /// timer waits while the leader's clock is behind it.
     fn pending_timers(&self, healthy: NodeSet) -> Option<String> {
         let of = |node: usize| Some(&self.nodes[node].actor).filter(|_| healthy >> node & 1 == 1);
         let wall = |node| match of(node)? {

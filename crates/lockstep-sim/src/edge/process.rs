@@ -265,8 +265,8 @@ impl EdgeNode {
         self.restart_at = if self.process.is_some() { now } else { Nanos::MAX };
     }
 
-    /// A copy's state by its newest snapshot that is sound, and where its subscription begins. Now and then the
-    /// newest one is damaged, and now and then the disk is lost as well.
+    /// A copy's state by its newest snapshot that is sound, and where its subscription begins. Now and then
+    /// the newest one is damaged, and now and then the disk is lost as well.
     fn restored(
         &mut self,
         machine: &dyn MachineUnderTest,
@@ -341,8 +341,8 @@ impl EdgeNode {
     }
 }
 
-/// A crash has cut a file short, or a disk has lost a bit of it. The judge is the checksum: a damaged snapshot that is
-/// restored all the same is found by the copies' digests.
+/// A crash has cut a file short, or a disk has lost a bit of it. The judge is the checksum: a damaged
+/// snapshot that is restored all the same is found by the copies' digests.
 fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
     let at = rng.below(bytes.len() as u64) as usize;
     match rng.below(2) {

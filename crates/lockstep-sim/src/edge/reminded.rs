@@ -1,5 +1,5 @@
-//! The machine whose copies run at the edge: it acknowledges orders, sets timers as it likes, and judges what it is
-//! given.
+//! The machine whose copies run at the edge: it acknowledges orders, sets timers as it likes, and judges what
+//! it is given.
 
 use crate::check::Violation;
 use lockstep_machine::{Acknowledger, Input, InputEvent, Output, StateDigest, StateMachine};
