@@ -105,8 +105,8 @@ fn each_timer_fires_once_in_order_and_none_early_over_ten_takeovers() {
         at(0.999_999)
     );
 
-    // Whoever applies the same stream again has the same timers; a version that differs is found at its
-    // message.
+    // A machine that applies the same stream again has the same timers; a version that differs is found at
+    // its message.
     let until = app.replica().next();
     let same =
         bisect(&endpoint, &settings(9), (Alarms::default(), Alarms::default()), until).expect("a stream");
