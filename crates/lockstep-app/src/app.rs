@@ -1,11 +1,12 @@
 //! A replica of an application on its handles.
 
+use crate::counters::{AppCounts, ROWS, values};
 use crate::error::AppError;
 use crate::serve::{PendingQuery, fetch_snapshot, serve};
 use crate::settings::{AppSettings, SnapshotMode};
 use crate::store::{self, SnapshotStore, StoredSnapshot};
 use lockstep_client::{
-    Delivery, Endpoint, IoError, OpenError, Publisher, Start, Subscriber, SubscriberEvent,
+    Counted, Delivery, Endpoint, IoError, OpenError, Publisher, Start, Subscriber, SubscriberEvent,
 };
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_machine::{
@@ -44,6 +45,8 @@ pub struct App<M> {
     /// The child that writes one, and what that begins with.
     writer: Option<(ForkedChild, Seq)>,
     server: Option<(PageServer, Receiver<PendingQuery>)>,
+    counted: Counted,
+    counts: AppCounts,
 }
 
 impl<M: StateMachine> App<M> {
@@ -66,14 +69,28 @@ impl<M: StateMachine> App<M> {
             None => (MachineCore::new(settings.machine(), new()), Start::From(1)),
         };
         let saved_next = core.next();
-        let subscriber = Subscriber::connect(endpoint, Delivery::Committed, start)?;
-        let publisher = Publisher::connect(endpoint)?;
+        let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, start)?;
+        let mut publisher = Publisher::connect(endpoint)?;
+        let process = format!("{}-{}", settings.name.replace('/', "-"), settings.number);
+        let counted = Counted::create(endpoint, &process, ROWS, Some(&mut publisher), Some(&mut subscriber))?;
         let serve = |address| serve(address, SnapshotStore::open(&settings.folder, settings.snapshots)?);
         let server = settings.serve.map(serve).transpose()?;
         let replica = MachineReplica::new(settings.replica(), core);
         let clock = Clock::start();
-        let mut app =
-            Self { settings, publisher, subscriber, replica, clock, store, saved_next, writer: None, server };
+        let (writer, counts) = (None, AppCounts::default());
+        let mut app = Self {
+            settings,
+            publisher,
+            subscriber,
+            replica,
+            clock,
+            store,
+            saved_next,
+            writer,
+            server,
+            counted,
+            counts,
+        };
         app.open()?;
         Ok(app)
     }
@@ -119,6 +136,11 @@ impl<M: StateMachine> App<M> {
         work += self.turn_publisher()?;
         work += self.answer_queries();
         self.see_to_snapshots()?;
+        let now = self.subscriber.now();
+        if self.counted.is_due(now) {
+            let values = values(&self.replica, self.counts);
+            self.counted.publish(now, &values, Some(&self.publisher), Some(&self.subscriber));
+        }
         Ok(work)
     }
 
@@ -140,43 +162,55 @@ impl<M: StateMachine> App<M> {
             let _ = answer.try_send(bytes);
             count += 1;
         }
+        self.counts.queries += count as u64;
         count
     }
 
     /// Begins a snapshot when one is due, and announces one that is complete.
     fn see_to_snapshots(&mut self) -> Result<(), AppError> {
-        let Some(store) = self.store.clone() else { return Ok(()) };
-        if let Some((child, next)) = &mut self.writer {
-            let Some(is_well) = child.ended()? else { return Ok(()) };
-            let next = *next;
-            self.writer = None;
-            match is_well.then(|| store.complete(next)) {
-                Some(Ok(stored)) => self.announce(&store, &stored)?,
-                _ => tracing::error!(
-                    "the child that wrote the snapshot below {next} has failed; the next one follows"
-                ),
-            }
+        let next = self.replica.next();
+        let is_due = next >= self.saved_next + self.settings.snapshot_every;
+        if self.writer.is_none() && !is_due {
             return Ok(());
         }
-        let next = self.replica.next();
-        if next < self.saved_next + self.settings.snapshot_every {
-            return Ok(());
+        let Some(store) = self.store.clone() else { return Ok(()) };
+        if let Some((child, below)) = &mut self.writer {
+            let Some(is_well) = child.ended()? else { return Ok(()) };
+            let below = *below;
+            self.writer = None;
+            let written =
+                if is_well { store.complete(below) } else { Err(io::Error::other("its child failed")) };
+            return self.on_written(&store, below, written);
         }
         let Some(cursor) = self.subscriber.cursor() else { return Ok(()) };
         let (core, deliver_next) = (&self.replica.core, self.subscriber.deliver_next());
         self.saved_next = next;
-        if self.settings.snapshot_mode == SnapshotMode::Fork {
-            let write = || store.write_part(next, |out| core.save(cursor, deliver_next, out)).is_ok();
-            self.writer = Some((fork(write)?, next));
-            return Ok(());
+        if self.settings.snapshot_mode == SnapshotMode::Pause {
+            let written = store.write(next, |out| core.save(cursor, deliver_next, out));
+            return self.on_written(&store, next, written);
         }
-        match store.write(next, |out| core.save(cursor, deliver_next, out)) {
-            Ok(stored) => self.announce(&store, &stored)?,
-            Err(error) => {
-                tracing::error!("the snapshot below {next} was not written: {error}; the next one follows")
-            }
+        match fork(|| store.write_part(next, |out| core.save(cursor, deliver_next, out)).is_ok()) {
+            Ok(child) => self.writer = Some((child, next)),
+            Err(error) => self.on_written(&store, next, Err(io::Error::other(error.to_string())))?,
         }
         Ok(())
+    }
+
+    /// A snapshot is on the disk, or could not be written: then the next one follows in its time.
+    fn on_written(
+        &mut self,
+        store: &SnapshotStore,
+        next: Seq,
+        written: io::Result<StoredSnapshot>,
+    ) -> Result<(), AppError> {
+        match written {
+            Ok(stored) => self.announce(store, &stored),
+            Err(error) => {
+                self.counts.snapshots_failed += 1;
+                tracing::error!("the snapshot below {next} was not written: {error}; the next one follows");
+                Ok(())
+            }
+        }
     }
 
     /// The stream's catalogue gets a snapshot, and older ones go.
@@ -186,6 +220,7 @@ impl<M: StateMachine> App<M> {
         let head = store::head(&stored.path)
             .map_err(|error| IoError::because(doing(), io::ErrorKind::InvalidData, error.to_string()))?;
         let SnapshotHead { next, time, digest, version, .. } = head;
+        self.counts.snapshot_next = next;
         let address = self.settings.serve;
         self.replica.announce(SnapshotNotice { next, time, digest, version, bytes, address });
         tracing::info!("snapshot of {bytes} bytes below seq {next}");

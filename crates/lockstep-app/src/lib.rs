@@ -27,6 +27,7 @@
 #![allow(clippy::disallowed_methods, reason = "clocks and threads are this crate's work")]
 
 mod app;
+mod counters;
 mod error;
 mod serve;
 mod settings;

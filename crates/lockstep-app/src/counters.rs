@@ -1,0 +1,46 @@
+//! The counters of an application, which `lockstep counters` and `top` show beside those of its handles.
+
+use lockstep_client::CounterRow;
+use lockstep_machine::{MachineReplica, StateMachine};
+
+/// The counters, in the order of [`values`].
+pub(crate) const ROWS: &[CounterRow] = &[
+    CounterRow::count("app_inputs", "Inputs that this process has applied."),
+    CounterRow::gauge("app_next", "The next seq that is applied."),
+    CounterRow::count("app_outputs", "Outputs of the machine that stand in the stream, since its beginning."),
+    CounterRow::gauge("app_outputs_waiting", "Outputs that wait for room in the publisher's window."),
+    CounterRow::gauge("app_timers", "Timers that are pending."),
+    CounterRow::count("app_partings", "Digests of other replicas that differed from this state's."),
+    CounterRow::gauge(
+        "app_snapshot_next",
+        "Every entry below is in the newest snapshot of this process; 0: there is none.",
+    ),
+    CounterRow::count("app_snapshots_failed", "Snapshots that could not be written."),
+    CounterRow::count("app_queries", "Queries that were answered."),
+];
+
+/// What the owner of a replica counts itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AppCounts {
+    pub snapshot_next: u64,
+    pub snapshots_failed: u64,
+    pub queries: u64,
+}
+
+/// The values of all counters.
+pub(crate) fn values<M: StateMachine>(replica: &MachineReplica<M>, counts: AppCounts) -> [u64; 9] {
+    let core = &replica.core;
+    [
+        core.inputs(),
+        core.next(),
+        core.outputs.count(),
+        core.outputs.backlog() as u64,
+        core.timers() as u64,
+        replica.partings().0,
+        counts.snapshot_next,
+        counts.snapshots_failed,
+        counts.queries,
+    ]
+}
+
+const _: () = assert!(ROWS.len() == 9);
