@@ -2,14 +2,16 @@
 
 use super::Failure;
 use lockstep_app::{Acknowledger, App, AppSettings, SnapshotMode};
-use lockstep_client::Endpoint;
+use lockstep_client::{Endpoint, Seq};
 
-/// Begins with the stream's first entry.
+/// Copy `number`, which begins with the stream's first entry. It reports no digests: the demo counts each
+/// message of the stream.
 ///
 /// # Errors
 /// The device cannot be opened, or no leader answers.
-pub fn connect(endpoint: &Endpoint) -> Result<App<Acknowledger>, Failure> {
-    let mut settings = AppSettings::new(Acknowledger::NAME, 1, "");
+pub fn connect(endpoint: &Endpoint, number: u8) -> Result<App<Acknowledger>, Failure> {
+    let mut settings = AppSettings::new(Acknowledger::NAME, number, "");
+    settings.digest_every = Seq::MAX;
     settings.nonce = Acknowledger::NONCE;
     settings.snapshot_mode = SnapshotMode::Never;
     Ok(App::connect(endpoint, settings, Acknowledger::default)?)

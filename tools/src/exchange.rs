@@ -2,7 +2,7 @@
 
 use lockstep::cli::exchange;
 use lockstep_app::{Endpoint, InputEvent};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 /// What it heard.
@@ -19,7 +19,10 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// Acknowledges until `stop` and a quiet moment, from the stream's beginning.
 pub fn acknowledge(endpoint: &Endpoint, stop: &AtomicBool) -> Received {
-    let mut exchange = exchange::connect(endpoint).unwrap_or_else(|error| panic!("{error}"));
+    // Copies at the same time have numbers of their own.
+    static COPIES: AtomicU8 = AtomicU8::new(0);
+    let number = COPIES.fetch_add(1, Ordering::Relaxed) % 200 + 1;
+    let mut exchange = exchange::connect(endpoint, number).unwrap_or_else(|error| panic!("{error}"));
     let (mut received, mut moved) = (Received::default(), Instant::now());
     while !stop.load(Ordering::Acquire) || moved.elapsed() < QUIET || !exchange.is_drained() {
         let turn = exchange.turn(|input, _| match input.event {

@@ -21,7 +21,7 @@ pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
     }
     cpu::short_slice();
     let commands = ChildCommand::listen()?;
-    let mut exchange = exchange::connect(&endpoint)?;
+    let mut exchange = exchange::connect(&endpoint, 1)?;
     ChildReport::Ready.say()?;
     let mut waiter = endpoint.idle().waiter(&exchange.sockets())?;
     loop {
