@@ -6,6 +6,8 @@ use lockstep_machine::CHANNELS;
 use lockstep_sim::trial::Trial;
 use ouch50::codes::{Capacity, CrossType, Display, TimeInForce};
 use ouch50::{CancelOrder, ClOrdId, EnterOrder, MassCancel, Options, Price, ReplaceOrder, Side, Symbol};
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// One instrument in continuous trading, from the first input on and on each day.
 fn exchange() -> ExchangeMachine {
@@ -56,7 +58,7 @@ fn message(user: usize, number: u64) -> Vec<u8> {
             CancelOrder { user_ref_num, quantity: turn as u32 % 2 * 10, options: Options::NONE }
                 .append(&mut out)
         }
-        3 if number % 5 == 0 => MassCancel {
+        3 if number.is_multiple_of(5) => MassCancel {
             user_ref_num: token,
             firm: ouch50::Firm::BLANK,
             symbol: Symbol::BLANK,
@@ -65,7 +67,7 @@ fn message(user: usize, number: u64) -> Vec<u8> {
         .append(&mut out),
         _ => EnterOrder {
             user_ref_num: token,
-            side: if (turn + number) % 2 == 0 { Side::Buy } else { Side::Sell },
+            side: if (turn + number).is_multiple_of(2) { Side::Buy } else { Side::Sell },
             quantity: 10 + turn as u32 % 90,
             symbol: Symbol::new(b"ABC").expect("ASCII"),
             price,
@@ -90,12 +92,22 @@ fn no_fault_makes_or_loses_a_quantity() {
     // LOCKSTEP_SEEDS=300 is the long run.
     let seeds = std::env::var("LOCKSTEP_SEEDS").map_or(20, |seeds| seeds.parse().expect("a number"));
     let first = std::env::var("LOCKSTEP_FIRST").map_or(1, |seed| seed.parse().expect("a number"));
+    // States in which orders rest, and in which trades have made positions.
+    let lively = Rc::new(Cell::new((0_u64, 0_u64)));
+    let counts = Rc::clone(&lively);
     let report = Trial::new(exchange)
         .messages(message)
-        .invariant(ExchangeMachine::check)
+        .invariant(move |machine| {
+            let engine = machine.engine();
+            let (resting, traded) = counts.get();
+            let (rests, trades) = (engine.open_orders() > 0, !engine.open_positions().is_empty());
+            counts.set((resting + u64::from(rests), traded + u64::from(trades)));
+            machine.check()
+        })
         .first(first)
         .run(seeds)
         .expect("it is right");
-    println!("{report:?}");
-    assert!(report.inputs_judged > 10 * seeds);
+    let (resting, traded) = lively.get();
+    println!("{report:?}; orders rest in {resting} states, positions stand in {traded}");
+    assert!(report.inputs_judged > 10 * seeds && resting > seeds && traded > seeds);
 }

@@ -7,8 +7,8 @@
 //!
 //! Draws a flow in advance, fills the books, and applies the flow: three times in one go, for commands per
 //! second, and once with a clock around each command, for quantiles. The clock's own cost is printed and not
-//! subtracted. Outputs are counted and dropped: encoding is somebody else's. The same flow goes through
-//! another book ([`compare`]). Then the adds, cancels, replacements and executions of a recorded ITCH 5.0 day
+//! subtracted. Outputs are counted and dropped: encoding is the machine's. The same flow goes through
+//! another book ([`compare`]), and as OUCH 5.0 through a replica that replays its journal ([`machine`]). Then the adds, cancels, replacements and executions of a recorded ITCH 5.0 day
 //! become commands, many copies of the day side by side.
 
 // A bench reads the clock.
@@ -16,6 +16,7 @@
 
 mod compare;
 mod flow;
+mod machine;
 mod recorded;
 
 use flow::Shape;
@@ -173,8 +174,10 @@ fn measure(title: &str, recorded: &Recorded) {
         let all = recorded.measured.iter().zip(&times.each);
         print_row(kind, all.filter(|(command, _)| kind_of(command) == kind).map(|(_, ns)| *ns).collect());
     }
+    let together = times.together;
     print_row("all", times.each);
     print_row("all, lobster", other.each);
+    machine::measure(title, recorded, together);
 }
 
 fn clock_cost() -> f64 {
