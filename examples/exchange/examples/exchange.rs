@@ -4,8 +4,8 @@
 //! cargo run --release -p lockstep-exchange --example exchange -- NUMBER [ADDRESS:PORT [SNAPSHOT_EVERY [OPENING]]]
 //! ```
 //!
-//! OPENING is a file of operators' commands, a line each, that are carried out at the first entry of the stream:
-//! the same for each replica. Without it there are ABC and XYZ, in continuous trading.
+//! OPENING is a file of operators' commands, a line each, that are carried out at the first entry of the
+//! stream: the same for each replica. Without it there are ABC and XYZ, in continuous trading.
 
 use lockstep_app::{AppSettings, CHANNELS, Endpoint, run};
 use lockstep_exchange::{ExchangeMachine, ExchangeSettings, TradingPhase};

@@ -12,5 +12,7 @@ mod malformed;
 mod operators;
 #[path = "machine/session.rs"]
 mod session;
+#[path = "machine/snapshots.rs"]
+mod snapshots;
 #[path = "machine/venue.rs"]
 mod venue;

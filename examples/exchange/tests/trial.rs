@@ -1,5 +1,5 @@
-//! The exchange under the faults that lockstep is judged under: copies that are killed and restored from snapshots,
-//! leaders that are replaced, gateways that lose their clients.
+//! The exchange under the faults that lockstep is judged under: copies that are killed and restored from
+//! snapshots, leaders that are replaced, gateways that lose their clients.
 
 use lockstep_exchange::{ExchangeMachine, ExchangeSettings, Rules, TradingPhase};
 use lockstep_machine::CHANNELS;
@@ -85,8 +85,8 @@ fn message(user: usize, number: u64) -> Vec<u8> {
     out
 }
 
-/// Quantities, positions and books hold after every input; a client's reports agree with the book, order by order;
-/// no book is crossed in continuous trading.
+/// Quantities, positions and books hold after every input; a client's reports agree with the book, order by
+/// order; no book is crossed in continuous trading.
 #[test]
 fn no_fault_makes_or_loses_a_quantity() {
     // LOCKSTEP_SEEDS=300 is the long run.

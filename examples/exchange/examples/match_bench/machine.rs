@@ -1,8 +1,9 @@
-//! The same flow through a replica: messages of OUCH 5.0 from a journal in, messages of OUCH 5.0 and ITCH 5.0 out.
+//! The same flow through a replica: messages of OUCH 5.0 from a journal in, messages of OUCH 5.0 and ITCH 5.0
+//! out.
 //!
-//! A journal has the machine's outputs too, and a replica compares each with what its state has produced. So the
-//! flow becomes the journal that a cluster would have written, and a new replica replays it: opened clients,
-//! orders, and outputs each behind the order that they follow from.
+//! A journal has the machine's outputs too, and a replica compares each with what its state has produced. So
+//! the flow becomes the journal that a cluster would have written, and a new replica replays it: opened
+//! clients, orders, and outputs each behind the order that they follow from.
 
 use crate::{ROUNDS, Recorded};
 use lockstep_core::engine::clients::nonce;
@@ -95,7 +96,7 @@ fn message_of(command: &ExchangeCommand) -> Option<(u32, Inbound)> {
 
 fn line_of(terms: &InstrumentTerms) -> String {
     let InstrumentTerms { symbol, tick, lot, reference, .. } = terms;
-    format!("instrument {symbol:?} tick {tick} lot {lot} reference {reference}").replace("  ", "")
+    format!("instrument {symbol:?} tick {tick} lot {lot} reference {reference}")
 }
 
 /// What an exchange is founded with, and its clients.

@@ -69,8 +69,8 @@ impl ExchangeMachine {
         }
     }
 
-    /// A cancel of an order that is not open, or that would not be smaller, is answered by silence: a fill may
-    /// have crossed it.
+    /// A cancel of an order that is not open, or that would not be smaller, is answered by silence: a fill
+    /// may have crossed it.
     fn on_cancel(&mut self, account: u32, order: &CancelOrder, output: &mut Output) {
         let CancelOrder { user_ref_num: token, quantity, options } = *order;
         let command = ExchangeCommand::Cancel { account, token, quantity };

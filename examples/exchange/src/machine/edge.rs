@@ -1,5 +1,5 @@
-//! Where the engine's outputs go: reports to clients in OUCH 5.0, market events to the feed in ITCH 5.0, timers to
-//! the stream.
+//! Where the engine's outputs go: reports to clients in OUCH 5.0, market events to the feed in ITCH 5.0,
+//! timers to the stream.
 
 use super::entry::{cancel_reason, liquidity_flag};
 use super::market;

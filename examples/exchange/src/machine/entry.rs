@@ -125,7 +125,8 @@ pub(super) fn new_order(account: u32, order: &EnterOrder) -> Result<NewOrder, Re
     })
 }
 
-/// A replacement, as the engine takes it. What an order is beside price, quantity and display does not change.
+/// A replacement, as the engine takes it. What an order is beside price, quantity and display does not
+/// change.
 pub(super) fn replacement(
     account: u32,
     order: &ReplaceOrder,

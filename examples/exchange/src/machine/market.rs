@@ -1,5 +1,5 @@
-//! Events of the market as messages of ITCH 5.0. The tracking number is 0, the locate the instrument's number, the
-//! time that of the stream since midnight, UTC.
+//! Events of the market as messages of ITCH 5.0. The tracking number is 0, the locate the instrument's
+//! number, the time that of the stream since midnight, UTC.
 
 use crate::output::MarketEvent;
 use crate::types::{Side, Symbol, TradingPhase};

@@ -1,7 +1,8 @@
 //! # machine: the exchange on the stream
 //!
-//! An [`ExchangeMachine`] is the engine between OUCH 5.0 and ITCH 5.0: clients' orders come as messages of the
-//! gateway's users, the answers go to each of them, the market to a channel. All copies of it have the same state.
+//! An [`ExchangeMachine`] is the engine between OUCH 5.0 and ITCH 5.0: clients' orders come as messages of
+//! the gateway's users, the answers go to each of them, the market to a channel. All copies of it have the
+//! same state.
 //!
 //! ```text
 //!   client ─▶ gateway ─▶ stream ─▶ OUCH 5.0 ─▶ MatchingEngine ─▶ OUCH 5.0 ─▶ stream ─▶ gateway ─▶ client
@@ -9,7 +10,8 @@
 //!                                                   └─ query: a book, or a GLIMPSE 5.0 snapshot
 //! ```
 //!
-//! The account of a client is its publisher id, with the limits of [`ExchangeSettings`] from its first login on.
+//! The account of a client is its publisher id, with the limits of [`ExchangeSettings`] from its first login
+//! on.
 
 mod clients;
 mod edge;
@@ -46,7 +48,8 @@ pub struct ExchangeSettings {
     pub limits: AccountLimits,
     /// The phase of all instruments when a trading day begins.
     pub day_phase: TradingPhase,
-    /// Operators' commands that are carried out at the first input: instruments, and a phase.
+    /// Operators' commands that are carried out at the first input: instruments, and a phase. One that is
+    /// refused is published to the operators' channel.
     pub opening: Vec<String>,
 }
 
@@ -263,8 +266,9 @@ impl StateMachine for ExchangeMachine {
     fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
         self.now_ns = input.time;
         while let Some(line) = self.opening.pop_front() {
-            // One that is wrong does nothing, at each replica alike; `ExchangeSettings` are the founder's.
-            let _done_or_not = self.operate(&line, output);
+            if let Err(why) = self.operate(&line, output) {
+                output.publish(self.operators, format!("refused: {why}: {line}").as_bytes());
+            }
         }
         match input.event {
             InputEvent::Message { publisher, user: Some(_), payload, .. } => {

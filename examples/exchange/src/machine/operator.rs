@@ -141,13 +141,15 @@ pub(super) fn command_of(line: &str, now_ns: u64) -> Result<ExchangeCommand, Str
 
 /// Why a command changed nothing.
 pub(super) fn refusal_text(refusal: OperatorRefusal) -> String {
+    let name = |symbol: Symbol| symbol.0.trim_ascii_end().escape_ascii().to_string();
     match refusal {
-        OperatorRefusal::UnknownInstrument(symbol) => format!("no instrument {symbol:?}"),
+        OperatorRefusal::UnknownInstrument(symbol) => format!("no instrument {}", name(symbol)),
         OperatorRefusal::UnknownAccount(account) => format!("no account {account}"),
         OperatorRefusal::InvalidTerms(symbol) => format!(
-            "tick, lot, reference price or band of {symbol:?} is out of range, or the price no multiple of the tick"
+            "tick, lot, reference price or band of {} is out of range, or the price no multiple of the tick",
+            name(symbol)
         ),
-        OperatorRefusal::NotClosed(symbol) => format!("{symbol:?} is not closed: new terms need that"),
+        OperatorRefusal::NotClosed(symbol) => format!("{} is not closed: new terms need that", name(symbol)),
         OperatorRefusal::Capacity => "there are as many instruments or accounts as the rules have".to_owned(),
         OperatorRefusal::UnknownTrade(number) => {
             format!("no trade {number}, or one that is too old to be busted")

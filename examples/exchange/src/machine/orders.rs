@@ -1,5 +1,5 @@
-//! What OUCH 5.0 repeats of an order that the engine has no use for: kept beside the engine while the order is
-//! open.
+//! What OUCH 5.0 repeats of an order that the engine has no use for: kept beside the engine while the order
+//! is open.
 
 use crate::index::Index;
 use crate::slab::Slab;
@@ -56,8 +56,8 @@ impl OrderMemo {
     }
 }
 
-/// All open orders, by account and token. Its digest is a sum that goes along with each change, as the engine's
-/// is.
+/// All open orders, by account and token. Its digest is a sum that goes along with each change, as the
+/// engine's is.
 #[derive(Clone, Debug)]
 pub(super) struct OpenOrders {
     slots: Slab<OrderMemo>,
@@ -119,7 +119,7 @@ impl OpenOrders {
         Some(memo)
     }
 
-    /// An order has less open quantity; without any it is forgotten. What is left.
+    /// An order has less open quantity; without any it is forgotten. Returns how much is left.
     pub(super) fn reduce(&mut self, account: u32, token: u32, quantity: u32) -> u32 {
         let Some(slot) = self.slot(account, token) else { return 0 };
         let left = self.slots[slot].open.saturating_sub(quantity);

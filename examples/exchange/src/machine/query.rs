@@ -63,8 +63,8 @@ impl ExchangeMachine {
         text
     }
 
-    /// Messages of ITCH 5.0, each behind two bytes of its length, and GLIMPSE 5.0's end with the number of the
-    /// feed's next message. The feed's numbers are those of its day.
+    /// Messages of ITCH 5.0, each behind two bytes of its length, and GLIMPSE 5.0's end with the number of
+    /// the feed's next message. The feed's numbers are those of its day.
     fn glimpse(&self, answer: &mut Vec<u8>) {
         let mut push = |bytes: &[u8]| {
             answer.extend_from_slice(&(bytes.len() as u16).to_be_bytes());

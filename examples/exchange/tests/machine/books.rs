@@ -1,5 +1,5 @@
-//! Books rebuilt from the feed by somebody else's parser are the engine's: after every input, and for a reader who
-//! comes late with a GLIMPSE snapshot.
+//! Books rebuilt from the feed by somebody else's parser are the engine's: after every input, and for a
+//! reader who comes late with a GLIMPSE snapshot.
 
 use super::flow::{Dice, Flow};
 use super::venue::{FEED, Published, Venue, machine};
