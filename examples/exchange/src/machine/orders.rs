@@ -7,7 +7,8 @@ use lockstep_machine::StateDigest;
 use ouch50::codes::Capacity;
 use ouch50::{ClOrdId, Side};
 
-/// An open order, as its client's messages need it.
+/// An open order, as its client's messages need it; two in a line of the cache.
+#[repr(align(32))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct OrderMemo {
     pub(super) account: u32,
