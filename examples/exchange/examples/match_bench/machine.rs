@@ -25,6 +25,42 @@ const BEGAN: u64 = 1_700_000_000_000_000_000;
 /// Stream time between two orders.
 const STEP_NS: u64 = 1_000;
 
+/// Nanoseconds an order: by the clock, and of this thread on a CPU, where others use the host too.
+#[derive(Clone, Copy)]
+struct Cost {
+    clock: f64,
+    cpu: f64,
+}
+
+/// Nanoseconds that this thread has run; none where the kernel does not say.
+fn cpu_ns() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(f64::NAN)
+}
+
+impl Cost {
+    fn of(orders: usize, run: impl FnOnce()) -> Self {
+        let (began, before) = (Instant::now(), cpu_ns());
+        run();
+        let (clock, cpu) = (began.elapsed().as_nanos() as f64, cpu_ns() - before);
+        Self { clock: clock / orders as f64, cpu: cpu / orders as f64 }
+    }
+
+    /// The best round of each.
+    fn best(run: impl Fn() -> Self) -> Self {
+        (0..ROUNDS).map(|_| run()).fold(Self { clock: f64::MAX, cpu: f64::MAX }, |best, round| Self {
+            clock: best.clock.min(round.clock),
+            cpu: best.cpu.min(round.cpu),
+        })
+    }
+}
+
+/// The commands of the flow in the engine alone, as often as their orders.
+fn engine_alone(recorded: &Recorded) -> Cost {
+    let mut running = crate::prepared(recorded);
+    Cost::of(recorded.measured.len(), || recorded.measured.iter().for_each(|command| running.apply(command)))
+}
+
 /// One entry of the journal.
 struct Entry {
     publisher: u32,
@@ -215,8 +251,8 @@ impl Journal {
         }
     }
 
-    /// Nanoseconds of an order in the machine alone: no journal, outputs are written and forgotten.
-    fn machine_alone(&self) -> f64 {
+    /// An order in the machine alone: no journal, outputs are written and forgotten.
+    fn machine_alone(&self) -> Cost {
         let (mut machine, _) = connected(&self.settings, &self.clients);
         let mut output = Output::default();
         let mut run = |from: usize, to: usize| {
@@ -230,18 +266,15 @@ impl Journal {
             }
         };
         run(0, self.measured);
-        let began = Instant::now();
-        run(self.measured, self.entries.len());
-        began.elapsed().as_nanos() as f64 / self.orders as f64
+        Cost::of(self.orders, || run(self.measured, self.entries.len()))
     }
 
-    fn replayed(&self, digest_every: u64) -> f64 {
+    /// An order in a replica.
+    fn replayed(&self, digest_every: u64) -> Cost {
         let mut core = self.replica(digest_every);
-        let began = Instant::now();
-        self.replay(&mut core, self.measured, self.entries.len());
-        let ns = began.elapsed().as_nanos() as f64 / self.orders as f64;
+        let cost = Cost::of(self.orders, || self.replay(&mut core, self.measured, self.entries.len()));
         assert_eq!(core.machine().ignored(), self.silent);
-        ns
+        cost
     }
 }
 
@@ -250,33 +283,36 @@ fn client_message(publisher: u32, payload: &[u8]) -> InputEvent<'_> {
 }
 
 /// Prints what an order costs, from the engine alone to the replica.
-pub fn measure(title: &str, recorded: &Recorded, engine_ns: f64) {
+pub fn measure(title: &str, recorded: &Recorded) {
     println!("\n## {title}, through a replica\n");
     let journal = Journal::of(recorded);
     let (entries, orders) = (journal.entries.len() - journal.measured, journal.orders);
-    let bytes = journal.bytes.len() - journal.entries[journal.measured - 1].end;
+    let before = journal.measured.checked_sub(1).map_or(0, |at| journal.entries[at].end);
     println!(
         "{orders} orders, cancels and replacements, {} of them answered by silence; {} messages of OUCH and ITCH \
          follow; {:.0} bytes an order in all",
         journal.silent,
         entries - orders,
-        bytes as f64 / orders as f64
+        (journal.bytes.len() - before) as f64 / orders as f64
     );
-    let best = |run: &dyn Fn() -> f64| (0..ROUNDS).map(|_| run()).fold(f64::MAX, f64::min);
-    println!("\n| in one go, best of {ROUNDS} | ns an order | M orders/s | M entries/s |\n|---|---|---|---|");
-    let rows = [
-        ("the engine alone", engine_ns, false),
-        ("the machine: OUCH in, OUCH and ITCH out", best(&|| journal.machine_alone()), false),
-        (
-            "a replica, from a journal; a digest every 100,000 entries",
-            best(&|| journal.replayed(100_000)),
-            true,
-        ),
-        ("a replica, from a journal; a digest every 1,000 entries", best(&|| journal.replayed(1_000)), true),
-    ];
-    for (name, ns, has_entries) in rows {
-        let each = entries as f64 / orders as f64;
-        let shown = if has_entries { format!("{:.2}", 1_000.0 * each / ns) } else { "–".to_owned() };
-        println!("| {name} | {ns:.0} | {:.2} | {shown} |", 1_000.0 / ns);
+    println!(
+        "\n| in one go, best of {ROUNDS} | ns an order | M orders/s | M entries/s | ns of CPU | M orders/s of CPU |\n\
+         |---|---|---|---|---|---|"
+    );
+    let each = entries as f64 / orders as f64;
+    let row = |name: &str, per_order: f64, cost: Cost| {
+        let Cost { clock, cpu } = cost;
+        println!(
+            "| {name} | {clock:.0} | {:.2} | {:.2} | {cpu:.0} | {:.2} |",
+            1_000.0 / clock,
+            1_000.0 * per_order / clock,
+            1_000.0 / cpu
+        );
+    };
+    row("the engine alone", 1.0, Cost::best(|| engine_alone(recorded)));
+    row("the machine: OUCH in, OUCH and ITCH out", 1.0, Cost::best(|| journal.machine_alone()));
+    for digest_every in [100_000, 1_000] {
+        let name = format!("a replica, from a journal; a digest every {digest_every} entries");
+        row(&name, each, Cost::best(|| journal.replayed(digest_every)));
     }
 }

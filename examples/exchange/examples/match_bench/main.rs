@@ -175,10 +175,9 @@ fn measure(title: &str, recorded: &Recorded) {
         let all = recorded.measured.iter().zip(&times.each);
         print_row(kind, all.filter(|(command, _)| kind_of(command) == kind).map(|(_, ns)| *ns).collect());
     }
-    let together = times.together;
     print_row("all", times.each);
     print_row("all, lobster", other.each);
-    machine::measure(title, recorded, together);
+    machine::measure(title, recorded);
 }
 
 fn clock_cost() -> f64 {

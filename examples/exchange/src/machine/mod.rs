@@ -113,7 +113,6 @@ impl ExchangeMachine {
     /// Writes once to all memory that the rules ask for, as [`MatchingEngine::prefault`] does.
     pub fn prefault(&mut self) {
         self.engine.prefault();
-        self.orders.prefault();
     }
 
     /// The engine: its books, accounts and positions.

@@ -1,8 +1,7 @@
 //! What OUCH 5.0 repeats of an order that the engine has no use for: kept beside the engine while the order
 //! is open.
 
-use crate::index::Index;
-use crate::slab::Slab;
+use crate::index::hash;
 use lockstep_machine::StateDigest;
 use ouch50::codes::Capacity;
 use ouch50::{ClOrdId, Side};
@@ -57,94 +56,139 @@ impl OrderMemo {
     }
 }
 
-/// All open orders, by account and token. Its digest is a sum that goes along with each change, as the
-/// engine's is.
+/// A cell without an order: no open order has no open quantity.
+const VACANT: OrderMemo = OrderMemo {
+    account: 0,
+    token: 0,
+    open: 0,
+    cl_ord_id: ClOrdId::BLANK,
+    side: Side::Buy,
+    capacity: Capacity::Other,
+    is_post_only: false,
+};
+
+/// All open orders, by account and token: a hash table with the orders in its cells, so that one look-up costs
+/// one line of memory. Linear probing, at most three quarters full, deletion by shifting back; the seed is that
+/// of the rules. Its digest is a sum that goes along with each change, as the engine's is.
 #[derive(Clone, Debug)]
 pub(super) struct OpenOrders {
-    slots: Slab<OrderMemo>,
-    index: Index,
+    seed: u64,
+    cells: Vec<OrderMemo>,
+    len: usize,
     sum: u64,
 }
 
 impl OpenOrders {
+    /// Room for so many orders; all of its memory is written.
     pub(super) fn with_capacity(orders: usize, seed: u64) -> Self {
-        Self { slots: Slab::with_capacity(orders), index: Index::with_capacity(orders, seed), sum: 0 }
+        let cells = (orders.max(8) * 4).div_ceil(3).next_power_of_two();
+        Self { seed, cells: vec![VACANT; cells], len: 0, sum: 0 }
     }
 
-    /// Writes to the memory of all orders to come.
-    pub(super) fn prefault(&mut self) {
-        self.slots.prefault(OrderMemo {
-            account: 0,
-            token: 0,
-            open: 0,
-            cl_ord_id: ClOrdId::BLANK,
-            side: Side::Buy,
-            capacity: Capacity::Other,
-            is_post_only: false,
-        });
-        self.index.prefault();
+    fn home(&self, account: u32, token: u32) -> usize {
+        hash(self.seed, OrderMemo::key(account, token)) as usize & (self.cells.len() - 1)
     }
 
-    fn slot(&self, account: u32, token: u32) -> Option<u32> {
-        self.index.get(OrderMemo::key(account, token), |slot| {
-            let memo = &self.slots[slot];
-            (memo.account, memo.token) == (account, token)
-        })
+    fn behind(&self, at: usize) -> usize {
+        (at + 1) & (self.cells.len() - 1)
+    }
+
+    /// The cell of an order, or the vacant one where it would be.
+    fn place(&self, account: u32, token: u32) -> usize {
+        let mut at = self.home(account, token);
+        loop {
+            let memo = &self.cells[at];
+            if memo.open == 0 || (memo.token, memo.account) == (token, account) {
+                return at;
+            }
+            at = self.behind(at);
+        }
+    }
+
+    fn find(&self, account: u32, token: u32) -> Option<usize> {
+        let at = self.place(account, token);
+        (self.cells[at].open > 0).then_some(at)
     }
 
     pub(super) fn get(&self, account: u32, token: u32) -> Option<&OrderMemo> {
-        self.slot(account, token).map(|slot| &self.slots[slot])
+        self.find(account, token).map(|at| &self.cells[at])
     }
 
-    fn count(&mut self, slot: u32) {
-        self.sum = self.sum.wrapping_add(StateDigest::of(&self.slots[slot].encode()));
+    fn count(&mut self, at: usize) {
+        self.sum = self.sum.wrapping_add(StateDigest::of(&self.cells[at].encode()));
     }
 
-    fn uncount(&mut self, slot: u32) {
-        self.sum = self.sum.wrapping_sub(StateDigest::of(&self.slots[slot].encode()));
+    fn uncount(&mut self, at: usize) {
+        self.sum = self.sum.wrapping_sub(StateDigest::of(&self.cells[at].encode()));
     }
 
     /// An order that was not there.
     pub(super) fn insert(&mut self, memo: OrderMemo) {
-        let slot = self.slots.insert(memo);
-        self.index.insert(OrderMemo::key(memo.account, memo.token), slot);
-        self.count(slot);
+        if (self.len + 1) * 4 > self.cells.len() * 3 {
+            let doubled = vec![VACANT; self.cells.len() * 2];
+            for memo in std::mem::replace(&mut self.cells, doubled).into_iter().filter(|memo| memo.open > 0) {
+                let at = self.place(memo.account, memo.token);
+                self.cells[at] = memo;
+            }
+        }
+        let at = self.place(memo.account, memo.token);
+        self.cells[at] = memo;
+        self.len += 1;
+        self.count(at);
     }
 
     pub(super) fn remove(&mut self, account: u32, token: u32) -> Option<OrderMemo> {
-        let slot = self.slot(account, token)?;
-        self.uncount(slot);
-        self.index.remove(OrderMemo::key(account, token), slot);
-        let memo = self.slots[slot];
-        self.slots.release(slot);
-        Some(memo)
+        self.find(account, token).map(|at| self.remove_at(at))
+    }
+
+    /// Orders behind it that it had displaced move back.
+    fn remove_at(&mut self, mut hole: usize) -> OrderMemo {
+        self.uncount(hole);
+        self.len -= 1;
+        let (removed, mask) = (self.cells[hole], self.cells.len() - 1);
+        let mut at = hole;
+        loop {
+            at = self.behind(at);
+            let moved = self.cells[at];
+            if moved.open == 0 {
+                break;
+            }
+            // An order may move back if its home does not lie between the hole and itself.
+            let from_home = at.wrapping_sub(self.home(moved.account, moved.token)) & mask;
+            if from_home >= (at.wrapping_sub(hole) & mask) {
+                self.cells[hole] = moved;
+                hole = at;
+            }
+        }
+        self.cells[hole] = VACANT;
+        removed
     }
 
     /// An order has less open quantity; without any it is forgotten. Returns how much is left.
     pub(super) fn reduce(&mut self, account: u32, token: u32, quantity: u32) -> u32 {
-        let Some(slot) = self.slot(account, token) else { return 0 };
-        let left = self.slots[slot].open.saturating_sub(quantity);
+        let Some(at) = self.find(account, token) else { return 0 };
+        let left = self.cells[at].open.saturating_sub(quantity);
         if left == 0 {
-            self.remove(account, token);
+            self.remove_at(at);
             return 0;
         }
-        self.uncount(slot);
-        self.slots[slot].open = left;
-        self.count(slot);
+        self.uncount(at);
+        self.cells[at].open = left;
+        self.count(at);
         left
     }
 
     /// An order sells otherwise.
     pub(super) fn set_side(&mut self, account: u32, token: u32, side: Side) {
-        if let Some(slot) = self.slot(account, token) {
-            self.uncount(slot);
-            self.slots[slot].side = side;
-            self.count(slot);
+        if let Some(at) = self.find(account, token) {
+            self.uncount(at);
+            self.cells[at].side = side;
+            self.count(at);
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.len
     }
 
     pub(super) fn digest(&self) -> u64 {
@@ -153,8 +197,44 @@ impl OpenOrders {
 
     /// All orders, by account and token.
     pub(super) fn sorted(&self) -> Vec<OrderMemo> {
-        let mut all: Vec<_> = self.index.slots().map(|slot| self.slots[slot]).collect();
+        let mut all: Vec<_> = self.cells.iter().filter(|memo| memo.open > 0).copied().collect();
         all.sort_unstable_by_key(|memo| (memo.account, memo.token));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn it_has_what_an_ordered_map_has() {
+        let mut orders = OpenOrders::with_capacity(8, 7);
+        let (mut map, mut draw) = (BTreeMap::new(), 1_u64);
+        for _ in 0..50_000 {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (account, token, open) =
+                ((draw >> 60) as u32 & 3, (draw >> 40) as u32 & 31, 1 + (draw >> 33) as u32 % 9);
+            match map.get(&(account, token)).copied() {
+                None => {
+                    orders.insert(OrderMemo { account, token, open, ..VACANT });
+                    map.insert((account, token), open);
+                }
+                Some(known) => {
+                    assert_eq!(orders.reduce(account, token, open), known.saturating_sub(open));
+                    map.insert((account, token), known.saturating_sub(open));
+                    map.retain(|_, open| *open > 0);
+                }
+            }
+            assert_eq!(
+                (orders.len(), orders.get(account, token).map(|memo| memo.open)),
+                (map.len(), map.get(&(account, token)).copied())
+            );
+        }
+        let mut again = OpenOrders::with_capacity(400, 9);
+        orders.sorted().into_iter().for_each(|memo| again.insert(memo));
+        assert_eq!((again.digest(), again.sorted()), (orders.digest(), orders.sorted()));
+        assert_eq!(again.len(), map.len());
     }
 }
