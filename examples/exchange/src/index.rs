@@ -20,7 +20,7 @@ pub(crate) struct Index {
 
 /// The hash of a key; its low bits are the home cell. All but the lowest three bits of the key pass through
 /// the finalizer of SplitMix64, after the seed.
-fn hash(seed: u64, key: u64) -> u32 {
+pub(crate) fn hash(seed: u64, key: u64) -> u32 {
     let mut x = (key >> 3 ^ seed).wrapping_mul(seed | 1);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

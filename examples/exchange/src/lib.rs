@@ -63,6 +63,8 @@ mod command;
 mod digest;
 mod engine;
 mod index;
+#[cfg(feature = "machine")]
+mod machine;
 mod output;
 mod rules;
 mod slab;
@@ -72,6 +74,8 @@ mod types;
 
 pub use command::{AccountLimits, ExchangeCommand, InstrumentTerms, NewOrder, OrderReplacement};
 pub use engine::{BookOrder, Equilibrium, MatchingEngine, OpenPosition};
+#[cfg(feature = "machine")]
+pub use machine::{ExchangeMachine, ExchangeSettings};
 pub use output::{
     CancelReason, Liquidity, MarketEvent, OperatorRefusal, OrderReport, OrderTerms, PendingTimer,
     RejectionReason, Sink,

@@ -7,15 +7,17 @@
 //!
 //! Draws a flow in advance, fills the books, and applies the flow: three times in one go, for commands per
 //! second, and once with a clock around each command, for quantiles. The clock's own cost is printed and not
-//! subtracted. Outputs are counted and dropped: encoding is somebody else's. The same flow goes through
-//! another book ([`compare`]). Then the adds, cancels, replacements and executions of a recorded ITCH 5.0 day
-//! become commands, many copies of the day side by side.
+//! subtracted. Outputs are counted and dropped: encoding is the machine's. The same flow goes through another
+//! book ([`compare`]), and as OUCH 5.0 through a replica that replays its journal ([`machine`]). Then the
+//! adds, cancels, replacements and executions of a recorded ITCH 5.0 day become commands, many copies of the
+//! day side by side.
 
 // A bench reads the clock.
 #![allow(clippy::disallowed_methods)]
 
 mod compare;
 mod flow;
+mod machine;
 mod recorded;
 
 use flow::Shape;
@@ -175,6 +177,7 @@ fn measure(title: &str, recorded: &Recorded) {
     }
     print_row("all", times.each);
     print_row("all, lobster", other.each);
+    machine::measure(title, recorded);
 }
 
 fn clock_cost() -> f64 {

@@ -134,6 +134,17 @@ impl MatchingEngine {
         self.accounts.iter().map(|account| account.id)
     }
 
+    /// Whether there is such an account.
+    pub fn has_account(&self, account: u32) -> bool {
+        self.account_slot(account).is_some()
+    }
+
+    /// The resting order of an account with this token.
+    pub fn order_of(&self, account: u32, token: u32) -> Option<BookOrder> {
+        let slot = self.order_slot(self.account_slot(account)?, token)?;
+        Some(self.book_order(&self.books.orders[slot]))
+    }
+
     /// The lowest token that an account may use next (OUCH 5.0's Account Query).
     pub fn next_token(&self, account: u32) -> Option<u32> {
         let slot = self.account_slot(account)?;

@@ -1,0 +1,144 @@
+//! Snapshot and digest: what the machine has beside the engine, and then the engine's own.
+//!
+//! ```text
+//!  ┌────────────────┬──────────────────────────────────────────────────────────────┬────────────────────┐
+//!  │ bytes of it, 4 │ settings, counts, accounts without entry, opening, orders    │ the engine's, last │
+//!  └────────────────┴──────────────────────────────────────────────────────────────┴────────────────────┘
+//! ```
+
+use super::ExchangeMachine;
+use super::orders::{MEMO_LEN, OpenOrders, OrderMemo};
+use crate::command::AccountLimits;
+use crate::engine::MatchingEngine;
+use crate::rules::CAPACITY_MAX;
+use crate::types::TradingPhase;
+use lockstep_machine::StateDigest;
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, ErrorKind, Read, Write};
+
+/// Bytes that the machine's part has at most: so many orders, and room for the rest.
+const PART_MAX: u64 = CAPACITY_MAX as u64 * (MEMO_LEN as u64 + 8);
+
+/// Reads what was written, and is none where bytes are missing.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (front, behind) = self.0.split_first_chunk()?;
+        self.0 = behind;
+        Some(*front)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let len = self.u32()? as usize;
+        let (text, behind) = self.0.split_at_checked(len)?;
+        self.0 = behind;
+        String::from_utf8(text.to_vec()).ok()
+    }
+}
+
+impl ExchangeMachine {
+    /// All but orders and engine.
+    fn head(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for word in [self.operators, self.feed, self.limits.quantity_max, self.limits.open_orders_max] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        out.extend_from_slice(&self.limits.orders_per_second_max.to_le_bytes());
+        let limits = [self.limits.notional_max, self.limits.position_max];
+        for word in limits.into_iter().chain([self.published, self.ignored, self.now_ns]) {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        out.push(self.day_phase as u8);
+        out.extend_from_slice(&(self.disabled.len() as u32).to_le_bytes());
+        self.disabled.iter().for_each(|account| out.extend_from_slice(&account.to_le_bytes()));
+        out.extend_from_slice(&(self.opening.len() as u32).to_le_bytes());
+        for line in &self.opening {
+            out.extend_from_slice(&(line.len() as u32).to_le_bytes());
+            out.extend_from_slice(line.as_bytes());
+        }
+        out
+    }
+
+    pub(super) fn save(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut part = self.head();
+        let orders = self.orders.sorted();
+        part.extend_from_slice(&(orders.len() as u32).to_le_bytes());
+        orders.iter().for_each(|memo| part.extend_from_slice(&memo.encode()));
+        let len = u32::try_from(part.len()).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
+        out.write_all(&len.to_le_bytes())?;
+        out.write_all(&part)?;
+        self.engine.snapshot(out)
+    }
+
+    pub(super) fn load(from: &mut impl Read) -> io::Result<Self> {
+        let mut len = [0; 4];
+        from.read_exact(&mut len)?;
+        let len = u64::from(u32::from_le_bytes(len));
+        if len > PART_MAX {
+            return Err(ErrorKind::InvalidData.into());
+        }
+        let mut part = Vec::new();
+        from.by_ref().take(len).read_to_end(&mut part)?;
+        let engine = MatchingEngine::restore(from)?;
+        Self::of_parts(&mut Rest(&part), engine).ok_or_else(|| ErrorKind::InvalidData.into())
+    }
+
+    fn of_parts(part: &mut Rest<'_>, engine: MatchingEngine) -> Option<Self> {
+        let [operators, feed, quantity_max, open_orders_max, orders_per_second_max] =
+            [part.u32()?, part.u32()?, part.u32()?, part.u32()?, part.u32()?];
+        let [notional_max, position_max] = [part.u64()?, part.u64()?];
+        let [published, ignored, now_ns] = [part.u64()?, part.u64()?, part.u64()?];
+        let day_phase = TradingPhase::of_byte(part.array::<1>()?[0])?;
+        let disabled: BTreeSet<u32> = (0..part.u32()?).map(|_| part.u32()).collect::<Option<_>>()?;
+        let opening: VecDeque<String> = (0..part.u32()?).map(|_| part.text()).collect::<Option<_>>()?;
+        let mut orders =
+            OpenOrders::with_capacity(engine.rules.orders_max as usize + 1, engine.rules.hash_seed);
+        for _ in 0..part.u32()? {
+            let memo = OrderMemo::decode(&part.array()?)?;
+            let rests = engine.order_of(memo.account, memo.token).map(|order| order.remaining);
+            if rests != Some(memo.open) || orders.get(memo.account, memo.token).is_some() {
+                return None;
+            }
+            orders.insert(memo);
+        }
+        let limits = AccountLimits {
+            quantity_max,
+            notional_max,
+            open_orders_max,
+            position_max,
+            orders_per_second_max,
+        };
+        let is_whole = part.0.is_empty() && orders.len() == engine.open_orders();
+        is_whole.then_some(Self {
+            engine,
+            operators,
+            feed,
+            limits,
+            day_phase,
+            opening,
+            orders,
+            disabled,
+            published,
+            ignored,
+            now_ns,
+        })
+    }
+
+    /// Of the engine's digest, and of the rest.
+    pub(super) fn state_digest(&self) -> u64 {
+        let mut digest = StateDigest::default();
+        digest.write(&self.engine.digest().to_le_bytes());
+        digest.write(&self.orders.digest().to_le_bytes());
+        digest.write(&self.head());
+        digest.value()
+    }
+}
