@@ -48,8 +48,8 @@ pub struct ExchangeSettings {
     pub limits: AccountLimits,
     /// The phase of all instruments when a trading day begins.
     pub day_phase: TradingPhase,
-    /// Operators' commands that are carried out at the first input: instruments, and a phase. One that is
-    /// refused is published to the operators' channel.
+    /// Operators' commands that are carried out at the first input with a time: instruments, and a phase. One
+    /// that is refused is published to the operators' channel.
     pub opening: Vec<String>,
 }
 
@@ -243,7 +243,16 @@ impl ExchangeMachine {
         self.tell_accounts(EventCode::EndOfDay, output);
     }
 
-    /// Carries out an operator's line: what was done.
+    /// Carries out what the exchange was founded with.
+    fn open(&mut self, output: &mut Output) {
+        while let Some(line) = self.opening.pop_front() {
+            if let Err(why) = self.operate(&line, output) {
+                output.publish(self.operators, format!("refused: {why}: {line}").as_bytes());
+            }
+        }
+    }
+
+    /// Carries out an operator's line.
     fn operate(&mut self, line: &str, output: &mut Output) -> Result<(), String> {
         let command = operator::command_of(line, self.now_ns)?;
         let (_, refusal) = self.run(&command, OuchRequest::Other, output);
@@ -264,10 +273,9 @@ impl StateMachine for ExchangeMachine {
 
     fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
         self.now_ns = input.time;
-        while let Some(line) = self.opening.pop_front() {
-            if let Err(why) = self.operate(&line, output) {
-                output.publish(self.operators, format!("refused: {why}: {line}").as_bytes());
-            }
+        // Before the first entry that was stamped the stream has no time.
+        if input.time > 0 {
+            self.open(output);
         }
         match input.event {
             InputEvent::Message { publisher, user: Some(_), payload, .. } => {

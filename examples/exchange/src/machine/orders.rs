@@ -67,9 +67,9 @@ const VACANT: OrderMemo = OrderMemo {
     is_post_only: false,
 };
 
-/// All open orders, by account and token: a hash table with the orders in its cells, so that one look-up costs
-/// one line of memory. Linear probing, at most three quarters full, deletion by shifting back; the seed is that
-/// of the rules. Its digest is a sum that goes along with each change, as the engine's is.
+/// All open orders, by account and token: a hash table with the orders in its cells, so that one look-up
+/// costs one line of memory. Linear probing, at most three quarters full, deletion by shifting back; the seed
+/// is that of the rules. Its digest is a sum that goes along with each change, as the engine's is.
 #[derive(Clone, Debug)]
 pub(super) struct OpenOrders {
     seed: u64,

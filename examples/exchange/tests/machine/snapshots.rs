@@ -59,6 +59,10 @@ fn the_opening_is_carried_out_once_also_behind_a_snapshot() {
     let machine = ExchangeMachine::new(opening).expect("rules");
     let mut venue = Venue::new(machine, 0);
     venue.machine = ExchangeMachine::restore(&mut &bytes_of(&venue.machine)[..]).expect("its own snapshot");
+    let now = std::mem::take(&mut venue.now);
+    let before = lines(&venue.input(InputEvent::Membership { members: 3 }));
+    assert_eq!(before, [] as [&str; 0], "the stream has no time yet");
+    venue.now = now;
     let founded = lines(&venue.input(InputEvent::Time));
     let refused = format!("{OPERATORS}: refused: no instrument NONE: phase NONE halted");
     assert_eq!(
