@@ -7,10 +7,10 @@ use crate::load::on_time;
 use crate::stats::Latencies;
 use crate::taps::SIZE_MIN;
 use crate::worker::Worker;
-use lockstep_client::Clients;
 use lockstep_client::{
     Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
+use lockstep_core::engine::clients::Clients;
 use lockstep_wire::{Nanos, PublisherId};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

@@ -130,7 +130,6 @@ pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
 #[cfg(feature = "config")]
 pub use lockstep_config::{Config, ConfigErrors};
-pub use lockstep_core::engine::clients::{Clients, DisconnectReason, GatewayClient, GatewayClientEvent};
 pub use lockstep_core::engine::counters::{CounterKind, CounterRow, Counters};
 pub use lockstep_core::engine::losses::Losses;
 pub use lockstep_core::engine::outputs::{Divergence, Outputs, OutputsEnd};
