@@ -6,6 +6,8 @@
 //! ```
 //! The first argument is the number of messages, of 64 bytes each.
 
+#![allow(clippy::disallowed_methods, reason = "it measures")]
+
 use lockstep_app::{
     App, AppSettings, EVERYBODY, Input, InputEvent, Output, SnapshotMode, StateDigest, StateMachine,
 };
