@@ -67,7 +67,7 @@ fn each_timer_fires_once_in_order_and_none_early_over_ten_takeovers() {
     let takeovers = 10;
     let cluster = Cluster::new(3, "");
     let mut replicas = cluster.found();
-    let endpoint = Endpoint::from_file(&cluster.config()).expect("the cluster's file");
+    let endpoint = Endpoint::from_file(cluster.config()).expect("the cluster's file");
     let mut app = App::connect(&endpoint, settings(1), Alarms::default).expect("a cluster");
     let over_ms = takeovers * 300;
     cluster.publish(&format!("{count} over {over_ms}\n"));
