@@ -116,7 +116,7 @@ impl World {
         let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, true);
         let core = Gateway::new("1", limits, users, ledger);
         let mut world = Self { now: MS, core, handle: Handle::default(), conns: Vec::new(), let_in: 0 };
-        world.deliver(&SubscriberEvent::Day { seq: 1, mark: DayMark { is_start: true, name: "DAY" } });
+        world.deliver(&SubscriberEvent::Day { seq: 1, timestamp: 0, mark: DayMark { is_start: true, name: "DAY" } });
         world.deliver(&SubscriberEvent::CaughtUp { next: 2 });
         world.handle.seq = 1;
         for _ in 0..4 {
@@ -151,6 +151,7 @@ impl World {
                 self.handle.open.insert(publisher, true);
                 self.deliver(&SubscriberEvent::Opened {
                     seq,
+                    timestamp: 0,
                     publisher,
                     incarnation,
                     nonce,
@@ -172,7 +173,7 @@ impl World {
                 self.deliver(&SubscriberEvent::Message(message));
             }
             Sent::Close { publisher, reason } => {
-                self.deliver(&SubscriberEvent::Closed { seq, publisher, reason: &reason });
+                self.deliver(&SubscriberEvent::Closed { seq, timestamp: 0, publisher, reason: &reason });
             }
         }
         self.deliver(&SubscriberEvent::CaughtUp { next: seq + 1 });
