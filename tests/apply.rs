@@ -133,14 +133,10 @@ fn whoever_is_killed_each_message_is_applied_once_and_each_output_is_stamped_onc
         stamped = totals(&cluster);
     }
     assert!(stamped.iter().copied().eq(1..=all), "{} totals of {all}", stamped.len());
-    for process in counters.running.iter().flatten() {
-        let log = process.log();
-        assert!(!log.contains("another state") && !log.contains("is not used"), "{log}");
-    }
 }
 
 #[test]
-fn a_replica_without_a_snapshot_fetches_its_peers_and_a_damaged_one_is_named_and_not_used() {
+fn a_replica_whose_newest_snapshot_is_damaged_goes_on_from_the_one_before() {
     let Some(program) = counter() else { return };
     let cluster = Cluster::new(2, "");
     let _replicas = cluster.found();
