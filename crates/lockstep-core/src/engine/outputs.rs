@@ -29,7 +29,7 @@
 //! stream.
 
 use super::publisher::{PublishError, PublisherCore, PublisherEvent};
-use super::saved::take;
+use super::saved::{put_bytes, take_bytes, take_u32, take_u64};
 use super::subscriber::{Message, SubscriberEvent};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Destination, PublisherId, PublisherSeq, Seq};
@@ -341,8 +341,7 @@ impl Outputs {
         out.extend_from_slice(&(unread.len() as u64).to_le_bytes());
         for output in unread {
             out.extend_from_slice(&output.destination.to_le_bytes());
-            out.extend_from_slice(&(output.payload.len() as u32).to_le_bytes());
-            out.extend_from_slice(&output.payload);
+            put_bytes(out, &output.payload);
         }
     }
 
@@ -350,10 +349,8 @@ impl Outputs {
     /// `None`: it is none.
     pub fn restore<'a>(name: &str, saved: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let mut rest = saved.strip_prefix(SAVED)?;
-        let taken_next = Seq::from_le_bytes(take(&mut rest)?);
-        let own = PublisherId::from_le_bytes(take(&mut rest)?);
-        let read_number = u64::from_le_bytes(take(&mut rest)?);
-        let count = u64::from_le_bytes(take(&mut rest)?);
+        let (taken_next, own) = (take_u64(&mut rest)?, take_u32(&mut rest)?);
+        let (read_number, count) = (take_u64(&mut rest)?, take_u64(&mut rest)?);
         let mut outputs = Self {
             taken_next,
             own: (own > 0).then_some(own),
@@ -362,12 +359,9 @@ impl Outputs {
             count,
             ..Self::new(name)
         };
-        for _ in 0..u64::from_le_bytes(take(&mut rest)?) {
-            let destination = Destination::from_le_bytes(take(&mut rest)?);
-            let len = u32::from_le_bytes(take(&mut rest)?) as usize;
-            let (payload, behind) = rest.split_at_checked(len)?;
-            outputs.push(destination, payload);
-            rest = behind;
+        for _ in 0..take_u64(&mut rest)? {
+            let destination = take_u32(&mut rest)?;
+            outputs.push(destination, take_bytes(&mut rest)?);
         }
         Some((outputs, rest))
     }
