@@ -185,36 +185,42 @@ impl<M: StateMachine> MachineCore<M> {
             self.time = self.time.max(time);
         }
         self.fire_timers(seq, observe);
-        let client = self.clients.on_event(event).map(owned);
-        match (client, *event) {
-            (Some((user, publisher, None)), _) => {
-                self.apply(seq, InputEvent::Connected { user: &user, publisher }, observe);
+        // Out of the way of the inputs, which borrow a user's name of them.
+        let mut clients = std::mem::take(&mut self.clients);
+        match clients.on_event(event) {
+            Some(GatewayClientEvent::Connected { user, publisher }) => {
+                self.apply(seq, InputEvent::Connected { user, publisher }, observe);
             }
-            (Some((user, publisher, Some((reason, cancels)))), _) => {
-                self.apply(
-                    seq,
-                    InputEvent::Disconnected { user: &user, publisher, reason, cancels },
-                    observe,
-                );
+            Some(GatewayClientEvent::Disconnected { user, publisher, reason, cancels }) => {
+                self.apply(seq, InputEvent::Disconnected { user, publisher, reason, cancels }, observe);
             }
-            (None, SubscriberEvent::Message(message)) => self.on_message(&message, observe),
-            (None, SubscriberEvent::Closed { publisher, .. }) if self.clients.get(publisher).is_none() => {
-                self.apply(seq, InputEvent::Closed { publisher }, observe);
-            }
-            (None, SubscriberEvent::Opened { publisher, incarnation, name, .. }) => {
+            None => self.on_other(seq, event, &clients, observe),
+        }
+        self.clients = clients;
+        self.next = seq + 1;
+        Ok(())
+    }
+
+    /// An event that says nothing of a client's connection.
+    fn on_other(&mut self, seq: Seq, event: &SubscriberEvent<'_>, clients: &Clients, observe: Observe<'_>) {
+        let is_client = |publisher| clients.get(publisher).is_some();
+        match *event {
+            SubscriberEvent::Message(message) => self.on_message(&message, clients, observe),
+            SubscriberEvent::Opened { publisher, incarnation, name, .. } if !is_client(publisher) => {
                 self.on_opened(seq, (publisher, incarnation, name), observe);
             }
-            (None, SubscriberEvent::Day { mark, .. }) if mark.is_start => {
+            SubscriberEvent::Closed { publisher, .. } if !is_client(publisher) => {
+                self.apply(seq, InputEvent::Closed { publisher }, observe);
+            }
+            SubscriberEvent::Day { mark, .. } if mark.is_start => {
                 self.apply(seq, InputEvent::DayStart { name: mark.name }, observe);
             }
-            (None, SubscriberEvent::Day { .. }) => self.apply(seq, InputEvent::DayEnd, observe),
-            (None, SubscriberEvent::Membership { members, .. }) => {
+            SubscriberEvent::Day { .. } => self.apply(seq, InputEvent::DayEnd, observe),
+            SubscriberEvent::Membership { members, .. } => {
                 self.apply(seq, InputEvent::Membership { members }, observe);
             }
             _ => {}
         }
-        self.next = seq + 1;
-        Ok(())
     }
 
     /// A name is opened that is no gateway's client. The machine's own names are no inputs.
@@ -230,31 +236,21 @@ impl<M: StateMachine> MachineCore<M> {
                 let number = rest["/replica/".len()..].parse().ok();
                 self.replicas.extend(number.map(|number| (publisher, number)));
             }
-            _ if self.clients.get(publisher).is_some() => {}
             _ => self.apply(seq, InputEvent::Opened { publisher, incarnation, name }, observe),
         }
     }
 
-    fn on_message(&mut self, message: &Message<'_>, observe: Observe<'_>) {
+    fn on_message(&mut self, message: &Message<'_>, clients: &Clients, observe: Observe<'_>) {
         let Message { seq, publisher, publisher_seq, destination, payload, .. } = *message;
         if let Some(replica) = self.replicas.get(&publisher) {
             if let Some(report) = ReplicaReport::parse(payload) {
                 self.on_report(seq, *replica, report, observe);
             }
-            return;
+        } else if !self.outputs.is_own(message) {
+            let user = clients.get(publisher).map(|client| client.user.as_str());
+            let event = InputEvent::Message { publisher, publisher_seq, destination, user, payload };
+            self.apply(seq, event, observe);
         }
-        if self.outputs.is_own(message) {
-            return;
-        }
-        // The user's name is in the clients, which the machine does not see.
-        let client = self.clients.get(publisher);
-        let user = client.map(|client| client.user.as_str());
-        let event = InputEvent::Message { publisher, publisher_seq, destination, user, payload };
-        let input = Input { seq, time: self.time, event };
-        self.output.begin(self.time);
-        self.machine.apply(&input, &mut self.output);
-        observe(&input, &self.output);
-        self.take_effects();
     }
 
     fn on_report(&mut self, seq: Seq, replica: u8, report: ReplicaReport, observe: Observe<'_>) {
@@ -274,10 +270,6 @@ impl<M: StateMachine> MachineCore<M> {
         self.output.begin(self.time);
         self.machine.apply(&input, &mut self.output);
         observe(&input, &self.output);
-        self.take_effects();
-    }
-
-    fn take_effects(&mut self) {
         self.inputs += 1;
         for effect in self.output.effects() {
             match effect {
@@ -325,19 +317,15 @@ impl<M: StateMachine> MachineCore<M> {
             parts.extend_from_slice(&publisher.to_le_bytes());
             parts.push(*replica);
         }
-        snapshot::write(out, &self.head(cursor), &parts, |mut out| self.machine.snapshot(&mut out))
-    }
-
-    /// What a snapshot of this moment begins with.
-    pub fn head(&self, cursor: Cursor) -> SnapshotHead {
-        SnapshotHead {
+        let head = SnapshotHead {
             name: self.settings.name.clone(),
             version: M::VERSION,
             cursor,
             next: self.next,
             time: self.time,
             digest: self.digest(),
-        }
+        };
+        snapshot::write(out, &head, &parts, |mut out| self.machine.snapshot(&mut out))
     }
 
     /// A copy that continues from a snapshot, and where its subscription begins. Check the snapshot by
@@ -383,18 +371,5 @@ fn time_of(event: &SubscriberEvent<'_>) -> Option<Nanos> {
         | SubscriberEvent::Day { timestamp, .. }
         | SubscriberEvent::Ordered { timestamp, .. } => Some(timestamp),
         _ => None,
-    }
-}
-
-/// A client's event without what it borrows: user, id, and why it is gone.
-type OwnedClientEvent =
-    (String, PublisherId, Option<(lockstep_core::engine::clients::DisconnectReason, bool)>);
-
-fn owned(event: GatewayClientEvent<'_>) -> OwnedClientEvent {
-    match event {
-        GatewayClientEvent::Connected { user, publisher } => (user.to_owned(), publisher, None),
-        GatewayClientEvent::Disconnected { user, publisher, reason, cancels } => {
-            (user.to_owned(), publisher, Some((reason, cancels)))
-        }
     }
 }
