@@ -95,6 +95,7 @@ pub use core::{MachineCore, MachineFault, MachineSettings, Observe};
 pub use digest::StateDigest;
 pub use locks::LockTable;
 pub use lockstep_core::engine::clients::DisconnectReason;
+pub use lockstep_core::engine::saved;
 pub use lockstep_wire::{CHANNELS, Destination, EVERYBODY, Nanos, PublisherId, PublisherSeq, Seq};
 pub use machine::{Input, InputEvent, StateMachine};
 pub use output::{Effect, Output};

@@ -13,37 +13,12 @@ use crate::engine::MatchingEngine;
 use crate::rules::CAPACITY_MAX;
 use crate::types::TradingPhase;
 use lockstep_machine::StateDigest;
+use lockstep_machine::saved::{put_bytes, take, take_text, take_u32, take_u64};
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 
 /// Bytes that the machine's part has at most: so many orders, and room for the rest.
 const PART_MAX: u64 = CAPACITY_MAX as u64 * (MEMO_LEN as u64 + 8);
-
-/// Reads what was written, and is none where bytes are missing.
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (front, behind) = self.0.split_first_chunk()?;
-        self.0 = behind;
-        Some(*front)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let len = self.u32()? as usize;
-        let (text, behind) = self.0.split_at_checked(len)?;
-        self.0 = behind;
-        String::from_utf8(text.to_vec()).ok()
-    }
-}
 
 impl ExchangeMachine {
     /// All but orders and engine.
@@ -62,8 +37,7 @@ impl ExchangeMachine {
         self.disabled.iter().for_each(|account| out.extend_from_slice(&account.to_le_bytes()));
         out.extend_from_slice(&(self.opening.len() as u32).to_le_bytes());
         for line in &self.opening {
-            out.extend_from_slice(&(line.len() as u32).to_le_bytes());
-            out.extend_from_slice(line.as_bytes());
+            put_bytes(&mut out, line.as_bytes());
         }
         out
     }
@@ -89,21 +63,22 @@ impl ExchangeMachine {
         let mut part = Vec::new();
         from.by_ref().take(len).read_to_end(&mut part)?;
         let engine = MatchingEngine::restore(from)?;
-        Self::of_parts(&mut Rest(&part), engine).ok_or_else(|| ErrorKind::InvalidData.into())
+        Self::of_parts(&mut &part[..], engine).ok_or_else(|| ErrorKind::InvalidData.into())
     }
 
-    fn of_parts(part: &mut Rest<'_>, engine: MatchingEngine) -> Option<Self> {
+    fn of_parts(part: &mut &[u8], engine: MatchingEngine) -> Option<Self> {
         let [operators, feed, quantity_max, open_orders_max, orders_per_second_max] =
-            [part.u32()?, part.u32()?, part.u32()?, part.u32()?, part.u32()?];
-        let [notional_max, position_max] = [part.u64()?, part.u64()?];
-        let [published, ignored, now_ns] = [part.u64()?, part.u64()?, part.u64()?];
-        let day_phase = TradingPhase::of_byte(part.array::<1>()?[0])?;
-        let disabled: BTreeSet<u32> = (0..part.u32()?).map(|_| part.u32()).collect::<Option<_>>()?;
-        let opening: VecDeque<String> = (0..part.u32()?).map(|_| part.text()).collect::<Option<_>>()?;
+            [take_u32(part)?, take_u32(part)?, take_u32(part)?, take_u32(part)?, take_u32(part)?];
+        let [notional_max, position_max] = [take_u64(part)?, take_u64(part)?];
+        let [published, ignored, now_ns] = [take_u64(part)?, take_u64(part)?, take_u64(part)?];
+        let day_phase = TradingPhase::of_byte(take::<1>(part)?[0])?;
+        let disabled: BTreeSet<u32> = (0..take_u32(part)?).map(|_| take_u32(part)).collect::<Option<_>>()?;
+        let opening: VecDeque<String> =
+            (0..take_u32(part)?).map(|_| take_text(part)).collect::<Option<_>>()?;
         let mut orders =
             OpenOrders::with_capacity(engine.rules.orders_max as usize + 1, engine.rules.hash_seed);
-        for _ in 0..part.u32()? {
-            let memo = OrderMemo::decode(&part.array()?)?;
+        for _ in 0..take_u32(part)? {
+            let memo = OrderMemo::decode(&take(part)?)?;
             let rests = engine.order_of(memo.account, memo.token).map(|order| order.remaining);
             if rests != Some(memo.open) || orders.get(memo.account, memo.token).is_some() {
                 return None;
@@ -117,7 +92,7 @@ impl ExchangeMachine {
             position_max,
             orders_per_second_max,
         };
-        let is_whole = part.0.is_empty() && orders.len() == engine.open_orders();
+        let is_whole = part.is_empty() && orders.len() == engine.open_orders();
         is_whole.then_some(Self {
             engine,
             operators,
