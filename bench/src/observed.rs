@@ -25,9 +25,9 @@ use crate::results::{Row, RunResult, Unit};
 use crate::worker::Worker;
 use lockstep_client::{Delivery, Start};
 use lockstep_io::idle::Idle;
+use lockstep_process::page;
 use lockstep_wire::Nanos;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -40,6 +40,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a fetch may take.
 const FETCH: Duration = Duration::from_secs(5);
+/// Bytes of the page at most.
+const PAGE_MAX: usize = 4 << 20;
 /// From the start of the watchers to the first message that counts.
 const SETTLES: Duration = Duration::from_millis(500);
 /// How long `top` may take to end with its terminal.
@@ -141,27 +143,20 @@ impl Watchers {
 }
 
 /// Fetches the page once a second until `ending`; how often.
-fn fetch_all(page: SocketAddr, ending: &AtomicBool) -> Result<u32, String> {
+fn fetch_all(address: SocketAddr, ending: &AtomicBool) -> Result<u32, String> {
     let (mut count, mut due) = (0, Instant::now());
     while !ending.load(Ordering::Acquire) {
         if Instant::now() >= due {
             due += INTERVAL;
-            let text = fetch(page).map_err(|error| format!("fetching http://{page}/metrics: {error}"))?;
-            if !text.contains("lockstep_") {
-                return Err(format!("http://{page}/metrics is no page of metrics: {text}"));
+            let fetched = page::fetch((address, "/metrics"), ("", None), (FETCH, PAGE_MAX));
+            let text = fetched.map_err(|error| error.to_string())?.content;
+            if !text.windows(9).any(|part| part == b"lockstep_") {
+                let text = String::from_utf8_lossy(&text);
+                return Err(format!("http://{address}/metrics is no page of metrics: {text}"));
             }
             count += 1;
         }
         sleep(LOOK);
     }
     Ok(count)
-}
-
-fn fetch(page: SocketAddr) -> std::io::Result<String> {
-    let mut socket = TcpStream::connect_timeout(&page, FETCH)?;
-    socket.set_read_timeout(Some(FETCH))?;
-    socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    socket.read_to_string(&mut text)?;
-    Ok(text)
 }

@@ -8,7 +8,7 @@ use crate::store::{self, SnapshotStore, StoredSnapshot};
 use lockstep_client::{
     Counted, Delivery, Endpoint, IoError, OpenError, Publisher, Start, Subscriber, SubscriberEvent,
 };
-use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::clock::random_u64;
 use lockstep_machine::{
     Bisect, Input, MachineCore, MachineFault, MachineReplica, Output, PartingInput, Seq, SnapshotError,
     SnapshotHead, SnapshotNotice, StateMachine,
@@ -19,6 +19,7 @@ use lockstep_process::stop::Stop;
 use std::fmt::Debug;
 use std::fs;
 use std::io;
+use std::net::SocketAddrV4;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
@@ -38,7 +39,6 @@ pub struct App<M> {
     publisher: Publisher,
     subscriber: Subscriber,
     replica: MachineReplica<M>,
-    clock: Clock,
     store: Option<SnapshotStore>,
     /// The newest snapshot.
     saved_next: Seq,
@@ -76,14 +76,12 @@ impl<M: StateMachine> App<M> {
         let serve = |address| serve(address, SnapshotStore::open(&settings.folder, settings.snapshots)?);
         let server = settings.serve.map(serve).transpose()?;
         let replica = MachineReplica::new(settings.replica(), core);
-        let clock = Clock::start();
         let (writer, counts) = (None, AppCounts::default());
         let mut app = Self {
             settings,
             publisher,
             subscriber,
             replica,
-            clock,
             store,
             saved_next,
             writer,
@@ -100,10 +98,10 @@ impl<M: StateMachine> App<M> {
         if !self.replica.begin_open(self.publisher.core_mut(), drawn) {
             return Err(AppError::Open(OpenError::Name(self.settings.name.clone())));
         }
-        let deadline = self.clock.now() + OPEN_TIMEOUT.as_nanos() as u64;
+        let deadline = self.publisher.now() + OPEN_TIMEOUT.as_nanos() as u64;
         while !self.replica.is_open() {
             let work = self.turn_publisher()?;
-            if self.clock.now() > deadline {
+            if self.publisher.now() > deadline {
                 return Err(AppError::Open(OpenError::TimedOut(self.settings.name.clone(), OPEN_TIMEOUT)));
             }
             if work == 0 {
@@ -119,8 +117,8 @@ impl<M: StateMachine> App<M> {
     /// # Errors
     /// The stream cannot be read on, the machine cannot publish, or its state is not that of most replicas.
     pub fn turn(&mut self, mut observe: impl FnMut(&Input<'_>, &Output)) -> Result<usize, AppError> {
-        let Self { subscriber, replica, clock, .. } = self;
-        let (now, mut fault) = (clock.now(), None);
+        let Self { subscriber, replica, .. } = self;
+        let (now, mut fault) = (subscriber.now(), None);
         let mut work = subscriber.poll(replica.limit(BATCH), |event: SubscriberEvent<'_>| {
             match replica.on_event(now, &event, &mut observe) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -145,9 +143,9 @@ impl<M: StateMachine> App<M> {
     }
 
     fn turn_publisher(&mut self) -> Result<usize, MachineFault> {
-        let Self { publisher, replica, clock, .. } = self;
+        let Self { publisher, replica, .. } = self;
         let work = publisher.poll(BATCH, |event| replica.on_publisher(&event));
-        let work = work + replica.turn(clock.now(), publisher.core_mut())?;
+        let work = work + replica.turn(publisher.now(), publisher.core_mut())?;
         publisher.flush();
         Ok(work)
     }
@@ -241,7 +239,7 @@ impl<M: StateMachine> App<M> {
     pub fn due(&self) -> Duration {
         let due = self.publisher.due().min(self.subscriber.due());
         match self.replica.tick_due() {
-            Some(tick) => due.min(Duration::from_nanos(tick.saturating_sub(self.clock.now()))),
+            Some(tick) => due.min(Duration::from_nanos(tick.saturating_sub(self.subscriber.now()))),
             None => due,
         }
     }
@@ -262,26 +260,27 @@ impl<M: StateMachine> App<M> {
     }
 }
 
+/// The newest snapshot of the first peer that has a sound one.
+fn fetched(peers: &[SocketAddrV4], store: &SnapshotStore) -> Option<StoredSnapshot> {
+    peers.iter().find_map(|peer| match fetch_snapshot(*peer, store) {
+        Ok(fetched) => fetched.inspect(|stored| {
+            tracing::info!("fetched the snapshot below seq {} from {peer}", stored.next);
+        }),
+        Err(error) => {
+            tracing::warn!("{error}; another peer is asked, or the stream is read from its beginning");
+            None
+        }
+    })
+}
+
 /// The newest sound snapshot of this replica or of a peer, restored.
 fn restored<M: StateMachine>(
     settings: &AppSettings,
     store: &SnapshotStore,
 ) -> Result<Option<(MachineCore<M>, Start)>, AppError> {
-    if store.newest_sound()?.is_none() {
-        for peer in &settings.peers {
-            match fetch_snapshot(*peer, store) {
-                Ok(Some(head)) => {
-                    tracing::info!("fetched the snapshot below seq {} from {peer}", head.next);
-                    break;
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!("{error}; another peer is asked, or the stream is read from its beginning")
-                }
-            }
-        }
-    }
-    let Some((stored, _)) = store.newest_sound()? else { return Ok(None) };
+    let Some(stored) = store.newest_sound()?.or_else(|| fetched(&settings.peers, store)) else {
+        return Ok(None);
+    };
     let doing = || format!("restore the snapshot {}", stored.path.display());
     let mut file = store::reader(&stored.path).map_err(|error| IoError::new(doing(), error))?;
     match MachineCore::restore(settings.machine(), &mut file) {

@@ -1,9 +1,9 @@
 //! Snapshots and queries over HTTP: `GET /snapshots` lists, `GET /snapshots/NEXT` sends one, from where it
 //! was broken off if a range is asked for, and `POST /query` asks the machine.
 
-use crate::store::{SnapshotStore, verify};
+use crate::store::{SnapshotStore, StoredSnapshot, verify};
 use lockstep_io::IoError;
-use lockstep_machine::{Seq, SnapshotHead};
+use lockstep_machine::Seq;
 use lockstep_process::page::{PageAnswer, PageRequest, PageServer, fetch};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
@@ -102,7 +102,7 @@ fn ask(body: &[u8], queries: &SyncSender<PendingQuery>) -> PageAnswer {
 /// # Errors
 /// Nobody answers there, or the replica is busy.
 pub fn query(address: SocketAddrV4, request: &[u8]) -> Result<Vec<u8>, IoError> {
-    let page = fetch((address, "/query"), ("", Some(request)), (2 * QUERY_WAIT, QUERY_MAX))?;
+    let page = fetch((address.into(), "/query"), ("", Some(request)), (2 * QUERY_WAIT, QUERY_MAX))?;
     match page.status {
         200 => Ok(page.content),
         _ => {
@@ -117,9 +117,9 @@ pub fn query(address: SocketAddrV4, request: &[u8]) -> Result<Vec<u8>, IoError> 
 ///
 /// # Errors
 /// The peer does not answer, the snapshot is damaged, or the disk refuses it.
-pub fn fetch_snapshot(peer: SocketAddrV4, store: &SnapshotStore) -> Result<Option<SnapshotHead>, IoError> {
+pub fn fetch_snapshot(peer: SocketAddrV4, store: &SnapshotStore) -> Result<Option<StoredSnapshot>, IoError> {
     let doing = || format!("fetch a snapshot from {peer}");
-    let list = fetch((peer, "/snapshots"), ("", None), (PIECE_WAIT, QUERY_MAX))?;
+    let list = fetch((peer.into(), "/snapshots"), ("", None), (PIECE_WAIT, QUERY_MAX))?;
     let text = String::from_utf8_lossy(&list.content).into_owned();
     let row = |line: &str| {
         let (next, len) = line.split_once(' ')?;
@@ -132,7 +132,7 @@ pub fn fetch_snapshot(peer: SocketAddrV4, store: &SnapshotStore) -> Result<Optio
     let (mut have, mut failures) = (file.metadata().map_err(wrong)?.len(), 0);
     while have < len {
         let range = format!("Range: bytes={have}-\r\n");
-        match fetch((peer, &format!("/snapshots/{next}")), (&range, None), (PIECE_WAIT, PIECE)) {
+        match fetch((peer.into(), &format!("/snapshots/{next}")), (&range, None), (PIECE_WAIT, PIECE)) {
             Ok(page) if matches!(page.status, 200 | 206) && !page.content.is_empty() => {
                 file.write_all(&page.content).map_err(wrong)?;
                 (have, failures) = (have + page.content.len() as u64, 0);
@@ -147,10 +147,7 @@ pub fn fetch_snapshot(peer: SocketAddrV4, store: &SnapshotStore) -> Result<Optio
     }
     file.sync_all().map_err(wrong)?;
     match verify(&path) {
-        Ok(head) if head.next == next && have == len => {
-            store.complete(next).map_err(wrong)?;
-            Ok(Some(head))
-        }
+        Ok(head) if head.next == next && have == len => store.complete(next).map(Some).map_err(wrong),
         refused => {
             // What an earlier attempt has left may be another file's.
             fs::remove_file(&path).map_err(wrong)?;

@@ -57,15 +57,15 @@ impl SnapshotStore {
         Ok(all)
     }
 
-    /// The newest one whose checksum is right, and its head. Those that are damaged are named and stay, for
+    /// The newest one whose checksum is right. Those that are damaged are named and stay, for
     /// whoever looks into it.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn newest_sound(&self) -> Result<Option<(StoredSnapshot, SnapshotHead)>, IoError> {
+    pub fn newest_sound(&self) -> Result<Option<StoredSnapshot>, IoError> {
         for stored in self.list()?.into_iter().rev() {
             match verify(&stored.path) {
-                Ok(head) => return Ok(Some((stored, head))),
+                Ok(_) => return Ok(Some(stored)),
                 Err(error) => {
                     tracing::error!(
                         "the snapshot {} is not used: {error}; the one before is",

@@ -241,7 +241,7 @@ pub struct FetchedPage {
 /// # Errors
 /// Nobody answers in time, or with something else, or with more.
 pub fn fetch(
-    (address, path): (SocketAddrV4, &str),
+    (address, path): (SocketAddr, &str),
     (more, body): (&str, Option<&[u8]>),
     (wait, content_max): (Duration, usize),
 ) -> Result<FetchedPage, IoError> {
@@ -252,7 +252,7 @@ pub fn fetch(
 }
 
 fn exchanged(
-    (address, path): (SocketAddrV4, &str),
+    (address, path): (SocketAddr, &str),
     (more, body): (&str, Option<&[u8]>),
     (until, content_max): (Instant, usize),
 ) -> std::io::Result<Vec<u8>> {
@@ -260,7 +260,7 @@ fn exchanged(
         left if left.is_zero() => Err(std::io::Error::from(ErrorKind::TimedOut)),
         left => Ok(left),
     };
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::V4(address), left()?)?;
+    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
     stream.set_write_timeout(Some(left()?))?;
     let method = if body.is_some() { "POST" } else { "GET" };
     let body = body.unwrap_or_default();
@@ -356,7 +356,7 @@ mod tests {
         };
         let server = PageServer::start(("a test", address), "page", 0, answer).expect("a server");
         let get = |more| {
-            fetch((address, "/"), (more, None), (Duration::from_secs(5), 100))
+            fetch((address.into(), "/"), (more, None), (Duration::from_secs(5), 100))
                 .map(|page| (page.status, page.content))
         };
         assert_eq!(get("").expect("a page"), (200, b"0123456789".to_vec()));

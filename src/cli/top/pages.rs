@@ -36,7 +36,7 @@ pub fn fetch(pages: &[SocketAddrV4], wait: Duration) -> Vec<Process> {
 /// # Errors
 /// It does not answer in time, or with something else.
 fn process(address: SocketAddrV4, wait: Duration) -> Result<Process, IoError> {
-    let page = page::fetch((address, "/counters"), ("", None), (wait, ANSWER_MAX))?;
+    let page = page::fetch((address.into(), "/counters"), ("", None), (wait, ANSWER_MAX))?;
     let reader = CountersReader::from_bytes(&address.to_string(), &page.content)?;
     Ok(Process::of_page(&reader, Duration::from_secs(page.age)))
 }
