@@ -32,12 +32,8 @@ pub(crate) trait MachineUnderTest {
 
 /// A copy of a machine.
 pub(crate) trait MachineCopy {
-    /// As [`MachineReplica::on_event`], and what the machine's judge says.
-    fn on_event(
-        &mut self,
-        now: Nanos,
-        event: &SubscriberEvent<'_>,
-    ) -> Result<Result<(), Violation>, MachineFault>;
+    /// As [`MachineReplica::on_event`]; then the machine's judge has its say.
+    fn on_event(&mut self, now: Nanos, event: &SubscriberEvent<'_>) -> Result<(), CopyEnd>;
     /// As [`MachineReplica::on_publisher`].
     fn on_publisher(&mut self, event: &PublisherEvent);
     /// As [`MachineReplica::turn`].
@@ -52,8 +48,16 @@ pub(crate) trait MachineCopy {
     fn digest(&self) -> u64;
     /// When its next timer is due.
     fn next_timer(&self) -> Option<Nanos>;
-    /// Timers that have fired in this process.
-    fn fired(&self) -> u64;
+    /// Timers that have fired since this was asked for last.
+    fn take_fired(&mut self) -> u64;
+}
+
+/// Why a copy does not read on.
+pub(crate) enum CopyEnd {
+    /// It cannot: its supervisor starts it again.
+    Stream(String),
+    /// A rule is broken.
+    Broken(Violation),
 }
 
 /// The judge of a state: what is wrong with it.
@@ -88,18 +92,17 @@ impl<M: StateMachine> CopyOf<M> {
 }
 
 impl<M: StateMachine> MachineCopy for CopyOf<M> {
-    fn on_event(
-        &mut self,
-        now: Nanos,
-        event: &SubscriberEvent<'_>,
-    ) -> Result<Result<(), Violation>, MachineFault> {
+    fn on_event(&mut self, now: Nanos, event: &SubscriberEvent<'_>) -> Result<(), CopyEnd> {
         let Self { replica, judge, fired } = self;
         let mut observe = |input: &Input<'_>, _: &Output| {
             *fired += u64::from(matches!(input.event, InputEvent::Timer { .. }));
         };
-        replica.on_event(now, event, &mut observe)?;
-        Ok(judge(replica.core.machine())
-            .map_err(|why| format!("MACHINE: before seq {}: {why}", replica.next())))
+        replica.on_event(now, event, &mut observe).map_err(|fault| match fault {
+            MachineFault::Stream(why) => CopyEnd::Stream(why),
+            fault => CopyEnd::Broken(format!("MACHINE: {fault}")),
+        })?;
+        judge(replica.core.machine())
+            .map_err(|why| CopyEnd::Broken(format!("MACHINE: before seq {}: {why}", replica.next())))
     }
 
     fn on_publisher(&mut self, event: &PublisherEvent) {
@@ -132,8 +135,8 @@ impl<M: StateMachine> MachineCopy for CopyOf<M> {
         self.replica.core.next_timer()
     }
 
-    fn fired(&self) -> u64 {
-        self.fired
+    fn take_fired(&mut self) -> u64 {
+        std::mem::take(&mut self.fired)
     }
 }
 

@@ -94,8 +94,6 @@ pub(crate) struct CopyProcess {
     pub(super) subscriber: Box<SubscriberEngine<SimNet>>,
     pub(super) source: SimReplaySource,
     pub(super) copy: Box<dyn MachineCopy>,
-    /// Timers of it that were counted.
-    pub(super) fired: u64,
     pub(super) rng: Rng,
 }
 
@@ -233,7 +231,6 @@ impl EdgeNode {
                     subscriber: subscriber(plan, node + 1, Delivery::Committed, start, true, rng),
                     source: SimReplaySource::default(),
                     copy,
-                    fired: 0,
                     rng: rng.fork(),
                 })))
             }

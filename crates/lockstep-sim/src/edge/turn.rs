@@ -1,6 +1,7 @@
 //! One turn of one process of the edge, of one client, of one receiver.
 
 use super::Edges;
+use super::copy::CopyEnd;
 use super::pipe::Link;
 use super::process::{CopyProcess, EdgeHandle, EdgeProcess, FeedProcess, GatewayProcess, What};
 use super::receiver::FeedReceiver;
@@ -12,7 +13,6 @@ use crate::world::{Actor, World};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_gateway::gateway::core::GatewayError;
-use lockstep_machine::MachineFault;
 use lockstep_wire::Nanos;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -253,38 +253,32 @@ impl World {
     ) -> Result<Goes, Violation> {
         let (now, wall) = (self.now, self.now + self.plan.wall_ns);
         self.read_journal(node, &mut process.subscriber.core, &mut process.source);
-        let CopyProcess { publisher, subscriber, source, copy, fired, rng } = &mut *process;
-        let (mut fault, mut broken) = (None, None);
-        let mut hear = |event: SubscriberEvent<'_>| {
-            match copy.on_event(now, &event) {
-                Ok(Ok(())) => return ControlFlow::Continue(()),
-                Ok(Err(violation)) => broken = broken.take().or(Some(violation)),
-                Err(wrong) => fault = fault.take().or(Some(wrong)),
+        let CopyProcess { publisher, subscriber, source, copy, rng } = &mut *process;
+        let mut end = None;
+        let mut hear = |event: SubscriberEvent<'_>| match copy.on_event(now, &event) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(why) => {
+                end.get_or_insert(why);
+                ControlFlow::Break(())
             }
-            ControlFlow::Break(())
         };
         let limit = if draws[0].is_multiple_of(8) { 1 } else { BATCH };
         let mut work = subscriber.poll(now, limit, &mut hear);
         let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
         source.buffered.drain(..used);
         work += used;
-        if let Some(broken) = broken {
-            return Err(broken);
-        }
-        match fault {
+        match end {
             None => {}
-            Some(MachineFault::Stream(why)) => {
+            Some(CopyEnd::Broken(violation)) => return Err(violation),
+            Some(CopyEnd::Stream(why)) => {
                 if let Actor::Edge(edge) = &mut self.nodes[node].actor {
                     edge.snapshots.clear();
                 }
                 return Ok(Goes::Ends(why));
             }
-            Some(fault) => return Err(format!("MACHINE: copy {node}: {fault}")),
         }
         edges.judge_copy(node, copy.as_ref())?;
-        let counted = copy.fired();
-        (*fired..counted).for_each(|_| self.oracle.coverage.count(Event::TimersFired));
-        *fired = counted;
+        (0..copy.take_fired()).for_each(|_| self.oracle.coverage.count(Event::TimersFired));
         let mut is_lost = false;
         let mut has_diverged = false;
         work += publisher.poll(now, wall, BATCH, |event| {
