@@ -111,7 +111,7 @@ layout!(ModifyOrder b'M' 10 { 1 user_ref_num, 5 side, 6 quantity } options Optio
 pub struct MassCancel {
     /// The request's number, as of an order.
     pub user_ref_num: u32,
-    /// Whose orders.
+    /// The firm with the orders.
     pub firm: Firm,
     /// Which symbol; blank: every one.
     pub symbol: Symbol,

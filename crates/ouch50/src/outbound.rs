@@ -328,7 +328,7 @@ pub struct MassCancelResponse {
     pub time_ns: u64,
     /// The request's number.
     pub user_ref_num: u32,
-    /// Whose orders.
+    /// The firm with the orders.
     pub firm: Firm,
     /// Which symbol; blank: every one.
     pub symbol: Symbol,
