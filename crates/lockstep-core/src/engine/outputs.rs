@@ -35,6 +35,13 @@ use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Destination, PublisherId, PublisherSeq, Seq};
 use std::collections::VecDeque;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// Buffers of outputs that are done with stay for the next outputs, so that nothing is allocated while these
+/// leave as fast as they come: at most so many, ...
+const SPARE_MAX: usize = 4_096;
+/// ... each of at most so many bytes.
+const SPARE_LEN_MAX: usize = 4_096;
 
 /// What a snapshot begins with: the version of its form.
 const SAVED: &[u8; 4] = b"OUT2";
@@ -46,6 +53,28 @@ struct Output {
     payload: Vec<u8>,
     /// The number of its last part, once it was read.
     number: PublisherSeq,
+}
+
+/// Memory alone, and no part of the state: any two are equal, and a copy begins without.
+#[derive(Debug, Default)]
+struct Spare(Vec<Vec<u8>>);
+
+impl Clone for Spare {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Spare {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Spare {}
+
+impl Hash for Spare {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// The stream has something else under the application's name than its state has produced: the copies are not
@@ -103,6 +132,7 @@ pub struct Outputs {
     own: Option<PublisherId>,
     /// Produced, in order, and not both read and handed in.
     waiting: VecDeque<Output>,
+    spare: Spare,
     /// So many of `waiting` were read in the stream, ...
     read: usize,
     /// ... and so many were handed in to the present handle, or need not be.
@@ -128,6 +158,7 @@ impl Outputs {
             taken_next: 0,
             own: None,
             waiting: VecDeque::new(),
+            spare: Spare::default(),
             read: 0,
             handed: 0,
             next: 1,
@@ -141,7 +172,9 @@ impl Outputs {
 
     /// The state has produced the next output.
     pub fn push(&mut self, destination: Destination, payload: &[u8]) {
-        self.waiting.push_back(Output { destination, payload: payload.to_vec(), number: 0 });
+        let mut bytes = self.spare.0.pop().unwrap_or_default();
+        bytes.extend_from_slice(payload);
+        self.waiting.push_back(Output { destination, payload: bytes, number: 0 });
     }
 
     /// The committed subscription tells something, in its order. Returns whether it is news for the state:
@@ -193,8 +226,18 @@ impl Outputs {
             self.next =
                 if is_last { self.read_number } else { behind.map_or(self.next - 1, |one| one.number) } + 1;
         }
+        self.drop_done();
+    }
+
+    /// Outputs that were both read and handed in are done with.
+    fn drop_done(&mut self) {
         let done = self.read.min(self.handed);
-        self.waiting.drain(..done);
+        for Output { mut payload, .. } in self.waiting.drain(..done) {
+            if self.spare.0.len() < SPARE_MAX && payload.capacity() <= SPARE_LEN_MAX {
+                payload.clear();
+                self.spare.0.push(payload);
+            }
+        }
         (self.read, self.handed) = (self.read - done, self.handed - done);
     }
 
@@ -276,9 +319,7 @@ impl Outputs {
                 Err(error) => return Err(error),
             }
         }
-        let done = self.read.min(self.handed);
-        self.waiting.drain(..done);
-        (self.read, self.handed) = (self.read - done, self.handed - done);
+        self.drop_done();
         Ok(count)
     }
 
