@@ -2,8 +2,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+#[path = "apply/peers.rs"]
+mod peers;
 #[path = "apply/timers.rs"]
 mod timers;
+#[path = "apply/versions.rs"]
+mod versions;
 
 use lockstep_app::query;
 use std::fs;

@@ -113,7 +113,8 @@ pub enum Command {
     /// Shows what loss costs receivers and the network, as a table in virtual time
     Netsim(NetsimArgs),
     /// Protocols of the theory: explored, broken, priced and drawn, beside lockstep itself
-    Lab(lockstep_lab::command::LabArgs),
+    #[command(disable_help_flag = true)]
+    Lab(super::lab::LabArgs),
     /// Tells what each exit code means
     #[command(after_help = exit_codes())]
     ExitCodes,

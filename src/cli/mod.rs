@@ -40,6 +40,7 @@ mod hex64;
 mod input;
 mod journal;
 mod keys;
+mod lab;
 mod log;
 mod losses;
 mod membership;
@@ -157,10 +158,7 @@ impl Command {
             }
             Self::Sim(args) => sim::run(&args),
             Self::Netsim(args) => netsim::run_table(&args),
-            Self::Lab(args) => {
-                let (mut out, mut errors) = (std::io::stdout().lock(), std::io::stderr().lock());
-                Ok(lockstep_lab::command::run(&lockstep_lab::cards::ALL, &args, &mut out, &mut errors)?)
-            }
+            Self::Lab(args) => lab::run(&args),
             Self::Demo(args) => demo::run(&args),
             Self::Dev(args) => demo::dev::run(&args),
             Self::DemoClients(args) => demo::clients::run(&args),
@@ -183,7 +181,7 @@ fn counters_or_warning(
     let counted =
         created.inspect_err(|error| tracing::warn!("this process goes on without counters: {error}")).ok()?;
     let (process, path) = counted.place();
-    observed.show(process, path);
+    observed.shown.show(process, path);
     Some(counted)
 }
 

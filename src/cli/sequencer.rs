@@ -97,7 +97,7 @@ fn run_node(
     let node = Node::open_watched::<Failure>(settings, watch)?;
     banner(config, who, &node);
     let kind = if settings.is_archiver { "archiver" } else { "replica" };
-    observed.show(&format!("{kind}-{}", settings.replica), &settings.counters);
+    observed.shown.show(&format!("{kind}-{}", settings.replica), &settings.counters);
     answers.begin(&settings.counters);
     confined::complete(&reach, Becomes::Hot);
     stop.skips(node.skips());

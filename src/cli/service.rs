@@ -6,11 +6,9 @@
 //! they serve; until then the manager's patience is extended. A replica is ready once it runs, in any role: a
 //! blank one waits for `lockstep bootstrap`.
 
-use super::counters::process::Process;
-use super::metrics::readiness::{not_alive, not_ready};
-use super::observed::Observed;
 use super::operator::pause;
 use lockstep_io::capabilities;
+use lockstep_metrics::{Process, ShownProcess, not_alive, not_ready};
 use sd_notify::NotifyState;
 use std::time::Duration;
 
@@ -20,16 +18,16 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Begins to report to the service manager; nothing where none has started this process.
-pub fn start(observed: &Observed) {
+pub fn start(shown: &ShownProcess) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return;
     }
     let interval = sd_notify::watchdog_enabled().map_or(INTERVAL, |time| INTERVAL.min(time / 3));
-    let observed = observed.clone();
+    let shown = shown.clone();
     let work = move || {
         let mut reported = Reported::default();
         loop {
-            if let Some(process) = observed.process() {
+            if let Some(process) = shown.process() {
                 report(&reported.next(&process));
             }
             pause(interval);
@@ -107,8 +105,8 @@ impl Reported {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::counters::process::Life;
     use lockstep_core::engine::counters::CounterRow;
+    use lockstep_metrics::Life;
 
     fn process(kind: &str, life: Life, gauges: &[(&'static str, u64)]) -> Process {
         let role = CounterRow::state("role", "blank|standby|leader|learner", "");

@@ -2,7 +2,7 @@
 
 use crate::counters::{AppCounts, ROWS, values};
 use crate::error::AppError;
-use crate::serve::{PendingQuery, fetch_snapshot, serve};
+use crate::serve::{Asked, Pending, fetch_snapshot, serve};
 use crate::settings::{AppSettings, SnapshotMode};
 use crate::store::{self, SnapshotStore, StoredSnapshot};
 use lockstep_client::{
@@ -13,6 +13,7 @@ use lockstep_machine::{
     Bisect, Input, MachineCore, MachineFault, MachineReplica, Output, PartingInput, Seq, SnapshotError,
     SnapshotHead, SnapshotNotice, StateMachine,
 };
+use lockstep_metrics::ShownProcess;
 use lockstep_process::fork::{ForkedChild, fork};
 use lockstep_process::page::PageServer;
 use lockstep_process::stop::Stop;
@@ -44,7 +45,7 @@ pub struct App<M> {
     saved_next: Seq,
     /// The child that writes one, and what that begins with.
     writer: Option<(ForkedChild, Seq)>,
-    server: Option<(PageServer, Receiver<PendingQuery>)>,
+    server: Option<(PageServer, Receiver<Pending>)>,
     counted: Counted,
     counts: AppCounts,
 }
@@ -73,7 +74,11 @@ impl<M: StateMachine> App<M> {
         let mut publisher = Publisher::connect(endpoint)?;
         let process = format!("{}-{}", settings.name.replace('/', "-"), settings.number);
         let counted = Counted::create(endpoint, &process, ROWS, Some(&mut publisher), Some(&mut subscriber))?;
-        let serve = |address| serve(address, SnapshotStore::open(&settings.folder, settings.snapshots)?);
+        let shown = ShownProcess::default();
+        let (process, path) = counted.place();
+        shown.show(process, path);
+        let serve =
+            |address| serve(address, SnapshotStore::open(&settings.folder, settings.snapshots)?, shown);
         let server = settings.serve.map(serve).transpose()?;
         let replica = MachineReplica::new(settings.replica(), core);
         let (writer, counts) = (None, AppCounts::default());
@@ -132,7 +137,7 @@ impl<M: StateMachine> App<M> {
             return Err(fault.into());
         }
         work += self.turn_publisher()?;
-        work += self.answer_queries();
+        work += self.answer_requests();
         self.see_to_snapshots()?;
         let now = self.subscriber.now();
         if self.counted.is_due(now) {
@@ -150,18 +155,37 @@ impl<M: StateMachine> App<M> {
         Ok(work)
     }
 
-    fn answer_queries(&mut self) -> usize {
-        let Some((_, queries)) = &self.server else { return 0 };
+    /// Answers queries, and whoever wants this version to take over.
+    fn answer_requests(&mut self) -> usize {
         let mut count = 0;
-        for (request, answer) in queries.try_iter() {
+        while let Some((asked, answer)) =
+            self.server.as_ref().and_then(|(_, requests)| requests.try_recv().ok())
+        {
             let mut bytes = Vec::new();
-            self.replica.core.machine().query(&request, &mut bytes);
+            match asked {
+                Asked::Query(request) => {
+                    self.replica.core.machine().query(&request, &mut bytes);
+                    self.counts.queries += 1;
+                }
+                Asked::TakeOver => bytes.extend_from_slice(self.take_over().as_bytes()),
+            }
             // Nobody waits any more: there is nothing to tell.
             let _ = answer.try_send(bytes);
             count += 1;
         }
-        self.counts.queries += count as u64;
         count
+    }
+
+    /// Puts the version of this replica in force, from the entry on that it stamps now: replicas of this
+    /// version publish what follows from the inputs behind it, and those of another one go on as shadows. All
+    /// outputs of the inputs before it are the same in both versions, as a shadow has compared. Returns what
+    /// it does, in words.
+    pub fn take_over(&mut self) -> String {
+        if !self.replica.is_shadow() {
+            return format!("version {} is in force already\n", M::VERSION);
+        }
+        self.replica.take_over();
+        format!("version {} takes over\n", M::VERSION)
     }
 
     /// Begins a snapshot when one is due, and announces one that is complete.
@@ -252,6 +276,16 @@ impl<M: StateMachine> App<M> {
     /// The replica: machine, outputs, partings.
     pub fn replica(&self) -> &MachineReplica<M> {
         &self.replica
+    }
+
+    /// Every entry below is in the newest snapshot of this replica, or in the one that is being written.
+    pub fn saved_next(&self) -> Seq {
+        self.saved_next
+    }
+
+    /// Whether a snapshot is being written beside this thread.
+    pub fn is_writing_snapshot(&self) -> bool {
+        self.writer.is_some()
     }
 
     /// Whether every output is committed.

@@ -17,6 +17,12 @@ pub(crate) const ROWS: &[CounterRow] = &[
     ),
     CounterRow::count("app_snapshots_failed", "Snapshots that could not be written."),
     CounterRow::count("app_queries", "Queries that were answered."),
+    CounterRow::gauge("app_ready", "1 once the stream was read up to its end."),
+    CounterRow::state(
+        "app_version",
+        "in_force|shadow",
+        "Whether this replica's version of the machine is in force, or runs beside the one that is.",
+    ),
 ];
 
 /// What the owner of a replica counts itself.
@@ -28,7 +34,7 @@ pub(crate) struct AppCounts {
 }
 
 /// The values of all counters.
-pub(crate) fn values<M: StateMachine>(replica: &MachineReplica<M>, counts: AppCounts) -> [u64; 9] {
+pub(crate) fn values<M: StateMachine>(replica: &MachineReplica<M>, counts: AppCounts) -> [u64; 11] {
     let core = &replica.core;
     [
         core.inputs(),
@@ -40,7 +46,9 @@ pub(crate) fn values<M: StateMachine>(replica: &MachineReplica<M>, counts: AppCo
         counts.snapshot_next,
         counts.snapshots_failed,
         counts.queries,
+        u64::from(replica.is_caught_up()),
+        u64::from(replica.is_shadow()),
     ]
 }
 
-const _: () = assert!(ROWS.len() == 9);
+const _: () = assert!(ROWS.len() == 11);

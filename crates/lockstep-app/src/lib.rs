@@ -37,6 +37,6 @@ pub use app::{App, bisect, run};
 pub use error::AppError;
 pub use lockstep_client::{Endpoint, EndpointError};
 pub use lockstep_machine::*;
-pub use serve::{fetch_snapshot, query};
+pub use serve::{fetch_snapshot, query, take_over};
 pub use settings::{AppSettings, SnapshotMode};
 pub use store::{SnapshotStore, StoredSnapshot};

@@ -1,9 +1,12 @@
-//! Snapshots and queries over HTTP: `GET /snapshots` lists, `GET /snapshots/NEXT` sends one, from where it
-//! was broken off if a range is asked for, and `POST /query` asks the machine.
+//! The page of a replica over HTTP: what it counts, as every daemon shows it; `GET /snapshots` lists,
+//! `GET /snapshots/NEXT` sends one, from where it was broken off if a range is asked for; `POST /query` asks
+//! the machine, and `POST /take-over` puts this replica's version in force.
 
 use crate::store::{SnapshotStore, StoredSnapshot, verify};
 use lockstep_io::IoError;
 use lockstep_machine::Seq;
+use lockstep_metrics::ShownProcess;
+use lockstep_metrics::page::{self, PATHS};
 use lockstep_process::page::{PageAnswer, PageRequest, PageServer, fetch};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
@@ -23,28 +26,37 @@ const PIECE_WAIT: Duration = Duration::from_secs(10);
 /// Pieces in a row that may fail before a peer is given up.
 const FAILURES_MAX: usize = 3;
 
-/// A request to the machine, and where its answer goes.
-pub(crate) type PendingQuery = (Vec<u8>, SyncSender<Vec<u8>>);
+/// What the thread of the machine is asked for.
+pub(crate) enum Asked {
+    /// A query of the machine.
+    Query(Vec<u8>),
+    /// The version of this replica is to be in force.
+    TakeOver,
+}
+
+/// A request to the thread of the machine, and where its answer goes.
+pub(crate) type Pending = (Asked, SyncSender<Vec<u8>>);
 
 /// Begins to serve; what is asked comes out of the receiver, for the machine's own thread.
 pub(crate) fn serve(
     address: SocketAddrV4,
     store: SnapshotStore,
-) -> Result<(PageServer, Receiver<PendingQuery>), IoError> {
+    shown: ShownProcess,
+) -> Result<(PageServer, Receiver<Pending>), IoError> {
     let (queries, received) = sync_channel(PENDING_MAX);
-    let answer = move |request: &PageRequest<'_>| answer(request, &store, &queries);
+    let answer = move |request: &PageRequest<'_>| {
+        let metrics = page::answer(request, &shown, |_| {});
+        metrics.unwrap_or_else(|| answer(request, &store, &queries))
+    };
     let server = PageServer::start(("serve", address), "lockstep-app", QUERY_MAX, answer)?;
     Ok((server, received))
 }
 
-fn answer(
-    request: &PageRequest<'_>,
-    store: &SnapshotStore,
-    queries: &SyncSender<PendingQuery>,
-) -> PageAnswer {
+fn answer(request: &PageRequest<'_>, store: &SnapshotStore, queries: &SyncSender<Pending>) -> PageAnswer {
     let missing = |what: String| PageAnswer::text("404 Not Found", format!("{what}\n"));
     match (request.method, request.path) {
-        ("POST", "/query") => ask(request.body, queries),
+        ("POST", "/query") => ask(Asked::Query(request.body.to_vec()), queries),
+        ("POST", "/take-over") => ask(Asked::TakeOver, queries),
         ("GET", "/snapshots") => match store.list() {
             Ok(all) => {
                 let line = |next: Seq, path: &std::path::Path| {
@@ -58,7 +70,7 @@ fn answer(
         ("GET", path) => {
             let next = path.strip_prefix("/snapshots/").and_then(|next| next.parse::<Seq>().ok());
             let Some(next) = next else {
-                return missing("there are /snapshots, /snapshots/NEXT and /query".into());
+                return missing(there_are());
             };
             let stored = store.list().ok().and_then(|all| all.into_iter().find(|stored| stored.next == next));
             match stored.and_then(|stored| part(&stored.path, request.header("range"))) {
@@ -66,8 +78,12 @@ fn answer(
                 None => missing(format!("there is no snapshot below {next} any more, or not so much of it")),
             }
         }
-        _ => missing("there are /snapshots, /snapshots/NEXT and /query".into()),
+        _ => missing(there_are()),
     }
+}
+
+fn there_are() -> String {
+    format!("there are {PATHS} /snapshots /snapshots/NEXT; POST to /query or /take-over")
 }
 
 /// A piece of a file, from where the range begins.
@@ -82,10 +98,10 @@ fn part(path: &std::path::Path, range: Option<&str>) -> Option<PageAnswer> {
     (from <= len).then(|| PageAnswer::part(file, from, len.min(from + PIECE as u64)))
 }
 
-fn ask(body: &[u8], queries: &SyncSender<PendingQuery>) -> PageAnswer {
+fn ask(asked: Asked, queries: &SyncSender<Pending>) -> PageAnswer {
     let (sender, answer) = sync_channel(1);
     let busy = |why: &str| PageAnswer::text("503 Service Unavailable", format!("{why}\n"));
-    match queries.try_send((body.to_vec(), sender)) {
+    match queries.try_send((asked, sender)) {
         Err(TrySendError::Full(_)) => return busy("too many queries wait: ask again"),
         Err(TrySendError::Disconnected(_)) => return busy("the application has ended"),
         Ok(()) => {}
@@ -102,12 +118,26 @@ fn ask(body: &[u8], queries: &SyncSender<PendingQuery>) -> PageAnswer {
 /// # Errors
 /// Nobody answers there, or the replica is busy.
 pub fn query(address: SocketAddrV4, request: &[u8]) -> Result<Vec<u8>, IoError> {
-    let page = fetch((address.into(), "/query"), ("", Some(request)), (2 * QUERY_WAIT, QUERY_MAX))?;
+    post(address, "/query", request, "query the machine")
+}
+
+/// Puts the version of the replica that serves at `address` in force, for all replicas, from the entry on
+/// that it stamps then. Returns its answer in words. [`App::take_over`](crate::App::take_over) says what follows.
+///
+/// # Errors
+/// Nobody answers there, or the replica is busy.
+pub fn take_over(address: SocketAddrV4) -> Result<String, IoError> {
+    let answer = post(address, "/take-over", b"", "put the version in force of the replica")?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+fn post(address: SocketAddrV4, path: &str, body: &[u8], doing: &str) -> Result<Vec<u8>, IoError> {
+    let page = fetch((address.into(), path), ("", Some(body)), (2 * QUERY_WAIT, QUERY_MAX))?;
     match page.status {
         200 => Ok(page.content),
         _ => {
             let why = String::from_utf8_lossy(&page.content).trim_end().to_owned();
-            Err(IoError::because(format!("query the machine at {address}"), ErrorKind::Other, &why))
+            Err(IoError::because(format!("{doing} at {address}"), ErrorKind::Other, &why))
         }
     }
 }

@@ -36,8 +36,8 @@ pub struct AppSettings {
     pub nonce: [u64; 2],
     /// What a replica does whose state is not that of most. Default: it stops.
     pub on_divergence: DivergencePolicy,
-    /// It applies and compares, and publishes nothing: another version beside the one in force. Default:
-    /// false.
+    /// It applies and compares, and publishes nothing, as another version is in force, until this one
+    /// [takes over](crate::App::take_over): from then on the stream says which one is. Default: false.
     pub is_shadow: bool,
     /// Entries from one snapshot to the next. Default 100,000.
     pub snapshot_every: Seq,
@@ -45,8 +45,8 @@ pub struct AppSettings {
     pub snapshots: usize,
     /// How they are written.
     pub snapshot_mode: SnapshotMode,
-    /// Where snapshots and queries are served over HTTP; default: nowhere. It has no password: a management
-    /// network.
+    /// Where metrics, snapshots and queries are served over HTTP; default: nowhere. It has no password: a
+    /// management network.
     pub serve: Option<SocketAddrV4>,
     /// Where other replicas serve theirs: a replica without a snapshot fetches the newest one. Default:
     /// nowhere.

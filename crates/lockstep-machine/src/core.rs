@@ -90,6 +90,8 @@ pub struct MachineCore<M> {
     clients: Clients,
     timers: Timers,
     agreement: Agreement,
+    /// The version that is in force, once one has taken over.
+    in_force: Option<u32>,
     /// Publishers that are replicas of this machine.
     replicas: BTreeMap<PublisherId, u8>,
     /// Every entry below is applied.
@@ -114,6 +116,7 @@ impl<M: StateMachine> MachineCore<M> {
             clients: Clients::default(),
             timers: Timers::default(),
             agreement: Agreement::new(M::VERSION),
+            in_force: None,
             replicas: BTreeMap::new(),
             next: 1,
             time: 0,
@@ -141,6 +144,11 @@ impl<M: StateMachine> MachineCore<M> {
     /// The stream's time.
     pub fn time(&self) -> Nanos {
         self.time
+    }
+
+    /// The version of the machine whose replicas publish; `None`: none has taken over yet.
+    pub fn in_force(&self) -> Option<u32> {
+        self.in_force
     }
 
     /// When the next timer is due, by the stream's time.
@@ -262,6 +270,7 @@ impl<M: StateMachine> MachineCore<M> {
                 self.notices.extend(parting.map(MachineNotice::Parting));
             }
             ReplicaReport::Snapshot(_) => {}
+            ReplicaReport::TakeOver { version } => self.in_force = Some(version),
         }
     }
 
@@ -312,6 +321,8 @@ impl<M: StateMachine> MachineCore<M> {
         self.clients.save(&mut parts);
         self.timers.save(&mut parts);
         self.agreement.save(&mut parts);
+        parts.push(u8::from(self.in_force.is_some()));
+        parts.extend_from_slice(&self.in_force.unwrap_or(0).to_le_bytes());
         parts.extend_from_slice(&(self.replicas.len() as u32).to_le_bytes());
         for (publisher, replica) in &self.replicas {
             parts.extend_from_slice(&publisher.to_le_bytes());
@@ -353,6 +364,8 @@ impl<M: StateMachine> MachineCore<M> {
         self.clients = Clients::restore(rest)?;
         self.timers = Timers::restore(rest)?;
         self.agreement = Agreement::restore(M::VERSION, rest)?;
+        let [has_taken_over] = take(rest)?;
+        self.in_force = Some(take_u32(rest)?).filter(|_| has_taken_over == 1);
         for _ in 0..take_u32(rest)? {
             let publisher = take_u32(rest)?;
             let [replica] = take(rest)?;

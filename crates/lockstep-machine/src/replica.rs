@@ -47,8 +47,8 @@ pub struct ReplicaSettings {
     pub nonce: [u64; 2],
     /// What it does when its state is not that of most.
     pub on_divergence: DivergencePolicy,
-    /// It applies and compares, and publishes nothing of the machine: another version beside the one in
-    /// force.
+    /// While no version has taken over in the stream: it applies and compares, and publishes nothing of the
+    /// machine, as another version is in force. Behind a takeover the stream alone says which one is.
     pub is_shadow: bool,
 }
 
@@ -60,6 +60,8 @@ pub struct MachineReplica<M> {
     pub core: MachineCore<M>,
     ticket: Option<usize>,
     own: Option<PublisherId>,
+    /// The machine's name is open in the handle, or is being opened.
+    is_opening: bool,
     reports: VecDeque<ReplicaReport>,
     /// A tick of this replica waits, or is on its way.
     is_ticking: bool,
@@ -75,6 +77,8 @@ pub struct MachineReplica<M> {
     /// The newest parting, and how many there were.
     parting: Option<Parting>,
     partings: u64,
+    /// The stream was read up to its end once.
+    is_caught_up: bool,
     fault: Option<MachineFault>,
 }
 
@@ -86,6 +90,7 @@ impl<M: StateMachine> MachineReplica<M> {
             core,
             ticket: None,
             own: None,
+            is_opening: false,
             reports: VecDeque::new(),
             is_ticking: false,
             read_at: 0,
@@ -95,16 +100,40 @@ impl<M: StateMachine> MachineReplica<M> {
             newest_snapshot: None,
             parting: None,
             partings: 0,
+            is_caught_up: false,
             fault: None,
         }
     }
 
-    /// Begins to open both names in a handle; `drawn` is random. Returns whether the names are valid.
+    /// Begins to open its names in a handle; `drawn` is random. Returns whether the names are valid.
     pub fn begin_open(&mut self, publisher: &mut PublisherCore, drawn: [u64; 2]) -> bool {
         let name = format!("{}/replica/{}", self.core.settings().name, self.settings.number);
         self.ticket = publisher.open(&name, drawn);
-        let opens = self.settings.is_shadow || self.core.outputs.begin_open(publisher, self.settings.nonce);
-        self.ticket.is_some() && opens
+        self.is_opening = false;
+        self.ticket.is_some() && self.see_to_version(publisher)
+    }
+
+    /// A replica of the version in force has the machine's name open; one of another version hands in
+    /// nothing. Returns whether the name is valid.
+    fn see_to_version(&mut self, publisher: &mut PublisherCore) -> bool {
+        let is_shadow = self.is_shadow();
+        self.core.outputs.set_silent(is_shadow);
+        if is_shadow || self.is_opening {
+            return true;
+        }
+        self.is_opening = true;
+        self.core.outputs.begin_open(publisher, self.settings.nonce)
+    }
+
+    /// Whether another version of the machine is in force: this replica applies and compares, and publishes
+    /// nothing of it.
+    pub fn is_shadow(&self) -> bool {
+        self.core.in_force().map_or(self.settings.is_shadow, |version| version != M::VERSION)
+    }
+
+    /// Stamps that this replica's version is in force from there on.
+    pub fn take_over(&mut self) {
+        self.reports.push_back(ReplicaReport::TakeOver { version: M::VERSION });
     }
 
     /// The next event of the committed subscription, read at `now` of this process's clock. `observe` is
@@ -149,6 +178,10 @@ impl<M: StateMachine> MachineReplica<M> {
             SubscriberEvent::Diverged { seq } => Err(MachineFault::Stream(format!(
                 "the stream differs at seq {seq} from the one that was read"
             ))),
+            SubscriberEvent::CaughtUp { .. } => {
+                self.is_caught_up = true;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -236,6 +269,9 @@ impl<M: StateMachine> MachineReplica<M> {
             Some(_) => return Err(MachineFault::Publish("somebody has closed the machine's name".into())),
             None => {}
         }
+        if !self.see_to_version(publisher) {
+            return Err(MachineFault::Publish("no more names can be opened in this handle".into()));
+        }
         let refused =
             |error: PublishError| MachineFault::Publish(format!("the machine cannot publish: {error}"));
         let mut work = self.core.outputs.hand_in(publisher).map_err(refused)?;
@@ -287,9 +323,14 @@ impl<M: StateMachine> MachineReplica<M> {
         (self.partings, self.parting)
     }
 
-    /// Whether both names are open.
+    /// Whether the stream was read up to its end once.
+    pub fn is_caught_up(&self) -> bool {
+        self.is_caught_up
+    }
+
+    /// Whether the names are open that it needs.
     pub fn is_open(&self) -> bool {
-        self.own.is_some() && (self.settings.is_shadow || self.core.outputs.is_open())
+        self.own.is_some() && (self.is_shadow() || self.core.outputs.is_open())
     }
 
     /// Every entry below is applied.

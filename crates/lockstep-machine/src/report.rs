@@ -38,11 +38,18 @@ pub enum ReplicaReport {
     },
     /// It has written a snapshot.
     Snapshot(SnapshotNotice),
+    /// This version of the machine is in force from here on: replicas of it publish, and those of another one
+    /// do no longer.
+    TakeOver {
+        /// The version.
+        version: u32,
+    },
 }
 
 const TICK: u8 = 1;
 const DIGEST: u8 = 2;
 const SNAPSHOT: u8 = 3;
+const TAKE_OVER: u8 = 4;
 
 impl ReplicaReport {
     /// Its bytes.
@@ -65,6 +72,10 @@ impl ReplicaReport {
                 out.extend_from_slice(&address.ip().octets());
                 out.extend_from_slice(&address.port().to_le_bytes());
             }
+            Self::TakeOver { version } => {
+                out.push(TAKE_OVER);
+                out.extend_from_slice(&version.to_le_bytes());
+            }
         }
         out
     }
@@ -84,6 +95,7 @@ impl ReplicaReport {
                 let address = (port != 0).then_some(SocketAddrV4::new(ip, port));
                 Self::Snapshot(SnapshotNotice { next, time, digest, version, bytes, address })
             }
+            TAKE_OVER => Self::TakeOver { version: take_u32(rest)? },
             _ => return None,
         };
         rest.is_empty().then_some(report)
@@ -104,6 +116,7 @@ mod tests {
             ReplicaReport::Digest { version: 1, at: 2, digest: 3 },
             ReplicaReport::Snapshot(notice),
             ReplicaReport::Snapshot(SnapshotNotice { address: None, ..notice }),
+            ReplicaReport::TakeOver { version: 7 },
         ];
         for report in all {
             let bytes = report.to_bytes();

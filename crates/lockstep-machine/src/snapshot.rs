@@ -1,7 +1,7 @@
 //! # snapshot: a machine on its way to a file and back
 //!
 //! ```text
-//!   magic │ head: name, version, cursor, next, time, digest │ parts: outputs, clients, timers, agreement
+//!   magic │ head: name, version, cursor, next, time, digest │ parts: outputs, clients, timers, agreement, version in force
 //!   │ blocks of the machine's own bytes │ an empty block │ CRC-32C of all before
 //! ```
 //! A file is checked as a whole before anything of it is restored, so that a machine restores what it wrote.
@@ -11,7 +11,7 @@ use lockstep_wire::{Cursor, Nanos, Seq, crc};
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 
-const MAGIC: &[u8; 8] = b"LKSTAPP1";
+const MAGIC: &[u8; 8] = b"LKSTAPP2";
 /// Bytes of a block at most.
 const BLOCK_LEN_MAX: usize = 64 << 10;
 /// Bytes of head and parts at most: of a million timers with small payloads some 100 MB.

@@ -1,8 +1,8 @@
 //! The counters of a process as `lockstep counters --json` and `lockstep top` have them.
 
-use super::process::{Life, Process, Value, state_of};
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
+use lockstep_metrics::{Life, Process, Value, state_of};
 use lockstep_top::{CounterLine, ProcessLine, Quantiles};
 use std::time::Duration;
 

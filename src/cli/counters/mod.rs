@@ -1,21 +1,21 @@
 //! `lockstep counters`: everything that the processes of this host count, by group, with unit and meaning. It
 //! reads their counters files and asks nobody: a process that hangs or has died tells as much as before.
 
+pub(in crate::cli) mod files;
 pub(in crate::cli) mod lines;
-pub(in crate::cli) mod process;
 
 use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::USAGE;
-use super::metrics::{Format, metrics};
 use super::operator::{age, pause, short};
 use clap::Args;
+use files::files;
 use lines::{counted_since, group, process_line};
 use lockstep_core::engine::counters::CounterKind;
 use lockstep_core::engine::durations::Durations;
 use lockstep_io::clock::Utc;
+use lockstep_metrics::{Format, Life, Process, Value, metrics, state_of};
 use lockstep_top::ProcessLine;
-use process::{Life, Process, Value, files, state_of};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -7,7 +7,7 @@
 use super::args::WireArgs;
 use super::cluster::{self, Wire};
 use super::local::LocalCluster;
-use super::process::Process;
+use super::process::DemoProcess;
 use crate::cli::sequencer::stop_with_stdin;
 use crate::cli::{Failure, signals};
 use crate::config::Config;
@@ -50,7 +50,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     let cluster = LocalCluster { stop, config, folder: &folder };
     cluster.found()?;
     let mut replicas = cluster.start_replicas()?;
-    let leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(Process::check_alive))?;
+    let leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(DemoProcess::check_alive))?;
     show(&cluster, &replicas, leader)?;
     while !cluster.stop.load(Ordering::Acquire) {
         std::thread::sleep(LOOK);
@@ -67,13 +67,13 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
             }
         }
         // If another one ends meanwhile, the next turn starts it again.
-        let mut alive = || replicas.iter_mut().try_for_each(Process::check_alive);
+        let mut alive = || replicas.iter_mut().try_for_each(DemoProcess::check_alive);
         if restarted && let Ok(leader) = cluster.await_roles(&mut alive) {
             eprintln!("dev: replica {leader} leads; `kill -9 {}` kills it", pid_of(&replicas, leader));
         }
     }
     eprintln!("dev: stopping");
-    replicas.iter_mut().for_each(Process::close_stdin);
+    replicas.iter_mut().for_each(DemoProcess::close_stdin);
     // One that was struck in the last moment ends by a signal: it is over all the same.
     let _ = replicas.iter_mut().try_for_each(|replica| replica.await_good_end(super::PATIENCE));
     if args.keep {
@@ -83,12 +83,12 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
 }
 
 /// The process of replica `id`.
-fn pid_of(replicas: &[Process], id: u32) -> u32 {
-    replicas.get(id as usize - 1).map_or(0, Process::pid)
+fn pid_of(replicas: &[DemoProcess], id: u32) -> u32 {
+    replicas.get(id as usize - 1).map_or(0, DemoProcess::pid)
 }
 
 /// Prints the file and what to try.
-fn show(cluster: &LocalCluster<'_>, replicas: &[Process], leader: u32) -> Result<(), Failure> {
+fn show(cluster: &LocalCluster<'_>, replicas: &[DemoProcess], leader: u32) -> Result<(), Failure> {
     let pid = pid_of(replicas, leader);
     // `cargo run` leaves the program where no shell looks for it.
     let (path, lines) = match folder_to_add(std::env::current_exe().ok(), std::env::var_os("PATH").as_deref())

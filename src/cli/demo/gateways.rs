@@ -5,7 +5,7 @@
 //!   Calm ──pause over──▶ Killed ──clients are served elsewhere──▶ Back ──it listens──▶ Calm
 //! ```
 
-use super::process::Process;
+use super::process::DemoProcess;
 use super::report_lines::Whereabouts;
 use super::{GATEWAYS, PUBLISHERS, say};
 use crate::cli::Failure;
@@ -100,7 +100,7 @@ impl Killer {
     /// Goes on as far as it can without waiting. `listening` says where each gateway is found.
     pub fn step(
         &mut self,
-        gateways: &mut [Process],
+        gateways: &mut [DemoProcess],
         listening: &[Option<SocketAddr>],
         clients: Whereabouts,
     ) -> Result<Step, Failure> {
@@ -152,6 +152,6 @@ impl Killer {
     }
 }
 
-fn process(gateways: &mut [Process], index: usize) -> Result<&mut Process, Failure> {
+fn process(gateways: &mut [DemoProcess], index: usize) -> Result<&mut DemoProcess, Failure> {
     gateways.get_mut(index).ok_or_else(|| Failure::new(FAILED, format!("there is no gateway {}", index + 1)))
 }

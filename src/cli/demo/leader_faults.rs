@@ -5,7 +5,7 @@
 //!   Calm ──pause over──▶ Struck ──another leads──▶ Back ──all follow──▶ Calm
 //! ```
 
-use super::process::Process;
+use super::process::DemoProcess;
 use super::say;
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
@@ -103,7 +103,7 @@ impl FailureDriver {
     }
 
     /// Goes on as far as it can without waiting for long.
-    pub fn step(&mut self, replicas: &mut [Process]) -> Result<(), Failure> {
+    pub fn step(&mut self, replicas: &mut [DemoProcess]) -> Result<(), Failure> {
         let now = self.clock.now();
         if self.is_done() || now < self.asked_at + QUERY_NS {
             return Ok(());
@@ -152,7 +152,7 @@ impl FailureDriver {
         states
     }
 
-    fn strike(&mut self, replicas: &mut [Process]) -> Result<(), Failure> {
+    fn strike(&mut self, replicas: &mut [DemoProcess]) -> Result<(), Failure> {
         let states = self.ask();
         if !is_whole(&states) {
             return Ok(());
@@ -170,7 +170,7 @@ impl FailureDriver {
         Ok(())
     }
 
-    fn revive(&mut self, replicas: &mut [Process]) -> Result<(), Failure> {
+    fn revive(&mut self, replicas: &mut [DemoProcess]) -> Result<(), Failure> {
         let states = self.ask();
         let Some(strike) = self.strikes.last_mut() else { return Ok(()) };
         let Some(next) = leader(&states).filter(|next| next.accepted > strike.epoch) else { return Ok(()) };
@@ -188,7 +188,7 @@ impl FailureDriver {
     }
 }
 
-fn process(replicas: &mut [Process], id: u32) -> Result<&mut Process, Failure> {
+fn process(replicas: &mut [DemoProcess], id: u32) -> Result<&mut DemoProcess, Failure> {
     replicas.get_mut(id as usize - 1).ok_or_else(|| Failure::new(FAILED, format!("there is no replica {id}")))
 }
 

@@ -1,6 +1,6 @@
 //! Three replicas on this host, as production runs them: founded, started, and queried until one leads.
 
-use super::process::{Process, Wiring};
+use super::process::{DemoProcess, Wiring};
 use super::{PATIENCE, QUERY_ROUND, REPLICAS};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
@@ -34,12 +34,12 @@ impl LocalCluster<'_> {
     }
 
     /// Starts the replicas; each ends with this process.
-    pub fn start_replicas(&self) -> Result<Vec<Process>, Failure> {
+    pub fn start_replicas(&self) -> Result<Vec<DemoProcess>, Failure> {
         let start = |id: u32| {
             let mut args = vec!["sequencer".to_owned(), "--until-stdin-ends".to_owned()];
             args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
             args.extend(["--replica".to_owned(), id.to_string()]);
-            Process::start(&format!("replica-{id}"), &args, self.folder.disk(), Wiring::Silent)
+            DemoProcess::start(&format!("replica-{id}"), &args, self.folder.disk(), Wiring::Silent)
         };
         self.config.replicas.iter().map(|replica| start(replica.id)).collect()
     }

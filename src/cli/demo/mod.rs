@@ -50,7 +50,7 @@ use lockstep_io::counters::CountersReader;
 use lockstep_io::idle::Idle;
 use lockstep_process::cpu;
 use lockstep_wire::{Nanos, Seq};
-use process::{Process, Wiring};
+use process::{DemoProcess, Wiring};
 use report::{JournalRow, ReplicaRow, Report};
 use share::QuietPart;
 use std::io::{IsTerminal, Write};
@@ -125,19 +125,19 @@ struct Demo<'a> {
 
 /// Replicas and gateways: whoever of them ends before it is told to ends the demo.
 struct Servers {
-    replicas: Vec<Process>,
-    gateways: Vec<Process>,
+    replicas: Vec<DemoProcess>,
+    gateways: Vec<DemoProcess>,
 }
 
 impl Servers {
     fn check_alive(&mut self) -> Result<(), Failure> {
-        self.replicas.iter_mut().chain(&mut self.gateways).try_for_each(Process::check_alive)
+        self.replicas.iter_mut().chain(&mut self.gateways).try_for_each(DemoProcess::check_alive)
     }
 }
 
 /// Lets processes end that stop with their stdin, and waits until they have.
-fn stop(processes: &mut Vec<Process>) -> Result<(), Failure> {
-    processes.iter_mut().for_each(Process::close_stdin);
+fn stop(processes: &mut Vec<DemoProcess>) -> Result<(), Failure> {
+    processes.iter_mut().for_each(DemoProcess::close_stdin);
     processes.iter_mut().try_for_each(|process| process.await_good_end(PATIENCE))?;
     processes.clear();
     Ok(())
@@ -218,11 +218,11 @@ impl Demo<'_> {
         args
     }
 
-    fn start_child(&self, name: &str, args: &[String]) -> Result<Process, Failure> {
-        Process::start(name, args, self.cluster.folder.disk(), Wiring::Talking)
+    fn start_child(&self, name: &str, args: &[String]) -> Result<DemoProcess, Failure> {
+        DemoProcess::start(name, args, self.cluster.folder.disk(), Wiring::Talking)
     }
 
-    fn start_subscriber(&self, stamped: bool) -> Result<Process, Failure> {
+    fn start_subscriber(&self, stamped: bool) -> Result<DemoProcess, Failure> {
         let mut args = self.child_args("demo-subscriber", usize::from(stamped));
         args.extend(stamped.then(|| "--stamped".to_owned()));
         args.extend((!self.args.direct).then(|| "--answered".to_owned()));
@@ -231,7 +231,7 @@ impl Demo<'_> {
         self.start_child(if stamped { "subscriber-stamped" } else { "subscriber-committed" }, &args)
     }
 
-    fn start_publisher(&self, number: u16) -> Result<Process, Failure> {
+    fn start_publisher(&self, number: u16) -> Result<DemoProcess, Failure> {
         let mut args = self.child_args("demo-publisher", 2 + usize::from(number));
         args.extend(["--number".to_owned(), number.to_string()]);
         args.extend(["--rate".to_owned(), self.args.rate.to_string()]);
@@ -275,7 +275,7 @@ impl Demo<'_> {
         Ok(next)
     }
 
-    fn replica_rows(&self, processes: &[Process], watch: &Watch) -> Vec<ReplicaRow> {
+    fn replica_rows(&self, processes: &[DemoProcess], watch: &Watch) -> Vec<ReplicaRow> {
         let rows = processes.iter().zip(&self.cluster.config.replicas);
         rows.map(|(process, replica)| {
             let counters = CountersReader::open(&replica.counters).ok();

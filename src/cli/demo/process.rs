@@ -23,7 +23,7 @@ pub enum Wiring {
 }
 
 /// A child. Dropping it ends it.
-pub struct Process {
+pub struct DemoProcess {
     name: String,
     args: Vec<String>,
     wiring: Wiring,
@@ -34,7 +34,7 @@ pub struct Process {
     struck: Option<Signal>,
 }
 
-impl Process {
+impl DemoProcess {
     /// Starts this program anew with `args`; its stderr goes to a file in `folder`. Variables of our name
     /// stay out: the demo's configuration is its own.
     pub fn start(name: &str, args: &[String], folder: &Path, wiring: Wiring) -> Result<Self, Failure> {

@@ -5,7 +5,7 @@ use super::gateways::{Killer, Step};
 use super::leader_faults::FailureDriver;
 use super::local::check;
 use super::memory::Memory;
-use super::process::Process;
+use super::process::DemoProcess;
 use super::report_lines::{Answered, ChildCommand, ChildReport, Delivered, Published, Whereabouts};
 use super::{GATEWAYS, PATIENCE, Servers, say};
 use crate::cli::Failure;
@@ -71,7 +71,7 @@ pub enum Part {
 
 /// A child, and how far it is.
 struct Child {
-    process: Process,
+    process: DemoProcess,
     part: Part,
     is_ready: bool,
     orders: u64,
@@ -135,7 +135,7 @@ impl Watch {
     }
 
     /// Listens to one more child. One that sends receives the gateways' addresses.
-    pub fn add(&mut self, mut process: Process, part: Part) -> Result<(), Failure> {
+    pub fn add(&mut self, mut process: DemoProcess, part: Part) -> Result<(), Failure> {
         let (index, to) = (self.children.len(), self.to.clone());
         if let Some(stdout) = process.take_stdout() {
             // It ends with the child's stdout, and so at the latest when the child is dropped.
@@ -152,7 +152,7 @@ impl Watch {
     }
 
     /// Listens to a gateway that was started.
-    pub fn add_gateway(&mut self, number: usize, process: &mut Process) {
+    pub fn add_gateway(&mut self, number: usize, process: &mut DemoProcess) {
         let to = self.to.clone();
         if let Some(stdout) = process.take_stdout() {
             std::thread::spawn(move || listen_to_gateway(number, stdout, &to));
@@ -350,7 +350,7 @@ impl Watch {
         let (done, all) = (self.done(), self.all);
         let children = self.children.iter().filter(|child| child.summary.is_none());
         let servers = servers.replicas.iter().chain(&servers.gateways);
-        for pid in servers.chain(children.map(|child| &child.process)).map(Process::pid) {
+        for pid in servers.chain(children.map(|child| &child.process)).map(DemoProcess::pid) {
             self.memory.entry(pid).or_default().sample(pid, done, all);
         }
     }

@@ -1,8 +1,8 @@
 //! A replica's process on this host: found by its counters file, looked at in `/proc`, started as it was
 //! started.
 
-use crate::cli::counters::process::Process;
 use crate::config::Config;
+use lockstep_metrics::Process;
 use lockstep_process::signal::Signal;
 use serde::{Deserialize, Serialize};
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! The events of all nodes, merged: by queries of every node, and from the files of this host's processes.
 
 use crate::cli::Failure;
-use crate::cli::counters::process::files;
+use crate::cli::counters::files::files;
 use crate::config::Config;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeEvents, QueryClient};

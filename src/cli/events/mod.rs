@@ -6,7 +6,7 @@ pub(in crate::cli) mod collect;
 
 use super::Failure;
 use super::args::ClusterArgs;
-use super::counters::process::files;
+use super::counters::files::files;
 use super::failure::{NOT_READY, USAGE};
 use super::operator::pause;
 use crate::config::Config;

@@ -4,19 +4,15 @@
 //! `docs/METRICS.md`.
 
 pub(in crate::cli) mod endpoint;
-mod families;
-pub(in crate::cli) mod readiness;
-
-pub(in crate::cli) use families::{Format, metrics};
 
 use super::Failure;
 use super::expiry::{CERTIFICATE_EXPIRY, KEY_EXPIRY};
 use clap::{Args, Subcommand, ValueEnum};
-use families::Family;
 use lockstep_client::internal::handle_counters;
 use lockstep_core::engine::counters::{CounterKind, CounterRow, Described};
 use lockstep_gateway::feed::FeedCounts;
 use lockstep_gateway::gateway::core::GatewayCounts;
+use lockstep_metrics::Family;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -4,10 +4,11 @@ pub(in crate::cli) mod reloader;
 
 use super::Failure;
 use super::args::ClusterArgs;
-use super::counters::process::{Life, Process, files};
+use super::counters::files::files;
 use super::failure::FAILED;
 use super::operator::{age, now, pause};
 use clap::Args;
+use lockstep_metrics::{Life, Process};
 use lockstep_process::signal::Signal;
 use reloader::{FAILED_WORD, answer_file};
 use serde_json::json;

@@ -5,10 +5,10 @@ mod lines;
 mod tests;
 
 use crate::cli::counters::lines::{counted_since, process_line, quantiles_of};
-use crate::cli::counters::process::{Life, Process, Value};
 use crate::cli::status::leads_for;
 use lines::{gateway_line, handle_lines, node_lines};
 use lockstep_client::internal::{Health, NodeStatus, QueryResult, Reason, leader_of};
+use lockstep_metrics::{Life, Process, Value};
 use lockstep_top::{ClusterLine, NodePresence, Quantiles, SCHEMA, Snapshot, SnapshotSource};
 use lockstep_wire::{Nanos, Seq};
 use std::collections::BTreeMap;

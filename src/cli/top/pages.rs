@@ -1,10 +1,10 @@
 //! Counters of processes on other hosts, from their pages (`metrics.listen`): a side thread of theirs
 //! answers, and no hot thread takes notice.
 
-use crate::cli::counters::process::Process;
 use crate::config::Config;
 use lockstep_io::IoError;
 use lockstep_io::counters::CountersReader;
+use lockstep_metrics::Process;
 use lockstep_process::page;
 use std::net::SocketAddrV4;
 use std::time::Duration;

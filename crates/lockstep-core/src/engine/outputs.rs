@@ -148,6 +148,8 @@ pub struct Outputs {
     /// The handle's id, and the last number that the stream had when it was opened.
     open: Option<(PublisherId, PublisherSeq)>,
     end: Option<OutputsEnd>,
+    /// Nothing is handed in: another version of the application is in force.
+    is_silent: bool,
 }
 
 impl Outputs {
@@ -167,6 +169,16 @@ impl Outputs {
             ticket: None,
             open: None,
             end: None,
+            is_silent: false,
+        }
+    }
+
+    /// Whether nothing is handed in from now on. What the state produces is compared with the stream all the
+    /// same.
+    pub fn set_silent(&mut self, is_silent: bool) {
+        if self.is_silent != is_silent {
+            self.is_silent = is_silent;
+            self.rebase();
         }
     }
 
@@ -215,10 +227,13 @@ impl Outputs {
         Some(message.publisher) == self.own
     }
 
-    /// What was read needs not be handed in while no handle is open; and what is both is done with.
+    /// What was read needs not be handed in while no handle is open, or none is used; and what is both is done
+    /// with.
     fn rebase(&mut self) {
         if self.open.is_none() {
             self.handed = self.read;
+        } else if self.is_silent {
+            self.handed = self.handed.max(self.read);
         }
         if self.handed <= self.read {
             let behind = self.handed.checked_sub(1).and_then(|last| self.waiting.get(last));
@@ -284,7 +299,7 @@ impl Outputs {
     /// # Errors
     /// A message that is not taken for good: too long, or the name is not this handle's any more.
     pub fn hand_in(&mut self, publisher: &mut PublisherCore) -> Result<usize, PublishError> {
-        let Some((own, last)) = self.open else { return Ok(0) };
+        let Some((own, last)) = self.open.filter(|_| !self.is_silent) else { return Ok(0) };
         let mut count = 0;
         while let Some(output) = self.waiting.get(self.handed) {
             if planted(Mutation::NumberByTheWish) {
@@ -328,7 +343,7 @@ impl Outputs {
     /// opened.
     pub fn backlog(&self) -> usize {
         match self.open {
-            Some((_, last)) if self.next > last => self.waiting.len() - self.handed,
+            Some((_, last)) if self.next > last && !self.is_silent => self.waiting.len() - self.handed,
             _ => 0,
         }
     }

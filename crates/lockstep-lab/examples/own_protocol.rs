@@ -1,9 +1,9 @@
 //! A protocol of one's own in the laboratory, with an error that `check` finds. Try:
 //!
 //! ```text
-//! cargo run --example own_protocol -- check
-//! cargo run --example own_protocol -- draw by-time violation > by-time.svg
-//! cargo run --example own_protocol -- compare
+//! cargo run -p lockstep-lab --example own_protocol -- check
+//! cargo run -p lockstep-lab --example own_protocol -- draw by-time violation > by-time.svg
+//! cargo run -p lockstep-lab --example own_protocol -- compare
 //! ```
 
 use clap::Parser;

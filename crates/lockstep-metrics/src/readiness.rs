@@ -3,23 +3,25 @@
 //! A process is alive while it stores its counters. It is ready when it does its part: a standby that has a
 //! vote and follows, a gateway whose clients may log in.
 
-use crate::cli::counters::process::{Life, Process};
-use crate::cli::operator::age;
+use crate::process::{Life, Process};
 use lockstep_core::engine::event::Role;
 use lockstep_wire::Condition;
 
 /// Why a process is not alive; `None` if it is.
-pub(in crate::cli) fn not_alive(process: &Process) -> Option<String> {
+pub fn not_alive(process: &Process) -> Option<String> {
     match process.life {
         Life::Runs => None,
-        Life::Hangs(silent) => Some(format!("it has done nothing for {}: its hot thread hangs", age(silent))),
-        Life::Ended(ago) => Some(format!("it ended {} ago", age(ago))),
+        Life::Hangs(silent) => {
+            Some(format!("it has done nothing for {} s: its hot thread hangs", silent.as_secs()))
+        }
+        Life::Ended(ago) => Some(format!("it ended {} s ago", ago.as_secs())),
     }
 }
 
 /// Why a process is not ready; `None` if it is.
-pub(in crate::cli) fn not_ready(process: &Process) -> Option<String> {
+pub fn not_ready(process: &Process) -> Option<String> {
     let value = |name: &str| process.value(name).map_or(0, |value| value.number());
+    let follows = || value("connected{handle=\"publisher\"}") == 1;
     let reason = not_alive(process);
     reason.or_else(|| match &*process.kind {
         "replica" => replica_waits(&value),
@@ -30,7 +32,13 @@ pub(in crate::cli) fn not_ready(process: &Process) -> Option<String> {
         "feed" if value("feed_ready") == 0 => {
             Some("it sends nothing yet: it reads the stream up to its end".to_owned())
         }
-        "notary" if value("connected{handle=\"publisher\"}") == 0 => Some("it follows no leader".to_owned()),
+        "notary" if !follows() => Some("it follows no leader".to_owned()),
+        // A program of a user that runs a machine; others have counters of their own.
+        "application" if process.value("app_ready").is_some() => match () {
+            () if value("app_ready") == 0 => Some("it reads the stream up to its end".to_owned()),
+            () if !follows() => Some("it follows no leader".to_owned()),
+            () => None,
+        },
         _ => None,
     })
 }
@@ -91,6 +99,17 @@ mod tests {
     fn a_process_that_hangs_is_neither_alive_nor_ready() {
         let hangs = Life::Hangs(Duration::from_secs(3));
         assert!(waits("replica", &[("role", 2)], hangs).is_some_and(|why| why.contains("hangs")));
+    }
+
+    #[test]
+    fn an_application_is_ready_once_it_has_read_the_stream_and_follows_a_leader() {
+        let of = |ready, connected| {
+            let gauges = [("app_ready", ready), ("connected{handle=\"publisher\"}", connected)];
+            waits("application", &gauges, Life::Runs)
+        };
+        assert!(of(0, 1).is_some_and(|why| why.contains("up to its end")));
+        assert!(of(1, 0).is_some_and(|why| why.contains("no leader")));
+        assert_eq!((of(1, 1), waits("application", &[], Life::Runs)), (None, None));
     }
 
     #[test]

@@ -1,17 +1,12 @@
 //! A process of this host, by its counters file, which tells as much of a process that hangs or has died.
 
-use crate::cli::Failure;
-use crate::cli::failure::{NOT_READY, USAGE};
-use crate::config::Config;
-#[cfg(test)]
-use lockstep_core::engine::counters::CounterRow;
-use lockstep_core::engine::counters::{CounterKind, Described};
+use lockstep_core::engine::counters::{CounterKind, CounterRow, Described};
 use lockstep_core::engine::durations::Durations;
 use lockstep_io::IoError;
 use lockstep_io::clock::Utc;
 use lockstep_io::counters::CountersReader;
 use lockstep_wire::Nanos;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// A process that has stored nothing for so long hangs, or has died: it stores ten times a second at least.
@@ -19,7 +14,7 @@ const SILENT: Duration = Duration::from_secs(2);
 
 /// What a process does, as far as its file shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::cli) enum Life {
+pub enum Life {
     /// It runs, and stores its counters.
     Runs,
     /// It runs, and has stored nothing for so long.
@@ -30,7 +25,7 @@ pub(in crate::cli) enum Life {
 
 impl Life {
     /// In one word.
-    pub(in crate::cli) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Runs => "runs",
             Self::Hangs(_) => "hangs",
@@ -41,7 +36,7 @@ impl Life {
 
 /// What a counter had counted at one moment.
 #[derive(Clone, PartialEq, Debug)]
-pub(in crate::cli) enum Value {
+pub enum Value {
     /// A count, a gauge, the index of a state, or a field of a record.
     Number(u64),
     /// A distribution of times.
@@ -50,7 +45,7 @@ pub(in crate::cli) enum Value {
 
 impl Value {
     /// The number, or how many times were counted.
-    pub(in crate::cli) fn number(&self) -> u64 {
+    pub fn number(&self) -> u64 {
         match self {
             Self::Number(number) => *number,
             Self::Durations(durations) => durations.count(),
@@ -58,7 +53,7 @@ impl Value {
     }
 
     /// What has been counted since `earlier`.
-    pub(in crate::cli) fn since(&self, earlier: &Self) -> Self {
+    pub fn since(&self, earlier: &Self) -> Self {
         match (self, earlier) {
             (Self::Durations(now), Self::Durations(before)) => Self::Durations(Box::new(now.since(before))),
             (now, before) => Self::Number(now.number().saturating_sub(before.number())),
@@ -68,42 +63,53 @@ impl Value {
 
 /// A process, and what it has counted at one moment.
 #[derive(Debug)]
-pub(in crate::cli) struct Process {
+pub struct Process {
     /// As its file is called: `replica-1`, `gateway-a`.
-    pub(in crate::cli) name: String,
+    pub name: String,
     /// `replica`, `archiver`, `gateway`, `feed`, `notary`, `application`.
-    pub(in crate::cli) kind: String,
+    pub kind: String,
     /// The number of its cluster.
-    pub(in crate::cli) cluster: String,
-    pub(in crate::cli) release: String,
-    pub(in crate::cli) pid: u32,
-    pub(in crate::cli) life: Life,
-    pub(in crate::cli) age: Duration,
+    pub cluster: String,
+    /// The release of its program.
+    pub release: String,
+    /// Its number at the kernel.
+    pub pid: u32,
+    /// What it does.
+    pub life: Life,
+    /// Since when.
+    pub age: Duration,
     /// When the values were stored, since the Unix epoch; 0 if they never were.
-    pub(in crate::cli) published_at: Nanos,
-    pub(in crate::cli) rows: Vec<(Described, Value)>,
+    pub published_at: Nanos,
+    /// Each counter with its value.
+    pub rows: Vec<(Described, Value)>,
 }
 
 impl Process {
     /// Reads the file at `path` of the process called `name`.
-    pub(in crate::cli) fn read(name: &str, path: &Path) -> Result<Self, IoError> {
+    ///
+    /// # Errors
+    /// There is none, or it is no counters file.
+    pub fn read(name: &str, path: &Path) -> Result<Self, IoError> {
         Ok(Self::of(name, &CountersReader::open(path)?))
     }
 
     /// Reads the file at `path` of a process that is called as the file says: `replica-1`.
-    pub(in crate::cli) fn read_file(path: &Path) -> Result<Self, IoError> {
+    ///
+    /// # Errors
+    /// There is none, or it is no counters file.
+    pub fn read_file(path: &Path) -> Result<Self, IoError> {
         let reader = CountersReader::open(path)?;
         Ok(Self::of(&name_of(&reader), &reader))
     }
 
     /// A process of another host, by its counters file as its page answered it, whose values were so old.
-    pub(in crate::cli) fn of_page(reader: &CountersReader, silent: Duration) -> Self {
+    pub fn of_page(reader: &CountersReader, silent: Duration) -> Self {
         let life = if silent < SILENT { Life::Runs } else { Life::Hangs(silent) };
         Self::with_life(&name_of(reader), reader, life)
     }
 
     /// What the file of the process called `name` has at this moment.
-    pub(in crate::cli) fn of(name: &str, reader: &CountersReader) -> Self {
+    pub fn of(name: &str, reader: &CountersReader) -> Self {
         let silent = age_of_values(reader);
         // Another process may have its number by now: then it seems to live, and to hang.
         let lives = Path::new("/proc").join(reader.pid().to_string()).exists();
@@ -142,8 +148,8 @@ impl Process {
     }
 
     /// One that has counted this, for tests.
-    #[cfg(test)]
-    pub(in crate::cli) fn of_rows(
+    #[doc(hidden)]
+    pub fn of_rows(
         (kind, name): (&str, &str),
         life: Life,
         rows: impl IntoIterator<Item = (CounterRow, u64)>,
@@ -163,12 +169,12 @@ impl Process {
     }
 
     /// The name of the present state of the counter called `name`.
-    pub(in crate::cli) fn state(&self, name: &str) -> Option<&str> {
+    pub fn state(&self, name: &str) -> Option<&str> {
         self.row(name).map(|(row, value)| state_of(row, value))
     }
 
     /// The value called `name`.
-    pub(in crate::cli) fn value(&self, name: &str) -> Option<&Value> {
+    pub fn value(&self, name: &str) -> Option<&Value> {
         self.row(name).map(|(_, value)| value)
     }
 
@@ -182,7 +188,7 @@ fn ago(at: Nanos) -> Duration {
 }
 
 /// How long ago the process stored its values, or began.
-pub(in crate::cli) fn age_of_values(reader: &CountersReader) -> Duration {
+pub fn age_of_values(reader: &CountersReader) -> Duration {
     ago(reader.published_at().max(reader.started_at()))
 }
 
@@ -196,56 +202,6 @@ fn name_of(reader: &CountersReader) -> String {
 }
 
 /// The name of the present state of a counter.
-pub(in crate::cli) fn state_of<'a>(row: &'a Described, value: &Value) -> &'a str {
+pub fn state_of<'a>(row: &'a Described, value: &Value) -> &'a str {
     row.unit.split('|').nth(value.number() as usize).unwrap_or("?")
-}
-
-/// The files of this host's processes, each with the process's name: those that the configuration names, and
-/// those beside them of the same cluster.
-///
-/// # Errors
-/// There is none, or none whose name contains `wanted`.
-pub(in crate::cli) fn files(
-    config: &Config,
-    wanted: Option<&str>,
-) -> Result<Vec<(String, PathBuf)>, Failure> {
-    let replicas =
-        config.replicas.iter().map(|replica| (format!("replica-{}", replica.id), &replica.counters));
-    let archivers = config.archivers.iter();
-    let archivers = archivers.map(|archiver| (format!("archiver-{}", archiver.id), &archiver.counters));
-    let named: Vec<(String, PathBuf)> =
-        replicas.chain(archivers).map(|(name, path)| (name, path.clone())).collect();
-    let folder = config.counters_folder();
-    let prefix = format!("lockstep-{}-", config.cluster);
-    let process = |path: &Path| {
-        let file = path.file_name()?.to_str()?;
-        Some(file.strip_prefix(&prefix)?.strip_suffix(".counters")?.to_owned())
-    };
-    let beside = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut beside: Vec<(String, PathBuf)> = beside
-        .filter(|path| named.iter().all(|(_, known)| known != path))
-        .filter_map(|path| Some((process(&path)?, path)))
-        .collect();
-    beside.sort();
-    let (all, paths): (Vec<_>, Vec<String>) = (
-        named.iter().filter(|(_, path)| path.exists()).cloned().chain(beside).collect(),
-        named.iter().map(|(_, path)| path.display().to_string()).collect(),
-    );
-    if all.is_empty() {
-        let what = format!(
-            "no process of this configuration has run on this host: there is no {}, and in {} no {prefix}….counters; run \
-             this where one runs, or name a file with --counters",
-            paths.join(" and no "),
-            folder.display()
-        );
-        return Err(Failure::new(NOT_READY, what));
-    }
-    let Some(wanted) = wanted else { return Ok(all) };
-    let (chosen, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(name, _)| name.contains(wanted));
-    if chosen.is_empty() {
-        let names: Vec<_> = others.into_iter().map(|(name, _)| name).collect();
-        let what = format!("no process here is called '{wanted}'; there are {}", names.join(", "));
-        return Err(Failure::new(USAGE, what));
-    }
-    Ok(chosen)
 }

@@ -5,7 +5,7 @@
 //! `repair_rtt_ns` is `lockstep_repair_rtt_seconds`. A state is a gauge for each of its names, 1 for the
 //! present one.
 
-use crate::cli::counters::process::{Process, Value};
+use crate::process::{Process, Value};
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
 use prometheus_client::collector::Collector;
@@ -22,7 +22,7 @@ const BUCKETS: std::ops::RangeInclusive<u32> = 10..=34;
 
 /// The two texts that Prometheus reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::cli) enum Format {
+pub enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
     /// Prometheus's own, 0.0.4.
@@ -31,7 +31,7 @@ pub(in crate::cli) enum Format {
 
 impl Format {
     /// The name of the text in a header of HTTP.
-    pub(in crate::cli) fn content_type(self) -> &'static str {
+    pub fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Prometheus => prometheus_text::CONTENT_TYPE,
@@ -40,7 +40,7 @@ impl Format {
 }
 
 /// Everything that these processes have counted, as metrics.
-pub(in crate::cli) fn metrics(processes: &[Process], format: Format) -> Result<String, fmt::Error> {
+pub fn metrics(processes: &[Process], format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     let samples = processes.iter().flat_map(|process| {
         process.rows.iter().map(|(row, value)| (row, Some((process.name.as_str(), value))))
@@ -76,17 +76,17 @@ impl EncodeLabelSet for LabelSet<'_> {
 
 /// A metric: all counters of a name.
 #[derive(Clone, PartialEq, Debug)]
-pub(in crate::cli) struct Family {
+pub struct Family {
     /// As Prometheus knows it, without suffixes of unit and kind.
-    pub(in crate::cli) name: String,
+    pub name: String,
     /// Its kind.
-    pub(in crate::cli) kind: CounterKind,
+    pub kind: CounterKind,
     /// `ns`, `B`, or nothing; the names of a state.
-    pub(in crate::cli) unit: String,
+    pub unit: String,
     /// A sentence.
-    pub(in crate::cli) help: String,
+    pub help: String,
     /// The labels of its counters.
-    pub(in crate::cli) label_names: Vec<String>,
+    pub label_names: Vec<String>,
     samples: Vec<(Labels, Value)>,
 }
 
@@ -113,14 +113,14 @@ impl Family {
     }
 
     /// The name under which Prometheus stores it.
-    pub(in crate::cli) fn stored_name(&self) -> String {
+    pub fn stored_name(&self) -> String {
         let unit = self.unit().map_or_else(String::new, |unit| format!("_{}", unit.as_str()));
         let total = if self.kind == CounterKind::Count { "_total" } else { "" };
         format!("{}{unit}{total}", self.name)
     }
 
     /// The families of these counters, in the order of their first ones.
-    pub(in crate::cli) fn all<'a>(rows: impl IntoIterator<Item = &'a Described>) -> Vec<Self> {
+    pub fn all<'a>(rows: impl IntoIterator<Item = &'a Described>) -> Vec<Self> {
         Self::collected(rows.into_iter().map(|row| (row, None)))
     }
 
@@ -248,7 +248,7 @@ impl Collector for Families {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::counters::process::Life;
+    use crate::process::Life;
     use lockstep_core::engine::counters::CounterRow;
 
     fn process(name: &str, rows: &[(CounterRow, u64)]) -> Process {
