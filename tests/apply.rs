@@ -2,8 +2,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+#[path = "apply/locks.rs"]
+mod locks;
 #[path = "apply/peers.rs"]
 mod peers;
+#[path = "apply/stamped.rs"]
+mod stamped;
 #[path = "apply/timers.rs"]
 mod timers;
 #[path = "apply/versions.rs"]
@@ -19,7 +23,12 @@ use tools::processes::{Cluster, PATIENCE, Process, free_address, payloads, run};
 
 /// The counter of the tutorial, where it was built.
 fn counter() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("examples").join("counter");
+    example("counter")
+}
+
+/// An example's program, where it was built.
+fn example(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("examples").join(name);
     if !path.exists() {
         println!("SKIPPED: the examples are not built: `cargo build --examples` first, as `cargo test` does");
         return None;

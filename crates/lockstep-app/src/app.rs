@@ -36,18 +36,61 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A replica of an application: handles, machine, snapshots. See [`run`].
 pub struct App<M> {
+    endpoint: Endpoint,
     settings: AppSettings,
+    /// A machine at the stream's beginning.
+    new: Box<dyn Fn() -> M>,
     publisher: Publisher,
     subscriber: Subscriber,
     replica: MachineReplica<M>,
     store: Option<SnapshotStore>,
     /// The newest snapshot.
     saved_next: Seq,
-    /// The child that writes one, and what that begins with.
-    writer: Option<(ForkedChild, Seq)>,
+    /// The one that is being written.
+    writing: Option<Writing>,
     server: Option<(PageServer, Receiver<Pending>)>,
+    shown: ShownProcess,
     counted: Counted,
     counts: AppCounts,
+}
+
+/// A snapshot on its way to the disk.
+struct Writing {
+    /// The child that writes it, and has not ended.
+    child: Option<ForkedChild>,
+    /// Every entry below is in it.
+    next: Seq,
+}
+
+/// What a replica has anew at its start and at each roll-back.
+struct Begun<M> {
+    publisher: Publisher,
+    subscriber: Subscriber,
+    replica: MachineReplica<M>,
+    counted: Counted,
+}
+
+impl<M: StateMachine> Begun<M> {
+    /// The newest sound snapshot, of this replica or of a peer, or else `new` at the stream's beginning; and
+    /// handles that go on there.
+    fn at_newest(
+        endpoint: &Endpoint,
+        settings: &AppSettings,
+        store: Option<&SnapshotStore>,
+        new: &dyn Fn() -> M,
+    ) -> Result<Self, AppError> {
+        let restored = store.map(|store| restored(settings, store)).transpose()?.flatten();
+        let (core, start) = match restored {
+            Some((core, start)) => (core, start),
+            None => (MachineCore::new(settings.machine(), new()), Start::From(1)),
+        };
+        let mut subscriber = Subscriber::connect(endpoint, settings.delivery, start)?;
+        let mut publisher = Publisher::connect(endpoint)?;
+        let process = format!("{}-{}", settings.name.replace('/', "-"), settings.number);
+        let counted = Counted::create(endpoint, &process, ROWS, Some(&mut publisher), Some(&mut subscriber))?;
+        let replica = MachineReplica::new(settings.replica(), core);
+        Ok(Self { publisher, subscriber, replica, counted })
+    }
 }
 
 impl<M: StateMachine> App<M> {
@@ -59,46 +102,51 @@ impl<M: StateMachine> App<M> {
     pub fn connect(
         endpoint: &Endpoint,
         settings: AppSettings,
-        new: impl FnOnce() -> M,
+        new: impl Fn() -> M + 'static,
     ) -> Result<Self, AppError> {
         let has_store = settings.snapshot_mode != SnapshotMode::Never;
-        let store =
-            has_store.then(|| SnapshotStore::open(&settings.folder, settings.snapshots)).transpose()?;
-        let restored = store.as_ref().map(|store| restored(&settings, store)).transpose()?.flatten();
-        let (core, start) = match restored {
-            Some((core, start)) => (core, start),
-            None => (MachineCore::new(settings.machine(), new()), Start::From(1)),
-        };
-        let saved_next = core.next();
-        let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, start)?;
-        let mut publisher = Publisher::connect(endpoint)?;
-        let process = format!("{}-{}", settings.name.replace('/', "-"), settings.number);
-        let counted = Counted::create(endpoint, &process, ROWS, Some(&mut publisher), Some(&mut subscriber))?;
+        let store = has_store.then(|| settings.store()).transpose()?;
+        let begun = Begun::at_newest(endpoint, &settings, store.as_ref(), &new)?;
+        let Begun { publisher, subscriber, replica, counted } = begun;
         let shown = ShownProcess::default();
-        let (process, path) = counted.place();
-        shown.show(process, path);
-        let serve =
-            |address| serve(address, SnapshotStore::open(&settings.folder, settings.snapshots)?, shown);
+        let serve = |address| serve(address, settings.store()?, shown.clone());
         let server = settings.serve.map(serve).transpose()?;
-        let replica = MachineReplica::new(settings.replica(), core);
-        let (writer, counts) = (None, AppCounts::default());
         let mut app = Self {
+            endpoint: endpoint.clone(),
+            saved_next: replica.next(),
             settings,
+            new: Box::new(new),
             publisher,
             subscriber,
             replica,
             store,
-            saved_next,
-            writer,
+            writing: None,
             server,
+            shown,
             counted,
-            counts,
+            counts: AppCounts::default(),
         };
         app.open()?;
         Ok(app)
     }
 
+    /// A takeover has taken back what was applied: as a start, but for the page.
+    fn roll_back(&mut self) -> Result<(), AppError> {
+        if let (Some(Writing { next, .. }), Some(store)) = (self.writing.take(), &self.store) {
+            store.discard(next)?;
+        }
+        let begun = Begun::at_newest(&self.endpoint, &self.settings, self.store.as_ref(), &self.new)?;
+        let Begun { publisher, subscriber, replica, counted } = begun;
+        self.saved_next = replica.next();
+        (self.publisher, self.subscriber, self.replica) = (publisher, subscriber, replica);
+        self.counted = counted;
+        self.counts.rollbacks += 1;
+        self.open()
+    }
+
     fn open(&mut self) -> Result<(), AppError> {
+        let (process, path) = self.counted.place();
+        self.shown.show(process, path);
         let drawn = [random_u64()?, random_u64()?];
         if !self.replica.begin_open(self.publisher.core_mut(), drawn) {
             return Err(AppError::Open(OpenError::Name(self.settings.name.clone())));
@@ -133,8 +181,14 @@ impl<M: StateMachine> App<M> {
                 }
             }
         });
-        if let Some(fault) = fault {
-            return Err(fault.into());
+        match fault {
+            None => {}
+            Some(fault @ MachineFault::Retracted(_)) => {
+                tracing::warn!("{fault}");
+                self.roll_back()?;
+                return Ok(1);
+            }
+            Some(fault) => return Err(fault.into()),
         }
         work += self.turn_publisher()?;
         work += self.answer_requests();
@@ -192,28 +246,38 @@ impl<M: StateMachine> App<M> {
     fn see_to_snapshots(&mut self) -> Result<(), AppError> {
         let next = self.replica.next();
         let is_due = next >= self.saved_next + self.settings.snapshot_every;
-        if self.writer.is_none() && !is_due {
+        if self.writing.is_none() && !is_due {
             return Ok(());
         }
         let Some(store) = self.store.clone() else { return Ok(()) };
-        if let Some((child, below)) = &mut self.writer {
-            let Some(is_well) = child.ended()? else { return Ok(()) };
-            let below = *below;
-            self.writer = None;
-            let written =
-                if is_well { store.complete(below) } else { Err(io::Error::other("its child failed")) };
-            return self.on_written(&store, below, written);
+        if let Some(Writing { child, next }) = &mut self.writing {
+            let next = *next;
+            if let Some(writer) = child {
+                let Some(is_well) = writer.ended()? else { return Ok(()) };
+                *child = None;
+                if !is_well {
+                    self.writing = None;
+                    return self.on_written(&store, next, Err(io::Error::other("its child failed")));
+                }
+            }
+            // What may be taken back is no snapshot.
+            if next <= self.replica.final_next() {
+                self.writing = None;
+                return self.on_written(&store, next, store.complete(next));
+            }
+            return Ok(());
         }
         let Some(cursor) = self.subscriber.cursor() else { return Ok(()) };
         let (core, deliver_next) = (&self.replica.core, self.subscriber.deliver_next());
         self.saved_next = next;
-        if self.settings.snapshot_mode == SnapshotMode::Pause {
-            let written = store.write(next, |out| core.save(cursor, deliver_next, out));
-            return self.on_written(&store, next, written);
-        }
-        match fork(|| store.write_part(next, |out| core.save(cursor, deliver_next, out)).is_ok()) {
-            Ok(child) => self.writer = Some((child, next)),
-            Err(error) => self.on_written(&store, next, Err(io::Error::other(error.to_string())))?,
+        let write = || store.write_part(next, |out| core.save(cursor, deliver_next, out));
+        let child = match self.settings.snapshot_mode {
+            SnapshotMode::Pause => write().map(|()| None),
+            _ => fork(|| write().is_ok()).map(Some).map_err(|error| io::Error::other(error.to_string())),
+        };
+        match child {
+            Ok(child) => self.writing = Some(Writing { child, next }),
+            Err(error) => self.on_written(&store, next, Err(error))?,
         }
         Ok(())
     }
@@ -285,7 +349,7 @@ impl<M: StateMachine> App<M> {
 
     /// Whether a snapshot is being written beside this thread.
     pub fn is_writing_snapshot(&self) -> bool {
-        self.writer.is_some()
+        self.writing.as_ref().is_some_and(|writing| writing.child.is_some())
     }
 
     /// Whether every output is committed.
@@ -335,7 +399,7 @@ fn restored<M: StateMachine>(
 pub fn run<M: StateMachine>(
     endpoint: &Endpoint,
     settings: AppSettings,
-    new: impl FnOnce() -> M,
+    new: impl Fn() -> M + 'static,
 ) -> Result<(), AppError> {
     let stop = Stop::by_signals()?;
     let mut app = App::connect(endpoint, settings, new)?;

@@ -35,7 +35,7 @@ mod store;
 
 pub use app::{App, bisect, run};
 pub use error::AppError;
-pub use lockstep_client::{Endpoint, EndpointError};
+pub use lockstep_client::{Delivery, Endpoint, EndpointError};
 pub use lockstep_machine::*;
 pub use serve::{fetch_snapshot, query, take_over};
 pub use settings::{AppSettings, SnapshotMode};

@@ -1,8 +1,11 @@
 //! The settings of a replica of an application.
 
+use crate::store::SnapshotStore;
+use lockstep_client::{Delivery, IoError};
 use lockstep_machine::{DivergencePolicy, MachineSettings, ReplicaSettings, Seq, StateDigest};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How a snapshot is written while the machine runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,10 +42,17 @@ pub struct AppSettings {
     /// It applies and compares, and publishes nothing, as another version is in force, until this one
     /// [takes over](crate::App::take_over): from then on the stream says which one is. Default: false.
     pub is_shadow: bool,
+    /// When an entry is applied. Default: when it is committed. With `Delivery::Stamped` it is applied as soon
+    /// as it is stamped, beside the wait for its commit, and what follows from it is published when it is
+    /// committed: outputs are earlier by the time of `apply`. Where a takeover takes entries back, the state is
+    /// restored from the newest snapshot, or read again from the beginning, which takes as long as a start.
+    pub delivery: Delivery,
     /// Entries from one snapshot to the next. Default 100,000.
     pub snapshot_every: Seq,
     /// Snapshots that stay, at least 1. Default 3.
     pub snapshots: usize,
+    /// Snapshots that are younger stay as well. Default: none.
+    pub snapshot_age: Duration,
     /// How they are written.
     pub snapshot_mode: SnapshotMode,
     /// Where metrics, snapshots and queries are served over HTTP; default: nowhere. It has no password: a
@@ -67,12 +77,19 @@ impl AppSettings {
             nonce,
             on_divergence: DivergencePolicy::Stop,
             is_shadow: false,
+            delivery: Delivery::Committed,
             snapshot_every: 100_000,
             snapshots: 3,
+            snapshot_age: Duration::ZERO,
             snapshot_mode: SnapshotMode::default(),
             serve: None,
             peers: Vec::new(),
         }
+    }
+
+    /// Where its snapshots are.
+    pub(crate) fn store(&self) -> Result<SnapshotStore, IoError> {
+        Ok(SnapshotStore::open(&self.folder, self.snapshots)?.with_age(self.snapshot_age))
     }
 
     pub(crate) fn machine(&self) -> MachineSettings {
@@ -85,6 +102,7 @@ impl AppSettings {
             nonce: self.nonce,
             on_divergence: self.on_divergence,
             is_shadow: self.is_shadow,
+            reads_stamped: self.delivery == Delivery::Stamped,
         }
     }
 }

@@ -5,6 +5,7 @@ use lockstep_machine::{Seq, SnapshotError, SnapshotHead, verify_snapshot};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What the name of a snapshot ends with, ...
 const SUFFIX: &str = ".snapshot";
@@ -27,6 +28,8 @@ pub struct StoredSnapshot {
 pub struct SnapshotStore {
     folder: PathBuf,
     stay: usize,
+    /// Younger ones stay as well.
+    age: Duration,
 }
 
 impl SnapshotStore {
@@ -37,7 +40,13 @@ impl SnapshotStore {
     pub fn open(folder: &Path, stay: usize) -> Result<Self, IoError> {
         let wrong = |error| IoError::new(format!("make the folder of snapshots {}", folder.display()), error);
         fs::create_dir_all(folder).map_err(wrong)?;
-        Ok(Self { folder: folder.to_owned(), stay: stay.max(1) })
+        Ok(Self { folder: folder.to_owned(), stay: stay.max(1), age: Duration::ZERO })
+    }
+
+    /// The same, and those that are younger stay as well.
+    pub fn with_age(mut self, age: Duration) -> Self {
+        self.age = age;
+        self
     }
 
     /// All of them, the oldest first. One that is not whole is none of them.
@@ -82,24 +91,11 @@ impl SnapshotStore {
         self.folder.join(format!("{next:020}{PART}"))
     }
 
-    /// Writes the snapshot below `next` by `write`. It is on the disk when this returns.
-    ///
-    /// # Errors
-    /// The disk's, or those of `write`.
-    pub fn write(
-        &self,
-        next: Seq,
-        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-    ) -> io::Result<StoredSnapshot> {
-        self.write_part(next, write)?;
-        self.complete(next)
-    }
-
     /// Writes the part of the snapshot below `next`, whole and onto the disk: [`complete`](Self::complete)
     /// follows.
     ///
     /// # Errors
-    /// As of [`write`](Self::write).
+    /// The disk's, or those of `write`.
     pub fn write_part(
         &self,
         next: Seq,
@@ -122,7 +118,15 @@ impl SnapshotStore {
         Ok(StoredSnapshot { next, path })
     }
 
-    /// Removes all but the newest ones, and what was never completed below `next`.
+    /// The part of the snapshot below `next` is of no use.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn discard(&self, next: Seq) -> Result<(), IoError> {
+        remove(&self.part(next))
+    }
+
+    /// Removes all but the newest and the young ones, and what was never completed below `next`.
     ///
     /// # Errors
     /// The disk's.
@@ -135,15 +139,27 @@ impl SnapshotStore {
                 path.file_name().and_then(|name| name.to_str()?.strip_suffix(PART)?.parse::<Seq>().ok());
             number.is_some_and(|number| number < next)
         };
-        for path in all.into_iter().take(old).map(|stored| stored.path).chain(parts.filter(is_old_part)) {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(IoError::new(format!("remove {}", path.display()), error));
-                }
-                _ => {}
-            }
+        let is_aged = |path: &PathBuf| {
+            let age = fs::metadata(path).and_then(|file| file.modified()).ok()?.elapsed().ok()?;
+            Some(age >= self.age)
+        };
+        let aged = all.into_iter().take(old).map(|stored| stored.path);
+        // One whose age is not known, as the clock was set back, stays.
+        let aged = aged.filter(|path| is_aged(path).unwrap_or(false));
+        for path in aged.chain(parts.filter(is_old_part)) {
+            remove(&path)?;
         }
         Ok(())
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<(), IoError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(IoError::new(format!("remove {}", path.display()), error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -169,4 +185,27 @@ pub fn head(path: &Path) -> Result<SnapshotHead, SnapshotError> {
 /// It cannot be opened.
 pub fn reader(path: &Path) -> io::Result<BufReader<File>> {
     Ok(BufReader::with_capacity(BUFFER, File::open(path)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_and_the_young_snapshots_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SnapshotStore::open(folder.path(), 2).expect("a folder");
+        let write = |next| {
+            store.write_part(next, |out| out.write_all(b"x")).expect("a disk");
+            store.complete(next).expect("a disk");
+        };
+        let left = || store.list().expect("a folder").iter().map(|stored| stored.next).collect::<Vec<_>>();
+        (1..=4).for_each(write);
+        let an_hour = store.clone().with_age(Duration::from_secs(3_600));
+        an_hour.trim(4).expect("a disk");
+        assert_eq!(left(), [1, 2, 3, 4]);
+        store.write_part(2, |out| out.write_all(b"cut")).expect("a disk");
+        store.trim(4).expect("a disk");
+        assert_eq!((left(), store.part(2).exists()), (vec![3, 4], false));
+    }
 }

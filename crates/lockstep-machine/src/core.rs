@@ -34,6 +34,9 @@ pub enum MachineFault {
     Output(Divergence),
     /// Its state differs from that of most replicas, or of as many.
     Odd(Option<Parting>),
+    /// Entries from this one on, which a reader of the stamped stream has applied, did not survive a takeover:
+    /// the owner restores the state from a snapshot, and goes on.
+    Retracted(Seq),
     /// The stream cannot be read on, for this reason.
     Stream(String),
     /// Its outputs or reports cannot be published any more, for this reason.
@@ -51,6 +54,11 @@ impl fmt::Display for MachineFault {
                     None => f.write_str("the others report the same"),
                 }
             }
+            Self::Retracted(from) => write!(
+                f,
+                "entries from seq {from} on did not survive a takeover, and were applied: the state is restored from a \
+                 snapshot"
+            ),
             Self::Stream(why) | Self::Publish(why) => f.write_str(why),
         }
     }

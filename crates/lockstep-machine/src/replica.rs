@@ -50,6 +50,10 @@ pub struct ReplicaSettings {
     /// While no version has taken over in the stream: it applies and compares, and publishes nothing of the
     /// machine, as another version is in force. Behind a takeover the stream alone says which one is.
     pub is_shadow: bool,
+    /// Its subscription is a stamped one: it applies each entry as soon as it is stamped, and what follows from
+    /// it is published when it is committed. Where a takeover takes entries back,
+    /// [`MachineFault::Retracted`] says so.
+    pub reads_stamped: bool,
 }
 
 /// See the module.
@@ -79,12 +83,17 @@ pub struct MachineReplica<M> {
     partings: u64,
     /// The stream was read up to its end once.
     is_caught_up: bool,
+    /// Every entry below is final.
+    final_next: Seq,
     fault: Option<MachineFault>,
 }
 
 impl<M: StateMachine> MachineReplica<M> {
     /// The copy with these settings, whose handles are not open yet.
-    pub fn new(settings: ReplicaSettings, core: MachineCore<M>) -> Self {
+    pub fn new(settings: ReplicaSettings, mut core: MachineCore<M>) -> Self {
+        // A snapshot is of what was committed.
+        let final_next = if settings.reads_stamped { core.next() } else { Seq::MAX };
+        core.outputs.set_final(final_next);
         Self {
             settings,
             core,
@@ -101,6 +110,7 @@ impl<M: StateMachine> MachineReplica<M> {
             parting: None,
             partings: 0,
             is_caught_up: false,
+            final_next,
             fault: None,
         }
     }
@@ -136,7 +146,7 @@ impl<M: StateMachine> MachineReplica<M> {
         self.reports.push_back(ReplicaReport::TakeOver { version: M::VERSION });
     }
 
-    /// The next event of the committed subscription, read at `now` of this process's clock. `observe` is
+    /// The next event of the subscription, read at `now` of this process's clock. `observe` is
     /// shown what it has made the machine do.
     ///
     /// # Errors
@@ -181,6 +191,14 @@ impl<M: StateMachine> MachineReplica<M> {
             SubscriberEvent::CaughtUp { .. } => {
                 self.is_caught_up = true;
                 Ok(())
+            }
+            SubscriberEvent::Committed { next } if self.settings.reads_stamped => {
+                self.final_next = next.max(self.final_next);
+                self.core.outputs.set_final(self.final_next);
+                Ok(())
+            }
+            SubscriberEvent::Retract { from } if from < self.core.next() => {
+                Err(MachineFault::Retracted(from))
             }
             _ => Ok(()),
         }
@@ -283,6 +301,10 @@ impl<M: StateMachine> MachineReplica<M> {
         // They are addressed to the machine, whose id its first open has.
         let (Some(own), Some(to)) = (self.own, self.core.outputs.publisher()) else { return Ok(work) };
         while let Some(report) = self.reports.front() {
+            // A digest of what may be taken back says nothing.
+            if matches!(report, ReplicaReport::Digest { at, .. } if *at > self.final_next) {
+                break;
+            }
             match publisher.try_publish(own, to, &report.to_bytes()) {
                 Ok(_) => work += 1,
                 Err(PublishError::Backpressure) => break,
@@ -321,6 +343,16 @@ impl<M: StateMachine> MachineReplica<M> {
     /// How many digests of others differed from this state's, and the newest of them.
     pub fn partings(&self) -> (u64, Option<Parting>) {
         (self.partings, self.parting)
+    }
+
+    /// Whether everything that was applied is committed: then a snapshot may be written.
+    pub fn is_final(&self) -> bool {
+        self.core.next() <= self.final_next
+    }
+
+    /// Every entry below is known to be committed; `Seq::MAX` of a committed subscription.
+    pub fn final_next(&self) -> Seq {
+        self.final_next
     }
 
     /// Whether the stream was read up to its end once.

@@ -161,6 +161,8 @@ events! {
     GatewayDuplicates "second gateways of a name",
     CopiesKilled "copies of an application killed",
     Snapshots "snapshots of a machine",
+    CopyRetracts "copies of a machine whose newest inputs were taken back",
+    CopyTakeovers "shadows of a machine that took over",
     TimersFired "timers of a machine that fired",
     FeedsKilled "feeds killed",
     DaysOrdered "orders to begin or to end a day",

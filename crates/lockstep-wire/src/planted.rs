@@ -138,6 +138,7 @@ mutations! {
     ResumesTooLate "edge" "a client that comes back asks for one message too late",
     NumberByTheWish "edge" "an application's outputs are numbered in the order in which they are handed in",
     BelowLastHandedIn "edge" "an application goes on behind what the stream had, with its first output",
+    OutputBeforeCommit "edge" "what follows from an entry that is not committed is published",
     SnapshotForgets "edge" "a snapshot leaves out what was produced and not read",
     CalendarForgetsTurn "edge" "a day begins in an open one",
     FeedNumbersGoOn "edge" "a feed's numbers go on over the begin of a day",

@@ -14,7 +14,7 @@
 //!                                  ▲       ▲
 //!        read in the stream, equal ┘       └ handed in to the present handle
 //! ```
-//! 1. The owner reads the committed stream, from its beginning or from a cursor, and gives each event to
+//! 1. The owner reads the committed stream (or the stamped one: [`Outputs::set_final`]), from its beginning or from a cursor, and gives each event to
 //!    [`Outputs::on_event`] before its own state takes it. An own message that stands there is compared with
 //!    what this state has produced: [`Divergence`] if it is another one.
 //! 2. What the state produces goes to [`Outputs::push`].
@@ -53,6 +53,8 @@ struct Output {
     payload: Vec<u8>,
     /// The number of its last part, once it was read.
     number: PublisherSeq,
+    /// The entry that it follows from.
+    of: Seq,
 }
 
 /// Memory alone, and no part of the state: any two are equal, and a copy begins without.
@@ -150,6 +152,10 @@ pub struct Outputs {
     end: Option<OutputsEnd>,
     /// Nothing is handed in: another version of the application is in force.
     is_silent: bool,
+    /// The entry that the state takes at present.
+    at: Seq,
+    /// What follows from entries below is handed in.
+    final_next: Seq,
 }
 
 impl Outputs {
@@ -170,7 +176,15 @@ impl Outputs {
             open: None,
             end: None,
             is_silent: false,
+            at: 0,
+            final_next: Seq::MAX,
         }
+    }
+
+    /// The subscription is a stamped one, and every entry below `next` is final: what follows from a later one
+    /// waits, as it may never have been. Without this the subscription is a committed one.
+    pub fn set_final(&mut self, next: Seq) {
+        self.final_next = next;
     }
 
     /// Whether nothing is handed in from now on. What the state produces is compared with the stream all the
@@ -186,17 +200,20 @@ impl Outputs {
     pub fn push(&mut self, destination: Destination, payload: &[u8]) {
         let mut bytes = self.spare.0.pop().unwrap_or_default();
         bytes.extend_from_slice(payload);
-        self.waiting.push_back(Output { destination, payload: bytes, number: 0 });
+        self.waiting.push_back(Output { destination, payload: bytes, number: 0, of: self.at });
     }
 
-    /// The committed subscription tells something, in its order. Returns whether it is news for the state:
+    /// The subscription tells something, in its order. Returns whether it is news for the state:
     /// behind a snapshot what the state has taken before may be told again, and must not be taken twice.
     ///
     /// # Errors
     /// The stream has other outputs than this state.
     pub fn on_event(&mut self, event: &SubscriberEvent<'_>) -> Result<bool, Divergence> {
-        if event.seq().is_some_and(|seq| seq < self.taken_next) {
-            return Ok(false);
+        if let Some(seq) = event.seq() {
+            if seq < self.taken_next {
+                return Ok(false);
+            }
+            self.at = seq;
         }
         match *event {
             SubscriberEvent::Opened { publisher, name, last, .. } if name == self.name => {
@@ -302,6 +319,9 @@ impl Outputs {
         let Some((own, last)) = self.open.filter(|_| !self.is_silent) else { return Ok(0) };
         let mut count = 0;
         while let Some(output) = self.waiting.get(self.handed) {
+            if output.of >= self.final_next && !planted(Mutation::OutputBeforeCommit) {
+                break;
+            }
             if planted(Mutation::NumberByTheWish) {
                 match publisher.try_publish(own, output.destination, &output.payload) {
                     Ok(number) => (self.next, self.handed, count) = (number + 1, self.handed + 1, count + 1),
@@ -343,7 +363,10 @@ impl Outputs {
     /// opened.
     pub fn backlog(&self) -> usize {
         match self.open {
-            Some((_, last)) if self.next > last && !self.is_silent => self.waiting.len() - self.handed,
+            Some((_, last)) if self.next > last && !self.is_silent => {
+                let (of, final_next) = (|output: &Output| output.of, self.final_next);
+                self.waiting.partition_point(|output| of(output) < final_next).saturating_sub(self.handed)
+            }
             _ => 0,
         }
     }

@@ -48,6 +48,12 @@ pub(crate) trait MachineCopy {
     fn digest(&self) -> u64;
     /// When its next timer is due.
     fn next_timer(&self) -> Option<Nanos>;
+    /// As [`MachineReplica::is_final`].
+    fn is_final(&self) -> bool;
+    /// As [`MachineReplica::is_shadow`].
+    fn is_shadow(&self) -> bool;
+    /// As [`MachineReplica::take_over`].
+    fn take_over(&mut self);
     /// Timers that have fired since this was asked for last.
     fn take_fired(&mut self) -> u64;
 }
@@ -56,6 +62,8 @@ pub(crate) trait MachineCopy {
 pub(crate) enum CopyEnd {
     /// It cannot: its supervisor starts it again.
     Stream(String),
+    /// What it has applied was taken back: it is started again with its snapshots.
+    Retracted,
     /// A rule is broken.
     Broken(Violation),
 }
@@ -99,6 +107,7 @@ impl<M: StateMachine> MachineCopy for CopyOf<M> {
         };
         replica.on_event(now, event, &mut observe).map_err(|fault| match fault {
             MachineFault::Stream(why) => CopyEnd::Stream(why),
+            MachineFault::Retracted(_) => CopyEnd::Retracted,
             fault => CopyEnd::Broken(format!("MACHINE: {fault}")),
         })?;
         judge(replica.core.machine())
@@ -133,6 +142,18 @@ impl<M: StateMachine> MachineCopy for CopyOf<M> {
 
     fn next_timer(&self) -> Option<Nanos> {
         self.replica.core.next_timer()
+    }
+
+    fn is_final(&self) -> bool {
+        self.replica.is_final()
+    }
+
+    fn is_shadow(&self) -> bool {
+        self.replica.is_shadow()
+    }
+
+    fn take_over(&mut self) {
+        self.replica.take_over();
     }
 
     fn take_fired(&mut self) -> u64 {

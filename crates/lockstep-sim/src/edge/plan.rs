@@ -15,6 +15,10 @@ pub struct EdgePlan {
     pub duplicate: bool,
     /// Copies of the application.
     pub copies: usize,
+    /// Whether each copy reads in the mode `stamped`.
+    pub stamped_copies: [bool; 2],
+    /// Whether the last of two copies begins as a shadow, and takes over.
+    pub has_shadow: bool,
     /// Feeds, all of one source.
     pub feeds: usize,
     /// The feeds carry the channel, or everything.
@@ -65,7 +69,7 @@ impl EdgePlan {
             return None;
         }
         let gateways = rng.pick(&[1, 2, 2, 2]);
-        Some(Self {
+        let mut plan = Self {
             stamped: (0..gateways).map(|_| rng.below(2) == 0).collect(),
             duplicate: rng.below(4) == 0,
             copies: rng.pick(&[1, 2, 2]),
@@ -77,7 +81,13 @@ impl EdgePlan {
             every_ns: rng.pick(&[200_000, 500_000, 2_000_000]),
             latency_ns: rng.pick(&[5_000, 50_000, 400_000]),
             loss: rng.pick(&[0, 1_000, 50_000, 250_000]),
-        })
+            stamped_copies: [false; 2],
+            has_shadow: false,
+        };
+        // Drawn last: seeds of before are what they were.
+        plan.stamped_copies = [0; 2].map(|_: u64| rng.below(3) == 0);
+        plan.has_shadow = plan.copies == 2 && rng.below(4) == 0;
+        Some(plan)
     }
 
     /// Nodes of gateways, the duplicate's among them.

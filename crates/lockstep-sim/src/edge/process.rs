@@ -222,13 +222,15 @@ impl EdgeNode {
                     number,
                     nonce: Acknowledger::NONCE,
                     on_divergence: DivergencePolicy::Stop,
-                    is_shadow: false,
+                    is_shadow: edge.has_shadow && usize::from(number) == edge.copies,
+                    reads_stamped: edge.stamped_copies[usize::from(number - 1)],
                 };
+                let delivery = if settings.reads_stamped { Delivery::Stamped } else { Delivery::Committed };
                 let (mut copy, start) = self.restored(machine, settings, rng);
                 copy.begin_open(&mut publisher.core, [rng.next_u64(), rng.next_u64()]);
                 Some(EdgeProcess::Copy(Box::new(CopyProcess {
                     publisher,
-                    subscriber: subscriber(plan, node + 1, Delivery::Committed, start, true, rng),
+                    subscriber: subscriber(plan, node + 1, delivery, start, true, rng),
                     source: SimReplaySource::default(),
                     copy,
                     rng: rng.fork(),
@@ -321,8 +323,12 @@ impl fmt::Display for EdgeNode {
 const SNAPSHOTS_MAX: usize = 2;
 
 impl CopyProcess {
-    /// The snapshot that it writes to its disk, between two events of its subscription.
+    /// The snapshot that it writes to its disk, between two events of its subscription; none of what may be
+    /// taken back.
     pub(super) fn snapshot(&self) -> Option<Vec<u8>> {
+        if !self.copy.is_final() {
+            return None;
+        }
         let core = &self.subscriber.core;
         self.copy.save(core.cursor()?, core.deliver_next()).ok()
     }

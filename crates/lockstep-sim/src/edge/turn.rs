@@ -276,8 +276,18 @@ impl World {
                 }
                 return Ok(Goes::Ends(why));
             }
+            Some(CopyEnd::Retracted) => {
+                self.oracle.coverage.count(Event::CopyRetracts);
+                return Ok(Goes::Ends("what it has applied was taken back".into()));
+            }
         }
-        edges.judge_copy(node, copy.as_ref())?;
+        if copy.is_final() {
+            edges.judge_copy(node, copy.as_ref())?;
+        }
+        if copy.is_shadow() && rng.below(64) == 0 {
+            copy.take_over();
+            self.oracle.coverage.count(Event::CopyTakeovers);
+        }
         (0..copy.take_fired()).for_each(|_| self.oracle.coverage.count(Event::TimersFired));
         let mut is_lost = false;
         let mut has_diverged = false;
