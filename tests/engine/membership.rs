@@ -391,6 +391,26 @@ fn member_2_the_one_that_is_left_of_two_leads_alone_after_a_restart() {
     assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
 }
 
+/// Seed 9010336: whoever was declared dead wrongly and added again had read nothing of that when the leader was
+/// gone, and asked for ever for the pre-vote of a member that it did not know to be outvoted.
+#[test]
+fn s5_a_member_learns_from_a_witness_that_it_does_not_know_who_elects_it() {
+    let (mut cluster, id) = cluster(2, 1);
+    let replica = cluster.replicas.remove(1);
+    cluster.replicas.insert(1, start(replica.into_tail(), replica_limits(2, 3)).expect("it holds the log"));
+    cluster.dead = vec![2];
+    cluster.run(20_000);
+    assert_eq!(order(&mut cluster, 1, QueryKind::DeclareDead, Some(identity(2))), Ok(()));
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(1)), "{}", describe(&cluster));
+    let witness = MemberBody::witness(identity(3), address(3));
+    assert!(change(&mut cluster, 1, Change::Add, witness), "{}", describe(&cluster));
+    assert!(change(&mut cluster, 1, Change::Add, member(2)), "{}", describe(&cluster));
+    assert_eq!(listed(&mut cluster, 1), [1, 3, 2]);
+    cluster.dead = vec![1];
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+}
+
 #[test]
 fn member_2_a_survivor_goes_on_when_the_one_that_was_called_dead_was_only_cut_off() {
     let (mut cluster, id) = cluster(2, 0);

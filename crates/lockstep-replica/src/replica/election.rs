@@ -160,11 +160,12 @@ impl ReplicaCore {
         let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
         // The ballot is of no use to us, but the sender's log position is: without it a quorum may never
         // form. That log may contain the very entry that lists us, or the one that decides whose votes
-        // suffice.
+        // suffice, also if it ends in a later epoch than the one that we follow: we ask for the start of
+        // that epoch. Only a candidate follows its own log.
         let now_role = role.role();
         let lacks = match now_role {
             Role::Blank | Role::Learner => true,
-            Role::Standby => self.election.ballot().is_none() && header.epoch() == self.rx.follow.epoch(),
+            Role::Standby => self.election.ballot().is_none(),
             Role::Leader => false,
         };
         if lacks {
