@@ -4,12 +4,15 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+#[path = "exchange/path.rs"]
+mod path;
+
 use itch50::Message;
 use lockstep_app::query;
 use ouch50::{ClOrdId, EnterOrder, Options, Outbound, Price, Side, Symbol};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tools::feeds::{self, Listener};
@@ -18,6 +21,22 @@ use tools::processes::{Cluster, PATIENCE, Process, free_address};
 use tools::trader::{Trader, login_of};
 
 const ORDERS: u32 = 200;
+/// The channels of operators and of the market.
+const CHANNELS: &str = "\n[[channels]]\nid = 1\n\n[[channels]]\nid = 2\n";
+
+/// A program of the package `lockstep-exchange`.
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("examples").join(name)
+}
+
+/// Whether these programs are there.
+fn are_built(names: &[&str]) -> bool {
+    let are_built = names.iter().all(|name| example(name).exists());
+    if !are_built {
+        println!("SKIPPED: the examples are not built: `cargo build --examples` first, as `cargo test` does");
+    }
+    are_built
+}
 
 fn order(user_ref_num: u32, side: Side, quantity: u32, price: u64) -> Vec<u8> {
     let order = EnterOrder {
@@ -55,11 +74,21 @@ struct Replicas<'a> {
     addresses: [SocketAddrV4; 2],
 }
 
-impl Replicas<'_> {
-    fn start(&self, index: usize) -> Process {
-        let program = Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("examples").join("exchange");
-        let mut command = Command::new(program);
+impl<'a> Replicas<'a> {
+    fn new(cluster: &'a Cluster) -> Self {
+        let address = || free_address().to_string().parse().expect("IPv4");
+        Self { cluster, addresses: [address(), address()] }
+    }
+
+    /// One of the package's programs, on this cluster.
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(example(name));
         command.current_dir(self.cluster.path("")).env("LOCKSTEP_CONFIG", self.cluster.config());
+        command
+    }
+
+    fn start(&self, index: usize) -> Process {
+        let mut command = self.command("exchange");
         command.args([(index + 1).to_string(), self.addresses[index].to_string(), "300".to_owned()]);
         self.cluster.start_command(&format!("exchange-{}", index + 1), command)
     }
@@ -81,18 +110,16 @@ impl Replicas<'_> {
 
 #[test]
 fn orders_by_tcp_are_matched_once_whoever_dies_and_the_feed_has_the_same_market() {
-    if !Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("examples").join("exchange").exists() {
-        println!("SKIPPED: the examples are not built: `cargo build --examples` first, as `cargo test` does");
+    if !are_built(&["exchange"]) {
         return;
     }
-    let cluster = Cluster::new(3, "\n[[channels]]\nid = 1\n\n[[channels]]\nid = 2\n");
+    let cluster = Cluster::new(3, CHANNELS);
     let mut sequencers = cluster.found();
     add_user(&cluster, "alice", "secret", &[]);
     add_user(&cluster, "bob", "secret", &[]);
     let feed = feeds::start(&cluster, "itch", "channel:2");
     let mut listener = Listener::new(&feed, "FIRST", 7);
-    let address = || free_address().to_string().parse().expect("IPv4");
-    let replicas = Replicas { cluster: &cluster, addresses: [address(), address()] };
+    let replicas = Replicas::new(&cluster);
     let (_first, mut second) = (replicas.start(0), replicas.start(1));
     let gateway = start(&cluster, "1");
     let log_in = |user| Trader::log_in(gateway.address, login_of(user, "secret", "", 1)).expect("a login");
