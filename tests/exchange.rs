@@ -4,6 +4,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+#[path = "exchange/late.rs"]
+mod late;
 #[path = "exchange/path.rs"]
 mod path;
 

@@ -82,8 +82,13 @@ pub struct Listener {
 impl Listener {
     /// Of this session, from its first message on.
     pub fn new(feed: &Running, session: &str, lost: usize) -> Self {
+        Self::starting_at(feed, session, 1, lost)
+    }
+
+    /// The same from message `seq` on.
+    pub fn starting_at(feed: &Running, session: &str, seq: u64, lost: usize) -> Self {
         let session = Session::new(session.as_bytes()).expect("a session's name");
-        let client = Client::new(Some(session), Start::At(1), ClientLimits::default());
+        let client = Client::new(Some(session), Start::At(seq), ClientLimits::default());
         let (group, asker, requests) = (member(feed.group), own(), feed.requests);
         let (began, had) = (Instant::now(), Vec::new());
         Self { group, asker, requests, client, lost, came: 0, began, had, ended: false }

@@ -62,6 +62,8 @@ mod book;
 mod command;
 mod digest;
 mod engine;
+#[cfg(feature = "glimpse")]
+mod glimpse;
 mod index;
 #[cfg(feature = "machine")]
 mod machine;
@@ -74,6 +76,8 @@ mod types;
 
 pub use command::{AccountLimits, ExchangeCommand, InstrumentTerms, NewOrder, OrderReplacement};
 pub use engine::{BookOrder, Equilibrium, MatchingEngine, OpenPosition};
+#[cfg(feature = "glimpse")]
+pub use glimpse::{GlimpseError, GlimpseSession};
 #[cfg(feature = "machine")]
 pub use machine::{ExchangeMachine, ExchangeSettings};
 pub use output::{
