@@ -4,10 +4,15 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+#[path = "exchange/foreign.rs"]
+mod foreign;
 #[path = "exchange/late.rs"]
 mod late;
 #[path = "exchange/path.rs"]
 mod path;
+#[path = "support/python.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
+mod python;
 
 use itch50::Message;
 use lockstep_app::query;
