@@ -3,7 +3,7 @@
 //! ```text
 //! cargo build --release && cargo build --release -p lockstep-exchange --example order_path
 //! target/release/examples/order_path [--orders N] [--rounds N] [--rate N] [--highest]
-//! target/release/examples/order_path --rates [--orders N] [--rounds N]
+//! target/release/examples/order_path --rates [--orders N] [--rounds N] [--ahead N]
 //! ```
 //!
 //! A client sends orders of OUCH 5.0 by SoupBinTCP and waits for their answers, on three paths by turns:
@@ -18,7 +18,8 @@
 //! cost of order and survival. In the closed loop an order leaves when the one before has all of its answers;
 //! in the open loop at a rate, and its time begins when it was to leave, also if it left later. `--highest`
 //! looks for the highest rate at which the answers keep up. `--rates` measures orders that a publisher hands
-//! in without a gateway. Everybody idles as `lockstep dev` has it.
+//! in without a gateway, at most `--ahead` orders ahead of the replica. Everybody idles as `lockstep dev` has
+//! it.
 
 #![allow(clippy::disallowed_methods, reason = "it measures")]
 
@@ -38,7 +39,8 @@ use machine::{ACKNOWLEDGED, BenchMachine, MATCHED};
 use report::Table;
 use std::time::Duration;
 
-const USAGE: &str = "usage: order_path [--orders N] [--rounds N] [--rate N] [--highest | --rates]";
+const USAGE: &str =
+    "usage: order_path [--orders N] [--rounds N] [--rate N] [--highest], or --rates [--ahead N]";
 /// The paths, and whether orders are matched there.
 const PATHS: [(&str, bool); 3] = [("matched", true), ("acknowledged", false), ("single", true)];
 /// Orders of each path before anything is measured.
@@ -46,7 +48,7 @@ const WARM_UP: u32 = 200;
 /// Answers keep up with a rate if the last one comes so soon behind the last order.
 const LAG_MAX: Duration = Duration::from_millis(100);
 /// One rate of `--highest` to the next, in percent.
-const STEP_PERCENT: u32 = 125;
+const STEP_PERCENT: u32 = 150;
 
 struct BenchArgs {
     orders: u32,
@@ -54,11 +56,13 @@ struct BenchArgs {
     rate: u32,
     highest: bool,
     rates: bool,
+    ahead: u32,
 }
 
 impl BenchArgs {
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, Failure> {
-        let mut parsed = Self { orders: 0, rounds: 5, rate: 1_000, highest: false, rates: false };
+        let mut parsed =
+            Self { orders: 0, rounds: 5, rate: 1_000, highest: false, rates: false, ahead: 10_000 };
         while let Some(flag) = args.next() {
             let mut number = || match args.next().and_then(|text| text.parse::<u32>().ok()) {
                 Some(number) if number > 0 => Ok(number),
@@ -68,6 +72,7 @@ impl BenchArgs {
                 "--orders" => parsed.orders = number()?,
                 "--rounds" => parsed.rounds = number()?,
                 "--rate" => parsed.rate = number()?,
+                "--ahead" => parsed.ahead = number()?,
                 "--highest" => parsed.highest = true,
                 "--rates" => parsed.rates = true,
                 _ => return Err(format!("'{flag}' is no flag; {USAGE}").into()),
@@ -172,7 +177,10 @@ fn main() -> Result<(), Failure> {
         ["single"] => single::serve(),
         _ => {
             let args = BenchArgs::parse(words.into_iter())?;
-            if args.rates { rates::measure(args.orders, args.rounds) } else { measure(&args) }
+            match args.rates {
+                true => rates::measure(args.orders, args.rounds, args.ahead),
+                false => measure(&args),
+            }
         }
     }
 }
