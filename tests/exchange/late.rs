@@ -6,18 +6,20 @@ use ouch50::{CancelOrder, ClOrdId, Options, Price, ReplaceOrder, Side};
 use soupbintcp::{ClientEnd, RejectReason};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tools::feeds::{self, Listener};
 use tools::gateways::{add_user, start};
-use tools::processes::{Cluster, Process};
+use tools::processes::{Cluster, PATIENCE, Process};
 use tools::trader::{Trader, login_of};
 
 /// Orders of each trader before the reader comes, and numbers that they use for them.
 const ORDERS: u32 = 60;
 /// Orders of each while the reader is there, at most.
 const ORDERS_MAX: usize = 20_000;
+/// Connections that the server has at once.
+const CONNECTIONS_MAX: usize = 64;
 /// Between two orders of each while the reader is there.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -120,14 +122,36 @@ fn start_glimpse(replicas: &Replicas<'_>) -> (Process, SocketAddr) {
     (process, address.unwrap_or_else(|| panic!("{read:?} {line:?}")))
 }
 
-/// The text with which a connection ends that sends no packet.
+/// The text with which a connection ends that sends no packet; none if it is closed at once.
 fn garbage(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).expect("a connection");
-    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("it is sent");
-    stream.shutdown(std::net::Shutdown::Write).expect("a connection");
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).expect("text until the end");
-    String::from_utf8_lossy(&bytes).into_owned()
+    let sent = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").and_then(|()| stream.shutdown(Shutdown::Write));
+    let read = sent.and_then(|()| stream.read_to_end(&mut bytes));
+    read.map(|_| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// Connects more often than the server takes: so many are closed at once, the others wait for their login,
+/// and behind them others are served again.
+fn overfill(address: SocketAddr, more: usize) {
+    let connect = |_| {
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_nonblocking(true).expect("a socket that does not block");
+        stream
+    };
+    let mut streams: Vec<_> = (0..CONNECTIONS_MAX + more).map(connect).collect();
+    let is_closed = |stream: &mut TcpStream| stream.read(&mut [0]).is_ok_and(|len| len == 0);
+    wait_until(|| streams.iter_mut().map(is_closed).filter(|is_closed| *is_closed).count() == more);
+    drop(streams);
+    wait_until(|| !garbage(address).is_empty());
+}
+
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "it does not become so");
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// Takes a snapshot: the book, and the number at which the feed goes on.
@@ -165,6 +189,7 @@ fn a_late_reader_has_the_engines_books_of_a_glimpse_snapshot_and_the_feed_behind
     numbers(1).take(ORDERS as usize).for_each(|number| trade(&mut alice, &mut bob, number));
     alice.await_messages(ORDERS as usize);
 
+    overfill(address, 2);
     // They trade on while the reader comes, and while others are refused.
     let has_snapshot = AtomicBool::new(false);
     let (last, book, next) = std::thread::scope(|scope| {
