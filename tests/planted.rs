@@ -41,6 +41,10 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         Mutation::BlankAbstains,
         "a founder that loses the start of its first epoch is rare; engine/takeover.rs",
     ),
+    (
+        Mutation::OutputBeforeCommit,
+        "a cause that a takeover takes back is mostly sent again; engine/outputs.rs",
+    ),
     (Mutation::OneDatagramDiverges, "nobody forges in the simulator; engine/receiver.rs"),
     (Mutation::PromisedCommitLost, "the first commit of the new epoch makes up for it; engine/found.rs"),
     (Mutation::HistoryChangesAnywhere, "no run that founds a history dies there; founding.rs"),

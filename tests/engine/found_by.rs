@@ -53,6 +53,10 @@ const BY_TEST: &[(Mutation, &str)] = &[
         Mutation::SignatureUnchecked,
         "rights::auth_9_an_order_without_its_operators_signature_is_not_carried_out_and_has_few_tries",
     ),
+    (
+        Mutation::OutputBeforeCommit,
+        "outputs::what_follows_from_a_stamped_entry_is_handed_in_once_that_entry_is_final",
+    ),
     (Mutation::EndingLeaks, "outcomes::s8_a_fence_that_did_not_survive_fences_nobody"),
     (
         Mutation::BlankAbstains,

@@ -383,3 +383,37 @@ fn a_number_ahead_is_refused_while_something_is_under_way_and_else_gone_on_from(
     assert_eq!(cluster.publishers[late].committed().len(), 1);
     assert!(cluster.publishers[late].publisher.core.is_drained());
 }
+
+#[test]
+fn what_follows_from_a_stamped_entry_is_handed_in_once_that_entry_is_final() {
+    let mut cluster = Cluster::new(3, |_| {});
+    let inputs = cluster.add_publisher(plain);
+    let id = cluster.open(inputs, "inputs", [1, 1]);
+    let mut copy = Copy::new(&mut cluster);
+    copy.start(&mut cluster, 20, false, SHARED);
+    cluster.publishers[inputs].publish(id, &["x", "y", "z"]);
+    cluster.run(500);
+    let log = committed(&cluster);
+    let seqs: Vec<Seq> = log
+        .iter()
+        .filter_map(|event| match event {
+            LogEvent::Message(seq, _, _, 0, _) => Some(*seq),
+            _ => None,
+        })
+        .collect();
+    // A takeover could still take back everything from the second input on.
+    copy.outputs.set_final(seqs[1]);
+    for _ in 0..20 {
+        copy.turn(&mut cluster, &log, 9).unwrap();
+        cluster.run(50);
+    }
+    assert_eq!((outputs_of(&committed(&cluster)).len(), copy.outputs.backlog()), (1, 0));
+    copy.outputs.set_final(seqs[2] + 1);
+    for _ in 0..20 {
+        let log = committed(&cluster);
+        copy.turn(&mut cluster, &log, 9).unwrap();
+        cluster.run(50);
+    }
+    let log = committed(&cluster);
+    assert_eq!((outputs_of(&log), outputs_of(&log).len()), (expected(&log), 3));
+}

@@ -21,5 +21,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     settings.snapshot_every = args.next().map_or(Ok(settings.snapshot_every), |every| every.parse())?;
     settings.digest_every = 10_000;
     let machine = founding::founded(args.next().as_deref())?;
-    Ok(run(&Endpoint::from_env()?, settings, || machine)?)
+    Ok(run(&Endpoint::from_env()?, settings, move || machine.clone())?)
 }

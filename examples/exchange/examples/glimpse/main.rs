@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     (settings.is_shadow, settings.digest_every) = (true, 10_000);
     let machine = founding::founded(args.next().as_deref())?;
     let endpoint = Endpoint::from_env()?;
-    let mut app = App::connect(&endpoint, settings, || machine)?;
+    let mut app = App::connect(&endpoint, settings, move || machine.clone())?;
     let server = GlimpseServer::start(address.parse()?, users.into())?;
     println!("listening {}", server.address());
     let mut idle = endpoint.idle().waiter(&app.sockets())?;

@@ -45,6 +45,7 @@ pub fn is_buy(number: u32) -> bool {
 }
 
 /// See the module.
+#[derive(Clone)]
 pub struct BenchMachine {
     exchange: ExchangeMachine,
     /// Orders that came without a gateway.

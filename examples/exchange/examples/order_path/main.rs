@@ -89,7 +89,7 @@ impl BenchArgs {
 fn run_replica(number: &str) -> Result<(), Failure> {
     let endpoint = Endpoint::from_env()?;
     let machine = BenchMachine::new().map_err(|error| error.to_string())?;
-    let mut app = App::connect(&endpoint, machine::settings(number.parse()?), || machine)?;
+    let mut app = App::connect(&endpoint, machine::settings(number.parse()?), move || machine.clone())?;
     println!("open");
     let mut idle = endpoint.idle().waiter(&app.sockets())?;
     loop {

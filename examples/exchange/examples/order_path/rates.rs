@@ -98,7 +98,7 @@ pub fn measure(orders: u32, rounds: u32, ahead_max: u32) -> Result<(), Failure> 
     let cluster = BenchCluster::start()?;
     let endpoint = Endpoint::from_file(&cluster.config)?;
     let machine = BenchMachine::new().map_err(|error| error.to_string())?;
-    let mut app = App::connect(&endpoint, settings(1), || machine)?;
+    let mut app = App::connect(&endpoint, settings(1), move || machine.clone())?;
     let ((start, starts), applied) = (channel(), AtomicU64::new(0));
     std::thread::scope(|scope| {
         // Dropped with this closure: then the publisher's thread ends.
