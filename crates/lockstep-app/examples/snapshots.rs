@@ -10,8 +10,8 @@
 //! 1. The orders are published as fast as they are taken, and applied live.
 //! 2. A snapshot is written, the entries behind it are published; then a replica begins with the snapshot,
 //!    and one at the stream's beginning.
-//! 3. At a constant rate messages change random orders, while snapshots are written now and then: the
-//!    latencies, from when a message was to be sent until it was applied, with and without.
+//! 3. At a constant rate messages change random orders, first without snapshots, then while one is written
+//!    every four seconds: the latencies, from when a message was to be sent until it was applied.
 
 #![allow(clippy::disallowed_methods, reason = "it measures")]
 
@@ -219,8 +219,14 @@ fn latencies(
         }
         sending.join().map_err(|_| "the sending thread has panicked")?
     })?;
-    print_latencies("no snapshot is written", &mut calm);
-    print_latencies("a snapshot is written", &mut saving);
+    if saving.is_empty() {
+        print_latencies("without snapshots", &mut calm);
+        return Ok(());
+    }
+    print_latencies("between snapshots, with what waited for one", &mut calm);
+    print_latencies("while one is written", &mut saving);
+    calm.append(&mut saving);
+    print_latencies("with snapshots, all", &mut calm);
     Ok(())
 }
 
@@ -288,8 +294,12 @@ fn main() -> Outcome<()> {
     println!("{:<50} {:>34.2?}", "from the start of a replica to serving", began.elapsed());
     drop(replayed);
 
-    let seconds = 40;
-    let mut measured = connect(1, mode, rate * 8)?;
-    latencies((&endpoint, &mut measured), run, (orders, rate, seconds))?;
+    let (seconds, mut all) = (20, orders + behind);
+    for every in [Seq::MAX / 2, rate * 4] {
+        let mut measured = connect(1, mode, every)?;
+        until(&mut measured, "behind the snapshot, for what follows", run, all)?;
+        latencies((&endpoint, &mut measured), run, (orders, rate, seconds))?;
+        all += rate * seconds;
+    }
     Ok(std::fs::remove_dir_all(folder)?)
 }

@@ -191,6 +191,11 @@ impl<M: StateMachine> App<M> {
             Some(fault) => return Err(fault.into()),
         }
         work += self.turn_publisher()?;
+        if self.replica.is_handle_lost() {
+            tracing::warn!("this replica fell so far behind that it opens its names again, in a new handle");
+            self.publisher = Publisher::connect(&self.endpoint)?;
+            self.open()?;
+        }
         work += self.answer_requests();
         self.see_to_snapshots()?;
         let now = self.subscriber.now();
@@ -204,6 +209,9 @@ impl<M: StateMachine> App<M> {
     fn turn_publisher(&mut self) -> Result<usize, MachineFault> {
         let Self { publisher, replica, .. } = self;
         let work = publisher.poll(BATCH, |event| replica.on_publisher(&event));
+        if replica.is_handle_lost() {
+            return Ok(work);
+        }
         let work = work + replica.turn(publisher.now(), publisher.core_mut())?;
         publisher.flush();
         Ok(work)

@@ -66,6 +66,8 @@ pub struct MachineReplica<M> {
     own: Option<PublisherId>,
     /// The machine's name is open in the handle, or is being opened.
     is_opening: bool,
+    /// The handle fell further behind than any replica of the cluster remembers.
+    is_handle_lost: bool,
     reports: VecDeque<ReplicaReport>,
     /// A tick of this replica waits, or is on its way.
     is_ticking: bool,
@@ -100,6 +102,7 @@ impl<M: StateMachine> MachineReplica<M> {
             ticket: None,
             own: None,
             is_opening: false,
+            is_handle_lost: false,
             reports: VecDeque::new(),
             is_ticking: false,
             read_at: 0,
@@ -115,8 +118,12 @@ impl<M: StateMachine> MachineReplica<M> {
         }
     }
 
-    /// Begins to open its names in a handle; `drawn` is random. Returns whether the names are valid.
+    /// Begins to open its names in a new handle; `drawn` is random. Returns whether the names are valid. What
+    /// a former handle was given may be in the stream or not: outputs are handed in again, a tick as well.
     pub fn begin_open(&mut self, publisher: &mut PublisherCore, drawn: [u64; 2]) -> bool {
+        (self.own, self.is_ticking, self.is_handle_lost) = (None, false, false);
+        // Of a former tick's order nothing is left to do.
+        self.reports.retain(|report| *report != ReplicaReport::Tick);
         let name = format!("{}/replica/{}", self.core.settings().name, self.settings.number);
         self.ticket = publisher.open(&name, drawn);
         self.is_opening = false;
@@ -263,10 +270,7 @@ impl<M: StateMachine> MachineReplica<M> {
                     }
                 });
             }
-            PublisherEvent::OutcomesUnknown => {
-                self.fault =
-                    lost("it fell further behind than any replica of the cluster remembers: start it again");
-            }
+            PublisherEvent::OutcomesUnknown => self.is_handle_lost = true,
             _ => {}
         }
     }
@@ -343,6 +347,12 @@ impl<M: StateMachine> MachineReplica<M> {
     /// How many digests of others differed from this state's, and the newest of them.
     pub fn partings(&self) -> (u64, Option<Parting>) {
         (self.partings, self.parting)
+    }
+
+    /// Whether the handle is of no more use, as it fell too far behind:
+    /// [`begin_open`](Self::begin_open) with a new one. The state goes on.
+    pub fn is_handle_lost(&self) -> bool {
+        self.is_handle_lost
     }
 
     /// Whether everything that was applied is committed: then a snapshot may be written.

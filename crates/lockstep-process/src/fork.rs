@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Exit code of a child whose work failed.
 const FAILED: i32 = 1;
+/// The niceness that gives way to all others.
+const LOWEST: i32 = 19;
 
 /// The child that [`fork`] began. Dropping it ends it.
 #[derive(Debug)]
@@ -31,6 +33,9 @@ pub fn fork(work: impl FnOnce() -> bool) -> Result<ForkedChild, IoError> {
             Err(IoError::last("start a child that writes a snapshot: see ulimit -u and vm.overcommit_memory"))
         }
         0 => {
+            // Behind every thread that serves: it has time. A kernel that refuses this changes nothing else.
+            // SAFETY: a call without pointers; 0 is the calling process.
+            let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST) };
             let is_well = catch_unwind(AssertUnwindSafe(work)).unwrap_or(false);
             // SAFETY: a call without pointers, which does not return.
             unsafe { libc::_exit(if is_well { 0 } else { FAILED }) }

@@ -8,6 +8,8 @@ use super::receiver::FeedReceiver;
 use super::trader::TraderEvent;
 use crate::check::Violation;
 use crate::coverage::Event;
+use crate::keys;
+use crate::populate::plain_publisher;
 use crate::story::Happening;
 use crate::world::{Actor, World};
 use lockstep_core::engine::publisher::PublisherEvent;
@@ -297,8 +299,11 @@ impl World {
             copy.on_publisher(&event);
         });
         if is_lost {
+            // Its state goes on with a new handle.
             self.oracle.coverage.count(Event::PublishersLost);
-            return Ok(Goes::Ends("its publisher is lost".into()));
+            *publisher = plain_publisher(&self.plan, node, keys::publisher(), rng);
+            copy.begin_open(&mut publisher.core, [rng.next_u64(), rng.next_u64()]);
+            return Ok(Goes::On(work));
         }
         if has_diverged {
             return Err(format!("MACHINE: copy {node} has published another message under a number"));
