@@ -95,8 +95,8 @@ fn a_replica_without_a_snapshot_fetches_that_of_a_peer_from_where_it_was_broken_
     let bytes = fs::read(&whole).expect("a file");
     let part = peers.folder(2).join(whole.with_extension("part").file_name().expect("a name"));
 
-    // What an earlier attempt has left is not its beginning: nothing of it is restored, and the stream is read
-    // from its beginning.
+    // What an earlier attempt has left is not its beginning: nothing of it is restored, and the stream is
+    // read from its beginning.
     fs::create_dir_all(peers.folder(2)).expect("a folder");
     let mut other = bytes[..5 << 20].to_vec();
     other[4 << 20] ^= 1;

@@ -391,8 +391,8 @@ fn member_2_the_one_that_is_left_of_two_leads_alone_after_a_restart() {
     assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
 }
 
-/// Seed 9010336: whoever was declared dead wrongly and added again had read nothing of that when the leader was
-/// gone, and asked for ever for the pre-vote of a member that it did not know to be outvoted.
+/// Seed 9010336: a member was wrongly declared dead, and added again while it was cut off. When it came back
+/// the leader was gone, and it waited for ever for that one's pre-vote.
 #[test]
 fn s5_a_member_learns_from_a_witness_that_it_does_not_know_who_elects_it() {
     let (mut cluster, id) = cluster(2, 1);

@@ -122,7 +122,8 @@ pub fn query(address: SocketAddrV4, request: &[u8]) -> Result<Vec<u8>, IoError> 
 }
 
 /// Puts the version of the replica that serves at `address` in force, for all replicas, from the entry on
-/// that it stamps then. Returns its answer in words. [`App::take_over`](crate::App::take_over) says what follows.
+/// that it stamps then. Returns its answer in words. [`App::take_over`](crate::App::take_over) says what
+/// follows.
 ///
 /// # Errors
 /// Nobody answers there, or the replica is busy.

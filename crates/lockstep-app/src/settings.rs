@@ -42,10 +42,11 @@ pub struct AppSettings {
     /// It applies and compares, and publishes nothing, as another version is in force, until this one
     /// [takes over](crate::App::take_over): from then on the stream says which one is. Default: false.
     pub is_shadow: bool,
-    /// When an entry is applied. Default: when it is committed. With `Delivery::Stamped` it is applied as soon
-    /// as it is stamped, beside the wait for its commit, and what follows from it is published when it is
-    /// committed: outputs are earlier by the time of `apply`. Where a takeover takes entries back, the state is
-    /// restored from the newest snapshot, or read again from the beginning, which takes as long as a start.
+    /// When an entry is applied. Default: when it is committed. With `Delivery::Stamped` it is applied as
+    /// soon as it is stamped, beside the wait for its commit, and what follows from it is published when it
+    /// is committed: outputs are earlier by the time of `apply`. Where a takeover takes entries back, the
+    /// state is restored from the newest snapshot, or read again from the beginning, which takes as long as a
+    /// start.
     pub delivery: Delivery,
     /// Entries from one snapshot to the next. Default 100,000.
     pub snapshot_every: Seq,

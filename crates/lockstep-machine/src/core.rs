@@ -34,8 +34,8 @@ pub enum MachineFault {
     Output(Divergence),
     /// Its state differs from that of most replicas, or of as many.
     Odd(Option<Parting>),
-    /// Entries from this one on, which a reader of the stamped stream has applied, did not survive a takeover:
-    /// the owner restores the state from a snapshot, and goes on.
+    /// Entries from this one on, which a reader of the stamped stream has applied, did not survive a
+    /// takeover: the owner restores the state from a snapshot, and goes on.
     Retracted(Seq),
     /// The stream cannot be read on, for this reason.
     Stream(String),

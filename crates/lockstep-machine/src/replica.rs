@@ -50,8 +50,8 @@ pub struct ReplicaSettings {
     /// While no version has taken over in the stream: it applies and compares, and publishes nothing of the
     /// machine, as another version is in force. Behind a takeover the stream alone says which one is.
     pub is_shadow: bool,
-    /// Its subscription is a stamped one: it applies each entry as soon as it is stamped, and what follows from
-    /// it is published when it is committed. Where a takeover takes entries back,
+    /// Its subscription is a stamped one: it applies each entry as soon as it is stamped, and what follows
+    /// from it is published when it is committed. Where a takeover takes entries back,
     /// [`MachineFault::Retracted`] says so.
     pub reads_stamped: bool,
 }

@@ -1,5 +1,5 @@
-//! What a process of lockstep has counted, read from its counters file: a process that hangs or has died tells
-//! as much as before, and its hot thread takes no notice.
+//! What a process of lockstep has counted, read from its counters file: a process that hangs or has died
+//! tells as much as before, and its hot thread takes no notice.
 //!
 //! ```text
 //!   counters file ─▶ Process ─┬─▶ metrics: OpenMetrics, Prometheus

@@ -46,8 +46,8 @@ impl ShownProcess {
 /// What [`answer`] answers, for a page that says what there is.
 pub const PATHS: &str = "/metrics /healthz /readyz /counters";
 
-/// The answer to a request; `None`: it asks for something else. `complete` adds to the metrics what no counter
-/// has.
+/// The answer to a request; `None`: it asks for something else. `complete` adds to the metrics what no
+/// counter has.
 pub fn answer(
     request: &PageRequest<'_>,
     shown: &ShownProcess,

@@ -14,9 +14,10 @@
 //!                                  ▲       ▲
 //!        read in the stream, equal ┘       └ handed in to the present handle
 //! ```
-//! 1. The owner reads the committed stream (or the stamped one: [`Outputs::set_final`]), from its beginning or from a cursor, and gives each event to
-//!    [`Outputs::on_event`] before its own state takes it. An own message that stands there is compared with
-//!    what this state has produced: [`Divergence`] if it is another one.
+//! 1. The owner reads the committed stream (or the stamped one: [`Outputs::set_final`]), from its beginning
+//!    or from a cursor, and gives each event to [`Outputs::on_event`] before its own state takes it. An own
+//!    message that stands there is compared with what this state has produced: [`Divergence`] if it is
+//!    another one.
 //! 2. What the state produces goes to [`Outputs::push`].
 //! 3. [`Outputs::hand_in`] passes to the publisher's handle what the stream may lack. Until this state has
 //!    produced and read all that the stream had when the name was opened, that is nothing.
@@ -181,8 +182,8 @@ impl Outputs {
         }
     }
 
-    /// The subscription is a stamped one, and every entry below `next` is final: what follows from a later one
-    /// waits, as it may never have been. Without this the subscription is a committed one.
+    /// The subscription is a stamped one, and every entry below `next` is final: what follows from a later
+    /// one waits, as it may never have been. Without this the subscription is a committed one.
     pub fn set_final(&mut self, next: Seq) {
         self.final_next = next;
     }
@@ -244,8 +245,8 @@ impl Outputs {
         Some(message.publisher) == self.own
     }
 
-    /// What was read needs not be handed in while no handle is open, or none is used; and what is both is done
-    /// with.
+    /// What was read needs not be handed in while no handle is open, or none is used; and what is both is
+    /// done with.
     fn rebase(&mut self) {
         if self.open.is_none() {
             self.handed = self.read;

@@ -269,19 +269,8 @@ impl World {
         let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
         source.buffered.drain(..used);
         work += used;
-        match end {
-            None => {}
-            Some(CopyEnd::Broken(violation)) => return Err(violation),
-            Some(CopyEnd::Stream(why)) => {
-                if let Actor::Edge(edge) = &mut self.nodes[node].actor {
-                    edge.snapshots.clear();
-                }
-                return Ok(Goes::Ends(why));
-            }
-            Some(CopyEnd::Retracted) => {
-                self.oracle.coverage.count(Event::CopyRetracts);
-                return Ok(Goes::Ends("what it has applied was taken back".into()));
-            }
+        if let Some(end) = end {
+            return self.end_copy(node, end).map(Goes::Ends);
         }
         if copy.is_final() {
             edges.judge_copy(node, copy.as_ref())?;
@@ -320,6 +309,23 @@ impl World {
             self.oracle.coverage.count(Event::Snapshots);
         }
         Ok(Goes::On(work))
+    }
+
+    /// A copy does not read on: why, unless a rule is broken.
+    fn end_copy(&mut self, node: usize, end: CopyEnd) -> Result<String, Violation> {
+        match end {
+            CopyEnd::Broken(violation) => Err(violation),
+            CopyEnd::Stream(why) => {
+                if let Actor::Edge(edge) = &mut self.nodes[node].actor {
+                    edge.snapshots.clear();
+                }
+                Ok(why)
+            }
+            CopyEnd::Retracted => {
+                self.oracle.coverage.count(Event::CopyRetracts);
+                Ok("what it has applied was taken back".into())
+            }
+        }
     }
 
     fn turn_feed(
