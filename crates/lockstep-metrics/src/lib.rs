@@ -5,7 +5,7 @@
 //!   counters file ─▶ Process ─┬─▶ metrics: OpenMetrics, Prometheus
 //!                             └─▶ alive, ready, with the reason why not
 //! ```
-//! Daemons and applications serve both on a [page](page) of their own.
+//! Daemons and applications serve both on a [page] of their own.
 
 #![forbid(unsafe_code)]
 
