@@ -13,7 +13,7 @@ mod timers;
 #[path = "apply/versions.rs"]
 mod versions;
 
-use lockstep_app::query;
+use lockstep_app::{App, StateMachine, query};
 use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
@@ -82,6 +82,26 @@ impl<'a> Counters<'a> {
             }
         }
     }
+}
+
+/// Turns a replica until `done`.
+fn turn_until<M: StateMachine>(app: &mut App<M>, words: &str, done: impl Fn(&App<M>) -> bool) {
+    let began = Instant::now();
+    while !done(app) {
+        if app.turn(|_, _| {}).expect("it goes on") == 0 {
+            app.wait(Duration::from_millis(1)).expect("a descriptor");
+        }
+        let core = &app.replica().core;
+        let (next, outputs) = (core.next(), core.outputs.count());
+        assert!(began.elapsed() < PATIENCE, "{words}: applied below {next}, {outputs} outputs in the stream");
+    }
+}
+
+/// What a replica's page answers: the number of its status, and its text.
+fn page(address: SocketAddrV4, path: &str) -> (u16, String) {
+    let limits = (Duration::from_secs(5), 1 << 20);
+    let page = lockstep_process::page::fetch((address.into(), path), ("", None), limits).expect("a page");
+    (page.status, String::from_utf8_lossy(&page.content).into_owned())
 }
 
 /// The number of the replica that leads.

@@ -1,12 +1,12 @@
 //! A replica without a snapshot, and a peer that has one.
 
+use super::{page, turn_until};
 use lockstep_app::{App, AppSettings, Endpoint, Input, InputEvent, Output, StateMachine};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-use tools::processes::{Cluster, PATIENCE, free_address};
+use tools::processes::{Cluster, free_address};
 
 /// Counts messages; its snapshot has several of the pieces that are fetched at once.
 #[derive(Default)]
@@ -71,16 +71,6 @@ impl Peers {
     }
 }
 
-fn turn_until(app: &mut App<Ledger>, done: impl Fn(&App<Ledger>) -> bool) {
-    let began = Instant::now();
-    while !done(app) {
-        if app.turn(|_, _| {}).expect("it goes on") == 0 {
-            app.wait(Duration::from_millis(1)).expect("a descriptor");
-        }
-        assert!(began.elapsed() < PATIENCE, "{} messages", app.replica().core.machine().count);
-    }
-}
-
 #[test]
 fn a_replica_without_a_snapshot_fetches_that_of_a_peer_from_where_it_was_broken_off() {
     let address = free_address().to_string().parse().expect("an IPv4 address");
@@ -88,7 +78,7 @@ fn a_replica_without_a_snapshot_fetches_that_of_a_peer_from_where_it_was_broken_
     let _replicas = peers.cluster.found();
     let mut one = peers.replica(1);
     peers.cluster.publish(&"line\n".repeat(1_500));
-    turn_until(&mut one, |app| {
+    turn_until(&mut one, "all and a snapshot", |app| {
         app.replica().core.machine().count == 1_500 && !peers.files(1, "snapshot").is_empty()
     });
     let whole = peers.files(1, "snapshot").pop().expect("one");
@@ -103,7 +93,7 @@ fn a_replica_without_a_snapshot_fetches_that_of_a_peer_from_where_it_was_broken_
     fs::write(&part, &other).expect("a disk");
     let mut two = peers.replica(2);
     assert_eq!((two.replica().next(), peers.files(2, "part").len()), (1, 0));
-    turn_until(&mut two, |app| app.replica().core.machine().count == 1_500);
+    turn_until(&mut two, "all messages", |app| app.replica().core.machine().count == 1_500);
     drop(two);
 
     // It is its beginning: the rest is fetched.
@@ -113,21 +103,13 @@ fn a_replica_without_a_snapshot_fetches_that_of_a_peer_from_where_it_was_broken_
     let next = two.replica().next();
     assert!(next > 1_000, "it begins at {next}");
     assert_eq!(fs::read(peers.files(2, "snapshot").pop().expect("one")).expect("a file"), bytes);
-    turn_until(&mut two, |app| app.replica().core.machine().count == 1_500);
+    turn_until(&mut two, "all messages", |app| app.replica().core.machine().count == 1_500);
     assert!(two.replica().core.inputs() < 1_000, "{} inputs were applied again", two.replica().core.inputs());
 
     // The page has what every daemon's page has.
-    let page = |path: &str| {
-        let page = lockstep_process::page::fetch(
-            (address.into(), path),
-            ("", None),
-            (Duration::from_secs(5), 1 << 20),
-        );
-        page.map(|page| (page.status, String::from_utf8_lossy(&page.content).into_owned())).expect("a page")
-    };
-    turn_until(&mut one, |_| page("/readyz").0 == 200);
-    assert_eq!(page("/healthz"), (200, "ledger-1 is alive\n".to_owned()));
-    let (status, metrics) = page("/metrics");
+    turn_until(&mut one, "ready", |_| page(address, "/readyz").0 == 200);
+    assert_eq!(page(address, "/healthz"), (200, "ledger-1 is alive\n".to_owned()));
+    let (status, metrics) = page(address, "/metrics");
     assert!(
         status == 200 && metrics.contains("lockstep_app_inputs_total{process=\"ledger-1\"}"),
         "{metrics}"

@@ -1,13 +1,13 @@
 //! A replica that applies what is stamped, and a takeover that takes some of it back.
 
+use super::{page, turn_until};
 use lockstep_app::{
     App, AppSettings, Delivery, EVERYBODY, Endpoint, Input, InputEvent, Output, SnapshotMode, StateMachine,
 };
 use lockstep_client::Publisher;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
-use tools::processes::{Cluster, PATIENCE};
+use tools::processes::{Cluster, PATIENCE, free_address};
 
 /// Tells everybody how many messages there were.
 #[derive(Default)]
@@ -36,18 +36,6 @@ impl StateMachine for Totals {
     }
 }
 
-fn turn_until(app: &mut App<Totals>, words: &str, done: impl Fn(&App<Totals>) -> bool) {
-    let began = Instant::now();
-    while !done(app) {
-        if app.turn(|_, _| {}).expect("it goes on") == 0 {
-            app.wait(Duration::from_millis(1)).expect("a descriptor");
-        }
-        let core = &app.replica().core;
-        let (total, read) = (core.machine().total, core.outputs.count());
-        assert!(began.elapsed() < PATIENCE, "{words}: total {total}, {read} outputs in the stream");
-    }
-}
-
 fn total(app: &App<Totals>) -> u64 {
     app.replica().core.machine().total
 }
@@ -64,6 +52,8 @@ fn what_a_takeover_takes_back_was_applied_and_never_published() {
     let folder = cluster.path("totals-1");
     let mut settings = AppSettings::new("totals", 1, Path::new(&folder));
     settings.delivery = Delivery::Stamped;
+    let address = free_address().to_string().parse().expect("an IPv4 address");
+    settings.serve = Some(address);
     (settings.snapshot_every, settings.snapshot_mode) = (4, SnapshotMode::Pause);
     let mut app = App::connect(&endpoint, settings, Totals::default).expect("a cluster");
     cluster.publish("a\nb\nc\nd\ne\n");
@@ -94,6 +84,12 @@ fn what_a_takeover_takes_back_was_applied_and_never_published() {
         replicas[other] = cluster.start_replica(other as u32 + 1);
     }
     turn_until(&mut app, "a state without them", |app| total(app) == 5);
+    // Its page and its counters are those of the process still.
+    turn_until(&mut app, "new counters", |_| {
+        page(address, "/metrics").1.contains("app_rollbacks_total{process=\"totals-1\"} 1")
+    });
+    assert_eq!(page(address, "/healthz"), (200, "totals-1 is alive\n".to_owned()));
+    assert_eq!(cluster.run(&["counters", "totals-1"], b"").with_code(0).err, "");
     cluster.publish("f\n");
     turn_until(&mut app, "the sixth message", |app| total(app) == 6 && outputs(app) == 6);
     assert_eq!(super::totals(&cluster), [1, 2, 3, 4, 5, 6]);

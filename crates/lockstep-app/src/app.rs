@@ -49,7 +49,6 @@ pub struct App<M> {
     /// The one that is being written.
     writing: Option<Writing>,
     server: Option<(PageServer, Receiver<Pending>)>,
-    shown: ShownProcess,
     counted: Counted,
     counts: AppCounts,
 }
@@ -67,7 +66,6 @@ struct Begun<M> {
     publisher: Publisher,
     subscriber: Subscriber,
     replica: MachineReplica<M>,
-    counted: Counted,
 }
 
 impl<M: StateMachine> Begun<M> {
@@ -84,12 +82,10 @@ impl<M: StateMachine> Begun<M> {
             Some((core, start)) => (core, start),
             None => (MachineCore::new(settings.machine(), new()), Start::From(1)),
         };
-        let mut subscriber = Subscriber::connect(endpoint, settings.delivery, start)?;
-        let mut publisher = Publisher::connect(endpoint)?;
-        let process = format!("{}-{}", settings.name.replace('/', "-"), settings.number);
-        let counted = Counted::create(endpoint, &process, ROWS, Some(&mut publisher), Some(&mut subscriber))?;
+        let subscriber = Subscriber::connect(endpoint, settings.delivery, start)?;
+        let publisher = Publisher::connect(endpoint)?;
         let replica = MachineReplica::new(settings.replica(), core);
-        Ok(Self { publisher, subscriber, replica, counted })
+        Ok(Self { publisher, subscriber, replica })
     }
 }
 
@@ -107,8 +103,12 @@ impl<M: StateMachine> App<M> {
         let has_store = settings.snapshot_mode != SnapshotMode::Never;
         let store = has_store.then(|| settings.store()).transpose()?;
         let begun = Begun::at_newest(endpoint, &settings, store.as_ref(), &new)?;
-        let Begun { publisher, subscriber, replica, counted } = begun;
+        let Begun { mut publisher, mut subscriber, replica } = begun;
+        let process = format!("{}-{}", settings.name.replace('/', "-"), settings.number);
+        let counted = Counted::create(endpoint, &process, ROWS, Some(&mut publisher), Some(&mut subscriber))?;
         let shown = ShownProcess::default();
+        let (process, path) = counted.place();
+        shown.show(process, path);
         let serve = |address| serve(address, settings.store()?, shown.clone());
         let server = settings.serve.map(serve).transpose()?;
         let mut app = Self {
@@ -122,7 +122,6 @@ impl<M: StateMachine> App<M> {
             store,
             writing: None,
             server,
-            shown,
             counted,
             counts: AppCounts::default(),
         };
@@ -130,23 +129,21 @@ impl<M: StateMachine> App<M> {
         Ok(app)
     }
 
-    /// A takeover has taken back what was applied: as a start, but for the page.
+    /// A takeover has taken back what was applied: as a start, but for the page and the counters file.
     fn roll_back(&mut self) -> Result<(), AppError> {
         if let (Some(Writing { next, .. }), Some(store)) = (self.writing.take(), &self.store) {
             store.discard(next)?;
         }
         let begun = Begun::at_newest(&self.endpoint, &self.settings, self.store.as_ref(), &self.new)?;
-        let Begun { publisher, subscriber, replica, counted } = begun;
+        let Begun { mut publisher, mut subscriber, replica } = begun;
+        Counted::measure(Some(&mut publisher), Some(&mut subscriber));
         self.saved_next = replica.next();
         (self.publisher, self.subscriber, self.replica) = (publisher, subscriber, replica);
-        self.counted = counted;
         self.counts.rollbacks += 1;
         self.open()
     }
 
     fn open(&mut self) -> Result<(), AppError> {
-        let (process, path) = self.counted.place();
-        self.shown.show(process, path);
         let drawn = [random_u64()?, random_u64()?];
         if !self.replica.begin_open(self.publisher.core_mut(), drawn) {
             return Err(AppError::Open(OpenError::Name(self.settings.name.clone())));
@@ -194,6 +191,7 @@ impl<M: StateMachine> App<M> {
         if self.replica.is_handle_lost() {
             tracing::warn!("this replica fell so far behind that it opens its names again, in a new handle");
             self.publisher = Publisher::connect(&self.endpoint)?;
+            Counted::measure(Some(&mut self.publisher), None);
             self.open()?;
         }
         work += self.answer_requests();

@@ -128,10 +128,16 @@ impl Counted {
         let labels =
             [("cluster", &*cluster), ("kind", kind), ("name", name), ("release", env!("CARGO_PKG_VERSION"))];
         let file = CountersFile::create(&path, &labels, &rows)?;
-        publisher.into_iter().for_each(Publisher::measure);
-        subscriber.into_iter().for_each(Subscriber::measure);
+        Self::measure(publisher, subscriber);
         let count = rows.iter().map(|row| row.kind.values()).sum();
         Ok(Self { file, process: process.to_owned(), path, count, values: Vec::with_capacity(count), due: 0 })
+    }
+
+    /// Measures the latencies of handles that are published in the place of earlier ones.
+    #[doc(hidden)]
+    pub fn measure(publisher: Option<&mut Publisher>, subscriber: Option<&mut Subscriber>) {
+        publisher.into_iter().for_each(Publisher::measure);
+        subscriber.into_iter().for_each(Subscriber::measure);
     }
 
     /// The path of the file of `process` in the folder of counters files.
@@ -152,8 +158,8 @@ impl Counted {
     }
 
     /// Stores all values, at most ten times a second. `now` is [`Subscriber::now`] or [`Publisher::now`];
-    /// `own` has the values of the own counters in the order of their rows. The handles are those with which
-    /// the file was created.
+    /// `own` has the values of the own counters in the order of their rows. The handles are of those kinds with
+    /// which the file was created.
     #[inline]
     pub fn publish(
         &mut self,

@@ -85,8 +85,6 @@ pub struct MachineReplica<M> {
     partings: u64,
     /// The stream was read up to its end once.
     is_caught_up: bool,
-    /// Every entry below is final.
-    final_next: Seq,
     fault: Option<MachineFault>,
 }
 
@@ -94,8 +92,9 @@ impl<M: StateMachine> MachineReplica<M> {
     /// The copy with these settings, whose handles are not open yet.
     pub fn new(settings: ReplicaSettings, mut core: MachineCore<M>) -> Self {
         // A snapshot is of what was committed.
-        let final_next = if settings.reads_stamped { core.next() } else { Seq::MAX };
-        core.outputs.set_final(final_next);
+        if settings.reads_stamped {
+            core.outputs.set_final(core.next());
+        }
         Self {
             settings,
             core,
@@ -113,7 +112,6 @@ impl<M: StateMachine> MachineReplica<M> {
             parting: None,
             partings: 0,
             is_caught_up: false,
-            final_next,
             fault: None,
         }
     }
@@ -200,8 +198,7 @@ impl<M: StateMachine> MachineReplica<M> {
                 Ok(())
             }
             SubscriberEvent::Committed { next } if self.settings.reads_stamped => {
-                self.final_next = next.max(self.final_next);
-                self.core.outputs.set_final(self.final_next);
+                self.core.outputs.set_final(next.max(self.final_next()));
                 Ok(())
             }
             SubscriberEvent::Retract { from } if from < self.core.next() => {
@@ -306,7 +303,7 @@ impl<M: StateMachine> MachineReplica<M> {
         let (Some(own), Some(to)) = (self.own, self.core.outputs.publisher()) else { return Ok(work) };
         while let Some(report) = self.reports.front() {
             // A digest of what may be taken back says nothing.
-            if matches!(report, ReplicaReport::Digest { at, .. } if *at > self.final_next) {
+            if matches!(report, ReplicaReport::Digest { at, .. } if *at > self.final_next()) {
                 break;
             }
             match publisher.try_publish(own, to, &report.to_bytes()) {
@@ -357,12 +354,12 @@ impl<M: StateMachine> MachineReplica<M> {
 
     /// Whether everything that was applied is committed: then a snapshot may be written.
     pub fn is_final(&self) -> bool {
-        self.core.next() <= self.final_next
+        self.core.next() <= self.final_next()
     }
 
     /// Every entry below is known to be committed; `Seq::MAX` of a committed subscription.
     pub fn final_next(&self) -> Seq {
-        self.final_next
+        self.core.outputs.final_next()
     }
 
     /// Whether the stream was read up to its end once.

@@ -188,6 +188,11 @@ impl Outputs {
         self.final_next = next;
     }
 
+    /// Every entry below is known to be final; `Seq::MAX` of a committed subscription.
+    pub fn final_next(&self) -> Seq {
+        self.final_next
+    }
+
     /// Whether nothing is handed in from now on. What the state produces is compared with the stream all the
     /// same.
     pub fn set_silent(&mut self, is_silent: bool) {

@@ -4,6 +4,7 @@
 use crate::founding;
 use lockstep_app::{AppSettings, EVERYBODY, Input, InputEvent, Output, SnapshotMode, StateMachine};
 use lockstep_exchange::ExchangeMachine;
+use lockstep_io::clock::DAY_NS;
 use ouch50::codes::{Capacity, CrossType, Display, OrderState, TimeInForce};
 use ouch50::{Accepted, ClOrdId, EnterOrder, Inbound, Options, Price, Side, Symbol};
 use std::error::Error;
@@ -66,7 +67,7 @@ impl BenchMachine {
     fn acknowledge(publisher: u32, payload: &[u8], time: u64, output: &mut Output) {
         let Ok(Inbound::EnterOrder(order)) = Inbound::parse(payload) else { return };
         let accepted = Accepted {
-            time_ns: time % 86_400_000_000_000,
+            time_ns: time % DAY_NS,
             user_ref_num: order.user_ref_num,
             side: order.side,
             quantity: order.quantity,
