@@ -196,6 +196,10 @@ impl Trader {
         let session = String::from_utf8_lossy(session).into_owned();
         let (wanted, seq) = &self.asked;
         let is_other = !wanted.is_empty() && *wanted != session || *seq != 0 && *seq != next_seq;
+        if !wanted.is_empty() && *wanted == self.session && next_seq > self.next {
+            let who = users::name(self.user);
+            return Err(format!("EDGE: {who} counts {} in {session}, and resumes at {next_seq}", self.next));
+        }
         let day = books.day_of(&session);
         let known = self.delivered(day, books) + 1;
         if is_other || day.is_none() || next_seq > known {
