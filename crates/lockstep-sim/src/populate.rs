@@ -96,8 +96,15 @@ pub(super) fn replica_limits(
             backoff_ns_max: 16 * timeout_ns,
         },
         pending_submission_bytes: 16 << 10,
-        secret_seed: [rng.next_u64() as u8; 32],
+        secret_seed: secret(rng),
     }
+}
+
+/// The secret of one process. Two processes have the same one as good as never: a proof that one of them
+/// demanded would be good at the other.
+fn secret(rng: &mut Rng) -> [u8; 32] {
+    let drawn = rng.next_u64().to_le_bytes();
+    std::array::from_fn(|at| drawn[at % drawn.len()])
 }
 
 /// A publisher's handle without a name, which seals with `keys`.
