@@ -137,6 +137,61 @@ fn an_application_that_takes_little_is_not_overrun_by_a_replay() {
     assert_eq!(reader.stream().len(), 120, "each once, in order");
 }
 
+/// A reader that reads a journal at once if it lacks more than three entries.
+fn hasty_reader(start: Start) -> Reader {
+    let mut reader = Reader::new(Delivery::Committed, start);
+    let me = Identity { replica: 2_000, incarnation: 0 };
+    let sources = vec![address(8), address(9)];
+    let limits = ReplayLimits::new(Keyring::none(CLUSTER).into(), me, sources);
+    reader.subscriber.core.set_replay(ReplayLimits { far_behind: 3, ..limits });
+    reader
+}
+
+#[test]
+fn who_is_far_behind_reads_a_journal_at_once_and_asks_no_repairer_for_what_it_brings() {
+    let mut log = Log::begun(3);
+    let frames: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|text| log.push(&[text])).collect();
+    let mut far = hasty_reader(Start::From(1));
+    far.hear(&log.frames[1]);
+    far.hear(&frames[4]);
+    assert_eq!(far.step(), Some(ReplayStep::Open(address(8))), "of eight entries six are missing");
+    far.replay(&granted(&log.frames));
+    far.hear(&log.ack(2, 8));
+    let asked = far.count(Counter::NacksOut);
+    far.wait(100_000_000);
+    assert_eq!(far.messages(), ["a", "b", "c", "d", "e"]);
+    assert_eq!(far.step(), Some(ReplayStep::Close));
+    assert_eq!(far.count(Counter::NacksOut), asked, "repairers are left alone while a journal gives");
+    // One hole of an entry, with many behind it, is a repairer's.
+    let mut near = hasty_reader(Start::From(1));
+    [0, 1, 2, 4, 5, 6].iter().for_each(|&index| near.hear(&log.frames[index]));
+    near.wait(50_000_000);
+    assert_eq!((near.step(), near.count(Counter::Replays)), (None, 0));
+    assert!(near.count(Counter::NacksOut) > 0);
+}
+
+#[test]
+fn who_is_far_behind_and_finds_no_journal_goes_on_with_repairs_and_asks_journals_again_later() {
+    let mut log = Log::begun(3);
+    let frames: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|text| log.push(&[text])).collect();
+    let mut reader = hasty_reader(Start::From(1));
+    reader.hear(&log.frames[1]);
+    reader.hear(&frames[4]);
+    for source in [8, 9] {
+        assert_eq!(reader.step(), Some(ReplayStep::Open(address(source))));
+        reader.replay(&replay_item(Kind::ReplayAnswer, ReplayEndReason::TooOld as u32, 1));
+    }
+    assert_eq!((reader.step(), reader.subscriber.core.is_ended()), (Some(ReplayStep::Close), false));
+    reader.wait(100_000_000);
+    assert_eq!(reader.step(), None, "not at once again");
+    reader.hear(&frames[4]);
+    reader.wait(1_000_000_000);
+    assert_eq!(reader.step(), Some(ReplayStep::Open(address(8))));
+    // Repairers have it.
+    (0..log.frames.len()).for_each(|index| reader.repair(log.repair(index, 2, log.end.next)));
+    assert_eq!(reader.messages(), ["a", "b", "c", "d", "e"]);
+}
+
 #[test]
 fn a_cursor_within_a_frame_names_the_chain_before_it_and_another_log_is_refused() {
     let mut log = Log::begun(3);

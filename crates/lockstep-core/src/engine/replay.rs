@@ -39,7 +39,13 @@ pub struct ReplayLimits {
     pub retry_ns_max: Nanos,
     /// A source that sends nothing for this long is given up: some times the second of its marks.
     pub silence_ns: Nanos,
+    /// A subscriber that lacks more entries than this reads a journal at once: repairers, who have them in
+    /// memory, would bring them one request at a time.
+    pub far_behind: Seq,
 }
+
+/// [`ReplayLimits::far_behind`] by default: a fifth of a second of repairs, and some milliseconds of a replay.
+const FAR_BEHIND: Seq = 1 << 16;
 
 impl ReplayLimits {
     /// The usual times.
@@ -52,6 +58,7 @@ impl ReplayLimits {
             retry_ns_min: 10_000_000,
             retry_ns_max: 1_000_000_000,
             silence_ns: 5_000_000_000,
+            far_behind: FAR_BEHIND,
         }
     }
 }
@@ -206,6 +213,11 @@ impl ReplayReader {
     /// Whether there is anybody to ask.
     pub fn is_possible(&self) -> bool {
         !self.limits.sources.is_empty()
+    }
+
+    /// A journal brings more entries than this faster than repairers.
+    pub fn far_behind(&self) -> Seq {
+        self.limits.far_behind
     }
 
     /// Whether one is under way.

@@ -68,6 +68,9 @@ pub struct SubscriberCore {
     replay_of: u64,
     /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
     needed: Option<Seq>,
+    /// A replay is under way only because it is faster; and when the next one may be.
+    is_shortcut: bool,
+    shortcut_after: Nanos,
     /// Where it stands while it is replayed to.
     stall_detector: StallDetector,
     cursor: DeliveryCursor,
@@ -206,6 +209,8 @@ impl SubscriberCore {
             replayed_by: Identity::default(),
             replay_of: 0,
             needed: None,
+            is_shortcut: false,
+            shortcut_after: 0,
             stall_detector: StallDetector::default(),
             cursor: DeliveryCursor { next, delivered_next, chain, ..DeliveryCursor::default() },
             reported_commit: 1,
@@ -275,6 +280,7 @@ impl SubscriberCore {
         self.turns = UNICAST_TURNS - 1;
         self.caught_up = false;
         (self.received_at, self.replay_at, self.stall_detector) = (0, 0, StallDetector::default());
+        self.shortcut_after = 0;
         self.lag_since = None;
         self.lag_reported = 0;
         self.unicast_probe = UnicastProbe::new(UnicastProbeLimits::reader(self.limits.heartbeat_interval_ns));

@@ -58,6 +58,10 @@ struct Abandoned {
     missing: Seq,
 }
 
+/// The start of an epoch and some parts that were heard make holes of what lies far behind; where there are
+/// more, many entries are held already.
+const HOLES_COUNTED: usize = 8;
+
 impl RepairRequests {
     /// Holds always. Panics with the rule that is broken.
     pub(super) fn invariants(&self) {
@@ -247,6 +251,16 @@ impl Receiver {
         };
         let behind = self.seen_next > next || self.store.len() > self.ready;
         (behind && self.has_spare()).then_some(next)
+    }
+
+    /// Whether more than `count` entries are missing behind the log, in the first holes of what was seen.
+    pub fn is_missing_more_than(&self, count: Seq) -> bool {
+        let Some(from) = self.missing_from() else { return false };
+        if self.seen_next.saturating_sub(from) <= count {
+            return false;
+        }
+        let holes = self.store.missing(self.ready, from, self.seen_next);
+        holes.take(HOLES_COUNTED).map(|hole| hole.to - hole.from).sum::<Seq>() > count
     }
 
     /// Whether nothing is missing, asked for or awaited, and nothing of that has changed: the rule.

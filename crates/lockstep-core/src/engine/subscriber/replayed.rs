@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  too old for every ring, oldest wanted,      everything seen is held, and live is heard
-//!  or the groups are silent
+//!  far behind, or the groups are silent
 //!  Live ───────────────────────────▶ Replaying ───────────────────────────────────▶ Live (CaughtUp)
 //! ```
 //!
@@ -21,6 +21,8 @@ use std::ops::ControlFlow;
 /// is read from journals, until the groups are received again.
 const DEAF_NS: Nanos = 500_000_000;
 const SILENT_INTERVALS: u64 = 10;
+/// Where no journal could help a reader that is far behind, they are asked again after this.
+const SHORTCUT_PAUSE_NS: Nanos = 1_000_000_000;
 
 impl SubscriberCore {
     /// From now on journals are read where no ring helps.
@@ -148,8 +150,11 @@ impl SubscriberCore {
             // A source that was told to stop has not listened.
             let silent = now > self.received_at + self.deaf_ns() && !self.cursor.stopped;
             let deaf = silent && self.rx.replay_from().is_some();
-            if wanted || deaf {
+            let is_far_behind =
+                now >= self.shortcut_after && self.rx.is_missing_more_than(self.replay.far_behind());
+            if wanted || deaf || is_far_behind {
                 self.replay_at = now;
+                self.is_shortcut = !wanted && !deaf;
                 self.needed = wanted.then(|| lacks.map_or(0, |(_, oldest, _)| oldest));
                 self.counters.add(Counter::Replays, 1);
                 self.replay.begin(now);
@@ -176,6 +181,11 @@ impl SubscriberCore {
             self.replay.on_behind(now);
         }
         let Some(failed) = self.replay.failed() else { return };
+        if self.is_shortcut {
+            // Repairers may have it all the same: they are asked meanwhile.
+            self.shortcut_after = now + SHORTCUT_PAUSE_NS;
+            return self.replay.finish();
+        }
         let from = self.rx.replay_from().map_or(0, |(seq, _)| seq);
         match (failed.why, self.needed) {
             (Some(ReplayEndReason::TooOld), _) => {
