@@ -115,3 +115,48 @@ fn a_replica_without_a_snapshot_fetches_that_of_a_peer_from_where_it_was_broken_
         "{metrics}"
     );
 }
+
+/// What retention does to a journal: only the newest segments stay, and the tables where the oldest begins.
+fn keep_newest_segments(journal: &Path, count: usize) {
+    let segments = journal.join("segments");
+    let files = || fs::read_dir(&segments).expect("segments").flatten().map(|entry| entry.path());
+    let mut numbers: Vec<_> =
+        files().filter(|path| path.extension().is_some_and(|one| one == "seg")).collect();
+    numbers.sort();
+    let oldest = numbers[numbers.len() - count].file_stem().expect("a number").to_owned();
+    let before = numbers[numbers.len() - count - 1].with_extension("ckp");
+    let is_old = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem < &*oldest) && *path != before;
+    files().filter(is_old).for_each(|path| fs::remove_file(path).expect("a disk"));
+}
+
+#[test]
+fn a_replica_that_was_away_for_longer_than_any_journal_reaches_back_goes_on_with_a_peers_snapshot() {
+    let address = free_address().to_string().parse().expect("an IPv4 address");
+    let small =
+        "[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"256KiB\"\n";
+    let peers = Peers { cluster: Cluster::new(1, small), address };
+    let mut replicas = peers.cluster.found();
+    let mut one = peers.replica(1);
+    let mut two = peers.replica(2);
+    peers.cluster.publish(&"line\n".repeat(1_500));
+    let has_snapshot = |number| !peers.files(number, "snapshot").is_empty();
+    turn_until(&mut two, "all and a snapshot", |app| {
+        app.replica().core.machine().count == 1_500 && has_snapshot(2)
+    });
+    drop(two);
+    let long = format!("{}\n", "x".repeat(900));
+    peers.cluster.publish(&long.repeat(8_000));
+    turn_until(&mut one, "all", |app| {
+        app.replica().core.machine().count == 9_500 && app.saved_next() > 9_000
+    });
+    turn_until(&mut one, "a whole snapshot", |app| app.is_drained() && peers.files(1, "part").is_empty());
+
+    assert_eq!(replicas.remove(0).terminate(), Some(0));
+    keep_newest_segments(&peers.cluster.path("journal-1"), 2);
+    replicas.push(peers.cluster.start_replica(1));
+    replicas[0].await_log("-> leader");
+    let mut two = peers.replica(2);
+    assert!(two.replica().next() < 1_600, "it begins with its own snapshot");
+    turn_until(&mut two, "all", |app| app.replica().core.machine().count == 9_500);
+    assert!(two.replica().core.inputs() < 2_000, "{} inputs were applied", two.replica().core.inputs());
+}

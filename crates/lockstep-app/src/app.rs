@@ -126,11 +126,12 @@ impl<M: StateMachine> App<M> {
             counts: AppCounts::default(),
         };
         app.open()?;
+        app.tell_need()?;
         Ok(app)
     }
 
-    /// A takeover has taken back what was applied: as a start, but for the page and the counters file.
-    fn roll_back(&mut self) -> Result<(), AppError> {
+    /// Begins again with the newest snapshot: as a start, but for the page and the counters file.
+    fn restart(&mut self) -> Result<(), AppError> {
         if let (Some(Writing { next, .. }), Some(store)) = (self.writing.take(), &self.store) {
             store.discard(next)?;
         }
@@ -139,8 +140,14 @@ impl<M: StateMachine> App<M> {
         Counted::measure(Some(&mut publisher), Some(&mut subscriber));
         self.saved_next = replica.next();
         (self.publisher, self.subscriber, self.replica) = (publisher, subscriber, replica);
-        self.counts.rollbacks += 1;
         self.open()
+    }
+
+    /// What lies behind the own snapshots is gone: whether a peer has given one that begins where the stream
+    /// is still to be had.
+    fn fetch_newer(&self, oldest: Seq) -> bool {
+        let fetched = self.store.as_ref().and_then(|store| fetched(&self.settings.peers, store));
+        fetched.is_some_and(|stored| stored.next >= oldest)
     }
 
     fn open(&mut self) -> Result<(), AppError> {
@@ -182,7 +189,13 @@ impl<M: StateMachine> App<M> {
             None => {}
             Some(fault @ MachineFault::Retracted(_)) => {
                 tracing::warn!("{fault}");
-                self.roll_back()?;
+                self.counts.rollbacks += 1;
+                self.restart()?;
+                return Ok(1);
+            }
+            Some(fault @ MachineFault::Abandoned { oldest, .. }) if self.fetch_newer(oldest) => {
+                tracing::warn!("{fault}; this replica goes on with the snapshot of a peer");
+                self.restart()?;
                 return Ok(1);
             }
             Some(fault) => return Err(fault.into()),
@@ -316,7 +329,18 @@ impl<M: StateMachine> App<M> {
         let address = self.settings.serve;
         self.replica.announce(SnapshotNotice { next, time, digest, version, bytes, address });
         tracing::info!("snapshot of {bytes} bytes below seq {next}");
-        Ok(store.trim(next)?)
+        store.trim(next)?;
+        self.tell_need()
+    }
+
+    /// The journals retain what lies behind the oldest snapshot.
+    fn tell_need(&mut self) -> Result<(), AppError> {
+        let oldest = self.store.as_ref().map(SnapshotStore::list).transpose()?.unwrap_or_default();
+        // One that is damaged needs nothing.
+        if let Some(head) = oldest.iter().find_map(|stored| store::head(&stored.path).ok()) {
+            self.replica.needs_from(head.cursor.seq);
+        }
+        Ok(())
     }
 
     /// Sleeps after a turn that returned 0, until something can be read or is due, at most for `timeout`. It

@@ -158,8 +158,8 @@ impl Counted {
     }
 
     /// Stores all values, at most ten times a second. `now` is [`Subscriber::now`] or [`Publisher::now`];
-    /// `own` has the values of the own counters in the order of their rows. The handles are of those kinds with
-    /// which the file was created.
+    /// `own` has the values of the own counters in the order of their rows. The handles are of those kinds
+    /// with which the file was created.
     #[inline]
     pub fn publish(
         &mut self,

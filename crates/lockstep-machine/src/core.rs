@@ -37,6 +37,14 @@ pub enum MachineFault {
     /// Entries from this one on, which a reader of the stamped stream has applied, did not survive a
     /// takeover: the owner restores the state from a snapshot, and goes on.
     Retracted(Seq),
+    /// Nobody has the stream from `from` on any more; the oldest is `oldest`. A snapshot of a peer may begin
+    /// there.
+    Abandoned {
+        /// The first seq that is missing.
+        from: Seq,
+        /// The oldest that is to be had.
+        oldest: Seq,
+    },
     /// The stream cannot be read on, for this reason.
     Stream(String),
     /// Its outputs or reports cannot be published any more, for this reason.
@@ -58,6 +66,11 @@ impl fmt::Display for MachineFault {
                 f,
                 "entries from seq {from} on did not survive a takeover, and were applied: the state is restored from a \
                  snapshot"
+            ),
+            Self::Abandoned { from, oldest } => write!(
+                f,
+                "seq {from} cannot be had any more, the oldest is {oldest}: give this replica a snapshot of a peer (peers), or \
+                 read from an archiver that has it"
             ),
             Self::Stream(why) | Self::Publish(why) => f.write_str(why),
         }

@@ -18,7 +18,7 @@ use crate::report::{ReplicaReport, SnapshotNotice};
 use lockstep_core::engine::outputs::OutputsEnd;
 use lockstep_core::engine::publisher::{OpenRefusal, PublishError, PublisherCore, PublisherEvent};
 use lockstep_core::engine::subscriber::SubscriberEvent;
-use lockstep_wire::{Nanos, PublisherId, Seq};
+use lockstep_wire::{JOURNALS, Nanos, Need, PublisherId, Seq};
 use std::collections::VecDeque;
 
 /// A replica waits so long for the tick of each one with a lower number.
@@ -69,6 +69,8 @@ pub struct MachineReplica<M> {
     /// The handle fell further behind than any replica of the cluster remembers.
     is_handle_lost: bool,
     reports: VecDeque<ReplicaReport>,
+    /// The seq from which on this replica needs the log, until the journals are told.
+    need: Option<Need>,
     /// A tick of this replica waits, or is on its way.
     is_ticking: bool,
     /// When, by this process's clock, the newest entry's time was read.
@@ -103,6 +105,7 @@ impl<M: StateMachine> MachineReplica<M> {
             is_opening: false,
             is_handle_lost: false,
             reports: VecDeque::new(),
+            need: None,
             is_ticking: false,
             read_at: 0,
             tick_for: 0,
@@ -171,10 +174,7 @@ impl<M: StateMachine> MachineReplica<M> {
             self.on_notice(now, notice)?;
         }
         match *event {
-            SubscriberEvent::Abandoned { from, oldest, .. } => Err(MachineFault::Stream(format!(
-                "seq {from} cannot be had any more, the oldest is {oldest}: start from a snapshot, or from an archiver that \
-                 has it"
-            ))),
+            SubscriberEvent::Abandoned { from, oldest, .. } => Err(MachineFault::Abandoned { from, oldest }),
             SubscriberEvent::PartsAbandoned { publisher, from, .. } => Err(MachineFault::Stream(format!(
                 "a message of publisher {publisher} at seq {from} is larger than this process may hold: raise subscriber.parts"
             ))),
@@ -313,6 +313,13 @@ impl<M: StateMachine> MachineReplica<M> {
             }
             self.reports.pop_front();
         }
+        if let Some(need) = self.need {
+            match publisher.try_publish(own, JOURNALS, &need.to_bytes()) {
+                Ok(_) => (self.need, work) = (None, work + 1),
+                Err(PublishError::Backpressure) => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
         Ok(work)
     }
 
@@ -334,6 +341,11 @@ impl<M: StateMachine> MachineReplica<M> {
     /// A snapshot of this replica is complete: the stream's catalogue gets it.
     pub fn announce(&mut self, notice: SnapshotNotice) {
         self.reports.push_back(ReplicaReport::Snapshot(notice));
+    }
+
+    /// The oldest snapshot of this replica has all below `from`: journals retain the log behind it.
+    pub fn needs_from(&mut self, from: Seq) {
+        self.need = Some(Need { from });
     }
 
     /// The newest snapshot that a replica has announced, and which.

@@ -9,7 +9,7 @@ use lockstep_client::StreamDigest;
 use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
 use lockstep_notary::{Checker, NotaryKey};
 use lockstep_replica::journal::{Retention, Verified, read_segments};
-use lockstep_wire::{EntryKind, MESSAGE_LEN_MAX, NOTARIES, Seq};
+use lockstep_wire::{EntryKind, JOURNALS, MESSAGE_LEN_MAX, Seq};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -46,7 +46,7 @@ pub fn journal_digest(
                 digest.add_parts(seq, header.publisher, header.publisher_seq, header.destination, payload);
             };
             match entry.kind() {
-                EntryKind::Message if header.destination >= NOTARIES => {}
+                EntryKind::Message if header.destination >= JOURNALS => {}
                 EntryKind::Message if header.flags == 0 => add(entry.payload),
                 EntryKind::Message => {
                     if let Joined::Whole(index) = parts.on_part(seq, frame.header.chain, &entry) {
@@ -79,12 +79,13 @@ fn opened(settings: &NodeSettings) -> Result<(OpenJournal, Waiting<DirStore, Tai
 /// A process has the journal open, it does not open, or the files fail.
 pub fn trim(settings: &NodeSettings, before: Seq) -> Result<Vec<u64>, NodeError> {
     let (OpenJournal { mut opened, reader, mut store, lock: _lock, .. }, side) = opened(settings)?;
-    // Everything is too much.
+    // Everything is too much, whoever needs it: the operator says so.
     let all = Retention { bytes_max: 1, age_ns_max: 0 };
     let keep_from = before.min(opened.checkpoint.commit_next);
     let removed = opened
         .writer
-        .retain(&mut store, all, 0, keep_from)
+        .retain(&mut store, all, 0, keep_from, true)
+        .map(|done| done.removed)
         .map_err(|error| NodeError::Refused(format!("journal {}: {error}", settings.journal.display())));
     side.begin(store, reader, opened.writer, opened.superblock).stop().map_err(NodeError::Refused)?;
     removed

@@ -199,6 +199,8 @@ events! {
     NotMended "tries to mend a segment that failed",
     SegmentsRemoved "segments removed by retention",
     SegmentsPacked "segments packed",
+    SegmentsRetained "segments retained as an application needs them",
+    NeedsLapsed "segments removed although an application needed them",
     JournalsRead "journals read as a whole at the end",
     Messages "messages with an outcome",
     Frames "frames",

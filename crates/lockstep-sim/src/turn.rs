@@ -186,6 +186,8 @@ impl World {
                 SideEvent::NotMended { .. } => self.oracle.coverage.count(Event::NotMended),
                 SideEvent::Removed(_) => self.oracle.coverage.count(Event::SegmentsRemoved),
                 SideEvent::Packed { .. } => self.oracle.coverage.count(Event::SegmentsPacked),
+                SideEvent::RetainedFor { .. } => self.oracle.coverage.count(Event::SegmentsRetained),
+                SideEvent::NeedLapsed { .. } => self.oracle.coverage.count(Event::NeedsLapsed),
                 SideEvent::Stuck(_) | SideEvent::GoesOn | SideEvent::NotRemoved(_) => {}
             }
             self.tell(index, || Happening::Note(remark.to_string()));

@@ -379,6 +379,36 @@ pub fn write_open(out: &mut [u8], nonce: [u64; 2], incarnation: u32, name: &str)
 /// The most bytes of the reason with which a publisher's owner closes it: that of an edge.
 pub const CLOSE_LEN_MAX: usize = 16;
 
+/// A process needs the log from `from` on, as its oldest snapshot has everything below: the payload of a
+/// message to [`JOURNALS`](crate::JOURNALS). It replaces what the same publisher needed before. Retention
+/// goes by it as far as there is room.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Need {
+    /// The first seq that is needed; [`Seq::MAX`]: none any more.
+    pub from: Seq,
+}
+
+impl Need {
+    const MAGIC: [u8; 8] = *b"LKSNEED\0";
+    /// Bytes of the payload.
+    pub const LEN: usize = 16;
+
+    /// Its payload: eight bytes that tell what it is, and the seq in little-endian order.
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..8].copy_from_slice(&Self::MAGIC);
+        bytes[8..].copy_from_slice(&self.from.to_le_bytes());
+        bytes
+    }
+
+    /// The need that a message's payload tells; `None`: none.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let (magic, from) = payload.split_first_chunk::<8>()?;
+        let from = Seq::from_le_bytes(from.try_into().ok()?);
+        (*magic == Self::MAGIC).then_some(Self { from })
+    }
+}
+
 /// Longest name of a trading day: what SoupBinTCP and MoldUDP64 have room for in their field Session.
 pub const DAY_LEN_MAX: usize = 10;
 

@@ -36,8 +36,11 @@ pub const GATEWAYS: Destination = Destination::MAX;
 pub const NOTARIES: Destination = GATEWAYS - 1;
 /// Names of notaries begin so.
 pub const NOTARY_NAMES: &str = "lockstep/notary/";
+/// The channel before it is the journals', for [what processes need of them](crate::Need). Readers receive no
+/// message of it, and every publisher may send to it.
+pub const JOURNALS: Destination = NOTARIES - 1;
 /// The greatest number of a channel that applications may use.
-pub const CHANNEL_NUMBER_MAX: u32 = NOTARIES - CHANNELS - 1;
+pub const CHANNEL_NUMBER_MAX: u32 = JOURNALS - CHANNELS - 1;
 /// Most members that a membership may have; a quorum of seven survives three deaths.
 pub const MEMBERS_MAX: usize = 7;
 /// Largest replica id (it has 8 bits in an [`Epoch`]).

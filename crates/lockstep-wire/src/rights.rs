@@ -15,7 +15,9 @@
 //! `public` stand together: an order that nobody can prove is given by no key. A pattern is a
 //! whole name, or the beginning of names with a `*` behind it.
 
-use crate::{CHANNELS, Destination, EVERYBODY, OperatorOrder, PublicKey, PublisherId, is_publisher};
+use crate::{
+    CHANNELS, Destination, EVERYBODY, JOURNALS, OperatorOrder, PublicKey, PublisherId, is_publisher,
+};
 use std::fmt;
 
 /// Messages a second that a right may be limited to: one a nanosecond.
@@ -174,6 +176,9 @@ impl KeyRights {
         name: impl Fn(PublisherId) -> Option<&'a str>,
     ) -> bool {
         let Some(reached) = &self.to else { return true };
+        if destination == JOURNALS {
+            return true;
+        }
         reached.iter().any(|reach| match reach {
             Reach::Everybody => destination == EVERYBODY,
             Reach::Channels(first, last) => {

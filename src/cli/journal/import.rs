@@ -16,8 +16,8 @@ use lockstep_node::{CopiedLog, NodeSettings, found_history_on_copy};
 use lockstep_notary::from_hex;
 use lockstep_replica::journal::{CopiedSegment, CopyOwner, MadeLog};
 use lockstep_wire::{
-    DayMark, Destination, EntryHeader, EntryKind, Epoch, FrameView, INCARNATION_MAX, Identity, MemberBody,
-    NOTARIES, Nanos, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, frame_len_max,
+    DayMark, Destination, EntryHeader, EntryKind, Epoch, FrameView, INCARNATION_MAX, Identity, JOURNALS,
+    MemberBody, NOTARIES, Nanos, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, frame_len_max,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -171,8 +171,8 @@ impl<'a> Import<'a> {
         self.last_seq = entry.seq;
         let kinds = [EntryKind::Message, EntryKind::Open, EntryKind::Close, EntryKind::Day];
         let kind = kinds.into_iter().find(|kind| kind_name(*kind) == entry.kind);
-        let Some(kind) = kind.filter(|_| entry.destination != NOTARIES) else {
-            // A notary's signatures are for the former seqs; its numbers go on behind them.
+        let Some(kind) = kind.filter(|_| ![NOTARIES, JOURNALS].contains(&entry.destination)) else {
+            // A notary's signatures and what processes need are of the former seqs; their numbers go on.
             if let Some(last) = self.publishers.get_mut(&entry.publisher) {
                 *last = (*last).max(entry.publisher_seq);
             }

@@ -44,7 +44,8 @@ pub struct ReplayLimits {
     pub far_behind: Seq,
 }
 
-/// [`ReplayLimits::far_behind`] by default: a fifth of a second of repairs, and some milliseconds of a replay.
+/// [`ReplayLimits::far_behind`] by default: a fifth of a second of repairs, or some milliseconds of a
+/// replay.
 const FAR_BEHIND: Seq = 1 << 16;
 
 impl ReplayLimits {

@@ -1,5 +1,5 @@
-//! The index of a sealed segment: the offsets of some of its frames, and the breaks of the log. Derived
-//! data: rebuilt from the segment if missing or damaged.
+//! The index of a sealed segment: the offsets of some of its frames, the breaks of the log, and what
+//! processes say in it that they need. Derived data: rebuilt from the segment if missing or damaged.
 
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
@@ -9,7 +9,7 @@ use crate::journal::record::Record;
 use crate::journal::segment::RECORDS_AT;
 use crate::journal::walk::{Walk, WalkItem};
 use bytemuck::{Pod, Zeroable};
-use lockstep_wire::{Nanos, Seq};
+use lockstep_wire::{Entry, EntryKind, JOURNALS, Nanos, Need, PublisherId, Seq};
 
 const INDEX_MAGIC: u64 = u64::from_le_bytes(*b"LKSINDX\0");
 /// Bytes of a segment for one row: a reader walks at most this far to find a seq.
@@ -30,7 +30,13 @@ enum RowKind {
     Abandon = 2,
     /// The frames from `offset` on replace the log from `seq` on.
     Switch = 3,
+    /// The publisher in the upper half needs the log from `seq` on, as a frame at `offset` tells. These rows
+    /// stand behind all others.
+    Need = 4,
 }
+
+/// The bits of a row's kind below a publisher.
+const KIND_BITS: u32 = 32;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
@@ -57,6 +63,8 @@ struct Head {
 pub struct Index {
     number: u64,
     rows: Vec<Row>,
+    /// What publishers need, in the order of the records.
+    needs: Vec<Row>,
     /// Where the records end.
     pub end_offset: u64,
     /// The newest timestamp of its frames; 0 without frames.
@@ -68,12 +76,23 @@ pub struct Index {
     next_seq: Seq,
 }
 
+/// The row of an entry that tells what its publisher needs.
+fn need_row(entry: &Entry<'_>, offset: u64) -> Option<Row> {
+    if entry.header.destination != JOURNALS || entry.kind() != EntryKind::Message {
+        return None;
+    }
+    let Need { from } = Need::parse(entry.payload)?;
+    let publisher = u64::from(entry.header.publisher);
+    Some(Row { kind: publisher << KIND_BITS | RowKind::Need as u64, seq: from, offset })
+}
+
 impl Index {
     /// The index of segment `number` before its first record; the log's next seq is `first_seq`.
     pub fn new(number: u64, first_seq: Seq) -> Self {
         Self {
             number,
             rows: Vec::new(),
+            needs: Vec::new(),
             end_offset: RECORDS_AT,
             timestamp: 0,
             last_row: None,
@@ -88,6 +107,7 @@ impl Index {
         match record {
             Record::Frame(frame) => {
                 let seq = frame.header.first_seq;
+                self.needs.extend(frame.entries().filter_map(|entry| need_row(&entry, offset)));
                 self.timestamp = self.timestamp.max(frame.header.timestamp);
                 match &mut self.staged {
                     Some(first) => {
@@ -125,6 +145,11 @@ impl Index {
     /// The log's next seq behind the records applied.
     pub fn next_seq(&self) -> Seq {
         self.next_seq
+    }
+
+    /// The publishers that say in this segment what they need, and what: the last word of each counts.
+    pub fn needs(&self) -> impl Iterator<Item = (PublisherId, Seq)> {
+        self.needs.iter().map(|row| ((row.kind >> KIND_BITS) as PublisherId, row.seq))
     }
 
     /// The lowest seq from which a record of this segment replaces the log's suffix; [`Seq::MAX`] if none
@@ -180,10 +205,11 @@ impl Index {
             number: self.number,
             end_offset: self.end_offset,
             timestamp: self.timestamp,
-            rows: self.rows.len() as u64,
+            rows: (self.rows.len() + self.needs.len()) as u64,
         };
         let mut bytes = bytemuck::bytes_of(&head).to_vec();
         bytes.extend_from_slice(bytemuck::cast_slice(&self.rows));
+        bytes.extend_from_slice(bytemuck::cast_slice(&self.needs));
         let checksum = checksum_but_12(&bytes);
         bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -204,8 +230,11 @@ impl Index {
         if rows.len() as u64 != head.rows.saturating_mul(size_of::<Row>() as u64) {
             return Err(damage("count of rows"));
         }
+        let rows = rows.chunks_exact(size_of::<Row>()).map(bytemuck::pod_read_unaligned);
+        let (needs, rows) = rows.partition(|row: &Row| row.kind as u32 == RowKind::Need as u32);
         Ok(Self {
-            rows: rows.chunks_exact(size_of::<Row>()).map(bytemuck::pod_read_unaligned).collect(),
+            rows,
+            needs,
             end_offset: head.end_offset,
             timestamp: head.timestamp,
             ..Self::new(number, 0)

@@ -36,7 +36,7 @@ use crate::journal::superblock::Superblock;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{Nanos, Seq};
+use lockstep_wire::{Nanos, PublisherId, Seq};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -166,6 +166,20 @@ pub enum SideEvent {
     },
     /// Retention could not make room on a full disk.
     NotRemoved(WriteError),
+    /// Segments stay beyond the limits, as this publisher needs them.
+    RetainedFor {
+        /// The publisher.
+        publisher: PublisherId,
+        /// The first seq that it needs.
+        from: Seq,
+    },
+    /// Segments that this publisher needs were removed.
+    NeedLapsed {
+        /// The publisher.
+        publisher: PublisherId,
+        /// The first seq that it needs.
+        from: Seq,
+    },
 }
 
 impl fmt::Display for SideEvent {
@@ -178,6 +192,16 @@ impl fmt::Display for SideEvent {
                 write!(f, "segment {number} was packed: {plain} bytes are {packed}")
             }
             Self::Damaged(damage) => damage.fmt(f),
+            Self::RetainedFor { publisher, from } => write!(
+                f,
+                "segments stay beyond the retention, up to twice its limits: publisher {publisher} needs the log from seq \
+                 {from} on, as its snapshots say; close its name if it is gone for good"
+            ),
+            Self::NeedLapsed { publisher, from } => write!(
+                f,
+                "segments were removed that publisher {publisher} needs, from seq {from} on: it begins with a newer snapshot \
+                 of a peer, or reads an archiver; raise the journal's retention"
+            ),
             Self::Mended(number) => write!(f, "segment {number} is whole again, and served"),
             Self::NotMended { number, left: 0, why } => write!(
                 f,
@@ -228,6 +252,9 @@ pub struct SideThread {
     scrub: Scrub,
     scrub_due: Nanos,
     retention_due: Nanos,
+    /// For whom segments are kept beyond the limits, and whose need was last not met.
+    retained_for: Option<PublisherId>,
+    lapsed: Option<(PublisherId, Seq)>,
     pack_due: Nanos,
     /// A commit that may be reported once the segments reach this position: everything that was published
     /// when the commit was read, and so the log in which it is a commit.
@@ -264,6 +291,8 @@ impl SideThread {
             scrub: Scrub::default(),
             scrub_due: 0,
             retention_due: 0,
+            retained_for: None,
+            lapsed: None,
             pack_due: 0,
             pending: None,
             written: Written::default(),

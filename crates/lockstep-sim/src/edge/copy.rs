@@ -54,6 +54,8 @@ pub(crate) trait MachineCopy {
     fn is_shadow(&self) -> bool;
     /// As [`MachineReplica::take_over`].
     fn take_over(&mut self);
+    /// As [`MachineReplica::needs_from`].
+    fn needs_from(&mut self, from: Seq);
     /// Timers that have fired since this was asked for last.
     fn take_fired(&mut self) -> u64;
 }
@@ -107,6 +109,7 @@ impl<M: StateMachine> MachineCopy for CopyOf<M> {
         };
         replica.on_event(now, event, &mut observe).map_err(|fault| match fault {
             MachineFault::Stream(why) => CopyEnd::Stream(why),
+            fault @ MachineFault::Abandoned { .. } => CopyEnd::Stream(fault.to_string()),
             MachineFault::Retracted(_) => CopyEnd::Retracted,
             fault => CopyEnd::Broken(format!("MACHINE: {fault}")),
         })?;
@@ -154,6 +157,10 @@ impl<M: StateMachine> MachineCopy for CopyOf<M> {
 
     fn take_over(&mut self) {
         self.replica.take_over();
+    }
+
+    fn needs_from(&mut self, from: Seq) {
+        self.replica.needs_from(from);
     }
 
     fn take_fired(&mut self) -> u64 {

@@ -21,8 +21,8 @@ use lockstep_gateway::gateway::core::{Check, Gateway, GatewayLimits, GatewayStre
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::locks::LockoutTimes;
 use lockstep_gateway::gateway::users::Recipient;
-use lockstep_machine::{Acknowledger, DivergencePolicy, ReplicaSettings, verify_snapshot};
-use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq};
+use lockstep_machine::{Acknowledger, DivergencePolicy, ReplicaSettings, SnapshotHead, verify_snapshot};
+use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -335,12 +335,14 @@ impl CopyProcess {
 }
 
 impl EdgeNode {
-    /// A copy's snapshot is on its disk.
-    pub(super) fn store(&mut self, snapshot: Vec<u8>) {
+    /// A copy's snapshot is on its disk. Returns the seq from which on the oldest one needs the log.
+    pub(super) fn store(&mut self, snapshot: Vec<u8>) -> Option<Seq> {
         if self.snapshots.len() == SNAPSHOTS_MAX {
             self.snapshots.pop_front();
         }
         self.snapshots.push_back(snapshot);
+        let head = SnapshotHead::read(&mut &self.snapshots.front()?[..]);
+        head.map(|head| head.cursor.seq).ok()
     }
 }
 

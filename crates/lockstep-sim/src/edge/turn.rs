@@ -305,7 +305,9 @@ impl World {
             && let Some(snapshot) = process.snapshot()
             && let Actor::Edge(edge) = &mut self.nodes[node].actor
         {
-            edge.store(snapshot);
+            if let Some(from) = edge.store(snapshot) {
+                process.copy.needs_from(from);
+            }
             self.oracle.coverage.count(Event::Snapshots);
         }
         Ok(Goes::On(work))

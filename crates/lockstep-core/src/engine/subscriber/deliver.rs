@@ -4,7 +4,7 @@ use super::{Message, SubscriberEvent};
 use crate::engine::parts::{Joined, PartsLimits, Reassembly};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, MembershipView, NOTARIES,
+    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, JOURNALS, MembershipView,
     Nanos, OpenView, OrderView, Seq,
 };
 use std::ops::ControlFlow;
@@ -72,7 +72,7 @@ fn deliver_entry(
     parts: &mut Reassembly,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> Option<(ControlFlow<()>, bool)> {
-    if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination < NOTARIES {
+    if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination < JOURNALS {
         let message = message(seq, frame.timestamp, entry, entry.payload);
         return Some((f(SubscriberEvent::Message(message)), true));
     }
@@ -93,7 +93,7 @@ fn deliver_control(
         EntryKind::Message if entry.header.destination == GATEWAYS => {
             f(SubscriberEvent::GatewayHeartbeat { seq, publisher: entry.header.publisher })
         }
-        EntryKind::Message if entry.header.destination == NOTARIES => {
+        EntryKind::Message if entry.header.destination >= JOURNALS => {
             f(SubscriberEvent::Filtered { seq, kind: EntryKind::Message })
         }
         EntryKind::Message => return Some(deliver_part(seq, frame, entry, parts, f)),

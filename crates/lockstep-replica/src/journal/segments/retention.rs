@@ -7,9 +7,10 @@ use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
 use crate::journal::read::numbers;
 use crate::journal::walk::read_header;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{Nanos, Seq};
+use lockstep_wire::{Nanos, PublisherId, Seq};
+use std::collections::BTreeMap;
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Sealed {
     pub(super) number: u64,
     pub(super) len: u64,
@@ -17,7 +18,23 @@ pub(super) struct Sealed {
     pub(super) next_seq: Seq,
     /// The lowest seq from which a record in it replaces the log's suffix; [`Seq::MAX`] if none does.
     pub(super) switched_from: Seq,
+    /// The publishers that say in it what they need.
+    pub(super) needs: Vec<(PublisherId, Seq)>,
 }
+
+/// What retention removes at a time, and what it kept or removed against a [`Need`](lockstep_wire::Need).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Retained {
+    /// The segments that were removed, the oldest first.
+    pub removed: Vec<u64>,
+    /// Segments stayed beyond the limits, as this publisher needs the log from this seq on.
+    pub retained_for: Option<(PublisherId, Seq)>,
+    /// Segments that this publisher needs were removed.
+    pub lapsed: Option<(PublisherId, Seq)>,
+}
+
+/// Segments that somebody needs go where there are so many times the bytes, or the age, of the limits.
+const NEEDED_LIMIT: u64 = 2;
 
 impl SegmentWriter {
     /// The newest sealed segment whose checkpoint is of the present log, and ends at `limit` or below; 0 if
@@ -33,36 +50,58 @@ impl SegmentWriter {
         0
     }
 
-    /// Removes the oldest sealed segments that retention does not keep; returns their numbers. It never
+    /// The publisher that needs most of the log, and from where on. A closed one needs nothing. A need stands
+    /// in a segment that it keeps itself, so that those which are left tell all that are in force.
+    fn needed(&self) -> Option<(PublisherId, Seq)> {
+        let mut needs = BTreeMap::new();
+        needs.extend(self.sealed.iter().flatten().flat_map(|one| one.needs.iter().copied()));
+        needs.extend(self.filling.iter().flat_map(|filling| filling.index.needs()));
+        let rows = self.checkpoint.as_ref().map(|tables| &tables.publishers);
+        let is_closed =
+            |id: &PublisherId| rows.is_some_and(|rows| rows.get(id).is_some_and(|row| row.closed));
+        let open = needs.into_iter().filter(|(id, from)| *from < Seq::MAX && !is_closed(id));
+        open.min_by_key(|(_, from)| *from)
+    }
+
+    /// Removes the oldest sealed segments that retention does not keep. It never
     /// removes a frame at or above `keep_from` (the open trading day, and uncommitted entries), the newest
     /// segment, or a segment without which the tables could not be computed: a checkpoint of the committed
-    /// log stays.
+    /// log stays. What a publisher needs stays up to twice the limits; where `is_urgent`, up to them.
     pub fn retain<S: Store>(
         &mut self,
         store: &mut S,
         retention: Retention,
         now: Nanos,
         keep_from: Seq,
-    ) -> Result<Vec<u64>, StoreError> {
+        is_urgent: bool,
+    ) -> Result<Retained, StoreError> {
         if self.sealed.is_none() {
             self.sealed = Some(self.find_sealed(store)?);
         }
-        let founded_at = self.founded_at(keep_from);
-        let mut gone = Vec::new();
+        let (founded_at, needed) = (self.founded_at(keep_from), self.needed());
+        let mut done = Retained::default();
         while let Some(sealed) = &mut self.sealed {
             let total: u64 = sealed.iter().map(|one| one.len).sum();
-            let Some(oldest) = sealed.first().copied() else { break };
-            let too_much = retention.bytes_max != 0 && total > retention.bytes_max;
+            let Some(oldest) = sealed.first() else { break };
             let age = now.saturating_sub(oldest.timestamp);
-            let too_old = retention.age_ns_max != 0 && age > retention.age_ns_max;
+            let is_beyond = |times: u64| {
+                let too_much = retention.bytes_max != 0 && total / times > retention.bytes_max;
+                too_much || retention.age_ns_max != 0 && age / times > retention.age_ns_max
+            };
             let newest = self.filling.is_none() && sealed.len() == 1;
             let founds = oldest.number > founded_at && !planted(Mutation::FoundationRemoved);
-            if !(too_much || too_old) || oldest.next_seq > keep_from || founds || newest {
+            if !is_beyond(1) || oldest.next_seq > keep_from || founds || newest {
                 break;
             }
-            sealed.remove(0);
+            let needed = needed.filter(|(_, from)| oldest.next_seq > *from);
+            if needed.is_some() && !is_urgent && !is_beyond(NEEDED_LIMIT) {
+                done.retained_for = needed;
+                break;
+            }
+            done.lapsed = needed.or(done.lapsed);
+            let oldest = sealed.remove(0);
             store.remove(file_of(store, oldest.number))?;
-            gone.push(oldest.number);
+            done.removed.push(oldest.number);
             // On the device, before a later one is removed: otherwise a power failure could leave a hole
             // between the remaining ones.
             match store.sync(FileName::Checkpoint(oldest.number)) {
@@ -85,7 +124,7 @@ impl SegmentWriter {
                 }
             }
         }
-        Ok(gone)
+        Ok(done)
     }
 
     /// Packs the oldest sealed segment that is not packed, the newest one left out; returns its number, and
@@ -140,8 +179,9 @@ impl SegmentWriter {
             };
             let index = Index::load(store, number, 0)?;
             let (timestamp, switched_from) = (index.timestamp, index.switched_from());
+            let needs = index.needs().collect();
             let len = store.len(file_of(store, number))?;
-            sealed.push(Sealed { number, len, timestamp, next_seq, switched_from });
+            sealed.push(Sealed { number, len, timestamp, next_seq, switched_from, needs });
         }
         Ok(sealed)
     }

@@ -6,7 +6,7 @@ use crate::journal::mend::Mend;
 use crate::journal::ports::{Store, TailSource};
 use crate::journal::segment_index::Unserved;
 use crate::journal::segments::{RUN_LEN_MAX, Retention, WriteError};
-use lockstep_wire::Nanos;
+use lockstep_wire::{Nanos, PublisherId, Seq};
 
 impl SideThread {
     /// Work that can wait; preparing the next segment can no longer wait when this one is half full.
@@ -35,7 +35,7 @@ impl SideThread {
         // One per turn: so a stop has little left to wait for.
         self.writer.sync_sealed(store)?;
         if now >= self.retention_due {
-            self.retain(store, source, inputs, remarks)?;
+            self.retain(store, source, inputs, false, remarks)?;
             self.retention_due = now + self.settings.retention_period_ns;
         }
         if self.settings.packs && now >= self.pack_due {
@@ -146,6 +146,7 @@ impl SideThread {
         store: &mut S,
         source: &T,
         inputs: &Inputs,
+        is_urgent: bool,
         remarks: &mut Vec<SideEvent>,
     ) -> Result<(), WriteError> {
         // The open trading day is the UTC day of the newest frame, until entries of the stream delimit days.
@@ -158,7 +159,9 @@ impl SideThread {
             // needed.
             (self.settings.retention, today.min(self.written.commit_next))
         };
-        for number in self.writer.retain(store, retention, inputs.wall, keep_from)? {
+        let done = self.writer.retain(store, retention, inputs.wall, keep_from, is_urgent)?;
+        self.report_needs(done.retained_for, done.lapsed, remarks);
+        for number in done.removed {
             remarks.push(SideEvent::Removed(number));
             self.written.oldest = number + 1;
             self.damaged.remove(&number);
@@ -168,7 +171,26 @@ impl SideThread {
         Ok(())
     }
 
-    /// No room: segments that retention may remove are removed at once.
+    /// Each publisher for which segments are kept beyond the limits is reported once, and each need that is
+    /// not met.
+    fn report_needs(
+        &mut self,
+        retained_for: Option<(PublisherId, Seq)>,
+        lapsed: Option<(PublisherId, Seq)>,
+        remarks: &mut Vec<SideEvent>,
+    ) {
+        let keeper = retained_for.map(|(publisher, _)| publisher);
+        if let Some((publisher, from)) = retained_for.filter(|_| self.retained_for != keeper) {
+            remarks.push(SideEvent::RetainedFor { publisher, from });
+        }
+        self.retained_for = keeper;
+        if let Some((publisher, from)) = lapsed.filter(|_| self.lapsed != lapsed) {
+            remarks.push(SideEvent::NeedLapsed { publisher, from });
+        }
+        self.lapsed = lapsed.or(self.lapsed);
+    }
+
+    /// No room: segments that retention may remove are removed at once, whoever needs them.
     pub(super) fn make_room<S: Store, T: TailSource>(
         &mut self,
         store: &mut S,
@@ -176,7 +198,7 @@ impl SideThread {
         inputs: &Inputs,
         remarks: &mut Vec<SideEvent>,
     ) {
-        match self.retain(store, source, inputs, remarks) {
+        match self.retain(store, source, inputs, true, remarks) {
             Err(error) if error.passing().is_none() => remarks.push(SideEvent::NotRemoved(error)),
             Ok(()) | Err(_) => {}
         }

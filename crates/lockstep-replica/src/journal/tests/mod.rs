@@ -3,6 +3,7 @@
 mod damage;
 mod mend;
 mod model;
+mod needs;
 mod opening;
 mod overview;
 mod packed;

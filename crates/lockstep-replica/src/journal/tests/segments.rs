@@ -15,7 +15,7 @@ fn recomputed(frames: &[Frame]) -> Checkpoint {
     checkpoint
 }
 
-fn grown(frames: u64) -> Journal {
+pub(super) fn grown(frames: u64) -> Journal {
     let mut journal = Journal::begun();
     journal.grow(frames, 10, 100);
     journal.drain();
@@ -296,18 +296,25 @@ fn retention_never_removes_what_must_stay() {
     assert!(last >= 5);
     let by_size = Retention { bytes_max: 2 << 20, age_ns_max: 0 };
     let (writer, store) = (&mut journal.opened.writer, &mut journal.store);
-    assert_eq!(writer.retain(store, by_size, 0, 1).unwrap(), Vec::<u64>::new(), "the open trading day stays");
     assert_eq!(
-        writer.retain(store, Retention::default(), u64::MAX, end.next).unwrap(),
+        writer.retain(store, by_size, 0, 1, false).unwrap().removed,
+        Vec::<u64>::new(),
+        "the open trading day stays"
+    );
+    assert_eq!(
+        writer.retain(store, Retention::default(), u64::MAX, end.next, false).unwrap().removed,
         Vec::<u64>::new(),
         "no limit"
     );
-    let gone = writer.retain(store, by_size, 0, end.next).unwrap();
+    let gone = writer.retain(store, by_size, 0, end.next, false).unwrap().removed;
     assert_eq!(gone, (1..last - 2).collect::<Vec<_>>());
     let oldest = read_segments(store, 1).unwrap().oldest_seq().unwrap();
     let by_age = Retention { bytes_max: 0, age_ns_max: 1 };
-    assert_eq!(writer.retain(store, by_age, end.timestamp + 100, oldest).unwrap(), Vec::<u64>::new());
-    let gone = writer.retain(store, by_age, end.timestamp + 100, Seq::MAX).unwrap();
+    assert_eq!(
+        writer.retain(store, by_age, end.timestamp + 100, oldest, false).unwrap().removed,
+        Vec::<u64>::new()
+    );
+    let gone = writer.retain(store, by_age, end.timestamp + 100, Seq::MAX, false).unwrap().removed;
     assert_eq!(gone, (last - 2..last).collect::<Vec<_>>(), "all but the newest");
     assert_eq!(segment_files(store), [FileName::Segment(last)]);
     let (store, memory) = journal.kill();
@@ -379,7 +386,7 @@ fn retention_keeps_what_a_checkpoint_of_another_log_does_not_replace() {
     journal.drain();
     let retained = Retention { bytes_max: 1, age_ns_max: 0 };
     let Journal { store, opened } = &mut journal;
-    assert_eq!(opened.writer.retain(store, retained, 0, Seq::MAX).unwrap(), Vec::<u64>::new());
+    assert_eq!(opened.writer.retain(store, retained, 0, Seq::MAX, false).unwrap().removed, Vec::<u64>::new());
     let recomputed = |journal: &Journal| {
         let inspected = inspected(&journal.store, None, settings);
         (inspected.end(), inspected.checkpoint().clone())
@@ -392,7 +399,7 @@ fn retention_keeps_what_a_checkpoint_of_another_log_does_not_replace() {
     }
     let (end, tables) = recomputed(&journal);
     let Journal { store, opened } = &mut journal;
-    assert_eq!(opened.writer.retain(store, retained, 0, Seq::MAX).unwrap(), [1, 2]);
+    assert_eq!(opened.writer.retain(store, retained, 0, Seq::MAX, false).unwrap().removed, [1, 2]);
     assert_eq!((recomputed(&journal), journal.end()), ((end, tables), end));
 }
 

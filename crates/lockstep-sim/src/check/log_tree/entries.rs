@@ -5,8 +5,8 @@ use crate::check::{MessageKey, Violation};
 use crate::keys;
 use lockstep_core::proto::commit::Durability;
 use lockstep_wire::{
-    EPOCHS_MAX, Entry, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView,
-    NOTARIES, OpenView, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_genesis,
+    EPOCHS_MAX, Entry, EntryKind, Epoch, EpochStartView, FrameView, Identity, JOURNALS, MemberBody,
+    MembershipView, OpenView, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_genesis,
 };
 
 impl Stem {
@@ -33,11 +33,11 @@ impl Stem {
                 return Err(format!("S5: {:?} at {seq} within epoch {}", entry.kind(), self.epoch));
             }
             _ if begins => return Err(format!("S5: {} begins at {seq} without its start", self.epoch)),
-            EntryKind::Message if entry.header.destination < NOTARIES => {
+            EntryKind::Message if entry.header.destination < JOURNALS => {
                 self.take_number(seq, publisher, number)?;
                 self.place(seq, (publisher, number, crate::check::digest(entry.payload)), entry.header.flags);
             }
-            // A day is not a message, and neither is a gateway's heartbeat or what a notary signs.
+            // A day is not a message, and neither is a gateway's heartbeat, what a notary signs or a need.
             EntryKind::Message | EntryKind::Day => self.take_number(seq, publisher, number)?,
             EntryKind::Close => {
                 self.remember(seq, publisher);

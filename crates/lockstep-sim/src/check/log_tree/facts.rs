@@ -4,7 +4,7 @@ use super::{Stem, Tree, TreeNode};
 use crate::check::digest;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{
-    Destination, Entry, EntryKind, Epoch, EpochStartView, GATEWAYS, MembershipView, NOTARIES, Nanos,
+    Destination, Entry, EntryKind, Epoch, EpochStartView, GATEWAYS, JOURNALS, MembershipView, Nanos,
     OpenView, OrderBody, OrderView, PublisherId, PublisherSeq, Seq,
 };
 
@@ -39,7 +39,7 @@ impl Fact {
         let at = frame_time + u64::from(header.time_or_incarnation);
         match entry.kind() {
             EntryKind::Message if header.destination == GATEWAYS => Self::Alive(header.publisher),
-            EntryKind::Message if header.destination == NOTARIES => Self::Passed(EntryKind::Message),
+            EntryKind::Message if header.destination >= JOURNALS => Self::Passed(EntryKind::Message),
             EntryKind::Message if whole => {
                 Self::Message(header.publisher, header.publisher_seq, header.destination, at)
             }
