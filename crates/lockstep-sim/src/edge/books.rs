@@ -7,7 +7,7 @@ use crate::check::{Violation, digest};
 use lockstep_gateway::gateway::ledger::FIRST_DAY;
 use lockstep_machine::Acknowledger;
 use lockstep_wire::{
-    DayMark, Destination, EntryKind, FrameView, GATEWAYS, OpenView, PART_MORE, PART_NEXT, PublisherId, Seq,
+    DayMark, Destination, EntryKind, FrameView, JOURNALS, OpenView, PART_MORE, PART_NEXT, PublisherId, Seq,
 };
 use std::collections::BTreeMap;
 
@@ -103,7 +103,7 @@ impl EdgeModel {
                         let mark = DayMark::parse(payload).map_err(|reject| format!("EDGE: {reject}"))?;
                         self.day(seq, &mark)?;
                     }
-                    EntryKind::Message if entry.header.destination != GATEWAYS => {
+                    EntryKind::Message if entry.header.destination < JOURNALS => {
                         let flags = entry.header.flags;
                         let parts = self.begun.entry(id).or_default();
                         if flags & PART_NEXT == 0 {
