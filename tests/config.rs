@@ -366,7 +366,7 @@ fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
     let mut both = vec![flag("runtime.idle", "yield")];
     both.extend(variable.clone());
     for (text, overrides, idle, expected) in [
-        (SHARED, &[][..], Idle::Yield, "yield from default (profile shared)"),
+        (SHARED, &[][..], Idle::Adapt, "adapt from default (profile shared)"),
         (&file, &[][..], Idle::Park, "park from c.toml:18:8"),
         (&file, &variable, Idle::Spin, "spin from env LOCKSTEP_RUNTIME_IDLE"),
         (&file, &both, Idle::Yield, "yield from flag --some-flag"),
@@ -399,9 +399,9 @@ fn defaults_follow_from_profile_and_other_keys_and_say_so() {
         assert_eq!(effective(&config, key), expected);
     }
     let config = accepted(SHARED, &[]);
-    assert_eq!(effective(&config, "runtime.idle"), "yield from default (profile shared)");
+    assert_eq!(effective(&config, "runtime.idle"), "adapt from default (profile shared)");
     let by_flag = accepted(PRODUCTION, &[flag("profile", "shared")]);
-    assert_eq!(effective(&by_flag, "runtime.idle"), "yield from default (profile shared)");
+    assert_eq!(effective(&by_flag, "runtime.idle"), "adapt from default (profile shared)");
 }
 
 #[test]

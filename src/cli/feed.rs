@@ -260,6 +260,7 @@ fn serve(
         }
         reported.report(args, &feed, &requests, reach);
         if work == 0 && endpoint.idle() != Idle::Spin {
+            waiter.on_progress(subscriber.deliver_next());
             waiter.wait(PAUSE_NS);
         }
     }

@@ -355,7 +355,7 @@ refused! {
 
     a_shared_profile_refuses_a_fifo_thread_that_never_sleeps: SHARED,
         ["[stream]" => "[runtime]\nscheduling = \"fifo:50\""];
-        "LS0121: runtime.scheduling: fifo:50 with idle yield starves whatever shares the core, and the \
+        "LS0121: runtime.scheduling: fifo:50 with idle adapt starves whatever shares the core, and the \
          profile is shared; write scheduling = \"other\", or profile = \"production\" on machines of its \
          own (c.toml:18:14)";
 

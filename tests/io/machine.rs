@@ -32,7 +32,7 @@ fn a_parked_thread_is_woken_by_what_came_before_it_slept_and_by_nothing_else() {
 #[test]
 fn a_duty_cycle_takes_one_now_per_turn_and_ends_when_told_under_every_idle_strategy() {
     let clock = Clock::start();
-    for text in ["spin", "yield", "park"] {
+    for text in ["spin", "yield", "park", "adapt"] {
         let idle: Idle = text.parse().unwrap();
         assert_eq!(idle.to_string(), text);
         let udp = open(&settings());
@@ -42,7 +42,7 @@ fn a_duty_cycle_takes_one_now_per_turn_and_ends_when_told_under_every_idle_strat
             &mut |now| {
                 times.push(now);
                 stop.store(times.len() == 20, Ordering::Release);
-                duty::Turn { work: times.len() % 2, next_deadline: Some(now + PARK_NS_MIN) }
+                duty::Turn { work: times.len() % 2, next_deadline: Some(now + PARK_NS_MIN), progress: None }
             },
             &clock,
             &mut waiter,

@@ -163,6 +163,7 @@ impl Peer for Lockstep {
             if work == 0 {
                 // Timers of the handles, such as a resend, are looked at after each wait.
                 let wait = (until - now).min(Duration::from_millis(1));
+                self.waiter.on_progress(self.subscriber.deliver_next());
                 self.waiter.wait(wait.as_nanos() as u64);
             }
         }

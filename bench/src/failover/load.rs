@@ -217,6 +217,7 @@ impl Desk {
             }
             if work == 0 {
                 let due = self.publishing.due();
+                waiter.on_progress(self.checker.messages());
                 waiter.wait(due.saturating_sub(self.clock.now()).min(HAND_OVER_NS));
             }
         }

@@ -120,6 +120,7 @@ fn run(
             return Err(String::from("the application fell so far behind that its fates are unknown"));
         }
         if work == 0 {
+            waiter.on_progress(subscriber.deliver_next());
             waiter.wait(due_at.saturating_sub(clock.now()));
         }
     }

@@ -100,6 +100,7 @@ fn run(
             }
         }
         if taken + received == 0 {
+            waiter.on_progress(published + committed);
             waiter.wait(publishing.due().saturating_sub(clock.now()).min(PAUSE_NS));
         }
     }

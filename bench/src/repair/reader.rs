@@ -110,6 +110,7 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
             };
         }
         if work == 0 {
+            waiter.on_progress(checker.messages());
             waiter.wait(PAUSE_NS);
         }
     }

@@ -436,6 +436,7 @@ pub fn run<M: StateMachine>(
     let mut idle = endpoint.idle().waiter(&app.sockets())?;
     while !stop.flag().load(Ordering::Acquire) {
         if app.turn(|_, _| {})? == 0 {
+            idle.on_progress(app.replica().next());
             idle.wait(app.due().min(PAUSE).as_nanos() as u64);
         }
     }

@@ -149,7 +149,7 @@ impl Endpoint {
             subscriber_buffer_bytes: 8 << 20,
             subscriber_parts_bytes: 16 << 20,
             heartbeat_interval_ns: 1_000_000,
-            idle: Idle::Yield,
+            idle: Idle::Adapt,
             counters: PathBuf::from("/dev/shm"),
         }
     }
@@ -266,7 +266,7 @@ impl EndpointBuilder {
         self
     }
 
-    /// The strategy of the handle's own loops when idle. Default [`Idle::Yield`] (`runtime.idle`).
+    /// The strategy of the handle's own loops when idle. Default [`Idle::Adapt`] (`runtime.idle`).
     pub fn idle(mut self, idle: Idle) -> Self {
         self.idle = idle;
         self

@@ -92,6 +92,8 @@ words! {
         Yield = "yield",
         /// Sleeps until a socket wakes it: some 25 µs slower, and the sender pays for the wake-up.
         Park = "park",
+        /// Polls while traffic comes, and sleeps while none does.
+        Adapt = "adapt",
     }
 
     /// When the edges' clients get a message.

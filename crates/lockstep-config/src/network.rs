@@ -59,6 +59,7 @@ impl Config {
             Idle::Spin => idle::Idle::Spin,
             Idle::Yield => idle::Idle::Yield,
             Idle::Park => idle::Idle::Park,
+            Idle::Adapt => idle::Idle::Adapt,
         }
     }
 

@@ -313,7 +313,7 @@ tables! {
 
     /// How the pinned thread runs.
     pub struct RuntimeConfig in "runtime" {
-        idle: Idle = "idle", Word(Idle::WORDS), ByProfile("spin", "yield"), Rolling,
+        idle: Idle = "idle", Word(Idle::WORDS), ByProfile("spin", "adapt"), Rolling,
             "What the pinned thread does when there is nothing to do.";
         scheduling: SchedulingClass = "scheduling", Scheduling, Fixed("other"), Rolling,
             "Scheduling class of the pinned thread.";

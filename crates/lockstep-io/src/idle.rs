@@ -1,5 +1,7 @@
 //! # idle: the behaviour of a duty cycle without work
 //!
+//! * `adapt` polls while traffic comes, and sleeps while none does ([`adaptive`]): right where nobody has
+//!   measured better.
 //! * `spin` keeps the core: the lowest latency, and right only with a core per hot thread.
 //! * `yield` yields it to other threads between two polls: right when threads outnumber cores.
 //! * `park` sleeps until a datagram or a deadline comes: ten times the latency, and no power.
@@ -15,7 +17,12 @@
 //! is read only every few turns. Registering anew before each wait makes the kernel check for datagrams
 //! that are already there.
 
+pub mod adaptive;
+
 use super::IoError;
+use super::clock::Clock;
+use super::slice;
+use adaptive::{Adaptive, IdlePass};
 use lockstep_core::engine::ports::PARK_NS_MAX;
 use lockstep_wire::Nanos;
 use mio::unix::SourceFd;
@@ -53,6 +60,8 @@ pub enum Idle {
     Yield,
     /// Sleep until there is something to do.
     Park,
+    /// Stay awake while traffic comes, and sleep while none does.
+    Adapt,
 }
 
 impl Idle {
@@ -61,15 +70,20 @@ impl Idle {
         if hot_threads <= cores { Self::Spin } else { Self::Yield }
     }
 
-    /// The object that carries out this strategy for a thread that receives on `sockets`.
+    /// The object that carries out this strategy for the calling thread, which receives on `sockets`. A
+    /// thread that does not spin asks for a short slice.
     ///
     /// # Errors
     /// The poll or its timer cannot be made (file descriptors are used up).
     pub fn waiter(self, sockets: &[BorrowedFd<'_>]) -> Result<Waiter, IoError> {
+        if self != Self::Spin {
+            let _ = slice::request_short(); // an older kernel has long ones
+        }
         Ok(match self {
             Self::Spin => Waiter::Spin,
             Self::Yield => Waiter::Yield,
             Self::Park => Waiter::Park(Parker::new(sockets)?),
+            Self::Adapt => Waiter::Adapt(AdaptiveWaiter::new(sockets)?),
         })
     }
 }
@@ -80,6 +94,7 @@ impl fmt::Display for Idle {
             Self::Spin => "spin",
             Self::Yield => "yield",
             Self::Park => "park",
+            Self::Adapt => "adapt",
         })
     }
 }
@@ -92,7 +107,8 @@ impl FromStr for Idle {
             "spin" => Ok(Self::Spin),
             "yield" => Ok(Self::Yield),
             "park" => Ok(Self::Park),
-            _ => Err(format!("'{text}' is no idle strategy: write spin, yield or park")),
+            "adapt" => Ok(Self::Adapt),
+            _ => Err(format!("'{text}' is no idle strategy: write adapt, spin, yield or park")),
         }
     }
 }
@@ -105,9 +121,20 @@ pub enum Waiter {
     Yield,
     /// See [`Idle::Park`].
     Park(Parker),
+    /// See [`Idle::Adapt`].
+    Adapt(AdaptiveWaiter),
 }
 
 impl Waiter {
+    /// Tells [`Idle::Adapt`] of traffic, before [`Waiter::wait`]: any number that moves with it, and with
+    /// nothing else.
+    #[inline]
+    pub fn on_progress(&mut self, progress: u64) {
+        if let Self::Adapt(waiter) = self {
+            waiter.progress = progress;
+        }
+    }
+
     /// Passes an idle moment: at most until a datagram arrives or `wait_ns` have elapsed.
     #[inline]
     pub fn wait(&mut self, wait_ns: Nanos) {
@@ -116,6 +143,37 @@ impl Waiter {
             Self::Yield => std::thread::yield_now(),
             Self::Park(parker) => {
                 parker.park(wait_ns);
+            }
+            Self::Adapt(waiter) => waiter.wait(wait_ns),
+        }
+    }
+}
+
+/// The strategy [`Idle::Adapt`] of one thread.
+#[derive(Debug)]
+pub struct AdaptiveWaiter {
+    rule: Adaptive,
+    progress: u64,
+    clock: Clock,
+    parker: Parker,
+}
+
+impl AdaptiveWaiter {
+    fn new(sockets: &[BorrowedFd<'_>]) -> Result<Self, IoError> {
+        let parker = Parker::new(sockets)?;
+        Ok(Self { rule: Adaptive::default(), progress: 0, clock: Clock::start(), parker })
+    }
+
+    fn wait(&mut self, wait_ns: Nanos) {
+        let now = self.clock.now();
+        match self.rule.next(now, self.progress) {
+            IdlePass::Spin => std::hint::spin_loop(),
+            IdlePass::Yield => {
+                std::thread::yield_now();
+                self.rule.on_yield(self.clock.now() - now);
+            }
+            IdlePass::Park => {
+                self.parker.park(wait_ns);
             }
         }
     }

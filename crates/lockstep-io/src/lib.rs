@@ -34,6 +34,7 @@ pub mod multicast;
 pub mod private;
 pub mod ready;
 pub mod shm;
+pub mod slice;
 pub mod source;
 pub mod spool;
 pub mod sync;

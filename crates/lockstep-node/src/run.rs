@@ -237,7 +237,15 @@ impl Node {
             self.poll_conditions(now);
         }
         self.measures.on_turn(now, work, self.spins);
-        Turn { work, next_deadline: Some(self.next_deadline(now)) }
+        Turn { work, next_deadline: Some(self.next_deadline(now)), progress: Some(self.progress()) }
+    }
+
+    /// A number that moves with what is stamped, accepted or committed, and with the role.
+    fn progress(&self) -> u64 {
+        let core = &self.replica.core;
+        let moving = [Counter::StampedNext, Counter::AcceptNext, Counter::CommitNext];
+        let seqs = moving.iter().map(|counter| core.counters.get(*counter));
+        seqs.fold(self.replica.role() as u64, u64::wrapping_add)
     }
 
     #[inline]

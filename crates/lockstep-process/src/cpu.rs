@@ -4,7 +4,7 @@
 //! these settings may be refused; none of them is needed for correctness. So nothing here fails: each
 //! function returns an [`Effective`], read back from the kernel, with the remedy.
 
-use lockstep_io::Effective;
+use lockstep_io::{Effective, slice};
 use std::fmt;
 use std::str::FromStr;
 
@@ -106,33 +106,14 @@ pub fn schedule(class: SchedulingClass) -> Effective {
     effective
 }
 
-/// The shortest slice of the fair class that the kernel gives, in nanoseconds; usual are some 3 ms.
-const SLICE_NS: u64 = 100_000;
-
-/// Asks for the shortest slice for this thread in the fair class (Linux 6.12 and later, by `sched_runtime`
-/// of sched_setattr(2)); its share is unchanged. A thread with a short slice is due again soon after it
-/// yielded, and when it wakes it need not wait until a computing thread has used up a long one. Older
-/// kernels ignore this.
+/// Asks for the shortest slice for this thread in the fair class: [`lockstep_io::slice`].
 pub fn short_slice() -> Effective {
-    // SAFETY: plain integers; all zero is a value of it.
-    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
-    let size = size_of::<libc::sched_attr>() as u32;
-    attributes.size = size;
-    attributes.sched_policy = libc::SCHED_OTHER as u32;
-    attributes.sched_runtime = SLICE_NS;
-    // SAFETY: `attributes` lives across the calls and has the size that is stated; 0 is the calling thread.
-    // Refused or not is read back.
-    unsafe {
-        attributes.sched_nice = libc::getpriority(libc::PRIO_PROCESS, 0);
-        libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0);
-        attributes = std::mem::zeroed();
-        libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0);
-    }
-    let got = match attributes.sched_runtime {
+    let text = |ns: u64| format!("{}us", ns / 1_000);
+    let got = match slice::request_short() {
         0 => "the kernel's own".to_owned(),
-        ns => format!("{}us", ns / 1_000),
+        ns => text(ns),
     };
-    Effective { what: "slice", requested: format!("{}us", SLICE_NS / 1_000), got, note: None }
+    Effective { what: "slice", requested: text(slice::SLICE_NS), got, note: None }
 }
 
 /// The niceness of a process at its end: a tenth of the share of a working one.

@@ -16,12 +16,14 @@ pub struct Turn {
     pub work: usize,
     /// When it wants to be called again although nothing arrives.
     pub next_deadline: Option<Nanos>,
+    /// A number that moves with the traffic, and with nothing else; `None`: all work is traffic.
+    pub progress: Option<u64>,
 }
 
 impl From<usize> for Turn {
     /// A turn that has no deadline to keep.
     fn from(work: usize) -> Self {
-        Self { work, next_deadline: None }
+        Self { work, next_deadline: None, progress: None }
     }
 }
 
@@ -33,13 +35,16 @@ pub fn run<T: Into<Turn>>(
     waiter: &mut Waiter,
     stop: &AtomicBool,
 ) -> u64 {
-    let mut turns = 0;
+    let (mut turns, mut worked) = (0, 0);
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();
         let result = turn(now).into();
         turns += 1;
+        worked += result.work as u64;
         if result.work == 0 {
-            waiter.wait(result.next_deadline.map_or(PARK_NS_MAX, |deadline| deadline.saturating_sub(now)));
+            let wait_ns = result.next_deadline.map_or(PARK_NS_MAX, |deadline| deadline.saturating_sub(now));
+            waiter.on_progress(result.progress.unwrap_or(worked));
+            waiter.wait(wait_ns);
         }
     }
     turns

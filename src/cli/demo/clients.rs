@@ -53,7 +53,6 @@ pub fn run(args: &DemoSenderArgs) -> Result<u8, Failure> {
     if let Some(core) = args.child.core {
         cpu::pin(core);
     }
-    cpu::short_slice();
     let commands = ChildCommand::listen()?;
     let clock = Clock::start();
     let new = |number| Client::new(number, Share::new(args.child.messages, args.rate, number)?);
@@ -66,7 +65,7 @@ pub fn run(args: &DemoSenderArgs) -> Result<u8, Failure> {
         reports: Vec::new(),
     };
     let (mut is_ready, mut has_begun) = (false, false);
-    let mut progress = (0, clock.now());
+    let (mut progress, mut worked) = ((0, clock.now()), 0);
     while !has_begun || !all.clients.iter().all(Client::is_done) {
         let work = all.turn(clock.now())?;
         for report in all.reports.drain(..) {
@@ -95,7 +94,9 @@ pub fn run(args: &DemoSenderArgs) -> Result<u8, Failure> {
             let open: usize = all.clients.iter().map(|client| client.open.len()).sum();
             return Err(Failure::new(NOT_READY, format!("{open} orders were not answered in time")));
         }
+        worked += work as u64;
         if work == 0 {
+            all.waiter.on_progress(worked);
             all.wait(now, idle)?;
         }
     }

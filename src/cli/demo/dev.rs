@@ -45,7 +45,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let wire = Wire::of(&args.wire)?;
-    let folder = cluster::create(&wire, Idle::Park, &[], args.keep, &[])?;
+    let folder = cluster::create(&wire, Idle::Adapt, &[], args.keep, &[])?;
     let config = Config::load(Some(&folder.config()), &[])?;
     let cluster = LocalCluster { stop, config, folder: &folder };
     cluster.found()?;

@@ -19,7 +19,6 @@ pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
     if let Some(core) = args.core {
         cpu::pin(core);
     }
-    cpu::short_slice();
     let commands = ChildCommand::listen()?;
     let mut exchange = exchange::connect(&endpoint, 1)?;
     ChildReport::Ready.say()?;
@@ -30,6 +29,7 @@ pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
             if is_over && exchange.is_drained() {
                 break;
             }
+            waiter.on_progress(exchange.replica().next());
             waiter.wait(PAUSE_NS);
         }
     }

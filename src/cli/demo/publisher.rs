@@ -27,7 +27,6 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
     if let Some(core) = child.core {
         cpu::pin(core);
     }
-    cpu::short_slice();
     let mut share = Share::new(child.messages, *rate, *number)?;
     let commands = ChildCommand::listen()?;
     let mut publisher = Publisher::connect(&endpoint)?;
@@ -74,6 +73,7 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
             if matches!(commands.try_recv(), Err(TryRecvError::Disconnected)) {
                 return Err(abandoned());
             }
+            waiter.on_progress(published + committed);
             waiter.wait(share.due().saturating_sub(now));
         }
     }

@@ -44,7 +44,6 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
     if let Some(core) = args.child.core {
         cpu::pin(core);
     }
-    cpu::short_slice();
     let commands = ChildCommand::listen()?;
     let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
     let mut subscriber = Subscriber::connect(&endpoint, delivery, Start::From(1))?;
@@ -68,7 +67,10 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
         match commands.try_recv() {
             Ok(ChildCommand::End { next }) => end = next,
             Err(TryRecvError::Disconnected) => return Err(abandoned()),
-            _ if work == 0 => waiter.wait(PAUSE_NS),
+            _ if work == 0 => {
+                waiter.on_progress(subscriber.deliver_next());
+                waiter.wait(PAUSE_NS);
+            }
             _ => {}
         }
     }

@@ -7,6 +7,7 @@
 //! ```
 
 mod reload;
+mod waiting;
 
 use super::RunArgs;
 use super::arrivals::Arrivals;
@@ -30,6 +31,7 @@ use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::idle::Idle;
+use lockstep_io::idle::adaptive::Adaptive;
 use lockstep_io::spool::Spool;
 use lockstep_process::confinement::{self, Becomes, Reach};
 use lockstep_process::watcher::forbid_core_dumps;
@@ -241,6 +243,9 @@ struct Server {
     publisher_events: Vec<PublisherEvent>,
     clock: Clock,
     idle: Idle,
+    /// For [`Idle::Adapt`]: the rule, and how often clients had something.
+    adaptive: Adaptive,
+    client_events: u64,
     users: std::path::PathBuf,
     delivery: Delivery,
     /// It was told to stop.
@@ -311,6 +316,8 @@ impl Server {
             publisher_events: Vec::new(),
             clock: Clock::start(),
             idle: endpoint.idle(),
+            adaptive: Adaptive::default(),
+            client_events: 0,
             users: users_path,
             delivery,
             stops: false,
@@ -543,52 +550,5 @@ impl Server {
             self.core.on_closed(now, index);
         }
         self.readable.remove(&index);
-    }
-
-    /// Looks who has something, and sleeps meanwhile if there is nothing to do.
-    fn wait(&mut self, work: usize) -> Result<(), Failure> {
-        let parks = work == 0 && self.idle == Idle::Park;
-        if parks {
-            for (index, socket) in self.handles.iter().enumerate() {
-                let source = &mut SourceFd(&socket.as_raw_fd());
-                // Without it the sleep may be a millisecond too long.
-                let _ = self.poll.registry().reregister(source, Token(HANDLES + index), Interest::READABLE);
-            }
-        }
-        let pause = if parks { PAUSE } else { Duration::ZERO };
-        match self.poll.poll(&mut self.events, Some(pause)) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => {
-                return Err(IoError::new("wait for clients", error).into());
-            }
-            _ => {}
-        }
-        for event in &self.events {
-            match event.token() {
-                Token(token) if token < LISTENERS_MAX => {
-                    self.listeners
-                        .iter_mut()
-                        .skip(token)
-                        .take(1)
-                        .for_each(|listener| listener.accepts = true);
-                }
-                Token(token) if token >= CLIENTS => {
-                    let index = token - CLIENTS;
-                    let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else { continue };
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        client.readable = true;
-                        self.readable.insert(index);
-                    }
-                    if event.is_writable() {
-                        client.writable = true;
-                        self.touched.push(index);
-                    }
-                }
-                _ => {}
-            }
-        }
-        if work == 0 && self.idle == Idle::Yield {
-            std::thread::yield_now();
-        }
-        Ok(())
     }
 }

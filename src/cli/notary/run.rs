@@ -126,6 +126,7 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
             counted.publish(now, &signing.counts.values(), Some(&publisher), Some(&subscriber));
         }
         if work == 0 && endpoint.idle() != Idle::Spin {
+            waiter.on_progress(subscriber.deliver_next());
             waiter.wait(PAUSE_NS.min(interval_ns));
         }
     }

@@ -61,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     while !stop.flag().load(Ordering::Acquire) {
         let work = app.turn(|_, _| {})? + answer(&app, &server);
         if work == 0 {
+            idle.on_progress(app.replica().next());
             idle.wait(app.due().min(PAUSE).as_nanos() as u64);
         }
     }

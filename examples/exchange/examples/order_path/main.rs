@@ -94,6 +94,7 @@ fn run_replica(number: &str) -> Result<(), Failure> {
     let mut idle = endpoint.idle().waiter(&app.sockets())?;
     loop {
         if app.turn(|_, _| {})? == 0 {
+            idle.on_progress(app.replica().next());
             idle.wait(app.due().min(Duration::from_millis(1)).as_nanos() as u64);
         }
     }
