@@ -34,6 +34,10 @@ pub struct FieldArguments {
     /// default.
     #[arg(long, requires = "config", value_name = "PORT")]
     floor_port: Option<u16>,
+    /// What the hot threads of lockstep and its client do when there is nothing to do: `adapt`, `spin`, `yield`
+    /// or `park`. By default `spin` where each has a core, and `yield` where not, as those of the floors.
+    #[arg(long, value_name = "STRATEGY", conflicts_with = "config")]
+    idle: Option<Idle>,
     /// The standby's core, by its place among ours.
     #[arg(long, default_value_t = 0)]
     pub standby_core: usize,
@@ -51,6 +55,7 @@ pub struct Field {
     pub attached: Option<Attached>,
     /// Those of this process.
     pub cores: Vec<usize>,
+    idle: Option<Idle>,
     ways: Ways,
 }
 
@@ -60,7 +65,7 @@ impl Field {
     /// # Errors
     /// A size that has no room for number and times, a file or a transport that is none.
     pub fn open(measure: &str, arguments: &FieldArguments) -> Result<Option<Self>, String> {
-        let FieldArguments { sizes, ways, config, floor_port, .. } = arguments;
+        let FieldArguments { sizes, ways, config, floor_port, idle, .. } = arguments;
         let cores = match config {
             None => two_cores(measure, "leader and client"),
             Some(_) => Some(cpu::cores()),
@@ -72,7 +77,7 @@ impl Field {
             ));
         }
         let attached = config.as_deref().map(|path| Attached::open(path, *floor_port)).transpose()?;
-        Ok(Some(Self { attached, cores, ways: Ways::new(ways)? }))
+        Ok(Some(Self { attached, cores, idle: *idle, ways: Ways::new(ways)? }))
     }
 
     /// Begins a run, with the device and the configuration that it depends on.
@@ -109,11 +114,12 @@ impl Field {
         }
     }
 
-    /// How threads wait of which so many poll without pause.
-    pub fn idle(&self, threads: usize) -> Idle {
+    /// How the threads of a contestant wait of which so many poll without pause.
+    pub fn idle(&self, threads: usize, contestant: Contestant) -> Idle {
+        let own = self.idle.filter(|_| contestant == Contestant::Lockstep);
         match &self.attached {
             Some(attached) => attached.idle(),
-            None => Idle::for_machine(threads, self.cores.len()),
+            None => own.unwrap_or_else(|| Idle::for_machine(threads, self.cores.len())),
         }
     }
 

@@ -230,7 +230,7 @@ fn method(run: &mut Run, arguments: &Arguments, field: &Field) {
 
 impl Bench<'_> {
     fn family(&mut self, run: &mut Run, family: &Family) -> Result<(), String> {
-        let idle = self.field.idle(family.threads());
+        let idle = self.field.idle(family.threads(), Contestant::Lockstep);
         run.tell(&format!("idle, {}", family.mode), format!("{idle}, {} threads", family.threads()));
         let mut entrants = self.field.entrants(run, family.delivery, family.message_len)?;
         if entrants.is_empty() {
@@ -303,7 +303,7 @@ impl Bench<'_> {
         whose: &str,
     ) -> Result<Found, String> {
         let Arguments { scheduling, stalls, leader_core, one_way, mtu, ref loss, .. } = *self.arguments;
-        let (idle, contestant) = (self.field.idle(family.threads()), *contestant);
+        let (idle, contestant) = (self.field.idle(family.threads(), *contestant), *contestant);
         let rally = |ground: Ground<'_>| -> Result<Rally, String> {
             let kernel = self.arguments.kernel_times.then(|| KernelTimes::open(ground, contestant));
             Ok(Rally {

@@ -177,14 +177,15 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
 /// All rounds of a family: every contestant on every way in each.
 fn family(run: &mut Run, field: &mut Field, arguments: &Arguments, family: &Family) -> Result<(), String> {
     let mode = family.mode;
-    let idle = field.idle(mode.threads());
+    let told = field.idle(mode.threads(), Contestant::Lockstep);
     let name = format!("idle, {}", mode.name());
-    run.tell(&name, format!("{idle}, {} threads on {}", mode.threads(), field.cores.len()));
+    run.tell(&name, format!("{told}, {} threads on {}", mode.threads(), field.cores.len()));
     let mut entrants = field.entrants(run, mode.delivery(), frame_len_max(MTU))?;
     entrants.retain(|(way, contestant)| family.takes(way, *contestant));
     let (field, case_on) = (&*field, |way: &Way| family.case(way, arguments.window));
     Field::rounds(run, arguments.shared.rounds, &entrants, case_on, |run, (way, contestant), case| {
         let at = Instant::now();
+        let idle = field.idle(mode.threads(), *contestant);
         let flood = Flood::of(*contestant, family, arguments, idle);
         let (message_len, each) = (flood.message_len, flood.each as f64);
         let cores = field.places(1, "the leader's core", arguments.field.standby_core)?;

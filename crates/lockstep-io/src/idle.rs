@@ -165,6 +165,9 @@ impl AdaptiveWaiter {
     }
 
     fn wait(&mut self, wait_ns: Nanos) {
+        if self.rule.spins_on(self.progress) {
+            return std::hint::spin_loop();
+        }
         let now = self.clock.now();
         match self.rule.next(now, self.progress) {
             IdlePass::Spin => std::hint::spin_loop(),

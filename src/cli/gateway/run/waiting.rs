@@ -73,7 +73,10 @@ impl Server {
             Idle::Park => IdlePass::Park,
             Idle::Adapt => {
                 let progress = self.client_events + self.subscriber.deliver_next();
-                self.adaptive.next(self.clock.now(), progress)
+                match self.adaptive.spins_on(progress) {
+                    true => IdlePass::Spin,
+                    false => self.adaptive.next(self.clock.now(), progress),
+                }
             }
         }
     }
