@@ -201,7 +201,7 @@ impl Drive<'_> {
                 return Err(format!("message {came} of {sent} sent did not come within {LOST_NS} ns"));
             }
             if work == 0 {
-                waiter.on_progress(came as u64 + sent as u64);
+                waiter.on_progress(came + sent);
                 waiter.wait(0);
             }
         }
