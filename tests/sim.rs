@@ -79,6 +79,7 @@ const REGRESSIONS: &[u64] = &[
     20261123012992,
     20261124002216,
     20261124029940,
+    10846,
 ];
 
 fn from_env(name: &str) -> Option<u64> {

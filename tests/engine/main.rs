@@ -7,6 +7,7 @@ mod abandoned;
 mod ahead;
 mod alive;
 mod bounds;
+mod catch_up;
 mod clock;
 mod exchange;
 mod found;

@@ -8,8 +8,8 @@ use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Placement;
-use lockstep_core::engine::replay::SourceState;
-use lockstep_wire::{Chain, FrameView, Identity, Nanos, Seq};
+use lockstep_core::engine::replay::{SourceState, StallDetector};
+use lockstep_wire::{Chain, FrameView, Identity, Nanos, Seq, chain_after};
 
 /// The frames that a node lacks and only journals store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,16 +33,38 @@ pub enum CatchUpRequest {
     GoOn,
 }
 
+/// The progress of a node's replay.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct CatchUp {
+    stall_detector: StallDetector,
+    /// The log's end at which the replay under way continues: as it was requested, or behind its last frame.
+    at: Option<(Seq, Option<Chain>)>,
+}
+
+impl CatchUp {
+    /// Whether the replay under way can still bring what the log lacks that ends at `end`. A takeover may
+    /// have cut the log since the replay was requested, or dropped frames of it that waited for room.
+    fn brings(&self, end: Option<(Seq, Option<Chain>)>, supply: SourceState) -> bool {
+        match supply {
+            SourceState::AtEnd => false,
+            SourceState::Sending => end.map(|(next, _)| next) >= self.at.map(|(next, _)| next),
+            // The sources refuse a chain that is no longer this log's, each time anew.
+            SourceState::Awaited => end == self.at,
+        }
+    }
+}
+
 impl<P: Ports> ReplicaEngine<P> {
     /// Whether a replay begins or ends. `supply` is the state of the replay under way, if there is one.
     /// While it delivers frames, the replica requests no repairs: what remains at its end is young enough
     /// for the repairers. If it is not, the replica asks the next source. It waits for a source that has
-    /// not answered yet.
+    /// not answered yet, and begins again where the replay is past what is missing.
     pub fn poll_catch_up(&mut self, now: Nanos, supply: Option<SourceState>) -> CatchUpRequest {
         let leads = self.role.leading().is_some();
         let core = &mut self.core;
         let next = core.rx.end().map_or(0, |end| end.next);
-        let stands_still = core.stall_detector.look(now, next, supply != Some(SourceState::AtEnd));
+        let brings = supply.is_none_or(|supply| core.catch_up.brings(core.rx.replay_from(), supply));
+        let stands_still = core.catch_up.stall_detector.look(now, next, brings);
         if leads || core.stopped || core.rx.is_whole() {
             core.rx.set_replaying(false);
             return if supply.is_some() { CatchUpRequest::End } else { CatchUpRequest::GoOn };
@@ -54,6 +76,7 @@ impl<P: Ports> ReplicaEngine<P> {
         };
         core.counters.add(Counter::Replays, 1);
         core.rx.set_replaying(true);
+        core.catch_up.at = Some((from, chain));
         CatchUpRequest::Begin(CatchUpPlan { history: core.rx.history(), from, chain })
     }
 
@@ -67,7 +90,11 @@ impl<P: Ports> ReplicaEngine<P> {
     ) -> bool {
         let Self { tail, core, role, .. } = self;
         let RoleState::Following(following) = role else { return true };
-        following.on_replayed(core, tail, now, (repairer, history), frame)
+        let is_processed = following.on_replayed(core, tail, now, (repairer, history), frame);
+        if is_processed {
+            core.catch_up.at = Some((frame.header.next_seq(), Some(chain_after(frame.header))));
+        }
+        is_processed
     }
 }
 

@@ -2,9 +2,9 @@
 //! only counts or measures is cleared after each turn, and the explorer triggers the work of timers. States
 //! that differ in nothing that a rule reads then become one state.
 
+use super::catch_up::CatchUp;
 use super::{
     Events, Following, HeartbeatTimer, LeaderMemory, Leading, Nanos, ReplicaCore, ReplicaEngine, RoleState,
-    StallDetector,
 };
 use crate::conditions::ConditionSet;
 use crate::ports::Ports;
@@ -104,7 +104,7 @@ impl ReplicaCore {
         self.unicast_probe.on_group(now);
         self.pending_submissions.forget_copies();
         self.repairs.clear();
-        self.stall_detector = StallDetector::default();
+        self.catch_up = CatchUp::default();
         self.rx.forget_times();
     }
 

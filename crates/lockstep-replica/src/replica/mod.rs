@@ -42,6 +42,7 @@ mod takeover;
 mod unicast_probe;
 
 use acks::LastAck;
+use catch_up::CatchUp;
 pub use catch_up::{CatchUpPlan, CatchUpRequest};
 use election::Outbox;
 use event_queries::EventQueries;
@@ -67,7 +68,6 @@ use lockstep_core::engine::event::{Events, ReplicaEvent, Role};
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
-use lockstep_core::engine::replay::StallDetector;
 use lockstep_core::proto::accept::Acceptor;
 use lockstep_core::proto::address_proof::AddressProofs;
 use lockstep_core::proto::commit::Durability;
@@ -207,8 +207,7 @@ pub struct ReplicaCore {
     outbox: Outbox,
     identity_watch: IdentityWatch,
     standing: Standing,
-    /// Its progress while it replays.
-    stall_detector: StallDetector,
+    catch_up: CatchUp,
     /// The member that the operator declared dead, until its removal is stamped.
     declared_dead: Option<Identity>,
     /// Orders that are carried out, and not yet recorded.
@@ -464,7 +463,7 @@ impl ReplicaCore {
                 is_witness: recovered.membership.is_witness(identity),
                 is_archiver: false,
             },
-            stall_detector: StallDetector::default(),
+            catch_up: CatchUp::default(),
             declared_dead: None,
             pending_orders: PendingOrders::default(),
             order_checks: OrderChecks::default(),
