@@ -80,6 +80,7 @@ const REGRESSIONS: &[u64] = &[
     20261124002216,
     20261124029940,
     10846,
+    20261126502471,
 ];
 
 fn from_env(name: &str) -> Option<u64> {

@@ -3,6 +3,7 @@
 use super::log::Log;
 use super::world::*;
 use lockstep_core::engine::replay::SourceState;
+use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
 use lockstep_wire::*;
 
@@ -34,7 +35,7 @@ fn waiting() -> (Node, Log) {
 }
 
 fn begin(from: Seq, chain: Chain) -> CatchUpRequest {
-    CatchUpRequest::Begin(CatchUpPlan { history: HISTORY, from, chain: Some(chain) })
+    CatchUpRequest::Begin(CatchUpPlan::new(HISTORY, from, Some(chain)))
 }
 
 fn wish(node: &mut Node, supply: SourceState) -> CatchUpRequest {
@@ -86,4 +87,97 @@ fn a_replay_that_is_past_what_is_missing_is_asked_for_anew_although_frames_come_
         assert_eq!(wished, expected, "seq {seq}");
     }
     assert_eq!(node.next(), log.end.next);
+}
+
+/// A standby of five whose log ends at seq 10 in epoch 1, with a commit of 3. Epoch 3 begins at seq 16 of
+/// `log` with a table that does not reach down to epoch 1, so that nothing shows whose its own seqs 3 to 9
+/// are. It asks for them, and as the journals of all others may begin behind them, also for what follows a
+/// log that ends at `proof`.
+fn in_doubt(own: &Log, log: &mut Log, proof: LogEnd) -> Node {
+    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
+    node.hear(&own.frames[1..2]);
+    node.ask(1, own.repair(0, 1, 3));
+    node.hear(&own.frames[2..]);
+    assert_eq!((node.next(), node.replica.core.commit_next()), (10, 3));
+    while log.end.next < 16 {
+        log.push(&["more"]);
+    }
+    let begun = log.begin_with_rows(epoch(3, 3), &member_list(5), 2);
+    node.hear(&[begun]);
+    assert_eq!(wish(&mut node, SourceState::AtEnd), CatchUpRequest::GoOn);
+    node.now += STALL_NS;
+    let CatchUpRequest::Begin(plan) = wish(&mut node, SourceState::AtEnd) else { panic!("a replay") };
+    assert_eq!(plan.from, 3);
+    let other = plan.otherwise();
+    assert_eq!((other.from, other.chain), (proof.next, Some(proof.chain)));
+    assert_eq!(other.otherwise(), plan, "the two take turns");
+    node
+}
+
+/// Seven messages behind the start of epoch 1, which are seqs 3 to 9.
+fn own_log() -> Log {
+    let mut log = Log::begun(5);
+    (0..7).for_each(|_| drop(log.push(&["a message"])));
+    log
+}
+
+/// Seed 20261126502471: an archiver that starts again does not know that its newest frame is committed, and
+/// the other journals begin behind it.
+#[test]
+fn s10_a_committed_frame_behind_a_log_that_no_table_shows_proves_that_log_and_it_goes_on() {
+    let own = own_log();
+    let mut same_epoch = own.clone();
+    same_epoch.push(&["of epoch 1 as well"]);
+    let mut next_epoch = own.clone();
+    next_epoch.begin(epoch(2, 2), &member_list(5));
+    for mut log in [same_epoch, next_epoch] {
+        if log.epoch == epoch(1, 1) {
+            log.begin(epoch(2, 2), &member_list(5));
+        }
+        let mut node = in_doubt(&own, &mut log, own.end);
+        replay(&mut node, &log.at(10));
+        assert_eq!((node.next(), node.replica.core.commit_next()), (11, 11));
+        for seq in 11..17 {
+            replay(&mut node, &log.at(seq));
+            node.poll();
+        }
+        assert_eq!((node.replica.tail().end(), node.replica.core.commit_next()), (log.end, log.end.next));
+        assert!(!node.replica.core.is_stopped());
+    }
+}
+
+#[test]
+fn s10_of_a_log_that_a_committed_start_goes_on_with_the_part_before_it_is_proven_and_the_rest_replaced() {
+    let own = own_log();
+    let mut log = own.before(7);
+    log.begin(epoch(2, 2), &member_list(5));
+    let proof = own.before(7).end;
+    let mut node = in_doubt(&own, &mut log, proof);
+    for seq in 7..15 {
+        replay(&mut node, &log.at(seq));
+        node.poll();
+        let committed = node.replica.core.commit_next();
+        assert_eq!((node.next(), committed), (10, 7), "seq {seq} waits for the start of epoch 3");
+    }
+    for seq in [15, 16] {
+        replay(&mut node, &log.at(seq));
+        node.poll();
+    }
+    assert_eq!((node.replica.tail().end(), node.replica.core.commit_next()), (log.end, log.end.next));
+}
+
+#[test]
+fn s10_a_committed_frame_of_an_epoch_that_begins_within_a_log_proves_nothing_of_it() {
+    let own = own_log();
+    for base in [8, 9] {
+        let mut log = own.before(base);
+        let proof = log.end;
+        log.begin(epoch(2, 2), &member_list(5));
+        (0..3).for_each(|_| drop(log.push(&["of epoch 2"])));
+        let mut node = in_doubt(&own, &mut log, proof);
+        replay(&mut node, &log.at(10));
+        node.poll();
+        assert_eq!((node.next(), node.replica.core.commit_next()), (10, 3));
+        assert!(!node.replica.core.is_stopped());
+    }
 }

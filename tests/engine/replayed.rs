@@ -373,7 +373,7 @@ fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
         "what is young comes by repair"
     );
     node.now += 60_000_000;
-    let order = CatchUpPlan { history: HISTORY, from: at.next, chain: Some(at.chain) };
+    let order = CatchUpPlan::new(HISTORY, at.next, Some(at.chain));
     assert_eq!(wish(&mut node, Some(SourceState::AtEnd)), CatchUpRequest::Begin(order));
     assert_eq!(
         wish(&mut node, Some(SourceState::AtEnd)),

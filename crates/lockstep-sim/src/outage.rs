@@ -257,7 +257,7 @@ impl World {
         };
         let Some(wanted) = missing(self) else { return };
         let repairer = self.rng.below(self.plan.replicas as u64) as usize;
-        let order = CatchUpPlan { history: 0, from: wanted.from, chain: Some(wanted.chain) };
+        let order = CatchUpPlan::new(0, wanted.from, Some(wanted.chain));
         let bytes = self.request(index, repairer, &order);
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         let Some(side) = &mut machine.side else { return };

@@ -61,7 +61,7 @@ impl World {
                     Some(Ok(Datagram::ReplayRequest(header, body))) => {
                         let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
                         source.repairer = repairer;
-                        source.order = Some(CatchUpPlan { history: header.history, from: body.from, chain });
+                        source.order = Some(CatchUpPlan::new(header.history, body.from, chain));
                     }
                     _ => return core.on_replay_lost(shown),
                 }

@@ -93,7 +93,7 @@ pub(super) enum ReplayChunk {
 /// The request that follows a frame.
 fn behind(frame: &FrameView<'_>) -> CatchUpPlan {
     let header = frame.header;
-    CatchUpPlan { history: header.history, from: header.next_seq(), chain: Some(chain_after(header)) }
+    CatchUpPlan::new(header.history, header.next_seq(), Some(chain_after(header)))
 }
 
 /// The request that follows the frames in `bytes`; `None` if there is none.
@@ -170,6 +170,7 @@ impl World {
             fetching.answered_at = now + self.plan.replay_opens_ns;
         }
         if fetching.replay.failed().is_some() {
+            fetching.order = fetching.order.otherwise();
             fetching.replay.finish();
             fetching.replay.begin(now + AGAIN_NS_MAX);
         }

@@ -561,6 +561,13 @@ impl Receiver {
         }
     }
 
+    /// Everything below `next` in a replica's own log is shown to be committed, although no frame of the
+    /// followed epoch has said so of it.
+    pub fn on_proven(&mut self, next: Seq) {
+        self.commit.on_final(next);
+        self.commit.on_log_end(next);
+    }
+
     /// A replica's journal ends at `end` now: what waits for room there is not held, and neither
     /// acknowledged nor committed here.
     #[inline]

@@ -81,7 +81,7 @@ impl Mender {
         };
         // The chain proves the frames, whatever the history's present id is.
         let Missing { from, chain, .. } = missing;
-        fetch.request(Some(CatchUpPlan { history: 0, from, chain: Some(chain) }));
+        fetch.request(Some(CatchUpPlan::new(0, from, Some(chain))));
         Ok(())
     }
 }

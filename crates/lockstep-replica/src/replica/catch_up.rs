@@ -2,6 +2,7 @@
 //! journal into its own, by the rules of [`super::following`]. Until the replay has reached the frames that
 //! repairers still store, the replica requests no repairs.
 
+use super::replica_log::ReplicaLog;
 use super::{Following, ReplicaCore, ReplicaEngine, RoleState};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
@@ -9,7 +10,7 @@ use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Placement;
 use lockstep_core::engine::replay::{SourceState, StallDetector};
-use lockstep_wire::{Chain, FrameView, Identity, Nanos, Seq, chain_after};
+use lockstep_wire::{Chain, FrameView, Identity, Nanos, Seq};
 
 /// The frames that a node lacks and only journals store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -20,6 +21,23 @@ pub struct CatchUpPlan {
     pub from: Seq,
     /// The chain there, where it is known.
     pub chain: Option<Chain>,
+    /// Another place from which frames help, and the chain there: where the log that the node stores may be
+    /// shown to be committed (S10).
+    pub proof_from: Option<(Seq, Option<Chain>)>,
+}
+
+impl CatchUpPlan {
+    /// What follows `from`, and nothing else.
+    pub fn new(history: u64, from: Seq, chain: Option<Chain>) -> Self {
+        Self { history, from, chain, proof_from: None }
+    }
+
+    /// The request to try next where no source has what was requested: of the two places the other one.
+    #[must_use]
+    pub fn otherwise(self) -> Self {
+        let Some((from, chain)) = self.proof_from else { return self };
+        Self { from, chain, proof_from: Some((self.from, self.chain)), ..self }
+    }
 }
 
 /// The next step of a node's replay.
@@ -61,7 +79,7 @@ impl<P: Ports> ReplicaEngine<P> {
     /// not answered yet, and begins again where the replay is past what is missing.
     pub fn poll_catch_up(&mut self, now: Nanos, supply: Option<SourceState>) -> CatchUpRequest {
         let leads = self.role.leading().is_some();
-        let core = &mut self.core;
+        let (core, tail) = (&mut self.core, &self.tail);
         let next = core.rx.end().map_or(0, |end| end.next);
         let brings = supply.is_none_or(|supply| core.catch_up.brings(core.rx.replay_from(), supply));
         let stands_still = core.catch_up.stall_detector.look(now, next, brings);
@@ -77,7 +95,8 @@ impl<P: Ports> ReplicaEngine<P> {
         core.counters.add(Counter::Replays, 1);
         core.rx.set_replaying(true);
         core.catch_up.at = Some((from, chain));
-        CatchUpRequest::Begin(CatchUpPlan { history: core.rx.history(), from, chain })
+        let proof_from = ReplicaLog::proof_from(tail, &core.rx.follow).filter(|(seq, _)| *seq > from);
+        CatchUpRequest::Begin(CatchUpPlan { history: core.rx.history(), from, chain, proof_from })
     }
 
     /// A frame of a replay, from `repairer` of `history`. Returns whether it was processed; if not, the
@@ -92,7 +111,7 @@ impl<P: Ports> ReplicaEngine<P> {
         let RoleState::Following(following) = role else { return true };
         let is_processed = following.on_replayed(core, tail, now, (repairer, history), frame);
         if is_processed {
-            core.catch_up.at = Some((frame.header.next_seq(), Some(chain_after(frame.header))));
+            core.catch_up.at = Some((frame.header.next_seq(), Some(frame.chain_after())));
         }
         is_processed
     }
@@ -122,6 +141,10 @@ impl Following {
         }
         if !may_place {
             return false; // the caller offers it again when the journal has room
+        }
+        self.retain_proven(core, tail, frame);
+        if core.stopped {
+            return true;
         }
         let placement = core.rx.on_replayed(frame, &mut core.counters, &mut core.events);
         core.stop_if_diverged();

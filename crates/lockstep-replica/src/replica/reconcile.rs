@@ -7,6 +7,7 @@ use crate::journal::ports::TailMemory;
 use crate::journal::{StageError, Tail};
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::planted::{Mutation, planted};
+
 use lockstep_wire::{EntryKind, Epoch, FrameView, Nanos};
 
 impl Following {
@@ -34,38 +35,11 @@ impl Following {
         now: Nanos,
         followed: Epoch,
     ) -> bool {
-        let commit_next = core.commit_next();
-        let end = tail.end();
-        let (cut, same_to) = match ReplicaLog::cut(tail, &core.rx.follow, commit_next) {
-            Ok(None) => (end, end.next),
-            Err(from) => {
-                core.events.push(ReplicaEvent::CommitContradicted { from, commit_next, epoch: followed });
-                core.stopped = true;
-                return false;
-            }
-            Ok(Some(from)) => match core.log.stage(tail, from, &core.rx.follow) {
-                Ok(()) => (tail.staged_end().unwrap_or(end), from),
-                Err(StageError::Full(_)) => {
-                    self.on_refused(core, tail, LogRefusal::Full);
-                    return false;
-                }
-                Err(StageError::TooOld { .. }) => {
-                    self.on_refused(core, tail, LogRefusal::Overrun);
-                    return false;
-                }
-                Err(_) => {
-                    core.events.push(ReplicaEvent::CommitContradicted { from, commit_next, epoch: followed });
-                    core.stopped = true;
-                    return false;
-                }
-            },
-        };
-        if cut == end {
-            core.log.abandon();
+        if !self.cut_log(core, tail) {
+            return false;
         }
         self.reconciling_epoch = followed;
         core.check_durability();
-        core.rx.cut_to(cut, same_to);
         if followed >= core.acceptor.promised() {
             // A candidate has won: this node no longer follows or promises anything lower. A blank node
             // waits with that: the log on which all others agree may be a lower one, and no node may have
@@ -81,6 +55,69 @@ impl Following {
             self.heartbeat_number = 0;
         }
         true
+    }
+
+    /// From the point where the replica log and that of the followed epoch diverge, frames are staged from
+    /// now on. Returns false where the replica must stop, or has no room to begin.
+    fn cut_log<M: TailMemory>(&mut self, core: &mut ReplicaCore, tail: &mut Tail<M>) -> bool {
+        let (commit_next, end, epoch) = (core.commit_next(), tail.end(), core.rx.follow.epoch());
+        let (from, cut) = match ReplicaLog::cut(tail, &core.rx.follow, commit_next) {
+            Ok(None) => (end.next, Ok(end)),
+            Ok(Some(from)) => {
+                let staged = core.log.stage(tail, from, &core.rx.follow);
+                (from, staged.map(|()| tail.staged_end().unwrap_or(end)).map_err(Some))
+            }
+            Err(from) => (from, Err(None)),
+        };
+        match cut {
+            Ok(cut) => {
+                if cut == end {
+                    core.log.abandon();
+                }
+                core.rx.cut_to(cut, from);
+                return true;
+            }
+            Err(Some(StageError::Full(_))) => self.on_refused(core, tail, LogRefusal::Full),
+            Err(Some(StageError::TooOld { .. })) => self.on_refused(core, tail, LogRefusal::Overrun),
+            Err(_) => {
+                core.events.push(ReplicaEvent::CommitContradicted { from, commit_next, epoch });
+                core.stopped = true;
+            }
+        }
+        false
+    }
+
+    /// S10: nothing showed so far that a part of the replica log is the followed epoch's, and it was about to
+    /// be replaced. A committed frame behind that part shows it: the log stays up to there. Where all
+    /// journals begin there, no replacement can be had (seed 20261126502471).
+    #[inline]
+    pub(super) fn retain_proven<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        frame: &FrameView<'_>,
+    ) {
+        if core.rx.end().is_some_and(|end| end.next < frame.header.first_seq) {
+            self.retain_up_to(core, tail, frame);
+        }
+    }
+
+    #[cold]
+    fn retain_up_to<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        frame: &FrameView<'_>,
+    ) {
+        let owner = core.rx.follow.owner(frame.header.first_seq);
+        let is_owned = owner.is_none_or(|owner| owner == frame.header.epoch());
+        if !is_owned || !ReplicaLog::is_proven_by(tail, frame) {
+            return;
+        }
+        core.rx.on_proven(frame.header.first_seq);
+        if !self.cut_log(core, tail) {
+            self.reconciling_epoch = Epoch::NONE;
+        }
     }
 }
 

@@ -19,7 +19,8 @@ use lockstep_core::proto::membership::{Electorate, Membership, change_in};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::publishers::Publishers;
 use lockstep_wire::{
-    EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Header, Seq,
+    Chain, EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Header,
+    Seq,
 };
 use std::collections::VecDeque;
 
@@ -230,6 +231,34 @@ impl ReplicaLog {
             span = tail.after(found);
         }
         Ok(None)
+    }
+
+    /// S10: where a committed frame may show ([`ReplicaLog::is_proven_by`]) that everything before it in this
+    /// log is committed, and the chain there: at the log's end, or where the followed epoch's table begins.
+    pub(super) fn proof_from<M: TailMemory>(tail: &Tail<M>, follow: &Follow) -> Option<(Seq, Option<Chain>)> {
+        let (end, base) = (tail.end(), follow.oldest()?.base);
+        if end.next <= base {
+            return Some((end.next, Some(end.chain)));
+        }
+        let frame = tail.find(base).and_then(|found| tail.frame(found).ok())?;
+        (frame.header.first_seq == base).then_some((base, Some(frame.header.chain)))
+    }
+
+    /// S10 (what proves a log): whether `frame`, which is committed, shows that everything before it in this
+    /// log is committed as well. It does if the frame before it is of the same epoch: this log is that of the
+    /// epoch's leader so far (S3, S7), and so is the committed one (S1). Or if it is the start of a later
+    /// epoch whose table names that epoch. An equal chain alone proves nothing.
+    pub(super) fn is_proven_by<M: TailMemory>(tail: &Tail<M>, frame: &FrameView<'_>) -> bool {
+        let (next, end) = (frame.header.first_seq, tail.end());
+        if next >= end.next {
+            return end.follow(frame).is_ok();
+        }
+        let before = tail.find(next.saturating_sub(1)).and_then(|found| tail.frame(found).ok());
+        before.is_some_and(|before| {
+            let (header, chain) = (before.header, before.chain_after());
+            let (next, epoch, timestamp) = (header.next_seq(), header.epoch(), header.timestamp);
+            LogEnd { next, epoch, chain, timestamp }.follow(frame).is_ok()
+        })
     }
 
     /// From here on frames are staged that replace the log from `from` on, in the followed epoch. Frames

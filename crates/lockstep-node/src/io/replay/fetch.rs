@@ -284,6 +284,7 @@ impl Worker {
                 oldest = failed.oldest_seq,
                 "what is missing here cannot be had from any journal: {why}; it is tried again"
             );
+            self.order = self.order.map(CatchUpPlan::otherwise);
             self.replay.finish();
             self.source.close();
             self.replay.begin(now + super::AGAIN_NS);
@@ -317,7 +318,7 @@ fn take_piece(
             chunk.extend_from_slice(frame.bytes);
             // Should this source be lost, the next one continues here.
             let (history, from) = (frame.header.history, frame.header.next_seq());
-            *order = Some(CatchUpPlan { history, from, chain: Some(chain_after(frame.header)) });
+            *order = Some(CatchUpPlan::new(history, from, Some(chain_after(frame.header))));
         }
         ReplayItem::Frame(_) => {}
     }
@@ -328,7 +329,7 @@ mod tests {
     use super::*;
     use lockstep_wire::{HEADER_LEN, Header, Kind, REPLAY_LEN, ReplayBody, Seq, write_replay};
     use std::io::Write;
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 
     fn frame(first_seq: Seq) -> Vec<u8> {
         let header = Header { length: HEADER_LEN as u32, first_seq, ..Header::new(Kind::Frame) };
@@ -346,7 +347,7 @@ mod tests {
             Fetch::start(ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![address]))
                 .unwrap();
         assert_eq!(fetch.supply(), None);
-        fetch.request(Some(CatchUpPlan { history: 0, from: 10, chain: None }));
+        fetch.request(Some(CatchUpPlan::new(0, 10, None)));
         let (mut connection, _) = server.accept().unwrap();
         let await_supply = |fetch: &Fetch, supply| {
             while fetch.supply() != Some(supply) {
@@ -365,12 +366,33 @@ mod tests {
         await_supply(&fetch, SourceState::AtEnd);
     }
 
+    /// All journals may begin behind what a replica holds, and does not know to be committed.
+    #[test]
+    fn where_no_source_has_a_range_the_proof_of_what_is_held_is_asked_for_in_turn() {
+        let me = Identity { replica: 9, incarnation: 0 };
+        let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+        let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
+        let mut worker = Worker::new(limits, Arc::new(Shared::new()));
+        let plan = CatchUpPlan { proof_from: Some((13, Some(5))), ..CatchUpPlan::new(0, 12, Some(4)) };
+        worker.order = Some(plan);
+        for (from, chain) in [(13, 5), (12, 4), (13, 5)] {
+            let now = worker.clock.now();
+            worker.replay.finish();
+            worker.replay.begin(now);
+            assert!(matches!(worker.replay.poll(now), Some(ReplayStep::Open(_))));
+            let end = ReplayEndReason::TooOld as u32;
+            worker.replay.on_answer(now, &ReplayBody { next: 12, oldest_seq: 13, end, reserved: 0 });
+            worker.check_failure(now);
+            assert_eq!(worker.order.map(|order| (order.from, order.chain)), Some((from, Some(chain))));
+        }
+    }
+
     /// A range mended from another journal is fetched hole by hole: a frame that the order before this one
     /// brought late fits nowhere.
     #[test]
     fn what_an_earlier_order_brings_late_is_thrown_away() {
         let mut fetch = Fetch::of(Arc::new(Shared::new()), None);
-        let order = |from| Some(CatchUpPlan { history: 0, from, chain: None });
+        let order = |from| Some(CatchUpPlan::new(0, from, None));
         let (mut orders, mut seen) = (Vec::new(), Vec::new());
         for from in [10, 50] {
             fetch.request(order(from));
