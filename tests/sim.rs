@@ -81,6 +81,7 @@ const REGRESSIONS: &[u64] = &[
     20261124029940,
     10846,
     20261126502471,
+    20261127006542,
 ];
 
 fn from_env(name: &str) -> Option<u64> {

@@ -402,13 +402,13 @@ fn what_follows_from_a_stamped_entry_is_handed_in_once_that_entry_is_final() {
         })
         .collect();
     // A takeover could still take back everything from the second input on.
-    copy.outputs.set_final(seqs[1]);
+    copy.outputs.set_final(seqs[1]).unwrap();
     for _ in 0..20 {
         copy.turn(&mut cluster, &log, 9).unwrap();
         cluster.run(50);
     }
     assert_eq!((outputs_of(&committed(&cluster)).len(), copy.outputs.backlog()), (1, 0));
-    copy.outputs.set_final(seqs[2] + 1);
+    copy.outputs.set_final(seqs[2] + 1).unwrap();
     for _ in 0..20 {
         let log = committed(&cluster);
         copy.turn(&mut cluster, &log, 9).unwrap();
@@ -416,4 +416,48 @@ fn what_follows_from_a_stamped_entry_is_handed_in_once_that_entry_is_final() {
     }
     let log = committed(&cluster);
     assert_eq!((outputs_of(&log), outputs_of(&log).len()), (expected(&log), 3));
+}
+
+/// Seed 20261127006542: a leader that was deposed, and does not know it, stamps outputs of entries that its
+/// successor stamped, behind other entries.
+#[test]
+fn another_output_than_the_own_one_ends_a_stamped_copy_once_it_is_final_and_not_before() {
+    let opened = LogEvent::Opened(1, 1, 1, SHARED, 0, NAME.into());
+    let other = |seq, number| LogEvent::Message(seq, 1, number, 5, b"another one".to_vec());
+    for has_other in [true, false] {
+        let mut outputs = Outputs::new(NAME);
+        outputs.set_final(2).unwrap();
+        assert_eq!(outputs.on_event(&opened.event()), Ok(true));
+        if has_other {
+            outputs.push(5, b"the own one");
+        }
+        assert_eq!(outputs.on_event(&other(3, 1).event()), Ok(true));
+        assert_eq!(outputs.on_event(&other(4, 2).event()), Ok(true), "a takeover may take both back");
+        assert_eq!((outputs.set_final(3), outputs.count()), (Ok(()), 0));
+        let ended = outputs.set_final(4).unwrap_err();
+        assert_eq!((ended.seq, ended.output, ended.has_other), (3, 1, has_other));
+    }
+}
+
+#[test]
+fn a_stamped_copy_that_reads_another_output_than_its_own_hands_in_nothing() {
+    let mut cluster = Cluster::new(3, |_| {});
+    let inputs = cluster.add_publisher(plain);
+    let id = cluster.open(inputs, "inputs", [1, 1]);
+    let mut copy = Copy::new(&mut cluster);
+    copy.start(&mut cluster, 20, false, SHARED);
+    cluster.publishers[inputs].publish(id, &["x"]);
+    for turn in 0..40 {
+        let log = committed(&cluster);
+        copy.outputs.set_final(1_000).unwrap();
+        copy.turn(&mut cluster, &log, 9).unwrap();
+        cluster.run(50);
+        if turn == 20 {
+            let own = copy.outputs.publisher().unwrap();
+            let other = LogEvent::Message(2_000, own, 2, 5, b"another one".to_vec());
+            assert_eq!(copy.outputs.on_event(&other.event()), Ok(true));
+            cluster.publishers[inputs].publish(id, &["y"]);
+        }
+    }
+    assert_eq!((outputs_of(&committed(&cluster)).len(), copy.inputs), (1, 2));
 }

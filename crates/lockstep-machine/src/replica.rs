@@ -94,9 +94,9 @@ impl<M: StateMachine> MachineReplica<M> {
     /// The copy with these settings, whose handles are not open yet.
     pub fn new(settings: ReplicaSettings, mut core: MachineCore<M>) -> Self {
         // A snapshot is of what was committed.
-        if settings.reads_stamped {
-            core.outputs.set_final(core.next());
-        }
+        let next = core.next();
+        let stamped = settings.reads_stamped.then(|| core.outputs.set_final(next));
+        let fault = stamped.and_then(Result::err).map(MachineFault::Output);
         Self {
             settings,
             core,
@@ -115,7 +115,7 @@ impl<M: StateMachine> MachineReplica<M> {
             parting: None,
             partings: 0,
             is_caught_up: false,
-            fault: None,
+            fault,
         }
     }
 
@@ -198,8 +198,8 @@ impl<M: StateMachine> MachineReplica<M> {
                 Ok(())
             }
             SubscriberEvent::Committed { next } if self.settings.reads_stamped => {
-                self.core.outputs.set_final(next.max(self.final_next()));
-                Ok(())
+                let next = next.max(self.final_next());
+                self.core.outputs.set_final(next).map_err(MachineFault::Output)
             }
             SubscriberEvent::Retract { from } if from < self.core.next() => {
                 Err(MachineFault::Retracted(from))

@@ -17,7 +17,8 @@
 //! 1. The owner reads the committed stream (or the stamped one: [`Outputs::set_final`]), from its beginning
 //!    or from a cursor, and gives each event to [`Outputs::on_event`] before its own state takes it. An own
 //!    message that stands there is compared with what this state has produced: [`Divergence`] if it is
-//!    another one.
+//!    another one, and final. Of two leaders that stamp, the deposed one may get outputs of what the other
+//!    one has stamped, which is no divergence: until a takeover takes them back nothing is handed in.
 //! 2. What the state produces goes to [`Outputs::push`].
 //! 3. [`Outputs::hand_in`] passes to the publisher's handle what the stream may lack. Until this state has
 //!    produced and read all that the stream had when the name was opened, that is nothing.
@@ -157,6 +158,8 @@ pub struct Outputs {
     at: Seq,
     /// What follows from entries below is handed in.
     final_next: Seq,
+    /// The first other output than this state's, at an entry that is not final yet.
+    doubt: Option<Divergence>,
 }
 
 impl Outputs {
@@ -179,13 +182,18 @@ impl Outputs {
             is_silent: false,
             at: 0,
             final_next: Seq::MAX,
+            doubt: None,
         }
     }
 
     /// The subscription is a stamped one, and every entry below `next` is final: what follows from a later
     /// one waits, as it may never have been. Without this the subscription is a committed one.
-    pub fn set_final(&mut self, next: Seq) {
+    ///
+    /// # Errors
+    /// The stream has other outputs than this state, and they are final now.
+    pub fn set_final(&mut self, next: Seq) -> Result<(), Divergence> {
         self.final_next = next;
+        self.doubt.filter(|doubt| doubt.seq < next).map_or(Ok(()), Err)
     }
 
     /// Every entry below is known to be final; `Seq::MAX` of a committed subscription.
@@ -228,21 +236,34 @@ impl Outputs {
                 self.read_number = self.read_number.max(last);
                 self.rebase();
             }
-            SubscriberEvent::Message(message) if self.is_own(&message) => {
-                let (seq, output) = (message.seq, self.count + 1);
-                let Some(own) = self.waiting.get_mut(self.read) else {
-                    return Err(Divergence { seq, output, has_other: false });
-                };
-                if (own.destination, &own.payload[..]) != (message.destination, message.payload) {
-                    return Err(Divergence { seq, output, has_other: true });
-                }
-                own.number = message.publisher_seq;
-                (self.read, self.count, self.read_number) = (self.read + 1, output, message.publisher_seq);
-                self.rebase();
-            }
+            SubscriberEvent::Message(message) if self.is_own(&message) => self.on_own(&message)?,
             _ => {}
         }
         Ok(true)
+    }
+
+    /// A message of the application's name. Behind one that is in doubt nothing is compared.
+    fn on_own(&mut self, message: &Message<'_>) -> Result<(), Divergence> {
+        let (seq, output) = (message.seq, self.count + 1);
+        if self.doubt.is_some() {
+            return Ok(());
+        }
+        let own = self.waiting.get_mut(self.read);
+        let has_other = own.is_some();
+        let equal =
+            |own: &&mut Output| (own.destination, &own.payload[..]) == (message.destination, message.payload);
+        let Some(own) = own.filter(equal) else {
+            let found = Divergence { seq, output, has_other };
+            if seq < self.final_next {
+                return Err(found);
+            }
+            self.doubt = Some(found);
+            return Ok(());
+        };
+        own.number = message.publisher_seq;
+        (self.read, self.count, self.read_number) = (self.read + 1, output, message.publisher_seq);
+        self.rebase();
+        Ok(())
     }
 
     /// Whether the application published `message` itself, in this copy or another.
@@ -316,13 +337,17 @@ impl Outputs {
         self.rebase();
     }
 
+    fn hands_in_nothing(&self) -> bool {
+        self.is_silent || self.doubt.is_some()
+    }
+
     /// Hands in what the stream may lack, as far as the publisher's window takes it. Returns how many
     /// messages.
     ///
     /// # Errors
     /// A message that is not taken for good: too long, or the name is not this handle's any more.
     pub fn hand_in(&mut self, publisher: &mut PublisherCore) -> Result<usize, PublishError> {
-        let Some((own, last)) = self.open.filter(|_| !self.is_silent) else { return Ok(0) };
+        let Some((own, last)) = self.open.filter(|_| !self.hands_in_nothing()) else { return Ok(0) };
         let mut count = 0;
         while let Some(output) = self.waiting.get(self.handed) {
             if output.of >= self.final_next && !planted(Mutation::OutputBeforeCommit) {
@@ -369,7 +394,7 @@ impl Outputs {
     /// opened.
     pub fn backlog(&self) -> usize {
         match self.open {
-            Some((_, last)) if self.next > last && !self.is_silent => {
+            Some((_, last)) if self.next > last && !self.hands_in_nothing() => {
                 let (of, final_next) = (|output: &Output| output.of, self.final_next);
                 self.waiting.partition_point(|output| of(output) < final_next).saturating_sub(self.handed)
             }
