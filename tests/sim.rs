@@ -82,6 +82,7 @@ const REGRESSIONS: &[u64] = &[
     10846,
     20261126502471,
     20261127006542,
+    777015220,
 ];
 
 fn from_env(name: &str) -> Option<u64> {

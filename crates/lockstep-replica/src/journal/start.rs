@@ -25,7 +25,7 @@ use crate::journal::walk::read_header;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::Epoch;
+use lockstep_wire::{Epoch, Seq};
 
 /// A journal in use.
 #[derive(Debug)]
@@ -38,6 +38,9 @@ pub struct OpenedJournal<M> {
     pub superblock: Superblock,
     /// The tables that the log has determined.
     pub checkpoint: Checkpoint,
+    /// Retention has removed all frames below, and so they are committed, although no frame that is left may
+    /// say so.
+    pub removed_next: Seq,
 }
 
 /// Inspects a journal and uses it at once: for callers that need nothing else to start.
@@ -136,7 +139,8 @@ impl Inspection {
         superblock.run = run.started(settings.boot, label.generation, settings.durability(), settled);
         superblock.high_next = self.high_next.max(tail.end().next);
         mark(store, &mut superblock, &mut tail)?;
-        Ok(OpenedJournal { tail, writer, superblock, checkpoint })
+        let removed_next = removed_next(store, &numbers)?;
+        Ok(OpenedJournal { tail, writer, superblock, checkpoint, removed_next })
     }
 
     /// In a new ring, filled from the segments.
@@ -194,7 +198,8 @@ impl Inspection {
         }
         superblock.run = run;
         mark(store, &mut superblock, &mut tail)?;
-        Ok(OpenedJournal { tail, writer, superblock, checkpoint: state.checkpoint })
+        let removed_next = removed_next(store, &numbers)?;
+        Ok(OpenedJournal { tail, writer, superblock, checkpoint: state.checkpoint, removed_next })
     }
 }
 
@@ -216,6 +221,12 @@ fn mark<S: Store, M: TailMemory>(
     let Epoch(promised) = superblock.promised;
     tail.memory_mut().set_word(Word::PromisedStored, promised);
     Ok(())
+}
+
+/// The first seq of the oldest segment; 1 where it cannot be read.
+fn removed_next<S: Store>(store: &S, numbers: &[u64]) -> Result<Seq, StoreError> {
+    let Some(&oldest) = numbers.first() else { return Ok(1) };
+    Ok(read_header(store, oldest)?.map_or(1, |header| header.first_seq))
 }
 
 /// Whether the ring reaches back to the last commit: the log's suffix may be replaced from there on (S7).

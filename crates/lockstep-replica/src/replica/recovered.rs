@@ -27,7 +27,7 @@ pub struct Recovered {
     pub publishers: Publishers,
     /// The frame of the last epoch start; empty if there is none.
     pub start_frame: Vec<u8>,
-    /// The greatest commit that a frame of the log has announced.
+    /// The greatest commit that a frame of the log has announced, or that the removal of segments shows.
     pub commit_next: Seq,
     /// The version of the log's last frame; 0 of an empty log.
     pub version: u8,
@@ -36,7 +36,12 @@ pub struct Recovered {
 impl Recovered {
     /// From a journal in use.
     pub fn of_journal<M: TailMemory>(opened: &OpenedJournal<M>, publishers_max: u32) -> Self {
-        Self::of(&opened.checkpoint, opened.superblock.history, opened.tail.end().next, publishers_max)
+        let end_next = opened.tail.end().next;
+        let mut recovered = Self::of(&opened.checkpoint, opened.superblock.history, end_next, publishers_max);
+        // A witness has dropped the frames below from its ring as well. It would wait for ever for the commit
+        // of what it has dropped (seed 777015220).
+        recovered.commit_next = recovered.commit_next.max(opened.removed_next.min(end_next));
+        recovered
     }
 
     /// From a journal that was only inspected.

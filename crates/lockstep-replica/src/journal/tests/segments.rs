@@ -4,6 +4,7 @@ use crate::journal::ports::Store;
 use crate::journal::ports::StoreFault;
 use crate::journal::walk::read_header;
 use crate::journal::{Checkpoint, Retention, verify};
+use crate::replica::Recovered;
 use lockstep_wire::EpochBase;
 
 /// The tables as computed from every frame.
@@ -323,6 +324,24 @@ fn retention_never_removes_what_must_stay() {
     assert_eq!(left.opened.checkpoint.publishers[&1].last, end.next - 1, "the last checkpoint was kept");
     let cold = inspected(&store, None, Settings { boot: [8, 8], ..settings() });
     assert_eq!(cold.end(), end);
+}
+
+/// Seed 777015220: the process knew the commit, no frame that it stored tells it, and it starts again.
+#[test]
+fn what_retention_has_removed_is_known_to_be_committed_after_a_restart() {
+    let mut journal = grown(4500);
+    let end = journal.end();
+    assert_eq!(journal.opened.removed_next, 1);
+    let (writer, store) = (&mut journal.opened.writer, &mut journal.store);
+    let by_size = Retention { bytes_max: 2 << 20, age_ns_max: 0 };
+    assert!(!writer.retain(store, by_size, 0, end.next, false).unwrap().removed.is_empty());
+    let oldest = read_segments(store, 1).unwrap().oldest_seq().unwrap();
+    assert!(1 < oldest && oldest < end.next);
+    let (store, memory) = journal.kill();
+    let mut again = Journal::open(store, memory, settings());
+    assert_eq!((again.end(), again.opened.removed_next), (end, oldest));
+    again.opened.checkpoint.commit_next = 1;
+    assert_eq!(Recovered::of_journal(&again.opened, 8).commit_next, oldest);
 }
 
 #[test]
