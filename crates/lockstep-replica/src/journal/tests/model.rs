@@ -171,7 +171,7 @@ impl Model {
                 let Journal { store, opened } = &mut self.journal;
                 let (retention, oldest) =
                     (Retention { bytes_max: 100_000, age_ns_max: 0 }, opened.tail.oldest_seq());
-                opened.writer.retain(store, retention, 0, oldest, false).unwrap().removed;
+                opened.writer.retain(store, retention, 0, oldest, false).unwrap();
             }
             Deed::OpenPublisher => {
                 let id = 2 + self.log.len() as u32;
