@@ -34,8 +34,9 @@ pub struct FieldArguments {
     /// default.
     #[arg(long, requires = "config", value_name = "PORT")]
     floor_port: Option<u16>,
-    /// What the hot threads of lockstep and its client do when there is nothing to do: `adapt`, `spin`, `yield`
-    /// or `park`. By default `spin` where each has a core, and `yield` where not, as those of the floors.
+    /// What the hot threads of lockstep and its client do when there is nothing to do: `adapt`, `spin`,
+    /// `yield` or `park`. By default `spin` where each has a core, and `yield` where not, as those of the
+    /// floors.
     #[arg(long, value_name = "STRATEGY", conflicts_with = "config")]
     idle: Option<Idle>,
     /// The standby's core, by its place among ours.

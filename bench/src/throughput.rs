@@ -177,9 +177,9 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
 /// All rounds of a family: every contestant on every way in each.
 fn family(run: &mut Run, field: &mut Field, arguments: &Arguments, family: &Family) -> Result<(), String> {
     let mode = family.mode;
-    let told = field.idle(mode.threads(), Contestant::Lockstep);
+    let own = field.idle(mode.threads(), Contestant::Lockstep);
     let name = format!("idle, {}", mode.name());
-    run.tell(&name, format!("{told}, {} threads on {}", mode.threads(), field.cores.len()));
+    run.tell(&name, format!("{own}, {} threads on {}", mode.threads(), field.cores.len()));
     let mut entrants = field.entrants(run, mode.delivery(), frame_len_max(MTU))?;
     entrants.retain(|(way, contestant)| family.takes(way, *contestant));
     let (field, case_on) = (&*field, |way: &Way| family.case(way, arguments.window));

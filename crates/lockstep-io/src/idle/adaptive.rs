@@ -52,15 +52,16 @@ pub enum IdlePass {
 pub struct Adaptive {
     progress: u64,
     moved_at: Nanos,
-    /// The longest time from traffic to traffic of late. A shorter one lowers it by a sixteenth, as one message
-    /// moves the word of progress several times; a silence halves it.
+    /// The longest time from traffic to traffic of late. A shorter one lowers it by a sixteenth, as one
+    /// message moves the word of progress several times; a silence halves it.
     gap_ns: Nanos,
     alone: u32,
     spins: u32,
 }
 
 impl Adaptive {
-    /// Whether the next turn follows at once, whatever time it is: [`Adaptive::next`] needs a look at the clock.
+    /// Whether the next turn follows at once, whatever time it is: [`Adaptive::next`] needs a look at the
+    /// clock.
     #[inline]
     pub fn spins_on(&mut self, progress: u64) -> bool {
         let spins_on = progress == self.progress && self.spins < SPINS && self.is_alone();
