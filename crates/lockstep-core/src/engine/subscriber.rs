@@ -139,6 +139,9 @@ impl<N: Net> SubscriberEngine<N> {
                     core.received_at = now;
                 }
             }
+            if net.is_drained() {
+                core.on_drained();
+            }
             core.turns += 1;
             if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() {
                 let count = net.recv_unicast();

@@ -4,7 +4,9 @@
 //! up to which a reader has read shows that something final is gone, or that the reader's cursor is another
 //! cluster's: that reader must not wait until the stream has passed its place, and then continue in another
 //! one. A lagging replica's datagrams count for nothing here, and one heartbeat may be late, or come from a
-//! deposed leader: it takes a second of them, all of the newest epoch that is received.
+//! deposed leader: it takes a second of them, all of the newest epoch that is received. A busy reader's
+//! socket may hold older ones for longer, while a journal brings it what was stamped since: one counts only
+//! if everything was read since the one before.
 
 use super::{Delivery, SubscriberCore, SubscriberEvent};
 use crate::engine::ports::Net;
@@ -24,6 +26,8 @@ pub(super) struct Ahead {
     /// Since when all of them say that its log ends before our place, and how many do.
     since: Nanos,
     heartbeats: u32,
+    /// All that had arrived was read since the last heartbeat: the next one did not wait.
+    is_fresh: bool,
     /// Replicas are to be told of it.
     is_news: bool,
 }
@@ -32,13 +36,14 @@ impl Ahead {
     /// A heartbeat at `now`: the log of `epoch`'s leader ends at `end`, and this reader has read up to
     /// `read_next`. Returns whether it is certain from now on that this is too far.
     fn on_heartbeat(&mut self, now: Nanos, epoch: Epoch, end: Seq, read_next: Seq) -> bool {
+        let is_fresh = std::mem::take(&mut self.is_fresh);
         if epoch < self.epoch {
             return false;
         }
         if epoch > self.epoch || end >= read_next {
             *self = Self { epoch, ..Self::default() };
         }
-        if end >= read_next {
+        if end >= read_next || !is_fresh {
             return false;
         }
         self.heartbeats = self.heartbeats.saturating_add(1);
@@ -50,6 +55,12 @@ impl Ahead {
 }
 
 impl SubscriberCore {
+    /// Everything that had arrived on the groups was read.
+    #[inline]
+    pub(super) fn on_drained(&mut self) {
+        self.ahead.is_fresh = true;
+    }
+
     /// The exclusive bound of what was read of this stream, in this process or in the one whose cursor it
     /// goes on from.
     fn read_next(&self) -> Seq {
@@ -123,7 +134,10 @@ mod tests {
 
     /// Heartbeats each millisecond from `from` to `to` ms; when it was certain first, in ms.
     fn certain(ahead: &mut Ahead, (from, to): (Nanos, Nanos), round: u32, end: Seq) -> Option<Nanos> {
-        (from..to).find(|ms| ahead.on_heartbeat(ms * 1_000_000, epoch(round), end, 50))
+        (from..to).find(|ms| {
+            ahead.is_fresh = true;
+            ahead.on_heartbeat(ms * 1_000_000, epoch(round), end, 50)
+        })
     }
 
     #[test]
@@ -131,6 +145,16 @@ mod tests {
         let mut ahead = Ahead::default();
         assert_eq!(certain(&mut ahead, (10, 5_000), 3, 49), Some(1_010));
         assert_eq!(certain(&mut Ahead::default(), (10, 5_000), 3, 50), None, "it has all that we read");
+    }
+
+    #[test]
+    fn heartbeats_that_waited_in_a_socket_while_a_journal_was_read_are_not() {
+        let mut ahead = Ahead::default();
+        for ms in 0..9_000 {
+            // A thousand at a time, each older than what the journal brought meanwhile.
+            ahead.is_fresh |= ms % 1_000 == 0;
+            assert!(!ahead.on_heartbeat(ms * 1_000_000, epoch(3), 49, 50), "at {ms} ms");
+        }
     }
 
     #[test]
@@ -144,7 +168,10 @@ mod tests {
         assert_eq!(certain(&mut ahead, (1_801, 9_000), 3, 49), None);
         // Three heartbeats in a second are too few.
         let mut slow = Ahead::default();
-        let heartbeats = [0, 500, 1_100].map(|ms| slow.on_heartbeat(ms * 1_000_000, epoch(3), 49, 50));
+        let heartbeats = [0, 500, 1_100].map(|ms| {
+            slow.is_fresh = true;
+            slow.on_heartbeat(ms * 1_000_000, epoch(3), 49, 50)
+        });
         assert_eq!(heartbeats, [false; 3]);
     }
 }
