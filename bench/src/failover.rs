@@ -80,8 +80,8 @@ pub struct Arguments {
     /// A process that computes for nothing on each core, with this niceness.
     #[arg(long, value_name = "NICENESS")]
     hogs: Option<i32>,
-    /// What replicas and load do when there is nothing to do: `adapt`, `spin`, `yield` or `park`; by default as
-    /// the number of cores has it.
+    /// What replicas and load do when there is nothing to do: `adapt`, `spin`, `yield` or `park`; by default
+    /// as the number of cores has it.
     #[arg(long)]
     idle: Option<Idle>,
     /// Keeps the folders with configuration, journals and logs, and says where they are.
