@@ -19,8 +19,8 @@ use lockstep_io::idle::Idle;
 use lockstep_io::multicast;
 use lockstep_io::spool::Spool;
 use lockstep_process::confinement::{self, Becomes, Reach};
+use lockstep_process::limits;
 use lockstep_process::watcher::forbid_core_dumps;
-use lockstep_process::{cpu, limits};
 use moldudp64::{RequestServer, ServerLimits};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::ops::ControlFlow;
@@ -208,7 +208,6 @@ fn serve(
     allowed: &mut Allowed,
     reading: &mut ReadingEnd,
 ) -> Result<(), Failure> {
-    cpu::short_slice();
     let ttl = config.lines.first().map_or(1, |line| line.ttl);
     let group = multicast::sender(args.group, &config.udp().interface, ttl)?;
     let requests = multicast::requests(args.requests)?;

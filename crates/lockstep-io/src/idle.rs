@@ -70,15 +70,13 @@ impl Idle {
         if hot_threads <= cores { Self::Spin } else { Self::Yield }
     }
 
-    /// The object that carries out this strategy for the calling thread, which receives on `sockets`. A
-    /// thread that does not spin asks for a short slice.
+    /// The object that carries out this strategy for the calling thread, which receives on `sockets` and asks
+    /// for a short slice.
     ///
     /// # Errors
     /// The poll or its timer cannot be made (file descriptors are used up).
     pub fn waiter(self, sockets: &[BorrowedFd<'_>]) -> Result<Waiter, IoError> {
-        if self != Self::Spin {
-            let _ = slice::request_short(); // an older kernel has long ones
-        }
+        let _ = slice::request_short(); // an older kernel has long ones
         Ok(match self {
             Self::Spin => Waiter::Spin,
             Self::Yield => Waiter::Yield,

@@ -17,8 +17,8 @@ use lockstep_io::idle::Idle;
 use lockstep_io::key_file;
 use lockstep_notary::{Attestation, Interval, Notary, has_signatures_alone};
 use lockstep_process::confinement::{self, Becomes};
+use lockstep_process::limits;
 use lockstep_process::watcher::forbid_core_dumps;
-use lockstep_process::{cpu, limits};
 use lockstep_wire::{
     Cursor, FrameView, NOTARIES, NOTARY_NAMES, Nanos, PublisherId, PublisherSeq, RepairReject, Seq,
 };
@@ -79,7 +79,6 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
-    cpu::short_slice();
     let notary = open_notary(args, &config)?;
     let begin = files::read_cursor(&cursor)?;
     let endpoint = Endpoint::for_node(&config)?;
