@@ -125,13 +125,14 @@ fn unwritten() -> u64 {
     CALLS.fetch_add(1, Ordering::Relaxed)
 }
 
-fn judged(planted: Planted, seeds: u64) -> Result<u64, Box<TrialFailure>> {
+fn judged(planted: Planted, first: u64, seeds: u64) -> Result<u64, Box<TrialFailure>> {
     Trial::new(Ledger::of(planted))
         .messages(|_, number| (number % 13).to_le_bytes().to_vec())
         .invariant(|ledger| match ledger.by_publisher.values().sum::<u64>() {
             sum if sum == ledger.sum => Ok(()),
             sum => Err(format!("all together is {}, and each has {sum}", ledger.sum)),
         })
+        .first(first)
         .run(seeds)
         .map(|report| report.inputs_judged)
 }
@@ -140,8 +141,16 @@ fn judged(planted: Planted, seeds: u64) -> Result<u64, Box<TrialFailure>> {
 fn a_correct_machine_passes() {
     // LOCKSTEP_SEEDS=10000 is the long run.
     let seeds = std::env::var("LOCKSTEP_SEEDS").map_or(12, |seeds| seeds.parse().expect("a number"));
-    let inputs = judged(Planted::Nothing, seeds).expect("it is right");
+    let first = std::env::var("LOCKSTEP_FIRST").map_or(1, |seed| seed.parse().expect("a number"));
+    let inputs = judged(Planted::Nothing, first, seeds).expect("it is right");
     assert!(inputs > 1_000, "{inputs}");
+}
+
+/// The seed of a leader that became deaf behind twenty-six takeovers without a commit, and led on for a
+/// thousand timeouts.
+#[test]
+fn a_deaf_leader_behind_many_takeovers_is_replaced() {
+    judged(Planted::Nothing, 45441, 1).expect("its quorum goes on");
 }
 
 #[test]
@@ -156,7 +165,7 @@ fn each_planted_error_is_found_and_comes_with_the_simplest_run() {
         (Planted::WrongSum, "all together"),
         (Planted::Panic, "PANIC"),
     ] {
-        let failure = judged(planted, 60).expect_err("it is planted");
+        let failure = judged(planted, 1, 60).expect_err("it is planted");
         let text = failure.to_string();
         assert!(text.contains(words) && text.contains("the simplest run"), "{planted:?}: {text}");
     }

@@ -172,6 +172,16 @@ pub fn patience(ns: Nanos, uncommitted_epochs: usize) -> Nanos {
     ns << doublings.min(PATIENCE_DOUBLINGS_MAX)
 }
 
+/// The epochs without a commit that make a leader more patient with a quorum from which it hears nothing. A
+/// quorum that catches up is not silent: it acknowledges nothing, once per heartbeat. So many doublings are for
+/// devices and processes that lag; a leader that has become deaf leads no longer than that.
+const SILENT_EPOCHS_MAX: usize = 5;
+
+/// The patience of a leader with a silent quorum; see [`patience`].
+pub fn patience_with_silence(ns: Nanos, uncommitted_epochs: usize) -> Nanos {
+    patience(ns, uncommitted_epochs.min(SILENT_EPOCHS_MAX))
+}
+
 /// SUSPECT-3 (whose fault it is that nothing moves): heartbeats arrive, and nothing moves since `since`. A
 /// replica blames the leader only after its `patience`, and only if its own journal and device worked:
 /// `hampered_at` is when its journal took nothing, or its device lagged, last.
@@ -307,6 +317,13 @@ mod tests {
     fn suspect_3_patience_doubles_with_each_uncommitted_epoch_and_no_further_than_a_thousandfold() {
         let of = |epochs| patience(10, epochs);
         assert_eq!([0, 1, 2, 3, 11, 12, 100_000].map(of), [10, 10, 20, 40, 10_240, 10_240, 10_240]);
+    }
+
+    /// A leader that has become deaf leads no longer, however many takeovers came before it.
+    #[test]
+    fn patience_with_a_silent_quorum_ends_at_sixteen_times() {
+        let of = |epochs| patience_with_silence(10, epochs);
+        assert_eq!([0, 1, 2, 3, 5, 6, 100_000].map(of), [10, 10, 20, 40, 160, 160, 160]);
     }
 
     /// SUSPECT-3.

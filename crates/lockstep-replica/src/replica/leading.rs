@@ -8,7 +8,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::StepDownReason;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::proto::commit::Durability;
-use lockstep_core::proto::failure_detector::patience;
+use lockstep_core::proto::failure_detector::patience_with_silence;
 use lockstep_core::proto::ingress::IngressRounds;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
@@ -156,7 +156,7 @@ impl Leading {
         }
         // The first leader of a history may be started long before the others.
         let suspected = self.quorum.poll(now, drained) && !planted(Mutation::DeafLeaderStays);
-        let patience = patience(self.quorum.timeout_ns(), core.log.uncommitted_epochs());
+        let patience = patience_with_silence(self.quorum.timeout_ns(), core.log.uncommitted_epochs());
         if suspected && now >= self.won_at + patience && (self.had_quorum || core.led.round() > 1) {
             core.send_step_down(net, tail, wall, None);
             return Some(StepDownReason::NoQuorum);
