@@ -57,6 +57,10 @@ const BY_TEST: &[(Mutation, &str)] = &[
         Mutation::OutputBeforeCommit,
         "outputs::what_follows_from_a_stamped_entry_is_handed_in_once_that_entry_is_final",
     ),
+    (
+        Mutation::TablesOfHalfASuffix,
+        "exchange::s8_no_table_is_made_of_a_suffix_that_the_ring_does_not_have_whole",
+    ),
     (Mutation::EndingLeaks, "outcomes::s8_a_fence_that_did_not_survive_fences_nobody"),
     (
         Mutation::BlankAbstains,

@@ -188,8 +188,8 @@ const HAPPENINGS: &[EventKind] = &[
         format: |event, f| {
             write!(
                 f,
-                "the log was replaced from seq {} on, and the tail holds nothing below {} any more: the node is silent \
-                 from now on; start it again, and it reads its journal",
+                "the log was replaced from seq {} on, and the tail, whose oldest seq is {}, does not have all of it any \
+                 more: the node is silent from now on; start it again, and it reads its journal",
                 event.a, event.b
             )
         },

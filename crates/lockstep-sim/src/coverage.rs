@@ -39,7 +39,7 @@ events! {
     Takeovers "takeovers",
     TakeoversWithin "takeovers before the one before was committed",
     SuffixReplacements "suffixes replaced",
-    Overruns "suffixes longer than a ring, and read from the journal",
+    Overruns "suffixes that a ring did not have whole, and that were read from the journal",
     Replays "replays from another's journal",
     ReplaysDenied "replays denied",
     ReplayedFrames "frames that a replay brought",

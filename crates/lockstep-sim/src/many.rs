@@ -70,8 +70,12 @@ pub fn caught(plan: &Plan, tells: bool) -> Result<Outcome, RunFailure> {
 }
 
 /// The same, with copies of another machine at the edge.
-pub(crate) fn caught_with(plan: &Plan, machine: Rc<dyn MachineUnderTest>) -> Result<Outcome, RunFailure> {
-    caught_run(plan, || run_with(plan, false, machine))
+pub(crate) fn caught_with(
+    plan: &Plan,
+    tells: bool,
+    machine: Rc<dyn MachineUnderTest>,
+) -> Result<Outcome, RunFailure> {
+    caught_run(plan, || run_with(plan, tells, machine))
 }
 
 fn caught_run(plan: &Plan, run: impl FnOnce() -> Result<Outcome, RunFailure>) -> Result<Outcome, RunFailure> {

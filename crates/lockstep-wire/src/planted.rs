@@ -116,6 +116,7 @@ mutations! {
     VotesUnlooked "ALIVE-1" "a process votes before it has asked whether another one of its identity lives",
     ClockNotChecked "others" "nobody compares the stream's time with its own clock",
     ReplyFromHalfARing "opens" "a publisher is told its last number as the table has it where the ring has lost what is not committed",
+    TablesOfHalfASuffix "opens" "a suffix that memory has damaged is replaced by what can be read of the other one",
     OpenerNotNotified "opens" "an open that finds no room is dropped without a word",
     RoundsJump "others" "a round is believed however far it jumps",
     StampedIsFinal "edge" "clients count what a gateway is told as stamped",

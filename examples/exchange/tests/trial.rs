@@ -89,11 +89,24 @@ fn message(user: usize, number: u64) -> Vec<u8> {
 /// order; no book is crossed in continuous trading.
 #[test]
 fn no_fault_makes_or_loses_a_quantity() {
-    // The wire's checksums and tags take most of the time otherwise.
-    lockstep_io::choose_instructions();
     // LOCKSTEP_SEEDS=100000 is the long run, in a release build.
     let seeds = std::env::var("LOCKSTEP_SEEDS").map_or(20, |seeds| seeds.parse().expect("a number"));
     let first = std::env::var("LOCKSTEP_FIRST").map_or(1, |seed| seed.parse().expect("a number"));
+    judge(first, seeds);
+}
+
+/// A bit of a frame that waited beside a replica's log changed while that did not run: its table of publishers
+/// was made of half a suffix.
+#[test]
+fn no_fault_makes_or_loses_a_quantity_in_seeds_that_did() {
+    judge(30910, 1);
+}
+
+fn judge(first: u64, seeds: u64) {
+    // The wire's checksums and tags take most of the time otherwise.
+    lockstep_io::choose_instructions();
+    // The runs of a long trial are made once but for one in a hundred.
+    let repeated = if seeds > 100 { 100 } else { 1 };
     // States in which orders rest, and in which trades have made positions.
     let lively = Rc::new(Cell::new((0_u64, 0_u64)));
     let counts = Rc::clone(&lively);
@@ -107,9 +120,10 @@ fn no_fault_makes_or_loses_a_quantity() {
             machine.check()
         })
         .first(first)
+        .repeated(repeated)
         .run(seeds)
         .expect("it is right");
     let (resting, traded) = lively.get();
     println!("{report:?}; orders rest in {resting} states, positions stand in {traded}");
-    assert!(report.inputs_judged > 10 * seeds && resting > seeds && traded > seeds);
+    assert!(seeds < 10 || report.inputs_judged > 10 * seeds && resting > seeds && traded > seeds);
 }

@@ -167,8 +167,8 @@ pub enum ReplicaEvent {
         /// For which epoch.
         epoch: Epoch,
     },
-    /// The replaced suffix was longer than the ring, and has left it: the node stops, and reads its journal
-    /// again when it is started.
+    /// The replaced suffix, or the one that has come, cannot be read in the ring: it was longer than that, or
+    /// memory is damaged. The node stops, and reads its journal again when it is started.
     Overrun {
         /// The first seq that was replaced.
         from: Seq,

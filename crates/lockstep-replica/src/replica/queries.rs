@@ -1,7 +1,7 @@
 //! The service of a replica on its unicast port: repairs, refusals, query replies.
 
 use super::repair::RefusedRange;
-use super::replica_log::frames;
+use super::replica_log::{each_frame, frames};
 use super::{ReplicaCore, ReplicaEngine, RoleState, Turn};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
@@ -375,9 +375,7 @@ impl ReplicaCore {
     /// and are subtracted from the table. After a restart, with more uncommitted entries than the ring
     /// holds, or with damage there, that fails; then the requester asks another node.
     fn knows_committed<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
-        let (commit_next, end) = (self.commit_next(), tail.end().next);
-        let read_to = || frames(tail, commit_next).last().map_or(0, |frame| frame.header.next_seq());
-        commit_next >= end || read_to() >= end || planted(Mutation::ReplyFromHalfARing)
+        each_frame(tail, self.commit_next(), |_| ()) || planted(Mutation::ReplyFromHalfARing)
     }
 
     fn write_query_reply_to<M: TailMemory>(

@@ -9,7 +9,7 @@ use super::commands::{LastRejectedCommand, redundancy_patience};
 use super::{DEAF_TIMEOUTS, HANDOVER_TIMEOUTS, Handover, OUTGOING_MAX, ReplicaCore, ReplicaLimits};
 use crate::journal::ports::TailMemory;
 use crate::journal::{RingSpan, Tail};
-use crate::replica::replica_log::frames;
+use crate::replica::replica_log::each_frame;
 use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
 use lockstep_core::proto::failure_detector::{FailureDetector, FailureDetectorLimits};
 use lockstep_core::proto::heartbeat::HeartbeatTimer;
@@ -21,8 +21,8 @@ use lockstep_core::proto::rights::KeyLimits;
 use lockstep_core::proto::sequence::{Leadership, Sequencer};
 use lockstep_core::proto::window::Uncommitted;
 use lockstep_wire::{
-    Entries, Epoch, HEADER_LEN, Identity, MEMBERS_MAX, NOTICE_ROWS_MAX, Nanos, NoticeRow, OperatorOrder, Seq,
-    VERSION_MIN,
+    Entries, Epoch, FrameView, HEADER_LEN, Identity, MEMBERS_MAX, NOTICE_ROWS_MAX, Nanos, NoticeRow,
+    OperatorOrder, Seq, VERSION_MIN,
 };
 
 /// The role of a node that does not lead.
@@ -284,8 +284,11 @@ impl Leading {
         let LeaderMemory { hold, mut uncommitted, outgoing_frames, refusals, key_limits, mut quorum } =
             memory;
         quorum.restart(now);
-        for frame in frames(tail, core.commit_next()) {
-            uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
+        let on_closed =
+            |frame: &FrameView<'_>| uncommitted.on_closed(frame.header.next_seq(), frame.header.length);
+        if !each_frame(tail, core.commit_next(), on_closed) {
+            // What cannot be read counts as one frame.
+            uncommitted.on_closed(tail.end().next, tail.frame_len_max() as u32);
         }
         let limits = &core.limits;
         let (keys, history) = (limits.receiver.keys.clone(), core.rx.history());
