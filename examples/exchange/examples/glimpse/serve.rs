@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Sessions at once; each may have a snapshot of its own.
 pub const SESSIONS_MAX: usize = 32;
 /// Connections at once: those behind the sessions are refused by a letter, and those behind these are closed.
-const CONNECTIONS_MAX: usize = 2 * SESSIONS_MAX;
+pub const CONNECTIONS_MAX: usize = 2 * SESSIONS_MAX;
 /// Behind an `accept` that failed, as no descriptor was left.
 const PAUSE: Duration = Duration::from_millis(100);
 
