@@ -358,10 +358,12 @@ impl Plan {
             faults: Vec::new(),
         };
         plan.make_room_for_edges();
-        // From an RNG stream of its own, so that runs without them stay as they were. An edge takes the room
-        // of an archiver.
+        // From RNG streams of their own, so that runs without them stay as they were.
         if plan.edges.is_none() {
             plan.draw_chores(&mut Rng::new(seed ^ 0xa5c1));
+        } else if (!changes || plan.founders < plan.replicas) && Rng::new(seed ^ 0xa4c4).below(8) == 0 {
+            // Where no replica is spare the operator would add the archiver, which no configuration allows.
+            plan.draw_retention(&mut Rng::new(seed ^ 0x4e7a));
         }
         if rng.below(16) == 0 {
             // A stream many times as long as the rings: after a long pause a reader finds that no ring has

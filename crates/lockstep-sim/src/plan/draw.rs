@@ -33,6 +33,16 @@ impl Plan {
         }
     }
 
+    /// Retention beside an edge, whose copies need what it would remove: an archiver has the rest.
+    pub(super) fn draw_retention(&mut self, rng: &mut Rng) {
+        self.archivers = 1;
+        self.replicas += 1;
+        self.segment_len = 32 << 10;
+        self.retention = Retention { bytes_max: rng.pick(&[1, 32 << 10, 64 << 10, 96 << 10]), age_ns_max: 0 };
+        let day_turns = self.fault_phase_ns * rng.pick(&[1, 2, 3]) / 4;
+        self.wall_ns = WALL_NS - WALL_NS % DAY_NS - day_turns;
+    }
+
     /// The commands of the operator.
     pub(super) fn draw_changes(&mut self, rng: &mut Rng) {
         for _ in 0..1 + rng.below(4) {
