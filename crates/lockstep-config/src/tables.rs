@@ -319,7 +319,7 @@ tables! {
             "Scheduling class of the pinned thread.";
         mlock: bool = "mlock", Bool, ByProfile("true", "false"), Rolling,
             "Whether memory is locked, so that it is never paged out.";
-        timer_slack_ns: u64 = "timer_slack", Duration(1, 10 * MS), Fixed("50us"), Rolling,
+        timer_slack_ns: u64 = "timer_slack", Duration(1, 10 * MS), Fixed("1us"), Rolling,
             "How late the kernel may wake a sleeping thread.";
         watcher: bool = "watcher", Bool, Fixed("true"), Rolling,
             "Whether a second process announces the death of this one; without it the others wait for silence.";

@@ -11,11 +11,8 @@
 //! first thread that computes, such as the end of a leader whose memory is torn down. A thread that parks
 //! is woken by its datagram, on a free core or before the working thread.
 //!
-//! A park waits in a `mio::Poll`. Two things about that deserve care. Its timeout is whole milliseconds,
-//! too coarse for heartbeats some 50 µs apart: a timer in the same poll gives nanoseconds. And it reports
-//! edges: a datagram that came before and was not yet read would not end the wait, and the unicast socket
-//! is read only every few turns. Registering anew before each wait makes the kernel check for datagrams
-//! that are already there.
+//! A park is one call, ppoll(2): it has nanoseconds, and it reports what is there and not only what comes, so
+//! that a datagram that was left unread ends it. A timer and an epoll take a call for each socket besides.
 
 pub mod adaptive;
 
@@ -25,13 +22,10 @@ use super::slice;
 use adaptive::{Adaptive, IdlePass};
 use lockstep_core::engine::ports::PARK_NS_MAX;
 use lockstep_wire::Nanos;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
 use std::fmt;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 /// A shorter sleep costs more than the wait that it spares.
 pub const PARK_NS_MIN: Nanos = 20_000;
@@ -47,9 +41,6 @@ static PARK_NS: AtomicU64 = AtomicU64::new(PARK_NS_MAX);
 pub(super) fn watches_memory() {
     PARK_NS.store(PARK_MEMORY_NS_MAX, Ordering::Relaxed);
 }
-
-/// The timer's place in the poll.
-const TIMER: Token = Token(0);
 
 /// The strategy, as configured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,7 +65,7 @@ impl Idle {
     /// for a short slice.
     ///
     /// # Errors
-    /// The poll or its timer cannot be made (file descriptors are used up).
+    /// File descriptors are used up.
     pub fn waiter(self, sockets: &[BorrowedFd<'_>]) -> Result<Waiter, IoError> {
         let _ = slice::request_short(); // an older kernel has long ones
         Ok(match self {
@@ -183,37 +174,26 @@ impl AdaptiveWaiter {
 /// Sleeps until one of some sockets has something to read, or a time has elapsed.
 #[derive(Debug)]
 pub struct Parker {
-    poll: Poll,
-    events: Events,
-    timer: OwnedFd,
     /// Duplicates of the caller's: they stay valid even if those are closed.
     sockets: Vec<OwnedFd>,
+    polled: Vec<libc::pollfd>,
 }
 
 impl Parker {
-    /// A parker on `sockets`.
+    /// A parker of the calling thread on `sockets`.
     ///
     /// # Errors
     /// File descriptors are used up.
     pub fn new(sockets: &[BorrowedFd<'_>]) -> Result<Self, IoError> {
-        let fails = |error| IoError::new("make the poll that an idle thread parks in", error);
-        let poll = Poll::new().map_err(fails)?;
-        // SAFETY: a call without pointers.
-        let timer =
-            unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
-        if timer < 0 {
-            return Err(IoError::last("make the timer that an idle thread parks on"));
-        }
-        // SAFETY: the descriptor is new, valid, and nobody else's.
-        let timer = unsafe { OwnedFd::from_raw_fd(timer) };
+        let fails = |error| IoError::new("duplicate the sockets that an idle thread waits for", error);
         let sockets: Vec<OwnedFd> =
             sockets.iter().map(BorrowedFd::try_clone_to_owned).collect::<Result<_, _>>().map_err(fails)?;
-        // The timer comes first and so is 0, the sockets follow.
-        for (token, descriptor) in std::iter::once(&timer).chain(&sockets).enumerate() {
-            let source = &mut SourceFd(&descriptor.as_raw_fd());
-            poll.registry().register(source, Token(token), Interest::READABLE).map_err(fails)?;
-        }
-        Ok(Self { poll, events: Events::with_capacity(sockets.len() + 1), timer, sockets })
+        let polled = sockets.iter().map(|socket| libc::pollfd {
+            fd: socket.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        });
+        Ok(Self { polled: polled.collect(), sockets })
     }
 
     /// Sleeps for `wait_ns`, at least [`PARK_NS_MIN`] and at most [`PARK_NS_MAX`] ([`PARK_MEMORY_NS_MAX`]
@@ -221,20 +201,52 @@ impl Parker {
     /// the kernel's shortens the sleep and is otherwise harmless.
     pub fn park(&mut self, wait_ns: Nanos) -> bool {
         let wait_ns = wait_ns.clamp(PARK_NS_MIN, PARK_NS.load(Ordering::Relaxed));
-        let zero = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         let due = libc::timespec { tv_sec: 0, tv_nsec: wait_ns as libc::c_long };
-        let setting = libc::itimerspec { it_interval: zero, it_value: due };
-        // SAFETY: `setting` lives across the call, which may leave out where to write the old one.
-        // Setting the timer also clears what it reported before, so it need not be read.
-        unsafe { libc::timerfd_settime(self.timer.as_raw_fd(), 0, &raw const setting, std::ptr::null_mut()) };
-        for (index, socket) in self.sockets.iter().enumerate() {
-            let source = &mut SourceFd(&socket.as_raw_fd());
-            if self.poll.registry().reregister(source, Token(index + 1), Interest::READABLE).is_err() {
-                return true; // without it the wait might miss what is there
-            }
-        }
-        // The poll's own time-out stands behind the timer, rounded up. A signal may end the wait early.
-        let polled = self.poll.poll(&mut self.events, Some(Duration::from_nanos(wait_ns)));
-        polled.is_ok() && self.events.iter().any(|event| event.token() != TIMER)
+        debug_assert_eq!(self.polled.len(), self.sockets.len());
+        // SAFETY: `polled` and `due` live across the call, and `polled` has so many rows; its descriptors are
+        // open for as long as `sockets`. Without a mask of signals nothing else is read.
+        let ready = unsafe {
+            libc::ppoll(
+                self.polled.as_mut_ptr(),
+                self.polled.len() as libc::nfds_t,
+                &raw const due,
+                std::ptr::null(),
+            )
+        };
+        ready > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+    use std::time::Instant;
+
+    #[test]
+    fn a_park_ends_with_its_time_or_with_a_datagram_also_one_that_was_left_unread() {
+        let (socket, other) = (UdpSocket::bind("127.0.0.1:0"), UdpSocket::bind("127.0.0.1:0"));
+        let (socket, other) = (socket.expect("a port"), other.expect("a port"));
+        let mut parker = Parker::new(&[other.as_fd(), socket.as_fd()]).expect("descriptors");
+        let began = Instant::now();
+        assert!(!parker.park(PARK_NS_MAX));
+        assert!(began.elapsed().as_nanos() as Nanos >= PARK_NS_MAX, "nothing came");
+        let to = socket.local_addr().expect("bound");
+        assert_eq!(other.send_to(b"x", to).expect("sent"), 1);
+        assert!(parker.park(PARK_NS_MAX) && parker.park(PARK_NS_MAX), "it is unread");
+        assert_eq!(socket.recv(&mut [0; 8]).expect("it came"), 1);
+        assert!(!parker.park(PARK_NS_MIN));
+    }
+
+    #[test]
+    fn a_parker_outlives_the_sockets_that_it_was_made_of() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let to = socket.local_addr().expect("bound");
+        let mut parker = Parker::new(&[socket.as_fd()]).expect("descriptors");
+        let unread = socket.try_clone().expect("a descriptor");
+        drop(socket);
+        assert_eq!(unread.send_to(b"x", to).expect("sent"), 1);
+        assert!(parker.park(PARK_NS_MAX));
     }
 }
