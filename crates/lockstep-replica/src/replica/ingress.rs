@@ -108,11 +108,17 @@ impl Leading {
         self.notice_at = now + rung_ns;
         let mut rows = [NoticeRow::default(); NOTICE_ROWS_MAX];
         let mut count = 0;
-        for row in self.refusals.drain(..) {
+        // What was refused may have come again meanwhile, and been stamped.
+        let publishers = &core.log.publishers;
+        let last = |publisher| publishers.state(publisher).map_or(0, |state| state.last);
+        let throttled = PublisherNotice::Throttled as u32;
+        for row in
+            self.refusals.drain(..).filter(|row| row.notice != throttled || row.from > last(row.publisher))
+        {
             rows[count] = row;
             count += 1;
         }
-        count += self.shares.drain_throttled(&mut rows[count..]);
+        count += self.shares.drain_throttled(last, &mut rows[count..]);
         // While nothing is accepted a retransmission is of no use.
         if !self.refusing {
             let (publishers, shares) = (&core.log.publishers, &self.shares);

@@ -95,12 +95,21 @@ impl Shares {
         self.pending_notices > 0
     }
 
-    /// Writes a row for each publisher that is to be told, once in a period. Returns the rows.
-    pub fn drain_throttled(&mut self, out: &mut [NoticeRow]) -> usize {
-        let mut rows = 0;
+    /// Writes a row for each publisher that is to be told, once in a period, unless what was refused has been
+    /// stamped since: `last` is the last number of a publisher. Returns the rows.
+    pub fn drain_throttled(
+        &mut self,
+        last: impl Fn(PublisherId) -> PublisherSeq,
+        out: &mut [NoticeRow],
+    ) -> usize {
+        let (mut rows, mut drained) = (0, 0);
         for row in self.rows[..self.used].iter_mut().filter(|row| row.refused > 0) {
             let Some(out) = out.get_mut(rows) else { break };
             let from = std::mem::take(&mut row.refused);
+            drained += 1;
+            if from <= last(row.publisher) {
+                continue;
+            }
             *out = NoticeRow {
                 publisher: row.publisher,
                 incarnation: row.incarnation,
@@ -111,7 +120,7 @@ impl Shares {
             };
             rows += 1;
         }
-        self.pending_notices -= rows as u32;
+        self.pending_notices -= drained;
         rows
     }
 
@@ -140,12 +149,26 @@ mod tests {
         assert_eq!((shares.over(299), shares.over(300)), (1, 0));
         assert!(shares.take(&WINDOW, (320, 200), (8, 1), 1), "another one has not had any");
         let mut rows = [NoticeRow::default(); 4];
-        assert_eq!(shares.drain_throttled(&mut rows), 1);
+        assert_eq!(shares.drain_throttled(|_| 20, &mut rows), 1);
         assert_eq!((rows[0].publisher, rows[0].from, rows[0].to), (7, 21, 22));
         assert!(!shares.take(&WINDOW, (321, 299), (7, 1), 22));
         assert!(!shares.has_throttled(), "told once");
         assert!(shares.take(&WINDOW, (321, 300), (7, 1), 21), "what was uncommitted then is committed");
         assert!(!shares.is_over(7));
+    }
+
+    /// Seed 78097 of the exchange's trial: the other copy of an application handed the message in again, when
+    /// the window was wide again.
+    #[test]
+    fn ingress_3_nobody_is_told_of_a_refusal_once_the_message_is_stamped() {
+        let mut shares = Shares::default();
+        (1..=21).for_each(|number| drop(shares.take(&WINDOW, (300, 200), (7, 1), number)));
+        (1..=21).for_each(|number| drop(shares.take(&WINDOW, (300, 200), (8, 1), number)));
+        let mut rows = [NoticeRow::default(); 4];
+        let last = |publisher| if publisher == 7 { 21 } else { 20 };
+        assert_eq!(shares.drain_throttled(last, &mut rows), 1);
+        assert_eq!((rows[0].publisher, rows[0].from), (8, 21));
+        assert!(!shares.has_throttled(), "both are done with");
     }
 
     #[test]
