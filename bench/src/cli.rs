@@ -2,8 +2,8 @@
 
 use crate::results::RunResult;
 use crate::{
-    attached, compare, down, failover, fanout, gateway, ground, idle, instructions, journal, latency, micro,
-    node, observed, repair, replay, report, scenario, self_test, throughput,
+    attached, compare, down, failover, fanout, gateway, ground, guard, idle, instructions, journal, latency,
+    micro, node, observed, repair, replay, report, scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -66,6 +66,8 @@ enum What {
     Observed(observed::Arguments),
     /// Runs two programs in turn, and says whether the second is worse.
     Compare(Box<compare::Arguments>),
+    /// Runs the main rows beside the last release's program, and fails on 5 %.
+    Guard(guard::Arguments),
     /// Results as one page that opens offline, and as pictures.
     Report(report::Arguments),
     /// What callgrind watches.
@@ -139,6 +141,7 @@ fn measure(what: What) -> Result<RunResult, String> {
         What::Hog(arguments) => failover::hog(&arguments).map(|()| RunResult::Passed),
         What::Report(arguments) => report::run(&arguments).map(|()| RunResult::Passed),
         What::Compare(arguments) => compare::run(&arguments),
+        What::Guard(arguments) => guard::run(&arguments),
         What::Idle(arguments) => idle::run(&arguments),
         What::Observed(arguments) => observed::run(&arguments),
         What::Down(arguments) => down::run(&arguments),
@@ -152,6 +155,14 @@ fn measure(what: What) -> Result<RunResult, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_row_of_the_guard_is_a_command_line_that_is_understood() {
+        for measure in guard::measures() {
+            let line = ["lockstep-bench"].into_iter().chain(measure.split(' '));
+            Arguments::try_parse_from(line).unwrap_or_else(|error| panic!("{measure}: {error}"));
+        }
+    }
 
     #[test]
     fn every_scenario_is_a_command_line_that_is_understood() {

@@ -24,6 +24,7 @@ mod floor;
 mod frames;
 mod gateway;
 mod ground;
+mod guard;
 mod harness;
 mod hosts;
 mod idle;

@@ -71,7 +71,8 @@ pub struct Arguments {
     measure: Vec<String>,
 }
 
-fn share(text: &str) -> Result<f64, String> {
+/// A share between none and a half, as `--least` takes it.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     flags::scaled(text, &[("%", 0.01)], 0.0..=0.5, "is no share; write 0% to 50%, like 1%")
 }
 
@@ -122,7 +123,7 @@ fn in_common<'a>(a: &'a Results, b: &'a Results) -> Vec<Common<'a>> {
 /// A program that fails, files that are none, too little to judge.
 pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let (results, result) = match (is_program(&arguments.a)?, is_program(&arguments.b)?) {
-        (true, true) => match programs(arguments)? {
+        (true, true) => match contest(&arguments.contest())? {
             Ok(judged) => judged,
             Err(skipped) => {
                 println!("{skipped}");
@@ -136,7 +137,7 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
             }
             let (compared, judged) = files::judge(&a, &b)?;
             let mut results = Results::begin("compare", "two files of results, B/A", Facts::new());
-            tell(&mut results, arguments, &files::RULES);
+            tell(&mut results, [&arguments.a, &arguments.b], &files::RULES);
             results.tell("A", format!("{}, {}", arguments.a.display(), a.began));
             results.tell("B", format!("{}, {}", arguments.b.display(), b.began));
             results.tell("judged", "subjects over their floors; alarms are those of each figure");
@@ -165,40 +166,65 @@ fn is_program(path: &Path) -> Result<bool, String> {
     Ok(metadata.permissions().mode() & 0o111 != 0)
 }
 
-fn tell(results: &mut Results, arguments: &Arguments, rules: &Rules) {
-    results.tell("A", arguments.a.display());
-    results.tell("B", arguments.b.display());
+fn tell(results: &mut Results, [a, b]: [&Path; 2], rules: &Rules) {
+    results.tell("A", a.display());
+    results.tell("B", b.display());
     results.tell("false alarms", format!("{} % at most", rules.alarms * 100.0));
     results.tell("least", format!("{} %: a smaller difference is none", rules.least * 100.0));
 }
 
+/// Two programs, and what they are asked for.
+pub(crate) struct Contest<'a> {
+    /// A and B.
+    pub programs: [&'a Path; 2],
+    /// What both measure.
+    pub measure: Vec<String>,
+    /// Pairs of runs; else as many as there is time for.
+    pub rounds: Option<u32>,
+    /// No pair is begun that would not be done by then.
+    pub time: Duration,
+    /// A smaller difference is none.
+    pub least: f64,
+}
+
+impl Arguments {
+    fn contest(&self) -> Contest<'_> {
+        let Self { a, b, rounds, time, least, measure, .. } = self;
+        Contest { programs: [a, b], measure: measure.clone(), rounds: *rounds, time: *time, least: *least }
+    }
+}
+
 /// Runs both in turn. The inner error is why this machine cannot measure that.
-fn programs(arguments: &Arguments) -> Result<Result<(Results, RunResult), String>, String> {
-    let contestants = [Contestant::new(&arguments.a)?, Contestant::new(&arguments.b)?];
-    let rules = Rules { alarms: ALARMS, least: arguments.least };
+///
+/// # Errors
+/// A program that fails, too little to judge.
+pub(crate) fn contest(contest: &Contest<'_>) -> Result<Result<(Results, RunResult), String>, String> {
+    let [a, b] = contest.programs;
+    let contestants = [Contestant::new(a)?, Contestant::new(b)?];
+    let rules = Rules { alarms: ALARMS, least: contest.least };
     let mut results = Results::begin("compare", "two programs in turn, B/A", environment::facts());
-    tell(&mut results, arguments, &rules);
-    results.tell("measure", arguments.measure.join(" "));
+    tell(&mut results, contest.programs, &rules);
+    results.tell("measure", contest.measure.join(" "));
     results.tell("order", "AB BA AB BA …");
     let began = Instant::now();
     let progress = Progress::new("compare");
     let mut longest = Duration::ZERO;
     let mut pairs: Vec<Pair> = Vec::new();
-    let enough = |pairs: usize, longest: Duration| match arguments.rounds {
+    let enough = |pairs: usize, longest: Duration| match contest.rounds {
         Some(rounds) => pairs >= rounds as usize,
-        None => pairs > 0 && began.elapsed() + longest > arguments.time,
+        None => pairs > 0 && began.elapsed() + longest > contest.time,
     };
     while !enough(pairs.len(), longest) {
         let pair_began = Instant::now();
-        let until = arguments.rounds.map_or_else(
-            || format!("{} of {} s", began.elapsed().as_secs(), arguments.time.as_secs()),
+        let until = contest.rounds.map_or_else(
+            || format!("{} of {} s", began.elapsed().as_secs(), contest.time.as_secs()),
             |rounds| format!("of {rounds}"),
         );
         progress.say(&format!("pair {}, {until}", pairs.len() + 1));
         let first = pairs.len() % 2;
         let mut ran: [Option<Results>; 2] = [None, None];
         for index in [first, 1 - first] {
-            match contestants[index].run(&arguments.measure)? {
+            match contestants[index].run(&contest.measure)? {
                 Ran::Results(of_run) => ran[index] = Some(*of_run),
                 Ran::Skipped(why) => return Ok(Err(why)),
             }

@@ -44,16 +44,30 @@ struct Section {
     pictures: Pictures,
 }
 
+impl Section {
+    fn of(file: String, results: Results) -> Result<Self, String> {
+        let pictures = Pictures::of(&results).map_err(|error| format!("{file}: {error}"))?;
+        Ok(Self { file, results, pictures })
+    }
+}
+
+/// A page of results that are in memory, each with its name.
+///
+/// # Errors
+/// A histogram is damaged.
+pub(crate) fn page_of(named: Vec<(String, Results)>) -> Result<String, String> {
+    let sections = named.into_iter().map(|(file, results)| Section::of(file, results));
+    page::render(&sections.collect::<Result<Vec<_>, String>>()?)
+}
+
 /// Reads, renders, writes.
 ///
 /// # Errors
 /// A file that holds no results, or cannot be written.
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let section = |path: &PathBuf| {
-        let results = Results::read(path)?;
-        let pictures = Pictures::of(&results).map_err(|error| format!("{}: {error}", path.display()))?;
         let name = path.file_name().unwrap_or(path.as_os_str());
-        Ok(Section { file: name.to_string_lossy().into_owned(), results, pictures })
+        Section::of(name.to_string_lossy().into_owned(), Results::read(path)?)
     };
     let sections = arguments.files.iter().map(section).collect::<Result<Vec<_>, String>>()?;
     for (folder, ending) in [(&arguments.svg, "svg"), (&arguments.png, "png")] {

@@ -99,6 +99,14 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
 }
 
 impl Results {
+    /// Writes them as [`Results::read`] reads them.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), String> {
+        write(path, json(self)?.as_bytes())
+    }
+
     /// Reads what `--json` wrote.
     ///
     /// # Errors
