@@ -73,6 +73,10 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
     (Mutation::RecipientsIgnored, "engine/rights.rs"),
     (Mutation::RightsIgnored, "one seed in five thousand; engine/rights.rs"),
     (Mutation::AnyoneAttests, "nobody poses as a notary in the simulator; engine/rights.rs"),
+    (
+        Mutation::TablesOfHalfASuffix,
+        "a bit of a frame that waits beside a log: one seed in ten thousand; engine/exchange.rs",
+    ),
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs"),
 ];
 

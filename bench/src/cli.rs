@@ -162,6 +162,7 @@ mod tests {
             let line = ["lockstep-bench"].into_iter().chain(measure.split(' '));
             Arguments::try_parse_from(line).unwrap_or_else(|error| panic!("{measure}: {error}"));
         }
+        Arguments::try_parse_from(["lockstep-bench", "guard", "base"]).expect("its defaults are right");
     }
 
     #[test]

@@ -50,11 +50,11 @@ fn systems() -> Vec<System> {
     vec![
         system(
             Tuning::Default,
-            "profile shared (idle yield), durability process, journals on the disk, tails in memory",
+            "profile shared (idle adapt), durability process, journals on the disk, tails in memory",
         ),
         system(
             Tuning::Tuned,
-            "the same; idle park, as there are more threads than cores; publisher.window 16384, buffer 16MiB",
+            "the same; publisher.window 16384, buffer 16MiB",
         ),
     ]
 }
@@ -76,7 +76,7 @@ fn text(ground: &Ground, tuning: Tuning) -> Result<String, std::fmt::Error> {
         )?;
     }
     if tuning == Tuning::Tuned {
-        text += "\n[publisher]\nwindow = 16384\nbuffer = \"16MiB\"\n\n[runtime]\nidle = \"park\"\n";
+        text += "\n[publisher]\nwindow = 16384\nbuffer = \"16MiB\"\n";
     }
     Ok(text)
 }
