@@ -2,8 +2,8 @@
 
 use crate::results::RunResult;
 use crate::{
-    attached, compare, down, failover, fanout, gateway, ground, guard, idle, instructions, journal, latency,
-    micro, node, observed, repair, replay, report, scenario, self_test, throughput,
+    attached, compare, down, failover, fairness, fanout, gateway, ground, guard, idle, instructions, journal,
+    latency, micro, node, observed, repair, replay, report, scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -58,6 +58,8 @@ enum What {
     /// A process that does nothing but read and write.
     #[command(hide = true)]
     Relay(gateway::RelayArguments),
+    /// What one publisher that floods costs ninety-nine that do not.
+    Fairness(fairness::Arguments),
     /// The death of a leader to its watcher's Down.
     Down(down::Arguments),
     /// What each daemon costs that has nothing to do and parks.
@@ -143,6 +145,7 @@ fn measure(what: What) -> Result<RunResult, String> {
         What::Compare(arguments) => compare::run(&arguments),
         What::Guard(arguments) => guard::run(&arguments),
         What::Idle(arguments) => idle::run(&arguments),
+        What::Fairness(arguments) => fairness::run(&arguments),
         What::Observed(arguments) => observed::run(&arguments),
         What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| RunResult::Passed),

@@ -5,8 +5,8 @@
 //!   own  ─┴─▶ latency, bursts, messages per second, … ────▶  history/index.html: all changes, row by row
 //! ```
 //!
-//! Each row is a measure that [`compare`](crate::compare) runs with both programs in turn: it has the test, the
-//! floors as control and the words. The history is what these ratios were, change by change; figures of
+//! Each row is a measure that [`compare`](crate::compare) runs with both programs in turn: it has the test,
+//! the floors as control and the words. The history is what these ratios were, change by change; figures of
 //! different days or machines are not compared with each other.
 
 use crate::compare::{self, Contest};
@@ -21,8 +21,8 @@ use std::time::Duration;
 /// A row: its name, its part of the time, and what is measured.
 type MainRow = (&'static str, u32, &'static str);
 
-/// The main rows. Short runs, many pairs: what the machine does meanwhile hits both. Each has the time for some
-/// twenty, as fewer than fourteen tell nothing.
+/// The main rows. Short runs, many pairs: what the machine does meanwhile hits both. Each has the time for
+/// some twenty, as fewer than fourteen tell nothing.
 const ROWS: [MainRow; 6] = [
     ("stamped", 6, "latency --closed --only stamped --seconds 0.05 --warm-up 0.02 --rounds 1"),
     ("committed", 9, "latency --closed --only committed --seconds 0.1 --warm-up 0.05 --rounds 1"),
@@ -39,7 +39,8 @@ const CHANGE: &str = "change";
 
 /// Compares this program with that of the last release, in the rows that matter most.
 ///
-/// Exit code 0: no row is worse. 3: one is, or nothing can be said of it, as its floors differ or a run failed.
+/// Exit code 0: no row is worse. 3: one is, or nothing can be said of it, as its floors differ or a run
+/// failed.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The lockstep-bench of the last release.
@@ -57,7 +58,7 @@ pub struct Arguments {
     /// Adds the results to this folder, and draws its page anew.
     #[arg(long, value_name = "FOLDER")]
     history: Option<PathBuf>,
-    /// What is compared, in a word or a commit: it stands in the name of the file.
+    /// A word or a commit for this program: it stands in the name of the file.
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"), value_parser = word)]
     change: String,
     /// Draws the page of the folder anew, and measures nothing.
@@ -82,7 +83,7 @@ pub(crate) fn measures() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|(.., measure)| *measure)
 }
 
-/// Compares, and keeps what was found.
+/// Compares, and saves what was found.
 ///
 /// # Errors
 /// A folder that cannot be written.
@@ -127,14 +128,14 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
         }
     }
     drop(progress);
-    let verdict = match failed.as_slice() {
+    let conclusion = match failed.as_slice() {
         [] => "no row is worse".to_owned(),
         rows => format!("worse, or nothing can be said: {}", rows.join(", ")),
     };
-    results.tell("verdict", &verdict);
-    results.notes.push(verdict);
+    results.tell("verdict", &conclusion);
+    results.notes.push(conclusion);
     if let Some(folder) = &arguments.history {
-        keep(folder, &arguments.change, &results)?;
+        save(folder, &arguments.change, &results)?;
         draw(folder)?;
     }
     match (arguments.output.give(&results)?, failed.is_empty()) {
@@ -155,7 +156,7 @@ fn merge(results: &mut Results, name: &str, of_row: Results) {
 }
 
 /// Writes the results as a file of the history. Names in the order of time are in the order of the alphabet.
-fn keep(folder: &Path, change: &str, results: &Results) -> Result<(), String> {
+fn save(folder: &Path, change: &str, results: &Results) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("creating {}: {error}", folder.display()))?;
     let time: String = results.began.chars().take(19).filter(|c| c.is_ascii_digit() || *c == 'T').collect();
     results.save(&folder.join(format!("{time}-{change}.json")))
@@ -228,7 +229,7 @@ mod tests {
             ("first", "2026-01-01T23:00:00.5Z", 0.98),
             ("third", "2026-01-03T00:00:00Z", 1.01),
         ] {
-            keep(folder.path(), change, &of_change(change, began, ratio)).expect("kept");
+            save(folder.path(), change, &of_change(change, began, ratio)).expect("saved");
         }
         draw(folder.path()).expect("drawn");
         let names = std::fs::read_dir(folder.path()).expect("it is there");

@@ -16,6 +16,7 @@ mod contestant;
 mod down;
 pub mod environment;
 mod failover;
+mod fairness;
 mod fanout;
 mod field;
 mod flags;

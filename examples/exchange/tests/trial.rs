@@ -95,9 +95,9 @@ fn no_fault_makes_or_loses_a_quantity() {
     judge(first, seeds);
 }
 
-/// Seeds that failed. 30910: a bit of a frame that waited beside a replica's log changed while that did not run,
-/// and its table of publishers was made of half a suffix. 78097: a leader told of a refusal when the message
-/// was stamped.
+/// Seeds that failed. 30910: a bit of a frame that waited beside a replica's log changed while that did not
+/// run, and its table of publishers was made of half a suffix. 78097: a leader told of a refusal when the
+/// message was stamped.
 #[test]
 fn no_fault_makes_or_loses_a_quantity_in_seeds_that_failed() {
     [30910, 78097].into_iter().for_each(|seed| judge(seed, 1));

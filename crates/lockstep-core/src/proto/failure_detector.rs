@@ -173,8 +173,8 @@ pub fn patience(ns: Nanos, uncommitted_epochs: usize) -> Nanos {
 }
 
 /// The epochs without a commit that make a leader more patient with a quorum from which it hears nothing. A
-/// quorum that catches up is not silent: it acknowledges nothing, once per heartbeat. So many doublings are for
-/// devices and processes that lag; a leader that has become deaf leads no longer than that.
+/// quorum that catches up is not silent: it acknowledges nothing, once per heartbeat. So many doublings are
+/// for devices and processes that lag; a leader that has become deaf leads no longer than that.
 const SILENT_EPOCHS_MAX: usize = 5;
 
 /// The patience of a leader with a silent quorum; see [`patience`].

@@ -362,8 +362,8 @@ pub(super) fn frames<M: TailMemory>(tail: &Tail<M>, from: Seq) -> impl Iterator<
     std::iter::successors(tail.find(from), |span| tail.after(*span)).map_while(|span| tail.frame(span).ok())
 }
 
-/// Visits the frames of the log from the one that contains `from` on. Returns whether these were all up to its
-/// end: the ring may have lost the oldest of them, and memory may be damaged.
+/// Visits the frames of the log from the one that contains `from` on. Returns whether these were all up to
+/// its end: the ring may have lost the oldest of them, and memory may be damaged.
 pub(super) fn each_frame<M: TailMemory>(
     tail: &Tail<M>,
     from: Seq,

@@ -162,8 +162,10 @@ mod tests {
     #[test]
     fn ingress_3_nobody_is_told_of_a_refusal_once_the_message_is_stamped() {
         let mut shares = Shares::default();
-        (1..=21).for_each(|number| drop(shares.take(&WINDOW, (300, 200), (7, 1), number)));
-        (1..=21).for_each(|number| drop(shares.take(&WINDOW, (300, 200), (8, 1), number)));
+        for publisher in [7, 8] {
+            let has = (1..=21).map(|number| shares.take(&WINDOW, (300, 200), (publisher, 1), number));
+            assert!(!has.last().expect("twenty-one"), "that one is refused");
+        }
         let mut rows = [NoticeRow::default(); 4];
         let last = |publisher| if publisher == 7 { 21 } else { 20 };
         assert_eq!(shares.drain_throttled(last, &mut rows), 1);
