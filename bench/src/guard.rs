@@ -13,7 +13,8 @@ use crate::compare::{self, Contest};
 use crate::environment;
 use crate::harness::Progress;
 use crate::report;
-use crate::results::{Facts, Output, Results, Row, RunResult, Unit};
+use crate::results::{Facts, Output, Results, Round, Row, RunResult, Unit, VALUE};
+use crate::stats::Spread;
 use lockstep::config;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,7 +30,7 @@ const ROWS: [MainRow; 6] = [
     ("paced", 10, "latency --only committed --rates 20k --seconds 0.25 --warm-up 0.1 --rounds 1"),
     ("throughput", 10, "throughput --only committed --milliseconds 150 --rounds 1"),
     ("gateway", 12, "gateway --only added --seconds 0.2 --rounds 1"),
-    ("failover", 13, "failover --how kill --kills 2"),
+    ("failover", 13, "failover --how kill --kills 1"),
 ];
 
 /// The page of a history.
@@ -61,6 +62,9 @@ pub struct Arguments {
     /// A word or a commit for this program: it stands in the name of the file.
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"), value_parser = word)]
     change: String,
+    /// The same for the last release's.
+    #[arg(long, value_name = "NAME", default_value = "the last release", conflicts_with = "page")]
+    beside: String,
     /// Draws the page of the folder anew, and measures nothing.
     #[arg(long, requires = "history", conflicts_with_all = ["base", "rows"])]
     page: bool,
@@ -98,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let parts: u32 = rows.iter().map(|row| row.1).sum();
     let mut results =
         Results::begin("guard", "this program beside that of the last release, B/A", environment::facts());
-    results.tell("A", base.display());
+    results.tell("A", &arguments.beside);
     results.tell("B", &arguments.change);
     results.tell("least", format!("{} %: a smaller difference is none", arguments.least * 100.0));
     let progress = Progress::new("guard");
@@ -155,11 +159,17 @@ fn merge(results: &mut Results, name: &str, of_row: Results) {
     }
 }
 
-/// Writes the results as a file of the history. Names in the order of time are in the order of the alphabet.
+/// Writes the results as a file of the history: of each figure the least, the median and the greatest of its
+/// ratios, and no paths of this machine. Names in the order of time are in the order of the alphabet.
 fn save(folder: &Path, change: &str, results: &Results) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("creating {}: {error}", folder.display()))?;
     let time: String = results.began.chars().take(19).filter(|c| c.is_ascii_digit() || *c == 'T').collect();
-    results.save(&folder.join(format!("{time}-{change}.json")))
+    let mut shorter = Results { command: vec!["guard".to_owned()], ..results.clone() };
+    for row in &mut shorter.rows {
+        let Some(Spread { min, median, max }) = row.spread(VALUE) else { continue };
+        row.rounds = [min, median, max].map(Round::value).to_vec();
+    }
+    shorter.save(&folder.join(format!("{time}-{change}.json")))
 }
 
 /// The page of all changes in `folder`.
@@ -208,7 +218,6 @@ fn history(all: &[Results]) -> Results {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::Round;
 
     fn of_change(change: &str, began: &str, ratio: f64) -> Results {
         let mut results = Results::begin("guard", "", Facts::new());

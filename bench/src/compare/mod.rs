@@ -32,6 +32,8 @@ use std::time::{Duration, Instant};
 const ALARMS: f64 = 0.01;
 /// The figures of subjects that are judged, where both have them; the first that a floor has is its control.
 const JUDGED: [&str; 3] = ["p50", "p99", VALUE];
+/// The figure of a row that has too few samples for those, such as the gap around one kill.
+const OF_FEW: &str = "max";
 /// The default measures, where nothing else is asked for: a turn takes some 0.4 seconds.
 const MEASURE: [&str; 10] =
     ["latency", "--closed", "--only", "stamped", "--seconds", "0.03", "--warm-up", "0.02", "--rounds", "1"];
@@ -110,8 +112,12 @@ fn in_common<'a>(a: &'a Results, b: &'a Results) -> Vec<Common<'a>> {
             continue;
         };
         let both = |figure: &&str| of_a.spread(figure).is_some() && of_b.spread(figure).is_some();
-        let figures = JUDGED.into_iter().filter(both);
-        let figures = figures.take(if of_a.floor { 1 } else { JUDGED.len() });
+        let mut figures: Vec<&str> = JUDGED.into_iter().filter(both).collect();
+        figures.truncate(if of_a.floor { 1 } else { JUDGED.len() });
+        if figures.is_empty() {
+            figures.extend([OF_FEW].iter().filter(|figure| both(figure)));
+        }
+        let figures = figures.into_iter();
         common.extend(figures.map(|figure| Common { a: of_a, b: of_b, figure }));
     }
     common
