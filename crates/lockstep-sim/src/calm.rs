@@ -8,7 +8,7 @@ use super::machine::MachineState;
 use super::plan::DAY_NS;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, NodeSet};
-use super::world::{Actor, RunPhase, World};
+use super::world::{Actor, RunPhase, SimNode, World};
 use lockstep_replica::journal::Retention;
 use lockstep_wire::{Nanos, Seq};
 
@@ -125,6 +125,16 @@ impl World {
         };
         !witnesses.is_empty()
             && !(0..self.plan.replicas).any(|index| healthy >> index & 1 == 1 && holds(index))
+    }
+
+    /// Whether a gateway or feed waits for the next trading day: retention has removed what this one began
+    /// with (its days are UTC's, DECISIONS 11), and the archiver that had it is broken for ever.
+    pub(super) fn waits_for_another_day(&self) -> bool {
+        let lacks = |node: &SimNode| match &node.actor {
+            Actor::Edge(edge) => edge.lacks_beginning(),
+            _ => false,
+        };
+        self.plan.retention != Retention::default() && self.nodes.iter().any(lacks)
     }
 
     fn heal(&mut self, index: usize) {

@@ -184,6 +184,11 @@ impl EdgeNode {
         Self { what, process, restart_at, run: 0, snapshots, lacks_beginning: false, order }
     }
 
+    /// Whether it was refused the stream's beginning.
+    pub(crate) fn lacks_beginning(&self) -> bool {
+        self.lacks_beginning
+    }
+
     /// A process starts. `node` is its first one.
     pub(super) fn start(
         &mut self,
