@@ -58,7 +58,7 @@ enum What {
     /// A process that does nothing but read and write.
     #[command(hide = true)]
     Relay(gateway::RelayArguments),
-    /// What one publisher that floods costs ninety-nine that do not.
+    /// Publish to committed of ninety-nine paced publishers, beside one that floods.
     Fairness(fairness::Arguments),
     /// The death of a leader to its watcher's Down.
     Down(down::Arguments),

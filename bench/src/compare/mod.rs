@@ -117,8 +117,7 @@ fn in_common<'a>(a: &'a Results, b: &'a Results) -> Vec<Common<'a>> {
         if figures.is_empty() {
             figures.extend([OF_FEW].iter().filter(|figure| both(figure)));
         }
-        let figures = figures.into_iter();
-        common.extend(figures.map(|figure| Common { a: of_a, b: of_b, figure }));
+        common.extend(figures.into_iter().map(|figure| Common { a: of_a, b: of_b, figure }));
     }
     common
 }

@@ -180,7 +180,7 @@ pub struct Parker {
 }
 
 impl Parker {
-    /// A parker of the calling thread on `sockets`.
+    /// A parker on `sockets`.
     ///
     /// # Errors
     /// File descriptors are used up.

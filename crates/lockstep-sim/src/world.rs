@@ -266,13 +266,11 @@ impl World {
                     && self.is_done(healthy)
                     && self.edge_lacks(healthy)?.is_none();
                 if !done && self.now >= since + self.live_ns() {
-                    let is_without_day = self.waits_for_another_day();
-                    if !is_without_day && !self.waits_for_the_broken(healthy) {
+                    if self.waits_for_the_broken(healthy) {
+                        self.oracle.coverage.count(Event::TakeoversThatWait);
+                    } else if !self.waits_for_another_day() {
                         let lacks = self.edge_lacks(healthy)?.unwrap_or_default();
                         return Err(format!("{}\n  {lacks}", self.describe_stuck(healthy)));
-                    }
-                    if !is_without_day {
-                        self.oracle.coverage.count(Event::TakeoversThatWait);
                     }
                     self.phase = RunPhase::Dead(self.now);
                 }

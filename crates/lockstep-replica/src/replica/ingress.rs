@@ -121,7 +121,7 @@ impl Leading {
         count += self.shares.drain_throttled(last, &mut rows[count..]);
         // While nothing is accepted a retransmission is of no use.
         if !self.refusing {
-            let (publishers, shares) = (&core.log.publishers, &self.shares);
+            let shares = &self.shares;
             let last = |publisher, incarnation| {
                 let state = publishers.state(publisher)?;
                 let is_open = state.incarnation == incarnation && !state.closed;
