@@ -454,6 +454,47 @@ fn a_publisher_whose_beginning_did_not_survive_sees_its_messages_all_the_same() 
     assert_eq!(writer.reported(), [committed(8, 5)]);
 }
 
+/// Copies of an application share a name. One asks where the name is, and hears an answer from before it was
+/// opened, which took its time on the way: it sends an open. What its twin has stamped meanwhile it has not
+/// read for its own name.
+#[test]
+fn a_publisher_that_was_told_of_no_name_counts_anew_what_its_twin_publishes() {
+    let mut log = Log::begun(3);
+    log.push_open("orders", (ORDERS, A), 1, 7);
+    log.commit_next = 4;
+    log.push(&["another's"]);
+    let mut writer = Writer::new(&mut log, |_| {});
+    writer.publisher.core.open("orders", A);
+    writer.poll();
+    let last = |last: u64| {
+        move |body: &mut QueryReplyBody| {
+            (body.publisher, body.publisher_seq, body.incarnation, body.nonce) = (ORDERS, last, 1, A);
+        }
+    };
+    writer.reply(&log, last(7));
+    assert_eq!(writer.reported(), [], "the reply does not cover what came before we watched");
+    writer.now += 2_000_000;
+    writer.poll();
+    writer.reply(&log, |_| {});
+    assert_eq!(writer.sent(), [(EntryKind::Open, 0)], "somebody does not know the name yet");
+
+    writer.hear(&[&log.push_of(ORDERS, &[8])]);
+    for _ in 0..10 {
+        writer.now += 2_000_000;
+        writer.poll();
+    }
+    log.commit_next = 5;
+    writer.reply(&log, last(7));
+    assert_eq!(writer.reported(), [], "8 stands behind what this reply covers, and was not counted");
+    writer.now += 2_000_000;
+    writer.poll();
+    log.commit_next = 6;
+    writer.reply(&log, last(8));
+    writer.hear(&[&log.ack(2, 6)]);
+    let opened = PublisherEvent::Opened { ticket: 0, publisher: ORDERS, publisher_seq: 9, last: 8 };
+    assert_eq!(writer.reported(), [opened]);
+}
+
 #[test]
 fn s6_a_publisher_whose_log_is_contradicted_says_that_fates_are_unknown() {
     let mut log = Log::begun(3);

@@ -97,10 +97,11 @@ fn no_fault_makes_or_loses_a_quantity() {
 
 /// Seeds that failed. 30910: a bit of a frame that waited beside a replica's log changed while that did not
 /// run, and its table of publishers was made of half a suffix. 78097: a leader told of a refusal when the
-/// message was stamped. 171724: nobody had the beginning of a trading day any more.
+/// message was stamped. 171724: nobody had the beginning of a trading day any more. 225222: a copy's handle
+/// counted the outcomes of its name from before it was told that nobody has the name.
 #[test]
 fn no_fault_makes_or_loses_a_quantity_in_seeds_that_failed() {
-    [30910, 78097, 171724].into_iter().for_each(|seed| judge(seed, 1));
+    [30910, 78097, 171724, 225222].into_iter().for_each(|seed| judge(seed, 1));
 }
 
 fn judge(first: u64, seeds: u64) {

@@ -113,6 +113,24 @@ impl Oracle {
         Ok(())
     }
 
+    /// A process of the edge is told the final place of a message; 0 is one that its handle no longer
+    /// remembers. A log has it there.
+    pub fn on_edge_committed(
+        &self,
+        who: usize,
+        publisher: PublisherId,
+        number: PublisherSeq,
+        seq: Seq,
+    ) -> Result<(), Violation> {
+        let stands = |node| self.tree.stem(node).has_number(seq, publisher, number);
+        if seq == 0 || self.tree.containing(seq).any(stands) {
+            return Ok(());
+        }
+        Err(format!(
+            "FATE: process {who} is told that {number} of {publisher} stands at {seq}, where no log has it"
+        ))
+    }
+
     /// A message has a place; there must be a log that has it there.
     pub fn on_stamped(&self, who: usize, number: PublisherSeq, seq: Seq) -> Result<(), Violation> {
         let Some(writer) = self.writers.get(&who) else { return Ok(()) };

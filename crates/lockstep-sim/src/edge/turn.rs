@@ -111,6 +111,9 @@ impl World {
                 self.oracle.coverage.count(Event::PublishersLost);
                 return Ok(Goes::Ends("its publisher is lost".into()));
             }
+            if let PublisherEvent::Committed { publisher, publisher_seq, seq } = event {
+                self.oracle.on_edge_committed(node, publisher, publisher_seq, seq)?;
+            }
             core.on_publisher(now, &mut EdgeHandle(&mut publisher.core, rng), &event);
         }
         let mut ended = None;
@@ -281,12 +284,18 @@ impl World {
         }
         (0..copy.take_fired()).for_each(|_| self.oracle.coverage.count(Event::TimersFired));
         let mut is_lost = false;
-        let mut has_diverged = false;
+        let (mut has_diverged, mut broken) = (false, Ok(()));
         work += publisher.poll(now, wall, BATCH, |event| {
             is_lost |= event == PublisherEvent::OutcomesUnknown;
             has_diverged |= matches!(event, PublisherEvent::Diverged { .. });
+            if let PublisherEvent::Committed { publisher, publisher_seq, seq } = event
+                && broken.is_ok()
+            {
+                broken = self.oracle.on_edge_committed(node, publisher, publisher_seq, seq);
+            }
             copy.on_publisher(&event);
         });
+        broken?;
         if is_lost {
             // Its state goes on with a new handle.
             self.oracle.coverage.count(Event::PublishersLost);

@@ -318,6 +318,8 @@ impl PublisherNames {
         let line = &mut self.list[index];
         let NameState::Querying { .. } = line.state else { return };
         if body.incarnation == 0 || body.nonce != line.nonce {
+            // What is stamped while it is being opened is not watched.
+            line.watched_from = 0;
             line.state = NameState::Opening { after: body.incarnation, sent_at: 0, tries: 0 };
             return;
         }

@@ -114,12 +114,26 @@ impl Fact {
 }
 
 impl Stem {
+    /// Whether this frame's entry at `seq` may be this publisher's number: that of a message is known.
+    pub fn has_number(&self, seq: Seq, publisher: PublisherId, number: PublisherSeq) -> bool {
+        match self.fact(seq) {
+            Some(Fact::Message(of, own, ..)) => (of, own) == (publisher, number),
+            Some(Fact::Alive(of)) => of == publisher,
+            Some(Fact::Passed(kind)) => kind == EntryKind::Message,
+            Some(Fact::Day(..)) => true,
+            _ => false,
+        }
+    }
+
+    /// The fact of this frame's entry at `seq`.
+    fn fact(&self, seq: Seq) -> Option<Fact> {
+        seq.checked_sub(self.first).and_then(|at| self.facts.get(at as usize)).copied()
+    }
+
     /// Whether this frame's entry at `seq` reports this fact to a reader that received everything from
     /// `from` on.
     fn tells(&self, seq: Seq, reported: Fact, from: Seq) -> bool {
-        let Some(&fact) = seq.checked_sub(self.first).and_then(|at| self.facts.get(at as usize)) else {
-            return false;
-        };
+        let Some(fact) = self.fact(seq) else { return false };
         match (reported, fact) {
             (Fact::Epoch(reported, _), Fact::Epoch(epoch, _)) => reported == epoch,
             (Fact::Membership(reported), Fact::Epoch(_, members)) => reported == members,
