@@ -77,6 +77,24 @@ fn each_crate_has_its_reason() {
     }
 }
 
+/// `cargo test` builds the program of an example only where the example is no test itself.
+#[test]
+fn each_example_is_built_as_a_program_by_the_test_command() {
+    let packages = [root().join("Cargo.toml"), root().join("bench/Cargo.toml")];
+    let others = files("crates", "toml").into_iter().chain(files("examples", "toml"));
+    let mut seen = 0;
+    for manifest in packages.into_iter().chain(others) {
+        let table: toml::Table = read(&manifest).parse().expect("a manifest");
+        let Some(examples) = table.get("example").and_then(toml::Value::as_array) else { continue };
+        seen += examples.len();
+        for example in examples {
+            let is_test = example.get("test").is_some_and(|test| test.as_bool() != Some(false));
+            assert!(!is_test, "{}: {example}: its tests go to `tests`", name(&manifest));
+        }
+    }
+    assert!(seen > 3, "{seen}");
+}
+
 #[test]
 fn the_protocols_of_the_edge_depend_on_nothing() {
     for manifest in ["crates/soupbintcp/Cargo.toml", "crates/moldudp64/Cargo.toml"] {

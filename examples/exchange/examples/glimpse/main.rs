@@ -12,8 +12,6 @@
 
 #![allow(clippy::disallowed_methods, reason = "a program with sockets, threads and a clock")]
 
-#[cfg(test)]
-mod bounds;
 #[path = "../support/founding.rs"]
 mod founding;
 mod serve;

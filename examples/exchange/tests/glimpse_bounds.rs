@@ -1,6 +1,11 @@
-//! Sessions and connections are bounded, and those that are over make room.
+//! The server of the example `glimpse`: sessions and connections are bounded, and those that are over make room.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests with sockets, threads and a clock")]
+
+#[path = "../examples/glimpse/serve.rs"]
+mod serve;
+#[path = "../examples/glimpse/session.rs"]
+mod session;
 
 use crate::serve::{CONNECTIONS_MAX, GlimpseServer, SESSIONS_MAX, Waiting};
 use lockstep_gateway::gateway::passwords;
