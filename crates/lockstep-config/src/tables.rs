@@ -224,9 +224,9 @@ tables! {
         segment_size_bytes: u64 = "segment_size", Size(MIB, 16 * GIB), Fixed("64MiB"), Rolling,
             "Bytes of one segment file; a multiple of 4KiB.";
         retention_size_bytes: Option<u64> = "retention_size", Size(MIB, 1024 * TIB), Absent("keep all"), Rolling,
-            "Oldest segments go when all are larger than this; never those of the open trading day, which is the newest frame's UTC day.";
+            "Oldest segments go when all are larger than this; never those of the newest frame's UTC day, and those of the newest trading day only when all are larger than twice this.";
         retention_age_ns: Option<u64> = "retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"), Rolling,
-            "Segments older than this go; never those of the open trading day, which is the newest frame's UTC day.";
+            "Segments older than this go; never those of the newest frame's UTC day, and those of the newest trading day only at twice this age.";
         flush_interval_ns: Option<u64> = "flush_interval", Duration(10 * US, S), Absent("20ms with durability process, 20us with power"), Rolling,
             "Longest time that the side thread gathers frames for one write; less where the tail would fill.";
     }

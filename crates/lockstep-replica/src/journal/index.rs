@@ -1,5 +1,5 @@
-//! The index of a sealed segment: the offsets of some of its frames, the breaks of the log, and what
-//! processes say in it that they need. Derived data: rebuilt from the segment if missing or damaged.
+//! The index of a sealed segment: the offsets of some of its frames, the breaks of the log, what processes say
+//! in it that they need, and where trading days begin. Derived data: rebuilt from the segment if missing or damaged.
 
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
@@ -9,7 +9,7 @@ use crate::journal::record::Record;
 use crate::journal::segment::RECORDS_AT;
 use crate::journal::walk::{Walk, WalkItem};
 use bytemuck::{Pod, Zeroable};
-use lockstep_wire::{Entry, EntryKind, JOURNALS, Nanos, Need, PublisherId, Seq};
+use lockstep_wire::{DayMark, Entry, EntryKind, JOURNALS, Nanos, Need, PublisherId, Seq};
 
 const INDEX_MAGIC: u64 = u64::from_le_bytes(*b"LKSINDX\0");
 /// Bytes of a segment for one row: a reader walks at most this far to find a seq.
@@ -33,6 +33,8 @@ enum RowKind {
     /// The publisher in the upper half needs the log from `seq` on, as a frame at `offset` tells. These rows
     /// stand behind all others.
     Need = 4,
+    /// A trading day begins at `seq`, in a frame at `offset`. These rows stand behind all others too.
+    Day = 5,
 }
 
 /// The bits of a row's kind below a publisher.
@@ -65,6 +67,8 @@ pub struct Index {
     rows: Vec<Row>,
     /// What publishers need, in the order of the records.
     needs: Vec<Row>,
+    /// Where trading days begin, in the order of the records.
+    days: Vec<Row>,
     /// Where the records end.
     pub end_offset: u64,
     /// The newest timestamp of its frames; 0 without frames.
@@ -86,6 +90,13 @@ fn need_row(entry: &Entry<'_>, offset: u64) -> Option<Row> {
     Some(Row { kind: publisher << KIND_BITS | RowKind::Need as u64, seq: from, offset })
 }
 
+/// The row of an entry at `seq` that begins a trading day.
+fn day_row(entry: &Entry<'_>, seq: Seq, offset: u64) -> Option<Row> {
+    let begins =
+        entry.kind() == EntryKind::Day && DayMark::parse(entry.payload).is_ok_and(|mark| mark.is_start);
+    begins.then_some(Row { kind: RowKind::Day as u64, seq, offset })
+}
+
 impl Index {
     /// The index of segment `number` before its first record; the log's next seq is `first_seq`.
     pub fn new(number: u64, first_seq: Seq) -> Self {
@@ -93,6 +104,7 @@ impl Index {
             number,
             rows: Vec::new(),
             needs: Vec::new(),
+            days: Vec::new(),
             end_offset: RECORDS_AT,
             timestamp: 0,
             last_row: None,
@@ -108,6 +120,8 @@ impl Index {
             Record::Frame(frame) => {
                 let seq = frame.header.first_seq;
                 self.needs.extend(frame.entries().filter_map(|entry| need_row(&entry, offset)));
+                let entries = (seq..).zip(frame.entries());
+                self.days.extend(entries.filter_map(|(seq, entry)| day_row(&entry, seq, offset)));
                 self.timestamp = self.timestamp.max(frame.header.timestamp);
                 match &mut self.staged {
                     Some(first) => {
@@ -130,11 +144,14 @@ impl Index {
             }
             Record::Abandon => {
                 row(RowKind::Abandon, self.next_seq, offset);
-                self.staged = None;
+                if let Some(Some(first)) = self.staged.take() {
+                    self.days.retain(|day| day.offset < first);
+                }
             }
             Record::Switch { from, end } => {
                 if let Some(Some(first)) = self.staged.take() {
                     row(RowKind::Switch, *from, first);
+                    self.days.retain(|day| day.seq < *from || day.offset >= first);
                 }
                 self.next_seq = end.next;
             }
@@ -150,6 +167,11 @@ impl Index {
     /// The publishers that say in this segment what they need, and what: the last word of each counts.
     pub fn needs(&self) -> impl Iterator<Item = (PublisherId, Seq)> {
         self.needs.iter().map(|row| ((row.kind >> KIND_BITS) as PublisherId, row.seq))
+    }
+
+    /// Where trading days begin in this segment's part of the log.
+    pub fn days(&self) -> impl Iterator<Item = Seq> {
+        self.days.iter().map(|row| row.seq)
     }
 
     /// The lowest seq from which a record of this segment replaces the log's suffix; [`Seq::MAX`] if none
@@ -205,11 +227,12 @@ impl Index {
             number: self.number,
             end_offset: self.end_offset,
             timestamp: self.timestamp,
-            rows: (self.rows.len() + self.needs.len()) as u64,
+            rows: (self.rows.len() + self.needs.len() + self.days.len()) as u64,
         };
         let mut bytes = bytemuck::bytes_of(&head).to_vec();
         bytes.extend_from_slice(bytemuck::cast_slice(&self.rows));
         bytes.extend_from_slice(bytemuck::cast_slice(&self.needs));
+        bytes.extend_from_slice(bytemuck::cast_slice(&self.days));
         let checksum = checksum_but_12(&bytes);
         bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -231,10 +254,13 @@ impl Index {
             return Err(damage("count of rows"));
         }
         let rows = rows.chunks_exact(size_of::<Row>()).map(bytemuck::pod_read_unaligned);
-        let (needs, rows) = rows.partition(|row: &Row| row.kind as u32 == RowKind::Need as u32);
+        let (needs, rows): (Vec<_>, Vec<_>) =
+            rows.partition(|row: &Row| row.kind as u32 == RowKind::Need as u32);
+        let (days, rows) = rows.into_iter().partition(|row| row.kind == RowKind::Day as u64);
         Ok(Self {
             rows,
             needs,
+            days,
             end_offset: head.end_offset,
             timestamp: head.timestamp,
             ..Self::new(number, 0)

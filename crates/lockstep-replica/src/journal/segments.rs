@@ -38,8 +38,8 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{HEADER_LEN, Header, Nanos};
-pub use retention::Retained;
 use retention::Sealed;
+pub use retention::{NeededBy, Retained};
 use std::fmt;
 
 /// Most bytes that are copied as one group.
@@ -417,8 +417,8 @@ impl SegmentWriter {
         if let Some(sealed) = &mut self.sealed {
             let (timestamp, next_seq) = (filling.index.timestamp, self.log.end.next);
             let switched_from = filling.index.switched_from();
-            let needs = filling.index.needs().collect();
-            sealed.push(Sealed { number, len: used, timestamp, next_seq, switched_from, needs });
+            let (needs, days) = (filling.index.needs().collect(), filling.index.days().collect());
+            sealed.push(Sealed { number, len: used, timestamp, next_seq, switched_from, needs, days });
         }
         self.filling = None;
         Ok(())

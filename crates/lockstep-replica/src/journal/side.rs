@@ -29,14 +29,14 @@ use crate::journal::ports::{Store, StoreFault, TailSource, Word};
 use crate::journal::scrub::Scrub;
 use crate::journal::segment_index::Written;
 use crate::journal::segments::{
-    RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, publish_position,
+    NeededBy, RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, publish_position,
 };
 use crate::journal::start::NOTHING_DURABLE;
 use crate::journal::superblock::Superblock;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{Nanos, PublisherId, Seq};
+use lockstep_wire::{Nanos, Seq};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -166,17 +166,17 @@ pub enum SideEvent {
     },
     /// Retention could not make room on a full disk.
     NotRemoved(WriteError),
-    /// Segments stay beyond the limits, as this publisher needs them.
+    /// Segments stay beyond the limits, as somebody needs them.
     RetainedFor {
-        /// The publisher.
-        publisher: PublisherId,
+        /// Who needs them.
+        by: NeededBy,
         /// The first seq that it needs.
         from: Seq,
     },
-    /// Segments that this publisher needs were removed.
+    /// Segments that somebody needs were removed.
     NeedLapsed {
-        /// The publisher.
-        publisher: PublisherId,
+        /// Who needs them.
+        by: NeededBy,
         /// The first seq that it needs.
         from: Seq,
     },
@@ -192,12 +192,22 @@ impl fmt::Display for SideEvent {
                 write!(f, "segment {number} was packed: {plain} bytes are {packed}")
             }
             Self::Damaged(damage) => damage.fmt(f),
-            Self::RetainedFor { publisher, from } => write!(
+            Self::RetainedFor { by: NeededBy::TradingDay, from } => write!(
+                f,
+                "segments stay beyond the retention, up to twice its limits: the trading day began at seq {from}, and \
+                 gateways and feeds that start read it from there; raise the journal's retention, or mark days more often"
+            ),
+            Self::NeedLapsed { by: NeededBy::TradingDay, from } => write!(
+                f,
+                "segments were removed of the trading day, which began at seq {from}: a gateway or a feed that starts \
+                 today reads an archiver, or waits for the next day; raise the journal's retention"
+            ),
+            Self::RetainedFor { by: NeededBy::Publisher(publisher), from } => write!(
                 f,
                 "segments stay beyond the retention, up to twice its limits: publisher {publisher} needs the log from seq \
                  {from} on, as its snapshots say; close its name if it is gone for good"
             ),
-            Self::NeedLapsed { publisher, from } => write!(
+            Self::NeedLapsed { by: NeededBy::Publisher(publisher), from } => write!(
                 f,
                 "segments were removed that publisher {publisher} needs, from seq {from} on: it begins with a newer snapshot \
                  of a peer, or reads an archiver; raise the journal's retention"
@@ -253,8 +263,8 @@ pub struct SideThread {
     scrub_due: Nanos,
     retention_due: Nanos,
     /// For whom segments are kept beyond the limits, and whose need was last not met.
-    retained_for: Option<PublisherId>,
-    lapsed: Option<(PublisherId, Seq)>,
+    retained_for: Option<NeededBy>,
+    lapsed: Option<(NeededBy, Seq)>,
     pack_due: Nanos,
     /// A commit that may be reported once the segments reach this position: everything that was published
     /// when the commit was read, and so the log in which it is a commit.

@@ -20,17 +20,28 @@ pub(super) struct Sealed {
     pub(super) switched_from: Seq,
     /// The publishers that say in it what they need.
     pub(super) needs: Vec<(PublisherId, Seq)>,
+    /// Where trading days begin in it.
+    pub(super) days: Vec<Seq>,
 }
 
-/// What retention removes at a time, and what it kept or removed against a [`Need`](lockstep_wire::Need).
+/// Somebody for whom segments stay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NeededBy {
+    /// A process that says so with a [`Need`](lockstep_wire::Need).
+    Publisher(PublisherId),
+    /// The newest trading day: gateways and feeds that start read it from its begin.
+    TradingDay,
+}
+
+/// What retention removes at a time, and what it kept or removed although it is needed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Retained {
     /// The segments that were removed, the oldest first.
     pub removed: Vec<u64>,
-    /// Segments stayed beyond the limits, as this publisher needs the log from this seq on.
-    pub retained_for: Option<(PublisherId, Seq)>,
-    /// Segments that this publisher needs were removed.
-    pub lapsed: Option<(PublisherId, Seq)>,
+    /// Segments stayed beyond the limits, as this one needs the log from this seq on.
+    pub retained_for: Option<(NeededBy, Seq)>,
+    /// Segments that this one needs were removed.
+    pub lapsed: Option<(NeededBy, Seq)>,
 }
 
 /// Segments that somebody needs go where there are so many times the bytes, or the age, of the limits.
@@ -50,9 +61,24 @@ impl SegmentWriter {
         0
     }
 
-    /// The publisher that needs most of the log, and from where on. A closed one needs nothing. A need stands
-    /// in a segment that it keeps itself, so that those which are left tell all that are in force.
-    fn needed(&self) -> Option<(PublisherId, Seq)> {
+    /// Where the newest trading day begins, as far as segments say. A begin that a later record has replaced is
+    /// none.
+    fn day(&self) -> Option<Seq> {
+        let mut day = Vec::new();
+        for one in self.sealed.iter().flatten() {
+            day.retain(|day| *day < one.switched_from);
+            day.extend(&one.days);
+        }
+        if let Some(filling) = &self.filling {
+            day.retain(|day| *day < filling.index.switched_from());
+            day.extend(filling.index.days());
+        }
+        day.pop()
+    }
+
+    /// Who needs most of the log, and from where on. A closed publisher needs nothing. A need stands in a
+    /// segment that it keeps itself, so that those which are left tell all that are in force.
+    fn needed(&self) -> Option<(NeededBy, Seq)> {
         let mut needs = BTreeMap::new();
         needs.extend(self.sealed.iter().flatten().flat_map(|one| one.needs.iter().copied()));
         needs.extend(self.filling.iter().flat_map(|filling| filling.index.needs()));
@@ -60,13 +86,14 @@ impl SegmentWriter {
         let is_closed =
             |id: &PublisherId| rows.is_some_and(|rows| rows.get(id).is_some_and(|row| row.closed));
         let open = needs.into_iter().filter(|(id, from)| *from < Seq::MAX && !is_closed(id));
-        open.min_by_key(|(_, from)| *from)
+        let publishers = open.map(|(id, from)| (NeededBy::Publisher(id), from));
+        publishers.chain(self.day().map(|from| (NeededBy::TradingDay, from))).min_by_key(|(_, from)| *from)
     }
 
     /// Removes the oldest sealed segments that retention does not keep. It never
-    /// removes a frame at or above `keep_from` (the open trading day, and uncommitted entries), the newest
-    /// segment, or a segment without which the tables could not be computed: a checkpoint of the committed
-    /// log stays. What a publisher needs stays up to twice the limits; where `is_urgent`, up to them.
+    /// removes a frame at or above `keep_from` (the present day, and uncommitted entries), the newest segment,
+    /// or a segment without which the tables could not be computed: a checkpoint of the committed log stays.
+    /// What a publisher or the trading day needs stays up to twice the limits; where `is_urgent`, up to them.
     pub fn retain<S: Store>(
         &mut self,
         store: &mut S,
@@ -179,9 +206,9 @@ impl SegmentWriter {
             };
             let index = Index::load(store, number, 0)?;
             let (timestamp, switched_from) = (index.timestamp, index.switched_from());
-            let needs = index.needs().collect();
+            let (needs, days) = (index.needs().collect(), index.days().collect());
             let len = store.len(file_of(store, number))?;
-            sealed.push(Sealed { number, len, timestamp, next_seq, switched_from, needs });
+            sealed.push(Sealed { number, len, timestamp, next_seq, switched_from, needs, days });
         }
         Ok(sealed)
     }

@@ -5,8 +5,8 @@ use crate::journal::damage::Damage;
 use crate::journal::mend::Mend;
 use crate::journal::ports::{Store, TailSource};
 use crate::journal::segment_index::Unserved;
-use crate::journal::segments::{RUN_LEN_MAX, Retention, WriteError};
-use lockstep_wire::{Nanos, PublisherId, Seq};
+use crate::journal::segments::{NeededBy, RUN_LEN_MAX, Retention, WriteError};
+use lockstep_wire::{Nanos, Seq};
 
 impl SideThread {
     /// Work that can wait; preparing the next segment can no longer wait when this one is half full.
@@ -149,7 +149,7 @@ impl SideThread {
         is_urgent: bool,
         remarks: &mut Vec<SideEvent>,
     ) -> Result<(), WriteError> {
-        // The open trading day is the UTC day of the newest frame, until entries of the stream delimit days.
+        // The newest frame's UTC day stays whole; a trading day that began before it is needed (DECISIONS 11).
         let newest = self.writer.end().timestamp;
         let (retention, keep_from) = if inputs.ring_only {
             (Retention { bytes_max: source.ring_len(), age_ns_max: 0 }, self.written.commit_next)
@@ -171,21 +171,20 @@ impl SideThread {
         Ok(())
     }
 
-    /// Each publisher for which segments are kept beyond the limits is reported once, and each need that is
-    /// not met.
+    /// Each one for whom segments stay beyond the limits is reported once, and each need that is not met.
     fn report_needs(
         &mut self,
-        retained_for: Option<(PublisherId, Seq)>,
-        lapsed: Option<(PublisherId, Seq)>,
+        retained_for: Option<(NeededBy, Seq)>,
+        lapsed: Option<(NeededBy, Seq)>,
         remarks: &mut Vec<SideEvent>,
     ) {
-        let keeper = retained_for.map(|(publisher, _)| publisher);
-        if let Some((publisher, from)) = retained_for.filter(|_| self.retained_for != keeper) {
-            remarks.push(SideEvent::RetainedFor { publisher, from });
+        let needed_by = retained_for.map(|(by, _)| by);
+        if let Some((by, from)) = retained_for.filter(|_| self.retained_for != needed_by) {
+            remarks.push(SideEvent::RetainedFor { by, from });
         }
-        self.retained_for = keeper;
-        if let Some((publisher, from)) = lapsed.filter(|_| self.lapsed != lapsed) {
-            remarks.push(SideEvent::NeedLapsed { publisher, from });
+        self.retained_for = needed_by;
+        if let Some((by, from)) = lapsed.filter(|_| self.lapsed != lapsed) {
+            remarks.push(SideEvent::NeedLapsed { by, from });
         }
         self.lapsed = lapsed.or(self.lapsed);
     }
