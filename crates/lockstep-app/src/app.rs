@@ -59,6 +59,8 @@ struct Writing {
     child: Option<ForkedChild>,
     /// Every entry below is in it.
     next: Seq,
+    /// It was final when it was begun: whoever wrote it has completed it.
+    was_final: bool,
 }
 
 /// What a replica has anew at its start and at each roll-back.
@@ -269,47 +271,49 @@ impl<M: StateMachine> App<M> {
             return Ok(());
         }
         let Some(store) = self.store.clone() else { return Ok(()) };
-        if let Some(Writing { child, next }) = &mut self.writing {
-            let next = *next;
+        if let Some(Writing { child, next, was_final }) = &mut self.writing {
+            let (next, was_final) = (*next, *was_final);
             if let Some(writer) = child {
                 let Some(is_well) = writer.ended()? else { return Ok(()) };
                 *child = None;
                 if !is_well {
                     self.writing = None;
-                    return self.on_written(&store, next, Err(io::Error::other("its child failed")));
+                    return self.on_written(next, Err(io::Error::other("its child failed")));
                 }
             }
             // What may be taken back is no snapshot.
-            if next <= self.replica.final_next() {
+            if was_final || next <= self.replica.final_next() {
                 self.writing = None;
-                return self.on_written(&store, next, store.complete(next));
+                let stored = if was_final { Ok(store.stored(next)) } else { store.complete(next) };
+                return self.on_written(next, stored);
             }
             return Ok(());
         }
         let Some(cursor) = self.subscriber.cursor() else { return Ok(()) };
         let (core, deliver_next) = (&self.replica.core, self.subscriber.deliver_next());
         self.saved_next = next;
-        let write = || store.write_part(next, |out| core.save(cursor, deliver_next, out));
+        let was_final = next <= self.replica.final_next();
+        // All that takes the disk's time: to remove a large file takes longer than to fork.
+        let write = || {
+            store.trim(next).map_err(|error| io::Error::other(error.to_string()))?;
+            store.write_part(next, |out| core.save(cursor, deliver_next, out))?;
+            if was_final { store.complete(next).map(|_| ()) } else { Ok(()) }
+        };
         let child = match self.settings.snapshot_mode {
             SnapshotMode::Pause => write().map(|()| None),
             _ => fork(|| write().is_ok()).map(Some).map_err(|error| io::Error::other(error.to_string())),
         };
         match child {
-            Ok(child) => self.writing = Some(Writing { child, next }),
-            Err(error) => self.on_written(&store, next, Err(error))?,
+            Ok(child) => self.writing = Some(Writing { child, next, was_final }),
+            Err(error) => self.on_written(next, Err(error))?,
         }
         Ok(())
     }
 
     /// A snapshot is on the disk, or could not be written: then the next one follows in its time.
-    fn on_written(
-        &mut self,
-        store: &SnapshotStore,
-        next: Seq,
-        written: io::Result<StoredSnapshot>,
-    ) -> Result<(), AppError> {
+    fn on_written(&mut self, next: Seq, written: io::Result<StoredSnapshot>) -> Result<(), AppError> {
         match written {
-            Ok(stored) => self.announce(store, &stored),
+            Ok(stored) => self.announce(&stored),
             Err(error) => {
                 self.counts.snapshots_failed += 1;
                 tracing::error!("the snapshot below {next} was not written: {error}; the next one follows");
@@ -318,8 +322,8 @@ impl<M: StateMachine> App<M> {
         }
     }
 
-    /// The stream's catalogue gets a snapshot, and older ones go.
-    fn announce(&mut self, store: &SnapshotStore, stored: &StoredSnapshot) -> Result<(), AppError> {
+    /// The stream's catalogue gets a snapshot.
+    fn announce(&mut self, stored: &StoredSnapshot) -> Result<(), AppError> {
         let doing = || format!("read the snapshot {}", stored.path.display());
         let bytes = fs::metadata(&stored.path).map_err(|error| IoError::new(doing(), error))?.len();
         let head = store::head(&stored.path)
@@ -329,15 +333,13 @@ impl<M: StateMachine> App<M> {
         let address = self.settings.serve;
         self.replica.announce(SnapshotNotice { next, time, digest, version, bytes, address });
         tracing::info!("snapshot of {bytes} bytes below seq {next}");
-        store.trim(next)?;
         self.tell_need()
     }
 
     /// The journals retain what lies behind the oldest snapshot.
     fn tell_need(&mut self) -> Result<(), AppError> {
-        let oldest = self.store.as_ref().map(SnapshotStore::list).transpose()?.unwrap_or_default();
-        // One that is damaged needs nothing.
-        if let Some(head) = oldest.iter().find_map(|stored| store::head(&stored.path).ok()) {
+        let oldest = self.store.as_ref().map(SnapshotStore::oldest_to_stay).transpose()?.flatten();
+        if let Some(head) = oldest.and_then(|stored| store::head(&stored.path).ok()) {
             self.replica.needs_from(head.cursor.seq);
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SnapshotMode {
     /// A child of this process writes it, from the memory as it was when the child began (`fork`): inputs
-    /// wait for the page tables to be copied, some milliseconds for each GiB, and no longer. The default.
+    /// wait for the page tables to be copied, about 25 ms for each GiB, and no longer. The default.
     #[default]
     Fork,
     /// This process writes it, and applies nothing meanwhile: for small states, and for a replica that pauses

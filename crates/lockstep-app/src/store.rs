@@ -107,15 +107,20 @@ impl SnapshotStore {
         out.get_ref().sync_all()
     }
 
+    /// The snapshot below `next`, once it is complete.
+    pub fn stored(&self, next: Seq) -> StoredSnapshot {
+        StoredSnapshot { next, path: self.folder.join(format!("{next:020}{SUFFIX}")) }
+    }
+
     /// The part of the snapshot below `next` is whole, and on the disk.
     ///
     /// # Errors
     /// The disk's.
     pub fn complete(&self, next: Seq) -> io::Result<StoredSnapshot> {
-        let path = self.folder.join(format!("{next:020}{SUFFIX}"));
-        fs::rename(self.part(next), &path)?;
+        let stored = self.stored(next);
+        fs::rename(self.part(next), &stored.path)?;
         File::open(&self.folder)?.sync_all()?;
-        Ok(StoredSnapshot { next, path })
+        Ok(stored)
     }
 
     /// The part of the snapshot below `next` is of no use.
@@ -126,27 +131,45 @@ impl SnapshotStore {
         remove(&self.part(next))
     }
 
-    /// Removes all but the newest and the young ones, and what was never completed below `next`.
+    /// The snapshots by what becomes of them with the next one, each list the oldest first: those that go, and
+    /// the newest and the young ones, which stay.
+    fn divided(&self) -> Result<(Vec<StoredSnapshot>, Vec<StoredSnapshot>), IoError> {
+        let all = self.list()?;
+        let newest_of_old = all.len().checked_sub(self.stay + 1).map(|at| all[at].next);
+        // One whose age is not known, as the clock was set back, stays.
+        let is_aged = |path: &Path| {
+            let age = fs::metadata(path).and_then(|file| file.modified()).ok()?.elapsed().ok()?;
+            Some(age >= self.age)
+        };
+        let goes = |stored: &StoredSnapshot| {
+            newest_of_old.is_some_and(|old| stored.next <= old) && is_aged(&stored.path).unwrap_or(false)
+        };
+        Ok(all.into_iter().partition(goes))
+    }
+
+    /// The oldest of those that stay when the next one is written.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn oldest_to_stay(&self) -> Result<Option<StoredSnapshot>, IoError> {
+        // One that is damaged needs nothing.
+        Ok(self.divided()?.1.into_iter().find(|stored| head(&stored.path).is_ok()))
+    }
+
+    /// Removes all but the newest and the young ones, and what was never completed below `next`. A large file
+    /// takes its time.
     ///
     /// # Errors
     /// The disk's.
     pub fn trim(&self, next: Seq) -> Result<(), IoError> {
-        let all = self.list()?;
-        let old = all.len().saturating_sub(self.stay);
         let parts = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let is_old_part = |path: &PathBuf| {
             let number =
                 path.file_name().and_then(|name| name.to_str()?.strip_suffix(PART)?.parse::<Seq>().ok());
             number.is_some_and(|number| number < next)
         };
-        let is_aged = |path: &PathBuf| {
-            let age = fs::metadata(path).and_then(|file| file.modified()).ok()?.elapsed().ok()?;
-            Some(age >= self.age)
-        };
-        let aged = all.into_iter().take(old).map(|stored| stored.path);
-        // One whose age is not known, as the clock was set back, stays.
-        let aged = aged.filter(|path| is_aged(path).unwrap_or(false));
-        for path in aged.chain(parts.filter(is_old_part)) {
+        let old = self.divided()?.0.into_iter().map(|stored| stored.path);
+        for path in old.chain(parts.filter(is_old_part)) {
             remove(&path)?;
         }
         Ok(())

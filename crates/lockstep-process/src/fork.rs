@@ -19,12 +19,14 @@ pub struct ForkedChild {
 /// Begins a child that does `work` and ends: well, if that returns true. It has this process's memory, copied
 /// as either of them writes to it, the thread that calls, and no other one.
 ///
-/// `work` writes files and takes memory. It takes no lock that another thread may have held at that moment:
+/// It ends with the thread that called. `work` writes files and takes memory. It takes no lock that another thread may have held at that moment:
 /// it does not log, and uses neither stdout nor stderr.
 ///
 /// # Errors
 /// The kernel has no room for a process.
 pub fn fork(work: impl FnOnce() -> bool) -> Result<ForkedChild, IoError> {
+    // SAFETY: a call without pointers.
+    let parent = unsafe { libc::getpid() };
     // SAFETY: a call without pointers. In the child only the calling thread exists. The C library's allocator
     // is usable there: it holds its own locks over the call (glibc and musl do). `work` takes no other lock,
     // and the child leaves by `_exit`, so that nothing of the parent is run down twice.
@@ -36,7 +38,12 @@ pub fn fork(work: impl FnOnce() -> bool) -> Result<ForkedChild, IoError> {
             // Behind every thread that serves: it has time. A kernel that refuses this changes nothing else.
             // SAFETY: a call without pointers; 0 is the calling process.
             let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST) };
-            let is_well = catch_unwind(AssertUnwindSafe(work)).unwrap_or(false);
+            // It does not write into the folder of a process that follows the one that began it.
+            // SAFETY: calls without pointers.
+            let has_parent = unsafe {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 && libc::getppid() == parent
+            };
+            let is_well = has_parent && catch_unwind(AssertUnwindSafe(work)).unwrap_or(false);
             // SAFETY: a call without pointers, which does not return.
             unsafe { libc::_exit(if is_well { 0 } else { FAILED }) }
         }
@@ -116,5 +123,21 @@ mod tests {
         let path = format!("/proc/{}", child.pid);
         drop(child);
         assert!(!std::path::Path::new(&path).exists());
+    }
+
+    #[test]
+    fn a_child_ends_with_the_thread_that_began_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lives = folder.path().join("lives");
+        let begin = || {
+            let rest = || std::thread::sleep(Duration::from_secs(60));
+            let child = fork(|| std::fs::write(&lives, "").map(|()| rest()).is_ok()).expect("a child");
+            while !lives.exists() {
+                std::thread::yield_now();
+            }
+            child
+        };
+        let child = std::thread::scope(|scope| scope.spawn(begin).join().expect("a thread"));
+        assert!(!outcome(child), "it was ended");
     }
 }
