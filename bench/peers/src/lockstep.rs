@@ -10,8 +10,8 @@ use lockstep_client::internal::NodeState;
 use lockstep_client::internal::QueryClient;
 use lockstep_client::{Delivery, PublishError, Publisher, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::event::Role;
-use lockstep_io::key_file::KeyFile;
 use lockstep_io::idle::{Idle, Waiter};
+use lockstep_io::key_file::KeyFile;
 use lockstep_wire::{MemberBody, PublisherId};
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -52,10 +52,7 @@ fn systems() -> Vec<System> {
             Tuning::Default,
             "profile shared (idle adapt), durability process, journals on the disk, tails in memory",
         ),
-        system(
-            Tuning::Tuned,
-            "the same; publisher.window 16384, buffer 16MiB",
-        ),
+        system(Tuning::Tuned, "the same; publisher.window 16384, buffer 16MiB"),
     ]
 }
 

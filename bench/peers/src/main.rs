@@ -235,6 +235,7 @@ impl<'a> Bench<'a> {
         let (mut session, _ground) = self.start(system)?;
         let (rate, kills, began) = (self.arguments.rate, self.arguments.kills, self.began);
         session.closed(system.warm_up, Duration::ZERO)?;
+        let (mut never, mut again) = (0, 0);
         session.failover(rate, kills, |Failover { victim, gap, calm, missing, twice }| {
             eprintln!(
                 "peers: node {victim} killed: gap {gap:.1?}, before {calm:.1?}, {missing} never came, {twice} twice"
@@ -246,13 +247,15 @@ impl<'a> Bench<'a> {
                 let round = Round { at_s, ..Round::value(found.as_nanos() as f64) };
                 self.add(&format!("{case}, {rate}/s"), Unit::Nanos, system, round);
             }
-            for (count, what) in [(missing, "never came"), (twice, "came twice")] {
-                if count > 0 {
-                    let name = format!("messages of {} {what} around a kill", subject(system));
-                    *self.results.counts.entry(name).or_default() += count;
-                }
+            (never, again) = (never + missing, again + twice);
+        })?;
+        for (count, what) in [(never, "never came"), (again, "came twice")] {
+            if count > 0 {
+                let words = format!("{count} messages of {} {what} around a kill", subject(system));
+                self.results.notes.push(words);
             }
-        })
+        }
+        Ok(())
     }
 
     fn add(&mut self, case: &str, unit: Unit, system: &System, round: Round) {

@@ -131,8 +131,8 @@ impl SnapshotStore {
         remove(&self.part(next))
     }
 
-    /// The snapshots by what becomes of them with the next one, each list the oldest first: those that go, and
-    /// the newest and the young ones, which stay.
+    /// The snapshots by what becomes of them with the next one, each list the oldest first: those that go,
+    /// and the newest and the young ones, which stay.
     fn divided(&self) -> Result<(Vec<StoredSnapshot>, Vec<StoredSnapshot>), IoError> {
         let all = self.list()?;
         let newest_of_old = all.len().checked_sub(self.stay + 1).map(|at| all[at].next);

@@ -19,8 +19,8 @@ pub struct ForkedChild {
 /// Begins a child that does `work` and ends: well, if that returns true. It has this process's memory, copied
 /// as either of them writes to it, the thread that calls, and no other one.
 ///
-/// It ends with the thread that called. `work` writes files and takes memory. It takes no lock that another thread may have held at that moment:
-/// it does not log, and uses neither stdout nor stderr.
+/// It ends with the thread that called. `work` writes files and takes memory. It takes no lock that another
+/// thread may have held at that moment: it does not log, and uses neither stdout nor stderr.
 ///
 /// # Errors
 /// The kernel has no room for a process.

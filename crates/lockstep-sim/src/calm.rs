@@ -82,7 +82,7 @@ impl World {
         Ok(())
     }
 
-    /// The seq from which on no retention removes anything: the entries stamped on the open trading day. 1
+    /// The seq from which on no retention removes anything: the entries stamped on the present UTC day. 1
     /// without retention.
     fn stored_by_all(&self) -> Seq {
         if self.plan.retention == Retention::default() {
@@ -127,8 +127,9 @@ impl World {
             && !(0..self.plan.replicas).any(|index| healthy >> index & 1 == 1 && holds(index))
     }
 
-    /// Whether a gateway or feed waits for the next trading day: retention has removed what this one began
-    /// with (its days are UTC's, DECISIONS 11), and the archiver that had it is broken for ever.
+    /// Whether a gateway or feed waits for the next trading day: no healthy journal has the start of the
+    /// present one, as all began later, or retention has removed it (DECISIONS 11), and the archiver that had
+    /// it is broken for ever.
     pub(super) fn waits_for_another_day(&self) -> bool {
         let lacks = |node: &SimNode| match &node.actor {
             Actor::Edge(edge) => edge.lacks_beginning(),

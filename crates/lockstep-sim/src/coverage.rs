@@ -201,6 +201,8 @@ events! {
     SegmentsPacked "segments packed",
     SegmentsRetained "segments retained as an application needs them",
     NeedsLapsed "segments removed although an application needed them",
+    DaysRetained "segments retained as the trading day needs them",
+    DaysLapsed "segments removed although the trading day needed them",
     JournalsRead "journals read as a whole at the end",
     Messages "messages with an outcome",
     Frames "frames",
@@ -266,6 +268,7 @@ impl Coverage {
             Event::TakeoversThatWait,
             Event::PresentStopped,
             Event::ReadersDiverged,
+            Event::DaysLapsed,
         ]
         .map(Self::name);
         let rare = |name: &&str| rare.contains(name);

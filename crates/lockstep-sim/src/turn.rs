@@ -14,6 +14,7 @@ use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
 use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent};
 use lockstep_core::engine::subscriber::{SubscriberEngine, SubscriberEvent};
 use lockstep_core::proto::commit::Durability;
+use lockstep_replica::journal::NeededBy;
 use lockstep_replica::journal::side::SideEvent;
 use lockstep_wire::{Epoch, Nanos, ReplayEndReason, SMALL_LEN_MAX, Seq};
 use std::cell::Cell;
@@ -186,6 +187,12 @@ impl World {
                 SideEvent::NotMended { .. } => self.oracle.coverage.count(Event::NotMended),
                 SideEvent::Removed(_) => self.oracle.coverage.count(Event::SegmentsRemoved),
                 SideEvent::Packed { .. } => self.oracle.coverage.count(Event::SegmentsPacked),
+                SideEvent::RetainedFor { by: NeededBy::TradingDay, .. } => {
+                    self.oracle.coverage.count(Event::DaysRetained);
+                }
+                SideEvent::NeedLapsed { by: NeededBy::TradingDay, .. } => {
+                    self.oracle.coverage.count(Event::DaysLapsed);
+                }
                 SideEvent::RetainedFor { .. } => self.oracle.coverage.count(Event::SegmentsRetained),
                 SideEvent::NeedLapsed { .. } => self.oracle.coverage.count(Event::NeedsLapsed),
                 SideEvent::Stuck(_) | SideEvent::GoesOn | SideEvent::NotRemoved(_) => {}

@@ -1,4 +1,5 @@
-//! The server of the example `glimpse`: sessions and connections are bounded, and those that are over make room.
+//! The server of the example `glimpse`: sessions and connections are bounded, and those that are over make
+//! room.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests with sockets, threads and a clock")]
 

@@ -1,5 +1,6 @@
-//! The index of a sealed segment: the offsets of some of its frames, the breaks of the log, what processes say
-//! in it that they need, and where trading days begin. Derived data: rebuilt from the segment if missing or damaged.
+//! The index of a sealed segment: the offsets of some of its frames, the breaks of the log, what processes
+//! say in it that they need, and where trading days begin. Derived data: rebuilt from the segment if missing
+//! or damaged.
 
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;

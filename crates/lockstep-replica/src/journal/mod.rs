@@ -77,7 +77,9 @@ pub use proof::Completeness;
 pub use read::{LogReader, read_segments};
 pub use recovery::{Founder, JournalSummary, found, holdings};
 pub use scrub::{Scrub, Verified, verify, verify_from, verify_segments};
-pub use segments::{Retention, SegmentWriter, WriteError, copy_behind, copy_group, publish_position};
+pub use segments::{
+    NeededBy, Retention, SegmentWriter, WriteError, copy_behind, copy_group, publish_position,
+};
 pub use start::{OpenedJournal, open};
 pub use superblock::Superblock;
 pub use tail::{AppendError, Full, RingSpan, StageError, SwitchError, Tail};

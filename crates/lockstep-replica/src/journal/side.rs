@@ -168,14 +168,14 @@ pub enum SideEvent {
     NotRemoved(WriteError),
     /// Segments stay beyond the limits, as somebody needs them.
     RetainedFor {
-        /// Who needs them.
+        /// The one that needs them.
         by: NeededBy,
         /// The first seq that it needs.
         from: Seq,
     },
     /// Segments that somebody needs were removed.
     NeedLapsed {
-        /// Who needs them.
+        /// The one that needs them.
         by: NeededBy,
         /// The first seq that it needs.
         from: Seq,

@@ -7,6 +7,7 @@ use super::reference_model::ReferenceModel;
 use super::{MessageKey, Oracle, Violation, digest};
 use crate::coverage::Event;
 use crate::payload::{self, PART_LEN};
+use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::{Delivery, Message};
 use lockstep_wire::{Cursor, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeSet, VecDeque};
@@ -113,21 +114,16 @@ impl Oracle {
         Ok(())
     }
 
-    /// A process of the edge is told the final place of a message; 0 is one that its handle no longer
-    /// remembers. A log has it there.
-    pub fn on_edge_committed(
-        &self,
-        who: usize,
-        publisher: PublisherId,
-        number: PublisherSeq,
-        seq: Seq,
-    ) -> Result<(), Violation> {
-        let stands = |node| self.tree.stem(node).has_number(seq, publisher, number);
+    /// A handle of the edge reports an event: where it says that a message stands for good, a log has it. It
+    /// says 0 of one whose place it no longer remembers.
+    pub fn on_edge_outcome(&self, who: usize, event: &PublisherEvent) -> Result<(), Violation> {
+        let PublisherEvent::Committed { publisher, publisher_seq, seq } = *event else { return Ok(()) };
+        let stands = |node| self.tree.stem(node).has_number(seq, publisher, publisher_seq);
         if seq == 0 || self.tree.containing(seq).any(stands) {
             return Ok(());
         }
         Err(format!(
-            "FATE: process {who} is told that {number} of {publisher} stands at {seq}, where no log has it"
+            "FATE: process {who} is told that {publisher_seq} of {publisher} stands at {seq}, where no log has it"
         ))
     }
 

@@ -111,14 +111,10 @@ impl World {
                 self.oracle.coverage.count(Event::PublishersLost);
                 return Ok(Goes::Ends("its publisher is lost".into()));
             }
-            if let PublisherEvent::Committed { publisher, publisher_seq, seq } = event {
-                self.oracle.on_edge_committed(node, publisher, publisher_seq, seq)?;
-            }
+            self.oracle.on_edge_outcome(node, &event)?;
             core.on_publisher(now, &mut EdgeHandle(&mut publisher.core, rng), &event);
         }
-        let mut ended = None;
-        let mut lacks_beginning = false;
-        let mut retracts = 0;
+        let (mut ended, mut lacks_beginning, mut retracts) = (None, false, 0);
         let mut hear = |event: SubscriberEvent<'_>| {
             match event {
                 SubscriberEvent::CaughtUp { .. } => *has_begun = true,
@@ -288,10 +284,8 @@ impl World {
         work += publisher.poll(now, wall, BATCH, |event| {
             is_lost |= event == PublisherEvent::OutcomesUnknown;
             has_diverged |= matches!(event, PublisherEvent::Diverged { .. });
-            if let PublisherEvent::Committed { publisher, publisher_seq, seq } = event
-                && broken.is_ok()
-            {
-                broken = self.oracle.on_edge_committed(node, publisher, publisher_seq, seq);
+            if broken.is_ok() {
+                broken = self.oracle.on_edge_outcome(node, &event);
             }
             copy.on_publisher(&event);
         });

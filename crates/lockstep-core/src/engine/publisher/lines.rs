@@ -71,7 +71,7 @@ pub(super) struct PublisherName {
     pub(super) stamped: PublisherSeq,
     /// Messages of a copy up to this seq are no longer remembered.
     forgotten: Seq,
-    /// From this seq on its messages are watched, while it is being looked up; 0 before.
+    /// From this seq on its messages are watched, while it is being looked up; 0 else.
     watched_from: Seq,
     /// Another part stands under a number of the message that waits for its outcome.
     pub(super) diverged: bool,
@@ -184,8 +184,7 @@ impl PublisherNames {
             bound.clone().all(|line| (*line as usize) < self.list.len()),
             "each id is of a name that is here"
         );
-        let most = self.window_entries;
-        let (stamped, copied) = (self.stamped.len(), self.copied.len());
+        let (stamped, copied, most) = (self.stamped.len(), self.copied.len(), self.window_entries);
         assert!(
             stamped <= 2 * most && copied <= most,
             "{stamped} rows of stamped messages, {copied} of copies"
@@ -318,9 +317,8 @@ impl PublisherNames {
         let line = &mut self.list[index];
         let NameState::Querying { .. } = line.state else { return };
         if body.incarnation == 0 || body.nonce != line.nonce {
-            // What is stamped while it is being opened is not watched.
-            line.watched_from = 0;
-            line.state = NameState::Opening { after: body.incarnation, sent_at: 0, tries: 0 };
+            let opening = NameState::Opening { after: body.incarnation, sent_at: 0, tries: 0 };
+            (line.state, line.watched_from) = (opening, 0);
             return;
         }
         // Open under our own nonce already: by our open whose entry we missed, or by a copy of us. What

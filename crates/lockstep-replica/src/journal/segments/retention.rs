@@ -61,8 +61,8 @@ impl SegmentWriter {
         0
     }
 
-    /// Where the newest trading day begins, as far as segments say. A begin that a later record has replaced is
-    /// none.
+    /// Where the newest trading day begins, as far as segments say. A later record may have replaced a begin:
+    /// that is none.
     fn day(&self) -> Option<Seq> {
         let mut day = Vec::new();
         for one in self.sealed.iter().flatten() {
@@ -76,8 +76,8 @@ impl SegmentWriter {
         day.pop()
     }
 
-    /// Who needs most of the log, and from where on. A closed publisher needs nothing. A need stands in a
-    /// segment that it keeps itself, so that those which are left tell all that are in force.
+    /// The one that needs most of the log, and from where on. A closed publisher needs nothing. A need stands
+    /// in a segment that it retains itself, so that those which are left tell all that are in force.
     fn needed(&self) -> Option<(NeededBy, Seq)> {
         let mut needs = BTreeMap::new();
         needs.extend(self.sealed.iter().flatten().flat_map(|one| one.needs.iter().copied()));
@@ -90,10 +90,10 @@ impl SegmentWriter {
         publishers.chain(self.day().map(|from| (NeededBy::TradingDay, from))).min_by_key(|(_, from)| *from)
     }
 
-    /// Removes the oldest sealed segments that retention does not keep. It never
-    /// removes a frame at or above `keep_from` (the present day, and uncommitted entries), the newest segment,
-    /// or a segment without which the tables could not be computed: a checkpoint of the committed log stays.
-    /// What a publisher or the trading day needs stays up to twice the limits; where `is_urgent`, up to them.
+    /// Removes the oldest sealed segments that retention does not keep. It never removes a frame at or above
+    /// `keep_from` (the present day, and uncommitted entries), the newest segment, or a segment without which
+    /// the tables could not be computed: a checkpoint of the committed log stays. The log that a publisher or
+    /// the trading day needs stays up to twice the limits; where `is_urgent`, up to them.
     pub fn retain<S: Store>(
         &mut self,
         store: &mut S,

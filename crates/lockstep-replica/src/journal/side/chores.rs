@@ -149,7 +149,7 @@ impl SideThread {
         is_urgent: bool,
         remarks: &mut Vec<SideEvent>,
     ) -> Result<(), WriteError> {
-        // The newest frame's UTC day stays whole; a trading day that began before it is needed (DECISIONS 11).
+        // The newest frame's UTC day stays whole; an older trading day is a need (DECISIONS 11).
         let newest = self.writer.end().timestamp;
         let (retention, keep_from) = if inputs.ring_only {
             (Retention { bytes_max: source.ring_len(), age_ns_max: 0 }, self.written.commit_next)
