@@ -339,7 +339,7 @@ impl<M: StateMachine> App<M> {
     /// The journals retain what lies behind the oldest snapshot.
     fn tell_need(&mut self) -> Result<(), AppError> {
         let oldest = self.store.as_ref().map(SnapshotStore::oldest_to_stay).transpose()?.flatten();
-        if let Some(head) = oldest.and_then(|stored| store::head(&stored.path).ok()) {
+        if let Some(head) = oldest {
             self.replica.needs_from(head.cursor.seq);
         }
         Ok(())

@@ -147,13 +147,13 @@ impl SnapshotStore {
         Ok(all.into_iter().partition(goes))
     }
 
-    /// The oldest of those that stay when the next one is written.
+    /// The head of the oldest of those that stay when the next one is written.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn oldest_to_stay(&self) -> Result<Option<StoredSnapshot>, IoError> {
+    pub fn oldest_to_stay(&self) -> Result<Option<SnapshotHead>, IoError> {
         // One that is damaged needs nothing.
-        Ok(self.divided()?.1.into_iter().find(|stored| head(&stored.path).is_ok()))
+        Ok(self.divided()?.1.iter().find_map(|stored| head(&stored.path).ok()))
     }
 
     /// Removes all but the newest and the young ones, and what was never completed below `next`. A large file

@@ -120,9 +120,10 @@ impl Index {
         match record {
             Record::Frame(frame) => {
                 let seq = frame.header.first_seq;
-                self.needs.extend(frame.entries().filter_map(|entry| need_row(&entry, offset)));
-                let entries = (seq..).zip(frame.entries());
-                self.days.extend(entries.filter_map(|(seq, entry)| day_row(&entry, seq, offset)));
+                for (seq, entry) in (seq..).zip(frame.entries()) {
+                    self.needs.extend(need_row(&entry, offset));
+                    self.days.extend(day_row(&entry, seq, offset));
+                }
                 self.timestamp = self.timestamp.max(frame.header.timestamp);
                 match &mut self.staged {
                     Some(first) => {
