@@ -1,11 +1,14 @@
 //! # heartbeat: when a leader without anything else to send sends a heartbeat
 //!
 //! Heartbeats follow the last datagram at 70, 140 and 280 µs, so that a lost tail shows at once, then once an
-//! interval. Under load a heartbeat is due each interval all the same: frames alone do not show a receiver
-//! where the epoch began.
+//! interval. Once every other member has acknowledged the last datagram these acks have shown the tail to
+//! everybody, and no rung is left to climb. Under load a heartbeat is due each interval all the same: frames
+//! alone do not show a receiver where the epoch began.
 //!
 //! Between two frames a heartbeat may stand before a submission that comes in; right behind a frame, in the
-//! same call, nobody can have answered yet. So under load it goes with a frame, a little early.
+//! same call, nobody can have answered yet. So under load it goes with a frame, a little early. For the same
+//! reason one that would leave alone waits until all that had arrived is read, for a rung at most: sending it
+//! takes as long as the frame that a submission in the socket is about to become.
 //!
 //! The rungs stand beside the times between messages of round rates. At 50, 100 and 200 µs a heartbeat was
 //! sent whenever the next of 20,000, 10,000 or 5,000 messages a second came in, and it waited for that.
@@ -57,6 +60,12 @@ impl HeartbeatTimer {
         self.rung = 0;
     }
 
+    /// Every other member has acknowledged all that was sent.
+    #[inline]
+    pub fn on_acknowledged(&mut self) {
+        self.rung = RUNGS;
+    }
+
     /// When the next one is due.
     #[inline]
     pub fn next_deadline(&self) -> Nanos {
@@ -67,12 +76,16 @@ impl HeartbeatTimer {
         }
     }
 
-    /// BEAT-1 (when to beat): on the ladder behind the last datagram, then each interval, also under
-    /// load, where it follows a frame that leaves anyway (`sends`) if it can. Returns whether a heartbeat is
-    /// due now, and counts it as sent.
+    /// BEAT-1 (when to beat): on the ladder behind the last datagram until all members have acknowledged it,
+    /// and each interval, also under load, where it follows a frame that leaves anyway (`sends`) if it can. Alone it leaves from a `drained`
+    /// socket, or a first rung late. Returns whether a heartbeat is due now, and counts it as sent.
     #[inline]
-    pub fn due(&mut self, now: Nanos, sends: bool) -> bool {
-        let deadline = if sends { self.with_frame() } else { self.next_deadline() };
+    pub fn due(&mut self, now: Nanos, sends: bool, drained: bool) -> bool {
+        let deadline = match sends {
+            true => self.with_frame(),
+            false if drained => self.next_deadline(),
+            false => self.next_deadline() + self.limits.first_ns,
+        };
         if now < deadline {
             return false;
         }
@@ -112,7 +125,7 @@ mod tests {
         let mut heartbeats = Vec::new();
         for now in (10_000..until).step_by(10) {
             let sends = sent.contains(&now);
-            if heartbeat.due(now, sends) {
+            if heartbeat.due(now, sends, true) {
                 heartbeats.push(now);
             }
             if sends {
@@ -167,20 +180,54 @@ mod tests {
         assert_eq!(timeline(&[10_000, 10_070], 10_300), [10_050, 10_120, 10_170, 10_270]);
     }
 
+    /// BEAT-1.
+    #[test]
+    fn beat_1_what_all_members_have_acknowledged_needs_no_rung() {
+        let mut heartbeat = HeartbeatTimer::new(LIMITS);
+        assert!(heartbeat.due(10_000, false, true));
+        heartbeat.on_sent(10_300);
+        assert_eq!(heartbeat.next_deadline(), 10_350);
+        heartbeat.on_acknowledged();
+        assert_eq!(heartbeat.next_deadline(), 11_000, "the steady one");
+        heartbeat.on_sent(10_400);
+        assert_eq!(heartbeat.next_deadline(), 10_450, "of the next datagram nothing is known");
+    }
+
+    /// BEAT-1.
+    #[test]
+    fn beat_1_what_waits_in_the_socket_goes_first_for_a_rung_at_most() {
+        let begun = || HeartbeatTimer {
+            last_heartbeat_at: 10_000,
+            steady: 11_000,
+            rung: RUNGS,
+            ..HeartbeatTimer::new(LIMITS)
+        };
+        let mut heartbeat = begun();
+        assert!(!heartbeat.due(11_000, false, false), "a datagram may wait");
+        assert!(heartbeat.due(11_010, false, true), "it was read, and became no frame");
+        let mut heartbeat = begun();
+        assert!(
+            !heartbeat.due(11_049, false, false) && heartbeat.due(11_050, false, false),
+            "a loaded leader"
+        );
+        let mut heartbeat = begun();
+        assert!(heartbeat.due(11_000, true, false), "with a frame that leaves anyway");
+    }
+
     #[test]
     fn a_late_look_beats_once_for_all_that_was_missed() {
         let mut heartbeat = HeartbeatTimer::new(LIMITS);
-        assert!(heartbeat.due(50_000, false) && !heartbeat.due(50_001, false));
+        assert!(heartbeat.due(50_000, false, true) && !heartbeat.due(50_001, false, true));
         assert_eq!(heartbeat.next_deadline(), 51_000);
     }
 
     #[test]
     fn beat_1_news_comes_a_rung_behind_the_last_beat_and_not_more_often() {
         let mut heartbeat = HeartbeatTimer::new(LIMITS);
-        assert!(heartbeat.due(10_000, false));
+        assert!(heartbeat.due(10_000, false, true));
         heartbeat.hasten();
         assert_eq!(heartbeat.next_deadline(), 10_050);
-        assert!(!heartbeat.due(10_049, true) && heartbeat.due(10_050, true));
+        assert!(!heartbeat.due(10_049, true, true) && heartbeat.due(10_050, true, true));
         assert_eq!(heartbeat.next_deadline(), 11_050, "once");
     }
 }

@@ -84,7 +84,7 @@ impl Leading {
         self.quorum.restart(now);
         self.heartbeat_timer = HeartbeatTimer::new(core.limits.heartbeat);
         // Counted as sent: no heartbeat is due before the explorer asks for one.
-        self.heartbeat_timer.due(now, false);
+        self.heartbeat_timer.due(now, false, true);
     }
 }
 

@@ -97,7 +97,7 @@ impl Leading {
         if core.limits.durability == Durability::Power {
             core.acknowledge_own_log(net, tail, turn);
         }
-        if self.heartbeat_timer.due(now, !self.outgoing_frames.is_empty()) {
+        if self.heartbeat_timer.due(now, !self.outgoing_frames.is_empty(), drained) {
             if let Some(why) = self.poll_epoch(core, net, tail, turn) {
                 return Some(why);
             }
@@ -182,6 +182,18 @@ impl Leading {
         None
     }
 
+    /// A member has acknowledged all up to `end`; whether all others have is BEAT-1's business.
+    #[inline]
+    fn on_acknowledged(&mut self, core: &ReplicaCore, end: Seq) {
+        let members = core.log.membership;
+        let mut others = members.members().iter().enumerate();
+        if others.all(|(position, member)| {
+            member.identity() == core.identity() || core.rx.commit.acked(position) >= end
+        }) {
+            self.heartbeat_timer.on_acknowledged();
+        }
+    }
+
     /// Entries below the commit are final: they can no longer be undone, and have left the window.
     #[inline]
     pub(super) fn poll_commit(&mut self, core: &mut ReplicaCore) {
@@ -251,6 +263,8 @@ impl ReplicaCore {
         let RoleState::Leading(leading) = role else { return };
         if let Some(why) = leading.on_member(self, now, header) {
             role.step_down(self, tail, now, why);
+        } else if header.first_seq == tail.end().next {
+            leading.on_acknowledged(self, tail.end().next);
         }
     }
 
