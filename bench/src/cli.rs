@@ -3,7 +3,7 @@
 use crate::results::RunResult;
 use crate::{
     attached, compare, down, failover, fairness, fanout, gateway, ground, guard, idle, instructions, journal,
-    latency, micro, node, observed, repair, replay, report, scenario, self_test, throughput,
+    latency, micro, node, observed, recovery, repair, replay, report, scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -53,6 +53,8 @@ enum What {
     Listener(fanout::ListenerArguments),
     /// Bytes per second that a journal is replayed with, beside `cat` of its segments into a socket.
     Replay(replay::Arguments),
+    /// How long a replica needs until it votes again, with many names and a long journal.
+    Recovery(recovery::Arguments),
     /// What gateway and feed add to plain sockets, and what a storm of logins does to who is there.
     Gateway(gateway::Arguments),
     /// A process that does nothing but read and write.
@@ -138,6 +140,7 @@ fn measure(what: What) -> Result<RunResult, String> {
         What::Fanout(arguments) => fanout::run(&arguments),
         What::Listener(arguments) => fanout::listen(&arguments).map(|()| RunResult::Passed),
         What::Replay(arguments) => replay::run(&arguments),
+        What::Recovery(arguments) => recovery::run(&arguments),
         What::Gateway(arguments) => gateway::run(&arguments),
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| RunResult::Passed),
         What::Hog(arguments) => failover::hog(&arguments).map(|()| RunResult::Passed),

@@ -39,6 +39,7 @@ mod observed;
 pub mod place;
 mod plain;
 mod probe;
+mod recovery;
 mod repair;
 mod replay;
 mod report;

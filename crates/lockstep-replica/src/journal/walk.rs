@@ -2,7 +2,7 @@
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
-use crate::journal::packed::read_segment;
+use crate::journal::packed::{SegmentReader, read_segment};
 use crate::journal::ports::{Store, StoreError};
 use crate::journal::record::Record;
 use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, RECORDS_AT, SegmentHeader, group_mark};
@@ -35,6 +35,7 @@ pub enum WalkItem<'a> {
 pub struct Walk<'s, S> {
     store: &'s S,
     number: u64,
+    reader: SegmentReader,
     chunk: Vec<u8>,
     chunk_at: u64,
     at: u64,
@@ -45,7 +46,15 @@ pub struct Walk<'s, S> {
 impl<'s, S: Store> Walk<'s, S> {
     /// Reads segment `number` from `offset` on, which is the start of a record.
     pub fn new(store: &'s S, number: u64, offset: u64) -> Self {
-        Self { store, number, chunk: Vec::new(), chunk_at: 0, at: offset.max(RECORDS_AT), damaged_at: None }
+        Self {
+            store,
+            number,
+            reader: SegmentReader::default(),
+            chunk: Vec::new(),
+            chunk_at: 0,
+            at: offset.max(RECORDS_AT),
+            damaged_at: None,
+        }
     }
 
     /// Where the next record should start.
@@ -61,7 +70,7 @@ impl<'s, S: Store> Walk<'s, S> {
             // Reads start at a block too: a file may be open with O_DIRECT.
             let start = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
             self.chunk.resize(CHUNK_LEN, 0);
-            let read = read_segment(self.store, self.number, start, &mut self.chunk)?;
+            let read = self.reader.read(self.store, self.number, start, &mut self.chunk)?;
             let taken = *read.as_ref().unwrap_or(&0);
             self.chunk.truncate(taken);
             self.chunk_at = start;

@@ -8,7 +8,7 @@
 
 use super::sendfile::send_file;
 use crate::io::store::DirStore;
-use lockstep_replica::journal::packed::read_segment;
+use lockstep_replica::journal::packed::SegmentReader;
 use lockstep_replica::journal::segment_index::{SegmentIndex, SegmentIndexError, Written};
 use lockstep_wire::{
     Datagram, Header, Identity, Keys, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, REPLAY_REQUEST_LEN, REPLAY_STAY,
@@ -91,9 +91,11 @@ pub(super) struct ReplayServerConnection {
     at_end: bool,
     asked: [u8; REPLAY_REQUEST_LEN],
     request_len: usize,
-    /// Bytes of a message of the server itself, or of a copy.
+    /// Memory for messages of the server itself, and for copies; those from `out_at` to `out_end` are to be
+    /// sent.
     out: Vec<u8>,
     out_at: usize,
+    out_end: usize,
     seq: Seq,
     to: Seq,
     /// The position of the next frame, if it is known.
@@ -101,6 +103,8 @@ pub(super) struct ReplayServerConnection {
     /// The rest of the present stretch.
     left: u64,
     file: Option<(u64, Option<File>)>,
+    /// Reads what pages cannot be sent from.
+    reader: SegmentReader,
     pub sent_bytes: u64,
     pub end: Option<ReplayEndReason>,
 }
@@ -121,11 +125,13 @@ impl ReplayServerConnection {
             request_len: 0,
             out: Vec::new(),
             out_at: 0,
+            out_end: 0,
             seq: 0,
             to: 0,
             place: None,
             left: 0,
             file: None,
+            reader: SegmentReader::default(),
             sent_bytes: 0,
             end: None,
         }
@@ -336,17 +342,25 @@ impl ReplayServerConnection {
             end: end.map_or(0, |end| end as u32),
             reserved: 0,
         };
-        let at = self.out.len();
-        self.out.resize(at + REPLAY_LEN, 0);
-        write_replay(&mut self.out[at..], desk.keys, header, body);
+        write_replay(self.room(REPLAY_LEN), desk.keys, header, body);
+        self.out_end += REPLAY_LEN;
         self.marked_at = desk.now;
         self.end = end.or(self.end);
     }
 
+    /// Memory for `len` more bytes behind those that are to be sent.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        let end = self.out_end + len;
+        if self.out.len() < end {
+            self.out.resize(end, 0);
+        }
+        &mut self.out[self.out_end..end]
+    }
+
     /// Sends the server's own message. Returns whether all of it is sent.
     fn flush(&mut self, desk: &ReplayContext<'_>) -> std::io::Result<bool> {
-        while self.out_at < self.out.len() {
-            match self.stream.write(&self.out[self.out_at..]) {
+        while self.out_at < self.out_end {
+            match self.stream.write(&self.out[self.out_at..self.out_end]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(sent) => {
                     self.out_at += sent;
@@ -357,8 +371,7 @@ impl ReplayServerConnection {
                 Err(error) => return Err(error),
             }
         }
-        self.out.clear();
-        self.out_at = 0;
+        (self.out_at, self.out_end) = (0, 0);
         Ok(true)
     }
 
@@ -433,14 +446,15 @@ impl ReplayServerConnection {
         offset: u64,
         most: u64,
     ) -> std::io::Result<u64> {
-        self.out.resize(most as usize, 0);
-        let read = read_segment(desk.store, number, offset, &mut self.out);
+        let mut reader = std::mem::take(&mut self.reader);
+        let read = reader.read(desk.store, number, offset, self.room(most as usize));
+        self.reader = reader;
         let read = read.map_err(|error| std::io::Error::other(error.to_string()))?;
         let read = read.map_err(|damage| std::io::Error::other(damage.to_string()))?;
         if read == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        self.out.truncate(read);
+        self.out_end += read;
         self.advance(desk, read as u64);
         Ok(read as u64)
     }
