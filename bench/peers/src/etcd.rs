@@ -2,7 +2,7 @@
 
 use crate::daemons::{Daemons, again};
 use crate::ground::{Ground, NODES};
-use crate::peer::{Adapter, CLIENT, Payload, Peer, System, Tuning, package, stdout_of};
+use crate::peer::{Adapter, CLIENT, Payload, Peer, System, Tuning, stdout_of};
 use crate::turns::Turns;
 use etcd_client::{Client, ConnectOptions, Error, WatchStream};
 use std::sync::Arc;
@@ -25,8 +25,8 @@ const ASK_FOR: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_millis(100);
 
 fn version() -> Result<String, String> {
-    let stdout_of = stdout_of("etcd", &["--version"])?;
-    Ok(package("etcd-server").map_or(stdout_of, |package| format!("etcd-server {package}")))
+    // The program's own word: it may be newer than the package.
+    stdout_of("etcd", &["--version"])
 }
 
 fn systems() -> Vec<System> {
