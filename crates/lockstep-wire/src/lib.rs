@@ -8,7 +8,7 @@
 //! | datagram | from → to | on | when | carries |
 //! |---|---|---|---|---|
 //! | [`Kind::Frame`] | leader → all | data group | a poll batch is drained or the datagram is full | entries |
-//! | [`Kind::Heartbeat`] | leader → all | data group | 70, 140, 280 µs after the last datagram until all members have acknowledged it, and at the heartbeat interval | next seq, commit, chain, [`HeartbeatBody`] |
+//! | [`Kind::Heartbeat`] | leader → all | data group | 70, 140, 280 µs after the last datagram until a quorum has acknowledged it, and at the heartbeat interval | next seq, commit, chain, [`HeartbeatBody`] |
 //! | [`Kind::Submission`] | publisher → replicas | submit group | at `flush`, `poll`, or when full; again until committed | unstamped entries |
 //! | [`Kind::Ack`] | replica → all | control group | once per poll batch that stored something | epoch, next, chain |
 //! | [`Kind::Nack`] | anyone → replica | unicast | frames are missing | ranges, or "start of epoch e" |

@@ -1,9 +1,9 @@
 //! # heartbeat: when a leader without anything else to send sends a heartbeat
 //!
 //! Heartbeats follow the last datagram at 70, 140 and 280 µs, so that a lost tail shows at once, then once an
-//! interval. Once every other member has acknowledged the last datagram these acks have shown the tail to
-//! everybody, and no rung is left to climb. Under load a heartbeat is due each interval all the same: frames
-//! alone do not show a receiver where the epoch began.
+//! interval. Once a quorum has acknowledged the last datagram these acks have shown the tail to everybody, and
+//! no rung is left to climb. Under load a heartbeat is due each interval all the same: frames alone do not show
+//! a receiver where the epoch began.
 //!
 //! Between two frames a heartbeat may stand before a submission that comes in; right behind a frame, in the
 //! same call, nobody can have answered yet. So under load it goes with a frame, a little early. For the same
@@ -60,7 +60,7 @@ impl HeartbeatTimer {
         self.rung = 0;
     }
 
-    /// Every other member has acknowledged all that was sent.
+    /// The acks of a quorum have shown everybody all that was sent.
     #[inline]
     pub fn on_acknowledged(&mut self) {
         self.rung = RUNGS;
@@ -76,7 +76,7 @@ impl HeartbeatTimer {
         }
     }
 
-    /// BEAT-1 (when to beat): on the ladder behind the last datagram until all members have acknowledged it,
+    /// BEAT-1 (when to beat): on the ladder behind the last datagram until a quorum has acknowledged it,
     /// and each interval, also under load, where it follows a frame that leaves anyway (`sends`) if it can. Alone it leaves from a `drained`
     /// socket, or a first rung late. Returns whether a heartbeat is due now, and counts it as sent.
     #[inline]
@@ -182,7 +182,7 @@ mod tests {
 
     /// BEAT-1.
     #[test]
-    fn beat_1_what_all_members_have_acknowledged_needs_no_rung() {
+    fn beat_1_what_a_quorum_has_acknowledged_needs_no_rung() {
         let mut heartbeat = HeartbeatTimer::new(LIMITS);
         assert!(heartbeat.due(10_000, false, true));
         heartbeat.on_sent(10_300);

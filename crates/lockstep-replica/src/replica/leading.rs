@@ -182,18 +182,6 @@ impl Leading {
         None
     }
 
-    /// A member has acknowledged all up to `end`; whether all others have is BEAT-1's business.
-    #[inline]
-    fn on_acknowledged(&mut self, core: &ReplicaCore, end: Seq) {
-        let members = core.log.membership;
-        let mut others = members.members().iter().enumerate();
-        if others.all(|(position, member)| {
-            member.identity() == core.identity() || core.rx.commit.acked(position) >= end
-        }) {
-            self.heartbeat_timer.on_acknowledged();
-        }
-    }
-
     /// Entries below the commit are final: they can no longer be undone, and have left the window.
     #[inline]
     pub(super) fn poll_commit(&mut self, core: &mut ReplicaCore) {
@@ -210,6 +198,10 @@ impl Leading {
         let needed_both = core.log.change.as_ref().is_some_and(|(_, before)| {
             before.needs_both(members) && (before.is_pair() || !planted(Mutation::SwapNotSettled))
         });
+        // A leader that is a quorum by itself has no acks that show others what they lack.
+        if self.uncommitted.end().is_none() && members.quorum() > 1 {
+            self.heartbeat_timer.on_acknowledged();
+        }
         core.log.on_commit(commit_next);
         self.uncommitted_change |= needed_both && core.log.change.is_none();
     }
@@ -263,8 +255,6 @@ impl ReplicaCore {
         let RoleState::Leading(leading) = role else { return };
         if let Some(why) = leading.on_member(self, now, header) {
             role.step_down(self, tail, now, why);
-        } else if header.first_seq == tail.end().next {
-            leading.on_acknowledged(self, tail.end().next);
         }
     }
 
