@@ -97,6 +97,11 @@ impl Leading {
         if core.limits.durability == Durability::Power {
             core.acknowledge_own_log(net, tail, turn);
         }
+        if self.handover.is_some()
+            && let Some(why) = self.poll_handover(core, net, tail, turn)
+        {
+            return Some(why);
+        }
         if self.heartbeat_timer.due(now, !self.outgoing_frames.is_empty(), drained) {
             if let Some(why) = self.poll_epoch(core, net, tail, turn) {
                 return Some(why);
@@ -138,8 +143,8 @@ impl Leading {
         None
     }
 
-    /// Once per heartbeat: a leader that has received no quorum for long stops, and a leader that hands
-    /// over does so when its successor holds everything. Returns why it steps down, if it does.
+    /// Once per heartbeat: a leader that has received no quorum for long stops. Returns why it steps down, if
+    /// it does.
     fn poll_epoch<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -166,6 +171,20 @@ impl Leading {
         core.check_publisher_table(now);
         self.check_redundancy(core, now);
         core.check_epochs();
+        None
+    }
+
+    /// A leader that hands over does so when its successor holds everything. Returns why it steps down, if it
+    /// does.
+    #[cold]
+    fn poll_handover<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        turn: &Turn,
+    ) -> Option<StepDownReason> {
+        let Turn { now, wall, .. } = *turn;
         let Handover { to, until } = self.handover?;
         let end = tail.end();
         let any = planted(Mutation::HandoverToLaggard);
