@@ -27,6 +27,7 @@ mod notices;
 mod opens;
 mod outcomes;
 mod outputs;
+mod participant;
 mod proofs;
 mod publisher;
 mod readers;

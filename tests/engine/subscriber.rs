@@ -3,7 +3,6 @@
 use super::log::Log;
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::replay::ReplayStep;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
@@ -87,16 +86,7 @@ impl Reader {
 
     pub fn with(delivery: Delivery, start: Start, change: impl Fn(&mut SubscriberLimits)) -> Self {
         let me = Identity { replica: 2_000, incarnation: 5 };
-        let receiver = receiver_limits(me, 3);
-        let parts = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 };
-        let mut limits = SubscriberLimits {
-            receiver,
-            delivery,
-            start,
-            parts,
-            lag_report_ns: 1_000_000,
-            heartbeat_interval_ns: 1_000_000,
-        };
+        let mut limits = subscriber_limits(me, 3, delivery, start);
         change(&mut limits);
         Self {
             subscriber: SubscriberEngine::new(SimNet::default(), limits),

@@ -1,10 +1,14 @@
 //! What the tests of the engines share: names, limits, and a small cluster that is stepped by hand.
 
+use super::subscriber::{Event, owned};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::engine::participant::{ParticipantEngine, ParticipantEvent};
+use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
-use lockstep_core::engine::receiver::ReceiverLimits;
+use lockstep_core::engine::receiver::{ReceiverLimits, Start};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent, SubscriberLimits};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
@@ -28,6 +32,7 @@ use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::ControlFlow;
 
 pub const CLUSTER: u64 = 7;
 pub const HISTORY: u64 = 0xb1;
@@ -243,6 +248,35 @@ pub fn requests_in(sent: &[(To, Vec<u8>)]) -> Vec<Request> {
     requests
 }
 
+/// A publisher that may ask replicas 1 to `repairers`.
+pub fn publisher_limits(me: Identity, repairers: u32) -> PublisherLimits {
+    PublisherLimits {
+        receiver: receiver_limits(me, repairers),
+        window_entries: 64,
+        window_datagrams: 8,
+        flight_datagrams: 8,
+        resend_ns_min: 300_000,
+        resend_ns_max: 5_000_000,
+        query_retry_ns: 1_000_000,
+        heartbeat_interval_ns: 1_000_000,
+        names_max: 4,
+        message_len_max: MESSAGE_LEN_MAX,
+        message_len_max_of: BTreeMap::new(),
+    }
+}
+
+/// A subscriber that may ask replicas 1 to `repairers`.
+pub fn subscriber_limits(me: Identity, repairers: u32, delivery: Delivery, start: Start) -> SubscriberLimits {
+    SubscriberLimits {
+        receiver: receiver_limits(me, repairers),
+        delivery,
+        start,
+        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 },
+        lag_report_ns: 1_000_000,
+        heartbeat_interval_ns: 1_000_000,
+    }
+}
+
 /// A publisher and what it was told.
 pub struct PublisherNode {
     pub publisher: PublisherEngine<SimNet>,
@@ -267,12 +301,46 @@ impl PublisherNode {
     }
 }
 
+/// A participant, and what its halves were told.
+pub struct ParticipantNode {
+    pub participant: ParticipantEngine<SimNet>,
+    pub events: Vec<PublisherEvent>,
+    pub stream: Vec<Event>,
+    /// The application stops the stream behind each message.
+    pub stops: bool,
+}
+
+impl ParticipantNode {
+    pub fn new(publisher: PublisherLimits, subscriber: SubscriberLimits) -> Self {
+        let participant = ParticipantEngine::new(SimNet::default(), publisher, subscriber);
+        Self { participant, events: Vec::new(), stream: Vec::new(), stops: false }
+    }
+
+    /// One turn.
+    pub fn poll(&mut self, now: Nanos, wall: Nanos, limit: usize) {
+        let Self { participant, events, stream, stops } = self;
+        participant.poll(now, wall, limit, |event| match event {
+            ParticipantEvent::Publisher(event) => {
+                events.push(event);
+                ControlFlow::Break(())
+            }
+            ParticipantEvent::Subscriber(event) => {
+                stream.extend(owned(&event));
+                let stops = *stops && matches!(event, SubscriberEvent::Message(_));
+                if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }
+        });
+        participant.invariants();
+    }
+}
+
 /// A cluster whose network is perfect, unless a test says otherwise.
 pub struct Cluster {
     pub now: Nanos,
     pub replicas: Vec<ReplicaEngine<TestPorts>>,
     pub publishers: Vec<PublisherNode>,
-    /// Whether what this node (replicas 1.., publishers 101..) sends to that one is lost.
+    pub participants: Vec<ParticipantNode>,
+    /// Whether what this node (replicas 1.., publishers 101.., participants 201..) sends to that one is lost.
     pub lost: fn(u32, u32, &[u8]) -> bool,
     /// Whether no group brings that one what this node sends; unicast does.
     pub groups_lost: fn(u32, u32) -> bool,
@@ -303,6 +371,7 @@ impl Cluster {
             now: 1_000_000,
             replicas,
             publishers: Vec::new(),
+            participants: Vec::new(),
             lost: |_, _, _| false,
             groups_lost: |_, _| false,
             paused: Vec::new(),
@@ -316,19 +385,7 @@ impl Cluster {
     /// One more publisher's process. Returns its index.
     pub fn add_publisher(&mut self, change: impl Fn(&mut PublisherLimits)) -> usize {
         let me = Identity { replica: 1_000 + self.publishers.len() as u32, incarnation: 77 };
-        let mut limits = PublisherLimits {
-            receiver: receiver_limits(me, self.replicas.len() as u32),
-            window_entries: 64,
-            window_datagrams: 8,
-            flight_datagrams: 8,
-            resend_ns_min: 300_000,
-            resend_ns_max: 5_000_000,
-            query_retry_ns: 1_000_000,
-            heartbeat_interval_ns: 1_000_000,
-            names_max: 4,
-            message_len_max: MESSAGE_LEN_MAX,
-            message_len_max_of: BTreeMap::new(),
-        };
+        let mut limits = publisher_limits(me, self.replicas.len() as u32);
         change(&mut limits);
         let publisher = PublisherEngine::new(SimNet::default(), limits);
         self.publishers.push(PublisherNode { publisher, events: Vec::new() });
@@ -348,6 +405,29 @@ impl Cluster {
             PublisherEvent::Opened { ticket, publisher, .. } if *ticket == asked => Some(*publisher),
             _ => None,
         })
+    }
+
+    /// One more participant, which reads from the first entry on and has opened `name`. Returns the name's
+    /// id.
+    pub fn add_participant(&mut self, delivery: Delivery, name: &str, nonce: [u64; 2]) -> PublisherId {
+        let (number, repairers) = (self.participants.len() as u32, self.replicas.len() as u32);
+        let [publisher, subscriber] =
+            [1_500, 2_500].map(|first| Identity { replica: first + number, incarnation: 77 });
+        let mut node = ParticipantNode::new(
+            publisher_limits(publisher, repairers),
+            subscriber_limits(subscriber, repairers, delivery, Start::From(1)),
+        );
+        node.participant.publisher.open(name, nonce).expect("a name");
+        self.participants.push(node);
+        let opened = |cluster: &Self| {
+            let events = cluster.participants[number as usize].events.iter();
+            events.rev().find_map(|event| match event {
+                PublisherEvent::Opened { publisher, .. } => Some(*publisher),
+                _ => None,
+            })
+        };
+        assert!(self.run_until(|cluster| opened(cluster).is_some()), "{name} is not open after a second");
+        opened(self).unwrap()
     }
 
     /// Turns until `done`, for at most a second. Returns whether it came.
@@ -415,6 +495,11 @@ impl Cluster {
             let out = sent(publisher.net_mut());
             self.carry(index as u32 + 101, &out);
         }
+        for index in 0..self.participants.len() {
+            self.participants[index].poll(self.now, wall, self.limit);
+            let out = sent(self.participants[index].participant.net_mut());
+            self.carry(index as u32 + 201, &out);
+        }
     }
 
     fn carry(&mut self, from: u32, sent: &[(To, Vec<u8>)]) {
@@ -422,7 +507,9 @@ impl Cluster {
         let replicas = (1..).zip(self.replicas.iter_mut().map(|replica| (true, replica.net_mut())));
         let publishers =
             (101..).zip(self.publishers.iter_mut().map(|node| (false, node.publisher.net_mut())));
-        for (number, (is_replica, net)) in replicas.chain(publishers) {
+        let participants =
+            (201..).zip(self.participants.iter_mut().map(|node| (false, node.participant.net_mut())));
+        for (number, (is_replica, net)) in replicas.chain(publishers).chain(participants) {
             for (to, bytes) in sent {
                 let for_it = match to {
                     To::Group(group) => from != number && (is_replica || *group != Group::Submit),

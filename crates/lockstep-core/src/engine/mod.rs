@@ -13,6 +13,7 @@ pub mod event_record;
 pub mod losses;
 pub mod networks;
 pub mod outputs;
+pub mod participant;
 pub mod parts;
 pub mod ports;
 pub mod publisher;

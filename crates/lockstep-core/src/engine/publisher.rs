@@ -18,6 +18,7 @@
 mod claim;
 mod lines;
 mod notifications;
+mod opens;
 mod outcomes;
 mod unicast_probe;
 
@@ -28,10 +29,10 @@ use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
 use super::window::{Flight, ResendTimer, SubmitWindow};
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
-use lines::{NameState, PublisherNames};
+use lines::PublisherNames;
 use lockstep_wire::{
-    Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, KeyClass, Kind, NAME_LEN_MAX, Nanos,
-    NoticeRows, OpenFrame, PublisherNotice, QueryKind, Reject, write_open, write_query,
+    Datagram, Destination, Epoch, Header, KeyClass, Kind, NAME_LEN_MAX, Nanos, NoticeRows, PublisherNotice,
+    QueryKind, Reject,
 };
 pub use notifications::{OpenRefusal, PublishError, PublisherEvent};
 use std::collections::BTreeMap;
@@ -109,8 +110,6 @@ pub struct PublisherEngine<N> {
     scratch: Vec<u8>,
 }
 
-/// Opens sent before the name is looked up anew.
-const OPENS_MAX: u32 = 3;
 /// A share that was used up may be free again after so many heartbeats: by then what was refused has been
 /// sent again, and told again if it was refused again.
 const SHARE_HEARTBEATS: u32 = 4;
@@ -142,140 +141,28 @@ impl<N: Net> PublisherEngine<N> {
         mut f: impl FnMut(PublisherEvent),
     ) -> usize {
         let Self { net, core, scratch } = self;
-        if core.lost {
+        if core.is_lost() {
             return 0;
         }
         let mut work = net.recv_groups();
         for index in 0..work {
-            core.on_datagram(now, net.group_datagram(index), None, &mut f);
+            core.on_bytes(now, net.group_datagram(index), None, &mut f);
         }
         let drained = net.is_drained();
-        core.turns += 1;
-        if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() || core.lines.unopened > 0 {
+        if core.polls_unicast() {
             let count = net.recv_unicast();
             for index in 0..count {
                 let (bytes, from) = net.unicast_datagram(index);
-                core.on_datagram(now, bytes, Some(from), &mut f);
+                core.on_bytes(now, bytes, Some(from), &mut f);
             }
             work += count;
         }
-        if core.rx.abandoned().is_some() || core.rx.has_diverged() {
-            core.lost = true;
-        }
-        if let Some(Superseded { history, left, have_next: have, diverged: parted }) = core.rx.superseded() {
-            core.lost = true;
-            // Of another log it had read nothing that was final.
-            if !parted {
-                f(PublisherEvent::HistoryLost { history, next: left.next, have });
-            }
-        }
-        if core.lost {
-            f(PublisherEvent::OutcomesUnknown);
-            return work;
-        }
-        core.on_commit(limit, &mut f);
-        if std::mem::take(&mut core.renewed) {
-            core.hurry();
-        }
-        if let Some((length, to)) =
-            core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events)
-        {
-            net.send_unicast(to, [&scratch[..length], &[]]);
-        }
-        while core.events.pop().is_some() {}
-        if core.unicast_probe.poll(now) {
-            core.send_unicast_probe(net, now, wall);
-        }
-        if core.unicast_probe.is_lost() != core.multicast_lost_reported {
-            core.multicast_lost_reported = core.unicast_probe.is_lost();
-            f(PublisherEvent::Multicast { lost: core.multicast_lost_reported });
-        }
-        if core.lines.unopened > 0 {
-            self.drive_opens(now, wall);
-        }
-        work + self.send(now, wall, drained)
+        work + core.finish(net, scratch, (now, wall), limit, drained, &mut f)
     }
 
     /// Sends what is written, at most one call. Returns the datagrams sent.
     pub fn flush(&mut self, now: Nanos, wall: Nanos) -> usize {
-        self.send(now, wall, false)
-    }
-
-    /// The same, and what is to be sent again if the sockets are `drained`: in what waits there it may be
-    /// seen stamped, and who was away for a while would send everything once more.
-    #[inline]
-    fn send(&mut self, now: Nanos, wall: Nanos, drained: bool) -> usize {
-        let core = &mut self.core;
-        core.window.end_datagram();
-        // In what is missing of the stream it may be stamped: nobody knows before that is read.
-        let read_at = core.rx.read_at(now);
-        let count = core.window.prepare(read_at, drained);
-        if count == 0 { 0 } else { self.send_prepared(now, wall, count) }
-    }
-
-    /// Sends the `count` datagrams that are chosen.
-    #[inline(never)]
-    fn send_prepared(&mut self, now: Nanos, wall: Nanos, count: usize) -> usize {
-        let Self { net, core, .. } = self;
-        let header = core.header(Kind::Submission, wall);
-        core.window.seal(&core.limits.receiver.keys, &header, &mut core.number);
-        let leader_at = core.leader_at.or_else(|| core.leader_silence_ns());
-        let first = core.window.burst(0);
-        let (offered, taken) = if first.count() == count {
-            (count, submit(net, leader_at, &[first]))
-        } else {
-            offer_bursts(net, leader_at, &core.window, count)
-        };
-        core.counters.add(Counter::Resends, taken.min(core.window.resends()) as u64);
-        core.counters.add(Counter::SendsShort, (offered - taken) as u64);
-        core.window.on_sent(now, taken);
-        taken
-    }
-
-    /// Asks for ids, opens, and asks again.
-    fn drive_opens(&mut self, now: Nanos, wall: Nanos) {
-        let Self { net, core, scratch } = self;
-        for index in 0..core.lines.list.len() {
-            match core.lines.list[index].state {
-                NameState::Querying { asked_at, tries }
-                    if tries == 0 || now >= asked_at + core.limits.query_retry_ns =>
-                {
-                    let repairers = &core.limits.receiver.repairers;
-                    // Always another one: a replica that is cut off continues to report an old state.
-                    let asked = repairers.get(core.asked % repairers.len().max(1));
-                    let Some(to) = asked.map(|repairer| repairer.address) else { continue };
-                    core.asked += 1;
-                    core.number += 1;
-                    let header = Header { number: core.number, ..core.header(Kind::Query, wall) };
-                    let line = &mut core.lines.list[index];
-                    let length = write_query(
-                        scratch,
-                        &core.limits.receiver.keys,
-                        header,
-                        index as u64 + 1,
-                        QueryKind::Publisher,
-                        &line.name,
-                    );
-                    line.state = NameState::Querying { asked_at: now, tries: tries + 1 };
-                    net.send_unicast(to, [&scratch[..length], &[]]);
-                }
-                NameState::Opening { tries, sent_at, .. }
-                    if tries >= OPENS_MAX && now >= sent_at + core.limits.query_retry_ns =>
-                {
-                    core.lines.list[index].state = NameState::Querying { asked_at: 0, tries: 0 };
-                }
-                NameState::Opening { after, sent_at, tries }
-                    if tries == 0 || now >= sent_at + core.limits.query_retry_ns =>
-                {
-                    let length = core.write_open_datagram(scratch, index, after, wall);
-                    core.lines.list[index].state =
-                        NameState::Opening { after, sent_at: now, tries: tries + 1 };
-                    let bytes = &scratch[..length];
-                    submit(net, core.leader_at, &[Burst { bytes, stride: length }]);
-                }
-                _ => {}
-            }
-        }
+        self.core.flush(&mut self.net, now, wall)
     }
 
     /// The device.
@@ -286,6 +173,103 @@ impl<N: Net> PublisherEngine<N> {
     /// The device, for those who run it.
     pub fn net_mut(&mut self) -> &mut N {
         &mut self.net
+    }
+}
+
+impl PublisherCore {
+    /// Whether nothing more will come of it: [`PublisherEvent::OutcomesUnknown`] was reported.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// A turn in which groups were received. Returns whether the unicast socket is to be polled in it.
+    pub(super) fn polls_unicast(&mut self) -> bool {
+        self.turns += 1;
+        self.turns.is_multiple_of(UNICAST_TURNS) || self.rx.is_waiting() || self.lines.unopened > 0
+    }
+
+    /// The rest of a turn, behind the datagrams that it brought: reports at most `limit` committed outcomes
+    /// to `f`, asks for what is missing and sends what is written, and what is to be sent again if the
+    /// group's socket is `drained`. Returns the datagrams sent.
+    pub(super) fn finish(
+        &mut self,
+        net: &mut impl Net,
+        scratch: &mut [u8],
+        (now, wall): (Nanos, Nanos),
+        limit: usize,
+        drained: bool,
+        f: &mut impl FnMut(PublisherEvent),
+    ) -> usize {
+        if self.rx.abandoned().is_some() || self.rx.has_diverged() {
+            self.lost = true;
+        }
+        if let Some(Superseded { history, left, have_next: have, diverged: parted }) = self.rx.superseded() {
+            self.lost = true;
+            // Of another log it had read nothing that was final.
+            if !parted {
+                f(PublisherEvent::HistoryLost { history, next: left.next, have });
+            }
+        }
+        if self.lost {
+            f(PublisherEvent::OutcomesUnknown);
+            return 0;
+        }
+        self.on_commit(limit, f);
+        if std::mem::take(&mut self.renewed) {
+            self.hurry();
+        }
+        if let Some((length, to)) =
+            self.rx.poll_nack(now, &mut self.number, scratch, &mut self.counters, &mut self.events)
+        {
+            net.send_unicast(to, [&scratch[..length], &[]]);
+        }
+        while self.events.pop().is_some() {}
+        if self.unicast_probe.poll(now) {
+            self.send_unicast_probe(net, now, wall);
+        }
+        if self.unicast_probe.is_lost() != self.multicast_lost_reported {
+            self.multicast_lost_reported = self.unicast_probe.is_lost();
+            f(PublisherEvent::Multicast { lost: self.multicast_lost_reported });
+        }
+        if self.lines.unopened > 0 {
+            self.drive_opens(net, scratch, now, wall);
+        }
+        self.send(net, now, wall, drained)
+    }
+
+    /// Sends what is written, at most one call. Returns the datagrams sent.
+    #[inline]
+    pub(super) fn flush(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos) -> usize {
+        self.send(net, now, wall, false)
+    }
+
+    /// The same, and what is to be sent again if the sockets are `drained`: in what waits there it may be
+    /// seen stamped, and who was away for a while would send everything once more.
+    #[inline]
+    fn send(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos, drained: bool) -> usize {
+        self.window.end_datagram();
+        // In what is missing of the stream it may be stamped: nobody knows before that is read.
+        let read_at = self.rx.read_at(now);
+        let count = self.window.prepare(read_at, drained);
+        if count == 0 { 0 } else { self.send_prepared(net, now, wall, count) }
+    }
+
+    /// Sends the `count` datagrams that are chosen.
+    #[inline(never)]
+    fn send_prepared(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos, count: usize) -> usize {
+        let header = self.header(Kind::Submission, wall);
+        self.window.seal(&self.limits.receiver.keys, &header, &mut self.number);
+        let leader_at = self.leader_at.or_else(|| self.leader_silence_ns());
+        let first = self.window.burst(0);
+        let (offered, taken) = if first.count() == count {
+            (count, submit(net, leader_at, &[first]))
+        } else {
+            offer_bursts(net, leader_at, &self.window, count)
+        };
+        self.counters.add(Counter::Resends, taken.min(self.window.resends()) as u64);
+        self.counters.add(Counter::SendsShort, (offered - taken) as u64);
+        self.window.on_sent(now, taken);
+        taken
     }
 }
 
@@ -309,7 +293,7 @@ fn offer_bursts(
 }
 
 impl PublisherCore {
-    fn new(limits: PublisherLimits) -> Self {
+    pub(super) fn new(limits: PublisherLimits) -> Self {
         let timer = ResendTimer::new(limits.resend_ns_min, limits.resend_ns_max);
         let datagram_len_max = limits.receiver.frame_len_max;
         let mut core = Self {
@@ -386,51 +370,44 @@ impl PublisherCore {
         }
     }
 
-    fn write_open_datagram(&mut self, out: &mut [u8], index: usize, after: u32, wall: Nanos) -> usize {
-        let line = &self.lines.list[index];
-        let mut payload = [0; 24 + NAME_LEN_MAX];
-        let length = write_open(&mut payload, line.nonce, after, &line.name);
-        let entry = EntryHeader {
-            kind: EntryKind::Open as u8,
-            flags: 0,
-            length: 0,
-            publisher: 0,
-            publisher_seq: 0,
-            destination: 0,
-            time_or_incarnation: 0,
-        };
-        let mut open = OpenFrame::default();
-        let written = open.push(out, entry, &payload[..length]);
-        assert!(written, "an open of {length} bytes fits any datagram");
-        self.number += 1;
-        let header = Header { number: self.number, ..self.header(Kind::Submission, wall) };
-        let length = open.len();
-        open.close(out, &self.limits.receiver.keys, header, length);
-        length
-    }
-
     /// A datagram of a group, or by unicast `from` somebody.
-    fn on_datagram(
+    fn on_bytes(
         &mut self,
         now: Nanos,
         bytes: &[u8],
         from: Option<SocketAddrV4>,
         f: &mut impl FnMut(PublisherEvent),
     ) {
+        let datagram = Datagram::decode(bytes, &self.limits.receiver.keys);
+        self.on_datagram(now, datagram, from, f);
+    }
+
+    /// The same, decoded, or why it was refused: counted here, whoever decoded it.
+    // Inlined by force beside the decoding, so that nothing is built of kinds that a publisher does not take.
+    #[inline(always)]
+    pub(super) fn on_datagram(
+        &mut self,
+        now: Nanos,
+        datagram: Result<Datagram<'_>, Reject>,
+        from: Option<SocketAddrV4>,
+        f: &mut impl FnMut(PublisherEvent),
+    ) {
+        let judged = self.judge(now, datagram, from, f);
         self.counters.add(Counter::DatagramsIn, 1);
-        if let Err(reject) = self.judge(now, bytes, from, f) {
+        if let Err(reject) = judged {
             self.counters.reject(reject);
         }
     }
 
+    #[inline(always)]
     fn judge(
         &mut self,
         now: Nanos,
-        bytes: &[u8],
+        datagram: Result<Datagram<'_>, Reject>,
         from: Option<SocketAddrV4>,
         f: &mut impl FnMut(PublisherEvent),
     ) -> Result<(), Reject> {
-        match Datagram::decode(bytes, &self.limits.receiver.keys)? {
+        match datagram? {
             Datagram::Frame(frame, trailer) => {
                 self.rx.admit_frame(&frame, trailer.as_ref())?;
                 if from.is_none() && trailer.is_none() {

@@ -21,17 +21,17 @@ use super::event::{Events, ReplicaEvent};
 use super::losses::Losses;
 use super::parts::{PartsLimits, Reassembly};
 use super::ports::Net;
-use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
+use super::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
 use super::replay::{ReplayLimits, ReplayReader, StallDetector};
 use super::unicast_probe::ask_for_unicast_probe;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use ahead::Ahead;
+use deliver::DeliveryCursor;
 pub use deliver::FrameDelivery;
-use deliver::{DeliveryCursor, deliver};
 use lockstep_wire::{
-    Datagram, Epoch, FrameView, Header, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
+    Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
 };
 pub use notifications::{Delivery, Message, SubscriberEvent};
 use std::net::SocketAddrV4;
@@ -127,50 +127,28 @@ impl<N: Net> SubscriberEngine<N> {
         mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> usize {
         let Self { net, core, scratch } = self;
-        if !core.begin(limit, &mut f) {
+        if !core.begin(now, limit, &mut f) {
             return 0;
         }
         let mut work = 0;
-        core.losses.on_turn(now);
-        if !core.cursor.stopped {
+        if !core.is_stopped() {
             work += net.recv_groups();
             for index in 0..work {
-                if core.on_datagram(now, net.group_datagram(index), true, &mut f) {
-                    core.received_at = now;
-                }
+                core.on_bytes(now, net.group_datagram(index), None, &mut f);
             }
             if net.is_drained() {
                 core.on_drained();
             }
-            core.turns += 1;
-            if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() {
+            if core.polls_unicast() {
                 let count = net.recv_unicast();
                 for index in 0..count {
                     let (bytes, from) = net.unicast_datagram(index);
-                    core.on_unicast(now, bytes, from, &mut f);
+                    core.on_bytes(now, bytes, Some(from), &mut f);
                 }
                 work += count;
             }
         }
-        core.finish(now, &mut f);
-        let core = &mut *core;
-        core.report_ahead(net);
-        if let Some((length, to)) =
-            core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events)
-        {
-            net.send_unicast(to, [&scratch[..length], &[]]);
-        }
-        let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
-        core.losses.look(now, net.dropped(), whole_to);
-        if core.unicast_probe.poll(now) {
-            core.number += 1;
-            let header = core.rx.header(Kind::Query, core.number);
-            ask_for_unicast_probe(net, now, &core.rx, &mut core.unicast_probe, &mut core.counters, header);
-        }
-        if core.unicast_probe.is_lost() != core.multicast_reported {
-            core.multicast_reported = core.unicast_probe.is_lost();
-            let _ = f(SubscriberEvent::Multicast { lost: core.multicast_reported });
-        }
+        core.finish(net, scratch, now, &mut f);
         work
     }
 
@@ -186,7 +164,7 @@ impl<N: Net> SubscriberEngine<N> {
 }
 
 impl SubscriberCore {
-    fn new(limits: SubscriberLimits) -> Self {
+    pub(super) fn new(limits: SubscriberLimits) -> Self {
         let unicast_probe = UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns));
         // An application that begins behind a log was told of that log.
         let (next, delivered_next) = match limits.start {
@@ -230,6 +208,11 @@ impl SubscriberCore {
             losses: Losses::default(),
             events: Events::default(),
         }
+    }
+
+    /// From now on requests have the tokens behind `token`.
+    pub(super) fn number_requests_behind(&mut self, token: u64) {
+        self.rx.number_requests_behind(token);
     }
 
     /// From now on each frame is reported as well ([`SubscriberEvent::Frame`]), behind its entries.
@@ -315,59 +298,77 @@ impl SubscriberCore {
         }
     }
 
-    /// Delivers what an earlier poll left. Returns whether the subscription continues.
-    fn begin(&mut self, limit: usize, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) -> bool {
+    /// The begin of a turn: delivers what an earlier one left. Returns whether the subscription continues;
+    /// the turn ends here if it does not.
+    pub(super) fn begin(
+        &mut self,
+        now: Nanos,
+        limit: usize,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+    ) -> bool {
         self.cursor.left = limit;
         self.cursor.stopped = limit == 0;
         if self.ended {
             return false;
         }
         self.deliver_ready(f);
+        self.losses.on_turn(now);
         true
     }
 
-    /// A datagram from the node at `from`. Only the answer to a demand for a proof needs its address.
-    fn on_unicast(
+    /// Whether nothing more is delivered in this turn: the application has what it takes.
+    #[inline]
+    pub(super) fn is_stopped(&self) -> bool {
+        self.cursor.stopped
+    }
+
+    /// A turn in which groups were received. Returns whether the unicast socket is to be polled in it.
+    pub(super) fn polls_unicast(&mut self) -> bool {
+        self.turns += 1;
+        self.turns.is_multiple_of(UNICAST_TURNS) || self.rx.is_waiting()
+    }
+
+    /// A datagram of a group, or by unicast `from` somebody.
+    fn on_bytes(
         &mut self,
         now: Nanos,
         bytes: &[u8],
-        from: SocketAddrV4,
+        from: Option<SocketAddrV4>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
-        self.on_datagram(now, bytes, false, f);
-        if Header::look(bytes).is_some_and(|header| header.kind == Kind::AddressProof as u8)
-            && let Ok(Datagram::AddressProof(header, body)) =
-                Datagram::decode(bytes, &self.limits.receiver.keys)
-        {
-            self.rx.on_address_proof(now, Some(from), header, &body);
-        }
+        let datagram = Datagram::decode(bytes, &self.limits.receiver.keys);
+        self.on_datagram(now, datagram, from, f);
     }
 
-    /// Returns whether it is one of this stream.
-    fn on_datagram(
+    /// The same, decoded, or why it was refused: counted here, whoever decoded it.
+    // Inlined by force beside the decoding, so that nothing is built of kinds that a reader does not take.
+    #[inline(always)]
+    pub(super) fn on_datagram(
         &mut self,
         now: Nanos,
-        bytes: &[u8],
-        by_group: bool,
+        datagram: Result<Datagram<'_>, Reject>,
+        from: Option<SocketAddrV4>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
-    ) -> bool {
+    ) {
+        let judged = self.judge(now, datagram, from, f);
         self.counters.add(Counter::DatagramsIn, 1);
-        let judged = self.judge(now, bytes, by_group, f);
-        if let Err(reject) = judged {
-            self.counters.reject(reject);
+        match judged {
+            Ok(()) if from.is_none() => self.received_at = now,
+            Ok(()) => {}
+            Err(reject) => _ = self.counters.reject(reject),
         }
-        judged.is_ok()
     }
 
-    #[inline]
+    #[inline(always)]
     fn judge(
         &mut self,
         now: Nanos,
-        bytes: &[u8],
-        by_group: bool,
+        datagram: Result<Datagram<'_>, Reject>,
+        from: Option<SocketAddrV4>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), Reject> {
-        match Datagram::decode(bytes, &self.limits.receiver.keys)? {
+        let by_group = from.is_none();
+        match datagram? {
             Datagram::Frame(frame, trailer) => {
                 self.rx.admit_frame(&frame, trailer.as_ref())?;
                 if by_group && trailer.is_none() {
@@ -407,6 +408,10 @@ impl SubscriberCore {
                 self.rx.on_repair_reject(now, header, &body, &mut self.counters);
                 Ok(())
             }
+            Datagram::AddressProof(header, body) => {
+                self.rx.on_address_proof(now, from, header, &body);
+                Ok(())
+            }
             // Not for readers: the groups are shared. A vote is no news of the stream (S10).
             _ => Ok(()),
         }
@@ -431,88 +436,37 @@ impl SubscriberCore {
         self.take(now, placement, frame, trailer.map(RepairTrailer::repairer), f);
     }
 
-    /// What becomes of a frame that was judged: it was live, or `repairer` repaired or replayed it.
-    fn take(
+    /// The rest of a turn, behind the datagrams that it brought: reports how things stand, and asks for what
+    /// is missing.
+    pub(super) fn finish(
         &mut self,
+        net: &mut impl Net,
+        scratch: &mut [u8],
         now: Nanos,
-        placement: Placement,
-        frame: &FrameView<'_>,
-        repairer: Option<Identity>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
-        if let Some(from) = self.rx.take_retracted() {
-            self.take_back(from, f);
-        }
-        if placement != Placement::Dropped {
-            let header = frame.header;
-            let leader = header.epoch().leader();
-            self.losses.on_frame(now, header.first_seq, header.next_seq(), repairer, leader);
-        }
-        let Placement::Next(next) = placement else { return };
-        let &LogEnd { next: end_next, chain, .. } = next.end();
-        // Held already by a quorum, or by the leader alone where it is a quorum.
-        let may =
-            self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end_next) >= end_next;
-        let may = may || planted(Mutation::DeliveredBeforeCommit);
-        let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
-        if at_once && self.rx.has_spare() {
-            if deliver(&mut self.cursor, &mut self.parts, frame, chain, f) {
-                self.rx.accept(next, &mut self.counters);
-            } else {
-                // The application stopped in the middle: the frame waits with the cursor in it.
-                let inserted = self.rx.buffer(next, frame, &mut self.counters);
-                assert!(inserted, "a frame at seq {} finds no room in the store", { frame.header.first_seq });
-            }
-        } else if !self.rx.buffer(next, frame, &mut self.counters) {
-            return;
-        }
-        self.counters.add(Counter::FramesAccepted, 1);
-        self.deliver_ready(f);
-    }
-
-    /// Nothing from `from` on survived a takeover: the stream continues there.
-    fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
-        let delivered_next = self.cursor.delivered_next;
-        self.cursor.delivered_next = delivered_next.min(from);
-        if self.cursor.next > from {
-            self.cursor.next = from;
-            self.cursor.chain = self.rx.end().filter(|end| end.next == from).map(|end| end.chain);
-        }
-        self.caught_up = false;
-        self.parts.on_retract(from);
-        if delivered_next > from && !planted(Mutation::RetractNotReported) {
-            let stamped = self.limits.delivery == Delivery::Stamped;
-            assert!(
-                stamped,
-                "seq {from} is lost, and everything below {delivered_next} was told as final (S6)"
-            );
-            let _ = f(SubscriberEvent::Retract { from });
-        }
-    }
-
-    #[inline]
-    fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
-        if self.rx.has_ready() {
-            self.deliver_buffered(f);
-        }
-    }
-
-    /// Delivers buffered frames that may be delivered now.
-    #[inline(never)]
-    fn deliver_buffered(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
-        let bound = self.bound();
-        while !self.cursor.stopped
-            && let Some(frame) = self.rx.front(bound)
+        self.report(now, f);
+        self.report_ahead(net);
+        if let Some((length, to)) =
+            self.rx.poll_nack(now, &mut self.number, scratch, &mut self.counters, &mut self.events)
         {
-            if !deliver(&mut self.cursor, &mut self.parts, &frame, frame.chain_after(), f) {
-                return;
-            }
-            self.rx.pop_front();
+            net.send_unicast(to, [&scratch[..length], &[]]);
+        }
+        let whole_to = self.rx.is_whole().then(|| self.rx.seen_next());
+        self.losses.look(now, net.dropped(), whole_to);
+        if self.unicast_probe.poll(now) {
+            self.number += 1;
+            let header = self.rx.header(Kind::Query, self.number);
+            ask_for_unicast_probe(net, now, &self.rx, &mut self.unicast_probe, &mut self.counters, header);
+        }
+        if self.unicast_probe.is_lost() != self.multicast_reported {
+            self.multicast_reported = self.unicast_probe.is_lost();
+            let _ = f(SubscriberEvent::Multicast { lost: self.multicast_reported });
         }
     }
 
     /// Acks of this turn may have committed what is kept; then the application hears how things stand.
-    fn finish(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
+    fn report(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         self.deliver_ready(f);
         let commit_next = self.rx.commit.commit_next();
         if !self.parts.is_empty() {

@@ -299,6 +299,8 @@ struct Request {
 pub struct Requests {
     ring: Vec<Request>,
     token: u64,
+    /// The first token is behind this one.
+    begun_at: u64,
     /// One was answered since the last look.
     news: bool,
 }
@@ -306,7 +308,14 @@ pub struct Requests {
 impl Requests {
     /// None yet.
     pub fn new() -> Self {
-        Self { ring: Vec::with_capacity(REQUESTS_MAX), token: 0, news: false }
+        Self { ring: Vec::with_capacity(REQUESTS_MAX), token: 0, begun_at: 0, news: false }
+    }
+
+    /// From now on tokens are those behind `token`. An answer names its request by token alone: of two who
+    /// ask from one address, each must know the answers to its own requests.
+    pub fn number_behind(&mut self, token: u64) {
+        self.begun_at = token;
+        self.clear();
     }
 
     /// Holds always. Panics with the rule that is broken.
@@ -358,7 +367,7 @@ impl Requests {
     /// Forgets them all.
     pub fn clear(&mut self) {
         self.ring.clear();
-        (self.token, self.news) = (0, false);
+        (self.token, self.news) = (self.begun_at, false);
     }
 
     /// NACK-2 (what is measured): the time from a request to its first answer, for each that was answered

@@ -432,6 +432,12 @@ impl Receiver {
         }
     }
 
+    /// From now on requests have the tokens behind `token`, so that none is another receiver's at this
+    /// address.
+    pub(crate) fn number_requests_behind(&mut self, token: u64) {
+        self.requests.requests.number_behind(token);
+    }
+
     /// A header in the name of this receiver.
     pub fn header(&self, kind: Kind, number: u64) -> Header {
         Header {

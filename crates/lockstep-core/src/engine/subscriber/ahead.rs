@@ -57,7 +57,7 @@ impl Ahead {
 impl SubscriberCore {
     /// Everything that had arrived on the groups was read.
     #[inline]
-    pub(super) fn on_drained(&mut self) {
+    pub(in crate::engine) fn on_drained(&mut self) {
         self.ahead.is_fresh = true;
     }
 

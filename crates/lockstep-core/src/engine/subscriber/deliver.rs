@@ -1,11 +1,15 @@
-//! Delivery of a frame's entries to the application, from where delivery stands on.
+//! Delivery of frames to the application, from where delivery stands on: when a frame is delivered, and its
+//! entries.
 
-use super::{Message, SubscriberEvent};
+use super::{Delivery, Message, SubscriberCore, SubscriberEvent};
+use crate::engine::counters::Counter;
 use crate::engine::parts::{Joined, PartsLimits, Reassembly};
+use crate::engine::receiver::Placement;
+use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, JOURNALS, MembershipView,
-    Nanos, OpenView, OrderView, Seq,
+    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, Identity, JOURNALS,
+    MembershipView, Nanos, OpenView, OrderView, Seq,
 };
 use std::ops::ControlFlow;
 
@@ -25,10 +29,92 @@ pub(super) struct DeliveryCursor {
     pub with_frames: bool,
 }
 
+impl SubscriberCore {
+    /// What becomes of a frame that was judged: it was live, or `repairer` repaired or replayed it.
+    pub(super) fn take(
+        &mut self,
+        now: Nanos,
+        placement: Placement,
+        frame: &FrameView<'_>,
+        repairer: Option<Identity>,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+    ) {
+        if let Some(from) = self.rx.take_retracted() {
+            self.take_back(from, f);
+        }
+        if placement != Placement::Dropped {
+            let header = frame.header;
+            let leader = header.epoch().leader();
+            self.losses.on_frame(now, header.first_seq, header.next_seq(), repairer, leader);
+        }
+        let Placement::Next(next) = placement else { return };
+        let &LogEnd { next: end_next, chain, .. } = next.end();
+        // Held already by a quorum, or by the leader alone where it is a quorum.
+        let may =
+            self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end_next) >= end_next;
+        let may = may || planted(Mutation::DeliveredBeforeCommit);
+        let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
+        if at_once && self.rx.has_spare() {
+            if deliver(&mut self.cursor, &mut self.parts, frame, chain, f) {
+                self.rx.accept(next, &mut self.counters);
+            } else {
+                // The application stopped in the middle: the frame waits with the cursor in it.
+                let inserted = self.rx.buffer(next, frame, &mut self.counters);
+                assert!(inserted, "a frame at seq {} finds no room in the store", { frame.header.first_seq });
+            }
+        } else if !self.rx.buffer(next, frame, &mut self.counters) {
+            return;
+        }
+        self.counters.add(Counter::FramesAccepted, 1);
+        self.deliver_ready(f);
+    }
+
+    /// Nothing from `from` on survived a takeover: the stream continues there.
+    fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
+        let delivered_next = self.cursor.delivered_next;
+        self.cursor.delivered_next = delivered_next.min(from);
+        if self.cursor.next > from {
+            self.cursor.next = from;
+            self.cursor.chain = self.rx.end().filter(|end| end.next == from).map(|end| end.chain);
+        }
+        self.caught_up = false;
+        self.parts.on_retract(from);
+        if delivered_next > from && !planted(Mutation::RetractNotReported) {
+            let stamped = self.limits.delivery == Delivery::Stamped;
+            assert!(
+                stamped,
+                "seq {from} is lost, and everything below {delivered_next} was told as final (S6)"
+            );
+            let _ = f(SubscriberEvent::Retract { from });
+        }
+    }
+
+    #[inline]
+    pub(super) fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
+        if self.rx.has_ready() {
+            self.deliver_buffered(f);
+        }
+    }
+
+    /// Delivers buffered frames that may be delivered now.
+    #[inline(never)]
+    fn deliver_buffered(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
+        let bound = self.bound();
+        while !self.cursor.stopped
+            && let Some(frame) = self.rx.front(bound)
+        {
+            if !deliver(&mut self.cursor, &mut self.parts, &frame, frame.chain_after(), f) {
+                return;
+            }
+            self.rx.pop_front();
+        }
+    }
+}
+
 /// Delivers the entries of one frame, behind which the chain is `chain_after`, from the cursor on. Returns
 /// whether the frame is done.
 #[inline]
-pub(super) fn deliver(
+fn deliver(
     cursor: &mut DeliveryCursor,
     parts: &mut Reassembly,
     frame: &FrameView<'_>,
