@@ -6,6 +6,8 @@
 mod lines;
 #[path = "node/memory.rs"]
 mod memory;
+#[path = "node/participant.rs"]
+mod participant;
 mod support;
 #[path = "node/unicast.rs"]
 mod unicast;

@@ -1,19 +1,22 @@
 //! The counters of a process with handles, in shared memory as a replica's are: `lockstep counters` reads
 //! them while the process is busy, hung or dead.
 
-use super::{Endpoint, Publisher, Subscriber};
-use lockstep_core::engine::counters::{Counter, CounterRow, Described};
+use super::{Endpoint, Participant, Publisher, Subscriber};
+use lockstep_core::engine::counters::{Counter, CounterRow, Counters, Described};
 use lockstep_core::engine::durations::{Durations, WORDS};
 use lockstep_core::engine::losses::SUM_ROWS;
 use lockstep_io::IoError;
 use lockstep_io::counters::CountersFile;
 use lockstep_io::udp::UdpCounts;
-use lockstep_wire::Nanos;
+use lockstep_wire::{Epoch, Nanos, Seq};
 use std::path::{Path, PathBuf};
 
 /// Between two times that values are stored.
 const PUBLISH_NS: Nanos = 100_000_000;
 
+/// The labels of a handle, and of the half of a participant.
+const PUBLISHER: &str = "handle=\"publisher\"";
+const SUBSCRIBER: &str = "handle=\"subscriber\"";
 /// What a publisher's handle has beside what its engine counts.
 const PUBLISHER_ROWS: [CounterRow; 2] = [
     CounterRow::gauge("connected", "1 while the handle follows a leader's stream."),
@@ -63,16 +66,49 @@ pub struct Counted {
     due: Nanos,
 }
 
+fn labelled(groups: &[&[CounterRow]], label: &str) -> Vec<Described> {
+    groups.iter().flat_map(|rows| rows.iter()).map(|row| row.labelled(label)).collect()
+}
+
 /// The counters of handles, labelled with whose they are, in the order in which they are published.
 pub fn handle_counters(has_publisher: bool, has_subscriber: bool) -> Vec<Described> {
     let publisher: [&[CounterRow]; 3] = [&PUBLISHER_ROWS, Counter::ROWS, UdpCounts::ROWS];
     let subscriber: [&[CounterRow]; 4] = [&SUBSCRIBER_ROWS, Counter::ROWS, UdpCounts::ROWS, &SUM_ROWS];
-    let rows = |groups: &[&[CounterRow]], label: &str| -> Vec<Described> {
-        groups.iter().flat_map(|rows| rows.iter()).map(|row| row.labelled(label)).collect()
-    };
-    let publisher = has_publisher.then(|| rows(&publisher, "handle=\"publisher\""));
-    let subscriber = has_subscriber.then(|| rows(&subscriber, "handle=\"subscriber\""));
+    let publisher = has_publisher.then(|| labelled(&publisher, PUBLISHER));
+    let subscriber = has_subscriber.then(|| labelled(&subscriber, SUBSCRIBER));
     publisher.into_iter().chain(subscriber).flatten().collect()
+}
+
+/// The same of a participant: its halves, labelled as handles are, and the device of both.
+pub fn participant_counters() -> Vec<Described> {
+    let publisher: [&[CounterRow]; 2] = [&PUBLISHER_ROWS, Counter::ROWS];
+    let subscriber: [&[CounterRow]; 3] = [&SUBSCRIBER_ROWS, Counter::ROWS, &SUM_ROWS];
+    let device = labelled(&[UdpCounts::ROWS], "handle=\"participant\"");
+    [labelled(&publisher, PUBLISHER), labelled(&subscriber, SUBSCRIBER), device].concat()
+}
+
+/// The words of durations; none where they are not measured.
+fn words(durations: Option<&Durations>) -> [u64; WORDS] {
+    durations.map_or([0; WORDS], |durations| *durations.words())
+}
+
+/// The values of [`PUBLISHER_ROWS`] and of the engine.
+fn push_publisher(values: &mut Vec<u64>, is_connected: bool, trips: Option<&Durations>, counters: &Counters) {
+    values.push(u64::from(is_connected));
+    values.extend(words(trips));
+    values.extend_from_slice(counters.values());
+}
+
+/// The values of [`SUBSCRIBER_ROWS`] and of the engine.
+fn push_subscriber(
+    values: &mut Vec<u64>,
+    (epoch, deliver_next): (Epoch, Seq),
+    latencies: Option<&Durations>,
+    counters: &Counters,
+) {
+    values.extend([u64::from(epoch.round()), deliver_next]);
+    values.extend(words(latencies));
+    values.extend_from_slice(counters.values());
 }
 
 impl Counted {
@@ -89,7 +125,27 @@ impl Counted {
         publisher: Option<&mut Publisher>,
         subscriber: Option<&mut Subscriber>,
     ) -> Result<Self, IoError> {
-        Self::create_of(endpoint, ("application", process, process), own, publisher, subscriber)
+        let rows = handle_counters(publisher.is_some(), subscriber.is_some());
+        let created = Self::create_of(endpoint, ("application", process, process), own, rows)?;
+        Self::measure(publisher, subscriber);
+        Ok(created)
+    }
+
+    /// The same of a process whose handle is a participant; [`Counted::publish_participant`] stores the
+    /// values.
+    ///
+    /// # Errors
+    /// As [`Counted::create`].
+    pub fn create_participant(
+        endpoint: &Endpoint,
+        process: &str,
+        own: &[CounterRow],
+        participant: &mut Participant,
+    ) -> Result<Self, IoError> {
+        let rows = participant_counters();
+        let created = Self::create_of(endpoint, ("application", process, process), own, rows)?;
+        participant.measure();
+        Ok(created)
     }
 
     /// The same of a daemon of this kind with this name: its process is called `KIND-NAME`.
@@ -105,15 +161,17 @@ impl Counted {
         subscriber: Option<&mut Subscriber>,
     ) -> Result<Self, IoError> {
         let process = format!("{kind}-{name}");
-        Self::create_of(endpoint, (kind, name, &process), own, publisher, subscriber)
+        let rows = handle_counters(publisher.is_some(), subscriber.is_some());
+        let created = Self::create_of(endpoint, (kind, name, &process), own, rows)?;
+        Self::measure(publisher, subscriber);
+        Ok(created)
     }
 
     fn create_of(
         endpoint: &Endpoint,
         (kind, name, process): (&str, &str, &str),
         own: &[CounterRow],
-        publisher: Option<&mut Publisher>,
-        subscriber: Option<&mut Subscriber>,
+        handles: Vec<Described>,
     ) -> Result<Self, IoError> {
         let path = Self::path(&endpoint.counters, endpoint.cluster(), process);
         let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
@@ -123,12 +181,11 @@ impl Counted {
             return Err(IoError::because(doing, std::io::ErrorKind::InvalidInput, why));
         }
         let mut rows: Vec<Described> = own.iter().map(|row| Described::from(*row)).collect();
-        rows.extend(handle_counters(publisher.is_some(), subscriber.is_some()));
+        rows.extend(handles);
         let cluster = endpoint.cluster().to_string();
         let labels =
             [("cluster", &*cluster), ("kind", kind), ("name", name), ("release", env!("CARGO_PKG_VERSION"))];
         let file = CountersFile::create(&path, &labels, &rows)?;
-        Self::measure(publisher, subscriber);
         let count = rows.iter().map(|row| row.kind.values()).sum();
         Ok(Self { file, process: process.to_owned(), path, count, values: Vec::with_capacity(count), due: 0 })
     }
@@ -174,6 +231,15 @@ impl Counted {
         }
     }
 
+    /// The same for the participant with which the file was created. `now` is [`Participant::now`].
+    #[inline]
+    pub fn publish_participant(&mut self, now: Nanos, own: &[u64], participant: &Participant) {
+        if self.is_due(now) {
+            self.due = now + PUBLISH_NS;
+            self.store_participant(now, own, participant);
+        }
+    }
+
     #[cold]
     fn store(
         &mut self,
@@ -182,29 +248,45 @@ impl Counted {
         publisher: Option<&Publisher>,
         subscriber: Option<&Subscriber>,
     ) {
-        let words =
-            |durations: Option<&Durations>| durations.map_or([0; WORDS], |durations| *durations.words());
         let mut wall = now;
-        let values = &mut self.values;
-        values.clear();
-        values.extend_from_slice(own);
+        let values = self.begin_values(own);
         if let Some(publisher) = publisher {
             wall = publisher.clock().wall(now);
-            values.push(u64::from(publisher.is_connected()));
-            values.extend(words(publisher.round_trips()));
-            values.extend_from_slice(publisher.counters().values());
+            push_publisher(values, publisher.is_connected(), publisher.round_trips(), publisher.counters());
             values.extend_from_slice(&publisher.net().counts().values());
         }
         if let Some(subscriber) = subscriber {
             wall = subscriber.clock().wall(now);
-            values.extend([u64::from(subscriber.epoch().round()), subscriber.deliver_next()]);
-            values.extend(words(subscriber.latencies()));
-            values.extend_from_slice(subscriber.counters().values());
+            let place = (subscriber.epoch(), subscriber.deliver_next());
+            push_subscriber(values, place, subscriber.latencies(), subscriber.counters());
             values.extend_from_slice(&subscriber.net().counts().values());
             subscriber.losses().sums(values);
         }
-        assert_eq!(values.len(), self.count, "the handles are those with which the file was made");
-        self.file.publish(wall, values);
+        self.publish_values(wall);
+    }
+
+    #[cold]
+    fn store_participant(&mut self, now: Nanos, own: &[u64], participant: &Participant) {
+        let values = self.begin_values(own);
+        let (is_connected, counters) = (participant.is_connected(), participant.publisher_counters());
+        push_publisher(values, is_connected, participant.round_trips(), counters);
+        let place = (participant.epoch(), participant.deliver_next());
+        push_subscriber(values, place, participant.latencies(), participant.subscriber_counters());
+        participant.losses().sums(values);
+        values.extend_from_slice(&participant.net().counts().values());
+        self.publish_values(participant.clock().wall(now));
+    }
+
+    /// The memory of the values, with those of the own counters.
+    fn begin_values(&mut self, own: &[u64]) -> &mut Vec<u64> {
+        self.values.clear();
+        self.values.extend_from_slice(own);
+        &mut self.values
+    }
+
+    fn publish_values(&mut self, wall: Nanos) {
+        assert_eq!(self.values.len(), self.count, "the handles are those with which the file was made");
+        self.file.publish(wall, &self.values);
     }
 }
 

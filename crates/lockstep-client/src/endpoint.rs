@@ -134,7 +134,7 @@ impl Endpoint {
         Self { memory, ..self }
     }
 
-    /// Settings of a device that receives `joins`, for a publisher and a subscriber that share it.
+    /// Settings of a device that receives `joins`.
     #[doc(hidden)]
     pub fn device(&self, joins: &[Group]) -> DeviceSettings {
         self.device_by(joins, self.transport.clone(), self.second.clone())

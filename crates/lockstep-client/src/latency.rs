@@ -3,6 +3,8 @@
 
 use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::subscriber::SubscriberEvent;
+use lockstep_io::clock::Clock;
 use lockstep_wire::{Nanos, PublisherId, PublisherSeq};
 
 /// From the sending of a message until its publisher knows that it is committed. One message at a time.
@@ -44,6 +46,35 @@ impl RoundTrips {
             // What becomes of it, it is no sample any more.
             PublisherEvent::Committed { .. } | PublisherEvent::Stamped { .. } => {}
             _ => self.sample = None,
+        }
+    }
+
+    pub(crate) fn durations(&self) -> &Durations {
+        &self.durations
+    }
+}
+
+/// From the timestamp of an entry until it is delivered: of the first message of each poll.
+#[derive(Default, Debug)]
+pub(crate) struct DeliveryLatencies {
+    durations: Durations,
+    first: Option<Nanos>,
+}
+
+impl DeliveryLatencies {
+    /// An event of a poll.
+    #[inline]
+    pub(crate) fn on_event(&mut self, event: &SubscriberEvent<'_>) {
+        if let SubscriberEvent::Message(message) = event {
+            self.first.get_or_insert(message.timestamp);
+        }
+    }
+
+    /// The end of a poll that began at `now`.
+    #[inline]
+    pub(crate) fn on_polled(&mut self, clock: &Clock, now: Nanos) {
+        if let Some(timestamp) = self.first.take() {
+            self.durations.add(clock.wall(now).saturating_sub(timestamp));
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! lockstep is a multicast sequencer: it turns messages of many publishers into one stream, which every
 //! subscriber reads in the same order. This crate is what a program of yours depends on. It has no thread and
-//! no runtime: a [`Publisher`] and a [`Subscriber`] do their work when they are polled.
+//! no runtime: a [`Publisher`] and a [`Subscriber`] do their work when they are polled. A [`Participant`] is
+//! both on one device, for a program that publishes and reads in one thread.
 //!
 //! # Publish, subscribe, resume
 //!
@@ -116,8 +117,11 @@ mod digest;
 mod endpoint;
 mod health;
 mod latency;
+mod open;
+mod participant;
 mod publisher;
 mod queries;
+mod replay;
 mod sleep;
 mod status;
 mod subscriber;
@@ -133,6 +137,7 @@ pub use lockstep_config::{Config, ConfigErrors};
 pub use lockstep_core::engine::counters::{CounterKind, CounterRow, Counters};
 pub use lockstep_core::engine::losses::Losses;
 pub use lockstep_core::engine::outputs::{Divergence, Outputs, OutputsEnd};
+pub use lockstep_core::engine::participant::ParticipantEvent;
 pub use lockstep_core::engine::parts::PartsBound;
 pub use lockstep_core::engine::publisher::{OpenRefusal, PublishError, PublisherEvent};
 pub use lockstep_core::engine::receiver::Start;
@@ -145,7 +150,9 @@ pub use lockstep_wire::{
     CHANNELS, Cursor, DayMark, Destination, EVERYBODY, EntryKind, Epoch, Nanos, OperatorOrder, OrderBody,
     OrderView, PublisherId, PublisherSeq, RepairReject, ReplayEndReason, Seq,
 };
-pub use publisher::{OpenError, Publisher};
+pub use open::OpenError;
+pub use participant::Participant;
+pub use publisher::Publisher;
 pub use subscriber::Subscriber;
 
 /// For the programs of this repository: queries of nodes, their status, and the cluster's health. It may

@@ -2,99 +2,49 @@
 
 use super::endpoint::Endpoint;
 use super::latency::RoundTrips;
+use super::open::{NAMES_MAX, OpenError, Opens, draw_nonce, open_as, open_outputs};
 use super::sleep::{Sleep, until};
 use lockstep_core::engine::counters::Counters;
 use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::outputs::Outputs;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::engine::publisher::{
-    OpenRefusal, PublishError, PublisherCore, PublisherEngine as Engine, PublisherEvent, PublisherLimits,
+    PublishError, PublisherCore, PublisherEngine as Engine, PublisherEvent, PublisherLimits,
 };
 use lockstep_io::IoError;
-use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
 use lockstep_io::idle::Idle;
 use lockstep_io::ready::ReadySet;
-use lockstep_wire::{DayMark, Destination, NAME_LEN_MAX, Nanos, PublisherId, PublisherSeq, frame_len_max};
-use std::fmt;
+use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, frame_len_max};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// Most names that one handle opens: a gateway's clients.
-const NAMES_MAX: u32 = 65_536;
 /// How long an open or a look-up waits for its answer before it is sent again.
 const QUERY_RETRY_NS: u64 = 20_000_000;
 /// Bytes that the kernel counts for a datagram in a socket beside its MTU. It grants twice what is requested:
 /// with this, half of a leader's socket stays free for others.
 const DATAGRAM_OVERHEAD: usize = 832;
 
-/// Why a name could not be opened.
-#[non_exhaustive]
-pub enum OpenError {
-    /// The name is empty or longer than [`NAME_LEN_MAX`] bytes, or the handle has too many.
-    Name(String),
-    /// No cluster answered in time: none runs, or a takeover is needed.
-    TimedOut(String, Duration),
-    /// The cluster's table of publishers is full: the name, and how many names it takes.
-    TableFull(String, u32),
-    /// The key of this process does not allow the name.
-    NotAllowed(String),
-    /// The kernel returned no random number.
-    Io(IoError),
-}
-
-impl OpenError {
-    /// The error of a name that the leader refuses.
-    fn refused(name: &str, reason: OpenRefusal) -> Self {
-        match reason {
-            OpenRefusal::TableFull { publishers_max } => Self::TableFull(name.to_owned(), publishers_max),
-            _ => Self::NotAllowed(name.to_owned()),
-        }
-    }
-}
-
-/// As `Display`: this is what a `main` prints that returns it.
-impl fmt::Debug for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => write!(
-                f,
-                "cannot open the publisher '{name}': a name has 1 to {NAME_LEN_MAX} bytes, a handle at most {NAMES_MAX} names"
-            ),
-            Self::TimedOut(name, timeout) => write!(
-                f,
-                "publisher '{name}' was not opened within {timeout:?}: no leader is heard on the data group; \
-                 check that the sequencers run and that interface and groups are theirs"
-            ),
-            Self::TableFull(name, max) => write!(
-                f,
-                "publisher '{name}' was not opened: the cluster has room for {max} names in the life of its stream, and all \
-                 of them are used; raise `stream.publishers_max` in the files of all replicas, restart them one by one, and \
-                 open it again; or publish under a name that exists"
-            ),
-            Self::NotAllowed(name) => write!(
-                f,
-                "publisher '{name}' was not opened: the key of this process does not allow the name; `lockstep keys show` on a \
-                 replica's host lists what each key allows, and `lockstep keys allow` changes it"
-            ),
-            Self::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io(error) => Some(error),
-            Self::Name(_) | Self::TimedOut(..) | Self::TableFull(..) | Self::NotAllowed(_) => None,
-        }
-    }
+/// Limits of a publisher of this endpoint, under a random identity.
+pub(crate) fn publisher_limits(endpoint: &Endpoint) -> Result<PublisherLimits, IoError> {
+    let frame_len_max = frame_len_max(endpoint.mtu);
+    // A publisher reads for outcomes only; it buffers what arrived out of order.
+    let receiver = endpoint.receiver(1 << 20)?;
+    Ok(PublisherLimits {
+        receiver,
+        window_entries: endpoint.window_entries,
+        window_datagrams: (endpoint.publisher_buffer_bytes / frame_len_max).max(2) as u32,
+        flight_datagrams: (endpoint.udp.receive_buffer_bytes / (endpoint.mtu + DATAGRAM_OVERHEAD)).max(2)
+            as u32,
+        resend_ns_min: endpoint.resend_ns_min,
+        resend_ns_max: endpoint.resend_ns_max,
+        query_retry_ns: QUERY_RETRY_NS,
+        heartbeat_interval_ns: endpoint.heartbeat_interval_ns,
+        names_max: NAMES_MAX,
+        message_len_max: endpoint.message_len_max,
+        message_len_max_of: endpoint.message_len_max_of.clone(),
+    })
 }
 
 /// Publishes messages into the stream, under one or more names.
@@ -151,12 +101,6 @@ impl Publisher<Device> {
     }
 }
 
-/// Sleeps between two polls while a name is opened: that happens once in the life of a process.
-#[allow(clippy::disallowed_methods)] // no message waits for it
-fn pause() {
-    std::thread::sleep(Duration::from_millis(1));
-}
-
 /// One descriptor that is readable while one of the handle's sockets is: for epoll, mio, tokio's `AsyncFd`.
 /// Poll the handle when it is readable until a poll returns 0, and after [`Publisher::due`] at the latest.
 impl AsFd for Publisher<Device> {
@@ -172,6 +116,20 @@ impl AsRawFd for Publisher<Device> {
     }
 }
 
+impl<N: Net> Opens for Publisher<N> {
+    fn publisher(&mut self) -> &mut PublisherCore {
+        &mut self.engine.core
+    }
+
+    fn turn(&mut self, mut f: impl FnMut(PublisherEvent)) -> usize {
+        self.poll(usize::MAX, &mut f)
+    }
+
+    fn pace(&self) -> (&Clock, Idle) {
+        (&self.clock, self.idle)
+    }
+}
+
 impl<N: Net> Publisher<N> {
     /// The same over a device of the caller's. Its descriptor ([`AsFd`]) watches nothing.
     ///
@@ -179,27 +137,9 @@ impl<N: Net> Publisher<N> {
     /// The kernel gives no random number.
     #[doc(hidden)]
     pub fn over(net: N, endpoint: &Endpoint) -> Result<Self, IoError> {
-        let frame_len_max = frame_len_max(endpoint.mtu);
-        // A publisher reads for outcomes only; it buffers what arrived out of order.
-        let receiver = endpoint.receiver(1 << 20)?;
-        let limits = PublisherLimits {
-            receiver,
-            window_entries: endpoint.window_entries,
-            window_datagrams: (endpoint.publisher_buffer_bytes / frame_len_max).max(2) as u32,
-            flight_datagrams: (endpoint.udp.receive_buffer_bytes / (endpoint.mtu + DATAGRAM_OVERHEAD)).max(2)
-                as u32,
-            resend_ns_min: endpoint.resend_ns_min,
-            resend_ns_max: endpoint.resend_ns_max,
-            query_retry_ns: QUERY_RETRY_NS,
-            heartbeat_interval_ns: endpoint.heartbeat_interval_ns,
-            names_max: NAMES_MAX,
-            message_len_max: endpoint.message_len_max,
-            message_len_max_of: endpoint.message_len_max_of.clone(),
-        };
-        let (engine, clock) = (Engine::new(net, limits), Clock::start());
         Ok(Self {
-            engine,
-            clock,
+            engine: Engine::new(net, publisher_limits(endpoint)?),
+            clock: Clock::start(),
             idle: endpoint.idle,
             sleep: Sleep::default(),
             ready: ReadySet::new()?,
@@ -207,16 +147,16 @@ impl<N: Net> Publisher<N> {
         })
     }
 
-    /// Opens `name` (1 to [`NAME_LEN_MAX`] bytes) and polls until its id arrives, at most for `timeout`.
-    /// Another process that has the name open is fenced: none of its later messages is stamped. Events of
-    /// other names are dropped meanwhile; use [`Publisher::begin_open`] on a handle with several names, or to
-    /// learn the number of the name's last committed message (`last` of [`PublisherEvent::Opened`]).
+    /// Opens `name` (1 to [`NAME_LEN_MAX`](lockstep_wire::NAME_LEN_MAX) bytes) and polls until its id
+    /// arrives, at most for `timeout`. Another process that has the name open is fenced: none of its later
+    /// messages is stamped. Events of other names are dropped meanwhile; use [`Publisher::begin_open`] on a
+    /// handle with several names, or to learn the number of the name's last committed message (`last` of
+    /// [`PublisherEvent::Opened`]).
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(&mut self, name: &str, timeout: Duration) -> Result<PublisherId, OpenError> {
-        let nonce = [random_u64().map_err(OpenError::Io)?, random_u64().map_err(OpenError::Io)?];
-        self.open_as(name, nonce, timeout)
+        self.open_as(name, draw_nonce()?, timeout)
     }
 
     /// As [`Publisher::open`], under a nonce that the copies of a deterministic application share: they do
@@ -230,17 +170,7 @@ impl<N: Net> Publisher<N> {
         nonce: [u64; 2],
         timeout: Duration,
     ) -> Result<PublisherId, OpenError> {
-        let wanted = self.begin_open(name, nonce).ok_or_else(|| OpenError::Name(name.to_owned()))?;
-        let mut opened = None;
-        self.wait_for_open(name, timeout, |event| {
-            if let PublisherEvent::Opened { ticket, publisher, .. } = event
-                && ticket == wanted
-            {
-                opened = Some(publisher);
-            }
-            opened.is_some()
-        })?;
-        opened.ok_or_else(|| OpenError::Name(name.to_owned()))
+        open_as(self, name, nonce, timeout)
     }
 
     /// Opens the name of an application's outputs under the nonce that its copies share.
@@ -254,45 +184,7 @@ impl<N: Net> Publisher<N> {
         nonce: [u64; 2],
         timeout: Duration,
     ) -> Result<(), OpenError> {
-        let name = outputs.name().to_owned();
-        if !outputs.begin_open(&mut self.engine.core, nonce) {
-            return Err(OpenError::Name(name));
-        }
-        self.wait_for_open(&name, timeout, |event| {
-            outputs.on_publisher(&event);
-            outputs.is_open()
-        })
-    }
-
-    /// Polls until `is_open` returns true for an event.
-    fn wait_for_open(
-        &mut self,
-        name: &str,
-        timeout: Duration,
-        mut is_open: impl FnMut(PublisherEvent) -> bool,
-    ) -> Result<(), OpenError> {
-        let deadline = self.clock.now() + timeout.as_nanos() as u64;
-        let mut opened = false;
-        while !opened {
-            if self.clock.now() > deadline {
-                return Err(OpenError::TimedOut(name.to_owned(), timeout));
-            }
-            let mut refused = None;
-            let work = self.poll(usize::MAX, |event| {
-                // One name is opened at a time.
-                if let PublisherEvent::Refused { reason, .. } = event {
-                    refused = Some(reason);
-                }
-                opened |= is_open(event);
-            });
-            if let Some(reason) = refused {
-                return Err(OpenError::refused(name, reason));
-            }
-            if work == 0 && self.idle != Idle::Spin {
-                pause();
-            }
-        }
-        Ok(())
+        open_outputs(self, outputs, nonce, timeout)
     }
 
     /// Publishes the outputs that the stream may lack, as far as the window takes them, and returns how many.

@@ -7,10 +7,6 @@ use lockstep_wire::Nanos;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// While a journal is read over TCP the connection is polled this often: it is opened and closed, and a
-/// sleep waits only for the sockets that it began with.
-pub(super) const REPLAY_POLL: Duration = Duration::from_millis(1);
-
 /// The previous poll has seen a deadline that is older than this and could do nothing about it: the work
 /// waits for something else, ...
 const OVERDUE_NS: Nanos = 200_000;

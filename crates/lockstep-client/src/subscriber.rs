@@ -1,14 +1,16 @@
 //! The subscriber's handle.
 
 use super::endpoint::Endpoint;
-use super::sleep::{REPLAY_POLL, Sleep, until};
+use super::latency::DeliveryLatencies;
+use super::replay::Replay;
+use super::sleep::Sleep;
 use lockstep_core::engine::counters::Counters;
 use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::replay::ReplayStep;
+use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::engine::subscriber::{
     Delivery, SubscriberEngine as Engine, SubscriberEvent, SubscriberLimits,
 };
@@ -16,14 +18,53 @@ use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
 use lockstep_io::ready::ReadySet;
-use lockstep_io::source::{Polled, ReplayConnection};
-use lockstep_wire::{Cursor, Epoch, Nanos, SMALL_LEN_MAX, Seq};
+use lockstep_wire::{Cursor, Epoch, Nanos, Seq};
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// A lag of the commit is reported when it lasts this long.
 const LAG_REPORT_NS: u64 = 100_000_000;
+
+/// Limits of a subscriber of this endpoint, under a random identity, and of its replays.
+pub(crate) fn subscriber_limits(
+    endpoint: &Endpoint,
+    delivery: Delivery,
+    start: Start,
+) -> Result<(SubscriberLimits, ReplayLimits), IoError> {
+    let receiver = endpoint.receiver(endpoint.subscriber_buffer_bytes)?;
+    let replay = endpoint.replay(receiver.me);
+    let parts =
+        PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
+    let (lag_report_ns, heartbeat_interval_ns) = (LAG_REPORT_NS, endpoint.heartbeat_interval_ns);
+    let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns, heartbeat_interval_ns };
+    Ok((limits, replay))
+}
+
+/// Polls `handle` until its subscription has its position.
+pub(crate) fn begin<H>(
+    handle: &mut H,
+    timeout: Duration,
+    has_begun: fn(&H) -> bool,
+    mut poll: impl FnMut(&mut H) -> usize,
+    wait: fn(&mut H, Duration) -> Result<bool, IoError>,
+) -> Result<(), IoError> {
+    let clock = Clock::start();
+    let deadline = clock.now() + timeout.as_nanos() as Nanos;
+    while !has_begun(handle) {
+        let work = poll(handle);
+        if !has_begun(handle) && clock.now() >= deadline {
+            let doing = format!("begin the subscription within {timeout:?}");
+            let why = "no leader was heard on the data group; check that the sequencers run and that interface and \
+                       groups are theirs";
+            return Err(IoError::because(doing, std::io::ErrorKind::TimedOut, why));
+        }
+        if work == 0 {
+            wait(handle, timeout)?;
+        }
+    }
+    Ok(())
+}
 
 /// Delivers the stream to the caller of [`Subscriber::poll`].
 ///
@@ -50,13 +91,12 @@ const LAG_REPORT_NS: u64 = 100_000_000;
 #[derive(Debug)]
 pub struct Subscriber<N = Device> {
     engine: Engine<N>,
-    source: ReplayConnection,
+    replay: Replay,
     clock: Clock,
     sleep: Sleep,
     ready: ReadySet,
-    /// From the timestamp of an entry until it is delivered, of the first one of a poll; set where the
-    /// counters are published.
-    latencies: Option<Box<Durations>>,
+    /// Set where its counters are published.
+    latencies: Option<Box<DeliveryLatencies>>,
 }
 
 impl Subscriber<Device> {
@@ -102,29 +142,13 @@ impl Subscriber<Device> {
         timeout: Duration,
         mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), IoError> {
-        let deadline = self.clock.now() + timeout.as_nanos() as Nanos;
-        while !self.has_begun() {
-            let work = self.poll(64, &mut f);
-            if !self.has_begun() && self.clock.now() >= deadline {
-                let doing = format!("begin the subscription within {timeout:?}");
-                let why = "no leader was heard on the data group; check that the sequencers run and that interface and \
-                           groups are theirs";
-                return Err(IoError::because(doing, std::io::ErrorKind::TimedOut, why));
-            }
-            if work == 0 {
-                self.wait(timeout)?;
-            }
-        }
-        Ok(())
+        begin(self, timeout, Self::has_begun, |handle| handle.poll(64, &mut f), Self::wait)
     }
 
     /// The time until the handle must be polled again, although nothing arrives: for requests, and for a
     /// journal that is read over TCP.
     pub fn due(&self) -> Duration {
-        if self.source.is_open() {
-            return REPLAY_POLL;
-        }
-        until(self.engine.core.next_deadline(), self.clock.now())
+        self.replay.due(self.engine.core.next_deadline(), self.clock.now())
     }
 }
 
@@ -150,18 +174,12 @@ impl<N: Net> Subscriber<N> {
     /// The kernel gives no random number.
     #[doc(hidden)]
     pub fn over(net: N, endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
-        let receiver = endpoint.receiver(endpoint.subscriber_buffer_bytes)?;
-        let replay = endpoint.replay(receiver.me);
-        let parts =
-            PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
-        let (lag_report_ns, heartbeat_interval_ns) = (LAG_REPORT_NS, endpoint.heartbeat_interval_ns);
-        let limits =
-            SubscriberLimits { receiver, delivery, start, parts, lag_report_ns, heartbeat_interval_ns };
+        let (limits, replay) = subscriber_limits(endpoint, delivery, start)?;
         let mut engine = Engine::new(net, limits);
         engine.core.set_replay(replay);
         Ok(Self {
             engine,
-            source: ReplayConnection::default(),
+            replay: Replay::default(),
             clock: Clock::start(),
             sleep: Sleep::default(),
             ready: ReadySet::new()?,
@@ -179,24 +197,20 @@ impl<N: Net> Subscriber<N> {
     /// of the stream. Never blocks. Payloads are borrowed for the time of the call. `ControlFlow::Break(())`
     /// leaves the rest for the next poll. Returns the work done: 0 is an idle turn.
     pub fn poll(&mut self, limit: usize, mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) -> usize {
-        let now = self.clock.now();
-        let work = match &mut self.latencies {
-            None => self.engine.poll(now, limit, &mut f),
+        let Self { engine, replay, clock, latencies, .. } = self;
+        let now = clock.now();
+        let work = match latencies {
+            None => engine.poll(now, limit, &mut f),
             Some(latencies) => {
-                let mut first = None;
-                let work = self.engine.poll(now, limit, |event| {
-                    if let SubscriberEvent::Message(message) = &event {
-                        first.get_or_insert(message.timestamp);
-                    }
+                let work = engine.poll(now, limit, |event| {
+                    latencies.on_event(&event);
                     f(event)
                 });
-                if let Some(timestamp) = first {
-                    latencies.add(self.clock.wall(now).saturating_sub(timestamp));
-                }
+                latencies.on_polled(clock, now);
                 work
             }
         };
-        work + self.poll_source(now, &mut f)
+        work + replay.poll(&mut engine.core, now, &mut f)
     }
 
     /// From now on the times from an entry's timestamp until its delivery are measured, and those of repairs.
@@ -207,38 +221,7 @@ impl<N: Net> Subscriber<N> {
 
     /// The times from timestamp to delivery, if they are measured.
     pub(crate) fn latencies(&self) -> Option<&Durations> {
-        self.latencies.as_deref()
-    }
-
-    /// Reads from the connection to a journal, if there is one.
-    fn poll_source(
-        &mut self,
-        now: Nanos,
-        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
-    ) -> usize {
-        let Self { engine, source, .. } = self;
-        let core = &mut engine.core;
-        match core.poll_replay(now) {
-            Some(ReplayStep::Open(to)) => {
-                let mut request = [0; SMALL_LEN_MAX];
-                let opened =
-                    core.write_replay_request(&mut request).map(|len| source.open(to, &request[..len]));
-                if !matches!(opened, Some(Ok(()))) {
-                    core.on_replay_lost(now);
-                }
-            }
-            Some(ReplayStep::Close) => source.close(),
-            None => {}
-        }
-        match source.poll(|bytes| core.on_replay(now, bytes, f)) {
-            Polled::Nothing => 0,
-            Polled::Bytes(bytes) => bytes,
-            Polled::Lost => {
-                source.close();
-                core.on_replay_lost(now);
-                0
-            }
-        }
+        self.latencies.as_ref().map(|latencies| latencies.durations())
     }
 
     /// The position behind the last delivered event, for [`Start::Cursor`] of a later subscription; `None`

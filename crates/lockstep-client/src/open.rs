@@ -1,0 +1,172 @@
+//! How a handle opens a name: it polls until the name is open.
+
+use lockstep_core::engine::outputs::Outputs;
+use lockstep_core::engine::publisher::{OpenRefusal, PublisherCore, PublisherEvent};
+use lockstep_io::IoError;
+use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::idle::Idle;
+use lockstep_wire::{NAME_LEN_MAX, PublisherId};
+use std::fmt;
+use std::time::Duration;
+
+/// Most names that one handle opens: a gateway's clients.
+pub(super) const NAMES_MAX: u32 = 65_536;
+
+/// Why a name could not be opened.
+#[non_exhaustive]
+pub enum OpenError {
+    /// The name is empty or longer than [`NAME_LEN_MAX`] bytes, or the handle has too many.
+    Name(String),
+    /// No cluster answered in time: none runs, or a takeover is needed.
+    TimedOut(String, Duration),
+    /// The cluster's table of publishers is full: the name, and how many names it takes.
+    TableFull(String, u32),
+    /// The key of this process does not allow the name.
+    NotAllowed(String),
+    /// The kernel returned no random number.
+    Io(IoError),
+}
+
+impl OpenError {
+    /// The error of a name that the leader refuses.
+    fn refused(name: &str, reason: OpenRefusal) -> Self {
+        match reason {
+            OpenRefusal::TableFull { publishers_max } => Self::TableFull(name.to_owned(), publishers_max),
+            _ => Self::NotAllowed(name.to_owned()),
+        }
+    }
+}
+
+/// As `Display`: this is what a `main` prints that returns it.
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(
+                f,
+                "cannot open the publisher '{name}': a name has 1 to {NAME_LEN_MAX} bytes, a handle at most {NAMES_MAX} names"
+            ),
+            Self::TimedOut(name, timeout) => write!(
+                f,
+                "publisher '{name}' was not opened within {timeout:?}: no leader is heard on the data group; \
+                 check that the sequencers run and that interface and groups are theirs"
+            ),
+            Self::TableFull(name, max) => write!(
+                f,
+                "publisher '{name}' was not opened: the cluster has room for {max} names in the life of its stream, and all \
+                 of them are used; raise `stream.publishers_max` in the files of all replicas, restart them one by one, and \
+                 open it again; or publish under a name that exists"
+            ),
+            Self::NotAllowed(name) => write!(
+                f,
+                "publisher '{name}' was not opened: the key of this process does not allow the name; `lockstep keys show` on a \
+                 replica's host lists what each key allows, and `lockstep keys allow` changes it"
+            ),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Name(_) | Self::TimedOut(..) | Self::TableFull(..) | Self::NotAllowed(_) => None,
+        }
+    }
+}
+
+/// A handle that opens names.
+pub(super) trait Opens {
+    /// Its publisher.
+    fn publisher(&mut self) -> &mut PublisherCore;
+    /// One turn. Events of the publisher go to `f`.
+    fn turn(&mut self, f: impl FnMut(PublisherEvent)) -> usize;
+    /// Its clock, and its strategy when idle.
+    fn pace(&self) -> (&Clock, Idle);
+}
+
+/// A nonce that nobody else has.
+pub(super) fn draw_nonce() -> Result<[u64; 2], OpenError> {
+    Ok([random_u64().map_err(OpenError::Io)?, random_u64().map_err(OpenError::Io)?])
+}
+
+/// Opens `name` under `nonce`.
+pub(super) fn open_as(
+    handle: &mut impl Opens,
+    name: &str,
+    nonce: [u64; 2],
+    timeout: Duration,
+) -> Result<PublisherId, OpenError> {
+    let is_wrong = || OpenError::Name(name.to_owned());
+    let wanted = handle.publisher().open(name, nonce).ok_or_else(is_wrong)?;
+    let mut opened = None;
+    wait_for_open(handle, name, timeout, |event| {
+        if let PublisherEvent::Opened { ticket, publisher, .. } = event
+            && ticket == wanted
+        {
+            opened = Some(publisher);
+        }
+        opened.is_some()
+    })?;
+    opened.ok_or_else(is_wrong)
+}
+
+/// Opens the name of `outputs` under `nonce`.
+pub(super) fn open_outputs(
+    handle: &mut impl Opens,
+    outputs: &mut Outputs,
+    nonce: [u64; 2],
+    timeout: Duration,
+) -> Result<(), OpenError> {
+    let name = outputs.name().to_owned();
+    if !outputs.begin_open(handle.publisher(), nonce) {
+        return Err(OpenError::Name(name));
+    }
+    wait_for_open(handle, &name, timeout, |event| {
+        outputs.on_publisher(&event);
+        outputs.is_open()
+    })
+}
+
+/// Polls until `is_open` returns true for an event.
+fn wait_for_open(
+    handle: &mut impl Opens,
+    name: &str,
+    timeout: Duration,
+    mut is_open: impl FnMut(PublisherEvent) -> bool,
+) -> Result<(), OpenError> {
+    let deadline = handle.pace().0.now() + timeout.as_nanos() as u64;
+    let mut opened = false;
+    while !opened {
+        if handle.pace().0.now() > deadline {
+            return Err(OpenError::TimedOut(name.to_owned(), timeout));
+        }
+        let mut refused = None;
+        let work = handle.turn(|event| {
+            // One name is opened at a time.
+            if let PublisherEvent::Refused { reason, .. } = event {
+                refused = Some(reason);
+            }
+            opened |= is_open(event);
+        });
+        if let Some(reason) = refused {
+            return Err(OpenError::refused(name, reason));
+        }
+        if work == 0 && handle.pace().1 != Idle::Spin {
+            pause();
+        }
+    }
+    Ok(())
+}
+
+/// Sleeps between two polls while a name is opened: that happens once in the life of a process.
+#[allow(clippy::disallowed_methods)] // no message waits for it
+fn pause() {
+    std::thread::sleep(Duration::from_millis(1));
+}
