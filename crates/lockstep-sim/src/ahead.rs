@@ -73,6 +73,9 @@ impl World {
             Actor::Replica(machine) => Some(Actor::Replica(machine.clone())),
             Actor::Publisher(process, work) => Some(Actor::Publisher(process.clone(), work.clone())),
             Actor::Subscriber(process, reading) => Some(Actor::Subscriber(process.clone(), reading.clone())),
+            Actor::Participant(process, work, reading) => {
+                Some(Actor::Participant(process.clone(), work.clone(), reading.clone()))
+            }
             Actor::Handle(owner) => Some(Actor::Handle(*owner)),
             Actor::Second(second) => Some(Actor::Second(second.clone())),
             Actor::Edge(_) => None,

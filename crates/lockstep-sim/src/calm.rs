@@ -157,17 +157,21 @@ impl World {
                 }
                 machine.darkens = machine.darkens.map(|lasting| lasting.min(short_ns));
             }
-            Actor::Publisher(process, work) => {
-                if process.is_none() && work.restart_at != Nanos::MAX {
-                    work.restart_at = now;
-                }
-                if !work.fenced && work.restart_at != Nanos::MAX {
-                    // Not so many that the rings wrap once more.
-                    work.left = work.left.min(LEFT_MAX) + MORE;
-                }
-            }
-            Actor::Subscriber(_, reading) => reading.restart_at = now,
+            Actor::Publisher(..) | Actor::Subscriber(..) | Actor::Participant(..) => {}
             Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
+        }
+        let is_down = !node.actor.runs();
+        if let Some(work) = node.actor.work_mut().filter(|work| work.restart_at != Nanos::MAX) {
+            if is_down {
+                work.restart_at = now;
+            }
+            if !work.fenced {
+                // Not so many that the rings wrap once more.
+                work.left = work.left.min(LEFT_MAX) + MORE;
+            }
+        }
+        if let Some(reading) = node.actor.reading_mut() {
+            reading.restart_at = now;
         }
     }
 

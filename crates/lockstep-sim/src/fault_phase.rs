@@ -11,8 +11,6 @@ use super::wire::{ALL_TRAFFIC, Broken, Route, Tampered};
 use super::world::{Actor, RunPhase, SimNode, World};
 use crate::keys;
 use lockstep_core::engine::ports::Group;
-use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::Delivery;
 use lockstep_replica::journal::Retention;
 use lockstep_wire::{DeathNoticeBody, Epoch, Header, Identity, Nanos, write_down};
 
@@ -199,7 +197,8 @@ impl World {
             FaultTarget::Replay(count) => self.wire.replay(now, count, &mut self.oracle.coverage),
             FaultTarget::ClientCrash(index) => self.crash_client(index),
             FaultTarget::Close(index) => {
-                if let Actor::Publisher(Some(_), work) = &mut self.nodes[index].actor {
+                let runs = self.nodes[index].actor.runs();
+                if let Some(work) = self.nodes[index].actor.work_mut().filter(|_| runs) {
                     work.closes = true;
                     self.count(Event::Closes);
                     self.tell(index, || Happening::Fault("is to close its name".to_string()));
@@ -283,7 +282,12 @@ impl World {
 
     /// A leader dies: opens may be under way.
     fn count_opens(&mut self) {
-        let opens = |node: &&SimNode| matches!(&node.actor, Actor::Publisher(Some(_), work) if work.id.is_none() && !work.fenced);
+        let opens = |node: &&SimNode| match &node.actor {
+            Actor::Publisher(Some(_), work) | Actor::Participant(Some(_), work, _) => {
+                work.id.is_none() && !work.fenced
+            }
+            _ => false,
+        };
         let opening = self.nodes.iter().filter(opens).count();
         (0..opening).for_each(|_| self.count(Event::OpensInterrupted));
     }
@@ -345,7 +349,7 @@ impl World {
         let takeovers = self.takeovers();
         let node = &mut self.nodes[index];
         node.paused_until = node.paused_until.max(self.now + lasting);
-        if let Actor::Subscriber(_, reading) = &mut node.actor {
+        if let Some(reading) = node.actor.reading_mut() {
             reading.slept.begin(takeovers);
         }
         self.tell(index, || Happening::Fault(format!("paused {}", ms(lasting))));
@@ -445,7 +449,7 @@ impl World {
 
     pub(super) fn crash_client(&mut self, index: usize) {
         let restart = self.now + self.clients_rng.below(self.plan.timeout_ns);
-        let resume = self.oracle.delivered_next(index);
+        let (resume, may_found) = (self.oracle.delivered_next(index), self.plan.may_found());
         let event = match &mut self.nodes[index].actor {
             Actor::Publisher(process @ Some(_), work) => {
                 *process = None;
@@ -454,17 +458,15 @@ impl World {
             }
             Actor::Subscriber(process @ Some(_), reading) => {
                 let cursor = process.take().and_then(|process| process.core.cursor());
-                (reading.restart_at, reading.ended) = (restart, false);
-                // Where a history may be founded, a seq alone does not identify its stream.
-                reading.start = match (reading.delivery, resume) {
-                    (Delivery::Committed, Some(_)) if self.plan.may_found() => {
-                        cursor.map_or(Start::From(1), Start::Cursor)
-                    }
-                    (Delivery::Committed, Some(seq)) => Start::From(seq),
-                    (Delivery::Stamped, Some(_)) => Start::From(1),
-                    (_, None) => Start::Live,
-                };
+                reading.restart_at = restart;
+                reading.resume(cursor, resume, may_found);
                 Event::SubscriberCrashes
+            }
+            Actor::Participant(process @ Some(_), work, reading) => {
+                let cursor = process.take().and_then(|process| process.subscriber.cursor());
+                work.restart_at = restart;
+                reading.resume(cursor, resume, may_found);
+                Event::ParticipantCrashes
             }
             _ => return,
         };

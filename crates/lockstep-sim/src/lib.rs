@@ -20,6 +20,7 @@ mod attack;
 mod autopsy;
 mod calm;
 pub mod check;
+mod clients;
 mod clock;
 mod cluster;
 mod configured;

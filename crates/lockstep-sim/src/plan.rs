@@ -248,6 +248,8 @@ pub struct Plan {
     pub archivers: usize,
     /// Publishers.
     pub publishers: usize,
+    /// Publishers that are participants: the first ones. They read as well, on the same device.
+    pub participants: usize,
     /// Subscribers.
     pub subscribers: usize,
     /// Messages of each publisher; a few more follow once the faults have ended.
@@ -330,6 +332,7 @@ impl Plan {
             witness,
             archivers: 0,
             publishers: 1 + rng.below(3) as usize,
+            participants: Rng::new(seed ^ 0x9a47).pick(&[0, 0, 0, 1, 3]),
             subscribers: 2 + rng.below(3) as usize,
             messages: 5 + rng.below(40),
             durability: if rng.below(4) == 0 { Durability::Power } else { Durability::Process },

@@ -16,8 +16,9 @@ use super::story::{Happening, Story};
 use super::wire::SimNetwork;
 use super::world::{Actor, ReaderSlot, RunPhase, SimNode, World, WorldWork};
 use crate::edge::MachineUnderTest;
+use lockstep_core::engine::participant::ParticipantEngine;
 use lockstep_core::engine::parts::PartsLimits;
-use lockstep_core::engine::publisher::{PublisherEngine, PublisherLimits};
+use lockstep_core::engine::publisher::{PublisherCore, PublisherEngine, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberLimits};
 use lockstep_core::proto::election::ElectionLimits;
@@ -107,15 +108,9 @@ fn secret(rng: &mut Rng) -> [u8; 32] {
     std::array::from_fn(|at| drawn[at % drawn.len()])
 }
 
-/// A publisher's handle without a name, which seals with `keys`.
-pub(super) fn plain_publisher(
-    plan: &Plan,
-    node: usize,
-    keys: &Keys,
-    rng: &mut Rng,
-) -> Box<PublisherEngine<SimNet>> {
+fn publisher_limits(plan: &Plan, node: usize, keys: &Keys, rng: &mut Rng) -> PublisherLimits {
     let me = Identity { replica: 1_000 + node as u32, incarnation: rng.next_u64() as u32 };
-    let limits = PublisherLimits {
+    PublisherLimits {
         receiver: receiver(plan, node, me, keys),
         window_entries: 16,
         window_datagrams: 8,
@@ -127,8 +122,24 @@ pub(super) fn plain_publisher(
         names_max: 64,
         message_len_max: MESSAGE_LEN_MAX,
         message_len_max_of: BTreeMap::new(),
-    };
+    }
+}
+
+/// A publisher's handle without a name, which seals with `keys`.
+pub(super) fn plain_publisher(
+    plan: &Plan,
+    node: usize,
+    keys: &Keys,
+    rng: &mut Rng,
+) -> Box<PublisherEngine<SimNet>> {
+    let limits = publisher_limits(plan, node, keys, rng);
     Box::new(PublisherEngine::new(SimNet::of_client().sparing(), limits))
+}
+
+/// A process opens the name of `work`.
+fn open(core: &mut PublisherCore, work: &mut WorldWork, rng: &mut Rng) {
+    work.nonce = [rng.next_u64(), rng.next_u64()];
+    core.open(&work.name, work.nonce);
 }
 
 /// A publisher's process that opens the name of `work`.
@@ -139,9 +150,26 @@ pub(super) fn publisher(
     rng: &mut Rng,
 ) -> Box<PublisherEngine<SimNet>> {
     let mut publisher = plain_publisher(plan, node, keys::publisher(), rng);
-    work.nonce = [rng.next_u64(), rng.next_u64()];
-    publisher.core.open(&work.name, work.nonce);
+    open(&mut publisher.core, work, rng);
     publisher
+}
+
+fn subscriber_limits(
+    plan: &Plan,
+    node: usize,
+    (delivery, start): (Delivery, Start),
+    keys: &Keys,
+    rng: &mut Rng,
+) -> SubscriberLimits {
+    let me = Identity { replica: 2_000 + node as u32, incarnation: rng.next_u64() as u32 };
+    SubscriberLimits {
+        receiver: receiver(plan, node, me, keys),
+        delivery,
+        start,
+        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
+        lag_report_ns: 1_000_000,
+        heartbeat_interval_ns: plan.heartbeat_interval_ns(),
+    }
 }
 
 /// A subscriber's process that begins at `start`, and reads journals if it `replays`.
@@ -153,20 +181,33 @@ pub(super) fn subscriber(
     replays: bool,
     rng: &mut Rng,
 ) -> Box<SubscriberEngine<SimNet>> {
-    let me = Identity { replica: 2_000 + node as u32, incarnation: rng.next_u64() as u32 };
-    let limits = SubscriberLimits {
-        receiver: receiver(plan, node, me, keys::reader()),
-        delivery,
-        start,
-        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
-        lag_report_ns: 1_000_000,
-        heartbeat_interval_ns: plan.heartbeat_interval_ns(),
-    };
+    let limits = subscriber_limits(plan, node, (delivery, start), keys::reader(), rng);
+    let replay = replay_limits(plan.replicas, &limits.receiver);
     let mut subscriber = SubscriberEngine::new(SimNet::of_client().sparing(), limits);
     if replays {
-        subscriber.core.set_replay(replay_limits(plan.replicas, me));
+        subscriber.core.set_replay(replay);
     }
     Box::new(subscriber)
+}
+
+/// A participant's process: a publisher that opens the name of `work`, and a subscriber that begins at
+/// `start`.
+fn participant(
+    plan: &Plan,
+    node: usize,
+    work: &mut WorldWork,
+    (delivery, start): (Delivery, Start),
+    rng: &mut Rng,
+) -> Box<ParticipantEngine<SimNet>> {
+    let publishes = publisher_limits(plan, node, keys::publisher(), rng);
+    let reads = subscriber_limits(plan, node, (delivery, start), keys::publisher(), rng);
+    let replay = replay_limits(plan.replicas, &reads.receiver);
+    let mut participant = ParticipantEngine::new(SimNet::of_client().sparing(), publishes, reads);
+    if plan.replays {
+        participant.subscriber.set_replay(replay);
+    }
+    open(&mut participant.publisher, work, rng);
+    Box::new(participant)
 }
 
 /// The seq that a start names.
@@ -230,21 +271,18 @@ impl World {
                 plan.messages,
                 plan.first_act_ns() / plan.messages.max(1),
             );
-            world.node(Actor::Publisher(None, work), format!("publisher {index}"));
+            if index < plan.participants {
+                let reading = world.draw_reading(index);
+                world.node(Actor::Participant(None, work, reading), format!("participant {index}"));
+            } else {
+                world.node(Actor::Publisher(None, work), format!("publisher {index}"));
+            }
             world.start_client(plan.replicas + index);
         }
         for index in 0..plan.subscribers {
             let node = world.nodes.len();
-            let delivery = if index % 2 == 0 { Delivery::Committed } else { Delivery::Stamped };
-            let start = match world.clients_rng.below(4) {
-                0 => Start::Live,
-                1 => Start::From(1 + world.clients_rng.below(plan.messages)),
-                _ => Start::From(1),
-            };
-            let source = SimReplaySource::default();
-            let slept = SleepOutcome::default();
-            let reading = ReaderSlot { delivery, start, restart_at: 0, ended: false, source, slept };
-            let word = if delivery == Delivery::Committed { "committed" } else { "stamped" };
+            let reading = world.draw_reading(index);
+            let word = if reading.delivery == Delivery::Committed { "committed" } else { "stamped" };
             world.node(Actor::Subscriber(None, reading), format!("{word} {index}"));
             world.start_client(node);
         }
@@ -261,6 +299,17 @@ impl World {
         }
         world.place_second();
         Ok(world)
+    }
+
+    /// The work of the subscriber at `index` among those of its kind.
+    fn draw_reading(&mut self, index: usize) -> ReaderSlot {
+        let delivery = if index.is_multiple_of(2) { Delivery::Committed } else { Delivery::Stamped };
+        let start = match self.clients_rng.below(4) {
+            0 => Start::Live,
+            1 => Start::From(1 + self.clients_rng.below(self.plan.messages)),
+            _ => Start::From(1),
+        };
+        ReaderSlot::new(delivery, start)
     }
 
     /// Counts the kinds of clocks in the plan.
@@ -389,14 +438,22 @@ impl World {
                 reading.restart_at = 0;
                 let (delivery, start) = (reading.delivery, reading.start);
                 *process = Some(subscriber(&self.plan, node, delivery, start, self.plan.replays, rng));
-                (reading.source, reading.slept) = (SimReplaySource::default(), SleepOutcome::default());
-                let cursor = match reading.start {
-                    Start::Cursor(cursor) => Some(cursor),
-                    _ => None,
-                };
-                self.oracle.on_subscriber_started(node, reading.delivery, named(reading.start), cursor);
+            }
+            Actor::Participant(process, work, reading) => {
+                work.begin();
+                *process = Some(participant(&self.plan, node, work, (reading.delivery, reading.start), rng));
+                self.oracle.on_publisher_started(node);
+                self.oracle.coverage.count(Event::Participants);
             }
             Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
+        }
+        if let Some(reading) = self.nodes[node].actor.reading_mut() {
+            (reading.source, reading.slept) = (SimReplaySource::default(), SleepOutcome::default());
+            let cursor = match reading.start {
+                Start::Cursor(cursor) => Some(cursor),
+                _ => None,
+            };
+            self.oracle.on_subscriber_started(node, reading.delivery, named(reading.start), cursor);
         }
         self.nodes[node].wake_at = self.now;
     }

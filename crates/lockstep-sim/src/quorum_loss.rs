@@ -413,9 +413,7 @@ impl World {
             self.command_until(&[OperatorStep::Renew(index), add], after, now + AFTERMATH * timeout_ns);
         }
         for index in self.plan.replicas..self.plan.replicas + self.plan.publishers + self.plan.subscribers {
-            if let Actor::Publisher(_, work) = &mut self.nodes[index].actor
-                && !work.fenced
-            {
+            if let Some(work) = self.nodes[index].actor.work_mut().filter(|work| !work.fenced) {
                 (work.left, work.every_ns) = (work.left + MORE, 10 * timeout_ns);
             }
             if self.rng.below(3) == 0 {

@@ -6,6 +6,7 @@ use super::populate::address;
 use super::replay::{ReplayChunk, next_request};
 use super::world::{Actor, World};
 use crate::coverage::Event;
+use lockstep_core::engine::receiver::ReceiverLimits;
 use lockstep_core::engine::replay::{ReplayLimits, ReplayStep};
 use lockstep_core::engine::subscriber::SubscriberCore;
 use lockstep_replica::replica::CatchUpPlan;
@@ -29,15 +30,16 @@ pub(super) struct SimReplaySource {
     pub(super) buffered: Vec<u8>,
 }
 
-/// The limits of readers' replays.
-pub(super) fn replay_limits(replicas: usize, me: Identity) -> ReplayLimits {
+/// The limits of replays to this receiver.
+pub(super) fn replay_limits(replicas: usize, receiver: &ReceiverLimits) -> ReplayLimits {
+    let me = receiver.me;
     ReplayLimits {
         retry_ns_min: 500_000,
         retry_ns_max: 8_000_000,
         silence_ns: 20_000_000,
         // Readers differ, so that some read a journal where others ask repairers.
         far_behind: 8 << (me.incarnation % 4 * 4),
-        ..ReplayLimits::new(keys::reader().clone(), me, (0..replicas).map(address).collect())
+        ..ReplayLimits::new(receiver.keys.clone(), me, (0..replicas).map(address).collect())
     }
 }
 

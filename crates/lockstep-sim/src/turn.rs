@@ -1,24 +1,17 @@
 //! One turn of one process.
 
-use super::check::{Oracle, Violation};
+use super::check::Violation;
 use super::coverage::Event;
 use super::full_disks;
-use super::payload;
 use super::quorum_loss::is_left_behind;
-use super::sleeper::SleepOutcome;
 use super::storage::Flushed;
 use super::story::Happening;
-use super::world::{Actor, ReaderSlot, RunPhase, World, WorldWork};
-use crate::net::SimNet;
+use super::world::{Actor, World};
 use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
-use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent};
-use lockstep_core::engine::subscriber::{SubscriberEngine, SubscriberEvent};
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::NeededBy;
 use lockstep_replica::journal::side::SideEvent;
-use lockstep_wire::{Epoch, Nanos, ReplayEndReason, SMALL_LEN_MAX, Seq};
-use std::cell::Cell;
-use std::ops::ControlFlow;
+use lockstep_wire::{Epoch, SMALL_LEN_MAX};
 
 impl World {
     /// Calls the process at `index`. Returns the work that it did.
@@ -28,6 +21,7 @@ impl World {
             Actor::Replica(_) => self.turn_replica(index, draws),
             Actor::Publisher(..) => self.turn_publisher(index, draws),
             Actor::Subscriber(..) => self.turn_subscriber(index, draws),
+            Actor::Participant(..) => self.turn_participant(index, draws),
             Actor::Edge(_) => self.turn_edge(index, draws),
             Actor::Second(_) => self.turn_second(index),
             Actor::Handle(_) => Ok(0),
@@ -224,286 +218,6 @@ impl World {
         }
         self.oracle.coverage.count(Event::Overruns);
         self.tell(index, || Happening::Note(format!("stops:{why}")));
-        Ok(())
-    }
-
-    fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let (now, shown) = (self.now, self.plan.clock(index).at(self.now));
-        let wall = shown + self.plan.wall_ns;
-        let may_be_empty = !self.plan.has_rivals();
-        let calm = self.phase != RunPhase::Storm;
-        // Messages handed in then must not make small rings wrap: a node that is behind would never catch
-        // up.
-        let may_be_large = !calm || self.plan.smallest_ring_bytes() >= 128 << 10;
-        let Actor::Publisher(Some(process), work) = &mut self.nodes[index].actor else { return Ok(0) };
-        if now >= work.next_at || calm {
-            work.next_at = now + work.every_ns / 2 + draws[1] % (work.every_ns + 1);
-            publish(index, process, work, &mut self.oracle, draws, (may_be_empty, may_be_large))?;
-        }
-        let mut failure = None;
-        let (mut lost, oracle) = (false, &mut self.oracle);
-        let done = process.poll(shown, wall, 1 + (draws[0] % 9) as usize, |event| {
-            lost |= event == PublisherEvent::OutcomesUnknown;
-            let handle = (&work.name[..], work.nonce, work.id);
-            if let Err(violation) = oracle.check_publisher_event(index, handle, event) {
-                failure.get_or_insert(violation);
-            }
-            if let Err(violation) = on_publisher_event(index, event, work, oracle) {
-                failure.get_or_insert(violation);
-            }
-        });
-        failure.map_or(Ok(()), Err)?;
-        if std::mem::take(&mut work.closed) {
-            work.nonce = [draws[0], draws[1]];
-            process.core.open(&work.name, work.nonce);
-        }
-        if lost {
-            // It starts again: its successor learns the outcomes of its messages from the stream.
-            work.restart_at = now + 1;
-            self.oracle.coverage.count(Event::PublishersLost);
-            self.send(index, usize::MAX)?;
-            if let Actor::Publisher(process, _) = &mut self.nodes[index].actor {
-                *process = None;
-            }
-        }
-        Ok(done)
-    }
-
-    fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let now = self.plan.clock(index).at(self.now);
-        self.check_model()?;
-        let takeovers = self.takeovers();
-        let Actor::Subscriber(process, reading) = &mut self.nodes[index].actor else { return Ok(0) };
-        let Some(mut process) = process.take() else { return Ok(0) };
-        reading.slept.go_on(takeovers);
-        let mut source = std::mem::take(&mut reading.source);
-        self.read_journal(index, &mut process.core, &mut source);
-        let Actor::Subscriber(node, reading) = &mut self.nodes[index].actor else { return Ok(0) };
-        reading.source = source;
-        let limit = 1 + (draws[0] % 8) as usize;
-        let outcome = read(index, now, &mut process, reading, &mut self.oracle, limit, draws[1] % 16);
-        *node = Some(process);
-        let (done, lines) = outcome?;
-        for line in lines {
-            self.tell(index, || Happening::Note(line));
-        }
-        Ok(done)
-    }
-}
-
-/// A publisher submits a few messages, of lengths drawn from `draws`.
-fn publish(
-    who: usize,
-    process: &mut PublisherEngine<SimNet>,
-    work: &mut WorldWork,
-    oracle: &mut Oracle,
-    draws: [u64; 2],
-    (may_be_empty, may_be_large): (bool, bool),
-) -> Result<(), Violation> {
-    let Some(id) = work.id else { return Ok(()) };
-    if work.closes {
-        match process.core.try_close(id, b"done") {
-            Ok(()) => (work.closes, work.closing) = (false, true),
-            Err(PublishError::Backpressure) => {}
-            Err(PublishError::Fenced) => work.closes = false,
-            Err(error) => return Err(format!("VALIDITY: publisher {who} cannot close: {error}")),
-        }
-    }
-    if work.closing {
-        return Ok(());
-    }
-    for count in 0..1 + draws[0] % 3 {
-        if work.left == 0 {
-            return Ok(());
-        }
-        // The last one is sent in three parts.
-        let kinds = if may_be_large { 6 } else { 5 };
-        let length = [0, 16, 64, 200, 1_200, 3_600][((draws[1] >> (8 * count)) % kinds) as usize];
-        let length = if may_be_empty { length } else { length.max(16) };
-        work.handed_in += 1;
-        let payload = payload::of(who, work.handed_in, length);
-        match process.core.try_publish(id, 0, &payload) {
-            Ok(number) => {
-                oracle.on_published(who, id, number, &payload);
-                work.left -= 1;
-            }
-            Err(PublishError::Backpressure) => return Ok(()),
-            Err(PublishError::Fenced) => {
-                work.left = 0;
-                return Ok(());
-            }
-            Err(error) => return Err(format!("VALIDITY: publisher {who} is refused: {error}")),
-        }
-    }
-    Ok(())
-}
-
-fn on_publisher_event(
-    who: usize,
-    event: PublisherEvent,
-    work: &mut WorldWork,
-    oracle: &mut Oracle,
-) -> Result<(), Violation> {
-    match event {
-        PublisherEvent::Opened { publisher, .. } => work.id = Some(publisher),
-        PublisherEvent::Stamped { publisher_seq, seq, .. } => {
-            oracle.on_stamped(who, publisher_seq, seq)?;
-        }
-        PublisherEvent::Committed { publisher, publisher_seq, seq } => {
-            work.delivered_next = work.delivered_next.max(seq + 1);
-            oracle.on_outcome_committed(who, publisher, publisher_seq, seq)?;
-        }
-        PublisherEvent::Founded { history, seq } => oracle.on_publisher_went_over(who, history, seq)?,
-        PublisherEvent::HistoryLost { history, next, have } => {
-            oracle.on_publisher_forgotten(who, history, next, have)?;
-        }
-        PublisherEvent::Fenced { publisher_seq, .. } => {
-            (work.left, work.fenced) = (0, true);
-            oracle.on_outcome_ended(who, publisher_seq)?;
-        }
-        PublisherEvent::Closed { publisher_seq, .. } => {
-            if !std::mem::take(&mut work.closing) {
-                return Err(format!(
-                    "VALIDITY: publisher {who} is told that it is closed, and nobody closed it"
-                ));
-            }
-            (work.id, work.closed) = (None, true);
-            oracle.on_outcome_ended(who, publisher_seq)?;
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// A subscriber's turn. Returns its work, and lines for the story.
-fn read(
-    who: usize,
-    now: Nanos,
-    process: &mut SubscriberEngine<SimNet>,
-    reading: &mut ReaderSlot,
-    oracle: &mut Oracle,
-    limit: usize,
-    mut stop: u64,
-) -> Result<(usize, Vec<String>), Violation> {
-    let by_replay = Cell::new(false);
-    let mut turn = ReaderTurn {
-        who,
-        oracle,
-        slept: &mut reading.slept,
-        by_replay: &by_replay,
-        lines: Vec::new(),
-        last: None,
-        ended: false,
-        failure: None,
-    };
-    let mut on_event = |event: SubscriberEvent<'_>| {
-        turn.on_event(&event);
-        stop = stop.wrapping_sub(1);
-        if stop == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let mut work = process.poll(now, limit, &mut on_event);
-    by_replay.set(true);
-    let used = process.core.on_replay(now, &reading.source.buffered, &mut on_event);
-    reading.source.buffered.drain(..used);
-    work += used;
-    let ReaderTurn { lines, last, ended, failure, .. } = turn;
-    reading.ended |= ended;
-    failure.map_or(Ok(()), Err)?;
-    if let (Some(last), lockstep_core::engine::subscriber::Delivery::Committed) = (last, reading.delivery)
-        && last >= process.core.commit_next()
-    {
-        return Err(format!("AGREEMENT: subscriber {who} delivered {last} before it was committed"));
-    }
-    Ok((work, lines))
-}
-
-/// The events of a subscriber in one turn, while they are judged.
-struct ReaderTurn<'a> {
-    who: usize,
-    oracle: &'a mut Oracle,
-    slept: &'a mut SleepOutcome,
-    /// Whether the delivered messages came by replay.
-    by_replay: &'a Cell<bool>,
-    /// Lines of the story.
-    lines: Vec<String>,
-    /// The last message delivered.
-    last: Option<Seq>,
-    /// The subscription has ended.
-    ended: bool,
-    failure: Option<Violation>,
-}
-
-impl ReaderTurn<'_> {
-    fn on_event(&mut self, event: &SubscriberEvent<'_>) {
-        let is_allowed = self.oracle.check_subscriber_event(self.who, event);
-        if let Err(violation) = self.judge(event).and(is_allowed) {
-            self.failure.get_or_insert(violation);
-        }
-    }
-
-    fn judge(&mut self, event: &SubscriberEvent<'_>) -> Result<(), Violation> {
-        let Self { who, oracle, .. } = self;
-        let who = *who;
-        match *event {
-            SubscriberEvent::Message(ref message) => {
-                self.last = Some(message.seq);
-                oracle.coverage.count_all(self.slept.take(message.seq, self.by_replay.get()));
-                oracle.on_delivered(who, message)
-            }
-            SubscriberEvent::Retract { from } => {
-                self.lines.push(format!("retracts from {from} on"));
-                oracle.coverage.count(Event::Retracts);
-                self.slept.retract(from);
-                oracle.on_retracted(who, from)
-            }
-            SubscriberEvent::Abandoned { from, oldest, .. } => {
-                // A small ring has lost the range: that is reported, and the subscription ends.
-                oracle.coverage.count(Event::Abandoned);
-                self.end(format!("abandoned at {from}, the oldest that anybody holds is {oldest}"))
-            }
-            SubscriberEvent::Founded { history, seq, .. } => oracle.on_went_over(who, history, seq),
-            SubscriberEvent::HistoryLost { history, next, have } => {
-                self.lines
-                    .push(format!("is ahead: has all below {have}, history {history:x} begins at {next}"));
-                self.ended = true;
-                oracle.on_history_lost(who, history, next, have)
-            }
-            SubscriberEvent::Ahead { next, end, .. } if oracle.may_be_ahead(next) => {
-                self.end(format!("is ahead: at {next}, the log ends at {end}"))
-            }
-            SubscriberEvent::Diverged { seq } if oracle.parts_before(seq) => {
-                oracle.coverage.count(Event::ReadersDiverged);
-                self.end(format!("has another log below {seq} than the new history"))
-            }
-            // No committed entry is lost: a reader that receives this event is misled.
-            SubscriberEvent::Ahead { next, end, epoch } => Err(format!(
-                "AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"
-            )),
-            SubscriberEvent::Diverged { seq } => {
-                Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))
-            }
-            SubscriberEvent::Refused { why: None, .. } => {
-                self.end("refused: no journal can be reached".to_string())
-            }
-            // The same divergence, found by a journal that was asked for the reader's place.
-            SubscriberEvent::Refused { why: Some(ReplayEndReason::ChainMismatch), next }
-                if oracle.parts_before(next) =>
-            {
-                oracle.coverage.count(Event::ReadersDiverged);
-                self.end(format!("has another log below {next} than the new history, as a journal says"))
-            }
-            SubscriberEvent::Refused { ref why, next } => {
-                Err(format!("AGREEMENT: subscriber {who} is refused at {next}: {why:?}"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The subscription ends, for this reason.
-    fn end(&mut self, line: String) -> Result<(), Violation> {
-        self.lines.push(line);
-        self.ended = true;
-        self.oracle.on_subscription_ended(self.who);
         Ok(())
     }
 }

@@ -21,11 +21,12 @@ use super::sleeper::SleepOutcome;
 use super::story::{Happening, Story};
 use super::wire::{NetworkModel, NodeSet, Route, SimNetwork, SimPacket};
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
+use lockstep_core::engine::participant::ParticipantEngine;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::PublisherEngine;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
-use lockstep_wire::{Epoch, Nanos, PublisherId, Seq};
+use lockstep_wire::{Cursor, Epoch, Nanos, PublisherId, Seq};
 use std::rc::Rc;
 
 /// The process of a node.
@@ -36,6 +37,8 @@ pub(super) enum Actor {
     Publisher(Option<Box<PublisherEngine<SimNet>>>, WorldWork),
     /// A subscriber's process, if it runs.
     Subscriber(Option<Box<SubscriberEngine<SimNet>>>, ReaderSlot),
+    /// A participant's process, if it runs, which publishes and reads.
+    Participant(Option<Box<ParticipantEngine<SimNet>>>, WorldWork, ReaderSlot),
     /// A process of the edge, if it runs.
     Edge(Box<EdgeNode>),
     /// The second handle of the process at this node.
@@ -125,6 +128,25 @@ pub(super) struct ReaderSlot {
     pub(super) source: SimReplaySource,
     /// Its long pauses.
     pub(super) slept: SleepOutcome,
+}
+
+impl ReaderSlot {
+    pub(super) fn new(delivery: Delivery, start: Start) -> Self {
+        let (source, slept) = (SimReplaySource::default(), SleepOutcome::default());
+        Self { delivery, start, restart_at: 0, ended: false, source, slept }
+    }
+
+    /// The process has ended, and its successor goes on behind what was delivered: everything below `resume`.
+    pub(super) fn resume(&mut self, cursor: Option<Cursor>, resume: Option<Seq>, may_found: bool) {
+        self.ended = false;
+        // Where a history may be founded, a seq alone does not identify its stream.
+        self.start = match (self.delivery, resume) {
+            (Delivery::Committed, Some(_)) if may_found => cursor.map_or(Start::From(1), Start::Cursor),
+            (Delivery::Committed, Some(seq)) => Start::From(seq),
+            (Delivery::Stamped, Some(_)) => Start::From(1),
+            (_, None) => Start::Live,
+        };
+    }
 }
 
 /// The phases of a run: first safety is checked, then liveness.
@@ -362,7 +384,7 @@ impl World {
         }
         let node = &mut self.nodes[index];
         // A reader whose subscription has ended receives nothing any more, and would be called without end.
-        let is_over = is_long && matches!(&node.actor, Actor::Subscriber(_, reading) if reading.ended);
+        let is_over = is_long && node.actor.is_over();
         let busy = work > 0 || has_arrivals && !is_over || is_long && node.actor.is_work_pending();
         node.idle_ns = if busy { turn_ns } else { (node.idle_ns * growth).clamp(turn_ns, idle_ns_max) };
         node.wake_at = self.now + 1 + node.idle_ns / 2 + self.rng.below(node.idle_ns / 2 + 1);
@@ -499,6 +521,14 @@ impl World {
                 }
                 self.oracle.check_publisher(index, work.delivered_next)
             }
+            Actor::Participant(Some(process), work, _) => {
+                if looks {
+                    process.invariants();
+                }
+                let subscriber = &process.subscriber;
+                self.oracle.check_subscriber(index, subscriber.commit_next(), subscriber.history())?;
+                self.oracle.check_publisher(index, work.delivered_next)
+            }
             Actor::Edge(edge) => {
                 if let Some(process) = edge.process.as_ref().filter(|_| looks) {
                     process.invariants();
@@ -511,7 +541,10 @@ impl World {
                 }
                 Ok(())
             }
-            Actor::Publisher(None, _) | Actor::Subscriber(None, _) | Actor::Handle(_) => Ok(()),
+            Actor::Publisher(None, _)
+            | Actor::Subscriber(None, _)
+            | Actor::Participant(None, ..)
+            | Actor::Handle(_) => Ok(()),
         }
     }
 

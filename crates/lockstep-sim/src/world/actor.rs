@@ -1,6 +1,6 @@
 //! The process of a node: its next deadline, whether it runs, its ports.
 
-use super::{Actor, SimNode};
+use super::{Actor, ReaderSlot, SimNode, WorldWork};
 use crate::clock::SimClock;
 use crate::machine::MachineState;
 use crate::net::SimNet;
@@ -15,13 +15,13 @@ impl SimNode {
                 MachineState::Down(_, until) => *until,
                 MachineState::Lost => Nanos::MAX,
             },
-            Actor::Publisher(None, work) => work.restart_at,
+            Actor::Publisher(None, work) | Actor::Participant(None, work, _) => work.restart_at,
             Actor::Subscriber(None, reading) => reading.restart_at,
             Actor::Edge(edge) if edge.process.is_none() => edge.restart_at,
             Actor::Edge(_) => self.wake_at,
             Actor::Handle(_) | Actor::Second(None) => Nanos::MAX,
             Actor::Second(Some(_)) => self.wake_at,
-            Actor::Publisher(..) | Actor::Subscriber(..) => self.wake_at,
+            Actor::Publisher(..) | Actor::Subscriber(..) | Actor::Participant(..) => self.wake_at,
         };
         at.max(self.paused_until)
     }
@@ -34,6 +34,7 @@ impl Actor {
             Self::Replica(machine) => machine.replica().is_some(),
             Self::Publisher(process, _) => process.is_some(),
             Self::Subscriber(process, _) => process.is_some(),
+            Self::Participant(process, ..) => process.is_some(),
             Self::Edge(edge) => edge.process.is_some(),
             Self::Second(second) => second.is_some(),
             Self::Handle(_) => false,
@@ -46,9 +47,35 @@ impl Actor {
             Self::Replica(machine) => machine.replica_mut().map(|replica| replica.net_mut()),
             Self::Publisher(process, _) => process.as_mut().map(|process| process.net_mut()),
             Self::Subscriber(process, _) => process.as_mut().map(|process| process.net_mut()),
+            Self::Participant(process, ..) => process.as_mut().map(|process| process.net_mut()),
             Self::Edge(edge) => edge.net_mut(handle),
             Self::Second(second) => second.as_mut().and_then(|second| second.net_mut()),
             Self::Handle(_) => None,
+        }
+    }
+
+    /// The work of a publisher, if it publishes.
+    pub(crate) fn work_mut(&mut self) -> Option<&mut WorldWork> {
+        match self {
+            Self::Publisher(_, work) | Self::Participant(_, work, _) => Some(work),
+            _ => None,
+        }
+    }
+
+    /// The work of a subscriber, if it reads.
+    pub(crate) fn reading_mut(&mut self) -> Option<&mut ReaderSlot> {
+        match self {
+            Self::Subscriber(_, reading) | Self::Participant(_, _, reading) => Some(reading),
+            _ => None,
+        }
+    }
+
+    /// Whether it receives nothing any more.
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            Self::Subscriber(_, reading) => reading.ended,
+            Self::Participant(Some(process), _, reading) => reading.ended && process.publisher.is_lost(),
+            _ => false,
         }
     }
 
@@ -68,6 +95,10 @@ impl Actor {
                 Some(clock.reaches(process.core.next_deadline()).min(hands_in))
             }
             Self::Subscriber(Some(process), _) => Some(clock.reaches(process.core.next_deadline())),
+            Self::Participant(Some(process), work, _) => {
+                let hands_in = if work.left > 0 { work.next_at } else { Nanos::MAX };
+                Some(clock.reaches(process.next_deadline()).min(hands_in))
+            }
             _ => None,
         }
     }

@@ -1,9 +1,10 @@
 //! The end of a run: whether all work is done, and what it waits for if not.
 
-use super::{Actor, BEGIN_NS, SimNode, World};
+use super::{Actor, BEGIN_NS, SimNode, World, WorldWork};
 use crate::check::Violation;
 use crate::machine::MachineState;
 use crate::wire::NodeSet;
+use lockstep_core::engine::publisher::PublisherCore;
 use lockstep_wire::{Epoch, Identity, Nanos};
 use std::fmt::Write as _;
 
@@ -17,16 +18,15 @@ impl World {
     pub(super) fn is_done(&self, healthy: NodeSet) -> bool {
         self.nodes.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, node)| {
             match &node.actor {
-                Actor::Publisher(Some(process), work) => {
-                    !self.oracle.lacks_datagram(index)
-                        && (work.fenced
-                            || work.left == 0
-                                && process.core.is_drained()
-                                && self.oracle.without_outcome(index) == 0)
-                }
+                Actor::Publisher(Some(process), work) => self.has_published(index, work, &process.core),
                 Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
                 Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
                 Actor::Subscriber(None, _) => false,
+                Actor::Participant(Some(process), work, reading) => {
+                    self.has_published(index, work, &process.publisher)
+                        && (reading.ended || self.oracle.has_delivered_all(index))
+                }
+                Actor::Participant(None, ..) => false,
                 // The edge is checked separately.
                 Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => true,
                 Actor::Replica(machine) => machine.replica().is_some_and(|replica| {
@@ -35,6 +35,12 @@ impl World {
                 }),
             }
         })
+    }
+
+    /// Whether a publisher has published everything, and has heard the outcomes.
+    fn has_published(&self, index: usize, work: &WorldWork, core: &PublisherCore) -> bool {
+        let is_done = work.left == 0 && core.is_drained() && self.oracle.without_outcome(index) == 0;
+        !self.oracle.lacks_datagram(index) && !core.is_lost() && (work.fenced || is_done)
     }
 
     /// A member that has promised above the epoch of the leader follows no leader until a higher epoch
@@ -87,6 +93,23 @@ impl World {
                     self.oracle.has_delivered_all(index)
                 ),
                 Actor::Subscriber(None, _) => write!(out, "\n  subscriber {index} ({health}): down"),
+                Actor::Participant(Some(process), work, reading) => write!(
+                    out,
+                    "\n  participant {index} ({health}): {} left, id {:?}, {} without fate, drained {}, lost {}; {:?} next {} \
+                     commit {} seen {}, ended {}, done {}",
+                    work.left,
+                    work.id,
+                    self.oracle.without_outcome(index),
+                    process.publisher.is_drained(),
+                    process.publisher.is_lost(),
+                    reading.delivery,
+                    process.subscriber.deliver_next(),
+                    process.subscriber.commit_next(),
+                    process.subscriber.stamped_next(),
+                    reading.ended,
+                    self.oracle.has_delivered_all(index)
+                ),
+                Actor::Participant(None, ..) => write!(out, "\n  participant {index} ({health}): down"),
                 Actor::Edge(edge) => write!(out, "\n  {index} ({health}): {edge}"),
                 Actor::Handle(_) | Actor::Second(_) => Ok(()),
             };

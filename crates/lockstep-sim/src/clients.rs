@@ -1,0 +1,442 @@
+//! One turn of one client: a publisher, a subscriber, or a participant, which is both.
+
+use super::check::{Oracle, Violation};
+use super::coverage::Event;
+use super::payload;
+use super::sleeper::SleepOutcome;
+use super::story::Happening;
+use super::world::{Actor, ReaderSlot, RunPhase, World, WorldWork};
+use crate::net::SimNet;
+use lockstep_core::engine::participant::ParticipantEvent;
+use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEvent};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberCore, SubscriberEngine, SubscriberEvent};
+use lockstep_wire::{Nanos, ReplayEndReason, Seq};
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
+impl World {
+    pub(super) fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+        let (now, pace) = (self.now, self.pace());
+        let shown = self.plan.clock(index).at(now);
+        let wall = shown + self.plan.wall_ns;
+        let Actor::Publisher(Some(process), work) = &mut self.nodes[index].actor else { return Ok(0) };
+        hand_in(index, &mut process.core, work, &mut self.oracle, draws, (now, pace))?;
+        let (mut turn, oracle) = (PublisherTurn::new(index, work), &mut self.oracle);
+        let done =
+            process.poll(shown, wall, 1 + (draws[0] % 9) as usize, |event| turn.on_event(oracle, event));
+        let lost = turn.end(&mut process.core, draws)?;
+        if lost {
+            // It starts again: its successor learns the outcomes of its messages from the stream.
+            work.restart_at = now + 1;
+            self.oracle.coverage.count(Event::PublishersLost);
+            self.send(index, usize::MAX)?;
+            if let Actor::Publisher(process, _) = &mut self.nodes[index].actor {
+                *process = None;
+            }
+        }
+        Ok(done)
+    }
+
+    pub(super) fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+        let now = self.plan.clock(index).at(self.now);
+        self.check_model()?;
+        let takeovers = self.takeovers();
+        let Actor::Subscriber(process, reading) = &mut self.nodes[index].actor else { return Ok(0) };
+        let Some(mut process) = process.take() else { return Ok(0) };
+        reading.slept.go_on(takeovers);
+        let mut source = std::mem::take(&mut reading.source);
+        self.read_journal(index, &mut process.core, &mut source);
+        let Actor::Subscriber(node, reading) = &mut self.nodes[index].actor else { return Ok(0) };
+        reading.source = source;
+        let limit = 1 + (draws[0] % 8) as usize;
+        let outcome = read(index, now, &mut process, reading, &mut self.oracle, limit, draws[1] % 16);
+        *node = Some(process);
+        let (done, lines) = outcome?;
+        for line in lines {
+            self.tell(index, || Happening::Note(line));
+        }
+        Ok(done)
+    }
+
+    /// A participant is judged as a publisher and as a subscriber: by what each half reports.
+    pub(super) fn turn_participant(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+        let (now, pace) = (self.now, self.pace());
+        let shown = self.plan.clock(index).at(now);
+        let wall = shown + self.plan.wall_ns;
+        self.check_model()?;
+        let takeovers = self.takeovers();
+        let Actor::Participant(process, _, reading) = &mut self.nodes[index].actor else { return Ok(0) };
+        let Some(mut process) = process.take() else { return Ok(0) };
+        reading.slept.go_on(takeovers);
+        let mut source = std::mem::take(&mut reading.source);
+        self.read_journal(index, &mut process.subscriber, &mut source);
+        let Actor::Participant(node, work, reading) = &mut self.nodes[index].actor else { return Ok(0) };
+        let (process, oracle) = (node.insert(process), &mut self.oracle);
+        reading.source = source;
+        let was_lost = process.publisher.is_lost();
+        if !was_lost {
+            hand_in(index, &mut process.publisher, work, oracle, draws, (now, pace))?;
+        }
+        let by_replay = Cell::new(false);
+        let mut stop = draws[1] % 16;
+        let mut reads = ReaderTurn::new(index, &mut reading.slept, &by_replay);
+        let mut publishes = PublisherTurn::new(index, work);
+        let limit = 1 + (draws[0] % 9) as usize;
+        let mut done = process.poll(shown, wall, limit, |event| match event {
+            ParticipantEvent::Publisher(event) => {
+                publishes.on_event(oracle, event);
+                ControlFlow::Continue(())
+            }
+            ParticipantEvent::Subscriber(event) => reads.on_event(oracle, &event, &mut stop),
+        });
+        by_replay.set(true);
+        let core = &mut process.subscriber;
+        let on_event = |event: SubscriberEvent<'_>| reads.on_event(oracle, &event, &mut stop);
+        let used = core.on_replay(shown, &reading.source.buffered, on_event);
+        reading.source.buffered.drain(..used);
+        done += used;
+        let lines = reads.end(core, reading.delivery, &mut reading.ended)?;
+        let lost = publishes.end(&mut process.publisher, draws)?;
+        for line in lines {
+            self.tell(index, || Happening::Note(line));
+        }
+        if lost {
+            self.on_half_lost(index, draws[0]);
+        }
+        self.restart_half(index)?;
+        Ok(done)
+    }
+
+    /// The half that publishes is lost: the stream is read on, until the process is started again.
+    fn on_half_lost(&mut self, index: usize, drawn: u64) {
+        let restart_at = self.now + 1 + drawn % self.plan.timeout_ns;
+        let coverage = &mut self.oracle.coverage;
+        coverage.count(Event::PublishersLost);
+        if let Actor::Participant(_, work, reading) = &mut self.nodes[index].actor {
+            work.restart_at = restart_at;
+            if !reading.ended {
+                coverage.count(Event::HalvesLost);
+            }
+        }
+    }
+
+    /// A participant without its publisher ends, and starts again, when it is time.
+    fn restart_half(&mut self, index: usize) -> Result<(), Violation> {
+        let (now, may_found) = (self.now, self.plan.may_found());
+        let is_due = matches!(&self.nodes[index].actor, Actor::Participant(Some(process), work, _)
+            if process.publisher.is_lost() && now >= work.restart_at);
+        if is_due {
+            self.send(index, usize::MAX)?;
+            let resume = self.oracle.delivered_next(index);
+            if let Actor::Participant(process, work, reading) = &mut self.nodes[index].actor {
+                let cursor = process.take().and_then(|process| process.subscriber.cursor());
+                work.restart_at = now + 1;
+                reading.resume(cursor, resume, may_found);
+            }
+        }
+        Ok(())
+    }
+
+    /// How publishers hand messages in now.
+    fn pace(&self) -> Pace {
+        let calm = self.phase != RunPhase::Storm;
+        Pace {
+            calm,
+            may_be_empty: !self.plan.has_rivals(),
+            // Messages handed in then must not make small rings wrap: a node that is behind would never
+            // catch up.
+            may_be_large: !calm || self.plan.smallest_ring_bytes() >= 128 << 10,
+        }
+    }
+}
+
+/// How publishers hand messages in.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// At each turn.
+    calm: bool,
+    /// Of no byte, ...
+    may_be_empty: bool,
+    /// ... and in parts.
+    may_be_large: bool,
+}
+
+/// A publisher hands a few messages in, if it is time.
+fn hand_in(
+    who: usize,
+    core: &mut PublisherCore,
+    work: &mut WorldWork,
+    oracle: &mut Oracle,
+    draws: [u64; 2],
+    (now, pace): (Nanos, Pace),
+) -> Result<(), Violation> {
+    if now < work.next_at && !pace.calm {
+        return Ok(());
+    }
+    work.next_at = now + work.every_ns / 2 + draws[1] % (work.every_ns + 1);
+    publish(who, core, work, oracle, draws, pace)
+}
+
+/// The events of a publisher in one turn, while they are judged.
+struct PublisherTurn<'a> {
+    who: usize,
+    work: &'a mut WorldWork,
+    lost: bool,
+    failure: Option<Violation>,
+}
+
+impl<'a> PublisherTurn<'a> {
+    fn new(who: usize, work: &'a mut WorldWork) -> Self {
+        Self { who, work, lost: false, failure: None }
+    }
+
+    fn on_event(&mut self, oracle: &mut Oracle, event: PublisherEvent) {
+        let Self { who, work, lost, failure } = self;
+        *lost |= event == PublisherEvent::OutcomesUnknown;
+        let handle = (&work.name[..], work.nonce, work.id);
+        if let Err(violation) = oracle.check_publisher_event(*who, handle, event) {
+            failure.get_or_insert(violation);
+        }
+        if let Err(violation) = on_publisher_event(*who, event, work, oracle) {
+            failure.get_or_insert(violation);
+        }
+    }
+
+    /// The end of the turn: a name that was closed is opened again. Returns whether the publisher is lost.
+    fn end(self, core: &mut PublisherCore, draws: [u64; 2]) -> Result<bool, Violation> {
+        let Self { work, lost, failure, .. } = self;
+        failure.map_or(Ok(()), Err)?;
+        if std::mem::take(&mut work.closed) {
+            work.nonce = draws;
+            core.open(&work.name, work.nonce);
+        }
+        Ok(lost)
+    }
+}
+
+/// A publisher submits a few messages, of lengths drawn from `draws`.
+fn publish(
+    who: usize,
+    core: &mut PublisherCore,
+    work: &mut WorldWork,
+    oracle: &mut Oracle,
+    draws: [u64; 2],
+    Pace { may_be_empty, may_be_large, .. }: Pace,
+) -> Result<(), Violation> {
+    let Some(id) = work.id else { return Ok(()) };
+    if work.closes {
+        match core.try_close(id, b"done") {
+            Ok(()) => (work.closes, work.closing) = (false, true),
+            Err(PublishError::Backpressure) => {}
+            Err(PublishError::Fenced) => work.closes = false,
+            Err(error) => return Err(format!("VALIDITY: publisher {who} cannot close: {error}")),
+        }
+    }
+    if work.closing {
+        return Ok(());
+    }
+    for count in 0..1 + draws[0] % 3 {
+        if work.left == 0 {
+            return Ok(());
+        }
+        // The last one is sent in three parts.
+        let kinds = if may_be_large { 6 } else { 5 };
+        let length = [0, 16, 64, 200, 1_200, 3_600][((draws[1] >> (8 * count)) % kinds) as usize];
+        let length = if may_be_empty { length } else { length.max(16) };
+        work.handed_in += 1;
+        let payload = payload::of(who, work.handed_in, length);
+        match core.try_publish(id, 0, &payload) {
+            Ok(number) => {
+                oracle.on_published(who, id, number, &payload);
+                work.left -= 1;
+            }
+            Err(PublishError::Backpressure) => return Ok(()),
+            Err(PublishError::Fenced) => {
+                work.left = 0;
+                return Ok(());
+            }
+            Err(error) => return Err(format!("VALIDITY: publisher {who} is refused: {error}")),
+        }
+    }
+    Ok(())
+}
+
+fn on_publisher_event(
+    who: usize,
+    event: PublisherEvent,
+    work: &mut WorldWork,
+    oracle: &mut Oracle,
+) -> Result<(), Violation> {
+    match event {
+        PublisherEvent::Opened { publisher, .. } => work.id = Some(publisher),
+        PublisherEvent::Stamped { publisher_seq, seq, .. } => {
+            oracle.on_stamped(who, publisher_seq, seq)?;
+        }
+        PublisherEvent::Committed { publisher, publisher_seq, seq } => {
+            work.delivered_next = work.delivered_next.max(seq + 1);
+            oracle.on_outcome_committed(who, publisher, publisher_seq, seq)?;
+        }
+        PublisherEvent::Founded { history, seq } => oracle.on_publisher_went_over(who, history, seq)?,
+        PublisherEvent::HistoryLost { history, next, have } => {
+            oracle.on_publisher_forgotten(who, history, next, have)?;
+        }
+        PublisherEvent::Fenced { publisher_seq, .. } => {
+            (work.left, work.fenced) = (0, true);
+            oracle.on_outcome_ended(who, publisher_seq)?;
+        }
+        PublisherEvent::Closed { publisher_seq, .. } => {
+            if !std::mem::take(&mut work.closing) {
+                return Err(format!(
+                    "VALIDITY: publisher {who} is told that it is closed, and nobody closed it"
+                ));
+            }
+            (work.id, work.closed) = (None, true);
+            oracle.on_outcome_ended(who, publisher_seq)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A subscriber's turn. Returns its work, and lines for the story.
+fn read(
+    who: usize,
+    now: Nanos,
+    process: &mut SubscriberEngine<SimNet>,
+    reading: &mut ReaderSlot,
+    oracle: &mut Oracle,
+    limit: usize,
+    mut stop: u64,
+) -> Result<(usize, Vec<String>), Violation> {
+    let by_replay = Cell::new(false);
+    let mut turn = ReaderTurn::new(who, &mut reading.slept, &by_replay);
+    let mut on_event = |event: SubscriberEvent<'_>| turn.on_event(oracle, &event, &mut stop);
+    let mut work = process.poll(now, limit, &mut on_event);
+    by_replay.set(true);
+    let used = process.core.on_replay(now, &reading.source.buffered, &mut on_event);
+    reading.source.buffered.drain(..used);
+    work += used;
+    Ok((work, turn.end(&process.core, reading.delivery, &mut reading.ended)?))
+}
+
+/// The events of a subscriber in one turn, while they are judged.
+struct ReaderTurn<'a> {
+    who: usize,
+    slept: &'a mut SleepOutcome,
+    /// Whether the delivered messages came by replay.
+    by_replay: &'a Cell<bool>,
+    /// Lines of the story.
+    lines: Vec<String>,
+    /// The last message delivered.
+    last: Option<Seq>,
+    /// The subscription has ended.
+    ended: bool,
+    failure: Option<Violation>,
+}
+
+impl<'a> ReaderTurn<'a> {
+    fn new(who: usize, slept: &'a mut SleepOutcome, by_replay: &'a Cell<bool>) -> Self {
+        Self { who, slept, by_replay, lines: Vec::new(), last: None, ended: false, failure: None }
+    }
+
+    /// Judges an event. The application stops the stream when `stop` events have come.
+    fn on_event(
+        &mut self,
+        oracle: &mut Oracle,
+        event: &SubscriberEvent<'_>,
+        stop: &mut u64,
+    ) -> ControlFlow<()> {
+        let is_allowed = oracle.check_subscriber_event(self.who, event);
+        if let Err(violation) = self.judge(oracle, event).and(is_allowed) {
+            self.failure.get_or_insert(violation);
+        }
+        *stop = stop.wrapping_sub(1);
+        if *stop == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// The end of the turn. Returns lines for the story.
+    fn end(
+        self,
+        core: &SubscriberCore,
+        delivery: Delivery,
+        has_ended: &mut bool,
+    ) -> Result<Vec<String>, Violation> {
+        let Self { who, lines, last, ended, failure, .. } = self;
+        *has_ended |= ended;
+        failure.map_or(Ok(()), Err)?;
+        match (last, delivery) {
+            (Some(last), Delivery::Committed) if last >= core.commit_next() => {
+                Err(format!("AGREEMENT: subscriber {who} delivered {last} before it was committed"))
+            }
+            _ => Ok(lines),
+        }
+    }
+
+    fn judge(&mut self, oracle: &mut Oracle, event: &SubscriberEvent<'_>) -> Result<(), Violation> {
+        let who = self.who;
+        match *event {
+            SubscriberEvent::Message(ref message) => {
+                self.last = Some(message.seq);
+                oracle.coverage.count_all(self.slept.take(message.seq, self.by_replay.get()));
+                oracle.on_delivered(who, message)
+            }
+            SubscriberEvent::Retract { from } => {
+                self.lines.push(format!("retracts from {from} on"));
+                oracle.coverage.count(Event::Retracts);
+                self.slept.retract(from);
+                oracle.on_retracted(who, from)
+            }
+            SubscriberEvent::Abandoned { from, oldest, .. } => {
+                // A small ring has lost the range: that is reported, and the subscription ends.
+                oracle.coverage.count(Event::Abandoned);
+                self.end_by(oracle, format!("abandoned at {from}, the oldest that anybody holds is {oldest}"))
+            }
+            SubscriberEvent::Founded { history, seq, .. } => oracle.on_went_over(who, history, seq),
+            SubscriberEvent::HistoryLost { history, next, have } => {
+                self.lines
+                    .push(format!("is ahead: has all below {have}, history {history:x} begins at {next}"));
+                self.ended = true;
+                oracle.on_history_lost(who, history, next, have)
+            }
+            SubscriberEvent::Ahead { next, end, .. } if oracle.may_be_ahead(next) => {
+                self.end_by(oracle, format!("is ahead: at {next}, the log ends at {end}"))
+            }
+            SubscriberEvent::Diverged { seq } if oracle.parts_before(seq) => {
+                oracle.coverage.count(Event::ReadersDiverged);
+                self.end_by(oracle, format!("has another log below {seq} than the new history"))
+            }
+            // No committed entry is lost: a reader that receives this event is misled.
+            SubscriberEvent::Ahead { next, end, epoch } => Err(format!(
+                "AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"
+            )),
+            SubscriberEvent::Diverged { seq } => {
+                Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))
+            }
+            SubscriberEvent::Refused { why: None, .. } => {
+                self.end_by(oracle, "refused: no journal can be reached".to_string())
+            }
+            // The same divergence, found by a journal that was asked for the reader's place.
+            SubscriberEvent::Refused { why: Some(ReplayEndReason::ChainMismatch), next }
+                if oracle.parts_before(next) =>
+            {
+                oracle.coverage.count(Event::ReadersDiverged);
+                self.end_by(
+                    oracle,
+                    format!("has another log below {next} than the new history, as a journal says"),
+                )
+            }
+            SubscriberEvent::Refused { ref why, next } => {
+                Err(format!("AGREEMENT: subscriber {who} is refused at {next}: {why:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The subscription ends, for this reason.
+    fn end_by(&mut self, oracle: &mut Oracle, line: String) -> Result<(), Violation> {
+        self.lines.push(line);
+        self.ended = true;
+        oracle.on_subscription_ended(self.who);
+        Ok(())
+    }
+}
