@@ -66,12 +66,11 @@ impl Attached {
             floor_port: Some(self.floor_port),
             start: Start::Live,
             transport: Transport::Udp,
-            shares: false,
             outcomes: false,
         }
     }
 
-    /// Participants: the first floor that reflects, and lockstep. Says so where nobody reflects.
+    /// Contestants: the first floor that reflects, and lockstep. Says so where nobody reflects.
     ///
     /// # Errors
     /// No socket can be opened here.

@@ -1,19 +1,19 @@
-//! Publisher and subscriber in one thread: what latency and throughput are measured with, the same loop
-//! for the floor and for lockstep.
+//! Publisher and subscriber in one thread, on one device: what latency and throughput are measured with, the
+//! same loop for the floor and for lockstep.
 
 use crate::cluster::{self, Cluster};
 use crate::contestant::Contestant;
 use crate::floor::{FloorClient, MESSAGE_LEN_MIN, write_message};
-use crate::hosts::Hosts;
 use crate::plain::{self, Plain};
-use crate::shared::share;
 use crate::transport::Transport;
 use lockstep::config::Config;
-use lockstep_client::{Delivery, Endpoint, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
+use lockstep_client::{
+    Delivery, Endpoint, Participant, ParticipantEvent, Publisher, PublisherEvent, Start, SubscriberEvent,
+};
 use lockstep_core::engine::counters::{Counter, Counters};
-use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::engine::ports::Group;
 use lockstep_io::IoError;
-use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
+use lockstep_io::device::MemorySharing;
 use lockstep_io::udp::UdpSettings;
 use lockstep_wire::{Nanos, PublisherId};
 use std::ops::ControlFlow;
@@ -84,8 +84,6 @@ pub struct Ground<'a> {
     pub start: Start,
     /// How datagrams go.
     pub transport: Transport,
-    /// Whether publisher and subscriber have one device together.
-    pub shares: bool,
     /// Whether there is no subscriber: delivered is what the publisher is told is committed.
     pub outcomes: bool,
 }
@@ -99,19 +97,12 @@ impl<'a> Ground<'a> {
 
     /// The same by its file.
     pub fn of(config: &'a Config) -> Self {
-        Self {
-            config,
-            floor_port: None,
-            start: Start::From(1),
-            transport: Transport::Udp,
-            shares: false,
-            outcomes: false,
-        }
+        Self { config, floor_port: None, start: Start::From(1), transport: Transport::Udp, outcomes: false }
     }
 
-    /// The same, by another way: behind a cable publisher and subscriber share a device.
-    pub fn over(cluster: &'a Cluster, hosts: &Hosts, transport: Transport) -> Self {
-        Self { transport, shares: hosts.are_apart(), ..Self::own(cluster) }
+    /// The same, by another way.
+    pub fn over(cluster: &'a Cluster, transport: Transport) -> Self {
+        Self { transport, ..Self::own(cluster) }
     }
 
     /// What lockstep's handles are told.
@@ -120,13 +111,6 @@ impl<'a> Ground<'a> {
         // A cluster's file has no word for memory without a network.
         let is_alone = self.transport == Transport::Shm;
         Ok(if is_alone { endpoint.with_memory(MemorySharing::Alone) } else { endpoint })
-    }
-
-    /// One device for both of lockstep's handles.
-    fn device(&self, endpoint: &Endpoint) -> Result<Device, String> {
-        let settings =
-            DeviceSettings { udp: cluster::device(self.config, &JOINS), ..endpoint.device(&JOINS) };
-        Device::open(settings).map_err(|error| error.to_string())
     }
 
     /// A device of the floor.
@@ -166,60 +150,44 @@ pub fn measure<M: Measure>(
     let awaits_ack = delivery == Delivery::Committed;
     let plain = || Plain::open(&ground.floor(&JOINS));
     let udp = || ground.transport.open(ground.config, ground.floor(&JOINS));
-    let is_one = ground.shares || ground.outcomes;
     match (contestant, ground.transport) {
         (Contestant::Plain, Transport::Unicast) => {
             let socket = plain::of_client(ground.config, &ground.floor(&[]))?;
-            measure.with(FloorClient::new(socket, None, awaits_ack, message_len))
+            measure.with(FloorClient::new(socket, awaits_ack, message_len))
         }
-        (Contestant::Plain, _) => {
-            let (subscriber, publisher) = (plain()?, if is_one { None } else { Some(plain()?) });
-            measure.with(FloorClient::new(subscriber, publisher, awaits_ack, message_len))
-        }
-        (Contestant::Io, _) => {
-            let (subscriber, publisher) = (udp()?, if is_one { None } else { Some(udp()?) });
-            measure.with(FloorClient::new(subscriber, publisher, awaits_ack, message_len))
-        }
+        (Contestant::Plain, _) => measure.with(FloorClient::new(plain()?, awaits_ack, message_len)),
+        (Contestant::Io, _) => measure.with(FloorClient::new(udp()?, awaits_ack, message_len)),
         (Contestant::Lockstep, _) => {
             let endpoint = ground.endpoint()?;
             let fails = |error: IoError| error.to_string();
             if ground.outcomes {
-                let publisher = Publisher::over(ground.device(&endpoint)?, &endpoint).map_err(fails)?;
-                measure.with(PublisherClient::open(publisher)?)
-            } else if ground.shares {
-                let [subscriber, publisher] = share(ground.device(&endpoint)?);
-                let subscriber = Subscriber::over(subscriber, &endpoint, delivery, ground.start);
-                let publisher = Publisher::over(publisher, &endpoint);
-                measure.with(LockstepClient::open(subscriber.map_err(fails)?, publisher.map_err(fails)?)?)
-            } else {
-                // As an application does it. The subscriber's socket comes first, as the floor's does: the
-                // kernel serves the sockets of a group one after the other.
-                let subscriber = Subscriber::connect(&endpoint, delivery, ground.start).map_err(fails)?;
                 let publisher = Publisher::connect(&endpoint).map_err(fails)?;
-                measure.with(LockstepClient::open(subscriber, publisher)?)
+                measure.with(PublisherClient::open(publisher)?)
+            } else {
+                let participant = Participant::connect(&endpoint, delivery, ground.start).map_err(fails)?;
+                measure.with(LockstepClient::open(participant)?)
             }
         }
     }
 }
 
-/// lockstep's handles, as an application uses them.
-struct LockstepClient<N> {
-    publisher: Publisher<N>,
-    subscriber: Subscriber<N>,
+/// lockstep's handle, as an application uses it.
+struct LockstepClient {
+    participant: Participant,
     id: PublisherId,
 }
 
-impl<N: Net> LockstepClient<N> {
+impl LockstepClient {
     /// Opens a name and reads the stream up to its present end.
-    fn open(mut subscriber: Subscriber<N>, mut publisher: Publisher<N>) -> Result<Self, String> {
-        let id = publisher.open("bench", PATIENCE).map_err(|error| error.to_string())?;
+    fn open(mut participant: Participant) -> Result<Self, String> {
+        let ignore = |_: ParticipantEvent<'_>| ControlFlow::Continue(());
+        let id = participant.open("bench", PATIENCE, ignore).map_err(|error| error.to_string())?;
         let began = Instant::now();
         loop {
-            publisher.poll(usize::MAX, |_| {});
-            subscriber.poll(usize::MAX, |_| ControlFlow::Continue(()));
-            let (seen, read) = (subscriber.stamped_next(), subscriber.deliver_next());
+            participant.poll(usize::MAX, ignore);
+            let (seen, read) = (participant.stamped_next(), participant.deliver_next());
             if seen > 1 && read >= seen {
-                return Ok(Self { publisher, subscriber, id });
+                return Ok(Self { participant, id });
             }
             if began.elapsed() > PATIENCE {
                 return Err(format!("the subscriber has read up to {read} of {seen}"));
@@ -229,30 +197,29 @@ impl<N: Net> LockstepClient<N> {
     }
 }
 
-impl<N: Net> Client for LockstepClient<N> {
+impl Client for LockstepClient {
     fn publish(&mut self, message: &[u8]) -> bool {
-        self.publisher.try_publish(self.id, 0, message).is_ok()
+        self.participant.try_publish(self.id, 0, message).is_ok()
     }
 
     fn flush(&mut self) {
-        self.publisher.flush();
+        self.participant.flush();
     }
 
     fn turn(&mut self, mut f: impl FnMut(&[u8], Nanos)) -> usize {
-        let work = self.subscriber.poll(usize::MAX, |event| {
+        self.participant.poll(usize::MAX, |event| {
             // Others publish into a running cluster as well.
-            if let SubscriberEvent::Message(message) = event
+            if let ParticipantEvent::Subscriber(SubscriberEvent::Message(message)) = event
                 && message.publisher == self.id
             {
                 f(message.payload, message.timestamp);
             }
             ControlFlow::Continue(())
-        });
-        work + self.publisher.poll(usize::MAX, |_| {})
+        })
     }
 
     fn losses(&self) -> Losses {
-        Losses::of(self.subscriber.counters(), self.publisher.counters())
+        Losses::of(self.participant.subscriber_counters(), self.participant.publisher_counters())
     }
 
     fn publisher(&self) -> Option<PublisherId> {
@@ -260,28 +227,28 @@ impl<N: Net> Client for LockstepClient<N> {
     }
 
     fn datagrams(&self) -> u64 {
-        self.subscriber.counters().get(Counter::FramesAccepted)
+        self.participant.subscriber_counters().get(Counter::FramesAccepted)
     }
 }
 
 /// lockstep's publisher, with no subscriber beside it.
-struct PublisherClient<N> {
-    publisher: Publisher<N>,
+struct PublisherClient {
+    publisher: Publisher,
     id: PublisherId,
     /// A message that says its number, the next of which is to be committed.
     message: [u8; MESSAGE_LEN_MIN],
     committed: u64,
 }
 
-impl<N: Net> PublisherClient<N> {
+impl PublisherClient {
     /// Opens a name.
-    fn open(mut publisher: Publisher<N>) -> Result<Self, String> {
+    fn open(mut publisher: Publisher) -> Result<Self, String> {
         let id = publisher.open("bench", PATIENCE).map_err(|error| error.to_string())?;
         Ok(Self { publisher, id, message: [0; MESSAGE_LEN_MIN], committed: 0 })
     }
 }
 
-impl<N: Net> Client for PublisherClient<N> {
+impl Client for PublisherClient {
     fn publish(&mut self, message: &[u8]) -> bool {
         self.publisher.try_publish(self.id, 0, message).is_ok()
     }

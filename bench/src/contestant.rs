@@ -114,7 +114,7 @@ impl<'a> Stage<'a> {
         }
         let _entered = hosts.enter()?;
         let _scheduled = Scheduled::new(scheduling)?;
-        let ground = Ground { outcomes: self.outcomes, ..Ground::over(cluster, hosts, transport) };
+        let ground = Ground { outcomes: self.outcomes, ..Ground::over(cluster, transport) };
         Ok((measure(contestant, ground, delivery, message_len, load(ground)?)?, nodes))
     }
 }

@@ -159,10 +159,9 @@ impl Standby {
     }
 }
 
-/// Publisher and subscriber of the floor in one thread: two devices, or one for both.
+/// Publisher and subscriber of the floor in one thread, on one device, as lockstep's participant is.
 pub struct FloorClient<N> {
-    publisher: Option<N>,
-    subscriber: N,
+    net: N,
     /// Whether delivery waits for the ack.
     awaits_ack: bool,
     message_len: usize,
@@ -179,13 +178,10 @@ pub struct FloorClient<N> {
 }
 
 impl<N: Net> FloorClient<N> {
-    /// A client that sends messages of `message_len` bytes. The subscriber's device was opened first, as
-    /// lockstep's is: the kernel serves the sockets of a group one after the other. Without a publisher's the
-    /// subscriber's device sends as well.
-    pub fn new(subscriber: N, publisher: Option<N>, awaits_ack: bool, message_len: usize) -> Self {
+    /// A client that sends messages of `message_len` bytes.
+    pub fn new(net: N, awaits_ack: bool, message_len: usize) -> Self {
         Self {
-            publisher,
-            subscriber,
+            net,
             awaits_ack,
             message_len,
             outgoing: Outgoing::default(),
@@ -226,14 +222,13 @@ impl<N: Net> Client for FloorClient<N> {
     }
 
     fn flush(&mut self) {
-        let net = self.publisher.as_mut().unwrap_or(&mut self.subscriber);
-        self.outgoing.send(net, Group::Submit);
+        self.outgoing.send(&mut self.net, Group::Submit);
     }
 
     fn turn(&mut self, mut f: impl FnMut(&[u8], Nanos)) -> usize {
-        let count = self.subscriber.recv_groups();
+        let count = self.net.recv_groups();
         for index in 0..count {
-            let datagram = self.subscriber.group_datagram(index);
+            let datagram = self.net.group_datagram(index);
             let stamped = word(datagram, STAMP);
             match kind(datagram) {
                 // What does not follow is left out, and the measurement ends for want of it.
@@ -250,8 +245,7 @@ impl<N: Net> Client for FloorClient<N> {
             }
         }
         self.deliver(&mut f);
-        // The publisher's socket hears the same; a floor has no fates to tell.
-        count + self.publisher.as_mut().map_or(0, Net::recv_groups)
+        count
     }
 
     fn datagrams(&self) -> u64 {

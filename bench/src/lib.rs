@@ -47,7 +47,6 @@ pub mod results;
 mod scenario;
 
 mod self_test;
-mod shared;
 mod stalls;
 pub mod stats;
 mod taps;

@@ -1,4 +1,4 @@
-//! lockstep itself: the sequencer that production runs, three of them, and the handles that applications use.
+//! lockstep itself: the sequencer that production runs, three of them, and the handle that applications use.
 
 use crate::daemons::Daemons;
 use crate::ground::{Ground, NODES};
@@ -8,7 +8,7 @@ use lockstep::config::NodeConfig;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::NodeState;
 use lockstep_client::internal::QueryClient;
-use lockstep_client::{Delivery, PublishError, Publisher, Start, Subscriber, SubscriberEvent};
+use lockstep_client::{Delivery, Participant, ParticipantEvent, PublishError, Start, SubscriberEvent};
 use lockstep_core::engine::event::Role;
 use lockstep_io::idle::{Idle, Waiter};
 use lockstep_io::key_file::KeyFile;
@@ -106,24 +106,23 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
     daemons.start_all()?;
     let endpoint = Endpoint::from_config(&config).map_err(|errors| errors.to_string())?;
     let fails = |error: lockstep_io::IoError| error.to_string();
-    let subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
-    let mut publisher = Publisher::connect(&endpoint).map_err(fails)?;
-    let id =
-        publisher.open("peers", PATIENCE).map_err(|error| format!("{error}{}", daemons.all_last_words()))?;
+    let mut participant =
+        Participant::connect(&endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
+    let ignore = |_: ParticipantEvent<'_>| ControlFlow::Continue(());
+    let id = participant
+        .open("peers", PATIENCE, ignore)
+        .map_err(|error| format!("{error}{}", daemons.all_last_words()))?;
     // The client waits as the replicas do.
     let waiter = {
-        let mut sockets = subscriber.net().sockets();
-        sockets.extend(publisher.net().sockets());
         let idle = if tuning == Tuning::Tuned { Idle::Park } else { Idle::Yield };
-        idle.waiter(&sockets).map_err(fails)?
+        idle.waiter(&participant.sockets()).map_err(fails)?
     };
     let query_client = QueryClient::open(&endpoint).map_err(fails)?;
-    Ok(Box::new(Lockstep { publisher, subscriber, id, waiter, query_client, config, daemons }))
+    Ok(Box::new(Lockstep { participant, id, waiter, query_client, config, daemons }))
 }
 
 struct Lockstep {
-    publisher: Publisher,
-    subscriber: Subscriber,
+    participant: Participant,
     id: PublisherId,
     waiter: Waiter,
     query_client: QueryClient,
@@ -133,7 +132,7 @@ struct Lockstep {
 
 impl Peer for Lockstep {
     fn submit(&mut self, payload: &Payload) -> Result<bool, String> {
-        match self.publisher.try_publish(self.id, 0, payload) {
+        match self.participant.try_publish(self.id, 0, payload) {
             Ok(_) => Ok(true),
             Err(PublishError::Backpressure) => Ok(false),
             Err(error) => Err(format!("publishing: {error:?}")),
@@ -141,26 +140,25 @@ impl Peer for Lockstep {
     }
 
     fn turn(&mut self, wait: Duration, deliver: &mut dyn FnMut(&[u8])) -> Result<(), String> {
-        self.publisher.flush();
+        self.participant.flush();
         let until = Instant::now() + wait;
         let mut came = false;
         loop {
-            let work = self.subscriber.poll(usize::MAX, |event| {
-                if let SubscriberEvent::Message(message) = event {
+            let work = self.participant.poll(usize::MAX, |event| {
+                if let ParticipantEvent::Subscriber(SubscriberEvent::Message(message)) = event {
                     deliver(message.payload);
                     came = true;
                 }
                 ControlFlow::Continue(())
             });
-            let work = work + self.publisher.poll(usize::MAX, |_| {});
             let now = Instant::now();
             if came || now >= until {
                 return Ok(());
             }
             if work == 0 {
-                // Timers of the handles, such as a resend, are looked at after each wait.
+                // Timers of the handle, such as a resend, are looked at after each wait.
                 let wait = (until - now).min(Duration::from_millis(1));
-                self.waiter.on_progress(self.subscriber.deliver_next());
+                self.waiter.on_progress(self.participant.deliver_next());
                 self.waiter.wait(wait.as_nanos() as u64);
             }
         }
