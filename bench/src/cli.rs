@@ -2,8 +2,7 @@
 
 use crate::results::RunResult;
 use crate::{
-    attached, compare, down, failover, fairness, fanout, gateway, ground, guard, idle, instructions, journal,
-    latency, micro, node, observed, recovery, repair, replay, report, scenario, self_test, throughput,
+    attached, compare, day, down, failover, fairness, fanout, gateway, ground, guard, idle, instructions, journal, latency, micro, node, observed, recovery, repair, replay, report, scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -66,6 +65,11 @@ enum What {
     Down(down::Arguments),
     /// What each daemon costs that has nothing to do and parks.
     Idle(idle::Arguments),
+    /// A long run with takeovers: latency, losses, memory, descriptors, disk, and whether they are flat.
+    Day(Box<day::Arguments>),
+    /// The application of that run.
+    #[command(hide = true)]
+    Application(day::ApplicationArguments),
     /// What it costs a leader that its metrics are fetched and that `top` is open.
     Observed(observed::Arguments),
     /// Runs two programs in turn, and says whether the second is worse.
@@ -149,6 +153,8 @@ fn measure(what: What) -> Result<RunResult, String> {
         What::Guard(arguments) => guard::run(&arguments),
         What::Idle(arguments) => idle::run(&arguments),
         What::Fairness(arguments) => fairness::run(&arguments),
+        What::Day(arguments) => day::run(&arguments),
+        What::Application(arguments) => day::apply(&arguments).map(|()| RunResult::Passed),
         What::Observed(arguments) => observed::run(&arguments),
         What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| RunResult::Passed),

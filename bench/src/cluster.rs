@@ -4,16 +4,16 @@
 use crate::contestant::Contestant;
 use crate::transport::Transport;
 use lockstep::config::{Config, NodeConfig, SecurityMode};
-use lockstep::local::{ClusterFile, Folders, KEYS, Line, Replica, found};
+use lockstep::local::{ClusterFile, Folders, KEYS, Line, Replica, found, node_keys};
 use lockstep_client::Endpoint;
 use lockstep_core::engine::ports::Group;
 use lockstep_io::IoError;
 use lockstep_io::device::MemorySharing;
 use lockstep_io::idle::Idle;
-use lockstep_io::udp::UdpSettings;
+use lockstep_io::udp::{UdpSettings, free_port};
 use lockstep_node::NodeSettings;
 use lockstep_wire::Identity;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a message: the size that figures of lockstep are given for where nothing else is said.
@@ -117,6 +117,23 @@ impl Cluster {
     /// In words, what could not be made.
     pub fn of(contestant: Contestant, site: &Site, idle: Idle) -> Result<Self, String> {
         if contestant == Contestant::Lockstep { Self::on(site, idle) } else { Self::file(site, idle) }
+    }
+
+    /// Adds archiver `id` to the file, and formats it; its sealed segments are packed.
+    ///
+    /// # Errors
+    /// In words, what could not be made.
+    pub fn add_archiver(&mut self, id: u32) -> Result<(), String> {
+        let fails = |error: IoError| error.to_string();
+        let path = self.path();
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let unicast = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port(Ipv4Addr::LOCALHOST).map_err(fails)?);
+        let keys = node_keys(id, unicast, self.folders.disk(), self.folders.memory());
+        let more = "compression = \"lz4\"\nretention_size = \"512MiB\"\n";
+        self.folders.write_config(&format!("{text}\n[[archivers]]\n{keys}{more}")).map_err(fails)?;
+        self.config = load(&path)?;
+        let node = self.config.archiver_node(id).map_err(|error| error.to_string())?;
+        lockstep_node::format(&node).map(|_| ()).map_err(|error| error.to_string())
     }
 
     /// Leaves the folders where they are, and returns the one on the disk.

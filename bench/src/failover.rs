@@ -15,8 +15,9 @@
 
 mod hog;
 mod how;
-mod load;
+pub(crate) mod load;
 mod report;
+mod window;
 
 pub use hog::{HogArguments, hog};
 pub use how::How;
@@ -28,7 +29,7 @@ use crate::fleet::Fleet;
 use crate::harness::Run;
 use crate::place::{Nodes, Place};
 use crate::results::{Output, RunResult};
-use load::{Delivered, EpochSeen, Load, Seen, Totals};
+use load::{Load, Totals};
 use lockstep::config::Config;
 use lockstep_client::Start;
 use lockstep_io::clock::Clock;
@@ -38,6 +39,7 @@ use lockstep_wire::{Epoch, Nanos};
 use report::{Found, Takeover};
 use std::path::PathBuf;
 use std::time::Duration;
+use window::Window;
 
 /// Replicas.
 const REPLICAS: u32 = 3;
@@ -45,8 +47,6 @@ const REPLICAS: u32 = 3;
 const THREADS: usize = REPLICAS as usize + 1;
 /// Nothing is counted before.
 const WARM_UP_NS: Nanos = 1_000_000_000;
-/// The stream is at its full rate again when the oldest message of a delivery waited no longer than this.
-const FULL_RATE_NS: Nanos = 1_000_000;
 /// A takeover that is not over by then never will be.
 const TAKEOVER_NS: Nanos = 10_000_000_000;
 /// How long both subscribers may take to have everything.
@@ -174,46 +174,6 @@ fn fleet(arguments: &Arguments, nodes: Option<Nodes>) -> Result<(Config, Fleet),
     let mut fleet = Fleet::start(cluster, places)?;
     fleet.await_whole()?;
     Ok((config, fleet))
-}
-
-/// A window of deliveries.
-#[derive(Default)]
-struct Window {
-    delivered: Vec<Delivered>,
-    epochs: Vec<EpochSeen>,
-}
-
-impl Window {
-    fn add(&mut self, seen: Seen) {
-        self.delivered.extend(seen.delivered);
-        self.epochs.extend(seen.epochs);
-    }
-
-    /// The largest gap between two deliveries, of those that end behind `from` and begin before `to`.
-    fn gap(&self, from: Nanos, to: Nanos) -> Option<Nanos> {
-        let pairs = self.delivered.windows(2).filter(|pair| pair[1].at > from && pair[0].at < to);
-        pairs.map(|pair| pair[1].at - pair[0].at).max()
-    }
-
-    /// The largest gap between two deliveries that both lie between `from` and `to`.
-    fn calm(&self, from: Nanos, to: Nanos) -> Option<Nanos> {
-        let pairs = self.delivered.windows(2).filter(|pair| pair[0].at >= from && pair[1].at <= to);
-        pairs.map(|pair| pair[1].at - pair[0].at).max()
-    }
-
-    /// When the first message that was due behind `from` was delivered without a wait.
-    fn full_rate(&self, from: Nanos) -> Option<Nanos> {
-        let at_rate = |delivered: &&Delivered| {
-            delivered.due >= from && delivered.at.saturating_sub(delivered.due) < FULL_RATE_NS
-        };
-        self.delivered.iter().find(at_rate).map(|delivered| delivered.at)
-    }
-
-    /// The longest that a message waited which was delivered behind `from`, from when it was due.
-    fn wait(&self, from: Nanos) -> Nanos {
-        let behind = self.delivered.iter().filter(|delivered| delivered.at >= from);
-        behind.map(|delivered| delivered.at.saturating_sub(delivered.due)).max().unwrap_or(0)
-    }
 }
 
 struct Bench<'a> {
@@ -390,32 +350,5 @@ impl Bench<'_> {
             None => self.epochs.saturating_sub(1 + struck),
         };
         Ok((Found { origin, counted: (from, to), takeovers, unasked, ended, journals }, self.run))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn window(deliveries: &[(Nanos, Nanos)]) -> Window {
-        let delivered = deliveries.iter().map(|&(at, due)| Delivered { at, due }).collect();
-        Window { delivered, epochs: Vec::new() }
-    }
-
-    #[test]
-    fn the_gap_is_the_one_around_the_strike_and_not_one_before_it() {
-        let window = window(&[(0, 0), (500, 490), (510, 500), (800, 520), (810, 800)]);
-        assert_eq!(window.gap(520, 10_000), Some(290));
-        assert_eq!(window.calm(0, 520), Some(500));
-        assert_eq!(window.calm(0, 505), Some(500), "a gap that the strike ends is none of the calm window's");
-        assert_eq!((window.wait(520), window.wait(805)), (280, 10));
-    }
-
-    #[test]
-    fn the_rate_is_full_again_when_a_message_that_was_due_since_then_did_not_wait() {
-        let late = FULL_RATE_NS + 100;
-        let window = window(&[(90, 80), (late + 200, 110), (late + 300, late + 250)]);
-        assert_eq!(window.full_rate(100), Some(late + 300));
-        assert_eq!(window.full_rate(late + 260), None);
     }
 }

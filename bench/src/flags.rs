@@ -1,6 +1,7 @@
 //! Values of flags that several measures have.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// A number with one of `units`, each a suffix and its factor, within `bounds`; a suffix that ends another
 /// one stands behind it.
@@ -24,9 +25,51 @@ pub fn seconds(bounds: RangeInclusive<f64>) -> impl Fn(&str) -> Result<f64, Stri
     move |text| scaled(text, &[("", 1.0)], bounds.clone(), &wrong)
 }
 
+/// Units of a length of time, and their seconds.
+const TIMES: [(&str, f64); 6] =
+    [("ms", 0.001), ("min", 60.0), ("m", 60.0), ("s", 1.0), ("h", 3600.0), ("d", 86_400.0)];
+
+/// Reads a length of time like `90s`, `2m`, `24h`, of `least` to thirty days.
+pub fn lasts(least: Duration) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    let wrong = format!("is no time that fits; write {least:?} to 30d, like 90s, 2m or 24h");
+    let bounds = least.as_secs_f64()..=30.0 * 86_400.0;
+    move |text| scaled(text, &TIMES, bounds.clone(), &wrong).map(Duration::from_secs_f64)
+}
+
+/// Units of an amount of memory, and their bytes.
+const AMOUNTS: [(&str, f64); 5] = [
+    ("KiB", 1024.0),
+    ("MiB", 1_048_576.0),
+    ("GiB", 1_073_741_824.0),
+    ("TiB", 1_099_511_627_776.0),
+    ("B", 1.0),
+];
+
+/// Reads an amount like `8GiB`.
+///
+/// # Errors
+/// It is none.
+pub fn amount(text: &str) -> Result<u64, String> {
+    let wrong = "is no amount; write a number with B, KiB, MiB, GiB or TiB, like 8GiB";
+    scaled(text, &AMOUNTS, 0.0..=1e15, wrong).map(|bytes| bytes as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_and_amounts_are_read_with_their_units_and_refused_with_an_example() {
+        let lasts = lasts(Duration::from_secs(1));
+        for (text, seconds) in [("1500ms", 1.5), ("2m", 120.0), ("2min", 120.0), ("24h", 86_400.0)] {
+            assert_eq!(lasts(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["24", "0s", "900ms", "60d", "soon", "m"] {
+            assert!(lasts(text).is_err_and(|why| why.contains("24h")), "{text}");
+        }
+        assert_eq!((amount("8GiB"), amount("512B"), amount("0B")), (Ok(8 << 30), Ok(512), Ok(0)));
+        assert!(amount("8").is_err_and(|why| why.contains("8GiB")));
+    }
 
     #[test]
     fn seconds_outside_of_the_bounds_are_refused_with_them() {

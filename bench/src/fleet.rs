@@ -8,6 +8,7 @@ use lockstep_client::internal::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
+use lockstep_node::NodeSettings;
 use lockstep_process::child::{LoggedChild, await_end};
 use lockstep_process::signal::Signal;
 use lockstep_wire::{Nanos, QueryKind, Seq};
@@ -200,6 +201,20 @@ impl Fleet {
     /// # Errors
     /// In words, what could not be done.
     pub fn revive(&mut self, id: u32, how: How) -> Result<(), String> {
+        self.revive_behind(id, how, |_| Ok(()))
+    }
+
+    /// The same; `between` is done with the settings of a replica whose process has ended, before it starts
+    /// anew.
+    ///
+    /// # Errors
+    /// As [`Fleet::revive`], and those of `between`.
+    pub fn revive_behind(
+        &mut self,
+        id: u32,
+        how: How,
+        between: impl FnOnce(&NodeSettings) -> Result<(), String>,
+    ) -> Result<(), String> {
         let place = id as usize - 1;
         let running = self.running[place].as_mut().ok_or_else(|| format!("replica {id} is not running"))?;
         match how {
@@ -214,6 +229,7 @@ impl Fleet {
                 if how == How::Stop && !status.success() {
                     return Err(format!("replica {id} ended with {status}{}", last_lines(running)));
                 }
+                between(&self.cluster.node(id)?)?;
                 self.launch(id)
             }
         }
@@ -239,17 +255,8 @@ impl Fleet {
     /// # Errors
     /// In words: one that did not end in order, or whose journal cannot be read.
     pub fn end(mut self, next: Seq) -> Result<Vec<String>, String> {
-        for running in self.running.iter_mut().flatten() {
-            drop(running.child_mut().stdin.take());
-        }
+        self.stop()?;
         let mut digests = Vec::new();
-        for (id, running) in (1..).zip(&mut self.running) {
-            let Some(mut running) = running.take() else { continue };
-            let status = await_end(running.child_mut(), PATIENCE).ok().flatten();
-            if !status.is_some_and(|status| status.success()) {
-                return Err(format!("replica {id} did not end in order: {status:?}{}", last_lines(&running)));
-            }
-        }
         for id in 1..=self.places.len() as u32 {
             let settings = self.cluster.node(id)?;
             let (digest, _) =
@@ -257,6 +264,29 @@ impl Fleet {
             digests.push(digest.hex());
         }
         Ok(digests)
+    }
+
+    /// Ends all in order; their folders stay.
+    ///
+    /// # Errors
+    /// In words: one that did not end in order.
+    pub fn stop(&mut self) -> Result<(), String> {
+        for running in self.running.iter_mut().flatten() {
+            drop(running.child_mut().stdin.take());
+        }
+        for (id, running) in (1..).zip(&mut self.running) {
+            let Some(mut running) = running.take() else { continue };
+            let status = await_end(running.child_mut(), PATIENCE).ok().flatten();
+            if !status.is_some_and(|status| status.success()) {
+                return Err(format!("replica {id} did not end in order: {status:?}{}", last_lines(&running)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The seq up to which some replica says that the stream is committed.
+    pub fn commit_next(&mut self) -> Seq {
+        self.ask().iter().flatten().map(|state| state.commit_next).max().unwrap_or(0)
     }
 }
 

@@ -15,6 +15,7 @@ mod site;
 mod storm;
 
 pub use relay::{RelayArguments, relay};
+pub use site::{PASSWORD, users};
 
 use crate::environment;
 use crate::flags;

@@ -5,6 +5,7 @@ use crate::environment;
 use crate::fleet::children;
 use crate::harness::{Run, Shared};
 use crate::results::{Round, Row, RunResult, Unit, VALUE};
+use crate::usage::cpu_ns;
 use clap::Parser;
 use std::time::{Duration, Instant};
 use tools::gateways;
@@ -23,19 +24,6 @@ pub struct Arguments {
     /// Seconds of each.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-}
-
-/// Processor time of all threads of a process so far.
-fn cpu_ns(pid: u32) -> Result<u64, String> {
-    let tasks = format!("/proc/{pid}/task");
-    let fails = |error: std::io::Error| format!("reading {tasks}: {error}");
-    let mut all = 0;
-    for task in std::fs::read_dir(&tasks).map_err(fails)? {
-        let text = std::fs::read_to_string(task.map_err(fails)?.path().join("schedstat")).map_err(fails)?;
-        let first = text.split(' ').next().and_then(|first| first.parse::<u64>().ok());
-        all += first.ok_or_else(|| format!("{tasks}: a schedstat that says '{text}'"))?;
-    }
-    Ok(all)
 }
 
 /// Measures them.
@@ -105,24 +93,4 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     results.notes.push(format!("aim: {AIM} of a core each at most: {conclusion}"));
     drop((reader, feed, gateway, archiver));
     run.finish(output)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_that_computes_is_counted_and_one_that_is_gone_is_an_error() {
-        let busy = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn();
-        let mut busy = busy.expect("a shell");
-        let before = cpu_ns(busy.id()).unwrap();
-        let until = Instant::now() + Duration::from_secs(60);
-        while cpu_ns(busy.id()).unwrap() < before + 20_000_000 {
-            assert!(Instant::now() < until, "it computes, and nothing is counted");
-        }
-        let pid = busy.id();
-        busy.kill().unwrap();
-        busy.wait().unwrap();
-        assert!(cpu_ns(pid).is_err() && children(pid).is_empty());
-    }
 }

@@ -13,6 +13,7 @@ mod client;
 pub mod cluster;
 mod compare;
 mod contestant;
+mod day;
 mod down;
 pub mod environment;
 mod failover;
@@ -52,6 +53,7 @@ pub mod stats;
 mod taps;
 mod throughput;
 mod transport;
+mod usage;
 mod ways;
 mod worker;
 

@@ -363,7 +363,9 @@ fn words(one: &Compared, judged: &Judged) -> String {
         Unit::Nanos | Unit::MessagesPerSecond | Unit::DatagramsPerSecond | Unit::BytesPerSecond => {
             ["slower", "faster"]
         }
-        Unit::Instructions | Unit::Count | Unit::Ratio => ["worse", "better"],
+        Unit::Instructions | Unit::Count | Unit::Bytes | Unit::SecondsPerMillion | Unit::Ratio => {
+            ["worse", "better"]
+        }
     };
     match (judged.found, one.floor) {
         (Found::NotComparable, _) => format!("not comparable; B/A is {:.3}", shift.estimate),

@@ -4,8 +4,9 @@
 
 use crate::check::{Checker, DeliveredMessage, Faults, Optimist, compare, due, end_of, end_of_committed};
 use crate::load::{OPEN_TIMEOUT, Publishing, on_time};
+use crate::stats::Latencies;
 use crate::worker::Worker;
-use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
+use lockstep_client::{Delivery, Endpoint, Start, StreamDigest, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
@@ -65,6 +66,15 @@ pub struct Totals {
     pub gaps: u64,
 }
 
+impl Totals {
+    /// Messages that no subscriber has, or not all, or whose publisher was never told.
+    pub fn lost(&self) -> u64 {
+        let short = |have: u64| self.published.saturating_sub(have);
+        let behind: u64 = self.delivered.iter().map(|delivered| short(*delivered)).sum();
+        (self.faults.missing + behind).max(short(self.committed))
+    }
+}
+
 /// What was seen since the last piece.
 #[derive(Clone, Default, Debug)]
 pub struct Seen {
@@ -76,6 +86,15 @@ pub struct Seen {
     pub totals: Totals,
 }
 
+/// The digest of all that a subscriber was delivered, whoever published it, and how many messages that is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WholeDigest {
+    /// As hexadecimal digits.
+    pub hex: String,
+    /// Messages.
+    pub messages: u64,
+}
+
 /// The load's end.
 #[derive(Debug)]
 pub struct Ended {
@@ -85,6 +104,8 @@ pub struct Ended {
     pub digests: [String; 2],
     /// The seq behind the last message.
     pub next: Seq,
+    /// What the `committed` subscriber was delivered, where that is recorded.
+    pub whole: Option<WholeDigest>,
 }
 
 /// One turn of a subscriber that nobody listens to yet: whether everything that is stamped from now on will
@@ -99,6 +120,18 @@ fn has_begun(subscriber: &mut Subscriber) -> bool {
 pub struct Load {
     worker: Worker<Ended>,
     seen: Receiver<Seen>,
+    /// Of a load that records: asks for the latencies so far, and brings them.
+    cuts: Option<(Sender<()>, Receiver<Latencies>)>,
+}
+
+/// What is recorded beside the gaps, where that is asked for.
+struct Recorded {
+    /// Of each message, from when it was due until it was delivered as committed.
+    latencies: Latencies,
+    /// Of all messages of the stream.
+    whole: StreamDigest,
+    cuts: Receiver<()>,
+    to: Sender<Latencies>,
 }
 
 impl Load {
@@ -113,6 +146,39 @@ impl Load {
         clock: Clock,
         rate: u64,
         size: usize,
+    ) -> Result<Self, String> {
+        Self::open(endpoint, start, clock, (rate, size), None)
+    }
+
+    /// The same from the stream's first message on, with the latency of each message and a digest of the
+    /// whole stream.
+    ///
+    /// # Errors
+    /// As for [`Load::start`].
+    pub fn recording(endpoint: &Endpoint, clock: Clock, rate: u64, size: usize) -> Result<Self, String> {
+        let ((ask, cuts), (to, latencies)) = (channel(), channel());
+        let recorded = Recorded { latencies: Latencies::new()?, whole: StreamDigest::new(), cuts, to };
+        let load = Self::open(endpoint, Start::From(1), clock, (rate, size), Some(recorded))?;
+        Ok(Self { cuts: Some((ask, latencies)), ..load })
+    }
+
+    /// Of a load that records, the latencies since the last cut.
+    ///
+    /// # Errors
+    /// It records none, or has ended.
+    pub fn cut(&self) -> Result<Latencies, String> {
+        let (ask, latencies) = self.cuts.as_ref().ok_or("this load records no latencies")?;
+        let ended = "the load has ended, or stands still";
+        ask.send(()).map_err(|_| ended)?;
+        latencies.recv_timeout(OPEN_TIMEOUT).map_err(|_| ended.to_owned())
+    }
+
+    fn open(
+        endpoint: &Endpoint,
+        start: Start,
+        clock: Clock,
+        (rate, size): (u64, usize),
+        recorded: Option<Recorded>,
     ) -> Result<Self, String> {
         let fails = |error: lockstep_io::IoError| error.to_string();
         let mut committed = Subscriber::connect(endpoint, Delivery::Committed, start).map_err(fails)?;
@@ -141,8 +207,9 @@ impl Load {
             wrong: None,
             to,
             idle: endpoint.idle(),
+            recorded,
         };
-        Ok(Self { worker: Worker::start("load", move |ending| desk.run(ending))?, seen })
+        Ok(Self { worker: Worker::start("load", move |ending| desk.run(ending))?, seen, cuts: None })
     }
 
     /// What was seen since the last call; `None` if the load has ended by itself: [`Load::end`] tells why.
@@ -176,6 +243,7 @@ struct Desk {
     wrong: Option<String>,
     to: Sender<Seen>,
     idle: Idle,
+    recorded: Option<Recorded>,
 }
 
 impl Desk {
@@ -201,6 +269,7 @@ impl Desk {
                 // Nobody listens any more when the bench is about to end.
                 let piece = Seen { totals: self.seen.totals, ..Seen::default() };
                 let _ = self.to.send(std::mem::replace(&mut self.seen, piece));
+                self.hand_over_latencies()?;
             }
             if ending {
                 let since = *ended_at.get_or_insert(now);
@@ -223,19 +292,37 @@ impl Desk {
         }
         self.settle()?;
         let next = self.checker.seq_next().max(self.optimist.checker.seq_next());
+        let whole = self.recorded.as_ref().map(|recorded| &recorded.whole);
         Ok(Ended {
             totals: self.seen.totals,
             digests: [self.checker.digest(), self.optimist.checker.digest()],
             next,
+            whole: whole.map(|digest| WholeDigest { hex: digest.hex(), messages: digest.messages() }),
         })
+    }
+
+    /// Hands over the latencies so far, if that was asked for.
+    fn hand_over_latencies(&mut self) -> Result<(), String> {
+        if let Some(Recorded { latencies, cuts, to, .. }) = &mut self.recorded
+            && cuts.try_recv().is_ok()
+        {
+            let _ = to.send(std::mem::replace(latencies, Latencies::new()?)); // the bench may be ending
+        }
+        Ok(())
     }
 
     /// One turn of both subscribers.
     fn read(&mut self) -> usize {
-        let Self { clock, committed, stamped, checker, optimist, seen, wrong, .. } = self;
+        let Self { clock, committed, stamped, checker, optimist, seen, wrong, recorded, .. } = self;
         let id = self.publishing.id;
         let mut first = None;
         let mut work = committed.poll(usize::MAX, |event| {
+            if let (Some(recorded), SubscriberEvent::Message(message)) = (&mut *recorded, &event) {
+                recorded.whole.add(message);
+                if message.publisher == id {
+                    recorded.latencies.record(clock.now().saturating_sub(due(message.payload)));
+                }
+            }
             match event {
                 // Somebody else's, in a cluster that we attach to.
                 SubscriberEvent::Message(message) if message.publisher != id => {}

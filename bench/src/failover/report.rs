@@ -161,7 +161,7 @@ impl Found {
         let counts = [
             ("published", totals.published),
             ("retracted", totals.retracted),
-            ("lost", self.lost()),
+            ("lost", totals.lost()),
             ("duplicated", totals.faults.duplicated),
             ("reordered", totals.faults.reordered + totals.outcomes_wrong),
             ("takeovers", takeovers),
@@ -209,14 +209,6 @@ impl Found {
             ("longest wait of a message around each strike", WAIT.of),
         ];
         [gaps].into_iter().chain(rest.map(|(name, value)| of(name, value))).collect()
-    }
-
-    /// Messages that no subscriber has, or not all, or whose publisher was never told.
-    fn lost(&self) -> u64 {
-        let totals = &self.ended.totals;
-        let short = |have: u64| totals.published.saturating_sub(have);
-        let behind: u64 = totals.delivered.iter().map(|delivered| short(*delivered)).sum();
-        (totals.faults.missing + behind).max(short(totals.committed))
     }
 
     /// The errors found, whatever the limits are; and that the digests are equal, where they are.

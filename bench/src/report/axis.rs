@@ -137,6 +137,8 @@ pub fn amount(value: f64, unit: Unit) -> String {
         Unit::MessagesPerSecond | Unit::DatagramsPerSecond => &[(1e6, " M/s"), (1e3, " k/s"), (1.0, "/s")],
         Unit::BytesPerSecond => &[(1e9, " GB/s"), (1e6, " MB/s"), (1e3, " kB/s"), (1.0, " B/s")],
         Unit::Instructions | Unit::Count => &[(1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")],
+        Unit::Bytes => &[(1e9, " GB"), (1e6, " MB"), (1e3, " kB"), (1.0, " B")],
+        Unit::SecondsPerMillion => &[(1.0, " s"), (1e-3, " ms"), (1e-6, " µs")],
         Unit::Ratio => &[(1.0, "")],
     };
     if unit == Unit::Ratio {

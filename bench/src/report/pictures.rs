@@ -95,6 +95,8 @@ fn name_of(unit: Unit) -> &'static str {
         Unit::BytesPerSecond => "bytes per second",
         Unit::Instructions => "instructions",
         Unit::Count => "count",
+        Unit::Bytes => "bytes",
+        Unit::SecondsPerMillion => "processor seconds per million messages",
         Unit::Ratio => "ratio",
     }
 }

@@ -5,7 +5,7 @@ use crate::stats::Spread;
 use std::str::FromStr;
 
 /// What measures count. A condition that names nothing of these is refused before anything is measured.
-const COUNTS: [&str; 20] = [
+const COUNTS: [&str; 22] = [
     "lost",
     "repaired",
     "published",
@@ -26,6 +26,8 @@ const COUNTS: [&str; 20] = [
     "by_mutex",
     "by_process",
     "orders",
+    "restarts",
+    "grown",
 ];
 /// Counts for each of several things end so.
 const PER_SECOND: &str = "_per_second";

@@ -64,6 +64,12 @@ pub enum Unit {
     /// How many; less is better.
     #[serde(rename = "count")]
     Count,
+    /// Bytes of memory or of a disk; less is better.
+    #[serde(rename = "bytes")]
+    Bytes,
+    /// Seconds of processor time for a million messages; less is better.
+    #[serde(rename = "s/million")]
+    SecondsPerMillion,
     /// What one is of another; less is better.
     #[serde(rename = "ratio")]
     Ratio,

@@ -25,6 +25,8 @@ pub(crate) fn scale(rows: &[&Row]) -> (f64, &'static str) {
         Unit::BytesPerSecond => (1e6, "MB/s"),
         Unit::Instructions => (1.0, "instructions"),
         Unit::Count => (1.0, "count"),
+        Unit::Bytes => (1_048_576.0, "MiB"),
+        Unit::SecondsPerMillion => (1.0, "CPU s per million"),
         Unit::Ratio => (1.0, "ratio"),
     }
 }

@@ -1,0 +1,352 @@
+//! The processes of an endurance run: three replicas, an archiver, a gateway, a feed, a reader and an
+//! application. Each of them is this very program, and ends with the scene: its standard input ends, or it is
+//! killed. The reader has no such input; it ends by itself when nothing comes any more.
+
+use super::{Arguments, orders};
+use crate::child::itself;
+use crate::cluster::{Cluster, Site};
+use crate::fleet::{Fleet, children};
+use crate::gateway::users;
+use crate::place::Place;
+use crate::usage::{Usage, folder_bytes, unnamed_bytes};
+use lockstep::config::{Config, NodeConfig};
+use lockstep_gateway::gateway::users::Recipient;
+use lockstep_node::{JournalReader, NodeSettings};
+use lockstep_process::child::{LoggedChild, await_end};
+use lockstep_process::signal::Signal;
+use lockstep_replica::journal::LogComparison;
+use lockstep_wire::Seq;
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tools::processes::command_of;
+
+/// Replicas.
+pub const REPLICAS: u32 = 3;
+/// The archiver's number.
+const ARCHIVER: u32 = 101;
+/// How long a process may take to end in order, and a reader to have everything.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A reader to which nothing comes for so long ends.
+const SILENCE: &str = "2min";
+/// Between two looks at a reader.
+const LOOK: Duration = Duration::from_millis(20);
+/// Lines of a log that are shown when something is wrong.
+const LAST_LINES: usize = 15;
+
+/// A process beside the replicas.
+struct Daemon {
+    name: &'static str,
+    child: LoggedChild,
+}
+
+impl Daemon {
+    /// Starts this program with these arguments; its standard error goes into a log in `folder`.
+    fn start(
+        name: &'static str,
+        args: &[String],
+        folder: &Path,
+        pipes: bool,
+    ) -> Result<(Self, Option<BufReader<ChildStdout>>), String> {
+        let command = command_of(Command::new(itself()?), args);
+        let stdout = if pipes { Stdio::piped() } else { Stdio::null() };
+        let child = LoggedChild::start(command, stdout, folder.join(format!("{name}.log")));
+        let mut child = child.map_err(|error| format!("starting the {name}: {error}"))?;
+        let out = child.child_mut().stdout.take().map(BufReader::new);
+        Ok((Self { name, child }, out))
+    }
+
+    /// The same of one that prints a line when it is ready; that line.
+    fn ready(name: &'static str, args: &[String], folder: &Path) -> Result<(Self, String), String> {
+        let (daemon, out) = Self::start(name, args, folder, true)?;
+        let (mut line, mut out) = (String::new(), out.ok_or("a process has no output")?);
+        match out.read_line(&mut line) {
+            Ok(len) if len > 0 => Ok((daemon, line.trim().to_owned())),
+            _ => Err(format!("the {name} did not start{}", daemon.child.last_lines(LAST_LINES, "  "))),
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.child().id()
+    }
+
+    fn check_alive(&mut self) -> Result<(), String> {
+        match self.child.child_mut().try_wait() {
+            Ok(None) => Ok(()),
+            ended => {
+                let last = self.child.last_lines(LAST_LINES, "  ");
+                Err(format!("the {} ended by itself ({ended:?}){last}", self.name))
+            }
+        }
+    }
+
+    /// Ends its standard input, and waits until it has ended in order.
+    fn end(&mut self) -> Result<(), String> {
+        drop(self.child.child_mut().stdin.take());
+        let status = await_end(self.child.child_mut(), PATIENCE).ok().flatten();
+        if status.is_some_and(|status| status.success()) {
+            return Ok(());
+        }
+        let last = self.child.last_lines(LAST_LINES, "  ");
+        Err(format!("the {} did not end in order: {status:?}{last}", self.name))
+    }
+}
+
+/// See the module.
+pub struct Scene {
+    application: Daemon,
+    gateway: Daemon,
+    feed: Daemon,
+    reader: Daemon,
+    archiver: Daemon,
+    /// The replicas: they end behind the others, and their folders go with them.
+    pub fleet: Fleet,
+    /// The cluster's file.
+    pub config: Config,
+    /// Where the gateway listens.
+    pub listens: SocketAddr,
+    /// Messages that the reader has printed.
+    printed: Arc<AtomicU64>,
+    path: PathBuf,
+    folder: PathBuf,
+}
+
+impl Scene {
+    /// Starts all of them.
+    ///
+    /// # Errors
+    /// In words, what did not start.
+    pub fn start(arguments: &Arguments) -> Result<Self, String> {
+        let mut cluster = Cluster::on(&Site::loopback(REPLICAS), arguments.idle)?;
+        cluster.add_archiver(ARCHIVER)?;
+        let (config, path) = (cluster.config.clone(), cluster.path());
+        let folder = path.with_file_name("");
+        let mut fleet = Fleet::start(cluster, Place::hosts(REPLICAS as usize))?;
+        fleet.await_whole()?;
+        let of = |words: &[&str]| {
+            let file = path.display().to_string();
+            let own = ["lockstep"].iter().chain(words).copied().chain(["--config", &file]);
+            own.map(String::from).collect::<Vec<_>>()
+        };
+        let archiver = Self::start_archiver(&path, &folder)?;
+        let (reader, out) =
+            Daemon::start("reader", &of(&["subscribe", "--timeout", SILENCE]), &folder, true)?;
+        let printed = count_lines(out.ok_or("the reader has no output")?);
+        let file = write_users(&folder)?;
+        let spool = format!("gateway.spool={}", folder.display());
+        let gateway = ["gateway", "--listen", "127.0.0.1:0", "--until-stdin-ends", "--users", &file, "--set"];
+        let (gateway, line) = Daemon::ready("gateway", &of(&[&gateway[..], &[&spool]].concat()), &folder)?;
+        let listens = line.rsplit(' ').next().and_then(|address| address.parse().ok());
+        let listens = listens.ok_or_else(|| format!("the gateway says '{line}'"))?;
+        // A spool of the whole stream would need gigabytes an hour.
+        let whom = format!("client:{}", orders::USER);
+        let group = format!("239.160.77.{}:30001", 1 + std::process::id() % 250);
+        let feed = ["feed", "--until-stdin-ends", "--of", &whom, "--group", &group];
+        let feed = [&feed[..], &["--requests", "127.0.0.1:0", "--set", &spool]].concat();
+        let (feed, _) = Daemon::ready("feed", &of(&feed), &folder)?;
+        let every = format!("--snapshot-every={}", arguments.snapshot_every);
+        let snapshots = folder.join("snapshots").display().to_string();
+        let application = ["application".into(), path.display().to_string(), snapshots, every];
+        let (application, _) = Daemon::ready("application", &application, &folder)?;
+        Ok(Self {
+            application,
+            gateway,
+            feed,
+            reader,
+            archiver,
+            fleet,
+            config,
+            listens,
+            printed,
+            path,
+            folder,
+        })
+    }
+
+    fn start_archiver(path: &Path, folder: &Path) -> Result<Daemon, String> {
+        let id = ARCHIVER.to_string();
+        let args =
+            ["lockstep", "archiver", "--until-stdin-ends", "--archiver", &id, "--config"].map(String::from);
+        let args = [&args[..], &[path.display().to_string()]].concat();
+        Ok(Daemon::start("archiver", &args, folder, false)?.0)
+    }
+
+    /// Whether everybody runs.
+    ///
+    /// # Errors
+    /// The one that does not, with its last words.
+    pub fn check_alive(&mut self) -> Result<(), String> {
+        self.fleet.check_alive()?;
+        let Self { application, gateway, feed, reader, archiver, .. } = self;
+        [application, gateway, feed, reader, archiver].into_iter().try_for_each(Daemon::check_alive)
+    }
+
+    /// Each process by its name, with its number and what it uses; a replica with its watcher, and this
+    /// process as `client`.
+    pub fn usages(&self) -> Vec<(String, u32, Usage)> {
+        let mut all = Vec::new();
+        let mut add = |name: String, pids: &[u32]| {
+            let usages = pids.iter().filter_map(|pid| Usage::of(*pid));
+            if let (Some(pid), Some(usage)) = (pids.first(), usages.reduce(Usage::plus)) {
+                all.push((name, *pid, usage));
+            }
+        };
+        for (id, pid) in (1..).zip(self.fleet.pids()) {
+            let id: u32 = id;
+            add(format!("replica {id}"), &[vec![pid], children(pid)].concat());
+        }
+        for daemon in [&self.archiver, &self.gateway, &self.feed, &self.reader, &self.application] {
+            add(daemon.name.to_owned(), &[daemon.pid()]);
+        }
+        add("client".to_owned(), &[std::process::id()]);
+        all
+    }
+
+    /// Bytes of each folder, and of the files without a name.
+    ///
+    /// # Errors
+    /// The cluster's file lacks somebody.
+    pub fn disks(&self) -> Result<BTreeMap<String, u64>, String> {
+        let mut disks = BTreeMap::new();
+        for id in 1..=REPLICAS {
+            disks.insert(format!("journal {id}"), folder_bytes(&self.node(id)?.journal));
+        }
+        disks.insert("archive".into(), folder_bytes(&self.node(ARCHIVER)?.journal));
+        let tails = self.node(1)?.tail.parent().map_or(0, folder_bytes);
+        disks.insert("memory folder".into(), tails);
+        disks.insert("snapshots".into(), folder_bytes(&self.folder.join("snapshots")));
+        disks.insert("gateway's spool".into(), unnamed_bytes(self.gateway.pid()));
+        disks.insert("feed's spool".into(), unnamed_bytes(self.feed.pid()));
+        Ok(disks)
+    }
+
+    /// The settings of a replica or of the archiver.
+    fn node(&self, id: u32) -> Result<NodeSettings, String> {
+        let settings = if id == ARCHIVER { self.config.archiver_node(id) } else { self.config.node(id) };
+        settings.map_err(|error| error.to_string())
+    }
+
+    /// Replicas whose journal is larger than `limit`, and the archiver's number if its archive is.
+    ///
+    /// # Errors
+    /// The cluster's file lacks somebody.
+    pub fn full(&self, limit: u64) -> Result<Vec<u32>, String> {
+        let mut full = Vec::new();
+        for id in (1..=REPLICAS).chain([ARCHIVER]) {
+            if folder_bytes(&self.node(id)?.journal) > limit {
+                full.push(id);
+            }
+        }
+        Ok(full)
+    }
+
+    /// Restarts a process in order, and removes segments before `before` between its end and its start.
+    ///
+    /// # Errors
+    /// In words, what could not be done.
+    pub fn restart(&mut self, id: u32, before: Seq) -> Result<(), String> {
+        if id != ARCHIVER {
+            self.fleet.strike(id, crate::failover::How::Stop)?;
+            self.fleet.revive_behind(id, crate::failover::How::Stop, |node| trim(node, before))?;
+            return self.fleet.await_whole().map(|_| ());
+        }
+        self.archiver.end()?;
+        trim(&self.node(id)?, before)?;
+        self.archiver = Self::start_archiver(&self.path, &self.folder)?;
+        Ok(())
+    }
+
+    /// Ends those who publish, but for the load: nothing of theirs comes behind what the load reads last.
+    ///
+    /// # Errors
+    /// One that did not end in order.
+    pub fn end_publishers(&mut self) -> Result<(), String> {
+        self.application.end()?;
+        self.gateway.end()
+    }
+
+    /// The reader's digest, once it has so many messages, which are all.
+    ///
+    /// # Errors
+    /// It did not end in order.
+    pub fn end_reader(&mut self, messages: u64) -> Result<String, String> {
+        let deadline = Instant::now() + PATIENCE;
+        // It writes what it has when nothing comes.
+        while self.printed.load(Ordering::Acquire) < messages && Instant::now() < deadline {
+            self.reader.check_alive()?;
+            std::thread::sleep(LOOK);
+        }
+        Signal::Terminate.send(self.reader.child.child()).map_err(|error| error.to_string())?;
+        self.reader.end()?;
+        let log = self.reader.child.log();
+        let digest = log.lines().rev().find_map(|line| line.split_once("digest "));
+        digest.map(|(_, digest)| digest.trim().to_owned()).ok_or_else(|| format!("the reader says:\n{log}"))
+    }
+
+    /// Ends all that still runs, once every journal has the stream up to `next`, and compares the journals
+    /// with that of replica 1, as far as both reach. What is different, a line each, and in words what is
+    /// equal.
+    ///
+    /// # Errors
+    /// One did not end in order, or a journal cannot be read.
+    pub fn end(mut self, next: Seq) -> Result<(Vec<String>, String), String> {
+        self.feed.end()?;
+        self.fleet.await_stored(next)?;
+        let fails = |error: lockstep_node::JournalError| error.to_string();
+        let archive = JournalReader::open(&self.node(ARCHIVER)?.journal).map_err(fails)?;
+        archive.log_up_to(next, PATIENCE).map_err(fails)?;
+        self.fleet.stop()?;
+        self.archiver.end()?;
+        let first = JournalReader::open(&self.node(1)?.journal).map_err(fails)?;
+        let log = first.log().map_err(fails)?;
+        let (mut wrongs, mut equal) = (Vec::new(), Vec::new());
+        for id in [2, 3, ARCHIVER] {
+            let other = JournalReader::open(&self.node(id)?.journal).map_err(fails)?;
+            let theirs = other.log().map_err(fails)?;
+            match first.compare(&other, [&log, &theirs]).map_err(fails)? {
+                LogComparison::Equal { from, to_next } if to_next >= next => {
+                    equal.push(format!("{id} from seq {from} on"));
+                }
+                other => wrongs.push(format!("the journals of 1 and {id}, up to seq {next}: {other:?}")),
+            }
+        }
+        Ok((wrongs, equal.join(", ")))
+    }
+}
+
+/// Removes the segments of a stopped process's journal whose entries lie before `before`, as `lockstep
+/// journal trim` does.
+pub fn trim(node: &NodeSettings, before: Seq) -> Result<(), String> {
+    lockstep_node::trim(node, before).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// The file of the gateway's users.
+fn write_users(folder: &Path) -> Result<String, String> {
+    let file = folder.join("users.toml");
+    let users = users(&[orders::USER.to_owned()], &Recipient::Own, &[])?;
+    let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&file);
+    let written = written.and_then(|mut file| file.write_all(users.write().as_bytes()));
+    written.map_err(|error| format!("writing {}: {error}", file.display()))?;
+    Ok(file.display().to_string())
+}
+
+/// Counts the lines that a process prints, in a thread that ends with it.
+fn count_lines(mut out: impl Read + Send + 'static) -> Arc<AtomicU64> {
+    let count = Arc::new(AtomicU64::new(0));
+    let theirs = Arc::clone(&count);
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(len @ 1..) = out.read(&mut buffer) {
+            let lines = buffer[..len].iter().filter(|&&byte| byte == b'\n').count();
+            theirs.fetch_add(lines as u64, Ordering::AcqRel);
+        }
+    });
+    count
+}

@@ -1,0 +1,131 @@
+//! Usage: what the kernel reports of processes and folders: processor time, memory, descriptors, threads,
+//! bytes on the disk.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Bytes of a block of `stat`.
+const BLOCK: u64 = 512;
+
+/// Processor time of all threads of a process so far, in nanoseconds (`/proc/PID/task/*/schedstat`).
+///
+/// # Errors
+/// The process is gone.
+pub fn cpu_ns(pid: u32) -> Result<u64, String> {
+    let tasks = format!("/proc/{pid}/task");
+    let fails = |error: std::io::Error| format!("reading {tasks}: {error}");
+    let mut all = 0;
+    for task in fs::read_dir(&tasks).map_err(fails)? {
+        let text = fs::read_to_string(task.map_err(fails)?.path().join("schedstat")).map_err(fails)?;
+        let first = text.split(' ').next().and_then(|first| first.parse::<u64>().ok());
+        all += first.ok_or_else(|| format!("{tasks}: a schedstat that says '{text}'"))?;
+    }
+    Ok(all)
+}
+
+/// Memory, descriptors and threads of a process at a moment.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Usage {
+    /// Resident bytes, mapped files and shared memory included.
+    pub resident: u64,
+    /// Resident bytes that no file backs.
+    pub anonymous: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Threads.
+    pub threads: u64,
+}
+
+impl Usage {
+    /// Reads that of a process; `None` where it has ended.
+    pub fn of(pid: u32) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        Some(Self {
+            resident: field("VmRSS")? * 1024,
+            anonymous: field("RssAnon")? * 1024,
+            descriptors: fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64,
+            threads: field("Threads")?,
+        })
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            resident: self.resident + other.resident,
+            anonymous: self.anonymous + other.anonymous,
+            descriptors: self.descriptors + other.descriptors,
+            threads: self.threads + other.threads,
+        }
+    }
+}
+
+/// Bytes that the files below `folder` take; a file that goes meanwhile counts nothing.
+pub fn folder_bytes(folder: &Path) -> u64 {
+    let (mut bytes, mut folders) = (0, vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                Ok(metadata) => bytes += metadata.blocks() * BLOCK,
+                Err(_) => {}
+            }
+        }
+    }
+    bytes
+}
+
+/// Bytes of the files that a process has open and that have no name any more.
+pub fn unnamed_bytes(pid: u32) -> u64 {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let files = descriptors.filter_map(|descriptor| fs::metadata(descriptor.path()).ok());
+    files.filter(|file| file.is_file() && file.nlink() == 0).map(|file| file.blocks() * BLOCK).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::children;
+    use std::fs::File;
+    use std::io::Write;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_process_that_computes_is_counted_and_one_that_is_gone_is_an_error() {
+        let busy = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn();
+        let mut busy = busy.expect("a shell");
+        let before = cpu_ns(busy.id()).unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        while cpu_ns(busy.id()).unwrap() < before + 20_000_000 {
+            assert!(Instant::now() < until, "it computes, and nothing is counted");
+        }
+        let pid = busy.id();
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+        assert!(cpu_ns(pid).is_err() && children(pid).is_empty() && Usage::of(pid).is_none());
+    }
+
+    #[test]
+    fn a_process_that_opens_a_file_has_more_descriptors_and_bytes_without_a_name_are_found() {
+        let own = std::process::id();
+        let usage = Usage::of(own).expect("it runs");
+        assert!(usage.resident >= usage.anonymous && usage.anonymous > 0 && usage.threads > 0);
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&[1; 1 << 20]).unwrap();
+        file.sync_all().unwrap();
+        assert!(unnamed_bytes(own) >= 1 << 20);
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("inner")).unwrap();
+        let mut named = File::create(folder.path().join("inner/file")).unwrap();
+        named.write_all(&[1; 1 << 20]).unwrap();
+        named.sync_all().unwrap();
+        assert!(folder_bytes(folder.path()) >= 1 << 20);
+        let few = usage.plus(usage);
+        assert_eq!((few.threads, few.descriptors), (2 * usage.threads, 2 * usage.descriptors));
+    }
+}
