@@ -67,6 +67,7 @@ impl Attached {
             start: Start::Live,
             transport: Transport::Udp,
             outcomes: false,
+            pids: [None; 2],
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::results::RunResult;
 use crate::{
-    attached, compare, day, down, failover, fairness, fanout, gateway, ground, guard, idle, instructions, journal, latency, micro, node, observed, recovery, repair, replay, report, scenario, self_test, throughput,
+    attached, compare, cost, day, down, failover, fairness, fanout, gateway, ground, guard, idle, instructions, journal, latency, micro, node, observed, recovery, repair, replay, report, scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -65,6 +65,8 @@ enum What {
     Down(down::Arguments),
     /// What each daemon costs that has nothing to do and parks.
     Idle(idle::Arguments),
+    /// Processor time for a million committed messages, over what a raw forwarder takes.
+    Cost(cost::Arguments),
     /// A long run with takeovers: latency, losses, memory, descriptors, disk, and whether they are flat.
     Day(Box<day::Arguments>),
     /// The application of that run.
@@ -153,6 +155,7 @@ fn measure(what: What) -> Result<RunResult, String> {
         What::Guard(arguments) => guard::run(&arguments),
         What::Idle(arguments) => idle::run(&arguments),
         What::Fairness(arguments) => fairness::run(&arguments),
+        What::Cost(arguments) => cost::run(&arguments),
         What::Day(arguments) => day::run(&arguments),
         What::Application(arguments) => day::apply(&arguments).map(|()| RunResult::Passed),
         What::Observed(arguments) => observed::run(&arguments),
@@ -175,6 +178,24 @@ mod tests {
             Arguments::try_parse_from(line).unwrap_or_else(|error| panic!("{measure}: {error}"));
         }
         Arguments::try_parse_from(["lockstep-bench", "guard", "base"]).expect("its defaults are right");
+    }
+
+    #[test]
+    fn the_flags_of_day_and_cost_are_read_with_their_units_and_others_refused() {
+        for line in [
+            "day",
+            "day --duration 24h --every 1h --takeover 90min --rate 20000 --journal 8GiB --growth 2MiB",
+            "day --duration 500s --every 2m --growth-percent 3 --idle park --fail-if grown>0",
+            "cost",
+            "cost --rates 20k,200k --rounds 3 --seconds 0.5 --idle yield",
+        ] {
+            let line = ["lockstep-bench"].into_iter().chain(line.split(' ')).collect::<Vec<_>>();
+            Arguments::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        }
+        for line in ["day --duration 24", "day --every 0s", "day --journal much", "cost --rates none"] {
+            let line = ["lockstep-bench"].into_iter().chain(line.split(' '));
+            assert!(Arguments::try_parse_from(line).is_err());
+        }
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct Ground<'a> {
     pub transport: Transport,
     /// Whether there is no subscriber: delivered is what the publisher is told is committed.
     pub outcomes: bool,
+    /// The processes of leader and standby, where this program has started them.
+    pub pids: [Option<u32>; 2],
 }
 
 impl<'a> Ground<'a> {
@@ -97,7 +99,14 @@ impl<'a> Ground<'a> {
 
     /// The same by its file.
     pub fn of(config: &'a Config) -> Self {
-        Self { config, floor_port: None, start: Start::From(1), transport: Transport::Udp, outcomes: false }
+        Self {
+            config,
+            floor_port: None,
+            start: Start::From(1),
+            transport: Transport::Udp,
+            outcomes: false,
+            pids: [None; 2],
+        }
     }
 
     /// The same, by another way.

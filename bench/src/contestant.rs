@@ -114,7 +114,8 @@ impl<'a> Stage<'a> {
         }
         let _entered = hosts.enter()?;
         let _scheduled = Scheduled::new(scheduling)?;
-        let ground = Ground { outcomes: self.outcomes, ..Ground::over(cluster, transport) };
+        let pids = [0, 1].map(|place| nodes.get(place).map(|(_, node)| node.pid()));
+        let ground = Ground { outcomes: self.outcomes, pids, ..Ground::over(cluster, transport) };
         Ok((measure(contestant, ground, delivery, message_len, load(ground)?)?, nodes))
     }
 }
@@ -147,6 +148,11 @@ impl Node {
             ));
         }
         Ok(Self { process, output })
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.process.process().id()
     }
 
     /// Ends it, and returns what its hot thread was kept by: of one that was told to watch it.

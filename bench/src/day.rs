@@ -211,8 +211,9 @@ impl Course<'_> {
         match self.periods.as_slice() {
             [_, second, .., last] => {
                 for (name, level) in &last.levels {
-                    let before = second.levels.get(name);
-                    grown.extend(before.iter().flat_map(|before| growths(name, [before, level], bound)));
+                    if let (Some(Some(before)), Some(level)) = (second.levels.get(name), level) {
+                        grown.extend(growths(name, [before, level], bound));
+                    }
                 }
                 let words = if grown.is_empty() { "flat" } else { "WRONG" };
                 run.results.notes.push(format!("memory and descriptors, last period over second: {words}"));
@@ -358,9 +359,8 @@ impl Course<'_> {
     /// Ends a period that began so.
     fn period(&mut self, began: Nanos, before: Totals) -> Result<Period, String> {
         self.look()?;
-        let levels = self.samples.iter_mut().filter_map(|(name, samples)| {
-            Some((name.clone(), flat::Level::of(&std::mem::take(&mut samples.usages))?))
-        });
+        let of = |samples: &mut Samples| flat::Level::of(&std::mem::take(&mut samples.usages));
+        let levels = self.samples.iter_mut().map(|(name, samples)| (name.clone(), of(samples)));
         let Totals { published, backpressure, outcomes_wrong, ref faults, .. } = self.totals;
         Ok(Period {
             number: self.periods.len() + 1,

@@ -97,8 +97,11 @@ pub struct Arguments {
     mtu: usize,
 }
 
-/// A rate like `20000`, `20k`, `1.5M`, in messages per second.
-fn rate(text: &str) -> Result<u64, String> {
+/// Reads a rate like `20000`, `20k`, `1.5M`, in messages per second.
+///
+/// # Errors
+/// It is none.
+pub fn rate(text: &str) -> Result<u64, String> {
     let wrong = "is no rate; write 20000, 20k or 1.5M, from 1 to 100M messages per second";
     flags::scaled(text, &[("k", 1e3), ("M", 1e6), ("", 1.0)], 1.0..=1e8, wrong).map(|rate| rate as u64)
 }

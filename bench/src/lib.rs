@@ -13,6 +13,7 @@ mod client;
 pub mod cluster;
 mod compare;
 mod contestant;
+mod cost;
 mod day;
 mod down;
 pub mod environment;
@@ -53,7 +54,7 @@ pub mod stats;
 mod taps;
 mod throughput;
 mod transport;
-mod usage;
+pub mod usage;
 mod ways;
 mod worker;
 

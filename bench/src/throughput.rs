@@ -31,7 +31,7 @@ use lockstep_wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
 use std::time::{Duration, Instant};
 
 /// Messages in a full frame; one that fills more than a frame counts as one.
-const fn per_frame(message_len: usize) -> u64 {
+pub const fn per_frame(message_len: usize) -> u64 {
     let count = (frame_len_max(MTU) - HEADER_LEN) / entry_len(message_len);
     if count == 0 { 1 } else { count as u64 }
 }

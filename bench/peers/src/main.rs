@@ -218,12 +218,13 @@ impl<'a> Bench<'a> {
         session.await_whole(rate)?;
         let closed = session.closed(system.warm_up, lasts)?;
         let paced = session.paced(rate, lasts)?;
-        let throughput = session.flood(lasts)?;
+        let [throughput, cost] = session.flood(lasts)?;
         let open = format!("open loop, 64 B, {rate}/s from intended times");
         for (case, unit, round) in [
             ("closed loop, 64 B, one under way", Unit::Nanos, closed),
             (open.as_str(), Unit::Nanos, paced),
             ("throughput, 64 B", Unit::MessagesPerSecond, throughput),
+            ("CPU s per million, at that throughput", Unit::SecondsPerMillion, cost),
         ] {
             self.add(case, unit, system, Round { at_s, ..round });
         }

@@ -6,6 +6,7 @@
 use crate::peer::{PAYLOAD_LEN, Payload, Peer};
 use lockstep_bench::results::Round;
 use lockstep_bench::stats::Latencies;
+use lockstep_bench::usage::tree_cpu_ns;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const CARRIED_MIN: f64 = 0.98;
 pub const WINDOWS: [u64; 3] = [32, 256, 1024];
 /// A flood runs for so long before it counts.
 const RAMP: Duration = Duration::from_millis(300);
+/// Messages that processor time is told for.
+const MILLION: f64 = 1e6;
 /// A failover that is not over by then never will be.
 const FAILOVER: Duration = Duration::from_secs(40);
 /// How long the delivery is watched before a kill, and after it has begun again.
@@ -247,17 +250,20 @@ impl Session {
         Ok(round)
     }
 
-    /// As many messages as each window lets through: a round with the rate of the window that delivered most.
-    /// A window in which something got lost does not count, and is told.
+    /// As many messages as each window lets through: a round with the rate of the window that delivered most,
+    /// and one with the processor time of that window for a million messages, of this process and of all that
+    /// it has started. A window in which something got lost does not count, and is told.
     ///
     /// # Errors
     /// Something got lost in every window, or a daemon has ended.
-    pub fn flood(&mut self, lasts: Duration) -> Result<Round, String> {
+    pub fn flood(&mut self, lasts: Duration) -> Result<[Round; 2], String> {
         let lasts = lasts / WINDOWS.len() as u32;
         let (mut best, mut marks) = (None, Vec::new());
         for window in WINDOWS {
             match self.flood_by(window, lasts) {
-                Ok(rate) if best.is_none_or(|(most, _)| rate > most) => best = Some((rate, window)),
+                Ok([rate, cost]) if best.is_none_or(|(most, ..)| rate > most) => {
+                    best = Some((rate, cost, window));
+                }
                 Ok(_) => {}
                 Err(why) => {
                     self.peer.daemons().check()?;
@@ -266,25 +272,34 @@ impl Session {
                 }
             }
         }
-        let (rate, window) = best.ok_or_else(|| marks.join("; "))?;
+        let (rate, cost, window) = best.ok_or_else(|| marks.join("; "))?;
         marks.push(format!("best with {window} under way"));
-        Ok(Round { seconds: lasts.as_secs_f64(), marks, ..Round::value(rate) })
+        let seconds = lasts.as_secs_f64();
+        Ok([
+            Round { seconds, marks, ..Round::value(rate) },
+            Round { seconds, marks: vec![format!("with {window} under way")], ..Round::value(cost) },
+        ])
     }
 
-    fn flood_by(&mut self, window: u64, lasts: Duration) -> Result<f64, String> {
+    /// Messages a second, and seconds of processor time for a million.
+    fn flood_by(&mut self, window: u64, lasts: Duration) -> Result<[f64; 2], String> {
         let began = Instant::now();
         let (mut came, mut moved) = (0_u64, began);
-        let mut start: Option<(Instant, u64)> = None;
+        let mut start: Option<(Instant, u64, u64)> = None;
+        let taken = || tree_cpu_ns(std::process::id());
         loop {
             let now = Instant::now();
             if start.is_none() && now >= began + RAMP {
-                start = Some((now, came));
+                start = Some((now, came, taken()));
             }
-            if let Some((at, before)) = start
+            if let Some((at, before, taken_before)) = start
                 && now >= at + lasts
             {
+                let cpu = Duration::from_nanos(taken().saturating_sub(taken_before));
                 self.drain()?;
-                return Ok((came - before) as f64 / (now - at).as_secs_f64());
+                let messages = (came - before) as f64;
+                let cost = cpu.as_secs_f64() * MILLION / messages.max(1.0);
+                return Ok([messages / (now - at).as_secs_f64(), cost]);
             }
             while self.underway.open < window && self.submit(now)? {}
             let before = came;

@@ -39,11 +39,11 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// An answer came.
-    fn on_answer(&mut self, bytes: &[u8]) {
-        let order = bytes.strip_prefix(PREFIX).and_then(|order| order.try_into().ok());
-        match order.map(u64::from_le_bytes) {
-            Some(number) if number >= self.expected => {
+    /// A message came: an answer, or the order itself, which is for this client as well.
+    fn on_message(&mut self, bytes: &[u8]) {
+        let Some(order) = bytes.strip_prefix(PREFIX) else { return };
+        match order.try_into().map(u64::from_le_bytes) {
+            Ok(number) if number >= self.expected => {
                 self.answered += 1;
                 self.expected = number + 1;
             }
@@ -117,7 +117,7 @@ impl OrderDesk {
                 ClientEvent::Accepted { .. } => {
                     (is_open, due, orders.logins) = (true, now, orders.logins + 1)
                 }
-                ClientEvent::Message { bytes, .. } => orders.on_answer(bytes),
+                ClientEvent::Message { bytes, .. } => orders.on_message(bytes),
                 _ => {}
             });
             if is_open {
@@ -148,12 +148,13 @@ mod tests {
     fn an_answer_that_comes_twice_or_not_at_all_is_found() {
         let answer = |number: u64| [PREFIX, &number.to_le_bytes()].concat();
         let mut orders = Orders { sent: 3, logins: 1, ..Orders::default() };
-        [0, 1].iter().for_each(|&number| orders.on_answer(&answer(number)));
+        [0, 1].iter().for_each(|&number| orders.on_message(&answer(number)));
         assert_eq!(orders.wrongs(), ["2 of 3 orders were answered"]);
-        orders.on_answer(&answer(2));
+        orders.on_message(&answer(2));
         assert!(orders.wrongs().is_empty());
-        orders.on_answer(&answer(2));
-        orders.on_answer(b"no answer");
+        orders.on_message(&answer(2));
+        orders.on_message(&7_u64.to_le_bytes());
+        orders.on_message(&[PREFIX, b"?"].concat());
         assert_eq!(orders.wrongs(), ["2 answers to orders came twice or out of order"]);
         let cut = Orders { sent: 3, answered: 2, logins: 2, ..Orders::default() };
         assert!(cut.wrongs().is_empty(), "an order that was under way may have no answer");

@@ -93,7 +93,7 @@ pub struct Period {
     /// Processes that were restarted for room on the disk.
     pub restarts: u64,
     /// The usage of each process; of one that was never old enough there is none.
-    pub levels: BTreeMap<String, Level>,
+    pub levels: BTreeMap<String, Option<Level>>,
     /// Bytes on the disk, by folder, at its end.
     pub disks: BTreeMap<String, u64>,
 }
@@ -122,8 +122,10 @@ impl fmt::Display for Period {
             ms(*gap)
         )?;
         let line = |of: &dyn Fn(&Level) -> String| {
-            let cells: Vec<String> =
-                levels.iter().map(|(name, level)| format!("{name} {}", of(level))).collect();
+            let cells: Vec<String> = levels
+                .iter()
+                .map(|(name, level)| format!("{name} {}", level.as_ref().map_or("-".into(), of)))
+                .collect();
             cells.join(", ")
         };
         let memory =
@@ -169,14 +171,15 @@ impl Period {
             add(Row::new(case, &how.key(), how.words(), Unit::Nanos), round);
         }
         for (name, level) in &self.levels {
-            let rows = [
-                ("memory", level.resident, Unit::Bytes),
-                ("memory that no file backs", level.anonymous, Unit::Bytes),
-                ("open descriptors", level.descriptors[1], Unit::Count),
-                ("threads", level.threads, Unit::Count),
+            let rows: [(&str, fn(&Level) -> u64, Unit); 4] = [
+                ("memory", |level| level.resident, Unit::Bytes),
+                ("memory that no file backs", |level| level.anonymous, Unit::Bytes),
+                ("open descriptors", |level| level.descriptors[1], Unit::Count),
+                ("threads", |level| level.threads, Unit::Count),
             ];
             for (case, value, unit) in rows {
-                add(Row::new(case, &subject(name), name, unit), Round::value(value as f64));
+                let round = level.as_ref().map(|level| Round::value(value(level) as f64));
+                add(Row::new(case, &subject(name), name, unit), round.unwrap_or_default());
             }
         }
         for (name, bytes) in &self.disks {
