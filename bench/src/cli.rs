@@ -2,7 +2,9 @@
 
 use crate::results::RunResult;
 use crate::{
-    attached, compare, cost, day, down, failover, fairness, fanout, gateway, ground, guard, idle, instructions, journal, latency, micro, node, observed, recovery, repair, replay, report, scenario, self_test, throughput,
+    attached, compare, cost, day, down, failover, fairness, fanout, gateway, ground, guard, idle,
+    instructions, journal, latency, micro, node, observed, recovery, repair, replay, report, scenario,
+    self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -17,6 +17,7 @@ use lockstep_io::device::MemorySharing;
 use lockstep_io::udp::UdpSettings;
 use lockstep_wire::{Nanos, PublisherId};
 use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// What a client's subscriber saw missing, in datagrams.
@@ -66,6 +67,10 @@ pub trait Client {
     /// Datagrams of the stream that came so far, acks and what else is said not counted.
     fn datagrams(&self) -> u64 {
         0
+    }
+    /// The sockets that wake it, if it sleeps.
+    fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
     }
     /// Under which name its messages are in the stream; the floor's has nobody else's.
     fn publisher(&self) -> Option<PublisherId> {
@@ -207,6 +212,10 @@ impl LockstepClient {
 }
 
 impl Client for LockstepClient {
+    fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        self.participant.sockets()
+    }
+
     fn publish(&mut self, message: &[u8]) -> bool {
         self.participant.try_publish(self.id, 0, message).is_ok()
     }

@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "RATE", default_value = "20k,200k",
           value_parser = crate::latency::rate)]
     rates: Vec<u64>,
-    /// What leader, standby and client do when there is nothing to do, those of the floors as well: `adapt`,
+    /// How leader, standby and client wait when there is nothing to do, those of the floors as well: `adapt`,
     /// `spin`, `yield` or `park`.
     #[arg(long, default_value_t = Idle::Adapt)]
     idle: Idle,
@@ -183,7 +183,7 @@ struct Metered {
     pids: [Option<u32>; 2],
 }
 
-/// What was counted.
+/// Processor time and messages of a turn.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Cost {
     /// Processor time of leader, standby and client, in nanoseconds, ...
@@ -214,7 +214,16 @@ impl Measure for Metered {
         let batch_max =
             if rate == Rate::Greatest { BURST * per_frame(MESSAGE_LEN) / each } else { BATCH_MAX };
         let gives_up = ends + OVERTIME_NS;
-        let drive = Drive { clock: &clock, idle, message_len, first: 0, batch_max, drains: false, gives_up };
+        let drive = Drive {
+            clock: &clock,
+            idle,
+            message_len,
+            first: 0,
+            batch_max,
+            drains: false,
+            sleeps: true,
+            gives_up,
+        };
         let mut meter = Meter { pids, counts_from, began: None, failed: None };
         let ended = match rate {
             Rate::Closed => drive.run(&mut client, &mut Paced::new(Pace::Closed, began, ends), &mut meter),

@@ -6,7 +6,7 @@
 //!             ▲ handover, kill -9, handover …: each `--takeover`         each `--every`: a row of the run
 //! ```
 //!
-//! Everybody is a process of this program. What counts is that nothing is lost, that all readers and journals
+//! Each period is a trading day. Everybody is a process of this program. What counts is that nothing is lost, that all readers and journals
 //! agree at the end, and that no process grows: [`flat`] compares the last period with the second one.
 //!
 //! Retention never removes segments of the newest frame's UTC day (DECISIONS 11), and a run lies within a day
@@ -37,8 +37,8 @@ use lockstep_process::cpu;
 use lockstep_process::stop::Stop;
 use lockstep_wire::{Epoch, Nanos};
 use orders::Orders;
-use period::{Faults, Gaps, Period, Samples};
-use scene::{REPLICAS, Scene};
+use period::{Faults, Gaps, Levels, Period, Samples};
+use scene::Scene;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -94,7 +94,7 @@ pub struct Arguments {
     /// That share.
     #[arg(long, value_name = "PERCENT", default_value_t = 2.0)]
     growth_percent: f64,
-    /// What replicas and clients do when there is nothing to do: `adapt`, `spin`, `yield` or `park`.
+    /// How replicas and clients wait when there is nothing to do: `adapt`, `spin`, `yield` or `park`.
     #[arg(long, default_value_t = Idle::Adapt)]
     idle: Idle,
     #[command(flatten)]
@@ -126,7 +126,9 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
         origin: clock.now(),
         scene,
         load,
-        trader,
+        trader: Some(trader),
+        orders: Orders::default(),
+        wrongs: Vec::new(),
         totals: Totals::default(),
         epoch: Epoch::NONE,
         epochs: 0,
@@ -137,9 +139,15 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
         samples: BTreeMap::new(),
         takeovers: Vec::new(),
         restarted: 0,
-        periods: Vec::new(),
+        periods: 0,
+        second: Levels::new(),
+        last: Levels::new(),
     };
-    let grown = course.all(&mut run)?;
+    let grown = course.all(&mut run).unwrap_or_else(|error| {
+        // The rows so far are given out all the same.
+        run.results.wrongs.push(error);
+        Vec::new()
+    });
     grown.iter().for_each(|line| eprintln!("lockstep-bench: {line}"));
     let result = run.finish(&arguments.output)?;
     Ok(if grown.is_empty() { result } else { RunResult::Failed })
@@ -175,7 +183,11 @@ struct Course<'a> {
     stop: Stop,
     clock: Clock,
     origin: Nanos,
-    trader: Worker<Orders>,
+    /// The client of the gateway, one for each trading day, and what those before it found.
+    trader: Option<Worker<Orders>>,
+    orders: Orders,
+    /// The errors that they found.
+    wrongs: Vec<String>,
     load: Load,
     scene: Scene,
     totals: Totals,
@@ -193,36 +205,39 @@ struct Course<'a> {
     samples: BTreeMap<String, Samples>,
     takeovers: Vec<(How, Nanos)>,
     restarted: u64,
-    periods: Vec<Period>,
+    /// Periods that are over, and the usage of each process in the second and in the last.
+    periods: usize,
+    second: Levels,
+    last: Levels,
 }
 
 impl Course<'_> {
-    /// All of it; what has grown.
+    /// All of it; a line for each growth.
     fn all(mut self, run: &mut Run) -> Result<Vec<String>, String> {
         let measured = self.measure(run);
         if let Err(error) = measured {
-            // What the load has to say is the cause.
+            // The error of the load is the cause.
             return Err(match self.load.end() {
                 Err(wrong) => format!("{wrong}\n{error}"),
                 Ok(_) => error,
             });
         }
         let (bound, mut grown) = (self.arguments.bound(), Vec::new());
-        match self.periods.as_slice() {
-            [_, second, .., last] => {
-                for (name, level) in &last.levels {
-                    if let (Some(Some(before)), Some(level)) = (second.levels.get(name), level) {
-                        grown.extend(growths(name, [before, level], bound));
-                    }
+        let notes = &mut run.results.notes;
+        if self.periods >= PERIODS_MIN {
+            for (name, level) in &self.last {
+                if let (Some(Some(before)), Some(level)) = (self.second.get(name), level) {
+                    grown.extend(growths(name, [before, level], bound));
                 }
-                let words = if grown.is_empty() { "flat" } else { "WRONG" };
-                run.results.notes.push(format!("memory and descriptors, last period over second: {words}"));
-                run.results.notes.extend(grown.iter().cloned());
             }
-            few => run.results.notes.push(format!(
-                "memory and descriptors are judged from {PERIODS_MIN} periods on: there are {}",
-                few.len()
-            )),
+            let words = if grown.is_empty() { "flat" } else { "WRONG" };
+            notes.push(format!("memory and descriptors, last period over second: {words}"));
+            notes.extend(grown.iter().cloned());
+        } else {
+            let few = self.periods;
+            notes.push(format!(
+                "memory and descriptors are judged from {PERIODS_MIN} periods on: there are {few}"
+            ));
         }
         run.results.counts.insert("grown".to_owned(), grown.len() as u64);
         self.finish(run)?;
@@ -255,15 +270,36 @@ impl Course<'_> {
                 (period_began, before) = (self.clock.now(), self.totals);
                 eprintln!("{period}");
                 period.record(&mut run.results, self.arguments.rate, self.arguments.size)?;
-                self.periods.push(period);
+                self.periods += 1;
+                self.last = period.levels;
+                if self.periods == 2 {
+                    self.second.clone_from(&self.last);
+                }
                 if now >= ends {
                     return Ok(());
                 }
+                self.turn_day()?;
             }
         }
         run.results
             .notes
             .push("it was stopped before its time; a period that was not over is left out".into());
+        Ok(())
+    }
+
+    /// The client of the gateway has all its answers, and the next trading day begins.
+    fn turn_day(&mut self) -> Result<(), String> {
+        self.end_trader()?;
+        self.scene.turn_day(self.periods + 1)?;
+        self.trader = Some(orders::start(self.scene.listens, self.arguments.orders)?);
+        Ok(())
+    }
+
+    fn end_trader(&mut self) -> Result<(), String> {
+        let trader = self.trader.take().ok_or("the client of the gateway was ended before")?;
+        let orders = trader.end()?;
+        self.wrongs.extend(orders.wrongs());
+        self.orders.add(orders);
         Ok(())
     }
 
@@ -283,7 +319,7 @@ impl Course<'_> {
         Ok(())
     }
 
-    /// What each process uses now; and one whose journal is too large is restarted.
+    /// Samples the usage of each process; one whose journal is too large is restarted.
     fn sample(&mut self, run: &Run) -> Result<(), String> {
         self.scene.check_alive()?;
         let (now, young) = (self.clock.now(), self.arguments.young_ns());
@@ -363,7 +399,7 @@ impl Course<'_> {
         let levels = self.samples.iter_mut().map(|(name, samples)| (name.clone(), of(samples)));
         let Totals { published, backpressure, outcomes_wrong, ref faults, .. } = self.totals;
         Ok(Period {
-            number: self.periods.len() + 1,
+            number: self.periods + 1,
             at_s: (began - self.origin) as f64 / 1e9,
             seconds: (self.clock.now() - began) as f64 / 1e9,
             levels: levels.collect(),
@@ -383,11 +419,11 @@ impl Course<'_> {
     }
 
     /// Ends everybody in order, and compares all digests.
-    fn finish(self, run: &mut Run) -> Result<(), String> {
-        let Self { mut scene, load, trader, epochs, strikes, restarts, .. } = self;
+    fn finish(mut self, run: &mut Run) -> Result<(), String> {
+        self.end_trader()?;
+        let Self { mut scene, load, orders, wrongs, epochs, strikes, restarts, .. } = self;
         let results = &mut run.results;
-        let orders = trader.end()?;
-        results.wrongs.extend(orders.wrongs());
+        results.wrongs.extend(wrongs);
         scene.end_publishers()?;
         let ended = load.end()?;
         let whole = ended.whole.clone().ok_or("the load has no digest")?;
@@ -413,7 +449,7 @@ impl Course<'_> {
         ];
         results.counts.extend(counts.map(|(name, count)| (name.to_owned(), count)));
         results.notes.push(format!(
-            "{} of {} orders were answered, {} logins of their client; of {REPLICAS} replicas one was taken over at a time",
+            "{} of {} orders were answered, in {} logins of their client",
             orders.answered, orders.sent, orders.logins
         ));
         Ok(())

@@ -11,9 +11,11 @@
 //! nothing else.
 
 use crate::client::Client;
+use crate::transport::Wakes;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::clock::Clock;
 use lockstep_wire::Nanos;
+use std::os::fd::BorrowedFd;
 
 /// What a datagram of the floor is.
 #[derive(Clone, Copy)]
@@ -210,7 +212,11 @@ impl<N: Net> FloorClient<N> {
     }
 }
 
-impl<N: Net> Client for FloorClient<N> {
+impl<N: Net + Wakes> Client for FloorClient<N> {
+    fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        self.net.sockets()
+    }
+
     fn publish(&mut self, message: &[u8]) -> bool {
         if self.sent + 1 >= self.deliver_next + WINDOW {
             return false;

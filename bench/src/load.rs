@@ -27,6 +27,9 @@ const LOST_NS: Nanos = 5_000_000_000;
 /// Messages that are due and leave together, where a load has no other limit.
 pub const BATCH_MAX: u64 = 64;
 
+/// The longest sleep of a client: resending may be due.
+const WAIT_MAX_NS: Nanos = 1_000_000;
+
 /// How late the kernel may wake a thread whose messages are due every 10 to 50 us.
 pub const SLACK_NS: u64 = 1_000;
 
@@ -53,6 +56,10 @@ pub trait Load {
     fn next(&mut self, now: Nanos, sent: u64, came: u64) -> Next;
     /// The client has taken that message.
     fn taken(&mut self) {}
+    /// How long a client that sleeps may do so at `now`.
+    fn wait_ns(&self, _now: Nanos) -> Nanos {
+        WAIT_MAX_NS
+    }
 }
 
 /// As many messages under way as a window has, until a time.
@@ -120,6 +127,9 @@ pub struct Drive<'a> {
     pub batch_max: u64,
     /// Whether the loop goes on until all that was sent has come.
     pub drains: bool,
+    /// Whether the client sleeps as its idle strategy has it, until a message comes or is due. Others poll
+    /// without sleep.
+    pub sleeps: bool,
     /// When it is given up: the machine is too busy to tell anything.
     pub gives_up: Nanos,
 }
@@ -146,8 +156,10 @@ impl Drive<'_> {
         load: &mut impl Load,
         probe: &mut P,
     ) -> Result<Ended, String> {
-        let Self { clock, idle, message_len, first, batch_max, drains, gives_up } = self;
-        let mut waiter = idle.waiter(&[]).map_err(|error| error.to_string())?;
+        let Self { clock, idle, message_len, first, batch_max, drains, sleeps, gives_up } = self;
+        let sockets = if sleeps { client.sockets() } else { Vec::new() };
+        let mut waiter = idle.waiter(&sockets).map_err(|error| error.to_string())?;
+        drop(sockets);
         let mut message = vec![0; message_len.max(MESSAGE_LEN_MIN)];
         let (began, mut sent, mut came, mut misplaced) = (clock.now(), 0, 0, None);
         let mut moved_at = began;
@@ -202,7 +214,7 @@ impl Drive<'_> {
             }
             if work == 0 {
                 waiter.on_progress(came + sent);
-                waiter.wait(0);
+                waiter.wait(if sleeps { load.wait_ns(clock.now()) } else { 0 });
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::contestant::{Contestant, Scheduled};
 use crate::floor::{self, Stall};
 use crate::plain::{self, Plain};
 use crate::stalls::Watch;
-use crate::transport::Transport;
+use crate::transport::{Transport, Wakes};
 use clap::ValueEnum;
 use lockstep::config::Config;
 use lockstep::config::NodeConfig;
@@ -166,7 +166,7 @@ pub fn reflect(
 /// The floor's loop.
 fn forward(
     which: &NodeArguments,
-    mut net: impl Net,
+    mut net: impl Net + Wakes,
     config: &Config,
     stop: &AtomicBool,
 ) -> Result<(), String> {
@@ -181,11 +181,11 @@ fn forward(
     let clock = Clock::start();
     let mut leader = floor::Leader::new(clock, (stall.lasts_ns > 0).then_some(stall));
     let mut standby = floor::Standby::default();
+    let mut waiter = config.idle().waiter(&net.sockets()).map_err(|error| error.to_string())?;
     let mut turn = |_: Nanos| match which.role {
         Role::Leader => leader.poll(&mut net),
         Role::Standby => standby.poll(&mut net),
     };
-    let mut waiter = config.idle().waiter(&[]).map_err(|error| error.to_string())?;
     if which.stalls {
         return watched(None, |now| (turn(now).into(), 0), (&clock, &mut waiter), stop);
     }

@@ -2,11 +2,13 @@
 //! which somebody writes in an afternoon, and the fastest where datagrams come one by one.
 
 use crate::node::Role;
+use crate::transport::Wakes;
 use lockstep::config::Config;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::udp::{UdpSettings, address_of};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// A socket with the options of lockstep's own, received and sent on one datagram at a time. It has
 /// no second one for unicast: a floor repairs nothing.
@@ -114,6 +116,12 @@ pub fn socket(settings: &UdpSettings) -> Result<UdpSocket, String> {
     open().map_err(|error: std::io::Error| {
         format!("opening a plain group socket on port {}: {error}", settings.port)
     })
+}
+
+impl Wakes for Plain {
+    fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.socket.as_fd()]
+    }
 }
 
 impl Net for Plain {

@@ -200,6 +200,7 @@ impl Rally {
             first,
             batch_max: BATCH_MAX,
             drains: true,
+            sleeps: false,
             gives_up: ends + OVERTIME_NS,
         };
         let lost_before = client.losses();

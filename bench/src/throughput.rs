@@ -262,6 +262,7 @@ impl Measure for Flood {
             first: 0,
             batch_max: self.burst,
             drains: false,
+            sleeps: false,
             gives_up: Nanos::MAX,
         };
         let mut start = Start { counts_from, at: None };

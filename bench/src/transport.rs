@@ -6,6 +6,7 @@ use lockstep::config::{Config, KeyUse};
 use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
+use std::os::fd::BorrowedFd;
 
 /// The choice.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, ValueEnum)]
@@ -89,5 +90,17 @@ impl Transport {
         let settings =
             DeviceSettings { udp, transport, second: None, fault_injection: None, memory: self.memory() };
         Device::open(settings).map_err(|error| error.to_string())
+    }
+}
+
+/// A device whose sockets wake a thread that sleeps.
+pub trait Wakes {
+    /// Those sockets.
+    fn sockets(&self) -> Vec<BorrowedFd<'_>>;
+}
+
+impl Wakes for Device {
+    fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        Self::sockets(self)
     }
 }

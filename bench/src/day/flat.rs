@@ -62,7 +62,7 @@ impl Level {
     }
 }
 
-/// What has grown from the second period to the last, a line for each.
+/// The growths from the second period to the last, a line for each.
 pub fn growths(name: &str, [second, last]: [&Level; 2], bound: Bound) -> Vec<String> {
     let mut growths = Vec::new();
     let allowed = |before: u64| before + bound.bytes + (before as f64 * bound.share) as u64;

@@ -51,6 +51,14 @@ impl Orders {
         }
     }
 
+    /// Those of another day as well.
+    pub fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.disordered += other.disordered;
+        self.logins += other.logins;
+    }
+
     /// The errors found. Orders that were under way when the connection ended may have no answer.
     pub fn wrongs(&self) -> Vec<String> {
         let Self { sent, answered, disordered, logins, .. } = self;

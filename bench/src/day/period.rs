@@ -50,7 +50,7 @@ impl Gaps {
     }
 }
 
-/// What the samples of one process were.
+/// The samples of one process.
 #[derive(Default)]
 pub struct Samples {
     /// Its number, and since when it has had that.
@@ -69,6 +69,9 @@ pub struct Faults {
     /// Delivered behind a later one.
     pub disordered: u64,
 }
+
+/// The usage of each process, by its name; of one that was never old enough there is none.
+pub type Levels = BTreeMap<String, Option<Level>>;
 
 /// See the module.
 pub struct Period {
@@ -92,8 +95,8 @@ pub struct Period {
     pub gap: Nanos,
     /// Processes that were restarted for room on the disk.
     pub restarts: u64,
-    /// The usage of each process; of one that was never old enough there is none.
-    pub levels: BTreeMap<String, Option<Level>>,
+    /// Of each process.
+    pub levels: Levels,
     /// Bytes on the disk, by folder, at its end.
     pub disks: BTreeMap<String, u64>,
 }
@@ -139,7 +142,10 @@ impl fmt::Display for Period {
     }
 }
 
-/// What a process or folder is called in JSON.
+/// A row that each process has: its case, its value, its unit.
+type ProcessRow = (&'static str, fn(&Level) -> u64, Unit);
+
+/// The name of a process or folder in JSON.
 fn subject(name: &str) -> String {
     name.replace(' ', "-").replace('\'', "")
 }
@@ -171,7 +177,7 @@ impl Period {
             add(Row::new(case, &how.key(), how.words(), Unit::Nanos), round);
         }
         for (name, level) in &self.levels {
-            let rows: [(&str, fn(&Level) -> u64, Unit); 4] = [
+            let rows: [ProcessRow; 4] = [
                 ("memory", |level| level.resident, Unit::Bytes),
                 ("memory that no file backs", |level| level.anonymous, Unit::Bytes),
                 ("open descriptors", |level| level.descriptors[1], Unit::Count),

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use tools::processes::command_of;
 
 /// Replicas.
-pub const REPLICAS: u32 = 3;
+const REPLICAS: u32 = 3;
 /// The archiver's number.
 const ARCHIVER: u32 = 101;
 /// How long a process may take to end in order, and a reader to have everything.
@@ -130,6 +130,7 @@ impl Scene {
         let folder = path.with_file_name("");
         let mut fleet = Fleet::start(cluster, Place::hosts(REPLICAS as usize))?;
         fleet.await_whole()?;
+        start_day(&path, 1)?;
         let of = |words: &[&str]| {
             let file = path.display().to_string();
             let own = ["lockstep"].iter().chain(words).copied().chain(["--config", &file]);
@@ -263,6 +264,15 @@ impl Scene {
         Ok(())
     }
 
+    /// Ends the trading day, and begins the next one. Gateway and feed hold the messages of a day.
+    ///
+    /// # Errors
+    /// The stream was not marked.
+    pub fn turn_day(&self, number: usize) -> Result<(), String> {
+        mark(&self.path, &["day", "end"])?;
+        start_day(&self.path, number)
+    }
+
     /// Ends those who publish, but for the load: nothing of theirs comes behind what the load reads last.
     ///
     /// # Errors
@@ -291,8 +301,8 @@ impl Scene {
     }
 
     /// Ends all that still runs, once every journal has the stream up to `next`, and compares the journals
-    /// with that of replica 1, as far as both reach. What is different, a line each, and in words what is
-    /// equal.
+    /// with that of replica 1, as far as both reach. Returns a line for each difference, and in words which
+    /// are equal.
     ///
     /// # Errors
     /// One did not end in order, or a journal cannot be read.
@@ -319,6 +329,20 @@ impl Scene {
         }
         Ok((wrongs, equal.join(", ")))
     }
+}
+
+/// Begins a trading day.
+fn start_day(config: &Path, number: usize) -> Result<(), String> {
+    mark(config, &["day", "start", &format!("D{number}")])
+}
+
+/// Runs a command of lockstep on the cluster of `config` to its end.
+fn mark(config: &Path, words: &[&str]) -> Result<(), String> {
+    let mut command = command_of(Command::new(itself()?), &["lockstep"]);
+    command.args(words).arg("--config").arg(config);
+    let output = command.output().map_err(|error| format!("{words:?}: {error}"))?;
+    let failed = || format!("{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(failed()) }
 }
 
 /// Removes the segments of a stopped process's journal whose entries lie before `before`, as `lockstep

@@ -104,7 +104,7 @@ pub struct Ended {
     pub digests: [String; 2],
     /// The seq behind the last message.
     pub next: Seq,
-    /// What the `committed` subscriber was delivered, where that is recorded.
+    /// The digest of all that the `committed` subscriber was delivered, where that is recorded.
     pub whole: Option<WholeDigest>,
 }
 
@@ -124,7 +124,7 @@ pub struct Load {
     cuts: Option<(Sender<()>, Receiver<Latencies>)>,
 }
 
-/// What is recorded beside the gaps, where that is asked for.
+/// The record beside the gaps, where that is asked for.
 struct Recorded {
     /// Of each message, from when it was due until it was delivered as committed.
     latencies: Latencies,

@@ -1,4 +1,4 @@
-//! What a subscriber was delivered in a stretch of time, and the gaps in it.
+//! The deliveries of a subscriber in a stretch of time, and the gaps in them.
 
 use super::load::{Delivered, EpochSeen, Seen};
 use lockstep_wire::Nanos;

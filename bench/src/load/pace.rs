@@ -1,6 +1,6 @@
 //! When messages of an open and of a closed loop are due.
 
-use super::{Load, Next};
+use super::{Load, Next, WAIT_MAX_NS};
 use lockstep_wire::Nanos;
 use std::str::FromStr;
 
@@ -91,6 +91,13 @@ impl Load for Paced {
 
     fn taken(&mut self) {
         self.schedule.pass();
+    }
+
+    fn wait_ns(&self, now: Nanos) -> Nanos {
+        match self.pace {
+            Pace::Closed => WAIT_MAX_NS,
+            Pace::Open(..) => (self.began + self.schedule.due()).saturating_sub(now).min(WAIT_MAX_NS),
+        }
     }
 }
 

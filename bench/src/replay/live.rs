@@ -148,7 +148,16 @@ impl Measure for Orders<'_> {
         let clock = Clock::start();
         let gives_up = clock.now() + RUN_NS;
         let (idle, message_len, batch_max) = (self.idle, MESSAGE_LEN, BATCH_MAX);
-        let fill = Drive { clock: &clock, idle, message_len, first: 0, batch_max, drains: true, gives_up };
+        let fill = Drive {
+            clock: &clock,
+            idle,
+            message_len,
+            first: 0,
+            batch_max,
+            drains: true,
+            sleeps: false,
+            gives_up,
+        };
         fill.run(&mut client, &mut Fill(FILL), &mut Unrecorded)?;
         if let Some((errand, errands)) = self.reads {
             errands.send(errand).map_err(|error| error.to_string())?;
