@@ -6,8 +6,9 @@
 //!             ▲ handover, kill -9, handover …: each `--takeover`         each `--every`: a row of the run
 //! ```
 //!
-//! Each period is a trading day. Everybody is a process of this program. What counts is that nothing is lost, that all readers and journals
-//! agree at the end, and that no process grows: [`flat`] compares the last period with the second one.
+//! Each period is a trading day. Everybody is a process of this program. What counts is that nothing is lost,
+//! that all readers and journals agree at the end, and that no process grows: [`flat`] compares the last
+//! period with the second one.
 //!
 //! Retention never removes segments of the newest frame's UTC day (DECISIONS 11), and a run lies within a day
 //! or two. So a process whose journal is larger than `--journal` is restarted in order, and its oldest
