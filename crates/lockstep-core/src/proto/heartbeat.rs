@@ -1,9 +1,9 @@
 //! # heartbeat: when a leader without anything else to send sends a heartbeat
 //!
 //! Heartbeats follow the last datagram at 70, 140 and 280 µs, so that a lost tail shows at once, then once an
-//! interval. Once a quorum has acknowledged the last datagram these acks have shown the tail to everybody, and
-//! no rung is left to climb. Under load a heartbeat is due each interval all the same: frames alone do not show
-//! a receiver where the epoch began.
+//! interval. Once a quorum has acknowledged the last datagram these acks have shown the tail to everybody,
+//! and no rung is left to climb. Under load a heartbeat is due each interval all the same: frames alone do
+//! not show a receiver where the epoch began.
 //!
 //! Between two frames a heartbeat may stand before a submission that comes in; right behind a frame, in the
 //! same call, nobody can have answered yet. So under load it goes with a frame, a little early. For the same
