@@ -76,9 +76,10 @@ impl HeartbeatTimer {
         }
     }
 
-    /// BEAT-1 (when to beat): on the ladder behind the last datagram until a quorum has acknowledged it,
-    /// and each interval, also under load, where it follows a frame that leaves anyway (`sends`) if it can. Alone it leaves from a `drained`
-    /// socket, or a first rung late. Returns whether a heartbeat is due now, and counts it as sent.
+    /// BEAT-1 (when to beat): on the ladder behind the last datagram until a quorum has acknowledged it, and
+    /// each interval, also under load, where it follows a frame that leaves anyway (`sends`) if it can. Alone
+    /// it leaves from a `drained` socket, or a first rung late. Returns whether a heartbeat is due now, and
+    /// counts it as sent.
     #[inline]
     pub fn due(&mut self, now: Nanos, sends: bool, drained: bool) -> bool {
         let deadline = match sends {

@@ -117,7 +117,8 @@ impl Table {
         (at, (self.len - at).min(UNIT_LEN as u64) as usize)
     }
 
-    /// The units that hold the bytes from `offset` up to `end` of the segment, and where they lie in the file.
+    /// The units that hold the bytes from `offset` up to `end` of the segment, and where they lie in the
+    /// file.
     fn units(&self, offset: u64, end: u64) -> (Range<usize>, Range<u64>) {
         let units = (offset / UNIT_LEN as u64) as usize..end.div_ceil(UNIT_LEN as u64) as usize;
         let end = |row: &Row| row.offset.saturating_add(u64::from(row.len));
