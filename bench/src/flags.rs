@@ -51,7 +51,7 @@ const AMOUNTS: [(&str, f64); 5] = [
 /// It is none.
 pub fn amount(text: &str) -> Result<u64, String> {
     let wrong = "is no amount; write a number with B, KiB, MiB, GiB or TiB, like 8GiB";
-    scaled(text, &AMOUNTS, 0.0..=1e15, wrong).map(|bytes| bytes as u64)
+    scaled(text, &AMOUNTS, 0.0..=1e18, wrong).map(|bytes| bytes as u64)
 }
 
 #[cfg(test)]
@@ -68,6 +68,7 @@ mod tests {
             assert!(lasts(text).is_err_and(|why| why.contains("24h")), "{text}");
         }
         assert_eq!((amount("8GiB"), amount("512B"), amount("0B")), (Ok(8 << 30), Ok(512), Ok(0)));
+        assert_eq!(amount("1000TiB"), Ok(1000 << 40));
         assert!(amount("8").is_err_and(|why| why.contains("8GiB")));
     }
 
