@@ -258,7 +258,7 @@ impl Session {
     /// Something got lost in every window, or a daemon has ended.
     pub fn flood(&mut self, lasts: Duration) -> Result<[Round; 2], String> {
         let lasts = lasts / WINDOWS.len() as u32;
-        let (mut best, mut marks) = (None, Vec::new());
+        let (mut best, mut marks) = (None::<(f64, f64, u64)>, Vec::new());
         for window in WINDOWS {
             match self.flood_by(window, lasts) {
                 Ok([rate, cost]) if best.is_none_or(|(most, ..)| rate > most) => {
