@@ -8,6 +8,7 @@
 use crate::netns::Place;
 use lockstep::config::Config;
 use lockstep::local::{ClusterFile, Line, Replica, node_keys};
+use lockstep_io::clock::random_u64;
 use lockstep_io::udp::free_port;
 use lockstep_process::child::{ChildGuard, LoggedChild, await_end, clear_settings};
 use std::ffi::OsStr;
@@ -335,9 +336,18 @@ impl Ground {
 /// Free memory that is room enough for the files of a cluster.
 const ROOM_BYTES: u64 = 2 << 30;
 
+/// Ports of addresses that are drawn here: below those that the kernel gives to connections (from 32768 on),
+/// so that none takes the port of a process that is killed and started again.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
 /// An address of the loopback that was free for TCP a moment ago.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address")
+    let draw = |_| {
+        let drawn = random_u64().expect("a random number") % PORTS.len() as u64;
+        let port = PORTS.start + drawn as u16;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|free| free.local_addr()).ok()
+    };
+    (0..1_000).find_map(draw).expect("an address")
 }
 
 /// A temporary folder in memory, or on the disk where memory has no room (`/dev/shm` of a container).
