@@ -44,7 +44,7 @@ pub struct Arguments {
     #[command(flatten)]
     shared: Shared,
     /// Publishers that the stream has.
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=999_999))]
     names: u64,
     /// Bytes of each replica's journal, in MiB.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -76,13 +76,14 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let config = Config::load(Some(&cluster.config()), &[]).map_err(|errors| errors.to_string())?;
     let endpoint = cluster::endpoint(&config)?;
     let empty = memory_of(&replicas)?;
+    // Before the table is full.
+    let mut filler = Filler::open(&endpoint, "filler")?;
     run.show("names are opened");
     let at = Instant::now();
     open_names(&endpoint, *names)?;
     let opening = at.elapsed();
     let with_names = memory_of(&replicas)?;
     run.show("the journals are filled");
-    let mut filler = Filler::open(&endpoint, "filler")?;
     filler.fill(mebibytes << 20)?;
     let segments = await_segments(&config)?;
     run.results.notes.push(format!(
