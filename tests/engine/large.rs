@@ -1,10 +1,9 @@
 //! Messages larger than a datagram: one number, one place and one fate each, and never half of one.
 
 use super::world::*;
-use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent};
 use lockstep_sim::net::SimNet;
 use lockstep_wire::*;
 use std::ops::ControlFlow;
@@ -38,14 +37,7 @@ fn stamped(cluster: &Cluster) -> Vec<(u8, PublisherSeq)> {
 
 /// What a reader that heard everything was told: messages as (seq, number, payload).
 fn read(cluster: &Cluster, delivery: Delivery) -> Vec<(Seq, PublisherSeq, Vec<u8>)> {
-    let limits = SubscriberLimits {
-        receiver: receiver_limits(Identity { replica: 2_000, incarnation: 5 }, 3),
-        delivery,
-        start: Start::From(1),
-        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 },
-        lag_report_ns: 1_000_000,
-        heartbeat_interval_ns: 1_000_000,
-    };
+    let limits = subscriber_limits(Identity { replica: 2_000, incarnation: 5 }, 3, delivery, Start::From(1));
     let mut reader = SubscriberEngine::new(SimNet::default(), limits);
     let (mut messages, mut seqs) = (Vec::new(), Vec::new());
     for (turn, (_, bytes)) in cluster.record.iter().enumerate() {

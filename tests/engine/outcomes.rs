@@ -8,7 +8,6 @@ use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, Publishe
 use lockstep_sim::net::{SimNet, To};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
-use std::collections::BTreeMap;
 
 const A: [u64; 2] = [1, 1];
 const B: [u64; 2] = [2, 2];
@@ -25,19 +24,13 @@ pub struct Writer {
 impl Writer {
     /// Connected to the log's end.
     fn new(log: &mut Log, change: impl Fn(&mut PublisherLimits)) -> Self {
-        let receiver = receiver_limits(Identity { replica: 1_000, incarnation: 1 }, 3);
         let mut limits = PublisherLimits {
-            receiver,
             window_entries: 128,
             window_datagrams: 128,
             flight_datagrams: 128,
             resend_ns_min: RESEND_NS,
             resend_ns_max: 50_000_000,
-            query_retry_ns: 1_000_000,
-            heartbeat_interval_ns: 1_000_000,
-            names_max: 4,
-            message_len_max: MESSAGE_LEN_MAX,
-            message_len_max_of: BTreeMap::new(),
+            ..publisher_limits(Identity { replica: 1_000, incarnation: 1 }, 3)
         };
         change(&mut limits);
         let publisher = PublisherEngine::new(SimNet::default(), limits);

@@ -113,17 +113,9 @@ impl Copy {
     fn start(&mut self, cluster: &mut Cluster, number: u32, with_snapshot: bool, nonce: [u64; 2]) {
         let me = Identity { replica: 1_000 + number, incarnation: 77 };
         let limits = PublisherLimits {
-            receiver: receiver_limits(me, cluster.replicas.len() as u32),
             window_entries: 16,
-            window_datagrams: 8,
             flight_datagrams: 4,
-            resend_ns_min: 300_000,
-            resend_ns_max: 5_000_000,
-            query_retry_ns: 1_000_000,
-            heartbeat_interval_ns: 1_000_000,
-            names_max: 4,
-            message_len_max: MESSAGE_LEN_MAX,
-            message_len_max_of: Default::default(),
+            ..publisher_limits(me, cluster.replicas.len() as u32)
         };
         let node = &mut cluster.publishers[self.index];
         node.publisher = PublisherEngine::new(SimNet::default(), limits);
@@ -146,17 +138,10 @@ impl Copy {
         // Its handle falls silent with it.
         let me = Identity { replica: 1, incarnation: 1 };
         let limits = PublisherLimits {
-            receiver: receiver_limits(me, 0),
             window_entries: 4,
             window_datagrams: 4,
             flight_datagrams: 4,
-            resend_ns_min: 300_000,
-            resend_ns_max: 5_000_000,
-            query_retry_ns: 1_000_000,
-            heartbeat_interval_ns: 1_000_000,
-            names_max: 4,
-            message_len_max: MESSAGE_LEN_MAX,
-            message_len_max_of: Default::default(),
+            ..publisher_limits(me, 0)
         };
         cluster.publishers[self.index].publisher = PublisherEngine::new(SimNet::default(), limits);
         self.runs = false;

@@ -381,19 +381,12 @@ fn what_is_not_open_cannot_be_published_under() {
 
 /// A publisher that has heard the log's start and heartbeat.
 pub fn connected(log: &mut Log) -> (PublisherEngine<SimNet>, Vec<PublisherEvent>) {
-    let receiver = receiver_limits(Identity { replica: 1_000, incarnation: 1 }, 3);
     let limits = PublisherLimits {
-        receiver,
         window_entries: 4,
         window_datagrams: 4,
         flight_datagrams: 4,
-        resend_ns_min: 300_000,
-        resend_ns_max: 5_000_000,
-        query_retry_ns: 1_000_000,
-        heartbeat_interval_ns: 1_000_000,
         names_max: 1,
-        message_len_max: MESSAGE_LEN_MAX,
-        message_len_max_of: BTreeMap::new(),
+        ..publisher_limits(Identity { replica: 1_000, incarnation: 1 }, 3)
     };
     let mut publisher = PublisherEngine::new(SimNet::default(), limits);
     publisher.net_mut().groups.extend([log.frames[1].clone(), log.heartbeat()]);

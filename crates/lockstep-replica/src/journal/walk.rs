@@ -137,9 +137,9 @@ impl<'s, S: Store> Walk<'s, S> {
     pub fn last_mark(&self) -> Result<Option<GroupMark>, StoreError> {
         let mut best: Option<GroupMark> = None;
         let mut at = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
-        let mut chunk = vec![0; CHUNK_LEN];
+        let (mut reader, mut chunk) = (SegmentReader::default(), vec![0; CHUNK_LEN]);
         loop {
-            let Ok(taken) = read_segment(self.store, self.number, at, &mut chunk)? else {
+            let Ok(taken) = reader.read(self.store, self.number, at, &mut chunk)? else {
                 return Ok(best);
             };
             let marks = chunk[..taken].chunks_exact(BLOCK_LEN).filter_map(|b| group_mark(b, self.number));
