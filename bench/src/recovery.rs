@@ -16,6 +16,7 @@ use crate::cluster;
 use crate::environment;
 use crate::harness::{Run, Shared};
 use crate::results::{Round, Row, RunResult, Unit};
+use crate::usage::Usage;
 use clap::Args;
 use lockstep::config::Config;
 use lockstep_client::{EVERYBODY, Endpoint, PublishError, Publisher, PublisherEvent};
@@ -35,7 +36,7 @@ const NAMES_OF_A_HANDLE: u64 = 50_000;
 const NAMES_AT_ONCE: u64 = 128;
 /// Bytes of a message that fills the journal.
 const FILLING_LEN: usize = 1_200;
-/// Between two messages that look for the next commit after a leader's death.
+/// The longest sleep of a publisher to which nothing comes.
 const LOOK: Duration = Duration::from_micros(200);
 
 /// What there is to read, and how often it is read.
@@ -168,11 +169,8 @@ fn leader_of(cluster: &Cluster) -> Result<u32, String> {
 /// Anonymous memory of the process that has most of it, in bytes.
 fn memory_of(replicas: &[Process]) -> Result<u64, String> {
     let anonymous = |replica: &Process| {
-        let path = format!("/proc/{}/status", replica.pid());
-        let text = fs::read_to_string(&path).map_err(|error| format!("reading {path}: {error}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kibibytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
-        kibibytes.map(|kibibytes| kibibytes << 10).ok_or_else(|| format!("{path} has no RssAnon"))
+        let usage = Usage::of(replica.pid()).ok_or_else(|| format!("{} has ended", replica.name()))?;
+        Ok::<_, String>(usage.anonymous)
     };
     replicas.iter().map(anonymous).try_fold(0, |most, one| Ok(most.max(one?)))
 }
@@ -236,6 +234,15 @@ impl Filler {
         Ok(Self { publisher, name })
     }
 
+    /// One turn, behind which it sleeps where nothing came. Returns whether something did.
+    fn turn(&mut self) -> Result<bool, String> {
+        let came = self.publisher.poll(usize::MAX, |_| ()) > 0;
+        if !came {
+            self.publisher.wait(LOOK).map_err(|error| error.to_string())?;
+        }
+        Ok(came)
+    }
+
     /// Publishes messages of so many bytes, and waits until all are committed.
     fn fill(&mut self, bytes: u64) -> Result<(), String> {
         let mut left = bytes / FILLING_LEN as u64;
@@ -250,10 +257,8 @@ impl Filler {
                     Err(error) => return Err(error.to_string()),
                 }
             }
-            if self.publisher.poll(usize::MAX, |_| ()) > 0 {
+            if self.turn()? {
                 moved = Instant::now();
-            } else {
-                self.publisher.wait(Duration::from_millis(1)).map_err(|error| error.to_string())?;
             }
             if moved.elapsed() > PATIENCE {
                 return Err(format!("nothing is committed any more, and {left} messages are left"));
@@ -267,9 +272,7 @@ impl Filler {
         let began = Instant::now();
         self.publisher.try_publish(self.name, EVERYBODY, b"next").map_err(|error| error.to_string())?;
         while !self.publisher.is_drained() {
-            if self.publisher.poll(usize::MAX, |_| ()) == 0 {
-                self.publisher.wait(LOOK).map_err(|error| error.to_string())?;
-            }
+            self.turn()?;
             if began.elapsed() > PATIENCE {
                 return Err("no message is committed after the leader's death".to_owned());
             }
