@@ -8,13 +8,15 @@
 //!
 //! A message begins with four words of 8 bytes, whoever carries it: what it is and when the leader had it,
 //! the client's number, its intended time, the leader's number. Datagrams of the floor are messages and
-//! nothing else.
+//! nothing else; a message that is longer than a datagram of lockstep goes in as many, each of which begins
+//! with such words and has a number of the leader's.
 
 use crate::client::Client;
+use crate::cluster::MTU;
 use crate::transport::Wakes;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::clock::Clock;
-use lockstep_wire::Nanos;
+use lockstep_wire::{Nanos, frame_len_max};
 use std::os::fd::BorrowedFd;
 
 /// What a datagram of the floor is.
@@ -64,10 +66,12 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn push(&mut self, datagram: &[u8]) -> &mut [u8] {
+    /// Adds a datagram of `len` bytes that begins with `content`.
+    fn push(&mut self, content: &[u8], len: usize) -> &mut [u8] {
         let at = self.bytes.len();
-        self.bytes.extend_from_slice(datagram);
-        self.stride = datagram.len();
+        self.bytes.extend_from_slice(content);
+        self.bytes.resize(at + len, 0);
+        self.stride = len;
         &mut self.bytes[at..]
     }
 
@@ -119,7 +123,7 @@ impl Leader {
             }
             let time = *time.get_or_insert_with(|| self.clock.wall(self.clock.now()));
             self.stamped += 1;
-            let out = self.outgoing.push(datagram);
+            let out = self.outgoing.push(datagram, datagram.len());
             set_word(out, KIND, Kind::Data as u64 | time << 8);
             set_word(out, STAMP, self.stamped);
         }
@@ -152,7 +156,7 @@ impl Standby {
         let last = (0..count).rev().map(|index| net.group_datagram(index));
         if let Some(last) = last.into_iter().find(|last| kind(last) == Kind::Data as u64) {
             let stamped = word(last, STAMP);
-            let out = self.outgoing.push(&last[..MESSAGE_LEN_MIN]);
+            let out = self.outgoing.push(&last[..MESSAGE_LEN_MIN], MESSAGE_LEN_MIN);
             set_word(out, KIND, Kind::Ack as u64);
             set_word(out, STAMP, stamped);
             self.outgoing.send(net, Group::Control);
@@ -167,45 +171,57 @@ pub struct FloorClient<N> {
     /// Whether delivery waits for the ack.
     awaits_ack: bool,
     message_len: usize,
+    /// Datagrams of a message, and bytes of each.
+    parts: u64,
+    part_len: usize,
     outgoing: Outgoing,
     clock: Clock,
-    /// Messages sent, number of the next to come and of the next to be delivered, from 1, and what was
-    /// acknowledged.
+    /// Messages sent and the number of the next to be delivered, from 1.
     sent: u64,
-    come_next: u64,
     deliver_next: u64,
+    /// Of datagrams: the leader's number of the next to come, from 1, and of the last that was acknowledged.
+    come_next: u64,
     acked: u64,
-    /// Messages that came and are not delivered, by number: as many slots as there may be under way.
+    /// Datagrams that came and are not delivered, by number: as many slots as there may be under way.
     unacknowledged: Vec<u8>,
 }
 
 impl<N: Net> FloorClient<N> {
     /// A client that sends messages of `message_len` bytes.
     pub fn new(net: N, awaits_ack: bool, message_len: usize) -> Self {
+        let parts = message_len.div_ceil(frame_len_max(MTU)).max(1);
+        let part_len = message_len.div_ceil(parts);
         Self {
             net,
             awaits_ack,
             message_len,
+            parts: parts as u64,
+            part_len,
             outgoing: Outgoing::default(),
             clock: Clock::start(),
             sent: 0,
-            come_next: 1,
             deliver_next: 1,
+            come_next: 1,
             acked: 0,
-            unacknowledged: vec![0; WINDOW as usize * message_len],
+            unacknowledged: vec![0; WINDOW as usize / parts * parts * part_len],
         }
     }
 
-    /// Where message `number` is held.
-    fn slot(&mut self, number: u64) -> &mut [u8] {
-        let at = (number % WINDOW) as usize * self.message_len;
-        &mut self.unacknowledged[at..at + self.message_len]
+    /// Where in `unacknowledged` datagram `number` of the leader's begins.
+    fn slot(&self, number: u64) -> usize {
+        (number - 1) as usize % (self.unacknowledged.len() / self.part_len) * self.part_len
     }
 
     fn deliver(&mut self, f: &mut impl FnMut(&[u8], Nanos)) {
         let wall = self.clock.wall(self.clock.now());
-        while self.deliver_next < self.come_next && (!self.awaits_ack || self.deliver_next <= self.acked) {
-            let message = self.slot(self.deliver_next);
+        loop {
+            let last = self.deliver_next * self.parts;
+            if last >= self.come_next || self.awaits_ack && last > self.acked {
+                return;
+            }
+            // Its datagrams lie one behind the other: there is room for whole messages.
+            let at = self.slot(last - self.parts + 1);
+            let message = &self.unacknowledged[at..at + self.message_len];
             f(message, stamped_at(message, wall));
             self.deliver_next += 1;
         }
@@ -218,11 +234,13 @@ impl<N: Net + Wakes> Client for FloorClient<N> {
     }
 
     fn publish(&mut self, message: &[u8]) -> bool {
-        if self.sent + 1 >= self.deliver_next + WINDOW {
+        if self.sent + 1 >= self.deliver_next + WINDOW / self.parts {
             return false;
         }
-        let out = self.outgoing.push(message);
-        set_word(out, KIND, Kind::Submit as u64);
+        for part in message.chunks(self.part_len) {
+            let out = self.outgoing.push(part, self.part_len);
+            set_word(out, KIND, Kind::Submit as u64);
+        }
         self.sent += 1;
         true
     }
@@ -240,10 +258,10 @@ impl<N: Net + Wakes> Client for FloorClient<N> {
                 // What does not follow is left out, and the measurement ends for want of it.
                 kind if kind == Kind::Data as u64
                     && stamped == self.come_next
-                    && datagram.len() == self.message_len =>
+                    && datagram.len() == self.part_len =>
                 {
-                    let at = (stamped % WINDOW) as usize * self.message_len;
-                    self.unacknowledged[at..at + self.message_len].copy_from_slice(datagram);
+                    let at = self.slot(stamped);
+                    self.unacknowledged[at..at + self.part_len].copy_from_slice(datagram);
                     self.come_next += 1;
                 }
                 kind if kind == Kind::Ack as u64 => self.acked = self.acked.max(stamped),
