@@ -402,8 +402,10 @@ impl Results {
             for floor in self.of_case(&row.case).filter(|floor| floor.floor) {
                 let of = |f: fn(f64, f64) -> f64| {
                     let figures = row.figures().into_iter();
+                    // There is no ratio to a floor of 0.
                     let both = figures.filter_map(|figure| {
-                        Some((figure, paired(&row.column(figure), &floor.column(figure), f)?))
+                        let spread = paired(&row.column(figure), &floor.column(figure), f)?;
+                        [spread.min, spread.max].iter().all(|end| end.is_finite()).then_some((figure, spread))
                     });
                     both.collect()
                 };
@@ -463,6 +465,16 @@ pub(crate) mod tests {
         let p50 = ratios[0].figures["p50"];
         assert!((p50.median - 1.5).abs() < 0.002 && (p50.max - p50.min).abs() < 0.002, "{p50:?}");
         assert!(!ratios[0].figures.contains_key("p99"), "25 samples tell no p99");
+    }
+
+    #[test]
+    fn a_floor_of_zero_has_a_difference_and_no_ratio() {
+        let mut results = Results::begin("latency", "publish to delivery", Facts::new());
+        results.rows.push(row("back", "io", true, &[&[0; 25], &[0; 25]]));
+        results.rows.push(row("back", "lockstep", false, &[&[0; 25], &[7_000; 25]]));
+        let ratio = results.ratios().remove(0);
+        assert!(!ratio.figures.contains_key("p50"), "{:?}", ratio.figures);
+        assert!(ratio.differences.contains_key("p50"));
     }
 
     #[test]
