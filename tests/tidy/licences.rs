@@ -8,6 +8,8 @@ use std::process::Command;
 /// The lists of `deny.toml` that are judged here.
 struct Rules {
     licences: Vec<String>,
+    /// A crate that may have another one, and which.
+    exceptions: Vec<(String, String)>,
     /// A banned crate, and those that may use it.
     bans: Vec<(String, Vec<String>)>,
 }
@@ -19,9 +21,15 @@ impl Rules {
             let list = value.and_then(toml::Value::as_array).cloned().unwrap_or_default();
             list.iter().filter_map(toml::Value::as_str).map(str::to_string).collect()
         };
+        let exceptions = file["licenses"].get("exceptions").and_then(toml::Value::as_array);
+        let exceptions = exceptions.into_iter().flatten().flat_map(|exception| {
+            let name = exception["crate"].as_str().expect("a name").to_string();
+            texts(exception.get("allow")).into_iter().map(move |licence| (name.clone(), licence))
+        });
         let bans = file["bans"]["deny"].as_array().expect("bans.deny is a list");
         Self {
             licences: texts(file["licenses"].get("allow")),
+            exceptions: exceptions.collect(),
             bans: bans
                 .iter()
                 .map(|ban| (ban["crate"].as_str().expect("a name").to_string(), texts(ban.get("wrappers"))))
@@ -78,7 +86,8 @@ fn judge(rules: &Rules, metadata: &Value) -> Vec<String> {
     for package in metadata["packages"].as_array().expect("packages") {
         let name = package["name"].as_str().expect("a name");
         let licence = package["license"].as_str().unwrap_or("");
-        if !rules.allow(licence) {
+        let is_excepted = |(except, may): &(String, String)| except == name && may == licence;
+        if !rules.allow(licence) && !rules.exceptions.iter().any(is_excepted) {
             wrong.push(format!("{name}: its licence is '{licence}', which deny.toml does not allow"));
         }
         let source = package["source"].as_str().unwrap_or("");

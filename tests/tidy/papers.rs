@@ -66,7 +66,8 @@ fn crate_count(table: &toml::Table) -> usize {
 #[test]
 fn each_crate_has_its_reason() {
     let more = ["bench/Cargo.toml", "tests/models/Cargo.toml", "tools/Cargo.toml"].map(str::to_owned);
-    let crates = files("crates", "toml").iter().map(|path| name(path)).collect::<Vec<_>>();
+    let crates = files("crates", "toml").into_iter().chain(files("bindings", "toml"));
+    let crates: Vec<_> = crates.map(|path| name(&path)).filter(|file| file.ends_with("Cargo.toml")).collect();
     assert!(crates.len() > 7, "{crates:?}");
     for manifest in ["Cargo.toml".to_owned()].into_iter().chain(more).chain(crates) {
         let text = read(&root().join(&manifest));
@@ -305,7 +306,7 @@ fn allowed_skips(toml: &str) -> Result<Vec<(String, String)>, String> {
 fn each_allowed_skip_has_a_reason_and_a_place_that_prints_it() {
     let skips = allowed_skips(&read(&root().join("tests/skips.toml"))).expect("tests/skips.toml");
     // The reason may come from the library: `guard::unsupported` gives one.
-    let all: String = ["src", "crates", "tests", "bench", "tools"]
+    let all: String = ["src", "crates", "bindings", "tests", "bench", "tools"]
         .iter()
         .flat_map(|f| sources(f))
         .map(|(_, t)| t)

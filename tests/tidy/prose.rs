@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// All Rust files of the repository with their text.
 pub fn all_sources() -> Vec<(String, String)> {
-    ["src", "crates", "tests", "bench", "tools", "examples"]
+    ["src", "crates", "bindings", "tests", "bench", "tools", "examples"]
         .iter()
         .flat_map(|folder| sources(folder))
         .collect()

@@ -1,0 +1,68 @@
+/* Publishes a message, reads the stream until it is delivered, and prints the cursor with which another run goes on:
+ *
+ *     LOCKSTEP_CONFIG=… hello [CURSOR]
+ */
+#include <inttypes.h>
+#include <lockstep.h>
+#include <stdio.h>
+#include <string.h>
+
+struct wanted {
+    uint32_t publisher;
+    uint64_t number;
+    bool is_delivered;
+};
+
+static bool on_event(void *context, const lockstep_event *event, const uint8_t *payload) {
+    struct wanted *wanted = context;
+    if (event->kind == LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED) {
+        printf("committed at seq %" PRIu64 "\n", event->seq);
+    } else if (event->kind == LOCKSTEP_EVENT_KIND_MESSAGE) {
+        printf("%" PRIu64 ": %.*s\n", event->seq, (int)event->payload_len, (const char *)payload);
+        wanted->is_delivered |= event->publisher == wanted->publisher && event->publisher_seq == wanted->number;
+    }
+    return true;
+}
+
+static int fail(const char *doing) {
+    fprintf(stderr, "%s: %s\n", doing, lockstep_error());
+    return 1;
+}
+
+int main(int count, char **arguments) {
+    if (lockstep_abi_version() != LOCKSTEP_ABI_VERSION) {
+        fprintf(stderr, "liblockstep_c %s is not of the version of lockstep.h\n", lockstep_version());
+        return 1;
+    }
+    lockstep_endpoint *endpoint = NULL;
+    lockstep_participant *participant = NULL;
+    lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM, .seq = 1};
+    struct wanted wanted = {0};
+    if (count > 1) {
+        start.kind = LOCKSTEP_START_KIND_CURSOR;
+        if (lockstep_cursor_parse(arguments[1], &start.cursor) != LOCKSTEP_STATUS_OK) return fail("read the cursor");
+    }
+    if (lockstep_endpoint_from_env(&endpoint) != LOCKSTEP_STATUS_OK) return fail("read the configuration");
+    if (lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &participant) != LOCKSTEP_STATUS_OK)
+        return fail("connect");
+    if (lockstep_participant_open(participant, "orders", 5000000000u, on_event, &wanted, &wanted.publisher) !=
+        LOCKSTEP_STATUS_OK)
+        return fail("open the name");
+    const char *order = "buy 100 at 42";
+    if (lockstep_participant_publish(participant, wanted.publisher, LOCKSTEP_EVERYBODY, (const uint8_t *)order,
+                                     strlen(order), &wanted.number) != LOCKSTEP_STATUS_OK)
+        return fail("publish");
+    while (!wanted.is_delivered) {
+        int64_t work = lockstep_participant_poll(participant, 64, on_event, &wanted);
+        if (work == 0) work = lockstep_participant_wait(participant, 10000000);
+        if (work < 0) return fail("poll");
+    }
+    lockstep_cursor cursor;
+    char text[LOCKSTEP_CURSOR_TEXT];
+    if (lockstep_participant_cursor(participant, &cursor) == 1 &&
+        lockstep_cursor_print(&cursor, text) == LOCKSTEP_STATUS_OK)
+        printf("resume with %s\n", text);
+    lockstep_participant_close(&participant);
+    lockstep_endpoint_close(&endpoint);
+    return 0;
+}

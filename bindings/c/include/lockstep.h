@@ -1,0 +1,808 @@
+// lockstep's handles for C. Written by cbindgen from bindings/c/src: change that.
+//
+// A function that may fail returns a lockstep_status; lockstep_error() gives the text of the last failure of the
+// calling thread. Functions that do work return how much of it, or a failure as a negative lockstep_status.
+//
+// Threads: a handle belongs to one thread at a time; two handles may be used by two threads at once. An endpoint may
+// be used by any number of threads.
+//
+// Ownership: what *_connect and *_from_* store belongs to the caller, until *_close frees it and sets the variable to
+// NULL. A NULL handle is refused with LOCKSTEP_STATUS_CLOSED_HANDLE. Bytes that a callback receives are valid until it
+// returns; those of a batch until the next call with its handle.
+
+#ifndef LOCKSTEP_H
+#define LOCKSTEP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Version of the binary interface. It rises when a program must be compiled anew.
+#define LOCKSTEP_ABI_VERSION 1
+
+// Messages for everybody: the usual destination.
+#define LOCKSTEP_EVERYBODY 0
+
+// Bytes of a cursor's text at most, the 0 at its end included.
+#define LOCKSTEP_CURSOR_TEXT 64
+
+// The result of a call.
+enum lockstep_status
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // It is done.
+    LOCKSTEP_STATUS_OK = 0,
+    // The window is full: poll, and publish again.
+    LOCKSTEP_STATUS_BACKPRESSURE = 1,
+    // The publisher is not open in this handle.
+    LOCKSTEP_STATUS_NOT_OPEN = 2,
+    // The message is longer than the stream, the channel or (for a claim) one datagram takes.
+    LOCKSTEP_STATUS_TOO_LONG = 3,
+    // Numbers before the given one are missing.
+    LOCKSTEP_STATUS_AHEAD_OF_NUMBER = 4,
+    // A newer process has opened the name.
+    LOCKSTEP_STATUS_FENCED = 5,
+    // The publisher is closed.
+    LOCKSTEP_STATUS_CLOSED = 6,
+    // The name is empty or too long, or the handle has too many.
+    LOCKSTEP_STATUS_NAME = 16,
+    // No leader answered in time.
+    LOCKSTEP_STATUS_TIMED_OUT = 17,
+    // The cluster's table of publishers is full.
+    LOCKSTEP_STATUS_TABLE_FULL = 18,
+    // The key of this process does not allow it.
+    LOCKSTEP_STATUS_NOT_ALLOWED = 19,
+    // The operating system refused a call.
+    LOCKSTEP_STATUS_IO = 32,
+    // The configuration is wrong or cannot be read.
+    LOCKSTEP_STATUS_CONFIG = 33,
+    // An argument is NULL where it may not be, not UTF-8, or out of its range.
+    LOCKSTEP_STATUS_ARGUMENT = 34,
+    // The handle is NULL: it was closed, or never connected.
+    LOCKSTEP_STATUS_CLOSED_HANDLE = 35,
+    // A defect of lockstep: the handle refuses all further calls. Please report the text.
+    LOCKSTEP_STATUS_PANIC = 36,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum lockstep_status lockstep_status;
+#else
+typedef int32_t lockstep_status;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What an event reports. Numbers are stable: a new kind gets a new one, and a program ignores kinds that it
+// does not know. Fields that a kind does not list are 0.
+enum lockstep_event_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // The next message: `seq`, `publisher`, `publisher_seq`, `destination`, `timestamp`; the payload.
+    LOCKSTEP_EVENT_KIND_MESSAGE = 1,
+    // Everything below `seq` is final (`stamped` subscriptions, once per poll).
+    LOCKSTEP_EVENT_KIND_COMMITTED = 2,
+    // What was reported from `seq` on did not survive a takeover (`stamped` subscriptions).
+    LOCKSTEP_EVENT_KIND_RETRACT = 3,
+    // A new leadership begins at `seq`; `value` is the epoch.
+    LOCKSTEP_EVENT_KIND_EPOCH = 4,
+    // The membership from `seq` on has `value` members.
+    LOCKSTEP_EVENT_KIND_MEMBERSHIP = 5,
+    // A name is opened: `seq`, `timestamp`, `publisher`; `publisher_seq` is the number of its last message,
+    // `detail` its incarnation, `value` and `value2` its nonce; the payload is the name.
+    LOCKSTEP_EVENT_KIND_OPENED = 6,
+    // A publisher is closed: `seq`, `timestamp`, `publisher`; the payload is the reason that its owner gave.
+    LOCKSTEP_EVENT_KIND_CLOSED = 7,
+    // A gateway reports to other gateways that it runs: `seq`, `publisher`.
+    LOCKSTEP_EVENT_KIND_GATEWAY_HEARTBEAT = 8,
+    // The frame whose last entry was reported before; the payload is its bytes.
+    LOCKSTEP_EVENT_KIND_FRAME = 9,
+    // An entry without meaning for applications: `seq`; `detail` is the entry's kind.
+    LOCKSTEP_EVENT_KIND_FILTERED = 10,
+    // A trading day begins (`detail` 1) or ends (0): `seq`, `timestamp`; the payload is the day's name.
+    LOCKSTEP_EVENT_KIND_DAY = 11,
+    // The leader carries out an operator's order: `seq`, `timestamp`; `detail` is the order; the payload is
+    // the name of the operator's key.
+    LOCKSTEP_EVENT_KIND_ORDERED = 12,
+    // Messages from `seq` to below `value` are missing, and requested.
+    LOCKSTEP_EVENT_KIND_GAP = 13,
+    // The subscription has ended: nobody sends what is missing from `seq` on. `value` is the oldest seq that
+    // can be had, `detail` the reason.
+    LOCKSTEP_EVENT_KIND_ABANDONED = 14,
+    // A message in parts that began at `seq` is given up: `publisher`; `detail` is 1 for memory, 2 for
+    // length, `value` the limit in bytes.
+    LOCKSTEP_EVENT_KIND_PARTS_ABANDONED = 15,
+    // No multicast group brings the leader any more (`detail` 1), or they do again (0).
+    LOCKSTEP_EVENT_KIND_MULTICAST = 16,
+    // Everything below `seq` that was seen is delivered.
+    LOCKSTEP_EVENT_KIND_CAUGHT_UP = 17,
+    // What is missing from `seq` on is read from a journal over TCP.
+    LOCKSTEP_EVENT_KIND_REPLAYING = 18,
+    // The subscription has ended: it cannot begin, or continue, at `seq`. `detail` is the reason, 0 if no
+    // journal could be reached.
+    LOCKSTEP_EVENT_KIND_REFUSED = 19,
+    // From `seq` on the stream is of the history `value`, founded on the history `value2`.
+    LOCKSTEP_EVENT_KIND_FOUNDED = 20,
+    // The subscription has ended, or the publisher's outcomes are unknown: the history `value` was founded
+    // at `seq`, below what was final here, `value2`.
+    LOCKSTEP_EVENT_KIND_HISTORY_LOST = 21,
+    // The subscription has ended: the leader's log ends at `value`, and `seq` would be next here; `value2`
+    // is the epoch.
+    LOCKSTEP_EVENT_KIND_AHEAD = 22,
+    // Commit has lagged behind stamping by `value` entries for `value2` nanoseconds.
+    LOCKSTEP_EVENT_KIND_LAG = 23,
+    // The subscription has ended: log and cluster differ at `seq`.
+    LOCKSTEP_EVENT_KIND_DIVERGED = 24,
+    // A publisher's name is open: `publisher`; `publisher_seq` is the number of its next message, `value`
+    // that of its last committed one, `detail` the ticket of the call that opened it.
+    LOCKSTEP_EVENT_KIND_NAME_OPENED = 65,
+    // The leader refuses a name: `detail` is its ticket; `value` is 1 if the table of publishers is full
+    // (then `value2` is its size), 2 if the key of this process does not allow the name.
+    LOCKSTEP_EVENT_KIND_NAME_REFUSED = 66,
+    // The key of this process does not allow a message: `publisher`, `publisher_seq`. It is sent again until
+    // the key's rights change.
+    LOCKSTEP_EVENT_KIND_NOT_ALLOWED = 67,
+    // A message has its place: `publisher`, `publisher_seq`, `seq`. A takeover may take it back.
+    LOCKSTEP_EVENT_KIND_OUTCOME_STAMPED = 68,
+    // The reported place of a message did not survive a takeover; it is sent again by itself: `publisher`,
+    // `publisher_seq`.
+    LOCKSTEP_EVENT_KIND_OUTCOME_UNSTAMPED = 69,
+    // A message has its place for ever: `publisher`, `publisher_seq`, `seq`.
+    LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED = 70,
+    // The cluster's window is full: messages wait here.
+    LOCKSTEP_EVENT_KIND_THROTTLED = 71,
+    // The cluster takes messages again.
+    LOCKSTEP_EVENT_KIND_UNTHROTTLED = 72,
+    // Another message stands under a number that was published here: `publisher`, `publisher_seq`, `seq`.
+    LOCKSTEP_EVENT_KIND_OUTCOME_DIVERGED = 73,
+    // A newer process has opened the name: nothing from `publisher_seq` on is stamped: `publisher`.
+    LOCKSTEP_EVENT_KIND_OUTCOME_FENCED = 74,
+    // The publisher is closed: nothing from `publisher_seq` on is stamped: `publisher`.
+    LOCKSTEP_EVENT_KIND_OUTCOME_CLOSED = 75,
+    // Outcomes are unknown and the handle is of no more use: open the names in a new one.
+    LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN = 76,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum lockstep_event_kind lockstep_event_kind;
+#else
+typedef uint32_t lockstep_event_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// When a message is delivered.
+enum lockstep_delivery
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // When the leader's datagram arrives; a takeover may retract it.
+    LOCKSTEP_DELIVERY_STAMPED = 0,
+    // When a quorum holds it; final.
+    LOCKSTEP_DELIVERY_COMMITTED = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum lockstep_delivery lockstep_delivery;
+#else
+typedef uint32_t lockstep_delivery;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Where a subscription begins.
+enum lockstep_start_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // At the end of the stream as it is at the first poll.
+    LOCKSTEP_START_KIND_LIVE = 0,
+    // At `seq`.
+    LOCKSTEP_START_KIND_FROM = 1,
+    // At the oldest entry that a journal has.
+    LOCKSTEP_START_KIND_OLDEST = 2,
+    // At `cursor`.
+    LOCKSTEP_START_KIND_CURSOR = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum lockstep_start_kind lockstep_start_kind;
+#else
+typedef uint32_t lockstep_start_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// Which cluster, and how it is reached: from the cluster's file. Handles are connected with it, and do not
+// need it afterwards.
+typedef struct lockstep_endpoint lockstep_endpoint;
+
+// Publishes messages into the stream and delivers the stream, over one device: for a program that does both
+// in one thread. Each datagram is received once.
+typedef struct lockstep_participant lockstep_participant;
+
+// Publishes messages into the stream.
+typedef struct lockstep_publisher lockstep_publisher;
+
+// Delivers the stream.
+typedef struct lockstep_subscriber lockstep_subscriber;
+
+// A position in a stream.
+typedef struct {
+    // The history.
+    uint64_t history;
+    // The next seq.
+    uint64_t seq;
+    // The chain over everything before it.
+    uint64_t chain;
+} lockstep_cursor;
+
+// An event. Little-endian, without padding; [`EventKind`] lists which fields each kind uses.
+typedef struct {
+    // The place in the stream, or a bound of it.
+    uint64_t seq;
+    // The publisher's number of the message.
+    uint64_t publisher_seq;
+    // When the entry was stamped: nanoseconds since the Unix epoch.
+    uint64_t timestamp;
+    // A number; see the kind.
+    uint64_t value;
+    // Another one; see the kind.
+    uint64_t value2;
+    // The publisher's id.
+    uint32_t publisher;
+    // The destination.
+    uint32_t destination;
+    // Offset of the payload in the batch's bytes; 0 in a callback.
+    uint32_t payload_at;
+    // Length of the payload in bytes.
+    uint32_t payload_len;
+    // An [`EventKind`].
+    uint32_t kind;
+    // A reason or a flag; see the kind.
+    uint32_t detail;
+} lockstep_event;
+
+// Receives one event. `payload` has `event->payload_len` bytes and is valid until the call returns. Returns
+// true to go on, false to leave what follows for the next poll. It does not call functions with the handle
+// that polls, and does not leave by an exception or `longjmp`.
+typedef bool (*lockstep_on_event)(void *context, const lockstep_event *event, const uint8_t *payload);
+
+// Events of one poll. All of it is valid until the next call with the handle.
+typedef struct {
+    // The events, in the order of the stream.
+    const lockstep_event *events;
+    // How many.
+    size_t len;
+    // The payloads: that of an event begins at `bytes + event->payload_at`.
+    const uint8_t *bytes;
+    // Bytes of all payloads.
+    size_t bytes_len;
+} lockstep_batch;
+
+// Where a subscription begins: a `lockstep_start_kind` and what that kind needs.
+typedef struct {
+    // A `lockstep_start_kind`.
+    uint32_t kind;
+    // 0.
+    uint32_t reserved;
+    // For `LOCKSTEP_START_KIND_FROM`.
+    uint64_t seq;
+    // For `LOCKSTEP_START_KIND_CURSOR`.
+    lockstep_cursor cursor;
+} lockstep_start;
+
+// All of them, by number.
+#define lockstep_event_kind_ALL { lockstep_event_kind_Message, lockstep_event_kind_Committed, lockstep_event_kind_Retract, lockstep_event_kind_Epoch, lockstep_event_kind_Membership, lockstep_event_kind_Opened, lockstep_event_kind_Closed, lockstep_event_kind_GatewayHeartbeat, lockstep_event_kind_Frame, lockstep_event_kind_Filtered, lockstep_event_kind_Day, lockstep_event_kind_Ordered, lockstep_event_kind_Gap, lockstep_event_kind_Abandoned, lockstep_event_kind_PartsAbandoned, lockstep_event_kind_Multicast, lockstep_event_kind_CaughtUp, lockstep_event_kind_Replaying, lockstep_event_kind_Refused, lockstep_event_kind_Founded, lockstep_event_kind_HistoryLost, lockstep_event_kind_Ahead, lockstep_event_kind_Lag, lockstep_event_kind_Diverged, lockstep_event_kind_NameOpened, lockstep_event_kind_NameRefused, lockstep_event_kind_NotAllowed, lockstep_event_kind_OutcomeStamped, lockstep_event_kind_OutcomeUnstamped, lockstep_event_kind_OutcomeCommitted, lockstep_event_kind_Throttled, lockstep_event_kind_Unthrottled, lockstep_event_kind_OutcomeDiverged, lockstep_event_kind_OutcomeFenced, lockstep_event_kind_OutcomeClosed, lockstep_event_kind_OutcomesUnknown, }
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// The version of the binary interface of this library: a program that was compiled with another
+// `LOCKSTEP_ABI_VERSION` must not go on.
+uint32_t lockstep_abi_version(void);
+
+// The library's version as a text, like `0.1.0`.
+const char *lockstep_version(void);
+
+// The text of the last failure of this thread: what failed, where, and what to do. Valid until the next call
+// of this function by this thread; empty before the first failure.
+const char *lockstep_error(void);
+
+// Writes a cursor as a text of at most `LOCKSTEP_CURSOR_TEXT` bytes, as `lockstep subscribe` prints it.
+//
+// # Safety
+// `cursor` points to a cursor, and `text` to `LOCKSTEP_CURSOR_TEXT` bytes that may be written to.
+lockstep_status lockstep_cursor_print(const lockstep_cursor *cursor, char *text);
+
+// Reads a cursor from the text that [`lockstep_cursor_print`] writes.
+//
+// # Safety
+// `text` ends with 0, and `out` may be written to.
+lockstep_status lockstep_cursor_parse(const char *text, lockstep_cursor *out);
+
+// The endpoint of the file that `LOCKSTEP_CONFIG` names, or of `/etc/lockstep/lockstep.toml`. Variables
+// `LOCKSTEP_…` replace single keys, as for every command of lockstep.
+//
+// # Safety
+// `out` may be written to.
+lockstep_status lockstep_endpoint_from_env(lockstep_endpoint **out);
+
+// The endpoint of the cluster's file at `path`.
+//
+// # Safety
+// `path` ends with 0, and `out` may be written to.
+lockstep_status lockstep_endpoint_from_file(const char *path, lockstep_endpoint **out);
+
+// The cluster's number; 0 for NULL.
+//
+// # Safety
+// `endpoint` is NULL or an endpoint that is not closed.
+uint64_t lockstep_endpoint_cluster(const lockstep_endpoint *endpoint);
+
+// Frees an endpoint and sets `*endpoint` to NULL. Handles that were connected with it go on.
+//
+// # Safety
+// `*endpoint` is NULL or an endpoint that is not closed, and no other thread uses it.
+void lockstep_endpoint_close(lockstep_endpoint **endpoint);
+
+// Opens the sockets and joins the groups of the cluster of `endpoint`.
+//
+// # Safety
+// `endpoint` is NULL or an endpoint that is not closed; `out` may be written to.
+lockstep_status lockstep_publisher_connect(const lockstep_endpoint *endpoint, lockstep_publisher **out);
+
+// Frees the handle, closes its sockets, and sets `*publisher` to NULL. Messages without an outcome may be
+// stamped or not.
+//
+// # Safety
+// `*publisher` is NULL or a handle that is not closed, and nobody else uses it.
+void lockstep_publisher_close(lockstep_publisher **publisher);
+
+// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
+// first. Returns 1 if a datagram has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll
+// in either case.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_publisher_wait(lockstep_publisher *publisher, uint64_t timeout_ns);
+
+// One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
+// Poll the handle when it is readable until a poll returns 0, and after [`lockstep_publisher_due`] at the
+// latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_publisher_fd(lockstep_publisher *publisher);
+
+// Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
+// `lockstep_status`.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_publisher_due(lockstep_publisher *publisher);
+
+// Opens `name` and polls until it has its id, at most for `timeout_ns`. Events of these polls that concern
+// other names are lost; open names first.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `name` ends with 0; `out` may
+// be written to.
+lockstep_status lockstep_publisher_open(lockstep_publisher *publisher,
+                                        const char *name,
+                                        uint64_t timeout_ns,
+                                        uint32_t *out);
+
+// Copies a message of `len` bytes for `destination` into the open datagram and stores its number at `out`.
+// The next flush, poll or wait sends it. `LOCKSTEP_STATUS_BACKPRESSURE`: poll, and try again.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `payload` has `len` bytes;
+// `out` is NULL or may be written to.
+lockstep_status lockstep_publisher_publish(lockstep_publisher *publisher,
+                                           uint32_t id,
+                                           uint32_t destination,
+                                           const uint8_t *payload,
+                                           size_t len,
+                                           uint64_t *out);
+
+// Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
+// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing.
+//
+// # Safety
+// As for [`lockstep_publisher_publish`].
+lockstep_status lockstep_publisher_publish_at(lockstep_publisher *publisher,
+                                              uint32_t id,
+                                              uint64_t publisher_seq,
+                                              uint32_t destination,
+                                              const uint8_t *payload,
+                                              size_t len);
+
+// As [`lockstep_publisher_publish`], without a copy: stores at `payload` where the caller writes `len` bytes
+// before its next call with this handle. At most [`lockstep_publisher_claim_len_max`] bytes.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `payload` may be written to;
+// `out` is NULL or may be written to.
+lockstep_status lockstep_publisher_claim(lockstep_publisher *publisher,
+                                         uint32_t id,
+                                         uint32_t destination,
+                                         size_t len,
+                                         uint8_t **payload,
+                                         uint64_t *out);
+
+// Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `reason` has `len` bytes.
+lockstep_status lockstep_publisher_close_name(lockstep_publisher *publisher,
+                                              uint32_t id,
+                                              const uint8_t *reason,
+                                              size_t len);
+
+// Marks the start of the trading day `day`, or the end of one (`is_start` false, `day` empty or NULL). The
+// mark has a number and an outcome like a message.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `day` is NULL or ends with 0;
+// `out` is NULL or may be written to.
+lockstep_status lockstep_publisher_day(lockstep_publisher *publisher,
+                                       uint32_t id,
+                                       bool is_start,
+                                       const char *day,
+                                       uint64_t *out);
+
+// Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_publisher_flush(lockstep_publisher *publisher);
+
+// 1 if every published message has its outcome, 0 if not, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_publisher_is_drained(lockstep_publisher *publisher);
+
+// 1 if the handle follows a leader's stream, 0 if not, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_publisher_is_connected(lockstep_publisher *publisher);
+
+// Bytes of the longest message for `destination`, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_publisher_message_len_max(lockstep_publisher *publisher, uint32_t destination);
+
+// Bytes of the longest message that can be claimed, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_publisher_claim_len_max(lockstep_publisher *publisher);
+
+// One turn: receives, sends, and calls `on_event` for each outcome and every other event; at most `limit`
+// datagrams are read. Never blocks. Returns the work done (0: an idle turn), or a failure as a negative
+// `lockstep_status`.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_publisher_poll(lockstep_publisher *publisher,
+                                size_t limit,
+                                lockstep_on_event on_event,
+                                void *context);
+
+// One turn as [`lockstep_publisher_poll`], whose events are stored in memory of the handle: `*out` describes
+// it, until the next call with this handle. A batch has at most `limit` messages, and is full with 256 KiB
+// of payloads.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+int64_t lockstep_publisher_poll_batch(lockstep_publisher *publisher, size_t limit, lockstep_batch *out);
+
+// Opens the sockets and joins the groups of the cluster of `endpoint`. The stream begins at `start` with the
+// first poll. `delivery` is a `lockstep_delivery`.
+//
+// # Safety
+// `endpoint` is NULL or an endpoint that is not closed; `start` is NULL (live) or points to a start; `out`
+// may be written to.
+lockstep_status lockstep_subscriber_connect(const lockstep_endpoint *endpoint,
+                                            uint32_t delivery,
+                                            const lockstep_start *start,
+                                            lockstep_subscriber **out);
+
+// Frees the handle, closes its sockets, and sets `*subscriber` to NULL.
+//
+// # Safety
+// `*subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+void lockstep_subscriber_close(lockstep_subscriber **subscriber);
+
+// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Returns 1 if a datagram
+// has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll in either case.
+//
+// # Safety
+// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_subscriber_wait(lockstep_subscriber *subscriber, uint64_t timeout_ns);
+
+// One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
+// Poll the handle when it is readable until a poll returns 0, and after [`lockstep_subscriber_due`] at the
+// latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
+//
+// # Safety
+// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_subscriber_fd(lockstep_subscriber *subscriber);
+
+// Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
+// `lockstep_status`.
+//
+// # Safety
+// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_subscriber_due(lockstep_subscriber *subscriber);
+
+// Polls until the subscription has its position, at most for `timeout_ns`; `on_event` (NULL: nobody)
+// receives the events of these polls. A live subscription delivers what is published after it.
+//
+// # Safety
+// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+lockstep_status lockstep_subscriber_begin(lockstep_subscriber *subscriber,
+                                          uint64_t timeout_ns,
+                                          lockstep_on_event on_event,
+                                          void *context);
+
+// The next seq to be delivered; 0 before a live subscription has begun; a failure is a negative
+// `lockstep_status`.
+//
+// # Safety
+// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_subscriber_deliver_next(lockstep_subscriber *subscriber);
+
+// The exclusive bound of what is final, as far as it was received here; a failure is a negative
+// `lockstep_status`.
+//
+// # Safety
+// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_subscriber_commit_next(lockstep_subscriber *subscriber);
+
+// 1 if the subscription has ended (the event before gave the reason), 0 if not, or a failure as a negative
+// `lockstep_status`.
+//
+// # Safety
+// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_subscriber_is_ended(lockstep_subscriber *subscriber);
+
+// Stores the position behind the last delivered event at `out`, for `LOCKSTEP_START_KIND_CURSOR`. Returns 1,
+// or 0 before the subscription has begun (then nothing is stored), or a failure as a negative
+// `lockstep_status`.
+//
+// # Safety
+// `subscriber` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+int64_t lockstep_subscriber_cursor(lockstep_subscriber *subscriber, lockstep_cursor *out);
+
+// One turn: receives, and calls `on_event` for at most `limit` messages and for every other event, in the
+// order of the stream. Never blocks. Returns the work done (0: an idle turn), or a failure as a negative
+// `lockstep_status`.
+//
+// # Safety
+// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_subscriber_poll(lockstep_subscriber *subscriber,
+                                 size_t limit,
+                                 lockstep_on_event on_event,
+                                 void *context);
+
+// One turn as [`lockstep_subscriber_poll`], whose events are stored in memory of the handle: `*out`
+// describes it, until the next call with this handle. A batch has at most `limit` messages, and is full with
+// 256 KiB of payloads.
+//
+// # Safety
+// `subscriber` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+int64_t lockstep_subscriber_poll_batch(lockstep_subscriber *subscriber, size_t limit, lockstep_batch *out);
+
+// Opens the sockets and joins the groups of the cluster of `endpoint`. The stream begins at `start` with the
+// first poll. `delivery` is a `lockstep_delivery`.
+//
+// # Safety
+// `endpoint` is NULL or an endpoint that is not closed; `start` is NULL (live) or points to a start; `out`
+// may be written to.
+lockstep_status lockstep_participant_connect(const lockstep_endpoint *endpoint,
+                                             uint32_t delivery,
+                                             const lockstep_start *start,
+                                             lockstep_participant **out);
+
+// Frees the handle, closes its sockets, and sets `*participant` to NULL. Messages without an outcome may be
+// stamped or not.
+//
+// # Safety
+// `*participant` is NULL or a handle that is not closed, and nobody else uses it.
+void lockstep_participant_close(lockstep_participant **participant);
+
+// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
+// first. Returns 1 if a datagram has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll
+// in either case.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_wait(lockstep_participant *participant, uint64_t timeout_ns);
+
+// One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
+// Poll the handle when it is readable until a poll returns 0, and after [`lockstep_participant_due`] at the
+// latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_fd(lockstep_participant *participant);
+
+// Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
+// `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_due(lockstep_participant *participant);
+
+// Opens `name` and polls until it has its id, at most for `timeout_ns`. `on_event` (NULL: nobody) receives
+// all events of these polls.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it; `name` ends with 0; `out`
+// may be written to.
+lockstep_status lockstep_participant_open(lockstep_participant *participant,
+                                          const char *name,
+                                          uint64_t timeout_ns,
+                                          lockstep_on_event on_event,
+                                          void *context,
+                                          uint32_t *out);
+
+// Copies a message of `len` bytes for `destination` into the open datagram and stores its number at `out`.
+// The next flush, poll or wait sends it. `LOCKSTEP_STATUS_BACKPRESSURE`: poll, and try again.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it; `payload` has `len` bytes;
+// `out` is NULL or may be written to.
+lockstep_status lockstep_participant_publish(lockstep_participant *participant,
+                                             uint32_t id,
+                                             uint32_t destination,
+                                             const uint8_t *payload,
+                                             size_t len,
+                                             uint64_t *out);
+
+// Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
+// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing.
+//
+// # Safety
+// As for [`lockstep_participant_publish`].
+lockstep_status lockstep_participant_publish_at(lockstep_participant *participant,
+                                                uint32_t id,
+                                                uint64_t publisher_seq,
+                                                uint32_t destination,
+                                                const uint8_t *payload,
+                                                size_t len);
+
+// As [`lockstep_participant_publish`], without a copy: stores at `payload` where the caller writes `len`
+// bytes before its next call with this handle. At most [`lockstep_participant_claim_len_max`] bytes.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it; `payload` may be written
+// to; `out` is NULL or may be written to.
+lockstep_status lockstep_participant_claim(lockstep_participant *participant,
+                                           uint32_t id,
+                                           uint32_t destination,
+                                           size_t len,
+                                           uint8_t **payload,
+                                           uint64_t *out);
+
+// Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it; `reason` has `len` bytes.
+lockstep_status lockstep_participant_close_name(lockstep_participant *participant,
+                                                uint32_t id,
+                                                const uint8_t *reason,
+                                                size_t len);
+
+// Marks the start of the trading day `day`, or the end of one (`is_start` false, `day` empty or NULL). The
+// mark has a number and an outcome like a message.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it; `day` is NULL or ends with
+// 0; `out` is NULL or may be written to.
+lockstep_status lockstep_participant_day(lockstep_participant *participant,
+                                         uint32_t id,
+                                         bool is_start,
+                                         const char *day,
+                                         uint64_t *out);
+
+// Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_flush(lockstep_participant *participant);
+
+// 1 if every published message has its outcome, 0 if not, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_is_drained(lockstep_participant *participant);
+
+// 1 if the handle follows a leader's stream, 0 if not, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_is_connected(lockstep_participant *participant);
+
+// Bytes of the longest message for `destination`, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_message_len_max(lockstep_participant *participant, uint32_t destination);
+
+// Bytes of the longest message that can be claimed, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_claim_len_max(lockstep_participant *participant);
+
+// Polls until the subscription has its position, at most for `timeout_ns`; `on_event` (NULL: nobody)
+// receives the events of these polls. A live subscription delivers what is published after it.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+lockstep_status lockstep_participant_begin(lockstep_participant *participant,
+                                           uint64_t timeout_ns,
+                                           lockstep_on_event on_event,
+                                           void *context);
+
+// The next seq to be delivered; 0 before a live subscription has begun; a failure is a negative
+// `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_deliver_next(lockstep_participant *participant);
+
+// The exclusive bound of what is final, as far as it was received here; a failure is a negative
+// `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_commit_next(lockstep_participant *participant);
+
+// 1 if the subscription has ended (the event before gave the reason), 0 if not, or a failure as a negative
+// `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_is_ended(lockstep_participant *participant);
+
+// Stores the position behind the last delivered event at `out`, for `LOCKSTEP_START_KIND_CURSOR`. Returns 1,
+// or 0 before the subscription has begun (then nothing is stored), or a failure as a negative
+// `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+int64_t lockstep_participant_cursor(lockstep_participant *participant, lockstep_cursor *out);
+
+// One turn: receives, sends, and calls `on_event` for at most `limit` messages and for every other event, in
+// the order of the stream. Never blocks. Returns the work done (0: an idle turn), or a failure as a negative
+// `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+int64_t lockstep_participant_poll(lockstep_participant *participant,
+                                  size_t limit,
+                                  lockstep_on_event on_event,
+                                  void *context);
+
+// One turn as [`lockstep_participant_poll`], whose events are stored in memory of the handle: `*out`
+// describes it, until the next call with this handle. A batch has at most `limit` messages, and is full with
+// 256 KiB of payloads.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+int64_t lockstep_participant_poll_batch(lockstep_participant *participant, size_t limit, lockstep_batch *out);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* LOCKSTEP_H */

@@ -1,0 +1,586 @@
+// lockstep's handles for C++17: owners, views and results over lockstep.h. Header only.
+//
+//   lockstep::endpoint endpoint = lockstep::endpoint::from_env().value();
+//   lockstep::participant participant = lockstep::participant::connect(endpoint).value();
+//   std::uint32_t orders = participant.open("orders", std::chrono::seconds(5)).value();
+//   participant.publish(orders, "buy 100 at 42").value();
+//   participant.poll(64, [](const lockstep::event& event) { ... });
+//
+// A handle belongs to one thread at a time; it can be moved, not copied. A handle that was moved from or closed answers
+// with LOCKSTEP_STATUS_CLOSED_HANDLE. Functions return a result; value() throws lockstep::exception if it is a failure.
+// An exception of a callback passes through the poll that called it, once that poll has ended.
+
+#ifndef LOCKSTEP_HPP
+#define LOCKSTEP_HPP
+
+#include "lockstep.h"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace lockstep {
+
+/// Whether the library is of the header's version. A program checks it once.
+inline bool is_of_this_version() noexcept { return lockstep_abi_version() == LOCKSTEP_ABI_VERSION; }
+
+/// A failure: its code, and what failed, where, and what to do.
+class failure {
+public:
+    explicit failure(lockstep_status status) : status_(status) {
+        // Backpressure is no rare event: nothing is allocated for it.
+        if (status != LOCKSTEP_STATUS_BACKPRESSURE) text_ = lockstep_error();
+    }
+
+    lockstep_status status() const noexcept { return status_; }
+
+    const char* what() const noexcept {
+        return text_.empty() ? "the window is full: poll, and publish again" : text_.c_str();
+    }
+
+private:
+    lockstep_status status_;
+    std::string text_;
+};
+
+/// What value() of a failure throws.
+class exception : public std::runtime_error {
+public:
+    explicit exception(const failure& failure) : std::runtime_error(failure.what()), status_(failure.status()) {}
+    lockstep_status status() const noexcept { return status_; }
+
+private:
+    lockstep_status status_;
+};
+
+struct none {};
+
+/// A value or a failure, as std::expected of C++23.
+template <class T = none>
+class [[nodiscard]] result {
+public:
+    result(T value) : content_(std::in_place_index<0>, std::move(value)) {}
+    result(failure why) : content_(std::in_place_index<1>, std::move(why)) {}
+
+    bool has_value() const noexcept { return content_.index() == 0; }
+    explicit operator bool() const noexcept { return has_value(); }
+
+    /// The value. Throws lockstep::exception if there is none.
+    T& value() & { return check(), *std::get_if<0>(&content_); }
+    T&& value() && { return check(), std::move(*std::get_if<0>(&content_)); }
+    const T& value() const& { return check(), *std::get_if<0>(&content_); }
+
+    /// The value, which is there.
+    T& operator*() & noexcept { return *std::get_if<0>(&content_); }
+    const T& operator*() const& noexcept { return *std::get_if<0>(&content_); }
+
+    /// The failure, which is there.
+    const failure& error() const noexcept { return *std::get_if<1>(&content_); }
+
+    /// The code; LOCKSTEP_STATUS_OK with a value.
+    lockstep_status status() const noexcept {
+        return has_value() ? static_cast<lockstep_status>(LOCKSTEP_STATUS_OK) : error().status();
+    }
+
+private:
+    void check() const {
+        if (!has_value()) throw exception(error());
+    }
+
+    std::variant<T, failure> content_;
+};
+
+/// A view of elements, as std::span of C++20.
+template <class T>
+class span {
+public:
+    constexpr span() noexcept = default;
+    constexpr span(const T* data, std::size_t size) noexcept : data_(data), size_(size) {}
+    constexpr const T* data() const noexcept { return data_; }
+    constexpr std::size_t size() const noexcept { return size_; }
+    constexpr bool empty() const noexcept { return size_ == 0; }
+    constexpr const T* begin() const noexcept { return data_; }
+    constexpr const T* end() const noexcept { return data_ + size_; }
+    constexpr const T& operator[](std::size_t at) const noexcept { return data_[at]; }
+
+private:
+    const T* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// A payload: of anything with data() and size() whose elements are bytes.
+class bytes : public span<std::uint8_t> {
+public:
+    constexpr bytes() noexcept = default;
+    constexpr bytes(const std::uint8_t* data, std::size_t size) noexcept : span(data, size) {}
+    bytes(const char* text) noexcept : bytes(std::string_view(text)) {}
+
+    template <class C, class E = std::remove_pointer_t<decltype(std::declval<const C&>().data())>,
+              class = std::enable_if_t<sizeof(E) == 1 && std::is_trivially_copyable_v<std::remove_cv_t<E>>>>
+    bytes(const C& content) noexcept
+        : span(reinterpret_cast<const std::uint8_t*>(content.data()), content.size()) {}
+
+    std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data()), size()}; }
+};
+
+/// An event, and its payload for the time of the call. lockstep_event_kind lists what the fields of each kind mean.
+struct event {
+    const lockstep_event& row;
+    bytes payload;
+
+    const lockstep_event* operator->() const noexcept { return &row; }
+    bool is(lockstep_event_kind kind) const noexcept { return row.kind == static_cast<std::uint32_t>(kind); }
+};
+
+/// Events of one poll, until the next call with the handle.
+class batch {
+public:
+    batch() noexcept : batch_{} {}
+    explicit batch(const lockstep_batch& batch) noexcept : batch_(batch) {}
+
+    std::size_t size() const noexcept { return batch_.len; }
+    bool empty() const noexcept { return batch_.len == 0; }
+    span<lockstep_event> rows() const noexcept { return {batch_.events, batch_.len}; }
+    bytes payloads() const noexcept { return {batch_.bytes, batch_.bytes_len}; }
+
+    event operator[](std::size_t at) const noexcept {
+        const lockstep_event& row = batch_.events[at];
+        return {row, {batch_.bytes + row.payload_at, row.payload_len}};
+    }
+
+    class iterator {
+    public:
+        iterator(const batch* owner, std::size_t at) noexcept : owner_(owner), at_(at) {}
+        event operator*() const noexcept { return (*owner_)[at_]; }
+        iterator& operator++() noexcept { return ++at_, *this; }
+        bool operator!=(const iterator& other) const noexcept { return at_ != other.at_; }
+
+    private:
+        const batch* owner_;
+        std::size_t at_;
+    };
+
+    iterator begin() const noexcept { return {this, 0}; }
+    iterator end() const noexcept { return {this, size()}; }
+
+private:
+    lockstep_batch batch_;
+};
+
+/// A position in a stream.
+struct cursor : lockstep_cursor {
+    cursor() noexcept : lockstep_cursor{} {}
+    explicit cursor(const lockstep_cursor& position) noexcept : lockstep_cursor(position) {}
+
+    std::string text() const {
+        char text[LOCKSTEP_CURSOR_TEXT] = {};
+        lockstep_cursor_print(this, text);
+        return text;
+    }
+
+    static result<cursor> parse(const std::string& text) {
+        cursor parsed;
+        const lockstep_status status = lockstep_cursor_parse(text.c_str(), &parsed);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return parsed;
+    }
+};
+
+/// Where a subscription begins.
+struct start : lockstep_start {
+    static start live() noexcept { return start(LOCKSTEP_START_KIND_LIVE); }
+    static start oldest() noexcept { return start(LOCKSTEP_START_KIND_OLDEST); }
+
+    static start from(std::uint64_t seq) noexcept {
+        start begin(LOCKSTEP_START_KIND_FROM);
+        begin.seq = seq;
+        return begin;
+    }
+
+    static start at(const lockstep::cursor& position) noexcept {
+        start begin(LOCKSTEP_START_KIND_CURSOR);
+        begin.cursor = position;
+        return begin;
+    }
+
+private:
+    explicit start(std::uint32_t number) noexcept : lockstep_start{} { kind = number; }
+};
+
+namespace detail {
+
+using nanoseconds = std::chrono::nanoseconds;
+
+inline std::uint64_t count(nanoseconds timeout) noexcept {
+    return timeout.count() < 0 ? 0 : static_cast<std::uint64_t>(timeout.count());
+}
+
+inline result<std::size_t> number(std::int64_t work) {
+    if (work < 0) return failure(static_cast<lockstep_status>(-work));
+    return static_cast<std::size_t>(work);
+}
+
+inline result<> done(lockstep_status status) {
+    if (status != LOCKSTEP_STATUS_OK) return failure(status);
+    return none{};
+}
+
+/// A callback of C++ behind one of C: its exception waits until the poll has ended.
+template <class F>
+struct caller {
+    F& callback;
+    std::exception_ptr thrown = nullptr;
+
+    static bool on_event(void* context, const lockstep_event* row, const std::uint8_t* payload) noexcept {
+        auto& self = *static_cast<caller*>(context);
+        if (self.thrown) return false;
+        try {
+            const event event{*row, {payload, row->payload_len}};
+            if constexpr (std::is_convertible_v<std::invoke_result_t<F&, const lockstep::event&>, bool>) {
+                return std::invoke(self.callback, event);
+            } else {
+                std::invoke(self.callback, event);
+                return true;
+            }
+        } catch (...) {
+            self.thrown = std::current_exception();
+            return false;
+        }
+    }
+
+    void rethrow() {
+        if (thrown) std::rethrow_exception(thrown);
+    }
+};
+
+/// What each handle has.
+template <class H, class F>
+class handle {
+public:
+    handle() noexcept = default;
+    explicit handle(H* raw) noexcept : raw_(raw) {}
+    handle(const handle&) = delete;
+    handle& operator=(const handle&) = delete;
+    handle(handle&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+    ~handle() { close(); }
+
+    handle& operator=(handle&& other) noexcept {
+        if (this != &other) {
+            close();
+            raw_ = std::exchange(other.raw_, nullptr);
+        }
+        return *this;
+    }
+
+    /// Frees it; every later call fails with LOCKSTEP_STATUS_CLOSED_HANDLE.
+    void close() noexcept { F::close(&raw_); }
+
+    /// The handle of C.
+    H* get() const noexcept { return raw_; }
+
+    /// Whether something arrived before `timeout` had elapsed. Poll in either case.
+    result<std::size_t> wait(nanoseconds timeout) { return number(F::wait(raw_, count(timeout))); }
+
+    /// A descriptor that is readable while there is something to read.
+    result<std::size_t> fd() const { return number(F::fd(raw_)); }
+
+    /// The time until it must be polled, although nothing arrives.
+    result<nanoseconds> due() const {
+        const auto due = number(F::due(raw_));
+        if (!due) return due.error();
+        return nanoseconds(static_cast<std::int64_t>(*due));
+    }
+
+    /// One turn; `callback` takes a `const event&` and returns whether to go on, or nothing. Returns the work done.
+    template <class C>
+    result<std::size_t> poll(std::size_t limit, C&& callback) {
+        caller<std::remove_reference_t<C>> called{callback};
+        const std::int64_t work = F::poll(raw_, limit, &decltype(called)::on_event, &called);
+        called.rethrow();
+        return number(work);
+    }
+
+    /// One turn, whose events `out` shows until the next call.
+    result<std::size_t> poll_batch(std::size_t limit, batch& out) {
+        lockstep_batch raw{};
+        const std::int64_t work = F::poll_batch(raw_, limit, &raw);
+        out = batch(raw);
+        return number(work);
+    }
+
+protected:
+    H* raw_ = nullptr;
+};
+
+/// What a handle that publishes has.
+template <class H, class F>
+class publishing : public handle<H, F> {
+public:
+    using handle<H, F>::handle;
+
+    /// Copies a message into the open datagram; returns its number.
+    result<std::uint64_t> publish(std::uint32_t id, bytes payload, std::uint32_t destination = LOCKSTEP_EVERYBODY) {
+        std::uint64_t number = 0;
+        const lockstep_status status =
+            F::publish(this->raw_, id, destination, payload.data(), payload.size(), &number);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return number;
+    }
+
+    /// Publishes a message under a number that follows from the caller's own state.
+    result<> publish_at(std::uint32_t id, std::uint64_t number, bytes payload,
+                        std::uint32_t destination = LOCKSTEP_EVERYBODY) {
+        return done(F::publish_at(this->raw_, id, number, destination, payload.data(), payload.size()));
+    }
+
+    /// A message's number, and where its bytes are written before the next call.
+    struct claimed {
+        std::uint64_t number;
+        std::uint8_t* data;
+        std::size_t size;
+    };
+
+    /// A message of `len` bytes that is written in place.
+    result<claimed> claim(std::uint32_t id, std::size_t len, std::uint32_t destination = LOCKSTEP_EVERYBODY) {
+        claimed claim{0, nullptr, len};
+        const lockstep_status status = F::claim(this->raw_, id, destination, len, &claim.data, &claim.number);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return claim;
+    }
+
+    /// Closes the publisher behind all of its messages.
+    result<> close_name(std::uint32_t id, bytes reason = {}) {
+        return done(F::close_name(this->raw_, id, reason.data(), reason.size()));
+    }
+
+    /// Begins the trading day of this name.
+    result<std::uint64_t> begin_day(std::uint32_t id, const std::string& day) { return mark(id, true, day); }
+
+    /// Ends the trading day.
+    result<std::uint64_t> end_day(std::uint32_t id) { return mark(id, false, {}); }
+
+    /// Sends what is written; returns the number of datagrams.
+    result<std::size_t> flush() { return number(F::flush(this->raw_)); }
+
+    /// Whether every published message has its outcome.
+    result<std::size_t> is_drained() const { return number(F::is_drained(this->raw_)); }
+
+    /// Whether a leader's stream is followed.
+    result<std::size_t> is_connected() const { return number(F::is_connected(this->raw_)); }
+
+    /// Bytes of the longest message.
+    result<std::size_t> message_len_max(std::uint32_t destination = LOCKSTEP_EVERYBODY) const {
+        return number(F::message_len_max(this->raw_, destination));
+    }
+
+    /// Bytes of the longest message that can be claimed.
+    result<std::size_t> claim_len_max() const { return number(F::claim_len_max(this->raw_)); }
+
+private:
+    result<std::uint64_t> mark(std::uint32_t id, bool is_start, const std::string& day) {
+        std::uint64_t number = 0;
+        const lockstep_status status = F::day(this->raw_, id, is_start, day.c_str(), &number);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return number;
+    }
+};
+
+/// What a handle that reads has; `B` is the rest of it.
+template <class B, class F>
+class reading : public B {
+public:
+    using B::B;
+
+    /// Polls until the subscription has its position.
+    template <class C>
+    result<> begin(nanoseconds timeout, C&& callback) {
+        caller<std::remove_reference_t<C>> called{callback};
+        const lockstep_status status =
+            F::begin(this->raw_, count(timeout), &decltype(called)::on_event, &called);
+        called.rethrow();
+        return done(status);
+    }
+
+    result<> begin(nanoseconds timeout) {
+        return done(F::begin(this->raw_, count(timeout), nullptr, nullptr));
+    }
+
+    /// The position behind the last delivered event; none before the subscription has begun.
+    result<std::optional<cursor>> position() const {
+        cursor position;
+        const auto stored = number(F::cursor(this->raw_, &position));
+        if (!stored) return stored.error();
+        return *stored == 0 ? std::optional<cursor>() : std::optional<cursor>(position);
+    }
+
+    /// The next seq to be delivered.
+    result<std::size_t> deliver_next() const { return number(F::deliver_next(this->raw_)); }
+
+    /// The exclusive bound of what is final.
+    result<std::size_t> commit_next() const { return number(F::commit_next(this->raw_)); }
+
+    /// Whether the subscription has ended.
+    result<std::size_t> is_ended() const { return number(F::is_ended(this->raw_)); }
+};
+
+// The functions of C of each handle, by name.
+#define LOCKSTEP_OF_HANDLE(name)                             \
+    static constexpr auto close = lockstep_##name##_close;   \
+    static constexpr auto wait = lockstep_##name##_wait;     \
+    static constexpr auto fd = lockstep_##name##_fd;         \
+    static constexpr auto due = lockstep_##name##_due;       \
+    static constexpr auto poll = lockstep_##name##_poll;     \
+    static constexpr auto poll_batch = lockstep_##name##_poll_batch;
+#define LOCKSTEP_OF_PUBLISHING(name)                                 \
+    static constexpr auto publish = lockstep_##name##_publish;       \
+    static constexpr auto publish_at = lockstep_##name##_publish_at; \
+    static constexpr auto claim = lockstep_##name##_claim;           \
+    static constexpr auto close_name = lockstep_##name##_close_name; \
+    static constexpr auto day = lockstep_##name##_day;               \
+    static constexpr auto flush = lockstep_##name##_flush;           \
+    static constexpr auto is_drained = lockstep_##name##_is_drained; \
+    static constexpr auto is_connected = lockstep_##name##_is_connected; \
+    static constexpr auto message_len_max = lockstep_##name##_message_len_max; \
+    static constexpr auto claim_len_max = lockstep_##name##_claim_len_max;
+#define LOCKSTEP_OF_READING(name)                                    \
+    static constexpr auto begin = lockstep_##name##_begin;           \
+    static constexpr auto cursor = lockstep_##name##_cursor;         \
+    static constexpr auto deliver_next = lockstep_##name##_deliver_next; \
+    static constexpr auto commit_next = lockstep_##name##_commit_next;   \
+    static constexpr auto is_ended = lockstep_##name##_is_ended;
+
+struct of_publisher {
+    LOCKSTEP_OF_HANDLE(publisher)
+    LOCKSTEP_OF_PUBLISHING(publisher)
+};
+struct of_subscriber {
+    LOCKSTEP_OF_HANDLE(subscriber)
+    LOCKSTEP_OF_READING(subscriber)
+};
+struct of_participant {
+    LOCKSTEP_OF_HANDLE(participant)
+    LOCKSTEP_OF_PUBLISHING(participant)
+    LOCKSTEP_OF_READING(participant)
+};
+
+#undef LOCKSTEP_OF_HANDLE
+#undef LOCKSTEP_OF_PUBLISHING
+#undef LOCKSTEP_OF_READING
+
+} // namespace detail
+
+/// Which cluster, and how it is reached.
+class endpoint {
+public:
+    /// From the file that LOCKSTEP_CONFIG names, or /etc/lockstep/lockstep.toml.
+    static result<endpoint> from_env() {
+        endpoint read;
+        const lockstep_status status = lockstep_endpoint_from_env(&read.raw_);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return read;
+    }
+
+    static result<endpoint> from_file(const std::string& path) {
+        endpoint read;
+        const lockstep_status status = lockstep_endpoint_from_file(path.c_str(), &read.raw_);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return read;
+    }
+
+    endpoint(const endpoint&) = delete;
+    endpoint& operator=(const endpoint&) = delete;
+    endpoint(endpoint&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+    endpoint& operator=(endpoint&& other) noexcept {
+        std::swap(raw_, other.raw_);
+        return *this;
+    }
+    ~endpoint() { lockstep_endpoint_close(&raw_); }
+
+    std::uint64_t cluster() const noexcept { return lockstep_endpoint_cluster(raw_); }
+    const lockstep_endpoint* get() const noexcept { return raw_; }
+
+private:
+    endpoint() noexcept = default;
+    lockstep_endpoint* raw_ = nullptr;
+};
+
+/// Publishes messages into the stream.
+class publisher : public detail::publishing<lockstep_publisher, detail::of_publisher> {
+public:
+    using publishing::publishing;
+
+    static result<publisher> connect(const endpoint& endpoint) {
+        lockstep_publisher* raw = nullptr;
+        const lockstep_status status = lockstep_publisher_connect(endpoint.get(), &raw);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return publisher(raw);
+    }
+
+    /// Opens `name`; returns its id.
+    result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout) {
+        std::uint32_t id = 0;
+        const lockstep_status status = lockstep_publisher_open(raw_, name.c_str(), detail::count(timeout), &id);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return id;
+    }
+};
+
+/// Delivers the stream.
+class subscriber
+    : public detail::reading<detail::handle<lockstep_subscriber, detail::of_subscriber>, detail::of_subscriber> {
+public:
+    using reading::reading;
+
+    static result<subscriber> connect(const endpoint& endpoint, const start& start = start::from(1),
+                                      lockstep_delivery delivery = LOCKSTEP_DELIVERY_COMMITTED) {
+        lockstep_subscriber* raw = nullptr;
+        const lockstep_status status = lockstep_subscriber_connect(endpoint.get(), delivery, &start, &raw);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return subscriber(raw);
+    }
+};
+
+/// Publishes and reads, in one thread, on one device.
+class participant
+    : public detail::reading<detail::publishing<lockstep_participant, detail::of_participant>,
+                             detail::of_participant> {
+public:
+    using reading::reading;
+
+    static result<participant> connect(const endpoint& endpoint, const start& start = start::from(1),
+                                       lockstep_delivery delivery = LOCKSTEP_DELIVERY_COMMITTED) {
+        lockstep_participant* raw = nullptr;
+        const lockstep_status status = lockstep_participant_connect(endpoint.get(), delivery, &start, &raw);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return participant(raw);
+    }
+
+    /// Opens `name`; `callback` receives all events of these polls. Returns its id.
+    template <class C>
+    result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout, C&& callback) {
+        std::uint32_t id = 0;
+        detail::caller<std::remove_reference_t<C>> called{callback};
+        const lockstep_status status = lockstep_participant_open(raw_, name.c_str(), detail::count(timeout),
+                                                                 &decltype(called)::on_event, &called, &id);
+        called.rethrow();
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return id;
+    }
+
+    result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout) {
+        return open(name, timeout, [](const event&) {});
+    }
+};
+
+} // namespace lockstep
+
+#endif // LOCKSTEP_HPP

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Builds liblockstep_c and installs it below PREFIX, with its headers, its pkg-config file and its CMake package:
+#
+#     bindings/c/install.sh PREFIX [FOLDER]
+#
+# With FOLDER it installs the libraries that are built there.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+prefix=${1:?"where to? bindings/c/install.sh PREFIX [FOLDER]"}
+built=${2:-}
+if [[ -z $built ]]; then
+    cargo build --release --manifest-path "$here/Cargo.toml"
+    built=$(cargo metadata --format-version 1 --no-deps --manifest-path "$here/Cargo.toml" |
+        sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release
+fi
+version=$(cargo pkgid --offline --manifest-path "$here/Cargo.toml" | sed 's/.*[#@]//')
+abi=$(sed -n 's/^#define LOCKSTEP_ABI_VERSION //p' "$here/include/lockstep.h")
+
+install -d "$prefix/include" "$prefix/lib/pkgconfig" "$prefix/lib/cmake/lockstep"
+install -m 644 "$here/include/lockstep.h" "$here/include/lockstep.hpp" "$prefix/include/"
+install -m 755 "$built/liblockstep_c.so" "$prefix/lib/liblockstep_c.so.$abi"
+ln -sf "liblockstep_c.so.$abi" "$prefix/lib/liblockstep_c.so"
+install -m 644 "$built/liblockstep_c.a" "$prefix/lib/"
+sed "s/@VERSION@/$version/" "$here/install/lockstep.pc.in" >"$prefix/lib/pkgconfig/lockstep.pc"
+install -m 644 "$here/install/lockstepConfig.cmake" "$prefix/lib/cmake/lockstep/"
+cat >"$prefix/lib/cmake/lockstep/lockstepConfigVersion.cmake" <<VERSION
+set(PACKAGE_VERSION "$version")
+if(PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION)
+    set(PACKAGE_VERSION_COMPATIBLE FALSE)
+else()
+    set(PACKAGE_VERSION_COMPATIBLE TRUE)
+endif()
+VERSION

@@ -1,0 +1,457 @@
+//! The handle that publishes and reads, on one device.
+
+use crate::endpoint::lockstep_endpoint;
+use crate::guard::{Guarded, guarded, number, slice, status, store, text};
+use crate::status::{Failure, lockstep_status};
+use crate::types::{
+    delivery, give, lockstep_batch, lockstep_cursor, lockstep_on_event, lockstep_start, start,
+};
+use lockstep_client::{DayMark, Participant, ParticipantEvent};
+use lockstep_flat::{Batch, EventRow};
+use std::ffi::{c_char, c_void};
+use std::ops::ControlFlow;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+/// Publishes messages into the stream and delivers the stream, over one device: for a program that does both
+/// in one thread. Each datagram is received once.
+#[derive(Debug)]
+pub struct lockstep_participant(Guarded<State>);
+
+#[derive(Debug)]
+struct State {
+    handle: Participant,
+    batch: Batch,
+}
+
+/// Opens the sockets and joins the groups of the cluster of `endpoint`. The stream begins at `start` with the
+/// first poll. `delivery` is a `lockstep_delivery`.
+///
+/// # Safety
+/// `endpoint` is NULL or an endpoint that is not closed; `start` is NULL (live) or points to a start; `out`
+/// may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_connect(
+    endpoint: *const lockstep_endpoint,
+    delivery: u32,
+    start: *const lockstep_start,
+    out: *mut *mut lockstep_participant,
+) -> lockstep_status {
+    status(guarded(|| {
+        // SAFETY: as the caller promises. Until there is a handle, there is none.
+        unsafe { store("out", out, std::ptr::null_mut()) }?;
+        // SAFETY: as the caller promises.
+        let start = self::start(&unsafe { start.as_ref() }.copied().unwrap_or_default())?;
+        // SAFETY: as the caller promises.
+        let endpoint = unsafe { crate::endpoint::endpoint(endpoint) }?;
+        let handle = Participant::connect(endpoint, self::delivery(delivery)?, start)?;
+        let state = Guarded::new(State { handle, batch: Batch::new() });
+        // SAFETY: as the caller promises.
+        unsafe { store("out", out, Box::into_raw(Box::new(lockstep_participant(state)))) }
+    }))
+}
+
+/// Frees the handle, closes its sockets, and sets `*participant` to NULL. Messages without an outcome may be
+/// stamped or not.
+///
+/// # Safety
+/// `*participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_close(participant: *mut *mut lockstep_participant) {
+    // SAFETY: as the caller promises.
+    unsafe { crate::guard::close(participant) };
+}
+
+/// # Safety
+/// As for [`Guarded::with`].
+#[inline]
+unsafe fn with<R>(
+    participant: *mut lockstep_participant,
+    work: impl FnOnce(&mut State) -> Result<R, Failure>,
+) -> Result<R, lockstep_status> {
+    let guarded = if participant.is_null() {
+        std::ptr::null_mut()
+    } else {
+        // SAFETY: not NULL, and as the caller promises.
+        unsafe { &raw mut (*participant).0 }
+    };
+    // SAFETY: as the caller promises.
+    unsafe { Guarded::with(guarded, work) }
+}
+
+/// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
+/// first. Returns 1 if a datagram has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll
+/// in either case.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_wait(
+    participant: *mut lockstep_participant,
+    timeout_ns: u64,
+) -> i64 {
+    // SAFETY: as the caller promises.
+    let waited =
+        unsafe { with(participant, |state| Ok(state.handle.wait(Duration::from_nanos(timeout_ns))?)) };
+    number(waited.map(usize::from))
+}
+
+/// One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
+/// Poll the handle when it is readable until a poll returns 0, and after [`lockstep_participant_due`] at the
+/// latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_fd(participant: *mut lockstep_participant) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(participant, |state| Ok(state.handle.as_raw_fd() as usize)) })
+}
+
+/// Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
+/// `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_due(participant: *mut lockstep_participant) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe {
+        with(participant, |state| Ok(state.handle.due().as_nanos().min(i64::MAX as u128) as usize))
+    })
+}
+
+/// Opens `name` and polls until it has its id, at most for `timeout_ns`. `on_event` (NULL: nobody) receives
+/// all events of these polls.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `name` ends with 0; `out`
+/// may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_open(
+    participant: *mut lockstep_participant,
+    name: *const c_char,
+    timeout_ns: u64,
+    on_event: lockstep_on_event,
+    context: *mut c_void,
+    out: *mut u32,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let opened = unsafe {
+        with(participant, |state| {
+            let timeout = Duration::from_nanos(timeout_ns);
+            let id =
+                state.handle.open(text("name", name)?, timeout, |event| on(&event, on_event, context))?;
+            store("out", out, id)
+        })
+    };
+    status(opened)
+}
+
+/// Copies a message of `len` bytes for `destination` into the open datagram and stores its number at `out`.
+/// The next flush, poll or wait sends it. `LOCKSTEP_STATUS_BACKPRESSURE`: poll, and try again.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `payload` has `len` bytes;
+/// `out` is NULL or may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_publish(
+    participant: *mut lockstep_participant,
+    id: u32,
+    destination: u32,
+    payload: *const u8,
+    len: usize,
+    out: *mut u64,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let published = unsafe {
+        with(participant, |state| {
+            let number = state.handle.try_publish(id, destination, slice("payload", payload, len)?)?;
+            if out.is_null() { Ok(()) } else { store("out", out, number) }
+        })
+    };
+    status(published)
+}
+
+/// Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
+/// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing.
+///
+/// # Safety
+/// As for [`lockstep_participant_publish`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_publish_at(
+    participant: *mut lockstep_participant,
+    id: u32,
+    publisher_seq: u64,
+    destination: u32,
+    payload: *const u8,
+    len: usize,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let published = unsafe {
+        with(participant, |state| {
+            let payload = slice("payload", payload, len)?;
+            state.handle.try_publish_at(id, publisher_seq, destination, payload)?;
+            Ok(())
+        })
+    };
+    status(published)
+}
+
+/// As [`lockstep_participant_publish`], without a copy: stores at `payload` where the caller writes `len`
+/// bytes before its next call with this handle. At most [`lockstep_participant_claim_len_max`] bytes.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `payload` may be written
+/// to; `out` is NULL or may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_claim(
+    participant: *mut lockstep_participant,
+    id: u32,
+    destination: u32,
+    len: usize,
+    payload: *mut *mut u8,
+    out: *mut u64,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let claimed = unsafe {
+        with(participant, |state| {
+            store("payload", payload, std::ptr::null_mut())?;
+            let (number, memory) = state.handle.try_claim(id, destination, len)?;
+            store("payload", payload, memory.as_mut_ptr())?;
+            if out.is_null() { Ok(()) } else { store("out", out, number) }
+        })
+    };
+    status(claimed)
+}
+
+/// Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `reason` has `len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_close_name(
+    participant: *mut lockstep_participant,
+    id: u32,
+    reason: *const u8,
+    len: usize,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let closed =
+        unsafe { with(participant, |state| Ok(state.handle.try_close(id, slice("reason", reason, len)?)?)) };
+    status(closed)
+}
+
+/// Marks the start of the trading day `day`, or the end of one (`is_start` false, `day` empty or NULL). The
+/// mark has a number and an outcome like a message.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `day` is NULL or ends with
+/// 0; `out` is NULL or may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_day(
+    participant: *mut lockstep_participant,
+    id: u32,
+    is_start: bool,
+    day: *const c_char,
+    out: *mut u64,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let marked = unsafe {
+        with(participant, |state| {
+            let name = if day.is_null() { "" } else { text("day", day)? };
+            if is_start != DayMark::is_name(name) {
+                return Err(Failure::argument(
+                    "day",
+                    "begins with a name of 1 to 16 ASCII letters and digits, and ends without one",
+                ));
+            }
+            let number = state.handle.try_day(id, DayMark { is_start, name })?;
+            if out.is_null() { Ok(()) } else { store("out", out, number) }
+        })
+    };
+    status(marked)
+}
+
+/// Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_flush(participant: *mut lockstep_participant) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(participant, |state| Ok(state.handle.flush())) })
+}
+
+/// 1 if every published message has its outcome, 0 if not, or a failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_is_drained(participant: *mut lockstep_participant) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(participant, |state| Ok(usize::from(state.handle.is_drained()))) })
+}
+
+/// 1 if the handle follows a leader's stream, 0 if not, or a failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_is_connected(participant: *mut lockstep_participant) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(participant, |state| Ok(usize::from(state.handle.is_connected()))) })
+}
+
+/// Bytes of the longest message for `destination`, or a failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_message_len_max(
+    participant: *mut lockstep_participant,
+    destination: u32,
+) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(participant, |state| Ok(state.handle.message_len_max_for(destination))) })
+}
+
+/// Bytes of the longest message that can be claimed, or a failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_claim_len_max(participant: *mut lockstep_participant) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(participant, |state| Ok(state.handle.part_len_max())) })
+}
+
+/// Polls until the subscription has its position, at most for `timeout_ns`; `on_event` (NULL: nobody)
+/// receives the events of these polls. A live subscription delivers what is published after it.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_begin(
+    participant: *mut lockstep_participant,
+    timeout_ns: u64,
+    on_event: lockstep_on_event,
+    context: *mut c_void,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let begun = unsafe {
+        with(participant, |state| {
+            let timeout = Duration::from_nanos(timeout_ns);
+            Ok(state.handle.begin(timeout, |event| on(&event, on_event, context))?)
+        })
+    };
+    status(begun)
+}
+
+/// The next seq to be delivered; 0 before a live subscription has begun; a failure is a negative
+/// `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_deliver_next(participant: *mut lockstep_participant) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(participant, |state| Ok(state.handle.deliver_next() as usize)) })
+}
+
+/// The exclusive bound of what is final, as far as it was received here; a failure is a negative
+/// `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_commit_next(participant: *mut lockstep_participant) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(participant, |state| Ok(state.handle.commit_next() as usize)) })
+}
+
+/// 1 if the subscription has ended (the event before gave the reason), 0 if not, or a failure as a negative
+/// `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_is_ended(participant: *mut lockstep_participant) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(participant, |state| Ok(usize::from(state.handle.is_ended()))) })
+}
+
+/// Stores the position behind the last delivered event at `out`, for `LOCKSTEP_START_KIND_CURSOR`. Returns 1,
+/// or 0 before the subscription has begun (then nothing is stored), or a failure as a negative
+/// `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_cursor(
+    participant: *mut lockstep_participant,
+    out: *mut lockstep_cursor,
+) -> i64 {
+    // SAFETY: as the caller promises.
+    let stored = unsafe {
+        with(participant, |state| match state.handle.cursor() {
+            Some(cursor) => store("out", out, cursor.into()).map(|()| 1),
+            None => Ok(0),
+        })
+    };
+    number(stored)
+}
+
+/// One turn: receives, sends, and calls `on_event` for at most `limit` messages and for every other event, in
+/// the order of the stream. Never blocks. Returns the work done (0: an idle turn), or a failure as a negative
+/// `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_poll(
+    participant: *mut lockstep_participant,
+    limit: usize,
+    on_event: lockstep_on_event,
+    context: *mut c_void,
+) -> i64 {
+    // SAFETY: as the caller promises.
+    let polled = unsafe {
+        with(participant, |state| Ok(state.handle.poll(limit, |event| on(&event, on_event, context))))
+    };
+    number(polled)
+}
+
+/// One turn as [`lockstep_participant_poll`], whose events are stored in memory of the handle: `*out`
+/// describes it, until the next call with this handle. A batch has at most `limit` messages, and is full with
+/// 256 KiB of payloads.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_poll_batch(
+    participant: *mut lockstep_participant,
+    limit: usize,
+    out: *mut lockstep_batch,
+) -> i64 {
+    // SAFETY: as the caller promises.
+    let polled = unsafe {
+        with(participant, |State { handle, batch }| {
+            batch.clear();
+            let work = handle.poll(limit, |event| batch.on_participant(&event));
+            store("out", out, lockstep_batch::of(batch))?;
+            Ok(work)
+        })
+    };
+    number(polled)
+}
+
+/// Gives an event of either half to a callback of C.
+#[inline]
+fn on(event: &ParticipantEvent<'_>, on_event: lockstep_on_event, context: *mut c_void) -> ControlFlow<()> {
+    let row = match event {
+        ParticipantEvent::Subscriber(event) => EventRow::of_subscriber(event),
+        ParticipantEvent::Publisher(event) => EventRow::of_publisher(event).map(|row| (row, [].as_slice())),
+    };
+    row.map_or(ControlFlow::Continue(()), |(row, payload)| give(on_event, context, &row, payload))
+}

@@ -1,0 +1,361 @@
+//! The handle that publishes.
+
+use crate::endpoint::lockstep_endpoint;
+use crate::guard::{Guarded, guarded, number, slice, status, store, text};
+use crate::status::{Failure, lockstep_status};
+use crate::types::{give, lockstep_batch, lockstep_on_event};
+use lockstep_client::{DayMark, Publisher};
+use lockstep_flat::{Batch, EventRow};
+use std::ffi::{c_char, c_void};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+/// Publishes messages into the stream.
+#[derive(Debug)]
+pub struct lockstep_publisher(Guarded<State>);
+
+#[derive(Debug)]
+struct State {
+    handle: Publisher,
+    batch: Batch,
+}
+
+/// Opens the sockets and joins the groups of the cluster of `endpoint`.
+///
+/// # Safety
+/// `endpoint` is NULL or an endpoint that is not closed; `out` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_connect(
+    endpoint: *const lockstep_endpoint,
+    out: *mut *mut lockstep_publisher,
+) -> lockstep_status {
+    status(guarded(|| {
+        // SAFETY: as the caller promises. Until there is a handle, there is none.
+        unsafe { store("out", out, std::ptr::null_mut()) }?;
+        // SAFETY: as the caller promises.
+        let handle = Publisher::connect(unsafe { crate::endpoint::endpoint(endpoint) }?)?;
+        let state = Guarded::new(State { handle, batch: Batch::new() });
+        // SAFETY: as the caller promises.
+        unsafe { store("out", out, Box::into_raw(Box::new(lockstep_publisher(state)))) }
+    }))
+}
+
+/// Frees the handle, closes its sockets, and sets `*publisher` to NULL. Messages without an outcome may be
+/// stamped or not.
+///
+/// # Safety
+/// `*publisher` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_close(publisher: *mut *mut lockstep_publisher) {
+    // SAFETY: as the caller promises.
+    unsafe { crate::guard::close(publisher) };
+}
+
+/// # Safety
+/// As for [`Guarded::with`].
+#[inline]
+unsafe fn with<R>(
+    publisher: *mut lockstep_publisher,
+    work: impl FnOnce(&mut State) -> Result<R, Failure>,
+) -> Result<R, lockstep_status> {
+    let guarded = if publisher.is_null() {
+        std::ptr::null_mut()
+    } else {
+        // SAFETY: not NULL, and as the caller promises.
+        unsafe { &raw mut (*publisher).0 }
+    };
+    // SAFETY: as the caller promises.
+    unsafe { Guarded::with(guarded, work) }
+}
+
+/// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
+/// first. Returns 1 if a datagram has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll
+/// in either case.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_wait(publisher: *mut lockstep_publisher, timeout_ns: u64) -> i64 {
+    // SAFETY: as the caller promises.
+    let waited = unsafe { with(publisher, |state| Ok(state.handle.wait(Duration::from_nanos(timeout_ns))?)) };
+    number(waited.map(usize::from))
+}
+
+/// One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
+/// Poll the handle when it is readable until a poll returns 0, and after [`lockstep_publisher_due`] at the
+/// latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_fd(publisher: *mut lockstep_publisher) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(publisher, |state| Ok(state.handle.as_raw_fd() as usize)) })
+}
+
+/// Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
+/// `lockstep_status`.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_due(publisher: *mut lockstep_publisher) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe {
+        with(publisher, |state| Ok(state.handle.due().as_nanos().min(i64::MAX as u128) as usize))
+    })
+}
+
+/// Opens `name` and polls until it has its id, at most for `timeout_ns`. Events of these polls that concern
+/// other names are lost; open names first.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `name` ends with 0; `out` may
+/// be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_open(
+    publisher: *mut lockstep_publisher,
+    name: *const c_char,
+    timeout_ns: u64,
+    out: *mut u32,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let opened = unsafe {
+        with(publisher, |state| {
+            let timeout = Duration::from_nanos(timeout_ns);
+            let id = state.handle.open(text("name", name)?, timeout)?;
+            store("out", out, id)
+        })
+    };
+    status(opened)
+}
+
+/// Copies a message of `len` bytes for `destination` into the open datagram and stores its number at `out`.
+/// The next flush, poll or wait sends it. `LOCKSTEP_STATUS_BACKPRESSURE`: poll, and try again.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `payload` has `len` bytes;
+/// `out` is NULL or may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_publish(
+    publisher: *mut lockstep_publisher,
+    id: u32,
+    destination: u32,
+    payload: *const u8,
+    len: usize,
+    out: *mut u64,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let published = unsafe {
+        with(publisher, |state| {
+            let number = state.handle.try_publish(id, destination, slice("payload", payload, len)?)?;
+            if out.is_null() { Ok(()) } else { store("out", out, number) }
+        })
+    };
+    status(published)
+}
+
+/// Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
+/// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing.
+///
+/// # Safety
+/// As for [`lockstep_publisher_publish`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_publish_at(
+    publisher: *mut lockstep_publisher,
+    id: u32,
+    publisher_seq: u64,
+    destination: u32,
+    payload: *const u8,
+    len: usize,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let published = unsafe {
+        with(publisher, |state| {
+            let payload = slice("payload", payload, len)?;
+            state.handle.try_publish_at(id, publisher_seq, destination, payload)?;
+            Ok(())
+        })
+    };
+    status(published)
+}
+
+/// As [`lockstep_publisher_publish`], without a copy: stores at `payload` where the caller writes `len` bytes
+/// before its next call with this handle. At most [`lockstep_publisher_claim_len_max`] bytes.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `payload` may be written to;
+/// `out` is NULL or may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_claim(
+    publisher: *mut lockstep_publisher,
+    id: u32,
+    destination: u32,
+    len: usize,
+    payload: *mut *mut u8,
+    out: *mut u64,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let claimed = unsafe {
+        with(publisher, |state| {
+            store("payload", payload, std::ptr::null_mut())?;
+            let (number, memory) = state.handle.try_claim(id, destination, len)?;
+            store("payload", payload, memory.as_mut_ptr())?;
+            if out.is_null() { Ok(()) } else { store("out", out, number) }
+        })
+    };
+    status(claimed)
+}
+
+/// Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `reason` has `len` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_close_name(
+    publisher: *mut lockstep_publisher,
+    id: u32,
+    reason: *const u8,
+    len: usize,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let closed =
+        unsafe { with(publisher, |state| Ok(state.handle.try_close(id, slice("reason", reason, len)?)?)) };
+    status(closed)
+}
+
+/// Marks the start of the trading day `day`, or the end of one (`is_start` false, `day` empty or NULL). The
+/// mark has a number and an outcome like a message.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `day` is NULL or ends with 0;
+/// `out` is NULL or may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_day(
+    publisher: *mut lockstep_publisher,
+    id: u32,
+    is_start: bool,
+    day: *const c_char,
+    out: *mut u64,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let marked = unsafe {
+        with(publisher, |state| {
+            let name = if day.is_null() { "" } else { text("day", day)? };
+            if is_start != DayMark::is_name(name) {
+                return Err(Failure::argument(
+                    "day",
+                    "begins with a name of 1 to 16 ASCII letters and digits, and ends without one",
+                ));
+            }
+            let number = state.handle.try_day(id, DayMark { is_start, name })?;
+            if out.is_null() { Ok(()) } else { store("out", out, number) }
+        })
+    };
+    status(marked)
+}
+
+/// Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_flush(publisher: *mut lockstep_publisher) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(publisher, |state| Ok(state.handle.flush())) })
+}
+
+/// 1 if every published message has its outcome, 0 if not, or a failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_is_drained(publisher: *mut lockstep_publisher) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(publisher, |state| Ok(usize::from(state.handle.is_drained()))) })
+}
+
+/// 1 if the handle follows a leader's stream, 0 if not, or a failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_is_connected(publisher: *mut lockstep_publisher) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(publisher, |state| Ok(usize::from(state.handle.is_connected()))) })
+}
+
+/// Bytes of the longest message for `destination`, or a failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_message_len_max(
+    publisher: *mut lockstep_publisher,
+    destination: u32,
+) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(publisher, |state| Ok(state.handle.message_len_max_for(destination))) })
+}
+
+/// Bytes of the longest message that can be claimed, or a failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_claim_len_max(publisher: *mut lockstep_publisher) -> i64 {
+    // SAFETY: as the caller promises.
+    number(unsafe { with(publisher, |state| Ok(state.handle.part_len_max())) })
+}
+
+/// One turn: receives, sends, and calls `on_event` for each outcome and every other event; at most `limit`
+/// datagrams are read. Never blocks. Returns the work done (0: an idle turn), or a failure as a negative
+/// `lockstep_status`.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_poll(
+    publisher: *mut lockstep_publisher,
+    limit: usize,
+    on_event: lockstep_on_event,
+    context: *mut c_void,
+) -> i64 {
+    // SAFETY: as the caller promises.
+    let polled = unsafe {
+        with(publisher, |state| Ok(state.handle.poll(limit, |event| on(&event, on_event, context))))
+    };
+    number(polled)
+}
+
+/// One turn as [`lockstep_publisher_poll`], whose events are stored in memory of the handle: `*out` describes
+/// it, until the next call with this handle. A batch has at most `limit` messages, and is full with 256 KiB
+/// of payloads.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_poll_batch(
+    publisher: *mut lockstep_publisher,
+    limit: usize,
+    out: *mut lockstep_batch,
+) -> i64 {
+    // SAFETY: as the caller promises.
+    let polled = unsafe {
+        with(publisher, |State { handle, batch }| {
+            batch.clear();
+            let work = handle.poll(limit, |event| batch.on_publisher(&event));
+            store("out", out, lockstep_batch::of(batch))?;
+            Ok(work)
+        })
+    };
+    number(polled)
+}
+
+/// Gives a publisher's event to a callback of C. There is nothing that it could leave for the next poll.
+#[inline]
+fn on(event: &lockstep_client::PublisherEvent, on_event: lockstep_on_event, context: *mut c_void) {
+    if let Some(row) = EventRow::of_publisher(event) {
+        let _ = give(on_event, context, &row, &[]);
+    }
+}

@@ -1,0 +1,161 @@
+//! Status codes and their texts.
+
+use lockstep_client::{OpenError, PublishError};
+use std::cell::RefCell;
+use std::ffi::{CString, c_char};
+
+/// Version of the binary interface. It rises when a program must be compiled anew.
+pub const LOCKSTEP_ABI_VERSION: u32 = 1;
+
+/// The result of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(i32)]
+pub enum lockstep_status {
+    /// It is done.
+    Ok = 0,
+    /// The window is full: poll, and publish again.
+    Backpressure = 1,
+    /// The publisher is not open in this handle.
+    NotOpen = 2,
+    /// The message is longer than the stream, the channel or (for a claim) one datagram takes.
+    TooLong = 3,
+    /// Numbers before the given one are missing.
+    AheadOfNumber = 4,
+    /// A newer process has opened the name.
+    Fenced = 5,
+    /// The publisher is closed.
+    Closed = 6,
+    /// The name is empty or too long, or the handle has too many.
+    Name = 16,
+    /// No leader answered in time.
+    TimedOut = 17,
+    /// The cluster's table of publishers is full.
+    TableFull = 18,
+    /// The key of this process does not allow it.
+    NotAllowed = 19,
+    /// The operating system refused a call.
+    Io = 32,
+    /// The configuration is wrong or cannot be read.
+    Config = 33,
+    /// An argument is NULL where it may not be, not UTF-8, or out of its range.
+    Argument = 34,
+    /// The handle is NULL: it was closed, or never connected.
+    ClosedHandle = 35,
+    /// A defect of lockstep: the handle refuses all further calls. Please report the text.
+    Panic = 36,
+}
+
+use lockstep_status as Status;
+
+/// Why a call failed. What publishing reports is written as a text only when that is asked for: backpressure
+/// is no rare event.
+#[derive(Clone, Debug)]
+enum Why {
+    Text(String),
+    Publish(PublishError),
+}
+
+/// A failure: its code and its reason.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    status: lockstep_status,
+    why: Why,
+}
+
+#[derive(Debug)]
+struct Last {
+    failure: Option<Failure>,
+    text: CString,
+}
+
+thread_local! {
+    /// The last failure of this thread, and its text once that was asked for.
+    static LAST: RefCell<Last> = RefCell::new(Last { failure: None, text: CString::default() });
+}
+
+impl Failure {
+    pub(crate) fn new(status: Status, text: impl Into<String>) -> Self {
+        Self { status, why: Why::Text(text.into()) }
+    }
+
+    /// An argument called `name` that is wrong because of `why`.
+    pub(crate) fn argument(name: &str, why: &str) -> Self {
+        Self::new(Status::Argument, format!("argument {name} {why}"))
+    }
+
+    /// Stores it for [`lockstep_error`]; returns the code.
+    pub(crate) fn report(self) -> Status {
+        let status = self.status;
+        LAST.with_borrow_mut(|last| last.failure = Some(self));
+        status
+    }
+}
+
+impl From<lockstep_client::IoError> for Failure {
+    fn from(error: lockstep_client::IoError) -> Self {
+        let is_timeout = error.source.kind() == std::io::ErrorKind::TimedOut;
+        Self::new(if is_timeout { Status::TimedOut } else { Status::Io }, error.to_string())
+    }
+}
+
+impl From<lockstep_client::ConfigErrors> for Failure {
+    fn from(errors: lockstep_client::ConfigErrors) -> Self {
+        Self::new(Status::Config, errors.to_string())
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let status = match error {
+            OpenError::Name(_) => Status::Name,
+            OpenError::TimedOut(..) => Status::TimedOut,
+            OpenError::TableFull(..) => Status::TableFull,
+            OpenError::NotAllowed(_) => Status::NotAllowed,
+            _ => Status::Io,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        let status = match error {
+            PublishError::Backpressure => Status::Backpressure,
+            PublishError::NotOpen => Status::NotOpen,
+            PublishError::TooLong { .. } | PublishError::TooLongFor { .. } => Status::TooLong,
+            PublishError::Ahead { .. } => Status::AheadOfNumber,
+            PublishError::Fenced => Status::Fenced,
+            _ => Status::Closed,
+        };
+        Self { status, why: Why::Publish(error) }
+    }
+}
+
+/// The version of the binary interface of this library: a program that was compiled with another
+/// `LOCKSTEP_ABI_VERSION` must not go on.
+#[unsafe(no_mangle)]
+pub extern "C" fn lockstep_abi_version() -> u32 {
+    LOCKSTEP_ABI_VERSION
+}
+
+/// The library's version as a text, like `0.1.0`.
+#[unsafe(no_mangle)]
+pub extern "C" fn lockstep_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// The text of the last failure of this thread: what failed, where, and what to do. Valid until the next call
+/// of this function by this thread; empty before the first failure.
+#[unsafe(no_mangle)]
+pub extern "C" fn lockstep_error() -> *const c_char {
+    LAST.with_borrow_mut(|last| {
+        if let Some(Failure { why, .. }) = last.failure.take() {
+            let text = match why {
+                Why::Text(text) => text,
+                Why::Publish(error) => error.to_string(),
+            };
+            last.text = CString::new(text.replace('\0', " ")).unwrap_or_default();
+        }
+        last.text.as_ptr()
+    })
+}

@@ -1,0 +1,289 @@
+/* Holds the promises of lockstep.h; tests/bindings.rs runs it, under AddressSanitizer.
+ *
+ *     check refusals       what is wrong is refused by its code and a text; needs no cluster
+ *     check load NAME N    publishes N messages and reads them back, whoever leads: each has one outcome, in order
+ *     check stamped NAME N the same by `stamped` subscription in batches: what is retracted is delivered anew
+ *     check full NAME      backpressure is reported, and ends
+ */
+#include <inttypes.h>
+#include <lockstep.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND UINT64_C(1000000000)
+
+#define CHECK(what)                                                                                  \
+    do {                                                                                             \
+        if (!(what)) {                                                                               \
+            fprintf(stderr, "%s:%d: not %s; last error: %s\n", __FILE__, __LINE__, #what, lockstep_error()); \
+            exit(1);                                                                                 \
+        }                                                                                            \
+    } while (0)
+
+static bool error_says(const char *words) { return strstr(lockstep_error(), words) != NULL; }
+
+static void refusals(void) {
+    lockstep_endpoint *endpoint = (lockstep_endpoint *)1;
+    CHECK(lockstep_endpoint_from_file("/nowhere/lockstep.toml", &endpoint) == LOCKSTEP_STATUS_CONFIG);
+    CHECK(endpoint == NULL);
+    CHECK(error_says("/nowhere/lockstep.toml"));
+    CHECK(lockstep_endpoint_from_file(NULL, &endpoint) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(error_says("path"));
+    CHECK(lockstep_endpoint_from_file("/nowhere/lockstep.toml", NULL) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(lockstep_endpoint_from_file("\xff", &endpoint) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(error_says("UTF-8"));
+    CHECK(lockstep_endpoint_cluster(NULL) == 0);
+
+    /* A handle that was closed, or never connected. */
+    lockstep_publisher *publisher = (lockstep_publisher *)1;
+    CHECK(lockstep_publisher_connect(NULL, &publisher) == LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(publisher == NULL);
+    uint32_t id = 0;
+    uint64_t number = 0;
+    uint8_t *memory = NULL;
+    lockstep_batch batch;
+    CHECK(lockstep_publisher_open(NULL, "orders", 0, &id) == LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(lockstep_publisher_publish(NULL, 1, 0, NULL, 0, &number) == LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(lockstep_publisher_claim(NULL, 1, 0, 8, &memory, &number) == LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(lockstep_publisher_poll(NULL, 64, NULL, NULL) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(lockstep_publisher_poll_batch(NULL, 64, &batch) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(lockstep_publisher_wait(NULL, 0) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(lockstep_subscriber_poll(NULL, 64, NULL, NULL) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(lockstep_participant_poll(NULL, 64, NULL, NULL) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(error_says("closed"));
+    lockstep_publisher_close(&publisher);
+    lockstep_publisher_close(NULL);
+    lockstep_subscriber *subscriber = NULL;
+    lockstep_subscriber_close(&subscriber);
+    lockstep_participant *participant = NULL;
+    lockstep_participant_close(&participant);
+    lockstep_endpoint_close(&endpoint);
+    lockstep_endpoint_close(&endpoint);
+
+    lockstep_cursor cursor;
+    char text[LOCKSTEP_CURSOR_TEXT];
+    CHECK(lockstep_cursor_parse("here", &cursor) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(error_says("'here' is no cursor"));
+    CHECK(lockstep_cursor_parse("1f:7:2a", &cursor) == LOCKSTEP_STATUS_OK);
+    CHECK(cursor.history == 0x1f && cursor.seq == 7 && cursor.chain == 0x2a);
+    CHECK(lockstep_cursor_print(&cursor, text) == LOCKSTEP_STATUS_OK);
+    lockstep_cursor again;
+    CHECK(lockstep_cursor_parse(text, &again) == LOCKSTEP_STATUS_OK);
+    CHECK(memcmp(&cursor, &again, sizeof cursor) == 0);
+    CHECK(lockstep_cursor_print(NULL, text) == LOCKSTEP_STATUS_ARGUMENT);
+}
+
+/* Refusals of a handle that is connected. */
+static void wrong_uses(lockstep_endpoint *endpoint, lockstep_participant *participant, uint32_t id) {
+    uint64_t number = 0;
+    uint8_t *memory = NULL;
+    int64_t longest = lockstep_participant_message_len_max(participant, LOCKSTEP_EVERYBODY);
+    int64_t longest_claim = lockstep_participant_claim_len_max(participant);
+    CHECK(longest > 0 && longest_claim > 0 && longest_claim <= longest);
+    uint8_t *long_message = calloc(1, (size_t)longest + 1);
+    CHECK(long_message != NULL);
+    CHECK(lockstep_participant_publish(participant, id, 0, long_message, (size_t)longest + 1, &number) ==
+          LOCKSTEP_STATUS_TOO_LONG);
+    free(long_message);
+    CHECK(lockstep_participant_claim(participant, id, 0, (size_t)longest_claim + 1, &memory, &number) ==
+          LOCKSTEP_STATUS_TOO_LONG);
+    CHECK(memory == NULL);
+    CHECK(lockstep_participant_publish(participant, id + 1, 0, NULL, 0, &number) == LOCKSTEP_STATUS_NOT_OPEN);
+    CHECK(lockstep_participant_publish(participant, id, 0, NULL, 7, &number) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(lockstep_participant_day(participant, id, true, "", &number) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(lockstep_participant_open(participant, "", 0, NULL, NULL, &id) == LOCKSTEP_STATUS_NAME);
+    lockstep_start start = {.kind = 9};
+    lockstep_subscriber *subscriber = NULL;
+    CHECK(lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &subscriber) ==
+          LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(lockstep_subscriber_connect(endpoint, 7, NULL, &subscriber) == LOCKSTEP_STATUS_ARGUMENT);
+    start = (lockstep_start){.kind = LOCKSTEP_START_KIND_FROM};
+    CHECK(lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_STAMPED, &start, &subscriber) ==
+          LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(subscriber == NULL);
+}
+
+struct load {
+    uint32_t id;
+    uint64_t first;          /* number of our first message */
+    uint64_t committed_next; /* number of the next outcome */
+    uint64_t delivered_next; /* number of the next of our messages in the stream */
+    uint64_t last_seq;
+    uint64_t retracts;
+    bool is_lost;
+};
+
+static void on_outcome(struct load *load, const lockstep_event *event) {
+    if (event->publisher != load->id) return;
+    CHECK(event->publisher_seq == load->committed_next);
+    load->committed_next++;
+}
+
+static void on_message(struct load *load, const lockstep_event *event, const uint8_t *payload) {
+    CHECK(event->seq > load->last_seq);
+    load->last_seq = event->seq;
+    if (event->publisher != load->id || event->publisher_seq < load->first) return;
+    CHECK(event->publisher_seq == load->delivered_next);
+    uint64_t content = 0;
+    CHECK(event->payload_len == sizeof content);
+    memcpy(&content, payload, sizeof content);
+    CHECK(content == event->publisher_seq);
+    load->delivered_next++;
+}
+
+static bool on_event(void *context, const lockstep_event *event, const uint8_t *payload) {
+    struct load *load = context;
+    switch (event->kind) {
+    case LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED: on_outcome(load, event); break;
+    case LOCKSTEP_EVENT_KIND_MESSAGE: on_message(load, event, payload); break;
+    case LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN:
+    case LOCKSTEP_EVENT_KIND_ABANDONED:
+    case LOCKSTEP_EVENT_KIND_REFUSED:
+    case LOCKSTEP_EVENT_KIND_DIVERGED: load->is_lost = true; break;
+    default: break;
+    }
+    CHECK(!load->is_lost);
+    return true;
+}
+
+static lockstep_participant *connected(lockstep_endpoint *endpoint, const char *name, struct load *load) {
+    lockstep_participant *participant = NULL;
+    lockstep_start start = {.kind = LOCKSTEP_START_KIND_LIVE};
+    CHECK(lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &participant) ==
+          LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_participant_begin(participant, 10 * SECOND, on_event, load) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_participant_open(participant, name, 10 * SECOND, on_event, load, &load->id) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_participant_fd(participant) >= 0);
+    CHECK(lockstep_participant_due(participant) >= 0);
+    return participant;
+}
+
+/* Publishes the number that the message will have: copied, or written in place. Returns the status. */
+static lockstep_status publish_next(lockstep_participant *participant, struct load *load, uint64_t number) {
+    uint64_t given = 0;
+    lockstep_status status;
+    if (number % 2 == 0) {
+        status = lockstep_participant_publish(participant, load->id, LOCKSTEP_EVERYBODY, (const uint8_t *)&number,
+                                              sizeof number, &given);
+    } else {
+        uint8_t *memory = NULL;
+        status = lockstep_participant_claim(participant, load->id, LOCKSTEP_EVERYBODY, sizeof number, &memory, &given);
+        if (status == LOCKSTEP_STATUS_OK) memcpy(memory, &number, sizeof number);
+    }
+    CHECK(status == LOCKSTEP_STATUS_BACKPRESSURE || (status == LOCKSTEP_STATUS_OK && given == number));
+    return status;
+}
+
+static void turn(lockstep_participant *participant, struct load *load) {
+    int64_t work = lockstep_participant_poll(participant, 256, on_event, load);
+    CHECK(work >= 0);
+    if (work == 0) CHECK(lockstep_participant_wait(participant, SECOND / 1000) >= 0);
+}
+
+static void load(lockstep_endpoint *endpoint, const char *name, uint64_t count) {
+    struct load load = {.first = 1, .committed_next = 1, .delivered_next = 1};
+    lockstep_participant *participant = connected(endpoint, name, &load);
+    wrong_uses(endpoint, participant, load.id);
+    uint64_t next = 1;
+    while (load.committed_next <= count || load.delivered_next <= count) {
+        while (next <= count && publish_next(participant, &load, next) == LOCKSTEP_STATUS_OK) next++;
+        turn(participant, &load);
+    }
+    CHECK(lockstep_participant_is_drained(participant) == 1);
+    CHECK(lockstep_participant_is_ended(participant) == 0);
+    lockstep_cursor cursor;
+    CHECK(lockstep_participant_cursor(participant, &cursor) == 1);
+    CHECK(cursor.seq == (uint64_t)lockstep_participant_deliver_next(participant));
+    lockstep_participant_close(&participant);
+    CHECK(participant == NULL);
+    CHECK(lockstep_participant_flush(participant) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
+    printf("%" PRIu64 " messages, each with one outcome\n", count);
+}
+
+static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t count) {
+    /* What is delivered, by seq: a retract takes back its end. */
+    struct { uint64_t seq, number; } *stack = calloc(count + 1024, sizeof *stack);
+    CHECK(stack != NULL);
+    size_t depth = 0;
+    uint64_t retracts = 0, next = 1, last = 0;
+    lockstep_publisher *publisher = NULL;
+    lockstep_subscriber *subscriber = NULL;
+    lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM, .seq = 1};
+    CHECK(lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_STAMPED, &start, &subscriber) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_connect(endpoint, &publisher) == LOCKSTEP_STATUS_OK);
+    uint32_t id = 0;
+    CHECK(lockstep_publisher_open(publisher, name, 10 * SECOND, &id) == LOCKSTEP_STATUS_OK);
+    while (last < count || lockstep_publisher_is_drained(publisher) != 1) {
+        for (int batch = 0; batch < 16 && next <= count; batch++) {
+            lockstep_status status =
+                lockstep_publisher_publish(publisher, id, 0, (const uint8_t *)&next, sizeof next, NULL);
+            CHECK(status == LOCKSTEP_STATUS_OK || status == LOCKSTEP_STATUS_BACKPRESSURE);
+            if (status != LOCKSTEP_STATUS_OK) break;
+            next++;
+        }
+        lockstep_batch batch;
+        CHECK(lockstep_publisher_poll_batch(publisher, 64, &batch) >= 0);
+        int64_t work = lockstep_subscriber_poll_batch(subscriber, 256, &batch);
+        CHECK(work >= 0);
+        for (size_t at = 0; at < batch.len; at++) {
+            const lockstep_event *event = &batch.events[at];
+            CHECK((size_t)event->payload_at + event->payload_len <= batch.bytes_len);
+            if (event->kind == LOCKSTEP_EVENT_KIND_RETRACT) {
+                retracts++;
+                while (depth > 0 && stack[depth - 1].seq >= event->seq) depth--;
+                last = depth > 0 ? stack[depth - 1].number : 0;
+            } else if (event->kind == LOCKSTEP_EVENT_KIND_MESSAGE && event->publisher == id) {
+                uint64_t number = 0;
+                CHECK(event->payload_len == sizeof number);
+                memcpy(&number, batch.bytes + event->payload_at, sizeof number);
+                CHECK(number == event->publisher_seq && number == last + 1);
+                CHECK(depth == 0 || event->seq > stack[depth - 1].seq);
+                CHECK(depth < count + 1024);
+                stack[depth].seq = event->seq;
+                stack[depth++].number = last = number;
+            }
+        }
+        if (work == 0) CHECK(lockstep_publisher_wait(publisher, SECOND / 1000) >= 0);
+    }
+    CHECK(depth == count);
+    lockstep_publisher_close(&publisher);
+    lockstep_subscriber_close(&subscriber);
+    free(stack);
+    printf("%" PRIu64 " messages, %" PRIu64 " retracts\n", count, retracts);
+}
+
+static void full(lockstep_endpoint *endpoint, const char *name) {
+    struct load load = {.first = 1, .committed_next = 1, .delivered_next = 1};
+    lockstep_participant *participant = connected(endpoint, name, &load);
+    uint64_t next = 1;
+    while (publish_next(participant, &load, next) == LOCKSTEP_STATUS_OK) next++;
+    CHECK(error_says("window") || error_says("poll"));
+    CHECK(lockstep_participant_is_drained(participant) == 0);
+    while (load.committed_next < next) turn(participant, &load);
+    CHECK(publish_next(participant, &load, next) == LOCKSTEP_STATUS_OK);
+    while (load.committed_next <= next) turn(participant, &load);
+    lockstep_participant_close(&participant);
+    printf("full with %" PRIu64 " messages\n", next - 1);
+}
+
+int main(int count, char **arguments) {
+    CHECK(lockstep_abi_version() == LOCKSTEP_ABI_VERSION);
+    CHECK(strlen(lockstep_version()) > 0);
+    CHECK(sizeof(lockstep_event) == 64);
+    CHECK(count >= 2);
+    if (strcmp(arguments[1], "refusals") == 0) {
+        refusals();
+        return 0;
+    }
+    CHECK(count >= 3);
+    lockstep_endpoint *endpoint = NULL;
+    CHECK(lockstep_endpoint_from_env(&endpoint) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_endpoint_cluster(endpoint) != 0);
+    uint64_t messages = count > 3 ? strtoull(arguments[3], NULL, 10) : 0;
+    if (strcmp(arguments[1], "load") == 0) load(endpoint, arguments[2], messages);
+    if (strcmp(arguments[1], "stamped") == 0) stamped(endpoint, arguments[2], messages);
+    if (strcmp(arguments[1], "full") == 0) full(endpoint, arguments[2]);
+    lockstep_endpoint_close(&endpoint);
+    return 0;
+}
