@@ -1,15 +1,17 @@
 /* Holds the promises of lockstep.h; tests/bindings.rs runs it, under AddressSanitizer.
  *
- *     check refusals       what is wrong is refused by its code and a text; needs no cluster
- *     check load NAME N    publishes N messages and reads them back, whoever leads: each has one outcome, in order
- *     check stamped NAME N the same by `stamped` subscription in batches: what is retracted is delivered anew
- *     check full NAME      backpressure is reported, and ends
+ *     check refusals              what is wrong is refused by its code and a text; needs no cluster
+ *     check load NAME SECONDS     publishes for so long and reads it back, whoever leads: each message has one
+ *                                 outcome, in order
+ *     check stamped NAME SECONDS  the same by a `stamped` subscription in batches: what is retracted is delivered anew
+ *     check full NAME             backpressure is reported, and ends
  */
 #include <inttypes.h>
 #include <lockstep.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define SECOND UINT64_C(1000000000)
 
@@ -110,9 +112,15 @@ struct load {
     uint64_t committed_next; /* number of the next outcome */
     uint64_t delivered_next; /* number of the next of our messages in the stream */
     uint64_t last_seq;
-    uint64_t retracts;
+    uint64_t epochs;
     bool is_lost;
 };
+
+static uint64_t now(void) {
+    struct timespec time;
+    CHECK(timespec_get(&time, TIME_UTC) == TIME_UTC);
+    return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
+}
 
 static void on_outcome(struct load *load, const lockstep_event *event) {
     if (event->publisher != load->id) return;
@@ -137,6 +145,7 @@ static bool on_event(void *context, const lockstep_event *event, const uint8_t *
     switch (event->kind) {
     case LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED: on_outcome(load, event); break;
     case LOCKSTEP_EVENT_KIND_MESSAGE: on_message(load, event, payload); break;
+    case LOCKSTEP_EVENT_KIND_EPOCH: load->epochs++; break;
     case LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN:
     case LOCKSTEP_EVENT_KIND_ABANDONED:
     case LOCKSTEP_EVENT_KIND_REFUSED:
@@ -181,13 +190,15 @@ static void turn(lockstep_participant *participant, struct load *load) {
     if (work == 0) CHECK(lockstep_participant_wait(participant, SECOND / 1000) >= 0);
 }
 
-static void load(lockstep_endpoint *endpoint, const char *name, uint64_t count) {
+static void load(lockstep_endpoint *endpoint, const char *name, uint64_t seconds) {
     struct load load = {.first = 1, .committed_next = 1, .delivered_next = 1};
     lockstep_participant *participant = connected(endpoint, name, &load);
     wrong_uses(endpoint, participant, load.id);
-    uint64_t next = 1;
-    while (load.committed_next <= count || load.delivered_next <= count) {
-        while (next <= count && publish_next(participant, &load, next) == LOCKSTEP_STATUS_OK) next++;
+    uint64_t next = 1, ends = now() + seconds * SECOND;
+    while (now() < ends || load.committed_next < next || load.delivered_next < next) {
+        uint64_t before = next;
+        while (now() < ends && next < before + 64 && publish_next(participant, &load, next) == LOCKSTEP_STATUS_OK)
+            next++;
         turn(participant, &load);
     }
     CHECK(lockstep_participant_is_drained(participant) == 1);
@@ -198,15 +209,15 @@ static void load(lockstep_endpoint *endpoint, const char *name, uint64_t count) 
     lockstep_participant_close(&participant);
     CHECK(participant == NULL);
     CHECK(lockstep_participant_flush(participant) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
-    printf("%" PRIu64 " messages, each with one outcome\n", count);
+    printf("%" PRIu64 " messages, each with one outcome, in %" PRIu64 " epochs\n", next - 1, load.epochs + 1);
 }
 
-static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t count) {
+static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t seconds) {
     /* What is delivered, by seq: a retract takes back its end. */
-    struct { uint64_t seq, number; } *stack = calloc(count + 1024, sizeof *stack);
+    size_t depth = 0, room = 32 * 1024 * 1024;
+    struct { uint64_t seq, number; } *stack = malloc(room * sizeof *stack);
     CHECK(stack != NULL);
-    size_t depth = 0;
-    uint64_t retracts = 0, next = 1, last = 0;
+    uint64_t retracts = 0, epochs = 0, next = 1, last = 0;
     lockstep_publisher *publisher = NULL;
     lockstep_subscriber *subscriber = NULL;
     lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM, .seq = 1};
@@ -214,8 +225,9 @@ static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t coun
     CHECK(lockstep_publisher_connect(endpoint, &publisher) == LOCKSTEP_STATUS_OK);
     uint32_t id = 0;
     CHECK(lockstep_publisher_open(publisher, name, 10 * SECOND, &id) == LOCKSTEP_STATUS_OK);
-    while (last < count || lockstep_publisher_is_drained(publisher) != 1) {
-        for (int batch = 0; batch < 16 && next <= count; batch++) {
+    uint64_t ends = now() + seconds * SECOND;
+    while (now() < ends || last + 1 < next || lockstep_publisher_is_drained(publisher) != 1) {
+        for (int count = 0; count < 16 && now() < ends && next < room; count++) {
             lockstep_status status =
                 lockstep_publisher_publish(publisher, id, 0, (const uint8_t *)&next, sizeof next, NULL);
             CHECK(status == LOCKSTEP_STATUS_OK || status == LOCKSTEP_STATUS_BACKPRESSURE);
@@ -229,7 +241,9 @@ static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t coun
         for (size_t at = 0; at < batch.len; at++) {
             const lockstep_event *event = &batch.events[at];
             CHECK((size_t)event->payload_at + event->payload_len <= batch.bytes_len);
-            if (event->kind == LOCKSTEP_EVENT_KIND_RETRACT) {
+            if (event->kind == LOCKSTEP_EVENT_KIND_EPOCH) {
+                epochs++;
+            } else if (event->kind == LOCKSTEP_EVENT_KIND_RETRACT) {
                 retracts++;
                 while (depth > 0 && stack[depth - 1].seq >= event->seq) depth--;
                 last = depth > 0 ? stack[depth - 1].number : 0;
@@ -239,18 +253,18 @@ static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t coun
                 memcpy(&number, batch.bytes + event->payload_at, sizeof number);
                 CHECK(number == event->publisher_seq && number == last + 1);
                 CHECK(depth == 0 || event->seq > stack[depth - 1].seq);
-                CHECK(depth < count + 1024);
+                CHECK(depth < room);
                 stack[depth].seq = event->seq;
                 stack[depth++].number = last = number;
             }
         }
         if (work == 0) CHECK(lockstep_publisher_wait(publisher, SECOND / 1000) >= 0);
     }
-    CHECK(depth == count);
+    CHECK(depth + 1 == next);
     lockstep_publisher_close(&publisher);
     lockstep_subscriber_close(&subscriber);
     free(stack);
-    printf("%" PRIu64 " messages, %" PRIu64 " retracts\n", count, retracts);
+    printf("%" PRIu64 " messages, %" PRIu64 " retracts, in %" PRIu64 " epochs\n", next - 1, retracts, epochs);
 }
 
 static void full(lockstep_endpoint *endpoint, const char *name) {
@@ -280,9 +294,9 @@ int main(int count, char **arguments) {
     lockstep_endpoint *endpoint = NULL;
     CHECK(lockstep_endpoint_from_env(&endpoint) == LOCKSTEP_STATUS_OK);
     CHECK(lockstep_endpoint_cluster(endpoint) != 0);
-    uint64_t messages = count > 3 ? strtoull(arguments[3], NULL, 10) : 0;
-    if (strcmp(arguments[1], "load") == 0) load(endpoint, arguments[2], messages);
-    if (strcmp(arguments[1], "stamped") == 0) stamped(endpoint, arguments[2], messages);
+    uint64_t seconds = count > 3 ? strtoull(arguments[3], NULL, 10) : 0;
+    if (strcmp(arguments[1], "load") == 0) load(endpoint, arguments[2], seconds);
+    if (strcmp(arguments[1], "stamped") == 0) stamped(endpoint, arguments[2], seconds);
     if (strcmp(arguments[1], "full") == 0) full(endpoint, arguments[2]);
     lockstep_endpoint_close(&endpoint);
     return 0;
