@@ -1,6 +1,8 @@
 //! The bindings for other languages, as their users build them: installed below a prefix, compiled by their
 //! own compilers, run beside a cluster whose leader is killed.
 
+#![allow(clippy::disallowed_methods)] // a test waits for processes of others
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -93,8 +95,8 @@ fn leader(cluster: &Cluster) -> usize {
     identity.split(':').next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// Runs a program of another language beside a cluster whose leader is killed three times meanwhile; it says at
-/// its end how many epochs it has seen.
+/// Runs a program of another language beside a cluster whose leader is killed three times meanwhile; it says
+/// at its end how many epochs it has seen.
 fn while_leaders_are_killed(cluster: &Cluster, replicas: &mut [Process], command: Command) -> Outcome {
     let outcome = std::thread::scope(|scope| {
         let running = scope.spawn(|| run(with_cluster(command, cluster), b""));

@@ -171,13 +171,25 @@ fn room_of(file: &str) -> Option<&'static str> {
     ROOMS.iter().find(|(_, folder, _)| file.starts_with(folder)).map(|(name, ..)| *name)
 }
 
-/// The room that a path into a crate's first module leads to: `module` is what stands behind `lockstep_x::`.
-fn room_within(package: &str, module: &str) -> Option<&'static str> {
-    let source = if package == "lockstep" {
-        "src".to_owned()
-    } else {
-        format!("crates/{}/src", package.replace('_', "-"))
+/// The sources of the package in which a file of the product lies.
+fn source_of(file: &str) -> &str {
+    file.split_once("/src/").map_or("src", |(package, _)| &file[..package.len() + "/src".len()])
+}
+
+/// The packages with rooms by their names in imports, and the sources of each.
+fn packages() -> BTreeMap<String, &'static str> {
+    let named = |(_, folder, _): &(&str, &'static str, _)| {
+        let source = source_of(folder);
+        let (top, package) = source.strip_suffix("/src")?.split_once('/')?;
+        let name = package.replace('-', "_");
+        Some((if top == "bindings" { format!("lockstep_{name}") } else { name }, source))
     };
+    ROOMS.iter().filter_map(named).chain([("lockstep".to_owned(), "src")]).collect()
+}
+
+/// The room that a path into the first module of a package leads to: `module` is what stands behind
+/// `lockstep_x::`, or behind `crate::` there.
+fn room_within(source: &str, module: &str) -> Option<&'static str> {
     [format!("{source}/{module}/"), format!("{source}/{module}.rs")].iter().find_map(|path| room_of(path))
 }
 
@@ -190,25 +202,18 @@ fn wrong_imports(file: &str, text: &str) -> Vec<String> {
         return vec![format!("{file}:1: belongs to no room: say in tests/tidy.rs what it may use")];
     };
     let (_, _, allowed) = ROOMS.iter().find(|(name, ..)| *name == room).expect("it was found there");
-    let own = match file.strip_prefix("crates/").and_then(|inside| inside.split('/').next()) {
-        Some(package) => package.replace('-', "_"),
-        None => "lockstep".to_owned(),
-    };
     let code = code_only(text);
     let mut wrong = Vec::new();
     let mut report = |at: usize, what: String| wrong.push(format!("{file}:{}: {what}", line_of(&code, at)));
-    let packages =
-        ROOMS.iter().filter_map(|(_, folder, _)| folder.strip_prefix("crates/")?.split('/').next());
-    let packages: BTreeSet<String> = packages.map(|name| name.replace('-', "_")).collect();
-    let roots = packages.iter().map(String::as_str).chain(["crate", "lockstep"]);
-    for (root, at, module) in
-        roots.flat_map(|root| paths_from(&code, root).into_iter().map(move |(at, used)| (root, at, used)))
-    {
-        let package = if root == "crate" { own.as_str() } else { root };
-        match room_within(package, &module) {
-            Some(used) if used == room || allowed.contains(&used) => {}
-            Some(used) => report(at, format!("{room} -> {used}")),
-            None => report(at, format!("{room} -> {root}::{module}: name the room that it comes from")),
+    let mut roots = packages();
+    roots.insert("crate".to_owned(), source_of(file));
+    for (root, source) in &roots {
+        for (at, module) in paths_from(&code, root) {
+            match room_within(source, &module) {
+                Some(used) if used == room || allowed.contains(&used) => {}
+                Some(used) => report(at, format!("{room} -> {used}")),
+                None => report(at, format!("{room} -> {root}::{module}: name the room that it comes from")),
+            }
         }
     }
     for at in word_offsets(&code, "crate").filter(|at| code[at + 5..].trim_start().starts_with("as ")) {
@@ -225,10 +230,11 @@ fn wrong_imports(file: &str, text: &str) -> Vec<String> {
     wrong
 }
 
-/// All files of the product, examples and tests of the crates' public face aside.
+/// All files of the product but examples, tests of the crates' public face, and build scripts.
 fn product() -> Vec<(String, String)> {
     let all = PRODUCT.iter().flat_map(|folder| sources(folder));
-    all.filter(|(file, _)| !matches!(file.split('/').nth(2), Some("examples" | "tests"))).collect()
+    all.filter(|(file, _)| !matches!(file.split('/').nth(2), Some("examples" | "tests" | "build.rs")))
+        .collect()
 }
 
 #[test]
@@ -256,6 +262,7 @@ fn an_import_against_the_direction_is_named() {
     let proto = "crates/lockstep-core/src/proto/a.rs";
     assert_eq!(wrong_imports(proto, "use crate::engine::ports;"), [format!("{proto}:1: proto -> engine")]);
     assert_eq!(wrong_imports("crates/lockstep-replica/src/journal/a.rs", "use crate::replica::X;").len(), 1);
+    assert_eq!(wrong_imports("bindings/flat/src/a.rs", "use crate::b; use lockstep_c::x;").len(), 1);
     assert_eq!(
         wrong_imports("src/config/a.rs", "use lockstep_sim::Plan;"),
         ["src/config/a.rs:1: settings -> sim"]

@@ -118,7 +118,7 @@ enum lockstep_event_kind
     LOCKSTEP_EVENT_KIND_MULTICAST = 16,
     // Everything below `seq` that was seen is delivered.
     LOCKSTEP_EVENT_KIND_CAUGHT_UP = 17,
-    // What is missing from `seq` on is read from a journal over TCP.
+    // Entries from `seq` on that nobody has in memory are read from a journal over TCP.
     LOCKSTEP_EVENT_KIND_REPLAYING = 18,
     // The subscription has ended: it cannot begin, or continue, at `seq`. `detail` is the reason, 0 if no
     // journal could be reached.
@@ -238,7 +238,7 @@ typedef struct {
     uint64_t chain;
 } lockstep_cursor;
 
-// An event. Little-endian, without padding; [`EventKind`] lists which fields each kind uses.
+// An event. Little-endian, without padding; `lockstep_event_kind` lists which fields each kind uses.
 typedef struct {
     // The place in the stream, or a bound of it.
     uint64_t seq;
@@ -258,7 +258,7 @@ typedef struct {
     uint32_t payload_at;
     // Length of the payload in bytes.
     uint32_t payload_len;
-    // An [`EventKind`].
+    // A `lockstep_event_kind`.
     uint32_t kind;
     // A reason or a flag; see the kind.
     uint32_t detail;
@@ -317,7 +317,7 @@ const char *lockstep_error(void);
 // `cursor` points to a cursor, and `text` to `LOCKSTEP_CURSOR_TEXT` bytes that may be written to.
 lockstep_status lockstep_cursor_print(const lockstep_cursor *cursor, char *text);
 
-// Reads a cursor from the text that [`lockstep_cursor_print`] writes.
+// Reads a cursor from the text that `lockstep_cursor_print` writes.
 //
 // # Safety
 // `text` ends with 0, and `out` may be written to.
@@ -370,7 +370,7 @@ void lockstep_publisher_close(lockstep_publisher **publisher);
 int64_t lockstep_publisher_wait(lockstep_publisher *publisher, uint64_t timeout_ns);
 
 // One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
-// Poll the handle when it is readable until a poll returns 0, and after [`lockstep_publisher_due`] at the
+// Poll the handle when it is readable until a poll returns 0, and after `lockstep_publisher_due` at the
 // latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
 //
 // # Safety
@@ -412,7 +412,7 @@ lockstep_status lockstep_publisher_publish(lockstep_publisher *publisher,
 // have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing.
 //
 // # Safety
-// As for [`lockstep_publisher_publish`].
+// As for `lockstep_publisher_publish`.
 lockstep_status lockstep_publisher_publish_at(lockstep_publisher *publisher,
                                               uint32_t id,
                                               uint64_t publisher_seq,
@@ -420,8 +420,8 @@ lockstep_status lockstep_publisher_publish_at(lockstep_publisher *publisher,
                                               const uint8_t *payload,
                                               size_t len);
 
-// As [`lockstep_publisher_publish`], without a copy: stores at `payload` where the caller writes `len` bytes
-// before its next call with this handle. At most [`lockstep_publisher_claim_len_max`] bytes.
+// As `lockstep_publisher_publish`, without a copy: stores at `payload` where the caller writes `len` bytes
+// before its next call with this handle. At most `lockstep_publisher_claim_len_max` bytes.
 //
 // # Safety
 // `publisher` is NULL or a handle that is not closed, and nobody else uses it; `payload` may be written to;
@@ -495,7 +495,7 @@ int64_t lockstep_publisher_poll(lockstep_publisher *publisher,
                                 lockstep_on_event on_event,
                                 void *context);
 
-// One turn as [`lockstep_publisher_poll`], whose events are stored in memory of the handle: `*out` describes
+// One turn as `lockstep_publisher_poll`, whose events are stored in memory of the handle: `*out` describes
 // it, until the next call with this handle. A batch has at most `limit` messages, and is full with 256 KiB
 // of payloads.
 //
@@ -528,7 +528,7 @@ void lockstep_subscriber_close(lockstep_subscriber **subscriber);
 int64_t lockstep_subscriber_wait(lockstep_subscriber *subscriber, uint64_t timeout_ns);
 
 // One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
-// Poll the handle when it is readable until a poll returns 0, and after [`lockstep_subscriber_due`] at the
+// Poll the handle when it is readable until a poll returns 0, and after `lockstep_subscriber_due` at the
 // latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
 //
 // # Safety
@@ -592,7 +592,7 @@ int64_t lockstep_subscriber_poll(lockstep_subscriber *subscriber,
                                  lockstep_on_event on_event,
                                  void *context);
 
-// One turn as [`lockstep_subscriber_poll`], whose events are stored in memory of the handle: `*out`
+// One turn as `lockstep_subscriber_poll`, whose events are stored in memory of the handle: `*out`
 // describes it, until the next call with this handle. A batch has at most `limit` messages, and is full with
 // 256 KiB of payloads.
 //
@@ -627,7 +627,7 @@ void lockstep_participant_close(lockstep_participant **participant);
 int64_t lockstep_participant_wait(lockstep_participant *participant, uint64_t timeout_ns);
 
 // One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
-// Poll the handle when it is readable until a poll returns 0, and after [`lockstep_participant_due`] at the
+// Poll the handle when it is readable until a poll returns 0, and after `lockstep_participant_due` at the
 // latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
 //
 // # Safety
@@ -671,7 +671,7 @@ lockstep_status lockstep_participant_publish(lockstep_participant *participant,
 // have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing.
 //
 // # Safety
-// As for [`lockstep_participant_publish`].
+// As for `lockstep_participant_publish`.
 lockstep_status lockstep_participant_publish_at(lockstep_participant *participant,
                                                 uint32_t id,
                                                 uint64_t publisher_seq,
@@ -679,8 +679,8 @@ lockstep_status lockstep_participant_publish_at(lockstep_participant *participan
                                                 const uint8_t *payload,
                                                 size_t len);
 
-// As [`lockstep_participant_publish`], without a copy: stores at `payload` where the caller writes `len`
-// bytes before its next call with this handle. At most [`lockstep_participant_claim_len_max`] bytes.
+// As `lockstep_participant_publish`, without a copy: stores at `payload` where the caller writes `len`
+// bytes before its next call with this handle. At most `lockstep_participant_claim_len_max` bytes.
 //
 // # Safety
 // `participant` is NULL or a handle that is not closed, and nobody else uses it; `payload` may be written
@@ -793,7 +793,7 @@ int64_t lockstep_participant_poll(lockstep_participant *participant,
                                   lockstep_on_event on_event,
                                   void *context);
 
-// One turn as [`lockstep_participant_poll`], whose events are stored in memory of the handle: `*out`
+// One turn as `lockstep_participant_poll`, whose events are stored in memory of the handle: `*out`
 // describes it, until the next call with this handle. A batch has at most `limit` messages, and is full with
 // 256 KiB of payloads.
 //

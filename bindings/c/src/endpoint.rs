@@ -20,7 +20,7 @@ pub struct lockstep_endpoint {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_endpoint_from_env(out: *mut *mut lockstep_endpoint) -> lockstep_status {
     // SAFETY: as the caller promises.
-    status(guarded(|| unsafe { give_endpoint(out, || Endpoint::from_env()) }))
+    status(guarded(|| unsafe { give_endpoint(out, Endpoint::from_env) }))
 }
 
 /// The endpoint of the cluster's file at `path`.

@@ -7,7 +7,7 @@ use crate::types::{
     delivery, give, lockstep_batch, lockstep_cursor, lockstep_on_event, lockstep_start, start,
 };
 use lockstep_client::{DayMark, Participant, ParticipantEvent};
-use lockstep_flat::{Batch, EventRow};
+use lockstep_flat::{Batch, FlatEvent};
 use std::ffi::{c_char, c_void};
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
@@ -450,8 +450,8 @@ pub unsafe extern "C" fn lockstep_participant_poll_batch(
 #[inline]
 fn on(event: &ParticipantEvent<'_>, on_event: lockstep_on_event, context: *mut c_void) -> ControlFlow<()> {
     let row = match event {
-        ParticipantEvent::Subscriber(event) => EventRow::of_subscriber(event),
-        ParticipantEvent::Publisher(event) => EventRow::of_publisher(event).map(|row| (row, [].as_slice())),
+        ParticipantEvent::Subscriber(event) => FlatEvent::of_subscriber(event),
+        ParticipantEvent::Publisher(event) => FlatEvent::of_publisher(event).map(|row| (row, [].as_slice())),
     };
     row.map_or(ControlFlow::Continue(()), |(row, payload)| give(on_event, context, &row, payload))
 }

@@ -5,7 +5,7 @@ use crate::guard::{Guarded, guarded, number, slice, status, store, text};
 use crate::status::{Failure, lockstep_status};
 use crate::types::{give, lockstep_batch, lockstep_on_event};
 use lockstep_client::{DayMark, Publisher};
-use lockstep_flat::{Batch, EventRow};
+use lockstep_flat::{Batch, FlatEvent};
 use std::ffi::{c_char, c_void};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -355,7 +355,7 @@ pub unsafe extern "C" fn lockstep_publisher_poll_batch(
 /// Gives a publisher's event to a callback of C. There is nothing that it could leave for the next poll.
 #[inline]
 fn on(event: &lockstep_client::PublisherEvent, on_event: lockstep_on_event, context: *mut c_void) {
-    if let Some(row) = EventRow::of_publisher(event) {
+    if let Some(row) = FlatEvent::of_publisher(event) {
         let _ = give(on_event, context, &row, &[]);
     }
 }

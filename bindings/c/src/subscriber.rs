@@ -7,7 +7,7 @@ use crate::types::{
     delivery, give, lockstep_batch, lockstep_cursor, lockstep_on_event, lockstep_start, start,
 };
 use lockstep_client::Subscriber;
-use lockstep_flat::{Batch, EventRow};
+use lockstep_flat::{Batch, FlatEvent};
 use std::ffi::c_void;
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
@@ -245,6 +245,6 @@ fn on(
     on_event: lockstep_on_event,
     context: *mut c_void,
 ) -> ControlFlow<()> {
-    EventRow::of_subscriber(event)
+    FlatEvent::of_subscriber(event)
         .map_or(ControlFlow::Continue(()), |(row, payload)| give(on_event, context, &row, payload))
 }

@@ -3,7 +3,7 @@
 use crate::guard::{guarded, status, store, text};
 use crate::status::{Failure, lockstep_status};
 use lockstep_client::{Cursor, Start};
-use lockstep_flat::{Batch, EventRow};
+use lockstep_flat::{Batch, FlatEvent};
 use std::ffi::{c_char, c_void};
 
 /// Messages for everybody: the usual destination.
@@ -15,14 +15,14 @@ pub const LOCKSTEP_CURSOR_TEXT: usize = 64;
 /// true to go on, false to leave what follows for the next poll. It does not call functions with the handle
 /// that polls, and does not leave by an exception or `longjmp`.
 pub type lockstep_on_event =
-    Option<unsafe extern "C" fn(context: *mut c_void, event: *const EventRow, payload: *const u8) -> bool>;
+    Option<unsafe extern "C" fn(context: *mut c_void, event: *const FlatEvent, payload: *const u8) -> bool>;
 
 /// Events of one poll. All of it is valid until the next call with the handle.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct lockstep_batch {
     /// The events, in the order of the stream.
-    pub events: *const EventRow,
+    pub events: *const FlatEvent,
     /// How many.
     pub len: usize,
     /// The payloads: that of an event begins at `bytes + event->payload_at`.
@@ -43,7 +43,7 @@ impl lockstep_batch {
 pub(crate) fn give(
     on_event: lockstep_on_event,
     context: *mut c_void,
-    row: &EventRow,
+    row: &FlatEvent,
     payload: &[u8],
 ) -> std::ops::ControlFlow<()> {
     let Some(on_event) = on_event else { return std::ops::ControlFlow::Continue(()) };

@@ -14,12 +14,15 @@ fn the_header_in_the_repository_is_that_of_the_sources() {
         builder = builder.with_src(folder.join(source));
     }
     builder = builder.with_src(folder.join("src/participant.rs"));
-    for source in ["kind.rs", "row.rs"] {
+    for source in ["kind.rs", "event.rs"] {
         builder = builder.with_src(folder.join("../flat/src").join(source));
     }
     let mut written = Vec::new();
     builder.generate().expect("a header").write(&mut written);
     let written = String::from_utf8(written).expect("UTF-8");
+    // Names and links as C has them.
+    let written =
+        written.replace("[`FlatKind`]", "`lockstep_event_kind`").replace("[`", "`").replace("`]", "`");
     let path = folder.join("include/lockstep.h");
     if std::env::var_os("REWRITE").is_some() {
         fs::write(&path, &written).expect("the header");

@@ -1,6 +1,6 @@
 //! Events of one or more polls, with their payloads in one buffer.
 
-use crate::row::EventRow;
+use crate::event::FlatEvent;
 use lockstep_client::{ParticipantEvent, PublisherEvent, SubscriberEvent};
 use std::ops::ControlFlow;
 
@@ -11,7 +11,7 @@ pub const BATCH_BYTES: usize = 256 << 10;
 /// Rows, and the payloads to which they point.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    rows: Vec<EventRow>,
+    rows: Vec<FlatEvent>,
     bytes: Vec<u8>,
 }
 
@@ -28,7 +28,7 @@ impl Batch {
     }
 
     /// The rows, in the order of the stream.
-    pub fn rows(&self) -> &[EventRow] {
+    pub fn rows(&self) -> &[FlatEvent] {
         &self.rows
     }
 
@@ -38,7 +38,7 @@ impl Batch {
     }
 
     /// The payload of a row of this batch.
-    pub fn payload(&self, row: &EventRow) -> &[u8] {
+    pub fn payload(&self, row: &FlatEvent) -> &[u8] {
         let at = row.payload_at as usize;
         self.bytes.get(at..at + row.payload_len as usize).unwrap_or_default()
     }
@@ -48,16 +48,16 @@ impl Batch {
         self.bytes.len() >= BATCH_BYTES
     }
 
-    fn push(&mut self, row: EventRow, payload: &[u8]) {
+    fn push(&mut self, row: FlatEvent, payload: &[u8]) {
         let payload_at = self.bytes.len() as u32;
         self.bytes.extend_from_slice(payload);
-        self.rows.push(EventRow { payload_at, ..row });
+        self.rows.push(FlatEvent { payload_at, ..row });
     }
 
     /// Adds a subscriber's event: the answer that its poll expects.
     #[inline]
     pub fn on_subscriber(&mut self, event: &SubscriberEvent<'_>) -> ControlFlow<()> {
-        if let Some((row, payload)) = EventRow::of_subscriber(event) {
+        if let Some((row, payload)) = FlatEvent::of_subscriber(event) {
             self.push(row, payload);
         }
         if self.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -66,7 +66,7 @@ impl Batch {
     /// Adds a publisher's event.
     #[inline]
     pub fn on_publisher(&mut self, event: &PublisherEvent) {
-        self.rows.extend(EventRow::of_publisher(event));
+        self.rows.extend(FlatEvent::of_publisher(event));
     }
 
     /// Adds a participant's event: the answer that its poll expects.
@@ -85,7 +85,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::EventKind;
+    use crate::kind::FlatKind;
     use lockstep_client::Message;
 
     fn message(seq: u64, payload: &[u8]) -> SubscriberEvent<'_> {
@@ -103,9 +103,9 @@ mod tests {
         batch.on_publisher(&PublisherEvent::Committed { publisher: 1, publisher_seq: 2, seq: 2 });
         let payloads: Vec<_> = batch.rows().iter().map(|row| batch.payload(row)).collect();
         assert_eq!(payloads, [b"one".as_slice(), b"", b"", b"another", b""]);
-        let kinds: Vec<_> = batch.rows().iter().filter_map(EventRow::kind).collect();
-        let message = EventKind::Message;
-        assert_eq!(kinds, [message, EventKind::Retract, message, message, EventKind::OutcomeCommitted]);
+        let kinds: Vec<_> = batch.rows().iter().filter_map(FlatEvent::kind).collect();
+        let message = FlatKind::Message;
+        assert_eq!(kinds, [message, FlatKind::Retract, message, message, FlatKind::OutcomeCommitted]);
         batch.clear();
         assert!(batch.rows().is_empty() && batch.bytes().is_empty());
     }

@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u32)]
 #[non_exhaustive]
-pub enum EventKind {
+pub enum FlatKind {
     /// The next message: `seq`, `publisher`, `publisher_seq`, `destination`, `timestamp`; the payload.
     Message = 1,
     /// Everything below `seq` is final (`stamped` subscriptions, once per poll).
@@ -44,7 +44,7 @@ pub enum EventKind {
     Multicast = 16,
     /// Everything below `seq` that was seen is delivered.
     CaughtUp = 17,
-    /// What is missing from `seq` on is read from a journal over TCP.
+    /// Entries from `seq` on that nobody has in memory are read from a journal over TCP.
     Replaying = 18,
     /// The subscription has ended: it cannot begin, or continue, at `seq`. `detail` is the reason, 0 if no
     /// journal could be reached.
@@ -92,7 +92,7 @@ pub enum EventKind {
     OutcomesUnknown = 76,
 }
 
-impl EventKind {
+impl FlatKind {
     /// All of them, by number.
     pub const ALL: [Self; 36] = [
         Self::Message,

@@ -21,9 +21,9 @@ pub struct ForkedChild {
 /// Begins a child that does `work` and ends: well, if that returns true. It has this process's memory, copied
 /// as either of them writes to it, the thread that calls, and no other one.
 ///
-/// It ends with the thread that called. `work` opens files, writes them and takes memory: no descriptor of the
-/// parent but the first three is open in it. It takes no lock that another thread may have held at that moment:
-/// it does not log, and uses neither stdout nor stderr.
+/// It ends with the thread that called. `work` opens files, writes them and takes memory: no descriptor of
+/// the parent but the first three is open in it. It takes no lock that another thread may have held at that
+/// moment: it does not log, and uses neither stdout nor stderr.
 ///
 /// # Errors
 /// The kernel has no room for a process.
@@ -40,7 +40,7 @@ pub fn fork(work: impl FnOnce() -> bool) -> Result<ForkedChild, IoError> {
         0 => {
             // A port that the parent listens on is free once the parent has ended, not when the child has.
             // A kernel without the call (before Linux 5.9) changes nothing else.
-            // SAFETY: a call without pointers. `work` uses no descriptor of the parent, and `_exit` drops none.
+            // SAFETY: a call without pointers. `work` uses no descriptor of the parent, `_exit` drops none.
             let _ = unsafe { libc::syscall(libc::SYS_close_range, STDERR + 1, libc::c_uint::MAX, 0) };
             // Behind every thread that serves: it has time. A kernel that refuses this changes nothing else.
             // SAFETY: a call without pointers; 0 is the calling process.

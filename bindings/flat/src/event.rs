@@ -1,12 +1,12 @@
 //! An event as a row of 64 bytes.
 
-use crate::kind::EventKind;
+use crate::kind::FlatKind;
 use lockstep_client::{OpenRefusal, PartsBound, PublisherEvent, SubscriberEvent};
 
-/// An event. Little-endian, without padding; [`EventKind`] lists which fields each kind uses.
+/// An event. Little-endian, without padding; [`FlatKind`] lists which fields each kind uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-pub struct EventRow {
+pub struct FlatEvent {
     /// The place in the stream, or a bound of it.
     pub seq: u64,
     /// The publisher's number of the message.
@@ -25,24 +25,24 @@ pub struct EventRow {
     pub payload_at: u32,
     /// Length of the payload in bytes.
     pub payload_len: u32,
-    /// An [`EventKind`].
+    /// A [`FlatKind`].
     pub kind: u32,
     /// A reason or a flag; see the kind.
     pub detail: u32,
 }
 
-impl EventRow {
-    fn of(kind: EventKind) -> Self {
+impl FlatEvent {
+    fn of(kind: FlatKind) -> Self {
         Self { kind: kind as u32, ..Self::default() }
     }
 
-    fn at(kind: EventKind, seq: u64) -> Self {
+    fn at(kind: FlatKind, seq: u64) -> Self {
         Self { seq, ..Self::of(kind) }
     }
 
     /// Its kind; `None` for a kind of a later version.
-    pub fn kind(&self) -> Option<EventKind> {
-        EventKind::from_u32(self.kind)
+    pub fn kind(&self) -> Option<FlatKind> {
+        FlatKind::from_u32(self.kind)
     }
 
     /// A subscriber's event, and its payload; `None` for an event of a later version.
@@ -56,7 +56,7 @@ impl EventRow {
             destination: message.destination,
             timestamp: message.timestamp,
             payload_len: message.payload.len() as u32,
-            ..Self::of(EventKind::Message)
+            ..Self::of(FlatKind::Message)
         };
         Some((row, message.payload))
     }
@@ -66,21 +66,21 @@ impl EventRow {
         let (row, payload): (Self, &[u8]) = match *event {
             E::Opened { seq, timestamp, publisher, incarnation, nonce, last, name } => {
                 let row =
-                    Self { timestamp, publisher, publisher_seq: last, ..Self::at(EventKind::Opened, seq) };
+                    Self { timestamp, publisher, publisher_seq: last, ..Self::at(FlatKind::Opened, seq) };
                 (Self { detail: incarnation, value: nonce[0], value2: nonce[1], ..row }, name.as_bytes())
             }
             E::Closed { seq, timestamp, publisher, reason } => {
-                (Self { timestamp, publisher, ..Self::at(EventKind::Closed, seq) }, reason)
+                (Self { timestamp, publisher, ..Self::at(FlatKind::Closed, seq) }, reason)
             }
-            E::Frame { bytes } => (Self::of(EventKind::Frame), bytes),
+            E::Frame { bytes } => (Self::of(FlatKind::Frame), bytes),
             E::Day { seq, timestamp, mark } => {
                 let row =
-                    Self { timestamp, detail: u32::from(mark.is_start), ..Self::at(EventKind::Day, seq) };
+                    Self { timestamp, detail: u32::from(mark.is_start), ..Self::at(FlatKind::Day, seq) };
                 (row, mark.name.as_bytes())
             }
             E::Ordered { seq, timestamp, order } => {
                 let row =
-                    Self { timestamp, detail: order.order() as u32, ..Self::at(EventKind::Ordered, seq) };
+                    Self { timestamp, detail: order.order() as u32, ..Self::at(FlatKind::Ordered, seq) };
                 (row, order.holder.as_bytes())
             }
             _ => (Self::without_payload(event)?, &[]),
@@ -92,19 +92,17 @@ impl EventRow {
         use SubscriberEvent as E;
         let at = Self::at;
         Some(match *event {
-            E::Committed { next } => at(EventKind::Committed, next),
-            E::Retract { from } => at(EventKind::Retract, from),
-            E::Epoch { epoch, seq } => Self { value: epoch.0, ..at(EventKind::Epoch, seq) },
-            E::Membership { seq, members } => {
-                Self { value: members as u64, ..at(EventKind::Membership, seq) }
-            }
+            E::Committed { next } => at(FlatKind::Committed, next),
+            E::Retract { from } => at(FlatKind::Retract, from),
+            E::Epoch { epoch, seq } => Self { value: epoch.0, ..at(FlatKind::Epoch, seq) },
+            E::Membership { seq, members } => Self { value: members as u64, ..at(FlatKind::Membership, seq) },
             E::GatewayHeartbeat { seq, publisher } => {
-                Self { publisher, ..at(EventKind::GatewayHeartbeat, seq) }
+                Self { publisher, ..at(FlatKind::GatewayHeartbeat, seq) }
             }
-            E::Filtered { seq, kind } => Self { detail: kind as u32, ..at(EventKind::Filtered, seq) },
-            E::Gap { from, to } => Self { value: to, ..at(EventKind::Gap, from) },
+            E::Filtered { seq, kind } => Self { detail: kind as u32, ..at(FlatKind::Filtered, seq) },
+            E::Gap { from, to } => Self { value: to, ..at(FlatKind::Gap, from) },
             E::Abandoned { from, oldest, why } => {
-                Self { value: oldest, detail: why as u32, ..at(EventKind::Abandoned, from) }
+                Self { value: oldest, detail: why as u32, ..at(FlatKind::Abandoned, from) }
             }
             E::PartsAbandoned { publisher, from, bound } => {
                 let (detail, bytes) = match bound {
@@ -112,29 +110,29 @@ impl EventRow {
                     PartsBound::Length(bytes) => (2, bytes),
                     _ => (0, 0),
                 };
-                Self { publisher, detail, value: bytes as u64, ..at(EventKind::PartsAbandoned, from) }
+                Self { publisher, detail, value: bytes as u64, ..at(FlatKind::PartsAbandoned, from) }
             }
-            E::Multicast { lost } => Self { detail: u32::from(lost), ..Self::of(EventKind::Multicast) },
-            E::CaughtUp { next } => at(EventKind::CaughtUp, next),
-            E::Replaying { from } => at(EventKind::Replaying, from),
+            E::Multicast { lost } => Self { detail: u32::from(lost), ..Self::of(FlatKind::Multicast) },
+            E::CaughtUp { next } => at(FlatKind::CaughtUp, next),
+            E::Replaying { from } => at(FlatKind::Replaying, from),
             E::Refused { why, next } => {
-                Self { detail: why.map_or(0, |why| why as u32), ..at(EventKind::Refused, next) }
+                Self { detail: why.map_or(0, |why| why as u32), ..at(FlatKind::Refused, next) }
             }
             E::Founded { history, seq, ancestor } => {
-                Self { value: history, value2: ancestor, ..at(EventKind::Founded, seq) }
+                Self { value: history, value2: ancestor, ..at(FlatKind::Founded, seq) }
             }
             E::HistoryLost { history, next, have } => Self::history_lost(history, next, have),
             E::Ahead { next, end, epoch } => {
-                Self { value: end, value2: epoch.0, ..at(EventKind::Ahead, next) }
+                Self { value: end, value2: epoch.0, ..at(FlatKind::Ahead, next) }
             }
-            E::Lag { entries, for_ns } => Self { value: entries, value2: for_ns, ..Self::of(EventKind::Lag) },
-            E::Diverged { seq } => at(EventKind::Diverged, seq),
+            E::Lag { entries, for_ns } => Self { value: entries, value2: for_ns, ..Self::of(FlatKind::Lag) },
+            E::Diverged { seq } => at(FlatKind::Diverged, seq),
             _ => return None,
         })
     }
 
     fn history_lost(history: u64, next: u64, have: u64) -> Self {
-        Self { value: history, value2: have, ..Self::at(EventKind::HistoryLost, next) }
+        Self { value: history, value2: have, ..Self::at(FlatKind::HistoryLost, next) }
     }
 
     /// A publisher's event; `None` for an event of a later version.
@@ -146,32 +144,32 @@ impl EventRow {
         };
         match *event {
             E::Stamped { publisher, publisher_seq, seq } => {
-                outcome(EventKind::OutcomeStamped, publisher, publisher_seq, seq)
+                outcome(FlatKind::OutcomeStamped, publisher, publisher_seq, seq)
             }
             E::Committed { publisher, publisher_seq, seq } => {
-                outcome(EventKind::OutcomeCommitted, publisher, publisher_seq, seq)
+                outcome(FlatKind::OutcomeCommitted, publisher, publisher_seq, seq)
             }
             E::Unstamped { publisher, publisher_seq } => {
-                outcome(EventKind::OutcomeUnstamped, publisher, publisher_seq, 0)
+                outcome(FlatKind::OutcomeUnstamped, publisher, publisher_seq, 0)
             }
             E::NotAllowed { publisher, publisher_seq } => {
-                outcome(EventKind::NotAllowed, publisher, publisher_seq, 0)
+                outcome(FlatKind::NotAllowed, publisher, publisher_seq, 0)
             }
             E::Diverged { publisher, publisher_seq, seq } => {
-                outcome(EventKind::OutcomeDiverged, publisher, publisher_seq, seq)
+                outcome(FlatKind::OutcomeDiverged, publisher, publisher_seq, seq)
             }
             E::Fenced { publisher, publisher_seq } => {
-                outcome(EventKind::OutcomeFenced, publisher, publisher_seq, 0)
+                outcome(FlatKind::OutcomeFenced, publisher, publisher_seq, 0)
             }
             E::Closed { publisher, publisher_seq } => {
-                outcome(EventKind::OutcomeClosed, publisher, publisher_seq, 0)
+                outcome(FlatKind::OutcomeClosed, publisher, publisher_seq, 0)
             }
             E::Opened { ticket, publisher, publisher_seq, last } => Some(Self {
                 publisher,
                 publisher_seq,
                 value: last,
                 detail: ticket as u32,
-                ..Self::of(EventKind::NameOpened)
+                ..Self::of(FlatKind::NameOpened)
             }),
             E::Refused { ticket, reason } => {
                 let (value, value2) = match reason {
@@ -179,14 +177,14 @@ impl EventRow {
                     OpenRefusal::NotAllowed => (2, 0),
                     _ => (0, 0),
                 };
-                Some(Self { detail: ticket as u32, value, value2, ..Self::of(EventKind::NameRefused) })
+                Some(Self { detail: ticket as u32, value, value2, ..Self::of(FlatKind::NameRefused) })
             }
-            E::Multicast { lost } => Some(Self { detail: u32::from(lost), ..Self::of(EventKind::Multicast) }),
-            E::Throttled => Some(Self::of(EventKind::Throttled)),
-            E::Unthrottled => Some(Self::of(EventKind::Unthrottled)),
-            E::Founded { history, seq } => Some(Self { value: history, ..Self::at(EventKind::Founded, seq) }),
+            E::Multicast { lost } => Some(Self { detail: u32::from(lost), ..Self::of(FlatKind::Multicast) }),
+            E::Throttled => Some(Self::of(FlatKind::Throttled)),
+            E::Unthrottled => Some(Self::of(FlatKind::Unthrottled)),
+            E::Founded { history, seq } => Some(Self { value: history, ..Self::at(FlatKind::Founded, seq) }),
             E::HistoryLost { history, next, have } => Some(Self::history_lost(history, next, have)),
-            E::OutcomesUnknown => Some(Self::of(EventKind::OutcomesUnknown)),
+            E::OutcomesUnknown => Some(Self::of(FlatKind::OutcomesUnknown)),
             _ => None,
         }
     }
@@ -199,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_row_has_the_layout_that_other_languages_read() {
-        let row = EventRow {
+        let row = FlatEvent {
             seq: 1,
             publisher_seq: 2,
             timestamp: 3,
@@ -222,10 +220,10 @@ mod tests {
 
     #[test]
     fn kinds_are_found_by_their_numbers_and_no_two_share_one() {
-        for kind in EventKind::ALL {
-            assert_eq!(EventKind::from_u32(kind as u32), Some(kind));
+        for kind in FlatKind::ALL {
+            assert_eq!(FlatKind::from_u32(kind as u32), Some(kind));
         }
-        assert_eq!(EventKind::from_u32(0), None);
+        assert_eq!(FlatKind::from_u32(0), None);
     }
 
     #[test]
@@ -238,9 +236,9 @@ mod tests {
             timestamp: 11,
             payload: b"buy 100 at 42",
         };
-        let (row, payload) = EventRow::of_subscriber(&SubscriberEvent::Message(message)).expect("a row");
+        let (row, payload) = FlatEvent::of_subscriber(&SubscriberEvent::Message(message)).expect("a row");
         assert_eq!((row.seq, row.publisher, row.publisher_seq), (9, 3, 7));
         assert_eq!((row.destination, row.timestamp, row.payload_len), (5, 11, 13));
-        assert_eq!((row.kind(), payload), (Some(EventKind::Message), message.payload));
+        assert_eq!((row.kind(), payload), (Some(FlatKind::Message), message.payload));
     }
 }
