@@ -19,7 +19,7 @@ mod source;
 mod words;
 
 use source::{code_only, is_name_char, line_of, paths_from, test_parts, word_offsets};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
