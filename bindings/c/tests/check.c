@@ -1,17 +1,16 @@
 /* Holds the promises of lockstep.h; tests/bindings.rs runs it, under AddressSanitizer.
  *
- *     check refusals              what is wrong is refused by its code and a text; needs no cluster
- *     check load NAME SECONDS     publishes for so long and reads it back, whoever leads: each message has one
- *                                 outcome, in order
- *     check stamped NAME SECONDS  the same by a `stamped` subscription in batches: what is retracted is delivered anew
- *     check full NAME             backpressure is reported, and ends
+ *     check refusals                what is wrong is refused by its code and a text; needs no cluster
+ *     check load NAME TAKEOVERS     publishes until so many were seen, and reads it back: each message has one
+ *                                   outcome, in order
+ *     check stamped NAME TAKEOVERS  the same by a `stamped` subscription in batches: what is retracted is delivered anew
+ *     check full NAME               backpressure is reported, and ends
  */
 #include <inttypes.h>
 #include <lockstep.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SECOND UINT64_C(1000000000)
 
@@ -116,12 +115,6 @@ struct load {
     bool is_lost;
 };
 
-static uint64_t now(void) {
-    struct timespec time;
-    CHECK(timespec_get(&time, TIME_UTC) == TIME_UTC);
-    return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
 static void on_outcome(struct load *load, const lockstep_event *event) {
     if (event->publisher != load->id) return;
     CHECK(event->publisher_seq == load->committed_next);
@@ -190,14 +183,14 @@ static void turn(lockstep_participant *participant, struct load *load) {
     if (work == 0) CHECK(lockstep_participant_wait(participant, SECOND / 1000) >= 0);
 }
 
-static void load(lockstep_endpoint *endpoint, const char *name, uint64_t seconds) {
+static void load(lockstep_endpoint *endpoint, const char *name, uint64_t takeovers) {
     struct load load = {.first = 1, .committed_next = 1, .delivered_next = 1};
     lockstep_participant *participant = connected(endpoint, name, &load);
     wrong_uses(endpoint, participant, load.id);
-    uint64_t next = 1, ends = now() + seconds * SECOND;
-    while (now() < ends || load.committed_next < next || load.delivered_next < next) {
+    uint64_t next = 1;
+    while (load.epochs < takeovers || load.committed_next < next || load.delivered_next < next) {
         uint64_t before = next;
-        while (now() < ends && next < before + 64 && publish_next(participant, &load, next) == LOCKSTEP_STATUS_OK)
+        while (load.epochs < takeovers && next < before + 64 && publish_next(participant, &load, next) == LOCKSTEP_STATUS_OK)
             next++;
         turn(participant, &load);
     }
@@ -209,10 +202,10 @@ static void load(lockstep_endpoint *endpoint, const char *name, uint64_t seconds
     lockstep_participant_close(&participant);
     CHECK(participant == NULL);
     CHECK(lockstep_participant_flush(participant) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
-    printf("%" PRIu64 " messages, each with one outcome, in %" PRIu64 " epochs\n", next - 1, load.epochs + 1);
+    printf("%" PRIu64 " messages, each with one outcome, %" PRIu64 " takeovers\n", next - 1, load.epochs);
 }
 
-static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t seconds) {
+static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t takeovers) {
     /* What is delivered, by seq: a retract takes back its end. */
     size_t depth = 0, room = 32 * 1024 * 1024;
     struct { uint64_t seq, number; } *stack = malloc(room * sizeof *stack);
@@ -225,9 +218,8 @@ static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t seco
     CHECK(lockstep_publisher_connect(endpoint, &publisher) == LOCKSTEP_STATUS_OK);
     uint32_t id = 0;
     CHECK(lockstep_publisher_open(publisher, name, 10 * SECOND, &id) == LOCKSTEP_STATUS_OK);
-    uint64_t ends = now() + seconds * SECOND;
-    while (now() < ends || last + 1 < next || lockstep_publisher_is_drained(publisher) != 1) {
-        for (int count = 0; count < 16 && now() < ends && next < room; count++) {
+    while (epochs < takeovers || last + 1 < next || lockstep_publisher_is_drained(publisher) != 1) {
+        for (int count = 0; count < 16 && epochs < takeovers && next < room; count++) {
             lockstep_status status =
                 lockstep_publisher_publish(publisher, id, 0, (const uint8_t *)&next, sizeof next, NULL);
             CHECK(status == LOCKSTEP_STATUS_OK || status == LOCKSTEP_STATUS_BACKPRESSURE);
@@ -264,7 +256,7 @@ static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t seco
     lockstep_publisher_close(&publisher);
     lockstep_subscriber_close(&subscriber);
     free(stack);
-    printf("%" PRIu64 " messages, %" PRIu64 " retracts, in %" PRIu64 " epochs\n", next - 1, retracts, epochs);
+    printf("%" PRIu64 " messages, %" PRIu64 " retracts, %" PRIu64 " takeovers\n", next - 1, retracts, epochs);
 }
 
 static void full(lockstep_endpoint *endpoint, const char *name) {
@@ -294,9 +286,9 @@ int main(int count, char **arguments) {
     lockstep_endpoint *endpoint = NULL;
     CHECK(lockstep_endpoint_from_env(&endpoint) == LOCKSTEP_STATUS_OK);
     CHECK(lockstep_endpoint_cluster(endpoint) != 0);
-    uint64_t seconds = count > 3 ? strtoull(arguments[3], NULL, 10) : 0;
-    if (strcmp(arguments[1], "load") == 0) load(endpoint, arguments[2], seconds);
-    if (strcmp(arguments[1], "stamped") == 0) stamped(endpoint, arguments[2], seconds);
+    uint64_t takeovers = count > 3 ? strtoull(arguments[3], NULL, 10) : 0;
+    if (strcmp(arguments[1], "load") == 0) load(endpoint, arguments[2], takeovers);
+    if (strcmp(arguments[1], "stamped") == 0) stamped(endpoint, arguments[2], takeovers);
     if (strcmp(arguments[1], "full") == 0) full(endpoint, arguments[2]);
     lockstep_endpoint_close(&endpoint);
     return 0;
