@@ -1,5 +1,4 @@
-//! What every function of the interface does around its work: no panic crosses, NULL is refused, a failure
-//! gets its text.
+//! The frame around the work of each function: no panic crosses, NULL is refused, a failure gets its text.
 
 use crate::status::{Failure, lockstep_status};
 use std::ffi::{CStr, c_char};
@@ -8,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// A handle, and whether a call of it has panicked.
 #[derive(Debug)]
 pub(crate) struct Guarded<T> {
-    pub(crate) inner: T,
+    inner: T,
     has_panicked: bool,
 }
 
@@ -17,17 +16,13 @@ impl<T> Guarded<T> {
         Self { inner, has_panicked: false }
     }
 
-    /// Does `work` with the handle at `handle`.
-    ///
-    /// # Safety
-    /// `handle` is NULL, or points to a `Self` that no other thread and no outer call uses.
+    /// Does `work` with the handle, if there is one.
     #[inline]
-    pub(crate) unsafe fn with<R>(
-        handle: *mut Self,
+    pub(crate) fn with<R>(
+        handle: Option<&mut Self>,
         work: impl FnOnce(&mut T) -> Result<R, Failure>,
     ) -> Result<R, lockstep_status> {
-        // SAFETY: as the caller promises.
-        let Some(guarded) = (unsafe { handle.as_mut() }) else {
+        let Some(guarded) = handle else {
             let why = "the handle is NULL: it was closed, or never connected";
             return Err(Failure::new(lockstep_status::ClosedHandle, why).report());
         };
@@ -83,6 +78,17 @@ pub(crate) unsafe fn store<T>(name: &str, out: *mut T, value: T) -> Result<(), F
     // SAFETY: not NULL, and as the caller promises.
     unsafe { out.write(value) };
     Ok(())
+}
+
+/// Stores a result at `out`, where the caller wants it.
+///
+/// # Safety
+/// `out` is NULL, or may be written to.
+pub(crate) unsafe fn store_wanted<T>(out: *mut T, value: T) {
+    if !out.is_null() {
+        // SAFETY: not NULL, and as the caller promises.
+        unsafe { out.write(value) };
+    }
 }
 
 /// The text at `text`.

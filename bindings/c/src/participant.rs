@@ -1,7 +1,7 @@
 //! The handle that publishes and reads, on one device.
 
 use crate::endpoint::lockstep_endpoint;
-use crate::guard::{Guarded, guarded, number, slice, status, store, text};
+use crate::guard::{Guarded, guarded, number, slice, status, store, store_wanted, text};
 use crate::status::{Failure, lockstep_status};
 use crate::types::{
     delivery, give, lockstep_batch, lockstep_cursor, lockstep_on_event, lockstep_start, start,
@@ -63,20 +63,15 @@ pub unsafe extern "C" fn lockstep_participant_close(participant: *mut *mut locks
 }
 
 /// # Safety
-/// As for [`Guarded::with`].
+/// `participant` is NULL, or a handle that no other thread and no outer call uses.
 #[inline]
 unsafe fn with<R>(
     participant: *mut lockstep_participant,
     work: impl FnOnce(&mut State) -> Result<R, Failure>,
 ) -> Result<R, lockstep_status> {
-    let guarded = if participant.is_null() {
-        std::ptr::null_mut()
-    } else {
-        // SAFETY: not NULL, and as the caller promises.
-        unsafe { &raw mut (*participant).0 }
-    };
     // SAFETY: as the caller promises.
-    unsafe { Guarded::with(guarded, work) }
+    let handle = unsafe { participant.as_mut() };
+    Guarded::with(handle.map(|handle| &mut handle.0), work)
 }
 
 /// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
@@ -167,7 +162,8 @@ pub unsafe extern "C" fn lockstep_participant_publish(
     let published = unsafe {
         with(participant, |state| {
             let number = state.handle.try_publish(id, destination, slice("payload", payload, len)?)?;
-            if out.is_null() { Ok(()) } else { store("out", out, number) }
+            store_wanted(out, number);
+            Ok(())
         })
     };
     status(published)
@@ -219,7 +215,8 @@ pub unsafe extern "C" fn lockstep_participant_claim(
             store("payload", payload, std::ptr::null_mut())?;
             let (number, memory) = state.handle.try_claim(id, destination, len)?;
             store("payload", payload, memory.as_mut_ptr())?;
-            if out.is_null() { Ok(()) } else { store("out", out, number) }
+            store_wanted(out, number);
+            Ok(())
         })
     };
     status(claimed)
@@ -267,7 +264,8 @@ pub unsafe extern "C" fn lockstep_participant_day(
                 ));
             }
             let number = state.handle.try_day(id, DayMark { is_start, name })?;
-            if out.is_null() { Ok(()) } else { store("out", out, number) }
+            store_wanted(out, number);
+            Ok(())
         })
     };
     status(marked)

@@ -1,7 +1,7 @@
 //! The handle that publishes.
 
 use crate::endpoint::lockstep_endpoint;
-use crate::guard::{Guarded, guarded, number, slice, status, store, text};
+use crate::guard::{Guarded, guarded, number, slice, status, store, store_wanted, text};
 use crate::status::{Failure, lockstep_status};
 use crate::types::{give, lockstep_batch, lockstep_on_event};
 use lockstep_client::{DayMark, Publisher};
@@ -52,20 +52,15 @@ pub unsafe extern "C" fn lockstep_publisher_close(publisher: *mut *mut lockstep_
 }
 
 /// # Safety
-/// As for [`Guarded::with`].
+/// `publisher` is NULL, or a handle that no other thread and no outer call uses.
 #[inline]
 unsafe fn with<R>(
     publisher: *mut lockstep_publisher,
     work: impl FnOnce(&mut State) -> Result<R, Failure>,
 ) -> Result<R, lockstep_status> {
-    let guarded = if publisher.is_null() {
-        std::ptr::null_mut()
-    } else {
-        // SAFETY: not NULL, and as the caller promises.
-        unsafe { &raw mut (*publisher).0 }
-    };
     // SAFETY: as the caller promises.
-    unsafe { Guarded::with(guarded, work) }
+    let handle = unsafe { publisher.as_mut() };
+    Guarded::with(handle.map(|handle| &mut handle.0), work)
 }
 
 /// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
@@ -149,7 +144,8 @@ pub unsafe extern "C" fn lockstep_publisher_publish(
     let published = unsafe {
         with(publisher, |state| {
             let number = state.handle.try_publish(id, destination, slice("payload", payload, len)?)?;
-            if out.is_null() { Ok(()) } else { store("out", out, number) }
+            store_wanted(out, number);
+            Ok(())
         })
     };
     status(published)
@@ -201,7 +197,8 @@ pub unsafe extern "C" fn lockstep_publisher_claim(
             store("payload", payload, std::ptr::null_mut())?;
             let (number, memory) = state.handle.try_claim(id, destination, len)?;
             store("payload", payload, memory.as_mut_ptr())?;
-            if out.is_null() { Ok(()) } else { store("out", out, number) }
+            store_wanted(out, number);
+            Ok(())
         })
     };
     status(claimed)
@@ -249,7 +246,8 @@ pub unsafe extern "C" fn lockstep_publisher_day(
                 ));
             }
             let number = state.handle.try_day(id, DayMark { is_start, name })?;
-            if out.is_null() { Ok(()) } else { store("out", out, number) }
+            store_wanted(out, number);
+            Ok(())
         })
     };
     status(marked)

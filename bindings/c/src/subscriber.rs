@@ -61,20 +61,15 @@ pub unsafe extern "C" fn lockstep_subscriber_close(subscriber: *mut *mut lockste
 }
 
 /// # Safety
-/// As for [`Guarded::with`].
+/// `subscriber` is NULL, or a handle that no other thread and no outer call uses.
 #[inline]
 unsafe fn with<R>(
     subscriber: *mut lockstep_subscriber,
     work: impl FnOnce(&mut State) -> Result<R, Failure>,
 ) -> Result<R, lockstep_status> {
-    let guarded = if subscriber.is_null() {
-        std::ptr::null_mut()
-    } else {
-        // SAFETY: not NULL, and as the caller promises.
-        unsafe { &raw mut (*subscriber).0 }
-    };
     // SAFETY: as the caller promises.
-    unsafe { Guarded::with(guarded, work) }
+    let handle = unsafe { subscriber.as_mut() };
+    Guarded::with(handle.map(|handle| &mut handle.0), work)
 }
 
 /// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Returns 1 if a datagram

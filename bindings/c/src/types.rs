@@ -64,9 +64,11 @@ pub enum lockstep_delivery {
 }
 
 pub(crate) fn delivery(number: u32) -> Result<lockstep_client::Delivery, Failure> {
+    const STAMPED: u32 = lockstep_delivery::Stamped as u32;
+    const COMMITTED: u32 = lockstep_delivery::Committed as u32;
     match number {
-        0 => Ok(lockstep_client::Delivery::Stamped),
-        1 => Ok(lockstep_client::Delivery::Committed),
+        STAMPED => Ok(lockstep_client::Delivery::Stamped),
+        COMMITTED => Ok(lockstep_client::Delivery::Committed),
         _ => Err(Failure::argument("delivery", "is no lockstep_delivery")),
     }
 }
@@ -124,12 +126,16 @@ pub struct lockstep_start {
 }
 
 pub(crate) fn start(start: &lockstep_start) -> Result<Start, Failure> {
+    const LIVE: u32 = lockstep_start_kind::Live as u32;
+    const FROM: u32 = lockstep_start_kind::From as u32;
+    const OLDEST: u32 = lockstep_start_kind::Oldest as u32;
+    const CURSOR: u32 = lockstep_start_kind::Cursor as u32;
     match start.kind {
-        0 => Ok(Start::Live),
-        1 if start.seq == 0 => Err(Failure::argument("start", "begins at seq 0: seqs count from 1")),
-        1 => Ok(Start::From(start.seq)),
-        2 => Ok(Start::Oldest),
-        3 => Ok(Start::Cursor(start.cursor.into())),
+        LIVE => Ok(Start::Live),
+        FROM if start.seq == 0 => Err(Failure::argument("start", "begins at seq 0: seqs count from 1")),
+        FROM => Ok(Start::From(start.seq)),
+        OLDEST => Ok(Start::Oldest),
+        CURSOR => Ok(Start::Cursor(start.cursor.into())),
         _ => Err(Failure::argument("start", "has a kind that is no lockstep_start_kind")),
     }
 }
