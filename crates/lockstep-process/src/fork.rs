@@ -6,8 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Exit code of a child whose work failed.
 const FAILED: i32 = 1;
-/// The last descriptor that a child has from its parent.
-const STDERR: libc::c_uint = 2;
 /// The niceness that gives way to all others.
 const LOWEST: i32 = 19;
 
@@ -41,7 +39,9 @@ pub fn fork(work: impl FnOnce() -> bool) -> Result<ForkedChild, IoError> {
             // A port that the parent listens on is free once the parent has ended, not when the child has.
             // A kernel without the call (before Linux 5.9) changes nothing else.
             // SAFETY: a call without pointers. `work` uses no descriptor of the parent, `_exit` drops none.
-            let _ = unsafe { libc::syscall(libc::SYS_close_range, STDERR + 1, libc::c_uint::MAX, 0) };
+            let _ = unsafe {
+                libc::syscall(libc::SYS_close_range, libc::STDERR_FILENO + 1, libc::c_uint::MAX, 0)
+            };
             // Behind every thread that serves: it has time. A kernel that refuses this changes nothing else.
             // SAFETY: a call without pointers; 0 is the calling process.
             let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST) };
@@ -107,6 +107,18 @@ mod tests {
         }
     }
 
+    /// A child that has begun its work, and does not end by itself for a minute.
+    fn resting() -> ForkedChild {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lives = folder.path().join("lives");
+        let rest = || std::thread::sleep(Duration::from_secs(60));
+        let child = fork(|| std::fs::write(&lives, "").map(|()| rest()).is_ok()).expect("a child");
+        while !lives.exists() {
+            std::thread::yield_now();
+        }
+        child
+    }
+
     #[test]
     fn a_child_writes_what_the_memory_was_when_it_began_while_the_process_goes_on() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -134,15 +146,9 @@ mod tests {
 
     #[test]
     fn a_port_is_free_when_the_parent_has_left_it_while_the_child_lives() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let lives = folder.path().join("lives");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let rest = || std::thread::sleep(Duration::from_secs(60));
-        let mut child = fork(|| std::fs::write(&lives, "").map(|()| rest()).is_ok()).expect("a child");
-        while !lives.exists() {
-            std::thread::yield_now();
-        }
+        let mut child = resting();
         drop(listener);
         // A child of another test may be about to close its copy.
         let began = Instant::now();
@@ -155,17 +161,7 @@ mod tests {
 
     #[test]
     fn a_child_ends_with_the_thread_that_began_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let lives = folder.path().join("lives");
-        let begin = || {
-            let rest = || std::thread::sleep(Duration::from_secs(60));
-            let child = fork(|| std::fs::write(&lives, "").map(|()| rest()).is_ok()).expect("a child");
-            while !lives.exists() {
-                std::thread::yield_now();
-            }
-            child
-        };
-        let child = std::thread::scope(|scope| scope.spawn(begin).join().expect("a thread"));
+        let child = std::thread::scope(|scope| scope.spawn(resting).join().expect("a thread"));
         assert!(!outcome(child), "it was ended");
     }
 }
