@@ -104,15 +104,6 @@ fn page(address: SocketAddrV4, path: &str) -> (u16, String) {
     (page.status, String::from_utf8_lossy(&page.content).into_owned())
 }
 
-/// The number of the replica that leads.
-fn leader(cluster: &Cluster) -> usize {
-    cluster.run(&["wait", "--for", "leader"], b"").with_code(0);
-    let status: serde_json::Value =
-        serde_json::from_str(&cluster.run(&["status", "--json"], b"").out).expect("JSON");
-    let identity = status["leader"].as_str().expect("a leader");
-    identity.split(':').next().and_then(|number| number.parse().ok()).expect("a number")
-}
-
 /// The totals in the stream, in order.
 fn totals(cluster: &Cluster) -> Vec<u64> {
     let text = cluster.read(&[]).out;
@@ -147,7 +138,7 @@ fn whoever_is_killed_each_message_is_applied_once_and_each_output_is_stamped_onc
                     (0..3).for_each(|index| counters.start(index));
                 }
                 _ => {
-                    let index = leader(&cluster) - 1;
+                    let index = cluster.leader() as usize - 1;
                     replicas[index].signal("KILL");
                     replicas[index].wait();
                     replicas[index] = cluster.start_replica(index as u32 + 1);

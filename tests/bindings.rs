@@ -25,15 +25,6 @@ fn with_cluster(mut command: Command, cluster: &Cluster) -> Command {
     command
 }
 
-/// The number of the replica that leads.
-fn leader(cluster: &Cluster) -> usize {
-    // A member that has just begun makes the cluster degraded, and the exit code with it.
-    let status = cluster.run(&["status", "--json"], b"");
-    let status: serde_json::Value = serde_json::from_str(&status.out).expect("JSON");
-    let identity = status["leader"].as_str().expect("a leader");
-    identity.split(':').next().and_then(|number| number.parse().ok()).expect("a number")
-}
-
 /// Runs a program of another language, which ends once it has seen [`TAKEOVERS`], beside a cluster whose
 /// leaders are killed until then.
 fn while_leaders_are_killed(cluster: &Cluster, replicas: &mut [Process], command: Command) -> Outcome {
@@ -42,7 +33,7 @@ fn while_leaders_are_killed(cluster: &Cluster, replicas: &mut [Process], command
         let mut kills = 0;
         while !running.is_finished() && kills < KILLS_MAX {
             std::thread::sleep(Duration::from_millis(500));
-            let index = leader(cluster) - 1;
+            let index = cluster.leader() as usize - 1;
             replicas[index].signal("KILL");
             replicas[index].wait();
             cluster.run(&["wait", "--for", "leader", "--timeout", "40s"], b"").with_code(0);

@@ -100,7 +100,7 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
             let row = Row::new(&case, key, words, Unit::Nanos).over(axes);
             run.record(row, at, took, Round::value(took.as_nanos() as f64));
         };
-        let leader = leader_of(&cluster)?;
+        let leader = cluster.leader();
         let standby = (1..=REPLICAS).find(|id| *id != leader).unwrap_or(1);
         let at = Instant::now();
         add(
@@ -148,22 +148,6 @@ fn restart(
     *replica = cluster.start_replica(id);
     replica.await_log("-> standby");
     Ok(at.elapsed())
-}
-
-/// Which replica leads.
-fn leader_of(cluster: &Cluster) -> Result<u32, String> {
-    let began = Instant::now();
-    loop {
-        let status = cluster.run(&["status", "--json"], b"").out;
-        let status: serde_json::Value = serde_json::from_str(&status).unwrap_or_default();
-        let leader = status["leader"].as_str().and_then(|identity| identity.split(':').next()?.parse().ok());
-        if let Some(leader) = leader {
-            return Ok(leader);
-        }
-        if began.elapsed() > PATIENCE {
-            return Err(format!("no replica leads: {status}"));
-        }
-    }
 }
 
 /// Anonymous memory of the process that has most of it, in bytes.

@@ -62,7 +62,7 @@ fn what_a_takeover_takes_back_was_applied_and_never_published() {
     let mut publisher = Publisher::connect(&endpoint).expect("a socket");
     let lost = publisher.open("lost", PATIENCE).expect("a leader");
     // The leader is alone: it stamps, and nothing is committed.
-    let leader = super::leader(&cluster) - 1;
+    let leader = cluster.leader() as usize - 1;
     let others = [(leader + 1) % 3, (leader + 2) % 3];
     for other in others {
         replicas[other].signal("KILL");

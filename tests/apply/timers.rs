@@ -83,7 +83,7 @@ fn each_timer_fires_once_in_order_and_none_early_over_ten_takeovers() {
             app.wait(Duration::from_millis(1)).expect("a descriptor");
         }
         if done < takeovers && began.elapsed() > Duration::from_millis(300 * done + 100) {
-            let index = (super::leader(&cluster) - 1) % replicas.len();
+            let index = (cluster.leader() as usize - 1) % replicas.len();
             replicas[index].signal("KILL");
             replicas[index].wait();
             replicas[index] = cluster.start_replica(index as u32 + 1);

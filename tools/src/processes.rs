@@ -537,6 +537,17 @@ impl Cluster {
         replicas
     }
 
+    /// The number of the replica that leads, once one does.
+    #[track_caller]
+    pub fn leader(&self) -> u32 {
+        self.run(&["wait", "--for", "leader"], b"").with_code(0);
+        // The exit code tells the health, and a member that has just begun makes that less.
+        let status = self.run(&["status", "--json"], b"").out;
+        let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+        let identity = status["leader"].as_str().expect("a leader");
+        identity.split(':').next().and_then(|number| number.parse().ok()).expect("a number")
+    }
+
     /// Publishes these lines and waits for their commit.
     #[track_caller]
     pub fn publish(&self, lines: &str) -> Outcome {
