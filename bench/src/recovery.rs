@@ -77,13 +77,13 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let config = Config::load(Some(&cluster.config()), &[]).map_err(|errors| errors.to_string())?;
     let endpoint = cluster::endpoint(&config)?;
     let empty = memory_of(&replicas)?;
-    // Before the table is full.
-    let mut filler = Filler::open(&endpoint, "filler")?;
     run.show("names are opened");
     let at = Instant::now();
     open_names(&endpoint, *names)?;
     let opening = at.elapsed();
     let with_names = memory_of(&replicas)?;
+    // Behind the names: a handle that nobody polls while they are opened loses its place in the stream.
+    let mut filler = Filler::open(&endpoint, "filler")?;
     run.show("the journals are filled");
     filler.fill(mebibytes << 20)?;
     let segments = await_segments(&config)?;
@@ -220,7 +220,12 @@ impl Filler {
 
     /// One turn, behind which it sleeps where nothing came. Returns whether something did.
     fn turn(&mut self) -> Result<bool, String> {
-        let came = self.publisher.poll(usize::MAX, |_| ()) > 0;
+        let mut is_lost = false;
+        let lost = |event| is_lost |= event == PublisherEvent::OutcomesUnknown;
+        let came = self.publisher.poll(usize::MAX, lost) > 0;
+        if is_lost {
+            return Err("the publisher fell so far behind the stream that no outcome is known".into());
+        }
         if !came {
             self.publisher.wait(LOOK).map_err(|error| error.to_string())?;
         }

@@ -216,7 +216,7 @@ pub enum PublisherEvent {
         /// The exclusive bound of what was committed here.
         have: Seq,
     },
-    /// Fates are unknown, and the handle is of no more use; open the names anew. The handle fell further
+    /// Outcomes are unknown, and the handle is of no more use; open the names anew. The handle fell further
     /// behind the stream than any replica remembers; or a takeover took back more of what a copy published
     /// than this handle remembers; or what it read contradicts the cluster's log; or a new history was
     /// founded on less than this handle knew to be committed.
