@@ -44,6 +44,8 @@ mod top;
 mod wait;
 #[path = "cli/watcher.rs"]
 mod watcher;
+#[path = "cli/web.rs"]
+mod web;
 
 use cluster::{Cluster, command, payloads, run};
 use serde_json::Value;

@@ -69,6 +69,8 @@ pub enum Command {
     Drill(Box<super::drill::DrillArgs>),
     /// Shows the cluster on one screen, refreshed live
     Top(Box<super::top::TopArgs>),
+    /// Serves a page that shows the cluster and the newest messages in a browser, read only
+    Web(Box<super::web::WebArgs>),
     /// Shows what was missing at this host's replicas, why, who repaired it and after how long
     Losses(super::losses::LossesArgs),
     /// Shows everything that the processes of this host count, by group, with unit and meaning

@@ -70,6 +70,7 @@ mod upgrade;
 mod wait;
 mod waiting;
 mod watch;
+mod web;
 
 pub use failure::Failure;
 
@@ -128,6 +129,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(&args),
             Self::Drill(args) => drill::run(&args),
             Self::Top(args) => top::run(&args),
+            Self::Web(args) => web::run(&args),
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
             Self::Events(args) => events::run(&args),

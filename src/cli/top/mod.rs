@@ -1,6 +1,6 @@
 //! `lockstep top`: the cluster on one screen. It queries each node once an interval, and reads the counters
 //! files of this host and the pages of others; a side thread does all this, so that the keyboard never waits
-//! for the network.
+//! for the network. `lockstep web` shows the same samples in a browser.
 
 mod gather;
 mod pages;
@@ -14,7 +14,7 @@ use super::signals;
 use clap::Args;
 use lockstep_io::capabilities;
 use lockstep_top::{Screen, ScreenInput, Snapshot, ViewState};
-use sampler::Sampler;
+pub use sampler::Sampler;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -38,10 +38,9 @@ const SOURCES: &str = "Figures and their sources:
                                                              --page. What has neither is shown as –
 Keys: ? shows them.";
 
-/// Flags of `top`.
+/// Where figures come from, and how often.
 #[derive(Args, Debug)]
-#[command(after_help = SOURCES)]
-pub struct TopArgs {
+pub struct SampleArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Queries no node: the counters files of this host alone
@@ -54,8 +53,16 @@ pub struct TopArgs {
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// From look to look, at least 100ms
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = crate::config::duration)]
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
+}
+
+/// Flags of `top`.
+#[derive(Args, Debug)]
+#[command(after_help = SOURCES)]
+pub struct TopArgs {
+    #[command(flatten)]
+    pub sample: SampleArgs,
     /// Prints one screen as text, after one interval, and ends
     #[arg(long, conflicts_with = "json")]
     pub once: bool,
@@ -68,6 +75,15 @@ pub struct TopArgs {
     /// Uses no colours; NO_COLOR does the same
     #[arg(long)]
     pub no_color: bool,
+}
+
+/// Reads an interval.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = crate::config::duration(text)?;
+    if interval < INTERVAL_MIN {
+        return Err(format!("{interval:?} is below {INTERVAL_MIN:?}: each look asks every node"));
+    }
+    Ok(interval)
 }
 
 /// Reads a size.
@@ -83,23 +99,18 @@ fn size(text: &str) -> Result<(u16, u16), String> {
 
 /// Shows the cluster until the operator leaves, or prints it once.
 pub fn run(args: &TopArgs) -> Result<u8, Failure> {
-    if args.interval < INTERVAL_MIN {
-        let what =
-            format!("--interval {:?} is below {INTERVAL_MIN:?}: each look asks every node", args.interval);
-        return Err(Failure::new(USAGE, what));
-    }
     let is_terminal = std::io::stdout().is_terminal();
     if !args.once && !args.json && !is_terminal {
         let what = "stdout is no terminal: `lockstep top --once` prints one screen as text, and --json all its figures";
         return Err(Failure::new(USAGE, what));
     }
-    let sampler = Sampler::new(args)?;
-    let view = |snapshot: &Snapshot, color: bool| match (&args.file, snapshot.processes.first()) {
+    let sampler = Sampler::new(&args.sample)?;
+    let view = |snapshot: &Snapshot, color: bool| match (&args.sample.file, snapshot.processes.first()) {
         (Some(_), Some(process)) => ViewState::of_process(color, &process.process),
         _ => ViewState::new(color),
     };
     if args.once || args.json {
-        let snapshot = after_one_interval(sampler, args.interval)?;
+        let snapshot = after_one_interval(sampler, args.sample.interval)?;
         let mut out = std::io::stdout().lock();
         match args.json {
             true => {
@@ -115,7 +126,7 @@ pub fn run(args: &TopArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     let color = !args.no_color && super::has_color(&std::io::stdout());
-    show(sampler, args.interval, |snapshot| view(snapshot, color))
+    show(sampler, args.sample.interval, |snapshot| view(snapshot, color))
 }
 
 /// Rates and shares need two looks.

@@ -1,6 +1,6 @@
 //! Takes samples: one query to each node, all counters files of this host, and the pages of others.
 
-use super::TopArgs;
+use super::SampleArgs;
 use super::gather::{Answer, Sample, snapshot};
 use super::pages;
 use crate::cli::Failure;
@@ -59,7 +59,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// Reads the configuration and opens a device, as far as the flags need them.
-    pub fn new(args: &TopArgs) -> Result<Self, Failure> {
+    pub fn new(args: &SampleArgs) -> Result<Self, Failure> {
         let source = match (&args.file, args.local) {
             (Some(_), _) => SnapshotSource::File,
             (None, true) => SnapshotSource::Local,

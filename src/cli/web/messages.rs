@@ -1,0 +1,153 @@
+//! The newest messages of the stream, for people. A page is no consumer: where it falls behind it goes on at
+//! the end of the stream, and never asks replicas or archivers for what it missed.
+
+use super::SharedView;
+use crate::cli::ended::ended;
+use crate::cli::operator::pause;
+use crate::cli::text::write_escaped;
+use lockstep_client::{Delivery, Endpoint, Message, Start, Subscriber, SubscriberEvent};
+use lockstep_wire::Nanos;
+use serde::{Serialize, Serializer};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Messages that are shown.
+const MESSAGES_MAX: usize = 60;
+/// Bytes of a payload that are shown.
+const PAYLOAD_MAX: usize = 256;
+/// Most messages between two looks at the signals.
+const BATCH: usize = 1024;
+/// Longest sleep between two polls.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long a subscription that has ended is followed by none.
+const REST: Duration = Duration::from_secs(1);
+/// A subscription that lags by more begins anew at the end of the stream.
+const LAG_MAX: u64 = 100_000;
+
+/// See the module.
+#[derive(Debug, Default, Serialize)]
+pub struct NewestMessages {
+    /// The newest last.
+    newest: VecDeque<ShownMessage>,
+    /// Messages that were read since the page began.
+    count: u64,
+    /// Why the last subscription ended; `None` while one runs.
+    ended: Option<String>,
+}
+
+/// A message, as it is shown.
+#[derive(Debug, Default, Serialize)]
+struct ShownMessage {
+    seq: u64,
+    timestamp_ns: Nanos,
+    publisher: u32,
+    publisher_seq: u64,
+    destination: u32,
+    /// Bytes of the payload, shown or not.
+    len: usize,
+    /// The first of them; text with escapes once somebody asks for it.
+    #[serde(rename = "text", serialize_with = "escaped")]
+    head: Vec<u8>,
+}
+
+fn escaped<S: Serializer>(payload: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut text = Vec::new();
+    // Memory takes all.
+    let _ = write_escaped(&mut text, payload);
+    serializer.serialize_str(&String::from_utf8_lossy(&text))
+}
+
+impl NewestMessages {
+    fn push(&mut self, message: &Message<'_>) {
+        let Message { seq, publisher, publisher_seq, destination, timestamp, payload } = *message;
+        // The memory of the one that leaves.
+        let oldest = if self.newest.len() == MESSAGES_MAX { self.newest.pop_front() } else { None };
+        let mut head = oldest.unwrap_or_default().head;
+        head.clear();
+        head.extend_from_slice(&payload[..payload.len().min(PAYLOAD_MAX)]);
+        let (timestamp_ns, len) = (timestamp, payload.len());
+        self.newest.push_back(ShownMessage {
+            seq,
+            timestamp_ns,
+            publisher,
+            publisher_seq,
+            destination,
+            len,
+            head,
+        });
+        self.count += 1;
+    }
+}
+
+/// Reads the stream until `stop` is set.
+pub fn read(endpoint: &Endpoint, view: &SharedView, stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        let why = match Subscriber::connect(endpoint, Delivery::Committed, Start::Live) {
+            Ok(subscriber) => follow(subscriber, view, stop),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(messages) = &mut view.locked().messages {
+            messages.ended = why;
+        }
+        pause(REST);
+    }
+}
+
+/// Follows the stream until the subscription ends. Returns why, where that is of interest.
+fn follow(mut subscriber: Subscriber, view: &SharedView, stop: &AtomicBool) -> Option<String> {
+    while !stop.load(Ordering::Acquire) {
+        let mut end: Option<Option<String>> = None;
+        let mut shown = view.locked();
+        let messages = shown.messages.as_mut()?;
+        let work = subscriber.poll(BATCH, |event| {
+            match &event {
+                SubscriberEvent::Message(message) => {
+                    messages.ended = None;
+                    messages.push(message);
+                }
+                SubscriberEvent::Lag { entries, .. } if *entries > LAG_MAX => end = Some(None),
+                SubscriberEvent::Replaying { .. } | SubscriberEvent::Abandoned { .. } => end = Some(None),
+                event => end = ended(event).map(|failure| Some(failure.to_string())),
+            }
+            if end.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        drop(shown);
+        if let Some(why) = end {
+            return why;
+        }
+        if work == 0
+            && let Err(error) = subscriber.wait(PAUSE)
+        {
+            return Some(error.to_string());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_messages_are_bounded_in_number_and_length_and_escaped() {
+        let mut messages = NewestMessages::default();
+        let payload = [vec![b'\n', 0xff], vec![b'x'; 1_000]].concat();
+        for seq in 1..=100 {
+            let message = Message {
+                seq,
+                publisher: 3,
+                publisher_seq: seq,
+                destination: 0,
+                timestamp: seq,
+                payload: &payload,
+            };
+            messages.push(&message);
+        }
+        assert_eq!((messages.newest.len(), messages.count), (MESSAGES_MAX, 100));
+        let last = serde_json::to_value(messages.newest.back()).expect("JSON");
+        assert_eq!((&last["seq"], &last["len"]), (&100.into(), &1_002.into()));
+        assert_eq!(last["text"], format!("\\n\\xff{}", "x".repeat(PAYLOAD_MAX - 2)));
+    }
+}
