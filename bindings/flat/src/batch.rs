@@ -48,7 +48,9 @@ impl Batch {
         self.bytes.len() >= BATCH_BYTES
     }
 
-    fn push(&mut self, row: FlatEvent, payload: &[u8]) {
+    /// Adds a row with its payload.
+    #[inline]
+    pub fn push(&mut self, row: FlatEvent, payload: &[u8]) {
         let payload_at = self.bytes.len() as u32;
         self.bytes.extend_from_slice(payload);
         self.rows.push(FlatEvent { payload_at, ..row });

@@ -31,6 +31,39 @@ impl Config {
         beside.map_or_else(|| PathBuf::from("/dev/shm"), Path::to_path_buf)
     }
 
+    /// The places in the file of counters files, each with its process's name: `replica-1`.
+    pub fn named_counters_files(&self) -> Vec<(String, PathBuf)> {
+        let replicas = self.replicas.iter();
+        let replicas = replicas.map(|replica| (format!("replica-{}", replica.id), replica.counters.clone()));
+        let archivers = self.archivers.iter();
+        let archivers =
+            archivers.map(|archiver| (format!("archiver-{}", archiver.id), archiver.counters.clone()));
+        replicas.chain(archivers).collect()
+    }
+
+    /// The begin of the name of a counters file beside them.
+    pub fn counters_file_prefix(&self) -> String {
+        format!("lockstep-{}-", self.cluster)
+    }
+
+    /// The counters files that this host has now, each with its process's name: those that the file names, and
+    /// those beside them of the same cluster.
+    pub fn counters_files(&self) -> Vec<(String, PathBuf)> {
+        let (named, prefix) = (self.named_counters_files(), self.counters_file_prefix());
+        let process = |path: &Path| {
+            let file = path.file_name()?.to_str()?;
+            Some(file.strip_prefix(&prefix)?.strip_suffix(".counters")?.to_owned())
+        };
+        let beside = std::fs::read_dir(self.counters_folder()).into_iter().flatten().flatten();
+        let mut beside: Vec<(String, PathBuf)> = beside
+            .map(|entry| entry.path())
+            .filter(|path| named.iter().all(|(_, known)| known != path))
+            .filter_map(|path| Some((process(&path)?, path)))
+            .collect();
+        beside.sort();
+        named.into_iter().filter(|(_, path)| path.exists()).chain(beside).collect()
+    }
+
     /// Unicast addresses of the nodes that replay their journals, archivers first.
     pub fn sources(&self) -> impl Iterator<Item = SocketAddrV4> {
         let archivers = self.archivers.iter().map(|archiver| archiver.unicast);

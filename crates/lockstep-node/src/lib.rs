@@ -7,6 +7,7 @@ mod events;
 #[allow(unsafe_code, clippy::disallowed_methods)]
 pub mod io;
 mod measures;
+mod messages;
 mod offline;
 mod recovery;
 mod run;
@@ -14,6 +15,7 @@ mod start;
 
 pub use crate::io::journal_files::{JournalError, JournalReader, RecoverySurvey};
 pub use events::EVENT_KINDS;
+pub use messages::JoinedMessages;
 pub use offline::{journal_digest, judged, trim, verify, verify_attested};
 pub use recovery::{CopiedLog, found_history, found_history_on_copy, survey, survey_at};
 pub use run::Node;

@@ -5,16 +5,13 @@ use crate::io::journal_files::{self, JournalConfig, JournalReader, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings, Waiting};
 use crate::io::store::DirStore;
 use crate::io::tail::TailReader;
+use crate::messages::JoinedMessages;
 use lockstep_client::StreamDigest;
-use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
 use lockstep_notary::{Checker, NotaryKey};
 use lockstep_replica::journal::{Retention, Verified, read_segments};
-use lockstep_wire::{EntryKind, JOURNALS, MESSAGE_LEN_MAX, Seq};
+use lockstep_wire::{JOURNALS, Seq};
 use std::ops::ControlFlow;
 use std::path::Path;
-
-/// Memory of messages in parts that are not whole: as a subscriber has by default.
-const PARTS_BYTES: usize = 16 << 20;
 
 /// The digest of the application messages in this replica's journal below `to_next` (all of them if it is
 /// `None`), and the exclusive end of what was read. Frames that a killed process left in the tail are
@@ -32,8 +29,7 @@ pub fn journal_digest(
     let damaged = |what: String| NodeError::Damaged(format!("journal {directory}: {what}"));
     let store = DirStore::new(&settings.journal, false).map_err(|error| damaged(error.to_string()))?;
     let mut digest = StreamDigest::new();
-    let limits = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: PARTS_BYTES };
-    let mut parts = Reassembly::new(limits, false);
+    let mut messages = JoinedMessages::default();
     let mut next = 1;
     let to_next = to_next.unwrap_or(Seq::MAX);
     let mut reader = read_segments(&store, 1).map_err(|error| damaged(error.to_string()))?;
@@ -41,22 +37,19 @@ pub fn journal_digest(
         let frame = frame.map_err(|damage| damaged(damage.to_string()))?;
         for (seq, entry) in (frame.header.first_seq..to_next).zip(frame.entries()) {
             next = seq + 1;
-            let header = &entry.header;
-            let mut add = |payload: &[u8]| {
-                digest.add_parts(seq, header.publisher, header.publisher_seq, header.destination, payload);
-            };
-            match entry.kind() {
-                EntryKind::Message if header.destination >= JOURNALS => {}
-                EntryKind::Message if header.flags == 0 => add(entry.payload),
-                EntryKind::Message => {
-                    if let Joined::Whole(index) = parts.on_part(seq, frame.header.chain, &entry) {
-                        add(parts.message(index));
-                        parts.on_delivered(index);
-                    }
-                }
-                EntryKind::Open | EntryKind::Close => parts.on_end(seq, header.publisher),
-                _ => {}
+            if entry.header.destination >= JOURNALS {
+                continue;
             }
+            messages.take(seq, &frame, &entry, |message| {
+                let header = message.header;
+                digest.add_parts(
+                    seq,
+                    header.publisher,
+                    header.publisher_seq,
+                    header.destination,
+                    message.payload,
+                );
+            });
         }
         if frame.header.next_seq() >= to_next {
             break;

@@ -3,7 +3,7 @@
 use crate::cli::Failure;
 use crate::cli::failure::{NOT_READY, USAGE};
 use crate::config::Config;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The files of this host's processes, each with the process's name: those that the configuration names, and
 /// those beside them of the same cluster.
@@ -14,34 +14,16 @@ pub(in crate::cli) fn files(
     config: &Config,
     wanted: Option<&str>,
 ) -> Result<Vec<(String, PathBuf)>, Failure> {
-    let replicas =
-        config.replicas.iter().map(|replica| (format!("replica-{}", replica.id), &replica.counters));
-    let archivers = config.archivers.iter();
-    let archivers = archivers.map(|archiver| (format!("archiver-{}", archiver.id), &archiver.counters));
-    let named: Vec<(String, PathBuf)> =
-        replicas.chain(archivers).map(|(name, path)| (name, path.clone())).collect();
-    let folder = config.counters_folder();
-    let prefix = format!("lockstep-{}-", config.cluster);
-    let process = |path: &Path| {
-        let file = path.file_name()?.to_str()?;
-        Some(file.strip_prefix(&prefix)?.strip_suffix(".counters")?.to_owned())
-    };
-    let beside = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut beside: Vec<(String, PathBuf)> = beside
-        .filter(|path| named.iter().all(|(_, known)| known != path))
-        .filter_map(|path| Some((process(&path)?, path)))
-        .collect();
-    beside.sort();
-    let (all, paths): (Vec<_>, Vec<String>) = (
-        named.iter().filter(|(_, path)| path.exists()).cloned().chain(beside).collect(),
-        named.iter().map(|(_, path)| path.display().to_string()).collect(),
-    );
+    let all = config.counters_files();
     if all.is_empty() {
+        let named = config.named_counters_files();
+        let paths: Vec<String> = named.iter().map(|(_, path)| path.display().to_string()).collect();
         let what = format!(
-            "no process of this configuration has run on this host: there is no {}, and in {} no {prefix}….counters; run \
+            "no process of this configuration has run on this host: there is no {}, and in {} no {}….counters; run \
              this where one runs, or name a file with --counters",
             paths.join(" and no "),
-            folder.display()
+            config.counters_folder().display(),
+            config.counters_file_prefix()
         );
         return Err(Failure::new(NOT_READY, what));
     }

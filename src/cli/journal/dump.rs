@@ -7,18 +7,16 @@ use crate::cli::Failure;
 use crate::cli::failure::USAGE;
 use crate::cli::new_file::write_new;
 use clap::Args;
-use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
+use lockstep_node::JoinedMessages;
 use lockstep_notary::from_hex;
 use lockstep_replica::journal::StoredLog;
-use lockstep_wire::{Entry, EntryKind, FrameView, MESSAGE_LEN_MAX, Seq};
+use lockstep_wire::{Entry, FrameView, Seq};
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// Output that is written at once.
 const OUT_BYTES: usize = 256 << 10;
-/// Memory of messages in parts that are not whole: as a subscriber has by default.
-const PARTS_BYTES: usize = 16 << 20;
 
 /// Flags of `journal dump`.
 #[derive(Args, Debug)]
@@ -111,45 +109,17 @@ fn report_damage(log: &StoredLog) {
     }
 }
 
-/// Joins the parts of messages.
-struct JoinedMessages(Reassembly);
-
-impl JoinedMessages {
-    fn new() -> Self {
-        let limits = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: PARTS_BYTES };
-        Self(Reassembly::new(limits, false))
-    }
-
-    /// Passes on the message that the entry is, or completes.
-    fn take<T>(
-        &mut self,
-        entry: &LogEntry<'_>,
-        frame: &FrameView<'_>,
-        on_message: impl FnOnce(&LogEntry<'_>) -> Result<T, Failure>,
-    ) -> Result<Option<T>, Failure> {
-        match entry.kind {
-            EntryKind::Message if entry.header.flags == 0 => on_message(entry).map(Some),
-            EntryKind::Message => {
-                let part = Entry { header: entry.header, payload: entry.payload };
-                let Joined::Whole(index) = self.0.on_part(entry.seq, frame.header.chain, &part) else {
-                    return Ok(None);
-                };
-                let whole = LogEntry {
-                    payload: self.0.message(index),
-                    header: &lockstep_wire::EntryHeader { flags: 0, ..*entry.header },
-                    ..*entry
-                };
-                let done = on_message(&whole)?;
-                self.0.on_delivered(index);
-                Ok(Some(done))
-            }
-            EntryKind::Open | EntryKind::Close => {
-                self.0.on_end(entry.seq, entry.header.publisher);
-                Ok(None)
-            }
-            _ => Ok(None),
-        }
-    }
+/// Passes on the message that the entry is, or completes.
+fn take<T>(
+    messages: &mut JoinedMessages,
+    entry: &LogEntry<'_>,
+    frame: &FrameView<'_>,
+    on_message: impl FnOnce(&LogEntry<'_>) -> T,
+) -> Option<T> {
+    let part = Entry { header: entry.header, payload: entry.payload };
+    messages.take(entry.seq, frame, &part, |Entry { header, payload }| {
+        on_message(&LogEntry { header, payload, ..*entry })
+    })
 }
 
 /// Prints the messages that have the text.
@@ -167,9 +137,9 @@ pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
     let log = journal.log()?;
     let selection = Selection::new(&args.select, &journal, &log)?;
     let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
-    let (mut messages, mut found, mut read) = (JoinedMessages::new(), 0u64, 0u64);
+    let (mut messages, mut found, mut read) = (JoinedMessages::default(), 0u64, 0u64);
     selection.each(&journal, |entry, frame| {
-        let written = messages.take(entry, frame, |message| {
+        let written = take(&mut messages, entry, frame, |message| -> Result<(), Failure> {
             if !selection.has(message) {
                 return Ok(());
             }
@@ -180,7 +150,7 @@ pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
             }
             Ok(())
         });
-        written?;
+        written.transpose()?;
         let enough = args.count.is_some_and(|count| found >= count);
         Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
@@ -210,7 +180,7 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
     let selection = Selection::new(&args.select, &journal, &log)?;
     let mut counted = (0u64, None::<Seq>, 0);
     let mut write_all = |mut out: &mut dyn Write| -> Result<(), Failure> {
-        let mut messages = JoinedMessages::new();
+        let mut messages = JoinedMessages::default();
         selection.each(&journal, |entry, frame| {
             let mut write = |entry: &LogEntry<'_>| -> Result<(), Failure> {
                 if !selection.has(entry) {
@@ -229,7 +199,7 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
             match args.format {
                 ExportForm::Json => write(entry)?,
                 ExportForm::Raw => {
-                    messages.take(entry, frame, write)?;
+                    take(&mut messages, entry, frame, write).transpose()?;
                 }
             }
             Ok(ControlFlow::Continue(()))

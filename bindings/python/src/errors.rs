@@ -1,0 +1,62 @@
+//! A failure as an exception: its class is the status, its text says what failed, where, and what to do.
+
+use lockstep_client::{ConfigErrors, IoError, OpenError, PublishError};
+use lockstep_node::JournalError;
+use pyo3::PyErr;
+
+/// The classes, which Python defines.
+pub(crate) mod classes {
+    pyo3::import_exception!(lockstep._errors, AheadOfNumberError);
+    pyo3::import_exception!(lockstep._errors, BackpressureError);
+    pyo3::import_exception!(lockstep._errors, ClosedError);
+    pyo3::import_exception!(lockstep._errors, ClosedHandleError);
+    pyo3::import_exception!(lockstep._errors, ConfigError);
+    pyo3::import_exception!(lockstep._errors, FencedError);
+    pyo3::import_exception!(lockstep._errors, InUseError);
+    pyo3::import_exception!(lockstep._errors, IoError);
+    pyo3::import_exception!(lockstep._errors, JournalError);
+    pyo3::import_exception!(lockstep._errors, NameRefusedError);
+    pyo3::import_exception!(lockstep._errors, NotAllowedError);
+    pyo3::import_exception!(lockstep._errors, NotOpenError);
+    pyo3::import_exception!(lockstep._errors, PanicError);
+    pyo3::import_exception!(lockstep._errors, TableFullError);
+    pyo3::import_exception!(lockstep._errors, TimedOutError);
+    pyo3::import_exception!(lockstep._errors, TooLongError);
+}
+
+pub(crate) fn of_publish(error: PublishError) -> PyErr {
+    let text = error.to_string();
+    match error {
+        PublishError::Backpressure => classes::BackpressureError::new_err(text),
+        PublishError::NotOpen => classes::NotOpenError::new_err(text),
+        PublishError::TooLong { .. } | PublishError::TooLongFor { .. } => classes::TooLongError::new_err(text),
+        PublishError::Ahead { .. } => classes::AheadOfNumberError::new_err(text),
+        PublishError::Fenced => classes::FencedError::new_err(text),
+        _ => classes::ClosedError::new_err(text),
+    }
+}
+
+pub(crate) fn of_open(error: OpenError) -> PyErr {
+    let text = error.to_string();
+    match error {
+        OpenError::Name(_) => classes::NameRefusedError::new_err(text),
+        OpenError::TimedOut(..) => classes::TimedOutError::new_err(text),
+        OpenError::TableFull(..) => classes::TableFullError::new_err(text),
+        OpenError::NotAllowed(_) => classes::NotAllowedError::new_err(text),
+        _ => classes::IoError::new_err(text),
+    }
+}
+
+pub(crate) fn of_io(error: IoError) -> PyErr {
+    let is_timeout = error.source.kind() == std::io::ErrorKind::TimedOut;
+    let text = error.to_string();
+    if is_timeout { classes::TimedOutError::new_err(text) } else { classes::IoError::new_err(text) }
+}
+
+pub(crate) fn of_config(errors: ConfigErrors) -> PyErr {
+    classes::ConfigError::new_err(errors.to_string())
+}
+
+pub(crate) fn of_journal(error: JournalError) -> PyErr {
+    classes::JournalError::new_err(error.to_string())
+}

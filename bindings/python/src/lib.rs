@@ -1,0 +1,59 @@
+//! The native module of the Python package `lockstep`: its handles, events and batches.
+//!
+//! ```text
+//!  Subscriber, Publisher, Participant ─▶ Polled (events that wait, cursor) ─▶ lockstep-client
+//!                                          └─ Batch: rows and payloads as buffers
+//!  Journal ─▶ a thread that reads ahead ─▶ lockstep-node
+//! ```
+//! Conventions: a handle is checked out for each call, so that a second thread is refused; the interpreter's lock
+//! is released while a handle polls or waits; a wait looks for signals twenty times a second.
+
+mod batch;
+mod bytes;
+mod endpoint;
+mod errors;
+mod event;
+mod guard;
+mod journal;
+mod metrics;
+mod participant;
+mod polled;
+mod publisher;
+mod status;
+mod subscriber;
+mod time;
+
+use pyo3::prelude::*;
+
+/// The native module of lockstep.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::batch::{Batch, BatchEvents, Payloads};
+    #[pymodule_export]
+    use super::endpoint::{Cursor, Endpoint};
+    #[pymodule_export]
+    use super::event::Event;
+    #[pymodule_export]
+    use super::journal::Journal;
+    #[pymodule_export]
+    use super::metrics::{metrics, metrics_text};
+    #[pymodule_export]
+    use super::participant::Participant;
+    #[pymodule_export]
+    use super::publisher::Publisher;
+    #[pymodule_export]
+    use super::status::status;
+    #[pymodule_export]
+    use super::subscriber::Subscriber;
+    use pyo3::prelude::*;
+
+    /// The names and numbers of the kinds of events, as the library has them.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("KINDS", super::event::kinds())?;
+        module.add("EVERYBODY", lockstep_client::EVERYBODY)?;
+        module.add("CHANNELS", lockstep_client::CHANNELS)?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,248 @@
+//! A handle, with the events that it has reported and the program has not received yet.
+//!
+//! A program that stops in the middle of an iteration goes on by its cursor later. So nothing is polled in advance:
+//! an iteration polls one event of the stream at a time, and the cursor is that behind the last event which the
+//! program has received.
+
+use crate::batch::{Batch, Spare};
+use crate::endpoint::Cursor;
+use crate::errors::of_io;
+use crate::event::Event;
+use crate::guard::CheckedOut;
+use crate::time::{Deadline, SLICE, timeout};
+use lockstep_client::IoError;
+use lockstep_flat::{FlatEvent, FlatKind};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+/// Polls of one call at most, so that a stream without an end leaves it.
+const TURNS_MAX: usize = 4_096;
+
+/// Operations that all handles have.
+pub(crate) trait Polls: Send {
+    /// One turn: events go to `batch`, which says when it is full. After the first event of the stream `flow`
+    /// says whether the rest is left for the next turn.
+    fn turn(&mut self, limit: usize, batch: &mut lockstep_flat::Batch, flow: ControlFlow<()>) -> usize;
+    fn sleep(&mut self, time: Duration) -> Result<bool, IoError>;
+    fn due(&self) -> Duration;
+    fn fd(&self) -> RawFd;
+    fn now(&self) -> u64;
+    /// The position behind what was polled.
+    fn position(&self) -> Option<lockstep_client::Cursor>;
+    /// Whether nothing more comes.
+    fn is_over(&self) -> bool;
+}
+
+/// An event that was polled before the program wanted it.
+struct Waiting {
+    row: FlatEvent,
+    payload: Vec<u8>,
+    /// The position behind it; `None` of an event that is not of the stream.
+    behind: Option<Option<lockstep_client::Cursor>>,
+}
+
+/// See the module.
+pub(crate) struct Polled<H> {
+    pub(crate) handle: H,
+    waiting: VecDeque<Waiting>,
+    /// The position behind the last event that the program has received, while others wait.
+    position: Option<lockstep_client::Cursor>,
+    spare: Spare,
+    scratch: lockstep_flat::Batch,
+}
+
+/// Whether an event is of the stream, and not of a publisher.
+fn is_of_stream(row: &FlatEvent) -> bool {
+    row.kind < FlatKind::NameOpened as u32
+}
+
+impl<H: Polls> Polled<H> {
+    pub(crate) fn new(handle: H) -> Self {
+        let (spare, scratch) = (Spare::default(), lockstep_flat::Batch::new());
+        Self { handle, waiting: VecDeque::new(), position: None, spare, scratch }
+    }
+
+    /// The position behind the last event that the program has received.
+    pub(crate) fn cursor(&self) -> Option<Cursor> {
+        let waits = self.waiting.iter().any(|waiting| waiting.behind.is_some());
+        let position = if waits { self.position } else { self.handle.position() };
+        position.map(Cursor)
+    }
+
+    /// One turn that brings one event of the stream at most; events wait for the program. `see` sees them.
+    fn turn(&mut self, mut see: impl FnMut(&FlatEvent)) -> usize {
+        let before = self.cursor().map(|Cursor(position)| position);
+        self.scratch.clear();
+        let work = self.handle.turn(1, &mut self.scratch, ControlFlow::Break(()));
+        let rows = self.scratch.rows();
+        let last = rows.iter().rposition(is_of_stream);
+        if last.is_some() && !self.waiting.iter().any(|waiting| waiting.behind.is_some()) {
+            self.position = before;
+        }
+        for (index, row) in rows.iter().enumerate() {
+            see(row);
+            // Where one turn brought several, a reader that goes on from between them receives them again.
+            let behind = if Some(index) == last { self.handle.position() } else { before };
+            let behind = is_of_stream(row).then_some(behind);
+            self.waiting.push_back(Waiting { row: *row, payload: self.scratch.payload(row).to_vec(), behind });
+        }
+        work
+    }
+
+    /// The next event that waits, which is the program's from now on.
+    fn pop(&mut self) -> Option<Waiting> {
+        let waiting = self.waiting.pop_front()?;
+        if let Some(behind) = waiting.behind {
+            self.position = behind;
+        }
+        Some(waiting)
+    }
+
+    /// Polls until an event waits, or there is nothing to do. Returns whether there is.
+    fn poll_one(&mut self) -> bool {
+        let mut turns = 0;
+        while self.waiting.is_empty() && turns < TURNS_MAX {
+            if self.turn(|_| {}) == 0 {
+                return !self.waiting.is_empty();
+            }
+            turns += 1;
+        }
+        true
+    }
+
+    /// Polls into a batch until it has `limit` events or is full, or there is nothing to do.
+    fn gather(&mut self, limit: usize) -> lockstep_flat::Batch {
+        let mut batch = self.spare.take();
+        while let Some(Waiting { row, payload, .. }) = self.pop() {
+            batch.push(row, &payload);
+        }
+        let mut turns = 0;
+        while batch.rows().len() < limit && !batch.is_full() && turns < TURNS_MAX {
+            let left = limit - batch.rows().len();
+            if self.handle.turn(left, &mut batch, ControlFlow::Continue(())) == 0 {
+                break;
+            }
+            turns += 1;
+        }
+        batch
+    }
+
+    /// Sleeps until there is something to poll for, at most `time`; whether that is so.
+    fn nap(&mut self, time: Duration) -> Result<bool, IoError> {
+        let due = self.handle.due();
+        Ok(self.handle.sleep(time)? || due <= time)
+    }
+}
+
+/// What Python calls with a handle that is checked out.
+impl<H: Polls> CheckedOut<'_, Polled<H>> {
+    /// Sleeps until there is something to poll for, or until the time is over. Ctrl-C ends it.
+    pub(crate) fn wait(&mut self, py: Python<'_>, seconds: Option<f64>) -> PyResult<bool> {
+        let deadline = Deadline::after(self.handle.now(), timeout(seconds)?);
+        self.wait_until(py, deadline)
+    }
+
+    fn wait_until(&mut self, py: Python<'_>, deadline: Deadline) -> PyResult<bool> {
+        loop {
+            if !self.waiting.is_empty() {
+                return Ok(true);
+            }
+            let time = deadline.left(self.handle.now()).min(SLICE);
+            let polled: &mut Polled<H> = self;
+            let is_ready = py.detach(|| polled.nap(time)).map_err(of_io)?;
+            py.check_signals()?;
+            if is_ready || deadline.left(self.handle.now()).is_zero() {
+                return Ok(is_ready);
+            }
+        }
+    }
+
+    /// The next event, once there is one; `None` when the time is over, or nothing more comes.
+    pub(crate) fn next_event(&mut self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<Event>> {
+        let deadline = Deadline::after(self.handle.now(), timeout(seconds)?);
+        loop {
+            if let Some(Waiting { row, payload, .. }) = self.pop() {
+                return Ok(Some(Event::new(py, row, &payload)));
+            }
+            let polled: &mut Polled<H> = self;
+            let goes_on = py.detach(|| polled.poll_one());
+            if !self.waiting.is_empty() {
+                continue;
+            }
+            if self.handle.is_over() || deadline.left(self.handle.now()).is_zero() {
+                return Ok(None);
+            }
+            match goes_on {
+                true => py.check_signals()?,
+                false => _ = self.wait_until(py, deadline)?,
+            }
+        }
+    }
+
+    /// Events in a batch: those that are there, or the first ones until the time is over.
+    pub(crate) fn poll_batch(&mut self, py: Python<'_>, limit: usize, seconds: Option<f64>) -> PyResult<Batch> {
+        if limit == 0 {
+            return Err(PyValueError::new_err("limit 0 takes no event: write 1 or more"));
+        }
+        let deadline = Deadline::after(self.handle.now(), timeout(seconds)?);
+        loop {
+            let polled: &mut Polled<H> = self;
+            let gathered = py.detach(|| polled.gather(limit));
+            let is_over = self.handle.is_over() || deadline.left(self.handle.now()).is_zero();
+            let batch = Batch::new(gathered, &self.spare);
+            if !batch.is_empty() || is_over {
+                return Ok(batch);
+            }
+            self.wait_until(py, deadline)?;
+        }
+    }
+
+    /// The same as a list.
+    pub(crate) fn events(&mut self, py: Python<'_>, limit: usize) -> PyResult<Vec<Event>> {
+        Ok(self.poll_batch(py, limit, Some(0.0))?.events(py))
+    }
+
+    /// Polls until `is_done`, at most for `seconds`; events wait for the program. `see` sees them. Returns whether
+    /// it is done.
+    pub(crate) fn poll_until(
+        &mut self,
+        py: Python<'_>,
+        deadline: Deadline,
+        mut is_done: impl FnMut(&H, Option<&FlatEvent>) -> bool + Send,
+    ) -> PyResult<bool> {
+        loop {
+            let polled: &mut Polled<H> = self;
+            let is_done = &mut is_done;
+            let (done, work) = py.detach(|| {
+                let (mut done, mut work, mut turns) = (is_done(&polled.handle, None), 1, 0);
+                while !done && work > 0 && turns < TURNS_MAX {
+                    let mut seen = Vec::new();
+                    work = polled.turn(|row| seen.push(*row));
+                    done = seen.iter().fold(is_done(&polled.handle, None), |done, row| {
+                        is_done(&polled.handle, Some(row)) || done
+                    });
+                    turns += 1;
+                }
+                (done, work)
+            });
+            py.check_signals()?;
+            let left = deadline.left(self.handle.now());
+            if done || left.is_zero() {
+                return Ok(done);
+            }
+            if work == 0 {
+                let polled: &mut Polled<H> = self;
+                py.detach(|| polled.nap(left.min(SLICE))).map_err(of_io)?;
+            }
+        }
+    }
+
+    /// Seconds until the handle must be polled, although nothing arrives.
+    pub(crate) fn due(&self) -> f64 {
+        if self.waiting.is_empty() { self.handle.due().as_secs_f64() } else { 0.0 }
+    }
+}
