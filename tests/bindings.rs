@@ -5,6 +5,11 @@
 
 #[path = "bindings/c.rs"]
 mod c;
+#[path = "bindings/python.rs"]
+mod python;
+#[path = "support/python.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
+mod python_packages;
 
 use std::path::Path;
 use std::process::Command;

@@ -1,23 +1,32 @@
-//! Other people's Python packages: installed once each, into a virtual environment below cargo's target
-//! folder, and fed through a script.
+//! Other people's Python packages: installed once, those that are used together into one virtual environment
+//! below cargo's target folder, and fed through a script.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 /// Seconds that a registry may take; `timeout` ends what takes longer.
-const INSTALL_S: &str = "50";
+const INSTALL_S: &str = "120";
 /// Seconds that a script may take.
 const RUN_S: &str = "120";
 /// Written when all of a package is there: half an installation is made anew.
 const WHOLE: &str = "whole";
-/// Tests run side by side; one installs, and a package that cannot be had is tried once: its name, and why.
+/// Tests run side by side; one installs, and packages that cannot be had are tried once: their names, and why.
 static REFUSED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// An interpreter that has the package.
+/// An interpreter that has the packages.
 pub struct Python {
     interpreter: PathBuf,
+}
+
+/// A lock between processes, until it is dropped: another program of tests may install into the same folder.
+pub fn locked(folder: &Path) -> File {
+    std::fs::create_dir_all(folder).unwrap();
+    let lock = File::create(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    lock
 }
 
 /// Runs a command; the last line that it printed if it failed.
@@ -34,25 +43,37 @@ fn install(program: &str, args: &[&str], folder: &Path) -> Result<(), String> {
 impl Python {
     /// Installs this package of PyPI, `name==version`, unless it is there.
     pub fn with(package: &str) -> Result<Self, String> {
+        Self::with_all(&package.replace("==", "-"), &[package])
+    }
+
+    /// Installs these packages into one environment called `name`, unless they are there.
+    pub fn with_all(name: &str, packages: &[&str]) -> Result<Self, String> {
         let mut refused = REFUSED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, why)) = refused.iter().find(|(known, _)| known == package) {
+        if let Some((_, why)) = refused.iter().find(|(known, _)| known == name) {
             return Err(why.clone());
         }
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python").join(package.replace("==", "-"));
-        if !folder.join(WHOLE).exists() {
-            let _ = std::fs::remove_dir_all(&folder); // it may not be there
-            std::fs::create_dir_all(&folder).unwrap();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python").join(name);
+        let _lock = locked(&folder);
+        let list = packages.join(" ");
+        if !std::fs::read_to_string(folder.join(WHOLE)).is_ok_and(|whole| whole == list) {
+            let _ = std::fs::remove_dir_all(folder.join("venv")); // it may not be there
+            let _ = std::fs::remove_file(folder.join(WHOLE)); // likewise
             let flags = ["-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "10"];
-            let pip = [&flags[..], &["--disable-pip-version-check", package]].concat();
+            let pip = [&flags[..], &["--disable-pip-version-check"], packages].concat();
             let made = install("python3", &["-m", "venv", "venv"], &folder)
                 .and_then(|()| install("venv/bin/python", &pip, &folder));
             if let Err(why) = made {
-                refused.push((package.to_owned(), why.clone()));
+                refused.push((name.to_owned(), why.clone()));
                 return Err(why);
             }
-            std::fs::write(folder.join(WHOLE), "").unwrap();
+            std::fs::write(folder.join(WHOLE), list).unwrap();
         }
         Ok(Self { interpreter: folder.join("venv/bin/python") })
+    }
+
+    /// Where the interpreter is; other programs of its packages lie beside it.
+    pub fn interpreter(&self) -> &Path {
+        &self.interpreter
     }
 
     /// What the script prints of this input; it must succeed.

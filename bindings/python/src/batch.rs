@@ -173,11 +173,7 @@ impl Batch {
 
     /// # Safety
     /// As Python calls it.
-    unsafe fn __getbuffer__(
-        slf: Bound<'_, Self>,
-        view: *mut ffi::Py_buffer,
-        flags: c_int,
-    ) -> PyResult<()> {
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let rows = slf.get().inner.rows();
         let exported = Exported { bytes: bytemuck::cast_slice(rows), item_len: ROW_LEN, format: ROW_FORMAT };
         // SAFETY: Python passes a view to fill in. The batch never changes, so that its rows lie there while `slf`
@@ -203,11 +199,7 @@ pub(crate) struct Payloads {
 impl Payloads {
     /// # Safety
     /// As Python calls it.
-    unsafe fn __getbuffer__(
-        slf: Bound<'_, Self>,
-        view: *mut ffi::Py_buffer,
-        flags: c_int,
-    ) -> PyResult<()> {
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let bytes = slf.get().batch.get().inner.bytes();
         // SAFETY: as for the rows; the batch lives while `slf` does.
         unsafe { Exported { bytes, item_len: 1, format: c"B" }.describe(slf.clone().into_any(), view, flags) }

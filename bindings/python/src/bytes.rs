@@ -6,7 +6,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 /// Does `work` with the bytes of `object`.
-pub(crate) fn with_bytes<R>(object: &Bound<'_, PyAny>, work: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
+pub(crate) fn with_bytes<R>(
+    object: &Bound<'_, PyAny>,
+    work: impl FnOnce(&[u8]) -> PyResult<R>,
+) -> PyResult<R> {
     if let Ok(bytes) = object.cast::<PyBytes>() {
         return work(bytes.as_bytes());
     }

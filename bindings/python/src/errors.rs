@@ -29,7 +29,9 @@ pub(crate) fn of_publish(error: PublishError) -> PyErr {
     match error {
         PublishError::Backpressure => classes::BackpressureError::new_err(text),
         PublishError::NotOpen => classes::NotOpenError::new_err(text),
-        PublishError::TooLong { .. } | PublishError::TooLongFor { .. } => classes::TooLongError::new_err(text),
+        PublishError::TooLong { .. } | PublishError::TooLongFor { .. } => {
+            classes::TooLongError::new_err(text)
+        }
         PublishError::Ahead { .. } => classes::AheadOfNumberError::new_err(text),
         PublishError::Fenced => classes::FencedError::new_err(text),
         _ => classes::ClosedError::new_err(text),

@@ -119,6 +119,8 @@ impl Event {
         let FlatEvent { seq, publisher, publisher_seq, kind, .. } = self.row;
         let name = FlatKind::from_u32(kind).map_or_else(|| kind.to_string(), name);
         let len = self.payload.bind(py).as_bytes().len();
-        format!("<Event {name} seq={seq} publisher={publisher} publisher_seq={publisher_seq} payload={len} B>")
+        format!(
+            "<Event {name} seq={seq} publisher={publisher} publisher_seq={publisher_seq} payload={len} B>"
+        )
     }
 }

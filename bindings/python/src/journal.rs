@@ -11,8 +11,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
 /// Batches that wait for the program.
 const AHEAD: usize = 2;
@@ -42,7 +42,12 @@ pub(crate) struct Journal {
 }
 
 /// Reads the messages into batches, until nobody wants them.
-fn read(journal: &JournalReader, from: u64, to_next: u64, (batches, spare): (&SyncSender<ReadBatch>, &Spare)) {
+fn read(
+    journal: &JournalReader,
+    from: u64,
+    to_next: u64,
+    (batches, spare): (&SyncSender<ReadBatch>, &Spare),
+) {
     let mut batch = spare.take();
     let read = journal.messages(from, to_next, |message| {
         if batch.on_subscriber(&SubscriberEvent::Message(message)).is_break() {

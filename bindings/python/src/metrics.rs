@@ -22,7 +22,8 @@ fn processes(py: Python<'_>, endpoint: &Endpoint, wanted: Option<&str>) -> PyRes
         Some(wanted) if processes.is_empty() => {
             let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
             let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            let text = format!("no process of this cluster on this host is called '{wanted}'; there are {there}");
+            let text =
+                format!("no process of this cluster on this host is called '{wanted}'; there are {there}");
             Err(PyValueError::new_err(text))
         }
         _ => Ok(processes),

@@ -22,6 +22,9 @@ use std::time::Duration;
 /// Polls of one call at most, so that a stream without an end leaves it.
 const TURNS_MAX: usize = 4_096;
 
+/// Outcomes of one turn at most that brings one event of the stream.
+const OUTCOMES: usize = 64;
+
 /// Operations that all handles have.
 pub(crate) trait Polls: Send {
     /// One turn: events go to `batch`, which says when it is full. After the first event of the stream `flow`
@@ -73,22 +76,25 @@ impl<H: Polls> Polled<H> {
         position.map(Cursor)
     }
 
-    /// One turn that brings one event of the stream at most; events wait for the program. `see` sees them.
-    fn turn(&mut self, mut see: impl FnMut(&FlatEvent)) -> usize {
-        let before = self.cursor().map(|Cursor(position)| position);
+    /// One turn that brings one event of the stream at most; events wait for the program.
+    fn turn(&mut self) -> usize {
+        let before = self.handle.position();
         self.scratch.clear();
-        let work = self.handle.turn(1, &mut self.scratch, ControlFlow::Break(()));
+        let work = self.handle.turn(OUTCOMES, &mut self.scratch, ControlFlow::Break(()));
         let rows = self.scratch.rows();
         let last = rows.iter().rposition(is_of_stream);
         if last.is_some() && !self.waiting.iter().any(|waiting| waiting.behind.is_some()) {
             self.position = before;
         }
         for (index, row) in rows.iter().enumerate() {
-            see(row);
             // Where one turn brought several, a reader that goes on from between them receives them again.
             let behind = if Some(index) == last { self.handle.position() } else { before };
             let behind = is_of_stream(row).then_some(behind);
-            self.waiting.push_back(Waiting { row: *row, payload: self.scratch.payload(row).to_vec(), behind });
+            self.waiting.push_back(Waiting {
+                row: *row,
+                payload: self.scratch.payload(row).to_vec(),
+                behind,
+            });
         }
         work
     }
@@ -106,7 +112,7 @@ impl<H: Polls> Polled<H> {
     fn poll_one(&mut self) -> bool {
         let mut turns = 0;
         while self.waiting.is_empty() && turns < TURNS_MAX {
-            if self.turn(|_| {}) == 0 {
+            if self.turn() == 0 {
                 return !self.waiting.is_empty();
             }
             turns += 1;
@@ -184,7 +190,12 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
     }
 
     /// Events in a batch: those that are there, or the first ones until the time is over.
-    pub(crate) fn poll_batch(&mut self, py: Python<'_>, limit: usize, seconds: Option<f64>) -> PyResult<Batch> {
+    pub(crate) fn poll_batch(
+        &mut self,
+        py: Python<'_>,
+        limit: usize,
+        seconds: Option<f64>,
+    ) -> PyResult<Batch> {
         if limit == 0 {
             return Err(PyValueError::new_err("limit 0 takes no event: write 1 or more"));
         }
@@ -206,8 +217,8 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
         Ok(self.poll_batch(py, limit, Some(0.0))?.events(py))
     }
 
-    /// Polls until `is_done`, at most for `seconds`; events wait for the program. `see` sees them. Returns whether
-    /// it is done.
+    /// Polls until `is_done`, at most for `seconds`; events wait for the program, and `is_done` sees
+    /// them. Returns whether it is done.
     pub(crate) fn poll_until(
         &mut self,
         py: Python<'_>,
@@ -220,11 +231,10 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
             let (done, work) = py.detach(|| {
                 let (mut done, mut work, mut turns) = (is_done(&polled.handle, None), 1, 0);
                 while !done && work > 0 && turns < TURNS_MAX {
-                    let mut seen = Vec::new();
-                    work = polled.turn(|row| seen.push(*row));
-                    done = seen.iter().fold(is_done(&polled.handle, None), |done, row| {
-                        is_done(&polled.handle, Some(row)) || done
-                    });
+                    work = polled.turn();
+                    let rows = polled.scratch.rows().iter();
+                    done = rows.fold(false, |done, row| is_done(&polled.handle, Some(row)) || done);
+                    done |= is_done(&polled.handle, None);
                     turns += 1;
                 }
                 (done, work)

@@ -77,10 +77,12 @@ impl Looker {
 
     /// The version of the log, and whether the nodes that answer are of different releases.
     fn version(&mut self, asked: &[QueryResult], leader: Option<&NodeStatus>) -> (Option<u8>, bool) {
-        let there: Vec<_> = asked.iter().filter(|node| node.status.is_some()).map(|node| node.address).collect();
+        let there: Vec<_> =
+            asked.iter().filter(|node| node.status.is_some()).map(|node| node.address).collect();
         let releases = self.client.releases(&there, RELEASE_WAIT);
         let of_leader = leader.and_then(|leader| there.iter().position(|address| *address == leader.address));
-        let answer = of_leader.and_then(|place| releases[place].as_ref()).or(releases.iter().flatten().next());
+        let answer =
+            of_leader.and_then(|place| releases[place].as_ref()).or(releases.iter().flatten().next());
         let in_force = answer.and_then(|answer| answer.in_force);
         let name = |place: usize| releases[place].as_ref().map(|release| release.release.as_str());
         (in_force, (1..releases.len()).any(|place| name(place) != name(place - 1)))

@@ -38,6 +38,12 @@ async def wait(handle: Subscriber | Publisher | Participant, timeout: float | No
     return True
 
 
+def _is_over(handle: Subscriber | Publisher | Participant) -> bool:
+    if isinstance(handle, Participant):
+        return handle.is_ended and handle.drained
+    return isinstance(handle, Subscriber) and handle.is_ended
+
+
 async def events(handle: Subscriber | Publisher | Participant) -> AsyncIterator[Event]:
     """The events of a handle, in their order, until nothing more can come."""
     delivered = 0
@@ -48,7 +54,7 @@ async def events(handle: Subscriber | Publisher | Participant) -> AsyncIterator[
             delivered += 1
             if delivered % _EVENTS_OF_A_TURN == 0:
                 await asyncio.sleep(0)
-        elif isinstance(handle, (Subscriber, Participant)) and handle.is_ended:
+        elif _is_over(handle):
             return
         else:
             await wait(handle)

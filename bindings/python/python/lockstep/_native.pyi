@@ -1,0 +1,417 @@
+"""The native module of lockstep."""
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any, Final, Literal, Self, TypedDict, final
+
+from typing_extensions import Buffer
+
+from lockstep._kinds import Delivery, Kind
+
+KINDS: Final[list[tuple[str, int]]]
+"""The names and numbers of the kinds of events, as the library has them."""
+EVERYBODY: Final[int]
+"""The destination of messages for everybody."""
+CHANNELS: Final[int]
+"""This plus the number of a channel is the channel's destination."""
+__version__: Final[str]
+
+@final
+class Endpoint:
+    """Which cluster, and how it is reached: from the cluster's file. Any number of handles may be made with it, by any
+    number of threads."""
+
+    @staticmethod
+    def from_env() -> Endpoint:
+        """The endpoint of the file that LOCKSTEP_CONFIG names, or of /etc/lockstep/lockstep.toml. Variables LOCKSTEP_…
+        replace single keys, as for every command of lockstep."""
+    @staticmethod
+    def from_file(path: str | PathLike[str]) -> Endpoint:
+        """The endpoint of the cluster's file at this path."""
+    @property
+    def cluster(self) -> int:
+        """The cluster's number."""
+    def message_len_max(self, destination: int = 0) -> int:
+        """Bytes of the longest message for a destination."""
+
+@final
+class Cursor:
+    """A position in a stream: history, next seq, and the chain over everything before it. As a text it is what
+    `lockstep subscribe` prints."""
+
+    def __new__(cls, history: int, seq: int, chain: int) -> Self: ...
+    @staticmethod
+    def parse(text: str) -> Cursor:
+        """The cursor of a text, as str() writes it."""
+    @property
+    def history(self) -> int:
+        """The history."""
+    @property
+    def seq(self) -> int:
+        """The next seq."""
+    @property
+    def chain(self) -> int:
+        """The chain over everything before it."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Cursor], tuple[int, int, int]]: ...
+
+@final
+class Event:
+    """An event of a handle, or a message of a journal. Fields that its kind does not use are 0; Kind lists them."""
+
+    @property
+    def kind(self) -> Kind | int:
+        """What it reports: a Kind, or a number that a later version has added."""
+    @property
+    def seq(self) -> int:
+        """The place in the stream, or a bound of it."""
+    @property
+    def publisher(self) -> int:
+        """The publisher's id."""
+    @property
+    def publisher_seq(self) -> int:
+        """The publisher's number of the message."""
+    @property
+    def destination(self) -> int:
+        """The destination."""
+    @property
+    def timestamp(self) -> int:
+        """When the entry was stamped: nanoseconds since the Unix epoch."""
+    @property
+    def value(self) -> int:
+        """A number; see the kind."""
+    @property
+    def value2(self) -> int:
+        """Another one; see the kind."""
+    @property
+    def detail(self) -> int:
+        """A reason or a flag; see the kind."""
+    @property
+    def payload(self) -> bytes:
+        """The payload."""
+
+@final
+class Payloads:
+    """The payloads of a batch, as a buffer."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
+
+@final
+class BatchEvents:
+    """The events of a batch, one by one."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Event: ...
+
+@final
+class Batch:
+    """Events of a poll. It is a buffer of rows of 64 bytes, which numpy.frombuffer(batch, dtype=EVENT_DTYPE) reads in
+    place, and a sequence of Event. It never changes; its memory is there as long as the batch or a view of it is."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Event: ...
+    def __iter__(self) -> Iterator[Event]: ...
+    @property
+    def payloads(self) -> memoryview:
+        """All payloads behind each other; payload_at and payload_len of a row say where its own is."""
+    def payload(self, index: int) -> memoryview:
+        """The payload of a row, in place."""
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
+
+@final
+class Subscriber:
+    """Reads the stream of a cluster. A handle belongs to one thread at a time."""
+
+    def __new__(
+        cls,
+        endpoint: Endpoint,
+        start: int | Cursor | Literal["live", "oldest"] = "live",
+        delivery: Delivery | int = 1,
+    ) -> Self: ...
+    def begin(self, timeout: float | None = 10.0) -> None:
+        """Polls until the subscription has its position: a live one delivers what is published after it. Events of
+        these polls are delivered by the next call."""
+    def events(self, limit: int = 256) -> list[Event]:
+        """Events that are there, as a list; never blocks. At most so many messages."""
+    def poll_batch(self, limit: int = 4096, timeout: float | None = 0.0) -> Batch:
+        """Events in a batch, at most so many messages: those that are there, or the first ones until the timeout in
+        seconds. Without events it is empty."""
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """The next event, once there is one; None when the timeout in seconds is over, or the subscription has
+        ended."""
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleeps until there is something to poll for, or until the timeout in seconds; returns whether there is."""
+    def fileno(self) -> int:
+        """A descriptor that is readable while there is something to receive, for select, epoll and event loops."""
+    def due(self) -> float:
+        """Seconds until the handle must be polled, although nothing arrives."""
+    @property
+    def cursor(self) -> Cursor | None:
+        """The position behind the last event that was delivered, as start of a later subscription; None before this
+        one has begun."""
+    @property
+    def deliver_next(self) -> int:
+        """The next seq to be delivered; 0 before a live subscription has begun."""
+    @property
+    def commit_next(self) -> int:
+        """The exclusive bound of what is final, as far as it was received here."""
+    @property
+    def has_begun(self) -> bool:
+        """Whether the subscription has its position."""
+    @property
+    def is_ended(self) -> bool:
+        """Whether the subscription has ended: the event before gave the reason."""
+    def close(self) -> None:
+        """Closes the sockets. Calls after it are refused; to close again does nothing."""
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Event: ...
+
+@final
+class Publisher:
+    """Publishes messages into the stream of a cluster; its events are outcomes. A handle belongs to one thread at a
+    time."""
+
+    def __new__(cls, endpoint: Endpoint) -> Self: ...
+    def open(self, name: str, timeout: float | None = 10.0, nonce: tuple[int, int] | None = None) -> int:
+        """Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that has
+        the name open is fenced, unless it has the same nonce. Events of these polls are delivered by the next call;
+        the value of NAME_OPENED is the number of the last committed message."""
+    def publish(self, publisher: int, payload: Buffer, destination: int = 0) -> int:
+        """Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it; its
+        outcome is an event. BackpressureError: take events, and publish it again."""
+    def publish_at(self, publisher: int, number: int, payload: Buffer, destination: int = 0) -> int:
+        """Publishes a message under a number that the program derives from its own state: the stream skips a number
+        that it has. AheadOfNumberError if numbers before it are missing."""
+    def close_name(self, publisher: int, reason: Buffer | None = None) -> None:
+        """Closes the publisher behind all of its messages; readers receive the reason. Its outcome is an event."""
+    def day(self, publisher: int, day: str | None) -> int:
+        """Marks the start of a trading day by its name, or the end of one by None. The mark has a number and an
+        outcome like a message."""
+    def flush(self) -> int:
+        """Sends what is written; returns the number of datagrams."""
+    def events(self, limit: int = 256) -> list[Event]:
+        """Outcomes and other events that are there, as a list; never blocks."""
+    def poll_batch(self, limit: int = 4096, timeout: float | None = 0.0) -> Batch:
+        """The same in a batch, or the first ones until the timeout in seconds. Without events it is empty."""
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """The next event, once there is one; None when the timeout in seconds is over."""
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sends what is written, and sleeps until there is something to poll for, or until the timeout in seconds;
+        returns whether there is."""
+    def drain(self, timeout: float | None = None) -> bool:
+        """Polls until every message has its outcome; whether that is so when the timeout in seconds is over. Events of
+        these polls are delivered by the next call."""
+    @property
+    def drained(self) -> bool:
+        """Whether every published message has its outcome."""
+    @property
+    def is_connected(self) -> bool:
+        """Whether the handle follows a leader's stream."""
+    def message_len_max(self, destination: int = 0) -> int:
+        """Bytes of the longest message for a destination."""
+    def fileno(self) -> int:
+        """A descriptor that is readable while there is something to receive, for select, epoll and event loops."""
+    def due(self) -> float:
+        """Seconds until the handle must be polled, although nothing arrives."""
+    def close(self) -> None:
+        """Closes the sockets. Messages without an outcome may be stamped or not. Calls after it are refused; to close
+        again does nothing."""
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class Participant:
+    """Publishes messages into the stream and reads it, over one device: each datagram is received once. A handle belongs
+    to one thread at a time."""
+
+    def __new__(
+        cls,
+        endpoint: Endpoint,
+        start: int | Cursor | Literal["live", "oldest"] = "live",
+        delivery: Delivery | int = 1,
+    ) -> Self: ...
+    def begin(self, timeout: float | None = 10.0) -> None:
+        """Polls until the subscription has its position: a live one delivers what is published after it. Events of
+        these polls are delivered by the next call."""
+    def open(self, name: str, timeout: float | None = 10.0, nonce: tuple[int, int] | None = None) -> int:
+        """Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that has
+        the name open is fenced, unless it has the same nonce. Events of these polls are delivered by the next call;
+        the value of NAME_OPENED is the number of the last committed message."""
+    def publish(self, publisher: int, payload: Buffer, destination: int = 0) -> int:
+        """Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it; its
+        outcome is an event. BackpressureError: take events, and publish it again."""
+    def publish_at(self, publisher: int, number: int, payload: Buffer, destination: int = 0) -> int:
+        """Publishes a message under a number that the program derives from its own state: the stream skips a number
+        that it has. AheadOfNumberError if numbers before it are missing."""
+    def close_name(self, publisher: int, reason: Buffer | None = None) -> None:
+        """Closes the publisher behind all of its messages; readers receive the reason. Its outcome is an event."""
+    def day(self, publisher: int, day: str | None) -> int:
+        """Marks the start of a trading day by its name, or the end of one by None. The mark has a number and an
+        outcome like a message."""
+    def flush(self) -> int:
+        """Sends what is written; returns the number of datagrams."""
+    def events(self, limit: int = 256) -> list[Event]:
+        """Events and outcomes that are there, as a list; never blocks. At most so many of each."""
+    def poll_batch(self, limit: int = 4096, timeout: float | None = 0.0) -> Batch:
+        """Events in a batch, at most so many messages: those that are there, or the first ones until the timeout in
+        seconds. Without events it is empty."""
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """The next event, once there is one; None when the timeout in seconds is over, or the subscription has ended
+        and each message has its outcome."""
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sends what is written, and sleeps until there is something to poll for, or until the timeout in seconds;
+        returns whether there is."""
+    def drain(self, timeout: float | None = None) -> bool:
+        """Polls until every message has its outcome; whether that is so when the timeout in seconds is over. Events of
+        these polls are delivered by the next call."""
+    def fileno(self) -> int:
+        """A descriptor that is readable while there is something to receive, for select, epoll and event loops."""
+    def due(self) -> float:
+        """Seconds until the handle must be polled, although nothing arrives."""
+    @property
+    def cursor(self) -> Cursor | None:
+        """The position behind the last event that was delivered, as start of a later subscription; None before this
+        one has begun."""
+    @property
+    def deliver_next(self) -> int:
+        """The next seq to be delivered; 0 before a live subscription has begun."""
+    @property
+    def commit_next(self) -> int:
+        """The exclusive bound of what is final, as far as it was received here."""
+    @property
+    def has_begun(self) -> bool:
+        """Whether the subscription has its position."""
+    @property
+    def is_ended(self) -> bool:
+        """Whether the subscription has ended: the event before gave the reason."""
+    @property
+    def drained(self) -> bool:
+        """Whether every published message has its outcome."""
+    @property
+    def is_connected(self) -> bool:
+        """Whether the handle follows a leader's stream."""
+    def message_len_max(self, destination: int = 0) -> int:
+        """Bytes of the longest message for a destination."""
+    def close(self) -> None:
+        """Closes the sockets. Messages without an outcome may be stamped or not. Calls after it are refused; to close
+        again does nothing."""
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Event: ...
+
+@final
+class Journal:
+    """The whole messages of the journal of a replica or an archiver, or of a backup, from its folder alone: no process is
+    asked, and one may write into it. It reads to the end that the log has when it is opened, or with `committed` to the
+    end of what it knows to be committed. Messages in parts that began before from_seq are left out."""
+
+    def __new__(cls, path: str | PathLike[str], from_seq: int | None = None, committed: bool = False) -> Self: ...
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+    @property
+    def oldest_seq(self) -> int:
+        """The oldest seq that it has."""
+    @property
+    def end_seq(self) -> int:
+        """The seq behind its last entry."""
+    @property
+    def commit_next(self) -> int:
+        """Everything below is committed, as this journal knows; what follows may be too."""
+    @property
+    def publishers(self) -> dict[int, str]:
+        """The names of publishers at its end, by id."""
+    @property
+    def damage(self) -> str | None:
+        """Damage behind its end: what was written there has changed, and may have been more of the log. None
+        without."""
+    def read_batch(self) -> Batch:
+        """The next messages in a batch; an empty one at the end."""
+    def close(self) -> None:
+        """Ends the reading. To close again does nothing."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Event: ...
+
+class CounterTimes(TypedDict):
+    """Quantiles of a distribution of times; None of none."""
+
+    p50_ns: int | None
+    p99_ns: int | None
+    longest_ns: int | None
+
+class CounterValue(TypedDict):
+    """A counter: its value, and what it means."""
+
+    value: int
+    kind: str
+    unit: str
+    meaning: str
+    state: str | None
+    times: CounterTimes | None
+
+class ProcessMetrics(TypedDict):
+    """What a process counts."""
+
+    kind: str
+    release: str
+    pid: int
+    life: Literal["runs", "hangs", "ended"]
+    silent_ns: int | None
+    since_ns: int
+    published_at_ns: int
+    counters: dict[str, CounterValue]
+
+class ClusterStatus(TypedDict):
+    """The status of a cluster, with the fields of `lockstep status --json`."""
+
+    schema: str
+    health: Literal["healthy", "degraded", "no_leader", "no_quorum", "no_history"]
+    summary: str
+    reasons: list[str]
+    keys_until: str | None
+    keys_days_left: int | None
+    version: int | None
+    releases_differ: bool
+    members_listed: int
+    members_available: int
+    quorum: int
+    may_crash: int
+    leader: str | None
+    epoch: str | None
+    epoch_since_ns: int | None
+    history: str | None
+    membership_seq: int | None
+    membership_committed: bool | None
+    members: list[dict[str, str]] | None
+    replicas: list[dict[str, Any]]
+
+def status(endpoint: Endpoint, timeout: float = 2.0) -> ClusterStatus:
+    """The status of the cluster: health and the reasons for it, leader, members, and each replica; the fields are those
+    of `lockstep status --json`. It looks for a leader until the timeout in seconds. TimedOutError if no node answers."""
+
+def metrics(endpoint: Endpoint, process: str | None = None) -> dict[str, ProcessMetrics]:
+    """What the processes of this cluster on this host count, by their names, like 'replica-1': of each its kind, release,
+    pid, life ('runs', 'hangs', 'ended') and counters by name. It reads their counters files and asks nobody. With a text
+    only processes whose name contains it."""
+
+def metrics_text(endpoint: Endpoint, process: str | None = None) -> str:
+    """The same as the text that Prometheus reads, in OpenMetrics 1.0."""

@@ -1,0 +1,55 @@
+"""The cluster of LOCKSTEP_CONFIG, which tests/bindings/python.rs starts: one replica, whose journal and program are in
+LOCKSTEP_TEST_JOURNAL and LOCKSTEP_TEST_PROGRAM."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import lockstep
+import pytest
+
+PATIENCE_S = 60.0
+_NAMES = count(1)
+
+
+@pytest.fixture
+def endpoint() -> lockstep.Endpoint:
+    return lockstep.Endpoint.from_env()
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test has."""
+    return f"test-{next(_NAMES)}-{os.getpid()}"
+
+
+@pytest.fixture
+def participant(endpoint: lockstep.Endpoint) -> Iterator[lockstep.Participant]:
+    """One that has begun at the end of the stream."""
+    with lockstep.Participant(endpoint) as participant:
+        participant.begin(PATIENCE_S)
+        yield participant
+
+
+def eventually(what: str, is_so: Callable[[], bool]) -> None:
+    """Looks until it is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline, f"not in {PATIENCE_S} s: {what}"
+
+
+def publish_all(handle: lockstep.Publisher | lockstep.Participant, publisher: int, payloads: list[bytes]) -> list[int]:
+    """Publishes all, and waits for their commit; their numbers."""
+    numbers = []
+    waiting = list(reversed(payloads))
+    deadline = time.monotonic() + PATIENCE_S
+    while waiting:
+        try:
+            numbers.append(handle.publish(publisher, waiting[-1]))
+            waiting.pop()
+        except lockstep.BackpressureError:
+            assert handle.drain(PATIENCE_S)
+        assert time.monotonic() < deadline
+    assert handle.drain(PATIENCE_S)
+    return numbers
