@@ -283,6 +283,25 @@ fn fates_come_before_the_end_of_their_publisher_however_few_are_told_at_once() {
 }
 
 #[test]
+fn a_turn_that_reports_outcomes_is_no_idle_one_though_nothing_arrives() {
+    let mut cluster = Cluster::new(3, unchanged);
+    let publisher = cluster.add_publisher(plain);
+    let id = cluster.open(publisher, "orders", A);
+    cluster.limit = 0;
+    cluster.publishers[publisher].publish(id, &["a", "b", "c", "d", "e"]);
+    cluster.run(50);
+    let now = cluster.now;
+    for expected in [2, 2, 1] {
+        let mut reported = 0;
+        let engine = &mut cluster.publishers[publisher].publisher;
+        let work = engine.poll(now, now, 2, |event| {
+            reported += usize::from(matches!(event, PublisherEvent::Committed { .. }));
+        });
+        assert_eq!((reported, work >= reported), (expected, true), "{work}");
+    }
+}
+
+#[test]
 fn a_lost_submission_is_sent_again_and_stamped_once() {
     let mut cluster = Cluster::new(3, unchanged);
     let publisher = cluster.add_publisher(plain);

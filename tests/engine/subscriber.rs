@@ -98,10 +98,10 @@ impl Reader {
         }
     }
 
-    /// One turn.
-    pub fn poll(&mut self) {
+    /// One turn. Returns the work done.
+    pub fn poll(&mut self) -> usize {
         let Self { subscriber, events, limit, stop_at, now, sent: requests } = self;
-        subscriber.poll(*now, *limit, |event| {
+        let work = subscriber.poll(*now, *limit, |event| {
             let Some(event) = owned(&event) else { return ControlFlow::Continue(()) };
             let stops = matches!((&event, *stop_at), (Event::Message(_, text), Some(stop)) if text == stop);
             events.push(event);
@@ -109,6 +109,7 @@ impl Reader {
         });
         subscriber.core.invariants();
         requests.extend(requests_in(&sent(subscriber.net_mut())));
+        work
     }
 
     /// Gets bytes of a replay. Returns how many it used up.
@@ -321,6 +322,29 @@ fn a_poll_delivers_no_more_than_its_limit() {
     reader.limit = 2;
     reader.poll();
     assert_eq!(reader.messages(), ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
+fn a_turn_that_delivers_what_an_earlier_one_left_is_no_idle_one() {
+    let mut log = Log::begun(3);
+    let mut reader = begun(Delivery::Stamped, &log);
+    reader.limit = 2;
+    reader.hear(&log.push(&["a", "b", "c", "d", "e"]));
+    // Nothing arrives any more, and a program that waits behind an idle turn would wait for nothing.
+    assert_ne!(reader.poll(), 0);
+    reader.limit = 0;
+    assert_eq!(reader.poll(), 0, "it takes nothing");
+    reader.limit = 1;
+    assert_ne!(reader.poll(), 0);
+    assert_eq!(reader.messages(), ["a", "b", "c", "d", "e"]);
+    assert_eq!(reader.poll(), 0);
+    reader.stop_at = Some("f");
+    reader.limit = 100;
+    reader.hear(&log.push(&["f", "g"]));
+    reader.stop_at = Some("g");
+    assert_ne!(reader.poll(), 0, "it stopped");
+    assert_eq!(reader.messages().len(), 7);
+    assert_eq!(reader.poll(), 0);
 }
 
 #[test]

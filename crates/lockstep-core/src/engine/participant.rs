@@ -76,6 +76,7 @@ impl<N: Net> ParticipantEngine<N> {
     ) -> usize {
         let Self { net, keys, publisher, subscriber, scratch } = self;
         let reads = subscriber.begin(now, limit, &mut of_subscriber(&mut f));
+        let delivered = if reads { subscriber.delivered_before(limit) } else { 0 };
         let mut halves = Halves {
             subscriber: reads.then_some(subscriber),
             publisher: Some(publisher).filter(|publisher| !publisher.is_lost()),
@@ -90,7 +91,7 @@ impl<N: Net> ParticipantEngine<N> {
         if let Some(publisher) = halves.publisher {
             work += publisher.finish(net, scratch, (now, wall), limit, drained, &mut of_publisher(&mut f));
         }
-        work
+        work + delivered
     }
 
     /// Sends what is written, at most one call. Returns the datagrams sent.

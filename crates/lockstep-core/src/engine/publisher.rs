@@ -214,7 +214,7 @@ impl PublisherCore {
             f(PublisherEvent::OutcomesUnknown);
             return 0;
         }
-        self.on_commit(limit, f);
+        let reported = self.on_commit(limit, f);
         if std::mem::take(&mut self.renewed) {
             self.hurry();
         }
@@ -234,7 +234,7 @@ impl PublisherCore {
         if self.lines.unopened > 0 {
             self.drive_opens(net, scratch, now, wall);
         }
-        self.send(net, now, wall, drained)
+        reported + self.send(net, now, wall, drained)
     }
 
     /// Sends what is written, at most one call. Returns the datagrams sent.

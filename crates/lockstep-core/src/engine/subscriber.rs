@@ -130,12 +130,13 @@ impl<N: Net> SubscriberEngine<N> {
         if !core.begin(now, limit, &mut f) {
             return 0;
         }
-        let mut work = 0;
+        let mut work = core.delivered_before(limit);
         if !core.is_stopped() {
-            work += net.recv_groups();
-            for index in 0..work {
+            let count = net.recv_groups();
+            for index in 0..count {
                 core.on_bytes(now, net.group_datagram(index), None, &mut f);
             }
+            work += count;
             if net.is_drained() {
                 core.on_drained();
             }
@@ -314,6 +315,13 @@ impl SubscriberCore {
         self.deliver_ready(f);
         self.losses.on_turn(now);
         true
+    }
+
+    /// The work of a turn that has just begun: 1 if the application has what it takes of what an earlier turn
+    /// left. More of that may wait in memory, where no socket shows it: such a turn is no idle one.
+    #[inline]
+    pub(super) fn delivered_before(&self, limit: usize) -> usize {
+        usize::from(self.cursor.stopped && limit > 0)
     }
 
     /// Whether nothing more is delivered in this turn: the application has what it takes.

@@ -50,8 +50,8 @@ impl PublisherCore {
         }
     }
 
-    /// A message that is committed now has its outcome.
-    pub(super) fn on_commit(&mut self, limit: usize, f: &mut impl FnMut(PublisherEvent)) {
+    /// A message that is committed now has its outcome. Returns how many were reported.
+    pub(super) fn on_commit(&mut self, limit: usize, f: &mut impl FnMut(PublisherEvent)) -> usize {
         let commit_next = self.rx.commit.commit_next();
         let mut left = limit;
         while left > 0
@@ -91,6 +91,7 @@ impl PublisherCore {
         }
         self.counters.set(Counter::CommitNext, commit_next);
         self.counters.set(Counter::StampedNext, self.rx.seen_next());
+        limit - left
     }
 
     /// Opens and ends that are committed now.
