@@ -39,7 +39,7 @@ impl Spare {
 
 /// Events of a poll. It is a buffer of rows of 64 bytes, which numpy.frombuffer(batch, dtype=EVENT_DTYPE) reads in
 /// place, and a sequence of Event. It never changes; its memory is there as long as the batch or a view of it is.
-#[pyclass(frozen, sequence, module = "lockstep")]
+#[pyclass(frozen, module = "lockstep")]
 pub(crate) struct Batch {
     inner: lockstep_flat::Batch,
     spare: Spare,
@@ -59,9 +59,11 @@ impl Batch {
         self.inner.rows().iter().map(|row| Event::new(py, *row, self.inner.payload(row))).collect()
     }
 
+    /// The row with this index; a negative one counts from the end.
     fn row(&self, index: isize) -> PyResult<&FlatEvent> {
         let rows = self.inner.rows();
-        let place = usize::try_from(index).ok().and_then(|index| rows.get(index));
+        let from_start = if index < 0 { index.saturating_add(rows.len() as isize) } else { index };
+        let place = usize::try_from(from_start).ok().and_then(|place| rows.get(place));
         place.ok_or_else(|| PyIndexError::new_err(format!("row {index} of a batch of {}", rows.len())))
     }
 }
@@ -161,8 +163,7 @@ impl Batch {
     /// The payload of a row, in place.
     fn payload<'py>(slf: &Bound<'py, Self>, index: isize) -> PyResult<Bound<'py, PyAny>> {
         let batch = slf.get();
-        let len = batch.inner.rows().len() as isize;
-        let row = batch.row(if index < 0 { index + len } else { index })?;
+        let row = batch.row(index)?;
         let (from, to) = (row.payload_at as isize, (row.payload_at + row.payload_len) as isize);
         Self::payloads(slf)?.get_item(pyo3::types::PySlice::new(slf.py(), from, to, 1))
     }

@@ -194,8 +194,8 @@ impl Participant {
         Ok(self.handle()?.due())
     }
 
-    /// The position behind the last event that was delivered, as start of a later subscription; None before this one
-    /// has begun.
+    /// The position behind the last event that the program has received, as start of a later subscription; None until
+    /// an event of the stream has come.
     #[getter]
     fn cursor(&self) -> PyResult<Option<Cursor>> {
         Ok(self.handle()?.cursor())

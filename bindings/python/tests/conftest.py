@@ -2,9 +2,11 @@
 LOCKSTEP_TEST_JOURNAL and LOCKSTEP_TEST_PROGRAM."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
 
 import lockstep
 import pytest
@@ -30,6 +32,17 @@ def participant(endpoint: lockstep.Endpoint) -> Iterator[lockstep.Participant]:
     with lockstep.Participant(endpoint) as participant:
         participant.begin(PATIENCE_S)
         yield participant
+
+
+@pytest.fixture
+def silent_config(tmp_path: Path) -> Path:
+    """The file of a cluster that does not run: other groups, and addresses at which nobody answers."""
+    text = Path(os.environ["LOCKSTEP_CONFIG"]).read_text()
+    text = re.sub(r'"239\.(\d+)\.', lambda group: f'"239.{int(group[1]) ^ 128}.', text)
+    text = re.sub(r'unicast = "127.0.0.1:\d+"', 'unicast = "127.0.0.1:9"', text)
+    path = tmp_path / "silent.toml"
+    path.write_text(text)
+    return path
 
 
 def eventually(what: str, is_so: Callable[[], bool]) -> None:

@@ -152,8 +152,8 @@ class Subscriber:
         """Seconds until the handle must be polled, although nothing arrives."""
     @property
     def cursor(self) -> Cursor | None:
-        """The position behind the last event that was delivered, as start of a later subscription; None before this
-        one has begun."""
+        """The position behind the last event that the program has received, as start of a later subscription; None until
+        an event of the stream has come."""
     @property
     def deliver_next(self) -> int:
         """The next seq to be delivered; 0 before a live subscription has begun."""
@@ -283,8 +283,8 @@ class Participant:
         """Seconds until the handle must be polled, although nothing arrives."""
     @property
     def cursor(self) -> Cursor | None:
-        """The position behind the last event that was delivered, as start of a later subscription; None before this
-        one has begun."""
+        """The position behind the last event that the program has received, as start of a later subscription; None until
+        an event of the stream has come."""
     @property
     def deliver_next(self) -> int:
         """The next seq to be delivered; 0 before a live subscription has begun."""

@@ -86,7 +86,7 @@ impl PublisherCore {
     ) -> Result<PublisherSeq, PublishError> {
         let index = self.lines.open_line(publisher)?;
         let count = self.parts_of(payload.len());
-        let (next, last) = (self.lines.list[index].next, number + count - 1);
+        let (next, last) = (self.lines.list[index].next, number.saturating_add(count - 1));
         if last < next {
             return Ok(last);
         }
