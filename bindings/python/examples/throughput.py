@@ -46,7 +46,7 @@ def main() -> None:
         began = cpu_began = 0.0
         while received < arguments.messages:
             batch = subscriber.poll_batch(1 << 16, timeout=30.0)
-            rows = np.frombuffer(batch, dtype=lockstep.EVENT_DTYPE)
+            rows = np.frombuffer(memoryview(batch), dtype=lockstep.EVENT_DTYPE)
             messages = rows[rows["kind"] == Kind.MESSAGE]
             if received == 0 and len(messages) > 0:
                 began, cpu_began = time.perf_counter(), time.process_time()

@@ -44,7 +44,7 @@ impl Endpoint {
     }
 
     /// Bytes of the longest message for a destination.
-    #[pyo3(signature = (destination = lockstep_client::EVERYBODY))]
+    #[pyo3(signature = (destination = lockstep_client::EVERYBODY), text_signature = "($self, destination=0)")]
     fn message_len_max(&self, destination: u32) -> usize {
         self.inner.message_len_max_for(destination)
     }

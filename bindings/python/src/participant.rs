@@ -78,7 +78,7 @@ impl Participant {
 
     /// Polls until the subscription has its position: a live one delivers what is published after it. Events of
     /// these polls are delivered by the next call.
-    #[pyo3(signature = (timeout = Some(10.0)))]
+    #[pyo3(signature = (timeout = Some(10.0)), text_signature = "($self, timeout=10.0)")]
     fn begin(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let mut handle = self.handle()?;
         let deadline = Deadline::after(handle.handle.now(), self::timeout(timeout)?);
@@ -89,7 +89,7 @@ impl Participant {
     /// Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that has the
     /// name open is fenced, unless it has the same nonce. Events of these polls are delivered by the next call; the
     /// value of NAME_OPENED is the number of the last committed message.
-    #[pyo3(signature = (name, timeout = Some(10.0), nonce = None))]
+    #[pyo3(signature = (name, timeout = Some(10.0), nonce = None), text_signature = "($self, name, timeout=10.0, nonce=None)")]
     fn open(
         &self,
         py: Python<'_>,
@@ -103,7 +103,7 @@ impl Participant {
 
     /// Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it; its
     /// outcome is an event. BackpressureError: take events, and publish it again.
-    #[pyo3(signature = (publisher, payload, destination = lockstep_client::EVERYBODY))]
+    #[pyo3(signature = (publisher, payload, destination = lockstep_client::EVERYBODY), text_signature = "($self, publisher, payload, destination=0)")]
     fn publish(&self, publisher: u32, payload: &Bound<'_, PyAny>, destination: u32) -> PyResult<u64> {
         let mut handle = self.handle()?;
         with_bytes(payload, |payload| {
@@ -113,7 +113,7 @@ impl Participant {
 
     /// Publishes a message under a number that the program derives from its own state: the stream skips a number that
     /// it has. AheadOfNumberError if numbers before it are missing.
-    #[pyo3(signature = (publisher, number, payload, destination = lockstep_client::EVERYBODY))]
+    #[pyo3(signature = (publisher, number, payload, destination = lockstep_client::EVERYBODY), text_signature = "($self, publisher, number, payload, destination=0)")]
     fn publish_at(
         &self,
         publisher: u32,
@@ -157,7 +157,7 @@ impl Participant {
 
     /// Events in a batch, at most so many messages: those that are there, or the first ones until the timeout in
     /// seconds. Without events it is empty.
-    #[pyo3(signature = (limit = 4096, timeout = Some(0.0)))]
+    #[pyo3(signature = (limit = 4096, timeout = Some(0.0)), text_signature = "($self, limit=4096, timeout=0.0)")]
     fn poll_batch(&self, py: Python<'_>, limit: usize, timeout: Option<f64>) -> PyResult<Batch> {
         self.handle()?.poll_batch(py, limit, timeout)
     }
@@ -238,7 +238,7 @@ impl Participant {
     }
 
     /// Bytes of the longest message for a destination.
-    #[pyo3(signature = (destination = lockstep_client::EVERYBODY))]
+    #[pyo3(signature = (destination = lockstep_client::EVERYBODY), text_signature = "($self, destination=0)")]
     fn message_len_max(&self, destination: u32) -> PyResult<usize> {
         Ok(self.handle()?.handle.message_len_max_for(destination))
     }

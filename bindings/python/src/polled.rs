@@ -63,6 +63,16 @@ fn is_of_stream(row: &FlatEvent) -> bool {
     row.kind < FlatKind::NameOpened as u32
 }
 
+/// Whether an event of the stream moves the position: an entry does, and a retract.
+fn has_place(row: &FlatEvent) -> bool {
+    use FlatKind as K;
+    let is_notification = matches!(
+        row.kind(),
+        Some(K::Committed | K::Gap | K::Multicast | K::CaughtUp | K::Replaying | K::Lag | K::PartsAbandoned)
+    );
+    is_of_stream(row) && !is_notification
+}
+
 impl<H: Polls> Polled<H> {
     pub(crate) fn new(handle: H) -> Self {
         let (spare, scratch) = (Spare::default(), lockstep_flat::Batch::new());
@@ -82,13 +92,14 @@ impl<H: Polls> Polled<H> {
         self.scratch.clear();
         let work = self.handle.turn(OUTCOMES, &mut self.scratch, ControlFlow::Break(()));
         let rows = self.scratch.rows();
-        let last = rows.iter().rposition(is_of_stream);
-        if last.is_some() && !self.waiting.iter().any(|waiting| waiting.behind.is_some()) {
+        let last = rows.iter().rposition(has_place);
+        if rows.iter().any(is_of_stream) && !self.waiting.iter().any(|waiting| waiting.behind.is_some()) {
             self.position = before;
         }
         for (index, row) in rows.iter().enumerate() {
-            // Where one turn brought several, a reader that goes on from between them receives them again.
-            let behind = if Some(index) == last { self.handle.position() } else { before };
+            // The turn ended behind one entry; notifications before and behind it move nothing. Behind a retract an
+            // entry may follow at once: a reader that goes on from between them receives both again.
+            let behind = if last.is_none_or(|last| index >= last) { self.handle.position() } else { before };
             let behind = is_of_stream(row).then_some(behind);
             self.waiting.push_back(Waiting {
                 row: *row,

@@ -123,7 +123,7 @@ impl Publisher {
     /// Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that has the
     /// name open is fenced, unless it has the same nonce. Events of these polls are delivered by the next call; the
     /// value of NAME_OPENED is the number of the last committed message.
-    #[pyo3(signature = (name, timeout = Some(10.0), nonce = None))]
+    #[pyo3(signature = (name, timeout = Some(10.0), nonce = None), text_signature = "($self, name, timeout=10.0, nonce=None)")]
     fn open(
         &self,
         py: Python<'_>,
@@ -137,7 +137,7 @@ impl Publisher {
 
     /// Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it; its
     /// outcome is an event. BackpressureError: take events, and publish it again.
-    #[pyo3(signature = (publisher, payload, destination = lockstep_client::EVERYBODY))]
+    #[pyo3(signature = (publisher, payload, destination = lockstep_client::EVERYBODY), text_signature = "($self, publisher, payload, destination=0)")]
     fn publish(&self, publisher: u32, payload: &Bound<'_, PyAny>, destination: u32) -> PyResult<u64> {
         let mut handle = self.handle()?;
         with_bytes(payload, |payload| {
@@ -147,7 +147,7 @@ impl Publisher {
 
     /// Publishes a message under a number that the program derives from its own state: the stream skips a number that
     /// it has. AheadOfNumberError if numbers before it are missing.
-    #[pyo3(signature = (publisher, number, payload, destination = lockstep_client::EVERYBODY))]
+    #[pyo3(signature = (publisher, number, payload, destination = lockstep_client::EVERYBODY), text_signature = "($self, publisher, number, payload, destination=0)")]
     fn publish_at(
         &self,
         publisher: u32,
@@ -190,7 +190,7 @@ impl Publisher {
     }
 
     /// The same in a batch, or the first ones until the timeout in seconds. Without events it is empty.
-    #[pyo3(signature = (limit = 4096, timeout = Some(0.0)))]
+    #[pyo3(signature = (limit = 4096, timeout = Some(0.0)), text_signature = "($self, limit=4096, timeout=0.0)")]
     fn poll_batch(&self, py: Python<'_>, limit: usize, timeout: Option<f64>) -> PyResult<Batch> {
         self.handle()?.poll_batch(py, limit, timeout)
     }
@@ -230,7 +230,7 @@ impl Publisher {
     }
 
     /// Bytes of the longest message for a destination.
-    #[pyo3(signature = (destination = lockstep_client::EVERYBODY))]
+    #[pyo3(signature = (destination = lockstep_client::EVERYBODY), text_signature = "($self, destination=0)")]
     fn message_len_max(&self, destination: u32) -> PyResult<usize> {
         Ok(self.handle()?.handle.message_len_max_for(destination))
     }

@@ -124,7 +124,7 @@ impl Subscriber {
 
     /// Polls until the subscription has its position: a live one delivers what is published after it. Events of
     /// these polls are delivered by the next call.
-    #[pyo3(signature = (timeout = Some(10.0)))]
+    #[pyo3(signature = (timeout = Some(10.0)), text_signature = "($self, timeout=10.0)")]
     fn begin(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let mut handle = self.handle()?;
         let deadline = Deadline::after(handle.handle.now(), self::timeout(timeout)?);
@@ -140,7 +140,7 @@ impl Subscriber {
 
     /// Events in a batch, at most so many messages: those that are there, or the first ones until the timeout in
     /// seconds. Without events it is empty.
-    #[pyo3(signature = (limit = 4096, timeout = Some(0.0)))]
+    #[pyo3(signature = (limit = 4096, timeout = Some(0.0)), text_signature = "($self, limit=4096, timeout=0.0)")]
     fn poll_batch(&self, py: Python<'_>, limit: usize, timeout: Option<f64>) -> PyResult<Batch> {
         self.handle()?.poll_batch(py, limit, timeout)
     }

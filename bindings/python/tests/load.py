@@ -106,7 +106,7 @@ class Delivered:
         self.seqs.extend(rows["seq"].tolist())
 
     def on_batch(self, batch: lockstep.Batch) -> None:
-        rows = np.frombuffer(batch, dtype=lockstep.EVENT_DTYPE)
+        rows = np.frombuffer(memoryview(batch), dtype=lockstep.EVENT_DTYPE)
         is_message = (rows["kind"] == Kind.MESSAGE) & (rows["publisher"] == self.publisher)
         begin = 0
         for at in [*np.flatnonzero(~is_message).tolist(), len(rows)]:

@@ -30,7 +30,7 @@ def pass_messages(participant: lockstep.Participant, publisher: int, count: int)
         except lockstep.BackpressureError:
             pass
         batch = participant.poll_batch(8192, timeout=10.0)
-        rows = np.frombuffer(batch, dtype=lockstep.EVENT_DTYPE)
+        rows = np.frombuffer(memoryview(batch), dtype=lockstep.EVENT_DTYPE)
         if received % 2 == 0:
             received += sum(event.kind == Kind.MESSAGE and len(event.payload) == 64 for event in batch)
         else:

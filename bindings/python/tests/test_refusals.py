@@ -24,7 +24,8 @@ def test_numpy_is_imported_by_its_users_alone() -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    for path in ["/nowhere/lockstep.toml", Path("/nowhere/lockstep.toml")]:
+    paths: list[str | Path] = ["/nowhere/lockstep.toml", Path("/nowhere/lockstep.toml")]
+    for path in paths:
         with pytest.raises(lockstep.ConfigError, match="/nowhere/lockstep.toml"):
             lockstep.Endpoint.from_file(path)
 
@@ -82,9 +83,9 @@ def test_a_cursor_survives_text_and_pickle() -> None:
 def test_handles_are_made_of_an_endpoint_alone() -> None:
     for handle in [lockstep.Subscriber, lockstep.Publisher, lockstep.Participant]:
         with pytest.raises(TypeError):
-            handle("lockstep.toml")  # type: ignore[arg-type]
+            handle("lockstep.toml")
         with pytest.raises(TypeError):
-            handle(None)  # type: ignore[arg-type]
+            handle(None)
 
 
 def test_events_and_batches_are_made_by_handles_alone() -> None:
