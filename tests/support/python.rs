@@ -13,7 +13,8 @@ const INSTALL_S: &str = "120";
 const RUN_S: &str = "120";
 /// Written when all of a package is there: half an installation is made anew.
 const WHOLE: &str = "whole";
-/// Tests run side by side; one installs, and packages that cannot be had are tried once: their names, and why.
+/// Tests run side by side; one installs, and packages that cannot be had are tried once: their names, and
+/// why.
 static REFUSED: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// An interpreter that has the packages.

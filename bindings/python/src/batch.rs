@@ -37,8 +37,9 @@ impl Spare {
     }
 }
 
-/// Events of a poll. It is a buffer of rows of 64 bytes, which numpy.frombuffer(batch, dtype=EVENT_DTYPE) reads in
-/// place, and a sequence of Event. It never changes; its memory is there as long as the batch or a view of it is.
+/// Events of a poll. It is a buffer of rows of 64 bytes, which numpy.frombuffer(batch, dtype=EVENT_DTYPE)
+/// reads in place, and a sequence of Event. It never changes; its memory is there as long as the batch or a
+/// view of it is.
 #[pyclass(frozen, module = "lockstep")]
 pub(crate) struct Batch {
     inner: lockstep_flat::Batch,
@@ -177,8 +178,8 @@ impl Batch {
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let rows = slf.get().inner.rows();
         let exported = Exported { bytes: bytemuck::cast_slice(rows), item_len: ROW_LEN, format: ROW_FORMAT };
-        // SAFETY: Python passes a view to fill in. The batch never changes, so that its rows lie there while `slf`
-        // lives, which the view owns.
+        // SAFETY: Python passes a view to fill in. The batch never changes, so that its rows lie there while
+        // `slf` lives, which the view owns.
         unsafe { exported.describe(slf.clone().into_any(), view, flags) }
     }
 

@@ -7,8 +7,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
-/// Which cluster, and how it is reached: from the cluster's file. Any number of handles may be made with it, by any
-/// number of threads.
+/// Which cluster, and how it is reached: from the cluster's file. Any number of handles may be made with it,
+/// by any number of threads.
 #[pyclass(frozen, module = "lockstep")]
 pub(crate) struct Endpoint {
     pub(crate) inner: lockstep_client::Endpoint,
@@ -24,8 +24,8 @@ impl Endpoint {
 
 #[pymethods]
 impl Endpoint {
-    /// The endpoint of the file that LOCKSTEP_CONFIG names, or of /etc/lockstep/lockstep.toml. Variables LOCKSTEP_…
-    /// replace single keys, as for every command of lockstep.
+    /// The endpoint of the file that LOCKSTEP_CONFIG names, or of /etc/lockstep/lockstep.toml. Variables
+    /// LOCKSTEP_… replace single keys, as for every command of lockstep.
     #[staticmethod]
     fn from_env() -> PyResult<Self> {
         Self::of(Config::from_env().map_err(of_config)?)

@@ -27,8 +27,8 @@ struct Reading {
     next: usize,
 }
 
-/// The whole messages of the journal of a replica or an archiver, or of a backup, from its folder alone: no process is
-/// asked, and one may write into it. It reads to the end that the log has when it is opened.
+/// The whole messages of the journal of a replica or an archiver, or of a backup, from its folder alone: no
+/// process is asked, and one may write into it. It reads to the end that the log has when it is opened.
 #[pyclass(frozen, module = "lockstep")]
 pub(crate) struct Journal {
     path: PathBuf,
@@ -176,7 +176,8 @@ impl Journal {
         Ok(names)
     }
 
-    /// Damage behind its end: what was written there has changed, and may have been more of the log. None without.
+    /// Damage behind its end: what was written there has changed, and may have been more of the log. None
+    /// without.
     #[getter]
     fn damage(&self) -> Option<String> {
         self.damage.clone()

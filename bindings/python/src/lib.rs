@@ -5,8 +5,8 @@
 //!                                          └─ Batch: rows and payloads as buffers
 //!  Journal ─▶ a thread that reads ahead ─▶ lockstep-node
 //! ```
-//! Conventions: a handle is checked out for each call, so that a second thread is refused; the interpreter's lock
-//! is released while a handle polls or waits; a wait looks for signals twenty times a second.
+//! Conventions: a handle is checked out for each call, so that a second thread is refused; the interpreter's
+//! lock is released while a handle polls or waits; a wait looks for signals twenty times a second.
 
 mod batch;
 mod bytes;

@@ -50,9 +50,9 @@ fn of_counter<'py>(py: Python<'py>, (row, value): &(Described, Value)) -> PyResu
     }))
 }
 
-/// What the processes of this cluster on this host count, by their names, like 'replica-1': of each its kind, release,
-/// pid, life ('runs', 'hangs', 'ended') and counters by name. It reads their counters files and asks nobody. With a
-/// text only processes whose name contains it.
+/// What the processes of this cluster on this host count, by their names, like 'replica-1': of each its kind,
+/// release, pid, life ('runs', 'hangs', 'ended') and counters by name. It reads their counters files and asks
+/// nobody. With a text only processes whose name contains it.
 #[pyfunction]
 #[pyo3(signature = (endpoint, process = None))]
 pub(crate) fn metrics<'py>(

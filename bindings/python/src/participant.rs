@@ -16,8 +16,8 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-/// Publishes messages into the stream and reads it, over one device: each datagram is received once. A handle belongs
-/// to one thread at a time.
+/// Publishes messages into the stream and reads it, over one device: each datagram is received once. A handle
+/// belongs to one thread at a time.
 #[pyclass(frozen, module = "lockstep")]
 pub(crate) struct Participant {
     guarded: Guarded<Polled<lockstep_client::Participant>>,
@@ -76,8 +76,8 @@ impl Participant {
         Ok(Self { guarded: Guarded::new("Participant", Polled::new(handle.map_err(of_io)?)) })
     }
 
-    /// Polls until the subscription has its position: a live one delivers what is published after it. Events of
-    /// these polls are delivered by the next call.
+    /// Polls until the subscription has its position: a live one delivers what is published after it. Events
+    /// of these polls are delivered by the next call.
     #[pyo3(signature = (timeout = Some(10.0)), text_signature = "($self, timeout=10.0)")]
     fn begin(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let mut handle = self.handle()?;
@@ -86,9 +86,9 @@ impl Participant {
         if begun { Ok(()) } else { Err(not_begun(timeout)) }
     }
 
-    /// Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that has the
-    /// name open is fenced, unless it has the same nonce. Events of these polls are delivered by the next call; the
-    /// value of NAME_OPENED is the number of the last committed message.
+    /// Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that
+    /// has the name open is fenced, unless it has the same nonce. Events of these polls are delivered by the
+    /// next call; the value of NAME_OPENED is the number of the last committed message.
     #[pyo3(signature = (name, timeout = Some(10.0), nonce = None), text_signature = "($self, name, timeout=10.0, nonce=None)")]
     fn open(
         &self,
@@ -101,8 +101,8 @@ impl Participant {
         open(&mut handle, py, (name, nonce, timeout), |handle, name, nonce| handle.begin_open(name, nonce))
     }
 
-    /// Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it; its
-    /// outcome is an event. BackpressureError: take events, and publish it again.
+    /// Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it;
+    /// its outcome is an event. BackpressureError: take events, and publish it again.
     #[pyo3(signature = (publisher, payload, destination = lockstep_client::EVERYBODY), text_signature = "($self, publisher, payload, destination=0)")]
     fn publish(&self, publisher: u32, payload: &Bound<'_, PyAny>, destination: u32) -> PyResult<u64> {
         let mut handle = self.handle()?;
@@ -111,8 +111,8 @@ impl Participant {
         })
     }
 
-    /// Publishes a message under a number that the program derives from its own state: the stream skips a number that
-    /// it has. AheadOfNumberError if numbers before it are missing.
+    /// Publishes a message under a number that the program derives from its own state: the stream skips a
+    /// number that it has. AheadOfNumberError if numbers before it are missing.
     #[pyo3(signature = (publisher, number, payload, destination = lockstep_client::EVERYBODY), text_signature = "($self, publisher, number, payload, destination=0)")]
     fn publish_at(
         &self,
@@ -138,8 +138,8 @@ impl Participant {
         }
     }
 
-    /// Marks the start of a trading day by its name, or the end of one by None. The mark has a number and an outcome
-    /// like a message.
+    /// Marks the start of a trading day by its name, or the end of one by None. The mark has a number and an
+    /// outcome like a message.
     fn day(&self, publisher: u32, day: Option<&str>) -> PyResult<u64> {
         self.handle()?.handle.try_day(publisher, mark(day)?).map_err(of_publish)
     }
@@ -155,28 +155,29 @@ impl Participant {
         self.handle()?.events(py, limit)
     }
 
-    /// Events in a batch, at most so many messages: those that are there, or the first ones until the timeout in
-    /// seconds. Without events it is empty.
+    /// Events in a batch, at most so many messages: those that are there, or the first ones until the timeout
+    /// in seconds. Without events it is empty.
     #[pyo3(signature = (limit = 4096, timeout = Some(0.0)), text_signature = "($self, limit=4096, timeout=0.0)")]
     fn poll_batch(&self, py: Python<'_>, limit: usize, timeout: Option<f64>) -> PyResult<Batch> {
         self.handle()?.poll_batch(py, limit, timeout)
     }
 
-    /// The next event, once there is one; None when the timeout in seconds is over, or the subscription has ended and each message has its outcome.
+    /// The next event, once there is one; None when the timeout in seconds is over, or the subscription has
+    /// ended and each message has its outcome.
     #[pyo3(signature = (timeout = None))]
     fn next_event(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Event>> {
         self.handle()?.next_event(py, timeout)
     }
 
-    /// Sends what is written, and sleeps until there is something to poll for, or until the timeout in seconds;
-    /// returns whether there is.
+    /// Sends what is written, and sleeps until there is something to poll for, or until the timeout in
+    /// seconds; returns whether there is.
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         self.handle()?.wait(py, timeout)
     }
 
-    /// Polls until every message has its outcome; whether that is so when the timeout in seconds is over. Events of
-    /// these polls are delivered by the next call.
+    /// Polls until every message has its outcome; whether that is so when the timeout in seconds is over.
+    /// Events of these polls are delivered by the next call.
     #[pyo3(signature = (timeout = None))]
     fn drain(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let mut handle = self.handle()?;
@@ -194,8 +195,8 @@ impl Participant {
         Ok(self.handle()?.due())
     }
 
-    /// The position behind the last event that the program has received, as start of a later subscription; None until
-    /// an event of the stream has come.
+    /// The position behind the last event that the program has received, as start of a later subscription;
+    /// None until an event of the stream has come.
     #[getter]
     fn cursor(&self) -> PyResult<Option<Cursor>> {
         Ok(self.handle()?.cursor())
@@ -243,8 +244,8 @@ impl Participant {
         Ok(self.handle()?.handle.message_len_max_for(destination))
     }
 
-    /// Closes the sockets. Messages without an outcome may be stamped or not. Calls after it are refused; to close
-    /// again does nothing.
+    /// Closes the sockets. Messages without an outcome may be stamped or not. Calls after it are refused; to
+    /// close again does nothing.
     fn close(&self) -> PyResult<()> {
         self.guarded.close()
     }

@@ -1,8 +1,8 @@
 //! A handle, with the events that it has reported and the program has not received yet.
 //!
-//! A program that stops in the middle of an iteration goes on by its cursor later. So nothing is polled in advance:
-//! an iteration polls one event of the stream at a time, and the cursor is that behind the last event which the
-//! program has received.
+//! A program that stops in the middle of an iteration goes on by its cursor later. So nothing is polled in
+//! advance: an iteration polls one event of the stream at a time, and the cursor is that behind the last
+//! event which the program has received.
 
 use crate::batch::{Batch, Spare};
 use crate::endpoint::Cursor;
@@ -97,8 +97,9 @@ impl<H: Polls> Polled<H> {
             self.position = before;
         }
         for (index, row) in rows.iter().enumerate() {
-            // The turn ended behind one entry; notifications before and behind it move nothing. Behind a retract an
-            // entry may follow at once: a reader that goes on from between them receives both again.
+            // The turn ended behind one entry; notifications before and behind it move nothing. Behind a
+            // retract an entry may follow at once: a reader that goes on from between them receives both
+            // again.
             let behind = if last.is_none_or(|last| index >= last) { self.handle.position() } else { before };
             let behind = is_of_stream(row).then_some(behind);
             self.waiting.push_back(Waiting {
@@ -243,8 +244,8 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
                 let (mut done, mut work, mut turns) = (is_done(&polled.handle, None), 1, 0);
                 while !done && work > 0 && turns < TURNS_MAX {
                     work = polled.turn();
-                    let rows = polled.scratch.rows().iter();
-                    done = rows.fold(false, |done, row| is_done(&polled.handle, Some(row)) || done);
+                    let mut rows = polled.scratch.rows().iter();
+                    done = rows.any(|row| is_done(&polled.handle, Some(row)));
                     done |= is_done(&polled.handle, None);
                     turns += 1;
                 }

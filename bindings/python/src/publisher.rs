@@ -17,7 +17,8 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-/// Publishes messages into the stream of a cluster; its events are outcomes. A handle belongs to one thread at a time.
+/// Publishes messages into the stream of a cluster; its events are outcomes. A handle belongs to one thread
+/// at a time.
 #[pyclass(frozen, module = "lockstep")]
 pub(crate) struct Publisher {
     guarded: Guarded<Polled<lockstep_client::Publisher>>,
@@ -120,9 +121,9 @@ impl Publisher {
         Ok(Self { guarded: Guarded::new("Publisher", Polled::new(handle)) })
     }
 
-    /// Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that has the
-    /// name open is fenced, unless it has the same nonce. Events of these polls are delivered by the next call; the
-    /// value of NAME_OPENED is the number of the last committed message.
+    /// Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that
+    /// has the name open is fenced, unless it has the same nonce. Events of these polls are delivered by the
+    /// next call; the value of NAME_OPENED is the number of the last committed message.
     #[pyo3(signature = (name, timeout = Some(10.0), nonce = None), text_signature = "($self, name, timeout=10.0, nonce=None)")]
     fn open(
         &self,
@@ -135,8 +136,8 @@ impl Publisher {
         open(&mut handle, py, (name, nonce, timeout), |handle, name, nonce| handle.begin_open(name, nonce))
     }
 
-    /// Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it; its
-    /// outcome is an event. BackpressureError: take events, and publish it again.
+    /// Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it;
+    /// its outcome is an event. BackpressureError: take events, and publish it again.
     #[pyo3(signature = (publisher, payload, destination = lockstep_client::EVERYBODY), text_signature = "($self, publisher, payload, destination=0)")]
     fn publish(&self, publisher: u32, payload: &Bound<'_, PyAny>, destination: u32) -> PyResult<u64> {
         let mut handle = self.handle()?;
@@ -145,8 +146,8 @@ impl Publisher {
         })
     }
 
-    /// Publishes a message under a number that the program derives from its own state: the stream skips a number that
-    /// it has. AheadOfNumberError if numbers before it are missing.
+    /// Publishes a message under a number that the program derives from its own state: the stream skips a
+    /// number that it has. AheadOfNumberError if numbers before it are missing.
     #[pyo3(signature = (publisher, number, payload, destination = lockstep_client::EVERYBODY), text_signature = "($self, publisher, number, payload, destination=0)")]
     fn publish_at(
         &self,
@@ -172,8 +173,8 @@ impl Publisher {
         }
     }
 
-    /// Marks the start of a trading day by its name, or the end of one by None. The mark has a number and an outcome
-    /// like a message.
+    /// Marks the start of a trading day by its name, or the end of one by None. The mark has a number and an
+    /// outcome like a message.
     fn day(&self, publisher: u32, day: Option<&str>) -> PyResult<u64> {
         self.handle()?.handle.try_day(publisher, mark(day)?).map_err(of_publish)
     }
@@ -201,15 +202,15 @@ impl Publisher {
         self.handle()?.next_event(py, timeout)
     }
 
-    /// Sends what is written, and sleeps until there is something to poll for, or until the timeout in seconds;
-    /// returns whether there is.
+    /// Sends what is written, and sleeps until there is something to poll for, or until the timeout in
+    /// seconds; returns whether there is.
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         self.handle()?.wait(py, timeout)
     }
 
-    /// Polls until every message has its outcome; whether that is so when the timeout in seconds is over. Events of
-    /// these polls are delivered by the next call.
+    /// Polls until every message has its outcome; whether that is so when the timeout in seconds is over.
+    /// Events of these polls are delivered by the next call.
     #[pyo3(signature = (timeout = None))]
     fn drain(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let mut handle = self.handle()?;
@@ -245,8 +246,8 @@ impl Publisher {
         Ok(self.handle()?.due())
     }
 
-    /// Closes the sockets. Messages without an outcome may be stamped or not. Calls after it are refused; to close
-    /// again does nothing.
+    /// Closes the sockets. Messages without an outcome may be stamped or not. Calls after it are refused; to
+    /// close again does nothing.
     fn close(&self) -> PyResult<()> {
         self.guarded.close()
     }

@@ -89,8 +89,9 @@ impl Looker {
     }
 }
 
-/// The status of the cluster: health and the reasons for it, leader, members, and each replica; the fields are those of
-/// `lockstep status --json`. It looks for a leader until the timeout in seconds. TimedOutError if no node answers.
+/// The status of the cluster: health and the reasons for it, leader, members, and each replica; the fields
+/// are those of `lockstep status --json`. It looks for a leader until the timeout in seconds. TimedOutError
+/// if no node answers.
 #[pyfunction]
 #[pyo3(signature = (endpoint, timeout = 2.0))]
 pub(crate) fn status<'py>(

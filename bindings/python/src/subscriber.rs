@@ -122,8 +122,8 @@ impl Subscriber {
         Ok(Self { guarded: Guarded::new("Subscriber", Polled::new(handle.map_err(of_io)?)) })
     }
 
-    /// Polls until the subscription has its position: a live one delivers what is published after it. Events of
-    /// these polls are delivered by the next call.
+    /// Polls until the subscription has its position: a live one delivers what is published after it. Events
+    /// of these polls are delivered by the next call.
     #[pyo3(signature = (timeout = Some(10.0)), text_signature = "($self, timeout=10.0)")]
     fn begin(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let mut handle = self.handle()?;
@@ -138,20 +138,22 @@ impl Subscriber {
         self.handle()?.events(py, limit)
     }
 
-    /// Events in a batch, at most so many messages: those that are there, or the first ones until the timeout in
-    /// seconds. Without events it is empty.
+    /// Events in a batch, at most so many messages: those that are there, or the first ones until the timeout
+    /// in seconds. Without events it is empty.
     #[pyo3(signature = (limit = 4096, timeout = Some(0.0)), text_signature = "($self, limit=4096, timeout=0.0)")]
     fn poll_batch(&self, py: Python<'_>, limit: usize, timeout: Option<f64>) -> PyResult<Batch> {
         self.handle()?.poll_batch(py, limit, timeout)
     }
 
-    /// The next event, once there is one; None when the timeout in seconds is over, or the subscription has ended.
+    /// The next event, once there is one; None when the timeout in seconds is over, or the subscription has
+    /// ended.
     #[pyo3(signature = (timeout = None))]
     fn next_event(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Event>> {
         self.handle()?.next_event(py, timeout)
     }
 
-    /// Sleeps until there is something to poll for, or until the timeout in seconds; returns whether there is.
+    /// Sleeps until there is something to poll for, or until the timeout in seconds; returns whether there
+    /// is.
     #[pyo3(signature = (timeout = None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         self.handle()?.wait(py, timeout)
@@ -167,8 +169,8 @@ impl Subscriber {
         Ok(self.handle()?.due())
     }
 
-    /// The position behind the last event that the program has received, as start of a later subscription; None until
-    /// an event of the stream has come.
+    /// The position behind the last event that the program has received, as start of a later subscription;
+    /// None until an event of the stream has come.
     #[getter]
     fn cursor(&self) -> PyResult<Option<Cursor>> {
         Ok(self.handle()?.cursor())

@@ -46,8 +46,8 @@ impl Config {
         format!("lockstep-{}-", self.cluster)
     }
 
-    /// The counters files that this host has now, each with its process's name: those that the file names, and
-    /// those beside them of the same cluster.
+    /// The counters files that this host has now, each with its process's name: those that the file names,
+    /// and those beside them of the same cluster.
     pub fn counters_files(&self) -> Vec<(String, PathBuf)> {
         let (named, prefix) = (self.named_counters_files(), self.counters_file_prefix());
         let process = |path: &Path| {
