@@ -11,9 +11,11 @@ mod python;
 #[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
 mod python_packages;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
+use tempfile::TempDir;
 use tools::processes::{Cluster, Outcome, Process, last_words, run};
 
 /// Takeovers that a program sees while it publishes, ...
@@ -25,6 +27,50 @@ const CATCH_UPS_MAX: u32 = 12;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where `bindings/c/install.sh` has put library, headers, pkg-config file and CMake package.
+struct Installed {
+    folder: TempDir,
+}
+
+impl Installed {
+    fn prefix(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn library(&self) -> PathBuf {
+        self.prefix().join("lib")
+    }
+}
+
+/// Where cargo has put the libraries of `lockstep-c`, of which this package's tests depend.
+fn built() -> PathBuf {
+    assert_eq!(lockstep_c::lockstep_abi_version(), lockstep_c::LOCKSTEP_ABI_VERSION);
+    Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("deps")
+}
+
+fn has(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// The installation that the tests share; `None` where there is no compiler of C.
+fn installed() -> Option<&'static Installed> {
+    static INSTALLED: OnceLock<Option<Installed>> = OnceLock::new();
+    let installed = INSTALLED.get_or_init(|| {
+        if !has("cc") {
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new(root().join("bindings/c/install.sh"));
+        command.arg(folder.path()).arg(built());
+        run(command, b"").with_code(0);
+        Some(Installed { folder })
+    });
+    if installed.is_none() {
+        println!("SKIPPED: there is no compiler of C");
+    }
+    installed.as_ref()
 }
 
 fn with_cluster(mut command: Command, cluster: &Cluster) -> Command {
@@ -69,4 +115,24 @@ fn while_leaders_are_killed(cluster: &Cluster, replicas: &mut [Process], command
         running.join().expect("a program")
     });
     outcome.with_code(0)
+}
+
+/// Runs the example of a language twice: the second run goes on behind the first. `hello` is its command.
+fn greets_twice(cluster: &Cluster, hello: impl Fn() -> Command) {
+    let greet = |cursor: Option<&str>| {
+        let mut command = hello();
+        command.args(cursor);
+        run(with_cluster(command, cluster), b"").with_code(0).out
+    };
+    let first = greet(None);
+    let cursor = first.lines().find_map(|line| line.strip_prefix("resume with ")).expect("a cursor");
+    assert_eq!(first.matches("buy 100 at 42").count(), 1, "{first}");
+    assert!(first.contains("committed at seq "), "{first}");
+    let second = greet(Some(cursor));
+    assert_eq!(second.matches("buy 100 at 42").count(), 1, "it went on: {second}");
+    let mut wrong = hello();
+    wrong.arg("here");
+    let refused = run(with_cluster(wrong, cluster), b"");
+    assert_ne!(refused.code, Some(0));
+    assert!(refused.err.contains("'here' is no cursor"), "{}", refused.err);
 }

@@ -1,26 +1,14 @@
 //! C and C++.
 
-use super::{TAKEOVERS, root, while_leaders_are_killed, with_cluster};
+use super::{
+    Installed, TAKEOVERS, greets_twice, has, installed, root, while_leaders_are_killed, with_cluster,
+};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use tempfile::TempDir;
 use tools::processes::{Cluster, run};
 
-/// Where `bindings/c/install.sh` has put library, headers, pkg-config file and CMake package.
-struct Installed {
-    folder: TempDir,
-}
-
 impl Installed {
-    fn prefix(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn library(&self) -> PathBuf {
-        self.prefix().join("lib")
-    }
-
     /// Compiler and flags of a strict build.
     fn compile(&self, compiler: &str, more: &[&str], source: &Path, program: &str) -> PathBuf {
         let path = self.prefix().join(program);
@@ -30,35 +18,6 @@ impl Installed {
         run(command, b"").with_code(0);
         path
     }
-}
-
-/// Where cargo has put the libraries of `lockstep-c`, of which this package's tests depend.
-fn built() -> PathBuf {
-    assert_eq!(lockstep_c::lockstep_abi_version(), lockstep_c::LOCKSTEP_ABI_VERSION);
-    Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("deps")
-}
-
-fn has(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-}
-
-/// The installation that the tests share; `None` where there is no compiler of C.
-fn installed() -> Option<&'static Installed> {
-    static INSTALLED: OnceLock<Option<Installed>> = OnceLock::new();
-    let installed = INSTALLED.get_or_init(|| {
-        if !has("cc") {
-            return None;
-        }
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut command = Command::new(root().join("bindings/c/install.sh"));
-        command.arg(folder.path()).arg(built());
-        run(command, b"").with_code(0);
-        Some(Installed { folder })
-    });
-    if installed.is_none() {
-        println!("SKIPPED: there is no compiler of C");
-    }
-    installed.as_ref()
 }
 
 /// The program of `tests/check.c` under AddressSanitizer, with the library inside.
@@ -113,24 +72,13 @@ fn c_is_refused_a_message_while_the_window_is_full_and_goes_on_when_it_is_not() 
     run(with_cluster(command, &cluster), b"").with_code(0);
 }
 
-/// Runs the example twice: the second run goes on behind the first.
-fn greets_twice(program: &Path, cluster: &Cluster, library: &Path) {
-    let hello = |cursor: Option<&str>| {
+/// [`greets_twice`] for a program that the loader finds the library for.
+fn program_greets_twice(program: &Path, cluster: &Cluster, library: &Path) {
+    greets_twice(cluster, || {
         let mut command = Command::new(program);
-        command.env("LD_LIBRARY_PATH", library).args(cursor);
-        run(with_cluster(command, cluster), b"").with_code(0).out
-    };
-    let first = hello(None);
-    let cursor = first.lines().find_map(|line| line.strip_prefix("resume with ")).expect("a cursor");
-    assert_eq!(first.matches("buy 100 at 42").count(), 1, "{first}");
-    assert!(first.contains("committed at seq "), "{first}");
-    let second = hello(Some(cursor));
-    assert_eq!(second.matches("buy 100 at 42").count(), 1, "it went on: {second}");
-    let mut wrong = Command::new(program);
-    wrong.env("LD_LIBRARY_PATH", library).arg("here");
-    let refused = run(with_cluster(wrong, cluster), b"");
-    assert_ne!(refused.code, Some(0));
-    assert!(refused.err.contains("'here' is no cursor"), "{}", refused.err);
+        command.env("LD_LIBRARY_PATH", library);
+        command
+    });
 }
 
 #[test]
@@ -147,14 +95,14 @@ fn the_examples_of_c_and_cpp_are_built_as_their_users_build_them() {
         let flags = run(command, b"").with_code(0).out;
         let flags: Vec<_> = ["-std=c11"].into_iter().chain(flags.split_whitespace()).collect();
         let program = installed.compile("cc", &flags, &examples.join("hello.c"), "hello-pkg-config");
-        greets_twice(&program, &cluster, &library);
+        program_greets_twice(&program, &cluster, &library);
     } else {
         println!("SKIPPED: pkg-config is not installed");
     }
     if has("c++") {
         let source = examples.join("cmake/hello.cpp");
         let program = installed.compile("c++", &["-std=c++17", &flag, "-llockstep_c"], &source, "hello-cpp");
-        greets_twice(&program, &cluster, &library);
+        program_greets_twice(&program, &cluster, &library);
     } else {
         println!("SKIPPED: there is no compiler of C++");
     }
@@ -167,7 +115,7 @@ fn the_examples_of_c_and_cpp_are_built_as_their_users_build_them() {
         let mut make = Command::new("cmake");
         make.arg("--build").arg(&build);
         run(make, b"").with_code(0);
-        greets_twice(&build.join("hello"), &cluster, &library);
+        program_greets_twice(&build.join("hello"), &cluster, &library);
     } else {
         println!("SKIPPED: CMake is not installed");
     }
