@@ -1,0 +1,56 @@
+import io.lockstep.Cursor;
+import io.lockstep.Delivery;
+import io.lockstep.Endpoint;
+import io.lockstep.Event;
+import io.lockstep.EventHandler;
+import io.lockstep.LockstepException;
+import io.lockstep.Participant;
+import io.lockstep.Start;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+
+/**
+ * Publishes a message, reads the stream until it is delivered, and prints the cursor with which another run goes on:
+ *
+ * <pre>LOCKSTEP_CONFIG=FILE java -cp lockstep.jar -Djava.library.path=FOLDER Hello.java [CURSOR]</pre>
+ */
+final class Hello implements EventHandler {
+    private int publisher;
+    private long number;
+    private boolean isDelivered;
+
+    @Override
+    public void onEvent(Event event) {
+        switch (event.kind()) {
+            case OUTCOME_COMMITTED -> System.out.println("committed at seq " + event.seq());
+            case MESSAGE -> {
+                System.out.println(event.seq() + ": " + event.payloadText());
+                isDelivered |= event.publisher() == publisher && event.publisherSeq() == number;
+            }
+            default -> { }
+        }
+    }
+
+    private void run(Start start) {
+        try (Endpoint endpoint = Endpoint.fromEnv();
+                Participant participant = Participant.connect(endpoint, Delivery.COMMITTED, start)) {
+            publisher = participant.open("orders", Duration.ofSeconds(5), this);
+            number = participant.publish(publisher, "buy 100 at 42".getBytes(StandardCharsets.UTF_8));
+            while (!isDelivered) {
+                if (participant.poll(64, this) == 0) {
+                    participant.await(10_000_000);
+                }
+            }
+            System.out.println("resume with " + participant.cursor().orElseThrow());
+        }
+    }
+
+    public static void main(String[] arguments) {
+        try {
+            new Hello().run(arguments.length > 0 ? Start.at(Cursor.parse(arguments[0])) : Start.from(1));
+        } catch (LockstepException error) {
+            System.err.println(error.status() + ": " + error.getMessage());
+            System.exit(1);
+        }
+    }
+}

@@ -1,0 +1,537 @@
+package io.lockstep;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.CharBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ConcurrentModificationException;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.function.LongUnaryOperator;
+
+/**
+ * The common part of {@link Publisher}, {@link Subscriber} and {@link Participant}.
+ *
+ * <p>A handle belongs to one thread at a time. A call while another thread is in one with the same handle is refused
+ * with a {@link ConcurrentModificationException} that names both; nothing else happens. A handle may be handed from one
+ * thread to another between two calls.
+ *
+ * <p>{@link #close} frees the handle and closes its sockets; without it they stay until the process ends. A call after
+ * it is refused with {@link Status#CLOSED_HANDLE}. Events that were polled before can still be read.
+ */
+public abstract sealed class Handle implements AutoCloseable permits Publisher, Subscriber, Participant {
+    private static final VarHandle USER;
+
+    static {
+        try {
+            USER = MethodHandles.lookup().findVarHandle(Handle.class, "user", Thread.class);
+        } catch (ReflectiveOperationException error) {
+            throw new ExceptionInInitializerError(error);
+        }
+    }
+
+    private long handle;
+    private final Batch batch = new Batch();
+
+    /** The thread that is in a call with this handle. */
+    private Thread user;
+
+    /** Where claimed messages are written, once there was one; in the order little-endian. */
+    private ByteBuffer claims;
+
+    /** The receiver of events of {@code open} or {@code begin}, and the first exception that it has thrown. */
+    private EventHandler receiver;
+    private Throwable thrown;
+
+    /** Whether a poll calls a handler, and whether it has left events because that has thrown. */
+    private boolean isDelivering;
+    private boolean hasLeft;
+
+    /** The work of a poll whose events are not stored yet, for want of memory; -1: there is none. */
+    private long unstored = -1;
+
+    Handle(Endpoint endpoint, int kind, Delivery delivery, Start start) {
+        Objects.requireNonNull(delivery, "delivery");
+        handle = endpoint.connect(kind, delivery, Objects.requireNonNull(start, "start"));
+        Native.setMemory(handle, batch.rows, batch.bytes);
+    }
+
+    // ------------------------------------------------------------------------ one thread at a time
+
+    private void acquire() {
+        Thread current = Thread.currentThread();
+        Thread other = (Thread) USER.compareAndExchangeAcquire(this, (Thread) null, current);
+        if (other == current) {
+            throw new IllegalStateException("a handler of open or begin must not call its own handle");
+        }
+        if (other != null) {
+            throw new ConcurrentModificationException("the handle is in use by the thread '" + other.getName()
+                    + "', and called by '" + current.getName() + "': use one handle for each thread");
+        }
+    }
+
+    private void release() {
+        USER.setRelease(this, (Thread) null);
+    }
+
+    /** Begins a call; {@link #release} ends it. */
+    private long enter() {
+        acquire();
+        if (handle == 0) {
+            release();
+            String what = getClass().getSimpleName().toLowerCase(Locale.ROOT);
+            throw new LockstepException(Status.CLOSED_HANDLE.number(), "the " + what + " is closed");
+        }
+        return handle;
+    }
+
+    private static long checked(long result) {
+        if (result < 0) {
+            throw LockstepException.last(result);
+        }
+        return result;
+    }
+
+    /** The text as the native side takes it: UTF-8 with a 0 at its end. */
+    static byte[] text(String what, String text) {
+        if (text.indexOf('\0') >= 0) {
+            throw new IllegalArgumentException(what + " has the character 0 in it");
+        }
+        try {
+            CharBuffer whole = CharBuffer.wrap(text + "\0");
+            ByteBuffer encoded = StandardCharsets.UTF_8.newEncoder().encode(whole);
+            byte[] bytes = new byte[encoded.remaining()];
+            encoded.get(bytes);
+            return bytes;
+        } catch (CharacterCodingException error) {
+            throw new IllegalArgumentException(what + " has half of a surrogate pair in it", error);
+        }
+    }
+
+    /** Nanoseconds; for ever is 292 years. */
+    private static long nanos(Duration timeout) {
+        if (timeout.isNegative()) {
+            throw new IllegalArgumentException("the timeout is negative: " + timeout);
+        }
+        try {
+            return timeout.toNanos();
+        } catch (ArithmeticException tooLong) {
+            return Long.MAX_VALUE;
+        }
+    }
+
+    // ------------------------------------------------------------------------ all handles
+
+    /**
+     * Frees the handle and closes its sockets. Messages without an outcome may be stamped or not. A second call does
+     * nothing.
+     *
+     * @throws ConcurrentModificationException if another thread is in a call with this handle
+     */
+    @Override
+    public final void close() {
+        acquire();
+        try {
+            if (handle != 0) {
+                Native.close(handle);
+                handle = 0;
+                hasLeft = false;
+            }
+        } finally {
+            release();
+        }
+    }
+
+    /**
+     * One turn: receives, sends, and stores the events. A publisher reads at most {@code limit} datagrams; another
+     * handle delivers at most {@code limit} messages and every other event. A batch is full with 256 KiB of payloads.
+     * Never blocks.
+     *
+     * @param limit how much at most
+     * @return the events, valid until the next poll of this handle; the same object each time
+     */
+    public final Batch pollBatch(int limit) {
+        if (hasLeft) {
+            refuseWithin();
+            hasLeft = false;
+        } else {
+            fill(limit);
+        }
+        return batch;
+    }
+
+    /**
+     * One turn as {@link #pollBatch}, whose events are passed to {@code handler} one by one. The handler may publish
+     * with this handle, and close it. If it throws, the next poll begins with the events behind the one at which it has
+     * thrown.
+     *
+     * @param limit how much at most
+     * @param handler receives the events
+     * @return the work done; 0 is an idle turn
+     */
+    public final long poll(int limit, EventHandler handler) {
+        Objects.requireNonNull(handler, "handler");
+        if (hasLeft) {
+            refuseWithin();
+        } else {
+            fill(limit);
+        }
+        hasLeft = true;
+        isDelivering = true;
+        try {
+            while (batch.size() > 0 && handle != 0) {
+                handler.onEvent(batch.take());
+            }
+        } finally {
+            isDelivering = false;
+            hasLeft = batch.size() > 0 && handle != 0;
+        }
+        return batch.work();
+    }
+
+    private void refuseWithin() {
+        if (isDelivering) {
+            throw new IllegalStateException("a handler of poll must not poll its own handle, open a name or ask for"
+                    + " its cursor: do that when the poll has returned");
+        }
+    }
+
+    private void fill(int limit) {
+        if (limit < 0) {
+            throw new IllegalArgumentException("the limit is negative: " + limit);
+        }
+        refuseWithin();
+        long current = enter();
+        try {
+            if (unstored < 0) {
+                batch.clear();
+                unstored = Native.poll(current, limit);
+                checked(unstored);
+            }
+            store(unstored);
+            unstored = -1;
+        } finally {
+            release();
+        }
+    }
+
+    private void store(long work) {
+        if (!batch.isStored()) {
+            Native.setMemory(handle, batch.rows, batch.bytes);
+        }
+        batch.show(work);
+    }
+
+    /**
+     * Sleeps until there is something to poll for. Sends what is written first. Poll behind it in either case. An
+     * interrupt of the thread does not end it: choose a timeout.
+     *
+     * @param timeoutNanos nanoseconds after which it returns at the latest
+     * @return whether a datagram has arrived
+     */
+    public final boolean await(long timeoutNanos) {
+        if (timeoutNanos < 0) {
+            throw new IllegalArgumentException("the timeout is negative: " + timeoutNanos);
+        }
+        long current = enter();
+        try {
+            return checked(Native.await(current, timeoutNanos)) != 0;
+        } finally {
+            release();
+        }
+    }
+
+    /**
+     * The descriptor that is readable while the handle has datagrams to read, for an event loop of native code. Poll
+     * the handle when it is readable until a poll does no work, and after {@link #dueNanos} at the latest.
+     *
+     * @return the descriptor, which the handle owns
+     */
+    public final int fd() {
+        long current = enter();
+        try {
+            return (int) checked(Native.fd(current));
+        } finally {
+            release();
+        }
+    }
+
+    /**
+     * The time until the handle must be polled again, although nothing arrives.
+     *
+     * @return nanoseconds
+     */
+    public final long dueNanos() {
+        long current = enter();
+        try {
+            return checked(Native.due(current));
+        } finally {
+            release();
+        }
+    }
+
+    // ------------------------------------------------------------------------ events of open and begin
+
+    /** The native side has an event of {@code open} or {@code begin}. What is thrown here waits for their end. */
+    final void onNativeEvent() {
+        try {
+            store(1);
+            receiver.onEvent(batch.take());
+        } catch (Throwable error) {
+            if (thrown == null) {
+                thrown = error;
+            }
+        }
+    }
+
+    /** Calls {@code open} or {@code begin}, while events go to {@code handler}. */
+    private long receiving(EventHandler handler, LongUnaryOperator call) {
+        Objects.requireNonNull(handler, "handler");
+        refuseWithin();
+        if (hasLeft || unstored >= 0) {
+            throw new IllegalStateException("a poll has left events: poll before you open a name or begin");
+        }
+        long current = enter();
+        try {
+            receiver = handler;
+            thrown = null;
+            batch.clear();
+            long result = call.applyAsLong(current);
+            batch.clear();
+            if (thrown != null) {
+                throw Handle.<RuntimeException>unchecked(thrown);
+            }
+            return checked(result);
+        } finally {
+            receiver = null;
+            thrown = null;
+            release();
+        }
+    }
+
+    /** Throws it as it is: a handler of a language without checked exceptions may throw any. */
+    @SuppressWarnings("unchecked")
+    private static <T extends Throwable> T unchecked(Throwable error) throws T {
+        throw (T) error;
+    }
+
+    final int doOpen(String name, Duration timeout, EventHandler handler) {
+        byte[] text = text("name", name);
+        long nanos = nanos(timeout);
+        return (int) receiving(handler, current -> Native.open(current, text, nanos, this));
+    }
+
+    final void doBegin(Duration timeout, EventHandler handler) {
+        long nanos = nanos(timeout);
+        receiving(handler, current -> Native.begin(current, nanos, this));
+    }
+
+    // ------------------------------------------------------------------------ those that publish
+
+    /** The number of a message, or that the window is full. */
+    private static long published(long result) {
+        if (result < 0 && result != PublishingHandle.BACKPRESSURE) {
+            throw LockstepException.last(result);
+        }
+        return result;
+    }
+
+    final long doPublish(int publisher, int destination, byte[] array, int offset, int length) {
+        Objects.checkFromIndexSize(offset, length, array.length);
+        long current = enter();
+        try {
+            return published(Native.publishArray(current, publisher, destination, array, offset, length));
+        } finally {
+            release();
+        }
+    }
+
+    final long doPublish(int publisher, int destination, ByteBuffer payload) {
+        if (!payload.isDirect()) {
+            return doPublish(publisher, destination, array(payload), payload.arrayOffset() + payload.position(),
+                    payload.remaining());
+        }
+        long current = enter();
+        try {
+            return published(Native.publishDirect(current, publisher, destination, payload, payload.position(),
+                    payload.remaining()));
+        } finally {
+            release();
+        }
+    }
+
+    final long doPublishAt(int publisher, long number, int destination, byte[] array, int offset, int length) {
+        Objects.checkFromIndexSize(offset, length, array.length);
+        long current = enter();
+        try {
+            return published(Native.publishArrayAt(current, publisher, number, destination, array, offset, length));
+        } finally {
+            release();
+        }
+    }
+
+    final long doPublishAt(int publisher, long number, int destination, ByteBuffer payload) {
+        if (!payload.isDirect()) {
+            return doPublishAt(publisher, number, destination, array(payload),
+                    payload.arrayOffset() + payload.position(), payload.remaining());
+        }
+        long current = enter();
+        try {
+            return published(Native.publishDirectAt(current, publisher, number, destination, payload,
+                    payload.position(), payload.remaining()));
+        } finally {
+            release();
+        }
+    }
+
+    private static byte[] array(ByteBuffer payload) {
+        if (!payload.hasArray()) {
+            throw new IllegalArgumentException("the payload is a read-only buffer on the heap: use a direct buffer, or"
+                    + " an array");
+        }
+        return payload.array();
+    }
+
+    final long doClaim(int publisher, int destination, int length) {
+        if (length < 0) {
+            throw new IllegalArgumentException("the length is negative: " + length);
+        }
+        long current = enter();
+        try {
+            if (claims == null) {
+                int longest = Math.toIntExact(checked(Native.claimLengthMax(current)));
+                claims = ByteBuffer.allocateDirect(longest).order(ByteOrder.LITTLE_ENDIAN);
+                Native.setClaims(current, claims);
+            }
+            claims.clear().limit(0);
+            long number = published(Native.claim(current, publisher, destination, length));
+            if (number >= 0) {
+                claims.limit(length);
+            }
+            return number;
+        } finally {
+            release();
+        }
+    }
+
+    final ByteBuffer doClaimed() {
+        if (claims == null) {
+            throw new IllegalStateException("nothing is claimed");
+        }
+        return claims;
+    }
+
+    final long doCloseName(int publisher, byte[] reason) {
+        Objects.requireNonNull(reason, "reason");
+        long current = enter();
+        try {
+            return published(Native.closeName(current, publisher, reason));
+        } finally {
+            release();
+        }
+    }
+
+    final long doDay(int publisher, boolean isStart, String day) {
+        byte[] name = text("day", day);
+        long current = enter();
+        try {
+            return published(Native.day(current, publisher, isStart, name));
+        } finally {
+            release();
+        }
+    }
+
+    final long doFlush() {
+        long current = enter();
+        try {
+            return checked(Native.flush(current));
+        } finally {
+            release();
+        }
+    }
+
+    final boolean doIsDrained() {
+        long current = enter();
+        try {
+            return checked(Native.isDrained(current)) != 0;
+        } finally {
+            release();
+        }
+    }
+
+    final boolean doIsConnected() {
+        long current = enter();
+        try {
+            return checked(Native.isConnected(current)) != 0;
+        } finally {
+            release();
+        }
+    }
+
+    final int doMessageLengthMax(int destination) {
+        long current = enter();
+        try {
+            return Math.toIntExact(checked(Native.messageLengthMax(current, destination)));
+        } finally {
+            release();
+        }
+    }
+
+    final int doClaimLengthMax() {
+        long current = enter();
+        try {
+            return Math.toIntExact(checked(Native.claimLengthMax(current)));
+        } finally {
+            release();
+        }
+    }
+
+    // ------------------------------------------------------------------------ those that read
+
+    final long doDeliverNext() {
+        long current = enter();
+        try {
+            return checked(Native.deliverNext(current));
+        } finally {
+            release();
+        }
+    }
+
+    final long doCommitNext() {
+        long current = enter();
+        try {
+            return checked(Native.commitNext(current));
+        } finally {
+            release();
+        }
+    }
+
+    final boolean doIsEnded() {
+        long current = enter();
+        try {
+            return checked(Native.isEnded(current)) != 0;
+        } finally {
+            release();
+        }
+    }
+
+    final Optional<Cursor> doCursor() {
+        refuseWithin();
+        if (hasLeft || unstored >= 0) {
+            throw new IllegalStateException("a poll has left events, and the cursor is behind them: poll first");
+        }
+        long[] numbers = new long[3];
+        long current = enter();
+        try {
+            return checked(Native.cursor(current, numbers)) == 0 ? Optional.empty()
+                    : Optional.of(new Cursor(numbers[0], numbers[1], numbers[2]));
+        } finally {
+            release();
+        }
+    }
+}

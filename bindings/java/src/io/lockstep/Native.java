@@ -1,0 +1,127 @@
+package io.lockstep;
+
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * The functions of {@code liblockstep_jni}. A result below 0 is a negative {@link Status}. Texts are UTF-8 and end with
+ * 0 on their way in. A handle is the address of its memory.
+ */
+final class Native {
+    /** Rises with each change of these functions, here and in lockstep_jni.c. */
+    static final int VERSION = 1;
+
+    static final int PUBLISHER = 0;
+    static final int SUBSCRIBER = 1;
+    static final int PARTICIPANT = 2;
+
+    private static final String LIBRARY = "lockstep_jni";
+
+    static {
+        String path = System.getProperty("lockstep.native");
+        try {
+            if (path == null) {
+                System.loadLibrary(LIBRARY);
+            } else {
+                Path file = Path.of(path).toAbsolutePath();
+                file = Files.isDirectory(file) ? file.resolve(System.mapLibraryName(LIBRARY)) : file;
+                System.load(file.toString());
+            }
+        } catch (UnsatisfiedLinkError error) {
+            UnsatisfiedLinkError why = new UnsatisfiedLinkError(error.getMessage() + ": build it by"
+                    + " bindings/java/build.sh, and name it by -Dlockstep.native=PATH or its folder by"
+                    + " -Djava.library.path=FOLDER");
+            why.initCause(error);
+            throw why;
+        }
+        int version = version();
+        if (version != VERSION) {
+            throw new UnsatisfiedLinkError("the native library has the interface " + version + " and lockstep.jar "
+                    + VERSION + ": take both from one run of bindings/java/build.sh");
+        }
+    }
+
+    private Native() {}
+
+    static native int version();
+
+    static native int abiVersion();
+
+    static native byte[] libraryVersion();
+
+    static native byte[] error();
+
+    static native byte[] cursorPrint(long history, long seq, long chain);
+
+    static native long cursorParse(byte[] text, long[] cursor);
+
+    static native long endpointFromEnv();
+
+    static native long endpointFromFile(byte[] path);
+
+    static native long endpointCluster(long endpoint);
+
+    static native void endpointClose(long endpoint);
+
+    static native long connect(int kind, long endpoint, int delivery, int start, long seq, long history, long next,
+            long chain);
+
+    static native void close(long handle);
+
+    /** Says where events are stored, and stores those of the last poll there. */
+    static native void setMemory(long handle, ByteBuffer rows, ByteBuffer bytes);
+
+    /** Says where claimed messages are written. */
+    static native void setClaims(long handle, ByteBuffer claims);
+
+    static native long await(long handle, long timeout);
+
+    static native long fd(long handle);
+
+    static native long due(long handle);
+
+    /** Polls, and stores the events in the memory if they fit. */
+    static native long poll(long handle, long limit);
+
+    /** Calls {@link Handle#onNativeEvent} for each event. */
+    static native long open(long handle, byte[] name, long timeout, Handle events);
+
+    /** Calls {@link Handle#onNativeEvent} for each event. */
+    static native long begin(long handle, long timeout, Handle events);
+
+    static native long publishArray(long handle, int publisher, int destination, byte[] array, int offset, int length);
+
+    static native long publishDirect(long handle, int publisher, int destination, ByteBuffer buffer, int offset,
+            int length);
+
+    static native long publishArrayAt(long handle, int publisher, long number, int destination, byte[] array,
+            int offset, int length);
+
+    static native long publishDirectAt(long handle, int publisher, long number, int destination, ByteBuffer buffer,
+            int offset, int length);
+
+    static native long claim(long handle, int publisher, int destination, int length);
+
+    static native long closeName(long handle, int publisher, byte[] reason);
+
+    static native long day(long handle, int publisher, boolean isStart, byte[] day);
+
+    static native long flush(long handle);
+
+    static native long isDrained(long handle);
+
+    static native long isConnected(long handle);
+
+    static native long messageLengthMax(long handle, int destination);
+
+    static native long claimLengthMax(long handle);
+
+    static native long deliverNext(long handle);
+
+    static native long commitNext(long handle);
+
+    static native long isEnded(long handle);
+
+    static native long cursor(long handle, long[] cursor);
+}
