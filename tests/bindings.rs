@@ -10,6 +10,8 @@ mod python;
 #[path = "support/python.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
 mod python_packages;
+#[path = "bindings/go.rs"]
+mod go;
 #[path = "bindings/java.rs"]
 mod java;
 

@@ -1,0 +1,90 @@
+// Command hello publishes a message, reads the stream until it is delivered, and prints the cursor with which another
+// run goes on:
+//
+//	LOCKSTEP_CONFIG=… hello [CURSOR]
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	lockstep "github.com/lockstep-sequencer/lockstep/bindings/go"
+)
+
+func run() error {
+	start := lockstep.From(1)
+	if len(os.Args) > 1 {
+		cursor, err := lockstep.ParseCursor(os.Args[1])
+		if err != nil {
+			return fmt.Errorf("read the cursor: %w", err)
+		}
+		start = lockstep.At(cursor)
+	}
+	endpoint, err := lockstep.EndpointFromEnv()
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	defer endpoint.Close()
+	publisher, err := lockstep.ConnectPublisher(endpoint)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer publisher.Close()
+	subscriber, err := lockstep.ConnectSubscriber(endpoint, lockstep.Committed, start)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer subscriber.Close()
+	orders, err := publisher.Open("orders", 5*time.Second)
+	if err != nil {
+		return fmt.Errorf("open the name: %w", err)
+	}
+	number, err := publisher.Publish(orders, lockstep.Everybody, []byte("buy 100 at 42"))
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	isCommitted, isDelivered := false, false
+	for !isCommitted || !isDelivered {
+		outcomes, err := publisher.PollBatch(64)
+		if err != nil {
+			return fmt.Errorf("poll: %w", err)
+		}
+		for index := range outcomes.Events {
+			if event := &outcomes.Events[index]; event.Kind == lockstep.KindOutcomeCommitted {
+				fmt.Printf("committed at seq %d\n", event.Seq)
+				isCommitted = true
+			}
+		}
+		batch, err := subscriber.PollBatch(64)
+		if err != nil {
+			return fmt.Errorf("poll: %w", err)
+		}
+		for index := range batch.Events {
+			if event := &batch.Events[index]; event.Kind == lockstep.KindMessage {
+				fmt.Printf("%d: %s\n", event.Seq, batch.Payload(event))
+				isDelivered = isDelivered || event.Publisher == orders && event.PublisherSeq == number
+			}
+		}
+		if outcomes.Work+batch.Work == 0 {
+			if err := publisher.Wait(time.Millisecond); err != nil {
+				return fmt.Errorf("wait: %w", err)
+			}
+		}
+	}
+	cursor, isBegun, err := subscriber.Cursor()
+	if err != nil {
+		return fmt.Errorf("ask for the cursor: %w", err)
+	}
+	if isBegun {
+		fmt.Printf("resume with %s\n", cursor)
+	}
+	return nil
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,382 @@
+// Package lockstep publishes into the stream of a lockstep cluster, and subscribes to it, by way of the C library:
+// lockstep.h says more about each function. A handle belongs to one goroutine at a time. A call with a handle that is
+// closed is refused with StatusClosedHandle.
+//
+// pkg-config must find lockstep: bindings/c/install.sh PREFIX, and PKG_CONFIG_PATH=PREFIX/lib/pkgconfig.
+package lockstep
+
+/*
+#cgo pkg-config: lockstep
+#include <lockstep.h>
+#include <stdlib.h>
+
+// An empty batch has no pointers: those of the library would be no addresses, which Go's stacks do not take.
+static int64_t with_null(int64_t work, lockstep_batch *batch) {
+    if (work < 0 || batch->len == 0) batch->events = NULL;
+    if (work < 0 || batch->bytes_len == 0) batch->bytes = NULL;
+    return work;
+}
+
+static int64_t publisher_poll_batch(lockstep_publisher *publisher, size_t limit, lockstep_batch *out) {
+    return with_null(lockstep_publisher_poll_batch(publisher, limit, out), out);
+}
+
+static int64_t subscriber_poll_batch(lockstep_subscriber *subscriber, size_t limit, lockstep_batch *out) {
+    return with_null(lockstep_subscriber_poll_batch(subscriber, limit, out), out);
+}
+*/
+import "C"
+
+import (
+	"errors"
+	"runtime"
+	"time"
+	"unsafe"
+)
+
+// Everybody is the usual destination of messages.
+const Everybody uint32 = C.LOCKSTEP_EVERYBODY
+
+// ErrBackpressure means that the window is full: poll, and publish again.
+var ErrBackpressure = errors.New("the window is full: poll, and publish again")
+
+// Status is the result of a call.
+type Status int32
+
+// The statuses of lockstep.h.
+const (
+	StatusOk            Status = C.LOCKSTEP_STATUS_OK
+	StatusBackpressure  Status = C.LOCKSTEP_STATUS_BACKPRESSURE
+	StatusNotOpen       Status = C.LOCKSTEP_STATUS_NOT_OPEN
+	StatusTooLong       Status = C.LOCKSTEP_STATUS_TOO_LONG
+	StatusAheadOfNumber Status = C.LOCKSTEP_STATUS_AHEAD_OF_NUMBER
+	StatusFenced        Status = C.LOCKSTEP_STATUS_FENCED
+	StatusClosed        Status = C.LOCKSTEP_STATUS_CLOSED
+	StatusName          Status = C.LOCKSTEP_STATUS_NAME
+	StatusTimedOut      Status = C.LOCKSTEP_STATUS_TIMED_OUT
+	StatusTableFull     Status = C.LOCKSTEP_STATUS_TABLE_FULL
+	StatusNotAllowed    Status = C.LOCKSTEP_STATUS_NOT_ALLOWED
+	StatusIo            Status = C.LOCKSTEP_STATUS_IO
+	StatusConfig        Status = C.LOCKSTEP_STATUS_CONFIG
+	StatusArgument      Status = C.LOCKSTEP_STATUS_ARGUMENT
+	StatusClosedHandle  Status = C.LOCKSTEP_STATUS_CLOSED_HANDLE
+	StatusPanic         Status = C.LOCKSTEP_STATUS_PANIC
+)
+
+// Kind is what an event reports. A program ignores kinds that it does not know.
+type Kind uint32
+
+// The kinds of lockstep.h, which says what the fields of each mean.
+const (
+	KindMessage          Kind = C.LOCKSTEP_EVENT_KIND_MESSAGE
+	KindCommitted        Kind = C.LOCKSTEP_EVENT_KIND_COMMITTED
+	KindRetract          Kind = C.LOCKSTEP_EVENT_KIND_RETRACT
+	KindEpoch            Kind = C.LOCKSTEP_EVENT_KIND_EPOCH
+	KindMembership       Kind = C.LOCKSTEP_EVENT_KIND_MEMBERSHIP
+	KindOpened           Kind = C.LOCKSTEP_EVENT_KIND_OPENED
+	KindClosed           Kind = C.LOCKSTEP_EVENT_KIND_CLOSED
+	KindGatewayHeartbeat Kind = C.LOCKSTEP_EVENT_KIND_GATEWAY_HEARTBEAT
+	KindFrame            Kind = C.LOCKSTEP_EVENT_KIND_FRAME
+	KindFiltered         Kind = C.LOCKSTEP_EVENT_KIND_FILTERED
+	KindDay              Kind = C.LOCKSTEP_EVENT_KIND_DAY
+	KindOrdered          Kind = C.LOCKSTEP_EVENT_KIND_ORDERED
+	KindGap              Kind = C.LOCKSTEP_EVENT_KIND_GAP
+	KindAbandoned        Kind = C.LOCKSTEP_EVENT_KIND_ABANDONED
+	KindPartsAbandoned   Kind = C.LOCKSTEP_EVENT_KIND_PARTS_ABANDONED
+	KindMulticast        Kind = C.LOCKSTEP_EVENT_KIND_MULTICAST
+	KindCaughtUp         Kind = C.LOCKSTEP_EVENT_KIND_CAUGHT_UP
+	KindReplaying        Kind = C.LOCKSTEP_EVENT_KIND_REPLAYING
+	KindRefused          Kind = C.LOCKSTEP_EVENT_KIND_REFUSED
+	KindFounded          Kind = C.LOCKSTEP_EVENT_KIND_FOUNDED
+	KindHistoryLost      Kind = C.LOCKSTEP_EVENT_KIND_HISTORY_LOST
+	KindAhead            Kind = C.LOCKSTEP_EVENT_KIND_AHEAD
+	KindLag              Kind = C.LOCKSTEP_EVENT_KIND_LAG
+	KindDiverged         Kind = C.LOCKSTEP_EVENT_KIND_DIVERGED
+	KindNameOpened       Kind = C.LOCKSTEP_EVENT_KIND_NAME_OPENED
+	KindNameRefused      Kind = C.LOCKSTEP_EVENT_KIND_NAME_REFUSED
+	KindNotAllowed       Kind = C.LOCKSTEP_EVENT_KIND_NOT_ALLOWED
+	KindOutcomeStamped   Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_STAMPED
+	KindOutcomeUnstamped Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_UNSTAMPED
+	KindOutcomeCommitted Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED
+	KindThrottled        Kind = C.LOCKSTEP_EVENT_KIND_THROTTLED
+	KindUnthrottled      Kind = C.LOCKSTEP_EVENT_KIND_UNTHROTTLED
+	KindOutcomeDiverged  Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_DIVERGED
+	KindOutcomeFenced    Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_FENCED
+	KindOutcomeClosed    Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_CLOSED
+	KindOutcomesUnknown  Kind = C.LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN
+)
+
+// Delivery is when a message is delivered.
+type Delivery uint32
+
+const (
+	// Stamped is when the leader's datagram arrives; a takeover may retract it.
+	Stamped Delivery = C.LOCKSTEP_DELIVERY_STAMPED
+	// Committed is when a quorum holds it; final.
+	Committed Delivery = C.LOCKSTEP_DELIVERY_COMMITTED
+)
+
+// Error is why a call has failed: what failed, where, and what to do.
+type Error struct {
+	Status Status
+	Text   string
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// call makes a call, and reads the text of its failure on the same thread.
+func call(function func() C.lockstep_status) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	status := function()
+	switch status {
+	case C.LOCKSTEP_STATUS_OK:
+		return nil
+	case C.LOCKSTEP_STATUS_BACKPRESSURE:
+		return ErrBackpressure
+	}
+	return &Error{Status(status), C.GoString(C.lockstep_error())}
+}
+
+// number makes a call that returns a number, or a failure as a negative status.
+func number(function func() C.int64_t) (int64, error) {
+	var result C.int64_t
+	err := call(func() C.lockstep_status {
+		result = function()
+		if result < 0 {
+			return C.lockstep_status(-result)
+		}
+		return C.LOCKSTEP_STATUS_OK
+	})
+	return int64(result), err
+}
+
+func nanos(timeout time.Duration) C.uint64_t {
+	if timeout < 0 {
+		timeout = 0
+	}
+	return C.uint64_t(timeout.Nanoseconds())
+}
+
+// Event is an event; its Kind says which fields have a meaning. The others are 0.
+type Event struct {
+	Seq          uint64
+	PublisherSeq uint64
+	Timestamp    uint64
+	Value        uint64
+	Value2       uint64
+	Publisher    uint32
+	Destination  uint32
+	payloadAt    uint32
+	payloadLen   uint32
+	Kind         Kind
+	Detail       uint32
+}
+
+// Compiles only if an event is as long as that of lockstep.h.
+var _ [C.sizeof_lockstep_event]byte = [unsafe.Sizeof(Event{})]byte{}
+
+// Batch is the events of one poll. It lies in memory of the handle, and is valid until the next call with that.
+type Batch struct {
+	Events []Event
+	// Work is the work of the poll; 0 is an idle turn.
+	Work  int64
+	bytes []byte
+}
+
+// Payload is the payload of an event of this batch. Copy what you keep.
+func (b *Batch) Payload(event *Event) []byte {
+	return b.bytes[event.payloadAt : event.payloadAt+event.payloadLen]
+}
+
+func newBatch(work int64, batch *C.lockstep_batch) Batch {
+	return Batch{
+		Events: unsafe.Slice((*Event)(unsafe.Pointer(batch.events)), int(batch.len)),
+		Work:   work,
+		bytes:  unsafe.Slice((*byte)(unsafe.Pointer(batch.bytes)), int(batch.bytes_len)),
+	}
+}
+
+// Cursor is a position in a stream.
+type Cursor struct{ cursor C.lockstep_cursor }
+
+// ParseCursor reads a cursor from the text that String writes.
+func ParseCursor(text string) (Cursor, error) {
+	words := C.CString(text)
+	defer C.free(unsafe.Pointer(words))
+	var cursor Cursor
+	err := call(func() C.lockstep_status { return C.lockstep_cursor_parse(words, &cursor.cursor) })
+	return cursor, err
+}
+
+func (c Cursor) String() string {
+	var text [C.LOCKSTEP_CURSOR_TEXT]C.char
+	C.lockstep_cursor_print(&c.cursor, &text[0])
+	return C.GoString(&text[0])
+}
+
+// Start is where a subscription begins.
+type Start struct{ start C.lockstep_start }
+
+// Live begins at the end of the stream as it is at the first poll.
+func Live() Start { return Start{C.lockstep_start{kind: C.LOCKSTEP_START_KIND_LIVE}} }
+
+// From begins at seq; the first of the stream is 1.
+func From(seq uint64) Start {
+	return Start{C.lockstep_start{kind: C.LOCKSTEP_START_KIND_FROM, seq: C.uint64_t(seq)}}
+}
+
+// Oldest begins at the oldest entry that a journal has.
+func Oldest() Start { return Start{C.lockstep_start{kind: C.LOCKSTEP_START_KIND_OLDEST}} }
+
+// At begins at a cursor.
+func At(cursor Cursor) Start {
+	return Start{C.lockstep_start{kind: C.LOCKSTEP_START_KIND_CURSOR, cursor: cursor.cursor}}
+}
+
+// Endpoint is which cluster, and how it is reached. Any number of goroutines may use it.
+type Endpoint struct{ endpoint *C.lockstep_endpoint }
+
+// EndpointFromEnv reads the file that LOCKSTEP_CONFIG names, or /etc/lockstep/lockstep.toml.
+func EndpointFromEnv() (*Endpoint, error) {
+	endpoint := &Endpoint{}
+	err := call(func() C.lockstep_status { return C.lockstep_endpoint_from_env(&endpoint.endpoint) })
+	if err != nil {
+		return nil, err
+	}
+	return endpoint, nil
+}
+
+// EndpointFromFile reads the cluster's file.
+func EndpointFromFile(path string) (*Endpoint, error) {
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	endpoint := &Endpoint{}
+	err := call(func() C.lockstep_status { return C.lockstep_endpoint_from_file(name, &endpoint.endpoint) })
+	if err != nil {
+		return nil, err
+	}
+	return endpoint, nil
+}
+
+// Close frees the endpoint. Handles that were connected with it go on.
+func (e *Endpoint) Close() { C.lockstep_endpoint_close(&e.endpoint) }
+
+// Publisher publishes messages into the stream. Its events are their outcomes.
+type Publisher struct{ publisher *C.lockstep_publisher }
+
+// ConnectPublisher opens the sockets.
+func ConnectPublisher(endpoint *Endpoint) (*Publisher, error) {
+	publisher := &Publisher{}
+	err := call(func() C.lockstep_status {
+		return C.lockstep_publisher_connect(endpoint.endpoint, &publisher.publisher)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return publisher, nil
+}
+
+// Close frees the handle and closes its sockets. Messages without an outcome may be stamped or not.
+func (p *Publisher) Close() { C.lockstep_publisher_close(&p.publisher) }
+
+// Open opens a name and polls until it has its id. Open names first: events of these polls are lost.
+func (p *Publisher) Open(name string, timeout time.Duration) (uint32, error) {
+	text := C.CString(name)
+	defer C.free(unsafe.Pointer(text))
+	var id C.uint32_t
+	err := call(func() C.lockstep_status {
+		return C.lockstep_publisher_open(p.publisher, text, nanos(timeout), &id)
+	})
+	return uint32(id), err
+}
+
+// Publish copies a message into the open datagram, and returns its number. The next Flush, PollBatch or Wait sends
+// it.
+func (p *Publisher) Publish(id, destination uint32, payload []byte) (uint64, error) {
+	var bytes *C.uint8_t
+	if len(payload) > 0 {
+		bytes = (*C.uint8_t)(unsafe.Pointer(&payload[0]))
+	}
+	var number C.uint64_t
+	err := call(func() C.lockstep_status {
+		return C.lockstep_publisher_publish(p.publisher, C.uint32_t(id), C.uint32_t(destination), bytes,
+			C.size_t(len(payload)), &number)
+	})
+	return uint64(number), err
+}
+
+// PollBatch is one turn: it receives, sends, and returns the events. Never blocks.
+func (p *Publisher) PollBatch(limit int) (Batch, error) {
+	var batch C.lockstep_batch
+	work, err := number(func() C.int64_t { return C.publisher_poll_batch(p.publisher, C.size_t(limit), &batch) })
+	if err != nil {
+		return Batch{}, err
+	}
+	return newBatch(work, &batch), nil
+}
+
+// Wait sends what is written, and sleeps until there is something to poll for.
+func (p *Publisher) Wait(timeout time.Duration) error {
+	_, err := number(func() C.int64_t { return C.lockstep_publisher_wait(p.publisher, nanos(timeout)) })
+	return err
+}
+
+// Flush sends what is written, and returns the number of datagrams.
+func (p *Publisher) Flush() (int64, error) {
+	return number(func() C.int64_t { return C.lockstep_publisher_flush(p.publisher) })
+}
+
+// IsDrained is whether every published message has its outcome.
+func (p *Publisher) IsDrained() (bool, error) {
+	result, err := number(func() C.int64_t { return C.lockstep_publisher_is_drained(p.publisher) })
+	return result == 1, err
+}
+
+// Subscriber delivers the stream.
+type Subscriber struct{ subscriber *C.lockstep_subscriber }
+
+// ConnectSubscriber opens the sockets. The stream begins with the first poll.
+func ConnectSubscriber(endpoint *Endpoint, delivery Delivery, start Start) (*Subscriber, error) {
+	subscriber := &Subscriber{}
+	err := call(func() C.lockstep_status {
+		return C.lockstep_subscriber_connect(endpoint.endpoint, C.uint32_t(delivery), &start.start,
+			&subscriber.subscriber)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return subscriber, nil
+}
+
+// Close frees the handle and closes its sockets.
+func (s *Subscriber) Close() { C.lockstep_subscriber_close(&s.subscriber) }
+
+// PollBatch is one turn: it receives, and returns at most limit messages and every other event. Never blocks.
+func (s *Subscriber) PollBatch(limit int) (Batch, error) {
+	var batch C.lockstep_batch
+	work, err := number(func() C.int64_t { return C.subscriber_poll_batch(s.subscriber, C.size_t(limit), &batch) })
+	if err != nil {
+		return Batch{}, err
+	}
+	return newBatch(work, &batch), nil
+}
+
+// Wait sleeps until there is something to poll for.
+func (s *Subscriber) Wait(timeout time.Duration) error {
+	_, err := number(func() C.int64_t { return C.lockstep_subscriber_wait(s.subscriber, nanos(timeout)) })
+	return err
+}
+
+// IsEnded is whether the subscription has ended: the event before gave the reason.
+func (s *Subscriber) IsEnded() (bool, error) {
+	result, err := number(func() C.int64_t { return C.lockstep_subscriber_is_ended(s.subscriber) })
+	return result == 1, err
+}
+
+// Cursor is the position behind the last delivered event; false before the subscription has begun.
+func (s *Subscriber) Cursor() (Cursor, bool, error) {
+	var cursor Cursor
+	stored, err := number(func() C.int64_t { return C.lockstep_subscriber_cursor(s.subscriber, &cursor.cursor) })
+	return cursor, stored == 1, err
+}
