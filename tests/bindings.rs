@@ -14,6 +14,8 @@ mod python_packages;
 mod go;
 #[path = "bindings/java.rs"]
 mod java;
+#[path = "bindings/node.rs"]
+mod node;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,0 +1,45 @@
+'use strict';
+
+// Publishes a message, reads the stream until it is delivered, and prints the cursor with which another run goes on:
+//
+//     LOCKSTEP_CONFIG=… NODE_PATH=OUT node hello.js [CURSOR]
+
+const { Endpoint, Kind } = require('lockstep');
+
+function run(cursor) {
+  const endpoint = Endpoint.fromEnv();
+  const subscriber = endpoint.subscriber(cursor === undefined ? { from: 1n } : { cursor });
+  const publisher = endpoint.publisher();
+  const orders = publisher.open('orders', 5000);
+  const number = publisher.publish(orders, Buffer.from('buy 100 at 42'));
+  let isCommitted = false;
+  let isDelivered = false;
+  while (!isCommitted || !isDelivered) {
+    const outcomes = publisher.poll();
+    for (const event of outcomes) {
+      if (event.kind === Kind.OUTCOME_COMMITTED) {
+        console.log(`committed at seq ${event.seq}`);
+        isCommitted = true;
+      }
+    }
+    const batch = subscriber.poll();
+    for (const event of batch) {
+      if (event.kind === Kind.MESSAGE) {
+        console.log(`${event.seq}: ${event.payload}`);
+        isDelivered ||= event.publisher === orders && event.publisherSeq === number;
+      }
+    }
+    if (outcomes.work + batch.work === 0) publisher.wait(1);
+  }
+  console.log(`resume with ${subscriber.cursor()}`);
+  publisher.close();
+  subscriber.close();
+  endpoint.close();
+}
+
+try {
+  run(process.argv[2]);
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+}

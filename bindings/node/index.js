@@ -1,0 +1,163 @@
+'use strict';
+
+// Publishes into the stream of a lockstep cluster, and subscribes to it, by way of the C library: lockstep.h says more
+// about each function. Calls never leave the thread; `wait` blocks it. A failure is an Error with `status`, a number of
+// `Status`; its message says what failed, where, and what to do.
+
+const native = require('./lockstep.node');
+
+const EVERYBODY = 0;
+const Delivery = Object.freeze({ STAMPED: 0, COMMITTED: 1 });
+const ROW = 64;
+
+/** The events of one poll, in the order of the stream. Nothing changes them later. */
+class Batch {
+  constructor([work, rows, payloads]) {
+    /** The work of the poll; 0 is an idle turn. */
+    this.work = work;
+    this.length = rows.length / ROW;
+    this.rows = rows;
+    this.payloads = payloads;
+  }
+
+  /** An event as an object; its kind, a number of `Kind`, says which fields have a meaning. The others are 0. */
+  event(index) {
+    if (!(index >= 0 && index < this.length)) throw new RangeError(`there is no event ${index} of ${this.length}`);
+    const { rows } = this;
+    const at = index * ROW;
+    const payloadAt = rows.readUInt32LE(at + 48);
+    return {
+      seq: rows.readBigUInt64LE(at),
+      publisherSeq: rows.readBigUInt64LE(at + 8),
+      timestamp: rows.readBigUInt64LE(at + 16),
+      value: rows.readBigUInt64LE(at + 24),
+      value2: rows.readBigUInt64LE(at + 32),
+      publisher: rows.readUInt32LE(at + 40),
+      destination: rows.readUInt32LE(at + 44),
+      kind: rows.readUInt32LE(at + 56),
+      detail: rows.readUInt32LE(at + 60),
+      payload: this.payloads.subarray(payloadAt, payloadAt + rows.readUInt32LE(at + 52)),
+    };
+  }
+
+  * [Symbol.iterator]() {
+    for (let index = 0; index < this.length; index++) yield this.event(index);
+  }
+}
+
+/** Which cluster, and how it is reached. Handles are connected with it, and do not need it afterwards. */
+class Endpoint {
+  #handle;
+
+  constructor(handle) {
+    this.#handle = handle;
+  }
+
+  /** The endpoint of the file that LOCKSTEP_CONFIG names, or of /etc/lockstep/lockstep.toml. */
+  static fromEnv() {
+    return new Endpoint(native.endpointFromEnv());
+  }
+
+  /** The endpoint of the cluster's file. */
+  static fromFile(path) {
+    return new Endpoint(native.endpointFromFile(path));
+  }
+
+  /** A handle that publishes; its events are outcomes. */
+  publisher() {
+    return new Publisher(native.connectPublisher(this.#handle));
+  }
+
+  /**
+   * A handle that reads the stream: `from` a seq (a BigInt; the first is 1n), at a `cursor` (the text of an earlier
+   * run), from the `oldest` entry that a journal has, or without any of these live.
+   */
+  subscriber({ delivery = Delivery.COMMITTED, from, cursor, oldest = false } = {}) {
+    const kind = cursor !== undefined ? 3 : oldest ? 2 : from !== undefined ? 1 : 0;
+    return new Subscriber(native.connectSubscriber(this.#handle, delivery, kind, from ?? 0n, cursor ?? ''));
+  }
+
+  /** Frees it; handles that were connected with it go on. */
+  close() {
+    native.close(this.#handle);
+  }
+}
+
+class Publisher {
+  #handle;
+
+  constructor(handle) {
+    this.#handle = handle;
+  }
+
+  /** Opens a name and polls until it has its id. Open names first: events of these polls are lost. */
+  open(name, timeoutMs) {
+    return native.open(this.#handle, name, timeoutMs);
+  }
+
+  /** Copies a message (Buffer or Uint8Array). Its number as a BigInt, or null while the window is full: poll. */
+  publish(id, payload, destination = EVERYBODY) {
+    return native.publish(this.#handle, id, destination, payload);
+  }
+
+  /** One turn: receives, sends, and returns the events as a Batch. Never blocks. */
+  poll(limit = 256) {
+    return new Batch(native.publisherPoll(this.#handle, limit));
+  }
+
+  /** Sends what is written, and blocks this thread until there is something to poll for. */
+  wait(timeoutMs) {
+    return native.publisherWait(this.#handle, timeoutMs) === 1;
+  }
+
+  /** Sends what is written; returns the number of datagrams. */
+  flush() {
+    return native.flush(this.#handle);
+  }
+
+  /** Whether every published message has its outcome. */
+  isDrained() {
+    return native.isDrained(this.#handle) === 1;
+  }
+
+  /** Frees it and closes its sockets. Messages without an outcome may be stamped or not. */
+  close() {
+    native.close(this.#handle);
+  }
+}
+
+class Subscriber {
+  #handle;
+
+  constructor(handle) {
+    this.#handle = handle;
+  }
+
+  /** One turn: receives, and returns at most `limit` messages and every other event as a Batch. Never blocks. */
+  poll(limit = 256) {
+    return new Batch(native.subscriberPoll(this.#handle, limit));
+  }
+
+  /** Blocks this thread until there is something to poll for. */
+  wait(timeoutMs) {
+    return native.subscriberWait(this.#handle, timeoutMs) === 1;
+  }
+
+  /** Whether the subscription has ended: the event before gave the reason. */
+  isEnded() {
+    return native.isEnded(this.#handle) === 1;
+  }
+
+  /** The position behind the last event as a text, or null before the subscription has begun. */
+  cursor() {
+    return native.cursor(this.#handle);
+  }
+
+  /** Frees it and closes its sockets. */
+  close() {
+    native.close(this.#handle);
+  }
+}
+
+const { Kind, Status } = native;
+module.exports = { Batch, Delivery, EVERYBODY, Endpoint, Kind, Publisher, Status, Subscriber, version: native.version };

@@ -1,0 +1,436 @@
+/* lockstep.h for Node: what index.js makes classes of. A handle is a napi external that frees itself when it is
+ * collected; closed before, it is refused by the library. All of it runs in the thread of its environment. */
+#define NAPI_VERSION 6
+#include <lockstep.h>
+#include <node_api.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { ENDPOINT, PUBLISHER, SUBSCRIBER };
+
+struct handle {
+    enum kind kind;
+    union {
+        lockstep_endpoint *endpoint;
+        lockstep_publisher *publisher;
+        lockstep_subscriber *subscriber;
+    } of;
+};
+
+#define ARGUMENTS_MAX 5
+
+/* ------------------------------------------------------------------------ failures */
+
+/* Throws an error with the status as its property `status`. */
+static napi_value fail(napi_env env, lockstep_status status, const char *words) {
+    napi_value text, error, number;
+    if (napi_create_string_utf8(env, words, NAPI_AUTO_LENGTH, &text) == napi_ok &&
+        napi_create_error(env, NULL, text, &error) == napi_ok &&
+        napi_create_int32(env, (int32_t)status, &number) == napi_ok &&
+        napi_set_named_property(env, error, "status", number) == napi_ok)
+        napi_throw(env, error);
+    return NULL;
+}
+
+static napi_value fail_last(napi_env env, lockstep_status status) { return fail(env, status, lockstep_error()); }
+
+static napi_value fail_argument(napi_env env, const char *words) {
+    napi_throw_type_error(env, NULL, words);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------ arguments and results */
+
+/* The arguments of a call; false: there are fewer, and an error is thrown. */
+static bool arguments(napi_env env, napi_callback_info info, size_t wanted, napi_value *values) {
+    size_t count = ARGUMENTS_MAX;
+    if (napi_get_cb_info(env, info, &count, values, NULL, NULL) == napi_ok && count >= wanted) return true;
+    fail_argument(env, "too few arguments");
+    return false;
+}
+
+static struct handle *handle_of(napi_env env, napi_value value, enum kind kind) {
+    void *data = NULL;
+    napi_valuetype type;
+    if (napi_typeof(env, value, &type) == napi_ok && type == napi_external &&
+        napi_get_value_external(env, value, &data) == napi_ok && ((struct handle *)data)->kind == kind)
+        return data;
+    fail_argument(env, "the first argument is no handle of this kind");
+    return NULL;
+}
+
+static bool uint32_of(napi_env env, napi_value value, const char *what, uint32_t *out) {
+    double number = -1;
+    if (napi_get_value_double(env, value, &number) == napi_ok && number >= 0 && number <= UINT32_MAX &&
+        number == (double)(uint32_t)number) {
+        *out = (uint32_t)number;
+        return true;
+    }
+    fail_argument(env, what);
+    return false;
+}
+
+/* A text in memory of its own. */
+static char *text_of(napi_env env, napi_value value, const char *what) {
+    size_t len = 0;
+    if (napi_get_value_string_utf8(env, value, NULL, 0, &len) != napi_ok) {
+        fail_argument(env, what);
+        return NULL;
+    }
+    char *text = malloc(len + 1);
+    if (text == NULL || napi_get_value_string_utf8(env, value, text, len + 1, &len) != napi_ok || strlen(text) != len) {
+        free(text);
+        fail_argument(env, what);
+        return NULL;
+    }
+    return text;
+}
+
+static uint64_t nanos(uint32_t milliseconds) { return UINT64_C(1000000) * milliseconds; }
+
+static napi_value of_int64(napi_env env, int64_t number) {
+    napi_value value = NULL;
+    napi_create_int64(env, number, &value);
+    return value;
+}
+
+static napi_value number_or_fail(napi_env env, int64_t result) {
+    return result < 0 ? fail_last(env, (lockstep_status)-result) : of_int64(env, result);
+}
+
+static void close_handle(struct handle *handle) {
+    switch (handle->kind) {
+    case ENDPOINT: lockstep_endpoint_close(&handle->of.endpoint); break;
+    case PUBLISHER: lockstep_publisher_close(&handle->of.publisher); break;
+    case SUBSCRIBER: lockstep_subscriber_close(&handle->of.subscriber); break;
+    }
+}
+
+static void collected(napi_env env, void *data, void *hint) {
+    (void)env;
+    (void)hint;
+    close_handle(data);
+    free(data);
+}
+
+/* A handle as a value, or the failure to connect it. */
+static napi_value of_handle(napi_env env, lockstep_status status, struct handle handle) {
+    if (status != LOCKSTEP_STATUS_OK) return fail_last(env, status);
+    struct handle *owned = malloc(sizeof *owned);
+    napi_value value = NULL;
+    if (owned != NULL) *owned = handle;
+    if (owned == NULL || napi_create_external(env, owned, collected, NULL, &value) != napi_ok) {
+        close_handle(&handle);
+        free(owned);
+        return fail(env, LOCKSTEP_STATUS_IO, "no memory is left for a handle");
+    }
+    return value;
+}
+
+/* ------------------------------------------------------------------------ functions */
+
+static napi_value endpoint_from_env(napi_env env, napi_callback_info info) {
+    (void)info;
+    struct handle handle = {.kind = ENDPOINT};
+    lockstep_status status = lockstep_endpoint_from_env(&handle.of.endpoint);
+    return of_handle(env, status, handle);
+}
+
+static napi_value endpoint_from_file(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    if (!arguments(env, info, 1, values)) return NULL;
+    char *path = text_of(env, values[0], "the path is no text");
+    if (path == NULL) return NULL;
+    struct handle handle = {.kind = ENDPOINT};
+    lockstep_status status = lockstep_endpoint_from_file(path, &handle.of.endpoint);
+    free(path);
+    return of_handle(env, status, handle);
+}
+
+static napi_value connect_publisher(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    if (!arguments(env, info, 1, values)) return NULL;
+    const struct handle *endpoint = handle_of(env, values[0], ENDPOINT);
+    if (endpoint == NULL) return NULL;
+    struct handle handle = {.kind = PUBLISHER};
+    lockstep_status status = lockstep_publisher_connect(endpoint->of.endpoint, &handle.of.publisher);
+    return of_handle(env, status, handle);
+}
+
+/* (endpoint, delivery, kind of start, seq as a BigInt, cursor as a text). */
+static napi_value connect_subscriber(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    if (!arguments(env, info, 5, values)) return NULL;
+    const struct handle *endpoint = handle_of(env, values[0], ENDPOINT);
+    if (endpoint == NULL) return NULL;
+    lockstep_start start = {0};
+    uint32_t delivery;
+    bool is_whole = false;
+    if (!uint32_of(env, values[1], "the delivery is no number of Delivery", &delivery) ||
+        !uint32_of(env, values[2], "the start is none", &start.kind))
+        return NULL;
+    if (napi_get_value_bigint_uint64(env, values[3], &start.seq, &is_whole) != napi_ok || !is_whole)
+        return fail_argument(env, "the seq is no BigInt of 64 bits");
+    char *text = text_of(env, values[4], "the cursor is no text");
+    if (text == NULL) return NULL;
+    lockstep_status status = LOCKSTEP_STATUS_OK;
+    if (start.kind == LOCKSTEP_START_KIND_CURSOR) status = lockstep_cursor_parse(text, &start.cursor);
+    free(text);
+    struct handle handle = {.kind = SUBSCRIBER};
+    if (status == LOCKSTEP_STATUS_OK)
+        status = lockstep_subscriber_connect(endpoint->of.endpoint, delivery, &start, &handle.of.subscriber);
+    return of_handle(env, status, handle);
+}
+
+static napi_value close_any(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    void *data = NULL;
+    if (!arguments(env, info, 1, values)) return NULL;
+    if (napi_get_value_external(env, values[0], &data) != napi_ok) return fail_argument(env, "it is no handle");
+    close_handle(data);
+    return NULL;
+}
+
+/* (publisher, name, milliseconds) -> id. */
+static napi_value open_name(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    if (!arguments(env, info, 3, values)) return NULL;
+    const struct handle *handle = handle_of(env, values[0], PUBLISHER);
+    uint32_t timeout, id = 0;
+    if (handle == NULL || !uint32_of(env, values[2], "the timeout is no number of milliseconds", &timeout)) return NULL;
+    char *name = text_of(env, values[1], "the name is no text");
+    if (name == NULL) return NULL;
+    lockstep_status status = lockstep_publisher_open(handle->of.publisher, name, nanos(timeout), &id);
+    free(name);
+    return status == LOCKSTEP_STATUS_OK ? of_int64(env, id) : fail_last(env, status);
+}
+
+/* (publisher, id, destination, Uint8Array) -> number as a BigInt, or null for backpressure. */
+static napi_value publish(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX], result = NULL;
+    if (!arguments(env, info, 4, values)) return NULL;
+    const struct handle *handle = handle_of(env, values[0], PUBLISHER);
+    uint32_t id, destination;
+    if (handle == NULL || !uint32_of(env, values[1], "the publisher's id is no number of 32 bits", &id) ||
+        !uint32_of(env, values[2], "the destination is no number of 32 bits", &destination))
+        return NULL;
+    napi_typedarray_type type;
+    size_t len = 0;
+    void *payload = NULL;
+    bool is_array = false;
+    if (napi_is_typedarray(env, values[3], &is_array) != napi_ok || !is_array ||
+        napi_get_typedarray_info(env, values[3], &type, &len, &payload, NULL, NULL) != napi_ok ||
+        type != napi_uint8_array)
+        return fail_argument(env, "the payload is no Buffer and no Uint8Array");
+    uint64_t number = 0;
+    lockstep_status status = lockstep_publisher_publish(handle->of.publisher, id, destination, payload, len, &number);
+    if (status == LOCKSTEP_STATUS_BACKPRESSURE) {
+        napi_get_null(env, &result);
+        return result;
+    }
+    if (status != LOCKSTEP_STATUS_OK) return fail_last(env, status);
+    napi_create_bigint_uint64(env, number, &result);
+    return result;
+}
+
+/* (handle, limit) -> [work, rows, payloads]: new Buffers, which nothing changes later. */
+static napi_value poll_of(napi_env env, napi_callback_info info, enum kind kind) {
+    napi_value values[ARGUMENTS_MAX], result, part;
+    uint32_t limit;
+    if (!arguments(env, info, 2, values)) return NULL;
+    const struct handle *handle = handle_of(env, values[0], kind);
+    if (handle == NULL || !uint32_of(env, values[1], "the limit is no number of 32 bits", &limit)) return NULL;
+    lockstep_batch batch = {0};
+    int64_t work = kind == PUBLISHER ? lockstep_publisher_poll_batch(handle->of.publisher, limit, &batch)
+                                     : lockstep_subscriber_poll_batch(handle->of.subscriber, limit, &batch);
+    if (work < 0) return fail_last(env, (lockstep_status)-work);
+    if (napi_create_array_with_length(env, 3, &result) != napi_ok ||
+        napi_set_element(env, result, 0, of_int64(env, work)) != napi_ok ||
+        napi_create_buffer_copy(env, batch.len * sizeof *batch.events, batch.events, NULL, &part) != napi_ok ||
+        napi_set_element(env, result, 1, part) != napi_ok ||
+        napi_create_buffer_copy(env, batch.bytes_len, batch.bytes, NULL, &part) != napi_ok ||
+        napi_set_element(env, result, 2, part) != napi_ok)
+        return NULL;
+    return result;
+}
+
+static napi_value publisher_poll(napi_env env, napi_callback_info info) { return poll_of(env, info, PUBLISHER); }
+
+static napi_value subscriber_poll(napi_env env, napi_callback_info info) { return poll_of(env, info, SUBSCRIBER); }
+
+/* (handle, milliseconds) -> 1 if a datagram has arrived. */
+static napi_value wait_of(napi_env env, napi_callback_info info, enum kind kind) {
+    napi_value values[ARGUMENTS_MAX];
+    uint32_t timeout;
+    if (!arguments(env, info, 2, values)) return NULL;
+    const struct handle *handle = handle_of(env, values[0], kind);
+    if (handle == NULL || !uint32_of(env, values[1], "the timeout is no number of milliseconds", &timeout)) return NULL;
+    return number_or_fail(env, kind == PUBLISHER ? lockstep_publisher_wait(handle->of.publisher, nanos(timeout))
+                                                 : lockstep_subscriber_wait(handle->of.subscriber, nanos(timeout)));
+}
+
+static napi_value publisher_wait(napi_env env, napi_callback_info info) { return wait_of(env, info, PUBLISHER); }
+
+static napi_value subscriber_wait(napi_env env, napi_callback_info info) { return wait_of(env, info, SUBSCRIBER); }
+
+static napi_value flush(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    if (!arguments(env, info, 1, values)) return NULL;
+    const struct handle *handle = handle_of(env, values[0], PUBLISHER);
+    return handle == NULL ? NULL : number_or_fail(env, lockstep_publisher_flush(handle->of.publisher));
+}
+
+static napi_value is_drained(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    if (!arguments(env, info, 1, values)) return NULL;
+    const struct handle *handle = handle_of(env, values[0], PUBLISHER);
+    return handle == NULL ? NULL : number_or_fail(env, lockstep_publisher_is_drained(handle->of.publisher));
+}
+
+static napi_value is_ended(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    if (!arguments(env, info, 1, values)) return NULL;
+    const struct handle *handle = handle_of(env, values[0], SUBSCRIBER);
+    return handle == NULL ? NULL : number_or_fail(env, lockstep_subscriber_is_ended(handle->of.subscriber));
+}
+
+/* The cursor as a text, or null before the subscription has begun. */
+static napi_value cursor(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX], result = NULL;
+    if (!arguments(env, info, 1, values)) return NULL;
+    const struct handle *handle = handle_of(env, values[0], SUBSCRIBER);
+    if (handle == NULL) return NULL;
+    lockstep_cursor position;
+    char text[LOCKSTEP_CURSOR_TEXT] = "";
+    int64_t stored = lockstep_subscriber_cursor(handle->of.subscriber, &position);
+    if (stored < 0) return fail_last(env, (lockstep_status)-stored);
+    if (stored == 0) {
+        napi_get_null(env, &result);
+        return result;
+    }
+    lockstep_cursor_print(&position, text);
+    napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &result);
+    return result;
+}
+
+static napi_value version(napi_env env, napi_callback_info info) {
+    (void)info;
+    napi_value result = NULL;
+    napi_create_string_utf8(env, lockstep_version(), NAPI_AUTO_LENGTH, &result);
+    return result;
+}
+
+/* ------------------------------------------------------------------------ the module */
+
+static const struct {
+    const char *name;
+    napi_callback function;
+} FUNCTIONS[] = {
+    {"endpointFromEnv", endpoint_from_env},
+    {"endpointFromFile", endpoint_from_file},
+    {"connectPublisher", connect_publisher},
+    {"connectSubscriber", connect_subscriber},
+    {"close", close_any},
+    {"open", open_name},
+    {"publish", publish},
+    {"publisherPoll", publisher_poll},
+    {"subscriberPoll", subscriber_poll},
+    {"publisherWait", publisher_wait},
+    {"subscriberWait", subscriber_wait},
+    {"flush", flush},
+    {"isDrained", is_drained},
+    {"isEnded", is_ended},
+    {"cursor", cursor},
+    {"version", version},
+};
+
+struct named {
+    const char *name;
+    uint32_t number;
+};
+
+static const struct named KINDS[] = {
+    {"MESSAGE", LOCKSTEP_EVENT_KIND_MESSAGE},
+    {"COMMITTED", LOCKSTEP_EVENT_KIND_COMMITTED},
+    {"RETRACT", LOCKSTEP_EVENT_KIND_RETRACT},
+    {"EPOCH", LOCKSTEP_EVENT_KIND_EPOCH},
+    {"MEMBERSHIP", LOCKSTEP_EVENT_KIND_MEMBERSHIP},
+    {"OPENED", LOCKSTEP_EVENT_KIND_OPENED},
+    {"CLOSED", LOCKSTEP_EVENT_KIND_CLOSED},
+    {"GATEWAY_HEARTBEAT", LOCKSTEP_EVENT_KIND_GATEWAY_HEARTBEAT},
+    {"FRAME", LOCKSTEP_EVENT_KIND_FRAME},
+    {"FILTERED", LOCKSTEP_EVENT_KIND_FILTERED},
+    {"DAY", LOCKSTEP_EVENT_KIND_DAY},
+    {"ORDERED", LOCKSTEP_EVENT_KIND_ORDERED},
+    {"GAP", LOCKSTEP_EVENT_KIND_GAP},
+    {"ABANDONED", LOCKSTEP_EVENT_KIND_ABANDONED},
+    {"PARTS_ABANDONED", LOCKSTEP_EVENT_KIND_PARTS_ABANDONED},
+    {"MULTICAST", LOCKSTEP_EVENT_KIND_MULTICAST},
+    {"CAUGHT_UP", LOCKSTEP_EVENT_KIND_CAUGHT_UP},
+    {"REPLAYING", LOCKSTEP_EVENT_KIND_REPLAYING},
+    {"REFUSED", LOCKSTEP_EVENT_KIND_REFUSED},
+    {"FOUNDED", LOCKSTEP_EVENT_KIND_FOUNDED},
+    {"HISTORY_LOST", LOCKSTEP_EVENT_KIND_HISTORY_LOST},
+    {"AHEAD", LOCKSTEP_EVENT_KIND_AHEAD},
+    {"LAG", LOCKSTEP_EVENT_KIND_LAG},
+    {"DIVERGED", LOCKSTEP_EVENT_KIND_DIVERGED},
+    {"NAME_OPENED", LOCKSTEP_EVENT_KIND_NAME_OPENED},
+    {"NAME_REFUSED", LOCKSTEP_EVENT_KIND_NAME_REFUSED},
+    {"NOT_ALLOWED", LOCKSTEP_EVENT_KIND_NOT_ALLOWED},
+    {"OUTCOME_STAMPED", LOCKSTEP_EVENT_KIND_OUTCOME_STAMPED},
+    {"OUTCOME_UNSTAMPED", LOCKSTEP_EVENT_KIND_OUTCOME_UNSTAMPED},
+    {"OUTCOME_COMMITTED", LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED},
+    {"THROTTLED", LOCKSTEP_EVENT_KIND_THROTTLED},
+    {"UNTHROTTLED", LOCKSTEP_EVENT_KIND_UNTHROTTLED},
+    {"OUTCOME_DIVERGED", LOCKSTEP_EVENT_KIND_OUTCOME_DIVERGED},
+    {"OUTCOME_FENCED", LOCKSTEP_EVENT_KIND_OUTCOME_FENCED},
+    {"OUTCOME_CLOSED", LOCKSTEP_EVENT_KIND_OUTCOME_CLOSED},
+    {"OUTCOMES_UNKNOWN", LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN},
+};
+
+static const struct named STATUSES[] = {
+    {"OK", LOCKSTEP_STATUS_OK},
+    {"BACKPRESSURE", LOCKSTEP_STATUS_BACKPRESSURE},
+    {"NOT_OPEN", LOCKSTEP_STATUS_NOT_OPEN},
+    {"TOO_LONG", LOCKSTEP_STATUS_TOO_LONG},
+    {"AHEAD_OF_NUMBER", LOCKSTEP_STATUS_AHEAD_OF_NUMBER},
+    {"FENCED", LOCKSTEP_STATUS_FENCED},
+    {"CLOSED", LOCKSTEP_STATUS_CLOSED},
+    {"NAME", LOCKSTEP_STATUS_NAME},
+    {"TIMED_OUT", LOCKSTEP_STATUS_TIMED_OUT},
+    {"TABLE_FULL", LOCKSTEP_STATUS_TABLE_FULL},
+    {"NOT_ALLOWED", LOCKSTEP_STATUS_NOT_ALLOWED},
+    {"IO", LOCKSTEP_STATUS_IO},
+    {"CONFIG", LOCKSTEP_STATUS_CONFIG},
+    {"ARGUMENT", LOCKSTEP_STATUS_ARGUMENT},
+    {"CLOSED_HANDLE", LOCKSTEP_STATUS_CLOSED_HANDLE},
+    {"PANIC", LOCKSTEP_STATUS_PANIC},
+};
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
+static void set_numbers(napi_env env, napi_value exports, const char *name, const struct named *table, size_t count) {
+    napi_value object, number;
+    if (napi_create_object(env, &object) != napi_ok) return;
+    for (size_t at = 0; at < count; at++) {
+        if (napi_create_uint32(env, table[at].number, &number) != napi_ok) return;
+        napi_set_named_property(env, object, table[at].name, number);
+    }
+    napi_set_named_property(env, exports, name, object);
+}
+
+NAPI_MODULE_INIT() {
+    if (lockstep_abi_version() != LOCKSTEP_ABI_VERSION) {
+        napi_throw_error(env, NULL, "liblockstep_c is not of the version of lockstep.h");
+        return NULL;
+    }
+    for (size_t at = 0; at < COUNT(FUNCTIONS); at++) {
+        napi_value function;
+        if (napi_create_function(env, FUNCTIONS[at].name, NAPI_AUTO_LENGTH, FUNCTIONS[at].function, NULL, &function) ==
+            napi_ok)
+            napi_set_named_property(env, exports, FUNCTIONS[at].name, function);
+    }
+    set_numbers(env, exports, "Kind", KINDS, COUNT(KINDS));
+    set_numbers(env, exports, "Status", STATUSES, COUNT(STATUSES));
+    return exports;
+}
