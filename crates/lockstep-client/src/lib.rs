@@ -102,10 +102,13 @@
 //!
 //! * `config`: `Endpoint::from_env` and `Endpoint::from_file` read the cluster's file; adds a TOML parser.
 //! * `attested`: `AttestedSubscriber` delivers what a notary has signed; adds ed25519.
+//! * `tokio`: `AsyncParticipant`, `AsyncPublisher` and `AsyncSubscriber` are awaited; adds tokio.
 //! * `tracing`: devices write what they do to `tracing` as well as to their counters.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 #[cfg(feature = "attested")]
 mod attested;
 mod builder;
@@ -126,6 +129,8 @@ mod sleep;
 mod status;
 mod subscriber;
 
+#[cfg(feature = "tokio")]
+pub use asynchronous::{AsyncParticipant, AsyncPublisher, AsyncSubscriber};
 #[cfg(feature = "attested")]
 pub use attested::{AttestationEnd, AttestedSubscriber};
 pub use builder::{EndpointBuilder, EndpointError};

@@ -142,27 +142,35 @@ fn wait_for_open(
     mut is_open: impl FnMut(PublisherEvent) -> bool,
 ) -> Result<(), OpenError> {
     let deadline = handle.pace().0.now() + timeout.as_nanos() as u64;
-    let mut opened = false;
-    while !opened {
+    loop {
         if handle.pace().0.now() > deadline {
             return Err(OpenError::TimedOut(name.to_owned(), timeout));
         }
-        let mut refused = None;
-        let work = handle.turn(|event| {
-            // One name is opened at a time.
-            if let PublisherEvent::Refused { reason, .. } = event {
-                refused = Some(reason);
-            }
-            opened |= is_open(event);
-        });
-        if let Some(reason) = refused {
-            return Err(OpenError::refused(name, reason));
+        let (work, opened) = opening_turn(handle, name, &mut is_open)?;
+        if opened {
+            return Ok(());
         }
         if work == 0 && handle.pace().1 != Idle::Spin {
             pause();
         }
     }
-    Ok(())
+}
+
+/// One turn while `name` is opened: the work done, and whether `is_open` returned true for an event.
+pub(super) fn opening_turn(
+    handle: &mut impl Opens,
+    name: &str,
+    mut is_open: impl FnMut(PublisherEvent) -> bool,
+) -> Result<(usize, bool), OpenError> {
+    let (mut refused, mut opened) = (None, false);
+    let work = handle.turn(|event| {
+        // One name is opened at a time.
+        if let PublisherEvent::Refused { reason, .. } = event {
+            refused = Some(reason);
+        }
+        opened |= is_open(event);
+    });
+    refused.map_or(Ok((work, opened)), |reason| Err(OpenError::refused(name, reason)))
 }
 
 /// Sleeps between two polls while a name is opened: that happens once in the life of a process.

@@ -148,9 +148,9 @@ impl AsRawFd for Participant<Device> {
 }
 
 /// A participant while it opens a name: all events of these polls go to `f`.
-struct Opening<'a, N, F> {
-    participant: &'a mut Participant<N>,
-    f: F,
+pub(super) struct Opening<'a, N, F> {
+    pub(super) participant: &'a mut Participant<N>,
+    pub(super) f: F,
 }
 
 impl<N: Net, F: FnMut(ParticipantEvent<'_>) -> ControlFlow<()>> Opens for Opening<'_, N, F> {

@@ -54,16 +54,21 @@ pub(crate) fn begin<H>(
     while !has_begun(handle) {
         let work = poll(handle);
         if !has_begun(handle) && clock.now() >= deadline {
-            let doing = format!("begin the subscription within {timeout:?}");
-            let why = "no leader was heard on the data group; check that the sequencers run and that interface and \
-                       groups are theirs";
-            return Err(IoError::because(doing, std::io::ErrorKind::TimedOut, why));
+            return Err(not_begun(timeout));
         }
         if work == 0 {
             wait(handle, timeout)?;
         }
     }
     Ok(())
+}
+
+/// The error of a subscription that has no position after `timeout`.
+pub(crate) fn not_begun(timeout: Duration) -> IoError {
+    let doing = format!("begin the subscription within {timeout:?}");
+    let why = "no leader was heard on the data group; check that the sequencers run and that interface and \
+               groups are theirs";
+    IoError::because(doing, std::io::ErrorKind::TimedOut, why)
 }
 
 /// Delivers the stream to the caller of [`Subscriber::poll`].

@@ -248,6 +248,11 @@ impl Device {
         }
     }
 
+    /// Whether datagrams arrive by shared memory: then no socket shows that there are some.
+    pub fn has_memory(&self) -> bool {
+        matches!(self, Self::Beside(_) | Self::Memory(_))
+    }
+
     /// All sockets, for a `Parker` to wait on. Memory has none: a parker polls it by itself.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         match self {
