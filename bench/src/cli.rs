@@ -3,8 +3,8 @@
 use crate::results::RunResult;
 use crate::{
     attached, compare, cost, day, down, failover, fairness, fanout, gateway, ground, guard, idle,
-    instructions, journal, latency, micro, node, observed, recovery, repair, replay, report, scenario,
-    self_test, throughput,
+    instructions, journal, languages, latency, micro, node, observed, recovery, repair, replay, report,
+    scenario, self_test, throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -74,6 +74,14 @@ enum What {
     /// The application of that run.
     #[command(hide = true)]
     Application(day::ApplicationArguments),
+    /// Publish to committed and messages received, by the same loop in Rust, C, C++, Python and Java.
+    Languages(languages::Arguments),
+    /// The loop in Rust.
+    #[command(hide = true)]
+    LanguageLoop(languages::LoopArguments),
+    /// The load of that measure.
+    #[command(hide = true)]
+    LanguageLoad(languages::LoadArguments),
     /// What it costs a leader that its metrics are fetched and that `top` is open.
     Observed(observed::Arguments),
     /// Runs two programs in turn, and says whether the second is worse.
@@ -161,6 +169,9 @@ fn measure(what: What) -> Result<RunResult, String> {
         What::Day(arguments) => day::run(&arguments),
         What::Application(arguments) => day::apply(&arguments).map(|()| RunResult::Passed),
         What::Observed(arguments) => observed::run(&arguments),
+        What::Languages(arguments) => languages::run(&arguments),
+        What::LanguageLoop(arguments) => languages::run_loop(&arguments).map(|()| RunResult::Passed),
+        What::LanguageLoad(arguments) => languages::publish(&arguments).map(|()| RunResult::Passed),
         What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| RunResult::Passed),
         What::DownWatcher => down::watcher().map(|()| RunResult::Passed),

@@ -33,6 +33,7 @@ mod hosts;
 mod idle;
 mod instructions;
 mod journal;
+mod languages;
 mod latency;
 mod load;
 mod micro;

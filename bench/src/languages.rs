@@ -1,0 +1,179 @@
+//! # languages: what the binding of a language costs, over the handle that it wraps
+//!
+//! ```text
+//!   closed   program ─▶ leader ─▶ standbys ─▶ program     publish, poll until its own message is delivered committed
+//!   read     load ─▶ leader ─▶ standbys ─▶ program        delivered committed messages a second
+//! ```
+//!
+//! Three replicas run on loopback, as production runs them. The programs of `bench/languages` have one loop and one
+//! command line in each language, and so has the Rust row, a process of this program: a participant that polls,
+//! and after an idle poll sleeps in the handle's `wait`. They take turns within each round, each as a process of
+//! its own that warms up first. Samples are of the program's own monotonic clock; percentiles are made here, of
+//! all alike.
+//!
+//! A reader that is slower than the stream is served by a journal, and is measured by that.
+
+mod load;
+mod program;
+
+pub use load::{LoadArguments, publish};
+pub use program::{LoopArguments, run_loop};
+
+use crate::cluster::{Cluster, MESSAGE_LEN, Site};
+use crate::environment;
+use crate::flags;
+use crate::fleet::Fleet;
+use crate::harness::{Run, Shared, two_cores};
+use crate::place::Place;
+use crate::results::{Ratio, Round, Row, RunResult, Unit, VALUE};
+use crate::stats::Latencies;
+use load::Load;
+use lockstep_io::idle::Idle;
+use program::Program;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Replicas of the cluster.
+const REPLICAS: u32 = 3;
+/// The row that the others are compared with.
+const RUST: &str = "rust";
+/// The other languages: the name of a program, and of its rows.
+const LANGUAGES: [(&str, &str); 4] = [("c", "C"), ("cpp", "C++"), ("python", "Python"), ("java", "Java")];
+/// The cases.
+const CLOSED: &str = "publish to committed, one in flight";
+const READ: &str = "received";
+
+/// How to measure.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    shared: Shared,
+    /// The folder of the programs, which `bench/languages/run` builds; without it Rust alone is measured.
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
+    /// Seconds of each program and round.
+    #[arg(long, default_value_t = 1.0, value_parser = flags::seconds(0.05..=600.0))]
+    seconds: f64,
+    /// Seconds before those that count; a virtual machine compiles in them.
+    #[arg(long, default_value_t = 1.0, value_parser = flags::seconds(0.05..=60.0))]
+    warm_up: f64,
+    /// Only `closed` or `read`.
+    #[arg(long, value_parser = ["closed", "read"])]
+    only: Option<String>,
+    /// What the replicas' hot threads do when there is nothing to do: `adapt`, `spin`, `yield` or `park`.
+    #[arg(long, value_name = "STRATEGY", default_value = "adapt")]
+    idle: Idle,
+}
+
+impl Arguments {
+    fn wants(&self, case: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only == case)
+    }
+}
+
+/// Measures, and says what each language costs.
+///
+/// # Errors
+/// A process that did not start, or a program that failed: in its words.
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
+    let Some(cores) = two_cores("languages", "replicas and programs") else { return Ok(RunResult::Passed) };
+    let idle = arguments.idle;
+    let mut run = Run::begin("languages", "one loop in each language", environment::facts());
+    let (programs, absent) = programs(arguments.programs.as_deref())?;
+    run.results.notes.extend(absent);
+    let cluster = Cluster::on(&Site::loopback(REPLICAS), idle)?;
+    run.results.configure(&cluster.config);
+    let config = cluster.path();
+    let mut fleet = Fleet::start(cluster, Place::hosts(REPLICAS as usize))?;
+    fleet.await_whole()?;
+    let Shared { rounds, output } = &arguments.shared;
+    run.tell("rounds", format!("{rounds} of {} s, programs in turn", arguments.seconds));
+    run.tell("warm-up", format!("{} s of each program", arguments.warm_up));
+    run.tell(
+        "idle",
+        format!("{idle} for {REPLICAS} replicas on {} cores; programs sleep in `wait`", cores.len()),
+    );
+    run.tell("clock", "each program's own, monotonic");
+    run.rounds(*rounds, |run, _| {
+        if arguments.wants("closed") {
+            closed(run, arguments, &programs, &config)?;
+        }
+        if arguments.wants("read") {
+            read(run, arguments, &programs, &config)?;
+        }
+        fleet.check_alive()
+    })?;
+    let is_of = |ratio: &Ratio, names: &[&str]| {
+        names.contains(&ratio.subject.as_str()) && ratio.case.contains(CLOSED)
+    };
+    run.results.aim("C and C++ within 3 % of Rust at p50", |ratio| {
+        ratio.median("p50").filter(|_| is_of(ratio, &["c", "cpp"])).map(|p50| p50 > 1.03)
+    });
+    run.results.aim("Java within 20 % of Rust at p50", |ratio| {
+        ratio.median("p50").filter(|_| is_of(ratio, &["java"])).map(|p50| p50 > 1.2)
+    });
+    let batches = run.results.rows.iter().find(|row| row.subject == "python-batch");
+    let conclusion = batches.and_then(|row| row.spread(VALUE)).map_or_else(
+        || "nothing of it was measured".to_owned(),
+        |rate| {
+            format!("{}: {:.2} million", if rate.median < 1e6 { "missed" } else { "met" }, rate.median / 1e6)
+        },
+    );
+    run.results.notes.push(format!("aim: Python receives 1 million messages/s in batches: {conclusion}"));
+    let finished = run.finish(output);
+    fleet.stop()?;
+    finished
+}
+
+/// The programs that there are, Rust first, and why the others are not.
+fn programs(folder: Option<&Path>) -> Result<(Vec<Program>, Vec<String>), String> {
+    let (mut programs, mut absent) = (vec![Program::own(RUST)?], Vec::new());
+    let Some(folder) = folder else {
+        absent
+            .push("SKIPPED: the other languages: `bench/languages/run` builds and measures them".to_owned());
+        return Ok((programs, absent));
+    };
+    for (name, words) in LANGUAGES {
+        let path = folder.join(name);
+        let why = path.with_extension("absent");
+        if path.exists() {
+            programs.push(Program::at(path, name, words));
+        } else {
+            let why =
+                std::fs::read_to_string(&why).unwrap_or_else(|error| format!("{}: {error}", why.display()));
+            absent.push(format!("SKIPPED: {words}: {}", why.trim()));
+        }
+    }
+    Ok((programs, absent))
+}
+
+/// A round of the closed loop.
+fn closed(run: &mut Run, arguments: &Arguments, programs: &[Program], config: &Path) -> Result<(), String> {
+    for program in programs {
+        let at = Instant::now();
+        let samples = program.closed(config, arguments.warm_up, arguments.seconds)?;
+        let mut latencies = Latencies::new()?;
+        samples.iter().for_each(|ns| latencies.record(*ns));
+        let case = format!("{CLOSED}, {MESSAGE_LEN} B");
+        let row = Row::new(&case, program.name, program.words, Unit::Nanos).as_floor(program.name == RUST);
+        run.record(row, at, Duration::from_secs_f64(arguments.seconds), Round::of(&latencies)?);
+    }
+    Ok(())
+}
+
+/// A round of the readers, beside a load that publishes as fast as it can.
+fn read(run: &mut Run, arguments: &Arguments, programs: &[Program], config: &Path) -> Result<(), String> {
+    for program in programs {
+        for &mode in program.modes() {
+            let at = Instant::now();
+            let load = Load::start(config)?;
+            let received = program.read(config, mode, arguments.warm_up, arguments.seconds)?;
+            load.end()?;
+            let (name, words) = mode.of(program);
+            let row = Row::new(&format!("{READ}, {MESSAGE_LEN} B"), &name, &words, Unit::MessagesPerSecond);
+            let round = Round { samples: received.messages, ..Round::value(received.rate()) };
+            run.record(row.as_floor(program.name == RUST), at, Duration::from_nanos(received.took_ns), round);
+        }
+    }
+    Ok(())
+}
