@@ -5,17 +5,17 @@
 
 #[path = "bindings/c.rs"]
 mod c;
-#[path = "bindings/python.rs"]
-mod python;
-#[path = "support/python.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
-mod python_packages;
 #[path = "bindings/go.rs"]
 mod go;
 #[path = "bindings/java.rs"]
 mod java;
 #[path = "bindings/node.rs"]
 mod node;
+#[path = "bindings/python.rs"]
+mod python;
+#[path = "support/python.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
+mod python_packages;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
