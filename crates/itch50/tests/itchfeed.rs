@@ -4,6 +4,7 @@
 
 mod common;
 #[path = "../../../tests/support/python.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
 mod python;
 
 use common::samples::{Fields, Value, all, head_fields};

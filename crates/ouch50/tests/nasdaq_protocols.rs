@@ -5,6 +5,7 @@
 
 mod common;
 #[path = "../../../tests/support/python.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
 mod python;
 
 use common::samples::{Sample, Value, all};
