@@ -1,5 +1,5 @@
-//! The client inside event loops of others: poll(2), mio and tokio. The examples of `lockstep-client` are run as
-//! their users run them, beside a cluster whose leader is killed.
+//! The client inside event loops of others: poll(2), mio and tokio. The examples of `lockstep-client` are run
+//! as their users run them, beside a cluster whose leader is killed.
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 

@@ -5,11 +5,11 @@
 //!   read     load ─▶ leader ─▶ standbys ─▶ program        delivered committed messages a second
 //! ```
 //!
-//! Three replicas run on loopback, as production runs them. The programs of `bench/languages` have one loop and one
-//! command line in each language, and so has the Rust row, a process of this program: a participant that polls,
-//! and after an idle poll sleeps in the handle's `wait`. They take turns within each round, each as a process of
-//! its own that warms up first. Samples are of the program's own monotonic clock; percentiles are made here, of
-//! all alike.
+//! Three replicas run on loopback, as production runs them. The programs of `bench/languages` have one loop
+//! and one command line in each language, and so has the Rust row, a process of this program: a participant
+//! that polls, and after an idle poll sleeps in the handle's `wait`. They take turns within each round, each
+//! as a process of its own that warms up first. Samples are of the program's own monotonic clock; percentiles
+//! are made here, of all alike.
 //!
 //! A reader that is slower than the stream is served by a journal, and is measured by that.
 

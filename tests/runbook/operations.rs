@@ -23,7 +23,7 @@ const NAMES: [&str; 13] = [
 ];
 
 /// Commands that want a ground of their own.
-const ELSEWHERE: [Elsewhere; 3] = [
+const ELSEWHERE: [Elsewhere; 4] = [
     Elsewhere {
         command: "lockstep drill --times 20",
         file: "tests/cli/drill.rs",
@@ -38,6 +38,11 @@ const ELSEWHERE: [Elsewhere; 3] = [
         command: "lockstep demo --loss 1%",
         file: "tests/demo.rs",
         test: "on_a_network_that_loses_repeats_and_reorders_nothing_is_lost_doubled_or_out_of_order",
+    },
+    Elsewhere {
+        command: "lockstep web",
+        file: "tests/cli/web.rs",
+        test: "a_page_has_the_figures_of_top_the_newest_messages_and_a_takeover",
     },
 ];
 
@@ -86,6 +91,8 @@ fn looks(page: &mut Page, cluster: &Cluster) {
     diff.with_code(0).showing(&["log.level: info -> debug: needs a reload"]);
     let screen = page.run_with(cluster, "lockstep top", &[], " --once --interval 200ms").with_code(0);
     screen.showing(&["healthy: 3 of 3"]);
+    let figures = page.run_with(cluster, "lockstep top --json", &[], " --interval 200ms").with_code(0);
+    figures.showing(&["lockstep.top/1"]);
     page.run_with(cluster, "lockstep doctor", &[], " --measure none")
         .with_one_of(&[0, 1, 2])
         .showing(&["file.nodes"]);

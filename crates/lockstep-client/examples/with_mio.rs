@@ -1,13 +1,13 @@
 //! lockstep in a loop around mio: each line of standard input is published, every message of the stream is
-//! printed. When the input has ended and all of it was delivered, the cursor is printed with which another run
-//! goes on:
+//! printed. When the input has ended and all of it was delivered, the cursor is printed with which another
+//! run goes on:
 //!
 //! ```text
 //! echo "buy 100 at 42" | LOCKSTEP_CONFIG=… with_mio [CURSOR]
 //! ```
 //!
-//! mio reports a descriptor once when it becomes readable. Therefore both handles are polled until a poll returns
-//! 0, whatever has ended the sleep.
+//! mio reports a descriptor once when it becomes readable. Therefore both handles are polled until a poll
+//! returns 0, whatever has ended the sleep.
 
 #![allow(
     clippy::disallowed_methods,

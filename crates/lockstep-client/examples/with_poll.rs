@@ -1,13 +1,13 @@
-//! lockstep in a loop around poll(2): each line of standard input is published, every message of the stream is
-//! printed. When the input has ended and all of it was delivered, the cursor is printed with which another run
-//! goes on:
+//! lockstep in a loop around poll(2): each line of standard input is published, every message of the stream
+//! is printed. When the input has ended and all of it was delivered, the cursor is printed with which another
+//! run goes on:
 //!
 //! ```text
 //! echo "buy 100 at 42" | LOCKSTEP_CONFIG=… with_poll [CURSOR]
 //! ```
 //!
-//! The loop sleeps in one call for the handle and for whatever else the program waits for. Any call that takes
-//! descriptors and a timeout does: select, epoll, io_uring.
+//! The loop sleeps in one call for the handle and for whatever else the program waits for. Any call that
+//! takes descriptors and a timeout does: select, epoll, io_uring.
 
 use lockstep_client::{
     Cursor, Delivery, EVERYBODY, Endpoint, Participant, ParticipantEvent, PublishError, PublisherEvent,

@@ -1,8 +1,8 @@
 //! Handles that are awaited, for programs of tokio.
 //!
-//! Each is a handle and its registration at the runtime's driver. A turn runs to its end; only between two turns
-//! does a future wait: until the handle's descriptor is readable, or until the handle is due. So a future that is
-//! dropped loses no event, and gives none twice.
+//! Each is a handle and its registration at the runtime's driver. A turn runs to its end; only between two
+//! turns does a future wait: until the handle's descriptor is readable, or until the handle is due. So a
+//! future that is dropped loses no event, and gives none twice.
 
 use super::open::{OpenError, draw_nonce, opening_turn};
 use super::participant::{Opening, Participant};
@@ -204,8 +204,8 @@ impl AsyncSubscriber {
     /// Waits until there are events, and gives those of one turn to `f`, as [`Subscriber::poll`]; returns how
     /// many. Never completes once the subscription has ended ([`Subscriber::is_ended`]).
     ///
-    /// Cancel safe: an event is given to `f` in a turn that runs to its end, and the future waits only between
-    /// turns. Dropped, it has lost nothing, and the next poll goes on.
+    /// Cancel safe: an event is given to `f` in a turn that runs to its end, and the future waits only
+    /// between turns. Dropped, it has lost nothing, and the next poll goes on.
     ///
     /// # Errors
     /// The runtime is being shut down.
@@ -243,8 +243,8 @@ impl AsyncSubscriber {
 
 /// A [`Publisher`] that is awaited (feature `tokio`).
 ///
-/// It sends, resends and receives outcomes while one of its futures is polled, and at no other time: a task that
-/// has published awaits [`AsyncPublisher::poll`] or [`AsyncPublisher::drain`].
+/// It sends, resends and receives outcomes while one of its futures is polled, and at no other time: a task
+/// that has published awaits [`AsyncPublisher::poll`] or [`AsyncPublisher::drain`].
 #[derive(Debug)]
 pub struct AsyncPublisher(Waiting<Publisher>);
 
@@ -260,8 +260,8 @@ impl AsyncPublisher {
         Waiting::new(publisher).map(Self)
     }
 
-    /// Opens `name`, as [`Publisher::open`]: events of other names are dropped meanwhile. Dropped before it has
-    /// completed, it may have opened the name; opened again, the name is this handle's all the same.
+    /// Opens `name`, as [`Publisher::open`]: events of other names are dropped meanwhile. Dropped before it
+    /// has completed, it may have opened the name; opened again, the name is this handle's all the same.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -273,11 +273,11 @@ impl AsyncPublisher {
         self.0.open(name, timeout, ticket, turn).await
     }
 
-    /// Waits for room in the window, publishes a message and sends it; returns its number. `f` receives the events
-    /// of the turns before that.
+    /// Waits for room in the window, publishes a message and sends it; returns its number. `f` receives the
+    /// events of the turns before that.
     ///
-    /// Cancel safe: dropped before it has completed, nothing is published. Many messages at once leave in fewer
-    /// datagrams by [`Publisher::try_publish`] of [`AsyncPublisher::get_mut`].
+    /// Cancel safe: dropped before it has completed, nothing is published. Many messages at once leave in
+    /// fewer datagrams by [`Publisher::try_publish`] of [`AsyncPublisher::get_mut`].
     ///
     /// # Errors
     /// The outer one: as [`AsyncPublisher::poll`]. The inner one: see [`PublishError`]; never
@@ -298,7 +298,8 @@ impl AsyncPublisher {
         Ok(number)
     }
 
-    /// Waits until there are events, and gives those of one turn to `f`, as [`Publisher::poll`]; returns how many.
+    /// Waits until there are events, and gives those of one turn to `f`, as [`Publisher::poll`]; returns how
+    /// many.
     ///
     /// Cancel safe, as [`AsyncSubscriber::poll`].
     ///
@@ -442,8 +443,8 @@ impl AsyncParticipant {
         Ok(number)
     }
 
-    /// Waits until there are events, and gives those of one turn to `f`, as [`Participant::poll`]; returns how
-    /// many.
+    /// Waits until there are events, and gives those of one turn to `f`, as [`Participant::poll`]; returns
+    /// how many.
     ///
     /// Cancel safe, as [`AsyncSubscriber::poll`].
     ///

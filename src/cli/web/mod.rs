@@ -92,7 +92,7 @@ impl Shown {
     }
 }
 
-/// What is shown, between the threads that look and the one that answers.
+/// The view that the threads which look fill, and the one that answers reads.
 #[derive(Clone, Debug, Default)]
 struct SharedView(Arc<Mutex<Shown>>);
 
