@@ -37,6 +37,9 @@ fn recorded_of(plan: &Plan) -> Option<Recorded> {
     let tree = std::mem::take(&mut world.oracle.tree);
     let history = tree.history(world.oracle.reference.tip());
     let starts: Vec<usize> = (0..history.len()).filter(|at| is_start(&history[*at])).collect();
+    if starts.len() < 3 {
+        return None;
+    }
     let (last, start) = starts.windows(2).find_map(|pair| {
         let mut messages = (pair[0]..pair[1]).filter(|at| is_message(&history[*at])).rev();
         let last = messages.next()?;
