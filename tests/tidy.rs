@@ -74,6 +74,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
     ("top", "crates/lockstep-top/src/", &[]),
+    ("bridge", "crates/lockstep-bridge/src/", &["wire", "client"]),
     ("flat", "bindings/flat/src/", &["client"]),
     ("c", "bindings/c/src/", &["client", "flat"]),
     (

@@ -50,6 +50,9 @@ pub enum Command {
     Gateway(Box<super::gateway::GatewayArgs>),
     /// Multicasts the committed stream as MoldUDP64 until SIGTERM, and answers requests for what was missed
     Feed(super::feed::FeedArgs),
+    /// Copies the committed stream into PostgreSQL, NATS JetStream or files until SIGTERM
+    #[command(disable_help_flag = true)]
+    Bridge(super::beside::PassedArgs),
     /// A sequencer's watcher: started by it, with what it needs on stdin and stdout
     #[command(hide = true)]
     Watch(WatchArgs),
@@ -116,7 +119,7 @@ pub enum Command {
     Netsim(NetsimArgs),
     /// Protocols of the theory: explored, broken, priced and drawn, beside lockstep itself
     #[command(disable_help_flag = true)]
-    Lab(super::lab::LabArgs),
+    Lab(super::beside::PassedArgs),
     /// Tells what each exit code means
     #[command(after_help = exit_codes())]
     ExitCodes,

@@ -17,6 +17,7 @@ mod archiver;
 mod args;
 mod audit;
 mod backup;
+mod beside;
 mod bootstrap;
 mod completions;
 mod confined;
@@ -40,7 +41,6 @@ mod hex64;
 mod input;
 mod journal;
 mod keys;
-mod lab;
 mod log;
 mod losses;
 mod membership;
@@ -160,7 +160,8 @@ impl Command {
             }
             Self::Sim(args) => sim::run(&args),
             Self::Netsim(args) => netsim::run_table(&args),
-            Self::Lab(args) => lab::run(&args),
+            Self::Bridge(args) => beside::exec("lockstep-bridge", "the bridge", &args),
+            Self::Lab(args) => beside::exec("lockstep-lab", "the laboratory", &args),
             Self::Demo(args) => demo::run(&args),
             Self::Dev(args) => demo::dev::run(&args),
             Self::DemoClients(args) => demo::clients::run(&args),

@@ -1,0 +1,173 @@
+//! # lockstep-bridge: the stream in systems that firms already run
+//!
+//! ```text
+//!  cluster ─ committed subscriber ─ batch ─ append… commit ─▶ target
+//!                 ▲                                             │
+//!                 └──────────── position ───────────────────────┘
+//! ```
+//!
+//! A bridge stores no state: at each start and after each failure it asks the target for the last message
+//! that is there, and reads the stream from there. `docs/BRIDGES.md` has the guarantee of each target.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod clock;
+mod failure;
+mod nats;
+mod postgres;
+mod reader;
+mod record;
+mod remote;
+mod report;
+mod run;
+mod target;
+
+use clap::{Args, Parser, Subcommand};
+use failure::{BridgeFailure, FAILED, USAGE};
+use lockstep_client::{Config, Destination, Endpoint};
+use reader::{BridgeEnd, From};
+use run::BridgeSettings;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use target::Target;
+
+/// How long the end is waited for.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Copies the stream of a lockstep cluster into another system, and goes on where that ends
+///
+/// A bridge stores no state: it reads the target's last message and continues behind it. A target that is
+/// down, slow or full is tried again, and the stream goes on meanwhile. SIGTERM ends a bridge behind a commit.
+#[derive(Parser, Debug)]
+#[command(name = "lockstep-bridge", version)]
+struct BridgeArgs {
+    #[command(subcommand)]
+    target: TargetArgs,
+}
+
+/// The targets.
+#[derive(Subcommand, Debug)]
+enum TargetArgs {
+    Postgres {
+        #[command(flatten)]
+        common: CommonArgs,
+        #[command(flatten)]
+        postgres: postgres::PostgresArgs,
+    },
+    Nats {
+        #[command(flatten)]
+        common: CommonArgs,
+        #[command(flatten)]
+        nats: nats::NatsArgs,
+    },
+}
+
+/// Arguments of all targets.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Stream")]
+struct CommonArgs {
+    /// The cluster's configuration
+    #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG", default_value = "/etc/lockstep/lockstep.toml")]
+    config: PathBuf,
+    /// Where an empty target begins: oldest, or a seq. A target that has messages is continued behind them
+    #[arg(long, value_name = "oldest|SEQ", default_value = "oldest", value_parser = parse_from)]
+    from: From,
+    /// Only messages to this destination; repeatable. 0 is everybody
+    #[arg(long, value_name = "NUMBER")]
+    destination: Vec<Destination>,
+    /// Ends at the end of the stream as it is at the start
+    #[arg(long, conflicts_with = "to")]
+    until_end: bool,
+    /// Ends behind this seq
+    #[arg(long, value_name = "SEQ")]
+    to: Option<u64>,
+    /// Bytes of a commit, about
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = parse_bytes)]
+    batch_bytes: usize,
+    /// A target that does not answer for so long counts as stalled; its connection is made anew
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    target_timeout: Duration,
+    /// Prints the counters on stderr so often
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    report: Option<Duration>,
+}
+
+fn parse_from(text: &str) -> Result<From, String> {
+    match text.parse() {
+        _ if text == "oldest" => Ok(From::Oldest),
+        Ok(seq) if seq > 0 => Ok(From::Seq(seq)),
+        _ => Err("write oldest, or a seq from 1 on".to_owned()),
+    }
+}
+
+fn parse_bytes(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|bytes| *bytes > 0).ok_or_else(|| "write a number of bytes from 1 on".to_owned())
+}
+
+/// `10s`, `500ms`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let (digits, unit_ms) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(digits), _) => (digits, 1),
+        (None, Some(digits)) => (digits, 1_000),
+        _ => (text, 0),
+    };
+    let time = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit_ms)).filter(|ms| *ms > 0);
+    time.map(Duration::from_millis).ok_or_else(|| "write a time such as 10s or 500ms".to_owned())
+}
+
+impl CommonArgs {
+    /// Runs the bridge into `target`.
+    fn run(&self, target: &mut dyn Target, stop: &AtomicBool) -> Result<(), BridgeFailure> {
+        let config = Config::load(Some(&self.config), &[])?;
+        let endpoint = Endpoint::from_config(&config)?;
+        let end = match self.to {
+            Some(seq) => Some(BridgeEnd { next: seq.saturating_add(1), history: None }),
+            None if self.until_end => Some(BridgeEnd::of_stream(&endpoint, END_TIMEOUT)?),
+            None => None,
+        };
+        let settings = BridgeSettings {
+            from: self.from,
+            end,
+            destinations: self.destination.clone(),
+            batch_bytes: self.batch_bytes,
+            report: self.report,
+        };
+        run::run(&endpoint, target, &settings, stop)
+    }
+}
+
+fn start() -> Result<(), BridgeFailure> {
+    let args = BridgeArgs::try_parse().unwrap_or_else(|asked| asked.exit());
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        let listening = signal_hook::flag::register(signal, Arc::clone(&stop));
+        listening.map_err(|error| BridgeFailure::new(FAILED, format!("listen to signals: {error}")))?;
+    }
+    match args.target {
+        TargetArgs::Postgres { common, postgres } => {
+            let mut target = postgres::Postgres::new(&postgres, common.target_timeout, Arc::clone(&stop))?;
+            common.run(&mut target, &stop)
+        }
+        TargetArgs::Nats { common, nats } => {
+            if nats.after_purge && common.from == From::Oldest {
+                return Err(BridgeFailure::new(USAGE, "--after-purge: say with --from SEQ where to go on"));
+            }
+            let mut target = nats::Nats::new(&nats, common.target_timeout, Arc::clone(&stop))?;
+            common.run(&mut target, &stop)
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("lockstep-bridge: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
