@@ -75,6 +75,9 @@ impl Python {
     /// Where the interpreter is; other programs of its packages lie beside it.
     pub fn interpreter(&self) -> &Path {
         &self.interpreter
+    /// A program that the package brings.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.interpreter.with_file_name(name)
     }
 
     /// What the script prints of this input; it must succeed.
