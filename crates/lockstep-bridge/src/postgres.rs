@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, CopyInSink, NoTls, SimpleQueryMessage};
 
@@ -97,13 +98,17 @@ impl Postgres {
         } else if let (None, Ok(password)) = (config.get_password(), std::env::var("PGPASSWORD")) {
             config.password(password);
         }
+        if config.get_ssl_mode() == SslMode::Require {
+            let what = "--url: sslmode=require: this bridge does not encrypt; use a Unix socket or a tunnel (docs/BRIDGES.md)";
+            return Err(BridgeFailure::new(USAGE, what));
+        }
         config.application_name("lockstep-bridge").connect_timeout(timeout);
         let (table, positions) =
             (quoted(&args.table, "--table")?, quoted(&args.position_table, "--position-table")?);
         let place: Vec<String> = (config.get_hosts().iter().zip(config.get_ports().iter().chain([&5432; 8])))
             .map(|(host, port)| match host {
-                tokio_postgres::config::Host::Tcp(host) => format!("{host}:{port}"),
-                tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+                Host::Tcp(host) => format!("{host}:{port}"),
+                Host::Unix(path) => path.display().to_string(),
             })
             .collect();
         Ok(Self {
