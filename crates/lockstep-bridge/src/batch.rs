@@ -115,3 +115,51 @@ impl PendingRecords {
         self.cursor
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(seq: u64, payload: &[u8]) -> Message<'_> {
+        Message { seq, publisher: 1, publisher_seq: seq, destination: 0, timestamp: 9, payload }
+    }
+
+    fn frame(first_seq: u64, epoch: u64, chain: u64) -> Header {
+        let zeros = [0; size_of::<Header>()];
+        Header { history: 7, first_seq, epoch, chain, ..Header::peek(&zeros).expect("a header") }
+    }
+
+    fn seen(pending: &PendingRecords) -> Vec<(u64, u64, Vec<u8>)> {
+        pending.complete().map(|record| (record.seq, record.epoch, record.payload.to_vec())).collect()
+    }
+
+    #[test]
+    fn a_message_is_complete_with_its_frame_and_has_its_history_and_epoch() {
+        let mut pending = PendingRecords::new(None);
+        pending.push(&message(3, b"three"));
+        assert!(pending.is_open() && seen(&pending).is_empty() && pending.cursor().is_none());
+        pending.on_frame(&frame(2, 5, 11), 3);
+        assert_eq!(seen(&pending), [(3, 5, b"three".to_vec())]);
+        // The seq from which the stream was wanted, within that frame.
+        assert_eq!(pending.cursor(), Some(Cursor { history: 7, seq: 3, chain: 11 }));
+        assert!(pending.complete().all(|record| record.history == 7));
+    }
+
+    #[test]
+    fn a_frame_that_a_poll_splits_is_read_again_by_the_cursor_before_it() {
+        let begin = Cursor { history: 7, seq: 1, chain: 1 };
+        let next = Cursor { history: 7, seq: 9, chain: 2 };
+        let mut pending = PendingRecords::new(Some(begin));
+        pending.push(&message(1, b"one"));
+        pending.on_frame(&frame(1, 5, 1), 0);
+        pending.push(&message(2, b"two"));
+        assert_eq!(seen(&pending), [(1, 5, b"one".to_vec())]);
+        pending.clear(Some(next));
+        assert_eq!((pending.cursor(), pending.bytes()), (Some(begin), 3), "seq 2 lies behind it");
+        pending.push(&message(3, b"three"));
+        pending.on_frame(&frame(2, 6, 1), 0);
+        assert_eq!(seen(&pending), [(2, 6, b"two".to_vec()), (3, 6, b"three".to_vec())]);
+        pending.clear(Some(next));
+        assert_eq!((pending.cursor(), pending.bytes()), (Some(next), 0));
+    }
+}

@@ -171,3 +171,19 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_sizes_and_beginnings_are_read_and_others_refused() {
+        assert_eq!(parse_time("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
+        for wrong in ["", "10", "s", "0s", "1m", "99999999999999999999s"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((parse_from("oldest"), parse_from("7")), (Ok(From::Oldest), Ok(From::Seq(7))));
+        assert!(parse_from("0").is_err() && parse_bytes("0").is_err() && parse_bytes("1MB").is_err());
+    }
+}

@@ -129,6 +129,7 @@ impl Nats {
             }
             _ => TargetError::retry(format_args!("cannot be reached: {error}")),
         })?;
+        let _runtime = self.remote.enter(); // the context starts a task
         Ok(ContextBuilder::new()
             .timeout(self.remote.timeout())
             .ack_timeout(self.remote.timeout())

@@ -371,3 +371,47 @@ fn refusal(error: tokio_postgres::Error) -> TargetError {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_has_the_bytes_of_a_binary_copy_and_a_number_that_does_not_fit_is_named() {
+        let cursor = Cursor { history: 7, seq: 1, chain: 1 };
+        let record = StreamRecord {
+            history: 0xab,
+            seq: 3,
+            epoch: 4,
+            timestamp: 946_684_800_000_001_999,
+            publisher: 5,
+            publisher_seq: 6,
+            destination: u32::MAX,
+            payload: b"it",
+            cursor,
+        };
+        let mut out = BytesMut::new();
+        encode(&record, &mut out).expect("a row");
+        let bigint = |value: i64| [&8i32.to_be_bytes()[..], &value.to_be_bytes()].concat();
+        let mut wanted = 9i16.to_be_bytes().to_vec();
+        for value in [3, 1, 946_684_800_000_001_999] {
+            wanted.extend(bigint(value));
+        }
+        wanted.extend([0, 0, 0, 16].iter().chain(b"00000000000000ab"));
+        for value in [4, 5, 6, i64::from(u32::MAX)] {
+            wanted.extend(bigint(value));
+        }
+        wanted.extend([0, 0, 0, 2].iter().chain(b"it"));
+        assert_eq!(out.to_vec(), wanted);
+        let error = encode(&StreamRecord { seq: 1 << 63, ..record }, &mut out).expect_err("too great");
+        assert!(matches!(error, TargetError::Fatal { what, .. } if what.contains("seq 9223372036854775808")));
+    }
+
+    #[test]
+    fn names_of_tables_are_quoted() {
+        assert_eq!(quoted("a\"b.c", "--table").expect("a name"), "\"a\"\"b\".\"c\"");
+        for wrong in ["", "a.", "a.b.c"] {
+            assert_eq!(quoted(wrong, "--table").expect_err("no name").code, USAGE);
+        }
+    }
+}

@@ -45,6 +45,11 @@ impl Remote {
         self.runtime.spawn(task)
     }
 
+    /// Tasks that are started while the guard lives run beside the calls.
+    pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.runtime.enter()
+    }
+
     /// Waits for an answer.
     ///
     /// # Errors

