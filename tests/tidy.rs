@@ -74,7 +74,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
     ("top", "crates/lockstep-top/src/", &[]),
-    ("bridge", "crates/lockstep-bridge/src/", &["wire", "client"]),
+    ("bridge", "crates/lockstep-bridge/src/", &["wire", "client", "config", "io", "moldudp64"]),
     ("flat", "bindings/flat/src/", &["client"]),
     ("c", "bindings/c/src/", &["client", "flat"]),
     (

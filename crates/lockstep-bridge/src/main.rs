@@ -14,6 +14,7 @@
 mod batch;
 mod clock;
 mod failure;
+mod file;
 mod nats;
 mod postgres;
 mod reader;
@@ -63,6 +64,17 @@ enum TargetArgs {
         common: CommonArgs,
         #[command(flatten)]
         nats: nats::NatsArgs,
+    },
+    /// Writes the stream into files: CSV, length-prefixed, BinaryFILE, pcap, pcapng, Parquet
+    ///
+    /// Files end with a day, a number of messages or a size, and are complete or not there: manifest.json
+    /// lists them. The same part of the stream gives the same bytes. With --until-end or --to the last file
+    /// is completed too.
+    File {
+        #[command(flatten)]
+        common: CommonArgs,
+        #[command(flatten)]
+        file: file::FileTargetArgs,
     },
 }
 
@@ -157,6 +169,10 @@ fn start() -> Result<(), BridgeFailure> {
                 return Err(BridgeFailure::new(USAGE, "--after-purge: say with --from SEQ where to go on"));
             }
             let mut target = nats::Nats::new(&nats, common.target_timeout, Arc::clone(&stop))?;
+            common.run(&mut target, &stop)
+        }
+        TargetArgs::File { common, file } => {
+            let mut target = file.target(&common.destination)?;
             common.run(&mut target, &stop)
         }
     }

@@ -169,6 +169,9 @@ impl BridgeSession<'_> {
             }
             self.report.lag_seqs = reader.commit_next().saturating_sub(reader.deliver_next());
             self.report.look();
+            if reader.is_done() {
+                self.target.finish()?;
+            }
             if is_over {
                 return Ok(());
             }

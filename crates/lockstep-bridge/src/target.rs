@@ -33,6 +33,11 @@ pub trait Target {
     /// Makes everything appended durable. A subscription that begins at `cursor` reads everything that has
     /// not been appended by now.
     fn commit(&mut self, cursor: Cursor) -> Result<(), TargetError>;
+
+    /// The end that was asked for is reached, and committed: nothing is appended behind it.
+    fn finish(&mut self) -> Result<(), TargetError> {
+        Ok(())
+    }
 }
 
 /// Why a target does not do what is asked.

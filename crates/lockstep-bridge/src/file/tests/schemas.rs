@@ -1,0 +1,132 @@
+//! Schemas: what is refused, what a field has, and the examples beside the codecs.
+
+#[path = "../../../../itch50/tests/common/samples.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
+mod itch_samples;
+
+#[path = "../../../../ouch50/tests/common/mod.rs"]
+mod ouch_tables;
+
+use crate::file::schema::{FieldKind, FieldValue, PayloadSchema};
+use itch_samples::Value;
+use ouch_tables::Content;
+use std::collections::BTreeMap;
+
+const ITCH: &str = include_str!("../../../../../contrib/bridge/itch50.toml");
+const OUCH_INBOUND: &str = include_str!("../../../../../contrib/bridge/ouch50-inbound.toml");
+const OUCH_OUTBOUND: &str = include_str!("../../../../../contrib/bridge/ouch50-outbound.toml");
+
+fn one(field: &str) -> String {
+    format!("name = 'x'\n[[message]]\ntype = 'A'\nname = 'a'\nfields = [ {{ {field} }} ]\n")
+}
+
+#[test]
+fn a_schema_that_is_wrong_is_refused_with_the_place_and_the_reason() {
+    for (text, reason) in [
+        ("name = 'x'\n".to_owned(), "missing field `message`"),
+        ("name = 'x'\nmessages = []\n".into(), "unknown field `messages`"),
+        (one("name = 'a', offset = 0, length = 9, kind = 'uint'"), "field 'a': length 9: choose from 1 to 8"),
+        (one("name = 'a', offset = 0, length = 0, kind = 'ascii'"), "length 0: choose from 1 to 65536"),
+        (one("name = 'a', offset = 65536, length = 1, kind = 'ascii'"), "ends beyond 65536 bytes"),
+        (one("name = 'a', offset = 0, length = 4, kind = 'price'"), "a price needs decimals, from 0 to 18"),
+        (one("name = 'a', offset = 0, length = 4, kind = 'uint', decimals = 1"), "decimals are for prices"),
+        (one("name = 'a', offset = 0, length = 4, kind = 'float'"), "unknown variant `float`"),
+        (one("name = 'A b', offset = 0, length = 4, kind = 'uint'"), "small letters, digits and '_'"),
+        (one("name = 'seq', offset = 0, length = 4, kind = 'uint'"), "every file has a column of this name"),
+        (one("name = 'a', offset = 0, length = 4, kind = 'uint'").replace("'A'", "'\u{e4}'"), "not ASCII"),
+    ] {
+        let error = PayloadSchema::parse(&text).expect_err(&text).to_string();
+        assert!(error.contains(reason), "{error}\n{text}");
+    }
+    let first = one("name = 'a', offset = 0, length = 4, kind = 'uint'");
+    let second = |kind: &str, field: &str| {
+        format!("{first}[[message]]\ntype = '{kind}'\nname = 'b'\nfields = [ {{ {field} }} ]\n")
+    };
+    let other = second("B", "name = 'a', offset = 0, length = 4, kind = 'ascii'");
+    let error = PayloadSchema::parse(&other).expect_err("two kinds").to_string();
+    assert!(error.starts_with("message 'B', field 'a': another message has a field of this name"), "{error}");
+    let twice = second("A", "name = 'b', offset = 0, length = 4, kind = 'ascii'");
+    let error = PayloadSchema::parse(&twice).expect_err("two messages").to_string();
+    assert_eq!(error, "message 'A': the file has two messages of this type");
+}
+
+#[test]
+fn a_field_is_read_by_its_kind_and_order_or_is_nothing() {
+    let value = |field: &str, payload: &[u8]| {
+        let schema = PayloadSchema::parse(&one(field)).expect("a schema");
+        let message = schema.message(payload).expect("the type");
+        message.fields[0].value(payload).map(|value| match value {
+            FieldValue::Number(number) => number.to_string(),
+            FieldValue::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        })
+    };
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(value("name = 'f', offset = 1, length = 2, kind = 'uint'", b"A\x01\x02"), text("258"));
+    let little = "name = 'f', offset = 1, length = 2, kind = 'uint', byte_order = 'little'";
+    assert_eq!(value(little, b"A\x01\x02"), text("513"));
+    assert_eq!(value("name = 'f', offset = 1, length = 3, kind = 'int'", b"A\xff\xff\xfe"), text("-2"));
+    assert_eq!(
+        value("name = 'f', offset = 1, length = 8, kind = 'uint'", b"A\xff\xff\xff\xff\xff\xff\xff\xff"),
+        text("-1"),
+        "the bits of 2^64 - 1"
+    );
+    let price = "name = 'f', offset = 1, length = 8, kind = 'price', decimals = 4";
+    assert_eq!(value(price, b"A\0\0\0\0\0\0\0\x07"), text("7"));
+    assert_eq!(value(price, b"A\xff\0\0\0\0\0\0\x07"), None, "more digits than the column has");
+    assert_eq!(value("name = 'f', offset = 1, length = 4, kind = 'ascii'", b"A B  "), text(" B"));
+    assert_eq!(value("name = 'f', offset = 1, length = 4, kind = 'ascii'", b"A\xc3\xa4  "), None);
+    assert_eq!(value("name = 'f', offset = 1, length = 4, kind = 'ascii'", b"A B "), None, "too short");
+    let schema = PayloadSchema::parse(&one(little)).expect("a schema");
+    assert!(schema.message(b"B").is_none() && schema.message(b"").is_none());
+}
+
+#[test]
+fn the_schema_of_itch_reads_of_each_message_what_the_codec_wrote() {
+    let schema = PayloadSchema::parse(ITCH).expect("the example");
+    for (message, fields) in itch_samples::all() {
+        let mut payload = Vec::new();
+        message.append(&mut payload);
+        let types = schema.message(&payload).unwrap_or_else(|| panic!("{message:?}"));
+        let head = itch_samples::head_fields();
+        let mut expected: BTreeMap<&str, Value> = head.into_iter().chain(fields).collect();
+        let time = expected.remove("timestamp").expect("a time");
+        expected.insert("time_ns", time);
+        assert_eq!(types.fields.len(), expected.len(), "{}", types.name);
+        for field in &types.fields {
+            let column = &schema.columns[field.column];
+            let value = field.value(&payload).unwrap_or_else(|| panic!("{}.{}", types.name, column.name));
+            let is_same = match (value, expected[column.name.as_str()]) {
+                (FieldValue::Number(number), Value::Number(wanted)) => number as u64 == wanted,
+                (FieldValue::Text(text), Value::Text(wanted)) => text == wanted.trim_end().as_bytes(),
+                _ => false,
+            };
+            assert!(is_same, "{}.{}: {value:?}", types.name, column.name);
+        }
+    }
+}
+
+#[test]
+fn the_schemas_of_ouch_have_the_fields_of_each_message_of_the_specification() {
+    let schemas = [OUCH_OUTBOUND, OUCH_INBOUND].map(|text| PayloadSchema::parse(text).expect("an example"));
+    for row in ouch_tables::ROWS {
+        let schema = &schemas[usize::from(row.is_inbound)];
+        let name = char::from(row.kind);
+        let message = schema.message(&[row.kind]).unwrap_or_else(|| panic!("no {name}"));
+        let fields: Vec<_> = message
+            .fields
+            .iter()
+            .map(|field| (field.offset, field.len, schema.columns[field.column].kind))
+            .collect();
+        let kind_of = |content: Content, found: FieldKind| match content {
+            Content::Text | Content::Codes(_) => FieldKind::Ascii,
+            // Which of its numbers are prices, the tables do not have.
+            Content::Number if found == FieldKind::Price => FieldKind::Price,
+            Content::Number | Content::Reason => FieldKind::Uint,
+        };
+        let expected = row.fields.iter().zip(&fields);
+        let expected: Vec<_> = expected
+            .map(|((at, len, content), (.., found))| (*at, *len, kind_of(*content, *found)))
+            .collect();
+        assert_eq!((row.fields.len(), &fields), (fields.len(), &expected), "{name}");
+    }
+}
