@@ -75,6 +75,8 @@ impl Python {
     /// Where the interpreter is; other programs of its packages lie beside it.
     pub fn interpreter(&self) -> &Path {
         &self.interpreter
+    }
+
     /// A program that the package brings.
     pub fn program(&self, name: &str) -> PathBuf {
         self.interpreter.with_file_name(name)
