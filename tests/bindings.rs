@@ -20,9 +20,11 @@ mod python_packages;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tools::processes::{Cluster, Outcome, Process, last_words, run};
+use tools::netns::{self, Cut, Network, Place};
+use tools::processes::{Cluster, Outcome, PATIENCE, Process, last_words, run};
+use tools::takeover::newest_of;
 
 /// Takeovers that a program sees while it publishes, ...
 const TAKEOVERS: &str = "3";
@@ -30,6 +32,10 @@ const TAKEOVERS: &str = "3";
 const KILLS_MAX: u32 = 12;
 /// Waits of five seconds each for a replica to catch up.
 const CATCH_UPS_MAX: u32 = 12;
+/// Where leaders are cut off nobody else is suspected: beyond any stall of a machine with two cores.
+const PATIENT: &str = "\n[timing]\nfailure_timeout = \"100ms\"\nfailure_timeout_max = \"200ms\"\n";
+/// The node of the program, behind those of the replicas.
+const PROGRAM: usize = 4;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -121,6 +127,57 @@ fn while_leaders_are_killed(cluster: &Cluster, replicas: &mut [Process], command
         running.join().expect("a program")
     });
     outcome.with_code(0)
+}
+
+/// The same command in another place.
+fn at(place: &Place, command: &Command) -> Command {
+    let mut placed = place.command(command.get_program());
+    placed.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => placed.env(name, value),
+            None => placed.env_remove(name),
+        };
+    }
+    placed
+}
+
+/// Runs a program of another language that publishes and reads what is `stamped`, until it has seen
+/// [`TAKEOVERS`]: each time it is cut off from the standbys together with the leader, and what that leader stamps
+/// alone is retracted when the network is whole again.
+fn while_leaders_are_cut_off(command: Command) {
+    if let Some(reason) = netns::unsupported() {
+        println!("SKIPPED: {reason}");
+        return;
+    }
+    let network = Network::new(PROGRAM);
+    let cluster = Cluster::on(network.ground(PROGRAM as u32 - 1), PATIENT);
+    let mut replicas = cluster.found();
+    let command = at(cluster.clients(), &with_cluster(command, &cluster));
+    let outcome = std::thread::scope(|scope| {
+        let running = scope.spawn(|| run(command, b""));
+        let mut cuts = 0;
+        while !running.is_finished() && cuts < KILLS_MAX {
+            std::thread::sleep(Duration::from_millis(500));
+            let (round, leader) = newest_of(&replicas);
+            let standbys: Vec<usize> = (1..PROGRAM).filter(|id| *id != leader).collect();
+            network.cut(&Cut::between(&[leader, PROGRAM], &standbys));
+            let began = Instant::now();
+            while newest_of(&replicas).0 == round {
+                assert!(began.elapsed() < PATIENCE, "nobody takes over\n{}", last_words(&replicas));
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            network.cut(&[]);
+            await_caught_up(&cluster, &mut replicas);
+            cuts += 1;
+        }
+        running.join().expect("a program")
+    });
+    let out = outcome.with_code(0).out;
+    println!("{}", out.trim_end());
+    let retracts = out.split(" retracts").next().and_then(|before| before.rsplit(' ').next());
+    let retracts = retracts.and_then(|count| count.parse::<u64>().ok());
+    assert!(retracts.is_some_and(|count| count > 0), "nothing was retracted: {out}");
 }
 
 /// Runs the example of a language twice: the second run goes on behind the first. `hello` is its command.

@@ -1,7 +1,8 @@
 //! C and C++.
 
 use super::{
-    Installed, TAKEOVERS, greets_twice, has, installed, root, while_leaders_are_killed, with_cluster,
+    Installed, TAKEOVERS, greets_twice, has, installed, root, while_leaders_are_cut_off,
+    while_leaders_are_killed, with_cluster,
 };
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,11 +56,9 @@ fn each_message_of_c_has_one_outcome_and_one_place_whoever_leads() {
 #[test]
 fn what_a_takeover_retracts_from_c_is_delivered_anew() {
     let Some(check) = check() else { return };
-    let cluster = Cluster::new(3, "");
-    let mut replicas = cluster.found();
     let mut command = Command::new(check);
     command.args(["stamped", "from-c", TAKEOVERS]);
-    while_leaders_are_killed(&cluster, &mut replicas, command);
+    while_leaders_are_cut_off(command);
 }
 
 #[test]

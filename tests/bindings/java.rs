@@ -1,7 +1,8 @@
 //! Java.
 
 use super::{
-    Installed, TAKEOVERS, greets_twice, has, installed, root, while_leaders_are_killed, with_cluster,
+    Installed, TAKEOVERS, greets_twice, has, installed, root, while_leaders_are_cut_off,
+    while_leaders_are_killed, with_cluster,
 };
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -98,10 +99,7 @@ fn each_message_of_java_has_one_outcome_and_one_place_whoever_leads() {
 #[test]
 fn what_a_takeover_retracts_from_java_is_delivered_anew() {
     let Some(java) = java() else { return };
-    let cluster = Cluster::new(3, "");
-    let mut replicas = cluster.found();
-    let command = java.check(&["stamped", "from-java", TAKEOVERS]);
-    while_leaders_are_killed(&cluster, &mut replicas, command);
+    while_leaders_are_cut_off(java.check(&["stamped", "from-java", TAKEOVERS]));
 }
 
 #[test]

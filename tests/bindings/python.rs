@@ -1,7 +1,7 @@
 //! Python: the wheel as maturin builds it, installed beside pytest, numpy, mypy and a kernel for notebooks.
 
 use super::python_packages::{Python, locked};
-use super::{TAKEOVERS, root, while_leaders_are_killed, with_cluster};
+use super::{TAKEOVERS, root, while_leaders_are_cut_off, while_leaders_are_killed, with_cluster};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -157,11 +157,7 @@ fn each_message_of_python_has_one_outcome_and_one_place_whoever_leads() {
 #[test]
 fn what_a_takeover_retracts_from_python_is_delivered_anew() {
     let Some(python) = interpreter() else { return };
-    let cluster = Cluster::new(3, "");
-    let mut replicas = cluster.found();
-    let command = script(python, "load.py", &["stamped", "from-python", TAKEOVERS]);
-    let outcome = while_leaders_are_killed(&cluster, &mut replicas, command);
-    assert!(outcome.out.contains(" takeovers"), "{}", outcome.out);
+    while_leaders_are_cut_off(script(python, "load.py", &["stamped", "from-python", TAKEOVERS]));
 }
 
 #[test]

@@ -92,19 +92,21 @@ impl BridgeReport {
     }
 
     fn print_with(&self, lag: &Histogram<u64>) {
-        let ms = |quantile| lag.value_at_quantile(quantile) as f64 / 1_000.0;
+        let ms = |us: u64| match lag.is_empty() {
+            true => "-".to_owned(),
+            false => format!("{:.3} ms", us as f64 / 1_000.0),
+        };
         eprintln!(
-            "messages {}, bytes {}, commits {}, retries {}, last seq {}, lag {} seqs, p50 {:.3} ms, p99 {:.3} ms, max \
-             {:.3} ms",
+            "messages {}, bytes {}, commits {}, retries {}, last seq {}, lag {} seqs, p50 {}, p99 {}, max {}",
             self.messages,
             self.bytes,
             self.commits,
             self.retries,
             self.last,
             self.lag_seqs,
-            ms(0.5),
-            ms(0.99),
-            lag.max() as f64 / 1_000.0
+            ms(lag.value_at_quantile(0.5)),
+            ms(lag.value_at_quantile(0.99)),
+            ms(lag.max())
         );
     }
 }

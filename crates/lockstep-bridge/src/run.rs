@@ -167,7 +167,12 @@ impl BridgeSession<'_> {
                 self.commit(cursor, last, trouble)?;
                 (stored, committed_at) = (Some(cursor), clock::now());
             }
-            self.report.lag_seqs = reader.commit_next().saturating_sub(reader.deliver_next());
+            let (commit_next, next) = (reader.commit_next(), reader.deliver_next());
+            self.report.lag_seqs = commit_next.saturating_sub(next);
+            // What a write failed at may have arrived all the same: nothing of the stream is left to write.
+            if work == 0 && self.appended.is_none() && commit_next > last && next >= commit_next {
+                trouble.on_commit(self.target);
+            }
             self.report.look();
             if reader.is_done() {
                 self.target.finish()?;

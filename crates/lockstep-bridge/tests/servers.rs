@@ -2,7 +2,8 @@
 //! stream as a subscriber reads it, whoever is killed, stopped, full or closed meanwhile.
 //!
 //! `LOCKSTEP_BRIDGE_KILLS=200 LOCKSTEP_BRIDGE_SERVER_KILLS=20` kills more often than CI does;
-//! `LOCKSTEP_BRIDGE_SEED` repeats the draws of a run.
+//! `LOCKSTEP_BRIDGE_SEED` repeats the draws of a run; `LOCKSTEP_BRIDGE_DOWN_S=60` is how long a server is down.
+//! `LOCKSTEP_BRIDGE_MESSAGES=500000 … -- speed --nocapture` prints how fast a server takes messages.
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
@@ -160,6 +161,7 @@ fn in_trouble<S: Server>() {
     server.kill();
     publish(&cluster);
     bridge.await_log("cannot be reached");
+    std::thread::sleep(Duration::from_secs(number_of("LOCKSTEP_BRIDGE_DOWN_S", 0)));
     server.start_again(&cluster);
     bridge.await_log("works again");
     await_equal(&cluster, &server);
@@ -192,6 +194,31 @@ fn in_trouble<S: Server>() {
     assert_eq!(log.matches("refuses the login").count(), 1, "said once:\n{log}");
     assert!(log.contains("p99"), "{log}");
     assert_eq!(bridge.terminate(), Some(0));
+}
+
+/// Copies a stream that is there, and then one that grows by 2,000 messages a second: how fast, and how late.
+fn speed<S: Server>() {
+    let cluster = Cluster::new(3, "");
+    let Some(server) = S::start(&cluster) else { return };
+    let _replicas = cluster.found();
+    let count = number_of("LOCKSTEP_BRIDGE_MESSAGES", 5_000);
+    let lines: String = (0..count).map(|line| format!("{line:064}\n")).collect();
+    run(cluster.command_at(cluster.clients(), &["publish", "--name", "orders"]), lines.as_bytes())
+        .with_code(0);
+    let began = Instant::now();
+    copy_the_rest(&cluster, &server);
+    let rate = count as f64 / began.elapsed().as_secs_f64();
+    let mut bridge = start_bridge(&cluster, &server, &[]);
+    let load = Load::start(&cluster, Duration::from_micros(400));
+    std::thread::sleep(Duration::from_secs(2));
+    let live = load.end();
+    await_equal(&cluster, &server);
+    bridge.signal("TERM");
+    bridge.wait();
+    println!(
+        "{count} messages of 64 bytes at {rate:.0}/s; then {live} as they came: {}",
+        bridge.log().trim_end()
+    );
 }
 
 /// Two bridges at once, of which one is killed: the other goes on, and nothing is there twice.
@@ -245,6 +272,16 @@ fn postgresql_that_is_down_stalled_closed_or_refuses_is_tried_again_while_the_st
 #[test]
 fn jetstream_that_is_down_stalled_full_or_refuses_is_tried_again_while_the_stream_goes_on() {
     in_trouble::<NatsServer>();
+}
+
+#[test]
+fn postgresql_has_a_long_stream_and_a_growing_one_and_the_speed_is_said() {
+    speed::<PostgresServer>();
+}
+
+#[test]
+fn jetstream_has_a_long_stream_and_a_growing_one_and_the_speed_is_said() {
+    speed::<NatsServer>();
 }
 
 #[test]

@@ -11,7 +11,7 @@ use lockstep_client::Cursor;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-const LIMITS: FileLimits = FileLimits { rows: 16, bytes: 3_000 };
+const LIMITS: FileLimits = FileLimits { rows: 16, bytes: 1_600 };
 
 fn target(
     folder: &MemoryFolder,
@@ -77,7 +77,7 @@ fn a_file_ends_with_its_rows_its_bytes_its_day_and_its_history_and_the_manifest_
         let behind = stream.get(next);
         let why = match behind {
             _ if count == 16 => 0,
-            _ if file.len() >= 3_000 => 1,
+            _ if file.len() as u64 >= LIMITS.bytes => 1,
             Some(behind) if behind.history != last.history => 2,
             Some(behind) => {
                 assert_ne!(same(behind).1, same(last).1, "no other reason is left");
@@ -86,7 +86,7 @@ fn a_file_ends_with_its_rows_its_bytes_its_day_and_its_history_and_the_manifest_
             None => continue,
         };
         ends[why] += 1;
-        assert!(file.len() < 3_000 + 4 + last.payload.len());
+        assert!(file.len() < LIMITS.bytes as usize + 4 + last.payload.len());
     }
     assert!(ends.iter().all(|count| *count > 0), "each reason once: {ends:?}");
     let name = rows[0]["file"].as_str().expect("a name");

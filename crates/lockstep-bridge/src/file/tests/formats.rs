@@ -87,13 +87,12 @@ fn captures_have_each_message_once_at_its_time_under_numbers_of_their_own() {
         let mut messages = stream.iter();
         let mut next = 41;
         for (timestamp, frame) in &packets {
-            let datagram = Downstream::parse(&frame[HEADERS_LEN..]).expect("MoldUDP64");
+            let datagram = Downstream::decode(&frame[HEADERS_LEN..]).expect("MoldUDP64");
             let Downstream::Messages(datagram) = datagram else { panic!("{datagram:?}") };
-            assert_eq!(datagram.header().session, Session::new(b"0123456789").expect("a session"));
-            assert_eq!(datagram.header().seq, next);
-            for payload in datagram {
+            assert_eq!(datagram.session(), Session::new(b"0123456789").expect("a session"));
+            for (number, payload) in datagram {
                 let sample = messages.next().expect("a message");
-                assert_eq!((sample.timestamp, &sample.payload[..]), (*timestamp, payload));
+                assert_eq!((number, *timestamp, payload), (next, sample.timestamp, &sample.payload[..]));
                 next += 1;
             }
         }
