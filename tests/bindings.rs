@@ -143,8 +143,8 @@ fn at(place: &Place, command: &Command) -> Command {
 }
 
 /// Runs a program of another language that publishes and reads what is `stamped`, until it has seen
-/// [`TAKEOVERS`]: each time it is cut off from the standbys together with the leader, and what that leader stamps
-/// alone is retracted when the network is whole again.
+/// [`TAKEOVERS`]: each time it is cut off from the standbys together with the leader, and the messages that
+/// this leader stamps alone are retracted when the network is whole again.
 fn while_leaders_are_cut_off(command: Command) {
     if let Some(reason) = netns::unsupported() {
         println!("SKIPPED: {reason}");

@@ -42,7 +42,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// Copies the stream of a lockstep cluster into another system, and goes on where that ends
 ///
 /// A bridge stores no state: it reads the target's last message and continues behind it. A target that is
-/// down, slow or full is tried again, and the stream goes on meanwhile. SIGTERM ends a bridge behind a commit.
+/// down, slow or full is tried again, and the stream goes on meanwhile. SIGTERM ends a bridge at a commit.
 #[derive(Parser, Debug)]
 #[command(name = "lockstep-bridge", version)]
 struct BridgeArgs {

@@ -57,21 +57,21 @@ impl std::convert::From<TargetError> for SessionEnd {
     }
 }
 
-/// What is wrong with the target, as far as it was said.
+/// The target's failure, of which a line was printed.
 #[derive(Default)]
 struct Trouble {
-    said: Option<String>,
+    printed: Option<String>,
     /// It failed at a message, and not at the connection.
     at_write: bool,
     pause: Duration,
 }
 
 impl Trouble {
-    /// Says what is new, and returns the pause before the next try.
+    /// Prints what is new, and returns the pause before the next try.
     fn on_retry(&mut self, target: &dyn Target, what: String, at_write: bool) -> Duration {
-        if self.said.as_ref() != Some(&what) {
+        if self.printed.as_ref() != Some(&what) {
             eprintln!("lockstep-bridge: {}: {what}; retrying", target.name());
-            self.said = Some(what);
+            self.printed = Some(what);
         }
         self.at_write = at_write;
         self.pause = (self.pause * 2).clamp(BACKOFF_FIRST, BACKOFF_MAX);
@@ -85,7 +85,7 @@ impl Trouble {
     }
 
     fn on_commit(&mut self, target: &dyn Target) {
-        if self.said.take().is_some() {
+        if self.printed.take().is_some() {
             eprintln!("lockstep-bridge: {} works again", target.name());
         }
         *self = Self::default();

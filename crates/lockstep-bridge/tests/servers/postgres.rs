@@ -12,17 +12,30 @@ const PASSWORD: &str = "a secret";
 
 pub struct PostgresServer {
     folder: TempDir,
-    programs: PathBuf,
+    programs: Programs,
     port: u16,
     server: Option<Process>,
 }
 
-/// Where `postgres` and `initdb` are.
-fn programs() -> Option<PathBuf> {
+/// A program of the package: the server's are in the path, or where Debian has them.
+fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = versions.map(|version| version.path().join("bin"));
-    std::env::split_paths(&path).chain(debian).find(|folder| folder.join("initdb").exists())
+    std::env::split_paths(&path).chain(debian).map(|folder| folder.join(name)).find(|path| path.exists())
+}
+
+/// The programs that a test runs.
+struct Programs {
+    initdb: PathBuf,
+    postgres: PathBuf,
+    psql: PathBuf,
+}
+
+impl Programs {
+    fn find() -> Option<Self> {
+        Some(Self { initdb: program("initdb")?, postgres: program("postgres")?, psql: program("psql")? })
+    }
 }
 
 /// The server refuses to run as root.
@@ -41,7 +54,7 @@ impl PostgresServer {
     }
 
     fn psql(&self, database: &str, sql: &str) -> Option<String> {
-        let mut command = Command::new(self.programs.join("psql"));
+        let mut command = Command::new(&self.programs.psql);
         command.args(["-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", "admin", "-d", database, "-c", sql]);
         command.arg("-h").arg(self.folder.path()).args(["-p", &self.port.to_string()]);
         let outcome = run(command, b"");
@@ -74,7 +87,7 @@ impl PostgresServer {
 
 impl Server for PostgresServer {
     fn start(cluster: &Cluster) -> Option<Self> {
-        let Some(programs) = programs().filter(|folder| folder.join("psql").exists()) else {
+        let Some(programs) = Programs::find() else {
             println!("SKIPPED: PostgreSQL is not installed");
             return None;
         };
@@ -87,7 +100,7 @@ impl Server for PostgresServer {
             chown.args(["-R", "postgres:postgres"]).arg(server.folder.path());
             run(chown, b"").with_code(0);
         }
-        let mut initdb = unprivileged(&server.programs.join("initdb"));
+        let mut initdb = unprivileged(&server.programs.initdb);
         initdb.args([
             "--username=admin",
             "--auth-local=trust",
@@ -139,7 +152,7 @@ impl Server for PostgresServer {
     }
 
     fn start_again(&mut self, cluster: &Cluster) {
-        let mut command = unprivileged(&self.programs.join("postgres"));
+        let mut command = unprivileged(&self.programs.postgres);
         command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
         command.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         let server = cluster.start_command("postgres", command);
