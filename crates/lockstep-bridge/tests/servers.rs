@@ -2,7 +2,7 @@
 //! stream as a subscriber reads it, whoever is killed, stopped, full or closed meanwhile.
 //!
 //! `LOCKSTEP_BRIDGE_KILLS=200 LOCKSTEP_BRIDGE_SERVER_KILLS=20` kills more often than CI does;
-//! `LOCKSTEP_BRIDGE_SEED` repeats the draws of a run; `LOCKSTEP_BRIDGE_DOWN_S=60` leaves a server down longer.
+//! `LOCKSTEP_BRIDGE_SEED` repeats its draws; `LOCKSTEP_BRIDGE_DOWN_S=60` leaves a server down so long.
 //! `LOCKSTEP_BRIDGE_MESSAGES=500000 … -- speed --nocapture` prints how fast a server takes messages.
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
