@@ -21,6 +21,7 @@ use super::sleeper::SleepOutcome;
 use super::story::{Happening, Story};
 use super::wire::{NetworkModel, NodeSet, Route, SimNetwork, SimPacket};
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
+use lockstep_core::engine::idle_turn::check_idle_turn;
 use lockstep_core::engine::participant::ParticipantEngine;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::PublisherEngine;
@@ -204,6 +205,8 @@ pub(super) const IDLE_NS_MAX: Nanos = 100_000;
 /// Invariants are checked once in so many turns with work, and once in so many of all.
 const WORK_STEPS: u64 = 4;
 const CHECK_STEPS: u64 = 16;
+/// A client takes at least so many messages and outcomes in each turn.
+const CLIENT_LIMIT_MIN: usize = 1;
 /// A cluster without a quorum is watched for this long.
 const DEAD_NS: Nanos = 20_000_000;
 /// More turns than any run takes: time does not pass, as some process has work again and again.
@@ -365,6 +368,7 @@ impl World {
             net.takes = takes;
         }
         let work = self.turn(index)?;
+        check_idle_turn(work, CLIENT_LIMIT_MIN, || self.nodes[index].actor.is_left());
         self.send(index, usize::MAX)?;
         if self.has_second_handle(index) {
             self.send(index + 1, usize::MAX)?;

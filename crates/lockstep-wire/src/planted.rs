@@ -227,6 +227,9 @@ mutations! {
     OlderCopyIsTorn "S9" "segments that lack what the ring knows them to hold are taken for the newest, in power",
     HeartbeatsMadeUp "BEAT-1" "a leader that was suspended makes up for each beat that it missed",
     SlowSourceLeft "replays" "a journal that has not answered yet counts as one that has no more",
+    LeftoversAreIdle "idle" "a turn that delivers what an earlier one left, and leaves more, counts as idle",
+    OutcomesAreIdle "idle" "a turn that reports outcomes although nothing arrived counts as idle",
+    AnyCommitProves "S10" "a committed frame proves the log before it, whatever that log is",
     RequestsWithoutRoom "NACK-1" "who has no room for what comes next asks for it again and again",
 }
 

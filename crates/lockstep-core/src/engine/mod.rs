@@ -10,6 +10,7 @@ pub mod counters;
 pub mod durations;
 pub mod event;
 pub mod event_record;
+pub mod idle_turn;
 pub mod losses;
 pub mod networks;
 pub mod outputs;

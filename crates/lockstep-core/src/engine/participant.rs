@@ -13,6 +13,7 @@
 //! granted by identity, and the halves miss different things at different times. Under one name the request
 //! of the one would pass for a repetition of the other's.
 
+use super::idle_turn::check_idle_turn;
 use super::ports::Net;
 use super::publisher::{PublisherCore, PublisherEvent, PublisherLimits};
 use super::receiver::NACK_LEN_MAX;
@@ -91,7 +92,16 @@ impl<N: Net> ParticipantEngine<N> {
         if let Some(publisher) = halves.publisher {
             work += publisher.finish(net, scratch, (now, wall), limit, drained, &mut of_publisher(&mut f));
         }
-        work + delivered
+        work += delivered;
+        if cfg!(debug_assertions) {
+            check_idle_turn(work, limit, || self.is_left());
+        }
+        work
+    }
+
+    /// Whether the next turn delivers or reports something although nothing arrives.
+    pub fn is_left(&self) -> bool {
+        self.subscriber.has_deliverable() || self.publisher.has_unreported()
     }
 
     /// Sends what is written, at most one call. Returns the datagrams sent.

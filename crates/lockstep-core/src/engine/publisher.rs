@@ -25,6 +25,7 @@ mod unicast_probe;
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::Events;
+use super::idle_turn::check_idle_turn;
 use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
 use super::window::{Flight, ResendTimer, SubmitWindow};
@@ -157,7 +158,11 @@ impl<N: Net> PublisherEngine<N> {
             }
             work += count;
         }
-        work + core.finish(net, scratch, (now, wall), limit, drained, &mut f)
+        work += core.finish(net, scratch, (now, wall), limit, drained, &mut f);
+        if cfg!(debug_assertions) {
+            check_idle_turn(work, limit, || core.has_unreported());
+        }
+        work
     }
 
     /// Sends what is written, at most one call. Returns the datagrams sent.

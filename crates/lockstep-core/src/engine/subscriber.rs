@@ -18,6 +18,7 @@ mod replayed;
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Events, ReplicaEvent};
+use super::idle_turn::check_idle_turn;
 use super::losses::Losses;
 use super::parts::{PartsLimits, Reassembly};
 use super::ports::Net;
@@ -150,6 +151,9 @@ impl<N: Net> SubscriberEngine<N> {
             }
         }
         core.finish(net, scratch, now, &mut f);
+        if cfg!(debug_assertions) {
+            check_idle_turn(work, limit, || core.has_deliverable());
+        }
         work
     }
 
@@ -321,7 +325,12 @@ impl SubscriberCore {
     /// left. More of that may wait in memory, where no socket shows it: such a turn is no idle one.
     #[inline]
     pub(super) fn delivered_before(&self, limit: usize) -> usize {
-        usize::from(self.cursor.stopped && limit > 0)
+        usize::from(self.cursor.stopped && limit > 0 && !planted(Mutation::LeftoversAreIdle))
+    }
+
+    /// Whether the next turn delivers something although nothing arrives: what an earlier one left.
+    pub fn has_deliverable(&self) -> bool {
+        !self.ended && self.rx.front(self.bound()).is_some()
     }
 
     /// Whether nothing more is delivered in this turn: the application has what it takes.

@@ -129,6 +129,20 @@ impl EdgeProcess {
     }
 }
 
+impl EdgeProcess {
+    /// Whether the next turn of one of its handles delivers or reports something although nothing arrives.
+    pub(crate) fn is_left(&self) -> bool {
+        let (publisher, subscriber) = match self {
+            Self::Gateway(process) => (Some(&process.publisher), Some(&process.subscriber)),
+            Self::Copy(process) => (Some(&process.publisher), Some(&process.subscriber)),
+            Self::Feed(process) => (None, Some(&process.subscriber)),
+            Self::Calendar(process) => (Some(&process.publisher), None),
+        };
+        publisher.is_some_and(|handle| handle.core.has_unreported())
+            || subscriber.is_some_and(|handle| handle.core.has_deliverable())
+    }
+}
+
 /// The publisher as a gateway's core sees it.
 pub(super) struct EdgeHandle<'a>(pub(super) &'a mut PublisherCore, pub(super) &'a mut Rng);
 

@@ -79,6 +79,17 @@ impl Actor {
         }
     }
 
+    /// Whether its next turn delivers or reports something although nothing arrives.
+    pub(super) fn is_left(&self) -> bool {
+        match self {
+            Self::Publisher(Some(process), _) => process.core.has_unreported(),
+            Self::Subscriber(Some(process), _) => process.core.has_deliverable(),
+            Self::Participant(Some(process), ..) => process.is_left(),
+            Self::Edge(edge) => edge.process.as_ref().is_some_and(|process| process.is_left()),
+            _ => false,
+        }
+    }
+
     /// Whether it must be called again soon, whatever arrives.
     pub(super) fn is_work_pending(&self) -> bool {
         match self {

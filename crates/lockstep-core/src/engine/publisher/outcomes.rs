@@ -91,7 +91,19 @@ impl PublisherCore {
         }
         self.counters.set(Counter::CommitNext, commit_next);
         self.counters.set(Counter::StampedNext, self.rx.seen_next());
-        limit - left
+        if planted(Mutation::OutcomesAreIdle) { 0 } else { limit - left }
+    }
+
+    /// Whether the next turn reports something although nothing arrives: outcomes, opens and ends that are
+    /// committed.
+    pub fn has_unreported(&self) -> bool {
+        let commit_next = self.rx.commit.commit_next();
+        let is_committed = |name: &NameState| match name {
+            NameState::Seen { at } | NameState::Ending { at, .. } => *at < commit_next,
+            _ => false,
+        };
+        let has_outcome = self.lines.stamped.front().is_some_and(|run| run.committed(commit_next) > 0);
+        !self.lost && (has_outcome || self.lines.list.iter().any(|line| is_committed(&line.state)))
     }
 
     /// Opens and ends that are committed now.
