@@ -41,7 +41,7 @@ pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
         }
         let left = operator.left();
         let survivor = found.unwrap_or(&survivor);
-        match operator.questioner.send_command(survivor, QueryKind::DeclareDead, Some(dead), left) {
+        match operator.nodes.client.send_command(survivor, QueryKind::DeclareDead, Some(dead), left) {
             // Its silence may be too short yet, its own leadership just over, or its epoch just begun.
             None
             | Some(Ok(()) | Err(CommandReject::Alive | CommandReject::Stale | CommandReject::TooMany)) => {

@@ -197,7 +197,7 @@ fn nodes(client: &CommandClient, config: &Config, statuses: &[Option<NodeStatus>
     let found = |now: String| Finding::new(NODES, "", now);
     let listed = config.replicas.len() + config.archivers.len();
     let silent: Vec<_> =
-        client.addresses.iter().zip(statuses).take(listed).filter(|(_, status)| status.is_none()).collect();
+        client.nodes.addresses.iter().zip(statuses).take(listed).filter(|(_, status)| status.is_none()).collect();
     let now = format!("{} of {listed} nodes of the file answer", listed - silent.len());
     if silent.is_empty() {
         return found(now);

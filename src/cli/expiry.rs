@@ -6,7 +6,9 @@ use super::Failure;
 use super::args::ClusterArgs;
 use crate::config::KeyUse;
 use lockstep_core::engine::counters::CounterRow;
-use lockstep_io::clock::{DAY_NS, Utc};
+#[cfg(feature = "tls")]
+use lockstep_io::clock::DAY_NS;
+use lockstep_io::clock::Utc;
 use lockstep_io::key_file::KeyFile;
 use std::fmt;
 use std::path::Path;
@@ -69,8 +71,7 @@ pub struct Expiry {
 impl Expiry {
     /// Of the generation that seals until that day, at this wall time.
     fn at((generation, until): (u8, Utc), wall: Utc) -> Self {
-        let day = |time: Utc| (time.0 / DAY_NS) as i64;
-        Self { generation, until, days_left: day(until) - day(wall) }
+        Self { generation, until, days_left: wall.days_until(until) }
     }
 
     /// Of the key file at `path`, now; `None` where no day was set. A file that cannot be read has none:

@@ -31,7 +31,7 @@ pub fn run(args: &HandoverArgs) -> Result<u8, Failure> {
         return tell(args, &before.identity.to_string(), &before.accepted.to_string(), "leads already");
     }
     let left = operator.left();
-    match operator.questioner.send_command(&before, QueryKind::Handover, to, left) {
+    match operator.nodes.client.send_command(&before, QueryKind::Handover, to, left) {
         Some(Ok(())) => {}
         Some(Err(why)) => {
             let what = format!(

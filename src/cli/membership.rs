@@ -10,9 +10,9 @@ use super::args::{
 };
 use super::failure::{FAILED, USAGE};
 use super::operator::{CommandClient, describe};
-use lockstep_client::internal::{NodeStatus, leader_of};
+use lockstep_client::internal::{ListedMember, NodeStatus, leader_of};
 use lockstep_wire::{Change, CommandReject, Identity, MEMBERS_MAX, MemberBody};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::Write;
 use std::net::SocketAddrV4;
 
@@ -38,7 +38,7 @@ fn show(args: &OperatorArgs) -> Result<u8, Failure> {
 fn add(args: &MembershipAddArgs) -> Result<u8, Failure> {
     let identity = args.identity;
     let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
-    if operator.archivers.contains(&identity.replica) {
+    if operator.nodes.archivers.contains(&identity.replica) {
         let what = format!(
             "{identity} is not added: {} is an archiver's number, and an archiver is never a member; `format` a replica \
              with a number of its own",
@@ -46,7 +46,7 @@ fn add(args: &MembershipAddArgs) -> Result<u8, Failure> {
         );
         return Err(Failure::new(USAGE, what));
     }
-    let address = args.address.or_else(|| operator.address_of(identity.replica)).ok_or_else(|| {
+    let address = args.address.or_else(|| operator.nodes.address_of(identity.replica)).ok_or_else(|| {
         let what = format!(
             "{identity} is not added: the file has no replica {}, so nobody knows where it answers; write it into the file, \
              or give --address IP:PORT",
@@ -139,10 +139,10 @@ fn catch_up(
     leader: &NodeStatus,
 ) -> Result<(), Failure> {
     let history = leader.history;
-    if !operator.addresses.contains(&address) {
-        operator.addresses.push(address);
+    if !operator.nodes.addresses.contains(&address) {
+        operator.nodes.addresses.push(address);
     }
-    let place = operator.addresses.iter().position(|known| *known == address).unwrap_or_default();
+    let place = operator.nodes.addresses.iter().position(|known| *known == address).unwrap_or_default();
     let mut is_reported = false;
     operator.wait(&format!("{identity} at {address} does not hold the stream"), |_, statuses| {
         let Some(status) = statuses.get(place).and_then(Option::as_ref) else { return Ok(None) };
@@ -216,7 +216,7 @@ fn change(operator: &mut CommandClient, change: Change, member: MemberBody) -> R
                 return Err(Failure::new(FAILED, format!("{identity} was not {what}: {why}")));
             }
         }
-        operator.questioner.submit(leader, change, member);
+        operator.nodes.client.submit(leader, change, member);
         Ok(None)
     });
     done.map_err(|failure| match last {
@@ -236,7 +236,7 @@ pub fn tolerates(members: usize) -> usize {
 fn print(is_json: bool, leader: &NodeStatus) -> Result<u8, Failure> {
     let mut out = std::io::stdout();
     if is_json {
-        let members: Vec<_> = leader.members.iter().map(|listed| member_json(&listed.member)).collect();
+        let members: Vec<_> = leader.members.iter().map(|listed| ListedMember::new(&listed.member)).collect();
         let value = json!({
             "schema": SCHEMA,
             "history": format!("{:016x}", leader.history),
@@ -251,28 +251,9 @@ fn print(is_json: bool, leader: &NodeStatus) -> Result<u8, Failure> {
     let state = if leader.is_stable() { "committed" } else { "not committed yet" };
     writeln!(out, "membership of seq {}, {state}", leader.membership_seq)?;
     for listed in &leader.members {
-        let (member, role) = (listed.member, role_name(&listed.member));
-        let leads = if member.identity() == leader.identity { "  leads" } else { "" };
-        writeln!(out, "{}  {role:<7}  {}{leads}", member.identity(), address_of(&member))?;
+        let ListedMember { identity, role, address } = ListedMember::new(&listed.member);
+        let leads = if listed.member.identity() == leader.identity { "  leads" } else { "" };
+        writeln!(out, "{identity}  {role:<7}  {address}{leads}")?;
     }
     Ok(0)
-}
-
-/// The member as JSON.
-pub fn member_json(member: &MemberBody) -> Value {
-    json!({
-        "identity": member.identity().to_string(),
-        "role": role_name(member),
-        "address": address_of(member),
-    })
-}
-
-/// What the member may do, in a word.
-pub fn role_name(member: &MemberBody) -> &'static str {
-    if member.is_witness() { "witness" } else { "full" }
-}
-
-/// Where the member answers.
-pub fn address_of(member: &MemberBody) -> String {
-    member.address().map_or_else(|| "no IPv4 address".to_owned(), |address| address.to_string())
 }

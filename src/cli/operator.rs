@@ -8,7 +8,7 @@ use super::secret::OPERATOR;
 pub use crate::config::grouped;
 use crate::config::{Config, KeyUse, Role};
 use lockstep_client::Endpoint;
-use lockstep_client::internal::{NodeStatus, QueryClient, QueryResult, leader_of};
+use lockstep_client::internal::{ClusterNodes, NodeStatus, QueryClient, leader_of};
 use lockstep_io::clock::random_u64;
 use lockstep_io::key_file::{KeyFile, OPERATOR_FILE};
 pub use lockstep_top::figures::{age, short};
@@ -23,15 +23,9 @@ const POLL_PERIOD: Duration = Duration::from_millis(20);
 
 /// Asks the replicas of a cluster until a deadline.
 pub struct CommandClient {
-    /// The asker.
-    pub questioner: QueryClient,
-    /// Where replicas answer: as the file says, and as the memberships that were seen say.
-    pub addresses: Vec<SocketAddrV4>,
-    /// Numbers of the archivers, who are never members.
-    pub archivers: Vec<u32>,
-    /// Numbers of those whom the file has, the replicas first, as `addresses` begins.
-    numbers: Vec<u32>,
-    /// Those of them that the file calls witnesses.
+    /// The nodes of the cluster.
+    pub nodes: ClusterNodes,
+    /// Numbers of those that the file calls witnesses.
     witnesses: Vec<u32>,
     started: Instant,
     timeout: Duration,
@@ -41,20 +35,13 @@ impl CommandClient {
     /// Reads the file and opens a device.
     pub fn open(cluster: &ClusterArgs, timeout: Duration) -> Result<Self, Failure> {
         let config = cluster.load(&[])?;
-        let replicas = config.replicas.iter().map(|replica| replica.unicast);
-        let archivers = config.archivers.iter().map(|archiver| archiver.unicast);
         let witnesses = config.replicas.iter().filter(|replica| replica.role == Role::Witness);
-        let numbers = config.replicas.iter().map(|replica| replica.id);
-        let numbers = numbers.chain(config.archivers.iter().map(|archiver| archiver.id));
-        let mut questioner = QueryClient::open(&Endpoint::for_operator(&config)?)?;
+        let mut client = QueryClient::open(&Endpoint::for_operator(&config)?)?;
         if let Some(operator) = signing_key(&config)? {
-            questioner.sign_by(operator, random_u64()?);
+            client.sign_by(operator, random_u64()?);
         }
         Ok(Self {
-            questioner,
-            addresses: replicas.chain(archivers).collect(),
-            archivers: config.archivers.iter().map(|archiver| archiver.id).collect(),
-            numbers: numbers.collect(),
+            nodes: ClusterNodes::new(client, &config),
             witnesses: witnesses.map(|replica| replica.id).collect(),
             started: now(),
             timeout,
@@ -71,61 +58,15 @@ impl CommandClient {
         now().duration_since(self.started)
     }
 
-    /// Asks every replica once, and those that answer for the first time from a membership too. The answers
-    /// stand in the order of `addresses`.
+    /// Asks every node once, and those that a membership names for the first time too, in the rest of the time
+    /// at most. The answers stand in the order of the nodes' addresses.
     pub fn look(&mut self) -> Vec<Option<NodeStatus>> {
-        let wait = POLL_TIMEOUT.min(self.left()).max(Duration::from_millis(1));
-        let mut statuses = self.questioner.statuses(&self.addresses, wait);
-        let before = self.addresses.len();
-        self.note_members(&statuses);
-        if self.addresses.len() > before {
-            statuses.extend(self.questioner.statuses(&self.addresses[before..], wait));
-        }
-        statuses
-    }
-
-    /// Asks every replica by one datagram each, and waits for so long at most. Addresses that a membership
-    /// names are asked from the next time on.
-    pub fn look_once(&mut self, wait: Duration) -> Vec<Option<NodeStatus>> {
-        let statuses = self.questioner.statuses_once(&self.addresses, wait);
-        self.note_members(&statuses);
-        statuses
-    }
-
-    /// Adds addresses that these memberships name.
-    fn note_members(&mut self, statuses: &[Option<NodeStatus>]) {
-        for status in statuses.iter().flatten() {
-            for address in status.members.iter().filter_map(|listed| listed.member.address()) {
-                if !self.addresses.contains(&address) {
-                    self.addresses.push(address);
-                }
-            }
-        }
-    }
-
-    /// Where the file has this replica.
-    pub fn address_of(&self, replica: u32) -> Option<SocketAddrV4> {
-        let place = self.numbers.iter().position(|number| *number == replica)?;
-        self.addresses.get(place).copied()
+        self.nodes.look(POLL_TIMEOUT.min(self.left()).max(Duration::from_millis(1)))
     }
 
     /// Whether the file calls this replica a witness.
     pub fn is_witness(&self, replica: u32) -> bool {
         self.witnesses.contains(&replica)
-    }
-
-    /// The replicas asked, with what they answered.
-    pub fn asked(&self, statuses: &[Option<NodeStatus>]) -> Vec<QueryResult> {
-        let node = |(place, (address, status)): (usize, (&SocketAddrV4, &Option<NodeStatus>))| {
-            let number = self.numbers.get(place).copied();
-            QueryResult {
-                address: *address,
-                number,
-                is_archiver: number.is_some_and(|number| self.archivers.contains(&number)),
-                status: status.clone(),
-            }
-        };
-        self.addresses.iter().zip(statuses).enumerate().map(node).collect()
     }
 
     /// Looks again and again until `found` finds something in what the replicas say.
@@ -186,7 +127,7 @@ impl CommandClient {
             Some(status) => format!("{} is {}", status.identity, status.role.name()),
             None => format!("{address} does not answer"),
         };
-        let summary: Vec<_> = self.addresses.iter().zip(statuses).map(one).collect();
+        let summary: Vec<_> = self.nodes.addresses.iter().zip(statuses).map(one).collect();
         if statuses.iter().all(Option::is_none) {
             return format!(
                 "{}; start the sequencers, and check that their addresses are these",

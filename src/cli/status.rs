@@ -5,38 +5,34 @@ use super::Failure;
 use super::args::StatusArgs;
 use super::expiry::Expiry;
 use super::failure::{DEGRADED, NOT_READY};
-use super::membership::{address_of, member_json, role_name};
 use super::operator::{CommandClient, age};
 use lockstep_client::internal::{
-    ActiveCondition, ClusterHealth, Health, MemberStatus, NodeRelease, NodeStatus, QueryResult, Reason,
-    leader_of,
+    ClusterHealth, ClusterStatus, Health, LogVersion, MemberStatus, NodeStatus, leader_of,
 };
 use lockstep_io::clock::Utc;
 use lockstep_wire::LeaderLossReason;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// The version of what `--json` prints.
-const SCHEMA: &str = "lockstep.status/2";
-
-/// How long nodes that have answered may take to tell their release: an older one does not tell it.
-const RELEASE_WAIT: Duration = Duration::from_millis(200);
-
 /// Prints how things stand, and exits with the code of the cluster's health.
 pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
     let statuses = operator.look_for_leader()?;
-    let asked = operator.asked(&statuses);
+    let asked = operator.nodes.asked(&statuses);
     let health = Health::judge(&asked);
     let expiry = Expiry::of(&args.cluster)?;
-    let version = LogVersion::ask(&mut operator, &statuses);
+    let version = operator.nodes.log_version(&statuses);
     let mut out = std::io::stdout();
     match args.json {
-        true => writeln!(out, "{}", as_json(&health, (expiry, &version), &asked, &statuses))?,
-        false => as_text(&mut out, &health, (expiry, &version), &operator.addresses, &statuses)?,
+        true => {
+            let until = expiry.map(|expiry| expiry.until);
+            let status = ClusterStatus::new(&health, &asked, version, until, Utc::now());
+            writeln!(out, "{}", json!(status))?;
+        }
+        false => as_text(&mut out, &health, (expiry, version), &operator.nodes.addresses, &statuses)?,
     }
     Ok(match health.health {
         ClusterHealth::Healthy if expiry.is_some_and(|expiry| expiry.is_over()) => DEGRADED,
@@ -46,32 +42,10 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     })
 }
 
-/// The version of the log, as its leader tells it, or else the node that answers.
-struct LogVersion {
-    in_force: Option<u8>,
-    /// Whether the nodes that answer are of different releases: then an upgrade is under way.
-    differ: bool,
-}
-
-impl LogVersion {
-    /// Asks the nodes that have told their status.
-    fn ask(operator: &mut CommandClient, statuses: &[Option<NodeStatus>]) -> Self {
-        let leader = leader_of(statuses).map(|leader| leader.address);
-        let here: Vec<_> = statuses.iter().flatten().map(|status| status.address).collect();
-        let releases = operator.questioner.releases(&here, RELEASE_WAIT);
-        let of_leader = here.iter().position(|address| Some(*address) == leader);
-        let first = releases.iter().flatten().next();
-        let answer = of_leader.and_then(|place| releases[place].as_ref()).or(first);
-        let name = |release: &Option<NodeRelease>| release.as_ref().map(|known| known.release.clone());
-        let differ = releases.windows(2).any(|pair| name(&pair[0]) != name(&pair[1]));
-        Self { in_force: answer.and_then(|answer| answer.in_force), differ }
-    }
-}
-
 fn as_text(
     out: &mut impl Write,
     health: &Health,
-    (expiry, version): (Option<Expiry>, &LogVersion),
+    (expiry, version): (Option<Expiry>, LogVersion),
     addresses: &[SocketAddrV4],
     statuses: &[Option<NodeStatus>],
 ) -> std::io::Result<()> {
@@ -96,9 +70,9 @@ fn as_text(
     }
     let until = expiry.map_or_else(String::new, |expiry| format!(", until {}", expiry.until.date()));
     writeln!(out, "keys     {}{until}", generations(statuses))?;
-    if let LogVersion { in_force: Some(in_force), differ } = version {
+    if let LogVersion { in_force: Some(in_force), releases_differ } = version {
         let more =
-            if *differ { ", and nodes of different releases: `lockstep upgrade` shows them" } else { "" };
+            if releases_differ { ", and nodes of different releases: `lockstep upgrade` shows them" } else { "" };
         writeln!(out, "version  {in_force}{more}")?;
     }
     let wide = "identity    role      accept_next  commit_next       lag  acknowledged       address";
@@ -197,105 +171,4 @@ pub fn suspicion(why: LeaderLossReason) -> &'static str {
         LeaderLossReason::NoProgress => "it made no progress",
         LeaderLossReason::Refused => "a member had promised a higher epoch",
     }
-}
-
-fn suspicion_name(why: LeaderLossReason) -> &'static str {
-    match why {
-        LeaderLossReason::Down => "down",
-        LeaderLossReason::StepDown => "step_down",
-        LeaderLossReason::Silence => "silence",
-        LeaderLossReason::NoProgress => "no_progress",
-        LeaderLossReason::Refused => "refused",
-    }
-}
-
-fn as_json(
-    health: &Health,
-    (expiry, version): (Option<Expiry>, &LogVersion),
-    asked: &[QueryResult],
-    statuses: &[Option<NodeStatus>],
-) -> Value {
-    let leader = leader_of(statuses);
-    let replicas: Vec<_> = asked
-        .iter()
-        .map(|node| match &node.status {
-            Some(status) => replica_json(leader, node.address, status),
-            None => {
-                let listed = listed_at(leader, node.address).map(|listed| &listed.member);
-                json!({
-                    "address": node.address.to_string(),
-                    "answers": false,
-                    "number": node.number,
-                    "identity": listed.map(|member| member.identity().to_string()),
-                    "member": listed.map(role_name),
-                })
-            }
-        })
-        .collect();
-    json!({
-        "schema": SCHEMA,
-        "health": health.health.name(),
-        "summary": health.to_string(),
-        "reasons": health.reasons.iter().map(Reason::to_string).collect::<Vec<_>>(),
-        "keys_until": expiry.map(|expiry| expiry.until.date()),
-        "keys_days_left": expiry.map(|expiry| expiry.days_left),
-        "version": version.in_force,
-        "releases_differ": version.differ,
-        "members_listed": health.listed,
-        "members_available": health.there,
-        "quorum": health.quorum(),
-        "may_crash": health.may_crash(),
-        "leader": leader.map(|leader| leader.identity.to_string()),
-        "epoch": leader.map(|leader| leader.accepted.to_string()),
-        "epoch_since_ns": leader.map(|leader| leader.epoch_since),
-        "history": leader.map(|leader| format!("{:016x}", leader.history)),
-        "membership_seq": leader.map(|leader| leader.membership_seq),
-        "membership_committed": leader.map(NodeStatus::is_stable),
-        "members": leader.map(|leader| {
-            leader.members.iter().map(|listed| member_json(&listed.member)).collect::<Vec<_>>()
-        }),
-        "replicas": replicas,
-    })
-}
-
-fn conditions_json(active: &ActiveCondition) -> Value {
-    json!({
-        "name": active.condition.name(),
-        "code": active.code(),
-        "age_s": active.age.as_secs(),
-        "what": active.what(),
-        "advice": active.advice(),
-        "a": active.a,
-        "b": active.b,
-    })
-}
-
-fn replica_json(leader: Option<&NodeStatus>, address: SocketAddrV4, status: &NodeStatus) -> Value {
-    let seen = leader
-        .and_then(|leader| leader.members.iter().find(|listed| listed.member.identity() == status.identity));
-    let suspected = status.suspected.map(|suspected| {
-        json!({
-            "identity": suspected.identity.to_string(),
-            "why": suspicion_name(suspected.why),
-            "ago_ns": suspected.ago.as_nanos() as u64,
-        })
-    });
-    json!({
-        "address": address.to_string(),
-        "answers": true,
-        "identity": status.identity.to_string(),
-        "role": status.role.name(),
-        "member": seen.map(|listed| role_name(&listed.member)),
-        "member_address": seen.map(|listed| address_of(&listed.member)),
-        "accepted": status.accepted.to_string(),
-        "promised": status.promised.to_string(),
-        "accept_next": status.accept_next,
-        "commit_next": status.commit_next,
-        "lag": leader.map(|leader| leader.accept_next.saturating_sub(status.accept_next)),
-        "acked_next": seen.map(|listed| listed.acked_next),
-        "acked_ago_ns": seen.and_then(|listed| listed.last_contact).map(|ago| ago.as_nanos() as u64),
-        "generation": status.generation,
-        "conditions": status.conditions.iter().map(conditions_json).collect::<Vec<_>>(),
-        "suspected": suspected,
-    })
 }

@@ -66,12 +66,12 @@ pub fn run(args: &UpgradeArgs) -> Result<u8, Failure> {
 /// Asks every replica and archiver, those of the file and those of the membership; `statuses` are their
 /// answers to a look.
 fn ask(operator: &mut CommandClient, statuses: &[Option<NodeStatus>]) -> Vec<NodeVersions> {
-    let releases = operator.questioner.releases(&operator.addresses, ASK_FOR);
+    let releases = operator.nodes.client.releases(&operator.nodes.addresses, ASK_FOR);
     let node = |((address, status), release): ((&SocketAddrV4, &Option<NodeStatus>), Option<NodeRelease>)| {
         let name = status.as_ref().map_or_else(|| address.to_string(), |status| status.identity.to_string());
         NodeVersions { name, answers: status.is_some() || release.is_some(), release }
     };
-    operator.addresses.iter().zip(statuses).zip(releases).map(node).collect()
+    operator.nodes.addresses.iter().zip(statuses).zip(releases).map(node).collect()
 }
 
 /// The releases of the nodes that answer, in one line, and whether they differ; `statuses` are their answers
@@ -156,7 +156,7 @@ fn finish(
         return Err(Failure::new(USAGE, what));
     }
     let left = operator.left();
-    match operator.questioner.send_upgrade(leader, to, left) {
+    match operator.nodes.client.send_upgrade(leader, to, left) {
         Some(Ok(())) => {}
         Some(Err(why)) => {
             let what = format!("leader {}: {}", leader.identity, describe(why, leader.identity));
@@ -187,7 +187,7 @@ fn wait_until_risen(operator: &mut CommandClient, to: u8) -> Result<Seq, Failure
         |operator, statuses| {
             let Some(leader) = leader_of(statuses) else { return Ok(None) };
             if risen.is_none() {
-                let answer = operator.questioner.releases(&[leader.address], ASK_FOR).pop().flatten();
+                let answer = operator.nodes.client.releases(&[leader.address], ASK_FOR).pop().flatten();
                 risen = answer
                     .filter(|answer| answer.in_force.is_some_and(|version| version >= to))
                     .map(|_| leader.accept_next);

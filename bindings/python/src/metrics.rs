@@ -2,12 +2,20 @@
 
 use crate::endpoint::Endpoint;
 use crate::errors::of_io;
-use crate::status::dict;
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_metrics::{Format, Life, Process, Value, state_of};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+
+/// A dictionary of keys and values.
+macro_rules! dict {
+    ($py:expr, { $($key:literal: $value:expr,)* }) => {{
+        let dict = PyDict::new($py);
+        $(dict.set_item($key, $value)?;)*
+        dict
+    }};
+}
 
 /// The processes whose names contain `wanted`; all without.
 fn processes(py: Python<'_>, endpoint: &Endpoint, wanted: Option<&str>) -> PyResult<Vec<Process>> {

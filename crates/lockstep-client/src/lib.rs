@@ -102,6 +102,7 @@
 //!
 //! * `config`: `Endpoint::from_env` and `Endpoint::from_file` read the cluster's file; adds a TOML parser.
 //! * `attested`: `AttestedSubscriber` delivers what a notary has signed; adds ed25519.
+//! * `status`: for the programs of this repository, the status of a cluster as one value; adds serde.
 //! * `tokio`: `AsyncParticipant`, `AsyncPublisher` and `AsyncSubscriber` are awaited; adds tokio.
 //! * `tracing`: devices write what they do to `tracing` as well as to their counters.
 
@@ -112,6 +113,10 @@ mod asynchronous;
 #[cfg(feature = "attested")]
 mod attested;
 mod builder;
+#[cfg(feature = "status")]
+mod cluster_nodes;
+#[cfg(feature = "status")]
+mod cluster_status;
 mod conditions;
 #[cfg(feature = "config")]
 mod config;
@@ -164,6 +169,10 @@ pub use subscriber::Subscriber;
 /// change in any release.
 #[doc(hidden)]
 pub mod internal {
+    #[cfg(feature = "status")]
+    pub use crate::cluster_nodes::{ClusterNodes, LogVersion};
+    #[cfg(feature = "status")]
+    pub use crate::cluster_status::{ClusterStatus, ListedMember};
     pub use crate::conditions::ActiveCondition;
     pub use crate::counted::handle_counters;
     pub use crate::health::{ClusterHealth, Health, QueryResult, Reason};

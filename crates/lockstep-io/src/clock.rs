@@ -136,6 +136,12 @@ impl Utc {
         text.truncate(10);
         text
     }
+
+    /// Whole days from this time's day until that of `until`; below zero if that is over.
+    pub fn days_until(self, until: Self) -> i64 {
+        let day = |time: Self| (time.0 / DAY_NS) as i64;
+        day(until) - day(self)
+    }
 }
 
 /// Nanoseconds of one of the kernel's clocks.

@@ -45,7 +45,7 @@ pub fn obstacles(
 
 fn look(config: &Config, operator: &mut CommandClient) -> Result<Vec<String>, Failure> {
     let statuses = operator.look_for_leader()?;
-    let asked = operator.asked(&statuses);
+    let asked = operator.nodes.asked(&statuses);
     let health = Health::judge(&asked);
     let locals = local_processes(config);
     let mut found: Vec<String> =
@@ -113,7 +113,7 @@ pub fn is_whole(
     statuses: &[Option<NodeStatus>],
     committed: &mut Option<Seq>,
 ) -> Result<(), String> {
-    let (asked, leader) = (operator.asked(statuses), leader_of(statuses));
+    let (asked, leader) = (operator.nodes.asked(statuses), leader_of(statuses));
     let answers = Answers { asked: &asked, leader, committed: *committed };
     let caught_up = answers.judge(&WaitGoal::CaughtUp, None);
     *committed = leader.map(|leader| leader.commit_next).or(*committed);

@@ -85,7 +85,7 @@ impl RoundDriver<'_> {
             }
             pause(LOOK);
         }
-        let statuses = self.operator.look_once(LOOK_ALL);
+        let statuses = self.operator.nodes.look_once(LOOK_ALL);
         if let Some(row) = rows.last_mut() {
             row.seen_by = noticed(&statuses, leader.identity, begun.elapsed());
         }
@@ -102,7 +102,7 @@ impl RoundDriver<'_> {
 
     fn hand_over(&mut self, leader: &NodeStatus) -> Result<(), Failure> {
         let sent =
-            self.operator.questioner.send_command(leader, QueryKind::Handover, None, self.args.timeout);
+            self.operator.nodes.client.send_command(leader, QueryKind::Handover, None, self.args.timeout);
         match sent {
             Some(Ok(())) => Ok(()),
             Some(Err(why)) => {
@@ -123,7 +123,7 @@ impl RoundDriver<'_> {
         let (begun, mut committed) = (now(), None);
         loop {
             self.check()?;
-            let statuses = self.operator.look_once(LOOK_ALL);
+            let statuses = self.operator.nodes.look_once(LOOK_ALL);
             let whole = ready::is_whole(self.operator, &statuses, &mut committed);
             match (whole, leader_of(&statuses)) {
                 (Ok(()), Some(leader)) if leader.accepted > epoch => return Ok(leader.clone()),

@@ -89,14 +89,14 @@ fn examine(args: &HealthArgs) -> Result<HealthReport, Failure> {
     let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
     let statuses = operator.look_for_leader()?;
     if statuses.iter().all(Option::is_none)
-        && let Some(address) = operator.addresses.iter().find(|address| accepts(**address))
+        && let Some(address) = operator.nodes.addresses.iter().find(|address| accepts(**address))
     {
         return Ok(HealthReport::unknown(&format!(
             "a process accepts connections at {address}, and nobody answers a query: cluster or keys of this file are not \
              theirs, or it is another program"
         )));
     }
-    let asked = operator.asked(&statuses);
+    let asked = operator.nodes.asked(&statuses);
     let leader = leader_of(&statuses);
     let expiry = Expiry::of(&args.cluster)?;
     let examined = Examined { asked: &asked, leader, leads_for: leader.and_then(leads_for), expiry };

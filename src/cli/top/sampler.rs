@@ -161,9 +161,9 @@ impl Sampler {
     /// Asks each node once, at `now`: nodes answer at once.
     fn answers(&mut self, now: Nanos) -> Option<Vec<Answer>> {
         let operator = self.operator.as_mut()?;
-        let asked = operator.addresses.len();
-        let statuses = operator.look_once(self.wait);
-        let nodes = operator.asked(&statuses).into_iter().take(asked);
+        let asked = operator.nodes.addresses.len();
+        let statuses = operator.nodes.look_once(self.wait);
+        let nodes = operator.nodes.asked(&statuses).into_iter().take(asked);
         let answers: Vec<_> = nodes
             .map(|node| {
                 let address = node.address;

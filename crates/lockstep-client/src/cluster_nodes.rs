@@ -1,0 +1,106 @@
+//! The nodes of a cluster, for programs that look at all of them: who is asked, and what each has answered.
+
+use super::health::QueryResult;
+use super::queries::{NodeRelease, QueryClient};
+use super::status::{NodeStatus, leader_of};
+use lockstep_config::Config;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// How long nodes that have answered may take to report their release: an older one does not report it.
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Asks the nodes of a cluster: those of its file, and those that the memberships name which were seen.
+pub struct ClusterNodes {
+    /// The asker.
+    pub client: QueryClient,
+    /// Where nodes answer: the replicas of the file, its archivers, and what memberships have added.
+    pub addresses: Vec<SocketAddrV4>,
+    /// Numbers of the archivers, who are never members.
+    pub archivers: Vec<u32>,
+    /// Numbers of those whom the file has, as `addresses` begins.
+    numbers: Vec<u32>,
+}
+
+/// The version of the log, as its leader reports it, or else a node that answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogVersion {
+    /// `None` while the log is empty, and where no node reports it.
+    pub in_force: Option<u8>,
+    /// Whether the nodes that answer are of different releases: then an upgrade is under way.
+    pub releases_differ: bool,
+}
+
+impl ClusterNodes {
+    /// The nodes of the file.
+    pub fn new(client: QueryClient, config: &Config) -> Self {
+        let replicas = config.replicas.iter().map(|replica| (replica.id, replica.unicast));
+        let archivers = config.archivers.iter().map(|archiver| (archiver.id, archiver.unicast));
+        let (numbers, addresses) = replicas.chain(archivers.clone()).unzip();
+        Self { client, addresses, archivers: archivers.map(|(number, _)| number).collect(), numbers }
+    }
+
+    /// Asks every node, and at once those that a membership names for the first time; waits for each of both
+    /// rounds `wait` at most. The answers stand in the order of `addresses`.
+    pub fn look(&mut self, wait: Duration) -> Vec<Option<NodeStatus>> {
+        let mut statuses = self.client.statuses(&self.addresses, wait);
+        let before = self.addresses.len();
+        self.note_members(&statuses);
+        if self.addresses.len() > before {
+            statuses.extend(self.client.statuses(&self.addresses[before..], wait));
+        }
+        statuses
+    }
+
+    /// Asks every node by one datagram each, and waits `wait` at most. Addresses that a membership names are
+    /// asked from the next time on.
+    pub fn look_once(&mut self, wait: Duration) -> Vec<Option<NodeStatus>> {
+        let statuses = self.client.statuses_once(&self.addresses, wait);
+        self.note_members(&statuses);
+        statuses
+    }
+
+    /// Adds addresses that these memberships name.
+    fn note_members(&mut self, statuses: &[Option<NodeStatus>]) {
+        for status in statuses.iter().flatten() {
+            for address in status.members.iter().filter_map(|listed| listed.member.address()) {
+                if !self.addresses.contains(&address) {
+                    self.addresses.push(address);
+                }
+            }
+        }
+    }
+
+    /// Where the file has this replica or archiver.
+    pub fn address_of(&self, number: u32) -> Option<SocketAddrV4> {
+        let place = self.numbers.iter().position(|known| *known == number)?;
+        self.addresses.get(place).copied()
+    }
+
+    /// The nodes asked, with what they have answered.
+    pub fn asked(&self, statuses: &[Option<NodeStatus>]) -> Vec<QueryResult> {
+        let node = |(place, (address, status)): (usize, (&SocketAddrV4, &Option<NodeStatus>))| {
+            let number = self.numbers.get(place).copied();
+            QueryResult {
+                address: *address,
+                number,
+                is_archiver: number.is_some_and(|number| self.archivers.contains(&number)),
+                status: status.clone(),
+            }
+        };
+        self.addresses.iter().zip(statuses).enumerate().map(node).collect()
+    }
+
+    /// Asks the nodes that have reported their status for the version of their log.
+    pub fn log_version(&mut self, statuses: &[Option<NodeStatus>]) -> LogVersion {
+        let leader = leader_of(statuses).map(|leader| leader.address);
+        let here: Vec<_> = statuses.iter().flatten().map(|status| status.address).collect();
+        let releases = self.client.releases(&here, RELEASE_TIMEOUT);
+        let of_leader = here.iter().position(|address| Some(*address) == leader);
+        let first = releases.iter().flatten().next();
+        let answer = of_leader.and_then(|place| releases[place].as_ref()).or(first);
+        let name = |release: &Option<NodeRelease>| release.as_ref().map(|known| known.release.clone());
+        let releases_differ = releases.windows(2).any(|pair| name(&pair[0]) != name(&pair[1]));
+        LogVersion { in_force: answer.and_then(|answer| answer.in_force), releases_differ }
+    }
+}
