@@ -14,6 +14,7 @@ use lockstep_io::key_file::{KeyFile, OPERATOR_FILE};
 pub use lockstep_top::figures::{age, short};
 use lockstep_wire::{CommandReject, Identity, KeyClass, OperatorKey};
 use std::net::SocketAddrV4;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long the nodes may take to answer one look: whoever is silent is then shown as silent.
@@ -160,6 +161,27 @@ pub fn now() -> Instant {
 #[allow(clippy::disallowed_methods)] // as above
 pub fn pause(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// Calls `f` once `interval` has passed, and then each interval, until `stop` is set or `f` fails. Calls that
+/// were missed, by a stopped process for instance, are not made up for.
+pub fn each_interval(
+    interval: Duration,
+    stop: &AtomicBool,
+    mut f: impl FnMut() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut due = now();
+    while !stop.load(Ordering::Acquire) {
+        due += interval;
+        match due.checked_duration_since(now()) {
+            Some(rest) => pause(rest),
+            None => due = now(),
+        }
+        if !stop.load(Ordering::Acquire) {
+            f()?;
+        }
+    }
+    Ok(())
 }
 
 /// Why an order is not taken, and what to do.

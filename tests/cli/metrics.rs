@@ -2,28 +2,16 @@
 
 #![allow(clippy::disallowed_methods, reason = "it waits for other processes")]
 
-use crate::cluster::{Cluster, free_address, run};
+use crate::cluster::{Cluster, free_address, page, run};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
-
-/// A page of a daemon: its status, and its text; 0 of one that does not listen yet.
-fn page(address: SocketAddr, path: &str, accept: &str) -> (u16, String) {
-    let Ok(mut stream) = TcpStream::connect(address) else { return (0, String::new()) };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, text.to_owned())
-}
 
 /// Waits for a page that satisfies.
 fn await_page(address: SocketAddr, path: &str, is_wanted: impl Fn(u16, &str) -> bool) {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
-        let (status, text) = page(address, path, "text/plain");
+        let (status, text) = page(address, path, "Accept: text/plain\r\n");
         if is_wanted(status, &text) {
             return;
         }
@@ -47,7 +35,7 @@ fn a_replicas_page_has_what_it_counted_and_a_standby_without_a_leader_is_alive_a
         text.contains("lockstep_frames_accepted_total{process=\"replica-2\"}")
     });
 
-    let (status, text) = page(address, "/metrics", "application/openmetrics-text;version=1.0.0");
+    let (status, text) = page(address, "/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n");
     assert!(status == 200 && text.ends_with("# EOF\n"), "{text}");
     for line in [
         "lockstep_role{process=\"replica-2\",role=\"standby\"} 1\n",

@@ -2,11 +2,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
-use crate::cluster::{Cluster, Process, free_address};
+use crate::cluster::{Cluster, Process, free_address, page};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -17,23 +16,15 @@ const BROWSER_S: &str = "60";
 /// Time of its own that the browser lets pass before it prints the page: some looks.
 const BUDGET: &str = "--virtual-time-budget=6000";
 
-/// Asks for a page under a host's name; its status and its text.
-fn page(address: SocketAddr, path: &str, host: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").expect("a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, text.to_owned())
-}
+/// The head of a browser whose user has asked for the page of this host.
+const LOCAL: &str = "Host: localhost\r\n";
 
 /// What the page's server shows once it satisfies.
 #[track_caller]
 fn await_live(address: SocketAddr, is_wanted: impl Fn(&Value) -> bool) -> Value {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
-        let (status, text) = page(address, "/live.json", "localhost");
+        let (status, text) = page(address, "/live.json", LOCAL);
         assert_eq!(status, 200, "{text}");
         let live: Value = serde_json::from_str(&text).expect("JSON");
         if is_wanted(&live) {
@@ -97,8 +88,8 @@ fn a_page_is_for_its_own_host_alone_and_can_do_without_the_stream() {
     let cluster = Cluster::new(1, "");
     let _replicas = cluster.found();
     let (_web, address) = start(&cluster, &["--no-messages", "--host", "risk-1"]);
-    assert_eq!(page(address, "/", "risk-1:9480").0, 200);
-    let (status, text) = page(address, "/live.json", "evil.example");
+    assert_eq!(page(address, "/", "Host: risk-1:9480\r\n").0, 200);
+    let (status, text) = page(address, "/live.json", "Host: evil.example\r\n");
     assert!(status == 403 && text.contains("--host NAME"), "{text}");
     let live = await_live(address, |_| true);
     assert!(live["messages"].is_null());

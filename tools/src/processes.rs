@@ -13,7 +13,7 @@ use lockstep_io::udp::free_port;
 use lockstep_process::child::{ChildGuard, LoggedChild, await_end, clear_settings};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -348,6 +348,18 @@ pub fn free_address() -> SocketAddr {
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|free| free.local_addr()).ok()
     };
     (0..1_000).find_map(draw).expect("an address")
+}
+
+/// A page that a process serves, asked for with these lines of a head (each with its end): its status and its
+/// text; 0 of a process that does not listen yet.
+pub fn page(address: SocketAddr, path: &str, head: &str) -> (u16, String) {
+    let Ok(mut stream) = TcpStream::connect(address) else { return (0, String::new()) };
+    write!(stream, "GET {path} HTTP/1.1\r\n{head}\r\n").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, text.to_owned())
 }
 
 /// A temporary folder in memory, or on the disk where memory has no room (`/dev/shm` of a container).

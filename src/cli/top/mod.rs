@@ -9,7 +9,7 @@ mod sampler;
 use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::{FAILED, USAGE};
-use super::operator::{now, pause};
+use super::operator::{each_interval, now, pause};
 use super::signals;
 use clap::Args;
 use lockstep_io::capabilities;
@@ -194,23 +194,19 @@ fn sample(
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let (newest, stop) = (Arc::clone(newest), Arc::clone(stop));
-    let take = move || {
-        let mut due = now();
-        while !stop.load(Ordering::Acquire) {
-            if Screen::is_gone() {
-                std::process::exit(0); // nothing is left to be restored
-            }
-            let taken = sampler.take();
-            *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
-            due += interval;
-            match due.checked_duration_since(now()) {
-                Some(rest) => pause(rest),
-                // Looks that were missed, by a stopped process for instance, are not made up for.
-                None => due = now(),
-            }
+    let mut take = move || {
+        if Screen::is_gone() {
+            std::process::exit(0); // nothing is left to be restored
         }
+        let taken = sampler.take();
+        *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+        Ok(())
     };
-    let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-top".into()), take);
+    let work = move || {
+        take()?;
+        each_interval(interval, &stop, take)
+    };
+    let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-top".into()), work);
     thread.map_err(|error| Failure::new(FAILED, format!("no thread could be started: {error}")))?;
     Ok(())
 }

@@ -6,7 +6,7 @@ mod messages;
 mod pages;
 
 use super::failure::FAILED;
-use super::operator::{now, pause};
+use super::operator::each_interval;
 use super::top::{SampleArgs, Sampler};
 use super::{Failure, log, signals};
 use crate::config::KeyUse;
@@ -19,7 +19,7 @@ use messages::NewestMessages;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Looks that the charts show: ten minutes of the default interval.
@@ -124,17 +124,11 @@ pub fn run(args: &WebArgs) -> Result<u8, Failure> {
     if !args.listen.ip().is_loopback() {
         eprintln!("whoever reaches {} sees figures, events and payloads: no password is asked", args.listen);
     }
-    let mut due = now();
-    while !stop.load(Ordering::Acquire) {
-        due += args.sample.interval;
-        match due.checked_duration_since(now()) {
-            Some(rest) => pause(rest),
-            // Looks that were missed, by a stopped process for instance, are not made up for.
-            None => due = now(),
-        }
+    each_interval(args.sample.interval, &stop, || {
         let snapshot = sampler.take()?;
         view.locked().take(snapshot);
-    }
+        Ok(())
+    })?;
     Ok(0)
 }
 
