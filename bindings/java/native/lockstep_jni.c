@@ -54,6 +54,15 @@ _Static_assert(sizeof(void *) == sizeof(jlong), "a handle is a jlong in Java");
     ((handle)->kind == SUBSCRIBER ? lockstep_subscriber_##function((handle)->of.subscriber, ##__VA_ARGS__) \
                                   : lockstep_participant_##function((handle)->of.participant, ##__VA_ARGS__))
 
+/* Native.<name> of a handle alone: a function of the library that takes nothing else. */
+#define GETTER(name, of, function)                                                                   \
+    JNIEXPORT jlong JNICALL Java_io_lockstep_Native_##name(JNIEnv *env, jclass type, jlong address) { \
+        (void)env;                                                                                   \
+        (void)type;                                                                                  \
+        struct handle *handle = use(address);                                                        \
+        return of(handle, function);                                                                 \
+    }
+
 /* The handle, with what was claimed before in its place. */
 static struct handle *use(jlong address) {
     struct handle *handle = (struct handle *)address;
@@ -261,19 +270,8 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_await(JNIEnv *env, jclass type, 
     return OF_ALL(handle, wait, (uint64_t)timeout);
 }
 
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_fd(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
-    (void)type;
-    struct handle *handle = use(address);
-    return OF_ALL(handle, fd);
-}
-
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_due(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
-    (void)type;
-    struct handle *handle = use(address);
-    return OF_ALL(handle, due);
-}
+GETTER(fd, OF_ALL, fd)
+GETTER(due, OF_ALL, due)
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_poll(JNIEnv *env, jclass type, jlong address, jlong limit) {
     (void)env;
@@ -445,26 +443,9 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_day(JNIEnv *env, jclass type, jl
     return number_or(status, number);
 }
 
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_flush(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
-    (void)type;
-    struct handle *handle = use(address);
-    return OF_PUBLISHING(handle, flush);
-}
-
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_isDrained(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
-    (void)type;
-    struct handle *handle = use(address);
-    return OF_PUBLISHING(handle, is_drained);
-}
-
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_isConnected(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
-    (void)type;
-    struct handle *handle = use(address);
-    return OF_PUBLISHING(handle, is_connected);
-}
+GETTER(flush, OF_PUBLISHING, flush)
+GETTER(isDrained, OF_PUBLISHING, is_drained)
+GETTER(isConnected, OF_PUBLISHING, is_connected)
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_messageLengthMax(JNIEnv *env, jclass type, jlong address,
                                                                  jint destination) {
@@ -474,35 +455,13 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_messageLengthMax(JNIEnv *env, jc
     return OF_PUBLISHING(handle, message_len_max, (uint32_t)destination);
 }
 
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_claimLengthMax(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
-    (void)type;
-    struct handle *handle = use(address);
-    return OF_PUBLISHING(handle, claim_len_max);
-}
+GETTER(claimLengthMax, OF_PUBLISHING, claim_len_max)
 
 /* ------------------------------------------------------------------------ those that read */
 
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_deliverNext(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
-    (void)type;
-    struct handle *handle = use(address);
-    return OF_READING(handle, deliver_next);
-}
-
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_commitNext(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
-    (void)type;
-    struct handle *handle = use(address);
-    return OF_READING(handle, commit_next);
-}
-
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_isEnded(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
-    (void)type;
-    struct handle *handle = use(address);
-    return OF_READING(handle, is_ended);
-}
+GETTER(deliverNext, OF_READING, deliver_next)
+GETTER(commitNext, OF_READING, commit_next)
+GETTER(isEnded, OF_READING, is_ended)
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_cursor(JNIEnv *env, jclass type, jlong address, jlongArray out) {
     (void)type;
