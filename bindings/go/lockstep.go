@@ -9,21 +9,6 @@ package lockstep
 #cgo pkg-config: lockstep
 #include <lockstep.h>
 #include <stdlib.h>
-
-// An empty batch has no pointers: those of the library would be no addresses, which Go's stacks do not take.
-static int64_t with_null(int64_t work, lockstep_batch *batch) {
-    if (work < 0 || batch->len == 0) batch->events = NULL;
-    if (work < 0 || batch->bytes_len == 0) batch->bytes = NULL;
-    return work;
-}
-
-static int64_t publisher_poll_batch(lockstep_publisher *publisher, size_t limit, lockstep_batch *out) {
-    return with_null(lockstep_publisher_poll_batch(publisher, limit, out), out);
-}
-
-static int64_t subscriber_poll_batch(lockstep_subscriber *subscriber, size_t limit, lockstep_batch *out) {
-    return with_null(lockstep_subscriber_poll_batch(subscriber, limit, out), out);
-}
 */
 import "C"
 
@@ -309,7 +294,7 @@ func (p *Publisher) Publish(id, destination uint32, payload []byte) (uint64, err
 // PollBatch is one turn: it receives, sends, and returns the events. Never blocks.
 func (p *Publisher) PollBatch(limit int) (Batch, error) {
 	var batch C.lockstep_batch
-	work, err := number(func() C.int64_t { return C.publisher_poll_batch(p.publisher, C.size_t(limit), &batch) })
+	work, err := number(func() C.int64_t { return C.lockstep_publisher_poll_batch(p.publisher, C.size_t(limit), &batch) })
 	if err != nil {
 		return Batch{}, err
 	}
@@ -355,7 +340,7 @@ func (s *Subscriber) Close() { C.lockstep_subscriber_close(&s.subscriber) }
 // PollBatch is one turn: it receives, and returns at most limit messages and every other event. Never blocks.
 func (s *Subscriber) PollBatch(limit int) (Batch, error) {
 	var batch C.lockstep_batch
-	work, err := number(func() C.int64_t { return C.subscriber_poll_batch(s.subscriber, C.size_t(limit), &batch) })
+	work, err := number(func() C.int64_t { return C.lockstep_subscriber_poll_batch(s.subscriber, C.size_t(limit), &batch) })
 	if err != nil {
 		return Batch{}, err
 	}

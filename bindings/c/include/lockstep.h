@@ -40,7 +40,7 @@ enum lockstep_status
     LOCKSTEP_STATUS_NOT_OPEN = 2,
     // The message is longer than the stream, the channel or (for a claim) one datagram takes.
     LOCKSTEP_STATUS_TOO_LONG = 3,
-    // Numbers before the given one are missing.
+    // Numbers before the given one are missing, while an earlier message has no outcome yet.
     LOCKSTEP_STATUS_AHEAD_OF_NUMBER = 4,
     // A newer process has opened the name.
     LOCKSTEP_STATUS_FENCED = 5,
@@ -271,11 +271,11 @@ typedef bool (*lockstep_on_event)(void *context, const lockstep_event *event, co
 
 // Events of one poll. All of it is valid until the next call with the handle.
 typedef struct {
-    // The events, in the order of the stream.
+    // The events, in the order of the stream; NULL without one.
     const lockstep_event *events;
     // How many.
     size_t len;
-    // The payloads: that of an event begins at `bytes + event->payload_at`.
+    // The payloads: that of an event begins at `bytes + event->payload_at`; NULL if no event has any.
     const uint8_t *bytes;
     // Bytes of all payloads.
     size_t bytes_len;
@@ -409,7 +409,9 @@ lockstep_status lockstep_publisher_publish(lockstep_publisher *publisher,
                                            uint64_t *out);
 
 // Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
-// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing.
+// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a message
+// of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on with
+// `publisher_seq`, as the caller has read what lies before it as committed.
 //
 // # Safety
 // As for `lockstep_publisher_publish`.
@@ -668,7 +670,9 @@ lockstep_status lockstep_participant_publish(lockstep_participant *participant,
                                              uint64_t *out);
 
 // Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
-// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing.
+// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a message
+// of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on with
+// `publisher_seq`, as the caller has read what lies before it as committed.
 //
 // # Safety
 // As for `lockstep_participant_publish`.

@@ -21,11 +21,11 @@ pub type lockstep_on_event =
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct lockstep_batch {
-    /// The events, in the order of the stream.
+    /// The events, in the order of the stream; NULL without one.
     pub events: *const FlatEvent,
     /// How many.
     pub len: usize,
-    /// The payloads: that of an event begins at `bytes + event->payload_at`.
+    /// The payloads: that of an event begins at `bytes + event->payload_at`; NULL if no event has any.
     pub bytes: *const u8,
     /// Bytes of all payloads.
     pub bytes_len: usize,
@@ -34,8 +34,13 @@ pub struct lockstep_batch {
 impl lockstep_batch {
     pub(crate) fn of(batch: &Batch) -> Self {
         let (rows, bytes) = (batch.rows(), batch.bytes());
-        Self { events: rows.as_ptr(), len: rows.len(), bytes: bytes.as_ptr(), bytes_len: bytes.len() }
+        Self { events: or_null(rows), len: rows.len(), bytes: or_null(bytes), bytes_len: bytes.len() }
     }
+}
+
+/// A slice's address; NULL of an empty one, whose own is no address of memory.
+fn or_null<T>(slice: &[T]) -> *const T {
+    if slice.is_empty() { std::ptr::null() } else { slice.as_ptr() }
 }
 
 /// Gives one event to a callback of C, if there is one; returns its answer.

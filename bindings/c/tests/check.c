@@ -205,12 +205,19 @@ static void load(lockstep_endpoint *endpoint, const char *name, uint64_t takeove
     printf("%" PRIu64 " messages, each with one outcome, %" PRIu64 " takeovers\n", next - 1, load.epochs);
 }
 
+/* Whether a batch has nothing; what it has none of has no address. */
+static bool is_empty(const lockstep_batch *batch) {
+    CHECK((batch->events == NULL) == (batch->len == 0));
+    CHECK((batch->bytes == NULL) == (batch->bytes_len == 0));
+    return batch->len == 0;
+}
+
 static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t takeovers) {
     /* What is delivered, by seq: a retract takes back its end. */
     size_t depth = 0, room = 32 * 1024 * 1024;
     struct { uint64_t seq, number; } *stack = malloc(room * sizeof *stack);
     CHECK(stack != NULL);
-    uint64_t retracts = 0, epochs = 0, next = 1, last = 0;
+    uint64_t retracts = 0, epochs = 0, next = 1, last = 0, empty = 0;
     lockstep_publisher *publisher = NULL;
     lockstep_subscriber *subscriber = NULL;
     lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM, .seq = 1};
@@ -228,8 +235,10 @@ static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t take
         }
         lockstep_batch batch;
         CHECK(lockstep_publisher_poll_batch(publisher, 64, &batch) >= 0);
+        empty += is_empty(&batch);
         int64_t work = lockstep_subscriber_poll_batch(subscriber, 256, &batch);
         CHECK(work >= 0);
+        empty += is_empty(&batch);
         for (size_t at = 0; at < batch.len; at++) {
             const lockstep_event *event = &batch.events[at];
             CHECK((size_t)event->payload_at + event->payload_len <= batch.bytes_len);
@@ -253,6 +262,7 @@ static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t take
         if (work == 0) CHECK(lockstep_publisher_wait(publisher, SECOND / 1000) >= 0);
     }
     CHECK(depth + 1 == next);
+    CHECK(empty > 0);
     lockstep_publisher_close(&publisher);
     lockstep_subscriber_close(&subscriber);
     free(stack);
