@@ -121,8 +121,9 @@ const OF_COPIES: &[Mutation] = &[Mutation::OlderCopyIsTorn];
 const OF_SECONDS: &[Mutation] = &[Mutation::DuplicateStays, Mutation::VotesUnlooked];
 
 /// Rules whose judges the explorer does not call: it would look in vain.
-const SIMULATED: &[&str] =
-    &["events", "idle", "replies", "stable", "handover", "pools", "REPAIR-3", "REPAIR-4", "PROOF-1", "replays"];
+const SIMULATED: &[&str] = &[
+    "events", "idle", "replies", "stable", "handover", "pools", "REPAIR-3", "REPAIR-4", "PROOF-1", "replays",
+];
 
 /// Steps of random walks, and seeds, that are spent on one mutation at most.
 const WALK_STEPS: u64 = 900_000;

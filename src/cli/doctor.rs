@@ -196,8 +196,14 @@ fn cluster(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
 fn nodes(client: &CommandClient, config: &Config, statuses: &[Option<NodeStatus>]) -> Finding {
     let found = |now: String| Finding::new(NODES, "", now);
     let listed = config.replicas.len() + config.archivers.len();
-    let silent: Vec<_> =
-        client.nodes.addresses.iter().zip(statuses).take(listed).filter(|(_, status)| status.is_none()).collect();
+    let silent: Vec<_> = client
+        .nodes
+        .addresses
+        .iter()
+        .zip(statuses)
+        .take(listed)
+        .filter(|(_, status)| status.is_none())
+        .collect();
     let now = format!("{} of {listed} nodes of the file answer", listed - silent.len());
     if silent.is_empty() {
         return found(now);

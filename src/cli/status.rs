@@ -71,8 +71,11 @@ fn as_text(
     let until = expiry.map_or_else(String::new, |expiry| format!(", until {}", expiry.until.date()));
     writeln!(out, "keys     {}{until}", generations(statuses))?;
     if let LogVersion { in_force: Some(in_force), releases_differ } = version {
-        let more =
-            if releases_differ { ", and nodes of different releases: `lockstep upgrade` shows them" } else { "" };
+        let more = if releases_differ {
+            ", and nodes of different releases: `lockstep upgrade` shows them"
+        } else {
+            ""
+        };
         writeln!(out, "version  {in_force}{more}")?;
     }
     let wide = "identity    role      accept_next  commit_next       lag  acknowledged       address";

@@ -124,7 +124,8 @@ fn wait_for_answers(args: &WaitArgs) -> Result<Result<String, String>, Failure> 
     let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
     let (mut missing, mut committed) = (String::new(), None);
     let found = operator.wait(&args.goal.to_string(), |operator, statuses| {
-        let answers = Answers { asked: &operator.nodes.asked(statuses), leader: leader_of(statuses), committed };
+        let answers =
+            Answers { asked: &operator.nodes.asked(statuses), leader: leader_of(statuses), committed };
         if let Some(replica) =
             args.replica.filter(|replica| answers.leader.is_some() && answers.of(*replica).is_none())
         {

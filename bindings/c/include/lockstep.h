@@ -409,9 +409,9 @@ lockstep_status lockstep_publisher_publish(lockstep_publisher *publisher,
                                            uint64_t *out);
 
 // Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
-// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a message
-// of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on with
-// `publisher_seq`, as the caller has read what lies before it as committed.
+// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a
+// message of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on
+// with `publisher_seq`, as the caller has read what lies before it as committed.
 //
 // # Safety
 // As for `lockstep_publisher_publish`.
@@ -670,9 +670,9 @@ lockstep_status lockstep_participant_publish(lockstep_participant *participant,
                                              uint64_t *out);
 
 // Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
-// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a message
-// of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on with
-// `publisher_seq`, as the caller has read what lies before it as committed.
+// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a
+// message of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on
+// with `publisher_seq`, as the caller has read what lies before it as committed.
 //
 // # Safety
 // As for `lockstep_participant_publish`.

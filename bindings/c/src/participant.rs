@@ -170,9 +170,9 @@ pub unsafe extern "C" fn lockstep_participant_publish(
 }
 
 /// Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
-/// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a message
-/// of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on with
-/// `publisher_seq`, as the caller has read what lies before it as committed.
+/// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a
+/// message of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on
+/// with `publisher_seq`, as the caller has read what lies before it as committed.
 ///
 /// # Safety
 /// As for [`lockstep_participant_publish`].
