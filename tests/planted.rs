@@ -78,6 +78,7 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         "a bit of a frame that waits beside a log: one seed in ten thousand; engine/exchange.rs",
     ),
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs"),
+    (Mutation::AnyCommitProves, "no seed of 400, and no walk of 150,000 steps; engine/catch_up.rs"),
     (Mutation::RoundsJump, "nobody forges in the simulator; proto/rounds.rs"),
 ];
 

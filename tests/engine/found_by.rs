@@ -113,6 +113,10 @@ const BY_TEST: &[(Mutation, &str)] = &[
     ),
     (Mutation::RequestsWithoutRoom, "full::nack_1_who_has_no_room_asks_for_no_repair_until_it_has"),
     (
+        Mutation::AnyCommitProves,
+        "catch_up::s10_a_committed_frame_of_an_epoch_that_begins_within_a_log_proves_nothing_of_it",
+    ),
+    (
         Mutation::RecipientsIgnored,
         "rights::auth_11_a_name_is_addressed_by_those_of_its_rule_alone_whatever_their_key",
     ),
