@@ -59,8 +59,8 @@ impl CommandClient {
         now().duration_since(self.started)
     }
 
-    /// Asks every node once, and those that a membership names for the first time too, in the rest of the time
-    /// at most. The answers stand in the order of the nodes' addresses.
+    /// Asks every node once, and those that a membership names for the first time too, in the rest of the
+    /// time at most. The answers stand in the order of the nodes' addresses.
     pub fn look(&mut self) -> Vec<Option<NodeStatus>> {
         self.nodes.look(POLL_TIMEOUT.min(self.left()).max(Duration::from_millis(1)))
     }

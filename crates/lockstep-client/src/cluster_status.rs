@@ -141,9 +141,9 @@ pub struct ReportedCondition {
     pub code: String,
     /// For how many seconds it has held.
     pub age_s: u64,
-    /// What is wrong.
+    /// The condition in words.
     pub what: String,
-    /// What to do.
+    /// The remedy.
     pub advice: &'static str,
     /// The first number of its text.
     pub a: u64,
