@@ -15,6 +15,8 @@ mod batch;
 mod clock;
 mod failure;
 mod file;
+mod influx;
+mod kafka;
 mod nats;
 mod postgres;
 mod reader;
@@ -64,6 +66,18 @@ enum TargetArgs {
         common: CommonArgs,
         #[command(flatten)]
         nats: nats::NatsArgs,
+    },
+    Kafka {
+        #[command(flatten)]
+        common: CommonArgs,
+        #[command(flatten)]
+        kafka: kafka::KafkaArgs,
+    },
+    Influx {
+        #[command(flatten)]
+        common: CommonArgs,
+        #[command(flatten)]
+        influx: influx::InfluxArgs,
     },
     /// Writes the stream into files: CSV, length-prefixed, BinaryFILE, pcap, pcapng, Parquet
     ///
@@ -169,6 +183,28 @@ fn start() -> Result<(), BridgeFailure> {
                 return Err(BridgeFailure::new(USAGE, "--after-purge: say with --from SEQ where to go on"));
             }
             let mut target = nats::Nats::new(&nats, common.target_timeout, Arc::clone(&stop))?;
+            common.run(&mut target, &stop)
+        }
+        TargetArgs::Kafka { common, kafka } if kafka.input.is_input => {
+            let config = Config::load(Some(&common.config), &[])?;
+            let settings = kafka::input::KafkaInputSettings {
+                destinations: common.destination,
+                until_end: common.until_end,
+                timeout: common.target_timeout,
+                report: common.report,
+            };
+            kafka::input::run(&Endpoint::from_config(&config)?, &kafka, &settings, &stop)
+        }
+        TargetArgs::Kafka { common, kafka } => {
+            let is_somewhere = common.from != From::Oldest;
+            if kafka.after_purge && !is_somewhere {
+                return Err(BridgeFailure::new(USAGE, "--after-purge: say with --from SEQ where to go on"));
+            }
+            let mut target = kafka::Kafka::new(&kafka, common.target_timeout, Arc::clone(&stop))?;
+            common.run(&mut target, &stop)
+        }
+        TargetArgs::Influx { common, influx } => {
+            let mut target = influx::Influx::new(&influx, common.target_timeout)?;
             common.run(&mut target, &stop)
         }
         TargetArgs::File { common, file } => {

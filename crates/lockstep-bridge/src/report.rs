@@ -76,10 +76,15 @@ impl BridgeReport {
         self.stamps.clear();
     }
 
+    /// Whether a line is due.
+    pub fn is_due(&self) -> bool {
+        self.interval.is_some() && clock::now() >= self.due
+    }
+
     /// Prints a line if one is due.
     pub fn look(&mut self) {
         let Some(interval) = self.interval else { return };
-        if clock::now() >= self.due {
+        if self.is_due() {
             self.print_with(&self.recent);
             self.recent.reset();
             self.due = clock::now() + interval;

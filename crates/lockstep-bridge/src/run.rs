@@ -17,9 +17,9 @@ const COMMIT_AFTER: Duration = Duration::from_millis(50);
 /// The position is stored so often although no message was for the target.
 const POSITION_EVERY: Duration = Duration::from_secs(5);
 /// The pause before the first repeat, ...
-const BACKOFF_FIRST: Duration = Duration::from_millis(20);
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 /// ... which doubles up to this one.
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+pub const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// What a bridge was asked for.
 #[derive(Clone, Debug)]
@@ -190,9 +190,12 @@ impl BridgeSession<'_> {
     fn append(&mut self, reader: &mut BridgeReader) -> Result<Option<u64>, TargetError> {
         let mut last = None;
         for record in reader.pending.complete() {
+            last = Some(record.seq);
+            if self.target.has(&record)? {
+                continue;
+            }
             self.target.append(&record)?;
             self.report.on_append(record.timestamp, record.payload.len());
-            last = Some(record.seq);
             self.appended.get_or_insert_with(clock::now);
         }
         let next = reader.cursor();

@@ -27,6 +27,11 @@ pub trait Target {
     /// connection of before, connects, and forgets what was appended and not committed.
     fn position(&mut self) -> Result<Option<TargetPosition>, TargetError>;
 
+    /// Whether the target has this message, although it lies behind its position: it is passed over then.
+    fn has(&mut self, _record: &StreamRecord<'_>) -> Result<bool, TargetError> {
+        Ok(false)
+    }
+
     /// Takes a message; it need not be durable before [`Target::commit`].
     fn append(&mut self, record: &StreamRecord<'_>) -> Result<(), TargetError>;
 

@@ -86,7 +86,7 @@ impl FileEncoder for Csv {
 }
 
 /// Text as it is; backslashes, control characters and what is no UTF-8 as escapes.
-fn write_escaped(out: &mut Vec<u8>, payload: &[u8]) -> io::Result<()> {
+pub fn write_escaped(out: &mut Vec<u8>, payload: &[u8]) -> io::Result<()> {
     for chunk in payload.utf8_chunks() {
         for char in chunk.valid().chars() {
             match char {
@@ -102,7 +102,8 @@ fn write_escaped(out: &mut Vec<u8>, payload: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn write_hex(out: &mut Vec<u8>, payload: &[u8]) {
+/// Two hexadecimal digits a byte.
+pub fn write_hex(out: &mut Vec<u8>, payload: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in payload {
         out.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);

@@ -1,14 +1,14 @@
 //! `lockstep bridge file`: the stream in files.
 
 mod capture;
-mod csv;
+pub(crate) mod csv;
 mod encode;
 mod files;
 mod framed;
 mod manifest;
 mod packets;
 mod parquet;
-mod schema;
+pub(crate) mod schema;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -152,7 +152,7 @@ impl FileTargetArgs {
         match flags.iter().find(|(_, is_set, formats)| *is_set && !formats.contains(&self.format)) {
             None => Ok(()),
             Some((flag, _, formats)) => {
-                let formats: Vec<_> = formats.iter().map(|format| name_of(format)).collect();
+                let formats: Vec<_> = formats.iter().map(name_of).collect();
                 Err(usage(format!(
                     "{flag} is for --format {}, and --format is {}",
                     formats.join(" or "),

@@ -38,7 +38,14 @@ pub struct Load {
 
 impl Load {
     pub fn start(cluster: &Cluster, pause: Duration) -> Self {
-        let mut publisher = cluster.start("publisher", &["publish", "--name", "load", "--timeout", "50s"]);
+        Self::to(cluster, 0, pause)
+    }
+
+    /// The same for a destination; each has a publisher of its own.
+    pub fn to(cluster: &Cluster, destination: u32, pause: Duration) -> Self {
+        let (name, to) = (format!("load-{destination}"), destination.to_string());
+        let args = ["publish", "--name", &name, "--timeout", "50s", "--destination", &to];
+        let mut publisher = cluster.start(&name, &args);
         let mut stdin = publisher.stdin().take().expect("piped");
         let enough = Arc::new(AtomicBool::new(false));
         let is_enough = Arc::clone(&enough);

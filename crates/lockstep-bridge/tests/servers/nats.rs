@@ -98,7 +98,7 @@ impl Server for NatsServer {
         }
     }
 
-    fn set_login(&mut self, is_taken: bool) {
+    fn set_login(&mut self, is_taken: bool) -> bool {
         self.write_config(if is_taken { PASSWORD } else { "another" });
         if let Some(server) = &mut self.server {
             let reloads = server.log().matches("Reloaded server configuration").count();
@@ -109,6 +109,7 @@ impl Server for NatsServer {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
+        true
     }
 
     fn set_writable(&mut self, is_writable: bool) {

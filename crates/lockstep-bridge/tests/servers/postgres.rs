@@ -166,9 +166,10 @@ impl Server for PostgresServer {
         let _ = Command::new("kill").args(["-s", name]).args(&pids).output();
     }
 
-    fn set_login(&mut self, is_taken: bool) {
+    fn set_login(&mut self, is_taken: bool) -> bool {
         let password = if is_taken { PASSWORD } else { "another one" };
         self.admin(&format!("ALTER ROLE bridge PASSWORD '{password}'"));
+        true
     }
 
     fn set_writable(&mut self, is_writable: bool) {

@@ -1,0 +1,211 @@
+//! Points of the line protocol.
+
+use crate::failure::{FAILED, USAGE};
+use crate::file::csv::{write_escaped, write_hex};
+use crate::file::schema::{FieldKind, FieldValue, PayloadSchema, TYPE_COLUMN};
+use crate::record::StreamRecord;
+use crate::target::TargetError;
+use std::io::{self, Write};
+
+/// Longest text of a field, as the server takes it.
+const TEXT_LEN_MAX: usize = 65_535;
+
+/// How a payload is spelt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum InfluxPayload {
+    /// As `lockstep subscribe` prints it: text; control characters, backslashes and other bytes as escapes
+    Escaped,
+    /// Two hexadecimal digits a byte
+    Hex,
+    /// Not at all: the fields of --schema alone
+    None,
+}
+
+/// Writes points.
+#[derive(Debug)]
+pub struct PointWriter {
+    /// Escaped.
+    measurement: String,
+    payload: InfluxPayload,
+    schema: Option<PayloadSchema>,
+    text: Vec<u8>,
+}
+
+impl PointWriter {
+    /// Of this measurement.
+    ///
+    /// # Errors
+    /// The schema has a field with a name of the bridge's own.
+    pub fn new(
+        measurement: &str,
+        payload: InfluxPayload,
+        schema: Option<PayloadSchema>,
+    ) -> Result<Self, TargetError> {
+        let columns = schema.iter().flat_map(|schema| &schema.columns);
+        if columns.clone().any(|column| column.name == "history" || column.name == "time") {
+            let what = "--schema: history and time are fields of every point: choose another name";
+            return Err(TargetError::fatal(USAGE, what));
+        }
+        Ok(Self { measurement: name(measurement), payload, schema, text: Vec::new() })
+    }
+
+    /// Appends the point of `record` at `time`.
+    ///
+    /// # Errors
+    /// A number or the payload is too large for a field.
+    pub fn write(
+        &mut self,
+        record: &StreamRecord<'_>,
+        time: i64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TargetError> {
+        let written = self.write_point(record, time, out);
+        written.map_err(|error| TargetError::fatal(FAILED, format_args!("seq {}: {error}", record.seq)))
+    }
+
+    fn write_point(&mut self, record: &StreamRecord<'_>, time: i64, out: &mut Vec<u8>) -> io::Result<()> {
+        let Self { measurement, payload, schema, text } = self;
+        let message = schema.as_ref().and_then(|schema| schema.message(record.payload));
+        write!(out, "{measurement},destination={},publisher={}", record.destination, record.publisher)?;
+        if let Some(message) = message {
+            write!(out, ",{TYPE_COLUMN}={}", name(&message.name))?;
+        }
+        let numbers = [
+            ("seq", record.seq),
+            ("timestamp", record.timestamp),
+            ("epoch", record.epoch),
+            ("publisher_seq", record.publisher_seq),
+        ];
+        for (index, (field, number)) in numbers.into_iter().enumerate() {
+            let number = i64::try_from(number).map_err(|_| too_large(field))?;
+            write!(out, "{}{field}={number}i", if index == 0 { ' ' } else { ',' })?;
+        }
+        write!(out, ",history=\"{:016x}\"", record.history)?;
+        if *payload != InfluxPayload::None {
+            text.clear();
+            match payload {
+                InfluxPayload::Escaped => write_escaped(text, record.payload)?,
+                _ => write_hex(text, record.payload),
+            }
+            write_text(out, "payload", text)?;
+        }
+        for field in message.into_iter().flat_map(|message| &message.fields) {
+            let columns = schema.as_ref().map_or(&[][..], |schema| &schema.columns);
+            let Some(column) = columns.get(field.column) else { continue };
+            match (field.value(record.payload), column.kind) {
+                // The server has no numbers without a sign.
+                (Some(FieldValue::Number(number)), FieldKind::Uint) if number < 0 => {}
+                (Some(FieldValue::Number(number)), FieldKind::Price) => {
+                    write!(out, ",{}={}", column.name, decimal(number, column.decimals))?;
+                }
+                (Some(FieldValue::Number(number)), _) => write!(out, ",{}={number}i", column.name)?,
+                (Some(FieldValue::Text(text)), _) => write_text(out, &column.name, text)?,
+                (None, _) => {}
+            }
+        }
+        writeln!(out, " {time}")
+    }
+}
+
+/// `number` with its last `decimals` digits behind the point.
+fn decimal(number: i64, decimals: u8) -> String {
+    let digits = format!("{number:0width$}", width = usize::from(decimals) + 1);
+    let (whole, part) = digits.split_at(digits.len() - usize::from(decimals));
+    if part.is_empty() { whole.to_owned() } else { format!("{whole}.{part}") }
+}
+
+fn too_large(field: &str) -> io::Error {
+    io::Error::other(format!("its {field} is larger than a field takes"))
+}
+
+fn write_text(out: &mut Vec<u8>, field: &str, text: &[u8]) -> io::Result<()> {
+    if text.len() > TEXT_LEN_MAX {
+        return Err(too_large(field));
+    }
+    write!(out, ",{field}=\"")?;
+    for &byte in text {
+        if byte == b'"' || byte == b'\\' {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+    Ok(())
+}
+
+/// A measurement or the value of a tag.
+pub fn name(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        if matches!(char, ',' | ' ' | '=') {
+            escaped.push('\\');
+        }
+        escaped.push(char);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_client::Cursor;
+
+    fn record(payload: &[u8]) -> StreamRecord<'_> {
+        StreamRecord {
+            history: 0xab,
+            seq: 3,
+            epoch: 4,
+            timestamp: 5,
+            publisher: 6,
+            publisher_seq: 7,
+            destination: 8,
+            payload,
+            cursor: Cursor { history: 7, seq: 1, chain: 1 },
+        }
+    }
+
+    fn point(payload: &[u8], form: InfluxPayload, schema: Option<&str>) -> String {
+        let schema = schema.map(|text| PayloadSchema::parse(text).expect("a schema"));
+        let mut writer = PointWriter::new("my feed", form, schema).expect("names");
+        let mut out = Vec::new();
+        writer.write(&record(payload), 9, &mut out).expect("a point");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_point_has_the_stream_and_its_text_in_quotes() {
+        let fields = "my\\ feed,destination=8,publisher=6 seq=3i,timestamp=5i,epoch=4i,publisher_seq=7i,history=\"00000000000000ab\"";
+        let text = point(b"a \"b\"\n\\", InfluxPayload::Escaped, None);
+        assert_eq!(text, format!("{fields},payload=\"a \\\"b\\\"\\\\n\\\\\\\\\" 9\n"));
+        assert_eq!(point(b"\x01z", InfluxPayload::Hex, None), format!("{fields},payload=\"017a\" 9\n"));
+        assert_eq!(point(b"\x01z", InfluxPayload::None, None), format!("{fields} 9\n"));
+    }
+
+    #[test]
+    fn fields_of_a_schema_are_fields_and_the_type_is_a_tag() {
+        let schema = "name = 'x'\n[[message]]\ntype = 'T'\nname = 'trade'\nfields = [\
+            { name = 'stock', offset = 1, length = 4, kind = 'ascii' }, \
+            { name = 'shares', offset = 5, length = 1, kind = 'uint' }, \
+            { name = 'price', offset = 6, length = 2, kind = 'price', decimals = 2 }]";
+        let text = point(b"TAB  \x07\x01\x02", InfluxPayload::None, Some(schema));
+        assert!(
+            text.contains(",message_type=trade seq=3i")
+                && text.ends_with(",stock=\"AB\",shares=7i,price=2.58 9\n"),
+            "{text}"
+        );
+        assert_eq!(
+            (decimal(5, 4), decimal(5, 0), decimal(12_345, 2)),
+            ("0.0005".into(), "5".into(), "123.45".into())
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_its_seq() {
+        let mut writer = PointWriter::new("m", InfluxPayload::Hex, None).expect("names");
+        let long = vec![0; 40_000];
+        let error = writer.write(&record(&long), 9, &mut Vec::new()).expect_err("too long");
+        assert!(
+            matches!(error, TargetError::Fatal { code: FAILED, what } if what.contains("seq 3") && what.contains("payload"))
+        );
+    }
+}
