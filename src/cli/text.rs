@@ -105,7 +105,7 @@ impl Form {
             SubscriberEvent::Membership { seq, members } => {
                 ("membership", seq, json!({ "members": members }))
             }
-            SubscriberEvent::GatewayHeartbeat { seq, publisher } => {
+            SubscriberEvent::GatewayHeartbeat { seq, publisher, .. } => {
                 ("alive", seq, json!({ "publisher": publisher }))
             }
             SubscriberEvent::Filtered { seq, kind } => {

@@ -96,7 +96,7 @@ impl FlatEvent {
             E::Retract { from } => at(FlatKind::Retract, from),
             E::Epoch { epoch, seq } => Self { value: epoch.0, ..at(FlatKind::Epoch, seq) },
             E::Membership { seq, members } => Self { value: members as u64, ..at(FlatKind::Membership, seq) },
-            E::GatewayHeartbeat { seq, publisher } => {
+            E::GatewayHeartbeat { seq, publisher, .. } => {
                 Self { publisher, ..at(FlatKind::GatewayHeartbeat, seq) }
             }
             E::Filtered { seq, kind } => Self { detail: kind as u32, ..at(FlatKind::Filtered, seq) },

@@ -1,7 +1,7 @@
 //! # lockstep-gateway: the rules of gateway and feed
 //!
 //! The programs that speak other people's protocols at the edge of the stream: [`gateway`] (SoupBinTCP, by
-//! the crate `soupbintcp`) and [`feed`] (MoldUDP64, by the crate `moldudp64`); and their
+//! the crate `soupbintcp`, and [`fix`]) and [`feed`] (MoldUDP64, by the crate `moldudp64`); and their
 //! [`calendar`] of days. All are sans-IO: bytes and `now` are arguments, bytes to
 //! send are appended to the owner's buffer, and nothing that a peer sends makes them panic or grow without a
 //! bound.
@@ -10,4 +10,5 @@
 
 pub mod calendar;
 pub mod feed;
+pub mod fix;
 pub mod gateway;

@@ -2,10 +2,10 @@
 
 use super::allowance::Allowance;
 use super::ledger::DeliveryPlace;
+use super::line::Line;
 use super::users::User;
 use lockstep_wire::{Nanos, PublisherId};
 use soupbintcp::Session;
-use soupbintcp::{Server, ServerLimits};
 use std::net::{IpAddr, SocketAddr};
 
 /// The request in a login that is being decided.
@@ -48,7 +48,7 @@ pub(super) enum Phase {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Conn {
-    pub soup: Server,
+    pub line: Line,
     pub peer: SocketAddr,
     pub phase: Phase,
     /// The user, as its file had it when it logged in.
@@ -76,9 +76,9 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub fn new(now: Nanos, peer: SocketAddr, limits: ServerLimits) -> Self {
+    pub fn new(now: Nanos, peer: SocketAddr, line: Line) -> Self {
         Self {
-            soup: Server::new(now, limits),
+            line,
             peer,
             phase: Phase::New,
             user: None,

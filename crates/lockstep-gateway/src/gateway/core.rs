@@ -12,11 +12,13 @@
 mod fuzz;
 #[cfg(test)]
 mod guessers;
+mod fix;
 mod invariants;
 mod login;
 #[cfg(test)]
 mod model;
 mod own;
+mod sending;
 mod settings;
 mod stream;
 #[cfg(test)]
@@ -26,11 +28,13 @@ use super::allowance::Allowance;
 use super::audit::{Audit, Audited};
 use super::conn::{Conn, Phase};
 use super::ledger::Ledger;
+use super::line::Line;
 use super::locks::Locks;
 use super::pending::Pending;
 use super::per_address::PerAddress;
 use super::users::Users;
-use lockstep_core::engine::clients::{Clients, DisconnectReason, close_payload};
+use crate::fix::client::FixClient;
+use lockstep_core::engine::clients::{Clients, DisconnectReason};
 use lockstep_core::engine::networks::Networks;
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
@@ -38,7 +42,7 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use own::GatewayName;
 pub use settings::{GatewayCounts, GatewayError, GatewayLimits};
-use soupbintcp::{End, Event, Packet, Text};
+use soupbintcp::{Event, Server, Text};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
@@ -141,6 +145,10 @@ pub struct Gateway<B> {
     users: Users,
     ledger: Ledger<B>,
     clients: Clients,
+    /// What the stream has of those that speak FIX.
+    fix: BTreeMap<PublisherId, FixClient>,
+    /// When the newest entry was stamped that is final.
+    stream_time: Nanos,
     /// Stamped events that are not final yet, ...
     pending: Pending,
     /// ... and the exclusive bound of the final ones.
@@ -186,6 +194,8 @@ impl<B: Backlog> Gateway<B> {
             users,
             ledger,
             clients: Clients::default(),
+            fix: BTreeMap::new(),
+            stream_time: 0,
             pending: Pending::default(),
             final_next: 1,
             conns: Vec::new(),
@@ -260,6 +270,11 @@ impl<B: Backlog> Gateway<B> {
     /// A client has connected. Its index and number; `None`: its address may not connect, or there are too
     /// many, in all or of its address.
     pub fn accept(&mut self, now: Nanos, peer: SocketAddr) -> Option<(usize, u64)> {
+        let server = Server::new(now, self.limits.soup);
+        self.accept_line(now, peer, Line::Soup(server))
+    }
+
+    fn accept_line(&mut self, now: Nanos, peer: SocketAddr, line: Line) -> Option<(usize, u64)> {
         if !Networks::allow(self.limits.allow.as_ref(), peer.ip()) {
             self.counts.address_refused += 1;
             let why = "its address is in no network of gateway.allow";
@@ -278,7 +293,7 @@ impl<B: Backlog> Gateway<B> {
         }
         self.connected.take(peer.ip());
         self.number += 1;
-        let conn = Some((self.number, Conn::new(now, peer, self.limits.soup)));
+        let conn = Some((self.number, Conn::new(now, peer, line)));
         let index = match self.free.pop() {
             Some(index) => {
                 self.conns[index] = conn;
@@ -363,13 +378,17 @@ impl<B: Backlog> Gateway<B> {
     /// Takes what waits in a connection's inbox.
     fn take(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
         let Some(conn) = self.conn(index) else { return };
+        if conn.line.is_fix() {
+            return self.take_fix(now, stream, index);
+        }
         let mut inbox = std::mem::take(&mut conn.inbox);
         conn.blocked = false;
         let mut at = 0;
         while let Some(conn) = self.conn(index)
             && !conn.is_over()
         {
-            let taken = conn.soup.on_bytes(now, &inbox[at..]);
+            let Some(server) = conn.line.soup() else { break };
+            let taken = server.on_bytes(now, &inbox[at..]);
             let Some(event) = taken.event else {
                 at += taken.len;
                 break;
@@ -402,15 +421,17 @@ impl<B: Backlog> Gateway<B> {
 
     /// Ends a connection, and sends the reason.
     fn end(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) {
+        if self.part_fix(now, index, reason, why) {
+            return;
+        }
         self.leave(now, index, reason);
         if let Some(conn) = self.conn(index)
             && !conn.is_over()
         {
             if !why.is_empty() && conn.waiting() < OUT_MAX {
-                // Past the machine: after the client's own fault or silence it takes nothing more.
-                let _ = Packet::Debug(why.as_bytes()).append(&mut conn.out); // our texts are short
+                conn.line.last_words(why, &mut conn.out);
             }
-            conn.soup.close();
+            conn.line.close();
             conn.phase = Phase::Over { since: now };
         }
     }
@@ -479,7 +500,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// Whether every disconnect was delivered, and the end of a gateway that stops.
     pub fn has_left(&self) -> bool {
-        self.leaving.is_empty() && !(self.own.stops && self.own.id.is_some())
+        self.leaving.is_empty() && !self.is_parting() && !(self.own.stops && self.own.id.is_some())
     }
 
     /// Does what is due: sends, timers, disconnects. Connections with something to send or to close are added
@@ -505,90 +526,5 @@ impl<B: Backlog> Gateway<B> {
     /// When [`Gateway::turn`] is due next without an event.
     pub fn next_deadline(&self) -> Nanos {
         if self.ready.is_empty() { self.scan_at } else { 0 }
-    }
-
-    /// Moves messages from the ledger into a connection's output, as many as fit.
-    fn fill(&mut self, now: Nanos, index: usize) {
-        let Self { conns, ledger, message, counts, failed, .. } = self;
-        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
-        if !conn.is_open() || conn.takes_nothing {
-            return;
-        }
-        if conn.waiting() == 0 {
-            conn.stalled_at = now;
-        }
-        let is_cut_short = conn.day_is_over && planted(Mutation::EndBeforeRest);
-        while conn.waiting() < OUT_MAX && !is_cut_short {
-            match ledger.next(&mut conn.place, message) {
-                Ok(true) => {
-                    if conn.soup.sequenced(now, message, &mut conn.out).is_err() {
-                        return;
-                    }
-                    counts.sent += 1;
-                }
-                Ok(false) => break,
-                Err(error) => {
-                    *failed = Some(GatewayError::Backlog(error));
-                    return;
-                }
-            }
-        }
-        if conn.day_is_over && (ledger.is_at_end(&conn.place) || is_cut_short) {
-            let _ = conn.soup.end_session(now, &mut conn.out); // it is open
-            self.end(now, index, DisconnectReason::DayEnd, "");
-        }
-    }
-
-    fn scan(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
-        let stall_ns = self.limits.stall_ns;
-        let Some(conn) = self.conn(index) else { return };
-        if conn.is_over() {
-            return;
-        }
-        let is_slow = conn.is_open() && conn.waiting() > 0 && now >= conn.stalled_at + stall_ns;
-        let blocked = conn.blocked;
-        let ended = conn.soup.on_timer(now, &mut conn.out);
-        if conn.takes_nothing {
-            conn.drop_output();
-        }
-        match ended {
-            Some(end) => {
-                let reason =
-                    if end == End::Silent { DisconnectReason::Silent } else { DisconnectReason::Broken };
-                self.end(now, index, reason, &end.to_string());
-            }
-            None if is_slow => {
-                self.counts.cut += 1;
-                self.end(
-                    now,
-                    index,
-                    DisconnectReason::Slow,
-                    "what is sent to you is not taken: read, and log in again",
-                );
-            }
-            None if blocked => self.take(now, stream, index),
-            None => {}
-        }
-    }
-
-    fn stamp_disconnects(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
-        let Self { leaving, clients, .. } = self;
-        leaving.retain_mut(|leaving| {
-            if planted(Mutation::DisconnectForgotten) {
-                return true;
-            }
-            let client = clients.get(leaving.publisher);
-            let has_it = client.is_some_and(|client| client.nonce == leaving.nonce && client.open);
-            // It is closed, or somebody has it again, here or elsewhere.
-            if leaving.seen && !has_it {
-                return false;
-            }
-            if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
-                // A close that is not taken now is tried again, until the stream shows its outcome.
-                let reason = close_payload(leaving.reason, leaving.cancels);
-                leaving.closing = stream.close(leaving.publisher, &reason).is_ok();
-            }
-            true
-        });
     }
 }

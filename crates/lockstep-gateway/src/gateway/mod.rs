@@ -1,4 +1,4 @@
-//! # gateway: order-entry clients of SoupBinTCP on the stream
+//! # gateway: order-entry clients of SoupBinTCP and FIX on the stream
 //!
 //! A client is a publisher of its own and a destination of its own. Everything that a gateway knows of it
 //! follows from the stream ([`lockstep_core::engine::clients`], [`ledger`]), so any gateway continues any
@@ -9,6 +9,7 @@ mod audit;
 mod conn;
 pub mod core;
 pub mod ledger;
+mod line;
 pub mod locks;
 pub mod passwords;
 pub mod pending;

@@ -41,6 +41,7 @@ enum PendingKind {
     },
     Alive {
         publisher: PublisherId,
+        timestamp: Nanos,
     },
     Day {
         begins: bool,
@@ -81,7 +82,9 @@ impl PendingDelivery {
             PendingKind::Closed { publisher, timestamp } => {
                 SubscriberEvent::Closed { seq, timestamp, publisher, reason: &self.bytes }
             }
-            PendingKind::Alive { publisher } => SubscriberEvent::GatewayHeartbeat { seq, publisher },
+            PendingKind::Alive { publisher, timestamp } => {
+                SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload: &self.bytes }
+            }
             PendingKind::Day { begins, timestamp } => {
                 SubscriberEvent::Day { seq, timestamp, mark: DayMark { is_start: begins, name: text() } }
             }
@@ -147,8 +150,8 @@ impl Pending {
             SubscriberEvent::Closed { seq, timestamp, publisher, reason } => {
                 (seq + 1, PendingKind::Closed { publisher, timestamp }, reason)
             }
-            SubscriberEvent::GatewayHeartbeat { seq, publisher } => {
-                (seq + 1, PendingKind::Alive { publisher }, &[][..])
+            SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload } => {
+                (seq + 1, PendingKind::Alive { publisher, timestamp }, payload)
             }
             SubscriberEvent::Day { seq, timestamp, mark } => {
                 self.days += 1;
@@ -258,7 +261,7 @@ mod tests {
             },
             SubscriberEvent::Closed { seq: 5, timestamp: 7, publisher: 7, reason: b"\x02\x01" },
             message(6, 1, b""),
-            SubscriberEvent::GatewayHeartbeat { seq: 7, publisher: 3 },
+            SubscriberEvent::GatewayHeartbeat { seq: 7, timestamp: 9, publisher: 3, payload: b"note" },
             SubscriberEvent::CaughtUp { next: 8 },
             SubscriberEvent::Day { seq: 8, timestamp: 8, mark },
         ];

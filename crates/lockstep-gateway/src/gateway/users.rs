@@ -110,6 +110,9 @@ pub struct User {
     /// The destination of its messages.
     #[serde(default = "everybody")]
     pub destination: Recipient,
+    /// It logs in by FIX, and by that alone.
+    #[serde(default)]
+    pub fix: bool,
     /// Its messages begin with a number of its own, by which they are stamped exactly once.
     #[serde(default)]
     pub numbered: bool,
@@ -153,6 +156,7 @@ impl User {
             disabled: false,
             hear: only_self(),
             destination: everybody(),
+            fix: false,
             numbered: false,
             early: false,
             grace_ms: grace_ms(),
@@ -196,6 +200,12 @@ impl Users {
             }
             if user.rate == 0 {
                 return Err(format!("user '{name}' has rate 0: disable it if it may not send"));
+            }
+            if user.fix && (user.numbered || user.early || user.hear != only_self()) {
+                return Err(format!(
+                    "user '{name}' speaks FIX, which numbers messages by itself: it hears self alone, and is neither \
+                     numbered nor early"
+                ));
             }
             if by_name.insert(name.clone(), user).is_some() {
                 return Err(format!("user '{name}' stands twice"));
@@ -272,6 +282,8 @@ mod tests {
             (user("hear = [\"nobody\"]"), "write self, everybody, client:NAME"),
             (user("destination = \"channel:2147483647\""), "is nobody"),
             (user("rate = 0"), "rate 0"),
+            (user("fix = true\nnumbered = true"), "speaks FIX"),
+            (user("fix = true\nhear = [\"everybody\"]"), "speaks FIX"),
             (user(&user("")), "stands twice"),
             (user("").replace("alice", "Alice"), "lower case"),
             (user("").replace("alice", "alice77"), "1 to 6 letters"),

@@ -177,7 +177,8 @@ fn deliver_control(
     let timestamp = stamped_at(frame.timestamp, entry);
     let flow = match entry.kind() {
         EntryKind::Message if entry.header.destination == GATEWAYS => {
-            f(SubscriberEvent::GatewayHeartbeat { seq, publisher: entry.header.publisher })
+            let (publisher, payload) = (entry.header.publisher, entry.payload);
+            f(SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload })
         }
         EntryKind::Message if entry.header.destination >= JOURNALS => {
             f(SubscriberEvent::Filtered { seq, kind: EntryKind::Message })

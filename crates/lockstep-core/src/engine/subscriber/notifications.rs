@@ -96,12 +96,17 @@ pub enum SubscriberEvent<'a> {
         /// What its owner said on closing it: at most [`lockstep_wire::CLOSE_LEN_MAX`] bytes, mostly none.
         reason: &'a [u8],
     },
-    /// A gateway has told the other ones that it lives: nothing that an application answers.
+    /// A gateway has told the other ones that it lives, or something about a client: nothing that an
+    /// application answers.
     GatewayHeartbeat {
         /// The seq of the entry.
         seq: Seq,
-        /// The gateway's id.
+        /// When it was stamped, as a message's.
+        timestamp: Nanos,
+        /// The gateway's id, or the client's.
         publisher: PublisherId,
+        /// Empty of a heartbeat; else a note between gateways.
+        payload: &'a [u8],
     },
     /// The frame whose last entry was reported before, as it is stored everywhere (readers that asked for
     /// frames only).

@@ -4,6 +4,7 @@ use super::{Check, FULL, Gateway, GatewayStream, OTHER_DAY, OpenFor, PendingOpen
 use crate::gateway::audit::Audited;
 use crate::gateway::conn::{LoginAttempt, Phase};
 use crate::gateway::ledger::LedgerDay;
+use crate::gateway::line::Line;
 use crate::gateway::users::Recipient;
 use lockstep_core::engine::clients::{CLIENT, DisconnectReason, nonce};
 use lockstep_core::engine::ports::Backlog;
@@ -23,6 +24,11 @@ impl<B: Backlog> Gateway<B> {
             session: request.session,
             seq: request.seq,
         };
+        self.begin_login(now, index, asked, request.password.as_bytes());
+    }
+
+    /// A user asks to log in, by whichever protocol.
+    pub(super) fn begin_login(&mut self, now: Nanos, index: usize, asked: LoginAttempt, password: &[u8]) {
         let session = match self.ledger.day() {
             LedgerDay::Open(name) => Some(name.clone()),
             _ => None,
@@ -57,7 +63,7 @@ impl<B: Backlog> Gateway<B> {
         }
         let number = self.conns[index].as_ref().map_or(0, |(number, _)| *number);
         let hash = self.users.get(&asked.user).map(|user| user.password.clone());
-        let password = request.password.as_bytes().to_ascii_lowercase();
+        let password = password.to_ascii_lowercase();
         self.checking += 1;
         self.checking_of.take(address);
         let is_known = self.locks.is_known(&asked.user, address);
@@ -105,6 +111,10 @@ impl<B: Backlog> Gateway<B> {
             self.counts.logins_failed += 1;
             return self.reject_as(now, index, RejectReason::NotAuthorized, "", "the user is disabled");
         };
+        if self.conn(index).is_some_and(|conn| conn.line.is_fix() != user.fix) {
+            let why = if user.fix { "the user speaks FIX" } else { "the user does not speak FIX" };
+            return self.reject_as(now, index, RejectReason::NotAuthorized, "", why);
+        }
         let nonce = nonce(self.own.id.unwrap_or(0), false, stream.draw());
         let Some(ticket) = stream.open(&format!("{CLIENT}{}", user.name), nonce) else {
             let why = "the gateway has opened too many names: ask its operator";
@@ -131,9 +141,9 @@ impl<B: Backlog> Gateway<B> {
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
         audit.tell(counts, now, Audited::Refused, conn.client(), audited);
         if !why.is_empty() {
-            let _ = conn.soup.debug(now, why, &mut conn.out); // it is told once more by the letter
+            conn.line.debug(now, why, &mut conn.out); // it is told once more by the letter
         }
-        let _ = conn.soup.reject(reason, &mut conn.out); // a connection that has ended meanwhile is not told
+        conn.line.reject(reason, &mut conn.out);
         conn.phase = Phase::Over { since: now };
     }
 
@@ -156,7 +166,8 @@ impl<B: Backlog> Gateway<B> {
             );
         };
         let Ok(session) = Session::new(day.as_bytes()) else { return };
-        if conn.soup.accept(now, session, number, &mut conn.out).is_err() {
+        let Line::Soup(server) = &mut conn.line else { return self.accept_fix_login(now, stream, index) };
+        if server.accept(now, session, number, &mut conn.out).is_err() {
             // It has gone meanwhile.
             conn.phase = Phase::Open { publisher, nonce };
             self.by_publisher.insert(publisher, index);
@@ -166,8 +177,15 @@ impl<B: Backlog> Gateway<B> {
         conn.stalled_at = now;
         if conn.user.as_ref().is_some_and(|user| user.numbered) {
             // The session is open, and eight bytes fit.
-            let _ = conn.soup.unsequenced(now, &last.to_be_bytes(), &mut conn.out);
+            let _ = server.unsequenced(now, &last.to_be_bytes(), &mut conn.out);
         }
+        self.on_accepted(now, index, publisher);
+        self.take(now, stream, index);
+    }
+
+    /// A login is accepted: its connection is its user's from here on.
+    pub(super) fn on_accepted(&mut self, now: Nanos, index: usize, publisher: PublisherId) {
+        let Some((_, conn)) = self.conns.get(index).and_then(Option::as_ref) else { return };
         self.counts.accepted += 1;
         self.audit.tell(&mut self.counts, now, Audited::LoggedIn, conn.client(), "logged in");
         self.leaving.retain(|leaving| leaving.publisher != publisher);
@@ -178,7 +196,6 @@ impl<B: Backlog> Gateway<B> {
         }
         self.listen(index, publisher);
         self.ready.insert(index);
-        self.take(now, stream, index);
     }
 
     /// Another connection of its user has taken the place of this one.
@@ -186,8 +203,8 @@ impl<B: Backlog> Gateway<B> {
         let Self { conns, audit, counts, .. } = self;
         if let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) {
             audit.tell(counts, now, Audited::Left, conn.client(), SUPERSEDED);
-            let _ = conn.soup.debug(now, SUPERSEDED, &mut conn.out);
-            conn.soup.close();
+            conn.line.debug(now, SUPERSEDED, &mut conn.out);
+            conn.line.close();
             conn.phase = Phase::Over { since: now };
         }
         self.subscribed.values_mut().for_each(|hearers| {
@@ -298,7 +315,7 @@ impl<B: Backlog> Gateway<B> {
         if let Some(conn) = self.conn(index)
             && conn.reported != Some(why)
         {
-            let _ = conn.soup.debug(now, why, &mut conn.out); // an ended connection is told nothing
+            conn.line.debug(now, why, &mut conn.out);
             conn.reported = Some(why);
         }
     }

@@ -61,6 +61,9 @@ counter_group! {
         too_long count "gateway_too_long" "Messages to clients that no packet takes.",
         cut count "gateway_cut" "Connections that the gateway cut.",
         blocked count "gateway_blocked" "Times that a connection waited for the window or its rate.",
+        fix_resent count "gateway_fix_resent" "Messages that clients of FIX asked for again, and were sent.",
+        fix_garbled count "gateway_fix_garbled" "Bytes of clients of FIX that were no message, and were skipped.",
+        fix_untranslated count "gateway_fix_untranslated" "Messages to clients of FIX that are none of OUCH 5.0, and were not sent.",
         reaped count "gateway_reaped" "Clients removed from gateways that are lost.",
     }
 }

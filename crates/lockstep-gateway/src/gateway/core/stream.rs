@@ -4,6 +4,7 @@
 use super::{
     FULL, Gateway, GatewayError, GatewayStream, Leaving, OTHER_DAY, OUT_MAX, OpenFor, PendingOpen, SUPERSEDED,
 };
+use crate::fix::client::FixClient;
 use crate::gateway::audit::Audited;
 use crate::gateway::conn::Phase;
 use crate::gateway::users::Recipient;
@@ -85,7 +86,7 @@ impl<B: Backlog> Gateway<B> {
         }
         conn.reported = Some(KEY_REFUSED);
         audit.tell(counts, now, Audited::NotAllowed, conn.client(), KEY_REFUSED);
-        let _ = conn.soup.debug(now, KEY_REFUSED, &mut conn.out); // an ended connection is told nothing
+        conn.line.debug(now, KEY_REFUSED, &mut conn.out);
     }
 
     /// The handle has reported that `publisher` is open under `nonce`, and sends everything under that open
@@ -201,7 +202,8 @@ impl<B: Backlog> Gateway<B> {
             let Some(waiting) = waiting.sum::<Option<u64>>() else { continue };
             let number = ledger.number_behind(&conn.place) + waiting;
             let early = [&number.to_be_bytes()[..], message.payload].concat();
-            if conn.soup.unsequenced(now, &early, &mut conn.out).is_ok() {
+            let sent = conn.line.soup().map(|server| server.unsequenced(now, &early, &mut conn.out));
+            if sent.is_some_and(|sent| sent.is_ok()) {
                 counts.early += 1;
                 self.ready.insert(*index);
             }
@@ -212,29 +214,18 @@ impl<B: Backlog> Gateway<B> {
     fn on_final(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         self.clients.on_event(event);
         let buffered = match event {
-            SubscriberEvent::GatewayHeartbeat { publisher, .. } => {
+            SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload } => {
                 self.on_sign_of_life(*publisher);
                 self.on_previous_incarnation(now, *publisher);
-                Ok(())
+                self.on_fix_note(now, (*seq, *timestamp), *publisher, payload)
             }
-            SubscriberEvent::Message(message) => {
-                let was_full = self.ledger.is_full();
-                let buffered = if message.payload.len() > PAYLOAD_LEN_MAX {
-                    self.counts.too_long += 1;
-                    Ok(false)
-                } else {
-                    self.ledger.on_message(message)
-                };
-                if self.ledger.is_full() && !was_full {
-                    self.cut_full(now);
-                }
-                if let (Ok(true), Some(hearers)) = (&buffered, self.subscribed.get(&message.destination)) {
-                    self.ready.extend(hearers);
-                }
-                buffered.map(|_| ())
-            }
-            SubscriberEvent::Opened { publisher, nonce, .. } => {
+            SubscriberEvent::Message(message) => match self.on_fix_message(now, message) {
+                Ok(false) => self.store(now, message),
+                stored => stored.map(|_| ()),
+            },
+            SubscriberEvent::Opened { publisher, nonce, last, timestamp, .. } => {
                 self.on_sign_of_life(*publisher);
+                self.on_fix_opened(*publisher, *last, *timestamp);
                 self.on_own_opened(*publisher, *nonce);
                 self.on_opened(now, stream, *publisher, *nonce);
                 Ok(())
@@ -253,6 +244,24 @@ impl<B: Backlog> Gateway<B> {
         if let Err(error) = buffered {
             self.failed = Some(GatewayError::Backlog(error));
         }
+    }
+
+    /// Stores a message for those that receive its destination.
+    pub(super) fn store(&mut self, now: Nanos, message: &Message<'_>) -> Result<(), BacklogError> {
+        let was_full = self.ledger.is_full();
+        let buffered = if message.payload.len() > PAYLOAD_LEN_MAX {
+            self.counts.too_long += 1;
+            Ok(false)
+        } else {
+            self.ledger.on_message(message)
+        };
+        if self.ledger.is_full() && !was_full {
+            self.cut_full(now);
+        }
+        if let (Ok(true), Some(hearers)) = (&buffered, self.subscribed.get(&message.destination)) {
+            self.ready.extend(hearers);
+        }
+        buffered.map(|_| ())
     }
 
     fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), BacklogError> {
@@ -282,6 +291,9 @@ impl<B: Backlog> Gateway<B> {
                     self.ready.insert(index);
                 }
             }
+        }
+        if mark.is_start {
+            self.fix.values_mut().for_each(FixClient::on_day);
         }
         self.ledger.on_day(mark)
     }

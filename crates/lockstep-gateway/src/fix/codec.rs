@@ -1,0 +1,331 @@
+//! Frames of tag=value FIX: begin string, body length and checksum around fields.
+//!
+//! ```text
+//!   8=FIX.4.4 ∙ 9=LENGTH ∙ 35=TYPE ∙ … ∙ 10=CHECKSUM ∙        ∙ is SOH, byte 1
+//!                          └── LENGTH bytes ──┘
+//! ```
+//! A frame whose length or checksum is wrong is garbled: the specification ignores it, and the receiver goes on
+//! at the next begin string. A frame that is whole may still have fields that are none; its receiver rejects
+//! the message and names the tag.
+
+use std::fmt::Display;
+use std::io::Write;
+
+/// Behind each field.
+pub const SOH: u8 = 1;
+/// Longest message that is taken, in bytes of its body.
+pub const BODY_LEN_MAX: usize = 8 << 10;
+/// Each frame begins so.
+const BEGIN: &[u8] = b"8=FIX";
+/// `8=FIXT.1.1` and its like, with SOH.
+const BEGIN_LEN_MAX: usize = 16;
+/// Digits of a body length, at most.
+const LENGTH_DIGITS: usize = 6;
+/// `10=000` and SOH.
+const TRAILER_LEN: usize = 7;
+/// Fields whose value is bytes of any kind: behind the first tag, which has the length, stands the second.
+const DATA_FIELDS: [(u32, u32); 9] = [
+    (90, 91),
+    (93, 89),
+    (95, 96),
+    (212, 213),
+    (348, 349),
+    (350, 351),
+    (352, 353),
+    (354, 355),
+    (618, 619),
+];
+
+/// The beginning of bytes that came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Framed<'a> {
+    /// More bytes are needed.
+    Incomplete,
+    /// So many bytes are no message.
+    Garbled {
+        /// Bytes to drop.
+        len: usize,
+        /// The reason.
+        why: &'static str,
+    },
+    /// A message whose length and checksum are right.
+    Whole {
+        /// The value of BeginString.
+        begin: &'a [u8],
+        /// The fields between body length and checksum.
+        body: &'a [u8],
+        /// Bytes of the whole frame.
+        len: usize,
+    },
+}
+
+/// Drops everything before the next begin string, or what may become one.
+fn garbled<'a>(bytes: &[u8], why: &'static str) -> Framed<'a> {
+    let may_begin = |at: &usize| BEGIN.starts_with(&bytes[*at..bytes.len().min(at + BEGIN.len())]);
+    Framed::Garbled { len: (1..bytes.len()).find(may_begin).unwrap_or(bytes.len()), why }
+}
+
+/// Sum of all bytes, modulo 256.
+fn checksum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
+}
+
+/// The first frame of what came and was not taken yet.
+pub fn next_frame(bytes: &[u8]) -> Framed<'_> {
+    let begins = bytes.len().min(BEGIN.len());
+    if bytes[..begins] != BEGIN[..begins] {
+        return garbled(bytes, "it does not begin with 8=FIX");
+    }
+    let Some(begin_len) = bytes.iter().take(BEGIN_LEN_MAX).position(|byte| *byte == SOH) else {
+        return match bytes.len() < BEGIN_LEN_MAX {
+            true => Framed::Incomplete,
+            false => garbled(bytes, "its begin string does not end"),
+        };
+    };
+    let rest = &bytes[begin_len + 1..];
+    let known = rest.len().min(2);
+    if rest[..known] != b"9="[..known] {
+        return garbled(bytes, "body length is not its second field");
+    }
+    let digits = rest.iter().skip(2).take(LENGTH_DIGITS + 1).take_while(|byte| byte.is_ascii_digit()).count();
+    let body_len = rest.get(2..2 + digits).and_then(|digits| std::str::from_utf8(digits).ok());
+    let (body_len, body_at) = match rest.get(2 + digits) {
+        None if digits <= LENGTH_DIGITS => return Framed::Incomplete,
+        Some(&SOH) if (1..=LENGTH_DIGITS).contains(&digits) => {
+            (body_len.and_then(|digits| digits.parse().ok()).unwrap_or(usize::MAX), begin_len + digits + 4)
+        }
+        _ => return garbled(bytes, "its body length is no number"),
+    };
+    if body_len > BODY_LEN_MAX {
+        return garbled(bytes, "its body is longer than is taken");
+    }
+    let (body_end, len) = (body_at + body_len, body_at + body_len + TRAILER_LEN);
+    let Some(frame) = bytes.get(..len) else { return Framed::Incomplete };
+    let (before, trailer) = frame.split_at(body_end);
+    let (body, digits) = (&before[body_at..], &trailer[3..TRAILER_LEN - 1]);
+    let is_closed = trailer.starts_with(b"10=") && trailer.ends_with(&[SOH]) && before.ends_with(&[SOH]);
+    if !is_closed || !digits.iter().all(u8::is_ascii_digit) {
+        return garbled(bytes, "its body length is wrong");
+    }
+    let sum = digits.iter().fold(0_u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    if sum != u32::from(checksum(before)) {
+        return Framed::Garbled { len, why: "its checksum is wrong" };
+    }
+    if !body.starts_with(b"35=") {
+        return Framed::Garbled { len, why: "message type is not its third field" };
+    }
+    Framed::Whole { begin: &before[2..begin_len], body, len }
+}
+
+/// A field that is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FieldFault {
+    /// Its tag, as far as there is one.
+    pub tag: Option<u32>,
+    /// SessionRejectReason(373).
+    pub reason: u32,
+}
+
+/// The fields of one message, in their order.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FixFields<'a>(Vec<(u32, &'a [u8])>);
+
+impl<'a> FixFields<'a> {
+    /// Reads a frame's body. All fields before the first one that is none are returned in either case.
+    pub fn parse(mut body: &'a [u8]) -> (Self, Option<FieldFault>) {
+        let mut fields = Vec::new();
+        let mut data: Option<(u32, usize)> = None;
+        while !body.is_empty() {
+            match field(body, data.take()) {
+                Ok((tag, value, len)) => {
+                    let data_tag = DATA_FIELDS.iter().find(|(length, _)| *length == tag);
+                    data = data_tag.and_then(|(_, of)| Some((*of, number(value)? as usize)));
+                    fields.push((tag, value));
+                    body = &body[len..];
+                }
+                Err(fault) => return (Self(fields), Some(fault)),
+            }
+        }
+        (Self(fields), None)
+    }
+
+    /// The first value of this tag.
+    pub fn get(&self, tag: u32) -> Option<&'a [u8]> {
+        self.0.iter().find(|(known, _)| *known == tag).map(|(_, value)| *value)
+    }
+
+    /// The message type; empty where there is none.
+    pub fn kind(&self) -> &'a [u8] {
+        self.get(super::tags::MSG_TYPE).unwrap_or_default()
+    }
+
+    /// The first value of this tag, as a number.
+    pub fn number(&self, tag: u32) -> Option<u64> {
+        self.get(tag).and_then(number)
+    }
+
+    /// All fields.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &'a [u8])> {
+        self.0.iter().copied()
+    }
+}
+
+/// The field at the front: tag, value, and its bytes with SOH. `data`: the tag of bytes that must stand here,
+/// and how many.
+fn field(body: &[u8], data: Option<(u32, usize)>) -> Result<(u32, &[u8], usize), FieldFault> {
+    const INVALID_TAG: u32 = 0;
+    let nameless = FieldFault { tag: None, reason: INVALID_TAG };
+    let equals = body.iter().take(11).position(|byte| *byte == b'=').ok_or(nameless)?;
+    let tag = number(&body[..equals]).and_then(|tag| u32::try_from(tag).ok()).filter(|tag| *tag > 0);
+    let tag = tag.ok_or(nameless)?;
+    let rest = &body[equals + 1..];
+    let len = match data {
+        Some((of, len)) if of == tag => rest.get(len).filter(|end| **end == SOH).map(|_| len),
+        _ => rest.iter().position(|byte| *byte == SOH),
+    };
+    // Incorrect data format; tag specified without a value.
+    let fault = |reason| FieldFault { tag: Some(tag), reason };
+    let value = len.and_then(|len| rest.get(..len)).ok_or(fault(6))?;
+    if value.is_empty() {
+        return Err(fault(4));
+    }
+    Ok((tag, value, equals + 1 + value.len() + 1))
+}
+
+/// A number of digits alone; `None` for anything else, and above 2^64.
+pub fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Appends a field.
+pub fn put(out: &mut Vec<u8>, tag: u32, value: impl Display) {
+    // A vector takes everything.
+    let _ = write!(out, "{tag}={value}\x01");
+}
+
+/// Appends a field whose value is somebody else's text: bytes that are not printable become question marks.
+pub fn put_text(out: &mut Vec<u8>, tag: u32, value: &[u8]) {
+    let _ = write!(out, "{tag}=");
+    out.extend(value.iter().map(|byte| if (b' '..=b'~').contains(byte) { *byte } else { b'?' }));
+    out.push(SOH);
+}
+
+/// Appends a frame around these fields, which begin with the message type.
+pub fn seal(begin: &str, fields: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    let _ = write!(out, "8={begin}\x019={}\x01", fields.len());
+    out.extend_from_slice(fields);
+    let sum = checksum(&out[start..]);
+    let _ = write!(out, "10={sum:03}\x01");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(text: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        seal("FIX.4.4", text.replace('|', "\x01").as_bytes(), &mut out);
+        out
+    }
+
+    #[test]
+    fn a_message_of_the_specification_is_read_and_written_byte_for_byte() {
+        // FIX 4.2, a heartbeat of many an engine's tests.
+        let text = "8=FIX.4.2|9=49|35=0|34=2|49=BRKR|52=20261121-10:00:00|56=INVMGR|".replace('|', "\x01");
+        let fields = "35=0|34=2|49=BRKR|52=20261121-10:00:00|56=INVMGR|".replace('|', "\x01");
+        let mut out = Vec::new();
+        seal("FIX.4.2", fields.as_bytes(), &mut out);
+        assert!(out.starts_with(text.as_bytes()), "{:?}", String::from_utf8_lossy(&out));
+        let sum: u32 = text.bytes().map(u32::from).sum();
+        assert!(out.ends_with(format!("10={:03}\x01", sum % 256).as_bytes()));
+        let Framed::Whole { begin, body, len } = next_frame(&out) else { panic!("it is whole") };
+        assert_eq!((begin, body, len), (&b"FIX.4.2"[..], fields.as_bytes(), out.len()));
+        let (fields, fault) = FixFields::parse(body);
+        assert_eq!((fields.kind(), fields.number(34), fault), (&b"0"[..], Some(2), None));
+    }
+
+    #[test]
+    fn a_frame_in_pieces_is_awaited_and_one_that_is_garbled_is_dropped_up_to_the_next() {
+        let whole = frame("35=0|34=7|");
+        for len in 0..whole.len() {
+            assert_eq!(next_frame(&whole[..len]), Framed::Incomplete, "{len} bytes");
+        }
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] = bytes[at].wrapping_add(1);
+            bytes.extend_from_slice(&whole);
+            bytes.extend(std::iter::repeat_n(b'x', BODY_LEN_MAX));
+            let mut rest = &bytes[..];
+            let mut found = 0;
+            while !rest.is_empty() && found == 0 {
+                match next_frame(rest) {
+                    Framed::Garbled { len, .. } => rest = &rest[len..],
+                    Framed::Whole { body, .. } => {
+                        assert_eq!(body, b"35=0\x0134=7\x01", "byte {at} was changed");
+                        found += 1;
+                    }
+                    Framed::Incomplete => break,
+                }
+            }
+            // A longer body length may swallow the next frame; none other does.
+            assert!(found == 1 || (10..16).contains(&at), "byte {at} was changed");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_none_is_named_and_data_may_have_any_byte() {
+        let parse = |text: &'static str| FixFields::parse(text.as_bytes());
+        assert_eq!(parse("35=D\x0111=\x01").1, Some(FieldFault { tag: Some(11), reason: 4 }));
+        assert_eq!(parse("35=D\x01x=1\x01").1, Some(FieldFault { tag: None, reason: 0 }));
+        assert_eq!(parse("35=D\x010=1\x01").1, Some(FieldFault { tag: None, reason: 0 }));
+        assert_eq!(parse("35=D\x0158\x01").1, Some(FieldFault { tag: None, reason: 0 }));
+        let (fields, fault) = parse("35=A\x0195=5\x0196=a\x01=b\x01\x0134=1\x01");
+        assert_eq!((fields.get(96), fields.number(34), fault), (Some(&b"a\x01=b\x01"[..]), Some(1), None));
+        assert_eq!(parse("35=A\x0195=50\x0196=ab\x01").1, Some(FieldFault { tag: Some(96), reason: 6 }));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic_or_stand_still(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let mut rest = &bytes[..];
+            loop {
+                match next_frame(rest) {
+                    Framed::Incomplete => break,
+                    Framed::Garbled { len, .. } => {
+                        prop_assert!(len > 0 && len <= rest.len());
+                        rest = &rest[len..];
+                    }
+                    Framed::Whole { body, len, .. } => {
+                        let _ = FixFields::parse(body);
+                        rest = &rest[len..];
+                    }
+                }
+                if rest.is_empty() { break; }
+            }
+            let _ = FixFields::parse(&bytes);
+        }
+
+        #[test]
+        fn what_was_written_is_read_as_it_was(fields in prop::collection::vec((1_u32..5_000, "[ -~]{1,20}"), 0..20)) {
+            let fields: Vec<_> = fields.into_iter().filter(|(tag, _)| DATA_FIELDS.iter().all(|(length, _)| length != tag)).collect();
+            let mut body = Vec::new();
+            put(&mut body, 35, "D");
+            for (tag, value) in &fields {
+                put_text(&mut body, *tag, value.as_bytes());
+            }
+            let mut out = Vec::new();
+            seal("FIXT.1.1", &body, &mut out);
+            let framed = next_frame(&out);
+            prop_assert_eq!(&framed, &Framed::Whole { begin: b"FIXT.1.1", body: &body, len: out.len() });
+            let (read, fault) = FixFields::parse(&body);
+            prop_assert_eq!(fault, None);
+            let read: Vec<_> = read.iter().skip(1).map(|(tag, value)| (tag, String::from_utf8_lossy(value).into_owned())).collect();
+            prop_assert_eq!(read, fields);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Messages to a client, as the gateway stores them, and their bytes for one version of FIX.
+
+use super::codec::{FixFields, SOH, put, put_text, seal};
+use super::note::{ADMIN, LOGOUT};
+use super::tags;
+use super::value::utc_text;
+use lockstep_wire::Nanos;
+
+/// A version of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FixVersion {
+    /// FIX 4.2.
+    Fix42,
+    /// FIX 4.4.
+    Fix44,
+    /// FIXT 1.1, with messages of FIX 5.0 SP2.
+    Fixt11,
+}
+
+/// ApplVerID of FIX 5.0 SP2.
+pub const FIX50SP2: &str = "9";
+
+impl FixVersion {
+    /// The version of a BeginString.
+    pub fn of(begin: &[u8]) -> Option<Self> {
+        Some(match begin {
+            b"FIX.4.2" => Self::Fix42,
+            b"FIX.4.4" => Self::Fix44,
+            b"FIXT.1.1" => Self::Fixt11,
+            _ => return None,
+        })
+    }
+
+    /// Its BeginString.
+    pub fn begin(self) -> &'static str {
+        match self {
+            Self::Fix42 => "FIX.4.2",
+            Self::Fix44 => "FIX.4.4",
+            Self::Fixt11 => "FIXT.1.1",
+        }
+    }
+}
+
+/// Before the fields of a stored message: flags and time.
+const FIXED_LEN: usize = 9;
+
+/// A message to a client: of each version, and without its number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FixRecord<'a> {
+    /// Those of its [note](super::note); 0 of a report.
+    pub flags: u8,
+    /// When its entry was stamped, in nanoseconds since the Unix epoch.
+    pub timestamp: Nanos,
+    /// From the message type on: fields of FIX 4.4 without those of the header.
+    pub fields: &'a [u8],
+}
+
+impl<'a> FixRecord<'a> {
+    /// Appends its bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.flags);
+        out.extend_from_slice(&self.timestamp.to_le_bytes());
+        out.extend_from_slice(self.fields);
+    }
+
+    /// The record that these bytes are.
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (fixed, fields) = bytes.split_at_checked(FIXED_LEN)?;
+        let timestamp = u64::from_le_bytes(fixed[1..].try_into().ok()?);
+        Some(Self { flags: fixed[0], timestamp, fields })
+    }
+
+    /// Whether a resend fills its place instead of sending it again.
+    pub fn is_admin(&self) -> bool {
+        self.flags & ADMIN != 0
+    }
+
+    /// Whether the connection ends behind it.
+    pub fn is_logout(&self) -> bool {
+        self.flags & LOGOUT != 0
+    }
+}
+
+/// The two ends of a session, and its version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FixEnds {
+    /// The version that the client logged in with.
+    pub version: FixVersion,
+    /// The gateway's CompID.
+    pub own: String,
+    /// The client's CompID.
+    pub client: Vec<u8>,
+}
+
+impl FixEnds {
+    /// Appends a message with this number, for the first time.
+    pub fn write(&self, record: &FixRecord<'_>, number: u64, out: &mut Vec<u8>) {
+        self.write_as(record, number, None, out);
+    }
+
+    /// Appends a message that was sent before, or may have been, at `now` of the stream's time.
+    pub fn write_again(&self, record: &FixRecord<'_>, number: u64, now: Nanos, out: &mut Vec<u8>) {
+        self.write_as(record, number, Some(now.max(record.timestamp)), out);
+    }
+
+    /// Appends what fills the numbers from `number` up to, and without, `next`.
+    pub fn write_gap_fill(&self, number: u64, next: u64, now: Nanos, out: &mut Vec<u8>) {
+        let fields = format!("35=4\x01123=Y\x0136={next}\x01");
+        let record = FixRecord { flags: ADMIN, timestamp: now, fields: fields.as_bytes() };
+        self.write_as(&record, number, Some(now), out);
+    }
+
+    fn write_as(&self, record: &FixRecord<'_>, number: u64, again: Option<Nanos>, out: &mut Vec<u8>) {
+        let kind_len = record.fields.iter().position(|byte| *byte == SOH).map_or(record.fields.len(), |at| at + 1);
+        let (kind, rest) = record.fields.split_at(kind_len);
+        let mut fields = kind.to_vec();
+        put_text(&mut fields, tags::SENDER_COMP_ID, self.own.as_bytes());
+        put_text(&mut fields, tags::TARGET_COMP_ID, &self.client);
+        put(&mut fields, tags::MSG_SEQ_NUM, number);
+        put(&mut fields, tags::SENDING_TIME, utc_text(again.unwrap_or(record.timestamp)));
+        if again.is_some() {
+            put(&mut fields, tags::POSS_DUP_FLAG, 'Y');
+            put(&mut fields, tags::ORIG_SENDING_TIME, utc_text(record.timestamp));
+        }
+        match (self.version, kind) {
+            (FixVersion::Fix42, b"35=8\x01") => put_report_42(rest, &mut fields),
+            (FixVersion::Fixt11, b"35=A\x01") => {
+                fields.extend_from_slice(rest);
+                put(&mut fields, tags::DEFAULT_APPL_VER_ID, FIX50SP2);
+            }
+            _ => fields.extend_from_slice(rest),
+        }
+        seal(self.version.begin(), &fields, out);
+    }
+}
+
+/// An execution report of FIX 4.4 as FIX 4.2 has it: with ExecTransType, fills by their extent, and without
+/// what came later.
+fn put_report_42(report: &[u8], out: &mut Vec<u8>) {
+    let (fields, _) = FixFields::parse(report);
+    let status = fields.get(tags::ORD_STATUS).unwrap_or(b"0");
+    let exec_type = fields.get(tags::EXEC_TYPE).unwrap_or(b"0");
+    let is_busted = exec_type == b"H";
+    for (tag, value) in fields.iter() {
+        match tag {
+            tags::SECONDARY_EXEC_ID | tags::LAST_LIQUIDITY_IND => continue,
+            tags::EXEC_TYPE if matches!(exec_type, b"F" | b"H") => put_text(out, tag, status),
+            _ => put_text(out, tag, value),
+        }
+        if tag == tags::EXEC_ID {
+            put(out, tags::EXEC_TRANS_TYPE, u8::from(is_busted));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fix::codec::{Framed, next_frame};
+
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).replace('\x01', "|")
+    }
+
+    fn ends(version: FixVersion) -> FixEnds {
+        FixEnds { version, own: "LOCKSTEP".into(), client: b"alice".to_vec() }
+    }
+
+    #[test]
+    fn a_report_is_written_for_each_version_and_sent_again_with_the_time_of_its_stamp() {
+        let fields = "35=8\x0137=9\x0117=44\x01150=F\x0139=1\x0132=5\x01527=3\x01851=1\x01".as_bytes();
+        let record = FixRecord { flags: 0, timestamp: 1_795_255_205_001_000_000, fields };
+        let mut stored = Vec::new();
+        record.encode(&mut stored);
+        assert_eq!(FixRecord::decode(&stored), Some(record));
+        let mut out = Vec::new();
+        ends(FixVersion::Fix44).write(&record, 7, &mut out);
+        let Framed::Whole { body, .. } = next_frame(&out) else { panic!("{}", text(&out)) };
+        let header = "35=8|49=LOCKSTEP|56=alice|34=7|52=20261121-10:00:05.001|";
+        assert_eq!(text(body), format!("{header}37=9|17=44|150=F|39=1|32=5|527=3|851=1|"));
+        out.clear();
+        ends(FixVersion::Fix42).write_again(&record, 7, 1_795_255_210_000_000_000, &mut out);
+        let Framed::Whole { begin, body, .. } = next_frame(&out) else { panic!("{}", text(&out)) };
+        let header = "35=8|49=LOCKSTEP|56=alice|34=7|52=20261121-10:00:10.000|43=Y|122=20261121-10:00:05.001|";
+        assert_eq!((begin, text(body)), (&b"FIX.4.2"[..], format!("{header}37=9|17=44|20=0|150=1|39=1|32=5|")));
+    }
+}

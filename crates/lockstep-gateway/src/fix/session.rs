@@ -1,0 +1,738 @@
+//! One connection's session: bytes and times in, entries for the stream out.
+//!
+//! ```text
+//!   New ──A──▶ Pending ──accept──▶ Open: a note with the logon's answer ─ stamped ─▶ sending
+//!                                    │ each message: one entry
+//!                                    └─ a Logout, asked for or not ─ stamped and sent ─▶ the connection ends
+//! ```
+//! The owner hands over what came, publishes the entries in their order under the client's publisher, and sends
+//! what the stream has for the client from the logon's answer on: see [`FixSession::begin`]. A message is taken
+//! when all entries before it are published, so that the queue of entries stays as short as one message's.
+
+use super::client::FixClient;
+use super::codec::{FieldFault, FixFields, Framed, next_frame, put, put_text};
+use super::enter::{EntryContext, EntryRefusal, SubmittedOrders, enter};
+use super::note::{ADMIN, FixNote, LOGON, LOGOUT, NAMES_NEXT, RESET, SENDS};
+use super::orders::FixOrders;
+use super::record::{FixEnds, FixVersion};
+use super::tags;
+use super::value::parse_utc;
+use lockstep_core::engine::clients::DisconnectReason;
+use lockstep_wire::Nanos;
+use std::collections::VecDeque;
+
+const SECOND: Nanos = 1_000_000_000;
+/// Longest interval of heartbeats, in seconds.
+const HEARTBEAT_S_MAX: u64 = 3_600;
+/// Longest TestReqID, and longest CompID.
+const TEXT_LEN_MAX: usize = 64;
+/// Resend requests that wait; a client with more is logged out.
+const RESENDS_MAX: usize = 8;
+/// Above all numbers of any session.
+const NUMBER_MAX: u64 = 1 << 60;
+/// TestReqID of the gateway's own test requests.
+const TEST_ID: &str = "LOCKSTEP";
+
+/// The limits of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FixSessionLimits {
+    /// From the connection to a whole logon.
+    pub login_ns: Nanos,
+    /// How far SendingTime may be from the stream's time.
+    pub accuracy_ns: Nanos,
+    /// How long a gateway waits for its own Logout to be stamped and sent.
+    pub parting_ns: Nanos,
+}
+
+impl Default for FixSessionLimits {
+    fn default() -> Self {
+        Self { login_ns: 30 * SECOND, accuracy_ns: 120 * SECOND, parting_ns: SECOND }
+    }
+}
+
+/// A logon. It prints no password.
+#[derive(Clone)]
+pub struct FixLogon {
+    /// Both ends, and the version.
+    pub ends: FixEnds,
+    /// Its MsgSeqNum.
+    pub number: u64,
+    /// HeartBtInt.
+    pub heartbeat_s: u64,
+    /// ResetSeqNumFlag.
+    pub resets: bool,
+    /// Its user, in lower case.
+    pub user: String,
+    /// Its password.
+    pub password: Vec<u8>,
+}
+
+impl std::fmt::Debug for FixLogon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("FixLogon");
+        shown.field("ends", &self.ends).field("number", &self.number).field("resets", &self.resets);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// Where an entry goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FixTarget {
+    /// The destination of the user's messages.
+    Application,
+    /// The gateways' channel.
+    Gateways,
+}
+
+/// An entry to be published.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FixEntry {
+    /// Where it goes.
+    pub target: FixTarget,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// What came of the client.
+#[derive(Clone, Debug)]
+pub enum FixEvent {
+    /// Decide, and call [`FixSession::accept`]; or close the connection.
+    Logon(Box<FixLogon>),
+    /// A message was taken: there may be entries to publish, or a resend to send.
+    Taken,
+    /// The connection ends at once, and the client is sent nothing: it is nobody's.
+    Cut(&'static str),
+}
+
+/// What [`FixSession::on_bytes`] took.
+#[derive(Clone, Debug)]
+pub struct FixTaken {
+    /// Bytes to drop from the front.
+    pub len: usize,
+    /// Call again with the rest as long as there is one; none: more bytes are needed.
+    pub event: Option<FixEvent>,
+}
+
+/// Why a timer ends a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FixEnd {
+    /// No whole logon in time.
+    LoginLate,
+    /// Nothing came, not even behind a test request.
+    Silent,
+    /// The gateway's Logout was not stamped and sent in time.
+    Parted(DisconnectReason),
+}
+
+/// A resend that is under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FixResend {
+    /// The next number.
+    pub next: u64,
+    /// The last one.
+    pub to: u64,
+    /// The first number of a gap that is not filled yet.
+    pub gap: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum SessionPhase {
+    New,
+    Pending,
+    Open,
+}
+
+/// What is known of the client outside of its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct FixSurroundings<'a> {
+    /// The stream's time, in nanoseconds since the Unix epoch; 0: not known.
+    pub time: Nanos,
+    /// Its orders.
+    pub orders: &'a FixOrders,
+    /// Whether its messages have a destination.
+    pub has_destination: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct FixSession {
+    limits: FixSessionLimits,
+    own: String,
+    phase: SessionPhase,
+    since: Nanos,
+    received_at: Nanos,
+    sent_at: Nanos,
+    tested_at: Option<Nanos>,
+    logon: Option<FixLogon>,
+    /// The MsgSeqNum that is expected next, behind everything in `entries`.
+    next_in: u64,
+    /// The number of the publisher's next entry, behind everything in `entries`.
+    next_seq: u64,
+    /// A resend was asked for, up to this number.
+    gap_to: u64,
+    entries: VecDeque<FixEntry>,
+    submitted: SubmittedOrders,
+    resends: VecDeque<FixResend>,
+    /// The number of the next message to the client; none before the logon's answer is stamped.
+    next_out: Option<u64>,
+    leaving: Option<(DisconnectReason, Nanos)>,
+    /// Bytes that were no message.
+    garbled: u64,
+}
+
+/// A message that came, whose number was taken.
+struct Incoming<'a> {
+    fields: &'a FixFields<'a>,
+    number: u64,
+}
+
+impl FixSession {
+    /// A client has connected to the gateway with this CompID.
+    pub fn new(now: Nanos, limits: FixSessionLimits, own: &str) -> Self {
+        Self {
+            limits,
+            own: own.to_owned(),
+            phase: SessionPhase::New,
+            since: now,
+            received_at: now,
+            sent_at: now,
+            tested_at: None,
+            logon: None,
+            next_in: 1,
+            next_seq: 1,
+            gap_to: 0,
+            entries: VecDeque::new(),
+            submitted: SubmittedOrders::new(),
+            resends: VecDeque::new(),
+            next_out: None,
+            leaving: None,
+            garbled: 0,
+        }
+    }
+
+    /// Whether its client may send messages: its logon was accepted.
+    pub fn is_open(&self) -> bool {
+        self.phase == SessionPhase::Open
+    }
+
+    /// Whether a logon is being decided: until then nothing is taken.
+    pub fn is_pending(&self) -> bool {
+        self.phase == SessionPhase::Pending
+    }
+
+    /// The two ends, once there is a logon.
+    pub fn ends(&self) -> Option<&FixEnds> {
+        self.logon.as_ref().map(|logon| &logon.ends)
+    }
+
+    /// The MsgSeqNum that is expected next.
+    pub fn next_in(&self) -> u64 {
+        self.next_in
+    }
+
+    /// Why the connection ends behind its Logout, if it does.
+    pub fn leaving(&self) -> Option<DisconnectReason> {
+        self.leaving.map(|(reason, _)| reason)
+    }
+
+    /// Bytes that were no message, so far.
+    pub fn garbled(&self) -> u64 {
+        self.garbled
+    }
+
+    /// The entry to publish next; [`FixSession::on_published`] removes it.
+    pub fn next_entry(&self) -> Option<&FixEntry> {
+        self.entries.front()
+    }
+
+    /// The entry is published.
+    pub fn on_published(&mut self) {
+        self.entries.pop_front();
+    }
+
+    /// Entries of its publisher up to this order are delivered.
+    pub fn on_delivered(&mut self, publisher_seq: u64) {
+        let later = u32::try_from(publisher_seq.saturating_add(1)).unwrap_or(u32::MAX);
+        self.submitted = self.submitted.split_off(&later);
+    }
+
+    /// The answer to its logon is stamped, as the message with this number: send from there on.
+    pub fn begin(&mut self, number: u64) {
+        self.next_out = Some(number);
+    }
+
+    /// The number of the next message to the client, once it may be sent.
+    pub fn next_out(&self) -> Option<u64> {
+        self.next_out
+    }
+
+    /// That message was written.
+    pub fn on_sent(&mut self, now: Nanos) {
+        self.sent_at = now;
+        self.next_out = self.next_out.map(|number| number + 1);
+    }
+
+    /// The resend that is under way; what comes next waits behind it.
+    pub fn resend(&mut self) -> Option<&mut FixResend> {
+        self.resends.front_mut()
+    }
+
+    /// It is over.
+    pub fn on_resent(&mut self, now: Nanos) {
+        self.sent_at = now;
+        self.resends.pop_front();
+    }
+
+    /// Takes the first message of what came and was not taken yet; garbled bytes are taken along.
+    pub fn on_bytes(&mut self, now: Nanos, bytes: &[u8], around: FixSurroundings<'_>) -> FixTaken {
+        let mut len = 0;
+        while self.phase != SessionPhase::Pending && len < bytes.len() {
+            if self.leaving.is_some() {
+                return FixTaken { len: bytes.len(), event: None };
+            }
+            match next_frame(&bytes[len..]) {
+                Framed::Incomplete => break,
+                Framed::Garbled { .. } if self.phase == SessionPhase::New => {
+                    let event = Some(FixEvent::Cut("it does not speak FIX here"));
+                    return FixTaken { len: bytes.len(), event };
+                }
+                Framed::Garbled { len: garbled, .. } => {
+                    self.garbled += garbled as u64;
+                    len += garbled;
+                }
+                Framed::Whole { begin, body, len: whole } => {
+                    self.received_at = now;
+                    self.tested_at = None;
+                    let event = match self.phase {
+                        SessionPhase::New => self.on_logon(begin, body),
+                        _ => {
+                            self.on_message(now, begin, body, around);
+                            FixEvent::Taken
+                        }
+                    };
+                    return FixTaken { len: len + whole, event: Some(event) };
+                }
+            }
+        }
+        FixTaken { len, event: None }
+    }
+
+    fn on_logon(&mut self, begin: &[u8], body: &[u8]) -> FixEvent {
+        let (fields, fault) = FixFields::parse(body);
+        if fields.kind() != tags::LOGON {
+            return FixEvent::Cut("its first message is no Logon");
+        }
+        if fault.is_some() {
+            return FixEvent::Cut("its Logon has a field that is none");
+        }
+        let Some(version) = FixVersion::of(begin) else {
+            return FixEvent::Cut("its BeginString is none of FIX.4.2, FIX.4.4 and FIXT.1.1");
+        };
+        match read_logon(&fields, version, &self.own) {
+            Ok(logon) => {
+                self.phase = SessionPhase::Pending;
+                // The password is of no more use here.
+                self.logon = Some(FixLogon { password: Vec::new(), ..logon.clone() });
+                FixEvent::Logon(Box::new(logon))
+            }
+            Err(why) => FixEvent::Cut(why),
+        }
+    }
+
+    /// Its user is right, and its open entry was delivered: `client` is as the stream has it there. Queues the
+    /// answer.
+    pub fn accept(&mut self, now: Nanos, client: &FixClient) {
+        let Some((number, heartbeat_s, resets)) =
+            self.logon.as_ref().map(|logon| (logon.number, logon.heartbeat_s, logon.resets))
+        else {
+            return;
+        };
+        self.phase = SessionPhase::Open;
+        (self.received_at, self.sent_at) = (now, now);
+        (self.next_in, self.next_seq) = (client.next_in(), client.last_seq() + 1);
+        if resets && number != 1 {
+            return self.log_out(now, DisconnectReason::Fault, "ResetSeqNumFlag=Y needs MsgSeqNum 1");
+        }
+        if resets {
+            self.next_in = 1;
+        }
+        if number < self.next_in {
+            let text = format!("MsgSeqNum too low, expecting {} but received {number}", self.next_in);
+            return self.log_out(now, DisconnectReason::Fault, &text);
+        }
+        let mut body = b"35=A\x01".to_vec();
+        put(&mut body, tags::ENCRYPT_METHOD, 0);
+        put(&mut body, tags::HEART_BT_INT, heartbeat_s);
+        if resets {
+            put(&mut body, tags::RESET_SEQ_NUM_FLAG, 'Y');
+        }
+        let is_next = number == self.next_in;
+        self.next_in += u64::from(is_next);
+        let reset = if resets { RESET } else { 0 };
+        self.note(SENDS | ADMIN | LOGON | reset, &body);
+        if !is_next {
+            self.request_resend(number);
+        }
+    }
+
+    /// Queues an entry.
+    fn push(&mut self, target: FixTarget, payload: Vec<u8>) {
+        self.next_seq += 1;
+        self.entries.push_back(FixEntry { target, payload });
+    }
+
+    /// Queues a note: the number that is expected next, and a message to the client.
+    fn note(&mut self, flags: u8, body: &[u8]) {
+        let note = FixNote { flags, next_in: self.next_in, body };
+        self.push(FixTarget::Gateways, note.encode());
+    }
+
+    fn request_resend(&mut self, to: u64) {
+        if self.gap_to >= self.next_in {
+            return;
+        }
+        self.gap_to = to;
+        let mut body = b"35=2\x01".to_vec();
+        put(&mut body, tags::BEGIN_SEQ_NO, self.next_in);
+        put(&mut body, tags::END_SEQ_NO, 0);
+        self.note(SENDS | ADMIN, &body);
+    }
+
+    /// Queues a Logout, behind which the connection ends.
+    fn log_out(&mut self, now: Nanos, reason: DisconnectReason, text: &str) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let mut body = b"35=5\x01".to_vec();
+        if !text.is_empty() {
+            put_text(&mut body, tags::TEXT, text.as_bytes());
+        }
+        self.note(SENDS | ADMIN | LOGOUT, &body);
+        self.leaving = Some((reason, now));
+    }
+
+    /// The gateway ends the connection: a Logout with this text is queued. `false`: the client is sent nothing
+    /// more, close the connection.
+    pub fn part(&mut self, now: Nanos, reason: DisconnectReason, text: &str) -> bool {
+        let can = self.phase == SessionPhase::Open && self.leaving.is_none();
+        if can {
+            self.log_out(now, reason, text);
+        }
+        can
+    }
+
+    /// Queues what is due. Why the connection ends, if it does.
+    pub fn on_timer(&mut self, now: Nanos) -> Option<FixEnd> {
+        if let Some((reason, since)) = self.leaving {
+            return (now >= since + self.limits.parting_ns).then_some(FixEnd::Parted(reason));
+        }
+        let heartbeat_ns = match (self.phase, &self.logon) {
+            (SessionPhase::New, _) => {
+                return (now >= self.since + self.limits.login_ns).then_some(FixEnd::LoginLate);
+            }
+            (SessionPhase::Open, Some(logon)) => logon.heartbeat_s * SECOND,
+            _ => return None,
+        };
+        // "Some reasonable transmission time" is a fifth of the interval.
+        let patience = heartbeat_ns + heartbeat_ns / 5;
+        if now >= self.received_at + 2 * patience {
+            return Some(FixEnd::Silent);
+        }
+        if self.next_out.is_none() || !self.entries.is_empty() {
+            return None;
+        }
+        if now >= self.received_at + patience && self.tested_at.is_none() {
+            self.tested_at = Some(now);
+            let mut body = b"35=1\x01".to_vec();
+            put(&mut body, tags::TEST_REQ_ID, TEST_ID);
+            self.note(SENDS | ADMIN, &body);
+        } else if now >= self.sent_at + heartbeat_ns {
+            self.sent_at = now;
+            self.note(SENDS | ADMIN, b"35=0\x01");
+        }
+        None
+    }
+
+    fn on_message(&mut self, now: Nanos, begin: &[u8], body: &[u8], around: FixSurroundings<'_>) {
+        let (fields, fault) = FixFields::parse(body);
+        let Some(number) = fields.number(tags::MSG_SEQ_NUM).filter(|number| (1..NUMBER_MAX).contains(number)) else {
+            return self.log_out(now, DisconnectReason::Fault, "MsgSeqNum(34) is missing or no number");
+        };
+        let message = Incoming { fields: &fields, number };
+        if let Err(text) = self.check_ends(begin, &fields) {
+            return self.reject_and_leave(now, &message, 9, text);
+        }
+        let is_again = fields.get(tags::POSS_DUP_FLAG) == Some(b"Y");
+        if self.take_out_of_order(now, &message, is_again) {
+            return;
+        }
+        if let Some(fault) = fault {
+            return self.reject_field(&message, fault);
+        }
+        match check_times(&fields, is_again, around.time, self.limits.accuracy_ns) {
+            Ok(()) => self.on_next(now, &message, around),
+            Err((tag, reason, text)) if reason == ACCURACY => {
+                let _ = tag;
+                self.reject_and_leave(now, &message, reason, text);
+            }
+            Err((tag, reason, text)) => self.reject(&message, Some(tag), reason, text),
+        }
+    }
+
+    fn check_ends(&self, begin: &[u8], fields: &FixFields<'_>) -> Result<(), &'static str> {
+        let Some(ends) = self.ends() else { return Ok(()) };
+        let is_same = begin == ends.version.begin().as_bytes()
+            && fields.get(tags::SENDER_COMP_ID) == Some(&ends.client)
+            && fields.get(tags::TARGET_COMP_ID) == Some(ends.own.as_bytes());
+        if is_same { Ok(()) } else { Err("BeginString and CompIDs are those of the Logon") }
+    }
+
+    /// Messages whose number is not the next one, and those whose number does not matter. `true`: it is dealt
+    /// with.
+    fn take_out_of_order(&mut self, now: Nanos, message: &Incoming<'_>, is_again: bool) -> bool {
+        let (fields, number) = (message.fields, message.number);
+        let is_reset =
+            fields.kind() == tags::SEQUENCE_RESET && fields.get(tags::GAP_FILL_FLAG) != Some(b"Y");
+        if is_reset {
+            self.on_sequence_reset(message);
+            return true;
+        }
+        if number < self.next_in {
+            if !is_again {
+                let text = format!("MsgSeqNum too low, expecting {} but received {number}", self.next_in);
+                self.log_out(now, DisconnectReason::Fault, &text);
+            }
+            return true;
+        }
+        if number > self.next_in {
+            match fields.kind() {
+                // Both sides may lack something: otherwise each would wait for the other.
+                tags::RESEND_REQUEST => {
+                    self.take_resend_request(now, message);
+                    self.request_resend(number);
+                }
+                tags::LOGOUT => self.log_out(now, DisconnectReason::Logout, ""),
+                _ => self.request_resend(number),
+            }
+            return true;
+        }
+        false
+    }
+
+    /// The next message.
+    fn on_next(&mut self, now: Nanos, message: &Incoming<'_>, around: FixSurroundings<'_>) {
+        let fields = message.fields;
+        match fields.kind() {
+            tags::SEQUENCE_RESET => self.on_gap_fill(message),
+            tags::RESEND_REQUEST => {
+                self.next_in += 1;
+                if self.take_resend_request(now, message) {
+                    self.note(0, b"");
+                }
+            }
+            tags::TEST_REQUEST => match fields.get(tags::TEST_REQ_ID).filter(|id| id.len() <= TEXT_LEN_MAX) {
+                Some(id) => {
+                    self.next_in += 1;
+                    let mut body = b"35=0\x01".to_vec();
+                    put_text(&mut body, tags::TEST_REQ_ID, id);
+                    self.note(SENDS | ADMIN, &body);
+                }
+                None => self.reject(message, Some(tags::TEST_REQ_ID), 1, "a TestReqID of 1 to 64 characters"),
+            },
+            tags::LOGOUT => {
+                self.next_in += 1;
+                self.log_out(now, DisconnectReason::Logout, "");
+            }
+            tags::LOGON => self.reject(message, Some(tags::MSG_TYPE), 99, "it is logged on already"),
+            tags::HEARTBEAT | tags::REJECT | tags::BUSINESS_MESSAGE_REJECT => {
+                self.next_in += 1;
+                self.note(0, b"");
+            }
+            tags::NEW_ORDER_SINGLE | tags::ORDER_CANCEL_REQUEST | tags::ORDER_CANCEL_REPLACE_REQUEST => {
+                self.on_request(message, around);
+            }
+            _ => self.reject_business(message, 3, "this message type is not supported"),
+        }
+    }
+
+    fn on_request(&mut self, message: &Incoming<'_>, around: FixSurroundings<'_>) {
+        if !around.has_destination {
+            return self.reject_business(message, 4, "whom your messages are for has never logged in");
+        }
+        let (orders, submitted, next_seq) = (around.orders, &self.submitted, self.next_seq);
+        match enter(message.fields, EntryContext { orders, submitted, next_seq }) {
+            Ok(entered) => {
+                if let Some(name) = entered.name {
+                    // It has no number of its own: the entry behind it has.
+                    let note = FixNote { flags: NAMES_NEXT, next_in: 0, body: &name };
+                    self.push(FixTarget::Gateways, note.encode());
+                }
+                self.next_in += 1;
+                self.push(FixTarget::Application, entered.payload);
+                self.submitted.extend(entered.order);
+            }
+            Err(EntryRefusal::Reject { tag, reason, text }) => self.reject(message, Some(tag), reason, text),
+            Err(EntryRefusal::Answer(body)) => {
+                self.next_in += 1;
+                self.note(SENDS, &body);
+            }
+        }
+    }
+
+    /// SequenceReset in its mode of reset: whatever its number is.
+    fn on_sequence_reset(&mut self, message: &Incoming<'_>) {
+        match message.fields.number(tags::NEW_SEQ_NO).filter(|next| *next < NUMBER_MAX) {
+            Some(next) if next >= self.next_in => {
+                self.next_in = next;
+                self.note(0, b"");
+            }
+            // It takes no number: it may be any.
+            _ => {
+                let text = "NewSeqNo(36) is missing, or below the number that is expected";
+                let body = reject_body(message, Some(tags::NEW_SEQ_NO), 5, text);
+                self.note(SENDS | ADMIN, &body);
+            }
+        }
+    }
+
+    fn on_gap_fill(&mut self, message: &Incoming<'_>) {
+        match message.fields.number(tags::NEW_SEQ_NO).filter(|next| *next < NUMBER_MAX) {
+            Some(next) if next > self.next_in => {
+                self.next_in = next;
+                self.note(0, b"");
+            }
+            _ => {
+                let text = "NewSeqNo(36) is missing, or not above MsgSeqNum";
+                self.reject(message, Some(tags::NEW_SEQ_NO), 5, text);
+            }
+        }
+    }
+
+    /// `false`: it was rejected, or its client is logged out.
+    fn take_resend_request(&mut self, now: Nanos, message: &Incoming<'_>) -> bool {
+        let (begin, end) = (message.fields.number(tags::BEGIN_SEQ_NO), message.fields.number(tags::END_SEQ_NO));
+        let last = self.next_out.map_or(0, |next| next - 1);
+        match begin.zip(end) {
+            Some((begin, end)) if begin > 0 && begin <= last && (end == 0 || end >= begin) => {
+                if self.resends.len() == RESENDS_MAX {
+                    self.log_out(now, DisconnectReason::Fault, "too many resend requests wait");
+                    return false;
+                }
+                let to = if end == 0 { last } else { end.min(last) };
+                self.resends.push_back(FixResend { next: begin, to, gap: None });
+                true
+            }
+            _ => {
+                let text = "BeginSeqNo(7) and EndSeqNo(16) name no messages that were sent";
+                let body = reject_body(message, Some(tags::BEGIN_SEQ_NO), 5, text);
+                self.note(SENDS | ADMIN, &body);
+                false
+            }
+        }
+    }
+
+    /// Takes a message's number and rejects it.
+    fn reject(&mut self, message: &Incoming<'_>, tag: Option<u32>, reason: u32, text: &str) {
+        self.next_in += 1;
+        let body = reject_body(message, tag, reason, text);
+        self.note(SENDS | ADMIN, &body);
+    }
+
+    fn reject_field(&mut self, message: &Incoming<'_>, fault: FieldFault) {
+        self.reject(message, fault.tag, fault.reason, "a field has no tag, no value or no end");
+    }
+
+    fn reject_business(&mut self, message: &Incoming<'_>, reason: u32, text: &str) {
+        self.next_in += 1;
+        let mut body = b"35=j\x01".to_vec();
+        put(&mut body, tags::REF_SEQ_NUM, message.number);
+        put_text(&mut body, tags::REF_MSG_TYPE, short(message.fields.kind()));
+        if let Some(name) = message.fields.get(tags::CL_ORD_ID) {
+            put_text(&mut body, tags::BUSINESS_REJECT_REF_ID, &name[..name.len().min(TEXT_LEN_MAX)]);
+        }
+        put(&mut body, tags::BUSINESS_REJECT_REASON, reason);
+        put_text(&mut body, tags::TEXT, text.as_bytes());
+        self.note(SENDS, &body);
+    }
+
+    /// The two messages that the specification has for a wrong CompID and a wrong time.
+    fn reject_and_leave(&mut self, now: Nanos, message: &Incoming<'_>, reason: u32, text: &str) {
+        if message.number == self.next_in {
+            self.next_in += 1;
+        }
+        let body = reject_body(message, None, reason, text);
+        self.note(SENDS | ADMIN, &body);
+        self.log_out(now, DisconnectReason::Fault, text);
+    }
+}
+
+/// SessionRejectReason: SendingTime accuracy problem.
+const ACCURACY: u32 = 10;
+
+/// SendingTime, and OrigSendingTime of a message that is sent again. The tag, the reason, and a text.
+fn check_times(
+    fields: &FixFields<'_>,
+    is_again: bool,
+    time: Nanos,
+    accuracy_ns: Nanos,
+) -> Result<(), (u32, u32, &'static str)> {
+    let read = |tag| match fields.get(tag) {
+        None => Err((tag, 1, "a time is missing")),
+        Some(text) => parse_utc(text).ok_or((tag, 6, "a time is YYYYMMDD-HH:MM:SS.sss")),
+    };
+    let sent = read(tags::SENDING_TIME)?;
+    if time > 0 && sent.abs_diff(time) > accuracy_ns {
+        return Err((tags::SENDING_TIME, ACCURACY, "SendingTime is too far from the exchange's time"));
+    }
+    if is_again && read(tags::ORIG_SENDING_TIME)? > sent {
+        return Err((tags::ORIG_SENDING_TIME, ACCURACY, "OrigSendingTime is later than SendingTime"));
+    }
+    Ok(())
+}
+
+/// As much of a message type as an answer repeats.
+fn short(kind: &[u8]) -> &[u8] {
+    &kind[..kind.len().min(8)]
+}
+
+fn reject_body(message: &Incoming<'_>, tag: Option<u32>, reason: u32, text: &str) -> Vec<u8> {
+    let mut body = b"35=3\x01".to_vec();
+    put(&mut body, tags::REF_SEQ_NUM, message.number);
+    if let Some(tag) = tag {
+        put(&mut body, tags::REF_TAG_ID, tag);
+    }
+    put_text(&mut body, tags::REF_MSG_TYPE, short(message.fields.kind()));
+    put(&mut body, tags::SESSION_REJECT_REASON, reason);
+    put_text(&mut body, tags::TEXT, text.as_bytes());
+    body
+}
+
+/// What a Logon says; the reason where it is cut.
+fn read_logon(fields: &FixFields<'_>, version: FixVersion, own: &str) -> Result<FixLogon, &'static str> {
+    let client = fields.get(tags::SENDER_COMP_ID).ok_or("its Logon has no SenderCompID")?;
+    if fields.get(tags::TARGET_COMP_ID) != Some(own.as_bytes()) {
+        return Err("its TargetCompID is not the gateway's (--fix-comp-id)");
+    }
+    let number = fields.number(tags::MSG_SEQ_NUM).filter(|number| (1..NUMBER_MAX).contains(number));
+    let number = number.ok_or("its Logon has no MsgSeqNum")?;
+    let heartbeat_s = fields.number(tags::HEART_BT_INT).filter(|s| (1..=HEARTBEAT_S_MAX).contains(s));
+    let heartbeat_s = heartbeat_s.ok_or("its HeartBtInt is not 1 to 3600 seconds")?;
+    if fields.get(tags::ENCRYPT_METHOD).is_some_and(|method| method != b"0") {
+        return Err("its EncryptMethod is not 0 (none)");
+    }
+    // The client's CompID is its user; a Username of another one is nobody's.
+    let user = String::from_utf8_lossy(client).to_ascii_lowercase();
+    let named = fields.get(tags::USERNAME).map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
+    if client.len() > TEXT_LEN_MAX || named.is_some_and(|named| named != user) {
+        return Err("its SenderCompID and Username differ");
+    }
+    let password = fields.get(tags::PASSWORD).or(fields.get(tags::RAW_DATA));
+    let password = password.ok_or("its Logon has no Password(554) and no RawData(96)")?.to_vec();
+    let ends = FixEnds { version, own: own.to_owned(), client: client.to_vec() };
+    let resets = fields.get(tags::RESET_SEQ_NUM_FLAG) == Some(b"Y");
+    Ok(FixLogon { ends, number, heartbeat_s, resets, user, password })
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

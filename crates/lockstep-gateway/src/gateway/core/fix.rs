@@ -1,0 +1,478 @@
+//! Clients that speak FIX: their sessions between sockets and stream.
+//!
+//! ```text
+//!   bytes ─▶ FixSession ─▶ entries ─▶ stream ─▶ FixClient ─▶ records ─▶ ledger ─▶ bytes with their numbers
+//! ```
+//! A record is a message to the client without its number, which is its place in the client's list of the
+//! ledger. So a resend reads the list again, and nothing else is stored.
+
+use super::{Gateway, GatewayError, GatewayStream, OUT_MAX};
+use crate::fix::client::FixClient;
+use crate::fix::note::FixNote;
+use crate::fix::orders::FixOrders;
+use crate::fix::record::FixRecord;
+use crate::fix::session::{
+    FixEnd, FixEvent, FixLogon, FixSession, FixSessionLimits, FixSurroundings, FixTarget,
+};
+use crate::gateway::conn::{Conn, LoginAttempt, Phase};
+use crate::gateway::ledger::{Ledger, LedgerDay};
+use crate::gateway::line::Line;
+use crate::gateway::users::Recipient;
+use lockstep_core::engine::clients::DisconnectReason;
+use lockstep_core::engine::ports::{Backlog, BacklogError};
+use lockstep_core::engine::publisher::PublishError;
+use lockstep_core::engine::subscriber::Message;
+use lockstep_wire::{CHANNELS, Destination, GATEWAYS, Nanos, PublisherId, PublisherSeq, Seq};
+use soupbintcp::Session;
+use std::net::SocketAddr;
+
+/// For a client whose message cannot be published, whenever it is tried.
+const UNPUBLISHED: &str = "its message is longer than the channel of its destination takes";
+/// Behind the last message of a day.
+const DAY_IS_OVER: &str = "the trading day has ended";
+/// Longest user of a logon that is asked about.
+const USER_LEN_MAX: usize = 64;
+
+/// How publishing entries went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Published {
+    All,
+    Waits,
+    Over,
+}
+
+impl<B: Backlog> Gateway<B> {
+    /// A client has connected that speaks FIX, to the gateway with this CompID: as [`Gateway::accept`].
+    pub fn accept_fix(&mut self, now: Nanos, peer: SocketAddr, comp_id: &str) -> Option<(usize, u64)> {
+        let limits = FixSessionLimits { login_ns: self.limits.soup.login_ns, ..FixSessionLimits::default() };
+        let session = FixSession::new(now, limits, comp_id);
+        self.accept_line(now, peer, Line::Fix(Box::new(session)))
+    }
+
+    /// Takes what waits in a connection's inbox.
+    pub(super) fn take_fix(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
+        let Some(conn) = self.conn(index) else { return };
+        let mut inbox = std::mem::take(&mut conn.inbox);
+        conn.blocked = false;
+        let mut at = 0;
+        while at < inbox.len() && !self.is_blocked_fix(now, stream, index) {
+            let Some((len, event)) = self.next_fix(now, index, &inbox[at..]) else { break };
+            at += len;
+            match event {
+                None => break,
+                Some(FixEvent::Logon(logon)) => self.on_fix_logon(now, index, *logon),
+                Some(FixEvent::Taken) => {
+                    self.counts.submitted += 1;
+                    self.ready.insert(index);
+                }
+                Some(FixEvent::Cut(why)) => {
+                    tracing::debug!(why, "a client of FIX is cut");
+                    self.end(now, index, DisconnectReason::Fault, why);
+                }
+            }
+        }
+        self.publish_fix(now, stream, index);
+        if let Some(conn) = self.conn(index) {
+            inbox.drain(..at.min(inbox.len()));
+            conn.inbox = inbox;
+        }
+    }
+
+    /// Whether the next message must wait: for a logon that is being decided, for entries before it, or for its
+    /// turn.
+    fn is_blocked_fix(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) -> bool {
+        let published = self.publish_fix(now, stream, index);
+        let Some(conn) = self.conn(index) else { return true };
+        if conn.is_over() || published == Published::Over {
+            return true;
+        }
+        let Some(session) = conn.line.fix() else { return true };
+        let is_open = session.is_open();
+        let waits = session.is_pending() || published == Published::Waits;
+        let waits = waits || is_open && session.leaving().is_none() && !conn.takes_credit(now);
+        if waits {
+            conn.blocked = true;
+            self.counts.blocked += 1;
+        }
+        waits
+    }
+
+    /// The next message of these bytes.
+    fn next_fix(&mut self, now: Nanos, index: usize, bytes: &[u8]) -> Option<(usize, Option<FixEvent>)> {
+        let none = FixOrders::default();
+        let destination = self.fix_destination(index);
+        let Self { conns, fix, stream_time, counts, .. } = self;
+        let (_, conn) = conns.get_mut(index).and_then(Option::as_mut)?;
+        let client = match &conn.phase {
+            Phase::Open { publisher, .. } => fix.get(publisher),
+            _ => None,
+        };
+        let orders = client.map_or(&none, FixClient::orders);
+        let around = FixSurroundings { time: *stream_time, orders, has_destination: destination.is_some() };
+        let is_open = conn.is_open();
+        let session = conn.line.fix()?;
+        let garbled = session.garbled();
+        let taken = session.on_bytes(now, bytes, around);
+        counts.fix_garbled += session.garbled() - garbled;
+        // No message was there after all.
+        if is_open && taken.event.is_none() {
+            conn.allowance.give_back();
+        }
+        Some((taken.len, taken.event))
+    }
+
+    fn fix_destination(&self, index: usize) -> Option<Destination> {
+        let (_, conn) = self.conns.get(index)?.as_ref()?;
+        let Phase::Open { publisher, .. } = conn.phase else { return None };
+        match &conn.user.as_ref()?.destination {
+            Recipient::Own => Some(publisher),
+            Recipient::Everybody => Some(0),
+            Recipient::Client(name) => self.clients.id_of(name),
+            Recipient::Channel(number) => Some(CHANNELS + number),
+        }
+    }
+
+    fn on_fix_logon(&mut self, now: Nanos, index: usize, logon: FixLogon) {
+        let user: String = logon.user.chars().take(USER_LEN_MAX).collect();
+        self.begin_login(now, index, LoginAttempt { user, session: Session::BLANK, seq: 0 }, &logon.password);
+    }
+
+    /// Publishes what a session has queued, as far as the stream takes it.
+    fn publish_fix(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) -> Published {
+        let destination = self.fix_destination(index);
+        let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::as_mut) else { return Published::Over };
+        let Phase::Open { publisher, .. } = conn.phase else { return Published::All };
+        let Line::Fix(session) = &mut conn.line else { return Published::All };
+        while let Some(entry) = session.next_entry() {
+            let to = match entry.target {
+                FixTarget::Gateways => GATEWAYS,
+                // It had one when the message was taken, and no client's id is ever lost.
+                FixTarget::Application => destination.unwrap_or(GATEWAYS),
+            };
+            match stream.publish(publisher, to, &entry.payload) {
+                Ok(_) => session.on_published(),
+                Err(PublishError::Backpressure) => return Published::Waits,
+                Err(PublishError::TooLong { .. } | PublishError::TooLongFor { .. }) => {
+                    self.counts.refused += 1;
+                    self.finish_fix(now, index, DisconnectReason::Fault, UNPUBLISHED);
+                    return Published::Over;
+                }
+                // Fenced, closed or not open: the stream reports it too, later.
+                Err(_) => {
+                    self.supersede(now, index);
+                    self.forget(index);
+                    return Published::Over;
+                }
+            }
+        }
+        Published::All
+    }
+
+    /// Both halves of a login are there.
+    pub(super) fn accept_fix_login(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
+        let Self { conns, fix, .. } = self;
+        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
+        let Phase::Opening { nonce, publisher: Some(publisher), begins: Some(begins), .. } = &conn.phase else {
+            return;
+        };
+        let (nonce, publisher, place) = (*nonce, *publisher, begins.0.clone());
+        (conn.place, conn.phase, conn.stalled_at) = (place, Phase::Open { publisher, nonce }, now);
+        let client = fix.entry(publisher).or_default();
+        if let Line::Fix(session) = &mut conn.line {
+            session.accept(now, client);
+        }
+        self.on_accepted(now, index, publisher);
+        self.publish_fix(now, stream, index);
+        self.take_fix(now, stream, index);
+    }
+
+    /// An open entry: of a user that speaks FIX the stream's state begins with the first one.
+    pub(super) fn on_fix_opened(&mut self, publisher: PublisherId, last: PublisherSeq, timestamp: Nanos) {
+        self.stream_time = self.stream_time.max(timestamp);
+        let user = self.clients.get(publisher).and_then(|client| self.users.get(&client.user));
+        if user.is_some_and(|user| user.fix) {
+            self.fix.entry(publisher).or_default();
+        }
+        if let Some(client) = self.fix.get_mut(&publisher) {
+            client.on_opened(last);
+        }
+    }
+
+    /// A message of a client that speaks FIX, to one, or both. Returns whether it is stored already.
+    pub(super) fn on_fix_message(&mut self, now: Nanos, message: &Message<'_>) -> Result<bool, BacklogError> {
+        self.stream_time = self.stream_time.max(message.timestamp);
+        if let Some(client) = self.fix.get_mut(&message.publisher) {
+            let mut records = Vec::new();
+            client.on_own(message, &mut |record| records.push(encoded(&record)));
+            self.store_records(now, message, message.publisher, &records)?;
+            if let Some(&index) = self.by_publisher.get(&message.publisher)
+                && let Some(session) = self.conn(index).and_then(|conn| conn.line.fix())
+            {
+                session.on_delivered(message.publisher_seq);
+            }
+        }
+        let Some(client) = self.fix.get_mut(&message.destination) else { return Ok(false) };
+        let mut records = Vec::new();
+        if !client.on_application(message, &mut |record| records.push(encoded(&record))) {
+            self.counts.fix_untranslated += 1;
+        }
+        self.store_records(now, message, message.destination, &records)?;
+        Ok(true)
+    }
+
+    /// A note between gateways.
+    pub(super) fn on_fix_note(
+        &mut self,
+        now: Nanos,
+        (seq, timestamp): (Seq, Nanos),
+        publisher: PublisherId,
+        payload: &[u8],
+    ) -> Result<(), BacklogError> {
+        self.stream_time = self.stream_time.max(timestamp);
+        let Some(note) = FixNote::decode(payload) else { return Ok(()) };
+        let Some(client) = self.fix.get_mut(&publisher) else { return Ok(()) };
+        let next = self.ledger.next_number(&[publisher]);
+        let mut records = Vec::new();
+        let begins =
+            client.on_note((seq, timestamp), &note, next - 1, &mut |record| records.push(encoded(&record)));
+        let number = client.number_of(next);
+        let message = Message { seq, publisher, publisher_seq: 0, destination: publisher, timestamp, payload };
+        self.store_records(now, &message, publisher, &records)?;
+        if begins {
+            self.begin_fix(publisher, next, number);
+        }
+        Ok(())
+    }
+
+    /// Stores messages to a client that one entry leads to.
+    fn store_records(
+        &mut self,
+        now: Nanos,
+        of: &Message<'_>,
+        destination: PublisherId,
+        records: &[Vec<u8>],
+    ) -> Result<(), BacklogError> {
+        records.iter().try_for_each(|record| self.store(now, &Message { destination, payload: record, ..*of }))
+    }
+
+    /// The answer to a logon is the day's `count`th message to its client, and has this number.
+    fn begin_fix(&mut self, publisher: PublisherId, count: u64, number: u64) {
+        let Some(&index) = self.by_publisher.get(&publisher) else { return };
+        // None is stored while no day is open.
+        if self.ledger.next_number(&[publisher]) <= count {
+            return;
+        }
+        let place = self.ledger.place(&[publisher], count);
+        if let Some(conn) = self.conn(index)
+            && let Line::Fix(session) = &mut conn.line
+            && session.next_out().is_none()
+        {
+            session.begin(number);
+            conn.place = place;
+            self.ready.insert(index);
+        }
+    }
+
+    /// Moves messages from the ledger into a connection's output, as many as fit.
+    pub(super) fn fill_fix(&mut self, now: Nanos, index: usize) {
+        let Self { conns, ledger, message, counts, failed, fix, stream_time, .. } = self;
+        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
+        let Phase::Open { publisher, .. } = conn.phase else { return };
+        if conn.takes_nothing {
+            return;
+        }
+        if conn.waiting() == 0 {
+            conn.stalled_at = now;
+        }
+        let Some(client) = fix.get(&publisher) else { return };
+        let sending = FixSending { client, ledger, time: *stream_time, publisher };
+        let sent = sending.fill(now, conn, message, &mut counts.fix_resent);
+        let is_behind = conn.waiting() >= OUT_MAX;
+        let reason = conn.line.fix().and_then(|session| session.leaving());
+        match sent {
+            Err(error) => *failed = Some(GatewayError::Backlog(error)),
+            Ok((count, ends)) => {
+                counts.sent += count;
+                let day_is_over = conn.day_is_over && !is_behind && ledger.is_at_end(&conn.place);
+                if ends {
+                    self.finish_fix(now, index, reason.unwrap_or(DisconnectReason::Logout), "");
+                } else if day_is_over {
+                    self.end_fix_day(now, index);
+                }
+            }
+        }
+    }
+
+    /// Behind the last message of a day: no entry is stamped for this Logout, as the numbers end with the day.
+    fn end_fix_day(&mut self, now: Nanos, index: usize) {
+        if let Some(conn) = self.conn(index)
+            && let Line::Fix(session) = &mut conn.line
+            && let Some((number, ends)) = session.next_out().zip(session.ends().cloned())
+        {
+            let fields = format!("35=5\x0158={DAY_IS_OVER}\x01");
+            let record = FixRecord { flags: 0, timestamp: 0, fields: fields.as_bytes() };
+            let timestamp = self.stream_time;
+            if let Some(conn) = self.conn(index) {
+                ends.write(&FixRecord { timestamp, ..record }, number, &mut conn.out);
+            }
+        }
+        self.finish_fix(now, index, DisconnectReason::DayEnd, "");
+    }
+
+    /// A FIX session is to end by the gateway's wish: a Logout goes before. `true`: so it is, and the connection
+    /// ends behind it.
+    pub(super) fn part_fix(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) -> bool {
+        let asks = matches!(reason, DisconnectReason::Disabled | DisconnectReason::Stopped);
+        let Some(conn) = self.conn(index).filter(|conn| asks && conn.is_open()) else { return false };
+        let Some(session) = conn.line.fix().filter(|session| session.next_out().is_some()) else { return false };
+        session.leaving().is_some() || session.part(now, reason, why)
+    }
+
+    /// Ends a connection without a Logout, or behind it.
+    fn finish_fix(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) {
+        if !why.is_empty() {
+            tracing::warn!("a client of FIX is cut: {why}");
+        }
+        self.leave(now, index, reason);
+        if let Some(conn) = self.conn(index).filter(|conn| !conn.is_over()) {
+            conn.phase = Phase::Over { since: now };
+        }
+    }
+
+    /// Whether a session waits for its Logout to be stamped and sent.
+    pub(super) fn is_parting(&self) -> bool {
+        let parts = |conn: &Conn| match &conn.line {
+            Line::Fix(session) => conn.is_open() && session.leaving().is_some(),
+            Line::Soup(_) => false,
+        };
+        self.conns.iter().flatten().any(|(_, conn)| parts(conn))
+    }
+
+    pub(super) fn scan_fix(
+        &mut self,
+        now: Nanos,
+        stream: &mut impl GatewayStream,
+        index: usize,
+        is_slow: bool,
+    ) {
+        let Some(conn) = self.conn(index) else { return };
+        let (blocked, takes_nothing) = (conn.blocked, conn.takes_nothing);
+        let ended = conn.line.fix().and_then(|session| session.on_timer(now));
+        if takes_nothing {
+            conn.drop_output();
+        }
+        match ended {
+            Some(FixEnd::LoginLate) => self.end(now, index, DisconnectReason::Broken, "no Logon in time"),
+            Some(FixEnd::Silent) => self.end(now, index, DisconnectReason::Silent, "it was silent"),
+            Some(FixEnd::Parted(reason)) => self.finish_fix(now, index, reason, ""),
+            None if is_slow => {
+                self.counts.cut += 1;
+                self.end(now, index, DisconnectReason::Slow, "it reads nothing of what it is sent");
+            }
+            None => {
+                let published = self.publish_fix(now, stream, index);
+                if blocked && published == Published::All {
+                    self.take_fix(now, stream, index);
+                }
+            }
+        }
+    }
+
+    /// Whether numbers count now.
+    #[cfg(test)]
+    pub(super) fn has_open_day(&self) -> bool {
+        matches!(self.ledger.day(), LedgerDay::Open(_))
+    }
+}
+
+fn encoded(record: &FixRecord<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record.encode(&mut bytes);
+    bytes
+}
+
+/// What a connection's output is filled from.
+struct FixSending<'a, B> {
+    client: &'a FixClient,
+    ledger: &'a Ledger<B>,
+    time: Nanos,
+    publisher: PublisherId,
+}
+
+impl<B: Backlog> FixSending<'_, B> {
+    /// Appends resends that were asked for, then messages that were not sent yet, as many as fit. How many were
+    /// sent for the first time, and whether a Logout was the last of them.
+    fn fill(
+        &self,
+        now: Nanos,
+        conn: &mut Conn,
+        message: &mut Vec<u8>,
+        resent: &mut u64,
+    ) -> Result<(u64, bool), BacklogError> {
+        let mut sent = 0;
+        let Line::Fix(session) = &mut conn.line else { return Ok((0, false)) };
+        let Some(ends) = session.ends().cloned() else { return Ok((0, false)) };
+        while conn.out.len() - conn.sent < OUT_MAX {
+            if session.resend().is_some() {
+                *resent += self.resend(session, &ends, message, &mut conn.out, conn.sent)?;
+                if session.resend().is_some_and(|resend| resend.next > resend.to && resend.gap.is_none()) {
+                    session.on_resent(now);
+                }
+                continue;
+            }
+            let Some(number) = session.next_out() else { break };
+            if !self.ledger.next(&mut conn.place, message)? {
+                break;
+            }
+            let Some(record) = FixRecord::decode(message) else { continue };
+            ends.write(&record, number, &mut conn.out);
+            session.on_sent(now);
+            sent += 1;
+            if record.is_logout() {
+                return Ok((sent, true));
+            }
+        }
+        Ok((sent, false))
+    }
+
+    /// One step of a resend: messages of the application, and gaps for those of the session.
+    fn resend(
+        &self,
+        session: &mut FixSession,
+        ends: &crate::fix::record::FixEnds,
+        message: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+        sent_len: usize,
+    ) -> Result<u64, BacklogError> {
+        let Some(resend) = session.resend() else { return Ok(0) };
+        let mut resent = 0;
+        let mut place = self.ledger.place(&[self.publisher], self.client.count_of(resend.next));
+        while resend.next <= resend.to && out.len() - sent_len < OUT_MAX {
+            if !self.ledger.next(&mut place, message)? {
+                // Nothing of what was sent is ever missing.
+                break;
+            }
+            let record = FixRecord::decode(message).filter(|record| !record.is_admin());
+            match (record, resend.gap) {
+                (None, _) => {
+                    resend.gap.get_or_insert(resend.next);
+                }
+                (Some(record), gap) => {
+                    if let Some(gap) = gap {
+                        ends.write_gap_fill(gap, resend.next, self.time, out);
+                        resend.gap = None;
+                    }
+                    ends.write_again(&record, resend.next, self.time, out);
+                    resent += 1;
+                }
+            }
+            resend.next += 1;
+        }
+        if resend.next > resend.to
+            && let Some(gap) = resend.gap.take()
+        {
+            ends.write_gap_fill(gap, resend.next, self.time, out);
+        }
+        Ok(resent)
+    }
+}

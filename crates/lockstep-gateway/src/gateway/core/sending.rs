@@ -1,0 +1,103 @@
+//! What is sent to clients, and the timers of their connections.
+
+use super::{Gateway, GatewayError, GatewayStream, OUT_MAX};
+use crate::gateway::line::Line;
+use lockstep_core::engine::clients::{DisconnectReason, close_payload};
+use lockstep_core::engine::ports::Backlog;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::Nanos;
+use soupbintcp::End;
+
+impl<B: Backlog> Gateway<B> {
+    /// Moves messages from the ledger into a connection's output, as many as fit.
+    pub(super) fn fill(&mut self, now: Nanos, index: usize) {
+        let Self { conns, ledger, message, counts, failed, .. } = self;
+        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
+        if conn.line.is_fix() {
+            return self.fill_fix(now, index);
+        }
+        if !conn.is_open() || conn.takes_nothing {
+            return;
+        }
+        if conn.waiting() == 0 {
+            conn.stalled_at = now;
+        }
+        let is_cut_short = conn.day_is_over && planted(Mutation::EndBeforeRest);
+        let Line::Soup(server) = &mut conn.line else { return };
+        while conn.out.len() - conn.sent < OUT_MAX && !is_cut_short {
+            match ledger.next(&mut conn.place, message) {
+                Ok(true) => {
+                    if server.sequenced(now, message, &mut conn.out).is_err() {
+                        return;
+                    }
+                    counts.sent += 1;
+                }
+                Ok(false) => break,
+                Err(error) => {
+                    *failed = Some(GatewayError::Backlog(error));
+                    return;
+                }
+            }
+        }
+        if conn.day_is_over && (ledger.is_at_end(&conn.place) || is_cut_short) {
+            let _ = server.end_session(now, &mut conn.out); // it is open
+            self.end(now, index, DisconnectReason::DayEnd, "");
+        }
+    }
+
+    pub(super) fn scan(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
+        let stall_ns = self.limits.stall_ns;
+        let Some(conn) = self.conn(index) else { return };
+        if conn.is_over() {
+            return;
+        }
+        let is_slow = conn.is_open() && conn.waiting() > 0 && now >= conn.stalled_at + stall_ns;
+        let blocked = conn.blocked;
+        let ended = match &mut conn.line {
+            Line::Soup(server) => server.on_timer(now, &mut conn.out),
+            Line::Fix(_) => return self.scan_fix(now, stream, index, is_slow),
+        };
+        if conn.takes_nothing {
+            conn.drop_output();
+        }
+        match ended {
+            Some(end) => {
+                let reason =
+                    if end == End::Silent { DisconnectReason::Silent } else { DisconnectReason::Broken };
+                self.end(now, index, reason, &end.to_string());
+            }
+            None if is_slow => {
+                self.counts.cut += 1;
+                self.end(
+                    now,
+                    index,
+                    DisconnectReason::Slow,
+                    "what is sent to you is not taken: read, and log in again",
+                );
+            }
+            None if blocked => self.take(now, stream, index),
+            None => {}
+        }
+    }
+
+    pub(super) fn stamp_disconnects(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
+        let Self { leaving, clients, .. } = self;
+        leaving.retain_mut(|leaving| {
+            if planted(Mutation::DisconnectForgotten) {
+                return true;
+            }
+            let client = clients.get(leaving.publisher);
+            let has_it = client.is_some_and(|client| client.nonce == leaving.nonce && client.open);
+            // It is closed, or somebody has it again, here or elsewhere.
+            if leaving.seen && !has_it {
+                return false;
+            }
+            if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
+                // A close that is not taken now is tried again, until the stream shows its outcome.
+                let reason = close_payload(leaving.reason, leaving.cancels);
+                leaving.closing = stream.close(leaving.publisher, &reason).is_ok();
+            }
+            true
+        });
+    }
+}
