@@ -27,6 +27,7 @@ const WAITING_MAX: usize = 1_024;
 struct Arrival {
     link: Link,
     tunnel: SocketAddr,
+    is_fix: bool,
     until: Nanos,
 }
 
@@ -54,15 +55,21 @@ impl Arrivals {
     }
 
     /// A tunnel has connected.
-    pub fn push(&mut self, now: Nanos, link: Link, tunnel: SocketAddr, faults: &mut Faults) {
+    pub fn push(
+        &mut self,
+        now: Nanos,
+        link: Link,
+        (tunnel, is_fix): (SocketAddr, bool),
+        faults: &mut Faults,
+    ) {
         if self.waiting.len() == WAITING_MAX {
             return faults.tell(now, tunnel, "too many connections of tunnels have sent no PROXY header yet");
         }
-        self.waiting.push(Arrival { link, tunnel, until: now + PATIENCE_NS });
+        self.waiting.push(Arrival { link, tunnel, is_fix, until: now + PATIENCE_NS });
     }
 
-    /// The next connection whose header is whole, and its client's address.
-    pub fn next(&mut self, now: Nanos, faults: &mut Faults) -> Option<(Link, SocketAddr)> {
+    /// The next connection whose header is whole, its client's address, and whether it speaks FIX.
+    pub fn next(&mut self, now: Nanos, faults: &mut Faults) -> Option<(Link, SocketAddr, bool)> {
         if now < self.look_at {
             return None;
         }
@@ -70,8 +77,8 @@ impl Arrivals {
         while let Some(arrival) = self.waiting.get_mut(index) {
             let fault = match take_header(arrival) {
                 Ok(Some(client)) => {
-                    let Arrival { link, tunnel, .. } = self.waiting.swap_remove(index);
-                    return Some((link, client.unwrap_or(tunnel)));
+                    let Arrival { link, tunnel, is_fix, .. } = self.waiting.swap_remove(index);
+                    return Some((link, client.unwrap_or(tunnel), is_fix));
                 }
                 Ok(None) if now < arrival.until => {
                     index += 1;

@@ -1,4 +1,4 @@
-//! Where clients connect: in the clear, by TLS, or both.
+//! Where clients connect: in the clear, by TLS, by FIX, or several.
 
 use super::RunArgs;
 use super::link::Link;
@@ -13,7 +13,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Most of them; their tokens are the numbers below.
-pub(super) const LISTENERS_MAX: usize = 2;
+pub(super) const LISTENERS_MAX: usize = 3;
 /// Where clients connect if nobody says where.
 pub(super) const DEFAULT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9_000);
 
@@ -23,6 +23,8 @@ pub(super) struct Listener {
     pub accepts: bool,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Its clients speak FIX.
+    pub is_fix: bool,
     socket: TcpListener,
     tls: Option<Acceptor>,
 }
@@ -30,11 +32,16 @@ pub(super) struct Listener {
 impl Listener {
     /// Opens those that the arguments ask for. The token of each is its index.
     pub fn open_all(args: &RunArgs, config: &Config, registry: &Registry) -> Result<Vec<Self>, Failure> {
-        let plain = args.listen.or_else(|| args.listen_tls.is_none().then(|| DEFAULT.into()));
-        if let Some(address) = plain.filter(|address| !address.ip().is_loopback()) {
+        let is_default = args.listen_tls.is_none() && args.fix.is_none();
+        let plain = args.listen.or_else(|| is_default.then(|| DEFAULT.into()));
+        let in_the_clear = [(plain, "--listen"), (args.fix, "--fix")];
+        for (address, flag) in in_the_clear.into_iter().filter_map(|(address, flag)| Some((address?, flag))) {
+            if address.ip().is_loopback() {
+                continue;
+            }
             if !config.gateway.clear_text {
                 let what = format!(
-                    "--listen {address}: passwords and orders would travel readable, for everybody on the way; use \
+                    "{flag} {address}: passwords and orders would travel readable, for everybody on the way; use \
                      --listen-tls, or listen on the loopback behind a tunnel; or write clear_text = true in [gateway], where \
                      nobody else reaches the network"
                 );
@@ -43,22 +50,27 @@ impl Listener {
             tracing::warn!(%address, "clients log in without TLS: passwords and orders travel readable (gateway.clear_text)");
         }
         let plain = plain.map(|address| (address, "--listen", None));
+        let by_fix = args.fix.map(|address| (address, "--fix", None));
         let by_tls = Acceptor::open(args, config)?
             .map(|(address, acceptor)| (address, "--listen-tls", Some(acceptor)));
         let mut listeners = Vec::new();
-        for (address, flag, tls) in plain.into_iter().chain(by_tls) {
+        for (address, flag, tls) in plain.into_iter().chain(by_tls).chain(by_fix) {
             let wrong = |error| IoError::of_bind(format!("listen on {address} ({flag})"), error);
             let mut socket = TcpListener::bind(address).map_err(wrong)?;
             registry.register(&mut socket, Token(listeners.len()), Interest::READABLE).map_err(wrong)?;
             let address = socket.local_addr().map_err(wrong)?;
-            listeners.push(Self { accepts: true, address, socket, tls });
+            listeners.push(Self { accepts: true, address, is_fix: flag == "--fix", socket, tls });
         }
         Ok(listeners)
     }
 
     /// What clients speak here, and where: a line for people and for programs.
     pub fn row(&self) -> String {
-        let how = if self.tls.is_some() { " with TLS" } else { "" };
+        let how = match (self.tls.is_some(), self.is_fix) {
+            (true, _) => " with TLS",
+            (_, true) => " for FIX",
+            _ => "",
+        };
         format!("listening{how} on {}", self.address)
     }
 

@@ -1,4 +1,4 @@
-//! `lockstep gateway`: SoupBinTCP clients on the stream, until SIGTERM; and the file of their users.
+//! `lockstep gateway`: SoupBinTCP and FIX clients on the stream, until SIGTERM; and the file of their users.
 
 mod arrivals;
 mod limits;
@@ -49,12 +49,20 @@ pub struct RunArgs {
     /// clients connect if it is not given
     #[arg(long, value_name = "NAME", env = "LOCKSTEP_GATEWAY")]
     pub name: Option<String>,
-    /// Where clients connect in the clear; 127.0.0.1:9000 if neither this nor --listen-tls is given
+    /// Where clients of SoupBinTCP connect in the clear; 127.0.0.1:9000 if neither this nor --listen-tls nor
+    /// --fix is given
     #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
-    /// Where clients connect by TLS, with gateway.tls_certificate and gateway.tls_key
+    /// Where clients of SoupBinTCP connect by TLS, with gateway.tls_certificate and gateway.tls_key
     #[arg(long, value_name = "IP:PORT")]
     pub listen_tls: Option<SocketAddr>,
+    /// Where clients of FIX 4.2, 4.4 and FIXT 1.1 connect, in the clear; their orders are OUCH 5.0 in the
+    /// stream
+    #[arg(long, value_name = "IP:PORT")]
+    pub fix: Option<SocketAddr>,
+    /// The CompID of the FIX sessions' own side: the same at all gateways of a cluster
+    #[arg(long, value_name = "ID", default_value = "LOCKSTEP", value_parser = comp_id)]
+    pub fix_comp_id: String,
     /// File of the users (gateway.users)
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
@@ -69,6 +77,16 @@ pub enum GatewayCommand {
     /// Changes the file of the users; a running gateway reads it again at SIGHUP
     #[command(subcommand)]
     User(user::UserCommand),
+}
+
+/// A CompID: printable, without blanks.
+fn comp_id(text: &str) -> Result<String, String> {
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("a CompID is 1 to 32 printable characters without blanks".into())
+    }
 }
 
 /// Does what the arguments say.

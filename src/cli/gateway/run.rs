@@ -100,7 +100,7 @@ fn name_of(args: &RunArgs) -> Result<String, Failure> {
     let len_max = NAME_LEN_MAX - GATEWAY.len();
     let Some(name) = args.name.clone() else {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let port = args.listen.or(args.listen_tls).unwrap_or(DEFAULT.into()).port();
+        let port = args.listen.or(args.listen_tls).or(args.fix).unwrap_or(DEFAULT.into()).port();
         let host: String =
             host.chars().filter(char::is_ascii_graphic).take(len_max - "-65535".len()).collect();
         return Ok(format!("{host}-{port}"));
@@ -223,6 +223,7 @@ struct Client {
 
 struct Server {
     name: String,
+    fix_comp_id: String,
     counted: Option<Counted>,
     core: Gateway<Spool>,
     publisher: Publisher,
@@ -298,6 +299,7 @@ impl Server {
         let counted = counters_or_warning(observed, counted);
         Ok(Self {
             name: name.clone(),
+            fix_comp_id: args.fix_comp_id.clone(),
             counted,
             core,
             publisher,
@@ -352,8 +354,8 @@ impl Server {
                 work += self.accept(now, listener);
             }
         }
-        while let Some((link, client)) = self.arrivals.next(now, &mut self.faults) {
-            self.admit(now, link, client);
+        while let Some((link, client, is_fix)) = self.arrivals.next(now, &mut self.faults) {
+            self.admit(now, link, client, is_fix);
         }
         work += self.shake_hands(now) + self.read(now);
         while self.verifier.has_room()
@@ -419,17 +421,22 @@ impl Server {
                     return count;
                 }
             };
+            let is_fix = self.listeners[listener].is_fix;
             match self.arrivals.is_tunnel(peer) {
-                true => self.arrivals.push(now, link, peer, &mut self.faults),
-                false => self.admit(now, link, peer),
+                true => self.arrivals.push(now, link, (peer, is_fix), &mut self.faults),
+                false => self.admit(now, link, peer, is_fix),
             }
         }
         ACCEPTED_PER_TURN
     }
 
     /// A client at `peer` has this connection.
-    fn admit(&mut self, now: Nanos, mut link: Link, peer: SocketAddr) {
-        let Some((index, number)) = self.core.accept(now, peer) else { return };
+    fn admit(&mut self, now: Nanos, mut link: Link, peer: SocketAddr, is_fix: bool) {
+        let accepted = match is_fix {
+            true => self.core.accept_fix(now, peer, &self.fix_comp_id),
+            false => self.core.accept(now, peer),
+        };
+        let Some((index, number)) = accepted else { return };
         if self.clients.len() <= index {
             self.clients.resize_with(index + 1, || None);
         }

@@ -74,6 +74,9 @@ pub struct AddArgs {
     /// The destination of its messages
     #[arg(long, value_name = "WHOM", default_value = "everybody")]
     pub to: Recipient,
+    /// It logs in by FIX, and by that alone; its SenderCompID is its name
+    #[arg(long, conflicts_with_all = ["numbered", "early", "hear"])]
+    pub fix: bool,
     /// Its messages begin with a number of its own, by which each is stamped exactly once
     #[arg(long)]
     pub numbered: bool,
@@ -109,7 +112,7 @@ pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
             let name = user_name(&args.name).map_err(|what| Failure::new(USAGE, what))?;
             let mut user = User::new(name, hashed()?);
             (user.destination, user.numbered, user.early) = (args.to.clone(), args.numbered, args.early);
-            user.cancel_on_disconnect = args.cancel_on_disconnect;
+            (user.cancel_on_disconnect, user.fix) = (args.cancel_on_disconnect, args.fix);
             user.grace_ms = args.grace_ms.unwrap_or(user.grace_ms);
             user.rate = args.rate.unwrap_or(user.rate);
             if !args.hear.is_empty() {

@@ -1,12 +1,12 @@
 //! What the stream has of one FIX client: the numbers of its session, and its orders.
 
-use super::note::{FixNote, LOGON, NAMES_NEXT, RESET, SENDS};
+use super::codec::{FixFields, put, put_text};
+use super::note::{FixNote, LOGON, LOGOUT, NAMES_NEXT, RESET, SENDS};
 use super::orders::FixOrders;
 use super::record::FixRecord;
 use super::report::ReportPlace;
 use super::tags;
 use super::value::utc_text;
-use super::codec::{put, put_text, FixFields};
 use lockstep_core::engine::subscriber::Message;
 use lockstep_wire::{Nanos, PublisherSeq, Seq};
 
@@ -85,7 +85,7 @@ impl FixClient {
     }
 
     /// A note of its publisher is stamped. `sent`: messages to it in this day so far. The message to it, if there
-    /// is one, is passed to `send`. Returns whether it answers a logon.
+    /// is one, is passed to `send`. Returns whether a session may begin with that message.
     pub fn on_note(
         &mut self,
         (seq, timestamp): (Seq, Nanos),
@@ -111,7 +111,7 @@ impl FixClient {
             let fields = completed(note.body, ReportPlace { seq, timestamp });
             send(FixRecord { flags: note.flags, timestamp, fields: &fields });
         }
-        note.has(LOGON)
+        note.has(LOGON | LOGOUT)
     }
 }
 

@@ -24,17 +24,8 @@ const LENGTH_DIGITS: usize = 6;
 /// `10=000` and SOH.
 const TRAILER_LEN: usize = 7;
 /// Fields whose value is bytes of any kind: behind the first tag, which has the length, stands the second.
-const DATA_FIELDS: [(u32, u32); 9] = [
-    (90, 91),
-    (93, 89),
-    (95, 96),
-    (212, 213),
-    (348, 349),
-    (350, 351),
-    (352, 353),
-    (354, 355),
-    (618, 619),
-];
+const DATA_FIELDS: [(u32, u32); 9] =
+    [(90, 91), (93, 89), (95, 96), (212, 213), (348, 349), (350, 351), (352, 353), (354, 355), (618, 619)];
 
 /// The beginning of bytes that came.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -123,7 +123,11 @@ impl<'a> Request<'a> {
     }
 
     fn quantity(&self, tag: u32) -> Result<u32, EntryRefusal> {
-        parse_quantity(self.required(tag)?).ok_or(wrong(tag, FORMAT, "a quantity is a whole number of 32 bits"))
+        parse_quantity(self.required(tag)?).ok_or(wrong(
+            tag,
+            FORMAT,
+            "a quantity is a whole number of 32 bits",
+        ))
     }
 
     fn optional_quantity(&self, tag: u32) -> Result<Option<u32>, EntryRefusal> {
@@ -142,7 +146,8 @@ impl<'a> Request<'a> {
 
     fn symbol(&self) -> Result<Symbol, EntryRefusal> {
         let text = self.required(tags::SYMBOL)?;
-        Symbol::new(text).map_err(|_| wrong(tags::SYMBOL, INCORRECT, "a symbol is 1 to 8 printable characters"))
+        Symbol::new(text)
+            .map_err(|_| wrong(tags::SYMBOL, INCORRECT, "a symbol is 1 to 8 printable characters"))
     }
 
     /// The price, and whether it is a limit.
@@ -162,7 +167,10 @@ impl<'a> Request<'a> {
     }
 
     /// Time in force and least quantity.
-    fn time_in_force(&self, quantity: u32) -> Result<Result<(TimeInForce, Option<u32>), &'static str>, EntryRefusal> {
+    fn time_in_force(
+        &self,
+        quantity: u32,
+    ) -> Result<Result<(TimeInForce, Option<u32>), &'static str>, EntryRefusal> {
         let least = self.optional_quantity(tags::MIN_QTY)?.filter(|least| *least > 0);
         Ok(match self.fields.get(tags::TIME_IN_FORCE).unwrap_or(b"0") {
             b"0" => Ok((TimeInForce::Day, least)),
@@ -246,7 +254,8 @@ impl<'a> Request<'a> {
         }
         let known = self.context.orders.get(replaced);
         let differs = known.is_some_and(|order| {
-            side != order.side || self.fields.get(tags::SYMBOL).is_some_and(|symbol| symbol != order.symbol.text())
+            side != order.side
+                || self.fields.get(tags::SYMBOL).is_some_and(|symbol| symbol != order.symbol.text())
         });
         let (price, (time_in_force, least)) = match (price, time) {
             _ if differs => return refuse(99, "symbol and side are those of the order"),
@@ -351,4 +360,3 @@ fn short_name(name: &[u8]) -> ClOrdId {
     let len = name.len().min(ClOrdId::BLANK.as_bytes().len());
     ClOrdId::new(&name[..len]).unwrap_or(ClOrdId::BLANK)
 }
-

@@ -42,7 +42,7 @@ pub struct FixNote<'a> {
 }
 
 impl<'a> FixNote<'a> {
-    /// Whether `flag` is set.
+    /// Whether `flag` is set, or any of several.
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }

@@ -327,7 +327,9 @@ impl FixOrders {
         reason: CancelReason,
         send: &mut impl FnMut(Vec<u8>),
     ) {
-        let successor = self.successor_of(user_ref_num).and_then(|of| Some((of, self.orders.get(&of)?.cl_ord_id.clone())));
+        let successor = self
+            .successor_of(user_ref_num)
+            .and_then(|of| Some((of, self.orders.get(&of)?.cl_ord_id.clone())));
         let Some(order) = self.orders.get_mut(&user_ref_num).filter(|order| !order.is_over()) else { return };
         order.leaves = order.leaves.saturating_sub(quantity);
         if order.leaves > 0 {
@@ -390,7 +392,9 @@ impl FixOrders {
     }
 
     fn on_broken(&mut self, place: ReportPlace, match_number: u64, send: &mut impl FnMut(Vec<u8>)) {
-        let Some(at) = self.trades.iter().position(|trade| trade.match_number == match_number) else { return };
+        let Some(at) = self.trades.iter().position(|trade| trade.match_number == match_number) else {
+            return;
+        };
         let Some(trade) = self.trades.remove(at) else { return };
         let Some(order) = self.orders.get_mut(&trade.order) else { return };
         order.executed = order.executed.saturating_sub(trade.quantity);

@@ -111,7 +111,8 @@ impl FixEnds {
     }
 
     fn write_as(&self, record: &FixRecord<'_>, number: u64, again: Option<Nanos>, out: &mut Vec<u8>) {
-        let kind_len = record.fields.iter().position(|byte| *byte == SOH).map_or(record.fields.len(), |at| at + 1);
+        let kind_len =
+            record.fields.iter().position(|byte| *byte == SOH).map_or(record.fields.len(), |at| at + 1);
         let (kind, rest) = record.fields.split_at(kind_len);
         let mut fields = kind.to_vec();
         put_text(&mut fields, tags::SENDER_COMP_ID, self.own.as_bytes());
@@ -181,7 +182,11 @@ mod tests {
         out.clear();
         ends(FixVersion::Fix42).write_again(&record, 7, 1_795_255_210_000_000_000, &mut out);
         let Framed::Whole { begin, body, .. } = next_frame(&out) else { panic!("{}", text(&out)) };
-        let header = "35=8|49=LOCKSTEP|56=alice|34=7|52=20261121-10:00:10.000|43=Y|122=20261121-10:00:05.001|";
-        assert_eq!((begin, text(body)), (&b"FIX.4.2"[..], format!("{header}37=9|17=44|20=0|150=1|39=1|32=5|")));
+        let header =
+            "35=8|49=LOCKSTEP|56=alice|34=7|52=20261121-10:00:10.000|43=Y|122=20261121-10:00:05.001|";
+        assert_eq!(
+            (begin, text(body)),
+            (&b"FIX.4.2"[..], format!("{header}37=9|17=44|20=0|150=1|39=1|32=5|"))
+        );
     }
 }

@@ -455,7 +455,8 @@ impl FixSession {
 
     fn on_message(&mut self, now: Nanos, begin: &[u8], body: &[u8], around: FixSurroundings<'_>) {
         let (fields, fault) = FixFields::parse(body);
-        let Some(number) = fields.number(tags::MSG_SEQ_NUM).filter(|number| (1..NUMBER_MAX).contains(number)) else {
+        let Some(number) = fields.number(tags::MSG_SEQ_NUM).filter(|number| (1..NUMBER_MAX).contains(number))
+        else {
             return self.log_out(now, DisconnectReason::Fault, "MsgSeqNum(34) is missing or no number");
         };
         let message = Incoming { fields: &fields, number };
@@ -491,8 +492,7 @@ impl FixSession {
     /// with.
     fn take_out_of_order(&mut self, now: Nanos, message: &Incoming<'_>, is_again: bool) -> bool {
         let (fields, number) = (message.fields, message.number);
-        let is_reset =
-            fields.kind() == tags::SEQUENCE_RESET && fields.get(tags::GAP_FILL_FLAG) != Some(b"Y");
+        let is_reset = fields.kind() == tags::SEQUENCE_RESET && fields.get(tags::GAP_FILL_FLAG) != Some(b"Y");
         if is_reset {
             self.on_sequence_reset(message);
             return true;
@@ -610,7 +610,8 @@ impl FixSession {
 
     /// `false`: it was rejected, or its client is logged out.
     fn take_resend_request(&mut self, now: Nanos, message: &Incoming<'_>) -> bool {
-        let (begin, end) = (message.fields.number(tags::BEGIN_SEQ_NO), message.fields.number(tags::END_SEQ_NO));
+        let (begin, end) =
+            (message.fields.number(tags::BEGIN_SEQ_NO), message.fields.number(tags::END_SEQ_NO));
         let last = self.next_out.map_or(0, |next| next - 1);
         match begin.zip(end) {
             Some((begin, end)) if begin > 0 && begin <= last && (end == 0 || end >= begin) => {

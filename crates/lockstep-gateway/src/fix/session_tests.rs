@@ -1,0 +1,123 @@
+//! One session without a gateway: what it queues, and when.
+
+use super::*;
+use crate::fix::codec::seal;
+use proptest::prelude::*;
+
+const TIME: Nanos = 1_795_255_200_000_000_000;
+
+fn frame(begin: &str, text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    seal(begin, text.replace('|', "\x01").as_bytes(), &mut out);
+    out
+}
+
+fn session() -> FixSession {
+    FixSession::new(0, FixSessionLimits::default(), "LOCKSTEP")
+}
+
+fn offer(session: &mut FixSession, bytes: &[u8]) -> FixTaken {
+    let orders = FixOrders::default();
+    session.on_bytes(0, bytes, FixSurroundings { time: TIME, orders: &orders, has_destination: true })
+}
+
+const LOGON: &str = "35=A|34=1|49=Alice|56=LOCKSTEP|52=20261121-10:00:00|98=0|108=30|554=secret|";
+
+#[test]
+fn a_logon_names_version_user_and_password_in_each_version_s_way() {
+    let old = LOGON.replace("554=secret|", "95=6|96=secret|");
+    for (begin, text, version) in [
+        ("FIX.4.2", old.as_str(), FixVersion::Fix42),
+        ("FIX.4.4", LOGON, FixVersion::Fix44),
+        ("FIXT.1.1", LOGON, FixVersion::Fixt11),
+    ] {
+        let mut session = session();
+        let bytes = frame(begin, text);
+        let taken = offer(&mut session, &bytes);
+        let Some(FixEvent::Logon(logon)) = taken.event else { panic!("{:?}", taken.event) };
+        assert_eq!((taken.len, logon.ends.version, logon.user.as_str()), (bytes.len(), version, "alice"));
+        assert_eq!((logon.password.as_slice(), logon.number, logon.heartbeat_s), (&b"secret"[..], 1, 30));
+        assert!(!format!("{logon:?} {session:?}").contains("secret"), "a password is printed nowhere");
+        // Until it is decided nothing more is taken.
+        assert!(session.is_pending() && offer(&mut session, &bytes).event.is_none());
+    }
+    let mut session = session();
+    let taken = offer(&mut session, &frame("FIX.4.3", LOGON));
+    assert!(matches!(taken.event, Some(FixEvent::Cut(why)) if why.contains("BeginString")));
+}
+
+#[test]
+fn every_entry_takes_one_number_of_the_publisher_and_an_order_s_reference_is_the_number_of_its_entry() {
+    let mut session = session();
+    offer(&mut session, &frame("FIX.4.4", LOGON));
+    let mut client = FixClient::default();
+    client.on_opened(41);
+    session.accept(0, &client);
+    session.begin(1);
+    let order = |number: u64, name: &str| {
+        let head = format!("35=D|34={number}|49=Alice|56=LOCKSTEP|52=20261121-10:00:00|");
+        frame("FIX.4.4", &format!("{head}11={name}|55=ABC|54=1|38=10|40=2|44=10|"))
+    };
+    offer(&mut session, &order(2, "short"));
+    offer(&mut session, &order(3, "longer-than-fourteen"));
+    let mut entries = Vec::new();
+    while let Some(entry) = session.next_entry().cloned() {
+        entries.push(entry);
+        session.on_published();
+    }
+    // The logon's answer is 42, an order 43, the name of the next one 44, and that one 45.
+    let numbers: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.target == FixTarget::Application)
+        .map(|entry| match ouch50::Inbound::parse(&entry.payload) {
+            Ok(ouch50::Inbound::EnterOrder(order)) => order.user_ref_num,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!((entries.len(), numbers), (4, vec![43, 45]));
+    let name = FixNote::decode(&entries[2].payload).expect("a note");
+    assert_eq!((name.flags, name.next_in, name.body), (NAMES_NEXT, 0, &b"longer-than-fourteen"[..]));
+}
+
+#[test]
+fn a_peer_that_counts_to_the_end_of_all_numbers_is_logged_out() {
+    let mut session = session();
+    offer(&mut session, &frame("FIX.4.4", LOGON));
+    session.accept(0, &FixClient::default());
+    for number in [u64::MAX, NUMBER_MAX, 0] {
+        let head = format!("35=0|34={number}|49=Alice|56=LOCKSTEP|52=20261121-10:00:00|");
+        offer(&mut session, &frame("FIX.4.4", &head));
+        assert_eq!(session.leaving(), Some(DisconnectReason::Fault));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_message_makes_a_session_panic_or_queue_without_a_bound(
+        messages in prop::collection::vec(
+            (0_usize..14, 0_u64..6, prop::collection::vec((1_u32..1_200, "[ -~]{1,12}"), 0..6)), 0..40),
+    ) {
+        let kinds = ["0", "1", "2", "3", "4", "5", "8", "A", "D", "F", "G", "j", "V", "AE"];
+        let mut session = session();
+        offer(&mut session, &frame("FIX.4.4", LOGON));
+        session.accept(0, &FixClient::default());
+        session.begin(1);
+        session.on_sent(0);
+        for (kind, offset, fields) in messages {
+            let number = (session.next_in() + offset).saturating_sub(2);
+            let more: String = fields.iter().map(|(tag, value)| format!("{tag}={}|", value.replace('|', "/"))).collect();
+            let text = format!("35={}|34={number}|49=Alice|56=LOCKSTEP|52=20261121-10:00:00|{more}", kinds[kind]);
+            let before = session.next_in();
+            offer(&mut session, &frame("FIX.4.4", &text));
+            prop_assert!(session.next_in() >= before);
+            let mut count = 0;
+            while let Some(entry) = session.next_entry().cloned() {
+                prop_assert!(entry.payload.len() <= super::super::note::NOTE_LEN_MAX);
+                session.on_published();
+                count += 1;
+            }
+            prop_assert!(count <= 3, "{count} entries of one message");
+            prop_assert!(session.resends.len() <= RESENDS_MAX);
+        }
+    }
+}

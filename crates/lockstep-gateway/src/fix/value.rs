@@ -22,8 +22,7 @@ fn days_of(year: u64, month: u64, day: u64) -> Option<u64> {
 fn date_of(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
@@ -108,7 +107,8 @@ pub fn parse_price(text: &[u8]) -> Option<u64> {
     if rest.iter().any(|digit| *digit != b'0') {
         return None;
     }
-    let fine = fine.iter().chain([b'0'; 4].iter()).take(4).fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    let fine =
+        fine.iter().chain([b'0'; 4].iter()).take(4).fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     whole.checked_mul(PRICE_ONE)?.checked_add(fine)
 }
 
@@ -133,14 +133,23 @@ mod tests {
         assert_eq!(parse_utc(b"20261121-10:00:05.001"), Some(1_795_255_205_001_000_000));
         assert_eq!(parse_utc(b"20261121-10:00:05"), Some(1_795_255_205_000_000_000));
         assert_eq!(parse_utc(b"20261121-10:00:05.000001"), Some(1_795_255_205_000_001_000));
-        for wrong in ["", "20261121", "20261321-10:00:05", "20261121-24:00:05", "20261121-10:00:05.", "19691231-23:59:59"] {
+        for wrong in [
+            "",
+            "20261121",
+            "20261321-10:00:05",
+            "20261121-24:00:05",
+            "20261121-10:00:05.",
+            "19691231-23:59:59",
+        ] {
             assert_eq!(parse_utc(wrong.as_bytes()), None, "{wrong}");
         }
     }
 
     #[test]
     fn prices_have_four_decimals_and_quantities_none() {
-        for (text, price) in [("10", 100_000), ("10.5", 105_000), (".0001", 1), ("3.14150000", 31_415), ("0", 0)] {
+        for (text, price) in
+            [("10", 100_000), ("10.5", 105_000), (".0001", 1), ("3.14150000", 31_415), ("0", 0)]
+        {
             assert_eq!(parse_price(text.as_bytes()), Some(price), "{text}");
         }
         for wrong in ["", ".", "-1", "1e3", "1.00001", "1.2.3", "99999999999999999999"] {

@@ -8,11 +8,11 @@
 //! and takes bytes, and the passwords to be checked. A connection's index is used again once it is closed, so
 //! each has a number too.
 
+mod fix;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod guessers;
-mod fix;
 mod invariants;
 mod login;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::fix::session::{
     FixEnd, FixEvent, FixLogon, FixSession, FixSessionLimits, FixSurroundings, FixTarget,
 };
 use crate::gateway::conn::{Conn, LoginAttempt, Phase};
-use crate::gateway::ledger::{Ledger, LedgerDay};
+use crate::gateway::ledger::Ledger;
 use crate::gateway::line::Line;
 use crate::gateway::users::Recipient;
 use lockstep_core::engine::clients::DisconnectReason;
@@ -140,7 +140,9 @@ impl<B: Backlog> Gateway<B> {
     /// Publishes what a session has queued, as far as the stream takes it.
     fn publish_fix(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) -> Published {
         let destination = self.fix_destination(index);
-        let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::as_mut) else { return Published::Over };
+        let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::as_mut) else {
+            return Published::Over;
+        };
         let Phase::Open { publisher, .. } = conn.phase else { return Published::All };
         let Line::Fix(session) = &mut conn.line else { return Published::All };
         while let Some(entry) = session.next_entry() {
@@ -172,7 +174,8 @@ impl<B: Backlog> Gateway<B> {
     pub(super) fn accept_fix_login(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
         let Self { conns, fix, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
-        let Phase::Opening { nonce, publisher: Some(publisher), begins: Some(begins), .. } = &conn.phase else {
+        let Phase::Opening { nonce, publisher: Some(publisher), begins: Some(begins), .. } = &conn.phase
+        else {
             return;
         };
         let (nonce, publisher, place) = (*nonce, *publisher, begins.0.clone());
@@ -236,7 +239,8 @@ impl<B: Backlog> Gateway<B> {
         let begins =
             client.on_note((seq, timestamp), &note, next - 1, &mut |record| records.push(encoded(&record)));
         let number = client.number_of(next);
-        let message = Message { seq, publisher, publisher_seq: 0, destination: publisher, timestamp, payload };
+        let message =
+            Message { seq, publisher, publisher_seq: 0, destination: publisher, timestamp, payload };
         self.store_records(now, &message, publisher, &records)?;
         if begins {
             self.begin_fix(publisher, next, number);
@@ -252,7 +256,9 @@ impl<B: Backlog> Gateway<B> {
         destination: PublisherId,
         records: &[Vec<u8>],
     ) -> Result<(), BacklogError> {
-        records.iter().try_for_each(|record| self.store(now, &Message { destination, payload: record, ..*of }))
+        records
+            .iter()
+            .try_for_each(|record| self.store(now, &Message { destination, payload: record, ..*of }))
     }
 
     /// The answer to a logon is the day's `count`th message to its client, and has this number.
@@ -324,7 +330,9 @@ impl<B: Backlog> Gateway<B> {
     pub(super) fn part_fix(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) -> bool {
         let asks = matches!(reason, DisconnectReason::Disabled | DisconnectReason::Stopped);
         let Some(conn) = self.conn(index).filter(|conn| asks && conn.is_open()) else { return false };
-        let Some(session) = conn.line.fix().filter(|session| session.next_out().is_some()) else { return false };
+        let Some(session) = conn.line.fix().filter(|session| session.next_out().is_some()) else {
+            return false;
+        };
         session.leaving().is_some() || session.part(now, reason, why)
     }
 
@@ -376,12 +384,6 @@ impl<B: Backlog> Gateway<B> {
                 }
             }
         }
-    }
-
-    /// Whether numbers count now.
-    #[cfg(test)]
-    pub(super) fn has_open_day(&self) -> bool {
-        matches!(self.ledger.day(), LedgerDay::Open(_))
     }
 }
 
@@ -449,7 +451,8 @@ impl<B: Backlog> FixSending<'_, B> {
         let mut place = self.ledger.place(&[self.publisher], self.client.count_of(resend.next));
         while resend.next <= resend.to && out.len() - sent_len < OUT_MAX {
             if !self.ledger.next(&mut place, message)? {
-                // Nothing of what was sent is ever missing.
+                // Nothing of what was sent is ever missing, so that this ends no resend too early.
+                resend.to = resend.next - 1;
                 break;
             }
             let record = FixRecord::decode(message).filter(|record| !record.is_admin());

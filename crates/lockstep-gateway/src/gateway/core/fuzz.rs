@@ -16,7 +16,9 @@ use super::*;
 use crate::gateway::ledger::FIRST_DAY;
 use lockstep_core::engine::subscriber::Delivery;
 use place::{Place, users};
-use soupbintcp::{Client, ClientEnd, ClientEvent, ClientLimits, ClientState, Field, LoginRequest, Timeout};
+use soupbintcp::{
+    Client, ClientEnd, ClientEvent, ClientLimits, ClientState, Field, LoginRequest, Packet, Timeout,
+};
 use std::cell::Cell;
 use std::panic::{catch_unwind, set_hook, take_hook};
 

@@ -10,6 +10,7 @@ use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{CHANNELS, DayMark};
 use soupbintcp::ServerLimits;
 
+mod fix;
 mod names;
 
 const MS: Nanos = 1_000_000;

@@ -18,7 +18,11 @@ fn beginning(delivery: Delivery) -> (Gateway<MemoryBacklog>, Recorder) {
         name: "gateway/1",
     };
     gateway.on_stream(0, &mut stream, &previous);
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::GatewayHeartbeat { seq: 2, timestamp: 0, publisher: OWN, payload: b"" });
+    gateway.on_stream(
+        0,
+        &mut stream,
+        &SubscriberEvent::GatewayHeartbeat { seq: 2, timestamp: 0, publisher: OWN, payload: b"" },
+    );
     gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 3 });
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 3 });
     (gateway, stream)
@@ -59,11 +63,19 @@ fn clients_of_a_gateway_that_is_silent_are_disconnected_whatever_delivery_the_ot
         gateway.on_stream(0, &mut stream, &opened(20, OTHER, [1, 1], "gateway/2"));
         let bobs = lockstep_core::engine::clients::nonce(OTHER, false, [9, 9]);
         gateway.on_stream(0, &mut stream, &opened(21, 31, bobs, "client/bob"));
-        gateway.on_stream(0, &mut stream, &SubscriberEvent::GatewayHeartbeat { seq: 22, timestamp: 0, publisher: OTHER, payload: b"" });
+        gateway.on_stream(
+            0,
+            &mut stream,
+            &SubscriberEvent::GatewayHeartbeat { seq: 22, timestamp: 0, publisher: OTHER, payload: b"" },
+        );
         for seq in 23..23 + 8 {
             let now = seq * 500 * MS;
             assert!(stream.opens.iter().all(|(name, _)| name != "client/bob"), "it may live: {seq}");
-            gateway.on_stream(now, &mut stream, &SubscriberEvent::GatewayHeartbeat { seq, timestamp: 0, publisher: OWN, payload: b"" });
+            gateway.on_stream(
+                now,
+                &mut stream,
+                &SubscriberEvent::GatewayHeartbeat { seq, timestamp: 0, publisher: OWN, payload: b"" },
+            );
             gateway.on_stream(now, &mut stream, &SubscriberEvent::Committed { next: seq + 1 });
             if seq < 29 {
                 gateway.turn(now, &mut stream, &mut Vec::new());
@@ -79,7 +91,11 @@ fn clients_of_a_gateway_that_is_silent_are_disconnected_whatever_delivery_the_ot
 #[test]
 fn a_gateway_takes_the_name_of_one_that_is_silent_and_waits_for_none_that_was_closed() {
     let (mut gateway, mut stream) = beginning(Delivery::Committed);
-    gateway.on_stream(MS, &mut stream, &SubscriberEvent::GatewayHeartbeat { seq: 3, timestamp: 0, publisher: OWN, payload: b"" });
+    gateway.on_stream(
+        MS,
+        &mut stream,
+        &SubscriberEvent::GatewayHeartbeat { seq: 3, timestamp: 0, publisher: OWN, payload: b"" },
+    );
     for at in [10, 1_000, 1_500] {
         gateway.turn(at * MS, &mut stream, &mut Vec::new());
         assert!(stream.opens.is_empty() && gateway.is_listening());
