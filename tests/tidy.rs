@@ -52,7 +52,11 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("moldudp64", "crates/moldudp64/src/", &[]),
     ("ouch50", "crates/ouch50/src/", &[]),
     ("itch50", "crates/itch50/src/", &[]),
-    ("gateway", "crates/lockstep-gateway/src/", &["wire", "proto", "engine", "soupbintcp", "moldudp64"]),
+    (
+        "gateway",
+        "crates/lockstep-gateway/src/",
+        &["wire", "proto", "engine", "soupbintcp", "moldudp64", "ouch50"],
+    ),
     ("machine", "crates/lockstep-machine/src/", &["wire", "engine"]),
     ("metrics", "crates/lockstep-metrics/src/", &["wire", "engine", "io", "process"]),
     ("app", "crates/lockstep-app/src/", &["io", "process", "client", "machine", "metrics"]),

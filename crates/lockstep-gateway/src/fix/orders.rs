@@ -497,5 +497,4 @@ fn rejection_reason(reason: ouch50::RejectReason) -> u32 {
 }
 
 #[cfg(test)]
-#[path = "orders_tests.rs"]
 mod tests;

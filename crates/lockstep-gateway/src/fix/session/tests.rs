@@ -1,7 +1,10 @@
 //! One session without a gateway: what it queues, and when.
 
+use super::incoming::RESENDS_MAX;
 use super::*;
 use crate::fix::codec::seal;
+use crate::fix::note::NAMES_NEXT;
+use crate::fix::note::NOTE_LEN_MAX;
 use proptest::prelude::*;
 
 const TIME: Nanos = 1_795_255_200_000_000_000;
@@ -112,7 +115,7 @@ proptest! {
             prop_assert!(session.next_in() >= before);
             let mut count = 0;
             while let Some(entry) = session.next_entry().cloned() {
-                prop_assert!(entry.payload.len() <= super::super::note::NOTE_LEN_MAX);
+                prop_assert!(entry.payload.len() <= NOTE_LEN_MAX);
                 session.on_published();
                 count += 1;
             }
