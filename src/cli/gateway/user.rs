@@ -145,7 +145,11 @@ fn row(user: &User) -> String {
     let hear: Vec<_> = user.hear.iter().map(ToString::to_string).collect();
     let state = if user.disabled { "disabled" } else { "enabled" };
     let (hear, to, grace_ms, rate) = (hear.join(","), &user.destination, user.grace_ms, user.rate);
-    let numbered = if user.numbered { " numbered" } else { "" };
+    let numbered = match (user.fix, user.numbered) {
+        (true, _) => " FIX",
+        (_, true) => " numbered",
+        _ => "",
+    };
     let cancels = if user.cancel_on_disconnect { " cancel-on-disconnect" } else { "" };
     let name = &user.name;
     format!(

@@ -13,6 +13,10 @@ use lockstep_wire::{Nanos, PublisherSeq, Seq};
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FixClient {
+    /// Its user speaks FIX, by the users' file, ...
+    is_listed: bool,
+    /// ... or it has logged in so in this trading day.
+    has_notes: bool,
     /// The MsgSeqNum that is expected of the client next.
     next_in: u64,
     /// Messages to it in this trading day before its number 1.
@@ -29,11 +33,22 @@ pub struct FixClient {
 impl Default for FixClient {
     fn default() -> Self {
         let orders = FixOrders::default();
-        Self { next_in: 1, base: 0, is_of_day: true, last_seq: 0, name: None, orders }
+        let (is_listed, has_notes) = (false, false);
+        Self { is_listed, has_notes, next_in: 1, base: 0, is_of_day: true, last_seq: 0, name: None, orders }
     }
 }
 
 impl FixClient {
+    /// Whether it speaks FIX. The stream shows it, also where the users' file of this gateway is an older one.
+    pub fn is_fix(&self) -> bool {
+        self.is_listed || self.has_notes
+    }
+
+    /// The users' file has it so.
+    pub fn set_listed(&mut self, is_listed: bool) {
+        self.is_listed = is_listed;
+    }
+
     /// The MsgSeqNum that is expected of the client next.
     pub fn next_in(&self) -> u64 {
         self.next_in
@@ -67,7 +82,7 @@ impl FixClient {
 
     /// A trading day begins: so do its numbers.
     pub fn on_day(&mut self) {
-        (self.next_in, self.base, self.is_of_day) = (1, 0, false);
+        (self.next_in, self.base, self.is_of_day, self.has_notes) = (1, 0, false, false);
     }
 
     /// A message of its own is stamped, for the application. Messages to it are passed to `send`.
@@ -94,6 +109,7 @@ impl FixClient {
         send: &mut impl FnMut(FixRecord<'_>),
     ) -> bool {
         self.last_seq += 1;
+        self.has_notes = true;
         if note.has(NAMES_NEXT) {
             self.name = Some(note.body.to_vec());
             return false;

@@ -145,7 +145,7 @@ pub struct Gateway<B> {
     users: Users,
     ledger: Ledger<B>,
     clients: Clients,
-    /// What the stream has of those that speak FIX.
+    /// What FIX needs to know of each client.
     fix: BTreeMap<PublisherId, FixClient>,
     /// When the newest entry was stamped that is final.
     stream_time: Nanos,
@@ -478,6 +478,7 @@ impl<B: Backlog> Gateway<B> {
     /// The users' file was read again.
     pub fn set_users(&mut self, now: Nanos, users: Users) {
         self.users = users;
+        self.list_fix_users();
         for index in 0..self.conns.len() {
             let gone = self.conns[index].as_ref().is_some_and(|(_, conn)| {
                 let known = conn.user.as_ref().map(|user| self.users.get(&user.name));

@@ -189,22 +189,28 @@ impl<B: Backlog> Gateway<B> {
         self.take_fix(now, stream, index);
     }
 
-    /// An open entry: of a user that speaks FIX the stream's state begins with the first one.
+    /// An open entry of a client: what the stream has of it begins with the first one.
     pub(super) fn on_fix_opened(&mut self, publisher: PublisherId, last: PublisherSeq, timestamp: Nanos) {
         self.stream_time = self.stream_time.max(timestamp);
-        let user = self.clients.get(publisher).and_then(|client| self.users.get(&client.user));
-        if user.is_some_and(|user| user.fix) {
-            self.fix.entry(publisher).or_default();
-        }
-        if let Some(client) = self.fix.get_mut(&publisher) {
-            client.on_opened(last);
+        let Some(client) = self.clients.get(publisher) else { return };
+        let is_listed = self.users.get(&client.user).is_some_and(|user| user.fix);
+        let client = self.fix.entry(publisher).or_default();
+        client.set_listed(is_listed);
+        client.on_opened(last);
+    }
+
+    /// The users' file was read again.
+    pub(super) fn list_fix_users(&mut self) {
+        for (publisher, fix) in &mut self.fix {
+            let user = self.clients.get(*publisher).and_then(|client| self.users.get(&client.user));
+            fix.set_listed(user.is_some_and(|user| user.fix));
         }
     }
 
     /// A message of a client that speaks FIX, to one, or both. Returns whether it is stored already.
     pub(super) fn on_fix_message(&mut self, now: Nanos, message: &Message<'_>) -> Result<bool, BacklogError> {
         self.stream_time = self.stream_time.max(message.timestamp);
-        if let Some(client) = self.fix.get_mut(&message.publisher) {
+        if let Some(client) = self.fix.get_mut(&message.publisher).filter(|client| client.is_fix()) {
             let mut records = Vec::new();
             client.on_own(message, &mut |record| records.push(encoded(&record)));
             self.store_records(now, message, message.publisher, &records)?;
@@ -214,7 +220,8 @@ impl<B: Backlog> Gateway<B> {
                 session.on_delivered(message.publisher_seq);
             }
         }
-        let Some(client) = self.fix.get_mut(&message.destination) else { return Ok(false) };
+        let client = self.fix.get_mut(&message.destination).filter(|client| client.is_fix());
+        let Some(client) = client else { return Ok(false) };
         let mut records = Vec::new();
         if !client.on_application(message, &mut |record| records.push(encoded(&record))) {
             self.counts.fix_untranslated += 1;
