@@ -5,22 +5,42 @@ use super::world::*;
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_wire::*;
 
-/// A standby whose own log has seqs 3 to 6 of epoch 1, and that has staged 4 and 5 of epoch 2 for epoch 3: of
+/// Bytes of the rings of these replicas.
+const RING: usize = 256 << 10;
+
+/// The log of epoch 1 up to seq 3, which is committed.
+fn begun() -> Log {
+    let mut log = Log::begun(5);
+    log.push_open("a", (1, [1, 1]), 1, 0);
+    log
+}
+
+/// A standby that has `own` as its log, and knows no more of it to be committed than [`begun`].
+fn standby(own: &Log) -> Node {
+    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
+    node.hear(&own.frames[1..2]);
+    node.ask(1, own.repair(0, 1, 3));
+    node.hear(&own.frames[2..]);
+    assert_eq!(
+        (node.next(), node.replica.core.commit_next()),
+        (own.end.next, 3),
+        "of five, two are no quorum"
+    );
+    node.events();
+    node
+}
+
+/// A standby whose own log has seqs 4 to 6 of epoch 2, and that has staged 4 and 5 of epoch 1 for epoch 3: of
 /// the log which it returns, and which goes on to seq 8.
 fn staging() -> (Node, Log) {
-    let mut old = Log::begun(5);
-    old.push_open("a", (1, [1, 1]), 1, 0);
-    for number in 1..4 {
-        old.push_of(1, &[number]);
+    let mut own = begun();
+    own.begin(epoch(2, 3), &member_list(5));
+    for number in 1..3 {
+        own.push_of(1, &[number]);
     }
-    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
-    node.hear(&old.frames[1..2]);
-    node.ask(1, old.repair(0, 1, 3));
-    node.hear(&old.frames[2..]);
-    assert_eq!((node.next(), node.replica.core.commit_next()), (7, 3), "of five, two are no quorum");
-    let mut log = old.before(4);
-    log.begin(epoch(2, 3), &member_list(5));
-    for number in 1..4 {
+    let mut node = standby(&own);
+    let mut log = begun();
+    for number in 1..5 {
         log.push_of(1, &[number]);
     }
     let begun = log.begin(epoch(3, 1), &member_list(5));
@@ -64,7 +84,8 @@ fn s7_what_was_staged_is_not_fetched_again_for_the_next_epoch_whose_log_it_is() 
         node.hear(&[start]);
         assert_eq!(ranges(&mut node), [(6, 8)]);
         give(&mut node, &log, &[6, 7]);
-        assert_eq!(exchanged(&mut node), [(4, epoch(4, 3))]);
+        let first_start = if contains { epoch(3, 1) } else { epoch(4, 3) };
+        assert_eq!(exchanged(&mut node), [(4, first_start)]);
         assert_eq!(node.replica.tail().end(), log.end);
     }
 }
@@ -86,6 +107,40 @@ fn s7_what_was_staged_of_a_log_that_never_came_to_be_is_forgotten() {
     assert_eq!(ranges(&mut node), [(4, 5)]);
     give(&mut node, &log, &[4]);
     assert_eq!(exchanged(&mut node), [(4, epoch(4, 3))]);
+    assert_eq!(node.replica.tail().end(), log.end);
+}
+
+/// S7, LS1307: a replica that missed two takeovers replays a log of which the epoch between them is several
+/// rings long. It has that epoch's log as soon as its start is there, and the log grows from then on.
+#[test]
+fn s7_the_ring_need_not_hold_what_was_stamped_between_two_takeovers_that_a_replica_missed() {
+    let (mut own, mut log) = (begun(), begun());
+    for number in 1..4 {
+        own.push_of(1, &[number]);
+    }
+    let mut node = standby(&own);
+    log.begin(epoch(2, 3), &member_list(5));
+    let mut len = 0;
+    for number in 1.. {
+        len += log.push_of(1, &[number]).len();
+        if len > 4 * RING {
+            break;
+        }
+    }
+    log.commit_next = log.end.next;
+    let begun = log.begin(epoch(3, 1), &member_list(5));
+    node.hear(&[begun]);
+    for bytes in log.frames.iter().skip(3) {
+        let (now, frame) = (node.now, FrameView::from_prefix(bytes).unwrap());
+        // The segments do not lag.
+        node.flush();
+        let is_processed = node.replica.on_replayed(now, (identity(1), HISTORY), &frame);
+        let (is_stopped, seq) = (node.replica.core.is_stopped(), frame.header.first_seq);
+        assert!(is_processed && !is_stopped, "seq {seq}: {:?}", node.events());
+    }
+    // The start of epoch 3 has waited since it was heard.
+    node.poll();
+    assert_eq!(exchanged(&mut node), [(4, epoch(2, 3))]);
     assert_eq!(node.replica.tail().end(), log.end);
 }
 
@@ -134,7 +189,7 @@ fn s6_a_process_that_starts_again_calls_nothing_committed_that_it_has_only_stage
         ));
         node.replica.core.commit_next()
     };
-    assert_eq!((give(&mut node, 6), node.next()), (4, 7), "seq 4 and 5 are still those of epoch 1");
+    assert_eq!((give(&mut node, 6), node.next()), (4, 7), "seq 4 and 5 are still those of epoch 2");
     assert_eq!(give(&mut node, 7), 4);
     log.commit_next = log.end.next;
     node.hear(&[log.at(8), log.heartbeat()]);
@@ -148,7 +203,7 @@ fn s6_a_process_that_starts_again_calls_nothing_committed_that_it_has_only_stage
 fn s6_what_a_frame_calls_committed_is_so_once_it_is_in_the_log_though_a_later_epoch_is_followed() {
     let mut log = Log::begun(5);
     log.push_open("a", (1, [1, 1]), 1, 0);
-    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
+    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     log.begin(epoch(2, 3), &member_list(5));
@@ -168,7 +223,7 @@ fn s6_what_a_frame_calls_committed_is_so_once_it_is_in_the_log_though_a_later_ep
 
 /// A standby that holds this log, and knows it to be committed up to seq 3.
 fn holder(log: &Log) -> Node {
-    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
+    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
     let begun = log.epochs.last().unwrap().base;
     node.hear(&[log.at(begun)]);
     for (index, bytes) in log.frames.iter().enumerate() {
@@ -205,7 +260,7 @@ fn s7_what_lies_below_the_table_of_a_new_epoch_is_kept_only_where_the_log_proves
         let index = log.frames.iter().position(|frame| *frame == log.at(seq)).unwrap();
         node.ask(1, log.repair(index, 1, log.commit_next));
     }
-    assert_eq!(exchanged(&mut node), [(3, epoch(4, 1))]);
+    assert_eq!(exchanged(&mut node), [(3, epoch(2, 3))]);
     assert_eq!(node.replica.tail().end(), log.end);
     // A replica that holds the start of epoch 3 holds all that it fixes.
     let mut node = holder(&third);

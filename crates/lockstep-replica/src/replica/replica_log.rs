@@ -4,8 +4,12 @@
 //! ```text
 //!   own:    ── committed ──│── owned ──│── not owned ──▶         the log until the switch
 //!                                      └ cut
-//!   staged:                            │── fetched ──│ start of e ──▶ switch: this is the log now
+//!   staged:                            │── fetched ──│ start of d ──▶ switch: this is the log now
+//!   then:                                            │ start of d ── appended ── start of e ── appended ──▶
 //! ```
+//! `d` is the first epoch above the log's own that the followed log contains: from its start on this is the
+//! log of `d`'s leader (S1), which every follower of `d` has had. So what is staged is no longer than what is
+//! replaced, however much was stamped in the epochs between it and the followed one, `e`.
 
 use super::Recovered;
 use crate::journal::ports::TailMemory;
@@ -41,7 +45,7 @@ pub(super) enum LogRefusal {
 pub(super) enum StoreOutcome {
     /// The log ends behind it.
     Appended,
-    /// It is staged beside the log until its epoch's start is there as well.
+    /// It is staged beside the log, until the start of an epoch above the log's own is there as well.
     Staged,
     /// The suffix of the log was replaced from this seq on, and the log ends behind it.
     Replaced {
@@ -69,8 +73,8 @@ pub(super) struct ReplicaLog {
     pub lineage: Lineage,
     /// The log's epochs from the one in force at the commit on.
     epochs: VecDeque<EpochBase>,
-    /// The epoch for which frames are staged, and their start.
-    staging: Option<(Epoch, Seq)>,
+    /// Where the frames begin that are staged.
+    staging: Option<Seq>,
     /// VERSION-1: the version of the log's last frame; 0 of an empty log.
     pub version: u8,
     /// The epoch to whose log all frames belong that were staged last, since this process began.
@@ -287,7 +291,7 @@ impl ReplicaLog {
         if !goes_on {
             tail.stage(from, epoch)?;
         }
-        (self.staging, self.staged_for) = (Some((epoch, from)), epoch);
+        (self.staging, self.staged_for) = (Some(from), epoch);
         Ok(())
     }
 
@@ -305,7 +309,7 @@ impl ReplicaLog {
         frame: &FrameView<'_>,
     ) -> Result<StoreOutcome, LogRefusal> {
         let takes = acceptor.takes(frame.header.epoch(), admitted);
-        let Some((epoch, from)) = self.staging else {
+        let Some(from) = self.staging else {
             if !takes {
                 return Err(LogRefusal::Rule);
             }
@@ -314,15 +318,18 @@ impl ReplicaLog {
             return Ok(StoreOutcome::Appended);
         };
         let end = tail.staged_end().ok_or(LogRefusal::Rule)?;
-        if end.epoch != epoch {
+        // One that is staged already found no room for its switch.
+        if end.next < frame.header.next_seq() {
             if !takes {
                 return Err(LogRefusal::Rule);
             }
             tail.stage_frame(frame).map_err(refused)?;
-            if frame.header.epoch() != epoch && !planted(Mutation::CutThenFill) {
-                return Ok(StoreOutcome::Staged);
-            }
         }
+        let reached = frame.header.epoch();
+        if reached <= tail.end().epoch && !planted(Mutation::CutThenFill) {
+            return Ok(StoreOutcome::Staged);
+        }
+        tail.stage_on(reached, |_| true);
         self.replace_suffix(tail, from)
     }
 
