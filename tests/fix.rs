@@ -87,7 +87,10 @@ impl Market {
 
     /// A gateway at this port, which may not listen yet.
     fn gateway_at(&self, name: &str, port: u16) -> Process {
-        start_on(&self.cluster, name, [], &["--fix", &format!("127.0.0.1:{port}")]).0
+        let (users, address) = (self.cluster.path("users.toml"), format!("127.0.0.1:{port}"));
+        let users = users.to_str().expect("a path of text");
+        let args = ["gateway", "--name", name, "--users", users, "--fix", &address];
+        self.cluster.start(&format!("gateway-{name}"), &args)
     }
 
     /// Kills the leader, and starts it again.
@@ -184,7 +187,7 @@ fn quickfix_of_each_version_logs_in_trades_logs_out_and_goes_on_at_another_gatew
     for user in ["user0", "user1", "user2"] {
         add_user(&market.cluster, user, "secret", &["--fix"]);
     }
-    [&first, &second].map(|gateway| gateway.signal("HUP"));
+    [&first, &second].into_iter().for_each(|gateway| gateway.signal("HUP"));
     for (index, version) in ["FIX.4.2", "FIX.4.4", "FIXT.1.1"].into_iter().enumerate() {
         let [flow, _] = Flow::recorded(40);
         let flow = flow.named(&format!("v{index}-a-name-of-more-than-fourteen-"));
