@@ -1,5 +1,5 @@
-//! FIX at the gateways, by somebody else's engine: QuickFIX's C++ initiator trades the demo's order flow with the
-//! reference exchange while leaders and gateways are killed.
+//! FIX at the gateways, by somebody else's engine: QuickFIX's C++ initiator trades the demo's order flow with
+//! the reference exchange while leaders and gateways are killed.
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
@@ -151,8 +151,8 @@ fn quickfix_trades_the_demos_flow_while_leaders_and_gateways_die() {
     market.kill_leader();
     alice.await_answers(&flow_a.requests()[..100]);
     send(&mut alice, &mut bob);
-    // Her gateway dies in the middle of what she sends: the other one asks for what was not stamped, and for what she
-    // has sent meanwhile.
+    // Her gateway dies in the middle of what she sends: the other one asks for what was not stamped, and for
+    // what she has sent meanwhile.
     alice.await_answers(&flow_a.requests()[..120]);
     first.signal("KILL");
     alice.await_sent();

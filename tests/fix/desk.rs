@@ -1,4 +1,5 @@
-//! A trader's desk with QuickFIX: its process, its requests, and what it was sent; and what the stream has of it.
+//! A trader's desk with QuickFIX: its process, its requests, and what it was sent; and what the stream has of
+//! it.
 
 use lockstep::cli::orders::{OrderFlow, OrderKind};
 use lockstep::config::Config;
@@ -49,7 +50,8 @@ impl Request {
 pub struct Flow(Vec<Request>);
 
 impl Flow {
-    /// The first messages of the demo's flow: orders by turns to two desks, the rest to the desk of their order.
+    /// The first messages of the demo's flow: orders by turns to two desks, the rest to the desk of their
+    /// order.
     pub fn recorded(count: u64) -> [Self; 2] {
         let flow = OrderFlow::recorded().expect("the recorded day");
         let mut desks = [Vec::new(), Vec::new()];

@@ -27,7 +27,8 @@ const WAITING_MAX: usize = 1_024;
 struct Arrival {
     link: Link,
     tunnel: SocketAddr,
-    is_fix: bool,
+    /// The gateway's CompID, where its clients speak FIX.
+    fix: Option<String>,
     until: Nanos,
 }
 
@@ -59,17 +60,17 @@ impl Arrivals {
         &mut self,
         now: Nanos,
         link: Link,
-        (tunnel, is_fix): (SocketAddr, bool),
+        (tunnel, fix): (SocketAddr, Option<String>),
         faults: &mut Faults,
     ) {
         if self.waiting.len() == WAITING_MAX {
             return faults.tell(now, tunnel, "too many connections of tunnels have sent no PROXY header yet");
         }
-        self.waiting.push(Arrival { link, tunnel, is_fix, until: now + PATIENCE_NS });
+        self.waiting.push(Arrival { link, tunnel, fix, until: now + PATIENCE_NS });
     }
 
-    /// The next connection whose header is whole, its client's address, and whether it speaks FIX.
-    pub fn next(&mut self, now: Nanos, faults: &mut Faults) -> Option<(Link, SocketAddr, bool)> {
+    /// The next connection whose header is whole, its client's address, and the CompID where it speaks FIX.
+    pub fn next(&mut self, now: Nanos, faults: &mut Faults) -> Option<(Link, SocketAddr, Option<String>)> {
         if now < self.look_at {
             return None;
         }
@@ -77,8 +78,8 @@ impl Arrivals {
         while let Some(arrival) = self.waiting.get_mut(index) {
             let fault = match take_header(arrival) {
                 Ok(Some(client)) => {
-                    let Arrival { link, tunnel, is_fix, .. } = self.waiting.swap_remove(index);
-                    return Some((link, client.unwrap_or(tunnel), is_fix));
+                    let Arrival { link, tunnel, fix, .. } = self.waiting.swap_remove(index);
+                    return Some((link, client.unwrap_or(tunnel), fix));
                 }
                 Ok(None) if now < arrival.until => {
                     index += 1;

@@ -23,8 +23,8 @@ pub(super) struct Listener {
     pub accepts: bool,
     /// Where it listens.
     pub address: SocketAddr,
-    /// Its clients speak FIX.
-    pub is_fix: bool,
+    /// The gateway's CompID, where clients speak FIX.
+    pub fix: Option<String>,
     socket: TcpListener,
     tls: Option<Acceptor>,
 }
@@ -59,14 +59,15 @@ impl Listener {
             let mut socket = TcpListener::bind(address).map_err(wrong)?;
             registry.register(&mut socket, Token(listeners.len()), Interest::READABLE).map_err(wrong)?;
             let address = socket.local_addr().map_err(wrong)?;
-            listeners.push(Self { accepts: true, address, is_fix: flag == "--fix", socket, tls });
+            let fix = (flag == "--fix").then(|| args.fix_comp_id.clone());
+            listeners.push(Self { accepts: true, address, fix, socket, tls });
         }
         Ok(listeners)
     }
 
     /// What clients speak here, and where: a line for people and for programs.
     pub fn row(&self) -> String {
-        let how = match (self.tls.is_some(), self.is_fix) {
+        let how = match (self.tls.is_some(), self.fix.is_some()) {
             (true, _) => " with TLS",
             (_, true) => " for FIX",
             _ => "",

@@ -223,7 +223,6 @@ struct Client {
 
 struct Server {
     name: String,
-    fix_comp_id: String,
     counted: Option<Counted>,
     core: Gateway<Spool>,
     publisher: Publisher,
@@ -299,7 +298,6 @@ impl Server {
         let counted = counters_or_warning(observed, counted);
         Ok(Self {
             name: name.clone(),
-            fix_comp_id: args.fix_comp_id.clone(),
             counted,
             core,
             publisher,
@@ -354,8 +352,8 @@ impl Server {
                 work += self.accept(now, listener);
             }
         }
-        while let Some((link, client, is_fix)) = self.arrivals.next(now, &mut self.faults) {
-            self.admit(now, link, client, is_fix);
+        while let Some((link, client, fix)) = self.arrivals.next(now, &mut self.faults) {
+            self.admit(now, link, client, fix.as_deref());
         }
         work += self.shake_hands(now) + self.read(now);
         while self.verifier.has_room()
@@ -421,20 +419,20 @@ impl Server {
                     return count;
                 }
             };
-            let is_fix = self.listeners[listener].is_fix;
+            let fix = self.listeners[listener].fix.clone();
             match self.arrivals.is_tunnel(peer) {
-                true => self.arrivals.push(now, link, (peer, is_fix), &mut self.faults),
-                false => self.admit(now, link, peer, is_fix),
+                true => self.arrivals.push(now, link, (peer, fix), &mut self.faults),
+                false => self.admit(now, link, peer, fix.as_deref()),
             }
         }
         ACCEPTED_PER_TURN
     }
 
-    /// A client at `peer` has this connection.
-    fn admit(&mut self, now: Nanos, mut link: Link, peer: SocketAddr, is_fix: bool) {
-        let accepted = match is_fix {
-            true => self.core.accept_fix(now, peer, &self.fix_comp_id),
-            false => self.core.accept(now, peer),
+    /// A client at `peer` has this connection; with a CompID of the gateway's it speaks FIX.
+    fn admit(&mut self, now: Nanos, mut link: Link, peer: SocketAddr, fix: Option<&str>) {
+        let accepted = match fix {
+            Some(comp_id) => self.core.accept_fix(now, peer, comp_id),
+            None => self.core.accept(now, peer),
         };
         let Some((index, number)) = accepted else { return };
         if self.clients.len() <= index {

@@ -21,7 +21,8 @@ pub struct FixClient {
     next_in: u64,
     /// Messages to it in this trading day before its number 1.
     base: u64,
-    /// Its login stands in this trading day: what an older one had under way when the day began is not counted.
+    /// Its login stands in this trading day: what an older one had under way when the day began is not
+    /// counted.
     is_of_day: bool,
     /// Its publisher's last number.
     last_seq: PublisherSeq,
@@ -39,7 +40,8 @@ impl Default for FixClient {
 }
 
 impl FixClient {
-    /// Whether it speaks FIX. The stream shows it, also where the users' file of this gateway is an older one.
+    /// Whether it speaks FIX. The stream shows it, also where the users' file of this gateway is an older
+    /// one.
     pub fn is_fix(&self) -> bool {
         self.is_listed || self.has_notes
     }
@@ -93,14 +95,15 @@ impl FixClient {
         self.orders.on_own(place, message.payload, name, &mut report(message.timestamp, send));
     }
 
-    /// A message to it is stamped. Messages to it are passed to `send`. Returns whether it is one of OUCH 5.0.
+    /// A message to it is stamped. Messages to it are passed to `send`. Returns whether it is one of OUCH
+    /// 5.0.
     pub fn on_application(&mut self, message: &Message<'_>, send: &mut impl FnMut(FixRecord<'_>)) -> bool {
         let send = &mut report(message.timestamp, send);
         self.orders.on_application(place_of(message), message.payload, send)
     }
 
-    /// A note of its publisher is stamped. `sent`: messages to it in this day so far. The message to it, if there
-    /// is one, is passed to `send`. Returns whether a session may begin with that message.
+    /// A note of its publisher is stamped. `sent`: messages to it in this day so far. The message to it, if
+    /// there is one, is passed to `send`. Returns whether a session may begin with that message.
     pub fn on_note(
         &mut self,
         (seq, timestamp): (Seq, Nanos),

@@ -4,9 +4,9 @@
 //!   8=FIX.4.4 ∙ 9=LENGTH ∙ 35=TYPE ∙ … ∙ 10=CHECKSUM ∙        ∙ is SOH, byte 1
 //!                          └── LENGTH bytes ──┘
 //! ```
-//! A frame whose length or checksum is wrong is garbled: the specification ignores it, and the receiver goes on
-//! at the next begin string. A frame that is whole may still have fields that are none; its receiver rejects
-//! the message and names the tag.
+//! A frame whose length or checksum is wrong is garbled: the specification ignores it, and the receiver goes
+//! on at the next begin string. A frame that is whole may still have fields that are none; its receiver
+//! rejects the message and names the tag.
 
 use std::fmt::Display;
 use std::io::Write;

@@ -1,8 +1,9 @@
-//! Requests of FIX as OUCH 5.0 has them: NewOrderSingle(D), OrderCancelRequest(F), OrderCancelReplaceRequest(G).
+//! Requests of FIX as OUCH 5.0 has them: NewOrderSingle(D), OrderCancelRequest(F),
+//! OrderCancelReplaceRequest(G).
 //!
 //! | FIX | OUCH 5.0 |
 //! |---|---|
-//! | ClOrdID(11), up to 64 characters | UserRefNum: the number of the entry; the first 14 characters are its ClOrdId |
+//! | ClOrdID(11), up to 64 characters | UserRefNum: the number of the entry; ClOrdId has the first 14 |
 //! | OrdType(40) 1, 2 | a market order, a limit of at most four decimals |
 //! | TimeInForce(59) 0, 3, 4 | day; IOC; IOC with a least quantity of all |
 //! | MinQty(110), MaxFloor(111), ExecInst(18) 6 | least quantity, displayed part, post-only |

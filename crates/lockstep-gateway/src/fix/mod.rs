@@ -9,13 +9,13 @@
 //!   to the client     each message is made of one entry: an answer of the application, or a note
 //! ```
 //! So the number that is expected next, and the number of the next message, are counts over the stream since
-//! the trading day began. A gateway sends nothing that is not stamped, not even a heartbeat; whichever gateway
-//! the client meets next counts the same, and a resend request is answered from what was stamped.
+//! the trading day began. A gateway sends nothing that is not stamped, not even a heartbeat; whichever
+//! gateway the client meets next counts the same, and a resend request is answered from what was stamped.
 //!
 //! * [`codec`] has frames, fields and checksums; [`value`] times, prices and quantities;
 //! * [`note`] the entries between gateways;
 //! * [`session`] one connection's rules: bytes and times in, entries and bytes out;
-//! * [`enter`] makes OUCH 5.0 of orders, [`orders`] execution reports of OUCH 5.0: state that is a function of
+//! * [`enter`] makes OUCH 5.0 of orders, [`orders`] execution reports of OUCH 5.0: state that follows from
 //!   the stream;
 //! * [`client`] puts together what the stream has of one client.
 //!

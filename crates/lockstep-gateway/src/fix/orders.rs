@@ -4,10 +4,10 @@
 //!   own entries       O ─▶ an order, pending     U ─▶ its successor, pending     X ─▶ a cancel, pending
 //!   the application   A C D E U M P I J B     ─▶ ExecutionReport(8), OrderCancelReject(9)
 //! ```
-//! OUCH 5.0 names orders by UserRefNum and answers some requests by silence, such as the cancel of an order that
-//! is executed already; FIX names them by ClOrdID and answers each. So this remembers what is pending, and
-//! answers it at the latest when its order is over. All of it follows from the entries in their order, so every
-//! gateway makes the same reports.
+//! OUCH 5.0 names orders by UserRefNum and answers some requests by silence, such as the cancel of an order
+//! that is executed already; FIX names them by ClOrdID and answers each. So this remembers what is pending,
+//! and answers it at the latest when its order is over. All of it follows from the entries in their order, so
+//! every gateway makes the same reports.
 
 use super::report::{ExecutionReport, RefusedRequest, ReportPlace, cancel_reject, execution};
 use lockstep_wire::Seq;
@@ -134,8 +134,8 @@ impl FixOrders {
         self.orders.get(&user_ref_num)
     }
 
-    /// An entry of the client's own is stamped. `name`: the ClOrdID of a note before it. Messages to the client
-    /// are passed to `send`.
+    /// An entry of the client's own is stamped. `name`: the ClOrdID of a note before it. Messages to the
+    /// client are passed to `send`.
     pub(super) fn on_own(
         &mut self,
         place: ReportPlace,
@@ -210,8 +210,8 @@ impl FixOrders {
         send(cancel_reject(Some(order), place, &refused));
     }
 
-    /// A message of the application to the client. Messages to the client are passed to `send`. Returns whether
-    /// it is one of OUCH 5.0.
+    /// A message of the application to the client. Messages to the client are passed to `send`. Returns
+    /// whether it is one of OUCH 5.0.
     pub(super) fn on_application(
         &mut self,
         place: ReportPlace,
@@ -317,8 +317,8 @@ impl FixOrders {
         }
     }
 
-    /// Shares were taken off an order: all that are left by a cancel of its client, by a replacement to no more
-    /// than is executed, or unasked.
+    /// Shares were taken off an order: all that are left by a cancel of its client, by a replacement to no
+    /// more than is executed, or unasked.
     fn on_canceled(
         &mut self,
         place: ReportPlace,

@@ -5,9 +5,10 @@
 //!                                    │ each message: one entry
 //!                                    └─ a Logout, asked for or not ─ stamped and sent ─▶ the connection ends
 //! ```
-//! The owner hands over what came, publishes the entries in their order under the client's publisher, and sends
-//! what the stream has for the client from the logon's answer on: see [`FixSession::begin`]. A message is taken
-//! when all entries before it are published, so that the queue of entries stays as short as one message's.
+//! The owner hands over what came, publishes the entries in their order under the client's publisher, and
+//! sends what the stream has for the client from the logon's answer on: see [`FixSession::begin`]. A message
+//! is taken when all entries before it are published, so that the queue of entries stays as short as one
+//! message's.
 
 mod incoming;
 
@@ -141,7 +142,7 @@ enum SessionPhase {
     Open,
 }
 
-/// What is known of the client outside of its connection.
+/// The client outside of its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct FixSurroundings<'a> {
     /// The stream's time, in nanoseconds since the Unix epoch; 0: not known.
@@ -332,8 +333,8 @@ impl FixSession {
         }
     }
 
-    /// Its user is right, and its open entry was delivered: `client` is as the stream has it there. Queues the
-    /// answer.
+    /// Its user is right, and its open entry was delivered: `client` is as the stream has it there. Queues
+    /// the answer.
     pub fn accept(&mut self, now: Nanos, client: &FixClient) {
         let Some((number, heartbeat_s, resets)) =
             self.logon.as_ref().map(|logon| (logon.number, logon.heartbeat_s, logon.resets))
@@ -404,8 +405,8 @@ impl FixSession {
         self.leaving = Some((reason, now));
     }
 
-    /// The gateway ends the connection: a Logout with this text is queued. `false`: the client is sent nothing
-    /// more, close the connection.
+    /// The gateway ends the connection: a Logout with this text is queued. `false`: the client is sent
+    /// nothing more, close the connection.
     pub fn part(&mut self, now: Nanos, reason: DisconnectReason, text: &str) -> bool {
         let can = self.phase == SessionPhase::Open && self.leaving.is_none();
         if can {

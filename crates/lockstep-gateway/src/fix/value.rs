@@ -8,8 +8,8 @@ const DAY_S: u64 = 86_400;
 /// Prices have four decimals, as OUCH 5.0 has them.
 const PRICE_ONE: u64 = 10_000;
 
-/// Days since the Unix epoch of a date of the Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level
-/// Date Algorithms").
+/// Days since the Unix epoch of a date of the Gregorian calendar (Howard Hinnant, "chrono-Compatible
+/// Low-Level Date Algorithms").
 fn days_of(year: u64, month: u64, day: u64) -> Option<u64> {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year / 400, year % 400);
@@ -38,8 +38,8 @@ pub fn utc_text(at: Nanos) -> String {
     format!("{year:04}{month:02}{day:02}-{hour:02}:{minute:02}:{second:02}.{ms:03}")
 }
 
-/// Nanoseconds since the Unix epoch of `YYYYMMDD-HH:MM:SS`, with up to nine decimals. A leap second is the one
-/// behind it. `None`: it is no time, or lies before 1970.
+/// Nanoseconds since the Unix epoch of `YYYYMMDD-HH:MM:SS`, with up to nine decimals. A leap second is the
+/// one behind it. `None`: it is no time, or lies before 1970.
 pub fn parse_utc(text: &[u8]) -> Option<Nanos> {
     let part = |at: usize, len: usize| number(text.get(at..at + len)?);
     let has = |at: usize, byte: u8| text.get(at) == Some(&byte);

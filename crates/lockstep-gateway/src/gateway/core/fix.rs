@@ -78,8 +78,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Whether the next message must wait: for a logon that is being decided, for entries before it, or for its
-    /// turn.
+    /// Whether the next message must wait: for a logon that is being decided, for entries before it, or for
+    /// its turn.
     fn is_blocked_fix(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) -> bool {
         let published = self.publish_fix(now, stream, index);
         let Some(conn) = self.conn(index) else { return true };
@@ -316,7 +316,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Behind the last message of a day: no entry is stamped for this Logout, as the numbers end with the day.
+    /// Behind the last message of a day: no entry is stamped for this Logout, as the numbers end with the
+    /// day.
     fn end_fix_day(&mut self, now: Nanos, index: usize) {
         if let Some(conn) = self.conn(index)
             && let Line::Fix(session) = &mut conn.line
@@ -332,8 +333,8 @@ impl<B: Backlog> Gateway<B> {
         self.finish_fix(now, index, DisconnectReason::DayEnd, "");
     }
 
-    /// A FIX session is to end by the gateway's wish: a Logout goes before. `true`: so it is, and the connection
-    /// ends behind it.
+    /// A FIX session is to end by the gateway's wish: a Logout goes before. `true`: so it is, and the
+    /// connection ends behind it.
     pub(super) fn part_fix(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) -> bool {
         let asks = matches!(reason, DisconnectReason::Disabled | DisconnectReason::Stopped);
         let Some(conn) = self.conn(index).filter(|conn| asks && conn.is_open()) else { return false };
@@ -400,7 +401,7 @@ fn encoded(record: &FixRecord<'_>) -> Vec<u8> {
     bytes
 }
 
-/// What a connection's output is filled from.
+/// The sources of a connection's output.
 struct FixSending<'a, B> {
     client: &'a FixClient,
     ledger: &'a Ledger<B>,
@@ -409,8 +410,8 @@ struct FixSending<'a, B> {
 }
 
 impl<B: Backlog> FixSending<'_, B> {
-    /// Appends resends that were asked for, then messages that were not sent yet, as many as fit. How many were
-    /// sent for the first time, and whether a Logout was the last of them.
+    /// Appends resends that were asked for, then messages that were not sent yet, as many as fit. How many
+    /// were sent for the first time, and whether a Logout was the last of them.
     fn fill(
         &self,
         now: Nanos,

@@ -1,4 +1,4 @@
-//! What is sent to clients, and the timers of their connections.
+//! Messages on their way to clients, and the timers of connections.
 
 use super::{Gateway, GatewayError, GatewayStream, OUT_MAX};
 use crate::gateway::line::Line;

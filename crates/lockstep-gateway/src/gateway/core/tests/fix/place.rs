@@ -37,13 +37,13 @@ struct Log {
     entries: Vec<(Nanos, Logged)>,
     ids: BTreeMap<String, PublisherId>,
     last: BTreeMap<PublisherId, PublisherSeq>,
-    /// Who has opened each, ...
+    /// The gateway that has opened each, ...
     owners: BTreeMap<PublisherId, usize>,
     /// ... and what they have handed in meanwhile.
     waiting: VecDeque<(usize, PublisherId, Destination, Vec<u8>)>,
     opened: [Vec<(usize, PublisherId, PublisherSeq)>; 2],
     tickets: usize,
-    is_held: bool,
+    is_stalled: bool,
     is_full: bool,
     now: Nanos,
 }
@@ -105,7 +105,7 @@ impl GatewayStream for Handle {
         if log.is_full && !is_own_heartbeat {
             return Err(PublishError::Backpressure);
         }
-        if log.is_held && !is_own_heartbeat {
+        if log.is_stalled && !is_own_heartbeat {
             log.waiting.push_back((self.index, publisher, to, payload.to_vec()));
             return Ok(0);
         }
@@ -346,7 +346,7 @@ impl FixPlace {
         self.advance(STEP);
     }
 
-    /// What the application was handed, in its order.
+    /// Everything that the application was handed, in its order.
     pub(super) fn orders(&mut self) -> Vec<String> {
         self.orders.clone()
     }
@@ -365,10 +365,10 @@ impl FixPlace {
     }
 
     /// Stops stamping what clients and gateways hand in; then stamps it.
-    pub(super) fn hold(&mut self, is_held: bool) {
+    pub(super) fn hold(&mut self, is_stalled: bool) {
         let log = &mut *self.log.borrow_mut();
-        log.is_held = is_held;
-        if !is_held {
+        log.is_stalled = is_stalled;
+        if !is_stalled {
             log.release();
         }
     }
@@ -514,8 +514,8 @@ impl Trader {
         self.is_closed
     }
 
-    /// What came meanwhile: number, type, and fields behind the header, with `43=Y|52=…|122=…` before those of
-    /// a message that was sent again.
+    /// Everything that came meanwhile: number, type, and fields behind the header, with `43=Y|52=…|122=…` before those
+    /// of a message that was sent again.
     pub(super) fn received(&mut self, place: &mut FixPlace) -> Vec<String> {
         (0..3).for_each(|_| self.pump(place));
         let mut lines = Vec::new();
