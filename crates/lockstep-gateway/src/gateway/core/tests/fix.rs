@@ -1,6 +1,7 @@
 //! Clients of FIX at two gateways on one stream, message by message.
 
 mod place;
+mod walk;
 
 use super::MS;
 use lockstep_wire::Nanos;

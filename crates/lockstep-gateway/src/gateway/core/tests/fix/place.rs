@@ -136,6 +136,10 @@ pub(super) struct FixPlace {
     applied: usize,
     orders: Vec<String>,
     refs: BTreeMap<String, (PublisherId, u32)>,
+    answers: usize,
+    canceled: usize,
+    /// Open quantity of each order, by its number.
+    open: BTreeMap<u32, u32>,
     clients: Clients,
     disconnects: Vec<String>,
 }
@@ -154,7 +158,7 @@ fn limits() -> GatewayLimits {
         lockout: LockoutTimes::default(),
         scan_ns: STEP,
         heartbeat_ns: 500_000_000,
-        lost_heartbeats: 1_000_000,
+        lost_heartbeats: 6,
     }
 }
 
@@ -183,6 +187,9 @@ impl FixPlace {
             applied: 0,
             orders: Vec::new(),
             refs: BTreeMap::new(),
+            answers: 0,
+            canceled: 0,
+            open: BTreeMap::new(),
             clients: Clients::default(),
             disconnects: Vec::new(),
         };
@@ -287,6 +294,7 @@ impl FixPlace {
                     options,
                 };
                 self.answer(publisher, &accepted.into());
+                self.open.insert(order.user_ref_num, order.quantity);
                 if order.quantity % 2 == 0 {
                     self.trade(publisher, order.user_ref_num, order.quantity, order.price);
                 }
@@ -294,14 +302,17 @@ impl FixPlace {
             Inbound::CancelOrder(cancel) => {
                 self.orders.push(format!("X{}", cancel.user_ref_num));
                 let (user_ref_num, reason) = (cancel.user_ref_num, CancelReason::UserRequested);
-                // As much as any order of these tests has; none of one that is over.
-                if self.orders.iter().filter(|order| **order == format!("X{user_ref_num}")).count() == 1 {
-                    let canceled = Canceled { time_ns, user_ref_num, quantity: 1_000, reason, options };
+                // An order that is over is answered by silence.
+                if let Some(quantity) = self.open.remove(&user_ref_num) {
+                    let canceled = Canceled { time_ns, user_ref_num, quantity, reason, options };
                     self.answer(publisher, &canceled.into());
+                    self.canceled += 1;
                 }
             }
             Inbound::ReplaceOrder(order) => {
                 self.orders.push(format!("U{}", order.original));
+                self.open.remove(&order.original);
+                self.open.insert(order.user_ref_num, order.quantity);
                 let replaced = Replaced {
                     time_ns,
                     original: order.original,
@@ -328,6 +339,10 @@ impl FixPlace {
 
     fn trade(&mut self, client: PublisherId, user_ref_num: u32, quantity: u32, price: Price) {
         let (time_ns, match_number, options) = (0, 1, Options::NONE);
+        let left = self.open.remove(&user_ref_num).unwrap_or(0).saturating_sub(quantity);
+        if left > 0 {
+            self.open.insert(user_ref_num, left);
+        }
         let liquidity = LiquidityFlag::Removed;
         let executed = Executed { time_ns, user_ref_num, quantity, price, liquidity, match_number, options };
         self.answer(client, &executed.into());
@@ -336,6 +351,7 @@ impl FixPlace {
     fn answer(&mut self, client: PublisherId, message: &Outbound) {
         let mut payload = Vec::new();
         message.append(&mut payload).expect("it can be written");
+        self.answers += 1;
         self.log.borrow_mut().stamp(APPLICATION, client, &payload);
     }
 
@@ -362,6 +378,68 @@ impl FixPlace {
         self.alive[index] = false;
         // Nobody resends what it had under way.
         self.log.borrow_mut().waiting.retain(|(owner, ..)| *owner != index);
+    }
+
+    /// A gateway that is no more starts again, and reads the stream from its beginning.
+    pub(super) fn start(&mut self, index: usize) {
+        if self.alive[index] {
+            return;
+        }
+        let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
+        let name = ["1", "2"][index];
+        self.gateways[index] = Gateway::new(name, limits(), users(false), ledger);
+        (self.alive[index], self.delivered[index]) = (true, 0);
+        self.log.borrow_mut().opened[index].clear();
+        let now = self.now();
+        self.deliver(now);
+        let next = self.delivered[index] as u64 + 1;
+        let (gateway, handle) = (&mut self.gateways[index], &mut self.handles[index]);
+        gateway.on_stream(now, handle, &SubscriberEvent::CaughtUp { next });
+    }
+
+    /// Answers of the application.
+    pub(super) fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// Cancels that the application has answered.
+    pub(super) fn canceled(&self) -> usize {
+        self.canceled
+    }
+
+    /// The stream's time, as FIX has it.
+    pub(super) fn time_text(&self) -> String {
+        crate::fix::value::utc_text(BEGAN + self.now())
+    }
+
+    /// A client connects, if the gateway lives.
+    pub(super) fn accept(&mut self, index: usize) -> Option<usize> {
+        let (now, peer) = (self.now(), "127.0.0.1:9".parse().expect("an address"));
+        let accepted = self.gateways[index].accept_fix(now, peer, "LOCKSTEP");
+        accepted.filter(|_| self.alive[index]).map(|(conn, _)| conn)
+    }
+
+    pub(super) fn on_bytes(&mut self, index: usize, conn: usize, bytes: &[u8]) {
+        let now = self.now();
+        if self.alive[index] {
+            self.gateways[index].on_bytes(now, &mut self.handles[index], conn, bytes);
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, index: usize, conn: usize) {
+        let now = self.now();
+        if self.alive[index] {
+            self.gateways[index].on_closed(now, conn);
+        }
+    }
+
+    /// The bytes that a connection was sent, and whether it is to be closed; none, if its gateway is no more.
+    pub(super) fn take_out(&mut self, index: usize, conn: usize) -> Option<(Vec<u8>, bool)> {
+        let now = self.now();
+        let gateway = &mut self.gateways[index];
+        let bytes = gateway.out(conn).to_vec();
+        gateway.on_sent(now, conn, bytes.len());
+        self.alive[index].then(|| (bytes, gateway.is_done(now, conn)))
     }
 
     /// Stops stamping what clients and gateways hand in; then stamps it.
