@@ -415,6 +415,11 @@ impl FixSession {
         can
     }
 
+    /// Its bytes are not read now, as the stream or its turn is waited for: that is no silence of its own.
+    pub fn on_unread(&mut self, now: Nanos) {
+        self.received_at = self.received_at.max(now);
+    }
+
     /// Queues what is due. Why the connection ends, if it does.
     pub fn on_timer(&mut self, now: Nanos) -> Option<FixEnd> {
         if let Some((reason, since)) = self.leaving {

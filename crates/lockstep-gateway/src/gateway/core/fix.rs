@@ -373,7 +373,11 @@ impl<B: Backlog> Gateway<B> {
     ) {
         let Some(conn) = self.conn(index) else { return };
         let (blocked, takes_nothing) = (conn.blocked, conn.takes_nothing);
-        let ended = conn.line.fix().and_then(|session| session.on_timer(now));
+        let Some(session) = conn.line.fix() else { return };
+        if blocked {
+            session.on_unread(now);
+        }
+        let ended = session.on_timer(now);
         if takes_nothing {
             conn.drop_output();
         }

@@ -1,12 +1,14 @@
 //! Clients of FIX at two gateways on one stream, message by message.
 
 mod place;
+mod trader;
 mod walk;
 
 use super::MS;
 use lockstep_wire::Nanos;
-use place::{FixPlace, Trader};
+use place::FixPlace;
 use proptest::prelude::*;
+use trader::Trader;
 
 const S: Nanos = 1_000_000_000;
 
@@ -360,6 +362,20 @@ fn a_window_without_room_delays_messages_and_loses_and_doubles_none() {
     place.advance(50 * MS);
     assert_eq!(alice.received(&mut place).len(), 20);
     assert_eq!(place.orders(), (0..20).map(|number| format!("o{number}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_client_whose_messages_wait_for_the_stream_is_not_cut_as_silent() {
+    let (mut place, mut alice) = logged_in();
+    place.fill_window(true);
+    // The first one is queued, the second one waits unread.
+    alice.order(&mut place, "first", 11);
+    alice.order(&mut place, "second", 11);
+    place.advance(100 * S);
+    assert!(!alice.is_closed(&mut place));
+    place.fill_window(false);
+    place.advance(50 * MS);
+    assert_eq!(place.orders(), ["first", "second"]);
 }
 
 proptest! {

@@ -1,10 +1,10 @@
-//! Any order of a client's requests, broken connections, gateways that die and start again, stalls of the stream
-//! and full windows: each request is stamped once and in order, each message to the client comes once.
+//! Any order of a client's requests, broken connections, gateways that die and start again, stalls of the
+//! stream and full windows: each request is stamped once and in order, each message to the client comes once.
 
-use super::super::MS;
 use super::place::FixPlace;
 use crate::fix::codec::{FixFields, Framed, next_frame, seal};
 use crate::fix::tags;
+use crate::gateway::core::tests::MS;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -223,7 +223,7 @@ fn walk(steps: &[Step]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_dies_each_request_is_stamped_once_and_each_report_comes_once(
