@@ -344,7 +344,9 @@ mod tests {
     #[test]
     fn what_was_published_in_its_order_is_found_faultless() {
         let mut seen = seen(&[(0, 1, true), (1, 1, true), (1, 2, true), (0, 2, true), (1, 3, true)]);
-        let _ = seen.on_event(SubscriberEvent::GatewayHeartbeat { seq: 11, publisher: 5 });
+        let (timestamp, payload) = (0, &[][..]);
+        let _ =
+            seen.on_event(SubscriberEvent::GatewayHeartbeat { seq: 11, timestamp, publisher: 5, payload });
         assert_eq!(judged(&seen.orders), [5, 0, 0, 0, 0]);
         assert_eq!((judged(&seen.answers), seen.unexpected), ([5, 0, 0, 0, 0], 0));
     }
