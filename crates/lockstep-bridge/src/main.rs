@@ -16,7 +16,9 @@ mod clock;
 mod failure;
 mod file;
 mod influx;
+#[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "nats")]
 mod nats;
 mod postgres;
 mod reader;
@@ -31,6 +33,7 @@ use failure::{BridgeFailure, FAILED, USAGE};
 use lockstep_client::{Config, Destination, Endpoint};
 use reader::{BridgeEnd, From};
 use run::BridgeSettings;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -61,12 +64,14 @@ enum TargetArgs {
         #[command(flatten)]
         postgres: postgres::PostgresArgs,
     },
+    #[cfg(feature = "nats")]
     Nats {
         #[command(flatten)]
         common: CommonArgs,
         #[command(flatten)]
         nats: nats::NatsArgs,
     },
+    #[cfg(feature = "kafka")]
     Kafka {
         #[command(flatten)]
         common: CommonArgs,
@@ -90,6 +95,24 @@ enum TargetArgs {
         #[command(flatten)]
         file: file::FileTargetArgs,
     },
+    /// A target that this build does not have, or that there is none of.
+    #[command(external_subcommand)]
+    Other(Vec<OsString>),
+}
+
+/// Targets whose clients compile C; each is a feature of its name.
+const OF_FEATURES: [&str; 2] = ["kafka", "nats"];
+
+/// Why `name` is no target of this build.
+fn missing(name: &str) -> BridgeFailure {
+    let what = match OF_FEATURES.contains(&name) {
+        true => format!(
+            "{name}: this build has no such target, as its client compiles C: \
+             `cargo build --release -p lockstep-bridge --features {name}` makes one that has it"
+        ),
+        false => format!("{name}: no target; choose from file, influx, kafka, nats, postgres"),
+    };
+    BridgeFailure::new(USAGE, what)
 }
 
 /// Arguments of all targets.
@@ -146,6 +169,15 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 impl CommonArgs {
+    /// A target that has lost its position goes on where the operator says.
+    #[cfg(any(feature = "nats", feature = "kafka"))]
+    fn check_purge(&self, after_purge: bool) -> Result<(), BridgeFailure> {
+        match after_purge && self.from == From::Oldest {
+            true => Err(BridgeFailure::new(USAGE, "--after-purge: say with --from SEQ where to go on")),
+            false => Ok(()),
+        }
+    }
+
     /// Runs the bridge into `target`.
     fn run(&self, target: &mut dyn Target, stop: &AtomicBool) -> Result<(), BridgeFailure> {
         let config = Config::load(Some(&self.config), &[])?;
@@ -178,13 +210,13 @@ fn start() -> Result<(), BridgeFailure> {
             let mut target = postgres::Postgres::new(&postgres, common.target_timeout, Arc::clone(&stop))?;
             common.run(&mut target, &stop)
         }
+        #[cfg(feature = "nats")]
         TargetArgs::Nats { common, nats } => {
-            if nats.after_purge && common.from == From::Oldest {
-                return Err(BridgeFailure::new(USAGE, "--after-purge: say with --from SEQ where to go on"));
-            }
+            common.check_purge(nats.after_purge)?;
             let mut target = nats::Nats::new(&nats, common.target_timeout, Arc::clone(&stop))?;
             common.run(&mut target, &stop)
         }
+        #[cfg(feature = "kafka")]
         TargetArgs::Kafka { common, kafka } if kafka.input.is_input => {
             let config = Config::load(Some(&common.config), &[])?;
             let settings = kafka::input::KafkaInputSettings {
@@ -195,11 +227,9 @@ fn start() -> Result<(), BridgeFailure> {
             };
             kafka::input::run(&Endpoint::from_config(&config)?, &kafka, &settings, &stop)
         }
+        #[cfg(feature = "kafka")]
         TargetArgs::Kafka { common, kafka } => {
-            let is_somewhere = common.from != From::Oldest;
-            if kafka.after_purge && !is_somewhere {
-                return Err(BridgeFailure::new(USAGE, "--after-purge: say with --from SEQ where to go on"));
-            }
+            common.check_purge(kafka.after_purge)?;
             let mut target = kafka::Kafka::new(&kafka, common.target_timeout, Arc::clone(&stop))?;
             common.run(&mut target, &stop)
         }
@@ -210,6 +240,9 @@ fn start() -> Result<(), BridgeFailure> {
         TargetArgs::File { common, file } => {
             let mut target = file.target(&common.destination)?;
             common.run(&mut target, &stop)
+        }
+        TargetArgs::Other(words) => {
+            Err(missing(&words.first().map(|word| word.to_string_lossy()).unwrap_or_default()))
         }
     }
 }

@@ -36,6 +36,7 @@ impl Remote {
     }
 
     /// The longest time of a call.
+    #[cfg(any(feature = "nats", feature = "kafka"))]
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -46,6 +47,7 @@ impl Remote {
     }
 
     /// Tasks that are started while the guard lives run beside the calls.
+    #[cfg(feature = "nats")]
     pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
         self.runtime.enter()
     }

@@ -7,26 +7,28 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+#[cfg(feature = "kafka")]
 #[path = "servers/broker.rs"]
 mod broker;
 #[path = "servers/influx.rs"]
 mod influx;
+#[cfg(feature = "kafka")]
 #[path = "servers/kafka.rs"]
 mod kafka;
 #[path = "servers/load.rs"]
 mod load;
+#[cfg(feature = "nats")]
 #[path = "servers/nats.rs"]
 mod nats;
 #[path = "servers/postgres.rs"]
 mod postgres;
+#[cfg(feature = "nats")]
 #[path = "../../../tests/support/python.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
 mod python;
 
 use influx::InfluxServer;
-use kafka::KafkaServer;
 use load::{Draws, Load};
-use nats::NatsServer;
 use postgres::PostgresServer;
 use std::fs;
 use std::path::Path;
@@ -275,49 +277,15 @@ fn each_message_is_in_postgresql_once_and_in_order_though_bridge_and_server_are_
     under_kills::<PostgresServer>();
 }
 
-#[test]
-fn each_message_is_in_jetstream_once_and_in_order_though_bridge_and_server_are_killed() {
-    under_kills::<NatsServer>();
-}
-
+#[cfg(feature = "kafka")]
 #[test]
 fn the_broker_of_the_other_tests_is_a_process_of_its_own() {
     broker::serve();
 }
 
 #[test]
-fn kafka_has_a_long_stream_and_a_growing_one_and_the_speed_is_said() {
-    speed::<KafkaServer<1, false>>();
-}
-
-#[test]
 fn influxdb_has_a_long_stream_and_a_growing_one_and_the_speed_is_said() {
     speed::<InfluxServer>();
-}
-
-#[test]
-fn each_message_is_in_kafka_once_and_in_order_though_the_bridge_is_killed_and_the_broker_cut_off() {
-    under_kills::<KafkaServer<1, false>>();
-}
-
-#[test]
-fn each_message_is_in_kafka_once_by_transactions_too() {
-    under_kills::<KafkaServer<1, true>>();
-}
-
-#[test]
-fn each_message_is_in_its_destinations_partition_of_kafka_once_and_in_order() {
-    under_kills::<KafkaServer<3, false>>();
-}
-
-#[test]
-fn kafka_that_is_down_stalled_or_refuses_is_tried_again_while_the_stream_goes_on() {
-    in_trouble::<KafkaServer<1, false>>();
-}
-
-#[test]
-fn kafka_with_another_history_is_refused() {
-    of_another_history::<KafkaServer<1, false>>();
 }
 
 #[test]
@@ -346,18 +314,8 @@ fn postgresql_that_is_down_stalled_closed_or_refuses_is_tried_again_while_the_st
 }
 
 #[test]
-fn jetstream_that_is_down_stalled_full_or_refuses_is_tried_again_while_the_stream_goes_on() {
-    in_trouble::<NatsServer>();
-}
-
-#[test]
 fn postgresql_has_a_long_stream_and_a_growing_one_and_the_speed_is_said() {
     speed::<PostgresServer>();
-}
-
-#[test]
-fn jetstream_has_a_long_stream_and_a_growing_one_and_the_speed_is_said() {
-    speed::<NatsServer>();
 }
 
 #[test]
@@ -366,18 +324,8 @@ fn a_second_bridge_into_postgresql_writes_nothing_twice_and_takes_over() {
 }
 
 #[test]
-fn a_second_bridge_into_jetstream_writes_nothing_twice_and_takes_over() {
-    with_a_second_bridge::<NatsServer>();
-}
-
-#[test]
 fn postgresql_with_another_history_is_refused() {
     of_another_history::<PostgresServer>();
-}
-
-#[test]
-fn jetstream_with_another_history_is_refused() {
-    of_another_history::<NatsServer>();
 }
 
 #[test]
@@ -405,11 +353,16 @@ fn an_argument_that_is_none_is_refused_by_its_name() {
         command.args(args);
         run(command, b"").with_code(2)
     };
-    of(&["nats", "--from", "0"]).saying(&["--from", "oldest"]);
-    of(&["nats", "--stream", "a.b"]).saying(&["--stream a.b"]);
-    of(&["nats", "--after-purge"]).saying(&["--from SEQ"]);
+    of(&["influx", "--from", "0"]).saying(&["--from", "oldest"]);
+    of(&["mysql"]).saying(&["mysql: no target", "postgres"]);
+    if cfg!(feature = "nats") {
+        of(&["nats", "--stream", "a.b"]).saying(&["--stream a.b"]);
+        of(&["nats", "--after-purge"]).saying(&["--from SEQ"]);
+    } else {
+        of(&["nats", "--url", "nats://x"]).saying(&["-p lockstep-bridge --features nats"]);
+    }
     of(&["postgres", "--url", "nonsense=1"]).saying(&["--url"]);
     of(&["postgres", "--url", "host=x", "--table", "a.b.c"]).saying(&["SCHEMA.TABLE"]);
-    of(&["nats", "--target-timeout", "soon"]).saying(&["10s"]);
+    of(&["postgres", "--url", "host=x", "--target-timeout", "soon"]).saying(&["10s"]);
     assert!(Path::new(env!("CARGO_BIN_EXE_lockstep-bridge")).exists());
 }

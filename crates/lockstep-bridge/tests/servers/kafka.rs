@@ -160,3 +160,33 @@ impl<const PARTITIONS: i32, const TRANSACTIONS: bool> Server for KafkaServer<PAR
         "refuses the right"
     }
 }
+
+#[test]
+fn kafka_has_a_long_stream_and_a_growing_one_and_the_speed_is_said() {
+    super::speed::<KafkaServer<1, false>>();
+}
+
+#[test]
+fn each_message_is_in_kafka_once_and_in_order_though_the_bridge_is_killed_and_the_broker_cut_off() {
+    super::under_kills::<KafkaServer<1, false>>();
+}
+
+#[test]
+fn each_message_is_in_kafka_once_by_transactions_too() {
+    super::under_kills::<KafkaServer<1, true>>();
+}
+
+#[test]
+fn each_message_is_in_its_destinations_partition_of_kafka_once_and_in_order() {
+    super::under_kills::<KafkaServer<3, false>>();
+}
+
+#[test]
+fn kafka_that_is_down_stalled_or_refuses_is_tried_again_while_the_stream_goes_on() {
+    super::in_trouble::<KafkaServer<1, false>>();
+}
+
+#[test]
+fn kafka_with_another_history_is_refused() {
+    super::of_another_history::<KafkaServer<1, false>>();
+}

@@ -120,3 +120,28 @@ impl Server for NatsServer {
         "is full"
     }
 }
+
+#[test]
+fn each_message_is_in_jetstream_once_and_in_order_though_bridge_and_server_are_killed() {
+    super::under_kills::<NatsServer>();
+}
+
+#[test]
+fn jetstream_that_is_down_stalled_full_or_refuses_is_tried_again_while_the_stream_goes_on() {
+    super::in_trouble::<NatsServer>();
+}
+
+#[test]
+fn jetstream_has_a_long_stream_and_a_growing_one_and_the_speed_is_said() {
+    super::speed::<NatsServer>();
+}
+
+#[test]
+fn a_second_bridge_into_jetstream_writes_nothing_twice_and_takes_over() {
+    super::with_a_second_bridge::<NatsServer>();
+}
+
+#[test]
+fn jetstream_with_another_history_is_refused() {
+    super::of_another_history::<NatsServer>();
+}
