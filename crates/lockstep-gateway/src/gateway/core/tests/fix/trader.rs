@@ -83,8 +83,8 @@ impl Trader {
         self.is_closed
     }
 
-    /// Everything that came meanwhile: number, type, and fields behind the header, with `43=Y|52=…|122=…` before those
-    /// of a message that was sent again.
+    /// Everything that came meanwhile: number, type, and fields behind the header, with `43=Y|52=…|122=…`
+    /// before those of a message that was sent again.
     pub(super) fn received(&mut self, place: &mut FixPlace) -> Vec<String> {
         (0..3).for_each(|_| self.pump(place));
         let mut lines = Vec::new();
