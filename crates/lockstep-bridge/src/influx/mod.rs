@@ -341,21 +341,21 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_to_do() {
-        let said = |status, text: &str| match refusal(&InfluxAnswer { status, text: text.to_owned() }) {
+        let words = |status, text: &str| match refusal(&InfluxAnswer { status, text: text.to_owned() }) {
             TargetError::Retry(what) | TargetError::Fatal { what, .. } => what,
         };
         assert_eq!(
-            said(401, "{\"error\":\"authorization failed\"}\n"),
+            words(401, "{\"error\":\"authorization failed\"}\n"),
             "refuses the login: authorization failed"
         );
         assert!(
-            said(403, "{\"error\":\"\\\"b\\\" user is not authorized\"}")
+            words(403, "{\"error\":\"\\\"b\\\" user is not authorized\"}")
                 .starts_with("refuses the right to it")
         );
         assert!(
-            said(400, "{\"error\":\"partial write: max-series-per-database limit exceeded\"}")
+            words(400, "{\"error\":\"partial write: max-series-per-database limit exceeded\"}")
                 .starts_with("is full")
         );
-        assert_eq!(said(500, "x"), "refuses: x (500)");
+        assert_eq!(words(500, "x"), "refuses: x (500)");
     }
 }

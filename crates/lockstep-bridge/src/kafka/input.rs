@@ -11,7 +11,7 @@
 
 use super::connection::{KafkaContext, KafkaReports, create, refusal};
 use super::publisher::{InputPublisher, OffsetNumber, PAUSE, is_end, open};
-use super::tail::TailReader;
+use super::tail::PartitionReader;
 use super::{KafkaArgs, MS_NS, consumer_config};
 use crate::clock;
 use crate::failure::{BridgeFailure, FAILED, FENCED, INTEGRITY, USAGE};
@@ -124,7 +124,7 @@ pub fn run(
     let group = args.input.group.clone().unwrap_or_else(|| format!("lockstep-bridge.{publisher}"));
     let config = consumer_config(&args.connection, &group)?;
     let reports = Arc::new(KafkaReports::default());
-    let reader = TailReader {
+    let reader = PartitionReader {
         consumer: create(&config, &reports).map_err(failure)?,
         reports: &reports,
         topic: &args.topic,
@@ -171,7 +171,7 @@ struct KafkaInput<'a> {
     publisher_name: String,
     group: String,
     args: &'a KafkaInputArgs,
-    reader: TailReader<'a>,
+    reader: PartitionReader<'a>,
     partition: i32,
     name: String,
     destination: Destination,

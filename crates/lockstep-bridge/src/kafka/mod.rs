@@ -26,7 +26,7 @@ use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tail::{PartitionTail, TailReader};
+use tail::{PartitionReader, PartitionTail};
 
 /// Most messages that are sent and not acknowledged.
 const FLIGHT_MAX: u64 = 50_000;
@@ -141,7 +141,7 @@ impl Kafka {
         let mut fixed = vec![
             ("enable.idempotence", text("true")),
             ("acks", text("all")),
-            // What is sent leaves at once; under load, messages gather while others are acknowledged.
+            // A record leaves at once; under load, messages gather while others are acknowledged.
             ("linger.ms", text("0")),
         ];
         match &args.transactional_id {
@@ -224,7 +224,7 @@ impl Kafka {
 
     /// The ends of all partitions; the topic is made if it is missing.
     fn tails(&self, reports: &Arc<KafkaReports>) -> Result<Vec<PartitionTail>, TargetError> {
-        let reader = TailReader {
+        let reader = PartitionReader {
             consumer: create(&self.consumer, reports)?,
             reports,
             topic: &self.topic,

@@ -28,7 +28,7 @@ pub struct PartitionTail {
 }
 
 /// Reads topics, each call with a bound in time.
-pub struct TailReader<'a> {
+pub struct PartitionReader<'a> {
     /// Its group is used for nothing.
     pub consumer: BaseConsumer<KafkaContext>,
     /// What the consumer reports.
@@ -41,7 +41,7 @@ pub struct TailReader<'a> {
     pub stop: &'a AtomicBool,
 }
 
-impl TailReader<'_> {
+impl PartitionReader<'_> {
     /// Calls until there is an answer.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl TailReader<'_> {
     /// How many partitions the topic has; `None` if there is no such topic.
     ///
     /// # Errors
-    /// See [`TailReader::call`].
+    /// See [`PartitionReader::call`].
     pub fn partitions(&self) -> Result<Option<u32>, TargetError> {
         let metadata = self.call(|timeout| self.consumer.fetch_metadata(Some(self.topic), timeout))?;
         let Some(topic) = metadata.topics().first() else { return Ok(None) };
@@ -103,7 +103,7 @@ impl TailReader<'_> {
     /// The oldest offset and the one behind the last, of what is committed.
     ///
     /// # Errors
-    /// See [`TailReader::call`].
+    /// See [`PartitionReader::call`].
     pub fn watermarks(&self, partition: i32) -> Result<(i64, i64), TargetError> {
         self.call(|timeout| self.consumer.fetch_watermarks(self.topic, partition, timeout))
     }
@@ -111,7 +111,7 @@ impl TailReader<'_> {
     /// The end of a partition.
     ///
     /// # Errors
-    /// See [`TailReader::call`]; or the last message is not one of a bridge.
+    /// See [`PartitionReader::call`]; or the last message is not one of a bridge.
     pub fn tail(&self, partition: i32) -> Result<PartitionTail, TargetError> {
         let (oldest, end) = self.watermarks(partition)?;
         for back in BACK {
