@@ -216,8 +216,8 @@ impl KafkaInput<'_> {
             }
             self.report_line();
             let is_drained = self.published.is_empty() && self.buffered.is_none();
-            let is_given_up = is_stopping && progress_at.elapsed() >= self.reader.timeout;
-            if ((is_stopping || is_at_end) && is_drained) || is_given_up {
+            let is_abandoned = is_stopping && progress_at.elapsed() >= self.reader.timeout;
+            if ((is_stopping || is_at_end) && is_drained) || is_abandoned {
                 self.store_last();
                 return Ok(());
             }

@@ -1,8 +1,8 @@
 //! librdkafka's mock cluster, the one broker of Kafka's protocol that a registry has, in a process of its
 //! own: the test's own program, which runs nothing but this. It stores what it acknowledges, and recognises
 //! what an idempotent producer repeats. It knows no login, no retention by time, no transactions that are
-//! aborted and no fencing, and its log is gone with its process; so *cut off* is: all connections and the port
-//! closed at any point, with acknowledgements on their way.
+//! aborted and no fencing, and its log is gone with its process; so *cut off* is: all connections and the
+//! port closed at any point, with acknowledgements on their way.
 //!
 //! In the process of the tests, children that these start would hold its port open.
 
