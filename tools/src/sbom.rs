@@ -138,7 +138,7 @@ mod tests {
             let reference = component["bom-ref"].as_str().expect("a reference");
             assert!(references.insert(reference), "{reference} stands twice");
             assert!(component["licenses"][0]["expression"].is_string(), "{component}");
-            let is_ours = ["lockstep", "soupbintcp", "moldudp64"]
+            let is_ours = ["lockstep", "soupbintcp", "moldudp64", "ouch50"]
                 .iter()
                 .any(|own| component["name"].as_str().is_some_and(|name| name.starts_with(own)));
             let hash = component["hashes"][0]["content"].as_str().unwrap_or_default();
