@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tools::processes::{Cluster, Process, payloads, signal_all};
+use tools::processes::{Cluster, PATIENCE, Process, payloads, signal_all};
 
 /// Messages a second, and the least time of the whole rotation.
 fn load_of_environment() -> (u64, Duration) {
@@ -43,15 +43,30 @@ impl Drop for EndsLoad<'_> {
     }
 }
 
+/// Whether a process catches SIGHUP: one that has just begun does not yet, and would end by it or miss it.
+fn catches_hangup(process: &Process) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
+
+/// Waits for something of a process, which must not end meanwhile.
+fn await_of(process: &mut Process, is_so: impl Fn(&Process) -> bool) {
+    let began = Instant::now();
+    while !is_so(process) {
+        let is_late = process.ended().is_some() || began.elapsed() > PATIENCE;
+        assert!(!is_late, "{} has ended, or does not read its keys:\n{}", process.name(), process.log());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// Tells all processes to read their key files again, and waits until each has.
 pub fn reload(processes: &mut [Process], times: &mut usize) {
     *times += 1;
+    processes.iter_mut().for_each(|process| await_of(process, catches_hangup));
     signal_all("HUP", processes.iter());
     for process in processes {
-        while process.log().matches("was read again").count() < *times {
-            assert!(process.ended().is_none(), "{} has ended:\n{}", process.name(), process.log());
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        await_of(process, |process| process.log().matches("was read again").count() >= *times);
     }
 }
 
