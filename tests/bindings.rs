@@ -107,26 +107,38 @@ fn await_caught_up(cluster: &Cluster, replicas: &mut [Process]) {
     }
 }
 
-/// Runs a program of another language, which ends once it has seen [`TAKEOVERS`], beside a cluster whose
-/// leaders are killed until then.
-fn while_leaders_are_killed(cluster: &Cluster, replicas: &mut [Process], command: Command) -> Outcome {
+/// Runs a program of another language, which ends once it has seen [`TAKEOVERS`], and disturbs the replicas
+/// again and again until then.
+fn while_disturbed(
+    cluster: &Cluster,
+    replicas: &mut [Process],
+    command: Command,
+    disturb: impl Fn(&mut [Process]),
+) -> Outcome {
     let outcome = std::thread::scope(|scope| {
-        let running = scope.spawn(|| run(with_cluster(command, cluster), b""));
-        let mut kills = 0;
-        while !running.is_finished() && kills < KILLS_MAX {
+        let running = scope.spawn(|| run(command, b""));
+        let mut times = 0;
+        while !running.is_finished() && times < KILLS_MAX {
             std::thread::sleep(Duration::from_millis(500));
-            let index = cluster.leader() as usize - 1;
-            replicas[index].signal("KILL");
-            replicas[index].wait();
-            cluster.run(&["wait", "--for", "leader", "--timeout", "40s"], b"").with_code(0);
-            replicas[index] = cluster.start_replica(index as u32 + 1);
+            disturb(replicas);
             // Two of three must go on without the next one.
             await_caught_up(cluster, replicas);
-            kills += 1;
+            times += 1;
         }
         running.join().expect("a program")
     });
     outcome.with_code(0)
+}
+
+/// [`while_disturbed`] beside a cluster whose leaders are killed.
+fn while_leaders_are_killed(cluster: &Cluster, replicas: &mut [Process], command: Command) -> Outcome {
+    while_disturbed(cluster, replicas, with_cluster(command, cluster), |replicas| {
+        let index = cluster.leader() as usize - 1;
+        replicas[index].signal("KILL");
+        replicas[index].wait();
+        cluster.run(&["wait", "--for", "leader", "--timeout", "40s"], b"").with_code(0);
+        replicas[index] = cluster.start_replica(index as u32 + 1);
+    })
 }
 
 /// The same command in another place.
@@ -154,26 +166,18 @@ fn while_leaders_are_cut_off(command: Command) {
     let cluster = Cluster::on(network.ground(PROGRAM as u32 - 1), PATIENT);
     let mut replicas = cluster.found();
     let command = at(cluster.clients(), &with_cluster(command, &cluster));
-    let outcome = std::thread::scope(|scope| {
-        let running = scope.spawn(|| run(command, b""));
-        let mut cuts = 0;
-        while !running.is_finished() && cuts < KILLS_MAX {
-            std::thread::sleep(Duration::from_millis(500));
-            let (round, leader) = newest_of(&replicas);
-            let standbys: Vec<usize> = (1..PROGRAM).filter(|id| *id != leader).collect();
-            network.cut(&Cut::between(&[leader, PROGRAM], &standbys));
-            let began = Instant::now();
-            while newest_of(&replicas).0 == round {
-                assert!(began.elapsed() < PATIENCE, "nobody takes over\n{}", last_words(&replicas));
-                std::thread::sleep(Duration::from_millis(2));
-            }
-            network.cut(&[]);
-            await_caught_up(&cluster, &mut replicas);
-            cuts += 1;
+    let outcome = while_disturbed(&cluster, &mut replicas, command, |replicas| {
+        let (round, leader) = newest_of(replicas);
+        let standbys: Vec<usize> = (1..PROGRAM).filter(|id| *id != leader).collect();
+        network.cut(&Cut::between(&[leader, PROGRAM], &standbys));
+        let began = Instant::now();
+        while newest_of(replicas).0 == round {
+            assert!(began.elapsed() < PATIENCE, "nobody takes over\n{}", last_words(replicas));
+            std::thread::sleep(Duration::from_millis(2));
         }
-        running.join().expect("a program")
+        network.cut(&[]);
     });
-    let out = outcome.with_code(0).out;
+    let out = outcome.out;
     println!("{}", out.trim_end());
     let retracts = out.split(" retracts").next().and_then(|before| before.rsplit(' ').next());
     let retracts = retracts.and_then(|count| count.parse::<u64>().ok());

@@ -15,11 +15,14 @@ mod batch;
 mod clock;
 mod failure;
 mod file;
+#[cfg(any(feature = "nats", feature = "kafka"))]
+mod headers;
 mod influx;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
+mod outage;
 mod postgres;
 mod reader;
 mod record;

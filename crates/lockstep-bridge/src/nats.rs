@@ -1,8 +1,9 @@
 //! NATS JetStream: each message behind the last one, by `Nats-Expected-Last-Sequence`.
 
 use crate::failure::{BridgeFailure, FENCED, INTEGRITY, USAGE};
+use crate::headers;
 use crate::record::StreamRecord;
-use crate::remote::{Remote, read_secret};
+use crate::remote::{Remote, secret};
 use crate::target::{Target, TargetError, TargetPosition};
 use async_nats::jetstream::context::{ContextBuilder, PublishAckFuture, PublishErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Stream};
@@ -21,19 +22,10 @@ use std::time::Duration;
 /// Most messages that are sent and not acknowledged.
 const FLIGHT_MAX: usize = 2_000;
 
-/// The headers that a message has.
-mod header {
-    pub const HISTORY: &str = "Lockstep-History";
-    pub const SEQ: &str = "Lockstep-Seq";
-    pub const EPOCH: &str = "Lockstep-Epoch";
-    pub const TIMESTAMP: &str = "Lockstep-Timestamp";
-    pub const PUBLISHER: &str = "Lockstep-Publisher";
-    pub const PUBLISHER_SEQ: &str = "Lockstep-Publisher-Seq";
-    pub const DESTINATION: &str = "Lockstep-Destination";
-    pub const CURSOR: &str = "Lockstep-Cursor";
-    pub const MESSAGE_ID: &str = "Nats-Msg-Id";
-    pub const EXPECTED_LAST: &str = "Nats-Expected-Last-Sequence";
-}
+/// The server takes a second message with this id for a repeat, for a while.
+const MESSAGE_ID: &str = "Nats-Msg-Id";
+/// The server stores a message only behind this sequence.
+const EXPECTED_LAST: &str = "Nats-Expected-Last-Sequence";
 
 /// Messages into a stream of JetStream, each behind the last one: each exactly once
 ///
@@ -84,10 +76,7 @@ impl Nats {
     /// # Errors
     /// Wrong arguments.
     pub fn new(args: &NatsArgs, timeout: Duration, stop: Arc<AtomicBool>) -> Result<Self, BridgeFailure> {
-        let password = match &args.password_file {
-            Some(path) => Some(read_secret(path)?),
-            None => std::env::var("NATS_PASSWORD").ok(),
-        };
+        let password = secret(args.password_file.as_deref(), "NATS_PASSWORD")?;
         let mut options = ConnectOptions::new().name("lockstep-bridge").connection_timeout(timeout);
         options = match (args.user.clone(), password) {
             (Some(user), password) => options.user_and_password(user, password.unwrap_or_default()),
@@ -228,7 +217,7 @@ impl Target for Nats {
                 "message {last} of {} is not one of a bridge (it has no header {}): another program writes to it; name \
                  another --stream",
                 self.name(),
-                header::SEQ
+                headers::SEQ
             );
             TargetError::fatal(FENCED, what)
         })
@@ -239,20 +228,16 @@ impl Target for Nats {
             self.acknowledged()?;
         }
         let Some(context) = &self.context else { return Err(TargetError::retry("is not connected")) };
-        let mut headers = HeaderMap::new();
-        headers.insert(header::MESSAGE_ID, format!("{:016x}:{}", record.history, record.seq));
-        headers.insert(header::EXPECTED_LAST, self.last.to_string());
-        headers.insert(header::HISTORY, format!("{:016x}", record.history));
-        headers.insert(header::SEQ, record.seq.to_string());
-        headers.insert(header::EPOCH, record.epoch.to_string());
-        headers.insert(header::TIMESTAMP, record.timestamp.to_string());
-        headers.insert(header::PUBLISHER, record.publisher.to_string());
-        headers.insert(header::PUBLISHER_SEQ, record.publisher_seq.to_string());
-        headers.insert(header::DESTINATION, record.destination.to_string());
-        headers.insert(header::CURSOR, record.cursor.to_string());
+        let mut map = HeaderMap::new();
+        map.insert(MESSAGE_ID, format!("{:016x}:{}", record.history, record.seq));
+        map.insert(EXPECTED_LAST, self.last.to_string());
+        for (name, value) in headers::of(record) {
+            map.insert(name, value);
+        }
+        map.insert(headers::CURSOR, record.cursor.to_string());
         let subject = format!("{}.{}", self.subject, record.destination);
         let payload = Bytes::copy_from_slice(record.payload);
-        let sent = self.remote.call(context.publish_with_headers(subject, headers, payload))?;
+        let sent = self.remote.call(context.publish_with_headers(subject, map, payload))?;
         let ack = sent.map_err(|error| match error.kind() {
             PublishErrorKind::MaxPayloadExceeded => TargetError::retry(format_args!(
                 "seq {} has {} bytes, which is more than the server's max_payload: raise it",
@@ -277,8 +262,8 @@ impl Target for Nats {
 /// The position behind a message of a bridge.
 fn position_of(message: &StreamMessage) -> Option<TargetPosition> {
     let text = |name: &str| message.headers.get(name).map(|value| value.as_str());
-    let history = u64::from_str_radix(text(header::HISTORY)?, 16).ok()?;
-    let seq = text(header::SEQ)?.parse().ok()?;
-    let cursor = Cursor::from_str(text(header::CURSOR)?).ok()?;
+    let history = headers::history(text(headers::HISTORY)?)?;
+    let seq = text(headers::SEQ)?.parse().ok()?;
+    let cursor = Cursor::from_str(text(headers::CURSOR)?).ok()?;
     Some(TargetPosition { history, seq, cursor: Some(cursor) })
 }

@@ -2,7 +2,7 @@
 
 use crate::failure::{BridgeFailure, FAILED, FENCED, INTEGRITY, USAGE};
 use crate::record::StreamRecord;
-use crate::remote::{Remote, read_secret};
+use crate::remote::{Remote, secret};
 use crate::target::{Target, TargetError, TargetPosition};
 use bytes::{BufMut, Bytes, BytesMut};
 use clap::Args;
@@ -93,9 +93,9 @@ impl Postgres {
             .url
             .parse()
             .map_err(|error| BridgeFailure::new(USAGE, format!("--url: {}", chain_of(&error))))?;
-        if let Some(path) = &args.password_file {
-            config.password(read_secret(path)?);
-        } else if let (None, Ok(password)) = (config.get_password(), std::env::var("PGPASSWORD")) {
+        if (args.password_file.is_some() || config.get_password().is_none())
+            && let Some(password) = secret(args.password_file.as_deref(), "PGPASSWORD")?
+        {
             config.password(password);
         }
         if config.get_ssl_mode() == SslMode::Require {

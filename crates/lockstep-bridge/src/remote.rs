@@ -1,9 +1,10 @@
 //! Calls to a server: each has a bound in time, after which the target counts as stalled.
 
 use crate::clock;
-use crate::failure::{BridgeFailure, FAILED};
+use crate::failure::{BridgeFailure, FAILED, USAGE};
 use crate::target::TargetError;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -74,13 +75,13 @@ impl Remote {
     }
 }
 
-/// A password: the first line of the file.
+/// A password or token: the first line of the file, or else what the variable has.
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn read_secret(path: &std::path::Path) -> Result<String, BridgeFailure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        BridgeFailure::new(crate::failure::USAGE, format!("--password-file {}: {error}", path.display()))
-    })?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+pub fn secret(file: Option<&Path>, variable: &str) -> Result<Option<String>, BridgeFailure> {
+    let Some(path) = file else { return Ok(std::env::var(variable).ok()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| BridgeFailure::new(USAGE, format!("--password-file {}: {error}", path.display())))?;
+    Ok(Some(text.lines().next().unwrap_or_default().to_owned()))
 }

@@ -3,6 +3,7 @@
 
 use crate::clock;
 use crate::failure::BridgeFailure;
+use crate::outage::Outage;
 use crate::reader::{BridgeEnd, BridgeReader, From};
 use crate::report::BridgeReport;
 use crate::target::{Target, TargetError};
@@ -57,22 +58,19 @@ impl std::convert::From<TargetError> for SessionEnd {
     }
 }
 
-/// The target's failure, of which a line was printed.
+/// A failure of the target, and how it is tried again.
 #[derive(Default)]
 struct Trouble {
-    printed: Option<String>,
+    outage: Outage,
     /// It failed at a message, and not at the connection.
     at_write: bool,
     pause: Duration,
 }
 
 impl Trouble {
-    /// Prints what is new, and returns the pause before the next try.
-    fn on_retry(&mut self, target: &dyn Target, what: String, at_write: bool) -> Duration {
-        if self.printed.as_ref() != Some(&what) {
-            eprintln!("lockstep-bridge: {}: {what}; retrying", target.name());
-            self.printed = Some(what);
-        }
+    /// Returns the pause before the next try.
+    fn on_retry(&mut self, target: &dyn Target, what: &str, at_write: bool) -> Duration {
+        self.outage.on_failure(&target.name(), what);
         self.at_write = at_write;
         self.pause = (self.pause * 2).clamp(BACKOFF_FIRST, BACKOFF_MAX);
         self.pause
@@ -85,8 +83,8 @@ impl Trouble {
     }
 
     fn on_commit(&mut self, target: &dyn Target) {
-        if self.printed.take().is_some() {
-            eprintln!("lockstep-bridge: {} works again", target.name());
+        if self.outage.is_on() {
+            self.outage.on_success(&target.name());
         }
         *self = Self::default();
     }
@@ -114,7 +112,7 @@ pub fn run(
             Err(SessionEnd::Retry(_)) if stop.load(Ordering::Acquire) => break Ok(()),
             Err(SessionEnd::Retry(what)) => {
                 report.on_retry();
-                let pause = trouble.on_retry(target, what, at_write);
+                let pause = trouble.on_retry(target, &what, at_write);
                 report.look();
                 clock::pause(pause, stop);
                 if stop.load(Ordering::Acquire) {

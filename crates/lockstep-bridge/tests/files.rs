@@ -14,7 +14,7 @@ mod load;
 mod python;
 
 use itch50::Message;
-use load::{Draws, Load};
+use load::{Load, draws, number_of};
 use python::Python;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,15 +31,8 @@ const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/bridge/
 /// The manifest's name.
 const MANIFEST: &str = "manifest.json";
 
-fn number_of(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).ok().map_or(otherwise, |text| text.parse().expect(variable))
-}
-
 fn bridge(cluster: &Cluster, format: &str, folder: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bridge"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
-        command.env_remove(name);
-    }
+    let mut command = load::bridge();
     command.args(["file", "--format", format]).arg("--folder").arg(folder);
     command.args(more).arg("--config").arg(cluster.config());
     command
@@ -73,7 +66,7 @@ fn the_same_range_gives_the_same_bytes_in_every_format_whatever_was_killed() {
     let _replicas = cluster.found();
     let limits = ["--rows-per-file", "700", "--bytes-per-file", "100KiB"];
     let kills = number_of("LOCKSTEP_BRIDGE_KILLS", 12);
-    let mut draws = Draws::new();
+    let mut draws = draws();
     let load = Load::start(&cluster, Duration::from_micros(400));
     for kill in 0..kills {
         let format = FORMATS[kill as usize % FORMATS.len()];

@@ -6,8 +6,12 @@
 #[path = "servers/broker.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod broker;
+#[path = "servers/load.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod load;
 
 use broker::MockBroker;
+use load::{draws, number_of};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::cell::RefCell;
@@ -49,12 +53,7 @@ impl Broker {
     }
 
     fn command(&self, cluster: &Cluster, more: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bridge"));
-        for (name, _) in
-            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_"))
-        {
-            command.env_remove(name);
-        }
+        let mut command = load::bridge();
         command.args(["kafka", "--brokers", &self.brokers, "--topic", TOPIC]);
         command.args(more).arg("--config").arg(cluster.config());
         command
@@ -120,10 +119,6 @@ fn assert_published(cluster: &Cluster, wanted: &[String]) {
     assert_eq!(published.len(), wanted.len());
 }
 
-fn number_of(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).ok().map_or(otherwise, |text| text.parse().expect(variable))
-}
-
 /// Records for as long as a test wants them.
 struct RecordLoad {
     enough: Arc<AtomicBool>,
@@ -179,19 +174,17 @@ fn each_record_is_stamped_once_and_in_order_though_the_bridge_is_killed_and_the_
     let (kills, cuts) =
         (number_of("LOCKSTEP_BRIDGE_KILLS", 15), number_of("LOCKSTEP_BRIDGE_SERVER_KILLS", 2));
     let load = RecordLoad::start(&broker);
-    let mut random = number_of("LOCKSTEP_BRIDGE_SEED", std::process::id().into());
-    println!("LOCKSTEP_BRIDGE_SEED={random}");
+    let mut draws = draws();
     for kill in 0..kills {
         let mut bridge = broker.bridge(&cluster, &INTO);
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        std::thread::sleep(Duration::from_millis((random >> 33) % 500));
+        std::thread::sleep(Duration::from_millis(draws.below(500)));
         if (kill + 1) * cuts / kills > kill * cuts / kills {
             let quiet = load.quiet.lock().expect("a writer");
             broker.say("down");
             std::thread::sleep(Duration::from_millis(100));
             broker.say("up");
             drop(quiet);
-            std::thread::sleep(Duration::from_millis((random >> 43) % 400));
+            std::thread::sleep(Duration::from_millis(draws.below(400)));
         }
         assert!(bridge.ended().is_none(), "the bridge ended by itself:\n{}", bridge.log());
         bridge.signal("KILL");

@@ -28,7 +28,8 @@ mod postgres;
 mod python;
 
 use influx::InfluxServer;
-use load::{Draws, Load};
+use load::{Load, bridge, draws, number_of};
+use lockstep_process::child::clear_settings;
 use postgres::PostgresServer;
 use std::fs;
 use std::path::Path;
@@ -65,17 +66,9 @@ trait Server: Sized {
 }
 
 fn bridge_command(cluster: &Cluster, args: &[String]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bridge"));
-    lockstep_process_clear(&mut command);
+    let mut command = bridge();
     command.args(args).arg("--config").arg(cluster.config());
     command
-}
-
-/// The bridge has its own configuration.
-fn lockstep_process_clear(command: &mut Command) {
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
-        command.env_remove(name);
-    }
 }
 
 fn start_bridge(cluster: &Cluster, server: &impl Server, more: &[&str]) -> Process {
@@ -119,17 +112,13 @@ fn await_equal(cluster: &Cluster, server: &impl Server) {
     assert_equal(cluster, server);
 }
 
-fn number_of(variable: &str, otherwise: u64) -> u64 {
-    std::env::var(variable).ok().map_or(otherwise, |text| text.parse().expect(variable))
-}
-
 fn under_kills<S: Server>() {
     let cluster = Cluster::new(3, "");
     let Some(mut server) = S::start(&cluster) else { return };
     let _replicas = cluster.found();
     let (kills, server_kills) =
         (number_of("LOCKSTEP_BRIDGE_KILLS", 15), number_of("LOCKSTEP_BRIDGE_SERVER_KILLS", 2));
-    let mut draws = Draws::new();
+    let mut draws = draws();
     // Several publishers load the two cores of CI, and the reader of a mock broker must follow.
     let pause = Duration::from_micros(500) * S::destinations().pow(2);
     let loads: Vec<_> = (0..S::destinations()).map(|number| Load::to(&cluster, number, pause)).collect();
@@ -331,7 +320,7 @@ fn postgresql_with_another_history_is_refused() {
 #[test]
 fn the_command_runs_the_program_beside_it_and_says_how_to_get_it_where_there_is_none() {
     let mut command = Command::new(program());
-    lockstep_process_clear(&mut command);
+    clear_settings(&mut command);
     command.args(["bridge", "postgres", "--help"]);
     let help = run(command, b"").with_code(0).out;
     assert!(help.contains("--target-timeout") && help.contains("exactly once"), "{help}");
@@ -340,7 +329,7 @@ fn the_command_runs_the_program_beside_it_and_says_how_to_get_it_where_there_is_
     let copy = alone.path().join("lockstep");
     fs::copy(program(), &copy).expect("a copy");
     let mut command = Command::new(&copy);
-    lockstep_process_clear(&mut command);
+    clear_settings(&mut command);
     command.args(["bridge", "nats"]).env("PATH", alone.path());
     run(command, b"").with_code(4).saying(&["lockstep-bridge", "cargo build --release -p lockstep-bridge"]);
 }
@@ -348,8 +337,7 @@ fn the_command_runs_the_program_beside_it_and_says_how_to_get_it_where_there_is_
 #[test]
 fn an_argument_that_is_none_is_refused_by_its_name() {
     let of = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bridge"));
-        lockstep_process_clear(&mut command);
+        let mut command = bridge();
         command.args(args);
         run(command, b"").with_code(2)
     };

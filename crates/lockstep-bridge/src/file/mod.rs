@@ -207,9 +207,7 @@ impl FileTargetArgs {
 
     fn read_schema(&self, settings: &mut FileSettings) -> Result<Option<PayloadSchema>, BridgeFailure> {
         let Some(path) = &self.schema else { return Ok(None) };
-        let named = |error: &dyn fmt::Display| usage(format!("--schema {}: {error}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
-        let schema = PayloadSchema::parse(&text).map_err(|error| named(&error))?;
+        let (schema, text) = PayloadSchema::read(path)?;
         let digest: String =
             Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         settings.insert("--schema".into(), format!("{} (SHA-256 {digest})", schema.name));

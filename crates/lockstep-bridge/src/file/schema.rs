@@ -1,8 +1,10 @@
 //! A user's schema: which fields a payload has, by its first byte. Each becomes a column of Parquet.
 
+use crate::failure::{BridgeFailure, USAGE};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 /// Columns that every file has.
 pub const STREAM_COLUMNS: [&str; 7] =
@@ -173,6 +175,19 @@ impl fmt::Display for SchemaError {
 impl std::error::Error for SchemaError {}
 
 impl PayloadSchema {
+    /// The schema of a file that was named with `--schema`, and its text.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is wrong.
+    pub fn read(path: &Path) -> Result<(Self, String), BridgeFailure> {
+        let named = |error: &dyn fmt::Display| {
+            BridgeFailure::new(USAGE, format!("--schema {}: {error}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
+        let schema = Self::parse(&text).map_err(|error| named(&error))?;
+        Ok((schema, text))
+    }
+
     /// Reads one.
     ///
     /// # Errors

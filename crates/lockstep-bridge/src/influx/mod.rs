@@ -9,7 +9,7 @@ mod line;
 use crate::failure::{BridgeFailure, INTEGRITY, USAGE};
 use crate::file::schema::PayloadSchema;
 use crate::record::StreamRecord;
-use crate::remote::read_secret;
+use crate::remote::secret;
 use crate::target::{Target, TargetError, TargetPosition};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use clap::Args;
@@ -113,10 +113,7 @@ impl Influx {
                 return Err(usage(format!("{flag} {text}: a name without quotes and backslashes")));
             }
         }
-        let password = match &args.password_file {
-            Some(path) => Some(read_secret(path)?),
-            None => std::env::var("INFLUX_PASSWORD").ok(),
-        };
+        let password = secret(args.password_file.as_deref(), "INFLUX_PASSWORD")?;
         let login = match (&args.user, password) {
             (Some(user), password) => {
                 let pair = format!("{user}:{}", password.unwrap_or_default());
@@ -125,15 +122,7 @@ impl Influx {
             (None, Some(token)) => Some(format!("Token {token}")),
             (None, None) => None,
         };
-        let schema = match &args.schema {
-            None => None,
-            Some(path) => {
-                let named =
-                    |error: &dyn std::fmt::Display| usage(format!("--schema {}: {error}", path.display()));
-                let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
-                Some(PayloadSchema::parse(&text).map_err(|error| named(&error))?)
-            }
-        };
+        let schema = args.schema.as_deref().map(PayloadSchema::read).transpose()?.map(|(schema, _)| schema);
         let writer = PointWriter::new(&args.measurement, args.payload, schema);
         let writer = writer.map_err(|error| match error {
             TargetError::Retry(what) | TargetError::Fatal { what, .. } => usage(what),

@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::failure::{BridgeFailure, FENCED, USAGE};
-use crate::remote::read_secret;
+use crate::remote::secret;
 use crate::target::TargetError;
 use clap::Args;
 use rdkafka::client::ClientContext;
@@ -58,10 +58,7 @@ impl KafkaConnection {
             config.set(name, value);
         }
         if let Some(user) = &self.user {
-            let password = match &self.password_file {
-                Some(path) => read_secret(path)?,
-                None => std::env::var("KAFKA_PASSWORD").unwrap_or_default(),
-            };
+            let password = secret(self.password_file.as_deref(), "KAFKA_PASSWORD")?.unwrap_or_default();
             if password.is_empty() {
                 let what =
                     format!("--user {user}: a password belongs to it: --password-file or KAFKA_PASSWORD");

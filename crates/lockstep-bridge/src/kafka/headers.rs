@@ -1,28 +1,13 @@
-//! The headers of a message, and what they say of the position.
+//! The headers of a message beside those of all brokers, and what they say of the position.
 
+use crate::headers::{self, CURSOR, HISTORY, SEQ};
 use crate::record::StreamRecord;
 use lockstep_client::Cursor;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use std::str::FromStr;
 
-/// The history, 16 hexadecimal digits.
-pub const HISTORY: &str = "Lockstep-History";
-/// The seq.
-pub const SEQ: &str = "Lockstep-Seq";
-/// The epoch.
-pub const EPOCH: &str = "Lockstep-Epoch";
-/// The stamp, in nanoseconds since 1970; the message's own timestamp has milliseconds.
-pub const TIMESTAMP: &str = "Lockstep-Timestamp";
-/// The publisher's number.
-pub const PUBLISHER: &str = "Lockstep-Publisher";
-/// The publisher's number of the message.
-pub const PUBLISHER_SEQ: &str = "Lockstep-Publisher-Seq";
-/// The destination; 0 is everybody.
-pub const DESTINATION: &str = "Lockstep-Destination";
 /// All messages up to this seq are in the topic, whatever their partition.
 pub const COMPLETE: &str = "Lockstep-Complete";
-/// A subscription that begins here reads everything behind [`COMPLETE`].
-pub const CURSOR: &str = "Lockstep-Cursor";
 /// The number of partitions by which destinations were distributed.
 pub const PARTITIONS: &str = "Lockstep-Partitions";
 
@@ -50,18 +35,13 @@ pub struct TailMessage {
 
 /// The headers of `record`.
 pub fn of(record: &StreamRecord<'_>, partitions: u32, resume: ResumePoint) -> OwnedHeaders {
-    let values = [
-        (SEQ, record.seq.to_string()),
-        (HISTORY, format!("{:016x}", record.history)),
-        (EPOCH, record.epoch.to_string()),
-        (TIMESTAMP, record.timestamp.to_string()),
-        (PUBLISHER, record.publisher.to_string()),
-        (PUBLISHER_SEQ, record.publisher_seq.to_string()),
-        (DESTINATION, record.destination.to_string()),
+    // A subscription that begins at the cursor reads everything behind what is complete.
+    let position = [
         (COMPLETE, resume.complete.to_string()),
         (CURSOR, resume.cursor.to_string()),
         (PARTITIONS, partitions.to_string()),
     ];
+    let values: Vec<_> = headers::of(record).into_iter().chain(position).collect();
     let headers = OwnedHeaders::new_with_capacity(values.len());
     values.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }
@@ -73,7 +53,7 @@ pub fn read<H: Headers>(headers: &H) -> Option<TailMessage> {
         std::str::from_utf8(value).ok()
     };
     Some(TailMessage {
-        history: u64::from_str_radix(text(HISTORY)?, 16).ok()?,
+        history: headers::history(text(HISTORY)?)?,
         seq: text(SEQ)?.parse().ok()?,
         partitions: text(PARTITIONS)?.parse().ok()?,
         resume: ResumePoint {

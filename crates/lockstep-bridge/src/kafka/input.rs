@@ -15,6 +15,7 @@ use super::tail::PartitionReader;
 use super::{KafkaArgs, MS_NS, consumer_config};
 use crate::clock;
 use crate::failure::{BridgeFailure, FAILED, FENCED, INTEGRITY, USAGE};
+use crate::outage::Outage;
 use crate::report::BridgeReport;
 use crate::run::{BACKOFF_FIRST, BACKOFF_MAX};
 use crate::target::TargetError;
@@ -86,25 +87,6 @@ struct PublishedRecord {
     len: usize,
 }
 
-/// Says what is wrong with the brokers, once.
-#[derive(Debug, Default)]
-struct BrokerTrouble(Option<String>);
-
-impl BrokerTrouble {
-    fn on_failure(&mut self, name: &str, what: &str) {
-        if self.0.as_deref() != Some(what) {
-            eprintln!("lockstep-bridge: {name}: {what}; retrying");
-            self.0 = Some(what.to_owned());
-        }
-    }
-
-    fn on_success(&mut self, name: &str) {
-        if self.0.take().is_some() {
-            eprintln!("lockstep-bridge: {name} works again");
-        }
-    }
-}
-
 /// Publishes the records of a partition until the end, or until the process is asked to stop.
 ///
 /// # Errors
@@ -143,7 +125,7 @@ pub fn run(
         partition,
         name,
         destination,
-        trouble: BrokerTrouble::default(),
+        trouble: Outage::default(),
         report: BridgeReport::new(settings.report),
         number: 0,
         buffered: None,
@@ -175,7 +157,7 @@ struct KafkaInput<'a> {
     partition: i32,
     name: String,
     destination: Destination,
-    trouble: BrokerTrouble,
+    trouble: Outage,
     report: BridgeReport,
     /// Of the next record.
     number: u64,

@@ -175,7 +175,7 @@ impl PartitionReader<'_> {
                 message.offset(),
                 message.partition(),
                 self.topic,
-                headers::SEQ
+                crate::headers::SEQ
             );
             TargetError::fatal(FENCED, what)
         })

@@ -1,32 +1,32 @@
-//! Messages of a publisher for as long as a test wants them, and the draws of its kills.
+//! Messages of a publisher for as long as a test wants them, the draws of its kills, and the bridge.
 
+use lockstep_process::child::clear_settings;
+use lockstep_sim::rng::Rng;
 use std::io::Write;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tools::processes::{Cluster, Process};
 
-/// Random numbers by a seed that is printed.
-pub struct Draws(u64);
+/// The number of a variable of the environment.
+pub fn number_of(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).ok().map_or(otherwise, |text| text.parse().expect(variable))
+}
 
-impl Draws {
-    /// Of `LOCKSTEP_BRIDGE_SEED`, or a new one.
-    pub fn new() -> Self {
-        let drawn = || std::process::id().into();
-        let seed = super::number_of("LOCKSTEP_BRIDGE_SEED", drawn());
-        println!("LOCKSTEP_BRIDGE_SEED={seed}");
-        Self(seed)
-    }
+/// Random numbers by `LOCKSTEP_BRIDGE_SEED`, or by a new seed, which is printed.
+pub fn draws() -> Rng {
+    let seed = number_of("LOCKSTEP_BRIDGE_SEED", std::process::id().into());
+    println!("LOCKSTEP_BRIDGE_SEED={seed}");
+    Rng::new(seed)
+}
 
-    /// One below `bound` (SplitMix64).
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
+/// The bridge of this build, which has its own configuration.
+pub fn bridge() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bridge"));
+    clear_settings(&mut command);
+    command
 }
 
 /// A publisher with one message after each pause.
