@@ -17,8 +17,9 @@ mod python;
 #[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
 mod python_packages;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -60,6 +61,45 @@ impl Installed {
 fn built() -> PathBuf {
     assert_eq!(lockstep_c::lockstep_abi_version(), lockstep_c::LOCKSTEP_ABI_VERSION);
     Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("deps")
+}
+
+/// The variable that says how many messages pass where memory is looked at.
+const MESSAGES: &str = "LOCKSTEP_BINDINGS_MESSAGES";
+
+/// Seconds that a program may take.
+fn run_s() -> &'static str {
+    if std::env::var_os(MESSAGES).is_some() { "3600" } else { "300" }
+}
+
+/// A command that ends when its time is over.
+fn bounded(seconds: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=10", seconds]).arg(program);
+    command
+}
+
+/// Runs a command that may take longer than what [`run`] waits for: its clock is its own.
+fn finished(mut command: Command) -> Outcome {
+    let output = command.stdin(Stdio::null()).output().expect("timeout runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Outcome { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// How many messages pass where memory is looked at.
+fn messages() -> String {
+    std::env::var(MESSAGES).unwrap_or_else(|_| "300000".to_owned())
+}
+
+/// Runs a program of another language that passes [`messages`] and looks at its memory, beside a cluster.
+fn stays_flat(program: &Command) -> String {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    let mut command = bounded(run_s(), program.get_program());
+    command.args(program.get_args());
+    let out = finished(with_cluster(command, &cluster)).with_code(0).out;
+    println!("{}", out.trim_end());
+    assert!(out.contains(&format!("{} messages", messages())), "{out}");
+    out
 }
 
 fn has(program: &str) -> bool {

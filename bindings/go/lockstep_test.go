@@ -3,6 +3,9 @@ package lockstep
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -55,8 +58,35 @@ func TestWhatIsWrongIsRefused(t *testing.T) {
 	refused(t, err, StatusClosedHandle, "closed")
 }
 
-func TestEachMessageHasOneOutcome(t *testing.T) {
-	const last = 10_000
+// messages is how many pass: LOCKSTEP_BINDINGS_MESSAGES, or some thousands.
+func messages(t *testing.T) uint64 {
+	text := os.Getenv("LOCKSTEP_BINDINGS_MESSAGES")
+	if text == "" {
+		return 10_000
+	}
+	count, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
+
+// residentPages is what the process has in memory.
+func residentPages(t *testing.T) int {
+	var size, resident int
+	statm, err := os.ReadFile("/proc/self/statm")
+	if err == nil {
+		_, err = fmt.Sscan(string(statm), &size, &resident)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resident
+}
+
+func TestEachMessageHasOneOutcomeAndLeavesNothingInMemory(t *testing.T) {
+	const slackPages = 4096
+	last, residentAtHalf := messages(t), 0
 	endpoint, err := EndpointFromEnv()
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +109,9 @@ func TestEachMessageHasOneOutcome(t *testing.T) {
 	next, committed, delivered := uint64(1), uint64(0), uint64(0)
 	var payload [8]byte
 	for committed < last || delivered < last {
+		if residentAtHalf == 0 && delivered >= last/2 {
+			residentAtHalf = residentPages(t)
+		}
 		for count := 0; count < 64 && next <= last; count++ {
 			binary.LittleEndian.PutUint64(payload[:], next)
 			number, err := publisher.Publish(id, Everybody, payload[:])
@@ -122,6 +155,11 @@ func TestEachMessageHasOneOutcome(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+	grown := residentPages(t) - residentAtHalf
+	t.Logf("%d messages; in their second half the resident memory grew by %d pages", last, grown)
+	if grown > slackPages {
+		t.Fatal("it grows")
 	}
 	if isDrained, err := publisher.IsDrained(); err != nil || !isDrained {
 		t.Fatal("not drained", err)

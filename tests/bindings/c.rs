@@ -1,8 +1,8 @@
 //! C and C++.
 
 use super::{
-    Installed, TAKEOVERS, greets_twice, has, installed, root, while_leaders_are_cut_off,
-    while_leaders_are_killed, with_cluster,
+    Installed, TAKEOVERS, greets_twice, has, installed, messages, root, stays_flat,
+    while_leaders_are_cut_off, while_leaders_are_killed, with_cluster,
 };
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,54 +21,77 @@ impl Installed {
     }
 }
 
-/// The program of `tests/check.c` under AddressSanitizer, with the library inside.
-fn check() -> Option<PathBuf> {
-    static CHECK: OnceLock<PathBuf> = OnceLock::new();
+/// A program under AddressSanitizer, with the library inside.
+fn sanitized(built: &OnceLock<PathBuf>, compiler: &str, standard: &str, source: &str) -> Option<PathBuf> {
     let installed = installed()?;
+    if !has(compiler) {
+        println!("SKIPPED: there is no compiler of C++");
+        return None;
+    }
     let build = || {
         let library = installed.library().join("liblockstep_c.a").display().to_string();
         let more =
-            ["-std=c11", "-fsanitize=address,undefined", &library, "-lgcc_s", "-lpthread", "-ldl", "-lm"];
-        installed.compile("cc", &more, &root().join("bindings/c/tests/check.c"), "check")
+            [standard, "-fsanitize=address,undefined", &library, "-lgcc_s", "-lpthread", "-ldl", "-lm"];
+        let path = root().join("bindings/c/tests").join(source);
+        installed.compile(compiler, &more, &path, &source.replace('.', "-"))
     };
-    Some(CHECK.get_or_init(build).clone())
+    Some(built.get_or_init(build).clone())
+}
+
+/// The programs that hold the promises of both headers, by the names of their languages.
+fn checks() -> Vec<(&'static str, PathBuf)> {
+    static C: OnceLock<PathBuf> = OnceLock::new();
+    static CPP: OnceLock<PathBuf> = OnceLock::new();
+    let c = sanitized(&C, "cc", "-std=c11", "check.c").map(|program| ("from-c", program));
+    let cpp = sanitized(&CPP, "c++", "-std=c++17", "check.cpp").map(|program| ("from-cpp", program));
+    c.into_iter().chain(cpp).collect()
+}
+
+fn check(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
 }
 
 #[test]
-fn c_refuses_what_is_wrong_by_code_and_text() {
-    let Some(check) = check() else { return };
-    let mut command = Command::new(check);
-    command.arg("refusals");
-    run(command, b"").with_code(0);
+fn c_and_cpp_refuse_what_is_wrong_by_code_and_text() {
+    for (_, program) in checks() {
+        run(check(&program, &["refusals"]), b"").with_code(0);
+    }
 }
 
 #[test]
-fn each_message_of_c_has_one_outcome_and_one_place_whoever_leads() {
-    let Some(check) = check() else { return };
-    let cluster = Cluster::new(3, "");
-    let mut replicas = cluster.found();
-    let mut command = Command::new(check);
-    command.args(["load", "from-c", TAKEOVERS]);
-    let outcome = while_leaders_are_killed(&cluster, &mut replicas, command);
-    assert!(outcome.out.contains("messages, each with one outcome"), "{}", outcome.out);
+fn each_message_of_c_and_cpp_has_one_outcome_and_one_place_whoever_leads() {
+    for (name, program) in checks() {
+        let cluster = Cluster::new(3, "");
+        let mut replicas = cluster.found();
+        let outcome =
+            while_leaders_are_killed(&cluster, &mut replicas, check(&program, &["load", name, TAKEOVERS]));
+        assert!(outcome.out.contains("messages, each with one outcome"), "{}", outcome.out);
+    }
 }
 
 #[test]
-fn what_a_takeover_retracts_from_c_is_delivered_anew() {
-    let Some(check) = check() else { return };
-    let mut command = Command::new(check);
-    command.args(["stamped", "from-c", TAKEOVERS]);
-    while_leaders_are_cut_off(command);
+fn what_a_takeover_retracts_from_c_and_cpp_is_delivered_anew() {
+    for (name, program) in checks() {
+        while_leaders_are_cut_off(check(&program, &["stamped", name, TAKEOVERS]));
+    }
 }
 
 #[test]
-fn c_is_refused_a_message_while_the_window_is_full_and_goes_on_when_it_is_not() {
-    let Some(check) = check() else { return };
-    let cluster = Cluster::new(1, "");
-    let _replicas = cluster.found();
-    let mut command = Command::new(check);
-    command.args(["full", "from-c"]);
-    run(with_cluster(command, &cluster), b"").with_code(0);
+fn c_and_cpp_are_refused_a_message_while_the_window_is_full_and_go_on_when_it_is_not() {
+    for (name, program) in checks() {
+        let cluster = Cluster::new(1, "");
+        let _replicas = cluster.found();
+        run(with_cluster(check(&program, &["full", name]), &cluster), b"").with_code(0);
+    }
+}
+
+#[test]
+fn c_and_cpp_allocate_nothing_more_while_messages_pass() {
+    for (name, program) in checks() {
+        stays_flat(&check(&program, &["flat", name, &messages()]));
+    }
 }
 
 /// [`greets_twice`] for a program that the loader finds the library for.

@@ -1,6 +1,6 @@
 //! Go.
 
-use super::{Installed, greets_twice, installed, root, with_cluster};
+use super::{Installed, finished, greets_twice, installed, root, run_s, with_cluster};
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -59,8 +59,9 @@ fn each_message_of_go_has_one_outcome_and_what_is_wrong_is_refused() {
     let Some(mut check) = program("check") else { return };
     let cluster = Cluster::new(1, "");
     let _replicas = cluster.found();
-    check.args(["-test.v", "-test.timeout", "60s"]);
-    let outcome = run(with_cluster(check, &cluster), b"").with_code(0);
+    check.args(["-test.v", "-test.timeout", &format!("{}s", run_s())]);
+    let outcome = finished(with_cluster(check, &cluster)).with_code(0);
+    println!("{}", outcome.out.trim_end());
     assert!(outcome.out.contains("--- PASS: TestEachMessageHasOneOutcome"), "{}", outcome.out);
 }
 

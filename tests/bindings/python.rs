@@ -1,11 +1,14 @@
 //! Python: the wheel as maturin builds it, installed beside pytest, numpy, mypy and a kernel for notebooks.
 
 use super::python_packages::{Python, locked};
-use super::{TAKEOVERS, root, while_leaders_are_cut_off, while_leaders_are_killed, with_cluster};
+use super::{
+    TAKEOVERS, bounded, finished, root, run_s, while_leaders_are_cut_off, while_leaders_are_killed,
+    with_cluster,
+};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use tools::processes::{Cluster, Outcome, run};
+use tools::processes::{Cluster, run};
 
 /// Packages of the tests, in the versions with which they pass.
 const PACKAGES: [&str; 6] = [
@@ -19,25 +22,16 @@ const PACKAGES: [&str; 6] = [
 
 /// Seconds that a build may take, with every crate of it.
 const BUILD_S: &str = "600";
-/// Seconds that a program may take.
-const RUN_S: &str = "300";
 
 fn folder() -> PathBuf {
     root().join("bindings/python")
 }
 
-/// Runs a command of the virtual environment, bounded by a clock.
-fn bounded(seconds: &str, program: &Path) -> Command {
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=10", seconds]).arg(program).env("PYTHONDONTWRITEBYTECODE", "1");
+/// A command of the virtual environment.
+fn python_command(seconds: &str, program: &Path) -> Command {
+    let mut command = bounded(seconds, program);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
-}
-
-/// Runs a command that may take longer than what [`run`] waits for: its clock is its own.
-fn finished(mut command: Command) -> Outcome {
-    let output = command.stdin(std::process::Stdio::null()).output().expect("timeout runs");
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Outcome { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 /// The one wheel of a folder.
@@ -54,7 +48,7 @@ fn build_and_install(python: &Python) {
     let _lock = locked(&built);
     let wheels = built.join("wheels");
     let _ = std::fs::remove_dir_all(&wheels); // it may not be there
-    let mut maturin = bounded(BUILD_S, &python.interpreter().with_file_name("maturin"));
+    let mut maturin = python_command(BUILD_S, &python.interpreter().with_file_name("maturin"));
     maturin.args(["build", "--quiet", "--locked", "--profile", "dev", "--manifest-path"]);
     maturin.arg(folder().join("Cargo.toml")).arg("--interpreter").arg(python.interpreter());
     maturin.arg("--out").arg(&wheels).env("CARGO_TARGET_DIR", built.join("target"));
@@ -66,7 +60,7 @@ fn build_and_install(python: &Python) {
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == digest) {
         return;
     }
-    let mut pip = bounded(BUILD_S, python.interpreter());
+    let mut pip = python_command(BUILD_S, python.interpreter());
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]);
     pip.arg("--force-reinstall").arg(&wheel);
     finished(pip).with_code(0);
@@ -101,14 +95,14 @@ fn interpreter() -> Option<&'static Path> {
 
 /// A script of the binding's tests.
 fn script(python: &Path, name: &str, args: &[&str]) -> Command {
-    let mut command = bounded(RUN_S, python);
+    let mut command = python_command(run_s(), python);
     command.arg(folder().join("tests").join(name)).args(args);
     command
 }
 
 /// pytest on a file of the binding's tests.
 fn pytest(python: &Path, name: &str) -> Command {
-    let mut command = bounded(RUN_S, python);
+    let mut command = python_command(run_s(), python);
     command.args(["-m", "pytest", "-q", "--tb=short"]).arg(folder().join("tests").join(name));
     command
 }
@@ -165,7 +159,7 @@ fn stubs_and_examples_of_python_are_typed_and_the_stubs_are_those_of_the_module(
     let Some(python) = interpreter() else { return };
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-binding/mypy");
     let mypy = |module: &str| {
-        let mut command = bounded(RUN_S, python);
+        let mut command = python_command(run_s(), python);
         command.current_dir(folder()).args(["-m", module]).env("MYPY_CACHE_DIR", &cache);
         command
     };
@@ -188,7 +182,7 @@ fn examples_of_python_run_beside_a_cluster() {
     notebook.env("JUPYTER_RUNTIME_DIR", cluster.path("jupyter"));
     let toured = finished(with_cluster(notebook, &cluster)).with_code(0);
     assert!(toured.out.contains("buy 100 at 42"), "{}", toured.out);
-    let mut throughput = bounded(RUN_S, python);
+    let mut throughput = python_command(run_s(), python);
     throughput.arg(examples.join("throughput.py")).args(["--messages", "20000"]);
     let measured = run(with_cluster(throughput, &cluster), b"").with_code(0);
     assert!(measured.out.contains("messages/s"), "{}", measured.out);

@@ -5,6 +5,7 @@
  *                                   outcome, in order
  *     check stamped NAME TAKEOVERS  the same by a `stamped` subscription in batches: what is retracted is delivered anew
  *     check full NAME               backpressure is reported, and ends
+ *     check flat NAME MESSAGES      passes so many messages twice; the second time nothing more is allocated
  */
 #include <inttypes.h>
 #include <lockstep.h>
@@ -13,6 +14,9 @@
 #include <string.h>
 
 #define SECOND UINT64_C(1000000000)
+
+/* Of AddressSanitizer: the bytes that are allocated now. */
+size_t __sanitizer_get_current_allocated_bytes(void);
 
 #define CHECK(what)                                                                                  \
     do {                                                                                             \
@@ -283,6 +287,36 @@ static void full(lockstep_endpoint *endpoint, const char *name) {
     printf("full with %" PRIu64 " messages\n", next - 1);
 }
 
+/* Publishes so many, and polls until each is committed and delivered: by events and by batches in turn. */
+static uint64_t pass(lockstep_participant *participant, struct load *load, uint64_t next, uint64_t messages) {
+    uint64_t end = next + messages;
+    for (uint64_t turns = 0; next < end || load->committed_next < end || load->delivered_next < end; turns++) {
+        uint64_t most = end - next < 256 ? end : next + 256;
+        while (next < most && publish_next(participant, load, next) == LOCKSTEP_STATUS_OK) next++;
+        if (turns % 2 == 0) {
+            turn(participant, load);
+            continue;
+        }
+        lockstep_batch batch;
+        CHECK(lockstep_participant_poll_batch(participant, 256, &batch) >= 0);
+        for (size_t at = 0; at < batch.len; at++)
+            on_event(load, &batch.events[at], batch.bytes + batch.events[at].payload_at);
+    }
+    return next;
+}
+
+static void flat(lockstep_endpoint *endpoint, const char *name, uint64_t messages) {
+    struct load load = {.first = 1, .committed_next = 1, .delivered_next = 1};
+    lockstep_participant *participant = connected(endpoint, name, &load);
+    uint64_t next = pass(participant, &load, 1, messages);
+    size_t before = __sanitizer_get_current_allocated_bytes();
+    next = pass(participant, &load, next, messages);
+    size_t after = __sanitizer_get_current_allocated_bytes();
+    lockstep_participant_close(&participant);
+    printf("%" PRIu64 " messages, then as many: %zu bytes allocated, then %zu\n", next / 2, before, after);
+    CHECK(after <= before + 4096);
+}
+
 int main(int count, char **arguments) {
     CHECK(lockstep_abi_version() == LOCKSTEP_ABI_VERSION);
     CHECK(strlen(lockstep_version()) > 0);
@@ -296,10 +330,11 @@ int main(int count, char **arguments) {
     lockstep_endpoint *endpoint = NULL;
     CHECK(lockstep_endpoint_from_env(&endpoint) == LOCKSTEP_STATUS_OK);
     CHECK(lockstep_endpoint_cluster(endpoint) != 0);
-    uint64_t takeovers = count > 3 ? strtoull(arguments[3], NULL, 10) : 0;
-    if (strcmp(arguments[1], "load") == 0) load(endpoint, arguments[2], takeovers);
-    if (strcmp(arguments[1], "stamped") == 0) stamped(endpoint, arguments[2], takeovers);
+    uint64_t number = count > 3 ? strtoull(arguments[3], NULL, 10) : 0;
+    if (strcmp(arguments[1], "load") == 0) load(endpoint, arguments[2], number);
+    if (strcmp(arguments[1], "stamped") == 0) stamped(endpoint, arguments[2], number);
     if (strcmp(arguments[1], "full") == 0) full(endpoint, arguments[2]);
+    if (strcmp(arguments[1], "flat") == 0) flat(endpoint, arguments[2], number);
     lockstep_endpoint_close(&endpoint);
     return 0;
 }

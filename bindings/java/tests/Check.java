@@ -41,12 +41,14 @@ import java.util.regex.Pattern;
  *                                in order
  * Check stamped NAME TAKEOVERS   the same by a STAMPED subscription in batches: what is retracted is delivered anew
  * Check full NAME                backpressure is reported, and ends
- * Check garbage NAME             publishing and polling allocate nothing on the heap
+ * Check garbage NAME MESSAGES    publishing and polling so many allocates nothing, neither on the heap nor beside it
  * </pre>
  */
 final class Check {
     private static final long MILLISECOND = 1_000_000;
     private static final Duration TIMEOUT = Duration.ofSeconds(10);
+    /** Bytes by which resident memory may grow: pages that compiler and allocator take late. */
+    private static final long SLACK = 32 << 20;
 
     private static void check(boolean isSo, String what) {
         if (!isSo) {
@@ -465,16 +467,17 @@ final class Check {
         System.out.println("full with " + published + " messages");
     }
 
-    private static void garbage(Endpoint endpoint, String name) {
+    private static void garbage(Endpoint endpoint, String name, long measured) throws IOException {
         final long warmUp = 100_000;
-        final long measured = 300_000;
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         check(threads.isThreadAllocatedMemoryEnabled(), "allocated memory is counted");
         Load load = new Load(endpoint, name, 0);
         long refused = publishAndPoll(load, warmUp);
+        long resident = residentBytes();
         long before = threads.getCurrentThreadAllocatedBytes();
         refused += publishAndPoll(load, measured);
         long allocated = threads.getCurrentThreadAllocatedBytes() - before;
+        long grown = residentBytes() - resident;
         load.participant.close();
         // The counter does count: one object for each message would be found.
         before = threads.getCurrentThreadAllocatedBytes();
@@ -485,8 +488,14 @@ final class Check {
         check(threads.getCurrentThreadAllocatedBytes() - before >= 1000 * 16, "objects are counted");
         check(objects[999] != null, "objects");
         System.out.println(measured + " messages published and polled, " + refused + " times backpressure: " + allocated
-                + " bytes allocated");
+                + " bytes allocated; resident memory grew by " + grown + " bytes");
         check(allocated == 0, "it allocates");
+        check(grown < SLACK, "it grows");
+    }
+
+    /** What the process has in memory, the part beside the heap included. */
+    private static long residentBytes() throws IOException {
+        return Long.parseLong(Files.readString(Path.of("/proc/self/statm")).split(" ")[1]) * 4096;
     }
 
     /** Publishes messages and polls until all are committed and delivered, by both ways to poll. */
@@ -524,13 +533,13 @@ final class Check {
         }
         try (Endpoint endpoint = Endpoint.fromEnv()) {
             check(endpoint.cluster() != 0, "the cluster's number");
-            long takeovers = arguments.length > 2 ? Long.parseLong(arguments[2]) : 0;
+            long number = arguments.length > 2 ? Long.parseLong(arguments[2]) : 0;
             switch (arguments[0]) {
                 case "threads" -> threads(endpoint);
-                case "load" -> load(endpoint, arguments[1], takeovers);
-                case "stamped" -> stamped(endpoint, arguments[1], takeovers);
+                case "load" -> load(endpoint, arguments[1], number);
+                case "stamped" -> stamped(endpoint, arguments[1], number);
                 case "full" -> full(endpoint, arguments[1]);
-                case "garbage" -> garbage(endpoint, arguments[1]);
+                case "garbage" -> garbage(endpoint, arguments[1], number);
                 default -> throw new AssertionError("no such check: " + arguments[0]);
             }
         }
