@@ -1,22 +1,35 @@
-//! What clients do to a gateway, in any order: connections, logins, any bytes in any pieces, and silence, while
-//! its stream comes late. Its invariants hold after each step, what waits for a client is bounded, and nobody is
-//! let in without the password.
+//! What clients do to a gateway, in any order: connections of SoupBinTCP and FIX, logins, any bytes in any pieces, and
+//! silence, while its stream comes late and an application answers anything. Its invariants hold after each step, what
+//! waits for a client is bounded, and nobody is let in without the password.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use lockstep_core::engine::ports::MemoryBacklog;
 use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
+use lockstep_gateway::fix::codec::seal;
 use lockstep_gateway::gateway::core::{Gateway, GatewayLimits, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::locks::LockoutTimes;
 use lockstep_gateway::gateway::users::{User, Users};
 use lockstep_wire::{DayMark, Destination, PublisherId, PublisherSeq};
+use ouch50::codes::{CancelReason, Capacity, CrossType, Display, LiquidityFlag, OrderState, TimeInForce};
+use ouch50::{
+    Accepted, CancelPending, CancelReject, Canceled, ClOrdId, Executed, Modified, Options, Outbound, Price,
+    Replaced, Side, Symbol,
+};
 use soupbintcp::ServerLimits;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 const USERS: [&str; 2] = ["alice", "bob"];
+const FIX_USER: &str = "carol";
+/// The other end of FIX sessions.
+const COMP_ID: &str = "LOCKSTEP";
+/// The publisher of answers.
+const APPLICATION: PublisherId = 1_000;
+/// Message types of FIX that a client may send.
+const KINDS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "A", "D", "F", "G"];
 const PASSWORD: &str = "secret";
 const WINDOW: usize = 6;
 const CLIENTS_MAX: usize = 4;
@@ -98,6 +111,9 @@ impl World {
             (user.numbered, user.early, user.cancel_on_disconnect) = (is_numbered, is_numbered, !is_numbered);
             users.insert(user);
         }
+        let mut user = User::new(FIX_USER.into(), PASSWORD.into());
+        user.fix = true;
+        users.insert(user);
         let limits = GatewayLimits {
             delivery: Delivery::Committed,
             clients_max: CLIENTS_MAX,
@@ -116,7 +132,11 @@ impl World {
         let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, true);
         let core = Gateway::new("1", limits, users, ledger);
         let mut world = Self { now: MS, core, handle: Handle::default(), conns: Vec::new(), let_in: 0 };
-        world.deliver(&SubscriberEvent::Day { seq: 1, timestamp: 0, mark: DayMark { is_start: true, name: "DAY" } });
+        world.deliver(&SubscriberEvent::Day {
+            seq: 1,
+            timestamp: 0,
+            mark: DayMark { is_start: true, name: "DAY" },
+        });
         world.deliver(&SubscriberEvent::CaughtUp { next: 2 });
         world.handle.seq = 1;
         for _ in 0..4 {
@@ -187,7 +207,136 @@ impl World {
         }
     }
 
+    /// The fields of a message of FIX behind its type: the header, and what the input has.
+    fn message_of_fix(&mut self, index: usize, kind: &str, number: u8, fields: &[u8]) {
+        if !self.core.wants(index) {
+            return;
+        }
+        let header = format!(
+            "35={kind}\x0149={FIX_USER}\x0156={COMP_ID}\x0134={number}\x0152=19700101-00:00:00.000\x01"
+        );
+        let mut out = Vec::new();
+        seal("FIX.4.4", &[header.as_bytes(), fields].concat(), &mut out);
+        self.core.on_bytes(self.now, &mut self.handle, index, &out);
+    }
+
+    /// An answer of the application to the client of FIX: of OUCH 5.0, right or wrong at this moment, or any bytes.
+    fn answer(&mut self, kind: u8, content: &[u8]) {
+        let Some((publisher, _)) = self.handle.names.get(&format!("client/{FIX_USER}")).copied() else {
+            return;
+        };
+        let byte = |at: usize| content.get(at).copied().unwrap_or(0);
+        let (time_ns, user_ref_num, quantity) = (0, u32::from(byte(0)), u32::from(byte(1)));
+        let (side, symbol) = (Side::Buy, Symbol::new(b"ABCD").expect("a symbol"));
+        let price = Price(u64::from(byte(2)) * 10_000);
+        let (time_in_force, display, capacity) = (TimeInForce::Day, Display::Visible, Capacity::Principal);
+        let (reference, is_sweep, cross_type) = (u64::from(byte(3)), false, CrossType::Continuous);
+        let state = if byte(4) > 200 { OrderState::Dead } else { OrderState::Live };
+        let cl_ord_id = ClOrdId::new(&content[..content.len().min(5)])
+            .unwrap_or_else(|_| ClOrdId::new(b"X").expect("text"));
+        let (match_number, options, original) = (reference, Options::default(), u32::from(byte(5)));
+        let liquidity = LiquidityFlag::Added;
+        let answer = match kind % 8 {
+            0 => Outbound::Accepted(Accepted {
+                time_ns,
+                user_ref_num,
+                side,
+                quantity,
+                symbol,
+                price,
+                time_in_force,
+                display,
+                reference,
+                capacity,
+                is_sweep,
+                cross_type,
+                state,
+                cl_ord_id,
+                options,
+            }),
+            1 => Outbound::Replaced(Replaced {
+                time_ns,
+                original,
+                user_ref_num,
+                side,
+                quantity,
+                symbol,
+                price,
+                time_in_force,
+                display,
+                reference,
+                capacity,
+                is_sweep,
+                cross_type,
+                state,
+                cl_ord_id,
+                options,
+            }),
+            2 => Outbound::Executed(Executed {
+                time_ns,
+                user_ref_num,
+                quantity,
+                price,
+                liquidity,
+                match_number,
+                options,
+            }),
+            3 => Outbound::Canceled(Canceled {
+                time_ns,
+                user_ref_num,
+                quantity,
+                reason: CancelReason::UserRequested,
+                options,
+            }),
+            4 => Outbound::CancelPending(CancelPending { time_ns, user_ref_num, options }),
+            5 => Outbound::CancelReject(CancelReject { time_ns, user_ref_num, options }),
+            6 => Outbound::Modified(Modified { time_ns, user_ref_num, side, quantity, options }),
+            _ => {
+                let payload = content.to_vec();
+                self.handle.sent.push_back(Sent::Message {
+                    publisher: APPLICATION,
+                    destination: publisher,
+                    payload,
+                });
+                return;
+            }
+        };
+        let mut payload = Vec::new();
+        answer.append(&mut payload).expect("an answer");
+        self.handle.sent.push_back(Sent::Message { publisher: APPLICATION, destination: publisher, payload });
+    }
+
+    fn step_of_fix(&mut self, op: u8, argument: u8, rest: &mut &[u8]) {
+        let conn = self.conns.get(usize::from(argument >> 4) % self.conns.len().max(1)).copied();
+        let len =
+            if op % 4 < 2 { 0 } else { rest.first().map_or(0, |len| usize::from(*len)).min(rest.len()) };
+        let (piece, behind) = rest.split_at(len);
+        *rest = behind;
+        match (op % 4, conn) {
+            (0, _) => {
+                let peer = SocketAddr::from(([10, 0, 0, argument % 4], 9));
+                if let Some((index, _)) = self.core.accept_fix(self.now, peer, COMP_ID) {
+                    self.conns.push(index);
+                }
+            }
+            (1, Some(index)) => {
+                let reset = if op & 8 > 0 { "141=Y\x01" } else { "" };
+                let fields = format!("98=0\x01108=30\x01554={PASSWORD}\x01{reset}");
+                self.message_of_fix(index, "A", argument % 16, fields.as_bytes());
+            }
+            (2, Some(index)) => {
+                let kind = KINDS[usize::from(op >> 2) % KINDS.len()];
+                self.message_of_fix(index, kind, argument % 16, piece.get(1..).unwrap_or_default());
+            }
+            (3, _) => self.answer(argument, piece.get(1..).unwrap_or_default()),
+            _ => {}
+        }
+    }
+
     fn step(&mut self, op: u8, argument: u8, rest: &mut &[u8]) {
+        if op >= 128 {
+            return self.step_of_fix(op, argument, rest);
+        }
         let conn = self.conns.get(usize::from(argument) % self.conns.len().max(1)).copied();
         match (op % 8, conn) {
             (0, _) => {
