@@ -28,6 +28,7 @@ use crate::place::Place;
 use crate::results::{Ratio, Round, Row, RunResult, Unit, VALUE};
 use crate::stats::Latencies;
 use load::Load;
+use lockstep_io::host::FileSystem;
 use lockstep_io::idle::Idle;
 use program::Program;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,10 @@ const REPLICAS: u32 = 3;
 const RUST: &str = "rust";
 /// The other languages: the name of a program, and of its rows.
 const LANGUAGES: [(&str, &str); 4] = [("c", "C"), ("cpp", "C++"), ("python", "Python"), ("java", "Java")];
+/// Bytes that three journals take in a second of the load at most, ...
+const LOAD_BYTES_PER_S: f64 = 1e9;
+/// ... and the seconds that it takes to start and end beside a reader.
+const START_S: f64 = 3.0;
 /// The cases.
 const CLOSED: &str = "publish to committed, one in flight";
 const READ: &str = "received";
@@ -161,10 +166,29 @@ fn closed(run: &mut Run, arguments: &Arguments, programs: &[Program], config: &P
     Ok(())
 }
 
+/// Whether the disk of the journals takes what the load writes beside one more reader: retention removes
+/// nothing of the present day.
+fn require_room(folder: &Path, seconds: f64) -> Result<(), String> {
+    let free = FileSystem::of_folder(folder).map_err(|error| error.to_string())?.free_bytes;
+    let wanted = (seconds * LOAD_BYTES_PER_S) as u64;
+    if free >= wanted {
+        return Ok(());
+    }
+    Err(format!(
+        "{} has {} MiB free, and the load writes up to {} MiB beside the next reader: take fewer --rounds or \
+         --seconds, or set TMPDIR to a folder on a larger disk",
+        folder.display(),
+        free >> 20,
+        wanted >> 20
+    ))
+}
+
 /// A round of the readers, beside a load that publishes as fast as it can.
 fn read(run: &mut Run, arguments: &Arguments, programs: &[Program], config: &Path) -> Result<(), String> {
+    let seconds = arguments.warm_up + arguments.seconds + START_S;
     for program in programs {
         for &mode in program.modes() {
+            require_room(config.parent().unwrap_or(config), seconds)?;
             let at = Instant::now();
             let load = Load::start(config)?;
             let received = program.read(config, mode, arguments.warm_up, arguments.seconds)?;
@@ -176,4 +200,17 @@ fn read(run: &mut Run, arguments: &Arguments, programs: &[Program], config: &Pat
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_the_load_would_fill_is_refused_before_it_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(require_room(folder.path(), 0.0), Ok(()));
+        let refused = require_room(folder.path(), 1e12).expect_err("no disk has so much");
+        assert!(refused.contains("MiB free") && refused.contains("TMPDIR"), "{refused}");
+    }
 }
