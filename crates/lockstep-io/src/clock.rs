@@ -7,6 +7,7 @@
 
 use super::IoError;
 use lockstep_wire::Nanos;
+use lockstep_wire::date::{date_of_days, days_of_date};
 use std::fmt;
 use std::io::ErrorKind;
 
@@ -64,17 +65,7 @@ impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, micros) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000 / 1_000);
         let (days, second) = (seconds / 86_400, seconds % 86_400);
-        // Years that begin in March, so that the leap day is the last one: H. Hinnant, days_from_civil,
-        // turned round.
-        let shifted = days + 719_468;
-        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month_from_march = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        let (year, month, day) = date_of_days(days);
         let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
     }
@@ -96,12 +87,8 @@ impl Utc {
         if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
             return None;
         }
-        // H. Hinnant, days_from_civil: years begin in March.
-        let (shifted, month_from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-        let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-        let days = 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400 + day_of_year - 719_468;
         // Nanoseconds end in the year 2554.
-        let found = Self(days.checked_mul(DAY_NS)?);
+        let found = Self(days_of_date(year, month, day)?.checked_mul(DAY_NS)?);
         // A day that its month does not have is one of the next.
         (found.date() == text).then_some(found)
     }

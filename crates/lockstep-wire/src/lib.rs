@@ -41,6 +41,7 @@ mod condition;
 mod control;
 pub mod crc;
 mod datagram;
+pub mod date;
 mod entry;
 mod event;
 mod frame;

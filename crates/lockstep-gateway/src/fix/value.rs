@@ -2,38 +2,17 @@
 
 use super::codec::number;
 use lockstep_wire::Nanos;
+use lockstep_wire::date::{date_of_days, days_of_date};
 
 const SECOND: u64 = 1_000_000_000;
 const DAY_S: u64 = 86_400;
 /// Prices have four decimals, as OUCH 5.0 has them.
 const PRICE_ONE: u64 = 10_000;
 
-/// Days since the Unix epoch of a date of the Gregorian calendar (Howard Hinnant, "chrono-Compatible
-/// Low-Level Date Algorithms").
-fn days_of(year: u64, month: u64, day: u64) -> Option<u64> {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year / 400, year % 400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    (era * 146_097 + day_of_era).checked_sub(719_468)
-}
-
-/// The date of a day since the Unix epoch.
-fn date_of(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
 /// `YYYYMMDD-HH:MM:SS.sss`, UTC, of nanoseconds since the Unix epoch.
 pub fn utc_text(at: Nanos) -> String {
     let (seconds, ms) = (at / SECOND, at % SECOND / 1_000_000);
-    let (year, month, day) = date_of(seconds / DAY_S);
+    let (year, month, day) = date_of_days(seconds / DAY_S);
     let (hour, minute, second) = (seconds % DAY_S / 3_600, seconds % 3_600 / 60, seconds % 60);
     format!("{year:04}{month:02}{day:02}-{hour:02}:{minute:02}:{second:02}.{ms:03}")
 }
@@ -61,7 +40,7 @@ pub fn parse_utc(text: &[u8]) -> Option<Nanos> {
         }
         _ => return None,
     };
-    let seconds = days_of(year, month, day)? * DAY_S + hour * 3_600 + minute * 60 + second;
+    let seconds = days_of_date(year, month, day)? * DAY_S + hour * 3_600 + minute * 60 + second;
     seconds.checked_mul(SECOND)?.checked_add(fraction)
 }
 
