@@ -138,7 +138,7 @@ struct CommonArgs {
     #[arg(long, value_name = "SEQ")]
     to: Option<u64>,
     /// Bytes of a commit, about
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = parse_bytes)]
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size)]
     batch_bytes: usize,
     /// A target that does not answer for so long counts as stalled; its connection is made anew
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
@@ -156,19 +156,19 @@ fn parse_from(text: &str) -> Result<From, String> {
     }
 }
 
-fn parse_bytes(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|bytes| *bytes > 0).ok_or_else(|| "write a number of bytes from 1 on".to_owned())
+/// A size as the configuration file spells it, of at least a byte.
+fn parse_size(text: &str) -> Result<usize, String> {
+    let size = usize::try_from(lockstep_config::size(text)?).ok().filter(|size| *size > 0);
+    size.ok_or_else(|| "write a size above nothing, such as 1MiB".to_owned())
 }
 
-/// `10s`, `500ms`.
+/// A time as the configuration file spells it, of at least a millisecond.
 fn parse_time(text: &str) -> Result<Duration, String> {
-    let (digits, unit_ms) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
-        (Some(digits), _) => (digits, 1),
-        (None, Some(digits)) => (digits, 1_000),
-        _ => (text, 0),
-    };
-    let time = digits.parse().ok().and_then(|number: u64| number.checked_mul(unit_ms)).filter(|ms| *ms > 0);
-    time.map(Duration::from_millis).ok_or_else(|| "write a time such as 10s or 500ms".to_owned())
+    let time = lockstep_config::duration(text)?;
+    match time >= Duration::from_millis(1) {
+        true => Ok(time),
+        false => Err("write a time of 1ms or more, such as 10s".to_owned()),
+    }
 }
 
 impl CommonArgs {
@@ -268,10 +268,14 @@ mod tests {
     fn times_sizes_and_beginnings_are_read_and_others_refused() {
         assert_eq!(parse_time("10s"), Ok(Duration::from_secs(10)));
         assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
-        for wrong in ["", "10", "s", "0s", "1m", "99999999999999999999s"] {
+        for wrong in ["", "10", "s", "0s", "999us", "1m", "99999999999999999999s"] {
             assert!(parse_time(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(parse_size("1MiB"), Ok(1 << 20));
+        for wrong in ["", "0B", "1048576", "1MB", "99999999999999999999GiB"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
         assert_eq!((parse_from("oldest"), parse_from("7")), (Ok(From::Oldest), Ok(From::Seq(7))));
-        assert!(parse_from("0").is_err() && parse_bytes("0").is_err() && parse_bytes("1MB").is_err());
+        assert!(parse_from("0").is_err());
     }
 }

@@ -353,4 +353,11 @@ fn an_argument_that_is_none_is_refused_by_its_name() {
     of(&["postgres", "--url", "host=x", "--table", "a.b.c"]).saying(&["SCHEMA.TABLE"]);
     of(&["postgres", "--url", "host=x", "--target-timeout", "soon"]).saying(&["10s"]);
     assert!(Path::new(env!("CARGO_BIN_EXE_lockstep-bridge")).exists());
+    // The flags that the unit's own comment shows.
+    let unit = include_str!("../../../contrib/bridge/lockstep-bridge@.service");
+    let shown = unit.lines().find_map(|line| line.split_once(", e.g. ARGS=")).expect("an example").1;
+    let nowhere = "/nonexistent/lockstep.toml";
+    let arguments: Vec<_> = shown.split_whitespace().chain(["--config", nowhere]).collect();
+    of(&arguments).saying(&[nowhere]);
+    assert!(unit.contains("\nRestartPreventExitStatus=2 3 5\n"), "{unit}");
 }
