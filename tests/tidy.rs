@@ -74,6 +74,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "machine",
             "soupbintcp",
             "moldudp64",
+            "ouch50",
         ],
     ),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),

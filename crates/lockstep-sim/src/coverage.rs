@@ -159,6 +159,7 @@ events! {
     GatewayRetracts "retracts that gateways heard",
     GatewaysKilled "gateways killed",
     GatewaysStopped "gateways stopped in order",
+    GatewaysLate "gateways that began behind the stream's beginning, which was removed",
     GatewaysFenced "gateways fenced by another of their name",
     NamesTaken "gateways refused, as another of their name lives",
     GatewayDuplicates "second gateways of a name",
@@ -179,6 +180,16 @@ events! {
     ClientsDeaf "clients that read nothing",
     ClientsLeft "clients logged out",
     Reaped "clients disconnected for a dead gateway",
+    FixLogons "logons of clients of FIX that were answered",
+    FixMoved "sessions of FIX that another gateway continued",
+    FixResets "resets of both numbers of a session of FIX",
+    FixReports "reports that clients of FIX took",
+    FixReportsAgain "reports that were sent to clients of FIX again",
+    FixGapsReceived "gap fills that clients of FIX took",
+    FixAskedAgain "resend requests that clients of FIX answered",
+    FixSentAgain "requests that clients of FIX sent again",
+    FixGapsFilled "gap fills that clients of FIX sent",
+    FixRejects "requests of clients of FIX that a gateway rejected",
     FeedDatagrams "turns in which a feed sent",
     FeedMessages "messages that receivers took of feeds",
     FeedRequests "requests that feeds answered",
@@ -272,6 +283,7 @@ impl Coverage {
             Event::PresentStopped,
             Event::ReadersDiverged,
             Event::DaysLapsed,
+            Event::GatewaysLate,
         ]
         .map(Self::name);
         let rare = |name: &&str| rare.contains(name);

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, share_of_address};
 use lockstep_client::Delivery;
+use lockstep_gateway::fix::session::FixSessionLimits;
 use lockstep_gateway::gateway::core::GatewayLimits;
 use lockstep_gateway::gateway::locks::LockoutTimes;
 use lockstep_wire::Nanos;
@@ -28,6 +29,7 @@ pub(super) fn gateway_limits(config: &Config, delivery: Delivery) -> GatewayLimi
             silence_ns: limits.silence_ns,
             ..ServerLimits::default()
         },
+        fix: FixSessionLimits::default(),
         stall_ns: limits.stall_ns,
         checks_max: CHECKS_MAX as usize,
         checks_per_address: share_of_address(CHECKS_MAX, None),

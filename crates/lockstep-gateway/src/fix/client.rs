@@ -21,8 +21,8 @@ pub struct FixClient {
     next_in: u64,
     /// Messages to it in this trading day before its number 1.
     base: u64,
-    /// Its login stands in this trading day: what an older one had under way when the day began is not
-    /// counted.
+    /// Its login stands in this trading day: what an older one had under way when the day began is neither
+    /// counted nor reported.
     is_of_day: bool,
     /// Its publisher's last number.
     last_seq: PublisherSeq,
@@ -77,21 +77,32 @@ impl FixClient {
         number.saturating_add(self.base)
     }
 
+    /// A client whose first open entry is read: so many messages to it in this trading day were stored
+    /// before. A gateway that has read the stream from its beginning has stored none.
+    pub fn opened_behind(stored: u64) -> Self {
+        Self { base: stored, ..Self::default() }
+    }
+
     /// Its open entry; `last` is its publisher's last number.
     pub fn on_opened(&mut self, last: PublisherSeq) {
         (self.is_of_day, self.last_seq, self.name) = (true, last, None);
     }
 
-    /// A trading day begins: so do its numbers.
+    /// A trading day begins: so do its numbers, and its orders. A gateway that has read no day before this
+    /// one must count the same.
     pub fn on_day(&mut self) {
-        (self.next_in, self.base, self.is_of_day, self.has_notes) = (1, 0, false, false);
+        let (is_listed, last_seq) = (self.is_listed, self.last_seq);
+        *self = Self { is_listed, last_seq, is_of_day: false, ..Self::default() };
     }
 
     /// A message of its own is stamped, for the application. Messages to it are passed to `send`.
     pub fn on_own(&mut self, message: &Message<'_>, send: &mut impl FnMut(FixRecord<'_>)) {
         self.last_seq = message.publisher_seq;
-        self.next_in += u64::from(self.is_of_day);
         let (place, name) = (place_of(message), self.name.take());
+        if !self.is_of_day {
+            return;
+        }
+        self.next_in += 1;
         self.orders.on_own(place, message.payload, name, &mut report(message.timestamp, send));
     }
 
@@ -112,12 +123,12 @@ impl FixClient {
         send: &mut impl FnMut(FixRecord<'_>),
     ) -> bool {
         self.last_seq += 1;
+        if !self.is_of_day {
+            return false;
+        }
         self.has_notes = true;
         if note.has(NAMES_NEXT) {
             self.name = Some(note.body.to_vec());
-            return false;
-        }
-        if !self.is_of_day {
             return false;
         }
         if note.has(RESET) {

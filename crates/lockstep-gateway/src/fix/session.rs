@@ -20,6 +20,7 @@ use super::orders::FixOrders;
 use super::record::{FixEnds, FixVersion};
 use super::tags;
 use lockstep_core::engine::clients::DisconnectReason;
+use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::Nanos;
 use std::collections::VecDeque;
 
@@ -42,11 +43,13 @@ pub struct FixSessionLimits {
     pub accuracy_ns: Nanos,
     /// How long a gateway waits for its own Logout to be stamped and sent.
     pub parting_ns: Nanos,
+    /// One second of HeartBtInt: shorter where time is simulated.
+    pub second_ns: Nanos,
 }
 
 impl Default for FixSessionLimits {
     fn default() -> Self {
-        Self { login_ns: 30 * SECOND, accuracy_ns: 120 * SECOND, parting_ns: SECOND }
+        Self { login_ns: 30 * SECOND, accuracy_ns: 120 * SECOND, parting_ns: SECOND, second_ns: SECOND }
     }
 }
 
@@ -344,6 +347,9 @@ impl FixSession {
         self.phase = SessionPhase::Open;
         (self.received_at, self.sent_at) = (now, now);
         (self.next_in, self.next_seq) = (client.next_in(), client.last_seq() + 1);
+        if planted(Mutation::FixForgetsSent) {
+            self.next_in = self.next_in.saturating_sub(1).max(1);
+        }
         if resets && number != 1 {
             return self.log_out(now, DisconnectReason::Fault, "ResetSeqNumFlag=Y needs MsgSeqNum 1");
         }
@@ -429,7 +435,7 @@ impl FixSession {
             (SessionPhase::New, _) => {
                 return (now >= self.since + self.limits.login_ns).then_some(FixEnd::LoginLate);
             }
-            (SessionPhase::Open, Some(logon)) => logon.heartbeat_s * SECOND,
+            (SessionPhase::Open, Some(logon)) => logon.heartbeat_s * self.limits.second_ns,
             _ => return None,
         };
         // "Some reasonable transmission time" is a fifth of the interval.

@@ -1,13 +1,16 @@
 //! The clients, days, answers and feeds by the committed log: folded by the simulator itself, from the
 //! frames that the oracle counts as committed. No gateway, feed or application is believed.
 
-use super::users::{self, USERS};
+use super::fix_books::FixModel;
+use super::users::{self, FIX_FIRST, USERS};
+use super::venue::Venue;
 use crate::check::log_tree::{Tree, TreeNode};
 use crate::check::{Violation, digest};
 use lockstep_gateway::gateway::ledger::FIRST_DAY;
 use lockstep_machine::Acknowledger;
 use lockstep_wire::{
-    DayMark, Destination, EntryKind, FrameView, JOURNALS, OpenView, PART_MORE, PART_NEXT, PublisherId, Seq,
+    DayMark, Destination, EntryKind, FrameView, GATEWAYS, JOURNALS, Nanos, OpenView, PART_MORE, PART_NEXT,
+    PublisherId, Seq,
 };
 use std::collections::BTreeMap;
 
@@ -15,6 +18,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub(super) struct ModelDay {
     pub(super) name: String,
+    /// Its mark.
+    begins_at: Seq,
     pub(super) is_over: bool,
     /// Its messages: seq, destination and content of each.
     pub(super) messages: Vec<(Seq, Destination, Vec<u8>)>,
@@ -47,9 +52,12 @@ pub(super) struct EdgeModel {
     pub(super) opens: Vec<ModelOpen>,
     /// The messages of each user, by the day of its login: digests of its orders, in order.
     published: BTreeMap<(usize, usize), Vec<u64>>,
-    /// Orders of all, and the number of them that were answered.
-    orders: Vec<(PublisherId, Vec<u8>)>,
+    /// The answers to the orders of all, in their order, and the number of them that were given.
+    expected: Vec<(PublisherId, Vec<u8>)>,
     pub(super) answers: usize,
+    /// What the application answers clients of FIX by, and those clients.
+    venue: Venue,
+    fix: [FixModel; USERS - FIX_FIRST],
     /// Messages of which parts are still missing.
     begun: BTreeMap<PublisherId, Vec<u8>>,
     /// Whole messages that are larger than a datagram.
@@ -70,8 +78,10 @@ impl EdgeModel {
             days: vec![first],
             opens: Vec::new(),
             published: BTreeMap::new(),
-            orders: Vec::new(),
+            expected: Vec::new(),
             answers: 0,
+            venue: Venue::default(),
+            fix: std::array::from_fn(|at| FixModel::new(users::name(FIX_FIRST + at))),
             begun: BTreeMap::new(),
             large: Vec::new(),
             reaped: 0,
@@ -89,6 +99,7 @@ impl EdgeModel {
             let frame = FrameView::parse(bytes).map_err(|reject| format!("EDGE: {reject}"))?;
             for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
                 let (id, payload) = (entry.header.publisher, entry.payload);
+                let time = frame.header.timestamp + Nanos::from(entry.header.time_or_incarnation);
                 match entry.kind() {
                     EntryKind::Open => {
                         let open = OpenView::parse(payload).map_err(|reject| format!("EDGE: {reject}"))?;
@@ -115,7 +126,12 @@ impl EdgeModel {
                             if flags & PART_NEXT != 0 {
                                 self.large.push(digest(&whole));
                             }
-                            self.message(seq, id, entry.header.destination, whole)?;
+                            self.message((seq, time), id, entry.header.destination, whole)?;
+                        }
+                    }
+                    EntryKind::Message if entry.header.destination == GATEWAYS => {
+                        if let Some(model) = self.fix_of(id) {
+                            model.on_note((seq, time), payload)?;
                         }
                     }
                     _ => {}
@@ -130,6 +146,17 @@ impl EdgeModel {
         (0..USERS).find(|user| self.id(*user) == Some(id))
     }
 
+    /// The client of FIX with this id.
+    fn fix_of(&mut self, id: PublisherId) -> Option<&mut FixModel> {
+        let user = self.user(id)?.checked_sub(FIX_FIRST)?;
+        Some(&mut self.fix[user])
+    }
+
+    /// The client of FIX that is this user.
+    pub(super) fn fix(&self, user: usize) -> &FixModel {
+        &self.fix[user - FIX_FIRST]
+    }
+
     /// The id of a user's client.
     pub(super) fn id(&self, user: usize) -> Option<PublisherId> {
         self.names.get(&format!("client/{}", users::name(user))).copied()
@@ -138,6 +165,9 @@ impl EdgeModel {
     fn open(&mut self, id: PublisherId, open: &OpenView<'_>) {
         self.names.insert(open.name.to_owned(), id);
         let Some(user) = self.user(id) else { return };
+        if let Some(model) = self.fix_of(id) {
+            model.on_opened();
+        }
         let day = self.days.len() - 1;
         // The top byte of a nonce shows whether it is a login.
         let is_login = open.body.nonce[0] >> 56 == 1;
@@ -162,17 +192,20 @@ impl EdgeModel {
             if !self.days[last].is_over && !is_first {
                 return Err(format!("EDGE: a day begins at {seq} in an open one"));
             }
-            self.days.push(ModelDay { name: mark.name.to_owned(), ..ModelDay::default() });
+            let name = mark.name.to_owned();
+            self.days.push(ModelDay { name, begins_at: seq, ..ModelDay::default() });
         } else if self.days[last].is_over || is_first {
             return Err(format!("EDGE: a day ends at {seq}, and none is open"));
         }
         self.days[last].is_over = true;
+        let begins = mark.is_start.then(|| self.days.len() - 1);
+        self.fix.iter_mut().for_each(|model| model.on_day(begins));
         Ok(())
     }
 
     fn message(
         &mut self,
-        seq: Seq,
+        (seq, time): (Seq, Nanos),
         id: PublisherId,
         to: Destination,
         payload: Vec<u8>,
@@ -180,19 +213,27 @@ impl EdgeModel {
         if let Some(user) = self.user(id) {
             let day = self.clients[user].login_day;
             self.published.entry((day, user)).or_default().push(digest(&payload));
-            self.orders.push((id, payload.clone()));
+            if let Some(model) = self.fix_of(id) {
+                model.on_own((seq, time), &payload)?;
+                let expected = &mut self.expected;
+                self.venue.answer(id, &payload, &mut |to, answer| expected.push((to, answer)));
+            } else if self.judges_answers {
+                self.expected.push((id, [Acknowledger::PREFIX, &payload[..]].concat()));
+            }
         } else if self.judges_answers && self.names.get(Acknowledger::NAME) == Some(&id) {
-            let (whom, order) = self.orders.get(self.answers).ok_or_else(|| {
+            let (whom, answer) = self.expected.get(self.answers).ok_or_else(|| {
                 format!("EDGE: the application answers at {seq} what nobody said: {} answers", self.answers)
             })?;
-            if *whom != to || payload != [Acknowledger::PREFIX, &order[..]].concat() {
+            if *whom != to || payload != *answer {
                 return Err(format!(
-                    "EDGE: answer {} of the application, at {seq}, is none to order {}",
-                    self.answers + 1,
+                    "EDGE: answer {} of the application, at {seq}, is not that to its order",
                     self.answers + 1
                 ));
             }
             self.answers += 1;
+            if let Some(model) = self.fix_of(to) {
+                model.on_answer((seq, time), &payload)?;
+            }
         }
         if let Some(day) = self.days.last_mut().filter(|day| !day.is_over) {
             day.messages.push((seq, to, payload));
@@ -208,6 +249,11 @@ impl EdgeModel {
     /// The day of this name.
     pub(super) fn day_of(&self, name: &str) -> Option<usize> {
         self.days.iter().position(|day| day.name == name)
+    }
+
+    /// Where the newest day begins that a mark has begun.
+    pub(super) fn newest_day_at(&self) -> Option<Seq> {
+        self.days.last().map(|day| day.begins_at).filter(|at| *at > 0)
     }
 
     /// The day that is open.
@@ -247,8 +293,8 @@ impl EdgeModel {
         self.clients[user].connected
     }
 
-    /// Orders that the application has not answered.
+    /// Answers that the application has not given.
     pub(super) fn unanswered(&self) -> usize {
-        if self.judges_answers { self.orders.len() - self.answers } else { 0 }
+        if self.judges_answers { self.expected.len() - self.answers } else { 0 }
     }
 }

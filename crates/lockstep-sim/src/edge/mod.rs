@@ -16,6 +16,10 @@
 
 mod books;
 mod copy;
+mod fix_books;
+mod fix_reports;
+mod fix_trader;
+mod fix_wire;
 mod pipe;
 mod plan;
 mod process;
@@ -24,6 +28,7 @@ mod reminded;
 mod trader;
 mod turn;
 mod users;
+mod venue;
 
 pub(super) use copy::{CopyOf, JudgeOf, MachineCopy, MachineUnderTest, OwnMachine};
 pub(super) use plan::CLASSES;
@@ -37,6 +42,7 @@ use super::story::Happening;
 use super::wire::NodeSet;
 use super::world::{Actor, RunPhase, World};
 use books::EdgeModel;
+use fix_trader::FixTrader;
 use lockstep_wire::{Nanos, Seq};
 use pipe::Link;
 use plan::{CALENDARS, HANDLES};
@@ -53,6 +59,7 @@ pub(super) struct Edges {
     /// The first node of the edge.
     first: usize,
     traders: Vec<Trader>,
+    fix_traders: Vec<FixTrader>,
     links: BTreeMap<u64, Link>,
     linked: u64,
     receivers: Vec<FeedReceiver>,
@@ -101,6 +108,11 @@ impl World {
         }
         let traders = (0..plan.traders).map(|user| Trader::new(user, plan.orders, plan.every_ns)).collect();
         let judges_answers = machine.message(0, 1).is_none();
+        // Another machine than the world's answers no OUCH 5.0.
+        let begins = plan.fix_versions.map(|version| ["FIX.4.2", "FIX.4.4", "FIXT.1.1"][version as usize]);
+        let begins = begins.into_iter().take(if judges_answers { plan.fix_traders } else { 0 });
+        let of_fix = |(user, begin)| FixTrader::new(user, begin, (plan.orders, plan.every_ns));
+        let fix_traders = (users::FIX_FIRST..).zip(begins).map(of_fix).collect();
         let feeds = plan.feeds;
         let receivers =
             (0..if feeds > 0 { plan.receivers } else { 0 }).map(|_| FeedReceiver::new(feeds)).collect();
@@ -109,6 +121,7 @@ impl World {
             rng,
             first,
             traders,
+            fix_traders,
             links: BTreeMap::new(),
             linked: 0,
             receivers,
@@ -129,8 +142,14 @@ impl World {
             let come = if come < Nanos::MAX { come.max(trader.deaf_until) } else { come };
             trader.next_at().min(come)
         });
+        let of_fix = edges.fix_traders.iter().map(|trader| {
+            let link = trader.link.and_then(|link| edges.links.get(&link));
+            let come = link.map_or(Nanos::MAX, |link| link.down.next_at());
+            let come = if come < Nanos::MAX { come.max(trader.deaf_until) } else { come };
+            trader.next_at().min(come)
+        });
         let receivers = edges.receivers.iter().map(FeedReceiver::next_at);
-        traders.chain(receivers).min().unwrap_or(Nanos::MAX)
+        traders.chain(of_fix).chain(receivers).min().unwrap_or(Nanos::MAX)
     }
 
     /// Clients and receivers have their turns.
@@ -167,6 +186,13 @@ impl World {
             let come = link.map_or(Nanos::MAX, |link| link.down.next_at());
             if edges.traders[trader].next_at().min(come) <= now {
                 self.turn_trader(edges, trader)?;
+            }
+        }
+        for trader in 0..edges.fix_traders.len() {
+            let link = edges.fix_traders[trader].link.and_then(|link| edges.links.get(&link));
+            let come = link.map_or(Nanos::MAX, |link| link.down.next_at());
+            if edges.fix_traders[trader].next_at().min(come) <= now {
+                self.turn_fix_trader(edges, trader)?;
             }
         }
         for receiver in 0..edges.receivers.len() {
@@ -230,9 +256,7 @@ impl World {
             }
             EdgeFault::Break(trader) => {
                 if let Some(mut edges) = self.edges.take() {
-                    if let Some(link) =
-                        edges.traders[trader].link.filter(|link| edges.links.contains_key(link))
-                    {
+                    if let Some(link) = edges.link_of(trader).filter(|link| edges.links.contains_key(link)) {
                         edges.cut(now, link);
                         self.oracle.coverage.count(Event::ConnectionsBroken);
                     }
@@ -241,13 +265,13 @@ impl World {
             }
             EdgeFault::Deaf(trader, lasting) => {
                 if let Some(edges) = &mut self.edges {
-                    edges.traders[trader].deaf_until = now + lasting;
+                    edges.be_deaf(trader, now + lasting);
                     self.oracle.coverage.count(Event::ClientsDeaf);
                 }
             }
             EdgeFault::Leave(trader, lasting) => {
                 if let Some(edges) = &mut self.edges {
-                    edges.traders[trader].leaves_until = Some(now + lasting);
+                    edges.leave(trader, now + lasting);
                     self.oracle.coverage.count(Event::ClientsLeft);
                 }
             }
@@ -302,6 +326,13 @@ impl World {
                 *name = format!("DAY{}", edges.days);
             }
             let machine = Rc::clone(&edges.machine);
+            // Now and then journals retain the newest day alone, and a little before it.
+            let day = edges.books.newest_day_at().filter(|_| edges.plan.fix_traders > 0);
+            let retained = day.filter(|_| matches!(edge.what, What::Gateway(_)) && edges.rng.below(3) == 0);
+            if let Some(day) = retained {
+                edge.begins_at = Some(day.saturating_sub(edges.rng.below(12)).max(2));
+                self.oracle.coverage.count(Event::GatewaysLate);
+            }
             edge.start((&self.plan, &edges.plan), machine.as_ref(), node, self.now, &mut edges.rng);
         }
         self.edges = Some(edges);
@@ -315,6 +346,10 @@ impl World {
         let Some(edges) = &mut self.edges else { return };
         let (first, nodes) = (edges.first, edges.plan.nodes());
         for trader in &mut edges.traders {
+            (trader.left, trader.deaf_until) = (trader.left.min(LEFT_MAX) + 1, 0);
+            trader.retry_at = trader.retry_at.min(self.now + 1_000_000);
+        }
+        for trader in &mut edges.fix_traders {
             (trader.left, trader.deaf_until) = (trader.left.min(LEFT_MAX) + 1, 0);
             trader.retry_at = trader.retry_at.min(self.now + 1_000_000);
         }
@@ -364,6 +399,8 @@ impl World {
             let lacks = edges.lacks();
             if lacks.is_none() && !edges.is_left {
                 edges.traders.iter().try_for_each(|trader| trader.judge(&edges.books))?;
+                let Edges { fix_traders, books, .. } = edges.as_mut();
+                fix_traders.iter_mut().try_for_each(|trader| trader.judge(books.fix(trader.user)))?;
             }
             Ok(lacks)
         });
@@ -427,6 +464,12 @@ impl World {
                 edges.cut(now, link);
             }
         }
+        for at in 0..edges.fix_traders.len() {
+            edges.fix_traders[at].retry_at = Nanos::MAX;
+            if let Some(link) = edges.fix_traders[at].link {
+                edges.cut(now, link);
+            }
+        }
         let (first, gateways) = (edges.first, edges.plan.gateway_nodes());
         let runs = |node: &usize| match &self.nodes[*node].actor {
             Actor::Edge(edge) => {
@@ -466,6 +509,32 @@ impl Edges {
         Ok(())
     }
 
+    /// The connection of a client; behind those of SoupBinTCP stand those of FIX.
+    fn link_of(&self, trader: usize) -> Option<u64> {
+        match trader.checked_sub(self.traders.len()) {
+            None => self.traders[trader].link,
+            Some(at) => self.fix_traders.get(at)?.link,
+        }
+    }
+
+    /// A client reads nothing until then.
+    fn be_deaf(&mut self, trader: usize, until: Nanos) {
+        match trader.checked_sub(self.traders.len()).map(|at| self.fix_traders.get_mut(at)) {
+            None => self.traders[trader].deaf_until = until,
+            Some(Some(trader)) => trader.deaf_until = until,
+            Some(None) => {}
+        }
+    }
+
+    /// A client logs out, and returns then.
+    fn leave(&mut self, trader: usize, until: Nanos) {
+        match trader.checked_sub(self.traders.len()).map(|at| self.fix_traders.get_mut(at)) {
+            None => self.traders[trader].leaves_until = Some(until),
+            Some(Some(trader)) => trader.leaves_until = Some(until),
+            Some(None) => {}
+        }
+    }
+
     /// A connection breaks, in both directions.
     fn cut(&mut self, now: Nanos, link: u64) {
         let (latency_ns, rng) = (self.plan.latency_ns, &mut self.rng);
@@ -487,10 +556,16 @@ impl Edges {
             return stays.map(|user| format!("{} is gone, and connected in the stream", users::name(user)));
         }
         let trader = self.traders.iter().find_map(|trader| trader.is_done(&self.books).err());
+        let (books, day) = (&self.books, self.books.open_day());
+        let mut of_fix = self.fix_traders.iter();
+        let trader =
+            trader.or_else(|| of_fix.find_map(|trader| trader.is_done(books.fix(trader.user), day).err()));
         let unanswered = self.books.unanswered();
         trader.or_else(|| (unanswered > 0).then(|| format!("{unanswered} orders are not answered"))).or_else(
             || {
-                let away = (self.traders.len()..users::USERS).find(|user| self.books.is_connected(*user));
+                let fix_end = users::FIX_FIRST + self.fix_traders.len();
+                let mut away = (self.traders.len()..users::FIX_FIRST).chain(fix_end..users::USERS);
+                let away = away.find(|user| self.books.is_connected(*user));
                 away.map(|user| format!("{} is connected, and never was", users::name(user)))
             },
         )

@@ -95,6 +95,8 @@ impl Pipe {
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) trader: usize,
+    /// Its client speaks FIX.
+    pub(super) is_fix: bool,
     /// The gateway's node, and the number of its process.
     pub(super) gateway: usize,
     pub(super) run: u64,
@@ -111,9 +113,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(trader: usize, gateway: usize, run: u64) -> Self {
+    pub(super) fn new(trader: usize, (gateway, run): (usize, u64), is_fix: bool) -> Self {
         Self {
             trader,
+            is_fix,
             gateway,
             run,
             conn: None,

@@ -35,6 +35,10 @@ pub struct EdgePlan {
     pub latency_ns: Nanos,
     /// The loss of feeds' datagrams, requests and answers, in chances per million.
     pub loss: u32,
+    /// Clients of FIX; each is another user, with orders as the others have them.
+    pub fix_traders: usize,
+    /// The version of FIX that each of them speaks: 4.2, 4.4 or FIXT 1.1.
+    pub fix_versions: [u64; 2],
 }
 
 /// Nodes of one gateway, and of one copy of the application: each of their handles has an address.
@@ -51,7 +55,7 @@ pub enum EdgeFault {
     Stop(EdgePlace, Nanos),
     /// A second process of the first gateway's name is started.
     Duplicate,
-    /// A client's connection breaks, at some byte.
+    /// A client's connection breaks, at some byte. Behind those of SoupBinTCP stand those of FIX.
     Break(usize),
     /// A client reads nothing for so long.
     Deaf(usize, Nanos),
@@ -83,10 +87,16 @@ impl EdgePlan {
             loss: rng.pick(&[0, 1_000, 50_000, 250_000]),
             stamped_copies: [false; 2],
             has_shadow: false,
+            fix_traders: 0,
+            fix_versions: [0; 2],
         };
         // Drawn last: seeds of before are what they were.
         plan.stamped_copies = [0; 2].map(|_: u64| rng.below(3) == 0);
         plan.has_shadow = plan.copies == 2 && rng.below(4) == 0;
+        if rng.below(3) == 0 {
+            plan.fix_traders = 1 + rng.below(2) as usize;
+            plan.fix_versions = [0; 2].map(|_: u64| rng.below(3));
+        }
         Some(plan)
     }
 
@@ -113,7 +123,7 @@ impl EdgePlan {
 
     /// One fault of the edge, of this duration.
     pub(crate) fn draw(&self, rng: &mut Rng, class: u64, lasting: Nanos) -> EdgeFault {
-        let trader = rng.below(self.traders as u64) as usize;
+        let trader = rng.below((self.traders + self.fix_traders) as u64) as usize;
         let gateway = HANDLES * rng.below(self.stamped.len() as u64) as usize;
         match class {
             0 => EdgeFault::Kill(self.process(rng), lasting),

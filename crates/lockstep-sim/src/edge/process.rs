@@ -2,6 +2,7 @@
 //! network.
 
 use super::copy::{MachineCopy, MachineUnderTest};
+use super::fix_trader::INTERVAL_NS;
 use super::plan::EdgePlan;
 use super::users;
 use crate::keys;
@@ -17,6 +18,7 @@ use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
 use lockstep_gateway::calendar::DayMarkRequest;
 use lockstep_gateway::feed::{Feed, FeedSource};
+use lockstep_gateway::fix::session::FixSessionLimits;
 use lockstep_gateway::gateway::core::{Check, Gateway, GatewayLimits, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::locks::LockoutTimes;
@@ -60,6 +62,8 @@ pub(crate) struct EdgeNode {
     /// A gateway could not get the stream's beginning: its next process begins with the oldest entry that is
     /// available.
     pub(super) lacks_beginning: bool,
+    /// The oldest entry that journals retain for its next process, where that is not the first one.
+    pub(super) begins_at: Option<Seq>,
     /// The next command of a calendar: a day of this name, or the end of one.
     pub(super) order: Option<Option<String>>,
 }
@@ -189,13 +193,20 @@ fn gateway_limits(delivery: Delivery) -> GatewayLimits {
         scan_ns: 400_000,
         heartbeat_ns: HEARTBEAT_NS,
         lost_heartbeats: 6,
+        // The stream's clocks are stepped by days.
+        fix: FixSessionLimits {
+            second_ns: INTERVAL_NS,
+            accuracy_ns: Nanos::MAX,
+            parting_ns: 20_000_000,
+            ..FixSessionLimits::default()
+        },
     }
 }
 
 impl EdgeNode {
     pub(super) fn new(what: What, restart_at: Nanos) -> Self {
         let (process, snapshots, order) = (None, VecDeque::new(), None);
-        Self { what, process, restart_at, run: 0, snapshots, lacks_beginning: false, order }
+        Self { what, process, restart_at, run: 0, snapshots, lacks_beginning: false, begins_at: None, order }
     }
 
     /// Whether it was refused the stream's beginning.
@@ -213,8 +224,12 @@ impl EdgeNode {
         rng: &mut Rng,
     ) {
         self.run += 1;
-        let whole = !self.lacks_beginning;
-        let start = if whole { Start::From(1) } else { Start::Oldest };
+        let whole = !self.lacks_beginning && self.begins_at.is_none();
+        let start = match self.begins_at.take() {
+            Some(seq) => Start::From(seq),
+            None if whole => Start::From(1),
+            None => Start::Oldest,
+        };
         self.process = match self.what {
             What::Gateway(number) => {
                 // The duplicate is the first one once more.

@@ -1,6 +1,8 @@
-//! The machine whose copies run at the edge: it acknowledges orders, sets timers as it likes, and judges what
-//! it is given.
+//! The machine whose copies run at the edge: it acknowledges orders, those of clients of FIX as a venue of
+//! OUCH 5.0, sets timers as it likes, and judges its inputs.
 
+use super::users;
+use super::venue::Venue;
 use crate::check::Violation;
 use lockstep_machine::{Acknowledger, Input, InputEvent, Output, StateDigest, StateMachine};
 use lockstep_wire::{Nanos, Seq};
@@ -14,6 +16,7 @@ const AFTER_MAX_NS: Nanos = 8_000_000;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Reminded {
     acknowledger: Acknowledger,
+    venue: Venue,
     /// When each timer that is pending is due.
     pending: BTreeMap<u64, Nanos>,
     /// Seq and time of the last input.
@@ -86,7 +89,12 @@ impl StateMachine for Reminded {
         [self.inputs, input.seq, input.time].iter().for_each(|word| digest.write(&word.to_le_bytes()));
         digest.write(format!("{:?}", input.event).as_bytes());
         self.inputs = digest.value();
-        self.acknowledger.apply(input, output);
+        match input.event {
+            InputEvent::Message { publisher, user: Some(user), payload, .. } if users::is_fix(user) => {
+                self.venue.answer(publisher, payload, &mut |to, answer| output.publish(to, &answer));
+            }
+            _ => self.acknowledger.apply(input, output),
+        }
         let (drawn, after) = (self.inputs >> 32, self.inputs % AFTER_MAX_NS);
         let key = drawn % 16;
         match input.event {
@@ -105,6 +113,7 @@ impl StateMachine for Reminded {
 
     fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
         self.acknowledger.snapshot(out)?;
+        self.venue.snapshot(out)?;
         let (seq, time) = self.last;
         let words = [seq, time, self.inputs, self.fired, self.pending.len() as u64];
         let pending = self.pending.iter().flat_map(|(key, due)| [*key, *due]);
@@ -112,13 +121,13 @@ impl StateMachine for Reminded {
     }
 
     fn restore(from: &mut impl Read) -> io::Result<Self> {
-        let acknowledger = Acknowledger::restore(from)?;
+        let (acknowledger, venue) = (Acknowledger::restore(from)?, Venue::restore(from)?);
         let mut word = || {
             let mut bytes = [0; 8];
             from.read_exact(&mut bytes).map(|()| u64::from_le_bytes(bytes))
         };
         let (last, inputs, fired) = ((word()?, word()?), word()?, word()?);
         let pending = (0..word()?).map(|_| Ok((word()?, word()?))).collect::<io::Result<_>>()?;
-        Ok(Self { acknowledger, pending, last, inputs, fired, broken: None })
+        Ok(Self { acknowledger, venue, pending, last, inputs, fired, broken: None })
     }
 }

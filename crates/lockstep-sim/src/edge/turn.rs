@@ -2,6 +2,7 @@
 
 use super::Edges;
 use super::copy::CopyEnd;
+use super::fix_trader::COMP_ID;
 use super::pipe::Link;
 use super::process::{CopyProcess, EdgeHandle, EdgeProcess, FeedProcess, GatewayProcess, What};
 use super::receiver::FeedReceiver;
@@ -37,6 +38,9 @@ impl World {
     fn ends_without_beginning(&mut self, node: usize) -> Goes {
         if let Actor::Edge(edge) = &mut self.nodes[node].actor {
             edge.lacks_beginning = true;
+            if matches!(edge.what, What::Gateway(_)) {
+                self.oracle.coverage.count(Event::GatewaysLate);
+            }
         }
         Goes::Ends("the stream's beginning is gone".into())
     }
@@ -186,7 +190,11 @@ impl World {
             }
             let Some(index) = link.conn else {
                 let peer = SocketAddr::from(([10, 1, 0, link.trader as u8], 9));
-                let accepted = if core.may_accept(now) { core.accept(now, peer) } else { None };
+                let accepted = match core.may_accept(now) {
+                    true if link.is_fix => core.accept_fix(now, peer, COMP_ID),
+                    true => core.accept(now, peer),
+                    false => None,
+                };
                 let Some((index, _)) = accepted else {
                     link.gateway_gone = true;
                     link.down.close(now, 1);
@@ -394,6 +402,68 @@ impl World {
         Ok(Goes::On(work))
     }
 
+    /// The number of the gateway's process at this node, if it takes connections.
+    fn serving_run(&self, node: usize) -> Option<u64> {
+        match &self.nodes[node].actor {
+            Actor::Edge(edge) => match &edge.process {
+                Some(EdgeProcess::Gateway(process)) if process.stops.is_none() => Some(edge.run),
+                _ => None,
+            },
+            _ => None,
+        }
+        .filter(|_| self.nodes[node].paused_until <= self.now)
+    }
+
+    /// A client of FIX connects, reads, sends, or finds its connection gone.
+    pub(super) fn turn_fix_trader(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
+        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+        let gateways = edges.plan.gateway_nodes() / super::HANDLES;
+        let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
+        let Edges { fix_traders, links, linked, rng, first, books, .. } = edges;
+        let trader = &mut fix_traders[at];
+        let Some(number) = trader.link else {
+            if now < trader.retry_at {
+                return Ok(());
+            }
+            let node = *first + super::HANDLES * (trader.gateway % gateways);
+            let Some(run) = self.serving_run(node) else {
+                trader.disconnect(now, gateways);
+                return Ok(());
+            };
+            *linked += 1;
+            let out = trader.log_in(now, wall, *linked, rng);
+            let mut link = Link::new(trader.user, (node, run), true);
+            link.up.write(now, latency_ns, &out);
+            links.insert(*linked, link);
+            return Ok(());
+        };
+        let Some(link) = links.get_mut(&number) else {
+            trader.disconnect(now, gateways);
+            return Ok(());
+        };
+        let coverage = &mut self.oracle.coverage;
+        let mut out = Vec::new();
+        if trader.reads(now) {
+            let most = if rng.below(4) == 0 { 1 + rng.below(80) as usize } else { 16 << 10 };
+            let bytes = link.down.read(now, most);
+            let (model, day) = (books.fix(trader.user), books.open_day());
+            out = trader.on_bytes((now, wall), &bytes, model, day, rng, |event| coverage.count(event))?;
+        }
+        out.extend(trader.say((now, wall), books.fix(trader.user).next_in, rng));
+        link.up.write(now, latency_ns, &out);
+        let is_over = link.down.is_over(now);
+        if trader.ended(now) || is_over || link.gateway_gone && link.down.next_at() == Nanos::MAX {
+            link.up.close(now, latency_ns);
+            link.client_gone = true;
+            if let Some(until) = trader.leaves_until.take() {
+                trader.retry_at = until;
+            }
+            trader.disconnect(now, gateways);
+            edges.sweep();
+        }
+        Ok(())
+    }
+
     /// A client connects, reads, sends, or finds its connection gone.
     pub(super) fn turn_trader(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
         let now = self.now;
@@ -406,20 +476,13 @@ impl World {
                 return Ok(());
             }
             let node = *first + super::HANDLES * (trader.gateway % gateways);
-            let run = match &self.nodes[node].actor {
-                Actor::Edge(edge) => match &edge.process {
-                    Some(EdgeProcess::Gateway(process)) if process.stops.is_none() => Some(edge.run),
-                    _ => None,
-                },
-                _ => None,
-            };
-            let Some(run) = run.filter(|_| self.nodes[node].paused_until <= now) else {
+            let Some(run) = self.serving_run(node) else {
                 trader.disconnect(now, gateways);
                 return Ok(());
             };
             *linked += 1;
             let out = trader.log_in(now, *linked, rng)?;
-            let mut link = Link::new(at, node, run);
+            let mut link = Link::new(at, (node, run), false);
             link.up.write(now, latency_ns, &out);
             links.insert(*linked, link);
             return Ok(());

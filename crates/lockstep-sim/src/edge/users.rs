@@ -4,13 +4,20 @@ use lockstep_gateway::gateway::users::{Recipient, User, Users};
 use lockstep_wire::{CHANNELS, Destination, PublisherId};
 
 /// Their number.
-pub(super) const USERS: usize = 4;
-const NAMES: [&str; USERS] = ["alice", "bob", "carol", "dave"];
+pub(super) const USERS: usize = 6;
+/// The first of those that speak FIX; those before it speak SoupBinTCP.
+pub(super) const FIX_FIRST: usize = 4;
+const NAMES: [&str; USERS] = ["alice", "bob", "carol", "dave", "erin", "frank"];
 /// The channel on which some of them send and receive, and that feeds may carry.
 pub(super) const CHANNEL: u32 = 7;
 
 pub(super) fn name(user: usize) -> &'static str {
     NAMES[user]
+}
+
+/// Whether the user of this name speaks FIX.
+pub(super) fn is_fix(name: &str) -> bool {
+    NAMES[FIX_FIRST..].contains(&name)
 }
 
 /// Whether a user numbers its messages.
@@ -47,6 +54,7 @@ pub(super) fn file() -> Users {
                 row.destination = Recipient::Channel(CHANNEL);
             }
             "bob" => row.cancel_on_disconnect = true,
+            name if is_fix(name) => (row.fix, row.early) = (true, false),
             _ => {}
         }
         users.insert(row);

@@ -22,6 +22,7 @@ use lockstep_core::engine::clients::DisconnectReason;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::engine::subscriber::Message;
+use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{CHANNELS, Destination, GATEWAYS, Nanos, PublisherId, PublisherSeq, Seq};
 use soupbintcp::Session;
 use std::net::SocketAddr;
@@ -44,7 +45,7 @@ enum Published {
 impl<B: Backlog> Gateway<B> {
     /// A client has connected that speaks FIX, to the gateway with this CompID: as [`Gateway::accept`].
     pub fn accept_fix(&mut self, now: Nanos, peer: SocketAddr, comp_id: &str) -> Option<(usize, u64)> {
-        let limits = FixSessionLimits { login_ns: self.limits.soup.login_ns, ..FixSessionLimits::default() };
+        let limits = FixSessionLimits { login_ns: self.limits.soup.login_ns, ..self.limits.fix };
         let session = FixSession::new(now, limits, comp_id);
         self.accept_line(now, peer, Line::Fix(Box::new(session)))
     }
@@ -194,7 +195,8 @@ impl<B: Backlog> Gateway<B> {
         self.stream_time = self.stream_time.max(timestamp);
         let Some(client) = self.clients.get(publisher) else { return };
         let is_listed = self.users.get(&client.user).is_some_and(|user| user.fix);
-        let client = self.fix.entry(publisher).or_default();
+        let stored = self.ledger.next_number(&[publisher]) - 1;
+        let client = self.fix.entry(publisher).or_insert_with(|| FixClient::opened_behind(stored));
         client.set_listed(is_listed);
         client.on_opened(last);
     }
@@ -280,7 +282,7 @@ impl<B: Backlog> Gateway<B> {
             && let Line::Fix(session) = &mut conn.line
             && session.next_out().is_none()
         {
-            session.begin(number);
+            session.begin(if planted(Mutation::FixCountsHere) { 1 } else { number });
             conn.place = place;
             self.ready.insert(index);
         }
@@ -467,7 +469,9 @@ impl<B: Backlog> FixSending<'_, B> {
                 resend.to = resend.next - 1;
                 break;
             }
-            let record = FixRecord::decode(message).filter(|record| !record.is_admin());
+            let leaves_out =
+                |record: &FixRecord<'_>| record.is_admin() || planted(Mutation::FixGapOverReport);
+            let record = FixRecord::decode(message).filter(|record| !leaves_out(record));
             match (record, resend.gap) {
                 (None, _) => {
                     resend.gap.get_or_insert(resend.next);

@@ -1,5 +1,6 @@
 //! The gateway's limits, counts and errors.
 
+use crate::fix::session::FixSessionLimits;
 use crate::gateway::locks::LockoutTimes;
 use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::networks::Networks;
@@ -21,8 +22,10 @@ pub struct GatewayLimits {
     pub clients_per_address: usize,
     /// Most that are accepted in a second.
     pub accepts: u32,
-    /// Timers of the protocol.
+    /// Timers of SoupBinTCP.
     pub soup: ServerLimits,
+    /// Those of FIX; a login has the time that SoupBinTCP gives it.
+    pub fix: FixSessionLimits,
     /// How long a client may take nothing of what waits for it.
     pub stall_ns: Nanos,
     /// Most logins whose passwords wait to be checked.

@@ -225,6 +225,7 @@ impl<B: Backlog> Gateway<B> {
             },
             SubscriberEvent::Opened { publisher, nonce, last, timestamp, .. } => {
                 self.on_sign_of_life(*publisher);
+                self.on_unread_gateway(*publisher);
                 self.on_fix_opened(*publisher, *last, *timestamp);
                 self.on_own_opened(*publisher, *nonce);
                 self.on_opened(now, stream, *publisher, *nonce);
@@ -401,8 +402,18 @@ impl<B: Backlog> Gateway<B> {
     fn on_sign_of_life(&mut self, publisher: PublisherId) {
         if Some(publisher) == self.own.id {
             self.heartbeats_since.values_mut().for_each(|heartbeats| *heartbeats += 1);
-        } else if self.clients.gateway(publisher) != 0 {
+        } else if self.clients.gateway(publisher) != 0 || self.heartbeats_since.contains_key(&publisher) {
             self.heartbeats_since.insert(publisher, 0);
+        }
+    }
+
+    /// A client is opened by a gateway whose own open was never read, as the stream's beginning is gone: its
+    /// silence counts from here on.
+    fn on_unread_gateway(&mut self, publisher: PublisherId) {
+        let Some((gateway, _)) = self.clients.get(publisher).map(|client| client.gateway) else { return };
+        let is_read = self.clients.gateways().any(|(known, _)| known == gateway);
+        if !is_read && Some(gateway) != self.own.id {
+            self.heartbeats_since.entry(gateway).or_insert(0);
         }
     }
 

@@ -81,6 +81,7 @@ fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Recorder, usize) {
         allow: None,
         accepts: 500,
         soup: ServerLimits::default(),
+        fix: crate::fix::session::FixSessionLimits::default(),
         stall_ns: 1_000_000_000,
         checks_max: 8,
         checks_per_address: 4,
@@ -238,6 +239,43 @@ fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
         }
         handle_opened(&mut gateway, &mut stream, publisher);
     }
+}
+
+/// Journals retain the newest day alone, in which that gateway was not opened: simulator seeds 27, 61, 7906.
+#[test]
+fn the_clients_of_a_gateway_whose_open_was_never_read_are_disconnected_once_it_is_silent() {
+    let (mut gateway, mut stream, _) = opening();
+    let (other, second, client) = (9, 1_000_000_000, 20);
+    let nonce = lockstep_core::engine::clients::nonce(other, false, [7 << 9, 5]);
+    gateway.users.insert(User::new("a".into(), "hash".into()));
+    let (timestamp, payload) = (0, &b""[..]);
+    let name = "client/a";
+    let opened = SubscriberEvent::Opened {
+        seq: 1,
+        timestamp,
+        publisher: client,
+        incarnation: 1,
+        nonce,
+        last: 0,
+        name,
+    };
+    gateway.on_stream(0, &mut stream, &opened);
+    let before = stream.opens.len();
+    let mut alive = |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, publisher, at| {
+        let heartbeat = SubscriberEvent::GatewayHeartbeat { seq: 2, timestamp, publisher, payload };
+        gateway.on_stream(at, stream, &heartbeat);
+        gateway.turn(at, stream, &mut Vec::new());
+    };
+    for at in 1..20 {
+        alive(&mut gateway, &mut stream, OWN, at * second);
+        alive(&mut gateway, &mut stream, other, at * second + second / 2);
+    }
+    assert_eq!(stream.opens.len(), before, "it lives");
+    for at in 20..32 {
+        alive(&mut gateway, &mut stream, OWN, at * second);
+    }
+    assert_eq!(stream.opens[before..].len(), 1);
+    assert_eq!(stream.opens[before].0, name);
 }
 
 /// An entry and what its publisher's handle tells may come in any order, and fenced opens are never told as

@@ -53,6 +53,7 @@ impl Place {
             allow: None,
             accepts: 500,
             soup: ServerLimits::default(),
+            fix: crate::fix::session::FixSessionLimits::default(),
             stall_ns: 1_000 * MS,
             checks_max: CHECKS_MAX,
             checks_per_address: CHECKS_MAX,

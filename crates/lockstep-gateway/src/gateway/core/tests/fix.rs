@@ -234,6 +234,34 @@ fn a_gateway_that_stops_and_a_user_that_is_disabled_say_so_by_a_logout_with_its_
     assert_eq!(place.disconnects(), ["its gateway stopped", "its user was disabled"]);
 }
 
+/// Orders end with the day: what is answered to them in another day has no number.
+#[test]
+fn a_gateway_that_has_read_this_day_alone_counts_as_one_that_has_read_the_whole_stream() {
+    let (mut place, mut alice) = logged_in();
+    alice.order(&mut place, "rests", 11);
+    assert_eq!(alice.received(&mut place).len(), 1);
+    place.kill(1);
+    place.day(Some("20261122"));
+    place.start_late(1);
+    place.execute("rests", 4);
+    let mut alice = Trader::connect(&mut place, 0);
+    alice.log_on(&mut place, "");
+    assert_eq!(alice.received(&mut place), ["1 A 98=0|108=30"]);
+    alice.order(&mut place, "first", 10);
+    let reports = alice.received(&mut place);
+    assert!(reports[0].starts_with("2 8 ") && reports[1].starts_with("3 8 "), "{reports:?}");
+    let mut alice = alice.reconnect(&mut place, 1);
+    alice.log_on(&mut place, "");
+    assert_eq!(alice.received(&mut place), ["4 A 98=0|108=30"]);
+    alice.send(&mut place, "35=2|7=1|16=0|");
+    let again = alice.received(&mut place);
+    for (report, again) in reports.iter().zip(&again[1..3]) {
+        let of = |line: &str| line.split_once("37=").map(|(_, fields)| fields.to_owned());
+        assert_eq!(of(report), of(again));
+    }
+    assert!(again[0].starts_with("1 4 ") && again[3].starts_with("4 4 ") && again.len() == 4, "{again:?}");
+}
+
 #[test]
 fn a_trading_day_is_a_session_and_its_numbers_begin_at_one() {
     let (mut place, mut alice) = logged_in();

@@ -152,6 +152,7 @@ fn limits() -> GatewayLimits {
         allow: None,
         accepts: 500,
         soup: ServerLimits::default(),
+        fix: crate::fix::session::FixSessionLimits::default(),
         stall_ns: 60_000_000_000,
         checks_max: 8,
         checks_per_address: 8,
@@ -385,16 +386,27 @@ impl FixPlace {
         if self.alive[index] {
             return;
         }
-        let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
+        self.start_from(index, 0);
+    }
+
+    fn start_from(&mut self, index: usize, from: usize) {
+        let ledger = Ledger::new(MemoryBacklog::new(1 << 20), from == 0, false);
         let name = ["1", "2"][index];
         self.gateways[index] = Gateway::new(name, limits(), users(false), ledger);
-        (self.alive[index], self.delivered[index]) = (true, 0);
+        (self.alive[index], self.delivered[index]) = (true, from);
         self.log.borrow_mut().opened[index].clear();
         let now = self.now();
         self.deliver(now);
         let next = self.delivered[index] as u64 + 1;
         let (gateway, handle) = (&mut self.gateways[index], &mut self.handles[index]);
         gateway.on_stream(now, handle, &SubscriberEvent::CaughtUp { next });
+    }
+
+    /// A gateway that is no more starts again, where journals retain nothing before the newest day.
+    pub(super) fn start_late(&mut self, index: usize) {
+        let is_start = |(_, entry): &(Nanos, Logged)| matches!(entry, Logged::Day(Some(_)));
+        let day = self.log.borrow().entries.iter().rposition(is_start).expect("a day that began");
+        self.start_from(index, day);
     }
 
     /// Answers of the application.
