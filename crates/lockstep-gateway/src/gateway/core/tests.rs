@@ -261,7 +261,7 @@ fn the_clients_of_a_gateway_whose_open_was_never_read_are_disconnected_once_it_i
     };
     gateway.on_stream(0, &mut stream, &opened);
     let before = stream.opens.len();
-    let mut alive = |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, publisher, at| {
+    let alive = |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, publisher, at| {
         let heartbeat = SubscriberEvent::GatewayHeartbeat { seq: 2, timestamp, publisher, payload };
         gateway.on_stream(at, stream, &heartbeat);
         gateway.turn(at, stream, &mut Vec::new());
