@@ -8,6 +8,7 @@ use lockstep_core::engine::ports::MemoryBacklog;
 use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
 use lockstep_gateway::fix::codec::seal;
+use lockstep_gateway::fix::session::FixSessionLimits;
 use lockstep_gateway::gateway::core::{Gateway, GatewayLimits, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::locks::LockoutTimes;
@@ -121,6 +122,7 @@ impl World {
             allow: None,
             accepts: 500,
             soup: ServerLimits::default(),
+            fix: FixSessionLimits::default(),
             stall_ns: 1_000 * MS,
             checks_max: CHECKS_MAX,
             checks_per_address: CHECKS_MAX,
