@@ -87,6 +87,7 @@ const REGRESSIONS: &[u64] = &[
     61,
     7906,
     13327,
+    20261127003978,
 ];
 
 fn from_env(name: &str) -> Option<u64> {

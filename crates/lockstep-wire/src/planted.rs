@@ -138,6 +138,7 @@ mutations! {
     BlockedForgotten "edge" "what a client sent while it may send no more is dropped",
     ResumesTooLate "edge" "a client that comes back asks for one message too late",
     FixCountsHere "edge" "a gateway numbers what it sends a client of FIX from the client's login on",
+    UnreadNamesNobodys "edge" "a gateway that has not read every name lets in who receives one that it does not know",
     FixForgetsSent "edge" "a gateway expects of a client of FIX what the stream has already",
     FixGapOverReport "edge" "a resend fills the place of a report",
     NumberByTheWish "edge" "an application's outputs are numbered in the order in which they are handed in",

@@ -40,6 +40,8 @@ pub struct Ledger<B> {
     lists: BTreeMap<Destination, Vec<u64>>,
     /// Messages for everybody are stored: some user receives them.
     keeps_everybody: bool,
+    /// The stream is read from its first entry on.
+    whole: bool,
     day: LedgerDay,
     /// Messages that were addressed to somebody while no day was open.
     outside: u64,
@@ -65,7 +67,8 @@ impl DeliveryPlace {
         self.destinations.iter().map(|(destination, _)| *destination)
     }
 
-    /// One more destination, from its beginning; nobody could be addressed by it before.
+    /// One more destination, from its beginning; nobody could be addressed by it before, as a gateway that has
+    /// not read every name admits nobody who receives one that it does not know.
     pub fn hear(&mut self, destination: Destination) {
         if !self.receives(destination) {
             self.destinations.push((destination, 0));
@@ -77,12 +80,17 @@ impl<B: Backlog> Ledger<B> {
     /// Nothing yet, of a stream that is read from its first entry on if `whole`.
     pub fn new(backlog: B, whole: bool, keeps_everybody: bool) -> Self {
         let day = if whole { LedgerDay::Open(FIRST_DAY.to_owned()) } else { LedgerDay::Unknown };
-        Self { backlog, lists: BTreeMap::new(), keeps_everybody, day, outside: 0, full: false }
+        Self { backlog, lists: BTreeMap::new(), keeps_everybody, whole, day, outside: 0, full: false }
     }
 
     /// The trading day.
     pub fn day(&self) -> &LedgerDay {
         &self.day
+    }
+
+    /// Whether the stream is read from its first entry on, so that each name that it has was read.
+    pub fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Whether messages for everybody are stored.

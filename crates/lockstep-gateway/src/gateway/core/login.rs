@@ -5,7 +5,7 @@ use crate::gateway::audit::Audited;
 use crate::gateway::conn::{LoginAttempt, Phase};
 use crate::gateway::ledger::LedgerDay;
 use crate::gateway::line::Line;
-use crate::gateway::users::Recipient;
+use crate::gateway::users::{Recipient, User};
 use lockstep_core::engine::clients::{CLIENT, DisconnectReason, nonce};
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
@@ -115,6 +115,12 @@ impl<B: Backlog> Gateway<B> {
             let why = if user.fix { "the user speaks FIX" } else { "the user does not speak FIX" };
             return self.reject_as(now, index, RejectReason::NotAuthorized, "", why);
         }
+        if let Some(name) = self.unread_name(&user) {
+            let why = format!(
+                "the gateway cannot read the stream's beginning and does not know {name} yet: try another gateway"
+            );
+            return self.reject(now, index, RejectReason::SessionNotAvailable, &why);
+        }
         let nonce = nonce(self.own.id.unwrap_or(0), false, stream.draw());
         let Some(ticket) = stream.open(&format!("{CLIENT}{}", user.name), nonce) else {
             let why = "the gateway has opened too many names: ask its operator";
@@ -128,6 +134,20 @@ impl<B: Backlog> Gateway<B> {
             conn.user = Some(user);
             conn.phase = Phase::Opening { asked, ticket, nonce, publisher: None, begins: None };
         }
+    }
+
+    /// A client that this user receives or sends to, and whose open entry may lie before what was read: what was
+    /// addressed to it cannot be counted.
+    fn unread_name<'a>(&self, user: &'a User) -> Option<&'a str> {
+        if self.ledger.is_whole() || planted(Mutation::UnreadNamesNobodys) {
+            return None;
+        }
+        let named = user.hear.iter().chain([&user.destination]);
+        let names = named.filter_map(|whom| match whom {
+            Recipient::Client(name) => Some(name.as_str()),
+            _ => None,
+        });
+        names.into_iter().find(|name| self.clients.id_of(name).is_none())
     }
 
     pub(super) fn reject(&mut self, now: Nanos, index: usize, reason: RejectReason, why: &str) {

@@ -154,3 +154,38 @@ fn a_gateway_that_stops_closes_its_name_behind_its_clients() {
     );
     assert!(gateway.has_left());
 }
+
+/// It could not count what was addressed to that name before: simulator seed 20261127003978.
+#[test]
+fn a_gateway_that_has_not_read_every_name_refuses_who_receives_one_that_it_does_not_know() {
+    for whole in [true, false] {
+        let (gateway, _, _) = opening();
+        let ledger = Ledger::new(MemoryBacklog::new(1 << 20), whole, false);
+        let mut users = Users::default();
+        let mut alice = User::new("alice".into(), "hash".into());
+        alice.hear = vec![Recipient::Own, Recipient::Client("bob".into())];
+        users.insert(alice);
+        let mut gateway = Gateway::new("1", gateway.limits.clone(), users, ledger);
+        let mut stream = Recorder::default();
+        let mark = DayMark { is_start: true, name: "DAY1" };
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 7, timestamp: 0, mark });
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 8 });
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 8 });
+        gateway.turn(0, &mut stream, &mut Vec::new());
+        entry_delivered(&mut gateway, &mut stream, OWN);
+        handle_opened(&mut gateway, &mut stream, OWN);
+        let opens = stream.opens.len();
+        let index = log_in(&mut gateway, &mut stream, b"");
+        let sent = String::from_utf8_lossy(gateway.out(index)).into_owned();
+        assert_eq!(stream.opens.len() - opens, usize::from(whole), "{sent}");
+        assert_eq!(sent.contains("does not know bob yet"), !whole, "{sent}");
+        assert_eq!(sent.ends_with("JS"), !whole, "{sent}");
+        let (publisher, name, nonce) = (30, "client/bob", [1 << 56, 30 << 32]);
+        let bob =
+            SubscriberEvent::Opened { seq: 9, timestamp: 0, publisher, incarnation: 2, nonce, last: 0, name };
+        gateway.on_stream(0, &mut stream, &bob);
+        let opens = stream.opens.len();
+        log_in(&mut gateway, &mut stream, b"");
+        assert_eq!(stream.opens.len() - opens, 1, "bob is known");
+    }
+}
