@@ -67,8 +67,8 @@ impl DeliveryPlace {
         self.destinations.iter().map(|(destination, _)| *destination)
     }
 
-    /// One more destination, from its beginning; nobody could be addressed by it before, as a gateway that has
-    /// not read every name admits nobody who receives one that it does not know.
+    /// One more destination, from its beginning; nobody could be addressed by it before, as a gateway that
+    /// has not read every name admits nobody who receives one that it does not know.
     pub fn hear(&mut self, destination: Destination) {
         if !self.receives(destination) {
             self.destinations.push((destination, 0));

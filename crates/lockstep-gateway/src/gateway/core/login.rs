@@ -136,8 +136,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A client that this user receives or sends to, and whose open entry may lie before what was read: what was
-    /// addressed to it cannot be counted.
+    /// A client that this user receives or sends to, and whose open entry may lie before what was read: what
+    /// was addressed to it cannot be counted.
     fn unread_name<'a>(&self, user: &'a User) -> Option<&'a str> {
         if self.ledger.is_whole() || planted(Mutation::UnreadNamesNobodys) {
             return None;
