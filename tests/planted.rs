@@ -61,6 +61,10 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         "an exchange behind the only sealed segment, and its removal: one seed in ten thousand; journal/tests/segments.rs",
     ),
     (Mutation::OpenFrameNotDropped, "no leader stops with an open frame in 500 seeds; engine/found.rs"),
+    (
+        Mutation::UnreadNamesNobodys,
+        "a gateway of the newest day, beside a name of the day before: regression 20261127003978 of tests/sim.rs",
+    ),
     (Mutation::WaitsForRemembered, "one seed in ten thousand: regression 20261122423359 of tests/sim.rs"),
     (Mutation::LateOrderTaken, "not tried to the end; engine/membership.rs"),
     (Mutation::ReplicaListedTwice, "not tried to the end; engine/membership.rs"),
