@@ -127,4 +127,15 @@ impl Link {
             gateway_gone: false,
         }
     }
+
+    /// Closes the client's end if the client wants to, or if nothing more can come. Returns whether it did.
+    pub(super) fn close_by_client(&mut self, now: Nanos, latency_ns: Nanos, wants: bool) -> bool {
+        let is_cut = self.gateway_gone && self.down.next_at() == Nanos::MAX;
+        let is_closed = wants || is_cut || self.down.is_over(now);
+        if is_closed {
+            self.up.close(now, latency_ns);
+            self.client_gone = true;
+        }
+        is_closed
+    }
 }

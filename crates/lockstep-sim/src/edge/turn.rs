@@ -451,10 +451,7 @@ impl World {
         }
         out.extend(trader.say((now, wall), books.fix(trader.user).next_in, rng));
         link.up.write(now, latency_ns, &out);
-        let is_over = link.down.is_over(now);
-        if trader.ended(now) || is_over || link.gateway_gone && link.down.next_at() == Nanos::MAX {
-            link.up.close(now, latency_ns);
-            link.client_gone = true;
+        if link.close_by_client(now, latency_ns, trader.ended(now)) {
             if let Some(until) = trader.leaves_until.take() {
                 trader.retry_at = until;
             }
@@ -507,10 +504,7 @@ impl World {
         }
         let out = trader.say(now, machine.as_ref(), rng)?;
         link.up.write(now, latency_ns, &out);
-        let is_over = link.down.is_over(now);
-        if trader.ended(now) || is_over || link.gateway_gone && link.down.next_at() == Nanos::MAX {
-            link.up.close(now, latency_ns);
-            link.client_gone = true;
+        if link.close_by_client(now, latency_ns, trader.ended(now)) {
             if let Some(until) = trader.leaves_until.take() {
                 trader.retry_at = until;
             }
