@@ -5,12 +5,22 @@
 //! crate without a reason, a configuration that no document mentions, a dead link. Each check is a
 //! function of text, and each is shown to fail on bad input beside the test that runs it.
 
+#[path = "tidy/circles.rs"]
+mod circles;
+#[path = "tidy/giants.rs"]
+mod giants;
 #[path = "tidy/licences.rs"]
 mod licences;
 #[path = "tidy/papers.rs"]
 mod papers;
+#[path = "tidy/phrases.rs"]
+mod phrases;
+#[path = "tidy/programs.rs"]
+mod programs;
 #[path = "tidy/prose.rs"]
 mod prose;
+#[path = "tidy/ratchets.rs"]
+mod ratchets;
 #[path = "tidy/sizes.rs"]
 mod sizes;
 #[path = "tidy/source.rs"]
