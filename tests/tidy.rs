@@ -19,6 +19,8 @@ mod phrases;
 mod programs;
 #[path = "tidy/prose.rs"]
 mod prose;
+#[path = "tidy/published.rs"]
+mod published;
 #[path = "tidy/ratchets.rs"]
 mod ratchets;
 #[path = "tidy/sizes.rs"]

@@ -29,7 +29,7 @@ const STRAYS: [&str; 10] = [
 // ---------------------------------------------------------------------------- how many
 
 /// The folders of the workspace's members; the root is `""`. A member `crates/*` is each folder there.
-fn members(manifest: &str) -> Vec<String> {
+pub fn members(manifest: &str) -> Vec<String> {
     let table: toml::Table = manifest.parse().expect("Cargo.toml");
     let patterns = table["workspace"]["members"].as_array().expect("members is a list");
     let mut found = vec![String::new()];
