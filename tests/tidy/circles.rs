@@ -35,7 +35,7 @@ fn statements(code: &str) -> Vec<(bool, String, std::ops::Range<usize>)> {
         let tree = code[at + 3..end].split_whitespace().collect::<Vec<_>>().join(" ");
         // A space stays where it parts words: `a as b`.
         let tree = tree.replace(" as ", "@").replace(' ', "");
-        (line.is_empty() || line.starts_with("pub")).then(|| (!line.is_empty(), tree, at..end))
+        (line.is_empty() || line.starts_with("pub")).then_some((!line.is_empty(), tree, at..end))
     });
     all.collect()
 }

@@ -21,7 +21,7 @@ fn count(text: &str) -> (usize, usize) {
             }
         };
         lines += 1;
-        hits += usize::from(PHRASES.iter().any(|phrase| has(&phrase)));
+        hits += usize::from(PHRASES.iter().any(has));
     }
     (lines, hits)
 }
