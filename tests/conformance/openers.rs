@@ -17,7 +17,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tools::netns::{Network, unsupported};
+use lockstep_testkit::netns::{Network, unsupported};
 
 fn groups() -> [Ipv4Addr; 3] {
     let [a, b, ..] = random_u64().expect("random bits").to_le_bytes();

@@ -16,7 +16,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
-use tools::netns::{Namespace, Place, unsupported};
+use lockstep_testkit::netns::{Namespace, Place, unsupported};
 
 const GROUPS: [Ipv4Addr; 3] =
     [Ipv4Addr::new(239, 205, 1, 1), Ipv4Addr::new(239, 205, 1, 2), Ipv4Addr::new(239, 205, 1, 3)];
