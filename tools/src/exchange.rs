@@ -1,7 +1,7 @@
 //! The acknowledging application beside a scene, and what it heard.
 
-use lockstep::cli::exchange;
 use lockstep_app::{Endpoint, InputEvent};
+use lockstep_demo::exchange;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 

@@ -17,7 +17,7 @@ fn demo(args: &[&str]) -> std::process::Output {
 }
 
 fn demo_at(place: &Place, args: &[&str]) -> std::process::Output {
-    let mut command = place.command(env!("CARGO_BIN_EXE_lockstep"));
+    let mut command = place.command(env!("CARGO_BIN_EXE_lockstep-demo"));
     command.arg("demo").args(args).output().expect("the demo runs")
 }
 
@@ -239,6 +239,31 @@ fn without_gateways_there_is_none_to_kill() {
 }
 
 #[test]
+fn a_flag_that_does_not_exist_is_refused_and_the_right_one_is_proposed() {
+    let output = demo(&["--mesages", "5"]);
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{log}");
+    assert!(
+        log.contains("--mesages") && log.contains("--messages") && log.contains("lockstep demo"),
+        "{log}"
+    );
+}
+
+/// The program is the demo where it is not told otherwise, and the operators' program where a command says so.
+#[test]
+fn without_a_command_it_is_the_demo_and_with_an_operators_command_it_is_lockstep() {
+    let help = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_lockstep-demo")).args(args).output().expect("a run");
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(help(&["--help"]), help(&["demo", "--help"]));
+    assert!(help(&["--help"]).contains("Usage: lockstep demo [OPTIONS]"), "{}", help(&["--help"]));
+    assert!(help(&["dev", "--help"]).contains("--until-stdin-ends"));
+    assert!(help(&["explain", "3"]).contains("integrity"), "{}", help(&["explain", "3"]));
+}
+
+#[test]
 fn a_loss_that_is_no_share_is_refused_with_how_to_write_it() {
     let output = demo(&["--loss", "1"]);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -264,7 +289,7 @@ fn publishers_as_fast_as_possible_end_the_same_and_what_is_kept_can_be_verified(
     let folder = log.lines().find_map(|line| line.split_once("kept: ")).expect("a folder").1;
     let config = format!("{folder}/lockstep.toml");
     for id in ["1", "2", "3"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-demo"));
         let verify = command.args(["format", "--verify", "--replica", id, "--config", &config]);
         let verified = verify.output().expect("a run");
         assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stderr));
@@ -283,7 +308,7 @@ struct Running {
 impl Running {
     /// Starts it and waits until its replicas run.
     fn start() -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_lockstep"))
+        let child = Command::new(env!("CARGO_BIN_EXE_lockstep-demo"))
             .args(["demo", "--messages", "1000000000"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -392,7 +417,7 @@ fn remove_memory_folder(config: &str) {
 /// replica again, and leaves nothing behind.
 #[test]
 fn a_cluster_for_development_prints_its_file_survives_a_killed_leader_and_leaves_nothing_behind() {
-    let binary = env!("CARGO_BIN_EXE_lockstep");
+    let binary = env!("CARGO_BIN_EXE_lockstep-demo");
     let mut dev = Command::new(binary)
         .args(["dev", "--until-stdin-ends"])
         .env("PATH", "/nonexistent")
