@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
 mod cli;
-mod demo;
 mod doctor;
 mod feed;
 mod fix;

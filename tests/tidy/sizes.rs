@@ -44,7 +44,7 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 20] = [
         "start_replica",
         "one constructor with all settings of a replica",
     ),
-    ("src/cli/demo/report.rs", "json", "one document with all its fields"),
+    ("crates/lockstep-demo/src/report.rs", "json", "one document with all its fields"),
     ("crates/lockstep-replica/src/journal/checkpoint.rs", "apply", "one arm for each kind of entry"),
     ("crates/lockstep-sim/src/populate.rs", "new", "one constructor with all fields of a world"),
     ("crates/lockstep-sim/src/edge/process.rs", "start", "one constructor with all settings of a gateway"),

@@ -241,11 +241,13 @@ fn sanitize() -> Result<(), String> {
 fn soak(limit: Duration) -> Result<(), String> {
     let begun = Instant::now();
     while begun.elapsed() < limit {
-        for arguments in [&["sim", "--seeds", "20000"][..], &["demo", "--messages", "1000000", "--rate", "0"]]
-        {
-            let mut lockstep = Command::new("cargo");
-            lockstep.args(["run", "--release", "-p", "lockstep", "--"]).args(arguments);
-            succeed(lockstep)?;
+        for (package, arguments) in [
+            ("lockstep-sim-program", &["--seeds", "20000"][..]),
+            ("lockstep-demo", &["--messages", "1000000", "--rate", "0"]),
+        ] {
+            let mut run = Command::new("cargo");
+            run.args(["run", "--release", "-p", package, "--"]).args(arguments);
+            succeed(run)?;
         }
         println!("{:.0?} of {limit:.0?}", begun.elapsed());
     }

@@ -1,7 +1,6 @@
 //! The acknowledging application beside a scene, and what it heard.
 
-use lockstep::cli::exchange;
-use lockstep_app::{Endpoint, InputEvent};
+use lockstep_app::{App, Endpoint, InputEvent};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,7 @@ pub fn acknowledge(endpoint: &Endpoint, stop: &AtomicBool) -> Received {
     // Copies at the same time have numbers of their own.
     static COPIES: AtomicU8 = AtomicU8::new(0);
     let number = COPIES.fetch_add(1, Ordering::Relaxed) % 200 + 1;
-    let mut exchange = exchange::connect(endpoint, number).unwrap_or_else(|error| panic!("{error}"));
+    let mut exchange = App::acknowledging(endpoint, number).unwrap_or_else(|error| panic!("{error}"));
     let (mut received, mut moved) = (Received::default(), Instant::now());
     while !stop.load(Ordering::Acquire) || moved.elapsed() < QUIET || !exchange.is_drained() {
         let turn = exchange.turn(|input, _| match input.event {

@@ -2,6 +2,7 @@
 
 use lockstep_testkit::processes::{Cluster, Outcome, Process, command, command_of, is_root, payloads, run};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -82,9 +83,9 @@ fn a_message_that_is_too_long_is_named_by_its_line_with_the_limit_and_the_remedy
 
 #[test]
 fn a_flag_that_does_not_exist_is_refused_and_the_right_one_is_proposed() {
-    let refused = run(command(&["demo", "--mesages", "5"]), b"").with_code(2);
+    let refused = run(command(&["status", "--jsno"]), b"").with_code(2);
     assert_eq!(refused.out, "");
-    refused.saying(&["--mesages", "--messages"]);
+    refused.saying(&["--jsno", "--json"]);
     let cluster = Cluster::new(1, "");
     let set = cluster.run(&["format", "--replica", "1", "--set", "timing.beet=5ms"], b"").with_code(2);
     set.saying(&["LS0123", "timing.beet", "--set timing.beet"]);
@@ -276,4 +277,49 @@ fn a_port_that_another_process_has_is_named_with_what_to_do() {
         )
         .with_code(1);
     foreign.saying(&["192.0.2.1:9000", "this host has no such address"]);
+}
+
+/// `lockstep` in a folder of its own, where nothing is beside it.
+fn alone() -> (tempfile::TempDir, std::path::PathBuf) {
+    let program = tools::processes::program();
+    let folder = tempfile::TempDir::new_in(program.parent().expect("its folder")).expect("a folder");
+    let alone = folder.path().join("lockstep");
+    fs::hard_link(program, &alone).expect("a second name on the same disk");
+    (folder, alone)
+}
+
+#[test]
+fn a_program_that_is_not_beside_this_one_is_named_with_the_command_that_builds_it() {
+    let (folder, program) = alone();
+    for (name, package) in [
+        ("demo", "cargo run --release -p lockstep-demo"),
+        ("dev", "cargo run --release -p lockstep-demo"),
+        ("sim", "cargo build --release -p lockstep-sim-program"),
+        ("netsim", "cargo build --release -p lockstep-sim-program"),
+        ("lab", "cargo build --release -p lockstep-lab"),
+        ("bridge", "cargo build --release -p lockstep-bridge"),
+    ] {
+        let mut command = command_of(Command::new(&program), &[name, "--help"]);
+        command.env("PATH", folder.path());
+        run(command, b"").with_code(4).saying(&["is a program of its own", package]);
+    }
+}
+
+#[test]
+fn a_program_beside_this_one_gets_what_was_passed_as_it_is_and_its_exit_code_is_ours() {
+    let (folder, program) = alone();
+    for (name, beside, first) in [
+        ("demo", "lockstep-demo", "demo "),
+        ("dev", "lockstep-demo", "dev "),
+        ("sim", "lockstep-sim", "sim "),
+        ("netsim", "lockstep-sim", "netsim "),
+        ("lab", "lockstep-lab", ""),
+        ("bridge", "lockstep-bridge", ""),
+    ] {
+        let script = folder.path().join(beside);
+        fs::write(&script, "#!/bin/sh\necho \"$@\"\nexit 5\n").expect("a script");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a script that runs");
+        let ran = run(command_of(Command::new(&program), &[name, "--help", "-x", "--", "y"]), b"");
+        assert_eq!(ran.with_code(5).out, format!("{first}--help -x -- y\n"), "{name}");
+    }
 }

@@ -1,9 +1,9 @@
 //! A trader's desk with QuickFIX: its process, its requests, and what it was sent; and what the stream has of
 //! it.
 
-use lockstep::cli::orders::{OrderFlow, OrderKind};
 use lockstep::config::Config;
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
+use lockstep_demo::orders::{OrderFlow, OrderKind};
 use lockstep_testkit::processes::{Cluster, PATIENCE, Process};
 use ouch50::{Inbound, Outbound};
 use std::collections::BTreeMap;

@@ -36,7 +36,7 @@ const ELSEWHERE: [Elsewhere; 4] = [
     },
     Elsewhere {
         command: "lockstep demo --loss 1%",
-        file: "tests/cluster/demo.rs",
+        file: "crates/lockstep-demo/tests/it/demo.rs",
         test: "on_a_network_that_loses_repeats_and_reorders_nothing_is_lost_doubled_or_out_of_order",
     },
     Elsewhere {

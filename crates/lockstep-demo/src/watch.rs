@@ -1,15 +1,15 @@
 //! Listens to the demo's children while it runs: who is ready, how far they are, how much memory everybody
 //! holds, and what they say at the end.
 
-use super::gateways::{Killer, Step};
-use super::leader_faults::FailureDriver;
-use super::local::check;
-use super::memory::Memory;
-use super::process::DemoProcess;
-use super::report_lines::{Answered, ChildCommand, ChildReport, Delivered, Published, Whereabouts};
-use super::{GATEWAYS, PATIENCE, Servers, say};
-use crate::cli::Failure;
-use crate::cli::failure::{FAILED, NOT_READY};
+use crate::gateways::{Killer, Step};
+use crate::leader_faults::FailureDriver;
+use crate::local::check;
+use crate::memory::Memory;
+use crate::process::DemoProcess;
+use crate::report_lines::{Answered, ChildCommand, ChildReport, Delivered, Published, Whereabouts};
+use crate::{GATEWAYS, PATIENCE, Servers, say};
+use lockstep::cli::Failure;
+use lockstep::cli::failure::{FAILED, NOT_READY};
 use lockstep_io::clock::Clock;
 use lockstep_wire::{Epoch, Nanos, Seq};
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::netns::{self, Network, Place};
-use lockstep_testkit::processes::{self, PATIENCE, Process, command, run};
+use lockstep_testkit::processes::{PATIENCE, Process, command_of, run};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -11,15 +11,21 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// It is the operators' program as well.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_lockstep-demo");
 /// Between two looks at the processes of this host.
 const LOOK: Duration = Duration::from_millis(5);
+
+fn command(args: &[&str]) -> Command {
+    command_of(Command::new(PROGRAM), args)
+}
 
 fn demo(args: &[&str]) -> std::process::Output {
     demo_at(&Place::host(), args)
 }
 
 fn demo_at(place: &Place, args: &[&str]) -> std::process::Output {
-    let mut command = place.command(env!("CARGO_BIN_EXE_lockstep"));
+    let mut command = place.command(PROGRAM);
     command.arg("demo").args(args).output().expect("the demo runs")
 }
 
@@ -245,6 +251,31 @@ fn without_gateways_there_is_none_to_kill() {
 }
 
 #[test]
+fn a_flag_that_does_not_exist_is_refused_and_the_right_one_is_proposed() {
+    let output = demo(&["--mesages", "5"]);
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{log}");
+    assert!(
+        log.contains("--mesages") && log.contains("--messages") && log.contains("lockstep demo"),
+        "{log}"
+    );
+}
+
+/// The program is the demo where it is not told otherwise, and the operators' program where a command says so.
+#[test]
+fn without_a_command_it_is_the_demo_and_with_an_operators_command_it_is_lockstep() {
+    let help = |args: &[&str]| {
+        let output = Command::new(PROGRAM).args(args).output().expect("a run");
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(help(&["--help"]), help(&["demo", "--help"]));
+    assert!(help(&["--help"]).contains("Usage: lockstep demo [OPTIONS]"), "{}", help(&["--help"]));
+    assert!(help(&["dev", "--help"]).contains("--until-stdin-ends"));
+    assert!(help(&["explain", "3"]).contains("integrity"), "{}", help(&["explain", "3"]));
+}
+
+#[test]
 fn a_loss_that_is_no_share_is_refused_with_how_to_write_it() {
     let output = demo(&["--loss", "1"]);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -270,7 +301,7 @@ fn publishers_as_fast_as_possible_end_the_same_and_what_is_kept_can_be_verified(
     let folder = log.lines().find_map(|line| line.split_once("kept: ")).expect("a folder").1;
     let config = format!("{folder}/lockstep.toml");
     for id in ["1", "2", "3"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+        let mut command = Command::new(PROGRAM);
         let verify = command.args(["format", "--verify", "--replica", id, "--config", &config]);
         let verified = verify.output().expect("a run");
         assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stderr));
@@ -396,8 +427,7 @@ fn a_cluster_for_development_prints_its_file_survives_a_killed_leader_and_leaves
         line.expect(mark).split(mark).nth(1).unwrap_or_default().trim().to_owned()
     };
     let file = after("export LOCKSTEP_CONFIG=");
-    let binary = processes::program();
-    let folder = binary.parent().expect("its folder");
+    let folder = Path::new(PROGRAM).parent().expect("its folder");
     assert_eq!(after("export PATH="), format!("\"{}:$PATH\"", folder.display()));
     let leader = after("kill -9 ");
     let leader = leader.split(' ').next().expect("a number");

@@ -1,13 +1,13 @@
 //! `lockstep netsim`: what loss costs a receiver and the network, as a table in virtual time.
 
-use super::Failure;
-use super::args::NetsimArgs;
-use super::failure::FAILED;
+use crate::args::NetsimArgs;
+use crate::failure::{FAILED, Failure};
 use lockstep_sim::netsim::{Cell, HEAD, PAST_GAPS_HEAD, past_gaps, run};
 use std::io::Write;
 use std::sync::mpsc;
 
-pub(super) fn run_table(args: &NetsimArgs) -> Result<u8, Failure> {
+/// Prints the rows that are asked for.
+pub fn run_table(args: &NetsimArgs) -> Result<u8, Failure> {
     let cells: Vec<_> = Cell::all().into_iter().filter(|cell| args.is_wanted(&cell.name())).collect();
     if cells.is_empty() {
         let words = format!("no row's name contains {:?}: see `lockstep netsim --names`", args.only);

@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::Read;
 
 /// The recorded day, gzipped.
-pub const RECORDED: &[u8] = include_bytes!("../../tests/data/ex20101224.TEST_ITCH_50.gz");
+pub const RECORDED: &[u8] = include_bytes!("../../../tests/data/ex20101224.TEST_ITCH_50.gz");
 /// More than any day that fits into memory beside everything else: a bomb ends here.
 const DAY_BYTES_MAX: u64 = 64 << 20;
 /// Added to each order id, once for each repetition of the flow; above all ids of the day.

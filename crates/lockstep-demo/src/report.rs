@@ -1,13 +1,13 @@
 //! The demo's result: a table for people, JSON for programs, and the verdict.
 
-use super::args::Carrier;
-use super::gateways::Kill;
-use super::leader_faults::InjectedFailure;
-use super::memory::Memory;
-use super::report_lines::{Answered, Delivered, Latency};
-use super::share::{QUIET_RATE, QuietPart};
-use super::watch::Summaries;
-use super::{PUBLISHERS, busy_threads};
+use crate::args::Carrier;
+use crate::gateways::Kill;
+use crate::leader_faults::InjectedFailure;
+use crate::memory::Memory;
+use crate::report_lines::{Answered, Delivered, Latency};
+use crate::share::{QUIET_RATE, QuietPart};
+use crate::watch::Summaries;
+use crate::{PUBLISHERS, busy_threads};
 use lockstep_io::idle::Idle;
 use lockstep_wire::{Nanos, Seq};
 use serde_json::{Value, json};

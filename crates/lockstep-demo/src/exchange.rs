@@ -1,10 +1,10 @@
 //! The application of the demo: it acknowledges each order to the client that sent it.
 
-use super::args::DemoChildArgs;
-use super::report_lines::{ChildCommand, ChildReport};
-use crate::cli::Failure;
-use crate::cli::exchange;
-use crate::config::Config;
+use crate::args::DemoChildArgs;
+use crate::report_lines::{ChildCommand, ChildReport};
+use lockstep::cli::Failure;
+use lockstep::config::Config;
+use lockstep_app::App;
 use lockstep_client::Endpoint;
 use lockstep_process::cpu;
 use lockstep_wire::Nanos;
@@ -20,7 +20,7 @@ pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
         cpu::pin(core);
     }
     let commands = ChildCommand::listen()?;
-    let mut exchange = exchange::connect(&endpoint, 1)?;
+    let mut exchange = App::acknowledging(&endpoint, 1)?;
     ChildReport::Ready.say()?;
     let mut waiter = endpoint.idle().waiter(&exchange.sockets())?;
     loop {

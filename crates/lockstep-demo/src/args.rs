@@ -1,9 +1,41 @@
 //! The flags of the demo, and those that it passes to its children.
 
-use crate::config;
-use clap::{Args, ValueEnum};
+use crate::dev::DevArgs;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lockstep::config;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The commands of this program. Each is one of `lockstep` to whoever reads its help.
+#[derive(Parser, Debug)]
+#[command(name = "lockstep", version)]
+pub struct DemoCli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DemoCommand,
+}
+
+/// The subcommands.
+#[derive(Subcommand, Debug)]
+pub enum DemoCommand {
+    /// Runs a whole cluster on this host, by default on its loopback, and shows that everybody ends with one
+    /// digest
+    Demo(DemoArgs),
+    /// Runs three replicas on this host until Ctrl-C, and prints their file: for writing programs
+    Dev(DevArgs),
+    /// The clients of the demo's gateways
+    #[command(hide = true)]
+    DemoClients(DemoSenderArgs),
+    /// The application of the demo
+    #[command(hide = true)]
+    DemoExchange(DemoChildArgs),
+    /// A publisher of the demo
+    #[command(hide = true)]
+    DemoPublisher(DemoPublisherArgs),
+    /// A subscriber of the demo
+    #[command(hide = true)]
+    DemoSubscriber(DemoSubscriberArgs),
+}
 
 /// Flags of `demo`.
 #[derive(Args, Debug)]

@@ -5,12 +5,11 @@
 //!   Calm ──pause over──▶ Killed ──clients are served elsewhere──▶ Back ──it listens──▶ Calm
 //! ```
 
-use super::process::DemoProcess;
-use super::report_lines::Whereabouts;
-use super::{GATEWAYS, PUBLISHERS, say};
-use crate::cli::Failure;
-use crate::cli::failure::{FAILED, NOT_READY};
-use crate::cli::gateway::user;
+use crate::process::DemoProcess;
+use crate::report_lines::Whereabouts;
+use crate::{GATEWAYS, PUBLISHERS, say};
+use lockstep::cli::failure::{FAILED, NOT_READY};
+use lockstep::cli::{Failure, hash_password};
 use lockstep_gateway::gateway::users::{User, Users};
 use lockstep_io::clock::Clock;
 use lockstep_process::signal::Signal;
@@ -36,13 +35,13 @@ pub fn user_name(number: u16) -> String {
 /// Writes the file of the users: one for each share of the order flow, whose orders are numbered.
 pub fn write_users(path: &Path) -> Result<(), Failure> {
     let mut users = Users::default();
-    let hash = user::hash(PASSWORD.as_bytes())?;
+    let hash = hash_password(PASSWORD.as_bytes())?;
     for number in 0..PUBLISHERS {
         let mut user = User::new(user_name(number), hash.clone());
         (user.numbered, user.rate) = (true, USER_RATE);
         users.insert(user);
     }
-    user::write(path, &users)
+    lockstep::cli::write_users(path, &users)
 }
 
 /// A kill.

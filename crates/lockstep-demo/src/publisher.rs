@@ -1,11 +1,11 @@
 //! A publisher of the demo (`--direct`): its share of the order flow, each order when it is due.
 
-use super::args::{DemoPublisherArgs, DemoSenderArgs};
-use super::report_lines::{ChildCommand, ChildReport, Published, abandoned};
-use super::share::Share;
-use crate::cli::Failure;
-use crate::cli::failure::{FAILED, FENCED, NOT_READY};
-use crate::config::Config;
+use crate::args::{DemoPublisherArgs, DemoSenderArgs};
+use crate::report_lines::{ChildCommand, ChildReport, Published, abandoned};
+use crate::share::Share;
+use lockstep::cli::Failure;
+use lockstep::cli::failure::{FAILED, FENCED, NOT_READY};
+use lockstep::config::Config;
 use lockstep_client::{Endpoint, PublishError, Publisher, PublisherEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_process::cpu;

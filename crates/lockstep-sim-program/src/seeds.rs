@@ -2,11 +2,11 @@
 //!
 //! Many seeds, and what they generated; or one of them, with its story as text or as a picture.
 
-use super::args::SimArgs;
-use super::failure::{FAILED, INTEGRITY};
-use super::{Failure, signals};
+use crate::args::SimArgs;
+use crate::failure::{FAILED, Failure, INTEGRITY};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_io::clock::Utc;
+use lockstep_process::stop::Stop;
 use lockstep_sim::explore::{self, ExploreScope, Explored};
 use lockstep_sim::many::{Tally, caught, run_many};
 use lockstep_sim::shrink::{RunRecipe, shrink};
@@ -23,7 +23,8 @@ const LINES: usize = 60;
 /// A run of so many seeds must have generated every fault.
 const SEEDS_FOR_ALL: u64 = 4_000;
 
-pub(super) fn run(args: &SimArgs) -> Result<u8, Failure> {
+/// Runs what the flags ask for.
+pub fn run(args: &SimArgs) -> Result<u8, Failure> {
     if args.explore {
         return explore(args);
     }
@@ -139,13 +140,13 @@ fn many(args: &SimArgs) -> Result<u8, Failure> {
     let limit = args.seconds.map(Duration::from_secs);
     eprintln!("seeds from {first} on, {} at a time", args.jobs);
     let seeds = if limit.is_some() && args.seeds.is_none() { u64::MAX } else { args.seeds.unwrap_or(10_000) };
-    let (stop, reported_minutes) = (signals::stop_flag()?, AtomicU64::new(0));
+    let (stop, reported_minutes) = (Stop::by_signals()?, AtomicU64::new(0));
     let tally = run_many(first, seeds, args.jobs, 1, |done| {
         let minutes = begun.elapsed().as_secs() / 60;
         if reported_minutes.fetch_max(minutes, Ordering::Relaxed) < minutes {
             eprintln!("{minutes} min: {} seeds, {} events", done.runs, done.total.steps);
         }
-        limit.is_none_or(|limit| begun.elapsed() < limit) && !stop.load(Ordering::Acquire)
+        limit.is_none_or(|limit| begun.elapsed() < limit) && !stop.flag().load(Ordering::Acquire)
     });
     let took = begun.elapsed();
     report(&tally, first, took, args.jobs)?;

@@ -1,14 +1,14 @@
 //! A subscriber of the demo: delivers all, checks each message against what was published, and tells how
 //! long it took.
 
-use super::PUBLISHERS;
-use super::args::DemoSubscriberArgs;
-use super::report_lines::{ChildCommand, ChildReport, Delivered, Latency, abandoned};
-use crate::cli::Failure;
-use crate::cli::failure::{FAILED, INTEGRITY};
-use crate::cli::orders::{Order, OrderFlow};
-use crate::config::Config;
+use crate::PUBLISHERS;
+use crate::args::DemoSubscriberArgs;
+use crate::orders::{Order, OrderFlow};
+use crate::report_lines::{ChildCommand, ChildReport, Delivered, Latency, abandoned};
 use hdrhistogram::Histogram;
+use lockstep::cli::Failure;
+use lockstep::cli::failure::{FAILED, INTEGRITY};
+use lockstep::config::Config;
 use lockstep_app::Acknowledger;
 use lockstep_client::{
     Delivery, Endpoint, Message, ReplayEndReason, Start, StreamDigest, Subscriber, SubscriberEvent,

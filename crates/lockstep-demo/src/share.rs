@@ -1,9 +1,9 @@
 //! One publisher's share of the order flow, each order when it is due.
 
-use super::PUBLISHERS;
-use crate::cli::Failure;
-use crate::cli::failure::FAILED;
-use crate::cli::orders::{Order, OrderFlow};
+use crate::PUBLISHERS;
+use crate::orders::{Order, OrderFlow};
+use lockstep::cli::Failure;
+use lockstep::cli::failure::FAILED;
 use lockstep_wire::Nanos;
 
 /// Orders of a second while the stream is quiet.

@@ -1,11 +1,11 @@
 //! Three replicas on this host, as production runs them: founded, started, and queried until one leads.
 
-use super::process::{DemoProcess, Wiring};
-use super::{PATIENCE, QUERY_ROUND, REPLICAS};
-use crate::cli::Failure;
-use crate::cli::failure::{FAILED, NOT_READY};
-use crate::config::{Config, NodeConfig};
-use crate::local::{Folders, found};
+use crate::process::{DemoProcess, Wiring};
+use crate::{PATIENCE, QUERY_ROUND, REPLICAS};
+use lockstep::cli::Failure;
+use lockstep::cli::failure::{FAILED, NOT_READY};
+use lockstep::config::{Config, NodeConfig};
+use lockstep::local::{Folders, found};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;

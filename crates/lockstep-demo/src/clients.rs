@@ -3,17 +3,17 @@
 //! with the number that it expects next, is told the last of its own numbers that the stream has, and sends
 //! again what follows it. Without a gateway nobody trades: meanwhile no order falls due.
 
-use super::args::DemoSenderArgs;
-use super::gateways::{PASSWORD, user_name};
-use super::report_lines::{Answered, ChildCommand, ChildReport, Latency, Whereabouts, abandoned};
-use super::share::Share;
-use super::subscriber::latencies;
-use super::{GATEWAYS, PUBLISHERS};
-use crate::cli::Failure;
-use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY};
-use crate::cli::orders::{NUMBERED_LEN, Order};
-use crate::config::Config;
+use crate::args::DemoSenderArgs;
+use crate::gateways::{PASSWORD, user_name};
+use crate::orders::{NUMBERED_LEN, Order};
+use crate::report_lines::{Answered, ChildCommand, ChildReport, Latency, Whereabouts, abandoned};
+use crate::share::Share;
+use crate::subscriber::latencies;
+use crate::{GATEWAYS, PUBLISHERS};
 use hdrhistogram::Histogram;
+use lockstep::cli::Failure;
+use lockstep::cli::failure::{FAILED, INTEGRITY, NOT_READY};
+use lockstep::config::Config;
 use lockstep_app::Acknowledger;
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;

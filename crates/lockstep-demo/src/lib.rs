@@ -1,4 +1,4 @@
-//! # demo: a whole cluster on this host
+//! # lockstep-demo: a whole cluster on this host
 //!
 //! The question: does everybody end with one digest, and does every client get each of its answers once? Nine
 //! processes give the answer, nothing is installed, and no datagram leaves the host unless another interface
@@ -17,33 +17,42 @@
 //! The children hold a pipe to this process and end when it does, however it ends. Commands to them and
 //! reports from them are one JSON object a line ([`report_lines`]). Their stderr goes to files in a temporary
 //! folder, and the last lines of a child that dies early are shown.
+//!
+//! All of them are this one program, started anew: of a fresh clone nothing else needs to be built. So it knows
+//! the commands of the operators' program too ([`run`]), which has no demo itself: `lockstep demo` and
+//! `lockstep dev` start this program.
 
-pub(super) mod args;
-pub(super) mod clients;
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "a program's start and end: processes, clocks, threads")]
+
+mod exchange;
+pub mod orders;
+
+mod args;
+mod clients;
 mod cluster;
-pub(super) mod dev;
-pub(super) mod exchange;
+mod dev;
 mod gateways;
 mod leader_faults;
 mod local;
 mod memory;
 mod process;
-pub(super) mod publisher;
+mod publisher;
 mod report;
 mod report_lines;
 mod share;
-pub(super) mod subscriber;
+mod subscriber;
 mod watch;
 
-use super::failure::{FAILED, INTEGRITY, USAGE};
-use super::{Failure, signals};
-use crate::config::Config;
-use crate::config::NodeConfig;
-use args::DemoArgs;
+use args::{DemoArgs, DemoCli, DemoCommand};
+use clap::{CommandFactory, Parser};
 use cluster::Wire;
 use gateways::Killer;
 use leader_faults::FailureDriver;
 use local::LocalCluster;
+use lockstep::cli::failure::{FAILED, INTEGRITY, USAGE};
+use lockstep::cli::{Failure, stop_flag};
+use lockstep::config::{Config, NodeConfig};
 use lockstep_client::Endpoint;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
@@ -53,6 +62,7 @@ use lockstep_wire::{Nanos, Seq};
 use process::{DemoProcess, Wiring};
 use report::{JournalRow, ReplicaRow, Report};
 use share::QuietPart;
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 use watch::{Part, Watch};
@@ -85,10 +95,44 @@ fn idle(direct: bool, cores: usize) -> Idle {
     }
 }
 
+/// Does what the arguments say (the first is the program's name) and returns the exit code. Without a command
+/// it is the demo; a command that is not of this program is the operators'.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    match args.get(1) {
+        Some(first) if !first.to_string_lossy().starts_with('-') => {
+            if !DemoCli::command().get_subcommands().any(|command| first == command.get_name()) {
+                return lockstep::cli::run(args);
+            }
+        }
+        _ => args.insert(1.min(args.len()), "demo".into()),
+    }
+    lockstep_io::choose_instructions();
+    let command = match DemoCli::try_parse_from(args) {
+        Ok(cli) => cli.command,
+        Err(asked) => {
+            let _ = asked.print(); // nobody reads it: there is nothing left to say
+            return u8::try_from(asked.exit_code()).unwrap_or(USAGE);
+        }
+    };
+    let done = match command {
+        DemoCommand::Demo(args) => demo(&args),
+        DemoCommand::Dev(args) => dev::run(&args),
+        DemoCommand::DemoClients(args) => clients::run(&args),
+        DemoCommand::DemoExchange(args) => exchange::run(&args),
+        DemoCommand::DemoPublisher(args) => publisher::run(&args),
+        DemoCommand::DemoSubscriber(args) => subscriber::run(&args),
+    };
+    done.unwrap_or_else(|failure| {
+        failure.print();
+        failure.code()
+    })
+}
+
 /// Runs the demo and prints its table; exits 3 if anything is lost, doubled, out of order or unequal.
-pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
+fn demo(args: &DemoArgs) -> Result<u8, Failure> {
     args.check().map_err(|why| Failure::new(USAGE, why))?;
-    let stop = signals::stop_flag()?;
+    let stop = stop_flag()?;
     let cores = cpu::cores();
     let idle = idle(args.direct, cores.len());
     let wire = Wire::of(&args.wire)?;

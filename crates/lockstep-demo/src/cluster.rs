@@ -1,9 +1,9 @@
 //! Where the demo lives: the folders and the configuration of a cluster on this machine.
 
-use super::args::{Carrier, WireArgs};
-use crate::cli::Failure;
-use crate::cli::failure::USAGE;
-use crate::local::{ClusterFile, Folders, Line, Replica};
+use crate::args::{Carrier, WireArgs};
+use lockstep::cli::Failure;
+use lockstep::cli::failure::USAGE;
+use lockstep::local::{ClusterFile, Folders, Line, Replica};
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::{Interface, address_of};
 use lockstep_node::io::tail::free_bytes;
@@ -82,7 +82,7 @@ pub fn create(
     tables.extend(fault_injection.iter().map(|(key, value)| format!("{key} = {value}\n")));
     let file = ClusterFile {
         lines: vec![wire.line()],
-        replicas: (0..super::REPLICAS as usize).map(replica).collect(),
+        replicas: (0..crate::REPLICAS as usize).map(replica).collect(),
         disk: folders.disk(),
         memory: folders.memory(),
         tables,
@@ -101,14 +101,14 @@ pub fn users(folders: &Folders) -> PathBuf {
 /// may fall as far behind as a tail reaches, so the more the better; a container's /dev/shm has 64 MiB in
 /// all.
 fn tail_mib(free_bytes: u64) -> u64 {
-    let share_mib = (free_bytes >> 20) * 3 / 4 / u64::from(super::REPLICAS);
+    let share_mib = (free_bytes >> 20) * 3 / 4 / u64::from(crate::REPLICAS);
     if share_mib >= 64 { 64 } else { 16 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use lockstep::config::Config;
 
     fn wire(transport: Carrier) -> Wire {
         Wire { interface: "lo".into(), address: Ipv4Addr::LOCALHOST, carrier: transport }

@@ -5,10 +5,10 @@
 //!   Calm ──pause over──▶ Struck ──another leads──▶ Back ──all follow──▶ Calm
 //! ```
 
-use super::process::DemoProcess;
-use super::say;
-use crate::cli::Failure;
-use crate::cli::failure::{FAILED, NOT_READY};
+use crate::process::DemoProcess;
+use crate::say;
+use lockstep::cli::Failure;
+use lockstep::cli::failure::{FAILED, NOT_READY};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;

@@ -1,7 +1,7 @@
 //! The recorded order flow: its messages are counted, checked and repeated, and no bytes make it panic.
 
 use flate2::{Compression, write::GzEncoder};
-use lockstep::cli::orders::{Order, OrderFlow, OrderKind, RECORDED};
+use lockstep_demo::orders::{Order, OrderFlow, OrderKind, RECORDED};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};

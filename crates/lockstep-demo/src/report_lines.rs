@@ -1,9 +1,9 @@
 //! Reports of the demo's children and commands to them: one JSON object a line.
 
-use super::GATEWAYS;
-use crate::cli::Failure;
-use crate::cli::failure::FAILED;
+use crate::GATEWAYS;
 use hdrhistogram::Histogram;
+use lockstep::cli::Failure;
+use lockstep::cli::failure::FAILED;
 use lockstep_wire::{Nanos, Seq};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Write};
