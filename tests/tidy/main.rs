@@ -5,9 +5,14 @@
 //! crate without a reason, a configuration that no document mentions, a dead link. Each check is a
 //! function of text, and each is shown to fail on bad input beside the test that runs it.
 
+mod circles;
+mod giants;
 mod licences;
 mod papers;
+mod phrases;
+mod programs;
 mod prose;
+mod ratchets;
 mod sizes;
 mod source;
 mod words;

@@ -94,7 +94,7 @@ fn functions(text: &str) -> Vec<(usize, String, usize)> {
 }
 
 /// Where the first body of `code` ends; `None` if a semicolon comes first, as for a function of a trait.
-fn body_end(code: &str) -> Option<usize> {
+pub fn body_end(code: &str) -> Option<usize> {
     let (mut braces, mut brackets) = (0, 0);
     for (offset, c) in code.char_indices() {
         match c {
