@@ -8,6 +8,7 @@
 //! has each journal, as far as it reaches, and a quorum of them to the end.
 
 use crate::flow::{Feed, Stream, View};
+use crate::lane::amount;
 use crate::netns::{Cut, LINE_A, LINE_B, Network, Place};
 use crate::processes::{Cluster, Ground, PATIENCE, Process, last_words, memory_folder, signal_all};
 use lockstep_io::counters::CountersReader;
@@ -32,6 +33,10 @@ pub const SIZES: &str =
     "\n[journal]\ntail_size = \"32MiB\"\nsegment_size = \"16MiB\"\n\n[stream]\nwindow_bytes = \"4MiB\"\n";
 /// Far beyond any stall of this machine: a takeover would be the fault's doing.
 const VERY_PATIENT: &str = "\n[timing]\nfailure_timeout = \"500ms\"\nfailure_timeout_max = \"500ms\"\n";
+/// In so long, somebody would have been elected several times with that timeout.
+fn patient_time() -> Duration {
+    amount(Duration::from_millis(1_500), Duration::from_secs(3))
+}
 /// How long a publisher waits for its next commit: no takeover takes nearly so long.
 pub const COMMIT_WITHIN: &str = "50s";
 
@@ -356,7 +361,7 @@ pub fn half_deaf(network: &Network, what: impl Fn(Cut) -> Cut) -> Shown {
     let deaf = (1..=REPLICAS as usize).find(|id| *id != leader).expect("a standby");
     network.cut(&[what(Cut::one_way(&[leader], &[deaf]))]);
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(3) {
+    while began.elapsed() < patient_time() {
         scene.await_flow();
     }
     assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());
@@ -385,7 +390,7 @@ pub fn multicast_dead(network: &Network) -> Shown {
     let everybody: Vec<usize> = (1..=network.len()).collect();
     let replicas: Vec<usize> = (1..=REPLICAS as usize).collect();
     let cut = Cut::one_way(&everybody, &everybody).of_multicast();
-    without_multicast(network, &mut scene, cut, &replicas, |_| std::thread::sleep(Duration::from_secs(3)));
+    without_multicast(network, &mut scene, cut, &replicas, |_| std::thread::sleep(patient_time()));
     scene.end()
 }
 

@@ -1,6 +1,7 @@
 //! `lockstep backup` and `restore`: the stream goes on from a backup, and damage of one is named.
 
 use crate::cli::streams::{SMALL, cursor, json, lines};
+use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, Outcome, Process, command, payloads, run};
 use lockstep_wire::{VERSION, VERSION_MIN};
 use std::fs;
@@ -47,9 +48,9 @@ fn kill_all(processes: Vec<Process>) {
     }
 }
 
-/// How often the story is told: ten times by hand.
+/// How often the cluster is lost and restored.
 fn times() -> usize {
-    std::env::var("TIMES").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
+    amount(1, 10)
 }
 
 #[test]
