@@ -4,6 +4,7 @@ use super::{
     MESSAGES, bounded, finished, messages, root, run_s, takeovers, while_leaders_are_cut_off,
     while_leaders_are_killed, with_cluster,
 };
+use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, run};
 use lockstep_testkit::python::{Python, locked};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ fn build_and_install(python: &Python) {
     maturin.args(["build", "--quiet", "--locked", "--profile", "dev", "--manifest-path"]);
     maturin.arg(folder().join("Cargo.toml")).arg("--interpreter").arg(python.interpreter());
     maturin.arg("--out").arg(&wheels).env("CARGO_TARGET_DIR", built.join("target"));
+    // Compiled for one run of the tests: unoptimized it is there in half the time.
+    maturin.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", amount("0", "1"));
     finished(maturin).with_code(0);
     let wheel = wheel(&wheels);
     let bytes = std::fs::read(&wheel).expect("a wheel");
