@@ -4,6 +4,7 @@ use super::{Condition, FIGURES, Results};
 use crate::stats::Latencies;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use lockstep_io::clock::Utc;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io;
@@ -186,14 +187,16 @@ fn csv(results: &Results) -> String {
 /// The log that HdrHistogram's tools open: each round an interval, its tag case and subject.
 fn hdr(results: &Results) -> Result<Vec<u8>, String> {
     let fails = |error: &dyn std::fmt::Debug| format!("writing a HdrHistogram log: {error:?}");
-    let began = results.began.parse::<jiff::Timestamp>().map_err(|error| fails(&error))?;
+    let Utc(began) = Utc::parse(&results.began)
+        .ok_or_else(|| format!("'{}' is no time like 2026-11-21T09:54:56.789Z", results.began))?;
+    let began = SystemTime::UNIX_EPOCH + Duration::from_nanos(began);
     let mut bytes = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
     let mut builder = IntervalLogWriterBuilder::new();
     builder
         .add_comment(&format!("lockstep-bench {}: values in nanoseconds", results.measure))
-        .with_start_time(SystemTime::from(began))
-        .with_base_time(SystemTime::from(began))
+        .with_start_time(began)
+        .with_base_time(began)
         .with_max_value_divisor(HDR_DIVISOR);
     let mut log = builder.begin_log_with(&mut bytes, &mut serializer).map_err(|error| fails(&error))?;
     for row in &results.rows {

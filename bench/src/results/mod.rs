@@ -22,6 +22,7 @@ pub(crate) use text::{digits, scale, sent};
 
 use crate::stats::{Latencies, Spread, paired};
 use lockstep::config::Config;
+use lockstep_io::clock::Utc;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -325,7 +326,7 @@ impl Results {
             schema: SCHEMA.to_owned(),
             measure: measure.to_owned(),
             title: title.to_owned(),
-            began: jiff::Timestamp::now().to_string(),
+            began: Utc::now().to_string(),
             command: std::env::args().collect(),
             environment,
             method: Facts::new(),
