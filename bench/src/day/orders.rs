@@ -35,7 +35,7 @@ pub struct Orders {
     /// Times that it logged in.
     pub logins: u64,
     /// The number of the next order to be answered.
-    expected: u64,
+    pub expected: u64,
 }
 
 impl Orders {
