@@ -18,8 +18,8 @@
 //! reports from them are one JSON object a line ([`report_lines`]). Their stderr goes to files in a temporary
 //! folder, and the last lines of a child that dies early are shown.
 //!
-//! All of them are this one program, started anew: of a fresh clone nothing else needs to be built. So it knows
-//! the commands of the operators' program too ([`run`]), which has no demo itself: `lockstep demo` and
+//! All of them are this one program, started anew: of a fresh clone nothing else needs to be built. So it
+//! knows the commands of the operators' program too ([`run`]), which has no demo itself: `lockstep demo` and
 //! `lockstep dev` start this program.
 
 #![forbid(unsafe_code)]

@@ -261,7 +261,7 @@ fn a_flag_that_does_not_exist_is_refused_and_the_right_one_is_proposed() {
     );
 }
 
-/// The program is the demo where it is not told otherwise, and the operators' program where a command says so.
+/// The program is the demo without a command, and the operators' program with a command of theirs.
 #[test]
 fn without_a_command_it_is_the_demo_and_with_an_operators_command_it_is_lockstep() {
     let help = |args: &[&str]| {
