@@ -5,6 +5,8 @@
 //! crate without a reason, a configuration that no document mentions, a dead link. Each check is a
 //! function of text, and each is shown to fail on bad input beside the test that runs it.
 
+#[path = "tidy/features.rs"]
+mod features;
 #[path = "tidy/licences.rs"]
 mod licences;
 #[path = "tidy/papers.rs"]
@@ -77,6 +79,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "ouch50",
         ],
     ),
+    ("features", "crates/lockstep-features/src/", &[]),
     ("simulator", "crates/lockstep-sim-program/src/", &["engine", "io", "process", "sim"]),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
     ("top", "crates/lockstep-top/src/", &[]),
