@@ -20,13 +20,13 @@ use crate::results::{Round, Row, RunResult, Unit};
 use clap::Args;
 use lockstep_core::engine::replay::{REPLAY_BUFFER_LEN, ReplayItem, piece};
 use lockstep_node::io::replay::{ReplayServer, ServerSettings};
+use lockstep_testkit::processes::memory_folder;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tools::processes::memory_folder;
 
 /// No step takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(120);

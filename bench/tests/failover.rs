@@ -1,10 +1,10 @@
 //! The failover bench, short: leaders go in every way that needs no root, and what it tells is whole.
 
 use lockstep_bench::results::{Results, Row};
+use lockstep_testkit::processes::Cluster;
+use lockstep_testkit::takeover::newest_of;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Output, Stdio};
-use tools::processes::Cluster;
-use tools::takeover::newest_of;
 
 fn failover(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));

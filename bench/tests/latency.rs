@@ -3,11 +3,11 @@
 mod support;
 
 use lockstep_process::child::ChildGuard;
+use lockstep_testkit::processes::Cluster;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use support::{bench, measured, report_of, stderr_of};
-use tools::processes::Cluster;
 
 /// The rows of a case that its subjects have, by name.
 fn row<'a>(results: &'a Value, case: &str, subject: &str) -> &'a Value {

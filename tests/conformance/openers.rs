@@ -9,6 +9,7 @@ use lockstep_io::shm::{Shm, ShmSettings};
 use lockstep_io::udp::{Interface, Udp, UdpSettings, free_port};
 use lockstep_io::xdp::{Mode, Xdp, XdpSettings};
 use lockstep_sim::net::{SimNet, To};
+use lockstep_testkit::netns::{Network, unsupported};
 use lockstep_wire::GROUPS_ALL;
 use socket2::{Domain, Socket, Type};
 use std::cell::RefCell;
@@ -17,7 +18,6 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tools::netns::{Network, unsupported};
 
 fn groups() -> [Ipv4Addr; 3] {
     let [a, b, ..] = random_u64().expect("random bits").to_le_bytes();

@@ -4,12 +4,12 @@
 use crate::gateway::PASSWORD;
 use crate::worker::Worker;
 use lockstep_io::clock::Clock;
+use lockstep_testkit::trader::login_of;
 use lockstep_wire::Nanos;
 use soupbintcp::{ClientEvent, ClientLimits, Connection};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tools::trader::login_of;
 
 /// Its name.
 pub const USER: &str = "alice";

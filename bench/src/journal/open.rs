@@ -6,13 +6,13 @@ use lockstep_node::io::journal_files::{self, JournalConfig, Lock, OpenJournal};
 use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
 use lockstep_node::io::tail::MappedTail;
 use lockstep_replica::journal::Tail;
+use lockstep_testkit::processes::memory_folder;
 use lockstep_wire::{Identity, Seq, frame_len_max};
 use std::fmt::Display;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tools::processes::memory_folder;
 
 /// Bytes of the tail's ring, and of the floor's memory.
 pub const TAIL_LEN: u64 = 64 << 20;

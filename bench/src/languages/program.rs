@@ -15,13 +15,13 @@ use lockstep_client::{
     Subscriber, SubscriberEvent,
 };
 use lockstep_process::child::{ChildGuard, await_end};
+use lockstep_testkit::processes::command_of;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use tools::processes::command_of;
 
 /// Beyond its own times a program may take so long, to start and to print.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,14 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
-#[path = "../../../tests/support/python.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod python;
 
 use common::samples::{Fields, Value, all, head_fields};
 use common::{ROWS, fit, recorded};
 use itch50::Message;
-use python::{Python, bytes_of, hex};
+use lockstep_testkit::python::{Python, bytes_of, hex};
 
 /// The package in a virtual environment; `None` where it cannot be had, which is said.
 fn itchfeed() -> Option<Python> {

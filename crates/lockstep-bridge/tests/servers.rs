@@ -22,20 +22,16 @@ mod load;
 mod nats;
 #[path = "servers/postgres.rs"]
 mod postgres;
-#[cfg(feature = "nats")]
-#[path = "../../../tests/support/python.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
-mod python;
 
 use influx::InfluxServer;
 use load::{Load, bridge, draws, number_of};
 use lockstep_process::child::clear_settings;
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, program, run};
 use postgres::PostgresServer;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tools::processes::{Cluster, PATIENCE, Process, program, run};
 
 /// What a test needs of a server.
 trait Server: Sized {

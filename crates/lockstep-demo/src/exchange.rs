@@ -1,11 +1,11 @@
-//! The application of the demo, and of the gateway's tests: it acknowledges each order to the client that sent it.
+//! The application of the demo: it acknowledges each order to the client that sent it.
 
 use crate::args::DemoChildArgs;
 use crate::report_lines::{ChildCommand, ChildReport};
 use lockstep::cli::Failure;
 use lockstep::config::Config;
-use lockstep_app::{Acknowledger, App, AppSettings, SnapshotMode};
-use lockstep_client::{Endpoint, Seq};
+use lockstep_app::App;
+use lockstep_client::Endpoint;
 use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 use std::sync::mpsc::TryRecvError;
@@ -13,27 +13,14 @@ use std::sync::mpsc::TryRecvError;
 /// Longest wait between two turns.
 const PAUSE_NS: Nanos = 1_000_000;
 
-/// Copy `number`, which begins with the stream's first entry. It reports no digests: the demo counts each
-/// message of the stream.
-///
-/// # Errors
-/// The device cannot be opened, or no leader answers.
-pub fn connect(endpoint: &Endpoint, number: u8) -> Result<App<Acknowledger>, Failure> {
-    let mut settings = AppSettings::new(Acknowledger::NAME, number, "");
-    settings.digest_every = Seq::MAX;
-    settings.nonce = Acknowledger::NONCE;
-    settings.snapshot_mode = SnapshotMode::Never;
-    Ok(App::connect(endpoint, settings, Acknowledger::default)?)
-}
-
 /// Answers until stdin ends, and prints a summary.
-pub(crate) fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
+pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
     let endpoint = Endpoint::from_config(&Config::load(Some(&args.config), &[])?)?;
     if let Some(core) = args.core {
         cpu::pin(core);
     }
     let commands = ChildCommand::listen()?;
-    let mut exchange = connect(&endpoint, 1)?;
+    let mut exchange = App::acknowledging(&endpoint, 1)?;
     ChildReport::Ready.say()?;
     let mut waiter = endpoint.idle().waiter(&exchange.sockets())?;
     loop {

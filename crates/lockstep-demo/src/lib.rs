@@ -25,7 +25,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "a program's start and end: processes, clocks, threads")]
 
-pub mod exchange;
+mod exchange;
 pub mod orders;
 
 mod args;

@@ -4,13 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
-#[path = "../../../tests/support/python.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod python;
 
 use common::samples::{Sample, Value, all};
 use common::{Either, ROWS, Row, Tail, element, fit, join};
-use python::{Python, bytes_of, hex};
+use lockstep_testkit::python::{Python, bytes_of, hex};
 
 /// The package in a virtual environment; `None` where it cannot be had, which is said.
 fn nasdaq_protocols() -> Option<Python> {

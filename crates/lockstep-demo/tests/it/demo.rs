@@ -1,23 +1,31 @@
 //! The demo: few messages, and everything that it promises.
 
-use lockstep_io::clock::Clock;
-use lockstep_process::child::ChildGuard;
+use lockstep_testkit::lane::amount;
+use lockstep_testkit::netns::{self, Network, Place};
+use lockstep_testkit::processes::{PATIENCE, Process, command_of, run};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{ChildStderr, Command, Stdio};
-use tools::netns::{self, Network, Place};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
-/// A run that is not over by then never will be.
-const PATIENCE_NS: u64 = 60_000_000_000;
+/// It is the operators' program as well.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_lockstep-demo");
+/// Between two looks at the processes of this host.
+const LOOK: Duration = Duration::from_millis(5);
+
+fn command(args: &[&str]) -> Command {
+    command_of(Command::new(PROGRAM), args)
+}
 
 fn demo(args: &[&str]) -> std::process::Output {
     demo_at(&Place::host(), args)
 }
 
 fn demo_at(place: &Place, args: &[&str]) -> std::process::Output {
-    let mut command = place.command(env!("CARGO_BIN_EXE_lockstep-demo"));
+    let mut command = place.command(PROGRAM);
     command.arg("demo").args(args).output().expect("the demo runs")
 }
 
@@ -123,7 +131,9 @@ fn while_leaders_of_a_shared_card_are_killed_and_stopped_nothing_is_lost_doubled
 }
 
 fn outlives_its_leaders(place: &Place, by: &[&str]) {
-    let args = ["--messages", "30000", "--rate", "2000", "--kill-leader", "3", "--json"];
+    let (messages, kills) = amount((12_000, 2), (30_000, 3));
+    let (messages_text, kills_text) = (messages.to_string(), kills.to_string());
+    let args = ["--messages", &messages_text, "--rate", "2000", "--kill-leader", &kills_text, "--json"];
     let output = demo_at(place, &[&args, by].concat());
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{log}");
@@ -132,12 +142,12 @@ fn outlives_its_leaders(place: &Place, by: &[&str]) {
     let rows = |key: &str| report[key].as_array().cloned().unwrap_or_default();
     let takeovers = rows("takeovers");
     let ways: Vec<_> = takeovers.iter().map(|row| row["how"].as_str().unwrap_or_default()).collect();
-    assert_eq!(ways, ["killed", "stopped", "killed"]);
+    assert_eq!(ways, ["killed", "stopped", "killed"][..kills]);
     for takeover in &takeovers {
         assert!(takeover["next_epoch"].is_string() && takeover["gap_ns"].is_u64(), "{takeover}");
     }
     if !by.contains(&"--direct") {
-        assert_faultless(&report, 30_000);
+        assert_faultless(&report, messages);
     }
     let digests: BTreeSet<_> = rows("journals").iter().map(|row| row["digest"].to_string()).collect();
     assert_eq!((rows("journals").len(), digests.len()), (3, 1), "{digests:?}");
@@ -164,12 +174,14 @@ fn by_unicast_and_by_auto_a_killed_leader_is_replaced_and_nothing_is_lost_double
 
 #[test]
 fn while_gateways_are_killed_each_order_is_stamped_once_and_answered_once_and_in_order() {
-    let output = demo(&["--messages", "40000", "--rate", "4000", "--kill-gateway", "2", "--json"]);
+    let messages = amount(20_000, 40_000);
+    let args = ["--messages", &messages.to_string(), "--rate", "4000", "--kill-gateway", "2", "--json"];
+    let output = demo(&args);
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{log}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     assert_eq!(report["ok"], true, "{report}");
-    assert_faultless(&report, 40_000);
+    assert_faultless(&report, messages);
     let kills = report["gateway_kills"].as_array().cloned().unwrap_or_default();
     let killed: Vec<_> = kills.iter().map(|kill| kill["gateway"].clone()).collect();
     assert_eq!(killed, [1, 2]);
@@ -253,7 +265,7 @@ fn a_flag_that_does_not_exist_is_refused_and_the_right_one_is_proposed() {
 #[test]
 fn without_a_command_it_is_the_demo_and_with_an_operators_command_it_is_lockstep() {
     let help = |args: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_lockstep-demo")).args(args).output().expect("a run");
+        let output = Command::new(PROGRAM).args(args).output().expect("a run");
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
@@ -289,7 +301,7 @@ fn publishers_as_fast_as_possible_end_the_same_and_what_is_kept_can_be_verified(
     let folder = log.lines().find_map(|line| line.split_once("kept: ")).expect("a folder").1;
     let config = format!("{folder}/lockstep.toml");
     for id in ["1", "2", "3"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-demo"));
+        let mut command = Command::new(PROGRAM);
         let verify = command.args(["format", "--verify", "--replica", id, "--config", &config]);
         let verified = verify.output().expect("a run");
         assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stderr));
@@ -300,32 +312,22 @@ fn publishers_as_fast_as_possible_end_the_same_and_what_is_kept_can_be_verified(
 
 /// A demo that would go on for hours.
 struct Running {
-    child: ChildGuard,
-    lines: Lines<BufReader<ChildStderr>>,
+    demo: Process,
     folder: String,
+    /// It has the demo's log.
+    _logs: TempDir,
 }
 
 impl Running {
     /// Starts it and waits until its replicas run.
     fn start() -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_lockstep-demo"))
-            .args(["demo", "--messages", "1000000000"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the demo starts");
-        let mut child = ChildGuard::from(child);
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let mut folder = String::new();
-        for line in lines.by_ref().map_while(Result::ok) {
-            if let Some((_, path)) = line.split_once("temporary files in ") {
-                folder = path.to_owned();
-            }
-            if line.contains("leads") {
-                return Self { child, lines, folder };
-            }
-        }
-        panic!("the demo ended before anybody led: {:?}", child.wait());
+        let logs = TempDir::new().expect("a folder");
+        let command = command(&["demo", "--messages", "1000000000"]);
+        let mut demo = Process::start("demo", command, logs.path().join("demo.log"));
+        demo.await_log("leads");
+        let log = demo.log();
+        let folder = log.lines().find_map(|line| line.split_once("temporary files in ")).expect("a folder").1;
+        Self { demo, folder: folder.to_owned(), _logs: logs }
     }
 
     /// Processes that it started, with their arguments.
@@ -340,13 +342,12 @@ impl Running {
         ours.collect()
     }
 
-    /// Its exit code and what it still had to say.
+    /// Its exit code and what it had to say.
     fn end(mut self) -> (Option<i32>, String) {
-        let rest: Vec<_> = self.lines.by_ref().map_while(Result::ok).collect();
-        let code = self.child.wait().expect("a child").code();
+        let code = self.demo.wait().code();
         assert!(self.processes().is_empty(), "these live on: {:?}", self.processes());
         assert!(!Path::new(&self.folder).exists(), "{} is left", self.folder);
-        (code, rest.join("\n"))
+        (code, self.demo.log())
     }
 }
 
@@ -358,7 +359,7 @@ fn kill(signal: &str, pid: &str) {
 #[test]
 fn a_demo_that_is_told_to_stop_leaves_nothing_behind() {
     let demo = Running::start();
-    kill("INT", &demo.child.id().to_string());
+    demo.demo.signal("INT");
     let (code, log) = demo.end();
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("stopped before the end"), "{log}");
@@ -372,13 +373,13 @@ fn a_process_that_dies_early_is_named_with_its_last_words() {
         ("gateway-1", "--name 1", ""),
     ] {
         let demo = Running::start();
-        let clock = Clock::start();
-        let deadline = clock.now() + PATIENCE_NS;
+        let began = Instant::now();
         let pid = loop {
             if let Some((pid, _)) = demo.processes().into_iter().find(|(_, found)| found.contains(args)) {
                 break pid;
             }
-            assert!(clock.now() < deadline, "{name} was never started");
+            assert!(began.elapsed() < PATIENCE, "{name} was never started");
+            std::thread::sleep(LOOK);
         };
         kill("KILL", &pid);
         let (code, log) = demo.end();
@@ -392,14 +393,13 @@ fn a_process_that_dies_early_is_named_with_its_last_words() {
 fn no_process_outlives_a_demo_that_is_killed() {
     let mut demo = Running::start();
     assert!(demo.processes().len() >= 3);
-    demo.child.kill().expect("a child");
-    demo.child.wait().expect("a child");
+    demo.demo.signal("KILL");
+    demo.demo.wait();
     // It could not clean up; its children end by themselves, as their pipe is broken.
-    let clock = Clock::start();
-    let deadline = clock.now() + PATIENCE_NS;
+    let began = Instant::now();
     while !demo.processes().is_empty() {
-        assert!(clock.now() < deadline, "these live on: {:?}", demo.processes());
-        std::thread::yield_now();
+        assert!(began.elapsed() < PATIENCE, "these live on: {:?}", demo.processes());
+        std::thread::sleep(LOOK);
     }
     let config = std::fs::read_to_string(format!("{}/lockstep.toml", demo.folder)).expect("the file");
     remove_memory_folder(&config);
@@ -417,58 +417,42 @@ fn remove_memory_folder(config: &str) {
 /// replica again, and leaves nothing behind.
 #[test]
 fn a_cluster_for_development_prints_its_file_survives_a_killed_leader_and_leaves_nothing_behind() {
-    let binary = env!("CARGO_BIN_EXE_lockstep-demo");
-    let mut dev = Command::new(binary)
-        .args(["dev", "--until-stdin-ends"])
-        .env("PATH", "/nonexistent")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut lines = BufReader::new(dev.stdout.take().expect("a pipe")).lines();
+    let logs = TempDir::new().expect("a folder");
+    let mut program = command(&["dev", "--until-stdin-ends"]);
+    program.env("PATH", "/nonexistent");
+    let mut dev = Process::start("dev", program, logs.path().join("dev.log"));
+    let mut lines = BufReader::new(dev.take_stdout()).lines();
     let mut after = |mark: &str| {
         let line = lines.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains(mark));
         line.expect(mark).split(mark).nth(1).unwrap_or_default().trim().to_owned()
     };
     let file = after("export LOCKSTEP_CONFIG=");
-    let folder = Path::new(binary).parent().expect("its folder");
+    let folder = Path::new(PROGRAM).parent().expect("its folder");
     assert_eq!(after("export PATH="), format!("\"{}:$PATH\"", folder.display()));
     let leader = after("kill -9 ");
     let leader = leader.split(' ').next().expect("a number");
     assert!(Path::new(&file).exists());
 
     let publish = || {
-        let mut publish = Command::new(binary)
-            .args(["publish", "--name", "me"])
-            .env("LOCKSTEP_CONFIG", &file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        publish.stdin.take().expect("a pipe").write_all(b"hello\n").expect("written");
-        let output = publish.wait_with_output().expect("it ends");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut publish = command(&["publish", "--name", "me"]);
+        publish.env("LOCKSTEP_CONFIG", &file);
+        run(publish, b"hello\n").with_code(0);
     };
     publish();
-    assert!(Command::new("kill").args(["-9", leader]).status().expect("kill runs").success());
+    kill("KILL", leader);
     publish();
-    let mut log = BufReader::new(dev.stderr.take().expect("a pipe")).lines();
-    let mut logged = |text: &str| {
-        let line = log.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains(text));
-        line.unwrap_or_else(|| panic!("no line has {text:?}"))
-    };
-    logged("is process");
+    dev.await_log("is process");
     // It names the next leader, which may be killed as well.
-    let line = logged("leads; `kill -9 ");
-    let next = line.split("kill -9 ").nth(1).and_then(|rest| rest.split('`').next()).expect("a number");
+    dev.await_log("leads; `kill -9 ");
+    let log = dev.log();
+    let next =
+        log.split("leads; `kill -9 ").nth(1).and_then(|rest| rest.split('`').next()).expect("a number");
     assert_ne!(next, leader);
-    assert!(Command::new("kill").args(["-9", next]).status().expect("kill runs").success());
+    kill("KILL", next);
     publish();
-    logged("is process");
+    dev.await_log_times("is process", 2);
 
-    drop(dev.stdin.take());
-    assert!(dev.wait().expect("it ends").success());
+    drop(dev.stdin().take());
+    assert!(dev.wait().success());
     assert!(!Path::new(&file).exists(), "its folder is gone");
 }

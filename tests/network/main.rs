@@ -1,0 +1,3 @@
+//! Clusters on networks of namespaces, whose paths are cut and whose cards are shared. They need root.
+
+mod namespaces;
