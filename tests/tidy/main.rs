@@ -91,23 +91,21 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "settings",
-        "src/config/",
+        "crates/lockstep-daemon/src/config/",
         &["wire", "proto", "engine", "journal", "replica", "io", "process", "node", "config"],
     ),
-    ("local", "src/local.rs", &["wire", "io", "node", "settings"]),
+    ("local", "crates/lockstep-daemon/src/local.rs", &["wire", "io", "node", "settings"]),
     (
-        "cli",
-        "src/cli/",
+        "daemon",
+        "crates/lockstep-daemon/src/",
         &[
             "wire",
             "proto",
             "engine",
+            "journal",
             "io",
             "process",
-            "doctor",
             "client",
-            "journal",
-            "files",
             "node",
             "notary",
             "gateway",
@@ -116,10 +114,16 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "metrics",
             "soupbintcp",
             "moldudp64",
-            "top",
-            "config",
             "settings",
             "local",
+        ],
+    ),
+    (
+        "cli",
+        "src/cli/",
+        &[
+            "wire", "proto", "engine", "io", "process", "doctor", "client", "journal", "files", "node",
+            "notary", "gateway", "metrics", "top", "settings", "local", "daemon",
         ],
     ),
     (
@@ -138,7 +142,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "soupbintcp",
             "settings",
             "local",
-            "cli",
+            "daemon",
         ],
     ),
 ];
@@ -303,12 +307,12 @@ fn an_import_against_the_direction_is_named() {
     assert_eq!(wrong_imports("crates/lockstep-replica/src/journal/a.rs", "use crate::replica::X;").len(), 1);
     assert_eq!(wrong_imports("bindings/flat/src/a.rs", "use crate::b; use lockstep_c::x;").len(), 1);
     assert_eq!(
-        wrong_imports("src/config/a.rs", "use lockstep_sim::Plan;"),
-        ["src/config/a.rs:1: settings -> sim"]
+        wrong_imports("crates/lockstep-daemon/src/config/a.rs", "use lockstep_sim::Plan;"),
+        ["crates/lockstep-daemon/src/config/a.rs:1: settings -> sim"]
     );
     assert_eq!(
-        wrong_imports("src/config/a.rs", "use crate::cli::run;"),
-        ["src/config/a.rs:1: settings -> cli"]
+        wrong_imports("crates/lockstep-daemon/src/config/a.rs", "use crate::gateway::run;"),
+        ["crates/lockstep-daemon/src/config/a.rs:1: settings -> daemon"]
     );
     assert_eq!(wrong_imports("crates/lockstep-attic/src/a.rs", "").len(), 1);
     assert_eq!(wrong_imports("src/stray.rs", "").len(), 1);
