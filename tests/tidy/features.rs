@@ -1,5 +1,5 @@
-//! Each crate is compiled with the same features, whichever package is built: what `cargo run`, `cargo test` and
-//! `--workspace` share is compiled once. `crates/lockstep-features` states what would differ otherwise.
+//! Each crate is compiled with the same features, whichever package is built: what `cargo run`, `cargo test`
+//! and `--workspace` share is compiled once. `crates/lockstep-features` states what would differ otherwise.
 
 use super::{none, root};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,11 +8,11 @@ use std::process::Command;
 /// A crate with its version, and its features.
 type Features = BTreeMap<String, BTreeSet<String>>;
 
-/// What is built by itself: the operators' program, the programs beside it, and the chores.
+/// Packages that are built by themselves: the operators' program, the programs beside it, and the chores.
 const ALONE: [&str; 4] = ["lockstep", "lockstep-demo", "lockstep-sim-program", "tools"];
 
-/// Crates that have more features in the tests of the workspace, and why that must be. They and what stands on
-/// them are compiled twice.
+/// Crates that have more features in the tests of the workspace, and why that must be. They and what stands
+/// on them are compiled twice.
 const MORE_IN_TESTS: [(&str, &str); 6] = [
     ("lockstep-client", "`tokio`: tests have the handles of its feature, and the program has no tokio"),
     ("tracing-subscriber", "loom wants all of it; regular expressions are no part of the program"),
@@ -59,7 +59,7 @@ fn differing(one: &Features, all: &Features) -> Vec<String> {
 fn each_crate_is_compiled_with_the_same_features_whichever_package_is_built() {
     let tests = resolved(&["--workspace", "--edges", "normal,build,dev"]);
     assert!(tests.len() > 100, "{tests:?}");
-    let mut used = BTreeSet::new();
+    let mut used: BTreeSet<&(&str, &str)> = BTreeSet::new();
     for package in ALONE {
         let alone = resolved(&["--package", package, "--edges", "normal,build"]);
         let wrong = differing(&alone, &tests).into_iter().filter(|line| {
@@ -75,6 +75,25 @@ fn each_crate_is_compiled_with_the_same_features_whichever_package_is_built() {
     let idle =
         MORE_IN_TESTS.iter().filter(|excuse| !used.contains(excuse)).map(|(name, _)| (*name).to_owned());
     none(idle.collect(), "these crates have the same features by now: take them off MORE_IN_TESTS");
+}
+
+/// What `release` compiles with less care is compiled with all of it by `dist`, which inherits from it.
+fn spared(manifest: &str) -> Vec<String> {
+    let table: toml::Table = manifest.parse().expect("Cargo.toml");
+    let level = |profile: &str, package: &str| {
+        table["profile"].get(profile)?.get("package")?.get(package)?.get("opt-level")?.as_integer()
+    };
+    let packages = table["profile"]["release"]["package"].as_table().expect("packages of the profile");
+    let less = packages.keys().filter(|package| level("release", package).is_some_and(|level| level < 3));
+    less.filter(|package| level("dist", package) != Some(3)).cloned().collect()
+}
+
+#[test]
+fn what_is_shipped_is_optimised_as_a_whole() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    none(spared(&manifest), "[profile.dist.package.X] does not set these back to opt-level = 3");
+    let file = "[profile.release.package]\na = { opt-level = 1 }\nb = { opt-level = 0 }\n[profile.dist.package.a]\nopt-level = 3\n";
+    assert_eq!(spared(file), ["b"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::config::{Channel, Config, KeyUse};
 use crate::ended::{ReadingEnd, serve_whole_or_oldest};
 use crate::failure::{FAILED, USAGE};
 use crate::observed::Observed;
-use crate::reloader::{Answers, Daemon, Reloader};
+use crate::reloader::{Daemon, ReloadAnswers, Reloader};
 use crate::sequencer::{log_effective, stop_with_stdin};
 use crate::{Failure, confined, counters_or_warning, log, signals};
 use clap::Args;
@@ -204,7 +204,7 @@ impl Reported {
 /// Serves until it is told to stop, or `reading` is over.
 fn serve(
     args: &FeedArgs,
-    (config, endpoint, observed, answers): (&Config, &Endpoint, &Observed, &Answers),
+    (config, endpoint, observed, answers): (&Config, &Endpoint, &Observed, &ReloadAnswers),
     (reach, stop): (&[Reach], &AtomicBool),
     allowed: &mut Allowed,
     reading: &mut ReadingEnd,

@@ -66,7 +66,7 @@ pub fn answer_file(counters: &Path) -> PathBuf {
 
 /// The file that tells `lockstep reload` what a process has done. It is made before the process is confined.
 #[derive(Clone, Default)]
-pub struct Answers(Arc<Mutex<AnswerFile>>);
+pub struct ReloadAnswers(Arc<Mutex<AnswerFile>>);
 
 #[derive(Default)]
 struct AnswerFile {
@@ -85,7 +85,7 @@ impl AnswerFile {
     }
 }
 
-impl Answers {
+impl ReloadAnswers {
     fn lock(&self) -> MutexGuard<'_, AnswerFile> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,7 +137,7 @@ pub struct Reloader {
     /// In force, as far as a reload changes it.
     last: Config,
     number: u64,
-    answers: Answers,
+    answers: ReloadAnswers,
     observed: Observed,
 }
 
@@ -159,7 +159,7 @@ impl Reloader {
             started: config.clone(),
             last: config.clone(),
             number: 0,
-            answers: Answers::default(),
+            answers: ReloadAnswers::default(),
             observed: Observed::default(),
         })
     }
@@ -168,7 +168,7 @@ impl Reloader {
     ///
     /// # Errors
     /// Nobody can listen to it, or there is no thread.
-    pub fn start(mut self, keys: Keys, key_file: Option<PathBuf>) -> Result<Answers, IoError> {
+    pub fn start(mut self, keys: Keys, key_file: Option<PathBuf>) -> Result<ReloadAnswers, IoError> {
         let answers = self.answers();
         signals::reload_keys(key_file, keys, move |outcome| {
             self.read_again(outcome.into_iter().collect());
@@ -182,7 +182,7 @@ impl Reloader {
     }
 
     /// Where it answers.
-    pub fn answers(&self) -> Answers {
+    pub fn answers(&self) -> ReloadAnswers {
         self.answers.clone()
     }
 
