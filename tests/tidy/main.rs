@@ -6,6 +6,7 @@
 //! function of text, and each is shown to fail on bad input beside the test that runs it.
 
 mod circles;
+mod features;
 mod giants;
 mod licences;
 mod papers;
@@ -77,6 +78,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "ouch50",
         ],
     ),
+    ("features", "crates/lockstep-features/src/", &[]),
     ("simulator", "crates/lockstep-sim-program/src/", &["engine", "io", "process", "sim"]),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
     ("top", "crates/lockstep-top/src/", &[]),
@@ -90,23 +92,21 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
     (
         "settings",
-        "src/config/",
+        "crates/lockstep-daemon/src/config/",
         &["wire", "proto", "engine", "journal", "replica", "io", "process", "node", "config"],
     ),
-    ("local", "src/local.rs", &["wire", "io", "node", "settings"]),
+    ("local", "crates/lockstep-daemon/src/local.rs", &["wire", "io", "node", "settings"]),
     (
-        "cli",
-        "src/cli/",
+        "daemon",
+        "crates/lockstep-daemon/src/",
         &[
             "wire",
             "proto",
             "engine",
+            "journal",
             "io",
             "process",
-            "doctor",
             "client",
-            "journal",
-            "files",
             "node",
             "notary",
             "gateway",
@@ -115,10 +115,16 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "metrics",
             "soupbintcp",
             "moldudp64",
-            "top",
-            "config",
             "settings",
             "local",
+        ],
+    ),
+    (
+        "cli",
+        "src/cli/",
+        &[
+            "wire", "proto", "engine", "io", "process", "doctor", "client", "journal", "files", "node",
+            "notary", "gateway", "metrics", "top", "settings", "local", "daemon",
         ],
     ),
     (
@@ -137,7 +143,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "soupbintcp",
             "settings",
             "local",
-            "cli",
+            "daemon",
         ],
     ),
 ];
@@ -302,16 +308,19 @@ fn an_import_against_the_direction_is_named() {
     assert_eq!(wrong_imports("crates/lockstep-replica/src/journal/a.rs", "use crate::replica::X;").len(), 1);
     assert_eq!(wrong_imports("bindings/flat/src/a.rs", "use crate::b; use lockstep_c::x;").len(), 1);
     assert_eq!(
-        wrong_imports("src/config/a.rs", "use lockstep_sim::Plan;"),
-        ["src/config/a.rs:1: settings -> sim"]
+        wrong_imports("crates/lockstep-daemon/src/config/a.rs", "use lockstep_sim::Plan;"),
+        ["crates/lockstep-daemon/src/config/a.rs:1: settings -> sim"]
     );
     assert_eq!(
-        wrong_imports("src/config/a.rs", "use crate::cli::run;"),
-        ["src/config/a.rs:1: settings -> cli"]
+        wrong_imports("crates/lockstep-daemon/src/config/a.rs", "use crate::gateway::run;"),
+        ["crates/lockstep-daemon/src/config/a.rs:1: settings -> daemon"]
     );
     assert_eq!(wrong_imports("crates/lockstep-attic/src/a.rs", "").len(), 1);
     assert_eq!(wrong_imports("src/stray.rs", "").len(), 1);
-    assert!(wrong_imports("src/cli/a.rs", "use lockstep_io::Udp;\nuse crate::config::Config;").is_empty());
+    assert!(
+        wrong_imports("src/cli/a.rs", "use lockstep_io::Udp;\nuse lockstep_daemon::config::Config;")
+            .is_empty()
+    );
 }
 
 // ---------------------------------------------------------------------------- rules

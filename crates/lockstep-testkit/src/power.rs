@@ -17,8 +17,8 @@ use crate::processes::{
     Cluster, Ground, Outcome, PATIENCE, Process, freeze, last_words, memory_folder, moving, run, signal_all,
 };
 use crate::takeover::leads;
-use lockstep::config::NodeConfig;
 use lockstep_config::Config;
+use lockstep_daemon::config::NodeConfig;
 use lockstep_sim::rng::Rng;
 use serde_json::Value;
 use std::fmt;
