@@ -1,6 +1,6 @@
 //! The record of an order: what is written is read, and signed up to its signature.
 
-use super::samples::{self, CLUSTER};
+use crate::samples::{self, CLUSTER};
 use lockstep_wire::*;
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Pages of events: what is written is read, and a query for them has the length of its answer.
 
-use super::samples::{self, CLUSTER};
+use crate::samples::{self, CLUSTER};
 use lockstep_wire::*;
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -24,7 +24,7 @@ fn row(payload: usize, rate: f64) -> String {
 
 #[test]
 fn the_page_on_capacity_says_what_the_code_needs() {
-    let page = include_str!("../../docs/CAPACITY.md");
+    let page = include_str!("../../../../docs/CAPACITY.md");
     let rows = page.lines().filter_map(|line| {
         let (payload, behind) = line.strip_prefix("| ")?.split_once(" | ")?;
         let (rate, rest) = behind.strip_suffix(" |")?.split_once(" | ")?;

@@ -3,21 +3,13 @@
 //! The bytes never change by accident (golden bytes), decoding survives everything and believes
 //! nothing (properties), and what is refused is refused for a reason that is told.
 
-#[path = "wire/capacity.rs"]
 mod capacity;
-#[path = "wire/events.rs"]
 mod events;
-#[path = "wire/golden.rs"]
 mod golden;
-#[path = "wire/golden_4.rs"]
 mod golden_4;
-#[path = "wire/golden_entries.rs"]
 mod golden_entries;
-#[path = "wire/orders.rs"]
 mod orders;
-#[path = "wire/properties.rs"]
 mod properties;
-#[path = "wire/samples.rs"]
 mod samples;
 
 use lockstep_wire::Keyring;

@@ -2,6 +2,7 @@
 //! identity for every kind.
 
 use crate::samples::{self, CLUSTER, datagrams, frame, small, submission};
+use lockstep_testkit::lane::amount;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use proptest::collection::vec;
@@ -185,7 +186,7 @@ fn any_word() -> impl Strategy<Value = u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(ProptestConfig::with_cases(amount(512, 4096)))]
 
     #[test]
     fn decoding_arbitrary_bytes_never_panics(bytes in vec(any::<u8>(), 0..2000)) {
