@@ -1,6 +1,7 @@
 //! The rule by which requests of MoldUDP64 are answered.
 
-use crate::{SECOND, mold_session as session};
+use crate::{SECOND, session};
+use lockstep_testkit::lane::amount;
 use moldudp64::packet::{Header, MoldError, Request};
 use moldudp64::server::*;
 use proptest::collection::vec;
@@ -144,7 +145,7 @@ fn the_tables_do_not_grow() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(amount(200, 1000)))]
 
     #[test]
     fn an_answer_lies_within_what_is_kept_and_what_was_asked(

@@ -1,6 +1,7 @@
 //! The client's machine of SoupBinTCP, alone and with the server's.
 
 use crate::{SECOND, field, hex, session};
+use lockstep_testkit::lane::amount;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use soupbintcp::Session;
@@ -207,7 +208,7 @@ impl Wire {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(amount(200, 600)))]
 
     /// The resume of the protocol: over connections that break anywhere, each message comes once and in
     /// order.

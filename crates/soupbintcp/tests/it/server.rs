@@ -1,6 +1,7 @@
 //! The server's machine of SoupBinTCP.
 
 use crate::{SECOND, field, hex, session};
+use lockstep_testkit::lane::amount;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use soupbintcp::server::{begin_at, *};
@@ -332,7 +333,7 @@ fn letters(mut out: &[u8]) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(amount(200, 3000)))]
 
     #[test]
     fn whatever_happens_a_server_keeps_the_protocol(inputs in vec(inputs(), 0..60)) {

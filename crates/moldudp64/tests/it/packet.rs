@@ -1,6 +1,7 @@
 //! The codec and the packer of MoldUDP64.
 
-use crate::{hex, mold_session as session};
+use crate::{hex, session};
+use lockstep_testkit::lane::amount;
 use moldudp64::Session;
 use moldudp64::packer::{DATAGRAM_LEN_MAX, PackError, Packer, Push};
 use moldudp64::packet::{COUNT_MAX, Downstream, Header, Messages, MoldError, Request};
@@ -241,7 +242,7 @@ fn a_packer_has_a_session_and_room_for_a_message() {
 // ---------------------------------------------------------------------------- properties
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(amount(200, 1000)))]
 
     #[test]
     fn what_is_packed_is_read_back(

@@ -1,6 +1,7 @@
 //! The receiver of MoldUDP64.
 
-use crate::mold_session as session;
+use crate::session;
+use lockstep_testkit::lane::amount;
 use moldudp64::client::*;
 use moldudp64::packer::{Packer, Push};
 use moldudp64::packet::{Header, Request};
@@ -344,7 +345,7 @@ fn check(seen: &[Seen]) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(amount(200, 600)))]
 
     /// Two feeds that lose, double and delay, and a request server behind a network that does the same.
     #[test]

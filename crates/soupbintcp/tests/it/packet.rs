@@ -1,6 +1,7 @@
 //! The codec of SoupBinTCP.
 
 use crate::{field, hex, session};
+use lockstep_testkit::lane::amount;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -320,7 +321,7 @@ fn read_in_pieces(stream: &[u8], pieces: &[usize]) -> (Vec<String>, Option<SoupE
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig::with_cases(amount(200, 1000)))]
 
     #[test]
     fn what_is_written_is_read_back_however_it_comes(

@@ -2,8 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends there")]
 
-use super::SECOND;
-use lockstep_client::{Message, SubscriberEvent};
+use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_gateway::feed::{Feed, FeedSource};
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::spool::Spool;
@@ -12,6 +11,7 @@ use moldudp64::{Client, ClientLimits, Event, RequestServer, ServerLimits, Start}
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+const SECOND: u64 = 1_000_000_000;
 const LEN_MAX: usize = 300;
 const DAYS: [&str; 2] = ["20261121", "20261122"];
 
