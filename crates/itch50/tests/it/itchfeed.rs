@@ -1,16 +1,9 @@
 //! The Python package `itchfeed` reads what we write, and we read what it writes.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-#[path = "../../../tests/support/python.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod python;
-
-use common::samples::{Fields, Value, all, head_fields};
-use common::{ROWS, fit, recorded};
+use crate::common::samples::{Fields, Value, all, head_fields};
+use crate::common::{ROWS, fit, recorded};
+use crate::python::{Python, bytes_of, hex};
 use itch50::Message;
-use python::{Python, bytes_of, hex};
 
 /// The package in a virtual environment; `None` where it cannot be had, which is said.
 fn itchfeed() -> Option<Python> {
@@ -19,7 +12,7 @@ fn itchfeed() -> Option<Python> {
         .ok()
 }
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/itchfeed.py");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/itchfeed.py");
 
 fn written(message: &Message) -> Vec<u8> {
     let mut out = Vec::new();

@@ -1,10 +1,6 @@
 //! The codec against the specification's tables: layouts, value sets, refusals, and that nothing panics.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-
-use common::{Content, ROWS, any_valid, fit, recorded, samples, valid};
+use crate::common::{Content, ROWS, any_valid, fit, recorded, samples, valid};
 use itch50::codes::{EventCode, PriceVariation};
 use itch50::{
     Alpha, EndOfSnapshot, ItchError, MESSAGE_LEN_MAX, Message, Price4, Price8, SnapshotMessage, Stock,

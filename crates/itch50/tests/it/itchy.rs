@@ -3,11 +3,7 @@
 //! It lacks `h` and `O`, at which it panics, and the letters that came with later editions: `M` of the market
 //! category, `Z` of the IPO flag, `P` of the imbalance's direction.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-
-use common::{ROWS, any_valid, framed, recorded, samples};
+use crate::common::{ROWS, any_valid, framed, recorded, samples};
 use itch50::{Message, Stock};
 use itchy::Body;
 use proptest::prelude::*;

@@ -1,16 +1,9 @@
 //! The codec that the Python package `nasdaq-protocols` generates reads what we write, and we read what it
 //! writes. It has no definition of OUCH 5.0 of its own: `testdata/ouch50.xml` is one, in its format.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-#[path = "../../../tests/support/python.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod python;
-
-use common::samples::{Sample, Value, all};
-use common::{Either, ROWS, Row, Tail, element, fit, join};
-use python::{Python, bytes_of, hex};
+use crate::common::samples::{Sample, Value, all};
+use crate::common::{Either, ROWS, Row, Tail, element, fit, join};
+use crate::python::{Python, bytes_of, hex};
 
 /// The package in a virtual environment; `None` where it cannot be had, which is said.
 fn nasdaq_protocols() -> Option<Python> {
@@ -20,7 +13,7 @@ fn nasdaq_protocols() -> Option<Python> {
 }
 
 fn run(python: &Python, input: &str) -> String {
-    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");
     python.run(&format!("{tests}/ouch_codec.py"), &[&format!("{tests}/testdata/ouch50.xml")], input)
 }
 

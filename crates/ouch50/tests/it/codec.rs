@@ -1,11 +1,9 @@
 //! The codec against the specification's tables: layouts, value sets, options, refusals, and that nothing
 //! panics.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
-
-use common::{Content, Either, ROWS, Row, TAGS, Tail, any_valid, element, fit, is_reason, join, samples};
+use crate::common::{
+    Content, Either, ROWS, Row, TAGS, Tail, any_valid, element, fit, is_reason, join, samples,
+};
 use ouch50::codes::{CancelReason, Display, RejectReason, TimeInForce};
 use ouch50::*;
 use proptest::prelude::*;
