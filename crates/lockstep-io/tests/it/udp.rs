@@ -1,11 +1,8 @@
 //! The two sockets of a node.
 
-use crate::{KINDS, LOCALHOST, burst, open, received, settings, single};
+use crate::{LOCALHOST, burst, open, received, settings, single};
 use lockstep_core::engine::ports::{Burst, Group, Net};
-use lockstep_io::clock::Clock;
 use lockstep_io::udp::{Interface, Udp, UdpCounts, UdpSettings};
-use lockstep_process::events::Recorder;
-use lockstep_wire::EventRecord;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
@@ -297,27 +294,4 @@ fn settings_that_cannot_work_are_refused_before_anything_is_opened() {
     let one_port = UdpSettings { unicast_port: settings().port, ..settings() };
     assert!(refusal(UdpSettings { port: one_port.unicast_port, ..one_port }).contains("a port of their own"));
     assert!(refusal(UdpSettings { datagram_len_max: 65_508, ..settings() }).contains("1 to 65507"));
-}
-
-#[test]
-fn sending_and_receiving_allocate_nothing_after_the_first_turns() {
-    let (mut udp, recorder) = (open(&settings()), Recorder::new(KINDS, 64));
-    let (to, bytes) = (udp.unicast_address(), burst(40, 1400));
-    let mut arrived = 0;
-    let mut turn = |now| {
-        udp.send_group(Group::Data, &[Burst { bytes: &bytes, stride: 1400 }]);
-        assert!(udp.send_unicast(to, [&bytes[..100], &bytes[..50]]));
-        for index in 0..udp.recv_groups() {
-            arrived += udp.group_datagram(index).len();
-        }
-        for index in 0..udp.recv_unicast() {
-            arrived += udp.unicast_datagram(index).0.len();
-        }
-        recorder.record(EventRecord { at: now, code: 1001, ..EventRecord::default() });
-    };
-    let clock = Clock::start();
-    (0..10).for_each(|_| turn(clock.now()));
-    let allocated = allocation_counter::measure(|| (0..1000).for_each(|_| turn(clock.now())));
-    assert_eq!((allocated.count_total, allocated.bytes_total), (0, 0));
-    assert_eq!(arrived, 1010 * (bytes.len() + 150), "all of it arrived");
 }

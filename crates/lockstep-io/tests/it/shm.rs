@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use crate::{LOCALHOST, burst, child_of, is_child_of, printed, single};
+use crate::{LOCALHOST, burst, single};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::clock;
 use lockstep_io::shm::{Shm, ShmSettings};
+use lockstep_testkit::child::{child_of, is_child_of, printed};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};

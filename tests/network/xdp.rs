@@ -4,13 +4,13 @@
 //! The speakers are children of each test, which does what it is told on stdin, one line at a time, and
 //! answers with one line. So a test is a talk, and no answer depends on how fast anybody is.
 
-use crate::{child_of, is_child_of};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::{Interface, UdpSettings};
 use lockstep_io::xdp::{Mode, XdpSettings};
 use lockstep_process::child::ChildGuard;
+use lockstep_testkit::child::{child_of, is_child_of};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

@@ -5,21 +5,24 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use crate::{CHILD, LOCALHOST, child_of, is_child_of, open, received, settings};
-use lockstep_core::engine::ports::Group;
+use lockstep_core::engine::ports::{Group, Net};
 use lockstep_io::capabilities;
-use lockstep_io::udp::{Interface, Udp, UdpSettings};
+use lockstep_io::clock;
+use lockstep_io::udp::{Interface, Udp, UdpSettings, free_port};
 use lockstep_node::EVENT_KINDS;
+use lockstep_process::cpu;
 use lockstep_process::events::Recorder;
 use lockstep_process::watcher::{DIED, NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps};
-use lockstep_process::{cpu, init};
+use lockstep_testkit::child::{CHILD, child_of, is_child_of};
 use lockstep_wire::{Datagram, DeathNoticeBody, EventRecord, Header, Keyring, Kind, write_down};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Ipv4Addr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
+const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Names the port and the groups of a victim.
 const PLACE: &str = "LOCKSTEP_TEST_PLACE";
 /// The test whose body is the victim's.
@@ -149,6 +152,27 @@ fn watcher_settings(udp: UdpSettings) -> WatcherSettings {
 }
 
 // ---------------------------------------------------------------------------- its murderer
+
+/// A node's settings on the loopback, with groups and a port that nobody else has.
+fn settings() -> UdpSettings {
+    let random = clock::random_u64().expect("random bits").to_le_bytes();
+    let groups = [1, 2, 3].map(|last| Ipv4Addr::new(239, random[0], random[1], last));
+    let port = free_port(LOCALHOST).expect("a free port");
+    UdpSettings { ttl: 0, ..UdpSettings::new(Interface::Address(LOCALHOST), port, groups) }
+}
+
+fn open(settings: &UdpSettings) -> Udp {
+    Udp::open(settings.clone()).expect("a socket on the loopback")
+}
+
+/// All group datagrams that wait at `udp`: the loopback delivers within the send.
+fn received(udp: &mut Udp) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    while let count @ 1.. = udp.recv_groups() {
+        all.extend((0..count).map(|index| udp.group_datagram(index).to_vec()));
+    }
+    all
+}
 
 struct Victim {
     child: Child,
@@ -391,42 +415,4 @@ fn a_watcher_without_a_sequencer_says_who_starts_it() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("only `lockstep sequencer` starts a watcher"), "{text}");
-}
-
-// ---------------------------------------------------------------------------- process 1
-
-/// This binary as process 1 of a namespace, with a shell as its child. Signals from outside are forwarded
-/// by a main thread only, which a test has none of: the command line's tests have a real one.
-#[test]
-fn process_1_collects_orphans_and_has_its_child_s_exit_code() {
-    const TEST: &str = "watcher::process_1_collects_orphans_and_has_its_child_s_exit_code";
-    const SCRIPT: &str = "LOCKSTEP_TEST_SCRIPT";
-    if let Ok(script) = std::env::var(SCRIPT) {
-        assert!(init::is_init());
-        let mut command = Command::new("sh");
-        command.args(["-c", &script]).env_remove(SCRIPT);
-        std::process::exit(i32::from(init::run(command).unwrap()));
-    }
-    let namespace = || {
-        let mut command = Command::new("unshare");
-        command.args(["--pid", "--fork", "--kill-child"]);
-        command
-    };
-    if !namespace().arg("true").status().is_ok_and(|status| status.success()) {
-        println!("SKIPPED: a process 1 of our own needs root and a process namespace");
-        return;
-    }
-    let begin = |script: &str| {
-        let mut command = namespace();
-        let itself = std::env::current_exe().unwrap();
-        command.arg(itself).args(["--exact", TEST, "--nocapture"]);
-        command.env(SCRIPT, script).stdout(Stdio::null()).spawn().unwrap()
-    };
-    assert_eq!(begin("exit 7").wait().unwrap().code(), Some(7));
-    assert_eq!(begin("kill -9 $$").wait().unwrap().code(), Some(137));
-    // An orphan that still has something to do when the child is gone: it is waited for.
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let orphan = format!("(sleep 0.05; echo last > {}) & exit 3", file.path().display());
-    assert_eq!(begin(&orphan).wait().unwrap().code(), Some(3));
-    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "last\n");
 }

@@ -1,33 +1,19 @@
-//! Clock, core, memory, idling, and the guard over a hot thread's system calls.
+//! A hot thread: its core, its memory, its turns, and the guard over its system calls.
 
-use crate::{KINDS, burst, child_of, is_child_of, open, printed, settings, single};
+use crate::{KINDS, burst, open, settings};
 use lockstep_core::engine::counters::Described;
-use lockstep_core::engine::ports::{Burst, Group, Net, PARK_NS_MAX};
+use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::Effective;
-use lockstep_io::clock::{self, Clock, Utc};
+use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersFile;
-use lockstep_io::idle::{Idle, PARK_NS_MIN, Parker};
+use lockstep_io::idle::{Idle, PARK_NS_MIN};
 use lockstep_io::udp::UdpCounts;
 use lockstep_process::events::Recorder;
 use lockstep_process::{cpu, duty, guard};
+use lockstep_testkit::child::{child_of, is_child_of, printed};
 use lockstep_wire::EventRecord;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-#[test]
-fn a_parked_thread_is_woken_by_what_came_before_it_slept_and_by_nothing_else() {
-    let mut udp = open(&settings());
-    let mut parker = Parker::new(&udp.sockets()).unwrap();
-    assert!(!parker.park(PARK_NS_MIN), "nothing is there");
-    udp.send_group(Group::Data, &single(b"x"));
-    let to = udp.unicast_address();
-    udp.send_unicast(to, [b"y", b""]);
-    assert!(parker.park(PARK_NS_MAX) && parker.park(PARK_NS_MAX), "it is there until it is read");
-    udp.recv_groups();
-    assert!(parker.park(PARK_NS_MAX), "the unicast socket counts as well");
-    udp.recv_unicast();
-    assert!(!parker.park(PARK_NS_MIN));
-}
 
 #[test]
 fn a_duty_cycle_takes_one_now_per_turn_and_ends_when_told_under_every_idle_strategy() {
@@ -53,23 +39,6 @@ fn a_duty_cycle_takes_one_now_per_turn_and_ends_when_told_under_every_idle_strat
     }
     assert!("sleep".parse::<Idle>().is_err());
     assert_eq!((Idle::for_machine(2, 2), Idle::for_machine(3, 2)), (Idle::Spin, Idle::Yield));
-}
-
-#[test]
-fn the_clock_keeps_wall_time_beside_the_monotonic_one() {
-    let unix =
-        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let before = unix();
-    let mut clock = Clock::start();
-    let wall = clock.wall(clock.now());
-    // A second is far beyond its error, and far below what a wrong offset would show.
-    for wall in [wall, Utc::now().0] {
-        assert!(wall + 1_000_000_000 > before && wall < unix() + 1_000_000_000);
-    }
-    assert!(clock.refresh().abs() < 1_000_000_000);
-    let boot = clock::boot_id().unwrap();
-    assert!(boot != 0 && boot == clock::boot_id().unwrap());
-    assert_ne!(clock::random_u64().unwrap(), clock::random_u64().unwrap());
 }
 
 #[test]
@@ -211,4 +180,27 @@ fn a_guard_of_too_many_calls_is_refused_before_it_stands() {
     }
     let error = guard::engage(&[libc::SYS_read; 17]).unwrap_err();
     assert!(error.to_string().contains("17 calls are more than the 16"), "{error}");
+}
+
+#[test]
+fn sending_and_receiving_allocate_nothing_after_the_first_turns() {
+    let (mut udp, recorder) = (open(&settings()), Recorder::new(KINDS, 64));
+    let (to, bytes) = (udp.unicast_address(), burst(40, 1400));
+    let mut arrived = 0;
+    let mut turn = |now| {
+        udp.send_group(Group::Data, &[Burst { bytes: &bytes, stride: 1400 }]);
+        assert!(udp.send_unicast(to, [&bytes[..100], &bytes[..50]]));
+        for index in 0..udp.recv_groups() {
+            arrived += udp.group_datagram(index).len();
+        }
+        for index in 0..udp.recv_unicast() {
+            arrived += udp.unicast_datagram(index).0.len();
+        }
+        recorder.record(EventRecord { at: now, code: 1001, ..EventRecord::default() });
+    };
+    let clock = Clock::start();
+    (0..10).for_each(|_| turn(clock.now()));
+    let allocated = allocation_counter::measure(|| (0..1000).for_each(|_| turn(clock.now())));
+    assert_eq!((allocated.count_total, allocated.bytes_total), (0, 0));
+    assert_eq!(arrived, 1010 * (bytes.len() + 150), "all of it arrived");
 }

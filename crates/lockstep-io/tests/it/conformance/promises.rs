@@ -396,3 +396,40 @@ pub fn a_device_says_that_it_is_drained_only_where_nothing_waits_and_then_it_doe
         assert!(groups(&mut hearer).is_empty() && hearer.is_drained(), "all {count} have come");
     }
 }
+
+/// Every promise as a test of its own, where a module `promises` is in sight; `$ether` is an `Option`, and
+/// who has none says why.
+macro_rules! keeps_its_promises {
+    ($transport:ident, $ether:expr) => {
+        mod $transport {
+            use super::*;
+
+            keeps_its_promises!(
+                @ $ether,
+                datagrams_of_every_size_up_to_the_greatest_pass_whole_by_groups_and_by_unicast,
+                one_byte_above_the_greatest_is_refused_and_what_stands_in_front_of_it_is_sent,
+                a_network_that_does_not_carry_so_much_is_refused_by_name,
+                bursts_of_several_strides_arrive_cut_where_they_were_cut,
+                what_is_lost_is_missing_whole_and_counted_and_what_comes_is_untorn,
+                over_a_network_that_loses_repeats_and_reorders_what_comes_is_what_was_sent,
+                what_others_send_there_is_handed_up_as_it_was_or_not_at_all,
+                lent_memory_stays_as_it_is_until_the_next_receive,
+                who_leaves_a_group_hears_it_no_more_and_the_others_still,
+                a_peer_that_ends_in_mid_flow_harms_nobody_and_is_heard_again_when_it_is_back,
+                where_nothing_has_come_a_receive_says_so_at_once,
+                a_device_says_that_it_is_drained_only_where_nothing_waits_and_then_it_does,
+            );
+        }
+    };
+    (@ $ether:expr, $($promise:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $promise() {
+                if let Some(mut ether) = $ether {
+                    promises::$promise(&mut ether);
+                }
+            }
+        )*
+    };
+}
+pub(crate) use keeps_its_promises;
