@@ -6,15 +6,17 @@
 //! line of a diff.
 
 use quote::ToTokens;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use syn::{Attribute, Fields, ImplItem, Item, Type, UseTree, Visibility};
 
 /// The crates with a list, and how many names their front pages may have at most.
 const CRATES: [(&str, usize); 5] =
     [("lockstep-client", 53), ("soupbintcp", 40), ("moldudp64", 30), ("ouch50", 42), ("itch50", 42)];
 
-const REFRESH: &str = "if that is intended, write it anew and read the diff: REWRITE=1 cargo test -p lockstep-client --features config --test public";
+const REFRESH: &str = "if that is intended, write it anew and read the diff: REWRITE=1 cargo test -p lockstep-client --test it public";
 
 fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder of the crates").to_owned()
@@ -42,6 +44,17 @@ fn items(source: &Path) -> Vec<(String, Item)> {
         }
     }
     found
+}
+
+/// The items of each crate, which is read once however many names are looked up in it.
+#[derive(Default)]
+struct Sources(BTreeMap<PathBuf, Rc<Vec<(String, Item)>>>);
+
+impl Sources {
+    fn items(&mut self, source: &Path) -> Rc<Vec<(String, Item)>> {
+        let read = self.0.entry(source.to_owned()).or_insert_with(|| Rc::new(items(source)));
+        Rc::clone(read)
+    }
 }
 
 fn is_hidden(attributes: &[Attribute]) -> bool {
@@ -172,7 +185,7 @@ fn brought(tree: &UseTree, path: &mut Vec<String>, out: &mut Vec<(Vec<String>, S
 }
 
 /// The public surface of a crate, one definition below the other, and how many names its front page has.
-fn surface(package: &str) -> (String, usize) {
+fn surface(package: &str, sources: &mut Sources) -> (String, usize) {
     let source = crates().join(package).join("src");
     let (mut names, mut own) = (Vec::new(), Vec::new());
     for item in parsed(&source.join("lib.rs")).items {
@@ -192,7 +205,7 @@ fn surface(package: &str) -> (String, usize) {
     }
     for (_, lines) in &mut own {
         let name = lines[0].split(' ').nth(1).unwrap_or_default().to_owned();
-        lines.extend(items(&source).iter().flat_map(|(_, item)| functions(item, &name)));
+        lines.extend(sources.items(&source).iter().flat_map(|(_, item)| functions(item, &name)));
     }
     let mut all = own;
     for (path, name) in names {
@@ -201,7 +214,7 @@ fn surface(package: &str) -> (String, usize) {
             true => crates().join(first.replace('_', "-")).join("src"),
             false => source.clone(),
         };
-        let items = items(&source);
+        let items = sources.items(&source);
         let mut found: Vec<_> =
             items.iter().filter_map(|(file, item)| Some((file, lines_of(item, &name)?))).collect();
         if found.len() > 1 {
@@ -235,8 +248,9 @@ fn defined(item: &Item) -> Option<String> {
 
 #[test]
 fn the_public_surface_is_the_list_in_the_repository() {
+    let mut sources = Sources::default();
     for (package, max) in CRATES {
-        let (surface, count) = surface(package);
+        let (surface, count) = surface(package, &mut sources);
         let file = crates().join(package).join("PUBLIC.txt");
         if std::env::var_os("REWRITE").is_some() {
             fs::write(&file, &surface).expect("writing the list");

@@ -1,7 +1,7 @@
 //! An endpoint from addresses is the one from a file that says the same, and the builder refuses what cannot
 //! work.
 
-use lockstep_client::{Config, Endpoint, EndpointBuilder, EndpointError};
+use lockstep_client::{CHANNELS, Config, Endpoint, EndpointBuilder, EndpointError};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
@@ -121,4 +121,19 @@ fn an_error_that_main_returns_is_fit_to_be_read() {
             .all(|part| text.contains(part)),
         "{text}"
     );
+}
+
+#[test]
+fn an_endpoint_of_a_file_reads_from_its_archiver_first() {
+    let archiver = from_text(FILE).sources()[0];
+    assert_eq!(archiver, at(7709));
+}
+
+#[test]
+fn a_channel_of_a_file_takes_what_a_feeds_datagram_takes() {
+    let file = format!("{FILE}[[channels]]\nid = 7\n");
+    let config =
+        Config::parse(Path::new("cluster.toml"), &file, &[]).unwrap_or_else(|errors| panic!("{errors}"));
+    let takes = config.channel(7).map(|channel| channel.message_len_max as usize);
+    assert_eq!(Some(from_text(&file).message_len_max_for(CHANNELS + 7)), takes);
 }
