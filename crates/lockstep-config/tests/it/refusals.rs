@@ -3,7 +3,7 @@
 //! A row says: this file, with these texts replaced, is refused with exactly these messages. Each
 //! is code, key, what is wrong, what to write instead, and where.
 
-use super::{NO_REPLICA, PRODUCTION, SECOND_LINE, SHARED, SINGLE, THIRD_LINE, changed, problems};
+use crate::{NO_REPLICA, PRODUCTION, SECOND_LINE, SHARED, SINGLE, THIRD_LINE, changed, problems};
 
 /// A test per row: the promise, the file, what is changed in it; the messages.
 macro_rules! refused {

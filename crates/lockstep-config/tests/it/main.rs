@@ -4,21 +4,14 @@
 //! once, the order of the layers, where each value comes from, the examples, and that the reference
 //! forgets no key.
 
-#[path = "config/channels.rs"]
 mod channels;
-#[path = "config/refusals.rs"]
 mod refusals;
-#[path = "config/values.rs"]
 mod values;
 
-use lockstep::cli::check;
-use lockstep::config::KeyUse;
-use lockstep::config::NodeConfig;
-use lockstep::config::{
-    Code, Config, ConfigErrors, Durability, Idle, InterfaceSetting, Origin, Override, Profile, Scheduling,
-    from_environment, key_paths, reference, variable,
+use lockstep_config::{
+    Code, Config, ConfigErrors, Durability, Idle, InterfaceSetting, KeyUse, Origin, Override, Profile,
+    Scheduling, from_environment, key_paths, reference, variable,
 };
-use lockstep_client::Endpoint;
 use lockstep_core::proto::repairers::RepairerKind;
 use lockstep_io::key_file::KeyFile;
 use lockstep_wire::KeyClass;
@@ -151,7 +144,7 @@ fn effective(config: &Config, key: &str) -> String {
 }
 
 fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 /// Path and text of each file in `configs/`.
@@ -247,7 +240,7 @@ fn columns_count_characters_and_not_bytes() {
 
 #[test]
 fn every_code_has_a_test_and_a_place_in_the_reference() {
-    let tests = [include_str!("config.rs"), include_str!("config/refusals.rs")].concat();
+    let tests = [include_str!("main.rs"), include_str!("refusals.rs")].concat();
     let reference = fs::read_to_string(repository().join("docs/CONFIGURATION.md")).expect("the reference");
     for code in Code::ALL {
         assert!(tests.contains(&format!("\"{}: ", code.as_str())), "{} is refused by no test", code.as_str());
@@ -495,51 +488,6 @@ fn a_replica_that_does_not_exist_is_answered_with_those_that_do() {
         config.replica(4).expect_err("no replica 4").to_string(),
         "LS0112: no replica 4; the file has 1, 2; name one of these with --replica"
     );
-}
-
-// ---------------------------------------------------------------------------- check
-
-fn check(path: &Path, overrides: &[Override], effective: bool, json: bool) -> (u8, String) {
-    let mut out = Vec::new();
-    let code = check::run(Some(path), overrides, effective, json, false, &mut out).expect("memory takes all");
-    (code, String::from_utf8(out).expect("text"))
-}
-
-#[test]
-fn check_says_ok_and_exits_0_or_tells_all_problems_and_exits_2() {
-    let good = repository().join("configs/demo.toml");
-    let (code, text) = check(&good, &[], false, false);
-    assert_eq!(code, 0);
-    assert!(text.ends_with("configs/demo.toml: ok: cluster 1, profile shared, replicas 1, 2, 3\n"), "{text}");
-    let (code, text) =
-        check(&good, &[flag("stream.durability", "x"), flag("runtime.idle", "x")], false, false);
-    assert_eq!(code, 2);
-    assert!(
-        text.contains("error[LS0106]: stream.durability") && text.contains("error[LS0106]: runtime.idle"),
-        "{text}"
-    );
-    assert!(text.ends_with("configs/demo.toml: 2 problems\n"), "{text}");
-}
-
-#[test]
-fn check_effective_prints_each_value_with_its_origin() {
-    let (_, text) =
-        check(&repository().join("configs/demo.toml"), &env("LOCKSTEP_LOG_LEVEL", "debug"), true, false);
-    let row = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_string();
-    let words: Vec<_> = row("log.level ").split_whitespace().map(str::to_string).collect();
-    assert_eq!(words, ["log.level", "debug", "env", "LOCKSTEP_LOG_LEVEL"]);
-    assert!(row("timing.heartbeat_interval ").contains("configs/demo.toml:"), "{text}");
-}
-
-#[test]
-fn check_json_is_one_document_with_a_versioned_schema() {
-    let (code, text) = check(&repository().join("configs/demo.toml"), &[], true, true);
-    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!((code, &report["schema"], &report["ok"]), (0, &"lockstep.check/1".into(), &true.into()));
-    assert_eq!(report["effective"][0]["key"], "cluster");
-    let (code, text) = check(Path::new("/no/such/file.toml"), &[], true, true);
-    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!((code, &report["ok"], &report["problems"][0]["code"]), (2, &false.into(), &"LS0100".into()));
 }
 
 // ---------------------------------------------------------------------------- anything at all
