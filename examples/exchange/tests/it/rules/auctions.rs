@@ -1,6 +1,6 @@
 //! The auction's price, step by step of the rule, and what trades at it.
 
-use crate::floor::{Floor, abc, cents};
+use crate::rules::floor::{Floor, abc, cents};
 use lockstep_exchange::*;
 
 /// The price of an opening auction of these orders, in cents, and its volume and surplus. A limit of 0 is a

@@ -1,6 +1,6 @@
 //! Operators' commands: busts, terms, capacities.
 
-use crate::floor::{Floor, abc, cents, rules};
+use crate::rules::floor::{Floor, abc, cents, rules};
 use lockstep_exchange::*;
 
 #[test]

@@ -1,6 +1,6 @@
 //! Stop orders.
 
-use crate::floor::{Floor, cents};
+use crate::rules::floor::{Floor, cents};
 use lockstep_exchange::*;
 
 /// A trade of one at this price, between accounts 3 and 4.

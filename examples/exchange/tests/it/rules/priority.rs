@@ -1,6 +1,6 @@
 //! Price, then time; and what a replacement does to both.
 
-use crate::floor::{Floor, cents};
+use crate::rules::floor::{Floor, cents};
 use lockstep_exchange::*;
 
 #[test]
@@ -114,7 +114,7 @@ fn a_cancel_to_a_size_keeps_the_place_and_counts_what_is_executed() {
 fn a_token_is_used_once_and_each_is_higher_than_the_last() {
     let mut floor = Floor::new();
     let enter = |floor: &mut Floor, token: u32, price: u64| {
-        let order = NewOrder::limit(1, token, crate::floor::abc(), Side::Buy, 10, price);
+        let order = NewOrder::limit(1, token, crate::rules::floor::abc(), Side::Buy, 10, price);
         floor.apply(ExchangeCommand::Enter(order));
         floor.last()
     };

@@ -1,6 +1,6 @@
 //! Price bands and volatility interruptions.
 
-use crate::floor::{Floor, abc, cents};
+use crate::rules::floor::{Floor, abc, cents};
 use lockstep_exchange::*;
 
 const SECOND: u64 = 1_000_000_000;

@@ -3,11 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests with sockets, threads and a clock")]
 
-#[path = "../examples/glimpse/serve.rs"]
-mod serve;
-#[path = "../examples/glimpse/session.rs"]
-mod session;
-
 use crate::serve::{CONNECTIONS_MAX, GlimpseServer, SESSIONS_MAX, Waiting};
 use lockstep_gateway::gateway::passwords;
 use soupbintcp::{Field, LoginRequest, Packet, RejectReason, Session, Timeout};

@@ -1,20 +1,9 @@
 //! Snapshots: what they bring back, what they refuse, and that equal states have equal digests.
 
-#[path = "model/flow.rs"]
-mod flow;
-#[path = "model/outputs.rs"]
-mod outputs;
-#[path = "model/slow.rs"]
-mod slow;
-#[path = "model/slow_orders.rs"]
-mod slow_orders;
-#[path = "model/slow_phases.rs"]
-mod slow_phases;
-
-use flow::{Dice, Flow, opening, rules};
+use crate::model::flow::{self, Dice, Flow, opening, rules};
+use crate::model::outputs::Collected;
+use crate::model::slow::Slow;
 use lockstep_exchange::*;
-use outputs::Collected;
-use slow::Slow;
 
 const NOW: u64 = 1_700_000_000_000_000_000;
 

@@ -2,17 +2,11 @@
 //! bookkeeper that sees outputs alone (`model/ledger.rs`). Both get the same commands; after each one all
 //! outputs and all books are compared. A failure prints its seed and step.
 
-#[path = "model/flow.rs"]
-mod flow;
-#[path = "model/ledger.rs"]
-mod ledger;
-#[path = "model/outputs.rs"]
-mod outputs;
-#[path = "model/slow.rs"]
-mod slow;
-#[path = "model/slow_orders.rs"]
+pub mod flow;
+pub mod ledger;
+pub mod outputs;
+pub mod slow;
 mod slow_orders;
-#[path = "model/slow_phases.rs"]
 mod slow_phases;
 
 use flow::{Dice, Flow, opening, rules};

@@ -1,6 +1,6 @@
 //! Market, IOC, FOK, post-only and iceberg orders.
 
-use crate::floor::{Floor, cents};
+use crate::rules::floor::{Floor, cents};
 use lockstep_exchange::*;
 
 fn with_asks() -> Floor {

@@ -1,6 +1,6 @@
 //! Limits of an account before the book, its kill switch, mass cancels and its session's end.
 
-use crate::floor::{Floor, abc, cents};
+use crate::rules::floor::{Floor, abc, cents};
 use lockstep_exchange::*;
 
 fn limited(limits: AccountLimits) -> Floor {

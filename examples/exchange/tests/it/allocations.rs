@@ -1,20 +1,9 @@
 //! In steady state a command allocates nothing: what an engine needs, it has from its beginning.
 
-#[path = "model/flow.rs"]
-mod flow;
-#[path = "model/outputs.rs"]
-mod outputs;
-#[path = "model/slow.rs"]
-mod slow;
-#[path = "model/slow_orders.rs"]
-mod slow_orders;
-#[path = "model/slow_phases.rs"]
-mod slow_phases;
-
-use flow::{Dice, Flow, opening, rules};
+use crate::model::flow::{Dice, Flow, opening, rules};
+use crate::model::outputs::Collected;
+use crate::model::slow::Slow;
 use lockstep_exchange::*;
-use outputs::Collected;
-use slow::Slow;
 
 /// Drops everything.
 struct Nothing;

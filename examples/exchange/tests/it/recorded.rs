@@ -1,23 +1,13 @@
 //! A recorded day of ITCH 5.0, as commands, through the engine and the slow model: a first part collects for
 //! an opening auction, the second trades, the third collects for a closing auction.
 
-#[path = "model/ledger.rs"]
-mod ledger;
-#[path = "model/outputs.rs"]
-mod outputs;
-#[path = "../examples/match_bench/recorded.rs"]
-mod recorded;
-#[path = "model/slow.rs"]
-mod slow;
-#[path = "model/slow_orders.rs"]
-mod slow_orders;
-#[path = "model/slow_phases.rs"]
-mod slow_phases;
+#[path = "../../examples/match_bench/recorded.rs"]
+mod reader;
 
-use ledger::Ledger;
+use crate::model::ledger::Ledger;
+use crate::model::outputs::{Collected, Out};
+use crate::model::slow::Slow;
 use lockstep_exchange::*;
-use outputs::{Collected, Out};
-use slow::Slow;
 
 const RULES: Rules = Rules {
     orders_max: 10_000,
@@ -32,8 +22,8 @@ const RULES: Rules = Rules {
 
 #[test]
 fn a_recorded_day_gives_the_same_outputs_and_books_in_both_models() {
-    let gzip = include_bytes!("../../../tests/data/ex20101224.TEST_ITCH_50.gz");
-    let recorded::Day { symbols, accounts, commands: day } = recorded::day(gzip, 1);
+    let gzip = include_bytes!("../../../../tests/data/ex20101224.TEST_ITCH_50.gz");
+    let reader::Day { symbols, accounts, commands: day } = reader::day(gzip, 1);
     let phase = |phase| ExchangeCommand::SetPhase { symbol: None, phase, ends_at_ns: 0 };
     let define = symbols.iter().map(|symbol| {
         let (tick, lot, reference) = (1, 1, 100_000);

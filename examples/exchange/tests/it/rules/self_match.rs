@@ -1,6 +1,6 @@
 //! An account that meets itself.
 
-use crate::floor::{Floor, cents};
+use crate::rules::floor::{Floor, cents};
 use lockstep_exchange::*;
 
 /// Account 1 sells 100, account 2 sells 50 behind it; account 1 buys 120 with this choice.
@@ -74,5 +74,5 @@ fn an_auction_may_pair_two_orders_of_one_account() {
     floor.enter(1, Side::Buy, 10, cents(1000), |order| order.self_match = SelfMatch::CancelBoth);
     floor.phase(TradingPhase::Continuous);
     assert_eq!(floor.last(), "1/1 executed 10 at 10.00, Cross(79)");
-    assert_eq!(floor.engine.position(1, crate::floor::abc()), 0);
+    assert_eq!(floor.engine.position(1, crate::rules::floor::abc()), 0);
 }
