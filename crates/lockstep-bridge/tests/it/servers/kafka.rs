@@ -1,7 +1,7 @@
 //! A topic of the mock broker, with a reader of its own.
 
 use super::Server;
-use super::broker::MockBroker;
+use crate::broker::MockBroker;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};

@@ -3,19 +3,12 @@
 //!
 //! `LOCKSTEP_BRIDGE_KILLS=200` kills more often than CI does; `LOCKSTEP_BRIDGE_SEED` repeats its draws.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "real processes, bounded by a clock")]
+#![allow(clippy::unwrap_used, reason = "a test ends there")]
 
-#[path = "../../itch50/tests/common/mod.rs"]
-mod itch;
-#[path = "servers/load.rs"]
-mod load;
-#[path = "../../../tests/support/python.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod python;
-
+use crate::itch;
+use crate::load::{self, Load, draws, number_of};
+use crate::python::{self, Python};
 use itch50::Message;
-use load::{Load, draws, number_of};
-use python::Python;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +19,7 @@ use tools::processes::{Cluster, Process, run};
 const FORMATS: [&str; 6] = ["csv", "length-prefixed", "binary-file", "pcap", "pcapng", "parquet"];
 const DUCKDB: &str = "duckdb==1.5.6";
 const ITCHFEED: &str = "itchfeed==1.6.4";
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/files/read.py");
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/files/read.py");
 const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/bridge/itch50.toml");
 /// The manifest's name.
 const MANIFEST: &str = "manifest.json";

@@ -1,17 +1,8 @@
 //! What a Kafka bridge does beyond the stories of all targets, and the way into the stream. The broker is
-//! librdkafka's mock cluster (`servers/broker.rs`).
+//! librdkafka's mock cluster (`broker.rs`).
 
-#![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
-
-#[path = "servers/broker.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod broker;
-#[path = "servers/load.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod load;
-
-use broker::MockBroker;
-use load::{draws, number_of};
+use crate::broker::MockBroker;
+use crate::load::{self, draws, number_of};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::cell::RefCell;
@@ -159,11 +150,6 @@ impl RecordLoad {
         self.enough.store(true, Ordering::Release);
         self.writer.join().expect("a writer")
     }
-}
-
-#[test]
-fn the_broker_of_the_other_tests_is_a_process_of_its_own() {
-    broker::serve();
 }
 
 #[test]

@@ -15,8 +15,8 @@ use tools::processes::{Cluster, Process};
 
 /// Topic and partitions; a process that has it is a broker.
 const VARIABLE: &str = "MOCK_BROKER_TOPIC";
-/// The test that [`serve`] is called by.
-const TEST: &str = "the_broker_of_the_other_tests_is_a_process_of_its_own";
+/// The test that is that process.
+const TEST: &str = "broker::the_broker_of_the_other_tests_is_a_process_of_its_own";
 /// What it says when it has done a command.
 const DONE: &str = "broker: done";
 const ADDRESS: &str = "broker: ";
@@ -61,7 +61,8 @@ impl MockBroker {
 }
 
 /// Is the broker, if this is its process.
-pub fn serve() {
+#[test]
+fn the_broker_of_the_other_tests_is_a_process_of_its_own() {
     let Ok(wanted) = std::env::var(VARIABLE) else { return };
     let (topic, partitions) = wanted.split_once(':').expect("TOPIC:PARTITIONS");
     let mock = MockCluster::new(1).expect("a mock cluster");

@@ -5,30 +5,15 @@
 //! `LOCKSTEP_BRIDGE_SEED` repeats its draws; `LOCKSTEP_BRIDGE_DOWN_S=60` leaves a server down so long.
 //! `LOCKSTEP_BRIDGE_MESSAGES=500000 … -- speed --nocapture` prints how fast a server takes messages.
 
-#![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
-
-#[cfg(feature = "kafka")]
-#[path = "servers/broker.rs"]
-mod broker;
-#[path = "servers/influx.rs"]
 mod influx;
 #[cfg(feature = "kafka")]
-#[path = "servers/kafka.rs"]
 mod kafka;
-#[path = "servers/load.rs"]
-mod load;
 #[cfg(feature = "nats")]
-#[path = "servers/nats.rs"]
 mod nats;
-#[path = "servers/postgres.rs"]
 mod postgres;
-#[cfg(feature = "nats")]
-#[path = "../../../tests/support/python.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
-mod python;
 
+use crate::load::{Load, bridge, draws, number_of};
 use influx::InfluxServer;
-use load::{Load, bridge, draws, number_of};
 use lockstep_process::child::clear_settings;
 use postgres::PostgresServer;
 use std::fs;
@@ -266,12 +251,6 @@ fn each_message_is_in_postgresql_once_and_in_order_though_bridge_and_server_are_
     under_kills::<PostgresServer>();
 }
 
-#[cfg(feature = "kafka")]
-#[test]
-fn the_broker_of_the_other_tests_is_a_process_of_its_own() {
-    broker::serve();
-}
-
 #[test]
 fn influxdb_has_a_long_stream_and_a_growing_one_and_the_speed_is_said() {
     speed::<InfluxServer>();
@@ -354,7 +333,7 @@ fn an_argument_that_is_none_is_refused_by_its_name() {
     of(&["postgres", "--url", "host=x", "--target-timeout", "soon"]).saying(&["10s"]);
     assert!(Path::new(env!("CARGO_BIN_EXE_lockstep-bridge")).exists());
     // The flags that the unit's own comment shows.
-    let unit = include_str!("../../../contrib/bridge/lockstep-bridge@.service");
+    let unit = include_str!("../../../../contrib/bridge/lockstep-bridge@.service");
     let shown = unit.lines().find_map(|line| line.split_once(", e.g. ARGS=")).expect("an example").1;
     let nowhere = "/nonexistent/lockstep.toml";
     let arguments: Vec<_> = shown.split_whitespace().chain(["--config", nowhere]).collect();
