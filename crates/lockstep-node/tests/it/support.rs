@@ -1,11 +1,11 @@
 //! A cluster of one process: nodes as threads on loopback, each test with its own groups, ports and
 //! directory.
 
-use lockstep::config::Config;
-use lockstep::config::NodeConfig;
-use lockstep::local::{ClusterFile, Line, Replica, found};
 use lockstep_client::Endpoint;
+use lockstep_config::Config;
 use lockstep_node::NodeSettings;
+use lockstep_node::local::{ClusterFile, Line, Replica, found};
+use lockstep_node::settings::NodeConfig;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use tempfile::TempDir;

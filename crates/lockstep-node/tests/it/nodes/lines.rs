@@ -1,7 +1,7 @@
 //! Two lines under real nodes: what one line loses, or the loss of a whole one, reaches nobody but its
 //! counters.
 
-use super::support::Cluster;
+use crate::support::Cluster;
 use lockstep_client::{
     Delivery, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
 };

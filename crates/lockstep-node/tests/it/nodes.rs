@@ -1,17 +1,11 @@
 //! Real nodes on real sockets and files, as threads of this process.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real threads, bounded by a clock")]
-
-#[path = "node/lines.rs"]
 mod lines;
-#[path = "node/memory.rs"]
 mod memory;
-#[path = "node/participant.rs"]
 mod participant;
-mod support;
-#[path = "node/unicast.rs"]
 mod unicast;
 
+use crate::support::Cluster;
 use lockstep_client::internal::QueryClient;
 use lockstep_client::{
     Delivery, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
@@ -23,7 +17,6 @@ use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use support::Cluster;
 
 const SMALL: &str =
     "[journal]\ntail_size = \"8MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n";
@@ -36,7 +29,7 @@ fn coded_rows(text: &str) -> Vec<Vec<&str>> {
 
 #[test]
 fn every_log_code_is_one_things_and_stands_in_the_table() {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/LOG.md")).unwrap();
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/LOG.md")).unwrap();
     let (happens, holds) = text.split_once("## Conditions").expect("two tables");
     let mut codes_and_levels = vec![format!("{LOST_CODE:04} WARN")];
     codes_and_levels.extend(EVENT_KINDS.iter().map(|kind| format!("{:04} {}", kind.code, kind.level)));
@@ -62,7 +55,8 @@ fn every_log_code_is_one_things_and_stands_in_the_table() {
         Condition::ALL.iter().map(known).collect::<Vec<_>>(),
         "docs/LOG.md has every condition in its order"
     );
-    let protocol = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md")).unwrap();
+    let protocol =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/PROTOCOL.md")).unwrap();
     for (code, name, meaning) in listed {
         let row = format!("| {} {name} | {meaning} |", code.trim_start_matches('0'));
         assert!(protocol.contains(&row), "docs/PROTOCOL.md lacks '{row}'");

@@ -1,6 +1,6 @@
 //! A participant on real sockets: it publishes and reads by one descriptor, and its counters are a process's.
 
-use super::support::Cluster;
+use crate::support::Cluster;
 use lockstep_client::{
     Counted, Delivery, Participant, ParticipantEvent, PublisherEvent, Start, SubscriberEvent,
 };

@@ -1,7 +1,7 @@
 //! Real nodes that exchange their datagrams by memory.
 
 use super::lines::{SETTINGS, run_in};
-use super::support::Cluster;
+use crate::support::Cluster;
 use lockstep_io::device::MemorySharing;
 use std::time::Duration;
 

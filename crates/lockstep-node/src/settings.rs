@@ -1,10 +1,15 @@
-//! Settings of the nodes of this machine: the one place that turns the file's values into them.
+//! # settings: what the cluster's file means for the nodes of this machine
+//!
+//! `lockstep_config` reads and checks the file. Here is the one place that turns its values into settings of
+//! nodes, which clients do not need.
 
-use super::{Compression, Config, ConfigError, Durability, KeyUse, Role, Scheduling, Transport};
+#![forbid(unsafe_code)]
+
+use crate::{NodeSettings, ReplaySettings};
+use lockstep_config::{Compression, Config, ConfigError, Durability, KeyUse, Role, Scheduling, Transport};
 use lockstep_core::proto::commit;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::window::Window;
-use lockstep_node::{NodeSettings, ReplaySettings};
 use lockstep_process::cpu::SchedulingClass;
 use lockstep_replica::journal::packed::PACKED_LEN_MAX;
 use lockstep_replica::journal::{Retention, SEGMENT_LEN_MIN};
@@ -145,4 +150,45 @@ fn replay_settings(config: &Config, by_leader: bool) -> Option<ReplaySettings> {
         rate_bytes_per_s: replay.rate_bytes_per_s,
         by_leader,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const FILE: &str = r#"cluster = 7
+profile = "shared"
+security.mode = "none"
+[[lines]]
+submit = "239.77.1.1:7700"
+data = "239.77.1.2:7700"
+control = "239.77.1.3:7700"
+interface = "lo"
+[[replicas]]
+id = 1
+unicast = "127.0.0.1:7701"
+journal = "/j/1"
+[[replicas]]
+id = 2
+unicast = "127.0.0.1:7702"
+journal = "/j/2"
+[[archivers]]
+id = 9
+unicast = "127.0.0.1:7799"
+journal = "/tmp/a"
+retention_age = "10d"
+compression = "lz4"
+"#;
+
+    #[test]
+    fn an_archivers_node_packs_asks_the_replicas_and_is_a_source_of_theirs() {
+        let config =
+            Config::parse(Path::new("c.toml"), FILE, &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let node = config.archiver_node(9).expect("it is there");
+        assert!(node.is_archiver && node.packs && node.replica == 9);
+        assert_eq!(node.retention.age_ns_max, 10 * 86_400 * 1_000_000_000);
+        assert_eq!(node.peers.len(), config.replicas.len(), "it asks the replicas, and not itself");
+        assert!(config.node(1).expect("a replica").sources.contains(&node.unicast));
+    }
 }

@@ -1,7 +1,7 @@
 //! Whole clusters: readers and replicas that lie behind every ring.
 
-use super::support::Cluster;
 use super::{PATIENCE, wait_until};
+use crate::support::Cluster;
 use lockstep_client::{
     Cursor, Delivery, Publisher, PublisherEvent, ReplayEndReason, Start, StreamDigest, Subscriber,
     SubscriberEvent,

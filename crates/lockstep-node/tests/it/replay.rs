@@ -1,12 +1,7 @@
 //! Replay: what has left every ring comes from a journal, over TCP, committed, whole, once.
 
-// Threads and sleeps belong to io and the command line; here they stand for the latter.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
-
 mod catching_up;
 mod server;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::time::{Duration, Instant};
 

@@ -6,11 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::{NodeError, NodeSettings, bootstrap, format};
 use lockstep_io::IoError;
 use lockstep_io::clock::random_u64;
 use lockstep_io::key_file::KeyFile;
 use lockstep_io::udp::free_port;
-use lockstep_node::{NodeError, NodeSettings};
 use lockstep_wire::{Identity, MemberBody};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -182,17 +182,17 @@ pub fn node_keys(id: u32, unicast: SocketAddrV4, disk: &Path, memory: &Path) -> 
 /// # Errors
 /// A journal cannot be formatted, or the history not begun.
 pub fn found(nodes: &[NodeSettings]) -> Result<(Vec<Identity>, u64), NodeError> {
-    let identities = nodes.iter().map(lockstep_node::format).collect::<Result<Vec<_>, _>>()?;
+    let identities = nodes.iter().map(format).collect::<Result<Vec<_>, _>>()?;
     let member = |(&identity, node): (&Identity, &NodeSettings)| MemberBody::full(identity, node.unicast);
     let members: Vec<_> = identities.iter().zip(nodes).map(member).collect();
-    let history = lockstep_node::bootstrap(&nodes[0], &members)?;
+    let history = bootstrap(&nodes[0], &members)?;
     Ok((identities, history))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use lockstep_config::Config;
     use std::collections::BTreeSet;
 
     /// The addresses in the file of two lines and seven replicas.
