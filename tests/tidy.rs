@@ -44,6 +44,12 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         &["wire", "ring", "proto", "engine", "journal", "replica", "io", "process"],
     ),
     (
+        "settings",
+        "crates/lockstep-node/src/settings",
+        &["wire", "proto", "engine", "journal", "replica", "io", "process", "node", "config"],
+    ),
+    ("local", "crates/lockstep-node/src/local", &["wire", "io", "config", "node"]),
+    (
         "node",
         "crates/lockstep-node/src/",
         &["wire", "proto", "engine", "journal", "replica", "io", "process", "files", "client", "notary"],
@@ -78,6 +84,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
+    ("testkit", "crates/lockstep-testkit/src/", &[]),
     ("top", "crates/lockstep-top/src/", &[]),
     ("bridge", "crates/lockstep-bridge/src/", &["wire", "client", "config", "io", "moldudp64"]),
     ("flat", "bindings/flat/src/", &["client"]),
@@ -87,12 +94,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "bindings/python/src/",
         &["wire", "engine", "io", "config", "node", "client", "metrics", "flat"],
     ),
-    (
-        "settings",
-        "src/config/",
-        &["wire", "proto", "engine", "journal", "replica", "io", "process", "node", "config"],
-    ),
-    ("local", "src/local.rs", &["wire", "io", "node", "settings"]),
+    ("values", "src/config.rs", &["config", "settings"]),
     (
         "cli",
         "src/cli/",
@@ -117,7 +119,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "sim",
             "top",
             "config",
-            "settings",
+            "values",
             "local",
         ],
     ),
@@ -277,13 +279,10 @@ fn an_import_against_the_direction_is_named() {
     assert_eq!(wrong_imports("crates/lockstep-replica/src/journal/a.rs", "use crate::replica::X;").len(), 1);
     assert_eq!(wrong_imports("bindings/flat/src/a.rs", "use crate::b; use lockstep_c::x;").len(), 1);
     assert_eq!(
-        wrong_imports("src/config/a.rs", "use lockstep_sim::Plan;"),
-        ["src/config/a.rs:1: settings -> sim"]
+        wrong_imports("crates/lockstep-node/src/settings.rs", "use lockstep_sim::Plan;"),
+        ["crates/lockstep-node/src/settings.rs:1: settings -> sim"]
     );
-    assert_eq!(
-        wrong_imports("src/config/a.rs", "use crate::cli::run;"),
-        ["src/config/a.rs:1: settings -> cli"]
-    );
+    assert_eq!(wrong_imports("src/config.rs", "use crate::cli::run;"), ["src/config.rs:1: values -> cli"]);
     assert_eq!(wrong_imports("crates/lockstep-attic/src/a.rs", "").len(), 1);
     assert_eq!(wrong_imports("src/stray.rs", "").len(), 1);
     assert!(wrong_imports("src/cli/a.rs", "use lockstep_io::Udp;\nuse crate::config::Config;").is_empty());
@@ -372,12 +371,15 @@ fn wrong_rules(rules: &str, proto: &[(String, String)], tests: &str) -> Vec<Stri
     wrong
 }
 
-/// The text of everything that is a test: `tests/`, the simulator, `tests.rs` files, `#[cfg(test)]` parts.
-/// This file is left out: its examples prove nothing.
+/// The text of everything that is a test: `tests/` of the root and of each crate, the simulator, `tests.rs`
+/// files, `#[cfg(test)]` parts. This file is left out: its examples prove nothing.
 fn text_of_tests() -> String {
     let scripts = files("tests", "txt").iter().map(|path| read(path)).collect::<Vec<_>>();
     let mut text = scripts.join("\n");
-    for (file, source) in sources("tests").into_iter().filter(|(file, _)| !file.starts_with("tests/tidy")) {
+    let of_crates = ["crates", "bindings", "examples"].into_iter().flat_map(sources);
+    let of_crates = of_crates.filter(|(file, _)| file.split('/').nth(2) == Some("tests"));
+    let of_root = sources("tests").into_iter().filter(|(file, _)| !file.starts_with("tests/tidy"));
+    for (file, source) in of_root.chain(of_crates) {
         text += &format!("// {file}\n{source}\n");
     }
     for (file, source) in product() {
