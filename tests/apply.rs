@@ -14,12 +14,12 @@ mod timers;
 mod versions;
 
 use lockstep_app::{App, StateMachine, query};
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address, payloads, run};
 use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tools::processes::{Cluster, PATIENCE, Process, free_address, payloads, run};
 
 /// The counter of the tutorial, where it was built.
 fn counter() -> Option<PathBuf> {

@@ -4,28 +4,23 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
-#[path = "exchange/foreign.rs"]
-mod foreign;
 #[path = "exchange/late.rs"]
 mod late;
 #[path = "exchange/path.rs"]
 mod path;
-#[path = "support/python.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
-mod python;
 
 use itch50::Message;
 use lockstep_app::query;
+use lockstep_testkit::feeds::{self, Listener};
+use lockstep_testkit::gateways::{add_user, start};
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address};
+use lockstep_testkit::trader::{Trader, login_of};
 use ouch50::{ClOrdId, EnterOrder, Options, Outbound, Price, Side, Symbol};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tools::feeds::{self, Listener};
-use tools::gateways::{add_user, start};
-use tools::processes::{Cluster, PATIENCE, Process, free_address};
-use tools::trader::{Trader, login_of};
 
 const ORDERS: u32 = 200;
 /// The channels of operators and of the market.

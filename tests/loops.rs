@@ -7,6 +7,7 @@ use lockstep_client::{
     AsyncPublisher, AsyncSubscriber, Delivery, EVERYBODY, Endpoint, Publisher, PublisherEvent, Start,
     Subscriber, SubscriberEvent,
 };
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, cpu_shares};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::ControlFlow;
@@ -15,7 +16,6 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tools::processes::{Cluster, PATIENCE, Process, cpu_shares};
 
 /// An example's program, where it was built.
 fn example(name: &str) -> Option<PathBuf> {

@@ -10,8 +10,7 @@
 //! its exit code and says what, where, and what to do instead. Nothing below `main` ends the process.
 
 pub mod check;
-pub mod exchange;
-pub mod orders;
+pub mod failure;
 
 mod archiver;
 mod args;
@@ -24,14 +23,12 @@ mod confined;
 mod counters;
 mod day;
 mod declare_dead;
-mod demo;
 mod doctor;
 mod drill;
 mod ended;
 mod events;
 mod expiry;
 mod explain;
-mod failure;
 mod feed;
 mod format;
 mod gateway;
@@ -45,7 +42,6 @@ mod log;
 mod losses;
 mod membership;
 mod metrics;
-mod netsim;
 mod new_file;
 mod notary;
 mod observed;
@@ -61,7 +57,6 @@ mod secret;
 mod sequencer;
 mod service;
 mod signals;
-mod sim;
 mod status;
 mod subscribe;
 mod text;
@@ -73,8 +68,12 @@ mod watch;
 mod web;
 
 pub use failure::Failure;
+pub use gateway::user::{hash_password, write_users};
+pub use sequencer::stop_with_stdin;
+pub use signals::stop_flag;
 
 use args::{Cli, Command};
+use beside::{BRIDGE, DEMO, LABORATORY, SIMULATOR};
 use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -158,16 +157,12 @@ impl Command {
                 out.flush()?;
                 Ok(code)
             }
-            Self::Sim(args) => sim::run(&args),
-            Self::Netsim(args) => netsim::run_table(&args),
-            Self::Bridge(args) => beside::exec("lockstep-bridge", "the bridge", &args),
-            Self::Lab(args) => beside::exec("lockstep-lab", "the laboratory", &args),
-            Self::Demo(args) => demo::run(&args),
-            Self::Dev(args) => demo::dev::run(&args),
-            Self::DemoClients(args) => demo::clients::run(&args),
-            Self::DemoExchange(args) => demo::exchange::run(&args),
-            Self::DemoPublisher(args) => demo::publisher::run(&args),
-            Self::DemoSubscriber(args) => demo::subscriber::run(&args),
+            Self::Sim(args) => SIMULATOR.exec(&["sim"], &args),
+            Self::Netsim(args) => SIMULATOR.exec(&["netsim"], &args),
+            Self::Bridge(args) => BRIDGE.exec(&[], &args),
+            Self::Lab(args) => LABORATORY.exec(&[], &args),
+            Self::Demo(args) => DEMO.exec(&["demo"], &args),
+            Self::Dev(args) => DEMO.exec(&["dev"], &args),
             Self::ExitCodes => {
                 writeln!(std::io::stdout(), "{}", failure::exit_codes())?;
                 Ok(0)

@@ -153,7 +153,10 @@ pub(super) fn log_effective(effective: &Effective) {
 }
 
 /// Sets `stop` when stdin ends: whoever holds its other end is gone.
-pub(super) fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
+///
+/// # Errors
+/// There is no thread.
+pub fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
     let wait = move || {
         // An error is an end too.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());

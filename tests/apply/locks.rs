@@ -1,10 +1,10 @@
 //! Locks over a cluster: an election whose leader goes, while the replicas that serve it are killed.
 
 use lockstep_client::{CHANNELS, Delivery, Endpoint, Publisher, Start, Subscriber, SubscriberEvent};
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address};
 use std::ops::ControlFlow;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tools::processes::{Cluster, PATIENCE, Process, free_address};
 
 /// A program that takes part in the election: its name, and the answers to it.
 struct Member {

@@ -2,11 +2,11 @@
 
 use super::{page, turn_until};
 use lockstep_app::{App, AppSettings, Endpoint, Input, InputEvent, Output, StateMachine};
+use lockstep_testkit::processes::{Cluster, free_address};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use tools::processes::{Cluster, free_address};
 
 /// Counts messages; its snapshot has several of the pieces that are fetched at once.
 #[derive(Default)]

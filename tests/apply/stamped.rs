@@ -5,9 +5,9 @@ use lockstep_app::{
     App, AppSettings, Delivery, EVERYBODY, Endpoint, Input, InputEvent, Output, SnapshotMode, StateMachine,
 };
 use lockstep_client::Publisher;
+use lockstep_testkit::processes::{Cluster, PATIENCE, free_address};
 use std::io::{self, Read, Write};
 use std::path::Path;
-use tools::processes::{Cluster, PATIENCE, free_address};
 
 /// Tells everybody how many messages there were.
 #[derive(Default)]

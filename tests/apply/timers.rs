@@ -3,9 +3,9 @@
 use lockstep_app::{
     App, AppSettings, Endpoint, Input, InputEvent, Output, SnapshotMode, StateMachine, bisect,
 };
+use lockstep_testkit::processes::{Cluster, PATIENCE};
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tools::processes::{Cluster, PATIENCE};
 
 /// Sets as many timers as a message says, spread over so many milliseconds; they fire once each, in order.
 #[derive(Clone, Debug, Default, PartialEq)]

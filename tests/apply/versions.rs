@@ -3,10 +3,10 @@
 use lockstep_app::{
     App, AppError, AppSettings, EVERYBODY, Endpoint, Input, InputEvent, MachineFault, Output, StateMachine,
 };
+use lockstep_testkit::processes::{Cluster, PATIENCE, payloads};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tools::processes::{Cluster, PATIENCE, payloads};
 
 /// Greets everybody; from its second version on it welcomes guests.
 #[derive(Default)]

@@ -2,6 +2,10 @@
 
 use super::{CHANNELS, Replicas, are_built, order};
 use itch50::{Message, Side as ItchSide, SnapshotMessage};
+use lockstep_testkit::feeds::{self, Listener};
+use lockstep_testkit::gateways::{add_user, start};
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process};
+use lockstep_testkit::trader::{Trader, login_of};
 use ouch50::{CancelOrder, ClOrdId, Options, Price, ReplaceOrder, Side};
 use soupbintcp::{ClientEnd, RejectReason};
 use std::collections::BTreeMap;
@@ -9,10 +13,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tools::feeds::{self, Listener};
-use tools::gateways::{add_user, start};
-use tools::processes::{Cluster, PATIENCE, Process};
-use tools::trader::{Trader, login_of};
 
 /// Orders of each trader before the reader comes, and numbers that they use for them.
 const ORDERS: u32 = 60;

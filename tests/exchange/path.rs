@@ -1,8 +1,8 @@
 //! The bench of an order's path runs, and every answer comes; no time is judged.
 
 use super::{are_built, example};
+use lockstep_testkit::processes::run;
 use std::process::Command;
-use tools::processes::run;
 
 #[test]
 fn the_bench_of_an_orders_path_has_every_answer() {

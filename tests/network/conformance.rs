@@ -12,7 +12,7 @@ use lockstep_io::xdp::{Mode, Xdp, XdpSettings};
 use promises::{Ether, LEN_MAX, NODES, keeps_its_promises};
 use sockets::{PORT, UNICAST_PORT, groups, outsider, settings};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use tools::netns::{Network, unsupported};
+use lockstep_testkit::netns::{Network, unsupported};
 
 /// A card by AF_XDP in a namespace of each seat, a bridge between them, and one more for a stranger.
 pub struct Cards {

@@ -1,7 +1,8 @@
-//! Clusters and cards on networks of namespaces. They need root.
+//! Clusters on networks of namespaces, whose paths are cut and whose cards are shared. They need root.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
 mod conformance;
+mod namespaces;
 mod relay;
 mod xdp;

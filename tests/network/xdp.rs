@@ -11,12 +11,12 @@ use lockstep_io::udp::{Interface, UdpSettings};
 use lockstep_io::xdp::{Mode, XdpSettings};
 use lockstep_process::child::ChildGuard;
 use lockstep_testkit::child::{child_of, is_child_of};
+use lockstep_testkit::netns::{Namespace, Place, unsupported};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::process::{ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
-use tools::netns::{Namespace, Place, unsupported};
 
 const GROUPS: [Ipv4Addr; 3] =
     [Ipv4Addr::new(239, 205, 1, 1), Ipv4Addr::new(239, 205, 1, 2), Ipv4Addr::new(239, 205, 1, 3)];

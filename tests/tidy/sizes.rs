@@ -31,13 +31,13 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 20] = [
     ("crates/lockstep-sim/src/check/events.rs", "check_node_event", "one arm for each event"),
     ("crates/lockstep-sim/src/check/events.rs", "judge_subscriber_event", "one arm for each event"),
     (
-        "tests/start.rs",
+        "tests/cluster/start.rs",
         "the_page_that_begins_from_nothing_does_what_it_says",
         "one story, in the order of the page",
     ),
     ("crates/lockstep-sim/src/plan.rs", "of_seed", "the order of its draws is the meaning of a seed"),
     (
-        "tests/cli/recover.rs",
+        "tests/cluster/cli/recover.rs",
         "after_a_power_cut_of_all_the_longest_journal_founds_a_history_and_a_reader_that_is_ahead_is_told",
         "one story, in its order",
     ),
@@ -48,7 +48,7 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 20] = [
         "start_replica",
         "one constructor with all settings of a replica",
     ),
-    ("src/cli/demo/report.rs", "json", "one document with all its fields"),
+    ("crates/lockstep-demo/src/report.rs", "json", "one document with all its fields"),
     ("crates/lockstep-replica/src/journal/checkpoint.rs", "apply", "one arm for each kind of entry"),
     ("crates/lockstep-sim/src/populate.rs", "new", "one constructor with all fields of a world"),
     ("crates/lockstep-sim/src/edge/process.rs", "start", "one constructor with all settings of a gateway"),
@@ -98,7 +98,7 @@ fn functions(text: &str) -> Vec<(usize, String, usize)> {
 }
 
 /// Where the first body of `code` ends; `None` if a semicolon comes first, as for a function of a trait.
-fn body_end(code: &str) -> Option<usize> {
+pub fn body_end(code: &str) -> Option<usize> {
     let (mut braces, mut brackets) = (0, 0);
     for (offset, c) in code.char_indices() {
         match c {

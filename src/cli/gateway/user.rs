@@ -194,11 +194,14 @@ fn hashed() -> Result<String, Failure> {
         );
         return Err(Failure::new(USAGE, what));
     }
-    hash(password.as_bytes())
+    hash_password(password.as_bytes())
 }
 
 /// A password's hash, salted by the kernel.
-pub(in crate::cli) fn hash(password: &[u8]) -> Result<String, Failure> {
+///
+/// # Errors
+/// The kernel has no random numbers, or the password cannot be hashed.
+pub fn hash_password(password: &[u8]) -> Result<String, Failure> {
     let drawn = [random_u64()?.to_le_bytes(), random_u64()?.to_le_bytes()];
     let mut salt = [0; 16];
     salt[..8].copy_from_slice(&drawn[0]);
@@ -232,13 +235,16 @@ fn read_or_none(path: &Path) -> Result<Users, Failure> {
 }
 
 fn change_file(path: &Path, users: &Users) -> Result<u8, Failure> {
-    write(path, users)?;
+    write_users(path, users)?;
     eprintln!("{} is written: running gateways read it at SIGHUP", path.display());
     Ok(0)
 }
 
-/// Writes beside the file and renames: a reader sees the old file or the new one.
-pub(in crate::cli) fn write(path: &Path, users: &Users) -> Result<(), Failure> {
+/// Writes the users beside the file and renames: a reader sees the old file or the new one.
+///
+/// # Errors
+/// A gateway would refuse them, or they cannot be written.
+pub fn write_users(path: &Path, users: &Users) -> Result<(), Failure> {
     let text = users.write();
     // What a gateway would refuse is not written.
     Users::parse(&text).map_err(|what| Failure::new(USAGE, what))?;

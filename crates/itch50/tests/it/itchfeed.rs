@@ -2,8 +2,8 @@
 
 use crate::common::samples::{Fields, Value, all, head_fields};
 use crate::common::{ROWS, fit, recorded};
-use crate::python::{Python, bytes_of, hex};
 use itch50::Message;
+use lockstep_testkit::python::{Python, bytes_of, hex};
 
 /// The package in a virtual environment; `None` where it cannot be had, which is said.
 fn itchfeed() -> Option<Python> {

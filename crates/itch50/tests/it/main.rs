@@ -6,6 +6,3 @@ mod codec;
 mod common;
 mod itchfeed;
 mod itchy;
-#[path = "../../../../tests/support/python.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod python;

@@ -6,12 +6,12 @@
 //!
 //! In the process of the tests, children that these start would hold its port open.
 
+use lockstep_testkit::processes::{Cluster, Process};
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdout, Command};
 use std::time::Duration;
-use tools::processes::{Cluster, Process};
 
 /// Topic and partitions; a process that has it is a broker.
 const VARIABLE: &str = "MOCK_BROKER_TOPIC";

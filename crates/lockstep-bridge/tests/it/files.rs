@@ -7,14 +7,14 @@
 
 use crate::itch;
 use crate::load::{self, Load, draws, number_of};
-use crate::python::{self, Python};
 use itch50::Message;
+use lockstep_testkit::processes::{Cluster, Process, run};
+use lockstep_testkit::python::{Python, bytes_of};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use tools::processes::{Cluster, Process, run};
 
 const FORMATS: [&str; 6] = ["csv", "length-prefixed", "binary-file", "pcap", "pcapng", "parquet"];
 const DUCKDB: &str = "duckdb==1.5.6";
@@ -103,7 +103,11 @@ fn a_second_bridge_and_another_setting_are_refused_and_sigterm_ends_the_first() 
     cluster.publish("a\nb\nc\n");
     let began = std::time::Instant::now();
     while !folder.join(MANIFEST).exists() {
-        assert!(began.elapsed() < tools::processes::PATIENCE, "no file is complete:\n{}", first.log());
+        assert!(
+            began.elapsed() < lockstep_testkit::processes::PATIENCE,
+            "no file is complete:\n{}",
+            first.log()
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
     run(command(), b"").with_code(5).saying(&["another bridge writes into it"]);
@@ -295,7 +299,7 @@ fn tshark_reads_captures_as_moldudp64_with_numbers_without_holes_and_checksums_t
                 let [seq, count, data] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
                 assert_eq!(seq.parse(), Ok(next), "{format}");
                 next += count.parse::<u64>().unwrap();
-                payloads.extend(data.split(',').map(python::bytes_of));
+                payloads.extend(data.split(',').map(bytes_of));
             }
         }
         assert!(next == day.messages.len() as u64 + 1 && payloads == day.messages, "{format}: {next}");

@@ -3,6 +3,7 @@
 
 use crate::broker::MockBroker;
 use crate::load::{self, draws, number_of};
+use lockstep_testkit::processes::{Cluster, Outcome, PATIENCE, Process, payloads, run};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::cell::RefCell;
@@ -11,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tools::processes::{Cluster, Outcome, PATIENCE, Process, payloads, run};
 
 const TOPIC: &str = "t";
 

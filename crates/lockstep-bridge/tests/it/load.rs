@@ -2,13 +2,13 @@
 
 use lockstep_process::child::clear_settings;
 use lockstep_sim::rng::Rng;
+use lockstep_testkit::processes::{Cluster, Process};
 use std::io::Write;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tools::processes::{Cluster, Process};
 
 /// The number of a variable of the environment.
 pub fn number_of(variable: &str, otherwise: u64) -> u64 {

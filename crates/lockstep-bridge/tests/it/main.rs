@@ -10,7 +10,4 @@ mod itch;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod load;
-#[path = "../../../../tests/support/python.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "other tests use more of it")]
-mod python;
 mod servers;

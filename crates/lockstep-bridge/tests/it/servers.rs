@@ -15,12 +15,12 @@ mod postgres;
 use crate::load::{Load, bridge, draws, number_of};
 use influx::InfluxServer;
 use lockstep_process::child::clear_settings;
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, program, run};
 use postgres::PostgresServer;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tools::processes::{Cluster, PATIENCE, Process, program, run};
 
 /// What a test needs of a server.
 trait Server: Sized {

@@ -4,12 +4,14 @@
 //! The reader follows the `pub use` of a crate's front page to the definitions, also in the crates below, and
 //! writes down types, fields, variants, functions and constants. A change that a user may notice is thereby a
 //! line of a diff.
+//!
+//! `RELEASED.txt` beside it is that list as the last release had it, below its version. As long as the
+//! version promises to be compatible with that release, nothing of the list may go or change.
 
 use quote::ToTokens;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use syn::{Attribute, Fields, ImplItem, Item, Type, UseTree, Visibility};
 
 /// The crates with a list, and how many names their front pages may have at most.
@@ -44,17 +46,6 @@ fn items(source: &Path) -> Vec<(String, Item)> {
         }
     }
     found
-}
-
-/// The items of each crate, which is read once however many names are looked up in it.
-#[derive(Default)]
-struct Sources(BTreeMap<PathBuf, Rc<Vec<(String, Item)>>>);
-
-impl Sources {
-    fn items(&mut self, source: &Path) -> Rc<Vec<(String, Item)>> {
-        let read = self.0.entry(source.to_owned()).or_insert_with(|| Rc::new(items(source)));
-        Rc::clone(read)
-    }
 }
 
 fn is_hidden(attributes: &[Attribute]) -> bool {
@@ -185,7 +176,7 @@ fn brought(tree: &UseTree, path: &mut Vec<String>, out: &mut Vec<(Vec<String>, S
 }
 
 /// The public surface of a crate, one definition below the other, and how many names its front page has.
-fn surface(package: &str, sources: &mut Sources) -> (String, usize) {
+fn surface(package: &str) -> (String, usize) {
     let source = crates().join(package).join("src");
     let (mut names, mut own) = (Vec::new(), Vec::new());
     for item in parsed(&source.join("lib.rs")).items {
@@ -203,10 +194,14 @@ fn surface(package: &str, sources: &mut Sources) -> (String, usize) {
             }
         }
     }
+    // Each crate is parsed once, whatever number of names lead to it.
+    let mut read = BTreeMap::new();
+    let items_here = items(&source);
     for (_, lines) in &mut own {
         let name = lines[0].split(' ').nth(1).unwrap_or_default().to_owned();
-        lines.extend(sources.items(&source).iter().flat_map(|(_, item)| functions(item, &name)));
+        lines.extend(items_here.iter().flat_map(|(_, item)| functions(item, &name)));
     }
+    read.insert(source.clone(), items_here);
     let mut all = own;
     for (path, name) in names {
         let first = path.first().map(String::as_str).unwrap_or_default();
@@ -214,7 +209,7 @@ fn surface(package: &str, sources: &mut Sources) -> (String, usize) {
             true => crates().join(first.replace('_', "-")).join("src"),
             false => source.clone(),
         };
-        let items = sources.items(&source);
+        let items = read.entry(source).or_insert_with_key(|source| items(source));
         let mut found: Vec<_> =
             items.iter().filter_map(|(file, item)| Some((file, lines_of(item, &name)?))).collect();
         if found.len() > 1 {
@@ -248,9 +243,8 @@ fn defined(item: &Item) -> Option<String> {
 
 #[test]
 fn the_public_surface_is_the_list_in_the_repository() {
-    let mut sources = Sources::default();
     for (package, max) in CRATES {
-        let (surface, count) = surface(package, &mut sources);
+        let (surface, count) = surface(package);
         let file = crates().join(package).join("PUBLIC.txt");
         if std::env::var_os("REWRITE").is_some() {
             fs::write(&file, &surface).expect("writing the list");
@@ -285,4 +279,101 @@ fn the_reader_sees_what_a_user_sees() {
     assert_eq!(lines, ["enum E (non_exhaustive)", "    A", "    B { at: u64 }", "    C(Vec<u8>)"]);
     let functions: Vec<_> = items.iter().flat_map(|item| functions(item, "E")).collect();
     assert_eq!(functions, ["    fn f<'a>(&'a mut self, to: &[u8]) -> Option<&'a str>"]);
+}
+
+// ---------------------------------------------------------------------------- since the last release
+
+/// The lines of a list, each behind the line of its type: `enum E`, `    A`. Whether the type may grow is
+/// no part of its line.
+fn by_type(list: &str) -> Vec<(&str, &str, bool)> {
+    let (mut owner, mut may_grow) = ("", false);
+    let lines = list.lines().map(|line| {
+        if !line.starts_with(' ') {
+            may_grow = line.ends_with(GROWS);
+            owner = line.trim_end_matches(GROWS);
+        }
+        (owner, line.trim_end_matches(GROWS), may_grow)
+    });
+    lines.collect()
+}
+
+const GROWS: &str = " (non_exhaustive)";
+
+/// The changes that break a program that compiles with `released`: a line that is gone or changed, a type
+/// that programs may no longer match or write completely, a variant or public field more in one that they
+/// may.
+fn broken(released: &str, now: &str) -> Vec<String> {
+    let (old, new) = (by_type(released), by_type(now));
+    let holds = |lines: &[(&str, &str, bool)], owner: &str, line: &str| {
+        lines.iter().any(|(other, there, _)| (*other, *there) == (owner, line))
+    };
+    let gone = old.iter().filter(|(owner, line, _)| !holds(&new, owner, line));
+    let gone = gone.map(|(owner, line, _)| format!("- {owner}: {}", line.trim()));
+    let closed = old.iter().filter(|(owner, line, grows)| {
+        owner == line
+            && !grows
+            && new.iter().any(|(other, there, grows)| other == there && other == owner && *grows)
+    });
+    let closed = closed.map(|(owner, ..)| format!("- {owner}: it has become non_exhaustive"));
+    let is_part = |line: &str| {
+        let line = line.trim_start();
+        !["fn ", "async fn ", "unsafe fn ", "const "].iter().any(|kind| line.starts_with(kind))
+    };
+    let more = new.iter().filter(|(owner, line, _)| {
+        let is_whole = |(other, there, grows): &(&str, &str, bool)| {
+            other == owner && other != there && !grows && is_part(there)
+        };
+        owner != line && is_part(line) && old.iter().any(is_whole) && !holds(&old, owner, line)
+    });
+    let more = more.map(|(owner, line, _)| format!("+ {owner}: {}", line.trim()));
+    gone.chain(closed).chain(more).collect()
+}
+
+/// Whether cargo takes the newer version where the older one was asked for.
+fn is_compatible(older: &str, newer: &str) -> bool {
+    let numbers = |version: &str| version.split('.').map(|part| part.parse::<u32>().ok()).collect::<Vec<_>>();
+    let (older, newer) = (numbers(older), numbers(newer));
+    let first = older.iter().position(|number| *number != Some(0)).unwrap_or(older.len() - 1);
+    older[..=first] == newer[..=first]
+}
+
+#[test]
+fn a_version_keeps_the_public_surface_of_the_last_release() {
+    let now = env!("CARGO_PKG_VERSION");
+    for (package, _) in CRATES {
+        let list = fs::read_to_string(crates().join(package).join("PUBLIC.txt")).expect("PUBLIC.txt");
+        let file = crates().join(package).join("RELEASED.txt");
+        if std::env::var_os("RELEASE").is_some() {
+            fs::write(&file, format!("# {now}\n{list}")).expect("writing the list");
+        }
+        let text = fs::read_to_string(&file).expect("RELEASED.txt");
+        let (version, released) = text.split_once('\n').expect("the version, and the list");
+        let version = version.trim_start_matches("# ");
+        let broken = broken(released, &list);
+        assert!(
+            broken.is_empty() || !is_compatible(version, now),
+            "{package} {now} promises to be compatible with {version}, and is not:\n{}\nkeep it, or raise the \
+             version (docs/RELEASING.md)",
+            broken.join("\n")
+        );
+    }
+}
+
+#[test]
+fn a_change_that_breaks_programs_is_found() {
+    let released = "enum E\n    A\n    fn f(&self)\nenum G (non_exhaustive)\n    A\nstruct S\n    a: u8\n    fn f(&self)\n\
+                    struct T\n    fn f(&self)\n";
+    let change = |old: &str, new: &str| broken(released, &released.replacen(old, new, 1));
+    assert!(broken(released, released).is_empty());
+    assert!(change("struct T\n", "struct R\nstruct T\n    b: u8\n    fn g(&self)\n").is_empty());
+    assert!(change("(non_exhaustive)\n", "(non_exhaustive)\n    B\n").is_empty(), "it may grow");
+    assert_eq!(change("enum E\n    A\n", "enum E\n"), ["- enum E: A"], "G has one of that name");
+    assert_eq!(change("fn f(&self)", "fn f(&mut self)"), ["- enum E: fn f(&self)"]);
+    assert_eq!(change("enum E\n", "enum E\n    B\n"), ["+ enum E: B"]);
+    assert_eq!(change("enum E\n", "enum E (non_exhaustive)\n"), ["- enum E: it has become non_exhaustive"]);
+    assert_eq!(change("    a: u8\n", "    a: u8\n    b: u8\n"), ["+ struct S: b: u8"]);
+    assert_eq!(change("struct T\n    fn f(&self)\n", "").len(), 2);
+    assert!(is_compatible("0.1.0", "0.1.9") && !is_compatible("0.1.9", "0.2.0"));
+    assert!(is_compatible("1.2.0", "1.9.0") && !is_compatible("1.2.0", "2.0.0"));
+    assert!(is_compatible("0.0.3", "0.0.3") && !is_compatible("0.0.3", "0.0.4"));
 }

@@ -5,6 +5,3 @@
 mod codec;
 mod common;
 mod nasdaq_protocols;
-#[path = "../../../../tests/support/python.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
-mod python;

@@ -3,7 +3,7 @@
 
 use crate::common::samples::{Sample, Value, all};
 use crate::common::{Either, ROWS, Row, Tail, element, fit, join};
-use crate::python::{Python, bytes_of, hex};
+use lockstep_testkit::python::{Python, bytes_of, hex};
 
 /// The package in a virtual environment; `None` where it cannot be had, which is said.
 fn nasdaq_protocols() -> Option<Python> {

@@ -1,11 +1,11 @@
 //! An InfluxDB server of Debian's package, in a folder of its own.
 
 use super::Server;
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tools::processes::{Cluster, PATIENCE, Process, free_address};
 
 const PASSWORD: &str = "secret";
 

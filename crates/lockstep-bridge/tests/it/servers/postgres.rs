@@ -1,11 +1,11 @@
 //! A PostgreSQL server of Debian's package, in a folder of its own.
 
 use super::Server;
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address, is_root, run};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tools::processes::{Cluster, PATIENCE, Process, free_address, is_root, run};
 
 /// The password of the role that bridges have.
 const PASSWORD: &str = "a secret";
