@@ -9,10 +9,10 @@ mod sockets;
 use lockstep_core::engine::ports::Group;
 use lockstep_io::udp::{Interface, UdpSettings};
 use lockstep_io::xdp::{Mode, Xdp, XdpSettings};
+use lockstep_testkit::netns::{Network, unsupported};
 use promises::{Ether, LEN_MAX, NODES, keeps_its_promises};
 use sockets::{PORT, UNICAST_PORT, groups, outsider, settings};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use lockstep_testkit::netns::{Network, unsupported};
 
 /// A card by AF_XDP in a namespace of each seat, a bridge between them, and one more for a stranger.
 pub struct Cards {

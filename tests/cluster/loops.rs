@@ -1,8 +1,6 @@
 //! The client inside event loops of others: poll(2), mio and tokio. The examples of `lockstep-client` are run
 //! as their users run them, beside a cluster whose leader is killed.
 
-#![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
-
 use lockstep_client::{
     AsyncPublisher, AsyncSubscriber, Delivery, EVERYBODY, Endpoint, Publisher, PublisherEvent, Start,
     Subscriber, SubscriberEvent,

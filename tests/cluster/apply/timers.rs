@@ -59,7 +59,7 @@ fn settings(number: u8) -> AppSettings {
     settings
 }
 
-/// `LOCKSTEP_TIMERS=1000000 cargo test --test apply` is the long run; it prints the lateness.
+/// `LOCKSTEP_TIMERS=1000000 cargo test --test cluster apply::` is the long run; it prints the lateness.
 #[test]
 fn each_timer_fires_once_in_order_and_none_early_over_ten_takeovers() {
     let count: u64 =

@@ -1,16 +1,9 @@
 //! State machines on real clusters: the tutorial, and replicas that are killed again and again.
 
-#![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
-
-#[path = "apply/locks.rs"]
 mod locks;
-#[path = "apply/peers.rs"]
 mod peers;
-#[path = "apply/stamped.rs"]
 mod stamped;
-#[path = "apply/timers.rs"]
 mod timers;
-#[path = "apply/versions.rs"]
 mod versions;
 
 use lockstep_app::{App, StateMachine, query};
@@ -112,7 +105,7 @@ fn totals(cluster: &Cluster) -> Vec<u64> {
 
 const MESSAGES: u64 = 300;
 
-/// `LOCKSTEP_ROUNDS=200 cargo test --test apply` is the long run.
+/// `LOCKSTEP_ROUNDS=200 cargo test --test cluster apply::` is the long run.
 #[test]
 fn whoever_is_killed_each_message_is_applied_once_and_each_output_is_stamped_once() {
     let Some(program) = counter() else { return };

@@ -2,11 +2,7 @@
 //! stream, answers at the clients' sockets, and the market as ITCH 5.0 from a feed, while a replica and a
 //! leader are killed.
 
-#![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
-
-#[path = "exchange/late.rs"]
 mod late;
-#[path = "exchange/path.rs"]
 mod path;
 
 use itch50::Message;
