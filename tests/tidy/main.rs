@@ -137,7 +137,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "gateway",
             "app",
             "soupbintcp",
-            "settings",
+            "values",
             "local",
             "cli",
         ],
