@@ -9,4 +9,4 @@
 #[allow(clippy::disallowed_methods)]
 pub mod cli;
 
-pub use lockstep_daemon::{config, local};
+pub use lockstep_daemon::config;

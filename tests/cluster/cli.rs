@@ -2,6 +2,7 @@
 
 mod archiver;
 mod backup;
+mod check;
 mod counters;
 mod drill;
 mod events;

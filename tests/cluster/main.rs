@@ -3,11 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+mod apply;
 mod cli;
 mod doctor;
+mod exchange;
 mod feed;
 mod fix;
 mod gateway;
+mod loops;
 mod metrics;
 mod power;
 mod runbook;
@@ -17,3 +20,4 @@ mod takeover;
 mod tls;
 mod trust;
 mod upgrade;
+mod watcher;

@@ -45,6 +45,12 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         &["wire", "ring", "proto", "engine", "journal", "replica", "io", "process"],
     ),
     (
+        "settings",
+        "crates/lockstep-node/src/settings",
+        &["wire", "proto", "engine", "journal", "replica", "io", "process", "node", "config"],
+    ),
+    ("local", "crates/lockstep-node/src/local", &["wire", "io", "config", "node"]),
+    (
         "node",
         "crates/lockstep-node/src/",
         &["wire", "proto", "engine", "journal", "replica", "io", "process", "files", "client", "notary"],
@@ -81,6 +87,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("features", "crates/lockstep-features/src/", &[]),
     ("simulator", "crates/lockstep-sim-program/src/", &["engine", "io", "process", "sim"]),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
+    ("testkit", "crates/lockstep-testkit/src/", &[]),
     ("top", "crates/lockstep-top/src/", &[]),
     ("bridge", "crates/lockstep-bridge/src/", &["wire", "client", "config", "io", "moldudp64"]),
     ("flat", "bindings/flat/src/", &["client"]),
@@ -90,12 +97,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "bindings/python/src/",
         &["wire", "engine", "io", "config", "node", "client", "metrics", "flat"],
     ),
-    (
-        "settings",
-        "crates/lockstep-daemon/src/config/",
-        &["wire", "proto", "engine", "journal", "replica", "io", "process", "node", "config"],
-    ),
-    ("local", "crates/lockstep-daemon/src/local.rs", &["wire", "io", "node", "settings"]),
+    ("values", "crates/lockstep-daemon/src/config.rs", &["config", "settings"]),
     (
         "daemon",
         "crates/lockstep-daemon/src/",
@@ -115,7 +117,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "metrics",
             "soupbintcp",
             "moldudp64",
-            "settings",
+            "config",
+            "values",
             "local",
         ],
     ),
@@ -124,7 +127,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "src/cli/",
         &[
             "wire", "proto", "engine", "io", "process", "doctor", "client", "journal", "files", "node",
-            "notary", "gateway", "metrics", "top", "settings", "local", "daemon",
+            "notary", "gateway", "metrics", "top", "config", "values", "local", "daemon",
         ],
     ),
     (
@@ -141,7 +144,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "gateway",
             "app",
             "soupbintcp",
-            "settings",
+            "values",
             "local",
             "daemon",
         ],
@@ -308,13 +311,10 @@ fn an_import_against_the_direction_is_named() {
     assert_eq!(wrong_imports("crates/lockstep-replica/src/journal/a.rs", "use crate::replica::X;").len(), 1);
     assert_eq!(wrong_imports("bindings/flat/src/a.rs", "use crate::b; use lockstep_c::x;").len(), 1);
     assert_eq!(
-        wrong_imports("crates/lockstep-daemon/src/config/a.rs", "use lockstep_sim::Plan;"),
-        ["crates/lockstep-daemon/src/config/a.rs:1: settings -> sim"]
+        wrong_imports("crates/lockstep-node/src/settings.rs", "use lockstep_sim::Plan;"),
+        ["crates/lockstep-node/src/settings.rs:1: settings -> sim"]
     );
-    assert_eq!(
-        wrong_imports("crates/lockstep-daemon/src/config/a.rs", "use crate::gateway::run;"),
-        ["crates/lockstep-daemon/src/config/a.rs:1: settings -> daemon"]
-    );
+    assert_eq!(wrong_imports("crates/lockstep-daemon/src/config.rs", "use crate::gateway::run;"), ["crates/lockstep-daemon/src/config.rs:1: values -> daemon"]);
     assert_eq!(wrong_imports("crates/lockstep-attic/src/a.rs", "").len(), 1);
     assert_eq!(wrong_imports("src/stray.rs", "").len(), 1);
     assert!(
@@ -411,7 +411,7 @@ fn wrong_rules(rules: &str, proto: &[(String, String)], tests: &str) -> Vec<Stri
 fn text_of_tests() -> String {
     let scripts = ["tests", "crates"].iter().flat_map(|folder| files(folder, "txt"));
     let mut text = scripts.map(|path| read(&path)).collect::<Vec<_>>().join("\n");
-    let programs = ["tests", "crates"].iter().flat_map(|folder| sources(folder));
+    let programs = ["tests", "crates", "examples"].iter().flat_map(|folder| sources(folder));
     let is_program = |file: &str| file.split('/').nth(2) == Some("tests") || file.starts_with("tests/");
     for (file, source) in programs.filter(|(file, _)| is_program(file) && !file.starts_with("tests/tidy")) {
         text += &format!("// {file}\n{source}\n");

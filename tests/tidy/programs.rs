@@ -7,24 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Each test program is linked with all that its package uses, so their number decides what `cargo test
 /// --workspace` takes. A crate has one: `tests/it/main.rs`, with a module for each topic.
-const PROGRAMS_MAX: usize = 84;
+const PROGRAMS_MAX: usize = 42;
 
 /// Crates that bring the program or a cluster of its processes: a test that uses one belongs to the root.
 const OF_THE_ROOT: [&str; 3] = ["lockstep", "lockstep_testkit", "tools"];
 
 /// Tests of the root that use one crate alone and have not moved to it yet.
-const STRAYS: [&str; 10] = [
-    "edge::mold_client",
-    "edge::mold_packet",
-    "edge::mold_server",
-    "edge::soup_client",
-    "edge::soup_connection",
-    "edge::soup_packet",
-    "edge::soup_server",
-    "engine::found_by",
-    "netsim",
-    "wire",
-];
+const STRAYS: [&str; 2] = ["engine::found_by", "netsim"];
 
 // ---------------------------------------------------------------------------- how many
 

@@ -8,7 +8,7 @@
 //!
 //! Each daemon is a function of its flags that runs until it is told to stop, and answers with `Ok` or a
 //! [`Failure`], which knows the exit code. The operators' program (`lockstep`) has a command for each, and so
-//! has `lockstep-demo`, whose processes they are. [`local`] founds clusters of one machine.
+//! has `lockstep-demo`, whose processes they are.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "daemons read clocks and start threads")]
@@ -21,7 +21,6 @@ pub mod expiry;
 pub mod failure;
 pub mod feed;
 pub mod gateway;
-pub mod local;
 pub mod log;
 pub mod notary;
 pub mod reloader;

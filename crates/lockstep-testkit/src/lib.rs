@@ -10,6 +10,7 @@
 
 #[cfg(feature = "processes")]
 pub mod cards;
+pub mod child;
 #[cfg(feature = "processes")]
 pub mod durability;
 #[cfg(feature = "processes")]

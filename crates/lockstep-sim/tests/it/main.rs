@@ -1,0 +1,3 @@
+//! The judge of lockstep, judged.
+
+mod net;
