@@ -20,7 +20,7 @@ use crate::rng::Rng;
 use crate::wire::{NetworkModel, Route, SimNetwork, SimPacket};
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::subscriber::Delivery;
-use lockstep_core::proto::failure_detector::FailureDetectorLimits;
+use lockstep_memory::world::SILENCE;
 use lockstep_wire::{Header, Kind, MEMBERS_MAX, Nanos, SMALL_LEN_MAX};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -160,7 +160,7 @@ impl LoneCluster {
         let settings = ClusterSettings {
             replicas,
             ring_bytes: RING_BYTES,
-            failure_detector: FailureDetectorLimits::default(),
+            failure_detector: SILENCE,
             resend_ns: RESEND_NS,
         };
         let mut processes = Vec::new();

@@ -3,3 +3,4 @@
 //! Only tests, tools and the bench depend on this crate; no program that runs a cluster does.
 
 pub mod lane;
+pub use lockstep_memory as memory;

@@ -1,0 +1,3 @@
+//! A node and its files on this machine.
+
+mod journal;
