@@ -19,7 +19,7 @@ use lockstep_wire::Change;
 use std::time::{Duration, Instant};
 
 /// What neither finds, and why; and the test that holds it. Those of the engines and of a founding are run
-/// with the rule broken: `tests/engine/found_by.rs`, `tests/founding.rs`.
+/// with the rule broken: `found_by.rs` and `founding.rs` of the tests of `lockstep-core` and `lockstep-replica`.
 const NOT_FOUND: &[(Mutation, &str)] = &[
     (
         Mutation::UnlistedLeads,

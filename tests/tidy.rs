@@ -60,6 +60,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("machine", "crates/lockstep-machine/src/", &["wire", "engine"]),
     ("metrics", "crates/lockstep-metrics/src/", &["wire", "engine", "io", "process"]),
     ("app", "crates/lockstep-app/src/", &["io", "process", "client", "machine", "metrics"]),
+    ("memory", "crates/lockstep-memory/src/", &["wire", "proto", "engine", "journal", "replica"]),
     (
         "sim",
         "crates/lockstep-sim/src/",
@@ -70,6 +71,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "engine",
             "journal",
             "replica",
+            "memory",
             "gateway",
             "machine",
             "soupbintcp",
@@ -326,7 +328,10 @@ fn without_tests(file: &str, text: &str) -> String {
 }
 
 fn is_test_file(file: &str) -> bool {
-    file.starts_with("crates/lockstep-sim/") || file.ends_with("/tests.rs") || file.contains("/tests/")
+    let judges = ["crates/lockstep-sim/", "crates/lockstep-memory/"];
+    judges.iter().any(|judge| file.starts_with(judge))
+        || file.ends_with("/tests.rs")
+        || file.contains("/tests/")
 }
 
 /// The rooms of rules: whose datagrams count is decided where they are opened.
@@ -372,12 +377,14 @@ fn wrong_rules(rules: &str, proto: &[(String, String)], tests: &str) -> Vec<Stri
     wrong
 }
 
-/// The text of everything that is a test: `tests/`, the simulator, `tests.rs` files, `#[cfg(test)]` parts.
-/// This file is left out: its examples prove nothing.
+/// The text of everything that is a test: folders `tests`, the simulator, `tests.rs` files, `#[cfg(test)]` parts.
+/// This program is left out: its examples prove nothing.
 fn text_of_tests() -> String {
-    let scripts = files("tests", "txt").iter().map(|path| read(path)).collect::<Vec<_>>();
-    let mut text = scripts.join("\n");
-    for (file, source) in sources("tests").into_iter().filter(|(file, _)| !file.starts_with("tests/tidy")) {
+    let scripts = ["tests", "crates"].iter().flat_map(|folder| files(folder, "txt"));
+    let mut text = scripts.map(|path| read(&path)).collect::<Vec<_>>().join("\n");
+    let programs = ["tests", "crates"].iter().flat_map(|folder| sources(folder));
+    let is_program = |file: &str| file.split('/').nth(2) == Some("tests") || file.starts_with("tests/");
+    for (file, source) in programs.filter(|(file, _)| is_program(file) && !file.starts_with("tests/tidy")) {
         text += &format!("// {file}\n{source}\n");
     }
     for (file, source) in product() {

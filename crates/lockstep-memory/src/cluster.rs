@@ -4,8 +4,8 @@ use crate::log::written;
 use crate::net::{SimNet, To};
 use crate::reader::{Event, owned};
 use crate::world::{
-    CLUSTER, OPERATOR, MemoryPorts, TURN_NS, WALL_NS, address, blank_tail, born_tail, flush, publisher_limits,
-    replica_limits, sent, start, subscriber_limits,
+    CLUSTER, MemoryPorts, OPERATOR, TURN_NS, WALL_NS, address, blank_tail, born_tail, flush,
+    publisher_limits, replica_limits, sent, start, subscriber_limits,
 };
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::ReplicaEvent;

@@ -36,8 +36,11 @@ pub const TURN_NS: Nanos = 10_000;
 pub const WALL_NS: Nanos = 1_700_000_000_000_000_000;
 
 /// Silence and elections in virtual time are of round numbers: stories and digests are made of them.
-pub const SILENCE: FailureDetectorLimits =
-    FailureDetectorLimits { heartbeat_interval_ns: 1_000_000, timeout_ns: 8_000_000, timeout_ns_max: 64_000_000 };
+pub const SILENCE: FailureDetectorLimits = FailureDetectorLimits {
+    heartbeat_interval_ns: 1_000_000,
+    timeout_ns: 8_000_000,
+    timeout_ns_max: 64_000_000,
+};
 /// The waits of such an election.
 pub const ELECTION: ElectionLimits = ElectionLimits {
     stagger_ns: 2_000_000,

@@ -34,7 +34,9 @@ use lockstep_process::cpu;
 use lockstep_process::watcher::Watcher;
 use lockstep_replica::conditions::ConditionSet;
 use lockstep_replica::journal::{Completeness, Inspection};
-use lockstep_replica::replica::{ACK_REPEAT_HEARTBEATS, REPLICA_ROWS, Recovered, ReplicaEngine, ReplicaLimits};
+use lockstep_replica::replica::{
+    ACK_REPEAT_HEARTBEATS, REPLICA_ROWS, Recovered, ReplicaEngine, ReplicaLimits,
+};
 use lockstep_wire::{Identity, Nanos, frame_len_max};
 use std::io::ErrorKind;
 

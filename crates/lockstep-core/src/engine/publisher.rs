@@ -33,8 +33,8 @@ use crate::proto::heartbeat::HeartbeatLimits;
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use lines::PublisherNames;
 use lockstep_wire::{
-    Datagram, Destination, Epoch, Header, KeyClass, Kind, MESSAGE_LEN_MAX, NAME_LEN_MAX, Nanos, NoticeRows, PublisherNotice,
-    QueryKind, Reject,
+    Datagram, Destination, Epoch, Header, KeyClass, Kind, MESSAGE_LEN_MAX, NAME_LEN_MAX, Nanos, NoticeRows,
+    PublisherNotice, QueryKind, Reject,
 };
 pub use notifications::{OpenRefusal, PublishError, PublisherEvent};
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ impl Default for PublisherLimits {
         Self {
             receiver: ReceiverLimits { store_bytes: 1 << 20, ..ReceiverLimits::default() },
             window_entries: 1_024,
-            window_datagrams: 720,
+            window_datagrams: 736,
             flight_datagrams: 1_798,
             resend_ns_min: 1_000_000,
             resend_ns_max: 100_000_000,

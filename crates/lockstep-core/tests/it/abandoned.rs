@@ -1,15 +1,15 @@
 //! Repairers that are dead or silent keep nobody from being repaired.
 
-use lockstep_memory::log::{Log, written};
 use super::publisher::connected;
-use lockstep_memory::reader::{Event, Reader};
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counters;
 use lockstep_core::engine::event::Events;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_memory::log::{Log, written};
 use lockstep_memory::net::To;
+use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::net::SocketAddrV4;

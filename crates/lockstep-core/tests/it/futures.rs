@@ -2,13 +2,13 @@
 //! over a network that loses, repeats and reorders: whatever they hear on the way, in the end they have the
 //! one log that came to be, and what was called final on the way was it.
 
-use lockstep_memory::log::Log;
 use super::outcomes::Writer;
-use lockstep_memory::reader::{Event, Reader};
-use lockstep_memory::world::*;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_memory::log::Log;
+use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

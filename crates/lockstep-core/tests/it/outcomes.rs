@@ -1,11 +1,11 @@
 //! Publishers across a takeover, in logs of several epochs that are made by hand: each message has one
 //! fate, whatever a leader had stamped before it died.
 
-use lockstep_memory::log::{Log, written};
-use lockstep_memory::world::*;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
+use lockstep_memory::log::{Log, written};
 use lockstep_memory::net::{SimNet, To};
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

@@ -1,12 +1,12 @@
 //! An application in several copies: whatever starts late, dies and begins again, each output is stamped
 //! once.
 
-use lockstep_memory::cluster::Cluster;
-use lockstep_memory::world::*;
 use lockstep_core::engine::outputs::{Divergence, Outputs, OutputsEnd};
 use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
+use lockstep_memory::cluster::Cluster;
 use lockstep_memory::net::SimNet;
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 
 const NAME: &str = "application";

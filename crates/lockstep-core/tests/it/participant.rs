@@ -1,10 +1,6 @@
 //! A participant is a publisher and a subscriber on one device, and nothing else: what the two report and
 //! send is what two handles do.
 
-use lockstep_memory::log::Log;
-use lockstep_memory::reader::{Event, owned};
-use lockstep_memory::cluster::{Cluster, ParticipantNode};
-use lockstep_memory::world::*;
 use lockstep_core::engine::UNICAST_TURNS;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::participant::ParticipantEngine;
@@ -12,8 +8,12 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent};
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
+use lockstep_memory::cluster::{Cluster, ParticipantNode};
+use lockstep_memory::log::Log;
 use lockstep_memory::net::{SimNet, To};
+use lockstep_memory::reader::{Event, owned};
 use lockstep_memory::rng::Rng;
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 use std::cell::Cell;
 use std::collections::VecDeque;

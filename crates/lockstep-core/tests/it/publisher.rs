@@ -1,11 +1,11 @@
 //! The publisher in a small cluster: names, fates, fences, and copies of one application.
 
-use lockstep_memory::log::{Log, written};
-use lockstep_memory::cluster::Cluster;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent, PublisherLimits};
+use lockstep_memory::cluster::Cluster;
+use lockstep_memory::log::{Log, written};
 use lockstep_memory::net::SimNet;
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::collections::BTreeMap;

@@ -1,13 +1,13 @@
 //! Readers across a takeover (S10), in logs of several epochs that are made by hand: what they forget,
 //! take back, ask for, and never use.
 
-use lockstep_memory::log::Log;
-use lockstep_memory::reader::{Event, Reader};
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::event::Events;
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Placement, Receiver, Start};
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_memory::log::Log;
+use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
@@ -220,7 +220,9 @@ fn s10_words_of_an_election_are_no_news() {
     for kind in [Kind::Prepare, Kind::Promise, Kind::Refuse, Kind::PreVote, Kind::Grant] {
         let body = BallotBody { process_nonce: 1, ballot: epoch(9, 3).0, about: 0 };
         let header = log.header(kind, identity(3));
-        reader.hear(&lockstep_memory::log::written(|out| write_ballot(out, &Keyring::none(CLUSTER), header, body)));
+        reader.hear(&lockstep_memory::log::written(|out| {
+            write_ballot(out, &Keyring::none(CLUSTER), header, body)
+        }));
     }
     reader.wait(RETRY_NS);
     assert!(reader.requests().is_empty(), "an epoch is new when it has won");

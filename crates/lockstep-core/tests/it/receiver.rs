@@ -1,11 +1,11 @@
 //! The protocol half of every reader, seen through a subscriber: what it uses, asks for, and refuses.
 
-use lockstep_memory::log::Log;
-use lockstep_memory::reader::{Event, Reader};
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberLimits};
+use lockstep_memory::log::Log;
+use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 
 /// The guard and its jitter.

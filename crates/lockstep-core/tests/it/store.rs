@@ -1,7 +1,7 @@
 //! FrameStore against a model that is too simple to be wrong.
 
-use lockstep_memory::log::Log;
 use lockstep_core::engine::store::FrameStore;
+use lockstep_memory::log::Log;
 use lockstep_wire::*;
 use proptest::prelude::*;
 

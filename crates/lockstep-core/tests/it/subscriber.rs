@@ -1,10 +1,10 @@
 //! The subscriber: what an application is told, and when.
 
-use lockstep_memory::log::Log;
-use lockstep_memory::world::*;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
+use lockstep_memory::log::Log;
 use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 use std::ops::ControlFlow;
 

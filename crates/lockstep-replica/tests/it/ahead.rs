@@ -1,11 +1,11 @@
 //! Readers that have read what the cluster no longer has: an alarm, and no silent waiting.
 
-use lockstep_memory::log::{Log, written};
-use lockstep_memory::reader::{Event, Reader};
-use lockstep_memory::cluster::Cluster;
-use lockstep_memory::world::*;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_memory::cluster::Cluster;
+use lockstep_memory::log::{Log, written};
+use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

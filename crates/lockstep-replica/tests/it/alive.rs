@@ -1,14 +1,14 @@
 //! Other users of our name: a second process of our identity, an echo of the one before, another
 //! history.
 
-use lockstep_memory::log::{Log, written};
 use super::replica::{RING, decoded, leader, standby};
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
-use lockstep_replica::replica::ReplicaLimits;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::{Log, written};
 use lockstep_memory::net::To;
+use lockstep_memory::world::*;
+use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

@@ -1,11 +1,11 @@
 //! The bounds of what is believed of others: how far a word may reach, and whose it must be.
 
-use lockstep_memory::log::{Log, written};
 use super::replica::{leader, standby};
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::rounds::JUMP_MAX;
+use lockstep_memory::log::{Log, written};
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

@@ -1,10 +1,10 @@
 //! A replica's replay, and a takeover that changes what it lacks meanwhile.
 
-use lockstep_memory::log::Log;
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::replay::SourceState;
 use lockstep_core::proto::log::LogEnd;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::Log;
+use lockstep_memory::world::*;
 use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
 use lockstep_wire::*;
 

@@ -1,9 +1,9 @@
 //! The stream's time beside the clocks of those who keep it.
 
-use lockstep_memory::log::Log;
 use super::replica::{leader, standby};
-use lockstep_memory::cluster::Node;
 use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::Log;
 use lockstep_wire::*;
 
 const WALL: Nanos = 1_700_000_000_000_000_000;

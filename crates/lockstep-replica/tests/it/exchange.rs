@@ -1,9 +1,9 @@
 //! S7: a standby's suffix is exchanged for another, while takeovers follow each other.
 
-use lockstep_memory::log::Log;
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::Log;
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 
 /// Bytes of the rings of these replicas.

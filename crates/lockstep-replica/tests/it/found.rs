@@ -1,14 +1,14 @@
 //! What the simulator found in the engines, each as a promise of its own: a bug of which only a seed knows
 //! comes back when the seeds change.
 
-use lockstep_memory::log::{Log, messages, open_submission, written};
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::{Log, messages, open_submission, written};
+use lockstep_memory::net::To;
+use lockstep_memory::world::*;
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
 use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, copy_behind, format, open};
 use lockstep_replica::replica::Recovered;
-use lockstep_memory::net::To;
 use lockstep_wire::*;
 use lockstep_wire::{Keyring, LeaderLossReason};
 

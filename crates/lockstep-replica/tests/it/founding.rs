@@ -6,6 +6,8 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::window::Window;
+use lockstep_memory::disk::{DiskFault, SimDisk};
+use lockstep_memory::rng::Rng;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::{FileName, Store};
@@ -14,8 +16,6 @@ use lockstep_replica::journal::{
     found, holdings, inspect, open, read_segments, verify,
 };
 use lockstep_replica::replica::Recovered;
-use lockstep_memory::disk::{DiskFault, SimDisk};
-use lockstep_memory::rng::Rng;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
@@ -120,8 +120,14 @@ fn every_planted_bug_of_a_founding_is_found() {
                 Mutation::FounderInherits,
                 "founding::s7_what_a_history_is_founded_on_is_on_the_device_before_it_is_the_founders",
             ),
-            (Mutation::EvidenceIsLoss, "founding::a_journal_whose_end_is_torn_or_damaged_is_founded_on_up_to_there"),
-            (Mutation::AnyFoundingIsOurs, "founding::a_founding_that_belongs_to_another_recovery_is_left_alone"),
+            (
+                Mutation::EvidenceIsLoss,
+                "founding::a_journal_whose_end_is_torn_or_damaged_is_founded_on_up_to_there",
+            ),
+            (
+                Mutation::AnyFoundingIsOurs,
+                "founding::a_founding_that_belongs_to_another_recovery_is_left_alone",
+            ),
         ],
     );
 }

@@ -1,15 +1,15 @@
 //! Journals without room, for long: whoever stores nothing blames nobody else for it, asks for nothing, and
 //! goes on by itself; and however many takeovers nobody committed, the next one can.
 
-use lockstep_memory::log::{Log, messages, written};
 use super::replica::decoded;
-use lockstep_memory::cluster::{Cluster, Node};
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::commit::Durability;
-use lockstep_replica::replica::ReplicaCore;
+use lockstep_memory::cluster::{Cluster, Node};
+use lockstep_memory::log::{Log, messages, written};
 use lockstep_memory::net::To;
+use lockstep_memory::world::*;
+use lockstep_replica::replica::ReplicaCore;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

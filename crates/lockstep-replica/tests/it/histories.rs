@@ -1,16 +1,16 @@
 //! A history is founded on what is left of another one: who goes on in it, who is told that it lost
 //! something, and who stops (LINEAGE-1, LINEAGE-2, S12).
 
-use lockstep_memory::log::{Log, written};
-use lockstep_memory::reader::{Event, Reader};
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::receiver::{Start, UNLED_NS};
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::log::LogEnd;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::{Log, written};
+use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::world::*;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::{Tail, TailLabel};
 use lockstep_replica::replica::ReplicaLimits;

@@ -1,11 +1,11 @@
 //! A node that has nothing to do sleeps: how often each role wants to be called though nothing arrives.
 
-use lockstep_memory::log::Log;
 use super::replica::{blank, leader, standby};
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::event::Role;
 use lockstep_core::engine::ports::PARK_NS_MAX;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::Log;
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 
 /// A leader beats this often in these tests.

@@ -1,10 +1,10 @@
 //! Fair ingress: a publisher that floods costs the others nothing.
 
-use lockstep_memory::cluster::Cluster;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::proto::window::Window;
+use lockstep_memory::cluster::Cluster;
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 
 /// The publishers of the messages in the leader's log, in order.

@@ -1,11 +1,11 @@
 //! Messages larger than a datagram: one number, one place and one fate each, and never half of one.
 
-use lockstep_memory::cluster::Cluster;
-use lockstep_memory::world::*;
 use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent};
+use lockstep_memory::cluster::Cluster;
 use lockstep_memory::net::SimNet;
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 use std::ops::ControlFlow;
 

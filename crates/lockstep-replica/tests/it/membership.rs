@@ -1,10 +1,10 @@
 //! Members join and leave while the stream goes on; what operators order, and what they are told.
 
-use lockstep_memory::log::{Log, written};
-use lockstep_memory::cluster::{Cluster, Node};
-use lockstep_memory::world::*;
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::commit::Durability;
+use lockstep_memory::cluster::{Cluster, Node};
+use lockstep_memory::log::{Log, written};
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

@@ -1,15 +1,15 @@
 //! Multicast dies and unicast lives: nobody is replaced for that, and the stream goes on by repair.
 
-use lockstep_memory::log::Log;
-use lockstep_memory::reader::{Event, Reader};
-use lockstep_memory::cluster::Cluster;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_memory::cluster::Cluster;
+use lockstep_memory::log::Log;
+use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

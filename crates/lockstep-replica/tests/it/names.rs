@@ -1,11 +1,11 @@
 //! One name, opened more than once on one handle: the newer process is the same one.
 
-use lockstep_memory::log::{Log, messages, open_submission, submission};
 use super::replica::{decoded, leader, texts};
-use lockstep_memory::cluster::{Cluster, Node};
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_memory::cluster::{Cluster, Node};
+use lockstep_memory::log::{Log, messages, open_submission, submission};
+use lockstep_memory::world::*;
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;

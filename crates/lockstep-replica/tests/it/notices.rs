@@ -1,10 +1,10 @@
 //! What a publisher is told beside its fates: what the leader misses, whether it takes anything, and what
 //! stands under its numbers.
 
-use lockstep_memory::cluster::Cluster;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::proto::window::Window;
+use lockstep_memory::cluster::Cluster;
 use lockstep_wire::*;
 
 const A: [u64; 2] = [1, 1];

@@ -1,13 +1,13 @@
 //! The table of publishers: who finds no room in it, what is told of it, and in whose configuration its size
 //! stands.
 
-use lockstep_memory::log::{Log, open_submission, written};
 use super::replica::{leader, standby};
-use lockstep_memory::cluster::{Cluster, Node};
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
+use lockstep_memory::cluster::{Cluster, Node};
+use lockstep_memory::log::{Log, open_submission, written};
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

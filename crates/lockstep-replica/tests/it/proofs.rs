@@ -1,13 +1,13 @@
 //! A replica sends no more to an address than came from there, until the address has proved itself.
 
-use lockstep_memory::log::{nack, written};
 use super::replica::{answers, decoded, repairer};
-use lockstep_memory::reader::Reader;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
+use lockstep_memory::log::{nack, written};
 use lockstep_memory::net::To;
+use lockstep_memory::reader::Reader;
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::ops::ControlFlow;

@@ -1,10 +1,10 @@
 //! What a leader knows of its members, and what a standby says that missed its leader for nothing.
 
-use lockstep_memory::cluster::Cluster;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::redundancy::UnavailableReason;
+use lockstep_memory::cluster::Cluster;
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 
 fn cluster() -> (Cluster, PublisherId) {

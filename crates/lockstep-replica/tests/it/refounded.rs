@@ -1,14 +1,14 @@
 //! A cluster that lost a quorum of its journals goes on in a history that is founded on one of them.
 
 use super::histories::{LATER, founder, limits, tail_of};
-use lockstep_memory::cluster::Cluster;
-use lockstep_memory::world::*;
 use lockstep_core::engine::event::Role;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::window::Window;
+use lockstep_memory::cluster::Cluster;
+use lockstep_memory::world::*;
 use lockstep_replica::journal::Founding;
 use lockstep_replica::replica::ReplicaEngine;
 use lockstep_wire::Keyring;

@@ -1,14 +1,14 @@
 //! What a replica gives to readers: once, to everybody where many ask, within a budget, and by somebody else
 //! where it leads.
 
-use lockstep_memory::log::{Log, nack, open_submission};
 use super::replica::{Repair, answers, decoded, leader, repairer, repairer_of};
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::proto::requesters::BudgetLimits;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::{Log, nack, open_submission};
 use lockstep_memory::net::To;
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

@@ -1,14 +1,14 @@
 //! Replay and live in one reader: what is told, in which order, and when it ends; and in a replica.
 
-use lockstep_memory::log::{Log, written};
-use lockstep_memory::reader::{Event, Reader};
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::Role;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::replay::{ReplayLimits, ReplayStep, SourceState};
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::{Log, written};
+use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::world::*;
 use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;

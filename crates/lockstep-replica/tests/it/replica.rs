@@ -1,14 +1,14 @@
 //! The replica, alone on its device: leader, standby, and what it does for others.
 
-use lockstep_memory::log::{Log, messages, nack, open_submission, submission};
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
-use lockstep_replica::replica::ReplicaLimits;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::{Log, messages, nack, open_submission, submission};
 use lockstep_memory::net::To;
+use lockstep_memory::world::*;
+use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

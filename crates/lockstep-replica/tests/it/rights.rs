@@ -1,11 +1,11 @@
 //! What a publisher's key allows: a leader stamps that and nothing else, and tells the publisher.
 
-use lockstep_memory::log::{open_submission, submission, written};
 use super::replica::leader;
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::Role;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::{open_submission, submission, written};
+use lockstep_memory::world::*;
 use lockstep_notary::{Notary, operator_key, verify_order};
 use lockstep_wire::*;
 

@@ -1,10 +1,10 @@
 //! What each datagram makes of each role.
 
-use lockstep_memory::log::{Log, written};
 use crate::replica::{RING, blank, leader, standby};
-use lockstep_memory::cluster::Node;
-use lockstep_memory::world::*;
 use lockstep_core::engine::event::Role;
+use lockstep_memory::cluster::Node;
+use lockstep_memory::log::{Log, written};
+use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

@@ -42,19 +42,18 @@ mod faults;
 mod founding;
 mod sentences;
 
-use lockstep_memory::reader::owned;
-use lockstep_memory::cluster::{Cluster, PublisherNode};
-use lockstep_memory::world::*;
 use datadriven::{TestCase, walk};
-use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberLimits};
 use lockstep_core::proto::commit::Durability;
+use lockstep_memory::cluster::{Cluster, PublisherNode};
+use lockstep_memory::net::{SimNet, To};
+use lockstep_memory::reader::owned;
+use lockstep_memory::world::*;
 use lockstep_replica::journal::Tail;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::replica::ReplicaEngine;
-use lockstep_memory::net::{SimNet, To};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use sentences::{datagram_words, epoch_words, kind, publisher_words, reader_words, words};
@@ -302,17 +301,12 @@ impl Stage {
             other => panic!("of={other}: stamped or committed"),
         };
         let me = Identity { replica: 2_000 + self.readers.len() as u32, incarnation: 5 };
-        let parts = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 };
-        let receiver = receiver_limits(me, self.members);
         // Only of a cursor that no log reaches the chain is never compared.
         let cursor = |seq| Start::Cursor(Cursor { history: HISTORY, seq: Seq::from(seq), chain: 7 });
+        let start = has.map_or(Start::From(1), cursor);
         let limits = SubscriberLimits {
-            receiver,
-            delivery,
-            start: has.map_or(Start::From(1), cursor),
-            parts,
             lag_report_ns: 1_000_000_000,
-            heartbeat_interval_ns: 1_000_000,
+            ..subscriber_limits(me, self.members, delivery, start)
         };
         let subscriber = SubscriberEngine::new(SimNet::of_client(), limits);
         self.readers.insert(name.to_owned(), Reading { subscriber, delivery });

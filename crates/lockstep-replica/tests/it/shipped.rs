@@ -1,14 +1,14 @@
 //! Bugs that others shipped, each as a promise of ours. The numbers are those of the catalogue of faults; the
 //! comment names where the bug was.
 
-use lockstep_memory::log::Log;
-use lockstep_memory::cluster::{Cluster, Node};
-use lockstep_memory::world::*;
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::commit::{Commit, Durability};
-use lockstep_core::proto::election::{Election, ElectionLimits, ElectionStep, Promise};
+use lockstep_core::proto::election::{Election, ElectionStep, Promise};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::membership::{Electorate, Membership, PendingChange, judge_change};
+use lockstep_memory::cluster::{Cluster, Node};
+use lockstep_memory::log::Log;
+use lockstep_memory::world::*;
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
 use lockstep_replica::journal::{JournalOpenError, SEGMENT_LEN_MIN, Settings, format, open};
 use lockstep_wire::Keyring;
@@ -193,7 +193,7 @@ fn nothing_is_acknowledged_before_it_is_where_the_ack_says_that_it_is() {
 }
 
 fn candidate() -> (Election, Epoch) {
-    let mut election = Election::new(ElectionLimits::default(), identity(2));
+    let mut election = Election::new(ELECTION, identity(2));
     election.on_missed(0, LeaderLossReason::Down, 0);
     let members = Membership::collect(member_list(3), 1);
     assert!(election.poll(0, epoch(4, 1), &members, 0, true).is_some());

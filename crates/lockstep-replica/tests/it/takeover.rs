@@ -1,12 +1,12 @@
 //! The leader dies, stalls, or is cut off; nothing is lost, and nothing is done twice.
 
-use lockstep_memory::log::{Log, written};
 use crate::replica::standby;
-use lockstep_memory::cluster::Cluster;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::window::Window;
+use lockstep_memory::cluster::Cluster;
+use lockstep_memory::log::{Log, written};
+use lockstep_memory::world::*;
 use lockstep_wire::*;
 use lockstep_wire::{Keyring, LeaderLossReason};
 

@@ -1,8 +1,8 @@
 //! VERSION-1: a log rises to a newer version by the operator's order alone, and nothing takes it back.
 
+use lockstep_core::engine::event::Role;
 use lockstep_memory::cluster::Cluster;
 use lockstep_memory::world::*;
-use lockstep_core::engine::event::Role;
 use lockstep_replica::bootstrap::bootstrap_version;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;

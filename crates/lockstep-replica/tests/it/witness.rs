@@ -1,11 +1,12 @@
 //! A witness: it votes, acknowledges and never leads, and keeps no more than a ring.
 
-use lockstep_memory::cluster::Cluster;
-use lockstep_memory::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::window::Window;
+use lockstep_memory::cluster::Cluster;
+use lockstep_memory::world::*;
 use lockstep_replica::bootstrap::bootstrap;
+use lockstep_replica::replica::{ReplicaEngine, ReplicaLimits};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
@@ -23,7 +24,7 @@ fn witnessed(count: u32) -> (Cluster, PublisherId) {
             bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members, 1_000).expect("a blank log");
         }
         let window = Window { entries: 1_000, bytes: RING as u32 };
-        let limits = lockstep_replica::replica::ReplicaLimits { window, ..replica_limits(number, count) };
+        let limits = ReplicaLimits { window, ..replica_limits(number, count) };
         cluster.replicas[number as usize - 1] = start(tail, limits).expect("a member");
     }
     cluster.add_publisher(|limits| {
@@ -42,7 +43,7 @@ fn is_equal(cluster: &Cluster) -> bool {
 }
 
 fn describe(cluster: &Cluster) -> String {
-    let one = |replica: &lockstep_replica::replica::ReplicaEngine<MemoryPorts>| {
+    let one = |replica: &ReplicaEngine<MemoryPorts>| {
         let (end, commit_next) = (replica.tail().end(), replica.core.commit_next());
         format!("{} {} next {} commit {commit_next}\n", replica.role().name(), end.epoch, end.next)
     };

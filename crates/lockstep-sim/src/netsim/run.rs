@@ -119,11 +119,7 @@ fn process(node: usize) -> Result<ClusterProcess, String> {
     let settings = ClusterSettings {
         replicas: REPLICAS,
         ring_bytes: RING_BYTES,
-        failure_detector: FailureDetectorLimits {
-            timeout_ns: NEVER_NS,
-            timeout_ns_max: NEVER_NS,
-            ..SILENCE
-        },
+        failure_detector: FailureDetectorLimits { timeout_ns: NEVER_NS, timeout_ns_max: NEVER_NS, ..SILENCE },
         resend_ns: RESEND_NS,
     };
     match node {

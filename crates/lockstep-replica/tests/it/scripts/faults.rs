@@ -1,8 +1,8 @@
 //! What befalls the nodes of a story: disks, clocks, strangers, takeovers; and what they say of themselves.
 
 use super::*;
-use lockstep_memory::log::written;
 use lockstep_core::engine::event::Role;
+use lockstep_memory::log::written;
 use lockstep_wire::Keyring;
 
 impl Stage {

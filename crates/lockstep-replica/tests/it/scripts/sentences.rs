@@ -1,10 +1,10 @@
 //! The words of a story: what happened, in one line each.
 
-use lockstep_memory::reader::Event;
-use lockstep_memory::world::{CLUSTER, identity};
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_memory::reader::Event;
+use lockstep_memory::world::{CLUSTER, identity};
 use lockstep_wire::{CommandReject, Condition, Datagram, Epoch, Header, Identity, Keyring, Kind};
 
 pub fn kind(name: &str) -> u8 {
