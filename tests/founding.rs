@@ -21,10 +21,6 @@ use lockstep_sim::rng::Rng;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
-#[cfg(lockstep_planted)]
-#[path = "support/planted.rs"]
-mod planted;
-
 const CLUSTER: u64 = 7;
 const HISTORY: u64 = 0xb1;
 const LATER: u64 = 0xb2;
@@ -103,39 +99,23 @@ fn begin(tail: &mut Tail<MemoryTail>, round: u32) {
 }
 
 /// With each of these rules broken on purpose, a test of this program fails.
-#[cfg(lockstep_planted)]
+#[cfg(debug_assertions)]
 #[test]
 fn every_planted_bug_of_a_founding_is_found() {
     use lockstep_core::proto::planted::Mutation;
-    planted::each_is_found(
-        None,
-        &[
-            (
-                Mutation::HistoryChangesAnywhere,
-                "lineage_3_no_segment_takes_a_frame_of_a_history_that_nothing_founded",
-            ),
-            (
-                Mutation::FoundedOnUnsynced,
-                "s7_what_a_history_is_founded_on_is_on_the_device_before_it_is_the_founders",
-            ),
-            (
-                Mutation::FounderFirst,
-                "s7_wherever_the_founder_dies_the_journal_is_the_former_one_or_the_founded_one_also_when_the_power_goes",
-            ),
-            (
-                Mutation::FounderInherits,
-                "s7_what_a_history_is_founded_on_is_on_the_device_before_it_is_the_founders",
-            ),
-            (Mutation::EvidenceIsLoss, "a_journal_whose_end_is_torn_or_damaged_is_founded_on_up_to_there"),
-            (Mutation::AnyFoundingIsOurs, "a_founding_that_belongs_to_another_recovery_is_left_alone"),
-        ],
-    );
+    let found: [(Mutation, fn()); 6] = [
+        (Mutation::HistoryChangesAnywhere, lineage_3_no_segment_takes_a_frame_of_a_history_that_nothing_founded),
+        (Mutation::FoundedOnUnsynced, s7_what_a_history_is_founded_on_is_on_the_device_before_it_is_the_founders),
+        (Mutation::FounderFirst, s7_wherever_the_founder_dies_the_journal_is_the_former_one_or_the_founded_one_also_when_the_power_goes),
+        (Mutation::FounderInherits, s7_what_a_history_is_founded_on_is_on_the_device_before_it_is_the_founders),
+        (Mutation::EvidenceIsLoss, a_journal_whose_end_is_torn_or_damaged_is_founded_on_up_to_there),
+        (Mutation::AnyFoundingIsOurs, a_founding_that_belongs_to_another_recovery_is_left_alone),
+    ];
+    lockstep_testkit::planted::each_is_found(found);
 }
 
 /// A journal with some messages, as its running process has it. The segments lack the last `behind` of them.
 fn running(power: bool, behind: usize) -> (SimDisk, OpenedJournal<MemoryTail>) {
-    #[cfg(lockstep_planted)]
-    planted::plant_what_is_asked();
     let mut disk = SimDisk::default();
     disk.set_power(power);
     format(&mut disk, CLUSTER, MEMBER, [1, 1]).unwrap();

@@ -74,11 +74,8 @@ pub fn member_list(count: u32) -> Vec<MemberBody> {
     (1..=count).map(|number| MemberBody::full(identity(number), address(number))).collect()
 }
 
-/// A receiver that may ask replicas 1 to `repairers`. Every engine of these tests has one: here a rule is
-/// broken on purpose, where one is to be (`found_by.rs`).
+/// A receiver that may ask replicas 1 to `repairers`.
 pub fn receiver_limits(me: Identity, repairers: u32) -> ReceiverLimits {
-    #[cfg(lockstep_planted)]
-    crate::found_by::planted::plant_what_is_asked();
     ReceiverLimits {
         keys: Keyring::none(CLUSTER).into(),
         history: 0,

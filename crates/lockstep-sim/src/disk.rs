@@ -594,6 +594,3 @@ impl Store for SimDisk {
         Ok(self.capacity_bytes.saturating_sub(self.used_bytes()))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,19 @@
+//! The judge's promises: seeds, the explorer, netsim and trials, and that each finds what is broken on purpose.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod clock;
+mod digest;
+mod disk;
+mod explore;
+mod fix_wire;
+mod links;
+mod lone;
+mod mutated;
+mod netsim;
+#[cfg(debug_assertions)]
+mod planted;
+mod seeds;
+mod trial;
+mod views;
+mod watched;
