@@ -17,7 +17,7 @@ pub mod disk;
 pub mod journal;
 pub mod log;
 pub mod net;
-#[cfg(lockstep_planted)]
+#[cfg(debug_assertions)]
 pub mod planted;
 pub mod reader;
 pub mod rng;

@@ -87,11 +87,8 @@ pub fn repairers(count: u32, but: u32) -> Vec<Repairer> {
     numbers.map(|number| Repairer::replica(number, address(number))).collect()
 }
 
-/// A receiver that may ask replicas 1 to `count`. Every engine of these tests has one: here a rule is
-/// broken on purpose, where one is to be.
+/// A receiver that may ask replicas 1 to `count`.
 pub fn receiver_limits(me: Identity, count: u32) -> ReceiverLimits {
-    #[cfg(lockstep_planted)]
-    crate::planted::plant_what_is_asked();
     ReceiverLimits {
         keys: Keyring::none(CLUSTER).into(),
         me,

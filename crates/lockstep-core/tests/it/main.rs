@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod abandoned;
-#[cfg(lockstep_planted)]
+#[cfg(debug_assertions)]
 mod found_by;
 mod futures;
 mod log;

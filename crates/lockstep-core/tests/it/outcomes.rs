@@ -283,7 +283,7 @@ fn s8_a_close_that_did_not_survive_is_sent_again_and_closes_once() {
 }
 
 #[test]
-fn s8_a_fence_that_did_not_survive_fences_nobody() {
+pub fn s8_a_fence_that_did_not_survive_fences_nobody() {
     let mut log = Log::begun(3);
     let mut writer = Writer::opened(&mut log);
     let mut next = log.clone();

@@ -371,7 +371,7 @@ fn a_number_ahead_is_refused_while_something_is_under_way_and_else_gone_on_from(
 }
 
 #[test]
-fn what_follows_from_a_stamped_entry_is_handed_in_once_that_entry_is_final() {
+pub fn what_follows_from_a_stamped_entry_is_handed_in_once_that_entry_is_final() {
     let mut cluster = Cluster::new(3, |_| {});
     let inputs = cluster.add_publisher(plain);
     let id = cluster.open(inputs, "inputs", [1, 1]);

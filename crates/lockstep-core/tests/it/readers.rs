@@ -232,7 +232,7 @@ fn s10_words_of_an_election_are_no_news() {
 /// S10: below the table only what a repairer calls committed is taken, or gives from a log that ends in this
 /// epoch.
 #[test]
-fn s10_what_lies_below_the_new_table_is_forgotten_and_taken_from_who_has_that_log() {
+pub fn s10_what_lies_below_the_new_table_is_forgotten_and_taken_from_who_has_that_log() {
     let (mut log, mut reader) = begun(Delivery::Stamped);
     reader.hear(&log.push(&["perhaps"]));
     let mut next = log.clone();

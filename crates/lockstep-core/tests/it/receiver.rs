@@ -354,7 +354,7 @@ fn a_heartbeat_over_another_chain_ends_the_subscription() {
 /// DIVERGE-1: what a stranger, a broken host or a wrong file sends once ends nobody, however often the
 /// network repeats it.
 #[test]
-fn diverge_1_a_datagram_over_another_chain_ends_nobody_whom_the_leader_agrees_with() {
+pub fn diverge_1_a_datagram_over_another_chain_ends_nobody_whom_the_leader_agrees_with() {
     let mut log = Log::begun(3);
     let mut reader = begun(&log);
     for _ in 0..50 {

@@ -168,7 +168,7 @@ fn s10_of_a_log_that_a_committed_start_goes_on_with_the_part_before_it_is_proven
 }
 
 #[test]
-fn s10_a_committed_frame_of_an_epoch_that_begins_within_a_log_proves_nothing_of_it() {
+pub fn s10_a_committed_frame_of_an_epoch_that_begins_within_a_log_proves_nothing_of_it() {
     let own = own_log();
     for base in [8, 9] {
         let mut log = own.before(base);

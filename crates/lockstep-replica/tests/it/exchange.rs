@@ -149,7 +149,7 @@ fn s7_the_ring_need_not_hold_what_was_stamped_between_two_takeovers_that_a_repli
 /// process did not run; the table of publishers was made of the frames before it alone, and an open was
 /// forgotten.
 #[test]
-fn s8_no_table_is_made_of_a_suffix_that_the_ring_does_not_have_whole() {
+pub fn s8_no_table_is_made_of_a_suffix_that_the_ring_does_not_have_whole() {
     for is_staged in [true, false] {
         let (mut node, log) = staging();
         let frame = if is_staged { log.at(4) } else { node_frame(&node, 4) };
@@ -239,7 +239,7 @@ fn holder(log: &Log) -> Node {
 
 /// S7: the table of epoch 4 begins with epoch 3, at seq 7: it does not say whose the seqs below are.
 #[test]
-fn s7_what_lies_below_the_table_of_a_new_epoch_is_kept_only_where_the_log_proves_it() {
+pub fn s7_what_lies_below_the_table_of_a_new_epoch_is_kept_only_where_the_log_proves_it() {
     let mut old = Log::begun(5);
     old.push_open("a", (1, [1, 1]), 1, 0);
     let mut log = old.before(4);

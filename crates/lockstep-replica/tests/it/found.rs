@@ -50,7 +50,7 @@ fn look_up(node: &mut Node, name: &str) -> QueryReplyBody {
 
 /// S8.
 #[test]
-fn s8_what_a_deposed_leader_had_in_its_open_frame_is_forgotten_with_it() {
+pub fn s8_what_a_deposed_leader_had_in_its_open_frame_is_forgotten_with_it() {
     let mut node = leader(3);
     let mut log = Log::begun(3);
     node.hear(&[open_submission("a", [1, 1], 0)]);
@@ -71,7 +71,7 @@ fn s8_what_a_deposed_leader_had_in_its_open_frame_is_forgotten_with_it() {
 
 /// S1, S2: frames that a full device refused are in the log. They reach others as repairs, or are exchanged.
 #[test]
-fn s1_what_the_device_did_not_take_is_not_sent_once_another_leader_is_promised() {
+pub fn s1_what_the_device_did_not_take_is_not_sent_once_another_leader_is_promised() {
     let mut node = leader(3);
     let log = Log::begun(3);
     node.hear(&[open_submission("a", [1, 1], 0)]);
@@ -230,7 +230,7 @@ fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committ
 
 /// S5: of five, a leader and a standby are no quorum. Another standby has heard that a third one held it too.
 #[test]
-fn s5_a_new_leader_takes_for_committed_what_one_of_the_promises_calls_so() {
+pub fn s5_a_new_leader_takes_for_committed_what_one_of_the_promises_calls_so() {
     let mut log = Log::begun(5);
     log.push(&["a"]);
     let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());

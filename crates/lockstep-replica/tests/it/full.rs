@@ -141,7 +141,7 @@ fn who_has_no_room_votes_and_asks_for_nothing_until_it_has() {
 /// Each repair would be dropped for want of room and asked for again, at the pace of the network, for as long
 /// as the disk is full.
 #[test]
-fn nack_1_who_has_no_room_asks_for_no_repair_until_it_has() {
+pub fn nack_1_who_has_no_room_asks_for_no_repair_until_it_has() {
     let (mut node, mut log) = full_standby();
     log.push(&["lost"]);
     let frame = log.push(&["behind it"]);

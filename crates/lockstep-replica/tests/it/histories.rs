@@ -232,7 +232,7 @@ fn lineage_1_frames_of_a_former_history_count_where_a_giver_of_the_present_one_g
 
 /// LINEAGE-1: whoever was left behind has committed in its own history what the later one does not have.
 #[test]
-fn lineage_1_what_a_giver_of_a_former_history_calls_committed_counts_for_nothing_in_the_later_one() {
+pub fn lineage_1_what_a_giver_of_a_former_history_calls_committed_counts_for_nothing_in_the_later_one() {
     let mut log = Log::begun(3);
     log.push(&["a"]);
     let mut later = log.before(4);

@@ -10,7 +10,7 @@ mod catch_up;
 mod clock;
 mod exchange;
 mod found;
-#[cfg(lockstep_planted)]
+#[cfg(debug_assertions)]
 mod found_by;
 mod founding;
 mod full;

@@ -137,7 +137,7 @@ fn member_1_who_is_removed_falls_silent_once_that_is_committed() {
 }
 
 #[test]
-fn member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successor() {
+pub fn member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successor() {
     let (mut cluster, id) = cluster(3, 1);
     cluster.dead = vec![3];
     let mut successor = member(4);
@@ -234,7 +234,7 @@ fn member_3_one_of_two_is_not_replaced_in_one_step() {
 }
 
 #[test]
-fn member_1_two_changes_at_once_make_one_and_a_late_copy_makes_none() {
+pub fn member_1_two_changes_at_once_make_one_and_a_late_copy_makes_none() {
     let (mut cluster, _) = cluster(3, 2);
     let after = status(&mut cluster, 1).1.membership_seq;
     submit(&mut cluster, after, Change::Add, member(4));

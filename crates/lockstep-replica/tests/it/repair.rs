@@ -42,7 +42,7 @@ fn receivers(sent: &[(To, Vec<u8>)]) -> Vec<To> {
 
 /// REPAIR-2.
 #[test]
-fn repair_2_a_request_that_the_network_repeats_is_answered_once() {
+pub fn repair_2_a_request_that_the_network_repeats_is_answered_once() {
     let (mut node, _) = repairer();
     let sent = ask_together(&mut node, [9, 9, 9].into_iter(), &[(3, 5)]);
     assert_eq!(seqs(&answers(&sent).0), [3, 4]);
@@ -54,7 +54,7 @@ fn repair_2_a_request_that_the_network_repeats_is_answered_once() {
 
 /// REPAIR-3.
 #[test]
-fn repair_3_a_frame_that_a_hundred_readers_lost_is_given_to_all_of_them_at_once() {
+pub fn repair_3_a_frame_that_a_hundred_readers_lost_is_given_to_all_of_them_at_once() {
     for readers in [3, 10, 100] {
         let (mut node, _) = repairer();
         let sent = ask_together(&mut node, 100..100 + readers, &[(7, 8)]);
@@ -106,7 +106,7 @@ fn repair_3_what_another_repairer_gave_to_everybody_is_not_given_again() {
 
 /// REPAIR-4.
 #[test]
-fn repair_4_a_reader_that_asks_too_much_is_told_when_to_ask_again_and_costs_the_others_nothing() {
+pub fn repair_4_a_reader_that_asks_too_much_is_told_when_to_ask_again_and_costs_the_others_nothing() {
     let (mut node, _) = repairer();
     let mut refusals = Vec::new();
     for round in 0..400 {
@@ -128,7 +128,7 @@ fn repair_4_a_reader_that_asks_too_much_is_told_when_to_ask_again_and_costs_the_
 
 /// REPAIR-5.
 #[test]
-fn repair_5_a_crybaby_is_limited_then_sent_to_replay_then_dropped_and_a_member_never_is() {
+pub fn repair_5_a_crybaby_is_limited_then_sent_to_replay_then_dropped_and_a_member_never_is() {
     let budget = BudgetLimits { floor_bytes_per_s: 1_000, burst_bytes: 4_000, requesters_max: 4 };
     let mut node = leader_with(budget);
     let mut reasons = Vec::new();
@@ -207,7 +207,7 @@ fn leader_with(budget: BudgetLimits) -> Node {
 
 /// REPAIR-6.
 #[test]
-fn repair_6_a_leader_refers_readers_to_a_standby_that_holds_it_and_gives_nothing() {
+pub fn repair_6_a_leader_refers_readers_to_a_standby_that_holds_it_and_gives_nothing() {
     let mut node = leader_with(BudgetLimits::default());
     let mut log = Log::begun(3);
     let ask = |node: &mut Node| answers(&node.ask(9, nack(epoch(1, 1), HISTORY, 5, &[(2, 3)])));

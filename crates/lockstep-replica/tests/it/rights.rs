@@ -120,7 +120,7 @@ fn auth_4_a_key_opens_its_names_and_publishes_under_no_other() {
 }
 
 #[test]
-fn auth_5_a_key_publishes_to_its_destinations_alone() {
+pub fn auth_5_a_key_publishes_to_its_destinations_alone() {
     // AUTH-5
     let mut leader = Leader::new("to=client/*,channel:3");
     for (number, name) in ["orders", "client/1", "risk"].into_iter().enumerate() {
@@ -137,7 +137,7 @@ fn auth_5_a_key_publishes_to_its_destinations_alone() {
 }
 
 #[test]
-fn auth_11_a_name_is_addressed_by_those_of_its_rule_alone_whatever_their_key() {
+pub fn auth_11_a_name_is_addressed_by_those_of_its_rule_alone_whatever_their_key() {
     // AUTH-11
     let mut leader = Leader::new("to=client/*");
     for (number, name) in ["exchange", "client/1", "client/2", "risk"].into_iter().enumerate() {
@@ -162,7 +162,7 @@ fn auth_11_a_name_is_addressed_by_those_of_its_rule_alone_whatever_their_key() {
 }
 
 #[test]
-fn auth_8_no_publishers_key_opens_a_notarys_name_or_publishes_where_notaries_do() {
+pub fn auth_8_no_publishers_key_opens_a_notarys_name_or_publishes_where_notaries_do() {
     // AUTH-8
     let mut leader = Leader::new("");
     let nonce = [8, 9];
@@ -362,7 +362,7 @@ fn auth_7_an_order_is_recorded_with_its_operator_and_a_late_copy_is_refused() {
 }
 
 #[test]
-fn auth_9_an_order_without_its_operators_signature_is_not_carried_out_and_has_few_tries() {
+pub fn auth_9_an_order_without_its_operators_signature_is_not_carried_out_and_has_few_tries() {
     // AUTH-9
     let mut ordering = Ordering::begin(3, "handover");
     let present = ordering.present;

@@ -120,9 +120,12 @@ struct Stage {
 
 #[test]
 fn each_story_of_the_rules_goes_as_it_is_written() {
-    #[cfg(lockstep_planted)]
-    lockstep_memory::planted::plant_what_is_asked();
-    walk("tests/testdata/rules", |file| {
+    stories("");
+}
+
+/// The story in this file, or all of them.
+pub fn stories(file: &str) {
+    walk(&format!("tests/testdata/rules/{file}"), |file| {
         let mut stage = Stage { now: 1_000_000, ..Stage::default() };
         file.run(|case| stage.step(case));
     });

@@ -358,7 +358,7 @@ fn a_node_that_was_cut_off_deposes_no_leader_when_it_is_back() {
 
 // 12: etcd #15247
 #[test]
-fn a_leader_that_was_stalled_says_nothing_of_its_epoch_once_it_is_superseded() {
+pub fn a_leader_that_was_stalled_says_nothing_of_its_epoch_once_it_is_superseded() {
     let (mut cluster, id) = cluster(3);
     cluster.publishers[0].publish(id, &["a"]);
     committed(&mut cluster, 1);

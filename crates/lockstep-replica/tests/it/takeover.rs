@@ -59,7 +59,7 @@ fn a_leader_that_falls_silent_is_replaced_and_every_message_is_committed_once() 
 }
 
 #[test]
-fn s12_a_founder_that_dies_between_its_promise_and_its_start_leads_by_the_votes_of_the_blank() {
+pub fn s12_a_founder_that_dies_between_its_promise_and_its_start_leads_by_the_votes_of_the_blank() {
     for members in 2..=5 {
         let mut cluster = Cluster::new(members, |_| {});
         let mut tail = born_tail(1, members, 256 << 10);
@@ -269,7 +269,7 @@ fn who_was_cut_off_misses_the_next_leader_no_later_than_the_one_before() {
 
 /// A word of a former leader that stops comes late, or that of the next one before its epoch's start.
 #[test]
-fn a_leader_that_stops_is_missed_only_by_those_who_follow_the_epoch_that_it_led() {
+pub fn a_leader_that_stops_is_missed_only_by_those_who_follow_the_epoch_that_it_led() {
     let mut log = Log::begun(3);
     log.begin(epoch(2, 3), &member_list(3));
     let mut node = standby(&log, |_| {});

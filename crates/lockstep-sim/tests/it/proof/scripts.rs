@@ -38,40 +38,43 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_sim::proof::{Begin, Stage};
 
 /// Each mutation of the proof that a story tells of, and the story.
-#[cfg(lockstep_planted)]
+#[cfg(debug_assertions)]
 #[test]
 fn every_planted_bug_of_the_proof_breaks_its_story() {
     use lockstep_core::proto::planted::Mutation;
+    let found = [
+        (
+            Mutation::OwnDurabilityIgnored,
+            "s9_an_ack_rests_on_the_stronger_of_what_is_configured_and_what_the_epoch_asks.txt",
+        ),
+        (
+            Mutation::DurabilityForgotten,
+            "s9_rebooted_in_process_behind_a_run_in_power_it_may_have_forgotten.txt",
+        ),
+        (Mutation::AnyRingIsOwn, "s9_an_older_tail_is_not_that_of_the_last_run.txt"),
+        (Mutation::CleanBeforeSynced, "s9_a_clean_stop_leaves_all_of_it_on_the_device.txt"),
+        (Mutation::MarkedFirst, "s9_a_start_that_fails_consumes_no_clean_mark.txt"),
+        (Mutation::MarkedInOneCopy, "s9_a_run_is_marked_in_both_copies_of_the_superblock.txt"),
+        (Mutation::BlankIsTorn, "s9_a_torn_end_was_never_said_and_a_changed_bit_may_have_been.txt"),
+        (
+            Mutation::OlderCountedDurable,
+            "s9_a_run_in_power_proves_nothing_of_what_an_earlier_one_left_in_the_cache.txt",
+        ),
+        (Mutation::TornReplacement, "s7_an_exchange_is_whole_or_has_not_been.txt"),
+    ];
     lockstep_memory::planted::each_is_found(
-        Some("proof::scripts::each_story_of_the_proof_goes_as_it_is_written"),
-        &[
-            (
-                Mutation::OwnDurabilityIgnored,
-                "s9_an_ack_rests_on_the_stronger_of_what_is_configured_and_what_the_epoch_asks.txt",
-            ),
-            (
-                Mutation::DurabilityForgotten,
-                "s9_rebooted_in_process_behind_a_run_in_power_it_may_have_forgotten.txt",
-            ),
-            (Mutation::AnyRingIsOwn, "s9_an_older_tail_is_not_that_of_the_last_run.txt"),
-            (Mutation::CleanBeforeSynced, "s9_a_clean_stop_leaves_all_of_it_on_the_device.txt"),
-            (Mutation::MarkedFirst, "s9_a_start_that_fails_consumes_no_clean_mark.txt"),
-            (Mutation::MarkedInOneCopy, "s9_a_run_is_marked_in_both_copies_of_the_superblock.txt"),
-            (Mutation::BlankIsTorn, "s9_a_torn_end_was_never_said_and_a_changed_bit_may_have_been.txt"),
-            (
-                Mutation::OlderCountedDurable,
-                "s9_a_run_in_power_proves_nothing_of_what_an_earlier_one_left_in_the_cache.txt",
-            ),
-            (Mutation::TornReplacement, "s7_an_exchange_is_whole_or_has_not_been.txt"),
-        ],
+        found.map(|(mutation, story)| (mutation, move || stories(story))),
     );
 }
 
 #[test]
 fn each_story_of_the_proof_goes_as_it_is_written() {
-    #[cfg(lockstep_planted)]
-    lockstep_memory::planted::plant_what_is_asked();
-    walk("tests/testdata/proof", |file| {
+    stories("");
+}
+
+/// The story in this file, or all of them.
+fn stories(file: &str) {
+    walk(&format!("tests/testdata/proof/{file}"), |file| {
         let mut stage = Stage::new().expect("a journal");
         file.run(|case| {
             assert_eq!(

@@ -1,6 +1,13 @@
-use super::*;
-use crate::net::To;
-use lockstep_wire::{Datagram, Kind};
+//! Mutated datagrams at engines in memory, and the judge of what they do.
+
+use lockstep_core::engine::ports::Group;
+use lockstep_sim::mutated::cluster::{self, SmallCluster};
+use lockstep_sim::mutated::mutation::{self, Sealed};
+use lockstep_sim::mutated::promises;
+use lockstep_sim::mutated::scenario::{Arrival, Recorded};
+use lockstep_sim::mutated::{Mutated, WORLD_INPUTS};
+use lockstep_sim::net::To;
+use lockstep_wire::{Datagram, Header, Kind};
 use std::collections::BTreeSet;
 
 #[test]

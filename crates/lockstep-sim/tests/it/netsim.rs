@@ -1,7 +1,7 @@
 //! The table of `lockstep netsim`, kept as text: some of its rows are recomputed here, and some are held
 //! against what the design aims at.
 //!
-//! Where a change of a rule moves figures: `lockstep netsim > tests/data/netsim.txt`, and
+//! Where a change of a rule moves figures: `lockstep netsim > crates/lockstep-sim/tests/data/netsim.txt`, and
 //! the difference is the review.
 
 use lockstep_sim::netsim::{Cell, HEAD, Pattern, past_gaps, run};

@@ -1,17 +1,19 @@
-//! The simulator's promises. `LOCKSTEP_SIM_SECONDS` gives it so many seconds of seeds that nobody has run;
-//! without it 10,000 known ones are run. `lockstep sim --seed S --trace` shows one.
+//! The simulator's promises. Each change runs the seeds that failed once and some hundred known ones, and CI runs
+//! thousands of the day (`lockstep sim`); a night runs 10,000 known ones. `LOCKSTEP_SIM_SECONDS` gives it so many
+//! seconds of seeds that nobody has run. `lockstep sim --seed S --trace` shows one.
 
 #![allow(
     clippy::disallowed_methods,
     reason = "a test may look at the clock: seeds are drawn, and the time is boxed"
 )]
 
-use lockstep::config::Config;
+use lockstep_config::Config;
 use lockstep_core::proto::commit::Durability;
 use lockstep_sim::coverage::Event;
 use lockstep_sim::many::{Tally, run_many};
 use lockstep_sim::shrink::shrink;
 use lockstep_sim::{Configured, FaultTarget, Plan, run};
+use lockstep_testkit::lane;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -110,7 +112,7 @@ fn no_seed_breaks_a_rule_and_every_healed_quorum_gets_done() {
             let drawn = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
             (drawn, u64::MAX, Some(Duration::from_secs(seconds)))
         }
-        None => (0, from_env("LOCKSTEP_SIM_SEEDS").unwrap_or(10_000), None),
+        None => (0, from_env("LOCKSTEP_SIM_SEEDS").unwrap_or_else(|| lane::amount(300, 10_000)), None),
     };
     println!("seeds from {first} on");
     let begun = Instant::now();

@@ -1,8 +1,12 @@
 //! Histories of production leaders, out of a run, as a reader receives them and edited by hand.
 
-use super::*;
-use crate::Plan;
-use crate::world::{RunPhase, World};
+use lockstep_sim::Plan;
+use lockstep_sim::check::Violation;
+use lockstep_sim::check::log_tree::{Fact, Tree};
+use lockstep_sim::check::views::{PassedViews, PrimaryOrder, ReaderViews, ViewPassages};
+use lockstep_sim::coverage::Event;
+use lockstep_sim::world::recorded::recorded as recorded_run;
+use lockstep_wire::{Epoch, Seq};
 
 /// What a reader receives: the seq of each entry, and the fact.
 type ReaderHistory = Vec<(Seq, Fact)>;
@@ -30,12 +34,7 @@ fn recorded() -> Recorded {
 }
 
 fn recorded_of(plan: &Plan) -> Option<Recorded> {
-    let mut world = World::new(plan, false, std::rc::Rc::new(crate::edge::OwnMachine)).ok()?;
-    while world.phase == RunPhase::Storm && world.oracle.reference.epochs() < 4 {
-        world.step().ok()?;
-    }
-    let tree = std::mem::take(&mut world.oracle.tree);
-    let history = tree.history(world.oracle.reference.tip());
+    let (tree, history) = recorded_run(plan, 4)?;
     let starts: Vec<usize> = (0..history.len()).filter(|at| is_start(&history[*at])).collect();
     if starts.len() < 3 {
         return None;
@@ -83,7 +82,7 @@ fn a_history_of_production_leaders_has_both() {
 #[test]
 fn readers_of_runs_pass_views_together() {
     let passed =
-        |seed| crate::run(&Plan::of_seed(seed), false).map(|run| run.coverage.get(Event::ViewsPassed));
+        |seed| lockstep_sim::run(&Plan::of_seed(seed), false).map(|run| run.coverage.get(Event::ViewsPassed));
     assert!((0..).map(passed).take(20).any(|passed| passed.expect("the run is clean") > 0));
 }
 
