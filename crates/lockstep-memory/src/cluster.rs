@@ -8,7 +8,7 @@ use crate::world::{
     publisher_limits, replica_limits, sent, start, subscriber_limits,
 };
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::participant::{ParticipantEngine, ParticipantEvent};
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
@@ -214,6 +214,47 @@ impl Cluster {
         let mut sent = self.record[before..].iter().filter(|(from, _)| *from == number);
         let answer = sent.rfind(|(_, bytes)| ANSWERS.contains(&bytes[5]));
         answer.expect("every question is answered").1.clone()
+    }
+
+    /// The replica that lives and leads.
+    pub fn leader(&self) -> Option<u32> {
+        let mut alive = (1..).zip(&self.replicas).filter(|(number, _)| !self.dead.contains(number));
+        alive.find(|(_, replica)| replica.role() == Role::Leader).map(|(number, _)| number)
+    }
+
+    /// Whether all replicas hold the same log.
+    pub fn is_equal(&self) -> bool {
+        let end = self.replicas[0].tail().end();
+        self.replicas.iter().all(|replica| replica.tail().end() == end)
+    }
+
+    /// Turns until publisher `index` has the fate of everything.
+    ///
+    /// # Panics
+    /// If that takes longer than a second.
+    pub fn drain(&mut self, index: usize) {
+        let drained = self.run_until(|cluster| cluster.publishers[index].publisher.core.is_drained());
+        assert!(drained, "publisher {index} waits for ever: {:?}", self.publishers[index].events);
+    }
+
+    /// Turns until publisher 0 was told of so many committed messages.
+    ///
+    /// # Panics
+    /// If that takes longer than a second.
+    pub fn await_committed(&mut self, count: usize) {
+        let done = self.run_until(|cluster| cluster.publishers[0].committed().len() == count);
+        assert!(done, "{:?}\n{}", self.publishers[0].committed(), self.describe());
+    }
+
+    /// What each replica does, a line each.
+    pub fn describe(&self) -> String {
+        let lines = self.replicas.iter().map(|replica| {
+            let (role, end, commit_next) =
+                (replica.role().name(), replica.tail().end(), replica.core.commit_next());
+            let promised = replica.tail().promised();
+            format!("{role} {} next {} commit {commit_next} promised {promised}\n", end.epoch, end.next)
+        });
+        lines.collect()
     }
 
     /// So many turns of everybody.

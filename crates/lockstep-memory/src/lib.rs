@@ -17,6 +17,7 @@ pub mod disk;
 pub mod journal;
 pub mod log;
 pub mod net;
+pub mod place;
 #[cfg(debug_assertions)]
 pub mod planted;
 pub mod reader;

@@ -1,6 +1,7 @@
 //! What tests of the engines share: names, limits, tails, and what was sent.
 
 use crate::net::{SimNet, To};
+use crate::place;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::PublisherLimits;
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
@@ -22,7 +23,7 @@ use lockstep_replica::journal::{Tail, TailLabel};
 use lockstep_replica::ports::Ports;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::*;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 /// The cluster of all that is in memory.
 pub const CLUSTER: u64 = 7;
@@ -73,7 +74,7 @@ pub const OPERATOR: u32 = 99;
 
 /// Where node `number` answers.
 pub fn address(number: u32) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, number as u8), 7_000)
+    place::address(number as usize - 1)
 }
 
 /// Members 1 to `count`.

@@ -11,11 +11,12 @@ use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEv
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::window::Window;
 use lockstep_memory::journal::MemoryJournal;
+use lockstep_memory::place::identity;
+pub(super) use lockstep_memory::place::{address, node_of};
 use lockstep_memory::world::{ELECTION, FRAME_LEN_MAX, HISTORY, MemoryPorts, WALL_NS, repairers};
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{Identity, MemberBody, Nanos, PublisherId, PublisherSeq, Seq};
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::ControlFlow;
 
 /// Longest message, in bytes; all that are sent fit one datagram.
@@ -57,20 +58,6 @@ pub(super) struct ClusterDelivery {
     pub seq: Seq,
     pub publisher: PublisherId,
     pub number: PublisherSeq,
-}
-
-/// The address of a node (0 the first).
-pub(super) fn address(node: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
-}
-
-/// The node of an address.
-pub(super) fn node_of(address: SocketAddrV4) -> usize {
-    usize::from(address.ip().octets()[3]) - 1
-}
-
-fn identity(node: usize) -> Identity {
-    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 }
 }
 
 impl ClusterSettings {

@@ -24,25 +24,17 @@ use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberLi
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::presence::probe_period_ns;
+pub(super) use lockstep_memory::place::address;
+use lockstep_memory::place::identity;
+pub(super) use lockstep_memory::world::HISTORY;
 use lockstep_memory::world::repairers;
 use lockstep_replica::bootstrap::bootstrap_version;
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::{Identity, Keys, Nanos, Seq, frame_len_max};
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 
-/// The id of the first history.
-pub(super) const HISTORY: u64 = 0xb1;
 /// Longer than any message of a publisher.
 const MESSAGE_LEN_MAX: usize = 8 << 10;
-
-pub(super) fn address(node: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
-}
-
-fn identity(node: usize) -> Identity {
-    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 }
-}
 
 fn receiver(plan: &Plan, node: usize, me: Identity, keys: &Keys) -> ReceiverLimits {
     ReceiverLimits {

@@ -33,12 +33,6 @@ fn stamped(cluster: &Cluster) -> Vec<(Seq, PublisherId, PublisherSeq, String)> {
     found
 }
 
-/// Runs until publisher `index` has no message without a fate.
-fn drain(cluster: &mut Cluster, index: usize) {
-    let drained = cluster.run_until(|cluster| cluster.publishers[index].publisher.core.is_drained());
-    assert!(drained, "publisher {index} waits for ever: {:?}", cluster.publishers[index].events);
-}
-
 #[test]
 fn a_message_is_stamped_then_committed_and_both_are_told() {
     let mut cluster = Cluster::new(3, |_| {});
@@ -46,7 +40,7 @@ fn a_message_is_stamped_then_committed_and_both_are_told() {
     let id = cluster.open(publisher, "orders", A);
     cluster.publishers[publisher].events.clear();
     cluster.publishers[publisher].publish(id, &["a", "b"]);
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     let log = stamped(&cluster);
     let (first, second) = (log[0].0, log[1].0);
     let outcome = |publisher_seq, seq, committed| match committed {
@@ -76,7 +70,7 @@ fn s4_a_publisher_is_told_of_a_commit_when_a_quorum_holds_it_and_not_before() {
     let last = cluster.publishers[publisher].events.last();
     assert!(matches!(last, Some(PublisherEvent::Stamped { .. })), "{last:?}");
     cluster.lost = |_, _, _| false;
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     assert_eq!(cluster.publishers[publisher].committed().len(), 1);
 }
 
@@ -90,7 +84,7 @@ fn one_handle_publishes_under_two_names() {
         cluster.publishers[publisher].publish(first, &[text]);
         cluster.publishers[publisher].publish(second, &[text]);
     }
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     let log: Vec<_> = stamped(&cluster).into_iter().map(|(_, id, number, text)| (id, number, text)).collect();
     let row = |id, number, text: &str| (id, number, text.to_owned());
     assert_eq!(log, [row(first, 1, "a"), row(second, 1, "a"), row(first, 2, "b"), row(second, 2, "b")]);
@@ -103,7 +97,7 @@ fn s8_a_newer_process_fences_the_older_one_and_goes_on_with_its_numbers() {
     let (old, new) = (cluster.add_publisher(plain), cluster.add_publisher(plain));
     let id = cluster.open(old, "orders", A);
     cluster.publishers[old].publish(id, &["a", "b", "c"]);
-    drain(&mut cluster, old);
+    cluster.drain(old);
     assert_eq!(cluster.open(new, "orders", B), id, "a name keeps its id");
     let opened = PublisherEvent::Opened { ticket: 0, publisher: id, publisher_seq: 4, last: 3 };
     assert_eq!(cluster.publishers[new].events.last(), Some(&opened));
@@ -113,7 +107,7 @@ fn s8_a_newer_process_fences_the_older_one_and_goes_on_with_its_numbers() {
     let refused = cluster.publishers[old].publisher.core.try_publish(id, 0, b"late");
     assert_eq!(refused, Err(PublishError::Fenced));
     cluster.publishers[new].publish(id, &["d"]);
-    drain(&mut cluster, new);
+    cluster.drain(new);
     assert_eq!(stamped(&cluster).last().map(|row| (row.2, row.3.as_str())), Some((4, "d")));
 }
 
@@ -154,7 +148,7 @@ fn s8_late_copies_of_opens_fence_nobody() {
     }
     cluster.run(20);
     cluster.publishers[new].publish(id, &["mine"]);
-    drain(&mut cluster, new);
+    cluster.drain(new);
     assert!(
         !cluster.publishers[new].events.iter().any(|event| matches!(event, PublisherEvent::Fenced { .. }))
     );
@@ -171,8 +165,8 @@ fn copies_that_share_a_nonce_publish_each_message_once_and_both_learn_its_place(
         cluster.publishers[right].publish(id, &[text]);
         cluster.run(1);
     }
-    drain(&mut cluster, left);
-    drain(&mut cluster, right);
+    cluster.drain(left);
+    cluster.drain(right);
     let places: Vec<_> = stamped(&cluster).into_iter().map(|(seq, _, number, _)| (number, seq)).collect();
     assert_eq!(places.len(), 3);
     for duplicate in [left, right] {
@@ -190,9 +184,9 @@ fn a_copy_that_lags_far_behind_learns_the_places_of_what_its_twin_had_stamped() 
         cluster.publishers[fast].publish(id, &[text]);
         cluster.run(5);
     }
-    drain(&mut cluster, fast);
+    cluster.drain(fast);
     cluster.publishers[slow].publish(id, &["a", "b", "c", "d", "e"]);
-    drain(&mut cluster, slow);
+    cluster.drain(slow);
     let places: Vec<_> = stamped(&cluster).into_iter().map(|(seq, _, number, _)| (number, seq)).collect();
     assert_eq!(places.len(), 5);
     assert_eq!(cluster.publishers[slow].committed(), places);
@@ -221,7 +215,7 @@ fn a_copy_that_starts_while_its_twin_publishes_misses_nothing() {
     let first = opened.expect("open once it is committed");
     let texts = ["a", "b", "c", "d"];
     cluster.publishers[slow].publish(id, &texts[first as usize - 1..]);
-    drain(&mut cluster, slow);
+    cluster.drain(slow);
     assert_eq!(cluster.publishers[slow].committed().len(), 5 - first as usize);
     assert_eq!(stamped(&cluster).len(), 4);
 }
@@ -234,7 +228,7 @@ fn a_closed_publisher_is_told_so_and_its_name_can_be_opened_again() {
         let id = cluster.open(first, "orders", A);
         cluster.publishers[first].publish(id, &["a"]);
         cluster.publishers[first].publisher.core.try_close(id, b"").unwrap();
-        drain(&mut cluster, first);
+        cluster.drain(first);
         cluster.run(20);
         let closed = PublisherEvent::Closed { publisher: id, publisher_seq: 2 };
         assert_eq!(cluster.publishers[first].events.last(), Some(&closed));
@@ -243,7 +237,7 @@ fn a_closed_publisher_is_told_so_and_its_name_can_be_opened_again() {
         assert_eq!(refused, Err(PublishError::Closed));
         assert_eq!(cluster.open(second, "orders", nonce), id);
         cluster.publishers[second].publish(id, &["b"]);
-        drain(&mut cluster, second);
+        cluster.drain(second);
         let texts: Vec<_> = stamped(&cluster).into_iter().map(|row| row.3).collect();
         assert_eq!(texts, ["a", "b"]);
     }
@@ -309,7 +303,7 @@ fn a_lost_submission_is_sent_again_and_stamped_once() {
     cluster.run(20);
     assert!(stamped(&cluster).is_empty());
     cluster.lost = |_, _, _| false;
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     assert_eq!(stamped(&cluster).len(), 2);
     assert!(cluster.publishers[publisher].publisher.core.counters.get(Counter::Resends) >= 1);
 }
@@ -329,7 +323,7 @@ fn a_message_too_long_names_limit_and_remedy() {
     assert!(text.contains("9073") && text.contains("9072") && text.contains("`publisher.buffer`"), "{text}");
     assert!(matches!(core.try_claim(id, 0, part + 1), Err(PublishError::TooLong { .. })));
     assert_eq!(core.try_publish(id, 0, &vec![7; part]), Ok(1), "what one frame takes is one entry");
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     assert_eq!(stamped(&cluster)[0].3.len(), part);
 }
 
@@ -362,7 +356,7 @@ fn a_channel_that_takes_less_refuses_what_is_longer_whole_or_in_parts_and_names_
     assert_eq!(core.try_publish(id, large, &[7; 1_450]), Ok(2));
     assert_eq!(core.try_publish(id, small, &[7; 100]), Ok(3));
     assert_eq!(core.try_publish(id, 0, &[7; 1_000]), Ok(4));
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     let lengths: Vec<_> = stamped(&cluster).iter().map(|(.., text)| text.len()).collect();
     assert_eq!(lengths, [725, 725, 100, 1_000], "nothing of what was refused is in the stream");
 }
@@ -380,7 +374,7 @@ fn a_full_window_is_backpressure_and_nothing_is_lost() {
     let core = &mut cluster.publishers[publisher].publisher.core;
     assert_eq!(core.try_publish(id, 0, b"e"), Err(PublishError::Backpressure));
     cluster.lost = |_, _, _| false;
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     assert_eq!(cluster.publishers[publisher].publisher.core.try_publish(id, 0, b"e"), Ok(5));
 }
 

@@ -269,7 +269,7 @@ fn after_forty_takeovers_without_a_commit_any_healed_majority_goes_on() {
         cluster.dead.push(away);
         let id = cluster.open(0, "gateway", [1, 1]);
         cluster.publishers[0].publish(id, &["a", "b"]);
-        assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 2));
+        cluster.await_committed(2);
         cluster.dead.clear();
         let calm = cluster.run_until(|cluster| {
             let end = cluster.replicas[0].tail().end();

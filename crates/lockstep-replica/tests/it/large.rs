@@ -17,11 +17,6 @@ fn payload(len: usize, salt: u8) -> Vec<u8> {
     (0..len).map(|at| (at / 7) as u8 ^ (at / 1_300) as u8 ^ salt).collect()
 }
 
-fn drain(cluster: &mut Cluster, index: usize) {
-    let drained = cluster.run_until(|cluster| cluster.publishers[index].publisher.core.is_drained());
-    assert!(drained, "publisher {index} waits for ever: {:?}", cluster.publishers[index].events);
-}
-
 /// The flags and numbers of the messages in the leader's log.
 fn stamped(cluster: &Cluster) -> Vec<(u8, PublisherSeq)> {
     let tail = cluster.replicas[0].tail();
@@ -74,7 +69,7 @@ fn a_message_larger_than_a_datagram_has_one_number_one_place_and_one_fate() {
     assert_eq!(core.try_publish(id, 9, b"before"), Ok(1));
     assert_eq!(core.try_publish(id, 9, &large), Ok(5), "the number of its last part");
     assert_eq!(core.try_publish(id, 9, b"behind"), Ok(6));
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     let (more, next) = (PART_MORE, PART_NEXT);
     let flags = [(0, 1), (more, 2), (more | next, 3), (more | next, 4), (next, 5), (0, 6)];
     assert_eq!(stamped(&cluster), flags);
@@ -122,7 +117,7 @@ fn large_messages_of_several_publishers_share_the_stream() {
         }
         cluster.run(1);
     }
-    publishers.iter().for_each(|(index, ..)| drain(&mut cluster, *index));
+    publishers.iter().for_each(|(index, ..)| cluster.drain(*index));
     let messages = read(&cluster, Delivery::Committed);
     assert_eq!(messages.len(), 30);
     assert_eq!(read(&cluster, Delivery::Stamped), messages);
@@ -152,7 +147,7 @@ fn a_publisher_that_is_fenced_in_the_middle_of_a_message_leaves_nothing_half_del
     assert_eq!(cluster.publishers[old].events.last(), Some(&fenced), "so message 4 is in no stream");
     let again = payload(4_000, 2);
     assert_eq!(cluster.publishers[new].publisher.core.try_publish(id, 0, &again), Ok(5));
-    drain(&mut cluster, new);
+    cluster.drain(new);
     for delivery in [Delivery::Stamped, Delivery::Committed] {
         let messages = read(&cluster, delivery);
         assert_eq!(messages.len(), 1);
@@ -169,9 +164,9 @@ fn a_window_takes_all_parts_of_a_message_or_none() {
     assert_eq!(core.try_publish(id, 0, &payload(3_000, 1)), Ok(3));
     assert_eq!(core.try_publish(id, 0, &payload(3_000, 2)), Err(PublishError::Backpressure));
     assert_eq!(core.try_publish(id, 0, b"short"), Ok(4));
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     let core = &mut cluster.publishers[publisher].publisher.core;
     assert_eq!(core.try_publish(id, 0, &payload(3_000, 2)), Ok(7));
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     assert_eq!(read(&cluster, Delivery::Committed).len(), 3);
 }

@@ -23,25 +23,12 @@ fn cluster(members: u32, learners: u32) -> (Cluster, PublisherId) {
         cluster.publishers[0].committed().len() == 2
             && cluster.replicas.iter().all(|replica| replica.tail().end() == end)
     });
-    assert!(done, "a cluster that runs:\n{}", describe(&cluster));
+    assert!(done, "a cluster that runs:\n{}", cluster.describe());
     (cluster, id)
-}
-
-fn describe(cluster: &Cluster) -> String {
-    let one = |replica: &lockstep_replica::replica::ReplicaEngine<MemoryPorts>| {
-        let (end, commit_next) = (replica.tail().end(), replica.core.commit_next());
-        format!("{} {} next {} commit {commit_next}\n", replica.role().name(), end.epoch, end.next)
-    };
-    cluster.replicas.iter().map(one).collect()
 }
 
 fn role(cluster: &Cluster, number: u32) -> Role {
     cluster.replicas[number as usize - 1].role()
-}
-
-fn leader(cluster: &Cluster) -> Option<u32> {
-    let all = 1..=cluster.replicas.len() as u32;
-    all.filter(|number| !cluster.dead.contains(number)).find(|number| role(cluster, *number) == Role::Leader)
 }
 
 fn status(cluster: &mut Cluster, number: u32) -> (Header, StatusBody, Vec<StatusMember>) {
@@ -111,7 +98,7 @@ fn publish(cluster: &mut Cluster, id: PublisherId, payloads: &[&str]) -> bool {
 fn member_1_a_learner_stores_and_says_nothing_until_it_is_listed() {
     let (mut cluster, id) = cluster(3, 1);
     assert_eq!((role(&cluster, 4), acks(&cluster, 4, 0)), (Role::Learner, 0));
-    assert!(change(&mut cluster, 1, Change::Add, member(4)), "{}", describe(&cluster));
+    assert!(change(&mut cluster, 1, Change::Add, member(4)), "{}", cluster.describe());
     assert_eq!(listed(&mut cluster, 1), [1, 2, 3, 4]);
     let from = cluster.record.len();
     assert!(publish(&mut cluster, id, &["c"]));
@@ -119,7 +106,7 @@ fn member_1_a_learner_stores_and_says_nothing_until_it_is_listed() {
     assert!(acks(&cluster, 4, from) > 0);
     // Three of four: one may still crash, two may not.
     cluster.dead = vec![2];
-    assert!(publish(&mut cluster, id, &["d"]), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["d"]), "{}", cluster.describe());
     cluster.dead = vec![2, 3];
     assert!(!publish(&mut cluster, id, &["e"]), "two of four are no quorum");
 }
@@ -127,9 +114,9 @@ fn member_1_a_learner_stores_and_says_nothing_until_it_is_listed() {
 #[test]
 fn member_1_who_is_removed_falls_silent_once_that_is_committed() {
     let (mut cluster, id) = cluster(3, 0);
-    assert!(change(&mut cluster, 1, Change::Remove, member(3)), "{}", describe(&cluster));
+    assert!(change(&mut cluster, 1, Change::Remove, member(3)), "{}", cluster.describe());
     assert_eq!(listed(&mut cluster, 1), [1, 2]);
-    assert!(cluster.run_until(|cluster| role(cluster, 3) == Role::Learner), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| role(cluster, 3) == Role::Learner), "{}", cluster.describe());
     let from = cluster.record.len();
     assert!(publish(&mut cluster, id, &["c"]));
     assert_eq!((acks(&cluster, 3, from), acks(&cluster, 2, from) > 0), (0, true));
@@ -151,11 +138,11 @@ pub fn member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successo
         "not the other way round"
     );
     assert_eq!(Identity::from_packed(body.rejected_member), successor.identity());
-    assert!(change(&mut cluster, 1, Change::Remove, member(3)), "{}", describe(&cluster));
-    assert!(change(&mut cluster, 1, Change::Add, member(4)), "{}", describe(&cluster));
+    assert!(change(&mut cluster, 1, Change::Remove, member(3)), "{}", cluster.describe());
+    assert!(change(&mut cluster, 1, Change::Add, member(4)), "{}", cluster.describe());
     assert_eq!(listed(&mut cluster, 1), [1, 2, 4]);
     cluster.dead = vec![3, 1];
-    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader().is_some()), "{}", cluster.describe());
     assert!(publish(&mut cluster, id, &["c"]), "the successor's promise and acks count");
 }
 
@@ -169,7 +156,7 @@ fn cluster_with_heir() -> (Cluster, PublisherId, MemberBody) {
     cluster.replicas.push(start(blank_tail(4, 256 << 10), limits).expect("it may learn"));
     cluster.add_publisher(|_| {});
     let id = cluster.open(0, "gateway", [1, 1]);
-    assert!(publish(&mut cluster, id, &["a", "b"]), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["a", "b"]), "{}", cluster.describe());
     cluster.run(200);
     (cluster, id, heir)
 }
@@ -179,18 +166,18 @@ fn cluster_with_heir() -> (Cluster, PublisherId, MemberBody) {
 fn member_3_a_dead_member_is_replaced_in_one_step_and_the_next_crash_is_survived() {
     let (mut cluster, id, heir) = cluster_with_heir();
     cluster.dead = vec![3];
-    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
-    assert!(change(&mut cluster, 1, Change::Replace, heir), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "{}", cluster.describe());
+    assert!(change(&mut cluster, 1, Change::Replace, heir), "{}", cluster.describe());
     let listed: Vec<_> = status(&mut cluster, 1).2.iter().map(|row| row.member.identity()).collect();
     assert_eq!(listed, [identity(1), identity(2), heir.identity()]);
     // Its commit is an entry too: whoever is left and starts anew needs nobody from before.
     cluster.run(500);
     cluster.dead = vec![3, 1];
-    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader().is_some()), "{}", cluster.describe());
     assert!(
         publish(&mut cluster, id, &["d"]),
         "the successor's promise and acks count: {}",
-        describe(&cluster)
+        cluster.describe()
     );
 }
 
@@ -213,7 +200,7 @@ fn member_3_a_replacement_waits_for_a_quorum_of_those_before_it() {
             (1..=4).any(|number| number != 3 && cluster.replicas[number - 1].core.commit_next() > stamped)
         }),
         "{}",
-        describe(&cluster)
+        cluster.describe()
     );
 }
 
@@ -271,14 +258,14 @@ fn s8_a_change_that_did_not_survive_a_takeover_is_undone_everywhere() {
     let others =
         |cluster: &Cluster| cluster.replicas[1..].iter().any(|replica| replica.role() == Role::Leader);
     // The order was heard by all; so that only the old leader has it, nobody leads with it.
-    assert!(cluster.run_until(others), "{}", describe(&cluster));
+    assert!(cluster.run_until(others), "{}", cluster.describe());
     cluster.lost = |_, _, _| false;
-    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "{}", cluster.describe());
     let equal = cluster.run_until(|cluster| {
         let end = cluster.replicas[1].tail().end();
         cluster.replicas.iter().all(|replica| replica.tail().end() == end)
     });
-    assert!(equal, "{}", describe(&cluster));
+    assert!(equal, "{}", cluster.describe());
     for number in 1..=3 {
         assert_eq!(listed(&mut cluster, number), [1, 2, 3], "replica {number}");
     }
@@ -292,8 +279,8 @@ fn an_ordered_handover_goes_to_whom_it_names_and_loses_nothing() {
     assert_eq!(order(&mut cluster, 1, QueryKind::Handover, Some(identity(1))), Err(CommandReject::Leads));
     assert_eq!(order(&mut cluster, 1, QueryKind::Handover, Some(identity(4))), Err(CommandReject::NotListed));
     assert_eq!(order(&mut cluster, 1, QueryKind::Handover, Some(identity(3))), Ok(()));
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(3)), "{}", describe(&cluster));
-    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(3)), "{}", cluster.describe());
+    assert!(publish(&mut cluster, id, &["c"]), "{}", cluster.describe());
     let (_, body, _) = status(&mut cluster, 2);
     assert_eq!(
         (Identity::from_packed(body.leader), body.suspicion),
@@ -308,12 +295,12 @@ fn a_witness_votes_and_never_leads() {
     assert!(change(&mut cluster, 1, Change::Add, MemberBody::witness(identity(3), address(3))));
     assert_eq!(order(&mut cluster, 1, QueryKind::Handover, Some(identity(3))), Err(CommandReject::Witness));
     cluster.dead = vec![1];
-    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
-    assert_eq!(leader(&cluster), Some(2));
+    assert!(cluster.run_until(|cluster| cluster.leader().is_some()), "{}", cluster.describe());
+    assert_eq!(cluster.leader(), Some(2));
     assert!(publish(&mut cluster, id, &["c"]), "its vote and its acks count");
     cluster.dead = vec![1, 2];
     cluster.run(50_000);
-    assert_eq!(leader(&cluster), None);
+    assert_eq!(cluster.leader(), None);
 }
 
 #[test]
@@ -323,7 +310,7 @@ fn member_2_of_two_nodes_the_survivor_goes_on_alone_by_the_operators_word() {
     assert_eq!(order(&mut cluster, 1, QueryKind::DeclareDead, Some(identity(2))), Err(CommandReject::Alive));
     cluster.dead = vec![1];
     cluster.run(20_000);
-    assert_eq!(leader(&cluster), None, "nobody goes on alone by itself");
+    assert_eq!(cluster.leader(), None, "nobody goes on alone by itself");
     assert_eq!(
         order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(2))),
         Err(CommandReject::SelfDeclared)
@@ -333,8 +320,8 @@ fn member_2_of_two_nodes_the_survivor_goes_on_alone_by_the_operators_word() {
         Err(CommandReject::NotListed)
     );
     assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
-    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(2)), "{}", cluster.describe());
+    assert!(publish(&mut cluster, id, &["c"]), "{}", cluster.describe());
     assert_eq!(listed(&mut cluster, 2), [2]);
     // The dead one comes back from a pause: it follows, and has no vote.
     cluster.dead.clear();
@@ -342,7 +329,7 @@ fn member_2_of_two_nodes_the_survivor_goes_on_alone_by_the_operators_word() {
         role(cluster, 1) == Role::Learner
             && cluster.replicas[0].tail().end() == cluster.replicas[1].tail().end()
     });
-    assert!(learns, "{}", describe(&cluster));
+    assert!(learns, "{}", cluster.describe());
 }
 
 #[test]
@@ -351,13 +338,13 @@ fn member_2_one_of_two_that_leaves_acknowledges_its_removal_until_the_leader_has
     cluster.lost = |from, to, bytes| from == 2 && to == 1 && bytes[5] == Kind::Ack as u8;
     let after = status(&mut cluster, 1).1.membership_seq;
     submit(&mut cluster, after, Change::Remove, member(2));
-    assert!(cluster.run_until(|cluster| role(cluster, 2) == Role::Learner), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| role(cluster, 2) == Role::Learner), "{}", cluster.describe());
     let seq = status(&mut cluster, 1).1.membership_seq;
     assert!(cluster.replicas[0].core.commit_next() <= seq, "it has heard nothing");
     cluster.lost = |_, _, _| false;
     let done = cluster.run_until(|cluster| cluster.replicas[0].core.commit_next() > seq);
-    assert!(done, "{}", describe(&cluster));
-    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert!(done, "{}", cluster.describe());
+    assert!(publish(&mut cluster, id, &["c"]), "{}", cluster.describe());
 }
 
 #[test]
@@ -366,13 +353,13 @@ fn member_2_one_of_two_that_left_tells_a_candidate_that_its_removal_is_committed
     cluster.lost = |from, to, bytes| from == 2 && to == 1 && bytes[5] == Kind::Ack as u8;
     let after = status(&mut cluster, 1).1.membership_seq;
     submit(&mut cluster, after, Change::Remove, member(2));
-    assert!(cluster.run_until(|cluster| role(cluster, 2) == Role::Learner), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| role(cluster, 2) == Role::Learner), "{}", cluster.describe());
     let replica = cluster.replicas.remove(0);
     let again = start(replica.into_tail(), replica_limits(1, 2)).expect("it holds the log");
     cluster.replicas.insert(0, again);
     cluster.lost = |_, _, _| false;
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(1)), "{}", describe(&cluster));
-    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(1)), "{}", cluster.describe());
+    assert!(publish(&mut cluster, id, &["c"]), "{}", cluster.describe());
 }
 
 /// Seed 656278571: whoever was left of two was stopped before anything was stamped behind the removal of the
@@ -382,14 +369,14 @@ fn member_2_the_one_that_is_left_of_two_leads_alone_after_a_restart() {
     let (mut cluster, id) = cluster(2, 0);
     let after = status(&mut cluster, 1).1.membership_seq;
     submit(&mut cluster, after, Change::Remove, member(2));
-    assert!(cluster.run_until(|cluster| role(cluster, 2) == Role::Learner), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| role(cluster, 2) == Role::Learner), "{}", cluster.describe());
     cluster.run(100);
     cluster.dead.push(2);
     let replica = cluster.replicas.remove(0);
     let again = start(replica.into_tail(), replica_limits(1, 2)).expect("it holds the log");
     cluster.replicas.insert(0, again);
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(1)), "{}", describe(&cluster));
-    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(1)), "{}", cluster.describe());
+    assert!(publish(&mut cluster, id, &["c"]), "{}", cluster.describe());
 }
 
 /// Seed 9010336: a member was wrongly declared dead, and added again while it was cut off. When it came back
@@ -402,14 +389,14 @@ fn s5_a_member_learns_from_a_witness_that_it_does_not_know_who_elects_it() {
     cluster.dead = vec![2];
     cluster.run(20_000);
     assert_eq!(order(&mut cluster, 1, QueryKind::DeclareDead, Some(identity(2))), Ok(()));
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(1)), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(1)), "{}", cluster.describe());
     let witness = MemberBody::witness(identity(3), address(3));
-    assert!(change(&mut cluster, 1, Change::Add, witness), "{}", describe(&cluster));
-    assert!(change(&mut cluster, 1, Change::Add, member(2)), "{}", describe(&cluster));
+    assert!(change(&mut cluster, 1, Change::Add, witness), "{}", cluster.describe());
+    assert!(change(&mut cluster, 1, Change::Add, member(2)), "{}", cluster.describe());
     assert_eq!(listed(&mut cluster, 1), [1, 3, 2]);
     cluster.dead = vec![1];
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
-    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(2)), "{}", cluster.describe());
+    assert!(publish(&mut cluster, id, &["c"]), "{}", cluster.describe());
 }
 
 #[test]
@@ -418,7 +405,7 @@ fn member_2_a_survivor_goes_on_when_the_one_that_was_called_dead_was_only_cut_of
     cluster.lost = |from, to, _| from < 90 && to < 90;
     cluster.run(20_000);
     assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
-    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader().is_some()), "{}", cluster.describe());
     // At first only the survivor hears: an ack, a pre-vote, a beat of the epoch that was.
     cluster.lost = |from, to, _| from == 2 && to == 1;
     cluster.run(2_000);
@@ -427,10 +414,10 @@ fn member_2_a_survivor_goes_on_when_the_one_that_was_called_dead_was_only_cut_of
     assert!(
         !cluster.replicas[1].core.is_stopped() && role(&cluster, 2) == Role::Leader,
         "{}",
-        describe(&cluster)
+        cluster.describe()
     );
-    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
-    assert!(cluster.run_until(|cluster| role(cluster, 1) == Role::Learner), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "{}", cluster.describe());
+    assert!(cluster.run_until(|cluster| role(cluster, 1) == Role::Learner), "{}", cluster.describe());
 }
 
 #[test]
@@ -441,11 +428,11 @@ fn member_2_two_that_were_each_told_that_the_other_is_dead_both_stop_when_they_h
     assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
     assert_eq!(order(&mut cluster, 1, QueryKind::DeclareDead, Some(identity(2))), Ok(()));
     let lead = |cluster: &Cluster| cluster.replicas.iter().all(|replica| replica.role() == Role::Leader);
-    assert!(cluster.run_until(lead), "{}", describe(&cluster));
+    assert!(cluster.run_until(lead), "{}", cluster.describe());
     cluster.run(1_000);
     cluster.lost = |_, _, _| false;
     let stopped = |cluster: &Cluster| cluster.replicas.iter().all(|replica| replica.core.is_stopped());
-    assert!(cluster.run_until(stopped), "{}", describe(&cluster));
+    assert!(cluster.run_until(stopped), "{}", cluster.describe());
 }
 
 #[test]
@@ -454,16 +441,16 @@ fn member_2_the_word_is_good_again_after_the_survivor_stopped_behind_the_removal
     cluster.dead = vec![1];
     cluster.run(20_000);
     assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(2)), "{}", cluster.describe());
     assert!(publish(&mut cluster, id, &["c"]));
     let replica = cluster.replicas.pop().expect("the survivor");
     cluster.replicas.push(start(replica.into_tail(), replica_limits(2, 2)).expect("it holds the log"));
     cluster.run(20_000);
-    if leader(&cluster).is_none() {
+    if cluster.leader().is_none() {
         assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
     }
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
-    assert!(publish(&mut cluster, id, &["d"]), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(2)), "{}", cluster.describe());
+    assert!(publish(&mut cluster, id, &["d"]), "{}", cluster.describe());
 }
 
 /// The vote of a survivor counts from the turn in which its promise has reached the device: it wins in the
@@ -480,11 +467,11 @@ fn member_2_a_survivor_removes_the_dead_however_long_its_device_takes_to_store_t
     let promised = cluster.replicas[1].tail().promised();
     assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
     let is_candidate = |cluster: &Cluster| cluster.replicas[1].tail().promised() > promised;
-    assert!(cluster.run_until(is_candidate), "{}", describe(&cluster));
+    assert!(cluster.run_until(is_candidate), "{}", cluster.describe());
     cluster.run(20);
     cluster.flushing = true;
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
-    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(2)), "{}", cluster.describe());
+    assert!(publish(&mut cluster, id, &["c"]), "{}", cluster.describe());
     assert_eq!(status(&mut cluster, 2).2.len(), 1, "the dead one is no member any more");
 }
 
@@ -510,15 +497,15 @@ fn member_2_the_removal_of_the_dead_stands_right_behind_the_start_however_full_t
     cluster.flushing = false;
     cluster.publishers[0].publish(id, &["a", "b", "c", "d", "e", "f"]);
     let is_full = |cluster: &Cluster| cluster.replicas[1].tail().end().next == next + 4;
-    assert!(cluster.run_until(is_full), "the window is full:\n{}", describe(&cluster));
+    assert!(cluster.run_until(is_full), "the window is full:\n{}", cluster.describe());
     cluster.dead = vec![1];
     cluster.flushing = true;
     cluster.run(20_000);
     assert_eq!(cluster.replicas[1].core.commit_next(), next, "the other has acknowledged nothing");
     assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(2)), "{}", cluster.describe());
     let done = cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 6);
-    assert!(done, "{}", describe(&cluster));
+    assert!(done, "{}", cluster.describe());
     let kinds = [next + 4, next + 5, next + 6, next + 7].map(|seq| kind_at(&cluster, 2, seq));
     let expected =
         [EntryKind::EpochStart, EntryKind::Membership, EntryKind::Order, EntryKind::ChangeCommitted];

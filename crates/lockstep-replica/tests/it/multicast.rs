@@ -135,7 +135,7 @@ fn a_publisher_whose_group_alone_is_dead_reaches_the_leader_by_unicast() {
     for _ in 0..20 {
         cluster.publishers[0].publish(id, &["order"]);
     }
-    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 28));
+    cluster.await_committed(28);
     assert!(cluster.now < began + 200_000_000, "{} ns", cluster.now - began);
 }
 

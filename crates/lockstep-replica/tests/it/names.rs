@@ -78,7 +78,7 @@ fn s8_a_second_open_that_a_takeover_takes_back_leaves_the_first_one_as_it_was() 
     await_event(&mut cluster, PublisherEvent::Fenced { publisher: id, publisher_seq: 3 });
     await_event(&mut cluster, PublisherEvent::Opened { ticket: 1, publisher: id, publisher_seq: 3, last: 2 });
     cluster.publishers[0].publish(id, &["c"]);
-    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3));
+    cluster.await_committed(3);
 }
 
 #[test]

@@ -10,11 +10,6 @@ use lockstep_wire::*;
 const A: [u64; 2] = [1, 1];
 const B: [u64; 2] = [2, 2];
 
-fn drain(cluster: &mut Cluster, index: usize) {
-    let drained = cluster.run_until(|cluster| cluster.publishers[index].publisher.core.is_drained());
-    assert!(drained, "publisher {index} waits for ever: {:?}", cluster.publishers[index].events);
-}
-
 fn count(cluster: &Cluster, index: usize, counter: Counter) -> u64 {
     cluster.publishers[index].publisher.core.counters.get(counter)
 }
@@ -26,7 +21,7 @@ fn ingress_1_a_lost_submission_is_missed_by_the_leader_and_sent_again_long_befor
     let publisher = cluster.add_publisher(|limits| limits.resend_ns_min = 4_000_000);
     let id = cluster.open(publisher, "orders", A);
     cluster.publishers[publisher].publish(id, &["before"]);
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     cluster.lost = |from, to, _| from == 101 && to == 1;
     cluster.publishers[publisher].publish(id, &["lost"]);
     cluster.run(1);
@@ -90,7 +85,7 @@ fn a_full_window_is_told_before_the_next_beat_and_so_is_that_it_takes_again() {
     cluster.run(10);
     assert!(cluster.publishers[publisher].events.contains(&PublisherEvent::Throttled));
     cluster.lost = |_, _, _| false;
-    drain(&mut cluster, publisher);
+    cluster.drain(publisher);
     cluster.run(10_000);
     assert!(cluster.publishers[publisher].events.contains(&PublisherEvent::Unthrottled));
     assert_eq!(cluster.publishers[publisher].committed().len(), 9);
@@ -107,8 +102,8 @@ fn a_copy_that_publishes_something_else_under_a_number_is_told_so() {
         cluster.publishers[left].publish(id, &["same", "buy 100", "same"]);
         cluster.run(turns);
         cluster.publishers[right].publish(id, &["same", "buy 101", "same"]);
-        drain(&mut cluster, left);
-        drain(&mut cluster, right);
+        cluster.drain(left);
+        cluster.drain(right);
         assert_eq!(count(&cluster, left, Counter::Divergences), 0);
         assert_eq!(count(&cluster, right, Counter::Divergences), 1);
         let events = &cluster.publishers[right].events;
@@ -125,7 +120,7 @@ fn a_process_that_begins_anew_is_told_the_last_number_that_is_committed() {
     let (old, new) = (cluster.add_publisher(|_| {}), cluster.add_publisher(|_| {}));
     let id = cluster.open(old, "orders", A);
     cluster.publishers[old].publish(id, &["a", "b"]);
-    drain(&mut cluster, old);
+    cluster.drain(old);
     cluster.lost = |from, _, bytes| from == 101 && bytes[5] == Kind::Submission as u8;
     cluster.publishers[old].publish(id, &["never heard"]);
     cluster.run(10);

@@ -103,7 +103,7 @@ fn room_comes_with_a_leader_that_takes_more_names_and_no_configuration_unmakes_w
     for id in 1..=5 {
         cluster.publishers[0].publish(id, &["x"]);
     }
-    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 5));
+    cluster.await_committed(5);
     assert_eq!(try_open(&mut cluster, "ffffff"), Err(2));
     cluster.run(1_000);
     assert!(conditions(&mut cluster, leader).contains(&(true, 5, 2)));

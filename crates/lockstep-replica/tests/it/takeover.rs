@@ -18,28 +18,6 @@ fn cluster(members: u32) -> (Cluster, PublisherId) {
     (cluster, id)
 }
 
-fn leader(cluster: &Cluster) -> Option<u32> {
-    let leads = |number: &u32| {
-        !cluster.dead.contains(number) && cluster.replicas[*number as usize - 1].role() == Role::Leader
-    };
-    (1..=cluster.replicas.len() as u32).find(leads)
-}
-
-fn describe(cluster: &Cluster) -> String {
-    let states = cluster.replicas.iter().map(|replica| {
-        let end = replica.tail().end();
-        format!(
-            "{} {} next {} commit {} promised {}\n",
-            replica.role().name(),
-            end.epoch,
-            end.next,
-            replica.core.commit_next(),
-            replica.tail().promised()
-        )
-    });
-    states.collect()
-}
-
 #[test]
 fn a_leader_that_falls_silent_is_replaced_and_every_message_is_committed_once() {
     let (mut cluster, id) = cluster(3);
@@ -47,13 +25,8 @@ fn a_leader_that_falls_silent_is_replaced_and_every_message_is_committed_once() 
     cluster.run(3);
     cluster.dead.push(1);
     cluster.publishers[0].publish(id, &["d", "e"]);
-    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "nobody leads:\n{}", describe(&cluster));
-    assert!(
-        cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 5),
-        "{:?}\n{}",
-        cluster.publishers[0].committed(),
-        describe(&cluster)
-    );
+    assert!(cluster.run_until(|cluster| cluster.leader().is_some()), "nobody leads:\n{}", cluster.describe());
+    cluster.await_committed(5);
     let numbers: Vec<_> = cluster.publishers[0].committed().iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
 }
@@ -65,17 +38,17 @@ pub fn s12_a_founder_that_dies_between_its_promise_and_its_start_leads_by_the_vo
         let mut tail = born_tail(1, members, 256 << 10);
         tail.promise(epoch(1, 1));
         cluster.replicas[0] = start(tail, replica_limits(1, members)).unwrap();
-        assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
+        assert!(cluster.run_until(|cluster| cluster.leader().is_some()), "{}", cluster.describe());
         assert!(cluster.replicas[0].leads() > Some(epoch(1, 1)), "S1: epoch 1 was granted once");
         cluster.add_publisher(|_| {});
         let id = cluster.open(0, "gateway", [1, 1]);
         cluster.publishers[0].publish(id, &["a"]);
-        assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 1));
+        cluster.await_committed(1);
         let stands = |cluster: &Cluster| {
             cluster.replicas.iter().filter(|replica| replica.role() == Role::Standby).count()
                 == members as usize - 1
         };
-        assert!(cluster.run_until(stands), "all store it:\n{}", describe(&cluster));
+        assert!(cluster.run_until(stands), "all store it:\n{}", cluster.describe());
     }
 }
 
@@ -86,17 +59,13 @@ fn a_leader_that_was_cut_off_follows_its_successor_when_it_comes_back() {
     cluster.run(100);
     cluster.paused.push(1);
     cluster.publishers[0].publish(id, &["b", "c"]);
-    assert!(
-        cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3),
-        "{}",
-        describe(&cluster)
-    );
+    cluster.await_committed(3);
     cluster.paused.clear();
     let caught_up = cluster.run_until(|cluster| {
         cluster.replicas[0].role() == Role::Standby
             && cluster.replicas[0].tail().end() == cluster.replicas[1].tail().end()
     });
-    assert!(caught_up, "{}", describe(&cluster));
+    assert!(caught_up, "{}", cluster.describe());
 }
 
 #[test]
@@ -108,22 +77,15 @@ fn what_a_leader_stamped_and_nobody_heard_is_exchanged_for_what_came_to_be() {
     cluster.lost = |from, to, _| from == 1 && to != 1 || to == 1 && from < 100;
     cluster.publishers[0].publish(id, &["b", "c"]);
     assert!(
-        cluster.run_until(|cluster| leader(cluster).is_some_and(|number| number != 1)
+        cluster.run_until(|cluster| cluster.leader().is_some_and(|number| number != 1)
             || cluster.replicas[1..].iter().any(|replica| replica.role() == Role::Leader)),
         "{}",
-        describe(&cluster)
+        cluster.describe()
     );
-    assert!(
-        cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3),
-        "{}",
-        describe(&cluster)
-    );
+    cluster.await_committed(3);
     cluster.lost = |_, _, _| false;
-    let equal = cluster.run_until(|cluster| {
-        let end = cluster.replicas[0].tail().end();
-        cluster.replicas.iter().all(|replica| replica.tail().end() == end)
-    });
-    assert!(equal, "{}", describe(&cluster));
+    let equal = cluster.run_until(Cluster::is_equal);
+    assert!(equal, "{}", cluster.describe());
     assert_eq!(cluster.replicas[0].role(), Role::Standby);
 }
 
@@ -145,8 +107,8 @@ fn a_leader_that_is_stalled_before_each_of_its_turns_stamps_all_the_same() {
         // One to hear all that waited, one to find that there is no more, one to hear the acks.
         cluster.run(3);
     }
-    assert_eq!(cluster.publishers[0].committed().len(), 10, "{}", describe(&cluster));
-    assert_eq!(leader(&cluster), Some(1));
+    assert_eq!(cluster.publishers[0].committed().len(), 10, "{}", cluster.describe());
+    assert_eq!(cluster.leader(), Some(1));
 }
 
 /// A leader under a flood was stalled, put aside what waited until nothing more would, and forgot the first
@@ -207,7 +169,7 @@ fn a_candidate_that_was_stalled_takes_the_promises_that_came_meanwhile() {
         });
         all.collect::<Vec<_>>()
     };
-    assert!(cluster.run_until(|cluster| !prepares(cluster).is_empty()), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| !prepares(cluster).is_empty()), "{}", cluster.describe());
     let (candidate, ballot) = prepares(&cluster)[0];
     // It is stalled for longer than its time, while the other promises; that one is not to campaign itself.
     cluster.paused.push(candidate);
@@ -215,8 +177,8 @@ fn a_candidate_that_was_stalled_takes_the_promises_that_came_meanwhile() {
     cluster.paused.push(5 - candidate);
     cluster.run(3_000);
     cluster.paused.clear();
-    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
-    assert_eq!(leader(&cluster), Some(candidate));
+    assert!(cluster.run_until(|cluster| cluster.leader().is_some()), "{}", cluster.describe());
+    assert_eq!(cluster.leader(), Some(candidate));
     let ballots: Vec<u64> = prepares(&cluster).into_iter().map(|(_, ballot)| ballot).collect();
     assert!(
         ballots.iter().all(|asked| *asked == ballot),
@@ -241,18 +203,18 @@ fn who_was_cut_off_misses_the_next_leader_no_later_than_the_one_before() {
     cluster.run(200);
     let mut took = Vec::new();
     for _ in 0..6 {
-        let old = leader(&cluster).expect("a leader");
+        let old = cluster.leader().expect("a leader");
         let cut_at = cluster.now;
         cluster.lost = CUT[old as usize - 1];
         let replaced = |cluster: &Cluster| {
             (1..=3)
                 .any(|number| number != old && cluster.replicas[number as usize - 1].role() == Role::Leader)
         };
-        assert!(cluster.run_until(replaced), "{}", describe(&cluster));
+        assert!(cluster.run_until(replaced), "{}", cluster.describe());
         took.push((cluster.now - cut_at) / 1_000);
         // Long enough for the one that is cut off to step down, and to miss everybody.
         cluster.run(20_000);
-        assert_eq!(cluster.replicas[old as usize - 1].role(), Role::Standby, "{}", describe(&cluster));
+        assert_eq!(cluster.replicas[old as usize - 1].role(), Role::Standby, "{}", cluster.describe());
         cluster.lost = |_, _, _| false;
         // The first datagram of the new epoch is one of its frames.
         cluster.publishers[0].publish(id, &["a"]);
@@ -260,7 +222,7 @@ fn who_was_cut_off_misses_the_next_leader_no_later_than_the_one_before() {
             let end = cluster.replicas[0].tail().end();
             cluster.replicas.iter().all(|replica| replica.tail().end() == end)
         };
-        assert!(cluster.run_until(follows), "{}", describe(&cluster));
+        assert!(cluster.run_until(follows), "{}", cluster.describe());
         cluster.run(1_000);
     }
     let (least, most) = (took.iter().min().copied(), took.iter().max().copied());
@@ -300,16 +262,16 @@ fn carries(bytes: &[u8], payload: &[u8]) -> bool {
 fn handed_over_to_a_slow_one(ms: u32) -> (u32, Nanos) {
     let (mut cluster, id) = cluster(3);
     cluster.publishers[0].publish(id, &["first"]);
-    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 1));
+    cluster.await_committed(1);
     cluster.run(100);
     let began = cluster.now;
     assert!(cluster.replicas[0].start_handover(began, Some(identity(3))));
-    assert!(cluster.run_until(|cluster| leader(cluster) != Some(1)), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() != Some(1)), "{}", cluster.describe());
     cluster.paused = vec![3];
     cluster.run(ms * (1_000_000 / TURN_NS) as u32);
     cluster.paused.clear();
-    assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
-    (leader(&cluster).expect("somebody leads"), (cluster.now - began) / 1_000_000)
+    assert!(cluster.run_until(|cluster| cluster.leader().is_some()), "{}", cluster.describe());
+    (cluster.leader().expect("somebody leads"), (cluster.now - began) / 1_000_000)
 }
 
 /// Storing a promise may take a flush, and a busy machine is late: some staggers are too short for that.
@@ -328,7 +290,7 @@ fn elect_1_a_successor_that_was_named_has_the_time_of_a_candidate() {
 fn a_leader_that_has_handed_over_misses_nothing_of_what_it_stamped() {
     let (mut cluster, id) = cluster(3);
     cluster.publishers[0].publish(id, &["first"]);
-    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 1));
+    cluster.await_committed(1);
     cluster.run(100);
     cluster.lost = |from, _, bytes| from == 1 && carries(bytes, b"lost");
     for text in ["lost", "kept"] {
@@ -338,23 +300,19 @@ fn a_leader_that_has_handed_over_misses_nothing_of_what_it_stamped() {
     }
     cluster.run(2);
     cluster.dead = vec![1];
-    assert!(
-        cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3),
-        "{}",
-        describe(&cluster)
-    );
-    let before = leader(&cluster).expect("somebody leads");
+    cluster.await_committed(3);
+    let before = cluster.leader().expect("somebody leads");
     let replica = &mut cluster.replicas[before as usize - 1];
     while replica.core.events.pop().is_some() {}
     let now = cluster.now;
     assert!(replica.start_handover(now, None));
     let after = 5 - before;
-    assert!(cluster.run_until(|cluster| leader(cluster) != Some(before)), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() != Some(before)), "{}", cluster.describe());
     // Its successor takes its time.
     cluster.paused = vec![after];
     cluster.run(1_000);
     cluster.paused.clear();
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(after)), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(after)), "{}", cluster.describe());
     let core = &mut cluster.replicas[before as usize - 1].core;
     let events: Vec<_> = std::iter::from_fn(|| core.events.pop()).collect();
     assert!(!events.iter().any(|event| matches!(event, ReplicaEvent::Gap { .. })), "{events:?}");

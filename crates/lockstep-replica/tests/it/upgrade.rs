@@ -1,6 +1,5 @@
 //! VERSION-1: a log rises to a newer version by the operator's order alone, and nothing takes it back.
 
-use lockstep_core::engine::event::Role;
 use lockstep_memory::cluster::Cluster;
 use lockstep_memory::world::*;
 use lockstep_replica::bootstrap::bootstrap_version;
@@ -51,11 +50,6 @@ fn frame_versions(cluster: &Cluster) -> Vec<u8> {
     versions
 }
 
-fn leader(cluster: &Cluster) -> Option<u32> {
-    let alive = (1..=3).filter(|number| !cluster.dead.contains(number));
-    alive.into_iter().find(|number| cluster.replicas[*number as usize - 1].role() == Role::Leader)
-}
-
 #[test]
 fn version_1_a_log_rises_by_the_order_and_no_takeover_takes_it_back() {
     let mut cluster = cluster();
@@ -71,9 +65,9 @@ fn version_1_a_log_rises_by_the_order_and_no_takeover_takes_it_back() {
         assert_eq!(version(&mut cluster, number), VERSION, "replica {number}");
     }
     cluster.dead.push(1);
-    assert!(cluster.run_until(|cluster| leader(cluster).is_some()));
+    assert!(cluster.run_until(|cluster| cluster.leader().is_some()));
     cluster.publishers[0].publish(id, &["c"]);
-    assert!(cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 3));
+    cluster.await_committed(3);
     assert_eq!(frame_versions(&cluster), [VERSION_MIN, VERSION], "the next leader goes on in it");
 }
 

@@ -1,12 +1,12 @@
 //! A witness: it votes, acknowledges and never leads, and keeps no more than a ring.
 
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{ReplicaEvent, Role};
+use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::window::Window;
 use lockstep_memory::cluster::Cluster;
 use lockstep_memory::world::*;
 use lockstep_replica::bootstrap::bootstrap;
-use lockstep_replica::replica::{ReplicaEngine, ReplicaLimits};
+use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
@@ -32,29 +32,9 @@ fn witnessed(count: u32) -> (Cluster, PublisherId) {
         limits.window_datagrams = 200;
     });
     let id = cluster.open(0, "gateway", [1, 1]);
-    let equal = cluster.run_until(is_equal);
-    assert!(equal, "{}", describe(&cluster));
+    let equal = cluster.run_until(Cluster::is_equal);
+    assert!(equal, "{}", cluster.describe());
     (cluster, id)
-}
-
-fn is_equal(cluster: &Cluster) -> bool {
-    let end = cluster.replicas[0].tail().end();
-    cluster.replicas.iter().all(|replica| replica.tail().end() == end)
-}
-
-fn describe(cluster: &Cluster) -> String {
-    let one = |replica: &ReplicaEngine<MemoryPorts>| {
-        let (end, commit_next) = (replica.tail().end(), replica.core.commit_next());
-        format!("{} {} next {} commit {commit_next}\n", replica.role().name(), end.epoch, end.next)
-    };
-    cluster.replicas.iter().map(one).collect()
-}
-
-fn leader(cluster: &Cluster) -> Option<u32> {
-    let leads = |number: &u32| {
-        !cluster.dead.contains(number) && cluster.replicas[*number as usize - 1].role() == Role::Leader
-    };
-    (1..=cluster.replicas.len() as u32).find(leads)
 }
 
 /// Publishes so many messages of a thousand bytes.
@@ -78,20 +58,20 @@ fn two_full_members_and_a_witness_survive_the_leaders_death_and_the_witness_neve
     cluster.run(3);
     cluster.dead = vec![1];
     publish(&mut cluster, id, 5);
-    assert!(committed(&mut cluster, 10), "{}", describe(&cluster));
-    assert_eq!(leader(&cluster), Some(2));
+    assert!(committed(&mut cluster, 10), "{}", cluster.describe());
+    assert_eq!(cluster.leader(), Some(2));
     assert!(!cluster.replicas[1].core.is_exposed() && cluster.replicas[2].core.is_witness());
     cluster.dead = vec![1, 2];
     cluster.run(30_000);
-    assert_eq!((leader(&cluster), count(&cluster, WITNESS, Counter::Candidacies)), (None, 0));
+    assert_eq!((cluster.leader(), count(&cluster, WITNESS, Counter::Candidacies)), (None, 0));
 }
 
 #[test]
 fn a_witness_acknowledges_nothing_that_it_cannot_keep_until_older_entries_are_committed() {
     let (mut cluster, id) = witnessed(5);
     publish(&mut cluster, id, 40);
-    assert!(committed(&mut cluster, 40), "{}", describe(&cluster));
-    assert!(cluster.run_until(is_equal), "{}", describe(&cluster));
+    assert!(committed(&mut cluster, 40), "{}", cluster.describe());
+    assert!(cluster.run_until(Cluster::is_equal), "{}", cluster.describe());
     // Leader and witness are two of five: nothing is committed now.
     cluster.paused = vec![2, 4, 5];
     publish(&mut cluster, id, 100);
@@ -99,7 +79,7 @@ fn a_witness_acknowledges_nothing_that_it_cannot_keep_until_older_entries_are_co
     let witness = &cluster.replicas[WITNESS as usize - 1];
     let (commit_next, end) = (witness.core.commit_next(), witness.tail().end());
     let full = end.next < cluster.replicas[0].tail().end().next;
-    assert!(full, "{}", describe(&cluster));
+    assert!(full, "{}", cluster.describe());
     assert!(witness.tail().find(commit_next).is_some(), "nothing uncommitted has left the ring");
     let sent = cluster.record.iter().filter(|(from, _)| *from == WITNESS);
     let acks: Vec<_> = sent
@@ -109,8 +89,8 @@ fn a_witness_acknowledges_nothing_that_it_cannot_keep_until_older_entries_are_co
         .collect();
     assert!(acks_in(&acks).iter().all(|ack| ack.first_seq <= end.next));
     cluster.paused.clear();
-    assert!(committed(&mut cluster, 140), "{}", describe(&cluster));
-    assert!(cluster.run_until(is_equal), "{}", describe(&cluster));
+    assert!(committed(&mut cluster, 140), "{}", cluster.describe());
+    assert!(cluster.run_until(Cluster::is_equal), "{}", cluster.describe());
 }
 
 /// A request that reaches the witness from who is no candidate.
@@ -148,14 +128,14 @@ fn refusals(cluster: &Cluster) -> Vec<(Option<RepairReject>, Seq, Seq)> {
 fn a_witness_refers_to_others_what_its_ring_has_and_says_what_it_has_dropped() {
     let (mut cluster, id) = witnessed(3);
     publish(&mut cluster, id, 5);
-    assert!(committed(&mut cluster, 5), "{}", describe(&cluster));
+    assert!(committed(&mut cluster, 5), "{}", cluster.describe());
     cluster.record.clear();
     ask_witness(&mut cluster);
     cluster.run(10);
     assert_eq!(refusals(&cluster), [(Some(RepairReject::Referred), 3, 1)]);
     for round in 1..=4 {
         publish(&mut cluster, id, 50);
-        assert!(committed(&mut cluster, 5 + 50 * round), "{}", describe(&cluster));
+        assert!(committed(&mut cluster, 5 + 50 * round), "{}", cluster.describe());
     }
     cluster.record.clear();
     ask_witness(&mut cluster);
@@ -170,7 +150,7 @@ fn a_witness_refers_to_others_what_its_ring_has_and_says_what_it_has_dropped() {
 fn a_witness_that_misses_the_leader_gives_what_its_ring_has_to_whoever_asks() {
     let (mut cluster, id) = witnessed(3);
     publish(&mut cluster, id, 5);
-    assert!(committed(&mut cluster, 5), "{}", describe(&cluster));
+    assert!(committed(&mut cluster, 5), "{}", cluster.describe());
     cluster.dead = vec![1, 2];
     cluster.run(20_000);
     ask_witness(&mut cluster);
@@ -182,12 +162,12 @@ fn a_witness_that_misses_the_leader_gives_what_its_ring_has_to_whoever_asks() {
 fn a_witness_gives_what_its_ring_has_to_a_candidate_and_to_nobody_else() {
     let (mut cluster, id) = witnessed(3);
     publish(&mut cluster, id, 5);
-    assert!(committed(&mut cluster, 5), "{}", describe(&cluster));
+    assert!(committed(&mut cluster, 5), "{}", cluster.describe());
     cluster.run(100);
     // The standby misses what leader and witness commit.
     cluster.lost = |from, to, _| from == 1 && to == 2;
     publish(&mut cluster, id, 5);
-    assert!(committed(&mut cluster, 10), "{}", describe(&cluster));
+    assert!(committed(&mut cluster, 10), "{}", cluster.describe());
     ask_witness(&mut cluster);
     cluster.run(10);
     assert_eq!(count(&cluster, WITNESS, Counter::RepairsOut), 0, "who leads stores more");
@@ -196,9 +176,9 @@ fn a_witness_gives_what_its_ring_has_to_a_candidate_and_to_nobody_else() {
     cluster.dead = vec![1];
     cluster.lost = |_, _, _| false;
     publish(&mut cluster, id, 1);
-    assert!(committed(&mut cluster, 11), "{}", describe(&cluster));
-    assert_eq!(leader(&cluster), Some(2));
-    assert!(count(&cluster, WITNESS, Counter::RepairsOut) > 0, "{}", describe(&cluster));
+    assert!(committed(&mut cluster, 11), "{}", cluster.describe());
+    assert_eq!(cluster.leader(), Some(2));
+    assert!(count(&cluster, WITNESS, Counter::RepairsOut) > 0, "{}", cluster.describe());
 }
 
 #[test]
@@ -208,7 +188,7 @@ fn a_takeover_waits_for_who_stored_what_the_witnesss_ring_has_lost_and_says_so()
     for round in 1..=4 {
         assert!(!cluster.replicas[0].core.is_exposed() || round > 1, "rings still reach back");
         publish(&mut cluster, id, 50);
-        assert!(committed(&mut cluster, 50 * round), "{}", describe(&cluster));
+        assert!(committed(&mut cluster, 50 * round), "{}", cluster.describe());
     }
     cluster.run(100);
     assert!(cluster.replicas[0].core.is_exposed(), "its only full standby lies behind the ring");
@@ -222,7 +202,7 @@ fn a_takeover_waits_for_who_stored_what_the_witnesss_ring_has_lost_and_says_so()
     cluster.dead = vec![1];
     cluster.lost = |_, _, _| false;
     cluster.run(20_000);
-    assert_eq!(leader(&cluster), None, "nobody has it all");
+    assert_eq!(cluster.leader(), None, "nobody has it all");
     let mut events = std::iter::from_fn(|| cluster.replicas[1].core.events.pop());
     let waits = events.find(|event| matches!(event, ReplicaEvent::TakeoverWaits { .. }));
     let Some(ReplicaEvent::TakeoverWaits { from, oldest, witness, holder }) = waits else {
@@ -234,7 +214,7 @@ fn a_takeover_waits_for_who_stored_what_the_witnesss_ring_has_lost_and_says_so()
     // The replica that stored it is back, and nothing was lost. (Its ring is as short: in this test there are
     // no segments.)
     cluster.dead.clear();
-    assert!(cluster.run_until(|cluster| leader(cluster) == Some(1)), "{}", describe(&cluster));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(1)), "{}", cluster.describe());
     publish(&mut cluster, id, 1);
-    assert!(committed(&mut cluster, 201), "{}", describe(&cluster));
+    assert!(committed(&mut cluster, 201), "{}", cluster.describe());
 }

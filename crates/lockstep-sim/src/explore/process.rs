@@ -15,7 +15,9 @@ use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::window::Window;
 use lockstep_memory::journal::MemoryJournal;
-use lockstep_memory::world::{MemoryPorts, repairers};
+pub(super) use lockstep_memory::place::address;
+pub(super) use lockstep_memory::world::{CLUSTER, HISTORY};
+use lockstep_memory::world::{MemoryPorts, WALL_NS, repairers};
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
@@ -24,27 +26,16 @@ use lockstep_wire::{
     seal,
 };
 use std::hash::Hash;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Time stands still here. A wait for a timer lasts for ever, unless an input makes the timer due.
 pub(super) const NOW: Nanos = 1_000_000_000;
-const WALL: Nanos = 1_700_000_000_000_000_000;
 const NEVER: Nanos = 1 << 50;
-/// The explored cluster's id.
-pub(super) const CLUSTER: u64 = 7;
-/// Its history's id.
-pub(super) const HISTORY: u64 = 0xb1;
 const FRAME_LEN_MAX: usize = 1024;
 const RING_BYTES: usize = 32 << 10;
 /// A replica that lost its disk returns under another incarnation.
 const REBORN: u32 = 0x1000;
-
-/// The address of node `node` (0 the first).
-pub(super) fn address(node: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
-}
 
 /// Replica `node` in its first incarnation; or, where those that are not members at genesis are heirs of the
 /// `members`, the last member first, in the next incarnation of that one.
@@ -175,7 +166,7 @@ impl ExploredProcess {
         let mut tail = journal.open(MemoryTail::new(RING_BYTES))?.tail;
         if members > 0 {
             let members: Vec<_> = (0..members).map(|node| member(node, members, false)).collect();
-            bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members, WALL)?;
+            bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members, WALL_NS)?;
         }
         let replica = start(node, identity, replicas, &journal, tail.into_memory())?;
         Ok(Self {
@@ -242,7 +233,7 @@ impl ExploredProcess {
         let Self { engine, delivered, retracted_final, .. } = self;
         match engine {
             Engine::Replica(replica) => {
-                replica.poll(NOW, WALL);
+                replica.poll(NOW, WALL_NS);
             }
             Engine::Reader(reader, delivery) => {
                 reader.poll(NOW, 64, |event| {

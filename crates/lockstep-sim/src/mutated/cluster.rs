@@ -16,6 +16,7 @@ use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
 use lockstep_core::proto::window::Window;
 use lockstep_memory::journal::MemoryJournal;
+pub use lockstep_memory::place::{address, identity};
 pub use lockstep_memory::world::HISTORY;
 use lockstep_memory::world::{
     ELECTION, FRAME_LEN_MAX, MemoryPorts, SILENCE, WALL_NS, flush, publisher_limits, repairers,
@@ -25,7 +26,6 @@ use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{EVERYBODY, EventsBody, Identity, Keys, MemberBody, Nanos, PublisherId, Seq};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::ControlFlow;
 
 /// Replicas: three full members, a witness, and an archiver, which no membership lists.
@@ -51,16 +51,6 @@ const TURNS_MAX: u32 = 10_000;
 
 /// A replica here.
 pub type Replica = ReplicaEngine<MemoryPorts>;
-
-/// Where process `node` answers.
-pub fn address(node: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
-}
-
-/// Replica `node` in its first life.
-pub fn identity(node: usize) -> Identity {
-    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 }
-}
 
 /// See the module.
 #[derive(Clone)]
