@@ -40,7 +40,7 @@ window_entries = 0x1_0000"#;
     assert_eq!(config.replica(2).expect("replica 2").unicast, "127.0.0.1:7702".parse().expect("an address"));
 }
 
-/// Whoever builds an engine without a file has what a file without keys says.
+/// An engine without a file has what a file without keys says.
 #[test]
 fn the_defaults_of_the_engines_are_those_of_the_tables() {
     let Config { timing, stream, publisher, subscriber, .. } = accepted(SHARED, &[]);

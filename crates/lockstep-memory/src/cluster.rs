@@ -2,7 +2,7 @@
 
 use crate::log::written;
 use crate::net::{SimNet, To};
-use crate::reader::{Event, owned};
+use crate::reader::{News, owned};
 use crate::world::{
     CLUSTER, MemoryPorts, OPERATOR, TURN_NS, WALL_NS, address, blank_tail, born_tail, flush,
     publisher_limits, replica_limits, sent, start, subscriber_limits,
@@ -53,7 +53,7 @@ pub struct ParticipantNode {
     /// What its publisher was told.
     pub events: Vec<PublisherEvent>,
     /// What its subscriber was told.
-    pub stream: Vec<Event>,
+    pub stream: Vec<News>,
     /// The application stops the stream behind each message.
     pub stops: bool,
 }
@@ -327,14 +327,14 @@ impl Cluster {
 const NUMBER_MAX: u32 = 250;
 
 /// One replica alone, and its clock.
-pub struct Node {
+pub struct SoloReplica {
     /// The engine.
     pub replica: ReplicaEngine<MemoryPorts>,
     /// Its time.
     pub now: Nanos,
 }
 
-impl Node {
+impl SoloReplica {
     /// Every other node and reader has proved its address.
     pub fn new(mut replica: ReplicaEngine<MemoryPorts>) -> Self {
         (1..=NUMBER_MAX).for_each(|number| replica.assume_address(address(number)));

@@ -3,8 +3,8 @@
 use lockstep_wire::planted::{Mutation, with_planted};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Each of `found` is a mutation, and a test that passes with nothing planted: with the mutation it must fail. Tests
-/// that are rewriting their stories, or run one of them alone, are left in peace.
+/// Each of `found` is a mutation, and a test that passes with nothing planted: with the mutation it must
+/// fail. Tests that are rewriting their stories, or run one of them alone, are left in peace.
 ///
 /// # Panics
 /// If a test passes with the rule broken.

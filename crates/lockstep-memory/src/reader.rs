@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 /// An event, owned.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Event {
+pub enum News {
     /// A message, and its text.
     Message(Seq, String),
     /// Everything below is committed.
@@ -53,34 +53,34 @@ pub enum Event {
 }
 
 /// `None` of an entry that tells nothing.
-pub fn owned(event: &SubscriberEvent<'_>) -> Option<Event> {
+pub fn owned(event: &SubscriberEvent<'_>) -> Option<News> {
     Some(match event {
         SubscriberEvent::Filtered { .. } => return None,
         SubscriberEvent::Message(message) => {
-            Event::Message(message.seq, String::from_utf8_lossy(message.payload).into_owned())
+            News::Message(message.seq, String::from_utf8_lossy(message.payload).into_owned())
         }
-        SubscriberEvent::Committed { next } => Event::Committed(*next),
-        SubscriberEvent::Epoch { epoch, seq } => Event::Epoch(*epoch, *seq),
-        SubscriberEvent::Membership { seq, members } => Event::Membership(*seq, *members),
-        SubscriberEvent::Gap { from, to } => Event::Gap(*from, *to),
-        SubscriberEvent::Abandoned { from, oldest, .. } => Event::Abandoned(*from, *oldest),
-        SubscriberEvent::CaughtUp { next } => Event::CaughtUp(*next),
-        SubscriberEvent::Lag { entries, .. } => Event::Lag(*entries),
-        SubscriberEvent::Diverged { seq } => Event::Diverged(*seq),
-        SubscriberEvent::Retract { from } => Event::Retract(*from),
-        SubscriberEvent::Replaying { from } => Event::Replaying(*from),
-        SubscriberEvent::Refused { why, .. } => Event::Refused(*why),
+        SubscriberEvent::Committed { next } => News::Committed(*next),
+        SubscriberEvent::Epoch { epoch, seq } => News::Epoch(*epoch, *seq),
+        SubscriberEvent::Membership { seq, members } => News::Membership(*seq, *members),
+        SubscriberEvent::Gap { from, to } => News::Gap(*from, *to),
+        SubscriberEvent::Abandoned { from, oldest, .. } => News::Abandoned(*from, *oldest),
+        SubscriberEvent::CaughtUp { next } => News::CaughtUp(*next),
+        SubscriberEvent::Lag { entries, .. } => News::Lag(*entries),
+        SubscriberEvent::Diverged { seq } => News::Diverged(*seq),
+        SubscriberEvent::Retract { from } => News::Retract(*from),
+        SubscriberEvent::Replaying { from } => News::Replaying(*from),
+        SubscriberEvent::Refused { why, .. } => News::Refused(*why),
         SubscriberEvent::Opened { seq, publisher, name, .. } => {
-            Event::Opened(*seq, *publisher, name.to_string())
+            News::Opened(*seq, *publisher, name.to_string())
         }
         SubscriberEvent::Closed { seq, publisher, reason, .. } => {
-            Event::Closed(*seq, *publisher, reason.to_vec())
+            News::Closed(*seq, *publisher, reason.to_vec())
         }
-        SubscriberEvent::Day { seq, mark, .. } => Event::Day(*seq, mark.is_start, mark.name.to_owned()),
-        SubscriberEvent::Founded { history, seq, .. } => Event::Founded(*history, *seq),
-        SubscriberEvent::Ahead { next, end, .. } => Event::Ahead(*next, *end),
-        SubscriberEvent::Multicast { lost } => Event::Multicast(*lost),
-        SubscriberEvent::HistoryLost { next, have, .. } => Event::Forgotten(*next, *have),
+        SubscriberEvent::Day { seq, mark, .. } => News::Day(*seq, mark.is_start, mark.name.to_owned()),
+        SubscriberEvent::Founded { history, seq, .. } => News::Founded(*history, *seq),
+        SubscriberEvent::Ahead { next, end, .. } => News::Ahead(*next, *end),
+        SubscriberEvent::Multicast { lost } => News::Multicast(*lost),
+        SubscriberEvent::HistoryLost { next, have, .. } => News::Forgotten(*next, *have),
         other => panic!("an event that the tests do not know: {other:?}"),
     })
 }
@@ -90,7 +90,7 @@ pub struct Reader {
     /// The engine.
     pub subscriber: SubscriberEngine<SimNet>,
     /// What it was told.
-    pub events: Vec<Event>,
+    pub events: Vec<News>,
     /// Most messages of one poll.
     pub limit: usize,
     /// The application says stop at messages that hold this text.
@@ -125,7 +125,7 @@ impl Reader {
         let Self { subscriber, events, limit, stop_at, now, sent: requests } = self;
         let work = subscriber.poll(*now, *limit, |event| {
             let Some(event) = owned(&event) else { return ControlFlow::Continue(()) };
-            let stops = matches!((&event, *stop_at), (Event::Message(_, text), Some(stop)) if text == stop);
+            let stops = matches!((&event, *stop_at), (News::Message(_, text), Some(stop)) if text == stop);
             events.push(event);
             if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -185,7 +185,7 @@ impl Reader {
         let mut stream: Vec<(Seq, String)> = Vec::new();
         for event in &self.events {
             match event {
-                Event::Message(seq, text) => {
+                News::Message(seq, text) => {
                     assert!(
                         stream.last().is_none_or(|last| last.0 < *seq),
                         "{seq} again in {:?}",
@@ -193,7 +193,7 @@ impl Reader {
                     );
                     stream.push((*seq, text.clone()));
                 }
-                Event::Retract(from) => stream.retain(|(seq, _)| seq < from),
+                News::Retract(from) => stream.retain(|(seq, _)| seq < from),
                 _ => {}
             }
         }
@@ -201,10 +201,10 @@ impl Reader {
     }
 
     /// What was told since the last look of messages, retracts, epochs and commits.
-    pub fn news(&mut self) -> Vec<Event> {
+    pub fn news(&mut self) -> Vec<News> {
         let mut events = std::mem::take(&mut self.events);
         events.retain(|event| {
-            !matches!(event, Event::CaughtUp(_) | Event::Gap(..) | Event::Membership(..) | Event::Lag(_))
+            !matches!(event, News::CaughtUp(_) | News::Gap(..) | News::Membership(..) | News::Lag(_))
         });
         events
     }
@@ -212,7 +212,7 @@ impl Reader {
     /// The messages told so far.
     pub fn messages(&self) -> Vec<&str> {
         let messages = self.events.iter().filter_map(|event| match event {
-            Event::Message(_, text) => Some(text.as_str()),
+            News::Message(_, text) => Some(text.as_str()),
             _ => None,
         });
         messages.collect()

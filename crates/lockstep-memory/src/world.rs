@@ -231,13 +231,13 @@ pub fn acks_in(sent: &[(To, Vec<u8>)]) -> Vec<Header> {
 /// One request for repair.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
-    /// Who is asked.
+    /// The repairer.
     pub to: SocketAddrV4,
     /// The datagram's.
     pub header: Header,
     /// By which the answer is known.
     pub token: u64,
-    /// What is missing: first and exclusive bound.
+    /// The missing seqs: first and exclusive bound.
     pub ranges: Vec<(Seq, Seq)>,
 }
 

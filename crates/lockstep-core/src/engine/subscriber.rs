@@ -57,7 +57,8 @@ pub struct SubscriberLimits {
 }
 
 impl Default for SubscriberLimits {
-    /// What is committed, from now on. The process sets the receiver's cluster, keys, name and repairers.
+    /// Delivers what is committed, from now on. The process sets the receiver's cluster, keys, name and
+    /// repairers.
     fn default() -> Self {
         Self {
             receiver: ReceiverLimits::default(),

@@ -8,7 +8,7 @@ use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_memory::log::{Log, written};
 use lockstep_memory::net::To;
-use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
@@ -61,7 +61,7 @@ fn a_subscription_is_abandoned_although_one_repairer_is_dead() {
             }
         }
     }
-    assert_eq!(reader.events.last(), Some(&Event::Abandoned(3, 50)));
+    assert_eq!(reader.events.last(), Some(&News::Abandoned(3, 50)));
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn a_reader_from_a_seq_hears_nothing_below_it_when_a_takeover_goes_back_further(
         next.commit_next = next.end.next;
         reader.hear(&next.heartbeat());
         let retracts: Vec<_> =
-            reader.events.iter().filter(|event| matches!(event, Event::Retract(_))).collect();
-        let expected: &[&Event] = if delivery == Delivery::Stamped { &[&Event::Retract(5)] } else { &[] };
+            reader.events.iter().filter(|event| matches!(event, News::Retract(_))).collect();
+        let expected: &[&News] = if delivery == Delivery::Stamped { &[&News::Retract(5)] } else { &[] };
         assert_eq!(retracts, expected, "{delivery:?}");
         assert_eq!(reader.stream(), [(5, "first".to_string())], "{delivery:?}");
     }

@@ -7,7 +7,7 @@ use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_memory::log::Log;
-use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
 use lockstep_wire::*;
 use proptest::prelude::*;
@@ -239,9 +239,9 @@ fn check_finals(reader: &Reader, expected: &[(Seq, String)], first: Seq) {
     let mut stream: Vec<(Seq, String)> = Vec::new();
     for event in &reader.events {
         match event {
-            Event::Message(seq, text) => stream.push((*seq, text.clone())),
-            Event::Retract(from) => stream.retain(|(seq, _)| seq < from),
-            Event::Committed(next) => {
+            News::Message(seq, text) => stream.push((*seq, text.clone())),
+            News::Retract(from) => stream.retain(|(seq, _)| seq < from),
+            News::Committed(next) => {
                 let is_final = |row: &&(Seq, String)| row.0 < *next;
                 let final_now: Vec<_> = stream.iter().filter(is_final).collect();
                 let wanted = expected.iter().filter(is_final).filter(|row| row.0 >= first);
@@ -264,7 +264,7 @@ proptest! {
             let mut reader = Reader::new(delivery, Start::From(1));
             tell(&mut Dice(seed ^ 1), &reigns, &mut reader);
             prop_assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.events);
-            let retracts = reader.events.iter().filter(|event| matches!(event, Event::Retract(_))).count();
+            let retracts = reader.events.iter().filter(|event| matches!(event, News::Retract(_))).count();
             prop_assert!(retracts == 0 || delivery == Delivery::Stamped);
             check_finals(&reader, &expected, 1);
             prop_assert_eq!(reader.stream(), expected.clone(), "{:?}", reader.events);

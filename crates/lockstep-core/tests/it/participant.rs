@@ -11,7 +11,7 @@ use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
 use lockstep_memory::cluster::{Cluster, ParticipantNode};
 use lockstep_memory::log::Log;
 use lockstep_memory::net::{SimNet, To};
-use lockstep_memory::reader::{Event, owned};
+use lockstep_memory::reader::{News, owned};
 use lockstep_memory::rng::Rng;
 use lockstep_memory::world::*;
 use lockstep_wire::*;
@@ -38,7 +38,7 @@ struct Handles {
     publisher: PublisherEngine<SimNet>,
     subscriber: SubscriberEngine<SimNet>,
     events: Vec<PublisherEvent>,
-    stream: Vec<Event>,
+    stream: Vec<News>,
 }
 
 impl Handles {
@@ -248,7 +248,7 @@ fn a_participant_reports_and_sends_what_two_handles_on_the_same_datagrams_do() {
         for counter in [Counter::DatagramsIn, Counter::FramesAccepted, Counter::Resends, Counter::NacksOut] {
             assert_eq!(counts(counter), of_handles(counter), "{counter:?}");
         }
-        messages += both.node.stream.iter().filter(|event| matches!(event, Event::Message(..))).count();
+        messages += both.node.stream.iter().filter(|event| matches!(event, News::Message(..))).count();
         let is_committed = |event: &&PublisherEvent| matches!(event, PublisherEvent::Committed { .. });
         committed += both.node.events.iter().filter(is_committed).count();
     }
@@ -323,7 +323,7 @@ fn a_publisher_in_a_participant_resends_after_loss() {
     let messages = |cluster: &Cluster| {
         let stream = cluster.participants[0].stream.iter();
         let texts = stream.filter_map(|event| match event {
-            Event::Message(_, text) => Some(text.clone()),
+            News::Message(_, text) => Some(text.clone()),
             _ => None,
         });
         texts.collect::<Vec<_>>()
@@ -349,7 +349,7 @@ fn an_application_that_stops_the_stream_holds_up_no_outcome_and_loses_nothing() 
     cluster.participants[0].stops = true;
     let stream = |cluster: &Cluster| {
         let events = cluster.participants[0].stream.iter();
-        events.filter(|event| matches!(event, Event::Message(..))).count()
+        events.filter(|event| matches!(event, News::Message(..))).count()
     };
     for _ in 0..40 {
         let core = &mut cluster.participants[0].participant.publisher;
@@ -375,10 +375,7 @@ fn a_refused_subscription_leaves_the_publisher_of_its_participant_alone() {
     node.poll(MS, MS, 100);
     assert!(node.participant.subscriber.is_ended(), "{:?}", node.stream);
     let (reported, stream) = (node.stream.len(), node.stream.clone());
-    assert!(
-        matches!(stream.last(), Some(Event::Refused(Some(ReplayEndReason::ChainMismatch)))),
-        "{stream:?}"
-    );
+    assert!(matches!(stream.last(), Some(News::Refused(Some(ReplayEndReason::ChainMismatch)))), "{stream:?}");
     let number = node.participant.publisher.try_publish(ID, 0, b"1 stamped in epoch 1").expect("it is open");
     let frame = log.push_of(ID, &[number]);
     log.commit_next = log.end.next;
@@ -416,8 +413,8 @@ fn a_publisher_that_is_lost_leaves_the_subscription_of_its_participant_alone() {
     let frame = log.push(&["later"]);
     node.participant.net_mut().groups.push_back(frame);
     node.poll(now + MS, now + MS, 100);
-    let messages: Vec<_> = node.stream.iter().filter(|event| matches!(event, Event::Message(..))).collect();
-    assert_eq!(messages, [&Event::Message(4, "read".into()), &Event::Message(5, "later".into())]);
+    let messages: Vec<_> = node.stream.iter().filter(|event| matches!(event, News::Message(..))).collect();
+    assert_eq!(messages, [&News::Message(4, "read".into()), &News::Message(5, "later".into())]);
 }
 
 #[test]

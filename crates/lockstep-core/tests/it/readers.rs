@@ -6,7 +6,7 @@ use lockstep_core::engine::event::Events;
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Placement, Receiver, Start};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_memory::log::Log;
-use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
@@ -55,8 +55,8 @@ fn answer_all(reader: &mut Reader, log: &Log, commit_next: Seq) {
     assert!(reader.requests().is_empty(), "it asks for ever: {:?}", reader.events);
 }
 
-fn message(seq: Seq, text: &str) -> Event {
-    Event::Message(seq, text.into())
+fn message(seq: Seq, text: &str) -> News {
+    News::Message(seq, text.into())
 }
 
 /// S10.
@@ -69,11 +69,11 @@ fn s10_a_stamped_reader_retracts_before_it_hears_anything_of_the_new_epoch() {
     let mut next = log.before(5);
     assert_eq!(reader.news(), [message(4, "kept"), message(5, "lost"), message(6, "lost too")]);
     reader.hear(&next.begin(epoch(2, 2), &member_list(3)));
-    assert_eq!(reader.news(), [Event::Retract(5), Event::Epoch(epoch(2, 2), 5)]);
+    assert_eq!(reader.news(), [News::Retract(5), News::Epoch(epoch(2, 2), 5)]);
     assert_eq!(reader.subscriber.core.deliver_next(), 6);
     reader.hear(&next.push(&["instead"]));
     reader.hear(&next.ack(3, 7));
-    assert_eq!(reader.news(), [message(6, "instead"), Event::Committed(7)]);
+    assert_eq!(reader.news(), [message(6, "instead"), News::Committed(7)]);
     reader.wait(RETRY_NS);
     assert!(reader.requests().is_empty());
 }
@@ -86,7 +86,7 @@ fn s10_nothing_is_retracted_where_everything_survives() {
     let start = log.begin(epoch(2, 2), &member_list(3));
     reader.hear(&start);
     reader.hear(&log.push(&["more"]));
-    let events = [message(4, "kept"), Event::Epoch(epoch(2, 2), 5), message(6, "more")];
+    let events = [message(4, "kept"), News::Epoch(epoch(2, 2), 5), message(6, "more")];
     assert_eq!(reader.news(), events);
 }
 
@@ -105,7 +105,7 @@ fn s10_a_committed_reader_never_retracts_and_delivers_what_survives() {
     assert_eq!(reader.news(), []);
     reader.hear(&next.push(&["instead"]));
     reader.hear(&next.ack(3, 7));
-    assert_eq!(reader.news(), [message(4, "kept"), Event::Epoch(epoch(2, 2), 5), message(6, "instead")]);
+    assert_eq!(reader.news(), [message(4, "kept"), News::Epoch(epoch(2, 2), 5), message(6, "instead")]);
 }
 
 /// S10: buffered frames not forgotten.
@@ -161,7 +161,7 @@ fn s10_late_frames_of_a_lower_epoch_are_not_used() {
     assert_eq!(reader.news(), []);
     assert_eq!(reader.count(Counter::FramesUnowned), 1);
     answer_all(&mut reader, &next, 1);
-    assert_eq!(reader.news(), [Event::Epoch(epoch(2, 2), 4), Event::Epoch(epoch(3, 3), 5)]);
+    assert_eq!(reader.news(), [News::Epoch(epoch(2, 2), 4), News::Epoch(epoch(3, 3), 5)]);
 }
 
 /// S10: evidence of a higher epoch without its start.
@@ -208,7 +208,7 @@ fn s10_what_is_called_committed_in_an_epoch_is_used_for_its_log_only() {
         let requests = reader.requests();
         assert_eq!((requests[0].header.epoch(), requests[0].ranges.len()), (epoch(2, 2), 0));
         reader.hear(&start);
-        assert_eq!(reader.news(), [Event::Epoch(epoch(2, 2), 4)], "it is used for that log: source {source}");
+        assert_eq!(reader.news(), [News::Epoch(epoch(2, 2), 4)], "it is used for that log: source {source}");
     }
 }
 
@@ -240,13 +240,13 @@ pub fn s10_what_lies_below_the_new_table_is_forgotten_and_taken_from_who_has_tha
     next.push(&["of epoch 2"]);
     let start = next.begin_with_rows(epoch(3, 3), &member_list(3), 2);
     reader.hear(&start);
-    assert_eq!(reader.news(), [message(4, "perhaps"), Event::Retract(4)]);
+    assert_eq!(reader.news(), [message(4, "perhaps"), News::Retract(4)]);
     let mut previous = next.clone();
     previous.epoch = epoch(2, 2);
     reader.repair(previous.repair(3, 2, 4));
     assert_eq!(reader.news(), [], "the repairer has another log, and does not know it to be committed");
     reader.repair(previous.repair(3, 2, 5));
-    assert_eq!(reader.news(), [message(4, "perhaps"), Event::Committed(5)]);
+    assert_eq!(reader.news(), [message(4, "perhaps"), News::Committed(5)]);
     let (mut again, mut other) = begun(Delivery::Stamped);
     other.hear(&again.push(&["perhaps"]));
     other.hear(&start);
@@ -254,9 +254,9 @@ pub fn s10_what_lies_below_the_new_table_is_forgotten_and_taken_from_who_has_tha
     other.repair(next.repair(3, 2, 4));
     assert_eq!(other.news(), [message(4, "perhaps")], "of a log that ends in the epoch that is followed");
     answer_all(&mut reader, &next, 7);
-    let (second, third) = (Event::Epoch(epoch(2, 2), 5), Event::Epoch(epoch(3, 3), 7));
+    let (second, third) = (News::Epoch(epoch(2, 2), 5), News::Epoch(epoch(3, 3), 7));
     let events = reader.news();
-    let events: Vec<_> = events.into_iter().filter(|event| !matches!(event, Event::Committed(_))).collect();
+    let events: Vec<_> = events.into_iter().filter(|event| !matches!(event, News::Committed(_))).collect();
     assert_eq!(events, [second, message(6, "of epoch 2"), third]);
 }
 
@@ -269,7 +269,7 @@ fn s6_a_new_epoch_that_contradicts_what_is_committed_ends_the_subscription() {
         reader.hear(&log.push(&["b"]));
         reader.events.clear();
         reader.hear(&other.begin(epoch(2, 2), &member_list(3)));
-        assert_eq!(reader.events, [Event::Diverged(3)]);
+        assert_eq!(reader.events, [News::Diverged(3)]);
         assert!(reader.subscriber.core.is_ended());
     }
 }
@@ -290,7 +290,7 @@ fn s10_what_only_the_old_epoch_stamped_is_not_asked_for_for_ever() {
     reader.wait(RETRY_NS);
     assert!(reader.requests().is_empty());
     assert_eq!(reader.subscriber.core.stamped_next(), 5);
-    assert_eq!(reader.events.last(), Some(&Event::CaughtUp(5)));
+    assert_eq!(reader.events.last(), Some(&News::CaughtUp(5)));
 }
 
 /// S10.
@@ -322,9 +322,9 @@ fn an_application_that_stopped_in_the_middle_of_a_frame_hears_what_of_it_is_take
     // Both in one batch: the retract does not wait for the next poll, the rest does.
     reader.subscriber.net_mut().groups.extend([lost, start]);
     reader.poll();
-    assert_eq!(reader.news(), [message(4, "one"), message(5, "two"), Event::Retract(4)]);
+    assert_eq!(reader.news(), [message(4, "one"), message(5, "two"), News::Retract(4)]);
     reader.hear(&next.push(&["instead"]));
-    assert_eq!(reader.news(), [Event::Epoch(epoch(2, 2), 4), message(5, "instead")]);
+    assert_eq!(reader.news(), [News::Epoch(epoch(2, 2), 4), message(5, "instead")]);
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn nothing_is_retracted_of_what_the_application_had_not_been_told_yet() {
     reader.subscriber.net_mut().groups.extend([frame, lost, start]);
     reader.poll();
     reader.poll();
-    assert_eq!(reader.news(), [message(4, "kept"), Event::Epoch(epoch(2, 2), 5)]);
+    assert_eq!(reader.news(), [message(4, "kept"), News::Epoch(epoch(2, 2), 5)]);
 }
 
 #[test]
@@ -355,8 +355,7 @@ fn what_is_told_as_final_after_a_retract_is_the_new_log() {
     assert_eq!(reader.news(), []);
     reader.subscriber.net_mut().groups.extend([next.at(4), instead]);
     reader.poll();
-    let events =
-        [Event::Retract(4), Event::Epoch(epoch(2, 2), 4), message(5, "instead"), Event::Committed(6)];
+    let events = [News::Retract(4), News::Epoch(epoch(2, 2), 4), message(5, "instead"), News::Committed(6)];
     assert_eq!(reader.news(), events);
 }
 
@@ -386,8 +385,8 @@ fn s10_a_live_reader_whose_beginning_did_not_survive_begins_where_the_new_log_do
         reader.hear(&next.ack(3, 6));
         let events = reader.news();
         let events: Vec<_> =
-            events.into_iter().filter(|event| !matches!(event, Event::Committed(_))).collect();
-        assert_eq!(events, [Event::Epoch(epoch(2, 2), 4), message(5, "after")], "{delivery:?}");
+            events.into_iter().filter(|event| !matches!(event, News::Committed(_))).collect();
+        assert_eq!(events, [News::Epoch(epoch(2, 2), 4), message(5, "after")], "{delivery:?}");
         reader.wait(RETRY_NS);
         assert!(reader.requests().is_empty(), "nothing before is missed");
     }
@@ -403,8 +402,8 @@ fn s10_a_live_reader_that_was_told_something_retracts_it_and_begins_where_the_ne
     next.push(&["of epoch 2"]);
     reader.hear(&next.begin(epoch(3, 3), &member_list(3)));
     answer_all(&mut reader, &next, 1);
-    let (second, third) = (Event::Epoch(epoch(2, 2), 4), Event::Epoch(epoch(3, 3), 6));
-    assert_eq!(reader.news(), [Event::Retract(4), second, message(5, "of epoch 2"), third]);
+    let (second, third) = (News::Epoch(epoch(2, 2), 4), News::Epoch(epoch(3, 3), 6));
+    assert_eq!(reader.news(), [News::Retract(4), second, message(5, "of epoch 2"), third]);
 }
 
 /// S10.
@@ -418,7 +417,7 @@ fn s10_a_live_reader_goes_back_further_when_the_epoch_it_went_back_to_is_lost_as
     assert_eq!(reader.subscriber.core.deliver_next(), 4);
     reader.hear(&last.begin(epoch(4, 1), &member_list(3)));
     reader.hear(&last.push(&["of epoch 4"]));
-    assert_eq!(reader.news()[1..], [Event::Epoch(epoch(4, 1), 4), message(5, "of epoch 4")]);
+    assert_eq!(reader.news()[1..], [News::Epoch(epoch(4, 1), 4), message(5, "of epoch 4")]);
 }
 
 /// S10.
@@ -449,7 +448,7 @@ fn a_reader_from_a_seq_is_never_taken_before_it() {
     reader.hear(&next.begin(epoch(2, 2), &member_list(3)));
     reader.hear(&next.push(&["first"]));
     reader.hear(&next.push(&["second"]));
-    assert_eq!(reader.news(), [Event::Retract(4), message(4, "first"), message(5, "second")]);
+    assert_eq!(reader.news(), [News::Retract(4), message(4, "first"), message(5, "second")]);
 }
 
 /// Uncommitted frames beyond the marks that are kept: the way back is coarse, what is told is exact.
@@ -473,7 +472,7 @@ fn s10_a_reader_far_ahead_of_its_commit_takes_back_exactly_what_did_not_survive(
         reader.hear(&next.push(&["instead"]));
         answer_all(&mut reader, &next, 1);
         let base = 4 + count;
-        let events = [Event::Retract(base), Event::Epoch(epoch(2, 2), base), message(base + 1, "instead")];
+        let events = [News::Retract(base), News::Epoch(epoch(2, 2), base), message(base + 1, "instead")];
         assert_eq!(reader.news(), events, "count {count}");
         let repaired = reader.count(Counter::RepairsIn);
         assert!(repaired <= 600, "{repaired} frames were fetched again for {count}");

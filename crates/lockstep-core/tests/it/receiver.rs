@@ -4,7 +4,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberLimits};
 use lockstep_memory::log::Log;
-use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
 use lockstep_wire::*;
 
@@ -80,7 +80,7 @@ fn a_reader_that_begins_in_the_middle_of_a_frame_gets_its_rest() {
     let mut reader = Reader::new(Delivery::Stamped, Start::From(5));
     reader.hear(&log.frames[1].clone());
     reader.hear(&frame);
-    assert_eq!(reader.events.last(), Some(&Event::Message(5, "c".into())));
+    assert_eq!(reader.events.last(), Some(&News::Message(5, "c".into())));
     assert_eq!(reader.messages(), ["c"]);
 }
 
@@ -135,7 +135,7 @@ fn a_gap_is_told_once_and_asked_for_with_all_its_ranges() {
     reader.repair(log.answer(3, again[0].token, RepairReject::Ahead, 1));
     reader.wait(5 * GUARD_NS);
     assert_ne!(reader.requests()[0].to, again[0].to);
-    assert_eq!(reader.events.iter().filter(|event| matches!(event, Event::Gap(3, 7))).count(), 1);
+    assert_eq!(reader.events.iter().filter(|event| matches!(event, News::Gap(3, 7))).count(), 1);
     assert_eq!(reader.count(Counter::Gaps), 1);
     for index in [2, 4] {
         reader.repair(log.repair(index, 2, 1));
@@ -236,7 +236,7 @@ fn a_reader_gives_up_when_each_repairer_has_said_that_it_is_too_old() {
         reader.repair(log.answer(from, token, RepairReject::TooOld, oldest));
         reader.wait(RETRY_NS);
     }
-    assert_eq!(reader.events.last(), Some(&Event::Abandoned(3, 102)));
+    assert_eq!(reader.events.last(), Some(&News::Abandoned(3, 102)));
     assert!(reader.subscriber.core.is_ended());
     reader.hear(&log.push(&["too late"]));
     assert_eq!(reader.messages(), Vec::<&str>::new());
@@ -347,7 +347,7 @@ fn a_heartbeat_over_another_chain_ends_the_subscription() {
         assert!(!reader.subscriber.core.is_ended(), "after {count}");
         reader.hear(&log.heartbeat_with(|header, _| header.chain ^= 1));
     }
-    assert_eq!(reader.events.last(), Some(&Event::Diverged(4)));
+    assert_eq!(reader.events.last(), Some(&News::Diverged(4)));
     assert!(reader.subscriber.core.is_ended());
 }
 
@@ -387,7 +387,7 @@ fn a_frame_over_another_chain_ends_the_subscription() {
         let request = reader.requests().pop().expect("a request");
         reader.repair(duplicate.repair_for(request.token, 3, 2, 1));
     }
-    assert_eq!(reader.events.last(), Some(&Event::Diverged(4)));
+    assert_eq!(reader.events.last(), Some(&News::Diverged(4)));
 }
 
 /// S10.
@@ -471,7 +471,7 @@ fn s3_an_ack_over_another_chain_counts_for_nothing_and_ends_nothing() {
     reader.hear(&log.push(&["a"]));
     reader.hear(&log.ack_with(2, 4, |header, _| header.chain = 0xbad));
     assert_eq!(reader.messages(), Vec::<&str>::new());
-    assert!(!reader.events.contains(&Event::Diverged(4)), "one bad replica ends nobody else");
+    assert!(!reader.events.contains(&News::Diverged(4)), "one bad replica ends nobody else");
     reader.hear(&log.ack(2, 4));
     assert_eq!(reader.messages(), ["a"]);
 }

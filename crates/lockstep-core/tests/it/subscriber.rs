@@ -3,7 +3,7 @@
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
 use lockstep_memory::log::Log;
-use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
 use lockstep_wire::*;
 use std::ops::ControlFlow;
@@ -28,12 +28,12 @@ fn opens_closes_and_trading_days_are_told_at_their_place_in_the_stream() {
     reader.hear(&log.push_of(9, &[18]));
     reader.hear(&log.push_close_saying(9, 19, &[2]));
     reader.hear(&log.push_day(7, 2, DayMark { is_start: false, name: "" }));
-    let places: Vec<_> = reader.events.iter().filter(|event| !matches!(event, Event::CaughtUp(_))).collect();
-    let day = |seq, begins| Event::Day(seq, begins, if begins { "20261121".into() } else { String::new() });
-    let [begins, opened, Event::Message(5, _), closed, ends] = places[..] else { panic!("{places:?}") };
+    let places: Vec<_> = reader.events.iter().filter(|event| !matches!(event, News::CaughtUp(_))).collect();
+    let day = |seq, begins| News::Day(seq, begins, if begins { "20261121".into() } else { String::new() });
+    let [begins, opened, News::Message(5, _), closed, ends] = places[..] else { panic!("{places:?}") };
     assert_eq!((begins, ends), (&day(3, true), &day(7, false)));
-    assert_eq!(opened, &Event::Opened(4, 9, "client/alice".into()));
-    assert_eq!(closed, &Event::Closed(6, 9, vec![2]));
+    assert_eq!(opened, &News::Opened(4, 9, "client/alice".into()));
+    assert_eq!(closed, &News::Closed(6, 9, vec![2]));
 }
 
 #[test]
@@ -42,14 +42,14 @@ fn the_stream_tells_of_leadership_and_membership_where_they_begin() {
     let mut reader = begun(Delivery::Stamped, &log);
     reader.hear(&log.push(&["a"]));
     let stream: Vec<_> =
-        reader.events.iter().filter(|event| !matches!(event, Event::CaughtUp(_) | Event::Gap(..))).collect();
+        reader.events.iter().filter(|event| !matches!(event, News::CaughtUp(_) | News::Gap(..))).collect();
     assert_eq!(
         stream,
         [
-            &Event::Epoch(epoch(1, 1), 2),
-            &Event::Membership(2, 3),
-            &Event::Committed(3),
-            &Event::Message(3, "a".into())
+            &News::Epoch(epoch(1, 1), 2),
+            &News::Membership(2, 3),
+            &News::Committed(3),
+            &News::Message(3, "a".into())
         ]
     );
 }
@@ -91,10 +91,10 @@ fn a_stamped_reader_is_told_at_once_and_then_what_is_final() {
     reader.hear(&log.ack(2, 4));
     reader.hear(&log.ack(2, 5));
     reader.hear(&log.ack(3, 5));
-    let (a, b) = (Event::Message(3, "a".into()), Event::Message(4, "b".into()));
+    let (a, b) = (News::Message(3, "a".into()), News::Message(4, "b".into()));
     let events: Vec<_> =
-        reader.events.iter().filter(|event| !matches!(event, Event::CaughtUp(_))).cloned().collect();
-    assert_eq!(events, [a, b, Event::Committed(4), Event::Committed(5)]);
+        reader.events.iter().filter(|event| !matches!(event, News::CaughtUp(_))).cloned().collect();
+    assert_eq!(events, [a, b, News::Committed(4), News::Committed(5)]);
 }
 
 #[test]
@@ -185,16 +185,16 @@ fn an_application_that_stopped_loses_nothing_and_slows_nobody() {
 fn an_application_is_told_when_it_has_everything_and_when_commit_lags() {
     let mut log = Log::begun(3);
     let mut reader = begun(Delivery::Committed, &log);
-    assert_eq!(reader.events.last(), Some(&Event::CaughtUp(3)));
+    assert_eq!(reader.events.last(), Some(&News::CaughtUp(3)));
     reader.events.clear();
     reader.hear(&log.push(&["a"]));
     reader.wait(999_999);
     assert!(reader.events.is_empty());
     reader.wait(1);
-    assert_eq!(reader.events, [Event::Lag(1)]);
+    assert_eq!(reader.events, [News::Lag(1)]);
     reader.hear(&log.ack(2, 4));
     reader.wait(5_000_000);
-    assert_eq!(reader.events[1..], [Event::Message(3, "a".into())]);
+    assert_eq!(reader.events[1..], [News::Message(3, "a".into())]);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The promises of the disk, and their limits.
 
+use super::{DiskFault, SimDisk};
+use crate::rng::Rng;
 use lockstep_replica::journal::BLOCK_LEN;
 use lockstep_replica::journal::ports::{FileName, Store, StoreFault};
-use lockstep_sim::disk::{DiskFault, SimDisk};
-use lockstep_sim::rng::Rng;
 
 const SEGMENT: FileName = FileName::Segment(1);
 

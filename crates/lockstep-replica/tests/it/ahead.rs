@@ -4,7 +4,7 @@ use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_memory::cluster::Cluster;
 use lockstep_memory::log::{Log, written};
-use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
@@ -36,11 +36,11 @@ fn a_cursor_ahead_of_the_leaders_log_ends_the_subscription_with_both_numbers() {
         hear_for(&mut reader, &mut log, 900);
         assert!(!reader.subscriber.core.is_ended(), "a leader that begins may be late: {:?}", reader.events);
         hear_for(&mut reader, &mut log, 300);
-        assert_eq!(reader.events.last(), Some(&Event::Ahead(9, 5)), "{:?}", reader.events);
+        assert_eq!(reader.events.last(), Some(&News::Ahead(9, 5)), "{:?}", reader.events);
         assert!(reader.subscriber.core.is_ended());
         hear_for(&mut reader, &mut log, 3_000);
         assert_eq!(
-            reader.events.iter().filter(|event| matches!(event, Event::Ahead(..))).count(),
+            reader.events.iter().filter(|event| matches!(event, News::Ahead(..))).count(),
             1,
             "told once"
         );

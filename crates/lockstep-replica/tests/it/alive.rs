@@ -4,7 +4,7 @@
 use super::replica::{RING, decoded, leader, standby};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::{Log, written};
 use lockstep_memory::net::To;
 use lockstep_memory::world::*;
@@ -25,7 +25,7 @@ fn presences(sent: &[(To, Vec<u8>)]) -> Vec<IdentityProbeBody> {
 }
 
 /// A process of replica 2 that began at `born`.
-fn process(log: &Log, nonce: u64, born: Nanos) -> Node {
+fn process(log: &Log, nonce: u64, born: Nanos) -> SoloReplica {
     let mut log = log.clone();
     let mut node = standby(&log, |limits: &mut ReplicaLimits| {
         (limits.process_nonce, limits.started_at) = (nonce, born);
@@ -37,7 +37,7 @@ fn process(log: &Log, nonce: u64, born: Nanos) -> Node {
 
 /// Turns of two processes that hear each other and the same leader. `lost` says of a datagram between them by
 /// its number that it is lost. Returns which of the two have stopped.
-fn meet(log: &mut Log, mut both: [Node; 2], lost: impl Fn(u32) -> bool) -> [bool; 2] {
+fn meet(log: &mut Log, mut both: [SoloReplica; 2], lost: impl Fn(u32) -> bool) -> [bool; 2] {
     let mut sent_before: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
     let mut count = 0;
     for _ in 0..40_000 {
@@ -159,7 +159,7 @@ fn votes(sent: &[(To, Vec<u8>)]) -> bool {
 }
 
 /// A process of replica 2 that looks for 4 ms before it votes.
-fn newcomer(log: &Log) -> Node {
+fn newcomer(log: &Log) -> SoloReplica {
     standby(log, |limits| (limits.identity_probe_ns, limits.process_nonce) = (4_000_000, 0xbad))
 }
 
@@ -167,7 +167,7 @@ fn newcomer(log: &Log) -> Node {
 /// it asks of its own identity is answered by `answer`.
 fn wooed(
     log: &mut Log,
-    node: &mut Node,
+    node: &mut SoloReplica,
     answer: impl Fn(&IdentityProbeBody) -> Option<Vec<u8>>,
 ) -> Option<Nanos> {
     let began = node.now;
@@ -233,7 +233,7 @@ fn s12_of_two_processes_on_one_newborn_journal_one_leads() {
     let born = |nonce| {
         let mut limits = replica_limits(1, 3);
         (limits.process_nonce, limits.identity_probe_ns) = (nonce, 4_000_000);
-        Node::new(start(born_tail(1, 3, RING), limits).unwrap())
+        SoloReplica::new(start(born_tail(1, 3, RING), limits).unwrap())
     };
     let mut both = [born(5), born(6)];
     let mut sent_before: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];

@@ -2,7 +2,7 @@
 
 use lockstep_core::engine::replay::SourceState;
 use lockstep_core::proto::log::LogEnd;
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::Log;
 use lockstep_memory::world::*;
 use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
@@ -13,13 +13,13 @@ const STALL_NS: Nanos = 60_000_000;
 
 /// A standby of five whose log ends at seq 7 in epoch 1, with a commit of 3. It waits for a replay from there
 /// on.
-fn waiting() -> (Node, Log) {
+fn waiting() -> (SoloReplica, Log) {
     let mut log = Log::begun(5);
     log.push_open("a", (1, [1, 1]), 1, 0);
     for number in 1..4 {
         log.push_of(1, &[number]);
     }
-    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     node.hear(&log.frames[2..]);
@@ -39,11 +39,11 @@ fn begin(from: Seq, chain: Chain) -> CatchUpRequest {
     CatchUpRequest::Begin(CatchUpPlan::new(HISTORY, from, Some(chain)))
 }
 
-fn wish(node: &mut Node, supply: SourceState) -> CatchUpRequest {
+fn wish(node: &mut SoloReplica, supply: SourceState) -> CatchUpRequest {
     node.replica.poll_catch_up(node.now, Some(supply))
 }
 
-fn replay(node: &mut Node, frame: &[u8]) {
+fn replay(node: &mut SoloReplica, frame: &[u8]) {
     let now = node.now;
     assert!(node.replica.on_replayed(now, (identity(1), HISTORY), &FrameView::from_prefix(frame).unwrap()));
 }
@@ -94,8 +94,8 @@ fn a_replay_that_is_past_what_is_missing_is_asked_for_anew_although_frames_come_
 /// `log` with a table that does not reach down to epoch 1, so that nothing shows whose its own seqs 3 to 9
 /// are. It asks for them, and as the journals of all others may begin behind them, also for what follows a
 /// log that ends at `proof`.
-fn in_doubt(own: &Log, log: &mut Log, proof: LogEnd) -> Node {
-    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
+fn in_doubt(own: &Log, log: &mut Log, proof: LogEnd) -> SoloReplica {
+    let mut node = SoloReplica::new(start(blank_tail(2, 256 << 10), replica_limits(2, 5)).unwrap());
     node.hear(&own.frames[1..2]);
     node.ask(1, own.repair(0, 1, 3));
     node.hear(&own.frames[2..]);

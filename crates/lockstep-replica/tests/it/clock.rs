@@ -2,7 +2,7 @@
 
 use super::replica::{leader, standby};
 use lockstep_core::engine::event::ReplicaEvent;
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::Log;
 use lockstep_wire::*;
 
@@ -11,7 +11,7 @@ const HOUR: Nanos = 3_600_000_000_000;
 const HEARTBEAT: Nanos = 1_000_000;
 
 /// What was told of the clock: whether it is ahead, by how much, and whether the stream's time stands still.
-fn clock_events(node: &mut Node) -> Vec<(bool, Nanos, u64)> {
+fn clock_events(node: &mut SoloReplica) -> Vec<(bool, Nanos, u64)> {
     let clock_events = node.events().into_iter().filter_map(|event| match event {
         ReplicaEvent::Condition { condition: Condition::ClockAhead, holds, a, b, .. } => Some((holds, a, b)),
         _ => None,

@@ -1,7 +1,7 @@
 //! S7: a standby's suffix is exchanged for another, while takeovers follow each other.
 
 use lockstep_core::engine::event::ReplicaEvent;
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::Log;
 use lockstep_memory::world::*;
 use lockstep_wire::*;
@@ -17,8 +17,8 @@ fn begun() -> Log {
 }
 
 /// A standby that has `own` as its log, and knows no more of it to be committed than [`begun`].
-fn standby(own: &Log) -> Node {
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
+fn standby(own: &Log) -> SoloReplica {
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
     node.hear(&own.frames[1..2]);
     node.ask(1, own.repair(0, 1, 3));
     node.hear(&own.frames[2..]);
@@ -33,7 +33,7 @@ fn standby(own: &Log) -> Node {
 
 /// A standby whose own log has seqs 4 to 6 of epoch 2, and that has staged 4 and 5 of epoch 1 for epoch 3: of
 /// the log which it returns, and which goes on to seq 8.
-fn staging() -> (Node, Log) {
+fn staging() -> (SoloReplica, Log) {
     let mut own = begun();
     own.begin(epoch(2, 3), &member_list(5));
     for number in 1..3 {
@@ -53,7 +53,7 @@ fn staging() -> (Node, Log) {
 }
 
 /// Replica 1 repairs the frames at these seqs.
-fn give(node: &mut Node, log: &Log, seqs: &[Seq]) {
+fn give(node: &mut SoloReplica, log: &Log, seqs: &[Seq]) {
     for seq in seqs {
         let index = log.frames.iter().position(|frame| *frame == log.at(*seq)).unwrap();
         node.ask(1, log.repair(index, 1, 1));
@@ -61,11 +61,11 @@ fn give(node: &mut Node, log: &Log, seqs: &[Seq]) {
 }
 
 /// What it asks for next.
-fn ranges(node: &mut Node) -> Vec<(Seq, Seq)> {
+fn ranges(node: &mut SoloReplica) -> Vec<(Seq, Seq)> {
     requests_in(&node.wait(200_000)).into_iter().flat_map(|request| request.ranges).collect()
 }
 
-fn exchanged(node: &mut Node) -> Vec<(Seq, Epoch)> {
+fn exchanged(node: &mut SoloReplica) -> Vec<(Seq, Epoch)> {
     let events = node.events();
     assert!(!node.replica.core.is_stopped(), "{events:?}");
     let exchanged = |event| {
@@ -169,7 +169,7 @@ pub fn s8_no_table_is_made_of_a_suffix_that_the_ring_does_not_have_whole() {
 }
 
 /// The frame of its log at `seq`.
-fn node_frame(node: &Node, seq: Seq) -> Vec<u8> {
+fn node_frame(node: &SoloReplica, seq: Seq) -> Vec<u8> {
     let tail = node.replica.tail();
     tail.bytes(tail.find(seq).expect("it is there")).to_vec()
 }
@@ -179,9 +179,9 @@ fn node_frame(node: &Node, seq: Seq) -> Vec<u8> {
 #[test]
 fn s6_a_process_that_starts_again_calls_nothing_committed_that_it_has_only_staged() {
     let (node, mut log) = staging();
-    let mut node = Node::new(start(node.replica.into_tail(), replica_limits(2, 5)).unwrap());
+    let mut node = SoloReplica::new(start(node.replica.into_tail(), replica_limits(2, 5)).unwrap());
     node.hear(&[log.at(8)]);
-    let give = |node: &mut Node, seq| {
+    let give = |node: &mut SoloReplica, seq| {
         let (now, bytes) = (node.now, log.at(seq));
         assert!(node.replica.on_replayed(
             now,
@@ -204,7 +204,7 @@ fn s6_a_process_that_starts_again_calls_nothing_committed_that_it_has_only_stage
 fn s6_what_a_frame_calls_committed_is_so_once_it_is_in_the_log_though_a_later_epoch_is_followed() {
     let mut log = Log::begun(5);
     log.push_open("a", (1, [1, 1]), 1, 0);
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     log.begin(epoch(2, 3), &member_list(5));
@@ -223,8 +223,8 @@ fn s6_what_a_frame_calls_committed_is_so_once_it_is_in_the_log_though_a_later_ep
 }
 
 /// A standby that holds this log, and knows it to be committed up to seq 3.
-fn holder(log: &Log) -> Node {
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
+fn holder(log: &Log) -> SoloReplica {
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
     let begun = log.epochs.last().unwrap().base;
     node.hear(&[log.at(begun)]);
     for (index, bytes) in log.frames.iter().enumerate() {

@@ -2,7 +2,7 @@
 //! comes back when the seeds change.
 
 use lockstep_core::engine::event::{ReplicaEvent, Role};
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::{Log, messages, open_submission, written};
 use lockstep_memory::net::To;
 use lockstep_memory::world::*;
@@ -16,15 +16,15 @@ const RING: usize = 256 << 10;
 const MS: Nanos = 1_000_000;
 
 /// The leader of a cluster of `members`, whose epoch has begun.
-fn leader(members: u32) -> Node {
-    let mut node = Node::new(start(born_tail(1, members, RING), replica_limits(1, members)).unwrap());
+fn leader(members: u32) -> SoloReplica {
+    let mut node = SoloReplica::new(start(born_tail(1, members, RING), replica_limits(1, members)).unwrap());
     node.poll();
     assert_eq!((node.replica.role(), node.next()), (Role::Leader, 3));
     node
 }
 
-fn blank() -> Node {
-    Node::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap())
+fn blank() -> SoloReplica {
+    SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap())
 }
 
 /// What replica `from`, which holds `log`, says of `ballot`.
@@ -34,7 +34,7 @@ fn ballot(log: &Log, kind: Kind, from: u32, ballot: Epoch) -> Vec<u8> {
 }
 
 /// What `node` tells of the publisher `name`.
-fn look_up(node: &mut Node, name: &str) -> QueryReplyBody {
+fn look_up(node: &mut SoloReplica, name: &str) -> QueryReplyBody {
     let header = Header { cluster: CLUSTER, history: HISTORY, sender: 900, ..Header::new(Kind::Query) };
     let sent = node.ask(
         9,
@@ -180,7 +180,7 @@ fn s10_a_blank_node_learns_the_log_from_who_campaigns_when_nobody_else_speaks() 
 #[test]
 fn s5_who_has_no_vote_yet_gets_from_a_candidate_the_entry_that_gives_it_one() {
     let mut log = Log::begun(3);
-    let mut node = Node::new(start(blank_tail(4, RING), replica_limits(4, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(4, RING), replica_limits(4, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Learner, log.end));
@@ -206,7 +206,7 @@ fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committ
     node.ask(1, log.repair(0, 1, 1));
     assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));
     assert_eq!(node.replica.core.commit_next(), 4, "its own ack and the leader's");
-    let mut alone = Node::new(start(node.replica.into_tail(), replica_limits(2, 3)).unwrap());
+    let mut alone = SoloReplica::new(start(node.replica.into_tail(), replica_limits(2, 3)).unwrap());
     assert_eq!(alone.replica.core.commit_next(), 1, "no frame tells it");
     log.commit_next = log.end.next;
     let mut start = None;
@@ -233,7 +233,7 @@ fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committ
 pub fn s5_a_new_leader_takes_for_committed_what_one_of_the_promises_calls_so() {
     let mut log = Log::begun(5);
     log.push(&["a"]);
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
     node.hear(&log.frames[1..3]);
     node.ask(1, log.repair(0, 1, 1));
     assert_eq!((node.replica.tail().end(), node.replica.core.commit_next()), (log.end, 1));
@@ -265,7 +265,7 @@ pub fn s5_a_new_leader_takes_for_committed_what_one_of_the_promises_calls_so() {
 
 /// All that is left is replica 3, and its log is of epoch 1: whatever a blank node asks, it answers from
 /// that.
-fn ask_replica_3(node: &mut Node, log: &mut Log, mut sent: Vec<(To, Vec<u8>)>) {
+fn ask_replica_3(node: &mut SoloReplica, log: &mut Log, mut sent: Vec<(To, Vec<u8>)>) {
     for _ in 0..200 {
         sent.extend(node.wait(5 * MS));
         for request in requests_in(&std::mem::take(&mut sent)) {
@@ -290,7 +290,7 @@ fn ask_replica_3(node: &mut Node, log: &mut Log, mut sent: Vec<(To, Vec<u8>)>) {
 fn s5_a_blank_node_that_promised_before_has_a_vote() {
     let mut tail = blank_tail(2, RING);
     tail.promise(epoch(2, 2));
-    let mut node = Node::new(start(tail, replica_limits(2, 3)).unwrap());
+    let mut node = SoloReplica::new(start(tail, replica_limits(2, 3)).unwrap());
     let mut log = Log::begun(3);
     log.push(&["a"]);
     let says = |sent: &[(To, Vec<u8>)], kind: Kind| sent.iter().any(|(_, bytes)| bytes[5] == kind as u8);
@@ -337,7 +337,7 @@ fn a_blank_node_that_gets_nothing_of_a_lost_epoch_learns_the_log_that_the_others
 }
 
 /// A standby, and the log that it holds, in which publisher 1 is open.
-fn standby() -> (Node, Log) {
+fn standby() -> (SoloReplica, Log) {
     let mut log = Log::begun(3);
     log.push_open("orders", (1, [1, 1]), 1, 0);
     log.commit_next = log.end.next;
@@ -350,7 +350,7 @@ fn standby() -> (Node, Log) {
 }
 
 /// Whether it misses a leader as deaf that beats on and tells of `over` publishers over their share.
-fn misses_deaf(node: &mut Node, log: &mut Log, over: u32) -> bool {
+fn misses_deaf(node: &mut SoloReplica, log: &mut Log, over: u32) -> bool {
     for _ in 0..200 {
         let heartbeat = log.heartbeat_with(|_, body| body.shares_over = over);
         node.now += MS;
@@ -387,7 +387,7 @@ fn each_takeover_that_nobody_commits_gives_the_next_leader_twice_as_long() {
     for takeovers in 0..4 {
         // Two of five see each frame.
         let mut log = Log::begun(5);
-        let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
+        let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
         node.hear(&log.frames[1..2]);
         node.ask(1, log.repair(0, 1, 1));
         for round in 0..takeovers {
@@ -398,7 +398,7 @@ fn each_takeover_that_nobody_commits_gives_the_next_leader_twice_as_long() {
         node.hear(&log.frames[log.frames.len() - 1..]);
         assert_eq!((node.replica.role(), node.next()), (Role::Standby, log.end.next));
         node.events();
-        let missed = |node: &mut Node| {
+        let missed = |node: &mut SoloReplica| {
             node.events().iter().any(|event| matches!(event, ReplicaEvent::LeaderSuspected { .. }))
         };
         let long = (1..10_000).find(|_| {
@@ -418,7 +418,7 @@ fn each_takeover_that_nobody_commits_gives_the_next_leader_twice_as_long() {
 fn a_log_whose_epoch_the_new_one_contains_is_kept_although_the_ring_has_lost_where_the_commit_is() {
     let mut log = Log::begun(5);
     log.commit_next = log.end.next;
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 5)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 1));
     while node.replica.tail().oldest_seq() <= 3 {
@@ -440,7 +440,7 @@ fn a_log_whose_epoch_the_new_one_contains_is_kept_although_the_ring_has_lost_whe
 }
 
 /// Polls for `ms`, and hears an ack of `next` each time.
-fn hears_acks(node: &mut Node, log: &mut Log, ms: u64, next: Option<Seq>) {
+fn hears_acks(node: &mut SoloReplica, log: &mut Log, ms: u64, next: Option<Seq>) {
     for _ in 0..ms {
         node.now += MS;
         let acks: Vec<_> = next.into_iter().map(|next| log.ack(2, next)).collect();

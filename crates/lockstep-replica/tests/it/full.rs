@@ -5,7 +5,7 @@ use super::replica::decoded;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::commit::Durability;
-use lockstep_memory::cluster::{Cluster, Node};
+use lockstep_memory::cluster::{Cluster, SoloReplica};
 use lockstep_memory::log::{Log, messages, written};
 use lockstep_memory::net::To;
 use lockstep_memory::world::*;
@@ -20,12 +20,12 @@ const HEARTBEAT_INTERVAL_NS: Nanos = 1_000_000;
 const LONG_HEARTBEATS: u64 = 20_000;
 
 /// Replica 2 of three, which holds `log` in a small ring. The open of publisher 1 is in it.
-fn standby(durability: Durability) -> (Node, Log) {
+fn standby(durability: Durability) -> (SoloReplica, Log) {
     let mut log = Log::begun(3);
     log.push_open("gateway", (1, [1, 1]), 1, 0);
     let mut limits = replica_limits(2, 3);
     limits.durability = durability;
-    let mut node = Node::new(start(blank_tail(2, RING), limits).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), limits).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     node.hear(&log.frames[2..]);
@@ -36,7 +36,7 @@ fn standby(durability: Durability) -> (Node, Log) {
 }
 
 /// The same without room: its segments do not grow.
-fn full_standby() -> (Node, Log) {
+fn full_standby() -> (SoloReplica, Log) {
     let (mut node, mut log) = standby(Durability::Process);
     let text = "x".repeat(1_000);
     while node.next() == log.end.next {
@@ -49,12 +49,12 @@ fn full_standby() -> (Node, Log) {
     (node, log)
 }
 
-fn misses(node: &mut Node) -> Vec<ReplicaEvent> {
+fn misses(node: &mut SoloReplica) -> Vec<ReplicaEvent> {
     node.events().into_iter().filter(|event| matches!(event, ReplicaEvent::LeaderSuspected { .. })).collect()
 }
 
 /// The leader beats on, and nothing is committed.
-fn heartbeats(node: &mut Node, log: &mut Log, count: u64) -> Vec<(To, Vec<u8>)> {
+fn heartbeats(node: &mut SoloReplica, log: &mut Log, count: u64) -> Vec<(To, Vec<u8>)> {
     let mut all = Vec::new();
     for _ in 0..count {
         node.now += HEARTBEAT_INTERVAL_NS;
@@ -146,7 +146,7 @@ pub fn nack_1_who_has_no_room_asks_for_no_repair_until_it_has() {
     log.push(&["lost"]);
     let frame = log.push(&["behind it"]);
     let mut sent = node.hear(&[frame]);
-    let repair = |node: &mut Node, sent: &[(To, Vec<u8>)]| {
+    let repair = |node: &mut SoloReplica, sent: &[(To, Vec<u8>)]| {
         let requests = requests_in(sent);
         for request in &requests {
             let begins = |bytes: &Vec<u8>| Header::peek(bytes).unwrap().first_seq == request.ranges[0].0;
@@ -184,12 +184,12 @@ fn long_row(takeovers: u32) -> Log {
 }
 
 /// Replica `number` that holds the whole log.
-fn holder(log: &Log, number: u32) -> Node {
+fn holder(log: &Log, number: u32) -> SoloReplica {
     let mut tail = blank_tail(number, 256 << 10);
     for bytes in &log.frames {
         tail.append(&FrameView::from_prefix(bytes).unwrap()).unwrap();
     }
-    Node::new(start(tail, replica_limits(number, 3)).unwrap())
+    SoloReplica::new(start(tail, replica_limits(number, 3)).unwrap())
 }
 
 /// S5.
@@ -233,7 +233,7 @@ fn s5_however_many_takeovers_nobody_committed_the_next_one_leads() {
 #[test]
 fn s10_who_lacks_more_than_a_start_lists_takes_it_from_who_has_that_log() {
     let log = long_row(40);
-    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, 256 << 10), replica_limits(2, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.before(3).repair(0, 1, 3));
     assert_eq!((node.replica.role(), node.next()), (Role::Standby, 3));
@@ -263,7 +263,7 @@ fn after_forty_takeovers_without_a_commit_any_healed_majority_goes_on() {
         let log = long_row(40);
         cluster.replicas[0] = holder(&log, 1).replica;
         for number in 2..=3 {
-            let Node { replica, .. } = holder(&log.before(3), number);
+            let SoloReplica { replica, .. } = holder(&log.before(3), number);
             cluster.replicas[number as usize - 1] = replica;
         }
         cluster.dead.push(away);

@@ -7,9 +7,9 @@ use lockstep_core::engine::receiver::{Start, UNLED_NS};
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::log::LogEnd;
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::{Log, written};
-use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::{Tail, TailLabel};
@@ -84,9 +84,9 @@ fn lineage_2_a_committed_reader_goes_on_in_the_history_that_was_founded_on_its_o
     later.commit_next = later.end.next;
     hear_of(&mut reader, &mut later);
     let events = reader.news();
-    assert!(events.contains(&Event::Founded(LATER, 5)), "{events:?}");
-    let messages: Vec<_> = events.iter().filter(|event| matches!(event, Event::Message(..))).collect();
-    assert_eq!(messages, [&Event::Message(4, "b".into()), &Event::Message(7, "d".into())]);
+    assert!(events.contains(&News::Founded(LATER, 5)), "{events:?}");
+    let messages: Vec<_> = events.iter().filter(|event| matches!(event, News::Message(..))).collect();
+    assert_eq!(messages, [&News::Message(4, "b".into()), &News::Message(7, "d".into())]);
     assert_eq!(reader.subscriber.core.history(), LATER);
     let cursor = reader.subscriber.core.cursor().unwrap();
     assert_eq!((cursor.history, cursor.seq, cursor.chain), (LATER, later.end.next, later.end.chain));
@@ -105,7 +105,7 @@ fn lineage_2_a_stamped_reader_takes_back_what_the_new_history_does_not_have() {
     // "b" may have been told before the last look; what was taken back and told again has its old place.
     assert_eq!(stream.last(), Some(&(6, "instead".to_owned())), "{:?}", reader.events);
     assert!(!stream.iter().any(|(_, text)| text == "lost"), "{stream:?}");
-    assert!(reader.events.iter().any(|event| matches!(event, Event::Retract(from) if *from <= 5)));
+    assert!(reader.events.iter().any(|event| matches!(event, News::Retract(from) if *from <= 5)));
 }
 
 #[test]
@@ -118,9 +118,9 @@ fn lineage_2_a_reader_that_was_told_more_than_the_new_history_has_is_told_how_mu
         let mut later = log.before(5);
         later.found(founder(2), LATER);
         hear_of(&mut reader, &mut later);
-        assert_eq!(reader.events.last(), Some(&Event::Forgotten(5, 6)), "{delivery:?}");
+        assert_eq!(reader.events.last(), Some(&News::Forgotten(5, 6)), "{delivery:?}");
         assert!(reader.subscriber.core.is_ended());
-        assert!(!reader.events.contains(&Event::Founded(LATER, 5)));
+        assert!(!reader.events.contains(&News::Founded(LATER, 5)));
     }
 }
 
@@ -141,7 +141,7 @@ fn lineage_2_a_reader_of_another_log_than_the_founded_one_is_no_part_of_it() {
         other.found(founder(3), LATER);
         hear_of(&mut reader, &mut other);
         assert!(reader.subscriber.core.is_ended(), "{texts:?}: {:?}", reader.events);
-        assert!(matches!(reader.events.last(), Some(Event::Diverged(_))), "{texts:?}: {:?}", reader.events);
+        assert!(matches!(reader.events.last(), Some(News::Diverged(_))), "{texts:?}: {:?}", reader.events);
         assert_eq!(reader.messages(), Vec::<&str>::new());
     }
 }
@@ -306,7 +306,7 @@ fn lineage_2_a_cursor_of_a_former_history_is_taken_up_by_a_journal_of_the_later_
     let bytes = [replay_item(None, 4), log.frames[3..].concat()].concat();
     assert_eq!(reader.replay(&bytes), bytes.len());
     assert_eq!(reader.messages(), ["b", "c"]);
-    assert!(reader.events.contains(&Event::Founded(LATER, 5)), "{:?}", reader.events);
+    assert!(reader.events.contains(&News::Founded(LATER, 5)), "{:?}", reader.events);
     assert_eq!(reader.subscriber.core.cursor().unwrap().history, LATER);
 }
 
@@ -319,7 +319,7 @@ fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     reader.step();
     reader.replay(&replay_item(Some(ReplayEndReason::BeyondCommit), 5));
     reader.poll();
-    assert_eq!(reader.events, [Event::Forgotten(5, 9)]);
+    assert_eq!(reader.events, [News::Forgotten(5, 9)]);
     assert!(reader.subscriber.core.is_ended());
     // And by the stream itself.
     let mut log = Log::begun(3);
@@ -327,7 +327,7 @@ fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     log.found(founder(2), LATER);
     let mut reader = Reader::new(Delivery::Committed, Start::Cursor(cursor));
     hear_of(&mut reader, &mut log);
-    assert_eq!(reader.events, [Event::Forgotten(5, 9)]);
+    assert_eq!(reader.events, [News::Forgotten(5, 9)]);
 }
 
 #[test]
@@ -360,8 +360,8 @@ fn a_whole_replay_through_two_foundings_tells_of_both() {
     let bytes = [replay_item(None, 1), log.frames.concat()].concat();
     assert_eq!(reader.replay(&bytes), bytes.len());
     assert_eq!(reader.messages(), ["a", "b", "c"]);
-    let founded: Vec<_> = reader.events.iter().filter(|event| matches!(event, Event::Founded(..))).collect();
-    assert_eq!(founded, [&Event::Founded(0xb8, 4), &Event::Founded(LATER, 6)]);
+    let founded: Vec<_> = reader.events.iter().filter(|event| matches!(event, News::Founded(..))).collect();
+    assert_eq!(founded, [&News::Founded(0xb8, 4), &News::Founded(LATER, 6)]);
 }
 
 // ------------------------------------------------------------------------ replicas
@@ -388,8 +388,8 @@ pub fn limits(identity: Identity) -> ReplicaLimits {
     limits
 }
 
-fn node(identity: Identity, frames: &[Vec<u8>]) -> Node {
-    let mut node = Node::new(start(tail_of(identity, frames), limits(identity)).unwrap());
+fn node(identity: Identity, frames: &[Vec<u8>]) -> SoloReplica {
+    let mut node = SoloReplica::new(start(tail_of(identity, frames), limits(identity)).unwrap());
     node.events();
     node
 }
@@ -407,7 +407,7 @@ fn later() -> (Log, Log) {
 }
 
 /// The node hears the later history until it has asked for its start and has it.
-fn show(node: &mut Node, later: &mut Log) {
+fn show(node: &mut SoloReplica, later: &mut Log) {
     for _ in 0..80 {
         node.hear(&[later.heartbeat()]);
         let sent = node.wait(MS);

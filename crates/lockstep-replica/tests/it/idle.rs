@@ -3,7 +3,7 @@
 use super::replica::{blank, leader, standby};
 use lockstep_core::engine::event::Role;
 use lockstep_core::engine::ports::PARK_NS_MAX;
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::Log;
 use lockstep_memory::world::*;
 use lockstep_wire::*;
@@ -15,7 +15,7 @@ const FEW: u64 = 8;
 
 /// Calls the node whenever it wants to be called, for `lasting`, and lets it hear what `hears` says at each
 /// beat. Returns how often it woke by itself.
-fn wakes(node: &mut Node, lasting: Nanos, mut hears: impl FnMut() -> Vec<Vec<u8>>) -> u64 {
+fn wakes(node: &mut SoloReplica, lasting: Nanos, mut hears: impl FnMut() -> Vec<Vec<u8>>) -> u64 {
     node.poll();
     let (begun, mut heartbeat_at, mut wakes) = (node.now, node.now, 0);
     while node.now < begun + lasting {
@@ -72,7 +72,7 @@ fn a_leader_that_has_nothing_to_stamp_wakes_once_a_beat() {
 fn a_leader_whose_journal_has_no_room_for_its_start_does_not_spin() {
     let mut limits = replica_limits(1, 1);
     limits.durability = lockstep_core::proto::commit::Durability::Power;
-    let mut node = Node::new(start(born_tail(1, 1, 256 << 10), limits).unwrap());
+    let mut node = SoloReplica::new(start(born_tail(1, 1, 256 << 10), limits).unwrap());
     // Its promise never reaches the device.
     node.poll();
     let mut woken = 0;

@@ -2,7 +2,7 @@
 
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::commit::Durability;
-use lockstep_memory::cluster::{Cluster, Node};
+use lockstep_memory::cluster::{Cluster, SoloReplica};
 use lockstep_memory::log::{Log, written};
 use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
@@ -516,7 +516,8 @@ fn member_2_the_removal_of_the_dead_stands_right_behind_the_start_however_full_t
 #[test]
 fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_heard() {
     let mut log = Log::begun(2);
-    let mut node = Node::new(start(blank_tail(2, 256 << 10), replica_limits(2, 2)).expect("it may learn"));
+    let mut node =
+        SoloReplica::new(start(blank_tail(2, 256 << 10), replica_limits(2, 2)).expect("it may learn"));
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 1));
     assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));

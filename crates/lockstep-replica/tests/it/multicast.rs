@@ -8,7 +8,7 @@ use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_memory::cluster::Cluster;
 use lockstep_memory::log::Log;
-use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
@@ -180,7 +180,7 @@ fn mcast_1_beats_that_are_seldom_by_configuration_are_no_silence() {
         }
     }
     assert_eq!((reader.count(Counter::UnicastProbesOut), reader.count(Counter::Replays)), (0, 0));
-    assert!(!reader.events.contains(&Event::Multicast(true)));
+    assert!(!reader.events.contains(&News::Multicast(true)));
     // Three beats that do not come are silence.
     reader.wait(4 * SECOND);
     assert_eq!(reader.count(Counter::UnicastProbesOut), 1);

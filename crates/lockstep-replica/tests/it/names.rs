@@ -3,7 +3,7 @@
 use super::replica::{decoded, leader, texts};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::publisher::PublisherEvent;
-use lockstep_memory::cluster::{Cluster, Node};
+use lockstep_memory::cluster::{Cluster, SoloReplica};
 use lockstep_memory::log::{Log, messages, open_submission, submission};
 use lockstep_memory::world::*;
 use lockstep_replica::replica::ReplicaLimits;
@@ -126,7 +126,7 @@ fn s8_a_question_is_answered_by_what_is_committed_and_a_closed_name_is_nobodys()
             write_query(out, &Keyring::none(CLUSTER), header, 8, QueryKind::Publisher, "a")
         })
     };
-    let reported = |node: &mut Node| {
+    let reported = |node: &mut SoloReplica| {
         let sent = node.ask(9, query());
         let replies: Vec<_> = decoded(&sent)
             .into_iter()

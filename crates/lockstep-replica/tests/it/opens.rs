@@ -5,7 +5,7 @@ use super::replica::{leader, standby};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
-use lockstep_memory::cluster::{Cluster, Node};
+use lockstep_memory::cluster::{Cluster, SoloReplica};
 use lockstep_memory::log::{Log, open_submission, written};
 use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
@@ -116,7 +116,7 @@ fn what_is_not_committed_is_told_to_nobody_though_the_ring_has_lost_where_it_beg
     let opened = log.push_open("a", (1, [1, 1]), 1, 0);
     node.hear(&[opened, log.ack(3, 4), log.heartbeat_with(|header, _| header.commit_next = 4)]);
     assert_eq!(node.replica.core.commit_next(), 4);
-    let ask = |node: &mut Node, token: u64| {
+    let ask = |node: &mut SoloReplica, token: u64| {
         let query = written(|out| {
             write_query(
                 out,

@@ -5,7 +5,7 @@ use super::replica::{Repair, answers, decoded, leader, repairer, repairer_of};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::{Log, nack, open_submission};
 use lockstep_memory::net::To;
 use lockstep_memory::world::*;
@@ -14,7 +14,7 @@ use lockstep_wire::*;
 
 /// Readers `who` ask for these ranges, all in one batch. The datagrams that are sent in eight turns.
 fn ask_together(
-    node: &mut Node,
+    node: &mut SoloReplica,
     who: impl Iterator<Item = u32>,
     ranges: &[(Seq, Seq)],
 ) -> Vec<(To, Vec<u8>)> {
@@ -22,7 +22,10 @@ fn ask_together(
 }
 
 /// These requests wait in the socket, by who sent them. The datagrams that are sent in eight turns.
-fn hear_together(node: &mut Node, requests: impl Iterator<Item = (u32, Vec<u8>)>) -> Vec<(To, Vec<u8>)> {
+fn hear_together(
+    node: &mut SoloReplica,
+    requests: impl Iterator<Item = (u32, Vec<u8>)>,
+) -> Vec<(To, Vec<u8>)> {
     for (from, request) in requests {
         node.replica.net_mut().unicast.push_back((request, Some(address(from))));
     }
@@ -199,7 +202,7 @@ fn a_leader_gives_a_member_that_lacks_many_frames_a_few_in_each_turn_and_all_in_
 }
 
 /// A leader of three that gives so much, and has stamped an open.
-fn leader_with(budget: BudgetLimits) -> Node {
+fn leader_with(budget: BudgetLimits) -> SoloReplica {
     let mut node = leader(3, |limits| limits.budget = budget);
     node.hear(&[open_submission("a", [1, 1], 0)]);
     node
@@ -210,7 +213,7 @@ fn leader_with(budget: BudgetLimits) -> Node {
 pub fn repair_6_a_leader_refers_readers_to_a_standby_that_holds_it_and_gives_nothing() {
     let mut node = leader_with(BudgetLimits::default());
     let mut log = Log::begun(3);
-    let ask = |node: &mut Node| answers(&node.ask(9, nack(epoch(1, 1), HISTORY, 5, &[(2, 3)])));
+    let ask = |node: &mut SoloReplica| answers(&node.ask(9, nack(epoch(1, 1), HISTORY, 5, &[(2, 3)])));
     assert_eq!(ask(&mut node).0.len(), 1, "nobody else is known to hold it");
     assert_eq!(node.count(Counter::RepairsByLeader), 1);
     node.wait(60_000);

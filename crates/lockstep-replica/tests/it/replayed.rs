@@ -5,9 +5,9 @@ use lockstep_core::engine::event::Role;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::replay::{ReplayLimits, ReplayStep, SourceState};
 use lockstep_core::engine::subscriber::Delivery;
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::{Log, written};
-use lockstep_memory::reader::{Event, Reader};
+use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
 use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
 use lockstep_wire::Keyring;
@@ -68,7 +68,7 @@ fn s10_a_replay_delivers_the_committed_log_from_its_birth_on_though_nobody_is_he
     assert_eq!(reader.replay(&bytes), bytes.len());
     assert_eq!(reader.messages(), ["a", "b", "c"]);
     assert!(
-        reader.events.contains(&Event::Replaying(1)) && reader.events.contains(&Event::Epoch(epoch(2, 2), 5))
+        reader.events.contains(&News::Replaying(1)) && reader.events.contains(&News::Epoch(epoch(2, 2), 5))
     );
     assert_eq!(reader.count(Counter::NacksOut), 0);
     // Live goes on behind it, and the connection is needed no more.
@@ -77,7 +77,7 @@ fn s10_a_replay_delivers_the_committed_log_from_its_birth_on_though_nobody_is_he
     reader.hear(&log.ack(3, 8));
     assert_eq!(reader.messages(), ["a", "b", "c", "d"]);
     assert_eq!(reader.step(), Some(ReplayStep::Close));
-    assert_eq!(reader.events.last(), Some(&Event::CaughtUp(8)));
+    assert_eq!(reader.events.last(), Some(&News::CaughtUp(8)));
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_cursor_within_a_frame_names_the_chain_before_it_and_another_log_is_refused(
     wrong.hear(&frame);
     wrong.poll();
     assert!(wrong.messages().is_empty());
-    assert_eq!(wrong.events.last(), Some(&Event::Refused(Some(ReplayEndReason::ChainMismatch))));
+    assert_eq!(wrong.events.last(), Some(&News::Refused(Some(ReplayEndReason::ChainMismatch))));
     assert!(wrong.subscriber.core.is_ended());
 }
 
@@ -314,7 +314,7 @@ fn a_blank_replica_stores_what_is_replayed_waits_for_room_and_follows() {
 #[test]
 fn a_journal_is_asked_for_what_the_rings_have_lost_although_repairs_of_the_rest_go_on_and_one_is_silent() {
     let mut log = Log::begun(3);
-    let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
     node.hear(&log.frames[1..]);
     node.ask(1, log.repair(0, 1, 1));
     let at = log.end;
@@ -349,10 +349,10 @@ fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
     log.push(&["a"]);
     let at = log.end;
     log.push(&["b"]);
-    let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     let repairer = (identity(2), HISTORY);
-    let wish = |node: &mut Node, supply| node.replica.poll_catch_up(node.now, supply);
+    let wish = |node: &mut SoloReplica, supply| node.replica.poll_catch_up(node.now, supply);
     assert_eq!(wish(&mut node, None), CatchUpRequest::GoOn, "the rings are asked first");
     for bytes in &log.frames[..3] {
         let now = node.now;
@@ -395,7 +395,7 @@ fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
 fn s2_a_replica_stores_what_is_committed_below_its_promise_and_acknowledges_nothing_of_it() {
     let mut log = Log::begun(3);
     log.push(&["a"]);
-    let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
     node.hear(&log.frames[1..]);
     node.ask(1, log.repair(0, 1, 1));
     let end = log.end.next;

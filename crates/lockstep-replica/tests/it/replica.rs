@@ -4,7 +4,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::{Log, messages, nack, open_submission, submission};
 use lockstep_memory::net::To;
 use lockstep_memory::world::*;
@@ -24,24 +24,24 @@ fn fullness(events: &[ReplicaEvent]) -> Vec<(bool, Seq)> {
 pub const RING: usize = 256 << 10;
 
 /// The leader of a cluster of `members`, whose epoch has begun.
-pub fn leader(members: u32, change: impl Fn(&mut ReplicaLimits)) -> Node {
+pub fn leader(members: u32, change: impl Fn(&mut ReplicaLimits)) -> SoloReplica {
     let mut limits = replica_limits(1, members);
     change(&mut limits);
-    let mut node = Node::new(start(born_tail(1, members, RING), limits).unwrap());
+    let mut node = SoloReplica::new(start(born_tail(1, members, RING), limits).unwrap());
     node.poll();
     assert_eq!((node.replica.role(), node.next()), (Role::Leader, 3));
     node
 }
 
 /// Replica 2 of three with an empty journal.
-pub fn blank(change: impl Fn(&mut ReplicaLimits)) -> Node {
+pub fn blank(change: impl Fn(&mut ReplicaLimits)) -> SoloReplica {
     let mut limits = replica_limits(2, 3);
     change(&mut limits);
-    Node::new(start(blank_tail(2, RING), limits).unwrap())
+    SoloReplica::new(start(blank_tail(2, RING), limits).unwrap())
 }
 
 /// Replica 2 of three that holds the log so far.
-pub fn standby(log: &Log, change: impl Fn(&mut ReplicaLimits)) -> Node {
+pub fn standby(log: &Log, change: impl Fn(&mut ReplicaLimits)) -> SoloReplica {
     let mut node = blank(change);
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
@@ -102,7 +102,7 @@ pub fn answers(sent: &[(To, Vec<u8>)]) -> (Vec<Repair>, Vec<(RepairReject, Seq)>
 
 #[test]
 fn the_first_thing_that_a_leader_says_is_the_start_of_its_epoch() {
-    let mut node = Node::new(start(born_tail(1, 3, RING), replica_limits(1, 3)).unwrap());
+    let mut node = SoloReplica::new(start(born_tail(1, 3, RING), replica_limits(1, 3)).unwrap());
     assert_eq!(node.replica.tail().promised(), epoch(1, 1), "promised before anything is said");
     let sent = node.hear(&[open_submission("a", [1, 1], 0)]);
     let Datagram::Frame(frame, None) = decoded(&sent)[0] else { panic!("no frame first") };
@@ -195,7 +195,7 @@ fn a_window_full_of_bytes_refuses_too() {
 fn a_full_journal_refuses_and_recovers() {
     let mut limits = replica_limits(1, 1);
     limits.window = Window { entries: 100_000, bytes: 10_000_000 };
-    let mut node = Node::new(start(born_tail(1, 1, 32 << 10), limits).unwrap());
+    let mut node = SoloReplica::new(start(born_tail(1, 1, 32 << 10), limits).unwrap());
     node.poll();
     node.hear(&[open_submission("a", [1, 1], 0)]);
     node.events();
@@ -226,7 +226,7 @@ fn s1_a_leader_that_restarts_does_not_lead_again() {
     let mut node = leader(3, |_| {});
     node.hear(&[open_submission("a", [1, 1], 0)]);
     let (tail, now) = (node.replica.into_tail(), node.now);
-    let mut node = Node { replica: start(tail, replica_limits(1, 3)).unwrap(), now };
+    let mut node = SoloReplica { replica: start(tail, replica_limits(1, 3)).unwrap(), now };
     assert_eq!(node.replica.role(), Role::Standby);
     let next = node.next();
     let sent = node.hear(&[messages(1, 1, 4)]);
@@ -244,7 +244,7 @@ fn s1_a_leader_that_restarts_does_not_lead_again() {
 fn s4_in_power_mode_a_leader_speaks_when_its_promise_is_stored_and_counts_itself_when_flushed() {
     let mut limits = replica_limits(1, 1);
     limits.durability = Durability::Power;
-    let mut node = Node::new(start(born_tail(1, 1, RING), limits).unwrap());
+    let mut node = SoloReplica::new(start(born_tail(1, 1, RING), limits).unwrap());
     assert!(node.wait(1_000_000).is_empty(), "nothing is said before the promise is on disk");
     node.flush();
     let sent = node.poll();
@@ -264,7 +264,7 @@ fn s4_the_start_of_an_epoch_is_counted_by_its_own_durability_and_not_by_that_of_
     assert_eq!(before.replica.core.commit_next(), 3, "in `process`, a quorum of one");
     let now = before.now;
     let limits = ReplicaLimits { durability: Durability::Power, ..replica_limits(1, 1) };
-    let mut node = Node { replica: start(before.replica.into_tail(), limits).unwrap(), now };
+    let mut node = SoloReplica { replica: start(before.replica.into_tail(), limits).unwrap(), now };
     for _ in 0..1_000 {
         node.wait(1_000_000);
         if node.next() > 3 {
@@ -351,7 +351,7 @@ fn s2_below_its_promise_a_standby_stores_and_acknowledges_nothing() {
     let mut log = Log::begun(3);
     let mut tail = standby(&log, |_| {}).replica.into_tail();
     tail.promise(epoch(2, 3));
-    let mut node = Node::new(start(tail, replica_limits(2, 3)).unwrap());
+    let mut node = SoloReplica::new(start(tail, replica_limits(2, 3)).unwrap());
     let sent = node.hear(&[log.push(&["of the old leader"]), log.heartbeat()]);
     assert!(acks_in(&sent).is_empty());
     assert_eq!((node.next(), node.count(Counter::FramesStale)), (3, 2));
@@ -360,7 +360,7 @@ fn s2_below_its_promise_a_standby_stores_and_acknowledges_nothing() {
 
 #[test]
 fn s4_in_power_mode_a_standby_acknowledges_what_is_on_the_device() {
-    let mut leader = Node::new({
+    let mut leader = SoloReplica::new({
         let mut limits = replica_limits(1, 3);
         limits.durability = Durability::Power;
         start(born_tail(1, 3, RING), limits).unwrap()
@@ -383,7 +383,7 @@ fn s4_in_power_mode_a_standby_acknowledges_what_is_on_the_device() {
 #[test]
 fn s4_a_standby_with_a_full_journal_keeps_its_commit_within_its_log_and_recovers() {
     let mut log = Log::begun(3);
-    let mut node = Node::new(start(blank_tail(2, 32 << 10), replica_limits(2, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, 32 << 10), replica_limits(2, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     node.events();
@@ -437,7 +437,7 @@ fn s12_a_node_whose_log_does_not_list_it_starts_without_a_vote() {
     let tail = standby(&log, |_| {}).replica.into_tail();
     let mut limits = replica_limits(2, 3);
     limits.receiver.me.incarnation += 1;
-    let mut node = Node::new(start(tail, limits).unwrap());
+    let mut node = SoloReplica::new(start(tail, limits).unwrap());
     assert_eq!(node.replica.role(), Role::Learner);
     let sent: Vec<_> = (0..100).flat_map(|_| node.wait(1_000_000)).collect();
     let asks = |datagram: &Datagram<'_>| matches!(datagram, Datagram::Query(..));
@@ -491,15 +491,15 @@ fn a_standby_asks_for_what_it_misses() {
 // ---------------------------------------------------------------------------- for others
 
 /// A standby of a log of 40 frames of one entry each; the leader called everything below 20 committed.
-pub fn repairer() -> (Node, Log) {
+pub fn repairer() -> (SoloReplica, Log) {
     repairer_of(3)
 }
 
 /// The same among so many members: of three, its own word and the leader's commit all of it.
-pub fn repairer_of(members: u32) -> (Node, Log) {
+pub fn repairer_of(members: u32) -> (SoloReplica, Log) {
     let mut log = Log::begun(members);
     log.commit_next = 20;
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, members)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, members)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     log.push_open("a", (1, [1, 1]), 1, 0);
@@ -562,7 +562,7 @@ fn s11_above_its_commit_a_node_repairs_only_to_who_follows_its_epoch() {
 fn what_has_left_the_tail_is_too_old_and_the_oldest_is_named() {
     let mut limits = replica_limits(1, 1);
     limits.window = Window { entries: 100_000, bytes: 10_000_000 };
-    let mut node = Node::new(start(born_tail(1, 1, 32 << 10), limits).unwrap());
+    let mut node = SoloReplica::new(start(born_tail(1, 1, 32 << 10), limits).unwrap());
     node.poll();
     node.hear(&[open_submission("a", [1, 1], 0)]);
     let payload = [7; 1_000];

@@ -3,7 +3,7 @@
 use super::replica::leader;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::Role;
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::{open_submission, submission, written};
 use lockstep_memory::world::*;
 use lockstep_notary::{Notary, operator_key, verify_order};
@@ -30,7 +30,7 @@ fn sealed(key: u16, mut datagram: Vec<u8>) -> Vec<u8> {
 
 /// A leader with keys, of which one publisher's is limited to `rights`.
 struct Leader {
-    node: Node,
+    node: SoloReplica,
     keys: Keys,
 }
 

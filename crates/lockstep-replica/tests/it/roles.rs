@@ -2,7 +2,7 @@
 
 use crate::replica::{RING, blank, leader, standby};
 use lockstep_core::engine::event::Role;
-use lockstep_memory::cluster::Node;
+use lockstep_memory::cluster::SoloReplica;
 use lockstep_memory::log::{Log, written};
 use lockstep_memory::world::*;
 use lockstep_wire::Keyring;
@@ -40,9 +40,9 @@ fn newer_ack(from: u32) -> Vec<u8> {
 }
 
 /// A node that no member list names.
-fn learner() -> Node {
+fn learner() -> SoloReplica {
     let log = Log::begun(3);
-    let mut node = Node::new(start(blank_tail(4, RING), replica_limits(4, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(4, RING), replica_limits(4, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     assert_eq!(node.replica.role(), Role::Learner);
@@ -50,7 +50,7 @@ fn learner() -> Node {
 }
 
 /// A log in which replicas 2 and 4 are listed, or neither of them.
-fn with_members(node: &mut Node, listed: bool) -> Vec<Vec<u8>> {
+fn with_members(node: &mut SoloReplica, listed: bool) -> Vec<Vec<u8>> {
     let mut log = Log::begun(3);
     let count = if listed { 4 } else { 3 };
     let members: Vec<_> =
@@ -67,7 +67,7 @@ fn with_members(node: &mut Node, listed: bool) -> Vec<Vec<u8>> {
 
 #[test]
 fn each_event_moves_each_role_as_the_table_says() {
-    type Event = fn(&mut Node) -> Vec<Vec<u8>>;
+    type Event = fn(&mut SoloReplica) -> Vec<Vec<u8>>;
     let newer = epoch(9, 3);
     assert_eq!(newer.leader(), identity(3));
     let events: [(&str, Event); 13] = [
@@ -93,7 +93,7 @@ fn each_event_moves_each_role_as_the_table_says() {
         ("the log, which lists it", |node| with_members(node, true)),
         ("the log, which does not", |node| with_members(node, false)),
     ];
-    let roles: [fn() -> Node; 4] =
+    let roles: [fn() -> SoloReplica; 4] =
         [|| blank(|_| {}), learner, || standby(&Log::begun(3), |_| {}), || leader(3, |_| {})];
     let mut table = format!("\n{:<30}{:<26}{:<26}{:<26}leader\n", "event", "blank", "learner", "standby");
     for (name, event) in events {

@@ -1,6 +1,6 @@
 //! The rules as stories: each file of `tests/testdata/rules` drives replicas, a publisher and readers step by
-//! step, and holds what is seen after each step. `REWRITE=1 cargo test -p lockstep-replica --test it scripts` writes what is
-//! seen into the files; `git diff` then shows what a change of the code changes.
+//! step, and holds what is seen after each step. `REWRITE=1 cargo test -p lockstep-replica --test it scripts`
+//! writes what is seen into the files; `git diff` then shows what a change of the code changes.
 //!
 //! ```text
 //!   cluster members=3        so many replicas, of which replica 1 leads (names=N: their table takes so many publishers;

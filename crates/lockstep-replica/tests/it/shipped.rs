@@ -6,7 +6,7 @@ use lockstep_core::proto::commit::{Commit, Durability};
 use lockstep_core::proto::election::{Election, ElectionStep, Promise};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::membership::{Electorate, Membership, PendingChange, judge_change};
-use lockstep_memory::cluster::{Cluster, Node};
+use lockstep_memory::cluster::{Cluster, SoloReplica};
 use lockstep_memory::log::Log;
 use lockstep_memory::world::*;
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
@@ -90,12 +90,12 @@ fn what_a_deposed_leader_stamped_alone_is_told_where_it_came_to_be() {
 #[test]
 fn a_restart_calls_nothing_committed_that_was_not() {
     let mut log = Log::begun(3);
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     node.hear(&[log.push(&["a", "b"])]);
     assert_eq!(node.next(), 5, "held, and committed by nobody");
-    let node = Node::new(start(node.replica.into_tail(), replica_limits(2, 3)).unwrap());
+    let node = SoloReplica::new(start(node.replica.into_tail(), replica_limits(2, 3)).unwrap());
     assert_eq!(node.next(), 5);
     assert!(node.replica.core.commit_next() <= 3, "{}", node.replica.core.commit_next());
 }
@@ -232,7 +232,7 @@ fn entries_of_earlier_epochs_are_committed_only_by_one_of_the_present_epoch() {
 #[test]
 fn a_refusal_to_repair_commits_nothing_of_another_epochs_log() {
     let mut log = Log::begun(3);
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     node.hear(&[log.push(&["a", "b"])]);
@@ -263,7 +263,7 @@ fn a_refusal_to_repair_commits_nothing_of_another_epochs_log() {
 #[test]
 fn an_early_frame_that_comes_late_truncates_nothing() {
     let mut log = Log::begun(3);
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     let frames = [log.push(&["a"]), log.push(&["b"]), log.push(&["c"])];
@@ -278,7 +278,7 @@ fn an_early_frame_that_comes_late_truncates_nothing() {
 #[test]
 fn an_ack_names_what_is_held_without_a_gap() {
     let mut log = Log::begun(3);
-    let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap());
+    let mut node = SoloReplica::new(start(blank_tail(2, RING), replica_limits(2, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     let frames = [log.push(&["a"]), log.push(&["b"])];

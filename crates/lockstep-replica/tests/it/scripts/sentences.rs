@@ -3,7 +3,7 @@
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::Delivery;
-use lockstep_memory::reader::Event;
+use lockstep_memory::reader::News;
 use lockstep_memory::world::{CLUSTER, identity};
 use lockstep_wire::{CommandReject, Condition, Datagram, Epoch, Header, Identity, Keyring, Kind};
 
@@ -125,19 +125,19 @@ pub fn publisher_words(event: &PublisherEvent) -> Option<String> {
     })
 }
 
-pub fn reader_words(event: &Event, delivery: Delivery) -> Option<String> {
+pub fn reader_words(event: &News, delivery: Delivery) -> Option<String> {
     Some(match event {
-        Event::Message(seq, text) => format!("{seq} {text}"),
-        Event::Retract(from) => format!("everything from {from} on is taken back"),
-        Event::Epoch(epoch, seq) => format!("{seq} {} starts", epoch_words(*epoch)),
-        Event::Membership(seq, members) => format!("{seq} {members} members"),
-        Event::Committed(next) if delivery == Delivery::Stamped => format!("committed below {next}"),
-        Event::Diverged(seq) => format!("stops: the log differs at {seq}"),
-        Event::Founded(_, seq) => format!("{seq} a new history was founded"),
-        Event::Forgotten(next, have) => {
+        News::Message(seq, text) => format!("{seq} {text}"),
+        News::Retract(from) => format!("everything from {from} on is taken back"),
+        News::Epoch(epoch, seq) => format!("{seq} {} starts", epoch_words(*epoch)),
+        News::Membership(seq, members) => format!("{seq} {members} members"),
+        News::Committed(next) if delivery == Delivery::Stamped => format!("committed below {next}"),
+        News::Diverged(seq) => format!("stops: the log differs at {seq}"),
+        News::Founded(_, seq) => format!("{seq} a new history was founded"),
+        News::Forgotten(next, have) => {
             format!("stops: a new history was founded at {next}, and it has read everything below {have}")
         }
-        Event::Ahead(next, end) => {
+        News::Ahead(next, end) => {
             format!("stops: it has read everything below {next}, and the leader's log ends at {end}")
         }
         _ => return None,

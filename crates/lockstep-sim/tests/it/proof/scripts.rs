@@ -1,6 +1,7 @@
 //! The proof of completeness as stories: each file of `tests/testdata/proof` takes one journal through runs
 //! and losses, step by step, and holds what is seen after each step. `REWRITE=1 cargo test -p lockstep-sim
-//! --test it scripts` writes what is seen into the files; `git diff` then shows what a change of the code changes.
+//! --test it scripts` writes what is seen into the files; `git diff` then shows what a change of the code
+//! changes.
 //!
 //! The journal is that of a replica on which a history was born; it was stopped in order, and its log ends at
 //! 8. Files have a cache, which forgets when the power goes. `A` and `B` are two paths for its tail, the
