@@ -16,10 +16,7 @@ use lockstep_wire::Identity;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a message: the size that figures of lockstep are given for where nothing else is said.
-pub const MESSAGE_LEN: usize = 64;
-/// The network's MTU where nothing else is said: frames of 1,424 bytes, fifteen messages of 64.
-pub const MTU: usize = 1500;
+pub use lockstep_instructions::{MESSAGE_LEN, MTU};
 
 /// Where a cluster's processes find each other, and how much they keep.
 pub struct Site {

@@ -13,12 +13,12 @@
 mod live;
 
 use crate::environment;
-use crate::frames::{CLUSTER, Frames};
 use crate::harness::{Run, Shared};
 use crate::journal::open::{Journal, ME, Takes};
 use crate::results::{Round, Row, RunResult, Unit};
 use clap::Args;
 use lockstep_core::engine::replay::{REPLAY_BUFFER_LEN, ReplayItem, piece};
+use lockstep_instructions::frames::{CLUSTER, Frames};
 use lockstep_node::io::replay::{ReplayServer, ServerSettings};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;

@@ -1,7 +1,7 @@
 //! The real journal, and the plain memory beside it.
 
 use crate::cluster::MTU;
-use crate::frames::{CLUSTER, Frame, HISTORY};
+use lockstep_instructions::frames::{CLUSTER, Frame, HISTORY};
 use lockstep_node::io::journal_files::{self, JournalConfig, Lock, OpenJournal};
 use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
 use lockstep_node::io::tail::MappedTail;
