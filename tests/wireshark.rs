@@ -11,7 +11,7 @@ mod corpus;
 #[path = "wireshark/keys.rs"]
 mod keys;
 #[allow(dead_code)] // those of the wire's tests, which need more of them
-#[path = "wire/samples.rs"]
+#[path = "../crates/lockstep-wire/tests/it/samples.rs"]
 mod samples;
 
 use capture::{CONFIGURED_PORT, Packet, Tshark, tcp, udp};

@@ -37,7 +37,7 @@ fn two_clients_of_nasdaq_protocols_trade_with_each_other() {
     let gateway = start(&cluster, "1");
     let root = env!("CARGO_MANIFEST_DIR");
     let (host, port) = (gateway.address.ip().to_string(), gateway.address.port().to_string());
-    let description = format!("{root}/crates/ouch50/tests/testdata/ouch50.xml");
+    let description = format!("{root}/crates/ouch50/tests/it/testdata/ouch50.xml");
     let script = format!("{root}/tests/exchange/ouch_traders.py");
     let decoded = python.run(&script, &[&description, &host, &port], "");
     let rejected = decoded.strip_prefix(DECODED).unwrap_or_else(|| panic!("{decoded}\nand not\n{DECODED}"));

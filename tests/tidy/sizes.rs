@@ -19,11 +19,15 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 20] = [
         "every_message_is_sent_until_it_has_exactly_one_fate",
         "one property: one arm for each step of its model",
     ),
-    ("tests/wire/samples.rs", "datagrams", "a table: one datagram of each kind"),
+    ("crates/lockstep-wire/tests/it/samples.rs", "datagrams", "a table: one datagram of each kind"),
     ("crates/lockstep-sim/src/fault_phase.rs", "apply", "one arm for each fault"),
     ("crates/lockstep-wire/src/datagram.rs", "decode_rare", "one arm for each kind of datagram"),
     ("crates/lockstep-sim/src/check/datagrams.rs", "check_datagram", "one arm for each kind of datagram"),
-    ("tests/wire.rs", "everything_wrong_is_refused_for_its_own_reason", "a table: one row for each reason"),
+    (
+        "crates/lockstep-wire/tests/it/main.rs",
+        "everything_wrong_is_refused_for_its_own_reason",
+        "a table: one row for each reason",
+    ),
     ("crates/lockstep-sim/src/check/events.rs", "check_node_event", "one arm for each event"),
     ("crates/lockstep-sim/src/check/events.rs", "judge_subscriber_event", "one arm for each event"),
     (
@@ -37,7 +41,7 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 20] = [
         "after_a_power_cut_of_all_the_longest_journal_founds_a_history_and_a_reader_that_is_ahead_is_told",
         "one story, in its order",
     ),
-    ("tests/io/xdp.rs", "speaker", "one child process, in its order"),
+    ("tests/network/xdp.rs", "speaker", "one child process, in its order"),
     ("crates/lockstep-sim/src/check/events.rs", "judge_publisher_event", "one arm for each event"),
     (
         "crates/lockstep-sim/src/populate.rs",

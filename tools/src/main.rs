@@ -228,8 +228,16 @@ fn sanitize() -> Result<(), String> {
     // The bootstrap switch lets a stable compiler take the one unstable flag that names the sanitizer.
     let mut command = Command::new("cargo");
     command
-        .args(["test", "--no-fail-fast", "-p", "lockstep", "--lib"])
-        .args(["--test", "io", "--test", "conformance", "--test", "node"])
+        .args([
+            "test",
+            "--no-fail-fast",
+            "-p",
+            "lockstep-io",
+            "-p",
+            "lockstep-process",
+            "-p",
+            "lockstep-node",
+        ])
         .args(["--target", &target, "--target-dir", "target/sanitize"])
         // The sanitizer reserves terabytes of shadow, which cannot be locked into memory.
         // Nor can a process 1 of its own be stopped from outside, as who looks for leaks does with every

@@ -9,6 +9,7 @@ mod fix_wire;
 mod links;
 mod lone;
 mod mutated;
+mod net;
 mod netsim;
 #[cfg(debug_assertions)]
 mod planted;

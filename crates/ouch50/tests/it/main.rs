@@ -1,0 +1,10 @@
+//! The codec against the specification's tables, and beside an implementation of others.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod codec;
+mod common;
+mod nasdaq_protocols;
+#[path = "../../../../tests/support/python.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod python;
