@@ -4,6 +4,8 @@
 mod archiver;
 #[path = "cli/backup.rs"]
 mod backup;
+#[path = "cli/check.rs"]
+mod check;
 #[path = "cli/counters.rs"]
 mod counters;
 #[path = "cli/drill.rs"]

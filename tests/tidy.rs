@@ -44,6 +44,12 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         &["wire", "ring", "proto", "engine", "journal", "replica", "io", "process"],
     ),
     (
+        "settings",
+        "crates/lockstep-node/src/settings",
+        &["wire", "proto", "engine", "journal", "replica", "io", "process", "node", "config"],
+    ),
+    ("local", "crates/lockstep-node/src/local", &["wire", "io", "config", "node"]),
+    (
         "node",
         "crates/lockstep-node/src/",
         &["wire", "proto", "engine", "journal", "replica", "io", "process", "files", "client", "notary"],
@@ -80,6 +86,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
+    ("testkit", "crates/lockstep-testkit/src/", &[]),
     ("top", "crates/lockstep-top/src/", &[]),
     ("bridge", "crates/lockstep-bridge/src/", &["wire", "client", "config", "io", "moldudp64"]),
     ("flat", "bindings/flat/src/", &["client"]),
@@ -89,12 +96,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "bindings/python/src/",
         &["wire", "engine", "io", "config", "node", "client", "metrics", "flat"],
     ),
-    (
-        "settings",
-        "src/config/",
-        &["wire", "proto", "engine", "journal", "replica", "io", "process", "node", "config"],
-    ),
-    ("local", "src/local.rs", &["wire", "io", "node", "settings"]),
+    ("values", "src/config.rs", &["config", "settings"]),
     (
         "cli",
         "src/cli/",
@@ -119,7 +121,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "sim",
             "top",
             "config",
-            "settings",
+            "values",
             "local",
         ],
     ),
@@ -279,13 +281,10 @@ fn an_import_against_the_direction_is_named() {
     assert_eq!(wrong_imports("crates/lockstep-replica/src/journal/a.rs", "use crate::replica::X;").len(), 1);
     assert_eq!(wrong_imports("bindings/flat/src/a.rs", "use crate::b; use lockstep_c::x;").len(), 1);
     assert_eq!(
-        wrong_imports("src/config/a.rs", "use lockstep_sim::Plan;"),
-        ["src/config/a.rs:1: settings -> sim"]
+        wrong_imports("crates/lockstep-node/src/settings.rs", "use lockstep_sim::Plan;"),
+        ["crates/lockstep-node/src/settings.rs:1: settings -> sim"]
     );
-    assert_eq!(
-        wrong_imports("src/config/a.rs", "use crate::cli::run;"),
-        ["src/config/a.rs:1: settings -> cli"]
-    );
+    assert_eq!(wrong_imports("src/config.rs", "use crate::cli::run;"), ["src/config.rs:1: values -> cli"]);
     assert_eq!(wrong_imports("crates/lockstep-attic/src/a.rs", "").len(), 1);
     assert_eq!(wrong_imports("src/stray.rs", "").len(), 1);
     assert!(wrong_imports("src/cli/a.rs", "use lockstep_io::Udp;\nuse crate::config::Config;").is_empty());

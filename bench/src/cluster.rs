@@ -4,7 +4,6 @@
 use crate::contestant::Contestant;
 use crate::transport::Transport;
 use lockstep::config::{Config, NodeConfig, SecurityMode};
-use lockstep::local::{ClusterFile, Folders, KEYS, Line, Replica, found, node_keys};
 use lockstep_client::Endpoint;
 use lockstep_core::engine::ports::Group;
 use lockstep_io::IoError;
@@ -12,6 +11,7 @@ use lockstep_io::device::MemorySharing;
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::{UdpSettings, free_port};
 use lockstep_node::NodeSettings;
+use lockstep_node::local::{ClusterFile, Folders, KEYS, Line, Replica, found, node_keys};
 use lockstep_wire::Identity;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};

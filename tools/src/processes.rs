@@ -7,9 +7,9 @@
 
 use crate::netns::Place;
 use lockstep::config::Config;
-use lockstep::local::{ClusterFile, Line, Replica, node_keys};
 use lockstep_io::clock::random_u64;
 use lockstep_io::udp::free_port;
+use lockstep_node::local::{ClusterFile, Line, Replica, node_keys};
 use lockstep_process::child::{ChildGuard, LoggedChild, await_end, clear_settings};
 use std::ffi::OsStr;
 use std::io::{Read, Write};

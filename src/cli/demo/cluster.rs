@@ -3,10 +3,10 @@
 use super::args::{Carrier, WireArgs};
 use crate::cli::Failure;
 use crate::cli::failure::USAGE;
-use crate::local::{ClusterFile, Folders, Line, Replica};
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::{Interface, address_of};
 use lockstep_node::io::tail::free_bytes;
+use lockstep_node::local::{ClusterFile, Folders, Line, Replica};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 

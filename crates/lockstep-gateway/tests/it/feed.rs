@@ -7,7 +7,7 @@ use lockstep_gateway::feed::{Feed, FeedSource};
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::spool::Spool;
 use lockstep_wire::DayMark;
-use moldudp64::{Client, ClientLimits, Event, RequestServer, ServerLimits, Start};
+use moldudp64::{Client, ClientLimits, Event, RequestServer, ServerLimits, Session, Start};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -20,6 +20,10 @@ const DAYS: [&str; 2] = ["20261121", "20261122"];
 enum Entry {
     Message(u32, Vec<u8>),
     Day(Option<&'static str>),
+}
+
+fn session(name: &str) -> Session {
+    Session::new(name.as_bytes()).expect("a name that fits")
 }
 
 fn feed_of(source: FeedSource) -> Feed<Spool> {
@@ -82,7 +86,7 @@ fn stream() -> Vec<Entry> {
 
 /// What a receiver of the session `day` has of these datagrams, which asks `feed` for what it lacks.
 fn received(feed: &mut Feed<Spool>, datagrams: &[Vec<u8>], day: &str) -> Vec<(String, u64, Vec<u8>)> {
-    let mut client = Client::new(Some(super::mold_session(day)), Start::At(1), ClientLimits::default());
+    let mut client = Client::new(Some(session(day)), Start::At(1), ClientLimits::default());
     let (mut had, mut now, mut idle) = (Vec::new(), SECOND, 0);
     let source: SocketAddr = "10.0.0.9:5".parse().unwrap();
     let mut note = |event: &Event<'_>| match event {

@@ -1,8 +1,8 @@
 //! # MoldUDP64: what the codec, the packer, the receiver and the request server promise
 //!
 //! Every vector and every trap that is known of the protocol's implementations has its test. A comment names
-//! it: `mold 6` is the sixth disagreement about MoldUDP64, `vector` one of the golden bytes, `negative` one of
-//! those that must be refused.
+//! it: `mold 6` is the sixth disagreement about MoldUDP64, `vector` one of the golden bytes, `negative` one
+//! of those that must be refused.
 
 mod client;
 #[path = "../../../soupbintcp/tests/it/drawn.rs"]

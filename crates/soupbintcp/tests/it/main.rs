@@ -1,8 +1,8 @@
 //! # SoupBinTCP: what the codec and its state machines promise
 //!
 //! Every vector and every trap that is known of the protocol's implementations has its test. A comment names
-//! it: `soup 6` is the sixth disagreement about SoupBinTCP, `vector` one of the golden bytes, `negative` one of
-//! those that must be refused.
+//! it: `soup 6` is the sixth disagreement about SoupBinTCP, `vector` one of the golden bytes, `negative` one
+//! of those that must be refused.
 
 mod client;
 mod connection;
