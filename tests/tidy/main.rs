@@ -67,6 +67,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("machine", "crates/lockstep-machine/src/", &["wire", "engine"]),
     ("metrics", "crates/lockstep-metrics/src/", &["wire", "engine", "io", "process"]),
     ("app", "crates/lockstep-app/src/", &["io", "process", "client", "machine", "metrics"]),
+    ("memory", "crates/lockstep-memory/src/", &["wire", "proto", "engine", "journal", "replica"]),
     (
         "sim",
         "crates/lockstep-sim/src/",
@@ -77,6 +78,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "engine",
             "journal",
             "replica",
+            "memory",
             "gateway",
             "machine",
             "soupbintcp",
@@ -360,7 +362,10 @@ fn without_tests(file: &str, text: &str) -> String {
 }
 
 fn is_test_file(file: &str) -> bool {
-    file.starts_with("crates/lockstep-sim/") || file.ends_with("/tests.rs") || file.contains("/tests/")
+    let judges = ["crates/lockstep-sim/", "crates/lockstep-memory/"];
+    judges.iter().any(|judge| file.starts_with(judge))
+        || file.ends_with("/tests.rs")
+        || file.contains("/tests/")
 }
 
 /// The rooms of rules: whose datagrams count is decided where they are opened.

@@ -43,3 +43,4 @@ pub mod trader;
 pub mod trading;
 #[cfg(feature = "processes")]
 pub mod upgrade;
+pub use lockstep_memory as memory;
