@@ -1,6 +1,6 @@
-//! What is known to find each mutation.
+//! What is known to find each mutation: the first seed that does, for most.
 
-use super::Witness::{self, Test};
+use super::Witness::{self, Night, Seed, Test};
 use lockstep_core::proto::planted::Mutation;
 
 pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
