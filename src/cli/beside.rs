@@ -20,7 +20,7 @@ pub struct PassedArgs {
 }
 
 /// A program beside this one.
-pub struct Beside {
+pub struct SideProgram {
     /// Its file.
     program: &'static str,
     /// What errors call it.
@@ -30,34 +30,34 @@ pub struct Beside {
 }
 
 /// A whole cluster on this host: `demo` and `dev`.
-pub const DEMO: Beside = Beside {
+pub const DEMO: SideProgram = SideProgram {
     program: "lockstep-demo",
     what: "the demo",
     made_by: "`cargo run --release -p lockstep-demo` in a clone builds and runs it",
 };
 
 /// The cluster over a virtual network, disk and clock: `sim` and `netsim`.
-pub const SIMULATOR: Beside = Beside {
+pub const SIMULATOR: SideProgram = SideProgram {
     program: "lockstep-sim",
     what: "the simulator",
     made_by: "`cargo build --release -p lockstep-sim-program` in a clone makes it",
 };
 
 /// The stream in other systems.
-pub const BRIDGE: Beside = Beside {
+pub const BRIDGE: SideProgram = SideProgram {
     program: "lockstep-bridge",
     what: "the bridge",
     made_by: "`cargo build --release -p lockstep-bridge` in a clone makes it",
 };
 
 /// Protocols of the theory.
-pub const LABORATORY: Beside = Beside {
+pub const LABORATORY: SideProgram = SideProgram {
     program: "lockstep-lab",
     what: "the laboratory",
     made_by: "`cargo build --release -p lockstep-lab` in a clone makes it",
 };
 
-impl Beside {
+impl SideProgram {
     /// Replaces this process by the program: these arguments of ours come before those that were passed. It
     /// returns only if that fails.
     pub fn exec(&self, first: &[&str], args: &PassedArgs) -> Result<u8, Failure> {

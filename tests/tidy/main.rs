@@ -6,6 +6,7 @@
 //! function of text, and each is shown to fail on bad input beside the test that runs it.
 
 mod circles;
+mod features;
 mod giants;
 mod licences;
 mod papers;
@@ -66,6 +67,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("machine", "crates/lockstep-machine/src/", &["wire", "engine"]),
     ("metrics", "crates/lockstep-metrics/src/", &["wire", "engine", "io", "process"]),
     ("app", "crates/lockstep-app/src/", &["io", "process", "client", "machine", "metrics"]),
+    ("memory", "crates/lockstep-memory/src/", &["wire", "proto", "engine", "journal", "replica"]),
     (
         "sim",
         "crates/lockstep-sim/src/",
@@ -76,6 +78,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "engine",
             "journal",
             "replica",
+            "memory",
             "gateway",
             "machine",
             "soupbintcp",
@@ -83,6 +86,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "ouch50",
         ],
     ),
+    ("features", "crates/lockstep-features/src/", &[]),
     ("simulator", "crates/lockstep-sim-program/src/", &["engine", "io", "process", "sim"]),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
     ("testkit", "crates/lockstep-testkit/src/", &[]),
@@ -95,20 +99,18 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "bindings/python/src/",
         &["wire", "engine", "io", "config", "node", "client", "metrics", "flat"],
     ),
-    ("values", "src/config.rs", &["config", "settings"]),
+    ("values", "crates/lockstep-daemon/src/config.rs", &["config", "settings"]),
     (
-        "cli",
-        "src/cli/",
+        "daemon",
+        "crates/lockstep-daemon/src/",
         &[
             "wire",
             "proto",
             "engine",
+            "journal",
             "io",
             "process",
-            "doctor",
             "client",
-            "journal",
-            "files",
             "node",
             "notary",
             "gateway",
@@ -117,10 +119,17 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "metrics",
             "soupbintcp",
             "moldudp64",
-            "top",
             "config",
             "values",
             "local",
+        ],
+    ),
+    (
+        "cli",
+        "src/cli/",
+        &[
+            "wire", "proto", "engine", "io", "process", "doctor", "client", "journal", "files", "node",
+            "notary", "gateway", "metrics", "top", "config", "values", "local", "daemon",
         ],
     ),
     (
@@ -139,7 +148,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "soupbintcp",
             "values",
             "local",
-            "cli",
+            "daemon",
         ],
     ),
 ];
@@ -307,10 +316,13 @@ fn an_import_against_the_direction_is_named() {
         wrong_imports("crates/lockstep-node/src/settings.rs", "use lockstep_sim::Plan;"),
         ["crates/lockstep-node/src/settings.rs:1: settings -> sim"]
     );
-    assert_eq!(wrong_imports("src/config.rs", "use crate::cli::run;"), ["src/config.rs:1: values -> cli"]);
+    assert_eq!(wrong_imports("crates/lockstep-daemon/src/config.rs", "use crate::gateway::run;"), ["crates/lockstep-daemon/src/config.rs:1: values -> daemon"]);
     assert_eq!(wrong_imports("crates/lockstep-attic/src/a.rs", "").len(), 1);
     assert_eq!(wrong_imports("src/stray.rs", "").len(), 1);
-    assert!(wrong_imports("src/cli/a.rs", "use lockstep_io::Udp;\nuse crate::config::Config;").is_empty());
+    assert!(
+        wrong_imports("src/cli/a.rs", "use lockstep_io::Udp;\nuse lockstep_daemon::config::Config;")
+            .is_empty()
+    );
 }
 
 // ---------------------------------------------------------------------------- rules
@@ -350,7 +362,10 @@ fn without_tests(file: &str, text: &str) -> String {
 }
 
 fn is_test_file(file: &str) -> bool {
-    file.starts_with("crates/lockstep-sim/") || file.ends_with("/tests.rs") || file.contains("/tests/")
+    let judges = ["crates/lockstep-sim/", "crates/lockstep-memory/"];
+    judges.iter().any(|judge| file.starts_with(judge))
+        || file.ends_with("/tests.rs")
+        || file.contains("/tests/")
 }
 
 /// The rooms of rules: whose datagrams count is decided where they are opened.
@@ -396,8 +411,8 @@ fn wrong_rules(rules: &str, proto: &[(String, String)], tests: &str) -> Vec<Stri
     wrong
 }
 
-/// The text of everything that is a test: folders `tests`, the simulator, `tests.rs` files, `#[cfg(test)]` parts.
-/// This program is left out: its examples prove nothing.
+/// The text of everything that is a test: folders `tests`, the simulator, `tests.rs` files, `#[cfg(test)]`
+/// parts. This program is left out: its examples prove nothing.
 fn text_of_tests() -> String {
     let scripts = ["tests", "crates"].iter().flat_map(|folder| files(folder, "txt"));
     let mut text = scripts.map(|path| read(&path)).collect::<Vec<_>>().join("\n");

@@ -15,7 +15,7 @@ const FUNCTION_MAX: usize = 70;
 const LONG_FUNCTIONS: [(&str, &str, &str); 20] = [
     ("crates/lockstep-client/src/conditions.rs", "what", "one arm for each condition"),
     (
-        "tests/engine/window.rs",
+        "crates/lockstep-core/tests/it/window.rs",
         "every_message_is_sent_until_it_has_exactly_one_fate",
         "one property: one arm for each step of its model",
     ),

@@ -18,21 +18,14 @@ use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
-use lockstep_core::proto::commit::Durability;
-use lockstep_core::proto::election::ElectionLimits;
-use lockstep_core::proto::failure_detector::FailureDetectorLimits;
-use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
-use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_node::io::journal_files::{self, Lock};
 use lockstep_node::io::tail::TailReader;
 use lockstep_replica::journal::ports::{TailSource, Word};
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{
-    AckBody, Header, Identity, KeyClass, Keys, Kind, MESSAGE_LEN_MAX, Nanos, PublisherId, Seq, frame_len_max,
-    write_ack,
+    AckBody, Header, Identity, KeyClass, Keys, Kind, Nanos, PublisherId, Seq, frame_len_max, write_ack,
 };
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::ops::ControlFlow;
 
@@ -98,16 +91,15 @@ fn receiver(cluster: &Cluster, process: usize) -> ReceiverLimits {
     let client = Identity { replica: 1_000 + process as u32, incarnation: 1 };
     ReceiverLimits {
         keys: cluster.keys(if process < 2 { KeyClass::Replica } else { HANDLE }),
-        history: 0,
         me: cluster.identities.get(process).copied().filter(|_| process < 2).unwrap_or(client),
         repairers: (0..2)
             .filter(|other| *other != process)
             .map(|other| Repairer::replica(other as u32 + 1, address(other)))
             .collect(),
-        nack: NackLimits::default(),
         store_bytes: 1 << 20,
         frame_len_max: frame_len_max(MTU),
         count_when_accepted: process < 2,
+        ..ReceiverLimits::default()
     }
 }
 
@@ -126,19 +118,12 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
         receiver: receiver(cluster, process),
         heartbeat: settings.heartbeat,
         window: settings.window,
-        durability: Durability::Process,
         publishers_max: settings.publishers_max,
-        hold_back: 1024,
         ack_again_ns: 1_000_000_000,
         process_nonce: process_nonce(process),
-        started_at: 0,
-        identity_probe_ns: 0,
-        repairs_per_request: 64,
-        budget: BudgetLimits::default(),
-        failure_detector: FailureDetectorLimits::default(),
-        election: ElectionLimits::default(),
         pending_submission_bytes: 1 << 20,
         secret_seed: [7; 32],
+        ..ReplicaLimits::default()
     };
     let net = Desk::carrying();
     let replica = ReplicaEngine::new(net, journal.opened.tail, recovered, limits)?;
@@ -150,9 +135,9 @@ fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> Subscrib
         receiver: receiver(cluster, process),
         delivery,
         start: Start::From(1),
-        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 },
+        parts: PartsLimits { bytes: 1 << 20, ..PartsLimits::default() },
         lag_report_ns: 1 << 40,
-        heartbeat_interval_ns: 1_000_000,
+        ..SubscriberLimits::default()
     };
     SubscriberEngine::new(Desk::carrying(), limits)
 }
@@ -181,13 +166,10 @@ impl World {
                 window_entries: 4096,
                 window_datagrams: 1024,
                 flight_datagrams: 1024,
-                resend_ns_min: 1_000_000,
                 resend_ns_max: 5_000_000,
                 query_retry_ns: 1_000_000,
-                heartbeat_interval_ns: 1_000_000,
                 names_max: 1,
-                message_len_max: MESSAGE_LEN_MAX,
-                message_len_max_of: BTreeMap::new(),
+                ..PublisherLimits::default()
             },
         );
         publisher.core.open("bench", [1, 2]);

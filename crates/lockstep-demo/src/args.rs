@@ -2,7 +2,9 @@
 
 use crate::dev::DevArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use lockstep::config;
+use lockstep_daemon::args::{SequencerArgs, WatchArgs};
+use lockstep_daemon::config;
+use lockstep_daemon::gateway::GatewayArgs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,6 +37,15 @@ pub enum DemoCommand {
     /// A subscriber of the demo
     #[command(hide = true)]
     DemoSubscriber(DemoSubscriberArgs),
+    /// A replica, as production runs it
+    #[command(hide = true)]
+    Sequencer(SequencerArgs),
+    /// A gateway, as production runs it
+    #[command(hide = true)]
+    Gateway(Box<GatewayArgs>),
+    /// A replica's watcher, which it starts itself
+    #[command(hide = true)]
+    Watch(WatchArgs),
 }
 
 /// Flags of `demo`.

@@ -1,8 +1,8 @@
 //! Where the demo lives: the folders and the configuration of a cluster on this machine.
 
 use crate::args::{Carrier, WireArgs};
-use lockstep::cli::Failure;
-use lockstep::cli::failure::USAGE;
+use lockstep_daemon::Failure;
+use lockstep_daemon::failure::USAGE;
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::{Interface, address_of};
 use lockstep_node::io::tail::free_bytes;
@@ -108,7 +108,7 @@ fn tail_mib(free_bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep::config::Config;
+    use lockstep_daemon::config::Config;
 
     fn wire(transport: Carrier) -> Wire {
         Wire { interface: "lo".into(), address: Ipv4Addr::LOCALHOST, carrier: transport }

@@ -9,8 +9,10 @@ use crate::cluster::{self, Wire};
 use crate::local::LocalCluster;
 use crate::process::DemoProcess;
 use clap::Args;
-use lockstep::cli::{Failure, stop_flag, stop_with_stdin};
-use lockstep::config::Config;
+use lockstep_daemon::Failure;
+use lockstep_daemon::config::Config;
+use lockstep_daemon::sequencer::stop_with_stdin;
+use lockstep_daemon::signals::stop_flag;
 use lockstep_io::idle::Idle;
 use std::ffi::OsStr;
 use std::io::Write;
@@ -94,24 +96,20 @@ fn show(cluster: &LocalCluster<'_>, replicas: &[DemoProcess], leader: u32) -> Re
         Some(folder) => (format!("  export PATH=\"{}:$PATH\"\n", folder.display()), "these lines"),
         None => (String::new(), "that line"),
     };
-    let name = found.name;
-    let to_try = [
-        (format!("{name} status"), "health, leader, replicas"),
-        (format!("{name} subscribe"), "prints the stream"),
-        (format!("echo hello | {name} publish --name me"), "publishes a line"),
-        (format!("kill -9 {pid}"), "kills the leader; it is started again"),
-    ];
-    let width = to_try.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
         "three replicas run, replica {leader} leads; Ctrl-C ends them\n\n  \
          export LOCKSTEP_CONFIG={}\n{path}\n\
-         in another terminal, after {lines}:",
+         in another terminal, after {lines}:\n  \
+         lockstep status                          health, leader, replicas\n  \
+         lockstep subscribe                       prints the stream\n  \
+         echo hello | lockstep publish --name me  publishes a line\n  \
+         kill -9 {pid:<32} kills the leader; it is started again",
         cluster.folder.config().display()
     )?;
-    for (command, does) in to_try {
-        writeln!(out, "  {command:<width$}  {does}")?;
+    if !found.has_lockstep {
+        writeln!(out, "`lockstep` is not built yet: `cargo build --release` in the clone makes it")?;
     }
     out.flush()?;
     Ok(())
@@ -122,24 +120,18 @@ fn show(cluster: &LocalCluster<'_>, replicas: &[DemoProcess], leader: u32) -> Re
 struct Found {
     /// The folder that has to be added to its path.
     folder: Option<PathBuf>,
-    /// The program that has them: `lockstep`, or this one where no other is built.
-    name: &'static str,
+    /// Whether `lockstep` lies there, or in the path; where the demo alone is built it does not.
+    has_lockstep: bool,
 }
 
 impl Found {
     /// With this program in its place, and the shell's path.
     fn by(program: Option<&Path>, path: Option<&OsStr>) -> Self {
-        let has_lockstep = |folder: &Path| folder.join("lockstep").is_file();
-        let is_known =
-            std::env::split_paths(path.unwrap_or_default()).any(|folder| has_lockstep(folder.as_path()));
+        let lies_in = |folder: &Path| folder.join("lockstep").is_file();
+        let is_known = std::env::split_paths(path.unwrap_or_default()).any(|folder| lies_in(&folder));
         // `cargo run` leaves the program where no shell looks for it.
-        match program.and_then(Path::parent).filter(|_| !is_known) {
-            None => Self { folder: None, name: "lockstep" },
-            Some(folder) => {
-                let name = if has_lockstep(folder) { "lockstep" } else { "lockstep-demo" };
-                Self { folder: Some(folder.to_owned()), name }
-            }
-        }
+        let folder = program.and_then(Path::parent).filter(|_| !is_known).map(Path::to_owned);
+        Self { has_lockstep: is_known || folder.as_deref().is_some_and(lies_in), folder }
     }
 }
 
@@ -148,10 +140,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clone_where_the_demo_alone_is_built_is_told_the_demos_own_name() {
+    fn a_clone_where_the_demo_alone_is_built_lacks_the_operators_program() {
         let missing = Path::new("/nonexistent");
         let found = Found::by(Some(&missing.join("lockstep-demo")), Some(OsStr::new("/nonexistent/bin")));
-        assert_eq!(found, Found { folder: Some(missing.to_owned()), name: "lockstep-demo" });
-        assert_eq!(Found::by(None, None), Found { folder: None, name: "lockstep" });
+        assert_eq!(found, Found { folder: Some(missing.to_owned()), has_lockstep: false });
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::args::DemoChildArgs;
 use crate::report_lines::{ChildCommand, ChildReport};
-use lockstep::cli::Failure;
-use lockstep::config::Config;
 use lockstep_app::App;
 use lockstep_client::Endpoint;
+use lockstep_daemon::Failure;
+use lockstep_daemon::config::Config;
 use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 use std::sync::mpsc::TryRecvError;

@@ -8,8 +8,9 @@
 use crate::process::DemoProcess;
 use crate::report_lines::Whereabouts;
 use crate::{GATEWAYS, PUBLISHERS, say};
-use lockstep::cli::failure::{FAILED, NOT_READY};
-use lockstep::cli::{Failure, hash_password};
+use lockstep_daemon::Failure;
+use lockstep_daemon::failure::{FAILED, NOT_READY};
+use lockstep_daemon::gateway::user;
 use lockstep_gateway::gateway::users::{User, Users};
 use lockstep_io::clock::Clock;
 use lockstep_process::signal::Signal;
@@ -35,13 +36,13 @@ pub fn user_name(number: u16) -> String {
 /// Writes the file of the users: one for each share of the order flow, whose orders are numbered.
 pub fn write_users(path: &Path) -> Result<(), Failure> {
     let mut users = Users::default();
-    let hash = hash_password(PASSWORD.as_bytes())?;
+    let hash = user::hash(PASSWORD.as_bytes())?;
     for number in 0..PUBLISHERS {
         let mut user = User::new(user_name(number), hash.clone());
         (user.numbered, user.rate) = (true, USER_RATE);
         users.insert(user);
     }
-    lockstep::cli::write_users(path, &users)
+    user::write(path, &users)
 }
 
 /// A kill.

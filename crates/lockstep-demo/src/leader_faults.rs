@@ -7,11 +7,11 @@
 
 use crate::process::DemoProcess;
 use crate::say;
-use lockstep::cli::Failure;
-use lockstep::cli::failure::{FAILED, NOT_READY};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
+use lockstep_daemon::Failure;
+use lockstep_daemon::failure::{FAILED, NOT_READY};
 use lockstep_io::clock::Clock;
 use lockstep_process::signal::Signal;
 use lockstep_wire::{Epoch, Nanos};

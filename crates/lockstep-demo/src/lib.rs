@@ -18,9 +18,8 @@
 //! reports from them are one JSON object a line ([`report_lines`]). Their stderr goes to files in a temporary
 //! folder, and the last lines of a child that dies early are shown.
 //!
-//! All of them are this one program, started anew: of a fresh clone nothing else needs to be built. So it knows
-//! the commands of the operators' program too ([`run`]), which has no demo itself: `lockstep demo` and
-//! `lockstep dev` start this program.
+//! All of them are this one program, started anew: of a fresh clone nothing else needs to be built. The
+//! operators' program has no demo itself: `lockstep demo` and `lockstep dev` start this one.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "a program's start and end: processes, clocks, threads")]
@@ -45,15 +44,18 @@ mod subscriber;
 mod watch;
 
 use args::{DemoArgs, DemoCli, DemoCommand};
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use cluster::Wire;
 use gateways::Killer;
 use leader_faults::FailureDriver;
 use local::LocalCluster;
-use lockstep::cli::failure::{FAILED, INTEGRITY, USAGE};
-use lockstep::cli::{Failure, stop_flag};
-use lockstep::config::{Config, NodeConfig};
 use lockstep_client::Endpoint;
+use lockstep_daemon::config::{Config, NodeConfig};
+use lockstep_daemon::failure::{FAILED, INTEGRITY, USAGE};
+use lockstep_daemon::signals::stop_flag;
+use lockstep_daemon::{
+    Failure, gateway as gateway_process, sequencer as replica_process, watch as watcher_process,
+};
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
 use lockstep_io::idle::Idle;
@@ -96,16 +98,11 @@ fn idle(direct: bool, cores: usize) -> Idle {
 }
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code. Without a command
-/// it is the demo; a command that is not of this program is the operators'.
+/// it is the demo.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let mut args: Vec<OsString> = args.into_iter().collect();
-    match args.get(1) {
-        Some(first) if !first.to_string_lossy().starts_with('-') => {
-            if !DemoCli::command().get_subcommands().any(|command| first == command.get_name()) {
-                return lockstep::cli::run(args);
-            }
-        }
-        _ => args.insert(1.min(args.len()), "demo".into()),
+    if args.get(1).is_none_or(|first| first.to_string_lossy().starts_with('-')) {
+        args.insert(1.min(args.len()), "demo".into());
     }
     lockstep_io::choose_instructions();
     let command = match DemoCli::try_parse_from(args) {
@@ -122,6 +119,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         DemoCommand::DemoExchange(args) => exchange::run(&args),
         DemoCommand::DemoPublisher(args) => publisher::run(&args),
         DemoCommand::DemoSubscriber(args) => subscriber::run(&args),
+        DemoCommand::Sequencer(args) => replica_process::run(&args),
+        DemoCommand::Gateway(args) => gateway_process::run(&args),
+        DemoCommand::Watch(args) => watcher_process::run(&args),
     };
     done.unwrap_or_else(|failure| {
         failure.print();

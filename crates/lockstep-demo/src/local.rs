@@ -2,12 +2,12 @@
 
 use crate::process::{DemoProcess, Wiring};
 use crate::{PATIENCE, QUERY_ROUND, REPLICAS};
-use lockstep::cli::Failure;
-use lockstep::cli::failure::{FAILED, NOT_READY};
-use lockstep::config::{Config, NodeConfig};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
+use lockstep_daemon::Failure;
+use lockstep_daemon::config::{Config, NodeConfig};
+use lockstep_daemon::failure::{FAILED, NOT_READY};
 use lockstep_io::clock::Clock;
 use lockstep_node::local::{Folders, found};
 use lockstep_wire::Nanos;

@@ -1,7 +1,7 @@
 //! A child of the demo: started, watched, and ended whatever happens.
 
-use lockstep::cli::Failure;
-use lockstep::cli::failure::{FAILED, NOT_READY};
+use lockstep_daemon::Failure;
+use lockstep_daemon::failure::{FAILED, NOT_READY};
 use lockstep_io::IoError;
 use lockstep_process::child::{LoggedChild, await_end, clear_settings};
 use lockstep_process::signal::Signal;

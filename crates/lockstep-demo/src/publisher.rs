@@ -3,11 +3,11 @@
 use crate::args::{DemoPublisherArgs, DemoSenderArgs};
 use crate::report_lines::{ChildCommand, ChildReport, Published, abandoned};
 use crate::share::Share;
-use lockstep::cli::Failure;
-use lockstep::cli::failure::{FAILED, FENCED, NOT_READY};
-use lockstep::config::Config;
 use lockstep_client::{Endpoint, PublishError, Publisher, PublisherEvent};
 use lockstep_core::engine::counters::Counter;
+use lockstep_daemon::Failure;
+use lockstep_daemon::config::Config;
+use lockstep_daemon::failure::{FAILED, FENCED, NOT_READY};
 use lockstep_process::cpu;
 use lockstep_wire::{Destination, Nanos, PublisherId};
 use std::sync::mpsc::TryRecvError;

@@ -2,8 +2,8 @@
 
 use crate::GATEWAYS;
 use hdrhistogram::Histogram;
-use lockstep::cli::Failure;
-use lockstep::cli::failure::FAILED;
+use lockstep_daemon::Failure;
+use lockstep_daemon::failure::FAILED;
 use lockstep_wire::{Nanos, Seq};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Write};

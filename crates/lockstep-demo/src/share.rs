@@ -2,8 +2,8 @@
 
 use crate::PUBLISHERS;
 use crate::orders::{Order, OrderFlow};
-use lockstep::cli::Failure;
-use lockstep::cli::failure::FAILED;
+use lockstep_daemon::Failure;
+use lockstep_daemon::failure::FAILED;
 use lockstep_wire::Nanos;
 
 /// Orders of a second while the stream is quiet.

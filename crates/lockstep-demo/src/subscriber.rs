@@ -6,14 +6,14 @@ use crate::args::DemoSubscriberArgs;
 use crate::orders::{Order, OrderFlow};
 use crate::report_lines::{ChildCommand, ChildReport, Delivered, Latency, abandoned};
 use hdrhistogram::Histogram;
-use lockstep::cli::Failure;
-use lockstep::cli::failure::{FAILED, INTEGRITY};
-use lockstep::config::Config;
 use lockstep_app::Acknowledger;
 use lockstep_client::{
     Delivery, Endpoint, Message, ReplayEndReason, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
 use lockstep_core::engine::counters::Counter;
+use lockstep_daemon::Failure;
+use lockstep_daemon::config::Config;
+use lockstep_daemon::failure::{FAILED, INTEGRITY};
 use lockstep_io::clock::Clock;
 use lockstep_process::cpu;
 use lockstep_wire::{Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq};

@@ -14,13 +14,13 @@ pub const INTEGRITY: u8 = 3;
 
 /// What went wrong, in words, and its exit code.
 #[derive(Debug)]
-pub struct Failure {
+pub struct SimFailure {
     code: u8,
     /// None where nobody needs to be told: the reader of our output has seen enough.
     what: Option<String>,
 }
 
-impl Failure {
+impl SimFailure {
     /// A failure that ends the process with `code`.
     pub fn new(code: u8, what: impl fmt::Display) -> Self {
         Self { code, what: Some(what.to_string()) }
@@ -35,7 +35,7 @@ impl Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
+impl From<std::io::Error> for SimFailure {
     /// Of writing to stdout: a reader that has closed it (`| head`) has got what it wanted.
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
@@ -45,7 +45,7 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-impl From<IoError> for Failure {
+impl From<IoError> for SimFailure {
     fn from(error: IoError) -> Self {
         Self::new(FAILED, error)
     }

@@ -13,7 +13,7 @@ mod seeds;
 
 use args::{SimCli, SimCommand};
 use clap::Parser;
-use failure::{Failure, USAGE};
+use failure::{SimFailure, USAGE};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -34,5 +34,5 @@ fn main() -> ExitCode {
         SimCommand::Sim(args) => seeds::run(&args),
         SimCommand::Netsim(args) => netsim::run_table(&args),
     };
-    ExitCode::from(done.unwrap_or_else(Failure::print))
+    ExitCode::from(done.unwrap_or_else(SimFailure::print))
 }

@@ -1,17 +1,17 @@
 //! `lockstep netsim`: what loss costs a receiver and the network, as a table in virtual time.
 
 use crate::args::NetsimArgs;
-use crate::failure::{FAILED, Failure};
+use crate::failure::{FAILED, SimFailure};
 use lockstep_sim::netsim::{Cell, HEAD, PAST_GAPS_HEAD, past_gaps, run};
 use std::io::Write;
 use std::sync::mpsc;
 
 /// Prints the rows that are asked for.
-pub fn run_table(args: &NetsimArgs) -> Result<u8, Failure> {
+pub fn run_table(args: &NetsimArgs) -> Result<u8, SimFailure> {
     let cells: Vec<_> = Cell::all().into_iter().filter(|cell| args.is_wanted(&cell.name())).collect();
     if cells.is_empty() {
         let words = format!("no row's name contains {:?}: see `lockstep netsim --names`", args.only);
-        return Err(Failure::new(FAILED, words));
+        return Err(SimFailure::new(FAILED, words));
     }
     let mut out = std::io::stdout().lock();
     if args.names {
@@ -38,7 +38,7 @@ pub fn run_table(args: &NetsimArgs) -> Result<u8, Failure> {
             .collect();
         for (index, cell) in cells.iter().enumerate() {
             let row = lanes[index % jobs].recv().map_err(|error| error.to_string()).and_then(|row| row);
-            writeln!(out, "{} {}", cell.name(), row.map_err(|why| Failure::new(FAILED, why))?)?;
+            writeln!(out, "{} {}", cell.name(), row.map_err(|why| SimFailure::new(FAILED, why))?)?;
         }
         Ok(0)
     })

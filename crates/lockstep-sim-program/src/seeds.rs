@@ -3,7 +3,7 @@
 //! Many seeds, and what they generated; or one of them, with its story as text or as a picture.
 
 use crate::args::SimArgs;
-use crate::failure::{FAILED, Failure, INTEGRITY};
+use crate::failure::{FAILED, INTEGRITY, SimFailure};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_io::clock::Utc;
 use lockstep_process::stop::Stop;
@@ -24,7 +24,7 @@ const LINES: usize = 60;
 const SEEDS_FOR_ALL: u64 = 4_000;
 
 /// Runs what the flags ask for.
-pub fn run(args: &SimArgs) -> Result<u8, Failure> {
+pub fn run(args: &SimArgs) -> Result<u8, SimFailure> {
     if args.explore {
         return explore(args);
     }
@@ -35,7 +35,7 @@ pub fn run(args: &SimArgs) -> Result<u8, Failure> {
 }
 
 /// Every interleaving to a depth, and random walks where it is deeper.
-fn explore(args: &SimArgs) -> Result<u8, Failure> {
+fn explore(args: &SimArgs) -> Result<u8, SimFailure> {
     for reader in [None, Some(Delivery::Committed), Some(Delivery::Stamped)] {
         let what = match reader {
             None => "three replicas",
@@ -50,13 +50,13 @@ fn explore(args: &SimArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn report_explored(what: &str, how: &str, found: Result<Explored, String>) -> Result<(), Failure> {
-    let found = found.map_err(|why| Failure::new(FAILED, why))?;
+fn report_explored(what: &str, how: &str, found: Result<Explored, String>) -> Result<(), SimFailure> {
+    let found = found.map_err(|why| SimFailure::new(FAILED, why))?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{what}, {how}: {found}")?;
     match found.story {
         None => Ok(()),
-        Some(story) => Err(Failure::new(INTEGRITY, story)),
+        Some(story) => Err(SimFailure::new(INTEGRITY, story)),
     }
 }
 
@@ -70,7 +70,7 @@ fn recipe(args: &SimArgs, seed: u64) -> RunRecipe {
     }
 }
 
-fn one(args: &SimArgs, seed: u64) -> Result<u8, Failure> {
+fn one(args: &SimArgs, seed: u64) -> Result<u8, SimFailure> {
     let recipe = recipe(args, seed);
     let plan = recipe.plan();
     let tells = args.verbose || args.trace || args.svg.is_some();
@@ -105,13 +105,13 @@ fn one(args: &SimArgs, seed: u64) -> Result<u8, Failure> {
             writeln!(out, "{words}")?;
             Ok(0)
         }
-        Err(failure) => Err(Failure::new(INTEGRITY, failure)),
+        Err(failure) => Err(SimFailure::new(INTEGRITY, failure)),
     }
 }
 
-fn picture(path: &Path, text: &str) -> Result<(), Failure> {
+fn picture(path: &Path, text: &str) -> Result<(), SimFailure> {
     std::fs::write(path, text)
-        .map_err(|error| Failure::new(FAILED, format!("writing the picture {}: {error}", path.display())))
+        .map_err(|error| SimFailure::new(FAILED, format!("writing the picture {}: {error}", path.display())))
 }
 
 fn describe(plan: &Plan) -> String {
@@ -134,7 +134,7 @@ fn describe(plan: &Plan) -> String {
 }
 
 /// Seeds one after the other; a line each minute. SIGINT and SIGTERM end it as its time limit does.
-fn many(args: &SimArgs) -> Result<u8, Failure> {
+fn many(args: &SimArgs) -> Result<u8, SimFailure> {
     let first = args.first.unwrap_or_else(new_seed);
     let begun = Instant::now();
     let limit = args.seconds.map(Duration::from_secs);
@@ -151,12 +151,12 @@ fn many(args: &SimArgs) -> Result<u8, Failure> {
     let took = begun.elapsed();
     report(&tally, first, took, args.jobs)?;
     if let Some(failure) = tally.failures.first() {
-        return Err(Failure::new(INTEGRITY, explain(failure, args.svg.as_deref())?));
+        return Err(SimFailure::new(INTEGRITY, explain(failure, args.svg.as_deref())?));
     }
     let missing = tally.total.coverage.missing();
     if tally.runs >= SEEDS_FOR_ALL && !missing.is_empty() {
         let words = format!("{} runs never generated: {}", tally.runs, missing.join("; "));
-        return Err(Failure::new(FAILED, words));
+        return Err(SimFailure::new(FAILED, words));
     }
     Ok(0)
 }
@@ -166,7 +166,7 @@ fn new_seed() -> u64 {
     Utc::now().0 / 1_000
 }
 
-fn report(tally: &Tally, first: u64, took: Duration, jobs: usize) -> Result<(), Failure> {
+fn report(tally: &Tally, first: u64, took: Duration, jobs: usize) -> Result<(), SimFailure> {
     let (runs, total) = (tally.runs, &tally.total);
     let seconds = took.as_secs_f64();
     let mut out = std::io::stdout().lock();
@@ -186,7 +186,7 @@ fn report(tally: &Tally, first: u64, took: Duration, jobs: usize) -> Result<(), 
 }
 
 /// A failure, its simplest form, the faults that it needs, and the end of its story.
-fn explain(failure: &lockstep_sim::RunFailure, picture_path: Option<&Path>) -> Result<String, Failure> {
+fn explain(failure: &lockstep_sim::RunFailure, picture_path: Option<&Path>) -> Result<String, SimFailure> {
     eprintln!("{failure}\nmaking it simpler …");
     let (recipe, simplest) = shrink(failure, TRIES);
     let plan = recipe.plan();

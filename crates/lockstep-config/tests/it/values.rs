@@ -1,6 +1,12 @@
 //! The values of a configuration, its examples, and the reference of its keys.
 
 use crate::*;
+use lockstep_core::engine::publisher::PublisherLimits;
+use lockstep_core::engine::subscriber::SubscriberLimits;
+use lockstep_core::proto::failure_detector::FailureDetectorLimits;
+use lockstep_core::proto::heartbeat::HeartbeatLimits;
+use lockstep_core::proto::nack::NackLimits;
+use lockstep_core::proto::window::Window;
 
 // ---------------------------------------------------------------------------- values
 
@@ -32,6 +38,40 @@ window_entries = 0x1_0000"#;
     assert_eq!(config.runtime.scheduling, Scheduling::Fifo(50));
     assert_eq!((config.stream.durability, config.stream.window_entries), (Durability::Power, 65_536));
     assert_eq!(config.replica(2).expect("replica 2").unicast, "127.0.0.1:7702".parse().expect("an address"));
+}
+
+/// An engine without a file has what a file without keys says.
+#[test]
+fn the_defaults_of_the_engines_are_those_of_the_tables() {
+    let Config { timing, stream, publisher, subscriber, .. } = accepted(SHARED, &[]);
+    let (heartbeat, silence) = (HeartbeatLimits::default(), FailureDetectorLimits::default());
+    assert_eq!(
+        (heartbeat.first_ns, heartbeat.interval_ns),
+        (timing.heartbeat_first_ns, timing.heartbeat_interval_ns)
+    );
+    assert_eq!(
+        (silence.heartbeat_interval_ns, silence.timeout_ns, silence.timeout_ns_max),
+        (timing.heartbeat_interval_ns, timing.failure_timeout_ns, timing.failure_timeout_max_ns)
+    );
+    let nack = NackLimits::default();
+    assert_eq!(
+        (nack.guard_ns, nack.retry_ns_min, nack.retry_ns_max),
+        (timing.nack_delay_ns, timing.nack_retry_min_ns, timing.nack_retry_max_ns)
+    );
+    let window = Window::default();
+    assert_eq!((window.entries, u64::from(window.bytes)), (stream.window_entries, stream.window_bytes));
+    let publishes = PublisherLimits::default();
+    assert_eq!(
+        (publishes.window_entries, publishes.resend_ns_min, publishes.resend_ns_max),
+        (publisher.window_entries, timing.resend_min_ns, timing.resend_max_ns)
+    );
+    let frame_len_max = publishes.receiver.frame_len_max as u64;
+    assert_eq!(u64::from(publishes.window_datagrams), publisher.buffer_bytes / frame_len_max);
+    let reads = SubscriberLimits::default();
+    assert_eq!(
+        (reads.receiver.store_bytes as u64, reads.parts.bytes as u64),
+        (subscriber.buffer_bytes, subscriber.parts_bytes)
+    );
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The demo: few messages, and everything that it promises.
 
+use lockstep_client::{EVERYBODY, Endpoint, Publisher, PublisherEvent};
+use lockstep_daemon::config::{Config, NodeConfig};
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::netns::{self, Network, Place};
-use lockstep_testkit::processes::{PATIENCE, Process, command_of, run};
+use lockstep_testkit::processes::{PATIENCE, Process, command_of};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -261,9 +263,8 @@ fn a_flag_that_does_not_exist_is_refused_and_the_right_one_is_proposed() {
     );
 }
 
-/// The program is the demo where it is not told otherwise, and the operators' program where a command says so.
 #[test]
-fn without_a_command_it_is_the_demo_and_with_an_operators_command_it_is_lockstep() {
+fn without_a_command_it_is_the_demo() {
     let help = |args: &[&str]| {
         let output = Command::new(PROGRAM).args(args).output().expect("a run");
         assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -272,7 +273,6 @@ fn without_a_command_it_is_the_demo_and_with_an_operators_command_it_is_lockstep
     assert_eq!(help(&["--help"]), help(&["demo", "--help"]));
     assert!(help(&["--help"]).contains("Usage: lockstep demo [OPTIONS]"), "{}", help(&["--help"]));
     assert!(help(&["dev", "--help"]).contains("--until-stdin-ends"));
-    assert!(help(&["explain", "3"]).contains("integrity"), "{}", help(&["explain", "3"]));
 }
 
 #[test]
@@ -299,14 +299,13 @@ fn publishers_as_fast_as_possible_end_the_same_and_what_is_kept_can_be_verified(
         .collect();
     assert_eq!(digests.len(), 1, "{out}");
     let folder = log.lines().find_map(|line| line.split_once("kept: ")).expect("a folder").1;
-    let config = format!("{folder}/lockstep.toml");
-    for id in ["1", "2", "3"] {
-        let mut command = Command::new(PROGRAM);
-        let verify = command.args(["format", "--verify", "--replica", id, "--config", &config]);
-        let verified = verify.output().expect("a run");
-        assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stderr));
+    let file = format!("{folder}/lockstep.toml");
+    let config = Config::load(Some(Path::new(&file)), &[]).unwrap_or_else(|errors| panic!("{errors}"));
+    for id in 1..=3 {
+        let journal = config.node(id).expect("a replica of the file").journal;
+        lockstep_node::verify(&journal).unwrap_or_else(|damage| panic!("{damage}"));
     }
-    remove_memory_folder(&std::fs::read_to_string(&config).expect("the file"));
+    remove_memory_folder(&std::fs::read_to_string(&file).expect("the file"));
     std::fs::remove_dir_all(folder).expect("it was kept");
 }
 
@@ -433,10 +432,16 @@ fn a_cluster_for_development_prints_its_file_survives_a_killed_leader_and_leaves
     let leader = leader.split(' ').next().expect("a number");
     assert!(Path::new(&file).exists());
 
+    let endpoint = Endpoint::from_file(Path::new(&file)).unwrap_or_else(|error| panic!("{error}"));
     let publish = || {
-        let mut publish = command(&["publish", "--name", "me"]);
-        publish.env("LOCKSTEP_CONFIG", &file);
-        run(publish, b"hello\n").with_code(0);
+        let mut publisher = Publisher::connect(&endpoint).expect("a publisher");
+        let me = publisher.open("me", PATIENCE).expect("a name");
+        publisher.try_publish(me, EVERYBODY, b"hello").expect("room in the window");
+        let (mut committed, began) = (false, Instant::now());
+        while !committed {
+            publisher.poll(64, |event| committed |= matches!(event, PublisherEvent::Committed { .. }));
+            assert!(began.elapsed() < PATIENCE, "nothing is committed");
+        }
     };
     publish();
     kill("KILL", leader);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real threads, bounded by a clock")]
 
 mod hot_path;
+mod journal;
 mod nodes;
 mod replay;
 mod support;
