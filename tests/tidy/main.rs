@@ -316,7 +316,10 @@ fn an_import_against_the_direction_is_named() {
         wrong_imports("crates/lockstep-node/src/settings.rs", "use lockstep_sim::Plan;"),
         ["crates/lockstep-node/src/settings.rs:1: settings -> sim"]
     );
-    assert_eq!(wrong_imports("crates/lockstep-daemon/src/config.rs", "use crate::gateway::run;"), ["crates/lockstep-daemon/src/config.rs:1: values -> daemon"]);
+    assert_eq!(
+        wrong_imports("crates/lockstep-daemon/src/config.rs", "use crate::gateway::run;"),
+        ["crates/lockstep-daemon/src/config.rs:1: values -> daemon"]
+    );
     assert_eq!(wrong_imports("crates/lockstep-attic/src/a.rs", "").len(), 1);
     assert_eq!(wrong_imports("src/stray.rs", "").len(), 1);
     assert!(
