@@ -7,13 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Each test program is linked with all that its package uses, so their number decides what `cargo test
 /// --workspace` takes. A crate has one: `tests/it/main.rs`, with a module for each topic.
-const PROGRAMS_MAX: usize = 42;
+const PROGRAMS_MAX: usize = 34;
 
 /// Crates that bring the program or a cluster of its processes: a test that uses one belongs to the root.
 const OF_THE_ROOT: [&str; 3] = ["lockstep", "lockstep_testkit", "tools"];
-
-/// Tests of the root that use one crate alone and have not moved to it yet.
-const STRAYS: [&str; 2] = ["engine::found_by", "netsim"];
 
 // ---------------------------------------------------------------------------- how many
 
@@ -148,14 +145,10 @@ fn a_test_of_the_root_needs_the_program_or_two_crates() {
         .into_iter()
         .filter_map(|(topic, text)| Some((topic, home(&text, &libraries)?)))
         .collect();
-    let is_listed = |topic: &str| STRAYS.contains(&topic);
-    let strays = homes.iter().filter(|(topic, _)| !is_listed(topic));
     none(
-        strays.map(|(topic, library)| format!("tests/{topic} is about {library} alone")).collect(),
+        homes.iter().map(|(topic, library)| format!("tests/{topic} is about {library} alone")).collect(),
         "tests that belong to a crate's tests/it",
     );
-    let stale = STRAYS.iter().filter(|stray| !homes.iter().any(|(topic, _)| topic == *stray));
-    none(stale.map(ToString::to_string).collect(), "STRAYS has tests that have moved");
 }
 
 #[test]

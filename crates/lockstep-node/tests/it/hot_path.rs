@@ -30,7 +30,7 @@ const WARM_UP: u64 = 5_000;
 
 /// Messages behind those that warm up.
 fn messages() -> u64 {
-    amount(20_000, 100_000)
+    amount(10_000, 100_000)
 }
 
 /// The parts of a cluster: two of three nodes, a publisher, a subscriber in each mode.
@@ -250,7 +250,7 @@ impl Faults {
 
 const CHILD: &str = "LOCKSTEP_HOT_PATH_CHILD";
 
-/// The duty cycle of each role runs twenty thousand messages (by night a hundred thousand) under a seccomp
+/// The duty cycle of each role runs ten thousand messages (by night a hundred thousand) under a seccomp
 /// filter that knows two calls, and `sched_yield`, and names any other.
 #[test]
 fn no_role_makes_any_other_system_call() {

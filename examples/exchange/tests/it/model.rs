@@ -12,6 +12,7 @@ mod slow_phases;
 use flow::{Dice, Flow, opening, rules};
 use ledger::Ledger;
 use lockstep_exchange::*;
+use lockstep_testkit::lane::amount;
 use outputs::{Collected, Out};
 use proptest::prelude::*;
 use slow::{Slow, SlowOrder};
@@ -143,14 +144,13 @@ fn kind_of(out: &Out) -> String {
     text.split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
-/// Steps of each walk, and walks: 200,000 commands in all. The variable `WALKS` asks for more walks.
+/// Steps of each walk: 60,000 commands in all, and 200,000 by night. The variable `WALKS` asks for more.
 const STEPS: u64 = 5_000;
-const WALKS: u64 = 40;
 
 #[test]
 fn a_long_walk_gives_the_same_outputs_and_books_in_both_models() {
     let mut seen = BTreeMap::new();
-    let walks = std::env::var("WALKS").ok().and_then(|text| text.parse().ok()).unwrap_or(WALKS);
+    let walks = std::env::var("WALKS").ok().and_then(|text| text.parse().ok()).unwrap_or(amount(12, 40));
     for seed in 0..walks {
         let mut both = Comparison::new(seed);
         let mut dice = Dice(seed);

@@ -4,6 +4,7 @@
 use lockstep_exchange::{ExchangeMachine, ExchangeSettings, Rules, TradingPhase};
 use lockstep_machine::CHANNELS;
 use lockstep_sim::trial::Trial;
+use lockstep_testkit::lane::amount;
 use ouch50::codes::{Capacity, CrossType, Display, TimeInForce};
 use ouch50::{CancelOrder, ClOrdId, EnterOrder, MassCancel, Options, Price, ReplaceOrder, Side, Symbol};
 use std::cell::Cell;
@@ -90,7 +91,8 @@ fn message(user: usize, number: u64) -> Vec<u8> {
 #[test]
 fn no_fault_makes_or_loses_a_quantity() {
     // LOCKSTEP_SEEDS=100000 is the long run, in a release build.
-    let seeds = std::env::var("LOCKSTEP_SEEDS").map_or(20, |seeds| seeds.parse().expect("a number"));
+    let seeds =
+        std::env::var("LOCKSTEP_SEEDS").map_or(amount(10, 200), |seeds| seeds.parse().expect("a number"));
     let first = std::env::var("LOCKSTEP_FIRST").map_or(1, |seed| seed.parse().expect("a number"));
     judge(first, seeds);
 }
