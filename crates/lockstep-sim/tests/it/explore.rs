@@ -1,8 +1,9 @@
-//! Every interleaving of a small cluster of the production engines, to a stated depth. Deeper, and with more
-//! walks: `lockstep sim --explore --depth 9 --walk 10000000`.
+//! Every interleaving of a small cluster of the production engines, to a stated depth, and walks; a night goes deeper
+//! and further than each change does. Deeper still: `lockstep sim --explore --depth 9 --walk 10000000`.
 
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_sim::explore::{ExploreScope, Explored, explore, walk};
+use lockstep_testkit::lane;
 use lockstep_wire::Change;
 
 fn clean(what: &str, found: Result<Explored, String>) -> Explored {
@@ -16,7 +17,7 @@ fn clean(what: &str, found: Result<Explored, String>) -> Explored {
 
 #[test]
 fn no_interleaving_of_three_replicas_breaks_a_rule() {
-    let scope = ExploreScope { depth: 7, ..ExploreScope::default() };
+    let scope = ExploreScope { depth: lane::amount(6, 7), ..ExploreScope::default() };
     clean("three replicas", explore(&scope));
 }
 
@@ -37,7 +38,7 @@ fn no_random_walk_breaks_a_rule() {
         losses: 1,
         ..ExploreScope::default()
     };
-    clean("walks", walk(&scope, 1, 200_000));
+    clean("walks", walk(&scope, 1, lane::amount(60_000, 200_000)));
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn no_walk_through_changes_of_the_membership_breaks_a_rule() {
             ..ExploreScope::default()
         };
         clean("changes", explore(&ExploreScope { depth: 5, crashes: 0, ..scope.clone() }));
-        clean("walks through changes", walk(&scope, 1, 100_000));
+        clean("walks through changes", walk(&scope, 1, lane::amount(30_000, 100_000)));
     }
 }
 
@@ -75,7 +76,7 @@ fn member_3_no_walk_through_a_replacement_breaks_a_rule() {
             ..ExploreScope::default()
         };
         clean("a replacement", explore(&ExploreScope { depth: 5, crashes: 0, ..scope.clone() }));
-        clean("walks through replacements", walk(&scope, 1, 100_000));
+        clean("walks through replacements", walk(&scope, 1, lane::amount(30_000, 100_000)));
     }
     // Of two a replacement is refused, and what is refused changes nothing.
     let pair = ExploreScope {

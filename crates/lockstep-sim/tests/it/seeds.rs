@@ -92,6 +92,9 @@ const REGRESSIONS: &[u64] = &[
     20261127003978,
 ];
 
+/// Known seeds, from 0 on, that each change runs.
+pub const EACH_CHANGE: u64 = 300;
+
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -112,7 +115,9 @@ fn no_seed_breaks_a_rule_and_every_healed_quorum_gets_done() {
             let drawn = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
             (drawn, u64::MAX, Some(Duration::from_secs(seconds)))
         }
-        None => (0, from_env("LOCKSTEP_SIM_SEEDS").unwrap_or_else(|| lane::amount(300, 10_000)), None),
+        None => {
+            (0, from_env("LOCKSTEP_SIM_SEEDS").unwrap_or_else(|| lane::amount(EACH_CHANGE, 10_000)), None)
+        }
     };
     println!("seeds from {first} on");
     let begun = Instant::now();

@@ -5,7 +5,6 @@ use crate::processes::{Ground, Outcome, Process, command_of, program, run};
 use lockstep_config::Config;
 use lockstep_io::udp::free_port;
 use lockstep_node::local::{ClusterFile, Line, Replica, node_keys};
-use lockstep_node::local::{ClusterFile, Line, Replica, node_keys};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Command;

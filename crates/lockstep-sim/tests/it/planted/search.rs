@@ -120,7 +120,7 @@ pub(super) fn found_by(witness: Witness) -> Option<Found> {
             let how = how.lines().next().unwrap_or_default().to_string();
             Some(Found { witness, after: "at most two generations".to_string(), how })
         }
-        Witness::Test(_) | Witness::Night => None,
+        Witness::Test(_) | Witness::Held(_) | Witness::Night => None,
     }
 }
 
