@@ -5,7 +5,7 @@ mod desk;
 
 use desk::{Desk, Flow, Request, entries_of};
 use lockstep_testkit::gateways::{add_user, start_on};
-use lockstep_testkit::processes::{Cluster, Process, example, run};
+use lockstep_testkit::processes::{Cluster, Process, alone, example, run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -124,6 +124,7 @@ fn assert_whole(market: &Market, desk: &Desk, requests: &[Request]) {
 
 #[test]
 fn quickfix_trades_the_demos_flow_while_leaders_and_gateways_die() {
+    let _alone = alone();
     let Some(mut market) = Market::open() else { return };
     let ((first, first_port), (second, second_port)) = (market.gateway("1"), market.gateway("2"));
     let [flow_a, flow_b] = Flow::recorded(1_000);

@@ -2,9 +2,12 @@
 
 use lockstep::config::Config;
 use lockstep_client::Endpoint;
+use lockstep_sim::rng::Rng;
 use lockstep_testkit::gateways::{add_user, is_cut_and_resumes_who_reads_nothing, start, with_exchange};
-use lockstep_testkit::processes::{Cluster, payloads};
+use lockstep_testkit::lane::amount;
+use lockstep_testkit::processes::{Cluster, alone, payloads};
 use lockstep_testkit::trader::{Trader, login_of};
+use lockstep_testkit::trading::trade;
 use soupbintcp::{ClientEnd, Packet, RejectReason};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -372,7 +375,9 @@ fn a_build_without_tls_says_how_to_make_one_with_it() {
 
 #[test]
 fn gateways_and_leaders_die_while_clients_trade_and_each_order_and_each_answer_is_there_once() {
-    println!("{}", lockstep_testkit::trading::trade(&mut lockstep_sim::rng::Rng::new(20_261_121), 10, 2, 2));
+    let _alone = alone();
+    let kills = amount(1, 2);
+    println!("{}", trade(&mut Rng::new(20_261_121), 10, kills, kills));
 }
 
 /// A client that reads nothing has the kernel's buffers and its gateway's, and then nothing more.

@@ -1,5 +1,5 @@
-//! Clusters of real processes on this host, as operators and users run them: `cargo test --test cluster cli::`
-//! runs the tests of one part.
+//! Clusters of real processes on this host, as operators and users run them. `cargo test --test cluster
+//! cli::` runs the tests of one part.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 

@@ -1,7 +1,7 @@
 //! # tls: clients of gateways by TLS
 //!
-//! `tests/cluster/tls` has two certificates for `gateway.test` with their keys, and the authority that signed them,
-//! valid from 2020 to 2120. `tests/cluster/tls/make.sh` made them; they are nobody's secrets.
+//! `tests/cluster/tls` has two certificates for `gateway.test` with their keys, and the authority that signed
+//! them, valid from 2020 to 2120. `make.sh` there made them; they protect nothing.
 
 use lockstep_testkit::gateways::{
     add_user, is_cut_and_resumes_who_reads_nothing, start, start_on, with_exchange,

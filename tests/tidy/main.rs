@@ -405,8 +405,8 @@ fn wrong_rules(rules: &str, proto: &[(String, String)], tests: &str) -> Vec<Stri
     wrong
 }
 
-/// The text of everything that is a test: folders `tests`, the simulator, `tests.rs` files, `#[cfg(test)]` parts.
-/// This program is left out: its examples prove nothing.
+/// The text of everything that is a test: folders `tests`, the simulator, `tests.rs` files, `#[cfg(test)]`
+/// parts. This program is left out: its examples prove nothing.
 fn text_of_tests() -> String {
     let scripts = ["tests", "crates"].iter().flat_map(|folder| files(folder, "txt"));
     let mut text = scripts.map(|path| read(&path)).collect::<Vec<_>>().join("\n");

@@ -92,8 +92,8 @@ impl<M: StateMachine> Begun<M> {
 }
 
 impl App<Acknowledger> {
-    /// Copy `number` of the application of the demo and of tests: it begins with the stream's first entry, keeps no
-    /// snapshots, and reports no digests, as its users look at each message of the stream.
+    /// Copy `number` of the application of the demo and of tests: it begins with the stream's first entry,
+    /// keeps no snapshots, and reports no digests, as its users look at each message of the stream.
     ///
     /// # Errors
     /// The device cannot be opened, or no leader answers.

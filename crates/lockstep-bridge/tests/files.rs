@@ -12,6 +12,7 @@ mod load;
 
 use itch50::Message;
 use load::{Load, draws, number_of};
+use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, Process, run};
 use lockstep_testkit::python::{Python, bytes_of};
 use std::collections::BTreeMap;
@@ -62,7 +63,7 @@ fn the_same_range_gives_the_same_bytes_in_every_format_whatever_was_killed() {
     let cluster = Cluster::new(3, "");
     let _replicas = cluster.found();
     let limits = ["--rows-per-file", "700", "--bytes-per-file", "100KiB"];
-    let kills = number_of("LOCKSTEP_BRIDGE_KILLS", 12);
+    let kills = number_of("LOCKSTEP_BRIDGE_KILLS", amount(6, 12));
     let mut draws = draws();
     let load = Load::start(&cluster, Duration::from_micros(400));
     for kill in 0..kills {

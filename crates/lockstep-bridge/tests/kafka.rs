@@ -12,6 +12,7 @@ mod load;
 
 use broker::MockBroker;
 use load::{draws, number_of};
+use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, Outcome, PATIENCE, Process, payloads, run};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -171,8 +172,10 @@ fn each_record_is_stamped_once_and_in_order_though_the_bridge_is_killed_and_the_
     let cluster = Cluster::new(3, "");
     let _replicas = cluster.found();
     let broker = Broker::start(&cluster);
-    let (kills, cuts) =
-        (number_of("LOCKSTEP_BRIDGE_KILLS", 15), number_of("LOCKSTEP_BRIDGE_SERVER_KILLS", 2));
+    let (kills, cuts) = (
+        number_of("LOCKSTEP_BRIDGE_KILLS", amount(5, 15)),
+        number_of("LOCKSTEP_BRIDGE_SERVER_KILLS", amount(1, 2)),
+    );
     let load = RecordLoad::start(&broker);
     let mut draws = draws();
     for kill in 0..kills {

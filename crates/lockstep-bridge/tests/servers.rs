@@ -26,6 +26,7 @@ mod postgres;
 use influx::InfluxServer;
 use load::{Load, bridge, draws, number_of};
 use lockstep_process::child::clear_settings;
+use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, PATIENCE, Process, program, run};
 use postgres::PostgresServer;
 use std::fs;
@@ -112,8 +113,10 @@ fn under_kills<S: Server>() {
     let cluster = Cluster::new(3, "");
     let Some(mut server) = S::start(&cluster) else { return };
     let _replicas = cluster.found();
-    let (kills, server_kills) =
-        (number_of("LOCKSTEP_BRIDGE_KILLS", 15), number_of("LOCKSTEP_BRIDGE_SERVER_KILLS", 2));
+    let (kills, server_kills) = (
+        number_of("LOCKSTEP_BRIDGE_KILLS", amount(5, 15)),
+        number_of("LOCKSTEP_BRIDGE_SERVER_KILLS", amount(1, 2)),
+    );
     let mut draws = draws();
     // Several publishers load the two cores of CI, and the reader of a mock broker must follow.
     let pause = Duration::from_micros(500) * S::destinations().pow(2);

@@ -1,19 +1,19 @@
-//! The acknowledging application beside a scene, and what it heard.
+//! The acknowledging application beside a scene, and what it received.
 
 use lockstep_app::{App, Endpoint, InputEvent};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-/// What it heard.
+/// What it received.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Received {
-    /// Every message of a client, in order: its user and what it said.
+    /// Every message of a client, in order: its user and its payload.
     pub orders: Vec<(String, Vec<u8>)>,
     /// Connects and disconnects, in order, as text.
     pub clients: Vec<String>,
 }
 
-/// The stream is over for an application that was told to stop when nothing came for so long.
+/// The stream is over for an application that shall stop when nothing came for so long.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Acknowledges until `stop` and a quiet moment, from the stream's beginning.

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_micros(100);
 /// Longer than all datagrams of a feed.
 const DATAGRAM_LEN: usize = 2_048;
 
-/// A running feed: where it is heard, and asked.
+/// A running feed: its group, and where requests go.
 pub struct Running {
     /// The process.
     pub process: Process,
@@ -28,7 +28,7 @@ pub struct Running {
     pub requests: SocketAddr,
 }
 
-/// A group that nobody uses yet.
+/// A group that is not in use yet.
 pub fn new_group() -> SocketAddrV4 {
     static GROUPS: AtomicU8 = AtomicU8::new(1);
     let port = free_port(Ipv4Addr::LOCALHOST).expect("a free port");

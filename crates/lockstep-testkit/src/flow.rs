@@ -77,7 +77,7 @@ impl Stream {
         let store = DirStore::new(journal, false).unwrap_or_else(|error| panic!("{error}"));
         let mut reader = read_segments(&store, 1).unwrap_or_else(|error| panic!("{error}"));
         let mut stream = Self::default();
-        // A torn end is none of the log's.
+        // A torn end is no part of the log.
         while let Some(Ok(frame)) = reader.next().unwrap_or_else(|error| panic!("{error}")) {
             for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
                 if entry.kind() == EntryKind::Message {
@@ -240,7 +240,7 @@ impl View {
         self.finish_at().0
     }
 
-    /// The same, and the cursor at which another reader goes on.
+    /// The same, and the cursor at which another reader continues.
     #[track_caller]
     pub fn finish_at(mut self) -> (Stream, String) {
         self.process.signal("TERM");
@@ -252,7 +252,7 @@ impl View {
     }
 }
 
-/// What a publisher was told of its messages.
+/// The outcomes of a publisher's messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FeedResult {
     /// Messages that it took from its input.

@@ -54,7 +54,7 @@ fn mount(file: &Path, at: &Path) -> String {
     format!("mkdir -p {at:?}\nmount -o loop,noatime {file:?} {at:?}")
 }
 
-/// What happens to what a device has taken and was not told to flush.
+/// What happens to what a device has taken and had no order to flush.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cache {
     /// It keeps all that it has taken.

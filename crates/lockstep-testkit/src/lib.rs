@@ -2,9 +2,9 @@
 //!
 //! Only tests, tools and the bench depend on this crate; no program that runs a cluster does.
 //!
-//! With the feature `processes`: clusters of real processes ([`processes`]), a network of namespaces whose paths can
-//! be cut ([`netns`]), disks whose power fails ([`images`]), and scenarios on them. Each scenario is one function: a
-//! test runs it a few times, a chore of `tools` hundreds of times.
+//! With the feature `processes`: clusters of real processes ([`processes`]), a network of namespaces whose
+//! paths can be cut ([`netns`]), disks whose power fails ([`images`]), and scenarios on them. Each scenario
+//! is one function: a test runs it a few times, a chore of `tools` hundreds of times.
 
 #![forbid(unsafe_code)]
 

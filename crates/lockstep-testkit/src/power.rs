@@ -1,6 +1,6 @@
 //! # power: all machines lose it at once
 //!
-//! The question: is everything there afterwards that anybody was told is final? Three replicas write their
+//! The question: is everything there afterwards that a client knew as final? Three replicas write their
 //! journals to disks of their own while orders flow. At a random instant all of them stand still, and a
 //! picture is taken of each disk. What publishers and subscribers know to be committed by then was said
 //! before that instant, as nobody could say anything after it. Then the machines start again from the
@@ -36,7 +36,7 @@ const LINES_MIN: usize = 200;
 const INSTANT_MS: u64 = 400;
 /// Lines per second of each of the two publishers: one round in two is a trickle, one a flood.
 const PER_SECOND: [u64; 2] = [1_000, 40_000];
-/// When nothing has come for so long, clients have read all that was said.
+/// When nothing has come for so long, clients have read everything.
 const QUIET: Duration = Duration::from_millis(150);
 /// How long a publisher waits for commits that can no longer come; and for its name, on a busy machine.
 const GIVE_UP: &str = "4s";
@@ -46,7 +46,7 @@ const GIVE_UP: &str = "4s";
 const PATIENT: &str = "\n[timing]\nfailure_timeout = \"200ms\"\nfailure_timeout_max = \"1s\"\n";
 /// Between two looks at what the replicas say.
 const LOOK: Duration = Duration::from_millis(5);
-/// What a cluster had said, and the disks that it left behind.
+/// The last words of a cluster, and the disks that it left behind.
 pub struct Outage {
     cluster: Cluster,
     /// Mounts of the boot that follows.
@@ -297,11 +297,11 @@ pub fn keeps_all(rng: &mut Rng) -> Shown {
 /// What a history that was founded on what was left has shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Founded {
-    /// Messages that somebody knew to be committed, and that the new history does not have.
+    /// Messages that a client knew to be committed, and that the new history does not have.
     pub lost: u64,
     /// Messages that it has of the former one.
     pub retained: u64,
-    /// Whether the reader had seen more than that, and was told so.
+    /// Whether the reader had seen more than that, and learned so.
     pub reader_ahead: bool,
 }
 

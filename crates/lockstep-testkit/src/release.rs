@@ -15,8 +15,8 @@ pub const PREVIOUS: &str = "fb4a776d1c948dd92c068554cc975320f3dc5bb2";
 /// its commit, which takes some minutes the first time and is left to `.ci/night` and the chores of `tools`.
 ///
 /// # Errors
-/// Why it cannot be had: it is not built and shall not be now, or there is no repository here, or a clone without
-/// that commit.
+/// Why it cannot be had: it is not built and shall not be now, there is no repository here, or a clone
+/// without that commit.
 ///
 /// # Panics
 /// The commit is there and does not build.
@@ -70,7 +70,7 @@ fn build(folder: &Path) {
     let mut command = Command::new("cargo");
     command.args(["build", "--locked", "--bin", "lockstep"]).current_dir(folder);
     clear_settings(&mut command);
-    // What cargo has told this process is about this workspace.
+    // Cargo's variables in this process are about this workspace.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with("CARGO_") && name != "CARGO_HOME"

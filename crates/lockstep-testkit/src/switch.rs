@@ -98,7 +98,7 @@ impl Drop for Switch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         for thread in self.threads.drain(..) {
-            let _ = thread.join(); // one that panicked has said so
+            let _ = thread.join(); // one that panicked has printed why
         }
     }
 }

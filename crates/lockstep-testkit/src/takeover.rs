@@ -3,11 +3,12 @@
 //! The question: does anybody ever see anything but one order, with every message in it once? A [`Scene`]
 //! is a cluster with orders flowing through it and two subscribers, one for what is stamped and one for
 //! what is committed. A scenario does something to its replicas, as often as it likes, and each time
-//! [`Scene::await_flow`] waits until orders flow again. [`Scene::end`] judges: every publisher was told
+//! [`Scene::await_flow`] waits until orders flow again. [`Scene::end`] judges: every publisher learned
 //! that all of its messages are committed; both subscribers have all of them, once, in one order; and so
 //! has each journal, as far as it reaches, and a quorum of them to the end.
 
 use crate::flow::{Feed, Stream, View};
+use crate::lane::amount;
 use crate::netns::{Cut, LINE_A, LINE_B, Network, Place};
 use crate::processes::{Cluster, Ground, PATIENCE, Process, last_words, memory_folder, signal_all};
 use lockstep_io::counters::CountersReader;
@@ -15,7 +16,7 @@ use lockstep_sim::rng::Rng;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Replicas, where nothing else is said.
+/// Replicas, unless a scenario names another number.
 const REPLICAS: u32 = 3;
 /// Lines per second of each publisher.
 const PER_SECOND: u64 = 1_000;
@@ -32,6 +33,10 @@ pub const SIZES: &str =
     "\n[journal]\ntail_size = \"32MiB\"\nsegment_size = \"16MiB\"\n\n[stream]\nwindow_bytes = \"4MiB\"\n";
 /// Far beyond any stall of this machine: a takeover would be the fault's doing.
 const VERY_PATIENT: &str = "\n[timing]\nfailure_timeout = \"500ms\"\nfailure_timeout_max = \"500ms\"\n";
+/// In so long, a standby that missed its leader would be elected several times with that timeout.
+fn patient_time() -> Duration {
+    amount(Duration::from_millis(1_500), Duration::from_secs(3))
+}
 /// How long a publisher waits for its next commit: no takeover takes nearly so long.
 pub const COMMIT_WITHIN: &str = "50s";
 
@@ -349,14 +354,14 @@ pub fn cut_off(network: &Network, cuts: impl Fn(&[usize], &[usize]) -> Vec<Cut>)
 }
 
 /// Cuts what the leader sends to one standby, as `what` says, for a time in which every other standby would
-/// have been elected several times: nobody is, and orders flow.
+/// have been elected several times: no standby is, and orders flow.
 pub fn half_deaf(network: &Network, what: impl Fn(Cut) -> Cut) -> Shown {
     let mut scene = Scene::with(network.ground(REPLICAS), VERY_PATIENT);
     let (round, leader) = scene.await_leader();
     let deaf = (1..=REPLICAS as usize).find(|id| *id != leader).expect("a standby");
     network.cut(&[what(Cut::one_way(&[leader], &[deaf]))]);
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(3) {
+    while began.elapsed() < patient_time() {
         scene.await_flow();
     }
     assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());
@@ -367,7 +372,7 @@ pub fn half_deaf(network: &Network, what: impl Fn(Cut) -> Cut) -> Shown {
 }
 
 /// Cuts the multicast of the leader, and nothing else, from everybody: the standbys say so, nobody replaces
-/// it, and orders flow, by repair. Then it is heard again, which is said too.
+/// it, and orders flow, by repair. Then the standbys receive it again and say so.
 pub fn multicast_lost(network: &Network) -> Shown {
     let mut scene = Scene::with(network.ground(REPLICAS), VERY_PATIENT);
     let (_, leader) = scene.await_leader();
@@ -378,19 +383,18 @@ pub fn multicast_lost(network: &Network) -> Shown {
     scene.end()
 }
 
-/// Cuts all multicast, submissions too: every replica says so and the operator is told, nobody is replaced in
+/// Cuts all multicast, submissions too: every replica and the status say so, no leader is replaced in
 /// several times the timeout, and what was published meanwhile is committed when the groups are back.
 pub fn multicast_dead(network: &Network) -> Shown {
     let mut scene = Scene::with(network.ground(REPLICAS), VERY_PATIENT);
     let everybody: Vec<usize> = (1..=network.len()).collect();
     let replicas: Vec<usize> = (1..=REPLICAS as usize).collect();
     let cut = Cut::one_way(&everybody, &everybody).of_multicast();
-    without_multicast(network, &mut scene, cut, &replicas, |_| std::thread::sleep(Duration::from_secs(3)));
+    without_multicast(network, &mut scene, cut, &replicas, |_| std::thread::sleep(patient_time()));
     scene.end()
 }
 
-/// Multicast is cut until `deaf` have said so, the operator was told of each of them, and `meanwhile` is
-/// over.
+/// Multicast is cut until the logs of `deaf` and the status name each of them, and `meanwhile` is over.
 fn without_multicast(
     network: &Network,
     scene: &mut Scene,

@@ -21,7 +21,7 @@ pub struct Trader {
     pub messages: Vec<(u64, Vec<u8>)>,
     /// Unsequenced ones.
     pub unsequenced: Vec<Vec<u8>>,
-    /// What the gateway said in words.
+    /// The gateway's debug texts.
     pub debug: Vec<String>,
     accepted: Option<(String, u64)>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Scripted clients send numbered orders through two gateways and count the answers of an application that
 //! acknowledges each. Now and then a gateway is killed, or the leader. A client whose connection ends logs in
-//! at the other gateway with the number that it expects next, is told the last of its own numbers that is
+//! at the other gateway with the number that it expects next, learns the last of its own numbers that is
 //! committed, and sends on from there. In the end each has exactly one answer to each of its orders, in
 //! order, and the stream has each order once.
 
@@ -64,7 +64,7 @@ struct Client {
     answers: Vec<Vec<u8>>,
     /// Orders that are sent or known to be committed.
     sent: u64,
-    /// Whether its login was answered, and its last number told.
+    /// Whether its login was answered, and its last number known.
     knows: bool,
     trader: Option<Trader>,
     prefers: usize,

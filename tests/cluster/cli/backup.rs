@@ -1,6 +1,7 @@
 //! `lockstep backup` and `restore`: the stream goes on from a backup, and damage of one is named.
 
 use crate::cli::streams::{SMALL, cursor, json, lines};
+use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, Outcome, Process, command, payloads, run};
 use lockstep_wire::{VERSION, VERSION_MIN};
 use std::fs;
@@ -47,9 +48,9 @@ fn kill_all(processes: Vec<Process>) {
     }
 }
 
-/// How often the story is told: ten times by hand.
+/// How often the cluster is lost and restored.
 fn times() -> usize {
-    std::env::var("TIMES").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
+    amount(1, 10)
 }
 
 #[test]
@@ -359,6 +360,8 @@ fn an_exported_log_begins_a_history_of_another_cluster_where_its_publishers_go_o
     let replica = other.start_replica(1);
     let mut replicas = vec![replica];
     replicas[0].await_log("-> leader");
+    // Both answer from now on: a command that asks for the end of the stream waits for no other.
+    replicas.push(join(&other, 2));
     let read = other.read(&[]);
     let of = |out: &str| -> Vec<(String, String)> {
         let fields = out.lines().map(|line| line.split('\t').collect::<Vec<_>>());
@@ -371,7 +374,6 @@ fn an_exported_log_begins_a_history_of_another_cluster_where_its_publishers_go_o
     let last = other.read(&[]).out.lines().last().map(str::to_owned).expect("a line");
     assert!(last.ends_with("\tgoes on"), "{last}");
     other.run(&["wait", "--for", "day=20261121"], b"").with_code(0);
-    replicas.push(join(&other, 2));
     for replica in replicas.into_iter().rev() {
         assert_eq!(replica.terminate(), Some(0));
     }

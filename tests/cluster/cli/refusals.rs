@@ -281,7 +281,7 @@ fn a_port_that_another_process_has_is_named_with_what_to_do() {
 
 /// `lockstep` in a folder of its own, where nothing is beside it.
 fn alone() -> (tempfile::TempDir, std::path::PathBuf) {
-    let program = tools::processes::program();
+    let program = lockstep_testkit::processes::program();
     let folder = tempfile::TempDir::new_in(program.parent().expect("its folder")).expect("a folder");
     let alone = folder.path().join("lockstep");
     fs::hard_link(program, &alone).expect("a second name on the same disk");

@@ -1,9 +1,10 @@
 //! Python: the wheel as maturin builds it, installed beside pytest, numpy, mypy and a kernel for notebooks.
 
 use super::{
-    MESSAGES, bounded, finished, messages, root, run_s, takeovers, while_leaders_are_cut_off,
+    MESSAGES, RETRACTIONS, bounded, finished, messages, root, run_s, takeovers, while_leaders_are_cut_off,
     while_leaders_are_killed, with_cluster,
 };
+use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, run};
 use lockstep_testkit::python::{Python, locked};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ fn build_and_install(python: &Python) {
     maturin.args(["build", "--quiet", "--locked", "--profile", "dev", "--manifest-path"]);
     maturin.arg(folder().join("Cargo.toml")).arg("--interpreter").arg(python.interpreter());
     maturin.arg("--out").arg(&wheels).env("CARGO_TARGET_DIR", built.join("target"));
+    // Compiled for one run of the tests: unoptimized it is there in half the time.
+    maturin.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", amount("0", "1"));
     finished(maturin).with_code(0);
     let wheel = wheel(&wheels);
     let bytes = std::fs::read(&wheel).expect("a wheel");
@@ -151,7 +154,7 @@ fn each_message_of_python_has_one_outcome_and_one_place_whoever_leads() {
 #[test]
 fn what_a_takeover_retracts_from_python_is_delivered_anew() {
     let Some(python) = interpreter() else { return };
-    while_leaders_are_cut_off(script(python, "load.py", &["stamped", "from-python", takeovers()]));
+    while_leaders_are_cut_off(script(python, "load.py", &["stamped", "from-python", RETRACTIONS]));
 }
 
 #[test]

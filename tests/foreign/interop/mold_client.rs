@@ -1,5 +1,5 @@
-//! One receiver of a feed with the client of the crate `moldudp` (crates.io, Unlicense): see tests/foreign/interop.rs
-//! for what it must do.
+//! One receiver of a feed with the client of the crate `moldudp` (crates.io, Unlicense): see
+//! tests/foreign/interop.rs for what it must do.
 //!
 //! usage: mold_client GROUP:PORT REQUESTS SESSION
 //!

@@ -19,7 +19,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// `replicas` on loopback that are not formatted yet. `more` is TOML behind the tables that every test
-    /// has; without a table of its own it goes on with `[stream]`.
+    /// has; without a table of its own it continues the table `[stream]`.
     pub fn new(replicas: u32, more: &str) -> Self {
         Self::on(Ground::loopback(replicas), more)
     }
@@ -123,12 +123,12 @@ impl Cluster {
         run(self.command_at(&self.ground.clients, args), input)
     }
 
-    /// Starts one that goes on; its stderr is kept in a file.
+    /// Starts a command beside the test; its stderr goes into a file.
     pub fn start(&self, name: &str, args: &[&str]) -> Process {
         self.start_command(name, self.command_at(&self.ground.clients, args))
     }
 
-    /// Starts a command of the caller's; its stderr is kept in a file.
+    /// Starts a command of the caller's; its stderr goes into a file.
     pub fn start_command(&self, name: &str, command: Command) -> Process {
         Process::start(name, command, self.path(&format!("{name}.log")))
     }

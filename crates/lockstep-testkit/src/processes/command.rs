@@ -54,7 +54,7 @@ pub fn program() -> PathBuf {
     found.unwrap_or_else(|| panic!("no lockstep beside {}: `cargo build` first", own.display()))
 }
 
-/// An example of the workspace, like the reference exchange; `None` after it is said why the test is skipped.
+/// An example of the workspace, like the reference exchange; `None` after the reason of the skip is printed.
 pub fn example(name: &str) -> Option<PathBuf> {
     let found = program().with_file_name("examples").join(name);
     if !found.exists() {

@@ -19,7 +19,7 @@ pub struct Ground {
     pub clients: Place,
     /// Whether the replicas use xdp; everybody else uses the kernel's sockets.
     pub by_xdp: bool,
-    /// Whether all send to each member alone, and nobody multicasts.
+    /// Whether all send to each member alone, and none multicasts.
     pub by_unicast: bool,
     /// Whether the processes of one place exchange datagrams by memory.
     pub has_memory: bool,

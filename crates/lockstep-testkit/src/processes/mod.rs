@@ -25,9 +25,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at what is waited for.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Held by a test whose processes spin, or which is judged by who falls silent: two of them at once would
-/// starve each other where cores are few. A test of another program may still run beside it; cargo runs one
-/// program after the other.
+/// A test holds this lock if it keeps the cores busy and judges takeovers: two of them at once would starve
+/// each other where cores are few. Cargo runs one test program after the other.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     // A test that failed has left nothing that runs.

@@ -1,4 +1,4 @@
-//! A process that goes on: its log, its pipes, its signals and its end.
+//! A process beside its test: its log, its pipes, its signals and its end.
 
 use crate::processes::{LOOK, PATIENCE};
 use lockstep_process::child::{LoggedChild, await_end};
@@ -17,8 +17,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a command; stdin and stdout are pipes, stderr is kept in the file `log`, which begins anew: what a
-    /// test waits for was said by this start, and not by the one before it.
+    /// Starts a command; stdin and stdout are pipes, stderr goes into the file `log`. The file begins anew,
+    /// so that a test waits for words of this start, and not of the one before it.
     ///
     /// # Panics
     /// It does not start.
@@ -28,7 +28,7 @@ impl Process {
         Self { child: child.unwrap_or_else(|error| panic!("{name}: {error}")), name: name.to_owned() }
     }
 
-    /// What it has written to stderr so far.
+    /// Its stderr so far.
     pub fn log(&self) -> String {
         self.child.log()
     }
@@ -136,15 +136,15 @@ pub fn signal_all<'a>(name: &str, processes: impl IntoIterator<Item = &'a Proces
 /// Lines of each log that are shown when something fails.
 const LAST_LINES: usize = 40;
 
-/// What processes said last.
+/// The last words of processes.
 pub fn last_words(processes: &[Process]) -> String {
     let last =
         |process: &Process| format!("{}:{}\n", process.name(), process.child.last_lines(LAST_LINES, ""));
     processes.iter().map(last).collect()
 }
 
-/// Stops processes where they are, and waits until each of their threads stands still: what they said
-/// until now they have said, and they say no more.
+/// Stops processes where they are, and waits until each of their threads stands still: their logs do not grow
+/// from then on.
 pub fn freeze(processes: &[Process]) {
     signal_all("STOP", processes);
     let began = Instant::now();
