@@ -18,11 +18,13 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Takeovers that a program sees while it publishes, ...
+/// Takeovers that a program sees while it publishes.
 fn takeovers() -> &'static str {
     amount("1", "3")
 }
-/// ... and leaders that are killed for that at most: it may not have begun when the first one is.
+/// Takeovers after which a program has had messages retracted: of one alone it may learn before they are.
+const RETRACTIONS: &str = "3";
+/// Leaders that are killed for that at most: it may not have begun when the first one is.
 const KILLS_MAX: u32 = 12;
 /// Waits of five seconds each for a replica to catch up.
 const CATCH_UPS_MAX: u32 = 12;
@@ -188,7 +190,7 @@ fn at(place: &Place, command: &Command) -> Command {
 }
 
 /// Runs a program of another language that publishes and reads what is `stamped`, until it has seen
-/// [`takeovers`]: each time it is cut off from the standbys together with the leader, and the messages that
+/// [`RETRACTIONS`]: each time it is cut off from the standbys together with the leader, and the messages that
 /// this leader stamps alone are retracted when the network is whole again.
 fn while_leaders_are_cut_off(command: Command) {
     if let Some(reason) = netns::unsupported() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The commands of this program. Each is one of `lockstep` to whoever reads its help.
 #[derive(Parser, Debug)]
-#[command(name = "lockstep", version)]
+#[command(name = "lockstep", bin_name = "lockstep", version)]
 pub struct DemoCli {
     /// What to do.
     #[command(subcommand)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// The commands of this program. Each is one of `lockstep` to whoever reads its help.
 #[derive(Parser, Debug)]
-#[command(name = "lockstep", version)]
+#[command(name = "lockstep", bin_name = "lockstep", version)]
 pub struct SimCli {
     /// What to do.
     #[command(subcommand)]

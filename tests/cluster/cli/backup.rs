@@ -360,6 +360,8 @@ fn an_exported_log_begins_a_history_of_another_cluster_where_its_publishers_go_o
     let replica = other.start_replica(1);
     let mut replicas = vec![replica];
     replicas[0].await_log("-> leader");
+    // Both answer from now on: a command that asks for the end of the stream waits for no other.
+    replicas.push(join(&other, 2));
     let read = other.read(&[]);
     let of = |out: &str| -> Vec<(String, String)> {
         let fields = out.lines().map(|line| line.split('\t').collect::<Vec<_>>());
@@ -372,7 +374,6 @@ fn an_exported_log_begins_a_history_of_another_cluster_where_its_publishers_go_o
     let last = other.read(&[]).out.lines().last().map(str::to_owned).expect("a line");
     assert!(last.ends_with("\tgoes on"), "{last}");
     other.run(&["wait", "--for", "day=20261121"], b"").with_code(0);
-    replicas.push(join(&other, 2));
     for replica in replicas.into_iter().rev() {
         assert_eq!(replica.terminate(), Some(0));
     }

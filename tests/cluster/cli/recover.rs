@@ -159,7 +159,9 @@ fn after_a_power_cut_of_all_the_longest_journal_founds_a_history_and_a_reader_th
     first.await_log("-> leader");
     // The reader that had seen more is told by how much, running and by cursor.
     assert_eq!(live.wait().code(), Some(3), "{}", live.log());
-    let resumed = cluster.run(&["subscribe", "--until-end", "--from", &cursor(&ahead.err)], b"").with_code(3);
+    // Of three replicas one answers: the command asks the others for so long.
+    let args = ["subscribe", "--until-end", "--timeout", "3s", "--from", &cursor(&ahead.err)];
+    let resumed = cluster.run(&args, b"").with_code(3);
     for output in [live.log(), resumed.err] {
         assert!(output.contains("entries that the stream does not have any more"), "{output}");
         assert!(output.contains(&format!("seqs {next} to ")), "{output}");

@@ -1,6 +1,7 @@
 //! What strangers take from a gateway's clients: attacks by many logins and many connections.
 
 use lockstep_testkit::gateways::{Running, add_user, start_on};
+use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, PATIENCE, Process};
 use lockstep_testkit::trader::{Trader, login_of};
 use socket2::{Domain, Socket, Type};
@@ -94,7 +95,7 @@ fn wrong_logins_from_elsewhere_lock_no_user_out_and_each_is_counted() {
             while !over.load(Ordering::Acquire) {
                 let host = 2 + (guesses.len() % 64) as u8;
                 guesses.push(guess(host, "alice", gateway.address));
-                begun.store(guesses.len() >= 200, Ordering::Release);
+                begun.store(guesses.len() >= amount(64, 200), Ordering::Release);
                 std::thread::sleep(Duration::from_millis(20));
             }
             guesses

@@ -45,8 +45,13 @@ fn mappings(process: u32) -> Vec<Mapping> {
 /// Where in the memory of a process each of these is: in locked memory, and elsewhere.
 fn places(process: u32, secrets: &[Vec<u8>]) -> Vec<(usize, usize)> {
     const PIECE: usize = 1 << 20;
+    const PAGE: usize = 4096;
+    const EMPTY: [u8; PAGE] = [0; PAGE];
     let memory = File::open(format!("/proc/{process}/mem")).expect("root reads its memory");
     let longest = secrets.iter().map(Vec::len).max().unwrap_or(1);
+    // Most bytes begin no secret: one pass over the memory looks for all of them.
+    let mut begins_one = [false; 256];
+    secrets.iter().for_each(|secret| begins_one[usize::from(secret[0])] = true);
     let mut found = vec![(0, 0); secrets.len()];
     for Mapping { from, to, is_locked } in mappings(process) {
         let mut bytes = vec![0; PIECE + longest];
@@ -54,11 +59,16 @@ fn places(process: u32, secrets: &[Vec<u8>]) -> Vec<(usize, usize)> {
             let len = ((to - at) as usize).min(bytes.len());
             // Guard pages and the kernel's own cannot be read.
             let Ok(len) = memory.read_at(&mut bytes[..len], at) else { continue };
-            for (secret, (locked, elsewhere)) in secrets.iter().zip(&mut found) {
-                let starts = bytes[..len].iter().enumerate().filter(|(at, byte)| {
-                    **byte == secret[0] && *at < PIECE && bytes[*at..len].starts_with(secret)
-                });
-                *if is_locked { &mut *locked } else { elsewhere } += starts.count();
+            // Most pages were never written, and a comparison of slices is fast without optimization too.
+            let is_empty =
+                |at: &usize| !begins_one[0] && bytes[*at..len.min(at + PAGE)] == EMPTY[..PAGE.min(len - at)];
+            let pages = (0..len.min(PIECE)).step_by(PAGE).filter(|at| !is_empty(at));
+            let begins = pages.flat_map(|at| at..len.min(PIECE).min(at + PAGE));
+            let begins = begins.filter(|at| begins_one[usize::from(bytes[*at])]);
+            for rest in begins.map(|at| &bytes[at..len]) {
+                for (secret, (locked, elsewhere)) in secrets.iter().zip(&mut found) {
+                    *if is_locked { locked } else { elsewhere } += usize::from(rest.starts_with(secret));
+                }
             }
         }
     }
@@ -99,11 +109,10 @@ fn keys(cluster: &Cluster) -> Vec<Forms> {
 /// How often a process has the expanded keys in its memory; it has them in locked memory alone, and their
 /// files and bytes nowhere.
 fn expanded(process: &Process, keys: &[Forms]) -> Vec<usize> {
-    let read = |form: fn(&Forms) -> &Vec<u8>| {
-        places(process.pid(), &keys.iter().map(|key| form(key).clone()).collect::<Vec<_>>())
-    };
-    let found = read(|key| &key.expanded).into_iter().zip(read(|key| &key.text)).zip(read(|key| &key.bytes));
-    let of = |(key, (((locked, elsewhere), text), bytes)): (&Forms, (((usize, usize), _), _))| {
+    let forms = keys.iter().flat_map(|key| [&key.expanded, &key.text, &key.bytes].map(Vec::clone));
+    let found = places(process.pid(), &forms.collect::<Vec<_>>());
+    let of = |(key, found): (&Forms, &[(usize, usize)])| {
+        let [(locked, elsewhere), text, bytes] = *found else { panic!("three forms a key: {found:?}") };
         let what = format!("{} in {}", key.name, process.name());
         assert_eq!(
             (elsewhere, text, bytes),
@@ -112,7 +121,7 @@ fn expanded(process: &Process, keys: &[Forms]) -> Vec<usize> {
         );
         locked
     };
-    keys.iter().zip(found).map(of).collect()
+    keys.iter().zip(found.chunks(3)).map(of).collect()
 }
 
 #[test]

@@ -269,7 +269,9 @@ fn a_death_that_an_operator_declared_is_recorded_with_the_signature_once_the_sur
     leader.wait();
     run(&["declare-dead", &dead], 0);
     cluster.publish("one\n");
-    let audit = run(&["audit"], 0).out;
+    // The dead one is asked for so long.
+    let audit_args = ["audit", "--timeout", "3s"];
+    let audit = run(&audit_args, 0).out;
     let lines: Vec<_> = audit.lines().collect();
     assert!(lines.len() == 1 && lines[0].ends_with("; signed"), "{audit}");
     assert!(lines[0].contains(&format!("alice (key 1): declare-dead {dead}")), "{audit}");
@@ -277,6 +279,6 @@ fn a_death_that_an_operator_declared_is_recorded_with_the_signature_once_the_sur
     assert_eq!(processes.remove(0).terminate(), Some(0));
     let survivor = cluster.start_replica(2);
     cluster.publish("one more\n");
-    assert_eq!(run(&["audit"], 0).out, audit);
+    assert_eq!(run(&audit_args, 0).out, audit);
     assert_eq!(survivor.terminate(), Some(0));
 }

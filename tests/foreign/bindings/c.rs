@@ -1,7 +1,7 @@
 //! C and C++.
 
 use super::{
-    Installed, greets_twice, has, installed, messages, root, stays_flat, takeovers,
+    Installed, RETRACTIONS, greets_twice, has, installed, messages, root, stays_flat, takeovers,
     while_leaders_are_cut_off, while_leaders_are_killed, with_cluster,
 };
 use lockstep_testkit::processes::{Cluster, run};
@@ -74,7 +74,7 @@ fn each_message_of_c_and_cpp_has_one_outcome_and_one_place_whoever_leads() {
 #[test]
 fn what_a_takeover_retracts_from_c_and_cpp_is_delivered_anew() {
     for (name, program) in checks() {
-        while_leaders_are_cut_off(check(&program, &["stamped", name, takeovers()]));
+        while_leaders_are_cut_off(check(&program, &["stamped", name, RETRACTIONS]));
     }
 }
 

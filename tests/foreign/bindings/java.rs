@@ -1,7 +1,7 @@
 //! Java.
 
 use super::{
-    Installed, greets_twice, has, installed, messages, root, stays_flat, takeovers,
+    Installed, RETRACTIONS, greets_twice, has, installed, messages, root, stays_flat, takeovers,
     while_leaders_are_cut_off, while_leaders_are_killed, with_cluster,
 };
 use lockstep_testkit::processes::{Cluster, run};
@@ -99,7 +99,7 @@ fn each_message_of_java_has_one_outcome_and_one_place_whoever_leads() {
 #[test]
 fn what_a_takeover_retracts_from_java_is_delivered_anew() {
     let Some(java) = java() else { return };
-    while_leaders_are_cut_off(java.check(&["stamped", "from-java", takeovers()]));
+    while_leaders_are_cut_off(java.check(&["stamped", "from-java", RETRACTIONS]));
 }
 
 #[test]

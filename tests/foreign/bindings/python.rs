@@ -1,7 +1,7 @@
 //! Python: the wheel as maturin builds it, installed beside pytest, numpy, mypy and a kernel for notebooks.
 
 use super::{
-    MESSAGES, bounded, finished, messages, root, run_s, takeovers, while_leaders_are_cut_off,
+    MESSAGES, RETRACTIONS, bounded, finished, messages, root, run_s, takeovers, while_leaders_are_cut_off,
     while_leaders_are_killed, with_cluster,
 };
 use lockstep_testkit::lane::amount;
@@ -154,7 +154,7 @@ fn each_message_of_python_has_one_outcome_and_one_place_whoever_leads() {
 #[test]
 fn what_a_takeover_retracts_from_python_is_delivered_anew() {
     let Some(python) = interpreter() else { return };
-    while_leaders_are_cut_off(script(python, "load.py", &["stamped", "from-python", takeovers()]));
+    while_leaders_are_cut_off(script(python, "load.py", &["stamped", "from-python", RETRACTIONS]));
 }
 
 #[test]
