@@ -1,6 +1,8 @@
 //! Every way in which two runs of a replica begin and end, and what may be lost behind each: a journal that
 //! calls itself complete is, and one that lost nothing is never refused.
 
+#![allow(clippy::disallowed_methods, reason = "it says what it took")]
+
 mod scripts;
 
 use lockstep_sim::proof::{ProofScope, explore};
