@@ -271,11 +271,11 @@ fn readme_has_exactly_two_commands_and_ci_runs_the_second() {
     let commands: Vec<_> = lines.filter(|line| !line.trim().is_empty()).collect();
     let [main_job, tests] = commands[..] else { panic!("not two: {commands:?}") };
     assert!(main_job.starts_with("cargo run "), "the first command runs the main job: {main_job}");
-    let ci = read(&root().join(".ci/run"));
+    let ci = read(&root().join(".ci/steps.sh"));
     // What it says goes to a file, and whether it failed decides what is shown of it.
     let run = format!("if {tests} >");
     let runs = |line: &str| line.trim().starts_with(&run);
-    assert!(ci.lines().any(runs), ".ci/run does not run `{tests}`");
+    assert!(ci.lines().any(runs), ".ci/steps.sh does not run `{tests}`");
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub struct Walk<'s, S> {
     number: u64,
     reader: SegmentReader,
     chunk: Vec<u8>,
+    /// So many of its bytes are read; those behind are of an earlier read.
+    chunk_len: usize,
     chunk_at: u64,
     at: u64,
     /// Nothing can be read from here on: a packed segment is damaged there.
@@ -51,6 +53,7 @@ impl<'s, S: Store> Walk<'s, S> {
             number,
             reader: SegmentReader::default(),
             chunk: Vec::new(),
+            chunk_len: 0,
             chunk_at: 0,
             at: offset.max(RECORDS_AT),
             damaged_at: None,
@@ -65,14 +68,16 @@ impl<'s, S: Store> Walk<'s, S> {
     /// Makes the bytes from `at` on available, at least a largest record's if the file has them.
     fn fill(&mut self) -> Result<usize, StoreError> {
         let inside = self.at >= self.chunk_at;
-        let have = if inside { (self.chunk_at + self.chunk.len() as u64).saturating_sub(self.at) } else { 0 };
+        let have = if inside { (self.chunk_at + self.chunk_len as u64).saturating_sub(self.at) } else { 0 };
         if have < DATAGRAM_LEN_MAX as u64 {
             // Reads start at a block too: a file may be open with O_DIRECT.
             let start = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
-            self.chunk.resize(CHUNK_LEN, 0);
+            if self.chunk.is_empty() {
+                self.chunk = vec![0; CHUNK_LEN];
+            }
             let read = self.reader.read(self.store, self.number, start, &mut self.chunk)?;
             let taken = *read.as_ref().unwrap_or(&0);
-            self.chunk.truncate(taken);
+            self.chunk_len = taken;
             self.chunk_at = start;
             self.damaged_at = self.peek_next(start + taken as u64, read.is_err())?;
         }
@@ -83,7 +88,7 @@ impl<'s, S: Store> Walk<'s, S> {
     /// ends.
     fn peek_next(&self, end: u64, damaged: bool) -> Result<Option<u64>, StoreError> {
         let is_damaged = damaged
-            || self.chunk.len() < CHUNK_LEN && read_segment(self.store, self.number, end, &mut [0])?.is_err();
+            || self.chunk_len < CHUNK_LEN && read_segment(self.store, self.number, end, &mut [0])?.is_err();
         Ok(is_damaged.then_some(end))
     }
 
@@ -91,7 +96,7 @@ impl<'s, S: Store> Walk<'s, S> {
     pub fn step(&mut self) -> Result<WalkItem<'_>, StoreError> {
         let start = self.fill()?;
         let here = self.at;
-        let bytes = self.chunk.get(start..).unwrap_or_default();
+        let bytes = self.chunk[..self.chunk_len].get(start..).unwrap_or_default();
         match Record::parse(bytes) {
             Err(_) if self.damaged_at.is_some() => Ok(WalkItem::Bad(here, Reject::Checksum)),
             Ok((record, len)) => {
@@ -106,7 +111,7 @@ impl<'s, S: Store> Walk<'s, S> {
     /// The frame with this header, which the last step went behind.
     pub fn passed(&self, header: &Header) -> Option<FrameView<'_>> {
         let start = self.at.checked_sub(u64::from(header.length))?.checked_sub(self.chunk_at)?;
-        FrameView::parse(self.chunk.get(start as usize..)?).ok()
+        FrameView::parse(self.chunk[..self.chunk_len].get(start as usize..)?).ok()
     }
 
     /// Moves to the next good record behind something bad; `None` if there is none.
@@ -114,7 +119,7 @@ impl<'s, S: Store> Walk<'s, S> {
         self.at += 8;
         loop {
             let start = self.fill()?;
-            let bytes = self.chunk.get(start..).unwrap_or_default();
+            let bytes = self.chunk[..self.chunk_len].get(start..).unwrap_or_default();
             // A record that might reach beyond the buffer is searched after the next read; after the last
             // read every place with room for a header is one.
             let more = bytes.len().checked_sub(DATAGRAM_LEN_MAX).filter(|more| *more > 0);
