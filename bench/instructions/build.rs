@@ -3,8 +3,8 @@
 use std::path::{Component, Path};
 use std::process::Command;
 
-/// The profile in the folder of a build script's output: `target/[TRIPLE/]PROFILE/build/PACKAGE-HASH/out`. Cargo's
-/// variable PROFILE has `release` for every profile that inherits from it.
+/// The profile in the folder of a build script's output: `target/[TRIPLE/]PROFILE/build/PACKAGE-HASH/out`.
+/// Cargo's variable PROFILE has `release` for every profile that inherits from it.
 fn profile_of(out: &Path) -> Option<&str> {
     let parts: Vec<Component<'_>> = out.components().collect();
     let build = parts.iter().rposition(|part| part.as_os_str() == "build")?;

@@ -40,8 +40,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run of `measure` that begins now. A build that is not by the measured profile says so, now and in the
-    /// results.
+    /// A run of `measure` that begins now. A build that is not by the measured profile says so, now and in
+    /// the results.
     pub fn begin(measure: &'static str, title: &str, environment: Facts) -> Self {
         let mut results = Results::begin(measure, title, environment);
         if let Some(warning) = build::warning() {

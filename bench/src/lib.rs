@@ -2,8 +2,9 @@
 //!
 //! Two kinds of figures, never mixed: latency and throughput as ratios to a forwarder that does nothing but
 //! forward, taken in the same run, and what a takeover or a loss costs, beside the same without one. Absolute
-//! times of a shared machine drift by a third; ratios of alternating rounds do not. A third kind, instructions
-//! per message, is exact and has a budget: `lockstep-instructions`, which needs no build of this crate.
+//! times of a shared machine drift by a third; ratios of alternating rounds do not. A third kind,
+//! instructions per message, is exact and has a budget: `lockstep-instructions`, which needs no build of this
+//! crate.
 
 mod attached;
 pub mod check;

@@ -12,8 +12,8 @@
 //!
 //! Everything lies in the cache, as nothing else runs: this is the least that each takes, not its share of a
 //! latency. Work that is too short to be timed alone is timed by the batch. A leader's turn is that of a
-//! whole replica in a world without a network; `lockstep-instructions` counts its instructions there, which do
-//! not drift as times do.
+//! whole replica in a world without a network; `lockstep-instructions` counts its instructions there, which
+//! do not drift as times do.
 
 use crate::environment;
 use crate::harness::{Run, Shared, per_operation, pin};

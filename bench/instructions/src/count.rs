@@ -26,7 +26,7 @@ pub struct Case {
     pub key: &'static str,
     /// Its name in words.
     pub what: &'static str,
-    /// What is submitted in each step, by name.
+    /// The submissions of each step, by name.
     pattern: &'static str,
     /// The functions in which is counted, as callgrind's pattern.
     counted: &'static str,
@@ -58,7 +58,7 @@ impl Case {
         self.counted == LEADER
     }
 
-    /// What is submitted in each step.
+    /// The submissions of each step.
     ///
     /// # Errors
     /// The case names no pattern.

@@ -73,8 +73,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Counts, prints what was found, and checks the budget if asked to. A missing valgrind is no error: it prints
-/// SKIPPED.
+/// Counts, prints what was found, and checks the budget if asked to. A missing valgrind is no error: it
+/// prints SKIPPED.
 fn run(arguments: &Arguments) -> Result<(), String> {
     match build::warning() {
         Some(warning) if arguments.check => return Err(warning),

@@ -178,8 +178,8 @@ fn tell(results: &mut Results, [a, b]: [&Path; 2], rules: &Rules) {
     results.tell("least", format!("{} %: a smaller difference is none", rules.least * 100.0));
 }
 
-/// Says by which profiles both were built. Where these differ, it is they that are compared; a program from before
-/// they were told does not say.
+/// Says by which profiles both were built. Where these differ, it is they that are compared; a program from
+/// before they were told does not say.
 fn tell_profiles(results: &mut Results, both: [&Results; 2]) {
     let [a, b] = both.map(|of| of.environment.get("profile").map_or("unknown", String::as_str));
     results.tell("profiles", format!("{a} for A, {b} for B"));
@@ -259,21 +259,7 @@ pub(crate) fn contest(contest: &Contest<'_>) -> Result<Result<(Results, RunResul
         let ratios = one.ratios.iter().flatten().count();
         ratios * 4 >= pairs.len() * 3
     });
-    for one in &sparse {
-        let ratios = one.ratios.iter().flatten().count();
-        let Compared { case, subject, figure, .. } = one;
-        if one.floor {
-            return Err(format!(
-                "{case}, {subject}, {figure}: {ratios} of {} pairs have it; without its floor nothing is compared: \
-                 measure for longer",
-                pairs.len()
-            ));
-        }
-        results.notes.push(format!(
-            "{case}, {subject}, {figure}: not judged, {ratios} of {} pairs have it",
-            pairs.len()
-        ));
-    }
+    leave_out(&mut results, &sparse, pairs.len())?;
     if compared.is_empty() {
         return Err("the two programs measured nothing in common".to_owned());
     }
@@ -285,6 +271,28 @@ pub(crate) fn contest(contest: &Contest<'_>) -> Result<Result<(Results, RunResul
         }
     }
     Ok(Ok((results, result)))
+}
+
+/// Figures that too few pairs have are noted and not judged.
+///
+/// # Errors
+/// It is a floor's.
+fn leave_out(results: &mut Results, sparse: &[Compared], pairs: usize) -> Result<(), String> {
+    for one in sparse {
+        let ratios = one.ratios.iter().flatten().count();
+        let Compared { case, subject, figure, .. } = one;
+        if one.floor {
+            return Err(format!(
+                "{case}, {subject}, {figure}: {ratios} of {} pairs have it; without its floor nothing is compared: \
+                 measure for longer",
+                pairs
+            ));
+        }
+        results
+            .notes
+            .push(format!("{case}, {subject}, {figure}: not judged, {ratios} of {} pairs have it", pairs));
+    }
+    Ok(())
 }
 
 /// One run of each, side by side: B/A of every figure.

@@ -1,10 +1,11 @@
 //! # planted: the rules, broken on purpose
 //!
-//! A checker that never found anything proves nothing. Each mutation is asked for at the one place whose rule it
-//! breaks, and the tests of `lockstep-sim`, `lockstep-replica` and others show that explorer, simulator or a named
-//! test finds it.
+//! A checker that never found anything proves nothing. Each mutation is asked for at the one place whose rule
+//! it breaks, and the tests of `lockstep-sim`, `lockstep-replica` and others show that explorer, simulator or
+//! a named test finds it.
 //!
-//! A mutation is planted for one thread, and only builds with debug assertions know how: [`planted`] is a constant
+//! A mutation is planted for one thread, and only builds with debug assertions know how: [`planted`] is a
+//! constant
 //! `false` in all others, and the compiler removes it.
 //!
 //! Most of them were shown to break safety in a model of the protocol; the others are bugs that somebody
@@ -258,8 +259,8 @@ mod thread {
         }
     }
 
-    /// Runs `run` with this mutation planted on this thread, or with none. The panics of a broken rule are what a judge
-    /// looks for: where something is planted, they are not printed.
+    /// Runs `run` with this mutation planted on this thread, or with none. The panics of a broken rule are
+    /// what a judge looks for: where something is planted, they are not printed.
     pub fn with_planted<T>(mutation: Option<Mutation>, run: impl FnOnce() -> T) -> T {
         static QUIET: Once = Once::new();
         QUIET.call_once(|| {
@@ -274,7 +275,7 @@ mod thread {
         run()
     }
 
-    /// What is planted on this thread.
+    /// The mutation that is planted on this thread.
     pub fn planted_here() -> Option<Mutation> {
         PLANTED.get()
     }
@@ -296,7 +297,7 @@ pub const fn planted(_: Mutation) -> bool {
     false
 }
 
-/// What is planted on the thread that made it, for the threads that it starts.
+/// The mutation of the thread that made it, for the threads that it starts.
 #[derive(Clone, Copy, Debug)]
 pub struct Inherited(#[cfg(debug_assertions)] Option<Mutation>);
 

@@ -7,8 +7,8 @@ use crate::plan::Plan;
 use lockstep_wire::Seq;
 use std::rc::Rc;
 
-/// The tree of a run at the moment at which its log has `epochs` epochs or most of its faults are over, and the
-/// committed log then, as a reader from the start receives it. `None`: the run does not get there.
+/// The tree of a run at the moment at which its log has `epochs` epochs or most of its faults are over, and
+/// the committed log then, as a reader from the start receives it. `None`: the run does not get there.
 pub fn recorded(plan: &Plan, epochs: usize) -> Option<(Tree, Vec<(Seq, Fact)>)> {
     let mut world = World::new(plan, false, Rc::new(OwnMachine)).ok()?;
     while world.phase == RunPhase::Storm && world.oracle.reference.epochs() < epochs {

@@ -1,5 +1,6 @@
-//! Every interleaving of a small cluster of the production engines, to a stated depth, and walks; a night goes deeper
-//! and further than each change does. Deeper still: `lockstep sim --explore --depth 9 --walk 10000000`.
+//! Every interleaving of a small cluster of the production engines, to a stated depth, and walks; a night
+//! goes deeper and further than each change does. Deeper still: `lockstep sim --explore --depth 9 --walk
+//! 10000000`.
 
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_sim::explore::{ExploreScope, Explored, explore, walk};

@@ -1,4 +1,5 @@
-//! The judge's promises: seeds, the explorer, netsim and trials, and that each finds what is broken on purpose.
+//! The judge's promises: seeds, the explorer, netsim and trials, and that each finds what is broken on
+//! purpose.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

@@ -1,12 +1,13 @@
 //! The checkers prove themselves: with each mutation of `lockstep_wire::planted` put into the code, the
 //! exploration of the proof of completeness, the explorer or the simulator must find it.
 //!
-//! Each change tries each mutation with the witness that is known to find it ([`witnesses`]). `.ci/night` looks
-//! for it everywhere, as if nothing were known, and says who found what, after how many states, steps or seeds:
-//! `LOCKSTEP_NIGHT=1 cargo test --release -p lockstep-sim --test it planted -- --nocapture` with debug assertions
-//! (`CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true`). `LOCKSTEP_PLANTED=Name,Name` tries only those,
-//! `LOCKSTEP_PLANTED_SEED_SECONDS` gives each so long instead of 40 s of seeds, `LOCKSTEP_PLANTED_SECONDS` ends it
-//! when they are over and says what was not tried.
+//! Each change tries each mutation with the witness that is known to find it ([`witnesses`]). `.ci/night`
+//! looks for it everywhere, as if nothing were known, and says who found what, after how many states, steps
+//! or seeds:
+//! `LOCKSTEP_NIGHT=1 cargo test --release -p lockstep-sim --test it planted -- --nocapture` with debug
+//! assertions (`CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true`). `LOCKSTEP_PLANTED=Name,Name` tries only those,
+//! `LOCKSTEP_PLANTED_SEED_SECONDS` gives each so long instead of 40 s of seeds, `LOCKSTEP_PLANTED_SECONDS`
+//! ends it when they are over and says what was not tried.
 
 #![allow(clippy::disallowed_methods, reason = "the harness is given so many seconds, and says what it took")]
 
@@ -34,10 +35,11 @@ enum Witness {
     Proof,
     /// The search of a night finds it; nobody has written down yet where.
     Night,
-    /// This story or test of engines or journals, which is run with the rule broken; so does the search of a night.
-    Held(&'static str),
-    /// A test, as the sentence says; the search is not expected to find it. Those of the engines and of a founding
-    /// are run with the rule broken.
+    /// This story or test of engines or journals, which is run with the rule broken; so does the search of a
+    /// night.
+    Story(&'static str),
+    /// A test, as the sentence says; the search is not expected to find it. Those of the engines and of a
+    /// founding are run with the rule broken.
     Test(&'static str),
 }
 
@@ -77,7 +79,7 @@ fn by_witnesses() {
         let begun = Instant::now();
         let found = with_planted(Some(*mutation), || found_by(witness));
         let is_found = match witness {
-            Witness::Test(_) | Witness::Held(_) | Witness::Night => true,
+            Witness::Test(_) | Witness::Story(_) | Witness::Night => true,
             // Each change runs the first ones with nothing planted, and all of them are clean.
             Witness::Seed(seed) => found.is_some() && (seed < EACH_CHANGE || is_clean(seed)),
             _ => found.is_some(),

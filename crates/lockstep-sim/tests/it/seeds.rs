@@ -1,6 +1,6 @@
-//! The simulator's promises. Each change runs the seeds that failed once and some hundred known ones, and CI runs
-//! thousands of the day (`lockstep sim`); a night runs 10,000 known ones. `LOCKSTEP_SIM_SECONDS` gives it so many
-//! seconds of seeds that nobody has run. `lockstep sim --seed S --trace` shows one.
+//! The simulator's promises. Each change runs the seeds that failed once and some hundred known ones, and CI
+//! runs thousands of the day (`lockstep sim`); a night runs 10,000 known ones. `LOCKSTEP_SIM_SECONDS` gives
+//! it so many seconds of seeds that nobody has run. `lockstep sim --seed S --trace` shows one.
 
 #![allow(
     clippy::disallowed_methods,

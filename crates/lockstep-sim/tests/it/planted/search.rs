@@ -1,4 +1,5 @@
-//! Looks for a mutation without knowing where it shows: seeds, all interleavings, walks, the exploration of the proof.
+//! Looks for a mutation without knowing where it shows: seeds, all interleavings, walks, the exploration of
+//! the proof.
 
 use super::Witness;
 use lockstep_core::engine::subscriber::Delivery;
@@ -120,7 +121,7 @@ pub(super) fn found_by(witness: Witness) -> Option<Found> {
             let how = how.lines().next().unwrap_or_default().to_string();
             Some(Found { witness, after: "at most two generations".to_string(), how })
         }
-        Witness::Test(_) | Witness::Held(_) | Witness::Night => None,
+        Witness::Test(_) | Witness::Story(_) | Witness::Night => None,
     }
 }
 
