@@ -93,7 +93,7 @@ const REGRESSIONS: &[u64] = &[
 ];
 
 /// Known seeds, from 0 on, that each change runs.
-pub const EACH_CHANGE: u64 = 300;
+pub const EACH_CHANGE: u64 = 150;
 
 fn from_env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -2,6 +2,7 @@
 //! the proof.
 
 use super::Witness;
+use crate::proof::scope_of_lane;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::planted::{Mutation, with_planted};
 use lockstep_sim::Plan;
@@ -117,7 +118,7 @@ pub(super) fn found_by(witness: Witness) -> Option<Found> {
         Witness::Interleavings(scope) => in_story(witness, explore(&scope.of_interleavings())),
         Witness::Walk(scope, seed) => in_story(witness, walk(&scope.of_walks(), seed, scope.walk_steps())),
         Witness::Proof => {
-            let how = proof::explore(&proof::ProofScope { generations: 2, stride: 64, jobs: 2 }).err()?;
+            let how = proof::explore(&scope_of_lane()).err()?;
             let how = how.lines().next().unwrap_or_default().to_string();
             Some(Found { witness, after: "at most two generations".to_string(), how })
         }
