@@ -2,11 +2,11 @@
 //!
 //! A low-latency multicast sequencer: one pinned thread stamps the messages of many publishers into one total
 //! order and multicasts it; the hot standbys that receive the multicast are Paxos acceptors. This crate is
-//! the command line ([`cli`]), the configuration ([`config`]) and clusters of one machine ([`local`]) over
-//! the others. A program that publishes or reads the stream depends on `lockstep-client`, and on nothing else
-//! of it. `ARCHITECTURE.md` is the map; the rules stand in `docs/rules.md`, the bytes in `docs/PROTOCOL.md`.
+//! the command line ([`cli`]) over the others; the daemons that it starts are `lockstep-daemon`. A program
+//! that publishes or reads the stream depends on `lockstep-client`, and on nothing else of it.
+//! `ARCHITECTURE.md` is the map; the rules stand in `docs/rules.md`, the bytes in `docs/PROTOCOL.md`.
 
 #[allow(clippy::disallowed_methods)]
 pub mod cli;
-pub mod config;
-pub mod local;
+
+pub use lockstep_daemon::config;

@@ -39,9 +39,9 @@ rm -rf "$out"
 mkdir -p "$out"
 
 echo "== the program"
-cargo build --locked --release --bin lockstep
+cargo build --locked --profile dist --bin lockstep
 cargo build --locked --profile chores -p tools
-"$target/chores/tools" package --program "$target/release/lockstep" "$target/package"
+"$target/chores/tools" package --program "$target/dist/lockstep" "$target/package"
 "$target/chores/tools" sbom > "$out/lockstep-$version.cdx.json"
 
 echo "== the package of Debian"
@@ -53,17 +53,17 @@ if [ "$target" != "$PWD/target" ]; then
     rm -rf target/package && mkdir -p target && cp -r "$target/package" target/package
 fi
 # The program has 138 MB with the lines of its source, for perf and debuggers, and 23 without: two packages.
-cargo deb --no-build --dbgsym --output "$out/"
+cargo deb --no-build --profile dist --dbgsym --output "$out/"
 
 echo "== the static program"
 static=""
 if [ -d "$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/$musl" ] || rustup target add "$musl" 2>/dev/null; then
-    cargo build --locked --release --bin lockstep --target "$musl"
+    cargo build --locked --profile dist --bin lockstep --target "$musl"
     static="lockstep-$version-$musl"
     rm -rf "${target:?}/$static"
     mkdir -p "$target/$static"
-    strip -o "$target/$musl/release/lockstep.stripped" "$target/$musl/release/lockstep"
-    cp "$target/$musl/release/lockstep.stripped" "$target/$static/lockstep"
+    strip -o "$target/$musl/dist/lockstep.stripped" "$target/$musl/dist/lockstep"
+    cp "$target/$musl/dist/lockstep.stripped" "$target/$static/lockstep"
     cp LICENSE-APACHE LICENSE-MIT CHANGELOG.md "$target/$static/"
     cp -r "$target/package/man" "$target/package/completions" configs contrib "$target/$static/"
     tar --create --directory "$target" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \

@@ -2,9 +2,9 @@
 
 use crate::results::RunResult;
 use crate::{
-    attached, compare, cost, day, down, failover, fairness, fanout, gateway, ground, guard, idle,
-    instructions, journal, languages, latency, micro, node, observed, recovery, repair, replay, report,
-    scenario, self_test, throughput,
+    attached, compare, cost, day, down, failover, fairness, fanout, gateway, ground, guard, idle, journal,
+    languages, latency, micro, node, observed, recovery, repair, replay, report, scenario, self_test,
+    throughput,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -12,16 +12,16 @@ use std::process::ExitCode;
 /// Measures lockstep, and the floor under it.
 #[derive(Parser)]
 #[command(version)]
-struct Arguments {
+pub struct Arguments {
+    /// What to measure.
     #[command(subcommand)]
-    what: What,
+    pub what: What,
 }
 
+/// The measures, and the processes of measures.
 #[derive(Subcommand)]
-enum What {
-    /// Instructions per message of each role, counted by callgrind.
-    Instructions(instructions::Arguments),
-    /// Nanoseconds of each operation of the hot path, over a copy of its bytes, and instructions.
+pub enum What {
+    /// Nanoseconds of each operation of the hot path, over a copy of its bytes.
     Micro(micro::Arguments),
     /// Publish to delivery, over what a raw forwarder takes.
     Latency(Box<latency::Arguments>),
@@ -90,9 +90,6 @@ enum What {
     Guard(guard::Arguments),
     /// Results as one page that opens offline, and as pictures.
     Report(report::Arguments),
-    /// What callgrind watches.
-    #[command(hide = true)]
-    Turns(instructions::TurnsArguments),
     /// A process of a measurement.
     #[command(hide = true)]
     Node(node::Arguments),
@@ -139,7 +136,6 @@ pub fn run() -> ExitCode {
 /// Does what is asked for.
 fn measure(what: What) -> Result<RunResult, String> {
     match what {
-        What::Instructions(arguments) => instructions::run(&arguments),
         What::Micro(arguments) => micro::run(&arguments),
         What::Latency(arguments) => latency::run(&arguments),
         What::SelfTest(arguments) => self_test::run(&arguments),
@@ -175,54 +171,6 @@ fn measure(what: What) -> Result<RunResult, String> {
         What::Down(arguments) => down::run(&arguments),
         What::DownVictim(arguments) => down::victim(&arguments).map(|()| RunResult::Passed),
         What::DownWatcher => down::watcher().map(|()| RunResult::Passed),
-        What::Turns(arguments) => instructions::turns(&arguments).map(|()| RunResult::Passed),
         What::Node(arguments) => node::run(&arguments).map(|()| RunResult::Passed),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_row_of_the_guard_is_a_command_line_that_is_understood() {
-        for measure in guard::measures() {
-            let line = ["lockstep-bench"].into_iter().chain(measure.split(' '));
-            Arguments::try_parse_from(line).unwrap_or_else(|error| panic!("{measure}: {error}"));
-        }
-        Arguments::try_parse_from(["lockstep-bench", "guard", "base"]).expect("its defaults are right");
-    }
-
-    #[test]
-    fn the_flags_of_day_and_cost_are_read_with_their_units_and_others_refused() {
-        for line in [
-            "day",
-            "day --duration 24h --every 1h --takeover 90min --rate 20000 --journal 8GiB --growth 2MiB",
-            "day --duration 500s --every 2m --growth-percent 3 --idle park --fail-if grown>0",
-            "cost",
-            "cost --rates 20k,200k --rounds 3 --seconds 0.5 --idle yield",
-        ] {
-            let line = ["lockstep-bench"].into_iter().chain(line.split(' ')).collect::<Vec<_>>();
-            Arguments::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
-        }
-        for line in ["day --duration 24", "day --every 0s", "day --journal much", "cost --rates none"] {
-            let line = ["lockstep-bench"].into_iter().chain(line.split(' '));
-            assert!(Arguments::try_parse_from(line).is_err());
-        }
-    }
-
-    #[test]
-    fn every_scenario_is_a_command_line_that_is_understood() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
-        let mut seen = 0;
-        for file in std::fs::read_dir(folder).expect(folder) {
-            let file = file.expect(folder).path();
-            let run = Arguments::parse_from(["lockstep-bench".as_ref(), "run".as_ref(), file.as_os_str()]);
-            let What::Run(run) = run.what else { panic!("run is run") };
-            let line = scenario::command_line(&run).unwrap_or_else(|error| panic!("{error}"));
-            Arguments::try_parse_from(line).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-            seen += 1;
-        }
-        assert!(seen > 0, "{folder} is empty");
     }
 }

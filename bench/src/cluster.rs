@@ -4,7 +4,6 @@
 use crate::contestant::Contestant;
 use crate::transport::Transport;
 use lockstep::config::{Config, NodeConfig, SecurityMode};
-use lockstep::local::{ClusterFile, Folders, KEYS, Line, Replica, found, node_keys};
 use lockstep_client::Endpoint;
 use lockstep_core::engine::ports::Group;
 use lockstep_io::IoError;
@@ -12,14 +11,12 @@ use lockstep_io::device::MemorySharing;
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::{UdpSettings, free_port};
 use lockstep_node::NodeSettings;
+use lockstep_node::local::{ClusterFile, Folders, KEYS, Line, Replica, found, node_keys};
 use lockstep_wire::Identity;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a message: the size that figures of lockstep are given for where nothing else is said.
-pub const MESSAGE_LEN: usize = 64;
-/// The network's MTU where nothing else is said: frames of 1,424 bytes, fifteen messages of 64.
-pub const MTU: usize = 1500;
+pub use lockstep_instructions::{MESSAGE_LEN, MTU};
 
 /// Where a cluster's processes find each other, and how much they keep.
 pub struct Site {

@@ -185,18 +185,18 @@ struct Metered {
 
 /// Processor time and messages of a turn.
 #[derive(Clone, Copy, PartialEq, Debug)]
-struct Cost {
+pub struct Cost {
     /// Processor time of leader, standby and client, in nanoseconds, ...
-    cpu_ns: [u64; 3],
+    pub cpu_ns: [u64; 3],
     /// ... over so many messages, ...
-    messages: f64,
+    pub messages: f64,
     /// ... and over so long.
-    lasted_ns: Nanos,
+    pub lasted_ns: Nanos,
 }
 
 impl Cost {
     /// Seconds for a million messages, of each part.
-    fn costs(&self) -> Vec<(&'static str, f64)> {
+    pub fn costs(&self) -> Vec<(&'static str, f64)> {
         let of = |ns: u64| ns as f64 / 1e9 * MILLION / self.messages.max(1.0);
         let parts = PARTS.into_iter().zip(self.cpu_ns.map(of));
         parts.chain([(ALL, of(self.cpu_ns.iter().sum()))]).collect()
@@ -273,17 +273,5 @@ impl Probe for Meter {
                 Err(error) => self.failed = Some(error),
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cost_is_seconds_of_each_process_for_a_million_messages() {
-        let cost = Cost { cpu_ns: [1, 2, 3].map(|s| s * 1_000_000_000), messages: 2e6, lasted_ns: 1 };
-        let expected = [("leader", 0.5), ("standby", 1.0), ("client", 1.5), ("all together", 3.0)];
-        assert_eq!(cost.costs(), expected);
     }
 }

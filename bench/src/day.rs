@@ -15,9 +15,9 @@
 //! segments are removed before, as an operator does it (`lockstep journal trim`).
 
 mod application;
-mod flat;
-mod orders;
-mod period;
+pub mod flat;
+pub mod orders;
+pub mod period;
 mod scene;
 
 pub use application::{ApplicationArguments, run as apply};

@@ -4,6 +4,7 @@ use crate::cluster::{self, Cluster, Site};
 use crate::results::Facts;
 use lockstep::config::Config;
 use lockstep_core::engine::ports::Group;
+use lockstep_instructions::build;
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::Udp;
 use std::fs;
@@ -40,14 +41,12 @@ pub fn facts() -> Facts {
         ("busy poll", format!("{} us", read("/proc/sys/net/core/busy_poll"))),
         ("rmem_max", format!("{} bytes", read("/proc/sys/net/core/rmem_max"))),
         ("load", format!("{} (1, 5, 15 minutes, before the measurement)", load.join(" "))),
-        ("compiler", rustc().to_owned()),
-        ("lockstep", format!("{} ({})", env!("CARGO_PKG_VERSION"), profile())),
+        ("compiler", build::rustc().to_owned()),
+        ("lockstep", env!("CARGO_PKG_VERSION").to_owned()),
+        // Of this program, which is also every process of lockstep that it starts.
+        ("profile", build::profile().to_owned()),
     ];
     facts.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
-fn profile() -> &'static str {
-    if cfg!(debug_assertions) { "a build for tests: its figures say nothing" } else { "release" }
 }
 
 /// An interface as the kernel has it: driver, speed, MTU.
@@ -66,11 +65,6 @@ fn interface(name: &str) -> String {
 /// Cores that this process may run on.
 pub fn cores() -> usize {
     lockstep_process::cpu::cores().len()
-}
-
-/// The compiler of this program.
-pub fn rustc() -> &'static str {
-    env!("LOCKSTEP_BENCH_RUSTC")
 }
 
 /// The facts, and what the kernel grants a device like those of a measurement, and the interface: of

@@ -16,8 +16,8 @@
 mod hog;
 mod how;
 pub(crate) mod load;
-mod report;
-mod window;
+pub mod report;
+pub mod window;
 
 pub use hog::{HogArguments, hog};
 pub use how::How;

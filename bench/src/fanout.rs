@@ -13,7 +13,7 @@
 //! was.
 
 mod copies;
-mod listener;
+pub mod listener;
 mod listeners;
 
 pub use listener::{ListenerArguments, listen};
@@ -36,7 +36,7 @@ use lockstep_wire::Nanos;
 use std::time::{Duration, Instant};
 
 /// Messages of each turn that do not count.
-const WARM_UP: u64 = 50;
+pub const WARM_UP: u64 = 50;
 /// How long the last message may take to all who lack it.
 const SETTLE: Duration = Duration::from_secs(3);
 /// Between two looks whether all have it.
@@ -181,17 +181,19 @@ fn one(
 }
 
 /// Latencies of one turn.
-struct Found {
-    to_median: Latencies,
-    to_last: Latencies,
+pub struct Found {
+    /// To the median subscriber.
+    pub to_median: Latencies,
+    /// To the last one.
+    pub to_last: Latencies,
     /// Deliveries that never came.
-    missing: u64,
+    pub missing: u64,
 }
 
 impl Found {
     /// A message that did not reach all has no last subscriber and no median one, and does not count as
     /// either.
-    fn of(received: &[Received], total: u64) -> Result<Self, String> {
+    pub fn of(received: &[Received], total: u64) -> Result<Self, String> {
         let mut found = Self { to_median: Latencies::new()?, to_last: Latencies::new()?, missing: 0 };
         for number in WARM_UP..total {
             let late = received.iter().filter_map(|received| *received.late.get(number as usize)?);
@@ -206,35 +208,5 @@ impl Found {
             }
         }
         Ok(found)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn received(late: &[Option<Nanos>]) -> Received {
-        let before = std::iter::repeat_n(Some(9), WARM_UP as usize);
-        Received { late: before.chain(late.iter().copied()).collect(), gaps: 0, repaired: 0 }
-    }
-
-    #[test]
-    fn each_message_has_its_own_median_and_its_own_last_subscriber() {
-        let all = [
-            received(&[Some(10), Some(600)]),
-            received(&[Some(20), Some(500)]),
-            received(&[Some(30), Some(400)]),
-        ];
-        let found = Found::of(&all, WARM_UP + 2).unwrap();
-        assert_eq!((found.to_median.len(), found.to_median.max()), (2, Some(500)));
-        assert_eq!((found.to_last.len(), found.to_last.max()), (2, Some(600)));
-        assert_eq!(found.missing, 0);
-    }
-
-    #[test]
-    fn what_did_not_reach_all_is_missing_and_tells_no_latency() {
-        let all = [received(&[Some(10), None]), received(&[Some(20), Some(500)])];
-        let found = Found::of(&all, WARM_UP + 2).unwrap();
-        assert_eq!((found.to_last.len(), found.to_last.max(), found.missing), (1, Some(20), 1));
     }
 }

@@ -11,10 +11,10 @@ use lockstep_io::counters::CountersReader;
 use lockstep_node::NodeSettings;
 use lockstep_process::child::{LoggedChild, await_end};
 use lockstep_process::signal::Signal;
+use lockstep_testkit::processes::command_of;
 use lockstep_wire::{Nanos, QueryKind, Seq};
 use std::process::Stdio;
 use std::time::Duration;
-use tools::processes::command_of;
 
 /// How long replicas may take to agree, to stop, and to start.
 const PATIENCE_NS: Nanos = 20_000_000_000;

@@ -7,7 +7,7 @@
 //! * `storm`: clients trade while others connect, log in and drop their connections without pause, and while
 //!   somebody floods the gateway with wrong passwords.
 
-mod added;
+pub mod added;
 mod client_pool;
 mod market;
 mod relay;

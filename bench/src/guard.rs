@@ -34,7 +34,7 @@ const ROWS: [MainRow; 6] = [
 ];
 
 /// The page of a history.
-const PAGE: &str = "index.html";
+pub const PAGE: &str = "index.html";
 /// What a row's place on the page is called.
 const CHANGE: &str = "change";
 
@@ -73,7 +73,7 @@ pub struct Arguments {
 }
 
 /// What may stand in a file's name.
-fn word(text: &str) -> Result<String, String> {
+pub fn word(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {
         return Ok(text.to_owned());
@@ -82,8 +82,7 @@ fn word(text: &str) -> Result<String, String> {
 }
 
 /// The measures of all rows, each as a command line has it.
-#[cfg(test)]
-pub(crate) fn measures() -> impl Iterator<Item = &'static str> {
+pub fn measures() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|(.., measure)| *measure)
 }
 
@@ -161,7 +160,7 @@ fn merge(results: &mut Results, name: &str, of_row: Results) {
 
 /// Writes the results as a file of the history: of each figure the least, the median and the greatest of its
 /// ratios, and no paths of this machine. Names in the order of time are in the order of the alphabet.
-fn save(folder: &Path, change: &str, results: &Results) -> Result<(), String> {
+pub fn save(folder: &Path, change: &str, results: &Results) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("creating {}: {error}", folder.display()))?;
     let time: String = results.began.chars().take(19).filter(|c| c.is_ascii_digit() || *c == 'T').collect();
     let mut shorter = Results { command: vec!["guard".to_owned()], ..results.clone() };
@@ -173,7 +172,7 @@ fn save(folder: &Path, change: &str, results: &Results) -> Result<(), String> {
 }
 
 /// The page of all changes in `folder`.
-fn draw(folder: &Path) -> Result<(), String> {
+pub fn draw(folder: &Path) -> Result<(), String> {
     let fails = |error: std::io::Error| format!("reading {}: {error}", folder.display());
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fails)? {
@@ -213,52 +212,4 @@ fn history(all: &[Results]) -> Results {
         ));
     }
     history
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of_change(change: &str, began: &str, ratio: f64) -> Results {
-        let mut results = Results::begin("guard", "", Facts::new());
-        began.clone_into(&mut results.began);
-        results.tell("B", change);
-        results.tell("verdict", "no row is worse");
-        let row = Row::new("stamped: 64 B: p50", "lockstep", "lockstep", Unit::Ratio);
-        results.add(row.clone(), Round::value(ratio));
-        results.add(Row { subject: "plain".to_owned(), ..row.as_floor(true) }, Round::value(1.0));
-        results
-    }
-
-    #[test]
-    fn the_page_has_each_figure_as_a_line_over_all_changes_the_oldest_first() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for (change, began, ratio) in [
-            ("second", "2026-01-02T00:00:00Z", 1.02),
-            ("first", "2026-01-01T23:00:00.5Z", 0.98),
-            ("third", "2026-01-03T00:00:00Z", 1.01),
-        ] {
-            save(folder.path(), change, &of_change(change, began, ratio)).expect("saved");
-        }
-        draw(folder.path()).expect("drawn");
-        let names = std::fs::read_dir(folder.path()).expect("it is there");
-        let mut names: Vec<_> =
-            names.map(|entry| entry.expect("a file").file_name().into_string().expect("ASCII")).collect();
-        names.sort();
-        let files =
-            ["20260101T230000-first.json", "20260102T000000-second.json", "20260103T000000-third.json"];
-        assert_eq!(names, [&files[..], &[PAGE]].concat());
-        let page = std::fs::read_to_string(folder.path().join(PAGE)).expect("a page");
-        let at = |words: &str| page.find(words).unwrap_or_else(|| panic!("{words} is not on the page"));
-        assert!(at("change 1: first") < at("change 2: second") && at("change 2") < at("change 3: third"));
-        assert!(page.contains("<svg"), "a line");
-    }
-
-    #[test]
-    fn a_change_is_named_by_what_may_stand_in_a_files_name() {
-        assert_eq!(word("v1.2-3_a"), Ok("v1.2-3_a".to_owned()));
-        for wrong in ["", "a/b", "..\u{0}", "a b"] {
-            assert!(word(wrong).is_err(), "{wrong}");
-        }
-    }
 }

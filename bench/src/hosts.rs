@@ -16,12 +16,12 @@ use crate::transport::Transport;
 use clap::ValueEnum;
 use lockstep_core::engine::ports::Group;
 use lockstep_io::idle::Idle;
+use lockstep_testkit::netns::{Namespace, Network, unsupported};
 use nix::sched::{CloneFlags, setns};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::process::Command;
-use tools::netns::{Namespace, Network, unsupported};
 
 /// The card of every host behind a cable.
 const CARD: &str = "eth0";

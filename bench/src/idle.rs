@@ -7,9 +7,9 @@ use crate::harness::{Run, Shared};
 use crate::results::{Round, Row, RunResult, Unit, VALUE};
 use crate::usage::cpu_ns;
 use clap::Parser;
+use lockstep_testkit::gateways;
+use lockstep_testkit::processes::{Cluster, Process};
 use std::time::{Duration, Instant};
-use tools::gateways;
-use tools::processes::{Cluster, Process};
 
 /// Most that a daemon may take of a core.
 const AIM: f64 = 0.01;

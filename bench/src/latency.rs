@@ -16,7 +16,7 @@
 //! With `--transport` lockstep and its floor go by another way, and several take turns in one run: each is
 //! told over the floor of its own way, and each way over the first.
 
-mod sweep;
+pub mod sweep;
 
 use crate::client::Ground;
 use crate::cluster::{MTU, Site};
@@ -107,7 +107,7 @@ pub fn rate(text: &str) -> Result<u64, String> {
 }
 
 /// A time like `200ns` or `5us`.
-fn time(text: &str) -> Result<Nanos, String> {
+pub fn time(text: &str) -> Result<Nanos, String> {
     let units = [("ns", 1.0), ("us", 1e3), ("ms", 1e6)];
     flags::scaled(text, &units, 0.0..=1e15, "is no time; write 200ns, 5us or 1ms").map(|ns| ns as Nanos)
 }
@@ -343,20 +343,5 @@ fn row(family: &Family, pace: Pace, (contestant, words): (Contestant, &str), cas
     match pace {
         Pace::Open(rate, _) => row.over([bytes, ("rate", rate as f64)]),
         Pace::Closed => row.over([bytes]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_and_times_are_read_with_their_units_and_refused_with_an_example() {
-        assert_eq!((rate("20000"), rate("20k"), rate("1.5M")), (Ok(20_000), Ok(20_000), Ok(1_500_000)));
-        assert_eq!((time("200ns"), time("5us")), (Ok(200), Ok(5_000)));
-        for text in ["", "k", "0", "fast", "NaN", "200M"] {
-            assert!(rate(text).is_err(), "{text}");
-        }
-        assert!(time("5").is_err_and(|why| why.contains("200ns")));
     }
 }

@@ -1,62 +1,59 @@
 //! # lockstep-bench: measures lockstep, and the floor under it
 //!
-//! Four kinds of figures, never mixed: instructions per message (exact, with a budget), latency and
-//! throughput as ratios to a forwarder that does nothing but forward, taken in the same run, and what a
-//! takeover or a loss costs, beside the same without one. Absolute times of a shared machine drift by a
-//! third; ratios of alternating rounds do not.
+//! Two kinds of figures, never mixed: latency and throughput as ratios to a forwarder that does nothing but
+//! forward, taken in the same run, and what a takeover or a loss costs, beside the same without one. Absolute
+//! times of a shared machine drift by a third; ratios of alternating rounds do not. A third kind, instructions
+//! per message, is exact and has a budget: `lockstep-instructions`, which needs no build of this crate.
 
 mod attached;
-mod check;
+pub mod check;
 mod child;
-mod cli;
+pub mod cli;
 mod client;
 pub mod cluster;
-mod compare;
+pub mod compare;
 mod contestant;
-mod cost;
-mod day;
+pub mod cost;
+pub mod day;
 mod down;
 pub mod environment;
-mod failover;
+pub mod failover;
 mod fairness;
-mod fanout;
+pub mod fanout;
 mod field;
-mod flags;
+pub mod flags;
 pub mod fleet;
-mod floor;
-mod frames;
-mod gateway;
+pub mod floor;
+pub mod gateway;
 mod ground;
-mod guard;
-mod harness;
+pub mod guard;
+pub mod harness;
 mod hosts;
 mod idle;
-mod instructions;
 mod journal;
-mod languages;
-mod latency;
-mod load;
+pub mod languages;
+pub mod latency;
+pub mod load;
 mod micro;
 mod node;
 mod observed;
 pub mod place;
 mod plain;
-mod probe;
+pub mod probe;
 mod recovery;
-mod repair;
+pub mod repair;
 mod replay;
-mod report;
+pub mod report;
 pub mod results;
-mod scenario;
-
-mod self_test;
-mod stalls;
+pub mod scenario;
+pub mod self_test;
+pub mod stalls;
 pub mod stats;
-mod taps;
+pub mod taps;
 mod throughput;
 mod transport;
 pub mod usage;
-mod ways;
-mod worker;
+pub mod ways;
+pub mod worker;
 
 pub use cli::{as_lockstep, run};

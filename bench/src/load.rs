@@ -9,7 +9,7 @@
 //! [`Client`] is the contestant. Messages are numbered, and have to come in order: one that does not ends the
 //! measurement.
 
-mod pace;
+pub mod pace;
 mod publishing;
 
 pub use pace::{Burst, Pace, Paced, SECOND_NS};

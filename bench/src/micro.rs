@@ -12,15 +12,15 @@
 //!
 //! Everything lies in the cache, as nothing else runs: this is the least that each takes, not its share of a
 //! latency. Work that is too short to be timed alone is timed by the batch. A leader's turn is that of a
-//! whole replica in a world without a network (see `instructions`), whose counts of instructions stand below:
-//! times drift, they do not.
+//! whole replica in a world without a network; `lockstep-instructions` counts its instructions there, which do
+//! not drift as times do.
 
 use crate::environment;
-use crate::frames::{CLUSTER, entry, sealed};
 use crate::harness::{Run, Shared, per_operation, pin};
-use crate::instructions::{self, Pattern, Watched, World};
-use crate::results::{Round, Row, RunResult, Unit};
+use crate::results::{Row, RunResult, Unit};
 use crate::stats::Latencies;
+use lockstep_instructions::frames::{CLUSTER, entry, sealed};
+use lockstep_instructions::world::{Pattern, Watched, World};
 use lockstep_io::clock::Clock;
 use lockstep_process::cpu;
 use lockstep_wire::Keyring;
@@ -50,9 +50,6 @@ pub struct Arguments {
     /// Batches of an operation, or turns of a replica, in each of its turns.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     batches: u64,
-    /// Leaves out the instructions, for which callgrind takes a minute.
-    #[arg(long)]
-    only_times: bool,
 }
 
 /// An operation, and what its bytes cost when they are only copied; each does a whole batch.
@@ -123,10 +120,6 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     for (pattern, world) in STAMPED.iter().zip(&worlds) {
         let steps = (arguments.shared.rounds * (WARM_UP + arguments.batches)) as usize;
         world.check((steps * pattern.messages()) as u64, steps)?;
-    }
-    if !arguments.only_times {
-        run.show("instructions");
-        count(&mut run)?;
     }
     run.finish(&arguments.shared.output)
 }
@@ -254,19 +247,4 @@ fn operations() -> Result<Vec<Operation>, String> {
         }
     }
     Ok(operations)
-}
-
-/// Instructions of each role, which need no floor: the same binary has the same count every time.
-fn count(run: &mut Run) -> Result<(), String> {
-    let at = Instant::now();
-    match instructions::counts()? {
-        Err(reason) => run.results.notes.push(format!("SKIPPED: instructions: {reason}")),
-        Ok(counts) => {
-            for (key, what, count) in counts {
-                let row = Row::new("instructions", key, what, Unit::Instructions);
-                run.record(row, at, at.elapsed(), Round::value(count));
-            }
-        }
-    }
-    Ok(())
 }

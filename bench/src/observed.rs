@@ -26,13 +26,13 @@ use crate::worker::Worker;
 use lockstep_client::{Delivery, Start};
 use lockstep_io::idle::Idle;
 use lockstep_process::page;
+use lockstep_testkit::processes::free_address;
 use lockstep_wire::Nanos;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use tools::processes::free_address;
 
 /// Between two fetches of the page, and two looks of `top`.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -5,13 +5,13 @@
 
 use crate::hosts::{Entered, enter};
 use lockstep_process::child::ChildGuard;
+use lockstep_testkit::netns::{Network, unsupported};
 use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
-use tools::netns::{Network, unsupported};
 
 /// A network, and this thread on its last node.
 #[derive(Debug)]

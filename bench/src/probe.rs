@@ -4,7 +4,7 @@
 //! was due, split at the leader's stamp or at the kernel's note if that is asked for, what bursts leave
 //! behind, and what kept the thread.
 
-mod recovery;
+pub mod recovery;
 mod tap;
 
 pub use tap::KernelTimes;

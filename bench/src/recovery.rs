@@ -21,10 +21,10 @@ use clap::Args;
 use lockstep::config::Config;
 use lockstep_client::{EVERYBODY, Endpoint, PublishError, Publisher, PublisherEvent};
 use lockstep_io::clock::random_u64;
+use lockstep_testkit::processes::{Cluster, Process};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tools::processes::{Cluster, Process};
 
 /// Replicas.
 const REPLICAS: u32 = 3;

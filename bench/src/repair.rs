@@ -50,7 +50,7 @@ const REPLICAS: usize = 3;
 /// Windows that a reader keeps apart; 0 is none that counts.
 const WINDOWS_MAX: usize = 64;
 /// The shortest message: number, time, window.
-const SIZE_MIN: usize = 18;
+pub const SIZE_MIN: usize = 18;
 /// Nothing is counted before.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Between two windows: what is still under way belongs to neither.
@@ -62,14 +62,16 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A replica that is no further behind has caught up: what comes in a tenth of a second is on its way.
 const CAUGHT_UP_SECONDS: f64 = 0.1;
 
-fn window_of(payload: &[u8]) -> usize {
+/// The window that a message belongs to; of one that is too short, 0.
+pub fn window_of(payload: &[u8]) -> usize {
     payload
         .get(16..18)
         .and_then(|word| word.try_into().ok())
         .map_or(0, |word| u16::from_le_bytes(word).into())
 }
 
-fn write_window(payload: &mut [u8], window: usize) {
+/// Writes into a message which window it belongs to.
+pub fn write_window(payload: &mut [u8], window: usize) {
     payload[16..SIZE_MIN].copy_from_slice(&(window as u16).to_le_bytes());
 }
 
@@ -118,7 +120,7 @@ pub struct Arguments {
 }
 
 /// A share like `0.01%`, in a million.
-fn per_million(text: &str) -> Result<u32, String> {
+pub fn per_million(text: &str) -> Result<u32, String> {
     let wrong = "is no share of packets; write 0.0001% to 99.9999%";
     flags::scaled(text, &[("%", 1e4)], 0.5..=999_999.4, wrong).map(|share| share.round() as u32)
 }
@@ -384,24 +386,5 @@ impl Bench<'_> {
         let found =
             Found { leader, published, reads, windows, memory, caught_up, behind, marks, counted, journals };
         Ok((found, run))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_read_in_a_million_and_nonsense_refused() {
-        assert_eq!(per_million("0.01%"), Ok(100));
-        assert_eq!(per_million("50%"), Ok(500_000));
-        assert!(["1", "0%", "100%", "x%"].iter().all(|text| per_million(text).is_err()));
-    }
-
-    #[test]
-    fn a_message_says_which_window_it_belongs_to() {
-        let mut payload = [0; SIZE_MIN];
-        write_window(&mut payload, 63);
-        assert_eq!((window_of(&payload), window_of(&payload[..17])), (63, 0));
     }
 }

@@ -13,20 +13,20 @@
 mod live;
 
 use crate::environment;
-use crate::frames::{CLUSTER, Frames};
 use crate::harness::{Run, Shared};
 use crate::journal::open::{Journal, ME, Takes};
 use crate::results::{Round, Row, RunResult, Unit};
 use clap::Args;
 use lockstep_core::engine::replay::{REPLAY_BUFFER_LEN, ReplayItem, piece};
+use lockstep_instructions::frames::{CLUSTER, Frames};
 use lockstep_node::io::replay::{ReplayServer, ServerSettings};
+use lockstep_testkit::processes::memory_folder;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tools::processes::memory_folder;
 
 /// No step takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -54,7 +54,11 @@ pub fn command_line(arguments: &Arguments) -> Result<Vec<OsString>, String> {
     Ok(line)
 }
 
-fn parse(text: &str) -> Result<(String, Vec<OsString>), String> {
+/// A scenario's title, and the command line that it stands for.
+///
+/// # Errors
+/// The place that is wrong.
+pub fn parse(text: &str) -> Result<(String, Vec<OsString>), String> {
     let Scenario { title, measure, flags } = toml::from_str(text).map_err(|error| error.to_string())?;
     if measure == "run" {
         return Err("measure: a scenario names no other scenario".to_owned());
@@ -80,29 +84,5 @@ fn word(name: &str, value: &Value) -> Result<String, String> {
         Value::Integer(number) => Ok(number.to_string()),
         Value::Float(number) => Ok(number.to_string()),
         other => Err(format!("flags.{name}: a text, a number or a list of them, no {}", other.type_str())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scenario_is_the_command_line_that_one_would_type() {
-        let text = "title = \"t\"\nmeasure = \"latency\"\n[flags]\nsizes = [32, 288]\nonly = \"stamped\"\nsweep = true\n";
-        let (_, line) = parse(text).unwrap();
-        assert_eq!(line, ["lockstep-bench", "latency", "--only=stamped", "--sizes=32,288", "--sweep"]);
-    }
-
-    #[test]
-    fn what_is_no_scenario_is_refused_by_the_place_that_is_wrong() {
-        for (text, place) in [
-            ("measure = \"latency\"", "title"),
-            ("title = \"t\"\nmeasure = \"run\"", "measure"),
-            ("title = \"t\"\nmeasure = \"latency\"\n[flags]\nsizes = [[1]]", "flags.sizes"),
-            ("title = \"t\"\nmeasure = \"latency\"\nflag = 1", "flag"),
-        ] {
-            assert!(parse(text).is_err_and(|why| why.contains(place)), "{text}");
-        }
     }
 }

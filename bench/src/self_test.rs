@@ -30,7 +30,7 @@ const RATE: u64 = 20_000;
 /// The measured p99.9 may be lower by so much: the stalls of a round need not be as many as its seconds.
 const LEAST_SHARE: f64 = 0.9;
 /// The contestants.
-const SUBJECT: &str = "stub";
+pub const SUBJECT: &str = "stub";
 
 /// How to test.
 #[derive(clap::Args)]
@@ -88,7 +88,7 @@ fn one(stall_ns: Nanos, pace: Pace, seconds: u64, cores: &[usize]) -> Result<Fou
 }
 
 /// Says what is true of the stub, what either loop saw of it, and whether that is wrong.
-fn judge(results: &mut Results) {
+pub fn judge(results: &mut Results) {
     let p999 = |case: &str| -> Option<Spread> { results.of_case(case).next()?.spread("p99.9") };
     let truth = STALL_NS as f64 - EVERY_NS as f64 * 0.001;
     let (Some(open), Some(closed)) = (p999("open loop, stalls"), p999("closed loop, stalls")) else {
@@ -111,28 +111,5 @@ fn judge(results: &mut Results) {
         results.wrongs.push(
             "the closed loop saw as much as the open one: other stalls hide the planted one".to_owned(),
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::results::{Facts, Figures};
-
-    fn judged(open: f64, closed: f64) -> Results {
-        let mut results = Results::begin("self-test", "", Facts::new());
-        for (case, p999) in [("open loop, stalls", open), ("closed loop, stalls", closed)] {
-            let figures = Figures::from([("p99.9".to_owned(), p999)]);
-            results.add(Row::new(case, SUBJECT, SUBJECT, Unit::Nanos), Round { figures, ..Round::default() });
-        }
-        judge(&mut results);
-        results
-    }
-
-    #[test]
-    fn a_stall_that_is_not_seen_is_wrong_and_so_is_a_closed_loop_that_sees_it() {
-        assert!(judged(4_050_000.0, 30_000.0).wrongs.is_empty());
-        assert!(judged(40_000.0, 30_000.0).wrongs[0].contains("did not see"));
-        assert!(judged(9_000_000.0, 9_000_000.0).wrongs[0].contains("hide"));
     }
 }

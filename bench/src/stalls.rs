@@ -41,12 +41,19 @@ const BEHIND_NS: Nanos = 1_000_000;
 /// By what.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Cause {
+    /// Another thread of its process.
     SideThread,
+    /// Another process.
     Scheduler,
+    /// Memory that was not there.
     PageFault,
+    /// A new segment of the journal.
     RollOver,
+    /// A flush of the journal.
     Flush,
+    /// None of these, in a turn without work: interrupts, the hypervisor.
     Machine,
+    /// None of these, in a turn with work: it may be lockstep's.
     Ours,
 }
 
@@ -91,17 +98,22 @@ pub struct Stalls {
 
 /// What the kernel has counted so far.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-struct Counted {
-    run_delay_ns: u64,
-    others_ns: u64,
-    faults: u64,
-    begun: Option<SystemTime>,
-    durable: u64,
+pub struct Counted {
+    /// Time that the thread waited for a core.
+    pub run_delay_ns: u64,
+    /// Time that the other threads of its process ran.
+    pub others_ns: u64,
+    /// Its page faults.
+    pub faults: u64,
+    /// When the journal's newest segment was begun.
+    pub begun: Option<SystemTime>,
+    /// The journal's durable position.
+    pub durable: u64,
 }
 
 impl Counted {
     /// What kept a turn for `lasted_ns`, since `before`; without what tells it, the machine or we.
-    fn cause(&self, before: &Self, lasted_ns: Nanos, worked: bool) -> Cause {
+    pub fn cause(&self, before: &Self, lasted_ns: Nanos, worked: bool) -> Cause {
         // Times of threads are scaled to what their process has used, and may go back a little.
         let delay = self.run_delay_ns.saturating_sub(before.run_delay_ns);
         let others = self.others_ns.saturating_sub(before.others_ns);
@@ -239,11 +251,12 @@ pub struct Slow {
 pub struct Tally {
     /// Stalls of each process and cause: how many, how long together, the longest; messages that were late by
     /// it.
-    of: std::collections::BTreeMap<(&'static str, Cause), [u64; 4]>,
+    pub of: std::collections::BTreeMap<(&'static str, Cause), [u64; 4]>,
     /// What the machine would have done to turns with work: by process.
     by_chance: std::collections::BTreeMap<&'static str, f64>,
     slow: u64,
-    unexplained: u64,
+    /// Slow messages that met no stall.
+    pub unexplained: u64,
     messages: u64,
     counted_ns: Nanos,
     left_out: u64,
@@ -350,58 +363,5 @@ impl Tally {
             lines.push(format!("  {} more stalls were not kept", self.left_out));
         }
         lines
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stall_is_told_by_what_the_kernel_counted_since_the_last_look() {
-        let before = Counted::default();
-        let cause = |counted: Counted, worked| counted.cause(&before, 100_000, worked);
-        let delayed = Counted { run_delay_ns: 90_000, faults: 3, ..before };
-        assert_eq!(cause(delayed, true), Cause::Scheduler);
-        assert_eq!(cause(Counted { others_ns: 80_000, ..delayed }, true), Cause::SideThread);
-        assert_eq!(cause(Counted { run_delay_ns: 10_000, faults: 1, ..before }, false), Cause::PageFault);
-        assert_eq!(cause(Counted { begun: Some(SystemTime::UNIX_EPOCH), ..before }, true), Cause::RollOver);
-        assert_eq!(cause(Counted { durable: 7, ..before }, true), Cause::Flush);
-        assert_eq!((cause(before, false), cause(before, true)), (Cause::Machine, Cause::Ours));
-    }
-
-    #[test]
-    fn a_thread_that_works_for_long_is_seen_to_have_stalled_by_itself_or_for_want_of_a_core() {
-        let mut watch = Watch::begin(None).expect("a kernel that counts");
-        let clock = Clock::start();
-        let ends = clock.now() + 4 * STALL_NS;
-        while clock.now() < ends {}
-        watch.turned(true, 0).expect("a look");
-        let found = watch.end();
-        assert!(found.stalls.len() == 1 && found.stalls[0].lasted_ns >= 4 * STALL_NS, "{found:?}");
-        let cause = found.stalls[0].cause;
-        assert!(
-            matches!(cause, Cause::Ours | Cause::Scheduler | Cause::SideThread | Cause::PageFault),
-            "{found:?}"
-        );
-    }
-
-    #[test]
-    fn a_slow_message_is_told_by_the_longest_stall_that_it_met_or_waited_behind() {
-        let stall = |began, lasted_ns, cause| Stall { began, lasted_ns, cause };
-        let leader = Stalls {
-            stalls: vec![stall(1_000, 60_000, Cause::Machine), stall(9_000_000, 300_000, Cause::Scheduler)],
-            ..Stalls::default()
-        };
-        let client = Stalls { stalls: vec![stall(9_050_000, 90_000, Cause::Ours)], ..Stalls::default() };
-        let slow =
-            [(30_000, 90_000), (9_100_000, 9_400_000), (9_400_000, 9_460_000), (70_000_000, 70_060_000)];
-        let slow = slow.map(|(due, came)| Slow { due, came });
-        let mut tally = Tally::default();
-        tally.add(&[("leader", leader), ("client", client)], &slow, 1_000, [0, 100_000_000]);
-        let late = |process, cause| tally.of.get(&(process, cause)).map_or(0, |of| of[3]);
-        assert_eq!(late("leader", Cause::Machine), 1);
-        assert_eq!(late("leader", Cause::Scheduler), 2, "also who was due behind its end");
-        assert_eq!((late("client", Cause::Ours), tally.unexplained), (0, 1));
     }
 }

@@ -30,7 +30,7 @@ pub fn write_mark(message: &mut [u8], number: u64) {
 }
 
 /// Calls `f` with each number in `bytes`; returns what of them need not be looked at again.
-fn read_marks(bytes: &[u8], mut f: impl FnMut(u64)) -> usize {
+pub fn read_marks(bytes: &[u8], mut f: impl FnMut(u64)) -> usize {
     let mut at = 0;
     while let Some(found) = bytes[at..].windows(SIZE_MIN).position(|word| word.starts_with(&MARK)) {
         let number = &bytes[at + found + 8..at + found + SIZE_MIN];
@@ -159,26 +159,5 @@ impl Tap {
         });
         let at = at.map_or_else(wall, |at| at.tv_sec() as Nanos * 1_000_000_000 + at.tv_nsec() as Nanos);
         Ok(Some((self.rest + came.bytes, at)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mark_is_found_wherever_it_stands_and_its_beginning_is_kept() {
-        let mut bytes = vec![7; 100];
-        write_mark(&mut bytes[3..], 5);
-        write_mark(&mut bytes[50..], 6);
-        let mut seen = Vec::new();
-        assert_eq!(read_marks(&bytes, |number| seen.push(number)), 85);
-        assert_eq!(seen, [5, 6]);
-        for cut in 50..66 {
-            let mut seen = Vec::new();
-            let done = read_marks(&bytes[..cut], |number| seen.push(number));
-            read_marks(&bytes[done..], |number| seen.push(number));
-            assert_eq!(seen, [5, 6], "cut at {cut}");
-        }
     }
 }

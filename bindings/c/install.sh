@@ -10,9 +10,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 prefix=${1:?"where to? bindings/c/install.sh PREFIX [FOLDER]"}
 built=${2:-}
 if [[ -z $built ]]; then
-    cargo build --release --manifest-path "$here/Cargo.toml"
+    cargo build --profile dist --manifest-path "$here/Cargo.toml"
     built=$(cargo metadata --format-version 1 --no-deps --manifest-path "$here/Cargo.toml" |
-        sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release
+        sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/dist
 fi
 version=$(cargo pkgid --offline --manifest-path "$here/Cargo.toml" | sed 's/.*[#@]//')
 abi=$(sed -n 's/^#define LOCKSTEP_ABI_VERSION //p' "$here/include/lockstep.h")

@@ -8,7 +8,6 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
 use lockstep_core::proto::log::LogEnd;
-use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_wire::{
     EPOCH_START_LEN_MAX, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartBody, FrameView, GenerationKeys,
@@ -59,13 +58,11 @@ fn keys(class: KeyClass) -> Keyring {
 fn reader(delivery: Delivery) -> SubscriberEngine<One> {
     let receiver = ReceiverLimits {
         keys: keys(KeyClass::Reader).into(),
-        history: 0,
         me: Identity { replica: 0, incarnation: 5 },
         repairers: vec![Repairer::replica(1, PEER)],
-        nack: NackLimits::default(),
         store_bytes: 1 << 15,
         frame_len_max: 1_424,
-        count_when_accepted: false,
+        ..ReceiverLimits::default()
     };
     let limits = SubscriberLimits {
         receiver,
@@ -73,7 +70,7 @@ fn reader(delivery: Delivery) -> SubscriberEngine<One> {
         start: Start::From(1),
         parts: PartsLimits { message_len_max: 4_096, bytes: 1 << 15 },
         lag_report_ns: 1_000_000,
-        heartbeat_interval_ns: 1_000_000,
+        ..SubscriberLimits::default()
     };
     SubscriberEngine::new(One::default(), limits)
 }

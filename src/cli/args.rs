@@ -4,11 +4,10 @@ mod membership;
 #[cfg(test)]
 mod tests;
 
-use super::Failure;
-use super::demo::args::{DemoArgs, DemoChildArgs, DemoPublisherArgs, DemoSenderArgs, DemoSubscriberArgs};
-use super::failure::{USAGE, exit_codes};
-use crate::config::{self, Config, Origin, Override};
+use super::failure::exit_codes;
 use clap::{Args, Parser, Subcommand};
+pub use lockstep_daemon::args::{ArchiverArgs, ClusterArgs, SequencerArgs, WatchArgs};
+use lockstep_daemon::config;
 use lockstep_wire::{Cursor, Destination, Identity, Seq};
 pub use membership::{
     DeclareDeadArgs, HandoverArgs, MembershipAddArgs, MembershipArgs, MembershipCommand,
@@ -110,92 +109,23 @@ pub enum Command {
     Check(CheckArgs),
     /// Runs a whole cluster on this host, by default on its loopback, and shows that everybody ends with one
     /// digest
-    Demo(DemoArgs),
+    #[command(disable_help_flag = true)]
+    Demo(super::beside::PassedArgs),
     /// Runs three replicas on this host until Ctrl-C, and prints their file: for writing programs
-    Dev(super::demo::dev::DevArgs),
+    #[command(disable_help_flag = true)]
+    Dev(super::beside::PassedArgs),
     /// Judges the protocol: the whole cluster over a virtual network, disk and clock, thousands of times
-    Sim(SimArgs),
+    #[command(disable_help_flag = true)]
+    Sim(super::beside::PassedArgs),
     /// Shows what loss costs receivers and the network, as a table in virtual time
-    Netsim(NetsimArgs),
+    #[command(disable_help_flag = true)]
+    Netsim(super::beside::PassedArgs),
     /// Protocols of the theory: explored, broken, priced and drawn, beside lockstep itself
     #[command(disable_help_flag = true)]
     Lab(super::beside::PassedArgs),
     /// Tells what each exit code means
     #[command(after_help = exit_codes())]
     ExitCodes,
-    /// The clients of the demo's gateways
-    #[command(hide = true)]
-    DemoClients(DemoSenderArgs),
-    /// The application of the demo
-    #[command(hide = true)]
-    DemoExchange(DemoChildArgs),
-    /// A publisher of the demo
-    #[command(hide = true)]
-    DemoPublisher(DemoPublisherArgs),
-    /// A subscriber of the demo
-    #[command(hide = true)]
-    DemoSubscriber(DemoSubscriberArgs),
-}
-
-/// Where the cluster's file is, and what is laid over it.
-#[derive(Args, Debug)]
-pub struct ClusterArgs {
-    /// The cluster's configuration
-    #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG", default_value = "/etc/lockstep/lockstep.toml")]
-    pub config: PathBuf,
-    /// Sets a key of the configuration, e.g. timing.heartbeat_interval=5ms; repeatable
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Network interface of all groups (lines.1.interface)
-    #[arg(long, value_name = "NAME")]
-    pub interface: Option<String>,
-    /// What an acknowledgement means: process, power (stream.durability)
-    #[arg(long, value_name = "WORD")]
-    pub durability: Option<String>,
-    /// What a pinned thread does when there is nothing to do: spin, yield, park (runtime.idle)
-    #[arg(long, value_name = "WORD")]
-    pub idle: Option<String>,
-    /// How log lines look: text, json (log.format)
-    #[arg(long, value_name = "WORD")]
-    pub log_format: Option<String>,
-    /// The least important log line: error, warn, info, debug, trace (log.level)
-    #[arg(long, value_name = "WORD")]
-    pub log_level: Option<String>,
-}
-
-impl ClusterArgs {
-    /// Flags (these and `more`, as flag, key and value) before variables, as [`Config::load`] wants them.
-    pub fn overrides(&self, more: &[(&str, String, String)]) -> Result<Vec<Override>, Failure> {
-        let named = [
-            ("--interface", "lines.1.interface", &self.interface),
-            ("--durability", "stream.durability", &self.durability),
-            ("--idle", "runtime.idle", &self.idle),
-            ("--log-format", "log.format", &self.log_format),
-            ("--log-level", "log.level", &self.log_level),
-        ];
-        let flag = |flag: &str, key: &str, value: &str| {
-            (key.to_owned(), value.to_owned(), Origin::Flag(flag.to_owned()))
-        };
-        let mut all = Vec::new();
-        for (name, key, value) in named {
-            all.extend(value.as_deref().map(|value| flag(name, key, value)));
-        }
-        all.extend(more.iter().map(|(name, key, value)| flag(name, key, value)));
-        for set in &self.set {
-            let (key, value) = set.split_once('=').ok_or_else(|| {
-                let how = "write --set KEY=VALUE, like --set timing.heartbeat_interval=5ms";
-                Failure::new(USAGE, format!("--set {set} has no '=': {how}"))
-            })?;
-            all.push(flag(&format!("--set {key}"), key, value));
-        }
-        all.extend(config::from_this_process());
-        Ok(all)
-    }
-
-    /// The configuration with everything laid over it.
-    pub fn load(&self, more: &[(&str, String, String)]) -> Result<Config, Failure> {
-        Ok(Config::load(Some(&self.config), &self.overrides(more)?)?)
-    }
 }
 
 /// Flags of `format`.
@@ -271,49 +201,6 @@ pub struct BootstrapArgs {
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Flags of `sequencer`.
-#[derive(Args, Debug)]
-pub struct SequencerArgs {
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// Which replica of the configuration this is
-    #[arg(long, value_name = "N", env = "LOCKSTEP_REPLICA")]
-    pub replica: u32,
-    /// Core of its pinned thread (replicas.N.core)
-    #[arg(long, value_name = "CORE")]
-    pub core: Option<usize>,
-    /// Stops when stdin ends too, so that it never outlives the program that started it
-    #[arg(long)]
-    pub until_stdin_ends: bool,
-    /// Starts no watcher: the others learn of this process's death by its silence (runtime.watcher)
-    #[arg(long)]
-    pub no_watcher: bool,
-}
-
-/// Flags of `archiver`.
-#[derive(Args, Debug)]
-pub struct ArchiverArgs {
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// Which archiver of the configuration this is
-    #[arg(long, value_name = "N", env = "LOCKSTEP_ARCHIVER")]
-    pub archiver: u32,
-    /// Core of its pinned thread (archivers.N.core)
-    #[arg(long, value_name = "CORE")]
-    pub core: Option<usize>,
-    /// Stops when stdin ends too, so that it never outlives the program that started it
-    #[arg(long)]
-    pub until_stdin_ends: bool,
-}
-
-/// What a sequencer tells its watcher.
-#[derive(Args, Debug)]
-pub struct WatchArgs {
-    /// How its only log line looks: text, json
-    #[arg(long, value_name = "WORD", default_value = "text")]
-    pub log_format: String,
 }
 
 /// Flags of `publish`.
@@ -462,92 +349,4 @@ pub struct CheckArgs {
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Flags of `netsim`.
-#[derive(Args, Debug)]
-pub struct NetsimArgs {
-    /// Only rows whose name contains all of these words, e.g. "bursts 1 %"
-    #[arg(long, value_name = "WORDS")]
-    pub only: Option<String>,
-    /// Prints the names of the rows and runs none
-    #[arg(long)]
-    pub names: bool,
-    /// Instead: what readers of one of so many destinations would gain by delivery past gaps of the others
-    #[arg(long, value_name = "DESTINATIONS", value_parser = clap::value_parser!(u64).range(1..=65_536))]
-    pub past_gaps: Option<u64>,
-    /// Threads
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub jobs: usize,
-}
-
-impl NetsimArgs {
-    /// Whether a row of this name is asked for.
-    pub fn is_wanted(&self, name: &str) -> bool {
-        let words: Vec<_> = name.split_whitespace().collect();
-        self.only.as_deref().unwrap_or_default().split_whitespace().all(|word| words.contains(&word))
-    }
-}
-
-/// Flags of `sim`.
-#[derive(Args, Debug)]
-pub struct SimArgs {
-    /// How many seeds; 10000 without --seconds
-    #[arg(long, value_name = "N")]
-    pub seeds: Option<u64>,
-    /// The first of them; without it one is drawn that nobody has run
-    #[arg(long, value_name = "S")]
-    pub first: Option<u64>,
-    /// Ends after so many seconds
-    #[arg(long, value_name = "N")]
-    pub seconds: Option<u64>,
-    /// Threads
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub jobs: usize,
-    /// One seed only
-    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds"])]
-    pub seed: Option<u64>,
-    /// Prints what happens in that seed's run: faults, roles and events
-    #[arg(long, requires = "seed")]
-    pub verbose: bool,
-    /// Prints every datagram as well
-    #[arg(long, requires = "seed")]
-    pub trace: bool,
-    /// Draws the seed's run, or the first failure
-    #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
-    /// Weather that is switched off: loss, duplication, lateness, corruption
-    #[arg(long, value_name = "WORD,…", value_delimiter = ',', requires = "seed")]
-    pub calm: Vec<String>,
-    /// Only these of the seed's faults, by number, or none
-    #[arg(long, value_name = "N,…", requires = "seed")]
-    pub faults: Option<FaultList>,
-    /// Fewer messages of each publisher
-    #[arg(long, value_name = "N", requires = "seed")]
-    pub messages: Option<u64>,
-    /// Looks at every interleaving of three replicas instead, and then with a reader of each kind
-    #[arg(long, conflicts_with_all = ["seeds", "first", "seconds", "seed", "svg"])]
-    pub explore: bool,
-    /// Steps in a row up to which all interleavings are looked at
-    #[arg(long, value_name = "N", default_value_t = 7, requires = "explore")]
-    pub depth: u32,
-    /// Steps of random walks behind that, through the same space
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, requires = "explore")]
-    pub walk: u64,
-}
-
-/// Which faults of a seed strike.
-#[derive(Clone, Debug)]
-pub struct FaultList(pub Vec<usize>);
-
-impl FromStr for FaultList {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Self(Vec::new()));
-        }
-        let numbers: Result<Vec<usize>, _> = text.split(',').map(str::parse).collect();
-        numbers.map(Self).map_err(|_| "write numbers with commas between them, like 0,3, or none".to_owned())
-    }
 }

@@ -6,10 +6,10 @@
 use super::Failure;
 use super::args::BootstrapArgs;
 use super::failure::{NOT_READY, USAGE};
-use crate::config::NodeConfig;
-use crate::config::{Config, Role};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
+use lockstep_daemon::config::NodeConfig;
+use lockstep_daemon::config::{Config, Role};
 use lockstep_wire::{Identity, MemberBody, VERSION};
 use serde_json::json;
 use std::collections::BTreeMap;

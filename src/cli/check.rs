@@ -5,7 +5,7 @@
 //! the same for programs.
 
 use super::Failure;
-use crate::config::{ChangeNeed, Config, ConfigErrors, KeyChange, Origin, Override};
+use lockstep_daemon::config::{ChangeNeed, Config, ConfigErrors, KeyChange, Origin, Override};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::Path;

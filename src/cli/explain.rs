@@ -5,9 +5,9 @@
 
 use super::Failure;
 use super::failure::{EXIT_CODES, USAGE};
-use crate::config::Code;
 use clap::Args;
 use lockstep_client::internal::ActiveCondition;
+use lockstep_daemon::config::Code;
 use lockstep_wire::Condition;
 use serde_json::json;
 use std::io::Write;

@@ -5,7 +5,7 @@ use super::Failure;
 use super::args::FormatArgs;
 use super::journal::summary;
 use super::notary::notaries;
-use crate::config::NodeConfig;
+use lockstep_daemon::config::NodeConfig;
 use serde_json::json;
 use std::io::Write;
 

@@ -10,45 +10,31 @@
 //! its exit code and says what, where, and what to do instead. Nothing below `main` ends the process.
 
 pub mod check;
-pub mod exchange;
-pub mod orders;
 
-mod archiver;
 mod args;
 mod audit;
 mod backup;
 mod beside;
 mod bootstrap;
 mod completions;
-mod confined;
 mod counters;
 mod day;
 mod declare_dead;
-mod demo;
 mod doctor;
 mod drill;
-mod ended;
 mod events;
-mod expiry;
 mod explain;
-mod failure;
-mod feed;
 mod format;
-mod gateway;
 mod handover;
 mod health;
 mod hex64;
 mod input;
 mod journal;
 mod keys;
-mod log;
 mod losses;
 mod membership;
 mod metrics;
-mod netsim;
 mod new_file;
-mod notary;
-mod observed;
 mod operator;
 mod prove;
 mod publish;
@@ -57,11 +43,6 @@ mod reload;
 mod restore;
 #[cfg(test)]
 mod samples;
-mod secret;
-mod sequencer;
-mod service;
-mod signals;
-mod sim;
 mod status;
 mod subscribe;
 mod text;
@@ -69,15 +50,19 @@ mod top;
 mod upgrade;
 mod wait;
 mod waiting;
-mod watch;
 mod web;
 
-pub use failure::Failure;
+pub use lockstep_daemon::Failure;
 
 use args::{Cli, Command};
+use beside::{BRIDGE, DEMO, LABORATORY, SIMULATOR};
 use clap::{CommandFactory, Parser};
+use lockstep_daemon::{
+    archiver, ended, expiry, failure, feed, gateway, has_color, log, notary, secret, sequencer, signals,
+    watch,
+};
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 /// The definition of all commands, for manual pages and completions.
 pub fn command() -> clap::Command {
@@ -158,37 +143,16 @@ impl Command {
                 out.flush()?;
                 Ok(code)
             }
-            Self::Sim(args) => sim::run(&args),
-            Self::Netsim(args) => netsim::run_table(&args),
-            Self::Bridge(args) => beside::exec("lockstep-bridge", "the bridge", &args),
-            Self::Lab(args) => beside::exec("lockstep-lab", "the laboratory", &args),
-            Self::Demo(args) => demo::run(&args),
-            Self::Dev(args) => demo::dev::run(&args),
-            Self::DemoClients(args) => demo::clients::run(&args),
-            Self::DemoExchange(args) => demo::exchange::run(&args),
-            Self::DemoPublisher(args) => demo::publisher::run(&args),
-            Self::DemoSubscriber(args) => demo::subscriber::run(&args),
+            Self::Sim(args) => SIMULATOR.exec(&["sim"], &args),
+            Self::Netsim(args) => SIMULATOR.exec(&["netsim"], &args),
+            Self::Bridge(args) => BRIDGE.exec(&[], &args),
+            Self::Lab(args) => LABORATORY.exec(&[], &args),
+            Self::Demo(args) => DEMO.exec(&["demo"], &args),
+            Self::Dev(args) => DEMO.exec(&["dev"], &args),
             Self::ExitCodes => {
                 writeln!(std::io::stdout(), "{}", failure::exit_codes())?;
                 Ok(0)
             }
         }
     }
-}
-
-/// A process's counters file, by which it is observed; a process that cannot have one goes on without.
-fn counters_or_warning(
-    observed: &observed::Observed,
-    created: Result<lockstep_client::Counted, lockstep_io::IoError>,
-) -> Option<lockstep_client::Counted> {
-    let counted =
-        created.inspect_err(|error| tracing::warn!("this process goes on without counters: {error}")).ok()?;
-    let (process, path) = counted.place();
-    observed.shown.show(process, path);
-    Some(counted)
-}
-
-/// Whether `stream` is a terminal whose user did not forbid colour (<https://no-color.org>).
-fn has_color(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

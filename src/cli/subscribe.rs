@@ -7,12 +7,12 @@ use super::notary::notaries;
 use super::text::Form;
 use super::waiting::Stall;
 use super::{Failure, log, signals, waiting};
-use crate::config::KeyUse;
 use lockstep_client::internal::QueryClient;
 use lockstep_client::{
     AttestedSubscriber, Cursor, Delivery, Endpoint, Message, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
 use lockstep_core::engine::counters::Counter;
+use lockstep_daemon::config::KeyUse;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_wire::{Nanos, Seq};

@@ -1,9 +1,9 @@
 //! What a command says that waited in vain: who answers, as what, and what is needed.
 
-use crate::config::Config;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
 use lockstep_core::engine::event::Role;
+use lockstep_daemon::config::Config;
 use lockstep_wire::{Nanos, Seq};
 use std::time::Duration;
 

@@ -15,36 +15,40 @@ const FUNCTION_MAX: usize = 70;
 const LONG_FUNCTIONS: [(&str, &str, &str); 20] = [
     ("crates/lockstep-client/src/conditions.rs", "what", "one arm for each condition"),
     (
-        "tests/engine/window.rs",
+        "crates/lockstep-core/tests/it/window.rs",
         "every_message_is_sent_until_it_has_exactly_one_fate",
         "one property: one arm for each step of its model",
     ),
-    ("tests/wire/samples.rs", "datagrams", "a table: one datagram of each kind"),
+    ("crates/lockstep-wire/tests/it/samples.rs", "datagrams", "a table: one datagram of each kind"),
     ("crates/lockstep-sim/src/fault_phase.rs", "apply", "one arm for each fault"),
     ("crates/lockstep-wire/src/datagram.rs", "decode_rare", "one arm for each kind of datagram"),
     ("crates/lockstep-sim/src/check/datagrams.rs", "check_datagram", "one arm for each kind of datagram"),
-    ("tests/wire.rs", "everything_wrong_is_refused_for_its_own_reason", "a table: one row for each reason"),
+    (
+        "crates/lockstep-wire/tests/it/main.rs",
+        "everything_wrong_is_refused_for_its_own_reason",
+        "a table: one row for each reason",
+    ),
     ("crates/lockstep-sim/src/check/events.rs", "check_node_event", "one arm for each event"),
     ("crates/lockstep-sim/src/check/events.rs", "judge_subscriber_event", "one arm for each event"),
     (
-        "tests/start.rs",
+        "tests/cluster/start.rs",
         "the_page_that_begins_from_nothing_does_what_it_says",
         "one story, in the order of the page",
     ),
     ("crates/lockstep-sim/src/plan.rs", "of_seed", "the order of its draws is the meaning of a seed"),
     (
-        "tests/cli/recover.rs",
+        "tests/cluster/cli/recover.rs",
         "after_a_power_cut_of_all_the_longest_journal_founds_a_history_and_a_reader_that_is_ahead_is_told",
         "one story, in its order",
     ),
-    ("tests/io/xdp.rs", "speaker", "one child process, in its order"),
+    ("tests/network/xdp.rs", "speaker", "one child process, in its order"),
     ("crates/lockstep-sim/src/check/events.rs", "judge_publisher_event", "one arm for each event"),
     (
         "crates/lockstep-sim/src/populate.rs",
         "start_replica",
         "one constructor with all settings of a replica",
     ),
-    ("src/cli/demo/report.rs", "json", "one document with all its fields"),
+    ("crates/lockstep-demo/src/report.rs", "json", "one document with all its fields"),
     ("crates/lockstep-replica/src/journal/checkpoint.rs", "apply", "one arm for each kind of entry"),
     ("crates/lockstep-sim/src/populate.rs", "new", "one constructor with all fields of a world"),
     ("crates/lockstep-sim/src/edge/process.rs", "start", "one constructor with all settings of a gateway"),
@@ -94,7 +98,7 @@ fn functions(text: &str) -> Vec<(usize, String, usize)> {
 }
 
 /// Where the first body of `code` ends; `None` if a semicolon comes first, as for a function of a trait.
-fn body_end(code: &str) -> Option<usize> {
+pub fn body_end(code: &str) -> Option<usize> {
     let (mut braces, mut brackets) = (0, 0);
     for (offset, c) in code.char_indices() {
         match c {

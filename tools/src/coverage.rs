@@ -38,17 +38,14 @@ pub fn run(first: u64, seeds: u64) -> Result<(), String> {
     let target = Path::new("target/coverage");
     succeed(
         Command::new("cargo")
-            .args(["build", "--release", "-p", "lockstep", "--bin", "lockstep", "--target-dir"])
+            .args(["build", "--release", "-p", "lockstep-sim-program", "--target-dir"])
             .arg(target)
             .env("RUSTFLAGS", "-C instrument-coverage -Z coverage-options=branch")
             .env("RUSTC_BOOTSTRAP", "1")
-            // Inlined over crates, lines lose their counters; and it builds in half the time.
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
             // What the build scripts count is of no use.
             .env("LLVM_PROFILE_FILE", "/dev/null"),
     )?;
-    let program = target.join("release/lockstep");
+    let program = target.join("release/lockstep-sim");
     let (raw, profile) = (target.join("sim.profraw"), target.join("sim.profdata"));
     succeed(
         Command::new(&program)

@@ -5,9 +5,9 @@
 //! moment and ends. The tails are small: for most places it needs a replay, which it has to join with what is
 //! live. Each reader's messages must be the very ones that all journals hold in the end.
 
-use crate::flow::{Feed, Stream};
-use crate::processes::{Cluster, Ground};
 use lockstep_sim::rng::Rng;
+use lockstep_testkit::flow::{Feed, Stream};
+use lockstep_testkit::processes::{Cluster, Ground};
 use std::fmt;
 use std::time::Duration;
 
@@ -63,7 +63,8 @@ pub fn joiners(rng: &mut Rng, ground: Ground, times: u32) -> Shown {
     for number in 1..=times {
         std::thread::sleep(Duration::from_millis(rng.below(PAUSE_MS)));
         if number % KILL_EVERY == 0 {
-            let leader = replicas.iter().position(|replica| crate::takeover::leads(&replica.log()));
+            let leader =
+                replicas.iter().position(|replica| lockstep_testkit::takeover::leads(&replica.log()));
             let index = leader.expect("one that says that it leads");
             replicas[index].signal("KILL");
             replicas[index].wait();

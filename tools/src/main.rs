@@ -19,14 +19,13 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 use lockstep_sim::rng::Rng;
+use lockstep_testkit::netns::{self, Network};
+use lockstep_testkit::processes::{self, Ground};
+use lockstep_testkit::{cards, images, power, release, takeover, trading, upgrade};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tools::netns::{self, Network};
-use tools::processes::{self, Ground};
-use tools::{
-    cards, coverage, images, late, package, power, release, rolling, sbom, takeover, trading, upgrade,
-};
+use tools::{coverage, late, package, rolling, sbom};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -191,7 +190,7 @@ fn main() -> ExitCode {
                 package::completions(&program, &folder.join("completions"))
             })
             .map_err(|error| format!("{}: {error}", folder.display())),
-        Chore::Upgrade { times, rate } => release::previous().map(|previous| {
+        Chore::Upgrade { times, rate } => release::previous(true).map(|previous| {
             let ground = Ground::loopback(3);
             let (shown, pauses) = upgrade::measured(&previous, &processes::program(), ground, (times, rate));
             println!("{times} times to this release and back: {shown}\n{pauses:.1?}");
@@ -228,8 +227,19 @@ fn sanitize() -> Result<(), String> {
     // The bootstrap switch lets a stable compiler take the one unstable flag that names the sanitizer.
     let mut command = Command::new("cargo");
     command
-        .args(["test", "--no-fail-fast", "-p", "lockstep", "--lib"])
-        .args(["--test", "io", "--test", "conformance", "--test", "node"])
+        .args([
+            "test",
+            "--no-fail-fast",
+            "-p",
+            "lockstep-io",
+            "-p",
+            "lockstep-process",
+            "-p",
+            "lockstep-node",
+            "--lib",
+            "--test",
+            "it",
+        ])
         .args(["--target", &target, "--target-dir", "target/sanitize"])
         // The sanitizer reserves terabytes of shadow, which cannot be locked into memory.
         // Nor can a process 1 of its own be stopped from outside, as who looks for leaks does with every
@@ -243,11 +253,13 @@ fn sanitize() -> Result<(), String> {
 fn soak(limit: Duration) -> Result<(), String> {
     let begun = Instant::now();
     while begun.elapsed() < limit {
-        for arguments in [&["sim", "--seeds", "20000"][..], &["demo", "--messages", "1000000", "--rate", "0"]]
-        {
-            let mut lockstep = Command::new("cargo");
-            lockstep.args(["run", "--release", "-p", "lockstep", "--"]).args(arguments);
-            succeed(lockstep)?;
+        for (package, arguments) in [
+            ("lockstep-sim-program", &["--seeds", "20000"][..]),
+            ("lockstep-demo", &["--messages", "1000000", "--rate", "0"]),
+        ] {
+            let mut run = Command::new("cargo");
+            run.args(["run", "--release", "-p", package, "--"]).args(arguments);
+            succeed(run)?;
         }
         println!("{:.0?} of {limit:.0?}", begun.elapsed());
     }

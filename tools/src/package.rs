@@ -67,7 +67,7 @@ pub fn debian(
         let mode = u32::from_str_radix(mode, 8).map_err(io::Error::other)?;
         let from = match from.strip_prefix("target/package/") {
             Some(inside) => made.join(inside),
-            None if from == "target/release/lockstep" => program.to_owned(),
+            None if from == "target/dist/lockstep" => program.to_owned(),
             None => root.join(from),
         };
         for file in matching(&from)? {

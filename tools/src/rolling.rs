@@ -11,13 +11,15 @@
 //! * its power was lost, and it had acknowledged from memory: then it says so and is replaced, as an operator
 //!   does it.
 
-use crate::flow::{Feed, Stream, View};
-use crate::images::{self, Cache, Disk};
-use crate::netns::Namespace;
-use crate::power::boot;
-use crate::processes::{Cluster, Ground, PATIENCE, Process, freeze, last_words, memory_folder, run};
-use crate::takeover::{COMMIT_WITHIN, SIZES};
 use lockstep_sim::rng::Rng;
+use lockstep_testkit::flow::{Feed, Stream, View};
+use lockstep_testkit::images::{self, Cache, Disk};
+use lockstep_testkit::netns::Namespace;
+use lockstep_testkit::power::boot;
+use lockstep_testkit::processes::{
+    Cluster, Ground, PATIENCE, Process, freeze, last_words, memory_folder, run,
+};
+use lockstep_testkit::takeover::{COMMIT_WITHIN, SIZES};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -15,7 +15,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use tempfile::TempDir;
-use tools::netns::{Network, unsupported};
+use lockstep_testkit::netns::{Network, unsupported};
 
 /// Nodes.
 pub const NODES: usize = 3;

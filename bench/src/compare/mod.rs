@@ -14,7 +14,7 @@
 
 mod contestant;
 mod files;
-mod statistics;
+pub mod statistics;
 
 use crate::environment;
 use crate::flags;
@@ -178,6 +178,16 @@ fn tell(results: &mut Results, [a, b]: [&Path; 2], rules: &Rules) {
     results.tell("least", format!("{} %: a smaller difference is none", rules.least * 100.0));
 }
 
+/// Says by which profiles both were built. Where these differ, it is they that are compared; a program from before
+/// they were told does not say.
+fn tell_profiles(results: &mut Results, both: [&Results; 2]) {
+    let [a, b] = both.map(|of| of.environment.get("profile").map_or("unknown", String::as_str));
+    results.tell("profiles", format!("{a} for A, {b} for B"));
+    if a != b {
+        results.notes.push(format!("WARNING: the profiles of the two builds differ: {a} for A, {b} for B"));
+    }
+}
+
 /// Two programs, and what they are asked for.
 pub(crate) struct Contest<'a> {
     /// A and B.
@@ -235,6 +245,9 @@ pub(crate) fn contest(contest: &Contest<'_>) -> Result<Result<(Results, RunResul
             }
         }
         if let [Some(a), Some(b)] = ran {
+            if pairs.is_empty() {
+                tell_profiles(&mut results, [&a, &b]);
+            }
             let pair = Pair::of(&a, &b, began.elapsed() - pair_began.elapsed(), pair_began.elapsed());
             pairs.push(pair);
         }

@@ -4,17 +4,17 @@
 use crate::gateway::PASSWORD;
 use crate::worker::Worker;
 use lockstep_io::clock::Clock;
+use lockstep_testkit::trader::login_of;
 use lockstep_wire::Nanos;
 use soupbintcp::{ClientEvent, ClientLimits, Connection};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tools::trader::login_of;
 
 /// Its name.
 pub const USER: &str = "alice";
 /// An answer begins with these bytes, and ends with the order.
-const PREFIX: &[u8] = lockstep_app::Acknowledger::PREFIX;
+pub const PREFIX: &[u8] = lockstep_app::Acknowledger::PREFIX;
 /// Between two turns.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Between two attempts to connect.
@@ -35,12 +35,12 @@ pub struct Orders {
     /// Times that it logged in.
     pub logins: u64,
     /// The number of the next order to be answered.
-    expected: u64,
+    pub expected: u64,
 }
 
 impl Orders {
     /// A message came: an answer, or the order itself, which is for this client as well.
-    fn on_message(&mut self, bytes: &[u8]) {
+    pub fn on_message(&mut self, bytes: &[u8]) {
         let Some(order) = bytes.strip_prefix(PREFIX) else { return };
         match order.try_into().map(u64::from_le_bytes) {
             Ok(number) if number >= self.expected => {
@@ -145,26 +145,5 @@ impl OrderDesk {
             }
             std::thread::sleep(PAUSE);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_that_comes_twice_or_not_at_all_is_found() {
-        let answer = |number: u64| [PREFIX, &number.to_le_bytes()].concat();
-        let mut orders = Orders { sent: 3, logins: 1, ..Orders::default() };
-        [0, 1].iter().for_each(|&number| orders.on_message(&answer(number)));
-        assert_eq!(orders.wrongs(), ["2 of 3 orders were answered"]);
-        orders.on_message(&answer(2));
-        assert!(orders.wrongs().is_empty());
-        orders.on_message(&answer(2));
-        orders.on_message(&7_u64.to_le_bytes());
-        orders.on_message(&[PREFIX, b"?"].concat());
-        assert_eq!(orders.wrongs(), ["2 answers to orders came twice or out of order"]);
-        let cut = Orders { sent: 3, answered: 2, logins: 2, ..Orders::default() };
-        assert!(cut.wrongs().is_empty(), "an order that was under way may have no answer");
     }
 }

@@ -15,6 +15,7 @@ use lockstep_node::{JournalReader, NodeSettings};
 use lockstep_process::child::{LoggedChild, await_end};
 use lockstep_process::signal::Signal;
 use lockstep_replica::journal::LogComparison;
+use lockstep_testkit::processes::command_of;
 use lockstep_wire::Seq;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -26,7 +27,6 @@ use std::process::{ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tools::processes::command_of;
 
 /// Replicas.
 const REPLICAS: u32 = 3;

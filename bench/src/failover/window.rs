@@ -1,10 +1,11 @@
 //! The deliveries of a subscriber in a stretch of time, and the gaps in them.
 
-use super::load::{Delivered, EpochSeen, Seen};
+pub use super::load::Delivered;
+use super::load::{EpochSeen, Seen};
 use lockstep_wire::Nanos;
 
 /// The stream is at its full rate again when the oldest message of a delivery waited no longer than this.
-const FULL_RATE_NS: Nanos = 1_000_000;
+pub const FULL_RATE_NS: Nanos = 1_000_000;
 
 /// A window of deliveries.
 #[derive(Default)]
@@ -46,32 +47,5 @@ impl Window {
     pub fn wait(&self, from: Nanos) -> Nanos {
         let behind = self.delivered.iter().filter(|delivered| delivered.at >= from);
         behind.map(|delivered| delivered.at.saturating_sub(delivered.due)).max().unwrap_or(0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn window(deliveries: &[(Nanos, Nanos)]) -> Window {
-        let delivered = deliveries.iter().map(|&(at, due)| Delivered { at, due }).collect();
-        Window { delivered, epochs: Vec::new() }
-    }
-
-    #[test]
-    fn the_gap_is_the_one_around_the_strike_and_not_one_before_it() {
-        let window = window(&[(0, 0), (500, 490), (510, 500), (800, 520), (810, 800)]);
-        assert_eq!(window.gap(520, 10_000), Some(290));
-        assert_eq!(window.calm(0, 520), Some(500));
-        assert_eq!(window.calm(0, 505), Some(500), "a gap that the strike ends is none of the calm window's");
-        assert_eq!((window.wait(520), window.wait(805)), (280, 10));
-    }
-
-    #[test]
-    fn the_rate_is_full_again_when_a_message_that_was_due_since_then_did_not_wait() {
-        let late = FULL_RATE_NS + 100;
-        let window = window(&[(90, 80), (late + 200, 110), (late + 300, late + 250)]);
-        assert_eq!(window.full_rate(100), Some(late + 300));
-        assert_eq!(window.full_rate(late + 260), None);
     }
 }

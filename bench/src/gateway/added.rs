@@ -99,8 +99,9 @@ enum Who {
 
 /// Something that is told: its case, whose first word is what `--fail-if` calls it and stands in no other,
 /// who it is of, and in words.
-struct Metric {
-    case: &'static str,
+pub struct Metric {
+    /// See there.
+    pub case: &'static str,
     subject: &'static str,
     words: &'static str,
     floor: bool,
@@ -115,22 +116,30 @@ const fn floor(of: &Metric, subject: &'static str, words: &'static str) -> Metri
     Metric { case: of.case, subject, words, floor: true }
 }
 
-const IN: Metric = metric("in, from a client to what is sent", "gateway", "gateway, to its submission");
+/// The way in.
+pub const IN: Metric = metric("in, from a client to what is sent", "gateway", "gateway, to its submission");
 const RELAY_IN: Metric = floor(&IN, "relay", "TCP relay, to its datagram");
-const OUT: Metric = metric("out, from what is delivered to a client", "gateway", "gateway, from the entry");
+/// The way out.
+pub const OUT: Metric =
+    metric("out, from what is delivered to a client", "gateway", "gateway, from the entry");
 const RELAY_OUT: Metric = floor(&OUT, "relay", "MoldUDP64 to SoupBinTCP");
-const FEED: Metric = metric("feed, from what is delivered to a datagram", "lockstep", "feed, from the entry");
+/// The way through a feed.
+pub const FEED: Metric =
+    metric("feed, from what is delivered to a datagram", "lockstep", "feed, from the entry");
 const RELAY_FEED: Metric = floor(&FEED, "relay", "MoldUDP64 relay");
-const TRIP: Metric = metric("trip, from a client back to it", "gateway", "gateway, stream, gateway");
+/// All of the way.
+pub const TRIP: Metric = metric("trip, from a client back to it", "gateway", "gateway, stream, gateway");
 const ECHO: Metric = floor(&TRIP, "echo", "TCP echo");
-const WRITE: Metric = metric("write, the client's call alone", "client", "into the TCP relay");
-const DUE: Metric = metric("due, until the load has written", "client", "into the gateway");
+/// A write.
+pub const WRITE: Metric = metric("write, the client's call alone", "client", "into the TCP relay");
+/// How late the load is.
+pub const DUE: Metric = metric("due, until the load has written", "client", "into the gateway");
 
 /// Measures, and tells what was found.
 ///
 /// # Errors
 /// In words, what did not start or did not come.
-pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
+pub(super) fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     let cores = cpu::cores();
     cpu::timer_slack(SLACK_NS);
     // The replica shares the load's core; whoever is measured has the other.
@@ -506,20 +515,4 @@ fn write(mut socket: &TcpStream, bytes: &[u8]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_of_fail_if_selects_one_case() {
-        let all = [IN, OUT, FEED, TRIP, WRITE, DUE];
-        for (name, of) in ["in", "out", "feed", "trip", "write", "due"].into_iter().zip(&all) {
-            for other in &all {
-                let mut words = other.case.split(|c: char| !c.is_alphanumeric());
-                assert_eq!(words.any(|word| word == name), other.case == of.case, "{name} in {}", other.case);
-            }
-        }
-    }
 }

@@ -12,6 +12,8 @@ use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::Interface;
 use lockstep_process::signal::Signal;
+use lockstep_testkit::processes::command_of;
+use lockstep_testkit::trader::login_of;
 use lockstep_wire::Nanos;
 use soupbintcp::{ClientEnd, ClientEvent, ClientLimits, ClientState, Connection};
 use std::fs::{File, OpenOptions};
@@ -21,8 +23,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
-use tools::processes::command_of;
-use tools::trader::login_of;
 
 /// Everybody's password.
 pub const PASSWORD: &str = "secret7";

@@ -2,11 +2,11 @@
 
 use super::open::{Journal, Memory, Takes};
 use super::{Arguments, PAYLOAD_LEN, of_frames};
-use crate::frames::{Frame, Frames};
 use crate::harness::{Run, per_operation};
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use lockstep_core::proto::log::LogEnd;
+use lockstep_instructions::frames::{Frame, Frames};
 use lockstep_io::clock::Clock;
 use lockstep_process::cpu;
 use std::fs::File;

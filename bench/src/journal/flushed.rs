@@ -4,11 +4,11 @@
 use super::append::plain_file;
 use super::open::{Journal, Takes};
 use super::{Arguments, PAYLOAD_LEN, of_frames};
-use crate::frames::{Frame, Frames};
 use crate::harness::Run;
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use lockstep_core::proto::log::LogEnd;
+use lockstep_instructions::frames::{Frame, Frames};
 use lockstep_io::clock::Clock;
 use lockstep_process::cpu;
 use lockstep_wire::{Nanos, Seq};

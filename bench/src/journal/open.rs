@@ -1,18 +1,18 @@
 //! The real journal, and the plain memory beside it.
 
 use crate::cluster::MTU;
-use crate::frames::{CLUSTER, Frame, HISTORY};
+use lockstep_instructions::frames::{CLUSTER, Frame, HISTORY};
 use lockstep_node::io::journal_files::{self, JournalConfig, Lock, OpenJournal};
 use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
 use lockstep_node::io::tail::MappedTail;
 use lockstep_replica::journal::Tail;
+use lockstep_testkit::processes::memory_folder;
 use lockstep_wire::{Identity, Seq, frame_len_max};
 use std::fmt::Display;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tools::processes::memory_folder;
 
 /// Bytes of the tail's ring, and of the floor's memory.
 pub const TAIL_LEN: u64 = 64 << 20;

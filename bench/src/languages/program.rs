@@ -15,13 +15,13 @@ use lockstep_client::{
     Subscriber, SubscriberEvent,
 };
 use lockstep_process::child::{ChildGuard, await_end};
+use lockstep_testkit::processes::command_of;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use tools::processes::command_of;
 
 /// Beyond its own times a program may take so long, to start and to print.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,7 +69,7 @@ pub struct Received {
 
 impl Received {
     /// Reads the line of a program.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let numbers: Option<Vec<u64>> = text.split_whitespace().map(|word| word.parse().ok()).collect();
         let Some(&[messages, bytes, took_ns]) = numbers.as_deref() else {
             return Err(format!("'{}' is not MESSAGES BYTES NANOSECONDS", text.trim()));
@@ -290,20 +290,6 @@ fn read(endpoint: &Endpoint, [warm_up, time]: [Duration; 2]) -> Result<(), Strin
         }
         if work == 0 {
             subscriber.wait(WAIT).map_err(fails)?;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_reader_reports_is_believed_only_if_its_bytes_are_those_of_its_messages() {
-        let line = format!("3 {} 1500000000\n", 3 * MESSAGE_LEN);
-        assert_eq!(Received::parse(&line).map(Received::rate), Ok(2.0));
-        for wrong in ["", "3 192", "3 191 1500000000", "3 192 0", "three 192 5"] {
-            assert!(Received::parse(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -102,7 +102,7 @@ impl Load for Paced {
 }
 
 /// The intended times of an open loop, one after the other.
-struct Schedule {
+pub struct Schedule {
     rate: f64,
     burst: Option<Burst>,
     /// Nanoseconds since the first, and what is behind their point.
@@ -111,59 +111,22 @@ struct Schedule {
 
 impl Schedule {
     /// Begins with a message at 0.
-    fn new(rate: u64, burst: Option<Burst>) -> Self {
+    pub fn new(rate: u64, burst: Option<Burst>) -> Self {
         Self { rate: rate.max(1) as f64, burst, at: 0.0 }
     }
 
     /// When the next message is due, since the first.
-    fn due(&self) -> Nanos {
+    pub fn due(&self) -> Nanos {
         self.at.round() as Nanos
     }
 
     /// Goes on to the one behind it.
-    fn pass(&mut self) {
+    pub fn pass(&mut self) {
         let in_second = self.due() % SECOND_NS;
         let factor = match self.burst {
             Some(Burst { factor, lasts_ns }) if in_second >= SECOND_NS - lasts_ns => factor,
             _ => 1,
         };
         self.at += SECOND_NS as f64 / (self.rate * factor as f64);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn dues(rate: u64, burst: Option<Burst>, until: Nanos) -> Vec<Nanos> {
-        let mut schedule = Schedule::new(rate, burst);
-        let next = || {
-            let due = schedule.due();
-            schedule.pass();
-            (due < until).then_some(due)
-        };
-        std::iter::from_fn(next).collect()
-    }
-
-    #[test]
-    fn messages_are_due_at_even_times_whatever_happens() {
-        let dues = dues(3, None, 2 * SECOND_NS);
-        assert_eq!(dues, [0, 333_333_333, 666_666_667, 1_000_000_000, 1_333_333_333, 1_666_666_667]);
-    }
-
-    #[test]
-    fn a_burst_brings_as_many_more_for_as_long_as_it_says() {
-        let burst: Burst = "10x50ms".parse().unwrap();
-        let dues = dues(20_000, Some(burst), 3 * SECOND_NS);
-        let inside = dues.iter().filter(|due| **due % SECOND_NS >= 950_000_000).count();
-        assert!(inside.abs_diff(3 * 10_000) <= 3, "{inside}");
-        assert!((dues.len() - inside).abs_diff(3 * 19_000) <= 3, "{}", dues.len());
-    }
-
-    #[test]
-    fn what_is_no_burst_is_refused_with_an_example() {
-        for text in ["10", "10x", "x50ms", "1x50ms", "10x0ms", "10x50s", "10x2000ms"] {
-            assert!(text.parse::<Burst>().is_err_and(|why| why.contains("10x50ms")), "{text}");
-        }
     }
 }

@@ -4,10 +4,10 @@
 //! the same pictures as files for papers. All of it is made from the [`Results`] that `--json` wrote, and
 //! whatever comes from there is escaped.
 
-mod axis;
+pub mod axis;
 mod chart;
 mod page;
-mod pictures;
+pub mod pictures;
 mod raster;
 
 use crate::results::Results;

@@ -4,6 +4,7 @@ use super::{Condition, FIGURES, Results};
 use crate::stats::Latencies;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use lockstep_io::clock::Utc;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io;
@@ -133,7 +134,7 @@ impl Results {
 }
 
 /// The object, and what follows from it for those who do not want to compute: ratios.
-fn json(results: &Results) -> Result<String, String> {
+pub fn json(results: &Results) -> Result<String, String> {
     let mut value = serde_json::to_value(results).map_err(|error| error.to_string())?;
     value["ratios"] = serde_json::to_value(results.ratios()).map_err(|error| error.to_string())?;
     let text = serde_json::to_string_pretty(&value).map_err(|error| error.to_string())?;
@@ -149,7 +150,8 @@ fn field(text: &str) -> String {
     }
 }
 
-fn csv(results: &Results) -> String {
+/// A line for each figure of each round.
+pub fn csv(results: &Results) -> String {
     let mut text = String::from(
         "measure,case,subject,floor,round,figure,value,unit,samples,target,achieved,lost,repaired,marks\r\n",
     );
@@ -184,16 +186,18 @@ fn csv(results: &Results) -> String {
 }
 
 /// The log that HdrHistogram's tools open: each round an interval, its tag case and subject.
-fn hdr(results: &Results) -> Result<Vec<u8>, String> {
+pub fn hdr(results: &Results) -> Result<Vec<u8>, String> {
     let fails = |error: &dyn std::fmt::Debug| format!("writing a HdrHistogram log: {error:?}");
-    let began = results.began.parse::<jiff::Timestamp>().map_err(|error| fails(&error))?;
+    let Utc(began) = Utc::parse(&results.began)
+        .ok_or_else(|| format!("'{}' is no time like 2026-11-21T09:54:56.789Z", results.began))?;
+    let began = SystemTime::UNIX_EPOCH + Duration::from_nanos(began);
     let mut bytes = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
     let mut builder = IntervalLogWriterBuilder::new();
     builder
         .add_comment(&format!("lockstep-bench {}: values in nanoseconds", results.measure))
-        .with_start_time(SystemTime::from(began))
-        .with_base_time(SystemTime::from(began))
+        .with_start_time(began)
+        .with_base_time(began)
         .with_max_value_divisor(HDR_DIVISOR);
     let mut log = builder.begin_log_with(&mut bytes, &mut serializer).map_err(|error| fails(&error))?;
     for row in &results.rows {
@@ -209,45 +213,4 @@ fn hdr(results: &Results) -> Result<Vec<u8>, String> {
         }
     }
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::results;
-    use super::*;
-    use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-
-    #[test]
-    fn what_json_wrote_is_read_again_and_another_schema_is_refused_by_name() {
-        let text = json(&results()).unwrap();
-        let read = Results::parse(text.as_bytes()).unwrap();
-        assert_eq!(json(&read).unwrap(), text);
-        let other = text.replace("lockstep.bench/1", "lockstep.bench/9");
-        assert!(Results::parse(other.as_bytes()).unwrap_err().contains("lockstep.bench/9"));
-        assert!(Results::parse(b"{}").unwrap_err().contains("no schema"));
-    }
-
-    #[test]
-    fn csv_has_a_line_for_each_figure_of_each_round() {
-        let text = csv(&results());
-        // Two rows of two rounds, each with p50 and max.
-        assert_eq!(text.lines().count(), 1 + 2 * 2 * 2);
-        assert!(text.contains("latency,\"stamped, 64 B\",lockstep,false,2,p50,"), "{text}");
-    }
-
-    #[test]
-    fn every_round_is_an_interval_of_the_log_with_the_samples_that_it_had() {
-        let bytes = hdr(&results()).unwrap();
-        let intervals: Vec<_> = IntervalLogIterator::new(&bytes)
-            .filter_map(|entry| match entry {
-                Ok(LogEntry::Interval(interval)) => Some(interval),
-                Ok(_) => None,
-                Err(error) => panic!("{error:?}"),
-            })
-            .collect();
-        assert_eq!(intervals.len(), 4);
-        assert_eq!(intervals[3].tag().map(|tag| tag.as_str()), Some("stamped__64_B/lockstep"));
-        let latencies = Latencies::decode(intervals[3].encoded_histogram()).unwrap();
-        assert_eq!((latencies.len(), latencies.max().map(|max| max / 1_000)), (25, Some(30)));
-    }
 }

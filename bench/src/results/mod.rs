@@ -17,11 +17,12 @@ mod files;
 mod text;
 
 pub use condition::Condition;
-pub use files::{Output, RunResult};
+pub use files::{Output, RunResult, csv, hdr, json};
 pub(crate) use text::{digits, scale, sent};
 
 use crate::stats::{Latencies, Spread, paired};
 use lockstep::config::Config;
+use lockstep_io::clock::Utc;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -325,7 +326,7 @@ impl Results {
             schema: SCHEMA.to_owned(),
             measure: measure.to_owned(),
             title: title.to_owned(),
-            began: jiff::Timestamp::now().to_string(),
+            began: Utc::now().to_string(),
             command: std::env::args().collect(),
             environment,
             method: Facts::new(),
@@ -419,70 +420,5 @@ impl Results {
             }
         }
         ratios
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn row(case: &str, subject: &str, floor: bool, rounds: &[&[u64]]) -> Row {
-        let round = |samples: &&[u64]| {
-            let mut latencies = Latencies::new().unwrap();
-            samples.iter().for_each(|ns| latencies.record(*ns));
-            Round::of(&latencies).unwrap()
-        };
-        Row {
-            case: case.into(),
-            subject: subject.into(),
-            words: subject.into(),
-            floor,
-            unit: Unit::Nanos,
-            axes: BTreeMap::from([("rate".to_owned(), 20_000.0)]),
-            rounds: rounds.iter().map(round).collect(),
-        }
-    }
-
-    /// A floor of 10 and 20 µs in two rounds, and lockstep half as much again: 25 samples of each.
-    pub(crate) fn results() -> Results {
-        let mut results = Results::begin("latency", "publish to delivery", Facts::new());
-        let floor = [[10_000; 25], [20_000; 25]];
-        let ours = [[15_000; 25], [30_000; 25]];
-        for (subject, is_floor, rounds) in [("io", true, floor), ("lockstep", false, ours)] {
-            let rounds: Vec<&[u64]> = rounds.iter().map(|round| &round[..]).collect();
-            results.rows.push(row("stamped, 64 B", subject, is_floor, &rounds));
-        }
-        results
-    }
-
-    #[test]
-    fn a_ratio_is_of_rounds_that_were_measured_side_by_side() {
-        let ratios = results().ratios();
-        assert_eq!(
-            (ratios.len(), ratios[0].subject.as_str(), ratios[0].floor.as_str()),
-            (1, "lockstep", "io")
-        );
-        let p50 = ratios[0].figures["p50"];
-        assert!((p50.median - 1.5).abs() < 0.002 && (p50.max - p50.min).abs() < 0.002, "{p50:?}");
-        assert!(!ratios[0].figures.contains_key("p99"), "25 samples tell no p99");
-    }
-
-    #[test]
-    fn a_floor_of_zero_has_a_difference_and_no_ratio() {
-        let mut results = Results::begin("latency", "publish to delivery", Facts::new());
-        results.rows.push(row("back", "io", true, &[&[0; 25], &[0; 25]]));
-        results.rows.push(row("back", "lockstep", false, &[&[0; 25], &[7_000; 25]]));
-        let ratio = results.ratios().remove(0);
-        assert!(!ratio.figures.contains_key("p50"), "{:?}", ratio.figures);
-        assert!(ratio.differences.contains_key("p50"));
-    }
-
-    #[test]
-    fn samples_of_all_rounds_are_those_of_the_histograms_in_the_file() {
-        let text = serde_json::to_string(&results()).unwrap();
-        let read: Results = serde_json::from_str(&text).unwrap();
-        let samples = read.rows[1].samples().unwrap().unwrap();
-        assert_eq!(samples.len(), 50);
-        assert_eq!(samples.max(), results().rows[1].samples().unwrap().unwrap().max());
     }
 }

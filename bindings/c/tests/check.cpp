@@ -1,4 +1,4 @@
-// Holds the promises of lockstep.hpp; tests/bindings.rs runs it, under AddressSanitizer.
+// Holds the promises of lockstep.hpp; tests/foreign/bindings.rs runs it, under AddressSanitizer.
 //
 //     check refusals                what is wrong is a failure with its code and a text; needs no cluster
 //     check load NAME TAKEOVERS     publishes until so many were seen, and reads it back: each message has one

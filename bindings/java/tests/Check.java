@@ -31,7 +31,7 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Pattern;
 
 /**
- * Holds the promises of io.lockstep; tests/bindings/java.rs runs it.
+ * Holds the promises of io.lockstep; tests/foreign/bindings/java.rs runs it.
  *
  * <pre>
  * Check numbers HEADER           the enums have the names and numbers of lockstep.h

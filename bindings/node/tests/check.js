@@ -1,6 +1,6 @@
 'use strict';
 
-// Holds the promises of the module lockstep; tests/bindings/node.rs runs it beside a cluster.
+// Holds the promises of the module lockstep; tests/foreign/bindings/node.rs runs it beside a cluster.
 
 const assert = require('node:assert');
 const { Delivery, Endpoint, Kind, Status, version } = require('lockstep');

@@ -1,4 +1,4 @@
-"""The cluster of LOCKSTEP_CONFIG, which tests/bindings/python.rs starts: one replica, whose journal and program are in
+"""The cluster of LOCKSTEP_CONFIG, which tests/foreign/bindings/python.rs starts: one replica, whose journal and program are in
 LOCKSTEP_TEST_JOURNAL and LOCKSTEP_TEST_PROGRAM."""
 
 import os

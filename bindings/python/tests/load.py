@@ -1,4 +1,4 @@
-"""Publishes and reads while leaders are killed, and checks each event; tests/bindings/python.rs runs it.
+"""Publishes and reads while leaders are killed, and checks each event; tests/foreign/bindings/python.rs runs it.
 
     load.py load NAME TAKEOVERS     by a participant: each message has one outcome and one place, in order
     load.py stamped NAME TAKEOVERS  by a publisher and a `stamped` subscriber, in batches that numpy looks at: what is

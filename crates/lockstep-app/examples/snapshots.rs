@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lockstep dev                                                   # in another terminal; then its `export` lines
-//! cargo run --release -p lockstep-app --example snapshots -- 10000000 1000000 20000 fork
+//! cargo run --profile dist -p lockstep-app --example snapshots -- 10000000 1000000 20000 fork
 //! ```
 //! Arguments: orders that the state holds, entries behind the snapshot, messages a second while latencies are
 //! measured, and `fork` or `pause`. Each order has 32 bytes.

@@ -10,8 +10,8 @@ use lockstep_client::{
 };
 use lockstep_io::clock::random_u64;
 use lockstep_machine::{
-    Bisect, Input, MachineCore, MachineFault, MachineReplica, Output, PartingInput, Seq, SnapshotError,
-    SnapshotHead, SnapshotNotice, StateMachine,
+    Acknowledger, Bisect, Input, MachineCore, MachineFault, MachineReplica, Output, PartingInput, Seq,
+    SnapshotError, SnapshotHead, SnapshotNotice, StateMachine,
 };
 use lockstep_metrics::ShownProcess;
 use lockstep_process::fork::{ForkedChild, fork};
@@ -88,6 +88,21 @@ impl<M: StateMachine> Begun<M> {
         let publisher = Publisher::connect(endpoint)?;
         let replica = MachineReplica::new(settings.replica(), core);
         Ok(Self { publisher, subscriber, replica })
+    }
+}
+
+impl App<Acknowledger> {
+    /// Copy `number` of the application of the demo and of tests: it begins with the stream's first entry,
+    /// keeps no snapshots, and reports no digests, as its users look at each message of the stream.
+    ///
+    /// # Errors
+    /// The device cannot be opened, or no leader answers.
+    pub fn acknowledging(endpoint: &Endpoint, number: u8) -> Result<Self, AppError> {
+        let mut settings = AppSettings::new(Acknowledger::NAME, number, "");
+        settings.digest_every = Seq::MAX;
+        settings.nonce = Acknowledger::NONCE;
+        settings.snapshot_mode = SnapshotMode::Never;
+        Self::connect(endpoint, settings, Acknowledger::default)
     }
 }
 

@@ -175,13 +175,12 @@ impl Endpoint {
         let me = draw_handle()?;
         Ok(ReceiverLimits {
             keys: self.keys.clone(),
-            history: 0,
             me,
             repairers: self.repairers.clone(),
             nack: self.nack,
             store_bytes,
             frame_len_max: frame_len_max(self.mtu),
-            count_when_accepted: false,
+            ..ReceiverLimits::default()
         })
     }
 }

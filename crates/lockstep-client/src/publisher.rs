@@ -20,8 +20,6 @@ use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, fram
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// How long an open or a look-up waits for its answer before it is sent again.
-const QUERY_RETRY_NS: u64 = 20_000_000;
 /// Bytes that the kernel counts for a datagram in a socket beside its MTU. It grants twice what is requested:
 /// with this, half of a leader's socket stays free for others.
 const DATAGRAM_OVERHEAD: usize = 832;
@@ -39,11 +37,11 @@ pub(crate) fn publisher_limits(endpoint: &Endpoint) -> Result<PublisherLimits, I
             as u32,
         resend_ns_min: endpoint.resend_ns_min,
         resend_ns_max: endpoint.resend_ns_max,
-        query_retry_ns: QUERY_RETRY_NS,
         heartbeat_interval_ns: endpoint.heartbeat_interval_ns,
         names_max: NAMES_MAX,
         message_len_max: endpoint.message_len_max,
         message_len_max_of: endpoint.message_len_max_of.clone(),
+        ..PublisherLimits::default()
     })
 }
 

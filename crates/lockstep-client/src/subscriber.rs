@@ -23,9 +23,6 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// A lag of the commit is reported when it lasts this long.
-const LAG_REPORT_NS: u64 = 100_000_000;
-
 /// Limits of a subscriber of this endpoint, under a random identity, and of its replays.
 pub(crate) fn subscriber_limits(
     endpoint: &Endpoint,
@@ -36,8 +33,15 @@ pub(crate) fn subscriber_limits(
     let replay = endpoint.replay(receiver.me);
     let parts =
         PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
-    let (lag_report_ns, heartbeat_interval_ns) = (LAG_REPORT_NS, endpoint.heartbeat_interval_ns);
-    let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns, heartbeat_interval_ns };
+    let heartbeat_interval_ns = endpoint.heartbeat_interval_ns;
+    let limits = SubscriberLimits {
+        receiver,
+        delivery,
+        start,
+        parts,
+        heartbeat_interval_ns,
+        ..SubscriberLimits::default()
+    };
     Ok((limits, replay))
 }
 

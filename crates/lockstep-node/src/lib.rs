@@ -6,11 +6,13 @@
 mod events;
 #[allow(unsafe_code, clippy::disallowed_methods)]
 pub mod io;
+pub mod local;
 mod measures;
 mod messages;
 mod offline;
 mod recovery;
 mod run;
+pub mod settings;
 mod start;
 
 pub use crate::io::journal_files::{JournalError, JournalReader, RecoverySurvey};

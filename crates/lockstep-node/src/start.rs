@@ -18,7 +18,6 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::presence::probe_period_ns;
-use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::start::{self, StartRole};
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::counters::CountersFile;
@@ -35,20 +34,11 @@ use lockstep_process::cpu;
 use lockstep_process::watcher::Watcher;
 use lockstep_replica::conditions::ConditionSet;
 use lockstep_replica::journal::{Completeness, Inspection};
-use lockstep_replica::replica::REPLICA_ROWS;
-use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
+use lockstep_replica::replica::{
+    ACK_REPEAT_HEARTBEATS, REPLICA_ROWS, Recovered, ReplicaEngine, ReplicaLimits,
+};
 use lockstep_wire::{Identity, Nanos, frame_len_max};
 use std::io::ErrorKind;
-
-/// Submissions that wait for an earlier one of their publisher.
-const HOLD_BACK: u16 = 1024;
-/// A standby without news reports its position after so many heartbeats: its leader must receive from a
-/// quorum.
-const ACK_REPEAT_HEARTBEATS: u64 = 2;
-/// Upper bound of the doubling wait between candidacies that fail.
-const BACKOFF_TIMEOUTS: u64 = 32;
-/// Most frames that one request is answered with.
-const REPAIRS_PER_REQUEST: usize = 64;
 
 /// The parts of a node beside its journal.
 struct Resources {
@@ -294,42 +284,34 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
 }
 
 fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<ReplicaLimits, NodeError> {
+    let usual = ReplicaLimits::default();
     Ok(ReplicaLimits {
         receiver: ReceiverLimits {
             keys: settings.keys.clone(),
-            history: 0,
             me,
             repairers: settings.peers.clone(),
             nack: settings.nack,
-            store_bytes: 4 << 20,
             frame_len_max: frame_len_max(settings.mtu),
-            count_when_accepted: true,
+            ..usual.receiver
         },
         heartbeat: settings.heartbeat,
         window: settings.window,
         durability: settings.durability,
         publishers_max: settings.publishers_max,
-        hold_back: HOLD_BACK,
         ack_again_ns: ACK_REPEAT_HEARTBEATS * settings.heartbeat.interval_ns,
         process_nonce: random_u64()?,
         started_at: born,
         identity_probe_ns: probe_period_ns(settings.failure_timeout_ns),
-        repairs_per_request: REPAIRS_PER_REQUEST,
-        budget: BudgetLimits::default(),
         failure_detector: FailureDetectorLimits {
             heartbeat_interval_ns: settings.heartbeat.interval_ns,
             timeout_ns: settings.failure_timeout_ns,
             timeout_ns_max: settings.failure_timeout_ns_max,
         },
-        election: ElectionLimits {
-            stagger_ns: settings.heartbeat.interval_ns.min(settings.failure_timeout_ns / 4),
-            again_ns: settings.heartbeat.interval_ns.min(settings.failure_timeout_ns / 8),
-            timeout_ns: settings.failure_timeout_ns,
-            backoff_ns_max: BACKOFF_TIMEOUTS * settings.failure_timeout_ns,
-        },
+        election: ElectionLimits::of(settings.heartbeat.interval_ns, settings.failure_timeout_ns),
         // The kernel grants twice the bytes that it is asked for.
         pending_submission_bytes: 4 * settings.udp.receive_buffer_bytes,
         secret_seed: random_seed()?,
+        ..usual
     })
 }
 

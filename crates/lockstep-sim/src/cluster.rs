@@ -8,31 +8,21 @@ use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
-use lockstep_core::proto::commit::Durability;
-use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
-use lockstep_core::proto::heartbeat::HeartbeatLimits;
-use lockstep_core::proto::nack::NackLimits;
-use lockstep_core::proto::repairers::Repairer;
-use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::window::Window;
-use lockstep_replica::bootstrap::bootstrap;
-use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
-use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
-use lockstep_replica::ports::Ports;
+use lockstep_memory::journal::MemoryJournal;
+use lockstep_memory::place::identity;
+pub(super) use lockstep_memory::place::{address, node_of};
+use lockstep_memory::world::{ELECTION, FRAME_LEN_MAX, HISTORY, MemoryPorts, WALL_NS, repairers};
+use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
-use lockstep_wire::{Identity, MemberBody, Nanos, PublisherId, PublisherSeq, Seq, frame_len_max};
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use lockstep_wire::{Identity, MemberBody, Nanos, PublisherId, PublisherSeq, Seq};
 use std::ops::ControlFlow;
 
 /// Longest message, in bytes; all that are sent fit one datagram.
 const MESSAGE_LEN_MAX: usize = 1_024;
-const HISTORY: u64 = 0xb1;
-const MTU: usize = 1500;
 /// The clocks at the beginning.
 pub(super) const BEGIN_NS: Nanos = 1_000_000;
-const WALL_NS: Nanos = 1_700_000_000_000_000_000;
 /// One turn of a loop that spins.
 pub(super) const TURN_NS: Nanos = 500;
 /// The poll interval of a process with pending work that has no deadline.
@@ -41,13 +31,6 @@ pub(super) const PENDING_WORK_NS: Nanos = 2_000;
 const PUBLISHER_WAIT_NS: Nanos = 1_000_000;
 /// Longer than any run.
 pub(super) const NEVER_NS: Nanos = 1 << 45;
-
-pub(super) struct ClusterPorts;
-
-impl Ports for ClusterPorts {
-    type Net = SimNet;
-    type Memory = MemoryTail;
-}
 
 /// The differences between clusters. Other timers are the defaults of the engines.
 pub(super) struct ClusterSettings {
@@ -63,7 +46,7 @@ pub(super) struct ClusterSettings {
 
 /// One process.
 pub(super) enum ClusterProcess {
-    Replica(Box<ReplicaEngine<ClusterPorts>>),
+    Replica(Box<ReplicaEngine<MemoryPorts>>),
     /// With the id of its name, once that is open.
     Publisher(Box<PublisherEngine<SimNet>>, Option<PublisherId>),
     Reader(Box<SubscriberEngine<SimNet>>),
@@ -77,77 +60,44 @@ pub(super) struct ClusterDelivery {
     pub number: PublisherSeq,
 }
 
-/// The address of a node (0 the first).
-pub(super) fn address(node: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
-}
-
-/// The node of an address.
-pub(super) fn node_of(address: SocketAddrV4) -> usize {
-    usize::from(address.ip().octets()[3]) - 1
-}
-
-fn identity(node: usize) -> Identity {
-    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 }
-}
-
 impl ClusterSettings {
     fn receiver(&self, node: usize) -> ReceiverLimits {
         let client =
             Identity { replica: 1_000 + node as u32, incarnation: 0x9e37_79b9u32.wrapping_mul(node as u32) };
-        let others = (0..self.replicas).filter(|other| *other != node);
         let is_replica = node < self.replicas;
         let keys = if is_replica { keys::replica() } else { keys::publisher() };
         ReceiverLimits {
             keys: keys.clone(),
-            history: 0,
             me: if is_replica { identity(node) } else { client },
-            repairers: others.map(|other| Repairer::replica(other as u32 + 1, address(other))).collect(),
-            nack: NackLimits::default(),
+            repairers: repairers(self.replicas as u32, node as u32 + 1),
             store_bytes: 1 << 20,
-            frame_len_max: frame_len_max(MTU),
-            count_when_accepted: false,
+            ..ReceiverLimits::default()
         }
     }
 
     /// A replica on a fresh disk; that of node 0 has the genesis, and leads.
     pub(super) fn replica(&self, node: usize) -> Result<ClusterProcess, String> {
-        let mut store = MemoryStore::default();
-        format(&mut store, CLUSTER, identity(node), [1, 1]).map_err(|error| error.to_string())?;
-        let settings = Settings {
-            cluster: CLUSTER,
-            replica: identity(node).replica,
-            boot: [1, 1],
-            power: false,
-            frame_len_max: frame_len_max(MTU),
-            segment_len: SEGMENT_LEN_MIN,
-        };
-        let mut reopen = |memory| open(&mut store, memory, settings).map_err(|error| error.to_string());
-        let mut opened = reopen(MemoryTail::new(self.ring_bytes))?;
-        if node == 0 {
+        let mut journal = MemoryJournal::format(CLUSTER, identity(node), FRAME_LEN_MAX)?;
+        let opened = if node == 0 {
             let members: Vec<_> =
                 (0..self.replicas).map(|node| MemberBody::full(identity(node), address(node))).collect();
-            bootstrap(&mut opened.tail, keys::replica(), HISTORY, &members, WALL_NS)?;
-            opened = reopen(opened.tail.into_memory())?;
-        }
+            journal.open_born(self.ring_bytes, keys::replica(), HISTORY, &members, WALL_NS)?
+        } else {
+            journal.open(MemoryTail::new(self.ring_bytes))?
+        };
         let recovered = Recovered::of_journal(&opened, 4);
         let limits = ReplicaLimits {
             receiver: self.receiver(node),
-            heartbeat: HeartbeatLimits::default(),
             window: Window { entries: 1 << 16, bytes: 8 << 20 },
-            durability: Durability::Process,
             publishers_max: 4,
             hold_back: 64,
             ack_again_ns: 1_000_000,
             process_nonce: node as u64 + 1,
-            started_at: 0,
-            identity_probe_ns: 0,
-            repairs_per_request: 64,
-            budget: BudgetLimits::default(),
             failure_detector: self.failure_detector,
-            election: ElectionLimits::default(),
+            election: ELECTION,
             pending_submission_bytes: 1 << 20,
             secret_seed: [node as u8; 32],
+            ..ReplicaLimits::default()
         };
         let replica = ReplicaEngine::new(SimNet::default(), opened.tail, recovered, limits)?;
         Ok(ClusterProcess::Replica(Box::new(replica)))
@@ -164,10 +114,9 @@ impl ClusterSettings {
             resend_ns_min,
             resend_ns_max,
             query_retry_ns: 10_000_000,
-            heartbeat_interval_ns: 1_000_000,
             names_max: 1,
             message_len_max: MESSAGE_LEN_MAX,
-            message_len_max_of: BTreeMap::new(),
+            ..PublisherLimits::default()
         };
         let mut publisher = PublisherEngine::new(SimNet::of_client(), limits);
         publisher.core.open("gateway", [1, 2]);
@@ -182,7 +131,7 @@ impl ClusterSettings {
             start: Start::From(1),
             parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 4 * MESSAGE_LEN_MAX },
             lag_report_ns: NEVER_NS,
-            heartbeat_interval_ns: 1_000_000,
+            ..SubscriberLimits::default()
         };
         ClusterProcess::Reader(Box::new(SubscriberEngine::new(SimNet::of_client(), limits)))
     }

@@ -8,7 +8,7 @@
 //!                           └───────── and back again ◀───────────┘
 //! ```
 //!
-//! A drawn configuration obeys the relations of `lockstep check`, up to a factor of size: `tests/sim.rs`
+//! A drawn configuration obeys the relations of `lockstep check`, up to a factor of size: `tests/it/seeds.rs`
 //! checks each of them. A relation that is missing there would show here.
 
 use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};

@@ -33,23 +33,19 @@ pub use system::watched::{
     WatchedCluster, WatchedInput, WatchedMessage, WatchedRow, WatchedRun, WatchedState, WatchedStep,
 };
 
-/// Plants the mutation of this name, if there is one, for as long as `run` takes, in the whole process. What
-/// its assertions say is not printed.
-#[cfg(lockstep_planted)]
+/// Plants the mutation of this name, if there is one, on this thread for as long as `run` takes.
+#[cfg(debug_assertions)]
 pub fn with_mutation<T>(name: Option<&str>, run: impl FnOnce() -> T) -> T {
-    use lockstep_core::proto::planted::{Mutation, plant};
+    use lockstep_core::proto::planted::{Mutation, with_planted};
     let named = |name| Mutation::ALL.iter().find(|(mutation, ..)| format!("{mutation:?}") == name);
-    plant(name.and_then(named).map(|(mutation, ..)| *mutation));
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = run();
-    std::panic::set_hook(hook);
-    plant(None);
-    result
+    match name.and_then(named) {
+        Some((mutation, ..)) => with_planted(Some(*mutation), run),
+        None => run(),
+    }
 }
 
-/// Nothing is planted in this build.
-#[cfg(not(lockstep_planted))]
+/// Nothing is planted in a build without debug assertions.
+#[cfg(not(debug_assertions))]
 pub fn with_mutation<T>(_name: Option<&str>, run: impl FnOnce() -> T) -> T {
     run()
 }

@@ -15,6 +15,8 @@ use super::rollback::JournalCopy;
 use super::second::Carried;
 use super::storage::StorageFault;
 use lockstep_core::proto::commit::Durability;
+pub(super) use lockstep_memory::world::CLUSTER;
+use lockstep_memory::world::MemoryPorts;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::TailSource;
 use lockstep_replica::journal::proof::RingEvidence;
@@ -22,22 +24,10 @@ use lockstep_replica::journal::side::{SideEvent, SideSettings, SideThread};
 use lockstep_replica::journal::{
     Checkpoint, Completeness, JournalOpenError, Retention, Settings, format, inspect, open,
 };
-use lockstep_replica::ports::Ports;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
 use std::collections::BTreeMap;
 
-/// The ports of a simulated replica.
-#[derive(Clone, Debug)]
-pub struct SimPorts;
-
-impl Ports for SimPorts {
-    type Net = SimNet;
-    type Memory = MemoryTail;
-}
-
-/// The cluster's id.
-pub(super) const CLUSTER: u64 = 7;
 /// The interval at which a chore of the side thread is polled.
 const CHORE_NS: Nanos = 1_000_000;
 /// The longest datagram.
@@ -47,7 +37,7 @@ pub(super) const MTU: usize = 1500;
 #[derive(Clone)]
 pub(super) enum MachineState {
     /// The process.
-    Up(Box<ReplicaEngine<SimPorts>>),
+    Up(Box<ReplicaEngine<MemoryPorts>>),
     /// Nothing, until then; with the tail's memory if that has survived.
     Down(Option<MemoryTail>, Nanos),
     /// Nothing ever again: its journal is lost, damaged, or may have forgotten something.
@@ -397,7 +387,7 @@ impl Machine {
     }
 
     /// The process, while it runs.
-    pub(super) fn replica(&self) -> Option<&ReplicaEngine<SimPorts>> {
+    pub(super) fn replica(&self) -> Option<&ReplicaEngine<MemoryPorts>> {
         match &self.state {
             MachineState::Up(replica) => Some(replica),
             _ => None,
@@ -405,7 +395,7 @@ impl Machine {
     }
 
     /// The process, while it runs.
-    pub(super) fn replica_mut(&mut self) -> Option<&mut ReplicaEngine<SimPorts>> {
+    pub(super) fn replica_mut(&mut self) -> Option<&mut ReplicaEngine<MemoryPorts>> {
         match &mut self.state {
             MachineState::Up(replica) => Some(replica),
             _ => None,

@@ -5,6 +5,7 @@ use super::outcome::{Outcome, RunFailure};
 use super::plan::Plan;
 use super::world::run;
 use super::world::run_with;
+use lockstep_core::proto::planted::Inherited;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -33,25 +34,27 @@ pub fn run_many(
     let next = AtomicU64::new(first);
     let tally = Mutex::new(Tally::default());
     let lock = || tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let is_over = |done: &Tally| done.failures.len() >= failures_max || !goes_on(done);
+            if seed >= first.saturating_add(seeds) || is_over(&lock()) {
+                return;
+            }
+            match run_caught(seed) {
+                Ok(outcome) => {
+                    let mut tally = lock();
+                    tally.runs += 1;
+                    tally.total.add(&outcome);
+                }
+                Err(failure) => lock().failures.push(failure),
+            }
+        }
+    };
+    let planted = Inherited::of_this_thread();
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let is_over = |done: &Tally| done.failures.len() >= failures_max || !goes_on(done);
-                    if seed >= first.saturating_add(seeds) || is_over(&lock()) {
-                        return;
-                    }
-                    match run_caught(seed) {
-                        Ok(outcome) => {
-                            let mut tally = lock();
-                            tally.runs += 1;
-                            tally.total.add(&outcome);
-                        }
-                        Err(failure) => lock().failures.push(failure),
-                    }
-                }
-            });
+            scope.spawn(|| planted.run(work));
         }
     });
     let mut tally = tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());

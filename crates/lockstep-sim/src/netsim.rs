@@ -11,7 +11,7 @@
 //!                                └──▶ receivers (lossy links, both ways) ──nacks──▶ standbys
 //! ```
 
-mod links;
+pub mod links;
 mod past_gaps;
 mod run;
 

@@ -23,44 +23,27 @@ use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberLimits};
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
-use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::presence::probe_period_ns;
-use lockstep_core::proto::repairers::Repairer;
-use lockstep_core::proto::requesters::BudgetLimits;
+pub(super) use lockstep_memory::place::address;
+use lockstep_memory::place::identity;
+pub(super) use lockstep_memory::world::HISTORY;
+use lockstep_memory::world::repairers;
 use lockstep_replica::bootstrap::bootstrap_version;
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::{Identity, Keys, Nanos, Seq, frame_len_max};
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 
-/// The id of the first history.
-pub(super) const HISTORY: u64 = 0xb1;
 /// Longer than any message of a publisher.
 const MESSAGE_LEN_MAX: usize = 8 << 10;
-
-pub(super) fn address(node: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
-}
-
-fn identity(node: usize) -> Identity {
-    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 }
-}
-
-fn repairer(node: usize) -> Repairer {
-    Repairer::replica(node as u32 + 1, address(node))
-}
 
 fn receiver(plan: &Plan, node: usize, me: Identity, keys: &Keys) -> ReceiverLimits {
     ReceiverLimits {
         keys: keys.clone(),
-        history: 0,
         me,
-        repairers: (0..plan.replicas).filter(|other| *other != node).map(repairer).collect(),
-        nack: NackLimits::default(),
+        repairers: repairers(plan.replicas as u32, node as u32 + 1),
         store_bytes: 64 << 10,
         frame_len_max: frame_len_max(MTU),
-        count_when_accepted: false,
+        ..ReceiverLimits::default()
     }
 }
 
@@ -84,7 +67,6 @@ pub(super) fn replica_limits(
         started_at,
         identity_probe_ns: if plan.looks { probe_period_ns(timeout_ns) } else { 0 },
         repairs_per_request: 16,
-        budget: BudgetLimits::default(),
         failure_detector: FailureDetectorLimits {
             heartbeat_interval_ns: heartbeat.interval_ns,
             timeout_ns,
@@ -98,6 +80,7 @@ pub(super) fn replica_limits(
         },
         pending_submission_bytes: 16 << 10,
         secret_seed: secret(rng),
+        ..ReplicaLimits::default()
     }
 }
 
@@ -121,7 +104,7 @@ fn publisher_limits(plan: &Plan, node: usize, keys: &Keys, rng: &mut Rng) -> Pub
         heartbeat_interval_ns: plan.heartbeat_interval_ns(),
         names_max: 64,
         message_len_max: MESSAGE_LEN_MAX,
-        message_len_max_of: BTreeMap::new(),
+        ..PublisherLimits::default()
     }
 }
 

@@ -36,6 +36,7 @@ mod stage;
 use crate::disk::SimDisk;
 use frames::{CLUSTER, HISTORY, ME, member, message};
 use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::planted::Inherited;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::{FileName, TailSource, Word};
@@ -242,23 +243,25 @@ fn one_generation(
     let tasks = (0..).zip(begun).map(|(task, (rest, way))| (rest.clone(), way, task % stride));
     let tasks: Mutex<Vec<(Rest, StartConfig, u64)>> = Mutex::new(tasks.collect());
     let shared = Mutex::new(Shared::default());
+    let work = || {
+        loop {
+            let is_enough = locked(&shared).violations.len() >= VIOLATIONS_MAX;
+            let task = locked(&tasks).pop();
+            let Some((rest, way, first)) = task.filter(|_| !is_enough) else { return };
+            let mut own = Shared::default();
+            let done = all_ends(&rest, &way, generation, (first, stride), &mut own);
+            let mut all = locked(&shared);
+            all.tried.add(&own.tried);
+            for (kind, rest) in own.kinds {
+                all.keep(kind, rest);
+            }
+            all.violations.extend(done.err());
+        }
+    };
+    let planted = Inherited::of_this_thread();
     std::thread::scope(|threads| {
         for _ in 0..scope.jobs.max(1) {
-            threads.spawn(|| {
-                loop {
-                    let is_enough = locked(&shared).violations.len() >= VIOLATIONS_MAX;
-                    let task = locked(&tasks).pop();
-                    let Some((rest, way, first)) = task.filter(|_| !is_enough) else { return };
-                    let mut own = Shared::default();
-                    let done = all_ends(&rest, &way, generation, (first, stride), &mut own);
-                    let mut all = locked(&shared);
-                    all.tried.add(&own.tried);
-                    for (kind, rest) in own.kinds {
-                        all.keep(kind, rest);
-                    }
-                    all.violations.extend(done.err());
-                }
-            });
+            threads.spawn(|| planted.run(work));
         }
     });
     let Shared { tried, kinds, violations } =

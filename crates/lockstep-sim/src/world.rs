@@ -2,6 +2,7 @@
 
 mod actor;
 mod end;
+pub mod recorded;
 
 use super::check::{Oracle, Violation, digest};
 use super::coverage::Event;

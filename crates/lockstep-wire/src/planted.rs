@@ -1,9 +1,11 @@
 //! # planted: the rules, broken on purpose
 //!
-//! A checker that never found anything proves nothing. With `--cfg lockstep_planted` one of these mutations
-//! can be planted, and each is asked for at the one place whose rule it breaks: `tests/planted.rs` shows that
-//! the explorer or the simulator finds it. Without it [`planted`] is a constant `false`, and the compiler
-//! takes it out.
+//! A checker that never found anything proves nothing. Each mutation is asked for at the one place whose rule it
+//! breaks, and the tests of `lockstep-sim`, `lockstep-replica` and others show that explorer, simulator or a named
+//! test finds it.
+//!
+//! A mutation is planted for one thread, and only builds with debug assertions know how: [`planted`] is a constant
+//! `false` in all others, and the compiler removes it.
 //!
 //! Most of them were shown to break safety in a model of the protocol; the others are bugs that somebody
 //! shipped, or leave a cluster stuck.
@@ -237,26 +239,82 @@ mutations! {
     RequestsWithoutRoom "NACK-1" "who has no room for what comes next asks for it again and again",
 }
 
-#[cfg(lockstep_planted)]
-static PLANTED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(usize::MAX);
+#[cfg(debug_assertions)]
+mod thread {
+    use super::Mutation;
+    use std::cell::Cell;
+    use std::sync::Once;
 
-/// Plants a mutation for the whole process, or takes the one that is planted out again.
-#[cfg(lockstep_planted)]
-pub fn plant(mutation: Option<Mutation>) {
-    let number = mutation.map_or(usize::MAX, |mutation| mutation as usize);
-    PLANTED.store(number, std::sync::atomic::Ordering::SeqCst);
+    thread_local! {
+        static PLANTED: Cell<Option<Mutation>> = const { Cell::new(None) };
+    }
+
+    /// Restores what was planted before, also where the code under test panics.
+    struct Restored(Option<Mutation>);
+
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            PLANTED.set(self.0);
+        }
+    }
+
+    /// Runs `run` with this mutation planted on this thread, or with none. The panics of a broken rule are what a judge
+    /// looks for: where something is planted, they are not printed.
+    pub fn with_planted<T>(mutation: Option<Mutation>, run: impl FnOnce() -> T) -> T {
+        static QUIET: Once = Once::new();
+        QUIET.call_once(|| {
+            let print = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |panic| {
+                if planted_here().is_none() {
+                    print(panic);
+                }
+            }));
+        });
+        let _restored = Restored(PLANTED.replace(mutation));
+        run()
+    }
+
+    /// What is planted on this thread.
+    pub fn planted_here() -> Option<Mutation> {
+        PLANTED.get()
+    }
+
+    /// Whether this mutation is planted on this thread.
+    #[inline]
+    pub fn planted(mutation: Mutation) -> bool {
+        PLANTED.get() == Some(mutation)
+    }
 }
 
-/// Whether this mutation is planted.
-#[cfg(lockstep_planted)]
-#[inline]
-pub fn planted(mutation: Mutation) -> bool {
-    PLANTED.load(std::sync::atomic::Ordering::Relaxed) == mutation as usize
-}
+#[cfg(debug_assertions)]
+pub use thread::{planted, planted_here, with_planted};
 
-/// Nothing is ever planted without `--cfg lockstep_planted`.
-#[cfg(not(lockstep_planted))]
+/// Nothing is ever planted without debug assertions.
+#[cfg(not(debug_assertions))]
 #[inline(always)]
 pub const fn planted(_: Mutation) -> bool {
     false
+}
+
+/// What is planted on the thread that made it, for the threads that it starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited(#[cfg(debug_assertions)] Option<Mutation>);
+
+impl Inherited {
+    /// Of this thread.
+    pub fn of_this_thread() -> Self {
+        Self(
+            #[cfg(debug_assertions)]
+            planted_here(),
+        )
+    }
+
+    /// Runs `run` on a thread that was started by the one that made it.
+    pub fn run<T>(self, run: impl FnOnce() -> T) -> T {
+        #[cfg(debug_assertions)]
+        if self.0.is_some() {
+            return with_planted(self.0, run);
+        }
+        run()
+    }
 }

@@ -55,10 +55,10 @@ pub struct MakeArgs {
     #[arg(long, value_name = "DIR|FILE.tar", required = true)]
     pub to: Option<PathBuf>,
     /// Bytes of a segment of the backup
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = crate::config::size)]
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = lockstep_daemon::config::size)]
     pub segment_size: u64,
     /// How long to ask the node what is committed, and then to wait until its segments hold that
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = crate::config::duration, env = "LOCKSTEP_TIMEOUT")]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = lockstep_daemon::config::duration, env = "LOCKSTEP_TIMEOUT")]
     pub timeout: std::time::Duration,
     /// Prints JSON
     #[arg(long)]

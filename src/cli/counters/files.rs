@@ -2,7 +2,7 @@
 
 use crate::cli::Failure;
 use crate::cli::failure::{NOT_READY, USAGE};
-use crate::config::Config;
+use lockstep_daemon::config::Config;
 use std::path::PathBuf;
 
 /// The files of this host's processes, each with the process's name: those that the configuration names, and

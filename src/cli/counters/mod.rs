@@ -44,7 +44,7 @@ pub struct CountersArgs {
     pub counters: Option<PathBuf>,
     /// Counts for so long, and prints rates beside the values; times are those of this interval
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1s",
-          value_parser = crate::config::duration)]
+          value_parser = lockstep_daemon::config::duration)]
     pub rates: Option<Duration>,
     /// Prints JSON
     #[arg(long, conflicts_with = "prometheus")]

@@ -183,7 +183,7 @@ impl FromStr for DrillLimit {
         let measure = all.into_iter().find(|measure| measure.name() == name.trim()).ok_or(HOW)?;
         let above = match measure {
             DrillMeasure::Gap | DrillMeasure::Leader => {
-                crate::config::duration(above.trim())?.as_nanos() as u64
+                lockstep_daemon::config::duration(above.trim())?.as_nanos() as u64
             }
             _ if above.trim() == "0" => 0,
             _ => return Err(format!("'{text}': no loss is tolerated, so that the count is always 0; {HOW}")),

@@ -1,7 +1,7 @@
 //! A replica's process on this host: found by its counters file, looked at in `/proc`, started as it was
 //! started.
 
-use crate::config::Config;
+use lockstep_daemon::config::Config;
 use lockstep_metrics::Process;
 use lockstep_process::signal::Signal;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,9 @@
 
 use crate::cli::Failure;
 use crate::cli::counters::files::files;
-use crate::config::Config;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeEvents, QueryClient};
+use lockstep_daemon::config::Config;
 use lockstep_io::clock::Utc;
 use lockstep_io::event_ring::{self, EventRingReader, EventSpan};
 use lockstep_node::EVENT_KINDS;

@@ -9,9 +9,9 @@ use super::args::ClusterArgs;
 use super::counters::files::files;
 use super::failure::{NOT_READY, USAGE};
 use super::operator::pause;
-use crate::config::Config;
 use clap::Args;
 use collect::{EventCollector, SeenEvent, SourceReport};
+use lockstep_daemon::config::Config;
 use lockstep_io::clock::Utc;
 use lockstep_wire::Nanos;
 use std::io::Write;
@@ -32,7 +32,7 @@ pub struct EventsArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// Events that are at most so old; without it 1h, and with --follow the last 10 events
-    #[arg(long, value_name = "DURATION", value_parser = crate::config::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = lockstep_daemon::config::duration)]
     pub since: Option<Duration>,
     /// The newest events alone
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

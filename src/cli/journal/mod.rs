@@ -18,8 +18,8 @@ pub use verify::summary;
 use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::USAGE;
-use crate::config::NodeConfig;
 use clap::{Args, Subcommand};
+use lockstep_daemon::config::NodeConfig;
 use lockstep_node::{JournalReader, NodeSettings};
 use std::path::PathBuf;
 

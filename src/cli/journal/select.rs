@@ -41,7 +41,7 @@ fn moment(text: &str) -> Result<Nanos, String> {
     if let Some(Utc(time)) = Utc::parse(text) {
         return Ok(time);
     }
-    let ago = crate::config::duration(text).map_err(
+    let ago = lockstep_daemon::config::duration(text).map_err(
         |_| "write a day like 2026-11-21, a time like 2026-11-21T09:30:00Z, or 10min for that long ago",
     )?;
     Ok(Utc::now().0.saturating_sub(ago.as_nanos() as Nanos))

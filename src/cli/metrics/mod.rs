@@ -3,8 +3,6 @@
 //! The tables in the code from which counters files are made are the one source of both, and of
 //! `docs/METRICS.md`.
 
-pub(in crate::cli) mod endpoint;
-
 use super::Failure;
 use super::expiry::{CERTIFICATE_EXPIRY, KEY_EXPIRY};
 use clap::{Args, Subcommand, ValueEnum};

@@ -1,16 +1,14 @@
 //! `lockstep reload`: the daemons of this host read their files again, and say what came of it.
 
-pub(in crate::cli) mod reloader;
-
 use super::Failure;
 use super::args::ClusterArgs;
 use super::counters::files::files;
 use super::failure::FAILED;
 use super::operator::{age, now, pause};
 use clap::Args;
+use lockstep_daemon::reloader::{FAILED_WORD, answer_file};
 use lockstep_metrics::{Life, Process};
 use lockstep_process::signal::Signal;
-use reloader::{FAILED_WORD, answer_file};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;

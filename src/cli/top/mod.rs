@@ -79,7 +79,7 @@ pub struct TopArgs {
 
 /// Reads an interval.
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = crate::config::duration(text)?;
+    let interval = lockstep_daemon::config::duration(text)?;
     if interval < INTERVAL_MIN {
         return Err(format!("{interval:?} is below {INTERVAL_MIN:?}: each look asks every node"));
     }

@@ -1,7 +1,7 @@
 //! Counters of processes on other hosts, from their pages (`metrics.listen`): a side thread of theirs
 //! answers, and no hot thread takes notice.
 
-use crate::config::Config;
+use lockstep_daemon::config::Config;
 use lockstep_io::IoError;
 use lockstep_io::counters::CountersReader;
 use lockstep_metrics::Process;
@@ -44,7 +44,7 @@ fn process(address: SocketAddrV4, wait: Duration) -> Result<Process, IoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Origin;
+    use lockstep_daemon::config::Origin;
     use std::path::Path;
 
     fn pages(listen: &str) -> Vec<SocketAddrV4> {

@@ -8,7 +8,7 @@ use crate::cli::counters::files::files;
 use crate::cli::events::collect::{EventCollector, SeenEvent, retain_newest};
 use crate::cli::expiry::Expiry;
 use crate::cli::operator::CommandClient;
-use crate::config::Config;
+use lockstep_daemon::config::Config;
 use lockstep_io::clock::Clock;
 use lockstep_metrics::Process;
 use lockstep_node::io::tail::free_bytes;

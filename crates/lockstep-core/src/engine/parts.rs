@@ -17,7 +17,7 @@
 //! notified.
 
 use crate::proto::planted::{Mutation, planted};
-use lockstep_wire::{Chain, Entry, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq};
+use lockstep_wire::{Chain, Entry, MESSAGE_LEN_MAX, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq};
 
 /// Memory of messages whose parts have not all come.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -26,6 +26,12 @@ pub struct PartsLimits {
     pub message_len_max: usize,
     /// Bytes of all that are being joined.
     pub bytes: usize,
+}
+
+impl Default for PartsLimits {
+    fn default() -> Self {
+        Self { message_len_max: MESSAGE_LEN_MAX, bytes: 16 << 20 }
+    }
 }
 
 /// Which bound a message met that is larger than a datagram, and was given up.

@@ -29,11 +29,12 @@ use super::idle_turn::check_idle_turn;
 use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
 use super::window::{Flight, ResendTimer, SubmitWindow};
+use crate::proto::heartbeat::HeartbeatLimits;
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use lines::PublisherNames;
 use lockstep_wire::{
-    Datagram, Destination, Epoch, Header, KeyClass, Kind, NAME_LEN_MAX, Nanos, NoticeRows, PublisherNotice,
-    QueryKind, Reject,
+    Datagram, Destination, Epoch, Header, KeyClass, Kind, MESSAGE_LEN_MAX, NAME_LEN_MAX, Nanos, NoticeRows,
+    PublisherNotice, QueryKind, Reject,
 };
 pub use notifications::{OpenRefusal, PublishError, PublisherEvent};
 use std::collections::BTreeMap;
@@ -65,6 +66,26 @@ pub struct PublisherLimits {
     pub message_len_max: usize,
     /// The same for destinations whose readers take less: they pass messages on in datagrams of their own.
     pub message_len_max_of: BTreeMap<Destination, usize>,
+}
+
+impl Default for PublisherLimits {
+    /// For datagrams of 1500 bytes: 1 MiB of them is retained, and half of a leader's socket of 4 MiB is sent
+    /// ahead. The process sets the receiver's cluster, keys, name and repairers.
+    fn default() -> Self {
+        Self {
+            receiver: ReceiverLimits { store_bytes: 1 << 20, ..ReceiverLimits::default() },
+            window_entries: 1_024,
+            window_datagrams: 736,
+            flight_datagrams: 1_798,
+            resend_ns_min: 1_000_000,
+            resend_ns_max: 100_000_000,
+            query_retry_ns: 20_000_000,
+            heartbeat_interval_ns: HeartbeatLimits::default().interval_ns,
+            names_max: 65_536,
+            message_len_max: MESSAGE_LEN_MAX,
+            message_len_max_of: BTreeMap::new(),
+        }
+    }
 }
 
 /// The rules of a publisher without its device.

@@ -36,8 +36,8 @@ use ask::RepairRequests;
 use histories::OtherHistories;
 pub use histories::{Superseded, UNLED_NS};
 use lockstep_wire::{
-    Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Keys, Kind, Nanos, RepairTrailer, Seq,
-    SeqRange,
+    Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Keyring, Keys, Kind, Nanos,
+    RepairTrailer, Seq, SeqRange, frame_len_max,
 };
 pub use placement::{NextFrame, Placement};
 use std::net::SocketAddrV4;
@@ -77,6 +77,22 @@ pub struct ReceiverLimits {
     pub frame_len_max: usize,
     /// Whether an epoch's acks count only when the replica log has reached its start (replicas, S4).
     pub count_when_accepted: bool,
+}
+
+impl Default for ReceiverLimits {
+    /// A reader of cluster 0, without keys, name and repairers: its process sets them.
+    fn default() -> Self {
+        Self {
+            keys: Keyring::none(0).into(),
+            history: 0,
+            me: Identity::default(),
+            repairers: Vec::new(),
+            nack: NackLimits::default(),
+            store_bytes: 8 << 20,
+            frame_len_max: frame_len_max(1_500),
+            count_when_accepted: false,
+        }
+    }
 }
 
 /// Acks that a live reader hears out before it begins without having heard a leader: some beats' worth.

@@ -25,6 +25,7 @@ use super::ports::Net;
 use super::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
 use super::replay::{ReplayLimits, ReplayReader, StallDetector};
 use super::unicast_probe::ask_for_unicast_probe;
+use crate::proto::heartbeat::HeartbeatLimits;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
@@ -53,6 +54,21 @@ pub struct SubscriberLimits {
     pub lag_report_ns: Nanos,
     /// The heartbeat interval of an idle leader: the silence of the groups is measured by it.
     pub heartbeat_interval_ns: Nanos,
+}
+
+impl Default for SubscriberLimits {
+    /// Delivers what is committed, from now on. The process sets the receiver's cluster, keys, name and
+    /// repairers.
+    fn default() -> Self {
+        Self {
+            receiver: ReceiverLimits::default(),
+            delivery: Delivery::Committed,
+            start: Start::Live,
+            parts: PartsLimits::default(),
+            lag_report_ns: 100_000_000,
+            heartbeat_interval_ns: HeartbeatLimits::default().interval_ns,
+        }
+    }
 }
 
 /// The rules of a subscriber without its device.

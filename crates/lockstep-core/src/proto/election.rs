@@ -16,6 +16,7 @@
 //! Lamport, *Paxos Made Simple*, §2.2; Liskov and Cowling, *Viewstamped Replication Revisited*, §4.2. The
 //! pre-vote is Ongaro's (*Raft*, §9.6).
 
+use super::failure_detector::FailureDetectorLimits;
 use super::membership::{Electorate, Membership};
 use super::planted::{Mutation, planted};
 use super::rounds::Rounds;
@@ -36,14 +37,26 @@ pub struct ElectionLimits {
     pub backoff_ns_max: Nanos,
 }
 
+/// The wait between candidacies that fail doubles up to so many timeouts.
+const BACKOFF_TIMEOUTS: u64 = 32;
+
+impl ElectionLimits {
+    /// Those of a cluster whose leader beats once in `heartbeat_interval_ns`, and is suspected after
+    /// `timeout_ns` of silence.
+    pub fn of(heartbeat_interval_ns: Nanos, timeout_ns: Nanos) -> Self {
+        Self {
+            stagger_ns: heartbeat_interval_ns.min(timeout_ns / 4),
+            again_ns: heartbeat_interval_ns.min(timeout_ns / 8),
+            timeout_ns,
+            backoff_ns_max: BACKOFF_TIMEOUTS * timeout_ns,
+        }
+    }
+}
+
 impl Default for ElectionLimits {
     fn default() -> Self {
-        Self {
-            stagger_ns: 2_000_000,
-            again_ns: 1_000_000,
-            timeout_ns: 8_000_000,
-            backoff_ns_max: 256_000_000,
-        }
+        let silence = FailureDetectorLimits::default();
+        Self::of(silence.heartbeat_interval_ns, silence.timeout_ns)
     }
 }
 

@@ -28,7 +28,7 @@ pub struct FailureDetectorLimits {
 
 impl Default for FailureDetectorLimits {
     fn default() -> Self {
-        Self { heartbeat_interval_ns: 1_000_000, timeout_ns: 8_000_000, timeout_ns_max: 64_000_000 }
+        Self { heartbeat_interval_ns: 1_000_000, timeout_ns: 7_000_000, timeout_ns_max: 64_000_000 }
     }
 }
 

@@ -15,6 +15,12 @@ pub struct Window {
     pub bytes: u32,
 }
 
+impl Default for Window {
+    fn default() -> Self {
+        Self { entries: 1 << 16, bytes: 16 << 20 }
+    }
+}
+
 impl Window {
     /// Half of it: what is taken of anybody without a look at shares.
     #[inline]

@@ -26,6 +26,7 @@ mod identity_probe;
 mod ingress;
 mod invariants;
 mod leading;
+mod limits;
 mod lineage;
 mod orders;
 mod pending_submissions;
@@ -50,6 +51,7 @@ pub use event_queries::EventQuery;
 pub use gauges::REPLICA_ROWS;
 use identity_probe::IdentityWatch;
 pub use invariants::Tables;
+pub use limits::{ACK_REPEAT_HEARTBEATS, ReplicaLimits};
 use orders::PendingOrders;
 use pending_submissions::PendingSubmissions;
 pub use recovered::Recovered;
@@ -67,63 +69,21 @@ use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::event::{Events, ReplicaEvent, Role};
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::ports::{Burst, Group, Net};
-use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
+use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
 use lockstep_core::proto::accept::Acceptor;
 use lockstep_core::proto::address_proof::AddressProofs;
-use lockstep_core::proto::commit::Durability;
-use lockstep_core::proto::election::{Election, ElectionLimits};
-use lockstep_core::proto::failure_detector::{FailureDetector, FailureDetectorLimits};
-use lockstep_core::proto::heartbeat::{HeartbeatLimits, HeartbeatTimer};
+use lockstep_core::proto::election::Election;
+use lockstep_core::proto::failure_detector::FailureDetector;
+use lockstep_core::proto::heartbeat::HeartbeatTimer;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::repair::RepairHistoryLimits;
-use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::rights::OrderChecks;
 use lockstep_core::proto::start::{self, StartRole};
 use lockstep_core::proto::unicast_probe::UnicastProbe;
-use lockstep_core::proto::window::Window;
 use lockstep_wire::{
     Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Keys, Kind, Nanos, REPAIR_TRAILER_LEN,
     Reject, SMALL_LEN_MAX, Seq,
 };
-
-/// A replica's settings.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct ReplicaLimits {
-    /// The receiver's; `me` is this replica's identity, the repairers are the other replicas.
-    pub receiver: ReceiverLimits,
-    /// When a leader sends heartbeats.
-    pub heartbeat: HeartbeatLimits,
-    /// How much may be stamped and not yet committed.
-    pub window: Window,
-    /// What an ack means.
-    pub durability: Durability,
-    /// Most names of publishers.
-    pub publishers_max: u32,
-    /// Most submissions that wait for an earlier one of their publisher.
-    pub hold_back: u16,
-    /// A standby that has nothing new repeats its ack at this interval.
-    pub ack_again_ns: Nanos,
-    /// Drawn at each start of the process.
-    pub process_nonce: u64,
-    /// When the process began, by its own clock: of two processes of one identity the later one stops.
-    pub started_at: Nanos,
-    /// For this long after its start a process probes for another process of its identity, and has no vote;
-    /// 0: no probe.
-    pub identity_probe_ns: Nanos,
-    /// Most frames that are sent in answer to one request: the requester asks again for more.
-    pub repairs_per_request: usize,
-    /// Limits of the repairs to readers.
-    pub budget: BudgetLimits,
-    /// The silence that becomes a suspicion.
-    pub failure_detector: FailureDetectorLimits,
-    /// The times of an election.
-    pub election: ElectionLimits,
-    /// Bytes of submissions that a standby buffers to stamp them when it takes over, and that a stalled
-    /// leader buffers while it checks whether it still leads: twice what may have waited in a socket.
-    pub pending_submission_bytes: usize,
-    /// Drawn at each start of the process: the secrets of its epochs' watchers are derived from it.
-    pub secret_seed: [u8; 32],
-}
 
 /// After this many timeouts in which nothing moves although something is to be committed, the leader's
 /// heartbeats no longer count as a sign of life.

@@ -22,7 +22,7 @@ pub mod log_tree;
 pub mod reference_model;
 mod replicas;
 mod tables;
-mod views;
+pub mod views;
 
 pub use datagrams::SentDatagram;
 pub use founding::ReportedFounding;

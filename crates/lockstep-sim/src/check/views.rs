@@ -31,12 +31,15 @@ struct LeaderPlace {
 
 /// Primary order of one reader; without a place before its first epoch start.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct PrimaryOrder(Option<LeaderPlace>);
+pub struct PrimaryOrder(Option<LeaderPlace>);
 
 impl PrimaryOrder {
     /// A reader that received everything from `from` on receives the entry at `seq`. Returns its frame, if
     /// the leader is known.
-    fn on_entry(
+    ///
+    /// # Errors
+    /// The entry breaks primary order.
+    pub fn on_entry(
         &mut self,
         tree: &Tree,
         seq: Seq,
@@ -120,7 +123,7 @@ struct PassedView {
 
 /// A reader goes from one view to the next, and has delivered these messages of the first.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct ViewPassage {
+pub struct ViewPassage {
     from: ViewId,
     to: ViewId,
     messages: Vec<ViewMessage>,
@@ -128,11 +131,11 @@ struct ViewPassage {
 
 /// The views through which one reader has gone.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct PassedViews(Vec<PassedView>);
+pub struct PassedViews(Vec<PassedView>);
 
 impl PassedViews {
     /// A reader receives the entry at `seq`; if that is a message, it began at `begun`.
-    fn on_entry(&mut self, seq: Seq, fact: Fact, begun: Seq) -> Option<ViewPassage> {
+    pub fn on_entry(&mut self, seq: Seq, fact: Fact, begun: Seq) -> Option<ViewPassage> {
         let to = match (fact, self.0.last_mut()) {
             (Fact::Epoch(epoch, _), _) => ViewId(epoch, 0),
             (Fact::Membership(_), Some(view)) => ViewId(view.id.0, view.id.1 + 1),
@@ -161,11 +164,14 @@ impl PassedViews {
 
 /// The messages that the first reader to go from one view to another had delivered of the first view.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct ViewPassages(BTreeMap<(ViewId, ViewId), (usize, Vec<ViewMessage>)>);
+pub struct ViewPassages(BTreeMap<(ViewId, ViewId), (usize, Vec<ViewMessage>)>);
 
 impl ViewPassages {
     /// Reader `who` goes from one view to the next. Returns whether another one did before.
-    fn on_passage(&mut self, who: usize, passage: ViewPassage) -> Result<bool, Violation> {
+    ///
+    /// # Errors
+    /// Another one did, with other messages.
+    pub fn on_passage(&mut self, who: usize, passage: ViewPassage) -> Result<bool, Violation> {
         let ViewPassage { from, to, messages } = passage;
         let Some((other, others)) = self.0.get(&(from, to)) else {
             self.0.insert((from, to), (who, messages));
@@ -185,14 +191,16 @@ impl ViewPassages {
 
 /// One reader's events as both properties see them.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub(super) struct ReaderViews {
-    order: PrimaryOrder,
-    passed: PassedViews,
+pub struct ReaderViews {
+    /// Where it is in a leader's log.
+    pub order: PrimaryOrder,
+    /// The views through which it has gone.
+    pub passed: PassedViews,
 }
 
 impl ReaderViews {
     /// The reader retracts everything from `from` on.
-    pub(super) fn on_retracted(&mut self, tree: &Tree, from: Seq) {
+    pub fn on_retracted(&mut self, tree: &Tree, from: Seq) {
         self.order.on_retracted(tree, from);
         self.passed.on_retracted(from);
     }
@@ -227,6 +235,3 @@ impl Oracle {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

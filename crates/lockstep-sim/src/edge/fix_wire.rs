@@ -8,29 +8,31 @@ const SOH: char = '\x01';
 
 /// A message: its begin string, and its fields between body length and checksum.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct FixText {
-    pub(super) begin: String,
-    pub(super) fields: Vec<(u32, String)>,
+pub struct FixText {
+    /// The version of FIX: `FIX.4.4`.
+    pub begin: String,
+    /// Tags and values, in their order.
+    pub fields: Vec<(u32, String)>,
 }
 
 impl FixText {
     /// The first value of a tag.
-    pub(super) fn get(&self, tag: u32) -> Option<&str> {
+    pub fn get(&self, tag: u32) -> Option<&str> {
         value(&self.fields, tag)
     }
 
     /// The same, as a number.
-    pub(super) fn number(&self, tag: u32) -> Option<u64> {
+    pub fn number(&self, tag: u32) -> Option<u64> {
         self.get(tag)?.parse().ok()
     }
 
     /// The message type.
-    pub(super) fn kind(&self) -> &str {
+    pub fn kind(&self) -> &str {
         self.get(35).unwrap_or_default()
     }
 
     /// Its bytes.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         let mut body = String::new();
         for (tag, value) in &self.fields {
             let _ = write!(body, "{tag}={value}{SOH}"); // a string takes everything
@@ -40,7 +42,10 @@ impl FixText {
     }
 
     /// The first message of these bytes and its length; `None`: it is not whole yet.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, String> {
+    ///
+    /// # Errors
+    /// What is there is no message.
+    pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, String> {
         // The fields of the head, each with its end.
         let mut ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == SOH as u8).map(|(at, _)| at);
         let (Some(first), Some(second)) = (ends.next(), ends.next()) else { return Ok(None) };
@@ -69,7 +74,7 @@ impl FixText {
 }
 
 /// The first value of a tag among these fields.
-pub(super) fn value(fields: &[(u32, String)], tag: u32) -> Option<&str> {
+pub fn value(fields: &[(u32, String)], tag: u32) -> Option<&str> {
     fields.iter().find(|(known, _)| *known == tag).map(|(_, value)| value.as_str())
 }
 
@@ -83,7 +88,7 @@ fn days_in(year: u64) -> u64 {
 }
 
 /// `YYYYMMDD-HH:MM:SS.sss`, UTC, of nanoseconds since the Unix epoch: counted year by year.
-pub(super) fn utc(at: Nanos) -> String {
+pub fn utc(at: Nanos) -> String {
     let (ms, mut days, mut year) = (at / 1_000_000, at / 86_400_000_000_000, 1970);
     while days >= days_in(year) {
         days -= days_in(year);
@@ -103,33 +108,9 @@ pub(super) fn utc(at: Nanos) -> String {
 }
 
 /// A number of so many decimals, without zeros at its end.
-pub(super) fn decimal(value: u128, decimals: usize) -> String {
+pub fn decimal(value: u128, decimals: usize) -> String {
     let digits = format!("{value:0width$}", width = decimals + 1);
     let (whole, fraction) = digits.split_at(digits.len() - decimals);
     let text = format!("{whole}.{fraction}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_in_pieces_is_read_as_it_was_written() {
-        let fields = vec![(35, "0".to_owned()), (34, "7".to_owned()), (112, "a=b".to_owned())];
-        let message = FixText { begin: "FIX.4.2".to_owned(), fields };
-        let bytes = message.encode();
-        assert_eq!(FixText::decode(&bytes), Ok(Some((message, bytes.len()))));
-        assert!((0..bytes.len()).all(|len| FixText::decode(&bytes[..len]) == Ok(None)));
-        let mut wrong = bytes.clone();
-        wrong[bytes.len() - 12] ^= 1;
-        assert!(FixText::decode(&wrong).is_err(), "a checksum is compared");
-    }
-
-    #[test]
-    fn times_and_prices_are_written_as_people_write_them() {
-        assert_eq!(utc(951_782_399_999_999_999), "20000228-23:59:59.999");
-        assert_eq!(utc(1_795_255_205_001_000_000), "20261121-10:00:05.001");
-        assert_eq!([100_000, 105_000, 1, 0].map(|price| decimal(price, 4)), ["10", "10.5", "0.0001", "0"]);
-    }
 }

@@ -19,7 +19,7 @@ mod copy;
 mod fix_books;
 mod fix_reports;
 mod fix_trader;
-mod fix_wire;
+pub mod fix_wire;
 mod pipe;
 mod plan;
 mod process;

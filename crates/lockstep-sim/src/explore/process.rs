@@ -7,55 +7,35 @@ use crate::net::{SimNet, To};
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
-use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_core::proto::repairers::Repairer;
-use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::window::Window;
+use lockstep_memory::journal::MemoryJournal;
+pub(super) use lockstep_memory::place::address;
+pub(super) use lockstep_memory::world::{CLUSTER, HISTORY};
+use lockstep_memory::world::{MemoryPorts, WALL_NS, repairers};
 use lockstep_replica::bootstrap::bootstrap;
-use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
-use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
-use lockstep_replica::ports::Ports;
+use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{
     Epoch, HEADER_LEN, Header, Identity, Keyring, Kind, MemberBody, Nanos, PublisherId, PublisherSeq, Seq,
     seal,
 };
 use std::hash::Hash;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Time stands still here. A wait for a timer lasts for ever, unless an input makes the timer due.
 pub(super) const NOW: Nanos = 1_000_000_000;
-const WALL: Nanos = 1_700_000_000_000_000_000;
 const NEVER: Nanos = 1 << 50;
-/// The explored cluster's id.
-pub(super) const CLUSTER: u64 = 7;
-/// Its history's id.
-pub(super) const HISTORY: u64 = 0xb1;
 const FRAME_LEN_MAX: usize = 1024;
 const RING_BYTES: usize = 32 << 10;
 /// A replica that lost its disk returns under another incarnation.
 const REBORN: u32 = 0x1000;
-
-#[derive(Clone, Debug)]
-pub(super) struct ExploredPorts;
-
-impl Ports for ExploredPorts {
-    type Net = SimNet;
-    type Memory = MemoryTail;
-}
-
-/// The address of node `node` (0 the first).
-pub(super) fn address(node: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
-}
 
 /// Replica `node` in its first incarnation; or, where those that are not members at genesis are heirs of the
 /// `members`, the last member first, in the next incarnation of that one.
@@ -104,7 +84,7 @@ pub(super) struct Facts {
 
 #[derive(Clone)]
 enum Engine {
-    Replica(Box<ReplicaEngine<ExploredPorts>>),
+    Replica(Box<ReplicaEngine<MemoryPorts>>),
     Reader(Box<SubscriberEngine<SimNet>>, Delivery),
 }
 
@@ -114,14 +94,11 @@ pub(super) struct ExploredProcess {
     engine: Engine,
     node: usize,
     identity: Identity,
-    store: Arc<MemoryStore>,
+    /// A replica's.
+    journal: Option<Arc<MemoryJournal>>,
     /// The messages that a reader's application has as delivered: without those that were retracted.
     pub delivered: Vec<(Seq, PublisherId, PublisherSeq)>,
     retracted_final: bool,
-}
-
-fn repairer(node: usize) -> Repairer {
-    Repairer::replica(node as u32 + 1, address(node))
 }
 
 fn receiver(me: Identity, node: usize, replicas: usize) -> ReceiverLimits {
@@ -129,11 +106,11 @@ fn receiver(me: Identity, node: usize, replicas: usize) -> ReceiverLimits {
         keys: Keyring::none(CLUSTER).into(),
         history: HISTORY,
         me,
-        repairers: (0..replicas).filter(|other| *other != node).map(repairer).collect(),
+        repairers: repairers(replicas as u32, node as u32 + 1),
         nack: NackLimits { guard_ns: 0, apart_ns: 0, retry_ns_min: NEVER, retry_ns_max: NEVER },
         store_bytes: 0,
         frame_len_max: FRAME_LEN_MAX,
-        count_when_accepted: false,
+        ..ReceiverLimits::default()
     }
 }
 
@@ -142,15 +119,11 @@ fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
         receiver: receiver(me, node, replicas),
         heartbeat: HeartbeatLimits { first_ns: 1, interval_ns: 1 },
         window: Window { entries: 16, bytes: 16 << 10 },
-        durability: Durability::Process,
         publishers_max: 2,
         hold_back: 4,
         ack_again_ns: NEVER,
         process_nonce: node as u64 + 1,
-        started_at: 0,
-        identity_probe_ns: 0,
         repairs_per_request: 16,
-        budget: BudgetLimits::default(),
         failure_detector: FailureDetectorLimits {
             heartbeat_interval_ns: NEVER,
             timeout_ns: NEVER,
@@ -159,17 +132,7 @@ fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
         election: ElectionLimits { stagger_ns: 0, again_ns: NEVER, timeout_ns: NEVER, backoff_ns_max: NEVER },
         pending_submission_bytes: 2 << 10,
         secret_seed: [node as u8; 32],
-    }
-}
-
-fn settings(identity: Identity) -> Settings {
-    Settings {
-        cluster: CLUSTER,
-        replica: identity.replica,
-        boot: [1, 1],
-        power: false,
-        frame_len_max: FRAME_LEN_MAX,
-        segment_len: SEGMENT_LEN_MIN,
+        ..ReplicaLimits::default()
     }
 }
 
@@ -177,11 +140,10 @@ fn start(
     node: usize,
     identity: Identity,
     replicas: usize,
-    store: &MemoryStore,
+    journal: &MemoryJournal,
     memory: MemoryTail,
-) -> Result<ReplicaEngine<ExploredPorts>, String> {
-    let mut store = store.clone();
-    let opened = open(&mut store, memory, settings(identity))
+) -> Result<ReplicaEngine<MemoryPorts>, String> {
+    let opened = (journal.clone().open(memory))
         .map_err(|error| format!("S9: a crash of the process left a journal that does not go on: {error}"))?;
     let recovered = Recovered::of_journal(&opened, 2);
     let limits = limits(identity, node, replicas);
@@ -199,21 +161,19 @@ impl ExploredProcess {
 
     /// On a fresh disk; with `members`, it has the genesis of a history of so many.
     fn formatted(node: usize, identity: Identity, replicas: usize, members: usize) -> Result<Self, String> {
-        let mut store = MemoryStore::default();
-        format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
+        let mut journal = MemoryJournal::format(CLUSTER, identity, FRAME_LEN_MAX)?;
         // Its files then name its ring, and every later start finds that.
-        let opened = open(&mut store, MemoryTail::new(RING_BYTES), settings(identity));
-        let mut tail = opened.map_err(|error| error.to_string())?.tail;
+        let mut tail = journal.open(MemoryTail::new(RING_BYTES))?.tail;
         if members > 0 {
             let members: Vec<_> = (0..members).map(|node| member(node, members, false)).collect();
-            bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members, WALL)?;
+            bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members, WALL_NS)?;
         }
-        let replica = start(node, identity, replicas, &store, tail.into_memory())?;
+        let replica = start(node, identity, replicas, &journal, tail.into_memory())?;
         Ok(Self {
             engine: Engine::Replica(Box::new(replica)),
             node,
             identity,
-            store: Arc::new(store),
+            journal: Some(Arc::new(journal)),
             delivered: Vec::new(),
             retracted_final: false,
         })
@@ -228,13 +188,13 @@ impl ExploredProcess {
             start: Start::From(1),
             parts: PartsLimits { message_len_max: FRAME_LEN_MAX, bytes: FRAME_LEN_MAX },
             lag_report_ns: NEVER,
-            heartbeat_interval_ns: 1_000_000,
+            ..SubscriberLimits::default()
         };
         Self {
             engine: Engine::Reader(Box::new(SubscriberEngine::new(SimNet::default(), limits)), delivery),
             node,
             identity: me,
-            store: Arc::default(),
+            journal: None,
             delivered: Vec::new(),
             retracted_final: false,
         }
@@ -251,7 +211,8 @@ impl ExploredProcess {
             (Engine::Replica(replica), Input::Heartbeat) => replica.heartbeat_now(),
             (Engine::Replica(replica), Input::Crash) => {
                 let memory = replica.tail().clone().into_memory();
-                **replica = start(self.node, self.identity, replicas, &self.store, memory)?;
+                let journal = self.journal.as_ref().expect("a replica has a journal");
+                **replica = start(self.node, self.identity, replicas, journal, memory)?;
             }
             (Engine::Replica(_), Input::Lose) => {
                 let is_reused = planted(Mutation::IdentityReusedAfterLoss);
@@ -272,7 +233,7 @@ impl ExploredProcess {
         let Self { engine, delivered, retracted_final, .. } = self;
         match engine {
             Engine::Replica(replica) => {
-                replica.poll(NOW, WALL);
+                replica.poll(NOW, WALL_NS);
             }
             Engine::Reader(reader, delivery) => {
                 reader.poll(NOW, 64, |event| {
@@ -386,7 +347,7 @@ fn unnumber(bytes: &mut [u8]) {
     seal(bytes, Header { number: 1, ..header });
 }
 
-fn replica_facts(replica: &ReplicaEngine<ExploredPorts>, round_max: u32) -> Facts {
+fn replica_facts(replica: &ReplicaEngine<MemoryPorts>, round_max: u32) -> Facts {
     let tail = replica.tail();
     let (epoch, commit_next) = replica.core.counted();
     let mut wrong = None;

@@ -14,31 +14,20 @@ use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
-use lockstep_core::proto::commit::Durability;
-use lockstep_core::proto::election::ElectionLimits;
-use lockstep_core::proto::failure_detector::FailureDetectorLimits;
-use lockstep_core::proto::heartbeat::HeartbeatLimits;
-use lockstep_core::proto::nack::NackLimits;
-use lockstep_core::proto::repairers::Repairer;
-use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::window::Window;
-use lockstep_replica::bootstrap::bootstrap;
-use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
-use lockstep_replica::journal::ports::{TailSource, Word};
-use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
-use lockstep_replica::ports::Ports;
-use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
-use lockstep_wire::{
-    EVERYBODY, EventsBody, Identity, Keys, MemberBody, Nanos, PublisherId, Seq, frame_len_max,
+use lockstep_memory::journal::MemoryJournal;
+pub use lockstep_memory::place::{address, identity};
+pub use lockstep_memory::world::HISTORY;
+use lockstep_memory::world::{
+    ELECTION, FRAME_LEN_MAX, MemoryPorts, SILENCE, WALL_NS, flush, publisher_limits, repairers,
 };
-use std::collections::BTreeMap;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
+use lockstep_wire::{EVERYBODY, EventsBody, Identity, Keys, MemberBody, Nanos, PublisherId, Seq};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::ControlFlow;
 
-/// The history of a small cluster.
-pub const HISTORY: u64 = 0xb1;
 /// Replicas: three full members, a witness, and an archiver, which no membership lists.
 pub const REPLICAS: usize = 5;
 /// The publisher's place behind them, ...
@@ -53,37 +42,15 @@ pub const NAME: &str = "desk";
 const MEMBERS: usize = 4;
 const WITNESS: usize = 3;
 const ARCHIVER: usize = 4;
-const FRAME_LEN_MAX: usize = frame_len_max(1500);
 const RING_BYTES: usize = 64 << 10;
 const PUBLISHERS_MAX: u32 = 8;
-/// What the wall clock shows at 0.
-const WALL: Nanos = 1_700_000_000_000_000_000;
 /// A turn of a cluster that begins.
 const TURN_NS: Nanos = 50_000;
 /// The turns within which a cluster has begun.
 const TURNS_MAX: u32 = 10_000;
 
-/// The world of a replica here.
-#[derive(Clone, Debug)]
-pub struct MutatedPorts;
-
-impl Ports for MutatedPorts {
-    type Net = SimNet;
-    type Memory = MemoryTail;
-}
-
 /// A replica here.
-pub type Replica = ReplicaEngine<MutatedPorts>;
-
-/// Where process `node` answers.
-pub fn address(node: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
-}
-
-/// Replica `node` in its first life.
-pub fn identity(node: usize) -> Identity {
-    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 }
-}
+pub type Replica = ReplicaEngine<MemoryPorts>;
 
 /// See the module.
 #[derive(Clone)]
@@ -108,37 +75,28 @@ pub struct SmallCluster {
 fn receiver(node: usize, me: Identity, keys: &Keys) -> ReceiverLimits {
     ReceiverLimits {
         keys: keys.clone(),
-        history: 0,
         me,
-        repairers: (0..REPLICAS)
-            .filter(|other| *other != node)
-            .map(|other| Repairer::replica(other as u32 + 1, address(other)))
-            .collect(),
-        nack: NackLimits::default(),
+        repairers: repairers(REPLICAS as u32, node as u32 + 1),
         store_bytes: 32 << 10,
-        frame_len_max: FRAME_LEN_MAX,
-        count_when_accepted: false,
+        ..ReceiverLimits::default()
     }
 }
 
 fn replica_limits(node: usize) -> ReplicaLimits {
     ReplicaLimits {
         receiver: receiver(node, identity(node), keys::replica()),
-        heartbeat: HeartbeatLimits { first_ns: 70_000, interval_ns: 1_000_000 },
         window: Window { entries: 256, bytes: 32 << 10 },
-        durability: Durability::Process,
         publishers_max: PUBLISHERS_MAX,
         hold_back: 16,
         ack_again_ns: 1_000_000,
         process_nonce: node as u64 + 1,
         started_at: 1_000,
-        identity_probe_ns: 0,
         repairs_per_request: 16,
-        budget: BudgetLimits::default(),
-        failure_detector: FailureDetectorLimits::default(),
-        election: ElectionLimits::default(),
+        failure_detector: SILENCE,
+        election: ELECTION,
         pending_submission_bytes: 8 << 10,
         secret_seed: [node as u8; 32],
+        ..ReplicaLimits::default()
     }
 }
 
@@ -147,27 +105,20 @@ fn replica_limits(node: usize) -> ReplicaLimits {
 /// # Panics
 /// If the journal in memory does not begin.
 pub fn replica(node: usize) -> Replica {
-    let settings = Settings {
-        cluster: CLUSTER,
-        replica: identity(node).replica,
-        boot: [1, 1],
-        power: false,
-        frame_len_max: FRAME_LEN_MAX,
-        segment_len: SEGMENT_LEN_MIN,
-    };
-    let mut store = MemoryStore::default();
-    format(&mut store, CLUSTER, identity(node), [1, 1]).expect("an empty folder");
-    let mut tail = open(&mut store, MemoryTail::new(RING_BYTES), settings).expect("a new journal").tail;
-    if node == 0 {
+    let mut journal = MemoryJournal::format(CLUSTER, identity(node), FRAME_LEN_MAX).expect("an empty folder");
+    let opened = if node == 0 {
         let members: Vec<_> = (0..MEMBERS)
             .map(|member| match member {
                 WITNESS => MemberBody::witness(identity(member), address(member)),
                 _ => MemberBody::full(identity(member), address(member)),
             })
             .collect();
-        bootstrap(&mut tail, keys::replica(), HISTORY, &members, WALL).expect("a blank log");
-    }
-    let opened = open(&mut store, tail.into_memory(), settings).expect("the same journal");
+        journal.open_born(RING_BYTES, keys::replica(), HISTORY, &members, WALL_NS)
+    } else {
+        let blank = journal.open(MemoryTail::new(RING_BYTES)).expect("a new journal");
+        journal.open(blank.tail.into_memory())
+    };
+    let opened = opened.expect("the same journal");
     let recovered = Recovered::of_journal(&opened, PUBLISHERS_MAX);
     let mut replica = ReplicaEngine::new(SimNet::default(), opened.tail, recovered, replica_limits(node))
         .expect("a member");
@@ -181,16 +132,8 @@ fn publisher() -> PublisherEngine<SimNet> {
     let me = Identity { replica: 1_001, incarnation: 77 };
     let limits = PublisherLimits {
         receiver: receiver(PUBLISHER, me, keys::publisher()),
-        window_entries: 64,
-        window_datagrams: 8,
-        flight_datagrams: 8,
-        resend_ns_min: 300_000,
-        resend_ns_max: 5_000_000,
-        query_retry_ns: 1_000_000,
-        heartbeat_interval_ns: 1_000_000,
-        names_max: 4,
         message_len_max: 4 << 10,
-        message_len_max_of: BTreeMap::new(),
+        ..publisher_limits(me, REPLICAS as u32)
     };
     PublisherEngine::new(SimNet::of_client(), limits)
 }
@@ -203,18 +146,9 @@ fn reader(node: usize, delivery: Delivery) -> SubscriberEngine<SimNet> {
         start: Start::From(1),
         parts: PartsLimits { message_len_max: 4 << 10, bytes: 32 << 10 },
         lag_report_ns: 1_000_000,
-        heartbeat_interval_ns: 1_000_000,
+        ..SubscriberLimits::default()
     };
     SubscriberEngine::new(SimNet::of_client(), limits)
-}
-
-/// What the side thread does: all that is published is in the segments.
-fn store(memory: &mut MemoryTail) {
-    let seq = memory.word(Word::HighSeq);
-    memory.set_word(Word::WrittenSeq, seq);
-    memory.set_word(Word::DurableSeq, seq);
-    memory.set_word(Word::PromisedStored, memory.word(Word::Promised));
-    memory.set_word(Word::WrittenPos, memory.word(Word::PublishedPos));
 }
 
 impl SmallCluster {
@@ -314,11 +248,11 @@ impl SmallCluster {
     /// # Panics
     /// As [`SmallCluster::turn`].
     pub fn turn_alone(&mut self, node: usize) -> Vec<(To, Vec<u8>)> {
-        let (now, wall) = (self.now, WALL + self.now);
+        let (now, wall) = (self.now, WALL_NS + self.now);
         match node {
             0..REPLICAS => {
                 let replica = &mut self.replicas[node];
-                store(replica.tail_mut().memory_mut());
+                flush(replica.tail_mut().memory_mut());
                 replica.poll(now, wall);
                 // As the program's recorder does, which has nothing here.
                 while let Some(query) = replica.next_event_query() {

@@ -22,7 +22,7 @@ use mutation::{Sealed, mutated};
 use scenario::{Arrival, Recorded, record};
 
 /// Inputs of one cluster, about.
-const WORLD_INPUTS: u64 = 2_048;
+pub const WORLD_INPUTS: u64 = 2_048;
 /// Inputs of one turn at most.
 const BATCH_MAX: u64 = 16;
 /// Datagrams of the present cluster that may be changed as well.
@@ -32,7 +32,8 @@ const NOWHERE: usize = 99;
 
 /// What all clusters begin with: a cluster that has begun, and datagrams of every kind.
 pub struct Mutated {
-    begun: SmallCluster,
+    /// The cluster that each of them is a copy of.
+    pub begun: SmallCluster,
     recorded: Vec<Recorded>,
 }
 
@@ -134,6 +135,3 @@ fn route(rng: &mut Rng, recorded: Arrival) -> Arrival {
         _ => recorded,
     }
 }
-
-#[cfg(test)]
-mod tests;

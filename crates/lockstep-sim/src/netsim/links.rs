@@ -29,7 +29,7 @@ const BURST: u64 = 5;
 const MILLION: u64 = 1_000_000;
 
 /// The links of all receivers.
-pub(super) struct Links {
+pub struct Links {
     pattern: Pattern,
     loss: u32,
     rng: Rng,
@@ -38,17 +38,18 @@ pub(super) struct Links {
 }
 
 impl Links {
-    pub(super) fn new(pattern: Pattern, loss: u32, receivers: usize, rng: Rng) -> Self {
+    /// Links of so many receivers, on which so many datagrams of a million are lost.
+    pub fn new(pattern: Pattern, loss: u32, receivers: usize, rng: Rng) -> Self {
         Self { pattern, loss, rng, bad: vec![false; receivers] }
     }
 
     /// Whether a frame of the stream is lost by all.
-    pub(super) fn loses_for_all(&mut self) -> bool {
+    pub fn loses_for_all(&mut self) -> bool {
         self.pattern == Pattern::Shared && self.rng.chance(self.loss)
     }
 
     /// Whether a datagram to this receiver is lost.
-    pub(super) fn loses_to(&mut self, receiver: usize) -> bool {
+    pub fn loses_to(&mut self, receiver: usize) -> bool {
         match self.pattern {
             Pattern::Independent => self.rng.chance(self.loss),
             Pattern::Shared => false,
@@ -69,29 +70,12 @@ impl Links {
     }
 
     /// Whether a datagram from a receiver is lost.
-    pub(super) fn loses_from(&mut self) -> bool {
+    pub fn loses_from(&mut self) -> bool {
         self.pattern != Pattern::Shared && self.rng.chance(self.loss)
     }
 
     /// Up to this much more than the delay.
-    pub(super) fn jitter(&mut self, ns: u64) -> u64 {
+    pub fn jitter(&mut self, ns: u64) -> u64 {
         self.rng.below(ns + 1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bursts_lose_as_much_as_independent_losses_in_runs_of_five() {
-        for loss in [1_000, 10_000, 300_000] {
-            let mut links = Links::new(Pattern::Bursts, loss, 1, Rng::new(1));
-            let lost: Vec<_> = (0..1_000_000).map(|_| links.loses_to(0)).collect();
-            let count = lost.iter().filter(|lost| **lost).count() as f64;
-            let runs = lost.windows(2).filter(|pair| !pair[0] && pair[1]).count() as f64;
-            assert!((count / f64::from(loss) - 1.0).abs() < 0.2, "{count} of {loss}");
-            assert!((count / runs - 5.0).abs() < 0.6, "{count} in {runs} runs");
-        }
     }
 }

@@ -11,6 +11,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
+use lockstep_memory::world::SILENCE;
 use lockstep_wire::{Header, Kind, Nanos, Seq};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -118,11 +119,7 @@ fn process(node: usize) -> Result<ClusterProcess, String> {
     let settings = ClusterSettings {
         replicas: REPLICAS,
         ring_bytes: RING_BYTES,
-        failure_detector: FailureDetectorLimits {
-            timeout_ns: NEVER_NS,
-            timeout_ns_max: NEVER_NS,
-            ..FailureDetectorLimits::default()
-        },
+        failure_detector: FailureDetectorLimits { timeout_ns: NEVER_NS, timeout_ns_max: NEVER_NS, ..SILENCE },
         resend_ns: RESEND_NS,
     };
     match node {

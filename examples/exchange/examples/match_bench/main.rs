@@ -1,7 +1,7 @@
 //! # match_bench: what matching costs
 //!
 //! ```text
-//! cargo run --release -p lockstep-exchange --example match_bench -- [--commands N] [--instruments N] [--levels N]
+//! cargo run --profile dist -p lockstep-exchange --example match_bench -- [--commands N] [--instruments N] [--levels N]
 //!     [--per-level N] [--itch FILE] [--copies N]
 //! ```
 //!

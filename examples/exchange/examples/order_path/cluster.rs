@@ -20,7 +20,7 @@ fn program() -> Result<PathBuf, Failure> {
     let own = std::env::current_exe()?;
     let found =
         own.ancestors().skip(2).take(1).map(|folder| folder.join("lockstep")).find(|path| path.exists());
-    found.ok_or_else(|| "no lockstep above the examples: `cargo build --release` makes it".into())
+    found.ok_or_else(|| "no lockstep above the examples: `cargo build --profile dist -p lockstep -p lockstep-demo` makes it".into())
 }
 
 /// A process, and what it prints.

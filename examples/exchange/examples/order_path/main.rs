@@ -1,9 +1,9 @@
 //! # order_path: what an order costs from socket to socket
 //!
 //! ```text
-//! cargo build --release && cargo build --release -p lockstep-exchange --example order_path
-//! target/release/examples/order_path [--orders N] [--rounds N] [--rate N] [--highest]
-//! target/release/examples/order_path --rates [--orders N] [--rounds N] [--ahead N]
+//! cargo build --profile dist -p lockstep -p lockstep-demo && cargo build --profile dist -p lockstep-exchange --example order_path
+//! target/dist/examples/order_path [--orders N] [--rounds N] [--rate N] [--highest]
+//! target/dist/examples/order_path --rates [--orders N] [--rounds N] [--ahead N]
 //! ```
 //!
 //! A client sends orders of OUCH 5.0 by SoupBinTCP and waits for their answers, on three paths by turns:

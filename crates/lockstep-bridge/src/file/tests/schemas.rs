@@ -1,10 +1,10 @@
 //! Schemas: what is refused, what a field has, and the examples beside the codecs.
 
-#[path = "../../../../itch50/tests/common/samples.rs"]
+#[path = "../../../../itch50/tests/it/common/samples.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod itch_samples;
 
-#[path = "../../../../ouch50/tests/common/mod.rs"]
+#[path = "../../../../ouch50/tests/it/common/mod.rs"]
 mod ouch_tables;
 
 use crate::file::schema::{FieldKind, FieldValue, PayloadSchema};

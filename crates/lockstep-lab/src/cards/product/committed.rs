@@ -85,30 +85,30 @@ static CARD: Card = Card {
             planted: false,
         },
         numbered_anew(MODEL),
-        #[cfg(lockstep_planted)]
+        #[cfg(debug_assertions)]
         mutation("MinorityCommits", "One vote too few commits.", &UNIFORM_TOTAL_ORDER, 5),
-        #[cfg(lockstep_planted)]
+        #[cfg(debug_assertions)]
         mutation("AckOfAnyEpochCounts", "Acks of any epoch count.", &UNIFORM_TOTAL_ORDER, 11),
-        #[cfg(lockstep_planted)]
+        #[cfg(debug_assertions)]
         mutation("MinorityPromises", "One promise elects.", &UNIFORM_TOTAL_ORDER, 17),
-        #[cfg(lockstep_planted)]
+        #[cfg(debug_assertions)]
         mutation("NoAdoption", "A candidate leads with its own log.", &UNIFORM_TOTAL_ORDER, 10),
-        #[cfg(lockstep_planted)]
+        #[cfg(debug_assertions)]
         mutation(
             "DeliveredBeforeCommit",
             "A committed reader delivers what is stamped.",
             &UNIFORM_TOTAL_ORDER,
             12,
         ),
-        #[cfg(lockstep_planted)]
+        #[cfg(debug_assertions)]
         mutation("NotOnce", "A message that is stamped already is stamped again.", &NO_DUPLICATION, 12),
-        #[cfg(lockstep_planted)]
+        #[cfg(debug_assertions)]
         mutation("AdoptedForgotten", "A new leader forgets whose messages it adopted.", &NO_DUPLICATION, 16),
     ],
 };
 
-/// A mutation of the production code, which only a build with `--cfg lockstep_planted` has.
-#[cfg(lockstep_planted)]
+/// A mutation of the production code, which only a build with debug assertions has.
+#[cfg(debug_assertions)]
 const fn mutation(
     name: &'static str,
     says: &'static str,

@@ -1,4 +1,5 @@
-//! The journal's guarantees, one test each, over memory. Tests that need files are in `tests/journal.rs`.
+//! The journal's guarantees, one test each, over memory. Tests that need files are in
+//! `tests/it/journal.rs` of `lockstep-node`.
 
 mod damage;
 mod mend;

@@ -158,8 +158,7 @@ impl Tree {
     }
 
     /// The entries of the log that ends with `log`, as a reader from its start receives them.
-    #[cfg(test)]
-    pub(in crate::check) fn history(&self, log: Option<TreeNode>) -> Vec<(Seq, Fact)> {
+    pub fn history(&self, log: Option<TreeNode>) -> Vec<(Seq, Fact)> {
         let frames = self.path(None, log).into_iter().map(|node| self.stem(node));
         frames.flat_map(|stem| (stem.first..).zip(stem.facts.iter().copied())).collect()
     }

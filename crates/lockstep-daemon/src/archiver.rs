@@ -1,0 +1,23 @@
+//! `lockstep archiver`: keeps the whole stream until SIGTERM.
+//!
+//! It is a replica that is never a member: it stores what it hears, fetches what it missed, repairs and
+//! replays to others, and nobody waits for it. There may be as many as one likes, each with a retention of
+//! its own. The first SIGTERM or SIGINT marks a clean stop, another one a second later ends at once.
+
+use crate::Failure;
+use crate::args::ArchiverArgs;
+use crate::config::NodeConfig;
+use crate::reloader::{Daemon, Reloader};
+use crate::sequencer::serve;
+
+/// Runs until it is told to stop.
+pub fn run(args: &ArchiverArgs) -> Result<u8, Failure> {
+    let key = format!("archivers.{}.core", args.archiver);
+    let core = args.core.map(|core| ("--core", key, core.to_string()));
+    let more: Vec<_> = core.into_iter().collect();
+    let config = args.cluster.load(&more)?;
+    let settings = config.archiver_node(args.archiver)?;
+    let who = format!("archiver {} of {}", args.archiver, args.cluster.config.display());
+    let reloader = Reloader::new(Daemon::Archiver(args.archiver), &args.cluster, &more, &config)?;
+    serve(&config, reloader, &settings, &who, args.until_stdin_ends)
+}

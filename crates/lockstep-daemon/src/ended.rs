@@ -1,0 +1,188 @@
+//! What a command does that reads the stream and cannot read on: it says why, and what to do; or, where the
+//! stream's beginning is gone, serves with what is left.
+
+use crate::Failure;
+use crate::failure::{INTEGRITY, NOT_READY};
+use lockstep_client::{PartsBound, ReplayEndReason, Start, SubscriberEvent};
+use lockstep_wire::{RepairReject, Seq};
+
+/// Serves with the whole stream until it is told to stop. Where no journal has the stream's beginning any
+/// more, it says what waits for the next trading day, as `until_then` has it, and serves with what is left.
+///
+/// # Errors
+/// Those of `serve`.
+pub fn serve_whole_or_oldest(
+    until_then: &str,
+    mut serve: impl FnMut(&mut ReadingEnd) -> Result<(), Failure>,
+) -> Result<u8, Failure> {
+    let mut whole = ReadingEnd::from_start(true);
+    serve(&mut whole)?;
+    if whole.lacks_beginning() {
+        tracing::warn!("no journal holds the stream from seq 1 on: {until_then}");
+        serve(&mut ReadingEnd::from_start(false))?;
+    }
+    Ok(0)
+}
+
+/// How far a command is that must have all of the stream, because it counts.
+#[derive(Debug)]
+pub struct ReadingEnd {
+    whole: bool,
+    /// The end of the stream was reached once: others count on what was counted here.
+    has_begun: bool,
+    lacks_beginning: bool,
+}
+
+impl ReadingEnd {
+    fn from_start(whole: bool) -> Self {
+        Self { whole, has_begun: false, lacks_beginning: false }
+    }
+
+    /// Whether it has the stream from its first entry on; otherwise from the oldest that there is.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Where its subscription begins.
+    pub fn start(&self) -> Start {
+        if self.whole { Start::From(1) } else { Start::Oldest }
+    }
+
+    /// The subscription tells something. The failure that it means, if it means one.
+    pub fn on_event(&mut self, event: &SubscriberEvent<'_>) -> Option<Failure> {
+        match *event {
+            SubscriberEvent::CaughtUp { .. } => self.has_begun = true,
+            SubscriberEvent::Abandoned { .. } if self.whole && !self.has_begun => self.lacks_beginning = true,
+            SubscriberEvent::Abandoned { from, oldest, why } => {
+                let hint = "it fell behind by more than journals keep; start it again, and it waits for the begin of \
+                            a trading day; an archiver, or a journal that keeps more, spares it that";
+                return Some(abandoned(from, oldest, why, hint));
+            }
+            _ => return ended(event),
+        }
+        None
+    }
+
+    /// Whether the stream cannot be had from its beginning: this reading is over.
+    pub fn lacks_beginning(&self) -> bool {
+        self.lacks_beginning
+    }
+}
+
+/// What lies from `from` on is gone, and was not delivered.
+pub fn abandoned(from: Seq, oldest: Seq, why: RepairReject, hint: &str) -> Failure {
+    let why = why.name();
+    let what =
+        format!("seq {from} cannot be had any more ({why}): the oldest that is held is {oldest}; {hint}");
+    Failure::new(INTEGRITY, what)
+}
+
+/// The failure that an event means for whoever must have all of the stream; `None` if it goes on. Of what can
+/// be had no more, [`ReadingEnd`] and [`abandoned`] tell.
+pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
+    Some(match *event {
+        SubscriberEvent::Refused { why, next } => refused(why, next),
+        SubscriberEvent::HistoryLost { history, next, have } => {
+            let what = format!(
+                "this reader has seen {} entries that the stream does not have any more (seqs {next} to {}): history \
+                 {history:016x} was founded at seq {next} on what was left of the one that was read. Take back what \
+                 was derived from them, and begin anew from what was known before seq {next}, or with --from oldest",
+                have - next,
+                have - 1
+            );
+            Failure::new(INTEGRITY, what)
+        }
+        SubscriberEvent::Ahead { next, end, epoch } => Failure::new(
+            INTEGRITY,
+            format!(
+                "this reader has read up to seq {}, and the log of the leader of epoch {epoch} ends with seq {}: the cluster \
+                 has lost what was final, or the cursor is another cluster's; do not go on before you know which: \
+                 `lockstep status` tells who holds what",
+                next.saturating_sub(1),
+                end.saturating_sub(1)
+            ),
+        ),
+        SubscriberEvent::Diverged { seq } => Failure::new(
+            INTEGRITY,
+            format!(
+                "what was received differs from the cluster's log at seq {seq}: two clusters share one \
+                 id, or a replica is damaged; run `lockstep format --verify` on each"
+            ),
+        ),
+        SubscriberEvent::PartsAbandoned { publisher, from, bound } => {
+            let raise = match bound {
+                PartsBound::Memory(bytes) => format!("subscriber.parts, which is {bytes} bytes"),
+                PartsBound::Length(max) => format!("stream.message_len_max, which is {max} bytes"),
+                other => format!("{other:?}"),
+            };
+            let what = format!(
+                "a message of publisher {publisher} that began at seq {from} is not joined: raise {raise}"
+            );
+            Failure::new(INTEGRITY, what)
+        }
+        _ => return None,
+    })
+}
+
+/// Why nothing is delivered from `next` on, and what to do.
+fn refused(why: Option<ReplayEndReason>, next: Seq) -> Failure {
+    let what = why.map_or("no journal can be reached", ReplayEndReason::name);
+    let (code, hint) = match why {
+        Some(ReplayEndReason::OtherHistory) => (
+            INTEGRITY,
+            "the cluster was founded anew since: what was read before and what would be read now are two streams; \
+             begin with --from oldest, and forget what was derived from the old one",
+        ),
+        Some(ReplayEndReason::ChainMismatch) => (
+            INTEGRITY,
+            "what was read before is not what the cluster has committed there (it was read with --stamped, or \
+             the cursor is another cluster's); begin with --from oldest",
+        ),
+        Some(ReplayEndReason::Damaged) => {
+            (INTEGRITY, "run `lockstep format --verify` on each journal, and replace what is damaged")
+        }
+        Some(ReplayEndReason::IsLeader) => {
+            (NOT_READY, "start a standby or an archiver, or set replay.by_leader = true")
+        }
+        _ => (
+            NOT_READY,
+            "start a standby or an archiver; they listen on the port of their unicast address, TCP",
+        ),
+    };
+    Failure::new(code, format!("seq {next} cannot be delivered: {what}; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GONE: SubscriberEvent<'_> =
+        SubscriberEvent::Abandoned { from: 5, oldest: 9, why: RepairReject::TooOld };
+
+    #[test]
+    fn who_cannot_have_the_beginning_serves_with_the_oldest_and_fails_if_that_is_gone_too() {
+        let mut starts = Vec::new();
+        let code = serve_whole_or_oldest("it waits", |reading| {
+            starts.push(reading.start());
+            assert!(reading.is_whole() == (starts.len() == 1) && !reading.lacks_beginning());
+            if reading.is_whole() { reading.on_event(&GONE).map_or(Ok(()), Err) } else { Ok(()) }
+        });
+        assert_eq!((code.ok(), starts), (Some(0), vec![Start::From(1), Start::Oldest]));
+        let failed = serve_whole_or_oldest("it waits", |reading| reading.on_event(&GONE).map_or(Ok(()), Err));
+        assert_eq!(failed.map_err(|failure| failure.code()), Err(INTEGRITY));
+    }
+
+    #[test]
+    fn who_falls_behind_for_good_after_its_start_fails_and_says_what_to_do() {
+        let mut served = 0;
+        let failed = serve_whole_or_oldest("it waits", |reading| {
+            served += 1;
+            assert!(reading.on_event(&SubscriberEvent::CaughtUp { next: 5 }).is_none());
+            reading.on_event(&GONE).map_or(Ok(()), Err)
+        });
+        let failure = failed.expect_err("it is cut off");
+        assert_eq!((served, failure.code()), (1, INTEGRITY));
+        let text = failure.to_string();
+        assert!(text.contains("seq 5") && text.contains("is 9") && text.contains("start it again"), "{text}");
+    }
+}

@@ -1,0 +1,170 @@
+//! Why a command did not do what was asked, and the exit code that says so to programs.
+
+use crate::config::{ConfigError, ConfigErrors};
+use lockstep_app::AppError;
+use lockstep_client::OpenError;
+use lockstep_core::engine::ports::BacklogError;
+use lockstep_io::IoError;
+use lockstep_machine::MachineFault;
+use lockstep_node::{JournalError, NodeError};
+use std::fmt;
+use std::io::ErrorKind;
+
+/// The command ran and failed.
+pub const FAILED: u8 = 1;
+/// Wrong usage or configuration.
+pub const USAGE: u8 = 2;
+/// A gap, an unequal digest, a damaged journal.
+pub const INTEGRITY: u8 = 3;
+/// Not ready in time.
+pub const NOT_READY: u8 = 4;
+/// Somebody newer has taken this place.
+pub const FENCED: u8 = 5;
+/// The stream goes on, and something is amiss.
+pub const DEGRADED: u8 = 6;
+
+/// What each exit code means, by code: docs/COMMANDS.md has the same table.
+pub const EXIT_CODES: [&str; 7] = [
+    "done; of `status`: healthy",
+    "failed while running",
+    "wrong usage or configuration",
+    "integrity: a gap, an unequal digest, a damaged journal",
+    "not ready in time: no leader, no quorum, no history, no answer",
+    "fenced: somebody newer has taken this place; do not restart blindly",
+    "degraded, of `status`: the stream goes on, and something is amiss",
+];
+
+/// The table as text.
+pub fn exit_codes() -> String {
+    let rows = EXIT_CODES.iter().enumerate().map(|(code, means)| format!("\n  {code}  {means}"));
+    format!("Exit codes:{}", rows.collect::<String>())
+}
+
+/// What went wrong, in words with the remedy, and its exit code.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Text(String),
+    /// Shown with the lines of the file, in colour for a terminal.
+    Config(ConfigErrors),
+    /// Nobody needs to be told: the log has it, or the reader of our output has seen enough.
+    Silence,
+}
+
+impl Failure {
+    /// A failure that ends the process with `code`.
+    pub fn new(code: u8, what: impl fmt::Display) -> Self {
+        Self { code, what: What::Text(what.to_string()) }
+    }
+
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// Writes it as a log line, for commands whose stderr is a log that programs read.
+    pub fn logged(self) -> Self {
+        tracing::error!(exit_code = self.code, "{self}");
+        Self { code: self.code, what: What::Silence }
+    }
+
+    /// Prints it on stderr.
+    pub fn print(&self) {
+        match &self.what {
+            What::Text(text) => eprintln!("lockstep: {text}"),
+            What::Config(errors) => eprintln!("{}", errors.render(crate::has_color(&std::io::stderr()))),
+            What::Silence => {}
+        }
+    }
+}
+
+impl Failure {
+    /// A failure with this code says, too, what only a second look can tell.
+    pub fn explained(self, code: u8, why: impl FnOnce() -> String) -> Self {
+        if self.code == code { Self::new(code, format!("{self}; {}", why())) } else { self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Text(text) => f.write_str(text),
+            What::Config(errors) => errors.fmt(f),
+            What::Silence => f.write_str("told already"),
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    /// Of writing to stdout: a reader that has closed it (`| head`) has got what it wanted.
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::BrokenPipe => Self { code: 0, what: What::Silence },
+            _ => Self::new(FAILED, format!("writing the output failed: {error}; look at where it leads")),
+        }
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self { code: USAGE, what: What::Config(errors) }
+    }
+}
+
+impl From<Box<ConfigError>> for Failure {
+    fn from(error: Box<ConfigError>) -> Self {
+        Self::new(USAGE, error)
+    }
+}
+
+impl From<IoError> for Failure {
+    fn from(error: IoError) -> Self {
+        Self::new(FAILED, error)
+    }
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Io(error) => error.into(),
+            AppError::Open(error) => error.into(),
+            AppError::Fault(MachineFault::Publish(_)) => Self::new(FAILED, error),
+            // What it knows of the stream is not what others know.
+            error => Self::new(INTEGRITY, error),
+        }
+    }
+}
+
+impl From<BacklogError> for Failure {
+    fn from(error: BacklogError) -> Self {
+        Self::new(FAILED, error)
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self::new(error.exit_code(), error)
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        NodeError::from(error).into()
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let code = match error {
+            OpenError::Name(_) => USAGE,
+            OpenError::TimedOut(..) => NOT_READY,
+            _ => FAILED, // the table is full, or the kernel fails
+        };
+        Self::new(code, error)
+    }
+}

@@ -1,0 +1,284 @@
+//! `lockstep feed`: the committed stream as MoldUDP64, until SIGTERM.
+
+use crate::args::ClusterArgs;
+use crate::config::{Channel, Config, KeyUse};
+use crate::ended::{ReadingEnd, serve_whole_or_oldest};
+use crate::failure::{FAILED, USAGE};
+use crate::observed::Observed;
+use crate::reloader::{Daemon, ReloadAnswers, Reloader};
+use crate::sequencer::{log_effective, stop_with_stdin};
+use crate::{Failure, confined, counters_or_warning, log, signals};
+use clap::Args;
+use lockstep_client::Endpoint;
+use lockstep_client::{Counted, Delivery, Subscriber};
+use lockstep_core::engine::networks::Networks;
+use lockstep_gateway::feed::{Feed, FeedCounts, FeedError, FeedSource};
+use lockstep_gateway::gateway::users::Recipient;
+use lockstep_io::clock::Clock;
+use lockstep_io::idle::Idle;
+use lockstep_io::multicast;
+use lockstep_io::spool::Spool;
+use lockstep_process::confinement::{self, Becomes, Reach};
+use lockstep_process::limits;
+use lockstep_process::watcher::forbid_core_dumps;
+use moldudp64::{RequestServer, ServerLimits};
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+
+/// Messages of the stream in one turn.
+const BATCH: usize = 256;
+/// Requests in one turn, so that a flood of them leaves time for the stream.
+const REQUESTS_PER_TURN: usize = 32;
+/// Longest sleep: a request for missing frames may be due.
+const PAUSE_NS: u64 = 1_000_000;
+
+/// What `--of` takes.
+#[derive(Clone, Debug)]
+pub struct Of(FeedSource);
+
+impl FromStr for Of {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self(FeedSource::All)),
+            "self" => {
+                Err("'self' is a user's word: write all, everybody, client:NAME or channel:NUMBER".into())
+            }
+            _ => Recipient::from_str(text).map(|whom| Self(FeedSource::For(whom))),
+        }
+    }
+}
+
+/// Flags of `feed`.
+#[derive(Args, Debug)]
+pub struct FeedArgs {
+    /// Where the cluster's file is.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The group that the feed is sent to, on the interface of the first line
+    #[arg(long, value_name = "IP:PORT")]
+    pub group: SocketAddrV4,
+    /// Where missing messages are asked for
+    #[arg(long, value_name = "IP:PORT")]
+    pub requests: SocketAddr,
+    /// What it carries: all, everybody, client:NAME, channel:NUMBER
+    #[arg(long, value_name = "WHOM", default_value = "all")]
+    pub of: Of,
+    /// Ends when stdin does: for whoever starts it as a child
+    #[arg(long, hide = true)]
+    pub until_stdin_ends: bool,
+}
+
+/// Runs until it is told to stop.
+pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
+    let config = args.cluster.load(&[])?;
+    log::start(&config.log);
+    if !args.group.ip().is_multicast() {
+        return Err(Failure::new(
+            USAGE,
+            format!("--group {}: no group; write one from 224.0.0.0/4", args.group),
+        ));
+    }
+    // It has the readers' key in memory.
+    log_effective(&forbid_core_dumps());
+    limits::in_place_of_capabilities();
+    let mut reloader = Reloader::new(Daemon::Feed, &args.cluster, &[], &config)?;
+    let reach = confined::of_feed((&config, reloader.file()));
+    confinement::begin(&reach);
+    let stop = signals::stop_flag()?;
+    if args.until_stdin_ends {
+        stop_with_stdin(Arc::clone(&stop))?;
+    }
+    let until_then = "the feed waits for the begin of a trading day";
+    let observed = reloader.observed();
+    observed.begin(&config);
+    let endpoint = Endpoint::from_config(&config)?;
+    let (answers, (changed, changes)) = (reloader.answers(), channel());
+    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), move |keys| {
+        if let Some(config) = reloader.read_again(keys.into_iter().collect()) {
+            let _ = changed.send(config.feed.allow.clone()); // a feed that ends takes nothing
+        }
+    })?;
+    let mut allowed = Allowed { networks: config.feed.allow.clone(), changes };
+    serve_whole_or_oldest(until_then, |reading| {
+        let process = (&config, &endpoint, &observed, &answers);
+        serve(args, process, (&reach, &stop), &mut allowed, reading)
+    })
+}
+
+/// The networks whose requests are answered, and those that a reload puts in their place.
+struct Allowed {
+    networks: Option<Networks>,
+    changes: Receiver<Option<Networks>>,
+}
+
+impl Allowed {
+    /// Whether they have changed.
+    fn has_changed(&mut self) -> bool {
+        let Some(newest) = self.changes.try_iter().last() else { return false };
+        self.networks = newest;
+        true
+    }
+}
+
+fn failed(error: FeedError) -> Failure {
+    Failure::new(FAILED, error)
+}
+
+/// A message longer than a datagram takes has no number, and no receiver hears of it. A channel that nothing
+/// keeps from that is refused, anything else warned of: its messages may be as long as the stream's.
+fn judge_lengths(source: &FeedSource, config: &Config, takes: usize) -> Result<(), Failure> {
+    if let FeedSource::For(Recipient::Channel(number)) = source {
+        let fits = |channel: &Channel| channel.message_len_max as usize <= takes;
+        if !config.channel(*number).is_some_and(fits) {
+            let what = format!(
+                "--of channel:{number}: nothing keeps its messages within the {takes} bytes that a datagram takes, and \
+                 what is longer would be passed over; add [[channels]] with id = {number} to the file, here and \
+                 wherever somebody publishes for it"
+            );
+            return Err(Failure::new(USAGE, what));
+        }
+    } else if config.stream.message_len_max as usize > takes {
+        tracing::warn!(
+            takes,
+            stream_message_len_max = config.stream.message_len_max,
+            "messages that are longer than a datagram takes are passed over: lower stream.message_len_max, or publish \
+             what the feed is for on a channel, and feed that"
+        );
+    }
+    Ok(())
+}
+
+/// The feed, with room on disk for two sessions.
+fn open_feed(
+    args: &FeedArgs,
+    config: &Config,
+    mtu: usize,
+    reading: &ReadingEnd,
+) -> Result<Feed<Spool>, Failure> {
+    let (spool, len) = (&config.gateway.spool, config.gateway.spool_size_bytes);
+    let spools = [Spool::open(spool, len)?, Spool::open(spool, len)?];
+    let server = RequestServer::new(ServerLimits::default());
+    // IPv4 and UDP.
+    let len_max = mtu - 28;
+    let feed = Feed::new(args.of.0.clone(), len_max, spools, reading.is_whole(), server).map_err(failed)?;
+    judge_lengths(&args.of.0, config, feed.message_len_max())?;
+    Ok(feed)
+}
+
+/// What was reported already: each is reported once.
+#[derive(Default)]
+struct Reported {
+    live: bool,
+    too_long: bool,
+}
+
+impl Reported {
+    fn report(&mut self, args: &FeedArgs, feed: &Feed<Spool>, requests: &UdpSocket, reach: &[Reach]) {
+        if !self.too_long && feed.counts.too_long > 0 {
+            self.too_long = true;
+            tracing::warn!("a message is longer than a datagram takes: it and its like have no number");
+        }
+        if !self.live && feed.is_live() {
+            self.live = true;
+            // Until now it may have had to open its sockets once more.
+            confined::complete(reach, Becomes::Other);
+            let at = feed.next_number().map_or_else(String::new, |(session, next)| {
+                format!(" session {} next {next}", String::from_utf8_lossy(session.as_bytes()))
+            });
+            println!(
+                "feeding {} requests {}{at}",
+                args.group,
+                requests.local_addr().unwrap_or(args.requests)
+            );
+        }
+    }
+}
+
+/// Serves until it is told to stop, or `reading` is over.
+fn serve(
+    args: &FeedArgs,
+    (config, endpoint, observed, answers): (&Config, &Endpoint, &Observed, &ReloadAnswers),
+    (reach, stop): (&[Reach], &AtomicBool),
+    allowed: &mut Allowed,
+    reading: &mut ReadingEnd,
+) -> Result<(), Failure> {
+    let ttl = config.lines.first().map_or(1, |line| line.ttl);
+    let group = multicast::sender(args.group, &config.udp().interface, ttl)?;
+    let requests = multicast::requests(args.requests)?;
+    let mut feed = open_feed(args, config, endpoint.mtu(), reading)?;
+    feed.set_allowed(allowed.networks.clone());
+    let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, reading.start())?;
+    let mut sockets = subscriber.net().sockets();
+    sockets.push(requests.as_fd());
+    let mut waiter = endpoint.idle().waiter(&sockets)?;
+    drop(sockets);
+    let mut send = |datagram: &[u8]| {
+        // A datagram that is not sent is asked for, like what is lost on the way.
+        if let Err(error) = group.send(datagram) {
+            tracing::debug!("a datagram was not sent: {error}");
+        }
+    };
+    let name = format!("{}-{}", args.group.ip(), args.group.port());
+    let created =
+        Counted::create_daemon(endpoint, ("feed", &name), FeedCounts::ROWS, None, Some(&mut subscriber));
+    let mut counted = counters_or_warning(observed, created);
+    answers.begin_beside(counted.as_ref());
+    let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
+    while !stop.load(Ordering::Acquire) {
+        let now = clock.now();
+        if allowed.has_changed() {
+            feed.set_allowed(allowed.networks.clone());
+        }
+        let mut failure = None;
+        let mut work = subscriber.poll(BATCH, |event| {
+            failure = failure.take().or_else(|| reading.on_event(&event));
+            failure = failure.take().or_else(|| feed.on_stream(now, &event, &mut send).map_err(failed).err());
+            if failure.is_none() && !reading.lacks_beginning() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if reading.lacks_beginning() {
+            return Ok(());
+        }
+        feed.turn(now, &mut send);
+        work += answer(&mut feed, &requests, &mut buffer, now)?;
+        feed.counts.ready = u64::from(feed.is_live());
+        if let Some(counted) = &mut counted {
+            counted.publish(now, &feed.counts.values(), None, Some(&subscriber));
+        }
+        reported.report(args, &feed, &requests, reach);
+        if work == 0 && endpoint.idle() != Idle::Spin {
+            waiter.on_progress(subscriber.deliver_next());
+            waiter.wait(PAUSE_NS);
+        }
+    }
+    tracing::info!(counts = ?feed.counts, "stopped");
+    Ok(())
+}
+
+fn answer(
+    feed: &mut Feed<Spool>,
+    requests: &UdpSocket,
+    buffer: &mut [u8],
+    now: u64,
+) -> Result<usize, Failure> {
+    for count in 0..REQUESTS_PER_TURN {
+        let Ok((len, from)) = requests.recv_from(buffer) else { return Ok(count) };
+        if let Some(datagram) = feed.on_request(now, from, &buffer[..len]).map_err(failed)? {
+            let _ = requests.send_to(&datagram, from); // who does not get it asks again
+        }
+    }
+    Ok(REQUESTS_PER_TURN)
+}

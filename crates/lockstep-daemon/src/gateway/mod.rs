@@ -1,0 +1,114 @@
+//! `lockstep gateway`: SoupBinTCP and FIX clients on the stream, until SIGTERM; and the file of their users.
+
+mod arrivals;
+mod limits;
+mod link;
+mod listeners;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
+mod run;
+#[cfg(feature = "tls")]
+mod tls;
+pub mod user;
+#[cfg(feature = "tls")]
+mod validity;
+mod verifier;
+
+#[cfg(not(feature = "tls"))]
+use no_tls as tls;
+
+use crate::Failure;
+use crate::args::ClusterArgs;
+use crate::failure::USAGE;
+use clap::{Args, Subcommand};
+use std::fs;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Flags of `gateway`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct GatewayArgs {
+    /// What to do beside running.
+    #[command(subcommand)]
+    pub command: Option<GatewayCommand>,
+    /// Flags of a run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Flags of a running gateway.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Where the cluster's file is.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// The gateway's name, of its own among all gateways of the cluster; this host's name and the port where
+    /// clients connect if it is not given
+    #[arg(long, value_name = "NAME", env = "LOCKSTEP_GATEWAY")]
+    pub name: Option<String>,
+    /// Where clients of SoupBinTCP connect in the clear; 127.0.0.1:9000 if neither this nor --listen-tls nor
+    /// --fix is given
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where clients of SoupBinTCP connect by TLS, with gateway.tls_certificate and gateway.tls_key
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen_tls: Option<SocketAddr>,
+    /// Where clients of FIX 4.2, 4.4 and FIXT 1.1 connect, in the clear; their orders are OUCH 5.0 in the
+    /// stream
+    #[arg(long, value_name = "IP:PORT")]
+    pub fix: Option<SocketAddr>,
+    /// The CompID of the FIX sessions' own side: the same at all gateways of a cluster
+    #[arg(long, value_name = "ID", default_value = "LOCKSTEP", value_parser = comp_id)]
+    pub fix_comp_id: String,
+    /// File of the users (gateway.users)
+    #[arg(long, value_name = "FILE")]
+    pub users: Option<PathBuf>,
+    /// Ends when stdin does: for whoever starts it as a child
+    #[arg(long, hide = true)]
+    pub until_stdin_ends: bool,
+}
+
+/// The subcommands of `gateway`.
+#[derive(Subcommand, Debug)]
+pub enum GatewayCommand {
+    /// Changes the file of the users; a running gateway reads it again at SIGHUP
+    #[command(subcommand)]
+    User(user::UserCommand),
+}
+
+/// A CompID: printable, without blanks.
+fn comp_id(text: &str) -> Result<String, String> {
+    let fits = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("a CompID is 1 to 32 printable characters without blanks".into())
+    }
+}
+
+/// Does what the arguments say.
+pub fn run(args: &GatewayArgs) -> Result<u8, Failure> {
+    match &args.command {
+        Some(GatewayCommand::User(command)) => user::run(command),
+        None => run::run(&args.run),
+    }
+}
+
+/// Reads a file of secrets, which nobody but its owner may read; `hint` says where it comes from.
+fn read_private(path: &Path, hint: &str) -> Result<Zeroizing<String>, Failure> {
+    let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
+    let metadata = fs::metadata(path).map_err(|error| wrong(format!("{error}; {hint}")))?;
+    if metadata.mode() & 0o077 != 0 {
+        let what = format!("others may read it (mode {:o}); chmod 600 it", metadata.mode() & 0o777);
+        return Err(wrong(what));
+    }
+    // A text that grows would leave parts of itself behind.
+    let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
+    let read = fs::File::open(path).and_then(|file| file.take(metadata.len()).read_to_string(&mut text));
+    read.map_err(|error| wrong(error.to_string()))?;
+    Ok(text)
+}

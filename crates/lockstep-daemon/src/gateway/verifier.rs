@@ -1,0 +1,114 @@
+//! The threads that check passwords, behind a queue that is bounded: one of the lowest class, which takes
+//! what the cores have left, and one that takes a bounded share of a core from others, so that a login goes
+//! on however busy they are. A flood of logins waits for them, and nothing else does for long.
+
+use crate::Failure;
+use crate::failure::FAILED;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use lockstep_gateway::gateway::core::Check;
+use lockstep_gateway::gateway::passwords::{Believed, PasswordCpuShare, Passwords};
+use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::{IoError, capabilities};
+use lockstep_process::cpu;
+use mio::Waker;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Passwords that wait for a thread here, one for each; the others wait in the core, which knows whose turn
+/// is next.
+const AHEAD: usize = 2;
+
+/// Where passwords go, and verdicts come from.
+pub(super) struct Verifier {
+    checks: Sender<Check>,
+    results: Receiver<(Check, bool)>,
+}
+
+/// What the threads have in common.
+#[derive(Clone)]
+struct Work {
+    todo: Receiver<Check>,
+    done: Sender<(Check, bool)>,
+    passwords: Arc<Passwords>,
+    believed: Arc<Mutex<Believed>>,
+    waker: Arc<Waker>,
+    clock: Clock,
+}
+
+impl Work {
+    fn is_right(&self, check: &Check) -> bool {
+        let hash = check.hash.as_deref();
+        let login = self.passwords.fingerprint(&check.password, hash);
+        let believed = || self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        if believed().has(self.clock.now(), &login) {
+            return true;
+        }
+        let is_right = self.passwords.is_right(&check.password, hash);
+        if is_right {
+            believed().add(self.clock.now(), login);
+        }
+        is_right
+    }
+
+    /// Checks until nobody wants a verdict; `rest` comes behind each check.
+    fn run(&self, mut rest: impl FnMut(&Clock)) {
+        for check in &self.todo {
+            let is_right = self.is_right(&check);
+            if self.done.send((check, is_right)).is_err() {
+                return;
+            }
+            let _ = self.waker.wake(); // the owner looks within a millisecond anyway
+            rest(&self.clock);
+        }
+    }
+}
+
+impl Verifier {
+    /// Starts the threads, which wake the owner by `waker`.
+    pub(super) fn start(waker: Arc<Waker>) -> Result<Self, Failure> {
+        let (checks, todo) = bounded::<Check>(AHEAD);
+        let (done, results) = bounded(AHEAD);
+        let drawn = [random_u64()?, random_u64()?];
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&drawn[0].to_le_bytes());
+        key[8..].copy_from_slice(&drawn[1].to_le_bytes());
+        let passwords = Arc::new(Passwords::new(key).map_err(|what| Failure::new(FAILED, what))?);
+        let (believed, clock) = (Arc::default(), Clock::start());
+        let work = Work { todo, done, passwords, believed, waker, clock };
+        let also = work.clone();
+        spawn("passwords", move || {
+            cpu::idle_only();
+            work.run(|_| {});
+        })?;
+        spawn("passwords-share", move || {
+            let (mut share, mut used) = (PasswordCpuShare::default(), cpu::thread_time());
+            also.run(|clock| {
+                let now_used = cpu::thread_time();
+                let rest = share.on_used(clock.now(), now_used - std::mem::replace(&mut used, now_used));
+                std::thread::sleep(Duration::from_nanos(rest));
+            });
+        })?;
+        Ok(Self { checks, results })
+    }
+
+    /// Whether another password finds room.
+    pub(super) fn has_room(&self) -> bool {
+        !self.checks.is_full()
+    }
+
+    /// Has a password checked, for which there is room.
+    pub(super) fn check(&self, check: Check) {
+        let _ = self.checks.try_send(check); // the only sender, and it has asked
+    }
+
+    /// The next verdict.
+    pub(super) fn next_result(&self) -> Option<(Check, bool)> {
+        self.results.try_recv().ok()
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let spawned = capabilities::spawn(std::thread::Builder::new().name(name.into()), work);
+    spawned.map_err(|error| IoError::new("start a thread that checks passwords", error))?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! # lockstep-daemon: the processes of a cluster
+//!
+//! ```text
+//!  flags ─ args ─▶ config ─▶ sequencer, archiver ─▶ a node ─┐
+//!                        └─▶ gateway, feed, notary ─────────┼─▶ observed: counters, page, service manager
+//!                                                           └─▶ reloader: SIGHUP; confined: what it may reach
+//! ```
+//!
+//! Each daemon is a function of its flags that runs until it is told to stop, and answers with `Ok` or a
+//! [`Failure`], which knows the exit code. The operators' program (`lockstep`) has a command for each, and so
+//! has `lockstep-demo`, whose processes they are.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "daemons read clocks and start threads")]
+
+pub mod archiver;
+pub mod args;
+pub mod config;
+pub mod ended;
+pub mod expiry;
+pub mod failure;
+pub mod feed;
+pub mod gateway;
+pub mod log;
+pub mod notary;
+pub mod reloader;
+pub mod secret;
+pub mod sequencer;
+pub mod signals;
+pub mod watch;
+
+mod confined;
+mod endpoint;
+mod observed;
+mod service;
+
+pub use failure::Failure;
+
+use std::io::IsTerminal;
+
+/// A process's counters file, by which it is observed; a process that cannot have one goes on without.
+fn counters_or_warning(
+    observed: &observed::Observed,
+    created: Result<lockstep_client::Counted, lockstep_io::IoError>,
+) -> Option<lockstep_client::Counted> {
+    let counted =
+        created.inspect_err(|error| tracing::warn!("this process goes on without counters: {error}")).ok()?;
+    let (process, path) = counted.place();
+    observed.shown.show(process, path);
+    Some(counted)
+}
+
+/// Whether `stream` is a terminal whose user did not forbid colour (<https://no-color.org>).
+pub fn has_color(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

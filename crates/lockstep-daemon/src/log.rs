@@ -1,0 +1,54 @@
+//! The log: `tracing` on stderr, as text for people or JSON for programs. Started once per process; its level
+//! may change while it runs.
+
+use crate::config::{LogConfig, LogFormat, LogLevel};
+use std::sync::OnceLock;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Registry, fmt, reload};
+
+/// The filter of this process's log.
+static FILTER: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Writes log lines of at least the configured level to stderr from here on.
+pub fn start(log: &LogConfig) {
+    let (filter, handle) = reload::Layer::new(filter(log.level));
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
+    // A second start in one process leaves the first in force, which is as good.
+    let started = match log.format {
+        LogFormat::Text => {
+            let lines = lines.with_ansi(crate::has_color(&std::io::stderr()));
+            tracing::subscriber::set_global_default(registry.with(lines))
+        }
+        LogFormat::Json => {
+            tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true)))
+        }
+    };
+    if started.is_ok() {
+        let _first = FILTER.set(handle);
+    }
+}
+
+/// The level of two by which more is written.
+pub fn most(one: LogLevel, other: LogLevel) -> LogLevel {
+    if filter(one) >= filter(other) { one } else { other }
+}
+
+/// From now on lines of at least this level are written.
+pub fn set_level(level: LogLevel) {
+    if let Some(handle) = FILTER.get() {
+        // It fails where the log is gone, and then nothing is written.
+        let _ = handle.reload(filter(level));
+    }
+}

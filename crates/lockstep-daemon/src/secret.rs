@@ -1,0 +1,135 @@
+//! The secrets with which notaries and operators sign, and the public keys that a host believes.
+//!
+//! A secret is made on the host of its owner, as a file of its own, and leaves it at no time.
+
+use crate::Failure;
+use crate::config::Config;
+use crate::failure::{FAILED, USAGE};
+use lockstep_io::key_file::draw_key;
+use lockstep_io::private;
+use lockstep_notary::{Notary, NotaryKey, parse_public_keys};
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Bytes of the longest file of a secret that is read.
+const SECRET_LEN_MAX: u64 = 1 << 10;
+
+/// The owners of secrets: each has files of its own.
+pub struct Owner {
+    /// What it is called; also how the name of a secret's file ends.
+    word: &'static str,
+    /// The first line of a secret.
+    title: &'static str,
+    /// The file of public keys.
+    list: &'static str,
+    /// The command that makes a secret.
+    command: &'static str,
+}
+
+/// Notaries, who sign the stream.
+pub const NOTARY: Owner =
+    Owner { word: "notary", title: "lockstep-notary 1", list: "notaries", command: "lockstep notary key" };
+/// Operators, who sign their orders.
+pub const OPERATOR: Owner = Owner {
+    word: "operator",
+    title: "lockstep-operator 1",
+    list: "operators",
+    command: "lockstep keys operator",
+};
+
+impl Owner {
+    /// The file of public keys on this host.
+    pub fn list_path(&self, config: &Config) -> PathBuf {
+        config.security.keys.join(self.list)
+    }
+
+    /// The file of a secret.
+    pub fn secret_path(&self, config: &Config, name: &str) -> PathBuf {
+        config.security.keys.join(format!("{name}.{}", self.word))
+    }
+
+    /// Draws a secret, writes it, and lists its public key.
+    pub fn make(&self, config: &Config, name: &str) -> Result<NotaryKey, Failure> {
+        let path = self.secret_path(config, name);
+        let halves = Zeroizing::new([draw_key()?, draw_key()?]);
+        let secret: Zeroizing<[u8; 32]> = Zeroizing::new(std::array::from_fn(|at| halves[at / 16][at % 16]));
+        let public = Notary::new(&secret).public();
+        let folder = &config.security.keys;
+        private::make_folder(folder, &format!("make the folder of keys {}", folder.display()))?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(|error| {
+                let hint = match error.kind() {
+                    ErrorKind::AlreadyExists => {
+                        format!("; this {} has its key: give another name", self.word)
+                    }
+                    _ => String::new(),
+                };
+                Failure::new(FAILED, format!("{}: {error}{hint}", path.display()))
+            })?;
+        let mut text = Zeroizing::new(String::with_capacity(SECRET_LEN_MAX as usize));
+        let _ = write!(text, "{}\nsecret ", self.title); // writing into a string cannot fail
+        for byte in secret.iter() {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.push('\n');
+        file.write_all(text.as_bytes()).map_err(failed(&path))?;
+        file.sync_all().map_err(failed(&path))?;
+        let list = self.list_path(config);
+        let mut file =
+            OpenOptions::new().append(true).create(true).mode(0o644).open(&list).map_err(failed(&list))?;
+        file.write_all(format!("{public} {name}\n").as_bytes()).map_err(failed(&list))?;
+        Ok(public)
+    }
+
+    /// The secret of this name.
+    pub fn read(&self, config: &Config, name: &str) -> Result<Zeroizing<[u8; 32]>, Failure> {
+        let path = self.secret_path(config, name);
+        let doing = format!("read the {}'s key {}", self.word, path.display());
+        let missing = format!("; `{} {name}` makes it", self.command);
+        let text = private::read(&path, &doing, &missing, SECRET_LEN_MAX)
+            .map_err(|error| Failure::new(USAGE, error))?;
+        let mut lines = text.lines();
+        let secret = (lines.next() == Some(self.title)).then(|| lines.next()).flatten();
+        let secret = secret.and_then(|line| secret_of(line.strip_prefix("secret ")?));
+        secret.ok_or_else(|| {
+            let what = "it is none: its lines are";
+            let title = self.title;
+            Failure::new(USAGE, format!("{doing}: {what} '{title}' and 'secret' with 64 hexadecimal digits"))
+        })
+    }
+
+    /// The public keys that this host believes, with their names.
+    ///
+    /// # Errors
+    /// There is no file of them, or a line of it is wrong, or there is none in it.
+    pub fn public_keys(&self, config: &Config) -> Result<Vec<(NotaryKey, String)>, Failure> {
+        let path = self.list_path(config);
+        let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
+        let missing = |error: std::io::Error| {
+            wrong(format!("{error}; `{} NAME` makes it on the {}'s host", self.command, self.word))
+        };
+        private::check(&path.metadata().map_err(missing)?, &path, private::OTHERS_WRITE)?;
+        let text = std::fs::read_to_string(&path).map_err(missing)?;
+        let keys = parse_public_keys(&text).map_err(wrong)?;
+        if keys.is_empty() { Err(wrong("it lists no public key".to_owned())) } else { Ok(keys) }
+    }
+}
+
+/// The secret that these hexadecimal digits are.
+fn secret_of(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let (pairs, _) = text.as_bytes().as_chunks::<2>();
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut secret = Zeroizing::new([0; 32]);
+    for (byte, [high, low]) in secret.iter_mut().zip(pairs) {
+        *byte = (digit(*high)? << 4 | digit(*low)?) as u8;
+    }
+    (text.len() == 2 * secret.len()).then_some(secret)
+}
+
+fn failed(path: &Path) -> impl Fn(std::io::Error) -> Failure {
+    move |error| Failure::new(FAILED, format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,81 @@
+//! SIGTERM and SIGINT: the first asks to stop in order; another one a second later ends the process at once.
+//! SIGHUP: key file and configuration are read again.
+
+use crate::expiry::Expiry;
+use crate::sequencer::log_effective;
+use lockstep_io::key_file::{self, KeyFile};
+use lockstep_io::{IoError, capabilities};
+use lockstep_process::stop::Stop;
+use lockstep_wire::Keys;
+use signal_hook::consts::SIGHUP;
+use signal_hook::iterator::Signals;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A flag that the first of either signal sets.
+///
+/// # Errors
+/// Nobody can listen to them.
+pub fn stop_flag() -> Result<Arc<AtomicBool>, IoError> {
+    Ok(Arc::clone(Stop::by_signals()?.flag()))
+}
+
+/// Whether the keys are to be replaced soon.
+fn remind(path: &Path) {
+    if let Some(expiry) = Expiry::of_process(path).filter(Expiry::is_near) {
+        tracing::warn!("{expiry}");
+    }
+}
+
+/// Locks the memory of the keys. The log says so where it is not locked.
+fn lock(keys: &Keys) {
+    let locked = key_file::lock(&keys.places());
+    if locked.note.is_some() {
+        log_effective(&locked);
+    }
+}
+
+/// Reads the key file again at each SIGHUP, on a thread of its own: from then on the process's keys are those
+/// of the file. A file that is refused changes nothing. `then` gets what came of it, if there are keys.
+///
+/// # Errors
+/// Nobody can listen to it, or there is no thread.
+pub fn reload_keys(
+    path: Option<PathBuf>,
+    keys: Keys,
+    mut then: impl FnMut(Option<Result<String, String>>) + Send + 'static,
+) -> Result<(), IoError> {
+    let mut signals = Signals::new([SIGHUP]).map_err(|error| IoError::new("listen to SIGHUP", error))?;
+    if let Some(path) = &path {
+        remind(path);
+        lock(&keys);
+    }
+    let reload = move || {
+        for _ in signals.forever() {
+            let Some(path) = &path else {
+                then(None);
+                continue;
+            };
+            let outcome = match KeyFile::reload(path, &keys) {
+                Ok(()) => {
+                    let (sealing, accepted) = keys.generations();
+                    let accepted: Vec<_> = (0..16).filter(|bit| accepted >> bit & 1 == 1).collect();
+                    tracing::info!(sealing, ?accepted, "the key file {} was read again", path.display());
+                    remind(path);
+                    // Keys that were added need memory of their own.
+                    lock(&keys);
+                    Ok(format!("the key file {} was read again", path.display()))
+                }
+                Err(error) => {
+                    tracing::error!("the keys stay as they are: {error}");
+                    Err(format!("the keys stay as they are: {error}"))
+                }
+            };
+            then(Some(outcome));
+        }
+    };
+    let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-keys".into()), reload);
+    thread.map_err(|error| IoError::new("start the thread that reads the key file again", error))?;
+    Ok(())
+}

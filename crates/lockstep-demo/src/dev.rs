@@ -1,0 +1,148 @@
+//! # dev: a cluster to write programs against
+//!
+//! Three replicas on this host until Ctrl-C. It prints the path of the cluster's file and what to try. A
+//! replica that ends, by a `kill -9` for instance, is started again after a second, so that a takeover and a
+//! return can be watched.
+
+use crate::args::WireArgs;
+use crate::cluster::{self, Wire};
+use crate::local::LocalCluster;
+use crate::process::DemoProcess;
+use clap::Args;
+use lockstep_daemon::Failure;
+use lockstep_daemon::config::Config;
+use lockstep_daemon::sequencer::stop_with_stdin;
+use lockstep_daemon::signals::stop_flag;
+use lockstep_io::idle::Idle;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Between two looks at the replicas.
+const LOOK: Duration = Duration::from_millis(50);
+/// From a replica's end to its next start.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Flags of `dev`.
+#[derive(Args, Debug)]
+pub struct DevArgs {
+    #[command(flatten)]
+    pub wire: WireArgs,
+    /// Keeps the folder with configuration, journals and logs
+    #[arg(long)]
+    pub keep: bool,
+    /// Ends when stdin does: for a parent that must not leave it behind
+    #[arg(long)]
+    pub until_stdin_ends: bool,
+}
+
+/// Runs the cluster until SIGTERM or SIGINT, or until stdin ends.
+pub fn run(args: &DevArgs) -> Result<u8, Failure> {
+    let stop = stop_flag()?;
+    if args.until_stdin_ends {
+        stop_with_stdin(Arc::clone(&stop))?;
+    }
+    let wire = Wire::of(&args.wire)?;
+    let folder = cluster::create(&wire, Idle::Adapt, &[], args.keep, &[])?;
+    let config = Config::load(Some(&folder.config()), &[])?;
+    let cluster = LocalCluster { stop, config, folder: &folder };
+    cluster.found()?;
+    let mut replicas = cluster.start_replicas()?;
+    let leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(DemoProcess::check_alive))?;
+    show(&cluster, &replicas, leader)?;
+    while !cluster.stop.load(Ordering::Acquire) {
+        std::thread::sleep(LOOK);
+        let mut restarted = false;
+        for replica in &mut replicas {
+            if let Some(status) = replica.ended()?
+                && !cluster.stop.load(Ordering::Acquire)
+            {
+                eprintln!("dev: {} ended ({status}); it is started again", replica.name());
+                std::thread::sleep(AGAIN);
+                replica.restart()?;
+                eprintln!("dev: {} is process {} now", replica.name(), replica.pid());
+                restarted = true;
+            }
+        }
+        // If another one ends meanwhile, the next turn starts it again.
+        let mut alive = || replicas.iter_mut().try_for_each(DemoProcess::check_alive);
+        if restarted && let Ok(leader) = cluster.await_roles(&mut alive) {
+            eprintln!("dev: replica {leader} leads; `kill -9 {}` kills it", pid_of(&replicas, leader));
+        }
+    }
+    eprintln!("dev: stopping");
+    replicas.iter_mut().for_each(DemoProcess::close_stdin);
+    // One that was struck in the last moment ends by a signal: it is over all the same.
+    let _ = replicas.iter_mut().try_for_each(|replica| replica.await_good_end(crate::PATIENCE));
+    if args.keep {
+        eprintln!("dev: kept: {}", folder.disk().display());
+    }
+    Ok(0)
+}
+
+/// The process of replica `id`.
+fn pid_of(replicas: &[DemoProcess], id: u32) -> u32 {
+    replicas.get(id as usize - 1).map_or(0, DemoProcess::pid)
+}
+
+/// Prints the file and what to try.
+fn show(cluster: &LocalCluster<'_>, replicas: &[DemoProcess], leader: u32) -> Result<(), Failure> {
+    let pid = pid_of(replicas, leader);
+    let found = Found::by(std::env::current_exe().ok().as_deref(), std::env::var_os("PATH").as_deref());
+    let (path, lines) = match &found.folder {
+        Some(folder) => (format!("  export PATH=\"{}:$PATH\"\n", folder.display()), "these lines"),
+        None => (String::new(), "that line"),
+    };
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "three replicas run, replica {leader} leads; Ctrl-C ends them\n\n  \
+         export LOCKSTEP_CONFIG={}\n{path}\n\
+         in another terminal, after {lines}:\n  \
+         lockstep status                          health, leader, replicas\n  \
+         lockstep subscribe                       prints the stream\n  \
+         echo hello | lockstep publish --name me  publishes a line\n  \
+         kill -9 {pid:<32} kills the leader; it is started again",
+        cluster.folder.config().display()
+    )?;
+    if !found.has_lockstep {
+        writeln!(out, "`lockstep` is not built yet: `cargo build --release` in the clone makes it")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// How a shell finds the operators' commands.
+#[derive(PartialEq, Eq, Debug)]
+struct Found {
+    /// The folder that has to be added to its path.
+    folder: Option<PathBuf>,
+    /// Whether `lockstep` lies there, or in the path; where the demo alone is built it does not.
+    has_lockstep: bool,
+}
+
+impl Found {
+    /// With this program in its place, and the shell's path.
+    fn by(program: Option<&Path>, path: Option<&OsStr>) -> Self {
+        let lies_in = |folder: &Path| folder.join("lockstep").is_file();
+        let is_known = std::env::split_paths(path.unwrap_or_default()).any(|folder| lies_in(&folder));
+        // `cargo run` leaves the program where no shell looks for it.
+        let folder = program.and_then(Path::parent).filter(|_| !is_known).map(Path::to_owned);
+        Self { has_lockstep: is_known || folder.as_deref().is_some_and(lies_in), folder }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_where_the_demo_alone_is_built_lacks_the_operators_program() {
+        let missing = Path::new("/nonexistent");
+        let found = Found::by(Some(&missing.join("lockstep-demo")), Some(OsStr::new("/nonexistent/bin")));
+        assert_eq!(found, Found { folder: Some(missing.to_owned()), has_lockstep: false });
+    }
+}

@@ -1,0 +1,3 @@
+//! Nothing: the manifest is the content.
+
+#![forbid(unsafe_code)]

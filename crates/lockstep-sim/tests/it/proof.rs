@@ -1,0 +1,19 @@
+//! Every way in which two runs of a replica begin and end, and what may be lost behind each: a journal that
+//! calls itself complete is, and one that lost nothing is never refused.
+
+#![allow(clippy::disallowed_methods, reason = "it says what it took")]
+
+mod scripts;
+
+use lockstep_sim::proof::{ProofScope, explore};
+use std::time::Instant;
+
+#[test]
+fn s9_whatever_is_configured_lost_or_interrupted_a_complete_journal_is_complete_and_no_other_is_refused() {
+    let begun = Instant::now();
+    let tried = explore(&ProofScope { generations: 2, stride: 64, jobs: 2 })
+        .unwrap_or_else(|violation| panic!("{violation}"));
+    println!("{tried:?} in {:.1?}", begun.elapsed());
+    assert!(tried.complete > 1_000 && tried.incomplete > 1_000, "{tried:?}: too little to say anything");
+    assert!(tried.kinds > 100, "{tried:?}: a second run begins with too few states");
+}

@@ -1,0 +1,162 @@
+//! A replica without a snapshot, and a peer that has one.
+
+use super::{page, turn_until};
+use lockstep_app::{App, AppSettings, Endpoint, Input, InputEvent, Output, StateMachine};
+use lockstep_testkit::processes::{Cluster, free_address};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+
+/// Counts messages; its snapshot has several of the pieces that are fetched at once.
+#[derive(Default)]
+struct Ledger {
+    count: u64,
+}
+
+/// Words of a snapshot.
+const WORDS: u64 = 5 << 18;
+
+impl StateMachine for Ledger {
+    const VERSION: u32 = 1;
+
+    fn apply(&mut self, input: &Input<'_>, _: &mut Output) {
+        self.count += u64::from(matches!(input.event, InputEvent::Message { .. }));
+    }
+
+    fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
+        (0..WORDS).try_for_each(|word| out.write_all(&(self.count + word).to_le_bytes()))
+    }
+
+    fn restore(from: &mut impl Read) -> io::Result<Self> {
+        let mut words = Vec::new();
+        from.read_to_end(&mut words)?;
+        let count = words.first_chunk().copied().map(u64::from_le_bytes);
+        Ok(Self { count: count.ok_or(io::ErrorKind::InvalidData)? })
+    }
+
+    fn digest(&self) -> u64 {
+        self.count
+    }
+}
+
+struct Peers {
+    cluster: Cluster,
+    address: SocketAddrV4,
+}
+
+impl Peers {
+    fn replica(&self, number: u8) -> App<Ledger> {
+        let endpoint = Endpoint::from_file(self.cluster.config()).expect("the cluster's file");
+        let mut settings = AppSettings::new("ledger", number, self.folder(number));
+        settings.snapshot_every = 1_000;
+        match number {
+            1 => settings.serve = Some(self.address),
+            _ => settings.peers = vec![self.address],
+        }
+        App::connect(&endpoint, settings, Ledger::default).expect("a cluster")
+    }
+
+    fn folder(&self, number: u8) -> PathBuf {
+        Path::new(&self.cluster.path(&format!("ledger-{number}"))).to_owned()
+    }
+
+    /// The files of a replica's folder that end with this.
+    fn files(&self, number: u8, suffix: &str) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.folder(number)).into_iter().flatten().flatten();
+        let mut files: Vec<_> = files.map(|entry| entry.path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == suffix));
+        files.sort();
+        files
+    }
+}
+
+#[test]
+fn a_replica_without_a_snapshot_fetches_that_of_a_peer_from_where_it_was_broken_off() {
+    let address = free_address().to_string().parse().expect("an IPv4 address");
+    let peers = Peers { cluster: Cluster::new(3, ""), address };
+    let _replicas = peers.cluster.found();
+    let mut one = peers.replica(1);
+    peers.cluster.publish(&"line\n".repeat(1_500));
+    turn_until(&mut one, "all and a snapshot", |app| {
+        app.replica().core.machine().count == 1_500 && !peers.files(1, "snapshot").is_empty()
+    });
+    let whole = peers.files(1, "snapshot").pop().expect("one");
+    let bytes = fs::read(&whole).expect("a file");
+    let part = peers.folder(2).join(whole.with_extension("part").file_name().expect("a name"));
+
+    // What an earlier attempt has left is not its beginning: nothing of it is restored, and the stream is
+    // read from its beginning.
+    fs::create_dir_all(peers.folder(2)).expect("a folder");
+    let mut other = bytes[..5 << 20].to_vec();
+    other[4 << 20] ^= 1;
+    fs::write(&part, &other).expect("a disk");
+    let mut two = peers.replica(2);
+    assert_eq!((two.replica().next(), peers.files(2, "part").len()), (1, 0));
+    turn_until(&mut two, "all messages", |app| app.replica().core.machine().count == 1_500);
+    drop(two);
+
+    // It is its beginning: the rest is fetched.
+    peers.files(2, "snapshot").iter().for_each(|path| fs::remove_file(path).expect("a disk"));
+    fs::write(&part, &bytes[..5 << 20]).expect("a disk");
+    let mut two = peers.replica(2);
+    let next = two.replica().next();
+    assert!(next > 1_000, "it begins at {next}");
+    assert_eq!(fs::read(peers.files(2, "snapshot").pop().expect("one")).expect("a file"), bytes);
+    turn_until(&mut two, "all messages", |app| app.replica().core.machine().count == 1_500);
+    assert!(two.replica().core.inputs() < 1_000, "{} inputs were applied again", two.replica().core.inputs());
+
+    // The page has what every daemon's page has.
+    turn_until(&mut one, "ready", |_| page(address, "/readyz").0 == 200);
+    assert_eq!(page(address, "/healthz"), (200, "ledger-1 is alive\n".to_owned()));
+    let (status, metrics) = page(address, "/metrics");
+    assert!(
+        status == 200 && metrics.contains("lockstep_app_inputs_total{process=\"ledger-1\"}"),
+        "{metrics}"
+    );
+}
+
+/// What retention does to a journal: only the newest segments stay, and the tables where the oldest begins.
+fn keep_newest_segments(journal: &Path, count: usize) {
+    let segments = journal.join("segments");
+    let files = || fs::read_dir(&segments).expect("segments").flatten().map(|entry| entry.path());
+    let mut numbers: Vec<_> =
+        files().filter(|path| path.extension().is_some_and(|one| one == "seg")).collect();
+    numbers.sort();
+    let oldest = numbers[numbers.len() - count].file_stem().expect("a number").to_owned();
+    let before = numbers[numbers.len() - count - 1].with_extension("ckp");
+    let is_old = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem < &*oldest) && *path != before;
+    files().filter(is_old).for_each(|path| fs::remove_file(path).expect("a disk"));
+}
+
+#[test]
+fn a_replica_that_was_away_for_longer_than_any_journal_reaches_back_goes_on_with_a_peers_snapshot() {
+    let address = free_address().to_string().parse().expect("an IPv4 address");
+    let small =
+        "[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"256KiB\"\n";
+    let peers = Peers { cluster: Cluster::new(1, small), address };
+    let mut replicas = peers.cluster.found();
+    let mut one = peers.replica(1);
+    let mut two = peers.replica(2);
+    peers.cluster.publish(&"line\n".repeat(1_500));
+    let has_snapshot = |number| !peers.files(number, "snapshot").is_empty();
+    turn_until(&mut two, "all and a snapshot", |app| {
+        app.replica().core.machine().count == 1_500 && has_snapshot(2)
+    });
+    drop(two);
+    let long = format!("{}\n", "x".repeat(900));
+    peers.cluster.publish(&long.repeat(8_000));
+    turn_until(&mut one, "all", |app| {
+        app.replica().core.machine().count == 9_500 && app.saved_next() > 9_000
+    });
+    turn_until(&mut one, "a whole snapshot", |app| app.is_drained() && peers.files(1, "part").is_empty());
+
+    assert_eq!(replicas.remove(0).terminate(), Some(0));
+    keep_newest_segments(&peers.cluster.path("journal-1"), 2);
+    replicas.push(peers.cluster.start_replica(1));
+    replicas[0].await_log("-> leader");
+    let mut two = peers.replica(2);
+    assert!(two.replica().next() < 1_600, "it begins with its own snapshot");
+    turn_until(&mut two, "all", |app| app.replica().core.machine().count == 9_500);
+    assert!(two.replica().core.inputs() < 2_000, "{} inputs were applied", two.replica().core.inputs());
+}

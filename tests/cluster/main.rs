@@ -1,0 +1,23 @@
+//! Clusters of real processes on this host, as operators and users run them. `cargo test --test cluster
+//! cli::` runs the tests of one part.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
+
+mod apply;
+mod cli;
+mod doctor;
+mod exchange;
+mod feed;
+mod fix;
+mod gateway;
+mod loops;
+mod metrics;
+mod power;
+mod runbook;
+mod start;
+mod takeover;
+#[cfg(feature = "tls")]
+mod tls;
+mod trust;
+mod upgrade;
+mod watcher;

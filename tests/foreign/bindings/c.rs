@@ -1,0 +1,144 @@
+//! C and C++.
+
+use super::{
+    Installed, RETRACTIONS, greets_twice, has, installed, messages, root, stays_flat, takeovers,
+    while_leaders_are_cut_off, while_leaders_are_killed, with_cluster,
+};
+use lockstep_testkit::processes::{Cluster, run};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+impl Installed {
+    /// Compiler and flags of a strict build.
+    fn compile(&self, compiler: &str, more: &[&str], source: &Path, program: &str) -> PathBuf {
+        let path = self.prefix().join(program);
+        let mut command = Command::new(compiler);
+        command.args(["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-g", "-I"]);
+        command.arg(self.prefix().join("include")).arg("-o").arg(&path).arg(source).args(more);
+        run(command, b"").with_code(0);
+        path
+    }
+}
+
+/// A program under AddressSanitizer, with the library inside.
+fn sanitized(built: &OnceLock<PathBuf>, compiler: &str, standard: &str, source: &str) -> Option<PathBuf> {
+    let installed = installed()?;
+    if !has(compiler) {
+        println!("SKIPPED: there is no compiler of C++");
+        return None;
+    }
+    let build = || {
+        let library = installed.library().join("liblockstep_c.a").display().to_string();
+        let more =
+            [standard, "-fsanitize=address,undefined", &library, "-lgcc_s", "-lpthread", "-ldl", "-lm"];
+        let path = root().join("bindings/c/tests").join(source);
+        installed.compile(compiler, &more, &path, &source.replace('.', "-"))
+    };
+    Some(built.get_or_init(build).clone())
+}
+
+/// The programs that hold the promises of both headers, by the names of their languages.
+fn checks() -> Vec<(&'static str, PathBuf)> {
+    static C: OnceLock<PathBuf> = OnceLock::new();
+    static CPP: OnceLock<PathBuf> = OnceLock::new();
+    let c = sanitized(&C, "cc", "-std=c11", "check.c").map(|program| ("from-c", program));
+    let cpp = sanitized(&CPP, "c++", "-std=c++17", "check.cpp").map(|program| ("from-cpp", program));
+    c.into_iter().chain(cpp).collect()
+}
+
+fn check(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
+
+#[test]
+fn c_and_cpp_refuse_what_is_wrong_by_code_and_text() {
+    for (_, program) in checks() {
+        run(check(&program, &["refusals"]), b"").with_code(0);
+    }
+}
+
+#[test]
+fn each_message_of_c_and_cpp_has_one_outcome_and_one_place_whoever_leads() {
+    for (name, program) in checks() {
+        let cluster = Cluster::new(3, "");
+        let mut replicas = cluster.found();
+        let outcome =
+            while_leaders_are_killed(&cluster, &mut replicas, check(&program, &["load", name, takeovers()]));
+        assert!(outcome.out.contains("messages, each with one outcome"), "{}", outcome.out);
+    }
+}
+
+#[test]
+fn what_a_takeover_retracts_from_c_and_cpp_is_delivered_anew() {
+    for (name, program) in checks() {
+        while_leaders_are_cut_off(check(&program, &["stamped", name, RETRACTIONS]));
+    }
+}
+
+#[test]
+fn c_and_cpp_are_refused_a_message_while_the_window_is_full_and_go_on_when_it_is_not() {
+    for (name, program) in checks() {
+        let cluster = Cluster::new(1, "");
+        let _replicas = cluster.found();
+        run(with_cluster(check(&program, &["full", name]), &cluster), b"").with_code(0);
+    }
+}
+
+#[test]
+fn c_and_cpp_allocate_nothing_more_while_messages_pass() {
+    for (name, program) in checks() {
+        stays_flat(&check(&program, &["flat", name, &messages()]));
+    }
+}
+
+/// [`greets_twice`] for a program that the loader finds the library for.
+fn program_greets_twice(program: &Path, cluster: &Cluster, library: &Path) {
+    greets_twice(cluster, || {
+        let mut command = Command::new(program);
+        command.env("LD_LIBRARY_PATH", library);
+        command
+    });
+}
+
+#[test]
+fn the_examples_of_c_and_cpp_are_built_as_their_users_build_them() {
+    let Some(installed) = installed() else { return };
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    let examples = root().join("bindings/c/examples");
+    let library = installed.library();
+    let flag = format!("-L{}", library.display());
+    if has("pkg-config") {
+        let mut command = Command::new("pkg-config");
+        command.env("PKG_CONFIG_PATH", library.join("pkgconfig")).args(["--cflags", "--libs", "lockstep"]);
+        let flags = run(command, b"").with_code(0).out;
+        let flags: Vec<_> = ["-std=c11"].into_iter().chain(flags.split_whitespace()).collect();
+        let program = installed.compile("cc", &flags, &examples.join("hello.c"), "hello-pkg-config");
+        program_greets_twice(&program, &cluster, &library);
+    } else {
+        println!("SKIPPED: pkg-config is not installed");
+    }
+    if has("c++") {
+        let source = examples.join("cmake/hello.cpp");
+        let program = installed.compile("c++", &["-std=c++17", &flag, "-llockstep_c"], &source, "hello-cpp");
+        program_greets_twice(&program, &cluster, &library);
+    } else {
+        println!("SKIPPED: there is no compiler of C++");
+    }
+    if has("cmake") && has("c++") {
+        let build = installed.prefix().join("build");
+        let mut configure = Command::new("cmake");
+        configure.arg("-S").arg(examples.join("cmake")).arg("-B").arg(&build);
+        configure.arg(format!("-DCMAKE_PREFIX_PATH={}", installed.prefix().display()));
+        run(configure, b"").with_code(0);
+        let mut make = Command::new("cmake");
+        make.arg("--build").arg(&build);
+        run(make, b"").with_code(0);
+        program_greets_twice(&build.join("hello"), &cluster, &library);
+    } else {
+        println!("SKIPPED: CMake is not installed");
+    }
+}

@@ -1,0 +1,10 @@
+//! Programs of others: clients, parsers and dissectors of our protocols, compilers and interpreters of our
+//! bindings, and the package manager that installs us.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
+
+mod bindings;
+mod exchange;
+mod interop;
+mod packages;
+mod wireshark;

@@ -1,0 +1,8 @@
+//! Clusters on networks of namespaces, whose paths are cut and whose cards are shared. They need root.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
+
+mod conformance;
+mod namespaces;
+mod relay;
+mod xdp;
