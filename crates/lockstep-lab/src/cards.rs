@@ -16,9 +16,6 @@ pub mod registers;
 pub mod transactions;
 pub mod zab;
 
-#[cfg(test)]
-mod searches;
-
 use crate::check::Catalogue;
 
 /// All of them, in the order of the tour.

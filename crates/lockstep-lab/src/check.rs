@@ -3,14 +3,16 @@
 use crate::Subject;
 use crate::card::{Break, Card, Price, Search};
 use crate::endless;
+use crate::erased::{Kind, KindOf};
 use crate::graph::{Graph, fair_lasso};
 use crate::property::{Judged, Property};
 use crate::space::{Lab, Step};
 use crate::story::Story;
-use crate::timed::{Cost, TimedRun, Timing, timed, wrong_prices};
+use crate::timed::{self, Cost, TimedRun, Timing, wrong_prices};
 use crate::valence::{Valences, valences};
 use lockstep_sim::explore::{Bounds, Violation, breadth_first, random_walks};
 use std::fmt;
+use std::marker::PhantomData;
 
 /// States up to which an endless run is searched.
 const GRAPH_STATES_MAX: usize = 300_000;
@@ -57,6 +59,8 @@ pub struct Broken {
 pub struct Checked {
     /// The card.
     pub card: &'static Card,
+    /// The number of states up to which its model was explored.
+    pub states_max: u64,
     /// Under its own model.
     pub explored: Explored,
     /// Each of its breaks.
@@ -72,7 +76,7 @@ impl Checked {
         let name = self.card.name;
         if let Some(story) = &self.explored.violation {
             errors.push(format!("{name}: a property does not hold:\n{story}"));
-        } else if self.card.whole && !self.explored.whole {
+        } else if self.card.whole && !self.explored.whole && self.states_max >= self.card.states_max {
             let most = self.card.states_max;
             errors.push(format!("{name}: not whole within {most} states, which the card promises"));
         }
@@ -88,18 +92,28 @@ impl Checked {
 pub struct Entry {
     /// Its card.
     pub card: &'static Card,
-    explore: fn() -> Explored,
-    find: fn(&'static Break) -> Broken,
-    timed: fn(&Timing) -> Option<TimedRun>,
-    valences: fn() -> Option<Valences>,
+    runs: Runs,
     /// How its timed runs differ from those of a [`Subject`], if they do.
     pub remark: Option<&'static str>,
+}
+
+/// What runs a protocol.
+#[derive(Clone, Copy)]
+enum Runs {
+    /// The lab does.
+    Subject(&'static dyn Kind),
+    /// These functions do.
+    Other {
+        explore: fn() -> Explored,
+        find: fn(&'static Break) -> Broken,
+        timed: fn(&Timing) -> Option<TimedRun>,
+    },
 }
 
 impl Entry {
     /// The entry of the protocol `P`.
     pub const fn of<P: Subject>() -> Self {
-        Self { valences: valences::<P>, ..Self::made_of(P::CARD, explore::<P>, find::<P>, timed::<P>, None) }
+        Self { card: P::CARD, runs: Runs::Subject(&KindOf::<P>(PhantomData)), remark: None }
     }
 
     /// The entry of something that is no [`Subject`]: how its model is explored, how a break of its card is
@@ -111,22 +125,40 @@ impl Entry {
         timed: fn(&Timing) -> Option<TimedRun>,
         remark: Option<&'static str>,
     ) -> Self {
-        Self { card, explore, find, timed, valences: || None, remark }
+        Self { card, runs: Runs::Other { explore, find, timed }, remark }
     }
 
     /// What its model has, explored.
     pub fn explore(&self) -> Explored {
-        (self.explore)()
+        self.explore_up_to(self.card.states_max)
+    }
+
+    fn explore_up_to(&self, states_max: u64) -> Explored {
+        match self.runs {
+            Runs::Subject(kind) => explore(kind, states_max),
+            Runs::Other { explore, .. } => explore(),
+        }
+    }
+
+    /// What the search for a break of its card finds.
+    fn find(&self, broken: &'static Break) -> Broken {
+        match self.runs {
+            Runs::Subject(kind) => find(kind, broken),
+            Runs::Other { find, .. } => find(broken),
+        }
     }
 
     /// The story of the break of this name, searched again.
     pub fn story(&self, name: &str) -> Option<Story> {
-        (self.find)(self.card.breaks.iter().find(|broken| broken.name == name)?).story
+        self.find(self.card.breaks.iter().find(|broken| broken.name == name)?).story
     }
 
     /// The valences of its states, if it has a [`Valuation`](crate::Valuation).
     pub fn valences(&self) -> Option<Valences> {
-        (self.valences)()
+        match self.runs {
+            Runs::Subject(kind) => valences(kind),
+            Runs::Other { .. } => None,
+        }
     }
 
     /// What the request of one of its prices costs among `n` processes; `None` if it has no such run.
@@ -136,14 +168,30 @@ impl Entry {
 
     /// A timed run; `None` if it has no such run.
     pub fn timed(&self, timing: &Timing) -> Option<TimedRun> {
-        (self.timed)(timing)
+        match self.runs {
+            Runs::Subject(kind) => Some(timed::run(kind, timing)),
+            Runs::Other { timed, .. } => timed(timing),
+        }
     }
 
     /// Explores its model and finds its breaks again.
     pub fn check(&self) -> Checked {
-        let breaks = self.card.breaks.iter().map(self.find).collect();
+        self.check_up_to(self.card.states_max)
+    }
+
+    /// As [`check`](Self::check), but at most so many states of its model are explored. What is no [`Subject`]
+    /// is explored as it is.
+    pub fn check_up_to(&self, states_max: u64) -> Checked {
+        let states_max = states_max.min(self.card.states_max);
+        let breaks = self.card.breaks.iter().map(|broken| self.find(broken)).collect();
         let wrong_prices = wrong_prices(self.card, |price, n| self.cost(price, n));
-        Checked { card: self.card, explored: self.explore(), breaks, wrong_prices }
+        Checked {
+            card: self.card,
+            states_max,
+            explored: self.explore_up_to(states_max),
+            breaks,
+            wrong_prices,
+        }
     }
 }
 
@@ -164,16 +212,16 @@ impl Catalogue {
 }
 
 /// Whether runs without an end are judged too.
-fn has_endless_runs<P: Subject>(lab: &Lab<P>, properties: &[&'static Property]) -> bool {
+fn has_endless_runs(lab: &Lab, properties: &[&'static Property]) -> bool {
     lab.is_endless() || properties.iter().any(|property| property.judged == Judged::ForEver)
 }
 
-fn explore<P: Subject>() -> Explored {
-    let card = P::CARD;
-    let lab = |remembers| Lab::<P>::new(card.model, card.asks, None, card.properties.to_vec(), remembers);
+fn explore(kind: &'static dyn Kind, states_max: u64) -> Explored {
+    let card = kind.card();
+    let lab = |remembers| Lab::new(kind, card.model, card.asks, None, card.properties.to_vec(), remembers);
     let end = |states_max| endless::judge(lab, card.properties, states_max, card.name);
     let mut lab = lab(true);
-    let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: card.states_max });
+    let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max });
     let violation = found
         .violation
         .map(|Violation { what, steps }| Story::of_steps(&mut lab, card.name.to_owned(), &steps, what));
@@ -185,25 +233,25 @@ fn explore<P: Subject>() -> Explored {
         violation,
     };
     if explored.violation.is_none() && has_endless_runs(&lab, card.properties) {
-        let endless = end(card.states_max as usize);
+        let endless = end(states_max as usize);
         explored.whole &= endless.whole;
         explored.violation = endless.story;
     }
     explored
 }
 
-fn find<P: Subject>(broken: &'static Break) -> Broken {
-    let card = P::CARD;
+fn find(kind: &'static dyn Kind, broken: &'static Break) -> Broken {
+    let card = kind.card();
     let asks = broken.asks.unwrap_or(card.asks);
     let title = format!("{}, {}", card.name, broken.name);
     // A loop comes back to a state, so that it has no history to be judged.
     let remembers = matches!(broken.search, Search::Breadth | Search::Walks(_));
     let properties = if remembers { vec![broken.loses] } else { Vec::new() };
     let new_lab =
-        |remembers| Lab::<P>::new(broken.model, asks, broken.dropped, properties.clone(), remembers);
+        |remembers| Lab::new(kind, broken.model, asks, broken.dropped, properties.clone(), remembers);
     let mut lab = new_lab(remembers);
     let story_of =
-        |lab: &mut Lab<P>, Violation { what, steps }| Story::of_steps(lab, title.clone(), &steps, what);
+        |lab: &mut Lab, Violation { what, steps }| Story::of_steps(lab, title.clone(), &steps, what);
     let story = match broken.search {
         Search::Breadth => {
             let found = breadth_first(&mut lab, Bounds { depth: u32::MAX, states_max: BREAK_STATES_MAX });
@@ -248,13 +296,7 @@ impl Broken {
     }
 }
 
-fn endless<P: Subject>(
-    lab: &mut Lab<P>,
-    graph: &Graph,
-    wants_mark: bool,
-    title: String,
-    end: String,
-) -> Option<Story> {
+fn endless(lab: &mut Lab, graph: &Graph, wants_mark: bool, title: String, end: String) -> Option<Story> {
     let lasso = fair_lasso(lab, graph, wants_mark)?;
     let steps: Vec<Step> = lasso.stem.iter().chain(&lasso.cycle).copied().collect();
     let mut story = Story::of_steps(lab, title, &steps, end);

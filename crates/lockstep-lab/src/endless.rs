@@ -4,7 +4,6 @@
 //! of states with their histories. There it is judged as where a run is over. What a property promises again
 //! and again ([`Judged::ForEver`]) is judged on loops of states without their histories.
 
-use crate::Subject;
 use crate::graph::{Edge, Graph, Lasso, loop_of};
 use crate::property::{Judged, Property};
 use crate::protocol::Pid;
@@ -26,13 +25,13 @@ pub(crate) struct Endless {
 
 /// Judges all endless fair runs of at most `states_max` states. `lab` returns the space, with what happened
 /// in its states or without it.
-pub(crate) fn judge<P: Subject>(
-    lab: impl Fn(bool) -> Lab<P>,
+pub(crate) fn judge(
+    lab: impl Fn(bool) -> Lab,
     properties: &[&'static Property],
     states_max: usize,
     title: &str,
 ) -> Endless {
-    let story_of = |lab: &mut Lab<P>, lasso: Lasso, why: String| {
+    let story_of = |lab: &mut Lab, lasso: Lasso, why: String| {
         let steps: Vec<_> = lasso.stem.iter().chain(&lasso.cycle).copied().collect();
         let mut story = Story::of_steps(lab, title.to_owned(), &steps, why);
         story.loop_from = (!lasso.cycle.is_empty()).then_some(lasso.stem.len());
@@ -53,7 +52,7 @@ pub(crate) fn judge<P: Subject>(
 }
 
 /// The first loop in which a liveness property does not hold.
-fn at_the_end<P: Subject>(lab: &Lab<P>, graph: &Graph) -> Option<(Lasso, String)> {
+fn at_the_end(lab: &Lab, graph: &Graph) -> Option<(Lasso, String)> {
     graph.parts(lab).iter().find_map(|part| {
         let why = lab.judge_end(&graph.states[*part.first()?]).err()?;
         Some((graph.lasso(loop_of(lab, graph, part, false)?)?, why))
@@ -62,7 +61,7 @@ fn at_the_end<P: Subject>(lab: &Lab<P>, graph: &Graph) -> Option<(Lasso, String)
 
 /// The first run, endless or not, in which something does not happen again and again. Runs that avoid a fact
 /// for ever are loops without its steps.
-fn for_ever<P: Subject>(lab: &mut Lab<P>, mut graph: Graph) -> Option<(Lasso, String)> {
+fn for_ever(lab: &mut Lab, mut graph: Graph) -> Option<(Lasso, String)> {
     for (number, state) in graph.states.iter().enumerate() {
         if lab.must_steps(state).is_empty()
             && let Err(why) = lab.judge_for_ever(state, &Facts::new())
@@ -71,7 +70,7 @@ fn for_ever<P: Subject>(lab: &mut Lab<P>, mut graph: Graph) -> Option<(Lasso, St
         }
     }
     let all = std::mem::take(&mut graph.edges);
-    let facts_of = |lab: &mut Lab<P>, states: &[State], from: usize, edge: &Edge| -> Facts {
+    let facts_of = |lab: &mut Lab, states: &[State], from: usize, edge: &Edge| -> Facts {
         let pid = lab.process_of(edge.step);
         let events = lab.advance(&states[from], edge.step).map(|(_, events)| events).unwrap_or_default();
         let did = |event| if let Event::Did(fact) = event { Some((pid?, fact)) } else { None };

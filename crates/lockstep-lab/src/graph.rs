@@ -9,7 +9,6 @@
 //! again. So the states in which such a message is under way that never arrives there are left out of a part,
 //! and what remains is taken apart once more.
 
-use crate::Subject;
 use crate::space::{Lab, State, Step};
 use crate::vocabulary::{Event, Fact};
 use lockstep_sim::explore::Space;
@@ -34,14 +33,14 @@ pub(crate) struct Graph {
 impl Graph {
     /// Explores breadth first up to `states_max`. `marks` names the facts that mark an edge; those edges are
     /// left out where `leaves_out` is set.
-    pub fn explore<P: Subject>(
-        lab: &mut Lab<P>,
+    pub fn explore(
+        lab: &mut Lab,
         states_max: usize,
         marks: impl Fn(&Fact) -> bool,
         leaves_out: bool,
     ) -> Self {
         let first = lab.first();
-        let mut numbers = BTreeMap::from([(Lab::<P>::digest(&first), 0)]);
+        let mut numbers = BTreeMap::from([(Lab::digest(&first), 0)]);
         let mut graph = Self { states: vec![first], edges: Vec::new(), whole: true };
         let mut steps = Vec::new();
         let mut at = 0;
@@ -62,7 +61,7 @@ impl Graph {
                 if marked && leaves_out {
                     continue;
                 }
-                let digest = Lab::<P>::digest(&next);
+                let digest = Lab::digest(&next);
                 let to = match numbers.get(&digest) {
                     Some(number) => *number,
                     None if graph.states.len() < states_max => {
@@ -85,7 +84,7 @@ impl Graph {
 
     /// The strongly connected parts in which each message that is under way arrives, if links lose messages
     /// for ever; else all of them.
-    pub fn parts<P: Subject>(&self, lab: &Lab<P>) -> Vec<BTreeSet<usize>> {
+    pub fn parts(&self, lab: &Lab) -> Vec<BTreeSet<usize>> {
         let mut found = Vec::new();
         let mut rest: Vec<BTreeSet<usize>> = Self::connected(&self.edges);
         while let Some(part) = rest.pop() {
@@ -245,7 +244,7 @@ pub(crate) struct Lasso {
 
 /// A fair endless run without any marked edge (the graph was explored without those), or one that has a
 /// marked edge if `wants_mark`. The run with the shortest loop of all fair parts.
-pub(crate) fn fair_lasso<P: Subject>(lab: &Lab<P>, graph: &Graph, wants_mark: bool) -> Option<Lasso> {
+pub(crate) fn fair_lasso(lab: &Lab, graph: &Graph, wants_mark: bool) -> Option<Lasso> {
     let mut best: Option<Lasso> = None;
     for inside in graph.parts(lab) {
         let Some(lasso) = loop_of(lab, graph, &inside, wants_mark).and_then(|found| graph.lasso(found))
@@ -263,8 +262,8 @@ pub(crate) fn fair_lasso<P: Subject>(lab: &Lab<P>, graph: &Graph, wants_mark: bo
 }
 
 /// The tour of one part, if it is fair, and the state in which it begins.
-pub(crate) fn loop_of<P: Subject>(
-    lab: &Lab<P>,
+pub(crate) fn loop_of(
+    lab: &Lab,
     graph: &Graph,
     inside: &BTreeSet<usize>,
     wants_mark: bool,

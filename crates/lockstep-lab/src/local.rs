@@ -1,63 +1,74 @@
 //! One process: a protocol, what it did so far, its timers and its stable storage. The explored space and the
 //! timed run both run this code.
 
-use crate::protocol::{Detection, Effect, Out, Pid, Process, Stored, Timer};
-use crate::vocabulary::{Ask, Asked, Event, Indicated};
-use crate::{Subject, protocol};
+use crate::erased::{Input, Kind, Machine, Message};
+use crate::protocol::{Effect, Pid, Process, Stored, Timer};
+use crate::vocabulary::Event;
+use lockstep_sim::explore::digest::Digest;
 use std::collections::VecDeque;
-
-/// An input of a process.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Input<M> {
-    Start,
-    Ask(Ask),
-    Receive(Pid, M),
-    Detect(Detection),
-    Timeout(Timer),
-    Recover,
-}
+use std::hash::Hash;
 
 /// A message that a process sent.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Sent<M> {
+pub(crate) enum Sent {
     /// To one other process.
-    To(Pid, M),
+    To(Pid, Message),
     /// To all others.
-    ToOthers(M),
+    ToOthers(Message),
 }
 
 /// What a handler did.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Handled<M> {
-    pub sent: Vec<Sent<M>>,
+pub(crate) struct Handled {
+    pub sent: Vec<Sent>,
     pub events: Vec<Event>,
 }
 
 /// See the module.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Local<P> {
+pub(crate) struct Local {
     pub process: Process,
-    pub protocol: P,
+    pub protocol: Box<dyn Machine>,
     pub events: Vec<Event>,
     /// Running timers, and the ticks that are left of each.
     pub timers: Vec<(Timer, u64)>,
-    pub stored: Stored,
+    stored: Stored,
 }
 
-impl<P: Subject> Local<P> {
-    pub fn new(process: Process) -> Self {
+impl Clone for Local {
+    fn clone(&self) -> Self {
+        Self {
+            process: self.process,
+            protocol: self.protocol.boxed_clone(),
+            events: self.events.clone(),
+            timers: self.timers.clone(),
+            stored: self.stored.clone(),
+        }
+    }
+}
+
+impl Local {
+    pub fn new(kind: &dyn Kind, process: Process) -> Self {
         Self {
             process,
-            protocol: P::new(&process),
+            protocol: kind.machine(&process),
             events: Vec::new(),
             timers: Vec::new(),
             stored: Stored::new(),
         }
     }
 
+    /// Local states of one digest are taken for one.
+    pub fn digest(&self) -> u128 {
+        let mut digest = Digest::default();
+        self.process.hash(&mut digest);
+        self.protocol.hash_into(&mut digest);
+        self.events.hash(&mut digest);
+        self.timers.hash(&mut digest);
+        self.stored.hash(&mut digest);
+        digest.both()
+    }
+
     /// The process after a crash.
-    pub fn restarted(&self, is_stable: bool) -> Self {
-        let mut next = Self::new(self.process);
+    pub fn restarted(&self, kind: &dyn Kind, is_stable: bool) -> Self {
+        let mut next = Self::new(kind, self.process);
         next.events.clone_from(&self.events);
         if is_stable {
             next.stored.clone_from(&self.stored);
@@ -65,34 +76,25 @@ impl<P: Subject> Local<P> {
         next
     }
 
+    /// The process starts again, with what it stored.
+    pub fn recovery(&self) -> Input {
+        Input::Recover(self.stored.clone())
+    }
+
     /// One handler, and those of the messages that the process sends to itself, which arrive at once.
-    pub fn handle(&mut self, input: Input<P::Message>) -> Handled<P::Message> {
+    pub fn handle(&mut self, input: Input) -> Handled {
         let me = self.process.me;
-        let mut out: Out<P> = Out::default();
         let mut done = Handled { sent: Vec::new(), events: Vec::new() };
         match input {
-            Input::Start => self.protocol.start(&mut out),
-            Input::Ask(ask) => {
-                done.events.push(Event::Asked(ask));
-                let Some(request) = P::Request::of(ask) else {
-                    panic!("the card {} asks {ask:?}, which is no request of it", P::CARD.name);
-                };
-                self.protocol.request(request, &mut out);
-            }
-            Input::Receive(from, message) => self.protocol.receive(from, message, &mut out),
-            Input::Detect(detection) => self.protocol.detect(detection, &mut out),
-            Input::Timeout(timer) => {
-                self.timers.retain(|(other, _)| *other != timer);
-                self.protocol.timeout(timer, &mut out);
-            }
-            Input::Recover => {
-                let stored = self.stored.clone();
-                self.protocol.recover(&stored, &mut out);
-            }
+            Input::Ask(ask) => done.events.push(Event::Asked(ask)),
+            Input::Timeout(timer) => self.timers.retain(|(other, _)| *other != timer),
+            Input::Start | Input::Receive(..) | Input::Detect(_) | Input::Recover(_) => {}
         }
+        let mut effects = Vec::new();
+        self.protocol.handle(input, &mut effects);
         let mut to_me = VecDeque::new();
         loop {
-            for effect in std::mem::take(&mut out.effects) {
+            for effect in effects.drain(..) {
                 match effect {
                     Effect::Send(to, message) if to == me => to_me.push_back(message),
                     Effect::Send(to, message) => done.sent.push(Sent::To(to, message)),
@@ -100,7 +102,7 @@ impl<P: Subject> Local<P> {
                         done.sent.push(Sent::ToOthers(message.clone()));
                         to_me.push_back(message);
                     }
-                    Effect::Indicate(indication) => done.events.extend(indication.fact().map(Event::Did)),
+                    Effect::Indicate(fact) => done.events.push(Event::Did(fact)),
                     Effect::After(timer, ticks) => {
                         self.timers.retain(|(other, _)| *other != timer);
                         self.timers.push((timer, ticks));
@@ -111,12 +113,7 @@ impl<P: Subject> Local<P> {
                 }
             }
             let Some(message) = to_me.pop_front() else { return done };
-            self.protocol.receive(me, message, &mut out);
+            self.protocol.handle(Input::Receive(me, message), &mut effects);
         }
     }
-}
-
-/// The bytes of a message on the network.
-pub(crate) fn encoded_len<M: protocol::Word>(message: &M) -> usize {
-    postcard::to_allocvec(message).map_or(0, |bytes| bytes.len())
 }

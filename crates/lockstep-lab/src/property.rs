@@ -49,7 +49,7 @@ pub use order::{
 pub use primary::{PRIMARY_INTEGRITY, PRIMARY_ORDER, PRIMARY_PROGRESS};
 pub use register::{LINEARIZABLE, REGISTER_TERMINATION, REGULAR, REPEATABLE_READ, SURVIVORS_LINEARIZABLE};
 pub use result::{ONE_RESULT, RESULT_TERMINATION, RESULT_VALIDITY, UNIFORM_ONE_RESULT};
-pub(crate) use strength::with_implied;
+pub use strength::with_implied;
 pub use terminating::{
     TRB_AGREEMENT, TRB_INTEGRITY, TRB_SENDER, TRB_TERMINATION, TRB_UNIFORM_AGREEMENT, TRB_VALIDITY,
 };
@@ -164,20 +164,4 @@ pub(crate) fn differing<T: PartialEq>(
 /// A process, as properties name it.
 pub(crate) fn p(pid: Pid) -> String {
     format!("p{}", pid + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{History, Pids, Property};
-    use crate::vocabulary::Event;
-
-    /// Whether a property holds of these events of each process; the crashed ones and the liars are sets by
-    /// bit.
-    pub(super) fn judge(property: &Property, events: &[&[Event]], crashed: u32, liars: u32) -> bool {
-        let n = events.len() as u8;
-        let (crashed, liars) = (Pids(crashed), Pids(liars));
-        let correct = Pids::first(n).without(crashed).without(liars);
-        let history = History { n, events, order: &[], correct, crashed, liars };
-        (property.holds)(&history).is_ok()
-    }
 }

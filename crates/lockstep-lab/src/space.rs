@@ -15,9 +15,9 @@ mod judge;
 mod search;
 mod steps;
 
-use crate::Subject;
 use crate::card::{Detector, ENDLESS, Failures, Links, Model, Time};
-use crate::local::{Input, Local, Sent};
+use crate::erased::{Input, Kind, Message};
+use crate::local::{Local, Sent};
 use crate::property::{Judged, Property};
 use crate::protocol::{Detection, Pid, Pids, Process, Timer};
 use crate::vocabulary::{Ask, Event};
@@ -153,12 +153,11 @@ impl<T> Default for Interned<T> {
     }
 }
 
-impl<T: Hash> Interned<T> {
-    fn number(&mut self, value: T) -> u32 {
-        let mut digest = Digest::default();
-        value.hash(&mut digest);
-        *self.numbers.entry(digest.both()).or_insert_with(|| {
-            self.values.push(Rc::new(value));
+impl<T> Interned<T> {
+    /// The number of the value of this digest, which is made if it is new.
+    fn number(&mut self, digest: u128, value: impl FnOnce() -> T) -> u32 {
+        *self.numbers.entry(digest).or_insert_with(|| {
+            self.values.push(Rc::new(value()));
             self.values.len() as u32 - 1
         })
     }
@@ -168,27 +167,43 @@ impl<T: Hash> Interned<T> {
     }
 }
 
-/// A message under way.
-type Message<P> = (Pid, Pid, <P as crate::Protocol>::Message);
+/// A digest of what is compared by it.
+fn digest_of(value: impl Hash) -> u128 {
+    let mut digest = Digest::default();
+    value.hash(&mut digest);
+    digest.both()
+}
 
-/// What a liar has received of which it can make forgeries.
-type Evidence<P> = BTreeSet<(Pid, <P as crate::Protocol>::Message)>;
+/// A message under way: its sender, its receiver, and what it is.
+type UnderWay = (Pid, Pid, Message);
+
+/// What a liar has received of which it can make forgeries: numbers of messages.
+type Evidence = BTreeSet<u32>;
+
+/// What a liar may say.
+struct Forgery {
+    message: Message,
+    digest: u128,
+    /// Those that take notice of it.
+    heeded_by: Pids,
+}
 
 /// See the module.
-pub(crate) struct Lab<P: Subject> {
+pub(crate) struct Lab {
+    kind: &'static dyn Kind,
     model: Model,
     asks: Vec<Vec<Ask>>,
     properties: Vec<&'static Property>,
     /// Whether states have what happened. Without it a run that comes back to where it was is a loop.
     remembers: bool,
     real_time: bool,
-    locals: Vec<Interned<Local<P>>>,
-    messages: Interned<Message<P>>,
+    locals: Vec<Interned<Local>>,
+    messages: Interned<UnderWay>,
     done: Vec<Vec<BTreeMap<Key, Rc<Done>>>>,
     /// Of each liar: all that it may ever say, as far as that is known, and the places of what it may say
     /// with each evidence.
-    forgeries: Vec<Vec<P::Message>>,
-    evidence: Vec<Interned<Evidence<P>>>,
+    forgeries: Vec<Vec<Forgery>>,
+    evidence: Vec<Interned<Evidence>>,
     sayable: Vec<Vec<Vec<u8>>>,
     /// Each order of events: the one without its last event, and the process of that.
     orders: Vec<(u32, Pid)>,
@@ -196,9 +211,10 @@ pub(crate) struct Lab<P: Subject> {
     first: State,
 }
 
-impl<P: Subject> Lab<P> {
-    /// The protocol `P` under `model`, with what is asked of it, judged by `properties`.
+impl Lab {
+    /// The protocol `kind` under `model`, with what is asked of it, judged by `properties`.
     pub fn new(
+        kind: &'static dyn Kind,
         model: Model,
         asks: &[(Pid, Ask)],
         dropped: Option<&'static str>,
@@ -213,6 +229,7 @@ impl<P: Subject> Lab<P> {
         let process = |pid| Process::new(pid, model.n, model.f, dropped);
         let real_time = properties.iter().any(|property| property.real_time);
         let mut lab = Self {
+            kind,
             model,
             asks: asks_of,
             properties,
@@ -221,7 +238,7 @@ impl<P: Subject> Lab<P> {
             locals: (0..n).map(|_| Interned::default()).collect(),
             messages: Interned::default(),
             done: (0..n).map(|_| Vec::new()).collect(),
-            forgeries: vec![Vec::new(); n],
+            forgeries: (0..n).map(|_| Vec::new()).collect(),
             evidence: (0..n).map(|_| Interned::default()).collect(),
             sayable: vec![Vec::new(); n],
             orders: vec![(0, 0)],
@@ -229,10 +246,10 @@ impl<P: Subject> Lab<P> {
             first: first.clone(),
         };
         for pid in 0..model.n {
-            let mut local = Local::<P>::new(process(pid));
+            let mut local = Local::new(kind, process(pid));
             if lab.liars().has(pid) {
-                lab.learn(&mut first, process(pid), Evidence::<P>::new());
-                first.locals[usize::from(pid)] = lab.locals[usize::from(pid)].number(local);
+                lab.learn(&mut first, process(pid), Evidence::new());
+                first.locals[usize::from(pid)] = lab.number_local(pid, local);
                 continue;
             }
             let handled = local.handle(Input::Start);
@@ -262,37 +279,44 @@ impl<P: Subject> Lab<P> {
         Pids::first(self.model.n).without(state.crashed).without(self.liars())
     }
 
-    fn local(&self, state: &State, pid: Pid) -> &Rc<Local<P>> {
+    fn local(&self, state: &State, pid: Pid) -> &Rc<Local> {
         self.locals[usize::from(pid)].get(state.locals[usize::from(pid)])
     }
 
-    fn message(&self, number: u32) -> &Message<P> {
+    fn message(&self, number: u32) -> &UnderWay {
         self.messages.get(number)
     }
 
+    /// The number of a local state of `pid`.
+    fn number_local(&mut self, pid: Pid, local: Local) -> u32 {
+        self.locals[usize::from(pid)].number(local.digest(), || local)
+    }
+
+    /// The number of a message of this digest.
+    fn number_message(&mut self, from: Pid, to: Pid, message: &Message, digest: u128) -> u32 {
+        self.messages.number(digest_of((from, to, digest)), || (from, to, message.clone()))
+    }
+
     /// What the handler of a process did, remembered.
-    fn intern(
-        &mut self,
-        pid: Pid,
-        mut local: Local<P>,
-        sent: Vec<Sent<P::Message>>,
-        events: Vec<Event>,
-    ) -> Done {
+    fn intern(&mut self, pid: Pid, mut local: Local, sent: Vec<Sent>, events: Vec<Event>) -> Done {
         if self.remembers {
             self.remember(&mut local.events, &events);
         }
         let mut numbers = Vec::new();
         for sent in sent {
             match sent {
-                Sent::To(to, message) => numbers.push(self.messages.number((pid, to, message))),
+                Sent::To(to, message) => {
+                    numbers.push(self.number_message(pid, to, &message, message.digest()));
+                }
                 Sent::ToOthers(message) => {
+                    let digest = message.digest();
                     for to in Pids::first(self.model.n).without(Pids::one(pid)).iter() {
-                        numbers.push(self.messages.number((pid, to, message.clone())));
+                        numbers.push(self.number_message(pid, to, &message, digest));
                     }
                 }
             }
         }
-        Done { local: self.locals[usize::from(pid)].number(local), sent: numbers, events }
+        Done { local: self.number_local(pid, local), sent: numbers, events }
     }
 
     /// Adds new events to those of a process. Where something happens for ever, as a property promises, its
@@ -320,15 +344,15 @@ impl<P: Subject> Lab<P> {
         let input = match key {
             Key::Ask(index) => Input::Ask(self.asks[at][usize::from(index)]),
             Key::Receive(number) => {
-                let (from, _, message) = Message::<P>::clone(self.message(number));
-                Input::Receive(from, message)
+                let (from, _, message) = self.message(number);
+                Input::Receive(*from, message.clone())
             }
             Key::Detect(detection) => Input::Detect(detection),
             Key::Timeout(timer) => Input::Timeout(timer),
             Key::Recover => {
                 let is_stable = matches!(self.model.failures, Failures::Recovery { stable: true, .. });
-                next = next.restarted(is_stable);
-                Input::Recover
+                next = next.restarted(self.kind, is_stable);
+                next.recovery()
             }
         };
         let handled = next.handle(input);
@@ -338,18 +362,25 @@ impl<P: Subject> Lab<P> {
     }
 
     /// A liar has this evidence: all that it may say with it has a place.
-    fn learn(&mut self, state: &mut State, liar: Process, evidence: Evidence<P>) {
+    fn learn(&mut self, state: &mut State, liar: Process, evidence: Evidence) {
         let at = usize::from(liar.me);
-        let number = self.evidence[at].number(evidence);
+        let number = self.evidence[at].number(digest_of(&evidence), || evidence);
         state.evidence[at] = number;
         if self.sayable[at].len() > number as usize {
             return;
         }
-        let sayable = P::forgeries_of(&liar, self.evidence[at].get(number));
+        let evidence = self.evidence[at].get(number).iter().map(|number| {
+            let (from, _, message) = self.message(*number);
+            (*from, message.clone())
+        });
+        let sayable = self.kind.forgeries_of(&liar, &evidence.collect::<Vec<_>>());
         let known = &mut self.forgeries[at];
         let places = sayable.into_iter().map(|message| {
-            known.iter().position(|other| *other == message).unwrap_or_else(|| {
-                known.push(message);
+            let digest = message.digest();
+            known.iter().position(|other| other.digest == digest).unwrap_or_else(|| {
+                let all = Pids::first(self.model.n).iter();
+                let heeded_by = all.filter(|to| self.kind.heeds(*to, &message)).collect();
+                known.push(Forgery { message, digest, heeded_by });
                 known.len() - 1
             }) as u8
         });
@@ -360,11 +391,12 @@ impl<P: Subject> Lab<P> {
 
     /// A liar receives a message.
     fn tell_liar(&mut self, state: &mut State, number: u32) {
-        let (from, liar, message) = Message::<P>::clone(self.message(number));
-        if P::is_evidence(&message) {
+        let (_, liar, message) = self.message(number);
+        let liar = *liar;
+        if self.kind.is_evidence(message) {
             let at = usize::from(liar);
-            let mut evidence = Evidence::<P>::clone(self.evidence[at].get(state.evidence[at]));
-            evidence.insert((from, message));
+            let mut evidence = Evidence::clone(self.evidence[at].get(state.evidence[at]));
+            evidence.insert(number);
             let process = self.local(state, liar).process;
             self.learn(state, process, evidence);
         }

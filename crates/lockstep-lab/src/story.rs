@@ -1,9 +1,8 @@
 //! A story: what a search or a timed run found, as rows of events and arrows between them, for text and for
 //! pictures.
 
-use crate::Subject;
-use crate::local::Input;
-use crate::protocol::{Detection, Pid, Word};
+use crate::erased::Input;
+use crate::protocol::{Detection, Pid};
 use crate::space::{Lab, State, Step};
 use crate::vocabulary::{Event, Fact};
 use lockstep_sim::explore::Space;
@@ -93,7 +92,7 @@ fn mark_of_step(step: Step) -> Option<(Mark, String)> {
 
 impl Story {
     /// The story of these steps.
-    pub(crate) fn of_steps<P: Subject>(lab: &mut Lab<P>, title: String, steps: &[Step], end: String) -> Self {
+    pub(crate) fn of_steps(lab: &mut Lab, title: String, steps: &[Step], end: String) -> Self {
         let mut story = Self { title, n: lab.processes(), end, ..Self::default() };
         let mut state = lab.first();
         // Where each message that is under way was sent: of equal ones the first first.
@@ -117,13 +116,7 @@ impl Story {
     }
 
     /// One more step.
-    fn add<P: Subject>(
-        &mut self,
-        lab: &mut Lab<P>,
-        state: &mut State,
-        sent: &mut Vec<(u32, Place)>,
-        step: Step,
-    ) {
+    fn add(&mut self, lab: &mut Lab, state: &mut State, sent: &mut Vec<(u32, Place)>, step: Step) {
         let row = self.rows.len();
         let mut before = lab.under_way(state);
         let ask = lab.ask_of(state, step);
@@ -183,11 +176,11 @@ impl Story {
     }
 
     /// A process handles an input of a timed run. Of a message: the row at which it was sent.
-    pub(crate) fn add_timed<M: Word>(
+    pub(crate) fn add_timed(
         &mut self,
         now: u64,
         lane: Pid,
-        input: &Input<M>,
+        input: &Input,
         sent_row: Option<usize>,
         events: &[Event],
     ) {
@@ -198,7 +191,7 @@ impl Story {
             Input::Receive(from, message) => (None, format!("receives {message:?} of p{}", from + 1)),
             Input::Detect(detection) => (Some(Mark::Detected), detection_words(*detection)),
             Input::Timeout(timer) => (Some(Mark::Timer), format!("timer {timer}")),
-            Input::Recover => (Some(Mark::Recovered), "comes back".to_owned()),
+            Input::Recover(_) => (Some(Mark::Recovered), "comes back".to_owned()),
         };
         if let (Input::Receive(from, message), Some(row)) = (input, sent_row) {
             let from = Place { lane: *from, row };

@@ -3,7 +3,6 @@
 
 mod run;
 
-use crate::Subject;
 use crate::card::{Card, Price};
 use crate::protocol::{Pid, Pids};
 use crate::story::Story;
@@ -227,9 +226,4 @@ fn differences(price: &Price, n: u8, cost: &Cost) -> impl Iterator<Item = String
 /// A figure of a price; "never" where it is none.
 pub(crate) fn in_words(figure: u64) -> String {
     if figure == Price::NEVER { "never".to_owned() } else { figure.to_string() }
-}
-
-/// The timed run of `P`, which each protocol of the lab has.
-pub(crate) fn timed<P: Subject>(timing: &Timing) -> Option<TimedRun> {
-    Some(run::<P>(timing))
 }

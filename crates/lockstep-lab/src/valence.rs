@@ -12,8 +12,8 @@
 
 mod picture;
 
-use crate::Subject;
 use crate::card::Valuation;
+use crate::erased::Kind;
 use crate::graph::{Edge, Graph, fair_lasso};
 use crate::protocol::Pid;
 use crate::space::{Lab, Step};
@@ -134,19 +134,19 @@ impl Valences {
 }
 
 /// The states of one configuration.
-struct Valued<P: Subject> {
-    lab: Lab<P>,
+struct Valued {
+    lab: Lab,
     graph: Graph,
     valences: Vec<Valence>,
 }
 
-/// The valences of `P`, if it has a valuation. `None` if no configuration of it is bivalent.
-pub(crate) fn valences<P: Subject>() -> Option<Valences> {
-    let valuation = P::VALUATION?;
+/// The valences of a protocol, if it has a valuation. `None` if no configuration of it is bivalent.
+pub(crate) fn valences(kind: &'static dyn Kind) -> Option<Valences> {
+    let valuation = kind.valuation()?;
     let mut initial = Vec::new();
     let mut bivalent = None;
     for (at, asks) in valuation.configurations.iter().enumerate() {
-        let valued = Valued::<P>::explore(valuation, asks);
+        let valued = Valued::explore(kind, valuation, asks);
         let words = asks.iter().map(|(pid, ask)| format!("p{} {ask:?}", pid + 1));
         initial.push((words.collect::<Vec<_>>().join(", "), valued.valences[0]));
         if valued.valences[0] == Valence::Bivalent && bivalent.is_none() {
@@ -155,17 +155,17 @@ pub(crate) fn valences<P: Subject>() -> Option<Valences> {
     }
     let (drawn, valued) = bivalent?;
     let (states, endless) = valued.shown();
-    Some(Valences { name: P::CARD.name, says: valuation.says, initial, drawn, states, endless })
+    Some(Valences { name: kind.card().name, says: valuation.says, initial, drawn, states, endless })
 }
 
-impl<P: Subject> Valued<P> {
+impl Valued {
     /// Explores the states up to the first decision of each run.
-    fn explore(valuation: &Valuation, asks: &[(Pid, Ask)]) -> Self {
-        let mut lab = Lab::<P>::new(valuation.model, asks, None, Vec::new(), false);
+    fn explore(kind: &'static dyn Kind, valuation: &Valuation, asks: &[(Pid, Ask)]) -> Self {
+        let mut lab = Lab::new(kind, valuation.model, asks, None, Vec::new(), false);
         lab.ask_first();
         let first = lab.first();
         // A state is another one where something was decided.
-        let mut numbers = BTreeMap::from([((Lab::<P>::digest(&first), [false; 2]), 0)]);
+        let mut numbers = BTreeMap::from([((Lab::digest(&first), [false; 2]), 0)]);
         let mut graph = Graph { states: vec![first], edges: Vec::new(), whole: true };
         let mut decided = vec![[false; 2]];
         let mut steps = Vec::new();
@@ -183,7 +183,7 @@ impl<P: Subject> Valued<P> {
                     continue;
                 }
                 let decides = [0, 1].map(|value| events.contains(&Event::Did(Fact::Decide(Value(value)))));
-                let key = (Lab::<P>::digest(&next), decides);
+                let key = (Lab::digest(&next), decides);
                 let to = match numbers.get(&key) {
                     Some(number) => *number,
                     None if graph.states.len() < STATES_MAX => {

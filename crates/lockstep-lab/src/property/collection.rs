@@ -51,37 +51,3 @@ pub static COLLECTION: Property = Property {
         Ok(())
     },
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::Pids;
-    use crate::vocabulary::Event;
-
-    const DELIVER: Event = Event::Did(Fact::Deliver { from: 0, value: Value(0) });
-    const COLLECT: Event = Event::Did(Fact::Collected { from: 0, value: Value(0) });
-
-    /// Whether `property` holds of two processes with these events, of which `crashed` have crashed.
-    fn holds(property: &Property, crashed: Pids, events: [&[Event]; 2]) -> bool {
-        let correct = Pids::first(2).without(crashed);
-        let liars = Pids::default();
-        (property.holds)(&History { n: 2, events: &events, order: &[], correct, crashed, liars }).is_ok()
-    }
-
-    #[test]
-    fn only_what_all_that_live_have_is_collected() {
-        let none = Pids::default();
-        assert!(holds(&STABLE_COLLECTION, none, [&[DELIVER, COLLECT], &[DELIVER]]));
-        assert!(!holds(&STABLE_COLLECTION, none, [&[DELIVER, COLLECT], &[]]));
-        assert!(holds(&STABLE_COLLECTION, Pids::one(1), [&[DELIVER, COLLECT], &[]]));
-        assert!(!holds(&STABLE_COLLECTION, Pids::one(0), [&[DELIVER, COLLECT], &[]]));
-    }
-
-    #[test]
-    fn all_that_live_collect_all_that_they_have() {
-        let none = Pids::default();
-        assert!(holds(&COLLECTION, none, [&[DELIVER, COLLECT], &[]]));
-        assert!(!holds(&COLLECTION, none, [&[DELIVER, COLLECT], &[DELIVER]]));
-        assert!(holds(&COLLECTION, Pids::one(1), [&[DELIVER, COLLECT], &[DELIVER]]));
-    }
-}

@@ -123,36 +123,3 @@ pub static UNIFORM_CONSENSUS: Property = Property {
     real_time: false,
     holds: |history| agree(history, history.honest()),
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vocabulary::Event;
-
-    const PROPOSES: Event = Event::Asked(Ask::Propose(Value(0)));
-    const DECIDES: Event = Event::Did(Fact::Decide(Value(0)));
-    const TAKES_PART: Event = Event::Did(Fact::Other(0, 0));
-
-    /// Whether `property` holds of three processes with these events, of which `crashed` have crashed.
-    fn holds(property: &Property, crashed: Pids, events: [&[Event]; 3]) -> bool {
-        let correct = Pids::first(3).without(crashed);
-        let liars = Pids::default();
-        (property.holds)(&History { n: 3, events: &events, order: &[], correct, crashed, liars }).is_ok()
-    }
-
-    #[test]
-    fn a_correct_proposer_decides_in_the_end() {
-        let none = Pids::default();
-        assert!(holds(&PROPOSER_TERMINATION, none, [&[PROPOSES, DECIDES], &[], &[]]));
-        assert!(holds(&PROPOSER_TERMINATION, Pids::one(1), [&[PROPOSES, DECIDES], &[PROPOSES], &[]]));
-        assert!(!holds(&PROPOSER_TERMINATION, none, [&[PROPOSES, DECIDES], &[PROPOSES], &[]]));
-    }
-
-    #[test]
-    fn an_auxiliary_takes_part_after_the_failure_of_a_main_process() {
-        let events: [&[Event]; 3] = [&[PROPOSES, DECIDES], &[], &[TAKES_PART]];
-        assert!(holds(&AUXILIARIES_REST, Pids::one(1), events));
-        assert!(!holds(&AUXILIARIES_REST, Pids::default(), events));
-        assert!(holds(&AUXILIARIES_REST, Pids::default(), [&[PROPOSES, DECIDES], &[DECIDES], &[]]));
-    }
-}

@@ -20,7 +20,7 @@ static IMPLIED: &[(&Property, &Property)] = &[
 ];
 
 /// `property`, and all that it implies.
-pub(crate) fn with_implied(property: &'static Property) -> Vec<&'static Property> {
+pub fn with_implied(property: &'static Property) -> Vec<&'static Property> {
     let mut all = vec![property];
     let mut at = 0;
     while at < all.len() {
@@ -29,17 +29,4 @@ pub(crate) fn with_implied(property: &'static Property) -> Vec<&'static Property
         at += 1;
     }
     all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_implied_is_followed_to_its_end() {
-        let names: Vec<_> = with_implied(&UNIFORM_TOTAL_ORDER).iter().map(|property| property.name).collect();
-        let expected = ["UNIFORM TOTAL ORDER", "TOTAL ORDER", "GAPLESS TOTAL ORDER", "PAIRWISE TOTAL ORDER"];
-        assert_eq!(names, expected);
-        assert_eq!(with_implied(&FIFO_ORDER), [&FIFO_ORDER]);
-    }
 }

@@ -1,13 +1,12 @@
 //! The effect of a step.
 
-use super::{Key, Lab, Message, State, Step};
-use crate::Subject;
+use super::{Key, Lab, State, Step};
 use crate::card::{ENDLESS, Failures, Links, Time};
 use crate::local::Local;
 use crate::protocol::{Detection, Pid, Pids};
 use crate::vocabulary::Event;
 
-impl<P: Subject> Lab<P> {
+impl Lab {
     /// Takes a message from those under way: its oldest copy.
     fn take(&self, state: &mut State, number: u32) -> bool {
         let is_copy = |entry: &(u32, u8)| entry.0 == number;
@@ -71,8 +70,9 @@ impl<P: Subject> Lab<P> {
             Step::Lie { by, to, index } => {
                 next.lied[usize::from(by)] |= 1 << self.lie_bit(to, index);
                 next.lies_left[usize::from(by)] -= 1;
-                let message = self.forgeries[usize::from(by)][usize::from(index)].clone();
-                let number = self.messages.number((by, to, message));
+                let forgery = &self.forgeries[usize::from(by)][usize::from(index)];
+                let (message, digest) = (forgery.message.clone(), forgery.digest);
+                let number = self.number_message(by, to, &message, digest);
                 (to, Key::Receive(number))
             }
         };
@@ -118,7 +118,7 @@ impl<P: Subject> Lab<P> {
         for pid in self.correct(state).iter() {
             let mut local = Local::clone(self.local(state, pid));
             local.timers.iter_mut().for_each(|(_, left)| *left = left.saturating_sub(1));
-            next.locals[usize::from(pid)] = self.locals[usize::from(pid)].number(local);
+            next.locals[usize::from(pid)] = self.number_local(pid, local);
         }
     }
 
@@ -154,7 +154,7 @@ impl<P: Subject> Lab<P> {
         let correct = self.correct(&state);
         let of_processes = correct.iter().filter_map(|pid| self.local(&state, pid).protocol.lowest_round());
         let of_messages =
-            state.flying.iter().filter_map(|(number, _)| P::message_round(&self.message(*number).2));
+            state.flying.iter().filter_map(|(number, _)| self.kind.message_round(&self.message(*number).2));
         let Some(lowest) = of_processes.chain(of_messages).min() else { return state };
         // A round belongs to a process by its remainder, and rounds below n are left for "none".
         let n = u64::from(self.model.n);
@@ -165,12 +165,12 @@ impl<P: Subject> Lab<P> {
         for pid in correct.iter() {
             let mut local = Local::clone(self.local(&state, pid));
             local.protocol.renumber(by);
-            state.locals[usize::from(pid)] = self.locals[usize::from(pid)].number(local);
+            state.locals[usize::from(pid)] = self.number_local(pid, local);
         }
         for (number, _) in &mut state.flying {
-            let (from, to, mut message) = Message::<P>::clone(self.messages.get(*number));
-            P::renumber_message(&mut message, by);
-            *number = self.messages.number((from, to, message));
+            let (from, to, message) = self.message(*number);
+            let (from, to, message) = (*from, *to, self.kind.renumbered(message, by));
+            *number = self.number_message(from, to, &message, message.digest());
         }
         if !self.model.links.is_ordered() {
             state.flying.sort_unstable();

@@ -1,13 +1,12 @@
 //! The judgement of a state, and its parts in words.
 
 use super::{Lab, State, Step};
-use crate::Subject;
 use crate::property::{History, Judged};
 use crate::protocol::Pid;
 use crate::vocabulary::{Ask, Event, Fact};
 use std::collections::BTreeSet;
 
-impl<P: Subject> Lab<P> {
+impl Lab {
     /// Judges a state: after every step, and where the run is over.
     pub fn judge(&self, state: &State, has_new_events: bool) -> Result<(), String> {
         let is_over = self.must_steps(state).is_empty();
@@ -115,7 +114,7 @@ impl<P: Subject> Lab<P> {
                 Some(format!("{:?}", self.message(number).2))
             }
             Step::Lie { by, index, .. } => {
-                Some(format!("{:?}", self.forgeries[usize::from(by)][usize::from(index)]))
+                Some(format!("{:?}", self.forgeries[usize::from(by)][usize::from(index)].message))
             }
             _ => None,
         }

@@ -1,14 +1,13 @@
 //! A protocol under a model as the explorer sees it.
 
 use super::{END_STEPS_MAX, Lab, PROCESSES_MAX, State, Step};
-use crate::Subject;
 use crate::protocol::Detection;
 use lockstep_sim::explore::Space;
 use lockstep_sim::explore::digest::Digest;
 use lockstep_sim::rng::Rng;
 use std::hash::{Hash, Hasher};
 
-impl<P: Subject> Space for Lab<P> {
+impl Space for Lab {
     type State = State;
     type Step = Step;
     /// How fast each process receives, in hundredths.

@@ -1,11 +1,10 @@
 //! The steps of a state: those that must happen in the end, and those that may.
 
 use super::{Lab, State, Step};
-use crate::Subject;
 use crate::card::{Detector, Failures, Time};
 use crate::protocol::{Detection, Pid, Pids};
 
-impl<P: Subject> Lab<P> {
+impl Lab {
     /// Whether the clock can go on: nothing is due.
     pub(super) fn can_tick(&self, state: &State) -> bool {
         let Time::Synchronous { delay, ticks } = self.model.time else { return false };
@@ -128,7 +127,7 @@ impl<P: Subject> Lab<P> {
                 let evidence = state.evidence[usize::from(by)] as usize;
                 for &index in &self.sayable[usize::from(by)][evidence] {
                     let is_new = state.lied[usize::from(by)] >> self.lie_bit(to, index) & 1 == 0;
-                    if is_new && P::heeds(to, &self.forgeries[usize::from(by)][usize::from(index)]) {
+                    if is_new && self.forgeries[usize::from(by)][usize::from(index)].heeded_by.has(to) {
                         out.push(Step::Lie { by, to, index });
                     }
                 }

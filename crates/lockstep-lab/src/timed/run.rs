@@ -1,9 +1,9 @@
 //! One run of a protocol on the simulator's network, in the order of time.
 
 use super::{Cost, DETECTED_AFTER, HORIZON, Load, Requests, TimedRun, Timing, is_result};
-use crate::Subject;
-use crate::card::{Detector, Time};
-use crate::local::{Input, Local, Sent, encoded_len};
+use crate::card::{Card, Detector, Time};
+use crate::erased::{Input, Kind, Message};
+use crate::local::{Local, Sent};
 use crate::property::History;
 use crate::protocol::{Detection, Pid, Pids, Process, Timer};
 use crate::story::Story;
@@ -23,21 +23,22 @@ const UNTOUCHED: u64 = u64::MAX;
 /// When an input comes, and a number that orders those of one time.
 type When = (u64, u64);
 /// An input, and its process.
-type Addressed<P> = (Pid, Input<<P as crate::Protocol>::Message>);
+type Addressed = (Pid, Input);
 
 /// See the module.
-struct Engine<'a, P: Subject> {
+struct Engine<'a> {
+    card: &'static Card,
     timing: &'a Timing,
     now: u64,
     tick: u64,
-    locals: Vec<Local<P>>,
+    locals: Vec<Local>,
     crashed: Pids,
     network: SimNetwork,
     coverage: Coverage,
     /// Every message that was sent, and the row of the story at which it was: a datagram has its number.
-    messages: Vec<(P::Message, usize)>,
+    messages: Vec<(Message, usize)>,
     /// Requests, timers and detections, by time and then in the order of their making.
-    inputs: BTreeMap<When, Addressed<P>>,
+    inputs: BTreeMap<When, Addressed>,
     next_input: u64,
     /// Where in `inputs` each running timer is.
     timers: BTreeMap<(Pid, Timer), When>,
@@ -49,15 +50,17 @@ struct Engine<'a, P: Subject> {
 }
 
 /// Runs until nothing is under way any more.
-pub(crate) fn run<P: Subject>(timing: &Timing) -> TimedRun {
+pub(crate) fn run(kind: &dyn Kind, timing: &Timing) -> TimedRun {
+    let card = kind.card();
     let n = usize::from(timing.n);
     let process = |pid| Process::new(pid, timing.n, timing.f, None);
-    let title = format!("{}, a run of {} processes", P::CARD.name, timing.n);
-    let mut engine = Engine::<P> {
+    let title = format!("{}, a run of {} processes", card.name, timing.n);
+    let mut engine = Engine {
+        card,
         timing,
         now: 0,
-        tick: tick(timing, P::CARD.model.time),
-        locals: (0..timing.n).map(|pid| Local::new(process(pid))).collect(),
+        tick: tick(timing, card.model.time),
+        locals: (0..timing.n).map(|pid| Local::new(kind, process(pid))).collect(),
         crashed: Pids::default(),
         network: SimNetwork::new(Rng::new(timing.seed)),
         coverage: Coverage::default(),
@@ -85,7 +88,7 @@ fn tick(timing: &Timing, time: Time) -> u64 {
     }
 }
 
-impl<P: Subject> Engine<'_, P> {
+impl Engine<'_> {
     /// Everything that is known at time 0: starts, requests, a crash and its detection.
     fn begin(&mut self) {
         let (asks, apart): (&[(Pid, Ask)], u64) = match self.timing.requests {
@@ -122,7 +125,7 @@ impl<P: Subject> Engine<'_, P> {
             story.add_crash(crashed);
         }
         for pid in Pids::first(self.timing.n).without(self.crashed).iter() {
-            let detection = match P::CARD.model.detector {
+            let detection = match self.card.model.detector {
                 Detector::None => continue,
                 Detector::Perfect | Detector::EventuallyPerfect { .. } => Detection::Suspect(crashed),
                 Detector::Leader { .. } => Detection::Leader(crashed + 1),
@@ -131,7 +134,7 @@ impl<P: Subject> Engine<'_, P> {
         }
     }
 
-    fn input_at(&mut self, at: u64, pid: Pid, input: Input<P::Message>) -> When {
+    fn input_at(&mut self, at: u64, pid: Pid, input: Input) -> When {
         self.next_input += 1;
         self.inputs.insert((at, self.next_input), (pid, input));
         (at, self.next_input)
@@ -163,7 +166,7 @@ impl<P: Subject> Engine<'_, P> {
     }
 
     /// One handler, and what it sends.
-    fn handle(&mut self, pid: Pid, input: Input<P::Message>, sent_row: Option<usize>) {
+    fn handle(&mut self, pid: Pid, input: Input, sent_row: Option<usize>) {
         if self.crashed.has(pid) {
             return;
         }
@@ -194,8 +197,8 @@ impl<P: Subject> Engine<'_, P> {
         self.follow_timers(pid);
     }
 
-    fn send(&mut self, from: Pid, to: Pids, message: P::Message, row: usize) {
-        self.cost.add(from, to, encoded_len(&message) as u64, &mut self.load);
+    fn send(&mut self, from: Pid, to: Pids, message: Message, row: usize) {
+        self.cost.add(from, to, message.encoded_len() as u64, &mut self.load);
         let number = (self.messages.len() as u64).to_le_bytes();
         self.messages.push((message, row));
         self.network.next_number();
@@ -207,7 +210,7 @@ impl<P: Subject> Engine<'_, P> {
 
     /// Timers that the handler started or stopped.
     fn follow_timers(&mut self, pid: Pid) {
-        let has_clocks = matches!(P::CARD.model.time, Time::Synchronous { .. });
+        let has_clocks = matches!(self.card.model.time, Time::Synchronous { .. });
         if !self.timing.has_timers && !has_clocks {
             return;
         }
@@ -238,7 +241,8 @@ impl<P: Subject> Engine<'_, P> {
             crashed: self.crashed,
             liars: Pids::default(),
         };
-        let wrong: Vec<String> = P::CARD
+        let wrong: Vec<String> = self
+            .card
             .properties
             .iter()
             .filter_map(|property| Some(format!("{}: {}", property.name, (property.holds)(&history).err()?)))

@@ -222,16 +222,3 @@ static CARD: Card = Card {
         },
     ],
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cards::isis::tests::lost_among_four;
-
-    #[test]
-    fn two_of_four_may_fail() {
-        let properties = [&ONE_RESULT, &RESULT_VALIDITY, &NO_DUPLICATION, &RESULT_TERMINATION];
-        let asks = [(3, Ask::Broadcast(Value(0))), (2, Ask::Broadcast(Value(1)))];
-        assert_eq!(lost_among_four::<CoordinatorCohort>(&asks, None, &properties), None);
-    }
-}

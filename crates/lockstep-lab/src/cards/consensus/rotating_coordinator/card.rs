@@ -109,17 +109,3 @@ static CARD: Card = Card {
         },
     ],
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cards::searches::Searched;
-
-    /// Links without an order have too many states for all of them: walks at random.
-    #[test]
-    fn it_needs_no_order_of_the_links() {
-        let model = Model { links: Links::Perfect, ..MODEL };
-        let searched = Searched { model, asks: THREE, dropped: None, properties: CARD.properties };
-        assert_eq!(searched.lost_on_walks::<RotatingCoordinator<Value>>(1, 1_000_000), None);
-    }
-}

@@ -135,22 +135,3 @@ pub(super) static CARD: Card = Card {
         },
     ],
 };
-
-#[cfg(test)]
-mod tests {
-    use super::{ONE, TWO};
-    use crate::Value;
-    use crate::cards::isis::FlushStore;
-    use crate::cards::isis::tests::lost_among_four;
-    use crate::property::{
-        AGREEMENT, COLLECTION, NO_DUPLICATION, NOTHING_AFTER_FAILURE, Property, STABLE_COLLECTION, VALIDITY,
-    };
-
-    #[test]
-    fn two_of_four_may_fail_during_a_flush() {
-        let properties: [&Property; 6] =
-            [&VALIDITY, &NO_DUPLICATION, &AGREEMENT, &STABLE_COLLECTION, &COLLECTION, &NOTHING_AFTER_FAILURE];
-        assert_eq!(lost_among_four::<FlushStore<Value>>(ONE, None, &properties), None);
-        assert_eq!(lost_among_four::<FlushStore<Value>>(TWO, None, &properties), None);
-    }
-}

@@ -70,24 +70,3 @@ pub(super) static CARD: Card = Card {
         },
     ],
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cards::isis::RegisteredRead;
-    use crate::cards::isis::tests::lost_among_four;
-
-    #[test]
-    fn two_of_four_copies_may_fail() {
-        let asks = [
-            (2, Ask::Write(Value(1))),
-            (3, Ask::Read),
-            (3, Ask::Read),
-            (3, Ask::Release),
-            (1, Ask::Read),
-            (1, Ask::Release),
-        ];
-        let properties = [&REPEATABLE_READ, &REGISTER_TERMINATION];
-        assert_eq!(lost_among_four::<RegisteredRead>(&asks, None, &properties), None);
-    }
-}

@@ -129,23 +129,3 @@ pub(super) static CARD: Card = Card {
         },
     ],
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cards::isis::ReplicatedData;
-    use crate::cards::isis::tests::lost_among_four;
-
-    #[test]
-    fn two_of_four_copies_may_fail() {
-        let asks = [
-            (0, Ask::Write(Value(1))),
-            (1, Ask::Write(Value(2))),
-            (2, Ask::Read),
-            (2, Ask::Read),
-            (3, Ask::Read),
-        ];
-        let properties = [&SURVIVORS_LINEARIZABLE, &REGISTER_TERMINATION];
-        assert_eq!(lost_among_four::<ReplicatedData>(&asks, None, &properties), None);
-    }
-}

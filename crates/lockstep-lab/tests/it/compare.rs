@@ -6,6 +6,13 @@ use lockstep_lab::page::page;
 use lockstep_lab::timed::{DETECTED_AFTER, LAN, TimedRun, Timing};
 use lockstep_lab::{Price, Prices};
 use lockstep_sim::wire::NetworkModel;
+use std::sync::OnceLock;
+
+/// The comparison among `n` processes, computed once for all tests.
+fn comparison(n: u8) -> &'static Comparison {
+    static AMONG: [OnceLock<Comparison>; 8] = [const { OnceLock::new() }; 8];
+    AMONG[usize::from(n)].get_or_init(|| Comparison::of(&ALL, n))
+}
 
 fn row<'a>(comparison: &'a Comparison, name: &str) -> &'a Row {
     comparison.protocols.iter().find(|row| row.name == name).expect("it has a price")
@@ -13,10 +20,10 @@ fn row<'a>(comparison: &'a Comparison, name: &str) -> &'a Row {
 
 #[test]
 fn equal_comparisons_have_equal_bytes() {
-    let [one, other] = [(); 2].map(|()| Comparison::of(&ALL, 3));
+    let (one, other) = (comparison(3), &Comparison::of(&ALL, 3));
     assert_eq!(one.to_string(), other.to_string());
-    assert_eq!(page(&ALL, &one), page(&ALL, &other));
-    let json = serde_json::to_value(&one).expect("it has no key that is no text");
+    assert_eq!(page(&ALL, one), page(&ALL, other));
+    let json = serde_json::to_value(one).expect("it has no key that is no text");
     let paxos = json["protocols"].as_array().expect("a list").iter().find(|row| row["name"] == "paxos");
     assert_eq!(paxos.expect("it has a price")["delays"], serde_json::json!([3, 3, 4]));
 }
@@ -24,12 +31,12 @@ fn equal_comparisons_have_equal_bytes() {
 /// A process that waits for p1 alone never goes on without it; a takeover costs the detection and its round.
 #[test]
 fn the_gap_is_endless_without_a_takeover() {
-    let comparison = Comparison::of(&ALL, 5);
-    assert_eq!(row(&comparison, "fixed-sequencer").gap, None);
-    assert_eq!(row(&comparison, "two-phase-commit").gap, None);
-    assert_eq!(row(&comparison, "uniform-majority").gap, Some(2));
-    assert!(row(&comparison, "sequencer-takeover").gap.is_some_and(|gap| gap > 10));
-    assert!(row(&comparison, "paxos").gap.is_some_and(|gap| gap > 10));
+    let comparison = comparison(5);
+    assert_eq!(row(comparison, "fixed-sequencer").gap, None);
+    assert_eq!(row(comparison, "two-phase-commit").gap, None);
+    assert_eq!(row(comparison, "uniform-majority").gap, Some(2));
+    assert!(row(comparison, "sequencer-takeover").gap.is_some_and(|gap| gap > 10));
+    assert!(row(comparison, "paxos").gap.is_some_and(|gap| gap > 10));
 }
 
 /// The one price of a card.
@@ -68,9 +75,9 @@ fn the_engines_deliver_after_whole_message_delays_where_delays_are_constant() {
 /// A committed message takes three delays one after the other: half of all deliveries are no faster.
 #[test]
 fn the_engines_deliver_on_a_network_whose_delays_vary_and_every_run_is_judged() {
-    let comparison = Comparison::of(&ALL, 5);
+    let comparison = comparison(5);
     for (name, hops) in [("lockstep-stamped", 2), ("lockstep", 3)] {
-        let latency = row(&comparison, name).latency_ns.expect("every reader delivers in every run");
+        let latency = row(comparison, name).latency_ns.expect("every reader delivers in every run");
         assert!(latency.p50 >= hops * LAN.delay_ns && latency.p50 <= latency.p99, "{name}: {latency:?}");
         for seed in 0..100 {
             let timing = Timing::on_lan(price(name), 5, seed);
@@ -90,16 +97,16 @@ fn the_engines_deliver_without_their_leader_after_its_detection_and_a_takeover()
             assert_eq!(run, engines_run(name, &Timing::without_leader(price(name), n)));
         }
     }
-    let comparison = Comparison::of(&ALL, 3);
-    assert_eq!(row(&comparison, "lockstep").gap, Some(DETECTED_AFTER + 4));
+    let comparison = comparison(3);
+    assert_eq!(row(comparison, "lockstep").gap, Some(DETECTED_AFTER + 4));
 }
 
 #[test]
 fn a_stronger_guarantee_is_a_step_that_adds_and_never_takes() {
-    let comparison = Comparison::of(&ALL, 3);
+    let comparison = comparison(3);
     assert!(!comparison.stronger.is_empty());
     for step in &comparison.stronger {
-        let (from, to) = (row(&comparison, step.from), row(&comparison, step.to));
+        let (from, to) = (row(comparison, step.from), row(comparison, step.to));
         assert!(from.guarantees.is_subset(&to.guarantees), "{} to {}", step.from, step.to);
         assert_eq!(to.guarantees.len() - from.guarantees.len(), step.adds.len());
     }
@@ -111,7 +118,7 @@ fn a_stronger_guarantee_is_a_step_that_adds_and_never_takes() {
 
 #[test]
 fn a_step_to_a_stronger_guarantee_is_between_requests_of_one_kind() {
-    let comparison = Comparison::of(&ALL, 5);
+    let comparison = comparison(5);
     let has =
         |name, request| comparison.protocols.iter().any(|row| (row.name, row.request) == (name, request));
     for step in &comparison.stronger {

@@ -5,9 +5,14 @@ use lockstep_lab::cards::ALL;
 use lockstep_lab::command::{LabArgs, NO_SUCH_CARD, run};
 use lockstep_lab::valence::{Valence, Valences};
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
-fn found() -> Valences {
-    ALL.get("flp").and_then(|entry| entry.valences()).expect("flp has a bivalent configuration")
+/// Those of flp, found once for all tests.
+fn found() -> &'static Valences {
+    static FOUND: OnceLock<Valences> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        ALL.get("flp").and_then(|entry| entry.valences()).expect("flp has a bivalent configuration")
+    })
 }
 
 #[test]
@@ -65,9 +70,10 @@ fn the_picture_is_a_command_and_has_the_same_bytes_each_time() {
     };
     let (code, svg) = drawn("flp", false);
     assert_eq!(code, 0);
-    assert_eq!(drawn("flp", false).1, svg);
+    assert_eq!(svg, found().draw());
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
     let (_, text) = drawn("flp", true);
+    assert_eq!(text, found().to_string());
     assert!(text.contains("p1 Propose(b), p2 Propose(a): bivalent"), "{text}");
     assert_eq!(drawn("hierarchical", false).0, NO_SUCH_CARD, "it has none");
 }

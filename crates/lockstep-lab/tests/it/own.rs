@@ -1,7 +1,7 @@
 //! A protocol of one's own gets all commands, and its error is found: the example's order by the clock of
 //! Lamport forgets to wait until it has heard from everybody.
 
-#[path = "../examples/own_protocol.rs"]
+#[path = "../../examples/own_protocol.rs"]
 #[expect(dead_code, reason = "its main is for the example alone")]
 mod own_protocol;
 
