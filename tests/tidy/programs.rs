@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Each test program is linked with all that its package uses, so their number decides what `cargo test
 /// --workspace` takes. A crate has one: `tests/it/main.rs`, with a module for each topic.
-const PROGRAMS_MAX: usize = 34;
+const PROGRAMS_MAX: usize = 30;
 
 /// Crates that bring the program or a cluster of its processes: a test that uses one belongs to the root.
 const OF_THE_ROOT: [&str; 3] = ["lockstep", "lockstep_testkit", "tools"];

@@ -86,19 +86,19 @@ static CARD: Card = Card {
         },
         numbered_anew(MODEL),
         #[cfg(debug_assertions)]
-        mutation("MinorityCommits", "One vote too few commits.", &UNIFORM_TOTAL_ORDER, 5),
+        mutation("MinorityCommits", "One vote too few commits.", &UNIFORM_TOTAL_ORDER, 9),
         #[cfg(debug_assertions)]
         mutation("AckOfAnyEpochCounts", "Acks of any epoch count.", &UNIFORM_TOTAL_ORDER, 11),
         #[cfg(debug_assertions)]
         mutation("MinorityPromises", "One promise elects.", &UNIFORM_TOTAL_ORDER, 17),
         #[cfg(debug_assertions)]
-        mutation("NoAdoption", "A candidate leads with its own log.", &UNIFORM_TOTAL_ORDER, 10),
+        mutation("NoAdoption", "A candidate leads with its own log.", &UNIFORM_TOTAL_ORDER, 12),
         #[cfg(debug_assertions)]
         mutation(
             "DeliveredBeforeCommit",
             "A committed reader delivers what is stamped.",
             &UNIFORM_TOTAL_ORDER,
-            12,
+            21,
         ),
         #[cfg(debug_assertions)]
         mutation("NotOnce", "A message that is stamped already is stamped again.", &NO_DUPLICATION, 12),
