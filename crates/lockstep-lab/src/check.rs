@@ -179,8 +179,8 @@ impl Entry {
         self.check_up_to(self.card.states_max)
     }
 
-    /// As [`check`](Self::check), but at most so many states of its model are explored. What is no [`Subject`]
-    /// is explored as it is.
+    /// As [`check`](Self::check), but at most so many states of its model are explored. A card without a
+    /// [`Subject`] is explored whole.
     pub fn check_up_to(&self, states_max: u64) -> Checked {
         let states_max = states_max.min(self.card.states_max);
         let breaks = self.card.breaks.iter().map(|broken| self.find(broken)).collect();

@@ -10,7 +10,7 @@ use crate::vocabulary::Ask;
 use lockstep_sim::explore::{Bounds, breadth_first, random_walks};
 use std::marker::PhantomData;
 
-/// What is searched.
+/// The subject of a search.
 #[derive(Clone, Copy, Debug)]
 pub struct Searched<'a> {
     /// The model.

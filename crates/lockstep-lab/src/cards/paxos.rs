@@ -7,7 +7,8 @@ mod cheap;
 mod fast;
 mod fast_byzantine;
 mod generalized;
-/// Public for its tests, which stand outside the library: nothing that a protocol's user sees has its rules alone.
+/// Public for its tests, which stand outside the library: nothing that a protocol's user sees has its rules
+/// alone.
 #[doc(hidden)]
 pub mod log;
 mod multi;
