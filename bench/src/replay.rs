@@ -124,7 +124,7 @@ impl Replayed {
         let mut frames = Frames::full(journal.tail.end(), arguments.payload);
         let mut bytes = 0;
         while bytes < arguments.mebibytes << 20 {
-            let frame = frames.next()?;
+            let frame = frames.next_frame()?;
             bytes += frame.bytes.len() as u64;
             while !journal.take(&frame) {
                 journal.make_room(&frame)?;

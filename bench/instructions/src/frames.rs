@@ -96,7 +96,7 @@ impl Frames {
     ///
     /// # Errors
     /// So many messages, or one, fit no frame.
-    pub fn next(&mut self) -> Result<Frame, String> {
+    pub fn next_frame(&mut self) -> Result<Frame, String> {
         let len_max = frame_len_max(MTU);
         let mut bytes = vec![0; len_max];
         let mut open = OpenFrame::default();

@@ -44,7 +44,7 @@ fn append(
 ) -> Result<(), String> {
     let of = of_frames(per_frame);
     let mut frames = Frames::of(end, PAYLOAD_LEN, per_frame);
-    let mut batch = || (0..BATCH).map(|_| frames.next()).collect::<Result<Vec<Frame>, String>>();
+    let mut batch = || (0..BATCH).map(|_| frames.next_frame()).collect::<Result<Vec<Frame>, String>>();
     let full = "the ring is full although it had much room";
     let clock = Clock::start();
     let (mut each, mut together) = (Latencies::new()?, Latencies::new()?);
@@ -92,7 +92,7 @@ fn append(
 
 /// Frames of a stream, and the messages in them.
 fn frames_of_stream(arguments: &Arguments, per_frame: usize) -> Result<u64, String> {
-    let one = Frames::of(LogEnd::BLANK, PAYLOAD_LEN, per_frame).next()?.bytes.len() as u64;
+    let one = Frames::of(LogEnd::BLANK, PAYLOAD_LEN, per_frame).next_frame()?.bytes.len() as u64;
     Ok(((arguments.mebibytes << 20) / one).max(1))
 }
 
@@ -117,7 +117,7 @@ fn stream_to_file(run: &mut Run, arguments: &Arguments, per_frame: usize) -> Res
     let mut gathered = Vec::with_capacity(2 * WRITE_LEN);
     let at = Instant::now();
     for _ in 0..total {
-        gathered.extend_from_slice(&frames.next()?.bytes);
+        gathered.extend_from_slice(&frames.next_frame()?.bytes);
         if gathered.len() >= WRITE_LEN {
             file.write_all(&gathered).map_err(fails)?;
             gathered.clear();
@@ -143,7 +143,7 @@ fn stream(run: &mut Run, arguments: &Arguments, cores: &[usize], per_frame: usiz
     let mut frames = Frames::of(journal.tail.end(), PAYLOAD_LEN, per_frame);
     let at = Instant::now();
     for _ in 0..total {
-        let frame = frames.next()?;
+        let frame = frames.next_frame()?;
         while !journal.take(&frame) {
             journal.make_room(&frame)?;
         }

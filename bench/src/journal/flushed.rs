@@ -106,7 +106,7 @@ fn to_file(arguments: &Arguments, per_frame: usize, stored_on: StoredOn) -> Resu
     let mut waiter = arguments.idle().waiter(&[]).map_err(|error| error.to_string())?;
     let (clock, mut late) = (Clock::start(), Latencies::new()?);
     let mut pace = Pace::of(arguments, clock.now());
-    let mut frame = frames.next()?;
+    let mut frame = frames.next_frame()?;
     let mut at = 0;
     while late.len() < pace.total {
         let Some(due) = pace.due(clock.now()) else {
@@ -119,7 +119,7 @@ fn to_file(arguments: &Arguments, per_frame: usize, stored_on: StoredOn) -> Resu
         }
         late.record(clock.now() - due);
         at = (at + frame.bytes.len() as u64) % (FILE_LEN - frame.bytes.len() as u64);
-        frame = frames.next()?;
+        frame = frames.next_frame()?;
     }
     Ok(pace.found(late))
 }
@@ -135,7 +135,7 @@ fn to_journal(
     let mut waiter = arguments.idle().waiter(&[]).map_err(|error| error.to_string())?;
     let (clock, mut late) = (Clock::start(), Latencies::new()?);
     let mut pace = Pace::of(arguments, clock.now());
-    let mut frame: Frame = frames.next()?;
+    let mut frame: Frame = frames.next_frame()?;
     // The bound of each frame on its way, and when it was due. No longer than the turn has frames.
     let mut under_way: VecDeque<(Seq, Nanos)> = VecDeque::with_capacity(4096);
     while late.len() < pace.total {
@@ -145,7 +145,7 @@ fn to_journal(
                 journal.make_room(&frame)?;
             }
             under_way.push_back((frame.header.next_seq(), due));
-            frame = frames.next()?;
+            frame = frames.next_frame()?;
         }
         let next = match stored_on {
             StoredOn::Written => journal.tail.written_next(),

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 /// A row of rounds of such samples.
 pub fn row(case: &str, subject: &str, floor: bool, rounds: &[&[u64]]) -> Row {
     let round = |samples: &&[u64]| {
-        let mut latencies = Latencies::new().unwrap();
+        let mut latencies = Latencies::new().expect("its bounds are right");
         samples.iter().for_each(|ns| latencies.record(*ns));
-        Round::of(&latencies).unwrap()
+        Round::of(&latencies).expect("it has samples")
     };
     Row {
         case: case.into(),

@@ -5,6 +5,7 @@
 #[cfg(feature = "kafka")]
 mod broker;
 mod files;
+#[allow(clippy::unwrap_used, reason = "a test ends there")]
 #[path = "../../../itch50/tests/it/common/mod.rs"]
 mod itch;
 #[cfg(feature = "kafka")]

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn both_times_of_a_certificate_are_read_and_a_damaged_one_has_none() {
-        let pem = include_bytes!("../../../tests/cluster/tls/first.pem");
+        let pem = include_bytes!("../../../../tests/cluster/tls/first.pem");
         let certificate = CertificateDer::from_pem_slice(pem).expect("a certificate");
         let day = |text: &str| Utc::day(text);
         assert_eq!(end(&certificate), day("2120-01-01"));

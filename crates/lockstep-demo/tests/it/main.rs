@@ -1,4 +1,6 @@
 //! The demo, a cluster for writing programs, and the order flow that both tests and demo publish.
 
+#![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
+
 mod demo;
 mod orders;
