@@ -5,7 +5,7 @@
 //!   own  ─┴─▶ latency, bursts, messages per second, … ────▶  history/index.html: all changes, row by row
 //! ```
 //!
-//! Each row is a measure that [`compare`](crate::compare) runs with both programs in turn: it has the test,
+//! Each row is a measure that [`compare`] runs with both programs in turn: it has the test,
 //! the floors as control and the words. The history is what these ratios were, change by change; figures of
 //! different days or machines are not compared with each other.
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A [`Load`] tells when the next message is due, a [`Probe`] records what is sent and what comes, a
-//! [`Client`] is the contestant. Messages are numbered, and have to come in order: one that does not ends the
+//! `Client` is the contestant. Messages are numbered, and have to come in order: one that does not ends the
 //! measurement.
 
 pub mod pace;

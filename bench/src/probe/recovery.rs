@@ -52,7 +52,7 @@ impl Recovery {
         }
     }
 
-    /// For each burst, how long after its end it was over: behind the last slow piece before [`CALM_PIECES`]
+    /// For each burst, how long after its end it was over: behind the last slow piece before `CALM_PIECES`
     /// in a row that were not. One whose median is above the p99 of the calm is slow.
     ///
     /// # Errors
