@@ -15,7 +15,7 @@
 //! With `--direct` two `demo-publisher` stand in the place of gateways, clients and application.
 //!
 //! The children hold a pipe to this process and end when it does, however it ends. Commands to them and
-//! reports from them are one JSON object a line ([`report_lines`]). Their stderr goes to files in a temporary
+//! reports from them are one JSON object a line (`report_lines`). Their stderr goes to files in a temporary
 //! folder, and the last lines of a child that dies early are shown.
 //!
 //! All of them are this one program, started anew: of a fresh clone nothing else needs to be built. The
