@@ -4,22 +4,39 @@ use lockstep_lab::cards::ALL;
 use lockstep_lab::{Price, Prices};
 use lockstep_testkit::lane::amount;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// States up to which each model is explored on each change.
 const STATES: u64 = 20_000;
 
 #[test]
 fn every_card_holds_and_each_of_its_breaks_is_found() {
-    let mut errors = Vec::new();
-    for entry in ALL.entries() {
-        let checked = entry.check_up_to(amount(STATES, u64::MAX));
-        println!("{}: {}", checked.card.name, checked.explored);
-        for broken in &checked.breaks {
-            let steps = broken.story.as_ref().map_or(0, |story| story.rows.len());
-            println!("    {}: {steps} steps", broken.name);
-        }
-        errors.extend(checked.errors());
-    }
+    let entries: Vec<_> = ALL.entries().collect();
+    let next = AtomicUsize::new(0);
+    // One after the other they are the longest test of all.
+    let errors: Vec<String> = thread::scope(|scope| {
+        let workers = [(); 2].map(|()| {
+            scope.spawn(|| {
+                let mut errors = Vec::new();
+                while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let checked = entry.check_up_to(amount(STATES, u64::MAX));
+                    let mut text = format!("{}: {}", checked.card.name, checked.explored);
+                    for broken in &checked.breaks {
+                        let steps = broken.story.as_ref().map_or(0, |story| story.rows.len());
+                        text += &format!("\n    {}: {steps} steps", broken.name);
+                    }
+                    println!("{text}");
+                    errors.extend(checked.errors());
+                }
+                errors
+            })
+        });
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("a check that panics has said why"))
+            .collect()
+    });
     assert!(errors.is_empty(), "{}", errors.join("\n"));
 }
 
