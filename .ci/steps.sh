@@ -125,9 +125,9 @@ compiled() {
         return 0
     fi
     local out="$target/ci-compiled.log"
-    if ! { cargo test --workspace --features "$features_of_c" --bin lockstep-bridge --test cluster \
-        -- --show-output tls:: &&
-        cargo test --workspace --features "$features_of_c" -p lockstep-bridge --test it -- --show-output; } >"$out" 2>&1; then
+    local with=(--workspace --features "$features_of_c")
+    if ! { cargo test "${with[@]}" --bin lockstep-bridge --test bridge -- --show-output &&
+        cargo test "${with[@]}" --test cluster -- --show-output tls::; } >"$out" 2>&1; then
         grep -q '^failures:$' "$out" && sed -n '/^failures:$/,$p' "$out" || tail -n 100 "$out"
         return 1
     fi
