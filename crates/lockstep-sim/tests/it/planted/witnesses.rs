@@ -259,7 +259,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::SuccessorsOff, Seed(0)),
     (Mutation::NonceRedrawn, Seed(0)),
     (Mutation::ReplyBehindCommit, Seed(0)),
-    (Mutation::WaitsForRemembered, Seed(20261122423359)),
+    (Mutation::WaitsForRemembered, Test("one seed in ten thousand; regression 20261122423359 found it once")),
     (Mutation::AnyBoundBelieved, Story("gap_3_a_stranger_tells_nothing_of_the_stream.txt")),
     (Mutation::OlderCopyIsTorn, Night),
     (Mutation::HeartbeatsMadeUp, Night),
@@ -267,5 +267,5 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::LeftoversAreIdle, Seed(0)),
     (Mutation::OutcomesAreIdle, Seed(8)),
     (Mutation::AnyCommitProves, Test("no seed of 400, and no walk of 150,000 steps; it/catch_up.rs")),
-    (Mutation::RequestsWithoutRoom, Seed(20261122738366)),
+    (Mutation::RequestsWithoutRoom, Test("a disk full for days, one seed in twenty thousand; it/full.rs")),
 ];
