@@ -2,7 +2,7 @@
 
 use lockstep::config::Config;
 use lockstep_client::Endpoint;
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use lockstep_testkit::gateways::{add_user, is_cut_and_resumes_who_reads_nothing, start, with_exchange};
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, alone, payloads};

@@ -2,7 +2,7 @@
 //! does it more often.
 
 use lockstep_io::clock::random_u64;
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::alone;
 use lockstep_testkit::{images, power};

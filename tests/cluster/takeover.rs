@@ -3,7 +3,7 @@
 //! and `… two-of-five` do more of them.
 
 use lockstep_io::clock::random_u64;
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use lockstep_testkit::durability;
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Ground, alone};

@@ -1,7 +1,7 @@
 //! A cluster on a network of namespaces: real multicast over veth and a bridge, and paths that are cut.
 
 use lockstep_io::clock::random_u64;
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use lockstep_testkit::cards;
 use lockstep_testkit::flow::{Feed, Stream, View};
 use lockstep_testkit::lane::amount;

@@ -5,7 +5,7 @@
 //! moment and ends. The tails are small: for most places it needs a replay, which it has to join with what is
 //! live. Each reader's messages must be the very ones that all journals hold in the end.
 
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use lockstep_testkit::flow::{Feed, Stream};
 use lockstep_testkit::processes::{Cluster, Ground};
 use std::fmt;

@@ -18,7 +18,7 @@
 //! ```
 
 use clap::{Parser, Subcommand, ValueEnum};
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use lockstep_testkit::netns::{self, Network};
 use lockstep_testkit::processes::{self, Ground};
 use lockstep_testkit::{cards, images, power, release, takeover, trading, upgrade};

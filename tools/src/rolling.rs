@@ -11,7 +11,7 @@
 //! * its power was lost, and it had acknowledged from memory: then it says so and is replaced, as an operator
 //!   does it.
 
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use lockstep_testkit::flow::{Feed, Stream, View};
 use lockstep_testkit::images::{self, Cache, Disk};
 use lockstep_testkit::netns::Namespace;

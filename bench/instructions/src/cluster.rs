@@ -6,18 +6,14 @@ use crate::frames::{CLUSTER, HISTORY};
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::window::Window;
 use lockstep_io::IoError;
-use lockstep_io::clock::random_u64;
 use lockstep_io::key_file::KeyFile;
 use lockstep_node::io::journal_files::{self, JournalConfig, draw_incarnation};
+use lockstep_node::local::Folders;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::SEGMENT_LEN_MIN;
 use lockstep_wire::{Identity, KeyClass, Keys, MemberBody, frame_len_max};
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::{Path, PathBuf};
 
-/// A file system in memory, where tails belong; journals of a measurement may lie there as well.
-const MEMORY: &str = "/dev/shm";
 /// The ring comes round several times in a measurement, so that its turn is paid for.
 const RING_BYTES: u64 = 256 << 10;
 /// When the history began.
@@ -28,30 +24,9 @@ pub fn address(process: usize) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7_001 + process as u16)
 }
 
-/// A folder that vanishes with the cluster.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn create() -> Result<Self, IoError> {
-        let memory = Path::new(MEMORY);
-        let parent = if memory.is_dir() { memory.to_path_buf() } else { std::env::temp_dir() };
-        let name = format!("lockstep-instructions-{}-{:08x}", std::process::id(), random_u64()? as u32);
-        let path = parent.join(name);
-        fs::create_dir(&path).map_err(|error| IoError::new(format!("make {}", path.display()), error))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A few files in a temporary folder may stay; nobody is left to be told.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Replicas that have their journals, and the history on the first one's.
 pub struct Cluster {
-    folder: Folder,
+    folders: Folders,
     keys: KeyFile,
     /// Its number.
     pub number: u64,
@@ -80,8 +55,9 @@ impl Cluster {
     /// In words, what could not be made.
     pub fn new(replicas: u32) -> Result<Self, String> {
         let fails = |error: IoError| error.to_string();
-        let (folder, keys) = (Folder::create().map_err(fails)?, KeyFile::draw(CLUSTER).map_err(fails)?);
-        let mut cluster = Self { folder, keys, number: CLUSTER, history: HISTORY, identities: Vec::new() };
+        let folders = Folders::create("lockstep-instructions").map_err(fails)?;
+        let keys = KeyFile::draw(CLUSTER).map_err(fails)?;
+        let mut cluster = Self { folders, keys, number: CLUSTER, history: HISTORY, identities: Vec::new() };
         for replica in 1..=replicas {
             let identity = Identity { replica, incarnation: draw_incarnation().map_err(fails)? };
             let formatted = journal_files::format(&cluster.node(replica).journal.dir, CLUSTER, identity);
@@ -101,7 +77,8 @@ impl Cluster {
 
     /// What `replica`, from 1, needs to know.
     pub fn node(&self, replica: u32) -> Node {
-        let path = |name: &str| self.folder.0.join(format!("{name}-{replica}"));
+        // Journals of a measurement lie in memory, as tails do.
+        let path = |name: &str| self.folders.memory().join(format!("{name}-{replica}"));
         Node {
             journal: JournalConfig {
                 dir: path("journal"),

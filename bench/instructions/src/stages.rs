@@ -26,7 +26,7 @@ use std::process::{Command, Stdio};
 pub enum Stage {
     /// A datagram's header and entries, looked at where they lie.
     ReceiveView,
-    /// Whose message it is, and whether there is room.
+    /// The publisher of the message, and whether there is room.
     Ingress,
     /// Its entry written into the open frame.
     Stamp,

@@ -15,7 +15,7 @@ use lockstep_wire::*;
 pub struct Log {
     /// Where it ends.
     pub end: LogEnd,
-    /// Whose epoch it is in.
+    /// The replica that leads its epoch.
     pub epoch: Epoch,
     /// Its history.
     pub history: u64,

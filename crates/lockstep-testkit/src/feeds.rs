@@ -3,7 +3,7 @@
 use crate::processes::{Cluster, Process};
 use lockstep_io::multicast;
 use lockstep_io::udp::{Interface, free_port};
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use moldudp64::Session;
 use moldudp64::{Client, ClientLimits, Event, Start};
 use std::io::{BufRead, BufReader};

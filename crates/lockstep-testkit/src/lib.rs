@@ -43,5 +43,3 @@ pub mod trader;
 pub mod trading;
 #[cfg(feature = "processes")]
 pub mod upgrade;
-#[cfg(feature = "memory")]
-pub use lockstep_memory as memory;

@@ -19,7 +19,7 @@ use crate::processes::{
 use crate::takeover::leads;
 use lockstep_config::Config;
 use lockstep_daemon::config::NodeConfig;
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};

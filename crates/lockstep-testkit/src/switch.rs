@@ -12,7 +12,7 @@
 //! A seed decides how long the datagrams of a group are held, in the order in which they come.
 
 use crate::netns::{Cut, Network};
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::{SocketAddrV4, UdpSocket};

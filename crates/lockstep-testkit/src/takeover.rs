@@ -12,7 +12,7 @@ use crate::lane::amount;
 use crate::netns::{Cut, LINE_A, LINE_B, Network, Place};
 use crate::processes::{Cluster, Ground, PATIENCE, Process, last_words, memory_folder, signal_all};
 use lockstep_io::counters::CountersReader;
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use std::fmt;
 use std::time::{Duration, Instant};
 

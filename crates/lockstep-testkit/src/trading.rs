@@ -12,7 +12,7 @@ use crate::processes::Cluster;
 use crate::trader::{Trader, login_of};
 use lockstep_client::Endpoint;
 use lockstep_config::Config;
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use super::attacker::Attacker;
 use super::edge::connect_from;
 use lockstep::config::Config;
 use lockstep_process::cpu::resident_bytes;
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use lockstep_testkit::feeds::{self, Listener};
 use lockstep_testkit::gateways::{self, add_user};
 use lockstep_testkit::lane::amount;

@@ -55,7 +55,7 @@ fn await_of(process: &mut Process, is_so: impl Fn(&Process) -> bool) {
     let began = Instant::now();
     while !is_so(process) {
         let is_late = process.ended().is_some() || began.elapsed() > PATIENCE;
-        assert!(!is_late, "{} has ended, or does not read its keys:\n{}", process.name(), process.log());
+        assert!(!is_late, "{} has ended, or does not do what it is told:\n{}", process.name(), process.log());
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -159,7 +159,7 @@ fn keys_whose_day_is_over_are_an_alarm_and_end_nothing() {
     expire("2020-01-01").with_code(0);
     reload(&mut replicas, &mut 0);
     let what = "the keys of generation 0 were to be replaced by 2020-01-01";
-    assert!(replicas[0].log().contains(what), "{}", replicas[0].log());
+    await_of(&mut replicas[0], |replica| replica.log().contains(what));
     let status = cluster.run(&["status"], b"").with_code(6).out;
     assert!(status.contains("generation 0, until 2020-01-01\n") && status.contains(what), "{status}");
     let json = cluster.run(&["status", "--json"], b"").with_code(6).out;

@@ -1,7 +1,7 @@
 //! Datagrams for the dissector: each sample and each word of each table, and then what is wrong with them.
 
 use crate::wireshark::samples::{self, STANDBY, entries, frame, header, member, small, submission};
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 

@@ -2,7 +2,7 @@
 
 use lockstep_bench::compare::statistics::{Compared, Found, Rules, edge, judge, rank_sums, signed_ranks};
 use lockstep_bench::results::Unit;
-use lockstep_sim::rng::Rng;
+use lockstep_memory::rng::Rng;
 
 const RULES: Rules = Rules { alarms: 0.01, least: 0.01 };
 

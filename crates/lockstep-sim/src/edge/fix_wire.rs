@@ -44,7 +44,7 @@ impl FixText {
     /// The first message of these bytes and its length; `None`: it is not whole yet.
     ///
     /// # Errors
-    /// What is there is no message.
+    /// The bytes are no message.
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, String> {
         // The fields of the head, each with its end.
         let mut ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == SOH as u8).map(|(at, _)| at);
