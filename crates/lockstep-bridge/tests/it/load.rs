@@ -1,7 +1,7 @@
 //! Messages of a publisher for as long as a test wants them, the draws of its kills, and the bridge.
 
-use lockstep_process::child::clear_settings;
 use lockstep_memory::rng::Rng;
+use lockstep_process::child::clear_settings;
 use lockstep_testkit::processes::{Cluster, Process};
 use std::io::Write;
 use std::process::Command;
