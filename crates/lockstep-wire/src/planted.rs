@@ -4,8 +4,8 @@
 //! it breaks, and the tests of `lockstep-sim`, `lockstep-replica` and others show that explorer, simulator or
 //! a named test finds it.
 //!
-//! A mutation is planted for one thread, and only in builds with debug assertions: in all others [`planted`] is
-//! a constant `false`, which the compiler removes.
+//! A mutation is planted for one thread, and only in builds with debug assertions: in all others
+//! [`planted`] is a constant `false`, which the compiler removes.
 //!
 //! Most of them were shown to break safety in a model of the protocol; the others are bugs that somebody
 //! shipped, or leave a cluster stuck.
