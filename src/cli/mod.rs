@@ -61,6 +61,7 @@ use lockstep_daemon::{
     archiver, ended, expiry, failure, feed, gateway, has_color, log, notary, secret, sequencer, signals,
     watch,
 };
+use lockstep_process::stop;
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -72,6 +73,10 @@ pub fn command() -> clap::Command {
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     lockstep_io::choose_instructions();
+    lockstep_io::links::at_stranded(|why| {
+        tracing::error!("{why}: this process ends with exit code 1");
+        stop::end_for_cause();
+    });
     let args: Vec<OsString> = args.into_iter().collect();
     let is_health = args.get(1).is_some_and(|name| name == "health");
     let cli = match Cli::try_parse_from(args) {
@@ -84,7 +89,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     match cli.command.run() {
-        Ok(code) => code,
+        Ok(code) => stop::exit_code(code),
         Err(failure) => {
             failure.print();
             failure.code()

@@ -23,6 +23,7 @@ use lockstep_client::Publisher;
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Waiter;
+use lockstep_io::links::FollowingSocket;
 use lockstep_io::multicast;
 use lockstep_io::udp::free_port;
 use lockstep_process::cpu;
@@ -30,7 +31,7 @@ use lockstep_wire::{Nanos, PublisherId};
 use moldudp64::{Packer, Push};
 use soupbintcp::Packet;
 use std::io::{ErrorKind, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Share of a segment's messages before those that count.
@@ -175,8 +176,8 @@ struct Scene<'a> {
     echo: TcpStream,
     relay_in: TcpStream,
     gateway: TcpStream,
-    to_relay_out: UdpSocket,
-    to_relay_feed: UdpSocket,
+    to_relay_out: FollowingSocket,
+    to_relay_feed: FollowingSocket,
     publisher: Publisher,
     id: PublisherId,
     site: Site,
@@ -259,7 +260,7 @@ impl Place<'_> {
     }
 
     /// A socket that sends to a relay.
-    fn speaker(&self, at: At) -> Result<UdpSocket, String> {
+    fn speaker(&self, at: At) -> Result<FollowingSocket, String> {
         multicast::sender(self.group(at), &self.site.interface, 0).map_err(|error| error.to_string())
     }
 
@@ -479,7 +480,7 @@ impl<'a> Scene<'a> {
         write_mark(&mut self.message, self.number);
         self.number += 1;
         let Self { message, packet, packer, number, .. } = self;
-        let mut spoken = |socket: &UdpSocket| {
+        let mut spoken = |socket: &FollowingSocket| {
             let taken = packer.push(*number, message).map_err(|error| error.to_string())?;
             debug_assert_eq!(taken, Push::Taken, "every datagram has one message");
             let sent = packer.flush().map(|datagram| socket.send(datagram)).transpose();

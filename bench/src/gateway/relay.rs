@@ -11,6 +11,7 @@ use crate::cluster::load;
 use crate::taps::join;
 use clap::ValueEnum;
 use lockstep_io::idle::Idle;
+use lockstep_io::links::FollowingSocket;
 use lockstep_io::multicast;
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
@@ -68,7 +69,7 @@ pub struct RelayArguments {
 enum End {
     Client(TcpStream),
     Received(UdpSocket),
-    Spoken(std::net::UdpSocket),
+    Spoken(FollowingSocket),
 }
 
 impl End {

@@ -29,6 +29,7 @@ pub mod host;
 pub mod idle;
 pub mod key_file;
 pub mod lines;
+pub mod links;
 pub mod mac;
 pub mod multicast;
 pub mod private;

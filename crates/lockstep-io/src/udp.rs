@@ -21,6 +21,7 @@ mod tests;
 
 pub use interface::Interface;
 pub use outbox::socket_address;
+pub(super) use socket::Place;
 pub(super) use socket::{Alone, open_alone};
 pub use socket::{announcer, free_port, take_bursts_whole};
 
@@ -32,6 +33,7 @@ pub fn address_of(interface: &Interface) -> Result<std::net::Ipv4Addr, super::Io
     interface::find(interface).map(|card| card.address)
 }
 
+use crate::links::{self, Followed, Link};
 use crate::{Effective, IoError};
 use inbox::UdpInbox;
 use lockstep_core::engine::counters::counter_group;
@@ -41,6 +43,8 @@ use socket2::Socket;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Messages of one receive with UDP_GRO: 8 × 64 KiB hold some 370 datagrams.
 pub(super) const BURSTS_PER_RECEIVE: usize = 8;
@@ -125,6 +129,8 @@ counter_group! {
         truncated count "udp_truncated" "Datagrams longer than any of ours may be.",
         refused_joins count "udp_refused_joins" "Groups that could not be joined or left.",
         last_errno gauge "udp_last_errno" "The last error of a call; 0 none.",
+        interface_moves count "udp_interface_moves" "Times that the sockets were moved to an interface that was there again.",
+        interface_away gauge "udp_interface_away" "1 while the interface is gone or down.",
     }
 }
 
@@ -163,13 +169,13 @@ enum Segmenting {
 
 /// Two sockets and their buffers.
 pub struct Udp {
+    /// Goes before the sockets do.
+    _followed: Option<Followed>,
+    link: Arc<Link>,
     group: Socket,
     unicast: Socket,
     unicast_address: SocketAddrV4,
     targets: [SocketAddrV4; 3],
-    /// The card's index, by which groups are joined and left.
-    card: u32,
-    joined: [bool; 3],
     datagram_len_max: usize,
     segmenting: Segmenting,
     group_inbox: UdpInbox,
@@ -188,18 +194,24 @@ impl Udp {
     /// another process has, a group that cannot be joined.
     pub fn open(settings: UdpSettings) -> Result<Self, IoError> {
         let opened = socket::open(&settings)?;
+        let joined =
+            [Group::Submit, Group::Data, Group::Control].map(|group| settings.joins.contains(&group));
+        let link = Link::new(opened.card.index, joined);
+        let mut renewal = socket::Renewal::of(&opened, &settings, link.clone())?;
+        let followed =
+            links::follow(&settings.interface, &opened.card, link.clone(), move |card, _| renewal.on(card))?;
         let group_inbox = if opened.gro {
             UdpInbox::new(BURSTS_PER_RECEIVE, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, false)
         } else {
             UdpInbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1, false)
         };
         Ok(Self {
+            _followed: followed,
+            link,
             group: opened.group,
             unicast: opened.unicast,
             unicast_address: opened.unicast_address,
             targets: settings.groups.map(|group| SocketAddrV4::new(group, settings.port)),
-            card: opened.card,
-            joined: [Group::Submit, Group::Data, Group::Control].map(|group| settings.joins.contains(&group)),
             datagram_len_max: settings.datagram_len_max,
             segmenting: if settings.gso { Segmenting::Untried } else { Segmenting::Off },
             group_inbox,
@@ -220,6 +232,8 @@ impl Udp {
         UdpCounts {
             dropped: self.group_inbox.dropped + self.unicast_inbox.dropped,
             truncated: self.group_inbox.truncated + self.unicast_inbox.truncated,
+            interface_moves: self.link.moves.load(Ordering::Relaxed),
+            interface_away: u64::from(self.link.away.load(Ordering::Relaxed)),
             ..self.counts
         }
     }
@@ -356,14 +370,27 @@ impl Net for Udp {
     /// One system call where something changes, none otherwise. A refusal of the kernel is counted, and the
     /// change is tried again at the next request.
     fn set_joined(&mut self, group: Group, joined: bool) {
-        if self.joined[group as usize] == joined {
+        let wish = &self.link.joined[group as usize];
+        if wish.load(Ordering::Relaxed) == joined {
             return;
         }
-        match socket::set_membership(&self.group, *self.targets[group as usize].ip(), self.card, joined) {
-            Ok(()) => self.joined[group as usize] = joined,
-            Err(error) => {
-                self.counts.refused_joins += 1;
-                self.counts.last_errno = error.raw_os_error().unwrap_or(0) as u64;
+        // First the wish: whoever moves the sockets meanwhile joins what he finds there, or looks again.
+        wish.store(joined, Ordering::SeqCst);
+        loop {
+            let card = self.link.card.load(Ordering::SeqCst);
+            let set = socket::set_membership(&self.group, *self.targets[group as usize].ip(), card, joined);
+            let is_moved = self.link.card.load(Ordering::SeqCst) != card;
+            match set {
+                _ if is_moved => {}
+                Ok(()) => return,
+                // It is joined when the interface is there.
+                Err(_) if self.link.away.load(Ordering::SeqCst) => return,
+                Err(error) => {
+                    wish.store(!joined, Ordering::SeqCst);
+                    self.counts.refused_joins += 1;
+                    self.counts.last_errno = error.raw_os_error().unwrap_or(0) as u64;
+                    return;
+                }
             }
         }
     }

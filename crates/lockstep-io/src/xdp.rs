@@ -29,6 +29,7 @@ mod ring;
 mod side;
 mod socket;
 
+use super::links::{self, Followed};
 use super::shm::{Relay, RelaySettings};
 use super::udp::{Interface, Udp, UdpCounts, UdpSettings, interface};
 use super::{Effective, IoError};
@@ -181,6 +182,7 @@ pub struct Xdp {
     /// The ring in which the other processes of this host read the card's datagrams.
     relay: Option<Relay>,
     _owner: Owner,
+    _followed: Option<Followed>,
 }
 
 /// The result of a request for a card that processes may share.
@@ -247,6 +249,7 @@ impl Xdp {
         card::demand_rights(&port.interface)?;
         let numbers = queue_numbers(&port, settings.queue)?;
         let (busy_poll_us, joins) = (udp.busy_poll_us, udp.joins.clone());
+        let followed = links::follow_card(&udp.interface, &interface::find(&udp.interface)?)?;
         // The ordinary sockets bring the rare datagrams. They ask for no bursts: the kernel would gather
         // those in front of a program in generic mode.
         let sockets = Udp::open(UdpSettings { busy_poll_us: None, gro: false, ..udp.clone() })?;
@@ -301,6 +304,7 @@ impl Xdp {
             is_taking: false,
             relay,
             _owner: owner,
+            _followed: followed,
         })
     }
 

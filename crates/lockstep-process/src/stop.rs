@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A request that comes sooner after the first one counts as the first one.
@@ -50,6 +50,29 @@ impl Requests {
     }
 }
 
+/// The flag of this process, once it listens to requests.
+static OF_PROCESS: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+/// This process ends for a cause that it cannot mend.
+static HAS_CAUSE: AtomicBool = AtomicBool::new(false);
+/// The time that an orderly end for a cause has.
+const CAUSE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Ends this process with exit code 1, for a cause that was logged and that only a start mends: in order where it
+/// listens to requests to stop, and at once where it does not, or takes too long.
+pub fn end_for_cause() {
+    HAS_CAUSE.store(true, Ordering::Release);
+    if let Some(asked) = OF_PROCESS.get() {
+        asked.store(true, Ordering::Release);
+        std::thread::sleep(CAUSE_PATIENCE);
+    }
+    low_level::exit(1);
+}
+
+/// The exit code of a process whose command has ended with `code`.
+pub fn exit_code(code: u8) -> u8 {
+    if code == 0 && HAS_CAUSE.load(Ordering::Acquire) { 1 } else { code }
+}
+
 /// Whether this process was asked to stop.
 #[derive(Clone)]
 pub struct Stop {
@@ -86,6 +109,7 @@ impl Stop {
         };
         let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-stop".into()), listen);
         thread.map_err(|e| IoError::new("starting the thread that listens to signals", e))?;
+        let _first = OF_PROCESS.set(Arc::clone(stop.flag()));
         Ok(stop)
     }
 

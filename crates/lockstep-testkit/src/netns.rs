@@ -256,6 +256,54 @@ pub const LINE_A: Line = Line { bridge: "br0", port: 'p', card: "eth0", net: 77 
 /// The second one.
 pub const LINE_B: Line = Line { bridge: "br1", port: 'q', card: "eth1", net: 78 };
 
+/// What happens to a card while programs use it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CardLife {
+    /// It is down for a while.
+    Down,
+    /// It has no address for a while.
+    WithoutAddress,
+    /// It has another name for a while.
+    Renamed,
+    /// It gets another address instead of the one that it has.
+    Readdressed,
+    /// It is removed, and made again under its name with its address.
+    Removed,
+    /// The same, and the kernel gives it the index that it had.
+    RemovedOfOneIndex,
+}
+
+impl CardLife {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Down,
+        Self::WithoutAddress,
+        Self::Renamed,
+        Self::Readdressed,
+        Self::Removed,
+        Self::RemovedOfOneIndex,
+    ];
+}
+
+/// The lines of `ip` that lead a cable from a bridge to a node's card.
+fn cable(bridge: &str, port: char, card: &str, number: usize, node: &Namespace, wish: &str) -> String {
+    let pid = node.holder();
+    format!(
+        "link add {port}{number} type veth peer name {card}{wish} netns {pid}\n\
+         link set {port}{number} master {bridge} up\n"
+    )
+}
+
+/// The lines that give a node's card its address.
+fn up(card: &str, address: Ipv4Addr) -> String {
+    format!("addr add {address}/24 dev {card}\nlink set {card} up\n")
+}
+
+/// An address that no node has at first.
+fn second_address(number: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, LINE_A.net, 0, 100 + number as u8)
+}
+
 /// Nodes on a bridge, or on two.
 #[derive(Debug)]
 pub struct Network {
@@ -284,18 +332,13 @@ impl Network {
             // Snooping would need a querier: the bridge floods, as a switch without it does.
             let _ = writeln!(links, "link add {bridge} type bridge mcast_snooping 0\nlink set {bridge} up");
             for (number, node) in (1..).zip(&nodes) {
-                let (number, pid): (usize, u32) = (number, node.holder.id());
-                let _ = writeln!(links, "link add {port}{number} type veth peer name {card} netns {pid}");
-                let _ = writeln!(links, "link set {port}{number} master {bridge} up");
+                links += &cable(bridge, *port, card, number, node, "");
             }
         }
         switch.feed("ip", &["-batch", "-"], &links);
         let network = Self { switch, nodes, has_second: lines.len() > 1 };
         for number in 1..=count {
-            let up = |line: &Line| {
-                let (address, card) = (line.address(number), line.card);
-                format!("addr add {address}/24 dev {card}\nlink set {card} up\n")
-            };
+            let up = |line: &Line| up(line.card, line.address(number));
             network.node(number).feed("ip", &["-batch", "-"], &lines.iter().map(up).collect::<String>());
         }
         network.cut(&[]);
@@ -307,6 +350,68 @@ impl Network {
         let state = if is_in { "up" } else { "down" };
         let links = nodes.iter().map(|node| format!("link set {}{node} {state}\n", line.port));
         self.switch.feed("ip", &["-batch", "-"], &links.collect::<String>());
+    }
+
+    /// Takes the card of this node away from its programs, or changes it under them.
+    pub fn disturb(&self, number: usize, life: CardLife) {
+        let (card, address) = (LINE_A.card, Self::address(number));
+        let on_node = match life {
+            CardLife::Down => format!("link set {card} down\n"),
+            CardLife::WithoutAddress => format!("addr del {address}/24 dev {card}\n"),
+            CardLife::Renamed => {
+                format!("link set {card} down\nlink set {card} name lan0\nlink set lan0 up\n")
+            }
+            CardLife::Readdressed => {
+                format!(
+                    "addr del {address}/24 dev {card}\naddr add {}/24 dev {card}\n",
+                    second_address(number)
+                )
+            }
+            CardLife::Removed | CardLife::RemovedOfOneIndex => format!("link del {card}\n"),
+        };
+        self.node(number).feed("ip", &["-batch", "-"], &on_node);
+    }
+
+    /// Gives it back as it was, the index of one that was removed excepted; a new address stays.
+    pub fn mend(&self, number: usize, life: CardLife, index: u32) {
+        let (card, address) = (LINE_A.card, Self::address(number));
+        let on_node = match life {
+            CardLife::Readdressed => return,
+            CardLife::Down => format!("link set {card} up\n"),
+            CardLife::WithoutAddress => format!("addr add {address}/24 dev {card}\n"),
+            CardLife::Renamed => {
+                format!("link set lan0 down\nlink set lan0 name {card}\nlink set {card} up\n")
+            }
+            CardLife::Removed | CardLife::RemovedOfOneIndex => {
+                let wish = if life == CardLife::RemovedOfOneIndex {
+                    format!(" index {index}")
+                } else {
+                    String::new()
+                };
+                let links = cable(LINE_A.bridge, LINE_A.port, card, number, self.node(number), &wish);
+                self.switch.feed("ip", &["-batch", "-"], &links);
+                up(card, address)
+            }
+        };
+        self.node(number).feed("ip", &["-batch", "-"], &on_node);
+    }
+
+    /// The index of this node's card.
+    pub fn card_index(&self, number: usize) -> u32 {
+        let text = self.node(number).shell(&format!(
+            "cat /sys/class/net/{0}/ifindex || ip -o link show {0} | cut -d: -f1",
+            LINE_A.card
+        ));
+        text.trim()
+            .lines()
+            .last()
+            .and_then(|line| line.parse().ok())
+            .unwrap_or_else(|| panic!("no index: {text}"))
+    }
+
+    /// The groups that this node's card receives, as the kernel lists them.
+    pub fn memberships(&self, number: usize) -> String {
+        self.node(number).shell(&format!("ip -4 maddr show dev {}", LINE_A.card))
     }
 
     /// How many nodes it has.

@@ -143,6 +143,15 @@ fn find_interface(asked: &Interface, carries_multicast: bool) -> Result<Card, Io
     Ok(Card { name: name.clone(), index: index(name)?, address })
 }
 
+/// Whether the card with this index is up and has this address, whatever its name is.
+pub(crate) fn has_address(card: u32, address: Ipv4Addr) -> bool {
+    let is_up = |row: &Row| row.flags & libc::IFF_UP as u32 != 0;
+    let has = |row: &Row| {
+        row.address == Some(address) && is_up(row) && index(&row.name).is_ok_and(|index| index == card)
+    };
+    rows().is_ok_and(|rows| rows.iter().any(has))
+}
+
 /// The index of the card called `name`.
 pub(crate) fn index(name: &str) -> Result<u32, IoError> {
     let doing = || format!("look up the index of interface {name}");

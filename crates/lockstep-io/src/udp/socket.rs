@@ -3,12 +3,14 @@
 use super::interface::{self, Card};
 use super::{UdpSettings, interface::Interface};
 use crate::clock::random_u64;
+use crate::links::{self, FollowingSocket, Link};
 use crate::{Effective, IoError};
 use lockstep_core::engine::ports::Group;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The two sockets, and the settings that the kernel granted them.
@@ -16,8 +18,7 @@ pub(super) struct OpenedSocket {
     pub group: Socket,
     pub unicast: Socket,
     pub unicast_address: SocketAddrV4,
-    /// The card's index.
-    pub card: u32,
+    pub card: Card,
     pub gro: bool,
     pub effective: Vec<Effective>,
 }
@@ -32,7 +33,88 @@ pub(super) fn open(settings: &UdpSettings) -> Result<OpenedSocket, IoError> {
     let gro = open_group(&group, settings, &card, &mut effective)?;
     let unicast = socket("unicast")?;
     let unicast_address = open_unicast(&unicast, settings, &card, &mut effective)?;
-    Ok(OpenedSocket { group, unicast, unicast_address, card: card.index, gro, effective })
+    Ok(OpenedSocket { group, unicast, unicast_address, card, gro, effective })
+}
+
+/// How a node's sockets use their interface when it is there again, or has another address.
+pub(super) struct Renewal {
+    group: Socket,
+    unicast: Place,
+    settings: UdpSettings,
+    link: Arc<Link>,
+    address: Ipv4Addr,
+}
+
+impl Renewal {
+    /// Of these sockets, which live longer than it is used.
+    pub fn of(opened: &OpenedSocket, settings: &UdpSettings, link: Arc<Link>) -> Result<Self, IoError> {
+        let fails = |error| IoError::new("duplicate the group socket", error);
+        Ok(Self {
+            group: opened.group.try_clone().map_err(fails)?,
+            unicast: Place::of(&opened.unicast),
+            settings: settings.clone(),
+            link,
+            address: opened.card.address,
+        })
+    }
+
+    /// Joins the groups on `card` and sends by it. The unicast socket stays as long as its address does.
+    ///
+    /// # Errors
+    /// The kernel refuses; what is done already may be done again.
+    pub fn on(&mut self, card: &Card) -> Result<(), IoError> {
+        let former = self.link.card.load(Ordering::SeqCst);
+        for (group, wish) in self.settings.groups.iter().zip(&self.link.joined) {
+            // The kernel remembers what was joined by the index of an interface that is gone, and would refuse
+            // to join it again; and it allows a socket no more than 20 groups.
+            let _ = set_membership(&self.group, *group, former, false);
+            if wish.load(Ordering::SeqCst) {
+                self.set(*group, card, true)?;
+            }
+        }
+        sends_multicast_by(&self.group, &self.settings, card)?;
+        if card.address != self.address {
+            let fresh = socket("unicast")?;
+            open_unicast(&fresh, &self.settings, card, &mut Vec::new())?;
+            self.unicast.put(&fresh)?;
+            self.address = card.address;
+        }
+        self.link.card.store(card.index, Ordering::SeqCst);
+        // What the owner wished meanwhile, when he saw the former index.
+        for (group, wish) in self.settings.groups.iter().zip(&self.link.joined) {
+            self.set(*group, card, wish.load(Ordering::SeqCst))?;
+        }
+        Ok(())
+    }
+
+    fn set(&self, group: Ipv4Addr, card: &Card, joined: bool) -> Result<(), IoError> {
+        let what = if joined { "join" } else { "leave" };
+        set_membership(&self.group, group, card.index, joined)
+            .map_err(|error| IoError::new(format!("{what} group {group} on {}", card.name), error))
+    }
+}
+
+/// The place of a socket among the files of this process, where another one can be put: whoever reads or polls
+/// it then reads or polls that one.
+pub(crate) struct Place(RawFd);
+
+impl Place {
+    /// Of a socket that lives longer than this is used.
+    pub fn of(socket: &impl AsRawFd) -> Self {
+        Self(socket.as_raw_fd())
+    }
+
+    /// Closes the socket that is there and puts `fresh` there in one step.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn put(&self, fresh: &impl AsRawFd) -> Result<(), IoError> {
+        // SAFETY: both numbers are open sockets of this process; what owns the place still owns a socket there.
+        if unsafe { libc::dup3(fresh.as_raw_fd(), self.0, libc::O_CLOEXEC) } < 0 {
+            return Err(IoError::last("put a new socket in the place of one whose address is gone"));
+        }
+        Ok(())
+    }
 }
 
 /// One socket for everything.
@@ -171,7 +253,7 @@ pub(super) fn set_membership(
 ///
 /// # Errors
 /// As [`super::Udp::open`], of which it is a part.
-pub fn announcer(settings: &UdpSettings, group: Option<Group>) -> Result<UdpSocket, IoError> {
+pub fn announcer(settings: &UdpSettings, group: Option<Group>) -> Result<FollowingSocket, IoError> {
     check(settings)?;
     let card = match group {
         Some(_) => interface::find(&settings.interface)?,
@@ -184,12 +266,20 @@ pub fn announcer(settings: &UdpSettings, group: Option<Group>) -> Result<UdpSock
     };
     let from = SocketAddrV4::new(card.address, 0);
     socket.bind(&from.into()).map_err(fails("bind the port"))?;
-    if let Some(group) = group {
-        sends_multicast_by(&socket, settings, &card)?;
-        let to = SocketAddrV4::new(settings.groups[group as usize], settings.port);
-        socket.connect(&to.into()).map_err(fails("set the group"))?;
-    }
-    Ok(socket.into())
+    let Some(group) = group else { return Ok(FollowingSocket::new(None, socket.into())) };
+    let to = SocketAddrV4::new(settings.groups[group as usize], settings.port).into();
+    sends_multicast_by(&socket, settings, &card)?;
+    socket.connect(&to).map_err(fails("set the group"))?;
+    // Whoever has inherited the socket shares what is set of it, and so it is not replaced.
+    let (link, asked) = (Link::new(card.index, [false; 3]), settings.interface.clone());
+    let (shared, settings) = (socket.try_clone().map_err(fails("duplicate"))?, settings.clone());
+    let followed = links::follow(&asked, &card, link.clone(), move |card, _| {
+        sends_multicast_by(&shared, &settings, card)?;
+        shared.connect(&to).map_err(|error| IoError::new("set the group of the announcing socket", error))?;
+        link.card.store(card.index, Ordering::SeqCst);
+        Ok(())
+    })?;
+    Ok(FollowingSocket::new(followed, socket.into()))
 }
 
 /// How multicast leaves: by the configured card and no other, so far, and to this host as well if it is to.

@@ -81,19 +81,20 @@ fn datagrams_that_lie_apart_arrive_as_they_were_cut_though_they_leave_in_one_mes
 #[test]
 fn a_refused_join_or_leave_is_counted_and_tried_again_when_asked_again() {
     let mut udp = node();
-    let card = std::mem::replace(&mut udp.card, i32::MAX as u32);
+    let is_joined = |udp: &Udp| udp.link.joined[Group::Data as usize].load(Ordering::SeqCst);
+    let card = udp.link.card.swap(i32::MAX as u32, Ordering::SeqCst);
     for _ in 0..2 {
         udp.set_joined(Group::Data, false);
     }
     // The kernel finds no membership by that card, which is the result that a leaving device wants.
-    assert_eq!((udp.counts().refused_joins, udp.joined[Group::Data as usize]), (0, false));
+    assert_eq!((udp.counts().refused_joins, is_joined(&udp)), (0, false));
     for refused in 1..=2 {
         udp.set_joined(Group::Data, true);
         assert_eq!((udp.counts().refused_joins, udp.counts().last_errno), (refused, libc::ENODEV as u64));
     }
-    udp.card = card;
+    udp.link.card.store(card, Ordering::SeqCst);
     udp.set_joined(Group::Data, true);
-    assert_eq!((udp.counts().refused_joins, udp.joined[Group::Data as usize]), (2, true));
+    assert_eq!((udp.counts().refused_joins, is_joined(&udp)), (2, true));
 }
 
 #[test]

@@ -11,10 +11,10 @@ use crate::confinement;
 use crate::cpu::{self, SchedulingClass};
 use crate::events::Recorder;
 use lockstep_io::clock::Clock;
+use lockstep_io::links::FollowingSocket;
 use lockstep_io::{IoError, capabilities};
 use lockstep_wire::{EventRecord, Nanos};
 use std::fs::File;
-use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
@@ -57,7 +57,7 @@ impl Supervisor {
     pub fn start(
         page: Page,
         file: File,
-        socket: UdpSocket,
+        socket: FollowingSocket,
         settings: WatcherSettings,
         recorder: Recorder,
     ) -> Result<Self, IoError> {
@@ -111,7 +111,7 @@ impl Supervisor {
 struct WatcherThread {
     page: Page,
     file: File,
-    socket: UdpSocket,
+    socket: FollowingSocket,
     settings: WatcherSettings,
     recorder: Recorder,
     shared: Arc<Shared>,
