@@ -92,6 +92,10 @@ impl ActiveCondition {
                 let still = if stands { ", and stands still until that clock is past it" } else { "" };
                 format!("the stream's time is {ahead:?} ahead of this node's clock{still}")
             }
+            Condition::ClockApart => {
+                let (apart, side) = (Duration::from_nanos(a), if b == 1 { "ahead of" } else { "behind" });
+                format!("this node's clock is {apart:?} {side} the time that a quorum's clocks have reached")
+            }
             Condition::MulticastLost => format!(
                 "multicast is lost, unicast is not: no group brings the others of epoch {}, and they answer when they \
                  are asked",
@@ -154,6 +158,10 @@ impl ActiveCondition {
             Condition::ClockAhead => {
                 "a leader's clock was wrong, here or there; the stream's time stands still until the clocks have \
                  reached it: mend the clocks"
+            }
+            Condition::ClockApart => {
+                "set it right (is its time daemon running?): where it leads it stamps by the others' clocks, and where a \
+                 quorum's are wrong the stream's time is wrong"
             }
             Condition::MulticastLost => {
                 "the stream goes on by repair, slower, and nobody is replaced for this; look at IGMP snooping (is \

@@ -45,6 +45,7 @@ conditions! {
     PublishersNearlyFull 1015 "publishers_nearly_full" "`a` names of publishers are in the table, which takes `b`.",
     ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a` of a stream whose leader's log ends with `b`.",
     ClockAhead 1016 "clock_ahead" "The stream's time is `a` nanoseconds ahead of this node's clock; `b` is 1 where it leads, and time stands still.",
+    ClockApart 1021 "clock_apart" "This node's clock differs by `a` nanoseconds from the time that a quorum's clocks have reached; `b` is 1 where it is ahead.",
     MulticastLost 1010 "multicast_lost" "The groups bring nobody of epoch `a`, and unicast is answered.",
     LineLost 1203 "line_lost" "Line `a` brings nothing, and the other one does; it lacked `b` datagrams so far.",
     MembersFull 1204 "members_full" "Joins find no room: `a` members by lease; `b` were refused so far.",

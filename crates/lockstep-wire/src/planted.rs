@@ -117,6 +117,7 @@ mutations! {
     DuplicateStays "ALIVE-1" "who finds that an earlier process of its identity lives goes on",
     VotesUnlooked "ALIVE-1" "a process votes before it has asked whether another one of its identity lives",
     ClockNotChecked "others" "nobody compares the stream's time with its own clock",
+    OwnClockAlone "CLOCK-1" "a leader stamps by its own clock, whatever those of others show",
     ReplyFromHalfARing "opens" "a publisher is told its last number as the table has it where the ring has lost what is not committed",
     TablesOfHalfASuffix "opens" "a suffix that memory has damaged is replaced by what can be read of the other one",
     OpenerNotNotified "opens" "an open that finds no room is dropped without a word",

@@ -52,6 +52,7 @@ pub fn grade_of(condition: Condition) -> HealthGrade {
         | Condition::DeviceStalled
         | Condition::PublishersNearlyFull
         | Condition::ClockAhead
+        | Condition::ClockApart
         | Condition::MulticastLost
         | Condition::LineLost
         | Condition::MembersFull

@@ -11,6 +11,7 @@ pub use lockstep_wire::planted;
 
 pub mod accept;
 pub mod address_proof;
+pub mod clocks;
 pub mod commit;
 pub mod delivered_log;
 pub mod divergence;

@@ -53,6 +53,8 @@ pub struct Sequencer {
     open: OpenFrame,
     /// Time of the open frame.
     timestamp: Nanos,
+    /// By how much the stream's time differs from our clock.
+    correction: i64,
     frame_len_max: usize,
 }
 
@@ -64,7 +66,16 @@ impl Sequencer {
         (history, version): (u64, u8),
         frame_len_max: usize,
     ) -> Self {
-        Self { leadership, keys, history, version, open: OpenFrame::default(), timestamp: 0, frame_len_max }
+        Self {
+            leadership,
+            keys,
+            history,
+            version,
+            open: OpenFrame::default(),
+            timestamp: 0,
+            correction: 0,
+            frame_len_max,
+        }
     }
 
     /// The version of the frames that it closes.
@@ -78,6 +89,17 @@ impl Sequencer {
         assert!(version >= self.version, "VERSION-1: from {} to {version}", self.version);
         assert!(self.open.count() == 1, "VERSION-1: the order is the only entry of the open frame");
         self.version = version;
+    }
+
+    /// From now on the time of what is stamped differs by so much from our clock (CLOCK-1).
+    pub fn set_correction(&mut self, correction: i64) {
+        self.correction = correction;
+    }
+
+    /// The stream's time by our clock, which shows `wall`.
+    #[inline]
+    pub fn time(&self, wall: Nanos) -> Nanos {
+        wall.saturating_add_signed(self.correction)
     }
 
     /// The epoch that it stamps in.
@@ -104,8 +126,8 @@ impl Sequencer {
     }
 
     /// S1 (one frame per seq): writes the next entry into the open frame in `memory`, behind the log's `end`,
-    /// and returns its seq. `wall` is the time; a frame's time is that of its first entry and never falls
-    /// along the stream. `None` if the frame has no room for it ([`Sequencer::fits`]).
+    /// and returns its seq. `wall` is our clock's time; a frame's time is that of its first entry and never
+    /// falls along the stream. `None` if the frame has no room for it ([`Sequencer::fits`]).
     #[inline]
     pub fn stamp(
         &mut self,
@@ -115,6 +137,7 @@ impl Sequencer {
         stamp: Stamp,
         payload: &[u8],
     ) -> Option<Seq> {
+        let wall = self.time(wall);
         if self.open.is_empty() {
             self.timestamp = wall.max(end.timestamp);
         }

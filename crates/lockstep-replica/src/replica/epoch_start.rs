@@ -46,7 +46,7 @@ impl Leading {
             return false;
         }
         let started =
-            self.has_started(tail) || core.is_promise_stored(tail) && self.start_epoch(core, tail, wall);
+            self.has_started(tail) || core.is_promise_stored(tail) && self.start_epoch(core, tail, turn);
         if !started || !self.remove_declared_dead(core, tail, wall) {
             return false;
         }
@@ -86,8 +86,10 @@ impl Leading {
         &mut self,
         core: &mut ReplicaCore,
         tail: &mut Tail<M>,
-        wall: Nanos,
+        turn: &Turn,
     ) -> bool {
+        core.judge_clock(turn);
+        self.sequencer.set_correction(core.clocks.correction());
         let end = tail.end();
         let commit_next = core.commit_next().max(self.commit_won.min(end.next));
         let epoch = self.epoch();
@@ -111,7 +113,7 @@ impl Leading {
         let stamp =
             Stamp { kind: EntryKind::EpochStart, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
         let Ok(memory) = tail.room() else { return false };
-        let written = self.sequencer.stamp(&end, memory, wall, stamp, &payload[..length]);
+        let written = self.sequencer.stamp(&end, memory, turn.wall, stamp, &payload[..length]);
         assert!(written.is_some(), "S7: an epoch's start of {length} bytes fits the frame that it opens");
         // Frames below the table are repaired only as committed: a node that holds this frame must know
         // that they are.

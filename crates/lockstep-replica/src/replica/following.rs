@@ -393,6 +393,7 @@ impl ReplicaCore {
                 if !self.is_own_identity(header, body.process_nonce) {
                     self.observe_round(now, header.epoch());
                     self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                    self.clocks.on_time(header.identity(), &self.log.membership, (now, header.timestamp));
                 }
             }
             datagram => self.on_election(role, tail, now, &datagram)?,

@@ -168,6 +168,7 @@ impl Leading {
         }
         core.check_exposure(tail, now);
         core.check_clock(tail.end().timestamp, turn, true);
+        self.sequencer.set_correction(core.clocks.correction());
         core.check_publisher_table(now);
         self.check_redundancy(core, now);
         core.check_epochs();
@@ -271,6 +272,7 @@ impl ReplicaCore {
         header: &Header,
     ) {
         self.rx.on_ack(header, &mut self.counters, &mut self.events);
+        self.clocks.on_time(header.identity(), &self.log.membership, (now, header.timestamp));
         let RoleState::Leading(leading) = role else { return };
         if let Some(why) = leading.on_member(self, now, header) {
             role.step_down(self, tail, now, why);

@@ -72,6 +72,7 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
 use lockstep_core::proto::accept::Acceptor;
 use lockstep_core::proto::address_proof::AddressProofs;
+use lockstep_core::proto::clocks::Clocks;
 use lockstep_core::proto::election::Election;
 use lockstep_core::proto::failure_detector::FailureDetector;
 use lockstep_core::proto::heartbeat::HeartbeatTimer;
@@ -183,6 +184,12 @@ pub struct ReplicaCore {
     led: Epoch,
     /// The stream's time is far ahead of ours.
     clock_ahead: bool,
+    /// The clocks of the members, ...
+    clocks: Clocks,
+    /// ... and when they were judged last.
+    clock_judged_at: Nanos,
+    /// What our clock showed when the monotonic one began; another number: it was set.
+    clock_base: Nanos,
     last_ack: LastAck,
     stopping: bool,
     stopped: bool,
@@ -275,6 +282,10 @@ impl<P: Ports> ReplicaEngine<P> {
         let mut work = self.net.recv_groups();
         self.core.counters.add(Counter::DatagramsIn, work as u64);
         let turn = Turn { now, wall, drained: self.net.is_drained() };
+        if wall.wrapping_sub(now) != self.core.clock_base {
+            self.core.clock_base = wall.wrapping_sub(now);
+            self.judge_clock(&turn);
+        }
         if self.role.leading().is_some() {
             self.poll_leader(work, &turn);
             self.flush_pending_replies(&turn);
@@ -432,6 +443,9 @@ impl ReplicaCore {
             history_reported: recovered.lineage.history(),
             led: Epoch::NONE,
             clock_ahead: false,
+            clocks: Clocks::default(),
+            clock_judged_at: 0,
+            clock_base: 0,
             last_ack: LastAck::default(),
             stopping: false,
             stopped: false,

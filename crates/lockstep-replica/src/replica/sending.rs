@@ -97,7 +97,12 @@ impl Leading {
             shares_over: self.shares.over(commit_next),
             successors: core.successors(),
         };
-        write_heartbeat(out, core.rx.keys(), core.header(Kind::Heartbeat, wall, &end), body)
+        write_heartbeat(
+            out,
+            core.rx.keys(),
+            core.header(Kind::Heartbeat, self.sequencer.time(wall), &end),
+            body,
+        )
     }
 }
 

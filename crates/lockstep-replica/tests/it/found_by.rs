@@ -24,6 +24,7 @@ const FOUND: &[(Mutation, &str)] = &[
     (Mutation::OldIncarnationCounts, "s9_who_may_have_forgotten_does_not_vote.txt"),
     (Mutation::FullMissesLeader, "suspect_3_full_disks_of_a_majority_blame_nobody.txt"),
     (Mutation::FullCampaigns, "suspect_3_full_disks_of_a_majority_blame_nobody.txt"),
+    (Mutation::OwnClockAlone, "clock_1_a_leader_whose_clock_is_apart_stamps_by_those_of_the_others.txt"),
     (Mutation::ClockNotChecked, "the_streams_time_that_stands_still_is_an_alarm.txt"),
 ];
 

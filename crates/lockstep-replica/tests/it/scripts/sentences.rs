@@ -82,6 +82,10 @@ fn condition_words(condition: Condition, holds: bool, a: u64, b: u64) -> String 
             let still = if b == 1 { ", and stands still" } else { "" };
             format!("the stream's time is {} s ahead of its clock{still}", a.div_ceil(SECOND))
         }
+        Condition::ClockApart => {
+            let side = if b == 1 { "ahead of" } else { "behind" };
+            format!("its clock is {} s {side} a quorum's", a.div_ceil(SECOND))
+        }
         Condition::PublishersNearlyFull => format!("its table holds {a} of {b} publishers"),
         Condition::DurabilityMixed => "its durability is not that of its epoch".to_owned(),
         Condition::ReaderAhead => format!("a reader has read up to {a}, and the log ends at {b}"),
