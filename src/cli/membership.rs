@@ -8,16 +8,20 @@ use super::args::{
     MembershipAddArgs, MembershipArgs, MembershipCommand, MembershipRemoveArgs, MembershipReplaceArgs,
     OperatorArgs,
 };
-use super::failure::{FAILED, USAGE};
+use super::failure::{FAILED, NOT_READY, USAGE};
 use super::operator::{CommandClient, describe};
 use lockstep_client::internal::{ListedMember, NodeStatus, leader_of};
-use lockstep_wire::{Change, CommandReject, Identity, MEMBERS_MAX, MemberBody};
+use lockstep_wire::{Change, CommandReject, Condition, Identity, MEMBERS_MAX, MemberBody};
 use serde_json::json;
 use std::io::Write;
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.membership/1";
+
+/// A node that has another history than the cluster, and has read nothing for so long, goes on in none.
+const ELSEWHERE_MAX: Duration = Duration::from_secs(3);
 
 /// Shows or changes the membership.
 pub fn run(args: &MembershipArgs) -> Result<u8, Failure> {
@@ -144,7 +148,8 @@ fn catch_up(
     }
     let place = operator.nodes.addresses.iter().position(|known| *known == address).unwrap_or_default();
     let mut is_reported = false;
-    operator.wait(&format!("{identity} at {address} does not hold the stream"), |_, statuses| {
+    let mut stands = None;
+    operator.wait(&format!("{identity} at {address} does not hold the stream"), |operator, statuses| {
         let Some(status) = statuses.get(place).and_then(Option::as_ref) else { return Ok(None) };
         if status.identity != identity {
             let what = format!(
@@ -154,12 +159,23 @@ fn catch_up(
             );
             return Err(Failure::new(USAGE, what));
         }
-        if status.history != 0 && status.history != history {
+        // One that comes from an ancestor of the history reads on, and is in it soon.
+        let is_elsewhere = status.history != 0 && status.history != history;
+        let elapsed = operator.elapsed();
+        let (next, since) = *stands.get_or_insert((status.accept_next, elapsed));
+        if next != status.accept_next {
+            stands = Some((status.accept_next, elapsed));
+        } else if is_elsewhere && elapsed > since + ELSEWHERE_MAX {
             let what = format!(
                 "{identity} holds history {:016x}, the cluster {history:016x}: `format` a new journal for it",
                 status.history
             );
             return Err(Failure::new(USAGE, what));
+        }
+        // Waiting would bring nothing: it says itself what it lacks, and what helps.
+        if let Some(gone) = status.conditions(Condition::LogGone) {
+            let what = format!("{identity} cannot join: {gone}");
+            return Err(Failure::new(NOT_READY, what));
         }
         let is_ready = status.history == history && status.accept_next >= leader.commit_next;
         if !is_ready && !is_reported {

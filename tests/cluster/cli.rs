@@ -19,7 +19,7 @@ mod rot;
 mod service;
 mod stall;
 mod starts;
-mod streams;
+pub mod streams;
 mod top;
 mod wait;
 mod watcher;

@@ -10,6 +10,7 @@ mod exchange;
 mod feed;
 mod fix;
 mod gateway;
+mod joining;
 mod loops;
 mod metrics;
 mod power;

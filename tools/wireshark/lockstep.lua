@@ -22,6 +22,7 @@ local MEMBERS_MAX, EPOCHS_MAX, RANGES_MAX, ROWS_MAX, NAME_LEN_MAX, DAY_LEN_MAX =
 local ORDER_LEN, HOLDER_LEN_MAX, PUBLISHER_KEYS_MAX = 48, 64, 4080
 local PROOF_LEN, SIGNATURE_LEN, NO_KEY = 72, 64, 65535
 local ANCESTORS_MAX = 8
+local CHECKPOINT_PART_LEN_MAX, CHECKPOINT_LEN_MAX = 32768, UInt64.new(0x10000000, 0)
 local CONDITIONS_TOLD_MAX, EVENTS_MAX = 8, 9
 -- The place of each condition's code, the gravest first.
 local gravity = {}
@@ -29,7 +30,7 @@ for place, code in ipairs(names.gravity) do
     gravity[code] = place
 end
 local JOURNAL_FROM = 128
-local OVER_TCP = { [1] = true, [20] = true, [21] = true, [22] = true }
+local OVER_TCP = { [1] = true, [20] = true, [21] = true, [22] = true, [29] = true }
 local ZERO = UInt64.new(0, 0)
 
 local lockstep = Proto("lockstep", "lockstep, a multicast sequencer")
@@ -591,7 +592,7 @@ local BODIES = {
         local term = n32(d, at)
         return not names.terms[term] and "a word that does not exist", " " .. name(names.terms, term, "term")
     end),
-    [20] = fixed(parts.asked, 1, function(d, at)
+    [20] = fixed(parts.asked, 3, function(d, at)
         return n64(d, at) >= n64(d, at + 8) and "a range that is none", " " .. range_text(d, at)
     end),
     [21] = fixed(parts.replay, 0, judge_replay),
@@ -630,6 +631,22 @@ local BODIES = {
     [28] = fixed(parts.release, 0, function(d, at)
         return nil, string.format(" speaks %d to %d", n8(d, at + 8), n8(d, at + 9))
     end),
+    [29] = function(d)
+        local part = 8 * d.count
+        ends(d, parts.part.size + part, 0)
+        show(d, parts.part, d.top, HEADER_LEN)
+        if not has(d, HEADER_LEN, parts.part.size) then
+            return ""
+        end
+        local offset, len = n64(d, HEADER_LEN), n64(d, HEADER_LEN + 8)
+        local behind = offset + UInt64.new(part, 0)
+        if part < 1 or part > CHECKPOINT_PART_LEN_MAX then
+            refuse(d, "count", "a part of " .. part .. " bytes")
+        elseif behind < offset or behind > len or len > CHECKPOINT_LEN_MAX then
+            refuse(d, "body", "a part that reaches beyond its checkpoint")
+        end
+        return string.format(" %d bytes at %s of %s", part, offset, len)
+    end,
     [26] = fixed(parts.address_proof, 1, function(d)
         return nil, d.flags % 2 == 1 and " returned" or " demanded"
     end),

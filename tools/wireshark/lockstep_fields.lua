@@ -11,7 +11,7 @@ names.kinds = {
     [7] = "question", [8] = "reply", [9] = "prepare", [10] = "promise", [11] = "refuse", [12] = "pre-vote",
     [13] = "grant", [14] = "down", [15] = "step-down", [16] = "status", [17] = "verdict",
     [18] = "join", [19] = "lease", [20] = "replay request", [21] = "replay answer", [22] = "replay mark", [24] = "notice",
-    [25] = "presence", [26] = "address proof", [27] = "events", [28] = "release",
+    [25] = "presence", [26] = "address proof", [27] = "events", [28] = "release", [29] = "replay checkpoint",
     [128] = "stage", [129] = "switch",
 }
 names.entry_kinds = {
@@ -50,6 +50,7 @@ names.roles = { [0] = "blank", [1] = "standby", [2] = "leader", [3] = "learner" 
 names.conditions = {
     [1101] = "journal full",
     [1104] = "damaged",
+    [1107] = "log gone",
     [1008] = "exposed",
     [1011] = "redundancy lost",
     [1013] = "epochs uncommitted",
@@ -68,7 +69,7 @@ names.conditions = {
 }
 -- The gravest first, as a status lists them.
 names.gravity = {
-    1101, 1104, 1008, 1011, 1013, 1014, 1012, 1103, 1105, 1106,
+    1101, 1104, 1107, 1008, 1011, 1013, 1014, 1012, 1103, 1105, 1106,
     1015, 1017, 1016, 1010, 1203, 1204, 1403,
 }
 names.durabilities = { [0] = "process", [1] = "power" }
@@ -535,6 +536,10 @@ parts.replay = struct {
     u64("oldest_seq", "Oldest seq that can be given"),
     u32("replay.end", "End", base.DEC, names.ends),
     u32("reserved_word", "Reserved"),
+}
+parts.part = struct {
+    u64("checkpoint.offset", "Bytes of the checkpoint before this part"),
+    u64("checkpoint.len", "Bytes of the checkpoint"),
 }
 parts.row = struct {
     u32("publisher", "Publisher"),

@@ -39,6 +39,17 @@ impl ActiveCondition {
                 format!("the journal takes nothing from seq {a} on")
             }
             Condition::Damaged => format!("{b} stored segments are damaged, the first at seq {a}"),
+            Condition::LogGone => {
+                let (lacks, oldest) = match b {
+                    1 => ("the stream from seq 1 on, of which it holds nothing".to_owned(), a),
+                    next => (format!("what follows seq {}", next - 1), a),
+                };
+                let oldest = match oldest {
+                    0 => String::new(),
+                    oldest => format!(", and the oldest seq that any of them holds is {oldest}"),
+                };
+                format!("no journal that answers gives {lacks}{oldest}")
+            }
             Condition::Exposed => format!(
                 "exposed: no full standby holds what lies before the witness's ring (the best one ends at {a})"
             ),
@@ -121,6 +132,12 @@ impl ActiveCondition {
             Condition::Damaged => {
                 "they are not served, and mended from another journal where one has the same frames (the log says what \
                  was done); replace the disk if it happens again"
+            }
+            Condition::LogGone => {
+                "it can neither vote nor repair as it is: start an archiver or a replica that has it, or bring the nodes \
+                 that are asked to this release, which begins with the tables of the oldest that is kept; a node that holds \
+                 an older part of the stream is given a new journal (`lockstep format`) and takes its former place \
+                 (`lockstep membership replace`)"
             }
             Condition::Exposed => {
                 "should the leader be lost now, nobody could take over: bring a full standby up, and let it catch up"

@@ -17,6 +17,7 @@ use lockstep_io::idle::Waiter;
 use lockstep_process::duty::{self, Turn};
 use lockstep_process::events::Recorder;
 use lockstep_process::watcher::{NOTICE_LEN_MAX, Watcher};
+use lockstep_replica::journal::Checkpoint;
 use lockstep_replica::journal::ports::StoreFault;
 use lockstep_replica::journal::stall::DeviceWatch;
 use lockstep_replica::replica::{CatchUpRequest, ReplicaEngine};
@@ -69,6 +70,8 @@ pub struct Node {
     notice_generation: u8,
     server: Option<ReplayServer>,
     fetch: Option<Fetch>,
+    /// The checkpoint behind which a node begins that holds nothing, while it goes to the device.
+    base: Option<Checkpoint>,
     device: DeviceWatch,
     _lock: Lock,
 }
@@ -105,6 +108,7 @@ impl Node {
             notice_generation: 0,
             server,
             fetch,
+            base: None,
             device: DeviceWatch::new(DEVICE_PATIENCE_NS),
             _lock: lock,
         }
@@ -207,6 +211,11 @@ impl Node {
 
     /// One turn of the duty cycle: [`Node::run`] repeats it.
     pub fn turn(&mut self, now: Nanos, recorder: &Recorder) -> Turn {
+        if self.base.is_some() && !self.begin_behind() {
+            // Nothing may be stored meanwhile, and a node without a log is missed by nobody.
+            let (work, progress) = (0, Some(self.progress()));
+            return Turn { work, next_deadline: Some(now + SLOW_NS), progress };
+        }
         let stamped_before = self.replica.core.counters.get(Counter::StampedNext);
         let mut work = self.replica.poll(now, self.clock.wall(now));
         self.measure(now, stamped_before);
@@ -221,8 +230,8 @@ impl Node {
             self.slow_due = now + SLOW_NS;
             self.publish(now);
             self.measures.take_sample();
-            let (core, core_role) = (&self.replica.core, self.replica.role());
-            self.side.set_committed(core.commit_next(), core_role == Role::Leader);
+            let core = &self.replica.core;
+            self.side.set_committed(core.commit_next(), self.replica.leaves_replays());
             self.side.set_ring_only(core.is_witness());
             self.side.set_device(core.follows_power());
             self.poll_catch_up(now);
@@ -299,6 +308,8 @@ impl Node {
             Some(_) => 3,
         };
         let (damaged, first) = side.damaged();
+        let log_gone = self.fetch.as_ref().and_then(Fetch::gone);
+        let log_next = self.replica.tail().end().next;
         let tail = self.replica.tail();
         let confirmed =
             if self.replica.core.follows_power() { tail.durable_next() } else { side.written_seq() };
@@ -309,6 +320,7 @@ impl Node {
             .unwrap_or(0);
         let inspected = [
             (Condition::Damaged, damaged > 0, (first, damaged)),
+            (Condition::LogGone, log_gone.is_some(), (log_gone.unwrap_or(0), log_next)),
             (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
             (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
             (Condition::DeviceStalled, stalled_ns > 0, (confirmed, stalled_ns)),
@@ -324,11 +336,32 @@ impl Node {
     /// Frames that have left every ring are read from a journal; those that have arrived go into ours.
     fn poll_catch_up(&mut self, now: Nanos) {
         let Some(fetch) = &mut self.fetch else { return };
+        if let Some(checkpoint) = fetch.take_checkpoint() {
+            fetch.request(None);
+            if self.replica.is_installable() {
+                self.side.begin_behind(checkpoint.clone());
+                self.base = Some(checkpoint);
+                return;
+            }
+        }
         match self.replica.poll_catch_up(now, fetch.supply()) {
             CatchUpRequest::Begin(order) => fetch.request(Some(order)),
             CatchUpRequest::End => fetch.request(None),
             CatchUpRequest::GoOn => {}
         }
+    }
+
+    /// This node, which holds nothing, begins behind the checkpoint that it was given, once that is on the device.
+    /// Returns whether it has begun.
+    fn begin_behind(&mut self) -> bool {
+        if self.side.begins_behind() {
+            return false;
+        }
+        if let Some(checkpoint) = self.base.take() {
+            self.replica.install(&checkpoint);
+            self.side.set_lineage(self.replica.core.lineage());
+        }
+        true
     }
 
     /// Takes some frames of a replay into the journal. Returns how many.

@@ -42,6 +42,7 @@ events! {
     Overruns "suffixes that a ring did not have whole, and that were read from the journal",
     Replays "replays from another's journal",
     ReplaysDenied "replays denied",
+    Installed "nodes that began behind a checkpoint of another's",
     ReplayedFrames "frames that a replay brought",
     ReaderReplays "replays that readers began from a journal",
     PreVotes "pre-votes asked",

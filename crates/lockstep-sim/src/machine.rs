@@ -478,10 +478,11 @@ impl Machine {
     }
 }
 
-fn side_settings(plan: &Plan, power: bool, keeps_all: bool) -> SideSettings {
+fn side_settings(plan: &Plan, power: bool, archives: bool) -> SideSettings {
+    let keeps_all = archives && !plan.archives_are_cut;
     SideSettings {
         retention: if keeps_all { Retention::default() } else { plan.retention },
-        packs: keeps_all && plan.packs,
+        packs: archives && plan.packs,
         scrub_bytes_per_s: plan.scrub_bytes_per_s,
         retention_period_ns: CHORE_NS,
         pack_period_ns: CHORE_NS,

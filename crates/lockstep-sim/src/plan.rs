@@ -260,8 +260,10 @@ pub struct Plan {
     pub ring_bytes: usize,
     /// Bytes of a segment.
     pub segment_len: u64,
-    /// The retention of replicas; archivers retain everything.
+    /// The retention of replicas.
     pub retention: Retention,
+    /// Whether archivers retain no more than replicas: then nobody has the stream from its first entry on.
+    pub archives_are_cut: bool,
     /// Whether archivers pack the segments that they store.
     pub packs: bool,
     /// Bytes of sealed segments that each replica reads again, per second.
@@ -339,6 +341,7 @@ impl Plan {
             ring_bytes: rng.pick(&[32 << 10, 32 << 10, 64 << 10, 128 << 10, 128 << 10, 128 << 10]),
             segment_len: rng.pick(&[32 << 10, 128 << 10]),
             retention: Retention::default(),
+            archives_are_cut: false,
             packs: false,
             scrub_bytes_per_s: 0,
             wall_ns: WALL_NS,

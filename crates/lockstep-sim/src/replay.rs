@@ -10,9 +10,12 @@ use super::check::Violation;
 use super::coverage::Event;
 use super::keys;
 use super::machine::Machine;
+use super::storage::Flushed;
 use super::story::Happening;
 use super::world::{Actor, World};
 use lockstep_core::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, piece};
+use lockstep_replica::journal::Checkpoint;
+use lockstep_replica::journal::base::offered;
 use lockstep_replica::journal::packed::read_segment;
 use lockstep_replica::journal::segment_index::{SegmentIndex, SegmentIndexError, Written};
 use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
@@ -65,6 +68,7 @@ impl Fetching {
                 true
             }
             Some(ReplayChunk::Frames(bytes)) => bytes.is_empty(),
+            Some(ReplayChunk::Base(_)) => false,
         };
         if !self.replay.is_reading() {
             self.replay.on_answer(now, &body);
@@ -88,6 +92,8 @@ pub(super) enum ReplayChunk {
     Frames(Vec<u8>),
     /// It cannot help; with the oldest seq that it has.
     Denied(ReplayEndReason, Seq),
+    /// The tables at which its journal begins, for a node that holds nothing.
+    Base(Box<Checkpoint>),
 }
 
 /// The request that follows a frame.
@@ -115,6 +121,12 @@ impl Machine {
             return Ok(ReplayChunk::Denied(why, at));
         }
         let oldest = segment_index.oldest_seq();
+        if let Some(until) = order.checkpoint_until {
+            return Ok(match offered(store, segment_index, until, bound)? {
+                Ok(checkpoint) => ReplayChunk::Base(Box::new(checkpoint)),
+                Err(why) => ReplayChunk::Denied(why, oldest),
+            });
+        }
         let from = if order.from == 0 { oldest } else { order.from };
         let spot = match segment_index.begin(store, from, order.chain, bound)? {
             Ok(Some(spot)) => spot,
@@ -169,10 +181,11 @@ impl World {
             fetching.repairer = usize::from(to.ip().octets()[3]);
             fetching.answered_at = now + self.plan.replay_opens_ns;
         }
-        if fetching.replay.failed().is_some() {
-            fetching.order = fetching.order.otherwise();
+        if let Some(failed) = fetching.replay.failed() {
+            fetching.order = fetching.order.otherwise(failed.oldest_seq);
             fetching.replay.finish();
-            fetching.replay.begin(now + AGAIN_NS_MAX);
+            let pause = if fetching.order.checkpoint_until.is_some() { 0 } else { AGAIN_NS_MAX };
+            fetching.replay.begin(now + pause);
         }
         if !(fetching.replay.is_reading() || fetching.replay.is_opening() && now >= fetching.answered_at) {
             return Ok(0);
@@ -180,6 +193,11 @@ impl World {
         let repairer = fetching.repairer;
         let chunk = self.ask(index, repairer, &fetching.order);
         fetching.on_chunk(now, &chunk);
+        if let Some(ReplayChunk::Base(checkpoint)) = chunk {
+            self.install(index, &checkpoint);
+            fetching.replay.finish();
+            return Ok(1);
+        }
         let Some(ReplayChunk::Frames(bytes)) = chunk else {
             if let Some(ReplayChunk::Denied(why, _)) = chunk {
                 self.oracle.coverage.count(Event::ReplaysDenied);
@@ -211,11 +229,30 @@ impl World {
         Ok(taken)
     }
 
+    /// A node that holds nothing begins with the tables that another one gave it, once they are on its disk.
+    fn install(&mut self, index: usize, checkpoint: &Checkpoint) {
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
+        match machine.install(checkpoint) {
+            Ok(Flushed::GoesOn) => {}
+            Ok(Flushed::Died) => return self.on_died(index),
+            Ok(Flushed::Failed(why) | Flushed::Damaged(why)) => return self.on_device_failed(index, why),
+            // What nobody planned is found by the next turn of the side thread.
+            Err(_) => return,
+        }
+        let next = checkpoint.end.next;
+        let Actor::Replica(machine) = &self.nodes[index].actor else { return };
+        if machine.replica().is_none_or(|replica| replica.tail().end() != checkpoint.end) {
+            return;
+        }
+        self.oracle.coverage.count(Event::Installed);
+        self.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
+    }
+
     /// Frames that node `repairer` sends to node `index`, none if it refuses.
     pub(super) fn request(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Vec<u8> {
         match self.ask(index, repairer, order) {
             Some(ReplayChunk::Frames(bytes)) => bytes,
-            Some(ReplayChunk::Denied(..)) | None => Vec::new(),
+            Some(ReplayChunk::Denied(..) | ReplayChunk::Base(_)) | None => Vec::new(),
         }
     }
 

@@ -12,7 +12,7 @@ use lockstep_replica::journal::packed::read_segment;
 use lockstep_replica::journal::ports::{FileName, Store, TailSource, Word};
 use lockstep_replica::journal::segment::GROUP_MARK_LEN;
 use lockstep_replica::journal::side::{Inputs, SideStep};
-use lockstep_replica::journal::{BLOCK_LEN, Superblock, WriteError};
+use lockstep_replica::journal::{BLOCK_LEN, Checkpoint, Superblock, WriteError};
 use lockstep_wire::Nanos;
 
 /// Turns of the side thread in which a loss of power may strike.
@@ -104,6 +104,23 @@ impl Machine {
         let next = side.turn(store, replica.tail_mut().memory_mut(), &inputs, remarks);
         giving.written = side.written();
         Some(next)
+    }
+
+    /// The process, which holds nothing, begins behind `checkpoint`: its files first, then its log.
+    pub(super) fn install(&mut self, checkpoint: &Checkpoint) -> Result<Flushed, Violation> {
+        let Self { state: MachineState::Up(replica), store, side: Some(side), .. } = self else {
+            return Ok(Flushed::GoesOn);
+        };
+        if !replica.is_installable() {
+            return Ok(Flushed::GoesOn);
+        }
+        match side.begin_behind(store, replica.tail_mut().memory_mut(), checkpoint.clone()) {
+            Ok(()) if !store.is_dead() => replica.install(checkpoint),
+            Ok(()) => return Ok(Flushed::Died),
+            Err(error) if error.passing().is_some() && !store.is_dead() => {}
+            Err(error) => return self.judge_failure(&error),
+        }
+        Ok(Flushed::GoesOn)
     }
 
     /// A side thread that writes nothing any more: the only allowed reasons are a planned failure and damage

@@ -34,6 +34,7 @@ macro_rules! conditions {
 conditions! {
     JournalFull 1101 "journal_full" "The journal takes nothing from seq `a` on; nothing more is acknowledged or stamped.",
     Damaged 1104 "damaged" "`b` stored segments are damaged, the first at seq `a`; they are not served.",
+    LogGone 1107 "log_gone" "The log from seq `b` on, which is missing here, is in no journal that answers: the oldest seq that one of them holds is `a` (0: none is known).",
     Exposed 1008 "exposed" "A leader's only full standbys lie behind the ring of a witness; the best ends at `a`.",
     RedundancyLost 1011 "redundancy_lost" "A leader hears `a` of `b` members with a log near its own, itself included.",
     EpochsUncommitted 1013 "epochs_uncommitted" "`a` epochs of the log have no commit, which ends before seq `b`.",

@@ -8,8 +8,9 @@ mod write;
 use super::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, ConditionRow, ConditionRows,
     Entries, EventRow, EventRows, EventsBody, HEADER_LEN, Header, IdentityProbeBody, JoinBody, Keyring, Kind,
-    LeaseBody, NoticeRow, NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject,
-    ReleaseBody, ReplayBody, ReplayRequestBody, STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers,
+    LeaseBody, NoticeRow, NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, REPLAY_CHECKPOINT,
+    Reject, ReleaseBody, ReplayBody, ReplayCheckpointBody, ReplayRequestBody, STATUS_LEN_MAX, Seq,
+    StatusBody, StatusMember, StatusMembers,
 };
 use bytemuck::{Pod, Zeroable};
 pub use query::{ORDER_SIGNED, QueryBody, QueryKind, event_number};
@@ -318,6 +319,8 @@ pub enum Datagram<'a> {
     ReplayAnswer(&'a Header, ReplayBody),
     /// A mark between its frames.
     ReplayMark(&'a Header, ReplayBody),
+    /// A part of a checkpoint, before its frames.
+    ReplayCheckpoint(&'a Header, ReplayCheckpointBody, &'a [u8]),
     /// A leader's notice to publishers.
     PublisherNotice(&'a Header, NoticeRows<'a>),
     /// The process that lives under the sender's identity.
@@ -459,7 +462,7 @@ impl<'a> Datagram<'a> {
                 Self::Lease(header, body::<LeaseBody>(bytes)?.check()?)
             }
             Kind::ReplayRequest => {
-                ends(header, size_of::<ReplayRequestBody>(), REPLAY_CHAIN)?;
+                ends(header, size_of::<ReplayRequestBody>(), REPLAY_CHAIN | REPLAY_CHECKPOINT)?;
                 let asked = body(bytes)?;
                 super::replay::check_request(&asked)?;
                 Self::ReplayRequest(header, asked)
@@ -472,6 +475,12 @@ impl<'a> Datagram<'a> {
                     Kind::ReplayAnswer => Self::ReplayAnswer(header, parsed),
                     _ => Self::ReplayMark(header, parsed),
                 }
+            }
+            Kind::ReplayCheckpoint => {
+                ends(header, size_of::<ReplayCheckpointBody>() + 8 * usize::from(header.count), 0)?;
+                let whole = bytes.get(..header.length as usize).ok_or(Reject::Length)?;
+                let parsed = body(whole)?;
+                Self::ReplayCheckpoint(header, parsed, super::replay::check_checkpoint(&parsed, whole)?)
             }
             Kind::PublisherNotice => {
                 ends(header, header.count as usize * size_of::<NoticeRow>(), 0)?;

@@ -85,6 +85,8 @@ pub enum Kind {
     Events = 27,
     /// The versions that a node speaks, and its release.
     Release = 28,
+    /// Over TCP: a part of the checkpoint at which the sender's journal begins.
+    ReplayCheckpoint = 29,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -123,6 +125,7 @@ impl Kind {
             26 => Self::AddressProof,
             27 => Self::Events,
             28 => Self::Release,
+            29 => Self::ReplayCheckpoint,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,

@@ -29,6 +29,7 @@
 //! | [`Kind::Lease`] | replica's device → device | unicast | a join was heard | [`LeaseBody`] |
 //! | [`Kind::ReplayRequest`] | reader → replica or archiver | TCP | it needs what no ring holds | [`ReplayRequestBody`] |
 //! | [`Kind::ReplayAnswer`], [`Kind::ReplayMark`] | replica → reader | TCP | before the frames, and where none follow | [`ReplayBody`] |
+//! | [`Kind::ReplayCheckpoint`] | replica or archiver → blank node | TCP | before the frames, where the request wants it | [`ReplayCheckpointBody`], a part of the checkpoint |
 //! | [`Kind::PublisherNotice`] | leader → publishers | control group | their numbers are missed, their share is used up, or an open finds no room | [`NoticeRow`]s |
 //! | [`Kind::IdentityProbe`] | replica → its own identity | control group | another process speaks under it; and the answer | [`IdentityProbeBody`] |
 //! | [`Kind::AddressProof`] | replica → requester, and back | unicast | a request for frames by an address that has not proved itself; and the proof | [`AddressProofBody`] |

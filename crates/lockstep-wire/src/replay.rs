@@ -13,6 +13,11 @@ use std::str::FromStr;
 /// compared.
 pub const REPLAY_CHAIN: u16 = 1;
 
+/// Flag of a request of a node without a log: no journal has the stream from its first entry on, so it takes the
+/// checkpoint at which the journal begins, in [`ReplayCheckpointBody`] parts, and what follows. `from` is the
+/// greatest seq at which that may end.
+pub const REPLAY_CHECKPOINT: u16 = 2;
+
 /// `to` of a request that stays: frames follow as they are committed.
 pub const REPLAY_STAY: Seq = Seq::MAX;
 
@@ -43,7 +48,24 @@ pub struct ReplayBody {
     pub reserved: u32,
 }
 
+/// Behind the header of a part of a checkpoint, and in front of the part's bytes. The header's `first_seq`,
+/// `epoch`, `chain`, `timestamp` and `history` are those of the log's end in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct ReplayCheckpointBody {
+    /// Bytes of the checkpoint before this part.
+    pub offset: u64,
+    /// Bytes of the whole checkpoint.
+    pub len: u64,
+}
+
 const _: () = assert!(size_of::<ReplayRequestBody>() == 16 && size_of::<ReplayBody>() == 24);
+const _: () = assert!(size_of::<ReplayCheckpointBody>() == 16);
+
+/// Most bytes of a checkpoint that is given: a million publishers with the longest names have half of it.
+pub const CHECKPOINT_LEN_MAX: u64 = 256 << 20;
+/// Most bytes of one of its parts.
+pub const CHECKPOINT_PART_LEN_MAX: usize = 32 << 10;
 
 /// Why a replay ends, or does not begin.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -176,6 +198,24 @@ pub fn write_replay(out: &mut [u8], keys: &Keyring, header: Header, body: Replay
     write(out, keys, header, bytemuck::bytes_of(&body))
 }
 
+/// Writes a part of a checkpoint into `out`; returns its bytes. The part has a multiple of 8 bytes, as every
+/// checkpoint has; the header's `count` is how many times 8.
+pub fn write_replay_checkpoint(
+    out: &mut [u8],
+    keys: &Keyring,
+    header: Header,
+    body: ReplayCheckpointBody,
+    part: &[u8],
+) -> usize {
+    let start = HEADER_LEN + size_of::<ReplayCheckpointBody>();
+    let end = start + part.len();
+    out[HEADER_LEN..start].copy_from_slice(bytemuck::bytes_of(&body));
+    out[start..end].copy_from_slice(part);
+    let count = (part.len() / 8) as u16;
+    keys.seal(&mut out[..end], Header { kind: Kind::ReplayCheckpoint as u8, count, ..header });
+    end
+}
+
 /// Bytes of a request.
 pub const REPLAY_REQUEST_LEN: usize = HEADER_LEN + size_of::<ReplayRequestBody>();
 /// Bytes of an answer or a mark.
@@ -186,6 +226,19 @@ const _: () = assert!(REPLAY_LEN <= SMALL_LEN_MAX && REPLAY_REQUEST_LEN <= SMALL
 /// Judges a request's body: a range that is none is refused.
 pub(super) fn check_request(body: &ReplayRequestBody) -> Result<(), Reject> {
     if body.from < body.to { Ok(()) } else { Err(Reject::Body) }
+}
+
+/// Judges a part of a checkpoint, and returns its bytes.
+pub(super) fn check_checkpoint<'a>(
+    body: &ReplayCheckpointBody,
+    datagram: &'a [u8],
+) -> Result<&'a [u8], Reject> {
+    let part = datagram.get(HEADER_LEN + size_of::<ReplayCheckpointBody>()..).ok_or(Reject::Length)?;
+    if part.is_empty() || part.len() > CHECKPOINT_PART_LEN_MAX {
+        return Err(Reject::Count);
+    }
+    let end = body.offset.checked_add(part.len() as u64).ok_or(Reject::Body)?;
+    if end > body.len || body.len > CHECKPOINT_LEN_MAX { Err(Reject::Body) } else { Ok(part) }
 }
 
 /// Judges an answer's or a mark's body.

@@ -40,6 +40,7 @@ pub fn grade_of(condition: Condition) -> HealthGrade {
     match condition {
         Condition::JournalFull
         | Condition::Damaged
+        | Condition::LogGone
         | Condition::Exposed
         | Condition::EpochsUncommitted
         | Condition::RoundsHigh

@@ -15,11 +15,15 @@
 //! was taken: the request names the chain there. It fails only when every source has reported why it cannot
 //! help, or cannot be reached for long.
 
+mod stall;
+
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Chain, Datagram, FrameView, HEADER_LEN, Header, Identity, Keyring, Keys, Kind, Nanos, REPLAY_CHAIN,
-    REPLAY_LEN, Reject, ReplayBody, ReplayEndReason, ReplayRequestBody, Seq, write_replay_request,
+    REPLAY_CHECKPOINT, REPLAY_LEN, REPLAY_STAY, Reject, ReplayBody, ReplayCheckpointBody, ReplayEndReason,
+    ReplayRequestBody, Seq, write_replay_request,
 };
+pub use stall::StallDetector;
 use std::net::SocketAddrV4;
 
 /// How replays are asked for.
@@ -82,30 +86,6 @@ enum ReplayState {
     },
 }
 
-/// A reader that does not move for this long, although its source has sent all that it has, asks the next
-/// one.
-const STALL_NS: Nanos = 50_000_000;
-
-/// Where a reader stands, and since when.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct StallDetector {
-    next: Seq,
-    since: Nanos,
-}
-
-impl StallDetector {
-    /// A look: the reader is at `next`, and frames `come` or do not. Returns whether it has not moved for
-    /// long. Then what is missing is in no ring, and its source lies behind itself: two of those would read
-    /// from each other for ever.
-    pub fn look(&mut self, now: Nanos, next: Seq, come: bool) -> bool {
-        let lasts = !come && next == self.next && now >= self.since + STALL_NS;
-        if come || lasts || next != self.next {
-            *self = Self { next, since: now };
-        }
-        lasts
-    }
-}
-
 /// What the outside is to do with the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ReplayStep {
@@ -158,6 +138,8 @@ pub enum ReplayItem<'a> {
     Answer(Header, ReplayBody),
     /// A mark.
     Mark(Header, ReplayBody),
+    /// A part of the checkpoint at which the source's journal begins.
+    Checkpoint(Header, ReplayCheckpointBody, &'a [u8]),
 }
 
 /// The piece in front of `bytes` and its length; `None` while it is not whole.
@@ -178,6 +160,7 @@ pub fn piece<'a>(bytes: &'a [u8], keys: &Keyring) -> Result<Option<(ReplayItem<'
         Datagram::Frame(frame, None) => (ReplayItem::Frame(frame), len),
         Datagram::ReplayAnswer(header, body) => (ReplayItem::Answer(*header, body), len),
         Datagram::ReplayMark(header, body) => (ReplayItem::Mark(*header, body), len),
+        Datagram::ReplayCheckpoint(header, body, part) => (ReplayItem::Checkpoint(*header, body, part), len),
         _ => return Err(Reject::Kind),
     }))
 }
@@ -324,6 +307,21 @@ impl ReplayReader {
         write_replay_request(out, &self.limits.keys, header, ReplayRequestBody { from, to })
     }
 
+    /// Writes the request of a node without a log for the checkpoint at which the source's journal begins, if
+    /// that ends at `until` or below, and for what follows it. Returns its bytes.
+    pub fn write_checkpoint_request(&self, out: &mut [u8], history: u64, until: Seq) -> usize {
+        let header = Header {
+            cluster: self.limits.keys.cluster(),
+            history,
+            sender: self.limits.me.replica,
+            incarnation: self.limits.me.incarnation,
+            flags: REPLAY_CHECKPOINT,
+            ..Header::new(Kind::ReplayRequest)
+        };
+        let body = ReplayRequestBody { from: until, to: REPLAY_STAY };
+        write_replay_request(out, &self.limits.keys, header, body)
+    }
+
     /// This source lies behind itself ([`StallDetector`]): the next one is asked.
     pub fn on_behind(&mut self, now: Nanos) {
         if self.is_at_end() {
@@ -372,7 +370,7 @@ impl ReplayReader {
         }
     }
 
-    /// A frame came. Returns whether it was asked for.
+    /// A frame, or a part of a checkpoint, came. Returns whether it was asked for.
     pub fn on_frame(&mut self, now: Nanos) -> bool {
         let ReplayState::Reading { received_at } = &mut self.state else { return false };
         *received_at = now;

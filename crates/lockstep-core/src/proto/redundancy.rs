@@ -94,6 +94,11 @@ impl Redundancy {
         (self.mark, self.next_mark) = (0, (now, 0));
     }
 
+    /// Whether `identity` was available when the members were checked last.
+    pub fn is_available(&self, identity: Identity) -> bool {
+        self.rows.iter().flatten().any(|row| row.identity == identity && row.unavailable_since.is_none())
+    }
+
     /// Checks the members but `me`. `last_contact` returns the contact by place in the list; `changed` takes
     /// each member that is unavailable from now on, or available again. Returns how many are available, `me`
     /// included.

@@ -9,7 +9,7 @@ use lockstep_io::{IoError, capabilities};
 use lockstep_replica::journal::ports::{Store, StoreFault, TailSource, Word};
 use lockstep_replica::journal::segment_index::Written;
 use lockstep_replica::journal::side::{Inputs, SideEvent, SideStep, SideThread};
-use lockstep_replica::journal::{SegmentWriter, Superblock};
+use lockstep_replica::journal::{Checkpoint, SegmentWriter, Superblock};
 use lockstep_wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -25,6 +25,8 @@ const STUCK: [StoreFault; 4] =
 const GONE: &str = "the journal's side thread panicked; nothing is written any more, the stop is not clean";
 /// Remarks that wait to be taken; older ones are dropped.
 const EVENTS_MAX: usize = 64;
+/// Pause before a checkpoint is stored again that found no room.
+const BASE_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -46,6 +48,9 @@ struct Shared {
     device: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
+    /// The checkpoint with which the journal is to begin, and whether it is there or being stored.
+    base: Mutex<Option<Checkpoint>>,
+    begins: AtomicBool,
     events: Mutex<Vec<String>>,
 }
 
@@ -116,6 +121,18 @@ impl Handle {
     /// uses its ancestors.
     pub fn set_lineage(&self, lineage: Lineage) {
         *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner) = lineage;
+    }
+
+    /// The journal, which holds nothing, is to begin behind `checkpoint`. Until [`Handle::begins_behind`] is false
+    /// again the hot thread stores nothing.
+    pub fn begin_behind(&self, checkpoint: Checkpoint) {
+        *self.shared.base.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
+        self.shared.begins.store(true, Ordering::Release);
+    }
+
+    /// Whether a checkpoint is still on its way to the device.
+    pub fn begins_behind(&self) -> bool {
+        self.shared.begins.load(Ordering::Acquire)
     }
 
     /// Whether segments of committed frames are retained only for as many bytes as the ring has; nothing
@@ -276,6 +293,10 @@ impl<S: Store, T: TailSource> Thread<S, T> {
             if stop == 2 {
                 return Err("ended without a clean stop".to_string());
             }
+            if self.shared.begins.load(Ordering::Acquire) && stop == 0 {
+                self.begin_behind()?;
+                continue;
+            }
             let inputs = self.inputs(stop == 1);
             let next = self.side.turn(&mut self.store, &mut self.source, &inputs, &mut self.remarks);
             // A thread that sees a flag or a count also finds the text.
@@ -307,6 +328,29 @@ impl<S: Store, T: TailSource> Thread<S, T> {
                 }
             }
         }
+    }
+
+    /// One try to store the checkpoint with which the journal begins. An error that may pass is waited for.
+    fn begin_behind(&mut self) -> Result<(), String> {
+        let wanted = self.shared.base.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(checkpoint) = wanted else { return Ok(()) };
+        match self.side.begin_behind(&mut self.store, &mut self.source, checkpoint) {
+            Ok(()) => {
+                *self.shared.base.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                self.wake();
+                self.shared.begins.store(false, Ordering::Release);
+            }
+            Err(error) if error.passing().is_some() => {
+                let place = error.passing().and_then(|fault| STUCK.iter().position(|known| *known == fault));
+                self.shared.stuck.store(place.map_or(0, |place| place as u64 + 1), Ordering::Release);
+                std::thread::sleep(BASE_PAUSE);
+            }
+            Err(error) => {
+                self.shared.fail(error.to_string());
+                return Err(error.to_string());
+            }
+        }
+        Ok(())
     }
 
     fn inputs(&self, stop: bool) -> Inputs {

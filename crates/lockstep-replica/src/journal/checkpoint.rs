@@ -255,7 +255,7 @@ impl Checkpoint {
     }
 
     /// The checkpoint at the end of segment `number`, whose file was listed.
-    fn load<S: Store>(store: &S, number: u64) -> Result<Result<Self, Damage>, StoreError> {
+    pub(crate) fn load<S: Store>(store: &S, number: u64) -> Result<Result<Self, Damage>, StoreError> {
         let file = FileName::Checkpoint(number);
         Ok(Self::from_bytes(&read_whole(store, file)?).map_err(|what| Damage::new(file, 0, 0, what)))
     }

@@ -21,6 +21,17 @@ use lockstep_core::proto::log::LogEnd;
 pub fn check_derived<S: Store>(store: &S, from: u64, end: LogEnd) -> Result<Vec<Damage>, StoreError> {
     let numbers = numbers(store)?;
     let mut wrong = Vec::new();
+    // Where the beginning is gone the log rests on it: it must be whole, though nothing is left to compare it with.
+    let oldest = numbers.first().copied().unwrap_or(u64::MAX);
+    for file in store.list()? {
+        let FileName::Checkpoint(number) = file else { continue };
+        if number < oldest
+            && from <= oldest
+            && let Some(Err(what)) = present(store, file)?.map(|bytes| Checkpoint::from_bytes(&bytes))
+        {
+            wrong.push(Damage::new(file, 0, 0, what));
+        }
+    }
     for (at, &number) in numbers.iter().enumerate().filter(|(_, number)| **number >= from) {
         let Ok(header) = read_header(store, number)? else { continue };
         let file = FileName::Index(number);

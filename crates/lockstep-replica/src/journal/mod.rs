@@ -25,6 +25,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod base;
 pub mod checkpoint;
 mod copied;
 mod damage;

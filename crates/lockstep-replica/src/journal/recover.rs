@@ -14,6 +14,7 @@
 //! is there, and a clean stop afterwards. Without a mark `torn` decides between the two.
 
 use crate::journal::BLOCK_LEN;
+use crate::journal::base::base_of;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
@@ -322,7 +323,10 @@ impl<M: TailMemory> Ring<'_, M> {
                 let filling = filling(store, header, found.index, true)?;
                 (state.log.end, state.checkpoint, Some(filling), state.history)
             }
-            None => (LogEnd::BLANK, Checkpoint::default(), None, 0),
+            None => {
+                let base = base_of(store)??;
+                (base.end, base.clone(), None, base.history)
+            }
         };
         let (log, first) = self.window(self.written, start).read(store, self.memory, numbers)?;
         let builder = Builder::new(log, checkpoint, self.floor, first);
@@ -490,8 +494,10 @@ pub(crate) fn cold<S: Store>(
     numbers: &[u64],
 ) -> Result<(RecoveredState, Option<Damage>, Option<Torn>), RecoverError> {
     let Some(header) = newest_header(store, numbers)? else {
-        let log = LogRebuild::from_end(LogEnd::BLANK, Extents::unbounded());
-        return Ok((RecoveredState::of_segments(log, Checkpoint::default()), None, None));
+        let base = base_of(store)??;
+        let (log, history) = (LogRebuild::from_end(base.end, Extents::unbounded()), base.history);
+        let state = RecoveredState { history, ..RecoveredState::of_segments(log, base) };
+        return Ok((state, None, None));
     };
     let (mut state, found) = scan_whole(store, &header, but_last(numbers))?;
     let offset = found.index.end_offset;

@@ -195,6 +195,13 @@ impl SegmentWriter {
         }
     }
 
+    /// The log begins at the end of `checkpoint`, which is in the files. Panics if a segment was begun.
+    pub(crate) fn begin_behind(&mut self, checkpoint: Checkpoint) {
+        assert!(self.last_number == 0 && self.log.end == LogEnd::BLANK, "S6: the segments hold a log");
+        self.log = LogRebuild::from_end(checkpoint.end, Extents::bounded(1));
+        self.checkpoint = Some(checkpoint);
+    }
+
     /// The log's end by the segments.
     pub fn end(&self) -> LogEnd {
         self.log.end

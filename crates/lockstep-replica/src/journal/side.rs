@@ -23,6 +23,8 @@
 
 mod chores;
 
+use crate::journal::base::BASE;
+use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::mend::{Mend, Missing};
 use crate::journal::ports::{Store, StoreFault, TailSource, Word};
@@ -361,6 +363,25 @@ impl SideThread {
     /// The missing range could not be fetched: it is tried again later, a bounded number of times.
     pub fn bring_nothing(&mut self, why: String) {
         self.mend_failures = Some(why);
+    }
+
+    /// The log of this journal, which holds nothing, begins at the end of `checkpoint`. It is on the device when
+    /// this returns: a crash before leaves a journal that holds nothing, a crash afterwards one that begins there.
+    ///
+    /// # Errors
+    /// The store's: nothing has changed. One that may pass by itself is tried again by the caller.
+    pub fn begin_behind<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &mut T,
+        checkpoint: Checkpoint,
+    ) -> Result<(), WriteError> {
+        store.replace(BASE, &checkpoint.to_bytes())?;
+        let next = checkpoint.end.next;
+        self.writer.begin_behind(checkpoint);
+        publish_position(source, &self.writer, self.on_device);
+        self.take_note(next);
+        Ok(())
     }
 
     /// The superblock as it is on the device.

@@ -155,6 +155,19 @@ impl<M: TailMemory> Tail<M> {
         Ok(Self::recovered(memory, label, geometry, LogRebuild::from_end(end, no_runs()), end.next))
     }
 
+    /// Whether nothing was ever stored here: then the log may begin behind another node's.
+    pub fn is_untouched(&self) -> bool {
+        self.head == 0 && self.log.end == LogEnd::BLANK && self.log.staging.is_none()
+    }
+
+    /// The log begins at `end`: the checkpoint there is in the journal's files. Panics if something was stored.
+    pub(crate) fn begin_behind(&mut self, end: LogEnd) {
+        assert!(self.is_untouched(), "S6: a log that has begun does not begin anew");
+        self.log = LogRebuild::from_end(end, no_runs());
+        self.switched_from = end.next;
+        self.memory.set_word(Word::HighSeq, end.next);
+    }
+
     /// Stores a frame that segments already hold: after a reboot the ring is filled from them.
     pub(crate) fn refill(&mut self, frame: &FrameView<'_>) -> Result<(), AppendError> {
         self.append(frame)?;

@@ -24,17 +24,27 @@ pub struct CatchUpPlan {
     /// Another place from which frames help, and the chain there: where the log that the node stores may be
     /// shown to be committed (S10).
     pub proof_from: Option<(Seq, Option<Chain>)>,
+    /// No journal has the log from its first entry on, and this node holds nothing: it asks for the checkpoint at
+    /// which a journal begins, at this seq or below, and for what follows it.
+    pub checkpoint_until: Option<Seq>,
 }
 
 impl CatchUpPlan {
     /// What follows `from`, and nothing else.
     pub fn new(history: u64, from: Seq, chain: Option<Chain>) -> Self {
-        Self { history, from, chain, proof_from: None }
+        Self { history, from, chain, proof_from: None, checkpoint_until: None }
     }
 
-    /// The request to try next where no source has what was requested: of the two places the other one.
+    /// The request to try next where no source has what was requested, and the oldest seq of any is `oldest`:
+    /// without a log the checkpoint there and the log from its beginning in turn, else of the two places the
+    /// other one.
     #[must_use]
-    pub fn otherwise(self) -> Self {
+    pub fn otherwise(self, oldest: Seq) -> Self {
+        if self.from == 1 {
+            let checkpoint_until =
+                Some(oldest).filter(|oldest| *oldest > 1 && self.checkpoint_until.is_none());
+            return Self { checkpoint_until, ..self };
+        }
         let Some((from, chain)) = self.proof_from else { return self };
         Self { from, chain, proof_from: Some((self.from, self.chain)), ..self }
     }
@@ -96,7 +106,7 @@ impl<P: Ports> ReplicaEngine<P> {
         core.rx.set_replaying(true);
         core.catch_up.at = Some((from, chain));
         let proof_from = ReplicaLog::proof_from(tail, &core.rx.follow).filter(|(seq, _)| *seq > from);
-        CatchUpRequest::Begin(CatchUpPlan { history: core.rx.history(), from, chain, proof_from })
+        CatchUpRequest::Begin(CatchUpPlan { proof_from, ..CatchUpPlan::new(core.rx.history(), from, chain) })
     }
 
     /// A frame of a replay, from `repairer` of `history`. Returns whether it was processed; if not, the

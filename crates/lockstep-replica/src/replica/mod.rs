@@ -24,6 +24,7 @@ mod following;
 mod gauges;
 mod identity_probe;
 mod ingress;
+mod install;
 mod invariants;
 mod leading;
 mod limits;

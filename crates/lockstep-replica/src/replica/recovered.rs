@@ -44,6 +44,13 @@ impl Recovered {
         recovered
     }
 
+    /// From the checkpoint with which a journal begins that held nothing: all of its log is committed.
+    pub(super) fn of_base(checkpoint: &Checkpoint, publishers_max: u32) -> Self {
+        let end_next = checkpoint.end.next;
+        let recovered = Self::of(checkpoint, checkpoint.history, end_next, publishers_max);
+        Self { commit_next: end_next, ..recovered }
+    }
+
     /// From a journal that was only inspected.
     pub fn of_inspection(inspection: &Inspection, publishers_max: u32) -> Self {
         let history = inspection.superblock().history;

@@ -109,9 +109,9 @@ fn in_doubt(own: &Log, log: &mut Log, proof: LogEnd) -> SoloReplica {
     node.now += STALL_NS;
     let CatchUpRequest::Begin(plan) = wish(&mut node, SourceState::AtEnd) else { panic!("a replay") };
     assert_eq!(plan.from, 3);
-    let other = plan.otherwise();
+    let other = plan.otherwise(20);
     assert_eq!((other.from, other.chain), (proof.next, Some(proof.chain)));
-    assert_eq!(other.otherwise(), plan, "the two take turns");
+    assert_eq!(other.otherwise(20), plan, "the two take turns");
     node
 }
 

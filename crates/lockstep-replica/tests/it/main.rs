@@ -17,6 +17,7 @@ mod full;
 mod histories;
 mod idle;
 mod ingress;
+mod install;
 mod large;
 mod membership;
 mod multicast;

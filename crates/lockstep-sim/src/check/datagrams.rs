@@ -168,7 +168,8 @@ impl Oracle {
             | Datagram::Lease(..)
             | Datagram::ReplayRequest(..)
             | Datagram::ReplayAnswer(..)
-            | Datagram::ReplayMark(..) => {
+            | Datagram::ReplayMark(..)
+            | Datagram::ReplayCheckpoint(..) => {
                 return Err(format!(
                     "WIRE: replica {who} says what no replica says: {:?}",
                     Header::peek(sent.bytes)

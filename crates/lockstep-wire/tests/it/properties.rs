@@ -107,6 +107,9 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         Datagram::ReplayAnswer(header, body) | Datagram::ReplayMark(header, body) => {
             small(|out| write_replay(out, &keys, *header, body))
         }
+        Datagram::ReplayCheckpoint(header, body, part) => {
+            small(|out| write_replay_checkpoint(out, &keys, *header, body, part))
+        }
     }
 }
 
@@ -481,11 +484,12 @@ proptest! {
         header in any_header(Kind::ReplayRequest),
         kind in select(vec![Kind::ReplayAnswer, Kind::ReplayMark]),
         has_chain in any::<bool>(),
+        wants_checkpoint in any::<bool>(),
         words in any::<[u64; 4]>(),
         end in 0..=10u32,
     ) {
         let asked = ReplayRequestBody { from: words[0] >> 1, to: (words[0] >> 1) + 1 + (words[1] >> 1) };
-        let flags = if has_chain { REPLAY_CHAIN } else { 0 };
+        let flags = if has_chain { REPLAY_CHAIN } else { 0 } | if wants_checkpoint { REPLAY_CHECKPOINT } else { 0 };
         let bytes = small(|out| write_replay_request(out, &Keyring::none(CLUSTER), Header { flags, ..header }, asked));
         let Datagram::ReplayRequest(seen, read) = decoded(&bytes) else { panic!("a request") };
         prop_assert_eq!((free(*seen), seen.flags, read), (free(header), flags, asked));
@@ -497,6 +501,28 @@ proptest! {
             (_, other) => panic!("{other:?}"),
         };
         prop_assert_eq!((free(*seen), read), (free(header), body));
+    }
+
+    /// A part lies within its checkpoint, and that within its bound; anything else is refused.
+    #[test]
+    fn a_part_of_a_checkpoint_is_what_was_written(
+        header in any_header(Kind::ReplayCheckpoint),
+        offset in prop_oneof![0..CHECKPOINT_LEN_MAX, any::<u64>()],
+        behind in prop_oneof![0..1_000u64, any::<u64>()],
+        part in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let part = &part[..part.len() / 8 * 8];
+        let body = ReplayCheckpointBody { offset, len: offset.wrapping_add(part.len() as u64).wrapping_add(behind) };
+        let bytes = small(|out| write_replay_checkpoint(out, &Keyring::none(CLUSTER), header, body, part));
+        let end = offset.checked_add(part.len() as u64);
+        let is_within = end.is_some_and(|end| end <= body.len) && body.len <= CHECKPOINT_LEN_MAX;
+        match Datagram::decode(&bytes, &Keyring::none(CLUSTER)) {
+            Ok(Datagram::ReplayCheckpoint(seen, read, found)) => {
+                prop_assert!(is_within && !part.is_empty());
+                prop_assert_eq!((free(*seen), read, found), (free(header), body, part));
+            }
+            other => prop_assert!(!is_within || part.is_empty(), "{other:?}"),
+        }
     }
 
     #[test]

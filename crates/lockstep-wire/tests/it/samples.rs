@@ -447,6 +447,15 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
             }),
         ),
         (
+            "replay checkpoint",
+            small(|out| {
+                let body = ReplayCheckpointBody { offset: 0x8000, len: 0x8010 };
+                let part: [u8; 16] = std::array::from_fn(|index| 0x80 + index as u8);
+                let header = header(Kind::ReplayCheckpoint);
+                write_replay_checkpoint(out, &Keyring::none(CLUSTER), header, body, &part)
+            }),
+        ),
+        (
             "notice",
             small(|out| write_notice(out, &Keyring::none(CLUSTER), header(Kind::PublisherNotice), &rows)),
         ),

@@ -98,6 +98,8 @@ impl SubscriberCore {
                 }
             }
             ReplayItem::Mark(_, body) => self.replay.on_mark(now, &body),
+            // Nobody who delivers messages asks for one.
+            ReplayItem::Checkpoint(..) => self.replay.on_lost(now),
             ReplayItem::Frame(frame) => {
                 if self.replay.on_frame(now) {
                     self.on_replayed_frame(now, &frame, f);

@@ -8,16 +8,19 @@
 
 use super::sendfile::send_file;
 use crate::io::store::DirStore;
+use lockstep_replica::journal::base::offered;
 use lockstep_replica::journal::packed::SegmentReader;
 use lockstep_replica::journal::segment_index::{SegmentIndex, SegmentIndexError, Written};
 use lockstep_wire::{
-    Datagram, Header, Identity, Keys, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, REPLAY_REQUEST_LEN, REPLAY_STAY,
-    ReplayBody, ReplayEndReason, ReplayRequestBody, Seq, write_replay,
+    CHECKPOINT_PART_LEN_MAX, Datagram, HEADER_LEN, Header, Identity, Keys, Kind, Nanos, REPLAY_CHAIN,
+    REPLAY_CHECKPOINT, REPLAY_LEN, REPLAY_REQUEST_LEN, REPLAY_STAY, ReplayBody, ReplayCheckpointBody,
+    ReplayEndReason, ReplayRequestBody, Seq, write_replay, write_replay_checkpoint,
 };
 use mio::net::TcpStream;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 
 /// A request must arrive within this time.
 const REQUEST_NS: Nanos = 2_000_000_000;
@@ -57,6 +60,15 @@ pub(super) enum TurnOutcome {
     Gone,
 }
 
+/// A checkpoint that is given to nodes without a log: where its log ends, and its bytes.
+#[derive(Clone, Debug)]
+pub(super) struct OfferedCheckpoint {
+    /// The oldest seq of the segments when it was looked up.
+    oldest: Seq,
+    header: Header,
+    bytes: Arc<[u8]>,
+}
+
 /// State that all connections of a server share.
 pub(super) struct ReplayContext<'a> {
     pub keys: &'a Keys,
@@ -64,6 +76,8 @@ pub(super) struct ReplayContext<'a> {
     pub by_leader: bool,
     pub store: &'a DirStore,
     pub segment_index: &'a mut SegmentIndex,
+    /// The checkpoint that was given last.
+    pub offered: &'a mut Option<OfferedCheckpoint>,
     pub written: Written,
     pub now: Nanos,
     pub wall: Nanos,
@@ -76,6 +90,30 @@ impl ReplayContext<'_> {
     /// The exclusive bound of the frames that may be sent now.
     fn bound(&self) -> Seq {
         self.written.commit_next.min(self.segment_index.end().next)
+    }
+
+    /// The checkpoint for a node without a log, at `until` or below; one for all that ask at a time.
+    fn offer(&mut self, until: Seq) -> Result<Result<OfferedCheckpoint, ReplayEndReason>, SegmentIndexError> {
+        let (bound, oldest) = (self.bound(), self.segment_index.oldest_seq());
+        let known = self.offered.take().filter(|known| known.oldest == oldest);
+        if let Some(known) = known.filter(|known| known.header.first_seq <= until) {
+            return Ok(Ok(self.offered.insert(known).clone()));
+        }
+        let checkpoint = match offered(self.store, self.segment_index, until, bound)? {
+            Ok(checkpoint) => checkpoint,
+            Err(why) => return Ok(Err(why)),
+        };
+        let header = Header {
+            history: checkpoint.history,
+            epoch: checkpoint.end.epoch.0,
+            first_seq: checkpoint.end.next,
+            commit_next: checkpoint.end.next,
+            timestamp: checkpoint.end.timestamp,
+            chain: checkpoint.end.chain,
+            ..Header::new(Kind::ReplayCheckpoint)
+        };
+        let found = OfferedCheckpoint { oldest, header, bytes: checkpoint.to_bytes().into() };
+        Ok(Ok(self.offered.insert(found).clone()))
     }
 }
 
@@ -98,6 +136,8 @@ pub(super) struct ReplayServerConnection {
     out_end: usize,
     seq: Seq,
     to: Seq,
+    /// The checkpoint that comes before the frames, and how much of it was sent.
+    checkpoint: Option<(OfferedCheckpoint, usize)>,
     /// The position of the next frame, if it is known.
     place: Option<(u64, u64)>,
     /// The rest of the present stretch.
@@ -128,6 +168,7 @@ impl ReplayServerConnection {
             out_end: 0,
             seq: 0,
             to: 0,
+            checkpoint: None,
             place: None,
             left: 0,
             file: None,
@@ -181,6 +222,13 @@ impl ReplayServerConnection {
                     return TurnOutcome::AtEnd;
                 }
                 ReplayServerState::Closing { .. } => return TurnOutcome::Gone,
+                ReplayServerState::Serving if self.checkpoint.is_some() => {
+                    if *allowance == 0 {
+                        return TurnOutcome::Spent;
+                    }
+                    let sent = self.send_part(desk);
+                    *allowance = allowance.saturating_sub(sent);
+                }
                 ReplayServerState::Serving if self.left > 0 => {
                     let most = self.left.min(QUANTUM - sent_bytes).min(*allowance);
                     if most == 0 {
@@ -290,6 +338,15 @@ impl ReplayServerConnection {
         if let Some(refused) = refused {
             return Ok(Err(refused));
         }
+        if header.flags & REPLAY_CHECKPOINT != 0 {
+            match desk.offer(body.from)? {
+                Ok(found) => {
+                    self.seq = found.header.first_seq;
+                    self.checkpoint = Some((found, 0));
+                }
+                Err(why) => return Ok(Err(why)),
+            }
+        }
         let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
         Ok(desk.segment_index.begin(desk.store, self.seq, chain, bound)?.map(|spot| {
             if let Some(spot) = spot {
@@ -346,6 +403,27 @@ impl ReplayServerConnection {
         self.out_end += REPLAY_LEN;
         self.marked_at = desk.now;
         self.end = end.or(self.end);
+    }
+
+    /// Puts the next part of the checkpoint behind what is to be sent. Returns its bytes.
+    fn send_part(&mut self, desk: &ReplayContext<'_>) -> u64 {
+        let Some((found, sent)) = self.checkpoint.take() else { return 0 };
+        let OfferedCheckpoint { header, bytes, .. } = &found;
+        let end = bytes.len().min(sent + CHECKPOINT_PART_LEN_MAX);
+        let body = ReplayCheckpointBody { offset: sent as u64, len: bytes.len() as u64 };
+        let header = Header {
+            cluster: desk.keys.cluster(),
+            sender: desk.identity.replica,
+            incarnation: desk.identity.incarnation,
+            ..*header
+        };
+        let len = HEADER_LEN + size_of::<ReplayCheckpointBody>() + end - sent;
+        write_replay_checkpoint(self.room(len), desk.keys, header, body, &bytes[sent..end]);
+        self.out_end += len;
+        if end < bytes.len() {
+            self.checkpoint = Some((found, end));
+        }
+        len as u64
     }
 
     /// Memory for `len` more bytes behind those that are to be sent.

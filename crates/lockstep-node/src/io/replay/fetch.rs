@@ -11,8 +11,10 @@ use lockstep_core::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, Repl
 use lockstep_io::clock::Clock;
 use lockstep_io::source::{Polled, ReplayConnection};
 use lockstep_io::{IoError, capabilities};
+use lockstep_replica::journal::Checkpoint;
+use lockstep_replica::journal::base::{CheckpointParts, is_followed_by};
 use lockstep_replica::replica::CatchUpPlan;
-use lockstep_wire::{Identity, Keys, Nanos, REPLAY_STAY, ReplayEndReason, SMALL_LEN_MAX, chain_after};
+use lockstep_wire::{Identity, Keys, Nanos, REPLAY_STAY, ReplayEndReason, SMALL_LEN_MAX, Seq, chain_after};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -41,6 +43,11 @@ struct Shared {
     /// With the order that they belong to, which may have been withdrawn.
     full: ArrayQueue<(u64, Vec<u8>)>,
     empty: ArrayQueue<Vec<u8>>,
+    /// A checkpoint for a node without a log, with the order that it belongs to.
+    checkpoint: Mutex<Option<(u64, Checkpoint)>>,
+    has_checkpoint: AtomicBool,
+    /// What is ordered is in no journal that answers: the oldest seq that one of them holds, plus 1; else 0.
+    gone: AtomicU64,
 }
 
 /// The thread, as the hot thread sees it. Dropped, it ends.
@@ -66,6 +73,9 @@ impl Shared {
             history: AtomicU64::new(0),
             full: ArrayQueue::new(CHUNKS_MAX),
             empty: ArrayQueue::new(CHUNKS_MAX + 1),
+            checkpoint: Mutex::new(None),
+            has_checkpoint: AtomicBool::new(false),
+            gone: AtomicU64::new(0),
         }
     }
 }
@@ -103,6 +113,21 @@ impl Fetch {
             let found = all.into_iter().find(|supply| current == packed(self.number, *supply) && is_taken);
             found.unwrap_or(SourceState::Sending)
         })
+    }
+
+    /// What is ordered is in no journal that answers: the oldest seq that one of them holds, 0 where none is
+    /// known.
+    pub fn gone(&self) -> Option<Seq> {
+        self.shared.gone.load(Ordering::Acquire).checked_sub(1).filter(|_| self.ordered)
+    }
+
+    /// The checkpoint with which a node without a log may begin, once one has come. It is handed out once.
+    pub fn take_checkpoint(&mut self) -> Option<Checkpoint> {
+        if !self.shared.has_checkpoint.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let found = self.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).take();
+        found.filter(|(number, _)| *number == self.number).map(|(_, checkpoint)| checkpoint)
     }
 
     /// Orders a replay, or cancels it. A transfer under way is thrown away.
@@ -175,6 +200,9 @@ struct Worker {
     order: Option<CatchUpPlan>,
     number: u64,
     chunk: Vec<u8>,
+    parts: CheckpointParts,
+    /// A whole checkpoint, until the frame behind it has come.
+    whole: Option<Checkpoint>,
 }
 
 impl Worker {
@@ -189,6 +217,8 @@ impl Worker {
             order: None,
             number: 0,
             chunk: Vec::new(),
+            parts: CheckpointParts::default(),
+            whole: None,
         }
     }
 
@@ -209,6 +239,7 @@ impl Worker {
         (self.number, self.order) = *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner);
         self.source.close();
         self.chunk.clear();
+        self.shared.gone.store(0, Ordering::Release);
         match self.order {
             None => self.replay.finish(),
             Some(CatchUpPlan { from, .. }) => {
@@ -226,8 +257,14 @@ impl Worker {
         match self.replay.poll(now) {
             Some(ReplayStep::Open(to)) => {
                 let mut request = [0; SMALL_LEN_MAX];
-                let from = (order.from, order.chain);
-                let len = self.replay.write_request(&mut request, order.history, from, REPLAY_STAY);
+                (self.parts, self.whole) = (CheckpointParts::default(), None);
+                let len = match order.checkpoint_until {
+                    Some(until) => self.replay.write_checkpoint_request(&mut request, order.history, until),
+                    None => {
+                        let from = (order.from, order.chain);
+                        self.replay.write_request(&mut request, order.history, from, REPLAY_STAY)
+                    }
+                };
                 if self.source.open(to, &request[..len]).is_err() {
                     self.replay.on_lost(now);
                 }
@@ -238,20 +275,29 @@ impl Worker {
         if !self.chunk.is_empty() && !self.hand_over() {
             return false;
         }
-        let Self { replay, source, keys, chunk, order, shared, .. } = self;
+        let Self { replay, source, keys, chunk, order, shared, parts, whole, .. } = self;
+        let mut followed = false;
         let polled = source.poll(|bytes| {
             let mut at = 0;
-            while chunk.len() < CHUNK_LEN && replay.is_active() {
+            while chunk.len() < CHUNK_LEN && replay.is_active() && !followed {
                 let Ok(found) = piece(&bytes[at..], keys) else {
                     replay.on_lost(now);
                     return bytes.len();
                 };
                 let Some((piece, len)) = found else { break };
-                take_piece(replay, now, shared, piece, chunk, order);
                 at += len;
+                if order.is_some_and(|order| order.checkpoint_until.is_some()) {
+                    followed |= take_part(replay, now, piece, parts, whole);
+                } else {
+                    take_piece(replay, now, shared, piece, chunk, order);
+                }
             }
             at
         });
+        if followed {
+            self.hand_over_checkpoint();
+            return true;
+        }
         if polled == Polled::Lost {
             self.source.close();
             self.replay.on_lost(now);
@@ -275,8 +321,37 @@ impl Worker {
         true
     }
 
+    /// The checkpoint is whole, and a frame follows it: the hot thread takes it, and orders what comes next.
+    fn hand_over_checkpoint(&mut self) {
+        let (Some(checkpoint), Some(order)) = (self.whole.take(), self.order.take()) else { return };
+        tracing::warn!(
+            from = checkpoint.end.next,
+            oldest = order.checkpoint_until,
+            "no journal that answers has the stream from its first entry on: this one begins with the tables of the \
+             oldest that is kept, and holds no entry before"
+        );
+        self.replay.finish();
+        self.source.close();
+        let mut handed = self.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        *handed = Some((self.number, checkpoint));
+        self.shared.has_checkpoint.store(true, Ordering::Release);
+    }
+
     fn check_failure(&mut self, now: Nanos) {
         if let Some(failed) = self.replay.failed() {
+            let next = self.order.map(|order| order.otherwise(failed.oldest_seq));
+            if next.is_some_and(|order| order.checkpoint_until.is_some()) {
+                // At once: what all refuse may be had in another form.
+                (self.order, self.chunk) = (next, Vec::new());
+                self.replay.finish();
+                self.source.close();
+                self.replay.begin(now);
+                return;
+            }
+            use ReplayEndReason::{IsLeader, Malformed, TooOld};
+            if matches!(failed.why, Some(TooOld | Malformed | IsLeader)) {
+                self.shared.gone.store(failed.oldest_seq.saturating_add(1), Ordering::Release);
+            }
             let why = failed.why.map_or("no journal can be reached", ReplayEndReason::name);
             let from = self.order.map_or(0, |order| order.from);
             tracing::error!(
@@ -284,7 +359,7 @@ impl Worker {
                 oldest = failed.oldest_seq,
                 "what is missing here cannot be had from any journal: {why}; it is tried again"
             );
-            self.order = self.order.map(CatchUpPlan::otherwise);
+            self.order = next;
             self.replay.finish();
             self.source.close();
             self.replay.begin(now + super::AGAIN_NS);
@@ -309,6 +384,7 @@ fn take_piece(
     match piece {
         ReplayItem::Answer(header, body) => {
             if replay.on_answer(now, &body) {
+                shared.gone.store(0, Ordering::Release);
                 shared.repairer.store(header.identity().packed(), Ordering::Release);
                 shared.history.store(header.history, Ordering::Release);
             }
@@ -321,13 +397,46 @@ fn take_piece(
             *order = Some(CatchUpPlan::new(history, from, Some(chain_after(frame.header))));
         }
         ReplayItem::Frame(_) => {}
+        // Not asked for.
+        ReplayItem::Checkpoint(..) => replay.on_lost(now),
     }
+}
+
+/// A part of a checkpoint, or the frame behind it. Returns whether all of it is there.
+fn take_part(
+    replay: &mut ReplayReader,
+    now: Nanos,
+    piece: ReplayItem<'_>,
+    parts: &mut CheckpointParts,
+    whole: &mut Option<Checkpoint>,
+) -> bool {
+    match piece {
+        ReplayItem::Answer(_, body) => {
+            replay.on_answer(now, &body);
+        }
+        ReplayItem::Mark(_, body) => replay.on_mark(now, &body),
+        ReplayItem::Checkpoint(header, body, part) if replay.on_frame(now) && whole.is_none() => {
+            match parts.take(&header, &body, part) {
+                Ok(done) => *whole = done,
+                Err(why) => {
+                    tracing::warn!("a checkpoint is refused: {why}; the next journal is asked");
+                    replay.on_lost(now);
+                }
+            }
+        }
+        ReplayItem::Frame(frame) if whole.as_ref().is_some_and(|whole| is_followed_by(whole, &frame)) => {
+            return true;
+        }
+        // A frame without its checkpoint, or one that does not follow it.
+        ReplayItem::Checkpoint(..) | ReplayItem::Frame(_) => replay.on_lost(now),
+    }
+    false
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_wire::{HEADER_LEN, Header, Kind, REPLAY_LEN, ReplayBody, Seq, write_replay};
+    use lockstep_wire::{HEADER_LEN, Header, Kind, REPLAY_LEN, ReplayBody, write_replay};
     use std::io::Write;
     use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 
@@ -384,6 +493,28 @@ mod tests {
             worker.replay.on_answer(now, &ReplayBody { next: 12, oldest_seq: 13, end, reserved: 0 });
             worker.check_failure(now);
             assert_eq!(worker.order.map(|order| (order.from, order.chain)), Some((from, Some(chain))));
+        }
+    }
+
+    /// Nodes of the first release do not know the request for a checkpoint. Both forms are tried in turn.
+    #[test]
+    fn where_no_journal_has_the_beginning_or_gives_a_checkpoint_the_node_is_told_the_oldest_that_is_kept() {
+        let me = Identity { replica: 9, incarnation: 0 };
+        let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+        let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
+        let mut worker = Worker::new(limits, Arc::new(Shared::new()));
+        worker.order = Some(CatchUpPlan::new(0, 1, None));
+        worker.replay.begin(worker.clock.now());
+        let ends = [ReplayEndReason::TooOld, ReplayEndReason::Malformed, ReplayEndReason::TooOld];
+        for (end, asks_next, gone) in [(ends[0], Some(13), 0), (ends[1], None, 14), (ends[2], Some(13), 14)] {
+            let now = worker.clock.now() + 2 * super::super::AGAIN_NS;
+            assert!(matches!(worker.replay.poll(now), Some(ReplayStep::Open(_))));
+            worker
+                .replay
+                .on_answer(now, &ReplayBody { next: 1, oldest_seq: 13, end: end as u32, reserved: 0 });
+            worker.check_failure(now);
+            assert_eq!(worker.order.and_then(|order| order.checkpoint_until), asks_next, "{end:?}");
+            assert_eq!(worker.shared.gone.load(Ordering::Acquire), gone, "{end:?}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The server's loop: accept, check for newly written frames, serve each reader in turn.
 
-use super::connection::{ReplayContext, ReplayServerConnection, TurnOutcome};
+use super::connection::{OfferedCheckpoint, ReplayContext, ReplayServerConnection, TurnOutcome};
 use crate::io::store::DirStore;
 use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::networks::Networks;
@@ -125,6 +125,7 @@ impl ReplayServer {
             tokens: FIRST,
             store: DirStore::reader(&settings.journal),
             segment_index: SegmentIndex::default(),
+            offered: None,
             written: Box::new(written),
             last: Written::default(),
             moved_at: 0,
@@ -177,6 +178,7 @@ struct Room {
     tokens: usize,
     store: DirStore,
     segment_index: SegmentIndex,
+    offered: Option<OfferedCheckpoint>,
     written: Box<dyn Fn() -> Written + Send>,
     last: Written,
     moved_at: Nanos,
@@ -250,13 +252,25 @@ impl Room {
         self.look(now);
         let mut allowance = self.allowance(now);
         let before = allowance;
-        let Self { settings, store, segment_index, last, connections, stats, clock, broken_until, .. } = self;
+        let Self {
+            settings,
+            store,
+            segment_index,
+            offered,
+            last,
+            connections,
+            stats,
+            clock,
+            broken_until,
+            ..
+        } = self;
         let mut desk = ReplayContext {
             keys: &settings.keys,
             identity: settings.identity,
             by_leader: settings.by_leader,
             store,
             segment_index,
+            offered,
             written: *last,
             now,
             wall: clock.wall(now),

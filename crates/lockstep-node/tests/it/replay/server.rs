@@ -229,6 +229,7 @@ impl Reader {
                         Item::Answer(body.end)
                     }
                     ReplayItem::Mark(_, body) => Item::Mark(body.end),
+                    ReplayItem::Checkpoint(..) => panic!("nobody has asked for it"),
                     ReplayItem::Frame(frame) => {
                         self.next = frame.header.next_seq();
                         self.frames.extend_from_slice(frame.bytes);

@@ -1,0 +1,349 @@
+//! A node that holds nothing begins behind a checkpoint, where no journal has the stream from its first entry on.
+
+use lockstep_core::engine::event::Role;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_memory::cluster::Cluster;
+use lockstep_memory::disk::{DiskFault, SimDisk};
+use lockstep_memory::world::*;
+use lockstep_replica::journal::base::{self, BASE, CheckpointParts};
+use lockstep_replica::journal::checkpoint::{ChangeRow, Checkpoint};
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::journal::ports::Store;
+use lockstep_replica::journal::side::{SideSettings, SideThread};
+use lockstep_replica::journal::{Settings, format, inspect, open, verify};
+use lockstep_replica::replica::CatchUpPlan;
+use lockstep_wire::*;
+
+/// The node that holds nothing.
+const LATE: u32 = 3;
+
+/// The tables of replica `number`'s log where the frame with `seq` begins.
+fn checkpoint_before(cluster: &Cluster, number: u32, seq: Seq) -> Checkpoint {
+    let tail = cluster.replicas[number as usize - 1].tail();
+    let (mut checkpoint, mut span) = (Checkpoint::default(), tail.find(1));
+    while let Some(here) = span {
+        let frame = tail.frame(here).expect("no damage");
+        if frame.header.next_seq() > seq {
+            break;
+        }
+        checkpoint.apply(&frame).expect("a log");
+        span = tail.after(here);
+    }
+    checkpoint
+}
+
+/// Three members of which one was never started; names were opened, and one was closed and opened again.
+fn without_the_late_one() -> (Cluster, PublisherId) {
+    let mut cluster = Cluster::new(3, |_| {});
+    cluster.dead.push(LATE);
+    cluster.add_publisher(|_| {});
+    cluster.add_publisher(|_| {});
+    let id = cluster.open(0, "gateway", [1, 1]);
+    cluster.open(1, "other", [2, 2]);
+    cluster.publishers[0].publish(id, &["a", "b", "c"]);
+    cluster.await_committed(3);
+    cluster.run(200);
+    (cluster, id)
+}
+
+/// The late one begins behind `checkpoint` and runs with the others. The frames before are in no journal: whoever
+/// asked for them would wait for ever.
+fn begin(cluster: &mut Cluster, checkpoint: &Checkpoint) {
+    let late = &mut cluster.replicas[LATE as usize - 1];
+    assert!(late.is_installable());
+    late.install(checkpoint);
+    late.invariants();
+    assert!(!late.is_installable(), "once");
+    assert_eq!(late.tail().end(), checkpoint.end);
+    assert_eq!(late.core.commit_next(), checkpoint.end.next, "what a checkpoint covers is committed");
+    cluster.dead.retain(|number| *number != LATE);
+}
+
+fn is_equal_to(cluster: &Cluster, number: u32) -> bool {
+    let [a, b] = [LATE, number].map(|number| &cluster.replicas[number as usize - 1]);
+    let (Some(ours), Some(theirs)) = (a.tables(), b.tables()) else { return false };
+    a.tail().end() == b.tail().end()
+        && (ours.membership, ours.change) == (theirs.membership, theirs.change)
+        && ours.publishers == theirs.publishers
+        && a.core.lineage() == b.core.lineage()
+}
+
+#[test]
+fn a_node_begins_behind_a_checkpoint_as_one_that_starts_on_it() {
+    let (mut cluster, id) = without_the_late_one();
+    let end = cluster.replicas[0].tail().end();
+    let commit_next = cluster.replicas[0].core.commit_next();
+    for seq in 3..=commit_next {
+        let checkpoint = checkpoint_before(&cluster, 1, seq);
+        if base::judge(&checkpoint).is_err() {
+            continue; // no epoch has begun there
+        }
+        let tail = blank_tail(LATE, 256 << 10);
+        cluster.replicas[LATE as usize - 1] = start(tail, replica_limits(LATE, 3)).expect("a member");
+        begin(&mut cluster, &checkpoint);
+        assert_eq!(cluster.replicas[LATE as usize - 1].role(), Role::Standby, "its tables list it");
+        let follows = cluster.run_until(|cluster| is_equal_to(cluster, 1));
+        assert!(follows, "behind {:?} of {end:?}:\n{}", checkpoint.end, cluster.describe());
+        cluster.dead.push(LATE);
+    }
+    // It counts: with the leader dead, nobody else makes a quorum.
+    cluster.dead = vec![1];
+    let checkpoint = checkpoint_before(&cluster, 2, commit_next);
+    let tail = blank_tail(LATE, 256 << 10);
+    cluster.replicas[LATE as usize - 1] = start(tail, replica_limits(LATE, 3)).expect("a member");
+    begin(&mut cluster, &checkpoint);
+    cluster.dead = vec![1];
+    cluster.publishers[0].publish(id, &["d"]);
+    cluster.await_committed(4);
+    assert!(cluster.run_until(|cluster| is_equal_to(cluster, 2)), "{}", cluster.describe());
+}
+
+#[test]
+fn one_that_no_member_list_names_begins_as_a_learner_and_an_archiver_never_votes() {
+    let (mut cluster, _) = without_the_late_one();
+    let mut checkpoint = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
+    cluster.replicas[LATE as usize - 1].core.become_archiver();
+    begin(&mut cluster, &checkpoint);
+    assert_eq!(cluster.replicas[LATE as usize - 1].role(), Role::Learner, "an archiver");
+    let me = identity(LATE);
+    checkpoint.members.retain(|member| member.identity() != me);
+    let tail = blank_tail(LATE, 256 << 10);
+    cluster.replicas[LATE as usize - 1] = start(tail, replica_limits(LATE, 3)).expect("a node");
+    cluster.replicas[LATE as usize - 1].install(&checkpoint);
+    assert_eq!(cluster.replicas[LATE as usize - 1].role(), Role::Learner, "not listed");
+}
+
+/// It has promised, as a blank member may: nothing below is followed afterwards either.
+#[test]
+pub fn s2_a_promise_made_before_a_checkpoint_is_kept_behind_it() {
+    let (mut cluster, _) = without_the_late_one();
+    let checkpoint = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
+    let mut tail = blank_tail(LATE, 256 << 10);
+    let promised = epoch(9, 2);
+    tail.promise(promised);
+    cluster.replicas[LATE as usize - 1] = start(tail, replica_limits(LATE, 3)).expect("a member");
+    begin(&mut cluster, &checkpoint);
+    let late = &cluster.replicas[LATE as usize - 1];
+    assert_eq!(late.tail().promised(), promised);
+    cluster.run(300);
+    let late = &cluster.replicas[LATE as usize - 1];
+    assert!(late.tail().promised() >= promised && late.tail().end().epoch < promised);
+}
+
+#[test]
+#[should_panic(expected = "S6: a log that has begun does not begin anew")]
+fn s6_a_node_that_holds_something_begins_nowhere_else() {
+    let (mut cluster, _) = without_the_late_one();
+    let checkpoint = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
+    cluster.dead.clear();
+    assert!(cluster.run_until(|cluster| is_equal_to(cluster, 1)), "{}", cluster.describe());
+    cluster.replicas[LATE as usize - 1].install(&checkpoint);
+}
+
+/// What a peer sends is judged as a whole before anything of it is believed.
+#[test]
+fn a_checkpoint_whose_parts_do_not_fit_each_other_is_refused_by_the_part() {
+    let (cluster, _) = without_the_late_one();
+    let good = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
+    assert_eq!(base::judge(&good), Ok(()));
+    type Form = (&'static str, fn(&mut Checkpoint));
+    let forms: [Form; 16] = [
+        ("end", |one| *one = Checkpoint::default()),
+        ("end", |one| one.end.epoch = Epoch(0)),
+        ("members", |one| one.members.clear()),
+        ("members", |one| one.members = one.members.iter().cycle().take(8).copied().collect()),
+        ("members", |one| one.membership_seq = one.end.next),
+        ("epochs", |one| one.epochs.clear()),
+        ("epochs", |one| one.epochs.push(EpochBase { epoch: 1, base: 1 })),
+        ("epochs", |one| one.end.epoch = epoch(7, 1)),
+        ("commit", |one| one.commit_next = one.end.next + 1),
+        ("publishers", |one| {
+            let row = one.publishers[&1].clone();
+            one.publishers.insert(u32::MAX, row);
+        }),
+        ("publishers", |one| one.publishers.get_mut(&2).unwrap().name = "gateway".into()),
+        ("undone", |one| {
+            let before = one.publishers[&1].clone();
+            one.changes.push(ChangeRow { seq: one.end.next, publisher: 1, before });
+        }),
+        ("undone", |one| {
+            let before = one.publishers[&1].clone();
+            one.changes.push(ChangeRow { seq: 2, publisher: 9, before });
+        }),
+        ("start", |one| one.start_frame.clear()),
+        ("start", |one| one.start_frame.truncate(HEADER_LEN)),
+        ("history", |one| one.history ^= 1),
+    ];
+    for (part, change) in forms {
+        let mut wrong = good.clone();
+        change(&mut wrong);
+        let why = base::judge(&wrong).expect_err(part);
+        assert!(why.contains(part), "{part}: {why}");
+        assert!(parts(&wrong, 48).is_err(), "{part}: nothing of it is taken");
+    }
+}
+
+/// As a source sends it, in parts of `len` bytes.
+fn parts(checkpoint: &Checkpoint, len: usize) -> Result<Option<Checkpoint>, &'static str> {
+    let (bytes, mut parts, mut whole) = (checkpoint.to_bytes(), CheckpointParts::default(), None);
+    for (at, part) in (0..).step_by(len).zip(bytes.chunks(len)) {
+        let body = ReplayCheckpointBody { offset: at, len: bytes.len() as u64 };
+        whole = parts.take(&header_of(checkpoint), &body, part)?;
+    }
+    Ok(whole)
+}
+
+fn header_of(checkpoint: &Checkpoint) -> Header {
+    let LogEnd { next, epoch, chain, timestamp } = checkpoint.end;
+    let plain =
+        Header { cluster: CLUSTER, history: checkpoint.history, ..Header::new(Kind::ReplayCheckpoint) };
+    Header { first_seq: next, epoch: epoch.0, chain, timestamp, ..plain }
+}
+
+#[test]
+fn a_checkpoint_comes_in_parts_in_their_order_or_not_at_all() {
+    let (cluster, _) = without_the_late_one();
+    let good = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
+    let bytes = good.to_bytes();
+    for len in [8, 64, bytes.len() - 8, bytes.len()] {
+        assert_eq!(parts(&good, len), Ok(Some(good.clone())), "{len}");
+    }
+    let header = header_of(&good);
+    let body = |offset: usize, len: usize| ReplayCheckpointBody { offset: offset as u64, len: len as u64 };
+    let after_first = |body: ReplayCheckpointBody, part: &[u8]| {
+        let mut parts = CheckpointParts::default();
+        let first = ReplayCheckpointBody { offset: 0, len: bytes.len() as u64 };
+        assert_eq!(parts.take(&header, &first, &bytes[..64]), Ok(None));
+        parts.take(&header, &body, part)
+    };
+    assert!(after_first(body(0, bytes.len()), &bytes[..64]).is_err(), "twice");
+    assert!(after_first(body(72, bytes.len()), &bytes[72..]).is_err(), "one is missing");
+    assert!(after_first(body(64, bytes.len() + 8), &bytes[64..]).is_err(), "another length");
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    let whole =
+        |header: &Header, bytes: &[u8]| CheckpointParts::default().take(header, &body(0, bytes.len()), bytes);
+    assert!(whole(&header, &flipped).is_err(), "a bit that has changed");
+    for wrong in [
+        Header { first_seq: header.first_seq + 1, ..header },
+        Header { chain: header.chain ^ 1, ..header },
+        Header { epoch: header.epoch + 1, ..header },
+        Header { history: header.history ^ 1, ..header },
+    ] {
+        assert!(whole(&wrong, &bytes).is_err(), "another end");
+    }
+}
+
+#[test]
+fn a_node_without_a_log_asks_for_all_of_it_and_for_the_oldest_checkpoint_in_turn() {
+    let plain = CatchUpPlan::new(HISTORY, 1, None);
+    assert_eq!(plain.otherwise(0), plain, "nobody says what it keeps");
+    let behind = plain.otherwise(70);
+    assert_eq!(behind, CatchUpPlan { checkpoint_until: Some(70), ..plain });
+    assert_eq!(behind.otherwise(90), plain);
+    let held = CatchUpPlan::new(HISTORY, 40, Some(7));
+    assert_eq!(held.otherwise(70), held, "a node with a log goes on, or nowhere");
+}
+
+fn settings(boot: u64, power: bool) -> Settings {
+    Settings {
+        cluster: CLUSTER,
+        replica: LATE,
+        boot: [boot, boot],
+        power,
+        frame_len_max: FRAME_LEN_MAX,
+        segment_len: lockstep_replica::journal::SEGMENT_LEN_MIN,
+    }
+}
+
+/// The process dies in each call of the disk with which a base is stored, in each way in which the call may be
+/// done, and the machine loses its power or not: what is found is no log, or the one behind the checkpoint.
+#[test]
+fn a_crash_while_a_base_is_stored_leaves_no_log_or_that_one() {
+    let (cluster, _) = without_the_late_one();
+    let checkpoint = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
+    let mut found = [0; 2];
+    for (power, loses_power) in [(false, false), (true, false), (true, true)] {
+        for calls in 0.. {
+            let mut done = false;
+            for salt in 0..4 {
+                let mut store = SimDisk::default();
+                store.set_power(power);
+                format(&mut store, CLUSTER, identity(LATE), [1, 1]).unwrap();
+                let opened = open(&mut store, MemoryTail::new(64 << 10), settings(1, power)).unwrap();
+                let mut tail = opened.tail;
+                let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(power));
+                store.arm(DiskFault::Death, calls, salt);
+                let stored = side.begin_behind(&mut store, tail.memory_mut(), checkpoint.clone());
+                done |= stored.is_ok() && !store.is_dead();
+                store.disarm();
+                store.revive();
+                let (memory, boot) = if loses_power {
+                    store.lose_power(&mut |bound| salt % bound);
+                    (MemoryTail::new(64 << 10), 2)
+                } else {
+                    (tail.into_memory(), 1)
+                };
+                let inspected = inspect(&store, Some(&memory), settings(boot, power)).unwrap();
+                let end = inspected.end();
+                let is_there = end == checkpoint.end && inspected.checkpoint() == &checkpoint;
+                assert!(is_there || end == LogEnd::BLANK, "{calls} {salt}: {end:?}");
+                assert!(is_there || !done, "S9: what was stored is there: {calls} {salt}");
+                found[usize::from(is_there)] += 1;
+                let again = open(&mut store, memory, settings(boot, power)).unwrap();
+                let known = if is_there { checkpoint.end.next } else { 1 };
+                assert_eq!((again.tail.end(), again.removed_next), (end, known));
+            }
+            if done {
+                break;
+            }
+        }
+    }
+    assert!(found.iter().all(|count| *count > 0), "both were seen: {found:?}");
+}
+
+/// The journal of a node that began behind a checkpoint is one like any other: it grows over segments, starts again
+/// warm and cold, and is verified.
+#[test]
+fn a_journal_behind_a_base_grows_starts_again_and_is_verified() {
+    let (cluster, _) = without_the_late_one();
+    let tail_of = cluster.replicas[0].tail();
+    let from = cluster.replicas[0].core.commit_next() / 2;
+    let checkpoint = checkpoint_before(&cluster, 1, from);
+    let mut store = SimDisk::default();
+    format(&mut store, CLUSTER, identity(LATE), [1, 1]).unwrap();
+    let opened = open(&mut store, MemoryTail::new(64 << 10), settings(1, false)).unwrap();
+    let mut tail = opened.tail;
+    let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(false));
+    side.begin_behind(&mut store, tail.memory_mut(), checkpoint.clone()).unwrap();
+    assert!(store.list().unwrap().contains(&BASE));
+    // The process dies before its tail knows.
+    let mut tail = open(&mut store, tail.into_memory(), settings(1, false)).unwrap().tail;
+    let mut span = tail_of.find(checkpoint.end.next);
+    let mut whole = checkpoint.clone();
+    while let Some(here) = span {
+        let frame = tail_of.frame(here).unwrap();
+        tail.append(&frame).unwrap();
+        whole.apply(&frame).unwrap();
+        span = tail_of.after(here);
+    }
+    let end = tail.end();
+    assert_eq!(end, tail_of.end());
+    // Warm, and nothing of it is in a segment.
+    let opened = open(&mut store, tail.into_memory(), settings(1, false)).unwrap();
+    assert_eq!((opened.tail.end(), &opened.checkpoint), (end, &whole));
+    // Stopped in order, and the ring is gone.
+    let (mut tail, mut writer, mut superblock) = (opened.tail, opened.writer, opened.superblock);
+    while lockstep_replica::journal::copy_behind(tail.memory_mut(), &mut writer, &mut store, false).unwrap()
+        > 0
+    {}
+    writer.mark_clean(&mut store, &mut superblock).unwrap();
+    let opened = open(&mut store, MemoryTail::new(64 << 10), settings(2, false)).unwrap();
+    assert_eq!((opened.tail.end(), &opened.checkpoint), (end, &whole));
+    assert_eq!(opened.removed_next, checkpoint.end.next);
+    let verified = verify(&store).unwrap();
+    assert!(verified.damage.is_empty(), "{:?}", verified.damage);
+    store.file_mut(BASE).expect("it is kept")[70] ^= 1;
+    let damaged = verify(&store).unwrap().damage;
+    assert!(damaged.iter().any(|damage| damage.file == BASE.to_string()), "{damaged:?}");
+}
