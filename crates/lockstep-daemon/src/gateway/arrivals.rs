@@ -5,7 +5,7 @@
 //! bytes, version and command, family, a length, and so many bytes of addresses and extensions. It is looked
 //! at with `MSG_PEEK` until it is whole, so that not a byte of the client's is taken.
 
-use super::link::{Faults, Link, LinkInput};
+use super::link::{Link, LinkInput};
 use lockstep_core::engine::networks::Networks;
 use lockstep_wire::Nanos;
 use std::io::{self, Read};
@@ -55,22 +55,27 @@ impl Arrivals {
         self.tunnels.contain(peer.ip())
     }
 
-    /// A tunnel has connected.
+    /// A tunnel has connected. `tell` gets one that is closed at once.
     pub fn push(
         &mut self,
         now: Nanos,
         link: Link,
         (tunnel, fix): (SocketAddr, Option<String>),
-        faults: &mut Faults,
+        tell: impl FnOnce(SocketAddr, &str),
     ) {
         if self.waiting.len() == WAITING_MAX {
-            return faults.tell(now, tunnel, "too many connections of tunnels have sent no PROXY header yet");
+            return tell(tunnel, "too many connections of tunnels have sent no PROXY header yet");
         }
         self.waiting.push(Arrival { link, tunnel, fix, until: now + PATIENCE_NS });
     }
 
     /// The next connection whose header is whole, its client's address, and the CompID where it speaks FIX.
-    pub fn next(&mut self, now: Nanos, faults: &mut Faults) -> Option<(Link, SocketAddr, Option<String>)> {
+    /// `tell` gets those that are closed before.
+    pub fn next(
+        &mut self,
+        now: Nanos,
+        mut tell: impl FnMut(SocketAddr, &str),
+    ) -> Option<(Link, SocketAddr, Option<String>)> {
         if now < self.look_at {
             return None;
         }
@@ -90,7 +95,7 @@ impl Arrivals {
             };
             let tunnel = self.waiting.swap_remove(index).tunnel;
             if !fault.is_empty() {
-                faults.tell(now, tunnel, &fault);
+                tell(tunnel, &fault);
             }
         }
         self.look_at = now + LOOK_NS;

@@ -5,13 +5,10 @@ use super::tls::Session;
 use lockstep_wire::Nanos;
 use mio::net::TcpStream;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
 
 /// The first byte of a TLS connection, and so of a handshake's record. A login request in the clear begins
 /// with 0, as it is shorter than 256 bytes.
 pub(super) const TLS_BEGINS: u8 = 0x16;
-/// Most lines in a second about clients that were cut for what they sent.
-const LINES_PER_SECOND: u32 = 8;
 
 /// What reading brought.
 #[derive(Debug)]
@@ -114,36 +111,5 @@ impl Link {
             Self::Plain { .. } => true,
             Self::Tls(session) => session.part(now),
         }
-    }
-}
-
-/// Clients that were cut for what they sent before anybody knew them: all are counted, and some are logged.
-#[derive(Debug, Default)]
-pub(super) struct Faults {
-    total: u64,
-    suppressed: u64,
-    second_began: Nanos,
-    logged: u32,
-}
-
-impl Faults {
-    /// Another one.
-    pub fn tell(&mut self, now: Nanos, peer: SocketAddr, what: &str) {
-        self.total += 1;
-        if now >= self.second_began + 1_000_000_000 {
-            (self.second_began, self.logged) = (now, 0);
-        }
-        if self.logged == LINES_PER_SECOND {
-            self.suppressed += 1;
-            return;
-        }
-        self.logged += 1;
-        let suppressed = std::mem::take(&mut self.suppressed);
-        tracing::warn!(%peer, total = self.total, suppressed, "a client was cut: {what}");
-    }
-
-    /// How many there were.
-    pub fn total(&self) -> u64 {
-        self.total
     }
 }

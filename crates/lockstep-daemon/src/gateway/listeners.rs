@@ -84,7 +84,9 @@ impl Listener {
         let _ = socket.set_nodelay(true); // it delays what it sends, and is otherwise as good
         let link = match &self.tls {
             None => Link::Plain { socket, begun: false },
-            Some(acceptor) => Link::Tls(Box::new(acceptor.session(socket).map_err(io::Error::other)?)),
+            Some(acceptor) => Link::Tls(Box::new(
+                acceptor.session(socket).map_err(|error| io::Error::other(format!("{peer}: {error}")))?,
+            )),
         };
         Ok((link, peer))
     }

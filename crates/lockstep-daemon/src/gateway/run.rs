@@ -12,7 +12,7 @@ mod waiting;
 use super::RunArgs;
 use super::arrivals::Arrivals;
 use super::limits::gateway_limits;
-use super::link::{Faults, Link, LinkInput};
+use super::link::{Link, LinkInput};
 use super::listeners::{DEFAULT, LISTENERS_MAX, Listener};
 use super::user;
 use super::verifier::Verifier;
@@ -198,14 +198,13 @@ fn serve(
         }
         if stop.load(Ordering::Acquire) {
             let until = *deadline.get_or_insert_with(|| {
-                server.stops = true;
                 server.core.stop(now);
                 now + STOP_NS
             });
             let drained = server.core.has_left() && server.publisher.is_drained();
             if now >= until || drained && now + STOP_NS > until + 100_000_000 {
                 let counts = server.core.counts;
-                tracing::info!(?counts, faults = server.faults.total(), "stopped");
+                tracing::info!(?counts, faults = counts.no_login, "stopped");
                 return Ok(());
             }
         }
@@ -214,7 +213,6 @@ fn serve(
 
 struct Client {
     link: Link,
-    peer: SocketAddr,
     number: u64,
     /// The socket had more to read when it was looked at last.
     readable: bool,
@@ -238,7 +236,6 @@ struct Server {
     readable: BTreeSet<usize>,
     /// Whose handshake went on last.
     shook: usize,
-    faults: Faults,
     touched: Vec<usize>,
     publisher_events: Vec<PublisherEvent>,
     clock: Clock,
@@ -248,8 +245,6 @@ struct Server {
     client_events: u64,
     users: std::path::PathBuf,
     delivery: Delivery,
-    /// It was told to stop.
-    stops: bool,
     buffer: Vec<u8>,
 }
 
@@ -311,7 +306,6 @@ impl Server {
             clients: Vec::new(),
             readable: BTreeSet::new(),
             shook: 0,
-            faults: Faults::default(),
             touched: Vec::new(),
             publisher_events: Vec::new(),
             clock: Clock::start(),
@@ -320,14 +314,12 @@ impl Server {
             client_events: 0,
             users: users_path,
             delivery,
-            stops: false,
             buffer: vec![0; READ_LEN],
         })
     }
 
     /// The gateway ends by itself: its clients receive the reason, as far as their sockets take it at once.
     fn end(&mut self, now: Nanos, error: &GatewayError) -> Failure {
-        self.stops = true;
         self.core.stop(now);
         self.touched.extend(0..self.clients.len());
         self.write(now);
@@ -352,7 +344,9 @@ impl Server {
                 work += self.accept(now, listener);
             }
         }
-        while let Some((link, client, fix)) = self.arrivals.next(now, &mut self.faults) {
+        while let Some((link, client, fix)) =
+            self.arrivals.next(now, |peer, why| self.core.on_turned_away(now, peer, why))
+        {
             self.admit(now, link, client, fix.as_deref());
         }
         work += self.shake_hands(now) + self.read(now);
@@ -361,6 +355,7 @@ impl Server {
         {
             self.verifier.check(check);
         }
+        self.verifier.turn(now);
         let Self { core, publisher, touched, .. } = self;
         core.turn(now, &mut Handle(publisher), touched);
         work += self.write(now);
@@ -376,7 +371,8 @@ impl Server {
         if let Some(error) = self.core.take_failure() {
             return Err(self.end(now, &error));
         }
-        self.wait(work)
+        // A client that lacks a part of its messages is served in the next turn.
+        self.wait(work + usize::from(self.core.next_deadline() == 0))
     }
 
     fn turn_stream(&mut self, now: Nanos, reading: &mut ReadingEnd) -> Result<usize, Failure> {
@@ -421,7 +417,11 @@ impl Server {
             };
             let fix = self.listeners[listener].fix.clone();
             match self.arrivals.is_tunnel(peer) {
-                true => self.arrivals.push(now, link, (peer, fix), &mut self.faults),
+                true => {
+                    let core = &mut self.core;
+                    self.arrivals
+                        .push(now, link, (peer, fix), |peer, why| core.on_turned_away(now, peer, why));
+                }
                 false => self.admit(now, link, peer, fix.as_deref()),
             }
         }
@@ -441,10 +441,11 @@ impl Server {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Token(CLIENTS + index);
         if let Err(error) = self.poll.registry().register(link.socket(), token, interest) {
-            tracing::warn!(%peer, "a client's socket cannot be watched: {error}");
+            self.core.on_fault(now, index, &format!("its socket cannot be watched: {error}"));
             return self.core.on_closed(now, index);
         }
-        self.clients[index] = Some(Client { link, peer, number, readable: true, writable: true });
+        self.core.on_handshake(index, link.is_handshaking());
+        self.clients[index] = Some(Client { link, number, readable: true, writable: true });
         self.readable.insert(index);
     }
 
@@ -483,7 +484,12 @@ impl Server {
             self.readable.remove(&index);
             return 0;
         };
-        match client.link.read(&mut self.buffer) {
+        let shook_hands = client.link.is_handshaking();
+        let input = client.link.read(&mut self.buffer);
+        if shook_hands && !client.link.is_handshaking() {
+            self.core.on_handshake(index, false);
+        }
+        match input {
             LinkInput::Bytes(len) => {
                 let Self { core, publisher, buffer, .. } = self;
                 core.on_bytes(now, &mut Handle(publisher), index, &buffer[..len]);
@@ -497,7 +503,7 @@ impl Server {
             }
             LinkInput::End => self.close(now, index),
             LinkInput::Fault(what) => {
-                self.faults.tell(now, client.peer, &what);
+                self.core.on_fault(now, index, &format!("a client was cut: {what}"));
                 self.close(now, index);
             }
         }
@@ -537,9 +543,6 @@ impl Server {
                 && let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut)
                 && client.link.part(now)
             {
-                if client.link.is_handshaking() && !self.stops {
-                    self.faults.tell(now, client.peer, "its TLS handshake was not over in time");
-                }
                 self.close(now, index);
             }
         }

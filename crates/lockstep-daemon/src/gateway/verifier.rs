@@ -1,15 +1,18 @@
 //! The threads that check passwords, behind a queue that is bounded: one of the lowest class, which takes
 //! what the cores have left, and one that takes a bounded share of a core from others, so that a login goes
-//! on however busy they are. A flood of logins waits for them, and nothing else does for long.
+//! on however busy they are. A flood of logins waits for them, and nothing else does for long. [`CheckDesk`]
+//! has the rule by which they share the work.
 
 use crate::Failure;
 use crate::failure::FAILED;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use lockstep_gateway::gateway::core::Check;
+use lockstep_gateway::gateway::desk::{CheckDesk, CheckThread};
 use lockstep_gateway::gateway::passwords::{Believed, PasswordCpuShare, Passwords};
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::{IoError, capabilities};
 use lockstep_process::cpu;
+use lockstep_wire::Nanos;
 use mio::Waker;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,15 +23,24 @@ const AHEAD: usize = 2;
 
 /// Where passwords go, and verdicts come from.
 pub(super) struct Verifier {
-    checks: Sender<Check>,
-    results: Receiver<(Check, bool)>,
+    desk: CheckDesk<Check>,
+    idle: Sender<(u64, Check)>,
+    share: Sender<(u64, Check)>,
+    reports: Receiver<Report>,
+}
+
+/// What a thread tells.
+enum Report {
+    /// Whether the password of the check with this number is right.
+    Checked(u64, bool),
+    /// It may be handed another one.
+    Free(CheckThread),
 }
 
 /// What the threads have in common.
 #[derive(Clone)]
 struct Work {
-    todo: Receiver<Check>,
-    done: Sender<(Check, bool)>,
+    reports: Sender<Report>,
     passwords: Arc<Passwords>,
     believed: Arc<Mutex<Believed>>,
     waker: Arc<Waker>,
@@ -51,14 +63,17 @@ impl Work {
     }
 
     /// Checks until nobody wants a verdict; `rest` comes behind each check.
-    fn run(&self, mut rest: impl FnMut(&Clock)) {
-        for check in &self.todo {
-            let is_right = self.is_right(&check);
-            if self.done.send((check, is_right)).is_err() {
+    fn run(&self, own: CheckThread, todo: &Receiver<(u64, Check)>, mut rest: impl FnMut(&Clock)) {
+        for (number, check) in todo {
+            let report = Report::Checked(number, self.is_right(&check));
+            if self.reports.send(report).is_err() {
                 return;
             }
             let _ = self.waker.wake(); // the owner looks within a millisecond anyway
             rest(&self.clock);
+            if self.reports.send(Report::Free(own)).is_err() {
+                return;
+            }
         }
     }
 }
@@ -66,44 +81,63 @@ impl Work {
 impl Verifier {
     /// Starts the threads, which wake the owner by `waker`.
     pub(super) fn start(waker: Arc<Waker>) -> Result<Self, Failure> {
-        let (checks, todo) = bounded::<Check>(AHEAD);
-        let (done, results) = bounded(AHEAD);
+        let ((idle, idle_todo), (share, share_todo)) = (bounded(1), bounded(1));
+        // Two of each thread.
+        let (done, reports) = bounded(2 * AHEAD);
         let drawn = [random_u64()?, random_u64()?];
         let mut key = [0; 16];
         key[..8].copy_from_slice(&drawn[0].to_le_bytes());
         key[8..].copy_from_slice(&drawn[1].to_le_bytes());
         let passwords = Arc::new(Passwords::new(key).map_err(|what| Failure::new(FAILED, what))?);
         let (believed, clock) = (Arc::default(), Clock::start());
-        let work = Work { todo, done, passwords, believed, waker, clock };
+        let work = Work { reports: done, passwords, believed, waker, clock };
         let also = work.clone();
         spawn("passwords", move || {
             cpu::idle_only();
-            work.run(|_| {});
+            work.run(CheckThread::Idle, &idle_todo, |_| {});
         })?;
         spawn("passwords-share", move || {
             let (mut share, mut used) = (PasswordCpuShare::default(), cpu::thread_time());
-            also.run(|clock| {
+            also.run(CheckThread::Share, &share_todo, |clock| {
                 let now_used = cpu::thread_time();
                 let rest = share.on_used(clock.now(), now_used - std::mem::replace(&mut used, now_used));
                 std::thread::sleep(Duration::from_nanos(rest));
             });
         })?;
-        Ok(Self { checks, results })
+        Ok(Self { desk: CheckDesk::new(AHEAD), idle, share, reports })
     }
 
     /// Whether another password finds room.
     pub(super) fn has_room(&self) -> bool {
-        !self.checks.is_full()
+        self.desk.has_room()
     }
 
     /// Has a password checked, for which there is room.
-    pub(super) fn check(&self, check: Check) {
-        let _ = self.checks.try_send(check); // the only sender, and it has asked
+    pub(super) fn check(&mut self, check: Check) {
+        self.desk.push(check);
+    }
+
+    /// Hands what waits to the threads that are free.
+    pub(super) fn turn(&mut self, now: Nanos) {
+        while let Some((whom, number, check)) = self.desk.assign(now) {
+            let to = if whom == CheckThread::Idle { &self.idle } else { &self.share };
+            let _ = to.try_send((number, check)); // it is free: it has taken the one before
+        }
     }
 
     /// The next verdict.
-    pub(super) fn next_result(&self) -> Option<(Check, bool)> {
-        self.results.try_recv().ok()
+    pub(super) fn next_result(&mut self) -> Option<(Check, bool)> {
+        while let Ok(report) = self.reports.try_recv() {
+            match report {
+                Report::Free(who) => self.desk.on_free(who),
+                Report::Checked(number, is_right) => {
+                    if let Some(check) = self.desk.on_result(number) {
+                        return Some((check, is_right));
+                    }
+                }
+            }
+        }
+        None
     }
 }
 

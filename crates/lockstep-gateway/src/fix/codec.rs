@@ -8,6 +8,7 @@
 //! on at the next begin string. A frame that is whole may still have fields that are none; its receiver
 //! rejects the message and names the tag.
 
+use super::dictionary::{data_of, length_of};
 use std::fmt::Display;
 use std::io::Write;
 
@@ -23,9 +24,6 @@ const BEGIN_LEN_MAX: usize = 16;
 const LENGTH_DIGITS: usize = 6;
 /// `10=000` and SOH.
 const TRAILER_LEN: usize = 7;
-/// Fields whose value is bytes of any kind: behind the first tag, which has the length, stands the second.
-const DATA_FIELDS: [(u32, u32); 9] =
-    [(90, 91), (93, 89), (95, 96), (212, 213), (348, 349), (350, 351), (352, 353), (354, 355), (618, 619)];
 
 /// The beginning of bytes that came.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -108,13 +106,15 @@ pub fn next_frame(bytes: &[u8]) -> Framed<'_> {
     Framed::Whole { begin: &before[2..begin_len], body, len }
 }
 
-/// A field that is none.
+/// A malformed field, or one that may not stand where it does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FieldFault {
     /// Its tag, as far as there is one.
     pub tag: Option<u32>,
     /// SessionRejectReason(373).
     pub reason: u32,
+    /// For people.
+    pub text: &'static str,
 }
 
 /// The fields of one message, in their order.
@@ -125,19 +125,21 @@ impl<'a> FixFields<'a> {
     /// Reads a frame's body. All fields before the first one that is none are returned in either case.
     pub fn parse(mut body: &'a [u8]) -> (Self, Option<FieldFault>) {
         let mut fields = Vec::new();
-        let mut data: Option<(u32, usize)> = None;
+        let mut data = None;
         while !body.is_empty() {
-            match field(body, data.take()) {
-                Ok((tag, value, len)) => {
-                    let data_tag = DATA_FIELDS.iter().find(|(length, _)| *length == tag);
-                    data = data_tag.and_then(|(_, of)| Some((*of, number(value)? as usize)));
+            let read = field(body, data).and_then(|(tag, value, len)| {
+                let next = data_of(tag).map(|of| length(value).map(|len| (of, len)).ok_or(wrong_length(tag)));
+                Ok((tag, value, len, next.transpose()?))
+            });
+            match read {
+                Ok((tag, value, len, next)) => {
                     fields.push((tag, value));
-                    body = &body[len..];
+                    (body, data) = (&body[len..], next);
                 }
                 Err(fault) => return (Self(fields), Some(fault)),
             }
         }
-        (Self(fields), None)
+        (Self(fields), data.map(|(of, _)| no_data(of)))
     }
 
     /// The first value of this tag.
@@ -161,24 +163,48 @@ impl<'a> FixFields<'a> {
     }
 }
 
+/// SessionRejectReason: invalid tag number, required tag missing, tag without a value, incorrect data format.
+const INVALID_TAG: u32 = 0;
+const MISSING: u32 = 1;
+const EMPTY: u32 = 4;
+const FORMAT: u32 = 6;
+
+fn no_data(of: u32) -> FieldFault {
+    FieldFault { tag: Some(of), reason: MISSING, text: "behind a length stands its data" }
+}
+
+fn wrong_length(tag: u32) -> FieldFault {
+    FieldFault { tag: Some(tag), reason: FORMAT, text: "the length of data is no number" }
+}
+
+/// The length of data. One that no memory has is longer than any message.
+fn length(value: &[u8]) -> Option<usize> {
+    number(value).map(|len| usize::try_from(len).unwrap_or(usize::MAX))
+}
+
 /// The field at the front: tag, value, and its bytes with SOH. `data`: the tag of bytes that must stand here,
 /// and how many.
 fn field(body: &[u8], data: Option<(u32, usize)>) -> Result<(u32, &[u8], usize), FieldFault> {
-    const INVALID_TAG: u32 = 0;
-    let nameless = FieldFault { tag: None, reason: INVALID_TAG };
+    let nameless = FieldFault { tag: None, reason: INVALID_TAG, text: "a field has no tag" };
     let equals = body.iter().take(11).position(|byte| *byte == b'=').ok_or(nameless)?;
     let tag = number(&body[..equals]).and_then(|tag| u32::try_from(tag).ok()).filter(|tag| *tag > 0);
     let tag = tag.ok_or(nameless)?;
+    let fault = |reason, text| FieldFault { tag: Some(tag), reason, text };
     let rest = &body[equals + 1..];
     let len = match data {
         Some((of, len)) if of == tag => rest.get(len).filter(|end| **end == SOH).map(|_| len),
-        _ => rest.iter().position(|byte| *byte == SOH),
+        Some((of, _)) => return Err(no_data(of)),
+        None => {
+            if let Some(before) = length_of(tag) {
+                let text = "before data stands its length";
+                return Err(FieldFault { tag: Some(before), reason: MISSING, text });
+            }
+            rest.iter().position(|byte| *byte == SOH)
+        }
     };
-    // Incorrect data format; tag specified without a value.
-    let fault = |reason| FieldFault { tag: Some(tag), reason };
-    let value = len.and_then(|len| rest.get(..len)).ok_or(fault(6))?;
+    let value = len.and_then(|len| rest.get(..len)).ok_or(fault(FORMAT, "a field has no end"))?;
     if value.is_empty() {
-        return Err(fault(4));
+        return Err(fault(EMPTY, "a field has no value"));
     }
     Ok((tag, value, equals + 1 + value.len() + 1))
 }
@@ -270,14 +296,17 @@ mod tests {
 
     #[test]
     fn a_field_that_is_none_is_named_and_data_may_have_any_byte() {
-        let parse = |text: &'static str| FixFields::parse(text.as_bytes());
-        assert_eq!(parse("35=D\x0111=\x01").1, Some(FieldFault { tag: Some(11), reason: 4 }));
-        assert_eq!(parse("35=D\x01x=1\x01").1, Some(FieldFault { tag: None, reason: 0 }));
-        assert_eq!(parse("35=D\x010=1\x01").1, Some(FieldFault { tag: None, reason: 0 }));
-        assert_eq!(parse("35=D\x0158\x01").1, Some(FieldFault { tag: None, reason: 0 }));
+        let parse = |text: &'static str| {
+            let (fields, fault) = FixFields::parse(text.as_bytes());
+            (fields, fault.map(|fault| (fault.tag, fault.reason)))
+        };
+        assert_eq!(parse("35=D\x0111=\x01").1, Some((Some(11), 4)));
+        assert_eq!(parse("35=D\x01x=1\x01").1, Some((None, 0)));
+        assert_eq!(parse("35=D\x010=1\x01").1, Some((None, 0)));
+        assert_eq!(parse("35=D\x0158\x01").1, Some((None, 0)));
         let (fields, fault) = parse("35=A\x0195=5\x0196=a\x01=b\x01\x0134=1\x01");
         assert_eq!((fields.get(96), fields.number(34), fault), (Some(&b"a\x01=b\x01"[..]), Some(1), None));
-        assert_eq!(parse("35=A\x0195=50\x0196=ab\x01").1, Some(FieldFault { tag: Some(96), reason: 6 }));
+        assert_eq!(parse("35=A\x0195=50\x0196=ab\x01").1, Some((Some(96), 6)));
     }
 
     proptest! {
@@ -303,7 +332,8 @@ mod tests {
 
         #[test]
         fn what_was_written_is_read_as_it_was(fields in prop::collection::vec((1_u32..5_000, "[ -~]{1,20}"), 0..20)) {
-            let fields: Vec<_> = fields.into_iter().filter(|(tag, _)| DATA_FIELDS.iter().all(|(length, _)| length != tag)).collect();
+            let is_plain = |tag: u32| data_of(tag).is_none() && length_of(tag).is_none();
+            let fields: Vec<_> = fields.into_iter().filter(|(tag, _)| is_plain(*tag)).collect();
             let mut body = Vec::new();
             put(&mut body, 35, "D");
             for (tag, value) in &fields {

@@ -10,23 +10,23 @@
 //! is taken when all entries before it are published, so that the queue of entries stays as short as one
 //! message's.
 
+mod gap;
 mod incoming;
+mod logon;
 
-use super::client::FixClient;
-use super::codec::{FixFields, Framed, next_frame, put, put_text};
+use super::codec::{Framed, next_frame, put, put_text};
 use super::enter::SubmittedOrders;
-use super::note::{ADMIN, FixNote, LOGON, LOGOUT, RESET, SENDS};
+use super::note::{ADMIN, FixNote, LOGON, LOGOUT, SENDS};
 use super::orders::FixOrders;
-use super::record::{FixEnds, FixVersion};
+use super::record::{FixEnds, FixRecord};
 use super::tags;
+use gap::{Gap, GapStep, GapTimes};
 use lockstep_core::engine::clients::DisconnectReason;
-use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::Nanos;
+pub use logon::FixAccount;
 use std::collections::VecDeque;
 
 const SECOND: Nanos = 1_000_000_000;
-/// Longest interval of heartbeats, in seconds.
-const HEARTBEAT_S_MAX: u64 = 3_600;
 /// Longest TestReqID, and longest CompID.
 const TEXT_LEN_MAX: usize = 64;
 /// Above all numbers of any session.
@@ -60,10 +60,14 @@ pub struct FixLogon {
     pub ends: FixEnds,
     /// Its MsgSeqNum.
     pub number: u64,
+    /// Its SendingTime.
+    pub sent: Nanos,
     /// HeartBtInt.
     pub heartbeat_s: u64,
     /// ResetSeqNumFlag.
     pub resets: bool,
+    /// Why its user, once it has shown that it is that, is answered by a Logout.
+    pub refusal: Option<&'static str>,
     /// Its user, in lower case.
     pub user: String,
     /// Its password.
@@ -102,9 +106,12 @@ pub enum FixEvent {
     /// Decide, and call [`FixSession::accept`]; or close the connection.
     Logon(Box<FixLogon>),
     /// A message was taken: there may be entries to publish, or a resend to send.
-    Taken,
+    Taken {
+        /// It is one of the session's own that the gateway answers, such as a Test Request.
+        is_answered: bool,
+    },
     /// The connection ends at once, and the client is sent nothing: it is nobody's.
-    Cut(&'static str),
+    Cut(String),
 }
 
 /// What [`FixSession::on_bytes`] took.
@@ -136,6 +143,34 @@ pub struct FixResend {
     pub to: u64,
     /// The first number of a gap that is not filled yet.
     pub gap: Option<u64>,
+}
+
+/// A resend request that came before the Logon's answer was sent, from which on it is known what was sent.
+#[derive(Clone, Copy, Debug)]
+struct EarlyRequest {
+    /// Its own number.
+    number: u64,
+    begin: u64,
+    end: u64,
+}
+
+/// Why and since when the connection ends.
+#[derive(Clone, Debug)]
+struct SessionEnd {
+    reason: DisconnectReason,
+    since: Nanos,
+    text: String,
+}
+
+/// What happened in a session since it was last asked.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct FixSessionCounts {
+    /// Bytes that were no message.
+    pub garbled: u64,
+    /// Resend Requests for messages of the client.
+    pub asked: u64,
+    /// Gaps that the client did not fill, so that it was logged out.
+    pub abandoned: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -171,16 +206,24 @@ pub struct FixSession {
     next_in: u64,
     /// The number of the publisher's next entry, behind everything in `entries`.
     next_seq: u64,
-    /// A resend was asked for, up to this number.
-    gap_to: u64,
+    /// The time in which a message is taken, by its user's rate.
+    message_ns: Nanos,
+    /// What the client has to send again.
+    gap: Option<Gap>,
+    /// Numbers were taken since the last entry, and no entry says so yet; ...
+    note_due: bool,
+    /// ... and when an entry last did nothing else.
+    noted_at: Option<Nanos>,
     entries: VecDeque<FixEntry>,
     submitted: SubmittedOrders,
     resends: VecDeque<FixResend>,
+    early: VecDeque<EarlyRequest>,
     /// The number of the next message to the client; none before the logon's answer is stamped.
     next_out: Option<u64>,
-    leaving: Option<(DisconnectReason, Nanos)>,
-    /// Bytes that were no message.
-    garbled: u64,
+    /// Answers to Logons that are not sent yet.
+    answers_due: u32,
+    leaving: Option<SessionEnd>,
+    counts: FixSessionCounts,
 }
 
 impl FixSession {
@@ -197,13 +240,18 @@ impl FixSession {
             logon: None,
             next_in: 1,
             next_seq: 1,
-            gap_to: 0,
+            message_ns: 0,
+            gap: None,
+            note_due: false,
+            noted_at: None,
             entries: VecDeque::new(),
             submitted: SubmittedOrders::new(),
             resends: VecDeque::new(),
+            early: VecDeque::new(),
             next_out: None,
+            answers_due: 0,
             leaving: None,
-            garbled: 0,
+            counts: FixSessionCounts::default(),
         }
     }
 
@@ -229,12 +277,17 @@ impl FixSession {
 
     /// Why the connection ends behind its Logout, if it does.
     pub fn leaving(&self) -> Option<DisconnectReason> {
-        self.leaving.map(|(reason, _)| reason)
+        self.leaving.as_ref().map(|end| end.reason)
     }
 
-    /// Bytes that were no message, so far.
-    pub fn garbled(&self) -> u64 {
-        self.garbled
+    /// The text of its Logout.
+    pub fn last_words(&self) -> &str {
+        self.leaving.as_ref().map_or("", |end| &end.text)
+    }
+
+    /// What happened since this was last called.
+    pub fn take_counts(&mut self) -> FixSessionCounts {
+        std::mem::take(&mut self.counts)
     }
 
     /// The entry to publish next; [`FixSession::on_published`] removes it.
@@ -264,14 +317,28 @@ impl FixSession {
     }
 
     /// That message was written.
-    pub fn on_sent(&mut self, now: Nanos) {
+    pub fn on_sent(&mut self, now: Nanos, record: &FixRecord<'_>) {
         self.sent_at = now;
         self.next_out = self.next_out.map(|number| number + 1);
+        if record.fields.starts_with(b"35=2\x01")
+            && let Some(gap) = &mut self.gap
+        {
+            gap.on_sent(now);
+        }
+        if record.flags & LOGON != 0 {
+            self.answers_due = self.answers_due.saturating_sub(1);
+            self.take_early();
+        }
     }
 
-    /// The resend that is under way; what comes next waits behind it.
+    /// The next message to the client is the answer to a Logon that begins both numbers anew.
+    pub fn restart(&mut self) {
+        self.next_out = Some(1);
+    }
+
+    /// The resend that is under way; what comes next waits behind it. Before the answer to a Logon none is.
     pub fn resend(&mut self) -> Option<&mut FixResend> {
-        self.resends.front_mut()
+        self.resends.front_mut().filter(|_| self.answers_due == 0)
     }
 
     /// It is over.
@@ -289,12 +356,12 @@ impl FixSession {
             }
             match next_frame(&bytes[len..]) {
                 Framed::Incomplete => break,
-                Framed::Garbled { .. } if self.phase == SessionPhase::New => {
-                    let event = Some(FixEvent::Cut("it does not speak FIX here"));
+                Framed::Garbled { why, .. } if self.phase == SessionPhase::New => {
+                    let event = Some(FixEvent::Cut(format!("what it sent is no message of FIX: {why}")));
                     return FixTaken { len: bytes.len(), event };
                 }
                 Framed::Garbled { len: garbled, .. } => {
-                    self.garbled += garbled as u64;
+                    self.counts.garbled += garbled as u64;
                     len += garbled;
                 }
                 Framed::Whole { begin, body, len: whole } => {
@@ -302,77 +369,13 @@ impl FixSession {
                     self.tested_at = None;
                     let event = match self.phase {
                         SessionPhase::New => self.on_logon(begin, body),
-                        _ => {
-                            self.on_message(now, begin, body, around);
-                            FixEvent::Taken
-                        }
+                        _ => FixEvent::Taken { is_answered: self.on_message(now, begin, body, around) },
                     };
                     return FixTaken { len: len + whole, event: Some(event) };
                 }
             }
         }
         FixTaken { len, event: None }
-    }
-
-    fn on_logon(&mut self, begin: &[u8], body: &[u8]) -> FixEvent {
-        let (fields, fault) = FixFields::parse(body);
-        if fields.kind() != tags::LOGON {
-            return FixEvent::Cut("its first message is no Logon");
-        }
-        if fault.is_some() {
-            return FixEvent::Cut("its Logon has a field that is none");
-        }
-        let Some(version) = FixVersion::of(begin) else {
-            return FixEvent::Cut("its BeginString is none of FIX.4.2, FIX.4.4 and FIXT.1.1");
-        };
-        match read_logon(&fields, version, &self.own) {
-            Ok(logon) => {
-                self.phase = SessionPhase::Pending;
-                // The password is of no more use here.
-                self.logon = Some(FixLogon { password: Vec::new(), ..logon.clone() });
-                FixEvent::Logon(Box::new(logon))
-            }
-            Err(why) => FixEvent::Cut(why),
-        }
-    }
-
-    /// Its user is right, and its open entry was delivered: `client` is as the stream has it there. Queues
-    /// the answer.
-    pub fn accept(&mut self, now: Nanos, client: &FixClient) {
-        let Some((number, heartbeat_s, resets)) =
-            self.logon.as_ref().map(|logon| (logon.number, logon.heartbeat_s, logon.resets))
-        else {
-            return;
-        };
-        self.phase = SessionPhase::Open;
-        (self.received_at, self.sent_at) = (now, now);
-        (self.next_in, self.next_seq) = (client.next_in(), client.last_seq() + 1);
-        if planted(Mutation::FixForgetsSent) {
-            self.next_in = self.next_in.saturating_sub(1).max(1);
-        }
-        if resets && number != 1 {
-            return self.log_out(now, DisconnectReason::Fault, "ResetSeqNumFlag=Y needs MsgSeqNum 1");
-        }
-        if resets {
-            self.next_in = 1;
-        }
-        if number < self.next_in {
-            let text = format!("MsgSeqNum too low, expecting {} but received {number}", self.next_in);
-            return self.log_out(now, DisconnectReason::Fault, &text);
-        }
-        let mut body = b"35=A\x01".to_vec();
-        put(&mut body, tags::ENCRYPT_METHOD, 0);
-        put(&mut body, tags::HEART_BT_INT, heartbeat_s);
-        if resets {
-            put(&mut body, tags::RESET_SEQ_NUM_FLAG, 'Y');
-        }
-        let is_next = number == self.next_in;
-        self.next_in += u64::from(is_next);
-        let reset = if resets { RESET } else { 0 };
-        self.note(SENDS | ADMIN | LOGON | reset, &body);
-        if !is_next {
-            self.request_resend(number);
-        }
     }
 
     /// Queues an entry.
@@ -384,18 +387,74 @@ impl FixSession {
     /// Queues a note: the number that is expected next, and a message to the client.
     fn note(&mut self, flags: u8, body: &[u8]) {
         let note = FixNote { flags, next_in: self.next_in, body };
+        self.note_due = false;
         self.push(FixTarget::Gateways, note.encode());
     }
 
-    fn request_resend(&mut self, to: u64) {
-        if self.gap_to >= self.next_in {
-            return;
+    /// A message that takes a number was taken, and nothing else follows from it: an entry says so, at most
+    /// ten in a second. In between the next entry does.
+    fn note_silently(&mut self, now: Nanos) {
+        let pause_ns = self.limits.second_ns / 10;
+        if self.noted_at.is_none_or(|at| now >= at + pause_ns) {
+            self.noted_at = Some(now);
+            self.note(0, b"");
+        } else {
+            self.note_due = true;
         }
-        self.gap_to = to;
+    }
+
+    /// A message came whose number is too high.
+    fn on_ahead(&mut self, now: Nanos, number: u64, is_again: bool) {
+        let expected = self.next_in;
+        let asks = match &mut self.gap {
+            Some(gap) => gap.on_ahead(number, is_again, expected),
+            None => {
+                self.gap = Some(Gap::open(now, number, expected));
+                true
+            }
+        };
+        if asks {
+            self.ask();
+        }
+    }
+
+    /// Queues a Resend Request.
+    fn ask(&mut self) {
+        self.counts.asked += 1;
+        if let Some(gap) = &mut self.gap {
+            gap.on_asked(self.next_in);
+        }
         let mut body = b"35=2\x01".to_vec();
         put(&mut body, tags::BEGIN_SEQ_NO, self.next_in);
         put(&mut body, tags::END_SEQ_NO, 0);
         self.note(SENDS | ADMIN, &body);
+    }
+
+    fn too_low(&self, number: u64) -> String {
+        format!("MsgSeqNum too low, expecting {} but received {number}", self.next_in)
+    }
+
+    fn gap_times(&self) -> GapTimes {
+        let interval_ns = self.logon.as_ref().map_or(1, |logon| logon.heartbeat_s) * self.limits.second_ns;
+        GapTimes { interval_ns, message_ns: self.message_ns }
+    }
+
+    /// Asks once more for what the client lacks to send, or gives it up.
+    fn turn_gap(&mut self, now: Nanos) {
+        let (times, is_stalled, expected) = (self.gap_times(), !self.entries.is_empty(), self.next_in);
+        let Some(gap) = &mut self.gap else { return };
+        match gap.turn(now, times, is_stalled) {
+            GapStep::Wait => {}
+            GapStep::Ask => self.ask(),
+            GapStep::GiveUp => {
+                let asked = gap.asked();
+                self.counts.abandoned += 1;
+                let text = format!(
+                    "MsgSeqNum {expected} was asked for and did not come, in {asked} Resend Requests"
+                );
+                self.log_out(now, DisconnectReason::Fault, &text);
+            }
+        }
     }
 
     /// Queues a Logout, behind which the connection ends.
@@ -408,7 +467,7 @@ impl FixSession {
             put_text(&mut body, tags::TEXT, text.as_bytes());
         }
         self.note(SENDS | ADMIN | LOGOUT, &body);
-        self.leaving = Some((reason, now));
+        self.leaving = Some(SessionEnd { reason, since: now, text: text.to_owned() });
     }
 
     /// The gateway ends the connection: a Logout with this text is queued. `false`: the client is sent
@@ -428,8 +487,9 @@ impl FixSession {
 
     /// Queues what is due. Why the connection ends, if it does.
     pub fn on_timer(&mut self, now: Nanos) -> Option<FixEnd> {
-        if let Some((reason, since)) = self.leaving {
-            return (now >= since + self.limits.parting_ns).then_some(FixEnd::Parted(reason));
+        if let Some(end) = &self.leaving {
+            let is_late = now >= end.since + self.limits.parting_ns;
+            return is_late.then_some(FixEnd::Parted(end.reason));
         }
         let heartbeat_ns = match (self.phase, &self.logon) {
             (SessionPhase::New, _) => {
@@ -443,6 +503,7 @@ impl FixSession {
         if now >= self.received_at + 2 * patience {
             return Some(FixEnd::Silent);
         }
+        self.turn_gap(now);
         if self.next_out.is_none() || !self.entries.is_empty() {
             return None;
         }
@@ -454,35 +515,11 @@ impl FixSession {
         } else if now >= self.sent_at + heartbeat_ns {
             self.sent_at = now;
             self.note(SENDS | ADMIN, b"35=0\x01");
+        } else if self.note_due {
+            self.note_silently(now);
         }
         None
     }
-}
-
-/// Reads a Logon; the reason where its client is cut.
-fn read_logon(fields: &FixFields<'_>, version: FixVersion, own: &str) -> Result<FixLogon, &'static str> {
-    let client = fields.get(tags::SENDER_COMP_ID).ok_or("its Logon has no SenderCompID")?;
-    if fields.get(tags::TARGET_COMP_ID) != Some(own.as_bytes()) {
-        return Err("its TargetCompID is not the gateway's (--fix-comp-id)");
-    }
-    let number = fields.number(tags::MSG_SEQ_NUM).filter(|number| (1..NUMBER_MAX).contains(number));
-    let number = number.ok_or("its Logon has no MsgSeqNum")?;
-    let heartbeat_s = fields.number(tags::HEART_BT_INT).filter(|s| (1..=HEARTBEAT_S_MAX).contains(s));
-    let heartbeat_s = heartbeat_s.ok_or("its HeartBtInt is not 1 to 3600 seconds")?;
-    if fields.get(tags::ENCRYPT_METHOD).is_some_and(|method| method != b"0") {
-        return Err("its EncryptMethod is not 0 (none)");
-    }
-    // The client's CompID is its user; a Username of another one is nobody's.
-    let user = String::from_utf8_lossy(client).to_ascii_lowercase();
-    let named = fields.get(tags::USERNAME).map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
-    if client.len() > TEXT_LEN_MAX || named.is_some_and(|named| named != user) {
-        return Err("its SenderCompID and Username differ");
-    }
-    let password = fields.get(tags::PASSWORD).or(fields.get(tags::RAW_DATA));
-    let password = password.ok_or("its Logon has no Password(554) and no RawData(96)")?.to_vec();
-    let ends = FixEnds { version, own: own.to_owned(), client: client.to_vec() };
-    let resets = fields.get(tags::RESET_SEQ_NUM_FLAG) == Some(b"Y");
-    Ok(FixLogon { ends, number, heartbeat_s, resets, user, password })
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ pub(super) enum Audited {
     Refused,
     /// A client that was logged in left, or was cut.
     Left,
+    /// The same, for what it did against the protocol, or did not do.
+    CutOff,
+    /// A connection ended before a login was asked for, or decided.
+    NoLogin,
     /// A connection was closed at once: too many were there.
     TurnedAway,
     /// A connection was closed at once: its address may not connect.
@@ -36,7 +40,8 @@ impl Audited {
         match self {
             Self::LoggedIn => "login",
             Self::Refused => "login_refused",
-            Self::Left => "left",
+            Self::Left | Self::CutOff => "left",
+            Self::NoLogin => "no_login",
             Self::TurnedAway => "turned_away",
             Self::AddressRefused => "address_refused",
             Self::NotAllowed => "not_allowed",
@@ -67,6 +72,11 @@ impl Audit {
         (user, address): (&str, IpAddr),
         why: &str,
     ) {
+        match what {
+            Audited::Left | Audited::CutOff => counts.left += 1,
+            Audited::NoLogin => counts.no_login += 1,
+            _ => {}
+        }
         if !self.allowance.take(now, LINES) {
             self.suppressed += 1;
             counts.audit_suppressed += 1;

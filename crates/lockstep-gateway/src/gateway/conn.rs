@@ -4,9 +4,14 @@ use super::allowance::Allowance;
 use super::ledger::DeliveryPlace;
 use super::line::Line;
 use super::users::User;
+use crate::fix::session::FixLogon;
 use lockstep_wire::{Nanos, PublisherId};
 use soupbintcp::Session;
 use std::net::{IpAddr, SocketAddr};
+
+/// Messages of a session's own, such as Test Requests, that are answered in a second: each answer is an entry
+/// of the stream.
+const ANSWERS: u32 = 10;
 
 /// The request in a login that is being decided.
 #[derive(Clone, Debug)]
@@ -28,6 +33,9 @@ impl LoginAttempt {
 pub(super) enum Phase {
     /// No login request yet.
     New,
+    /// A logon of FIX that came before the gateway can decide any, since then: FIX has no word for that
+    /// without a number.
+    Deferred { logon: Box<FixLogon>, since: Nanos },
     /// Its password is being checked.
     Checking(LoginAttempt),
     /// Its open is under way: it is accepted once the publisher may publish and the entry was delivered.
@@ -67,10 +75,20 @@ pub(super) struct Conn {
     pub last_number: u64,
     /// Messages that its user's rate allows.
     pub allowance: Allowance,
+    /// Answers that a session of FIX gives to messages of its own; ...
+    pub answers: Allowance,
+    /// ... one was given, and is not counted yet.
+    pub answer_uncounted: bool,
     /// A message waits in `inbox` for room in the window, or for its turn.
     pub blocked: bool,
     /// The day is over: behind its last message the session ends.
     pub day_is_over: bool,
+    /// Bytes of its own came.
+    pub has_spoken: bool,
+    /// Its TLS handshake is not over.
+    pub shakes_hands: bool,
+    /// Its login was refused by a Logout that goes before the end, and the audit log has the reason.
+    pub is_refused: bool,
     /// The reason last reported to the client, so that a run of the same is reported once.
     pub reported: Option<&'static str>,
 }
@@ -90,8 +108,13 @@ impl Conn {
             place: DeliveryPlace::default(),
             last_number: 0,
             allowance: Allowance::new(now),
+            answers: Allowance::new(now),
+            answer_uncounted: false,
             blocked: false,
             day_is_over: false,
+            has_spoken: false,
+            shakes_hands: false,
+            is_refused: false,
             reported: None,
         }
     }
@@ -99,6 +122,7 @@ impl Conn {
     /// The user's name, as far as it has named one, and the client's address.
     pub fn client(&self) -> (&str, IpAddr) {
         let asked = match &self.phase {
+            Phase::Deferred { logon, .. } => logon.user.as_str(),
             Phase::Checking(asked) | Phase::Opening { asked, .. } => asked.user.as_str(),
             _ => "",
         };
@@ -128,6 +152,20 @@ impl Conn {
         self.takes_nothing = true;
         self.out = Vec::new();
         self.sent = 0;
+    }
+
+    /// Whether it may be answered once more: an answer of the session's own is an entry of the stream.
+    pub fn may_be_answered(&mut self, now: Nanos) -> bool {
+        self.answer_uncounted = self.answer_uncounted && !self.answers.take(now, ANSWERS);
+        !self.answer_uncounted
+    }
+
+    /// Whether its session waits for its Logout to be stamped and sent.
+    pub fn is_parting(&self) -> bool {
+        match &self.line {
+            Line::Fix(session) => self.is_open() && session.leaving().is_some(),
+            Line::Soup(_) => false,
+        }
     }
 
     /// Whether its user's rate allows another message now; then it is counted.

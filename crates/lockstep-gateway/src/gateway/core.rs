@@ -15,6 +15,7 @@ mod fuzz;
 mod guessers;
 mod invariants;
 mod login;
+mod lost;
 #[cfg(test)]
 mod model;
 mod own;
@@ -23,6 +24,7 @@ mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use super::allowance::Allowance;
 use super::audit::{Audit, Audited};
@@ -40,11 +42,14 @@ use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
+use lost::LostGateways;
 use own::GatewayName;
+use sending::stamp_disconnects;
 pub use settings::{GatewayCounts, GatewayError, GatewayLimits};
 use soupbintcp::{Event, Server, Text};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use work::TurnWork;
 
 /// Bytes that one connection may have waiting to be sent; what does not fit stays in the ledger.
 const OUT_MAX: usize = 64 << 10;
@@ -158,8 +163,11 @@ pub struct Gateway<B> {
     number: u64,
     by_publisher: BTreeMap<PublisherId, usize>,
     subscribed: BTreeMap<Destination, BTreeSet<usize>>,
-    /// Connections that may have something to send.
+    /// Connections that may have something to send; the next turn begins behind the last that had its own.
     ready: BTreeSet<usize>,
+    filled: usize,
+    /// What the present turn has read.
+    work: TurnWork,
     /// Connections that may be accepted.
     allowance: Allowance,
     opens: BTreeMap<usize, PendingOpen>,
@@ -167,15 +175,15 @@ pub struct Gateway<B> {
     checks: VecDeque<Check>,
     checking: usize,
     checking_of: PerAddress,
+    /// Connections, by number, that were closed while their passwords were checked: the verdict writes their
+    /// line.
+    closed_early: BTreeSet<u64>,
     connected: PerAddress,
     audit: Audit,
     locks: Locks,
     own: GatewayName,
     caught_up: bool,
-    /// Own signs of life delivered since each other gateway's last.
-    heartbeats_since: BTreeMap<PublisherId, u32>,
-    /// Clients of gateways that are gone, and since when that is known.
-    orphans: BTreeMap<PublisherId, ([u64; 2], Nanos)>,
+    lost: LostGateways,
     scan_at: Nanos,
     /// A message that is read of the ledger.
     message: Vec<u8>,
@@ -204,18 +212,20 @@ impl<B: Backlog> Gateway<B> {
             by_publisher: BTreeMap::new(),
             subscribed: BTreeMap::new(),
             ready: BTreeSet::new(),
+            filled: 0,
+            work: TurnWork::default(),
             allowance: Allowance::new(0),
             opens: BTreeMap::new(),
             leaving: Vec::new(),
             checks: VecDeque::new(),
             checking: 0,
             checking_of: PerAddress::default(),
+            closed_early: BTreeSet::new(),
             connected: PerAddress::default(),
             audit: Audit::default(),
             own: GatewayName::new(name),
             caught_up: false,
-            heartbeats_since: BTreeMap::new(),
-            orphans: BTreeMap::new(),
+            lost: LostGateways::default(),
             scan_at: 0,
             message: Vec::new(),
             counts: GatewayCounts::default(),
@@ -317,6 +327,7 @@ impl<B: Backlog> Gateway<B> {
             && !conn.is_over()
         {
             conn.inbox.extend_from_slice(bytes);
+            (conn.has_spoken, conn.shakes_hands) = (true, false);
             self.take(now, stream, index);
         }
     }
@@ -365,7 +376,8 @@ impl<B: Backlog> Gateway<B> {
 
     /// The socket is closed: by the client, or by the owner on the gateway's request.
     pub fn on_closed(&mut self, now: Nanos, index: usize) {
-        self.leave(now, index, DisconnectReason::Broken);
+        self.leave(now, index, DisconnectReason::Broken, "");
+        self.tell_closed(now, index);
         if let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::take) {
             self.connected.give_back(conn.peer.ip());
             if !planted(Mutation::PlaceLeaks) {
@@ -424,7 +436,12 @@ impl<B: Backlog> Gateway<B> {
         if self.part_fix(now, index, reason, why) {
             return;
         }
-        self.leave(now, index, reason);
+        self.leave(now, index, reason, why);
+        if let Some(conn) = self.conn(index).filter(|conn| !conn.is_open() && !conn.is_over()) {
+            let shakes_hands = std::mem::take(&mut conn.shakes_hands) && reason == DisconnectReason::Broken;
+            let why = if shakes_hands { "its TLS handshake was not over in time" } else { why };
+            self.tell(now, index, Audited::NoLogin, why);
+        }
         if let Some(conn) = self.conn(index)
             && !conn.is_over()
         {
@@ -436,8 +453,27 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
+    /// Writes a line of the audit log about a connection.
+    fn tell(&mut self, now: Nanos, index: usize, what: Audited, why: &str) {
+        if let Some((_, conn)) = self.conns.get(index).and_then(Option::as_ref) {
+            self.audit.tell(&mut self.counts, now, what, conn.client(), why);
+        }
+    }
+
+    /// What a connection has sent is not what is spoken here: the owner closes it.
+    pub fn on_fault(&mut self, now: Nanos, index: usize, what: &str) {
+        self.end(now, index, DisconnectReason::Fault, what);
+    }
+
+    /// The TLS handshake of a connection begins or ends.
+    pub fn on_handshake(&mut self, index: usize, goes_on: bool) {
+        if let Some(conn) = self.conn(index) {
+            conn.shakes_hands = goes_on;
+        }
+    }
+
     /// A client that was logged in is here no more: its disconnect is stamped when its grace is over.
-    fn leave(&mut self, now: Nanos, index: usize, reason: DisconnectReason) {
+    fn leave(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) {
         let Some((_, conn)) = self.conns.get(index).and_then(Option::as_ref) else { return };
         let (Phase::Open { publisher, nonce }, Some(user)) = (&conn.phase, &conn.user) else { return };
         let graced = matches!(
@@ -458,8 +494,12 @@ impl<B: Backlog> Gateway<B> {
             reason,
             cancels: user.cancel_on_disconnect,
         };
-        let why = reason.to_string();
-        self.audit.tell(&mut self.counts, now, Audited::Left, conn.client(), &why);
+        if !conn.is_refused {
+            let is_fault = reason == DisconnectReason::Fault;
+            let what = if is_fault { Audited::CutOff } else { Audited::Left };
+            let more = if is_fault && !why.is_empty() { format!(": {why}") } else { String::new() };
+            self.audit.tell(&mut self.counts, now, what, conn.client(), &format!("{reason}{more}"));
+        }
         self.leaving.push(leaving);
         self.forget(index);
     }
@@ -501,13 +541,21 @@ impl<B: Backlog> Gateway<B> {
 
     /// Whether every disconnect was delivered, and the end of a gateway that stops.
     pub fn has_left(&self) -> bool {
-        self.leaving.is_empty() && !self.is_parting() && !(self.own.stops && self.own.id.is_some())
+        let parts = self.conns.iter().flatten().any(|(_, conn)| conn.is_parting());
+        self.leaving.is_empty() && !parts && !(self.own.stops && self.own.id.is_some())
     }
 
     /// Does what is due: sends, timers, disconnects. Connections with something to send or to close are added
     /// to `touched`.
     pub fn turn(&mut self, now: Nanos, stream: &mut impl GatewayStream, touched: &mut Vec<usize>) {
-        while let Some(index) = self.ready.pop_first() {
+        self.work = TurnWork::default();
+        for index in work::in_turn(std::mem::take(&mut self.ready), self.filled) {
+            if self.work.is_over() {
+                self.ready.insert(index);
+                continue;
+            }
+            self.work.begin_client();
+            self.filled = index;
             self.fill(now, index);
             touched.push(index);
         }
@@ -519,7 +567,7 @@ impl<B: Backlog> Gateway<B> {
             self.scan(now, stream, index);
             touched.push(index);
         }
-        self.stamp_disconnects(now, stream);
+        stamp_disconnects(now, stream, &mut self.leaving, &self.clients);
         self.turn_own(now, stream);
         self.reap(now, stream);
     }

@@ -47,7 +47,8 @@ impl Line {
     }
 
     /// Refuses a login. FIX has a Logout for that, which would take a number of the session from somebody who
-    /// has not shown that it is his: the connection is closed, as the specification allows.
+    /// has not shown that it is his, and engines count it whatever its number is: the connection is closed,
+    /// as the specification allows. A user that has shown it is refused by a Logout that is stamped.
     pub fn reject(&mut self, reason: RejectReason, out: &mut Vec<u8>) {
         if let Self::Soup(server) = self {
             let _ = server.reject(reason, out); // a connection that has ended meanwhile is not told

@@ -8,6 +8,7 @@ mod allowance;
 mod audit;
 mod conn;
 pub mod core;
+pub mod desk;
 pub mod ledger;
 mod line;
 pub mod locks;

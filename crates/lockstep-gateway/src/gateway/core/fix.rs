@@ -6,31 +6,35 @@
 //! A record is a message to the client without its number, which is its place in the client's list of the
 //! ledger. So a resend reads the list again, and nothing else is stored.
 
-use super::{Gateway, GatewayError, GatewayStream, OUT_MAX};
+use super::login::CROWDED;
+use super::work::TurnWork;
+use super::{Gateway, GatewayCounts, GatewayError, GatewayStream, OUT_MAX};
 use crate::fix::client::FixClient;
-use crate::fix::note::FixNote;
+use crate::fix::note::{FixNote, RESET};
 use crate::fix::orders::FixOrders;
-use crate::fix::record::FixRecord;
+use crate::fix::record::{FixEnds, FixRecord};
 use crate::fix::session::{
-    FixEnd, FixEvent, FixLogon, FixSession, FixSessionLimits, FixSurroundings, FixTarget,
+    FixAccount, FixEnd, FixEvent, FixLogon, FixSession, FixSessionCounts, FixSessionLimits, FixSurroundings,
+    FixTarget,
 };
 use crate::gateway::conn::{Conn, LoginAttempt, Phase};
 use crate::gateway::ledger::Ledger;
 use crate::gateway::line::Line;
-use crate::gateway::users::Recipient;
 use lockstep_core::engine::clients::DisconnectReason;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::engine::subscriber::Message;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{CHANNELS, Destination, GATEWAYS, Nanos, PublisherId, PublisherSeq, Seq};
-use soupbintcp::Session;
+use lockstep_wire::{GATEWAYS, Nanos, PublisherId, PublisherSeq, Seq};
+use soupbintcp::{RejectReason, Session};
 use std::net::SocketAddr;
 
 /// For a client whose message cannot be published, whenever it is tried.
 const UNPUBLISHED: &str = "its message is longer than the channel of its destination takes";
 /// Behind the last message of a day.
 const DAY_IS_OVER: &str = "the trading day has ended";
+/// For the log: while it is so, the gateway knows no number of the session.
+const READS: &str = "the gateway still reads the stream";
 /// Longest user of a logon that is asked about.
 const USER_LEN_MAX: usize = 64;
 
@@ -62,14 +66,14 @@ impl<B: Backlog> Gateway<B> {
             match event {
                 None => break,
                 Some(FixEvent::Logon(logon)) => self.on_fix_logon(now, index, *logon),
-                Some(FixEvent::Taken) => {
+                Some(FixEvent::Taken { is_answered }) => {
                     self.counts.submitted += 1;
                     self.ready.insert(index);
+                    if let Some(conn) = self.conn(index) {
+                        conn.answer_uncounted |= is_answered;
+                    }
                 }
-                Some(FixEvent::Cut(why)) => {
-                    tracing::debug!(why, "a client of FIX is cut");
-                    self.end(now, index, DisconnectReason::Fault, why);
-                }
+                Some(FixEvent::Cut(why)) => self.end(now, index, DisconnectReason::Fault, &why),
             }
         }
         self.publish_fix(now, stream, index);
@@ -88,9 +92,9 @@ impl<B: Backlog> Gateway<B> {
             return true;
         }
         let Some(session) = conn.line.fix() else { return true };
-        let is_open = session.is_open();
+        let is_open = session.is_open() && session.leaving().is_none();
         let waits = session.is_pending() || published == Published::Waits;
-        let waits = waits || is_open && session.leaving().is_none() && !conn.takes_credit(now);
+        let waits = waits || is_open && !(conn.may_be_answered(now) && conn.takes_credit(now));
         if waits {
             conn.blocked = true;
             self.counts.blocked += 1;
@@ -101,7 +105,7 @@ impl<B: Backlog> Gateway<B> {
     /// The next message of these bytes.
     fn next_fix(&mut self, now: Nanos, index: usize, bytes: &[u8]) -> Option<(usize, Option<FixEvent>)> {
         let none = FixOrders::default();
-        let destination = self.fix_destination(index);
+        let destination = self.destination_of(index);
         let Self { conns, fix, stream_time, counts, .. } = self;
         let (_, conn) = conns.get_mut(index).and_then(Option::as_mut)?;
         let client = match &conn.phase {
@@ -112,9 +116,8 @@ impl<B: Backlog> Gateway<B> {
         let around = FixSurroundings { time: *stream_time, orders, has_destination: destination.is_some() };
         let is_open = conn.is_open();
         let session = conn.line.fix()?;
-        let garbled = session.garbled();
         let taken = session.on_bytes(now, bytes, around);
-        counts.fix_garbled += session.garbled() - garbled;
+        count(counts, session);
         // No message was there after all.
         if is_open && taken.event.is_none() {
             conn.allowance.give_back();
@@ -122,25 +125,20 @@ impl<B: Backlog> Gateway<B> {
         Some((taken.len, taken.event))
     }
 
-    fn fix_destination(&self, index: usize) -> Option<Destination> {
-        let (_, conn) = self.conns.get(index)?.as_ref()?;
-        let Phase::Open { publisher, .. } = conn.phase else { return None };
-        match &conn.user.as_ref()?.destination {
-            Recipient::Own => Some(publisher),
-            Recipient::Everybody => Some(0),
-            Recipient::Client(name) => self.clients.id_of(name),
-            Recipient::Channel(number) => Some(CHANNELS + number),
-        }
-    }
-
     fn on_fix_logon(&mut self, now: Nanos, index: usize, logon: FixLogon) {
+        if !self.is_ready() {
+            if let Some(conn) = self.conn(index) {
+                conn.phase = Phase::Deferred { logon: Box::new(logon), since: now };
+            }
+            return;
+        }
         let user: String = logon.user.chars().take(USER_LEN_MAX).collect();
         self.begin_login(now, index, LoginAttempt { user, session: Session::BLANK, seq: 0 }, &logon.password);
     }
 
     /// Publishes what a session has queued, as far as the stream takes it.
     fn publish_fix(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) -> Published {
-        let destination = self.fix_destination(index);
+        let destination = self.destination_of(index);
         let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::as_mut) else {
             return Published::Over;
         };
@@ -157,7 +155,10 @@ impl<B: Backlog> Gateway<B> {
                 Err(PublishError::Backpressure) => return Published::Waits,
                 Err(PublishError::TooLong { .. } | PublishError::TooLongFor { .. }) => {
                     self.counts.refused += 1;
-                    self.finish_fix(now, index, DisconnectReason::Fault, UNPUBLISHED);
+                    if session.leaving().is_none() {
+                        session.part(now, DisconnectReason::Fault, UNPUBLISHED);
+                    }
+                    self.finish_fix(now, index, DisconnectReason::Fault);
                     return Published::Over;
                 }
                 // Fenced, closed or not open: the stream reports it too, later.
@@ -173,19 +174,22 @@ impl<B: Backlog> Gateway<B> {
 
     /// Both halves of a login are there.
     pub(super) fn accept_fix_login(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
-        let Self { conns, fix, .. } = self;
+        let Self { conns, fix, stream_time, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
         let Phase::Opening { nonce, publisher: Some(publisher), begins: Some(begins), .. } = &conn.phase
         else {
             return;
         };
         let (nonce, publisher, place) = (*nonce, *publisher, begins.0.clone());
+        let mut refusal = None;
         (conn.place, conn.phase, conn.stalled_at) = (place, Phase::Open { publisher, nonce }, now);
         let client = fix.entry(publisher).or_default();
         if let Line::Fix(session) = &mut conn.line {
-            session.accept(now, client);
+            let rate = conn.user.as_ref().map_or(1, |user| user.rate);
+            refusal = session.accept(now, FixAccount { client, time: *stream_time, rate });
+            count(&mut self.counts, session);
         }
-        self.on_accepted(now, index, publisher);
+        self.on_accepted(now, index, publisher, refusal.as_deref());
         self.publish_fix(now, stream, index);
         self.take_fix(now, stream, index);
     }
@@ -290,7 +294,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// Moves messages from the ledger into a connection's output, as many as fit.
     pub(super) fn fill_fix(&mut self, now: Nanos, index: usize) {
-        let Self { conns, ledger, message, counts, failed, fix, stream_time, .. } = self;
+        let Self { conns, ledger, message, counts, failed, fix, stream_time, work, ready, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
         let Phase::Open { publisher, .. } = conn.phase else { return };
         if conn.takes_nothing {
@@ -301,16 +305,20 @@ impl<B: Backlog> Gateway<B> {
         }
         let Some(client) = fix.get(&publisher) else { return };
         let sending = FixSending { client, ledger, time: *stream_time, publisher };
-        let sent = sending.fill(now, conn, message, &mut counts.fix_resent);
-        let is_behind = conn.waiting() >= OUT_MAX;
+        let sent = sending.fill(now, conn, (message, work), &mut counts.fix_resent);
+        let is_full = conn.waiting() >= OUT_MAX;
+        let is_behind = is_full || conn.line.fix().is_some_and(|session| session.resend().is_some());
         let reason = conn.line.fix().and_then(|session| session.leaving());
+        if !is_full && work.is_spent() {
+            ready.insert(index);
+        }
         match sent {
             Err(error) => *failed = Some(GatewayError::Backlog(error)),
             Ok((count, ends)) => {
                 counts.sent += count;
                 let day_is_over = conn.day_is_over && !is_behind && ledger.is_at_end(&conn.place);
                 if ends {
-                    self.finish_fix(now, index, reason.unwrap_or(DisconnectReason::Logout), "");
+                    self.finish_fix(now, index, reason.unwrap_or(DisconnectReason::Logout));
                 } else if day_is_over {
                     self.end_fix_day(now, index);
                 }
@@ -321,18 +329,15 @@ impl<B: Backlog> Gateway<B> {
     /// Behind the last message of a day: no entry is stamped for this Logout, as the numbers end with the
     /// day.
     fn end_fix_day(&mut self, now: Nanos, index: usize) {
+        let timestamp = self.stream_time;
         if let Some(conn) = self.conn(index)
             && let Line::Fix(session) = &mut conn.line
-            && let Some((number, ends)) = session.next_out().zip(session.ends().cloned())
+            && let Some((number, ends)) = session.next_out().zip(session.ends())
         {
             let fields = format!("35=5\x0158={DAY_IS_OVER}\x01");
-            let record = FixRecord { flags: 0, timestamp: 0, fields: fields.as_bytes() };
-            let timestamp = self.stream_time;
-            if let Some(conn) = self.conn(index) {
-                ends.write(&FixRecord { timestamp, ..record }, number, &mut conn.out);
-            }
+            ends.write(&FixRecord { flags: 0, timestamp, fields: fields.as_bytes() }, number, &mut conn.out);
         }
-        self.finish_fix(now, index, DisconnectReason::DayEnd, "");
+        self.finish_fix(now, index, DisconnectReason::DayEnd);
     }
 
     /// A FIX session is to end by the gateway's wish: a Logout goes before. `true`: so it is, and the
@@ -347,23 +352,28 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// Ends a connection without a Logout, or behind it.
-    fn finish_fix(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) {
-        if !why.is_empty() {
-            tracing::warn!("a client of FIX is cut: {why}");
-        }
-        self.leave(now, index, reason);
+    fn finish_fix(&mut self, now: Nanos, index: usize, reason: DisconnectReason) {
+        let session = self.conn(index).and_then(|conn| conn.line.fix());
+        let why = session.map(|session| session.last_words().to_owned()).unwrap_or_default();
+        self.leave(now, index, reason, &why);
         if let Some(conn) = self.conn(index).filter(|conn| !conn.is_over()) {
             conn.phase = Phase::Over { since: now };
         }
     }
 
-    /// Whether a session waits for its Logout to be stamped and sent.
-    pub(super) fn is_parting(&self) -> bool {
-        let parts = |conn: &Conn| match &conn.line {
-            Line::Fix(session) => conn.is_open() && session.leaving().is_some(),
-            Line::Soup(_) => false,
-        };
-        self.conns.iter().flatten().any(|(_, conn)| parts(conn))
+    /// A logon waits until the gateway can decide it, and as long as a login may take.
+    fn scan_deferred(&mut self, now: Nanos, index: usize) {
+        let has_room = self.is_ready() && self.checking < self.limits.checks_max;
+        let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::as_mut) else { return };
+        let Phase::Deferred { logon, since } = &mut conn.phase else { return };
+        let is_late = now >= *since + self.limits.soup.login_ns;
+        if has_room && self.checking_of.of(conn.peer.ip()) < self.limits.checks_per_address {
+            let logon = logon.as_ref().clone();
+            self.on_fix_logon(now, index, logon);
+        } else if is_late {
+            let why = if self.is_ready() { CROWDED } else { READS };
+            self.reject(now, index, RejectReason::SessionNotAvailable, why);
+        }
     }
 
     pub(super) fn scan_fix(
@@ -373,20 +383,23 @@ impl<B: Backlog> Gateway<B> {
         index: usize,
         is_slow: bool,
     ) {
-        let Some(conn) = self.conn(index) else { return };
+        self.scan_deferred(now, index);
+        let Self { conns, counts, .. } = self;
+        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
         let (blocked, takes_nothing) = (conn.blocked, conn.takes_nothing);
         let Some(session) = conn.line.fix() else { return };
         if blocked {
             session.on_unread(now);
         }
         let ended = session.on_timer(now);
+        count(counts, session);
         if takes_nothing {
             conn.drop_output();
         }
         match ended {
             Some(FixEnd::LoginLate) => self.end(now, index, DisconnectReason::Broken, "no Logon in time"),
             Some(FixEnd::Silent) => self.end(now, index, DisconnectReason::Silent, "it was silent"),
-            Some(FixEnd::Parted(reason)) => self.finish_fix(now, index, reason, ""),
+            Some(FixEnd::Parted(reason)) => self.finish_fix(now, index, reason),
             None if is_slow => {
                 self.counts.cut += 1;
                 self.end(now, index, DisconnectReason::Slow, "it reads nothing of what it is sent");
@@ -399,6 +412,14 @@ impl<B: Backlog> Gateway<B> {
             }
         }
     }
+}
+
+/// Adds what happened in a session.
+fn count(counts: &mut GatewayCounts, session: &mut FixSession) {
+    let FixSessionCounts { garbled, asked, abandoned } = session.take_counts();
+    counts.fix_garbled += garbled;
+    counts.fix_asked += asked;
+    counts.fix_gaps_abandoned += abandoned;
 }
 
 fn encoded(record: &FixRecord<'_>) -> Vec<u8> {
@@ -422,27 +443,31 @@ impl<B: Backlog> FixSending<'_, B> {
         &self,
         now: Nanos,
         conn: &mut Conn,
-        message: &mut Vec<u8>,
+        (message, work): (&mut Vec<u8>, &mut TurnWork),
         resent: &mut u64,
     ) -> Result<(u64, bool), BacklogError> {
         let mut sent = 0;
         let Line::Fix(session) = &mut conn.line else { return Ok((0, false)) };
         let Some(ends) = session.ends().cloned() else { return Ok((0, false)) };
-        while conn.out.len() - conn.sent < OUT_MAX {
+        while conn.out.len() - conn.sent < OUT_MAX && !work.is_spent() {
             if session.resend().is_some() {
-                *resent += self.resend(session, &ends, message, &mut conn.out, conn.sent)?;
+                *resent += self.resend(session, &ends, (message, work), &mut conn.out, conn.sent)?;
                 if session.resend().is_some_and(|resend| resend.next > resend.to && resend.gap.is_none()) {
                     session.on_resent(now);
                 }
                 continue;
             }
-            let Some(number) = session.next_out() else { break };
-            if !self.ledger.next(&mut conn.place, message)? {
+            if session.next_out().is_none() || !self.ledger.next(&mut conn.place, message)? {
                 break;
             }
+            work.on_read(message.len());
             let Some(record) = FixRecord::decode(message) else { continue };
+            if record.flags & RESET != 0 {
+                session.restart();
+            }
+            let Some(number) = session.next_out() else { break };
             ends.write(&record, number, &mut conn.out);
-            session.on_sent(now);
+            session.on_sent(now, &record);
             sent += 1;
             if record.is_logout() {
                 return Ok((sent, true));
@@ -455,20 +480,21 @@ impl<B: Backlog> FixSending<'_, B> {
     fn resend(
         &self,
         session: &mut FixSession,
-        ends: &crate::fix::record::FixEnds,
-        message: &mut Vec<u8>,
+        ends: &FixEnds,
+        (message, work): (&mut Vec<u8>, &mut TurnWork),
         out: &mut Vec<u8>,
         sent_len: usize,
     ) -> Result<u64, BacklogError> {
         let Some(resend) = session.resend() else { return Ok(0) };
         let mut resent = 0;
         let mut place = self.ledger.place(&[self.publisher], self.client.count_of(resend.next));
-        while resend.next <= resend.to && out.len() - sent_len < OUT_MAX {
+        while resend.next <= resend.to && out.len() - sent_len < OUT_MAX && !work.is_spent() {
             if !self.ledger.next(&mut place, message)? {
                 // Nothing of what was sent is ever missing, so that this ends no resend too early.
                 resend.to = resend.next - 1;
                 break;
             }
+            work.on_read(message.len());
             let leaves_out =
                 |record: &FixRecord<'_>| record.is_admin() || planted(Mutation::FixGapOverReport);
             let record = FixRecord::decode(message).filter(|record| !leaves_out(record));

@@ -1,7 +1,9 @@
 //! The invariants of a gateway after each of its turns, in the words of its rules.
 
+use super::work::{TURN_BYTES, TURN_ENTRIES};
 use super::{Gateway, Phase};
 use lockstep_core::engine::ports::Backlog;
+use soupbintcp::packet::PAYLOAD_LEN_MAX;
 
 impl<B: Backlog> Gateway<B> {
     /// Holds always. Panics with the rule that is broken.
@@ -34,7 +36,7 @@ impl<B: Backlog> Gateway<B> {
             Some(match conn(index)?.phase {
                 Phase::Open { publisher: own, .. } => own == *publisher,
                 Phase::Opening { publisher: own, .. } => own == Some(*publisher),
-                Phase::New | Phase::Checking(_) | Phase::Over { .. } => false,
+                Phase::New | Phase::Deferred { .. } | Phase::Checking(_) | Phase::Over { .. } => false,
             })
         };
         for publisher in self.by_publisher.keys() {
@@ -52,6 +54,10 @@ impl<B: Backlog> Gateway<B> {
         let of_addresses = (self.connected.total(), self.checking_of.total());
         assert!(of_addresses.0 == taken, "{taken} connections, and {} of all addresses", of_addresses.0);
         assert!(of_addresses.1 <= checking, "{checking} checks, and {} of all addresses", of_addresses.1);
+        let work = self.work;
+        assert!(work.entries <= TURN_ENTRIES, "a turn has read {} messages", work.entries);
+        assert!(work.bytes < TURN_BYTES + PAYLOAD_LEN_MAX, "a turn has read {} bytes", work.bytes);
+        assert!(self.closed_early.len() <= checking, "{:?} are of {checking} checks", self.closed_early);
         self.pending.invariants();
     }
 }

@@ -3,18 +3,23 @@
 use super::{Check, FULL, Gateway, GatewayStream, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED};
 use crate::gateway::audit::Audited;
 use crate::gateway::conn::{LoginAttempt, Phase};
-use crate::gateway::ledger::LedgerDay;
+use crate::gateway::ledger::{Ledger, LedgerDay};
 use crate::gateway::line::Line;
 use crate::gateway::users::{Recipient, User};
-use lockstep_core::engine::clients::{CLIENT, DisconnectReason, nonce};
+use lockstep_core::engine::clients::{CLIENT, Clients, DisconnectReason, nonce};
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{CHANNELS, Destination, Nanos, PublisherId};
 use soupbintcp::Session;
 use soupbintcp::{LoginRequest, RejectReason};
+use std::net::SocketAddr;
 
+/// Sent to a client whose login finds no room among those that wait.
+pub(super) const CROWDED: &str = "too many logins wait: try again in a second";
 /// For the audit log alone.
+const CLOSED_EARLY: &str = "it closed the connection before its login was decided";
+const CLOSED_WITHIN: &str = "it closed the connection before its login was whole";
 const WRONG_PASSWORD: &str = "a wrong password, or a user that does not exist";
 
 impl<B: Backlog> Gateway<B> {
@@ -57,7 +62,7 @@ impl<B: Backlog> Gateway<B> {
             let why = if is_crowded {
                 "too many logins from your address wait: try again in a second"
             } else {
-                "too many logins wait: try again in a second"
+                CROWDED
             };
             return self.reject(now, index, RejectReason::SessionNotAvailable, why);
         }
@@ -97,9 +102,13 @@ impl<B: Backlog> Gateway<B> {
             .and_then(Option::as_ref)
             .is_some_and(|(known, conn)| *known == number && matches!(conn.phase, Phase::Checking(_)));
         if !waits {
-            if !is_right {
-                let client = (check.user.as_str(), check.address);
-                self.audit.tell(&mut self.counts, now, Audited::Refused, client, WRONG_PASSWORD);
+            // Of one that was ended meanwhile the line is written.
+            if self.closed_early.remove(&number) {
+                let (what, why) = match is_right {
+                    true => (Audited::NoLogin, CLOSED_EARLY),
+                    false => (Audited::Refused, WRONG_PASSWORD),
+                };
+                self.audit.tell(&mut self.counts, now, what, (&check.user, check.address), why);
             }
             return;
         }
@@ -115,7 +124,7 @@ impl<B: Backlog> Gateway<B> {
             let why = if user.fix { "the user speaks FIX" } else { "the user does not speak FIX" };
             return self.reject_as(now, index, RejectReason::NotAuthorized, "", why);
         }
-        if let Some(name) = self.unread_name(&user) {
+        if let Some(name) = unread_name(&user, &self.clients).filter(|_| !self.ledger.is_whole()) {
             let why = format!(
                 "the gateway cannot read the stream's beginning and does not know {name} yet: try another gateway"
             );
@@ -136,18 +145,24 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A client that this user receives or sends to, and whose open entry may lie before what was read: what
-    /// was addressed to it cannot be counted.
-    fn unread_name<'a>(&self, user: &'a User) -> Option<&'a str> {
-        if self.ledger.is_whole() || planted(Mutation::UnreadNamesNobodys) {
-            return None;
+    /// The client has closed a connection. One without a byte is counted alone: so tunnels look whether a
+    /// gateway lives. While the password is checked, the line waits for the result.
+    pub(super) fn tell_closed(&mut self, now: Nanos, index: usize) {
+        let Some((number, conn)) = self.conns.get(index).and_then(Option::as_ref) else { return };
+        match conn.phase {
+            Phase::Open { .. } | Phase::Over { .. } => {}
+            Phase::Checking(_) => {
+                self.closed_early.insert(*number);
+            }
+            Phase::New if !conn.has_spoken => self.counts.no_login += 1,
+            Phase::New => self.tell(now, index, Audited::NoLogin, CLOSED_WITHIN),
+            _ => self.tell(now, index, Audited::NoLogin, CLOSED_EARLY),
         }
-        let named = user.hear.iter().chain([&user.destination]);
-        let names = named.filter_map(|whom| match whom {
-            Recipient::Client(name) => Some(name.as_str()),
-            _ => None,
-        });
-        names.into_iter().find(|name| self.clients.id_of(name).is_none())
+    }
+
+    /// A connection that never became a client's, such as a tunnel's without a header, is closed.
+    pub fn on_turned_away(&mut self, now: Nanos, peer: SocketAddr, why: &str) {
+        self.audit.tell(&mut self.counts, now, Audited::NoLogin, ("", peer.ip()), why);
     }
 
     pub(super) fn reject(&mut self, now: Nanos, index: usize, reason: RejectReason, why: &str) {
@@ -157,9 +172,8 @@ impl<B: Backlog> Gateway<B> {
     /// Refuses a login; the audit log has a reason of its own, of which the client learns nothing.
     fn reject_as(&mut self, now: Nanos, index: usize, reason: RejectReason, why: &str, audited: &str) {
         self.counts.rejected += 1;
-        let Self { conns, audit, counts, .. } = self;
-        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
-        audit.tell(counts, now, Audited::Refused, conn.client(), audited);
+        self.tell(now, index, Audited::Refused, audited);
+        let Some(conn) = self.conn(index) else { return };
         if !why.is_empty() {
             conn.line.debug(now, why, &mut conn.out); // it is told once more by the letter
         }
@@ -199,15 +213,27 @@ impl<B: Backlog> Gateway<B> {
             // The session is open, and eight bytes fit.
             let _ = server.unsequenced(now, &last.to_be_bytes(), &mut conn.out);
         }
-        self.on_accepted(now, index, publisher);
+        self.on_accepted(now, index, publisher, None);
         self.take(now, stream, index);
     }
 
-    /// A login is accepted: its connection is its user's from here on.
-    pub(super) fn on_accepted(&mut self, now: Nanos, index: usize, publisher: PublisherId) {
-        let Some((_, conn)) = self.conns.get(index).and_then(Option::as_ref) else { return };
-        self.counts.accepted += 1;
-        self.audit.tell(&mut self.counts, now, Audited::LoggedIn, conn.client(), "logged in");
+    /// A login is accepted: its connection is its user's from here on. With a refusal it is so until its
+    /// Logout is sent.
+    pub(super) fn on_accepted(
+        &mut self,
+        now: Nanos,
+        index: usize,
+        publisher: PublisherId,
+        refusal: Option<&str>,
+    ) {
+        let Some(conn) = self.conn(index) else { return };
+        conn.is_refused = refusal.is_some();
+        match refusal {
+            None => self.counts.accepted += 1,
+            Some(_) => self.counts.rejected += 1,
+        }
+        let what = if refusal.is_none() { Audited::LoggedIn } else { Audited::Refused };
+        self.tell(now, index, what, refusal.unwrap_or("logged in"));
         self.leaving.retain(|leaving| leaving.publisher != publisher);
         if let Some(before) = self.by_publisher.insert(publisher, index)
             && before != index
@@ -220,9 +246,8 @@ impl<B: Backlog> Gateway<B> {
 
     /// Another connection of its user has taken the place of this one.
     pub(super) fn supersede(&mut self, now: Nanos, index: usize) {
-        let Self { conns, audit, counts, .. } = self;
-        if let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) {
-            audit.tell(counts, now, Audited::Left, conn.client(), SUPERSEDED);
+        self.tell(now, index, Audited::Left, SUPERSEDED);
+        if let Some(conn) = self.conn(index) {
             conn.line.debug(now, SUPERSEDED, &mut conn.out);
             conn.line.close();
             conn.phase = Phase::Over { since: now };
@@ -233,30 +258,25 @@ impl<B: Backlog> Gateway<B> {
         self.counts.cut += 1;
     }
 
-    /// The destinations that the user of a connection receives, as far as the stream knows them.
-    pub(super) fn destinations(&self, index: usize, own: PublisherId) -> Vec<Destination> {
-        let user = self.conns.get(index).and_then(Option::as_ref).and_then(|(_, conn)| conn.user.as_ref());
-        let mut destinations: Vec<_> = user
-            .into_iter()
-            .flat_map(|user| &user.hear)
-            .filter_map(|whom| match whom {
-                Recipient::Own => Some(own),
-                Recipient::Everybody => self.ledger.has_broadcast().then_some(0),
-                Recipient::Client(name) => self.clients.id_of(name),
-                Recipient::Channel(number) => Some(CHANNELS + number),
-            })
-            .collect();
-        destinations.sort_unstable();
-        destinations.dedup();
-        destinations
-    }
-
     pub(super) fn listen(&mut self, index: usize, own: PublisherId) {
-        for destination in self.destinations(index, own) {
+        let user = self.conn(index).and_then(|conn| conn.user.clone());
+        for destination in destinations(user.as_ref(), own, &self.clients, &self.ledger) {
             self.subscribed.entry(destination).or_default().insert(index);
             if let Some(conn) = self.conn(index) {
                 conn.place.hear(destination);
             }
+        }
+    }
+
+    /// The destination of a client's messages, if the stream knows it.
+    pub(super) fn destination_of(&self, index: usize) -> Option<Destination> {
+        let (_, conn) = self.conns.get(index)?.as_ref()?;
+        let Phase::Open { publisher, .. } = conn.phase else { return None };
+        match &conn.user.as_ref()?.destination {
+            Recipient::Own => Some(publisher),
+            Recipient::Everybody => Some(0),
+            Recipient::Client(name) => self.clients.id_of(name),
+            Recipient::Channel(number) => Some(CHANNELS + number),
         }
     }
 
@@ -268,15 +288,10 @@ impl<B: Backlog> Gateway<B> {
         index: usize,
         message: &[u8],
     ) -> bool {
+        let destination = self.destination_of(index);
         let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::as_mut) else { return true };
         let (Phase::Open { publisher, .. }, Some(user)) = (&conn.phase, &conn.user) else { return true };
         let (publisher, numbered) = (*publisher, user.numbered);
-        let destination = match &user.destination {
-            Recipient::Own => Some(publisher),
-            Recipient::Everybody => Some(0),
-            Recipient::Client(name) => self.clients.id_of(name),
-            Recipient::Channel(number) => Some(CHANNELS + number),
-        };
         let Some(destination) = destination else {
             self.refuse(now, index, "whom your messages are for has never logged in");
             return true;
@@ -339,4 +354,38 @@ impl<B: Backlog> Gateway<B> {
             conn.reported = Some(why);
         }
     }
+}
+
+/// A client that this user receives or sends to, and whose open entry may lie before what was read: what was
+/// addressed to it cannot be counted.
+fn unread_name<'a>(user: &'a User, clients: &Clients) -> Option<&'a str> {
+    if planted(Mutation::UnreadNamesNobodys) {
+        return None;
+    }
+    let named = user.hear.iter().chain([&user.destination]);
+    let names = named.filter_map(|whom| match whom {
+        Recipient::Client(name) => Some(name.as_str()),
+        _ => None,
+    });
+    names.into_iter().find(|name| clients.id_of(name).is_none())
+}
+
+/// The destinations that a user receives whose client is `own`, as far as the stream knows them.
+pub(super) fn destinations<B: Backlog>(
+    user: Option<&User>,
+    own: PublisherId,
+    clients: &Clients,
+    ledger: &Ledger<B>,
+) -> Vec<Destination> {
+    let hears = user.into_iter().flat_map(|user| &user.hear);
+    let known = hears.filter_map(|whom| match whom {
+        Recipient::Own => Some(own),
+        Recipient::Everybody => ledger.has_broadcast().then_some(0),
+        Recipient::Client(name) => clients.id_of(name),
+        Recipient::Channel(number) => Some(CHANNELS + number),
+    });
+    let mut destinations: Vec<_> = known.collect();
+    destinations.sort_unstable();
+    destinations.dedup();
+    destinations
 }

@@ -1,8 +1,8 @@
 //! Messages on their way to clients, and the timers of connections.
 
-use super::{Gateway, GatewayError, GatewayStream, OUT_MAX};
+use super::{Gateway, GatewayError, GatewayStream, Leaving, OUT_MAX};
 use crate::gateway::line::Line;
-use lockstep_core::engine::clients::{DisconnectReason, close_payload};
+use lockstep_core::engine::clients::{Clients, DisconnectReason, close_payload};
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::Nanos;
@@ -11,7 +11,7 @@ use soupbintcp::End;
 impl<B: Backlog> Gateway<B> {
     /// Moves messages from the ledger into a connection's output, as many as fit.
     pub(super) fn fill(&mut self, now: Nanos, index: usize) {
-        let Self { conns, ledger, message, counts, failed, .. } = self;
+        let Self { conns, ledger, message, counts, failed, work, ready, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
         if conn.line.is_fix() {
             return self.fill_fix(now, index);
@@ -25,8 +25,13 @@ impl<B: Backlog> Gateway<B> {
         let is_cut_short = conn.day_is_over && planted(Mutation::EndBeforeRest);
         let Line::Soup(server) = &mut conn.line else { return };
         while conn.out.len() - conn.sent < OUT_MAX && !is_cut_short {
+            if work.is_spent() {
+                ready.insert(index);
+                break;
+            }
             match ledger.next(&mut conn.place, message) {
                 Ok(true) => {
+                    work.on_read(message.len());
                     if server.sequenced(now, message, &mut conn.out).is_err() {
                         return;
                     }
@@ -79,25 +84,30 @@ impl<B: Backlog> Gateway<B> {
             None => {}
         }
     }
+}
 
-    pub(super) fn stamp_disconnects(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
-        let Self { leaving, clients, .. } = self;
-        leaving.retain_mut(|leaving| {
-            if planted(Mutation::DisconnectForgotten) {
-                return true;
-            }
-            let client = clients.get(leaving.publisher);
-            let has_it = client.is_some_and(|client| client.nonce == leaving.nonce && client.open);
-            // It is closed, or somebody has it again, here or elsewhere.
-            if leaving.seen && !has_it {
-                return false;
-            }
-            if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
-                // A close that is not taken now is tried again, until the stream shows its outcome.
-                let reason = close_payload(leaving.reason, leaving.cancels);
-                leaving.closing = stream.close(leaving.publisher, &reason).is_ok();
-            }
-            true
-        });
-    }
+/// Closes the clients that are gone and whose grace is over, and forgets those that are closed.
+pub(super) fn stamp_disconnects(
+    now: Nanos,
+    stream: &mut impl GatewayStream,
+    leaving: &mut Vec<Leaving>,
+    clients: &Clients,
+) {
+    leaving.retain_mut(|leaving| {
+        if planted(Mutation::DisconnectForgotten) {
+            return true;
+        }
+        let client = clients.get(leaving.publisher);
+        let has_it = client.is_some_and(|client| client.nonce == leaving.nonce && client.open);
+        // It is closed, or somebody has it again, here or elsewhere.
+        if leaving.seen && !has_it {
+            return false;
+        }
+        if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
+            // A close that is not taken now is tried again, until the stream shows its outcome.
+            let reason = close_payload(leaving.reason, leaving.cancels);
+            leaving.closing = stream.close(leaving.publisher, &reason).is_ok();
+        }
+        true
+    });
 }

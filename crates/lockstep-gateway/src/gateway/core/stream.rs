@@ -1,6 +1,7 @@
 //! Events of the stream: our opens, other gateways, messages for our clients; and the clients of gateways
 //! that are gone.
 
+use super::login::destinations;
 use super::{
     FULL, Gateway, GatewayError, GatewayStream, Leaving, OTHER_DAY, OUT_MAX, OpenFor, PendingOpen, SUPERSEDED,
 };
@@ -16,7 +17,7 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DayMark, Nanos, PublisherId};
 use soupbintcp::packet::PAYLOAD_LEN_MAX;
 use soupbintcp::{RejectReason, begin_at};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The reason of a reject when the cluster has no room for the client's name.
 /// Told to clients whose messages the gateway may not publish.
@@ -79,14 +80,10 @@ impl<B: Backlog> Gateway<B> {
     fn on_not_allowed(&mut self, now: Nanos, publisher: PublisherId) {
         self.counts.not_allowed += 1;
         let Some(&index) = self.by_publisher.get(&publisher) else { return };
-        let Self { conns, audit, counts, .. } = self;
-        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
-        if conn.reported == Some(KEY_REFUSED) {
-            return;
-        }
+        let Some(conn) = self.conn(index).filter(|conn| conn.reported != Some(KEY_REFUSED)) else { return };
         conn.reported = Some(KEY_REFUSED);
-        audit.tell(counts, now, Audited::NotAllowed, conn.client(), KEY_REFUSED);
         conn.line.debug(now, KEY_REFUSED, &mut conn.out);
+        self.tell(now, index, Audited::NotAllowed, KEY_REFUSED);
     }
 
     /// The handle has reported that `publisher` is open under `nonce`, and sends everything under that open
@@ -215,7 +212,7 @@ impl<B: Backlog> Gateway<B> {
         self.clients.on_event(event);
         let buffered = match event {
             SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload } => {
-                self.on_sign_of_life(*publisher);
+                self.lost.on_sign_of_life(self.own.id, &self.clients, *publisher);
                 self.on_previous_incarnation(now, *publisher);
                 self.on_fix_note(now, (*seq, *timestamp), *publisher, payload)
             }
@@ -224,8 +221,8 @@ impl<B: Backlog> Gateway<B> {
                 stored => stored.map(|_| ()),
             },
             SubscriberEvent::Opened { publisher, nonce, last, timestamp, .. } => {
-                self.on_sign_of_life(*publisher);
-                self.on_unread_gateway(*publisher);
+                self.lost.on_sign_of_life(self.own.id, &self.clients, *publisher);
+                self.lost.on_unread(self.own.id, &self.clients, *publisher);
                 self.on_fix_opened(*publisher, *last, *timestamp);
                 self.on_own_opened(*publisher, *nonce);
                 self.on_opened(now, stream, *publisher, *nonce);
@@ -315,7 +312,8 @@ impl<B: Backlog> Gateway<B> {
             )
         });
         if let Some(index) = waits {
-            let destinations = self.destinations(index, publisher);
+            let user = self.conns[index].as_ref().and_then(|(_, conn)| conn.user.as_ref());
+            let destinations = destinations(user, publisher, &self.clients, &self.ledger);
             let next = self.ledger.next_number(&destinations);
             let last = self.clients.get(publisher).map_or(0, |client| client.last_number);
             let last = if planted(Mutation::LoginForgetsLast) { 0 } else { last };
@@ -399,24 +397,6 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    fn on_sign_of_life(&mut self, publisher: PublisherId) {
-        if Some(publisher) == self.own.id {
-            self.heartbeats_since.values_mut().for_each(|heartbeats| *heartbeats += 1);
-        } else if self.clients.gateway(publisher) != 0 || self.heartbeats_since.contains_key(&publisher) {
-            self.heartbeats_since.insert(publisher, 0);
-        }
-    }
-
-    /// A client is opened by a gateway whose own open was never read, as the stream's beginning is gone: its
-    /// silence counts from here on.
-    fn on_unread_gateway(&mut self, publisher: PublisherId) {
-        let Some((gateway, _)) = self.clients.get(publisher).map(|client| client.gateway) else { return };
-        let is_read = self.clients.gateways().any(|(known, _)| known == gateway);
-        if !is_read && Some(gateway) != self.own.id {
-            self.heartbeats_since.entry(gateway).or_insert(0);
-        }
-    }
-
     /// Disconnects clients whose gateway is gone. The remaining gateway with the least id is first, each
     /// other one a heartbeat interval later, should the ones before it die as well.
     pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
@@ -425,16 +405,6 @@ impl<B: Backlog> Gateway<B> {
         if self.opens.values().any(|open| matches!(open.whom, OpenFor::Reap { .. })) {
             return;
         }
-        let heartbeats_lost = self.limits.lost_heartbeats;
-        let is_lost = |gateway: PublisherId| {
-            if planted(Mutation::LivingReaped) {
-                return gateway != own;
-            }
-            gateway != own
-                && self.heartbeats_since.get(&gateway).is_some_and(|heartbeats| *heartbeats > heartbeats_lost)
-        };
-        let known: BTreeSet<_> = self.clients.gateways().map(|(id, _)| id).collect();
-        let rank = known.iter().filter(|id| **id < own && !is_lost(**id)).count() as u64;
         let (mut opening, mut opened) = (BTreeSet::new(), BTreeSet::new());
         for (_, conn) in self.conns.iter().flatten() {
             if let Phase::Opening { nonce, publisher, .. } = &conn.phase {
@@ -442,29 +412,13 @@ impl<B: Backlog> Gateway<B> {
                 opened.extend(*publisher);
             }
         }
-        let mut orphans = BTreeMap::new();
-        for (publisher, client) in self.clients.connected() {
-            let (gateway, incarnation) = client.gateway;
-            let served = self.by_publisher.contains_key(&publisher)
+        let is_served = |publisher: PublisherId, nonce: &[u64; 2]| {
+            self.by_publisher.contains_key(&publisher)
                 || opened.contains(&publisher)
-                || self.leaving.iter().any(|leaving| leaving.publisher == publisher);
-            // An open of our own and nobody's connection was left behind.
-            let is_gone = gateway == own || self.clients.gateway(gateway) != incarnation || is_lost(gateway);
-            if is_gone && !served && !opening.contains(&client.nonce) {
-                let since = self.orphans.get(&publisher).filter(|(nonce, _)| *nonce == client.nonce);
-                let since = since.map_or(now, |(_, since)| *since);
-                orphans.insert(publisher, (client.nonce, since));
-            }
-        }
-        self.orphans = orphans;
-        let due = self.orphans.iter().find_map(|(publisher, (_, since))| {
-            let client = self.clients.get(*publisher)?;
-            let user = self.users.get(&client.user);
-            let grace_ns = Nanos::from(user.map_or(0, |user| user.grace_ms)) * 1_000_000;
-            let cancels = user.is_some_and(|user| user.cancel_on_disconnect);
-            (now >= since + grace_ns + rank * self.limits.heartbeat_ns)
-                .then(|| (client.user.clone(), cancels))
-        });
+                || opening.contains(nonce)
+                || self.leaving.iter().any(|leaving| leaving.publisher == publisher)
+        };
+        let due = self.lost.due(now, own, (&self.clients, &self.users), &self.limits, is_served);
         if let Some((user, cancels)) = due.filter(|_| !planted(Mutation::NeverReaps)) {
             let nonce = nonce(own, true, stream.draw());
             if let Some(ticket) = stream.open(&format!("{CLIENT}{user}"), nonce) {

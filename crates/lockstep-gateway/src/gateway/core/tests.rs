@@ -12,6 +12,7 @@ use soupbintcp::ServerLimits;
 
 mod fix;
 mod names;
+mod refusals;
 
 const MS: Nanos = 1_000_000;
 

@@ -1,6 +1,6 @@
 //! Two gateways, the stream between them, and an application.
 
-use crate::gateway::core::{Gateway, GatewayLimits, GatewayStream};
+use crate::gateway::core::{Gateway, GatewayCounts, GatewayLimits, GatewayStream};
 use crate::gateway::ledger::Ledger;
 use crate::gateway::locks::LockoutTimes;
 use crate::gateway::users::{User, Users};
@@ -167,7 +167,9 @@ fn users(is_alice_disabled: bool) -> Users {
     let mut users = Users::default();
     let mut alice = User::new("alice".into(), "hash".into());
     (alice.fix, alice.grace_ms, alice.disabled) = (true, 0, is_alice_disabled);
+    let carol = User { name: "carol".into(), disabled: false, ..alice.clone() };
     users.insert(alice);
+    users.insert(carol);
     users.insert(User::new("bob".into(), "hash".into()));
     users
 }
@@ -400,6 +402,33 @@ impl FixPlace {
         let next = self.delivered[index] as u64 + 1;
         let (gateway, handle) = (&mut self.gateways[index], &mut self.handles[index]);
         gateway.on_stream(now, handle, &SubscriberEvent::CaughtUp { next });
+    }
+
+    /// A gateway that is no more starts again, and has not read the stream to its end.
+    pub(super) fn start_reading(&mut self, index: usize) {
+        let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
+        self.gateways[index] = Gateway::new(["1", "2"][index], limits(), users(false), ledger);
+        (self.alive[index], self.delivered[index]) = (true, 0);
+        self.log.borrow_mut().opened[index].clear();
+    }
+
+    /// Now it has.
+    pub(super) fn catch_up(&mut self, index: usize) {
+        let (now, next) = (self.now(), self.delivered[index] as u64 + 1);
+        let (gateway, handle) = (&mut self.gateways[index], &mut self.handles[index]);
+        gateway.on_stream(now, handle, &SubscriberEvent::CaughtUp { next });
+    }
+
+    /// What a gateway has counted.
+    pub(super) fn counts(&self, index: usize) -> GatewayCounts {
+        self.gateways[index].counts
+    }
+
+    /// Entries of the stream that are no gateway's own signs of life.
+    pub(super) fn entries(&self) -> usize {
+        let log = self.log.borrow();
+        let is_sign = |entry: &Logged| matches!(entry, Logged::Message { to: GATEWAYS, payload, .. } if payload.is_empty());
+        log.entries.iter().filter(|(_, entry)| !is_sign(entry)).count()
     }
 
     /// A gateway that is no more starts again, where journals retain nothing before the newest day.

@@ -3,8 +3,14 @@
 use super::place::{FixPlace, STEP};
 use crate::fix::codec::{Framed, next_frame, seal};
 
+/// Whether a message of this type has a TransactTime.
+pub(super) fn is_request(kind: &str) -> bool {
+    matches!(kind, "35=D" | "35=F" | "35=G")
+}
+
 /// A client's connection.
 pub(super) struct Trader {
+    user: &'static str,
     gateway: usize,
     conn: usize,
     /// The number of its next message.
@@ -15,13 +21,17 @@ pub(super) struct Trader {
 
 impl Trader {
     pub(super) fn connect(place: &mut FixPlace, gateway: usize) -> Self {
+        Self::of(place, gateway, "alice")
+    }
+
+    pub(super) fn of(place: &mut FixPlace, gateway: usize, user: &'static str) -> Self {
         let conn = place.accept(gateway).expect("room");
-        Self { gateway, conn, next: 1, inbox: Vec::new(), is_closed: false }
+        Self { user, gateway, conn, next: 1, inbox: Vec::new(), is_closed: false }
     }
 
     /// It goes on at another gateway, with its number.
     pub(super) fn reconnect(self, place: &mut FixPlace, gateway: usize) -> Self {
-        let mut again = Self::connect(place, gateway);
+        let mut again = Self::of(place, gateway, self.user);
         again.next = self.next;
         again
     }
@@ -47,9 +57,10 @@ impl Trader {
 
     /// A message with another number than the next.
     pub(super) fn send_as(&mut self, place: &mut FixPlace, number: u64, text: &str) {
-        let time = place.time_text();
+        let (time, user) = (place.time_text(), self.user);
         let (kind, rest) = text.split_once('|').expect("a type");
-        self.send_whole(place, &format!("{kind}|34={number}|49=alice|56=LOCKSTEP|52={time}|{rest}"));
+        let stamp = if is_request(kind) { format!("60={time}|") } else { String::new() };
+        self.send_whole(place, &format!("{kind}|34={number}|49={user}|56=LOCKSTEP|52={time}|{rest}{stamp}"));
         self.next = self.next.max(number + 1);
     }
 
@@ -58,7 +69,8 @@ impl Trader {
     }
 
     pub(super) fn log_on(&mut self, place: &mut FixPlace, more: &str) {
-        self.send(place, &format!("35=A|98=0|108=30|{more}553=alice|554=secret|"));
+        let user = self.user;
+        self.send(place, &format!("35=A|98=0|108=30|{more}553={user}|554=secret|"));
     }
 
     pub(super) fn order(&mut self, place: &mut FixPlace, name: &str, quantity: u32) {
@@ -91,7 +103,8 @@ impl Trader {
         while let Framed::Whole { begin, body, len } = next_frame(&self.inbox) {
             assert_eq!(begin, b"FIX.4.4");
             let text = String::from_utf8_lossy(body).replace('\x01', "|");
-            let (kind, rest) = text.split_once("|49=LOCKSTEP|56=alice|34=").expect("our header");
+            let (kind, rest) =
+                text.split_once(&format!("|49=LOCKSTEP|56={}|34=", self.user)).expect("our header");
             let (number, rest) = rest.split_once("|52=").expect("a time");
             let (time, rest) = rest.split_once('|').expect("more");
             let rest = rest.trim_end_matches('|');

@@ -2,6 +2,7 @@
 //! stream and full windows: each request is stamped once and in order, each message to the client comes once.
 
 use super::place::FixPlace;
+use super::trader::is_request;
 use crate::fix::codec::{FixFields, Framed, next_frame, seal};
 use crate::fix::tags;
 use crate::gateway::core::tests::MS;
@@ -36,7 +37,8 @@ impl Engine {
         let Some((gateway, conn)) = self.conn else { return };
         let (time, (kind, rest)) = (place.time_text(), text.split_once('|').expect("a type"));
         let again = if is_again { format!("43=Y|122={time}|") } else { String::new() };
-        let header = format!("{kind}|34={number}|49=alice|56=LOCKSTEP|52={time}|{again}");
+        let stamp = if is_request(kind) { format!("60={time}|") } else { String::new() };
+        let header = format!("{kind}|34={number}|49=alice|56=LOCKSTEP|52={time}|{again}{stamp}");
         let mut bytes = Vec::new();
         seal("FIX.4.4", format!("{header}{rest}").replace('|', "\x01").as_bytes(), &mut bytes);
         place.on_bytes(gateway, conn, &bytes);

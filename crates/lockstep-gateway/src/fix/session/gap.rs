@@ -1,0 +1,207 @@
+//! Messages of the client that the session lacks: when they are asked for again, and when that ends.
+//!
+//! ```text
+//!   a number that is too high ─▶ Resend Request ─ nothing for half a HeartBtInt ─▶ Resend Request … ─▶ Logout
+//! ```
+//! The time that counts is the client's: it begins when the request is sent, and stands while the stream
+//! takes nothing. However a client answers, or does not, the gap is filled or given up within one and three
+//! quarters of a HeartBtInt, and a little more for each message that comes in its order: as a message that is
+//! lost is missed a HeartBtInt later at the latest, within three. So a session never stays without its
+//! orders, and the gateway waits for a resend of any length while its messages come.
+
+use lockstep_wire::Nanos;
+
+/// In the time of one HeartBtInt so many messages have to come in their order, or the gap is given up; or as
+/// many as its user's rate allows.
+const MESSAGES_PER_INTERVAL: Nanos = 512;
+
+/// The times of a session, by which its gaps end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GapTimes {
+    /// HeartBtInt.
+    pub interval_ns: Nanos,
+    /// The time in which the gateway takes one message, by its user's rate.
+    pub message_ns: Nanos,
+}
+
+/// The step that is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum GapStep {
+    Wait,
+    /// Ask for the number that is expected, and for all behind it.
+    Ask,
+    /// The client does not send it.
+    GiveUp,
+}
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gap {
+    /// The highest number that came too early.
+    to: u64,
+    /// The number that was asked for last, and how often any was.
+    asked_for: u64,
+    asked: u32,
+    /// That request is on its way to the client, and no more only an entry that is not stamped.
+    is_sent: bool,
+    /// The client's time since it was first asked; ...
+    spent_ns: Nanos,
+    /// ... when something last happened, in that time; ...
+    moved_at: Nanos,
+    /// ... and what the messages that came in their order are worth.
+    granted_ns: Nanos,
+    turned_at: Nanos,
+}
+
+impl Gap {
+    /// The message `number` came, and `expected` did not.
+    pub fn open(now: Nanos, number: u64, expected: u64) -> Self {
+        Self {
+            to: number,
+            asked_for: expected,
+            asked: 0,
+            is_sent: false,
+            spent_ns: 0,
+            moved_at: 0,
+            granted_ns: 0,
+            turned_at: now,
+        }
+    }
+
+    /// How often the client was asked.
+    pub fn asked(&self) -> u32 {
+        self.asked
+    }
+
+    /// Whether everything has come.
+    pub fn is_filled(&self, expected: u64) -> bool {
+        expected > self.to
+    }
+
+    /// Another message whose number is too high. Of a message that is sent again, something before it has got
+    /// lost on the way: if it is not what was asked for last, it is asked for at once.
+    pub fn on_ahead(&mut self, number: u64, is_again: bool, expected: u64) -> bool {
+        self.to = self.to.max(number);
+        is_again && self.is_sent && self.asked_for < expected
+    }
+
+    /// It is asked for.
+    pub fn on_asked(&mut self, expected: u64) {
+        self.asked += 1;
+        (self.asked_for, self.is_sent) = (expected, false);
+    }
+
+    /// The last request was sent: from here on the time is the client's.
+    pub fn on_sent(&mut self, now: Nanos) {
+        self.is_sent = true;
+        (self.turned_at, self.moved_at) = (now, self.spent_ns);
+    }
+
+    /// A message came in its order.
+    pub fn on_message(&mut self, times: GapTimes) {
+        self.granted_ns += times.message_ns.max(times.interval_ns / MESSAGES_PER_INTERVAL);
+        self.moved_at = self.spent_ns;
+    }
+
+    /// Time has passed. `is_stalled`: the stream takes nothing of the session's, so that the client may wait
+    /// for the gateway.
+    pub fn turn(&mut self, now: Nanos, times: GapTimes, is_stalled: bool) -> GapStep {
+        let passed = now.saturating_sub(std::mem::replace(&mut self.turned_at, now));
+        if !self.is_sent || is_stalled {
+            return GapStep::Wait;
+        }
+        self.spent_ns += passed;
+        if self.spent_ns >= times.interval_ns * 7 / 4 + self.granted_ns {
+            GapStep::GiveUp
+        } else if self.spent_ns - self.moved_at >= times.interval_ns / 2 {
+            GapStep::Ask
+        } else {
+            GapStep::Wait
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Nanos = 1_000_000_000;
+    const MS: Nanos = 1_000_000;
+    const TIMES: GapTimes = GapTimes { interval_ns: 30 * S, message_ns: MS };
+
+    /// Turns until the gap is given up; the times of requests, and of the end.
+    fn run(gap: &mut Gap, from: Nanos, mut at: impl FnMut(Nanos, &mut Gap)) -> (Vec<Nanos>, Nanos) {
+        let (mut asked, mut now) = (Vec::new(), from);
+        loop {
+            now += 10 * MS;
+            at(now, gap);
+            match gap.turn(now, TIMES, false) {
+                GapStep::Wait => {}
+                GapStep::Ask => {
+                    asked.push(now - from);
+                    gap.on_asked(3);
+                    gap.on_sent(now);
+                }
+                GapStep::GiveUp => return (asked, now - from),
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_that_nobody_fills_is_asked_for_four_times_and_given_up() {
+        let mut gap = Gap::open(7, 10, 3);
+        gap.on_asked(3);
+        gap.on_sent(7);
+        let (asked, ended) = run(&mut gap, 7, |_, _| {});
+        assert_eq!((asked, ended), (vec![15 * S, 30 * S, 45 * S], 52_500 * MS));
+        assert_eq!(gap.asked(), 4);
+    }
+
+    #[test]
+    fn time_in_which_the_request_waits_for_the_stream_is_not_the_clients() {
+        let mut gap = Gap::open(0, 10, 3);
+        assert_eq!(gap.turn(1_000 * S, TIMES, false), GapStep::Wait);
+        gap.on_sent(1_000 * S);
+        assert_eq!(gap.turn(2_000 * S, TIMES, true), GapStep::Wait);
+        let (_, ended) = run(&mut gap, 2_000 * S, |_, _| {});
+        assert_eq!(ended, 52_500 * MS);
+    }
+
+    #[test]
+    fn a_client_that_sends_one_message_now_and_then_does_not_hold_a_gap_open() {
+        let mut gap = Gap::open(0, 1_000_000, 3);
+        gap.on_sent(0);
+        let (_, ended) = run(&mut gap, 0, |now, gap| {
+            if now % (10 * S) == 0 {
+                gap.on_message(TIMES);
+            }
+        });
+        assert!(ended < 2 * TIMES.interval_ns, "{ended}");
+    }
+
+    #[test]
+    fn a_resend_that_goes_on_is_waited_for_however_long_it_is() {
+        let mut gap = Gap::open(0, 1_000_000, 3);
+        gap.on_sent(0);
+        let (asked, ended) = run(&mut gap, 0, |now, gap| {
+            if now < 3_600 * S && now % (50 * MS) == 0 {
+                gap.on_message(TIMES);
+            }
+        });
+        assert!(asked.iter().all(|at| *at > 3_600 * S) && ended > 3_600 * S, "{asked:?} {ended}");
+    }
+
+    #[test]
+    fn what_a_resend_has_left_out_is_asked_for_at_once_and_once() {
+        let mut gap = Gap::open(0, 10, 3);
+        gap.on_asked(3);
+        assert!(!gap.on_ahead(11, false, 3), "it was sent before the request came");
+        gap.on_sent(0);
+        assert!(!gap.on_ahead(4, true, 3), "3 was asked for");
+        gap.on_message(TIMES);
+        assert!(gap.on_ahead(6, true, 5));
+        gap.on_asked(5);
+        assert!(!gap.on_ahead(7, true, 5));
+        assert!(!gap.is_filled(11) && gap.is_filled(12));
+    }
+}
