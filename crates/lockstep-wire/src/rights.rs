@@ -5,7 +5,7 @@
 //!
 //! | word | allows |
 //! |---|---|
-//! | `names=orders/*,risk` | to open these names, and to publish under them |
+//! | `names=orders/*,risk` | to open these names, and to publish under them; `names=!client/*`: all but these |
 //! | `to=everybody,channel:0-7,client/*` | to publish to these destinations |
 //! | `rate=50000` | so many messages a second |
 //! | `orders=handover,declare-dead,membership,day,upgrade` | to give these orders, as an operator |
@@ -13,7 +13,8 @@
 //!
 //! A word that is not there limits nothing, except `orders`, of which none is allowed then. `orders` and
 //! `public` stand together: an order that nobody can prove is given by no key. A pattern is a
-//! whole name, or the beginning of names with a `*` behind it.
+//! whole name, or the beginning of names with a `*` behind it. Patterns with a `!` before them except names; where
+//! `names` has no others, all other names are allowed.
 
 use crate::{
     CHANNELS, Destination, EVERYBODY, JOURNALS, OperatorOrder, PublicKey, PublisherId, is_publisher,
@@ -53,6 +54,41 @@ impl NamePattern {
 impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.begin, if self.is_whole { "" } else { "*" })
+    }
+}
+
+/// The names that a key opens.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+struct Names {
+    /// Without one: all, but for the exceptions.
+    allowed: Vec<NamePattern>,
+    excepted: Vec<NamePattern>,
+}
+
+impl Names {
+    fn parse(value: &str) -> Result<Self, String> {
+        let mut names = Self::default();
+        for word in value.split(',') {
+            match word.strip_prefix('!') {
+                Some(excepted) => names.excepted.push(NamePattern::parse(excepted)?),
+                None => names.allowed.push(NamePattern::parse(word)?),
+            }
+        }
+        Ok(names)
+    }
+
+    #[inline]
+    fn has(&self, name: &str) -> bool {
+        let one_of = |patterns: &[NamePattern]| patterns.iter().any(|pattern| pattern.matches(name));
+        (self.allowed.is_empty() || one_of(&self.allowed)) && !one_of(&self.excepted)
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let allowed = self.allowed.iter().map(NamePattern::to_string);
+        let excepted = self.excepted.iter().map(|pattern| format!("!{pattern}"));
+        f.write_str(&allowed.chain(excepted).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -97,7 +133,7 @@ impl fmt::Display for Reach {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct KeyRights {
     /// `None`: all.
-    names: Option<Vec<NamePattern>>,
+    names: Option<Names>,
     /// `None`: all.
     to: Option<Vec<Reach>>,
     /// Messages a second; `None`: as many as come.
@@ -129,7 +165,7 @@ impl KeyRights {
             }
             seen.push(right);
             match right {
-                "names" => rights.names = Some(list(value, NamePattern::parse)?),
+                "names" => rights.names = Some(Names::parse(value)?),
                 "to" => rights.to = Some(list(value, Reach::parse)?),
                 "rate" => {
                     let rate = value.parse().ok().filter(|rate| (1..=RATE_MAX).contains(rate));
@@ -165,7 +201,23 @@ impl KeyRights {
     /// AUTH-4 (names): whether the key may open this name, and publish under it.
     #[inline]
     pub fn may_open(&self, name: &str) -> bool {
-        self.names.as_ref().is_none_or(|names| names.iter().any(|pattern| pattern.matches(name)))
+        self.names.as_ref().is_none_or(|names| names.has(name))
+    }
+
+    /// The same rights, but for the names of `patterns`, which the key opens no more: those of a right `names=`.
+    /// A key that opens none but certain names stays as it is.
+    ///
+    /// # Errors
+    /// A pattern is none.
+    pub fn without_names(mut self, patterns: &str) -> Result<Self, String> {
+        let more = Names::parse(patterns)?;
+        let names = self.names.get_or_insert_default();
+        if names.allowed.is_empty() {
+            let fresh =
+                more.allowed.into_iter().filter(|one| !names.excepted.contains(one)).collect::<Vec<_>>();
+            names.excepted.extend(fresh);
+        }
+        Ok(self)
     }
 
     /// AUTH-5 (destinations): whether the key may publish to `destination`; `name` tells names by id.
@@ -238,7 +290,7 @@ impl fmt::Display for KeyRights {
             list.iter().map(T::to_string).collect::<Vec<_>>().join(",")
         }
         if let Some(names) = &self.names {
-            write!(f, " names={}", words(names))?;
+            write!(f, " names={names}")?;
         }
         if let Some(to) = &self.to {
             write!(f, " to={}", words(to))?;
@@ -280,6 +332,26 @@ mod tests {
             assert!(!key.may_open(name), "{name}");
         }
         assert!(rights("").may_open("anything") && rights("names=*").may_open("anything"));
+    }
+
+    #[test]
+    fn auth_4_names_that_are_excepted_are_opened_by_no_key_that_opens_all_others() {
+        // AUTH-4
+        let key = rights("names=!client/*,!gateway/*");
+        for name in ["first", "client", "clients", "gateway", ""] {
+            assert!(key.may_open(name), "{name}");
+        }
+        for name in ["client/", "client/alice", "gateway/a"] {
+            assert!(!key.may_open(name), "{name}");
+        }
+        let some = rights("names=desk/*,!desk/7");
+        assert!(some.may_open("desk/1") && !some.may_open("desk/7") && !some.may_open("first"));
+        assert_eq!(some.to_string(), " names=desk/*,!desk/7");
+        let more = rights("").without_names("exchange,exchange/*").unwrap();
+        let more = more.without_names("exchange/*,risk").unwrap();
+        assert_eq!(more.to_string(), " names=!exchange,!exchange/*,!risk");
+        assert_eq!(some.clone().without_names("first").unwrap(), some, "it opens no other name as it is");
+        assert!(KeyRights::parse(["names=!"]).is_err() && KeyRights::parse(["names=a,!b*c"]).is_err());
     }
 
     #[test]
