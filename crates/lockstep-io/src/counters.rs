@@ -1,7 +1,7 @@
 //! # counters: the counters of a process, for others to read
 //!
-//! A mapped file of named numbers, each with its kind, unit and meaning. Publishing is one store per number
-//! and no call; reading needs nothing from the writer, so it works while that is busy, hung or dead. Put the
+//! A file of named numbers, each with its kind, unit and meaning, that its writer has mapped. Publishing is one
+//! store per number and no call; reading needs nothing from the writer, so it works while that is busy, hung or dead. Put the
 //! file into memory (`/dev/shm`): a disk's file system would write it back now and then, and the next store
 //! then waits for a page fault.
 //!
@@ -17,6 +17,7 @@
 //! A counter has one value, a histogram those of its classes and their sum
 //! ([`durations`](lockstep_core::engine::durations)).
 
+use super::private::{self, FileOwners};
 use super::{IoError, clock::Utc};
 use bytemuck::{Pod, Zeroable};
 use lockstep_core::engine::counters::{CounterKind, Described};
@@ -25,6 +26,7 @@ use lockstep_wire::Nanos;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -64,8 +66,7 @@ fn values(map: &MmapRaw, table: usize, count: usize) -> &[AtomicU64] {
     let bytes = values_at(table) + count * 8;
     assert!(map.len() >= bytes, "mapped {} bytes of {bytes}", map.len());
     // SAFETY: the mapping is page-aligned and covers `count` words from `values_at`, a multiple of 8
-    // (asserted). All processes touch them by atomics only. Readers map without the right to write,
-    // where loads of a word are still sound.
+    // (asserted). This process touches them by atomics only, and others read the file without a mapping.
     unsafe { std::slice::from_raw_parts(map.as_ptr().add(values_at(table)).cast::<AtomicU64>(), count) }
 }
 
@@ -115,6 +116,9 @@ fn parsed(text: &str) -> Option<Table> {
     Some((labels, rows))
 }
 
+/// The mode of files that others read: a group that may write is not believed, whatever the user's mask says.
+const SHARED: u32 = 0o644;
+
 /// Makes the file at `path` of `bytes` and maps it. It is written whole, not only sized: a store into
 /// a hole of a full file system would kill us. Each page is mapped at once, so that no store causes a fault.
 pub(crate) fn map_new(path: &Path, bytes: &[u8]) -> std::io::Result<MmapRaw> {
@@ -123,7 +127,7 @@ pub(crate) fn map_new(path: &Path, bytes: &[u8]) -> std::io::Result<MmapRaw> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = File::options().read(true).write(true).create_new(true).open(path)?;
+    let mut file = File::options().read(true).write(true).create_new(true).mode(SHARED).open(path)?;
     file.write_all(bytes)?;
     MmapOptions::new().len(bytes.len()).populate().map_raw(&file)
 }
@@ -187,10 +191,33 @@ impl CountersFile {
     }
 }
 
+/// Where a reader's numbers come from.
+enum Source {
+    /// A file, which is read anew each time: it may be cut meanwhile, and what is mapped of such a file ends
+    /// whoever reads it.
+    File(File),
+    Bytes(Vec<u8>),
+}
+
+impl Source {
+    /// Fills `out` with what stands from `at` on.
+    fn read(&self, at: usize, out: &mut [u8]) -> std::io::Result<()> {
+        match self {
+            Self::File(file) => file.read_exact_at(out, at as u64),
+            Self::Bytes(bytes) => {
+                let from = bytes.get(at..).and_then(|bytes| bytes.get(..out.len()));
+                out.copy_from_slice(from.ok_or(ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+        }
+    }
+}
+
 /// A reader's end.
 pub struct CountersReader {
-    map: MmapRaw,
-    table: usize,
+    source: Source,
+    /// Header and table.
+    fixed: Vec<u8>,
     count: usize,
     labels: Vec<(String, String)>,
     rows: Vec<Described>,
@@ -199,18 +226,24 @@ pub struct CountersReader {
 }
 
 impl CountersReader {
-    /// Opens the file at `path`, whether its writer runs or not.
+    /// Opens the file at `path`, which this process's user or root has made, whether its writer runs or not.
     ///
     /// # Errors
-    /// It is missing, not a counters file, of another version, or cut short.
+    /// It is missing, another user's, not a counters file, of another version, or cut short.
     pub fn open(path: &Path) -> Result<Self, IoError> {
+        Self::open_of(path, &FileOwners::own())
+    }
+
+    /// The same of a file that one of `owners` has made.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn open_of(path: &Path, owners: &FileOwners) -> Result<Self, IoError> {
         let doing = || format!("read the counters file {}", path.display());
         let fails = |error| IoError::new(doing(), error);
-        let file = File::open(path).map_err(fails)?;
-        let len = file.metadata().map_err(fails)?.len() as usize;
-        // Nothing is no mapping.
-        let map = MmapOptions::new().len(len.max(1)).map_raw_read_only(&file).map_err(fails)?;
-        Self::of_map(map, doing)
+        let file = private::open_shared(path, owners).map_err(fails)?;
+        let len = file.metadata().map_err(fails)?.len();
+        Self::of_source(Source::File(file), usize::try_from(len).unwrap_or(usize::MAX), doing)
     }
 
     /// Reads what [`bytes`](Self::bytes) of another process, of any host, returned.
@@ -219,23 +252,19 @@ impl CountersReader {
     /// As of [`open`](Self::open); the error calls the bytes `name`.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, IoError> {
         let doing = || format!("read the counters of {name}");
-        let map = MmapOptions::new().len(bytes.len().max(1)).map_anon();
-        let mut map = map.map_err(|error| IoError::new(doing(), error))?;
-        map[..bytes.len()].copy_from_slice(bytes);
-        Self::of_map(map.into(), doing)
+        Self::of_source(Source::Bytes(bytes.to_vec()), bytes.len(), doing)
     }
 
-    /// Reads the mapping of a file that came into its place complete.
-    fn of_map(map: MmapRaw, doing: impl Fn() -> String) -> Result<Self, IoError> {
+    /// Reads what came into its place complete, of `len` bytes.
+    fn of_source(source: Source, len: usize, doing: impl Fn() -> String) -> Result<Self, IoError> {
         let wrong = |why: &str| IoError::because(doing(), ErrorKind::InvalidData, why);
-        let len = map.len();
+        let fails = |error| IoError::new(doing(), error);
         if len < size_of::<Header>() {
             return Err(wrong("it is shorter than its header"));
         }
-        // SAFETY: the mapping has `len` bytes, and those before the values are never written again: the
-        // file came into its place complete.
-        let bytes = |upto: usize| unsafe { std::slice::from_raw_parts(map.as_ptr(), upto) };
-        let header: Header = bytemuck::pod_read_unaligned(bytes(size_of::<Header>()));
+        let mut fixed = vec![0; size_of::<Header>()];
+        source.read(0, &mut fixed).map_err(fails)?;
+        let header: Header = bytemuck::pod_read_unaligned(&fixed);
         if header.magic != MAGIC {
             return Err(wrong("it is no counters file of lockstep"));
         }
@@ -251,23 +280,30 @@ impl CountersReader {
                 "its {len} bytes are too few for its table of {table} bytes and its {count} values"
             )));
         }
-        let text = &bytes(size_of::<Header>() + table)[size_of::<Header>()..];
+        fixed.resize(values_at(table), 0);
+        source.read(0, &mut fixed).map_err(fails)?;
+        let text = &fixed[size_of::<Header>()..size_of::<Header>() + table];
         let (labels, rows) = std::str::from_utf8(text)
             .ok()
             .and_then(parsed)
             .filter(|(_, rows)| count == 1 + rows.iter().map(|row| row.kind.values()).sum::<usize>())
             .ok_or_else(|| wrong("its table is damaged"))?;
-        Ok(Self { map, table, count, labels, rows, pid: header.pid, started_at: header.started_at })
+        Ok(Self { source, fixed, count, labels, rows, pid: header.pid, started_at: header.started_at })
+    }
+
+    /// The wall time of the last store, and all values. A file that was cut says nothing more: all of it is 0.
+    fn words(&self) -> Vec<u64> {
+        let mut bytes = vec![0; self.count * 8];
+        if self.source.read(self.fixed.len(), &mut bytes).is_err() {
+            bytes.fill(0);
+        }
+        bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
     }
 
     /// The file as it is at this moment.
     pub fn bytes(&self) -> Vec<u8> {
-        let fixed = values_at(self.table);
-        // SAFETY: the mapping is longer, as it was checked, and these bytes are never written again.
-        let mut bytes = unsafe { std::slice::from_raw_parts(self.map.as_ptr(), fixed) }.to_vec();
-        for value in values(&self.map, self.table, self.count) {
-            bytes.extend_from_slice(&value.load(Ordering::Acquire).to_le_bytes());
-        }
+        let mut bytes = self.fixed.clone();
+        self.words().iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
         bytes
     }
 
@@ -283,31 +319,37 @@ impl CountersReader {
 
     /// The values of this moment, in the order of the rows: of a histogram all its words.
     pub fn values(&self) -> Vec<u64> {
-        let values = values(&self.map, self.table, self.count);
-        values[1..].iter().map(|value| value.load(Ordering::Relaxed)).collect()
+        self.words().split_off(1)
     }
 
     /// The words of the counter called `name` at this moment, if there is one.
-    fn words(&self, name: &str) -> Option<Vec<u64>> {
+    fn words_of(&self, name: &str) -> Option<Vec<u64>> {
         let index = self.rows.iter().position(|row| row.name == name)?;
         let from = 1 + self.rows[..index].iter().map(|row| row.kind.values()).sum::<usize>();
-        let values = &values(&self.map, self.table, self.count)[from..][..self.rows[index].kind.values()];
-        Some(values.iter().map(|value| value.load(Ordering::Relaxed)).collect())
+        Some(self.words()[from..][..self.rows[index].kind.values()].to_vec())
     }
 
     /// The value called `name` at this moment, if there is one.
     pub fn value(&self, name: &str) -> Option<u64> {
-        self.words(name).filter(|words| words.len() == 1).map(|words| words[0])
+        self.words_of(name).filter(|words| words.len() == 1).map(|words| words[0])
     }
 
     /// The distribution called `name` at this moment, if there is one.
     pub fn durations(&self, name: &str) -> Option<Durations> {
-        Durations::from_words(&self.words(name)?)
+        Durations::from_words(&self.words_of(name)?)
     }
 
     /// The process that writes, or wrote, the file.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The user that has made the file; `None`: it came from another host.
+    pub fn owner(&self) -> Option<u32> {
+        match &self.source {
+            Source::File(file) => file.metadata().ok().map(|metadata| metadata.uid()),
+            Source::Bytes(_) => None,
+        }
     }
 
     /// When it made the file: nanoseconds since the Unix epoch.
@@ -317,6 +359,6 @@ impl CountersReader {
 
     /// When it last stored its values, likewise; 0 if it never did.
     pub fn published_at(&self) -> Nanos {
-        values(&self.map, self.table, self.count)[0].load(Ordering::Acquire)
+        self.words()[0]
     }
 }

@@ -1,6 +1,6 @@
 //! # event_ring: the newest events of a process, for others to read
 //!
-//! A mapped file beside the [counters](crate::counters) of the process. Recording is a few stores and no
+//! A file beside the [counters](crate::counters) of the process, which its writer has mapped. Recording is a few stores and no
 //! call; reading needs nothing from the writer, so it works while that is busy, hung or dead. A process that
 //! has no file yet, or never gets one, has the same ring in its own memory.
 //!
@@ -18,12 +18,14 @@
 use super::IoError;
 use super::clock::{Utc, random_u64};
 use super::counters::map_new;
+use super::private::{self, FileOwners};
 use bytemuck::{Pod, Zeroable};
 use lockstep_wire::{EventRecord, EventRow, Nanos};
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::MmapRaw;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
@@ -94,8 +96,8 @@ impl RingMemory {
     fn words(&self) -> &[AtomicU64] {
         match self {
             Self::Own(words) => words,
-            // SAFETY: the mapping is page-aligned, and as long as these words. All processes touch them by
-            // atomics only. Readers map without the right to write, where loads of a word are still sound.
+            // SAFETY: the mapping is page-aligned, and as long as these words. This process touches them by
+            // atomics only, and others read the file without a mapping.
             Self::File(map) => unsafe {
                 std::slice::from_raw_parts(map.as_ptr().cast::<AtomicU64>(), map.len() / 8)
             },
@@ -258,30 +260,37 @@ impl EventRing {
     }
 }
 
-/// A reader's end.
+/// A reader's end. It maps nothing: a file that is cut meanwhile would end whoever reads it.
 pub struct EventRingReader {
-    memory: RingMemory,
+    file: File,
     header: RingHeader,
 }
 
 impl EventRingReader {
-    /// Opens the file at `path`, whether its writer runs or not.
+    /// Opens the file at `path`, which this process's user or root has made, whether its writer runs or not.
     ///
     /// # Errors
-    /// It is missing, no file of events, of another version, or cut short.
+    /// It is missing, another user's, no file of events, of another version, or cut short.
     pub fn open(path: &Path) -> Result<Self, IoError> {
+        Self::open_of(path, &FileOwners::own())
+    }
+
+    /// The same of a file that one of `owners` has made.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn open_of(path: &Path, owners: &FileOwners) -> Result<Self, IoError> {
         let doing = || format!("read the file of events {}", path.display());
         let fails = |error| IoError::new(doing(), error);
         let wrong = |why: String| IoError::because(doing(), ErrorKind::InvalidData, why);
-        let file = File::open(path).map_err(fails)?;
-        let len = file.metadata().map_err(fails)?.len() as usize;
-        if len < SLOTS * 8 {
+        let file = private::open_shared(path, owners).map_err(fails)?;
+        let len = file.metadata().map_err(fails)?.len();
+        if len < (SLOTS * 8) as u64 {
             return Err(wrong("it is shorter than its header".into()));
         }
-        let map = MmapOptions::new().len(len).map_raw_read_only(&file).map_err(fails)?;
-        let memory = RingMemory::File(map);
-        let words: [u64; NEXT] = std::array::from_fn(|word| memory.words()[word].load(Ordering::Relaxed));
-        let header: RingHeader = bytemuck::cast(words);
+        let mut bytes = [0; size_of::<RingHeader>()];
+        file.read_exact_at(&mut bytes, 0).map_err(fails)?;
+        let header: RingHeader = bytemuck::cast(bytes);
         if header.magic != MAGIC {
             return Err(wrong("it is no file of events of lockstep".into()));
         }
@@ -292,20 +301,50 @@ impl EventRingReader {
             )));
         }
         let slots = header.slots as usize;
-        if slots == 0 || slots > SLOTS_MAX || len != (SLOTS + slots * SLOT_WORDS) * 8 {
+        if slots == 0 || slots > SLOTS_MAX || len != ((SLOTS + slots * SLOT_WORDS) * 8) as u64 {
             return Err(wrong(format!("its {len} bytes do not fit its {slots} slots")));
         }
-        Ok(Self { memory, header })
+        Ok(Self { file, header })
+    }
+
+    /// The words of the ring at this moment; a ring that was cut has none.
+    fn words(&self) -> Option<Vec<u64>> {
+        let mut words = vec![0_u64; SLOTS + self.header.slots as usize * SLOT_WORDS];
+        self.file.read_exact_at(bytemuck::cast_slice_mut(&mut words), 0).ok()?;
+        Some(words)
+    }
+
+    /// The number of the next event.
+    fn next(&self) -> u64 {
+        let mut word = [0; 8];
+        let is_read = self.file.read_exact_at(&mut word, NEXT as u64 * 8).is_ok();
+        if is_read { u64::from_le_bytes(word) } else { 0 }
+    }
+
+    fn oldest(&self, next: u64) -> u64 {
+        next.saturating_sub(u64::from(self.header.slots))
     }
 
     /// All events that it has, oldest first; one that is being written is left out.
     pub fn rows(&self) -> Vec<EventRow> {
-        self.memory.rows()
+        // A slot is whole if its version is the same before and behind its reading.
+        let [before, Some(words), behind] = [(); 3].map(|()| self.words()) else { return Vec::new() };
+        let (Some(before), Some(behind)) = (before, behind) else { return Vec::new() };
+        let next = before[NEXT];
+        let row = |number: u64| {
+            let at = SLOTS + number as usize % self.header.slots as usize * SLOT_WORDS;
+            let written = number.checked_mul(2)?.checked_add(2)?;
+            let is_whole = before[at] == written && behind[at] == written;
+            let record: [u64; SLOT_WORDS - 2] = std::array::from_fn(|index| words[at + 2 + index]);
+            is_whole.then(|| EventRow { number, wall: words[at + 1], record: bytemuck::cast(record) })
+        };
+        (self.oldest(next)..next).filter_map(row).collect()
     }
 
     /// Which ring it is, and what of its events there is.
     pub fn span(&self) -> EventSpan {
-        EventSpan { id: self.header.id, oldest: self.memory.oldest(), next: self.memory.next() }
+        let next = self.next();
+        EventSpan { id: self.header.id, oldest: self.oldest(next), next }
     }
 
     /// The process that writes, or wrote, the file.

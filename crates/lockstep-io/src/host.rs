@@ -3,7 +3,13 @@
 use crate::IoError;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// `RAMFS_MAGIC` of `linux/magic.h`.
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
+/// Room of a file system that counts none (ramfs): more than there is.
+const UNCOUNTED: u64 = 1 << 62;
 
 /// A file system.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +22,7 @@ pub struct FileSystem {
     pub block_len: u64,
     /// Whether it consists of huge pages (hugetlbfs).
     pub is_huge: bool,
-    /// Whether it is memory: tmpfs or hugetlbfs.
+    /// Whether it is memory: tmpfs, ramfs or hugetlbfs.
     pub is_memory: bool,
 }
 
@@ -38,12 +44,13 @@ impl FileSystem {
         // Signed with glibc, unsigned with musl.
         let kind = fs.f_type as u64;
         let is_huge = kind == libc::HUGETLBFS_MAGIC as u64;
+        let is_ramfs = kind == RAMFS_MAGIC;
         Ok(Self {
-            free_bytes: fs.f_bavail as u64 * unit_len,
-            total_bytes: fs.f_blocks as u64 * unit_len,
+            free_bytes: if is_ramfs { UNCOUNTED } else { fs.f_bavail as u64 * unit_len },
+            total_bytes: if is_ramfs { UNCOUNTED } else { fs.f_blocks as u64 * unit_len },
             block_len,
             is_huge,
-            is_memory: is_huge || kind == libc::TMPFS_MAGIC as u64,
+            is_memory: is_huge || is_ramfs || kind == libc::TMPFS_MAGIC as u64,
         })
     }
 
@@ -56,6 +63,81 @@ impl FileSystem {
             .map_err(|error| IoError::new(format!("looking at {}", folder.display()), error))?;
         Self::of(&opened, folder)
     }
+}
+
+/// Why what is written to this folder is lost with its host, although a device has confirmed it: it is memory,
+/// directly or beneath other file systems. `None`: it is on a device, as far as the kernel tells.
+pub fn lost_with_host(folder: &Path) -> Option<String> {
+    lost_beneath(folder, 4)
+}
+
+/// The same, through so many layers.
+fn lost_beneath(folder: &Path, layers: usize) -> Option<String> {
+    if FileSystem::of_folder(folder).ok()?.is_memory {
+        return Some(format!("{} is memory", folder.display()));
+    }
+    let layers = layers.checked_sub(1)?;
+    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    match layer_of(&text, &folder.canonicalize().ok()?) {
+        Layer::Volatile => {
+            Some(format!("{} is an overlay that syncs nothing (mount option volatile)", folder.display()))
+        }
+        Layer::Over(upper) => lost_beneath(&upper, layers).map(|why| format!("beneath the overlay {why}")),
+        Layer::Device => lost_device(folder.metadata().ok()?.dev(), layers),
+    }
+}
+
+/// What a mounted file system lies on.
+#[derive(PartialEq, Eq, Debug)]
+enum Layer {
+    /// A device, or what this does not know.
+    Device,
+    /// An overlay whose changes go to this folder.
+    Over(PathBuf),
+    /// An overlay that was mounted without syncs.
+    Volatile,
+}
+
+/// The layer of the mount that `path` lies in, by the text of `/proc/self/mountinfo`.
+fn layer_of(mountinfo: &str, path: &Path) -> Layer {
+    let mount = mountinfo.lines().filter_map(|line| {
+        let (place, options) = line.split_once(" - ")?;
+        let point = PathBuf::from(unescaped(place.split(' ').nth(4)?));
+        let mut options = options.split(' ');
+        let (kind, _source, options) = (options.next()?, options.next()?, options.next()?);
+        path.starts_with(&point).then(|| (point.components().count(), kind, options))
+    });
+    // Of those with the longest path the last one hides the others.
+    let Some((_, "overlay", options)) = mount.max_by_key(|(depth, ..)| *depth) else { return Layer::Device };
+    let mut options = options.split(',');
+    if options.clone().any(|option| option == "volatile" || option == "fsync=volatile") {
+        return Layer::Volatile;
+    }
+    let upper = options.find_map(|option| option.strip_prefix("upperdir="));
+    upper.map_or(Layer::Device, |upper| Layer::Over(unescaped(upper).into()))
+}
+
+/// A path of mountinfo, where blanks and the like are octal numbers.
+fn unescaped(text: &str) -> String {
+    let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    escapes.iter().fold(text.to_owned(), |text, (escape, letter)| text.replace(escape, letter))
+}
+
+/// The same of a block device: one of memory, or a file as a device.
+fn lost_device(device: u64, layers: usize) -> Option<String> {
+    let place = format!("/sys/dev/block/{}:{}", libc::major(device), libc::minor(device));
+    let place = std::fs::canonicalize(place).ok()?;
+    let name = place.file_name()?.to_str()?;
+    let is_numbered = |begin: &str| {
+        name.strip_prefix(begin)
+            .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if is_numbered("ram") || is_numbered("zram") {
+        return Some(format!("the device {name} is memory"));
+    }
+    let file = std::fs::read_to_string(place.join("loop/backing_file")).ok()?;
+    let why = lost_beneath(Path::new(file.trim_end()).parent()?, layers)?;
+    Some(format!("beneath the device {name} {why}"))
 }
 
 /// The kernel's clock, as the daemon that disciplines it has left it.
@@ -90,6 +172,22 @@ mod tests {
         let other = FileSystem::of_folder(Path::new("/proc")).unwrap();
         assert!(!other.is_memory, "{other:?}");
         assert!(FileSystem::of_folder(Path::new("/no/such/folder")).is_err());
+    }
+
+    #[test]
+    fn what_lies_in_memory_is_lost_with_its_host_whatever_lies_above() {
+        assert_eq!(lost_with_host(Path::new("/dev/shm")).as_deref(), Some("/dev/shm is memory"));
+        assert_eq!(lost_with_host(Path::new("/no/such/folder")), None);
+        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+                      30 22 0:40 / /data rw - overlay overlay rw,lowerdir=/lo,upperdir=/run/u\\040p,workdir=/run/w\n\
+                      31 22 0:41 / /fast rw - overlay overlay rw,upperdir=/up,workdir=/w,volatile\n\
+                      32 30 8:2 / /data/disk rw - xfs /dev/sdb rw\n";
+        let of = |path: &str| layer_of(mounts, Path::new(path));
+        assert_eq!(of("/data/journal"), Layer::Over("/run/u p".into()));
+        assert_eq!(
+            (of("/fast/x"), of("/data/disk/x"), of("/var"), of("/database")),
+            (Layer::Volatile, Layer::Device, Layer::Device, Layer::Device,)
+        );
     }
 
     #[test]

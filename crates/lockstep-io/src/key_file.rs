@@ -19,7 +19,8 @@
 //! allows all but orders. `recipients` says whom names may be addressed by
 //! ([`lockstep_wire::RecipientRules`]). `until` is the day on which another generation is to have taken
 //! a generation's place ([`GenerationRow::until`]). Lines that are empty or begin with `#` are
-//! comments. The file is its user's alone: mode 0600, and no link.
+//! comments. The file is its user's alone (mode 0600), or root's and lent to its group; links that only these
+//! two can change are followed, as mounted secrets are made of them.
 
 mod memory;
 mod text;
@@ -44,12 +45,16 @@ use zeroize::Zeroize;
 pub const REPLICA_FILE: &str = "replica.keys";
 /// The name of the file of programs that publish.
 pub const PUBLISHER_FILE: &str = "publisher.keys";
+/// The name of the file of gateways, where they have a key of their own.
+pub const GATEWAY_FILE: &str = "gateway.keys";
 /// The name of the file of programs that read.
 pub const READER_FILE: &str = "reader.keys";
 /// The name of the file of an operator with a key of its own.
 pub const OPERATOR_FILE: &str = "operator.keys";
 /// The name of the first publisher's key.
-const FIRST_PUBLISHER: &str = "default";
+pub const FIRST_PUBLISHER: &str = "default";
+/// The name of the key of gateways.
+pub const GATEWAY_KEY: &str = "gateway";
 
 /// The first line.
 const TITLE: &str = "lockstep-keys 1";
@@ -216,14 +221,17 @@ impl KeyFile {
         let has = |class: &KeyClass| matches!(class, KeyClass::Publisher(number) if self.publishers().any(|(own, _)| own == *number));
         let class = present.map(|present| present.class).filter(has).unwrap_or(KeyClass::Publisher(0));
         self.export(class).write(&publisher)?;
+        if let Some(gateway) = self.publisher(GATEWAY_KEY) {
+            self.export(KeyClass::Publisher(gateway)).write(&folder.join(GATEWAY_FILE))?;
+        }
         self.export(KeyClass::Reader).write(&folder.join(READER_FILE))
     }
 
     /// The file at `path`.
     ///
     /// # Errors
-    /// It cannot be read, is a link, another user's or readable by others, or its text is wrong: the error
-    /// names the line.
+    /// It cannot be read, is another user's or readable by others, or its text is wrong: the error names the
+    /// line.
     pub fn read(path: &Path) -> Result<Self, IoError> {
         let doing = format!("read the key file {}", path.display());
         let missing = "; `lockstep keys new` makes a cluster's keys";

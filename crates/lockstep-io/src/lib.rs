@@ -16,6 +16,7 @@
 #![allow(unsafe_code, clippy::disallowed_methods)]
 
 pub mod auto;
+pub mod birth;
 pub mod capabilities;
 pub mod clock;
 pub mod counters;
@@ -32,6 +33,7 @@ pub mod lines;
 pub mod links;
 pub mod mac;
 pub mod multicast;
+pub mod output;
 pub mod private;
 pub mod ready;
 pub mod shm;

@@ -1,10 +1,12 @@
-//! Files and folders in places where other users may make files too, like `/dev/shm`.
+//! Files and folders in places where other users may make files too, like `/dev/shm`; and secrets, which lie
+//! where their user, root or an orchestrator has put them.
 
 use super::IoError;
-use std::fs::{DirBuilder, Metadata, OpenOptions};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, FileType, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Bits of a mode by which others may read, write or enter.
@@ -12,13 +14,105 @@ pub const OTHERS: u32 = 0o077;
 /// Bits of a mode by which others may write.
 pub const OTHERS_WRITE: u32 = 0o022;
 
+/// The user that this process runs as.
+fn own_user() -> u32 {
+    // SAFETY: a call without arguments that cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The users whose files are believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FileOwners(Option<Vec<u32>>);
+
+impl FileOwners {
+    /// Root, and the user that this process runs as.
+    pub fn own() -> Self {
+        Self(Some(vec![0, own_user()]))
+    }
+
+    /// Anybody: for a file that its reader has named by itself.
+    pub fn anybody() -> Self {
+        Self(None)
+    }
+
+    /// These as well, whom the places that a configuration names belong to: the user of its daemons. What is
+    /// not there belongs to nobody; of what may not be looked at, the folder above tells.
+    pub fn with_owners_of<'a>(mut self, places: impl IntoIterator<Item = &'a Path>) -> Self {
+        if let Some(users) = &mut self.0 {
+            users.extend(places.into_iter().filter_map(owner_of));
+            users.sort_unstable();
+            users.dedup();
+        }
+        self
+    }
+
+    /// Whether they have this user among them.
+    pub fn has(&self, user: u32) -> bool {
+        self.0.as_ref().is_none_or(|users| users.contains(&user))
+    }
+}
+
+fn owner_of(place: &Path) -> Option<u32> {
+    match place.metadata() {
+        Ok(metadata) => Some(metadata.uid()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => owner_of(place.parent()?),
+        Err(_) => None,
+    }
+}
+
+/// What a file is, in words.
+fn kind_of(kind: FileType) -> &'static str {
+    match () {
+        () if kind.is_file() => "a file",
+        () if kind.is_dir() => "a folder",
+        () if kind.is_symlink() => "a link",
+        () if kind.is_fifo() => "a fifo",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    }
+}
+
+/// Opens a file that lies where others may make files too, to be read: no link, no fifo, nothing that waits; of
+/// one of `owners`, and written by nobody else. It may be cut while it is read: map none of it.
+///
+/// # Errors
+/// It is something else, another user's, or cannot be opened.
+pub fn open_shared(path: &Path, owners: &FileOwners) -> io::Result<File> {
+    let refuse = |why: String| Err(io::Error::new(ErrorKind::PermissionDenied, why));
+    let judge = |metadata: &Metadata| match metadata.file_type() {
+        kind if !kind.is_file() => {
+            let what = kind_of(kind);
+            Err(io::Error::new(
+                ErrorKind::InvalidData,
+                format!("it is {what}, and has to be a file: remove it"),
+            ))
+        }
+        _ if !owners.has(metadata.uid()) => refuse(format!(
+            "it is user {}'s, who is neither root nor the user of these processes: it is not believed; remove it",
+            metadata.uid()
+        )),
+        _ if owners.0.is_some() && metadata.permissions().mode() & OTHERS_WRITE != 0 => {
+            let mode = metadata.permissions().mode() & 0o777;
+            refuse(format!(
+                "its mode is {mode:o}, so that others may write it: it is not believed; remove it"
+            ))
+        }
+        _ => Ok(()),
+    };
+    // Before it is opened: to open a device may do something. Behind that: it may be another file by now.
+    judge(&path.symlink_metadata()?)?;
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    judge(&file.metadata()?)?;
+    Ok(file)
+}
+
 /// Refuses a file or folder that is not this user's, or whose mode has one of the bits `forbidden`.
 ///
 /// # Errors
 /// It is another user's, or others may touch it.
 pub fn check(metadata: &Metadata, path: &Path, forbidden: u32) -> Result<(), IoError> {
-    // SAFETY: a call without arguments that cannot fail.
-    let user = unsafe { libc::geteuid() };
+    let user = own_user();
     let mode = metadata.permissions().mode() & 0o777;
     if metadata.uid() == user && mode & forbidden == 0 {
         return Ok(());
@@ -43,36 +137,160 @@ pub fn make_folder(folder: &Path, doing: &str) -> Result<(), IoError> {
     check(&folder.symlink_metadata().map_err(wrong)?, folder, OTHERS_WRITE)
 }
 
-/// The text of a file that is this user's alone, is no link and has at most `len_max` bytes. `missing` says
-/// what makes it. The memory of the text is overwritten when it is dropped.
+/// The text of a secret: a file that nobody but this user and root can read or change, of at most `len_max`
+/// bytes. `missing` says what makes it. The memory of the text is overwritten when it is dropped.
 ///
 /// # Errors
 /// It is something else, or cannot be read; the error begins with `doing`.
 pub fn read(path: &Path, doing: &str, missing: &str, len_max: u64) -> Result<Zeroizing<String>, IoError> {
     let wrong = |error| IoError::new(doing.to_owned(), error);
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(path)
-        .map_err(|error| {
-            let remedy = match error.kind() {
-                ErrorKind::NotFound => missing,
-                _ if error.raw_os_error() == Some(libc::ELOOP) => "; it is a link, and has to be a file",
-                _ => "",
-            };
-            IoError::new(format!("{doing}{remedy}"), error)
-        })?;
-    let metadata = file.metadata().map_err(wrong)?;
-    if !metadata.is_file() || metadata.len() > len_max {
-        return Err(IoError::because(
-            doing.to_owned(),
-            ErrorKind::InvalidData,
-            "it is no key file".to_owned(),
-        ));
+    let refused = |why: String| IoError::because(doing.to_owned(), ErrorKind::PermissionDenied, why);
+    let (file, metadata) = open_placed(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => IoError::new(format!("{doing}{missing}"), error),
+        _ => wrong(error),
+    })?;
+    judge_secret(&metadata).map_err(refused)?;
+    text_of(file, &metadata, len_max).map_err(wrong)
+}
+
+/// The text of a file that anybody may read and nobody but this user and root can change, of at most `len_max`
+/// bytes: public keys, for instance.
+///
+/// # Errors
+/// It is something else, or cannot be read; the error begins with `doing`.
+pub fn read_public(path: &Path, doing: &str, len_max: u64) -> Result<Zeroizing<String>, IoError> {
+    let wrong = |error| IoError::new(doing.to_owned(), error);
+    let refused = |why: String| IoError::because(doing.to_owned(), ErrorKind::PermissionDenied, why);
+    let (file, metadata) = open_placed(path).map_err(wrong)?;
+    judge_owner(&metadata).map_err(refused)?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & OTHERS_WRITE != 0 {
+        return Err(refused(format!("others may write it (mode {mode:o}); chmod 644 it")));
     }
-    check(&metadata, path, OTHERS)?;
+    text_of(file, &metadata, len_max).map_err(wrong)
+}
+
+fn text_of(file: File, metadata: &Metadata, len_max: u64) -> io::Result<Zeroizing<String>> {
+    if metadata.len() > len_max {
+        let why = format!("it has {} bytes, and {len_max} are the most", metadata.len());
+        return Err(io::Error::new(ErrorKind::InvalidData, why));
+    }
     // A text that grows would leave parts of itself behind. A file that grows meanwhile is cut, and refused.
     let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
-    file.take(metadata.len()).read_to_string(&mut text).map_err(wrong)?;
+    file.take(metadata.len()).read_to_string(&mut text)?;
     Ok(text)
 }
+
+/// Whether a file or a link is this user's or root's.
+fn judge_owner(metadata: &Metadata) -> Result<(), String> {
+    match (metadata.uid(), own_user()) {
+        (owner, user) if owner == user || owner == 0 => Ok(()),
+        (owner, user) => Err(format!("it is user {owner}'s, and has to be user {user}'s or root's")),
+    }
+}
+
+/// Whether nobody but this user and root can read or change a secret. One of root's may be lent to a group, as
+/// an orchestrator does for a user who is not root (mode 0440 or 0640); one of this user's own may not.
+fn judge_secret(metadata: &Metadata) -> Result<(), String> {
+    judge_owner(metadata)?;
+    // SAFETY: a call without arguments that cannot fail.
+    let group = unsafe { libc::getegid() };
+    let is_lent = metadata.uid() == 0 && (own_user() != 0 || metadata.gid() != group);
+    let (forbidden, mode) = (if is_lent { 0o037 } else { OTHERS }, metadata.permissions().mode() & 0o777);
+    match mode & forbidden {
+        0 => Ok(()),
+        _ => Err(format!(
+            "others may read it (mode {mode:o}); chmod 600 it, or let who mounts it give it to root and to this process's \
+             group with mode 440 (Kubernetes: defaultMode and fsGroup; Docker: uid, gid and mode of the secret)"
+        )),
+    }
+}
+
+/// Links that are followed at most.
+const LINKS_MAX: usize = 16;
+
+/// Opens a file of this user's, root's or an orchestrator's place, and returns what it is. Links are followed,
+/// as mounted secrets and configurations are made of them; but only where nobody else can lead them elsewhere.
+/// What is found is judged by the caller.
+///
+/// # Errors
+/// It is no file, or cannot be opened; others may change where a link leads.
+fn open_placed(path: &Path) -> io::Result<(File, Metadata)> {
+    let found = followed(path)?;
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let kind = found.symlink_metadata()?.file_type();
+    let refuse = |kind| {
+        let why = format!("it is {}, and has to be a file", kind_of(kind));
+        Err(io::Error::new(ErrorKind::InvalidData, why))
+    };
+    if !kind.is_file() {
+        return refuse(kind);
+    }
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(&found)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata)) } else { refuse(metadata.file_type()) }
+}
+
+/// Where `path` leads, link by link. A path without a link is as it is, and its folders are not judged; from the
+/// first link on, each folder that is looked into is one in which nobody else can change that entry.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let mut left: Vec<OsString> = components(path);
+    let (mut at, mut links) = (PathBuf::from(if path.is_absolute() { "/" } else { "." }), 0);
+    while let Some(name) = left.pop() {
+        let next = at.join(&name);
+        let metadata = next.symlink_metadata()?;
+        if !metadata.is_symlink() {
+            if links > 0 {
+                judge_entry(&at, &next, &metadata, left.is_empty())?;
+            }
+            at = next;
+            continue;
+        }
+        links += 1;
+        if links > LINKS_MAX {
+            return Err(io::Error::new(
+                ErrorKind::InvalidInput,
+                "it is a link that leads through too many others",
+            ));
+        }
+        judge_entry(&at, &next, &metadata, false)?;
+        let target = std::fs::read_link(&next)?;
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+        left.extend(components(&target));
+    }
+    Ok(at)
+}
+
+/// The parts of a path, the last one first.
+fn components(path: &Path) -> Vec<OsString> {
+    let parts = path.components().filter(|part| !matches!(part, Component::RootDir | Component::CurDir));
+    let mut parts: Vec<OsString> = parts.map(|part| part.as_os_str().to_owned()).collect();
+    parts.reverse();
+    parts
+}
+
+/// Whether nobody but this user and root can put something else in the place of `entry` in `folder`. A folder
+/// in which all may make entries, and change their own alone (sticky), is where an orchestrator puts its links;
+/// the file itself does not lie in one.
+fn judge_entry(folder: &Path, entry: &Path, metadata: &Metadata, is_last: bool) -> io::Result<()> {
+    let of_folder = folder.metadata()?;
+    let mode = of_folder.permissions().mode();
+    let is_sticky = mode & libc::S_ISVTX != 0;
+    let why = match (judge_owner(&of_folder), judge_owner(metadata)) {
+        (Err(why), _) => format!("the folder {}: {why}", folder.display()),
+        (_, Err(why)) => format!("{}: {why}", entry.display()),
+        _ if mode & OTHERS_WRITE != 0 && (!is_sticky || is_last) => {
+            format!("others may write the folder {} (mode {:o})", folder.display(), mode & 0o7777)
+        }
+        _ => return Ok(()),
+    };
+    let text = format!(
+        "it is a link that others may lead elsewhere: {why}; name a file, or put it where root alone writes"
+    );
+    Err(io::Error::new(ErrorKind::PermissionDenied, text))
+}
+
+#[cfg(test)]
+mod tests;

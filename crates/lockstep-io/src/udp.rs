@@ -19,7 +19,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use interface::Interface;
+pub use interface::{Interface, Needed};
 pub use outbox::socket_address;
 pub(super) use socket::Place;
 pub(super) use socket::{Alone, open_alone};

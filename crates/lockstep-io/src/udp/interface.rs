@@ -152,6 +152,43 @@ pub(crate) fn has_address(card: u32, address: Ipv4Addr) -> bool {
     rows().is_ok_and(|rows| rows.iter().any(has))
 }
 
+/// What a process needs of this host before it opens its sockets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Needed {
+    /// An interface, up and with its address; and whether it has to carry multicast.
+    Interface(Interface, bool),
+    /// An address of its own to listen at.
+    Address(Ipv4Addr),
+}
+
+impl Needed {
+    /// Why it cannot be used yet, although it may come: it is missing, down, or without its address. `None`: it
+    /// is there, or it is of no use for a reason that waiting does not mend, which whoever opens it says.
+    ///
+    /// # Errors
+    /// The kernel does not list its interfaces.
+    pub fn lacks(&self) -> Result<Option<IoError>, IoError> {
+        let may_come = |error: &IoError| {
+            matches!(
+                error.source.kind(),
+                ErrorKind::NotFound | ErrorKind::NetworkDown | ErrorKind::AddrNotAvailable
+            )
+        };
+        match self {
+            Self::Interface(asked, carries_multicast) => {
+                Ok(find_interface(asked, *carries_multicast).err().filter(may_come))
+            }
+            Self::Address(address) if address.is_unspecified() || address.is_loopback() => Ok(None),
+            Self::Address(address) if rows()?.iter().any(|row| row.address == Some(*address)) => Ok(None),
+            Self::Address(address) => {
+                let doing =
+                    format!("listen at {address}: this host has no such address; add it: `ip address add`");
+                Ok(Some(IoError::because(doing, ErrorKind::AddrNotAvailable, "no address of this host")))
+            }
+        }
+    }
+}
+
 /// The index of the card called `name`.
 pub(crate) fn index(name: &str) -> Result<u32, IoError> {
     let doing = || format!("look up the index of interface {name}");

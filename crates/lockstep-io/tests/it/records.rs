@@ -4,12 +4,20 @@ use lockstep_core::engine::counters::{CounterRow, Described};
 use lockstep_core::engine::durations::Durations;
 use lockstep_io::counters::{CountersFile, CountersReader};
 use lockstep_io::event_ring::{EventRing, EventRingReader, RING_EVENTS};
+use lockstep_io::private::FileOwners;
 use lockstep_testkit::child::{child_of, is_child_of};
 use lockstep_wire::{EventRecord, EventRow};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
+
+/// Whether this process may give files to others.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
 
 /// Counters of these names.
 fn counts(names: &[&'static str]) -> Vec<Described> {
@@ -105,6 +113,132 @@ fn a_counters_file_that_is_none_is_refused_with_the_reason() {
     let tab = CounterRow::count("a\tb", "");
     let refused = CountersFile::create(&path, &[], &[tab.into()]).err().unwrap().to_string();
     assert!(refused.contains("a tab or a new line ends a field"), "{refused}");
+}
+
+/// A file of counters and one of events, both sound.
+fn make_both(counters: &Path, events: &Path) {
+    CountersFile::create(counters, &[], &counts(&["a", "b"])).unwrap().publish(1, &[1, 2]);
+    EventRing::create(events).unwrap().record(1, &EventRecord::default());
+}
+
+/// What a stranger puts in the place of a sound file, how, and a word of the refusal.
+type Form = (&'static str, fn(&Path), &'static str);
+
+fn in_place(path: &Path, make: impl FnOnce(&Path)) {
+    std::fs::remove_file(path).unwrap();
+    make(path);
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+fn set_len(path: &Path, len: u64) {
+    std::fs::File::options().write(true).open(path).unwrap().set_len(len).unwrap();
+}
+
+fn give_away(path: &Path) {
+    chown(path, Some(65_534), Some(65_534)).unwrap();
+}
+
+const FORMS: [Form; 11] = [
+    (
+        "a fifo",
+        |path| in_place(path, |path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
+        "it is a fifo",
+    ),
+    (
+        "a link",
+        |path| {
+            let other = path.with_extension("other");
+            std::fs::rename(path, &other).unwrap();
+            symlink(&other, path).unwrap();
+        },
+        "it is a link",
+    ),
+    ("a link to itself", |path| in_place(path, |path| symlink(path, path).unwrap()), "it is a link"),
+    ("a link to a device", |path| in_place(path, |path| symlink("/dev/zero", path).unwrap()), "it is a link"),
+    (
+        "a socket",
+        |path| in_place(path, |path| std::mem::forget(UnixListener::bind(path).unwrap())),
+        "it is a socket",
+    ),
+    ("a folder", |path| in_place(path, |path| std::fs::create_dir(path).unwrap()), "it is a folder"),
+    ("junk", |path| std::fs::write(path, [7; 40]).unwrap(), "shorter than its header"),
+    ("an empty file", |path| std::fs::write(path, []).unwrap(), "shorter than its header"),
+    ("long junk", |path| std::fs::write(path, [7; 1 << 16]).unwrap(), "lockstep"),
+    ("a group writes", |path| set_mode(path, 0o664), "mode is 664"),
+    ("others write", |path| set_mode(path, 0o646), "mode is 646"),
+];
+
+fn remove_both(counters: &Path, events: &Path) {
+    for path in [counters, events] {
+        let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir(path)); // it may not be there
+    }
+}
+
+#[test]
+fn what_a_stranger_puts_in_the_place_of_a_file_is_refused_at_once_and_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (counters, events) = (folder.path().join("counters"), folder.path().join("events"));
+    let foreign: Form = ("another user", give_away, "is user 65534's");
+    if !is_root() {
+        println!("SKIPPED: making another user's file needs root");
+    }
+    for (form, make, word) in FORMS.into_iter().chain(is_root().then_some(foreign)) {
+        remove_both(&counters, &events);
+        make_both(&counters, &events);
+        make(&counters);
+        make(&events);
+        let refused =
+            CountersReader::open(&counters).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains(word) && refused.contains("counters"), "{form}: {refused}");
+        let refused = EventRingReader::open(&events).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains(word) && refused.contains("events"), "{form}: {refused}");
+    }
+}
+
+#[test]
+fn a_file_whose_length_does_not_fit_it_is_read_as_far_as_it_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (counters, events) = (folder.path().join("counters"), folder.path().join("events"));
+    make_both(&counters, &events);
+    set_len(&counters, 1 << 36);
+    set_len(&events, 1 << 36);
+    assert_eq!(CountersReader::open(&counters).unwrap().values(), [1, 2], "only what it needs is read");
+    assert!(EventRingReader::open(&events).err().unwrap().to_string().contains("do not fit"));
+}
+
+#[test]
+fn whose_file_it_is_counts_unless_its_reader_has_named_it_by_itself() {
+    if !is_root() {
+        return println!("SKIPPED: making another user's file needs root");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (counters, events) = (folder.path().join("counters"), folder.path().join("events"));
+    make_both(&counters, &events);
+    give_away(&counters);
+    assert!(CountersReader::open(&counters).is_err());
+    assert!(CountersReader::open_of(&counters, &FileOwners::anybody()).is_ok());
+    let owners = FileOwners::own().with_owners_of([counters.as_path()]);
+    assert!(CountersReader::open_of(&counters, &owners).is_ok(), "the user that a configuration names");
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_read_ends_no_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let (counters, events) = (folder.path().join("counters"), folder.path().join("events"));
+    make_both(&counters, &events);
+    let (reader, ring) = (CountersReader::open(&counters).unwrap(), EventRingReader::open(&events).unwrap());
+    assert_eq!((reader.values(), ring.rows().len()), (vec![1, 2], 1));
+    for len in [64, 1, 0] {
+        set_len(&counters, len);
+        set_len(&events, len);
+        assert_eq!((reader.values(), reader.value("b"), reader.published_at()), (vec![0, 0], Some(0), 0));
+        assert!(ring.rows().is_empty());
+        let _ = (reader.bytes(), ring.span());
+        assert!(CountersReader::open(&counters).is_err() && EventRingReader::open(&events).is_err());
+    }
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! # birth: which process something was made in
+//!
+//! A program that forks has everything twice: its child has the same sockets, and the same memory as the parent
+//! had. What both go on with gives one thing two outcomes. So a handle remembers the process in which it was
+//! made, and its calls compare: one load, no system call. A page of memory tells processes apart, which the
+//! kernel empties in a child (`MADV_WIPEONFORK` of madvise(2)), by whatever call that was made.
+
+use crate::clock::random_u64;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The word of this process: 0 in a child until something is made there.
+fn word() -> &'static AtomicU64 {
+    static WORD: OnceLock<&'static AtomicU64> = OnceLock::new();
+    WORD.get_or_init(|| emptied_page().unwrap_or_else(emptied_by_handler))
+}
+
+/// A page that is empty in a child.
+fn emptied_page() -> Option<&'static AtomicU64> {
+    let (len, protection) = (size_of::<AtomicU64>(), libc::PROT_READ | libc::PROT_WRITE);
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping, at a place that the kernel chooses, of memory that nobody else has.
+    let page = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
+    if page == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: the range is the mapping of above.
+    if unsafe { libc::madvise(page, len, libc::MADV_WIPEONFORK) } != 0 {
+        // SAFETY: as above; nobody has it yet.
+        unsafe { libc::munmap(page, len) };
+        return None;
+    }
+    // SAFETY: the page is aligned, zeroed, and mapped as long as the process lives.
+    Some(unsafe { &*page.cast::<AtomicU64>() })
+}
+
+/// On a kernel that empties no page: libc tells of each `fork`.
+fn emptied_by_handler() -> &'static AtomicU64 {
+    static WORD: AtomicU64 = AtomicU64::new(0);
+    extern "C" fn in_child() {
+        WORD.store(0, Ordering::Relaxed);
+    }
+    // SAFETY: the handler is a function of this program that stores a word, which is safe in a child.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    &WORD
+}
+
+/// The process in which this was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Birth(u64);
+
+impl Birth {
+    /// In this process.
+    pub fn here() -> Self {
+        let word = word();
+        let mut own = word.load(Ordering::Relaxed);
+        while own == 0 {
+            // Without random numbers nothing works that needs a network.
+            let drawn = random_u64().unwrap_or(1).max(1);
+            own = word
+                .compare_exchange(0, drawn, Ordering::Relaxed, Ordering::Relaxed)
+                .map_or_else(|now| now, |_| drawn);
+        }
+        Self(own)
+    }
+
+    /// Whether this is the process in which it was made.
+    #[inline]
+    pub fn is_here(self) -> bool {
+        word().load(Ordering::Relaxed) == self.0
+    }
+}
+
+/// What whoever uses a handle in another process is told.
+pub const ELSEWHERE: &str = "the handle was made in another process, of which this one is a fork: both would go on with \
+    its numbers, and one message would have two outcomes; make a handle of this process's own";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The exit code of a child that does nothing but `work`.
+    fn in_child(work: impl FnOnce() -> bool) -> i32 {
+        // SAFETY: the child runs `work`, which takes no lock that another thread may hold, and ends by `_exit`.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let code = i32::from(!work());
+            // SAFETY: a call without pointers.
+            unsafe { libc::_exit(code) };
+        }
+        let mut status = 0;
+        // SAFETY: the child is ours, and `status` lives across the call.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        libc::WEXITSTATUS(status)
+    }
+
+    #[test]
+    fn what_was_made_here_is_from_elsewhere_in_a_child_and_its_own_is_not() {
+        let here = Birth::here();
+        assert!(here.is_here() && Birth::here() == here);
+        let judged = in_child(|| {
+            let was_elsewhere = !here.is_here();
+            let own = Birth::here();
+            was_elsewhere && own.is_here() && own != here && !here.is_here()
+        });
+        assert_eq!(judged, 0);
+        // A child of a child.
+        let judged = in_child(|| in_child(|| !here.is_here()) == 0);
+        assert_eq!(judged, 0);
+        assert!(here.is_here(), "the parent goes on");
+    }
+}
