@@ -3,7 +3,7 @@
 //! Nothing is judged here: the layers filled in every key that is not optional, with a value of its kind
 //! and in its range. A value that does not fit is a defect of the schema, and reported as text.
 
-use super::choices::{InterfaceSetting, Scheduling};
+use super::choices::{HostNames, InterfaceSetting, Scheduling};
 use super::layers::{Item, Layers};
 use super::schema;
 use super::tables::*;
@@ -115,6 +115,7 @@ from_value! {
     InterfaceSetting: Value::Interface(interface) => Some(interface.clone());
     Scheduling: Value::Scheduling(class) => Some(*class);
     Networks: Value::Networks(networks) => Some(networks.clone());
+    HostNames: Value::Hosts(hosts) => Some(hosts.clone());
 }
 
 macro_rules! from_number {

@@ -170,8 +170,8 @@ mod tests {
         // The log's level, and the page: every daemon. `gateway.tunnels`: a gateway's arrivals. `feed.allow`:
         // a feed. The others: `Gateway::set_limits`.
         let reloads: Vec<_> = schema::keys().filter(|key| key.need == ChangeNeed::Reload).collect();
-        let taken = ["log.level", "metrics.listen", "feed.allow"];
+        let taken = ["log.level", "metrics.listen", "metrics.hosts", "feed.allow"];
         assert!(reloads.iter().all(|key| taken.contains(&key.path) || key.path.starts_with("gateway.")));
-        assert_eq!(reloads.len(), 14);
+        assert_eq!(reloads.len(), 15);
     }
 }

@@ -177,6 +177,32 @@ impl std::fmt::Display for Scheduling {
     }
 }
 
+/// Names of a host.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct HostNames(pub Vec<String>);
+
+impl std::str::FromStr for HostNames {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_name = |name: &str| {
+            let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+            !name.is_empty() && name.len() <= 253 && letters
+        };
+        let names = text.split(',').map(str::trim).map(|name| match is_name(name) {
+            true => Ok(name.to_owned()),
+            false => Err(format!("\"{name}\" is no name of a host")),
+        });
+        names.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl std::fmt::Display for HostNames {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
 /// Which network interface a line uses.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum InterfaceSetting {

@@ -36,10 +36,12 @@ mod value;
 
 pub use change::{ChangeNeed, KeyChange};
 pub use choices::{
-    Compression, Delivery, Durability, Gso, Idle, InterfaceSetting, LogFormat, LogLevel, Profile, Role,
-    Scheduling, SecurityMode, Transport, XdpMode,
+    Compression, Delivery, Durability, Gso, HostNames, Idle, InterfaceSetting, LogFormat, LogLevel, Profile,
+    Role, Scheduling, SecurityMode, Transport, XdpMode,
 };
-pub use environment::{from_environment, from_this_process, variable};
+pub use environment::{
+    from_environment, from_this_process, is_service_link, left_out_of_this_process, variable,
+};
 pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
 pub use security::KeyUse;
@@ -139,6 +141,13 @@ pub struct Config {
     /// The page of a daemon that Prometheus reads.
     pub metrics: MetricsConfig,
     effective: Vec<(String, String, Origin)>,
+}
+
+impl MetricsConfig {
+    /// The names by which the page may be asked for.
+    pub fn hosts(&self) -> &[String] {
+        self.hosts.as_ref().map_or(&[], |hosts| &hosts.0)
+    }
 }
 
 impl LogConfig {

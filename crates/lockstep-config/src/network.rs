@@ -9,6 +9,7 @@ use lockstep_io::auto::AutoSettings;
 use lockstep_io::device::{MemorySharing, SecondLine};
 use lockstep_io::fanout::{FanoutNode, FanoutSettings, bit};
 use lockstep_io::fault_injection::FaultSettings;
+use lockstep_io::private::FileOwners;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_io::xdp::{Mode, XdpSettings};
@@ -46,13 +47,23 @@ impl Config {
         format!("lockstep-{}-", self.cluster)
     }
 
+    /// Whose counters and events are believed: root's, those of the user that asks, and those of the user that
+    /// the daemons run as, to whom keys and journals belong.
+    pub fn file_owners(&self) -> FileOwners {
+        let journals = self.replicas.iter().map(|replica| &replica.journal);
+        let journals = journals.chain(self.archivers.iter().map(|archiver| &archiver.journal));
+        FileOwners::own().with_owners_of(journals.chain([&self.security.keys]).map(PathBuf::as_path))
+    }
+
     /// The counters files that this host has now, each with its process's name: those that the file names,
-    /// and those beside them of the same cluster.
+    /// and those beside them of the same cluster. Others may make files there: whoever reads one judges it.
     pub fn counters_files(&self) -> Vec<(String, PathBuf)> {
         let (named, prefix) = (self.named_counters_files(), self.counters_file_prefix());
         let process = |path: &Path| {
             let file = path.file_name()?.to_str()?;
-            Some(file.strip_prefix(&prefix)?.strip_suffix(".counters")?.to_owned())
+            let name = file.strip_prefix(&prefix)?.strip_suffix(".counters")?;
+            // It is printed.
+            (!name.contains(char::is_control)).then(|| name.to_owned())
         };
         let beside = std::fs::read_dir(self.counters_folder()).into_iter().flatten().flatten();
         let mut beside: Vec<(String, PathBuf)> = beside
@@ -61,7 +72,8 @@ impl Config {
             .filter_map(|path| Some((process(&path)?, path)))
             .collect();
         beside.sort();
-        named.into_iter().filter(|(_, path)| path.exists()).chain(beside).collect()
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        named.into_iter().filter(|(_, path)| is_there(path)).chain(beside).collect()
     }
 
     /// Unicast addresses of the nodes that replay their journals, archivers first.

@@ -2,7 +2,9 @@
 
 use super::problem::{Code, ConfigError};
 use super::{Config, SecurityMode};
-use lockstep_io::key_file::{KeyFile, OPERATOR_FILE, PUBLISHER_FILE, READER_FILE, REPLICA_FILE};
+use lockstep_io::key_file::{
+    GATEWAY_FILE, KeyFile, OPERATOR_FILE, PUBLISHER_FILE, READER_FILE, REPLICA_FILE,
+};
 use lockstep_wire::{KeyClass, Keyring, Keys};
 use std::path::PathBuf;
 
@@ -13,6 +15,8 @@ pub enum KeyUse {
     Node,
     /// A program that publishes or reads.
     Handle,
+    /// A gateway.
+    Gateway,
     /// An operator's command.
     Operator,
 }
@@ -22,6 +26,7 @@ impl KeyUse {
         match self {
             Self::Node => &[REPLICA_FILE],
             Self::Handle => &[PUBLISHER_FILE, READER_FILE],
+            Self::Gateway => &[GATEWAY_FILE, PUBLISHER_FILE, READER_FILE],
             Self::Operator => &[OPERATOR_FILE, REPLICA_FILE, PUBLISHER_FILE, READER_FILE],
         }
     }

@@ -8,8 +8,8 @@
 use super::build::Values;
 use super::change::ChangeNeed::{self, *};
 use super::choices::{
-    Compression, Delivery, Durability, Gso, Idle, InterfaceSetting, LogFormat, LogLevel, Profile, Role,
-    Scheduling as SchedulingClass, SecurityMode, Transport, XdpMode,
+    Compression, Delivery, Durability, Gso, HostNames, Idle, InterfaceSetting, LogFormat, LogLevel, Profile,
+    Role, Scheduling as SchedulingClass, SecurityMode, Transport, XdpMode,
 };
 use super::schema::Preset::{self, *};
 use super::schema::{CHANNEL_MAX, GIB, KIB, Key, MIB, MS, MTU_MAX, MTU_MIN, REPLICA_ID_MAX, S, TIB, US};
@@ -117,6 +117,8 @@ tables! {
     pub struct NetworkConfig in "network" {
         shm: bool = "shm", Bool, Fixed("false"), ByHost,
             "Whether the processes of one host exchange datagrams by memory, and others by the network: the same on all of a host's.";
+        interface_wait_ns: Option<u64> = "interface_wait", Duration(0, 24 * 3600 * S), Absent("for ever under a service manager, else 15s"), Rolling,
+            "How long a daemon that starts waits for an interface or an own address that is missing, down or without address.";
     }
 
     /// The proof of each datagram's sender.
@@ -353,5 +355,7 @@ tables! {
     pub struct MetricsConfig in "metrics" {
         listen: Option<SocketAddrV4> = "listen", Listen, Absent("none"), Reload,
             "Address of the page, `0.0.0.0` for every address of the host; each daemon of a host needs one of its own, like LOCKSTEP_METRICS_LISTEN in its service's unit.";
+        hosts: Option<HostNames> = "hosts", Hosts, Absent("none"), Reload,
+            "Names by which the page may be asked for, beside addresses, localhost and this host's own name; requests by other names are refused.";
     }
 }

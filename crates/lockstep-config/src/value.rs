@@ -3,7 +3,7 @@
 //! A file and a flag meet here. In a file a number has no quotes, and a duration or size has them,
 //! because it has a unit; a flag or variable is always text ([`Raw::Loose`]).
 
-use super::choices::{InterfaceSetting, Scheduling};
+use super::choices::{HostNames, InterfaceSetting, Scheduling};
 use super::problem::Code;
 use super::units::{self, quoted_list};
 use lockstep_core::engine::networks::Networks;
@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Scheduling,
     /// IP networks with commas between them, or nothing.
     Networks,
+    /// Names of hosts with commas between them.
+    Hosts,
 }
 
 /// A value as it was written.
@@ -71,6 +73,7 @@ pub(super) enum Value {
     Path(PathBuf),
     Scheduling(Scheduling),
     Networks(Networks),
+    Hosts(HostNames),
 }
 
 /// Why a value is refused: code, rule, hint.
@@ -103,6 +106,7 @@ impl Kind {
             Self::Path => path(text(raw, "a path", "write an absolute path in quotes")?),
             Self::Scheduling => scheduling(text(raw, "a scheduling class", "write \"other\" or \"fifo:N\"")?),
             Self::Networks => networks(text(raw, "networks", NETWORKS_HINT)?),
+            Self::Hosts => hosts(text(raw, "names of hosts", HOSTS_HINT)?),
         }
     }
 
@@ -121,6 +125,7 @@ impl Kind {
             Self::Path => "absolute path".into(),
             Self::Scheduling => "other, fifo:1 … fifo:99".into(),
             Self::Networks => "ip, ip/bits …".into(),
+            Self::Hosts => "name, name …".into(),
         }
     }
 
@@ -149,6 +154,7 @@ impl Display for Value {
             Self::Path(path) => path.display().fmt(f),
             Self::Scheduling(scheduling) => scheduling.fmt(f),
             Self::Networks(networks) => networks.fmt(f),
+            Self::Hosts(hosts) => hosts.fmt(f),
         }
     }
 }
@@ -323,6 +329,14 @@ const NETWORKS_HINT: &str =
 fn networks(text: &str) -> Parsed {
     let networks = text.parse().map(Value::Networks);
     networks.map_err(|rule| Complaint(Code::Address, rule, NETWORKS_HINT.into()))
+}
+
+const HOSTS_HINT: &str =
+    "write names with commas between them, and no ports, e.g. \"risk-1, risk-1.example.com\"";
+
+fn hosts(text: &str) -> Parsed {
+    let hosts = text.parse().map(Value::Hosts);
+    hosts.map_err(|rule| Complaint(Code::Address, rule, HOSTS_HINT.into()))
 }
 
 fn path(text: &str) -> Parsed {

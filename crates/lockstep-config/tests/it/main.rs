@@ -511,3 +511,55 @@ proptest! {
         }
     }
 }
+
+/// The variables that Kubernetes makes for a service of this name with a port of this name, and a container engine for a
+/// linked container.
+fn service_links(service: &str) -> Vec<(String, String)> {
+    let name = service.to_uppercase().replace(['-', '.'], "_");
+    let mut all = vec![(format!("{name}_PORT"), "tcp://10.0.48.109:9000".to_owned())];
+    let mut add = |end: &str, value: &str| all.push((format!("{name}_{end}"), value.to_owned()));
+    add("SERVICE_HOST", "10.0.48.109");
+    add("SERVICE_PORT", "9000");
+    add("SERVICE_PORT_FIX", "9000");
+    add("SERVICE_PORT_SOUP_TCP", "9001");
+    for (protocol, port) in [("TCP", "9000"), ("UDP", "7700"), ("SCTP", "1")] {
+        let scheme = protocol.to_lowercase();
+        add(&format!("PORT_{port}_{protocol}"), &format!("{scheme}://[fd00::1]:{port}"));
+        add(&format!("PORT_{port}_{protocol}_PROTO"), &scheme);
+        add(&format!("PORT_{port}_{protocol}_PORT"), port);
+        add(&format!("PORT_{port}_{protocol}_ADDR"), "fd00::1");
+    }
+    all
+}
+
+#[test]
+fn a_service_of_an_orchestrator_sets_no_key_whatever_it_is_called() {
+    let mut services: Vec<String> = vec!["lockstep".into(), "lockstep-1".into(), "lockstep-a-b-c".into()];
+    // One that is called like each table, each key, and a key of a replica.
+    for path in lockstep_config::key_paths() {
+        let table = path.split('.').next().unwrap_or(path);
+        services.push(format!("lockstep-{table}").replace('_', "-"));
+        services.push(format!("lockstep-{path}").replace('*', "1").replace('_', "-"));
+        services.push(format!("lockstep-{table}-7").replace('_', "-"));
+    }
+    services.sort();
+    services.dedup();
+    for service in services {
+        for (scheme, other) in [("tcp://", "tcp://"), ("tcp://", "udp://"), ("tcp://", "sctp://")] {
+            let links = service_links(&service);
+            let links = links.into_iter().map(|(name, value)| (name, value.replacen(scheme, other, 1)));
+            let links: Vec<_> = links.collect();
+            assert_eq!(from_environment(links.clone()), [], "{service}: {links:?}");
+        }
+    }
+    // What an operator misspells is none, and is refused as before.
+    for (name, value) in [("LOCKSTEP_GATEWAY_PORT", "9000"), ("LOCKSTEP_GATEWAY_HOST", "tcp://10.0.0.1:1")] {
+        let found = from_environment([(name.to_owned(), value.to_owned())]);
+        assert_eq!(found.len(), 1, "{name}");
+    }
+    // No variable of a key is taken for a link.
+    for path in lockstep_config::key_paths() {
+        let name = lockstep_config::variable(&path.replace('*', "1"));
+        assert!(!lockstep_config::is_service_link(&name, "tcp://10.0.0.1:9000"), "{name}");
+    }
+}
