@@ -7,7 +7,7 @@ use super::secret::OPERATOR;
 use clap::{Args, Subcommand};
 use lockstep_daemon::config::{Config, KeyUse, SecurityMode};
 use lockstep_io::clock::Utc;
-use lockstep_io::key_file::{KeyFile, REPLICA_FILE, class_name};
+use lockstep_io::key_file::{FIRST_PUBLISHER, GATEWAY_KEY, KeyFile, REPLICA_FILE, class_name};
 use lockstep_notary::NotaryKey;
 use lockstep_wire::{HOLDER_LEN_MAX, KeyClass, KeyRights, RecipientRule};
 use serde_json::json;
@@ -17,6 +17,11 @@ use std::path::{Path, PathBuf};
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.keys/1";
+
+/// The names of gateways and of their clients: they are opened by the gateways' key alone.
+const OF_GATEWAYS: &str = "client/*,gateway/*";
+/// Whom clients are addressed by until `keys receive` names an application: nobody who is no gateway.
+const CLIENTS: [&str; 2] = ["client/*", "from=gateway/*"];
 
 /// What `keys` does.
 #[derive(Args, Debug)]
@@ -242,11 +247,13 @@ fn new(config: &Config) -> Result<u8, Failure> {
         );
         return Err(Failure::new(USAGE, what));
     }
-    KeyFile::draw(config.cluster)?.write_folder(folder)?;
+    drawn(config.cluster)?.write_folder(folder)?;
     println!("{}", folder.display());
     eprintln!(
-        "the keys of cluster {}: copy replica.keys to the hosts of replicas and archivers, publisher.keys to those of programs \
-         that publish, reader.keys to those of programs that read, each into {}, mode 600",
+        "the keys of cluster {}: copy replica.keys to the hosts of replicas and archivers, gateway.keys to those of gateways, \
+         publisher.keys to those of programs that publish, reader.keys to those of programs that read, each into {}, mode 600; an \
+         application that answers clients of gateways needs a key of its own: `lockstep keys add exchange --names exchange`, and \
+         `lockstep keys receive 'client/*' --from exchange`",
         config.cluster,
         folder.display()
     );
@@ -254,6 +261,38 @@ fn new(config: &Config) -> Result<u8, Failure> {
         eprintln!("security.mode is \"none\": no process uses them yet");
     }
     Ok(0)
+}
+
+/// The first keys of a cluster: programs that publish have one that passes for no gateway and for no client of one,
+/// and clients are addressed by whom an operator names.
+fn drawn(cluster: u64) -> Result<KeyFile, Failure> {
+    let mut file = KeyFile::draw(cluster)?;
+    let gateway = file.add_publisher(GATEWAY_KEY)?.map_err(refused)?;
+    file.set_rights(gateway, KeyRights::parse([&*format!("names={OF_GATEWAYS}")]).map_err(refused)?);
+    let first = publisher(&file, FIRST_PUBLISHER)?;
+    file.set_rights(first, KeyRights::default().without_names(OF_GATEWAYS).map_err(refused)?);
+    file.recipients.set(RecipientRule::parse(&CLIENTS).map_err(refused)?).map_err(refused)?;
+    Ok(file)
+}
+
+/// Gives a publisher's key these rights. Where gateways have a key of their own, another one opens their names only
+/// if it names them; and what a program's key names is not opened by the key of all programs any more, which would
+/// pass for that program.
+fn give_rights(file: &mut KeyFile, number: u16, rights: &RightsArgs) -> Result<(), Failure> {
+    let mut given = rights.rights()?;
+    let first = file.publisher(FIRST_PUBLISHER);
+    if file.publisher(GATEWAY_KEY).is_some() {
+        match &rights.names {
+            None => given = given.without_names(OF_GATEWAYS).map_err(refused)?,
+            Some(names) => {
+                if let Some(first) = first.filter(|first| *first != number) {
+                    file.set_rights(first, file.rights_of(first).without_names(names).map_err(refused)?);
+                }
+            }
+        }
+    }
+    file.set_rights(number, given);
+    Ok(())
 }
 
 /// A replica's file of this host, and its folder.
@@ -278,9 +317,8 @@ fn refused(why: String) -> Failure {
 fn add(args: &AddKeyArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     let (mut file, folder) = replicas(&config)?;
-    let rights = args.rights.rights()?;
     let number = file.add_publisher(&args.name)?.map_err(refused)?;
-    file.set_rights(number, rights);
+    give_rights(&mut file, number, &args.rights)?;
     file.write_folder(folder)?;
     println!("{number}");
     eprintln!(
@@ -297,7 +335,7 @@ fn allow(args: &AddKeyArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     let (mut file, folder) = replicas(&config)?;
     let number = publisher(&file, &args.name)?;
-    file.set_rights(number, args.rights.rights()?);
+    give_rights(&mut file, number, &args.rights)?;
     file.write_folder(folder)?;
     println!("{number}");
     eprintln!(

@@ -61,6 +61,7 @@ use lockstep_daemon::{
     archiver, ended, expiry, failure, feed, gateway, has_color, log, notary, secret, sequencer, signals,
     watch,
 };
+use lockstep_io::output;
 use lockstep_process::stop;
 use std::ffi::OsString;
 use std::io::Write;
@@ -88,13 +89,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(asked.exit_code()).unwrap_or(2);
         }
     };
-    match cli.command.run() {
-        Ok(code) => stop::exit_code(code),
-        Err(failure) => {
-            failure.print();
-            failure.code()
-        }
-    }
+    let code = cli.command.run().unwrap_or_else(|failure| {
+        failure.print();
+        failure.code()
+    });
+    output::flush();
+    stop::exit_code(code)
 }
 
 impl Command {
@@ -144,6 +144,9 @@ impl Command {
                 let (overrides, out) = (args.cluster.overrides(&[])?, std::io::stdout().lock());
                 let color = has_color(&out);
                 let mut out = std::io::BufWriter::new(out);
+                if let Some(what) = log::left_out() {
+                    eprintln!("{what}");
+                }
                 let code = check::run(Some(path), &overrides, args.effective, args.json, color, &mut out)?;
                 out.flush()?;
                 Ok(code)

@@ -15,6 +15,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_daemon::config::KeyUse;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
+use lockstep_io::output::{self, OutputStream};
 use lockstep_wire::{Nanos, Seq};
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
@@ -202,6 +203,10 @@ impl<W: Write> Print<W> {
             let waited = stall.look(next, reader.subscriber().now());
             if work == 0 && !waited.is_zero() {
                 self.out.flush()?;
+                // A stream that is quiet writes nothing by which it would be found out.
+                if output::is_reader_gone(OutputStream::Out) {
+                    return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+                }
                 if let Some(timeout) = timeout.filter(|timeout| waited > *timeout) {
                     return Err(self.too_late(next, timeout));
                 }

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod interfaces;
+mod late;
 mod namespaces;
 mod relay;
 mod xdp;

@@ -2,7 +2,8 @@
 
 use crate::counters::{AppCounts, ROWS, values};
 use crate::error::AppError;
-use crate::serve::{Asked, Pending, fetch_snapshot, serve};
+use crate::peers::{Peers, fetched, restored};
+use crate::serve::{Asked, Served, serve};
 use crate::settings::{AppSettings, SnapshotMode};
 use crate::store::{self, SnapshotStore, StoredSnapshot};
 use lockstep_client::{
@@ -11,11 +12,11 @@ use lockstep_client::{
 use lockstep_io::clock::random_u64;
 use lockstep_machine::{
     Acknowledger, Bisect, Input, MachineCore, MachineFault, MachineReplica, Output, PartingInput, Seq,
-    SnapshotError, SnapshotHead, SnapshotNotice, StateMachine,
+    SnapshotHead, SnapshotNotice, StateMachine,
 };
 use lockstep_metrics::ShownProcess;
 use lockstep_process::fork::{ForkedChild, fork};
-use lockstep_process::page::PageServer;
+use lockstep_process::page::PageAnswer;
 use lockstep_process::stop::Stop;
 use std::fmt::Debug;
 use std::fs;
@@ -24,7 +25,6 @@ use std::net::SocketAddrV4;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 /// Most messages of one turn.
@@ -46,9 +46,15 @@ pub struct App<M> {
     store: Option<SnapshotStore>,
     /// The newest snapshot.
     saved_next: Seq,
+    /// Peers that have served a snapshot that the stream does not know.
+    distrusted: Vec<SocketAddrV4>,
+    /// The snapshot that the state began with, if it is not proven: every entry below is in it.
+    unproven: Option<Seq>,
+    /// When a state that is not proven had read the stream up to its end.
+    read_unproven: Option<Instant>,
     /// The one that is being written.
     writing: Option<Writing>,
-    server: Option<(PageServer, Receiver<Pending>)>,
+    server: Option<Served>,
     counted: Counted,
     counts: AppCounts,
 }
@@ -76,17 +82,17 @@ impl<M: StateMachine> Begun<M> {
     fn at_newest(
         endpoint: &Endpoint,
         settings: &AppSettings,
-        store: Option<&SnapshotStore>,
+        (store, distrusted): (Option<&SnapshotStore>, &[SocketAddrV4]),
         new: &dyn Fn() -> M,
     ) -> Result<Self, AppError> {
-        let restored = store.map(|store| restored(settings, store)).transpose()?.flatten();
-        let (core, start) = match restored {
-            Some((core, start)) => (core, start),
-            None => (MachineCore::new(settings.machine(), new()), Start::From(1)),
-        };
+        let from = Peers { endpoint, settings, distrusted };
+        let restored = store.map(|store| restored(&from, store)).transpose()?.flatten();
+        let (core, start, unproven) =
+            restored.unwrap_or_else(|| (MachineCore::new(settings.machine(), new()), Start::From(1), None));
         let subscriber = Subscriber::connect(endpoint, settings.delivery, start)?;
         let publisher = Publisher::connect(endpoint)?;
-        let replica = MachineReplica::new(settings.replica(), core);
+        let mut replica = MachineReplica::new(settings.replica(), core);
+        unproven.into_iter().for_each(|served| replica.begin_unproven(served));
         Ok(Self { publisher, subscriber, replica })
     }
 }
@@ -119,18 +125,21 @@ impl<M: StateMachine> App<M> {
     ) -> Result<Self, AppError> {
         let has_store = settings.snapshot_mode != SnapshotMode::Never;
         let store = has_store.then(|| settings.store()).transpose()?;
-        let begun = Begun::at_newest(endpoint, &settings, store.as_ref(), &new)?;
+        let begun = Begun::at_newest(endpoint, &settings, (store.as_ref(), &[]), &new)?;
         let Begun { mut publisher, mut subscriber, replica } = begun;
         let process = format!("{}-{}", settings.name.replace('/', "-"), settings.number);
         let counted = Counted::create(endpoint, &process, ROWS, Some(&mut publisher), Some(&mut subscriber))?;
         let shown = ShownProcess::default();
         let (process, path) = counted.place();
         shown.show(process, path);
-        let serve = |address| serve(address, settings.store()?, shown.clone());
+        let serve = |address| serve(address, &settings, shown.clone());
         let server = settings.serve.map(serve).transpose()?;
         let mut app = Self {
             endpoint: endpoint.clone(),
             saved_next: replica.next(),
+            distrusted: Vec::new(),
+            unproven: replica.unproven().map(|served| served.next),
+            read_unproven: None,
             settings,
             new: Box::new(new),
             publisher,
@@ -152,10 +161,13 @@ impl<M: StateMachine> App<M> {
         if let (Some(Writing { next, .. }), Some(store)) = (self.writing.take(), &self.store) {
             store.discard(next)?;
         }
-        let begun = Begun::at_newest(&self.endpoint, &self.settings, self.store.as_ref(), &self.new)?;
+        self.read_unproven = None;
+        let from = (self.store.as_ref(), &*self.distrusted);
+        let begun = Begun::at_newest(&self.endpoint, &self.settings, from, &self.new)?;
         let Begun { mut publisher, mut subscriber, replica } = begun;
         Counted::measure(Some(&mut publisher), Some(&mut subscriber));
         self.saved_next = replica.next();
+        self.unproven = replica.unproven().map(|served| served.next);
         (self.publisher, self.subscriber, self.replica) = (publisher, subscriber, replica);
         self.open()
     }
@@ -163,7 +175,8 @@ impl<M: StateMachine> App<M> {
     /// What lies behind the own snapshots is gone: whether a peer has given one that begins where the stream
     /// is still to be had.
     fn fetch_newer(&self, oldest: Seq) -> bool {
-        let fetched = self.store.as_ref().and_then(|store| fetched(&self.settings.peers, store));
+        let from = Peers { endpoint: &self.endpoint, settings: &self.settings, distrusted: &self.distrusted };
+        let fetched = self.store.as_ref().and_then(|store| fetched(&from, store));
         fetched.is_some_and(|stored| stored.next >= oldest)
     }
 
@@ -215,8 +228,13 @@ impl<M: StateMachine> App<M> {
                 self.restart()?;
                 return Ok(1);
             }
+            // The stream has other outputs than a state that nobody vouches for.
+            Some(MachineFault::Output(why)) if self.unproven.is_some() => {
+                return self.distrust(&why.to_string()).map(|()| 1);
+            }
             Some(fault) => return Err(fault.into()),
         }
+        self.see_to_proof()?;
         work += self.turn_publisher()?;
         if self.replica.is_handle_lost() {
             tracing::warn!("this replica fell so far behind that it opens its names again, in a new handle");
@@ -228,6 +246,7 @@ impl<M: StateMachine> App<M> {
         self.see_to_snapshots()?;
         let now = self.subscriber.now();
         if self.counted.is_due(now) {
+            self.counts.take_overs_refused = self.server.as_ref().map_or(0, Served::refused);
             let values = values(&self.replica, self.counts);
             self.counted.publish(now, &values, Some(&self.publisher), Some(&self.subscriber));
         }
@@ -249,18 +268,29 @@ impl<M: StateMachine> App<M> {
     fn answer_requests(&mut self) -> usize {
         let mut count = 0;
         while let Some((asked, answer)) =
-            self.server.as_ref().and_then(|(_, requests)| requests.try_recv().ok())
+            self.server.as_ref().and_then(|served| served.requests.try_recv().ok())
         {
             let mut bytes = Vec::new();
             match asked {
+                Asked::Query(_) if self.replica.unproven().is_some() => {
+                    let why =
+                        "this state came from a peer, and the stream has not announced it yet: ask again\n";
+                    let _ = answer.try_send(PageAnswer::text("503 Service Unavailable", why.to_owned()));
+                    count += 1;
+                    continue;
+                }
                 Asked::Query(request) => {
                     self.replica.core.machine().query(&request, &mut bytes);
                     self.counts.queries += 1;
                 }
-                Asked::TakeOver => bytes.extend_from_slice(self.take_over().as_bytes()),
+                Asked::TakeOver(peer) => {
+                    let done = self.take_over();
+                    tracing::warn!(%peer, "by the page: {}", done.trim_end());
+                    bytes.extend_from_slice(done.as_bytes());
+                }
             }
             // Nobody waits any more: there is nothing to tell.
-            let _ = answer.try_send(bytes);
+            let _ = answer.try_send(PageAnswer::bytes(bytes));
             count += 1;
         }
         count
@@ -278,8 +308,53 @@ impl<M: StateMachine> App<M> {
         format!("version {} takes over\n", M::VERSION)
     }
 
+    /// The state that a peer has served is proven once the stream has announced it. One that is not announced
+    /// behind the end of the stream is of somebody else's choice.
+    fn see_to_proof(&mut self) -> Result<(), AppError> {
+        let Some(next) = self.unproven else { return Ok(()) };
+        if self.replica.unproven().is_none() {
+            tracing::info!(
+                "the stream has announced the snapshot below seq {next}: this replica goes on with it"
+            );
+            (self.unproven, self.read_unproven) = (None, None);
+            self.store.iter().try_for_each(|store| store.set_proven(next))?;
+            return self.tell_need();
+        }
+        if !self.replica.is_caught_up() {
+            return Ok(());
+        }
+        let Some(read) = self.read_unproven else {
+            tracing::warn!(
+                "the state below seq {next} came from a peer, and the stream has not announced it: until it does, this replica \
+                 reads, and says nothing"
+            );
+            self.read_unproven = Some(Instant::now());
+            return Ok(());
+        };
+        match read.elapsed() > self.settings.proof_wait {
+            true => self.distrust("the stream has been read up to its end, and announces no such snapshot"),
+            false => Ok(()),
+        }
+    }
+
+    /// What a peer has served is removed, and this replica begins again without that peer.
+    fn distrust(&mut self, why: &str) -> Result<(), AppError> {
+        let (Some(next), Some(store)) = (self.unproven, &self.store) else { return Ok(()) };
+        let peer = store.unproven(next);
+        let of = peer.map_or_else(|| "a peer".to_owned(), |peer| peer.to_string());
+        tracing::error!(
+            "the snapshot below seq {next} of {of} is removed, and {of} is not asked again: {why}"
+        );
+        store.remove(next)?;
+        self.distrusted.extend(peer);
+        self.restart()
+    }
+
     /// Begins a snapshot when one is due, and announces one that is complete.
     fn see_to_snapshots(&mut self) -> Result<(), AppError> {
+        if self.replica.unproven().is_some() {
+            return Ok(());
+        }
         let next = self.replica.next();
         let is_due = next >= self.saved_next + self.settings.snapshot_every;
         if self.writing.is_none() && !is_due {
@@ -346,7 +421,8 @@ impl<M: StateMachine> App<M> {
         let SnapshotHead { next, time, digest, version, .. } = head;
         self.counts.snapshot_next = next;
         let address = self.settings.serve;
-        self.replica.announce(SnapshotNotice { next, time, digest, version, bytes, address });
+        let file = self.store.as_ref().and_then(|store| store.take_digest(next));
+        self.replica.announce(SnapshotNotice { next, time, digest, version, bytes, address, file });
         tracing::info!("snapshot of {bytes} bytes below seq {next}");
         self.tell_need()
     }
@@ -402,40 +478,6 @@ impl<M: StateMachine> App<M> {
     /// Whether every output is committed.
     pub fn is_drained(&self) -> bool {
         self.replica.core.outputs.is_drained() && self.publisher.is_drained()
-    }
-}
-
-/// The newest snapshot of the first peer that has a sound one.
-fn fetched(peers: &[SocketAddrV4], store: &SnapshotStore) -> Option<StoredSnapshot> {
-    peers.iter().find_map(|peer| match fetch_snapshot(*peer, store) {
-        Ok(fetched) => fetched.inspect(|stored| {
-            tracing::info!("fetched the snapshot below seq {} from {peer}", stored.next);
-        }),
-        Err(error) => {
-            tracing::warn!("{error}; another peer is asked, or the stream is read from its beginning");
-            None
-        }
-    })
-}
-
-/// The newest sound snapshot of this replica or of a peer, restored.
-fn restored<M: StateMachine>(
-    settings: &AppSettings,
-    store: &SnapshotStore,
-) -> Result<Option<(MachineCore<M>, Start)>, AppError> {
-    let Some(stored) = store.newest_sound()?.or_else(|| fetched(&settings.peers, store)) else {
-        return Ok(None);
-    };
-    let doing = || format!("restore the snapshot {}", stored.path.display());
-    let mut file = store::reader(&stored.path).map_err(|error| IoError::new(doing(), error))?;
-    match MachineCore::restore(settings.machine(), &mut file) {
-        Ok((core, cursor)) => Ok(Some((core, Start::Cursor(cursor)))),
-        // A changed version needs the stream from its beginning, as far as it is there.
-        Err(error @ SnapshotError::Version(_)) => {
-            tracing::warn!("{}: {error}; the stream is read from its beginning", doing());
-            Ok(None)
-        }
-        Err(error) => Err(IoError::because(doing(), io::ErrorKind::InvalidData, error.to_string()).into()),
     }
 }
 

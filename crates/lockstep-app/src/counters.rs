@@ -17,11 +17,12 @@ pub(crate) const ROWS: &[CounterRow] = &[
     ),
     CounterRow::count("app_snapshots_failed", "Snapshots that could not be written."),
     CounterRow::count("app_queries", "Queries that were answered."),
+    CounterRow::count("app_take_overs_refused", "Requests to put this version in force that proved nothing."),
     CounterRow::count(
         "app_rollbacks",
         "States that were restored from a snapshot, as a takeover took back what was applied.",
     ),
-    CounterRow::gauge("app_ready", "1 once the stream was read up to its end."),
+    CounterRow::gauge("app_ready", "1 once the stream was read up to its end, and the state is proven."),
     CounterRow::state(
         "app_version",
         "in_force|shadow",
@@ -35,11 +36,12 @@ pub(crate) struct AppCounts {
     pub snapshot_next: u64,
     pub snapshots_failed: u64,
     pub queries: u64,
+    pub take_overs_refused: u64,
     pub rollbacks: u64,
 }
 
 /// The values of all counters.
-pub(crate) fn values<M: StateMachine>(replica: &MachineReplica<M>, counts: AppCounts) -> [u64; 12] {
+pub(crate) fn values<M: StateMachine>(replica: &MachineReplica<M>, counts: AppCounts) -> [u64; 13] {
     let core = &replica.core;
     [
         core.inputs(),
@@ -51,10 +53,11 @@ pub(crate) fn values<M: StateMachine>(replica: &MachineReplica<M>, counts: AppCo
         counts.snapshot_next,
         counts.snapshots_failed,
         counts.queries,
+        counts.take_overs_refused,
         counts.rollbacks,
-        u64::from(replica.is_caught_up()),
+        u64::from(replica.is_caught_up() && replica.unproven().is_none()),
         u64::from(replica.is_shadow()),
     ]
 }
 
-const _: () = assert!(ROWS.len() == 12);
+const _: () = assert!(ROWS.len() == 13);

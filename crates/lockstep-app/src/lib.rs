@@ -29,9 +29,11 @@
 mod app;
 mod counters;
 mod error;
+mod peers;
 mod serve;
 mod settings;
 mod store;
+mod take_over;
 
 pub use app::{App, bisect, run};
 pub use error::AppError;
@@ -40,3 +42,4 @@ pub use lockstep_machine::*;
 pub use serve::{fetch_snapshot, query, take_over};
 pub use settings::{AppSettings, SnapshotMode};
 pub use store::{SnapshotStore, StoredSnapshot};
+pub use take_over::TAKE_OVER_KEY;

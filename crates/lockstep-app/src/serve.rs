@@ -1,18 +1,23 @@
 //! The page of a replica over HTTP: what it counts, as every daemon shows it; `GET /snapshots` lists,
 //! `GET /snapshots/NEXT` sends one, from where it was broken off if a range is asked for; `POST /query` asks
-//! the machine, and `POST /take-over` puts this replica's version in force.
+//! the machine, and `POST /take-over` puts this replica's version in force, for whoever proves that it may.
 
-use crate::store::{SnapshotStore, StoredSnapshot, verify};
+use crate::settings::AppSettings;
+use crate::store::{SnapshotStore, StoredSnapshot, served, verify};
+use crate::take_over::{TakeOverGate, TakeOverKey};
 use lockstep_io::IoError;
-use lockstep_machine::Seq;
+use lockstep_machine::{Seq, SnapshotNotice};
 use lockstep_metrics::ShownProcess;
 use lockstep_metrics::page::{self, PATHS};
-use lockstep_process::page::{PageAnswer, PageRequest, PageServer, fetch};
+use lockstep_process::page::{PageAnswer, PageRequest, PageServer, PageSettings, fetch};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
-use std::net::SocketAddrV4;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddrV4};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 /// Bytes of a query and of its answer at most.
 const QUERY_MAX: usize = 64 << 10;
@@ -23,6 +28,10 @@ const QUERY_WAIT: Duration = Duration::from_secs(1);
 /// A piece of a snapshot that is fetched at once, and how long it may take.
 const PIECE: usize = 4 << 20;
 const PIECE_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of a snapshot at most that the stream has not announced.
+const UNANNOUNCED_MAX: u64 = 64 << 20;
+/// Bytes a second that a peer sends at least.
+const BYTES_PER_S_MIN: u64 = 1 << 20;
 /// Pieces in a row that may fail before a peer is given up.
 const FAILURES_MAX: usize = 3;
 
@@ -30,34 +39,79 @@ const FAILURES_MAX: usize = 3;
 pub(crate) enum Asked {
     /// A query of the machine.
     Query(Vec<u8>),
-    /// The version of this replica is to be in force.
-    TakeOver,
+    /// The version of this replica is to be in force: this address has proved that it may order it.
+    TakeOver(IpAddr),
 }
 
 /// A request to the thread of the machine, and where its answer goes.
-pub(crate) type Pending = (Asked, SyncSender<Vec<u8>>);
+pub(crate) type Pending = (Asked, SyncSender<PageAnswer>);
 
-/// Begins to serve; what is asked comes out of the receiver, for the machine's own thread.
-pub(crate) fn serve(
-    address: SocketAddrV4,
-    store: SnapshotStore,
-    shown: ShownProcess,
-) -> Result<(PageServer, Receiver<Pending>), IoError> {
-    let (queries, received) = sync_channel(PENDING_MAX);
-    let answer = move |request: &PageRequest<'_>| {
-        let metrics = page::answer(request, &shown, |_| {});
-        metrics.unwrap_or_else(|| answer(request, &store, &queries))
-    };
-    let server = PageServer::start(("serve", address), "lockstep-app", QUERY_MAX, answer)?;
-    Ok((server, received))
+/// The page of a replica, for its thread.
+pub(crate) struct Served {
+    /// Ends with the replica.
+    _server: PageServer,
+    /// What is asked.
+    pub requests: Receiver<Pending>,
+    refused: Arc<AtomicU64>,
 }
 
-fn answer(request: &PageRequest<'_>, store: &SnapshotStore, queries: &SyncSender<Pending>) -> PageAnswer {
+impl Served {
+    /// Requests to put this version in force that proved nothing.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// What the page answers from.
+struct Pages {
+    store: SnapshotStore,
+    queries: SyncSender<Pending>,
+    gate: TakeOverGate,
+    refused: Arc<AtomicU64>,
+}
+
+/// Begins to serve at `address`; what is asked comes out of the receiver, for the machine's own thread.
+pub(crate) fn serve(
+    address: SocketAddrV4,
+    settings: &AppSettings,
+    shown: ShownProcess,
+) -> Result<Served, IoError> {
+    let (queries, requests) = sync_channel(PENDING_MAX);
+    let (store, refused) = (settings.store()?, Arc::default());
+    let pages =
+        Pages { store, queries, gate: TakeOverGate::open(&settings.folder)?, refused: Arc::clone(&refused) };
+    let answer = move |request: &PageRequest<'_>| {
+        let metrics = page::answer(request, &shown, |_| {});
+        metrics.unwrap_or_else(|| answer(request, &pages))
+    };
+    let settings = PageSettings {
+        address,
+        key: "serve",
+        thread: "lockstep-app",
+        body_max: QUERY_MAX,
+        hosts: settings.hosts.clone(),
+    };
+    Ok(Served { _server: PageServer::start(settings, answer)?, requests, refused })
+}
+
+fn answer(request: &PageRequest<'_>, pages: &Pages) -> PageAnswer {
+    let Pages { store, queries, gate, refused } = pages;
     let missing = |what: String| PageAnswer::text("404 Not Found", format!("{what}\n"));
     match (request.method, request.path) {
         ("POST", "/query") => ask(Asked::Query(request.body.to_vec()), queries),
-        ("POST", "/take-over") => ask(Asked::TakeOver, queries),
-        ("GET", "/snapshots") => match store.list() {
+        ("GET", "/take-over") => PageAnswer::text("200 OK", gate.challenge()),
+        ("POST", "/take-over") => match gate.admits(request.body) {
+            Ok(()) => ask(Asked::TakeOver(request.peer), queries),
+            Err(why) => {
+                // The first one stands in the log; a stranger who asks again and again fills a counter.
+                if refused.fetch_add(1, Ordering::Relaxed) == 0 {
+                    let peer = request.peer;
+                    tracing::warn!(%peer, "a take-over by the page was refused, as its request proves nothing");
+                }
+                PageAnswer::text("403 Forbidden", format!("{why}\n"))
+            }
+        },
+        ("GET", "/snapshots") => match store.list_proven() {
             Ok(all) => {
                 let line = |next: Seq, path: &std::path::Path| {
                     Some(format!("{next} {}\n", fs::metadata(path).ok()?.len()))
@@ -72,7 +126,8 @@ fn answer(request: &PageRequest<'_>, store: &SnapshotStore, queries: &SyncSender
             let Some(next) = next else {
                 return missing(there_are());
             };
-            let stored = store.list().ok().and_then(|all| all.into_iter().find(|stored| stored.next == next));
+            let stored =
+                store.list_proven().ok().and_then(|all| all.into_iter().find(|stored| stored.next == next));
             match stored.and_then(|stored| part(&stored.path, request.header("range"))) {
                 Some(answer) => answer,
                 None => missing(format!("there is no snapshot below {next} any more, or not so much of it")),
@@ -83,7 +138,7 @@ fn answer(request: &PageRequest<'_>, store: &SnapshotStore, queries: &SyncSender
 }
 
 fn there_are() -> String {
-    format!("there are {PATHS} /snapshots /snapshots/NEXT; POST to /query or /take-over")
+    format!("there are {PATHS} /snapshots /snapshots/NEXT /take-over; POST to /query or /take-over")
 }
 
 /// A piece of a file, from where the range begins.
@@ -102,14 +157,9 @@ fn ask(asked: Asked, queries: &SyncSender<Pending>) -> PageAnswer {
     let (sender, answer) = sync_channel(1);
     let busy = |why: &str| PageAnswer::text("503 Service Unavailable", format!("{why}\n"));
     match queries.try_send((asked, sender)) {
-        Err(TrySendError::Full(_)) => return busy("too many queries wait: ask again"),
-        Err(TrySendError::Disconnected(_)) => return busy("the application has ended"),
-        Ok(()) => {}
-    }
-    match answer.recv_timeout(QUERY_WAIT) {
-        Ok(answer) => PageAnswer::bytes(answer),
-        Err(RecvTimeoutError::Timeout) => busy("the machine has not answered in a second"),
-        Err(RecvTimeoutError::Disconnected) => busy("the application has ended"),
+        Err(TrySendError::Full(_)) => busy("too many queries wait: ask again"),
+        Err(TrySendError::Disconnected(_)) => busy("the application has ended"),
+        Ok(()) => PageAnswer::later(answer, QUERY_WAIT),
     }
 }
 
@@ -122,13 +172,17 @@ pub fn query(address: SocketAddrV4, request: &[u8]) -> Result<Vec<u8>, IoError> 
 }
 
 /// Puts the version of the replica that serves at `address` in force, for all replicas, from the entry on
-/// that it stamps then. Returns its answer in words. [`App::take_over`](crate::App::take_over) says what
-/// follows.
+/// that it stamps then, with the key that lies in the replica's folder
+/// ([`TAKE_OVER_KEY`](crate::TAKE_OVER_KEY)). Returns its answer in words.
+/// [`App::take_over`](crate::App::take_over) says what follows.
 ///
 /// # Errors
-/// Nobody answers there, or the replica is busy.
-pub fn take_over(address: SocketAddrV4) -> Result<String, IoError> {
-    let answer = post(address, "/take-over", b"", "put the version in force of the replica")?;
+/// The key cannot be read or is another replica's, nobody answers there, or the replica is busy.
+pub fn take_over(address: SocketAddrV4, key: &Path) -> Result<String, IoError> {
+    let key = TakeOverKey::read(key)?;
+    let page = fetch((address.into(), "/take-over"), ("", None), (2 * QUERY_WAIT, QUERY_MAX))?;
+    let proof = key.proof(&String::from_utf8_lossy(&page.content));
+    let answer = post(address, "/take-over", proof.as_bytes(), "put the version in force of the replica")?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
@@ -144,12 +198,19 @@ fn post(address: SocketAddrV4, path: &str, body: &[u8], doing: &str) -> Result<V
 }
 
 /// Fetches the newest snapshot of the replica that serves at `peer` into `store`, from where an earlier
-/// attempt was broken off, and verifies it. `None`: the peer has none.
+/// attempt was broken off, and verifies it. Of a peer that is believed it is no more than the stream says:
+/// `announced` has the announcements of snapshots below a seq. One that none of them is of is marked: it may be a
+/// state of anybody's choice, who sits at this address. `None`: the peer has none.
 ///
 /// # Errors
-/// The peer does not answer, the snapshot is damaged, or the disk refuses it.
-pub fn fetch_snapshot(peer: SocketAddrV4, store: &SnapshotStore) -> Result<Option<StoredSnapshot>, IoError> {
+/// The peer does not answer, the snapshot is damaged or larger than it may be, or the disk refuses it.
+pub fn fetch_snapshot(
+    peer: SocketAddrV4,
+    store: &SnapshotStore,
+    announced: impl FnOnce(Seq) -> Vec<SnapshotNotice>,
+) -> Result<Option<StoredSnapshot>, IoError> {
     let doing = || format!("fetch a snapshot from {peer}");
+    let refused = |why: String| IoError::because(doing(), ErrorKind::InvalidData, why);
     let list = fetch((peer.into(), "/snapshots"), ("", None), (PIECE_WAIT, QUERY_MAX))?;
     let text = String::from_utf8_lossy(&list.content).into_owned();
     let row = |line: &str| {
@@ -157,16 +218,68 @@ pub fn fetch_snapshot(peer: SocketAddrV4, store: &SnapshotStore) -> Result<Optio
         Some((next.parse::<Seq>().ok()?, len.parse::<u64>().ok()?))
     };
     let Some((next, len)) = text.lines().filter_map(row).max() else { return Ok(None) };
+    let announced = announced(next);
+    let most = announced.iter().map(|notice| notice.bytes).max();
+    if len > most.unwrap_or(UNANNOUNCED_MAX) {
+        let says =
+            most.map_or("announces none there".to_owned(), |most| format!("announces {most} bytes there"));
+        return Err(refused(format!(
+            "its snapshot below {next} is to have {len} bytes, and the stream {says}"
+        )));
+    }
     let path = store.part(next);
     let wrong = |error| IoError::new(format!("{} into {}", doing(), path.display()), error);
     let mut file = File::options().create(true).append(true).open(&path).map_err(wrong)?;
+    let have = fetch_pieces((peer, next), len, &mut file, &wrong)?;
+    file.sync_all().map_err(wrong)?;
+    let judged = verify(&path).map_err(|error| error.to_string()).and_then(|head| {
+        match head.next == next && have == len {
+            true => served(&path, &head).map_err(|error| error.to_string()),
+            false => Err("it is another one than was announced".to_owned()),
+        }
+    });
+    match judged {
+        Ok(served) => {
+            if !announced.iter().any(|notice| served.is_announced_by(notice)) {
+                store.mark_unproven(next, peer).map_err(wrong)?;
+            }
+            store.complete(next).map(Some).map_err(wrong)
+        }
+        Err(why) => {
+            // What an earlier attempt has left may be another file's.
+            fs::remove_file(&path).map_err(wrong)?;
+            Err(refused(why))
+        }
+    }
+}
+
+/// Fetches what a file lacks of the `len` bytes of the snapshot below `next`. Returns how much there is: what goes
+/// beyond that was cut.
+fn fetch_pieces(
+    (peer, next): (SocketAddrV4, Seq),
+    len: u64,
+    file: &mut File,
+    wrong: &impl Fn(std::io::Error) -> IoError,
+) -> Result<u64, IoError> {
+    let doing = || format!("fetch a snapshot from {peer}");
     let (mut have, mut failures) = (file.metadata().map_err(wrong)?.len(), 0);
+    // A peer that sends byte after byte is given up as well.
+    let until = Instant::now() + PIECE_WAIT * 6 + Duration::from_secs(len / BYTES_PER_S_MIN);
     while have < len {
+        if Instant::now() > until {
+            return Err(IoError::because(
+                doing(),
+                ErrorKind::TimedOut,
+                format!("{have} of {len} bytes came in time"),
+            ));
+        }
         let range = format!("Range: bytes={have}-\r\n");
         match fetch((peer.into(), &format!("/snapshots/{next}")), (&range, None), (PIECE_WAIT, PIECE)) {
             Ok(page) if matches!(page.status, 200 | 206) && !page.content.is_empty() => {
-                file.write_all(&page.content).map_err(wrong)?;
-                (have, failures) = (have + page.content.len() as u64, 0);
+                // What goes beyond what was said is cut, and refused below.
+                let len = page.content.len().min((len - have) as usize + 1);
+                file.write_all(&page.content[..len]).map_err(wrong)?;
+                (have, failures) = (have + len as u64, 0);
             }
             Ok(page) => {
                 let why = String::from_utf8_lossy(&page.content).trim_end().to_owned();
@@ -176,16 +289,5 @@ pub fn fetch_snapshot(peer: SocketAddrV4, store: &SnapshotStore) -> Result<Optio
             Err(_) => failures += 1,
         }
     }
-    file.sync_all().map_err(wrong)?;
-    match verify(&path) {
-        Ok(head) if head.next == next && have == len => store.complete(next).map(Some).map_err(wrong),
-        refused => {
-            // What an earlier attempt has left may be another file's.
-            fs::remove_file(&path).map_err(wrong)?;
-            let why = refused
-                .err()
-                .map_or("it is another one than was announced".into(), |error| error.to_string());
-            Err(IoError::because(doing(), ErrorKind::InvalidData, &why))
-        }
-    }
+    Ok(have)
 }

@@ -56,12 +56,19 @@ pub struct AppSettings {
     pub snapshot_age: Duration,
     /// How they are written.
     pub snapshot_mode: SnapshotMode,
-    /// Where metrics, snapshots and queries are served over HTTP; default: nowhere. It has no password: a
-    /// management network.
+    /// Where metrics, snapshots and queries are served over HTTP; default: nowhere. Reading has no password: a
+    /// management network. Whoever puts a version in force by it proves that it has the key in
+    /// [`TAKE_OVER_KEY`](crate::TAKE_OVER_KEY) of the folder.
     pub serve: Option<SocketAddrV4>,
+    /// Names by which that page may be asked for, beside addresses, localhost and this host's own name.
+    pub hosts: Vec<String>,
     /// Where other replicas serve theirs: a replica without a snapshot fetches the newest one. Default:
     /// nowhere.
     pub peers: Vec<SocketAddrV4>,
+    /// How long the stream's announcement of a snapshot that a peer has served may be missing once the stream was
+    /// read up to its end: until it comes the replica says nothing, and then it begins again without that
+    /// peer. Default 30 s.
+    pub proof_wait: Duration,
 }
 
 impl AppSettings {
@@ -84,7 +91,9 @@ impl AppSettings {
             snapshot_age: Duration::ZERO,
             snapshot_mode: SnapshotMode::default(),
             serve: None,
+            hosts: Vec::new(),
             peers: Vec::new(),
+            proof_wait: Duration::from_secs(30),
         }
     }
 

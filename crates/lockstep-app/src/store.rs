@@ -1,9 +1,11 @@
 //! Snapshots on a disk: written beside, then renamed, so that a crash leaves a whole one or none.
 
 use lockstep_io::IoError;
-use lockstep_machine::{Seq, SnapshotError, SnapshotHead, verify_snapshot};
+use lockstep_machine::{Seq, ServedSnapshot, SnapshotError, SnapshotHead, verify_snapshot};
+use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Write};
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +13,10 @@ use std::time::Duration;
 const SUFFIX: &str = ".snapshot";
 /// ... and that of one that is not whole yet.
 const PART: &str = ".part";
+/// The digest of a file, beside it until it is announced, ...
+const DIGEST: &str = ".sha256";
+/// ... and the address of who has served it, beside one that the stream has not announced.
+const UNPROVEN: &str = ".unproven";
 /// Bytes that are written or read at once.
 const BUFFER: usize = 1 << 20;
 
@@ -21,6 +27,24 @@ pub struct StoredSnapshot {
     pub next: Seq,
     /// Its file.
     pub path: PathBuf,
+}
+
+/// Writes a file, and digests it.
+pub struct DigestedFile {
+    file: BufWriter<File>,
+    digest: Sha256,
+}
+
+impl Write for DigestedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.file.write(bytes)?;
+        self.digest.update(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// The snapshots of one replica.
@@ -99,12 +123,68 @@ impl SnapshotStore {
     pub fn write_part(
         &self,
         next: Seq,
-        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+        write: impl FnOnce(&mut DigestedFile) -> io::Result<()>,
     ) -> io::Result<()> {
-        let mut out = BufWriter::with_capacity(BUFFER, File::create(self.part(next))?);
+        let file = BufWriter::with_capacity(BUFFER, File::create(self.part(next))?);
+        let mut out = DigestedFile { file, digest: Sha256::new() };
         write(&mut out)?;
         out.flush()?;
-        out.get_ref().sync_all()
+        out.file.get_ref().sync_all()?;
+        // Only for the announcement: without it an announcement has none.
+        fs::write(self.beside(next, DIGEST), out.digest.finalize())
+    }
+
+    /// The digest of the snapshot below `next`, once behind its writing.
+    pub(crate) fn take_digest(&self, next: Seq) -> Option<[u8; 32]> {
+        let path = self.beside(next, DIGEST);
+        let bytes = fs::read(&path).ok()?;
+        let _ = fs::remove_file(&path); // the next start of a replica does without
+        bytes.try_into().ok()
+    }
+
+    fn beside(&self, next: Seq, suffix: &str) -> PathBuf {
+        self.folder.join(format!("{next:020}{suffix}"))
+    }
+
+    /// The snapshot below `next`, which is about to be complete, is one that `peer` has served, and that nothing in
+    /// the stream has announced.
+    pub(crate) fn mark_unproven(&self, next: Seq, peer: SocketAddrV4) -> io::Result<()> {
+        let path = self.beside(next, UNPROVEN);
+        fs::write(&path, peer.to_string())?;
+        File::open(&path)?.sync_all()
+    }
+
+    /// Who has served the snapshot below `next`, if nothing in the stream has announced it.
+    pub(crate) fn unproven(&self, next: Seq) -> Option<SocketAddrV4> {
+        fs::read_to_string(self.beside(next, UNPROVEN)).ok()?.parse().ok()
+    }
+
+    /// The stream has announced the snapshot below `next`.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn set_proven(&self, next: Seq) -> Result<(), IoError> {
+        remove(&self.beside(next, UNPROVEN))
+    }
+
+    /// Removes the snapshot below `next`, with what lies beside it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn remove(&self, next: Seq) -> Result<(), IoError> {
+        remove(&self.stored(next).path)?;
+        remove(&self.beside(next, DIGEST))?;
+        remove(&self.beside(next, UNPROVEN))
+    }
+
+    /// All that others may have: those that are not proven are none.
+    ///
+    /// # Errors
+    /// As of [`list`](Self::list).
+    pub fn list_proven(&self) -> Result<Vec<StoredSnapshot>, IoError> {
+        let mut all = self.list()?;
+        all.retain(|stored| !self.beside(stored.next, UNPROVEN).exists());
+        Ok(all)
     }
 
     /// The snapshot below `next`, once it is complete.
@@ -153,7 +233,8 @@ impl SnapshotStore {
     /// The folder cannot be read.
     pub fn oldest_to_stay(&self) -> Result<Option<SnapshotHead>, IoError> {
         // One that is damaged needs nothing.
-        Ok(self.divided()?.1.iter().find_map(|stored| head(&stored.path).ok()))
+        let is_proven = |stored: &&StoredSnapshot| !self.beside(stored.next, UNPROVEN).exists();
+        Ok(self.divided()?.1.iter().filter(is_proven).find_map(|stored| head(&stored.path).ok()))
     }
 
     /// Removes all but the newest and the young ones, and what was never completed below `next`. A large file
@@ -168,11 +249,8 @@ impl SnapshotStore {
                 path.file_name().and_then(|name| name.to_str()?.strip_suffix(PART)?.parse::<Seq>().ok());
             number.is_some_and(|number| number < next)
         };
-        let old = self.divided()?.0.into_iter().map(|stored| stored.path);
-        for path in old.chain(parts.filter(is_old_part)) {
-            remove(&path)?;
-        }
-        Ok(())
+        self.divided()?.0.iter().try_for_each(|stored| self.remove(stored.next))?;
+        parts.filter(is_old_part).try_for_each(|path| remove(&path))
     }
 }
 
@@ -192,6 +270,28 @@ fn remove(path: &Path) -> Result<(), IoError> {
 /// It is damaged, or cannot be read.
 pub fn verify(path: &Path) -> Result<SnapshotHead, SnapshotError> {
     verify_snapshot(&mut BufReader::with_capacity(BUFFER, File::open(path)?))
+}
+
+/// What an announcement in the stream would say of this file, which was [verified](verify).
+pub(crate) fn served(path: &Path, head: &SnapshotHead) -> io::Result<ServedSnapshot> {
+    let (mut file, mut digest) = (File::open(path)?, Sha256::new());
+    let bytes = io::copy(&mut file, &mut Hashing(&mut digest))?;
+    let SnapshotHead { next, version, digest: state, .. } = *head;
+    Ok(ServedSnapshot { next, version, digest: state, bytes, file: digest.finalize().into() })
+}
+
+/// Digests what is written.
+struct Hashing<'a>(&'a mut Sha256);
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a snapshot begins with; the rest is not read.

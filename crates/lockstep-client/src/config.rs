@@ -47,6 +47,15 @@ impl Endpoint {
         Self::with_keys_of(config, KeyUse::Operator)
     }
 
+    /// The endpoint of a gateway, which may have a key of its own (`gateway.keys`).
+    ///
+    /// # Errors
+    /// As [`Endpoint::from_config`].
+    #[doc(hidden)]
+    pub fn for_gateway(config: &Config) -> Result<Self, ConfigErrors> {
+        Self::with_keys_of(config, KeyUse::Gateway)
+    }
+
     /// As [`Endpoint::from_config`], for a program that needs the replicas' keys (`replica.keys`).
     ///
     /// # Errors

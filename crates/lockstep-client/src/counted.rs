@@ -7,6 +7,7 @@ use lockstep_core::engine::durations::{Durations, WORDS};
 use lockstep_core::engine::losses::SUM_ROWS;
 use lockstep_io::IoError;
 use lockstep_io::counters::CountersFile;
+use lockstep_io::output::{self, DROPPED_ROW};
 use lockstep_io::udp::UdpCounts;
 use lockstep_wire::{Epoch, Nanos, Seq};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,8 @@ pub struct Counted {
     process: String,
     path: PathBuf,
     count: usize,
+    /// Of a daemon: it counts the lines that it dropped, too.
+    is_daemon: bool,
     values: Vec<u64>,
     due: Nanos,
 }
@@ -182,12 +185,15 @@ impl Counted {
         }
         let mut rows: Vec<Described> = own.iter().map(|row| Described::from(*row)).collect();
         rows.extend(handles);
+        let is_daemon = kind != "application";
+        rows.extend(is_daemon.then(|| Described::from(DROPPED_ROW)));
         let cluster = endpoint.cluster().to_string();
         let labels =
             [("cluster", &*cluster), ("kind", kind), ("name", name), ("release", env!("CARGO_PKG_VERSION"))];
         let file = CountersFile::create(&path, &labels, &rows)?;
         let count = rows.iter().map(|row| row.kind.values()).sum();
-        Ok(Self { file, process: process.to_owned(), path, count, values: Vec::with_capacity(count), due: 0 })
+        let (process, values) = (process.to_owned(), Vec::with_capacity(count));
+        Ok(Self { file, process, path, count, is_daemon, values, due: 0 })
     }
 
     /// Measures the latencies of handles that are published in the place of earlier ones.
@@ -285,6 +291,7 @@ impl Counted {
     }
 
     fn publish_values(&mut self, wall: Nanos) {
+        self.values.extend(self.is_daemon.then(output::dropped));
         assert_eq!(self.values.len(), self.count, "the handles are those with which the file was made");
         self.file.publish(wall, &self.values);
     }

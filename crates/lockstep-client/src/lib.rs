@@ -178,6 +178,7 @@ pub mod internal {
     pub use crate::health::{ClusterHealth, Health, QueryResult, Reason};
     pub use crate::queries::{NodeEvents, NodeRelease, NodeState, QueryClient};
     pub use crate::status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};
+    pub use lockstep_io::birth::{Birth, ELSEWHERE};
 }
 
 /// The code of the guide compiles.

@@ -7,11 +7,13 @@
 use crate::Failure;
 use crate::args::ArchiverArgs;
 use crate::config::NodeConfig;
+use crate::log;
 use crate::reloader::{Daemon, Reloader};
 use crate::sequencer::serve;
 
 /// Runs until it is told to stop.
 pub fn run(args: &ArchiverArgs) -> Result<u8, Failure> {
+    log::begin_daemon();
     let key = format!("archivers.{}.core", args.archiver);
     let core = args.core.map(|core| ("--core", key, core.to_string()));
     let more: Vec<_> = core.into_iter().collect();

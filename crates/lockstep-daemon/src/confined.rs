@@ -45,7 +45,7 @@ pub fn of_gateway(configured: Configured<'_>, users: &Path) -> Vec<Reach> {
     let gateway = &configured.0.gateway;
     let tls = [&gateway.tls_certificate, &gateway.tls_key, &gateway.tls_client_authority];
     let files = tls.into_iter().flatten().map(PathBuf::as_path).chain([users]);
-    let mut reach = of_all(configured, KeyUse::Handle, Some(configured.0.counters_folder()));
+    let mut reach = of_all(configured, KeyUse::Gateway, Some(configured.0.counters_folder()));
     reach.extend(files.flat_map(read_again));
     reach
 }
@@ -60,6 +60,20 @@ pub fn of_notary(configured: Configured<'_>, cursor: &Path) -> Vec<Reach> {
     let mut reach = of_all(configured, KeyUse::Node, Some(configured.0.counters_folder()));
     reach.extend(folder(cursor).map(Reach::Write));
     reach
+}
+
+/// What a page for people reaches: the counters files of this host.
+pub fn of_web(configured: Configured<'_>) -> Vec<Reach> {
+    let mut reach = of_all(configured, KeyUse::Handle, None);
+    let files = configured.0.named_counters_files().into_iter().map(|(_, path)| path);
+    let folders = files.filter_map(|file| folder(&file)).chain([configured.0.counters_folder()]);
+    reach.extend(folders.map(Reach::Read));
+    reach
+}
+
+/// What a page for people reaches that shows one counters file.
+pub fn of_web_of_file(counters: &Path) -> Vec<Reach> {
+    folder(counters).into_iter().map(Reach::Read).collect()
 }
 
 /// The daemon is set up: this thread gives up what it does not need, and the log says what is in force.

@@ -6,7 +6,7 @@ use lockstep_core::engine::counters::Described;
 use lockstep_io::IoError;
 use lockstep_metrics::page::{self, PATHS};
 use lockstep_metrics::{Process, ShownProcess, Value};
-use lockstep_process::page::{PageAnswer, PageRequest, PageServer};
+use lockstep_process::page::{PageAnswer, PageRequest, PageServer, PageSettings};
 use std::net::SocketAddrV4;
 
 /// What a daemon without its page is told to do.
@@ -17,10 +17,16 @@ pub const OWN_ADDRESS: &str = "give each daemon of a host an address of its own,
 ///
 /// # Errors
 /// The address is taken, by another daemon of this host mostly, or there is no thread.
-pub fn serve(address: SocketAddrV4, shown: &ShownProcess) -> Result<PageServer, IoError> {
+pub fn serve(address: SocketAddrV4, hosts: &[String], shown: &ShownProcess) -> Result<PageServer, IoError> {
     let shown = shown.clone();
-    let answer = move |request: &PageRequest<'_>| answer(request, &shown);
-    let server = PageServer::start(("metrics.listen", address), "lockstep-metrics", 0, answer)?;
+    let settings = PageSettings {
+        address,
+        key: "metrics.listen",
+        thread: "lockstep-metrics",
+        body_max: 0,
+        hosts: hosts.to_vec(),
+    };
+    let server = PageServer::start(settings, move |request: &PageRequest<'_>| answer(request, &shown))?;
     tracing::info!(%address, "metrics at http://{address}/metrics");
     Ok(server)
 }

@@ -5,6 +5,7 @@ use lockstep_app::AppError;
 use lockstep_client::OpenError;
 use lockstep_core::engine::ports::BacklogError;
 use lockstep_io::IoError;
+use lockstep_io::output::{self, OutputStream};
 use lockstep_machine::MachineFault;
 use lockstep_node::{JournalError, NodeError};
 use std::fmt;
@@ -76,8 +77,11 @@ impl Failure {
     /// Prints it on stderr.
     pub fn print(&self) {
         match &self.what {
-            What::Text(text) => eprintln!("lockstep: {text}"),
-            What::Config(errors) => eprintln!("{}", errors.render(crate::has_color(&std::io::stderr()))),
+            What::Text(text) => output::write_line(OutputStream::Err, format_args!("lockstep: {text}")),
+            What::Config(errors) => {
+                let text = errors.render(crate::has_color(&std::io::stderr()));
+                output::write_line(OutputStream::Err, text);
+            }
             What::Silence => {}
         }
     }

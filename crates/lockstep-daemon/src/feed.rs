@@ -7,7 +7,7 @@ use crate::failure::{FAILED, USAGE};
 use crate::observed::Observed;
 use crate::reloader::{Daemon, ReloadAnswers, Reloader};
 use crate::sequencer::{log_effective, stop_with_stdin};
-use crate::{Failure, confined, counters_or_warning, log, signals};
+use crate::{Failure, confined, counters_or_warning, log, network_wait, signals};
 use clap::Args;
 use lockstep_client::Endpoint;
 use lockstep_client::{Counted, Delivery, Subscriber};
@@ -17,6 +17,7 @@ use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_io::multicast;
+use lockstep_io::output::{self, OutputStream};
 use lockstep_io::spool::Spool;
 use lockstep_process::confinement::{self, Becomes, Reach};
 use lockstep_process::limits;
@@ -77,6 +78,7 @@ pub struct FeedArgs {
 
 /// Runs until it is told to stop.
 pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
+    log::begin_daemon();
     let config = args.cluster.load(&[])?;
     log::start(&config.log);
     if !args.group.ip().is_multicast() {
@@ -96,6 +98,9 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let until_then = "the feed waits for the begin of a trading day";
+    if !network_wait::wait(&network_wait::of_handles(&config, [args.requests]), &config, &stop)? {
+        return Ok(0);
+    }
     let observed = reloader.observed();
     observed.begin(&config);
     let endpoint = Endpoint::from_config(&config)?;
@@ -192,11 +197,8 @@ impl Reported {
             let at = feed.next_number().map_or_else(String::new, |(session, next)| {
                 format!(" session {} next {next}", String::from_utf8_lossy(session.as_bytes()))
             });
-            println!(
-                "feeding {} requests {}{at}",
-                args.group,
-                requests.local_addr().unwrap_or(args.requests)
-            );
+            let (group, requests) = (args.group, requests.local_addr().unwrap_or(args.requests));
+            output::write_line(OutputStream::Out, format_args!("feeding {group} requests {requests}{at}"));
         }
     }
 }

@@ -16,6 +16,7 @@
 pub mod archiver;
 pub mod args;
 pub mod config;
+pub mod confined;
 pub mod ended;
 pub mod expiry;
 pub mod failure;
@@ -29,8 +30,8 @@ pub mod sequencer;
 pub mod signals;
 pub mod watch;
 
-mod confined;
 mod endpoint;
+mod network_wait;
 mod observed;
 mod service;
 

@@ -1,7 +1,9 @@
 //! The log: `tracing` on stderr, as text for people or JSON for programs. Started once per process; its level
-//! may change while it runs.
+//! may change while it runs. No thread of a daemon waits for whoever reads it.
 
-use crate::config::{LogConfig, LogFormat, LogLevel};
+use crate::config::{self, LogConfig, LogFormat, LogLevel};
+use lockstep_io::output::{self, OutputStream, StderrWriter};
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::sync::OnceLock;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -20,11 +22,26 @@ fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
+/// This process is a daemon: whoever reads its stdout and stderr may hang, and delays none of its threads. Its
+/// lines are queued from here on, those of a panic as well; whoever ends it calls [`output::flush`].
+pub fn begin_daemon() {
+    output::hold();
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("<unnamed>");
+        output::write_line(OutputStream::Err, format_args!("thread '{name}' {panic}"));
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            output::write_line(OutputStream::Err, trace);
+        }
+    }));
+}
+
 /// Writes log lines of at least the configured level to stderr from here on.
 pub fn start(log: &LogConfig) {
     let (filter, handle) = reload::Layer::new(filter(log.level));
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = fmt::layer().with_target(false).with_writer(std::io::stderr);
+    let lines = fmt::layer().with_target(false).with_writer(|| StderrWriter);
     // A second start in one process leaves the first in force, which is as good.
     let started = match log.format {
         LogFormat::Text => {
@@ -37,7 +54,21 @@ pub fn start(log: &LogConfig) {
     };
     if started.is_ok() {
         let _first = FILTER.set(handle);
+        if let Some(what) = left_out() {
+            tracing::info!("{what}");
+        }
     }
+}
+
+/// A line about the variables of the environment that are no settings, although they look like some.
+pub fn left_out() -> Option<String> {
+    let names = config::left_out_of_this_process();
+    let first = names.first()?;
+    Some(format!(
+        "{} variables tell where services of an orchestrator are and are no settings, {first} among them: left out \
+         (Kubernetes: enableServiceLinks: false makes none)",
+        names.len()
+    ))
 }
 
 /// The level of two by which more is written.

@@ -7,7 +7,6 @@ use crate::service;
 use lockstep_io::IoError;
 use lockstep_metrics::ShownProcess;
 use lockstep_process::page::PageServer;
-use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A process that is shown, once it has a counters file.
@@ -22,21 +21,24 @@ impl Observed {
     /// Begins to show this daemon: on a page where the configuration has one, and to the service manager if
     /// one has started it. A daemon goes on without its page.
     pub fn begin(&self, config: &Config) {
-        if let Err(error) = self.listen(config.metrics.listen) {
+        if let Err(error) = self.listen(config) {
             tracing::warn!("{error}; this process goes on without its metrics page: {OWN_ADDRESS}");
         }
         service::start(&self.shown);
     }
 
-    /// From now on the page is there, and nowhere else.
+    /// From now on the page is where this configuration has it, and nowhere else.
     ///
     /// # Errors
     /// As of [`serve`]: it is where it was.
-    pub fn listen(&self, wanted: Option<SocketAddrV4>) -> Result<(), IoError> {
+    pub fn listen(&self, config: &Config) -> Result<(), IoError> {
+        let (wanted, hosts) = (config.metrics.listen, config.metrics.hosts());
         // A thread that panicked has left a whole value.
         let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
         if page.as_ref().map(PageServer::address) != wanted {
-            *page = wanted.map(|address| serve(address, &self.shown)).transpose()?;
+            *page = wanted.map(|address| serve(address, hosts, &self.shown)).transpose()?;
+        } else if let Some(page) = &*page {
+            page.set_hosts(hosts.to_vec());
         }
         Ok(())
     }

@@ -9,12 +9,12 @@ use lockstep_client::Counted;
 use lockstep_io::IoError;
 use lockstep_wire::Keys;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a file with an answer: a longer one is cut.
-const ANSWER_LEN: usize = 16 << 10;
+pub const ANSWER_LEN: usize = 16 << 10;
 /// The key of a daemon's page.
 const PAGE: &str = "metrics.listen";
 /// Behind the number in the first line of an answer whose process has changed nothing.
@@ -96,7 +96,8 @@ impl ReloadAnswers {
         // Others may make files there too: what lies at that name is removed, never opened.
         let _ = std::fs::remove_file(&path); // it may not be there
         let mut answers = self.lock();
-        let made = File::options().write(true).create_new(true).open(&path);
+        // A group that may write it is not believed.
+        let made = File::options().write(true).create_new(true).mode(0o644).open(&path);
         let written = made.and_then(|file| {
             answers.file = Some(file);
             answers.write()
@@ -201,7 +202,7 @@ impl Reloader {
         match Config::load(Some(&self.file), &self.overrides) {
             Ok(config) => {
                 let (before, level) = (self.last.log.level, config.log.level);
-                let page = self.observed.listen(config.metrics.listen);
+                let page = self.observed.listen(&config);
                 let stays = page.err().map(|error| format!("metrics.listen stays as it is: {error}"));
                 let mut described = self.take(config, stays.is_some());
                 is_ok &= stays.is_none();

@@ -18,6 +18,9 @@ use zeroize::Zeroizing;
 /// Bytes of the longest file of a secret that is read.
 const SECRET_LEN_MAX: u64 = 1 << 10;
 
+/// Bytes of the longest list of public keys that is read.
+const LIST_LEN_MAX: u64 = 1 << 20;
+
 /// The owners of secrets: each has files of its own.
 pub struct Owner {
     /// What it is called; also how the name of a secret's file ends.
@@ -112,8 +115,9 @@ impl Owner {
         let missing = |error: std::io::Error| {
             wrong(format!("{error}; `{} NAME` makes it on the {}'s host", self.command, self.word))
         };
-        private::check(&path.metadata().map_err(missing)?, &path, private::OTHERS_WRITE)?;
-        let text = std::fs::read_to_string(&path).map_err(missing)?;
+        path.metadata().map_err(missing)?;
+        let doing = format!("read the public keys {}", path.display());
+        let text = private::read_public(&path, &doing, LIST_LEN_MAX)?;
         let keys = parse_public_keys(&text).map_err(wrong)?;
         if keys.is_empty() { Err(wrong("it lists no public key".to_owned())) } else { Ok(keys) }
     }

@@ -9,7 +9,7 @@ use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
 use crate::failure::FAILED;
 use crate::reloader::{Daemon, Reloader};
-use crate::{Failure, confined, log};
+use crate::{Failure, confined, log, network_wait};
 use lockstep_io::{Effective, capabilities, event_ring};
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings};
 use lockstep_process::confinement::{self, Becomes};
@@ -26,6 +26,7 @@ const EVENTS_QUEUED: usize = 4096;
 
 /// Runs until it is told to stop.
 pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
+    log::begin_daemon();
     let core = args.core.map(|core| {
         let key = format!("replicas.{}.core", args.replica);
         ("--core", key, core.to_string())
@@ -83,6 +84,9 @@ fn run_node(
     // It has the cluster's keys in memory; and a dump would delay the watcher's notice.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
+    if !network_wait::wait(&network_wait::of_node(settings), config, stop.flag())? {
+        return Ok(0);
+    }
     observed.begin(config);
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
     recorder.dump_on_panic();

@@ -16,9 +16,21 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How long the manager is asked to wait for one that is not ready yet; asked again at each look.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whether a service manager has started this process, and waits until it is ready.
+pub fn is_managed() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// The service manager learns what a daemon waits for that has not begun, and waits for it in turn.
+pub fn waits(what: &str) {
+    if is_managed() {
+        report(&[Report::Status(what.to_owned()), Report::Patience]);
+    }
+}
+
 /// Begins to report to the service manager; nothing where none has started this process.
 pub fn start(shown: &ShownProcess) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+    if !is_managed() {
         return;
     }
     let interval = sd_notify::watchdog_enabled().map_or(INTERVAL, |time| INTERVAL.min(time / 3));

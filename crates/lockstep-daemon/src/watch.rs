@@ -11,6 +11,7 @@ use std::os::fd::AsFd;
 
 /// Waits for the sequencer's end, announces it, and says so once.
 pub fn run(args: &WatchArgs) -> Result<u8, Failure> {
+    log::begin_daemon();
     let format = LogFormat::from_word(&args.log_format)
         .ok_or_else(|| Failure::new(USAGE, format!("no log format '{}'", args.log_format)))?;
     log::start(&LogConfig::new(format, LogLevel::Info));

@@ -59,6 +59,7 @@ use lockstep_daemon::{
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
 use lockstep_io::idle::Idle;
+use lockstep_io::output;
 use lockstep_process::cpu;
 use lockstep_wire::{Nanos, Seq};
 use process::{DemoProcess, Wiring};
@@ -123,10 +124,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         DemoCommand::Gateway(args) => gateway_process::run(&args),
         DemoCommand::Watch(args) => watcher_process::run(&args),
     };
-    done.unwrap_or_else(|failure| {
+    let code = done.unwrap_or_else(|failure| {
         failure.print();
         failure.code()
-    })
+    });
+    output::flush();
+    code
 }
 
 /// Runs the demo and prints its table; exits 3 if anything is lost, doubled, out of order or unequal.

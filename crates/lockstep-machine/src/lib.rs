@@ -99,7 +99,7 @@ pub use lockstep_core::engine::saved;
 pub use lockstep_wire::{CHANNELS, Destination, EVERYBODY, Nanos, PublisherId, PublisherSeq, Seq};
 pub use machine::{Input, InputEvent, StateMachine};
 pub use output::{Effect, Output};
-pub use replica::{DivergencePolicy, MachineReplica, ReplicaSettings};
+pub use replica::{DivergencePolicy, MachineReplica, ReplicaSettings, ServedSnapshot};
 pub use report::{ReplicaReport, SnapshotNotice};
 pub use snapshot::{SnapshotError, SnapshotHead, verify_snapshot};
 pub use twice::Twice;

@@ -56,10 +56,37 @@ pub struct ReplicaSettings {
     pub reads_stamped: bool,
 }
 
+/// What is known of a snapshot that somebody else has served, by which an announcement in the stream proves it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ServedSnapshot {
+    /// Every entry below is in it.
+    pub next: Seq,
+    /// The version of the machine.
+    pub version: u32,
+    /// The digest of the state.
+    pub digest: u64,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// SHA-256 of its file.
+    pub file: [u8; 32],
+}
+
+impl ServedSnapshot {
+    /// Whether this announcement is of it.
+    pub fn is_announced_by(&self, notice: &SnapshotNotice) -> bool {
+        let Self { next, version, digest, bytes, file } = *self;
+        (notice.next, notice.version, notice.digest, notice.bytes) == (next, version, digest, bytes)
+            && notice.file.is_none_or(|announced| announced == file)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct MachineReplica<M> {
     settings: ReplicaSettings,
+    /// The snapshot that this state began with, until the stream has announced it: it may be a state of
+    /// anybody's choice, and so the replica says nothing, and does nothing but read.
+    unproven: Option<ServedSnapshot>,
     /// The machine on the stream.
     pub core: MachineCore<M>,
     ticket: Option<usize>,
@@ -99,6 +126,7 @@ impl<M: StateMachine> MachineReplica<M> {
         let fault = stamped.and_then(Result::err).map(MachineFault::Output);
         Self {
             settings,
+            unproven: None,
             core,
             ticket: None,
             own: None,
@@ -119,6 +147,23 @@ impl<M: StateMachine> MachineReplica<M> {
         }
     }
 
+    /// The state began with a snapshot that somebody else has served: until the stream has announced it, the
+    /// replica reads and is silent.
+    pub fn begin_unproven(&mut self, snapshot: ServedSnapshot) {
+        self.unproven = Some(snapshot);
+    }
+
+    /// The snapshot that this state began with, and that the stream has not announced; `None`: the state is
+    /// proven.
+    pub fn unproven(&self) -> Option<&ServedSnapshot> {
+        self.unproven.as_ref()
+    }
+
+    /// Whether it hands in nothing: another version is in force, or its state is not proven.
+    fn is_silent(&self) -> bool {
+        self.is_shadow() || self.unproven.is_some()
+    }
+
     /// Begins to open its names in a new handle; `drawn` is random. Returns whether the names are valid. What
     /// a former handle was given may be in the stream or not: outputs are handed in again, a tick as well.
     pub fn begin_open(&mut self, publisher: &mut PublisherCore, drawn: [u64; 2]) -> bool {
@@ -134,9 +179,9 @@ impl<M: StateMachine> MachineReplica<M> {
     /// A replica of the version in force has the machine's name open; one of another version hands in
     /// nothing. Returns whether the name is valid.
     fn see_to_version(&mut self, publisher: &mut PublisherCore) -> bool {
-        let is_shadow = self.is_shadow();
-        self.core.outputs.set_silent(is_shadow);
-        if is_shadow || self.is_opening {
+        let is_silent = self.is_silent();
+        self.core.outputs.set_silent(is_silent);
+        if is_silent || self.is_opening {
             return true;
         }
         self.is_opening = true;
@@ -211,6 +256,8 @@ impl<M: StateMachine> MachineReplica<M> {
     fn on_notice(&mut self, now: Nanos, notice: MachineNotice) -> Result<(), MachineFault> {
         let number = self.settings.number;
         match notice {
+            // Of a state that is not proven it says nothing, and learns nothing.
+            MachineNotice::Digest { .. } | MachineNotice::Parting(_) if self.unproven.is_some() => {}
             MachineNotice::Digest { at, digest, odd } => {
                 self.reports.push_back(ReplicaReport::Digest { version: M::VERSION, at, digest });
                 if odd.contains(&number) && self.settings.on_divergence == DivergencePolicy::Stop {
@@ -219,6 +266,7 @@ impl<M: StateMachine> MachineReplica<M> {
             }
             MachineNotice::Report(replica, ReplicaReport::Tick) if replica == number => self.on_own_tick(now),
             MachineNotice::Report(replica, ReplicaReport::Snapshot(notice)) => {
+                self.unproven.take_if(|served| served.is_announced_by(&notice));
                 if self.newest_snapshot.is_none_or(|(_, newest)| newest.next <= notice.next) {
                     self.newest_snapshot = Some((replica, notice));
                 }
@@ -325,7 +373,7 @@ impl<M: StateMachine> MachineReplica<M> {
 
     /// When the next tick is due, by this process's clock; `None`: no timer is pending.
     pub fn tick_due(&self) -> Option<Nanos> {
-        if self.is_ticking || self.own.is_none() {
+        if self.is_ticking || self.own.is_none() || self.unproven.is_some() {
             return None;
         }
         let left = self.core.next_timer()?.saturating_sub(self.core.time());
@@ -381,7 +429,7 @@ impl<M: StateMachine> MachineReplica<M> {
 
     /// Whether the names are open that it needs.
     pub fn is_open(&self) -> bool {
-        self.own.is_some() && (self.is_shadow() || self.core.outputs.is_open())
+        self.own.is_some() && (self.is_silent() || self.core.outputs.is_open())
     }
 
     /// Every entry below is applied.

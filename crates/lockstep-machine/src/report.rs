@@ -20,6 +20,9 @@ pub struct SnapshotNotice {
     pub bytes: u64,
     /// Where it is served; `None`: nowhere.
     pub address: Option<SocketAddrV4>,
+    /// SHA-256 of its file, by which a file that somebody serves is known to be this one; `None`: an earlier
+    /// release announces it.
+    pub file: Option<[u8; 32]>,
 }
 
 /// A message of a replica.
@@ -50,11 +53,13 @@ const TICK: u8 = 1;
 const DIGEST: u8 = 2;
 const SNAPSHOT: u8 = 3;
 const TAKE_OVER: u8 = 4;
+/// A snapshot with the digest of its file; earlier releases pass it over.
+const SNAPSHOT_FILE: u8 = 5;
 
 impl ReplicaReport {
     /// Its bytes.
     pub fn to_bytes(self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(48);
+        let mut out = Vec::with_capacity(80);
         match self {
             Self::Tick => out.push(TICK),
             Self::Digest { version, at, digest } => {
@@ -62,8 +67,8 @@ impl ReplicaReport {
                 out.extend_from_slice(&version.to_le_bytes());
                 [at, digest].iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
             }
-            Self::Snapshot(SnapshotNotice { next, time, digest, version, bytes, address }) => {
-                out.push(SNAPSHOT);
+            Self::Snapshot(SnapshotNotice { next, time, digest, version, bytes, address, file }) => {
+                out.push(if file.is_some() { SNAPSHOT_FILE } else { SNAPSHOT });
                 out.extend_from_slice(&version.to_le_bytes());
                 [next, time, digest, bytes]
                     .iter()
@@ -71,6 +76,7 @@ impl ReplicaReport {
                 let address = address.unwrap_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
                 out.extend_from_slice(&address.ip().octets());
                 out.extend_from_slice(&address.port().to_le_bytes());
+                out.extend(file.into_iter().flatten());
             }
             Self::TakeOver { version } => {
                 out.push(TAKE_OVER);
@@ -87,13 +93,14 @@ impl ReplicaReport {
         let report = match *kind {
             TICK => Self::Tick,
             DIGEST => Self::Digest { version: take_u32(rest)?, at: take_u64(rest)?, digest: take_u64(rest)? },
-            SNAPSHOT => {
+            SNAPSHOT | SNAPSHOT_FILE => {
                 let version = take_u32(rest)?;
                 let [next, time, digest, bytes] =
                     [take_u64(rest)?, take_u64(rest)?, take_u64(rest)?, take_u64(rest)?];
                 let (ip, port) = (Ipv4Addr::from(take::<4>(rest)?), u16::from_le_bytes(take(rest)?));
                 let address = (port != 0).then_some(SocketAddrV4::new(ip, port));
-                Self::Snapshot(SnapshotNotice { next, time, digest, version, bytes, address })
+                let file = if *kind == SNAPSHOT_FILE { Some(take(rest)?) } else { None };
+                Self::Snapshot(SnapshotNotice { next, time, digest, version, bytes, address, file })
             }
             TAKE_OVER => Self::TakeOver { version: take_u32(rest)? },
             _ => return None,
@@ -110,12 +117,14 @@ mod tests {
     #[test]
     fn each_report_is_read_as_it_was_written_and_none_that_is_cut_short() {
         let address = Some(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7));
-        let notice = SnapshotNotice { next: 1, time: 2, digest: 3, version: 4, bytes: 5, address };
+        let notice =
+            SnapshotNotice { next: 1, time: 2, digest: 3, version: 4, bytes: 5, address, file: None };
         let all = [
             ReplicaReport::Tick,
             ReplicaReport::Digest { version: 1, at: 2, digest: 3 },
             ReplicaReport::Snapshot(notice),
             ReplicaReport::Snapshot(SnapshotNotice { address: None, ..notice }),
+            ReplicaReport::Snapshot(SnapshotNotice { file: Some([7; 32]), ..notice }),
             ReplicaReport::TakeOver { version: 7 },
         ];
         for report in all {

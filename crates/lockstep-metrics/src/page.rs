@@ -96,7 +96,8 @@ fn metrics_page(process: &Process, accept: Option<&str>) -> PageAnswer {
 mod tests {
     use super::*;
     use lockstep_io::counters::CountersFile;
-    use lockstep_process::page::answer_to;
+    use lockstep_process::page::{PageRules, answer_to};
+    use std::net::{IpAddr, Ipv4Addr};
 
     /// A replica that has just begun.
     fn shown() -> ShownProcess {
@@ -110,18 +111,20 @@ mod tests {
     fn page(request: &str, shown: &ShownProcess) -> PageAnswer {
         let missing = || PageAnswer::text("404 Not Found", String::new());
         let answer = |request: &PageRequest<'_>| answer(request, shown, |_| {}).unwrap_or_else(missing);
-        answer_to(request.as_bytes(), 0, answer).expect("a whole request")
+        let (peer, rules) = (IpAddr::V4(Ipv4Addr::LOCALHOST), PageRules { body_max: 0, hosts: &[] });
+        answer_to(request.as_bytes(), peer, rules, answer).expect("a whole request")
     }
 
     fn get(path: &str, shown: &ShownProcess) -> PageAnswer {
-        page(&format!("GET {path} HTTP/1.1\r\n\r\n"), shown)
+        page(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"), shown)
     }
 
     #[test]
     fn the_text_is_the_one_that_was_asked_for() {
         let shown = shown();
         let kind = |accept: &str| {
-            page(&format!("GET /metrics?x=1 HTTP/1.1\r\nAccept: {accept}\r\n\r\n"), &shown).kind
+            let head = format!("GET /metrics?x=1 HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
+            page(&head, &shown).kind
         };
         let wanted = kind("application/openmetrics-text;version=1.0.0,text/plain");
         assert_eq!(wanted, Format::OpenMetrics.content_type());

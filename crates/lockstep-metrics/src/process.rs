@@ -5,6 +5,7 @@ use lockstep_core::engine::durations::Durations;
 use lockstep_io::IoError;
 use lockstep_io::clock::Utc;
 use lockstep_io::counters::CountersReader;
+use lockstep_io::private::FileOwners;
 use lockstep_wire::Nanos;
 use std::path::Path;
 use std::time::Duration;
@@ -74,6 +75,8 @@ pub struct Process {
     pub release: String,
     /// Its number at the kernel.
     pub pid: u32,
+    /// Its user, who made the file; none of a process of another host.
+    pub user: Option<u32>,
     /// What it does.
     pub life: Life,
     /// Since when.
@@ -85,20 +88,20 @@ pub struct Process {
 }
 
 impl Process {
-    /// Reads the file at `path` of the process called `name`.
+    /// Reads the file at `path` of the process called `name`, which one of `owners` has made.
     ///
     /// # Errors
-    /// There is none, or it is no counters file.
-    pub fn read(name: &str, path: &Path) -> Result<Self, IoError> {
-        Ok(Self::of(name, &CountersReader::open(path)?))
+    /// There is none, it is another user's, or it is no counters file.
+    pub fn read(name: &str, path: &Path, owners: &FileOwners) -> Result<Self, IoError> {
+        Ok(Self::of(name, &CountersReader::open_of(path, owners)?))
     }
 
-    /// Reads the file at `path` of a process that is called as the file says: `replica-1`.
+    /// Reads the file at `path`, whoever made it, of a process that is called as the file says: `replica-1`.
     ///
     /// # Errors
     /// There is none, or it is no counters file.
     pub fn read_file(path: &Path) -> Result<Self, IoError> {
-        let reader = CountersReader::open(path)?;
+        let reader = CountersReader::open_of(path, &FileOwners::anybody())?;
         Ok(Self::of(&name_of(&reader), &reader))
     }
 
@@ -141,6 +144,7 @@ impl Process {
             cluster: label("cluster"),
             release: label("release"),
             pid: reader.pid(),
+            user: reader.owner(),
             life,
             age: ago(reader.started_at()),
             published_at: reader.published_at(),
@@ -161,6 +165,7 @@ impl Process {
             cluster: String::new(),
             release: String::new(),
             pid: 1,
+            user: None,
             life,
             age: Duration::ZERO,
             published_at: 0,

@@ -2,13 +2,14 @@
 
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_core::engine::durations::Durations;
+use lockstep_io::output::{self, DROPPED_ROW};
 use lockstep_wire::{Nanos, Seq};
 
 /// A pass that comes so late after the one before it is a stall.
 const STALL_NS: Nanos = 20_000;
 
 /// The rows, in the order of [`Measures::values`].
-pub const NODE_ROWS: [CounterRow; 5] = [
+pub const NODE_ROWS: [CounterRow; 6] = [
     CounterRow::count("turns_working", "Passes of the duty cycle that found something to do."),
     CounterRow::gauge("written_next", "The exclusive end of what is in segments of the journal."),
     CounterRow::gauge("durable_next", "The exclusive end of what the journal's device has confirmed."),
@@ -20,6 +21,7 @@ pub const NODE_ROWS: [CounterRow; 5] = [
         "commit_latency_ns",
         "Time from the pass that stamped an entry until it was committed; one sample each 10 ms.",
     ),
+    DROPPED_ROW,
 ];
 
 /// See the module.
@@ -80,6 +82,7 @@ impl Measures {
         out.extend([self.turns_working, written_next, durable_next]);
         out.extend(self.stalls.words());
         out.extend(self.commit_latencies.words());
+        out.push(output::dropped());
     }
 }
 

@@ -24,6 +24,7 @@ use lockstep_io::counters::CountersFile;
 use lockstep_io::device::{Device, DeviceSettings};
 use lockstep_io::fanout::FanoutCounts;
 use lockstep_io::fault_injection::FaultCounts;
+use lockstep_io::host::lost_with_host;
 use lockstep_io::idle::Waiter;
 use lockstep_io::lines::LineCounts;
 use lockstep_io::shm::ShmCounts;
@@ -163,6 +164,12 @@ impl Resources {
         let net = open_device(settings, matches!(role, StartRole::Lead(_)))?;
         let mut effective = net.effective();
         let power = settings.durability == Durability::Power;
+        if let Some(why) = lost_with_host(&settings.journal).filter(|_| power) {
+            let note = format!(
+                "{why}: what is acknowledged is lost with this host, as with \"process\"; put the journal on a disk"
+            );
+            effective.push(Effective::short("durability", "power", "process", note));
+        }
         let usual = ThreadSettings {
             retention: settings.retention,
             packs: settings.packs,

@@ -19,7 +19,7 @@ mod files;
 pub use files::Reach;
 
 use files::Ruleset;
-use lockstep_io::{Effective, capabilities};
+use lockstep_io::{Effective, capabilities, output};
 use std::sync::OnceLock;
 
 /// The rules of this process's side threads.
@@ -40,6 +40,8 @@ pub fn begin(reach: &[Reach]) {
     // A kernel without Landlock is reported by `complete`.
     let _first = SIDE.set(Ruleset::new(reach).ok());
     capabilities::at_thread_start(confine_side_thread);
+    // What this process has written so far waits for these threads.
+    output::start();
 }
 
 fn confine_side_thread() {

@@ -16,6 +16,7 @@ use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use lockstep_io::clock::{Clock, Utc};
 use lockstep_io::event_ring::{EventPage, EventRing};
+use lockstep_io::output::{self, OutputStream};
 use lockstep_io::{IoError, capabilities};
 use lockstep_wire::{EventRecord, EventRow};
 use signal_hook::{SigId, consts::SIGUSR1};
@@ -177,9 +178,10 @@ impl Recorder {
         text
     }
 
-    /// Prints the flight recorder on stderr, past std's lock: its holder may be the thread in trouble.
+    /// Prints the flight recorder on stderr, where nobody waits for whoever reads it.
     pub fn dump(&self) {
-        write_stderr(&self.recent_text());
+        let text = self.recent_text();
+        text.split_inclusive('\n').for_each(|line| output::write(OutputStream::Err, line.as_bytes()));
     }
 
     /// Dumps on each panic of this process, before the hook that is in place.
@@ -201,7 +203,8 @@ impl Recorder {
                 return hook(panic);
             }
             recorder.dump();
-            write_stderr(&format!("{panic}\n"));
+            output::write_line(OutputStream::Err, panic);
+            output::flush();
             std::process::abort();
         }));
     }
@@ -260,20 +263,6 @@ impl Recorder {
             Level::INFO => tracing::info!(%code, at_ns, "{text}"),
             Level::DEBUG => tracing::debug!(%code, at_ns, "{text}"),
             Level::TRACE => tracing::trace!(%code, at_ns, "{text}"),
-        }
-    }
-}
-
-/// Past std's lock.
-fn write_stderr(text: &str) {
-    let mut rest = text.as_bytes();
-    while !rest.is_empty() {
-        // SAFETY: `rest` lives across the call, which only reads it.
-        let written = unsafe { libc::write(libc::STDERR_FILENO, rest.as_ptr().cast(), rest.len()) };
-        match written {
-            1.. => rest = &rest[written as usize..],
-            _ if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted => {}
-            _ => return, // nobody is there to read it
         }
     }
 }

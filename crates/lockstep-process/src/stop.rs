@@ -4,6 +4,7 @@
 //! and its group. So a second request counts only when it comes a second after the first; it ends the
 //! process where it is, and reports what that skips.
 
+use lockstep_io::output::{self, OutputStream};
 use lockstep_io::{IoError, capabilities};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -132,8 +133,10 @@ impl Stop {
         if tracing::event_enabled!(tracing::Level::WARN) {
             tracing::warn!("a second {name}: this process ends at once; {skipped}");
         } else {
-            eprintln!("lockstep: a second {name}: this process ends at once; {skipped}");
+            let text = format_args!("lockstep: a second {name}: this process ends at once; {skipped}");
+            output::write_line(OutputStream::Err, text);
         }
+        output::flush();
         low_level::exit(128 + signal);
     }
 }

@@ -14,6 +14,8 @@ use lines::{counted_since, group, process_line};
 use lockstep_core::engine::counters::CounterKind;
 use lockstep_core::engine::durations::Durations;
 use lockstep_io::clock::Utc;
+use lockstep_io::counters::CountersReader;
+use lockstep_io::private::FileOwners;
 use lockstep_metrics::{Format, Life, Process, Value, metrics, state_of};
 use lockstep_top::ProcessLine;
 use serde_json::json;
@@ -63,11 +65,21 @@ struct Seen {
 
 /// Prints them. Exits 4 if no process of this cluster has run here.
 pub fn run(args: &CountersArgs) -> Result<u8, Failure> {
-    let files = match &args.counters {
-        Some(path) => vec![(path.display().to_string(), path.clone())],
-        None => files(&args.cluster.load(&[])?, args.process.as_deref())?,
+    let config = args.counters.is_none().then(|| args.cluster.load(&[])).transpose()?;
+    let files = config.as_ref().map(|config| files(config, args.process.as_deref())).transpose()?;
+    let read = || -> Result<Vec<Process>, Failure> {
+        match (&args.counters, &config, &files) {
+            (None, Some(config), Some(files)) => {
+                let sound = files::read(config, files.clone()).sound()?;
+                Ok(sound.into_iter().map(|(process, _)| process).collect())
+            }
+            (path, ..) => {
+                let path = path.as_ref().expect("a file is named, or a configuration is read");
+                let reader = CountersReader::open_of(path, &FileOwners::anybody())?;
+                Ok(vec![Process::of(&path.display().to_string(), &reader)])
+            }
+        }
     };
-    let read = || files.iter().map(|(name, path)| Process::read(name, path)).collect::<Result<Vec<_>, _>>();
     let before = args.rates.map(|interval| -> Result<_, Failure> {
         let (before, began) = (read()?, Instant::now());
         pause(interval);

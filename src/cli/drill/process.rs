@@ -3,7 +3,7 @@
 
 use lockstep_daemon::config::Config;
 use lockstep_metrics::Process;
-use lockstep_process::signal::Signal;
+use lockstep_process::signal::{Signal, user_of};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -26,7 +26,13 @@ impl LocalProcess {
     /// The process of this replica, if it runs on this host.
     pub fn of_replica(config: &Config, replica: u32) -> Option<Self> {
         let counters = &config.replicas.iter().find(|it| it.id == replica)?.counters;
-        let pid = Process::read(&format!("replica-{replica}"), counters).ok()?.pid;
+        let name = format!("replica-{replica}");
+        let process = Process::read(&name, counters, &config.file_owners()).ok()?;
+        let (pid, user) = (process.pid, process.user);
+        // A file tells no more of a process than that process's own user could tell.
+        if user_of(pid) != user {
+            return None;
+        }
         let process = Self { pid, started: Stat::of(pid)?.started };
         // Its number may be another process's by now.
         let is_sequencer = arguments(pid)?.iter().any(|word| word == "sequencer");
@@ -49,12 +55,8 @@ impl LocalProcess {
 
     /// Sends it a signal. Nothing happens if it has ended.
     pub fn signal(self, signal: Signal) -> Result<(), String> {
-        match self.is_alive() {
-            true => {
-                signal.send_to_process(self.pid).map_err(|error| format!("{error}; run this as its user"))
-            }
-            false => Ok(()),
-        }
+        let sent = signal.send_if(self.pid, || self.is_alive());
+        sent.map(drop).map_err(|error| format!("{error}; run this as its user"))
     }
 
     /// Whether a watcher is among its children; `None` where the kernel lists no children.
@@ -84,7 +86,7 @@ impl LocalProcess {
         if words.iter().any(|word| word == CHILD_FLAG) {
             return Ok(StartAgain::Parent);
         }
-        let users = (user_of("self"), user_of(&pid.to_string()));
+        let users = (user_of(std::process::id()), user_of(pid));
         if users.0 != users.1 {
             return Err(format!(
                 "process {pid} is of another user: give --start-with, or run this as that user"
@@ -148,13 +150,6 @@ fn strings(bytes: &[u8]) -> Result<Vec<String>, String> {
 fn arguments(pid: u32) -> Option<Vec<String>> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     strings(&bytes).ok().filter(|_| !bytes.is_empty())
-}
-
-/// The user of a process, by number.
-fn user_of(pid: &str) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// The unit of a replica that a process belongs to, by its control groups.

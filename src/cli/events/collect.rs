@@ -7,6 +7,7 @@ use lockstep_client::internal::{NodeEvents, QueryClient};
 use lockstep_daemon::config::Config;
 use lockstep_io::clock::Utc;
 use lockstep_io::event_ring::{self, EventRingReader, EventSpan};
+use lockstep_io::private::FileOwners;
 use lockstep_node::EVENT_KINDS;
 use lockstep_process::events::{EventCode, EventText};
 use lockstep_wire::{EventRow, EventsBody, Nanos};
@@ -176,6 +177,8 @@ pub(in crate::cli) fn retain_newest(events: &mut Vec<SeenEvent>, more: Vec<SeenE
 /// Reads events again and again, and returns each once.
 pub(in crate::cli) struct EventCollector {
     config: Config,
+    /// Whose files of events are believed.
+    owners: FileOwners,
     /// Asks the nodes, wherever they run.
     client: Option<QueryClient>,
     /// The returned events: ring and number.
@@ -188,7 +191,8 @@ pub(in crate::cli) struct EventCollector {
 impl EventCollector {
     /// Of the processes of this host, from their files.
     pub(in crate::cli) fn of_this_host(config: Config) -> Self {
-        Self { config, client: None, seen: BTreeSet::new(), reports: Vec::new(), has_sources: false }
+        let (owners, seen) = (config.file_owners(), BTreeSet::new());
+        Self { config, owners, client: None, seen, reports: Vec::new(), has_sources: false }
     }
 
     /// Of all nodes, by queries, and of the processes of this host.
@@ -245,10 +249,10 @@ impl EventCollector {
         (since, most): (Nanos, usize),
         found: &mut Vec<SeenEvent>,
     ) -> Option<u32> {
-        if !path.exists() {
+        if path.symlink_metadata().is_err() {
             return None;
         }
-        let reader = match EventRingReader::open(path) {
+        let reader = match EventRingReader::open_of(path, &self.owners) {
             Ok(reader) => reader,
             Err(error) => {
                 self.report(process, SourceState::Unread(error.to_string()));

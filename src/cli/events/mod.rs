@@ -13,6 +13,7 @@ use clap::Args;
 use collect::{EventCollector, SeenEvent, SourceReport};
 use lockstep_daemon::config::Config;
 use lockstep_io::clock::Utc;
+use lockstep_io::output::{self, OutputStream};
 use lockstep_wire::Nanos;
 use std::io::Write;
 use std::str::FromStr;
@@ -131,6 +132,10 @@ fn follow(
     let mut early = Vec::new();
     loop {
         pause(FOLLOW_PAUSE);
+        // Where nothing happens nothing is written by which it would be found out.
+        if output::is_reader_gone(OutputStream::Out) {
+            return Ok(());
+        }
         let Utc(begun) = Utc::now();
         let mut events = collector.poll(since, usize::MAX);
         // Events that happened after this poll began may have been overtaken: they wait for the next one,

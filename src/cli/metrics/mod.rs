@@ -10,6 +10,7 @@ use lockstep_client::internal::handle_counters;
 use lockstep_core::engine::counters::{CounterKind, CounterRow, Described};
 use lockstep_gateway::feed::FeedCounts;
 use lockstep_gateway::gateway::core::GatewayCounts;
+use lockstep_io::output::DROPPED_ROW;
 use lockstep_metrics::Family;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -62,7 +63,9 @@ fn daemons() -> [(&'static str, Vec<Described>); DAEMONS] {
     let key_expiry = || Described::from(KEY_EXPIRY);
     let own = |rows: &[CounterRow], has_publisher| {
         let own = rows.iter().map(|row| Described::from(*row));
-        own.chain(handle_counters(has_publisher, true)).chain([key_expiry()]).collect()
+        own.chain(handle_counters(has_publisher, true))
+            .chain([Described::from(DROPPED_ROW), key_expiry()])
+            .collect()
     };
     let of_nodes = lockstep_node::counters().into_iter().chain([key_expiry()]).collect();
     let mut of_gateways: Vec<_> = own(GatewayCounts::ROWS, true);

@@ -2,15 +2,16 @@
 
 use super::Failure;
 use super::args::ClusterArgs;
-use super::counters::files::files;
+use super::counters::files::{files, read as read_files};
 use super::failure::FAILED;
 use super::operator::{age, now, pause};
 use clap::Args;
-use lockstep_daemon::reloader::{FAILED_WORD, answer_file};
+use lockstep_daemon::reloader::{ANSWER_LEN, FAILED_WORD, answer_file};
+use lockstep_io::private::{self, FileOwners};
 use lockstep_metrics::{Life, Process};
-use lockstep_process::signal::Signal;
+use lockstep_process::signal::{Signal, user_of};
 use serde_json::json;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,10 +52,12 @@ pub fn run(args: &ReloadArgs) -> Result<u8, Failure> {
     // A file that is wrong has the answer before any process is asked.
     let config = args.cluster.load(&[])?;
     let mut answers = Vec::new();
-    for (name, counters) in files(&config, args.process.as_deref())? {
-        let process = Process::read(&name, &counters)?;
-        if is_daemon(&process) {
-            answers.push((name, ask(&process, &counters)));
+    // A file that somebody else has made is named, and keeps nobody from the others.
+    let owners = config.file_owners();
+    for (process, counters) in read_files(&config, files(&config, args.process.as_deref())?).sound()? {
+        if daemon_of(&process).is_some() {
+            let answer = ask(&process, &counters, &owners);
+            answers.push((process.name, answer));
         }
     }
     let mut out = std::io::stdout();
@@ -70,13 +73,30 @@ pub fn run(args: &ReloadArgs) -> Result<u8, Failure> {
     Ok(if answers.iter().all(|(_, answer)| answer.is_ok) { 0 } else { FAILED })
 }
 
-/// Whether a process reads files again at SIGHUP: one of an application may end by it.
-fn is_daemon(process: &Process) -> bool {
-    matches!(&*process.kind, "replica" | "archiver" | "gateway" | "feed" | "notary")
+/// The command of a process that reads files again at SIGHUP: one of an application may end by it.
+fn daemon_of(process: &Process) -> Option<&'static str> {
+    Some(match &*process.kind {
+        "replica" => "sequencer",
+        "archiver" => "archiver",
+        "gateway" => "gateway",
+        "feed" => "feed",
+        "notary" => "notary",
+        _ => return None,
+    })
+}
+
+/// Whether the process with this number is the daemon that the file tells of: it has the user who made the
+/// file, and the daemon's command. A file tells no more of a process than that.
+fn is_it(process: &Process) -> bool {
+    let pid = process.pid;
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let command = daemon_of(process).unwrap_or_default().as_bytes();
+    let has_command = words.split(|byte| *byte == 0).skip(1).any(|word| word == command);
+    has_command && user_of(pid).is_some_and(|user| Some(user) == process.user)
 }
 
 /// Asks one process, and waits for its answer.
-fn ask(process: &Process, counters: &Path) -> Answer {
+fn ask(process: &Process, counters: &Path, owners: &FileOwners) -> Answer {
     // Its number is that of another process by now, if it does not store its counters.
     match process.life {
         Life::Runs => {}
@@ -86,13 +106,20 @@ fn ask(process: &Process, counters: &Path) -> Answer {
         Life::Ended(ago) => return Answer { is_ok: true, lines: vec![format!("it ended {} ago", age(ago))] },
     }
     let path = answer_file(counters);
-    let before = read(&path, process.pid).map_or(0, |(number, _)| number);
-    if let Err(error) = Signal::Hangup.send_to_process(process.pid) {
-        return Answer::failed(format!("{error}; run this as its user"));
+    let before = read(&path, process.pid, owners).map_or(0, |(number, _)| number);
+    match Signal::Hangup.send_if(process.pid, || is_it(process)) {
+        Ok(true) => {}
+        Ok(false) => {
+            let (pid, kind) = (process.pid, &process.kind);
+            return Answer::failed(format!(
+                "process {pid}, which its file names, is no {kind} of its user, and was not asked"
+            ));
+        }
+        Err(error) => return Answer::failed(format!("{error}; run this as its user")),
     }
     let begun = now();
     loop {
-        if let Some((_, answer)) = read(&path, process.pid).filter(|(number, _)| *number > before) {
+        if let Some((_, answer)) = read(&path, process.pid, owners).filter(|(number, _)| *number > before) {
             return answer;
         }
         if now().duration_since(begun) > PATIENCE {
@@ -103,8 +130,12 @@ fn ask(process: &Process, counters: &Path) -> Answer {
 }
 
 /// The number of the newest answer of this process, and that answer.
-fn read(path: &Path, pid: u32) -> Option<(u64, Answer)> {
-    let text = std::fs::read_to_string(path).ok()?;
+fn read(path: &Path, pid: u32, owners: &FileOwners) -> Option<(u64, Answer)> {
+    let mut bytes = Vec::new();
+    let file = private::open_shared(path, owners).ok()?;
+    file.take(ANSWER_LEN as u64).read_to_end(&mut bytes).ok()?;
+    // It may be cut within a letter.
+    let text = String::from_utf8_lossy(&bytes);
     let (first, rest) = text.split_once('\n')?;
     let mut words = first.split_whitespace();
     let is_its = words.next()?.parse() == Ok(pid);

@@ -4,7 +4,7 @@ use super::SampleArgs;
 use super::gather::{Answer, Sample, snapshot};
 use super::pages;
 use crate::cli::Failure;
-use crate::cli::counters::files::files;
+use crate::cli::counters::{self, files::files};
 use crate::cli::events::collect::{EventCollector, SeenEvent, retain_newest};
 use crate::cli::expiry::Expiry;
 use crate::cli::operator::CommandClient;
@@ -28,6 +28,8 @@ const RATES_NS: Nanos = 1_000_000_000;
 const TIMES_NS: Nanos = 10_000_000_000;
 /// Pause between two looks at the events: a silent node is waited for each time.
 const EVENTS_PAUSE_NS: Nanos = 1_000_000_000;
+/// Files that were passed over, of which a snapshot tells.
+const PASSED_OVER_MAX: usize = 8;
 /// Events that a snapshot has at most, ...
 const EVENTS_MAX: usize = 50;
 /// ... none older than this.
@@ -50,6 +52,8 @@ pub struct Sampler {
     /// When they are looked at again.
     events_due: Nanos,
     keys_days_left: Option<i64>,
+    /// Files of this host that were not believed at the last look, each with the reason.
+    passed_over: Vec<String>,
     wait: Duration,
     clock: Clock,
     answers: BTreeMap<SocketAddrV4, Answer>,
@@ -94,6 +98,7 @@ impl Sampler {
             newest_events: Vec::new(),
             events_due: 0,
             keys_days_left: expiry.map(|expiry| expiry.days_left),
+            passed_over: Vec::new(),
             wait: ANSWER_WAIT.min(args.interval * 4 / 5),
             clock: Clock::start(),
             answers: BTreeMap::new(),
@@ -135,6 +140,10 @@ impl Sampler {
         // A sample may be some milliseconds younger than the interval is long.
         let mut taken = snapshot(self.source, &sample, older(RATES_NS * 95 / 100), older(TIMES_NS));
         taken.events = self.events(at, sample.wall);
+        if let Some(first) = self.passed_over.first() {
+            taken.cluster.summary += &format!("; {first}");
+            taken.cluster.reasons.extend(self.passed_over.iter().cloned());
+        }
         self.samples.push_back(sample);
         while self.samples.get(1).is_some_and(|second| second.at + TIMES_NS <= at) {
             self.samples.pop_front();
@@ -176,14 +185,18 @@ impl Sampler {
     }
 
     /// The processes whose files can be read: one may end between two calls.
-    fn processes(&self) -> Result<Vec<Process>, Failure> {
+    fn processes(&mut self) -> Result<Vec<Process>, Failure> {
         if let Some(file) = &self.file {
             return Ok(vec![Process::read_file(file)?]);
         }
-        let Some(Ok(files)) = self.config.as_ref().map(|config| files(config, None)) else {
-            return Ok(Vec::new());
-        };
-        Ok(files.iter().filter_map(|(name, path)| Process::read(name, path).ok()).collect())
+        let Some(config) = &self.config else { return Ok(Vec::new()) };
+        let read = counters::files::read(config, files(config, None).unwrap_or_default());
+        let mut passed_over: Vec<_> =
+            read.passed_over.iter().map(|(name, error)| format!("{name} is passed over: {error}")).collect();
+        // Others may make as many as they like.
+        passed_over.truncate(PASSED_OVER_MAX);
+        self.passed_over = passed_over;
+        Ok(read.processes.into_iter().map(|(process, _)| process).collect())
     }
 
     /// Free space on the journals' devices of those nodes that run on this host.

@@ -11,9 +11,15 @@ use super::top::{SampleArgs, Sampler};
 use super::{Failure, log, signals};
 use clap::Args;
 use lockstep_client::Endpoint;
-use lockstep_daemon::config::KeyUse;
+use lockstep_daemon::config::{Config, KeyUse};
+use lockstep_daemon::confined;
+use lockstep_daemon::sequencer::log_effective;
 use lockstep_io::capabilities;
-use lockstep_process::page::PageServer;
+use lockstep_io::output::{self, OutputStream};
+use lockstep_process::confinement::{self, Becomes};
+use lockstep_process::limits;
+use lockstep_process::page::{PageServer, PageSettings};
+use lockstep_process::watcher::forbid_core_dumps;
 use lockstep_top::{Snapshot, SnapshotSource};
 use messages::NewestMessages;
 use serde::Serialize;
@@ -105,24 +111,46 @@ impl SharedView {
 
 /// Serves the page until a signal comes.
 pub fn run(args: &WebArgs) -> Result<u8, Failure> {
+    log::begin_daemon();
+    let file = &args.sample.file;
+    let config = file.is_none().then(|| args.sample.cluster.load(&[])).transpose()?;
+    let reach = match (&config, file) {
+        (Some(config), _) => confined::of_web((config, &args.sample.cluster.config)),
+        (None, file) => file.as_deref().map(confined::of_web_of_file).unwrap_or_default(),
+    };
+    if let Some(config) = &config {
+        log::start(&config.log);
+    }
+    // It has keys in memory.
+    log_effective(&forbid_core_dumps());
+    limits::in_place_of_capabilities();
+    confinement::begin(&reach);
     let mut sampler = Sampler::new(&args.sample)?;
     let stop = signals::stop_flag()?;
     let view = SharedView::default();
     view.locked().take(sampler.take()?);
     let is_cluster = view.locked().snapshot.as_ref().is_some_and(|one| one.source == SnapshotSource::Cluster);
     if is_cluster && !args.no_messages {
-        read_messages(args, &view, &stop)?;
+        let config = config.as_ref().expect("a cluster is one of a file");
+        read_messages(config, &view, &stop)?;
     }
-    let hosts = args.host.clone();
+    let settings = PageSettings {
+        address: args.listen,
+        key: "--listen",
+        thread: "lockstep-web",
+        body_max: 0,
+        hosts: args.host.clone(),
+    };
     let server = {
         let view = view.clone();
-        PageServer::start(("--listen", args.listen), "lockstep-web", 0, move |request| {
-            pages::answer(request, &hosts, &view)
-        })?
+        PageServer::start(settings, move |request| pages::answer(request, &view))?
     };
-    eprintln!("the page is at http://{}/", server.address());
+    confined::complete(&reach, Becomes::Other);
+    let say = |text: String| output::write_line(OutputStream::Err, text);
+    say(format!("the page is at http://{}/", server.address()));
     if !args.listen.ip().is_loopback() {
-        eprintln!("whoever reaches {} sees figures, events and payloads: no password is asked", args.listen);
+        let listen = args.listen;
+        say(format!("whoever reaches {listen} sees figures, events and payloads: no password is asked"));
     }
     each_interval(args.sample.interval, &stop, || {
         let snapshot = sampler.take()?;
@@ -133,10 +161,8 @@ pub fn run(args: &WebArgs) -> Result<u8, Failure> {
 }
 
 /// Reads the stream on a thread of its own.
-fn read_messages(args: &WebArgs, view: &SharedView, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
-    let config = args.sample.cluster.load(&[])?;
-    log::start(&config.log);
-    let endpoint = Endpoint::from_config(&config)?;
+fn read_messages(config: &Config, view: &SharedView, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    let endpoint = Endpoint::from_config(config)?;
     signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), drop)?;
     let (view, stop) = (view.clone(), Arc::clone(stop));
     view.locked().messages = Some(NewestMessages::default());

@@ -1,12 +1,16 @@
 //! A replica without a snapshot, and a peer that has one.
 
 use super::{page, turn_until};
-use lockstep_app::{App, AppSettings, Endpoint, Input, InputEvent, Output, StateMachine};
-use lockstep_testkit::processes::{Cluster, free_address};
+use lockstep_app::{
+    App, AppSettings, Endpoint, Input, InputEvent, MachineCore, MachineSettings, Output, StateMachine, query,
+};
+use lockstep_process::page::{PageAnswer, PageRequest, PageServer, PageSettings};
+use lockstep_testkit::processes::{Cluster, PATIENCE, free_address};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Counts messages; its snapshot has several of the pieces that are fetched at once.
 #[derive(Default)]
@@ -159,4 +163,103 @@ fn a_replica_that_was_away_for_longer_than_any_journal_reaches_back_goes_on_with
     assert!(two.replica().next() < 1_600, "it begins with its own snapshot");
     turn_until(&mut two, "all", |app| app.replica().core.machine().count == 9_500);
     assert!(two.replica().core.inputs() < 2_000, "{} inputs were applied", two.replica().core.inputs());
+}
+
+/// Somebody who sits at a peer's address, and serves what he likes.
+fn liar(address: SocketAddrV4, list: String, file: Vec<u8>) -> PageServer {
+    let settings = PageSettings { address, key: "a test", thread: "liar", body_max: 0, hosts: Vec::new() };
+    let answer = move |request: &PageRequest<'_>| match request.path {
+        "/snapshots" => PageAnswer::text("200 OK", list.clone()),
+        // Without an end, where nobody says how much there is.
+        _ if file.is_empty() => PageAnswer::bytes(vec![0; 1 << 20]),
+        _ => {
+            let range = request.header("range").and_then(|range| range.strip_prefix("bytes="));
+            let from = range.and_then(|range| range.split('-').next()?.parse().ok()).unwrap_or(0);
+            PageAnswer::bytes(file[from..file.len().min(from + (4 << 20))].to_vec())
+        }
+    };
+    PageServer::start(settings, answer).expect("a server")
+}
+
+fn free() -> SocketAddrV4 {
+    free_address().to_string().parse().expect("an IPv4 address")
+}
+
+#[test]
+fn a_state_that_the_stream_does_not_announce_says_nothing_and_is_given_up() {
+    let peers = Peers { cluster: Cluster::new(1, ""), address: free() };
+    let _replicas = peers.cluster.found();
+    let mut one = peers.replica(1);
+    peers.cluster.publish(&"line\n".repeat(1_500));
+    turn_until(&mut one, "all and a snapshot", |app| {
+        app.replica().core.machine().count == 1_500 && !peers.files(1, "snapshot").is_empty()
+    });
+    drop(one);
+    // Another state with the place of the right one.
+    let settings = MachineSettings { name: "ledger".to_owned(), digest_every: 1_000 };
+    let right = peers.files(1, "snapshot").pop().expect("one");
+    let mut right = fs::File::open(right).expect("a file");
+    let (_, cursor) = MachineCore::<Ledger>::restore(settings.clone(), &mut right).expect("a snapshot");
+    let mut forged = Vec::new();
+    let core = MachineCore::new(settings, Ledger { count: 1 << 40 });
+    core.save(cursor, cursor.seq, &mut forged).expect("memory");
+    let (address, own) = (free(), free());
+    let _liar = liar(address, format!("1 {}\n", forged.len()), forged);
+
+    let endpoint = Endpoint::from_file(peers.cluster.config()).expect("the cluster's file");
+    let mut settings = AppSettings::new("ledger", 2, peers.folder(2));
+    (settings.peers, settings.serve) = (vec![address], Some(own));
+    settings.proof_wait = Duration::from_millis(500);
+    let mut two = App::connect(&endpoint, settings, Ledger::default).expect("a cluster");
+    assert!(two.replica().unproven().is_some(), "nobody vouches for it");
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| query(own, b""));
+        while !asking.is_finished() {
+            two.turn(|_, _| {}).expect("it goes on");
+            two.wait(Duration::from_millis(1)).expect("a descriptor");
+        }
+        let refused = asking.join().expect("no panic").expect_err("it is not proven").to_string();
+        assert!(refused.contains("has not announced"), "{refused}");
+    });
+    let list = super::page(own, "/snapshots");
+    assert_eq!(list, (200, String::new()), "it gives nobody what it does not believe");
+    turn_until(&mut two, "the stream's own state", |app| {
+        app.replica().unproven().is_none() && app.replica().core.machine().count == 1_500
+    });
+    assert!(peers.files(2, "snapshot").is_empty() && peers.files(2, "unproven").is_empty());
+}
+
+#[test]
+fn a_peer_that_claims_more_than_the_stream_says_fills_no_disk() {
+    let peers = Peers { cluster: Cluster::new(1, ""), address: free() };
+    let _replicas = peers.cluster.found();
+    peers.cluster.publish("line\n");
+    let _liar = liar(peers.address, format!("1 {}\n", 1_u64 << 60), Vec::new());
+    let mut two = peers.replica(2);
+    assert_eq!((two.replica().next(), peers.files(2, "part").len()), (1, 0));
+    assert!(two.replica().unproven().is_none());
+    turn_until(&mut two, "all messages", |app| app.replica().core.machine().count == 1);
+}
+
+#[test]
+fn a_snapshot_of_a_peer_is_proven_by_the_streams_announcement() {
+    let peers = Peers { cluster: Cluster::new(1, ""), address: free() };
+    let _replicas = peers.cluster.found();
+    let mut one = peers.replica(1);
+    peers.cluster.publish(&"line\n".repeat(1_500));
+    turn_until(&mut one, "all and a snapshot", |app| {
+        app.replica().core.machine().count == 1_500 && !peers.files(1, "snapshot").is_empty()
+    });
+    let mut two = peers.replica(2);
+    assert!(two.replica().next() > 1_000);
+    let began = Instant::now();
+    while two.replica().unproven().is_some() {
+        for app in [&mut one, &mut two] {
+            app.turn(|_, _| {}).expect("it goes on");
+        }
+        two.wait(Duration::from_millis(1)).expect("a descriptor");
+        assert!(began.elapsed() < PATIENCE, "it is not proven");
+    }
+    assert!(peers.files(2, "unproven").is_empty());
+    assert_eq!(two.replica().core.machine().count, 1_500);
 }

@@ -2,9 +2,11 @@
 
 use lockstep_app::{
     App, AppError, AppSettings, EVERYBODY, Endpoint, Input, InputEvent, MachineFault, Output, StateMachine,
+    TAKE_OVER_KEY, take_over,
 };
-use lockstep_testkit::processes::{Cluster, PATIENCE, payloads};
+use lockstep_testkit::processes::{Cluster, PATIENCE, free_address, payloads};
 use std::io::{self, Read, Write};
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -110,6 +112,57 @@ fn a_shadow_takes_over_by_an_entry_and_each_output_is_that_of_the_version_in_for
     cluster.publish("guest\n");
     turned(&mut old, &mut new, has_read(6));
     assert_eq!(greetings(&cluster).len(), 6);
+}
+
+/// Turns a replica while `asks` runs on a thread of its own.
+fn turned_while<T: Send>(app: &mut App<Greeter<2>>, asks: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(asks);
+        while !asking.is_finished() {
+            app.turn(|_, _| {}).expect("it goes on");
+            app.wait(Duration::from_millis(1)).expect("a descriptor");
+        }
+        asking.join().expect("no panic")
+    })
+}
+
+#[test]
+fn the_page_puts_a_version_in_force_for_whoever_has_its_key_and_for_nobody_else() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    let endpoint = Endpoint::from_file(cluster.config()).expect("the cluster's file");
+    let address: SocketAddrV4 = free_address().to_string().parse().expect("an IPv4 address");
+    let folder = cluster.path("greeter-2");
+    let mut settings = AppSettings::new("greeter", 2, Path::new(&folder));
+    (settings.is_shadow, settings.serve) = (true, Some(address));
+    let mut new = App::connect(&endpoint, settings, Greeter::<2>::default).expect("a cluster");
+    let post = |more: &str, body: &[u8]| {
+        let limits = (Duration::from_secs(20), 1 << 16);
+        let page = lockstep_process::page::fetch((address.into(), "/take-over"), (more, Some(body)), limits);
+        page.expect("a page").status
+    };
+    let foreign = "Origin: http://evil.example\r\n";
+    let guessed = "0".repeat(64);
+    for (more, body) in
+        [("", &b""[..]), ("", guessed.as_bytes()), (foreign, b""), (foreign, guessed.as_bytes())]
+    {
+        assert_eq!(turned_while(&mut new, || post(more, body)), 403, "{more:?} {body:?}");
+    }
+    let other = folder.join("other.key");
+    std::fs::write(&other, format!("{guessed}\n")).expect("a disk");
+    std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("it is ours");
+    assert!(turned_while(&mut new, || take_over(address, &other)).is_err(), "another key");
+    assert!(new.replica().is_shadow());
+
+    let key = folder.join(TAKE_OVER_KEY);
+    let done = turned_while(&mut new, || take_over(address, &key));
+    assert_eq!(done.expect("it has the key"), "version 2 takes over\n");
+    let began = Instant::now();
+    while new.replica().is_shadow() {
+        new.turn(|_, _| {}).expect("it goes on");
+        assert!(began.elapsed() < PATIENCE, "it is a shadow still");
+    }
 }
 
 #[test]

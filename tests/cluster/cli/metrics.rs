@@ -87,14 +87,37 @@ fn a_daemon_goes_on_without_its_page_if_another_one_has_the_address() {
 }
 
 #[test]
-fn a_client_that_sends_half_a_request_keeps_nobody_from_the_page_for_long() {
+fn clients_that_are_silent_or_send_half_a_request_keep_nobody_from_the_page() {
     let address = free_address();
     let cluster = Cluster::new(1, &format!("\n[metrics]\nlisten = \"{address}\"\n"));
     let _replicas = cluster.found();
     await_page(address, "/readyz", |status, _| status == 200);
-    let mut slow = TcpStream::connect(address).expect("a connection");
-    slow.write_all(b"GET /metrics HT").expect("half a request");
+    let open = |bytes: &'static [u8]| {
+        (0..100).map(move |_| {
+            let mut stream = TcpStream::connect(address).expect("a connection");
+            stream.write_all(bytes).expect("it is open");
+            stream
+        })
+    };
+    let _open: Vec<TcpStream> = open(b"").chain(open(b"GET /metrics HT")).collect();
+    for path in ["/metrics", "/healthz", "/readyz", "/counters"] {
+        assert_eq!(page(address, path, "").0, 200, "{path}");
+    }
+}
+
+#[test]
+fn a_page_of_another_name_or_origin_reads_nothing() {
+    let address = free_address();
+    let cluster =
+        Cluster::new(1, &format!("\n[metrics]\nlisten = \"{address}\"\nhosts = \"risk-1.example\"\n"));
+    let _replicas = cluster.found();
     await_page(address, "/readyz", |status, _| status == 200);
+    for path in ["/metrics", "/healthz", "/readyz", "/counters", "/"] {
+        assert_eq!(page(address, path, "Host: evil.example\r\n").0, 403, "{path}");
+        let origin = format!("Host: {address}\r\nOrigin: http://evil.example\r\n");
+        assert_eq!(page(address, path, &origin).0, 403, "{path}");
+        assert_eq!(page(address, path, "Host: risk-1.example:9464\r\n").0, 200, "{path}");
+    }
 }
 
 #[test]

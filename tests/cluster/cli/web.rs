@@ -99,7 +99,7 @@ fn a_page_is_for_its_own_host_alone_and_can_do_without_the_stream() {
     let (_web, address) = start(&cluster, &["--no-messages", "--host", "risk-1"]);
     assert_eq!(page(address, "/", "Host: risk-1:9480\r\n").0, 200);
     let (status, text) = page(address, "/live.json", "Host: evil.example\r\n");
-    assert!(status == 403 && text.contains("--host NAME"), "{text}");
+    assert!(status == 403 && text.contains("lockstep web --host"), "{text}");
     let live = await_live(address, |_| true);
     assert!(live["messages"].is_null());
     let taken = cluster.run(&["web", "--listen", &address.to_string()], b"");

@@ -2,7 +2,7 @@
 //! reaches, and may call, is what it needs.
 
 use lockstep_testkit::gateways;
-use lockstep_testkit::processes::{Cluster, Process, payloads};
+use lockstep_testkit::processes::{Cluster, Process, free_address, payloads};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
@@ -72,6 +72,10 @@ fn no_daemon_keeps_a_capability_once_it_is_set_up() {
     let group = SocketAddrV4::new(Ipv4Addr::new(239, 77, 7, 9), 7_907);
     let feed = ["feed", "--group", &group.to_string(), "--requests", "127.0.0.1:0"];
     daemons.push(cluster.start("feed", &feed));
+    let listen = free_address().to_string();
+    let mut web = cluster.start("web", &["web", "--listen", &listen, "--interval", "200ms"]);
+    web.await_log("the page is at http://");
+    daemons.push(web);
     cluster.publish("before\n");
     let watched = with_children(&daemons[0]);
     assert!(watched.len() > 1, "a replica has a watcher: {}", daemons[0].log());
@@ -84,7 +88,9 @@ fn no_daemon_keeps_a_capability_once_it_is_set_up() {
     }
     // The hot thread of a node has no filter.
     let nodes = daemons[..4].iter().map(|node| (node.pid(), Some(MAIN)));
-    let others = [daemons[4].pid(), gateway.process.pid()].into_iter().chain(watched[1..].iter().copied());
+    let others = [daemons[4].pid(), daemons[5].pid(), gateway.process.pid()]
+        .into_iter()
+        .chain(watched[1..].iter().copied());
     for (process, unfiltered) in nodes.chain(others.map(|process| (process, None))) {
         has_no_rights(process, unfiltered);
     }

@@ -282,3 +282,55 @@ fn a_death_that_an_operator_declared_is_recorded_with_the_signature_once_the_sur
     assert_eq!(run(&audit_args, 0).out, audit);
     assert_eq!(survivor.terminate(), Some(0));
 }
+
+#[test]
+fn what_keys_new_makes_lets_no_publisher_pass_for_a_gateway_or_its_client_or_send_fills() {
+    let cluster = Cluster::new(1, "");
+    std::fs::remove_dir_all(cluster.path("keys")).expect("the keys of a test");
+    let keys = |args: &[&str]| cluster.run(&[&["keys"], args].concat(), b"").with_code(0);
+    keys(&["new"]);
+    let mut processes = cluster.found();
+    add_user(&cluster, "anna", "secret", &[]);
+    let mut gateway = start(&cluster, "1");
+    let mut anna = Trader::log_in(gateway.address, login_of("anna", "secret", "", 1)).expect("a login");
+    let publish = |folder: &str, name: &str, to: &str, code| {
+        let args = ["publish", "--name", name, "--destination", to, "--timeout", "5s"];
+        let mut command = cluster.command_at(cluster.clients(), &args);
+        command.env("LOCKSTEP_SECURITY_KEYS", cluster.path(folder));
+        lockstep_testkit::processes::run(command, b"a fill\n").with_code(code).err
+    };
+    // The key of all programs opens any name but those of gateways and of their clients, ...
+    publish("keys", "first", "0", 0);
+    for name in ["client/anna", "client/nobody", "gateway/1", "gateway/other"] {
+        let why = publish("keys", name, "0", 1);
+        assert!(why.contains("does not allow the name"), "{name}: {why}");
+    }
+    // ... and sends nothing to them: the gateway, its client, and whatever has those ids.
+    for id in ["1", "2"] {
+        let why = publish("keys", "first", id, 1);
+        assert!(why.contains(&format!("does not allow destination {id}")), "{why}");
+    }
+    assert!(gateway.process.ended().is_none(), "{}", gateway.process.log());
+    assert!(anna.messages.is_empty(), "{:?}", anna.messages);
+
+    // An application has a key of its own, and a rule that lets it; the key of all programs passes for it no more.
+    let added = keys(&["add", "exchange", "--names", "exchange,exchange/*"]);
+    assert!(added.err.contains("allows names=exchange,exchange/*"), "{}", added.err);
+    keys(&["receive", "client/*", "--from", "exchange"]);
+    std::fs::create_dir(cluster.path("own")).expect("a folder");
+    keys(&["export", "--publisher", "exchange", &cluster.path("own/publisher.keys").to_string_lossy()]);
+    let shown = keys(&["show"]).out;
+    assert!(shown.contains("names=!client/*,!gateway/*,!exchange,!exchange/*"), "{shown}");
+    reload(&mut processes, &mut 0);
+    publish("own", "exchange", "2", 0);
+    anna.await_messages(1);
+    assert_eq!(anna.messages, [(1, b"a fill".to_vec())]);
+    let why = publish("keys", "exchange", "2", 1);
+    assert!(why.contains("does not allow the name"), "{why}");
+    // A key without names is no way around.
+    let added = keys(&["add", "other"]);
+    assert!(added.err.contains("names=!client/*,!gateway/*"), "{}", added.err);
+    let allowed = keys(&["allow", "default"]);
+    assert!(allowed.err.contains("names=!client/*,!gateway/*"), "{}", allowed.err);
+    assert_eq!(gateway.process.terminate(), Some(0));
+}

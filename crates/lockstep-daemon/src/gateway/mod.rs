@@ -21,10 +21,9 @@ use crate::Failure;
 use crate::args::ClusterArgs;
 use crate::failure::USAGE;
 use clap::{Args, Subcommand};
+use lockstep_io::private;
 use std::fs;
-use std::io::Read;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -98,17 +97,13 @@ pub fn run(args: &GatewayArgs) -> Result<u8, Failure> {
     }
 }
 
+/// Bytes of the longest file of secrets that is read: of a million users.
+const SECRET_LEN_MAX: u64 = 1 << 29;
+
 /// Reads a file of secrets, which nobody but its owner may read; `hint` says where it comes from.
 fn read_private(path: &Path, hint: &str) -> Result<Zeroizing<String>, Failure> {
     let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
-    let metadata = fs::metadata(path).map_err(|error| wrong(format!("{error}; {hint}")))?;
-    if metadata.mode() & 0o077 != 0 {
-        let what = format!("others may read it (mode {:o}); chmod 600 it", metadata.mode() & 0o777);
-        return Err(wrong(what));
-    }
-    // A text that grows would leave parts of itself behind.
-    let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
-    let read = fs::File::open(path).and_then(|file| file.take(metadata.len()).read_to_string(&mut text));
-    read.map_err(|error| wrong(error.to_string()))?;
-    Ok(text)
+    fs::metadata(path).map_err(|error| wrong(format!("{error}; {hint}")))?;
+    private::read(path, &path.display().to_string(), "", SECRET_LEN_MAX)
+        .map_err(|error| Failure::new(USAGE, error))
 }

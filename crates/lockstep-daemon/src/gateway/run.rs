@@ -22,7 +22,7 @@ use crate::failure::{FAILED, FENCED, USAGE};
 use crate::observed::Observed;
 use crate::reloader::{Daemon, Reloader};
 use crate::sequencer::{log_effective, stop_with_stdin};
-use crate::{Failure, confined, counters_or_warning, log, signals};
+use crate::{Failure, confined, counters_or_warning, log, network_wait, signals};
 use lockstep_client::{Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Subscriber};
 use lockstep_core::engine::clients::GATEWAY;
 use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, GatewayStream};
@@ -32,6 +32,7 @@ use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::idle::Idle;
 use lockstep_io::idle::adaptive::Adaptive;
+use lockstep_io::output::{self, OutputStream};
 use lockstep_io::spool::Spool;
 use lockstep_process::confinement::{self, Becomes, Reach};
 use lockstep_process::watcher::forbid_core_dumps;
@@ -131,6 +132,7 @@ fn watch_handles(
 
 /// Runs until it is told to stop.
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
+    log::begin_daemon();
     let config = args.cluster.load(&[])?;
     log::start(&config.log);
     // It has passwords and the TLS key in memory.
@@ -146,6 +148,10 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         .map_err(|error| IoError::new("listen to SIGHUP", error))?;
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
+    }
+    let listens = [args.listen, args.listen_tls, args.fix].into_iter().flatten();
+    if !network_wait::wait(&network_wait::of_handles(&config, listens), &config, &stop)? {
+        return Ok(0);
     }
     let until_then = "logins wait for the begin of a trading day";
     let observed = reloader.observed();
@@ -180,7 +186,7 @@ fn serve(
             // Until now it may have had to open its sockets once more.
             confined::complete(reach, Becomes::Other);
             for listener in &server.listeners {
-                println!("{}", listener.row());
+                output::write_line(OutputStream::Out, listener.row());
                 tracing::info!(address = %listener.address, name = server.name, "clients may log in");
             }
         }
@@ -257,8 +263,8 @@ impl Server {
         let name = &name_of(args)?;
         let users_path = user::path(args.users.as_deref(), config);
         let users = user::read(&users_path)?;
-        let endpoint: Endpoint = Endpoint::from_config(config)?;
-        signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), drop)?;
+        let endpoint: Endpoint = Endpoint::for_gateway(config)?;
+        signals::reload_keys(config.key_file(KeyUse::Gateway), endpoint.keys().clone(), drop)?;
         let limits = &config.gateway;
         let delivery = match limits.delivery {
             config::Delivery::Committed => Delivery::Committed,

@@ -7,7 +7,7 @@ use crate::failure::{FAILED, FENCED, INTEGRITY};
 use crate::reloader::{Daemon, Reloader};
 use crate::secret::NOTARY;
 use crate::sequencer::{log_effective, stop_with_stdin};
-use crate::{Failure, confined, counters_or_warning, log, signals};
+use crate::{Failure, confined, counters_or_warning, log, network_wait, signals};
 use lockstep_client::{
     Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
@@ -15,6 +15,7 @@ use lockstep_core::engine::counters::counter_group;
 use lockstep_io::clock::random_u64;
 use lockstep_io::idle::Idle;
 use lockstep_io::key_file;
+use lockstep_io::output::{self, OutputStream};
 use lockstep_notary::{Attestation, Interval, Notary, has_signatures_alone};
 use lockstep_process::confinement::{self, Becomes};
 use lockstep_process::limits;
@@ -64,13 +65,18 @@ fn open_notary(args: &NotaryRunArgs, config: &Config) -> Result<Notary, Failure>
     Ok(notary)
 }
 
-/// Runs until it is told to stop.
-pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
-    let config = args.cluster.load(&[])?;
+fn begin(config: &Config) {
     log::start(&config.log);
     // It has keys in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
+}
+
+/// Runs until it is told to stop.
+pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
+    log::begin_daemon();
+    let config = args.cluster.load(&[])?;
+    begin(&config);
     let cursor = cursor_file(args);
     let reloader = Reloader::new(Daemon::Notary, &args.cluster, &[], &config)?;
     let reach = confined::of_notary((&config, reloader.file()), &cursor);
@@ -79,12 +85,15 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
+    if !network_wait::wait(&network_wait::of_handles(&config, []), &config, &stop)? {
+        return Ok(0);
+    }
     let notary = open_notary(args, &config)?;
-    let begin = files::read_cursor(&cursor)?;
+    let cursor_before = files::read_cursor(&cursor)?;
     let endpoint = Endpoint::for_node(&config)?;
     let observed = reloader.observed();
     let answers = reloader.start(endpoint.keys().clone(), config.key_file(KeyUse::Node))?;
-    let start = begin.map_or(Start::Oldest, Start::Cursor);
+    let start = cursor_before.map_or(Start::Oldest, Start::Cursor);
     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, start)?;
     subscriber.report_frames();
     let mut publisher = Publisher::connect(&endpoint)?;
@@ -102,8 +111,9 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     let mut counted = counters_or_warning(&observed, created);
     answers.begin_beside(counted.as_ref());
     confined::complete(&reach, Becomes::Other);
-    let first = begin.map_or("the oldest entry".to_owned(), |at| format!("seq {}", at.seq));
-    println!("notary {} signs with {} from {first}", args.name, notary.public());
+    let first = cursor_before.map_or("the oldest entry".to_owned(), |at| format!("seq {}", at.seq));
+    let (name, public) = (&args.name, notary.public());
+    output::write_line(OutputStream::Out, format_args!("notary {name} signs with {public} from {first}"));
     let mut waiter = endpoint.idle().waiter(&[subscriber.sockets(), publisher.sockets()].concat())?;
     let interval_ns = args.interval.as_nanos() as Nanos;
     let mut signing = Signing::new(notary, id, interval_ns, cursor);

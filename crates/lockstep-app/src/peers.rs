@@ -1,0 +1,111 @@
+//! The state with which a replica begins: its own newest snapshot, or a peer's, of which the stream knows.
+
+use crate::error::AppError;
+use crate::serve::fetch_snapshot;
+use crate::settings::AppSettings;
+use crate::store::{self, SnapshotStore, StoredSnapshot};
+use lockstep_client::{Delivery, Endpoint, IoError, Start, Subscriber, SubscriberEvent};
+use lockstep_machine::{
+    EVERYBODY, MachineCore, ReplicaReport, Seq, ServedSnapshot, SnapshotError, SnapshotNotice, StateMachine,
+};
+use std::io;
+use std::net::SocketAddrV4;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// Messages of one poll, and between two of them.
+const BATCH: usize = 256;
+const PAUSE: Duration = Duration::from_millis(1);
+/// How long the stream is read for the announcement of a snapshot, and how many there may be of one.
+const ANNOUNCED_WAIT: Duration = Duration::from_secs(5);
+const ANNOUNCED_MAX: usize = 64;
+
+/// Where snapshots of others come from.
+pub(crate) struct Peers<'a> {
+    pub endpoint: &'a Endpoint,
+    pub settings: &'a AppSettings,
+    /// Those that are not asked any more.
+    pub distrusted: &'a [SocketAddrV4],
+}
+
+/// What the stream announces of snapshots below `next`, as far as it can be read in some seconds. Announcements
+/// follow the snapshot.
+fn announced(endpoint: &Endpoint, next: Seq) -> Vec<SnapshotNotice> {
+    let mut found = Vec::new();
+    let Ok(mut subscriber) = Subscriber::connect(endpoint, Delivery::Committed, Start::From(next)) else {
+        return found;
+    };
+    let (begun, mut is_over) = (Instant::now(), false);
+    while !is_over && begun.elapsed() < ANNOUNCED_WAIT {
+        let work = subscriber.poll(BATCH, |event| {
+            match event {
+                SubscriberEvent::Message(message) if found.len() < ANNOUNCED_MAX => {
+                    let notice = match ReplicaReport::parse(message.payload) {
+                        Some(ReplicaReport::Snapshot(notice)) if message.destination != EVERYBODY => {
+                            Some(notice)
+                        }
+                        _ => None,
+                    };
+                    found.extend(notice.filter(|notice| notice.next == next));
+                }
+                SubscriberEvent::CaughtUp { .. }
+                | SubscriberEvent::Abandoned { .. }
+                | SubscriberEvent::Refused { .. }
+                | SubscriberEvent::Ahead { .. } => is_over = true,
+                _ => {}
+            }
+            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if work == 0 && subscriber.wait(PAUSE).is_err() {
+            break;
+        }
+    }
+    found
+}
+
+/// The newest snapshot of the first peer that has a sound one.
+pub(crate) fn fetched(from: &Peers<'_>, store: &SnapshotStore) -> Option<StoredSnapshot> {
+    let peers = from.settings.peers.iter().filter(|peer| !from.distrusted.contains(peer));
+    peers.copied().find_map(|peer| match fetch_snapshot(peer, store, |next| announced(from.endpoint, next)) {
+        Ok(fetched) => fetched.inspect(|stored| {
+            tracing::info!("fetched the snapshot below seq {} from {peer}", stored.next);
+        }),
+        Err(error) => {
+            tracing::warn!("{error}; another peer is asked, or the stream is read from its beginning");
+            None
+        }
+    })
+}
+
+/// A state, where its subscription goes on, and what proves it if it needs a proof.
+pub(crate) type Restored<M> = (MachineCore<M>, Start, Option<ServedSnapshot>);
+
+/// The newest sound snapshot of this replica or of a peer, restored.
+pub(crate) fn restored<M: StateMachine>(
+    from: &Peers<'_>,
+    store: &SnapshotStore,
+) -> Result<Option<Restored<M>>, AppError> {
+    let settings = from.settings;
+    let Some(stored) = store.newest_sound()?.or_else(|| fetched(from, store)) else {
+        return Ok(None);
+    };
+    let doing = || format!("restore the snapshot {}", stored.path.display());
+    let mut file = store::reader(&stored.path).map_err(|error| IoError::new(doing(), error))?;
+    match MachineCore::restore(settings.machine(), &mut file) {
+        Ok((core, cursor)) => {
+            let judge = |_| {
+                let head = store::head(&stored.path).map_err(|error| io::Error::other(error.to_string()))?;
+                store::served(&stored.path, &head)
+            };
+            let unproven = store.unproven(stored.next).map(judge).transpose();
+            let unproven = unproven.map_err(|error| IoError::new(doing(), error))?;
+            Ok(Some((core, Start::Cursor(cursor), unproven)))
+        }
+        // A changed version needs the stream from its beginning, as far as it is there.
+        Err(error @ SnapshotError::Version(_)) => {
+            tracing::warn!("{}: {error}; the stream is read from its beginning", doing());
+            Ok(None)
+        }
+        Err(error) => Err(IoError::because(doing(), io::ErrorKind::InvalidData, error.to_string()).into()),
+    }
+}
