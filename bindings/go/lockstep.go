@@ -46,6 +46,7 @@ const (
 	StatusArgument      Status = C.LOCKSTEP_STATUS_ARGUMENT
 	StatusClosedHandle  Status = C.LOCKSTEP_STATUS_CLOSED_HANDLE
 	StatusPanic         Status = C.LOCKSTEP_STATUS_PANIC
+	StatusOtherProcess  Status = C.LOCKSTEP_STATUS_OTHER_PROCESS
 )
 
 // Kind is what an event reports. A program ignores kinds that it does not know.

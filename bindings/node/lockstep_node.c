@@ -405,6 +405,7 @@ static const struct named STATUSES[] = {
     {"ARGUMENT", LOCKSTEP_STATUS_ARGUMENT},
     {"CLOSED_HANDLE", LOCKSTEP_STATUS_CLOSED_HANDLE},
     {"PANIC", LOCKSTEP_STATUS_PANIC},
+    {"OTHER_PROCESS", LOCKSTEP_STATUS_OTHER_PROCESS},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))

@@ -64,6 +64,8 @@ enum lockstep_status
     LOCKSTEP_STATUS_CLOSED_HANDLE = 35,
     // A defect of lockstep: the handle refuses all further calls. Please report the text.
     LOCKSTEP_STATUS_PANIC = 36,
+    // The handle was connected in another process, of which this one is a fork.
+    LOCKSTEP_STATUS_OTHER_PROCESS = 37,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

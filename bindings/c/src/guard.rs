@@ -1,19 +1,34 @@
-//! The frame around the work of each function: no panic crosses, NULL is refused, a failure gets its text.
+//! The frame around the work of each function: no panic crosses, NULL is refused, and so is a handle of another
+//! process; a failure gets its text.
 
 use crate::status::{Failure, lockstep_status};
+use lockstep_client::internal::{Birth, ELSEWHERE};
 use std::ffi::{CStr, c_char};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A handle, and whether a call of it has panicked.
+/// A handle, the process that it belongs to, and whether a call of it has panicked.
 #[derive(Debug)]
 pub(crate) struct Guarded<T> {
-    inner: T,
+    inner: ManuallyDrop<T>,
+    born: Birth,
     has_panicked: bool,
+}
+
+impl<T> Drop for Guarded<T> {
+    /// In a child the handle is the parent's: what its end would do there, it would do to the parent. The child's
+    /// copies of its sockets go with the child.
+    fn drop(&mut self) {
+        if self.born.is_here() {
+            // SAFETY: this is its only end, and nobody uses it behind that.
+            unsafe { ManuallyDrop::drop(&mut self.inner) };
+        }
+    }
 }
 
 impl<T> Guarded<T> {
     pub(crate) fn new(inner: T) -> Self {
-        Self { inner, has_panicked: false }
+        Self { inner: ManuallyDrop::new(inner), born: Birth::here(), has_panicked: false }
     }
 
     /// Does `work` with the handle, if there is one.
@@ -26,6 +41,9 @@ impl<T> Guarded<T> {
             let why = "the handle is NULL: it was closed, or never connected";
             return Err(Failure::new(lockstep_status::ClosedHandle, why).report());
         };
+        if !guarded.born.is_here() {
+            return Err(Failure::new(lockstep_status::OtherProcess, ELSEWHERE).report());
+        }
         if guarded.has_panicked {
             let why = "a call with this handle has panicked before: close it, and connect anew";
             return Err(Failure::new(lockstep_status::Panic, why).report());

@@ -43,6 +43,8 @@ pub enum lockstep_status {
     ClosedHandle = 35,
     /// A defect of lockstep: the handle refuses all further calls. Please report the text.
     Panic = 36,
+    /// The handle was connected in another process, of which this one is a fork.
+    OtherProcess = 37,
 }
 
 use lockstep_status as Status;

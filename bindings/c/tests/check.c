@@ -5,13 +5,17 @@
  *                                   outcome, in order
  *     check stamped NAME TAKEOVERS  the same by a `stamped` subscription in batches: what is retracted is delivered anew
  *     check full NAME               backpressure is reported, and ends
+ *     check fork NAME               a child of a fork is refused, and harms its parent nothing
  *     check flat NAME MESSAGES      passes so many messages twice; the second time nothing more is allocated
  */
+#define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
 #include <lockstep.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define SECOND UINT64_C(1000000000)
 
@@ -317,6 +321,90 @@ static void flat(lockstep_endpoint *endpoint, const char *name, uint64_t message
     CHECK(after <= before + 4096);
 }
 
+/* Whether this result, a status or a negative one, says that the handle is another process's. */
+static bool is_elsewhere(int64_t result) {
+    return result == LOCKSTEP_STATUS_OTHER_PROCESS || result == -LOCKSTEP_STATUS_OTHER_PROCESS;
+}
+
+/* What a child may do with the handles of its parent: nothing, but close them. */
+static void in_child(lockstep_endpoint *endpoint, lockstep_publisher *publisher, lockstep_subscriber *subscriber,
+                     lockstep_participant *participant, uint32_t id) {
+    uint64_t number = 0;
+    uint8_t *memory = NULL;
+    lockstep_batch batch;
+    lockstep_cursor cursor;
+    CHECK(is_elsewhere(lockstep_publisher_open(publisher, "other", 0, &id)));
+    CHECK(is_elsewhere(lockstep_publisher_publish(publisher, id, 0, NULL, 0, &number)));
+    CHECK(is_elsewhere(lockstep_publisher_publish_at(publisher, id, 1, 0, NULL, 0)));
+    CHECK(is_elsewhere(lockstep_publisher_claim(publisher, id, 0, 8, &memory, &number)));
+    CHECK(is_elsewhere(lockstep_publisher_close_name(publisher, id, NULL, 0)));
+    CHECK(is_elsewhere(lockstep_publisher_flush(publisher)));
+    CHECK(is_elsewhere(lockstep_publisher_poll(publisher, 64, NULL, NULL)));
+    CHECK(is_elsewhere(lockstep_publisher_poll_batch(publisher, 64, &batch)));
+    CHECK(is_elsewhere(lockstep_publisher_wait(publisher, 0)));
+    CHECK(is_elsewhere(lockstep_publisher_fd(publisher)));
+    CHECK(is_elsewhere(lockstep_publisher_due(publisher)));
+    CHECK(is_elsewhere(lockstep_publisher_is_drained(publisher)));
+    CHECK(is_elsewhere(lockstep_subscriber_begin(subscriber, 0, NULL, NULL)));
+    CHECK(is_elsewhere(lockstep_subscriber_poll(subscriber, 64, NULL, NULL)));
+    CHECK(is_elsewhere(lockstep_subscriber_poll_batch(subscriber, 64, &batch)));
+    CHECK(is_elsewhere(lockstep_subscriber_cursor(subscriber, &cursor)));
+    CHECK(is_elsewhere(lockstep_subscriber_deliver_next(subscriber)));
+    CHECK(is_elsewhere(lockstep_participant_publish(participant, id, 0, NULL, 0, &number)));
+    CHECK(is_elsewhere(lockstep_participant_poll(participant, 64, NULL, NULL)));
+    CHECK(is_elsewhere(lockstep_participant_poll_batch(participant, 64, &batch)));
+    CHECK(error_says("fork"));
+    lockstep_publisher_close(&publisher);
+    lockstep_subscriber_close(&subscriber);
+    lockstep_participant_close(&participant);
+    CHECK(publisher == NULL && subscriber == NULL && participant == NULL);
+    /* A handle of its own works, by the endpoint that it has inherited. */
+    CHECK(lockstep_publisher_connect(endpoint, &publisher) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_poll(publisher, 64, NULL, NULL) >= 0);
+    lockstep_publisher_close(&publisher);
+}
+
+/* Outcomes of a parent: as many as its messages, each committed once. */
+static bool on_parents(void *context, const lockstep_event *event, const uint8_t *payload) {
+    (void)payload;
+    CHECK(event->kind != LOCKSTEP_EVENT_KIND_OUTCOME_DIVERGED);
+    *(uint64_t *)context += event->kind == LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED;
+    return true;
+}
+
+static void forks(lockstep_endpoint *endpoint, const char *name) {
+    lockstep_publisher *publisher = NULL;
+    lockstep_subscriber *subscriber = NULL;
+    lockstep_participant *participant = NULL;
+    CHECK(lockstep_publisher_connect(endpoint, &publisher) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, NULL, &subscriber) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, NULL, &participant) == LOCKSTEP_STATUS_OK);
+    uint32_t id = 0;
+    CHECK(lockstep_publisher_open(publisher, name, 10 * SECOND, &id) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_publish(publisher, id, 0, NULL, 0, NULL) == LOCKSTEP_STATUS_OK);
+    fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        in_child(endpoint, publisher, subscriber, participant, id);
+        _exit(0);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    for (int count = 0; count < 20; count++)
+        CHECK(lockstep_publisher_publish(publisher, id, 0, NULL, 0, NULL) == LOCKSTEP_STATUS_OK);
+    uint64_t committed = 0;
+    while (lockstep_publisher_is_drained(publisher) != 1) {
+        CHECK(lockstep_publisher_poll(publisher, 64, on_parents, &committed) >= 0);
+        CHECK(lockstep_publisher_wait(publisher, SECOND / 1000) >= 0);
+    }
+    CHECK(committed == 21);
+    lockstep_publisher_close(&publisher);
+    lockstep_subscriber_close(&subscriber);
+    lockstep_participant_close(&participant);
+    printf("%" PRIu64 " outcomes beside a child\n", committed);
+}
+
 int main(int count, char **arguments) {
     CHECK(lockstep_abi_version() == LOCKSTEP_ABI_VERSION);
     CHECK(strlen(lockstep_version()) > 0);
@@ -334,6 +422,7 @@ int main(int count, char **arguments) {
     if (strcmp(arguments[1], "load") == 0) load(endpoint, arguments[2], number);
     if (strcmp(arguments[1], "stamped") == 0) stamped(endpoint, arguments[2], number);
     if (strcmp(arguments[1], "full") == 0) full(endpoint, arguments[2]);
+    if (strcmp(arguments[1], "fork") == 0) forks(endpoint, arguments[2]);
     if (strcmp(arguments[1], "flat") == 0) flat(endpoint, arguments[2], number);
     lockstep_endpoint_close(&endpoint);
     return 0;

@@ -18,6 +18,7 @@ pub(crate) mod classes {
     pyo3::import_exception!(lockstep._errors, NameRefusedError);
     pyo3::import_exception!(lockstep._errors, NotAllowedError);
     pyo3::import_exception!(lockstep._errors, NotOpenError);
+    pyo3::import_exception!(lockstep._errors, OtherProcessError);
     pyo3::import_exception!(lockstep._errors, PanicError);
     pyo3::import_exception!(lockstep._errors, TableFullError);
     pyo3::import_exception!(lockstep._errors, TimedOutError);

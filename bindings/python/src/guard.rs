@@ -1,6 +1,8 @@
-//! A handle that one call at a time has: a second thread is refused, and so is a call after the end.
+//! A handle that one call at a time has: a second thread is refused, and so are a call after the end and a call of
+//! another process.
 
-use crate::errors::classes::{ClosedHandleError, InUseError, PanicError};
+use crate::errors::classes::{ClosedHandleError, InUseError, OtherProcessError, PanicError};
+use lockstep_io::birth::{Birth, ELSEWHERE};
 use pyo3::PyResult;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +17,19 @@ enum Slot<T> {
 /// A handle, while no call has it.
 pub(crate) struct Guarded<T> {
     slot: Mutex<Slot<T>>,
+    born: Birth,
     class: &'static str,
+}
+
+impl<T> Drop for Guarded<T> {
+    /// In a child the handle is the parent's: what its end would do there, it would do to the parent. The child's
+    /// copies of its sockets go with the child.
+    fn drop(&mut self) {
+        if !self.born.is_here() {
+            let slot = self.slot.get_mut().unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(std::mem::replace(slot, Slot::Closed));
+        }
+    }
 }
 
 /// A handle in use by a call: it goes back when the call ends.
@@ -27,7 +41,7 @@ pub(crate) struct CheckedOut<'a, T> {
 impl<T> Guarded<T> {
     /// `class` is its name in Python.
     pub(crate) fn new(class: &'static str, handle: T) -> Self {
-        Self { slot: Mutex::new(Slot::Free(Box::new(handle))), class }
+        Self { slot: Mutex::new(Slot::Free(Box::new(handle))), born: Birth::here(), class }
     }
 
     fn locked(&self) -> MutexGuard<'_, Slot<T>> {
@@ -37,6 +51,10 @@ impl<T> Guarded<T> {
     /// Checks the handle out for one call.
     #[inline]
     pub(crate) fn check_out(&self) -> PyResult<CheckedOut<'_, T>> {
+        // Before the lock: a thread that the child has not may hold it for ever.
+        if !self.born.is_here() {
+            return Err(OtherProcessError::new_err(format!("{}: {ELSEWHERE}", self.class)));
+        }
         let mut slot = self.locked();
         match std::mem::replace(&mut *slot, Slot::InUse) {
             Slot::Free(handle) => Ok(CheckedOut { guarded: self, handle: Some(handle) }),
@@ -64,6 +82,9 @@ impl<T> Guarded<T> {
 
     /// Closes the handle. To close it again does nothing.
     pub(crate) fn close(&self) -> PyResult<()> {
+        if !self.born.is_here() {
+            return Ok(()); // it is the parent's
+        }
         let mut slot = self.locked();
         if matches!(*slot, Slot::InUse) {
             return Err(self.refusal(&slot));
@@ -76,7 +97,7 @@ impl<T> Guarded<T> {
 
     /// Whether it is closed.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(*self.locked(), Slot::Closed)
+        self.born.is_here() && matches!(*self.locked(), Slot::Closed)
     }
 }
 

@@ -21,9 +21,17 @@ macro_rules! dict {
 fn processes(py: Python<'_>, endpoint: &Endpoint, wanted: Option<&str>) -> PyResult<Vec<Process>> {
     let files = endpoint.config.counters_files();
     let is_wanted = |name: &str| wanted.is_none_or(|wanted| name.contains(wanted));
+    let owners = endpoint.config.file_owners();
     let read = || {
         let files = files.iter().filter(|(name, _)| is_wanted(name));
-        files.map(|(name, path)| Process::read(name, path)).collect::<Result<Vec<_>, _>>()
+        // A file that somebody else has made keeps nobody from the others.
+        let (sound, others): (Vec<_>, Vec<_>) =
+            files.map(|(name, path)| Process::read(name, path, &owners)).partition(Result::is_ok);
+        let processes: Vec<Process> = sound.into_iter().filter_map(Result::ok).collect();
+        match others.into_iter().find_map(Result::err) {
+            Some(error) if processes.is_empty() => Err(error),
+            _ => Ok(processes),
+        }
     };
     let processes = py.detach(read).map_err(of_io)?;
     match wanted {

@@ -349,6 +349,42 @@ def test_use_after_close_is_refused(endpoint: lockstep.Endpoint, handle_class: A
     assert refused >= 14
 
 
+@pytest.mark.parametrize("handle_class", [lockstep.Subscriber, lockstep.Publisher, lockstep.Participant])
+def test_a_handle_of_another_process_is_refused_and_closing_it_harms_nobody(
+    endpoint: lockstep.Endpoint, handle_class: Any, name: str
+) -> None:
+    handle = handle_class(endpoint)
+    publisher = handle.open(name) if hasattr(handle, "open") else None
+    kid = os.fork()
+    if kid == 0:
+        refused = 0
+        for call in CALLS:
+            try:
+                call(handle)
+            except lockstep.OtherProcessError:
+                refused += 1
+            except (AttributeError, TypeError):  # a method of another handle
+                pass
+            else:
+                os._exit(2)
+        handle.close()
+        handle.close()
+        del handle
+        # A handle of the child's own works, by the endpoint that it has inherited.
+        own = handle_class(endpoint)
+        own.fileno()
+        own.close()
+        os._exit(0 if refused >= 14 else 3)
+    assert os.waitpid(kid, 0)[1] == 0
+    # The parent goes on.
+    if publisher is not None:
+        numbers = [handle.publish(publisher, b"behind the fork %d" % number) for number in range(20)]
+        assert handle.drain(PATIENCE_S)
+        outcomes = [event for event in handle.events() if event.kind == Kind.OUTCOME_COMMITTED]
+        assert [event.publisher_seq for event in outcomes] == numbers
+    handle.close()
+
+
 def test_a_second_thread_is_refused_while_the_first_waits(endpoint: lockstep.Endpoint) -> None:
     with lockstep.Publisher(endpoint) as publisher:
         ends = threading.Event()

@@ -88,6 +88,16 @@ fn c_and_cpp_are_refused_a_message_while_the_window_is_full_and_go_on_when_it_is
 }
 
 #[test]
+fn a_child_of_a_fork_is_refused_the_handles_of_its_parent_and_harms_it_nothing() {
+    for (name, program) in checks().into_iter().filter(|(name, _)| *name == "from-c") {
+        let cluster = Cluster::new(1, "");
+        let _replicas = cluster.found();
+        let outcome = run(with_cluster(check(&program, &["fork", name]), &cluster), b"").with_code(0);
+        assert!(outcome.out.contains("21 outcomes beside a child"), "{}", outcome.out);
+    }
+}
+
+#[test]
 fn c_and_cpp_allocate_nothing_more_while_messages_pass() {
     for (name, program) in checks() {
         stays_flat(&check(&program, &["flat", name, &messages()]));

@@ -69,5 +69,9 @@ class InUseError(LockstepError, RuntimeError):
     """Another thread, or an outer call, is using the handle."""
 
 
+class OtherProcessError(LockstepError, RuntimeError):
+    """The handle was made in another process, of which this one is a fork."""
+
+
 class PanicError(LockstepError, RuntimeError):
     """A call of this handle has panicked before, which is a defect of lockstep. Please report it."""

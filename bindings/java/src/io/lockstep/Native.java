@@ -29,9 +29,7 @@ final class Native {
                 System.load(file.toString());
             }
         } catch (UnsatisfiedLinkError error) {
-            UnsatisfiedLinkError why = new UnsatisfiedLinkError(error.getMessage() + ": build it by"
-                    + " bindings/java/build.sh, and name it by -Dlockstep.native=PATH or its folder by"
-                    + " -Djava.library.path=FOLDER");
+            UnsatisfiedLinkError why = new UnsatisfiedLinkError(error.getMessage() + ": " + remedy(error));
             why.initCause(error);
             throw why;
         }
@@ -43,6 +41,18 @@ final class Native {
     }
 
     private Native() {}
+
+    /** What helps. A library belongs to one class loader at a time: to another one it says so in these words. */
+    private static String remedy(UnsatisfiedLinkError error) {
+        String message = String.valueOf(error.getMessage());
+        if (message.contains("already loaded in another")) {
+            return "one class loader of a JVM may have it. Put lockstep.jar where all applications of this JVM share one"
+                    + " loader (a servlet container's lib folder, or the class path), and not into each application; at a"
+                    + " redeployment the former loader has it until it is collected";
+        }
+        return "build it by bindings/java/build.sh, and name it by -Dlockstep.native=PATH or its folder by"
+                + " -Djava.library.path=FOLDER";
+    }
 
     static native int version();
 

@@ -37,7 +37,9 @@ public enum Status {
     /** The handle is NULL: it was closed, or never connected. */
     CLOSED_HANDLE(35),
     /** A defect of lockstep: the handle refuses all further calls. Please report the text. */
-    PANIC(36);
+    PANIC(36),
+    /** The handle was connected in another process, of which this one is a fork. */
+    OTHER_PROCESS(37);
 
     private static final Status[] BY_NUMBER = byNumber();
 
