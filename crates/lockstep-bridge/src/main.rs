@@ -11,6 +11,13 @@
 
 #![forbid(unsafe_code)]
 
+/// Writes a line on stderr, and waits for nobody who reads it.
+macro_rules! say {
+    ($($words:tt)*) => {
+        lockstep_io::output::write_line(lockstep_io::output::OutputStream::Err, format_args!($($words)*))
+    };
+}
+
 mod batch;
 mod clock;
 mod failure;
@@ -203,6 +210,9 @@ impl CommonArgs {
 
 fn start() -> Result<(), BridgeFailure> {
     let args = BridgeArgs::try_parse().unwrap_or_else(|asked| asked.exit());
+    // It is a daemon: whoever reads its stderr may hang, and delays nothing.
+    lockstep_io::output::hold();
+    lockstep_io::output::start();
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         let listening = signal_hook::flag::register(signal, Arc::clone(&stop));
@@ -251,13 +261,15 @@ fn start() -> Result<(), BridgeFailure> {
 }
 
 fn main() -> ExitCode {
-    match start() {
+    let code = match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("lockstep-bridge: {failure}");
+            say!("lockstep-bridge: {failure}");
             ExitCode::from(failure.code)
         }
-    }
+    };
+    lockstep_io::output::flush();
+    code
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ impl Outage {
     /// Prints a failure that is another one than the last.
     pub fn on_failure(&mut self, name: &str, what: &str) {
         if self.0.as_deref() != Some(what) {
-            eprintln!("lockstep-bridge: {name}: {what}; retrying");
+            say!("lockstep-bridge: {name}: {what}; retrying");
             self.0 = Some(what.to_owned());
         }
     }
@@ -16,7 +16,7 @@ impl Outage {
     /// Prints that it is over, if there was one.
     pub fn on_success(&mut self, name: &str) {
         if self.is_on() {
-            eprintln!("lockstep-bridge: {name} works again");
+            say!("lockstep-bridge: {name} works again");
             self.0 = None;
         }
     }

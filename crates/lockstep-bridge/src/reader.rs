@@ -134,7 +134,7 @@ impl BridgeReader {
                 }
                 SubscriberEvent::Frame { bytes } => on_frame(bytes, pending, *from, unverified),
                 SubscriberEvent::Founded { history, seq, ancestor } => {
-                    eprintln!(
+                    say!(
                         "lockstep-bridge: from seq {seq} on the stream is of history {history:016x}, which was founded \
                          on what was left of {ancestor:016x}"
                     );
@@ -142,7 +142,7 @@ impl BridgeReader {
                 }
                 SubscriberEvent::Multicast { lost } => {
                     let state = if lost { "is received by unicast only, slower" } else { "is received again" };
-                    eprintln!("lockstep-bridge: the leader's multicast {state}");
+                    say!("lockstep-bridge: the leader's multicast {state}");
                     Ok(())
                 }
                 event => why_ended(&event).map_or(Ok(()), Err),

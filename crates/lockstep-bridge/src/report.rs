@@ -101,7 +101,7 @@ impl BridgeReport {
             true => "-".to_owned(),
             false => format!("{:.3} ms", us as f64 / 1_000.0),
         };
-        eprintln!(
+        say!(
             "messages {}, bytes {}, commits {}, retries {}, last seq {}, lag {} seqs, p50 {}, p99 {}, max {}",
             self.messages,
             self.bytes,

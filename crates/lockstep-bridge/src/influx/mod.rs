@@ -269,7 +269,7 @@ impl Target for Influx {
         {
             // The first commit was cut off before its position, or these are another program's points: the
             // stream's replace themselves.
-            eprintln!(
+            say!(
                 "lockstep-bridge: {} has points and no position; it is written from the beginning",
                 self.name()
             );

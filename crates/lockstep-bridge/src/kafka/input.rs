@@ -187,9 +187,7 @@ impl KafkaInput<'_> {
                 progress_at = clock::now();
                 is_reported = false;
             } else if progress_at.elapsed() >= QUIET_CLUSTER && !is_reported {
-                eprintln!(
-                    "lockstep-bridge: the cluster has committed nothing for {QUIET_CLUSTER:?}; waiting"
-                );
+                say!("lockstep-bridge: the cluster has committed nothing for {QUIET_CLUSTER:?}; waiting");
                 is_reported = true;
             }
             if stored_at.elapsed() >= STORE_EVERY {
@@ -398,7 +396,7 @@ impl KafkaInput<'_> {
             }
             PublisherEvent::Multicast { lost } => {
                 let state = if lost { "is received by unicast only, slower" } else { "is received again" };
-                eprintln!("lockstep-bridge: the leader's multicast {state}");
+                say!("lockstep-bridge: the leader's multicast {state}");
             }
             event => ended = ended.or(is_end(&event).then_some(event)),
         });
@@ -443,7 +441,7 @@ impl KafkaInput<'_> {
         if let Err(TargetError::Retry(what) | TargetError::Fatal { what, .. }) =
             self.store_and_wait(committed)
         {
-            eprintln!("lockstep-bridge: {}: offset {} is not stored: {what}", self.name, committed.offset);
+            say!("lockstep-bridge: {}: offset {} is not stored: {what}", self.name, committed.offset);
         }
     }
 
