@@ -3,7 +3,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
@@ -68,7 +67,6 @@ fn reader(delivery: Delivery) -> SubscriberEngine<One> {
         receiver,
         delivery,
         start: Start::From(1),
-        parts: PartsLimits { message_len_max: 4_096, bytes: 1 << 15 },
         lag_report_ns: 1_000_000,
         ..SubscriberLimits::default()
     };

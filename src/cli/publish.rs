@@ -95,6 +95,8 @@ enum Ended {
     NotAllowed(PublisherSeq),
     /// The stream has another message under this number, at this seq.
     Diverged(PublisherSeq, Seq),
+    /// The message with this number, at this seq, took so long that readers have given it up.
+    GivenUp(PublisherSeq, Seq),
 }
 
 struct Run<'a> {
@@ -205,6 +207,9 @@ impl Run<'_> {
                 tally.diverged = Some(publisher_seq);
                 tally.ended_by = Some(Ended::Diverged(publisher_seq, seq));
             }
+            PublisherEvent::GivenUp { publisher_seq, seq, .. } => {
+                tally.ended_by = Some(Ended::GivenUp(publisher_seq, seq));
+            }
             PublisherEvent::Fenced { .. } => tally.ended_by = Some(Ended::Fenced),
             PublisherEvent::Closed { .. } => tally.ended_by = Some(Ended::Closed),
             PublisherEvent::OutcomesUnknown => tally.ended_by = Some(Ended::Lost),
@@ -237,6 +242,13 @@ impl Run<'_> {
                     "the stream has another message under number {number} of publisher '{name}', at seq {seq}: another \
                      process publishes under this name, or somebody forges it; message {number} of this process is not \
                      in the stream"
+                ),
+            ),
+            Ended::GivenUp(number, seq) => Failure::new(
+                FAILED,
+                format!(
+                    "message {number} of publisher '{name}', at seq {seq}, is delivered to nobody: this process was held up \
+                     between its parts until readers gave it up; publish it again, and what follows it"
                 ),
             ),
             Ended::Closed => {

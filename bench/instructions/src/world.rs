@@ -13,7 +13,6 @@ use crate::MTU;
 use crate::cluster::{Cluster, address};
 use crate::desk::{Desk, DeskPorts};
 use crate::frames::{PAYLOAD, fill};
-use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
@@ -135,7 +134,6 @@ fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> Subscrib
         receiver: receiver(cluster, process),
         delivery,
         start: Start::From(1),
-        parts: PartsLimits { bytes: 1 << 20, ..PartsLimits::default() },
         lag_report_ns: 1 << 40,
         ..SubscriberLimits::default()
     };

@@ -105,12 +105,14 @@ impl FlatEvent {
                 Self { value: oldest, detail: why as u32, ..at(FlatKind::Abandoned, from) }
             }
             E::PartsAbandoned { publisher, from, bound } => {
-                let (detail, bytes) = match bound {
-                    PartsBound::Memory(bytes) => (1, bytes),
-                    PartsBound::Length(bytes) => (2, bytes),
+                let (detail, value) = match bound {
+                    PartsBound::Memory(bytes) => (1, bytes as u64),
+                    PartsBound::Length(bytes) => (2, bytes as u64),
+                    PartsBound::Entries(entries) => (3, entries),
+                    PartsBound::Beginning => (4, 0),
                     _ => (0, 0),
                 };
-                Self { publisher, detail, value: bytes as u64, ..at(FlatKind::PartsAbandoned, from) }
+                Self { publisher, detail, value, ..at(FlatKind::PartsAbandoned, from) }
             }
             E::Multicast { lost } => Self { detail: u32::from(lost), ..Self::of(FlatKind::Multicast) },
             E::CaughtUp { next } => at(FlatKind::CaughtUp, next),
@@ -157,6 +159,9 @@ impl FlatEvent {
             }
             E::Diverged { publisher, publisher_seq, seq } => {
                 outcome(FlatKind::OutcomeDiverged, publisher, publisher_seq, seq)
+            }
+            E::GivenUp { publisher, publisher_seq, seq } => {
+                outcome(FlatKind::OutcomeGivenUp, publisher, publisher_seq, seq)
             }
             E::Fenced { publisher, publisher_seq } => {
                 outcome(FlatKind::OutcomeFenced, publisher, publisher_seq, 0)

@@ -37,8 +37,9 @@ pub enum FlatKind {
     /// The subscription has ended: nobody sends what is missing from `seq` on. `value` is the oldest seq that
     /// can be had, `detail` the reason.
     Abandoned = 14,
-    /// A message in parts that began at `seq` is given up: `publisher`; `detail` is 1 for memory, 2 for
-    /// length, `value` the limit in bytes.
+    /// A message in parts that began at `seq` is given up, and the subscription goes on: `publisher`;
+    /// `detail` is 1 for the bytes that are unfinished, 2 for its length, 3 for the entries behind its first
+    /// part, `value` the limit; or 4 if it began before the subscription did, then `seq` is where it ended.
     PartsAbandoned = 15,
     /// No multicast group brings the leader any more (`detail` 1), or they do again (0).
     Multicast = 16,
@@ -90,11 +91,14 @@ pub enum FlatKind {
     OutcomeClosed = 75,
     /// Outcomes are unknown and the handle is of no more use: open the names in a new one.
     OutcomesUnknown = 76,
+    /// A message in parts has its place for ever, and no reader delivers it, as its publisher was held up
+    /// between its parts: `publisher`, `publisher_seq`, `seq`. Publish it again, if it still holds.
+    OutcomeGivenUp = 77,
 }
 
 impl FlatKind {
     /// All of them, by number.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Message,
         Self::Committed,
         Self::Retract,
@@ -131,6 +135,7 @@ impl FlatKind {
         Self::OutcomeFenced,
         Self::OutcomeClosed,
         Self::OutcomesUnknown,
+        Self::OutcomeGivenUp,
     ];
 
     /// The kind of this number, if there is one.

@@ -91,8 +91,7 @@ impl AttestedSubscriber {
         let before = from.map(|seq| Start::From(seq.saturating_sub(ENTRIES_MAX).max(1)));
         let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, before.unwrap_or(start))?;
         subscriber.report_frames();
-        let parts =
-            PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
+        let parts = PartsLimits { spare_bytes: endpoint.subscriber_parts_bytes, ..PartsLimits::default() };
         Ok(Self {
             subscriber,
             checker: Checker::new(notaries),

@@ -31,8 +31,7 @@ pub(crate) fn subscriber_limits(
 ) -> Result<(SubscriberLimits, ReplayLimits), IoError> {
     let receiver = endpoint.receiver(endpoint.subscriber_buffer_bytes)?;
     let replay = endpoint.replay(receiver.me);
-    let parts =
-        PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
+    let parts = PartsLimits { spare_bytes: endpoint.subscriber_parts_bytes, ..PartsLimits::default() };
     let heartbeat_interval_ns = endpoint.heartbeat_interval_ns;
     let limits = SubscriberLimits {
         receiver,

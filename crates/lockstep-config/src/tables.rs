@@ -260,7 +260,7 @@ tables! {
         buffer_bytes: u64 = "buffer", Size(64 * KIB, 16 * GIB), Fixed("8MiB"), Restart,
             "Memory of frames that a subscriber holds behind a gap or before they are committed.";
         parts_bytes: u64 = "parts", Size(64 * KIB, 16 * GIB), Fixed("16MiB"), Restart,
-            "Most memory of messages larger than a frame whose parts have not all come; taken when it is needed.";
+            "Memory of messages larger than a frame that is kept for the next ones, once it was needed. What is unfinished takes 64 MiB at the most, in every reader.";
     }
 
     /// Limits of a gateway.

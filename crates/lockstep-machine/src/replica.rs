@@ -220,9 +220,6 @@ impl<M: StateMachine> MachineReplica<M> {
         }
         match *event {
             SubscriberEvent::Abandoned { from, oldest, .. } => Err(MachineFault::Abandoned { from, oldest }),
-            SubscriberEvent::PartsAbandoned { publisher, from, .. } => Err(MachineFault::Stream(format!(
-                "a message of publisher {publisher} at seq {from} is larger than this process may hold: raise subscriber.parts"
-            ))),
             SubscriberEvent::Refused { why, next } => Err(MachineFault::Stream(format!(
                 "the stream is refused at seq {next}: {}",
                 why.map_or("no journal can be reached".into(), |why| format!("{why:?}"))

@@ -2,7 +2,6 @@
 
 use crate::net::{SimNet, To};
 use crate::place;
-use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::PublisherLimits;
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberLimits};
@@ -276,7 +275,6 @@ pub fn subscriber_limits(me: Identity, repairers: u32, delivery: Delivery, start
         receiver: receiver_limits(me, repairers),
         delivery,
         start,
-        parts: PartsLimits { bytes: 1 << 20, ..PartsLimits::default() },
         lag_report_ns: 1_000_000,
         ..SubscriberLimits::default()
     }

@@ -17,7 +17,7 @@ mod start;
 
 pub use crate::io::journal_files::{JournalError, JournalReader, RecoverySurvey};
 pub use events::EVENT_KINDS;
-pub use messages::JoinedMessages;
+pub use messages::{JoinedMessages, joined_from};
 pub use offline::{journal_digest, judged, trim, verify, verify_attested};
 pub use recovery::{CopiedLog, found_history, found_history_on_copy, survey, survey_at};
 pub use run::Node;

@@ -2,25 +2,34 @@
 
 use crate::io::journal_files::{JournalError, JournalReader};
 use lockstep_client::Message;
-use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
-use lockstep_wire::{Entry, EntryHeader, EntryKind, FrameView, JOURNALS, MESSAGE_LEN_MAX, Nanos, Seq};
+use lockstep_core::engine::parts::{Joined, PartsBound, PartsLimits, Reassembly};
+use lockstep_core::proto::parts::PARTS_BOUNDS;
+use lockstep_wire::{Entry, EntryHeader, EntryKind, FrameView, JOURNALS, Nanos, Seq};
 use std::ops::ControlFlow;
-
-/// Memory of messages in parts that are not whole: as a subscriber has by default.
-const PARTS_BYTES: usize = 16 << 20;
 
 /// Joins the parts of messages, entry by entry of a log.
 #[derive(Debug)]
-pub struct JoinedMessages(Reassembly);
-
-impl Default for JoinedMessages {
-    fn default() -> Self {
-        let limits = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: PARTS_BYTES };
-        Self(Reassembly::new(limits, false))
-    }
+pub struct JoinedMessages {
+    parts: Reassembly,
+    /// The seq of the last part of each message whose first part the journal lacks: the first of them, and
+    /// how many they are.
+    lacking: Option<(Seq, u64)>,
 }
 
 impl JoinedMessages {
+    /// Of a log that is read from `oldest` on.
+    pub fn new(oldest: Seq) -> Self {
+        let mut parts = Reassembly::new(PartsLimits::default(), false);
+        parts.begin(oldest);
+        Self { parts, lacking: None }
+    }
+
+    /// Messages that were completed here and began before the oldest entry: the seq of the first one,
+    /// and how many they are.
+    pub fn lacking(&self) -> Option<(Seq, u64)> {
+        self.lacking
+    }
+
     /// Passes on the message that this entry of `frame` is, or completes; its header has no flags.
     pub fn take<T>(
         &mut self,
@@ -30,18 +39,28 @@ impl JoinedMessages {
         on_message: impl FnOnce(Entry<'_>) -> T,
     ) -> Option<T> {
         match entry.kind() {
-            EntryKind::Message if entry.header.flags == 0 => Some(on_message(*entry)),
+            EntryKind::Message if entry.header.flags == 0 => {
+                if !self.parts.is_empty() {
+                    self.parts.on_end(seq, entry.header.publisher);
+                }
+                Some(on_message(*entry))
+            }
             EntryKind::Message => {
-                let Joined::Whole(index) = self.0.on_part(seq, frame.header.chain, entry) else {
-                    return None;
-                };
+                let joined = self.parts.on_part(seq, frame.header.chain, entry);
+                while let Some(given_up) = self.parts.next_given_up() {
+                    if given_up.bound == PartsBound::Beginning {
+                        let (first, count) = self.lacking.unwrap_or((seq, 0));
+                        self.lacking = Some((first, count + 1));
+                    }
+                }
+                let Joined::Whole(index) = joined else { return None };
                 let header = &EntryHeader { flags: 0, ..*entry.header };
-                let done = on_message(Entry { header, payload: self.0.message(index) });
-                self.0.on_delivered(index);
+                let done = on_message(Entry { header, payload: self.parts.message(index) });
+                self.parts.on_delivered(index);
                 Some(done)
             }
             EntryKind::Open | EntryKind::Close => {
-                self.0.on_end(seq, entry.header.publisher);
+                self.parts.on_end(seq, entry.header.publisher);
                 None
             }
             _ => None,
@@ -49,10 +68,15 @@ impl JoinedMessages {
     }
 }
 
+/// From where the log is read so that each message is whole that ends at `from` or behind it.
+pub fn joined_from(from: Seq) -> Seq {
+    from.saturating_sub(PARTS_BOUNDS.span).max(1)
+}
+
 impl JournalReader {
     /// Passes on the messages of applications from `from` on, up to `to_next`, which is not beyond the end of
-    /// the log. One in parts has the seq of its last part, and is left out if its first part lies before
-    /// `from`.
+    /// the log. One in parts has the seq of its last part, and is left out if the journal lacks its first
+    /// one.
     ///
     /// # Errors
     /// As [`JournalReader::read`].
@@ -62,14 +86,17 @@ impl JournalReader {
         to_next: Seq,
         mut on_message: impl FnMut(Message<'_>) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        let mut joined = JoinedMessages::default();
-        self.read(from, to_next, |frame| {
+        let mut joined = JoinedMessages::new(1);
+        self.read(joined_from(from), to_next, |frame| {
             for (seq, entry) in (frame.header.first_seq..to_next).zip(frame.entries()) {
-                if seq < from || entry.header.destination >= JOURNALS {
+                if entry.header.destination >= JOURNALS {
                     continue;
                 }
                 let timestamp = frame.header.timestamp + Nanos::from(entry.header.time_or_incarnation);
                 let taken = joined.take(seq, frame, &entry, |Entry { header, payload }| {
+                    if seq < from {
+                        return Ok(ControlFlow::Continue(()));
+                    }
                     let EntryHeader { publisher, publisher_seq, destination, .. } = *header;
                     on_message(Message { seq, publisher, publisher_seq, destination, timestamp, payload })
                 });

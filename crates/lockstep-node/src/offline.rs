@@ -29,7 +29,7 @@ pub fn journal_digest(
     let damaged = |what: String| NodeError::Damaged(format!("journal {directory}: {what}"));
     let store = DirStore::new(&settings.journal, false).map_err(|error| damaged(error.to_string()))?;
     let mut digest = StreamDigest::new();
-    let mut messages = JoinedMessages::default();
+    let mut messages = JoinedMessages::new(1);
     let mut next = 1;
     let to_next = to_next.unwrap_or(Seq::MAX);
     let mut reader = read_segments(&store, 1).map_err(|error| damaged(error.to_string()))?;

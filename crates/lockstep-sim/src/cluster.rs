@@ -4,7 +4,6 @@
 use crate::keys;
 use crate::machine::CLUSTER;
 use crate::net::SimNet;
-use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
@@ -129,7 +128,6 @@ impl ClusterSettings {
             receiver: self.receiver(node),
             delivery,
             start: Start::From(1),
-            parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 4 * MESSAGE_LEN_MAX },
             lag_report_ns: NEVER_NS,
             ..SubscriberLimits::default()
         };

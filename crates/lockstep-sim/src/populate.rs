@@ -149,7 +149,7 @@ fn subscriber_limits(
         receiver: receiver(plan, node, me, keys),
         delivery,
         start,
-        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
+        parts: PartsLimits::default(),
         lag_report_ns: 1_000_000,
         heartbeat_interval_ns: plan.heartbeat_interval_ns(),
     }

@@ -109,6 +109,17 @@ fn report_damage(log: &StoredLog) {
     }
 }
 
+/// Messages that end behind the journal's oldest entry and begin before it.
+fn report_lacking(messages: &JoinedMessages, from: Seq, log: &StoredLog) {
+    if let Some((seq, count)) = messages.lacking().filter(|(seq, _)| *seq >= from) {
+        eprintln!(
+            "{count} messages in parts are left out, the first one ends at seq {seq}: they begin before the oldest seq of \
+             this journal, {}; an archiver's may have them",
+            log.oldest_seq
+        );
+    }
+}
+
 /// Passes on the message that the entry is, or completes.
 fn take<T>(
     messages: &mut JoinedMessages,
@@ -137,7 +148,7 @@ pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
     let log = journal.log()?;
     let selection = Selection::new(&args.select, &journal, &log)?;
     let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
-    let (mut messages, mut found, mut read) = (JoinedMessages::default(), 0u64, 0u64);
+    let (mut messages, mut found, mut read) = (JoinedMessages::new(log.oldest_seq), 0u64, 0u64);
     selection.each(&journal, |entry, frame| {
         let written = take(&mut messages, entry, frame, |message| -> Result<(), Failure> {
             if !selection.has(message) {
@@ -156,6 +167,7 @@ pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
     })?;
     out.flush()?;
     eprintln!("{found} of {read} messages have it");
+    report_lacking(&messages, selection.from, &log);
     report_damage(&log);
     Ok(0)
 }
@@ -179,8 +191,8 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
     let log = journal.log()?;
     let selection = Selection::new(&args.select, &journal, &log)?;
     let mut counted = (0u64, None::<Seq>, 0);
+    let mut messages = JoinedMessages::new(log.oldest_seq);
     let mut write_all = |mut out: &mut dyn Write| -> Result<(), Failure> {
-        let mut messages = JoinedMessages::default();
         selection.each(&journal, |entry, frame| {
             let mut write = |entry: &LogEntry<'_>| -> Result<(), Failure> {
                 if !selection.has(entry) {
@@ -220,6 +232,7 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
         }
         _ => eprintln!("no {what}"),
     }
+    report_lacking(&messages, selection.from, &log);
     selection.report_uncommitted();
     report_damage(&log);
     Ok(0)

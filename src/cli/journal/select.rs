@@ -5,7 +5,7 @@ use crate::cli::Failure;
 use crate::cli::failure::USAGE;
 use clap::Args;
 use lockstep_io::clock::Utc;
-use lockstep_node::JournalReader;
+use lockstep_node::{JournalReader, joined_from};
 use lockstep_replica::journal::StoredLog;
 use lockstep_wire::{Destination, FrameView, Nanos, PublisherId, Seq};
 use std::ops::ControlFlow;
@@ -95,13 +95,16 @@ impl<'a> Selection<'a> {
             && args.until.is_none_or(|until| entry.time < until)
     }
 
-    /// Passes on the entries of the range, those of a message's parts each; the caller asks [`Self::has`].
+    /// Passes on the entries of the range and those before it in which messages of the range may begin, those
+    /// of a message's parts each; the caller asks [`Self::has`].
     pub fn each(
         &self,
         journal: &JournalReader,
         mut on_entry: impl FnMut(&LogEntry<'_>, &FrameView<'_>) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<(), Failure> {
-        journal.read(self.from, self.to_next, |frame| {
+        // A message of the range may begin before it.
+        let from = joined_from(self.from).max(self.log.oldest_seq);
+        journal.read(from, self.to_next, |frame| {
             if self.args.until.is_some_and(|until| frame.header.timestamp >= until) {
                 return Ok(ControlFlow::Break(()));
             }

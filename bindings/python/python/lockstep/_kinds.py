@@ -63,8 +63,9 @@ class Kind(IntEnum):
     had, detail the reason."""
 
     PARTS_ABANDONED = 15
-    """A message in parts that began at seq is given up: publisher; detail is 1 for memory, 2 for length, value the
-    limit in bytes."""
+    """A message in parts that began at seq is given up, and the subscription goes on: publisher; detail is 1 for the
+    bytes that are unfinished, 2 for its length, 3 for the entries behind its first part, value the limit; or 4 if it
+    began before the subscription did, then seq is where it ended."""
 
     MULTICAST = 16
     """No multicast group brings the leader any more (detail 1), or they do again (0)."""
@@ -135,6 +136,10 @@ class Kind(IntEnum):
 
     OUTCOMES_UNKNOWN = 76
     """Outcomes are unknown and the handle is of no more use: open the names in a new one."""
+
+    OUTCOME_GIVEN_UP = 77
+    """A message in parts has its place for ever, and no reader delivers it, as its publisher was held up between its
+    parts: publisher, publisher_seq, seq. Publish it again, if it still holds."""
 
 
 ENDING_KINDS = frozenset({

@@ -23,6 +23,7 @@ pub mod replay;
 pub mod saved;
 pub mod store;
 pub mod subscriber;
+pub mod unfinished;
 mod unicast_probe;
 pub mod window;
 

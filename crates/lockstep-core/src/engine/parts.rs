@@ -8,40 +8,59 @@
 //! ```text
 //!   first ──▶ Building ──▶ last part: delivered ──┐
 //!                 │ opened anew, closed, out of   ├─▶ kept until that is final, if it may be retracted
-//!                 │ order, too long               │
+//!                 │ order, given up (PARTS-1)     │
 //!                 └───────────────────────────────┘        Retract: goes back to the parts that are left
 //! ```
 //!
-//! Memory is bounded: so many messages of the greatest length. It is allocated when it is first needed, and
-//! retained. When all of it is in use, the message that began first makes room, and the application is
-//! notified.
+//! Whoever reads the stream joins by this one type: subscribers, readers of journals, bridges, and the
+//! publisher, which learns by it that nobody delivers what it has published. When a message that was left
+//! unfinished is given up is a rule of the stream ([`crate::proto::parts`]), and so is the bound of the
+//! memory.
 
+use crate::proto::parts::{PARTS_BOUNDS, PartsBounds};
 use crate::proto::planted::{Mutation, planted};
-use lockstep_wire::{Chain, Entry, MESSAGE_LEN_MAX, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq};
+use lockstep_wire::{Chain, Entry, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq};
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
 
-/// Memory of messages whose parts have not all come.
+/// What a joiner retains.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PartsLimits {
-    /// Bytes of the longest message.
-    pub message_len_max: usize,
-    /// Bytes of all that are being joined.
-    pub bytes: usize,
+    /// Bytes of memory that stay for the next messages, once they were needed.
+    pub spare_bytes: usize,
+    /// Whether bytes are joined. Else only what becomes of messages is told.
+    pub with_payloads: bool,
 }
 
 impl Default for PartsLimits {
     fn default() -> Self {
-        Self { message_len_max: MESSAGE_LEN_MAX, bytes: 16 << 20 }
+        Self { spare_bytes: 16 << 20, with_payloads: true }
     }
 }
 
-/// Which bound a message met that is larger than a datagram, and was given up.
+/// Why a message that is larger than a datagram is delivered to nobody, or not to this reader.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum PartsBound {
-    /// More messages are being joined than there is memory for (`subscriber.parts`), in bytes.
+    /// What began with it and behind it, and is unfinished, takes more bytes than this.
     Memory(usize),
-    /// It is longer than any message may be (`stream.message_len_max`), in bytes.
+    /// It is longer than any message, in bytes.
     Length(usize),
+    /// More entries than this stand behind its first part, and it is unfinished.
+    Entries(u64),
+    /// It began before the first entry that this reader has read. Those that began earlier may have it.
+    Beginning,
+}
+
+/// A message that is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct GivenUp {
+    /// Whose.
+    pub publisher: PublisherId,
+    /// Where it began; with [`PartsBound::Beginning`], where it ended.
+    pub from: Seq,
+    /// Why.
+    pub bound: PartsBound,
 }
 
 /// What became of a part.
@@ -51,20 +70,15 @@ pub enum Joined {
     Waits,
     /// The message is whole; [`Reassembly::message`] has it.
     Whole(usize),
-    /// A message that began at this seq is given up, and the part is taken.
-    Abandoned(PublisherId, Seq, PartsBound),
 }
 
-/// Parts of one message: the shortest frame that a configuration allows takes 560 bytes.
-const PARTS_MAX: usize = 128;
-
 /// A message that is being joined, or was.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 struct Building {
     publisher: PublisherId,
     /// The number of the next part.
     next: PublisherSeq,
-    /// Seq of each part, and the bytes up to its end.
+    /// Seq of each part, and the length of the message up to its end.
     parts: Vec<(Seq, u32)>,
     /// The chain before the frame that holds the first of them.
     chain: Chain,
@@ -77,203 +91,351 @@ impl Building {
     fn first(&self) -> Seq {
         self.parts.first().map_or(Seq::MAX, |(seq, _)| *seq)
     }
+
+    fn len(&self) -> usize {
+        self.parts.last().map_or(0, |(_, end)| *end as usize)
+    }
+
+    fn cost(&self, bounds: &PartsBounds) -> usize {
+        self.len() + self.parts.len() * bounds.part_cost
+    }
+
+    /// Bytes of memory that it has taken.
+    fn memory(&self) -> usize {
+        self.bytes.capacity() + self.parts.capacity() * size_of::<(Seq, u32)>()
+    }
+}
+
+/// Memory alone, and no part of the state: any two are equal, and a copy begins without.
+#[derive(Debug, Default)]
+struct SpareBytes(usize);
+
+impl Clone for SpareBytes {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for SpareBytes {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for SpareBytes {}
+
+impl Hash for SpareBytes {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Reassembly {
+    bounds: PartsBounds,
     limits: PartsLimits,
     /// What ended may come back.
     retracts: bool,
-    list: Vec<Building>,
-    /// Memory that was used before.
-    spare: Vec<Building>,
-    /// What had ended and was not final had to make room: a part that belongs to nothing may be one of its.
-    forgot: bool,
+    slots: Vec<Building>,
+    /// Slots of nothing.
+    free: Vec<usize>,
+    /// Slot of each message that is open, by its publisher: it has one at most, as its numbers have no holes.
+    open: BTreeMap<PublisherId, usize>,
+    /// The same, by the first part.
+    by_first: BTreeMap<Seq, usize>,
+    /// What the open ones take, by the rule.
+    cost: usize,
+    /// Slots of messages that ended and are not final.
+    ended: Vec<usize>,
+    /// Bytes of memory of free slots.
+    spare: SpareBytes,
+    /// A message that ends before this one, and whose first part was not read, may be one of other readers.
+    unknown_to: Seq,
+    given_up: VecDeque<GivenUp>,
+    given_up_count: u64,
 }
 
 impl Reassembly {
     /// Nothing is being joined. `retracts` says that entries may be taken back.
     pub fn new(limits: PartsLimits, retracts: bool) -> Self {
-        Self { limits, retracts, list: Vec::new(), spare: Vec::new(), forgot: false }
+        Self {
+            bounds: PARTS_BOUNDS,
+            limits,
+            retracts,
+            slots: Vec::new(),
+            free: Vec::new(),
+            open: BTreeMap::new(),
+            by_first: BTreeMap::new(),
+            cost: 0,
+            ended: Vec::new(),
+            spare: SpareBytes::default(),
+            unknown_to: 0,
+            given_up: VecDeque::new(),
+            given_up_count: 0,
+        }
+    }
+
+    /// The first entry that is read is `first`, and nothing is known of what lies before it.
+    pub fn begin(&mut self, first: Seq) {
+        self.unknown_to = if first > 1 { self.bounds.last_of(first) } else { 0 };
     }
 
     /// Holds always. Panics with the rule that is broken.
     pub(crate) fn invariants(&self) {
-        let most = (self.limits.bytes / self.limits.message_len_max.max(1)).max(1);
-        let (joined, spare) = (self.list.len(), self.spare.len());
+        let Self { bounds, slots, open, by_first, .. } = self;
         assert!(
-            joined + spare <= most,
-            "{joined} messages are joined, {spare} places are free: at most {most}"
+            open.len() + self.ended.len() + self.free.len() == slots.len() && by_first.len() == open.len(),
+            "each slot is open, ended or free: {} slots, {} open, {} by their begin, {} ended, {} free",
+            slots.len(),
+            open.len(),
+            by_first.len(),
+            self.ended.len(),
+            self.free.len(),
         );
-        for (at, one) in self.list.iter().enumerate() {
-            let (bytes, parts) = (one.bytes.len(), one.parts.len());
-            assert!(
-                bytes <= self.limits.message_len_max && parts <= PARTS_MAX,
-                "{bytes} bytes, {parts} parts"
-            );
+        assert!(self.retracts || self.ended.is_empty(), "what ended and is final is kept no longer");
+        let cost: usize = open.values().map(|slot| slots[*slot].cost(bounds)).sum();
+        assert!(
+            cost == self.cost && cost <= bounds.open,
+            "PARTS-1: {cost} bytes are open, {} are counted, at most {} may be",
+            self.cost,
+            bounds.open,
+        );
+        for (publisher, slot) in open {
+            let one = &slots[*slot];
+            let is_listed = by_first.get(&one.first()) == Some(slot) && one.publisher == *publisher;
+            assert!(is_listed && one.ended_at.is_none(), "a publisher has one message under way");
+        }
+        for one in open.values().chain(&self.ended).map(|slot| &slots[*slot]) {
+            let (len, parts) = (one.len(), one.parts.len());
+            assert!(!bounds.is_too_long(parts, len), "{len} bytes, {parts} parts");
             assert!(
                 one.parts.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1)
-                    && one.parts.last().is_some_and(|(_, end)| *end as usize == bytes),
+                    && parts > 0
+                    && (one.bytes.len() == len || !self.limits.with_payloads),
                 "the parts of a message make it up, in order: {:?}",
                 one.parts,
             );
-            let is_open = one.ended_at.is_none();
-            let twice = |other: &Building| other.publisher == one.publisher && other.ended_at.is_none();
-            assert!(!is_open || !self.list[..at].iter().any(twice), "a publisher has one message under way");
-            assert!(
-                is_open || self.retracts,
-                "what ended and is final is kept no longer: {:?}",
-                one.ended_at
-            );
         }
-    }
-
-    fn building(&self, publisher: PublisherId) -> Option<usize> {
-        self.list.iter().position(|one| one.publisher == publisher && one.ended_at.is_none())
     }
 
     /// The part of a message at `seq`, in a frame that has this chain before it.
     pub fn on_part(&mut self, seq: Seq, chain: Chain, entry: &Entry<'_>) -> Joined {
         let (publisher, number) = (entry.header.publisher, entry.header.publisher_seq);
-        let mut abandoned = Joined::Waits;
-        if entry.header.flags & PART_NEXT == 0 {
+        let (more, goes_on) = (entry.header.flags & PART_MORE != 0, entry.header.flags & PART_NEXT != 0);
+        self.on_entry(seq);
+        if !goes_on {
             self.on_end(seq, publisher);
-            if let Some((publisher, first)) = self.begin(publisher, number, chain) {
-                abandoned = Joined::Abandoned(publisher, first, PartsBound::Memory(self.limits.bytes));
-            }
         }
-        let Some(index) = self.building(publisher).filter(|index| self.list[*index].next == number) else {
-            // It began before us, or its publisher left out a part.
-            self.on_end(seq, publisher);
-            return if self.forgot {
-                Joined::Abandoned(publisher, seq, PartsBound::Memory(self.limits.bytes))
-            } else {
-                Joined::Waits
-            };
+        let slot = match self.open.get(&publisher) {
+            Some(slot) if self.slots[*slot].next == number => *slot,
+            Some(_) => {
+                // Its publisher left out a part.
+                self.on_end(seq, publisher);
+                return Joined::Waits;
+            }
+            None if goes_on => {
+                if !more && seq < self.unknown_to {
+                    self.give_up(publisher, seq, PartsBound::Beginning);
+                }
+                return Joined::Waits;
+            }
+            None => self.take_slot(publisher, chain),
         };
-        let one = &mut self.list[index];
-        if one.bytes.len() + entry.payload.len() > self.limits.message_len_max || one.parts.len() == PARTS_MAX
-        {
+        let one = &mut self.slots[slot];
+        let len = one.len() + entry.payload.len();
+        if self.bounds.is_too_long(one.parts.len() + 1, len) {
             let first = one.first().min(seq);
-            self.on_end(seq, publisher);
-            return Joined::Abandoned(publisher, first, PartsBound::Length(self.limits.message_len_max));
-        }
-        one.bytes.extend_from_slice(entry.payload);
-        one.parts.push((seq, one.bytes.len() as u32));
-        one.next = number + 1;
-        if entry.header.flags & PART_MORE == 0 {
-            one.ended_at = Some(seq);
-            return Joined::Whole(index);
-        }
-        abandoned
-    }
-
-    /// The whole message at `index`, as [`Joined::Whole`] told it.
-    pub fn message(&self, index: usize) -> &[u8] {
-        &self.list[index].bytes
-    }
-
-    /// The message at `index` was delivered.
-    pub fn on_delivered(&mut self, index: usize) {
-        if !self.retracts && !planted(Mutation::PartsRetained) {
-            self.free(index);
-        }
-    }
-
-    /// A place for a message whose first part is `number`. Returns whose message, begun where, made room and
-    /// is lost by it.
-    fn begin(
-        &mut self,
-        publisher: PublisherId,
-        number: PublisherSeq,
-        chain: Chain,
-    ) -> Option<(PublisherId, Seq)> {
-        let most = (self.limits.bytes / self.limits.message_len_max.max(1)).max(1);
-        let mut lost = None;
-        if self.list.len() >= most {
-            // What ended is needed only if it is taken back.
-            let oldest = (0..self.list.len())
-                .min_by_key(|index| (self.list[*index].ended_at.is_none(), self.list[*index].first()));
-            if let Some(index) = oldest {
-                let one = &self.list[index];
-                self.forgot |= one.ended_at.is_some();
-                lost = one.ended_at.is_none().then(|| (one.publisher, one.first()));
-                self.free(index);
+            match one.parts.is_empty() {
+                true => self.release(slot),
+                false => self.end(slot, seq),
             }
+            self.give_up(publisher, first, PartsBound::Length(self.bounds.message_len));
+            return Joined::Waits;
         }
-        let mut one = self.spare.pop().unwrap_or_else(|| Building {
-            publisher,
-            next: number,
-            chain,
-            parts: Vec::with_capacity(PARTS_MAX),
-            bytes: Vec::with_capacity(self.limits.message_len_max),
-            ended_at: None,
-        });
-        (one.publisher, one.next, one.chain, one.ended_at) = (publisher, number, chain, None);
-        self.list.push(one);
-        lost
+        if one.parts.is_empty() {
+            self.open.insert(publisher, slot);
+            self.by_first.insert(seq, slot);
+        }
+        one.parts.push((seq, len as u32));
+        one.next = number + 1;
+        if self.limits.with_payloads {
+            one.bytes.extend_from_slice(entry.payload);
+        }
+        self.cost += entry.payload.len() + self.bounds.part_cost;
+        if !more {
+            self.close(slot, seq);
+            return Joined::Whole(slot);
+        }
+        while let Some((&first, &slot)) = self.by_first.first_key_value()
+            && self.bounds.gives_up(first, seq, self.cost)
+        {
+            let publisher = self.slots[slot].publisher;
+            self.end(slot, seq);
+            self.give_up(publisher, first, PartsBound::Memory(self.bounds.open));
+        }
+        Joined::Waits
     }
 
-    fn free(&mut self, index: usize) {
-        let mut one = self.list.swap_remove(index);
+    /// The entry at `seq` is read next, or was read last: what is unfinished for too long is given up.
+    pub fn on_entry(&mut self, seq: Seq) {
+        while let Some((&first, &slot)) = self.by_first.first_key_value()
+            && self.bounds.gives_up(first, seq, 0)
+        {
+            let publisher = self.slots[slot].publisher;
+            // Whenever that is seen, it is this entry that ends it.
+            self.end(slot, self.bounds.last_of(first) + 1);
+            self.give_up(publisher, first, PartsBound::Entries(self.bounds.span));
+        }
+    }
+
+    fn give_up(&mut self, publisher: PublisherId, from: Seq, bound: PartsBound) {
+        self.given_up.push_back(GivenUp { publisher, from, bound });
+        self.given_up_count += 1;
+    }
+
+    /// The next message that was given up, oldest first.
+    #[inline]
+    pub fn next_given_up(&mut self) -> Option<GivenUp> {
+        self.given_up.pop_front()
+    }
+
+    /// How many were given up.
+    pub fn given_up_count(&self) -> u64 {
+        self.given_up_count
+    }
+
+    /// The whole message at `slot`, as [`Joined::Whole`] told it.
+    pub fn message(&self, slot: usize) -> &[u8] {
+        &self.slots[slot].bytes
+    }
+
+    /// The message at `slot` was delivered.
+    pub fn on_delivered(&mut self, slot: usize) {
+        if self.retracts {
+            self.ended.push(slot);
+        } else if !planted(Mutation::PartsRetained) {
+            self.release(slot);
+        }
+    }
+
+    /// A slot for a message that begins.
+    fn take_slot(&mut self, publisher: PublisherId, chain: Chain) -> usize {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Building::default());
+            self.slots.len() - 1
+        });
+        let one = &mut self.slots[slot];
+        self.spare.0 = self.spare.0.saturating_sub(one.memory());
+        (one.publisher, one.chain, one.next, one.ended_at) = (publisher, chain, 0, None);
+        slot
+    }
+
+    /// The slot has nothing any more. Its memory stays for the next message, up to the limit.
+    fn release(&mut self, slot: usize) {
+        let one = &mut self.slots[slot];
+        if self.spare.0 + one.memory() > self.limits.spare_bytes {
+            (one.bytes, one.parts) = (Vec::new(), Vec::new());
+        }
         one.parts.clear();
         one.bytes.clear();
-        self.spare.push(one);
+        self.spare.0 += one.memory();
+        self.free.push(slot);
+        if self.free.len() == self.slots.len() && self.slots.len() > SLOTS_KEPT {
+            self.slots.truncate(SLOTS_KEPT);
+            self.free.retain(|slot| *slot < SLOTS_KEPT);
+            self.spare.0 = self.slots.iter().map(Building::memory).sum();
+        }
     }
 
-    /// At `seq` a publisher was opened anew or closed, or began another message: what it had begun before
-    /// will never be whole.
+    /// The open message in `slot` is open no more, from the entry `at` on.
+    fn close(&mut self, slot: usize, at: Seq) {
+        let one = &mut self.slots[slot];
+        one.ended_at = Some(at);
+        self.cost -= one.cost(&self.bounds);
+        self.open.remove(&one.publisher);
+        self.by_first.remove(&one.first());
+    }
+
+    fn end(&mut self, slot: usize, at: Seq) {
+        self.close(slot, at);
+        self.on_delivered(slot);
+    }
+
+    /// At `seq` a publisher was opened anew or closed, or published what is no next part: what it had begun
+    /// before will never be whole.
     pub fn on_end(&mut self, seq: Seq, publisher: PublisherId) {
-        if let Some(index) = self.building(publisher) {
-            self.list[index].ended_at = Some(seq);
-            self.on_delivered(index);
+        self.on_entry(seq);
+        if let Some(slot) = self.open.get(&publisher) {
+            self.end(*slot, seq);
         }
     }
 
     /// Everything from `from` on was taken back.
     pub(crate) fn on_retract(&mut self, from: Seq) {
-        let mut index = 0;
-        while let Some(one) = self.list.get_mut(index) {
+        // What began above is gone, ...
+        let mut gone: Vec<usize> = self.by_first.split_off(&from).into_values().collect();
+        for slot in &gone {
+            self.cost -= self.slots[*slot].cost(&self.bounds);
+            self.open.remove(&self.slots[*slot].publisher);
+        }
+        // ... what ended above is open again, ...
+        let Self { slots, ended, .. } = self;
+        let is_back = |slot: &usize| slots[*slot].ended_at.is_some_and(|at| at >= from);
+        let (back, ended_before) = std::mem::take(ended).into_iter().partition(is_back);
+        *ended = ended_before;
+        let back: Vec<usize> = back;
+        for slot in back {
+            let one = &mut self.slots[slot];
+            one.ended_at = None;
+            if one.first() >= from {
+                gone.push(slot);
+                continue;
+            }
+            self.cost += one.cost(&self.bounds);
+            self.open.insert(one.publisher, slot);
+            self.by_first.insert(one.first(), slot);
+        }
+        gone.into_iter().for_each(|slot| self.release(slot));
+        // ... and lacks the parts that stood there.
+        for slot in self.open.values() {
+            let one = &mut self.slots[*slot];
+            self.cost -= one.cost(&self.bounds);
             while one.parts.pop_if(|(seq, _)| *seq >= from).is_some() {
                 one.next -= 1;
             }
-            one.bytes.truncate(one.parts.last().map_or(0, |(_, end)| *end as usize));
-            if one.ended_at.is_some_and(|at| at >= from) {
-                one.ended_at = None;
-            }
-            if one.parts.is_empty() {
-                self.free(index);
-            } else {
-                index += 1;
-            }
+            one.bytes.truncate(one.len());
+            self.cost += one.cost(&self.bounds);
         }
     }
 
     /// Everything below `commit_next` is final.
     pub(crate) fn on_commit(&mut self, commit_next: Seq) {
-        let mut index = 0;
-        while let Some(one) = self.list.get(index) {
-            if one.ended_at.is_some_and(|at| at < commit_next) {
-                self.free(index);
+        let mut at = 0;
+        while let Some(&slot) = self.ended.get(at) {
+            if self.slots[slot].ended_at.is_some_and(|at| at < commit_next) {
+                self.ended.swap_remove(at);
+                self.release(slot);
             } else {
-                index += 1;
+                at += 1;
             }
         }
     }
 
     /// Whether nothing is buffered, which is the normal case.
     #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.ended.is_empty()
     }
 
-    /// Where the oldest message begins that is not whole yet, and the chain before the frame that does.
-    pub(crate) fn oldest(&self) -> Option<(Seq, Chain)> {
-        let open = self.list.iter().filter(|one| one.ended_at.is_none());
-        open.map(|one| (one.first(), one.chain)).min()
+    /// Where the oldest message begins that is not whole yet, and the chain before the frame that does, where
+    /// `next` is the next entry.
+    pub fn oldest(&self, next: Seq) -> Option<(Seq, Chain)> {
+        let (first, slot) = self.by_first.range(next.saturating_sub(self.bounds.span)..).next()?;
+        Some((*first, self.slots[*slot].chain))
     }
 }
+
+/// Slots that stay when all are free.
+const SLOTS_KEPT: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ mod lines;
 mod notifications;
 mod opens;
 mod outcomes;
+mod stamped;
 mod unicast_probe;
 
 use super::UNICAST_TURNS;

@@ -30,8 +30,8 @@ use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use ahead::Ahead;
-use deliver::DeliveryCursor;
 pub use deliver::FrameDelivery;
+use deliver::{DeliveryCursor, report_given_up};
 use lockstep_wire::{
     Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
 };
@@ -201,9 +201,14 @@ impl SubscriberCore {
             _ => None,
         };
         let keys = limits.receiver.keys.clone();
+        let mut parts = Reassembly::new(limits.parts, limits.delivery == Delivery::Stamped);
+        // A cursor stands at the first part of the oldest message that is unfinished there.
+        if let Start::From(seq) | Start::Behind(LogEnd { next: seq, .. }, _) = limits.start {
+            parts.begin(seq);
+        }
         Self {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
-            parts: Reassembly::new(limits.parts, limits.delivery == Delivery::Stamped),
+            parts,
             replay: ReplayReader::new(ReplayLimits::new(keys, limits.receiver.me, Vec::new())),
             limits,
             received_at: 0,
@@ -257,7 +262,8 @@ impl SubscriberCore {
     /// first part of the oldest message that is not whole yet, or the next seq. What lies between and is
     /// delivered again has a seq below [`SubscriberCore::deliver_next`].
     pub fn resume_next(&self) -> Seq {
-        self.parts.oldest().map_or(self.cursor.next, |(oldest, _)| oldest.min(self.cursor.next))
+        let next = self.cursor.next;
+        self.parts.oldest(next).map_or(next, |(oldest, _)| oldest.min(next))
     }
 
     /// The exclusive bound of what is final, as far as it is held here.
@@ -455,6 +461,7 @@ impl SubscriberCore {
         if let (0, Some(end)) = (self.cursor.next, self.rx.end()) {
             self.cursor.next = end.next;
             self.cursor.chain = Some(end.chain);
+            self.parts.begin(end.next);
         }
     }
 
@@ -504,6 +511,8 @@ impl SubscriberCore {
         let commit_next = self.rx.commit.commit_next();
         if !self.parts.is_empty() {
             self.parts.on_commit(commit_next);
+            self.parts.on_entry(self.cursor.next);
+            report_given_up(&mut self.parts, f);
         }
         let seen_next = self.rx.seen_next();
         if self.limits.delivery == Delivery::Stamped
@@ -540,6 +549,7 @@ impl SubscriberCore {
         if !self.ended {
             self.watch_lag(now, seen_next.saturating_sub(commit_next), f);
         }
+        self.counters.set(Counter::PartsGivenUp, self.parts.given_up_count());
         self.counters.set(Counter::StampedNext, seen_next);
         self.counters.set(Counter::AcceptNext, self.cursor.next);
         self.counters.set(Counter::CommitNext, commit_next);

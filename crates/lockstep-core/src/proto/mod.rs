@@ -25,6 +25,7 @@ pub mod lineage;
 pub mod log;
 pub mod membership;
 pub mod nack;
+pub mod parts;
 pub mod presence;
 pub mod publishers;
 pub mod redundancy;

@@ -3,6 +3,7 @@
 
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
+use lockstep_core::proto::parts::PARTS_BOUNDS;
 use lockstep_memory::log::{Log, written};
 use lockstep_memory::net::{SimNet, To};
 use lockstep_memory::world::*;
@@ -515,4 +516,33 @@ fn a_publisher_that_was_away_reads_what_waits_before_it_sends_anything_again() {
     writer.now += 200 * RESEND_NS;
     writer.poll();
     assert_eq!(writer.sent(), messages(&[20]), "now it is known what has not");
+}
+
+/// PARTS-1, as the publisher of the message sees it: it is told what readers make of it.
+#[test]
+fn a_message_in_parts_that_took_too_long_is_told_as_given_up_and_the_next_one_as_committed() {
+    for (more, is_given_up) in [(0, false), (1, true)] {
+        let mut log = Log::begun(3);
+        let mut writer = Writer::opened(&mut log);
+        for _ in 0..2 {
+            assert_eq!(writer.publisher.core.parts_of(2_000), 2);
+            writer.publisher.core.try_publish(ORDERS, 0, &[b'x'; 2_000]).expect("room in the window");
+            writer.poll();
+        }
+        let first = log.end.next;
+        writer.hear(&[&log.push_part(ORDERS, 1, PART_MORE, "a")]);
+        while log.end.next < first + PARTS_BOUNDS.span + more {
+            let count = (first + PARTS_BOUNDS.span + more - log.end.next).min(40) as usize;
+            log.commit_next = log.end.next;
+            writer.hear(&[&log.push(&vec!["x"; count])]);
+        }
+        let at = log.end.next;
+        assert_eq!(at - first, PARTS_BOUNDS.span + more);
+        writer.hear(&[&log.push_part(ORDERS, 2, PART_NEXT, "b")]);
+        writer.hear(&[&log.push_part(ORDERS, 3, PART_MORE, "c"), &log.push_part(ORDERS, 4, PART_NEXT, "d")]);
+        writer.hear(&[&log.ack(2, log.end.next)]);
+        let given_up = PublisherEvent::GivenUp { publisher: ORDERS, publisher_seq: 2, seq: at };
+        let outcome = if is_given_up { given_up } else { committed(2, at) };
+        assert_eq!(writer.reported(), [stamped(2, at), stamped(4, at + 2), outcome, committed(4, at + 2)]);
+    }
 }

@@ -1,7 +1,9 @@
 //! The subscriber: what an application is told, and when.
 
+use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
+use lockstep_core::proto::parts::PARTS_BOUNDS;
 use lockstep_memory::log::Log;
 use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
@@ -212,4 +214,56 @@ fn times_of_messages_are_those_of_their_stamps() {
         ControlFlow::Continue(())
     });
     assert_eq!(times, [5_000]);
+}
+
+/// Entries of others up to `to`, all committed.
+fn far(log: &mut Log, reader: &mut Reader, to: Seq) {
+    while log.end.next < to {
+        let count = (to - log.end.next).min(40) as usize;
+        log.commit_next = log.end.next;
+        reader.hear(&log.push(&vec!["x"; count]));
+        reader.events.clear();
+    }
+    log.commit_next = log.end.next;
+    reader.hear(&log.ack(2, log.end.next));
+    reader.events.clear();
+}
+
+/// PARTS-1: hundreds of publishers die within a message, each under a name of its own or all under one.
+#[test]
+fn what_dead_publishers_leave_ends_no_reader_and_holds_no_position_back() {
+    for (delivery, names) in [(Delivery::Stamped, 700), (Delivery::Committed, 700), (Delivery::Committed, 1)]
+    {
+        let mut log = Log::begun(3);
+        let mut reader = begun(delivery, &log);
+        let text = "left unfinished ".repeat(70);
+        let first = log.end.next;
+        for death in 0..700u32 {
+            log.commit_next = log.end.next;
+            let publisher = 100 + death % names;
+            reader.hear(&log.push_part(publisher, 3 * u64::from(death) + 1, PART_MORE, &text));
+            reader.hear(&log.push_part(publisher, 3 * u64::from(death) + 2, PART_MORE | PART_NEXT, &text));
+        }
+        // Who lives is delivered meanwhile, whole.
+        reader.hear(&log.push_part(7, 1, PART_MORE, "large, "));
+        reader.hear(&log.push_part(7, 2, PART_NEXT, "and whole"));
+        reader.hear(&log.ack(2, log.end.next));
+        assert_eq!(reader.messages(), ["large, and whole"], "{delivery:?}, {names} names");
+        let core = &reader.subscriber.core;
+        let oldest = if names == 1 { log.end.next - 4 } else { first };
+        assert_eq!(core.resume_next(), oldest, "{delivery:?}: it may still go on");
+        let to = log.end.next + PARTS_BOUNDS.span;
+        far(&mut log, &mut reader, to);
+        let core = &reader.subscriber.core;
+        assert!(!core.is_ended());
+        assert_eq!((core.resume_next(), core.deliver_next()), (log.end.next, log.end.next), "{delivery:?}");
+        assert_eq!(core.cursor().map(|cursor| cursor.seq), Some(log.end.next));
+        assert_eq!(core.counters.get(Counter::PartsGivenUp), u64::from(names), "the others were begun anew");
+        // One of them goes on after all: for everybody it is no message.
+        let end = 3 * 699 + 3;
+        reader.hear(&log.push_part(100 + 699 % names, end, PART_NEXT, "late"));
+        reader.hear(&log.push(&["behind"]));
+        reader.hear(&log.ack(2, log.end.next));
+        assert_eq!(reader.messages(), ["behind"], "{delivery:?}");
+    }
 }

@@ -6,6 +6,7 @@ use super::reference_model::ReferenceModel;
 use super::views::ReaderViews;
 use super::{Oracle, Violation};
 use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
+use lockstep_core::engine::parts::PartsBound;
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
 use lockstep_core::proto::publishers::PublisherState;
@@ -161,8 +162,13 @@ impl Oracle {
                     return broken("WIN-1");
                 }
             }
-            // Messages longer than any published one, or more of them at once.
-            SubscriberEvent::PartsAbandoned { .. } => return broken("AGREEMENT"),
+            // Nobody publishes messages that are too long, or leaves so many unfinished.
+            SubscriberEvent::PartsAbandoned { bound, .. } if bound != PartsBound::Beginning => {
+                return broken("PARTS-1");
+            }
+            // A reader of a later part of the stream lacks what began before it; `log_tree` has what it
+            // delivers.
+            SubscriberEvent::PartsAbandoned { .. } => {}
             // Judged by the founding, if there was one: `founding`.
             SubscriberEvent::Founded { .. }
             | SubscriberEvent::HistoryLost { .. }
@@ -249,6 +255,8 @@ impl Oracle {
                 }
                 reported.stamped.remove(&(publisher, publisher_seq));
             }
+            // No publisher is held up for so long.
+            PublisherEvent::GivenUp { .. } => return Some("PARTS-1"),
             PublisherEvent::Multicast { lost } => {
                 if lost == reported.multicast_lost {
                     return Some("MCAST-1");

@@ -4,7 +4,6 @@
 use super::digest::Digest;
 use super::rules::Placed;
 use crate::net::{SimNet, To};
-use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
 use lockstep_core::proto::election::ElectionLimits;
@@ -186,7 +185,6 @@ impl ExploredProcess {
             receiver: receiver(me, node, replicas),
             delivery,
             start: Start::From(1),
-            parts: PartsLimits { message_len_max: FRAME_LEN_MAX, bytes: FRAME_LEN_MAX },
             lag_report_ns: NEVER,
             ..SubscriberLimits::default()
         };

@@ -10,7 +10,6 @@ use crate::net::{SimNet, To};
 use lockstep_core::engine::counters::Counters;
 use lockstep_core::engine::event::{Events, Role};
 use lockstep_core::engine::losses::Losses;
-use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
@@ -144,7 +143,6 @@ fn reader(node: usize, delivery: Delivery) -> SubscriberEngine<SimNet> {
         receiver: receiver(node, me, keys::reader()),
         delivery,
         start: Start::From(1),
-        parts: PartsLimits { message_len_max: 4 << 10, bytes: 32 << 10 },
         lag_report_ns: 1_000_000,
         ..SubscriberLimits::default()
     };

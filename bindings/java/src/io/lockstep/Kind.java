@@ -57,8 +57,9 @@ public enum Kind {
      */
     ABANDONED(14),
     /**
-     * A message in parts that began at {@code seq} is given up: {@code publisher}; {@code detail} is 1 for memory,
-     * 2 for length, {@code value} the limit in bytes.
+     * A message in parts that began at {@code seq} is given up, and the subscription goes on: {@code publisher};
+     * {@code detail} is 1 for the bytes that are unfinished, 2 for its length, 3 for the entries behind its first part,
+     * {@code value} the limit; or 4 if it began before the subscription did, then {@code seq} is where it ended.
      */
     PARTS_ABANDONED(15),
     /** No multicast group brings the leader any more ({@code detail} 1), or they do again (0). */
@@ -128,7 +129,12 @@ public enum Kind {
     /** The publisher is closed: nothing from {@code publisherSeq} on is stamped: {@code publisher}. */
     OUTCOME_CLOSED(75),
     /** Outcomes are unknown and the handle is of no more use: open the names in a new one. */
-    OUTCOMES_UNKNOWN(76);
+    OUTCOMES_UNKNOWN(76),
+    /**
+     * A message in parts has its place for ever, and no reader delivers it, as its publisher was held up between its
+     * parts: {@code publisher}, {@code publisherSeq}, {@code seq}. Publish it again, if it still holds.
+     */
+    OUTCOME_GIVEN_UP(77);
 
     private static final Kind[] BY_NUMBER = byNumber();
 

@@ -12,7 +12,9 @@
 //!                                  Open ◀─┘                                waits to be stamped again
 //! ```
 
+use super::stamped::{PayloadMatch, StampedRun};
 use super::{PublishError, PublisherEvent};
+use crate::engine::unfinished::Unfinished;
 use crate::engine::window::{OutstandingMessage, SubmitWindow};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
@@ -75,56 +77,9 @@ pub(super) struct PublisherName {
     watched_from: Seq,
     /// Another part stands under a number of the message that waits for its outcome.
     pub(super) diverged: bool,
+    /// The number of the first part that was read last, of a message in parts.
+    begun: PublisherSeq,
     pub(super) outstanding: OutstandingMessage,
-}
-
-/// Messages of a line that are stamped and not committed, one behind the other by number and by place.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct StampedRun {
-    /// The first one is final when everything up to here is, and each of the others one seq later.
-    pub(super) bound: Seq,
-    /// The place of the first one; 0 of a single one whose place is no longer remembered.
-    pub(super) seq: Seq,
-    /// The number of the first one.
-    publisher_seq: PublisherSeq,
-    /// How many they are.
-    count: u64,
-    pub(super) line: u32,
-    /// What stands there, beside what was handed in.
-    pub(super) content: PayloadMatch,
-    /// Whether `Stamped` was reported of them.
-    pub(super) reported: bool,
-}
-
-impl StampedRun {
-    /// How many of them are final where everything below `commit_next` is.
-    pub(super) fn committed(&self, commit_next: Seq) -> u64 {
-        commit_next.saturating_sub(self.bound).min(self.count)
-    }
-
-    /// The same without the first `count`.
-    fn behind(self, count: u64) -> Self {
-        Self {
-            bound: self.bound + count,
-            seq: self.seq + count,
-            publisher_seq: self.publisher_seq + count,
-            count: self.count - count,
-            ..self
-        }
-    }
-}
-
-/// What stands under a number, beside what was handed in under it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum PayloadMatch {
-    /// The same.
-    Same,
-    /// Something else.
-    Other,
-    /// It was stamped before anything was handed in; what it says, as [`entry_digest`] tells it.
-    Digest(u32),
-    /// That is no longer remembered.
-    Unknown,
 }
 
 /// A message that a copy of us had stamped before we handed it in.
@@ -149,6 +104,8 @@ pub(super) struct PublisherNames {
     pub(super) unopened: u32,
     /// Lines that an entry ends which is not committed yet.
     pub(super) ending: u32,
+    /// What becomes of messages in parts, of all publishers: as readers see it.
+    pub(super) parts: Unfinished,
 }
 
 impl PublisherNames {
@@ -162,11 +119,13 @@ impl PublisherNames {
             window_entries,
             unopened: 0,
             ending: 0,
+            parts: Unfinished::new(true),
         }
     }
 
     /// Holds always. Panics with the rule that is broken.
     pub(super) fn invariants(&self) {
+        self.parts.invariants();
         let count = |is: fn(&NameState) -> bool| self.list.iter().filter(|line| is(&line.state)).count();
         let is_unopened = |state: &NameState| {
             matches!(state, NameState::Querying { .. } | NameState::Opening { .. } | NameState::Seen { .. })
@@ -208,6 +167,7 @@ impl PublisherNames {
             forgotten: 0,
             watched_from: 0,
             diverged: false,
+            begun: 0,
             outstanding: OutstandingMessage::default(),
         };
         self.unopened += 1;
@@ -304,6 +264,7 @@ impl PublisherNames {
             line,
             content,
             reported: false,
+            given_up: false,
         });
     }
 
@@ -350,9 +311,11 @@ impl PublisherNames {
         let (mut seq, mut entries) = (frame.header.first_seq, frame.entries());
         while let Some(entry) = entries.next() {
             let mut count = 1;
+            let is_whole = self.parts.read(seq, frame.header.chain, &entry);
             match (entry.kind(), self.of(entry.header.publisher)) {
                 (EntryKind::Message | EntryKind::Day, Some(index)) => {
-                    count = self.read_messages(now, window, (index, seq), &entry, &mut entries, f);
+                    let place = (index, seq, is_whole);
+                    count = self.read_messages(now, window, place, &entry, &mut entries, f);
                 }
                 (EntryKind::Close, Some(index)) => self.end(index, seq, false),
                 (EntryKind::Open, _) => self.read_open(seq, &entry),
@@ -360,6 +323,7 @@ impl PublisherNames {
             }
             seq += count;
         }
+        self.parts.on_read(seq, 0);
     }
 
     /// Reads the message `entry` of the line at `index`, and takes out of `entries` those behind it that are
@@ -369,13 +333,16 @@ impl PublisherNames {
         &mut self,
         now: Nanos,
         window: &mut SubmitWindow,
-        (index, seq): (usize, Seq),
+        (index, seq, is_whole): (usize, Seq, bool),
         entry: &Entry<'_>,
         entries: &mut Entries<'_>,
         f: &mut impl FnMut(PublisherEvent),
     ) -> u64 {
         let first = entry.header.publisher_seq;
         let line = &mut self.list[index];
+        if entry.header.flags == PART_MORE {
+            line.begun = first;
+        }
         if first <= line.stamped {
             return 1;
         }
@@ -394,6 +361,8 @@ impl PublisherNames {
         let is_other = handed_in.is_some_and(|own| !own.is_set(entry));
         // The place of a message in parts is that of its last one.
         let reported = entry.header.flags & PART_MORE == 0;
+        // Of one whose first part was not read here it is not known.
+        let given_up = reported && !is_whole && line.begun > line.resolved;
         let publisher = line.id;
         let mut count = 0;
         loop {
@@ -427,6 +396,7 @@ impl PublisherNames {
             line,
             content,
             reported,
+            given_up,
         });
         count
     }
@@ -501,7 +471,8 @@ impl PublisherNames {
     /// was; else the outcomes of this handle's messages cannot be known any more.
     #[must_use]
     pub(super) fn on_cut(&mut self, from: Seq, f: &mut impl FnMut(PublisherEvent)) -> bool {
-        let Self { list, stamped, copied, .. } = self;
+        let Self { list, stamped, copied, parts, .. } = self;
+        parts.on_cut(from);
         if list.iter().any(|line| line.forgotten >= from) {
             return false;
         }

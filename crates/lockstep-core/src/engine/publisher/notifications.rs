@@ -159,6 +159,18 @@ pub enum PublisherEvent {
         /// Its place; 0 where a copy had it stamped longer ago than this handle remembers.
         seq: Seq,
     },
+    /// A message in parts has its place for ever, and no reader delivers it: by the time its last part was
+    /// stamped, 262,144 entries stood behind its first, or 64 MiB of unfinished messages were begun behind
+    /// it, as this process was held up for so long. Told in the place of
+    /// [`Committed`](PublisherEvent::Committed): what it said is to be published again, if it still holds.
+    GivenUp {
+        /// Whose.
+        publisher: PublisherId,
+        /// Its number.
+        publisher_seq: PublisherSeq,
+        /// Its place.
+        seq: Seq,
+    },
     /// No group brings the leader, and replicas answer by unicast: or the groups bring it again. A message
     /// published then goes by unicast meanwhile, slower. Groups or interface of this process are wrong, or
     /// the network has lost them.

@@ -1,8 +1,9 @@
 //! What the stream brings to a publisher's names: commits, epochs, outcomes.
 
 use super::PublisherCore;
-use super::lines::{NameState, PayloadMatch, StampedRun};
+use super::lines::NameState;
 use super::notifications::PublisherEvent;
+use super::stamped::{PayloadMatch, StampedRun};
 use crate::engine::counters::Counter;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Nanos, Seq};
@@ -58,7 +59,7 @@ impl PublisherCore {
             && let Some(&stamped) = self.lines.stamped.front()
             && stamped.committed(commit_next) > 0
         {
-            let StampedRun { seq, content, reported, .. } = stamped;
+            let StampedRun { seq, content, reported, given_up, .. } = stamped;
             let line = &mut self.lines.list[stamped.line as usize];
             let (is_other, is_part) = match content {
                 PayloadMatch::Same => (false, !reported),
@@ -81,11 +82,15 @@ impl PublisherCore {
                     f(PublisherEvent::Diverged { publisher, publisher_seq: outcomes.start, seq });
                 }
                 for (publisher_seq, seq) in outcomes.zip(seq..) {
-                    f(PublisherEvent::Committed { publisher, publisher_seq, seq });
+                    f(match given_up {
+                        true => PublisherEvent::GivenUp { publisher, publisher_seq, seq },
+                        false => PublisherEvent::Committed { publisher, publisher_seq, seq },
+                    });
                 }
             }
             self.lines.on_outcomes(count);
         }
+        self.lines.parts.on_commit(commit_next);
         if self.lines.unopened > 0 || self.lines.ending > 0 {
             self.resolve_names(commit_next, f);
         }

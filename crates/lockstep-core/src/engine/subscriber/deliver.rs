@@ -3,7 +3,7 @@
 
 use super::{Delivery, Message, SubscriberCore, SubscriberEvent};
 use crate::engine::counters::Counter;
-use crate::engine::parts::{Joined, PartsLimits, Reassembly};
+use crate::engine::parts::{GivenUp, Joined, PartsLimits, Reassembly};
 use crate::engine::receiver::Placement;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
@@ -159,6 +159,9 @@ fn deliver_entry(
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> Option<(ControlFlow<()>, bool)> {
     if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination < JOURNALS {
+        if !parts.is_empty() {
+            parts.on_end(seq, entry.header.publisher);
+        }
         let message = message(seq, frame.timestamp, entry, entry.payload);
         return Some((f(SubscriberEvent::Message(message)), true));
     }
@@ -175,6 +178,11 @@ fn deliver_control(
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> Option<(ControlFlow<()>, bool)> {
     let timestamp = stamped_at(frame.timestamp, entry);
+    // What has a number and is no next part ends what its publisher had begun.
+    let is_part = entry.header.flags != 0 && entry.header.destination < JOURNALS;
+    if !is_part && !parts.is_empty() {
+        parts.on_end(seq, entry.header.publisher);
+    }
     let flow = match entry.kind() {
         EntryKind::Message if entry.header.destination == GATEWAYS => {
             let (publisher, payload) = (entry.header.publisher, entry.payload);
@@ -204,9 +212,6 @@ fn deliver_control(
         }
         EntryKind::Open | EntryKind::Close => {
             let (publisher, last) = (entry.header.publisher, entry.header.publisher_seq);
-            if !parts.is_empty() {
-                parts.on_end(seq, publisher);
-            }
             let reason = entry.payload;
             if entry.kind() == EntryKind::Close {
                 f(SubscriberEvent::Closed { seq, timestamp, publisher, reason })
@@ -242,17 +247,28 @@ fn deliver_part(
     parts: &mut Reassembly,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> (ControlFlow<()>, bool) {
-    match parts.on_part(seq, frame.chain, entry) {
+    let joined = parts.on_part(seq, frame.chain, entry);
+    report_given_up(parts, f);
+    match joined {
         Joined::Waits => (f(SubscriberEvent::Filtered { seq, kind: EntryKind::Message }), false),
-        Joined::Abandoned(publisher, from, bound) => {
-            (f(SubscriberEvent::PartsAbandoned { publisher, from, bound }), false)
-        }
         Joined::Whole(index) => {
             let whole = message(seq, frame.timestamp, entry, parts.message(index));
             let flow = f(SubscriberEvent::Message(whole));
             parts.on_delivered(index);
             (flow, true)
         }
+    }
+}
+
+/// Reports messages that are given up.
+#[inline]
+pub(super) fn report_given_up(
+    parts: &mut Reassembly,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+) {
+    while let Some(GivenUp { publisher, from, bound }) = parts.next_given_up() {
+        // It stands for no entry: there is nothing to leave for the next poll.
+        let _ = f(SubscriberEvent::PartsAbandoned { publisher, from, bound });
     }
 }
 
@@ -285,7 +301,9 @@ impl FrameDelivery {
     /// Delivers from the entry `next` on.
     pub fn new(next: Seq, parts: PartsLimits) -> Self {
         let cursor = DeliveryCursor { next, ..DeliveryCursor::default() };
-        Self { cursor, parts: Reassembly::new(parts, false) }
+        let mut parts = Reassembly::new(parts, false);
+        parts.begin(next);
+        Self { cursor, parts }
     }
 
     /// The next seq to be delivered.
@@ -304,6 +322,10 @@ impl FrameDelivery {
         self.cursor.next = self.cursor.next.max(frame.header.first_seq);
         (self.cursor.left, self.cursor.stopped) = (limit, limit == 0);
         let is_done = deliver(&mut self.cursor, &mut self.parts, frame, frame.chain_after(), f);
+        if !self.parts.is_empty() {
+            self.parts.on_entry(self.cursor.next);
+            report_given_up(&mut self.parts, f);
+        }
         (limit - self.cursor.left, is_done && !self.cursor.stopped)
     }
 }

@@ -157,13 +157,17 @@ pub enum SubscriberEvent<'a> {
         /// Why it is not sent.
         why: RepairReject,
     },
-    /// A message that is larger than a datagram is given up, and nothing of it is delivered: it met a bound.
+    /// A message that is larger than a datagram is given up, and nothing of it is delivered: its publisher
+    /// has left it unfinished for too long, or this reader began behind its first part. All readers that have
+    /// read its first part give it up alike, and the publisher is told
+    /// ([`PublisherEvent::GivenUp`](crate::engine::publisher::PublisherEvent::GivenUp)). The subscription
+    /// goes on.
     PartsAbandoned {
         /// Whose.
         publisher: PublisherId,
-        /// Where it began, as far as is known.
+        /// Where it began; with [`PartsBound::Beginning`], where it ended.
         from: Seq,
-        /// Which bound.
+        /// Why.
         bound: PartsBound,
     },
     /// No group brings the leader any more, and replicas answer by unicast: or the groups bring it again. The

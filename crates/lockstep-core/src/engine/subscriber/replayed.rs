@@ -35,7 +35,7 @@ impl SubscriberCore {
     /// `None` before it has begun, or where a takeover has just taken back what was delivered.
     pub fn cursor(&self) -> Option<Cursor> {
         let place = (self.cursor.next, self.cursor.chain?);
-        let (next, chain) = self.parts.oldest().map_or(place, |oldest| oldest.min(place));
+        let (next, chain) = self.parts.oldest(place.0).map_or(place, |oldest| oldest.min(place));
         self.rx.cursor(next, chain)
     }
 
@@ -120,6 +120,7 @@ impl SubscriberCore {
         }
         if self.cursor.next == 0 {
             self.cursor.next = frame.header.first_seq;
+            self.parts.begin(frame.header.first_seq);
         }
         let placement = self.rx.on_replayed(frame, &mut self.counters, &mut self.events);
         self.take(now, placement, frame, Some(self.replayed_by), f);
