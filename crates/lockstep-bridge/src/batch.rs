@@ -2,8 +2,9 @@
 //! frame's header has its history and its epoch.
 
 use crate::record::StreamRecord;
+use lockstep_client::internal::Unfinished;
 use lockstep_client::{Cursor, Message};
-use lockstep_wire::Header;
+use lockstep_wire::{Entry, Header, Seq};
 use std::ops::Range;
 
 /// A message without its bytes.
@@ -18,10 +19,15 @@ struct Row {
     /// Of the frame; set when that is reported.
     history: u64,
     epoch: u64,
+    /// A subscription that begins here reads everything behind it: set with the frame as well.
+    resume: Cursor,
 }
 
+/// Where a subscription begins of which nothing is known.
+const NOWHERE: Cursor = Cursor { history: 0, seq: 0, chain: 0 };
+
 /// Messages that the target has not been given.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PendingRecords {
     rows: Vec<Row>,
     bytes: Vec<u8>,
@@ -29,12 +35,15 @@ pub struct PendingRecords {
     complete: usize,
     /// A subscription that begins here reads all of them.
     cursor: Option<Cursor>,
+    /// Messages that are unfinished at the last frame.
+    unfinished: Unfinished,
 }
 
 impl PendingRecords {
     /// None, of a subscription that begins at `cursor`, if it begins at one.
     pub fn new(cursor: Option<Cursor>) -> Self {
-        Self { cursor, ..Self::default() }
+        let (rows, bytes, complete, unfinished) = (Vec::new(), Vec::new(), 0, Unfinished::new(false));
+        Self { rows, bytes, complete, cursor, unfinished }
     }
 
     /// Takes a message.
@@ -50,17 +59,37 @@ impl PendingRecords {
             payload: begin..self.bytes.len(),
             history: 0,
             epoch: 0,
+            resume: NOWHERE,
         });
     }
 
-    /// The frame of the messages before, from `from` on.
-    pub fn on_frame(&mut self, header: &Header, from: u64) {
-        let (history, seq, chain) = (header.history, { header.first_seq }.max(from), header.chain);
-        self.cursor.get_or_insert(Cursor { history, seq, chain });
-        for row in &mut self.rows[self.complete..] {
-            (row.history, row.epoch) = (header.history, header.epoch);
+    /// The frame of the messages before, which has `chain_after` behind it; the subscription begins at
+    /// `start`.
+    pub fn on_frame<'a>(
+        &mut self,
+        header: &Header,
+        chain_after: u64,
+        entries: impl Iterator<Item = Entry<'a>>,
+        start: Seq,
+    ) {
+        let Self { rows, complete, unfinished, cursor, .. } = self;
+        let (history, first, chain) = (header.history, header.first_seq, header.chain);
+        cursor.get_or_insert(Cursor { history, seq: first.max(start), chain });
+        let mut waiting = rows[*complete..].iter_mut().peekable();
+        let mut next = first;
+        for (seq, entry) in (first..).zip(entries) {
+            unfinished.read(seq, chain, &entry);
+            next = seq + 1;
+            if let Some(row) = waiting.next_if(|row| row.seq == seq) {
+                let behind = if next == header.next_seq() { chain_after } else { chain };
+                let (seq, chain) = unfinished.resume(next, behind);
+                (row.history, row.epoch, row.resume) =
+                    (history, header.epoch, Cursor { history, seq, chain });
+            }
         }
-        self.complete = self.rows.len();
+        assert!(waiting.next().is_none(), "each message stands in the frame that is reported behind it");
+        unfinished.on_read(next, next);
+        *complete = rows.len();
     }
 
     /// Bytes of payloads.
@@ -89,6 +118,7 @@ impl PendingRecords {
             destination: row.destination,
             payload: &self.bytes[row.payload.clone()],
             cursor,
+            resume: row.resume,
         })
     }
 
@@ -119,14 +149,35 @@ impl PendingRecords {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_wire::{EntryHeader, EntryKind, PART_MORE, PART_NEXT};
 
     fn message(seq: u64, payload: &[u8]) -> Message<'_> {
         Message { seq, publisher: 1, publisher_seq: seq, destination: 0, timestamp: 9, payload }
     }
 
-    fn frame(first_seq: u64, epoch: u64, chain: u64) -> Header {
+    /// The frame of the entries from `first_seq` on: publisher, number and flags of each.
+    fn report(
+        pending: &mut PendingRecords,
+        (first_seq, epoch, chain): (u64, u64, u64),
+        start: u64,
+        entries: &[(u32, u64, u8)],
+    ) {
         let zeros = [0; size_of::<Header>()];
-        Header { history: 7, first_seq, epoch, chain, ..Header::peek(&zeros).expect("a header") }
+        let count = entries.len() as u16;
+        let header =
+            Header { history: 7, first_seq, epoch, chain, count, ..Header::peek(&zeros).expect("a header") };
+        let entry = |&(publisher, publisher_seq, flags): &(u32, u64, u8)| EntryHeader {
+            kind: EntryKind::Message as u8,
+            flags,
+            length: 0,
+            publisher,
+            publisher_seq,
+            destination: 0,
+            time_or_incarnation: 0,
+        };
+        let entries: Vec<_> = entries.iter().map(entry).collect();
+        let entries = entries.iter().map(|header| Entry { header, payload: b"" });
+        pending.on_frame(&header, chain + 1, entries, start);
     }
 
     fn seen(pending: &PendingRecords) -> Vec<(u64, u64, Vec<u8>)> {
@@ -138,7 +189,7 @@ mod tests {
         let mut pending = PendingRecords::new(None);
         pending.push(&message(3, b"three"));
         assert!(pending.is_open() && seen(&pending).is_empty() && pending.cursor().is_none());
-        pending.on_frame(&frame(2, 5, 11), 3);
+        report(&mut pending, (2, 5, 11), 3, &[(1, 2, 0), (1, 3, 0)]);
         assert_eq!(seen(&pending), [(3, 5, b"three".to_vec())]);
         // The seq from which the stream was wanted, within that frame.
         assert_eq!(pending.cursor(), Some(Cursor { history: 7, seq: 3, chain: 11 }));
@@ -151,15 +202,28 @@ mod tests {
         let next = Cursor { history: 7, seq: 9, chain: 2 };
         let mut pending = PendingRecords::new(Some(begin));
         pending.push(&message(1, b"one"));
-        pending.on_frame(&frame(1, 5, 1), 0);
+        report(&mut pending, (1, 5, 1), 0, &[(1, 1, 0)]);
         pending.push(&message(2, b"two"));
         assert_eq!(seen(&pending), [(1, 5, b"one".to_vec())]);
         pending.clear(Some(next));
         assert_eq!((pending.cursor(), pending.bytes()), (Some(begin), 3), "seq 2 lies behind it");
         pending.push(&message(3, b"three"));
-        pending.on_frame(&frame(2, 6, 1), 0);
+        report(&mut pending, (2, 6, 1), 0, &[(1, 2, 0), (1, 3, 0)]);
         assert_eq!(seen(&pending), [(2, 6, b"two".to_vec()), (3, 6, b"three".to_vec())]);
         pending.clear(Some(next));
         assert_eq!((pending.cursor(), pending.bytes()), (Some(next), 0));
+    }
+
+    #[test]
+    fn behind_each_message_the_stream_is_read_on_from_the_first_part_of_what_is_unfinished_there() {
+        let mut pending = PendingRecords::new(None);
+        // A first part, and behind it a whole one of somebody else's; its last parts; one more.
+        pending.push(&message(13, b""));
+        report(&mut pending, (12, 5, 1), 0, &[(1, 1, PART_MORE), (2, 1, 0)]);
+        [15, 16].iter().for_each(|seq| pending.push(&message(*seq, b"")));
+        report(&mut pending, (14, 5, 2), 0, &[(1, 2, PART_MORE | PART_NEXT), (1, 3, PART_NEXT), (2, 2, 0)]);
+        let place = |record: StreamRecord<'_>| (record.seq, record.resume.seq, record.resume.chain);
+        let resume: Vec<_> = pending.complete().map(place).collect();
+        assert_eq!(resume, [(13, 12, 1), (15, 16, 2), (16, 17, 3)]);
     }
 }

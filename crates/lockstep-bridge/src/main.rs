@@ -150,6 +150,9 @@ struct CommonArgs {
     /// A target that does not answer for so long counts as stalled; its connection is made anew
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     target_timeout: Duration,
+    /// Leaves out the message of this seq, which the target does not take; repeatable
+    #[arg(long, value_name = "SEQ")]
+    skip: Vec<u64>,
     /// Prints the counters on stderr so often
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     report: Option<Duration>,
@@ -203,6 +206,7 @@ impl CommonArgs {
             destinations: self.destination.clone(),
             batch_bytes: self.batch_bytes,
             report: self.report,
+            skip: self.skip.clone(),
         };
         run::run(&endpoint, target, &settings, stop)
     }

@@ -1,5 +1,16 @@
 //! PostgreSQL: messages as rows of a table by `COPY … BINARY`, and in the same transaction the position.
+//!
+//! ```text
+//!   lock session     BEGIN; advisory lock of the transaction ──────── open as long as the bridge
+//!   session          BEGIN; same backend? same position? │ COPY │ what is there now │ position │ COMMIT
+//! ```
+//! The lock is one of a transaction that stays open: it ends with its connection, through whatever that goes.
+//! What the table has is compared with what was sent before it is committed, as a trigger may drop, move or
+//! change rows.
 
+mod rows;
+
+use self::rows::WrittenRows;
 use crate::failure::{BridgeFailure, FAILED, FENCED, INTEGRITY, USAGE};
 use crate::record::StreamRecord;
 use crate::remote::{Remote, secret};
@@ -26,14 +37,17 @@ const COLUMN_COUNT: i16 = 9;
 const PG_EPOCH_US: i64 = 946_684_800_000_000;
 /// Bytes that are handed to the connection at once.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Asks for the server's process of a session.
+const BACKEND: &str = "SELECT pg_backend_pid()";
 /// Begins a binary COPY: signature, flags, length of the extension.
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// Messages into a table, the position in the same transaction: each exactly once
 ///
 /// Each commit is one transaction of a COPY and an update of the position, so the table has each message
-/// once, in every failure of bridge, server and network. A second bridge on the same table waits until the
-/// first one's session ends. Rows are ordered by seq, which rises and is not contiguous.
+/// once, in every failure of bridge, server and network. What the table has is read back before each commit.
+/// A second bridge on the same table waits until the first one's session ends. Rows are ordered by seq, which
+/// rises and is not contiguous.
 #[derive(Args, Debug)]
 pub struct PostgresArgs {
     /// Where the server is, as postgresql://user@host:port/database or host=… user=… dbname=…
@@ -48,6 +62,9 @@ pub struct PostgresArgs {
     /// The table of positions, made if it is missing: one row for each table of messages
     #[arg(long, value_name = "NAME", default_value = "lockstep_position")]
     pub position_table: String,
+    /// Commits without a look at what the table has: for one whose triggers move or change rows on purpose
+    #[arg(long)]
+    pub no_read_back: bool,
 }
 
 /// A table.
@@ -61,6 +78,9 @@ pub struct Postgres {
     /// The table as a literal: the key of its position.
     key: String,
     session: Option<PostgresSession>,
+    /// Holds the lock.
+    lock: Option<Connection>,
+    reads_back: bool,
     /// What the row of positions has, of this session.
     stored: Option<TargetPosition>,
     last: Option<(u64, u64)>,
@@ -68,20 +88,31 @@ pub struct Postgres {
     conflicts: u32,
 }
 
-/// A connection, and the transaction that is open in it.
-struct PostgresSession {
+/// A connection to the server.
+struct Connection {
     client: Client,
-    connection: tokio::task::JoinHandle<()>,
-    copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
-    buffer: BytesMut,
+    task: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for PostgresSession {
+impl Drop for Connection {
     fn drop(&mut self) {
         // A server that stands still would hold the task for ever.
-        self.connection.abort();
+        self.task.abort();
     }
 }
+
+/// A connection, and the transaction that is open in it.
+struct PostgresSession {
+    connection: Connection,
+    /// The server's process, which is the same one as long as the connection is.
+    backend: String,
+    copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
+    buffer: BytesMut,
+    rows: WrittenRows,
+}
+
+/// The rows of a statement, as text.
+type TextRows = Vec<Vec<Option<String>>>;
 
 impl Postgres {
     /// A table that is not connected yet.
@@ -119,26 +150,76 @@ impl Postgres {
             table,
             positions,
             session: None,
+            lock: None,
+            reads_back: !args.no_read_back,
             stored: None,
             last: None,
             conflicts: 0,
         })
     }
 
-    fn connect(&mut self) -> Result<(), TargetError> {
-        self.session = None;
+    fn connection(&self) -> Result<Connection, TargetError> {
         let (client, connection) = self.remote.call(self.config.connect(NoTls))?.map_err(refusal)?;
-        let connection = self.remote.spawn(async {
+        let task = self.remote.spawn(async {
             let _ = connection.await; // the client's next call reports the same
         });
-        self.session = Some(PostgresSession { client, connection, copy: None, buffer: BytesMut::new() });
+        Ok(Connection { client, task })
+    }
+
+    fn connect(&mut self) -> Result<(), TargetError> {
+        (self.session, self.lock) = (None, None);
+        let connection = self.connection()?;
+        let backend = first_text(&self.ask(&connection, BACKEND)?);
+        let (copy, buffer, rows) = (None, BytesMut::new(), WrittenRows::default());
+        self.session = Some(PostgresSession { connection, backend, copy, buffer, rows });
         Ok(())
     }
 
-    /// The rows of a statement, as text.
-    fn query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, TargetError> {
+    /// Takes the lock, in a transaction of a connection of its own that stays open.
+    fn take_lock(&mut self) -> Result<(), TargetError> {
+        let connection = self.connection()?;
+        let taken = self.ask(
+            &connection,
+            &format!(
+                "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0; \
+                 SELECT pg_try_advisory_xact_lock(hashtextextended('lockstep ' || {}, 0))",
+                self.key
+            ),
+        )?;
+        if taken != [[Some("t".to_owned())]] {
+            return Err(TargetError::retry(
+                "another bridge writes to it: its session has the advisory lock; this one waits until that ends",
+            ));
+        }
+        self.lock = Some(connection);
+        // A pooler of transactions has given the first one's server to the lock, or to somebody else.
+        let backend = first_text(&self.query(BACKEND)?);
+        self.judge_backend(&backend)
+    }
+
+    /// A session has one process of the server, unless something between changes that from transaction to
+    /// transaction.
+    fn judge_backend(&self, backend: &str) -> Result<(), TargetError> {
+        let before = self.session.as_ref().map_or("", |session| &session.backend);
+        if backend == before {
+            return Ok(());
+        }
+        let what = format!(
+            "{} is reached through a pooler that exchanges the session between two transactions (the server's process \
+             {before}, then {backend}): name the server itself in --url, or a pooler in session mode",
+            self.name
+        );
+        Err(TargetError::fatal(USAGE, what))
+    }
+
+    /// The rows of a statement of this session.
+    fn query(&self, sql: &str) -> Result<TextRows, TargetError> {
         let session = self.session.as_ref().ok_or_else(|| TargetError::retry("is not connected"))?;
-        let answers = self.remote.call(session.client.simple_query(sql))?.map_err(refusal)?;
+        self.ask(&session.connection, sql)
+    }
+
+    fn ask(&self, connection: &Connection, sql: &str) -> Result<TextRows, TargetError> {
+        let answers = self.remote.call(connection.client.simple_query(sql))?.map_err(refusal)?;
         let rows = answers.into_iter().filter_map(|answer| match answer {
             SimpleQueryMessage::Row(row) => {
                 Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
@@ -170,12 +251,9 @@ impl Postgres {
         Ok(())
     }
 
-    fn read_position(&self, more: &str) -> Result<Option<TargetPosition>, TargetError> {
+    /// The position as it is stored, by a statement that selects it.
+    fn position_in(&self, rows: &[Vec<Option<String>>]) -> Result<Option<TargetPosition>, TargetError> {
         let (positions, key) = (&self.positions, &self.key);
-        let rows = self.query(&format!(
-            "{more}SELECT history, seq, cursor FROM {positions} WHERE target = {key}{}",
-            if more.is_empty() { "" } else { " FOR UPDATE" }
-        ))?;
         let Some(row) = rows.first() else { return Ok(None) };
         let text = |column: usize| row.get(column).and_then(|text| text.as_deref()).unwrap_or_default();
         let parsed = (|| {
@@ -191,14 +269,30 @@ impl Postgres {
         parsed.map(Some).ok_or_else(wrong)
     }
 
-    /// Begins the transaction of a commit, and its COPY.
+    fn select_position(&self) -> String {
+        format!("SELECT history, seq, cursor FROM {} WHERE target = {}", self.positions, self.key)
+    }
+
+    /// Begins the transaction of a commit: in the session that the lock was taken for, and at the position
+    /// that was stored last.
     fn begin(&mut self) -> Result<(), TargetError> {
-        if self.read_position("BEGIN; ")? != self.stored {
+        if self.lock.as_ref().is_none_or(|lock| lock.client.is_closed()) {
+            return Err(TargetError::retry("has ended the session that held the lock"));
+        }
+        let rows = self.query(&format!("BEGIN; {BACKEND}; {} FOR UPDATE", self.select_position()))?;
+        self.judge_backend(&first_text(&rows))?;
+        if self.position_in(&rows[1..])? != self.stored {
             return Err(TargetError::retry("another bridge has written to it; its end is read again"));
         }
+        Ok(())
+    }
+
+    /// Begins the COPY of a commit.
+    fn begin_copy(&mut self) -> Result<(), TargetError> {
+        self.begin()?;
         let sql = format!("COPY {} ({COLUMNS}) FROM STDIN (FORMAT binary)", self.table);
         let session = self.session.as_mut().ok_or_else(|| TargetError::retry("is not connected"))?;
-        let sink = self.remote.call(session.client.copy_in(&sql))?.map_err(refusal)?;
+        let sink = self.remote.call(session.connection.client.copy_in(&sql))?.map_err(refusal)?;
         session.copy = Some(Box::pin(sink));
         session.buffer.put_slice(COPY_HEADER);
         Ok(())
@@ -222,7 +316,7 @@ impl Postgres {
         };
         let copied = self.remote.call(copy.as_mut().finish())?;
         match copied {
-            Ok(_) => Ok(()),
+            Ok(count) => self.judge_count(count),
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
                 self.conflicts += 1;
                 let what = format!("has a message already that is appended ({})", chain_of(&error));
@@ -233,8 +327,56 @@ impl Postgres {
                     "; another program writes to this table, or rows were restored without their position";
                 Err(TargetError::fatal(FENCED, format!("{} {what}{hint}", self.name)))
             }
-            Err(error) => Err(refusal(error)),
+            Err(error) => Err(self.refused_row(error)),
         }
+    }
+
+    /// A row that the table does not take is named, with the way past it.
+    fn refused_row(&self, error: tokio_postgres::Error) -> TargetError {
+        let rows = self.session.as_ref().map(|session| &session.rows);
+        match (error.as_db_error(), rows) {
+            (Some(answer), Some(rows)) if rows::is_of_content(answer.code().code()) => {
+                TargetError::Retry(rows.refused(answer.message(), answer.code().code(), answer.where_()))
+            }
+            _ => refusal(error),
+        }
+    }
+
+    /// The server says how many rows the COPY has stored.
+    fn judge_count(&self, stored: u64) -> Result<(), TargetError> {
+        let sent = self.session.as_ref().map_or(0, |session| session.rows.count());
+        if stored == sent || !self.reads_back {
+            return Ok(());
+        }
+        let what = format!(
+            "{} has taken {stored} of {sent} rows: a trigger of the table drops or moves the others, and nothing of this \
+             commit is stored; remove it, or allow it with --no-read-back",
+            self.name
+        );
+        Err(TargetError::fatal(INTEGRITY, what))
+    }
+
+    /// Compares what the table has, in the transaction that has written it, with what was sent.
+    fn read_back(&mut self) -> Result<(), TargetError> {
+        let Some(rows) = self.session.as_mut().map(|session| std::mem::take(&mut session.rows)) else {
+            return Ok(());
+        };
+        let Some((first, last)) = rows.seqs().filter(|_| self.reads_back) else { return Ok(()) };
+        let found = self.query(&rows::digest_of(&self.table, first, last))?;
+        let found = found.first().map(Vec::as_slice).unwrap_or_default();
+        let text = |column: usize| found.get(column).and_then(|text| text.as_deref()).unwrap_or_default();
+        let (count, digest) = (rows.count(), rows.digest());
+        if text(0) == count.to_string() && text(1) == digest {
+            return Ok(());
+        }
+        let what = format!(
+            "{} has {} rows of seqs {first} to {last} where {count} were sent{}: a trigger, a policy or another program \
+             changes what is written, and nothing of this commit is stored; remove it, or allow it with --no-read-back",
+            self.name,
+            text(0),
+            if text(0) == count.to_string() { ", with another content" } else { "" },
+        );
+        Err(TargetError::fatal(INTEGRITY, what))
     }
 }
 
@@ -246,44 +388,46 @@ impl Target for Postgres {
     fn position(&mut self) -> Result<Option<TargetPosition>, TargetError> {
         self.connect()?;
         self.create()?;
-        let lock = format!("SELECT pg_try_advisory_lock(hashtextextended('lockstep ' || {}, 0))", self.key);
-        if self.query(&lock)? != [[Some("t".to_owned())]] {
-            return Err(TargetError::retry(
-                "another bridge writes to it: its session has the advisory lock; this one waits until that ends",
-            ));
-        }
+        self.take_lock()?;
         self.last = None;
-        self.stored = self.read_position("")?;
-        if self.stored.is_none()
-            && !self.query(&format!("SELECT seq FROM {} LIMIT 1", self.table))?.is_empty()
-        {
-            let what = format!(
+        self.stored = self.position_in(&self.query(&self.select_position())?)?;
+        let known = self.stored.map_or(-1, |stored| stored.seq as i64);
+        let behind = self.query(&format!("SELECT seq FROM {} WHERE seq > {known} LIMIT 1", self.table))?;
+        if behind.is_empty() {
+            return Ok(self.stored);
+        }
+        let what = match self.stored {
+            None => format!(
                 "{} has messages, and {} has no position of it: it was written by another program, or the position was \
                  deleted; restore the row, or name another table",
                 self.name, self.positions
-            );
-            return Err(TargetError::fatal(INTEGRITY, what));
-        }
-        Ok(self.stored)
+            ),
+            Some(stored) => format!(
+                "{} has messages behind its position in {}, which is seq {}: one of both was restored without the other, or \
+                 another program writes to it; restore both, or delete the rows behind that seq",
+                self.name, self.positions, stored.seq
+            ),
+        };
+        Err(TargetError::fatal(INTEGRITY, what))
     }
 
     fn append(&mut self, record: &StreamRecord<'_>) -> Result<(), TargetError> {
         if self.session.as_ref().is_none_or(|session| session.copy.is_none()) {
-            self.begin()?;
+            self.begin_copy()?;
         }
         let Some(session) = self.session.as_mut() else { return Err(TargetError::retry("is not connected")) };
         encode(record, &mut session.buffer)?;
+        session.rows.push(record);
         self.last = Some((record.history, record.seq));
         if session.buffer.len() >= CHUNK_BYTES { self.send() } else { Ok(()) }
     }
 
     fn commit(&mut self, cursor: Cursor) -> Result<(), TargetError> {
         if self.last.is_none() {
-            if self.read_position("BEGIN; ")? != self.stored {
-                return Err(TargetError::retry("another bridge has written to it; its end is read again"));
-            }
+            self.begin()?;
         } else {
             self.finish_copy()?;
+            self.read_back()?;
         }
         let before = self.stored.map_or((cursor.history, 0), |stored| (stored.history, stored.seq));
         let (history, seq) = self.last.unwrap_or(before);
@@ -324,6 +468,11 @@ fn encode(record: &StreamRecord<'_>, out: &mut BytesMut) -> Result<(), TargetErr
     out.put_i32(record.payload.len() as i32);
     out.put_slice(record.payload);
     Ok(())
+}
+
+/// The first text of the first row; nothing if there is none.
+fn first_text(rows: &[Vec<Option<String>>]) -> String {
+    rows.first().and_then(|row| row.first()?.clone()).unwrap_or_default()
 }
 
 /// `schema.table` with each part in double quotes.
@@ -389,6 +538,7 @@ mod tests {
             destination: u32::MAX,
             payload: b"it",
             cursor,
+            resume: cursor,
         };
         let mut out = BytesMut::new();
         encode(&record, &mut out).expect("a row");

@@ -3,11 +3,12 @@
 use crate::batch::PendingRecords;
 use crate::failure::{BridgeFailure, FAILED, INTEGRITY, NOT_READY};
 use crate::target::TargetPosition;
-use lockstep_client::internal::QueryClient;
+use lockstep_client::internal::{PARTS_BOUNDS, QueryClient};
 use lockstep_client::{
-    Cursor, Delivery, Destination, Endpoint, ReplayEndReason, Seq, Start, Subscriber, SubscriberEvent,
+    Cursor, Delivery, Destination, Endpoint, PartsBound, ReplayEndReason, Seq, Start, Subscriber,
+    SubscriberEvent,
 };
-use lockstep_wire::Header;
+use lockstep_wire::FrameView;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -63,13 +64,18 @@ impl BridgeEnd {
 
 /// The subscription of one connection to the target.
 pub struct BridgeReader {
+    endpoint: Endpoint,
     subscriber: Subscriber,
     /// Messages that the target is to be given.
     pub pending: PendingRecords,
     /// Messages before this seq are not wanted.
     from: Seq,
+    /// Where the subscription begins, if that is a seq: messages that end at `from` may begin there.
+    start: Option<Seq>,
     /// What the target has of the message at `from - 1`, where it stores no cursor.
     unverified: Option<u64>,
+    /// The oldest entry that journals have lies behind `start` and not behind `from`.
+    oldest: Option<Seq>,
     end: Option<BridgeEnd>,
     /// The cursor is of another history than the end: whether the stream goes on from it is not known yet.
     other_than_end: bool,
@@ -91,12 +97,31 @@ impl BridgeReader {
         destinations: &[Destination],
         batch_bytes: usize,
     ) -> Result<Self, BridgeFailure> {
-        let (start, first) = match (position, from) {
-            (Some(TargetPosition { cursor: Some(cursor), seq, .. }), _) => (Start::Cursor(*cursor), *seq + 1),
-            (Some(TargetPosition { seq, .. }), _) => (Start::From((*seq).max(1)), *seq + 1),
-            (None, From::Oldest) => (Start::Oldest, 0),
-            (None, From::Seq(seq)) => (Start::From(seq), seq),
+        // A message that ends at a seq may begin so far before it.
+        let before = |seq: Seq| seq.saturating_sub(PARTS_BOUNDS.span).max(1);
+        let first = match (position, from) {
+            (Some(TargetPosition { seq: seq @ 1.., .. }), _) => *seq + 1,
+            (_, From::Seq(seq)) => seq,
+            (_, From::Oldest) => 0,
         };
+        let begin = match (position, from) {
+            (Some(TargetPosition { cursor: Some(cursor), .. }), _) => Start::Cursor(*cursor),
+            (Some(TargetPosition { seq, .. }), _) => Start::From(before(*seq)),
+            (None, From::Oldest) => Start::Oldest,
+            (None, From::Seq(seq)) => Start::From(before(seq)),
+        };
+        Self::begin(endpoint, (begin, first), position, end, destinations, batch_bytes)
+    }
+
+    /// Begins at `start`, and has messages from `first` on.
+    fn begin(
+        endpoint: &Endpoint,
+        (start, first): (Start, Seq),
+        position: Option<&TargetPosition>,
+        end: Option<BridgeEnd>,
+        destinations: &[Destination],
+        batch_bytes: usize,
+    ) -> Result<Self, BridgeFailure> {
         let cursor = position.and_then(|position| position.cursor);
         let unverified =
             position.filter(|position| position.cursor.is_none()).map(|position| position.history);
@@ -104,10 +129,16 @@ impl BridgeReader {
         subscriber.report_frames();
         let other_than_end = cursor.zip(end.and_then(|end| end.history));
         Ok(Self {
+            endpoint: endpoint.clone(),
             subscriber,
             pending: PendingRecords::new(cursor),
             from: first,
+            start: match start {
+                Start::From(seq) => Some(seq),
+                _ => None,
+            },
             unverified,
+            oldest: None,
             end,
             other_than_end: other_than_end.is_some_and(|(cursor, history)| cursor.history != history),
             destinations: destinations.to_vec(),
@@ -121,7 +152,19 @@ impl BridgeReader {
     /// # Errors
     /// The stream cannot be had from here on.
     pub fn poll(&mut self) -> Result<usize, BridgeFailure> {
-        let Self { subscriber, pending, from, unverified, end, destinations, batch_bytes, failed, .. } = self;
+        let Self {
+            subscriber,
+            pending,
+            from,
+            start,
+            unverified,
+            oldest,
+            end,
+            destinations,
+            batch_bytes,
+            failed,
+            ..
+        } = self;
         let end_next = end.map_or(Seq::MAX, |end| end.next);
         let work = subscriber.poll(POLL_MAX, |event| {
             let outcome = match event {
@@ -132,7 +175,20 @@ impl BridgeReader {
                     }
                     Ok(())
                 }
-                SubscriberEvent::Frame { bytes } => on_frame(bytes, pending, *from, unverified),
+                SubscriberEvent::Frame { bytes } => on_frame(bytes, pending, (*from, *start), unverified),
+                // What is wanted is there, and not all before it in which that may begin.
+                SubscriberEvent::Abandoned { oldest: held, .. }
+                    if start.is_some_and(|start| start < held)
+                        && held <= from.saturating_sub(u64::from(unverified.is_some())) =>
+                {
+                    *oldest = Some(held);
+                    Ok(())
+                }
+                SubscriberEvent::PartsAbandoned { publisher, from: seq, bound: PartsBound::Beginning }
+                    if (*from..end_next).contains(&seq) =>
+                {
+                    Err(begins_before(publisher, seq))
+                }
                 SubscriberEvent::Founded { history, seq, ancestor } => {
                     say!(
                         "lockstep-bridge: from seq {seq} on the stream is of history {history:016x}, which was founded \
@@ -154,11 +210,23 @@ impl BridgeReader {
         if let Some(failure) = self.failed.take() {
             return Err(failure);
         }
+        if let Some(oldest) = self.oldest.take() {
+            self.begin_again(oldest)?;
+        }
         let end_history = self.end.and_then(|end| end.history);
         if self.other_than_end && self.cursor().map(|cursor| cursor.history) == end_history {
             self.other_than_end = false;
         }
         Ok(work)
+    }
+
+    /// Another subscription, which begins with the oldest entry that journals have.
+    fn begin_again(&mut self, oldest: Seq) -> Result<(), BridgeFailure> {
+        let (endpoint, destinations) = (self.endpoint.clone(), std::mem::take(&mut self.destinations));
+        let (end, unverified, batch_bytes) = (self.end, self.unverified, self.batch_bytes);
+        let start = (Start::From(oldest), self.from);
+        *self = Self { unverified, ..Self::begin(&endpoint, start, None, end, &destinations, batch_bytes)? };
+        Ok(())
     }
 
     /// Where another subscription goes on.
@@ -192,17 +260,29 @@ impl BridgeReader {
     }
 }
 
+/// A message ends here that the target is to have, and begins before the oldest entry that journals have.
+fn begins_before(publisher: u32, seq: Seq) -> BridgeFailure {
+    let what = format!(
+        "the message of publisher {publisher} that ends at seq {seq} begins before the oldest entry that a journal stores, \
+         and cannot be had: an archiver that stores more has it; or begin an empty target behind it, with --from {}",
+        seq + 1
+    );
+    BridgeFailure::new(INTEGRITY, what)
+}
+
 /// A frame is complete. `unverified` is the history that its message before `from` must have.
 fn on_frame(
     bytes: &[u8],
     pending: &mut PendingRecords,
-    from: Seq,
+    (from, start): (Seq, Option<Seq>),
     unverified: &mut Option<u64>,
 ) -> Result<(), BridgeFailure> {
-    let Some(header) = Header::peek(bytes) else {
+    let Some(frame) = FrameView::known(bytes) else {
         return Err(BridgeFailure::new(FAILED, format!("a frame of {} bytes was reported", bytes.len())));
     };
-    if let Some(history) = unverified.take().filter(|history| *history != header.history) {
+    let header = frame.header;
+    let judged = if header.next_seq() >= from { unverified.take() } else { None };
+    if let Some(history) = judged.filter(|history| *history != header.history) {
         let what = format!(
             "the target ends with seq {} of history {history:016x}, and the cluster's message there is of history \
              {:016x}: the cluster was founded anew, or is another one; name another target, or move this one away",
@@ -211,7 +291,7 @@ fn on_frame(
         );
         return Err(BridgeFailure::new(INTEGRITY, what));
     }
-    pending.on_frame(&header, from);
+    pending.on_frame(header, frame.chain_after(), frame.entries(), start.unwrap_or(0));
     Ok(())
 }
 
@@ -251,13 +331,6 @@ fn why_ended(event: &SubscriberEvent<'_>) -> Option<BridgeFailure> {
             let what = format!(
                 "what was received differs from the cluster's log at seq {seq}: two clusters share one id, or a \
                  replica is damaged; run `lockstep format --verify` on each"
-            );
-            (INTEGRITY, what)
-        }
-        SubscriberEvent::PartsAbandoned { publisher, from, bound } => {
-            let what = format!(
-                "a message of publisher {publisher} that began at seq {from} is not joined ({bound:?}): raise \
-                 subscriber.parts or stream.message_len_max"
             );
             (INTEGRITY, what)
         }

@@ -23,4 +23,7 @@ pub struct StreamRecord<'a> {
     pub payload: &'a [u8],
     /// A subscription that begins here reads this message, perhaps behind some that lie before it.
     pub cursor: Cursor,
+    /// A subscription that begins here reads every message behind this one, and no other that is not before
+    /// it: a function of the stream, whoever reads it.
+    pub resume: Cursor,
 }

@@ -35,6 +35,8 @@ pub struct BridgeSettings {
     pub batch_bytes: usize,
     /// A line with the counters so often.
     pub report: Option<Duration>,
+    /// Messages that are left out.
+    pub skip: Vec<u64>,
 }
 
 /// Why a connection to the target ended.
@@ -189,6 +191,10 @@ impl BridgeSession<'_> {
         let mut last = None;
         for record in reader.pending.complete() {
             last = Some(record.seq);
+            if self.settings.skip.contains(&record.seq) {
+                eprintln!("lockstep-bridge: seq {} is left out, as --skip says", record.seq);
+                continue;
+            }
             if self.target.has(&record)? {
                 continue;
             }

@@ -73,12 +73,20 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MessageLong { seq, len, max } => {
-                write!(f, "message {seq} has {len} bytes: this format takes {max}, choose another --format")
+                write!(
+                    f,
+                    "message {seq} has {len} bytes: this format takes {max}; choose another --format, or --skip {seq}"
+                )
             }
             Self::MessageEmpty { seq } => {
-                write!(f, "message {seq} has no bytes: that ends a BinaryFILE, choose another --format")
+                write!(
+                    f,
+                    "message {seq} has no bytes: that ends a BinaryFILE; choose another --format, or --skip {seq}"
+                )
             }
-            Self::Writer { seq, reason } => write!(f, "message {seq} cannot be written: {reason}"),
+            Self::Writer { seq, reason } => {
+                write!(f, "message {seq} cannot be written: {reason}; or leave it out with --skip {seq}")
+            }
         }
     }
 }

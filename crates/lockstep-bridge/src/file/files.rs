@@ -6,9 +6,9 @@
 //! gives the same bytes, whatever was killed how often.
 
 use super::encode::{EncodeError, EncodedBytes, FileEncoder};
-use super::manifest::{FileManifest, FileSettings, MANIFEST};
+use super::manifest::{FileManifest, FileSettings, MANIFEST, ManifestPosition};
 use super::storage::FileStorage;
-use crate::failure::{FAILED, USAGE};
+use crate::failure::{FAILED, INTEGRITY, USAGE};
 use crate::record::StreamRecord;
 use crate::target::{Target, TargetError, TargetPosition};
 use lockstep_client::Cursor;
@@ -44,6 +44,8 @@ pub struct OpenFile {
     pub first_timestamp: u64,
     pub last_timestamp: u64,
     pub rows: u64,
+    /// A subscription that begins here reads everything behind the last message.
+    pub resume: Cursor,
     /// By what the encoder counts.
     size: u64,
     /// Bytes that are in the file.
@@ -64,6 +66,7 @@ impl OpenFile {
             first_timestamp: first.timestamp,
             last_timestamp: first.timestamp,
             rows: 0,
+            resume: first.resume,
             size: 0,
             written: 0,
             sha256: Sha256::new(),
@@ -150,8 +153,13 @@ impl<S: FileStorage> FileTarget<S> {
         outcome.map_err(|error| self.failed("writing", &part, &error, written))
     }
 
-    /// Begins the file whose first message this is.
+    /// Begins the file whose first message this is. A folder without a file says from where it was written:
+    /// behind a crash the stream goes on there, or is not to be had any more, and nothing is passed over.
     fn begin(&mut self, first: &StreamRecord<'_>) -> Result<(), TargetError> {
+        if self.manifest.position().is_none() {
+            let seq = first.seq.saturating_sub(1);
+            self.set_position(ManifestPosition { cursor: first.cursor, seq })?;
+        }
         let open = OpenFile::new(first, self.extension);
         let part = open.part();
         let created = self.storage.create(&part);
@@ -175,6 +183,17 @@ impl<S: FileStorage> FileTarget<S> {
         published.map_err(|error| self.failed("completing", &part, &error, open.written))?;
         let sha256 = open.sha256.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         self.manifest.push(&open, sha256);
+        self.list()
+    }
+
+    /// Writes the manifest with another place to go on.
+    fn set_position(&mut self, position: ManifestPosition) -> Result<(), TargetError> {
+        self.manifest.set_position(position);
+        self.list()
+    }
+
+    /// Writes the manifest as it is.
+    fn list(&mut self) -> Result<(), TargetError> {
         let text = self.manifest.text();
         let part = format!("{MANIFEST}.part");
         let written = self.write_manifest(&part, &text);
@@ -199,8 +218,9 @@ impl<S: FileStorage> FileTarget<S> {
     }
 }
 
+/// The same would happen again at each start: whoever starts it again lets that be.
 fn not_encoded(error: EncodeError) -> TargetError {
-    TargetError::fatal(FAILED, error)
+    TargetError::fatal(INTEGRITY, error)
 }
 
 impl<S: FileStorage> Target for FileTarget<S> {
@@ -220,13 +240,7 @@ impl<S: FileStorage> Target for FileTarget<S> {
                 .map_err(|error| TargetError::fatal(USAGE, format!("{}: {error}", self.name)))?,
         };
         self.probe_space()?;
-        // Without a cursor: where a subscription began is no part of the stream, and the manifest is.
-        let position = |row: &super::manifest::ManifestRow| TargetPosition {
-            history: row.history,
-            seq: row.last_seq,
-            cursor: None,
-        };
-        Ok(self.manifest.last().map(position))
+        Ok(self.manifest.position())
     }
 
     fn append(&mut self, record: &StreamRecord<'_>) -> Result<(), TargetError> {
@@ -242,13 +256,20 @@ impl<S: FileStorage> Target for FileTarget<S> {
             open.rows += 1;
             open.size += size;
             (open.last_seq, open.last_timestamp) = (record.seq, record.timestamp);
+            open.resume = record.resume;
         }
         if self.encoded.len() >= WRITE_BYTES { self.write() } else { Ok(()) }
     }
 
-    /// Completes the file if it is full. Of one that is not, what is encoded is written, for whoever reads
+    /// Completes the file if it is full. Where there is none, the manifest says how far the stream was read,
+    /// if that is far. Of one that is not full, what is encoded is written, for whoever reads
     /// along; it is not made durable, as nothing goes on with it.
-    fn commit(&mut self, _: Cursor) -> Result<(), TargetError> {
+    fn commit(&mut self, cursor: Cursor) -> Result<(), TargetError> {
+        if self.open.is_none() {
+            let seq = self.manifest.position().map_or(0, |position| position.seq);
+            let position = ManifestPosition { cursor, seq };
+            return if self.manifest.needs(position) { self.set_position(position) } else { Ok(()) };
+        }
         if self.open.as_ref().is_some_and(|open| open.is_full(self.limits)) {
             return self.complete();
         }

@@ -1,6 +1,8 @@
 //! The list of a folder's complete files. What it does not list is not there: it is written anew.
 
 use crate::file::files::OpenFile;
+use crate::target::TargetPosition;
+use lockstep_client::Cursor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +11,9 @@ use std::fmt;
 pub const MANIFEST: &str = "manifest.json";
 /// Its version.
 const SCHEMA: &str = "lockstep.files/1";
+
+/// So many entries behind what it says, a manifest that has nothing more to list is written anew.
+const AHEAD: u64 = 65_536;
 
 /// What decides the bytes of all files: flags, as texts.
 pub type FileSettings = BTreeMap<String, String>;
@@ -19,6 +24,19 @@ pub struct FileManifest {
     schema: String,
     settings: FileSettings,
     files: Vec<ManifestRow>,
+    /// Where the stream is read on, if the last file does not say it: there is none, or much of the stream
+    /// without a message for the files lies behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "place")]
+    position: Option<ManifestPosition>,
+}
+
+/// A place behind the last file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ManifestPosition {
+    /// A subscription that begins here reads everything that the files lack.
+    pub cursor: Cursor,
+    /// Messages up to this seq are not wanted, or in the files.
+    pub seq: u64,
 }
 
 /// A complete file.
@@ -40,6 +58,10 @@ pub struct ManifestRow {
     pub bytes: u64,
     /// In hexadecimal digits.
     pub sha256: String,
+    /// A subscription that begins here reads everything behind the last message. Manifests of earlier
+    /// releases have none.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "text")]
+    pub resume: Option<Cursor>,
 }
 
 /// Why a manifest is not gone on with.
@@ -84,7 +106,7 @@ pub struct RowsBefore {
 
 impl FileManifest {
     pub fn new(settings: FileSettings) -> Self {
-        Self { schema: SCHEMA.to_owned(), settings, files: Vec::new() }
+        Self { schema: SCHEMA.to_owned(), settings, files: Vec::new(), position: None }
     }
 
     /// Reads one, and compares its settings with those of this run.
@@ -112,8 +134,33 @@ impl FileManifest {
         text
     }
 
-    pub fn last(&self) -> Option<&ManifestRow> {
-        self.files.last()
+    /// Where the stream is read on.
+    pub fn position(&self) -> Option<TargetPosition> {
+        let last = self.files.last();
+        match (self.position, last) {
+            (Some(ManifestPosition { cursor, seq }), _) => {
+                let history = last.map_or(cursor.history, |row| row.history);
+                Some(TargetPosition { history, seq, cursor: Some(cursor) })
+            }
+            (None, Some(row)) => {
+                Some(TargetPosition { history: row.history, seq: row.last_seq, cursor: row.resume })
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Whether a position of its own says more than the last file.
+    pub fn needs(&self, position: ManifestPosition) -> bool {
+        let known = self.position.map(|known| known.cursor).or(self.files.last().and_then(|row| row.resume));
+        let ahead = position.cursor.seq.saturating_sub(known.map_or(0, |known| known.seq));
+        known.is_none()
+            || known.is_some_and(|known| known.history != position.cursor.history)
+            || ahead >= AHEAD
+    }
+
+    /// The stream is read on here.
+    pub fn set_position(&mut self, position: ManifestPosition) {
+        self.position = Some(position);
     }
 
     pub fn rows_before(&self, history: u64) -> RowsBefore {
@@ -137,7 +184,9 @@ impl FileManifest {
             rows: open.rows,
             bytes: open.written,
             sha256,
+            resume: Some(open.resume),
         });
+        self.position = None;
     }
 }
 
@@ -152,6 +201,50 @@ mod digits {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = String::deserialize(deserializer)?;
         u64::from_str_radix(&text, 16).map_err(|_| D::Error::custom(format!("'{text}' is no history")))
+    }
+}
+
+/// A cursor as other documents of lockstep have it.
+mod text {
+    use lockstep_client::Cursor;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(cursor: &Option<Cursor>, serializer: S) -> Result<S::Ok, S::Error> {
+        match cursor {
+            Some(cursor) => serializer.serialize_str(&cursor.to_string()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cursor>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Some).map_err(|_| D::Error::custom(format!("'{text}' is no cursor")))
+    }
+}
+
+/// A place: the seq, a blank, the cursor.
+mod place {
+    use super::ManifestPosition;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(
+        position: &Option<ManifestPosition>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match position {
+            Some(ManifestPosition { cursor, seq }) => serializer.serialize_str(&format!("{seq} {cursor}")),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<ManifestPosition>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parsed = text.split_once(' ').and_then(|(seq, cursor)| {
+            Some(ManifestPosition { seq: seq.parse().ok()?, cursor: cursor.parse().ok()? })
+        });
+        parsed.map(Some).ok_or_else(|| D::Error::custom(format!("'{text}' is no position")))
     }
 }
 
@@ -177,9 +270,17 @@ mod tests {
             rows: 4,
             bytes: 5,
             sha256: "6".into(),
+            resume: Some(Cursor { history: u64::MAX, seq: 7, chain: 8 }),
         });
         assert_eq!(FileManifest::parse(&written.text(), &settings("csv")), Ok(written.clone()));
         assert_eq!(written.rows_before(1), RowsBefore { all: 4, of_history: 0 });
+        let position = ManifestPosition { cursor: Cursor { history: 9, seq: 10, chain: 11 }, seq: 12 };
+        let mut moved = written.clone();
+        moved.set_position(position);
+        assert_eq!(FileManifest::parse(&moved.text(), &settings("csv")), Ok(moved));
+        let earlier = String::from_utf8(written.text()).expect("text").replace("\"resume\"", "\"unknown\"");
+        let read = FileManifest::parse(earlier.as_bytes(), &settings("csv")).expect("of an earlier release");
+        assert_eq!(read.position().expect("a file").cursor, None);
         let error = FileManifest::parse(&written.text(), &settings("parquet")).expect_err("another format");
         assert!(error.to_string().contains("written with --format csv, and parquet is asked for"), "{error}");
         let newer = String::from_utf8(written.text()).expect("text").replace(SCHEMA, "lockstep.files/2");

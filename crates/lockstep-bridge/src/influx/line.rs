@@ -161,6 +161,7 @@ mod tests {
             destination: 8,
             payload,
             cursor: Cursor { history: 7, seq: 1, chain: 1 },
+            resume: Cursor { history: 7, seq: 4, chain: 1 },
         }
     }
 

@@ -80,6 +80,7 @@ mod tests {
             destination: 6,
             payload: b"",
             cursor,
+            resume: cursor,
         };
         let resume = ResumePoint { complete: 4, cursor };
         let headers = of(&record, 3, resume);

@@ -524,6 +524,16 @@ impl KafkaInput<'_> {
                     self.destination
                 ),
             ),
+            PublisherEvent::GivenUp { publisher_seq, seq, .. } => BridgeFailure::new(
+                INTEGRITY,
+                format!(
+                    "message {publisher_seq} of publisher {name}, at seq {seq}, is delivered to nobody: this bridge was held \
+                     up between its parts. {}Publish it again by hand or begin at its record with --resume-at",
+                    self.published.front().map_or_else(String::new, |record| {
+                        format!("Its record has offset {} or a later one. ", record.offset)
+                    }),
+                ),
+            ),
             PublisherEvent::OutcomesUnknown => BridgeFailure::new(
                 FAILED,
                 format!(

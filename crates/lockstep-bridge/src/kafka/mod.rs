@@ -407,6 +407,7 @@ mod tests {
             destination: 0,
             payload: b"",
             cursor: CURSOR,
+            resume: CURSOR,
         }
     }
 

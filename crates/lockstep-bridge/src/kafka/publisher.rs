@@ -104,6 +104,7 @@ pub fn is_end(event: &PublisherEvent) -> bool {
         PublisherEvent::Fenced { .. }
             | PublisherEvent::Closed { .. }
             | PublisherEvent::Diverged { .. }
+            | PublisherEvent::GivenUp { .. }
             | PublisherEvent::NotAllowed { .. }
             | PublisherEvent::OutcomesUnknown
     )

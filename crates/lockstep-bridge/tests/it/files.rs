@@ -13,6 +13,7 @@ use lockstep_testkit::processes::{Cluster, Process, run};
 use lockstep_testkit::python::{Python, bytes_of};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -94,6 +95,81 @@ fn the_same_range_gives_the_same_bytes_in_every_format_whatever_was_killed() {
     println!("{kills} kills, {} messages: equal bytes in {} formats", seqs.len(), FORMATS.len());
 }
 
+/// A publisher of messages of 20,000 bytes, sixteen parts each, one after each pause.
+fn publish_in_parts(
+    cluster: &Cluster,
+    name: &'static str,
+    count: u64,
+) -> (Process, std::thread::JoinHandle<()>) {
+    let args = ["publish", "--name", name, "--length-prefixed", "--timeout", "50s"];
+    let mut publisher = cluster.start(name, &args);
+    let mut stdin = publisher.stdin().take().unwrap();
+    let writer = std::thread::spawn(move || {
+        for number in 0..count {
+            let message = format!("{name} {number:06} {}", ".".repeat(20_000));
+            stdin.write_all(&prefixed(&[message.into_bytes()])).unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    (publisher, writer)
+}
+
+/// The seqs of the files of CSV, in their order, and how many files end while a message is unfinished.
+fn csv_seqs(folder: &Path) -> (Vec<u64>, usize) {
+    let text = std::fs::read(folder.join(MANIFEST)).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let resumes_before = |row: &&serde_json::Value| {
+        let resume = row["resume"].as_str().unwrap().split(':').nth(1).unwrap().parse::<u64>().unwrap();
+        resume <= row["last_seq"].as_u64().unwrap()
+    };
+    let unfinished = manifest["files"].as_array().unwrap().iter().filter(resumes_before).count();
+    let texts = listed(folder).into_iter().map(|file| std::fs::read_to_string(file).unwrap());
+    let seqs = texts.flat_map(|text| {
+        let rows = text.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap());
+        rows.collect::<Vec<_>>()
+    });
+    (seqs.collect(), unfinished)
+}
+
+/// By a timer, by kills, and behind each of many seqs: parts of several publishers stand across the end.
+#[test]
+fn messages_in_parts_are_in_the_files_once_wherever_a_bridge_ends() {
+    let cluster = Cluster::new(3, "");
+    let _replicas = cluster.found();
+    let publishers = ["a", "b", "c", "d"].map(|name| publish_in_parts(&cluster, name, amount(60, 400)));
+    let few = ["--rows-per-file", "5"];
+    let [timed, killed, bounded] = ["timed", "killed", "bounded"].map(|name| cluster.path(name));
+    let until_end = [&few[..], &["--until-end"]].concat();
+    let mut draws = draws();
+    while publishers.iter().any(|(_, writer)| !writer.is_finished()) {
+        run(bridge(&cluster, "csv", &timed, &until_end), b"").with_code(0);
+        let mut running = cluster.start_command("bridge", bridge(&cluster, "csv", &killed, &few));
+        std::thread::sleep(Duration::from_millis(draws.below(300)));
+        running.signal("KILL");
+        running.wait();
+    }
+    for (mut publisher, writer) in publishers {
+        writer.join().unwrap();
+        assert!(publisher.wait().success(), "{}", publisher.log());
+    }
+    // One run behind the other, each a few entries further.
+    let stream = seqs(&cluster);
+    let first = stream[stream.len() / 2];
+    for to in (first..).step_by(3).take(amount(12, 100) as usize) {
+        let to = to.to_string();
+        run(bridge(&cluster, "csv", &bounded, &[&few[..], &["--to", &to]].concat()), b"").with_code(0);
+    }
+    let mut unfinished = 0;
+    for folder in [&timed, &killed, &bounded] {
+        run(bridge(&cluster, "csv", folder, &until_end), b"").with_code(0);
+        let (seqs, across) = csv_seqs(folder);
+        assert_eq!(seqs, stream, "{}", folder.display());
+        unfinished += across;
+    }
+    assert!(unfinished > 0, "no file ended within a message of somebody");
+    println!("{} messages, {unfinished} files ended within a message", stream.len());
+}
+
 #[test]
 fn a_second_bridge_and_another_setting_are_refused_and_sigterm_ends_the_first() {
     let cluster = Cluster::new(1, "");
@@ -103,7 +179,7 @@ fn a_second_bridge_and_another_setting_are_refused_and_sigterm_ends_the_first() 
     let mut first = cluster.start_command("bridge", command());
     cluster.publish("a\nb\nc\n");
     let began = std::time::Instant::now();
-    while !folder.join(MANIFEST).exists() {
+    while !folder.join(MANIFEST).exists() || listed(&folder).is_empty() {
         assert!(
             began.elapsed() < lockstep_testkit::processes::PATIENCE,
             "no file is complete:\n{}",

@@ -10,6 +10,7 @@ mod influx;
 mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
+mod pooler;
 mod postgres;
 
 use crate::load::{Load, bridge, draws, number_of};
@@ -247,6 +248,21 @@ fn of_another_history<S: Server>() {
     let refused = run(bridge_command(&other, &server.bridge()), b"").with_code(3);
     refused.saying(&["founded anew", "name another target"]);
     assert_eq!(server.lines(&cluster).len(), 2, "nothing is added");
+}
+
+#[test]
+fn what_postgresql_does_to_what_was_written_is_noticed_before_it_is_committed() {
+    postgres::what_it_does_to_rows();
+}
+
+#[test]
+fn a_message_that_postgresql_does_not_take_is_named_and_has_a_way_past() {
+    postgres::with_a_poison_entry();
+}
+
+#[test]
+fn a_bridge_behind_a_pooler_of_transactions_is_refused_and_leaves_no_lock() {
+    postgres::behind_a_pooler();
 }
 
 #[test]

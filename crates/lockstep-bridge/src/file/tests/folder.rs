@@ -215,5 +215,43 @@ fn a_run_that_is_not_bounded_leaves_the_last_file_to_the_next_one() {
     assert!(names.iter().any(|name| name.ends_with(".part")), "{names:?}");
     let mut second = target(&folder, encoders().remove(2).1, LIMITS);
     let position = second.position().expect("a position").expect("two files");
-    assert_eq!((position.seq, position.history, position.cursor), (stream[2].seq, HISTORY, None));
+    let expected = (stream[2].seq, HISTORY, Some(stream[2].resume()));
+    assert_eq!((position.seq, position.history, position.cursor), expected);
+}
+
+#[test]
+fn a_folder_without_a_file_knows_from_where_it_is_written_and_how_far_the_stream_was_read() {
+    let folder = MemoryFolder::default();
+    let again = |seq: u64, at: u64| {
+        let mut target = target(&folder, encoders().remove(2).1, LIMITS);
+        let position = target.position().expect("a position").expect("it was read before");
+        assert_eq!((position.seq, position.cursor.expect("a place").seq), (seq, at));
+        target
+    };
+    // Nothing for the files, twice; then a message, and a crash.
+    let mut first = target(&folder, encoders().remove(2).1, LIMITS);
+    assert_eq!(first.position(), Ok(None));
+    first.commit(cursor()).expect("a commit");
+    again(0, 1).commit(Cursor { seq: 70_000, ..cursor() }).expect("a commit");
+    let stream = samples(5);
+    again(0, 70_000).append(&stream[0].record()).expect("an append");
+    let mut last = again(0, 70_000);
+    run(&mut last, &stream[..1]).expect("a run");
+    let resume = stream[0].resume().seq;
+    again(stream[0].seq, resume).commit(Cursor { seq: 60, ..cursor() }).expect("a commit");
+    again(stream[0].seq, resume).commit(Cursor { seq: 80_000, ..cursor() }).expect("a commit");
+    again(stream[0].seq, 80_000);
+}
+
+#[test]
+fn the_first_message_of_a_folder_is_found_again_behind_a_crash() {
+    let folder = MemoryFolder::default();
+    let stream = samples(5);
+    let mut first = target(&folder, encoders().remove(2).1, LIMITS);
+    assert_eq!(first.position(), Ok(None));
+    first.append(&stream[1].record()).expect("an append");
+    let mut second = target(&folder, encoders().remove(2).1, LIMITS);
+    let position = second.position().expect("a position").expect("from where it was written");
+    let expected = (stream[1].seq - 1, Some(stream[1].record().cursor));
+    assert_eq!((position.seq, position.cursor), expected);
 }

@@ -30,6 +30,12 @@ struct Sample {
 }
 
 impl Sample {
+    /// Of every third message a part of another one is unfinished behind it.
+    fn resume(&self) -> Cursor {
+        let seq = if self.seq % 3 == 0 { self.seq - 2 } else { self.seq + 1 };
+        Cursor { history: self.history, seq, chain: self.seq }
+    }
+
     fn record(&self) -> StreamRecord<'_> {
         StreamRecord {
             history: self.history,
@@ -41,6 +47,7 @@ impl Sample {
             destination: 1 << 31,
             payload: &self.payload,
             cursor: Cursor { history: self.history, seq: self.seq, chain: 1 },
+            resume: self.resume(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A PostgreSQL server of Debian's package, in a folder of its own.
 
-use super::Server;
+use super::pooler::Pooler;
+use super::{Server, assert_equal, await_equal, bridge_command, copy_the_rest, start_bridge};
 use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address, is_root, run};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -180,4 +181,106 @@ impl Server for PostgresServer {
     fn refusal(&self) -> &'static str {
         "refuses the right to write"
     }
+}
+
+/// What a trigger, a policy or an operator may do to what a bridge has written, and what the bridge says.
+const DOINGS: [(&str, &str, &str); 6] = [
+    ("drops", "RETURN NULL;", "has taken"),
+    ("alters", "NEW.payload = 'else'::bytea; RETURN NEW;", "with another content"),
+    ("truncates", "NEW.payload = substr(NEW.payload, 1, 2); RETURN NEW;", "with another content"),
+    ("renumbers", "NEW.destination = NEW.destination + 1; RETURN NEW;", "with another content"),
+    ("moves", "INSERT INTO elsewhere VALUES (NEW.seq); RETURN NULL;", "has taken"),
+    ("deletes", "DELETE FROM lockstep_stream WHERE seq = NEW.seq; RETURN NULL;", "rows of seqs"),
+];
+
+pub fn what_it_does_to_rows() {
+    let cluster = Cluster::new(1, "");
+    let Some(server) = PostgresServer::start(&cluster) else { return };
+    let _replicas = cluster.found();
+    cluster.publish("one\n");
+    copy_the_rest(&cluster, &server);
+    server.admin("CREATE TABLE elsewhere (seq bigint)");
+    server.admin("GRANT ALL ON elsewhere TO bridge");
+    let mut args = server.bridge();
+    args.push("--until-end".to_owned());
+    cluster.publish("two\nthree\nfour\nfive\n");
+    for (name, doing, said) in DOINGS {
+        let when = if name == "deletes" { "AFTER" } else { "BEFORE" };
+        server.admin(&format!(
+            "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF convert_from(NEW.payload, 'UTF8') LIKE 't%' THEN {doing} END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER t {when} INSERT ON lockstep_stream FOR EACH ROW EXECUTE FUNCTION {name}()"
+        ));
+        let refused = run(bridge_command(&cluster, &args), b"").with_code(3);
+        refused.saying(&[said, "nothing of this commit is stored", "--no-read-back"]);
+        assert_eq!(server.lines(&cluster).len(), 1, "{name}: rows and position go together");
+        server.admin("DROP TRIGGER t ON lockstep_stream");
+    }
+    // Without it they are there; and so they are where a trigger fills a column of its own.
+    server.admin(
+        "ALTER TABLE lockstep_stream ADD COLUMN words text; \
+         CREATE FUNCTION fills() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.words = 'x'; RETURN NEW; END $$; \
+         CREATE TRIGGER t BEFORE INSERT ON lockstep_stream FOR EACH ROW EXECUTE FUNCTION fills()",
+    );
+    copy_the_rest(&cluster, &server);
+    assert_equal(&cluster, &server);
+    // Rows without their position, as a restore of one table leaves them.
+    server.admin("UPDATE lockstep_position SET seq = seq - 3");
+    run(bridge_command(&cluster, &args), b"")
+        .with_code(3)
+        .saying(&["messages behind its position", "restored"]);
+    server.admin("DELETE FROM lockstep_position");
+    run(bridge_command(&cluster, &args), b"").with_code(3).saying(&["has no position of it"]);
+    // Both as they were some commits before: what lies between is written again.
+    server.admin("TRUNCATE lockstep_stream");
+    copy_the_rest(&cluster, &server);
+    assert_equal(&cluster, &server);
+}
+
+pub fn with_a_poison_entry() {
+    let cluster = Cluster::new(1, "");
+    let Some(server) = PostgresServer::start(&cluster) else { return };
+    let _replicas = cluster.found();
+    cluster.publish("one\n");
+    copy_the_rest(&cluster, &server);
+    server.admin("ALTER TABLE lockstep_stream ADD CHECK (payload <> 'poison'::bytea)");
+    cluster.publish("two\npoison\nthree\n");
+    let mut waiting = start_bridge(&cluster, &server, &[]);
+    waiting.await_log("refuses the message of seq");
+    let log = waiting.log();
+    let seq = log.split("--skip ").nth(1).expect("a way past").trim();
+    let seq: String = seq.chars().take_while(char::is_ascii_digit).collect();
+    assert_eq!(waiting.terminate(), Some(0));
+    let mut args = server.bridge();
+    args.extend(["--until-end", "--skip", &seq].map(str::to_owned));
+    run(bridge_command(&cluster, &args), b"").with_code(0).saying(&[&format!("seq {seq} is left out")]);
+    let stored = server.lines(&cluster);
+    assert_eq!(stored.len(), 3, "{stored:?}");
+    assert!(!stored.iter().any(|line| line.ends_with("poison")), "{stored:?}");
+    copy_the_rest(&cluster, &server);
+    assert_eq!(server.lines(&cluster).len(), 3, "it lies behind");
+}
+
+/// A pooler in transaction mode: what is of a session stays behind in a connection that others get next.
+pub fn behind_a_pooler() {
+    let cluster = Cluster::new(1, "");
+    let Some(server) = PostgresServer::start(&cluster) else { return };
+    let _replicas = cluster.found();
+    cluster.publish("one\n");
+    let pooler = Pooler::start(server.folder.path().join(format!(".s.PGSQL.{}", server.port)));
+    let [direct, through] = [server.port, pooler.port()].map(|port| format!("@127.0.0.1:{port}/"));
+    let mut args: Vec<_> = server.bridge().iter().map(|arg| arg.replace(&direct, &through)).collect();
+    args.push("--until-end".to_owned());
+    let refused = run(bridge_command(&cluster, &args), b"").with_code(2);
+    refused.saying(&["pooler", "name the server itself"]);
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    let began = Instant::now();
+    while server.admin(locks).trim() != "0" {
+        assert!(began.elapsed() < PATIENCE, "a lock stays behind");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let bridge = start_bridge(&cluster, &server, &[]);
+    await_equal(&cluster, &server);
+    assert_eq!(bridge.terminate(), Some(0));
+    assert_eq!(server.admin(locks).trim(), "0");
 }
