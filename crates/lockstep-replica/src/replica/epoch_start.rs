@@ -15,7 +15,7 @@ use lockstep_core::engine::ports::Net;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::sequence::Stamp;
-use lockstep_wire::{EPOCH_START_LEN_MAX, EntryKind, EpochBase, EpochStartBody, Nanos, write_epoch_start};
+use lockstep_wire::{EPOCH_START_LEN_MAX, EntryKind, EpochBase, EpochStartBody, write_epoch_start};
 
 impl Leading {
     /// Whether the log contains the start of the epoch that this node leads.
