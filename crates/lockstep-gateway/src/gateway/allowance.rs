@@ -20,10 +20,15 @@ impl Allowance {
     /// Whether one more may be done now, at `rate` a second and a tenth of a second's at once; then it is
     /// counted.
     pub fn take(&mut self, now: Nanos, rate: u32) -> bool {
+        self.take_up_to(now, rate, rate / 10)
+    }
+
+    /// The same, with so many at once.
+    pub fn take_up_to(&mut self, now: Nanos, rate: u32, at_once: u32) -> bool {
         let rate = u64::from(rate);
         let earned =
             u128::from(now.saturating_sub(self.credited_at)) * u128::from(rate * ONE) / 1_000_000_000;
-        let most = (rate * ONE / 10).max(ONE);
+        let most = u64::from(at_once.max(1)) * ONE;
         if earned > 0 {
             self.credit = u64::try_from(earned).unwrap_or(most).saturating_add(self.credit).min(most);
             self.credited_at = now;

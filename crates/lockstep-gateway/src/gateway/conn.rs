@@ -156,7 +156,7 @@ impl Conn {
 
     /// Whether it may be answered once more: an answer of the session's own is an entry of the stream.
     pub fn may_be_answered(&mut self, now: Nanos) -> bool {
-        self.answer_uncounted = self.answer_uncounted && !self.answers.take(now, ANSWERS);
+        self.answer_uncounted = self.answer_uncounted && !self.answers.take_up_to(now, ANSWERS, ANSWERS);
         !self.answer_uncounted
     }
 
