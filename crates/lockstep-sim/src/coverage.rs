@@ -280,6 +280,7 @@ impl Coverage {
             Event::DamageUnseen,
             Event::Overruns,
             Event::ReplaysDenied,
+            Event::Installed,
             Event::TakeoversThatWait,
             Event::PresentStopped,
             Event::ReadersDiverged,
