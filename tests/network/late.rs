@@ -30,7 +30,7 @@ fn host_without_card(wait: &str) -> Option<(Namespace, Cluster)> {
     let cluster = Cluster::on(ground, &more);
     cluster.format(1);
     cluster.run(&["bootstrap", "--replica", "1"], b"").with_code(0);
-    gateways::add_user(&cluster, "anna", "password-of-anna", &[]);
+    gateways::add_user(&cluster, "anna", "secret", &[]);
     cluster.run(&["notary", "key", "n"], b"").with_code(0);
     Some((host, cluster))
 }
@@ -57,7 +57,7 @@ fn every_daemon_waits_for_an_interface_that_is_missing_down_or_without_address()
         daemon.await_log("the network is not there yet, and is waited for");
     }
     // Missing, down, without an address: none of them ends, and none goes on.
-    for step in ["ip link add eth9 type dummy && ip link set eth9 multicast on", "ip link set eth9 up"] {
+    for step in ["ip link add eth9 type veth peer name eth8", "ip link set eth8 up && ip link set eth9 up"] {
         host.shell(step);
         std::thread::sleep(Duration::from_millis(300));
         for daemon in &mut daemons {

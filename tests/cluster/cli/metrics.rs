@@ -100,7 +100,7 @@ fn clients_that_are_silent_or_send_half_a_request_keep_nobody_from_the_page() {
         })
     };
     let _open: Vec<TcpStream> = open(b"").chain(open(b"GET /metrics HT")).collect();
-    for path in ["/metrics", "/healthz", "/readyz", "/counters"] {
+    for path in ["/metrics", "/healthz", "/readyz"] {
         assert_eq!(page(address, path, "").0, 200, "{path}");
     }
 }
@@ -112,7 +112,7 @@ fn a_page_of_another_name_or_origin_reads_nothing() {
         Cluster::new(1, &format!("\n[metrics]\nlisten = \"{address}\"\nhosts = \"risk-1.example\"\n"));
     let _replicas = cluster.found();
     await_page(address, "/readyz", |status, _| status == 200);
-    for path in ["/metrics", "/healthz", "/readyz", "/counters", "/"] {
+    for path in ["/metrics", "/healthz", "/readyz", "/"] {
         assert_eq!(page(address, path, "Host: evil.example\r\n").0, 403, "{path}");
         let origin = format!("Host: {address}\r\nOrigin: http://evil.example\r\n");
         assert_eq!(page(address, path, &origin).0, 403, "{path}");

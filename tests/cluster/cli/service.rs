@@ -161,7 +161,7 @@ fn a_daemon_whose_output_nobody_takes_starts_serves_and_ends() {
     let mut replicas = cluster.found();
     assert_eq!(replicas.pop().expect("two").terminate(), Some(0));
     cluster.run(&["notary", "key", "n"], b"").with_code(0);
-    gateways::add_user(&cluster, "anna", "password-of-anna", &[]);
+    gateways::add_user(&cluster, "anna", "secret", &[]);
     for (what, streams) in
         [("a full pipe", Streams::full()), ("closed", Streams::Closed), ("/dev/full", Streams::NoRoom)]
     {
