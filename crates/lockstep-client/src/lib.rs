@@ -14,8 +14,8 @@
 //! `config`).
 //!
 //! ```no_run
-//! use lockstep_client::{Cursor, Delivery, EVERYBODY, Endpoint, Publisher, PublisherEvent, Start, Subscriber,
-//! SubscriberEvent}; use std::net::{Ipv4Addr, SocketAddrV4};
+//! use lockstep_client::{Cursor, Delivery, EVERYBODY, Endpoint, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
+//! use std::net::{Ipv4Addr, SocketAddrV4};
 //! use std::ops::ControlFlow;
 //! use std::time::Duration;
 //!

@@ -4,7 +4,7 @@
 use crate::Failure;
 use crate::failure::{INTEGRITY, NOT_READY};
 use lockstep_client::{PartsBound, ReplayEndReason, Start, SubscriberEvent};
-use lockstep_wire::{RepairReject, Seq};
+use lockstep_wire::{PublisherId, RepairReject, Seq};
 
 /// Serves with the whole stream until it is told to stop. Where no journal has the stream's beginning any
 /// more, it says what waits for the next trading day, as `until_then` has it, and serves with what is left.
@@ -31,11 +31,13 @@ pub struct ReadingEnd {
     /// The end of the stream was reached once: others count on what was counted here.
     has_begun: bool,
     lacks_beginning: bool,
+    /// Messages in parts that are delivered to nobody, or not here: the first one is said.
+    given_up: u64,
 }
 
 impl ReadingEnd {
     fn from_start(whole: bool) -> Self {
-        Self { whole, has_begun: false, lacks_beginning: false }
+        Self { whole, has_begun: false, lacks_beginning: false, given_up: 0 }
     }
 
     /// Whether it has the stream from its first entry on; otherwise from the oldest that there is.
@@ -58,9 +60,31 @@ impl ReadingEnd {
                             a trading day; an archiver, or a journal that keeps more, spares it that";
                 return Some(abandoned(from, oldest, why, hint));
             }
+            SubscriberEvent::PartsAbandoned { publisher, from, bound } => {
+                self.on_given_up(publisher, from, bound)
+            }
             _ => return ended(event),
         }
         None
+    }
+
+    fn on_given_up(&mut self, publisher: PublisherId, seq: Seq, bound: PartsBound) {
+        self.given_up += 1;
+        if bound == PartsBound::Beginning {
+            tracing::warn!(
+                publisher,
+                seq,
+                "a message ends here whose first part lies before the oldest entry that journals keep: the trading day \
+                 that it is in cannot be counted"
+            );
+        } else if self.given_up == 1 {
+            tracing::warn!(
+                publisher,
+                seq,
+                "a message that begins here was left unfinished by its publisher, and is delivered to nobody; counted \
+                 as parts_given_up"
+            );
+        }
     }
 
     /// Whether the stream cannot be had from its beginning: this reading is over.
@@ -109,17 +133,6 @@ pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
                  id, or a replica is damaged; run `lockstep format --verify` on each"
             ),
         ),
-        SubscriberEvent::PartsAbandoned { publisher, from, bound } => {
-            let raise = match bound {
-                PartsBound::Memory(bytes) => format!("subscriber.parts, which is {bytes} bytes"),
-                PartsBound::Length(max) => format!("stream.message_len_max, which is {max} bytes"),
-                other => format!("{other:?}"),
-            };
-            let what = format!(
-                "a message of publisher {publisher} that began at seq {from} is not joined: raise {raise}"
-            );
-            Failure::new(INTEGRITY, what)
-        }
         _ => return None,
     })
 }

@@ -41,6 +41,7 @@ use super::gateway::users::Recipient;
 use lockstep_core::engine::clients::Clients;
 use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::networks::Networks;
+use lockstep_core::engine::parts::PartsBound;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -281,6 +282,14 @@ impl<B: Backlog> Feed<B> {
             SubscriberEvent::CaughtUp { .. } => {
                 self.caught_up = true;
                 self.sent_at = 0;
+                Ok(())
+            }
+            // What ends here began before the first entry that was read. Whoever has read it may count it.
+            SubscriberEvent::PartsAbandoned { bound: PartsBound::Beginning, .. } => {
+                self.flush(now, send);
+                if self.today.on_lacking() {
+                    self.server.forget_session(self.session);
+                }
                 Ok(())
             }
             _ => Ok(()),

@@ -167,6 +167,13 @@ fn messages_in_parts_are_in_the_files_once_wherever_a_bridge_ends() {
         unfinished += across;
     }
     assert!(unfinished > 0, "no file ended within a message of somebody");
+    // One that begins late has the same messages from there on, whose first parts lie before it.
+    for from in first..first + amount(3, 40) {
+        let (folder, seq) = (cluster.path(&format!("late-{from}")), from.to_string());
+        run(bridge(&cluster, "csv", &folder, &["--from", &seq, "--until-end"]), b"").with_code(0);
+        let later: Vec<_> = stream.iter().copied().filter(|seq| *seq >= from).collect();
+        assert_eq!(csv_seqs(&folder).0, later, "from {from}");
+    }
     println!("{} messages, {unfinished} files ended within a message", stream.len());
 }
 

@@ -25,7 +25,8 @@ pub const FIRST_DAY: &str = "FIRST";
 /// Whether messages have a number at present.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LedgerDay {
-    /// It was read too late to know: the stream began before, and no day has begun since.
+    /// It was read too late to know: the stream began before, and no day has begun since; or a message of the
+    /// day began before, and cannot be read.
     Unknown,
     /// It is open.
     Open(String),
@@ -115,10 +116,22 @@ impl<B: Backlog> Ledger<B> {
             self.lists.clear();
             self.full = false;
             self.day = LedgerDay::Open(mark.name.to_owned());
-        } else {
+        } else if self.day != LedgerDay::Unknown {
+            // Of a day that was not counted it is not known with which number it ends.
             self.day = LedgerDay::Over;
         }
         Ok(())
+    }
+
+    /// A message ends here whose first part lies before the first entry that was read: whose it is and what
+    /// it says is not known, and others may count it. Returns whether numbers are unknown by it until a day
+    /// begins.
+    pub fn on_lacking(&mut self) -> bool {
+        let counts = matches!(self.day, LedgerDay::Open(_)) && !self.whole;
+        if counts {
+            self.day = LedgerDay::Unknown;
+        }
+        counts
     }
 
     /// The next message of the stream. Returns whether it has a number in somebody's sequence.
@@ -292,6 +305,19 @@ mod tests {
         ledger.on_day(&DayMark { is_start: true, name: "A" }).unwrap();
         assert!(ledger.on_message(&message(52, 7, b"known")).unwrap());
         assert_eq!(ledger.next_number(&[7]), 2);
+    }
+
+    #[test]
+    fn a_message_that_began_before_what_was_read_leaves_its_day_without_numbers() {
+        let mut late = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
+        assert!(!late.on_lacking(), "no day has begun: it has no number anyhow");
+        late.on_day(&DayMark { is_start: true, name: "A" }).unwrap();
+        late.on_message(&message(52, 7, b"known")).unwrap();
+        assert!(late.on_lacking());
+        assert!(!late.on_message(&message(54, 7, b"is it 2 or 3?")).unwrap());
+        assert_eq!((late.day(), late.next_number(&[7])), (&LedgerDay::Unknown, 2));
+        late.on_day(&DayMark { is_start: true, name: "B" }).unwrap();
+        assert!(late.on_message(&message(56, 7, b"1")).unwrap());
     }
 
     #[test]

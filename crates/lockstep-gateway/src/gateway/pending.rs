@@ -11,6 +11,7 @@
 //! It holds no more than the cluster's window (`stream.window…`) and what one poll brings: everything else is
 //! final when it is delivered.
 
+use lockstep_core::engine::parts::PartsBound;
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, Seq};
@@ -48,6 +49,10 @@ enum PendingKind {
         timestamp: Nanos,
     },
     CaughtUp,
+    /// A message ends that began before the first entry that was read.
+    Lacking {
+        publisher: PublisherId,
+    },
 }
 
 /// One event that waits, with what it borrowed.
@@ -89,6 +94,9 @@ impl PendingDelivery {
                 SubscriberEvent::Day { seq, timestamp, mark: DayMark { is_start: begins, name: text() } }
             }
             PendingKind::CaughtUp => SubscriberEvent::CaughtUp { next: self.bound },
+            PendingKind::Lacking { publisher } => {
+                SubscriberEvent::PartsAbandoned { publisher, from: seq, bound: PartsBound::Beginning }
+            }
         }
     }
 }
@@ -165,6 +173,9 @@ impl Pending {
                     return;
                 }
                 (next, PendingKind::CaughtUp, &[][..])
+            }
+            SubscriberEvent::PartsAbandoned { publisher, from, bound: PartsBound::Beginning } => {
+                (from + 1, PendingKind::Lacking { publisher }, &[][..])
             }
             _ => return,
         };

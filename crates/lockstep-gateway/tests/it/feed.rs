@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends there")]
 
+use lockstep_core::engine::parts::PartsBound;
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_gateway::feed::{Feed, FeedSource};
 use lockstep_gateway::gateway::users::Recipient;
@@ -20,6 +21,8 @@ const DAYS: [&str; 2] = ["20261121", "20261122"];
 enum Entry {
     Message(u32, Vec<u8>),
     Day(Option<&'static str>),
+    /// A message ends whose first part lies before what was read.
+    Lacking,
 }
 
 fn session(name: &str) -> Session {
@@ -27,8 +30,13 @@ fn session(name: &str) -> Session {
 }
 
 fn feed_of(source: FeedSource) -> Feed<Spool> {
+    feed_from(source, true)
+}
+
+/// Of a stream that is read from its first entry on, or from a later one.
+fn feed_from(source: FeedSource, whole: bool) -> Feed<Spool> {
     let spools = [0, 0].map(|_| Spool::open(&std::env::temp_dir(), 1 << 20).expect("a spool"));
-    Feed::new(source, LEN_MAX, spools, true, RequestServer::new(ServerLimits::default())).expect("a feed")
+    Feed::new(source, LEN_MAX, spools, whole, RequestServer::new(ServerLimits::default())).expect("a feed")
 }
 
 /// Hands `entries` of `stream` to the feed in batches; the datagrams that it sends.
@@ -54,6 +62,9 @@ fn play(
             Entry::Day(name) => {
                 let mark = DayMark { is_start: name.is_some(), name: name.unwrap_or_default() };
                 SubscriberEvent::Day { seq, timestamp: 0, mark }
+            }
+            Entry::Lacking => {
+                SubscriberEvent::PartsAbandoned { publisher: 1, from: seq, bound: PartsBound::Beginning }
             }
         };
         feed.on_stream(seq, &event, &mut send).unwrap();
@@ -129,7 +140,7 @@ fn expected(stream: &[Entry], carries: impl Fn(u32) -> bool) -> Vec<(String, u64
                     all.push((day.to_owned(), number, payload.clone()));
                 }
             }
-            Entry::Message(..) => {}
+            Entry::Message(..) | Entry::Lacking => {}
         }
     }
     all
@@ -172,6 +183,29 @@ fn two_feeds_emit_the_same_numbers_and_one_that_restarts_goes_on_at_the_same() {
         let rest = play(&mut again, &stream, killed_at..whole, 5);
         assert_eq!(received(&mut again, &rest, DAYS[1]), expected(&stream[512..], |_| true));
         assert_eq!(again.next_number(), a.next_number());
+    }
+}
+
+/// Parts of a message stand across the oldest entry that is kept: a feed that was there counts it, and one
+/// that begins there cannot know whether it counts.
+#[test]
+fn a_feed_that_begins_within_a_message_of_its_day_gives_out_no_other_numbers_than_one_that_was_there() {
+    let early_stream = stream();
+    // Right behind the day's begin, in its middle, as its last entry; between two days, and in the next one.
+    for at in [1, 250, 500, 505, 600] {
+        let mut late_stream = early_stream.clone();
+        late_stream[at] = Entry::Lacking;
+        let (mut early, mut late) = (feed_of(FeedSource::All), feed_from(FeedSource::All, false));
+        [&mut early, &mut late].into_iter().for_each(catch_up);
+        let all = 0..early_stream.len();
+        let theirs = play(&mut early, &early_stream, all.clone(), 7);
+        let own = play(&mut late, &late_stream, all, 7);
+        for (day, entries) in DAYS.iter().zip([1..501, 513..703]) {
+            let there = received(&mut early, &theirs, day);
+            let had = received(&mut late, &own, day);
+            let known = if entries.contains(&at) { at - entries.start } else { there.len() };
+            assert_eq!(had, there[..known], "entry {at}, {day}");
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::gateway::audit::Audited;
 use crate::gateway::conn::Phase;
 use crate::gateway::users::Recipient;
 use lockstep_core::engine::clients::{CLIENT, DisconnectReason, nonce};
+use lockstep_core::engine::parts::PartsBound;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
@@ -26,6 +27,13 @@ const KEY_REFUSED: &str =
 const NO_ROOM: &str =
     "the cluster's table of publishers is full (stream.publishers_max): no new name can log in";
 
+/// Told to a client whose message took the gateway too long.
+const GIVEN_UP: &str =
+    "a long message of yours took so long that it is delivered to nobody: log in again, and send it again";
+/// Told to clients of a gateway that began to read in the middle of a message of their day.
+const LACKING: &str =
+    "a message of this day began before what this gateway could read: it counts again with the next day";
+
 /// The reason of a reject when the gateway's key does not allow the client's name.
 const NOT_ALLOWED: &str =
     "the gateway's key does not allow this client's name: `lockstep keys allow` changes what it allows";
@@ -37,6 +45,7 @@ impl<B: Backlog> Gateway<B> {
             PublisherEvent::Opened { ticket, publisher, .. } => (ticket, publisher),
             PublisherEvent::Refused { ticket, reason } => return self.on_refused(now, ticket, reason),
             PublisherEvent::NotAllowed { publisher, .. } => return self.on_not_allowed(now, publisher),
+            PublisherEvent::GivenUp { publisher, .. } => return self.on_given_up(now, publisher),
             _ => return,
         };
         let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
@@ -84,6 +93,14 @@ impl<B: Backlog> Gateway<B> {
         conn.reported = Some(KEY_REFUSED);
         conn.line.debug(now, KEY_REFUSED, &mut conn.out);
         self.tell(now, index, Audited::NotAllowed, KEY_REFUSED);
+    }
+
+    /// A client's message stands in the stream and is delivered to nobody: its connection ends with words, as
+    /// what it has sent is not what the stream has.
+    fn on_given_up(&mut self, now: Nanos, publisher: PublisherId) {
+        if let Some(&index) = self.by_publisher.get(&publisher) {
+            self.end(now, index, DisconnectReason::Broken, GIVEN_UP);
+        }
     }
 
     /// The handle has reported that `publisher` is open under `nonce`, and sends everything under that open
@@ -237,6 +254,10 @@ impl<B: Backlog> Gateway<B> {
                 self.caught_up = true;
                 Ok(())
             }
+            SubscriberEvent::PartsAbandoned { bound: PartsBound::Beginning, .. } => {
+                self.on_lacking(now);
+                Ok(())
+            }
             _ => Ok(()),
         };
         if let Err(error) = buffered {
@@ -260,6 +281,23 @@ impl<B: Backlog> Gateway<B> {
             self.ready.extend(hearers);
         }
         buffered.map(|_| ())
+    }
+
+    /// A message of the open day began before the first entry that was read: for whom it is, is not known,
+    /// and so nobody's next number. Clients wait for the next day, as behind a late start.
+    fn on_lacking(&mut self, now: Nanos) {
+        if !self.ledger.on_lacking() {
+            return;
+        }
+        for index in 0..self.conns.len() {
+            match self.conns[index].as_ref().map(|(_, conn)| &conn.phase) {
+                Some(Phase::Open { .. }) => self.end(now, index, DisconnectReason::Stopped, LACKING),
+                Some(Phase::Checking(_) | Phase::Opening { .. }) => {
+                    self.reject(now, index, RejectReason::SessionNotAvailable, LACKING);
+                }
+                _ => {}
+            }
+        }
     }
 
     fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), BacklogError> {
