@@ -23,7 +23,7 @@ struct Row {
     resume: Cursor,
 }
 
-/// Where a subscription begins of which nothing is known.
+/// A cursor that is not known yet.
 const NOWHERE: Cursor = Cursor { history: 0, seq: 0, chain: 0 };
 
 /// Messages that the target has not been given.
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn behind_each_message_the_stream_is_read_on_from_the_first_part_of_what_is_unfinished_there() {
         let mut pending = PendingRecords::new(None);
-        // A first part, and behind it a whole one of somebody else's; its last parts; one more.
+        // A first part, and behind it a whole one of another publisher; its last parts; one more.
         pending.push(&message(13, b""));
         report(&mut pending, (12, 5, 1), 0, &[(1, 1, PART_MORE), (2, 1, 0)]);
         [15, 16].iter().for_each(|seq| pending.push(&message(*seq, b"")));

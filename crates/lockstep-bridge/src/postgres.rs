@@ -192,7 +192,7 @@ impl Postgres {
             ));
         }
         self.lock = Some(connection);
-        // A pooler of transactions has given the first one's server to the lock, or to somebody else.
+        // A pooler of transactions has given the first one's server to the lock, or to another client.
         let backend = first_text(&self.query(BACKEND)?);
         self.judge_backend(&backend)
     }
@@ -470,7 +470,7 @@ fn encode(record: &StreamRecord<'_>, out: &mut BytesMut) -> Result<(), TargetErr
     Ok(())
 }
 
-/// The first text of the first row; nothing if there is none.
+/// The first text of the first row; empty without a row.
 fn first_text(rows: &[Vec<Option<String>>]) -> String {
     rows.first().and_then(|row| row.first()?.clone()).unwrap_or_default()
 }

@@ -176,7 +176,7 @@ impl BridgeReader {
                     Ok(())
                 }
                 SubscriberEvent::Frame { bytes } => on_frame(bytes, pending, (*from, *start), unverified),
-                // What is wanted is there, and not all before it in which that may begin.
+                // The journals have all that is wanted, and not all before it in which that may begin.
                 SubscriberEvent::Abandoned { oldest: held, .. }
                     if start.is_some_and(|start| start < held)
                         && held <= from.saturating_sub(u64::from(unverified.is_some())) =>

@@ -31,7 +31,7 @@ pub struct ReadingEnd {
     /// The end of the stream was reached once: others count on what was counted here.
     has_begun: bool,
     lacks_beginning: bool,
-    /// Messages in parts that are delivered to nobody, or not here: the first one is said.
+    /// Messages in parts that no reader delivers, or not this one: the first one is logged.
     given_up: u64,
 }
 

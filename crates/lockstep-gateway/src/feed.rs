@@ -284,7 +284,7 @@ impl<B: Backlog> Feed<B> {
                 self.sent_at = 0;
                 Ok(())
             }
-            // What ends here began before the first entry that was read. Whoever has read it may count it.
+            // What ends here began before the first entry that was read. Others may count it.
             SubscriberEvent::PartsAbandoned { bound: PartsBound::Beginning, .. } => {
                 self.flush(now, send);
                 if self.today.on_lacking() {

@@ -154,7 +154,8 @@ impl<S: FileStorage> FileTarget<S> {
     }
 
     /// Begins the file whose first message this is. A folder without a file says from where it was written:
-    /// behind a crash the stream goes on there, or is not to be had any more, and nothing is passed over.
+    /// behind a crash the stream is read from there, or is not to be had any more, and no message is passed
+    /// over.
     fn begin(&mut self, first: &StreamRecord<'_>) -> Result<(), TargetError> {
         if self.manifest.position().is_none() {
             let seq = first.seq.saturating_sub(1);
@@ -261,7 +262,7 @@ impl<S: FileStorage> Target for FileTarget<S> {
         if self.encoded.len() >= WRITE_BYTES { self.write() } else { Ok(()) }
     }
 
-    /// Completes the file if it is full. Where there is none, the manifest says how far the stream was read,
+    /// Completes the file if it is full. Without one the manifest says how far the stream was read,
     /// if that is far. Of one that is not full, what is encoded is written, for whoever reads
     /// along; it is not made durable, as nothing goes on with it.
     fn commit(&mut self, cursor: Cursor) -> Result<(), TargetError> {

@@ -24,8 +24,8 @@ pub struct FileManifest {
     schema: String,
     settings: FileSettings,
     files: Vec<ManifestRow>,
-    /// Where the stream is read on, if the last file does not say it: there is none, or much of the stream
-    /// without a message for the files lies behind it.
+    /// Where the stream is read on, if the last file does not say it: the folder has no file, or much of the
+    /// stream without a message for the files lies behind it.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "place")]
     position: Option<ManifestPosition>,
 }

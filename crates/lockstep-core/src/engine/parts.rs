@@ -12,10 +12,9 @@
 //!                 └───────────────────────────────┘        Retract: goes back to the parts that are left
 //! ```
 //!
-//! Whoever reads the stream joins by this one type: subscribers, readers of journals, bridges, and the
-//! publisher, which learns by it that nobody delivers what it has published. When a message that was left
-//! unfinished is given up is a rule of the stream ([`crate::proto::parts`]), and so is the bound of the
-//! memory.
+//! All readers join by this one type: subscribers, readers of journals, bridges, and the publisher, which
+//! learns by it that no reader delivers what it has published. When a message that was left unfinished is
+//! given up is a rule of the stream ([`crate::proto::parts`]), and so is the bound of the memory.
 
 use crate::proto::parts::{PARTS_BOUNDS, PartsBounds};
 use crate::proto::planted::{Mutation, planted};
@@ -28,7 +27,7 @@ use std::hash::{Hash, Hasher};
 pub struct PartsLimits {
     /// Bytes of memory that stay for the next messages, once they were needed.
     pub spare_bytes: usize,
-    /// Whether bytes are joined. Else only what becomes of messages is told.
+    /// Whether bytes are joined. Else only the end of each message is reported.
     pub with_payloads: bool,
 }
 
@@ -38,7 +37,7 @@ impl Default for PartsLimits {
     }
 }
 
-/// Why a message that is larger than a datagram is delivered to nobody, or not to this reader.
+/// Why a message that is larger than a datagram is delivered to no reader, or not to this one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum PartsBound {
@@ -303,7 +302,7 @@ impl Reassembly {
         self.given_up_count
     }
 
-    /// The whole message at `slot`, as [`Joined::Whole`] told it.
+    /// The whole message at `slot`, as [`Joined::Whole`] has named it.
     pub fn message(&self, slot: usize) -> &[u8] {
         &self.slots[slot].bytes
     }

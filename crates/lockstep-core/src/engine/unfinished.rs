@@ -1,5 +1,5 @@
 //! Which messages are unfinished at a place of the log, and which are whole, without their bytes: for whoever
-//! reads a log and does not deliver it. A publisher learns by it of a message of its own that nobody
+//! reads a log and does not deliver it. A publisher learns by it of a message of its own that no reader
 //! delivers, and a bridge where a subscription must begin that is to have every message behind a place.
 
 use super::parts::{Joined, PartsLimits, Reassembly};

@@ -518,7 +518,7 @@ fn a_publisher_that_was_away_reads_what_waits_before_it_sends_anything_again() {
     assert_eq!(writer.sent(), messages(&[20]), "now it is known what has not");
 }
 
-/// PARTS-1, as the publisher of the message sees it: it is told what readers make of it.
+/// PARTS-1, as the publisher of the message sees it: its outcome is what readers make of it.
 #[test]
 fn a_message_in_parts_that_took_too_long_is_told_as_given_up_and_the_next_one_as_committed() {
     for (more, is_given_up) in [(0, false), (1, true)] {

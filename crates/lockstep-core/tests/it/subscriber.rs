@@ -244,7 +244,7 @@ fn what_dead_publishers_leave_ends_no_reader_and_holds_no_position_back() {
             reader.hear(&log.push_part(publisher, 3 * u64::from(death) + 1, PART_MORE, &text));
             reader.hear(&log.push_part(publisher, 3 * u64::from(death) + 2, PART_MORE | PART_NEXT, &text));
         }
-        // Who lives is delivered meanwhile, whole.
+        // A publisher that lives is delivered meanwhile, whole.
         reader.hear(&log.push_part(7, 1, PART_MORE, "large, "));
         reader.hear(&log.push_part(7, 2, PART_NEXT, "and whole"));
         reader.hear(&log.ack(2, log.end.next));
@@ -259,7 +259,7 @@ fn what_dead_publishers_leave_ends_no_reader_and_holds_no_position_back() {
         assert_eq!((core.resume_next(), core.deliver_next()), (log.end.next, log.end.next), "{delivery:?}");
         assert_eq!(core.cursor().map(|cursor| cursor.seq), Some(log.end.next));
         assert_eq!(core.counters.get(Counter::PartsGivenUp), u64::from(names), "the others were begun anew");
-        // One of them goes on after all: for everybody it is no message.
+        // One of them continues after all: it is a message for no reader.
         let end = 3 * 699 + 3;
         reader.hear(&log.push_part(100 + 699 % names, end, PART_NEXT, "late"));
         reader.hear(&log.push(&["behind"]));

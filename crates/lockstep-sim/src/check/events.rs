@@ -162,7 +162,7 @@ impl Oracle {
                     return broken("WIN-1");
                 }
             }
-            // Nobody publishes messages that are too long, or leaves so many unfinished.
+            // No publisher has messages that are too long, or leaves so many unfinished.
             SubscriberEvent::PartsAbandoned { bound, .. } if bound != PartsBound::Beginning => {
                 return broken("PARTS-1");
             }

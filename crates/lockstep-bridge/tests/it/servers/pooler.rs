@@ -27,7 +27,7 @@ pub struct Pooler {
 impl Drop for Pooler {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        // It looks at that when it has accepted somebody.
+        // It looks at that when it has accepted a client.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }

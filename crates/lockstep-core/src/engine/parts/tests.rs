@@ -126,7 +126,7 @@ fn what_is_left_unfinished_is_given_up_by_what_stands_in_the_stream() {
         let given_up = joiner.given_up();
         assert_eq!(given_up == [(1, 10, PartsBound::Entries(100))], !is_whole, "{at}: {given_up:?}");
     }
-    // What is unfinished and began with it or behind it: 48 bytes, each part counts for 4 more.
+    // Messages that are unfinished and began with it or behind it: 48 bytes, each part counts for 4 more.
     for (others, is_whole) in [(7, true), (8, false)] {
         let mut joiner = Joiner::new(false);
         joiner.begin(1, 1, "ab");
@@ -203,7 +203,8 @@ fn all_readers_that_have_a_first_part_agree_about_the_message() {
             .map(|(at, what)| (*at, what.clone()))
             .collect();
         assert_eq!(late, expected, "from {from}");
-        // What it lacks of those that end behind it is said, and none ends further behind it than the span.
+        // Each that it lacks of those that end behind it is reported, and no one ends further behind it than
+        // the span.
         let lacks = whole.iter().filter(|(at, (first, _))| *first < from && **at >= from);
         for (at, _) in lacks {
             assert!(
@@ -238,7 +239,7 @@ fn a_hundred_thousand_deaths_take_no_more_than_the_bounds_and_end_nobody() {
                 assert!(joiner.seq - oldest <= PARTS_BOUNDS.span, "death {death} of {names} names");
             }
         }
-        // Nobody dies any more, and nothing is left of the dead.
+        // No publisher dies any more, and nothing is left of the dead.
         joiner.parts.on_entry(joiner.seq + PARTS_BOUNDS.span);
         assert!(joiner.parts.is_empty() && joiner.parts.slots.len() <= SLOTS_KEPT);
         let kept: usize = joiner.parts.slots.iter().map(Building::memory).sum();

@@ -27,10 +27,10 @@ const KEY_REFUSED: &str =
 const NO_ROOM: &str =
     "the cluster's table of publishers is full (stream.publishers_max): no new name can log in";
 
-/// Told to a client whose message took the gateway too long.
+/// For a client whose message took the gateway too long.
 const GIVEN_UP: &str =
     "a long message of yours took so long that it is delivered to nobody: log in again, and send it again";
-/// Told to clients of a gateway that began to read in the middle of a message of their day.
+/// For clients of a gateway that began to read in the middle of a message of their day.
 const LACKING: &str =
     "a message of this day began before what this gateway could read: it counts again with the next day";
 
@@ -95,7 +95,7 @@ impl<B: Backlog> Gateway<B> {
         self.tell(now, index, Audited::NotAllowed, KEY_REFUSED);
     }
 
-    /// A client's message stands in the stream and is delivered to nobody: its connection ends with words, as
+    /// A client's message stands in the stream and no reader delivers it: its connection ends with words, as
     /// what it has sent is not what the stream has.
     fn on_given_up(&mut self, now: Nanos, publisher: PublisherId) {
         if let Some(&index) = self.by_publisher.get(&publisher) {
