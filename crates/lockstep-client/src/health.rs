@@ -72,6 +72,8 @@ pub enum Reason {
     Condition(Identity, ActiveCondition),
     /// A node stores the stream of another history.
     OtherHistory(Identity, u64),
+    /// A node leads another history: two histories serve.
+    OtherLeader(Identity, u64),
     /// A replica of the file that answers and is no member.
     NoMember(Identity),
     /// A node that was formatted anew and waits to be admitted.
@@ -97,6 +99,11 @@ impl fmt::Display for Reason {
             Self::OtherHistory(identity, history) => {
                 write!(f, "{identity} holds another history, {history:016x}")
             }
+            Self::OtherLeader(identity, history) => write!(
+                f,
+                "{identity} leads another history, {history:016x}: two histories serve, and what one acknowledges the \
+                 other does not have; stop the founder that holds less (`lockstep recover --compare`)"
+            ),
             Self::NoMember(identity) => write!(f, "{identity} is no member"),
             Self::Blank(identity) => write!(f, "{identity} holds nothing yet and is no member"),
             Self::ChangePending => f.write_str("the last change of the membership is not committed yet"),
@@ -264,7 +271,10 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
         };
         let identity = status.identity;
         if status.history != 0 && status.history != source.history {
-            reasons.push(Reason::OtherHistory(identity, status.history));
+            reasons.push(match status.role {
+                Role::Leader => Reason::OtherLeader(identity, status.history),
+                _ => Reason::OtherHistory(identity, status.history),
+            });
         } else if !source.lists(identity) && !node.is_archiver {
             reasons.push(match status.role {
                 Role::Blank => Reason::Blank(identity),

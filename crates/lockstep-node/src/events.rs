@@ -170,6 +170,20 @@ const HAPPENINGS: &[EventKind] = &[
         },
     },
     EventKind {
+        code: OTHER_LEADER,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "{} leads, or means to lead, another history, {:016x}, under our cluster's id: two histories serve, and \
+                 what one acknowledges the other does not have; stop the founder that holds less (`lockstep recover \
+                 --compare`), `format` a new journal for it, and add it",
+                Identity::from_packed(event.a),
+                event.b
+            )
+        },
+    },
+    EventKind {
         code: DECLARED_DEAD_BOTH,
         level: Level::ERROR,
         format: |event, f| {

@@ -106,7 +106,9 @@ impl HealthFinding {
     fn of_reason(reason: &Reason) -> Self {
         match reason {
             Reason::Condition(_, active) => Self::of_condition(reason.to_string(), active),
-            Reason::OtherHistory(..) => Self::new(HealthGrade::Critical, reason.to_string()),
+            Reason::OtherHistory(..) | Reason::OtherLeader(..) => {
+                Self::new(HealthGrade::Critical, reason.to_string())
+            }
             Reason::Silent { .. } | Reason::NoMember(_) | Reason::Blank(_) | Reason::ChangePending => {
                 Self::new(HealthGrade::Warning, reason.to_string())
             }
@@ -253,8 +255,8 @@ impl Examined<'_> {
         };
         let identity = status.identity;
         let concerns = |reason: &&Reason| {
-            matches!(reason, Reason::Condition(of, _) | Reason::OtherHistory(of, _) | Reason::NoMember(of)
-                | Reason::Blank(of) if *of == identity)
+            matches!(reason, Reason::Condition(of, _) | Reason::OtherHistory(of, _) | Reason::OtherLeader(of, _)
+                | Reason::NoMember(of) | Reason::Blank(of) if *of == identity)
         };
         let reasons = Health::judge(self.asked).reasons;
         let mut findings: Vec<_> = reasons.iter().filter(concerns).map(HealthFinding::of_reason).collect();

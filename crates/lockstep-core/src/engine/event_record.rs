@@ -3,7 +3,7 @@
 //! The code of a condition is its own ([`lockstep_wire::Condition`]).
 
 use super::event::ReplicaEvent;
-use lockstep_wire::{EventRecord as Record, Nanos, Reject};
+use lockstep_wire::{EventRecord as Record, Identity, Nanos, Reject};
 
 /// The role changed.
 pub const ROLE: u16 = 1001;
@@ -41,6 +41,8 @@ pub const JOIN_REFUSED: u16 = 1205;
 pub const LEASED: u16 = 1206;
 /// A node still sends in an ancestor history.
 pub const ANCESTOR_HISTORY: u16 = 1230;
+/// A replica leads another history under the cluster's id.
+pub const OTHER_LEADER: u16 = 1231;
 /// The log differs from the cluster's.
 pub const DIVERGED: u16 = 1301;
 /// An older process has this identity.
@@ -59,6 +61,11 @@ pub const OVERRUN: u16 = 1307;
 pub const DUPLICATE_IDENTITY: u16 = 1308;
 /// A history was founded without something that is final here.
 pub const LEFT_BEHIND: u16 = 1330;
+
+/// Of somebody who speaks in another history.
+fn with_history(record: Record, identity: Identity, history: u64) -> Record {
+    Record { a: identity.packed(), b: history, ..record }
+}
 
 /// An event as a record. `since` is the time at which the state began that ends with it.
 pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
@@ -112,8 +119,9 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         }
         ReplicaEvent::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
         ReplicaEvent::AncestorHistory { history, identity } => {
-            Record { a: identity.packed(), b: history, ..of(ANCESTOR_HISTORY) }
+            with_history(of(ANCESTOR_HISTORY), identity, history)
         }
+        ReplicaEvent::OtherLeader { history, identity } => with_history(of(OTHER_LEADER), identity, history),
         ReplicaEvent::Founded { history, next, own_next, commit_next, goes_on } => {
             let code = if goes_on { FOUNDED } else { LEFT_BEHIND };
             Record { a: history, b: next, c: own_next, d: commit_next, ..of(code) }

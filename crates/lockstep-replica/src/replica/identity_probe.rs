@@ -8,7 +8,7 @@ use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::presence::{DuplicateIdentity, IdentityProbe};
-use lockstep_wire::{Datagram, Epoch, Header, IdentityProbeBody, Nanos};
+use lockstep_wire::{Datagram, Epoch, Header, Identity, IdentityProbeBody, Nanos};
 
 /// Another history, and the number of heartbeats in which it was received.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -29,6 +29,8 @@ pub(super) struct IdentityWatch {
     foreign_history: ForeignHistory,
     /// Another node of our history was received.
     pub(super) own_history_seen: bool,
+    /// The leader of another history that was reported last.
+    other_leader: Option<(u64, Identity)>,
 }
 
 impl IdentityWatch {
@@ -39,6 +41,7 @@ impl IdentityWatch {
             tokens: 0,
             foreign_history: ForeignHistory::default(),
             own_history_seen: false,
+            other_leader: None,
         }
     }
 }
@@ -81,6 +84,15 @@ impl ReplicaCore {
         }
         if foreign.heartbeats >= FOREIGN_HEARTBEATS {
             self.stop_for_foreign_history(have, seen);
+        }
+    }
+
+    /// A heartbeat of another history, which is no ancestor of ours: we lead, and so does somebody else. It is said once for each.
+    #[cold]
+    pub(super) fn report_other_leader(&mut self, header: &Header) {
+        let (history, identity) = (header.history, header.identity());
+        if self.identity_watch.other_leader.replace((history, identity)) != Some((history, identity)) {
+            self.events.push(ReplicaEvent::OtherLeader { history, identity });
         }
     }
 

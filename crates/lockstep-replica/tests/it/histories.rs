@@ -538,6 +538,35 @@ fn s12_a_founder_tells_of_who_was_left_behind_and_does_not_begin_where_the_forme
 }
 
 #[test]
+fn s12_two_founders_on_two_journals_of_one_history_name_each_other_once() {
+    let (log, _) = later();
+    let mut founders = [2, 3].map(|replica| {
+        let mut founded = log.clone();
+        let history = LATER + u64::from(replica);
+        founded.found(founder(replica), history);
+        let mut alone = node(founder(replica), &founded.frames);
+        for _ in 0..100 {
+            alone.wait(MS);
+        }
+        assert_eq!(alone.replica.role(), Role::Leader, "nobody else is there");
+        (alone, founded, history)
+    });
+    for (own, other) in [(0, 1), (1, 0)] {
+        let (heartbeat, history) = (founders[other].1.heartbeat(), founders[other].2);
+        let identity = Header::peek(&heartbeat).expect("a header").identity();
+        let (alone, ..) = &mut founders[own];
+        for _ in 0..40 {
+            alone.hear(std::slice::from_ref(&heartbeat));
+            alone.wait(MS);
+        }
+        let event = ReplicaEvent::OtherLeader { history, identity };
+        let events = alone.events();
+        assert_eq!(events.iter().filter(|seen| **seen == event).count(), 1, "once: {events:?}");
+        assert_eq!(alone.replica.role(), Role::Leader, "which of them is right, an operator says");
+    }
+}
+
+#[test]
 fn s9_acks_and_promises_of_the_former_history_count_for_nothing_in_the_later_one() {
     let (mut log, _) = later();
     let mut founded = log.clone();

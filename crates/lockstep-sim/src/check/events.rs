@@ -403,12 +403,14 @@ impl Oracle {
             // A replica of the ancestor history is judged where it stops: `founding`.
             NodeEvent::OtherHistory { .. }
             | NodeEvent::AncestorHistory { .. }
+            | NodeEvent::OtherLeader { .. }
             | NodeEvent::Founded { .. }
                 if is_founded => {}
             NodeEvent::Diverged { .. }
             | NodeEvent::DivergentAck { .. }
             | NodeEvent::OtherHistory { .. }
             | NodeEvent::AncestorHistory { .. }
+            | NodeEvent::OtherLeader { .. }
             | NodeEvent::Founded { .. }
             | NodeEvent::RoundRefused { .. }
             | NodeEvent::DuplicateIdentityOlder { .. } => return broken("AGREEMENT", log),
