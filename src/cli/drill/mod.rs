@@ -25,6 +25,7 @@ use clap::Args;
 use faults::{DrillCommands, DrillKind, FaultDriver};
 use load::{DrillLoad, DrillMessages, is_day_open};
 use lockstep_client::Endpoint;
+use lockstep_client::internal::leader_of;
 use lockstep_daemon::config::{self, Config, Role};
 use lockstep_io::IoError;
 use lockstep_io::clock::Utc;
@@ -218,7 +219,9 @@ fn carry_out(
         (report.result, report.reason) = (DrillResult::NotReady, reason);
         return Ok(NOT_READY);
     }
-    let kinds = possible_kinds(args, config, faults, report)?;
+    let statuses = operator.look_for_leader()?;
+    let members = ready::members_of(config, leader_of(&statuses));
+    let kinds = possible_kinds(args, &members, faults, report)?;
     let load = DrillLoad::start(&endpoint, &args.name, args.rate, args.timeout)?;
     let mut rounds = RoundDriver { args, operator: &mut operator, faults, load, stop };
     let mut outcome = Ok(());

@@ -32,8 +32,11 @@ pub fn obstacles(
     allows_no_watcher: bool,
 ) -> Result<Vec<String>, Failure> {
     let mut all = || -> Result<Vec<String>, Failure> {
-        let mut found = look(config, operator)?;
-        found.extend(missing_watchers(config, allows_no_watcher));
+        let statuses = operator.look_for_leader()?;
+        let asked = of_members(operator.nodes.asked(&statuses), leader_of(&statuses));
+        let members = members_of(config, leader_of(&statuses));
+        let mut found = look(&members, &asked);
+        found.extend(missing_watchers(&members, allows_no_watcher));
         Ok(found)
     };
     if all()?.is_empty() {
@@ -43,13 +46,34 @@ pub fn obstacles(
     all()
 }
 
-fn look(config: &Config, operator: &mut CommandClient) -> Result<Vec<String>, Failure> {
-    let statuses = operator.look_for_leader()?;
-    let asked = operator.nodes.asked(&statuses);
-    let health = Health::judge(&asked);
+/// Whether the membership lists this replica; of a stream without a leader, the file alone is known.
+fn is_member(leader: Option<&NodeStatus>, replica: u32) -> bool {
+    leader.is_none_or(|leader| leader.members.iter().any(|listed| listed.member.replica == replica))
+}
+
+/// The configuration with those replicas alone that are members: one that the file names and that was never added
+/// is no part of the stream.
+pub fn members_of(config: &Config, leader: Option<&NodeStatus>) -> Config {
+    let mut config = config.clone();
+    config.replicas.retain(|replica| is_member(leader, replica.id));
+    config
+}
+
+/// The answers of members and archivers.
+fn of_members(asked: Vec<QueryResult>, leader: Option<&NodeStatus>) -> Vec<QueryResult> {
+    let counts = |node: &QueryResult| {
+        let number = node.status.as_ref().map(|status| status.identity.replica).or(node.number);
+        node.is_archiver || number.is_none_or(|number| is_member(leader, number))
+    };
+    asked.into_iter().filter(counts).collect()
+}
+
+fn look(config: &Config, asked: &[QueryResult]) -> Vec<String> {
+    let statuses: Vec<_> = asked.iter().map(|node| node.status.clone()).collect();
+    let health = Health::judge(asked);
     let locals = local_processes(config);
     let mut found: Vec<String> =
-        health.reasons.iter().map(|reason| with_process(reason, &asked, &locals)).collect();
+        health.reasons.iter().map(|reason| with_process(reason, asked, &locals)).collect();
     if health.health >= ClusterHealth::NoLeader {
         found.insert(0, health.to_string());
     }
@@ -63,7 +87,7 @@ fn look(config: &Config, operator: &mut CommandClient) -> Result<Vec<String>, Fa
             ));
         }
     }
-    Ok(found)
+    found
 }
 
 /// A reason, and how the process stands if it is a silent one of this host.
@@ -113,7 +137,8 @@ pub fn is_whole(
     statuses: &[Option<NodeStatus>],
     committed: &mut Option<Seq>,
 ) -> Result<(), String> {
-    let (asked, leader) = (operator.nodes.asked(statuses), leader_of(statuses));
+    let leader = leader_of(statuses);
+    let asked = of_members(operator.nodes.asked(statuses), leader);
     let answers = Answers { asked: &asked, leader, committed: *committed };
     let caught_up = answers.judge(&WaitGoal::CaughtUp, None);
     *committed = leader.map(|leader| leader.commit_next).or(*committed);
@@ -152,8 +177,9 @@ pub fn final_checks(config: &Config, operator: &mut CommandClient) -> Result<Vec
         let least = members.iter().map(|status| status.commit_next).min().unwrap_or(leader.commit_next);
         lines.push(format!("{all}, all committed to seq {} at least", least.saturating_sub(1)));
     }
-    lines.push(compare_journals(config)?);
-    let frozen: Vec<_> = local_processes(config)
+    let members = members_of(config, leader);
+    lines.push(compare_journals(&members)?);
+    let frozen: Vec<_> = local_processes(&members)
         .into_iter()
         .filter(|(_, process)| process.is_frozen())
         .map(|(id, process)| format!("replica {id} stands still (process {})", process.pid))
@@ -199,6 +225,24 @@ fn compare_journals(config: &Config) -> Result<String, Failure> {
 mod tests {
     use super::*;
     use crate::cli::samples::{answer, cluster, identity};
+
+    #[test]
+    fn a_replica_of_the_file_that_was_never_added_is_no_obstacle_whether_it_answers_or_not() {
+        for silent in [&[3][..], &[]] {
+            let mut asked = cluster(3, silent);
+            let leader = answer(&mut asked, 1);
+            leader.members.truncate(2);
+            let leader = leader.clone();
+            let judged = of_members(asked.clone(), Some(&leader));
+            assert_eq!(judged.len(), 2);
+            assert_eq!(Health::judge(&judged).health, ClusterHealth::Healthy);
+            assert_ne!(Health::judge(&asked).health, ClusterHealth::Healthy);
+            // A member that does not answer is one.
+            asked[1].status = None;
+            assert_eq!(Health::judge(&of_members(asked, Some(&leader))).health, ClusterHealth::Degraded);
+        }
+        assert_eq!(of_members(cluster(3, &[1, 2, 3]), None).len(), 3, "without a leader all of them count");
+    }
 
     #[test]
     fn a_member_that_lacks_many_entries_is_slow_and_one_that_lacks_some_is_not() {
