@@ -10,6 +10,7 @@ use super::ended::{abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::secret::OPERATOR;
 use super::subscribe::end_of_stream;
+use super::text::shown;
 use super::waiting::{self, Stall};
 use clap::Args;
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
@@ -184,7 +185,7 @@ fn print(
         return writeln!(out, "{line}");
     }
     let operator = match key {
-        Some(key) => format!("{} (key {key})", order.holder),
+        Some(key) => format!("{} (key {key})", shown(order.holder)),
         None => "a holder of replica.keys".to_owned(),
     };
     let state = membership_of(order).map_or_else(String::new, |membership_seq| {
@@ -205,7 +206,9 @@ fn what(order: &OrderView<'_>) -> String {
     let name = order.order().name();
     let subject = order.subject().map_or_else(String::new, |subject| format!(" {subject}"));
     match (order.day(), order.change()) {
-        (Some((number, _, mark)), _) if mark.is_start => format!("day start {}, mark {number}", mark.name),
+        (Some((number, _, mark)), _) if mark.is_start => {
+            format!("day start {}, mark {number}", shown(mark.name))
+        }
         (Some((number, ..)), _) => format!("day end, mark {number}"),
         (_, Some(asked)) => match (asked.change(), asked.body.member.address()) {
             (Change::Remove, _) => format!("membership remove{subject}"),

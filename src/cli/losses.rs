@@ -5,6 +5,7 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::{FAILED, NOT_READY};
 use super::operator::{age, short};
+use super::text::shown;
 use clap::Args;
 use lockstep_core::engine::counters::CounterKind;
 use lockstep_core::engine::durations::Durations;
@@ -176,7 +177,8 @@ impl Seen {
         writeln!(
             out,
             "{}, process {}: {gaps} gaps of {entries} entries in all, {open} open",
-            self.name, self.pid
+            shown(&self.name),
+            self.pid
         )?;
         let causes: Vec<_> = Cause::ALL
             .iter()

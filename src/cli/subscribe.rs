@@ -4,7 +4,7 @@ use super::args::{Beginning, SubscribeArgs};
 use super::ended::{abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::notary::notaries;
-use super::text::Form;
+use super::text::{EventLine, Form};
 use super::waiting::Stall;
 use super::{Failure, log, signals, waiting};
 use lockstep_client::internal::QueryClient;
@@ -60,7 +60,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let timeout = args.timeout.or_else(|| end.map(|_| END_TIMEOUT));
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let (form, count, digest) = (Form::of(args), args.count, StreamDigest::new());
-    let mut print = Print { out, form, events: args.events, end, count, digest, failed: None };
+    let mut print = Print { out, form, events: args.events, pending: None, end, count, digest, failed: None };
     if let (Beginning::Cursor(cursor), Some(end)) = (args.from, &mut print.end) {
         end.other_than = Some(cursor.history).filter(|history| *history != end.history);
     }
@@ -171,6 +171,8 @@ struct Print<W: Write> {
     form: Form,
     /// An entry that is no message is printed too.
     events: bool,
+    /// The line of the last such entry, which may tell more.
+    pending: Option<EventLine>,
     /// Messages from this seq on are not wanted.
     end: Option<End>,
     count: Option<u64>,
@@ -186,11 +188,26 @@ impl<W: Write> Print<W> {
         silence: impl FnOnce(),
         stop: &AtomicBool,
     ) -> Result<(), Failure> {
+        let printed = self.until_enough(reader, timeout, silence, stop);
+        // What was told of the last entry is not lost, whatever ended it.
+        self.write_pending()?;
+        printed
+    }
+
+    fn until_enough(
+        &mut self,
+        reader: &mut Reader,
+        timeout: Option<Duration>,
+        silence: impl FnOnce(),
+        stop: &AtomicBool,
+    ) -> Result<(), Failure> {
         let mut waiter = Idle::Park.waiter(&reader.subscriber().sockets())?;
         let mut silence = Some(silence);
         let mut stall = Stall::new(reader.subscriber().now());
         while !stop.load(Ordering::Acquire) && !self.is_done(reader.deliver_next()) {
             let work = reader.poll(BATCH, |event| self.on_event(event))?;
+            // All that an entry tells is told in one poll.
+            self.write_pending()?;
             if let Some(failure) = self.failed.take() {
                 return Err(failure);
             }
@@ -229,8 +246,13 @@ impl<W: Write> Print<W> {
 
     fn on_event(&mut self, event: SubscriberEvent<'_>) -> ControlFlow<()> {
         let printed = match event {
-            SubscriberEvent::Message(message) => self.on_message(&message),
-            SubscriberEvent::Retract { from } => self.form.write_retract(&mut self.out, from),
+            SubscriberEvent::Message(message) => {
+                self.write_pending().map_err(Failure::from).and_then(|()| self.on_message(&message))
+            }
+            SubscriberEvent::Retract { from } => self
+                .write_pending()
+                .map_err(Failure::from)
+                .and_then(|()| self.form.write_retract(&mut self.out, from)),
             SubscriberEvent::Abandoned { from, oldest, why } => {
                 let hint = format!(
                     "begin there with --from {oldest}, or with --from oldest, and run an archiver that keeps more"
@@ -270,10 +292,20 @@ impl<W: Write> Print<W> {
     fn on_other(&mut self, event: &SubscriberEvent<'_>) -> Result<(), Failure> {
         let is_wanted =
             self.events && self.end.is_none_or(|end| event.seq().is_some_and(|seq| seq < end.next));
-        if is_wanted {
-            self.form.write_event(&mut self.out, event)?;
+        let Some(line) = EventLine::of(event).filter(|_| is_wanted) else { return Ok(()) };
+        let other = match &mut self.pending {
+            Some(pending) => pending.join(line),
+            None => Some(line),
+        };
+        if let Some(other) = other {
+            self.write_pending()?;
+            self.pending = Some(other);
         }
         Ok(())
+    }
+
+    fn write_pending(&mut self) -> io::Result<()> {
+        self.pending.take().map_or(Ok(()), |line| self.form.write_event(&mut self.out, line))
     }
 
     fn too_late(&self, next: Seq, timeout: Duration) -> Failure {

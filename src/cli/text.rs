@@ -5,7 +5,7 @@ use super::args::SubscribeArgs;
 use super::failure::INTEGRITY;
 use lockstep_client::{Message, SubscriberEvent};
 use lockstep_wire::{EntryKind, Seq};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
 /// The version of a message's line of `subscribe --json`.
@@ -72,10 +72,38 @@ impl Form {
         Ok(())
     }
 
-    /// Writes what the stream has beside messages (`--events`): a line for each seq that is none. An item
-    /// without a place in the stream has no line.
-    pub fn write_event(self, out: &mut impl Write, event: &SubscriberEvent<'_>) -> io::Result<()> {
-        let (word, seq, mut more) = match *event {
+    /// Writes the line of what the stream has at one seq beside messages.
+    pub fn write_event(self, out: &mut impl Write, line: EventLine) -> io::Result<()> {
+        let EventLine { word, seq, mut more } = line;
+        if self == Self::Text {
+            write!(out, "{seq}\t-\t{word}")?;
+            for (key, value) in &more {
+                match value.as_str() {
+                    Some(text) => write!(out, "\t{key} {}", shown(text))?,
+                    None => write!(out, "\t{key} {value}")?,
+                }
+            }
+            return writeln!(out);
+        }
+        more.insert("schema".to_owned(), format!("lockstep.{word}/1").into());
+        more.insert("seq".to_owned(), seq.into());
+        writeln!(out, "{}", Value::Object(more))
+    }
+}
+
+/// What the stream has at a seq beside messages (`--events`), in one line.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EventLine {
+    word: &'static str,
+    /// Its seq.
+    pub seq: Seq,
+    more: Map<String, Value>,
+}
+
+impl EventLine {
+    /// That of an event; none of one without a place in the stream.
+    pub fn of(event: &SubscriberEvent<'_>) -> Option<Self> {
+        let (word, seq, more) = match *event {
             SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name, .. } => {
                 let nonce = format!("{:016x}{:016x}", nonce[0], nonce[1]);
                 let more = json!({ "publisher": publisher, "name": name, "incarnation": incarnation, "nonce": nonce,
@@ -112,21 +140,20 @@ impl Form {
                 let what = if kind == EntryKind::Message { "part" } else { "cluster" };
                 ("passed", seq, json!({ "what": what }))
             }
-            _ => return Ok(()),
+            _ => return None,
         };
-        if self == Self::Text {
-            write!(out, "{seq}\t-\t{word}")?;
-            for (key, value) in more.as_object().into_iter().flatten() {
-                match value.as_str() {
-                    Some(text) => write!(out, "\t{key} {}", text.escape_debug())?,
-                    None => write!(out, "\t{key} {value}")?,
-                }
-            }
-            return writeln!(out);
+        let Value::Object(more) = more else { return None };
+        Some(Self { word, seq, more })
+    }
+
+    /// An entry that tells several things has one line: an epoch's start is its members' too, and a founding both.
+    /// Gives the line back if it is of another seq.
+    pub fn join(&mut self, other: Self) -> Option<Self> {
+        if other.seq != self.seq {
+            return Some(other);
         }
-        more["schema"] = format!("lockstep.{word}/1").into();
-        more["seq"] = seq.into();
-        writeln!(out, "{more}")
+        self.more.extend(other.more);
+        None
     }
 }
 
@@ -151,6 +178,26 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A name or a text that a stranger chose, in one line of output: control characters and backslashes as escapes, so
+/// that it neither begins a line of its own nor speaks to the terminal.
+pub fn shown(text: &str) -> String {
+    shown_bytes(text.as_bytes())
+}
+
+/// The same of bytes, which need be no text.
+pub fn shown_bytes(bytes: &[u8]) -> String {
+    let mut out = Vec::with_capacity(bytes.len());
+    let _ = write_escaped(&mut out, bytes); // memory takes all
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Whether a character is shown otherwise than it is: it would end the line, be invisible, or turn around what
+/// stands beside it.
+fn is_hidden(char: char) -> bool {
+    let is_direction = matches!(char, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    char.is_control() || is_direction || matches!(char, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
 /// Text as it is; backslashes, control characters and what is no UTF-8 as escapes, so that a message is
 /// one line whatever it says.
 pub fn write_escaped(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
@@ -158,7 +205,7 @@ pub fn write_escaped(out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
         for char in chunk.valid().chars() {
             match char {
                 '\\' => out.write_all(b"\\\\")?,
-                char if char.is_control() => write!(out, "{}", char.escape_default())?,
+                char if is_hidden(char) => write!(out, "{}", char.escape_default())?,
                 char => write!(out, "{char}")?,
             }
         }
@@ -188,6 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn a_strangers_name_neither_ends_a_line_nor_speaks_to_the_terminal() {
+        for (name, line) in [
+            ("plain ä", "plain ä"),
+            ("a\nquorum ok", "a\\nquorum ok"),
+            ("\u{1b}[2J\u{9b}31m", "\\u{1b}[2J\\u{9b}31m"),
+            ("\r\u{8}\\", "\\r\\u{8}\\\\"),
+            ("\u{202e}txt\u{2028}", "\\u{202e}txt\\u{2028}"),
+        ] {
+            assert_eq!(shown(name), line);
+        }
+    }
+
+    #[test]
     fn json_has_the_payload_in_hex_whatever_it_says_and_as_text_too_where_that_is_asked_for() {
         let line = |text, payload| -> Value {
             serde_json::from_slice(&written(Form::Json { text }, payload)).unwrap()
@@ -214,17 +274,36 @@ mod tests {
             name: "client/a",
         };
         let mut out = Vec::new();
-        Form::Json { text: false }.write_event(&mut out, &opened).unwrap();
+        let line = |event: &SubscriberEvent<'_>| EventLine::of(event).expect("it has a place");
+        Form::Json { text: false }.write_event(&mut out, line(&opened)).unwrap();
         let line: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((&line["schema"], &line["seq"]), (&json!("lockstep.opened/1"), &json!(9)));
         assert_eq!(line["nonce"], json!("000000000000000100000000000000ff"));
         let closed = SubscriberEvent::Closed { seq: 10, timestamp: 0, publisher: 3, reason: b"\x02\x01" };
         out.clear();
-        Form::Text.write_event(&mut out, &closed).unwrap();
+        Form::Text.write_event(&mut out, EventLine::of(&closed).expect("it has a place")).unwrap();
         assert_eq!(out, b"10\t-\tclosed\tpublisher 3\treason_hex 0201\n");
-        out.clear();
-        Form::Text.write_event(&mut out, &SubscriberEvent::CaughtUp { next: 4 }).unwrap();
-        assert!(out.is_empty());
+        assert_eq!(EventLine::of(&SubscriberEvent::CaughtUp { next: 4 }), None);
+    }
+
+    #[test]
+    fn what_one_entry_tells_is_one_line() {
+        let epoch = lockstep_wire::Epoch::new(3, lockstep_wire::Identity { replica: 2, incarnation: 5 });
+        let events = [
+            SubscriberEvent::Founded { history: 9, seq: 7, ancestor: 8 },
+            SubscriberEvent::Epoch { epoch, seq: 7 },
+            SubscriberEvent::Membership { seq: 7, members: 1 },
+        ];
+        let [mut line, epoch, members] = events.map(|event| EventLine::of(&event).expect("it has a place"));
+        assert_eq!((line.join(epoch), line.join(members)), (None, None));
+        let later =
+            EventLine::of(&SubscriberEvent::Membership { seq: 8, members: 2 }).expect("it has a place");
+        assert_eq!(line.join(later.clone()), Some(later), "another entry has a line of its own");
+        let mut out = Vec::new();
+        Form::Json { text: false }.write_event(&mut out, line).unwrap();
+        let line: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&line["schema"], &line["members"]), (&json!("lockstep.founded/1"), &json!(1)));
+        assert!(line["epoch"].is_string() && line["former"].is_string(), "{line}");
     }
 
     #[test]

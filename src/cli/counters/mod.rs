@@ -8,6 +8,7 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::USAGE;
 use super::operator::{age, pause, short};
+use super::text::shown;
 use clap::Args;
 use files::files;
 use lines::{counted_since, group, process_line};
@@ -165,7 +166,9 @@ impl Seen {
             Life::Hangs(silent) => format!(", which has counted nothing for {}", age(silent)),
             Life::Ended(ago) => format!(", which ended {} ago", age(ago)),
         };
-        let Process { name, pid, release, .. } = process;
+        // What processes write into their files is shown, and not obeyed.
+        let Process { pid, .. } = process;
+        let (name, release) = (shown(&process.name), shown(&process.release));
         writeln!(out, "{name}: process {pid}{life}, release {release}, began {} ago", age(process.age))?;
         if process.rows.is_empty() {
             writeln!(out, "  nothing was counted")?;
@@ -175,11 +178,11 @@ impl Seen {
         for (index, (row, value)) in process.rows.iter().enumerate() {
             let group = group(process, row);
             if group != present {
-                writeln!(out, "  {group}")?;
+                writeln!(out, "  {}", shown(&group))?;
                 present = group;
             }
-            let mut shown = match row.kind {
-                CounterKind::State => format!("{:>20}", state_of(row, value)),
+            let mut counted_text = match row.kind {
+                CounterKind::State => format!("{:>20}", shown(state_of(row, value))),
                 CounterKind::Gauge if row.name.ends_with("_time_ns") && value.number() > 0 => {
                     format!("{:.19}Z", Utc(value.number()).to_string())
                 }
@@ -188,16 +191,18 @@ impl Seen {
             let counted = self.counted.as_ref().map(|(counted, took)| (&counted[index], took));
             if let Some((counted, took)) = counted {
                 let rate = counted.number() as f64 / took.as_secs_f64();
-                shown += &match row.kind {
+                counted_text += &match row.kind {
                     CounterKind::Count | CounterKind::Histogram => format!(" {rate:>14.0}/s"),
                     _ => " ".repeat(17),
                 };
             }
             let unit = if row.kind == CounterKind::State { "" } else { &row.unit };
-            write!(out, "    {:<wide$} {shown} {unit:<2} ", row.name)?;
+            write!(out, "    {:<wide$} {counted_text} {:<2} ", shown(&row.name), shown(unit))?;
             match counted.map_or(value, |(counted, _)| counted) {
-                Value::Durations(durations) => writeln!(out, "{}: {}", quantiles(durations), row.meaning)?,
-                Value::Number(_) => writeln!(out, "{}", row.meaning)?,
+                Value::Durations(durations) => {
+                    writeln!(out, "{}: {}", quantiles(durations), shown(&row.meaning))?
+                }
+                Value::Number(_) => writeln!(out, "{}", shown(&row.meaning))?,
             }
         }
         writeln!(out)
