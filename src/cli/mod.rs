@@ -16,6 +16,7 @@ mod audit;
 mod backup;
 mod beside;
 mod bootstrap;
+mod bounded;
 mod completions;
 mod counters;
 mod day;

@@ -1,7 +1,7 @@
 //! A new file that a command makes of the stream: an export, or a backup's archive.
 
 use super::Failure;
-use super::failure::{FAILED, USAGE};
+use super::failure::{FAILED, INTEGRITY, USAGE};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,6 +14,23 @@ const OUT_BYTES: usize = 1 << 20;
 /// stays. It is its user's alone, as a journal's files are.
 pub fn write_new(
     path: &Path,
+    write_all: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    write(path, false, write_all)
+}
+
+/// The same; what damage of the source left of it stays under the name with `.partial` behind it, as the failure
+/// says.
+pub fn write_new_or_part(
+    path: &Path,
+    write_all: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    write(path, true, write_all)
+}
+
+fn write(
+    path: &Path,
+    leaves_part: bool,
     write_all: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(FAILED, format!("writing {}: {error}", path.display()));
@@ -32,10 +49,22 @@ pub fn write_new(
             .and_then(|()| File::open(folder)?.sync_all())
             .map_err(failed)
     });
-    if written.is_err() {
-        let _ = std::fs::remove_file(&partial); // the error to report is the first one
+    match written {
+        Err(failure) if leaves_part && failure.code() == INTEGRITY => {
+            let is_written = out.flush().and_then(|()| out.get_ref().sync_all()).is_ok();
+            let name = Path::new(&partial).display();
+            Err(if is_written {
+                failure.explained(INTEGRITY, || format!("it is in {name}"))
+            } else {
+                failure
+            })
+        }
+        Err(failure) => {
+            let _ = std::fs::remove_file(&partial); // the error to report is the first one
+            Err(failure)
+        }
+        Ok(()) => Ok(()),
     }
-    written
 }
 
 #[cfg(test)]
@@ -53,6 +82,17 @@ mod tests {
         };
         assert_eq!(write_new(&path, fails).expect_err("it failed").to_string(), "no more");
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is left");
+        let lacks = |out: &mut dyn Write| {
+            out.write_all(b"a part")?;
+            Err(Failure::new(INTEGRITY, "the rest is damaged"))
+        };
+        let failure = write_new_or_part(&path, lacks).expect_err("it lacks something");
+        let partial = folder.path().join("new.partial");
+        assert!(failure.code() == INTEGRITY && failure.to_string().contains(&partial.display().to_string()));
+        assert_eq!(
+            (std::fs::read(&partial).expect("a part").as_slice(), path.exists()),
+            (&b"a part"[..], false)
+        );
         write_new(&path, |out| Ok(out.write_all(b"all")?)).expect("it can be written");
         let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!((std::fs::read(&path).expect("a file").as_slice(), mode & 0o777), (&b"all"[..], 0o600));

@@ -3,9 +3,10 @@
 
 use super::Failure;
 use super::args::ClusterArgs;
+use super::bounded::read_text;
 use super::ended::{abandoned, ended};
 use super::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
-use super::text::hex;
+use super::text::{hex, shown_bytes};
 use super::waiting::Stall;
 use super::{notary, waiting};
 use clap::Args;
@@ -22,6 +23,8 @@ use std::time::Duration;
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.prove/1";
+/// Longest proof that is read: a frame, its path to what was signed, and the attestation, in text.
+const PROOF_LEN_MAX: u64 = 16 << 20;
 /// Most messages between two looks at the clock.
 const BATCH: usize = 4_096;
 
@@ -119,7 +122,7 @@ fn unsigned(config: &Config, endpoint: &Endpoint, seq: Seq, next: Seq, timeout: 
 
 fn check(config: &Config, path: &Path, json: bool) -> Result<u8, Failure> {
     let wrong = |code, what: String| Failure::new(code, format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(USAGE, error.to_string()))?;
+    let text = read_text(path, PROOF_LEN_MAX).map_err(|error| wrong(USAGE, error.to_string()))?;
     let proof: Proof =
         serde_json::from_str(&text).map_err(|error| wrong(USAGE, format!("it is no proof: {error}")))?;
     let proven = proof
@@ -141,7 +144,7 @@ fn check(config: &Config, path: &Path, json: bool) -> Result<u8, Failure> {
         writeln!(out, "{line}")?;
     } else {
         let (kind, seq, len, payload) =
-            (entry.kind(), proven.seq, entry.payload.len(), entry.payload.escape_ascii());
+            (entry.kind(), proven.seq, entry.payload.len(), shown_bytes(entry.payload));
         writeln!(
             out,
             "seq {seq} of history {history:016x}: {kind:?} {number} of publisher {publisher} to {destination}, stamped {time}, \

@@ -7,11 +7,13 @@
 
 mod compare;
 mod journal_report;
+mod others;
 
 pub use journal_report::AncestorRow;
 
 use super::Failure;
 use super::args::RecoverArgs;
+use super::bounded::read_text;
 use super::failure::{FAILED, INTEGRITY, USAGE};
 use journal_report::{JournalHoldings, SCHEMA};
 use lockstep_client::Endpoint;
@@ -25,6 +27,9 @@ use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Longest look of another host that is read.
+const LOOK_LEN_MAX: u64 = 1 << 20;
 
 /// Prints what a journal holds, which of several holds most, or the history that was founded.
 pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
@@ -82,7 +87,7 @@ fn as_json(holdings: &JournalHoldings) -> Result<String, Failure> {
 fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
     let read = |path: &PathBuf| -> Result<JournalHoldings, Failure> {
         let name = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = read_text(path, LOOK_LEN_MAX).map_err(|error| {
             Failure::new(USAGE, format!("reading {name}: {error}; give the files of `recover --json`"))
         })?;
         let holdings: JournalHoldings = serde_json::from_str(&text).map_err(|error| {
@@ -144,7 +149,16 @@ fn found(
         return Err(Failure::new(USAGE, what));
     }
     has_no_leader(config, args.timeout)?;
+    others::found_nothing(config, settings, holdings, args.timeout)?;
     let superblock = lockstep_node::found_history(settings, args.from.as_deref())?;
+    if args.from.is_some() && superblock.high_next != holdings.next {
+        let what = format!(
+            "a recovery that was ended has founded history {:016x} at seq {} on replica {} already, on another journal: \
+             start its sequencer, or move its journal away and recover again",
+            superblock.history, superblock.high_next, settings.replica
+        );
+        return Err(Failure::new(USAGE, what));
+    }
     report_founding(args.json, SCHEMA, settings, &superblock, (holdings.history, &holdings.missing()))
 }
 

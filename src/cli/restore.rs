@@ -59,6 +59,14 @@ pub fn run(args: &RestoreArgs) -> Result<u8, Failure> {
     has_no_leader(&config, args.timeout)?;
     let log = CopiedLog { history: manifest.history, promised: Epoch(manifest.promised), owner };
     let superblock = found_history_on_copy(&settings, &log, |dir| view.write_into(dir))?;
+    if superblock.high_next != manifest.next {
+        let what = format!(
+            "a restore that was ended has founded history {:016x} at seq {} on replica {} already, on another backup: \
+             start its sequencer, or move its journal away and restore again",
+            superblock.history, superblock.high_next, args.replica
+        );
+        return Err(Failure::new(USAGE, what));
+    }
     let missing = format!("whatever was committed above seq {}, behind the backup", manifest.next - 1);
     report_founding(args.json, SCHEMA, &settings, &superblock, (manifest.history, &missing))
 }

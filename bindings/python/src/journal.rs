@@ -44,8 +44,8 @@ pub(crate) struct Journal {
 /// Reads the messages into batches, until nobody wants them.
 fn read(
     journal: &JournalReader,
-    from: u64,
-    to_next: u64,
+    (from, to_next): (u64, u64),
+    lacks: Option<JournalError>,
     (batches, spare): (&SyncSender<ReadBatch>, &Spare),
 ) {
     let mut batch = spare.take();
@@ -61,17 +61,23 @@ fn read(
     if !batch.rows().is_empty() {
         let _ = batches.send(Ok(batch)); // the program may have gone on without the rest
     }
-    if let Err(error) = read {
+    // An end by damage is no end.
+    if let Some(error) = read.err().or(lacks) {
         let _ = batches.send(Err(error)); // likewise
     }
 }
 
 impl Reading {
-    fn start(journal: JournalReader, (from, to_next): (u64, u64), spare: Spare) -> PyResult<Self> {
+    fn start(
+        journal: JournalReader,
+        range: (u64, u64),
+        lacks: Option<JournalError>,
+        spare: Spare,
+    ) -> PyResult<Self> {
         let (sender, batches) = sync_channel(AHEAD);
         let thread = std::thread::Builder::new().name("lockstep-journal".to_owned());
         // Files are read beside the interpreter, which nothing else here is.
-        thread.spawn(move || read(&journal, from, to_next, (&sender, &spare)))?;
+        thread.spawn(move || read(&journal, range, lacks, (&sender, &spare)))?;
         Ok(Self { batches, present: lockstep_flat::Batch::new(), next: 0 })
     }
 
@@ -117,7 +123,8 @@ impl Journal {
             })
             .map_err(of_journal)?;
         let from = from_seq.unwrap_or(log.oldest_seq);
-        if from < log.oldest_seq {
+        // Where it should have them, the iteration ends with that damage.
+        if from < log.oldest_seq && !log.gone.iter().any(|gone| gone.from < log.oldest_seq) {
             let text = format!(
                 "from_seq {from}: the oldest seq of {} is {}: retention has removed those before, or it never had them; \
                  begin there, or read an archiver's journal",
@@ -128,7 +135,10 @@ impl Journal {
         }
         let to_next = if committed { log.commit_next.min(log.end.next) } else { log.end.next };
         let spare = Spare::default();
-        let reading = Reading::start(journal, (from, to_next), spare.clone())?;
+        let lacks = log.lacks(from_seq, None);
+        let damage = lacks.as_ref().map(ToString::to_string);
+        let lacks = lacks.map(|damage| journal.damaged(damage));
+        let reading = Reading::start(journal, (from, to_next), lacks, spare.clone())?;
         let publishers = log.checkpoint.publishers.iter().map(|(id, row)| (*id, row.name.clone())).collect();
         Ok(Self {
             path,
@@ -136,7 +146,7 @@ impl Journal {
             end_seq: log.end.next,
             commit_next: log.commit_next,
             publishers,
-            damage: log.damage.as_ref().map(ToString::to_string),
+            damage,
             reading: Mutex::new(Some(reading)),
             spare,
         })
@@ -176,8 +186,8 @@ impl Journal {
         Ok(names)
     }
 
-    /// Damage behind its end: what was written there has changed, and may have been more of the log. None
-    /// without.
+    /// Damage before its beginning or behind its end: what should be there is gone, or has changed, and may have been
+    /// more of the log. The iteration raises it as a JournalError behind the last message. None without.
     #[getter]
     fn damage(&self) -> Option<String> {
         self.damage.clone()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -609,6 +610,25 @@ def test_a_journal_has_the_messages_that_were_delivered(endpoint: lockstep.Endpo
     with pytest.raises(ValueError, match="oldest seq"):
         lockstep.Journal(folder, from_seq=0)
     assert list(lockstep.Journal(folder, from_seq=1 << 40)) == []
+
+
+def test_damage_ends_the_iteration_of_a_journal_with_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    shutil.copytree(os.environ["LOCKSTEP_TEST_JOURNAL"], folder, ignore=shutil.ignore_patterns("lock", "spare"))
+    with lockstep.Journal(folder) as journal:
+        whole = len(list(journal))
+    newest = max((folder / "segments").glob("*.seg"))
+    content = bytearray(newest.read_bytes())
+    used = len(content.rstrip(b"\0"))
+    content[used // 2] ^= 1
+    newest.write_bytes(content)
+    with lockstep.Journal(folder) as journal:
+        assert journal.damage is not None and newest.name in journal.damage
+        read = 0
+        with pytest.raises(lockstep.JournalError, match="is damaged at byte"):
+            for _ in journal:
+                read += 1
+        assert read < whole
 
 
 def test_an_abandoned_journal_ends_its_thread(endpoint: lockstep.Endpoint) -> None:

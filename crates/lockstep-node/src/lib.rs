@@ -18,7 +18,7 @@ mod start;
 pub use crate::io::journal_files::{JournalError, JournalReader, RecoverySurvey};
 pub use events::EVENT_KINDS;
 pub use messages::{JoinedMessages, joined_from};
-pub use offline::{journal_digest, judged, trim, verify, verify_attested};
+pub use offline::{Trimmed, journal_digest, judged, trim, verify, verify_attested};
 pub use recovery::{CopiedLog, found_history, found_history_on_copy, survey, survey_at};
 pub use run::Node;
 pub use start::counters;
@@ -177,7 +177,7 @@ impl NodeError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Journal(JournalError { why: JournalFailure::Open(error), .. }) => match error {
-                JournalOpenError::Damaged(_) => 3,
+                JournalOpenError::Damaged(_) | JournalOpenError::Incomplete(_) => 3,
                 JournalOpenError::Store(_) => 1,
                 _ => 2,
             },

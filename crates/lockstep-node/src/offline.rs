@@ -8,7 +8,7 @@ use crate::io::tail::TailReader;
 use crate::messages::JoinedMessages;
 use lockstep_client::StreamDigest;
 use lockstep_notary::{Checker, NotaryKey};
-use lockstep_replica::journal::{Retention, Verified, read_segments};
+use lockstep_replica::journal::{Gone, Retention, Verified, read_segments};
 use lockstep_wire::{JOURNALS, Seq};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -64,24 +64,35 @@ fn opened(settings: &NodeSettings) -> Result<(OpenJournal, Waiting<DirStore, Tai
     inspected.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?))
 }
 
+/// What [`trim`] has done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trimmed {
+    /// The numbers of the segments that were removed.
+    pub removed: Vec<u64>,
+    /// Segments that were gone before, and are missed no longer.
+    pub accepted: Option<Gone>,
+}
+
 /// Removes the oldest segments of this replica's journal, those whose entries all lie before `before`, as far
-/// as retention might: never the newest one, or one without which the tables could not be computed. Returns
-/// their numbers.
+/// as retention might: never the newest one, or one without which the tables could not be computed. Oldest ones
+/// that are gone are missed no longer, if their entries lay before it too.
 ///
 /// # Errors
 /// A process has the journal open, it does not open, or the files fail.
-pub fn trim(settings: &NodeSettings, before: Seq) -> Result<Vec<u64>, NodeError> {
+pub fn trim(settings: &NodeSettings, before: Seq) -> Result<Trimmed, NodeError> {
     let (OpenJournal { mut opened, reader, mut store, lock: _lock, .. }, side) = opened(settings)?;
     // Everything is too much, whoever needs it: the operator says so.
     let all = Retention { bytes_max: 1, age_ns_max: 0 };
     let keep_from = before.min(opened.checkpoint.commit_next);
-    let removed = opened
-        .writer
-        .retain(&mut store, all, 0, keep_from, true)
-        .map(|done| done.removed)
+    let (writer, superblock) = (&mut opened.writer, &mut opened.superblock);
+    let trimmed = writer.retain(&mut store, superblock, (all, 0), keep_from, true).and_then(|done| {
+        let accepted = writer.accept_gone(&mut store, superblock, before)?;
+        Ok(Trimmed { removed: done.removed, accepted })
+    });
+    let trimmed = trimmed
         .map_err(|error| NodeError::Refused(format!("journal {}: {error}", settings.journal.display())));
     side.begin(store, reader, opened.writer, opened.superblock).stop().map_err(NodeError::Refused)?;
-    removed
+    trimmed
 }
 
 /// Reads every record of the journal in `dir` and returns how much there is. A process may have it open.

@@ -6,6 +6,7 @@ use super::manifest::{BackupFile, BackupSegment, MANIFEST, Manifest};
 use super::segment_file::{SegmentFile, failed, write_whole};
 use super::view::BackupView;
 use crate::cli::Failure;
+use crate::cli::bounded::read_text;
 use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
 use crate::cli::recover::AncestorRow;
 use lockstep_client::Endpoint;
@@ -63,9 +64,15 @@ pub(super) fn run(args: &MakeArgs) -> Result<u8, Failure> {
             log.end.next - 1
         );
     }
-    match &log.damage {
+    match log.damages().next() {
         Some(damage) => {
-            Err(Failure::new(INTEGRITY, format!("the journal is damaged behind what was copied: {damage}")))
+            let what = format!(
+                "the journal {} is damaged, and the backup has seqs {} to {} of it: {damage}",
+                source.dir().display(),
+                manifest.oldest_seq,
+                manifest.next - 1
+            );
+            Err(Failure::new(INTEGRITY, what))
         }
         None => Ok(0),
     }
@@ -140,7 +147,7 @@ impl Making {
             Some(superblock) => (superblock.identity, superblock.cluster),
             None => log.owner.ok_or_else(|| Failure::new(USAGE, "the journal holds nothing yet"))?,
         };
-        let mut manifest = match std::fs::read_to_string(&path) {
+        let mut manifest = match read_text(&path, archive::MANIFEST_LEN_MAX) {
             Ok(text) => Manifest::parse(&text)?,
             Err(error) if error.kind() == ErrorKind::NotFound => begin_manifest(dir, source, log, cluster)?,
             Err(error) => return Err(failed("reading", &path, &error)),
@@ -176,6 +183,16 @@ impl Making {
     /// the log goes on where the backup ends, or ends before.
     fn check(&mut self, source: &JournalReader, log: &StoredLog) -> Result<(), Failure> {
         let next = self.manifest.next;
+        let lost = log.gone.iter().find(|gone| gone.from < log.oldest_seq && gone.to_next > next);
+        if let Some(gone) = lost.filter(|_| log.oldest_seq > next) {
+            let what = format!(
+                "the backup ends at seq {}, and the journal {} is damaged: {}",
+                next - 1,
+                source.dir().display(),
+                gone.damage()
+            );
+            return Err(Failure::new(INTEGRITY, what));
+        }
         if log.oldest_seq > next {
             let what = format!(
                 "the backup ends at seq {}, and {} begins at seq {}: retention has removed what lies between; back up an \

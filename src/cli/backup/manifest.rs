@@ -8,7 +8,7 @@ use crate::cli::recover::AncestorRow;
 use crate::cli::text::hex;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::ports::FileName;
-use lockstep_replica::journal::{FORMAT_VERSION, StoredLog};
+use lockstep_replica::journal::{Damage, FORMAT_VERSION, StoredLog};
 use lockstep_wire::{Epoch, Nanos, Seq, VERSION, VERSION_MIN};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -139,6 +139,43 @@ impl Manifest {
         self.base.iter().chain(segments.flat_map(|one| std::iter::once(&one.file).chain(&one.derived)))
     }
 
+    /// What a backup cannot be: without segments, or with some missing between the first seq and the last one.
+    pub fn unsound(&self) -> Vec<Damage> {
+        let damage = |seq, what: String| Damage::new(MANIFEST, 0, seq, what);
+        let mut wrong = Vec::new();
+        let (mut number, mut next) = (1, self.oldest_seq);
+        for (at, segment) in self.segments.iter().enumerate() {
+            let place = (segment.number, segment.first_seq);
+            if place != (number, next) || segment.next_seq <= segment.first_seq {
+                let what = format!(
+                    "it lists segment {} with seqs {} to {}, where segment {number} with seq {next} should be",
+                    segment.number,
+                    segment.first_seq,
+                    segment.next_seq.saturating_sub(1)
+                );
+                wrong.push(damage(next, what));
+                break;
+            }
+            let names = [FileName::Index(number), FileName::Checkpoint(number)].map(|file| file.to_string());
+            let is_derived = segment.derived.iter().map(|file| file.file.as_str()).eq(names.iter());
+            if segment.file.file != FileName::Segment(number).to_string()
+                || !(is_derived || segment.derived.is_empty() && at + 1 == self.segments.len())
+            {
+                wrong.push(damage(next, format!("it lists other files than those of segment {number}")));
+            }
+            (number, next) = (number + 1, segment.next_seq);
+        }
+        if self.segments.is_empty() || wrong.is_empty() && next != self.next {
+            let to = self.next.saturating_sub(1);
+            wrong.push(damage(next, format!("it lists no segment with seqs {next} to {to}")));
+        }
+        if self.base.is_some() != (self.oldest_seq > 1) {
+            let what = "where seq 1 is not in it, the tables before its oldest seq are, and else not";
+            wrong.push(damage(self.oldest_seq, what.to_owned()));
+        }
+        wrong
+    }
+
     /// Its text, which proves itself.
     pub fn text(&self) -> Result<String, Failure> {
         let text = |manifest: &Self| {
@@ -177,21 +214,80 @@ mod tests {
     use lockstep_core::proto::lineage::Lineage;
     use lockstep_replica::journal::Checkpoint;
 
-    #[test]
-    fn a_backup_of_every_version_that_frames_have_here_is_read_and_no_other() {
-        let log = StoredLog {
+    fn log(oldest_seq: Seq) -> StoredLog {
+        let start = LogEnd { next: oldest_seq, ..LogEnd::BLANK };
+        StoredLog {
             owner: None,
-            oldest_seq: 1,
-            start: LogEnd::BLANK,
-            end: LogEnd::BLANK,
+            oldest_seq,
+            start,
+            end: start,
             checkpoint: Checkpoint::default(),
             lineage: Lineage::of(1),
-            commit_next: 1,
+            commit_next: oldest_seq,
             torn: None,
             damage: None,
+            gone: Vec::new(),
+        }
+    }
+
+    fn segment(number: u64, seqs: (Seq, Seq), is_full: bool) -> BackupSegment {
+        let derived = [FileName::Index(number), FileName::Checkpoint(number)];
+        BackupSegment {
+            file: BackupFile::of(FileName::Segment(number), b""),
+            number,
+            first_seq: seqs.0,
+            next_seq: seqs.1,
+            chain: 0,
+            derived: derived.into_iter().filter(|_| is_full).map(|file| BackupFile::of(file, b"")).collect(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_no_backup_writes_is_damage_although_it_proves_itself() {
+        let whole = |oldest: Seq| {
+            let base = (oldest > 1).then(|| BackupFile::of(FileName::Checkpoint(0), b""));
+            let mut manifest = Manifest::begin(7, &log(oldest), base);
+            manifest.segments =
+                vec![segment(1, (oldest, 20), true), segment(2, (20, 30), true), segment(3, (30, 40), false)];
+            manifest.next = 40;
+            manifest
         };
+        for oldest in [1, 9] {
+            assert_eq!(whole(oldest).unsound(), []);
+            let changes: [(&str, &dyn Fn(&mut Manifest)); 12] = [
+                ("no segments", &|manifest| manifest.segments.clear()),
+                ("no first", &|manifest| drop(manifest.segments.remove(0))),
+                ("no middle", &|manifest| drop(manifest.segments.remove(1))),
+                ("no last", &|manifest| drop(manifest.segments.pop())),
+                ("more than its segments", &|manifest| manifest.next = 41),
+                ("a later beginning", &|manifest| manifest.oldest_seq += 1),
+                ("a hole in the seqs", &|manifest| manifest.segments[1].first_seq = 21),
+                ("a segment without seqs", &|manifest| manifest.segments[1].next_seq = 20),
+                ("no index", &|manifest| manifest.segments[0].derived.clear()),
+                ("another's files", &|manifest| {
+                    manifest.segments[0].derived = manifest.segments[1].derived.clone();
+                }),
+                ("another's bytes", &|manifest| {
+                    manifest.segments[0].file = manifest.segments[1].file.clone()
+                }),
+                ("other tables", &|manifest| {
+                    manifest.base =
+                        manifest.base.is_none().then(|| BackupFile::of(FileName::Checkpoint(0), b""));
+                }),
+            ];
+            for (name, change) in changes {
+                let mut manifest = whole(oldest);
+                change(&mut manifest);
+                let read = Manifest::parse(&manifest.text().expect("JSON")).expect("it proves itself");
+                assert!(!read.unsound().is_empty(), "{name}, from {oldest}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_backup_of_every_version_that_frames_have_here_is_read_and_no_other() {
         let of = |wire_version: u8| {
-            let manifest = Manifest { wire_version, ..Manifest::begin(7, &log, None) };
+            let manifest = Manifest { wire_version, ..Manifest::begin(7, &log(1), None) };
             Manifest::parse(&manifest.text().expect("JSON"))
         };
         for version in VERSION_MIN..=VERSION {

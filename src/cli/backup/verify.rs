@@ -52,6 +52,11 @@ pub(super) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// Whether a file of the manifest is not there: then nothing names its place better.
+fn is_gone(what: &str) -> bool {
+    what.starts_with("the file is gone")
+}
+
 fn refuse_damage(path: &Path, damage: &[Damage]) -> Result<(), Failure> {
     if damage.is_empty() {
         return Ok(());
@@ -70,16 +75,46 @@ pub fn verified(path: &Path) -> Result<BackupView, Failure> {
 
 /// Reads it: every record by its own seal, each file by its digest, and the log from its start to its end.
 fn verify(view: &BackupView) -> Result<(Verified, Vec<Damage>), Failure> {
+    // What it should have: a manifest proves itself, and not that it was written by a backup.
+    let unsound = view.manifest.unsound();
     let wrong = view.wrong_files()?;
     let read = verify_segments(view, 0).map_err(|error| Failure::new(FAILED, error))?;
     let mut damage = read.damage.clone();
     // A record names its place more exactly than the digest of its file.
-    let is_named = |file: &str| read.damage.iter().any(|damage| damage.file == file);
-    damage.extend(wrong.into_iter().filter(|(file, _)| !is_named(&file.file)).map(|(_, damage)| damage));
+    let is_gone =
+        |damage: &Damage| wrong.iter().any(|(_, one)| one.file == damage.file && is_gone(&one.what));
+    damage.retain(|damage| !is_gone(damage));
+    let is_named = |file: &str| damage.iter().any(|damage| damage.file == file);
+    let rest: Vec<Damage> =
+        wrong.iter().filter(|(file, _)| !is_named(&file.file)).map(|(_, one)| one.clone()).collect();
+    damage.extend(rest);
     let end = view.manifest.end();
-    if damage.is_empty() && !view.manifest.segments.is_empty() && read.end != Some(end) {
+    damage.extend(unsound);
+    if damage.is_empty() && read.end != Some(end) {
         let what = format!("the segments end at {:?}, the manifest has {end:?}", read.end);
         damage.push(Damage::new(super::manifest::MANIFEST, 0, end.next, what));
     }
     Ok((read, damage))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::backup::manifest::{MANIFEST, Manifest};
+    use lockstep_core::proto::log::LogEnd;
+    use lockstep_replica::journal::{ExpectedSegments, stored_log};
+
+    #[test]
+    fn a_backup_whose_manifest_lists_no_segments_is_damaged_and_not_restored() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let nothing = lockstep_replica::journal::memory::MemoryStore::default();
+        let log = stored_log(&nothing, ExpectedSegments::default()).expect("an empty log");
+        for end in [LogEnd::BLANK, LogEnd { next: 400, ..LogEnd::BLANK }] {
+            let mut manifest = Manifest::begin(7, &log, None);
+            manifest.set_end(end);
+            std::fs::write(folder.path().join(MANIFEST), manifest.text().expect("JSON")).expect("written");
+            let failure = verified(folder.path()).expect_err("no backup");
+            assert_eq!(failure.code(), INTEGRITY, "{failure}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use super::archive;
 use super::manifest::{BackupFile, MANIFEST, Manifest};
 use crate::cli::Failure;
+use crate::cli::bounded::read_bytes;
 use crate::cli::failure::{INTEGRITY, USAGE};
 use crate::cli::text::hex;
 use lockstep_replica::journal::Damage;
@@ -10,7 +11,7 @@ use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +45,8 @@ impl BackupView {
             Failure::new(USAGE, what)
         };
         let text = if is_folder {
-            std::fs::read(path.join(MANIFEST)).map_err(|error| missing(&format!("{MANIFEST}: {error}")))?
+            read_bytes(&path.join(MANIFEST), archive::MANIFEST_LEN_MAX)
+                .map_err(|error| missing(&format!("{MANIFEST}: {error}")))?
         } else {
             let (offset, len) = *members.get(MANIFEST).ok_or_else(|| missing("it has no manifest"))?;
             let mut text = vec![0; len.min(archive::MANIFEST_LEN_MAX) as usize];
@@ -88,10 +90,15 @@ impl BackupView {
                     Some((0, "its SHA-256 is not the one of the manifest".to_owned()))
                 }
                 Ok(_) => None,
+                Err(error) if error.kind() == ErrorKind::NotFound => Some((0, "the file is gone".to_owned())),
                 Err(error) => Some((0, error.to_string())),
             };
-            let first = self.manifest.segments.iter().find(|one| one.file == *file);
-            let seq = first.map_or(0, |segment| segment.first_seq);
+            let segment = self.manifest.segments.iter().find(|one| one.file == *file);
+            let seq = segment.map_or(0, |segment| segment.first_seq);
+            let what = what.map(|(at, what)| match segment {
+                Some(one) => (at, format!("{what}; it has seqs {} to {}", one.first_seq, one.next_seq - 1)),
+                None => (at, what),
+            });
             wrong.extend(what.map(|(at, what)| (file.clone(), Damage::new(name, at, seq, what))));
         }
         Ok(wrong)
@@ -99,7 +106,7 @@ impl BackupView {
 
     /// Copies a file's bytes into `to`; returns how many, and their digest.
     pub fn copy(&self, file: FileName, to: &mut impl Write) -> std::io::Result<(u64, String)> {
-        let place = self.files.get(&file).ok_or(std::io::ErrorKind::NotFound)?;
+        let place = self.files.get(&file).ok_or(ErrorKind::NotFound)?;
         let mut from = File::open(&place.path)?;
         from.seek(SeekFrom::Start(place.offset))?;
         let mut from = from.take(place.len);
@@ -171,7 +178,7 @@ impl Store for BackupView {
             match opened.read_at(&mut out[taken..left], place.offset + offset + taken as u64) {
                 Ok(0) => break,
                 Ok(more) => taken += more,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed(error)),
             }
         }

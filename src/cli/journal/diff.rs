@@ -53,7 +53,17 @@ pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
         None if comparison == LogComparison::Apart => {
             Err(Failure::new(INTEGRITY, "nothing could be compared: they have no seq in common"))
         }
-        None => Ok(0),
+        // What one of them lacks was not compared.
+        None => match [(&a, &logs[0]), (&b, &logs[1])]
+            .iter()
+            .find_map(|(at, log)| Some((at, log.damages().next()?)))
+        {
+            Some((journal, damage)) => Err(Failure::new(
+                INTEGRITY,
+                format!("journal {} is damaged: {damage}", journal.dir().display()),
+            )),
+            None => Ok(0),
+        },
     }
 }
 

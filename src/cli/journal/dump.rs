@@ -5,11 +5,10 @@ use super::entry::{EntryForm, LogEntry};
 use super::select::{SelectArgs, Selection};
 use crate::cli::Failure;
 use crate::cli::failure::USAGE;
-use crate::cli::new_file::write_new;
+use crate::cli::new_file::write_new_or_part;
 use clap::Args;
 use lockstep_node::JoinedMessages;
 use lockstep_notary::from_hex;
-use lockstep_replica::journal::StoredLog;
 use lockstep_wire::{Entry, FrameView, Seq};
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
@@ -90,22 +89,24 @@ pub(super) fn run(args: &DumpArgs) -> Result<u8, Failure> {
     let log = journal.log()?;
     let selection = Selection::new(&args.select, &journal, &log)?;
     let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
-    selection.each(&journal, |entry, _| {
+    let mut last = None;
+    let read = selection.each(&journal, |entry, _| {
         if selection.has(entry) {
             entry.write(&mut out, args.format, &log.checkpoint)?;
+            last = Some(entry.seq);
         }
         Ok(ControlFlow::Continue(()))
-    })?;
+    });
     out.flush()?;
     selection.report_uncommitted();
-    report_damage(&log);
-    Ok(0)
+    selection.judge(read, journal.dir(), || printed("what was printed", last)).map(|()| 0)
 }
 
-/// Something behind the log's end that was written and has changed, or that was not written as a whole.
-fn report_damage(log: &StoredLog) {
-    if let Some(damage) = &log.damage {
-        eprintln!("behind that the journal is damaged, and may have held more: {damage}");
+/// How far output went that is a part.
+fn printed(what: &str, last: Option<Seq>) -> String {
+    match last {
+        Some(last) => format!("{what}, up to seq {last},"),
+        None => format!("{what}, nothing,"),
     }
 }
 
@@ -149,7 +150,9 @@ pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
     let selection = Selection::new(&args.select, &journal, &log)?;
     let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
     let (mut messages, mut found, mut read) = (JoinedMessages::new(log.oldest_seq), 0u64, 0u64);
-    selection.each(&journal, |entry, frame| {
+    let (mut last, mut enough) = (None, false);
+    let searched = selection.each(&journal, |entry, frame| {
+        last = Some(entry.seq);
         let written = take(&mut messages, entry, frame, |message| -> Result<(), Failure> {
             if !selection.has(message) {
                 return Ok(());
@@ -162,14 +165,19 @@ pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
             Ok(())
         });
         written.transpose()?;
-        let enough = args.count.is_some_and(|count| found >= count);
+        enough = args.count.is_some_and(|count| found >= count);
         Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
+    });
     out.flush()?;
     eprintln!("{found} of {read} messages have it");
     report_lacking(&messages, selection.from, &log);
-    report_damage(&log);
-    Ok(0)
+    match searched {
+        // As many as were wanted: what could not be read was not needed.
+        Ok(()) if enough => Ok(0),
+        searched => {
+            selection.judge(searched, journal.dir(), || printed("what was searched", last)).map(|()| 0)
+        }
+    }
 }
 
 /// Whether `bytes` have `wanted`, which is not empty, somewhere.
@@ -190,15 +198,15 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
     let journal = args.place.open(args.dir.as_ref())?;
     let log = journal.log()?;
     let selection = Selection::new(&args.select, &journal, &log)?;
-    let mut counted = (0u64, None::<Seq>, 0);
+    let mut counted = (0u64, None::<Seq>, None);
     let mut messages = JoinedMessages::new(log.oldest_seq);
     let mut write_all = |mut out: &mut dyn Write| -> Result<(), Failure> {
-        selection.each(&journal, |entry, frame| {
+        let read = selection.each(&journal, |entry, frame| {
             let mut write = |entry: &LogEntry<'_>| -> Result<(), Failure> {
                 if !selection.has(entry) {
                     return Ok(());
                 }
-                counted = (counted.0 + 1, counted.1.or(Some(entry.seq)), entry.seq);
+                counted = (counted.0 + 1, counted.1.or(Some(entry.seq)), Some(entry.seq));
                 match args.format {
                     ExportForm::Json => entry.write(&mut out, EntryForm::Json, &log.checkpoint)?,
                     ExportForm::Raw => {
@@ -215,27 +223,28 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
                 }
             }
             Ok(ControlFlow::Continue(()))
-        })
+        });
+        selection.judge(read, journal.dir(), || printed("what was written", counted.2))
     };
-    match args.to_file.as_os_str() == "-" {
+    let written = match args.to_file.as_os_str() == "-" {
         true => {
             let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
-            write_all(&mut out)?;
+            let written = write_all(&mut out);
             out.flush()?;
+            written
         }
-        false => write_new(&args.to_file, write_all)?,
-    }
+        false => write_new_or_part(&args.to_file, write_all),
+    };
     let what = if args.format == ExportForm::Json { "entries" } else { "messages" };
     match counted {
-        (count, Some(first), last) => {
+        (count, Some(first), Some(last)) => {
             eprintln!("{count} {what}, the first one at seq {first}, the last one at {last}")
         }
         _ => eprintln!("no {what}"),
     }
     report_lacking(&messages, selection.from, &log);
     selection.report_uncommitted();
-    report_damage(&log);
-    Ok(0)
+    written.map(|()| 0)
 }
 
 #[cfg(test)]

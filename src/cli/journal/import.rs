@@ -7,17 +7,19 @@ use super::JournalPlaceArgs;
 use super::entry::{LogEntry, kind_name};
 use crate::cli::Failure;
 use crate::cli::backup::SegmentFile;
+use crate::cli::bounded::read_line;
 use crate::cli::failure::{FAILED, USAGE};
 use crate::cli::recover::{check_founder, has_no_leader, report_founding};
 use clap::Args;
 use lockstep_daemon::config::{self, Config};
-use lockstep_io::clock::random_u64;
+use lockstep_io::clock::{Utc, random_u64};
 use lockstep_node::{CopiedLog, NodeSettings, found_history_on_copy};
 use lockstep_notary::from_hex;
 use lockstep_replica::journal::{CopiedSegment, CopyOwner, MadeLog};
 use lockstep_wire::{
     DayMark, Destination, EntryHeader, EntryKind, Epoch, FrameView, INCARNATION_MAX, Identity, JOURNALS,
-    MemberBody, NOTARIES, Nanos, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, frame_len_max,
+    MESSAGE_LEN_MAX, MemberBody, NOTARIES, Nanos, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq,
+    frame_len_max,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -28,6 +30,14 @@ use std::time::Duration;
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.journal.import/1";
+/// Longest line: an entry in hexadecimal digits, and what stands beside it.
+const LINE_LEN_MAX: u64 = 1 << 20;
+/// Most parts of a message, ...
+const PARTS_MAX: usize = 128;
+/// ... and most messages that are in parts at a time: what a reader joins with its default memory.
+const UNFINISHED_MAX: usize = 256;
+/// An entry may lie so far ahead of this host's clock, as clocks differ.
+const TIME_AHEAD_NS_MAX: Nanos = 60_000_000_000;
 /// Bytes of a segment.
 const SEGMENT_LEN: u64 = 64 << 20;
 
@@ -99,6 +109,15 @@ fn import(args: &ImportArgs, config: &Config, settings: &NodeSettings) -> Result
     report_founding(args.json, SCHEMA, settings, &superblock, (history, &missing))
 }
 
+/// A message whose last part has not come yet.
+#[derive(Clone, Copy)]
+struct UnfinishedMessage {
+    /// The seq of its first part.
+    from: Seq,
+    bytes: usize,
+    parts: usize,
+}
+
 /// An import under way.
 struct Import<'a> {
     settings: &'a NodeSettings,
@@ -106,28 +125,47 @@ struct Import<'a> {
     history: u64,
     /// The number of each publisher's last message.
     publishers: BTreeMap<PublisherId, PublisherSeq>,
+    /// The messages whose last part has not come yet.
+    parts: BTreeMap<PublisherId, UnfinishedMessage>,
     last_seq: Seq,
+    last_time: Nanos,
+    /// The latest time that an entry may have.
+    time_max: Nanos,
     count: u64,
     skipped: u64,
 }
 
 impl<'a> Import<'a> {
     fn new(settings: &'a NodeSettings, owner: Identity, history: u64) -> Self {
-        let publishers = BTreeMap::new();
-        Self { settings, owner, history, publishers, last_seq: 0, count: 0, skipped: 0 }
+        Self {
+            settings,
+            owner,
+            history,
+            publishers: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            last_seq: 0,
+            last_time: 0,
+            time_max: Utc::now().0.saturating_add(TIME_AHEAD_NS_MAX),
+            count: 0,
+            skipped: 0,
+        }
     }
 
     /// Writes the log of the file's entries as segments of the journal in `dir`.
-    fn write_into(&mut self, dir: &Path, args: &ImportArgs, lines: impl BufRead) -> Result<(), Failure> {
+    fn write_into(&mut self, dir: &Path, args: &ImportArgs, mut lines: impl BufRead) -> Result<(), Failure> {
         let wrong = |number: usize, what: String| {
             Failure::new(USAGE, format!("{} line {}: {what}", args.file.display(), number + 1))
         };
         let cluster = self.settings.keys.cluster();
         let mut out = Segments { dir, owner: CopyOwner { cluster, identity: self.owner }, open: None };
         let mut log: Option<MadeLog> = None;
-        for (number, line) in lines.lines().enumerate() {
-            let line = line.map_err(|error| wrong(number, error.to_string()))?;
-            let entry: ExportedEntry = serde_json::from_str(&line)
+        let mut line = Vec::new();
+        for number in 0.. {
+            let more = read_line(&mut lines, &mut line, LINE_LEN_MAX);
+            if !more.map_err(|error| wrong(number, error.to_string()))? {
+                break;
+            }
+            let entry: ExportedEntry = serde_json::from_slice(&line)
                 .map_err(|error| wrong(number, format!("not what `journal export` writes: {error}")))?;
             let made = match &mut log {
                 Some(log) => log,
@@ -155,6 +193,7 @@ impl<'a> Import<'a> {
             full.map_or(Ok(()), |frame| out.append(&frame))?;
         }
         let log = log.ok_or_else(|| wrong(0, "the file is empty".into()))?;
+        self.check_end().map_err(|what| Failure::new(USAGE, format!("{}: {what}", args.file.display())))?;
         log.finish().map_or(Ok(()), |frame| out.append(&frame))?;
         out.close()
     }
@@ -169,6 +208,7 @@ impl<'a> Import<'a> {
             return Err(format!("seq {} behind seq {}: {what}", entry.seq, self.last_seq));
         }
         self.last_seq = entry.seq;
+        self.check_time(entry.timestamp_ns)?;
         let kinds = [EntryKind::Message, EntryKind::Open, EntryKind::Close, EntryKind::Day];
         let kind = kinds.into_iter().find(|kind| kind_name(*kind) == entry.kind);
         let Some(kind) = kind.filter(|_| ![NOTARIES, JOURNALS].contains(&entry.destination)) else {
@@ -200,6 +240,7 @@ impl<'a> Import<'a> {
             *last = entry.publisher_seq;
         }
         self.count += 1;
+        self.check_part(entry, payload.len())?;
         let flags = match entry.part.as_deref() {
             None => 0,
             Some("first") => PART_MORE,
@@ -217,6 +258,70 @@ impl<'a> Import<'a> {
             time_or_incarnation: 0,
         };
         Ok(Some((header, payload)))
+    }
+}
+
+impl Import<'_> {
+    /// Times never fall along a stream, and one that lies ahead would hold its clock until it has come.
+    fn check_time(&mut self, time: Nanos) -> Result<(), String> {
+        let last = self.last_time;
+        if time < last {
+            let (time, last) = (Utc(time), Utc(last));
+            return Err(format!("its time {time} lies before {last} of the line before: times never fall"));
+        }
+        if time > self.time_max {
+            let what = "the stream's clock would stand until then; is the clock of this host right?";
+            return Err(format!("its time {} lies ahead of now: {what}", Utc(time)));
+        }
+        self.last_time = time;
+        Ok(())
+    }
+
+    /// The parts of a publisher's message follow each other, from a first one to a last one, and are no more than
+    /// readers join. A message that its publisher gave up, as it died, is none: it begins another, opens or closes.
+    fn check_part(&mut self, entry: &ExportedEntry, len: usize) -> Result<(), String> {
+        let publisher = entry.publisher;
+        let unfinished = self.parts.remove(&publisher);
+        let (is_first, is_last) = match entry.part.as_deref() {
+            None => return Ok(()),
+            Some(part) => (part == "first", part == "last"),
+        };
+        let message = match unfinished {
+            _ if is_first => UnfinishedMessage { from: entry.seq, bytes: 0, parts: 0 },
+            Some(message) => message,
+            None => {
+                let what = "a part of a message whose first part is not before it";
+                return Err(format!("{what}, of publisher {publisher}"));
+            }
+        };
+        let message = UnfinishedMessage { bytes: message.bytes + len, parts: message.parts + 1, ..message };
+        if message.bytes > MESSAGE_LEN_MAX || message.parts > PARTS_MAX {
+            let UnfinishedMessage { from, bytes, parts } = message;
+            return Err(format!(
+                "the message of publisher {publisher} that begins at seq {from} has {parts} parts and {bytes} bytes: \
+                 {PARTS_MAX} and {MESSAGE_LEN_MAX} are the most"
+            ));
+        }
+        if !is_last {
+            self.parts.insert(publisher, message);
+        }
+        if self.parts.len() > UNFINISHED_MAX {
+            return Err(format!(
+                "more than {UNFINISHED_MAX} messages have no last part yet: no reader joins so many"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a message is open at the end of the file: nobody would ever close it.
+    fn check_end(&self) -> Result<(), String> {
+        let first = self.parts.iter().min_by_key(|(_, message)| message.from);
+        let Some((publisher, UnfinishedMessage { from: seq, .. })) = first else { return Ok(()) };
+        Err(format!(
+            "the message of publisher {publisher} that begins at seq {seq} has no last part: export up to a seq behind it, \
+             or leave it out with --to {}",
+            seq - 1
+        ))
     }
 }
 

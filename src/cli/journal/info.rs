@@ -3,6 +3,8 @@
 use super::ListingArgs;
 use super::entry::kind_name;
 use crate::cli::Failure;
+use crate::cli::failure::INTEGRITY;
+use crate::cli::text::shown;
 use lockstep_io::clock::Utc;
 use lockstep_node::JournalReader;
 use lockstep_replica::journal::proof::RunRecord;
@@ -106,17 +108,28 @@ pub(super) fn run(args: &ListingArgs) -> Result<u8, Failure> {
     let log = journal.log()?;
     let bytes: u64 = journal.overview()?.iter().flatten().map(|row| row.bytes).sum();
     let mut content = LogContent::default();
-    journal.read(log.oldest_seq, log.end.next, |frame| {
+    let read = journal.read(log.oldest_seq, log.end.next, |frame| {
         content.take(frame);
         Ok::<_, Failure>(ControlFlow::Continue(()))
-    })?;
-    let report = JournalInfo { journal: &journal, superblock, log: &log, bytes, content };
+    });
+    // What could be read is told, and then what could not.
+    let unread = match read {
+        Err(failure) if failure.code() == INTEGRITY => Some(failure.to_string()),
+        read => read.map(|()| None)?,
+    };
+    let damage: Vec<String> = log.damages().map(|damage| damage.to_string()).chain(unread).collect();
+    let report = JournalInfo { journal: &journal, superblock, log: &log, bytes, content, damage: &damage };
     let mut out = std::io::stdout();
     match args.json {
         true => writeln!(out, "{}", report.json())?,
         false => report.text(&mut out)?,
     }
-    Ok(0)
+    match damage.first() {
+        Some(first) => {
+            Err(Failure::new(INTEGRITY, format!("journal {} is damaged: {first}", journal.dir().display())))
+        }
+        None => Ok(0),
+    }
 }
 
 struct JournalInfo<'a> {
@@ -125,6 +138,7 @@ struct JournalInfo<'a> {
     log: &'a StoredLog,
     bytes: u64,
     content: LogContent,
+    damage: &'a [String],
 }
 
 impl JournalInfo<'_> {
@@ -160,7 +174,8 @@ impl JournalInfo<'_> {
         line("journal", format!("{}{owner}", self.journal.dir().display()))?;
         line("state", self.run_state())?;
         if log.oldest_seq == log.end.next {
-            return line("holds", "nothing".into());
+            line("holds", "nothing".into())?;
+            return self.damage.iter().try_for_each(|damage| line("damage", damage.clone()));
         }
         line("history", format!("{:016x}", log.lineage.history()))?;
         for ancestor in log.lineage.ancestors() {
@@ -192,7 +207,7 @@ impl JournalInfo<'_> {
         }
         for day in days {
             let end = day.ends.map_or("open".to_owned(), |seq| format!("to seq {seq}"));
-            line("day", format!("{} from seq {}, {end}", day.name, day.begins))?;
+            line("day", format!("{} from seq {}, {end}", shown(&day.name), day.begins))?;
         }
         for (id, (count, bytes)) in &content.messages {
             let row = log.checkpoint.publishers.get(id);
@@ -202,7 +217,7 @@ impl JournalInfo<'_> {
                 "publisher",
                 format!(
                     "{id} {}: {count} messages here, {bytes} bytes, last number {last}{state}",
-                    self.name_of(*id)
+                    shown(self.name_of(*id))
                 ),
             )?;
         }
@@ -212,7 +227,7 @@ impl JournalInfo<'_> {
                 format!("{file} ends at byte {offset} in a write that is in progress or was interrupted"),
             )?;
         }
-        log.damage.as_ref().map_or(Ok(()), |damage| line("damage", damage.to_string()))
+        self.damage.iter().try_for_each(|damage| line("damage", damage.clone()))
     }
 
     fn json(&self) -> Value {
@@ -246,7 +261,7 @@ impl JournalInfo<'_> {
             "epochs": epochs.collect::<Vec<_>>(), "days": days.collect::<Vec<_>>(),
             "publishers": publishers.collect::<Vec<_>>(),
             "torn": log.torn.map(|(file, offset)| json!({ "file": file.to_string(), "byte": offset })),
-            "damage": log.damage.as_ref().map(ToString::to_string),
+            "damage": self.damage.first(), "damages": self.damage,
         })
     }
 }

@@ -2,13 +2,16 @@
 
 use super::entry::LogEntry;
 use crate::cli::Failure;
-use crate::cli::failure::USAGE;
+use crate::cli::failure::{INTEGRITY, USAGE};
+use crate::cli::text::shown;
 use clap::Args;
 use lockstep_io::clock::Utc;
 use lockstep_node::{JournalReader, joined_from};
 use lockstep_replica::journal::StoredLog;
 use lockstep_wire::{Destination, FrameView, Nanos, PublisherId, Seq};
+use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 /// The flags.
 #[derive(Args, Debug)]
@@ -55,13 +58,16 @@ pub(super) struct Selection<'a> {
     /// The range that is read.
     pub from: Seq,
     pub to_next: Seq,
+    /// An entry at or behind `--until` was met: nothing that lies further back is wanted.
+    is_passed: Cell<bool>,
 }
 
 impl<'a> Selection<'a> {
     pub fn new(args: &'a SelectArgs, journal: &JournalReader, log: &'a StoredLog) -> Result<Self, Failure> {
         let publisher = args.publisher.as_deref().map(|text| publisher(text, log)).transpose()?;
         let mut from = args.from.unwrap_or(log.oldest_seq);
-        if from < log.oldest_seq {
+        // Where it should have them, that is damage, and no wrong use.
+        if from < log.oldest_seq && !log.gone.iter().any(|gone| gone.from < log.oldest_seq) {
             let what = format!(
                 "the oldest seq of {} is {}: retention has removed those before, or it never had them; begin there, \
                  or read an archiver's journal",
@@ -70,6 +76,7 @@ impl<'a> Selection<'a> {
             );
             return Err(Failure::new(USAGE, what));
         }
+        from = from.max(log.oldest_seq);
         if let Some(since) = args.since {
             // The newest segment that begins before: times never fall along a log.
             let early = |row: &lockstep_replica::journal::SegmentOverview| {
@@ -81,7 +88,30 @@ impl<'a> Selection<'a> {
         }
         let bound = if args.committed { log.commit_next } else { log.end.next };
         let to_next = args.to.map_or(bound, |to| to.saturating_add(1).min(bound));
-        Ok(Self { args, log, publisher, from, to_next })
+        Ok(Self { args, log, publisher, from, to_next, is_passed: Cell::new(false) })
+    }
+
+    /// What follows from the damage that was met or known before, once as much as possible was written: `written`
+    /// says of what, up to which seq.
+    pub fn judge(
+        &self,
+        read: Result<(), Failure>,
+        dir: &Path,
+        written: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        // Who asks by time asks for no beginning.
+        let begin = self.args.from.or(self.args.since.map(|_| self.log.oldest_seq));
+        let to_next = match self.is_passed.get() {
+            true => Some(self.log.end.next),
+            false => self.args.to.map(|to| to.saturating_add(1)),
+        };
+        let why = match (read, self.log.lacks(begin, to_next)) {
+            (Ok(()), None) => return Ok(()),
+            (Ok(()), Some(damage)) => format!("journal {} is damaged: {damage}", dir.display()),
+            (Err(failure), _) if failure.code() == INTEGRITY => failure.to_string(),
+            (Err(failure), _) => return Err(failure),
+        };
+        Err(Failure::new(INTEGRITY, format!("{why}; {} is a part of what was asked for", written())))
     }
 
     /// Whether the entry is meant.
@@ -106,6 +136,7 @@ impl<'a> Selection<'a> {
         let from = joined_from(self.from).max(self.log.oldest_seq);
         journal.read(from, self.to_next, |frame| {
             if self.args.until.is_some_and(|until| frame.header.timestamp >= until) {
+                self.is_passed.set(true);
                 return Ok(ControlFlow::Break(()));
             }
             for (seq, entry) in (frame.header.first_seq..self.to_next).zip(frame.entries()) {
@@ -145,7 +176,7 @@ fn publisher(text: &str, log: &StoredLog) -> Result<PublisherId, Failure> {
         return Ok(*id);
     }
     text.parse().map_err(|_| {
-        let names: Vec<_> = rows.values().take(16).map(|row| row.name.as_str()).collect();
+        let names: Vec<_> = rows.values().take(16).map(|row| shown(&row.name)).collect();
         let more = if rows.len() > names.len() { ", …" } else { "" };
         Failure::new(
             USAGE,

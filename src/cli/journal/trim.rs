@@ -5,7 +5,7 @@ use crate::cli::Failure;
 use crate::cli::backup::verified;
 use crate::cli::failure::{INTEGRITY, USAGE};
 use clap::Args;
-use lockstep_node::JournalReader;
+use lockstep_node::{JournalReader, Trimmed};
 use lockstep_replica::journal::{LogComparison, StoredLog};
 use lockstep_wire::{DayMark, EntryKind, Seq};
 use serde_json::json;
@@ -53,11 +53,18 @@ pub(super) fn run(args: &TrimArgs) -> Result<u8, Failure> {
     let before = bound(args.before, &journal, &log)?;
     let rows = journal.overview()?;
     let gone: Vec<_> = rows.iter().flatten().filter(|row| row.is_sealed && row.seqs.1 <= before).collect();
-    let (Some(first), Some(last)) = (gone.first(), gone.last()) else {
+    // Segments that are gone already: a trim says that they are missed no longer.
+    let lost: Vec<_> = log.gone.iter().filter(|one| (1..=before).contains(&one.to_next)).collect();
+    let from = gone.first().map(|row| row.seqs.0).into_iter().chain(lost.first().map(|one| one.from)).min();
+    let to_next =
+        gone.last().map(|row| row.seqs.1).into_iter().chain(lost.last().map(|one| one.to_next)).max();
+    let (Some(from), Some(to_next)) = (from, to_next) else {
         eprintln!("no segment lies before seq {before} as a whole: nothing to remove");
         return Ok(0);
     };
-    let (from, to_next) = (first.seqs.0, last.seqs.1);
+    for one in &lost {
+        eprintln!("journal {} is damaged: {}", journal.dir().display(), one.damage());
+    }
     match &args.backup {
         Some(backup) => covers(backup, &journal, &log, to_next)?,
         None if args.accept_loss => {}
@@ -72,20 +79,28 @@ pub(super) fn run(args: &TrimArgs) -> Result<u8, Failure> {
     }
     if !args.yes {
         eprintln!(
-            "{} segments with seqs {from} to {} would be removed; readers that want them are told that they begin at \
+            "{} segments with seqs {from} to {} would be removed, or are missed no longer; readers that want them are told that they begin at \
              seq {to_next}. Give --yes to remove them",
             gone.len(),
             to_next - 1
         );
         return Err(Failure::new(USAGE, "nothing was removed"));
     }
-    let removed = lockstep_node::trim(&settings, before)?;
+    let Trimmed { removed, accepted } = lockstep_node::trim(&settings, before)?;
     let oldest = JournalReader::open(&settings.journal)?.log()?.oldest_seq;
+    let missed_no_longer =
+        accepted.map(|gone| (gone.first..=gone.last).collect::<Vec<_>>()).unwrap_or_default();
     let mut out = std::io::stdout();
-    match args.json {
-        true => writeln!(out, "{}", json!({ "schema": SCHEMA, "removed": removed, "oldest_seq": oldest }))?,
-        false => writeln!(out, "{} segments removed; the journal begins at seq {oldest}", removed.len())?,
+    if args.json {
+        let value = json!({ "schema": SCHEMA, "removed": removed, "missed_no_longer": missed_no_longer,
+            "oldest_seq": oldest });
+        writeln!(out, "{value}")?;
+        return Ok(0);
     }
+    if let (Some(first), Some(last)) = (missed_no_longer.first(), missed_no_longer.last()) {
+        writeln!(out, "segments {first} to {last} were gone, and are missed no longer")?;
+    }
+    writeln!(out, "{} segments removed; the journal begins at seq {oldest}", removed.len())?;
     Ok(0)
 }
 

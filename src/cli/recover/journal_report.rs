@@ -75,6 +75,7 @@ impl JournalHoldings {
     /// From a look at the journal in `dir`.
     pub fn of(survey: &RecoverySurvey, dir: &Path) -> Self {
         let (inspected, holdings) = (&survey.inspected, &survey.holdings);
+        let gone = survey.gone.iter().map(|gone| gone.damage().to_string());
         let (end, superblock, checkpoint) = (inspected.end(), inspected.superblock(), inspected.checkpoint());
         Self {
             schema: SCHEMA.into(),
@@ -93,7 +94,7 @@ impl JournalHoldings {
             members: checkpoint.members.iter().map(|member| member.identity().to_string()).collect(),
             complete: survey.doubt().is_none(),
             why: survey.doubt().map(str::to_owned),
-            damage: inspected.damage().iter().map(ToString::to_string).collect(),
+            damage: gone.chain(inspected.damage().iter().map(ToString::to_string)).collect(),
             torn: survey.cut.as_ref().map(|cut| cut.file.clone()),
         }
     }

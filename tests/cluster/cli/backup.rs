@@ -4,6 +4,7 @@ use crate::cli::streams::{SMALL, cursor, json, lines};
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, Outcome, Process, command, payloads, run};
 use lockstep_wire::{VERSION, VERSION_MIN};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -379,4 +380,71 @@ fn an_exported_log_begins_a_history_of_another_cluster_where_its_publishers_go_o
     }
     other.run(&["journal", "verify", "--replica", "1"], b"").with_code(0);
     import(&file, &["--yes"]).with_code(2).saying(&["not empty"]);
+}
+
+#[test]
+fn a_log_with_times_or_parts_that_no_stream_has_is_refused_with_its_line_and_one_that_is_right_is_taken() {
+    let cluster = Cluster::new(1, SMALL);
+    let _replicas = cluster.found();
+    cluster.publish(&lines(0, 20));
+    cluster.publish(&format!("{}\n", "x".repeat(40_000)));
+    cluster.publish("last\n");
+    cluster.read(&[]);
+    let file = cluster.path("log.json");
+    let export = ["journal", "export", "--replica", "1", "--to-file", &text(&file)];
+    // Segments are written behind the log.
+    let whole = loop {
+        let _ = fs::remove_file(&file); // of the turn before
+        cluster.run(&export, b"").with_code(0);
+        let all: Vec<Value> = fs::read_to_string(&file).expect("a file").lines().map(json).collect();
+        if all.last().is_some_and(|last| last["payload_hex"] == "6c617374") {
+            break all;
+        }
+    };
+    let part = |word: &str| whole.iter().position(|line| line["part"] == word).expect("a part");
+    let (first, last) = (part("first"), part("last"));
+    let (end, time) = (whole.len() - 1, whole[10]["timestamp_ns"].as_u64().expect("a time"));
+    let ahead = |ns: u64| whole[end]["timestamp_ns"].as_u64().expect("a time").saturating_add(ns);
+    let day = 86_400_000_000_000;
+    let changes: [(&str, &dyn Fn(&mut Vec<Value>), &str); 8] = [
+        ("falls", &|all| all[10]["timestamp_ns"] = 5.into(), "times never fall"),
+        ("falls a little", &|all| all[11]["timestamp_ns"] = (time - 1).into(), "times never fall"),
+        ("2^64-1", &|all| all[end]["timestamp_ns"] = u64::MAX.into(), "lies ahead of now"),
+        ("a day ahead", &|all| all[end]["timestamp_ns"] = ahead(day).into(), "lies ahead of now"),
+        ("no last part", &|all| all.truncate(last), "has no last part"),
+        (
+            "no first part",
+            &|all| drop(all[first].as_object_mut().expect("an object").remove("part")),
+            "first part is not before",
+        ),
+        (
+            "parts without end",
+            &|all| {
+                all.truncate(last + 1);
+                all[last]["part"] = "middle".into();
+            },
+            "has no last part",
+        ),
+        ("a line without end", &|all| all[5]["payload_hex"] = "00".repeat(1 << 20).into(), "more than"),
+    ];
+    let other = Cluster::new(1, SMALL);
+    for (name, change, reason) in changes {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        let path = cluster.path("changed.json");
+        fs::write(&path, changed.iter().map(|line| format!("{line}\n")).collect::<String>())
+            .expect("written");
+        let args = ["journal", "import", &text(&path), "--replica", "1", "--yes", "--timeout", "10ms"];
+        let refused = other.run(&args, b"");
+        assert!(
+            refused.code == Some(2) && refused.err.contains(reason),
+            "{name}: {:?} {}",
+            refused.code,
+            refused.err
+        );
+    }
+    let endless = ["journal", "import", "/dev/zero", "--replica", "1", "--yes", "--timeout", "10ms"];
+    other.run(&endless, b"").with_code(2).saying(&["the line has more than"]);
+    let args = ["journal", "import", &text(&file), "--replica", "1", "--yes", "--timeout", "10ms"];
+    other.run(&args, b"").with_code(0);
 }

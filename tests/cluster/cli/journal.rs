@@ -158,6 +158,86 @@ fn a_flipped_bit_is_named_by_file_byte_and_seq_and_what_is_before_it_is_still_re
     }
 }
 
+#[test]
+fn output_that_ends_by_damage_is_said_to_be_a_part_and_exits_3_and_what_was_not_asked_for_is_not_missed() {
+    let cluster = Cluster::new(1, SMALL);
+    let mut replicas = cluster.found();
+    cluster.publish(&lines(0, 1_500));
+    cluster.publish(&format!("{}\n", "last"));
+    assert_eq!(replicas.remove(0).terminate(), Some(0));
+    let listed = json(&journal(&cluster, &["ls", "--replica", "1", "--json"]).with_code(0).out);
+    let newest = listed["segments"].as_array().expect("a list").last().expect("one").clone();
+    let file = cluster.path(&format!("journal-1/{}", newest["file"].as_str().expect("a name")));
+    let whole = fs::read(&file).expect("a segment");
+    let used = whole.iter().rposition(|byte| *byte != 0).expect("records");
+    // In the middle of the newest segment, behind which nothing tells that the log went on; and near its end.
+    for at in [used / 2, used - 2_000] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&file, bytes).expect("writing");
+        let report = json(&journal(&cluster, &["verify", "--replica", "1", "--json"]).with_code(3).out);
+        let (byte, seq) = (&report["damage"][0]["byte"], report["damage"][0]["seq"].as_u64().expect("a seq"));
+        let place = format!("is damaged at byte {byte} (seq {seq})");
+        let part = format!("up to seq {}, is a part of what was asked for", seq - 1);
+        let to = cluster.path(&format!("export-{at}"));
+        let to_file = to.display().to_string();
+        let raw = format!("{to_file}.raw");
+        for args in [
+            &["dump"][..],
+            &["dump", "--format", "json"],
+            &["dump", "--format", "hex", "--from", "5"],
+            &["grep", "order"],
+            &["grep", "last"],
+            &["export", "--to-file", &to_file],
+            &["export", "--format", "raw", "--to-file", &raw],
+            &["export", "--to-file", "-"],
+        ] {
+            let outcome = journal(&cluster, &[args, &["--replica", "1"]].concat()).with_code(3);
+            outcome.saying(&[&place, &part]);
+        }
+        for file in [to_file, raw] {
+            assert!(!Path::new(&file).exists(), "{file} is no whole file");
+            assert!(fs::metadata(format!("{file}.partial")).expect("a part").len() > 0, "{file}");
+        }
+        let info = journal(&cluster, &["info", "--replica", "1"]).with_code(3).saying(&[&place]);
+        assert!(
+            info.out.contains(&format!("damage     {}", newest["file"].as_str().expect("a name"))),
+            "{}",
+            info.out
+        );
+        // What lies before it was all of what was asked for.
+        let before = (seq - 1).to_string();
+        let whole = journal(&cluster, &["dump", "--replica", "1", "--to", &before]).with_code(0).out;
+        assert_eq!(whole.lines().count() as u64, seq - 1);
+        journal(&cluster, &["dump", "--replica", "1", "--until", "2000-01-01"]).with_code(0);
+        journal(&cluster, &["grep", "order", "--replica", "1", "--count", "1"]).with_code(0);
+    }
+}
+
+#[test]
+fn a_publishers_name_and_payload_are_shown_and_not_obeyed() {
+    let cluster = Cluster::new(1, SMALL);
+    let _replicas = cluster.found();
+    let name = "evil\n\u{1b}[2Jquorum ok\r\u{9b}31m\u{202e}";
+    cluster.run(&["publish", "--name", name, "--length-prefixed"], b"\x05\0\0\0\x1b[2Ja").with_code(0);
+    let stored = || journal(&cluster, &["dump", "--replica", "1"]).with_code(0).out.contains("[2Ja");
+    while !stored() {}
+    for args in [&["info"][..], &["dump"], &["dump", "--format", "hex"], &["grep", "[2J"], &["ls"]] {
+        let outcome = journal(&cluster, &[args, &["--replica", "1"]].concat()).with_code(0);
+        let is_raw = |char: char| char.is_control() && !"\n\t".contains(char) || char == '\u{202e}';
+        assert!(
+            !outcome.out.contains(is_raw) && !outcome.err.contains(is_raw),
+            "{args:?}: {:?}",
+            outcome.out
+        );
+        assert!(!outcome.out.lines().any(|line| line.starts_with("quorum ok")), "{args:?}: {}", outcome.out);
+    }
+    let none = journal(&cluster, &["dump", "--replica", "1", "--publisher", "nobody"]).with_code(2);
+    assert!(!none.err.contains('\u{1b}'), "{:?}", none.err);
+    let events = cluster.read(&["--events"]).out;
+    assert!(!events.contains('\u{1b}') && events.contains("\\u{1b}[2Jquorum ok"), "{events:?}");
+}
+
 /// The same with folders instead of a replica.
 fn journal_of(args: &[&str], cluster: &Cluster) -> Outcome {
     let args: Vec<&str> = ["journal"].iter().chain(args).copied().collect();

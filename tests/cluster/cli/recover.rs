@@ -4,7 +4,7 @@ use crate::cli::streams::{cursor, json};
 use lockstep::config::Config;
 use lockstep::config::NodeConfig;
 use lockstep_node::journal_digest;
-use lockstep_testkit::processes::{Cluster, PATIENCE, Process, freeze, payloads, signal_all};
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, command, freeze, payloads, run, signal_all};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -315,4 +315,45 @@ fn a_backup_of_a_running_archiver_is_restored_by_a_founding_and_never_by_copying
         cluster.run(&["format", "--replica", "1", "--verify"], b"").with_code(0).out
     };
     assert!(verified.contains("no damage"), "{verified}");
+}
+
+#[test]
+fn the_second_survivor_does_not_found_beside_the_first_and_two_founders_are_named_by_whoever_hears_both() {
+    let cluster = Cluster::new(3, "");
+    let replicas = cluster.found();
+    cluster.publish(&lines(0, 10));
+    stop_all(replicas.into_iter().rev());
+    let found =
+        |id: &str| cluster.run(&["recover", "--replica", id, "--accept-loss", "--timeout", "300ms"], b"");
+    found("1").with_code(0);
+    // Its journal lies on this host; nobody runs.
+    found("2")
+        .with_code(2)
+        .saying(&["replica 1 is in history", "a second founder would serve a second stream"]);
+    let mut first = cluster.start_replica(1);
+    first.await_log("-> leader");
+    // A host that has its own journal alone: the other one answers, or is out of reach.
+    let text = fs::read_to_string(cluster.config()).expect("the configuration");
+    let elsewhere = cluster.path("elsewhere.toml");
+    let elsewhere_text =
+        text.replace("/journal-1\"", "/not-here-1\"").replace("/journal-3\"", "/not-here-3\"");
+    fs::write(&elsewhere, elsewhere_text).expect("written");
+    let config = elsewhere.display().to_string();
+    let found_there = || {
+        let args = ["recover", "--replica", "2", "--accept-loss", "--timeout", "300ms", "--config", &config];
+        run(command(&args), b"")
+    };
+    found_there().with_code(2);
+    assert_eq!(first.terminate(), Some(0));
+    // Only an operator can look there.
+    found_there().with_code(0).saying(&["replicas that do not answer", "1 (", "3 ("]);
+    let (mut first, mut second) = (cluster.start_replica(1), cluster.start_replica(2));
+    first.await_log("LS1231");
+    second.await_log("LS1231");
+    let status = cluster.run(&["status"], b"");
+    assert!(status.code != Some(0), "{}", status.out);
+    assert!(status.out.contains("leads another history"), "{}", status.out);
+    let health = cluster.run(&["health"], b"").with_code(2);
+    assert!(health.out.contains("leads another history"), "{}", health.out);
+    stop_all([first, second]);
 }

@@ -340,8 +340,8 @@ class Journal:
         """The names of publishers at its end, by id."""
     @property
     def damage(self) -> str | None:
-        """Damage behind its end: what was written there has changed, and may have been more of the log. None
-        without."""
+        """Damage before its beginning or behind its end: what should be there is gone, or has changed, and may have been
+        more of the log. The iteration raises it as a JournalError behind the last message. None without."""
     def read_batch(self) -> Batch:
         """The next messages in a batch; an empty one at the end."""
     def close(self) -> None:

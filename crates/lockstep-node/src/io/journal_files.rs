@@ -1,6 +1,7 @@
 //! A journal by its paths: the interface of the command line. Locks, maps and opens it, and reports which
 //! part failed.
 
+mod previous_tail;
 mod reading;
 mod recovery;
 
@@ -14,8 +15,8 @@ use lockstep_io::{IoError, private};
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
-    BLOCK_LEN, Inspection, JournalOpenError, OpenedJournal, SEGMENT_LEN_MIN, Settings, Superblock,
-    format as format_store, inspect as inspect_store,
+    BLOCK_LEN, Completeness, Inspection, JournalOpenError, OpenedJournal, SEGMENT_LEN_MIN, Settings,
+    Superblock, format as format_store, inspect as inspect_store,
 };
 use lockstep_wire::{INCARNATION_MAX, Identity};
 use std::fmt;
@@ -159,15 +160,58 @@ pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock
     let work = || -> Result<Superblock, JournalFailure> {
         let doing = || format!("creating {} (give a directory that this user may write)", dir.display());
         make_private(dir).map_err(|e| IoError::new(doing(), e))?;
-        let mut entries = std::fs::read_dir(dir).map_err(|e| IoError::new(doing(), e))?;
-        if let Some(Ok(entry)) = entries.next() {
-            return Err(JournalOpenError::NotEmpty(entry.file_name().to_string_lossy().into_owned()).into());
-        }
+        check_empty(dir).map_err(|e| IoError::new(doing(), e))?.map_err(JournalOpenError::NotEmpty)?;
         let _lock = lock(dir)?;
+        check_empty(dir).map_err(|e| IoError::new(doing(), e))?.map_err(JournalOpenError::NotEmpty)?;
         let mut store = DirStore::new(dir, true)?;
+        if dir.join("superblock").exists() {
+            // One that was never whole: nobody was told its identity.
+            store.remove(FileName::Superblock)?;
+        }
         Ok(format_store(&mut store, cluster, identity, boot()?)?)
     };
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
+}
+
+/// Whether `dir` holds nothing but what a `format` leaves behind that was killed: its lock, an empty folder of
+/// segments, a superblock without its second copy. Else what it holds.
+fn check_empty(dir: &Path) -> std::io::Result<Result<(), String>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        found.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    let segments = dir.join("segments");
+    if segments.is_dir() {
+        for entry in std::fs::read_dir(&segments)? {
+            found.push(format!("segments/{}", entry?.file_name().to_string_lossy()));
+        }
+    }
+    let is_remains = |name: &String| match name.as_str() {
+        "lock" | "segments" | "segments/probe" => true,
+        "superblock" => is_half_written(dir),
+        _ => false,
+    };
+    Ok(match found.into_iter().find(|name| !is_remains(name)) {
+        None => Ok(()),
+        Some(name) => Err(owned(dir, name)),
+    })
+}
+
+/// A file of `dir`, and whose journal it is of: that helps more than its name.
+fn owned(dir: &Path, name: String) -> String {
+    match superblock_of(&DirStore::reader(dir)) {
+        Ok(superblock) => format!("{name}, of the journal of {}", superblock.identity),
+        Err(_) => name,
+    }
+}
+
+/// Whether no second copy of the superblock was ever written: a journal that was used has both.
+fn is_half_written(dir: &Path) -> bool {
+    match Superblock::load(&DirStore::reader(dir)) {
+        Ok(Ok(copies)) => copies.older.is_none() && copies.newest.generation <= 1,
+        Ok(Err(_)) => std::fs::metadata(dir.join("superblock")).is_ok_and(|meta| meta.len() == 0),
+        Err(_) => false,
+    }
 }
 
 /// Inspects a replica's journal, and changes nothing that a later start judges. No other process opens it
@@ -194,13 +238,12 @@ pub fn look(config: &JournalConfig) -> Result<InspectedJournal, JournalError> {
         };
         let mut inspected = inspect_store(&store, ring.as_ref(), settings)?;
         let wanted = wanted_ring_len(config);
-        if ring.as_ref().is_some_and(|ring| ring.ring_len() != wanted)
-            && inspected.ring() == &RingEvidence::Own
-            && inspected.superblock().run.clean
-        {
+        if ring.as_ref().is_some_and(|ring| ring.ring_len() != wanted) && inspected.is_ring_spare() {
             // The segments contain everything, and a new ring may have another length.
             inspected = inspect_store(&store, None::<&MappedTail>, settings)?;
             ring = None;
+        } else {
+            inspected = previous_tail::judged(&config.dir, &config.tail, &store, inspected, settings)?;
         }
         Ok(InspectedJournal { inspected, ring, store, lock, config: config.clone() })
     };
@@ -236,8 +279,16 @@ impl InspectedJournal {
         )];
         remarks.extend(inspected.findings().iter().cloned());
         let failed = |why: JournalFailure| E::from(JournalError { dir: config.dir.clone(), why });
+        let mut unrecorded = None;
         let obtain = |inspected: &Inspection| -> Result<(MappedTail, X), StartPhase<E>> {
             let effective = outside(inspected).map_err(StartPhase::Outside)?;
+            // The ring at hand may be what proves that: it stays.
+            if let Completeness::Incomplete(why) = inspected.completeness() {
+                return Err(StartPhase::Journal(JournalOpenError::Incomplete(why.clone()).into()));
+            }
+            // Without it a later change of the path is not noticed: no reason not to start on a full disk.
+            unrecorded =
+                previous_tail::record(&config.dir, &config.tail).err().map(|error| error.to_string());
             let fits =
                 |ring: &MappedTail| inspected.ring() == &RingEvidence::Own || ring.ring_len() == wanted;
             let memory = match ring.filter(fits) {
@@ -253,6 +304,9 @@ impl InspectedJournal {
             StartPhase::Outside(error) => error,
             StartPhase::Journal(why) => failed(why),
         })?;
+        remarks.extend(unrecorded);
+        // A recovery that was ended behind its last write is done: nothing takes this journal for its remains.
+        recovery::finish(&config.dir).map_err(failed)?;
         let tail_len = opened.tail.memory_mut().ring_len();
         if tail_len != wanted {
             remarks.push(format!(

@@ -302,12 +302,14 @@ impl<S: Store, T: TailSource> Thread<S, T> {
             // A thread that sees a flag or a count also finds the text.
             for remark in self.remarks.drain(..) {
                 match remark {
-                    SideEvent::Packed { .. } | SideEvent::Mended(_) | SideEvent::RetainedFor { .. } => {
-                        tracing::info!("{remark}");
-                    }
-                    SideEvent::Damaged(_) | SideEvent::NotMended { .. } | SideEvent::NeedLapsed { .. } => {
-                        tracing::warn!("{remark}");
-                    }
+                    SideEvent::Packed { .. }
+                    | SideEvent::Mended(_)
+                    | SideEvent::Back(_)
+                    | SideEvent::RetainedFor { .. } => tracing::info!("{remark}"),
+                    SideEvent::Damaged(_)
+                    | SideEvent::Derived(_)
+                    | SideEvent::NotMended { .. }
+                    | SideEvent::NeedLapsed { .. } => tracing::warn!("{remark}"),
                     _ => {}
                 }
                 if !matches!(remark, SideEvent::Packed { .. }) {

@@ -4,6 +4,8 @@
 // Mounts, in a namespace of the test; and helpers of tests are tests.
 #![allow(unsafe_code, clippy::unwrap_used)]
 
+mod old_copies;
+
 use lockstep_core::proto::log::LogEnd;
 use lockstep_node::io::journal_files::{self, JournalConfig, OpenJournal};
 use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};

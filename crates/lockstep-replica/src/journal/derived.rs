@@ -34,17 +34,37 @@ pub fn check_derived<S: Store>(store: &S, from: u64, end: LogEnd) -> Result<Vec<
     }
     for (at, &number) in numbers.iter().enumerate().filter(|(_, number)| **number >= from) {
         let Ok(header) = read_header(store, number)? else { continue };
+        // The tables with which the oldest one begins: nothing that is left determines them.
+        let base = FileName::Checkpoint(number.saturating_sub(1));
+        if at == 0 && header.first_seq > 1 && present(store, base)?.is_none() && is_there(store, number)? {
+            let what = "the file is gone, and with it the tables of what retention removed";
+            wrong.push(Damage::new(base, 0, header.first_seq, what));
+        }
+        // The newest one may be filled still: it has none of them.
+        let is_sealed = at + 1 < numbers.len();
+        let gone = |file| Damage::new(file, 0, header.first_seq, GONE);
         let file = FileName::Index(number);
-        if let Some(bytes) = present(store, file)? {
-            let rebuilt = Index::rebuild(store, number, header.first_seq)?;
-            if bytes != rebuilt.to_bytes() {
-                wrong.push(Damage::new(file, 0, header.first_seq, "not what its segment says"));
+        match present(store, file)? {
+            Some(bytes) => {
+                let rebuilt = Index::rebuild(store, number, header.first_seq)?;
+                if bytes != rebuilt.to_bytes() {
+                    wrong.push(Damage::new(file, 0, header.first_seq, "not what its segment says"));
+                }
             }
+            None if is_sealed && is_there(store, number)? => wrong.push(gone(file)),
+            None => {}
         }
         let file = FileName::Checkpoint(number);
-        let Some(bytes) = present(store, file)? else { continue };
+        let bytes = match present(store, file)? {
+            Some(bytes) => bytes,
+            None => {
+                wrong.extend((is_sealed && is_there(store, number)?).then(|| gone(file)));
+                continue;
+            }
+        };
         let end = match numbers.get(at + 1) {
             None => end,
+            Some(&later) if later > number + 1 => continue,
             Some(&later) => match read_header(store, later)? {
                 Ok(header) => header.before(),
                 Err(_) => continue,
@@ -56,13 +76,73 @@ pub fn check_derived<S: Store>(store: &S, from: u64, end: LogEnd) -> Result<Vec<
                 Ok(sealed) => difference(&sealed, &computed),
                 Err(what) => what.to_string(),
             },
-            // It follows from segments that retention has removed.
-            Err(_) if numbers[0] > 1 => continue,
+            // It follows from segments that retention has removed, or that are gone.
+            Err(_) if numbers[0] > 1 || number > at as u64 + 1 => continue,
             Err(damage) => damage.to_string(),
         };
         wrong.push(Damage::new(file, 0, end.next, what));
     }
     Ok(wrong)
+}
+
+/// Computes the index and the checkpoint of a sealed segment that is whole, where they are not there. Returns
+/// which; or why one cannot be computed.
+///
+/// # Errors
+/// The store's; one that cannot be read is no failure of the device that writes.
+pub(crate) fn derive<S: Store>(
+    store: &mut S,
+    number: u64,
+) -> Result<Result<Vec<FileName>, Damage>, StoreError> {
+    let computed = match computed(store, number) {
+        Err(error) if matches!(error.fault, StoreFault::Failed | StoreFault::Missing) => {
+            return Ok(Err(Damage::new(FileName::Segment(number), 0, 0, error)));
+        }
+        computed => computed?,
+    };
+    let files = match computed {
+        Ok(files) => files,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    for (file, bytes) in &files {
+        store.replace(*file, bytes)?;
+    }
+    Ok(Ok(files.into_iter().map(|(file, _)| file).collect()))
+}
+
+/// What segment `number` lacks of its index and its checkpoint.
+fn computed<S: Store>(
+    store: &S,
+    number: u64,
+) -> Result<Result<Vec<(FileName, Vec<u8>)>, Damage>, StoreError> {
+    let mut files = Vec::new();
+    let header = match read_header(store, number)? {
+        Ok(header) => header,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    let file = FileName::Index(number);
+    if present(store, file)?.is_none() {
+        files.push((file, Index::rebuild(store, number, header.first_seq)?.to_bytes()));
+    }
+    let file = FileName::Checkpoint(number);
+    let numbers = numbers(store)?;
+    let later = numbers.contains(&(number + 1)).then(|| read_header(store, number + 1)).transpose()?;
+    if let (None, Some(Ok(later))) = (present(store, file)?, later) {
+        let upto: Vec<u64> = numbers.into_iter().filter(|other| *other <= number).collect();
+        match Checkpoint::compute_without(store, &upto, later.before(), number)? {
+            Ok(computed) => files.push((file, computed.to_bytes())),
+            Err(damage) => return Ok(Err(damage)),
+        }
+    }
+    Ok(Ok(files))
+}
+
+/// What is said of an index or a checkpoint that a sealed segment lacks.
+const GONE: &str = "the file is gone; a node that runs on this journal computes it anew";
+
+/// Retention may have removed the segment meanwhile, and what is derived from it with it.
+fn is_there<S: Store>(store: &S, number: u64) -> Result<bool, StoreError> {
+    Ok(numbers(store)?.contains(&number))
 }
 
 /// The part of a checkpoint that differs from the frames.

@@ -33,6 +33,8 @@ pub struct Inspection {
     /// The founding that goes behind the log in the first run of a history that was founded on it.
     pub(super) founding: Option<PendingFounding>,
     pub(super) high_next: Seq,
+    /// The ring knows of a higher promise than the superblock.
+    is_promise_ahead: bool,
     completeness: Completeness,
     damage: Vec<Damage>,
     findings: Vec<String>,
@@ -65,6 +67,7 @@ pub fn inspect<S: Store, M: TailMemory>(
     let mut sight = Sight::new(&newest, older.as_ref(), damage.is_some());
     let label = memory.and_then(|memory| memory.label());
     let mut ring = sight.ring(label.as_ref(), &settings)?;
+    sight.note_outrun(&ring, memory);
     let recovered = match (&ring, memory, label) {
         (RingEvidence::Own, Some(memory), Some(label)) => {
             sight.read_ring(store, memory, label, &settings, &numbers)?
@@ -93,6 +96,7 @@ pub fn inspect<S: Store, M: TailMemory>(
         generation: newest.generation,
         promised: sight.promised,
         history: sight.history(&state),
+        oldest_number: sight.oldest_number(&numbers),
         run: proof::RunRecord { rings: sight.rings(), ..in_force.run },
         ..in_force
     };
@@ -110,6 +114,7 @@ pub fn inspect<S: Store, M: TailMemory>(
         torn,
         founding,
         high_next: sight.high_next,
+        is_promise_ahead: sight.is_promise_ahead,
         completeness,
         damage: sight.damage,
         findings,
@@ -141,6 +146,7 @@ struct Sight<'a> {
     half: bool,
     promised: Epoch,
     high_next: Seq,
+    is_promise_ahead: bool,
     /// Damage of the ring, which may not be needed.
     ring_damage: Option<Damage>,
     damage: Vec<Damage>,
@@ -158,6 +164,7 @@ impl<'a> Sight<'a> {
             half,
             promised,
             high_next,
+            is_promise_ahead: false,
             ring_damage: None,
             damage: Vec::new(),
             evidence: Vec::new(),
@@ -168,6 +175,15 @@ impl<'a> Sight<'a> {
     /// assigned one more, and labelled a ring with it: that number is not assigned again.
     fn rings(&self) -> u64 {
         self.older.map_or(0, |older| older.run.rings).max(self.newest.run.rings) + u64::from(self.half)
+    }
+
+    /// The number of the oldest segment that is to be there; of a journal that does not record it, of the oldest
+    /// one that is.
+    fn oldest_number(&self, numbers: &[u64]) -> u64 {
+        match self.older.map_or(0, |older| older.oldest_number).max(self.newest.oldest_number) {
+            0 => numbers.first().copied().unwrap_or(1),
+            recorded => recorded,
+        }
     }
 
     fn history(&self, state: &RecoveredState) -> u64 {
@@ -201,6 +217,23 @@ impl<'a> Sight<'a> {
         }
     }
 
+    /// A ring of the last run that has other sizes is not read. Its words are: behind a stop in order it knows no
+    /// more than the superblock, or that one is older.
+    fn note_outrun<M: TailMemory>(&mut self, ring: &RingEvidence, memory: Option<&M>) {
+        let unfit = ring == &RingEvidence::Other(RingMismatch::Unfit);
+        let Some(memory) = memory.filter(|_| unfit) else { return };
+        let (high, promised) = (memory.word(Word::HighSeq), Epoch(memory.word(Word::Promised)));
+        let (stopped, known) = (self.newest.high_next, self.promised);
+        if high <= stopped && promised <= known {
+            return;
+        }
+        let what = format!(
+            "it says that the log was stopped before seq {stopped}, with promise {known}; the tail, which has other sizes, \
+             went on to seq {high} and promise {promised}: the journal is an older copy of itself"
+        );
+        self.damage.push(Damage::new(FileName::Superblock, 0, stopped, what));
+    }
+
     /// The log by the ring of the last run: none where the ring is damaged, which is recorded.
     fn read_ring<S: Store, M: TailMemory>(
         &mut self,
@@ -213,7 +246,9 @@ impl<'a> Sight<'a> {
         let geometry =
             Geometry::new(memory.ring_len(), settings.frame_len_max).map_err(JournalOpenError::Settings)?;
         // The word is the newer of the two, whatever else is wrong.
-        self.promised = self.promised.max(Epoch(memory.word(Word::Promised)));
+        let promised = Epoch(memory.word(Word::Promised));
+        self.is_promise_ahead = promised > self.promised;
+        self.promised = self.promised.max(promised);
         self.high_next = memory.word(Word::HighSeq);
         match recover::warm(store, memory, &label, &geometry, numbers) {
             Ok(state) => Ok(Some((state, label, geometry))),
@@ -365,6 +400,24 @@ impl Inspection {
     /// The state of the present ring.
     pub fn ring(&self) -> &RingEvidence {
         &self.ring
+    }
+
+    /// The same, with a reason from outside why its replica may have forgotten something.
+    #[must_use]
+    pub fn doubted(self, why: String) -> Self {
+        Self { completeness: Completeness::Incomplete(why), ..self }
+    }
+
+    /// Whether the ring is the journal's own, and the segments hold all that it knows: another one may take its
+    /// place. Within a boot nothing else tells an older copy of the segments from the last one.
+    pub fn is_ring_spare(&self) -> bool {
+        let (stopped, end) = (&self.superblock, self.end());
+        self.ring == RingEvidence::Own
+            && self.completeness == Completeness::Complete
+            && stopped.run.clean
+            && (end.next, end.chain) == (stopped.high_next, stopped.high_chain)
+            && self.high_next <= stopped.high_next
+            && !self.is_promise_ahead
     }
 
     /// A torn end that is cut when the journal is used.

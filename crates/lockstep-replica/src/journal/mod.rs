@@ -32,6 +32,7 @@ mod damage;
 mod derived;
 mod extents;
 mod founding;
+mod gone;
 mod index;
 mod inspect;
 mod layout;
@@ -64,6 +65,7 @@ pub use checkpoint::Checkpoint;
 pub use copied::{CopiedSegment, CopyOwner};
 pub use damage::Damage;
 pub use founding::{Founding, ROUNDS_ABOVE};
+pub use gone::{ExpectedSegments, Gone, gone};
 pub use inspect::{Inspection, inspect};
 pub use layout::{
     FORMAT_VERSION, Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT,

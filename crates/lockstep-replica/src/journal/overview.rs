@@ -6,7 +6,7 @@
 
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
-use crate::journal::extents::Extents;
+use crate::journal::gone::{ExpectedSegments, Gone, end_of, gone};
 use crate::journal::index::Index;
 use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
@@ -15,7 +15,6 @@ use crate::journal::read::{LogReader, numbers};
 use crate::journal::record::Record;
 use crate::journal::recover;
 use crate::journal::recovery::last_start;
-use crate::journal::replay::LogRebuild;
 use crate::journal::segment::{RECORDS_AT, SegmentHeader};
 use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::lineage::Lineage;
@@ -43,13 +42,34 @@ pub struct StoredLog {
     pub torn: Option<(FileName, u64)>,
     /// Behind the end lies something that was written and has changed.
     pub damage: Option<Damage>,
+    /// Segments that should be there, and are not.
+    pub gone: Vec<Gone>,
 }
 
-/// The log of the segments in `store`.
+impl StoredLog {
+    /// All that is known of its damage: what is gone, and what has changed behind its end.
+    pub fn damages(&self) -> impl Iterator<Item = Damage> + '_ {
+        self.gone.iter().map(Gone::damage).chain(self.damage.clone())
+    }
+
+    /// What somebody lacks who reads the log from `from` on (from the beginning without), up to `to_next` (to the
+    /// end without), and does not meet while reading: what it should begin with, and what lay behind its end.
+    pub fn lacks(&self, from: Option<Seq>, to_next: Option<Seq>) -> Option<Damage> {
+        let is_wanted =
+            |gone: &&Gone| gone.from < self.oldest_seq && from.is_none_or(|from| from < self.oldest_seq);
+        let before = self.gone.iter().find(is_wanted);
+        let is_behind = |gone: &&Gone| gone.from >= self.end.next;
+        let behind = self.damage.clone().or_else(|| self.gone.iter().find(is_behind).map(Gone::damage));
+        let behind = behind.filter(|_| to_next.is_none_or(|next| next > self.end.next));
+        before.map(Gone::damage).or(behind)
+    }
+}
+
+/// The log of the segments in `store`, which should have those that are `expected`.
 ///
 /// # Errors
 /// Those of the files; or damage that leaves no log.
-pub fn stored_log<S: Store>(store: &S) -> Result<StoredLog, JournalOpenError> {
+pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<StoredLog, JournalOpenError> {
     let numbers = numbers(store)?;
     let headers = |number: Option<&u64>| -> Result<Option<SegmentHeader>, JournalOpenError> {
         Ok(number.map(|number| read_header(store, *number)).transpose()?.and_then(Result::ok))
@@ -69,6 +89,7 @@ pub fn stored_log<S: Store>(store: &S) -> Result<StoredLog, JournalOpenError> {
         lineage,
         torn: torn.map(|torn| (FileName::Segment(torn.number), torn.offset)),
         damage,
+        gone: gone(store, expected)?,
     })
 }
 
@@ -154,18 +175,6 @@ fn overview_of<S: Store>(
         replaced_from: Some(index.switched_from()).filter(|from| *from != Seq::MAX),
         is_sealed: later.is_some(),
     })
-}
-
-/// Where the log ends with the records of this segment that can be read.
-fn end_of<S: Store>(store: &S, header: &SegmentHeader) -> Result<LogEnd, StoreError> {
-    let mut log = LogRebuild::from_end(header.before(), Extents::bounded(1));
-    let mut walk = Walk::new(store, header.number, RECORDS_AT);
-    while let WalkItem::Record(offset, record, _) = walk.step()? {
-        if log.on_record(offset, &record).is_err() {
-            break;
-        }
-    }
-    Ok(log.end)
 }
 
 /// How two logs compare.

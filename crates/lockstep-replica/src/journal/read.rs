@@ -3,6 +3,7 @@
 
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
+use crate::journal::gone::Gone;
 use crate::journal::index::{FramePosition, Index};
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError};
@@ -146,7 +147,13 @@ impl<'s, S: Store> LogReader<'s, S> {
             self.failed = true;
             return Ok(bad.map(|reject| damage(&reject)));
         };
-        if !read_header(self.store, later)?.is_ok_and(|header| header.first_seq <= self.next) {
+        let first = read_header(self.store, later)?.map_or(Seq::MAX, |header| header.first_seq);
+        if first > self.next {
+            if bad.is_none() && later > number + 1 {
+                let to_next = if first == Seq::MAX { 0 } else { first };
+                let gone = Gone { first: number + 1, last: later - 1, from: self.next, to_next };
+                return Ok(Some(gone.damage()));
+            }
             let what = format!("{} does not go on there", FileName::Segment(later));
             return Ok(Some(bad.map_or_else(|| damage(&what), |reject| damage(&reject))));
         }

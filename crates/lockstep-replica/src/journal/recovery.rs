@@ -144,6 +144,7 @@ pub fn found<S: Store>(
         promised: previous.promised,
         high_next: log.end.next,
         high_chain: log.end.chain,
+        oldest_number: previous.oldest_number,
         ..Superblock::fresh(previous.cluster, founder.member.identity(), founder.boot)
     };
     // The segments name the rings of former runs: the founder's first one is none of those.

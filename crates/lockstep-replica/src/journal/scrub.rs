@@ -8,6 +8,7 @@ use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::derived::check_derived;
 use crate::journal::extents::Extents;
+use crate::journal::gone::{ExpectedSegments, Gone, gone};
 use crate::journal::index::Index;
 use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
@@ -60,6 +61,11 @@ pub struct Scrub {
 }
 
 impl Scrub {
+    /// One whose next segment is `number`.
+    pub(crate) fn before(number: u64) -> Self {
+        Self { number: number.saturating_sub(1), ..Self::default() }
+    }
+
     /// Reads about `budget_bytes` more, of segments below `limit` only (the one that is being filled is
     /// read when it is sealed). Pushes the damage. True when all were read; the next step begins
     /// anew.
@@ -220,7 +226,8 @@ impl Scrub {
         }
         let later = numbers(store)?.into_iter().find(|later| *later > number);
         let end = log.map(|log| log.end);
-        if let (Some(later), Some(end)) = (later, end)
+        // Where the one behind it is gone, that one is named (`gone`).
+        if let (Some(later), Some(end)) = (later.filter(|later| *later == number + 1), end)
             && let Ok(next) = read_header(store, later)?
             && next.before() != end
         {
@@ -304,15 +311,20 @@ pub fn verify_segments<S: Store>(store: &S, from: u64) -> Result<Verified, Store
     Ok(Verified { segments, records, bytes, damage, end, history, ended_at })
 }
 
-/// Reads everything that a journal has on disk.
+/// Reads everything that a journal has on disk, and names what is gone.
 ///
 /// # Errors
 /// The store's.
 pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
-    verify_from(store, 0)
+    let mut verified = verify_from(store, 0)?;
+    if let Ok(copies) = Superblock::load(store)? {
+        let gone = gone(store, ExpectedSegments::of(&copies.newest))?;
+        verified.damage.extend(gone.iter().map(Gone::damage));
+    }
+    Ok(verified)
 }
 
-/// The same, of the segments from number `from` on. Where a process writes the journal meanwhile, the newest
+/// Reads the superblock and the segments from number `from` on that are there. Where a process writes the journal meanwhile, the newest
 /// segment may look damaged, and is to be read again.
 ///
 /// # Errors

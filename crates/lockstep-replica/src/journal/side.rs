@@ -27,7 +27,7 @@ use crate::journal::base::BASE;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::mend::{Mend, Missing};
-use crate::journal::ports::{Store, StoreFault, TailSource, Word};
+use crate::journal::ports::{FileName, Store, StoreFault, TailSource, Word};
 use crate::journal::scrub::Scrub;
 use crate::journal::segment_index::Written;
 use crate::journal::segments::{
@@ -100,6 +100,8 @@ const TRIES_TO_STOP: u32 = 250;
 const MEND_ATTEMPTS: u32 = 5;
 /// Damage of one segment that is reported place by place.
 const EVENTS_MAX: usize = 16;
+/// Between two looks whether all segments are there: a listing of their folder.
+const PRESENCE_PERIOD_NS: Nanos = 2_000_000_000;
 /// A trading day, for retention.
 const DAY_NS: Nanos = 86_400 * 1_000_000_000;
 
@@ -157,6 +159,10 @@ pub enum SideEvent {
     Damaged(Damage),
     /// A damaged segment was mended.
     Mended(u64),
+    /// A segment that was gone is there again.
+    Back(u64),
+    /// A segment lacked this file, which was computed anew.
+    Derived(FileName),
     /// A damaged segment was not mended.
     NotMended {
         /// Its number.
@@ -214,6 +220,8 @@ impl fmt::Display for SideEvent {
                 "segments were removed that publisher {publisher} needs, from seq {from} on: it begins with a newer snapshot \
                  of a peer, or reads an archiver; raise the journal's retention"
             ),
+            Self::Back(number) => write!(f, "segment {number} is there again; it is read, and served"),
+            Self::Derived(file) => write!(f, "{file} was gone, and was computed anew from its segment"),
             Self::Mended(number) => write!(f, "segment {number} is whole again, and served"),
             Self::NotMended { number, left: 0, why } => write!(
                 f,
@@ -232,6 +240,8 @@ impl fmt::Display for SideEvent {
 struct Wound {
     found: Vec<Damage>,
     tries: u32,
+    /// The segment is not there at all.
+    is_gone: bool,
 }
 
 /// Which half of the work is next.
@@ -263,6 +273,7 @@ pub struct SideThread {
     pause_ns: Nanos,
     scrub: Scrub,
     scrub_due: Nanos,
+    presence_due: Nanos,
     retention_due: Nanos,
     /// For whom segments are kept beyond the limits, and whose need was last not met.
     retained_for: Option<NeededBy>,
@@ -302,6 +313,7 @@ impl SideThread {
             pause_ns: 0,
             scrub: Scrub::default(),
             scrub_due: 0,
+            presence_due: 0,
             retention_due: 0,
             retained_for: None,
             lapsed: None,

@@ -31,6 +31,9 @@ pub struct Superblock {
     pub high_next: Seq,
     /// ... and its chain there.
     pub high_chain: Chain,
+    /// The number of the oldest segment that is to be there: retention, a trim or a copy's begin left out those
+    /// below on purpose, and recorded that before. 0: not recorded yet, by a release that did not.
+    pub oldest_number: u64,
 }
 
 /// Why there is no usable superblock.
@@ -71,13 +74,14 @@ struct Bytes {
     ring: u64,
     rings: u64,
     synced_to: u64,
+    oldest_number: u64,
 }
 
 const SUPER_MAGIC: u64 = u64::from_le_bytes(*b"LKSSUPR\0");
 const CLEAN: u64 = 1;
 const WEAKEST_PROCESS: u64 = 2;
 // A sector: a device writes it as a whole or not at all.
-const _: () = assert!(size_of::<Bytes>() == 120 && size_of::<Bytes>() <= 512);
+const _: () = assert!(size_of::<Bytes>() == 128 && size_of::<Bytes>() <= 512);
 
 impl Superblock {
     /// The superblock of a replica that has acknowledged and promised nothing.
@@ -91,6 +95,7 @@ impl Superblock {
             promised: Epoch::NONE,
             high_next: 1,
             high_chain: 0,
+            oldest_number: 1,
         }
     }
 
@@ -151,6 +156,7 @@ impl Superblock {
             ring: self.run.ring,
             rings: self.run.rings,
             synced_to: self.run.synced_to,
+            oldest_number: self.oldest_number,
         };
         let mut block = vec![0; BLOCK_LEN];
         block[..size_of::<Bytes>()].copy_from_slice(bytemuck::bytes_of(&bytes));
@@ -191,6 +197,7 @@ impl Superblock {
             promised: Epoch(bytes.promised),
             high_next: bytes.high_next,
             high_chain: bytes.high_chain,
+            oldest_number: bytes.oldest_number,
         })
     }
 }

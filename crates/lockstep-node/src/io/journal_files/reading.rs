@@ -5,9 +5,9 @@ use crate::io::store::DirStore;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
 use lockstep_replica::journal::{
-    Checkpoint, CopiedSegment, CopyOwner, Damage, JournalOpenError, LogComparison, SegmentOverview,
-    StoredLog, Superblock, Verified, checkpoint_at, compare, overview, read_segments, stored_log,
-    verify as verify_store, verify_from,
+    Checkpoint, CopiedSegment, CopyOwner, Damage, ExpectedSegments, Gone, JournalOpenError, LogComparison,
+    SegmentOverview, StoredLog, Superblock, Verified, checkpoint_at, compare, gone, overview, read_segments,
+    stored_log, verify_from,
 };
 use lockstep_wire::{FrameView, Seq};
 use std::ops::ControlFlow;
@@ -81,12 +81,21 @@ impl JournalReader {
         locks.lines().any(is_ours).then_some(pid)
     }
 
-    /// The segments.
+    /// The segments, oldest first, each or its damage; those that are gone have a row in their place.
     ///
     /// # Errors
     /// The files cannot be read.
     pub fn overview(&self) -> Result<Vec<Result<SegmentOverview, Damage>>, JournalError> {
-        self.again(|| Ok(overview(&self.store)?))
+        let mut rows = self.again(|| Ok(overview(&self.store)?))?;
+        let number = |row: &Result<SegmentOverview, Damage>| match row {
+            Ok(row) => Some(row.number),
+            Err(damage) => number_of(damage),
+        };
+        for gone in self.gone()? {
+            let place = rows.iter().position(|row| number(row) > Some(gone.first)).unwrap_or(rows.len());
+            rows.insert(place, Err(gone.damage()));
+        }
+        Ok(rows)
     }
 
     /// The log that the segments hold now.
@@ -94,15 +103,51 @@ impl JournalReader {
     /// # Errors
     /// The files cannot be read, or damage leaves no log.
     pub fn log(&self) -> Result<StoredLog, JournalError> {
-        let mut log = self.again(|| Ok(stored_log(&self.store)?));
+        // What is missing is told by `gone`, which a node that removes segments meanwhile does not mislead.
+        let read = || self.again(|| Ok(stored_log(&self.store, ExpectedSegments::default())?));
+        let mut log = read();
         for _ in 0..RETRIES {
             if log.as_ref().is_ok_and(|log| log.damage.is_none()) {
                 break;
             }
             std::thread::sleep(PAUSE);
-            log = self.again(|| Ok(stored_log(&self.store)?));
+            log = read();
         }
-        log
+        Ok(StoredLog { gone: self.gone()?, ..log? })
+    }
+
+    /// The segments that should be there, and are not: neither retention nor a trim removed them.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn gone(&self) -> Result<Vec<Gone>, JournalError> {
+        let mut found = self.gone_now()?;
+        for _ in 0..RETRIES {
+            if found.is_empty() {
+                break;
+            }
+            // A listing takes a moment, and the node may have removed or begun one in it.
+            std::thread::sleep(PAUSE);
+            let again = self.gone_now()?;
+            if again == found {
+                break;
+            }
+            found = again;
+        }
+        Ok(found)
+    }
+
+    fn gone_now(&self) -> Result<Vec<Gone>, JournalError> {
+        let expected = match self.superblock() {
+            Ok(Some(superblock)) => ExpectedSegments::of(&superblock),
+            // A backup's segments begin with number 1.
+            Ok(None) if self.dir.join("manifest.json").exists() => {
+                ExpectedSegments { oldest: 1, ..Default::default() }
+            }
+            // Where it is damaged, that is reported by whoever needs it.
+            Ok(None) | Err(_) => ExpectedSegments::default(),
+        };
+        self.again(|| Ok(gone(&self.store, expected)?))
     }
 
     /// The log once it ends at `next` or behind; the process that writes the journal gets `timeout` for that.
@@ -172,7 +217,7 @@ impl JournalReader {
     /// The files cannot be read.
     pub fn verify(&self) -> Result<Verified, JournalError> {
         let newest = self.newest()?;
-        let mut verified = self.again(|| Ok(verify_store(&self.store)?))?;
+        let mut verified = self.again(|| Ok(verify_from(&self.store, 0)?))?;
         for _ in 0..RETRIES {
             let is_early = |damage: &&Damage| number_of(damage).is_some_and(|number| number < newest);
             if verified.damage.iter().all(|damage| is_early(&damage)) {
@@ -183,6 +228,8 @@ impl JournalReader {
             verified.damage.retain(|damage| is_early(&damage));
             verified.damage.extend(again.damage);
         }
+        let gone = self.gone()?;
+        verified.damage.splice(0..0, gone.iter().map(Gone::damage));
         Ok(verified)
     }
 
@@ -228,6 +275,11 @@ impl JournalReader {
             done = work();
         }
         done.map_err(|why| self.error(why))
+    }
+
+    /// This damage of it, as an error.
+    pub fn damaged(&self, damage: Damage) -> JournalError {
+        self.error(JournalOpenError::Damaged(damage).into())
     }
 
     fn explain(&self, error: StoreError) -> JournalFailure {

@@ -6,8 +6,8 @@
 //! next one starts from the beginning.
 
 use super::{
-    JournalConfig, JournalError, JournalFailure, boot, lock, look as inspect_for_run, make_private,
-    superblock_of,
+    JournalConfig, JournalError, JournalFailure, boot, lock, look as inspect_for_run, make_private, owned,
+    previous_tail, superblock_of,
 };
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
@@ -16,8 +16,8 @@ use lockstep_io::IoError;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
-    Completeness, Cut, Founder, Inspection, JournalOpenError, JournalSummary, Settings, Superblock,
-    found as found_on, holdings, inspect as inspect_store,
+    Completeness, Cut, ExpectedSegments, Founder, Gone, Inspection, JournalOpenError, JournalSummary,
+    Settings, Superblock, found as found_on, gone, holdings, inspect as inspect_store,
 };
 use lockstep_wire::Seq;
 use std::fs::File;
@@ -36,6 +36,8 @@ pub struct RecoverySurvey {
     pub holdings: JournalSummary,
     /// A torn end, which a founding cuts.
     pub cut: Option<Cut>,
+    /// Segments that should be there, and are not.
+    pub gone: Vec<Gone>,
 }
 
 impl RecoverySurvey {
@@ -75,7 +77,7 @@ pub fn survey(dir: &Path, tail: Option<&Path>) -> Result<RecoverySurvey, Journal
         let store = DirStore::reader(dir);
         let superblock = superblock_of(&store)?;
         let ring = tail.map(MappedTail::existing).transpose()?.flatten();
-        survey_of(&store, &superblock, ring.as_ref())
+        survey_of(&store, &superblock, ring.as_ref(), tail.map(|tail| (dir, tail)))
     };
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
@@ -84,6 +86,7 @@ fn survey_of(
     store: &DirStore,
     superblock: &Superblock,
     ring: Option<&MappedTail>,
+    place: Option<(&Path, &Path)>,
 ) -> Result<RecoverySurvey, JournalFailure> {
     let label = ring.and_then(|ring| ring.label());
     let settings = Settings {
@@ -98,7 +101,11 @@ fn survey_of(
     if inspected.completeness() != &Completeness::Complete && inspected.ring() == &RingEvidence::Own {
         inspected = inspect_store(store, None::<&MappedTail>, settings)?;
     }
-    Ok(RecoverySurvey { holdings: holdings(store, &inspected)?, cut: inspected.cut(), inspected })
+    if let Some((dir, tail)) = place {
+        inspected = previous_tail::judged(dir, tail, store, inspected, settings)?;
+    }
+    let gone = gone(store, ExpectedSegments::of(superblock))?;
+    Ok(RecoverySurvey { holdings: holdings(store, &inspected)?, cut: inspected.cut(), gone, inspected })
 }
 
 /// Founds a history on the replica's own journal: the part of a proven tail beyond the segments is written
@@ -159,7 +166,7 @@ pub fn found_from(
             locked => Some(locked?),
         };
         let store = DirStore::reader(from);
-        let survey = survey_of(&store, &superblock_of(&store)?, None)?;
+        let survey = survey_of(&store, &superblock_of(&store)?, None, None)?;
         let superblock = *survey.inspected.superblock();
         match superblock.cluster == config.cluster {
             true => Ok((superblock, store, lock)),
@@ -193,16 +200,42 @@ pub fn found_on_copy<E: From<JournalFailure>>(
     copy: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<Superblock, E> {
     let dir = &config.dir;
+    if let Some(founded) = resume(dir)? {
+        return Ok(founded);
+    }
     make_room(dir)?;
     let _lock = lock(dir)?;
     let mut store = DirStore::new(dir, true).map_err(JournalFailure::from)?;
     copy(dir)?;
     sync_dir(&dir.join("segments")).map_err(JournalFailure::from)?;
     let superblock = found_on(&mut store, previous, founder).map_err(JournalFailure::from)?;
-    let mark = dir.join(MARK);
-    std::fs::remove_file(&mark)
-        .map_err(|e| JournalFailure::from(IoError::new(format!("removing {}", mark.display()), e)))?;
+    finish(dir)?;
     Ok(superblock)
+}
+
+/// The founding in `dir` is done: from now on nothing in it belongs to an unfinished recovery.
+pub(super) fn finish(dir: &Path) -> Result<(), JournalFailure> {
+    let mark = dir.join(MARK);
+    match std::fs::remove_file(&mark) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(IoError::new(format!("removing {}", mark.display()), error).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The history that a recovery has founded in `dir` which was ended behind the write that did it: it is finished.
+fn resume(dir: &Path) -> Result<Option<Superblock>, JournalFailure> {
+    if !dir.join(MARK).exists() || !dir.join("superblock").exists() {
+        return Ok(None);
+    }
+    let _lock = lock(dir)?;
+    let Ok(mut superblock) = superblock_of(&DirStore::reader(dir)) else { return Ok(None) };
+    let mut store = DirStore::new(dir, true)?;
+    // The second copy may be missing.
+    superblock.store(&mut store)?;
+    finish(dir)?;
+    Ok(Some(superblock))
 }
 
 /// An empty folder with a mark, without the remains of an earlier attempt.
@@ -210,14 +243,22 @@ fn make_room(dir: &Path) -> Result<(), JournalFailure> {
     let doing = || format!("creating {} (give a directory that this user may write)", dir.display());
     make_private(dir).map_err(|e| IoError::new(doing(), e))?;
     let mark = dir.join(MARK);
-    if dir.join("superblock").exists() || !mark.exists() {
+    if !mark.exists() {
         let mut entries = std::fs::read_dir(dir).map_err(|e| IoError::new(doing(), e))?;
         if let Some(Ok(entry)) = entries.next() {
-            return Err(JournalOpenError::NotEmpty(entry.file_name().to_string_lossy().into_owned()).into());
+            let name = entry.file_name().to_string_lossy().into_owned();
+            return Err(JournalOpenError::NotEmpty(owned(dir, name)).into());
         }
     }
     File::create(&mark).and_then(|mark| mark.sync_all()).map_err(|e| IoError::new(doing(), e))?;
     sync_dir(dir)?;
+    // A superblock beside the mark has no whole copy (`resume`), and no start has used it (`finish`).
+    for file in ["superblock", "founding"] {
+        match std::fs::remove_file(dir.join(file)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(IoError::new(doing(), e).into()),
+            _ => {}
+        }
+    }
     match std::fs::remove_dir_all(dir.join("segments")) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(IoError::new(doing(), e).into()),
         _ => Ok(()),

@@ -1,10 +1,12 @@
 //! Retention and packing of sealed segments.
 
 use super::{Retention, SegmentWriter};
+use crate::journal::gone::{ExpectedSegments, Gone, gone};
 use crate::journal::index::Index;
 use crate::journal::packed::{file_of, pack};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
 use crate::journal::read::numbers;
+use crate::journal::superblock::Superblock;
 use crate::journal::walk::read_header;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Nanos, PublisherId, Seq};
@@ -93,29 +95,68 @@ impl SegmentWriter {
     /// Removes the oldest sealed segments that retention does not keep. It never removes a frame at or above
     /// `keep_from` (the present day, and uncommitted entries), the newest segment, or a segment without which
     /// the tables could not be computed: a checkpoint of the committed log stays. The log that a publisher or
-    /// the trading day needs stays up to twice the limits; where `is_urgent`, up to them.
+    /// the trading day needs stays up to twice the limits; where `is_urgent`, up to them. The superblock records
+    /// first how far it goes: what is missing above that is gone, and not removed.
     pub fn retain<S: Store>(
         &mut self,
         store: &mut S,
-        retention: Retention,
-        now: Nanos,
+        superblock: &mut Superblock,
+        (retention, now): (Retention, Nanos),
         keep_from: Seq,
         is_urgent: bool,
     ) -> Result<Retained, StoreError> {
         if self.sealed.is_none() {
             self.sealed = Some(self.find_sealed(store)?);
         }
+        let mut done = self.beyond((retention, now), keep_from, is_urgent);
+        let Some(newest) = done.removed.last() else { return Ok(done) };
+        if superblock.oldest_number <= *newest {
+            let mut wanted = Superblock { oldest_number: newest + 1, ..*superblock };
+            wanted.store(store)?;
+            *superblock = wanted;
+        }
+        for number in std::mem::take(&mut done.removed) {
+            self.remove(store, number)?;
+            done.removed.push(number);
+        }
+        Ok(done)
+    }
+
+    /// The oldest segments are gone, all of whose entries lay before `before`: by the operator's command they are
+    /// missed no longer. Returns which.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn accept_gone<S: Store>(
+        &mut self,
+        store: &mut S,
+        superblock: &mut Superblock,
+        before: Seq,
+    ) -> Result<Option<Gone>, StoreError> {
+        let oldest = superblock.oldest_number;
+        let first = gone(store, ExpectedSegments::of(superblock))?.into_iter().next();
+        let accepted = first.filter(|gone| gone.first == oldest && (1..=before).contains(&gone.to_next));
+        if let Some(gone) = &accepted {
+            let mut wanted = Superblock { oldest_number: gone.last + 1, ..*superblock };
+            wanted.store(store)?;
+            *superblock = wanted;
+        }
+        Ok(accepted)
+    }
+
+    /// The segments that retention removes, oldest first, and for whom it keeps or removes some.
+    fn beyond(&self, (retention, now): (Retention, Nanos), keep_from: Seq, is_urgent: bool) -> Retained {
         let (founded_at, needed) = (self.founded_at(keep_from), self.needed());
+        let sealed = self.sealed.as_deref().unwrap_or_default();
+        let mut total: u64 = sealed.iter().map(|one| one.len).sum();
         let mut done = Retained::default();
-        while let Some(sealed) = &mut self.sealed {
-            let total: u64 = sealed.iter().map(|one| one.len).sum();
-            let Some(oldest) = sealed.first() else { break };
+        for (at, oldest) in sealed.iter().enumerate() {
             let age = now.saturating_sub(oldest.timestamp);
             let is_beyond = |times: u64| {
                 let too_much = retention.bytes_max != 0 && total / times > retention.bytes_max;
                 too_much || retention.age_ns_max != 0 && age / times > retention.age_ns_max
             };
-            let newest = self.filling.is_none() && sealed.len() == 1;
+            let newest = self.filling.is_none() && at + 1 == sealed.len();
             let founds = oldest.number > founded_at && !planted(Mutation::FoundationRemoved);
             if !is_beyond(1) || oldest.next_seq > keep_from || founds || newest {
                 break;
@@ -126,32 +167,42 @@ impl SegmentWriter {
                 break;
             }
             done.lapsed = needed.or(done.lapsed);
-            let oldest = sealed.remove(0);
-            store.remove(file_of(store, oldest.number))?;
             done.removed.push(oldest.number);
-            // On the device, before a later one is removed: otherwise a power failure could leave a hole
-            // between the remaining ones.
-            match store.sync(FileName::Checkpoint(oldest.number)) {
-                Err(error) if error.fault == StoreFault::Missing => {}
-                synced => synced?,
-            }
-            // The checkpoint of the last removed segment is the state with which the first remaining one
-            // begins.
-            for file in store.list()? {
-                let old = match file {
-                    // A packed one may have left its plain copy behind.
-                    FileName::Segment(number) | FileName::Packed(number) | FileName::Index(number) => {
-                        number <= oldest.number
-                    }
-                    FileName::Checkpoint(number) => number < oldest.number,
-                    _ => false,
-                };
-                if old {
-                    store.remove(file)?;
+            total -= oldest.len;
+        }
+        done
+    }
+
+    /// Removes sealed segment `number`, the oldest one.
+    fn remove<S: Store>(&mut self, store: &mut S, number: u64) -> Result<(), StoreError> {
+        match store.remove(file_of(store, number)) {
+            // Somebody else did.
+            Err(error) if error.fault == StoreFault::Missing => {}
+            removed => removed?,
+        }
+        self.sealed.iter_mut().for_each(|sealed| sealed.retain(|one| one.number != number));
+        // On the device, before a later one is removed: otherwise a power failure could leave a hole
+        // between the remaining ones.
+        match store.sync(FileName::Checkpoint(number)) {
+            Err(error) if error.fault == StoreFault::Missing => {}
+            synced => synced?,
+        }
+        // The checkpoint of the last removed segment is the state with which the first remaining one
+        // begins.
+        for file in store.list()? {
+            let old = match file {
+                // A packed one may have left its plain copy behind.
+                FileName::Segment(other) | FileName::Packed(other) | FileName::Index(other) => {
+                    other <= number
                 }
+                FileName::Checkpoint(other) => other < number,
+                _ => false,
+            };
+            if old {
+                store.remove(file)?;
             }
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Packs the oldest sealed segment that is not packed, the newest one left out; returns its number, and

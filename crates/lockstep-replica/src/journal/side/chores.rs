@@ -1,12 +1,19 @@
 //! Work of the side thread that may wait: scrubbing, mending, packing, retention.
 
-use super::{DAY_NS, EVENTS_MAX, IDLE_ZEROS_LEN, Inputs, MEND_ATTEMPTS, SideEvent, SideThread};
+use super::{
+    DAY_NS, EVENTS_MAX, IDLE_ZEROS_LEN, Inputs, MEND_ATTEMPTS, PRESENCE_PERIOD_NS, SideEvent, SideThread,
+};
 use crate::journal::damage::Damage;
+use crate::journal::derived::derive;
+use crate::journal::gone::{ExpectedSegments, gone};
 use crate::journal::mend::Mend;
-use crate::journal::ports::{Store, TailSource};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
+use crate::journal::read::numbers;
+use crate::journal::scrub::Scrub;
 use crate::journal::segment_index::Unserved;
 use crate::journal::segments::{NeededBy, RUN_LEN_MAX, Retention, WriteError};
 use lockstep_wire::{Nanos, Seq};
+use std::collections::BTreeSet;
 
 impl SideThread {
     /// Work that can wait; preparing the next segment can no longer wait when this one is half full.
@@ -49,6 +56,82 @@ impl SideThread {
             self.scrub_due = now + period_ns;
         }
         self.mend(store, now, remarks)?;
+        if now >= self.presence_due {
+            self.check_presence(store, remarks)?;
+            self.presence_due = now + PRESENCE_PERIOD_NS;
+        }
+        Ok(())
+    }
+
+    /// Segments that should be there and are not count as damaged until they are back. An index or a checkpoint
+    /// that a whole segment lacks is computed anew, one in a turn.
+    fn check_presence<S: Store>(
+        &mut self,
+        store: &mut S,
+        remarks: &mut Vec<SideEvent>,
+    ) -> Result<(), WriteError> {
+        let newest = self.writer.number();
+        let expected = ExpectedSegments { oldest: self.superblock.oldest_number, newest, end: 0 };
+        let gone = gone(store, expected)?;
+        let is_gone = |number: u64| gone.iter().any(|gone| (gone.first..=gone.last).contains(&number));
+        let back: Vec<u64> = self
+            .damaged
+            .iter()
+            .filter(|(number, wound)| wound.is_gone && !is_gone(**number))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in back {
+            self.damaged.remove(&number);
+            remarks.push(SideEvent::Back(number));
+        }
+        for one in &gone {
+            let wound = self.damaged.entry(one.first).or_default();
+            if !std::mem::replace(&mut wound.is_gone, true) {
+                // Its bytes are in no other journal in the same form (`mend`).
+                (wound.found, wound.tries) = (vec![one.damage()], MEND_ATTEMPTS);
+                remarks.push(SideEvent::Damaged(one.damage()));
+            }
+        }
+        self.serve();
+        self.derive_again(store, newest, remarks)
+    }
+
+    /// Computes what a sealed segment lacks that is derived from it, if all of the segment is whole.
+    fn derive_again<S: Store>(
+        &mut self,
+        store: &mut S,
+        newest: u64,
+        remarks: &mut Vec<SideEvent>,
+    ) -> Result<(), WriteError> {
+        let files: BTreeSet<FileName> = store.list()?.into_iter().collect();
+        let present = numbers(store)?;
+        // Where the one behind it is gone, nothing tells what its checkpoint was.
+        let mut sealed = present.windows(2).filter(|pair| pair[0] < newest && pair[1] == pair[0] + 1);
+        let lacks = |number: u64| {
+            let derived = [FileName::Index(number), FileName::Checkpoint(number)];
+            !self.damaged.contains_key(&number) && !derived.iter().all(|file| files.contains(file))
+        };
+        let Some(number) = sealed.find(|pair| lacks(pair[0])).map(|pair| pair[0]) else { return Ok(()) };
+        let mut found = Vec::new();
+        let mut scrub = Scrub::before(number);
+        while scrub.finished().is_none() && !scrub.step(store, number + 1, u64::MAX, &mut found)? {}
+        if let Some(damage) = found.first().cloned() {
+            self.damaged.entry(number).or_default().found = found;
+            remarks.push(SideEvent::Damaged(damage));
+            self.serve();
+            return Ok(());
+        }
+        match derive(store, number) {
+            // Nobody waits for it: it is tried again.
+            Err(error) if error.fault.may_pass() => {}
+            Err(error) => return Err(error.into()),
+            Ok(Ok(files)) => remarks.extend(files.into_iter().map(SideEvent::Derived)),
+            Ok(Err(damage)) => {
+                let wound = self.damaged.entry(number).or_default();
+                (wound.found, wound.tries) = (vec![damage.clone()], MEND_ATTEMPTS);
+                remarks.push(SideEvent::Damaged(damage));
+            }
+        }
         Ok(())
     }
 
@@ -135,6 +218,8 @@ impl SideThread {
     fn pack<S: Store>(&mut self, store: &mut S, remarks: &mut Vec<SideEvent>) -> Result<(), WriteError> {
         match self.writer.pack(store) {
             Ok(Some((number, plain, packed))) => remarks.push(SideEvent::Packed { number, plain, packed }),
+            // It is gone: the next look at the numbers names it.
+            Err(StoreError { fault: StoreFault::Missing, .. }) => {}
             Err(error) if !error.fault.may_pass() => return Err(error.into()),
             Ok(None) | Err(_) => {}
         }
@@ -159,7 +244,8 @@ impl SideThread {
             // needed.
             (self.settings.retention, today.min(self.written.commit_next))
         };
-        let done = self.writer.retain(store, retention, inputs.wall, keep_from, is_urgent)?;
+        let limits = (retention, inputs.wall);
+        let done = self.writer.retain(store, &mut self.superblock, limits, keep_from, is_urgent)?;
         self.report_needs(done.retained_for, done.lapsed, remarks);
         for number in done.removed {
             remarks.push(SideEvent::Removed(number));
@@ -167,6 +253,9 @@ impl SideThread {
             self.damaged.remove(&number);
             self.mend.take_if(|mend| mend.number() == number);
         }
+        // What was gone below is missed no longer.
+        let oldest = self.superblock.oldest_number;
+        self.damaged.retain(|number, _| *number >= oldest);
         self.serve();
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! `tests/it/journal.rs` of `lockstep-node`.
 
 mod damage;
+mod gone;
 mod mend;
 mod model;
 mod needs;
@@ -18,8 +19,9 @@ mod torn;
 
 use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Word};
+use crate::journal::segments::Retained;
 use crate::journal::{
-    Completeness, Inspection, OpenedJournal, Settings, Tail, copy_behind, format, inspect, open,
+    Completeness, Inspection, OpenedJournal, Retention, Settings, Tail, copy_behind, format, inspect, open,
     read_segments,
 };
 use lockstep_core::proto::log::LogEnd;
@@ -225,6 +227,12 @@ impl Journal {
     pub fn drain(&mut self) {
         let (tail, writer) = (&mut self.opened.tail, &mut self.opened.writer);
         while copy_behind(tail.memory_mut(), writer, &mut self.store, false).unwrap() > 0 {}
+    }
+
+    /// Retention by these limits, long ago, of what lies below `keep_from`.
+    pub fn retain(&mut self, limits: Retention, keep_from: Seq, is_urgent: bool) -> Retained {
+        let OpenedJournal { writer, superblock, .. } = &mut self.opened;
+        writer.retain(&mut self.store, superblock, (limits, 0), keep_from, is_urgent).unwrap()
     }
 
     /// The side thread's work at a clean stop.

@@ -168,10 +168,8 @@ impl Model {
                 self.reopen(Journal::stop, false);
             }
             Deed::Retain => {
-                let Journal { store, opened } = &mut self.journal;
-                let (retention, oldest) =
-                    (Retention { bytes_max: 100_000, age_ns_max: 0 }, opened.tail.oldest_seq());
-                opened.writer.retain(store, retention, 0, oldest, false).unwrap();
+                let oldest = self.journal.tail().oldest_seq();
+                self.journal.retain(Retention { bytes_max: 100_000, age_ns_max: 0 }, oldest, false);
             }
             Deed::OpenPublisher => {
                 let id = 2 + self.log.len() as u32;

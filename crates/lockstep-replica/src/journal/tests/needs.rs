@@ -24,7 +24,7 @@ fn publisher(id: PublisherId) -> NeededBy {
 
 fn retained(journal: &mut Journal, is_urgent: bool) -> Retained {
     let end = journal.end();
-    journal.opened.writer.retain(&mut journal.store, LIMITS, 0, end.next, is_urgent).unwrap()
+    journal.retain(LIMITS, end.next, is_urgent)
 }
 
 fn oldest(journal: &Journal) -> Seq {

@@ -3,10 +3,12 @@
 use super::switch::stage_all;
 use super::*;
 use crate::journal::ports::Store;
-use crate::journal::{LogComparison, LogDifference, StoredLog, compare, overview, stored_log};
+use crate::journal::{
+    ExpectedSegments, LogComparison, LogDifference, StoredLog, compare, overview, stored_log,
+};
 
 fn log_of(store: &MemoryStore) -> StoredLog {
-    stored_log(store).unwrap()
+    stored_log(store, ExpectedSegments::default()).unwrap()
 }
 
 fn compared(a: &MemoryStore, b: &MemoryStore) -> LogComparison {

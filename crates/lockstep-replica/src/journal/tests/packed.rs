@@ -112,8 +112,7 @@ fn any_flipped_bit_in_a_packed_segment_is_found_though_it_unpacks_to_the_same() 
 fn retention_removes_packed_segments_like_plain_ones() {
     let (mut journal, _) = packed();
     let retained = crate::journal::Retention { bytes_max: 1 << 20, age_ns_max: 0 };
-    let gone =
-        journal.opened.writer.retain(&mut journal.store, retained, 0, Seq::MAX, false).unwrap().removed;
+    let gone = journal.retain(retained, Seq::MAX, false).removed;
     assert!(gone.contains(&1));
     let files = journal.store.list().unwrap();
     assert!(!files.contains(&FileName::Packed(1)), "{files:?}");

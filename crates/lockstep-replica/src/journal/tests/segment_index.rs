@@ -155,8 +155,7 @@ fn segments_that_retention_removed_are_told_as_too_old() {
     segment_index.refresh(&journal.store, &written(&journal, 1)).unwrap();
     assert_eq!(segment_index.oldest_seq(), 1);
     let retained = Retention { bytes_max: 1 << 20, age_ns_max: 0 };
-    let gone =
-        journal.opened.writer.retain(&mut journal.store, retained, 0, Seq::MAX, false).unwrap().removed;
+    let gone = journal.retain(retained, Seq::MAX, false).removed;
     assert!(!gone.is_empty());
     journal.grow(2_000, 1, 1200);
     journal.drain();

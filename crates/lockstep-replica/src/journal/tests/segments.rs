@@ -295,26 +295,28 @@ fn retention_never_removes_what_must_stay() {
     let (last, end) = (journal.opened.writer.number(), journal.end());
     assert!(last >= 5);
     let by_size = Retention { bytes_max: 2 << 20, age_ns_max: 0 };
-    let (writer, store) = (&mut journal.opened.writer, &mut journal.store);
+    let OpenedJournal { writer, superblock, .. } = &mut journal.opened;
+    let store = &mut journal.store;
     assert_eq!(
-        writer.retain(store, by_size, 0, 1, false).unwrap().removed,
+        writer.retain(store, superblock, (by_size, 0), 1, false).unwrap().removed,
         Vec::<u64>::new(),
         "the open trading day stays"
     );
     assert_eq!(
-        writer.retain(store, Retention::default(), u64::MAX, end.next, false).unwrap().removed,
+        writer.retain(store, superblock, (Retention::default(), u64::MAX), end.next, false).unwrap().removed,
         Vec::<u64>::new(),
         "no limit"
     );
-    let gone = writer.retain(store, by_size, 0, end.next, false).unwrap().removed;
+    let gone = writer.retain(store, superblock, (by_size, 0), end.next, false).unwrap().removed;
     assert_eq!(gone, (1..last - 2).collect::<Vec<_>>());
     let oldest = read_segments(store, 1).unwrap().oldest_seq().unwrap();
     let by_age = Retention { bytes_max: 0, age_ns_max: 1 };
     assert_eq!(
-        writer.retain(store, by_age, end.timestamp + 100, oldest, false).unwrap().removed,
+        writer.retain(store, superblock, (by_age, end.timestamp + 100), oldest, false).unwrap().removed,
         Vec::<u64>::new()
     );
-    let gone = writer.retain(store, by_age, end.timestamp + 100, Seq::MAX, false).unwrap().removed;
+    let gone =
+        writer.retain(store, superblock, (by_age, end.timestamp + 100), Seq::MAX, false).unwrap().removed;
     assert_eq!(gone, (last - 2..last).collect::<Vec<_>>(), "all but the newest");
     assert_eq!(segment_files(store), [FileName::Segment(last)]);
     let (store, memory) = journal.kill();
@@ -331,9 +333,10 @@ fn what_retention_has_removed_is_known_to_be_committed_after_a_restart() {
     let mut journal = grown(4500);
     let end = journal.end();
     assert_eq!(journal.opened.removed_next, 1);
-    let (writer, store) = (&mut journal.opened.writer, &mut journal.store);
+    let OpenedJournal { writer, superblock, .. } = &mut journal.opened;
+    let store = &mut journal.store;
     let by_size = Retention { bytes_max: 2 << 20, age_ns_max: 0 };
-    assert!(!writer.retain(store, by_size, 0, end.next, false).unwrap().removed.is_empty());
+    assert!(!writer.retain(store, superblock, (by_size, 0), end.next, false).unwrap().removed.is_empty());
     let oldest = read_segments(store, 1).unwrap().oldest_seq().unwrap();
     assert!(1 < oldest && oldest < end.next);
     let (store, memory) = journal.kill();
@@ -401,8 +404,7 @@ fn retention_keeps_what_a_checkpoint_of_another_log_does_not_replace() {
     journal.tail().switch().unwrap();
     journal.drain();
     let retained = Retention { bytes_max: 1, age_ns_max: 0 };
-    let Journal { store, opened } = &mut journal;
-    assert_eq!(opened.writer.retain(store, retained, 0, Seq::MAX, false).unwrap().removed, Vec::<u64>::new());
+    assert_eq!(journal.retain(retained, Seq::MAX, false).removed, Vec::<u64>::new());
     let recomputed = |journal: &Journal| {
         let inspected = inspected(&journal.store, None, settings);
         (inspected.end(), inspected.checkpoint().clone())
@@ -414,8 +416,7 @@ fn retention_keeps_what_a_checkpoint_of_another_log_does_not_replace() {
         journal.drain();
     }
     let (end, tables) = recomputed(&journal);
-    let Journal { store, opened } = &mut journal;
-    assert_eq!(opened.writer.retain(store, retained, 0, Seq::MAX, false).unwrap().removed, [1, 2]);
+    assert_eq!(journal.retain(retained, Seq::MAX, false).removed, [1, 2]);
     assert_eq!((recomputed(&journal), journal.end()), ((end, tables), end));
 }
 

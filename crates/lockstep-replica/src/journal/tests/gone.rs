@@ -1,0 +1,196 @@
+//! A segment that should be there and is not, or what is derived from one, is named: the first, one in the
+//! middle, the last, several, all. What retention removed is not missed.
+
+use super::*;
+use crate::journal::ports::Store;
+use crate::journal::side::{Inputs, SideEvent, SideSettings, SideStep, SideThread};
+use crate::journal::walk::read_header;
+use crate::journal::{Damage, ExpectedSegments, Gone, Retention, gone, verify};
+
+/// Six segments and more.
+fn grown() -> Journal {
+    let mut journal = Journal::begun_with(Settings { segment_len: 64 << 10, ..settings() });
+    journal.grow(420, 1, 1_000);
+    journal.drain();
+    assert!(journal.opened.writer.number() >= 6);
+    journal
+}
+
+/// The same with its oldest two segments removed by retention.
+fn retained() -> Journal {
+    let mut journal = grown();
+    let (last, end) = (journal.opened.writer.number(), journal.end());
+    let sealed: u64 = (3..last).map(|number| journal.store.len(FileName::Segment(number)).unwrap()).sum();
+    let removed = journal.retain(Retention { bytes_max: sealed, age_ns_max: 0 }, end.next, false).removed;
+    assert_eq!(removed, [1, 2]);
+    journal
+}
+
+fn remove(store: &mut MemoryStore, files: &[FileName]) {
+    for file in files {
+        store.remove(*file).unwrap();
+    }
+}
+
+fn files(number: u64) -> [FileName; 3] {
+    [FileName::Segment(number), FileName::Index(number), FileName::Checkpoint(number)]
+}
+
+fn first_seq(store: &MemoryStore, number: u64) -> Seq {
+    read_header(store, number).unwrap().unwrap().first_seq
+}
+
+fn named(found: &[Damage]) -> Vec<(String, Seq)> {
+    found.iter().map(|one| (one.file.clone(), one.seq)).collect()
+}
+
+#[test]
+fn a_segment_that_is_gone_is_named_with_its_seqs_wherever_it_was_and_whatever_else_is_gone_with_it() {
+    for (journal, oldest) in [(grown(), 1), (retained(), 3)] {
+        let (last, end) = (journal.opened.writer.number(), journal.end());
+        let (store, _) = journal.stop();
+        assert_eq!(verify(&store).unwrap().damage, []);
+        let firsts: Vec<Seq> = (oldest..=last).map(|number| first_seq(&store, number)).collect();
+        let first_of = |number: u64| firsts.get((number - oldest) as usize).copied().unwrap_or(end.next);
+        for (first, to) in [
+            (oldest, oldest),
+            (oldest, oldest + 1),
+            (oldest + 1, oldest + 1),
+            (oldest + 1, oldest + 2),
+            (last - 1, last - 1),
+            (last, last),
+            (last - 1, last),
+            (oldest, last),
+        ] {
+            for with_derived in [false, true] {
+                let mut store = store.clone();
+                for number in first..=to {
+                    let gone = files(number);
+                    let count = if with_derived && number < last { 3 } else { 1 };
+                    remove(&mut store, &gone[..count]);
+                }
+                let found = verify(&store).unwrap().damage;
+                let shown = format!("{first}..={to}, derived {with_derived}: {found:?}");
+                let place = (FileName::Segment(first).to_string(), first_of(first));
+                assert!(named(&found).contains(&place), "{shown}");
+                let seqs = format!("seqs {} to {}", first_of(first), first_of(to + 1) - 1);
+                assert!(found.iter().any(|one| one.what.contains(&seqs)), "{seqs}: {shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_index_or_a_checkpoint_that_is_gone_is_named_and_that_of_the_newest_segment_was_never_there() {
+    let journal = retained();
+    let last = journal.opened.writer.number();
+    let (store, _) = journal.stop();
+    for number in 3..last {
+        for file in [FileName::Index(number), FileName::Checkpoint(number)] {
+            let mut store = store.clone();
+            remove(&mut store, &[file]);
+            let found = verify(&store).unwrap().damage;
+            assert_eq!(named(&found), [(file.to_string(), first_seq(&store, number))]);
+            assert!(found[0].what.starts_with("the file is gone"), "{}", found[0]);
+        }
+    }
+    // The tables with which the oldest segment begins: nothing else has them.
+    let mut store = store.clone();
+    remove(&mut store, &[FileName::Checkpoint(2)]);
+    let found = verify(&store).unwrap().damage;
+    assert_eq!(named(&found), [(FileName::Checkpoint(2).to_string(), first_seq(&store, 3))]);
+}
+
+#[test]
+fn how_far_retention_went_is_recorded_before_it_removes_anything() {
+    let mut journal = grown();
+    let (end, before) = (journal.end(), journal.store.clone());
+    let removed = journal.retain(Retention { bytes_max: 1, age_ns_max: 0 }, end.next, false).removed;
+    assert_eq!(journal.opened.superblock.oldest_number, removed.last().unwrap() + 1);
+    // Killed between any two removals, nothing is missed.
+    let after = journal.store.clone();
+    for upto in 0..=removed.len() {
+        let mut store = before.clone();
+        let superblock = after.clone().file_mut(FileName::Superblock).unwrap().clone();
+        *store.file_mut(FileName::Superblock).unwrap() = superblock;
+        remove(
+            &mut store,
+            &removed[..upto].iter().map(|number| FileName::Segment(*number)).collect::<Vec<_>>(),
+        );
+        let expected = ExpectedSegments::of(&journal.opened.superblock);
+        assert_eq!(gone(&store, expected).unwrap(), []);
+    }
+    // A journal of a release that did not record it counts what it has.
+    let mut store = before;
+    remove(&mut store, &files(1));
+    assert_eq!(gone(&store, ExpectedSegments::default()).unwrap(), []);
+    let first = Gone { first: 1, last: 1, from: 1, to_next: first_seq(&store, 2) };
+    assert_eq!(gone(&store, ExpectedSegments { oldest: 1, ..Default::default() }).unwrap(), [first]);
+}
+
+#[test]
+fn a_trim_accepts_what_is_gone_at_the_beginning_and_nothing_else() {
+    let mut journal = grown();
+    remove(&mut journal.store, &files(1));
+    remove(&mut journal.store, &files(3));
+    let (second, third) = (first_seq(&journal.store, 2), first_seq(&journal.store, 4));
+    let OpenedJournal { writer, superblock, .. } = &mut journal.opened;
+    assert_eq!(
+        writer.accept_gone(&mut journal.store, superblock, second - 1).unwrap(),
+        None,
+        "not all of it"
+    );
+    let accepted = writer.accept_gone(&mut journal.store, superblock, Seq::MAX).unwrap().unwrap();
+    assert_eq!((accepted.first, accepted.last, accepted.to_next), (1, 1, second));
+    assert_eq!(writer.accept_gone(&mut journal.store, superblock, Seq::MAX).unwrap(), None, "2 is there");
+    let left = gone(&journal.store, ExpectedSegments::of(superblock)).unwrap();
+    assert_eq!(left.iter().map(|gone| (gone.first, gone.to_next)).collect::<Vec<_>>(), [(3, third)]);
+}
+
+/// Turns of a side thread, a second apart.
+fn turns(
+    side: &mut SideThread,
+    store: &mut MemoryStore,
+    memory: &mut MemoryTail,
+    now: &mut Nanos,
+) -> Vec<SideEvent> {
+    let mut events = Vec::new();
+    for _ in 0..40 {
+        *now += 1_000_000_000;
+        let next = side.turn(store, memory, &Inputs { now: *now, ..Inputs::default() }, &mut events);
+        assert!(!matches!(next, SideStep::Failed(_)), "{next:?}");
+    }
+    events
+}
+
+#[test]
+fn a_node_names_what_vanishes_while_it_runs_until_it_is_back_and_computes_what_is_derived_anew() {
+    let Journal { mut store, opened } = grown();
+    let last = opened.writer.number();
+    let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(false));
+    let (mut memory, mut now) = (opened.tail.into_memory(), 0);
+    assert_eq!(turns(&mut side, &mut store, &mut memory, &mut now), []);
+    for number in [1, 3, last] {
+        let whole = store.clone();
+        remove(&mut store, &[FileName::Segment(number)]);
+        let seq = first_seq(&whole, number);
+        let events = turns(&mut side, &mut store, &mut memory, &mut now);
+        let named = |event: &SideEvent| matches!(event, SideEvent::Damaged(one) if one.file == FileName::Segment(number).to_string());
+        assert_eq!(events.iter().filter(|event| named(event)).count(), 1, "{number}: {events:?}");
+        assert_eq!(side.damaged(), (1, seq), "{number}");
+        let bytes = whole.clone().file_mut(FileName::Segment(number)).unwrap().clone();
+        store.replace(FileName::Segment(number), &bytes).unwrap();
+        let events = turns(&mut side, &mut store, &mut memory, &mut now);
+        assert!(!events.is_empty() && side.damaged().0 == 0, "{number}: {events:?}");
+    }
+    let whole = store.clone();
+    remove(&mut store, &[FileName::Index(2), FileName::Checkpoint(2), FileName::Index(4)]);
+    let events = turns(&mut side, &mut store, &mut memory, &mut now);
+    let derived = [FileName::Index(2), FileName::Checkpoint(2), FileName::Index(4)].map(SideEvent::Derived);
+    assert_eq!(events, derived);
+    for number in [2, 4] {
+        for file in &files(number)[1..] {
+            assert_eq!(store.file_mut(*file), whole.clone().file_mut(*file), "{file}");
+        }
+    }
+}
