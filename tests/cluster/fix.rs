@@ -7,6 +7,8 @@ use desk::{Desk, Flow, Request, entries_of};
 use lockstep_testkit::gateways::{add_user, start_on};
 use lockstep_testkit::processes::{Cluster, Process, alone, example, run};
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -195,5 +197,56 @@ fn quickfix_of_each_version_logs_in_trades_logs_out_and_goes_on_at_another_gatew
         desk.await_answers(&flow.requests()[10..]);
         desk.log_out();
         assert!(!desk.has_resend(), "neither side lacks a message: {:?}", desk.lines());
+    }
+}
+
+/// A message with these fields, which `|` parts; `10` is right.
+fn frame(begin: &str, fields: &str) -> Vec<u8> {
+    let fields = fields.replace('|', "\x01");
+    let mut bytes = format!("8={begin}\x019={}\x01{fields}", fields.len()).into_bytes();
+    let sum = bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    bytes.extend(format!("10={sum:03}\x01").into_bytes());
+    bytes
+}
+
+/// What a gateway answers to these bytes until it closes the connection.
+fn answer(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut socket = TcpStream::connect(address).expect("a gateway");
+    socket.write_all(bytes).expect("it takes them");
+    let mut out = Vec::new();
+    let _ = socket.read_to_end(&mut out); // a reset ends it as well
+    String::from_utf8_lossy(&out).replace('\x01', "|")
+}
+
+#[test]
+fn a_refused_logon_stands_in_the_log_once_with_its_address_and_who_has_shown_itself_is_told() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    add_user(&cluster, "alice", "secret", &["--fix"]);
+    let (mut gateway, [address]) = start_on(&cluster, "1", ["--fix"], &["--log-format", "json"]);
+    let logon = |begin: &str, more: &str| frame(begin, &format!("35=A|34=1|49=alice|56=LOCKSTEP|{more}"));
+    let mut expected = Vec::new();
+    for (bytes, words, is_answered) in [
+        (logon("FIX.4.4", "98=0|108=0|554=secret|"), "HeartBtInt(108)", true),
+        (logon("FIX.4.4", "98=1|108=30|554=secret|"), "EncryptMethod(98)", true),
+        (logon("FIX.4.4", "98=0|108=30|554=secret|"), "a time is missing", true),
+        (logon("FIX.4.3", "98=0|108=30|554=secret|"), "its BeginString", false),
+        (logon("FIX.4.4", "98=0|108=30|"), "no Password(554)", false),
+        (logon("FIX.4.4", "98=0|108=30|553=bob|554=secret|"), "Username differ", false),
+        (logon("FIX.4.4", "98=0|108=30|554=secret|554=secret|"), "appears more than once", false),
+        (frame("FIX.4.4", "35=D|34=1|49=alice|56=LOCKSTEP|"), "no Logon", false),
+        (b"8=FIX.4.4|9=5|35=A|10=000|".to_vec(), "no message of FIX", false),
+        (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03".to_vec(), "it begins like TLS", false),
+    ] {
+        let sent = answer(address, &bytes);
+        assert_eq!(sent.contains("|35=5|") && sent.contains(words), is_answered, "{words}: {sent}");
+        expected.push(words);
+    }
+    gateway.await_log("it begins like TLS");
+    let log = gateway.log();
+    let refused: Vec<_> = log.lines().filter(|line| line.contains("\"audit\":")).collect();
+    assert_eq!(refused.len(), expected.len(), "{log}");
+    for (line, words) in refused.iter().zip(expected) {
+        assert!(line.contains(words) && line.contains("\"address\":\"127.0.0.1\""), "{words}: {line}");
     }
 }
