@@ -58,6 +58,15 @@ impl Fetching {
         Self { order, replay: ReplayReader::new(limits), repairer: 0, answered_at: 0 }
     }
 
+    /// Where all sources have refused: the other form of the request, at once if that is for a checkpoint.
+    fn ask_otherwise(&mut self, now: Nanos) {
+        let Some(failed) = self.replay.failed() else { return };
+        self.order = self.order.otherwise(failed.oldest_seq);
+        self.replay.finish();
+        let pause = if self.order.checkpoint_until.is_some() { 0 } else { AGAIN_NS_MAX };
+        self.replay.begin(now + pause);
+    }
+
     /// Applies its rules to the source's reply.
     fn on_chunk(&mut self, now: Nanos, chunk: &Option<ReplayChunk>) {
         let mut body = ReplayBody { next: self.order.from, oldest_seq: 0, end: 0, reserved: 0 };
@@ -181,12 +190,7 @@ impl World {
             fetching.repairer = usize::from(to.ip().octets()[3]);
             fetching.answered_at = now + self.plan.replay_opens_ns;
         }
-        if let Some(failed) = fetching.replay.failed() {
-            fetching.order = fetching.order.otherwise(failed.oldest_seq);
-            fetching.replay.finish();
-            let pause = if fetching.order.checkpoint_until.is_some() { 0 } else { AGAIN_NS_MAX };
-            fetching.replay.begin(now + pause);
-        }
+        fetching.ask_otherwise(now);
         if !(fetching.replay.is_reading() || fetching.replay.is_opening() && now >= fetching.answered_at) {
             return Ok(0);
         }
@@ -194,9 +198,8 @@ impl World {
         let chunk = self.ask(index, repairer, &fetching.order);
         fetching.on_chunk(now, &chunk);
         if let Some(ReplayChunk::Base(checkpoint)) = chunk {
-            self.install(index, &checkpoint);
             fetching.replay.finish();
-            return Ok(1);
+            return Ok(install(self, index, &checkpoint));
         }
         let Some(ReplayChunk::Frames(bytes)) = chunk else {
             if let Some(ReplayChunk::Denied(why, _)) = chunk {
@@ -229,25 +232,6 @@ impl World {
         Ok(taken)
     }
 
-    /// A node that holds nothing begins with the tables that another one gave it, once they are on its disk.
-    fn install(&mut self, index: usize, checkpoint: &Checkpoint) {
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
-        match machine.install(checkpoint) {
-            Ok(Flushed::GoesOn) => {}
-            Ok(Flushed::Died) => return self.on_died(index),
-            Ok(Flushed::Failed(why) | Flushed::Damaged(why)) => return self.on_device_failed(index, why),
-            // What nobody planned is found by the next turn of the side thread.
-            Err(_) => return,
-        }
-        let next = checkpoint.end.next;
-        let Actor::Replica(machine) = &self.nodes[index].actor else { return };
-        if machine.replica().is_none_or(|replica| replica.tail().end() != checkpoint.end) {
-            return;
-        }
-        self.oracle.coverage.count(Event::Installed);
-        self.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
-    }
-
     /// Frames that node `repairer` sends to node `index`, none if it refuses.
     pub(super) fn request(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Vec<u8> {
         match self.ask(index, repairer, order) {
@@ -277,4 +261,24 @@ impl World {
             }
         }
     }
+}
+
+/// A node that holds nothing begins with the tables that another one gave it, once they are on its disk.
+/// Returns the work that was done.
+fn install(world: &mut World, index: usize, checkpoint: &Checkpoint) -> usize {
+    let Actor::Replica(machine) = &mut world.nodes[index].actor else { return 0 };
+    match machine.install(checkpoint) {
+        Ok(Flushed::Died) => world.on_died(index),
+        Ok(Flushed::Failed(why) | Flushed::Damaged(why)) => world.on_device_failed(index, why),
+        // What nobody planned is found by the next turn of the side thread.
+        Ok(Flushed::GoesOn) | Err(_) => {}
+    }
+    let next = checkpoint.end.next;
+    let Actor::Replica(machine) = &world.nodes[index].actor else { return 0 };
+    if machine.replica().is_none_or(|replica| replica.tail().end() != checkpoint.end) {
+        return 0;
+    }
+    world.oracle.coverage.count(Event::Installed);
+    world.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
+    1
 }
