@@ -20,7 +20,7 @@ const SCHEMA: &str = "lockstep.keys/1";
 
 /// The names of gateways and of their clients: they are opened by the gateways' key alone.
 const OF_GATEWAYS: &str = "client/*,gateway/*";
-/// Whom clients are addressed by until `keys receive` names an application: nobody who is no gateway.
+/// Clients are addressed by gateways alone until `keys receive` names an application.
 const CLIENTS: [&str; 2] = ["client/*", "from=gateway/*"];
 
 /// What `keys` does.
@@ -263,8 +263,8 @@ fn new(config: &Config) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The first keys of a cluster: programs that publish have one that passes for no gateway and for no client of one,
-/// and clients are addressed by whom an operator names.
+/// The first keys of a cluster: programs that publish have one that passes for no gateway and for no client
+/// of one, and clients are addressed by whom an operator names.
 fn drawn(cluster: u64) -> Result<KeyFile, Failure> {
     let mut file = KeyFile::draw(cluster)?;
     let gateway = file.add_publisher(GATEWAY_KEY)?.map_err(refused)?;
@@ -275,15 +275,15 @@ fn drawn(cluster: u64) -> Result<KeyFile, Failure> {
     Ok(file)
 }
 
-/// Gives a publisher's key these rights. Where gateways have a key of their own, another one opens their names only
-/// if it names them; and what a program's key names is not opened by the key of all programs any more, which would
-/// pass for that program.
+/// Gives a publisher's key these rights. Where gateways have a key of their own, another one opens their
+/// names only if it names them; and what a program's key names is not opened by the key of all programs any
+/// more, which would pass for that program.
 fn give_rights(file: &mut KeyFile, number: u16, rights: &RightsArgs) -> Result<(), Failure> {
-    let mut given = rights.rights()?;
+    let mut granted = rights.rights()?;
     let first = file.publisher(FIRST_PUBLISHER);
     if file.publisher(GATEWAY_KEY).is_some() {
         match &rights.names {
-            None => given = given.without_names(OF_GATEWAYS).map_err(refused)?,
+            None => granted = granted.without_names(OF_GATEWAYS).map_err(refused)?,
             Some(names) => {
                 if let Some(first) = first.filter(|first| *first != number) {
                     file.set_rights(first, file.rights_of(first).without_names(names).map_err(refused)?);
@@ -291,7 +291,7 @@ fn give_rights(file: &mut KeyFile, number: u16, rights: &RightsArgs) -> Result<(
             }
         }
     }
-    file.set_rights(number, given);
+    file.set_rights(number, granted);
     Ok(())
 }
 

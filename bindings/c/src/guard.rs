@@ -1,8 +1,8 @@
-//! The frame around the work of each function: no panic crosses, NULL is refused, and so is a handle of another
-//! process; a failure gets its text.
+//! The frame around the work of each function: no panic crosses, NULL is refused, and so is a handle of
+//! another process; a failure gets its text.
 
 use crate::status::{Failure, lockstep_status};
-use lockstep_client::internal::{Birth, ELSEWHERE};
+use lockstep_client::internal::{ELSEWHERE, MadeIn};
 use std::ffi::{CStr, c_char};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,13 +11,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[derive(Debug)]
 pub(crate) struct Guarded<T> {
     inner: ManuallyDrop<T>,
-    born: Birth,
+    born: MadeIn,
     has_panicked: bool,
 }
 
 impl<T> Drop for Guarded<T> {
-    /// In a child the handle is the parent's: what its end would do there, it would do to the parent. The child's
-    /// copies of its sockets go with the child.
+    /// In a child the handle is the parent's: what its end would do there, it would do to the parent. The
+    /// child's copies of its sockets go with the child.
     fn drop(&mut self) {
         if self.born.is_here() {
             // SAFETY: this is its only end, and nobody uses it behind that.
@@ -28,7 +28,7 @@ impl<T> Drop for Guarded<T> {
 
 impl<T> Guarded<T> {
     pub(crate) fn new(inner: T) -> Self {
-        Self { inner: ManuallyDrop::new(inner), born: Birth::here(), has_panicked: false }
+        Self { inner: ManuallyDrop::new(inner), born: MadeIn::here(), has_panicked: false }
     }
 
     /// Does `work` with the handle, if there is one.

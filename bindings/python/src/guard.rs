@@ -1,8 +1,8 @@
-//! A handle that one call at a time has: a second thread is refused, and so are a call after the end and a call of
-//! another process.
+//! A handle that one call at a time has: a second thread is refused, and so are a call after the end and a
+//! call of another process.
 
 use crate::errors::classes::{ClosedHandleError, InUseError, OtherProcessError, PanicError};
-use lockstep_io::birth::{Birth, ELSEWHERE};
+use lockstep_io::made_in::{ELSEWHERE, MadeIn};
 use pyo3::PyResult;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,13 +17,13 @@ enum Slot<T> {
 /// A handle, while no call has it.
 pub(crate) struct Guarded<T> {
     slot: Mutex<Slot<T>>,
-    born: Birth,
+    born: MadeIn,
     class: &'static str,
 }
 
 impl<T> Drop for Guarded<T> {
-    /// In a child the handle is the parent's: what its end would do there, it would do to the parent. The child's
-    /// copies of its sockets go with the child.
+    /// In a child the handle is the parent's: what its end would do there, it would do to the parent. The
+    /// child's copies of its sockets go with the child.
     fn drop(&mut self) {
         if !self.born.is_here() {
             let slot = self.slot.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -41,7 +41,7 @@ pub(crate) struct CheckedOut<'a, T> {
 impl<T> Guarded<T> {
     /// `class` is its name in Python.
     pub(crate) fn new(class: &'static str, handle: T) -> Self {
-        Self { slot: Mutex::new(Slot::Free(Box::new(handle))), born: Birth::here(), class }
+        Self { slot: Mutex::new(Slot::Free(Box::new(handle))), born: MadeIn::here(), class }
     }
 
     fn locked(&self) -> MutexGuard<'_, Slot<T>> {

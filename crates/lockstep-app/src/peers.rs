@@ -28,8 +28,8 @@ pub(crate) struct Peers<'a> {
     pub distrusted: &'a [SocketAddrV4],
 }
 
-/// What the stream announces of snapshots below `next`, as far as it can be read in some seconds. Announcements
-/// follow the snapshot.
+/// What the stream announces of snapshots below `next`, as far as it can be read in some seconds.
+/// Announcements follow the snapshot.
 fn announced(endpoint: &Endpoint, next: Seq) -> Vec<SnapshotNotice> {
     let mut found = Vec::new();
     let Ok(mut subscriber) = Subscriber::connect(endpoint, Delivery::Committed, Start::From(next)) else {

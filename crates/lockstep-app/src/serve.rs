@@ -50,7 +50,7 @@ pub(crate) type Pending = (Asked, SyncSender<PageAnswer>);
 pub(crate) struct Served {
     /// Ends with the replica.
     _server: PageServer,
-    /// What is asked.
+    /// Requests for the thread of the machine.
     pub requests: Receiver<Pending>,
     refused: Arc<AtomicU64>,
 }
@@ -199,8 +199,8 @@ fn post(address: SocketAddrV4, path: &str, body: &[u8], doing: &str) -> Result<V
 
 /// Fetches the newest snapshot of the replica that serves at `peer` into `store`, from where an earlier
 /// attempt was broken off, and verifies it. Of a peer that is believed it is no more than the stream says:
-/// `announced` has the announcements of snapshots below a seq. One that none of them is of is marked: it may be a
-/// state of anybody's choice, who sits at this address. `None`: the peer has none.
+/// `announced` has the announcements of snapshots below a seq. One that none of them is of is marked: it may
+/// be a state of anybody's choice, who sits at this address. `None`: the peer has none.
 ///
 /// # Errors
 /// The peer does not answer, the snapshot is damaged or larger than it may be, or the disk refuses it.
@@ -253,8 +253,8 @@ pub fn fetch_snapshot(
     }
 }
 
-/// Fetches what a file lacks of the `len` bytes of the snapshot below `next`. Returns how much there is: what goes
-/// beyond that was cut.
+/// Fetches what a file lacks of the `len` bytes of the snapshot below `next`. Returns how much there is: what
+/// goes beyond that was cut.
 fn fetch_pieces(
     (peer, next): (SocketAddrV4, Seq),
     len: u64,

@@ -56,8 +56,8 @@ pub struct AppSettings {
     pub snapshot_age: Duration,
     /// How they are written.
     pub snapshot_mode: SnapshotMode,
-    /// Where metrics, snapshots and queries are served over HTTP; default: nowhere. Reading has no password: a
-    /// management network. Whoever puts a version in force by it proves that it has the key in
+    /// Where metrics, snapshots and queries are served over HTTP; default: nowhere. Reading has no password:
+    /// a management network. A version is put in force by it with the key in
     /// [`TAKE_OVER_KEY`](crate::TAKE_OVER_KEY) of the folder.
     pub serve: Option<SocketAddrV4>,
     /// Names by which that page may be asked for, beside addresses, localhost and this host's own name.
@@ -65,8 +65,8 @@ pub struct AppSettings {
     /// Where other replicas serve theirs: a replica without a snapshot fetches the newest one. Default:
     /// nowhere.
     pub peers: Vec<SocketAddrV4>,
-    /// How long the stream's announcement of a snapshot that a peer has served may be missing once the stream was
-    /// read up to its end: until it comes the replica says nothing, and then it begins again without that
+    /// How long the stream's announcement of a snapshot that a peer has served may be missing once the stream
+    /// was read up to its end: until it comes the replica says nothing, and then it begins again without that
     /// peer. Default 30 s.
     pub proof_wait: Duration,
 }

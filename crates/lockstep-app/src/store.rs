@@ -146,15 +146,15 @@ impl SnapshotStore {
         self.folder.join(format!("{next:020}{suffix}"))
     }
 
-    /// The snapshot below `next`, which is about to be complete, is one that `peer` has served, and that nothing in
-    /// the stream has announced.
+    /// The snapshot below `next`, which is about to be complete, is one that `peer` has served, and that
+    /// nothing in the stream has announced.
     pub(crate) fn mark_unproven(&self, next: Seq, peer: SocketAddrV4) -> io::Result<()> {
         let path = self.beside(next, UNPROVEN);
         fs::write(&path, peer.to_string())?;
         File::open(&path)?.sync_all()
     }
 
-    /// Who has served the snapshot below `next`, if nothing in the stream has announced it.
+    /// The peer that has served the snapshot below `next`, if nothing in the stream has announced it.
     pub(crate) fn unproven(&self, next: Seq) -> Option<SocketAddrV4> {
         fs::read_to_string(self.beside(next, UNPROVEN)).ok()?.parse().ok()
     }

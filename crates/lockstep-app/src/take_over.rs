@@ -1,8 +1,8 @@
-//! Who may put a replica's version in force by its page: whoever has the key that lies in the replica's folder.
+//! A replica's version is put in force by its page with the key that lies in the replica's folder.
 //!
-//! The page gives a challenge, and takes it back with a tag that the key makes of it (HMAC-SHA-256, RFC 2104).
-//! So the key never travels, and what travels is good for one take-over of one process. The key is drawn when a
-//! replica that serves a page starts for the first time; the file is its user's alone.
+//! The page gives a challenge, and takes it back with a tag that the key makes of it (HMAC-SHA-256, RFC
+//! 2104). So the key never travels, and what travels is good for one take-over of one process. The key is
+//! drawn when a replica that serves a page starts for the first time; the file is its user's alone.
 
 use lockstep_io::clock::random_u64;
 use lockstep_io::{IoError, private};
@@ -115,10 +115,10 @@ impl TakeOverGate {
     pub(crate) fn admits(&self, proof: &[u8]) -> Result<(), String> {
         let mut challenge = self.challenge.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = self.key.tag(&challenge);
-        let given = std::str::from_utf8(proof).ok().and_then(|text| bytes_of(text.trim()));
+        let offered = std::str::from_utf8(proof).ok().and_then(|text| bytes_of(text.trim()));
         // All bytes are compared, so that the time tells nothing of them.
-        let differ =
-            given.map(|given| given.iter().zip(wanted).fold(0, |all, (one, other)| all | (one ^ other)));
+        let differ = offered
+            .map(|offered| offered.iter().zip(wanted).fold(0, |all, (one, other)| all | (one ^ other)));
         if differ != Some(0) {
             return Err(format!(
                 "a take-over needs a proof: GET /take-over gives a challenge, and its tag by the key in {} is the body of the \

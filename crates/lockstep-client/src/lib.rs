@@ -14,8 +14,8 @@
 //! `config`).
 //!
 //! ```no_run
-//! use lockstep_client::{Cursor, Delivery, EVERYBODY, Endpoint, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
-//! use std::net::{Ipv4Addr, SocketAddrV4};
+//! use lockstep_client::{Cursor, Delivery, EVERYBODY, Endpoint, Publisher, PublisherEvent, Start, Subscriber,
+//! SubscriberEvent}; use std::net::{Ipv4Addr, SocketAddrV4};
 //! use std::ops::ControlFlow;
 //! use std::time::Duration;
 //!
@@ -180,7 +180,7 @@ pub mod internal {
     pub use crate::status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};
     pub use lockstep_core::engine::unfinished::Unfinished;
     pub use lockstep_core::proto::parts::PARTS_BOUNDS;
-    pub use lockstep_io::birth::{Birth, ELSEWHERE};
+    pub use lockstep_io::made_in::{ELSEWHERE, MadeIn};
 }
 
 /// The code of the guide compiles.

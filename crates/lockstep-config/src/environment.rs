@@ -96,9 +96,9 @@ pub fn left_out_of_this_process() -> Vec<String> {
 
 /// The overrides that an environment contains. A variable counts as ours if it is the name of a top-level
 /// key or begins with a table's name; whether the rest of it is a key is judged with the file, so that a
-/// misspelt variable is refused and an unrelated one (`LOCKSTEP_CONFIG`) is ignored. What an orchestrator adds
-/// for a service of this name is left out. A part of name or value that is not UTF-8 becomes U+FFFD, which
-/// no key and no value has: it is refused with the file as well.
+/// misspelt variable is refused and an unrelated one (`LOCKSTEP_CONFIG`) is ignored. What an orchestrator
+/// adds for a service of this name is left out. A part of name or value that is not UTF-8 becomes U+FFFD,
+/// which no key and no value has: it is refused with the file as well.
 pub fn from_environment<T: AsRef<OsStr>>(variables: impl IntoIterator<Item = (T, T)>) -> Vec<Override> {
     let mut found: Vec<_> = variables
         .into_iter()

@@ -22,8 +22,8 @@ fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// This process is a daemon: whoever reads its stdout and stderr may hang, and delays none of its threads. Its
-/// lines are queued from here on, those of a panic as well; whoever ends it calls [`output::flush`].
+/// This process is a daemon: whoever reads its stdout and stderr may hang, and delays none of its threads.
+/// Its lines are queued from here on, those of a panic as well; whoever ends it calls [`output::flush`].
 pub fn begin_daemon() {
     output::hold();
     std::panic::set_hook(Box::new(|panic| {

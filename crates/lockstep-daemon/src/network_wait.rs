@@ -1,6 +1,6 @@
-//! At boot the network may be later than its daemons: a VLAN that is made by hand, a slow DHCP, a card that is
-//! plugged in. A daemon waits for what it needs of it, says so once in its log, and tells the service manager what it
-//! waits for; it fails when its time is over.
+//! At boot the network may be later than its daemons: a VLAN that is made by hand, a slow DHCP, a card that
+//! is plugged in. A daemon waits for what it needs of it, says so once in its log, and tells the service
+//! manager what it waits for; it fails when its time is over.
 
 use crate::Failure;
 use crate::config::Config;
@@ -46,7 +46,7 @@ pub fn of_handles(config: &Config, listens: impl IntoIterator<Item = SocketAddr>
     (0..config.lines.len()).map(interface).chain(addresses).collect()
 }
 
-/// Waits until all of it is there. Returns false if the daemon is told to stop before.
+/// Waits until all of it is there. Returns false if the daemon is reported to stop before.
 ///
 /// # Errors
 /// It is not there in time.
@@ -54,12 +54,17 @@ pub fn wait(needed: &[Needed], config: &Config, stop: &AtomicBool) -> Result<boo
     let limit = match (config.network.interface_wait_ns, service::is_managed()) {
         (Some(ns), _) => Some(Duration::from_nanos(ns)),
         (None, true) => None,
-        (None, false) => Some(BY_HAND),
+        // An address to listen at is refused at once by whoever listens there.
+        (None, false) => {
+            let interfaces = needed.iter().filter(|one| matches!(one, Needed::Interface(..)));
+            let interfaces: Vec<_> = interfaces.cloned().collect();
+            return wait_for(&interfaces, Some(BY_HAND), stop, service::waits);
+        }
     };
     wait_for(needed, limit, stop, service::waits)
 }
 
-/// The same with a limit, and with what is told to the service manager now and then.
+/// The same with a limit, and with what is reported to the service manager now and then.
 fn wait_for(
     needed: &[Needed],
     limit: Option<Duration>,
@@ -67,7 +72,7 @@ fn wait_for(
     tell: impl Fn(&str),
 ) -> Result<bool, Failure> {
     let begun = Instant::now();
-    let (mut waits, mut told): (bool, Option<(Instant, String)>) = (false, None);
+    let (mut waits, mut reported): (bool, Option<(Instant, String)>) = (false, None);
     loop {
         let mut lacking = None;
         for one in needed {
@@ -96,9 +101,9 @@ fn wait_for(
             tracing::warn!("the network is not there yet, and is waited for ({time}): {error}");
         }
         let text = error.to_string();
-        if told.as_ref().is_none_or(|(at, before)| at.elapsed() >= REPORT || *before != text) {
+        if reported.as_ref().is_none_or(|(at, before)| at.elapsed() >= REPORT || *before != text) {
             tell(&format!("waits for the network: {text}"));
-            told = Some((Instant::now(), text));
+            reported = Some((Instant::now(), text));
         }
         std::thread::sleep(LOOK);
     }
@@ -124,12 +129,12 @@ mod tests {
         let missing = [named("lo"), named("lockstep-none")];
         let failure = wait_for(&missing, Some(Duration::ZERO), &stop, never).expect_err("it is missing");
         assert!(failure.to_string().contains("this machine has none of that name"), "{failure}");
-        let told = RefCell::new(Vec::new());
-        let tell = |text: &str| told.borrow_mut().push(text.to_owned());
+        let reported = RefCell::new(Vec::new());
+        let tell = |text: &str| reported.borrow_mut().push(text.to_owned());
         let failure =
             wait_for(&missing, Some(Duration::from_millis(250)), &stop, tell).expect_err("it is missing");
         assert!(failure.to_string().contains("network.interface_wait"), "{failure}");
-        assert_eq!(told.borrow().len(), 1, "told once while nothing changes");
+        assert_eq!(reported.borrow().len(), 1, "reported once while nothing changes");
         let elsewhere = [Needed::Address([192, 0, 2, 77].into())];
         assert!(wait_for(&elsewhere, Some(Duration::ZERO), &stop, never).is_err());
     }

@@ -1,9 +1,9 @@
 //! # counters: the counters of a process, for others to read
 //!
-//! A file of named numbers, each with its kind, unit and meaning, that its writer has mapped. Publishing is one
-//! store per number and no call; reading needs nothing from the writer, so it works while that is busy, hung or dead. Put the
-//! file into memory (`/dev/shm`): a disk's file system would write it back now and then, and the next store
-//! then waits for a page fault.
+//! A file of named numbers, each with its kind, unit and meaning, that its writer has mapped. Publishing is
+//! one store per number and no call; reading needs nothing from the writer, so it works while that is busy,
+//! hung or dead. Put the file into memory (`/dev/shm`): a disk's file system would write it back now and
+//! then, and the next store then waits for a page fault.
 //!
 //! ```text
 //!   0  header (64 bytes): magic, version, bytes of the table, count of values, pid, start time
@@ -291,7 +291,8 @@ impl CountersReader {
         Ok(Self { source, fixed, count, labels, rows, pid: header.pid, started_at: header.started_at })
     }
 
-    /// The wall time of the last store, and all values. A file that was cut says nothing more: all of it is 0.
+    /// The wall time of the last store, and all values. A file that was cut says nothing more: all of it is
+    /// 0.
     fn words(&self) -> Vec<u64> {
         let mut bytes = vec![0; self.count * 8];
         if self.source.read(self.fixed.len(), &mut bytes).is_err() {

@@ -1,8 +1,8 @@
 //! # event_ring: the newest events of a process, for others to read
 //!
-//! A file beside the [counters](crate::counters) of the process, which its writer has mapped. Recording is a few stores and no
-//! call; reading needs nothing from the writer, so it works while that is busy, hung or dead. A process that
-//! has no file yet, or never gets one, has the same ring in its own memory.
+//! A file beside the [counters](crate::counters) of the process, which its writer has mapped. Recording is a
+//! few stores and no call; reading needs nothing from the writer, so it works while that is busy, hung or
+//! dead. A process that has no file yet, or never gets one, has the same ring in its own memory.
 //!
 //! ```text
 //!   0  header (64 bytes): magic, version, slots, pid, start time, id of the ring

@@ -65,8 +65,8 @@ impl FileSystem {
     }
 }
 
-/// Why what is written to this folder is lost with its host, although a device has confirmed it: it is memory,
-/// directly or beneath other file systems. `None`: it is on a device, as far as the kernel tells.
+/// Why what is written to this folder is lost with its host, although a device has confirmed it: it is
+/// memory, directly or beneath other file systems. `None`: it is on a device, as far as the kernel tells.
 pub fn lost_with_host(folder: &Path) -> Option<String> {
     lost_beneath(folder, 4)
 }

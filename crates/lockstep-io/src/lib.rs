@@ -16,7 +16,6 @@
 #![allow(unsafe_code, clippy::disallowed_methods)]
 
 pub mod auto;
-pub mod birth;
 pub mod capabilities;
 pub mod clock;
 pub mod counters;
@@ -32,6 +31,7 @@ pub mod key_file;
 pub mod lines;
 pub mod links;
 pub mod mac;
+pub mod made_in;
 pub mod multicast;
 pub mod output;
 pub mod private;

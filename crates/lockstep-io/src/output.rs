@@ -1,6 +1,6 @@
 //! # output: lines for stdout and stderr that nobody waits for
 //!
-//! Whoever reads the log of a daemon may hang: then its pipe is full, and a write waits for ever. So a daemon
+//! The reader of a log may hang: then its pipe is full, and a write waits for ever. So a daemon
 //! puts its lines into a queue, and a thread of its own for each of the two writes them. What finds the queue
 //! full is dropped and counted, and the log says how many once it is read again. A daemon that ends waits for
 //! the queue for a moment, and no longer.
@@ -26,8 +26,10 @@ const QUEUE_BYTES: usize = 2 << 20;
 const LINE_COST: usize = 64;
 /// Bytes that are written at once.
 const BATCH: usize = 64 << 10;
+/// A write that takes so long waits for a reader that hangs: nobody waits for it any more.
+const STUCK: Duration = Duration::from_millis(400);
 /// How long a daemon that ends waits for its lines to be written.
-pub const FLUSH: Duration = Duration::from_millis(500);
+pub const FLUSH: Duration = Duration::from_millis(900);
 
 /// Where a line goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +46,7 @@ enum Mode {
     /// At once, by whoever has them.
     Direct,
     /// They wait for a thread that is not started yet.
-    Held,
+    Waiting,
     /// By the thread.
     Queued,
 }
@@ -54,8 +56,8 @@ struct Queue {
     lines: VecDeque<Vec<u8>>,
     /// What they take.
     cost: usize,
-    /// The thread writes what it has taken.
-    is_writing: bool,
+    /// Since when the thread writes what it has taken.
+    writes_since: Option<Instant>,
 }
 
 impl Queue {
@@ -96,7 +98,7 @@ struct Output {
 
 impl Output {
     const fn of(fd: libc::c_int) -> Self {
-        let queue = Queue { mode: Mode::Direct, lines: VecDeque::new(), cost: 0, is_writing: false };
+        let queue = Queue { mode: Mode::Direct, lines: VecDeque::new(), cost: 0, writes_since: None };
         Self { fd, queue: Mutex::new(queue), changed: Condvar::new(), dropped: AtomicU64::new(0) }
     }
 
@@ -133,7 +135,7 @@ impl Output {
                 queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
             let (batch, count) = queue.take();
-            queue.is_writing = true;
+            queue.writes_since = Some(Instant::now());
             drop(queue);
             let written = write_all(self.fd, &batch);
             let works = written.is_ok();
@@ -146,7 +148,7 @@ impl Output {
                 report(lines);
             }
             queue = self.locked();
-            queue.is_writing = false;
+            queue.writes_since = None;
             self.changed.notify_all();
         }
     }
@@ -154,8 +156,10 @@ impl Output {
     /// Waits until all is written, or until `deadline`.
     fn flush(&self, deadline: Instant) {
         let mut queue = self.locked();
-        while queue.mode == Mode::Queued && (queue.is_writing || !queue.lines.is_empty()) {
-            let left = deadline.saturating_duration_since(Instant::now());
+        while queue.mode == Mode::Queued && (queue.writes_since.is_some() || !queue.lines.is_empty()) {
+            let now = Instant::now();
+            let until = queue.writes_since.map_or(deadline, |since| deadline.min(since + STUCK));
+            let left = until.saturating_duration_since(now);
             if left.is_zero() {
                 return;
             }
@@ -185,7 +189,7 @@ pub fn hold() {
     for output in &OUTPUTS {
         let mut queue = output.locked();
         if queue.mode == Mode::Direct {
-            queue.mode = Mode::Held;
+            queue.mode = Mode::Waiting;
         }
     }
 }
@@ -194,7 +198,7 @@ pub fn hold() {
 pub fn start() {
     for (output, name) in OUTPUTS.iter().zip(["lockstep-stdout", "lockstep-stderr"]) {
         let mut queue = output.locked();
-        if queue.mode != Mode::Held {
+        if queue.mode != Mode::Waiting {
             continue;
         }
         let thread = std::thread::Builder::new().name(name.to_owned());
@@ -233,8 +237,8 @@ pub fn dropped() -> u64 {
     OUTPUTS.iter().map(|output| output.dropped.load(Ordering::Relaxed)).sum()
 }
 
-/// Whether nobody can read this stream any more: the other end of its pipe or socket is closed. A program that has
-/// nothing to write learns it no other way.
+/// Whether nobody can read this stream any more: the other end of its pipe or socket is closed. A program
+/// that has nothing to write learns it no other way.
 pub fn is_reader_gone(stream: OutputStream) -> bool {
     is_closed_behind(output(stream).fd)
 }
@@ -274,7 +278,7 @@ fn write_all(fd: libc::c_int, mut bytes: &[u8]) -> io::Result<()> {
         let error = if written == 0 { ErrorKind::WriteZero.into() } else { io::Error::last_os_error() };
         match error.kind() {
             ErrorKind::Interrupted => {}
-            // Whoever handed the stream on has set it so: then it is waited for here.
+            // The stream was handed on like that: then it is waited for here.
             ErrorKind::WouldBlock => {
                 let mut entry = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
                 // SAFETY: one entry, which lives across the call.
@@ -296,7 +300,7 @@ mod tests {
     fn piped() -> (&'static Output, io::PipeReader) {
         let (reader, writer) = io::pipe().expect("a pipe");
         let output: &'static Output = Box::leak(Box::new(Output::of(writer.into_raw_fd())));
-        output.locked().mode = Mode::Held;
+        output.locked().mode = Mode::Waiting;
         (output, reader)
     }
 

@@ -35,8 +35,8 @@ impl FileOwners {
         Self(None)
     }
 
-    /// These as well, whom the places that a configuration names belong to: the user of its daemons. What is
-    /// not there belongs to nobody; of what may not be looked at, the folder above tells.
+    /// These as well, whom the places that a configuration names belong to: the user of its daemons. A place
+    /// that is not there has no owner; of what may not be looked at, the folder above tells.
     pub fn with_owners_of<'a>(mut self, places: impl IntoIterator<Item = &'a Path>) -> Self {
         if let Some(users) = &mut self.0 {
             users.extend(places.into_iter().filter_map(owner_of));
@@ -72,8 +72,8 @@ fn kind_of(kind: FileType) -> &'static str {
     }
 }
 
-/// Opens a file that lies where others may make files too, to be read: no link, no fifo, nothing that waits; of
-/// one of `owners`, and written by nobody else. It may be cut while it is read: map none of it.
+/// Opens a file that lies where others may make files too, to be read: no link, no fifo, nothing that waits;
+/// of one of `owners`, and written by nobody else. It may be cut while it is read: map none of it.
 ///
 /// # Errors
 /// It is something else, another user's, or cannot be opened.
@@ -153,8 +153,8 @@ pub fn read(path: &Path, doing: &str, missing: &str, len_max: u64) -> Result<Zer
     text_of(file, &metadata, len_max).map_err(wrong)
 }
 
-/// The text of a file that anybody may read and nobody but this user and root can change, of at most `len_max`
-/// bytes: public keys, for instance.
+/// The text of a file that anybody may read and nobody but this user and root can change, of at most
+/// `len_max` bytes: public keys, for instance.
 ///
 /// # Errors
 /// It is something else, or cannot be read; the error begins with `doing`.
@@ -189,8 +189,8 @@ fn judge_owner(metadata: &Metadata) -> Result<(), String> {
     }
 }
 
-/// Whether nobody but this user and root can read or change a secret. One of root's may be lent to a group, as
-/// an orchestrator does for a user who is not root (mode 0440 or 0640); one of this user's own may not.
+/// Whether nobody but this user and root can read or change a secret. One of root's may be lent to a group,
+/// as an orchestrator does for a user who is not root (mode 0440 or 0640); one of this user's own may not.
 fn judge_secret(metadata: &Metadata) -> Result<(), String> {
     judge_owner(metadata)?;
     // SAFETY: a call without arguments that cannot fail.
@@ -209,9 +209,9 @@ fn judge_secret(metadata: &Metadata) -> Result<(), String> {
 /// Links that are followed at most.
 const LINKS_MAX: usize = 16;
 
-/// Opens a file of this user's, root's or an orchestrator's place, and returns what it is. Links are followed,
-/// as mounted secrets and configurations are made of them; but only where nobody else can lead them elsewhere.
-/// What is found is judged by the caller.
+/// Opens a file of this user's, root's or an orchestrator's place, and returns what it is. Links are
+/// followed, as mounted secrets and configurations are made of them; but only where nobody else can lead them
+/// elsewhere. The caller judges the file.
 ///
 /// # Errors
 /// It is no file, or cannot be opened; others may change where a link leads.
@@ -231,8 +231,8 @@ fn open_placed(path: &Path) -> io::Result<(File, Metadata)> {
     if metadata.is_file() { Ok((file, metadata)) } else { refuse(metadata.file_type()) }
 }
 
-/// Where `path` leads, link by link. A path without a link is as it is, and its folders are not judged; from the
-/// first link on, each folder that is looked into is one in which nobody else can change that entry.
+/// Where `path` leads, link by link. A path without a link is as it is, and its folders are not judged; from
+/// the first link on, each folder that is looked into is one in which nobody else can change that entry.
 fn followed(path: &Path) -> io::Result<PathBuf> {
     let mut left: Vec<OsString> = components(path);
     let (mut at, mut links) = (PathBuf::from(if path.is_absolute() { "/" } else { "." }), 0);
@@ -272,8 +272,8 @@ fn components(path: &Path) -> Vec<OsString> {
 }
 
 /// Whether nobody but this user and root can put something else in the place of `entry` in `folder`. A folder
-/// in which all may make entries, and change their own alone (sticky), is where an orchestrator puts its links;
-/// the file itself does not lie in one.
+/// in which all may make entries, and change their own alone (sticky), is where an orchestrator puts its
+/// links; the file itself does not lie in one.
 fn judge_entry(folder: &Path, entry: &Path, metadata: &Metadata, is_last: bool) -> io::Result<()> {
     let of_folder = folder.metadata()?;
     let mode = of_folder.permissions().mode();

@@ -56,7 +56,7 @@ pub struct ReplicaSettings {
     pub reads_stamped: bool,
 }
 
-/// What is known of a snapshot that somebody else has served, by which an announcement in the stream proves it.
+/// A snapshot that somebody else has served, by all that an announcement in the stream says of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServedSnapshot {
     /// Every entry below is in it.

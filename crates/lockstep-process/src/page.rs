@@ -31,7 +31,7 @@ pub struct PageRequest<'a> {
     pub method: &'a str,
     /// What it asks for, without what follows a `?`.
     pub path: &'a str,
-    /// Who asks.
+    /// The address of the client.
     pub peer: IpAddr,
     headers: &'a [httparse::Header<'a>],
     /// What follows the head.
@@ -163,7 +163,8 @@ pub fn answer_to(
 /// Whether the user of a browser led it here, by the two headers that a page which it shows cannot forge. A
 /// foreign page may let a name of its own lead here ("DNS rebinding") and would read what this one shows:
 /// `Host` has that name. It may also send a form here: `Origin` has its address. Addresses, localhost and the
-/// names in `hosts` cannot be led anywhere else. Every browser sends `Host`; a prober that sends neither is none.
+/// names in `hosts` cannot be led anywhere else. Every browser sends `Host`; a prober that sends neither is
+/// none.
 fn judge(headers: &[httparse::Header<'_>], hosts: &[String]) -> Result<(), &'static str> {
     let mut named = values(headers, "host");
     let host = match (named.next(), named.next()) {

@@ -45,8 +45,8 @@ impl Signal {
     }
 
     /// Sends it to the process that has this number now, if `is_it` finds that it is the right one. `is_it`
-    /// looks at it by its number; a process that takes that number meanwhile gets nothing. Returns whether the
-    /// signal was sent.
+    /// looks at it by its number; a process that takes that number meanwhile gets nothing. Returns whether
+    /// the signal was sent.
     ///
     /// # Errors
     /// The system refused.

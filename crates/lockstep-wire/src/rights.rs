@@ -13,7 +13,8 @@
 //!
 //! A word that is not there limits nothing, except `orders`, of which none is allowed then. `orders` and
 //! `public` stand together: an order that nobody can prove is given by no key. A pattern is a
-//! whole name, or the beginning of names with a `*` behind it. Patterns with a `!` before them except names; where
+//! whole name, or the beginning of names with a `*` behind it. Patterns with a `!` before them except names;
+//! where
 //! `names` has no others, all other names are allowed.
 
 use crate::{
@@ -204,8 +205,8 @@ impl KeyRights {
         self.names.as_ref().is_none_or(|names| names.has(name))
     }
 
-    /// The same rights, but for the names of `patterns`, which the key opens no more: those of a right `names=`.
-    /// A key that opens none but certain names stays as it is.
+    /// The same rights, but for the names of `patterns`, which the key opens no more: those of a right
+    /// `names=`. A key that opens none but certain names stays as it is.
     ///
     /// # Errors
     /// A pattern is none.

@@ -311,7 +311,8 @@ fn what_keys_new_makes_lets_no_publisher_pass_for_a_gateway_or_its_client_or_sen
     assert!(gateway.process.ended().is_none(), "{}", gateway.process.log());
     assert!(anna.messages.is_empty(), "{:?}", anna.messages);
 
-    // An application has a key of its own, and a rule that lets it; the key of all programs passes for it no more.
+    // An application has a key of its own, and a rule that lets it; the key of all programs passes for it no
+    // more.
     let added = keys(&["add", "exchange", "--names", "exchange,exchange/*"]);
     assert!(added.err.contains("allows names=exchange,exchange/*"), "{}", added.err);
     keys(&["receive", "client/*", "--from", "exchange"]);

@@ -512,8 +512,8 @@ proptest! {
     }
 }
 
-/// The variables that Kubernetes makes for a service of this name with a port of this name, and a container engine for a
-/// linked container.
+/// The variables that Kubernetes makes for a service of this name with a port of this name, and a container
+/// engine for a linked container.
 fn service_links(service: &str) -> Vec<(String, String)> {
     let name = service.to_uppercase().replace(['-', '.'], "_");
     let mut all = vec![(format!("{name}_PORT"), "tcp://10.0.48.109:9000".to_owned())];

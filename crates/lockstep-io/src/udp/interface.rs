@@ -162,8 +162,8 @@ pub enum Needed {
 }
 
 impl Needed {
-    /// Why it cannot be used yet, although it may come: it is missing, down, or without its address. `None`: it
-    /// is there, or it is of no use for a reason that waiting does not mend, which whoever opens it says.
+    /// Why it cannot be used yet, although it may come: it is missing, down, or without its address. `None`:
+    /// it is there, or it is of no use for a reason that waiting does not mend, which whoever opens it says.
     ///
     /// # Errors
     /// The kernel does not list its interfaces.

@@ -1,7 +1,7 @@
 //! The server of all pages: one thread that polls its connections. None of them can make it wait, as no call
 //! on them does.
 
-use super::table::{CONNECTIONS_MAX, Held, makes_room};
+use super::table::{CONNECTIONS_MAX, Client, makes_room};
 use super::{HEAD_MAX, PATIENCE, PageAnswer, PageContent, PageRequest, PageRules, answer_to};
 use lockstep_io::{IoError, capabilities};
 use std::fs::File;
@@ -27,7 +27,7 @@ const PIECES: usize = 4;
 /// Connections that are accepted in one turn, so that none goes to make room before it was looked at.
 const ACCEPTED: usize = 16;
 /// The log says so seldom that connections go to make room.
-const SAID_EVERY: Duration = Duration::from_secs(60);
+const WARNED_EVERY: Duration = Duration::from_secs(60);
 
 /// The settings of a server of pages.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ impl PageServer {
         let served = Self { address, hosts: Arc::clone(&hosts), socket, is_over: Arc::default() };
         let is_over = Arc::clone(&served.is_over);
         let serving =
-            Serving { listener, hosts, body_max, answer, connections: Vec::new(), next: 0, said: None };
+            Serving { listener, hosts, body_max, answer, connections: Vec::new(), next: 0, warned: None };
         let thread = capabilities::spawn(std::thread::Builder::new().name(thread.to_owned()), move || {
             serving.run(&is_over)
         });
@@ -121,8 +121,8 @@ struct Serving<A> {
     connections: Vec<Connection>,
     /// The number of the next connection.
     next: u64,
-    /// When the log last said that there was no room.
-    said: Option<Instant>,
+    /// When the log last warned that there was no room.
+    warned: Option<Instant>,
 }
 
 /// A client.
@@ -235,11 +235,11 @@ impl<A: Fn(&PageRequest<'_>) -> PageAnswer> Serving<A> {
     }
 
     fn make_room(&mut self, newcomer: IpAddr) {
-        let held: Vec<Held> = self.connections.iter().map(Connection::held).collect();
-        let Some(goes) = makes_room(&held, newcomer) else { return };
+        let clients: Vec<Client> = self.connections.iter().map(Connection::client).collect();
+        let Some(goes) = makes_room(&clients, newcomer) else { return };
         let Connection { peer, .. } = self.connections.swap_remove(goes);
-        if self.said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-            self.said = Some(Instant::now());
+        if self.warned.is_none_or(|warned| warned.elapsed() >= WARNED_EVERY) {
+            self.warned = Some(Instant::now());
             tracing::warn!(%peer, "this page has as many connections as it may: the oldest of {peer} are closed");
         }
     }
@@ -252,9 +252,9 @@ struct Ready {
 }
 
 impl Connection {
-    fn held(&self) -> Held {
+    fn client(&self) -> Client {
         let is_answered = !matches!(self.state, State::Asks(_));
-        Held { peer: self.peer, is_answered, number: self.number }
+        Client { peer: self.peer, is_answered, number: self.number }
     }
 
     /// Its time may be over.
@@ -377,9 +377,9 @@ const UNAVAILABLE: &str = "503 Service Unavailable";
 
 #[cfg(test)]
 mod tests {
-    use super::super::fetch;
-    use super::super::table::PER_ADDRESS_MAX;
     use super::*;
+    use crate::page::fetch;
+    use crate::page::table::PER_ADDRESS_MAX;
     use std::net::SocketAddr;
     use std::sync::mpsc::sync_channel;
 
@@ -472,17 +472,17 @@ mod tests {
 
     #[test]
     fn an_answer_that_another_thread_owes_delays_nobody_and_ends_in_words() {
-        let (sender, owed) = sync_channel::<PageAnswer>(1);
-        let owed = Mutex::new(Some(owed));
+        let (sender, awaited) = sync_channel::<PageAnswer>(1);
+        let awaited = Mutex::new(Some(awaited));
         let server = server(0, move |request| match request.path {
             "/later" => {
-                let owed = owed.lock().expect("a lock").take().expect("it is asked for once");
-                PageAnswer::later(owed, WAIT)
+                let awaited = awaited.lock().expect("a lock").take().expect("it is asked for once");
+                PageAnswer::later(awaited, WAIT)
             }
             "/never" => {
-                let (sender, owed) = sync_channel(1);
+                let (sender, awaited) = sync_channel(1);
                 std::mem::forget(sender);
-                PageAnswer::later(owed, Duration::from_millis(20))
+                PageAnswer::later(awaited, Duration::from_millis(20))
             }
             "/ended" => PageAnswer::later(sync_channel(1).1, WAIT),
             _ => PageAnswer::text("200 OK", "here\n".to_owned()),

@@ -10,7 +10,7 @@ pub(super) const PER_ADDRESS_MAX: usize = 128;
 
 /// What the table knows of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
+pub(super) struct Client {
     pub peer: IpAddr,
     /// Its request is whole, and its answer is on its way.
     pub is_answered: bool,
@@ -18,19 +18,19 @@ pub(super) struct Held {
     pub number: u64,
 }
 
-/// The place in `held` of the connection that makes room for one of `newcomer`; `None`: there is room. A
+/// The place in `clients` of the connection that makes room for one of `newcomer`; `None`: there is room. A
 /// newcomer is never refused: a client that asks at once is served, however many others are silent. Of an
 /// address with its whole share it is one of its own that goes, else one of the address with the most: one
 /// that has not asked before one that has, and the oldest of these.
-pub(super) fn makes_room(held: &[Held], newcomer: IpAddr) -> Option<usize> {
+pub(super) fn makes_room(clients: &[Client], newcomer: IpAddr) -> Option<usize> {
     let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
-    held.iter().for_each(|one| *counts.entry(one.peer).or_default() += 1);
+    clients.iter().for_each(|one| *counts.entry(one.peer).or_default() += 1);
     let crowded = match counts.get(&newcomer) {
         Some(own) if *own >= PER_ADDRESS_MAX => newcomer,
-        _ if held.len() < CONNECTIONS_MAX => return None,
+        _ if clients.len() < CONNECTIONS_MAX => return None,
         _ => counts.into_iter().max_by_key(|(_, count)| *count)?.0,
     };
-    let of_it = held.iter().enumerate().filter(|(_, one)| one.peer == crowded);
+    let of_it = clients.iter().enumerate().filter(|(_, one)| one.peer == crowded);
     of_it.min_by_key(|(_, one)| (one.is_answered, one.number)).map(|(at, _)| at)
 }
 
@@ -43,18 +43,18 @@ mod tests {
     }
 
     /// So many of each address, none of which has asked.
-    fn held(counts: &[(u8, usize)]) -> Vec<Held> {
+    fn clients(counts: &[(u8, usize)]) -> Vec<Client> {
         let peers = counts.iter().flat_map(|(last, count)| std::iter::repeat_n(address(*last), *count));
-        peers.enumerate().map(|(at, peer)| Held { peer, is_answered: false, number: at as u64 }).collect()
+        peers.enumerate().map(|(at, peer)| Client { peer, is_answered: false, number: at as u64 }).collect()
     }
 
     #[test]
     fn a_newcomer_has_room_and_an_address_never_takes_the_share_of_another() {
         assert_eq!(makes_room(&[], address(1)), None);
-        let full_share = held(&[(1, PER_ADDRESS_MAX)]);
+        let full_share = clients(&[(1, PER_ADDRESS_MAX)]);
         assert_eq!(makes_room(&full_share, address(2)), None);
         assert_eq!(makes_room(&full_share, address(1)), Some(0), "its own oldest");
-        let all = held(&[(2, 1), (1, PER_ADDRESS_MAX), (3, CONNECTIONS_MAX - PER_ADDRESS_MAX - 1)]);
+        let all = clients(&[(2, 1), (1, PER_ADDRESS_MAX), (3, CONNECTIONS_MAX - PER_ADDRESS_MAX - 1)]);
         let goes = makes_room(&all, address(9)).expect("it is full");
         assert_eq!(all[goes].peer, address(1), "the address with the most");
         assert_eq!(goes, 1, "its oldest");
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn who_is_silent_goes_before_whoever_is_being_answered() {
-        let mut all = held(&[(1, PER_ADDRESS_MAX)]);
+        let mut all = clients(&[(1, PER_ADDRESS_MAX)]);
         all[0].is_answered = true;
         all[1].is_answered = true;
         assert_eq!(makes_room(&all, address(1)), Some(2));

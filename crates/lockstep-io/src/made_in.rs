@@ -1,9 +1,9 @@
-//! # birth: which process something was made in
+//! # made_in: which process something was made in
 //!
-//! A program that forks has everything twice: its child has the same sockets, and the same memory as the parent
-//! had. What both go on with gives one thing two outcomes. So a handle remembers the process in which it was
-//! made, and its calls compare: one load, no system call. A page of memory tells processes apart, which the
-//! kernel empties in a child (`MADV_WIPEONFORK` of madvise(2)), by whatever call that was made.
+//! A program that forks has everything twice: its child has the same sockets, and the same memory as the
+//! parent had. What both go on with gives one thing two outcomes. So a handle remembers the process in which
+//! it was made, and its calls compare: one load, no system call. A page of memory tells processes apart,
+//! which the kernel empties in a child (`MADV_WIPEONFORK` of madvise(2)), by whatever call that was made.
 
 use crate::clock::random_u64;
 use std::sync::OnceLock;
@@ -47,9 +47,9 @@ fn emptied_by_handler() -> &'static AtomicU64 {
 
 /// The process in which this was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Birth(u64);
+pub struct MadeIn(u64);
 
-impl Birth {
+impl MadeIn {
     /// In this process.
     pub fn here() -> Self {
         let word = word();
@@ -81,7 +81,8 @@ mod tests {
 
     /// The exit code of a child that does nothing but `work`.
     fn in_child(work: impl FnOnce() -> bool) -> i32 {
-        // SAFETY: the child runs `work`, which takes no lock that another thread may hold, and ends by `_exit`.
+        // SAFETY: the child runs `work`, which takes no lock that another thread may hold, and ends by
+        // `_exit`.
         let child = unsafe { libc::fork() };
         if child == 0 {
             let code = i32::from(!work());
@@ -96,11 +97,11 @@ mod tests {
 
     #[test]
     fn what_was_made_here_is_from_elsewhere_in_a_child_and_its_own_is_not() {
-        let here = Birth::here();
-        assert!(here.is_here() && Birth::here() == here);
+        let here = MadeIn::here();
+        assert!(here.is_here() && MadeIn::here() == here);
         let judged = in_child(|| {
             let was_elsewhere = !here.is_here();
-            let own = Birth::here();
+            let own = MadeIn::here();
             was_elsewhere && own.is_here() && own != here && !here.is_here()
         });
         assert_eq!(judged, 0);
