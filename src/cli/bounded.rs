@@ -26,7 +26,8 @@ pub fn read_text(path: &Path, max: u64) -> Result<String> {
         .map_err(|_| Error::new(ErrorKind::InvalidData, "it is no text in UTF-8"))
 }
 
-/// The next line of `lines` without its end, in place of what `line` had; false at the end. It has at most `max` bytes.
+/// The next line of `lines` without its end, in place of what `line` had; false at the end. It has at most
+/// `max` bytes.
 ///
 /// # Errors
 /// It cannot be read, is longer, or is no text.

@@ -5,7 +5,7 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::{FAILED, NOT_READY};
 use super::operator::{age, short};
-use super::text::shown;
+use super::shown::shown;
 use clap::Args;
 use lockstep_core::engine::counters::CounterKind;
 use lockstep_core::engine::durations::Durations;

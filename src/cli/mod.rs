@@ -44,6 +44,7 @@ mod reload;
 mod restore;
 #[cfg(test)]
 mod samples;
+mod shown;
 mod status;
 mod subscribe;
 mod text;

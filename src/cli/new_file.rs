@@ -19,8 +19,8 @@ pub fn write_new(
     write(path, false, write_all)
 }
 
-/// The same; what damage of the source left of it stays under the name with `.partial` behind it, as the failure
-/// says.
+/// The same; what damage of the source left of it stays under the name with `.partial` behind it, as the
+/// failure says.
 pub fn write_new_or_part(
     path: &Path,
     write_all: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,

@@ -4,7 +4,7 @@ use super::args::{Beginning, SubscribeArgs};
 use super::ended::{abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::notary::notaries;
-use super::text::{EventLine, Form};
+use super::text::{EntryLine, Form};
 use super::waiting::Stall;
 use super::{Failure, log, signals, waiting};
 use lockstep_client::internal::QueryClient;
@@ -172,7 +172,7 @@ struct Print<W: Write> {
     /// An entry that is no message is printed too.
     events: bool,
     /// The line of the last such entry, which may tell more.
-    pending: Option<EventLine>,
+    pending: Option<EntryLine>,
     /// Messages from this seq on are not wanted.
     end: Option<End>,
     count: Option<u64>,
@@ -292,7 +292,7 @@ impl<W: Write> Print<W> {
     fn on_other(&mut self, event: &SubscriberEvent<'_>) -> Result<(), Failure> {
         let is_wanted =
             self.events && self.end.is_none_or(|end| event.seq().is_some_and(|seq| seq < end.next));
-        let Some(line) = EventLine::of(event).filter(|_| is_wanted) else { return Ok(()) };
+        let Some(line) = EntryLine::of(event).filter(|_| is_wanted) else { return Ok(()) };
         let other = match &mut self.pending {
             Some(pending) => pending.join(line),
             None => Some(line),

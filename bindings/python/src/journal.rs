@@ -186,8 +186,9 @@ impl Journal {
         Ok(names)
     }
 
-    /// Damage before its beginning or behind its end: what should be there is gone, or has changed, and may have been
-    /// more of the log. The iteration raises it as a JournalError behind the last message. None without.
+    /// Damage before its beginning or behind its end: what should be there is gone, or has changed, and may
+    /// have been more of the log. The iteration raises it as a JournalError behind the last message. None
+    /// without.
     #[getter]
     fn damage(&self) -> Option<String> {
         self.damage.clone()

@@ -74,8 +74,8 @@ pub struct Trimmed {
 }
 
 /// Removes the oldest segments of this replica's journal, those whose entries all lie before `before`, as far
-/// as retention might: never the newest one, or one without which the tables could not be computed. Oldest ones
-/// that are gone are missed no longer, if their entries lay before it too.
+/// as retention might: never the newest one, or one without which the tables could not be computed. Oldest
+/// ones that are gone are missed no longer, if their entries lay before it too.
 ///
 /// # Errors
 /// A process has the journal open, it does not open, or the files fail.

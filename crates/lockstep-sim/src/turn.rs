@@ -189,14 +189,7 @@ impl World {
                 }
                 SideEvent::RetainedFor { .. } => self.oracle.coverage.count(Event::SegmentsRetained),
                 SideEvent::NeedLapsed { .. } => self.oracle.coverage.count(Event::NeedsLapsed),
-                SideEvent::Derived(file) if !may_be_damaged => {
-                    return Err(format!("S7: replica {index} sealed a segment without its {file}"));
-                }
-                SideEvent::Derived(_)
-                | SideEvent::Back(_)
-                | SideEvent::Stuck(_)
-                | SideEvent::GoesOn
-                | SideEvent::NotRemoved(_) => {}
+                _ => {}
             }
             self.tell(index, || Happening::Note(remark.to_string()));
         }

@@ -139,7 +139,8 @@ impl Manifest {
         self.base.iter().chain(segments.flat_map(|one| std::iter::once(&one.file).chain(&one.derived)))
     }
 
-    /// What a backup cannot be: without segments, or with some missing between the first seq and the last one.
+    /// What a backup cannot be: without segments, or with some missing between the first seq and the last
+    /// one.
     pub fn unsound(&self) -> Vec<Damage> {
         let damage = |seq, what: String| Damage::new(MANIFEST, 0, seq, what);
         let mut wrong = Vec::new();

@@ -8,7 +8,7 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::USAGE;
 use super::operator::{age, pause, short};
-use super::text::shown;
+use super::shown::shown;
 use clap::Args;
 use files::files;
 use lines::{counted_since, group, process_line};

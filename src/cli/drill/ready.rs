@@ -51,8 +51,8 @@ fn is_member(leader: Option<&NodeStatus>, replica: u32) -> bool {
     leader.is_none_or(|leader| leader.members.iter().any(|listed| listed.member.replica == replica))
 }
 
-/// The configuration with those replicas alone that are members: one that the file names and that was never added
-/// is no part of the stream.
+/// The configuration with those replicas alone that are members: one that the file names and that was never
+/// added is no part of the stream.
 pub fn members_of(config: &Config, leader: Option<&NodeStatus>) -> Config {
     let mut config = config.clone();
     config.replicas.retain(|replica| is_member(leader, replica.id));

@@ -1,6 +1,7 @@
 //! An entry of the log in each form of output.
 
-use crate::cli::text::{hex, write_escaped};
+use crate::cli::shown::write_escaped;
+use crate::cli::text::hex;
 use lockstep_io::clock::Utc;
 use lockstep_replica::journal::Checkpoint;
 use lockstep_wire::{

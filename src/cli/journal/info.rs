@@ -4,7 +4,7 @@ use super::ListingArgs;
 use super::entry::kind_name;
 use crate::cli::Failure;
 use crate::cli::failure::INTEGRITY;
-use crate::cli::text::shown;
+use crate::cli::shown::shown;
 use lockstep_io::clock::Utc;
 use lockstep_node::JournalReader;
 use lockstep_replica::journal::proof::RunRecord;

@@ -3,7 +3,7 @@
 use super::entry::LogEntry;
 use crate::cli::Failure;
 use crate::cli::failure::{INTEGRITY, USAGE};
-use crate::cli::text::shown;
+use crate::cli::shown::shown;
 use clap::Args;
 use lockstep_io::clock::Utc;
 use lockstep_node::{JournalReader, joined_from};
@@ -91,15 +91,15 @@ impl<'a> Selection<'a> {
         Ok(Self { args, log, publisher, from, to_next, is_passed: Cell::new(false) })
     }
 
-    /// What follows from the damage that was met or known before, once as much as possible was written: `written`
-    /// says of what, up to which seq.
+    /// What follows from the damage that was met or known before, once as much as possible was written:
+    /// `written` says of what, up to which seq.
     pub fn judge(
         &self,
         read: Result<(), Failure>,
         dir: &Path,
         written: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
-        // Who asks by time asks for no beginning.
+        // A request by time asks for no beginning.
         let begin = self.args.from.or(self.args.since.map(|_| self.log.oldest_seq));
         let to_next = match self.is_passed.get() {
             true => Some(self.log.end.next),

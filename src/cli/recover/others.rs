@@ -1,4 +1,5 @@
-//! Whether another survivor has founded a history on the same one already: two founders would serve two streams.
+//! Whether another survivor has founded a history on the same one already: two founders would serve two
+//! streams.
 
 use super::journal_report::JournalHoldings;
 use crate::cli::Failure;
@@ -10,8 +11,8 @@ use lockstep_node::NodeSettings;
 use std::path::Path;
 use std::time::Duration;
 
-/// Asks the other replicas, and looks into their journals where they lie on this host. Who does not answer is
-/// named: only an operator can look there.
+/// Asks the other replicas, and looks into their journals where they lie on this host. A replica that does
+/// not answer is named: only an operator can look there.
 ///
 /// # Errors
 /// Another replica is in a history that this journal does not know.

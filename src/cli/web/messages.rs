@@ -4,7 +4,7 @@
 use super::SharedView;
 use crate::cli::ended::ended;
 use crate::cli::operator::pause;
-use crate::cli::text::write_escaped;
+use crate::cli::shown::write_escaped;
 use lockstep_client::{Delivery, Endpoint, Message, Start, Subscriber, SubscriberEvent};
 use lockstep_wire::Nanos;
 use serde::{Serialize, Serializer};

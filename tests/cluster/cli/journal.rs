@@ -169,9 +169,9 @@ fn output_that_ends_by_damage_is_said_to_be_a_part_and_exits_3_and_what_was_not_
     let newest = listed["segments"].as_array().expect("a list").last().expect("one").clone();
     let file = cluster.path(&format!("journal-1/{}", newest["file"].as_str().expect("a name")));
     let whole = fs::read(&file).expect("a segment");
-    let used = whole.iter().rposition(|byte| *byte != 0).expect("records");
+    let used = whole.windows(4).rposition(|bytes| bytes == b"last").expect("the last message");
     // In the middle of the newest segment, behind which nothing tells that the log went on; and near its end.
-    for at in [used / 2, used - 2_000] {
+    for at in [4_096 + (used - 4_096) / 2, used - 100] {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         fs::write(&file, bytes).expect("writing");

@@ -60,12 +60,13 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn remove(path: &Path) {
-    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }; // it may not be there
+    // It may not be there.
+    let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
 }
 
 impl Ground {
-    /// A stream of three segments: `stopped` in order, `killed`, and `old`, which is `stopped` beside the tail of a
-    /// run behind it.
+    /// A stream of three segments: `stopped` in order, `killed`, and `old`, which is `stopped` beside the
+    /// tail of a run behind it.
     fn new() -> Self {
         let cluster = Cluster::new(1, SMALL);
         let mut replicas = cluster.found();
@@ -155,10 +156,11 @@ impl Ground {
         self.run(case, &["-o", &text(&trace), "-e", &format!("trace={CALLS}")]);
         let mut calls = BTreeMap::new();
         for line in fs::read_to_string(&trace).expect("a trace").lines() {
-            // "4242 openat(AT_FDCWD, …": a call that goes on later has another line without its name in front.
+            // "4242 openat(AT_FDCWD, …": a call that goes on later has another line without its name in
+            // front.
             let Some((_, call)) = line.split_once(' ') else { continue };
             let Some((name, rest)) = call.trim_start().split_once('(') else { continue };
-            // What is only read changes nothing.
+            // A file that is only read does not change.
             if name == "openat" && !rest.contains("O_CREAT") && !rest.contains("O_TRUNC") {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! Whole files that are gone: each command names what is missing by file and seqs, and exits 3; what retention or a
-//! trim removed is not missed.
+//! Whole files that are gone: each command names what is missing by file and seqs, and exits 3; what
+//! retention or a trim removed is not missed.
 
 use crate::cli::streams::{SMALL, json, lines};
 use lockstep_testkit::processes::{Cluster, Outcome, command, run};

@@ -246,11 +246,12 @@ pub enum ReplicaEvent {
         /// Who.
         identity: Identity,
     },
-    /// Somebody leads another history under our cluster's id, which is no ancestor of ours: two histories serve.
+    /// Somebody leads another history under our cluster's id, which is no ancestor of ours: two histories
+    /// serve.
     OtherLeader {
         /// The other history.
         history: u64,
-        /// Who leads it.
+        /// The other leader.
         identity: Identity,
     },
     /// A history was founded on the one that this node holds, at `next`. A learner continues in it; a

@@ -173,8 +173,8 @@ pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
-/// Whether `dir` holds nothing but what a `format` leaves behind that was killed: its lock, an empty folder of
-/// segments, a superblock without its second copy. Else what it holds.
+/// Whether `dir` holds nothing but what a `format` leaves behind that was killed: its lock, an empty folder
+/// of segments, a superblock without its second copy. Else what it holds.
 fn check_empty(dir: &Path) -> std::io::Result<Result<(), String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
@@ -305,7 +305,8 @@ impl InspectedJournal {
             StartPhase::Journal(why) => failed(why),
         })?;
         remarks.extend(unrecorded);
-        // A recovery that was ended behind its last write is done: nothing takes this journal for its remains.
+        // A recovery that was ended behind its last write is done: nothing takes this journal for its
+        // remains.
         recovery::finish(&config.dir).map_err(failed)?;
         let tail_len = opened.tail.memory_mut().ring_len();
         if tail_len != wanted {

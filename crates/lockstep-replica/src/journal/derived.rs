@@ -137,7 +137,7 @@ fn computed<S: Store>(
     Ok(Ok(files))
 }
 
-/// What is said of an index or a checkpoint that a sealed segment lacks.
+/// The finding for an index or a checkpoint that a sealed segment lacks.
 const GONE: &str = "the file is gone; a node that runs on this journal computes it anew";
 
 /// Retention may have removed the segment meanwhile, and what is derived from it with it.

@@ -1,8 +1,8 @@
 //! # gone: segments that should be there, and are not
 //!
 //! Segments have numbers without holes. The superblock records the oldest one that is to be there, before
-//! retention or a trim removes those below it, and the newest one that was on the device. So a segment that was
-//! removed on purpose and one that is gone are told apart, also where it was the first or the last one.
+//! retention or a trim removes those below it, and the newest one that was on the device. So a segment that
+//! was removed on purpose and one that is gone are told apart, also where it was the first or the last one.
 
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
@@ -30,7 +30,7 @@ pub struct Gone {
 }
 
 impl Gone {
-    /// What is reported of it: the first file, and the seqs.
+    /// Its report: the first file, and the seqs.
     pub fn damage(&self) -> Damage {
         let rest = match self.last > self.first {
             true => format!(" and those up to {}", FileName::Segment(self.last)),
@@ -50,7 +50,8 @@ impl Gone {
     }
 }
 
-/// The numbers that a journal's segments should have: the oldest one (0: not known), and the newest one at least.
+/// The numbers that a journal's segments should have: the oldest one (0: not known), and the newest one at
+/// least.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct ExpectedSegments {
     /// The oldest one.
@@ -75,7 +76,7 @@ impl ExpectedSegments {
 /// The store's.
 pub fn gone<S: Store>(store: &S, expected: ExpectedSegments) -> Result<Vec<Gone>, StoreError> {
     let present = numbers(store)?;
-    // What is derived from a sealed segment outlives it only where somebody else removed that.
+    // An index or a checkpoint outlives its segment only where somebody else removed that.
     let derived = store.list()?.into_iter().filter_map(|file| match file {
         FileName::Index(number) | FileName::Checkpoint(number) => Some(number),
         _ => None,

@@ -177,8 +177,8 @@ impl<'a> Sight<'a> {
         self.older.map_or(0, |older| older.run.rings).max(self.newest.run.rings) + u64::from(self.half)
     }
 
-    /// The number of the oldest segment that is to be there; of a journal that does not record it, of the oldest
-    /// one that is.
+    /// The number of the oldest segment that is to be there; of a journal that does not record it, of the
+    /// oldest one that is.
     fn oldest_number(&self, numbers: &[u64]) -> u64 {
         match self.older.map_or(0, |older| older.oldest_number).max(self.newest.oldest_number) {
             0 => numbers.first().copied().unwrap_or(1),
@@ -217,8 +217,8 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// A ring of the last run that has other sizes is not read. Its words are: behind a stop in order it knows no
-    /// more than the superblock, or that one is older.
+    /// A ring of the last run that has other sizes is not read. Its words are: behind a stop in order it
+    /// knows no more than the superblock, or that one is older.
     fn note_outrun<M: TailMemory>(&mut self, ring: &RingEvidence, memory: Option<&M>) {
         let unfit = ring == &RingEvidence::Other(RingMismatch::Unfit);
         let Some(memory) = memory.filter(|_| unfit) else { return };
@@ -408,8 +408,8 @@ impl Inspection {
         Self { completeness: Completeness::Incomplete(why), ..self }
     }
 
-    /// Whether the ring is the journal's own, and the segments hold all that it knows: another one may take its
-    /// place. Within a boot nothing else tells an older copy of the segments from the last one.
+    /// Whether the ring is the journal's own, and the segments hold all that it knows: another one may take
+    /// its place. Within a boot nothing else tells an older copy of the segments from the last one.
     pub fn is_ring_spare(&self) -> bool {
         let (stopped, end) = (&self.superblock, self.end());
         self.ring == RingEvidence::Own

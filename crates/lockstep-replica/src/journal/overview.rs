@@ -52,8 +52,9 @@ impl StoredLog {
         self.gone.iter().map(Gone::damage).chain(self.damage.clone())
     }
 
-    /// What somebody lacks who reads the log from `from` on (from the beginning without), up to `to_next` (to the
-    /// end without), and does not meet while reading: what it should begin with, and what lay behind its end.
+    /// What somebody lacks who reads the log from `from` on (from the beginning without), up to `to_next` (to
+    /// the end without), and does not meet while reading: what it should begin with, and what lay behind its
+    /// end.
     pub fn lacks(&self, from: Option<Seq>, to_next: Option<Seq>) -> Option<Damage> {
         let is_wanted =
             |gone: &&Gone| gone.from < self.oldest_seq && from.is_none_or(|from| from < self.oldest_seq);

@@ -324,8 +324,8 @@ pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
     Ok(verified)
 }
 
-/// Reads the superblock and the segments from number `from` on that are there. Where a process writes the journal meanwhile, the newest
-/// segment may look damaged, and is to be read again.
+/// Reads the superblock and the segments from number `from` on that are there. Where a process writes the
+/// journal meanwhile, the newest segment may look damaged, and is to be read again.
 ///
 /// # Errors
 /// The store's.

@@ -31,8 +31,8 @@ pub struct Superblock {
     pub high_next: Seq,
     /// ... and its chain there.
     pub high_chain: Chain,
-    /// The number of the oldest segment that is to be there: retention, a trim or a copy's begin left out those
-    /// below on purpose, and recorded that before. 0: not recorded yet, by a release that did not.
+    /// The number of the oldest segment that is to be there: retention, a trim or a copy's begin left out
+    /// those below on purpose, and recorded that before. 0: not recorded yet, by a release that did not.
     pub oldest_number: u64,
 }
 

@@ -112,12 +112,8 @@ impl ReplicaCore {
             | Datagram::Refuse(header, body)
             | Datagram::PreVote(header, body)
             | Datagram::Grant(header, body) => {
-                let judged = self.rx.check_history(header);
-                if judged.is_err() && matches!(datagram, Datagram::Prepare(..)) {
-                    // A leader receives no heartbeats of others: it does not join their group.
-                    self.name_other_leader(role.role(), header, judged);
-                }
-                judged?;
+                self.identity_watch.note_other_leader(&self.log, role.role(), header, &mut self.events);
+                self.rx.check_history(header)?;
                 if !self.is_own_identity(header, body.process_nonce) {
                     // The epoch of a pre-vote is no ballot yet. Otherwise two nodes that miss a leader
                     // alone would raise each other's rounds, a thousand per second, until no rounds are

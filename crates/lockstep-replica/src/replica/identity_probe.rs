@@ -1,14 +1,15 @@
 //! Other users of our name: another process of our identity (ALIVE-1), or another history under our
 //! cluster's id (S12). One datagram proves neither: the network may have delayed it from before a restart.
 
+use super::replica_log::ReplicaLog;
 use super::{ReplicaCore, ReplicaEngine, ReplicaLimits, Turn};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::engine::event::{Events, ReplicaEvent, Role};
 use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::presence::{DuplicateIdentity, IdentityProbe};
-use lockstep_wire::{Datagram, Epoch, Header, Identity, IdentityProbeBody, Nanos};
+use lockstep_wire::{Datagram, Epoch, Header, Identity, IdentityProbeBody, Kind, Nanos};
 
 /// Another history, and the number of heartbeats in which it was received.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -44,6 +45,31 @@ impl IdentityWatch {
             other_leader: None,
         }
     }
+
+    /// Somebody leads, or means to, in a history that is neither ours nor an ancestor of ours: the leader of
+    /// a history reports it once, and the only member of one. A learner may receive the one that it goes over
+    /// to.
+    #[cold]
+    pub(super) fn note_other_leader(
+        &mut self,
+        log: &ReplicaLog,
+        role: Role,
+        header: &Header,
+        events: &mut Events,
+    ) {
+        let is_ours = role == Role::Leader || role == Role::Standby && log.membership.members().len() == 1;
+        let (history, identity) = (header.history, header.identity());
+        let own = log.lineage.history();
+        let is_known = history == 0 || own == 0 || history == own || log.lineage.left_at(history).is_some();
+        let leads = [Kind::Heartbeat, Kind::Prepare].iter().any(|kind| *kind as u8 == header.kind);
+        if is_ours
+            && leads
+            && !is_known
+            && self.other_leader.replace((history, identity)) != Some((history, identity))
+        {
+            events.push(ReplicaEvent::OtherLeader { history, identity });
+        }
+    }
 }
 
 /// This many heartbeats of another history while ours is silent prove a live group, and no echo.
@@ -70,8 +96,7 @@ impl<P: Ports> ReplicaEngine<P> {
 }
 
 impl ReplicaCore {
-    /// Another history is received, and no node of our own was. A node that continues to receive it is out
-    /// of place (S12).
+    /// Another history is received, and none of ours. A node that continues to receive it is misplaced (S12).
     #[cold]
     pub(super) fn on_foreign_history(&mut self, have: u64, seen: u64) {
         let now = self.turns.polled_at;
@@ -87,23 +112,13 @@ impl ReplicaCore {
         }
     }
 
-    /// A heartbeat of another history, which is no ancestor of ours: we lead, and so does somebody else. It is said once for each.
-    #[cold]
-    pub(super) fn report_other_leader(&mut self, header: &Header) {
-        let (history, identity) = (header.history, header.identity());
-        if self.identity_watch.other_leader.replace((history, identity)) != Some((history, identity)) {
-            self.events.push(ReplicaEvent::OtherLeader { history, identity });
-        }
-    }
-
     /// S12: the group lives in another history than ours.
     pub(super) fn stop_for_foreign_history(&mut self, have: u64, seen: u64) {
         self.events.push(ReplicaEvent::OtherHistory { have, seen });
         self.stopped = true;
     }
 
-    /// Whether a datagram has our own identity: our own datagram looped back, one of a process before this
-    /// one, or one of another process that lives. Its content is ignored.
+    /// Whether a datagram has our identity: ours looped back, or another process's. Its content is ignored.
     pub(super) fn is_own_identity(&mut self, header: &Header, process_nonce: u64) -> bool {
         let own = header.identity() == self.identity();
         if own && process_nonce != self.limits.process_nonce {

@@ -124,15 +124,12 @@ impl ReplicaCore {
     fn check_other_group(&mut self, role: Role, header: &Header) -> Result<(), Reject> {
         let have = self.rx.history();
         let judged = self.rx.check_history(header);
-        let is_led = header.kind == Kind::Heartbeat as u8;
-        if is_led {
-            self.name_other_leader(role, header, judged);
-        }
+        self.identity_watch.note_other_leader(&self.log, role, header, &mut self.events);
         match judged {
             Ok(()) => self.identity_watch.own_history_seen |= header.identity() != self.identity(),
             Err(Reject::History { seen }) if !self.identity_watch.own_history_seen && seen != 0 => {
                 let is_ancestor = self.rx.report_ancestor(header, &mut self.events);
-                let is_led = is_led && self.led == Epoch::NONE;
+                let is_led = header.kind == Kind::Heartbeat as u8 && self.led == Epoch::NONE;
                 match is_ancestor {
                     _ if role == Role::Leader => {}
                     // One datagram is enough: a founder that waits for more leads beside the ancestor's
@@ -145,19 +142,6 @@ impl ReplicaCore {
             Err(_) => _ = self.rx.report_ancestor(header, &mut self.events),
         }
         judged
-    }
-
-    /// Somebody leads, or means to, in a history that is neither ours nor an ancestor of ours. Who leads, and who
-    /// alone is our history's member, says so; a learner may hear the one that it goes over to.
-    #[cold]
-    pub(super) fn name_other_leader(&mut self, role: Role, header: &Header, judged: Result<(), Reject>) {
-        let is_ours = role == Role::Leader || self.log.membership.members().len() == 1 && self.has_vote(role);
-        if let Err(Reject::History { seen: 1.. }) = judged
-            && is_ours
-            && !self.rx.is_ancestor(header)
-        {
-            self.report_other_leader(header);
-        }
     }
 
     /// The log's history has changed, or is known for the first time: the journal records it.

@@ -391,7 +391,7 @@ impl Oracle {
                     return broken(rule, log);
                 }
             }
-            NodeEvent::LeaderReturned { .. } => {}
+            NodeEvent::LeaderReturned { .. } | NodeEvent::OtherLeader { .. } => {}
             // The reason for which a replica stops is judged where it stops, ...
             NodeEvent::CommitContradicted { .. }
             | NodeEvent::Overrun { .. }
@@ -403,14 +403,12 @@ impl Oracle {
             // A replica of the ancestor history is judged where it stops: `founding`.
             NodeEvent::OtherHistory { .. }
             | NodeEvent::AncestorHistory { .. }
-            | NodeEvent::OtherLeader { .. }
             | NodeEvent::Founded { .. }
                 if is_founded => {}
             NodeEvent::Diverged { .. }
             | NodeEvent::DivergentAck { .. }
             | NodeEvent::OtherHistory { .. }
             | NodeEvent::AncestorHistory { .. }
-            | NodeEvent::OtherLeader { .. }
             | NodeEvent::Founded { .. }
             | NodeEvent::RoundRefused { .. }
             | NodeEvent::DuplicateIdentityOlder { .. } => return broken("AGREEMENT", log),

@@ -363,14 +363,9 @@ impl Receiver {
         sent
     }
 
-    /// Whether a datagram is of a history on which ours was founded.
-    pub fn is_ancestor(&self, header: &Header) -> bool {
-        self.lineage.left_at(header.history).is_some()
-    }
-
     /// The owner is told, once for each, of whoever speaks in a history on which ours was founded.
     pub fn report_ancestor(&mut self, header: &Header, events: &mut Events) -> bool {
-        let is_ancestor = self.is_ancestor(header);
+        let is_ancestor = self.lineage.left_at(header.history).is_some();
         if is_ancestor && self.ancestor_reported != (header.history, header.identity()) {
             self.ancestor_reported = (header.history, header.identity());
             events

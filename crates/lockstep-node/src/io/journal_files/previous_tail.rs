@@ -1,5 +1,5 @@
-//! Where the tail of the last run is, if the configuration names another place now. Within a boot the tail is what
-//! tells an older copy of a journal from the last one, and a new path must not hide it.
+//! Where the tail of the last run is, if the configuration names another place now. Within a boot the tail is
+//! what tells an older copy of a journal from the last one, and a new path must not hide it.
 
 use super::JournalFailure;
 use crate::io::store::DirStore;
@@ -41,8 +41,8 @@ fn recorded(dir: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(OsStr::from_bytes(&bytes)))
 }
 
-/// What was `inspected` with the tail at `path`, or without one; and what the tail of the last run says, which
-/// may lie elsewhere.
+/// What was `inspected` with the tail at `path`, or without one; and what the tail of the last run says,
+/// which may lie elsewhere.
 ///
 /// # Errors
 /// Those of the journal's files.

@@ -103,7 +103,7 @@ impl JournalReader {
     /// # Errors
     /// The files cannot be read, or damage leaves no log.
     pub fn log(&self) -> Result<StoredLog, JournalError> {
-        // What is missing is told by `gone`, which a node that removes segments meanwhile does not mislead.
+        // A node may remove segments meanwhile: `gone` reads them again before it believes.
         let read = || self.again(|| Ok(stored_log(&self.store, ExpectedSegments::default())?));
         let mut log = read();
         for _ in 0..RETRIES {

@@ -224,7 +224,8 @@ pub(super) fn finish(dir: &Path) -> Result<(), JournalFailure> {
     }
 }
 
-/// The history that a recovery has founded in `dir` which was ended behind the write that did it: it is finished.
+/// The history that a recovery has founded in `dir` which was ended behind the write that did it: it is
+/// finished.
 fn resume(dir: &Path) -> Result<Option<Superblock>, JournalFailure> {
     if !dir.join(MARK).exists() || !dir.join("superblock").exists() {
         return Ok(None);

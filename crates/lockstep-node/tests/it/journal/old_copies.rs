@@ -1,5 +1,6 @@
-//! An older copy of a journal is put back in the same boot: its tail knows more, and every start and every command
-//! that opens the journal refuses it, under whatever configuration, and however often it is tried (S9).
+//! An older copy of a journal is put back in the same boot: its tail knows more, and every start and every
+//! command that opens the journal refuses it, under whatever configuration, and however often it is tried
+//! (S9).
 
 use super::*;
 

@@ -95,8 +95,8 @@ impl SegmentWriter {
     /// Removes the oldest sealed segments that retention does not keep. It never removes a frame at or above
     /// `keep_from` (the present day, and uncommitted entries), the newest segment, or a segment without which
     /// the tables could not be computed: a checkpoint of the committed log stays. The log that a publisher or
-    /// the trading day needs stays up to twice the limits; where `is_urgent`, up to them. The superblock records
-    /// first how far it goes: what is missing above that is gone, and not removed.
+    /// the trading day needs stays up to twice the limits; where `is_urgent`, up to them. The superblock
+    /// records first how far it goes: what is missing above that is gone, and not removed.
     pub fn retain<S: Store>(
         &mut self,
         store: &mut S,
@@ -122,8 +122,8 @@ impl SegmentWriter {
         Ok(done)
     }
 
-    /// The oldest segments are gone, all of whose entries lay before `before`: by the operator's command they are
-    /// missed no longer. Returns which.
+    /// The oldest segments are gone, all of whose entries lay before `before`: by the operator's command they
+    /// are missed no longer. Returns which.
     ///
     /// # Errors
     /// The store's.

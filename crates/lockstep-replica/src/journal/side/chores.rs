@@ -63,8 +63,8 @@ impl SideThread {
         Ok(())
     }
 
-    /// Segments that should be there and are not count as damaged until they are back. An index or a checkpoint
-    /// that a whole segment lacks is computed anew, one in a turn.
+    /// Segments that should be there and are not count as damaged until they are back. An index or a
+    /// checkpoint that a whole segment lacks is computed anew, one in a turn.
     fn check_presence<S: Store>(
         &mut self,
         store: &mut S,
