@@ -9,6 +9,7 @@ use crate::cli::new_file::write_new_or_part;
 use clap::Args;
 use lockstep_node::JoinedMessages;
 use lockstep_notary::from_hex;
+use lockstep_replica::journal::StoredLog;
 use lockstep_wire::{Entry, FrameView, Seq};
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;

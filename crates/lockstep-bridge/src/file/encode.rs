@@ -43,6 +43,13 @@ impl Write for EncodedBytes {
     }
 }
 
+impl EncodeError {
+    /// The format has no place for this message, and takes the next one.
+    pub fn is_of_message(&self) -> bool {
+        matches!(self, Self::MessageLong { .. } | Self::MessageEmpty { .. })
+    }
+}
+
 /// Why a record cannot be in a file of this format, ever.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EncodeError {
@@ -75,14 +82,11 @@ impl fmt::Display for EncodeError {
             Self::MessageLong { seq, len, max } => {
                 write!(
                     f,
-                    "message {seq} has {len} bytes: this format takes {max}; choose another --format, or --skip {seq}"
+                    "message {seq} has {len} bytes: this format takes {max}, another --format takes all"
                 )
             }
             Self::MessageEmpty { seq } => {
-                write!(
-                    f,
-                    "message {seq} has no bytes: that ends a BinaryFILE; choose another --format, or --skip {seq}"
-                )
+                write!(f, "message {seq} has no bytes: that ends a BinaryFILE, another --format takes it")
             }
             Self::Writer { seq, reason } => {
                 write!(f, "message {seq} cannot be written: {reason}; or leave it out with --skip {seq}")

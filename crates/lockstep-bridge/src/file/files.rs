@@ -46,6 +46,8 @@ pub struct OpenFile {
     pub rows: u64,
     /// A subscription that begins here reads everything behind the last message.
     pub resume: Cursor,
+    /// Messages that the format has no place for.
+    pub left_out: u64,
     /// By what the encoder counts.
     size: u64,
     /// Bytes that are in the file.
@@ -67,6 +69,7 @@ impl OpenFile {
             last_timestamp: first.timestamp,
             rows: 0,
             resume: first.resume,
+            left_out: 0,
             size: 0,
             written: 0,
             sha256: Sha256::new(),
@@ -252,10 +255,27 @@ impl<S: FileStorage> Target for FileTarget<S> {
         if self.open.is_none() {
             self.begin(record)?;
         }
-        let size = self.encoder.append(record, &self.encoded).map_err(not_encoded)?;
+        // A message that the format has no place for is left out, counted and reported: it comes again at
+        // each start.
+        let size = match self.encoder.append(record, &self.encoded) {
+            Ok(size) => Some(size),
+            Err(error) if error.is_of_message() => {
+                // One line a file, however many there are.
+                if self.open.as_ref().is_some_and(|open| open.left_out == 0) {
+                    let name = &self.name;
+                    eprintln!(
+                        "lockstep-bridge: {name}: {error}; it is left out, and `left_out` of {MANIFEST} counts those of a file"
+                    );
+                }
+                None
+            }
+            Err(error) => return Err(not_encoded(error)),
+        };
         if let Some(open) = &mut self.open {
-            open.rows += 1;
-            open.size += size;
+            match size {
+                Some(size) => (open.rows, open.size) = (open.rows + 1, open.size + size),
+                None => open.left_out += 1,
+            }
             (open.last_seq, open.last_timestamp) = (record.seq, record.timestamp);
             open.resume = record.resume;
         }

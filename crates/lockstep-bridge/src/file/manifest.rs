@@ -55,6 +55,9 @@ pub struct ManifestRow {
     pub last_timestamp_ns: u64,
     /// Messages.
     pub rows: u64,
+    /// Messages of the range that the format has no place for.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub left_out: u64,
     pub bytes: u64,
     /// In hexadecimal digits.
     pub sha256: String,
@@ -182,12 +185,19 @@ impl FileManifest {
             first_timestamp_ns: open.first_timestamp,
             last_timestamp_ns: open.last_timestamp,
             rows: open.rows,
+            left_out: open.left_out,
             bytes: open.written,
             sha256,
             resume: Some(open.resume),
         });
         self.position = None;
     }
+}
+
+/// Whether a count is left out of the text.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A history as other documents of lockstep have it.
@@ -268,6 +278,7 @@ mod tests {
             first_timestamp_ns: 2,
             last_timestamp_ns: 3,
             rows: 4,
+            left_out: 0,
             bytes: 5,
             sha256: "6".into(),
             resume: Some(Cursor { history: u64::MAX, seq: 7, chain: 8 }),

@@ -2,8 +2,10 @@
 
 use crate::failure::{BridgeFailure, USAGE};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// Columns that every file has.
@@ -11,6 +13,8 @@ pub const STREAM_COLUMNS: [&str; 7] =
     ["seq", "timestamp", "epoch", "publisher", "publisher_seq", "destination", "payload"];
 /// The column with the name of the payload's message type.
 pub const TYPE_COLUMN: &str = "message_type";
+/// Longest schema that is read, in bytes.
+const SCHEMA_LEN_MAX: u64 = 16 << 20;
 /// Longest number.
 const NUMBER_LEN_MAX: usize = 8;
 /// Digits of a price's column.
@@ -140,6 +144,8 @@ pub struct MessageSchema {
 pub struct PayloadSchema {
     pub name: String,
     pub columns: Vec<FieldColumn>,
+    /// Their places, by name.
+    places: BTreeMap<String, usize>,
     /// By the first byte.
     messages: BTreeMap<u8, MessageSchema>,
 }
@@ -183,7 +189,12 @@ impl PayloadSchema {
         let named = |error: &dyn fmt::Display| {
             BridgeFailure::new(USAGE, format!("--schema {}: {error}", path.display()))
         };
-        let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
+        let mut text = String::new();
+        let opened = File::open(path).map_err(|error| named(&error))?;
+        opened.take(SCHEMA_LEN_MAX + 1).read_to_string(&mut text).map_err(|error| named(&error))?;
+        if text.len() as u64 > SCHEMA_LEN_MAX {
+            return Err(named(&format!("it has more than {SCHEMA_LEN_MAX} bytes: it is no schema")));
+        }
         let schema = Self::parse(&text).map_err(|error| named(&error))?;
         Ok((schema, text))
     }
@@ -194,7 +205,8 @@ impl PayloadSchema {
     /// Where it is wrong, and what is.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let text: SchemaText = toml::from_str(text).map_err(|error| SchemaError::Text(error.to_string()))?;
-        let mut schema = Self { name: text.name, columns: Vec::new(), messages: BTreeMap::new() };
+        let (columns, places, messages) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let mut schema = Self { name: text.name, columns, places, messages };
         for message in &text.messages {
             schema.add(message, text.byte_order)?;
         }
@@ -210,10 +222,11 @@ impl PayloadSchema {
         let first = u8::try_from(message.r#type).ok().filter(u8::is_ascii);
         let first =
             first.ok_or_else(|| error("", "its type is not ASCII: \"\\u0001\" is the byte 1".into()))?;
-        let mut fields = Vec::with_capacity(message.fields.len());
+        let mut fields: Vec<MessageField> = Vec::with_capacity(message.fields.len());
+        let mut taken = BTreeSet::new();
         for field in &message.fields {
             let checked = self.check(field, order).map_err(|what| error(&field.name, what))?;
-            if fields.iter().any(|other: &MessageField| other.column == checked.column) {
+            if !taken.insert(checked.column) {
                 return Err(error(&field.name, "this message has another field of the name".into()));
             }
             fields.push(checked);
@@ -248,10 +261,14 @@ impl PayloadSchema {
             (_, Some(_)) => return Err("decimals are for prices".into()),
         };
         let column = FieldColumn { name: field.name.clone(), kind: field.kind, decimals };
-        let index = self.columns.iter().position(|other| other.name == column.name).unwrap_or_else(|| {
-            self.columns.push(column.clone());
-            self.columns.len() - 1
-        });
+        let index = match self.places.get(&column.name) {
+            Some(index) => *index,
+            None => {
+                self.columns.push(column.clone());
+                self.places.insert(column.name.clone(), self.columns.len() - 1);
+                self.columns.len() - 1
+            }
+        };
         if self.columns[index] != column {
             return Err("another message has a field of this name and of another kind: rename one".into());
         }

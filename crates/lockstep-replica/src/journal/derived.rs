@@ -110,11 +110,11 @@ pub(crate) fn derive<S: Store>(
     Ok(Ok(files.into_iter().map(|(file, _)| file).collect()))
 }
 
+/// Files that were computed, with their bytes.
+type ComputedFiles = Vec<(FileName, Vec<u8>)>;
+
 /// What segment `number` lacks of its index and its checkpoint.
-fn computed<S: Store>(
-    store: &S,
-    number: u64,
-) -> Result<Result<Vec<(FileName, Vec<u8>)>, Damage>, StoreError> {
+fn computed<S: Store>(store: &S, number: u64) -> Result<Result<ComputedFiles, Damage>, StoreError> {
     let mut files = Vec::new();
     let header = match read_header(store, number)? {
         Ok(header) => header,

@@ -55,6 +55,55 @@ fn manifest(files: &BTreeMap<String, Vec<u8>>) -> serde_json::Value {
 }
 
 #[test]
+fn a_message_that_a_format_has_no_place_for_is_left_out_and_counted_and_the_next_ones_are_written() {
+    let mut stream = samples(10);
+    (stream[3].payload, stream[4].payload, stream[6].payload) = (Vec::new(), vec![7; 65_536], Vec::new());
+    let lengths = |bytes: &[u8]| -> Vec<usize> {
+        let (mut at, mut lengths) = (0, Vec::new());
+        while at < bytes.len() {
+            let len = usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
+            lengths.push(len);
+            at += 2 + len;
+        }
+        lengths
+    };
+    let limits = FileLimits { rows: 100, bytes: 1 << 30 };
+    for (at, (name, encoder)) in encoders().into_iter().enumerate() {
+        let left_out = match name {
+            "bin" => 3,
+            "pcap" | "pcapng" => 1,
+            _ => 0,
+        };
+        let (files, _) = whole(encoder, &stream, limits);
+        let manifest = manifest(&files);
+        let rows = manifest["files"].as_array().expect("a list");
+        let sum = |key: &str| rows.iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
+        assert_eq!((sum("rows"), sum("left_out")), (10 - left_out, left_out), "{name}: {manifest}");
+        if name == "bin" {
+            let written: Vec<usize> = files
+                .iter()
+                .filter(|(file, _)| *file != MANIFEST)
+                .flat_map(|(_, bytes)| lengths(bytes))
+                .filter(|len| *len > 0)
+                .collect();
+            let fits = |sample: &&Sample| (1..=65_535).contains(&sample.payload.len());
+            let expected: Vec<usize> =
+                stream.iter().filter(fits).map(|sample| sample.payload.len()).collect();
+            assert_eq!(written, expected);
+        }
+        // A run that goes on behind them meets them no more.
+        let folder = MemoryFolder::default();
+        run(&mut target(&folder, encoders().remove(at).1, limits), &stream[..7]).expect("a run");
+        let mut again = target(&folder, encoders().remove(at).1, limits);
+        run(&mut again, &stream).expect("and on");
+        assert_eq!(
+            again.position().ok().flatten().map(|position| position.seq),
+            stream.last().map(|last| last.seq)
+        );
+    }
+}
+
+#[test]
 fn a_file_ends_with_its_rows_its_bytes_its_day_and_its_history_and_the_manifest_lists_it() {
     let stream = samples(60);
     let (files, _) = whole(encoders().remove(2).1, &stream, LIMITS);

@@ -51,6 +51,19 @@ fn a_schema_that_is_wrong_is_refused_with_the_place_and_the_reason() {
 }
 
 #[test]
+fn a_schema_of_very_many_fields_is_read_and_one_without_end_is_refused() {
+    // Comparing each with each would be 10^10 steps.
+    const COUNT: usize = 100_000;
+    let field = |at| format!("{{ name = 'f{at}', offset = 0, length = 1, kind = 'uint' }}");
+    let fields: Vec<String> = (0..COUNT).map(field).collect();
+    let text =
+        format!("name = 'x'\n[[message]]\ntype = 'A'\nname = 'a'\nfields = [ {} ]\n", fields.join(", "));
+    assert_eq!(PayloadSchema::parse(&text).expect("a schema").columns.len(), COUNT);
+    let endless = PayloadSchema::read(std::path::Path::new("/dev/zero")).expect_err("no schema").to_string();
+    assert!(endless.contains("it is no schema"), "{endless}");
+}
+
+#[test]
 fn a_field_is_read_by_its_kind_and_order_or_is_nothing() {
     let value = |field: &str, payload: &[u8]| {
         let schema = PayloadSchema::parse(&one(field)).expect("a schema");
