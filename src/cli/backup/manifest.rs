@@ -255,7 +255,8 @@ mod tests {
         };
         for oldest in [1, 9] {
             assert_eq!(whole(oldest).unsound(), []);
-            let changes: [(&str, &dyn Fn(&mut Manifest)); 12] = [
+            type Change<'a> = &'a dyn Fn(&mut Manifest);
+            let changes: [(&str, Change<'_>); 12] = [
                 ("no segments", &|manifest| manifest.segments.clear()),
                 ("no first", &|manifest| drop(manifest.segments.remove(0))),
                 ("no middle", &|manifest| drop(manifest.segments.remove(1))),

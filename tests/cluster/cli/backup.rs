@@ -406,7 +406,8 @@ fn a_log_with_times_or_parts_that_no_stream_has_is_refused_with_its_line_and_one
     let (end, time) = (whole.len() - 1, whole[10]["timestamp_ns"].as_u64().expect("a time"));
     let ahead = |ns: u64| whole[end]["timestamp_ns"].as_u64().expect("a time").saturating_add(ns);
     let day = 86_400_000_000_000;
-    let changes: [(&str, &dyn Fn(&mut Vec<Value>), &str); 8] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<Value>);
+    let changes: [(&str, Change<'_>, &str); 8] = [
         ("falls", &|all| all[10]["timestamp_ns"] = 5.into(), "times never fall"),
         ("falls a little", &|all| all[11]["timestamp_ns"] = (time - 1).into(), "times never fall"),
         ("2^64-1", &|all| all[end]["timestamp_ns"] = u64::MAX.into(), "lies ahead of now"),

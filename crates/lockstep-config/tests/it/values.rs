@@ -69,7 +69,7 @@ fn the_defaults_of_the_engines_are_those_of_the_tables() {
     assert_eq!(u64::from(publishes.window_datagrams), publisher.buffer_bytes / frame_len_max);
     let reads = SubscriberLimits::default();
     assert_eq!(
-        (reads.receiver.store_bytes as u64, reads.parts.bytes as u64),
+        (reads.receiver.store_bytes as u64, reads.parts.spare_bytes as u64),
         (subscriber.buffer_bytes, subscriber.parts_bytes)
     );
 }

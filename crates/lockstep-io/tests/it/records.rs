@@ -1,5 +1,7 @@
 //! Counters and events: what a process leaves for others to read.
 
+#![allow(clippy::unwrap_used, reason = "files of the test's own folder")]
+
 use lockstep_core::engine::counters::{CounterRow, Described};
 use lockstep_core::engine::durations::Durations;
 use lockstep_io::counters::{CountersFile, CountersReader};

@@ -32,7 +32,7 @@ struct Sample {
 impl Sample {
     /// Of every third message a part of another one is unfinished behind it.
     fn resume(&self) -> Cursor {
-        let seq = if self.seq % 3 == 0 { self.seq - 2 } else { self.seq + 1 };
+        let seq = if self.seq.is_multiple_of(3) { self.seq - 2 } else { self.seq + 1 };
         Cursor { history: self.history, seq, chain: self.seq }
     }
 
