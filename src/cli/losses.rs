@@ -53,7 +53,7 @@ pub fn run(args: &LossesArgs) -> Result<u8, Failure> {
     for (name, path) in files {
         match Seen::read(name.clone(), path, &owners, now) {
             Ok(one) => seen.push(one),
-            // A file that somebody else has made keeps nobody from the others.
+            // A file that another user has made hides none of the others.
             Err(failure) if args.counters.is_none() && args.replica.is_none() => {
                 eprintln!("{name} is passed over: {failure}");
             }

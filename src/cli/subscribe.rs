@@ -189,7 +189,7 @@ impl<W: Write> Print<W> {
         stop: &AtomicBool,
     ) -> Result<(), Failure> {
         let printed = self.until_enough(reader, timeout, silence, stop);
-        // What was told of the last entry is not lost, whatever ended it.
+        // The events of the last entry are not lost, whatever ended it.
         self.write_pending()?;
         printed
     }
@@ -206,7 +206,7 @@ impl<W: Write> Print<W> {
         let mut stall = Stall::new(reader.subscriber().now());
         while !stop.load(Ordering::Acquire) && !self.is_done(reader.deliver_next()) {
             let work = reader.poll(BATCH, |event| self.on_event(event))?;
-            // All that an entry tells is told in one poll.
+            // All events of an entry come in one poll.
             self.write_pending()?;
             if let Some(failure) = self.failed.take() {
                 return Err(failure);

@@ -24,7 +24,7 @@ fn processes(py: Python<'_>, endpoint: &Endpoint, wanted: Option<&str>) -> PyRes
     let owners = endpoint.config.file_owners();
     let read = || {
         let files = files.iter().filter(|(name, _)| is_wanted(name));
-        // A file that somebody else has made keeps nobody from the others.
+        // A file that another user has made hides none of the others.
         let (sound, others): (Vec<_>, Vec<_>) =
             files.map(|(name, path)| Process::read(name, path, &owners)).partition(Result::is_ok);
         let processes: Vec<Process> = sound.into_iter().filter_map(Result::ok).collect();

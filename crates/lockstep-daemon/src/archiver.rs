@@ -11,7 +11,7 @@ use crate::log;
 use crate::reloader::{Daemon, Reloader};
 use crate::sequencer::serve;
 
-/// Runs until it is told to stop.
+/// Runs until it has to stop.
 pub fn run(args: &ArchiverArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let key = format!("archivers.{}.core", args.archiver);

@@ -76,7 +76,7 @@ pub struct FeedArgs {
     pub until_stdin_ends: bool,
 }
 
-/// Runs until it is told to stop.
+/// Runs until it has to stop.
 pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Events that wait for the thread that formats them.
 const EVENTS_QUEUED: usize = 4096;
 
-/// Runs until it is told to stop.
+/// Runs until it has to stop.
 pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let core = args.core.map(|core| {

@@ -204,7 +204,7 @@ impl Follower {
     }
 }
 
-/// From now on `handler` is told of sockets that cannot follow their interface, if it is the first choice of this
+/// From now on `handler` is called for sockets that cannot follow their interface, if it is the first choice of this
 /// process. Without one the log is.
 pub fn at_stranded(handler: fn(&str)) {
     let _first = STRANDED.set(handler);

@@ -1,4 +1,4 @@
-//! # output: lines for stdout and stderr that nobody waits for
+//! # output: lines for stdout and stderr that no thread waits for
 //!
 //! The reader of a log may hang: then its pipe is full, and a write waits for ever. So a daemon
 //! puts its lines into a queue, and a thread of its own for each of the two writes them. What finds the queue
@@ -237,7 +237,7 @@ pub fn dropped() -> u64 {
     OUTPUTS.iter().map(|output| output.dropped.load(Ordering::Relaxed)).sum()
 }
 
-/// Whether nobody can read this stream any more: the other end of its pipe or socket is closed. A program
+/// Whether this stream has no reader any more: the other end of its pipe or socket is closed. A program
 /// that has nothing to write learns it no other way.
 pub fn is_reader_gone(stream: OutputStream) -> bool {
     is_closed_behind(output(stream).fd)

@@ -137,7 +137,7 @@ pub fn make_folder(folder: &Path, doing: &str) -> Result<(), IoError> {
     check(&folder.symlink_metadata().map_err(wrong)?, folder, OTHERS_WRITE)
 }
 
-/// The text of a secret: a file that nobody but this user and root can read or change, of at most `len_max`
+/// The text of a secret: a file that only this user and root can read or change, of at most `len_max`
 /// bytes. `missing` says what makes it. The memory of the text is overwritten when it is dropped.
 ///
 /// # Errors
@@ -153,7 +153,7 @@ pub fn read(path: &Path, doing: &str, missing: &str, len_max: u64) -> Result<Zer
     text_of(file, &metadata, len_max).map_err(wrong)
 }
 
-/// The text of a file that anybody may read and nobody but this user and root can change, of at most
+/// The text of a file that anybody may read and only this user and root can change, of at most
 /// `len_max` bytes: public keys, for instance.
 ///
 /// # Errors
@@ -189,7 +189,7 @@ fn judge_owner(metadata: &Metadata) -> Result<(), String> {
     }
 }
 
-/// Whether nobody but this user and root can read or change a secret. One of root's may be lent to a group,
+/// Whether only this user and root can read or change a secret. One of root's may be lent to a group,
 /// as an orchestrator does for a user who is not root (mode 0440 or 0640); one of this user's own may not.
 fn judge_secret(metadata: &Metadata) -> Result<(), String> {
     judge_owner(metadata)?;
@@ -271,7 +271,7 @@ fn components(path: &Path) -> Vec<OsString> {
     parts
 }
 
-/// Whether nobody but this user and root can put something else in the place of `entry` in `folder`. A folder
+/// Whether only this user and root can put something else in the place of `entry` in `folder`. A folder
 /// in which all may make entries, and change their own alone (sticky), is where an orchestrator puts its
 /// links; the file itself does not lie in one.
 fn judge_entry(folder: &Path, entry: &Path, metadata: &Metadata, is_last: bool) -> io::Result<()> {

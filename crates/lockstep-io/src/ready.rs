@@ -21,7 +21,7 @@ impl ReadySet {
         if set < 0 {
             return Err(IoError::last("make the descriptor that stands for a handle's sockets"));
         }
-        // SAFETY: the descriptor is new, valid, and nobody else's.
+        // SAFETY: the descriptor is new, valid, and has no other owner.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(set) }))
     }
 

@@ -60,7 +60,7 @@ impl Signal {
         if process < 0 {
             return if ended() { Ok(false) } else { Err(wrong()) };
         }
-        // SAFETY: the descriptor is new, valid, and nobody else's.
+        // SAFETY: the descriptor is new, valid, and has no other owner.
         let process = unsafe { OwnedFd::from_raw_fd(process as libc::c_int) };
         // From here on the descriptor is that process, whoever has its number.
         if !is_it() {

@@ -85,7 +85,7 @@ impl World {
                 source.say(self.sent_by(repairer), (order.from, oldest), Some(end));
                 source.repairer = None;
             }
-            // Nobody who delivers messages asks for one.
+            // No subscriber asks for one.
             Some(ReplayChunk::Base(_)) => {}
             Some(ReplayChunk::Frames(bytes)) => {
                 if !source.answered {

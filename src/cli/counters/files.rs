@@ -43,7 +43,7 @@ pub(in crate::cli) fn files(
 }
 
 /// The processes of this host whose files are sound, each with its file, and why each other file was passed
-/// over. One file, which a stranger may have made, keeps nobody from the others.
+/// over. One file, which a stranger may have made, hides none of the others.
 pub(in crate::cli) struct ReadFiles {
     pub processes: Vec<(Process, PathBuf)>,
     pub passed_over: Vec<(String, IoError)>,

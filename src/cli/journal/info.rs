@@ -112,7 +112,7 @@ pub(super) fn run(args: &ListingArgs) -> Result<u8, Failure> {
         content.take(frame);
         Ok::<_, Failure>(ControlFlow::Continue(()))
     });
-    // What could be read is told, and then what could not.
+    // First what could be read, and then what could not.
     let unread = match read {
         Err(failure) if failure.code() == INTEGRITY => Some(failure.to_string()),
         read => read.map(|()| None)?,

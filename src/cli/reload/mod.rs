@@ -52,7 +52,7 @@ pub fn run(args: &ReloadArgs) -> Result<u8, Failure> {
     // A file that is wrong has the answer before any process is asked.
     let config = args.cluster.load(&[])?;
     let mut answers = Vec::new();
-    // A file that somebody else has made is named, and keeps nobody from the others.
+    // A file that another user has made is named, and hides none of the others.
     let owners = config.file_owners();
     for (process, counters) in read_files(&config, files(&config, args.process.as_deref())?).sound()? {
         if daemon_of(&process).is_some() {

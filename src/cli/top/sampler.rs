@@ -28,7 +28,7 @@ const RATES_NS: Nanos = 1_000_000_000;
 const TIMES_NS: Nanos = 10_000_000_000;
 /// Pause between two looks at the events: a silent node is waited for each time.
 const EVENTS_PAUSE_NS: Nanos = 1_000_000_000;
-/// Files that were passed over, of which a snapshot tells.
+/// Files that were passed over, for the next snapshot.
 const PASSED_OVER_MAX: usize = 8;
 /// Events that a snapshot has at most, ...
 const EVENTS_MAX: usize = 50;

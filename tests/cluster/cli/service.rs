@@ -70,7 +70,7 @@ fn a_replica_reports_readiness_status_and_signs_of_life_to_its_service_manager()
 
 /// What stdout and stderr of a daemon are.
 enum Streams {
-    /// A pipe that is full, and that nobody reads.
+    /// A pipe that is full and has no reader.
     Full { writer: Box<dyn Fn() -> Stdio>, _reader: PipeReader },
     /// Closed.
     Closed,

@@ -41,7 +41,7 @@ impl ClockSeen {
     }
 }
 
-/// The clocks of the members that this node has heard, and what they make of its own one.
+/// The clocks of the members, and the correction of its own one that follows from them.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Clocks {
     seen: [Option<ClockSeen>; MEMBERS_MAX],
@@ -77,7 +77,7 @@ impl Clocks {
         }
     }
 
-    /// A member of which nothing was heard before takes the place of the one that was heard least lately.
+    /// A member without a place takes that of the member whose window is the oldest.
     #[cold]
     fn begin(&mut self, identity: Identity, ahead: i64, now: Nanos) {
         let place = self.seen.iter_mut().min_by_key(|seen| seen.map_or(0, |seen| seen.began + 1));
@@ -92,7 +92,7 @@ impl Clocks {
 
     /// CLOCK-1 (the time of a stream): our own clock, `wall`, as long as it differs by less than [`TOLERANCE`]
     /// from the time that the clocks of a quorum of `members` have reached, ours (`own`) among them; else that
-    /// time. Whoever has heard no quorum keeps what was judged last. Returns by how much our clock differs, where
+    /// time. Without the clocks of a quorum the last judgement stays. Returns by how much our clock differs, where
     /// that is known.
     pub fn judge(&mut self, own: Identity, members: &Membership, (now, wall): (Nanos, Nanos)) -> Option<i64> {
         let ours = difference(wall, now);
@@ -143,7 +143,7 @@ mod tests {
         (now + 1_700_000_000 * SECOND as u64).saturating_add_signed(ahead)
     }
 
-    /// What replica 1 makes of its clock when it has heard the others.
+    /// What replica 1 makes of its clock beside the clocks of the others.
     fn judged(of: u32, own: i64, others: &[(u32, i64)]) -> (Option<i64>, i64) {
         let (mut clocks, members, now) = (Clocks::default(), members(of), 100);
         for (replica, ahead) in others {

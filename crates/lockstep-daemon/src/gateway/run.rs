@@ -130,7 +130,7 @@ fn watch_handles(
     Ok(handles)
 }
 
-/// Runs until it is told to stop.
+/// Runs until it has to stop.
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;

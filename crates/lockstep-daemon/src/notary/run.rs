@@ -72,7 +72,7 @@ fn begin(config: &Config) {
     limits::in_place_of_capabilities();
 }
 
-/// Runs until it is told to stop.
+/// Runs until it has to stop.
 pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;

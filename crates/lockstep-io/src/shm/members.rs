@@ -226,7 +226,7 @@ fn watch(path: &Path) -> Result<OwnedFd, IoError> {
     if events < 0 {
         return Err(IoError::last(doing()));
     }
-    // SAFETY: the descriptor is new, valid, and nobody else's.
+    // SAFETY: the descriptor is new, valid, and has no other owner.
     let events = unsafe { OwnedFd::from_raw_fd(events) };
     let what = libc::IN_CREATE | libc::IN_DELETE | libc::IN_CLOSE_WRITE | libc::IN_ONLYDIR;
     // SAFETY: `text` ends in a zero byte and lives across the call.

@@ -132,7 +132,7 @@ impl Queue {
         if socket < 0 {
             return Err(IoError::last("open an XDP socket"));
         }
-        // SAFETY: the descriptor is new, valid, and nobody else's.
+        // SAFETY: the descriptor is new, valid, and has no other owner.
         let socket = unsafe { OwnedFd::from_raw_fd(socket) };
         let receive = frames(settings.receive_bytes, settings.frame_bytes);
         let send =

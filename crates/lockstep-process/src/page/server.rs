@@ -434,7 +434,7 @@ mod tests {
         }
     }
 
-    /// Each makes a connection that shall delay nobody, and keeps it.
+    /// Each makes a connection that must delay no other, and keeps it.
     #[test]
     fn whoever_is_silent_slow_or_takes_no_answer_delays_nobody() {
         let large = tempfile::NamedTempFile::new().expect("a file");
@@ -455,7 +455,7 @@ mod tests {
             let open: Vec<TcpStream> = (0..2 * PER_ADDRESS_MAX)
                 .map(|_| {
                     let mut stream = TcpStream::connect(server.address()).expect("a connection");
-                    let _ = stream.write_all(bytes); // it may be closed already: then it delays nobody
+                    let _ = stream.write_all(bytes); // it may be closed already: then it delays no other
                     stream
                 })
                 .collect();

@@ -41,7 +41,7 @@ impl ReplicaCore {
         }
     }
 
-    /// Judges this node's clock by those of the members that were heard.
+    /// Judges this node's clock by those of the members.
     #[cold]
     pub(super) fn judge_clock(&mut self, turn: &Turn) {
         let Turn { now, wall, .. } = *turn;

@@ -86,7 +86,7 @@ fn a_node_begins_behind_a_checkpoint_as_one_that_starts_on_it() {
         assert!(follows, "behind {:?} of {end:?}:\n{}", checkpoint.end, cluster.describe());
         cluster.dead.push(LATE);
     }
-    // It counts: with the leader dead, nobody else makes a quorum.
+    // It counts: with the leader dead, no quorum is without it.
     cluster.dead = vec![1];
     let checkpoint = checkpoint_before(&cluster, 2, commit_next);
     let tail = blank_tail(LATE, 256 << 10);

@@ -98,7 +98,7 @@ impl SubscriberCore {
                 }
             }
             ReplayItem::Mark(_, body) => self.replay.on_mark(now, &body),
-            // Nobody who delivers messages asks for one.
+            // No subscriber asks for one.
             ReplayItem::Checkpoint(..) => self.replay.on_lost(now),
             ReplayItem::Frame(frame) => {
                 if self.replay.on_frame(now) {
