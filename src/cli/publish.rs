@@ -96,7 +96,7 @@ enum Ended {
     /// The stream has another message under this number, at this seq.
     Diverged(PublisherSeq, Seq),
     /// The message with this number, at this seq, took so long that readers have given it up.
-    GivenUp(PublisherSeq, Seq),
+    Discarded(PublisherSeq, Seq),
 }
 
 struct Run<'a> {
@@ -207,8 +207,8 @@ impl Run<'_> {
                 tally.diverged = Some(publisher_seq);
                 tally.ended_by = Some(Ended::Diverged(publisher_seq, seq));
             }
-            PublisherEvent::GivenUp { publisher_seq, seq, .. } => {
-                tally.ended_by = Some(Ended::GivenUp(publisher_seq, seq));
+            PublisherEvent::Discarded { publisher_seq, seq, .. } => {
+                tally.ended_by = Some(Ended::Discarded(publisher_seq, seq));
             }
             PublisherEvent::Fenced { .. } => tally.ended_by = Some(Ended::Fenced),
             PublisherEvent::Closed { .. } => tally.ended_by = Some(Ended::Closed),
@@ -244,7 +244,7 @@ impl Run<'_> {
                      in the stream"
                 ),
             ),
-            Ended::GivenUp(number, seq) => Failure::new(
+            Ended::Discarded(number, seq) => Failure::new(
                 FAILED,
                 format!(
                     "message {number} of publisher '{name}', at seq {seq}, is delivered to nobody: this process was held up \

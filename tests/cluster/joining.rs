@@ -1,6 +1,6 @@
-//! Joining a stream whose beginning is gone everywhere: by retention of size and of age, by `journal trim`, by a
-//! backup that began late. Members are replaced and added, witnesses and archivers come, a cluster is restored; each
-//! is whole, counts, and has the log of the others from the oldest entry that is kept.
+//! Joining a stream whose beginning is gone everywhere: by retention of size and of age, by `journal trim`,
+//! by a backup that began late. Members are replaced and added, witnesses and archivers come, a cluster is
+//! restored; each is whole, counts, and has the log of the others from the oldest entry that is kept.
 
 use crate::cli::streams::{SMALL, json, lines};
 use lockstep_testkit::processes::{Cluster, Outcome, Process, command, run, signal_all};

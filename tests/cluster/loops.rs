@@ -89,7 +89,8 @@ fn drive(name: &str) {
     let mut spinning = Command::new("sh");
     spinning.args(["-c", "while :; do :; done"]);
     let spinning = cluster.start_command("spinning", spinning);
-    // Beside others on the same cores the second one has little too: one that sleeps is seen at a better time.
+    // Beside others on the same cores the second one has little too: one that sleeps is seen at a better
+    // time.
     let shares = || {
         let shares = cpu_shares([&running.process, &spinning], Duration::from_secs(1));
         let [(_, asleep), (_, awake)] = &shares[..] else { panic!("two shares: {shares:?}") };

@@ -35,15 +35,9 @@ fn receiver(network: &Network) -> UdpSocket {
     })
 }
 
-/// Waits until `count` more lines are with the reader, the feed's receiver hears it, and the card of each of these
-/// nodes receives the cluster's data group.
-fn await_service(
-    network: &Network,
-    cluster: &Cluster,
-    reader: &mut View,
-    heard: &UdpSocket,
-    nodes: &[usize],
-) {
+/// Waits until `count` more lines are with the reader, the feed's receiver hears it, and the card of each of
+/// these nodes receives the cluster's data group.
+fn await_service(network: &Network, cluster: &Cluster, reader: &mut View, tap: &UdpSocket, nodes: &[usize]) {
     let data = cluster.groups()[1].ip().to_string();
     for number in nodes {
         await_that(&format!("node {number} has not joined {data}"), || {
@@ -52,8 +46,8 @@ fn await_service(
     }
     reader.await_count(reader.count() + LINES as usize / 4);
     let mut buffer = [0; 2_048];
-    while heard.recv(&mut buffer).is_ok() {}
-    await_that("the feed's receiver hears it", || heard.recv(&mut buffer).is_ok());
+    while tap.recv(&mut buffer).is_ok() {}
+    await_that("the feed's receiver hears it", || tap.recv(&mut buffer).is_ok());
 }
 
 #[test]
@@ -65,7 +59,7 @@ fn every_program_hears_and_sends_again_when_its_card_is_there_again() {
     let network = Network::new(RECEIVER);
     let cluster = Cluster::on(network.ground(STANDBY as u32), "");
     let mut replicas = cluster.found();
-    let heard = receiver(&network);
+    let tap = receiver(&network);
     let (group, requests) = (FEED.to_string(), format!("{}:7778", Ipv4Addr::UNSPECIFIED));
     let args = ["feed", "--group", &group, "--requests", &requests, "--of", "everybody"];
     let mut feed = cluster.start_command("feed", cluster.command_at(network.node(CLIENTS).place(), &args));
@@ -81,7 +75,7 @@ fn every_program_hears_and_sends_again_when_its_card_is_there_again() {
         std::thread::sleep(Duration::from_millis(300)); // so that programs meet the gap
         nodes.iter().zip(&indices).for_each(|(node, index)| network.mend(*node, life, *index));
         let began = Instant::now();
-        await_service(&network, &cluster, &mut reader, &heard, nodes);
+        await_service(&network, &cluster, &mut reader, &tap, nodes);
         println!("{life:?}: all hear and send again after {:?}", began.elapsed());
         assert!(feed.ended().is_none(), "{life:?}: the feed ended: {}", feed.log());
         assert!(replicas.iter_mut().all(|replica| replica.ended().is_none()), "{life:?}: a replica ended");
@@ -96,8 +90,8 @@ fn every_program_hears_and_sends_again_when_its_card_is_there_again() {
     }
 }
 
-/// The queues of a card by xdp are gone with it, and cannot be moved: the process says so and ends, so that it
-/// is started again.
+/// The queues of a card by xdp are gone with it, and cannot be moved: the process says so and ends, so that
+/// it is started again.
 #[test]
 fn a_replica_by_xdp_whose_card_was_made_again_ends_with_1_and_a_start_takes_the_new_one() {
     if let Some(reason) = netns::unsupported() {

@@ -282,6 +282,7 @@ fn product() -> Vec<(String, String)> {
     let is_product = |file: &str| {
         !file.starts_with(TEST_KIT)
             && !matches!(file.split('/').nth(2), Some("examples" | "tests" | "build.rs"))
+            && !file.contains("/tests/")
     };
     all.filter(|(file, _)| is_product(file)).collect()
 }

@@ -160,8 +160,8 @@ impl FlatEvent {
             E::Diverged { publisher, publisher_seq, seq } => {
                 outcome(FlatKind::OutcomeDiverged, publisher, publisher_seq, seq)
             }
-            E::GivenUp { publisher, publisher_seq, seq } => {
-                outcome(FlatKind::OutcomeGivenUp, publisher, publisher_seq, seq)
+            E::Discarded { publisher, publisher_seq, seq } => {
+                outcome(FlatKind::OutcomeDiscarded, publisher, publisher_seq, seq)
             }
             E::Fenced { publisher, publisher_seq } => {
                 outcome(FlatKind::OutcomeFenced, publisher, publisher_seq, 0)

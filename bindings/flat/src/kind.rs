@@ -93,7 +93,7 @@ pub enum FlatKind {
     OutcomesUnknown = 76,
     /// A message in parts has its place for ever, and no reader delivers it, as its publisher was held up
     /// between its parts: `publisher`, `publisher_seq`, `seq`. Publish it again, if it still holds.
-    OutcomeGivenUp = 77,
+    OutcomeDiscarded = 77,
 }
 
 impl FlatKind {
@@ -135,7 +135,7 @@ impl FlatKind {
         Self::OutcomeFenced,
         Self::OutcomeClosed,
         Self::OutcomesUnknown,
-        Self::OutcomeGivenUp,
+        Self::OutcomeDiscarded,
     ];
 
     /// The kind of this number, if there is one.

@@ -177,11 +177,11 @@ impl BridgeReader {
                 }
                 SubscriberEvent::Frame { bytes } => on_frame(bytes, pending, (*from, *start), unverified),
                 // The journals have all that is wanted, and not all before it in which that may begin.
-                SubscriberEvent::Abandoned { oldest: held, .. }
-                    if start.is_some_and(|start| start < held)
-                        && held <= from.saturating_sub(u64::from(unverified.is_some())) =>
+                SubscriberEvent::Abandoned { oldest: stored, .. }
+                    if start.is_some_and(|start| start < stored)
+                        && stored <= from.saturating_sub(u64::from(unverified.is_some())) =>
                 {
-                    *oldest = Some(held);
+                    *oldest = Some(stored);
                     Ok(())
                 }
                 SubscriberEvent::PartsAbandoned { publisher, from: seq, bound: PartsBound::Beginning }

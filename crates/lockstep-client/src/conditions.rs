@@ -150,7 +150,7 @@ impl ActiveCondition {
                  members, and look why they are slow"
             }
             Condition::RoundsHigh => {
-                "elections follow each other without end: find out which replica campaigns, and why"
+                "elections follow each other without end: find out who campaigns, and why"
             }
             Condition::DurabilityMixed => {
                 "set stream.durability alike in the files of all replicas, and restart them one by one (OPERATIONS.md, \

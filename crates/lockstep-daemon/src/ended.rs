@@ -32,12 +32,12 @@ pub struct ReadingEnd {
     has_begun: bool,
     lacks_beginning: bool,
     /// Messages in parts that no reader delivers, or not this one: the first one is logged.
-    given_up: u64,
+    discarded: u64,
 }
 
 impl ReadingEnd {
     fn from_start(whole: bool) -> Self {
-        Self { whole, has_begun: false, lacks_beginning: false, given_up: 0 }
+        Self { whole, has_begun: false, lacks_beginning: false, discarded: 0 }
     }
 
     /// Whether it has the stream from its first entry on; otherwise from the oldest that there is.
@@ -61,15 +61,15 @@ impl ReadingEnd {
                 return Some(abandoned(from, oldest, why, hint));
             }
             SubscriberEvent::PartsAbandoned { publisher, from, bound } => {
-                self.on_given_up(publisher, from, bound)
+                self.on_discarded(publisher, from, bound)
             }
             _ => return ended(event),
         }
         None
     }
 
-    fn on_given_up(&mut self, publisher: PublisherId, seq: Seq, bound: PartsBound) {
-        self.given_up += 1;
+    fn on_discarded(&mut self, publisher: PublisherId, seq: Seq, bound: PartsBound) {
+        self.discarded += 1;
         if bound == PartsBound::Beginning {
             tracing::warn!(
                 publisher,
@@ -77,12 +77,12 @@ impl ReadingEnd {
                 "a message ends here whose first part lies before the oldest entry that journals keep: the trading day \
                  that it is in cannot be counted"
             );
-        } else if self.given_up == 1 {
+        } else if self.discarded == 1 {
             tracing::warn!(
                 publisher,
                 seq,
                 "a message that begins here was left unfinished by its publisher, and is delivered to nobody; counted \
-                 as parts_given_up"
+                 as parts_discarded"
             );
         }
     }

@@ -1,11 +1,11 @@
 //! # links: sockets follow their interface
 //!
-//! A card may be removed and made again while a process runs: a VLAN, a bond, a virtual function, a card that is
-//! plugged in anew. The kernel then forgets which groups were joined on it, what is sent by its old index fails
-//! with ENODEV, and neither ends by itself. So one thread of a process waits for the kernel's notices of links
-//! and addresses (`notices`), and has each socket use its interface again once that is there: under another index,
-//! with another address, after it was down. It wakes for nothing else, and the threads that send and receive
-//! have no part in it.
+//! A card may be removed and made again while a process runs: a VLAN, a bond, a virtual function, a card that
+//! is plugged in anew. The kernel then forgets which groups were joined on it, what is sent by its old index
+//! fails with ENODEV, and neither ends by itself. So one thread of a process waits for the kernel's notices
+//! of links and addresses (`notices`), and has each socket use its interface again once that is there: under
+//! another index, with another address, after it was down. It wakes for nothing else, and the threads that
+//! send and receive have no part in it.
 //!
 //! ```text
 //!  there ──removed, down, no address──▶ away ──there again: groups joined, the way out chosen──▶ there
@@ -53,7 +53,8 @@ impl Link {
     }
 }
 
-/// Has sockets use this interface, which is there again or has another address; whether it was removed meanwhile.
+/// Has sockets use this interface, which is there again or has another address; whether it was removed
+/// meanwhile.
 type Renew = Box<dyn FnMut(&Card, bool) -> Result<(), IoError> + Send>;
 
 /// Sockets, and the interface that they follow.
@@ -101,8 +102,8 @@ fn followers() -> MutexGuard<'static, Vec<Follower>> {
     FOLLOWERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on sockets that use `card` follow the interface that was `asked` for: `renew` is called on a thread
-/// of this process whenever it is there again. `None` for the loopback.
+/// From now on sockets that use `card` follow the interface that was `asked` for: `renew` is called on a
+/// thread of this process whenever it is there again. `None` for the loopback.
 ///
 /// # Errors
 /// The kernel gives no notices, or no thread.
@@ -151,7 +152,8 @@ fn attend(notices: &Notices) {
 }
 
 impl Follower {
-    /// Looks where the interface is now. Returns whether the sockets use it, so that only a notice changes that.
+    /// Looks where the interface is now. Returns whether the sockets use it, so that only a notice changes
+    /// that.
     fn look(&mut self, removed: &Removed) -> bool {
         let index = self.link.card.load(Ordering::SeqCst);
         if removed.contains(index) {
@@ -204,20 +206,21 @@ impl Follower {
     }
 }
 
-/// From now on `handler` is called for sockets that cannot follow their interface, if it is the first choice of this
-/// process. Without one the log is.
+/// From now on `handler` is called for sockets that cannot follow their interface, if it is the first choice
+/// of this process. Without one the log is.
 pub fn at_stranded(handler: fn(&str)) {
     let _first = STRANDED.set(handler);
 }
 
 static STRANDED: OnceLock<fn(&str)> = OnceLock::new();
 
-/// The sockets of a card that was taken as a whole, and its program, went with it: who opens them anew has others.
+/// The sockets of a card that was taken as a whole, and its program, went with it: who opens them anew has
+/// others.
 ///
 /// # Errors
 /// As [`follow`].
 pub(crate) fn follow_card(asked: &Interface, card: &Card) -> Result<Option<Followed>, IoError> {
-    let (link, name, mut is_told) = (Link::new(card.index, [false; 3]), asked.to_string(), false);
+    let (link, name, mut is_reported) = (Link::new(card.index, [false; 3]), asked.to_string(), false);
     let index = card.index;
     follow(asked, card, link, move |card, was_removed| {
         if !was_removed && card.index == index {
@@ -227,7 +230,7 @@ pub(crate) fn follow_card(asked: &Interface, card: &Card) -> Result<Option<Follo
             "interface {name} was removed and made again: its xdp queues are gone with it, and a process that \
              starts again takes the new ones"
         );
-        if !std::mem::replace(&mut is_told, true) {
+        if !std::mem::replace(&mut is_reported, true) {
             STRANDED.get().copied().unwrap_or(|text| say(true, text))(&text);
         }
         Err(IoError::because(text, std::io::ErrorKind::NotConnected, "the interface is another one"))

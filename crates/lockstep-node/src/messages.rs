@@ -47,8 +47,8 @@ impl JoinedMessages {
             }
             EntryKind::Message => {
                 let joined = self.parts.on_part(seq, frame.header.chain, entry);
-                while let Some(given_up) = self.parts.next_given_up() {
-                    if given_up.bound == PartsBound::Beginning {
+                while let Some(discarded) = self.parts.next_discarded() {
+                    if discarded.bound == PartsBound::Beginning {
                         let (first, count) = self.lacking.unwrap_or((seq, 0));
                         self.lacking = Some((first, count + 1));
                     }

@@ -351,8 +351,8 @@ impl Node {
         }
     }
 
-    /// This node, which holds nothing, begins behind the checkpoint that it was given, once that is on the device.
-    /// Returns whether it has begun.
+    /// This node, which holds nothing, begins behind the checkpoint that it was given, once that is on the
+    /// device. Returns whether it has begun.
     fn begin_behind(&mut self) -> bool {
         if self.side.begins_behind() {
             return false;

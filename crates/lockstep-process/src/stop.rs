@@ -58,8 +58,8 @@ static HAS_CAUSE: AtomicBool = AtomicBool::new(false);
 /// The time that an orderly end for a cause has.
 const CAUSE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Ends this process with exit code 1, for a cause that was logged and that only a start mends: in order where it
-/// listens to requests to stop, and at once where it does not, or takes too long.
+/// Ends this process with exit code 1, for a cause that was logged and that only a start mends: in order
+/// where it listens to requests to stop, and at once where it does not, or takes too long.
 pub fn end_for_cause() {
     HAS_CAUSE.store(true, Ordering::Release);
     if let Some(asked) = OF_PROCESS.get() {

@@ -13,9 +13,9 @@ use std::str::FromStr;
 /// compared.
 pub const REPLAY_CHAIN: u16 = 1;
 
-/// Flag of a request of a node without a log: no journal has the stream from its first entry on, so it takes the
-/// checkpoint at which the journal begins, in [`ReplayCheckpointBody`] parts, and what follows. `from` is the
-/// greatest seq at which that may end.
+/// Flag of a request of a node without a log: no journal has the stream from its first entry on, so it takes
+/// the checkpoint at which the journal begins, in [`ReplayCheckpointBody`] parts, and what follows. `from` is
+/// the greatest seq at which that may end.
 pub const REPLAY_CHECKPOINT: u16 = 2;
 
 /// `to` of a request that stays: frames follow as they are committed.

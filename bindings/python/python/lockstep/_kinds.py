@@ -137,7 +137,7 @@ class Kind(IntEnum):
     OUTCOMES_UNKNOWN = 76
     """Outcomes are unknown and the handle is of no more use: open the names in a new one."""
 
-    OUTCOME_GIVEN_UP = 77
+    OUTCOME_DISCARDED = 77
     """A message in parts has its place for ever, and no reader delivers it, as its publisher was held up between its
     parts: publisher, publisher_seq, seq. Publish it again, if it still holds."""
 

@@ -524,7 +524,7 @@ impl KafkaInput<'_> {
                     self.destination
                 ),
             ),
-            PublisherEvent::GivenUp { publisher_seq, seq, .. } => BridgeFailure::new(
+            PublisherEvent::Discarded { publisher_seq, seq, .. } => BridgeFailure::new(
                 INTEGRITY,
                 format!(
                     "message {publisher_seq} of publisher {name}, at seq {seq}, is delivered to nobody: this bridge was held \

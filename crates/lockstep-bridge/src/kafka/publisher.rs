@@ -104,7 +104,7 @@ pub fn is_end(event: &PublisherEvent) -> bool {
         PublisherEvent::Fenced { .. }
             | PublisherEvent::Closed { .. }
             | PublisherEvent::Diverged { .. }
-            | PublisherEvent::GivenUp { .. }
+            | PublisherEvent::Discarded { .. }
             | PublisherEvent::NotAllowed { .. }
             | PublisherEvent::OutcomesUnknown
     )

@@ -93,13 +93,16 @@ mod tests {
                 resume: cursor,
             });
         }
-        let said = |place| rows.refused("too short", "23514", place);
+        let refusal = |place| rows.refused("too short", "23514", place);
         assert!(
-            said(Some("COPY lockstep_stream, line 2")).contains("seq 5")
-                && said(Some("line 2")).contains("--skip 5")
+            refusal(Some("COPY lockstep_stream, line 2")).contains("seq 5")
+                && refusal(Some("line 2")).contains("--skip 5")
         );
         for place in [None, Some("at COMMIT"), Some("line 9"), Some("line 0"), Some("line x")] {
-            assert!(said(place).contains("seqs 3 to 9") && said(place).contains("--skip SEQ"), "{place:?}");
+            assert!(
+                refusal(place).contains("seqs 3 to 9") && refusal(place).contains("--skip SEQ"),
+                "{place:?}"
+            );
         }
     }
 }

@@ -53,7 +53,7 @@ pub enum PartsBound {
 
 /// A message that is given up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct GivenUp {
+pub struct Discarded {
     /// Whose.
     pub publisher: PublisherId,
     /// Where it began; with [`PartsBound::Beginning`], where it ended.
@@ -149,8 +149,8 @@ pub struct Reassembly {
     spare: SpareBytes,
     /// A message that ends before this one, and whose first part was not read, may be one of other readers.
     unknown_to: Seq,
-    given_up: VecDeque<GivenUp>,
-    given_up_count: u64,
+    discarded: VecDeque<Discarded>,
+    discarded_count: u64,
 }
 
 impl Reassembly {
@@ -168,8 +168,8 @@ impl Reassembly {
             ended: Vec::new(),
             spare: SpareBytes::default(),
             unknown_to: 0,
-            given_up: VecDeque::new(),
-            given_up_count: 0,
+            discarded: VecDeque::new(),
+            discarded_count: 0,
         }
     }
 
@@ -287,19 +287,19 @@ impl Reassembly {
     }
 
     fn give_up(&mut self, publisher: PublisherId, from: Seq, bound: PartsBound) {
-        self.given_up.push_back(GivenUp { publisher, from, bound });
-        self.given_up_count += 1;
+        self.discarded.push_back(Discarded { publisher, from, bound });
+        self.discarded_count += 1;
     }
 
     /// The next message that was given up, oldest first.
     #[inline]
-    pub fn next_given_up(&mut self) -> Option<GivenUp> {
-        self.given_up.pop_front()
+    pub fn next_discarded(&mut self) -> Option<Discarded> {
+        self.discarded.pop_front()
     }
 
     /// How many were given up.
-    pub fn given_up_count(&self) -> u64 {
-        self.given_up_count
+    pub fn discarded_count(&self) -> u64 {
+        self.discarded_count
     }
 
     /// The whole message at `slot`, as [`Joined::Whole`] has named it.
@@ -338,9 +338,9 @@ impl Reassembly {
         one.bytes.clear();
         self.spare.0 += one.memory();
         self.free.push(slot);
-        if self.free.len() == self.slots.len() && self.slots.len() > SLOTS_KEPT {
-            self.slots.truncate(SLOTS_KEPT);
-            self.free.retain(|slot| *slot < SLOTS_KEPT);
+        if self.free.len() == self.slots.len() && self.slots.len() > SLOTS_SPARE {
+            self.slots.truncate(SLOTS_SPARE);
+            self.free.retain(|slot| *slot < SLOTS_SPARE);
             self.spare.0 = self.slots.iter().map(Building::memory).sum();
         }
     }
@@ -434,7 +434,7 @@ impl Reassembly {
 }
 
 /// Slots that stay when all are free.
-const SLOTS_KEPT: usize = 64;
+const SLOTS_SPARE: usize = 64;
 
 #[cfg(test)]
 mod tests;

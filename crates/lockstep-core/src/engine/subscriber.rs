@@ -31,7 +31,7 @@ use crate::proto::planted::{Mutation, planted};
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use ahead::Ahead;
 pub use deliver::FrameDelivery;
-use deliver::{DeliveryCursor, report_given_up};
+use deliver::{DeliveryCursor, report_discarded};
 use lockstep_wire::{
     Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
 };
@@ -512,7 +512,7 @@ impl SubscriberCore {
         if !self.parts.is_empty() {
             self.parts.on_commit(commit_next);
             self.parts.on_entry(self.cursor.next);
-            report_given_up(&mut self.parts, f);
+            report_discarded(&mut self.parts, f);
         }
         let seen_next = self.rx.seen_next();
         if self.limits.delivery == Delivery::Stamped
@@ -549,7 +549,7 @@ impl SubscriberCore {
         if !self.ended {
             self.watch_lag(now, seen_next.saturating_sub(commit_next), f);
         }
-        self.counters.set(Counter::PartsGivenUp, self.parts.given_up_count());
+        self.counters.set(Counter::PartsDiscarded, self.parts.discarded_count());
         self.counters.set(Counter::StampedNext, seen_next);
         self.counters.set(Counter::AcceptNext, self.cursor.next);
         self.counters.set(Counter::CommitNext, commit_next);

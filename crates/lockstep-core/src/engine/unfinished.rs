@@ -65,7 +65,7 @@ impl Unfinished {
             self.parts.on_entry(self.next);
             self.parts.on_commit(commit_next);
         }
-        while self.parts.next_given_up().is_some() {}
+        while self.parts.next_discarded().is_some() {}
     }
 
     /// Everything from `from` on was taken back.

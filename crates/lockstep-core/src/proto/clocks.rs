@@ -1,12 +1,13 @@
 //! # clocks: the time that a quorum's clocks have reached
 //!
-//! The stream's time never falls. One leader whose clock is an hour ahead would move it by an hour for good, for
-//! every gateway, timer and reader. So a leader does not trust its own clock alone: each ack and each ballot of a
-//! member carries that member's time, and a stream's time goes no further than a quorum's clocks have gone.
+//! The stream's time never falls. One leader whose clock is an hour ahead would move it by an hour for good,
+//! for every gateway, timer and reader. So a leader does not trust its own clock alone: each ack and each
+//! ballot of a member carries that member's time, and a stream's time goes no further than a quorum's clocks
+//! have gone.
 //!
 //! A datagram shows how far its sender's clock had gone when it was sent, and never more, however long it was
-//! under way or waited to be read. So what counts of a member is the greatest difference to our monotonic clock
-//! within a [`WINDOW`].
+//! under way or waited to be read. So what counts of a member is the greatest difference to our monotonic
+//! clock within a [`WINDOW`].
 
 use super::planted::{Mutation, planted};
 use crate::proto::membership::Membership;
@@ -27,7 +28,7 @@ struct ClockSeen {
     /// The greatest difference of this window.
     ahead: i64,
     /// That of the one before, if that ended when this one began.
-    former: Option<i64>,
+    previous: Option<i64>,
 }
 
 impl ClockSeen {
@@ -35,7 +36,7 @@ impl ClockSeen {
     fn ahead(&self, now: Nanos) -> Option<i64> {
         let age = now.saturating_sub(self.began);
         if age < WINDOW {
-            return Some(self.former.map_or(self.ahead, |former| former.max(self.ahead)));
+            return Some(self.previous.map_or(self.ahead, |previous| previous.max(self.ahead)));
         }
         (age < 2 * WINDOW).then_some(self.ahead)
     }
@@ -55,8 +56,8 @@ fn difference(time: Nanos, from: Nanos) -> i64 {
 }
 
 impl Clocks {
-    /// A datagram of `identity`, which was received at `now`, shows its clock. Those of nodes that `members` do not
-    /// list count for nothing.
+    /// A datagram of `identity`, which was received at `now`, shows its clock. Those of nodes that `members`
+    /// do not list count for nothing.
     #[inline]
     pub fn on_time(&mut self, identity: Identity, members: &Membership, (now, time): (Nanos, Nanos)) {
         let ahead = difference(time, now);
@@ -66,8 +67,8 @@ impl Clocks {
                 if age < WINDOW {
                     seen.ahead = seen.ahead.max(ahead);
                 } else {
-                    let former = (age < 2 * WINDOW).then_some(seen.ahead);
-                    *seen = ClockSeen { identity, began: now, ahead, former };
+                    let previous = (age < 2 * WINDOW).then_some(seen.ahead);
+                    *seen = ClockSeen { identity, began: now, ahead, previous };
                 }
                 return;
             }
@@ -81,7 +82,7 @@ impl Clocks {
     #[cold]
     fn begin(&mut self, identity: Identity, ahead: i64, now: Nanos) {
         let place = self.seen.iter_mut().min_by_key(|seen| seen.map_or(0, |seen| seen.began + 1));
-        *place.expect("there are places") = Some(ClockSeen { identity, began: now, ahead, former: None });
+        *place.expect("there are places") = Some(ClockSeen { identity, began: now, ahead, previous: None });
     }
 
     /// By how much the stream's time is to differ from our clock, as last judged.
@@ -90,10 +91,10 @@ impl Clocks {
         self.correction
     }
 
-    /// CLOCK-1 (the time of a stream): our own clock, `wall`, as long as it differs by less than [`TOLERANCE`]
-    /// from the time that the clocks of a quorum of `members` have reached, ours (`own`) among them; else that
-    /// time. Without the clocks of a quorum the last judgement stays. Returns by how much our clock differs, where
-    /// that is known.
+    /// CLOCK-1 (the time of a stream): our own clock, `wall`, as long as it differs by less than
+    /// [`TOLERANCE`] from the time that the clocks of a quorum of `members` have reached, ours (`own`) among
+    /// them; else that time. Without the clocks of a quorum the last judgement stays. Returns by how much our
+    /// clock differs, where that is known.
     pub fn judge(&mut self, own: Identity, members: &Membership, (now, wall): (Nanos, Nanos)) -> Option<i64> {
         let ours = difference(wall, now);
         let mut ahead = [0; MEMBERS_MAX];
@@ -193,8 +194,9 @@ mod tests {
             clocks.judge(identity(1), &members, (100, wall(100, own)));
             clocks.correction()
         };
-        let kept = [tolerance, tolerance + 1, tolerance / 2 + 1, tolerance / 2, tolerance].map(&mut judge);
-        assert_eq!(kept, [0, -tolerance - 1, -tolerance / 2 - 1, 0, 0]);
+        let corrections =
+            [tolerance, tolerance + 1, tolerance / 2 + 1, tolerance / 2, tolerance].map(&mut judge);
+        assert_eq!(corrections, [0, -tolerance - 1, -tolerance / 2 - 1, 0, 0]);
     }
 
     #[test]

@@ -520,8 +520,8 @@ fn a_publisher_that_was_away_reads_what_waits_before_it_sends_anything_again() {
 
 /// PARTS-1, as the publisher of the message sees it: its outcome is what readers make of it.
 #[test]
-fn a_message_in_parts_that_took_too_long_is_told_as_given_up_and_the_next_one_as_committed() {
-    for (more, is_given_up) in [(0, false), (1, true)] {
+fn a_message_in_parts_that_took_too_long_is_told_as_discarded_and_the_next_one_as_committed() {
+    for (more, is_discarded) in [(0, false), (1, true)] {
         let mut log = Log::begun(3);
         let mut writer = Writer::opened(&mut log);
         for _ in 0..2 {
@@ -541,8 +541,8 @@ fn a_message_in_parts_that_took_too_long_is_told_as_given_up_and_the_next_one_as
         writer.hear(&[&log.push_part(ORDERS, 2, PART_NEXT, "b")]);
         writer.hear(&[&log.push_part(ORDERS, 3, PART_MORE, "c"), &log.push_part(ORDERS, 4, PART_NEXT, "d")]);
         writer.hear(&[&log.ack(2, log.end.next)]);
-        let given_up = PublisherEvent::GivenUp { publisher: ORDERS, publisher_seq: 2, seq: at };
-        let outcome = if is_given_up { given_up } else { committed(2, at) };
+        let discarded = PublisherEvent::Discarded { publisher: ORDERS, publisher_seq: 2, seq: at };
+        let outcome = if is_discarded { discarded } else { committed(2, at) };
         assert_eq!(writer.reported(), [stamped(2, at), stamped(4, at + 2), outcome, committed(4, at + 2)]);
     }
 }

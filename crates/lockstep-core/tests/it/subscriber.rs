@@ -258,7 +258,11 @@ fn what_dead_publishers_leave_ends_no_reader_and_holds_no_position_back() {
         assert!(!core.is_ended());
         assert_eq!((core.resume_next(), core.deliver_next()), (log.end.next, log.end.next), "{delivery:?}");
         assert_eq!(core.cursor().map(|cursor| cursor.seq), Some(log.end.next));
-        assert_eq!(core.counters.get(Counter::PartsGivenUp), u64::from(names), "the others were begun anew");
+        assert_eq!(
+            core.counters.get(Counter::PartsDiscarded),
+            u64::from(names),
+            "the others were begun anew"
+        );
         // One of them continues after all: it is a message for no reader.
         let end = 3 * 699 + 3;
         reader.hear(&log.push_part(100 + 699 % names, end, PART_NEXT, "late"));

@@ -12,7 +12,8 @@
 //! the trading day began. A gateway sends nothing that is not stamped, not even a heartbeat; whichever
 //! gateway the client meets next counts the same, and a resend request is answered from what was stamped.
 //!
-//! * [`codec`] has frames, fields and checksums; [`dictionary`] the standard's tables, and the shape of a message
+//! * [`codec`] has frames, fields and checksums; [`dictionary`] the standard's tables, and the shape of a
+//! message
 //!   by them; [`value`] times, prices and quantities;
 //! * [`note`] the entries between gateways;
 //! * [`session`] one connection's rules: bytes and times in, entries and bytes out;

@@ -63,11 +63,11 @@ impl Renewal {
     /// # Errors
     /// The kernel refuses; what is done already may be done again.
     pub fn on(&mut self, card: &Card) -> Result<(), IoError> {
-        let former = self.link.card.load(Ordering::SeqCst);
+        let previous = self.link.card.load(Ordering::SeqCst);
         for (group, wish) in self.settings.groups.iter().zip(&self.link.joined) {
-            // The kernel remembers what was joined by the index of an interface that is gone, and would refuse
-            // to join it again; and it allows a socket no more than 20 groups.
-            let _ = set_membership(&self.group, *group, former, false);
+            // The kernel remembers what was joined by the index of an interface that is gone, and would
+            // refuse to join it again; and it allows a socket no more than 20 groups.
+            let _ = set_membership(&self.group, *group, previous, false);
             if wish.load(Ordering::SeqCst) {
                 self.set(*group, card, true)?;
             }
@@ -94,8 +94,8 @@ impl Renewal {
     }
 }
 
-/// The place of a socket among the files of this process, where another one can be put: whoever reads or polls
-/// it then reads or polls that one.
+/// The place of a socket among the files of this process, where another one can be put: whoever reads or
+/// polls it then reads or polls that one.
 pub(crate) struct Place(RawFd);
 
 impl Place {
@@ -109,7 +109,8 @@ impl Place {
     /// # Errors
     /// The system refuses.
     pub fn put(&self, fresh: &impl AsRawFd) -> Result<(), IoError> {
-        // SAFETY: both numbers are open sockets of this process; what owns the place still owns a socket there.
+        // SAFETY: both numbers are open sockets of this process; what owns the place still owns a socket
+        // there.
         if unsafe { libc::dup3(fresh.as_raw_fd(), self.0, libc::O_CLOEXEC) } < 0 {
             return Err(IoError::last("put a new socket in the place of one whose address is gone"));
         }
@@ -270,7 +271,7 @@ pub fn announcer(settings: &UdpSettings, group: Option<Group>) -> Result<Followi
     let to = SocketAddrV4::new(settings.groups[group as usize], settings.port).into();
     sends_multicast_by(&socket, settings, &card)?;
     socket.connect(&to).map_err(fails("set the group"))?;
-    // Whoever has inherited the socket shares what is set of it, and so it is not replaced.
+    // A child that has inherited the socket shares its options, and so it is not replaced.
     let (link, asked) = (Link::new(card.index, [false; 3]), settings.interface.clone());
     let (shared, settings) = (socket.try_clone().map_err(fails("duplicate"))?, settings.clone());
     let followed = links::follow(&asked, &card, link.clone(), move |card, _| {

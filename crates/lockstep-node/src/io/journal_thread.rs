@@ -123,8 +123,8 @@ impl Handle {
         *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner) = lineage;
     }
 
-    /// The journal, which holds nothing, is to begin behind `checkpoint`. Until [`Handle::begins_behind`] is false
-    /// again the hot thread stores nothing.
+    /// The journal, which holds nothing, is to begin behind `checkpoint`. Until [`Handle::begins_behind`] is
+    /// false again the hot thread stores nothing.
     pub fn begin_behind(&self, checkpoint: Checkpoint) {
         *self.shared.base.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
         self.shared.begins.store(true, Ordering::Release);

@@ -40,9 +40,9 @@ pub(crate) fn base_of<S: Store>(store: &S) -> Result<Result<Checkpoint, Damage>,
     }
 }
 
-/// The checkpoint with which a node without a log begins that reads `index`, and what it is to ask for next: the
-/// oldest one in `store` that lies on the committed log below `bound`, at `until` or below, and that a frame
-/// follows. Or the reason why there is none.
+/// The checkpoint with which a node without a log begins that reads `index`, and what it is to ask for next:
+/// the oldest one in `store` that lies on the committed log below `bound`, at `until` or below, and that a
+/// frame follows. Or the reason why there is none.
 ///
 /// # Errors
 /// Those of the files.

@@ -21,7 +21,8 @@ use lockstep_core::proto::log::LogEnd;
 pub fn check_derived<S: Store>(store: &S, from: u64, end: LogEnd) -> Result<Vec<Damage>, StoreError> {
     let numbers = numbers(store)?;
     let mut wrong = Vec::new();
-    // Where the beginning is gone the log rests on it: it must be whole, though nothing is left to compare it with.
+    // Where the beginning is gone the log rests on it: it must be whole, though nothing is left to compare it
+    // with.
     let oldest = numbers.first().copied().unwrap_or(u64::MAX);
     for file in store.list()? {
         let FileName::Checkpoint(number) = file else { continue };

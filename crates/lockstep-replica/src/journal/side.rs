@@ -377,8 +377,9 @@ impl SideThread {
         self.mend_failures = Some(why);
     }
 
-    /// The log of this journal, which holds nothing, begins at the end of `checkpoint`. It is on the device when
-    /// this returns: a crash before leaves a journal that holds nothing, a crash afterwards one that begins there.
+    /// The log of this journal, which holds nothing, begins at the end of `checkpoint`. It is on the device
+    /// when this returns: a crash before leaves a journal that holds nothing, a crash afterwards one that
+    /// begins there.
     ///
     /// # Errors
     /// The store's: nothing has changed. One that may pass by itself is tried again by the caller.

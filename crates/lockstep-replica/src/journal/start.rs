@@ -224,8 +224,8 @@ fn mark<S: Store, M: TailMemory>(
     Ok(())
 }
 
-/// The first seq of the oldest segment, or behind the checkpoint with which a journal without segments begins; 1
-/// where it cannot be read.
+/// The first seq of the oldest segment, or behind the checkpoint with which a journal without segments
+/// begins; 1 where it cannot be read.
 fn removed_next<S: Store>(store: &S, numbers: &[u64]) -> Result<Seq, StoreError> {
     let Some(&oldest) = numbers.first() else { return Ok(base_of(store)?.map_or(1, |base| base.end.next)) };
     Ok(read_header(store, oldest)?.map_or(1, |header| header.first_seq))

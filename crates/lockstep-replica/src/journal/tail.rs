@@ -160,7 +160,8 @@ impl<M: TailMemory> Tail<M> {
         self.head == 0 && self.log.end == LogEnd::BLANK && self.log.staging.is_none()
     }
 
-    /// The log begins at `end`: the checkpoint there is in the journal's files. Panics if something was stored.
+    /// The log begins at `end`: the checkpoint there is in the journal's files. Panics if something was
+    /// stored.
     pub(crate) fn begin_behind(&mut self, end: LogEnd) {
         assert!(self.is_untouched(), "S6: a log that has begun does not begin anew");
         self.log = LogRebuild::from_end(end, no_runs());

@@ -24,8 +24,8 @@ pub struct CatchUpPlan {
     /// Another place from which frames help, and the chain there: where the log that the node stores may be
     /// shown to be committed (S10).
     pub proof_from: Option<(Seq, Option<Chain>)>,
-    /// No journal has the log from its first entry on, and this node holds nothing: it asks for the checkpoint at
-    /// which a journal begins, at this seq or below, and for what follows it.
+    /// No journal has the log from its first entry on, and this node holds nothing: it asks for the
+    /// checkpoint at which a journal begins, at this seq or below, and for what follows it.
     pub checkpoint_until: Option<Seq>,
 }
 

@@ -1,8 +1,8 @@
-//! This node's clock compared with those of the others, and with the stream's time. A leader stamps by the time
-//! that a quorum's clocks have reached (CLOCK-1), so that one wrong clock moves nothing. Time never decreases
-//! along the stream: where a quorum's clocks were ahead, it stands still at every later leader until the clocks
-//! have passed it (DECISIONS 24). The operator is notified of a clock that is apart, and of a stream's time that
-//! is ahead and of how long that will last.
+//! This node's clock compared with those of the others, and with the stream's time. A leader stamps by the
+//! time that a quorum's clocks have reached (CLOCK-1), so that one wrong clock moves nothing. Time never
+//! decreases along the stream: where a quorum's clocks were ahead, it stands still at every later leader
+//! until the clocks have passed it (DECISIONS 24). The operator is notified of a clock that is apart, and of
+//! a stream's time that is ahead and of how long that will last.
 
 use super::role::RoleState;
 use super::{ReplicaCore, ReplicaEngine, Turn};

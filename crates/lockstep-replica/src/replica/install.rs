@@ -1,8 +1,9 @@
-//! How a node without a log begins behind a checkpoint, where no journal has the stream from its first entry on.
+//! How a node without a log begins behind a checkpoint, where no journal has the stream from its first entry
+//! on.
 //!
-//! It is the state of a node that starts on a journal whose beginning retention has removed: the log's end, the
-//! tables there, and no frame. What the checkpoint covers is committed, so nothing of it can ever be asked for by
-//! an election, and the identity has promised and acknowledged nothing.
+//! It is the state of a node that starts on a journal whose beginning retention has removed: the log's end,
+//! the tables there, and no frame. What the checkpoint covers is committed, so nothing of it can ever be
+//! asked for by an election, and the identity has promised and acknowledged nothing.
 
 use super::{FollowerRole, Recovered, ReplicaCore, ReplicaEngine, RoleState};
 use crate::journal::{Checkpoint, base};
@@ -17,8 +18,8 @@ impl<P: Ports> ReplicaEngine<P> {
         !self.core.stopped && self.role() == Role::Blank && self.tail.is_untouched()
     }
 
-    /// Begins behind `checkpoint`, which the journal's files have by now (S7). What this process has counted and
-    /// reported stays.
+    /// Begins behind `checkpoint`, which the journal's files have by now (S7). What this process has counted
+    /// and reported stays.
     ///
     /// # Panics
     /// Something was stored meanwhile ([`ReplicaEngine::is_installable`]), or the checkpoint was not judged.

@@ -1,4 +1,5 @@
-//! A node that holds nothing begins behind a checkpoint, where no journal has the stream from its first entry on.
+//! A node that holds nothing begins behind a checkpoint, where no journal has the stream from its first entry
+//! on.
 
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::log::LogEnd;
@@ -46,8 +47,8 @@ fn without_the_late_one() -> (Cluster, PublisherId) {
     (cluster, id)
 }
 
-/// The late one begins behind `checkpoint` and runs with the others. The frames before are in no journal: whoever
-/// asked for them would wait for ever.
+/// The late one begins behind `checkpoint` and runs with the others. The frames before are in no journal:
+/// whoever asked for them would wait for ever.
 fn begin(cluster: &mut Cluster, checkpoint: &Checkpoint) {
     let late = &mut cluster.replicas[LATE as usize - 1];
     assert!(late.is_installable());
@@ -241,8 +242,8 @@ fn a_node_without_a_log_asks_for_all_of_it_and_for_the_oldest_checkpoint_in_turn
     let behind = plain.otherwise(70);
     assert_eq!(behind, CatchUpPlan { checkpoint_until: Some(70), ..plain });
     assert_eq!(behind.otherwise(90), plain);
-    let held = CatchUpPlan::new(HISTORY, 40, Some(7));
-    assert_eq!(held.otherwise(70), held, "a node with a log goes on, or nowhere");
+    let stored = CatchUpPlan::new(HISTORY, 40, Some(7));
+    assert_eq!(stored.otherwise(70), stored, "a node with a log goes on, or nowhere");
 }
 
 fn settings(boot: u64, power: bool) -> Settings {
@@ -256,8 +257,9 @@ fn settings(boot: u64, power: bool) -> Settings {
     }
 }
 
-/// The process dies in each call of the disk with which a base is stored, in each way in which the call may be
-/// done, and the machine loses its power or not: what is found is no log, or the one behind the checkpoint.
+/// The process dies in each call of the disk with which a base is stored, in each way in which the call may
+/// be done, and the machine loses its power or not: what is found is no log, or the one behind the
+/// checkpoint.
 #[test]
 fn a_crash_while_a_base_is_stored_leaves_no_log_or_that_one() {
     let (cluster, _) = without_the_late_one();
@@ -302,8 +304,8 @@ fn a_crash_while_a_base_is_stored_leaves_no_log_or_that_one() {
     assert!(found.iter().all(|count| *count > 0), "both were seen: {found:?}");
 }
 
-/// The journal of a node that began behind a checkpoint is one like any other: it grows over segments, starts again
-/// warm and cold, and is verified.
+/// The journal of a node that began behind a checkpoint is one like any other: it grows over segments, starts
+/// again warm and cold, and is verified.
 #[test]
 fn a_journal_behind_a_base_grows_starts_again_and_is_verified() {
     let (cluster, _) = without_the_late_one();

@@ -256,7 +256,7 @@ impl Oracle {
                 reported.stamped.remove(&(publisher, publisher_seq));
             }
             // No publisher is held up for so long.
-            PublisherEvent::GivenUp { .. } => return Some("PARTS-1"),
+            PublisherEvent::Discarded { .. } => return Some("PARTS-1"),
             PublisherEvent::Multicast { lost } => {
                 if lost == reported.multicast_lost {
                     return Some("MCAST-1");

@@ -134,7 +134,7 @@ public enum Kind {
      * A message in parts has its place for ever, and no reader delivers it, as its publisher was held up between its
      * parts: {@code publisher}, {@code publisherSeq}, {@code seq}. Publish it again, if it still holds.
      */
-    OUTCOME_GIVEN_UP(77);
+    OUTCOME_DISCARDED(77);
 
     private static final Kind[] BY_NUMBER = byNumber();
 

@@ -137,7 +137,7 @@ fn relay(mut client: TcpStream, server: &Path, idle: &Idle) -> Option<()> {
     greeting.push((b'Z', b"I".to_vec()));
     greeting.iter().try_for_each(|message| send(&mut client, message))?;
     client.set_nonblocking(true).ok()?;
-    let mut held: Option<(UnixStream, Vec<u8>)> = None;
+    let mut lent: Option<(UnixStream, Vec<u8>)> = None;
     let mut received = Vec::new();
     loop {
         let mut work = receive(&mut client, &mut received)?;
@@ -146,18 +146,18 @@ fn relay(mut client: TcpStream, server: &Path, idle: &Idle) -> Option<()> {
                 // In the middle of a transaction its connection is closed, and the server takes that back.
                 return None;
             }
-            if held.is_none() {
+            if lent.is_none() {
                 let connection = idle.lock().expect("no panic").pop();
-                held = Some((connection.or_else(|| connected(server))?, Vec::new()));
+                lent = Some((connection.or_else(|| connected(server))?, Vec::new()));
             }
-            send(&mut held.as_mut()?.0, &message)?;
+            send(&mut lent.as_mut()?.0, &message)?;
         }
-        if let Some((connection, answers)) = &mut held {
+        if let Some((connection, answers)) = &mut lent {
             work |= receive(connection, answers)?;
             let messages = whole(answers);
             messages.iter().try_for_each(|message| send(&mut client, message))?;
             if messages.last().is_some_and(|last| *last == (b'Z', b"I".to_vec()))
-                && let Some((connection, _)) = held.take()
+                && let Some((connection, _)) = lent.take()
             {
                 idle.lock().expect("no panic").push(connection);
             }

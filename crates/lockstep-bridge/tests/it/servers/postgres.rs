@@ -204,7 +204,7 @@ pub fn what_it_does_to_rows() {
     let mut args = server.bridge();
     args.push("--until-end".to_owned());
     cluster.publish("two\nthree\nfour\nfive\n");
-    for (name, doing, said) in DOINGS {
+    for (name, doing, refusal) in DOINGS {
         let when = if name == "deletes" { "AFTER" } else { "BEFORE" };
         server.admin(&format!(
             "CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -212,7 +212,7 @@ pub fn what_it_does_to_rows() {
              CREATE TRIGGER t {when} INSERT ON lockstep_stream FOR EACH ROW EXECUTE FUNCTION {name}()"
         ));
         let refused = run(bridge_command(&cluster, &args), b"").with_code(3);
-        refused.saying(&[said, "nothing of this commit is stored", "--no-read-back"]);
+        refused.saying(&[refusal, "nothing of this commit is stored", "--no-read-back"]);
         assert_eq!(server.lines(&cluster).len(), 1, "{name}: rows and position go together");
         server.admin("DROP TRIGGER t ON lockstep_stream");
     }

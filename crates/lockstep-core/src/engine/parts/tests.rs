@@ -76,9 +76,9 @@ impl Joiner {
     }
 
     /// Whose messages were given up, begun where, and why.
-    fn given_up(&mut self) -> Vec<(PublisherId, Seq, PartsBound)> {
-        std::iter::from_fn(|| self.parts.next_given_up())
-            .map(|GivenUp { publisher, from, bound }| (publisher, from, bound))
+    fn discarded(&mut self) -> Vec<(PublisherId, Seq, PartsBound)> {
+        std::iter::from_fn(|| self.parts.next_discarded())
+            .map(|Discarded { publisher, from, bound }| (publisher, from, bound))
             .collect()
     }
 }
@@ -110,21 +110,21 @@ fn a_publisher_that_dies_in_the_middle_leaves_nothing_half_delivered() {
     assert_eq!(joiner.end(1, 9, "z").as_deref(), Some("yz"), "what was begun anew takes the place");
     joiner.begin(1, 10, "x");
     assert_eq!(joiner.end(1, 12, "z"), None, "a number is left out");
-    assert!(joiner.parts.is_empty() && joiner.given_up().is_empty());
+    assert!(joiner.parts.is_empty() && joiner.discarded().is_empty());
 }
 
 /// PARTS-1, each form: what leaves a message unfinished, the last seq at which its last part still counts,
 /// and why it is given up.
 #[test]
-fn what_is_left_unfinished_is_given_up_by_what_stands_in_the_stream() {
+fn what_is_left_unfinished_is_discarded_by_what_stands_in_the_stream() {
     // Nothing but its own parts, and entries of others.
     for (at, is_whole) in [(11, true), (110, true), (111, false), (5_000, false)] {
         let mut joiner = Joiner::new(false);
         joiner.begin(1, 5, "ab");
         joiner.seq = at;
         assert_eq!(joiner.end(1, 6, "cd").is_some(), is_whole, "100 entries behind its first part: {at}");
-        let given_up = joiner.given_up();
-        assert_eq!(given_up == [(1, 10, PartsBound::Entries(100))], !is_whole, "{at}: {given_up:?}");
+        let discarded = joiner.discarded();
+        assert_eq!(discarded == [(1, 10, PartsBound::Entries(100))], !is_whole, "{at}: {discarded:?}");
     }
     // Messages that are unfinished and began with it or behind it: 48 bytes, each part counts for 4 more.
     for (others, is_whole) in [(7, true), (8, false)] {
@@ -132,23 +132,23 @@ fn what_is_left_unfinished_is_given_up_by_what_stands_in_the_stream() {
         joiner.begin(1, 1, "ab");
         (2..2 + others).for_each(|publisher| _ = joiner.begin(publisher, 1, "ab"));
         assert_eq!(joiner.end(1, 2, "cd").is_some(), is_whole, "{others} others");
-        let given_up = joiner.given_up();
-        assert_eq!(given_up == [(1, 10, PartsBound::Memory(48))], !is_whole, "{others}: {given_up:?}");
+        let discarded = joiner.discarded();
+        assert_eq!(discarded == [(1, 10, PartsBound::Memory(48))], !is_whole, "{others}: {discarded:?}");
         (2..2 + others).for_each(|publisher| assert!(joiner.end(publisher, 2, "z").is_some()));
     }
     // Its own length, in bytes and in parts.
     let mut joiner = Joiner::new(false);
     joiner.begin(1, 5, "0123456789");
     joiner.go_on(1, 6, "0123456");
-    assert_eq!(joiner.given_up(), [(1, 10, PartsBound::Length(16))]);
+    assert_eq!(joiner.discarded(), [(1, 10, PartsBound::Length(16))]);
     assert_eq!(joiner.end(1, 7, "x"), None);
     let first = joiner.seq;
     (0..8).for_each(|number| {
         _ = joiner.take(1, 8 + number, PART_MORE | if number > 0 { PART_NEXT } else { 0 }, "")
     });
-    assert_eq!(joiner.given_up(), []);
+    assert_eq!(joiner.discarded(), []);
     joiner.go_on(1, 16, "");
-    assert_eq!(joiner.given_up(), [(1, first, PartsBound::Length(16))], "nor of more parts than any needs");
+    assert_eq!(joiner.discarded(), [(1, first, PartsBound::Length(16))], "nor of more parts than any needs");
     assert!(joiner.parts.is_empty());
 }
 
@@ -190,13 +190,13 @@ fn all_readers_that_have_a_first_part_agree_about_the_message() {
                 joiner.parts.on_delivered(slot);
             }
         }
-        (all, joiner.given_up())
+        (all, joiner.discarded())
     };
-    let (whole, given_up) = delivered(1);
-    let memory = given_up.iter().filter(|(_, _, why)| matches!(why, PartsBound::Memory(_))).count();
+    let (whole, discarded) = delivered(1);
+    let memory = discarded.iter().filter(|(_, _, why)| matches!(why, PartsBound::Memory(_))).count();
     assert!(whole.len() > 200 && memory > 10, "{} messages, {memory} given up for others", whole.len());
     for from in (1..seq).step_by(37) {
-        let (late, told) = delivered(from);
+        let (late, reported) = delivered(from);
         let expected: BTreeMap<_, _> = whole
             .iter()
             .filter(|(_, (first, _))| *first >= from)
@@ -208,7 +208,7 @@ fn all_readers_that_have_a_first_part_agree_about_the_message() {
         let lacks = whole.iter().filter(|(at, (first, _))| *first < from && **at >= from);
         for (at, _) in lacks {
             assert!(
-                told.iter().any(|(_, seq, why)| (seq, *why) == (at, PartsBound::Beginning)),
+                reported.iter().any(|(_, seq, why)| (seq, *why) == (at, PartsBound::Beginning)),
                 "{at} from {from}"
             );
             assert!(*at < from + BOUNDS.span);
@@ -241,14 +241,14 @@ fn a_hundred_thousand_deaths_take_no_more_than_the_bounds_and_end_nobody() {
         }
         // No publisher dies any more, and nothing is left of the dead.
         joiner.parts.on_entry(joiner.seq + PARTS_BOUNDS.span);
-        assert!(joiner.parts.is_empty() && joiner.parts.slots.len() <= SLOTS_KEPT);
-        let kept: usize = joiner.parts.slots.iter().map(Building::memory).sum();
-        assert!(kept <= 16 << 20, "{kept} bytes stay");
+        assert!(joiner.parts.is_empty() && joiner.parts.slots.len() <= SLOTS_SPARE);
+        let spare: usize = joiner.parts.slots.iter().map(Building::memory).sum();
+        assert!(spare <= 16 << 20, "{spare} bytes stay");
     }
 }
 
 #[test]
-fn the_resume_position_passes_by_what_is_given_up() {
+fn the_resume_position_passes_by_what_is_discarded() {
     let mut joiner = Joiner::new(false);
     joiner.begin(1, 5, "dead");
     joiner.seq = 60;
@@ -256,7 +256,7 @@ fn the_resume_position_passes_by_what_is_given_up() {
     assert_eq!(joiner.parts.oldest(110), Some((10, 1_010)));
     assert_eq!(joiner.parts.oldest(111), Some((60, 1_060)), "before anything more is read");
     joiner.parts.on_entry(111);
-    assert_eq!((joiner.parts.open.len(), joiner.given_up().len()), (1, 1));
+    assert_eq!((joiner.parts.open.len(), joiner.discarded().len()), (1, 1));
 }
 
 #[test]
@@ -264,15 +264,15 @@ fn a_message_that_began_before_us_is_none_and_is_named_where_it_may_be_one_of_ot
     let mut joiner = Joiner::new(false);
     joiner.parts.begin(10);
     assert_eq!((joiner.go_on(1, 6, "cd"), joiner.end(1, 7, "e")), (Joined::Waits, None));
-    assert_eq!(joiner.given_up(), [(1, 11, PartsBound::Beginning)]);
+    assert_eq!(joiner.discarded(), [(1, 11, PartsBound::Beginning)]);
     joiner.seq = 109;
     joiner.end(1, 8, "e");
-    assert_eq!(joiner.given_up(), [(1, 109, PartsBound::Beginning)]);
+    assert_eq!(joiner.discarded(), [(1, 109, PartsBound::Beginning)]);
     joiner.end(1, 9, "e");
-    assert_eq!(joiner.given_up(), [], "so far behind its first part nobody has it");
+    assert_eq!(joiner.discarded(), [], "so far behind its first part nobody has it");
     let mut from_first = Joiner::new(false);
     from_first.parts.begin(1);
-    assert_eq!((from_first.end(1, 7, "e"), from_first.given_up()), (None, vec![]), "nothing lies before");
+    assert_eq!((from_first.end(1, 7, "e"), from_first.discarded()), (None, vec![]), "nothing lies before");
 }
 
 #[test]

@@ -264,7 +264,7 @@ impl PublisherNames {
             line,
             content,
             reported: false,
-            given_up: false,
+            discarded: false,
         });
     }
 
@@ -362,7 +362,7 @@ impl PublisherNames {
         // The place of a message in parts is that of its last one.
         let reported = entry.header.flags & PART_MORE == 0;
         // Of one whose first part was not read here it is not known.
-        let given_up = reported && !is_whole && line.begun > line.resolved;
+        let discarded = reported && !is_whole && line.begun > line.resolved;
         let publisher = line.id;
         let mut count = 0;
         loop {
@@ -387,16 +387,15 @@ impl PublisherNames {
         line.stamped = first + count - 1;
         window.on_stamped(now, &mut line.outstanding, line.stamped);
         let content = if is_other { PayloadMatch::Other } else { PayloadMatch::Same };
-        let line = index as u32;
         self.stamped.push_back(StampedRun {
             bound: seq,
             seq,
             publisher_seq: first,
             count,
-            line,
+            line: index as u32,
             content,
             reported,
-            given_up,
+            discarded,
         });
         count
     }

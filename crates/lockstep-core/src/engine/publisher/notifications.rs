@@ -163,7 +163,7 @@ pub enum PublisherEvent {
     /// stamped, 262,144 entries stood behind its first, or 64 MiB of unfinished messages were begun behind
     /// it, as this process was held up for so long. Told in the place of
     /// [`Committed`](PublisherEvent::Committed): what it said is to be published again, if it still holds.
-    GivenUp {
+    Discarded {
         /// Whose.
         publisher: PublisherId,
         /// Its number.

@@ -59,7 +59,7 @@ impl PublisherCore {
             && let Some(&stamped) = self.lines.stamped.front()
             && stamped.committed(commit_next) > 0
         {
-            let StampedRun { seq, content, reported, given_up, .. } = stamped;
+            let StampedRun { seq, content, reported, discarded, .. } = stamped;
             let line = &mut self.lines.list[stamped.line as usize];
             let (is_other, is_part) = match content {
                 PayloadMatch::Same => (false, !reported),
@@ -82,8 +82,8 @@ impl PublisherCore {
                     f(PublisherEvent::Diverged { publisher, publisher_seq: outcomes.start, seq });
                 }
                 for (publisher_seq, seq) in outcomes.zip(seq..) {
-                    f(match given_up {
-                        true => PublisherEvent::GivenUp { publisher, publisher_seq, seq },
+                    f(match discarded {
+                        true => PublisherEvent::Discarded { publisher, publisher_seq, seq },
                         false => PublisherEvent::Committed { publisher, publisher_seq, seq },
                     });
                 }

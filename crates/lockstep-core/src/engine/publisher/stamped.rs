@@ -19,7 +19,7 @@ pub(super) struct StampedRun {
     /// Whether `Stamped` was reported of them.
     pub(super) reported: bool,
     /// The last part of a message that readers have given up.
-    pub(super) given_up: bool,
+    pub(super) discarded: bool,
 }
 
 impl StampedRun {

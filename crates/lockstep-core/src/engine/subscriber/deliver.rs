@@ -3,7 +3,7 @@
 
 use super::{Delivery, Message, SubscriberCore, SubscriberEvent};
 use crate::engine::counters::Counter;
-use crate::engine::parts::{GivenUp, Joined, PartsLimits, Reassembly};
+use crate::engine::parts::{Discarded, Joined, PartsLimits, Reassembly};
 use crate::engine::receiver::Placement;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
@@ -248,7 +248,7 @@ fn deliver_part(
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> (ControlFlow<()>, bool) {
     let joined = parts.on_part(seq, frame.chain, entry);
-    report_given_up(parts, f);
+    report_discarded(parts, f);
     match joined {
         Joined::Waits => (f(SubscriberEvent::Filtered { seq, kind: EntryKind::Message }), false),
         Joined::Whole(index) => {
@@ -262,11 +262,11 @@ fn deliver_part(
 
 /// Reports messages that are given up.
 #[inline]
-pub(super) fn report_given_up(
+pub(super) fn report_discarded(
     parts: &mut Reassembly,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) {
-    while let Some(GivenUp { publisher, from, bound }) = parts.next_given_up() {
+    while let Some(Discarded { publisher, from, bound }) = parts.next_discarded() {
         // It stands for no entry: there is nothing to leave for the next poll.
         let _ = f(SubscriberEvent::PartsAbandoned { publisher, from, bound });
     }
@@ -324,7 +324,7 @@ impl FrameDelivery {
         let is_done = deliver(&mut self.cursor, &mut self.parts, frame, frame.chain_after(), f);
         if !self.parts.is_empty() {
             self.parts.on_entry(self.cursor.next);
-            report_given_up(&mut self.parts, f);
+            report_discarded(&mut self.parts, f);
         }
         (limit - self.cursor.left, is_done && !self.cursor.stopped)
     }

@@ -28,7 +28,7 @@ const NO_ROOM: &str =
     "the cluster's table of publishers is full (stream.publishers_max): no new name can log in";
 
 /// For a client whose message took the gateway too long.
-const GIVEN_UP: &str =
+const DISCARDED: &str =
     "a long message of yours took so long that it is delivered to nobody: log in again, and send it again";
 /// For clients of a gateway that began to read in the middle of a message of their day.
 const LACKING: &str =
@@ -45,7 +45,7 @@ impl<B: Backlog> Gateway<B> {
             PublisherEvent::Opened { ticket, publisher, .. } => (ticket, publisher),
             PublisherEvent::Refused { ticket, reason } => return self.on_refused(now, ticket, reason),
             PublisherEvent::NotAllowed { publisher, .. } => return self.on_not_allowed(now, publisher),
-            PublisherEvent::GivenUp { publisher, .. } => return self.on_given_up(now, publisher),
+            PublisherEvent::Discarded { publisher, .. } => return self.on_discarded(now, publisher),
             _ => return,
         };
         let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
@@ -97,9 +97,9 @@ impl<B: Backlog> Gateway<B> {
 
     /// A client's message stands in the stream and no reader delivers it: its connection ends with words, as
     /// what it has sent is not what the stream has.
-    fn on_given_up(&mut self, now: Nanos, publisher: PublisherId) {
+    fn on_discarded(&mut self, now: Nanos, publisher: PublisherId) {
         if let Some(&index) = self.by_publisher.get(&publisher) {
-            self.end(now, index, DisconnectReason::Broken, GIVEN_UP);
+            self.end(now, index, DisconnectReason::Broken, DISCARDED);
         }
     }
 

@@ -46,7 +46,7 @@ struct Shared {
     /// A checkpoint for a node without a log, with the order that it belongs to.
     checkpoint: Mutex<Option<(u64, Checkpoint)>>,
     has_checkpoint: AtomicBool,
-    /// What is ordered is in no journal that answers: the oldest seq that one of them holds, plus 1; else 0.
+    /// No journal that answers has the order: the oldest seq that one of them holds, plus 1; else 0.
     gone: AtomicU64,
 }
 
@@ -115,7 +115,7 @@ impl Fetch {
         })
     }
 
-    /// What is ordered is in no journal that answers: the oldest seq that one of them holds, 0 where none is
+    /// No journal that answers has the order: the oldest seq that one of them holds, 0 where none is
     /// known.
     pub fn gone(&self) -> Option<Seq> {
         self.shared.gone.load(Ordering::Acquire).checked_sub(1).filter(|_| self.ordered)
@@ -507,7 +507,7 @@ mod tests {
         worker.replay.begin(worker.clock.now());
         let ends = [ReplayEndReason::TooOld, ReplayEndReason::Malformed, ReplayEndReason::TooOld];
         for (end, asks_next, gone) in [(ends[0], Some(13), 0), (ends[1], None, 14), (ends[2], Some(13), 14)] {
-            let now = worker.clock.now() + 2 * super::super::AGAIN_NS;
+            let now = worker.clock.now() + 2 * crate::io::replay::AGAIN_NS;
             assert!(matches!(worker.replay.poll(now), Some(ReplayStep::Open(_))));
             worker
                 .replay
