@@ -178,7 +178,8 @@ fn output_that_ends_by_damage_is_said_to_be_a_part_and_exits_3_and_what_was_not_
         let report = json(&journal(&cluster, &["verify", "--replica", "1", "--json"]).with_code(3).out);
         let (byte, seq) = (&report["damage"][0]["byte"], report["damage"][0]["seq"].as_u64().expect("a seq"));
         let place = format!("is damaged at byte {byte} (seq {seq})");
-        let part = format!("up to seq {}, is a part of what was asked for", seq - 1);
+        // Where an output ends at a committed message, that may lie before the entry that is damaged.
+        let part = "is a part of what was asked for";
         let to = cluster.path(&format!("export-{at}"));
         let to_file = to.display().to_string();
         let raw = format!("{to_file}.raw");
@@ -193,7 +194,7 @@ fn output_that_ends_by_damage_is_said_to_be_a_part_and_exits_3_and_what_was_not_
             &["export", "--to-file", "-"],
         ] {
             let outcome = journal(&cluster, &[args, &["--replica", "1"]].concat()).with_code(3);
-            outcome.saying(&[&place, &part]);
+            outcome.saying(&[&place, part]);
         }
         for file in [to_file, raw] {
             assert!(!Path::new(&file).exists(), "{file} is no whole file");

@@ -224,8 +224,12 @@ fn recovers(page: &mut Page, cluster: &Cluster, replicas: Vec<Process>) {
     page.run(cluster, "lockstep recover --replica 2 --accept-loss").with_code(0).saying(&["membership add"]);
     let copy = "copy-of-journal-1";
     fs::rename(cluster.path("journal-1"), cluster.path(copy)).expect("a journal");
+    // Each founder is on a host of its own, and sees the journals of that one alone.
+    let (other, elsewhere) = (cluster.path("journal-2"), cluster.path("journal-2-of-another-host"));
+    fs::rename(&other, &elsewhere).expect("a journal");
     let from = "lockstep recover --replica 1 --from DIR --accept-loss";
     page.run_with(cluster, from, &[("DIR", copy)], "").with_code(0).saying(&["membership add"]);
+    fs::rename(elsewhere, other).expect("a journal");
 }
 
 fn goes_on_without_the_other_of_two(page: &mut Page) {
