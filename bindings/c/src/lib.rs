@@ -10,8 +10,7 @@
 //!   may be used by any number of threads.
 //! * A handle belongs to the process that has connected it: in a child of a fork each call returns
 //!   `LOCKSTEP_STATUS_OTHER_PROCESS`, but for `…_close`, which harms nobody. Connect a handle of the child's
-//! own;
-//!   an endpoint may be used for that.
+//!   own; an endpoint may be used for that.
 //! * `…_close` takes the address of the handle and sets it to NULL; a NULL handle is refused with
 //!   `LOCKSTEP_STATUS_CLOSED_HANDLE`, and closing it again does nothing.
 //! * Bytes that a callback or a batch receives are valid until the callback returns, or until the next call

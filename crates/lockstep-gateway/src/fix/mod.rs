@@ -13,8 +13,7 @@
 //! gateway the client meets next counts the same, and a resend request is answered from what was stamped.
 //!
 //! * [`codec`] has frames, fields and checksums; [`dictionary`] the standard's tables, and the shape of a
-//! message
-//!   by them; [`value`] times, prices and quantities;
+//!   message by them; [`value`] times, prices and quantities;
 //! * [`note`] the entries between gateways;
 //! * [`session`] one connection's rules: bytes and times in, entries and bytes out;
 //! * [`enter`] makes OUCH 5.0 of orders, [`orders`] execution reports of OUCH 5.0: state that follows from
