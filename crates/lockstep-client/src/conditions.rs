@@ -149,9 +149,7 @@ impl ActiveCondition {
                 "leaders follow each other and no quorum stores what they stamp: make room on the disks of the \
                  members, and look why they are slow"
             }
-            Condition::RoundsHigh => {
-                "elections follow each other without end: find out who campaigns, and why"
-            }
+            Condition::RoundsHigh => "elections follow without end: find out who campaigns, and why",
             Condition::DurabilityMixed => {
                 "set stream.durability alike in the files of all replicas, and restart them one by one (OPERATIONS.md, \
                  Changing the durability)"
