@@ -2,7 +2,7 @@
 //! connections at once, so that the thread that works takes no notice of it, and no client waits for another.
 //!
 //! The head of a request has 4 KiB at most, its body as much as the owner says, and all of it two seconds;
-//! what cannot be parsed is refused by its number. Every request is judged by [`judge`] before its page sees
+//! what cannot be parsed is refused by its number. Every request is judged before its page sees
 //! it: a page of somebody else, shown in the browser of somebody who may reach this one, reads and orders
 //! nothing here.
 
