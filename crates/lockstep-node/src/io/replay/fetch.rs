@@ -504,10 +504,11 @@ mod tests {
         let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
         let mut worker = Worker::new(limits, Arc::new(Shared::new()));
         worker.order = Some(CatchUpPlan::new(0, 1, None));
-        worker.replay.begin(worker.clock.now());
+        let mut now = worker.clock.now();
+        worker.replay.begin(now);
         let ends = [ReplayEndReason::TooOld, ReplayEndReason::Malformed, ReplayEndReason::TooOld];
         for (end, asks_next, gone) in [(ends[0], Some(13), 0), (ends[1], None, 14), (ends[2], Some(13), 14)] {
-            let now = worker.clock.now() + 2 * crate::io::replay::AGAIN_NS;
+            now += 2 * crate::io::replay::AGAIN_NS;
             assert!(matches!(worker.replay.poll(now), Some(ReplayStep::Open(_))));
             worker
                 .replay
