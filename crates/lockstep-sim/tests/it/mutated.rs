@@ -20,7 +20,7 @@ fn every_kind_that_goes_over_the_network_is_recorded_and_opens() {
             [Sealed::Replica, Sealed::Reader].map(|class| Datagram::decode(bytes, class.keys()).is_ok());
         assert!(opened.contains(&true), "{:?}", Header::peek(bytes));
     }
-    // Parts of a checkpoint come on a connection that a node without a log has opened: `replica it install::`.
+    // Parts of a checkpoint come by a connection of a node without a log: `replica it install::`.
     let is_recorded = |kind: Kind| kind != Kind::ReplayCheckpoint;
     let all = (0..128).filter(|kind| Kind::from_u8(*kind).is_some_and(is_recorded)).collect::<BTreeSet<_>>();
     assert_eq!(all.difference(&kinds).collect::<Vec<_>>(), Vec::<&u8>::new(), "not recorded");
