@@ -107,6 +107,7 @@ fn a_replica_by_xdp_whose_card_was_made_again_ends_with_1_and_a_start_takes_the_
     let log = replicas[STANDBY - 1].log();
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("was removed and made again"), "{log}");
+    assert!(log.contains("stopped in order: the journal is marked clean"), "{log}");
     replicas[STANDBY - 1] = cluster.start_replica(STANDBY as u32);
     replicas[STANDBY - 1].await_log(" -> standby");
 }

@@ -207,7 +207,7 @@ impl Follower {
 }
 
 /// From now on `handler` is called for sockets that cannot follow their interface, if it is the first choice
-/// of this process. Without one the log is.
+/// of this process. Without one the log is. It must not wait for the owner of the sockets, who waits for it.
 pub fn at_stranded(handler: fn(&str)) {
     let _first = STRANDED.set(handler);
 }

@@ -62,11 +62,16 @@ const CAUSE_PATIENCE: Duration = Duration::from_secs(3);
 /// where it listens to requests to stop, and at once where it does not, or takes too long.
 pub fn end_for_cause() {
     HAS_CAUSE.store(true, Ordering::Release);
-    if let Some(asked) = OF_PROCESS.get() {
-        asked.store(true, Ordering::Release);
+    let Some(asked) = OF_PROCESS.get() else { low_level::exit(1) };
+    asked.store(true, Ordering::Release);
+    // On a thread of its own: the caller may hold what an orderly end waits for.
+    let wait = || {
         std::thread::sleep(CAUSE_PATIENCE);
+        low_level::exit(1)
+    };
+    if capabilities::spawn(std::thread::Builder::new().name("lockstep-end".into()), wait).is_err() {
+        low_level::exit(1);
     }
-    low_level::exit(1);
 }
 
 /// The exit code of a process whose command has ended with `code`.
