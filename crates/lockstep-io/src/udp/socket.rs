@@ -64,13 +64,10 @@ impl Renewal {
     /// The kernel refuses; what is done already may be done again.
     pub fn on(&mut self, card: &Card) -> Result<(), IoError> {
         let previous = self.link.card.load(Ordering::SeqCst);
-        for (group, wish) in self.settings.groups.iter().zip(&self.link.joined) {
+        for group in self.settings.groups {
             // The kernel remembers what was joined by the index of an interface that is gone, and would
             // refuse to join it again; and it allows a socket no more than 20 groups.
-            let _ = set_membership(&self.group, *group, previous, false);
-            if wish.load(Ordering::SeqCst) {
-                self.set(*group, card, true)?;
-            }
+            let _ = set_membership(&self.group, group, previous, false);
         }
         sends_multicast_by(&self.group, &self.settings, card)?;
         if card.address != self.address {
@@ -80,7 +77,7 @@ impl Renewal {
             self.address = card.address;
         }
         self.link.card.store(card.index, Ordering::SeqCst);
-        // What the owner wished meanwhile, when he saw the former index.
+        // Behind the new index: a wish from before it was made by the former one, and has to be made again.
         for (group, wish) in self.settings.groups.iter().zip(&self.link.joined) {
             self.set(*group, card, wish.load(Ordering::SeqCst))?;
         }
