@@ -47,7 +47,7 @@ impl Config {
         format!("lockstep-{}-", self.cluster)
     }
 
-    /// Whose counters and events are believed: root's, those of the user that asks, and those of the user
+    /// The owners whose counters and events are believed: root, the user that asks, and the user
     /// that the daemons run as, to whom keys and journals belong.
     pub fn file_owners(&self) -> FileOwners {
         let journals = self.replicas.iter().map(|replica| &replica.journal);

@@ -177,7 +177,7 @@ pub(in crate::cli) fn retain_newest(events: &mut Vec<SeenEvent>, more: Vec<SeenE
 /// Reads events again and again, and returns each once.
 pub(in crate::cli) struct EventCollector {
     config: Config,
-    /// Whose files of events are believed.
+    /// The owners whose files of events are believed.
     owners: FileOwners,
     /// Asks the nodes, wherever they run.
     client: Option<QueryClient>,

@@ -54,7 +54,7 @@ pub enum PartsBound {
 /// A message that is given up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Discarded {
-    /// Whose.
+    /// Its publisher.
     pub publisher: PublisherId,
     /// Where it began; with [`PartsBound::Beginning`], where it ended.
     pub from: Seq,

@@ -75,7 +75,7 @@ impl Joiner {
         self.seq = from;
     }
 
-    /// Whose messages were given up, begun where, and why.
+    /// The messages that were given up: publisher, begin, and reason.
     fn discarded(&mut self) -> Vec<(PublisherId, Seq, PartsBound)> {
         std::iter::from_fn(|| self.parts.next_discarded())
             .map(|Discarded { publisher, from, bound }| (publisher, from, bound))

@@ -164,7 +164,7 @@ pub enum PublisherEvent {
     /// it, as this process was held up for so long. Told in the place of
     /// [`Committed`](PublisherEvent::Committed): what it said is to be published again, if it still holds.
     Discarded {
-        /// Whose.
+        /// Its publisher.
         publisher: PublisherId,
         /// Its number.
         publisher_seq: PublisherSeq,
