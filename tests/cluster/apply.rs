@@ -78,7 +78,7 @@ impl<'a> Counters<'a> {
 }
 
 /// Turns a replica until `done`.
-fn turn_until<M: StateMachine>(app: &mut App<M>, words: &str, done: impl Fn(&App<M>) -> bool) {
+fn turn_until<M: StateMachine>(app: &mut App<M>, words: &str, mut done: impl FnMut(&App<M>) -> bool) {
     let began = Instant::now();
     while !done(app) {
         if app.turn(|_, _| {}).expect("it goes on") == 0 {

@@ -475,9 +475,9 @@ impl<M: StateMachine> App<M> {
         self.writing.as_ref().is_some_and(|writing| writing.child.is_some())
     }
 
-    /// Whether every output is committed.
+    /// Whether every output and every report is committed.
     pub fn is_drained(&self) -> bool {
-        self.replica.core.outputs.is_drained() && self.publisher.is_drained()
+        self.replica.is_drained() && self.publisher.is_drained()
     }
 }
 

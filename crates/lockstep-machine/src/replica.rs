@@ -383,6 +383,11 @@ impl<M: StateMachine> MachineReplica<M> {
         if self.core.outputs.backlog() < OUTPUTS_MAX { batch } else { 0 }
     }
 
+    /// Whether every output is committed, and every report has been handed in.
+    pub fn is_drained(&self) -> bool {
+        self.core.outputs.is_drained() && self.reports.is_empty()
+    }
+
     /// A snapshot of this replica is complete: the stream's catalogue gets it.
     pub fn announce(&mut self, notice: SnapshotNotice) {
         self.reports.push_back(ReplicaReport::Snapshot(notice));

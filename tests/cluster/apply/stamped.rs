@@ -5,9 +5,10 @@ use lockstep_app::{
     App, AppSettings, Delivery, EVERYBODY, Endpoint, Input, InputEvent, Output, SnapshotMode, StateMachine,
 };
 use lockstep_client::Publisher;
-use lockstep_testkit::processes::{Cluster, PATIENCE, free_address};
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address, signal_all};
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Tells everybody how many messages there were.
 #[derive(Default)]
@@ -59,25 +60,42 @@ fn what_a_takeover_takes_back_was_applied_and_never_published() {
     cluster.publish("a\nb\nc\nd\ne\n");
     turn_until(&mut app, "five messages", |app| outputs(app) == 5 && app.replica().is_final());
 
-    let mut publisher = Publisher::connect(&endpoint).expect("a socket");
-    let lost = publisher.open("lost", PATIENCE).expect("a leader");
-    // The leader is alone: it stamps, and nothing is committed.
-    let leader = cluster.leader() as usize - 1;
-    let others = [(leader + 1) % 3, (leader + 2) % 3];
-    for other in others {
-        replicas[other].signal("KILL");
-        replicas[other].wait();
-    }
-    for payload in [b"x", b"y", b"z"] {
-        publisher.try_publish(lost, EVERYBODY, payload).expect("room");
-    }
-    publisher.poll(64, |_| {});
-    turn_until(&mut app, "three that are stamped", |app| total(app) == 8);
+    // The leader is alone: it stamps, and nothing is committed. Soon it stamps no more, on a busy machine before
+    // it has stamped anything: then once more.
+    let (leader, others) = loop {
+        let mut publisher = Publisher::connect(&endpoint).expect("a socket");
+        let lost = publisher.open("lost", PATIENCE).expect("a leader");
+        let leader = cluster.leader() as usize - 1;
+        let others = [(leader + 1) % 3, (leader + 2) % 3];
+        for payload in [b"x", b"y", b"z"] {
+            publisher.try_publish(lost, EVERYBODY, payload).expect("room");
+        }
+        let fallen = |replica: &Process| replica.log().matches("hears no quorum").count();
+        let before = fallen(&replicas[leader]);
+        signal_all("KILL", others.map(|other| &replicas[other]));
+        turn_until(&mut app, "three that are stamped, or no leader", |app| {
+            publisher.poll(64, |_| {});
+            total(app) == 8 || fallen(&replicas[leader]) > before
+        });
+        for other in others {
+            replicas[other].wait();
+        }
+        let began = Instant::now();
+        turn_until(&mut app, "what was stamped before", |app| {
+            total(app) == 8 || began.elapsed() > Duration::from_millis(200)
+        });
+        if total(&app) == 8 {
+            break (leader, others);
+        }
+        drop(publisher);
+        for other in others {
+            replicas[other] = cluster.start_replica(other as u32 + 1);
+        }
+    };
     assert_eq!(outputs(&app), 5);
     assert!(!app.replica().is_final());
 
     // Nobody else has them.
-    drop(publisher);
     replicas[leader].signal("KILL");
     replicas[leader].wait();
     for other in others {
