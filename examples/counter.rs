@@ -62,11 +62,15 @@ impl StateMachine for Counter {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn start() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let number = args.next().ok_or("usage: counter NUMBER [ADDRESS:PORT [SNAPSHOT_EVERY]]")?.parse()?;
     let mut settings = AppSettings::new("counter", number, format!("counter-{number}"));
     settings.serve = args.next().map(|address| address.parse()).transpose()?;
     settings.snapshot_every = args.next().map_or(Ok(settings.snapshot_every), |every| every.parse())?;
     Ok(run(&Endpoint::from_env()?, settings, Counter::default)?)
+}
+
+fn main() -> std::process::ExitCode {
+    lockstep_app::ended(start())
 }

@@ -9,10 +9,14 @@
 use lockstep_app::{AppSettings, CHANNELS, LockTable, run};
 use lockstep_client::Endpoint;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn start() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let number = args.next().ok_or("usage: locks NUMBER [ADDRESS:PORT]")?.parse()?;
     let mut settings = AppSettings::new("locks", number, format!("locks-{number}"));
     settings.serve = args.next().map(|address| address.parse()).transpose()?;
     Ok(run(&Endpoint::from_env()?, settings, || LockTable::new(CHANNELS + 9))?)
+}
+
+fn main() -> std::process::ExitCode {
+    lockstep_app::ended(start())
 }

@@ -2,7 +2,7 @@
 
 use crate::counters::{AppCounts, ROWS, values};
 use crate::error::AppError;
-use crate::peers::{Peers, fetched, restored};
+use crate::peers::{NoneWillDo, Peers, fetched, restored};
 use crate::serve::{Asked, Served, serve};
 use crate::settings::{AppSettings, SnapshotMode};
 use crate::store::{self, SnapshotStore, StoredSnapshot};
@@ -172,12 +172,27 @@ impl<M: StateMachine> App<M> {
         self.open()
     }
 
-    /// What lies behind the own snapshots is gone: whether a peer has given one that begins where the stream
-    /// is still to be had.
-    fn fetch_newer(&self, oldest: Seq) -> bool {
+    /// What lies behind the own snapshots is gone: continues with a snapshot of a peer which this version
+    /// restores, and behind which the stream is still to be had.
+    ///
+    /// # Errors
+    /// No peer has one.
+    fn go_on_with_a_peers(&mut self, fault: MachineFault, oldest: Seq) -> Result<(), AppError> {
+        let reaches = |head: &SnapshotHead| match head.cursor.seq {
+            seq if seq >= oldest => Ok(()),
+            seq => Err(format!("the stream behind its snapshot is gone as well: it is read on at seq {seq}")),
+        };
         let from = Peers { endpoint: &self.endpoint, settings: &self.settings, distrusted: &self.distrusted };
-        let fetched = self.store.as_ref().and_then(|store| fetched(&from, store));
-        fetched.is_some_and(|stored| stored.next >= oldest)
+        match self.store.as_ref().map(|store| fetched::<M>(&from, store, reaches)) {
+            Some(Ok(_)) => {
+                tracing::warn!("{fault}; this replica goes on with the snapshot of a peer");
+                self.restart()
+            }
+            Some(Err(NoneWillDo { peers, may_change })) if !peers.is_empty() => {
+                Err(AppError::NoSnapshot { fault, peers, may_change })
+            }
+            _ => Err(fault.into()),
+        }
     }
 
     fn open(&mut self) -> Result<(), AppError> {
@@ -223,10 +238,8 @@ impl<M: StateMachine> App<M> {
                 self.restart()?;
                 return Ok(1);
             }
-            Some(fault @ MachineFault::Abandoned { oldest, .. }) if self.fetch_newer(oldest) => {
-                tracing::warn!("{fault}; this replica goes on with the snapshot of a peer");
-                self.restart()?;
-                return Ok(1);
+            Some(fault @ MachineFault::Abandoned { oldest, .. }) => {
+                return self.go_on_with_a_peers(fault, oldest).map(|()| 1);
             }
             // The stream has other outputs than a state that nobody vouches for.
             Some(MachineFault::Output(why)) if self.unproven.is_some() => {

@@ -3,6 +3,7 @@
 use lockstep_client::{IoError, OpenError};
 use lockstep_machine::MachineFault;
 use std::fmt;
+use std::process::ExitCode;
 
 /// Why an application does not start, or ends.
 #[non_exhaustive]
@@ -13,6 +14,15 @@ pub enum AppError {
     Open(OpenError),
     /// It cannot go on.
     Fault(MachineFault),
+    /// The stream behind its own snapshots is gone, and no peer has a snapshot with which it can go on.
+    NoSnapshot {
+        /// What of the stream is gone.
+        fault: MachineFault,
+        /// Each peer, and what is wrong with its snapshot.
+        peers: String,
+        /// A peer has not answered, or has no snapshot yet.
+        may_change: bool,
+    },
 }
 
 impl fmt::Display for AppError {
@@ -21,8 +31,42 @@ impl fmt::Display for AppError {
             Self::Io(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
             Self::Fault(fault) => write!(f, "the application ends: {fault}"),
+            Self::NoSnapshot { fault, peers, .. } => {
+                write!(
+                    f,
+                    "the application ends: {fault}; and no peer has a snapshot with which it can go on: {peers}"
+                )
+            }
         }
     }
+}
+
+impl AppError {
+    /// The exit code of a program that ends by it, as those of `lockstep`'s daemons: 3 where the same would
+    /// happen again, as the stream, the state or the snapshots need an operator first; else 1. A unit of
+    /// systemd has `RestartPreventExitStatus=2 3 5`.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Io(_) | Self::Open(_) | Self::NoSnapshot { may_change: true, .. } => 1,
+            Self::Fault(MachineFault::Publish(_)) => 1,
+            Self::Fault(_) | Self::NoSnapshot { .. } => 3,
+        }
+    }
+}
+
+/// Ends a program with what has ended its replica: its sentence on stderr, and [`AppError::exit_code`]; 1 for
+/// another error.
+///
+/// ```no_run
+/// # fn start() -> Result<(), Box<dyn std::error::Error>> { Ok(()) }
+/// fn main() -> std::process::ExitCode {
+///     lockstep_app::ended(start())
+/// }
+/// ```
+pub fn ended(outcome: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    eprintln!("Error: {error}");
+    ExitCode::from(error.downcast_ref::<AppError>().map_or(1, AppError::exit_code))
 }
 
 /// As [`Display`](fmt::Display): this is what a `main` prints that returns it.

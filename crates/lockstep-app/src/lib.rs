@@ -9,7 +9,7 @@
 //! ```no_run
 //! use lockstep_app::{AppSettings, Endpoint, Acknowledger, run};
 //!
-//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! fn start() -> Result<(), Box<dyn std::error::Error>> {
 //!     let number = std::env::args().nth(1).ok_or("usage: NUMBER")?.parse()?;
 //!     let settings = AppSettings::new("acknowledger", number, format!("/var/lib/acknowledger-{number}"));
 //!     let endpoint = Endpoint::builder() // with the feature `config` of lockstep-client: Endpoint::from_env()
@@ -18,6 +18,10 @@
 //! #       .member(1, "127.0.0.1:7701".parse()?)
 //!         .build()?;
 //!     Ok(run(&endpoint, settings, Acknowledger::default)?)
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     lockstep_app::ended(start())
 //! }
 //! ```
 //!
@@ -36,7 +40,7 @@ mod store;
 mod take_over;
 
 pub use app::{App, bisect, run};
-pub use error::AppError;
+pub use error::{AppError, ended};
 pub use lockstep_client::{Delivery, Endpoint, EndpointError};
 pub use lockstep_machine::*;
 pub use serve::{fetch_snapshot, query, take_over};

@@ -6,7 +6,7 @@ use crate::settings::AppSettings;
 use crate::store::{self, SnapshotStore, StoredSnapshot};
 use lockstep_client::{Delivery, Endpoint, IoError, Start, Subscriber, SubscriberEvent};
 use lockstep_machine::{
-    EVERYBODY, MachineCore, ReplicaReport, Seq, ServedSnapshot, SnapshotError, SnapshotNotice, StateMachine,
+    EVERYBODY, MachineCore, ReplicaReport, Seq, ServedSnapshot, SnapshotHead, SnapshotNotice, StateMachine,
 };
 use std::io;
 use std::net::SocketAddrV4;
@@ -63,31 +63,66 @@ fn announced(endpoint: &Endpoint, next: Seq) -> Vec<SnapshotNotice> {
     found
 }
 
-/// The newest snapshot of the first peer that has a sound one.
-pub(crate) fn fetched(from: &Peers<'_>, store: &SnapshotStore) -> Option<StoredSnapshot> {
-    let peers = from.settings.peers.iter().filter(|peer| !from.distrusted.contains(peer));
-    peers.copied().find_map(|peer| match fetch_snapshot(peer, store, |next| announced(from.endpoint, next)) {
-        Ok(fetched) => fetched.inspect(|stored| {
-            tracing::info!("fetched the snapshot below seq {} from {peer}", stored.next);
-        }),
-        Err(error) => {
-            tracing::warn!("{error}; another peer is asked, or the stream is read from its beginning");
-            None
+/// Why no peer's snapshot will do.
+pub(crate) struct NoneWillDo {
+    /// Each peer, and what is wrong with its snapshot.
+    pub peers: String,
+    /// A peer has not answered, or has no snapshot yet: a later attempt may find one.
+    pub may_change: bool,
+}
+
+/// The newest snapshot of the first peer whose one is sound, of this version, and wanted.
+pub(crate) fn fetched<M: StateMachine>(
+    from: &Peers<'_>,
+    store: &SnapshotStore,
+    is_wanted: impl Fn(&SnapshotHead) -> Result<(), String>,
+) -> Result<StoredSnapshot, NoneWillDo> {
+    let (own, mut wrong, mut may_change) = (M::VERSION, Vec::new(), false);
+    let judge = |head: &SnapshotHead| match head.version {
+        version if version == own => is_wanted(head),
+        version => {
+            Err(format!("its snapshot is of version {version} of the machine, and this is version {own}"))
         }
-    })
+    };
+    for peer in from.settings.peers.iter().copied().filter(|peer| !from.distrusted.contains(peer)) {
+        match fetch_snapshot(peer, store, |next| announced(from.endpoint, next), judge) {
+            Ok(Some(stored)) => {
+                tracing::info!("fetched the snapshot below seq {} from {peer}", stored.next);
+                return Ok(stored);
+            }
+            Ok(None) => {
+                may_change = true;
+                wrong.push(format!("{peer} has no snapshot"));
+            }
+            Err(error) => {
+                may_change |= error.source.kind() != io::ErrorKind::InvalidData;
+                wrong.push(error.to_string());
+            }
+        }
+    }
+    Err(NoneWillDo { peers: wrong.join("; "), may_change })
 }
 
 /// A state, where its subscription goes on, and what proves it if it needs a proof.
 pub(crate) type Restored<M> = (MachineCore<M>, Start, Option<ServedSnapshot>);
 
-/// The newest sound snapshot of this replica or of a peer, restored.
+/// The newest sound snapshot of this version, of this replica or of a peer, restored.
 pub(crate) fn restored<M: StateMachine>(
     from: &Peers<'_>,
     store: &SnapshotStore,
 ) -> Result<Option<Restored<M>>, AppError> {
     let settings = from.settings;
-    let Some(stored) = store.newest_sound()?.or_else(|| fetched(from, store)) else {
-        return Ok(None);
+    let stored = match store.newest_sound(M::VERSION)? {
+        Some(stored) => stored,
+        None => match fetched::<M>(from, store, |_| Ok(())) {
+            Ok(stored) => stored,
+            Err(none) => {
+                if !none.peers.is_empty() {
+                    tracing::warn!("{}; the stream is read from its beginning", none.peers);
+                }
+                return Ok(None);
+            }
+        },
     };
     let doing = || format!("restore the snapshot {}", stored.path.display());
     let mut file = store::reader(&stored.path).map_err(|error| IoError::new(doing(), error))?;
@@ -100,11 +135,6 @@ pub(crate) fn restored<M: StateMachine>(
             let unproven = store.unproven(stored.next).map(judge).transpose();
             let unproven = unproven.map_err(|error| IoError::new(doing(), error))?;
             Ok(Some((core, Start::Cursor(cursor), unproven)))
-        }
-        // A changed version needs the stream from its beginning, as far as it is there.
-        Err(error @ SnapshotError::Version(_)) => {
-            tracing::warn!("{}: {error}; the stream is read from its beginning", doing());
-            Ok(None)
         }
         Err(error) => Err(IoError::because(doing(), io::ErrorKind::InvalidData, error.to_string()).into()),
     }

@@ -6,7 +6,7 @@ use crate::settings::AppSettings;
 use crate::store::{SnapshotStore, StoredSnapshot, served, verify};
 use crate::take_over::{TakeOverGate, TakeOverKey};
 use lockstep_io::IoError;
-use lockstep_machine::{Seq, SnapshotNotice};
+use lockstep_machine::{Seq, SnapshotHead, SnapshotNotice};
 use lockstep_metrics::ShownProcess;
 use lockstep_metrics::page::{self, PATHS};
 use lockstep_process::page::{PageAnswer, PageRequest, PageServer, PageSettings, fetch};
@@ -200,14 +200,17 @@ fn post(address: SocketAddrV4, path: &str, body: &[u8], doing: &str) -> Result<V
 /// Fetches the newest snapshot of the replica that serves at `peer` into `store`, from where an earlier
 /// attempt was broken off, and verifies it. Of a peer that is believed it is no more than the stream says:
 /// `announced` has the announcements of snapshots below a seq. One that none of them is of is marked: it may
-/// be a state of anybody's choice, who sits at this address. `None`: the peer has none.
+/// be a state of anybody's choice, who sits at this address. What `is_wanted` refuses, in words, is removed.
+/// `None`: the peer has none.
 ///
 /// # Errors
-/// The peer does not answer, the snapshot is damaged or larger than it may be, or the disk refuses it.
+/// The peer does not answer, or the disk refuses the snapshot; [`ErrorKind::InvalidData`]: it is damaged,
+/// larger than it may be, or not wanted.
 pub fn fetch_snapshot(
     peer: SocketAddrV4,
     store: &SnapshotStore,
     announced: impl FnOnce(Seq) -> Vec<SnapshotNotice>,
+    is_wanted: impl FnOnce(&SnapshotHead) -> Result<(), String>,
 ) -> Result<Option<StoredSnapshot>, IoError> {
     let doing = || format!("fetch a snapshot from {peer}");
     let refused = |why: String| IoError::because(doing(), ErrorKind::InvalidData, why);
@@ -234,7 +237,7 @@ pub fn fetch_snapshot(
     file.sync_all().map_err(wrong)?;
     let judged = verify(&path).map_err(|error| error.to_string()).and_then(|head| {
         match head.next == next && have == len {
-            true => served(&path, &head).map_err(|error| error.to_string()),
+            true => is_wanted(&head).and_then(|()| served(&path, &head).map_err(|error| error.to_string())),
             false => Err("it is another one than was announced".to_owned()),
         }
     });

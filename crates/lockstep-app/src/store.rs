@@ -90,15 +90,22 @@ impl SnapshotStore {
         Ok(all)
     }
 
-    /// The newest one whose checksum is right. Those that are damaged are named and stay, for
-    /// whoever looks into it.
+    /// The newest one of this version of the machine whose checksum is right. Those that are damaged are
+    /// named and stay, for whoever looks into it; so do those of another version.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn newest_sound(&self) -> Result<Option<StoredSnapshot>, IoError> {
+    pub fn newest_sound(&self, version: u32) -> Result<Option<StoredSnapshot>, IoError> {
         for stored in self.list()?.into_iter().rev() {
             match verify(&stored.path) {
-                Ok(_) => return Ok(Some(stored)),
+                Ok(head) if head.version == version => return Ok(Some(stored)),
+                Ok(head) => {
+                    tracing::warn!(
+                        "the snapshot {} is of version {} of the machine and is not used: this is version {version}",
+                        stored.path.display(),
+                        head.version
+                    );
+                }
                 Err(error) => {
                     tracing::error!(
                         "the snapshot {} is not used: {error}; the one before is",

@@ -6,7 +6,6 @@ use lockstep_client::OpenError;
 use lockstep_core::engine::ports::BacklogError;
 use lockstep_io::IoError;
 use lockstep_io::output::{self, OutputStream};
-use lockstep_machine::MachineFault;
 use lockstep_node::{JournalError, NodeError};
 use std::fmt;
 use std::io::ErrorKind;
@@ -137,9 +136,7 @@ impl From<AppError> for Failure {
         match error {
             AppError::Io(error) => error.into(),
             AppError::Open(error) => error.into(),
-            AppError::Fault(MachineFault::Publish(_)) => Self::new(FAILED, error),
-            // What it knows of the stream is not what others know.
-            error => Self::new(INTEGRITY, error),
+            error => Self::new(error.exit_code(), error),
         }
     }
 }

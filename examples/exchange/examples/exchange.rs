@@ -12,7 +12,7 @@ mod founding;
 
 use lockstep_app::{AppSettings, Endpoint, run};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn start() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let number =
         args.next().ok_or("usage: exchange NUMBER [ADDRESS:PORT [SNAPSHOT_EVERY [OPENING]]]")?.parse()?;
@@ -22,4 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     settings.digest_every = 10_000;
     let machine = founding::founded(args.next().as_deref())?;
     Ok(run(&Endpoint::from_env()?, settings, move || machine.clone())?)
+}
+
+fn main() -> std::process::ExitCode {
+    lockstep_app::ended(start())
 }

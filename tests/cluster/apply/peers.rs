@@ -2,7 +2,8 @@
 
 use super::{page, turn_until};
 use lockstep_app::{
-    App, AppSettings, Endpoint, Input, InputEvent, MachineCore, MachineSettings, Output, StateMachine, query,
+    App, AppError, AppSettings, Endpoint, Input, InputEvent, MachineCore, MachineSettings, Output,
+    StateMachine, query,
 };
 use lockstep_process::page::{PageAnswer, PageRequest, PageServer, PageSettings};
 use lockstep_testkit::processes::{Cluster, PATIENCE, free_address};
@@ -14,15 +15,15 @@ use std::time::{Duration, Instant};
 
 /// Counts messages; its snapshot has several of the pieces that are fetched at once.
 #[derive(Default)]
-struct Ledger {
+struct Ledger<const V: u32 = 1> {
     count: u64,
 }
 
 /// Words of a snapshot.
 const WORDS: u64 = 5 << 18;
 
-impl StateMachine for Ledger {
-    const VERSION: u32 = 1;
+impl<const V: u32> StateMachine for Ledger<V> {
+    const VERSION: u32 = V;
 
     fn apply(&mut self, input: &Input<'_>, _: &mut Output) {
         self.count += u64::from(matches!(input.event, InputEvent::Message { .. }));
@@ -51,6 +52,10 @@ struct Peers {
 
 impl Peers {
     fn replica(&self, number: u8) -> App<Ledger> {
+        self.replica_of(number)
+    }
+
+    fn replica_of<const V: u32>(&self, number: u8) -> App<Ledger<V>> {
         let endpoint = Endpoint::from_file(self.cluster.config()).expect("the cluster's file");
         let mut settings = AppSettings::new("ledger", number, self.folder(number));
         settings.snapshot_every = 1_000;
@@ -133,6 +138,19 @@ fn keep_newest_segments(journal: &Path, count: usize) {
     files().filter(is_old).for_each(|path| fs::remove_file(path).expect("a disk"));
 }
 
+/// Turns a replica that cannot go on until it says so.
+fn ended<const V: u32>(app: &mut App<Ledger<V>>) -> AppError {
+    let began = Instant::now();
+    loop {
+        match app.turn(|_, _| {}) {
+            Err(error) => return error,
+            Ok(0) => app.wait(Duration::from_millis(1)).expect("a descriptor"),
+            Ok(_) => {}
+        }
+        assert!(began.elapsed() < PATIENCE, "it neither goes on nor ends, at {}", app.replica().next());
+    }
+}
+
 #[test]
 fn a_replica_that_was_away_for_longer_than_any_journal_reaches_back_goes_on_with_a_peers_snapshot() {
     let address = free_address().to_string().parse().expect("an IPv4 address");
@@ -166,6 +184,22 @@ fn a_replica_that_was_away_for_longer_than_any_journal_reaches_back_goes_on_with
     assert!(two.replica().next() < 1_600, "it begins with its own snapshot");
     turn_until(&mut two, "all", |app| app.replica().core.machine().count == 9_500);
     assert!(two.replica().core.inputs() < 2_000, "{} inputs were applied", two.replica().core.inputs());
+    drop(two);
+
+    // It ends where no peer can help: by the code that units do not restart where nothing changes that, as
+    // for a version that no peer has a snapshot of, ...
+    let mut newer = peers.replica_of::<2>(3);
+    let error = ended(&mut newer);
+    let text = error.to_string();
+    assert_eq!(error.exit_code(), 3, "{text}");
+    assert!(text.contains("is of version 1 of the machine, and this is version 2"), "{text}");
+    assert_eq!(peers.files(3, "snapshot").len(), 0, "and nothing of it is kept");
+    // ... and by the other one where a peer is away.
+    drop(one);
+    let mut alone = peers.replica(4);
+    let error = ended(&mut alone);
+    assert_eq!(error.exit_code(), 1);
+    assert!(error.to_string().contains("no peer has a snapshot"), "{error}");
 }
 
 /// Somebody who sits at a peer's address, and serves what he likes.
@@ -204,7 +238,7 @@ fn a_state_that_the_stream_does_not_announce_says_nothing_and_is_given_up() {
     let mut right = fs::File::open(right).expect("a file");
     let (_, cursor) = MachineCore::<Ledger>::restore(settings.clone(), &mut right).expect("a snapshot");
     let mut forged = Vec::new();
-    let core = MachineCore::new(settings, Ledger { count: 1 << 40 });
+    let core = MachineCore::new(settings, Ledger::<1> { count: 1 << 40 });
     core.save(cursor, cursor.seq, &mut forged).expect("memory");
     let (address, own) = (free(), free());
     let _liar = liar(address, format!("1 {}\n", forged.len()), forged);
@@ -213,7 +247,7 @@ fn a_state_that_the_stream_does_not_announce_says_nothing_and_is_given_up() {
     let mut settings = AppSettings::new("ledger", 2, peers.folder(2));
     (settings.peers, settings.serve) = (vec![address], Some(own));
     settings.proof_wait = Duration::from_millis(500);
-    let mut two = App::connect(&endpoint, settings, Ledger::default).expect("a cluster");
+    let mut two = App::connect(&endpoint, settings, Ledger::<1>::default).expect("a cluster");
     assert!(two.replica().unproven().is_some(), "nobody vouches for it");
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| query(own, b""));
