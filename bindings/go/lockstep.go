@@ -90,7 +90,7 @@ const (
 	KindOutcomeFenced    Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_FENCED
 	KindOutcomeClosed    Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_CLOSED
 	KindOutcomesUnknown  Kind = C.LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN
-	KindOutcomeDiscarded   Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_DISCARDED
+	KindOutcomeDiscarded Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_DISCARDED
 )
 
 // Delivery is when a message is delivered.
