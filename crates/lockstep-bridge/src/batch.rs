@@ -37,13 +37,19 @@ pub struct PendingRecords {
     cursor: Option<Cursor>,
     /// Messages that are unfinished at the last frame.
     unfinished: Unfinished,
+    /// Messages from here on are not taken: where the subscription goes on does not move beyond the frame
+    /// that reaches it.
+    end: Seq,
+    /// A subscription that begins here reads everything from the end on, once a frame has reached that.
+    before_end: Option<Cursor>,
 }
 
 impl PendingRecords {
-    /// None, of a subscription that begins at `cursor`, if it begins at one.
-    pub fn new(cursor: Option<Cursor>) -> Self {
+    /// None, of a subscription that begins at `cursor`, if it begins at one, and of which messages below
+    /// `end` are taken.
+    pub fn new(cursor: Option<Cursor>, end: Seq) -> Self {
         let (rows, bytes, complete, unfinished) = (Vec::new(), Vec::new(), 0, Unfinished::new(false));
-        Self { rows, bytes, complete, cursor, unfinished }
+        Self { rows, bytes, complete, cursor, unfinished, end, before_end: None }
     }
 
     /// Takes a message.
@@ -72,9 +78,13 @@ impl PendingRecords {
         entries: impl Iterator<Item = Entry<'a>>,
         start: Seq,
     ) {
-        let Self { rows, complete, unfinished, cursor, .. } = self;
+        let Self { rows, complete, unfinished, cursor, end, before_end, .. } = self;
         let (history, first, chain) = (header.history, header.first_seq, header.chain);
         cursor.get_or_insert(Cursor { history, seq: first.max(start), chain });
+        if header.next_seq() > *end && before_end.is_none() {
+            let (seq, chain) = unfinished.resume(first.max(start), chain);
+            *before_end = Some(Cursor { history, seq, chain });
+        }
         let mut waiting = rows[*complete..].iter_mut().peekable();
         let mut next = first;
         for (seq, entry) in (first..).zip(entries) {
@@ -134,7 +144,7 @@ impl PendingRecords {
         } else {
             self.rows.clear();
             self.bytes.clear();
-            self.cursor = next.or(self.cursor);
+            self.cursor = self.before_end.or(next).or(self.cursor);
         }
         self.complete = 0;
     }
@@ -186,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_message_is_complete_with_its_frame_and_has_its_history_and_epoch() {
-        let mut pending = PendingRecords::new(None);
+        let mut pending = PendingRecords::new(None, Seq::MAX);
         pending.push(&message(3, b"three"));
         assert!(pending.is_open() && seen(&pending).is_empty() && pending.cursor().is_none());
         report(&mut pending, (2, 5, 11), 3, &[(1, 2, 0), (1, 3, 0)]);
@@ -200,7 +210,7 @@ mod tests {
     fn a_frame_that_a_poll_splits_is_read_again_by_the_cursor_before_it() {
         let begin = Cursor { history: 7, seq: 1, chain: 1 };
         let next = Cursor { history: 7, seq: 9, chain: 2 };
-        let mut pending = PendingRecords::new(Some(begin));
+        let mut pending = PendingRecords::new(Some(begin), Seq::MAX);
         pending.push(&message(1, b"one"));
         report(&mut pending, (1, 5, 1), 0, &[(1, 1, 0)]);
         pending.push(&message(2, b"two"));
@@ -216,7 +226,7 @@ mod tests {
 
     #[test]
     fn behind_each_message_the_stream_is_read_on_from_the_first_part_of_what_is_unfinished_there() {
-        let mut pending = PendingRecords::new(None);
+        let mut pending = PendingRecords::new(None, Seq::MAX);
         // A first part, and behind it a whole one of another publisher; its last parts; one more.
         pending.push(&message(13, b""));
         report(&mut pending, (12, 5, 1), 0, &[(1, 1, PART_MORE), (2, 1, 0)]);
@@ -225,5 +235,29 @@ mod tests {
         let place = |record: StreamRecord<'_>| (record.seq, record.resume.seq, record.resume.chain);
         let resume: Vec<_> = pending.complete().map(place).collect();
         assert_eq!(resume, [(13, 12, 1), (15, 16, 2), (16, 17, 3)]);
+    }
+
+    #[test]
+    fn what_lies_behind_the_end_is_read_by_the_next_bridge_however_far_this_one_has_read() {
+        let next = Cursor { history: 7, seq: 20, chain: 9 };
+        // A first part; the end lies within the next frame, which has its last part.
+        let mut pending = PendingRecords::new(None, 15);
+        pending.push(&message(13, b""));
+        report(&mut pending, (12, 5, 1), 0, &[(1, 1, PART_MORE), (2, 1, 0)]);
+        report(&mut pending, (14, 5, 2), 0, &[(2, 2, 0), (1, 2, PART_NEXT)]);
+        report(&mut pending, (16, 5, 3), 0, &[(2, 3, 0), (2, 4, 0)]);
+        pending.clear(Some(next));
+        assert_eq!(pending.cursor(), Some(Cursor { history: 7, seq: 12, chain: 1 }));
+        // Nothing is unfinished: from the frame that reaches the end.
+        let mut pending = PendingRecords::new(None, 15);
+        report(&mut pending, (12, 5, 1), 0, &[(1, 1, 0), (2, 1, 0)]);
+        report(&mut pending, (14, 5, 2), 0, &[(2, 2, 0), (1, 2, 0)]);
+        pending.clear(Some(next));
+        assert_eq!(pending.cursor(), Some(Cursor { history: 7, seq: 14, chain: 2 }));
+        // Nobody has read beyond it.
+        let mut pending = PendingRecords::new(None, 14);
+        report(&mut pending, (12, 5, 1), 0, &[(1, 1, 0), (2, 1, 0)]);
+        pending.clear(Some(next));
+        assert_eq!(pending.cursor(), Some(next));
     }
 }

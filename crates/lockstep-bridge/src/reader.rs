@@ -131,7 +131,7 @@ impl BridgeReader {
         Ok(Self {
             endpoint: endpoint.clone(),
             subscriber,
-            pending: PendingRecords::new(cursor),
+            pending: PendingRecords::new(cursor, end.map_or(Seq::MAX, |end| end.next)),
             from: first,
             start: match start {
                 Start::From(seq) => Some(seq),
