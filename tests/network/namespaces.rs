@@ -98,6 +98,7 @@ fn a_reader_that_hears_no_multicast_has_everything_by_repair() {
     network.cut(&[Cut::one_way(&REPLICAS, &[READER]).of_multicast()]);
     let published = publish(&cluster, &mut near);
     let all = published.iter().map(|(_, count)| count).sum::<u64>() as usize;
+    near.await_count(all);
     deaf.await_count(all);
     assert!(network.swallowed()[0] > 0, "it was deaf");
     let (near, deaf) = (near.finish(), deaf.finish());

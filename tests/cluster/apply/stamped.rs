@@ -60,8 +60,8 @@ fn what_a_takeover_takes_back_was_applied_and_never_published() {
     cluster.publish("a\nb\nc\nd\ne\n");
     turn_until(&mut app, "five messages", |app| outputs(app) == 5 && app.replica().is_final());
 
-    // The leader is alone: it stamps, and nothing is committed. Soon it stamps no more, on a busy machine before
-    // it has stamped anything: then once more.
+    // The leader is alone: it stamps, and nothing is committed. Soon it stamps no more, on a busy machine
+    // before it has stamped anything: then once more.
     let (leader, others) = loop {
         let mut publisher = Publisher::connect(&endpoint).expect("a socket");
         let lost = publisher.open("lost", PATIENCE).expect("a leader");

@@ -508,7 +508,7 @@ fn assert_logged(scene: &Scene, words: &str) {
 #[test]
 fn each_refused_or_closed_login_is_one_line_with_its_peer_and_its_cause_and_one_counter() {
     let lines = Lines::default();
-    tracing::subscriber::with_default(lines.clone(), || {
+    lines.record(|| {
         for (words, cause) in CAUSES {
             let mut scene = Scene::new(&lines);
             cause(&mut scene);
@@ -531,7 +531,7 @@ fn each_refused_or_closed_login_is_one_line_with_its_peer_and_its_cause_and_one_
         }
         for (words, changes) in ANSWERED {
             let mut scene = Scene::new(&lines);
-            scene.gateway.stream_time = TIME;
+            scene.gateway.clocks.stream = TIME;
             let index = scene.logon("FIX.4.4", &good(changes));
             scene.checked(true);
             scene.open();
@@ -546,7 +546,7 @@ fn each_refused_or_closed_login_is_one_line_with_its_peer_and_its_cause_and_one_
 #[test]
 fn a_connection_that_says_nothing_and_is_closed_is_counted_and_leaves_no_line() {
     let lines = Lines::default();
-    tracing::subscriber::with_default(lines.clone(), || {
+    lines.record(|| {
         let mut scene = Scene::new(&lines);
         for index in [scene.soup(), scene.fix()] {
             scene.close(index);

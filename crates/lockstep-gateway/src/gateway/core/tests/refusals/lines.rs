@@ -1,6 +1,7 @@
 //! The lines that a log would have.
 
-use std::sync::{Arc, Mutex};
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, Once};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -22,11 +23,25 @@ impl Visit for Line {
     }
 }
 
-/// Keeps the lines at `info` and above.
+/// The lines at `info` and above of one thread.
 #[derive(Clone, Default)]
 pub(super) struct Lines(Arc<Mutex<Vec<Line>>>);
 
+thread_local! {
+    static OF_THREAD: RefCell<Option<Lines>> = const { RefCell::new(None) };
+}
+
 impl Lines {
+    /// Runs `test`, and keeps the lines of its thread. The recorder is that of the whole process: a callsite
+    /// that another thread meets first would else stay silent.
+    pub fn record(&self, test: impl FnOnce()) {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| tracing::subscriber::set_global_default(Recorder).expect("the only one"));
+        OF_THREAD.set(Some(self.clone()));
+        test();
+        OF_THREAD.set(None);
+    }
+
     pub fn all(&self) -> Vec<Line> {
         self.0.lock().expect("lines").clone()
     }
@@ -36,7 +51,10 @@ impl Lines {
     }
 }
 
-impl Subscriber for Lines {
+/// Gives each line to its thread.
+struct Recorder;
+
+impl Subscriber for Recorder {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -51,9 +69,12 @@ impl Subscriber for Lines {
 
     fn event(&self, event: &Event<'_>) {
         if *event.metadata().level() <= Level::INFO {
-            let mut line = Line::default();
-            event.record(&mut line);
-            self.0.lock().expect("lines").push(line);
+            OF_THREAD.with_borrow(|lines| {
+                let Some(Lines(lines)) = lines else { return };
+                let mut line = Line::default();
+                event.record(&mut line);
+                lines.lock().expect("lines").push(line);
+            });
         }
     }
 
