@@ -242,10 +242,8 @@ impl World {
 
     /// The reply of node `repairer` to node `index`; `None` if it cannot be reached, or does not serve.
     pub(super) fn ask(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Option<ReplayChunk> {
-        if repairer == index || self.nodes[repairer].paused_until > self.now {
-            return None;
-        }
-        if !self.wire.connects(self.now, index, repairer) {
+        let is_away = repairer == index || self.nodes[repairer].paused_until > self.now;
+        if is_away || !self.wire.connects(self.now, index, repairer) {
             return None;
         }
         let Actor::Replica(machine) = &mut self.nodes[repairer].actor else { return None };

@@ -29,7 +29,7 @@ use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, Gate
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::IoError;
-use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::clock::{Clock, Utc, random_u64};
 use lockstep_io::idle::Idle;
 use lockstep_io::idle::adaptive::Adaptive;
 use lockstep_io::output::{self, OutputStream};
@@ -339,6 +339,7 @@ impl Server {
     /// Everything once; then a sleep, if there was nothing to do.
     fn turn(&mut self, reading: &mut ReadingEnd) -> Result<(), Failure> {
         let now = self.clock.now();
+        self.core.clocks.gateway = Utc::now().0;
         let mut work = self.turn_stream(now, reading)?;
         while let Some((check, is_right)) = self.verifier.next_result() {
             work += 1;

@@ -39,7 +39,7 @@ const TEST_ID: &str = "LOCKSTEP";
 pub struct FixSessionLimits {
     /// From the connection to a whole logon.
     pub login_ns: Nanos,
-    /// How far SendingTime may be from the stream's time.
+    /// How far SendingTime may be from both of [`FixClocks`].
     pub accuracy_ns: Nanos,
     /// How long a gateway waits for its own Logout to be stamped and sent.
     pub parting_ns: Nanos,
@@ -180,11 +180,31 @@ enum SessionPhase {
     Open,
 }
 
+/// The times by which a client's SendingTime is judged, in nanoseconds since the Unix epoch; 0: not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FixClocks {
+    /// The timestamp of the stream's newest entry. It stands still while the stream is idle, and where a
+    /// quorum's clocks were ahead until they have passed it.
+    pub stream: Nanos,
+    /// The gateway's own clock.
+    pub gateway: Nanos,
+}
+
+impl FixClocks {
+    /// Whether a message that was `sent` then is as near as it has to be: to either time, so that neither a
+    /// stream's time that is ahead nor a gateway's wrong clock ends the sessions of clients whose clocks are
+    /// right.
+    pub(super) fn is_accurate(self, sent: Nanos, accuracy_ns: Nanos) -> bool {
+        let mut known = [self.stream, self.gateway].into_iter().filter(|time| *time > 0).peekable();
+        known.peek().is_none() || known.any(|time| sent.abs_diff(time) <= accuracy_ns)
+    }
+}
+
 /// The client outside of its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct FixSurroundings<'a> {
-    /// The stream's time, in nanoseconds since the Unix epoch; 0: not known.
-    pub time: Nanos,
+    /// What its times are judged by.
+    pub clocks: FixClocks,
     /// Its orders.
     pub orders: &'a FixOrders,
     /// Whether its messages have a destination.

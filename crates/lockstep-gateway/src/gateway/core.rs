@@ -36,6 +36,7 @@ use super::pending::Pending;
 use super::per_address::PerAddress;
 use super::users::Users;
 use crate::fix::client::FixClient;
+use crate::fix::session::FixClocks;
 use lockstep_core::engine::clients::{Clients, DisconnectReason};
 use lockstep_core::engine::networks::Networks;
 use lockstep_core::engine::ports::Backlog;
@@ -152,8 +153,6 @@ pub struct Gateway<B> {
     clients: Clients,
     /// What FIX needs to know of each client.
     fix: BTreeMap<PublisherId, FixClient>,
-    /// When the newest entry was stamped that is final.
-    stream_time: Nanos,
     /// Stamped events that are not final yet, ...
     pending: Pending,
     /// ... and the exclusive bound of the final ones.
@@ -189,6 +188,8 @@ pub struct Gateway<B> {
     message: Vec<u8>,
     /// What happened so far.
     pub counts: GatewayCounts,
+    /// When the newest entry was stamped that is final, and the gateway's own clock, which its owner sets.
+    pub clocks: FixClocks,
     failed: Option<GatewayError>,
 }
 
@@ -203,7 +204,6 @@ impl<B: Backlog> Gateway<B> {
             ledger,
             clients: Clients::default(),
             fix: BTreeMap::new(),
-            stream_time: 0,
             pending: Pending::default(),
             final_next: 1,
             conns: Vec::new(),
@@ -228,6 +228,7 @@ impl<B: Backlog> Gateway<B> {
             lost: LostGateways::default(),
             scan_at: 0,
             message: Vec::new(),
+            clocks: FixClocks::default(),
             counts: GatewayCounts::default(),
             failed: None,
         }

@@ -108,6 +108,7 @@ impl World {
         let (now, wall) = (self.now, self.now + self.plan.wall_ns);
         self.read_journal(node, &mut process.subscriber.core, &mut process.source);
         let GatewayProcess { publisher, subscriber, core, rng, source, whole, has_begun, .. } = process;
+        core.clocks.gateway = wall;
         let mut events = Vec::new();
         let mut work = publisher.poll(now, wall, BATCH, |event| events.push(event));
         for event in events {

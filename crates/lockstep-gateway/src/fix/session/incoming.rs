@@ -1,6 +1,6 @@
 //! Messages of a client that is logged on: by their numbers, then by their types.
 
-use super::{EarlyRequest, FixSession, FixSurroundings, FixTarget, NUMBER_MAX, TEXT_LEN_MAX};
+use super::{EarlyRequest, FixClocks, FixSession, FixSurroundings, FixTarget, NUMBER_MAX, TEXT_LEN_MAX};
 use crate::fix::codec::{FieldFault, FixFields, put, put_text};
 use crate::fix::dictionary;
 use crate::fix::enter::{EntryContext, EntryRefusal, enter};
@@ -90,7 +90,7 @@ impl FixSession {
         }
         // A gap that is filled was never sent before, whatever its flag says.
         let is_again = message.is_again && kind != tags::SEQUENCE_RESET;
-        match check_times(fields, is_again, around.time, self.limits.accuracy_ns) {
+        match check_times(fields, is_again, around.clocks, self.limits.accuracy_ns) {
             Err((_, ACCURACY, text)) => self.reject_and_leave(now, message, ACCURACY, text),
             Err((tag, reason, text)) => self.reject(message, Some(tag), reason, text),
             Ok(_) if is_reset && kind == tags::LOGON => self.on_reset_logon(now, message),
@@ -120,7 +120,7 @@ impl FixSession {
         if message.fields.kind() == tags::SEQUENCE_RESET {
             return false;
         }
-        match check_times(message.fields, true, 0, 0) {
+        match check_times(message.fields, true, FixClocks::default(), 0) {
             Ok(_) => return false,
             Err((_, ACCURACY, text)) => self.reject_and_leave(now, message, ACCURACY, text),
             Err((tag, reason, text)) => self.reject_unnumbered(message, Some(tag), reason, text),
@@ -331,7 +331,7 @@ pub(super) const ACCURACY_TEXT: &str = "SendingTime is too far from the exchange
 pub(super) fn check_times(
     fields: &FixFields<'_>,
     is_again: bool,
-    time: Nanos,
+    clocks: FixClocks,
     accuracy_ns: Nanos,
 ) -> Result<Nanos, (u32, u32, &'static str)> {
     let read = |tag| match fields.get(tag) {
@@ -339,7 +339,7 @@ pub(super) fn check_times(
         Some(text) => parse_utc(text).ok_or((tag, 6, "a time is YYYYMMDD-HH:MM:SS.sss")),
     };
     let sent = read(tags::SENDING_TIME)?;
-    if time > 0 && sent.abs_diff(time) > accuracy_ns {
+    if !clocks.is_accurate(sent, accuracy_ns) {
         return Err((tags::SENDING_TIME, ACCURACY, ACCURACY_TEXT));
     }
     if is_again && read(tags::ORIG_SENDING_TIME)? > sent {

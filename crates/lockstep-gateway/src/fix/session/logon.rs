@@ -1,7 +1,7 @@
 //! Logons: the first message of a connection, and one within a session, which begins both numbers anew.
 
 use super::incoming::{ACCURACY_TEXT, Incoming, check_times};
-use super::{FixEvent, FixLogon, FixSession, NUMBER_MAX, SECOND, SessionPhase, TEXT_LEN_MAX};
+use super::{FixClocks, FixEvent, FixLogon, FixSession, NUMBER_MAX, SECOND, SessionPhase, TEXT_LEN_MAX};
 use crate::fix::client::FixClient;
 use crate::fix::codec::{FixFields, put};
 use crate::fix::dictionary;
@@ -24,8 +24,8 @@ const RESET_NEEDS_ONE: &str = "ResetSeqNumFlag=Y needs MsgSeqNum 1";
 pub struct FixAccount<'a> {
     /// What the stream has, at its open entry.
     pub client: &'a FixClient,
-    /// The stream's time; 0: not known.
-    pub time: Nanos,
+    /// What its times are judged by.
+    pub clocks: FixClocks,
     /// Messages a second that are taken of it.
     pub rate: u32,
 }
@@ -61,7 +61,7 @@ impl FixSession {
     pub fn accept(&mut self, now: Nanos, account: FixAccount<'_>) -> Option<String> {
         let logon = self.logon.as_ref()?;
         let (number, heartbeat_s, resets) = (logon.number, logon.heartbeat_s, logon.resets);
-        let is_late = account.time > 0 && logon.sent.abs_diff(account.time) > self.limits.accuracy_ns;
+        let is_late = !account.clocks.is_accurate(logon.sent, self.limits.accuracy_ns);
         let terms = logon.refusal.or(is_late.then_some(ACCURACY_TEXT));
         self.phase = SessionPhase::Open;
         self.message_ns = SECOND / Nanos::from(account.rate.max(1));
@@ -156,7 +156,7 @@ fn read_logon(fields: &FixFields<'_>, version: FixVersion, own: &str) -> Result<
         Ok(heartbeat_s) => (heartbeat_s, None),
         Err(why) => (HEARTBEAT_S, Some(why)),
     };
-    let (sent, times) = match check_times(fields, false, 0, 0) {
+    let (sent, times) = match check_times(fields, false, FixClocks::default(), 0) {
         Ok(sent) => (sent, None),
         Err((_, _, why)) => (0, Some(why)),
     };

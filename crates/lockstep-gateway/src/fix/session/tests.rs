@@ -12,6 +12,7 @@ use proptest::prelude::*;
 mod peers;
 
 const TIME: Nanos = 1_795_255_200_000_000_000;
+const CLOCKS: FixClocks = FixClocks { stream: TIME, gateway: 0 };
 
 fn frame(begin: &str, text: &str) -> Vec<u8> {
     let mut out = Vec::new();
@@ -25,12 +26,12 @@ fn session() -> FixSession {
 
 /// What a session is accepted by.
 fn account(client: &FixClient) -> FixAccount<'_> {
-    FixAccount { client, time: TIME, rate: 10_000 }
+    FixAccount { client, clocks: CLOCKS, rate: 10_000 }
 }
 
 fn offer(session: &mut FixSession, bytes: &[u8]) -> FixTaken {
     let orders = FixOrders::default();
-    session.on_bytes(0, bytes, FixSurroundings { time: TIME, orders: &orders, has_destination: true })
+    session.on_bytes(0, bytes, FixSurroundings { clocks: CLOCKS, orders: &orders, has_destination: true })
 }
 
 const LOGON_TEXT: &str = "35=A|34=1|49=Alice|56=LOCKSTEP|52=20261121-10:00:00|98=0|108=30|554=secret|";
@@ -56,6 +57,40 @@ fn a_logon_names_version_user_and_password_in_each_version_s_way() {
     let mut session = session();
     let taken = offer(&mut session, &frame("FIX.4.3", LOGON_TEXT));
     assert!(matches!(taken.event, Some(FixEvent::Cut(why)) if why.contains("BeginString")));
+}
+
+#[test]
+fn a_client_whose_clock_is_right_trades_whichever_of_the_streams_time_and_the_gateways_clock_is_wrong() {
+    let sent = |session: &mut FixSession, clocks: FixClocks| {
+        let orders = FixOrders::default();
+        let test = frame("FIX.4.4", "35=1|34=2|49=Alice|56=LOCKSTEP|52=20261121-10:00:00|112=x|");
+        session.on_bytes(0, &test, FixSurroundings { clocks, orders: &orders, has_destination: true });
+        session.leaving().is_none()
+    };
+    let logged_on = |clocks: FixClocks| {
+        let mut session = session();
+        offer(&mut session, &frame("FIX.4.4", LOGON_TEXT));
+        let refusal = session.accept(0, FixAccount { client: &FixClient::default(), clocks, rate: 10_000 });
+        session.begin(1);
+        refusal.is_none().then_some(session)
+    };
+    const HOUR: i64 = 3_600 * SECOND as i64;
+    for step in [HOUR, 24 * HOUR, 15 * 365 * 24 * HOUR, -24 * HOUR] {
+        let wrong = TIME.checked_add_signed(step).expect("a time");
+        for (clocks, is_taken) in [
+            (FixClocks { stream: wrong, gateway: TIME }, true),
+            (FixClocks { stream: TIME, gateway: wrong }, true),
+            (FixClocks { stream: TIME, gateway: 0 }, true),
+            (FixClocks::default(), true),
+            // It is the client whose clock is wrong.
+            (FixClocks { stream: wrong, gateway: wrong }, false),
+            (FixClocks { stream: wrong, gateway: 0 }, false),
+        ] {
+            assert_eq!(logged_on(clocks).is_some(), is_taken, "{clocks:?}");
+            let mut session = logged_on(CLOCKS).expect("right");
+            assert_eq!(sent(&mut session, clocks), is_taken, "{clocks:?}");
+        }
+    }
 }
 
 #[test]

@@ -106,14 +106,14 @@ impl<B: Backlog> Gateway<B> {
     fn next_fix(&mut self, now: Nanos, index: usize, bytes: &[u8]) -> Option<(usize, Option<FixEvent>)> {
         let none = FixOrders::default();
         let destination = self.destination_of(index);
-        let Self { conns, fix, stream_time, counts, .. } = self;
+        let Self { conns, fix, clocks, counts, .. } = self;
         let (_, conn) = conns.get_mut(index).and_then(Option::as_mut)?;
         let client = match &conn.phase {
             Phase::Open { publisher, .. } => fix.get(publisher),
             _ => None,
         };
         let orders = client.map_or(&none, FixClient::orders);
-        let around = FixSurroundings { time: *stream_time, orders, has_destination: destination.is_some() };
+        let around = FixSurroundings { clocks: *clocks, orders, has_destination: destination.is_some() };
         let is_open = conn.is_open();
         let session = conn.line.fix()?;
         let taken = session.on_bytes(now, bytes, around);
@@ -174,7 +174,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// Both halves of a login are there.
     pub(super) fn accept_fix_login(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
-        let Self { conns, fix, stream_time, .. } = self;
+        let Self { conns, fix, clocks, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
         let Phase::Opening { nonce, publisher: Some(publisher), begins: Some(begins), .. } = &conn.phase
         else {
@@ -186,7 +186,7 @@ impl<B: Backlog> Gateway<B> {
         let client = fix.entry(publisher).or_default();
         if let Line::Fix(session) = &mut conn.line {
             let rate = conn.user.as_ref().map_or(1, |user| user.rate);
-            refusal = session.accept(now, FixAccount { client, time: *stream_time, rate });
+            refusal = session.accept(now, FixAccount { client, clocks: *clocks, rate });
             count(&mut self.counts, session);
         }
         self.on_accepted(now, index, publisher, refusal.as_deref());
@@ -196,7 +196,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// An open entry of a client: what the stream has of it begins with the first one.
     pub(super) fn on_fix_opened(&mut self, publisher: PublisherId, last: PublisherSeq, timestamp: Nanos) {
-        self.stream_time = self.stream_time.max(timestamp);
+        self.clocks.stream = self.clocks.stream.max(timestamp);
         let Some(client) = self.clients.get(publisher) else { return };
         let is_listed = self.users.get(&client.user).is_some_and(|user| user.fix);
         let stored = self.ledger.next_number(&[publisher]) - 1;
@@ -215,7 +215,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// A message of a client that speaks FIX, to one, or both. Returns whether it is stored already.
     pub(super) fn on_fix_message(&mut self, now: Nanos, message: &Message<'_>) -> Result<bool, BacklogError> {
-        self.stream_time = self.stream_time.max(message.timestamp);
+        self.clocks.stream = self.clocks.stream.max(message.timestamp);
         if let Some(client) = self.fix.get_mut(&message.publisher).filter(|client| client.is_fix()) {
             let mut records = Vec::new();
             client.on_own(message, &mut |record| records.push(encoded(&record)));
@@ -244,7 +244,7 @@ impl<B: Backlog> Gateway<B> {
         publisher: PublisherId,
         payload: &[u8],
     ) -> Result<(), BacklogError> {
-        self.stream_time = self.stream_time.max(timestamp);
+        self.clocks.stream = self.clocks.stream.max(timestamp);
         let Some(note) = FixNote::decode(payload) else { return Ok(()) };
         let Some(client) = self.fix.get_mut(&publisher) else { return Ok(()) };
         let next = self.ledger.next_number(&[publisher]);
@@ -294,7 +294,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// Moves messages from the ledger into a connection's output, as many as fit.
     pub(super) fn fill_fix(&mut self, now: Nanos, index: usize) {
-        let Self { conns, ledger, message, counts, failed, fix, stream_time, work, ready, .. } = self;
+        let Self { conns, ledger, message, counts, failed, fix, clocks, work, ready, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
         let Phase::Open { publisher, .. } = conn.phase else { return };
         if conn.takes_nothing {
@@ -304,7 +304,7 @@ impl<B: Backlog> Gateway<B> {
             conn.stalled_at = now;
         }
         let Some(client) = fix.get(&publisher) else { return };
-        let sending = FixSending { client, ledger, time: *stream_time, publisher };
+        let sending = FixSending { client, ledger, time: clocks.stream, publisher };
         let sent = sending.fill(now, conn, (message, work), &mut counts.fix_resent);
         let is_full = conn.waiting() >= OUT_MAX;
         let is_behind = is_full || conn.line.fix().is_some_and(|session| session.resend().is_some());
@@ -329,7 +329,7 @@ impl<B: Backlog> Gateway<B> {
     /// Behind the last message of a day: no entry is stamped for this Logout, as the numbers end with the
     /// day.
     fn end_fix_day(&mut self, now: Nanos, index: usize) {
-        let timestamp = self.stream_time;
+        let timestamp = self.clocks.stream;
         if let Some(conn) = self.conn(index)
             && let Line::Fix(session) = &mut conn.line
             && let Some((number, ends)) = session.next_out().zip(session.ends())
