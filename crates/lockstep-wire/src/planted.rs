@@ -116,6 +116,7 @@ mutations! {
     EchoIsImpostor "ALIVE-1" "an own datagram that comes late stops the node",
     DuplicateStays "ALIVE-1" "who finds that an earlier process of its identity lives goes on",
     VotesUnlooked "ALIVE-1" "a process votes before it has asked whether another one of its identity lives",
+    AgeByOwnClock "others" "retention by age goes by the node's own clock",
     ClockNotChecked "others" "nobody compares the stream's time with its own clock",
     OwnClockAlone "CLOCK-1" "a leader stamps by its own clock, whatever those of others show",
     ReplyFromHalfARing "opens" "a publisher is told its last number as the table has it where the ring has lost what is not committed",

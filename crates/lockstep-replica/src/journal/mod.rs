@@ -81,7 +81,7 @@ pub use read::{LogReader, read_segments};
 pub use recovery::{Founder, JournalSummary, found, holdings};
 pub use scrub::{Scrub, Verified, verify, verify_from, verify_segments};
 pub use segments::{
-    NeededBy, Retention, SegmentWriter, WriteError, copy_behind, copy_group, publish_position,
+    AgeClock, NeededBy, Retention, SegmentWriter, WriteError, copy_behind, copy_group, publish_position,
 };
 pub use start::{OpenedJournal, open};
 pub use superblock::Superblock;

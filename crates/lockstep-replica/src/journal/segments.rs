@@ -15,6 +15,7 @@
 //! * A failed write is tried again from where it stopped; `WrittenPos` stands still meanwhile, the tail
 //!   fills, and the node refuses. When there is room again everything continues by itself.
 
+mod ages;
 mod retention;
 
 use crate::journal::BLOCK_LEN;
@@ -34,6 +35,7 @@ use crate::journal::segment::{
 };
 use crate::journal::start::NOTHING_DURABLE;
 use crate::journal::superblock::Superblock;
+pub use ages::AgeClock;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -50,7 +52,7 @@ pub const RUN_LEN_MAX: u64 = 256 << 10;
 pub struct Retention {
     /// Most bytes of sealed segments.
     pub bytes_max: u64,
-    /// Segments whose newest frame is older than this are removed, in nanoseconds.
+    /// Segments whose newest frame is older than this are removed, in nanoseconds of an [`AgeClock`].
     pub age_ns_max: Nanos,
 }
 

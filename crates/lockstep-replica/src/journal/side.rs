@@ -31,7 +31,7 @@ use crate::journal::ports::{FileName, Store, StoreFault, TailSource, Word};
 use crate::journal::scrub::Scrub;
 use crate::journal::segment_index::Written;
 use crate::journal::segments::{
-    NeededBy, RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, publish_position,
+    AgeClock, NeededBy, RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, publish_position,
 };
 use crate::journal::start::NOTHING_DURABLE;
 use crate::journal::superblock::Superblock;
@@ -275,6 +275,7 @@ pub struct SideThread {
     scrub_due: Nanos,
     presence_due: Nanos,
     retention_due: Nanos,
+    ages: AgeClock,
     /// For whom segments are kept beyond the limits, and whose need was last not met.
     retained_for: Option<NeededBy>,
     lapsed: Option<(NeededBy, Seq)>,
@@ -315,6 +316,7 @@ impl SideThread {
             scrub_due: 0,
             presence_due: 0,
             retention_due: 0,
+            ages: AgeClock::default(),
             retained_for: None,
             lapsed: None,
             pack_due: 0,

@@ -40,6 +40,7 @@ const BY_TEST: &[(Mutation, fn())] = &[
         Mutation::OpenFrameNotDropped,
         crate::found::s8_what_a_deposed_leader_had_in_its_open_frame_is_forgotten_with_it,
     ),
+    (Mutation::AgeByOwnClock, crate::ages::whichever_clocks_are_set_while_it_runs_nothing_ages_by_it),
     (
         Mutation::OutgoingNotCleared,
         crate::found::s1_what_the_device_did_not_take_is_not_sent_once_another_leader_is_promised,

@@ -1,5 +1,6 @@
 //! Retention and packing of sealed segments.
 
+use super::ages::ages;
 use super::{Retention, SegmentWriter};
 use crate::journal::gone::{ExpectedSegments, Gone, gone};
 use crate::journal::index::Index;
@@ -150,8 +151,7 @@ impl SegmentWriter {
         let sealed = self.sealed.as_deref().unwrap_or_default();
         let mut total: u64 = sealed.iter().map(|one| one.len).sum();
         let mut done = Retained::default();
-        for (at, oldest) in sealed.iter().enumerate() {
-            let age = now.saturating_sub(oldest.timestamp);
+        for ((at, oldest), age) in sealed.iter().enumerate().zip(ages(sealed, now)) {
             let is_beyond = |times: u64| {
                 let too_much = retention.bytes_max != 0 && total / times > retention.bytes_max;
                 too_much || retention.age_ns_max != 0 && age / times > retention.age_ns_max

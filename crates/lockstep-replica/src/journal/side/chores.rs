@@ -244,7 +244,7 @@ impl SideThread {
             // needed.
             (self.settings.retention, today.min(self.written.commit_next))
         };
-        let limits = (retention, inputs.wall);
+        let limits = (retention, self.ages.time(inputs.now, inputs.wall, newest));
         let done = self.writer.retain(store, &mut self.superblock, limits, keep_from, is_urgent)?;
         self.report_needs(done.retained_for, done.lapsed, remarks);
         for number in done.removed {
