@@ -91,9 +91,9 @@ impl World {
         let tree = &self.oracle.tree;
         let day = |node| tree.stem(node).timestamp / DAY_NS;
         let logs = (0..self.plan.replicas).filter_map(|node| self.oracle.log_tip(node));
-        // The day may turn with the first frame of the healed phase, whichever replica leads then.
+        // The day may turn in the healed phase, whichever replica leads then.
         let walls = self.nodes.iter().filter_map(|node| match &node.actor {
-            Actor::Replica(machine) => Some(machine.wall(self.now) / DAY_NS),
+            Actor::Replica(machine) => Some(machine.wall(self.now.saturating_add(self.live_ns())) / DAY_NS),
             _ => None,
         });
         let today = logs.map(day).chain(walls).max().unwrap_or(0);

@@ -70,6 +70,12 @@ impl SimDevice {
 }
 
 impl Plan {
+    /// The time of a busy turn. A process whose device takes nothing tries again in each turn: in long runs
+    /// that are as few as of everything else, or an hour of it has more turns than all the rest.
+    pub(super) fn turn_of(&self, device: &SimDevice, now: Nanos) -> Nanos {
+        if device.takes(now) == 0 { self.patient(self.turn_ns) } else { self.turn_ns }
+    }
+
     /// Devices that fail; none in most runs.
     pub(super) fn draw_devices(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0 {

@@ -270,8 +270,7 @@ impl World {
         }
         let (node, ready_at) = self.next_ready();
         let arrival = self.wire.next_arrival().unwrap_or(Nanos::MAX);
-        let fault = self.next_fault_at();
-        let edge = self.next_edge_at();
+        let (fault, edge) = (self.next_fault_at(), self.next_edge_at());
         self.now = self.now.max(ready_at.min(arrival).min(fault).min(edge));
         if self.now == Nanos::MAX {
             return Err("LIVENESS: nothing will ever happen any more".to_string());
@@ -381,7 +380,8 @@ impl World {
 
     /// Sets the time of the next poll: soon after work, later when the process is idle.
     fn sleep(&mut self, index: usize, work: usize) {
-        let (turn_ns, (idle_ns_max, growth)) = (self.plan.turn_ns, self.idleness());
+        let turn_ns = self.plan.turn_of(&self.nodes[index].device, self.now);
+        let (idle_ns_max, growth) = self.idleness();
         let (is_long, clock) = (self.plan.is_long(), self.plan.clock(index));
         let mut has_arrivals = self.net_mut(index).is_some_and(|net| net.has_arrivals());
         if self.has_second_handle(index) {

@@ -93,9 +93,16 @@ impl<P: Ports> ReplicaEngine<P> {
         let next = core.rx.end().map_or(0, |end| end.next);
         let brings = supply.is_none_or(|supply| core.catch_up.brings(core.rx.replay_from(), supply));
         let stands_still = core.catch_up.stall_detector.look(now, next, brings);
-        if leads || core.stopped || core.rx.is_whole() {
+        let is_whole = core.rx.is_whole();
+        if leads || core.stopped || is_whole {
             core.rx.set_replaying(false);
-            return if supply.is_some() { CatchUpRequest::End } else { CatchUpRequest::GoOn };
+            // A candidate lacks nothing of its own log until a promise tells of a longer one. A replay that
+            // ended there would never be opened where that takes longer than a candidacy.
+            let goes_on = is_whole && !leads && !core.stopped && !core.election.is_calm();
+            return match supply {
+                Some(_) if !goes_on => CatchUpRequest::End,
+                _ => CatchUpRequest::GoOn,
+            };
         }
         let wanted = if supply.is_some() { stands_still } else { core.rx.needs_replay().is_some() };
         let Some((from, chain)) = core.rx.replay_from().filter(|_| wanted) else {

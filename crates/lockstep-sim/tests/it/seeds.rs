@@ -90,6 +90,10 @@ const REGRESSIONS: &[u64] = &[
     7906,
     13327,
     20261127003978,
+    219165088222,
+    219165090713,
+    219165095042,
+    219165095535,
 ];
 
 /// Known seeds, from 0 on, that each change runs.
