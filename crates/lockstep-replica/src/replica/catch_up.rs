@@ -98,7 +98,7 @@ impl<P: Ports> ReplicaEngine<P> {
             core.rx.set_replaying(false);
             // A candidate lacks nothing of its own log until a promise tells of a longer one. A replay that
             // ended there would never be opened where that takes longer than a candidacy.
-            let goes_on = is_whole && !leads && !core.stopped && !core.election.is_calm();
+            let goes_on = is_whole && !leads && !core.stopped && core.election.ballot().is_some();
             return match supply {
                 Some(_) if !goes_on => CatchUpRequest::End,
                 _ => CatchUpRequest::GoOn,

@@ -28,6 +28,8 @@ impl<P: Ports> ReplicaEngine<P> {
         assert_eq!(base::judge(checkpoint), Ok(()), "S8: a checkpoint is judged where it comes from");
         let Self { tail, core, role, .. } = self;
         tail.begin_behind(checkpoint.end);
+        // S2: whoever stores an epoch's log has promised that epoch, as if it had come frame by frame.
+        tail.promise(checkpoint.end.epoch);
         let (end, promised) = (tail.end(), tail.promised());
         let recovered = Recovered::of_base(checkpoint, core.limits.publishers_max);
         let before = recovered.open_change.as_ref().map(|(_, before)| before);

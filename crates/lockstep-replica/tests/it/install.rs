@@ -53,6 +53,7 @@ fn begin(cluster: &mut Cluster, checkpoint: &Checkpoint) {
     let late = &mut cluster.replicas[LATE as usize - 1];
     assert!(late.is_installable());
     late.install(checkpoint);
+    assert!(late.tail().promised() >= checkpoint.end.epoch, "S2: what is stored is promised");
     late.invariants();
     assert!(!late.is_installable(), "once");
     assert_eq!(late.tail().end(), checkpoint.end);
