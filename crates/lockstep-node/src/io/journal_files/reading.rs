@@ -225,8 +225,8 @@ impl JournalReader {
             }
             std::thread::sleep(PAUSE);
             let again = self.again(|| Ok(verify_from(&self.store, newest)?))?;
-            verified.damage.retain(|damage| is_early(&damage));
-            verified.damage.extend(again.damage);
+            // A write in progress has moved on meanwhile, and may look like another damage elsewhere.
+            verified.damage.retain(|damage| is_early(&damage) || again.damage.contains(damage));
         }
         let gone = self.gone()?;
         verified.damage.splice(0..0, gone.iter().map(Gone::damage));
