@@ -1,7 +1,7 @@
 //! `lockstep journal`: a reader beside the node that writes, and after its stop.
 
 use crate::cli::streams::{SMALL, json, lines};
-use lockstep_testkit::processes::{Cluster, Outcome, payloads};
+use lockstep_testkit::processes::{Cluster, Outcome, PATIENCE, payloads};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -28,8 +28,9 @@ fn state_of(dir: &Path) -> Vec<(String, u64, std::time::SystemTime)> {
 
 /// The same, once the node's own thread has written what it had to.
 fn state_at_rest(dir: &Path) -> Vec<(String, u64, std::time::SystemTime)> {
-    let mut state = state_of(dir);
+    let (began, mut state) = (std::time::Instant::now(), state_of(dir));
     loop {
+        assert!(began.elapsed() < PATIENCE, "its files never rest: {state:?}");
         std::thread::sleep(std::time::Duration::from_millis(500));
         let later = state_of(dir);
         if later == state {

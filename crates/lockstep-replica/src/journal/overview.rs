@@ -21,9 +21,6 @@ use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{Epoch, FrameView, Identity, Nanos, Seq};
 
-/// So many writes in progress are read again.
-const WRITES_MAX: usize = 16;
-
 /// The log that the segments of a journal hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredLog {
@@ -74,22 +71,6 @@ impl StoredLog {
 /// # Errors
 /// Those of the files; or damage that leaves no log.
 pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<StoredLog, JournalOpenError> {
-    let mut log = read_log(store, expected)?;
-    // Of a write in progress a reader may see the end and not the beginning. Damage stands where it stood.
-    for _ in 0..WRITES_MAX {
-        let before = log.damage.take();
-        if before.is_none() {
-            break;
-        }
-        log = read_log(store, expected)?;
-        if log.damage == before {
-            break;
-        }
-    }
-    Ok(log)
-}
-
-fn read_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<StoredLog, JournalOpenError> {
     let numbers = numbers(store)?;
     let headers = |number: Option<&u64>| -> Result<Option<SegmentHeader>, JournalOpenError> {
         Ok(number.map(|number| read_header(store, *number)).transpose()?.and_then(Result::ok))

@@ -7,9 +7,8 @@ use crate::fix::client::FixClient;
 use crate::fix::codec::{FixFields, Framed, next_frame};
 use crate::fix::note::{FixNote, LOGON, LOGOUT};
 use crate::fix::record::FixRecord;
-use crate::fix::session::FixClocks;
 use crate::fix::session::{
-    FixAccount, FixEnd, FixEvent, FixSession, FixSessionLimits, FixSurroundings, FixTarget,
+    FixAccount, FixClocks, FixEnd, FixEvent, FixSession, FixSessionLimits, FixSurroundings, FixTarget,
 };
 use crate::fix::tags;
 use crate::fix::value::utc_text;
@@ -170,25 +169,15 @@ impl Gate {
 
     fn take(&mut self, now: Nanos) {
         let Self { session, client, inbox, is_closed, .. } = self;
+        let clocks = FixClocks { stream: TIME + now, gateway: 0 };
         while !*is_closed && !inbox.is_empty() {
-            let around = FixSurroundings {
-                clocks: FixClocks { stream: TIME + now, gateway: 0 },
-                orders: client.orders(),
-                has_destination: true,
-            };
+            let around = FixSurroundings { clocks, orders: client.orders(), has_destination: true };
             let taken = session.on_bytes(now, inbox, around);
             inbox.drain(..taken.len);
             match taken.event {
                 Some(FixEvent::Cut(_)) => *is_closed = true,
                 Some(FixEvent::Logon(_)) => {
-                    session.accept(
-                        now,
-                        FixAccount {
-                            client,
-                            clocks: FixClocks { stream: TIME + now, gateway: 0 },
-                            rate: 10_000,
-                        },
-                    );
+                    session.accept(now, FixAccount { client, clocks, rate: 10_000 });
                 }
                 Some(FixEvent::Taken { .. }) => {}
                 None => break,
