@@ -30,6 +30,7 @@ pub mod idle;
 pub mod key_file;
 pub mod lines;
 pub mod links;
+pub mod lock;
 pub mod mac;
 pub mod made_in;
 pub mod multicast;

@@ -16,7 +16,7 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// How long a process that was told to end may take, and a command of the operator's.
@@ -116,8 +116,10 @@ pub struct FaultDriver {
     open: Option<OpenFault>,
     /// A drill before this one has made it, and was killed: perhaps before the fault itself.
     is_leftover: bool,
-    /// Processes that this one started.
-    children: Vec<Child>,
+    /// Processes that this one started, with their replicas.
+    children: Vec<(u32, Child)>,
+    /// How the last one of them ended that did.
+    ended: Option<(u32, ExitStatus)>,
 }
 
 impl FaultDriver {
@@ -156,7 +158,7 @@ impl FaultDriver {
             })?),
         };
         let (config, commands, is_leftover) = (config.clone(), commands.clone(), open.is_some());
-        Ok(Self { config, commands, path, file, open, is_leftover, children: Vec::new() })
+        Ok(Self { config, commands, path, file, open, is_leftover, children: Vec::new(), ended: None })
     }
 
     /// The fault that is not mended: what was done to which replica, when.
@@ -283,7 +285,10 @@ impl FaultDriver {
             StartAgain::Command(line) => {
                 // Somebody else may have been faster.
                 if LocalProcess::of_replica(&self.config, replica).is_none() {
-                    self.children.push(line.start()?);
+                    // The one that the drill has ended is no news.
+                    self.collect();
+                    self.ended = None;
+                    self.children.push((replica, line.start()?));
                 }
                 Ok(())
             }
@@ -301,7 +306,20 @@ impl FaultDriver {
 
     /// Takes note of own children that have ended: before that they seem to be there.
     pub fn collect(&mut self) {
-        self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        let ended = &mut self.ended;
+        self.children.retain_mut(|(replica, child)| match child.try_wait() {
+            Ok(Some(status)) => {
+                *ended = Some((*replica, status));
+                false
+            }
+            ended => ended.is_ok(),
+        });
+    }
+
+    /// What became of a process that was started again and has ended since, by itself or in a later round.
+    pub fn ended(&self) -> Option<String> {
+        let (replica, status) = self.ended?;
+        Some(format!("the process that was started again for replica {replica} has ended: {status}"))
     }
 
     /// Writes the open fault to the file, or that there is none.

@@ -2,6 +2,7 @@
 //! started.
 
 use lockstep_daemon::config::Config;
+use lockstep_io::lock;
 use lockstep_metrics::Process;
 use lockstep_process::signal::{Signal, user_of};
 use serde::{Deserialize, Serialize};
@@ -43,9 +44,9 @@ impl LocalProcess {
         Stat::of(self.pid).filter(|stat| stat.started == self.started)
     }
 
-    /// Whether it runs, or stands still.
+    /// Whether it runs, or stands still: one of its threads has not ended.
     pub fn is_alive(self) -> bool {
-        self.stat().is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
+        self.stat().is_some() && lock::is_running(self.pid)
     }
 
     /// Whether it stands still by SIGSTOP.

@@ -129,7 +129,9 @@ impl RoundDriver<'_> {
                 (Ok(()), Some(leader)) if leader.accepted > epoch => return Ok(leader.clone()),
                 (whole, _) if begun.elapsed() > self.args.timeout => {
                     let why = whole.err().unwrap_or_else(|| "no other leader".to_owned());
-                    let what = format!("not all were back within {:?}: {why}", self.args.timeout);
+                    let ended =
+                        lock(self.faults).ended().map_or_else(String::new, |ended| format!("; {ended}"));
+                    let what = format!("not all were back within {:?}: {why}{ended}", self.args.timeout);
                     return Err(Failure::new(NOT_READY, what));
                 }
                 _ => pause(LOOK_ALL),

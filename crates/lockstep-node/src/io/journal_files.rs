@@ -11,7 +11,7 @@ pub use recovery::{RecoverySurvey, found, found_from, found_on_copy, survey};
 use crate::io::store::DirStore;
 use crate::io::tail::{MappedTail, TailReader};
 use lockstep_io::clock::{boot_id, random_u64};
-use lockstep_io::{IoError, private};
+use lockstep_io::{IoError, lock, private};
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
@@ -380,13 +380,14 @@ fn lock(dir: &Path) -> Result<Lock, JournalFailure> {
         }
         _ => IoError::new(doing("opening"), e).into(),
     })?;
-    match file.try_lock() {
+    let holder = || {
+        let mut text = String::new();
+        (&file).rewind().and_then(|()| (&file).read_to_string(&mut text)).ok()?;
+        text.trim().parse().ok()
+    };
+    match lock::lock(&file, holder) {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-            return Err(JournalFailure::Locked(pid));
-        }
+        Err(TryLockError::WouldBlock) => return Err(JournalFailure::Locked(holder())),
         Err(TryLockError::Error(error)) => return Err(IoError::new(doing("locking"), error).into()),
     }
     let written =

@@ -14,7 +14,7 @@ use super::claims::{self, Claims};
 use lockstep_core::ring::place_in;
 use lockstep_io::host::FileSystem;
 use lockstep_io::sync::{AtomicU64, Ordering};
-use lockstep_io::{IoError, private};
+use lockstep_io::{IoError, lock, private};
 use lockstep_replica::journal::ports::{TailMemory, TailSource, Word};
 use lockstep_replica::journal::{BLOCK_LEN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};
 use lockstep_wire::Seq;
@@ -253,7 +253,7 @@ impl MappedTail {
 
 /// No other process maps this file while we do.
 fn lock(file: &File, path: &Path) -> Result<(), IoError> {
-    file.try_lock().map_err(|error| {
+    lock::lock(file, || None).map_err(|error| {
         let doing = format!("locking the tail {}: another node uses it, give each its own", path.display());
         IoError::new(doing, error.into())
     })
