@@ -176,14 +176,15 @@ impl Entry {
 
     /// Explores its model and finds its breaks again.
     pub fn check(&self) -> Checked {
-        self.check_up_to(self.card.states_max)
+        self.check_up_to(self.card.states_max, |_| true)
     }
 
-    /// As [`check`](Self::check), but at most so many states of its model are explored. A card without a
-    /// [`Subject`] is explored whole.
-    pub fn check_up_to(&self, states_max: u64) -> Checked {
+    /// As [`check`](Self::check), but at most so many states of its model are explored, and these breaks alone
+    /// are searched. A card without a [`Subject`] is explored whole.
+    pub fn check_up_to(&self, states_max: u64, is_searched: impl Fn(&Break) -> bool) -> Checked {
         let states_max = states_max.min(self.card.states_max);
-        let breaks = self.card.breaks.iter().map(|broken| self.find(broken)).collect();
+        let searched = self.card.breaks.iter().filter(|broken| is_searched(broken));
+        let breaks = searched.map(|broken| self.find(broken)).collect();
         let wrong_prices = wrong_prices(self.card, |price, n| self.cost(price, n));
         Checked {
             card: self.card,

@@ -1,7 +1,8 @@
 //! Every card holds in its model, each of its breaks is found again, and its price is what is measured.
 
+use crate::{LONG_SEARCHES, is_searched};
 use lockstep_lab::cards::ALL;
-use lockstep_lab::{Price, Prices};
+use lockstep_lab::{Break, Price, Prices};
 use lockstep_testkit::lane::amount;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +21,8 @@ fn every_card_holds_and_each_of_its_breaks_is_found() {
             scope.spawn(|| {
                 let mut errors = Vec::new();
                 while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let checked = entry.check_up_to(amount(STATES, u64::MAX));
+                    let is_searched = |broken: &Break| is_searched(entry.card.name, broken.name);
+                    let checked = entry.check_up_to(amount(STATES, u64::MAX), is_searched);
                     let mut text = format!("{}: {}", checked.card.name, checked.explored);
                     for broken in &checked.breaks {
                         let steps = broken.story.as_ref().map_or(0, |story| story.rows.len());
@@ -38,6 +40,14 @@ fn every_card_holds_and_each_of_its_breaks_is_found() {
             .collect()
     });
     assert!(errors.is_empty(), "{}", errors.join("\n"));
+}
+
+#[test]
+fn the_searches_of_the_night_are_of_cards() {
+    for (card, broken) in LONG_SEARCHES {
+        let breaks = ALL.get(card).expect("a card").card.breaks;
+        assert!(breaks.iter().any(|known| known.name == broken), "{card} has no break {broken}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use lockstep_lab::page::page;
 use lockstep_lab::timed::{DETECTED_AFTER, LAN, TimedRun, Timing};
 use lockstep_lab::{Price, Prices};
 use lockstep_sim::wire::NetworkModel;
+use lockstep_testkit::lane::amount;
 use std::sync::OnceLock;
 
 /// The comparison among `n` processes, computed once for all tests.
@@ -79,7 +80,7 @@ fn the_engines_deliver_on_a_network_whose_delays_vary_and_every_run_is_judged() 
     for (name, hops) in [("lockstep-stamped", 2), ("lockstep", 3)] {
         let latency = row(comparison, name).latency_ns.expect("every reader delivers in every run");
         assert!(latency.p50 >= hops * LAN.delay_ns && latency.p50 <= latency.p99, "{name}: {latency:?}");
-        for seed in 0..100 {
+        for seed in 0..amount(20, 100) {
             let timing = Timing::on_lan(price(name), 5, seed);
             assert_eq!(engines_run(name, &timing), engines_run(name, &timing));
         }

@@ -179,7 +179,8 @@ fn file_of(configured: &Configured) -> String {
 #[test]
 fn what_replicas_are_configured_with_is_what_check_allows() {
     let (mut tried, mut widest, mut tightest) = (0, 0, 0);
-    for plan in (0..8_000).map(Plan::of_seed).filter(Plan::varies) {
+    let (seeds, least, ends) = lane::amount((2_000, 1_500, 2), (8_000, 6_000, 10));
+    for plan in (0..seeds).map(Plan::of_seed).filter(Plan::varies) {
         let seed = plan.seed;
         let later = plan.faults.iter().filter_map(|fault| match &fault.what {
             FaultTarget::Reconfigure(_, configured, ..) => Some(configured),
@@ -196,7 +197,7 @@ fn what_replicas_are_configured_with_is_what_check_allows() {
         }
     }
     // Both ends of what two relations allow.
-    assert!(tried > 6_000 && widest > 10 && tightest > 10, "{tried} tried, {widest}, {tightest}");
+    assert!(tried > least && widest > ends && tightest > ends, "{tried} tried, {widest}, {tightest}");
 }
 
 /// One seed decides everything.

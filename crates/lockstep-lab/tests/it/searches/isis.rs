@@ -81,7 +81,7 @@ fn a_failure_is_delivered_once_and_last_although_two_of_four_fail() {
 
 #[test]
 fn a_majority_is_enough_for_one_group_whatever_is_suspected() {
-    for (n, mistakes) in [(3, 4), (4, 3)] {
+    for &(n, mistakes) in amount([(3, 4)].as_slice(), &[(3, 4), (4, 3)]) {
         let model = Model::PLAIN.of(n, 1).detector(Detector::EventuallyPerfect { mistakes });
         let properties: &[&Property] = &[&UNIFORM_VIEW_AGREEMENT, &VIEW_ORDER];
         let searched = Searched { model, asks: &[], dropped: None, properties };
