@@ -217,7 +217,7 @@ patched = []
 ```
 # planted: it shows that the judge judges'
 
-# Advisories, licences, banned crates and sources of everything in Cargo.lock.
+# Advisories, licences, banned crates and sources of everything in Cargo.lock, by `cargo deny`.
 dependencies() {
     install_deny
     if ! cargo deny --version >/dev/null 2>&1; then
@@ -242,6 +242,18 @@ dependencies() {
     tail -n 1 "$target/ci-deny.log"
 }
 
+# What `cargo deny` reads. Its verdict changes with them alone, and it takes longer to compile than to judge.
+deny_reads=(Cargo.lock deny.toml .ci/advisories.tar.gz)
+
+# The same, unless `cargo deny` has judged these very files: .ci/judged.sha256 has their digests.
+dependencies_once() {
+    if sha256sum --check --status .ci/judged.sha256; then
+        echo "cargo deny has judged these files: ${deny_reads[*]}"
+        return 0
+    fi
+    dependencies
+    echo "write down that they are judged: sha256sum ${deny_reads[*]} >.ci/judged.sha256"
+}
 
 # The crates that a registry is given, as options of cargo.
 published() {
