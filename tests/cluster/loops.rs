@@ -75,7 +75,7 @@ impl Running {
 /// Most that a sleeping loop takes of what one takes that spins.
 const SLEEPING: f64 = 0.25;
 /// Seconds of which one has to show it.
-const LOOKS: usize = 8;
+const LOOKS: usize = 20;
 
 /// Runs an example: it sleeps, goes on under the next leader, and is resumed where it ended.
 fn drive(name: &str) {
@@ -209,7 +209,7 @@ fn a_future_that_is_dropped_loses_no_event_and_gives_none_twice() {
     let (committed, (numbers, dropped)) = ended.expect("all have come in time");
     assert_eq!(committed, MESSAGES, "each message has one outcome");
     assert_eq!(numbers, (0..MESSAGES).collect::<Vec<_>>());
-    assert!(dropped > 100, "{dropped} futures were dropped before they had completed");
+    assert!(dropped > 10, "{dropped} futures were dropped before they had completed");
 }
 
 #[test]
