@@ -5,6 +5,7 @@
 //! crate without a reason, a configuration that no document mentions, a dead link. Each check is a
 //! function of text, and each is shown to fail on bad input beside the test that runs it.
 
+mod bounds;
 mod circles;
 mod features;
 mod giants;

@@ -179,8 +179,8 @@ impl Entry {
         self.check_up_to(self.card.states_max, |_| true)
     }
 
-    /// As [`check`](Self::check), but at most so many states of its model are explored, and these breaks alone
-    /// are searched. A card without a [`Subject`] is explored whole.
+    /// As [`check`](Self::check), but at most so many states of its model are explored, and these breaks
+    /// alone are searched. A card without a [`Subject`] is explored whole.
     pub fn check_up_to(&self, states_max: u64, is_searched: impl Fn(&Break) -> bool) -> Checked {
         let states_max = states_max.min(self.card.states_max);
         let searched = self.card.breaks.iter().filter(|broken| is_searched(broken));
