@@ -217,6 +217,9 @@ patched = []
 ```
 # planted: it shows that the judge judges'
 
+# What `cargo deny` reads. Its verdict changes with them alone, and it takes longer to compile than to judge.
+deny_reads=(Cargo.lock deny.toml .ci/advisories.tar.gz)
+
 # Advisories, licences, banned crates and sources of everything in Cargo.lock, by `cargo deny`.
 dependencies() {
     install_deny
@@ -240,10 +243,9 @@ dependencies() {
         return 1
     }
     tail -n 1 "$target/ci-deny.log"
+    sha256sum --check --status .ci/judged.sha256 ||
+        echo "write down that they are judged: sha256sum ${deny_reads[*]} >.ci/judged.sha256"
 }
-
-# What `cargo deny` reads. Its verdict changes with them alone, and it takes longer to compile than to judge.
-deny_reads=(Cargo.lock deny.toml .ci/advisories.tar.gz)
 
 # The same, unless `cargo deny` has judged these very files: .ci/judged.sha256 has their digests.
 dependencies_once() {
@@ -252,7 +254,6 @@ dependencies_once() {
         return 0
     fi
     dependencies
-    echo "write down that they are judged: sha256sum ${deny_reads[*]} >.ci/judged.sha256"
 }
 
 # The crates that a registry is given, as options of cargo.

@@ -1,11 +1,6 @@
 //! The rows of docs/BOUNDS.md name settings, counters and tests that there are.
 
-use crate::{none, read, root, text_of_tests};
-
-/// The names in backticks of a cell.
-fn names(cell: &str) -> impl Iterator<Item = &str> {
-    cell.split('`').skip(1).step_by(2)
-}
+use crate::{backticked, is_test, none, read, root, text_of_tests};
 
 /// The errors of a table of bounds: `settings`, `metrics` and `tests` are the texts that have what it names.
 fn wrong_bounds(text: &str, [settings, metrics, tests]: [&str; 3]) -> Vec<String> {
@@ -22,16 +17,16 @@ fn wrong_bounds(text: &str, [settings, metrics, tests]: [&str; 3]) -> Vec<String
                 wrong.push(format!("{what}: there is no {kind} {name}"));
             }
         };
-        for name in [size, frees].into_iter().flat_map(names) {
+        for name in [size, frees].into_iter().flat_map(backticked) {
             check(settings.contains(&format!("`{name}`")), name, "setting");
         }
         for (at, _) in visible.match_indices("counter `") {
-            let name = names(&visible[at..]).next().unwrap_or_default();
+            let name = backticked(&visible[at..]).next().unwrap_or_default();
             check(metrics.contains(&format!("lockstep_{name}")), name, "counter");
         }
-        check(names(test).count() == 1, test, "one test");
-        for name in names(test) {
-            check(tests.contains(&format!("fn {name}(")), name, "test");
+        check(backticked(test).count() == 1, test, "one test");
+        for name in backticked(test) {
+            check(is_test(name, tests), name, "test");
         }
     }
     wrong

@@ -444,14 +444,23 @@ fn each_rule_has_one_place_and_a_test() {
     none(wrong_rules(&rules, &places_of_rules(), &text_of_tests()), "rules without their place");
 }
 
+/// The names in backticks of a text.
+fn backticked(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Whether a test of this name is in the text of all tests.
+fn is_test(name: &str, tests: &str) -> bool {
+    tests.contains(&format!("fn {name}("))
+}
+
 /// The tests that a text names in backticks, as `docs/FAULTS.md` does, and that are none.
 fn missing_tests(text: &str, tests: &str) -> Vec<String> {
     let is_name = |word: &&str| {
         let plain = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         plain && word.matches('_').count() > 2
     };
-    let named = text.split('`').skip(1).step_by(2).filter(is_name);
-    let missing = named.filter(|name| !tests.contains(&format!("fn {name}(")));
+    let missing = backticked(text).filter(is_name).filter(|name| !is_test(name, tests));
     missing.map(|name| format!("docs/FAULTS.md: no test is called {name}")).collect()
 }
 

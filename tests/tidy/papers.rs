@@ -329,7 +329,7 @@ fn each_test_that_the_table_of_attacks_names_exists() {
     let table = table.split("\n## ").next().expect("its section");
     let cells =
         table.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.split(" | ").nth(1));
-    let named: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let named: Vec<&str> = cells.flat_map(crate::backticked).collect();
     assert!(named.len() > 30, "the table is read: {named:?}");
     let code: String =
         ["tests", "crates"].iter().flat_map(|folder| sources(folder)).map(|(_, text)| text).collect();

@@ -118,7 +118,7 @@ pub struct FaultDriver {
     is_leftover: bool,
     /// Processes that this one started, with their replicas.
     children: Vec<(u32, Child)>,
-    /// How the last one of them ended that did.
+    /// How one of them has ended, since the last one was started.
     ended: Option<(u32, ExitStatus)>,
 }
 
@@ -312,11 +312,11 @@ impl FaultDriver {
                 *ended = Some((*replica, status));
                 false
             }
-            ended => ended.is_ok(),
+            running => running.is_ok(),
         });
     }
 
-    /// What became of a process that was started again and has ended since, by itself or in a later round.
+    /// How the process has ended that was started again last, if it has.
     pub fn ended(&self) -> Option<String> {
         let (replica, status) = self.ended?;
         Some(format!("the process that was started again for replica {replica} has ended: {status}"))

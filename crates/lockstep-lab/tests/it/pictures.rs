@@ -33,18 +33,17 @@ fn the_pictures_of_the_documents_are_what_the_code_draws() {
             name.strip_suffix(".svg").and_then(|name| name.split_once('.')).expect("CARD.STORY.svg");
         assert!(text.contains(&format!("(lab/{name})")), "docs/LAB.md does not show {name}");
         let stored = fs::read_to_string(&path).expect("a picture");
+        let is_as_drawn = !is_searched(card, story) || stored == drawn(card, story);
+        assert!(is_as_drawn, "docs/lab/{name} is not what `draw {card} {story}` draws");
         count += 1;
-        if !is_searched(card, story) {
-            continue;
-        }
-        assert!(stored == drawn(card, story), "docs/lab/{name} is not what `draw {card} {story}` draws");
     }
     assert!(count >= 10, "{count} pictures");
 }
 
 #[test]
 fn the_story_of_a_card_is_the_same_each_time() {
-    for (card, broken) in [("uniform-hierarchical", "wrong-suspicions"), ("flp", "adversary")] {
+    let cards = [("uniform-hierarchical", "wrong-suspicions"), ("flp", "adversary"), ("paxos", "duel")];
+    for (card, broken) in cards.into_iter().filter(|(card, broken)| is_searched(card, broken)) {
         let entry = ALL.get(card).expect("it is in the catalogue");
         let story = || entry.story(broken).expect("it is found");
         let (one, other) = (story(), story());
@@ -52,7 +51,7 @@ fn the_story_of_a_card_is_the_same_each_time() {
         let picture = draw(&one);
         assert_eq!(picture, draw(&other));
         assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
-        assert_eq!(one.loop_from.is_some(), broken == "adversary");
+        assert_eq!(one.loop_from.is_some(), broken != "wrong-suspicions");
     }
 }
 
