@@ -66,7 +66,7 @@ impl Cluster {
         let member = |(process, &identity): (usize, &Identity)| MemberBody::full(identity, address(process));
         let members: Vec<MemberBody> = cluster.identities.iter().enumerate().map(member).collect();
         let mut first = journal_files::open(&cluster.node(1).journal).map_err(|error| error.to_string())?;
-        bootstrap(&mut first.opened.tail, &cluster.keys(KeyClass::Replica), HISTORY, &members, BEGAN)?;
+        bootstrap(&mut first.opened.tail, &cluster.keys(KeyClass::Replica), HISTORY, &members)?;
         Ok(cluster)
     }
 

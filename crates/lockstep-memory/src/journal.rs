@@ -3,7 +3,7 @@
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
 use lockstep_replica::journal::{OpenedJournal, SEGMENT_LEN_MIN, Settings, format, open};
-use lockstep_wire::{Identity, Keyring, MemberBody, Nanos};
+use lockstep_wire::{Identity, Keyring, MemberBody};
 
 /// The files of a journal, and how its process opens them.
 #[derive(Clone, Debug)]
@@ -49,10 +49,9 @@ impl MemoryJournal {
         keys: &Keyring,
         history: u64,
         members: &[MemberBody],
-        wall: Nanos,
     ) -> Result<OpenedJournal<MemoryTail>, String> {
         let mut tail = self.open(MemoryTail::new(ring_bytes))?.tail;
-        bootstrap(&mut tail, keys, history, members, wall)?;
+        bootstrap(&mut tail, keys, history, members)?;
         self.open(tail.into_memory())
     }
 }

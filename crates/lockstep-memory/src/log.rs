@@ -83,7 +83,6 @@ impl Log {
             member: MemberBody::full(founder, address(founder.replica)),
             window: Window { entries: 1_000, bytes: 100_000 },
             durability: Durability::Process,
-            wall: 2_000,
         };
         let bytes = founding.frame().expect("a log to found on");
         let frame = FrameView::from_prefix(&bytes).expect("sealed");

@@ -133,8 +133,7 @@ pub fn blank_tail(number: u32, ring_bytes: usize) -> Tail<MemoryTail> {
 /// A tail in which a history of `members` has been born.
 pub fn born_tail(number: u32, members: u32, ring_bytes: usize) -> Tail<MemoryTail> {
     let mut tail = blank_tail(number, ring_bytes);
-    bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &member_list(members), 1_000)
-        .expect("a blank log");
+    bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &member_list(members)).expect("a blank log");
     tail
 }
 

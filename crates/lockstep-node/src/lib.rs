@@ -256,8 +256,7 @@ pub fn bootstrap_version(
         Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?)
     })?;
     let OpenJournal { mut opened, reader, store, lock: _lock, .. } = journal;
-    let Utc(wall) = Utc::now();
-    bootstrap_tail(&mut opened.tail, &settings.keys, (history, version), members, wall).map_err(refused)?;
+    bootstrap_tail(&mut opened.tail, &settings.keys, (history, version), members).map_err(refused)?;
     let side = side.begin(store, reader, opened.writer, opened.superblock);
     side.set_lineage(Lineage::of(history));
     side.stop().map_err(NodeError::Refused)?;

@@ -113,6 +113,5 @@ fn founder(settings: &NodeSettings) -> Result<Founder, NodeError> {
         window: settings.window,
         durability: settings.durability,
         keys: settings.keys.clone(),
-        wall: Utc::now().0,
     })
 }

@@ -5,7 +5,7 @@ use crate::journal::ports::TailMemory;
 use bytemuck::Zeroable;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{
-    EntryHeader, EntryKind, Epoch, Header, Identity, Keyring, Kind, MemberBody, Nanos, OpenFrame, VERSION,
+    EntryHeader, EntryKind, Epoch, Header, Identity, Keyring, Kind, MemberBody, OpenFrame, VERSION,
     VERSION_MIN,
 };
 
@@ -34,9 +34,8 @@ pub fn bootstrap<M: TailMemory>(
     keys: &Keyring,
     history: u64,
     members: &[MemberBody],
-    wall: Nanos,
 ) -> Result<(), String> {
-    bootstrap_version(tail, keys, (history, VERSION), members, wall)
+    bootstrap_version(tail, keys, (history, VERSION), members)
 }
 
 /// As [`bootstrap`], in a version from [`VERSION_MIN`] to [`VERSION`]: that of the oldest member.
@@ -45,7 +44,6 @@ pub fn bootstrap_version<M: TailMemory>(
     keys: &Keyring,
     (history, version): (u64, u8),
     members: &[MemberBody],
-    wall: Nanos,
 ) -> Result<(), String> {
     let (cluster, identity) = (tail.label().cluster, tail.label().identity);
     may_bootstrap(&tail.end(), identity, members)?;
@@ -69,7 +67,8 @@ pub fn bootstrap_version<M: TailMemory>(
         incarnation: identity.incarnation,
         first_seq: 1,
         commit_next: 1,
-        timestamp: wall,
+        // CLOCK-1: one clock alone moves no time.
+        timestamp: 0,
         ..Header::new(Kind::Frame)
     };
     let length = open.len();

@@ -5,7 +5,7 @@
 //! Only one machine's own times are ever compared with one another, so nothing may depend on the rates but
 //! patience.
 
-use super::plan::Plan;
+use super::plan::{FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
 use lockstep_wire::Nanos;
 
@@ -13,6 +13,8 @@ use lockstep_wire::Nanos;
 pub const PPM_MAX: i64 = 200;
 /// One that is broken: 5 %.
 pub const PPM_BROKEN: i64 = 50_000;
+/// By so much clocks are wrong: an hour, a day, fifteen years, ahead and behind.
+const WRONG_MS: [i64; 5] = [3_600_000, 86_400_000, 15 * 365 * 86_400_000, -3_600_000, -86_400_000];
 /// One whole.
 const PPM_ONE: i128 = 1_000_000;
 
@@ -68,6 +70,29 @@ impl Plan {
         for clock in &mut self.clocks {
             let most = if broken && rng.below(2) == 0 { PPM_BROKEN } else { PPM_MAX };
             clock.ppm = rng.below(2 * most as u64 + 1) as i64 - most;
+        }
+    }
+
+    /// The clocks of one replica, of a minority or of all are wrong for some time, in some runs from the
+    /// beginning on.
+    pub(super) fn draw_wrong_clocks(&mut self, rng: &mut Rng) {
+        if rng.below(8) > 0 {
+            return;
+        }
+        let by_ms = rng.pick(&WRONG_MS);
+        let count = match rng.below(3) {
+            0 => 1,
+            1 => (self.replicas - 1) / 2,
+            _ => self.replicas,
+        };
+        let first = rng.below(self.replicas as u64) as usize;
+        let from = if rng.below(2) == 0 { 0 } else { rng.below(self.fault_phase_ns) };
+        let until = from + rng.below(self.fault_phase_ns - from);
+        for (at_ns, by_ms) in [(from, by_ms), (until, -by_ms)] {
+            self.faults.extend((0..count).map(|place| {
+                let target = FaultTargetNode::Replica((first + place) % self.replicas);
+                PlannedFault { at_ns, what: FaultTarget::ClockStep(target, by_ms) }
+            }));
         }
     }
 

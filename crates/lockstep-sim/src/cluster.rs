@@ -80,7 +80,7 @@ impl ClusterSettings {
         let opened = if node == 0 {
             let members: Vec<_> =
                 (0..self.replicas).map(|node| MemberBody::full(identity(node), address(node))).collect();
-            journal.open_born(self.ring_bytes, keys::replica(), HISTORY, &members, WALL_NS)?
+            journal.open_born(self.ring_bytes, keys::replica(), HISTORY, &members)?
         } else {
             journal.open(MemoryTail::new(self.ring_bytes))?
         };

@@ -386,6 +386,7 @@ impl Plan {
         plan.draw_faults(&mut rng);
         // From an RNG stream of its own: the draws above stay as they were.
         plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
+        plan.draw_wrong_clocks(&mut Rng::new(seed ^ 0xc1a5));
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
         plan.draw_attacks(&mut Rng::new(seed ^ 0xa77a));

@@ -243,7 +243,7 @@ impl World {
             let mut machine = Machine::new(plan, plan.configured[node], identity(node))?;
             if node == 0 {
                 let history = (HISTORY, plan.version);
-                machine.bear(|tail| bootstrap_version(tail, keys::replica(), history, &members, 1_000))?;
+                machine.bear(|tail| bootstrap_version(tail, keys::replica(), history, &members))?;
             }
             world.node(Actor::Replica(Box::new(machine)), format!("replica {}", node + 1));
             world.start_replica(node)?;

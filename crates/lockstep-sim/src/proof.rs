@@ -201,7 +201,7 @@ fn created() -> Result<Rest, ProofViolation> {
     disk.set_power(true);
     let mut opened =
         open(&mut disk, MemoryTail::new(RING_LEN), settings(1, Durability::Power)).map_err(words)?;
-    bootstrap(&mut opened.tail, &Keyring::none(CLUSTER), HISTORY, &[member()], 1)?;
+    bootstrap(&mut opened.tail, &Keyring::none(CLUSTER), HISTORY, &[member()])?;
     let mut reference_model = ProofModel::new();
     reference_model.on_appended(opened.tail.end());
     for _ in 0..CREATED_WITH {

@@ -158,8 +158,8 @@ impl Machine {
     }
 
     /// `recover --accept-loss` on the own journal.
-    fn found(&mut self, founder: &Founder) -> Result<(), JournalOpenError> {
-        self.settle(founder.wall)?;
+    fn found(&mut self, founder: &Founder, wall: Nanos) -> Result<(), JournalOpenError> {
+        self.settle(wall)?;
         let Some(inspection) = self.look() else { return Ok(()) };
         self.store.set_power(true);
         found(&mut self.store, inspection.superblock(), founder).map(drop)
@@ -308,7 +308,7 @@ impl World {
         let draws =
             [self.rng.below(3), self.rng.log_uniform(1, 64) - 1, self.rng.next_u64(), self.rng.below(2)];
         let Some(machine) = self.machine(node) else { return Ok(None) };
-        let old = machine.identity;
+        let (old, wall) = (machine.identity, machine.wall(now));
         let identity = Identity { incarnation: old.incarnation + FOUNDERS + history as u32, ..old };
         let founder = Founder {
             history,
@@ -317,16 +317,15 @@ impl World {
             window: plan.window,
             durability: plan.durability,
             keys: keys::replica().clone(),
-            wall: machine.wall(now),
         };
         let dies = may_die && draws[0] == 0;
         let founded = if node == chosen {
             if dies {
                 machine.store.arm(DiskFault::Death, draws[1], draws[2]);
             }
-            machine.found(&founder)
+            machine.found(&founder, wall)
         } else {
-            self.found_from(chosen, node, &founder, dies.then_some((draws[1], draws[2])))
+            self.found_from(chosen, node, (&founder, wall), dies.then_some((draws[1], draws[2])))
         };
         let Some(machine) = self.machine(node) else { return Ok(None) };
         let died = machine.store.is_dead();
@@ -356,11 +355,11 @@ impl World {
         &mut self,
         chosen: usize,
         node: usize,
-        founder: &Founder,
+        (founder, wall): (&Founder, Nanos),
         dies: Option<(u64, u64)>,
     ) -> Result<(), JournalOpenError> {
         let Some(archiver) = self.machine(chosen) else { return Ok(()) };
-        archiver.settle(founder.wall)?;
+        archiver.settle(wall)?;
         let Some(inspection) = archiver.look() else { return Ok(()) };
         let (previous, files) = (*inspection.superblock(), archiver.store.clone());
         let old = self.machine(node).map(|machine| machine.identity);

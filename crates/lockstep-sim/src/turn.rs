@@ -36,10 +36,11 @@ impl World {
         }
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
         let (wall, shown) = (machine.wall(now), machine.clock.at(now));
-        let configured = machine.configured;
+        let (configured, identity) = (machine.configured, machine.identity);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
         self.oracle.on_turn(index);
+        self.oracle.clocks.on_turn(identity, now, wall);
         let work = replica.poll(shown, wall);
         if replica.core.is_stopped() {
             return self.on_replica_stopped(index).map(|()| 0);

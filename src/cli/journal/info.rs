@@ -73,7 +73,8 @@ impl<T> NewestRows<T> {
 impl LogContent {
     fn take(&mut self, frame: &FrameView<'_>) {
         let (first, time, epoch) = (frame.header.first_seq, frame.header.timestamp, frame.header.epoch());
-        self.first_time.get_or_insert(time);
+        // The birth of a history, and the start of its first epoch, have no time.
+        self.first_time = self.first_time.or(Some(time).filter(|time| *time > 0));
         self.last_time = time;
         if self.epochs.rows.back().is_none_or(|(last, ..)| *last != epoch) {
             self.epochs.push((epoch, first, time));
@@ -186,8 +187,9 @@ impl JournalInfo<'_> {
             format!("seqs {} to {}, chain {:016x}", log.oldest_seq, log.end.next - 1, log.end.chain),
         )?;
         line("committed", format!("at least up to seq {}", log.commit_next - 1))?;
-        let (first, last) = (Utc(content.first_time.unwrap_or_default()), Utc(content.last_time));
-        line("time", format!("{first} to {last}"))?;
+        if let Some(first) = content.first_time {
+            line("time", format!("{} to {}", Utc(first), Utc(content.last_time)))?;
+        }
         line("size", format!("{} bytes", self.bytes))?;
         let members: Vec<_> =
             log.checkpoint.members.iter().map(|member| member.identity().to_string()).collect();
@@ -199,7 +201,8 @@ impl JournalInfo<'_> {
             line("epochs", format!("{older} older ones"))?;
         }
         for (epoch, seq, time) in epochs {
-            line("epoch", format!("{epoch} from seq {seq}, {}", Utc(*time)))?;
+            let since = if *time == 0 { String::new() } else { format!(", {}", Utc(*time)) };
+            line("epoch", format!("{epoch} from seq {seq}{since}"))?;
         }
         let (older, days) = content.days.shown();
         if older > 0 {

@@ -6,6 +6,7 @@ use crate::cli::failure::INTEGRITY;
 use lockstep_io::clock::Utc;
 use lockstep_replica::journal::SegmentOverview;
 use lockstep_replica::journal::ports::FileName;
+use lockstep_wire::Nanos;
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -50,12 +51,15 @@ fn state_of(row: &SegmentOverview) -> &'static str {
     }
 }
 
+/// A time of the stream; the birth of a history, and the start of its first epoch, have none.
+fn time_text(time: Nanos) -> String {
+    if time == 0 { "-".to_owned() } else { Utc(time).to_string() }
+}
+
 fn text_of(out: &mut impl Write, row: &SegmentOverview) -> std::io::Result<()> {
     let (first, next) = row.seqs;
     let seqs = if next > first { format!("{first} to {}", next - 1) } else { "none".to_owned() };
-    let [from, to] = row
-        .times
-        .map_or([String::new(), String::new()], |(from, to)| [from, to].map(|time| Utc(time).to_string()));
+    let [from, to] = row.times.map_or([String::new(), String::new()], |(from, to)| [from, to].map(time_text));
     let epochs = match row.epochs {
         Some((first, last)) if first == last => first.to_string(),
         Some((first, last)) => format!("{first} to {last}"),

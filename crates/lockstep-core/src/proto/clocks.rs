@@ -46,8 +46,9 @@ impl ClockSeen {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Clocks {
     seen: [Option<ClockSeen>; MEMBERS_MAX],
-    /// By how much the stream's time is to differ from our clock.
-    correction: i64,
+    /// By how much the stream's time is to differ from our clock; `None` until a quorum's clocks were known
+    /// once.
+    correction: Option<i64>,
 }
 
 /// The difference of two times.
@@ -85,16 +86,23 @@ impl Clocks {
         *place.expect("there are places") = Some(ClockSeen { identity, began: now, ahead, previous: None });
     }
 
-    /// By how much the stream's time is to differ from our clock, as last judged.
+    /// Clocks of which none differs from ours, where nothing is to be learned of them.
+    pub fn agreed() -> Self {
+        Self { correction: Some(0), ..Self::default() }
+    }
+
+    /// By how much the stream's time is to differ from our clock, as last judged. `None`: the clocks of a
+    /// quorum were never known to this process, and so no time of the stream is.
     #[inline]
-    pub fn correction(&self) -> i64 {
+    pub fn correction(&self) -> Option<i64> {
         self.correction
     }
 
     /// CLOCK-1 (the time of a stream): our own clock, `wall`, as long as it differs by less than
     /// [`TOLERANCE`] from the time that the clocks of a quorum of `members` have reached, ours (`own`) among
-    /// them; else that time. Without the clocks of a quorum the last judgement stays. Returns by how much our
-    /// clock differs, where that is known.
+    /// them; else that time. Without the clocks of a quorum the last judgement stays, and where there was none
+    /// yet, nothing is stamped but what a quorum has to store before it shows its clocks: the start of the
+    /// first epoch. Returns by how much our clock differs, where that is known.
     pub fn judge(&mut self, own: Identity, members: &Membership, (now, wall): (Nanos, Nanos)) -> Option<i64> {
         let ours = difference(wall, now);
         let mut ahead = [0; MEMBERS_MAX];
@@ -114,9 +122,10 @@ impl Clocks {
         let reached = *known.get(count.checked_sub(members.quorum())?)?;
         let apart = ours.saturating_sub(reached);
         // One that is within it again has to be well within it.
-        let tolerance = if self.correction == 0 { TOLERANCE } else { TOLERANCE / 2 };
+        let is_within = self.correction.unwrap_or(0) == 0;
+        let tolerance = if is_within { TOLERANCE } else { TOLERANCE / 2 };
         let is_apart = apart.unsigned_abs() > tolerance && !planted(Mutation::OwnClockAlone);
-        self.correction = if is_apart { apart.saturating_neg() } else { 0 };
+        self.correction = Some(if is_apart { apart.saturating_neg() } else { 0 });
         Some(apart)
     }
 }
@@ -145,7 +154,7 @@ mod tests {
     }
 
     /// What replica 1 makes of its clock beside the clocks of the others.
-    fn judged(of: u32, own: i64, others: &[(u32, i64)]) -> (Option<i64>, i64) {
+    fn judged(of: u32, own: i64, others: &[(u32, i64)]) -> (Option<i64>, Option<i64>) {
         let (mut clocks, members, now) = (Clocks::default(), members(of), 100);
         for (replica, ahead) in others {
             clocks.on_time(identity(*replica), &members, (now, wall(now, *ahead)));
@@ -160,27 +169,31 @@ mod tests {
         for wrong in [HOUR, day, years, -HOUR, -day] {
             assert_eq!(
                 judged(3, wrong, &[(2, 0), (3, 7)]).1,
-                if wrong > 0 { 7 - wrong } else { -wrong },
+                Some(if wrong > 0 { 7 - wrong } else { -wrong }),
                 "{wrong}"
             );
-            assert_eq!(judged(3, 0, &[(2, wrong), (3, 0)]), (Some(0), 0), "{wrong}: another one's");
+            assert_eq!(judged(3, 0, &[(2, wrong), (3, 0)]), (Some(0), Some(0)), "{wrong}: another one's");
             assert_eq!(
                 judged(5, wrong, &[(2, wrong), (3, 0), (4, 0), (5, 0)]).1,
-                -wrong,
+                Some(-wrong),
                 "{wrong}: two of five"
             );
-            assert_eq!(judged(3, wrong, &[(2, wrong), (3, wrong)]), (Some(0), 0), "{wrong}: all of them");
-            assert_eq!(judged(3, 0, &[(2, wrong), (3, wrong)]).1, wrong, "{wrong}: all others");
+            assert_eq!(
+                judged(3, wrong, &[(2, wrong), (3, wrong)]),
+                (Some(0), Some(0)),
+                "{wrong}: all of them"
+            );
+            assert_eq!(judged(3, 0, &[(2, wrong), (3, wrong)]).1, Some(wrong), "{wrong}: all others");
         }
     }
 
     #[test]
     fn clock_1_of_two_clocks_the_earlier_one_counts_and_without_a_quorum_nothing_is_judged() {
-        assert_eq!(judged(3, HOUR, &[(2, 0)]), (Some(HOUR), -HOUR));
-        assert_eq!(judged(3, 0, &[(2, HOUR)]), (Some(0), 0));
-        assert_eq!(judged(3, HOUR, &[]), (None, 0));
-        assert_eq!(judged(3, HOUR, &[(9, 0)]), (None, 0), "nobody lists that one");
-        assert_eq!(judged(1, HOUR, &[]), (Some(0), 0), "its own clock is a quorum's");
+        assert_eq!(judged(3, HOUR, &[(2, 0)]), (Some(HOUR), Some(-HOUR)));
+        assert_eq!(judged(3, 0, &[(2, HOUR)]), (Some(0), Some(0)));
+        assert_eq!(judged(3, HOUR, &[]), (None, None));
+        assert_eq!(judged(3, HOUR, &[(9, 0)]), (None, None), "nobody lists that one");
+        assert_eq!(judged(1, HOUR, &[]), (Some(0), Some(0)), "its own clock is a quorum's");
     }
 
     #[test]
@@ -192,7 +205,7 @@ mod tests {
                 clocks.on_time(identity(replica), &members, (100, wall(100, 0)));
             }
             clocks.judge(identity(1), &members, (100, wall(100, own)));
-            clocks.correction()
+            clocks.correction().unwrap()
         };
         let corrections =
             [tolerance, tolerance + 1, tolerance / 2 + 1, tolerance / 2, tolerance].map(&mut judge);
@@ -205,7 +218,7 @@ mod tests {
         let mut hear = |now: Nanos, ahead: i64| {
             clocks.on_time(identity(2), &members, (now, wall(now, ahead)));
             clocks.judge(identity(1), &members, (now, wall(now, 0)));
-            clocks.correction()
+            clocks.correction().unwrap()
         };
         assert_eq!(hear(100, 0), 0);
         assert_eq!(hear(200, -10 * SECOND), 0, "it waited for ten seconds");

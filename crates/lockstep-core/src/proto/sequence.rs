@@ -42,6 +42,9 @@ pub struct Stamp {
     pub destination: Destination,
 }
 
+/// The correction while no time of the stream is known: any clock with it shows 0.
+const NO_TIME: i64 = i64::MIN;
+
 /// Gives out seqs, one after the other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Sequencer {
@@ -53,7 +56,7 @@ pub struct Sequencer {
     open: OpenFrame,
     /// Time of the open frame.
     timestamp: Nanos,
-    /// By how much the stream's time differs from our clock.
+    /// By how much the stream's time differs from our clock, or [`NO_TIME`].
     correction: i64,
     frame_len_max: usize,
 }
@@ -73,7 +76,7 @@ impl Sequencer {
             version,
             open: OpenFrame::default(),
             timestamp: 0,
-            correction: 0,
+            correction: NO_TIME,
             frame_len_max,
         }
     }
@@ -91,9 +94,16 @@ impl Sequencer {
         self.version = version;
     }
 
-    /// From now on the time of what is stamped differs by so much from our clock (CLOCK-1).
-    pub fn set_correction(&mut self, correction: i64) {
-        self.correction = correction;
+    /// From now on the time of what is stamped differs by so much from our clock (CLOCK-1). With `None` that
+    /// is as before.
+    pub fn set_correction(&mut self, correction: Option<i64>) {
+        self.correction = correction.unwrap_or(self.correction);
+    }
+
+    /// Whether the stream's time is known. While it is not, what is stamped has the time of the log's end.
+    #[inline]
+    pub fn has_time(&self) -> bool {
+        self.correction != NO_TIME
     }
 
     /// The stream's time by our clock, which shows `wall`.

@@ -22,7 +22,7 @@ use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::{
     EPOCH_START_LEN_MAX, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartBody, Header, Keys, Kind,
-    MemberBody, Nanos, OpenFrame, ROUND_MAX, VERSION, write_epoch_start,
+    MemberBody, OpenFrame, ROUND_MAX, VERSION, write_epoch_start,
 };
 
 /// Rounds between everything that the founder has seen and the founding: more takeovers than a journal that
@@ -50,8 +50,6 @@ pub struct Founding<'a> {
     pub window: Window,
     /// The durability of acks.
     pub durability: Durability,
-    /// The time; the stream's own time if that is later.
-    pub wall: Nanos,
 }
 
 impl Founding<'_> {
@@ -101,7 +99,8 @@ impl Founding<'_> {
             first_seq: end.next,
             // By the operator's command.
             commit_next: end.next,
-            timestamp: self.wall.max(end.timestamp),
+            // CLOCK-1: one clock alone moves no time.
+            timestamp: end.timestamp,
             chain: end.chain,
             ..Header::new(Kind::Frame)
         };
@@ -138,7 +137,6 @@ mod tests {
             member: MemberBody::full(FOUNDER, "10.0.0.2:7000".parse().unwrap()),
             window: Window { entries: 10, bytes: 1_000 },
             durability: Durability::Power,
-            wall: 4_000,
         }
     }
 

@@ -116,7 +116,8 @@ pub struct SegmentOverview {
     pub seqs: (Seq, Seq),
     /// The epochs of the first frame, and of the log at its end; `None` without frames.
     pub epochs: Option<(Epoch, Epoch)>,
-    /// The timestamps of its first and its newest frame.
+    /// The timestamps of its first and its newest frame; 0 of the birth of a history and of the start of its
+    /// first epoch, which have none.
     pub times: Option<(Nanos, Nanos)>,
     /// A takeover replaced the log from this seq on with frames in it.
     pub replaced_from: Option<Seq>,

@@ -30,7 +30,7 @@ use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::window::Window;
-use lockstep_wire::{EpochStartView, FrameView, Keys, MemberBody, Nanos, Seq};
+use lockstep_wire::{EpochStartView, FrameView, Keys, MemberBody, Seq};
 
 /// The findings of an inspection beside completeness and end.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,8 +87,6 @@ pub struct Founder {
     pub durability: Durability,
     /// The cluster, and the keys of a replica.
     pub keys: Keys,
-    /// The time.
-    pub wall: Nanos,
 }
 
 /// Founds a history on the log that the segments in `store` hold; `previous` is the superblock that names
@@ -127,7 +125,6 @@ pub fn found<S: Store>(
         member: founder.member,
         window: founder.window,
         durability: founder.durability,
-        wall: founder.wall,
     };
     let frame = founding.frame().map_err(JournalOpenError::Settings)?;
     // A packed segment was synced when it was packed.

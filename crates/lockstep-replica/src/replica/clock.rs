@@ -5,15 +5,70 @@
 //! a stream's time that is ahead and of how long that will last.
 
 use super::role::RoleState;
-use super::{ReplicaCore, ReplicaEngine, Turn};
+use super::{Leading, ReplicaCore, ReplicaEngine, Turn};
 use crate::ports::Ports;
+use lockstep_core::proto::clocks::{Clocks, TOLERANCE};
+use lockstep_core::proto::membership::Membership;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{Condition, Nanos};
+use lockstep_wire::{Condition, Header, Nanos};
 
-/// The stream's time may be this far ahead of a node's clock: far more than disciplined clocks differ.
-const AHEAD_NS: Nanos = 100_000_000;
 /// A node that does not lead judges its clock so often; a leader at each heartbeat.
 const JUDGED_EVERY: Nanos = 100_000_000;
+
+/// The clocks of the members beside this node's own, and what follows from them.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct ClockWatch {
+    clocks: Clocks,
+    /// When they were judged last.
+    judged_at: Nanos,
+    /// What our clock showed when the monotonic one began; another number: it was set.
+    base: Nanos,
+    /// The stream's time is far ahead of ours.
+    is_ahead: bool,
+}
+
+impl ClockWatch {
+    /// As it is where no clock differs from ours, at `now`.
+    pub(super) fn agreed(now: Nanos) -> Self {
+        Self { clocks: Clocks::agreed(), judged_at: now, ..Self::default() }
+    }
+
+    /// By how much the stream's time is to differ from our clock; `None` while that is not known (CLOCK-1).
+    pub(super) fn correction(&self) -> Option<i64> {
+        self.clocks.correction()
+    }
+
+    /// Whether our clock was set since the last call.
+    #[inline]
+    pub(super) fn was_set(&mut self, now: Nanos, wall: Nanos) -> bool {
+        let base = wall.wrapping_sub(now);
+        std::mem::replace(&mut self.base, base) != base
+    }
+
+    /// A member's datagram shows its clock.
+    #[inline]
+    pub(super) fn on_member(&mut self, members: &Membership, now: Nanos, header: &Header) {
+        self.clocks.on_time(header.identity(), members, (now, header.timestamp));
+    }
+
+    /// A member's ack shows its clock to a node that follows, which looks at those that come shortly before
+    /// it judges again.
+    #[inline]
+    pub(super) fn on_ack(&mut self, members: &Membership, now: Nanos, header: &Header) {
+        if now >= self.judged_at + JUDGED_EVERY / 2 {
+            self.on_member(members, now, header);
+        }
+    }
+
+    /// Whether a stream that is so far ahead of our clock is news. A condition that has begun ends at half of
+    /// the limit at which it begins.
+    fn is_news(&mut self, ahead: Nanos) -> bool {
+        let bound = if self.is_ahead { TOLERANCE / 2 } else { TOLERANCE };
+        let was_ahead = self.is_ahead;
+        self.is_ahead = ahead > bound && !planted(Mutation::ClockNotChecked);
+        self.is_ahead || was_ahead
+    }
+}
 
 impl<P: Ports> ReplicaEngine<P> {
     /// This node's clock was set: a leader stamps nothing by it before it is judged.
@@ -26,18 +81,32 @@ impl<P: Ports> ReplicaEngine<P> {
     }
 }
 
+impl Leading {
+    /// CLOCK-1: the first epoch of a history begins before its leader has received anybody. It stamps its
+    /// start, which has no time of its own, and what was submitted waits until the clocks of a quorum are
+    /// known: one round trip, and nothing could be committed before. Returns whether they are.
+    #[cold]
+    pub(super) fn learn_time(&mut self, core: &mut ReplicaCore, turn: &Turn) -> bool {
+        core.judge_clock(turn);
+        self.sequencer.set_correction(core.clocks.correction());
+        self.sequencer.has_time()
+    }
+}
+
 impl ReplicaCore {
     /// Called once per turn of a standby or learner, and once per heartbeat of a leader. `stream` is the
     /// stream's time.
     #[inline]
     pub(super) fn check_clock(&mut self, stream: Nanos, turn: &Turn, leads: bool) {
         let Turn { now, wall, .. } = *turn;
-        if leads || now >= self.clock_judged_at + JUDGED_EVERY {
+        if leads || now >= self.clocks.judged_at + JUDGED_EVERY {
             self.judge_clock(turn);
         }
-        let wall = wall.saturating_add_signed(self.clocks.correction());
-        if stream > wall + AHEAD_NS / 2 || self.clock_ahead {
-            self.report_clock_ahead(now, stream.saturating_sub(wall), leads);
+        let wall = wall.saturating_add_signed(self.clocks.correction().unwrap_or(0));
+        let ahead = stream.saturating_sub(wall);
+        if (ahead > TOLERANCE / 2 || self.clocks.is_ahead) && self.clocks.is_news(ahead) {
+            let numbers = (ahead, u64::from(leads));
+            self.set_condition(Condition::ClockAhead, self.clocks.is_ahead, now, numbers);
         }
     }
 
@@ -45,19 +114,12 @@ impl ReplicaCore {
     #[cold]
     pub(super) fn judge_clock(&mut self, turn: &Turn) {
         let Turn { now, wall, .. } = *turn;
-        self.clock_judged_at = now;
-        let Some(apart) = self.clocks.judge(self.identity(), &self.log.membership, (now, wall)) else {
+        self.clocks.judged_at = now;
+        let me = self.identity();
+        let Some(apart) = self.clocks.clocks.judge(me, &self.log.membership, (now, wall)) else {
             return;
         };
         let numbers = (apart.unsigned_abs(), u64::from(apart > 0));
-        self.set_condition(Condition::ClockApart, self.clocks.correction() != 0, now, numbers);
-    }
-
-    /// A condition that has begun ends at half of the limit at which it begins.
-    #[cold]
-    fn report_clock_ahead(&mut self, now: Nanos, ahead: Nanos, leads: bool) {
-        let bound = if self.clock_ahead { AHEAD_NS / 2 } else { AHEAD_NS };
-        self.clock_ahead = ahead > bound && !planted(Mutation::ClockNotChecked);
-        self.set_condition(Condition::ClockAhead, self.clock_ahead, now, (ahead, u64::from(leads)));
+        self.set_condition(Condition::ClockApart, self.clocks.correction() != Some(0), now, numbers);
     }
 }

@@ -126,7 +126,7 @@ impl ReplicaCore {
                     if self.declared_dead == Some(header.identity()) {
                         self.void_declaration(); // it lives
                     }
-                    self.clocks.on_time(header.identity(), &self.log.membership, (now, header.timestamp));
+                    self.clocks.on_member(&self.log.membership, now, header);
                     self.on_ballot(role, tail, now, header, body);
                 }
             }

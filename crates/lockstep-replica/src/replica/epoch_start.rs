@@ -52,6 +52,10 @@ impl Leading {
         }
         core.turns.at = now;
         self.redundancy.restart(now);
+        // A survivor that was alone in removing the other member is a quorum from here on.
+        if !self.learn_time(core, turn) {
+            return true;
+        }
         self.stamp_pending_submissions(core, net, tail, turn);
         true
     }
@@ -88,8 +92,7 @@ impl Leading {
         tail: &mut Tail<M>,
         turn: &Turn,
     ) -> bool {
-        core.judge_clock(turn);
-        self.sequencer.set_correction(core.clocks.correction());
+        self.learn_time(core, turn);
         let end = tail.end();
         let commit_next = core.commit_next().max(self.commit_won.min(end.next));
         let epoch = self.epoch();

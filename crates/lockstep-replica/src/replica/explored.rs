@@ -3,6 +3,7 @@
 //! that differ in nothing that a rule reads then become one state.
 
 use super::catch_up::CatchUp;
+use super::clock::ClockWatch;
 use super::{
     Events, Following, HeartbeatTimer, LeaderMemory, Leading, Nanos, ReplicaCore, ReplicaEngine, RoleState,
 };
@@ -11,7 +12,6 @@ use crate::ports::Ports;
 use lockstep_core::engine::UNICAST_TURNS;
 use lockstep_core::engine::counters::Counters;
 use lockstep_core::engine::event::Role;
-use lockstep_core::proto::clocks::Clocks;
 use lockstep_core::proto::redundancy::Redundancy;
 use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Epoch, Seq};
@@ -100,8 +100,8 @@ impl ReplicaCore {
         self.outbox.refused_at = 0;
         (self.turns.polled_at, self.turns.at, self.last_ack.at) = (now, now, now);
         self.identity_watch.probe.forget();
-        (self.identity_watch.tokens, self.clock_ahead) = (0, false);
-        (self.clocks, self.clock_judged_at) = (Clocks::default(), now); // no clock differs there
+        self.identity_watch.tokens = 0;
+        self.clocks = ClockWatch::agreed(now); // no clock differs there
         self.failure_detector.restart(now);
         self.unicast_probe.on_group(now);
         self.pending_submissions.forget_copies();

@@ -393,7 +393,7 @@ impl ReplicaCore {
                 if !self.is_own_identity(header, body.process_nonce) {
                     self.observe_round(now, header.epoch());
                     self.rx.on_ack(header, &mut self.counters, &mut self.events);
-                    self.clocks.on_time(header.identity(), &self.log.membership, (now, header.timestamp));
+                    self.clocks.on_ack(&self.log.membership, now, header);
                 }
             }
             datagram => self.on_election(role, tail, now, &datagram)?,

@@ -83,6 +83,9 @@ impl Leading {
             }
             self.stamp_pending_submissions(core, net, tail, turn);
         }
+        if !self.sequencer.has_time() && self.learn_time(core, turn) {
+            self.stamp_pending_submissions(core, net, tail, turn);
+        }
         self.close_frame(core, tail, false);
         self.poll_commit(core);
         if self.uncommitted_change {
@@ -129,6 +132,10 @@ impl Leading {
         match header.epoch().cmp(&self.epoch()) {
             Ordering::Equal => {
                 if let Some(position) = core.log.membership.position(header.identity()) {
+                    // CLOCK-1: one look at its clock for each quorum of contacts, and not for each ack.
+                    if self.quorum_contacts & 1 << position == 0 {
+                        core.clocks.on_member(&core.log.membership, now, header);
+                    }
                     self.quorum_contacts |= 1 << position;
                     self.member_contact[position] = now;
                 }
@@ -272,7 +279,6 @@ impl ReplicaCore {
         header: &Header,
     ) {
         self.rx.on_ack(header, &mut self.counters, &mut self.events);
-        self.clocks.on_time(header.identity(), &self.log.membership, (now, header.timestamp));
         let RoleState::Leading(leading) = role else { return };
         if let Some(why) = leading.on_member(self, now, header) {
             role.step_down(self, tail, now, why);

@@ -46,6 +46,7 @@ mod unicast_probe;
 use acks::LastAck;
 use catch_up::CatchUp;
 pub use catch_up::{CatchUpPlan, CatchUpRequest};
+use clock::ClockWatch;
 use election::Outbox;
 use event_queries::EventQueries;
 pub use event_queries::EventQuery;
@@ -73,7 +74,6 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
 use lockstep_core::proto::accept::Acceptor;
 use lockstep_core::proto::address_proof::AddressProofs;
-use lockstep_core::proto::clocks::Clocks;
 use lockstep_core::proto::election::Election;
 use lockstep_core::proto::failure_detector::FailureDetector;
 use lockstep_core::proto::heartbeat::HeartbeatTimer;
@@ -183,14 +183,7 @@ pub struct ReplicaCore {
     history_reported: u64,
     /// The last epoch that this process led.
     led: Epoch,
-    /// The stream's time is far ahead of ours.
-    clock_ahead: bool,
-    /// The clocks of the members, ...
-    clocks: Clocks,
-    /// ... and when they were judged last.
-    clock_judged_at: Nanos,
-    /// What our clock showed when the monotonic one began; another number: it was set.
-    clock_base: Nanos,
+    clocks: ClockWatch,
     last_ack: LastAck,
     stopping: bool,
     stopped: bool,
@@ -283,8 +276,7 @@ impl<P: Ports> ReplicaEngine<P> {
         let mut work = self.net.recv_groups();
         self.core.counters.add(Counter::DatagramsIn, work as u64);
         let turn = Turn { now, wall, drained: self.net.is_drained() };
-        if wall.wrapping_sub(now) != self.core.clock_base {
-            self.core.clock_base = wall.wrapping_sub(now);
+        if self.core.clocks.was_set(now, wall) {
             self.judge_clock(&turn);
         }
         if self.role.leading().is_some() {
@@ -443,10 +435,7 @@ impl ReplicaCore {
             turns: Turns::default(),
             history_reported: recovered.lineage.history(),
             led: Epoch::NONE,
-            clock_ahead: false,
-            clocks: Clocks::default(),
-            clock_judged_at: 0,
-            clock_base: 0,
+            clocks: ClockWatch::default(),
             last_ack: LastAck::default(),
             stopping: false,
             stopped: false,

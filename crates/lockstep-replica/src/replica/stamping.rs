@@ -31,7 +31,7 @@ impl Leading {
             self.refusing = true;
             return Ok(());
         }
-        if self.must_drain {
+        if self.must_drain || !self.sequencer.has_time() {
             // A leader that stalls again and again would stamp nothing at all if it dropped these.
             core.pending_submissions.push(bytes, turn.now);
             return Ok(());

@@ -2,7 +2,7 @@
 
 use super::replica::{leader, standby};
 use lockstep_core::engine::event::ReplicaEvent;
-use lockstep_memory::cluster::SoloReplica;
+use lockstep_memory::cluster::{Cluster, SoloReplica};
 use lockstep_memory::log::Log;
 use lockstep_wire::*;
 
@@ -74,4 +74,53 @@ fn a_leader_behind_the_streams_time_tells_that_it_stands_still_and_for_how_long(
     node.now += 2 * HOUR;
     node.wait(HEARTBEAT);
     assert!(matches!(clock_events(&mut node)[..], [(false, ..)]));
+}
+
+/// The stream's time in a history that was born under these clocks, less the right time: behind its first
+/// message, which is returned with it.
+fn first_time(members: u32, ahead: &[(u32, i64)]) -> (Seq, i64) {
+    let mut cluster = Cluster::new(members, |_| {});
+    cluster.ahead = ahead.to_vec();
+    let index = cluster.add_publisher(|_| {});
+    let id = cluster.open(index, "orders", [1, 1]);
+    cluster.publishers[index].publish(id, &["a"]);
+    cluster.await_committed(1);
+    let end = cluster.replicas[0].tail().end();
+    (end.next - 1, end.timestamp.wrapping_sub(WALL + cluster.now) as i64)
+}
+
+#[test]
+fn clock_1_a_history_begins_with_the_time_of_a_quorum_whatever_the_clock_of_its_founder_shows() {
+    let (hour, day, tolerance) = (HOUR as i64, 24 * HOUR as i64, 100_000_000);
+    for wrong in [hour, day, 15 * 365 * day, -hour, -day] {
+        let one = [[(1, wrong)], [(2, wrong)], [(3, wrong)]];
+        for ahead in one {
+            let (seq, off) = first_time(3, &ahead);
+            assert!(seq == 4 && off.abs() < tolerance, "{ahead:?}: {seq} is stamped {off} ns off");
+        }
+        let (_, off) = first_time(5, &[(1, wrong), (4, wrong)]);
+        assert!(off.abs() < tolerance, "two of five by {wrong}: {off} ns off");
+        let (_, off) = first_time(3, &[1, 2, 3].map(|number| (number, wrong)));
+        assert!((off - wrong).abs() < tolerance, "all by {wrong}: {off} ns off");
+        let (_, off) = first_time(1, &[(1, wrong)]);
+        assert!((off - wrong).abs() < tolerance, "one member is a quorum by itself");
+    }
+}
+
+#[test]
+fn clock_1_what_is_submitted_before_a_quorum_shows_its_clocks_is_stamped_when_it_does() {
+    let mut cluster = Cluster::new(3, |_| {});
+    cluster.dead = vec![2, 3];
+    let index = cluster.add_publisher(|_| {});
+    cluster.publishers[index].publisher.core.open("orders", [1, 1]);
+    cluster.run(2_000);
+    let end = cluster.replicas[0].tail().end();
+    assert_eq!((end.next, end.timestamp), (3, 0), "the birth and the start of the epoch, without a time");
+    cluster.dead = vec![3];
+    assert!(
+        cluster.run_until(|cluster| cluster.replicas[0].core.commit_next() == 4),
+        "the open is committed"
+    );
+    let end = cluster.replicas[0].tail().end();
+    assert!(end.timestamp > WALL, "the open has a time: {end:?}");
 }

@@ -20,6 +20,8 @@ fn leader(members: u32) -> SoloReplica {
     let mut node = SoloReplica::new(start(born_tail(1, members, RING), replica_limits(1, members)).unwrap());
     node.poll();
     assert_eq!((node.replica.role(), node.next()), (Role::Leader, 3));
+    // CLOCK-1: a leader of several stamps once another one's clock is known.
+    node.hear(&[Log::begun(members).ack(2, 2)]);
     node
 }
 

@@ -51,7 +51,6 @@ fn founder(boot: u64) -> Founder {
         boot: [boot, boot],
         window: Window { entries: 1_000, bytes: 100_000 },
         durability: Durability::Process,
-        wall: 9_000,
     }
 }
 
@@ -119,7 +118,7 @@ fn running(power: bool, behind: usize) -> (SimDisk, OpenedJournal<MemoryTail>) {
     disk.set_power(power);
     format(&mut disk, CLUSTER, MEMBER, [1, 1]).unwrap();
     let mut opened = open(&mut disk, MemoryTail::new(RING), settings(1, power)).unwrap();
-    bootstrap(&mut opened.tail, &Keyring::none(CLUSTER), HISTORY, &[body(MEMBER)], 1_000).unwrap();
+    bootstrap(&mut opened.tail, &Keyring::none(CLUSTER), HISTORY, &[body(MEMBER)]).unwrap();
     begin(&mut opened.tail, 1);
     for number in 0..20 {
         if number + behind == 20 {

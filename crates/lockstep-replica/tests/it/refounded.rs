@@ -44,7 +44,6 @@ fn recover(cluster: &mut Cluster, number: u32, less: usize) -> Seq {
         member,
         window: Window { entries: 1_000, bytes: 100_000 },
         durability: Durability::Process,
-        wall: 0,
     };
     frames.push(founding.frame().unwrap());
     for other in 1..=cluster.replicas.len() as u32 {

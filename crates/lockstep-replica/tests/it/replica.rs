@@ -30,6 +30,8 @@ pub fn leader(members: u32, change: impl Fn(&mut ReplicaLimits)) -> SoloReplica 
     let mut node = SoloReplica::new(start(born_tail(1, members, RING), limits).unwrap());
     node.poll();
     assert_eq!((node.replica.role(), node.next()), (Role::Leader, 3));
+    // CLOCK-1: a leader of several stamps once another one's clock is known.
+    node.hear(&[Log::begun(members).ack(2, 2)]);
     node
 }
 

@@ -10,7 +10,7 @@ use lockstep_wire::*;
 fn cluster() -> Cluster {
     let mut cluster = Cluster::new(3, |_| {});
     let mut tail = blank_tail(1, 256 << 10);
-    bootstrap_version(&mut tail, &Keyring::none(CLUSTER), (HISTORY, VERSION_MIN), &member_list(3), 1_000)
+    bootstrap_version(&mut tail, &Keyring::none(CLUSTER), (HISTORY, VERSION_MIN), &member_list(3))
         .expect("a blank log");
     cluster.replicas[0] = start(tail, replica_limits(1, 3)).expect("a listed member");
     cluster.add_publisher(|_| {});

@@ -21,7 +21,7 @@ fn witnessed(count: u32) -> (Cluster, PublisherId) {
     for number in 1..=count {
         let mut tail = blank_tail(number, RING);
         if number == 1 {
-            bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members, 1_000).expect("a blank log");
+            bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members).expect("a blank log");
         }
         let window = Window { entries: 1_000, bytes: RING as u32 };
         let limits = ReplicaLimits { window, ..replica_limits(number, count) };

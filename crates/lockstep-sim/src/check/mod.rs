@@ -15,6 +15,7 @@
 
 mod answers;
 mod clients;
+pub mod clocks;
 mod datagrams;
 mod events;
 mod founding;
@@ -29,6 +30,7 @@ pub use founding::ReportedFounding;
 
 use super::coverage::Coverage;
 use clients::{PublisherModel, ReaderModel};
+use clocks::ClockJudge;
 use events::{EventCheck, Log, ReportedEvents};
 use founding::Founded;
 use lockstep_core::proto::log::LogEnd;
@@ -64,6 +66,8 @@ pub struct Oracle {
     published: BTreeSet<MessageKey>,
     /// Digests of committed messages of the edge that came in parts.
     pub whole: BTreeSet<u64>,
+    /// The clocks of the replicas' processes.
+    pub clocks: ClockJudge,
     replicas: BTreeMap<usize, ReplicaModel>,
     /// The ends of the logs that replicas replaced in their last turn: earlier acks and promises are about
     /// these.
@@ -116,6 +120,7 @@ impl Default for Oracle {
             reference: ReferenceModel::default(),
             published: BTreeSet::new(),
             whole: BTreeSet::new(),
+            clocks: ClockJudge::default(),
             replicas: BTreeMap::new(),
             replaced: BTreeMap::new(),
             writers: BTreeMap::new(),

@@ -165,7 +165,7 @@ impl ExploredProcess {
         let mut tail = journal.open(MemoryTail::new(RING_BYTES))?.tail;
         if members > 0 {
             let members: Vec<_> = (0..members).map(|node| member(node, members, false)).collect();
-            bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members, WALL_NS)?;
+            bootstrap(&mut tail, &Keyring::none(CLUSTER), HISTORY, &members)?;
         }
         let replica = start(node, identity, replicas, &journal, tail.into_memory())?;
         Ok(Self {

@@ -112,7 +112,7 @@ pub fn replica(node: usize) -> Replica {
                 _ => MemberBody::full(identity(member), address(member)),
             })
             .collect();
-        journal.open_born(RING_BYTES, keys::replica(), HISTORY, &members, WALL_NS)
+        journal.open_born(RING_BYTES, keys::replica(), HISTORY, &members)
     } else {
         let blank = journal.open(MemoryTail::new(RING_BYTES)).expect("a new journal");
         journal.open(blank.tail.into_memory())

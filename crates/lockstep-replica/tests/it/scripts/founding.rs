@@ -39,7 +39,6 @@ impl Stage {
             member: MemberBody::full(Identity { replica: number, incarnation }, address(number)),
             window: Window { entries: 1_000, bytes: 100_000 },
             durability: Durability::Process,
-            wall: self.now,
         };
         let bytes = founding.frame().expect("a log to found on");
         tail.append(&FrameView::from_prefix(&bytes).expect("sealed")).expect("room");

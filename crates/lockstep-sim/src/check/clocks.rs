@@ -1,0 +1,112 @@
+//! The stream's time beside the clocks of those who stamp and store it.
+//!
+//! CLOCK-1 lets the stream's time go no further than the clocks of a quorum have gone. The leader knows them
+//! by datagrams; this judge sees the clocks themselves, at each turn of their processes. What a clock showed
+//! counts for a while after it was set back, as it does for a leader.
+
+use super::Violation;
+use super::log_tree::Stem;
+use lockstep_core::proto::clocks::{TOLERANCE, WINDOW};
+use lockstep_wire::{Identity, Nanos};
+use std::collections::BTreeMap;
+
+/// What a clock showed counts for so long: for a leader it is two windows, and some more until it judges.
+const COUNTS: Nanos = 3 * WINDOW;
+/// Clocks that run apart at 5 % each differ by so much within that.
+const SLACK: i64 = TOLERANCE as i64 + COUNTS as i64 / 10;
+
+/// A clock, by its difference to the time of the run: what it was lately, the newest last.
+#[derive(Clone, Debug, Default)]
+struct ClockHistory(Vec<(Nanos, i64)>);
+
+impl ClockHistory {
+    fn on_turn(&mut self, now: Nanos, ahead: i64) {
+        // Of those that have aged only the newest counts: it was shown until the next one.
+        let aged = self.0.iter().rposition(|(at, _)| at + COUNTS < now);
+        self.0.drain(..aged.unwrap_or(0));
+        // A drift is no step.
+        if self.0.last().is_none_or(|(_, last)| last.abs_diff(ahead) > TOLERANCE / 2) {
+            self.0.push((now, ahead));
+        }
+    }
+
+    fn most(&self) -> Option<i64> {
+        self.0.iter().map(|(_, ahead)| *ahead).max()
+    }
+
+    fn least(&self) -> Option<i64> {
+        self.0.iter().map(|(_, ahead)| *ahead).min()
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct ClockJudge {
+    now: Nanos,
+    clocks: BTreeMap<Identity, ClockHistory>,
+}
+
+impl ClockJudge {
+    /// The process of this identity has a turn, in which its clock shows `wall`.
+    pub fn on_turn(&mut self, identity: Identity, now: Nanos, wall: Nanos) {
+        self.now = now;
+        self.clocks.entry(identity).or_default().on_turn(now, wall.wrapping_sub(now) as i64);
+    }
+
+    /// CLOCK-1: the time of `stem`, which was stamped just now behind `before`, went no further than a quorum
+    /// of clocks, and did not stand still behind all of them.
+    pub fn check(&self, stem: &Stem, before: Option<&Stem>) -> Result<(), Violation> {
+        let Some(before) = before else { return Ok(()) };
+        let time = stem.timestamp.wrapping_sub(self.now) as i64;
+        // During a change of the members those before it may be the ones that were asked.
+        let reached = self.reached(&stem.members).max(self.reached(&before.members));
+        if stem.timestamp > before.timestamp && time > reached.saturating_add(SLACK) {
+            return Err(format!(
+                "CLOCK-1: the frame at {} is stamped {} ms ahead of the clocks of a quorum",
+                stem.first,
+                (time - reached) / 1_000_000
+            ));
+        }
+        let shown = |identity| self.clocks.get(identity).and_then(ClockHistory::least);
+        let all: Option<Vec<_>> = stem.members.iter().map(shown).collect();
+        let least = all.and_then(|all| all.into_iter().min());
+        if let Some(least) = least.filter(|_| !stem.messages.is_empty())
+            && time < least.saturating_sub(SLACK)
+        {
+            return Err(format!(
+                "CLOCK-1: the frame at {} is stamped {} ms behind the clocks of all members",
+                stem.first,
+                (least - time) / 1_000_000
+            ));
+        }
+        Ok(())
+    }
+
+    /// The greatest difference that the clocks of a quorum of these have shown lately.
+    fn reached(&self, members: &[Identity]) -> i64 {
+        let shown = |identity| self.clocks.get(identity).and_then(ClockHistory::most);
+        let mut shown: Vec<_> = members.iter().filter_map(shown).collect();
+        shown.sort_unstable_by(|a, b| b.cmp(a));
+        shown.get(members.len() / 2).copied().unwrap_or(i64::MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn a_clock_that_was_set_back_counts_for_a_while_and_then_no_more() {
+        let mut clock = ClockHistory::default();
+        clock.on_turn(0, 60 * SECOND);
+        clock.on_turn(COUNTS, 60 * SECOND);
+        clock.on_turn(COUNTS + 1, 0);
+        assert_eq!((clock.most(), clock.least()), (Some(60 * SECOND), Some(0)));
+        clock.on_turn(2 * COUNTS, 0);
+        assert_eq!(clock.most(), Some(60 * SECOND));
+        clock.on_turn(2 * COUNTS + 2, 0);
+        assert_eq!((clock.most(), clock.least()), (Some(0), Some(0)));
+    }
+}
