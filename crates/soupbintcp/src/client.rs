@@ -5,7 +5,7 @@
 //! next number, so that a broken connection loses and doubles nothing.
 
 use super::packet::{LoginRequest, Packet, RejectReason, SoupError};
-use super::server::{LastReceived, Taken};
+use super::server::Taken;
 use crate::field::{Session, shown};
 use std::fmt;
 
@@ -182,6 +182,31 @@ pub enum ClientEvent<'a> {
     Debug(&'a [u8]),
     /// The connection has ended; nothing more comes.
     Ended(ClientEnd),
+}
+
+/// When bytes came last. Bytes that were offered before are no sign of life.
+#[derive(Clone, Copy, Debug)]
+struct LastReceived {
+    at: u64,
+    /// Bytes that were offered and not taken.
+    left: usize,
+}
+
+impl LastReceived {
+    fn new(at: u64) -> Self {
+        Self { at, left: 0 }
+    }
+
+    fn on_offered(&mut self, now: u64, len: usize) {
+        if len > self.left {
+            self.at = self.at.max(now);
+        }
+        self.left = len;
+    }
+
+    fn on_taken(&mut self, len: usize) {
+        self.left = self.left.saturating_sub(len);
+    }
 }
 
 /// One connection's machine.

@@ -200,49 +200,23 @@ pub struct Server {
     limits: ServerLimits,
     state: State,
     since: u64,
-    last_received: LastReceived,
+    received_at: u64,
     sent_at: u64,
     silence_ns: u64,
     next_seq: u64,
     reported_after_logout: bool,
 }
 
-/// When bytes came last. Bytes that were offered before are no sign of life.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LastReceived {
-    pub(super) at: u64,
-    /// Bytes that were offered and not taken.
-    left: usize,
-}
-
-impl LastReceived {
-    pub(super) fn new(at: u64) -> Self {
-        Self { at, left: 0 }
-    }
-
-    pub(super) fn on_offered(&mut self, now: u64, len: usize) {
-        if len > self.left {
-            self.at = self.at.max(now);
-        }
-        self.left = len;
-    }
-
-    pub(super) fn on_taken(&mut self, len: usize) {
-        self.left = self.left.saturating_sub(len);
-    }
-}
-
 impl Server {
     /// A client has connected.
     pub fn new(now: u64, limits: ServerLimits) -> Self {
         let silence_ns = limits.silence_ns;
-        let (state, last_received) = (State::AwaitingLogin, LastReceived::new(now));
-        let reported_after_logout = false;
+        let (state, reported_after_logout) = (State::AwaitingLogin, false);
         Self {
             limits,
             state,
             since: now,
-            last_received,
+            received_at: now,
             sent_at: now,
             silence_ns,
             next_seq: 0,
@@ -273,9 +247,9 @@ impl Server {
         self.silence_ns
     }
 
-    /// Takes the first packet of what came and was not taken yet; heartbeats are taken along.
+    /// Takes the first packet of what came and was not taken yet; heartbeats are taken along. A packet is a
+    /// sign of life once it is whole: what comes behind a length that is too long is none.
     pub fn on_bytes<'a>(&mut self, now: u64, bytes: &'a [u8]) -> Taken<Event<'a>> {
-        self.last_received.on_offered(now, bytes.len());
         let mut len = 0;
         let mut event = None;
         while event.is_none() {
@@ -292,6 +266,7 @@ impl Server {
                 Ok(None) => break,
                 Ok(Some((packet, taken))) => {
                     len += taken;
+                    self.received_at = self.received_at.max(now);
                     event = self.on_packet(packet).unwrap_or_else(|fault| Some(self.fault(fault)));
                 }
                 Err(error) => {
@@ -300,7 +275,6 @@ impl Server {
                 }
             }
         }
-        self.last_received.on_taken(len);
         Taken { len, event }
     }
 
@@ -325,7 +299,7 @@ impl Server {
             }
             (Packet::LoginRequest(request), State::AwaitingLogin) => {
                 self.state = State::LoginPending;
-                self.sent_at = self.sent_at.max(self.last_received.at);
+                self.sent_at = self.sent_at.max(self.received_at);
                 if let Timeout::Ms(ms) = request.timeout {
                     self.silence_ns = (u64::from(ms) * 1_000_000).max(self.limits.silence_ns_min);
                 }
@@ -362,7 +336,7 @@ impl Server {
             return Err(Refused::Number);
         }
         self.write(now, Packet::LoginAccepted { session, next_seq }, out)?;
-        self.last_received.at = self.last_received.at.max(now);
+        self.received_at = self.received_at.max(now);
         (self.state, self.next_seq) = (State::Open, next_seq);
         Ok(())
     }
@@ -432,7 +406,7 @@ impl Server {
     }
 
     fn silent_at(&self) -> u64 {
-        self.last_received.at.saturating_add(self.silence_ns)
+        self.received_at.saturating_add(self.silence_ns)
     }
 
     /// MORE than the interval must have passed.

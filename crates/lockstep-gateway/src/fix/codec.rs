@@ -48,10 +48,15 @@ pub enum Framed<'a> {
     },
 }
 
-/// Drops everything before the next begin string, or what may become one.
-fn garbled<'a>(bytes: &[u8], why: &'static str) -> Framed<'a> {
+/// Bytes before the next begin string behind the first byte, or before what may become one.
+pub fn next_begin(bytes: &[u8]) -> usize {
     let may_begin = |at: &usize| BEGIN.starts_with(&bytes[*at..bytes.len().min(at + BEGIN.len())]);
-    Framed::Garbled { len: (1..bytes.len()).find(may_begin).unwrap_or(bytes.len()), why }
+    (1..bytes.len()).find(may_begin).unwrap_or(bytes.len())
+}
+
+/// Drops everything before the next begin string.
+fn garbled<'a>(bytes: &[u8], why: &'static str) -> Framed<'a> {
+    Framed::Garbled { len: next_begin(bytes), why }
 }
 
 /// Sum of all bytes, modulo 256.
@@ -122,10 +127,10 @@ pub struct FieldFault {
 pub struct FixFields<'a>(Vec<(u32, &'a [u8])>);
 
 impl<'a> FixFields<'a> {
-    /// Reads a frame's body. All fields before the first one that is none are returned in either case.
+    /// Reads a frame's body: all fields that can be read, and the first fault. What is behind a fault is read
+    /// all the same, as the number by which it is answered may stand there.
     pub fn parse(mut body: &'a [u8]) -> (Self, Option<FieldFault>) {
-        let mut fields = Vec::new();
-        let mut data = None;
+        let (mut fields, mut data, mut fault) = (Vec::new(), None, None);
         while !body.is_empty() {
             let read = field(body, data).and_then(|(tag, value, len)| {
                 let next = data_of(tag).map(|of| length(value).map(|len| (of, len)).ok_or(wrong_length(tag)));
@@ -136,10 +141,14 @@ impl<'a> FixFields<'a> {
                     fields.push((tag, value));
                     (body, data) = (&body[len..], next);
                 }
-                Err(fault) => return (Self(fields), Some(fault)),
+                Err(found) => {
+                    fault = fault.or(Some(found));
+                    let len = body.iter().position(|byte| *byte == SOH).map_or(body.len(), |at| at + 1);
+                    (body, data) = (&body[len..], None);
+                }
             }
         }
-        (Self(fields), data.map(|(of, _)| no_data(of)))
+        (Self(fields), fault.or(data.map(|(of, _)| no_data(of))))
     }
 
     /// The first value of this tag.
@@ -307,6 +316,11 @@ mod tests {
         let (fields, fault) = parse("35=A\x0195=5\x0196=a\x01=b\x01\x0134=1\x01");
         assert_eq!((fields.get(96), fields.number(34), fault), (Some(&b"a\x01=b\x01"[..]), Some(1), None));
         assert_eq!(parse("35=A\x0195=50\x0196=ab\x01").1, Some((Some(96), 6)));
+        for before in ["49=", "x=1", "0=1", "58", "96=a", "95=x", "95=9\x0196=ab"] {
+            let text = format!("35=D\x01{before}\x0134=7\x01");
+            let (fields, fault) = FixFields::parse(text.as_bytes());
+            assert!(fault.is_some() && fields.number(34) == Some(7), "{before}: {fault:?}");
+        }
     }
 
     proptest! {

@@ -34,6 +34,11 @@ const DUPLICATE: u32 = 6;
 const LIMIT: u32 = 3;
 const UNSUPPORTED: u32 = 11;
 
+/// OrdType and TimeInForce as any of FIX 4.2, 4.4 and 5.0 SP2 has them: one of these that is not taken is refused
+/// by a report, and any other is malformed. ExecInst may be any letter or digit.
+const ORD_TYPES: &[u8] = b"123456789ABCDEFGHIJKLMPQRS";
+const TIMES_IN_FORCE: &[u8] = b"0123456789ABC";
+
 /// Orders that are handed in and not delivered yet, by UserRefNum.
 pub type SubmittedOrders = BTreeMap<u32, Vec<u8>>;
 
@@ -62,6 +67,8 @@ pub enum EntryRefusal {
     },
     /// It cannot be: the fields of an ExecutionReport(8) or OrderCancelReject(9).
     Answer(Vec<u8>),
+    /// It says that it may have been sent before (PossResend), and so it was: nothing follows from it.
+    Known,
 }
 
 /// What requests refer to.
@@ -91,9 +98,13 @@ impl EntryContext<'_> {
 /// The entries of a request; `fields` are those of D, F or G.
 ///
 /// # Errors
-/// It is malformed, or it cannot be: see [`EntryRefusal`].
+/// It is malformed, it cannot be, or it is known: see [`EntryRefusal`].
 pub fn enter(fields: &FixFields<'_>, context: EntryContext<'_>) -> Result<EnteredRequest, EntryRefusal> {
     let request = Request { fields, context };
+    let is_known = |name| context.find(name).is_some();
+    if fields.get(tags::POSS_RESEND) == Some(b"Y") && fields.get(tags::CL_ORD_ID).is_some_and(is_known) {
+        return Err(EntryRefusal::Known);
+    }
     match fields.kind() {
         tags::NEW_ORDER_SINGLE => request.order(),
         tags::ORDER_CANCEL_REQUEST => request.cancel(),
@@ -163,7 +174,8 @@ impl<'a> Request<'a> {
                 let is_market = matches!(price, Price::MARKET | Price::MARKET_FOR_CROSS);
                 if is_market { Err("that price stands for a market order") } else { Ok(price) }
             }
-            _ => Err("OrdType is 1 (market) or 2 (limit)"),
+            [kind] if ORD_TYPES.contains(kind) => Err("OrdType is 1 (market) or 2 (limit)"),
+            _ => return Err(wrong(tags::ORD_TYPE, INCORRECT, "an OrdType that FIX has")),
         })
     }
 
@@ -177,7 +189,8 @@ impl<'a> Request<'a> {
             b"0" => Ok((TimeInForce::Day, least)),
             b"3" => Ok((TimeInForce::ImmediateOrCancel, least)),
             b"4" => Ok((TimeInForce::ImmediateOrCancel, Some(quantity))),
-            _ => Err("TimeInForce is 0 (day), 3 (IOC) or 4 (FOK)"),
+            [time] if TIMES_IN_FORCE.contains(time) => Err("TimeInForce is 0 (day), 3 (IOC) or 4 (FOK)"),
+            _ => return Err(wrong(tags::TIME_IN_FORCE, INCORRECT, "a TimeInForce that FIX has")),
         })
     }
 
@@ -188,7 +201,10 @@ impl<'a> Request<'a> {
         for instruction in instructions.split(|byte| *byte == b' ').filter(|word| !word.is_empty()) {
             match instruction {
                 b"6" => post_only = Some(PostOnly::PostOnly),
-                _ => return Ok(Err("ExecInst is 6 (participate, do not initiate) or left out")),
+                [byte] if byte.is_ascii_alphanumeric() => {
+                    return Ok(Err("ExecInst is 6 (participate, do not initiate) or left out"));
+                }
+                _ => return Err(wrong(tags::EXEC_INST, INCORRECT, "an ExecInst that FIX has")),
             }
         }
         Ok(Ok(Options { min_quantity, max_floor, post_only, ..Options::NONE }))

@@ -1,6 +1,6 @@
 //! Messages to a client, as the gateway stores them, and their bytes for one version of FIX.
 
-use super::codec::{FixFields, SOH, put, put_text, seal};
+use super::codec::{FixFields, SOH, number, put, put_text, seal};
 use super::note::{ADMIN, LOGOUT};
 use super::tags;
 use super::value::utc_text;
@@ -29,6 +29,32 @@ impl FixVersion {
             b"FIXT.1.1" => Self::Fixt11,
             _ => return None,
         })
+    }
+
+    /// Whether it has messages of this type, or leaves the type to its users. Source: the data dictionaries
+    /// that [`dictionary`](super::dictionary) names.
+    pub fn has_type(self, kind: &[u8]) -> bool {
+        let (last_letter, last_pair) = match self {
+            Self::Fix42 => (b'm', *b"AA"),
+            Self::Fix44 => (b'z', *b"BI"),
+            Self::Fixt11 => (b'z', *b"EC"),
+        };
+        match *kind {
+            [b'U', ..] => kind.len() > 1,
+            [b'I' | b'O'] => false,
+            [letter] => {
+                letter.is_ascii_digit()
+                    || letter.is_ascii_uppercase()
+                    || (b'a'..=last_letter).contains(&letter)
+            }
+            [first, second] => {
+                first.is_ascii_uppercase()
+                    && second.is_ascii_uppercase()
+                    && [first, second] < last_pair
+                    && [first, second] != *b"CP"
+            }
+            _ => false,
+        }
     }
 
     /// Its BeginString.
@@ -125,6 +151,7 @@ impl FixEnds {
         }
         match (self.version, kind) {
             (FixVersion::Fix42, b"35=8\x01") => put_report_42(rest, &mut fields),
+            (FixVersion::Fix42, b"35=3\x01" | b"35=9\x01") => put_codes_42(rest, &mut fields),
             (FixVersion::Fixt11, b"35=A\x01") => {
                 fields.extend_from_slice(rest);
                 put(&mut fields, tags::DEFAULT_APPL_VER_ID, FIX50SP2);
@@ -133,6 +160,29 @@ impl FixEnds {
         }
         seal(self.version.begin(), &fields, out);
     }
+}
+
+/// The largest codes that FIX 4.2 has. No field of these is required: a larger one is left out.
+const LARGEST_42: [(u32, u64); 4] = [
+    (tags::CXL_REJ_REASON, 3),
+    (tags::ORD_REJ_REASON, 8),
+    (tags::SESSION_REJECT_REASON, 11),
+    (tags::EXEC_RESTATEMENT_REASON, 5),
+];
+
+/// Whether FIX 4.2 has this code.
+fn has_42(tag: u32, value: &[u8]) -> bool {
+    let largest = LARGEST_42.iter().find(|(known, _)| *known == tag);
+    largest.is_none_or(|(_, largest)| number(value).is_some_and(|code| code <= *largest))
+}
+
+/// The fields of a rejection, without codes that FIX 4.2 lacks.
+fn put_codes_42(rejection: &[u8], out: &mut Vec<u8>) {
+    let (fields, _) = FixFields::parse(rejection);
+    fields
+        .iter()
+        .filter(|(tag, value)| has_42(*tag, value))
+        .for_each(|(tag, value)| put_text(out, tag, value));
 }
 
 /// An execution report of FIX 4.4 as FIX 4.2 has it: with ExecTransType, fills by their extent, and without
@@ -145,6 +195,7 @@ fn put_report_42(report: &[u8], out: &mut Vec<u8>) {
     for (tag, value) in fields.iter() {
         match tag {
             tags::SECONDARY_EXEC_ID | tags::LAST_LIQUIDITY_IND => continue,
+            _ if !has_42(tag, value) => continue,
             tags::EXEC_TYPE if matches!(exec_type, b"F" | b"H") => put_text(out, tag, status),
             _ => put_text(out, tag, value),
         }
@@ -165,6 +216,26 @@ mod tests {
 
     fn ends(version: FixVersion) -> FixEnds {
         FixEnds { version, own: "LOCKSTEP".into(), client: b"alice".to_vec() }
+    }
+
+    #[test]
+    fn each_version_has_the_types_of_its_dictionary_and_those_of_its_users() {
+        let has = |kind: &str| {
+            [FixVersion::Fix42, FixVersion::Fix44, FixVersion::Fixt11]
+                .map(|version| version.has_type(kind.as_bytes()))
+        };
+        for kind in ["0", "9", "A", "D", "Z", "a", "m", "U1", "UXYZ"] {
+            assert_eq!(has(kind), [true; 3], "{kind}");
+        }
+        for kind in ["n", "z", "AA", "AZ", "BH"] {
+            assert_eq!(has(kind), [false, true, true], "{kind}");
+        }
+        for kind in ["BI", "CO", "CQ", "EA", "EB"] {
+            assert_eq!(has(kind), [false, false, true], "{kind}");
+        }
+        for kind in ["", "*", "I", "O", "U", "CP", "EC", "ZZ", "A1", "1A", "aa", "AAA", "00"] {
+            assert_eq!(has(kind), [false; 3], "{kind}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod gap;
 mod incoming;
 mod logon;
 
-use super::codec::{Framed, next_frame, put, put_text};
+use super::codec::{Framed, next_begin, next_frame, put, put_text};
 use super::enter::SubmittedOrders;
 use super::note::{ADMIN, FixNote, LOGON, LOGOUT, SENDS};
 use super::orders::FixOrders;
@@ -221,6 +221,8 @@ pub struct FixSession {
     received_at: Nanos,
     sent_at: Nanos,
     tested_at: Option<Nanos>,
+    /// Since when the first bytes that came and are no whole message wait for more.
+    partial_since: Option<Nanos>,
     logon: Option<FixLogon>,
     /// The MsgSeqNum that is expected next, behind everything in `entries`.
     next_in: u64,
@@ -257,6 +259,7 @@ impl FixSession {
             received_at: now,
             sent_at: now,
             tested_at: None,
+            partial_since: None,
             logon: None,
             next_in: 1,
             next_seq: 1,
@@ -369,13 +372,24 @@ impl FixSession {
 
     /// Takes the first message of what came and was not taken yet; garbled bytes are taken along.
     pub fn on_bytes(&mut self, now: Nanos, bytes: &[u8], around: FixSurroundings<'_>) -> FixTaken {
-        let mut len = 0;
+        let (mut len, gives_up) = (0, self.is_late(now));
         while self.phase != SessionPhase::Pending && len < bytes.len() {
             if self.leaving.is_some() {
                 return FixTaken { len: bytes.len(), event: None };
             }
-            match next_frame(&bytes[len..]) {
-                Framed::Incomplete => break,
+            let rest = &bytes[len..];
+            match next_frame(rest) {
+                Framed::Incomplete => {
+                    let behind = next_begin(rest);
+                    // The newest one has only begun to come, unless it is the one that is late.
+                    if !gives_up || len > 0 && behind == rest.len() {
+                        let since = self.partial_since.filter(|_| !gives_up);
+                        self.partial_since = since.or(Some(now));
+                        return FixTaken { len, event: None };
+                    }
+                    self.counts.garbled += behind as u64;
+                    len += behind;
+                }
                 Framed::Garbled { why, .. } if self.phase == SessionPhase::New => {
                     let event = Some(FixEvent::Cut(format!("what it sent is no message of FIX: {why}")));
                     return FixTaken { len: bytes.len(), event };
@@ -385,8 +399,10 @@ impl FixSession {
                     len += garbled;
                 }
                 Framed::Whole { begin, body, len: whole } => {
-                    self.received_at = now;
-                    self.tested_at = None;
+                    (self.received_at, self.tested_at) = (now, None);
+                    // What is left behind one that was late is as late.
+                    let is_left = gives_up && len + whole < bytes.len();
+                    self.partial_since = self.partial_since.filter(|_| is_left);
                     let event = match self.phase {
                         SessionPhase::New => self.on_logon(begin, body),
                         _ => FixEvent::Taken { is_answered: self.on_message(now, begin, body, around) },
@@ -395,7 +411,17 @@ impl FixSession {
                 }
             }
         }
+        if self.phase != SessionPhase::Pending {
+            self.partial_since = None;
+        }
         FixTaken { len, event: None }
+    }
+
+    /// Whether bytes wait for more for longer than a HeartBtInt: a length that is too long takes what came
+    /// behind it along. Such a message is garbled, and [`FixSession::on_bytes`] goes on behind it.
+    pub fn is_late(&self, now: Nanos) -> bool {
+        let interval_ns = self.gap_times().interval_ns;
+        self.is_open() && self.partial_since.is_some_and(|since| now >= since + interval_ns)
     }
 
     /// Queues an entry.
@@ -503,6 +529,7 @@ impl FixSession {
     /// Its bytes are not read now, as the stream or its turn is waited for: that is no silence of its own.
     pub fn on_unread(&mut self, now: Nanos) {
         self.received_at = self.received_at.max(now);
+        self.partial_since = self.partial_since.map(|since| since.max(now));
     }
 
     /// Queues what is due. Why the connection ends, if it does.

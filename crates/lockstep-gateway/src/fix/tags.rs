@@ -41,6 +41,7 @@ tags! {
     TIME_IN_FORCE = 59,
     TRANSACT_TIME = 60,
     RAW_DATA = 96,
+    POSS_RESEND = 97,
     ENCRYPT_METHOD = 98,
     CXL_REJ_REASON = 102,
     ORD_REJ_REASON = 103,

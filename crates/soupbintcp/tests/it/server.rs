@@ -96,11 +96,15 @@ fn a_client_is_silent_for_as_long_as_it_said() {
 
 /// soup 14: silence ends the connection, and is not told again and again.
 #[test]
-fn silence_is_measured_from_the_last_byte_and_ends_once() {
+fn silence_is_measured_from_the_last_whole_packet_and_ends_once() {
     let (mut server, mut out) = (open(Timeout::Absent), Vec::new());
-    let half = hex("0009 55 41");
-    assert_eq!(server.on_bytes(T0 + SECOND, &half), Taken { len: 0, event: None });
-    assert_eq!(server.on_bytes(T0 + 9 * SECOND, &half).event, None, "offered again: no sign of life");
+    assert_eq!(server.on_bytes(T0 + SECOND, &hex("0001 52")), Taken { len: 3, event: None });
+    // The length is too long: heartbeats behind it belong to the message.
+    let mut half = hex("9999 55 41");
+    for second in 2..16 {
+        half.extend(hex("0001 52"));
+        assert_eq!(server.on_bytes(T0 + second * SECOND, &half), Taken { len: 0, event: None });
+    }
     assert_eq!(server.on_timer(T0 + 15 * SECOND, &mut out), None);
     assert_eq!(server.on_timer(T0 + 16 * SECOND, &mut out), Some(End::Silent));
     assert_eq!(server.next_deadline(), u64::MAX);

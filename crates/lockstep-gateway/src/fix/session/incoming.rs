@@ -5,6 +5,7 @@ use crate::fix::codec::{FieldFault, FixFields, put, put_text};
 use crate::fix::dictionary;
 use crate::fix::enter::{EntryContext, EntryRefusal, enter};
 use crate::fix::note::{ADMIN, FixNote, NAMES_NEXT, SENDS};
+use crate::fix::record::FixEnds;
 use crate::fix::session::FixResend;
 use crate::fix::tags;
 use crate::fix::value::parse_utc;
@@ -64,9 +65,15 @@ impl FixSession {
         around: FixSurroundings<'_>,
     ) -> bool {
         let (fields, number, kind) = (message.fields, message.number, message.fields.kind());
-        if let Err(text) = self.check_ends(begin, fields) {
-            self.reject_and_leave(now, message, 9, text);
-            return true;
+        if let Some(ends) = self.ends() {
+            if begin != ends.version.begin().as_bytes() {
+                self.log_out(now, DisconnectReason::Fault, "BeginString is that of the Logon");
+                return false;
+            }
+            if !are_those(fields, ends) {
+                self.reject_and_leave(now, message, 9, "CompIDs are those of the Logon");
+                return true;
+            }
         }
         let is_reset = match kind {
             tags::SEQUENCE_RESET => fields.get(tags::GAP_FILL_FLAG) != Some(b"Y"),
@@ -98,15 +105,6 @@ impl FixSession {
             Ok(_) => return self.on_next(now, message, around),
         }
         answers
-    }
-
-    /// One that is not there is a required field that is missing.
-    fn check_ends(&self, begin: &[u8], fields: &FixFields<'_>) -> Result<(), &'static str> {
-        let Some(ends) = self.ends() else { return Ok(()) };
-        let is_same = begin == ends.version.begin().as_bytes()
-            && fields.get(tags::SENDER_COMP_ID).is_none_or(|id| id == ends.client)
-            && fields.get(tags::TARGET_COMP_ID).is_none_or(|id| id == ends.own.as_bytes());
-        if is_same { Ok(()) } else { Err("BeginString and CompIDs are those of the Logon") }
     }
 
     /// A number that was there already. Of a message that is sent again it is ignored, if that is what it
@@ -178,7 +176,11 @@ impl FixSession {
                 return false;
             }
             tags::NEW_ORDER_SINGLE | tags::ORDER_CANCEL_REQUEST | tags::ORDER_CANCEL_REPLACE_REQUEST => {
-                self.on_request(message, around);
+                self.on_request(now, message, around);
+                return false;
+            }
+            kind if self.ends().is_some_and(|ends| !ends.version.has_type(kind)) => {
+                self.reject(message, None, INVALID_TYPE, "this version has no such message type");
                 return false;
             }
             _ => {
@@ -189,7 +191,7 @@ impl FixSession {
         true
     }
 
-    fn on_request(&mut self, message: &Incoming<'_>, around: FixSurroundings<'_>) {
+    fn on_request(&mut self, now: Nanos, message: &Incoming<'_>, around: FixSurroundings<'_>) {
         if !around.has_destination {
             return self.reject_business(message, 4, "whom your messages are for has never logged in");
         }
@@ -213,6 +215,10 @@ impl FixSession {
             Err(EntryRefusal::Answer(body)) => {
                 self.next_in += 1;
                 self.note(SENDS, &body);
+            }
+            Err(EntryRefusal::Known) => {
+                self.next_in += 1;
+                self.note_silently(now);
             }
         }
     }
@@ -321,8 +327,15 @@ fn is_of_session(kind: &[u8]) -> bool {
     matches!(kind, b"0" | b"1" | b"2" | b"3" | b"4" | b"5" | b"A")
 }
 
-/// SessionRejectReason: SendingTime accuracy problem.
+/// Whether the CompIDs are those of the session. One that is not there is a required field that is missing.
+fn are_those(fields: &FixFields<'_>, ends: &FixEnds) -> bool {
+    fields.get(tags::SENDER_COMP_ID).is_none_or(|id| id == ends.client)
+        && fields.get(tags::TARGET_COMP_ID).is_none_or(|id| id == ends.own.as_bytes())
+}
+
+/// SessionRejectReason: SendingTime accuracy problem, invalid MsgType.
 const ACCURACY: u32 = 10;
+const INVALID_TYPE: u32 = 11;
 
 pub(super) const ACCURACY_TEXT: &str = "SendingTime is too far from the exchange's time";
 

@@ -2,6 +2,7 @@
 
 mod edges;
 mod place;
+mod scenes;
 mod trader;
 mod walk;
 

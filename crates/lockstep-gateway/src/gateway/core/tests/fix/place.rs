@@ -450,7 +450,12 @@ impl FixPlace {
 
     /// The stream's time, as FIX has it.
     pub(super) fn time_text(&self) -> String {
-        crate::fix::value::utc_text(BEGAN + self.now())
+        crate::fix::value::utc_text(self.time())
+    }
+
+    /// The same, in nanoseconds.
+    pub(super) fn time(&self) -> Nanos {
+        BEGAN + self.now()
     }
 
     /// A client connects, if the gateway lives.
