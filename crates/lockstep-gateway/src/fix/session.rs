@@ -10,6 +10,7 @@
 //! is taken when all entries before it are published, so that the queue of entries stays as short as one
 //! message's.
 
+mod arrivals;
 mod gap;
 mod incoming;
 mod logon;
@@ -20,6 +21,7 @@ use super::note::{ADMIN, FixNote, LOGON, LOGOUT, SENDS};
 use super::orders::FixOrders;
 use super::record::{FixEnds, FixRecord};
 use super::tags;
+use arrivals::Arrivals;
 use gap::{Gap, GapStep, GapTimes};
 use lockstep_core::engine::clients::DisconnectReason;
 use lockstep_wire::Nanos;
@@ -221,8 +223,10 @@ pub struct FixSession {
     received_at: Nanos,
     sent_at: Nanos,
     tested_at: Option<Nanos>,
-    /// Since when the first bytes that came and are no whole message wait for more.
-    partial_since: Option<Nanos>,
+    /// When the bytes came that wait to be taken.
+    arrivals: Arrivals,
+    /// When bytes came that were no message, if no message in its order came since.
+    garbled_at: Option<Nanos>,
     logon: Option<FixLogon>,
     /// The MsgSeqNum that is expected next, behind everything in `entries`.
     next_in: u64,
@@ -259,7 +263,8 @@ impl FixSession {
             received_at: now,
             sent_at: now,
             tested_at: None,
-            partial_since: None,
+            arrivals: Arrivals::default(),
+            garbled_at: None,
             logon: None,
             next_in: 1,
             next_seq: 1,
@@ -372,56 +377,51 @@ impl FixSession {
 
     /// Takes the first message of what came and was not taken yet; garbled bytes are taken along.
     pub fn on_bytes(&mut self, now: Nanos, bytes: &[u8], around: FixSurroundings<'_>) -> FixTaken {
-        let (mut len, gives_up) = (0, self.is_late(now));
+        self.arrivals.on_offered(now, bytes.len(), self.gap_times().interval_ns / 16);
+        let taken = self.take(now, bytes, around);
+        self.arrivals.on_taken(taken.len);
+        taken
+    }
+
+    fn take(&mut self, now: Nanos, bytes: &[u8], around: FixSurroundings<'_>) -> FixTaken {
+        let mut len = 0;
         while self.phase != SessionPhase::Pending && len < bytes.len() {
             if self.leaving.is_some() {
                 return FixTaken { len: bytes.len(), event: None };
             }
-            let rest = &bytes[len..];
-            match next_frame(rest) {
-                Framed::Incomplete => {
-                    let behind = next_begin(rest);
-                    // The newest one has only begun to come, unless it is the one that is late.
-                    if !gives_up || len > 0 && behind == rest.len() {
-                        let since = self.partial_since.filter(|_| !gives_up);
-                        self.partial_since = since.or(Some(now));
-                        return FixTaken { len, event: None };
-                    }
-                    self.counts.garbled += behind as u64;
-                    len += behind;
-                }
+            let garbled = match next_frame(&bytes[len..]) {
+                Framed::Incomplete if self.is_late_at(now, len) => next_begin(&bytes[len..]),
+                Framed::Incomplete => break,
                 Framed::Garbled { why, .. } if self.phase == SessionPhase::New => {
                     let event = Some(FixEvent::Cut(format!("what it sent is no message of FIX: {why}")));
                     return FixTaken { len: bytes.len(), event };
                 }
-                Framed::Garbled { len: garbled, .. } => {
-                    self.counts.garbled += garbled as u64;
-                    len += garbled;
-                }
+                Framed::Garbled { len, .. } => len,
                 Framed::Whole { begin, body, len: whole } => {
-                    (self.received_at, self.tested_at) = (now, None);
-                    // What is left behind one that was late is as late.
-                    let is_left = gives_up && len + whole < bytes.len();
-                    self.partial_since = self.partial_since.filter(|_| is_left);
+                    self.received_at = self.received_at.max(self.arrivals.at(now, len + whole - 1));
+                    self.tested_at = None;
                     let event = match self.phase {
                         SessionPhase::New => self.on_logon(begin, body),
                         _ => FixEvent::Taken { is_answered: self.on_message(now, begin, body, around) },
                     };
                     return FixTaken { len: len + whole, event: Some(event) };
                 }
-            }
-        }
-        if self.phase != SessionPhase::Pending {
-            self.partial_since = None;
+            };
+            self.counts.garbled += garbled as u64;
+            self.garbled_at = self.garbled_at.or(Some(self.arrivals.at(now, len)));
+            len += garbled;
         }
         FixTaken { len, event: None }
     }
 
-    /// Whether bytes wait for more for longer than a HeartBtInt: a length that is too long takes what came
+    /// Whether what waits is no whole message within a HeartBtInt: a length that is too long takes what comes
     /// behind it along. Such a message is garbled, and [`FixSession::on_bytes`] goes on behind it.
     pub fn is_late(&self, now: Nanos) -> bool {
-        let interval_ns = self.gap_times().interval_ns;
-        self.is_open() && self.partial_since.is_some_and(|since| now >= since + interval_ns)
+        self.is_late_at(now, 0)
+    }
+
+    fn is_late_at(&self, now: Nanos, place: usize) -> bool {
+        self.is_open() && now >= self.arrivals.at(now, place) + self.gap_times().interval_ns
     }
 
     /// Queues an entry.
@@ -451,11 +451,12 @@ impl FixSession {
 
     /// A message came whose number is too high.
     fn on_ahead(&mut self, now: Nanos, number: u64, is_again: bool) {
-        let expected = self.next_in;
+        let (expected, times) = (self.next_in, self.gap_times());
+        let since = self.garbled_at.unwrap_or(now);
         let asks = match &mut self.gap {
             Some(gap) => gap.on_ahead(number, is_again, expected),
             None => {
-                self.gap = Some(Gap::open(now, number, expected));
+                self.gap = Some(Gap::open((since, now), times, number, expected));
                 true
             }
         };
@@ -529,7 +530,7 @@ impl FixSession {
     /// Its bytes are not read now, as the stream or its turn is waited for: that is no silence of its own.
     pub fn on_unread(&mut self, now: Nanos) {
         self.received_at = self.received_at.max(now);
-        self.partial_since = self.partial_since.map(|since| since.max(now));
+        self.arrivals.on_unread(now);
     }
 
     /// Queues what is due. Why the connection ends, if it does.

@@ -54,15 +54,17 @@ pub(super) struct Gap {
 }
 
 impl Gap {
-    /// The message `number` came, and `expected` did not.
-    pub fn open(now: Nanos, number: u64, expected: u64) -> Self {
+    /// The message `number` came, and `expected` did not. Bytes that came garbled `since` then were
+    /// the message that lacks, and the time from there is the client's; half an interval is left for its answer.
+    pub fn open((since, now): (Nanos, Nanos), times: GapTimes, number: u64, expected: u64) -> Self {
+        let spent_ns = now.saturating_sub(since).min(times.interval_ns * 5 / 4);
         Self {
             to: number,
             asked_for: expected,
             asked: 0,
             is_sent: false,
-            spent_ns: 0,
-            moved_at: 0,
+            spent_ns,
+            moved_at: spent_ns,
             granted_ns: 0,
             turned_at: now,
         }
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_gap_that_nobody_fills_is_asked_for_four_times_and_given_up() {
-        let mut gap = Gap::open(7, 10, 3);
+        let mut gap = Gap::open((7, 7), TIMES, 10, 3);
         gap.on_asked(3);
         gap.on_sent(7);
         let (asked, ended) = run(&mut gap, 7, |_, _| {});
@@ -158,8 +160,19 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_that_began_with_something_garbled_ends_as_if_it_had_been_noticed_then() {
+        for (before, left) in [(20 * S, 32_500 * MS), (70 * S, 15 * S)] {
+            let mut gap = Gap::open((100 * S - before, 100 * S), TIMES, 10, 3);
+            gap.on_asked(3);
+            gap.on_sent(100 * S);
+            let (_, ended) = run(&mut gap, 100 * S, |_, _| {});
+            assert_eq!(ended, left, "{before}");
+        }
+    }
+
+    #[test]
     fn time_in_which_the_request_waits_for_the_stream_is_not_the_clients() {
-        let mut gap = Gap::open(0, 10, 3);
+        let mut gap = Gap::open((0, 0), TIMES, 10, 3);
         assert_eq!(gap.turn(1_000 * S, TIMES, false), GapStep::Wait);
         gap.on_sent(1_000 * S);
         assert_eq!(gap.turn(2_000 * S, TIMES, true), GapStep::Wait);
@@ -169,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_client_that_sends_one_message_now_and_then_does_not_hold_a_gap_open() {
-        let mut gap = Gap::open(0, 1_000_000, 3);
+        let mut gap = Gap::open((0, 0), TIMES, 1_000_000, 3);
         gap.on_sent(0);
         let (_, ended) = run(&mut gap, 0, |now, gap| {
             if now % (10 * S) == 0 {
@@ -181,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_resend_that_goes_on_is_waited_for_however_long_it_is() {
-        let mut gap = Gap::open(0, 1_000_000, 3);
+        let mut gap = Gap::open((0, 0), TIMES, 1_000_000, 3);
         gap.on_sent(0);
         let (asked, ended) = run(&mut gap, 0, |now, gap| {
             if now < 3_600 * S && now % (50 * MS) == 0 {
@@ -193,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_a_resend_has_left_out_is_asked_for_at_once_and_once() {
-        let mut gap = Gap::open(0, 10, 3);
+        let mut gap = Gap::open((0, 0), TIMES, 10, 3);
         gap.on_asked(3);
         assert!(!gap.on_ahead(11, false, 3), "it was sent before the request came");
         gap.on_sent(0);

@@ -45,6 +45,9 @@ impl FixSession {
         let message = Incoming { fields: &fields, number, is_again, fault };
         let (expected, times) = (self.next_in, self.gap_times());
         let is_answered = self.take_message(now, begin, &message, around);
+        if self.next_in > expected {
+            self.garbled_at = None;
+        }
         if let Some(gap) = &mut self.gap {
             if self.next_in > expected {
                 gap.on_message(times);

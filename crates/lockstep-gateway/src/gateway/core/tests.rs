@@ -12,9 +12,11 @@ use soupbintcp::ServerLimits;
 
 mod fix;
 mod names;
+mod peers;
 mod refusals;
 
 const MS: Nanos = 1_000_000;
+const S: Nanos = 1_000 * MS;
 
 /// A stream whose answers the test gives.
 #[derive(Default)]

@@ -1,6 +1,10 @@
-//! Peers that answer and ask wrongly, in every way that the session's state table leaves open: whatever one
-//! does, each of its orders is in the stream, or refused in words, or its session has ended by a Logout,
-//! within three times HeartBtInt.
+//! Peers that answer and ask wrongly, in every way that the session's state table leaves open, over lines that
+//! damage and delay what they send: whatever one does, each of its orders is in the stream, or refused in
+//! words, or its session has ended, within three times HeartBtInt; and so has the session of a peer from which
+//! nothing whole comes any more.
+
+mod answers;
+mod line;
 
 use super::{TIME, frame};
 use crate::fix::client::FixClient;
@@ -11,12 +15,13 @@ use crate::fix::session::{
     FixAccount, FixClocks, FixEnd, FixEvent, FixSession, FixSessionLimits, FixSurroundings, FixTarget,
 };
 use crate::fix::tags;
-use crate::fix::value::utc_text;
+use answers::{ANSWERS, Peer};
+use line::{Line, WAYS, noise};
 use lockstep_core::engine::subscriber::Message;
 use lockstep_memory::rng::Rng;
 use lockstep_testkit::lane::amount;
 use lockstep_wire::Nanos;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 const S: Nanos = 1_000_000_000;
 /// HeartBtInt, and the time between two looks at everything.
@@ -24,86 +29,9 @@ const INTERVAL: Nanos = S;
 const STEP: Nanos = S / 20;
 /// From the order to its end: three intervals, and what a look may come late on either side.
 const BOUND: Nanos = 3 * INTERVAL + 2 * STEP;
-
-/// How a peer answers a Resend Request for what lies before its next number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Answer {
-    Right,
-    /// One gap fill over everything.
-    Fill,
-    FillWithoutTime,
-    FillWithoutFlag,
-    FillFlagN,
-    FillTimeLater,
-    TooShort,
-    TooLong,
-    Backwards,
-    FillSelf,
-    FillUnder(i64),
-    Reset,
-    ResetBack,
-    ResetFar,
-    WithoutTime,
-    WithoutFlag,
-    Garbled,
-    Missing,
-    OthersNumbers,
-    TwiceEach,
-    Reversed,
-    RepeatedTag,
-    NoNewSeqNo,
-    Nothing,
-    OnlyHeartbeats,
-    AsksItself,
-    RejectsIt,
-    LogsOut,
-    LogsOnAgain,
-    Trickles,
-}
-
-const ANSWERS: [Answer; 32] = [
-    Answer::Right,
-    Answer::Right,
-    Answer::Fill,
-    Answer::FillWithoutTime,
-    Answer::FillWithoutFlag,
-    Answer::FillFlagN,
-    Answer::FillTimeLater,
-    Answer::TooShort,
-    Answer::TooLong,
-    Answer::Backwards,
-    Answer::FillSelf,
-    Answer::FillUnder(-1),
-    Answer::FillUnder(1),
-    Answer::Reset,
-    Answer::ResetBack,
-    Answer::ResetFar,
-    Answer::WithoutTime,
-    Answer::WithoutFlag,
-    Answer::Garbled,
-    Answer::Missing,
-    Answer::OthersNumbers,
-    Answer::TwiceEach,
-    Answer::Reversed,
-    Answer::RepeatedTag,
-    Answer::NoNewSeqNo,
-    Answer::Nothing,
-    Answer::OnlyHeartbeats,
-    Answer::AsksItself,
-    Answer::RejectsIt,
-    Answer::LogsOut,
-    Answer::LogsOnAgain,
-    Answer::Trickles,
-];
-
-/// An order that was sent for the first time.
-#[derive(Clone, Debug)]
-struct SentOrder {
-    name: String,
-    number: u64,
-    at: Nanos,
-    is_over: bool,
-}
+/// A logon may take as long.
+const LIMITS: FixSessionLimits =
+    FixSessionLimits { login_ns: 3 * INTERVAL, accuracy_ns: 120 * S, parting_ns: S, second_ns: S };
 
 /// The gateway's side of one connection, and a stream that stamps what it is handed a little later.
 struct Gate {
@@ -116,6 +44,7 @@ struct Gate {
     records: VecDeque<Vec<u8>>,
     count: u64,
     inbox: Vec<u8>,
+    has_new: bool,
     is_closed: bool,
     orders: Vec<String>,
 }
@@ -123,7 +52,7 @@ struct Gate {
 impl Gate {
     fn new() -> Self {
         Self {
-            session: FixSession::new(0, FixSessionLimits::default(), "LOCKSTEP"),
+            session: FixSession::new(0, LIMITS, "LOCKSTEP"),
             client: FixClient::default(),
             published: VecDeque::new(),
             publisher_seq: 0,
@@ -131,13 +60,22 @@ impl Gate {
             records: VecDeque::new(),
             count: 0,
             inbox: Vec::new(),
+            has_new: false,
             is_closed: false,
             orders: Vec::new(),
         }
     }
 
+    fn on_bytes(&mut self, bytes: &[u8]) {
+        self.inbox.extend_from_slice(bytes);
+        self.has_new |= !bytes.is_empty();
+    }
+
     fn turn(&mut self, now: Nanos, delay: Nanos) -> Vec<u8> {
-        self.take(now);
+        // As a gateway does: when bytes come, and when those that wait are late.
+        if std::mem::take(&mut self.has_new) || self.session.is_late(now) {
+            self.take(now);
+        }
         while let Some(entry) = self.session.next_entry().cloned() {
             self.published.push_back((now + delay, entry.target, entry.payload));
             self.session.on_published();
@@ -231,173 +169,55 @@ impl Gate {
     }
 }
 
-/// A peer: what it has sent, and what it will answer.
-struct Peer {
-    rng: Rng,
-    next: u64,
-    sent: BTreeMap<u64, Option<String>>,
-    orders: Vec<SentOrder>,
-    /// Numbers that it will not send, as it has announced; the second one is exclusive.
-    filled: Vec<(u64, u64)>,
-    answers: Vec<Answer>,
-    log: Vec<String>,
-    trickles: VecDeque<u64>,
-    is_out: bool,
+/// How a peer answers a Test Request.
+#[derive(Clone, Copy, Debug)]
+enum Tested {
+    Right,
+    WrongId,
+    WithoutId,
+    Twice,
+    ByAnother,
+    Never,
 }
 
-impl Peer {
-    fn new(rng: Rng, answers: Vec<Answer>) -> Self {
-        Self {
-            rng,
-            next: 1,
-            sent: BTreeMap::new(),
-            orders: Vec::new(),
-            filled: Vec::new(),
-            answers,
-            log: Vec::new(),
-            trickles: VecDeque::new(),
-            is_out: false,
-        }
-    }
+const TESTED: [Tested; 7] = [
+    Tested::Right,
+    Tested::Right,
+    Tested::WrongId,
+    Tested::WithoutId,
+    Tested::Twice,
+    Tested::ByAnother,
+    Tested::Never,
+];
 
-    fn bytes(&mut self, now: Nanos, number: u64, text: &str, head: &str) -> Vec<u8> {
-        let (kind, rest) = text.split_once('|').expect("a type");
-        let time = utc_text(TIME + now);
-        let stamp = if kind == "35=D" { format!("60={time}|") } else { String::new() };
-        let whole = format!("{kind}|34={number}|49=alice|56=LOCKSTEP|52={time}|{head}{rest}{stamp}");
-        self.log.push(format!("{} {whole}", now / STEP));
-        frame("FIX.4.4", &whole)
-    }
+/// What still comes of a peer once nothing whole does.
+#[derive(Clone, Copy, Debug)]
+enum Quiet {
+    Nothing,
+    Noise,
+    OneByteASecond,
+    HalfAMessage,
+}
 
-    fn send(&mut self, now: Nanos, text: &str) -> Vec<u8> {
-        let number = self.next;
-        self.next += 1;
-        self.sent.insert(number, None);
-        self.bytes(now, number, text, "")
-    }
+const QUIET: [Quiet; 4] = [Quiet::Nothing, Quiet::Noise, Quiet::OneByteASecond, Quiet::HalfAMessage];
 
-    fn order(&mut self, now: Nanos) -> Vec<u8> {
-        let (number, name) = (self.next, format!("o{}", self.orders.len()));
-        let text = format!("35=D|11={name}|55=ABC|54=1|38=10|40=2|44=10|");
-        let bytes = self.send(now, &text);
-        self.sent.insert(number, Some(text));
-        self.orders.push(SentOrder { name, number, at: now, is_over: false });
-        bytes
-    }
+/// What a peer does at its own time.
+#[derive(Clone, Copy, Debug)]
+struct Habits {
+    tested: Tested,
+    quiet: Quiet,
+    quiet_at: Option<u64>,
+    logs_out_at: Option<u64>,
+    begins_anew_at: Option<u64>,
+    floods: bool,
+}
 
-    fn again(now: Nanos) -> String {
-        format!("43=Y|122={}|", utc_text(TIME + now))
-    }
-
-    fn fill(&mut self, now: Nanos, from: u64, to: u64, head: &str) -> Vec<u8> {
-        self.filled.push((from, to));
-        self.bytes(now, from, &format!("35=4|123=Y|36={to}|"), head)
-    }
-
-    /// Each number from `from` on, as a right answer has it, with this header.
-    fn each(&mut self, now: Nanos, from: u64, head: &str) -> Vec<(u64, Vec<u8>)> {
-        let all: Vec<_> = self.sent.range(from..).map(|(number, text)| (*number, text.clone())).collect();
-        all.into_iter()
-            .map(|(number, text)| match text {
-                Some(text) => (number, self.bytes(now, number, &text, head)),
-                None => (number, self.fill(now, number, number + 1, head)),
-            })
-            .collect()
-    }
-
-    fn answer(&mut self, now: Nanos, from: u64) -> Vec<u8> {
-        let answer = self.rng.pick(&self.answers.clone());
-        self.log.push(format!("{} asked for {from}: {answer:?}", now / STEP));
-        self.one_fill(now, from, answer).unwrap_or_else(|| self.messages(now, from, answer))
-    }
-
-    /// Answers that are one Sequence Reset.
-    fn one_fill(&mut self, now: Nanos, from: u64, answer: Answer) -> Option<Vec<u8>> {
-        let (next, again) = (self.next, Self::again(now));
-        let far = next + 1 + self.rng.below(5);
-        let reset = |peer: &mut Self, number, text: String, head: &str| peer.bytes(now, number, &text, head);
-        Some(match answer {
-            Answer::Fill => self.fill(now, from, next, &again),
-            Answer::FillWithoutTime => self.fill(now, from, next, "43=Y|"),
-            Answer::FillWithoutFlag => self.fill(now, from, next, ""),
-            Answer::FillFlagN => self.fill(now, from, next, "43=N|"),
-            Answer::FillTimeLater => self.fill(now, from, next, &Self::again(now + S)),
-            Answer::TooShort => self.fill(now, from, (from + 1).min(next), &again),
-            Answer::TooLong => self.fill(now, from, far, &again),
-            Answer::Backwards => reset(self, from, "35=4|123=Y|36=1|".into(), &again),
-            Answer::FillSelf => reset(self, from, format!("35=4|123=Y|36={from}|"), &again),
-            Answer::FillUnder(by) => {
-                let number = from.saturating_add_signed(by).max(1);
-                self.filled.push((number, next));
-                reset(self, number, format!("35=4|123=Y|36={next}|"), &again)
-            }
-            Answer::Reset => {
-                self.filled.push((1, next));
-                reset(self, from, format!("35=4|36={next}|"), "")
-            }
-            Answer::ResetBack => reset(self, from, "35=4|36=1|".into(), ""),
-            Answer::ResetFar => {
-                self.filled.push((1, next + 1_000));
-                reset(self, next, format!("35=4|36={}|", next + 1_000), "")
-            }
-            Answer::RepeatedTag => reset(self, from, format!("35=4|123=Y|36={next}|36={next}|"), &again),
-            Answer::NoNewSeqNo => reset(self, from, "35=4|123=Y|".into(), &again),
-            _ => return None,
-        })
-    }
-
-    /// Answers that are messages, or none.
-    fn messages(&mut self, now: Nanos, from: u64, answer: Answer) -> Vec<u8> {
-        let (next, again) = (self.next, Self::again(now));
-        let head = match answer {
-            Answer::WithoutTime => "43=Y|",
-            Answer::WithoutFlag => "",
-            _ => &again,
-        };
-        let flat = |parts: Vec<(u64, Vec<u8>)>| parts.into_iter().flat_map(|(_, bytes)| bytes).collect();
-        match answer {
-            Answer::Garbled => {
-                let mut parts = self.each(now, from, head);
-                let at = self.rng.below(parts.len() as u64) as usize;
-                if let Some((_, bytes)) = parts.get_mut(at) {
-                    let at = self.rng.below(bytes.len() as u64) as usize;
-                    bytes[at] ^= 0x11;
-                }
-                flat(parts)
-            }
-            Answer::Missing => {
-                let mut parts = self.each(now, from, head);
-                let at = self.rng.below(parts.len() as u64) as usize;
-                drop(parts.remove(at));
-                flat(parts)
-            }
-            Answer::OthersNumbers => {
-                let by = 1 + self.rng.below(3);
-                self.bytes(now, next + by, "35=D|11=other|55=ABC|54=1|38=10|40=2|44=10|", head)
-            }
-            Answer::TwiceEach => {
-                let parts = self.each(now, from, head);
-                parts.into_iter().flat_map(|(_, bytes)| [bytes.clone(), bytes].concat()).collect()
-            }
-            Answer::Reversed => flat(self.each(now, from, head).into_iter().rev().collect()),
-            Answer::Nothing => Vec::new(),
-            Answer::OnlyHeartbeats => self.send(now, "35=0|"),
-            Answer::AsksItself => {
-                let from = 1 + self.rng.below(9);
-                self.send(now, &format!("35=2|7={from}|16=0|"))
-            }
-            Answer::RejectsIt => self.send(now, "35=3|45=2|373=99|"),
-            Answer::LogsOut => {
-                self.is_out = true;
-                self.send(now, "35=5|")
-            }
-            Answer::LogsOnAgain => self.send(now, "35=A|98=0|108=1|554=secret|"),
-            Answer::Trickles => {
-                self.trickles = (from..next).collect();
-                Vec::new()
-            }
-            _ => flat(self.each(now, from, head)),
-        }
+impl Habits {
+    fn drawn(rng: &mut Rng) -> Self {
+        let mut at = |one_of: u64| (rng.below(one_of) == 0).then(|| rng.below(60));
+        let (quiet_at, logs_out_at, begins_anew_at) = (at(4), at(10), at(10));
+        let (tested, quiet, floods) = (rng.pick(&TESTED), rng.pick(&QUIET), rng.below(12) == 0);
+        Self { tested, quiet, quiet_at, logs_out_at, begins_anew_at, floods }
     }
 }
 
@@ -405,9 +225,13 @@ impl Peer {
 struct Run {
     gate: Gate,
     peer: Peer,
+    line: Line,
+    habits: Habits,
     rng: Rng,
     from_gate: Vec<u8>,
     talked_at: Nanos,
+    /// Since when nothing whole comes.
+    quiet_since: Option<Nanos>,
     step: u64,
 }
 
@@ -417,7 +241,12 @@ impl Run {
         let kinds = 1 + rng.below(3) as usize;
         let answers = (0..kinds).map(|_| rng.pick(&ANSWERS)).collect();
         let (gate, peer) = (Gate::new(), Peer::new(rng.fork(), answers));
-        let mut run = Self { gate, peer, rng, from_gate: Vec::new(), talked_at: 0, step: 0 };
+        let habits = Habits::drawn(&mut rng);
+        let way = rng.pick(&WAYS);
+        let line = Line::new(way, rng.fork());
+        let (from_gate, talked_at, quiet_since, step) = (Vec::new(), 0, None, 0);
+        let mut run = Self { gate, peer, line, habits, rng, from_gate, talked_at, quiet_since, step };
+        run.peer.log.push(format!("{way:?} {habits:?}"));
         // It has sent something that never arrived.
         for _ in 0..run.rng.below(8) {
             match run.rng.below(2) {
@@ -427,12 +256,33 @@ impl Run {
         }
         run.peer.orders.iter_mut().for_each(|order| order.is_over = true);
         let logon = run.peer.send(0, "35=A|98=0|108=1|554=secret|");
-        run.gate.inbox.extend(logon);
+        run.line.push(logon, None);
         run
     }
 
     fn now(&self) -> Nanos {
         self.step * STEP
+    }
+
+    /// What the line brings.
+    fn deliver(&mut self) {
+        let now = self.now();
+        let (bytes, delivered) = match (self.quiet_since, self.habits.quiet) {
+            (None, _) => self.line.deliver(),
+            (Some(_), Quiet::Nothing) => Default::default(),
+            (Some(_), Quiet::Noise) => (noise(&mut self.rng), Vec::new()),
+            (Some(since), Quiet::OneByteASecond) => {
+                let second = (now - since).is_multiple_of(S).then_some((now - since) / S);
+                let whole = frame("FIX.4.4", "35=0|34=2|49=alice|56=LOCKSTEP|");
+                (second.map(|at| vec![whole[at as usize % whole.len()]]).unwrap_or_default(), Vec::new())
+            }
+            (Some(since), Quiet::HalfAMessage) if since == now => {
+                (b"8=FIX.4.4\x019=80\x0135=D\x0134=".to_vec(), Vec::new())
+            }
+            (Some(_), Quiet::HalfAMessage) => Default::default(),
+        };
+        delivered.into_iter().for_each(|order| self.peer.orders[order].at = Some(now));
+        self.gate.on_bytes(&bytes);
     }
 
     /// What the gateway has sent, and the peer's answers.
@@ -451,13 +301,26 @@ impl Run {
             for order in &mut self.peer.orders {
                 order.is_over |= refused == Some(order.number) || named.as_ref() == Some(&order.name);
             }
-            if fields.kind() == tags::RESEND_REQUEST && !self.peer.is_out {
-                let bytes = self.peer.answer(now, fields.number(tags::BEGIN_SEQ_NO).unwrap_or(1));
-                self.gate.inbox.extend(bytes);
+            if self.peer.is_out || self.quiet_since.is_some() {
+                continue;
             }
-            if fields.kind() == tags::TEST_REQUEST && self.rng.below(2) == 0 {
-                let bytes = self.peer.send(now, "35=0|112=LOCKSTEP|");
-                self.gate.inbox.extend(bytes);
+            if fields.kind() == tags::RESEND_REQUEST {
+                let bytes = self.peer.answer(now, fields.number(tags::BEGIN_SEQ_NO).unwrap_or(1));
+                self.line.push(bytes, None);
+            }
+            if fields.kind() == tags::TEST_REQUEST {
+                let texts: &[&str] = match self.habits.tested {
+                    Tested::Right => &["35=0|112=LOCKSTEP|"],
+                    Tested::WrongId => &["35=0|112=other|"],
+                    Tested::WithoutId => &["35=0|"],
+                    Tested::Twice => &["35=0|112=LOCKSTEP|"; 2],
+                    Tested::ByAnother => &["35=1|112=LOCKSTEP|"],
+                    Tested::Never => &[],
+                };
+                for text in texts {
+                    let bytes = self.peer.send(now, text);
+                    self.line.push(bytes, None);
+                }
             }
         }
     }
@@ -471,59 +334,90 @@ impl Run {
                 Some(text) => self.peer.bytes(now, number, &text, &again),
                 None => self.peer.fill(now, number, number + 1, &again),
             };
-            self.gate.inbox.extend(bytes);
+            self.line.push(bytes, None);
         }
         if self.peer.is_out {
             return;
         }
         if orders && self.rng.below(4) == 0 {
-            let bytes = self.peer.order(now);
-            // Now and then one is lost on the way, or damaged.
-            match self.rng.below(12) {
-                0 => {}
-                1 => self.gate.inbox.extend(bytes.iter().map(|byte| byte ^ u8::from(*byte == b'D'))),
-                _ => self.gate.inbox.extend(bytes),
-            }
+            self.order(now);
         }
-        if now - self.talked_at >= INTERVAL || self.rng.below(30) == 0 {
+        if self.habits.logs_out_at == Some(self.step) {
+            // It goes on as if it had not.
+            let bytes = self.peer.send(now, "35=5|");
+            self.line.push(bytes, None);
+        }
+        if self.habits.begins_anew_at == Some(self.step) {
+            let bytes = self.peer.begin_anew(now);
+            self.line.push(bytes, None);
+        }
+        if now - self.talked_at >= INTERVAL || self.rng.below(30) == 0 || self.habits.floods {
             self.talked_at = now;
-            let all = ["35=0|", "35=0|", "35=1|112=x|", "35=2|7=1|16=0|", "35=2|7=3|16=1|", "35=V|"];
-            let text = self.rng.pick(&all);
+            let all = ["35=0|", "35=0|", "35=1|112=x|", "35=2|7=1|16=0|", "35=2|7=3|16=1|", "35=V|", "35=*|"];
+            let text = if self.habits.floods { "35=1|112=flood|" } else { self.rng.pick(&all) };
             let bytes = self.peer.send(now, text);
-            self.gate.inbox.extend(bytes);
+            self.line.push(bytes, None);
         }
     }
 
-    /// Each order has ended, or has time.
+    fn order(&mut self, now: Nanos) {
+        let bytes = self.peer.order(now);
+        let order = self.peer.orders.len() - 1;
+        // Now and then one is lost on the way, or damaged. A line that is slow shows that too late.
+        match self.rng.below(12) {
+            0 if !self.line.is_slow() => self.peer.orders[order].at = Some(now),
+            1 => {
+                let bytes = bytes.iter().map(|byte| byte ^ u8::from(*byte == b'D')).collect();
+                self.line.push(bytes, Some(order));
+            }
+            _ => self.line.push(bytes, Some(order)),
+        }
+    }
+
+    /// Each order has ended, or has time; and so has the session.
     fn judge(&mut self) -> Result<(), String> {
         let (now, next_in) = (self.now(), self.gate.session.next_in());
         let Self { gate, peer, .. } = self;
         for order in peer.orders.iter_mut().filter(|order| !order.is_over) {
             let is_filled = peer.filled.iter().any(|(from, to)| (*from..*to).contains(&order.number));
-            order.is_over = gate.orders.contains(&order.name) || is_filled && order.number < next_in;
-            if !order.is_over && now > order.at + BOUND {
+            order.is_over =
+                gate.is_closed || gate.orders.contains(&order.name) || is_filled && order.number < next_in;
+            if !order.is_over && order.at.is_some_and(|at| now > at + BOUND) {
                 return Err(format!("{order:?} has not ended, and {next_in} is expected"));
             }
+        }
+        if !gate.is_closed && self.quiet_since.is_some_and(|since| now > since + BOUND) {
+            return Err("nothing whole comes, and the session goes on".to_owned());
         }
         let mut names = gate.orders.clone();
         names.sort();
         names.dedup();
         if names.len() == gate.orders.len() { Ok(()) } else { Err("an order is stamped twice".to_owned()) }
     }
+
+    /// Whether every order that has come has ended.
+    fn is_settled(&self) -> bool {
+        self.peer.orders.iter().all(|order| order.is_over || order.at.is_none())
+    }
 }
 
-/// One peer by its seed: it talks for some intervals, and each of its orders ends in time.
+/// One peer by its seed: it talks for some intervals, and each of its orders ends in time; then nothing whole
+/// comes of it any more, and its session ends in time.
 fn run(seed: u64) -> Result<(), String> {
     let mut run = Run::new(seed);
     let talks_until = 40 + run.rng.below(80);
-    while !run.gate.is_closed && run.step < 4_000 {
+    while !run.gate.is_closed {
         run.step += 1;
+        run.deliver();
         run.hear();
         let talks = run.step < talks_until;
-        run.talk(talks);
+        if run.quiet_since.is_none() {
+            run.talk(talks);
+        }
         run.judge().map_err(|what| format!("seed {seed}: {what}\n{}", run.peer.log.join("\n")))?;
-        if !talks && run.peer.orders.iter().all(|order| order.is_over) {
-            break;
+        let ends = run.habits.quiet_at.is_some_and(|at| run.step >= at) || !talks && run.is_settled();
+        if run.quiet_since.is_none() && ends {
+            run.quiet_since = Some(run.now() + STEP);
         }
     }
     Ok(())
