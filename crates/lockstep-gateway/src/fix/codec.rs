@@ -48,15 +48,10 @@ pub enum Framed<'a> {
     },
 }
 
-/// Bytes before the next begin string behind the first byte, or before what may become one.
-pub fn next_begin(bytes: &[u8]) -> usize {
-    let may_begin = |at: &usize| BEGIN.starts_with(&bytes[*at..bytes.len().min(at + BEGIN.len())]);
-    (1..bytes.len()).find(may_begin).unwrap_or(bytes.len())
-}
-
-/// Drops everything before the next begin string.
+/// Drops everything before the next begin string, or what may become one.
 fn garbled<'a>(bytes: &[u8], why: &'static str) -> Framed<'a> {
-    Framed::Garbled { len: next_begin(bytes), why }
+    let may_begin = |at: &usize| BEGIN.starts_with(&bytes[*at..bytes.len().min(at + BEGIN.len())]);
+    Framed::Garbled { len: (1..bytes.len()).find(may_begin).unwrap_or(bytes.len()), why }
 }
 
 /// Sum of all bytes, modulo 256.

@@ -15,7 +15,7 @@ mod gap;
 mod incoming;
 mod logon;
 
-use super::codec::{Framed, next_begin, next_frame, put, put_text};
+use super::codec::{Framed, next_frame, put, put_text};
 use super::enter::SubmittedOrders;
 use super::note::{ADMIN, FixNote, LOGON, LOGOUT, SENDS};
 use super::orders::FixOrders;
@@ -389,14 +389,17 @@ impl FixSession {
             if self.leaving.is_some() {
                 return FixTaken { len: bytes.len(), event: None };
             }
-            let garbled = match next_frame(&bytes[len..]) {
-                Framed::Incomplete if self.is_late_at(now, len) => next_begin(&bytes[len..]),
+            match next_frame(&bytes[len..]) {
                 Framed::Incomplete => break,
                 Framed::Garbled { why, .. } if self.phase == SessionPhase::New => {
                     let event = Some(FixEvent::Cut(format!("what it sent is no message of FIX: {why}")));
                     return FixTaken { len: bytes.len(), event };
                 }
-                Framed::Garbled { len, .. } => len,
+                Framed::Garbled { len: garbled, .. } => {
+                    self.counts.garbled += garbled as u64;
+                    self.garbled_at = self.garbled_at.or(Some(self.arrivals.at(now, len)));
+                    len += garbled;
+                }
                 Framed::Whole { begin, body, len: whole } => {
                     self.received_at = self.received_at.max(self.arrivals.at(now, len + whole - 1));
                     self.tested_at = None;
@@ -406,22 +409,9 @@ impl FixSession {
                     };
                     return FixTaken { len: len + whole, event: Some(event) };
                 }
-            };
-            self.counts.garbled += garbled as u64;
-            self.garbled_at = self.garbled_at.or(Some(self.arrivals.at(now, len)));
-            len += garbled;
+            }
         }
         FixTaken { len, event: None }
-    }
-
-    /// Whether what waits is no whole message within a HeartBtInt: a length that is too long takes what comes
-    /// behind it along. Such a message is garbled, and [`FixSession::on_bytes`] goes on behind it.
-    pub fn is_late(&self, now: Nanos) -> bool {
-        self.is_late_at(now, 0)
-    }
-
-    fn is_late_at(&self, now: Nanos, place: usize) -> bool {
-        self.is_open() && now >= self.arrivals.at(now, place) + self.gap_times().interval_ns
     }
 
     /// Queues an entry.

@@ -1,5 +1,5 @@
-//! When the bytes came that wait to be taken: by marks, so that a message is as old as its own bytes, whatever
-//! it waited behind.
+//! When the bytes came that wait to be taken: by marks, so that a message is as old as its own bytes, also
+//! where it waited behind one whose length was too long.
 
 use lockstep_wire::Nanos;
 use std::collections::VecDeque;

@@ -391,7 +391,7 @@ impl<B: Backlog> Gateway<B> {
         if blocked {
             session.on_unread(now);
         }
-        let (ended, is_late) = (session.on_timer(now), session.is_late(now));
+        let ended = session.on_timer(now);
         count(counts, session);
         if takes_nothing {
             conn.drop_output();
@@ -406,7 +406,7 @@ impl<B: Backlog> Gateway<B> {
             }
             None => {
                 let published = self.publish_fix(now, stream, index);
-                if is_late || blocked && published == Published::All {
+                if blocked && published == Published::All {
                     self.take_fix(now, stream, index);
                 }
             }
