@@ -23,10 +23,15 @@ const S: Nanos = 1_000 * MS;
 pub(super) struct Recorder {
     opens: Vec<(String, [u64; 2])>,
     closes: Vec<PublisherId>,
+    /// It has opened as many names as it can.
+    takes_no_name: bool,
 }
 
 impl GatewayStream for Recorder {
     fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
+        if self.takes_no_name {
+            return None;
+        }
         self.opens.push((name.to_owned(), nonce));
         Some(self.opens.len() - 1)
     }

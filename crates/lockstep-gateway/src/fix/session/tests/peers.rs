@@ -363,9 +363,9 @@ impl Run {
     fn order(&mut self, now: Nanos) {
         let bytes = self.peer.order(now);
         let order = self.peer.orders.len() - 1;
-        // Now and then one is lost on the way, or damaged. A line that is slow shows that too late.
-        match self.rng.below(12) {
-            0 if !self.line.is_slow() => self.peer.orders[order].at = Some(now),
+        // Now and then one is lost on the way, or damaged: a line that is slow would show that too late.
+        match self.rng.below(if self.line.is_slow() { 1 } else { 12 }) {
+            2 => self.peer.orders[order].at = Some(now),
             1 => {
                 let bytes = bytes.iter().map(|byte| byte ^ u8::from(*byte == b'D')).collect();
                 self.line.push(bytes, Some(order));
