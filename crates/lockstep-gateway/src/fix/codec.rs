@@ -122,7 +122,7 @@ pub struct FieldFault {
 pub struct FixFields<'a>(Vec<(u32, &'a [u8])>);
 
 impl<'a> FixFields<'a> {
-    /// Reads a frame's body: all fields that can be read, and the first fault. What is behind a fault is read
+    /// Reads a frame's body: all fields that can be read, and the first fault. Fields behind a fault are read
     /// all the same, as the number by which it is answered may stand there.
     pub fn parse(mut body: &'a [u8]) -> (Self, Option<FieldFault>) {
         let (mut fields, mut data, mut fault) = (Vec::new(), None, None);

@@ -34,8 +34,8 @@ const DUPLICATE: u32 = 6;
 const LIMIT: u32 = 3;
 const UNSUPPORTED: u32 = 11;
 
-/// OrdType and TimeInForce as any of FIX 4.2, 4.4 and 5.0 SP2 has them: one of these that is not taken is refused
-/// by a report, and any other is malformed. ExecInst may be any letter or digit.
+/// OrdType and TimeInForce as any of FIX 4.2, 4.4 and 5.0 SP2 has them: one of these that is not taken is
+/// refused by a report, and any other is malformed. ExecInst may be any letter or digit.
 const ORD_TYPES: &[u8] = b"123456789ABCDEFGHIJKLMPQRS";
 const TIMES_IN_FORCE: &[u8] = b"0123456789ABC";
 

@@ -54,8 +54,8 @@ pub(super) struct Gap {
 }
 
 impl Gap {
-    /// The message `number` came, and `expected` did not. Bytes that came garbled `since` then were
-    /// the message that lacks, and the time from there is the client's; half an interval is left for its answer.
+    /// The message `number` came, and `expected` did not. Bytes that came garbled `since` then were the
+    /// message that lacks, and the time from there is the client's; half an interval is left for its answer.
     pub fn open((since, now): (Nanos, Nanos), times: GapTimes, number: u64, expected: u64) -> Self {
         let spent_ns = now.saturating_sub(since).min(times.interval_ns * 5 / 4);
         Self {

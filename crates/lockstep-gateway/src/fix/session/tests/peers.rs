@@ -1,7 +1,7 @@
-//! Peers that answer and ask wrongly, in every way that the session's state table leaves open, over lines that
-//! damage and delay what they send: whatever one does, each of its orders is in the stream, or refused in
-//! words, or its session has ended, within three times HeartBtInt; and so has the session of a peer from which
-//! nothing whole comes any more.
+//! Peers that answer and ask wrongly, in every way that the session's state table leaves open, over lines
+//! that damage and delay what they send: whatever one does, each of its orders is in the stream, or refused
+//! in words, or its session has ended, within three times HeartBtInt; and so has the session of a peer from
+//! which nothing whole comes any more.
 
 mod answers;
 mod line;
@@ -348,8 +348,9 @@ impl Run {
             self.line.push(bytes, None);
         }
         if self.habits.begins_anew_at == Some(self.step) {
+            // Were it lost, the two would count by different numbers, and neither could know.
             let bytes = self.peer.begin_anew(now);
-            self.line.push(bytes, None);
+            self.line.push_whole(bytes, None);
         }
         if now - self.talked_at >= INTERVAL || self.rng.below(30) == 0 || self.habits.floods {
             self.talked_at = now;

@@ -1,7 +1,7 @@
 //! Peers of SoupBinTCP that log in, send and fall silent wrongly, in every way that the protocol leaves open:
 //! whatever one does, each message that it frames is in the stream, or refused in words, or its session has
-//! ended, within the silence that it may keep; and so has the session of a peer from which nothing whole comes
-//! any more.
+//! ended, within the silence that it may keep; and so has the session of a peer from which nothing whole
+//! comes any more.
 
 use super::{OWN, S};
 use crate::gateway::core::{Gateway, GatewayCounts, GatewayLimits, GatewayStream};

@@ -97,6 +97,11 @@ impl Line {
                 Way::Whole | Way::Pieces | Way::Slow(_) => {}
             }
         }
+        self.push_whole(bytes, order);
+    }
+
+    /// It sends this, and the line does not damage it.
+    pub(super) fn push_whole(&mut self, bytes: Vec<u8>, order: Option<usize>) {
         self.waiting.push_back((bytes, 0, order));
     }
 

@@ -46,7 +46,7 @@ fn scenes() -> Vec<Scene> {
 
 /// A client's connection.
 #[derive(Default)]
-struct Seat {
+struct Player {
     conn: Option<usize>,
     next: u64,
     inbox: Vec<u8>,
@@ -59,13 +59,13 @@ struct Seat {
 struct Stage {
     version: FixVersion,
     place: FixPlace,
-    seats: [Seat; 2],
+    players: [Player; 2],
     at: usize,
 }
 
 impl Stage {
     fn new(version: FixVersion) -> Self {
-        Self { version, place: FixPlace::new(), seats: Default::default(), at: 0 }
+        Self { version, place: FixPlace::new(), players: Default::default(), at: 0 }
     }
 
     fn step(&mut self, line: &str) -> Result<(), String> {
@@ -73,15 +73,15 @@ impl Stage {
         if let Some(number) = word.strip_prefix('<') {
             return self.expect(number, rest);
         }
-        if let Some(waits) = self.seats[self.at].received.front() {
+        if let Some(waits) = self.players[self.at].received.front() {
             return Err(format!("and was sent {}", shown(waits)));
         }
         match word {
             "fresh" => *self = Self::new(self.version),
-            "seat" => self.at = rest.parse::<usize>().expect("1 or 2") - 1,
+            "client" => self.at = rest.parse::<usize>().expect("1 or 2") - 1,
             "connect" => {
                 let conn = self.place.accept(0).expect("room");
-                self.seats[self.at] = Seat { conn: Some(conn), next: 1, ..Seat::default() };
+                self.players[self.at] = Player { conn: Some(conn), next: 1, ..Player::default() };
             }
             "on" => {
                 self.step("connect")?;
@@ -89,7 +89,7 @@ impl Stage {
                 self.step("<1 A 98=0|108=30")?;
             }
             "wait" => self.place.advance(rest.parse::<Nanos>().expect("seconds") * S),
-            "closed" if !self.seats[self.at].is_closed => return Err("it is not closed".into()),
+            "closed" if !self.players[self.at].is_closed => return Err("it is not closed".into()),
             "closed" => {}
             _ => self.send(word.strip_prefix('>').expect("a step"), rest),
         }
@@ -134,13 +134,13 @@ impl Stage {
                 bytes = self.misled(&self.numbered(rest), by.parse().expect("a number"));
             }
             number => {
-                let number = number.parse().unwrap_or(self.seats[self.at].next);
+                let number = number.parse().unwrap_or(self.players[self.at].next);
                 bytes = self.numbered(&format!("{number} {rest}"));
-                self.seats[self.at].next = number + 1;
+                self.players[self.at].next = number + 1;
             }
         }
-        let seat = &mut self.seats[self.at];
-        if let Some(conn) = seat.conn.filter(|_| !seat.is_closed) {
+        let player = &mut self.players[self.at];
+        if let Some(conn) = player.conn.filter(|_| !player.is_closed) {
             self.place.on_bytes(0, conn, &bytes);
         }
     }
@@ -182,26 +182,26 @@ impl Stage {
 
     fn pump(&mut self) {
         self.place.advance(2 * STEP);
-        for seat in &mut self.seats {
-            let Some(conn) = seat.conn.filter(|_| !seat.is_closed) else { continue };
+        for player in &mut self.players {
+            let Some(conn) = player.conn.filter(|_| !player.is_closed) else { continue };
             let (bytes, is_done) = self.place.take_out(0, conn).expect("it lives");
-            seat.inbox.extend_from_slice(&bytes);
-            while let Framed::Whole { begin, body, len } = next_frame(&seat.inbox) {
+            player.inbox.extend_from_slice(&bytes);
+            while let Framed::Whole { begin, body, len } = next_frame(&player.inbox) {
                 assert_eq!(begin, self.version.begin().as_bytes());
                 let body = body.to_vec();
-                seat.inbox.drain(..len);
-                seat.received.push_back(body);
+                player.inbox.drain(..len);
+                player.received.push_back(body);
             }
-            assert!(seat.inbox.is_empty(), "{}", shown(&seat.inbox));
+            assert!(player.inbox.is_empty(), "{}", shown(&player.inbox));
             if is_done {
                 self.place.on_closed(0, conn);
-                seat.is_closed = true;
+                player.is_closed = true;
             }
         }
     }
 
     fn expect(&mut self, number: &str, rest: &str) -> Result<(), String> {
-        let body = self.seats[self.at].received.pop_front().ok_or("and was sent nothing")?;
+        let body = self.players[self.at].received.pop_front().ok_or("and was sent nothing")?;
         let (kind, wanted) = rest.split_once(' ').unwrap_or((rest, ""));
         let (fields, fault) = FixFields::parse(&body);
         let value = |tag: u32| fields.get(tag).map(|value| String::from_utf8_lossy(value).into_owned());
@@ -254,7 +254,7 @@ fn play(scene: &Scene, version: FixVersion) -> Result<(), String> {
     for (index, step) in scene.steps.iter().enumerate() {
         stage.step(step).map_err(|what| format!("{place}, step {}: {step} {what}", index + 1))?;
     }
-    match stage.seats.iter_mut().find_map(|seat| seat.received.pop_front()) {
+    match stage.players.iter_mut().find_map(|player| player.received.pop_front()) {
         Some(more) => Err(format!("{place}: more was sent: {}", shown(&more))),
         None => Ok(()),
     }
@@ -310,7 +310,7 @@ fn a_client_of_fix_4_2_is_sent_no_value_that_fix_4_2_lacks() {
     ] {
         stage.step(line).expect("it is sent");
         stage.place.advance(10 * MS);
-        for body in stage.seats[0].received.drain(..) {
+        for body in stage.players[0].received.drain(..) {
             let (fields, fault) = FixFields::parse(&body);
             assert_eq!(fault, None);
             count += 1;
