@@ -44,6 +44,8 @@ pub(super) struct Gap {
     asked: u32,
     /// That request is on its way to the client, and no more only an entry that is not stamped.
     is_sent: bool,
+    /// The client's time in which it was not.
+    unsent_ns: Nanos,
     /// The client's time since it was first asked; ...
     spent_ns: Nanos,
     /// ... when something last happened, in that time; ...
@@ -63,6 +65,7 @@ impl Gap {
             asked_for: expected,
             asked: 0,
             is_sent: false,
+            unsent_ns: 0,
             spent_ns,
             moved_at: spent_ns,
             granted_ns: 0,
@@ -90,13 +93,15 @@ impl Gap {
     /// It is asked for.
     pub fn on_asked(&mut self, expected: u64) {
         self.asked += 1;
-        (self.asked_for, self.is_sent) = (expected, false);
+        (self.asked_for, self.is_sent, self.unsent_ns) = (expected, false, 0);
     }
 
-    /// The last request was sent: from here on the time is the client's.
+    /// The last request was sent: from the first one on the time is the client's.
     pub fn on_sent(&mut self, now: Nanos) {
-        self.is_sent = true;
-        (self.turned_at, self.moved_at) = (now, self.spent_ns);
+        (self.is_sent, self.moved_at) = (true, self.spent_ns);
+        if self.asked <= 1 {
+            self.turned_at = now;
+        }
     }
 
     /// A message came in its order.
@@ -109,13 +114,17 @@ impl Gap {
     /// for the gateway.
     pub fn turn(&mut self, now: Nanos, times: GapTimes, is_stalled: bool) -> GapStep {
         let passed = now.saturating_sub(std::mem::replace(&mut self.turned_at, now));
-        if !self.is_sent || is_stalled {
+        // A client that has to be asked often gains no time by that: a request that is repeated stops the
+        // time only where the stream takes long.
+        let is_slow = self.asked <= 1 || self.unsent_ns >= times.interval_ns / 8;
+        if is_stalled || !self.is_sent && is_slow {
             return GapStep::Wait;
         }
         self.spent_ns += passed;
+        self.unsent_ns += if self.is_sent { 0 } else { passed };
         if self.spent_ns >= times.interval_ns * 7 / 4 + self.granted_ns {
             GapStep::GiveUp
-        } else if self.spent_ns - self.moved_at >= times.interval_ns / 2 {
+        } else if self.is_sent && self.spent_ns - self.moved_at >= times.interval_ns / 2 {
             GapStep::Ask
         } else {
             GapStep::Wait
@@ -178,6 +187,37 @@ mod tests {
         assert_eq!(gap.turn(2_000 * S, TIMES, true), GapStep::Wait);
         let (_, ended) = run(&mut gap, 2_000 * S, |_, _| {});
         assert_eq!(ended, 52_500 * MS);
+    }
+
+    #[test]
+    fn requests_that_are_repeated_do_not_stop_the_clients_time_and_a_stream_that_stands_does() {
+        let ended = |sent_after: Nanos, stands: Nanos| {
+            let mut gap = Gap::open((0, 0), TIMES, 1_000_000, 3);
+            gap.on_asked(3);
+            gap.on_sent(0);
+            let mut asked_at = None;
+            run(&mut gap, 0, |now, gap| {
+                // Each answer brings one message, and is asked for again; each request waits for the stream.
+                let takes = if now > 10 * S && now < 11 * S + stands { stands } else { sent_after };
+                match asked_at {
+                    Some(at) if now >= at + takes => {
+                        gap.on_sent(now);
+                        asked_at = None;
+                    }
+                    None if now % (S / 2) == 0 => {
+                        gap.on_message(TIMES);
+                        gap.on_asked(3);
+                        asked_at = Some(now);
+                    }
+                    _ => {}
+                }
+            })
+            .1
+        };
+        assert!(ended(0, 0) < 60 * S, "{}", ended(0, 0));
+        assert!(ended(400 * MS, 400 * MS) < 60 * S, "{}", ended(400 * MS, 400 * MS));
+        // But for an eighth of an interval.
+        assert!(ended(0, 1_000 * S) > 1_040 * S, "{}", ended(0, 1_000 * S));
     }
 
     #[test]
