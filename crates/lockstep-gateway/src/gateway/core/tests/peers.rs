@@ -214,7 +214,7 @@ struct Run<'a> {
     /// Everything that has come, how far it is whole packets, and how many of them are messages.
     came: Vec<u8>,
     whole_len: usize,
-    said: u64,
+    framed: u64,
     /// Since when something that has come is no whole packet.
     partial_since: Option<Nanos>,
     number: u64,
@@ -347,7 +347,7 @@ impl Run<'_> {
         }
         self.came.extend_from_slice(&bytes);
         while let Ok(Some((packet, len))) = Packet::decode(&self.came[self.whole_len..]) {
-            self.said += u64::from(matches!(packet, Packet::Unsequenced(_)));
+            self.framed += u64::from(matches!(packet, Packet::Unsequenced(_)));
             self.whole_len += len;
             self.partial_since = None;
         }
@@ -381,10 +381,10 @@ impl Run<'_> {
         let (before, taken) = (self.counted.0, self.stream.taken - self.counted.1);
         let now = self.gateway.counts;
         let (refused, known) = (now.refused - before.refused, now.duplicates - before.duplicates);
-        if taken + refused + known != self.said {
+        if taken + refused + known != self.framed {
             return Err(format!(
                 "of {} messages {taken} are taken, {refused} refused, {known} known",
-                self.said
+                self.framed
             ));
         }
         let words: &[u8] = b"a message ";
@@ -434,7 +434,7 @@ fn run(
         waiting: VecDeque::new(),
         came: Vec::new(),
         whole_len: 0,
-        said: 0,
+        framed: 0,
         partial_since: None,
         number: 0,
         counted,
