@@ -150,12 +150,17 @@ impl Election {
     /// one whose round is too far above what was seen is not.
     #[inline]
     pub fn on_epoch_seen(&mut self, now: Nanos, epoch: Epoch) -> bool {
-        self.rounds.on_round(now, epoch.round())
+        self.rounds.on_epoch(now, epoch)
     }
 
     /// An epoch was promised, or its start is held.
     pub fn on_proven(&mut self, epoch: Epoch) {
         self.rounds.on_proven(epoch.round());
+    }
+
+    /// For an exploration in which no time passes.
+    pub fn forget_times(&mut self) {
+        self.rounds.forget_times();
     }
 
     /// The greatest round that counts as seen.

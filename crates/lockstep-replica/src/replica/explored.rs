@@ -103,6 +103,7 @@ impl ReplicaCore {
         self.identity_watch.tokens = 0;
         self.clocks = ClockWatch::agreed(now); // no clock differs there
         self.failure_detector.restart(now);
+        self.election.forget_times();
         self.unicast_probe.on_group(now);
         self.pending_submissions.forget_copies();
         self.repairs.clear();
