@@ -44,6 +44,9 @@ impl ClockHistory {
 pub struct ClockJudge {
     now: Nanos,
     clocks: BTreeMap<Identity, ClockHistory>,
+    /// What the clocks of a quorum have reached, at the frames of one membership after the other: where a
+    /// leader does not know those of the newest, its last judgement stays.
+    reached: ClockHistory,
 }
 
 impl ClockJudge {
@@ -55,16 +58,21 @@ impl ClockJudge {
 
     /// CLOCK-1: the time of `stem`, which was stamped just now behind `before`, went no further than a quorum
     /// of clocks, and did not stand still behind all of them.
-    pub fn check(&self, stem: &Stem, before: Option<&Stem>) -> Result<(), Violation> {
+    pub fn check(&mut self, stem: &Stem, before: Option<&Stem>) -> Result<(), Violation> {
         let Some(before) = before else { return Ok(()) };
         let time = stem.timestamp.wrapping_sub(self.now) as i64;
-        // During a change of the members those before it may be the ones that were asked.
-        let reached = self.reached(&stem.members).max(self.reached(&before.members));
-        if stem.timestamp > before.timestamp && time > reached.saturating_add(SLACK) {
+        for members in [&before.members, &stem.members] {
+            if let Some(reached) = self.reached(members) {
+                self.reached.on_turn(self.now, reached);
+            }
+        }
+        if let Some(reached) = self.reached.most().filter(|_| stem.timestamp > before.timestamp)
+            && time > reached.saturating_add(SLACK)
+        {
             return Err(format!(
                 "CLOCK-1: the frame at {} is stamped {} ms ahead of the clocks of a quorum",
                 stem.first,
-                (time - reached) / 1_000_000
+                time.saturating_sub(reached) / 1_000_000
             ));
         }
         let shown = |identity| self.clocks.get(identity).and_then(ClockHistory::least);
@@ -76,18 +84,19 @@ impl ClockJudge {
             return Err(format!(
                 "CLOCK-1: the frame at {} is stamped {} ms behind the clocks of all members",
                 stem.first,
-                (least - time) / 1_000_000
+                least.saturating_sub(time) / 1_000_000
             ));
         }
         Ok(())
     }
 
-    /// The greatest difference that the clocks of a quorum of these have shown lately.
-    fn reached(&self, members: &[Identity]) -> i64 {
+    /// The greatest difference that the clocks of a quorum of these have shown lately; `None` where they are
+    /// not known.
+    fn reached(&self, members: &[Identity]) -> Option<i64> {
         let shown = |identity| self.clocks.get(identity).and_then(ClockHistory::most);
         let mut shown: Vec<_> = members.iter().filter_map(shown).collect();
         shown.sort_unstable_by(|a, b| b.cmp(a));
-        shown.get(members.len() / 2).copied().unwrap_or(i64::MIN)
+        shown.get(members.len() / 2).copied()
     }
 }
 
