@@ -125,7 +125,7 @@ pub struct RightsArgs {
     /// The messages a second that it may have stamped
     #[arg(long, value_name = "MESSAGES")]
     pub rate: Option<u32>,
-    /// The orders that it gives as an operator: `handover,declare-dead,membership,day,upgrade`
+    /// The orders that it gives as an operator: `handover,declare-dead,membership,day,upgrade,time`
     #[arg(long, value_name = "ORDERS")]
     pub orders: Option<String>,
     /// The public key by which its orders' signatures are checked, as `keys operator` printed it on the

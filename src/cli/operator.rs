@@ -239,6 +239,17 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
         CommandReject::Version => {
             "the leader does not speak this version, or its log has it already: `lockstep upgrade` shows both".to_owned()
         }
+        CommandReject::NotAhead => {
+            "the stream's time is not ahead of the clocks of a quorum: there is nothing to set back; clocks that were set \
+             right are believed after ten seconds"
+                .to_owned()
+        }
+        CommandReject::ClocksUnknown => {
+            "the leader has not heard the clocks of a quorum: `lockstep status` shows who is away; ask again".to_owned()
+        }
+        CommandReject::OldLog => {
+            "the log is of a version that does not have this order: `lockstep upgrade --finish` comes before".to_owned()
+        }
         CommandReject::TwoMembers => format!(
             "of two members the one that leaves would have to acknowledge it: if it is gone for good, `lockstep \
              declare-dead` it, then `lockstep membership add {about}`"
@@ -254,6 +265,6 @@ mod tests {
     fn every_denial_says_what_to_do() {
         let about = Identity { replica: 3, incarnation: 9 };
         let all = (1..).map_while(CommandReject::from_u32);
-        assert_eq!(all.inspect(|why| assert!(describe(*why, about).contains(':'), "{why:?}")).count(), 20);
+        assert_eq!(all.inspect(|why| assert!(describe(*why, about).contains(':'), "{why:?}")).count(), 23);
     }
 }

@@ -92,6 +92,7 @@ fn row(header: &Header, datagram: &Datagram<'_>) -> Vec<String> {
         Datagram::Events(_, body, _) => token = Some(body.token),
         Datagram::IdentityProbe(_, body) => token = Some(body.token),
         Datagram::AddressProof(_, body) => token = Some(body.token),
+        Datagram::Times(_, body) => token = Some(body.token),
         Datagram::Release(_, body) => token = Some(body.token),
         Datagram::CommandResult(_, body) => token = Some(body.token),
         Datagram::ReplayRequest(_, body) => ranges = vec![SeqRange { from: body.from, to: body.to }],

@@ -252,7 +252,9 @@ local PAYLOADS = {
             words = is_change(d, tree, arguments_at, arguments_len) and order
         elseif order == "upgrade" and arguments_len == 1 then
             words = order .. " to version " .. n8(d, arguments_at)
-        elseif arguments_len ~= 0 or order == "upgrade" then
+        elseif order == "time" and arguments_len == 8 then
+            words = order .. " behind " .. tostring(n64(d, arguments_at))
+        elseif arguments_len ~= 0 or order == "upgrade" or order == "time" then
             words = nil
         end
         local fits = signed == 1 and key ~= NO_KEY or signed == 0 and n64(d, at + 32) == ZERO
@@ -478,8 +480,8 @@ local BODIES = {
         end
         local topic, len = n32(d, HEADER_LEN + 8), n32(d, HEADER_LEN + 12)
         local at = HEADER_LEN + parts.question.size
-        local is_order = topic == 4 or topic == 5 or topic == 8
-        local wants = topic == 2 or topic == 5 or topic == 8
+        local is_order = topic == 4 or topic == 5 or topic == 8 or topic == 10
+        local wants = topic == 2 or topic == 5 or topic == 8 or topic == 10
         local takes = topic == 2 or topic == 7 or is_order
         if not names.topics[topic] or len > (takes and NAME_LEN_MAX or 0) or len < (wants and 1 or 0) then
             refuse(d, "body", "a topic that does not exist, or not with a name of this length")
@@ -495,7 +497,7 @@ local BODIES = {
             local fits = not is_order or common.is_identity(said)
             if topic == 8 then
                 fits = is_version
-            elseif topic == 7 then
+            elseif topic == 7 or topic == 10 then
                 fits = common.is_number(said)
             end
             if not common.is_utf8(said) or not fits then
@@ -630,6 +632,9 @@ local BODIES = {
     end),
     [28] = fixed(parts.release, 0, function(d, at)
         return nil, string.format(" speaks %d to %d", n8(d, at + 8), n8(d, at + 9))
+    end),
+    [30] = fixed(parts.times, 0, function(d, at)
+        return nil, " stands at " .. tostring(n64(d, at + 8))
     end),
     [29] = function(d)
         local part = 8 * d.count

@@ -12,6 +12,7 @@ names.kinds = {
     [13] = "grant", [14] = "down", [15] = "step-down", [16] = "status", [17] = "verdict",
     [18] = "join", [19] = "lease", [20] = "replay request", [21] = "replay answer", [22] = "replay mark", [24] = "notice",
     [25] = "presence", [26] = "address proof", [27] = "events", [28] = "release", [29] = "replay checkpoint",
+    [30] = "times",
     [128] = "stage", [129] = "switch",
 }
 names.entry_kinds = {
@@ -23,17 +24,18 @@ names.refusals = {
     [1] = "ahead", [2] = "too old", [3] = "other epoch", [4] = "other history", [5] = "limited",
     [6] = "referred", [7] = "replay", [8] = "dropped",
 }
-names.orders = { [1] = "handover", [2] = "declare-dead", [3] = "membership", [4] = "day", [5] = "upgrade" }
+names.orders = { [1] = "handover", [2] = "declare-dead", [3] = "membership", [4] = "day", [5] = "upgrade", [6] = "time" }
 names.terms = { [1] = "given", [2] = "prove", [3] = "full", [4] = "multicast" }
 names.topics = {
     [1] = "node", [2] = "publisher", [3] = "status", [4] = "hand over", [5] = "declare dead", [6] = "pulse",
-    [7] = "events", [8] = "upgrade", [9] = "release",
+    [7] = "events", [8] = "upgrade", [9] = "release", [10] = "time", [11] = "times",
 }
 names.denials = {
     [0] = "taken", [1] = "not leader", [2] = "not listed", [3] = "witness", [4] = "leads", [5] = "busy",
     [6] = "change pending", [7] = "start pending", [8] = "replica listed", [9] = "full", [10] = "last member",
     [11] = "stale", [12] = "not two", [13] = "incomplete", [14] = "alive", [15] = "oneself", [16] = "pair",
     [17] = "not allowed", [18] = "unsigned", [19] = "too many", [20] = "version",
+    [21] = "not ahead", [22] = "clocks unknown", [23] = "old log",
 }
 names.ends = {
     [0] = "more follows", [1] = "done", [2] = "ahead", [3] = "too old", [4] = "other history",
@@ -490,6 +492,11 @@ parts.release = struct {
     u8("release.in_force", "Version of its log; 0 empty"),
     bytes(5, "padding", "Padding"),
     bytes(40, "release.name", "Release"),
+}
+parts.times = struct {
+    u64("token", "Token", base.HEX),
+    u64("times.stream", "Time of its log, in nanoseconds; 0 empty"),
+    u64("times.quorum", "Time of a quorum's clocks, in nanoseconds; 0 unknown"),
 }
 parts.events = struct {
     u64("token", "Token", base.HEX),

@@ -206,7 +206,8 @@ impl Cluster {
         query_kind: QueryKind,
         name: &str,
     ) -> Vec<u8> {
-        const ANSWERS: [u8; 3] = [Kind::Status as u8, Kind::Release as u8, Kind::CommandResult as u8];
+        const ANSWERS: [u8; 4] =
+            [Kind::Status as u8, Kind::Release as u8, Kind::Times as u8, Kind::CommandResult as u8];
         let asks = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
         let header = Header { epoch: epoch.0, first_seq, ..asks };
         let query = written(|out| write_query(out, &Keyring::none(CLUSTER), header, 5, query_kind, name));

@@ -6,6 +6,7 @@ use lockstep_core::engine::event::{Role, StepDownReason};
 use lockstep_core::engine::event_record::*;
 use lockstep_core::proto::redundancy::UnavailableReason;
 use lockstep_core::proto::rounds;
+use lockstep_io::clock::Utc;
 use lockstep_io::fanout::FanoutCounts;
 use lockstep_process::events::EventKind;
 use lockstep_process::watcher::{self, Readiness};
@@ -152,6 +153,18 @@ const HAPPENINGS: &[EventKind] = &[
         level: Level::WARN,
         format: |event, f| {
             write!(f, "by an operator's order the log is of version {} from seq {} on", event.a, event.b)
+        },
+    },
+    EventKind {
+        code: TIME_SET_BACK,
+        level: Level::WARN,
+        format: |event, f| {
+            let (before, after) = (Utc(event.a), Utc(event.c));
+            write!(
+                f,
+                "by an operator's order the stream's time went back from {before} to {after} at seq {}",
+                event.b
+            )
         },
     },
     EventKind { code: FOUNDED, level: Level::WARN, format: format_founded },

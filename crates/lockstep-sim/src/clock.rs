@@ -88,7 +88,12 @@ impl Plan {
         let first = rng.below(self.replicas as u64) as usize;
         let from = if rng.below(2) == 0 { 0 } else { rng.below(self.fault_phase_ns) };
         let until = from + rng.below(self.fault_phase_ns - from);
-        for (at_ns, by_ms) in [(from, by_ms), (until, -by_ms)] {
+        self.set_clocks((first, count), by_ms, (from, until));
+    }
+
+    /// The clocks of so many replicas, from the `first` on, are wrong by so much between these times of the run.
+    pub(super) fn set_clocks(&mut self, (first, count): (usize, usize), by_ms: i64, (from, until): (Nanos, Nanos)) {
+        for (at_ns, by_ms) in [(from, by_ms), (until, -by_ms)].into_iter().filter(|(_, by_ms)| *by_ms != 0) {
             self.faults.extend((0..count).map(|place| {
                 let target = FaultTargetNode::Replica((first + place) % self.replicas);
                 PlannedFault { at_ns, what: FaultTarget::ClockStep(target, by_ms) }

@@ -50,6 +50,8 @@ events! {
     Refusals "refusals sent",
     StepDowns "leaders that stepped down in words",
     Handovers "handovers ordered",
+    TimesOrdered "orders to set the stream's time back",
+    TimesSetBack "times that the stream's time went back",
     UpgradesOrdered "upgrades of the log's version ordered",
     VersionsRaised "frames with which a log rose to a newer version",
     Downs "deaths announced",

@@ -12,7 +12,7 @@ use super::world::{Actor, RunPhase, SimNode, World};
 use crate::keys;
 use lockstep_core::engine::ports::Group;
 use lockstep_replica::journal::Retention;
-use lockstep_wire::{DeathNoticeBody, Epoch, Header, Identity, Nanos, write_down};
+use lockstep_wire::{DeathNoticeBody, Epoch, Header, Identity, Nanos, QueryKind, write_down};
 
 /// The run's clock at the beginning.
 const BEGIN_NS: Nanos = 1_000_000;
@@ -171,7 +171,8 @@ impl World {
             FaultTarget::LateOrder => self.command_late(),
             FaultTarget::RemoveDeclaredDead(first, truly) => return self.remove_declared_dead(first, truly),
             FaultTarget::Handover(to) => self.hand_over(to),
-            FaultTarget::Upgrade => self.order_upgrade(),
+            FaultTarget::Upgrade => self.order_log(QueryKind::Upgrade),
+            FaultTarget::TimeOrder => self.order_log(QueryKind::Time),
             FaultTarget::OldDown => {
                 // A notice about a live leader is a watcher's error; one about a past leader is an old
                 // datagram.

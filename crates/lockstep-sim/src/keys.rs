@@ -45,8 +45,11 @@ fn without_replicas(seed: u8) -> GenerationKeys {
 static REPLICA: LazyLock<Keys> = LazyLock::new(|| {
     let ring = ring(KeyClass::Replica, &all(1));
     let public = PUBLIC.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let orders =
-        ["names=nobody", "orders=handover,declare-dead,membership,day,upgrade", &format!("public={public}")];
+    let orders = [
+        "names=nobody",
+        "orders=handover,declare-dead,membership,day,upgrade,time",
+        &format!("public={public}"),
+    ];
     let holder = |key, name: &str, rights: &[&str]| KeyHolder {
         key,
         name: name.to_owned(),

@@ -17,7 +17,8 @@ use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
     MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorOrder, OrderProof, OrderStatement,
-    QueryKind, SMALL_LEN_MAX, Seq, VERSION, write_entry, write_membership, write_order, write_query,
+    QueryKind, SMALL_LEN_MAX, Seq, VERSION, named_arguments, write_entry, write_membership, write_order,
+    write_query,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -83,6 +84,20 @@ impl SimOperator {
     /// Gives no more commands.
     pub(super) fn rest(&mut self) {
         self.errands.clear();
+    }
+}
+
+/// An order about the log, where the stream's time is `time`: what it names, what shows its effect, and what
+/// it is.
+fn log_order(query_kind: QueryKind, time: Nanos) -> (String, QueryKind, Event, &'static str) {
+    match query_kind {
+        QueryKind::Time => {
+            (time.to_string(), QueryKind::Times, Event::TimesOrdered, "is to set the stream's time back")
+        }
+        _ => {
+            let what = "is to let the log rise to the newest version";
+            (VERSION.to_string(), QueryKind::Release, Event::UpgradesOrdered, what)
+        }
     }
 }
 
@@ -219,7 +234,6 @@ impl World {
         (query_kind, name): (QueryKind, &str),
         prove: impl FnOnce(&OrderStatement<'_>) -> OrderProof,
     ) -> Vec<u8> {
-        let version: Option<u8> = name.parse().ok();
         let proof = query_kind.order().map(|order| {
             prove(&OrderStatement {
                 order,
@@ -227,7 +241,7 @@ impl World {
                 epoch,
                 membership_seq,
                 subject: name.parse().ok(),
-                arguments: version.as_slice(),
+                arguments: &named_arguments(order, name),
             })
         });
         let mut out = [0; SMALL_LEN_MAX];
@@ -238,18 +252,20 @@ impl World {
         out[..length].to_vec()
     }
 
-    /// The operator ends an upgrade: the log is to rise to the newest version.
-    pub(super) fn order_upgrade(&mut self) {
+    /// The operator orders what the leader does to its log: that it rises to the newest version, or that time
+    /// goes back from where its log has it.
+    pub(super) fn order_log(&mut self, query_kind: QueryKind) {
         let leader = self.resolve(FaultTargetNode::Leader);
-        let state = self.status().map(|stem| (stem.epoch, stem.members_seq));
-        let (Some(leader), Some(state)) = (leader, state) else { return };
-        let (name, nonce) = (VERSION.to_string(), self.operator.nonce());
+        let state = self.status().map(|stem| (stem.epoch, stem.members_seq, stem.timestamp));
+        let (Some(leader), Some((epoch, after, time))) = (leader, state) else { return };
+        let (name, ask, event, what) = log_order(query_kind, time);
+        let nonce = self.operator.nonce();
         let prove = |order: &OrderStatement<'_>| keys::operator_key().prove(order, nonce);
-        let bytes = self.query_order(state, true, (QueryKind::Upgrade, &name), prove);
+        let bytes = self.query_order((epoch, after), true, (query_kind, &name), prove);
         self.post(leader, None, &bytes);
-        self.ask_all(QueryKind::Release);
-        self.count(Event::UpgradesOrdered);
-        self.tell(leader, || Happening::Fault("is to let the log rise to the newest version".to_string()));
+        self.ask_all(ask);
+        self.count(event);
+        self.tell(leader, || Happening::Fault(what.to_string()));
     }
 
     /// Copies of a past command arrive.

@@ -130,6 +130,8 @@ pub enum FaultTarget {
     Handover(Option<usize>),
     /// The operator orders the log to rise to the newest version.
     Upgrade,
+    /// The operator orders the stream's time back, which ran ahead or did not.
+    TimeOrder,
     /// A watcher's notice of a past epoch, or of the present one, arrives again.
     OldDown,
     /// A node announces the leader's death without knowing its secret.
@@ -204,6 +206,7 @@ impl FaultTarget {
             | Self::RemoveDeclaredDead(..)
             | Self::Handover(_)
             | Self::Upgrade
+            | Self::TimeOrder
             | Self::OldDown
             | Self::ForgedDown
             | Self::Replay(_)

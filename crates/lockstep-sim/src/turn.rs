@@ -13,6 +13,15 @@ use lockstep_replica::journal::NeededBy;
 use lockstep_replica::journal::side::SideEvent;
 use lockstep_wire::{Epoch, SMALL_LEN_MAX};
 
+/// The count of an event of a node.
+fn counted(event: &NodeEvent) -> Option<Event> {
+    match event {
+        NodeEvent::VersionRaised { .. } => Some(Event::VersionsRaised),
+        NodeEvent::TimeSetBack { .. } => Some(Event::TimesSetBack),
+        event => full_disks::count(event),
+    }
+}
+
 impl World {
     /// Calls the process at `index`. Returns the work that it did.
     pub(super) fn turn(&mut self, index: usize) -> Result<usize, Violation> {
@@ -97,10 +106,7 @@ impl World {
                 replaced = true;
                 self.oracle.on_suffix_replaced(index, old_epoch, old_next)?;
             }
-            if let NodeEvent::VersionRaised { .. } = event {
-                self.oracle.coverage.count(Event::VersionsRaised);
-            }
-            if let Some(event) = full_disks::count(&event) {
+            if let Some(event) = counted(&event) {
                 self.oracle.coverage.count(event);
             }
             self.events.push(event);

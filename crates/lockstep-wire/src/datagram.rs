@@ -10,7 +10,7 @@ use super::{
     Entries, EventRow, EventRows, EventsBody, HEADER_LEN, Header, IdentityProbeBody, JoinBody, Keyring, Kind,
     LeaseBody, NoticeRow, NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, REPLAY_CHECKPOINT,
     Reject, ReleaseBody, ReplayBody, ReplayCheckpointBody, ReplayRequestBody, STATUS_LEN_MAX, Seq,
-    StatusBody, StatusMember, StatusMembers,
+    StatusBody, StatusMember, StatusMembers, TimesBody,
 };
 use bytemuck::{Pod, Zeroable};
 pub use query::{ORDER_SIGNED, QueryBody, QueryKind, event_number};
@@ -20,7 +20,7 @@ pub use repair::{REPAIR_TRAILER_LEN, Ranges, RepairTrailer, is_repair_for_one, r
 pub use write::{
     write_ack, write_address_proof, write_ballot, write_command_result, write_down, write_heartbeat,
     write_nack, write_notice, write_order, write_presence, write_query, write_release, write_repair_reject,
-    write_reply, write_status, write_step_down,
+    write_reply, write_status, write_step_down, write_times,
 };
 
 /// Behind a heartbeat's header.
@@ -305,6 +305,8 @@ pub enum Datagram<'a> {
     Status(&'a Header, StatusBody, StatusMembers<'a>, ConditionRows<'a>),
     /// A node's release.
     Release(&'a Header, ReleaseBody),
+    /// A node's answer about the stream's time.
+    Times(&'a Header, TimesBody),
     /// A page of events.
     Events(&'a Header, EventsBody, EventRows<'a>),
     /// A verdict.
@@ -438,6 +440,10 @@ impl<'a> Datagram<'a> {
             Kind::Release => {
                 ends(header, size_of::<ReleaseBody>(), 0)?;
                 Self::Release(header, body(bytes)?)
+            }
+            Kind::Times => {
+                ends(header, size_of::<TimesBody>(), 0)?;
+                Self::Times(header, body(bytes)?)
             }
             Kind::CommandResult => {
                 ends(header, size_of::<CommandResultBody>(), 0)?;

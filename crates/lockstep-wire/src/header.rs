@@ -87,6 +87,8 @@ pub enum Kind {
     Release = 28,
     /// Over TCP: a part of the checkpoint at which the sender's journal begins.
     ReplayCheckpoint = 29,
+    /// The stream's time at a node, and the clocks by which it judges it: for operators.
+    Times = 30,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -126,6 +128,7 @@ impl Kind {
             27 => Self::Events,
             28 => Self::Release,
             29 => Self::ReplayCheckpoint,
+            30 => Self::Times,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,
@@ -170,7 +173,7 @@ pub struct Header {
     pub first_seq: u64,
     /// The exclusive bound of what the sender knows to be committed.
     pub commit_next: u64,
-    /// Nanoseconds since the Unix epoch; in frames never decreasing along the stream.
+    /// Nanoseconds since the Unix epoch; in frames decreasing along the stream at an order of time alone.
     pub timestamp: u64,
     /// The chain before `first_seq`.
     pub chain: u64,

@@ -19,6 +19,7 @@
 //! | [`Kind::Status`] | replica → asker | unicast | [`QueryKind::Status`] was asked | [`StatusBody`], the members as it sees them, what is amiss |
 //! | [`Kind::Events`] | replica → asker | unicast | [`QueryKind::Events`] was asked | [`EventsBody`], at most nine [`EventRow`]s |
 //! | [`Kind::Release`] | replica → asker | unicast | [`QueryKind::Release`] was asked | [`ReleaseBody`] |
+//! | [`Kind::Times`] | replica → asker | unicast | [`QueryKind::Times`] was asked | [`TimesBody`] |
 //! | [`Kind::CommandResult`] | replica → asker | unicast | an operator's order was heard | [`CommandResultBody`] |
 //! | [`Kind::PreVote`], [`Kind::Grant`] | standby → all | control group | the leader is missed | [`BallotBody`] |
 //! | [`Kind::Prepare`], [`Kind::Promise`] | replica → all | control group | somebody is to take over | [`BallotBody`], where its log ends |

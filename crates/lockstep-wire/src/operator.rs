@@ -87,10 +87,16 @@ pub enum CommandReject {
     TooMany = 19,
     /// The log has this version already, or the leader does not speak it.
     Version = 20,
+    /// The stream's time is not ahead of that of a quorum's clocks.
+    NotAhead = 21,
+    /// The leader has not heard the clocks of a quorum.
+    ClocksUnknown = 22,
+    /// The log is of a version that does not have this order.
+    OldLog = 23,
 }
 
 impl CommandReject {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 23] = [
         Self::NotLeader,
         Self::NotListed,
         Self::Witness,
@@ -111,6 +117,9 @@ impl CommandReject {
         Self::Unsigned,
         Self::TooMany,
         Self::Version,
+        Self::NotAhead,
+        Self::ClocksUnknown,
+        Self::OldLog,
     ];
 
     /// The reason with this number, if there is one; 0 is "taken".
@@ -206,6 +215,18 @@ impl ReleaseBody {
     }
 }
 
+/// Behind the header of a node's times (`timestamp`: its own clock, `first_seq`: next).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct TimesBody {
+    /// The question's.
+    pub token: u64,
+    /// The time of its log's last frame; 0: its log is empty.
+    pub stream: Nanos,
+    /// The time that the clocks of a quorum have reached, by its judgement; 0: it has not heard a quorum.
+    pub quorum: Nanos,
+}
+
 /// An age of what never happened.
 pub const AGE_NEVER: Nanos = u64::MAX;
 
@@ -224,6 +245,7 @@ pub struct StatusMember {
 const _: () = {
     assert!(size_of::<CommandResultBody>() == 16);
     assert!(size_of::<ReleaseBody>() == 56);
+    assert!(size_of::<TimesBody>() == 24);
     assert!(size_of::<StatusBody>() == 88);
     assert!(size_of::<StatusMember>() == 48);
 };

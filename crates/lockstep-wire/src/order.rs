@@ -12,8 +12,8 @@
 //! [`Keyring::set_order_verifier`](super::Keyring::set_order_verifier) one to check.
 
 use super::{
-    DAY_LEN_MAX, DayMark, EntryHeader, Epoch, Identity, MembershipBody, MembershipView, PublisherSeq, Reject,
-    Seq,
+    DAY_LEN_MAX, DayMark, EntryHeader, Epoch, Identity, MembershipBody, MembershipView, Nanos, PublisherSeq,
+    Reject, Seq,
 };
 use bytemuck::{Pod, Zeroable};
 use std::fmt;
@@ -50,12 +50,14 @@ pub enum OperatorOrder {
     Day = 4,
     /// The log rises to a newer version (from version 4 on).
     Upgrade = 5,
+    /// The stream's time, which ran ahead, goes back to that of a quorum's clocks (from version 4 on).
+    Time = 6,
 }
 
 impl OperatorOrder {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Handover, Self::DeclareDead, Self::Membership, Self::Day, Self::Upgrade];
+    pub const ALL: [Self; 6] =
+        [Self::Handover, Self::DeclareDead, Self::Membership, Self::Day, Self::Upgrade, Self::Time];
 
     /// The one with this number, if there is one.
     pub fn from_u8(number: u8) -> Option<Self> {
@@ -70,6 +72,7 @@ impl OperatorOrder {
             Self::Membership => "membership",
             Self::Day => "day",
             Self::Upgrade => "upgrade",
+            Self::Time => "time",
         }
     }
 }
@@ -113,8 +116,7 @@ pub struct OrderStatement<'a> {
     pub membership_seq: Seq,
     /// The identity that it is about.
     pub subject: Option<Identity>,
-    /// What else it says: a submitted change of the membership, [`day_arguments`], or one byte, the version
-    /// to which the log rises.
+    /// What else it says: a submitted change of the membership, [`day_arguments`], or [`named_arguments`].
     pub arguments: &'a [u8],
 }
 
@@ -155,6 +157,18 @@ pub fn day_arguments(entry: &EntryHeader, mark: &DayMark<'_>) -> Vec<u8> {
     let length = mark.write(&mut payload);
     let (number, incarnation) = ({ entry.publisher_seq }, { entry.time_or_incarnation });
     [&number.to_le_bytes()[..], &incarnation.to_le_bytes(), &payload[..length]].concat()
+}
+
+/// The arguments of an order that a query gives, which names them: of an upgrade one byte, the version to
+/// which the log rises; of an order of time eight, the stream's time before it.
+pub fn named_arguments(order: OperatorOrder, name: &str) -> Vec<u8> {
+    match order {
+        OperatorOrder::Upgrade => name.parse::<u8>().map(|version| vec![version]).unwrap_or_default(),
+        OperatorOrder::Time => {
+            name.parse::<Nanos>().map(|before| before.to_le_bytes().to_vec()).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// In front of the payload of an entry of kind [`EntryKind::Order`](super::EntryKind::Order); the name of the
@@ -204,7 +218,8 @@ pub struct OrderView<'a> {
     pub body: OrderBody,
     /// The name of the operator's key; empty where a replica's key sealed the order, or none.
     pub holder: &'a str,
-    /// What else was ordered: [`OrderView::day`], [`OrderView::change`], [`OrderView::version`].
+    /// What else was ordered: [`OrderView::day`], [`OrderView::change`], [`OrderView::version`],
+    /// [`OrderView::time_before`].
     pub arguments: &'a [u8],
     /// The operator's signature, which nobody has checked yet.
     pub signature: Option<&'a Signature>,
@@ -237,6 +252,7 @@ impl<'a> OrderView<'a> {
             OperatorOrder::Membership => view.change().is_some(),
             OperatorOrder::Day => view.day().is_some(),
             OperatorOrder::Upgrade => view.version().is_some(),
+            OperatorOrder::Time => view.time_before().is_some(),
         } && holder_len <= HOLDER_LEN_MAX
             && arguments_len <= ARGUMENTS_LEN_MAX
             && (signature.is_none() || body.key != OrderBody::NO_KEY)
@@ -281,6 +297,17 @@ impl<'a> OrderView<'a> {
     pub fn version(&self) -> Option<u8> {
         let version = self.arguments.first().copied().filter(|_| self.arguments.len() == 1);
         version.filter(|_| self.order() == OperatorOrder::Upgrade)
+    }
+
+    /// The stream's time before an order of time. The time after it is that of its frame.
+    pub fn time_before(&self) -> Option<Nanos> {
+        let before = self.arguments.try_into().ok().map(u64::from_le_bytes);
+        before.filter(|_| self.order() == OperatorOrder::Time)
+    }
+
+    /// The payload that it was read from.
+    pub fn record(&self) -> Vec<u8> {
+        [self.signed, self.signature.map_or(&[][..], |signature| signature)].concat()
     }
 
     /// The bytes that the operator signs: a context, the cluster, and the record up to the signature.

@@ -119,6 +119,8 @@ mutations! {
     AgeByOwnClock "others" "retention by age goes by the node's own clock",
     ClockNotChecked "others" "nobody compares the stream's time with its own clock",
     OwnClockAlone "CLOCK-1" "a leader stamps by its own clock, whatever those of others show",
+    TimeFallsUnordered "CLOCK-2" "a leader whose clock is behind the stream's time stamps by it",
+    TimeStaysOrdered "CLOCK-2" "an order of time leaves the stream's time where it is",
     ReplyFromHalfARing "opens" "a publisher is told its last number as the table has it where the ring has lost what is not committed",
     TablesOfHalfASuffix "opens" "a suffix that memory has damaged is replaced by what can be read of the other one",
     OpenerNotNotified "opens" "an open that finds no room is dropped without a word",

@@ -8,7 +8,7 @@
 //! | `names=orders/*,risk` | to open these names, and to publish under them; `names=!client/*`: all but these |
 //! | `to=everybody,channel:0-7,client/*` | to publish to these destinations |
 //! | `rate=50000` | so many messages a second |
-//! | `orders=handover,declare-dead,membership,day,upgrade` | to give these orders, as an operator |
+//! | `orders=handover,declare-dead,membership,day,upgrade,time` | to give these orders, as an operator |
 //! | `public=` and 64 hexadecimal digits | nothing: the key by which the signatures of these orders are checked |
 //!
 //! A word that is not there limits nothing, except `orders`, of which none is allowed then. `orders` and
@@ -404,7 +404,7 @@ mod tests {
             ("name=x", "'name=x' is no right: write names=…, to=…, rate=…, orders=…, or public=…"),
             (
                 "orders=days",
-                "'days' is no order; there are: handover, declare-dead, membership, day, upgrade",
+                "'days' is no order; there are: handover, declare-dead, membership, day, upgrade, time",
             ),
             ("names=", "'' is no pattern: write a name, or the beginning of names and a '*'"),
             ("names=*/x", "'*/x' is no pattern: write a name, or the beginning of names and a '*'"),

@@ -86,8 +86,12 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
 fn queries(push: &mut impl FnMut(String, Vec<u8>)) {
     for query_kind in (0..=u32::from(u8::MAX)).filter_map(QueryKind::from_u32) {
         let name = match query_kind {
-            QueryKind::Node | QueryKind::Status | QueryKind::Probe | QueryKind::Release => "",
-            QueryKind::Events => "18446744073709551615",
+            QueryKind::Node
+            | QueryKind::Status
+            | QueryKind::Probe
+            | QueryKind::Release
+            | QueryKind::Times => "",
+            QueryKind::Events | QueryKind::Time => "18446744073709551615",
             QueryKind::Publisher => "risk-é",
             QueryKind::Handover | QueryKind::DeclareDead => "3:0b4e8d2",
             QueryKind::Upgrade => "4",

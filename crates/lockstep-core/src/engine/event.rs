@@ -147,6 +147,15 @@ pub enum ReplicaEvent {
         /// The seq of the order.
         seq: Seq,
     },
+    /// We lead, and an operator's order has set the stream's time back.
+    TimeSetBack {
+        /// The time before.
+        before: Nanos,
+        /// The time after it: that of a quorum's clocks.
+        after: Nanos,
+        /// The seq of the order.
+        seq: Seq,
+    },
     /// The log from here on was another epoch's: it was replaced by that of `epoch` (S7).
     SuffixReplaced {
         /// The first seq.

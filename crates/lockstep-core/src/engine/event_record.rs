@@ -31,6 +31,8 @@ pub const ROUND_REFUSED: u16 = 1020;
 pub const FOUNDED: u16 = 1030;
 /// The log rises to a newer version.
 pub const VERSION_RAISED: u16 = 1031;
+/// The stream's time goes back.
+pub const TIME_SET_BACK: u16 = 1032;
 /// Datagrams are rejected for a reason.
 pub const REJECTED: u16 = 1201;
 /// A gap was requested.
@@ -93,6 +95,9 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         }
         ReplicaEvent::VersionRaised { version, seq } => {
             Record { a: u64::from(version), b: seq, ..of(VERSION_RAISED) }
+        }
+        ReplicaEvent::TimeSetBack { before, after, seq } => {
+            Record { a: before, b: seq, c: after, ..of(TIME_SET_BACK) }
         }
         ReplicaEvent::SuffixReplaced { from, epoch, old_epoch, old_next } => {
             Record { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(SUFFIX_REPLACED) }

@@ -4,6 +4,7 @@
 //! an epoch that this process has never stamped in. It writes entries into the frame that is open at the
 //! journal's head, and closes that frame when the batch is drained or the datagram is full.
 
+use super::planted::{Mutation, planted};
 use crate::proto::log::LogEnd;
 use lockstep_wire::{
     Destination, EntryHeader, EntryKind, Epoch, Header, Keys, Kind, Nanos, OpenFrame, PublisherId,
@@ -94,6 +95,17 @@ impl Sequencer {
         self.version = version;
     }
 
+    /// CLOCK-2 (when time goes back): a frame's time is not below that of the frame before it, unless its first
+    /// entry is an operator's order of time. The open frame, which begins with that order, has the time of a
+    /// quorum's clocks by our clock, which shows `wall` (CLOCK-1).
+    pub fn set_back(&mut self, wall: Nanos) {
+        assert!(self.open.count() == 1, "CLOCK-2: the order is the only entry of the open frame");
+        assert!(self.time(wall) < self.timestamp, "CLOCK-2: from {} to {wall}", self.timestamp);
+        if !planted(Mutation::TimeStaysOrdered) {
+            self.timestamp = self.time(wall);
+        }
+    }
+
     /// From now on the time of what is stamped differs by so much from our clock (CLOCK-1). With `None` that
     /// is as before.
     pub fn set_correction(&mut self, correction: Option<i64>) {
@@ -136,8 +148,8 @@ impl Sequencer {
     }
 
     /// S1 (one frame per seq): writes the next entry into the open frame in `memory`, behind the log's `end`,
-    /// and returns its seq. `wall` is our clock's time; a frame's time is that of its first entry and never
-    /// falls along the stream. `None` if the frame has no room for it ([`Sequencer::fits`]).
+    /// and returns its seq. `wall` is our clock's time; a frame's time is that of its first entry, and not
+    /// below that of the frame before ([`Sequencer::set_back`]). `None` if the frame has no room for it ([`Sequencer::fits`]).
     #[inline]
     pub fn stamp(
         &mut self,
@@ -149,7 +161,8 @@ impl Sequencer {
     ) -> Option<Seq> {
         let wall = self.time(wall);
         if self.open.is_empty() {
-            self.timestamp = wall.max(end.timestamp);
+            let falls = planted(Mutation::TimeFallsUnordered);
+            self.timestamp = if falls { wall } else { wall.max(end.timestamp) };
         }
         let seq = self.stamp_next(end);
         let header = EntryHeader {
@@ -252,6 +265,44 @@ mod tests {
             assert_eq!({ header.timestamp }, expected);
             end = end.follow(&view(&memory)).unwrap();
         }
+    }
+
+    #[test]
+    fn clock_2_the_frame_that_begins_with_the_order_has_the_time_of_the_clocks_and_the_next_go_on_from_it() {
+        let order = Stamp { kind: EntryKind::Order, ..STAMP };
+        for ahead in [3_600, 86_400, 15 * 365 * 86_400].map(|seconds| seconds * 1_000_000_000) {
+            let right = 1_700_000_000_000_000_000;
+            let mut end = LogEnd { timestamp: right + ahead, ..begun() };
+            let mut sequencer = sequencer();
+            let mut memory = vec![0; 1424];
+            // Our own clock is 40 ns ahead of a quorum's.
+            sequencer.set_correction(Some(-40));
+            let mut times = Vec::new();
+            for (wall, stamp, is_order) in
+                [(5, STAMP, false), (10, order, true), (8, STAMP, false), (30, STAMP, false)]
+            {
+                sequencer.stamp(&end, &mut memory, right + wall, stamp, b"x");
+                if is_order {
+                    sequencer.set_back(right + wall);
+                    sequencer.stamp(&end, &mut memory, right + wall + 7, STAMP, b"behind it");
+                }
+                let header = sequencer.close(&end, &mut memory, 1, None);
+                times.push({ header.timestamp });
+                let offsets: Vec<_> =
+                    view(&memory).entries().map(|entry| entry.header.time_or_incarnation).collect();
+                assert_eq!(offsets, if is_order { vec![0, 7] } else { vec![0] });
+                end = end.follow(&view(&memory)).unwrap();
+            }
+            assert_eq!(times, [right + ahead, right - 30, right - 30, right - 10]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "CLOCK-2")]
+    fn clock_2_no_order_moves_time_ahead() {
+        let (end, mut sequencer, mut memory) = (begun(), sequencer(), vec![0; 1424]);
+        sequencer.stamp(&end, &mut memory, 100, STAMP, b"x");
+        sequencer.set_back(100);
     }
 
     #[test]

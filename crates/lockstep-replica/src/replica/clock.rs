@@ -1,7 +1,7 @@
 //! This node's clock compared with those of the others, and with the stream's time. A leader stamps by the
-//! time that a quorum's clocks have reached (CLOCK-1), so that one wrong clock moves nothing. Time never
-//! decreases along the stream: where a quorum's clocks were ahead, it stands still at every later leader
-//! until the clocks have passed it (DECISIONS 24). The operator is notified of a clock that is apart, and of
+//! time that a quorum's clocks have reached (CLOCK-1), so that one wrong clock moves nothing. Time decreases
+//! along the stream by an operator's order alone (CLOCK-2): where a quorum's clocks were ahead, it stands still
+//! at every later leader until that order, or until the clocks have passed it (DECISIONS 24). The operator is notified of a clock that is apart, and of
 //! a stream's time that is ahead and of how long that will last.
 
 use super::role::RoleState;
@@ -10,7 +10,7 @@ use crate::ports::Ports;
 use lockstep_core::proto::clocks::{Clocks, TOLERANCE};
 use lockstep_core::proto::membership::Membership;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{Condition, Header, Nanos};
+use lockstep_wire::{Condition, Header, Identity, Nanos};
 
 /// A node that does not lead judges its clock so often; a leader at each heartbeat.
 const JUDGED_EVERY: Nanos = 100_000_000;
@@ -43,6 +43,17 @@ impl ClockWatch {
     pub(super) fn was_set(&mut self, now: Nanos, wall: Nanos) -> bool {
         let base = wall.wrapping_sub(now);
         std::mem::replace(&mut self.base, base) != base
+    }
+
+    /// CLOCK-1: judges our clock by those of the members. Returns by how much it differs, where that is known.
+    pub(super) fn judge(
+        &mut self,
+        me: Identity,
+        members: &Membership,
+        (now, wall): (Nanos, Nanos),
+    ) -> Option<i64> {
+        self.judged_at = now;
+        self.clocks.judge(me, members, (now, wall))
     }
 
     /// A member's datagram shows its clock.
@@ -114,11 +125,8 @@ impl ReplicaCore {
     #[cold]
     pub(super) fn judge_clock(&mut self, turn: &Turn) {
         let Turn { now, wall, .. } = *turn;
-        self.clocks.judged_at = now;
         let me = self.identity();
-        let Some(apart) = self.clocks.clocks.judge(me, &self.log.membership, (now, wall)) else {
-            return;
-        };
+        let Some(apart) = self.clocks.judge(me, &self.log.membership, (now, wall)) else { return };
         let numbers = (apart.unsigned_abs(), u64::from(apart > 0));
         self.set_condition(Condition::ClockApart, self.clocks.correction() != Some(0), now, numbers);
     }

@@ -5,7 +5,7 @@
 //! the rejection, is sent back or shown in the status.
 
 use super::orders::Operator;
-use super::{Leading, ReplicaCore, ReplicaEngine, Role, RoleState, Turn};
+use super::{Leading, ReplicaCore, ReplicaEngine, Role, RoleState, Turn, time_order, versions};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
@@ -24,8 +24,8 @@ use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
     AGE_NEVER, Change, CommandReject, Condition, ConditionRow, EntryKind, Epoch, Header, Identity, Kind,
     MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, OperatorOrder, OrderProof,
-    OrderStatement, ReleaseBody, STATUS_CONDITIONS_MAX, StatusBody, StatusMember, VERSION, write_membership,
-    write_release, write_status,
+    OrderStatement, STATUS_CONDITIONS_MAX, StatusBody, StatusMember, named_arguments, write_membership,
+    write_status,
 };
 
 /// A member without contact for this many timeouts is unavailable, ...
@@ -241,13 +241,12 @@ impl ReplicaCore {
         &mut self,
         role: &mut RoleState,
         tail: &Tail<M>,
-        now: Nanos,
+        turn: &Turn,
         header: &Header,
         (order, name, operator): (OperatorOrder, &str, Operator),
         proof: Option<&OrderProof>,
     ) -> Result<(), CommandReject> {
-        let subject: Option<Identity> = name.parse().ok();
-        let version = [name.parse().unwrap_or(0)];
+        let (subject, now): (Option<Identity>, _) = (name.parse().ok(), turn.now);
         let present = (tail.end().epoch, self.log.membership.seq);
         if (header.epoch(), { header.first_seq }) != present {
             return Err(CommandReject::Stale);
@@ -256,15 +255,21 @@ impl ReplicaCore {
             return Err(CommandReject::Busy);
         }
         let dead = subject.unwrap_or_default();
-        let (is_new, arguments) = match order {
-            OperatorOrder::Handover => (self.judge_handover(role, subject)?, &[][..]),
-            OperatorOrder::Upgrade => (Self::judge_upgrade(role, version[0])?, &version[..]),
-            _ => (self.judge_declaration(role.role(), dead)?, &[][..]),
+        let is_new = match order {
+            OperatorOrder::Handover => self.judge_handover(role, subject)?,
+            OperatorOrder::Upgrade => {
+                versions::judge_upgrade(role, name.parse().unwrap_or(0)).map(|()| true)?
+            }
+            OperatorOrder::Time => {
+                let before = name.parse().unwrap_or(0);
+                time_order::judge(self, role, &tail.end(), turn, before).map(|()| true)?
+            }
+            _ => self.judge_declaration(role.role(), dead)?,
         };
         if !is_new {
             return Ok(());
         }
-        let (epoch, membership_seq) = present;
+        let ((epoch, membership_seq), arguments) = (present, &*named_arguments(order, name));
         let asked =
             OrderStatement { order, history: self.rx.history(), epoch, membership_seq, subject, arguments };
         let record = self.prove_order(now, &asked, &operator, proof)?;
@@ -273,7 +278,7 @@ impl ReplicaCore {
                 leading.start_handover(self, now, subject);
             }
             // It is carried out where it is recorded.
-            (OperatorOrder::Upgrade, _) => {}
+            (OperatorOrder::Upgrade | OperatorOrder::Time, _) => {}
             _ => {
                 self.void_declaration();
                 self.declared_dead = Some(dead);
@@ -305,30 +310,6 @@ impl ReplicaCore {
             true => Ok(true),
             false => Err(CommandReject::LastMember),
         }
-    }
-
-    /// VERSION-1 (who raises a log): the leader, to a version above that of its log which it speaks itself.
-    /// That the others speak it is judged by the operator, for these members and this epoch.
-    fn judge_upgrade(role: &RoleState, version: u8) -> Result<bool, CommandReject> {
-        let RoleState::Leading(leading) = role else { return Err(CommandReject::NotLeader) };
-        if leading.draining {
-            return Err(CommandReject::Busy);
-        }
-        let is_newer = version > leading.sequencer.version() && version <= VERSION;
-        if is_newer { Ok(true) } else { Err(CommandReject::Version) }
-    }
-
-    /// The release of this node, and the versions that it speaks.
-    pub(super) fn write_release_to<M: TailMemory>(
-        &mut self,
-        tail: &Tail<M>,
-        wall: Nanos,
-        token: u64,
-        out: &mut [u8],
-    ) -> usize {
-        self.outbox.number += 1;
-        let header = self.header(Kind::Release, wall, &tail.end());
-        write_release(out, self.rx.keys(), header, ReleaseBody::own(token, self.log.version))
     }
 
     /// Whether the operator's declaration that the other of two members is dead is new. From then on the

@@ -41,7 +41,9 @@ mod sending;
 mod stamping;
 mod suspicion;
 mod takeover;
+mod time_order;
 mod unicast_probe;
+mod versions;
 
 use acks::LastAck;
 use catch_up::CatchUp;

@@ -9,12 +9,13 @@ use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::publishers::Admission;
 use lockstep_core::proto::rights::Submitter;
-use lockstep_core::proto::sequence::Stamp;
+use lockstep_core::proto::sequence::{Sequencer, Stamp};
 use lockstep_wire::{
     CommandReject, DayMark, Entry, EntryKind, Epoch, Header, KeyHolder, MembershipView, Nanos, OperatorOrder,
-    OrderProof, OrderStatement, OrderView, PublisherNotice, Reject, day_arguments,
+    OrderProof, OrderStatement, OrderView, PublisherNotice, Reject, Seq, day_arguments,
 };
 use std::sync::Arc;
 
@@ -50,6 +51,46 @@ impl PendingOrders {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// The effect of an order on the frame of which it is the first entry, and on all that follow.
+#[derive(Clone, Copy)]
+enum FrameEffect {
+    /// The frame is the first one of this version.
+    Version(u8),
+    /// The frame is the first one of a lower time than this, that of the stream before.
+    Time(Nanos),
+}
+
+impl FrameEffect {
+    fn of(record: &[u8]) -> Option<Self> {
+        let order = OrderView::parse(record).ok()?;
+        order.version().map(Self::Version).or(order.time_before().map(Self::Time))
+    }
+
+    /// Whether the stream behind `end` still stands where the order was judged. A copy of an order of time
+    /// that was carried out finds another time.
+    fn is_due(self, sequencer: &Sequencer, end: &LogEnd, wall: Nanos) -> bool {
+        match self {
+            Self::Version(_) => true,
+            Self::Time(before) => end.timestamp == before && sequencer.time(wall) < before,
+        }
+    }
+
+    /// The open frame begins with the order, at `seq`.
+    fn apply(self, core: &mut ReplicaCore, sequencer: &mut Sequencer, (seq, wall): (Seq, Nanos)) {
+        match self {
+            Self::Version(version) => {
+                sequencer.raise(version);
+                core.log.version = version;
+                core.events.push(ReplicaEvent::VersionRaised { version, seq });
+            }
+            Self::Time(before) => {
+                sequencer.set_back(wall);
+                core.events.push(ReplicaEvent::TimeSetBack { before, after: sequencer.time(wall), seq });
+            }
+        }
     }
 }
 
@@ -214,18 +255,18 @@ impl Leading {
             let AcceptedOrder { order, record } = core.pending_orders.0.remove(0);
             let stamp =
                 Stamp { kind: EntryKind::Order, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
-            let version = OrderView::parse(&record).ok().and_then(|order| order.version());
-            // The order to upgrade is the first entry of its frame: that is the first one of the new version.
-            if version.is_some() || !self.sequencer.fits(record.len()) {
+            let effect = FrameEffect::of(&record);
+            if effect.is_some() || !self.sequencer.fits(record.len()) {
                 self.close_frame(core, tail, false);
+            }
+            if effect.is_some_and(|effect| !effect.is_due(&self.sequencer, &tail.end(), wall)) {
+                continue;
             }
             if self.append_entry(core, tail, wall, stamp, &record).is_none() {
                 return core.pending_orders.0.insert(0, AcceptedOrder { order, record });
             }
-            if let Some(version) = version {
-                self.sequencer.raise(version);
-                core.log.version = version;
-                core.events.push(ReplicaEvent::VersionRaised { version, seq: tail.end().next });
+            if let Some(effect) = effect {
+                effect.apply(core, &mut self.sequencer, (tail.end().next, wall));
             }
         }
         self.close_frame(core, tail, false);

@@ -2,6 +2,8 @@
 
 use super::repair::RefusedRange;
 use super::replica_log::{each_frame, frames};
+use super::time_order::write_times_to;
+use super::versions::write_release_to;
 use super::{ReplicaCore, ReplicaEngine, RoleState, Turn};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
@@ -158,11 +160,12 @@ impl ReplicaCore {
         (from, header, asked, name, proof): (SocketAddrV4, &Header, &QueryBody, &str, Option<OrderProof>),
         out: &mut [u8],
     ) -> Option<usize> {
-        let Turn { now, wall, .. } = *turn;
+        let wall = turn.wall;
         let query_kind = QueryKind::from_u32(asked.query_kind);
         let length = match (query_kind, query_kind.and_then(QueryKind::order)) {
             (Some(QueryKind::Status), _) => self.write_status_to(role, tail, turn, asked.token, out),
-            (Some(QueryKind::Release), _) => self.write_release_to(tail, wall, asked.token, out),
+            (Some(QueryKind::Release), _) => write_release_to(self, tail, wall, asked.token, out),
+            (Some(QueryKind::Times), _) => write_times_to(self, tail, turn, asked.token, out),
             (Some(QueryKind::Events), _) => {
                 // The process that runs the engine answers, after this turn.
                 self.on_event_query(from, asked.token, name);
@@ -176,7 +179,7 @@ impl ReplicaCore {
                 let result = match self.rx.keys().operator(header, order) {
                     Ok(operator) => {
                         let order = (order, name, operator);
-                        self.on_order(role, tail, now, header, order, proof.as_ref())
+                        self.on_order(role, tail, turn, header, order, proof.as_ref())
                     }
                     Err(reject) => {
                         self.reject(reject);

@@ -469,6 +469,7 @@ impl RoleState {
         core.pending_submissions.clear();
         // The log may have changed before it leads again.
         core.pending_orders.forget(OperatorOrder::Upgrade);
+        core.pending_orders.forget(OperatorOrder::Time);
         core.outbox.rejoins = true;
         core.failure_detector.restart(now);
         core.on_role_changed(Role::Leader, Role::Standby, &end);

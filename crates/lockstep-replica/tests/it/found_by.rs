@@ -42,6 +42,10 @@ const BY_TEST: &[(Mutation, fn())] = &[
     ),
     (Mutation::AgeByOwnClock, crate::ages::whichever_clocks_are_set_while_it_runs_nothing_ages_by_it),
     (
+        Mutation::TimeStaysOrdered,
+        crate::time_order::clock_2_a_stream_that_ran_ahead_goes_back_by_the_order_and_rises_from_there,
+    ),
+    (
         Mutation::OutgoingNotCleared,
         crate::found::s1_what_the_device_did_not_take_is_not_sent_once_another_leader_is_promised,
     ),

@@ -36,5 +36,6 @@ mod roles;
 mod scripts;
 mod shipped;
 mod takeover;
+mod time_order;
 mod upgrade;
 mod witness;

@@ -2,7 +2,7 @@
 //! Each states facts about the end of its sender's log, or about what is committed.
 
 use super::datagrams::SentDatagram;
-use super::log_tree::Stem;
+use super::log_tree::{Stem, Tree};
 use super::replicas::ReplicaModel;
 use super::{Oracle, Violation};
 use crate::keys;
@@ -12,7 +12,7 @@ use lockstep_core::proto::publishers::PublisherState;
 use lockstep_wire::{
     BallotBody, CommandReject, CommandResultBody, Entries, EntryKind, Epoch, Header, HeartbeatBody, Identity,
     KeyClass, MemberBody, NoticeRow, PublisherId, PublisherNotice, QueryKind, QueryReplyBody, ReleaseBody,
-    RepairReject, RepairRejectBody, StatusBody, StatusMember, StepDownBody, VERSION_MIN,
+    RepairReject, RepairRejectBody, StatusBody, StatusMember, StepDownBody, TimesBody, VERSION_MIN,
 };
 use std::fmt::Debug;
 use std::net::SocketAddrV4;
@@ -25,6 +25,46 @@ fn broken(
     log: &dyn Debug,
 ) -> Result<(), Violation> {
     Err(format!("{rule}: replica {who} {what} {reported:?}, and it is {log:?}"))
+}
+
+/// The frame with which the log of a node ended in the turn of this header, if it still has that.
+fn last_frame<'a>(tree: &'a Tree, replica_model: &ReplicaModel, header: &Header) -> Option<&'a Stem> {
+    let path = tree.path(None, replica_model.tip);
+    let next = header.first_seq;
+    path.into_iter().map(|node| tree.stem(node)).find(|stem| stem.next == next)
+}
+
+/// A node tells the version of its log, which ended in that turn where its header says.
+pub(super) fn check_release(
+    tree: &Tree,
+    who: usize,
+    replica_model: &ReplicaModel,
+    header: &Header,
+    body: &ReleaseBody,
+) -> Result<(), Violation> {
+    let next = header.first_seq;
+    let last = last_frame(tree, replica_model, header);
+    match last {
+        _ if next == 1 && body.in_force == 0 => Ok(()),
+        Some(stem) if stem.version == body.in_force => Ok(()),
+        // Its log was another one by the end of the turn.
+        None if next > 1 && body.in_force >= VERSION_MIN => Ok(()),
+        _ => broken("VERSION-1", who, "tells", body, &last.map(|stem| stem.version)),
+    }
+}
+
+/// A node tells the time of its log, which ended in that turn where its header says.
+pub(super) fn check_times(
+    tree: &Tree,
+    who: usize,
+    replica_model: &ReplicaModel,
+    header: &Header,
+    body: &TimesBody,
+) -> Result<(), Violation> {
+    match last_frame(tree, replica_model, header) {
+        Some(stem) if stem.timestamp != body.stream => broken("CLOCK-2", who, "tells", body, &stem.timestamp),
+        _ => Ok(()),
+    }
 }
 
 impl Oracle {
@@ -205,26 +245,6 @@ impl Oracle {
             return Ok(());
         }
         broken("STATUS", who, "gives as its verdict", body, &query_kind)
-    }
-
-    /// A node tells the version of its log, which ended in that turn where its header says.
-    pub(super) fn check_release(
-        &self,
-        who: usize,
-        replica_model: &ReplicaModel,
-        header: &Header,
-        body: &ReleaseBody,
-    ) -> Result<(), Violation> {
-        let next = header.first_seq;
-        let path = self.tree.path(None, replica_model.tip);
-        let last = path.iter().map(|node| self.tree.stem(*node)).find(|stem| stem.next == next);
-        match last {
-            _ if next == 1 && body.in_force == 0 => Ok(()),
-            Some(stem) if stem.version == body.in_force => Ok(()),
-            // Its log was another one by the end of the turn.
-            None if next > 1 && body.in_force >= VERSION_MIN => Ok(()),
-            _ => broken("VERSION-1", who, "tells", body, &last.map(|stem| stem.version)),
-        }
     }
 
     /// REPAIR-1: what is refused was asked for, and the reason is so.

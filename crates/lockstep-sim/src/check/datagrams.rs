@@ -1,5 +1,6 @@
 //! The datagrams of replicas: each must be true, and must not contradict a promise.
 
+use super::answers::{check_release, check_times};
 use super::log_tree::{Tree, TreeNode, frame_seal};
 use super::replicas::ReplicaModel;
 use super::{Oracle, Violation};
@@ -136,7 +137,8 @@ impl Oracle {
                 self.check_nonce(who, replica_model, body.process_nonce)?;
                 self.check_reply(who, replica_model, sent, header, body)?;
             }
-            Datagram::Release(header, body) => self.check_release(who, replica_model, header, body)?,
+            Datagram::Release(header, body) => check_release(&self.tree, who, replica_model, header, body)?,
+            Datagram::Times(header, body) => check_times(&self.tree, who, replica_model, header, body)?,
             Datagram::Status(header, body, members, _) => {
                 self.check_announced(who, replica_model, header)?;
                 self.check_position(who, replica_model, header, "tells as its status")?;

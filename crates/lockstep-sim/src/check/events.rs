@@ -361,6 +361,11 @@ impl Oracle {
                     return broken("VERSION-1", log);
                 }
             }
+            NodeEvent::TimeSetBack { before, after, .. } => {
+                if after >= before {
+                    return broken("CLOCK-2", log);
+                }
+            }
             NodeEvent::SuffixReplaced { from, epoch, old_epoch, old_next } => {
                 if epoch <= old_epoch || from > old_next {
                     return broken("S7", log);

@@ -48,6 +48,8 @@ pub struct Stem {
     pub version: u8,
     /// The version to which its first entry orders the log to rise.
     raises_to: Option<u8>,
+    /// The time before it that the order of time has with which this frame begins.
+    time_before: Option<Nanos>,
     /// Whether it founds that history on the log before it.
     pub founds: bool,
     /// The leader that stamped it.
@@ -294,6 +296,7 @@ impl Tree {
         }
         stem.check_history(before)?;
         stem.check_version(before)?;
+        stem.check_time(before)?;
         self.insert(stem)
     }
 
@@ -328,6 +331,7 @@ impl Stem {
             history: header.history,
             version: header.version,
             raises_to: None,
+            time_before: None,
             founds: false,
             epoch: header.epoch(),
             first: header.first_seq,
@@ -360,15 +364,25 @@ impl Stem {
         }
     }
 
-    /// Neither time nor epoch goes back along a log.
+    /// CLOCK-2: time goes back along a log by an order with which the frame begins, and which has the time
+    /// before; that order does nothing else.
+    fn check_time(&self, before: Option<&Self>) -> Result<(), Violation> {
+        let Some(before) = before else { return Ok(()) };
+        let falls = self.timestamp < before.timestamp;
+        if falls == self.time_before.is_some()
+            && self.time_before.is_none_or(|time_before| time_before == before.timestamp)
+        {
+            return Ok(());
+        }
+        Err(format!(
+            "CLOCK-2: the frame at {} is of {}, the one before it of {}, and its order has {:?}",
+            self.first, self.timestamp, before.timestamp, self.time_before
+        ))
+    }
+
+    /// No epoch goes back along a log.
     fn check_order(&self, before: Option<&Self>) -> Result<(), Violation> {
         let Some(before) = before else { return Ok(()) };
-        if self.timestamp < before.timestamp {
-            return Err(format!(
-                "TIME: the frame at {} is of {}, the one before it of {}",
-                self.first, self.timestamp, before.timestamp
-            ));
-        }
         if self.epoch < before.epoch {
             return Err(format!("S7: a frame of {} follows one of {}", self.epoch, before.epoch));
         }

@@ -138,6 +138,8 @@ fn requests(cluster: &SmallCluster) -> Vec<Recorded> {
     add(from, &query(QueryKind::Events, "4096"));
     add(from, &query(QueryKind::Release, ""));
     add(from, &query(QueryKind::Upgrade, "4"));
+    add(from, &query(QueryKind::Time, "1700000000000000000"));
+    add(from, &query(QueryKind::Times, ""));
     add(from, &query(QueryKind::Handover, "9:0000109"));
     add(from, &query(QueryKind::DeclareDead, "9:0000109"));
     let lease = LeaseBody { term: LeaseReply::Multicast as u32, ..Zeroable::zeroed() };

@@ -3,7 +3,7 @@
 use super::{HeartbeatBody, QueryReplyBody, body, ends_padded};
 use crate::{
     CommandResultBody, EVENTS_LEN_MAX, HEADER_LEN, Header, Identity, KeyClass, NAME_LEN_MAX, ORDER_PROOF_LEN,
-    OperatorOrder, OrderProof, Reject, ReleaseBody, STATUS_LEN_MAX,
+    OperatorOrder, OrderProof, Reject, ReleaseBody, STATUS_LEN_MAX, TimesBody,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -35,6 +35,11 @@ pub enum QueryKind {
     Upgrade = 8,
     /// The versions that you speak ([`super::ReleaseBody`]).
     Release = 9,
+    /// Let the stream's time, which is ahead at the time in the name, a decimal number, go back to that of a
+    /// quorum's clocks ([`super::CommandResultBody`]).
+    Time = 10,
+    /// The stream's time, and the clocks by which you judge it ([`super::TimesBody`]).
+    Times = 11,
 }
 
 impl QueryKind {
@@ -50,6 +55,8 @@ impl QueryKind {
             7 => Self::Events,
             8 => Self::Upgrade,
             9 => Self::Release,
+            10 => Self::Time,
+            11 => Self::Times,
             _ => return None,
         })
     }
@@ -62,8 +69,11 @@ impl QueryKind {
                 Self::Node | Self::Publisher => size_of::<QueryReplyBody>(),
                 Self::Status => STATUS_LEN_MAX - HEADER_LEN,
                 Self::Events => EVENTS_LEN_MAX - HEADER_LEN,
-                Self::Handover | Self::DeclareDead | Self::Upgrade => size_of::<CommandResultBody>(),
+                Self::Handover | Self::DeclareDead | Self::Upgrade | Self::Time => {
+                    size_of::<CommandResultBody>()
+                }
                 Self::Release => size_of::<ReleaseBody>(),
+                Self::Times => size_of::<TimesBody>(),
                 // A heartbeat, or an ack.
                 Self::Probe => size_of::<HeartbeatBody>(),
             }
@@ -72,18 +82,22 @@ impl QueryKind {
     /// Whether a question about it may have a name of this length.
     fn takes_len(self, len: usize) -> bool {
         match self {
-            Self::Node | Self::Status | Self::Probe | Self::Release => len == 0,
-            Self::Publisher | Self::DeclareDead | Self::Upgrade => (1..=NAME_LEN_MAX).contains(&len),
+            Self::Node | Self::Status | Self::Probe | Self::Release | Self::Times => len == 0,
+            Self::Publisher | Self::DeclareDead | Self::Upgrade | Self::Time => {
+                (1..=NAME_LEN_MAX).contains(&len)
+            }
             Self::Handover | Self::Events => len <= NAME_LEN_MAX,
         }
     }
 
-    /// The order that it is: it changes which replica leads, who the members are, or the log's version.
+    /// The order that it is: it changes which replica leads, who the members are, the log's version, or the
+    /// stream's time.
     pub fn order(self) -> Option<OperatorOrder> {
         match self {
             Self::Handover => Some(OperatorOrder::Handover),
             Self::DeclareDead => Some(OperatorOrder::DeclareDead),
             Self::Upgrade => Some(OperatorOrder::Upgrade),
+            Self::Time => Some(OperatorOrder::Time),
             _ => None,
         }
     }
@@ -93,19 +107,20 @@ impl QueryKind {
         self.order().is_some()
     }
 
-    /// Whether a query of this kind may have this name: a command names an identity, a version, or nothing;
+    /// Whether a query of this kind may have this name: a command names an identity, a version, a time, or nothing;
     /// one for events a number in decimal digits, or nothing.
     fn takes(self, name: &str) -> bool {
         match self {
             Self::Handover | Self::DeclareDead => name.is_empty() || name.parse::<Identity>().is_ok(),
             Self::Upgrade => name.parse::<u8>().is_ok(),
+            Self::Time => event_number(name).is_some(),
             Self::Events => name.is_empty() || event_number(name).is_some(),
-            Self::Node | Self::Publisher | Self::Status | Self::Probe | Self::Release => true,
+            Self::Node | Self::Publisher | Self::Status | Self::Probe | Self::Release | Self::Times => true,
         }
     }
 }
 
-/// The number that a query for events names; `None` of any other text.
+/// The number that a query for events, or of a time, names; `None` of any other text.
 pub fn event_number(name: &str) -> Option<u64> {
     name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok())?
 }

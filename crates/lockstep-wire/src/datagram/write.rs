@@ -8,7 +8,7 @@ use super::{
 use crate::{
     AddressProofBody, CommandResultBody, ConditionRow, HEADER_LEN, Header, IdentityProbeBody, Keyring,
     NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow, ORDER_PROOF_LEN, OrderProof, ReleaseBody, StatusBody,
-    StatusMember,
+    StatusMember, TimesBody,
 };
 
 /// Writes a heartbeat, sealed with `keys`, into `out` (at least [`super::SMALL_LEN_MAX`]); returns its bytes.
@@ -123,6 +123,11 @@ pub fn write_status(
 
 /// Writes a node's release; as [`write_heartbeat`].
 pub fn write_release(out: &mut [u8], keys: &Keyring, header: Header, body: ReleaseBody) -> usize {
+    write(out, keys, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes a node's times; as [`write_heartbeat`].
+pub fn write_times(out: &mut [u8], keys: &Keyring, header: Header, body: TimesBody) -> usize {
     write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 

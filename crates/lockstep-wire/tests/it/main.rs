@@ -256,9 +256,9 @@ fn everything_wrong_is_refused_for_its_own_reason() {
         ),
         ("a member of role 2", resealed(sample("status"), |b| b[HEADER_LEN + 88 + 26] = 2), Reject::Body),
         ("suspicion 6", resealed(sample("status"), |b| b[HEADER_LEN + 85] = 6), Reject::Body),
-        ("denial 21 in a status", resealed(sample("status"), |b| b[HEADER_LEN + 80] = 21), Reject::Body),
+        ("denial 24 in a status", resealed(sample("status"), |b| b[HEADER_LEN + 80] = 24), Reject::Body),
         ("durability 2", resealed(sample("status"), |b| b[HEADER_LEN + 86] = 2), Reject::Body),
-        ("denial 21", resealed(sample("verdict"), |b| b[HEADER_LEN + 12] = 21), Reject::Body),
+        ("denial 24", resealed(sample("verdict"), |b| b[HEADER_LEN + 12] = 24), Reject::Body),
         ("a verdict on a question", resealed(sample("verdict"), |b| b[HEADER_LEN + 8] = 1), Reject::Body),
         ("a name for the node", resealed(sample("question"), |b| b[HEADER_LEN + 12] = 1), Reject::Body),
         (

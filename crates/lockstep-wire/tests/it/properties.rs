@@ -100,6 +100,7 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         Datagram::AddressProof(header, body) => small(|out| write_address_proof(out, &keys, *header, body)),
         Datagram::Events(header, body, rows) => super::events::page_again(header, body, &rows),
         Datagram::Release(header, body) => small(|out| write_release(out, &keys, *header, body)),
+        Datagram::Times(header, body) => small(|out| write_times(out, &keys, *header, body)),
         Datagram::CommandResult(header, body) => small(|out| write_command_result(out, &keys, *header, body)),
         Datagram::Join(header, body) => small(|out| write_join(out, &keys, *header, body)),
         Datagram::Lease(header, body) => small(|out| write_lease(out, &keys, *header, body)),

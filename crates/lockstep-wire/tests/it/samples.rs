@@ -112,6 +112,7 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
         ("order of an operator", entry(EntryKind::Order), order(Some((3, "alice")), OperatorOrder::Handover)),
         ("order of a day", entry(EntryKind::Order), order(Some((3, "alice")), OperatorOrder::Day)),
         ("order to upgrade", entry(EntryKind::Order), order(Some((3, "alice")), OperatorOrder::Upgrade)),
+        ("order of time", entry(EntryKind::Order), order(Some((3, "alice")), OperatorOrder::Time)),
         ("order by a replica's key", entry(EntryKind::Order), order(None, OperatorOrder::Membership)),
         ("membership as submitted", entry(EntryKind::Membership), membership(Change::Remove, &[])),
         (
@@ -139,7 +140,8 @@ fn order(operator: Option<(u16, &str)>, order: OperatorOrder) -> Vec<u8> {
     let arguments = match order {
         OperatorOrder::Membership => membership(Change::Remove, &[]),
         OperatorOrder::Day => day_arguments(&entry(EntryKind::Day), &mark),
-        OperatorOrder::Upgrade => vec![4],
+        OperatorOrder::Upgrade => named_arguments(order, "4"),
+        OperatorOrder::Time => named_arguments(order, "1700000000000000000"),
         OperatorOrder::Handover | OperatorOrder::DeclareDead => Vec::new(),
     };
     let asked = OrderStatement {
@@ -339,6 +341,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         members: 5,
         members_max: 256,
     };
+    let times = TimesBody { token, stream: 0x8f8e_8d8c_8b8a_8988, quorum: 0x9796_9594_9392_9190 };
     let asked = ReplayRequestBody { from: 0x8786_8584_8382_8180, to: 0x8f8e_8d8c_8b8a_8988 };
     let chained = Header { flags: REPLAY_CHAIN, ..header(Kind::ReplayRequest) };
     let replay = ReplayBody {
@@ -394,6 +397,8 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("question to hand over", query(token, QueryKind::Handover, "")),
         ("question to upgrade", query(token, QueryKind::Upgrade, "4")),
         ("question for the release", query(token, QueryKind::Release, "")),
+        ("question to set time back", query(token, QueryKind::Time, "1700000000000000000")),
+        ("question for the times", query(token, QueryKind::Times, "")),
         ("question to declare dead", query(token, QueryKind::DeclareDead, "3:0b4e8d2")),
         ("signed question to declare dead", signed_query(token, QueryKind::DeclareDead, "3:0b4e8d2")),
         ("reply", small(|out| write_reply(out, &Keyring::none(CLUSTER), header(Kind::QueryReply), reply))),
@@ -413,6 +418,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
                 write_status(out, &Keyring::none(CLUSTER), header(Kind::Status), status, &[seen], &active)
             }),
         ),
+        ("times", small(|out| write_times(out, &Keyring::none(CLUSTER), header(Kind::Times), times))),
         ("release", small(|out| write_release(out, &Keyring::none(CLUSTER), header(Kind::Release), release))),
         (
             "frame of version 4",

@@ -65,6 +65,12 @@ impl Stem {
                     }
                     self.raises_to = Some(version);
                 }
+                if order.time_before().is_some() {
+                    if seq != self.first {
+                        return Err(format!("CLOCK-2: the order at {seq} does not begin its frame"));
+                    }
+                    self.time_before = order.time_before();
+                }
             }
             EntryKind::Membership if frame.entries().count() == 1 => self.change(seq, entry.payload)?,
             EntryKind::Membership => {
