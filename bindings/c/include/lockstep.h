@@ -106,7 +106,8 @@ enum lockstep_event_kind
     // A trading day begins (`detail` 1) or ends (0): `seq`, `timestamp`; the payload is the day's name.
     LOCKSTEP_EVENT_KIND_DAY = 11,
     // The leader carries out an operator's order: `seq`, `timestamp`; `detail` is the order; the payload is
-    // the name of the operator's key.
+    // the name of the operator's key. Of an order of time (6), which sets the stream's time back to
+    // `timestamp`, `value` is the time before.
     LOCKSTEP_EVENT_KIND_ORDERED = 12,
     // Messages from `seq` to below `value` are missing, and requested.
     LOCKSTEP_EVENT_KIND_GAP = 13,

@@ -81,7 +81,7 @@ impl FlatEvent {
             E::Ordered { seq, timestamp, order } => {
                 let row =
                     Self { timestamp, detail: order.order() as u32, ..Self::at(FlatKind::Ordered, seq) };
-                (row, order.holder.as_bytes())
+                (Self { value: order.time_before().unwrap_or(0), ..row }, order.holder.as_bytes())
             }
             _ => (Self::without_payload(event)?, &[]),
         };

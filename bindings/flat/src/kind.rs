@@ -30,7 +30,8 @@ pub enum FlatKind {
     /// A trading day begins (`detail` 1) or ends (0): `seq`, `timestamp`; the payload is the day's name.
     Day = 11,
     /// The leader carries out an operator's order: `seq`, `timestamp`; `detail` is the order; the payload is
-    /// the name of the operator's key.
+    /// the name of the operator's key. Of an order of time (6), which sets the stream's time back to
+    /// `timestamp`, `value` is the time before.
     Ordered = 12,
     /// Messages from `seq` to below `value` are missing, and requested.
     Gap = 13,

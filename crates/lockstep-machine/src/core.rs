@@ -210,7 +210,8 @@ impl<M: StateMachine> MachineCore<M> {
         }
         let Some(seq) = event.seq() else { return Ok(()) };
         self.pass_boundary(seq);
-        if let Some(time) = time_of(event) {
+        let set_back_to = set_back_to(event);
+        if let Some(time) = time_of(event).filter(|_| set_back_to.is_none()) {
             self.time = self.time.max(time);
         }
         self.fire_timers(seq, observe);
@@ -223,7 +224,10 @@ impl<M: StateMachine> MachineCore<M> {
             Some(GatewayClientEvent::Disconnected { user, publisher, reason, cancels }) => {
                 self.apply(seq, InputEvent::Disconnected { user, publisher, reason, cancels }, observe);
             }
-            None => self.on_other(seq, event, &clients, observe),
+            None => match set_back_to {
+                Some(time) => self.on_set_back(seq, time, observe),
+                None => self.on_other(seq, event, &clients, observe),
+            },
         }
         self.clients = clients;
         self.next = seq + 1;
@@ -250,6 +254,14 @@ impl<M: StateMachine> MachineCore<M> {
             }
             _ => {}
         }
+    }
+
+    /// The stream's time is set back. Timers that were due before have fired.
+    fn on_set_back(&mut self, seq: Seq, time: Nanos, observe: Observe<'_>) {
+        let before = self.time;
+        self.timers.set_back(before.saturating_sub(time));
+        self.time = time;
+        self.apply(seq, InputEvent::TimeSetBack { before }, observe);
     }
 
     /// A name is opened that is no gateway's client. The machine's own names are no inputs.
@@ -304,7 +316,9 @@ impl<M: StateMachine> MachineCore<M> {
         for effect in self.output.effects() {
             match effect {
                 Effect::Publish { destination, payload } => self.outputs.push(destination, payload),
-                Effect::Timer { key, due, payload } => self.timers.set(key, due, payload),
+                Effect::Timer { key, due, is_relative, payload } => {
+                    self.timers.set(key, (due, is_relative), payload);
+                }
                 Effect::Cancel { key } => self.timers.cancel(key),
             }
         }
@@ -370,7 +384,7 @@ impl<M: StateMachine> MachineCore<M> {
         let (head, parts, machine) =
             snapshot::read(from, (&settings.name, M::VERSION), |mut from| M::restore(&mut from))?;
         let mut core = Self::new(settings, machine);
-        core.restore_parts(&parts).ok_or(SnapshotError::Damaged)?;
+        core.restore_parts(&parts.bytes, parts.has_relative_timers).ok_or(SnapshotError::Damaged)?;
         (core.next, core.time) = (head.next, head.time);
         match core.digest() {
             restored if restored == head.digest => Ok((core, head.cursor)),
@@ -378,12 +392,12 @@ impl<M: StateMachine> MachineCore<M> {
         }
     }
 
-    fn restore_parts(&mut self, parts: &[u8]) -> Option<()> {
+    fn restore_parts(&mut self, parts: &[u8], has_relative_timers: bool) -> Option<()> {
         let (outputs, mut rest) = Outputs::restore(&self.settings.name, parts)?;
         let rest = &mut rest;
         self.outputs = outputs;
         self.clients = Clients::restore(rest)?;
-        self.timers = Timers::restore(rest)?;
+        self.timers = Timers::restore(rest, has_relative_timers)?;
         self.agreement = Agreement::restore(M::VERSION, rest)?;
         let [has_taken_over] = take(rest)?;
         self.in_force = Some(take_u32(rest)?).filter(|_| has_taken_over == 1);
@@ -396,6 +410,14 @@ impl<M: StateMachine> MachineCore<M> {
     }
 }
 
+/// The time to which an event sets the stream's time back, if it is that order (CLOCK-2).
+fn set_back_to(event: &SubscriberEvent<'_>) -> Option<Nanos> {
+    match *event {
+        SubscriberEvent::Ordered { timestamp, order, .. } => order.time_before().map(|_| timestamp),
+        _ => None,
+    }
+}
+
 /// When the entry of an event was stamped, where the event says so.
 fn time_of(event: &SubscriberEvent<'_>) -> Option<Nanos> {
     match *event {
@@ -405,5 +427,127 @@ fn time_of(event: &SubscriberEvent<'_>) -> Option<Nanos> {
         | SubscriberEvent::Day { timestamp, .. }
         | SubscriberEvent::Ordered { timestamp, .. } => Some(timestamp),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::StateMachine;
+    use lockstep_wire::{Epoch, OperatorOrder, OrderStatement, OrderView, named_arguments};
+
+    const SECOND: Nanos = 1_000_000_000;
+    const RIGHT: Nanos = 1_700_000_000 * SECOND;
+
+    /// It sets a timer of each kind by what it is sent, and remembers what it was told.
+    #[derive(Default)]
+    struct Reminder(Vec<(Nanos, String)>);
+
+    impl StateMachine for Reminder {
+        const VERSION: u32 = 1;
+
+        fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
+            match input.event {
+                InputEvent::Message { payload: b"set", .. } => {
+                    output.timer_after(1, 10 * SECOND, b"after");
+                    output.timer_at(2, RIGHT + 100 * SECOND, b"at");
+                }
+                InputEvent::Timer { payload, .. } => {
+                    self.0.push((input.time, String::from_utf8_lossy(payload).into_owned()));
+                }
+                InputEvent::TimeSetBack { before } => self.0.push((input.time, format!("from {before}"))),
+                _ => {}
+            }
+        }
+
+        fn snapshot(&self, _: &mut impl Write) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn restore(_: &mut impl Read) -> io::Result<Self> {
+            Ok(Self::default())
+        }
+    }
+
+    fn core() -> MachineCore<Reminder> {
+        let settings = MachineSettings { name: "reminder".into(), digest_every: 1_000 };
+        MachineCore::new(settings, Reminder::default())
+    }
+
+    fn message(core: &mut MachineCore<Reminder>, timestamp: Nanos, payload: &[u8]) {
+        let (seq, publisher, publisher_seq, destination) = (core.next(), 3, core.next(), 0);
+        let event = SubscriberEvent::Message(Message {
+            seq,
+            publisher,
+            publisher_seq,
+            destination,
+            timestamp,
+            payload,
+        });
+        core.on_event(&event, &mut |_, _| {}).expect("no outputs come back");
+    }
+
+    fn set_back(core: &mut MachineCore<Reminder>, before: Nanos, timestamp: Nanos) {
+        let order = OperatorOrder::Time;
+        let arguments = named_arguments(order, &before.to_string());
+        let statement = OrderStatement {
+            order,
+            history: 1,
+            epoch: Epoch::NONE,
+            membership_seq: 1,
+            subject: None,
+            arguments: &arguments,
+        };
+        let record = statement.record(None, None);
+        let order = OrderView::parse(&record).expect("our own bytes");
+        let event = SubscriberEvent::Ordered { seq: core.next(), timestamp, order };
+        core.on_event(&event, &mut |_, _| {}).expect("no outputs come back");
+    }
+
+    #[test]
+    fn timers_fire_neither_early_nor_never_where_the_streams_time_is_set_back() {
+        for ahead in [3_600, 86_400, 15 * 365 * 86_400].map(|seconds| seconds * SECOND) {
+            let mut core = core();
+            message(&mut core, RIGHT + ahead, b"set");
+            // One at a time of the stream that has passed in it is due at once.
+            message(&mut core, RIGHT + ahead, b"");
+            assert_eq!(core.machine().0, [(RIGHT + ahead, "at".to_owned())], "ahead by {ahead}");
+            message(&mut core, RIGHT + ahead + 4 * SECOND, b"");
+            set_back(&mut core, RIGHT + ahead + 4 * SECOND, RIGHT);
+            assert_eq!(core.time(), RIGHT);
+            assert_eq!(core.next_timer(), Some(RIGHT + 6 * SECOND), "what was left of it");
+            message(&mut core, RIGHT + 6 * SECOND - 1, b"");
+            assert_eq!(core.timers(), 1);
+            message(&mut core, RIGHT + 6 * SECOND, b"");
+            let from = format!("from {}", RIGHT + ahead + 4 * SECOND);
+            assert_eq!(core.machine().0[1..], [(RIGHT, from), (RIGHT + 6 * SECOND, "after".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn a_timer_at_a_time_keeps_it_where_the_streams_time_is_set_back() {
+        let mut core = core();
+        message(&mut core, RIGHT + 50 * SECOND, b"set");
+        set_back(&mut core, RIGHT + 50 * SECOND, RIGHT);
+        assert_eq!(core.next_timer(), Some(RIGHT + 10 * SECOND));
+        message(&mut core, RIGHT + 10 * SECOND, b"");
+        assert_eq!(core.next_timer(), Some(RIGHT + 100 * SECOND));
+        message(&mut core, RIGHT + 100 * SECOND, b"");
+        assert_eq!(core.machine().0.last(), Some(&(RIGHT + 100 * SECOND, "at".to_owned())));
+    }
+
+    #[test]
+    fn a_copy_that_continues_from_a_snapshot_sets_its_timers_back_alike() {
+        let (mut live, mut saved) = (core(), Vec::new());
+        message(&mut live, RIGHT + 60 * SECOND, b"set");
+        let cursor = Cursor { history: 1, seq: live.next(), chain: 0 };
+        live.save(cursor, live.next(), &mut saved).expect("memory takes it");
+        let (mut restored, _) = MachineCore::<Reminder>::restore(live.settings().clone(), &mut &saved[..])
+            .expect("our own bytes");
+        for core in [&mut live, &mut restored] {
+            set_back(core, RIGHT + 60 * SECOND, RIGHT);
+        }
+        assert_eq!(restored.next_timer(), Some(RIGHT + 10 * SECOND));
+        assert_eq!((restored.digest(), restored.time()), (live.digest(), live.time()));
     }
 }

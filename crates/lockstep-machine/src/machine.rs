@@ -50,8 +50,8 @@ pub struct Input<'a> {
     /// The seq of its entry; of a timer, the seq of the entry whose time is at or above the time when it is
     /// due.
     pub seq: Seq,
-    /// The stream's time: when the leader stamped that entry, in nanoseconds since the Unix epoch. It never
-    /// falls.
+    /// The stream's time: when the leader stamped that entry, in nanoseconds since the Unix epoch. It falls
+    /// at an [`InputEvent::TimeSetBack`], and nowhere else.
     pub time: Nanos,
     /// The event.
     pub event: InputEvent<'a>,
@@ -124,6 +124,12 @@ pub enum InputEvent<'a> {
     },
     /// The stream's time has moved, and nothing else.
     Time,
+    /// The stream's time, which ran ahead, is set back by an operator's order: to the input's time. Timers
+    /// that were set so long behind an input have moved with it.
+    TimeSetBack {
+        /// The stream's time before.
+        before: Nanos,
+    },
     /// The cluster has so many members from here on.
     Membership {
         /// How many.

@@ -18,6 +18,9 @@ pub enum Effect<'a> {
         key: u64,
         /// When it is due, by the stream's time: not before the input that has set it.
         due: Nanos,
+        /// Whether it is due so long behind the input that has set it, and not at that time
+        /// ([`Output::timer_after`]).
+        is_relative: bool,
         /// What comes back with it.
         payload: &'a [u8],
     },
@@ -32,7 +35,7 @@ pub enum Effect<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Stored {
     Publish(Destination),
-    Timer(u64, Nanos),
+    Timer { key: u64, due: Nanos, is_relative: bool },
     Cancel(u64),
 }
 
@@ -72,14 +75,17 @@ impl Output {
 
     /// The timer `key` is due at `at`, nanoseconds since the Unix epoch by the stream's time, and at once if
     /// that has passed. It comes back as [`InputEvent::Timer`](crate::InputEvent::Timer), once, and never
-    /// earlier. One with this key that is pending is replaced.
+    /// earlier. One with this key that is pending is replaced. Where the stream's time is set back
+    /// ([`InputEvent::TimeSetBack`](crate::InputEvent::TimeSetBack)) it waits for the same time once more.
     pub fn timer_at(&mut self, key: u64, at: Nanos, payload: &[u8]) {
-        self.push(Stored::Timer(key, at.max(self.time)), payload);
+        self.push(Stored::Timer { key, due: at.max(self.time), is_relative: false }, payload);
     }
 
-    /// As [`timer_at`](Self::timer_at), so many nanoseconds behind the input's time.
+    /// As [`timer_at`](Self::timer_at), so many nanoseconds behind the input's time. Where the stream's time is
+    /// set back, what is left of them stays.
     pub fn timer_after(&mut self, key: u64, after: Nanos, payload: &[u8]) {
-        self.timer_at(key, self.time.saturating_add(after), payload);
+        let due = self.time.saturating_add(after);
+        self.push(Stored::Timer { key, due, is_relative: true }, payload);
     }
 
     /// The timer `key` is cancelled, if it is pending.
@@ -100,7 +106,7 @@ impl Output {
             from = *end;
             match *effect {
                 Stored::Publish(destination) => Effect::Publish { destination, payload },
-                Stored::Timer(key, due) => Effect::Timer { key, due, payload },
+                Stored::Timer { key, due, is_relative } => Effect::Timer { key, due, is_relative, payload },
                 Stored::Cancel(key) => Effect::Cancel { key },
             }
         })

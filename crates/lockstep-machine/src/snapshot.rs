@@ -11,11 +11,22 @@ use lockstep_wire::{Cursor, Nanos, Seq, crc};
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 
-const MAGIC: &[u8; 8] = b"LKSTAPP2";
+const MAGIC: &[u8; 8] = b"LKSTAPP3";
+/// The format before, in which no timer says whether it is relative to the stream's time.
+const MAGIC_2: &[u8; 8] = b"LKSTAPP2";
 /// Bytes of a block at most.
 const BLOCK_LEN_MAX: usize = 64 << 10;
 /// Bytes of head and parts at most: of a million timers with small payloads some 100 MB.
 const PART_LEN_MAX: u32 = 1 << 30;
+
+/// The part of a snapshot beside the machine.
+#[derive(Debug)]
+pub struct SnapshotParts {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether its timers say what they are relative to.
+    pub has_relative_timers: bool,
+}
 
 /// What a snapshot begins with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,7 +51,7 @@ impl SnapshotHead {
     /// # Errors
     /// It is no snapshot, or it is cut short.
     pub fn read(from: &mut impl Read) -> Result<Self, SnapshotError> {
-        read_magic(from)?;
+        let _is_present = read_magic(from)?;
         parsed(&mut &part(from)?[..]).ok_or(SnapshotError::Damaged)
     }
 }
@@ -219,10 +230,11 @@ pub fn write(
 fn read_with<T>(
     from: &mut impl Read,
     machine: impl FnOnce(&mut dyn Read) -> Result<T, SnapshotError>,
-) -> Result<(SnapshotHead, Vec<u8>, T), SnapshotError> {
+) -> Result<(SnapshotHead, SnapshotParts, T), SnapshotError> {
     let mut sum = Sum { inner: from, crc: 0 };
-    read_magic(&mut sum)?;
-    let (head, parts) = (part(&mut sum)?, part(&mut sum)?);
+    let has_relative_timers = read_magic(&mut sum)?;
+    let (head, bytes) = (part(&mut sum)?, part(&mut sum)?);
+    let parts = SnapshotParts { bytes, has_relative_timers };
     let head = parsed(&mut &head[..]).ok_or(SnapshotError::Damaged)?;
     let mut blocks = BlockReader { inner: &mut sum, left: 0, is_done: false };
     let read = machine(&mut blocks)?;
@@ -235,10 +247,11 @@ fn read_with<T>(
     }
 }
 
-fn read_magic(from: &mut impl Read) -> Result<(), SnapshotError> {
+/// Whether it is of the present format, and not of the one before.
+fn read_magic(from: &mut impl Read) -> Result<bool, SnapshotError> {
     let mut magic = [0; 8];
     match from.read_exact(&mut magic) {
-        Ok(()) if magic == *MAGIC => Ok(()),
+        Ok(()) if magic == *MAGIC || magic == *MAGIC_2 => Ok(magic == *MAGIC),
         Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(SnapshotError::Io(error)),
         _ => Err(SnapshotError::NotOne),
     }
@@ -281,7 +294,7 @@ pub fn read<T>(
     from: &mut impl Read,
     (name, version): (&str, u32),
     machine: impl FnOnce(&mut dyn Read) -> io::Result<T>,
-) -> Result<(SnapshotHead, Vec<u8>, T), SnapshotError> {
+) -> Result<(SnapshotHead, SnapshotParts, T), SnapshotError> {
     let (head, parts, machine) = read_with(from, |blocks| Ok(machine(blocks)))?;
     if head.name != name {
         return Err(SnapshotError::Name(head.name));

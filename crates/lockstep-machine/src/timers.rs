@@ -11,9 +11,12 @@
 //! ```
 //! Timers with an equal time fire in the order in which they were set. One that is set while others fire, and
 //! is due at once, fires at the next entry: so each entry fires finitely many.
+//!
+//! Where an operator's order sets the stream's time back, a timer that was set so long behind an input keeps
+//! what is left of that; one that was set at a time keeps the time.
 
 use crate::digest::StateDigest;
-use lockstep_core::engine::saved::{put_bytes, take_bytes, take_u64};
+use lockstep_core::engine::saved::{put_bytes, take, take_bytes, take_u64};
 use lockstep_wire::Nanos;
 use std::collections::BTreeMap;
 
@@ -22,6 +25,8 @@ use std::collections::BTreeMap;
 pub struct Timer {
     pub key: u64,
     pub due: Nanos,
+    /// It was set so long behind an input, and not at a time.
+    pub is_relative: bool,
     pub payload: Vec<u8>,
 }
 
@@ -39,10 +44,20 @@ pub struct Timers {
 
 impl Timers {
     /// Sets a timer. One with this key is replaced.
-    pub fn set(&mut self, key: u64, due: Nanos, payload: &[u8]) {
+    pub fn set(&mut self, key: u64, (due, is_relative): (Nanos, bool), payload: &[u8]) {
         self.cancel(key);
-        self.insert(self.set, Timer { key, due, payload: payload.to_vec() });
+        self.insert(self.set, Timer { key, due, is_relative, payload: payload.to_vec() });
         self.set += 1;
+    }
+
+    /// The stream's time is set back by so much: timers that are relative to it go with it.
+    pub fn set_back(&mut self, by: Nanos) {
+        let relative = self.by_due.iter().filter(|(_, timer)| timer.is_relative).map(|(place, _)| *place);
+        for place in relative.collect::<Vec<_>>() {
+            if let Some(timer) = self.remove(place) {
+                self.insert(place.1, Timer { due: timer.due.saturating_sub(by), ..timer });
+            }
+        }
     }
 
     fn insert(&mut self, order: u64, timer: Timer) {
@@ -100,18 +115,21 @@ impl Timers {
         out.extend_from_slice(&(self.by_due.len() as u64).to_le_bytes());
         for ((due, order), timer) in &self.by_due {
             [*due, *order, timer.key].iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+            out.push(u8::from(timer.is_relative));
             put_bytes(out, &timer.payload);
         }
     }
 
     /// Those of a machine that continues from a snapshot; `rest` is what lies behind them afterwards. `None`:
-    /// it is none.
-    pub fn restore(rest: &mut &[u8]) -> Option<Self> {
+    /// it is none. A snapshot of an earlier format does not have what they are relative to: all of them keep
+    /// their times.
+    pub fn restore(rest: &mut &[u8], has_relative: bool) -> Option<Self> {
         let mut timers = Self { set: take_u64(rest)?, ..Self::default() };
         for _ in 0..take_u64(rest)? {
             let (due, order, key) = (take_u64(rest)?, take_u64(rest)?, take_u64(rest)?);
+            let [relative] = if has_relative { take(rest)? } else { [0] };
             let payload = take_bytes(rest)?.to_vec();
-            timers.insert(order, Timer { key, due, payload });
+            timers.insert(order, Timer { key, due, is_relative: relative == 1, payload });
         }
         (timers.by_key.len() == timers.by_due.len()).then_some(timers)
     }
@@ -138,7 +156,7 @@ mod tests {
     fn timers_fire_once_in_the_order_of_their_times_and_none_early() {
         let mut timers = Timers::default();
         for (key, due) in [(1, 30), (2, 10), (3, 20), (4, 20)] {
-            timers.set(key, due, b"");
+            timers.set(key, (due, false), b"");
         }
         assert_eq!((fired(&mut timers, 9), fired(&mut timers, 20)), (vec![], vec![2, 3, 4]));
         assert_eq!((fired(&mut timers, 29), fired(&mut timers, 100)), (vec![], vec![1]));
@@ -148,9 +166,9 @@ mod tests {
     #[test]
     fn a_timer_that_is_set_again_or_cancelled_does_not_fire_at_its_former_time() {
         let mut timers = Timers::default();
-        timers.set(1, 10, b"");
-        timers.set(2, 10, b"");
-        timers.set(1, 20, b"");
+        timers.set(1, (10, false), b"");
+        timers.set(2, (10, false), b"");
+        timers.set(1, (20, false), b"");
         timers.cancel(2);
         assert_eq!((fired(&mut timers, 10), fired(&mut timers, 20)), (vec![], vec![1]));
     }
@@ -158,10 +176,10 @@ mod tests {
     #[test]
     fn one_that_is_set_while_others_fire_waits_for_the_next_entry() {
         let mut timers = Timers::default();
-        timers.set(1, 10, b"");
+        timers.set(1, (10, false), b"");
         let pass = timers.pass();
         assert!(timers.fire(10, pass).is_some());
-        timers.set(1, 10, b"");
+        timers.set(1, (10, false), b"");
         assert_eq!(timers.fire(10, pass), None);
         assert_eq!(fired(&mut timers, 10), [1]);
     }
@@ -171,6 +189,7 @@ mod tests {
         Set(u64, Nanos, u8),
         Cancel(u64),
         Fire(Nanos),
+        SetBack(Nanos),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -178,6 +197,7 @@ mod tests {
             (0..8u64, 0..50u64, any::<u8>()).prop_map(|(key, due, byte)| Step::Set(key, due, byte)),
             (0..8u64).prop_map(Step::Cancel),
             (0..50u64).prop_map(Step::Fire),
+            (0..50u64).prop_map(Step::SetBack),
         ];
         prop::collection::vec(step, 0..60)
     }
@@ -194,7 +214,7 @@ mod tests {
                         list.retain(|timer| timer.2 != key);
                         list.push((due, order, key, byte));
                         order += 1;
-                        timers.set(key, due, &[byte]);
+                        timers.set(key, (due, byte % 2 == 0), &[byte]);
                     }
                     Step::Cancel(key) => {
                         list.retain(|timer| timer.2 != key);
@@ -206,12 +226,17 @@ mod tests {
                         prop_assert_eq!(due.collect::<Vec<_>>(), fired(&mut timers, time));
                         list.retain(|timer| timer.0 > time);
                     }
+                    Step::SetBack(by) => {
+                        let relative = list.iter_mut().filter(|timer| timer.3 % 2 == 0);
+                        relative.for_each(|timer| timer.0 = timer.0.saturating_sub(by));
+                        timers.set_back(by);
+                    }
                 }
                 prop_assert_eq!(list.iter().map(|timer| timer.0).min(), timers.next_due());
                 prop_assert_eq!(list.len(), timers.len());
                 let mut saved = Vec::new();
                 timers.save(&mut saved);
-                let restored = Timers::restore(&mut &saved[..]);
+                let restored = Timers::restore(&mut &saved[..], true);
                 prop_assert_eq!(restored.as_ref().map(Timers::digest), Some(timers.digest()));
                 prop_assert_eq!(restored, Some(timers.clone()));
             }

@@ -53,7 +53,8 @@ class Kind(IntEnum):
 
     ORDERED = 12
     """The leader carries out an operator's order: seq, timestamp; detail is the order; the payload is the name of
-    the operator's key."""
+    the operator's key. Of an order of time (6), which sets the stream's time back to timestamp, value is the time
+    before."""
 
     GAP = 13
     """Messages from seq to below value are missing, and requested."""

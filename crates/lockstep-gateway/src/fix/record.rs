@@ -96,6 +96,11 @@ impl<'a> FixRecord<'a> {
         Some(Self { flags: fixed[0], timestamp, fields })
     }
 
+    /// The same, and not of a later time than `now`.
+    fn at_most(&self, now: Nanos) -> Self {
+        Self { timestamp: self.timestamp.min(now), ..*self }
+    }
+
     /// Whether a resend fills its place instead of sending it again.
     pub fn is_admin(&self) -> bool {
         self.flags & ADMIN != 0
@@ -119,14 +124,15 @@ pub struct FixEnds {
 }
 
 impl FixEnds {
-    /// Appends a message with this number, for the first time.
-    pub fn write(&self, record: &FixRecord<'_>, number: u64, out: &mut Vec<u8>) {
-        self.write_as(record, number, None, out);
+    /// Appends a message with this number, for the first time, at `now` of the stream's time. One that was
+    /// stamped before that was set back is of now: a client refuses what is sent in a time that is to come.
+    pub fn write(&self, record: &FixRecord<'_>, number: u64, now: Nanos, out: &mut Vec<u8>) {
+        self.write_as(&record.at_most(now), number, None, out);
     }
 
     /// Appends a message that was sent before, or may have been, at `now` of the stream's time.
     pub fn write_again(&self, record: &FixRecord<'_>, number: u64, now: Nanos, out: &mut Vec<u8>) {
-        self.write_as(record, number, Some(now.max(record.timestamp)), out);
+        self.write_as(&record.at_most(now), number, Some(now), out);
     }
 
     /// Appends what fills the numbers from `number` up to, and without, `next`.
@@ -246,7 +252,7 @@ mod tests {
         record.encode(&mut stored);
         assert_eq!(FixRecord::decode(&stored), Some(record));
         let mut out = Vec::new();
-        ends(FixVersion::Fix44).write(&record, 7, &mut out);
+        ends(FixVersion::Fix44).write(&record, 7, record.timestamp + 1, &mut out);
         let Framed::Whole { body, .. } = next_frame(&out) else { panic!("{}", text(&out)) };
         let header = "35=8|49=LOCKSTEP|56=alice|34=7|52=20261121-10:00:05.001|";
         assert_eq!(text(body), format!("{header}37=9|17=44|150=F|39=1|32=5|527=3|851=1|"));
@@ -259,5 +265,22 @@ mod tests {
             (begin, text(body)),
             (&b"FIX.4.2"[..], format!("{header}37=9|17=44|20=0|150=1|39=1|32=5|"))
         );
+    }
+
+    #[test]
+    fn what_was_stamped_before_the_streams_time_was_set_back_is_sent_in_the_time_that_is_right() {
+        let now = 1_795_255_205_001_000_000;
+        for ahead in [3_600, 86_400, 15 * 365 * 86_400].map(|seconds| seconds * 1_000_000_000) {
+            let record = FixRecord { flags: 0, timestamp: now + ahead, fields: b"35=8\x0137=9\x01" };
+            let mut out = Vec::new();
+            ends(FixVersion::Fix44).write(&record, 7, now, &mut out);
+            let Framed::Whole { body, .. } = next_frame(&out) else { panic!("{}", text(&out)) };
+            let header = "35=8|49=LOCKSTEP|56=alice|34=7|52=20261121-10:00:05.001|";
+            assert_eq!(text(body), format!("{header}37=9|"));
+            out.clear();
+            ends(FixVersion::Fix44).write_again(&record, 7, now, &mut out);
+            let Framed::Whole { body, .. } = next_frame(&out) else { panic!("{}", text(&out)) };
+            assert_eq!(text(body), format!("{header}43=Y|122=20261121-10:00:05.001|37=9|"));
+        }
     }
 }

@@ -24,6 +24,7 @@ use super::tags;
 use arrivals::Arrivals;
 use gap::{Gap, GapStep, GapTimes};
 use lockstep_core::engine::clients::DisconnectReason;
+use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::Nanos;
 pub use logon::FixAccount;
 use std::collections::VecDeque;
@@ -186,13 +187,28 @@ enum SessionPhase {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FixClocks {
     /// The timestamp of the stream's newest entry. It stands still while the stream is idle, and where a
-    /// quorum's clocks were ahead until they have passed it.
+    /// quorum's clocks were ahead until they have passed it, or an operator's order has set it back.
     pub stream: Nanos,
     /// The gateway's own clock.
     pub gateway: Nanos,
 }
 
 impl FixClocks {
+    /// An entry of the stream is read. Its times rise, but for an operator's order that sets them back.
+    pub fn on_event(&mut self, event: &SubscriberEvent<'_>) {
+        match *event {
+            SubscriberEvent::Message(message) => self.stream = self.stream.max(message.timestamp),
+            SubscriberEvent::Opened { timestamp, .. }
+            | SubscriberEvent::GatewayHeartbeat { timestamp, .. } => {
+                self.stream = self.stream.max(timestamp);
+            }
+            SubscriberEvent::Ordered { timestamp, order, .. } if order.time_before().is_some() => {
+                self.stream = timestamp;
+            }
+            _ => {}
+        }
+    }
+
     /// Whether a message that was `sent` then is as near as it has to be: to either time, so that neither a
     /// stream's time that is ahead nor a gateway's wrong clock ends the sessions of clients whose clocks are
     /// right.

@@ -14,7 +14,7 @@
 use lockstep_core::engine::parts::PartsBound;
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, Seq};
+use lockstep_wire::{DayMark, Destination, Nanos, OrderView, PublisherId, PublisherSeq, Seq};
 use soupbintcp::packet::PAYLOAD_LEN_MAX;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -46,6 +46,10 @@ enum PendingKind {
     },
     Day {
         begins: bool,
+        timestamp: Nanos,
+    },
+    /// An operator's order sets the stream's time back.
+    TimeSetBack {
         timestamp: Nanos,
     },
     CaughtUp,
@@ -93,6 +97,10 @@ impl PendingDelivery {
             PendingKind::Day { begins, timestamp } => {
                 SubscriberEvent::Day { seq, timestamp, mark: DayMark { is_start: begins, name: text() } }
             }
+            PendingKind::TimeSetBack { timestamp } => {
+                let order = OrderView::parse(&self.bytes).expect("an order that was read before");
+                SubscriberEvent::Ordered { seq, timestamp, order }
+            }
             PendingKind::CaughtUp => SubscriberEvent::CaughtUp { next: self.bound },
             PendingKind::Lacking { publisher } => {
                 SubscriberEvent::PartsAbandoned { publisher, from: seq, bound: PartsBound::Beginning }
@@ -136,6 +144,7 @@ impl Pending {
 
     /// Stores an event that must wait. Events without a meaning to a gateway are skipped.
     pub fn push(&mut self, event: &SubscriberEvent<'_>) {
+        let record;
         let (bound, what, bytes) = match *event {
             SubscriberEvent::Message(Message {
                 seq,
@@ -164,6 +173,10 @@ impl Pending {
             SubscriberEvent::Day { seq, timestamp, mark } => {
                 self.days += 1;
                 (seq + 1, PendingKind::Day { begins: mark.is_start, timestamp }, mark.name.as_bytes())
+            }
+            SubscriberEvent::Ordered { seq, timestamp, order } if order.time_before().is_some() => {
+                record = order.record();
+                (seq + 1, PendingKind::TimeSetBack { timestamp }, &record[..])
             }
             SubscriberEvent::CaughtUp { next } => {
                 let is_known = |delivery: &PendingDelivery| {
@@ -247,8 +260,23 @@ impl Pending {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use lockstep_wire::{Epoch, OperatorOrder, OrderStatement, named_arguments};
+
+    /// The record of an order of time.
+    pub fn time_order(before: Nanos) -> Vec<u8> {
+        let arguments = named_arguments(OperatorOrder::Time, &before.to_string());
+        let statement = OrderStatement {
+            order: OperatorOrder::Time,
+            history: 1,
+            epoch: Epoch::NONE,
+            membership_seq: 1,
+            subject: None,
+            arguments: &arguments,
+        };
+        statement.record(None, None)
+    }
 
     fn message(seq: Seq, destination: Destination, payload: &[u8]) -> SubscriberEvent<'_> {
         let (publisher, publisher_seq, timestamp) = (9, seq, 5);
@@ -259,6 +287,8 @@ mod tests {
     fn what_is_committed_comes_out_as_it_was_told_and_what_was_taken_back_never_does() {
         let mut pending = Pending::default();
         let mark = DayMark { is_start: true, name: "A" };
+        let record = time_order(9);
+        let order = OrderView::parse(&record).expect("our own bytes");
         let events = [
             message(3, 1, b"three"),
             SubscriberEvent::Opened {
@@ -275,6 +305,7 @@ mod tests {
             SubscriberEvent::GatewayHeartbeat { seq: 7, timestamp: 9, publisher: 3, payload: b"note" },
             SubscriberEvent::CaughtUp { next: 8 },
             SubscriberEvent::Day { seq: 8, timestamp: 8, mark },
+            SubscriberEvent::Ordered { seq: 9, timestamp: 4, order },
         ];
         let mut popped = Vec::new();
         let mut commit = |pending: &mut Pending, next| {
@@ -291,8 +322,8 @@ mod tests {
         events[2..].iter().for_each(|event| pending.push(event));
         assert_eq!(pending.count(1), None, "a day waits to begin");
         commit(&mut pending, 8);
-        assert_eq!(pending.len(), 1);
-        commit(&mut pending, 9);
+        assert_eq!(pending.len(), 2);
+        commit(&mut pending, 10);
         assert_eq!(popped, events.map(|event| format!("{event:?}")));
         assert!(pending.is_empty());
     }

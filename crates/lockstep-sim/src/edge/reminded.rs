@@ -17,8 +17,9 @@ const AFTER_MAX_NS: Nanos = 8_000_000;
 pub(super) struct Reminded {
     acknowledger: Acknowledger,
     venue: Venue,
-    /// When each timer that is pending is due.
-    pending: BTreeMap<u64, Nanos>,
+    /// When each timer that is pending is due, and by how much the stream's time was set back since it was
+    /// set.
+    pending: BTreeMap<u64, (Nanos, Nanos)>,
     /// Seq and time of the last input.
     last: (Seq, Nanos),
     /// Of all inputs, in their order.
@@ -37,25 +38,36 @@ impl Reminded {
 
     /// The first timer that is late at `time`.
     pub(super) fn late(&self, time: Nanos) -> Option<(u64, Nanos)> {
-        self.pending.iter().find(|(_, due)| **due < time).map(|(key, due)| (*key, *due))
+        self.pending.iter().find(|(_, (due, _))| *due < time).map(|(key, (due, _))| (*key, *due))
     }
 
     fn check(&mut self, input: &Input<'_>) {
         let (seq, time) = self.last;
         let mut broken = Vec::new();
+        let mut time = time;
+        if let InputEvent::TimeSetBack { before } = input.event {
+            // The order's own entry has a lower time, and all timers move with it.
+            if before < time || input.time >= before {
+                broken.push(format!("time is set back from {before} to {} behind {time}", input.time));
+            }
+            let by = before.saturating_sub(input.time);
+            self.pending.values_mut().for_each(|(due, moved)| (*due, *moved) = (*due - by, *moved + by));
+            time = input.time;
+        }
         if input.seq < seq || input.time < time {
             broken
                 .push(format!("an input of {} at {} follows one of {seq} at {time}", input.seq, input.time));
         }
         if let InputEvent::Timer { key, due, payload } = input.event {
             let pending = self.pending.remove(&key);
-            if pending != Some(due) || due > input.time || payload != due.to_le_bytes() {
+            let set_for = pending.map_or(0, |(due, moved)| due + moved).to_le_bytes();
+            if pending.map(|(due, _)| due) != Some(due) || due > input.time || payload != set_for {
                 broken.push(format!(
                     "timer {key}, due at {due}, fires at {} with {payload:?}; pending was {pending:?}",
                     input.time
                 ));
             }
-            if let Some((other, earlier)) = self.pending.iter().find(|(_, other)| **other < due) {
+            if let Some((other, (earlier, _))) = self.pending.iter().find(|(_, (other, _))| *other < due) {
                 broken.push(format!("timer {key}, due at {due}, fires before {other}, due at {earlier}"));
             }
             self.fired += 1;
@@ -76,7 +88,7 @@ impl Reminded {
     fn set(&mut self, key: u64, after: Nanos, time: Nanos, output: &mut Output) {
         let due = time + after;
         output.timer_after(key, after, &due.to_le_bytes());
-        self.pending.insert(key, due);
+        self.pending.insert(key, (due, 0));
     }
 }
 
@@ -116,7 +128,7 @@ impl StateMachine for Reminded {
         self.venue.snapshot(out)?;
         let (seq, time) = self.last;
         let words = [seq, time, self.inputs, self.fired, self.pending.len() as u64];
-        let pending = self.pending.iter().flat_map(|(key, due)| [*key, *due]);
+        let pending = self.pending.iter().flat_map(|(key, (due, moved))| [*key, *due, *moved]);
         words.into_iter().chain(pending).try_for_each(|word| out.write_all(&word.to_le_bytes()))
     }
 
@@ -127,7 +139,7 @@ impl StateMachine for Reminded {
             from.read_exact(&mut bytes).map(|()| u64::from_le_bytes(bytes))
         };
         let (last, inputs, fired) = ((word()?, word()?), word()?, word()?);
-        let pending = (0..word()?).map(|_| Ok((word()?, word()?))).collect::<io::Result<_>>()?;
+        let pending = (0..word()?).map(|_| Ok((word()?, (word()?, word()?)))).collect::<io::Result<_>>()?;
         Ok(Self { acknowledger, venue, pending, last, inputs, fired, broken: None })
     }
 }

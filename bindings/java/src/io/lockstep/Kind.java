@@ -46,7 +46,8 @@ public enum Kind {
     DAY(11),
     /**
      * The leader carries out an operator's order: {@code seq}, {@code timestamp}; {@code detail} is the order; the
-     * payload is the name of the operator's key.
+     * payload is the name of the operator's key. Of an order of time (6), which sets the stream's time back to
+     * {@code timestamp}, {@code value} is the time before.
      */
     ORDERED(12),
     /** Messages from {@code seq} to below {@code value} are missing, and requested. */

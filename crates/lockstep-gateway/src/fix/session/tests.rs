@@ -7,6 +7,8 @@ use crate::fix::codec::seal;
 use crate::fix::note::NAMES_NEXT;
 use crate::fix::note::NOTE_LEN_MAX;
 use crate::fix::record::FixVersion;
+use crate::gateway::pending::tests::time_order;
+use lockstep_wire::OrderView;
 use proptest::prelude::*;
 
 mod peers;
@@ -91,6 +93,23 @@ fn a_client_whose_clock_is_right_trades_whichever_of_the_streams_time_and_the_ga
             assert_eq!(sent(&mut session, clocks), is_taken, "{clocks:?}");
         }
     }
+}
+
+#[test]
+fn the_streams_time_rises_by_what_is_read_and_falls_by_an_operators_order_alone() {
+    let mut clocks = FixClocks::default();
+    let opened =
+        |timestamp| SubscriberEvent::GatewayHeartbeat { seq: 1, timestamp, publisher: 3, payload: b"" };
+    for (timestamp, stream) in [(5, 5), (90, 90), (89, 90)] {
+        clocks.on_event(&opened(timestamp));
+        assert_eq!(clocks.stream, stream);
+    }
+    let record = time_order(90);
+    let order = OrderView::parse(&record).expect("our own bytes");
+    clocks.on_event(&SubscriberEvent::Ordered { seq: 2, timestamp: 7, order });
+    assert_eq!(clocks.stream, 7);
+    clocks.on_event(&opened(8));
+    assert_eq!(clocks.stream, 8);
 }
 
 #[test]

@@ -195,8 +195,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// An open entry of a client: what the stream has of it begins with the first one.
-    pub(super) fn on_fix_opened(&mut self, publisher: PublisherId, last: PublisherSeq, timestamp: Nanos) {
-        self.clocks.stream = self.clocks.stream.max(timestamp);
+    pub(super) fn on_fix_opened(&mut self, publisher: PublisherId, last: PublisherSeq) {
         let Some(client) = self.clients.get(publisher) else { return };
         let is_listed = self.users.get(&client.user).is_some_and(|user| user.fix);
         let stored = self.ledger.next_number(&[publisher]) - 1;
@@ -215,7 +214,6 @@ impl<B: Backlog> Gateway<B> {
 
     /// A message of a client that speaks FIX, to one, or both. Returns whether it is stored already.
     pub(super) fn on_fix_message(&mut self, now: Nanos, message: &Message<'_>) -> Result<bool, BacklogError> {
-        self.clocks.stream = self.clocks.stream.max(message.timestamp);
         if let Some(client) = self.fix.get_mut(&message.publisher).filter(|client| client.is_fix()) {
             let mut records = Vec::new();
             client.on_own(message, &mut |record| records.push(encoded(&record)));
@@ -244,7 +242,6 @@ impl<B: Backlog> Gateway<B> {
         publisher: PublisherId,
         payload: &[u8],
     ) -> Result<(), BacklogError> {
-        self.clocks.stream = self.clocks.stream.max(timestamp);
         let Some(note) = FixNote::decode(payload) else { return Ok(()) };
         let Some(client) = self.fix.get_mut(&publisher) else { return Ok(()) };
         let next = self.ledger.next_number(&[publisher]);
@@ -335,7 +332,12 @@ impl<B: Backlog> Gateway<B> {
             && let Some((number, ends)) = session.next_out().zip(session.ends())
         {
             let fields = format!("35=5\x0158={DAY_IS_OVER}\x01");
-            ends.write(&FixRecord { flags: 0, timestamp, fields: fields.as_bytes() }, number, &mut conn.out);
+            ends.write(
+                &FixRecord { flags: 0, timestamp, fields: fields.as_bytes() },
+                number,
+                timestamp,
+                &mut conn.out,
+            );
         }
         self.finish_fix(now, index, DisconnectReason::DayEnd);
     }
@@ -466,7 +468,7 @@ impl<B: Backlog> FixSending<'_, B> {
                 session.restart();
             }
             let Some(number) = session.next_out() else { break };
-            ends.write(&record, number, &mut conn.out);
+            ends.write(&record, number, self.time, &mut conn.out);
             session.on_sent(now, &record);
             sent += 1;
             if record.is_logout() {

@@ -227,6 +227,7 @@ impl<B: Backlog> Gateway<B> {
     /// An event that no takeover takes back.
     fn on_final(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         self.clients.on_event(event);
+        self.clocks.on_event(event);
         let buffered = match event {
             SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload } => {
                 self.lost.on_sign_of_life(self.own.id, &self.clients, *publisher);
@@ -237,10 +238,10 @@ impl<B: Backlog> Gateway<B> {
                 Ok(false) => self.store(now, message),
                 stored => stored.map(|_| ()),
             },
-            SubscriberEvent::Opened { publisher, nonce, last, timestamp, .. } => {
+            SubscriberEvent::Opened { publisher, nonce, last, .. } => {
                 self.lost.on_sign_of_life(self.own.id, &self.clients, *publisher);
                 self.lost.on_unread(self.own.id, &self.clients, *publisher);
-                self.on_fix_opened(*publisher, *last, *timestamp);
+                self.on_fix_opened(*publisher, *last);
                 self.on_own_opened(*publisher, *nonce);
                 self.on_opened(now, stream, *publisher, *nonce);
                 Ok(())

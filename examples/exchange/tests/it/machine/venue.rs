@@ -70,7 +70,7 @@ impl<M: StateMachine> Venue<M> {
         for effect in output.effects() {
             match effect {
                 Effect::Publish { destination, payload } => published.push((destination, payload.to_vec())),
-                Effect::Timer { key, due, payload } => {
+                Effect::Timer { key, due, payload, .. } => {
                     self.timers.retain(|(_, known), _| *known != key);
                     self.timers.insert((due, key), payload.to_vec());
                 }

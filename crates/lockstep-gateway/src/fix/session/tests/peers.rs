@@ -90,7 +90,7 @@ impl Gate {
             }
             let number = self.session.next_out().expect("it has begun");
             let ends = self.session.ends().expect("a logon").clone();
-            ends.write(&record, number, &mut out);
+            ends.write(&record, number, record.timestamp, &mut out);
             self.session.on_sent(now, &record);
             self.is_closed |= record.is_logout();
         }
