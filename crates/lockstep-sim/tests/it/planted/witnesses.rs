@@ -139,11 +139,8 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
         Mutation::OwnClockAlone,
         Story("clock_1_a_leader_whose_clock_is_apart_stamps_by_those_of_the_others.txt"),
     ),
-    (Mutation::TimeFallsUnordered, Seed(0)),
-    (
-        Mutation::TimeStaysOrdered,
-        Test("the history of each seed in sixteen is founded ahead; replica it/time_order.rs"),
-    ),
+    (Mutation::TimeFallsUnordered, Seed(6)),
+    (Mutation::TimeStaysOrdered, Seed(94)),
     (Mutation::AgeByOwnClock, Test("clocks step by seconds in the simulator; replica it/ages.rs")),
     (Mutation::ClockNotChecked, Story("the_streams_time_that_stands_still_is_an_alarm.txt")),
     (Mutation::ReplyFromHalfARing, Story("s8_what_is_not_committed_is_told_to_nobody.txt")),
