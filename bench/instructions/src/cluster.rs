@@ -16,8 +16,6 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The ring comes round several times in a measurement, so that its turn is paid for.
 const RING_BYTES: u64 = 256 << 10;
-/// When the history began.
-const BEGAN: u64 = 4_000_000_000_000_000_000;
 
 /// Where process `process` is: replica `process` + 1, or one of those who publish and read.
 pub fn address(process: usize) -> SocketAddrV4 {

@@ -34,7 +34,7 @@ use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::window::Window;
 use lockstep_io::IoError;
-use lockstep_io::clock::{Utc, random_u64};
+use lockstep_io::clock::random_u64;
 use lockstep_io::device::{Device, MemorySharing, SecondLine};
 use lockstep_io::fault_injection::FaultSettings;
 use lockstep_io::idle::Idle;

@@ -2,7 +2,7 @@
 
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, JournalError, JournalFailure, RecoverySurvey, boot, draw_incarnation};
-use lockstep_io::clock::{Utc, random_u64};
+use lockstep_io::clock::random_u64;
 use lockstep_replica::journal::{Founder, Superblock};
 use lockstep_wire::{Epoch, Identity, MemberBody};
 use std::path::Path;

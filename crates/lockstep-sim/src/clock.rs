@@ -92,7 +92,12 @@ impl Plan {
     }
 
     /// The clocks of so many replicas, from the `first` on, are wrong by so much between these times of the run.
-    pub(super) fn set_clocks(&mut self, (first, count): (usize, usize), by_ms: i64, (from, until): (Nanos, Nanos)) {
+    pub(super) fn set_clocks(
+        &mut self,
+        (first, count): (usize, usize),
+        by_ms: i64,
+        (from, until): (Nanos, Nanos),
+    ) {
         for (at_ns, by_ms) in [(from, by_ms), (until, -by_ms)].into_iter().filter(|(_, by_ms)| *by_ms != 0) {
             self.faults.extend((0..count).map(|place| {
                 let target = FaultTargetNode::Replica((first + place) % self.replicas);

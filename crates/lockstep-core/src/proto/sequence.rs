@@ -224,12 +224,14 @@ mod tests {
         Stamp { kind: EntryKind::Message, flags: 0, publisher: 3, publisher_seq: 8, destination: 5 };
 
     fn sequencer() -> Sequencer {
-        Sequencer::new(
+        let mut sequencer = Sequencer::new(
             Leadership::granted(epoch(1, 1)),
             lockstep_wire::Keyring::none(7).into(),
             (9, VERSION_MIN),
             1424,
-        )
+        );
+        sequencer.set_correction(Some(0));
+        sequencer
     }
 
     #[test]
@@ -287,7 +289,7 @@ mod tests {
                     sequencer.stamp(&end, &mut memory, right + wall + 7, STAMP, b"behind it");
                 }
                 let header = sequencer.close(&end, &mut memory, 1, None);
-                times.push({ header.timestamp });
+                times.push(header.timestamp);
                 let offsets: Vec<_> =
                     view(&memory).entries().map(|entry| entry.header.time_or_incarnation).collect();
                 assert_eq!(offsets, if is_order { vec![0, 7] } else { vec![0] });
@@ -303,6 +305,24 @@ mod tests {
         let (end, mut sequencer, mut memory) = (begun(), sequencer(), vec![0; 1424]);
         sequencer.stamp(&end, &mut memory, 100, STAMP, b"x");
         sequencer.set_back(100);
+    }
+
+    #[test]
+    fn clock_1_what_is_stamped_before_the_time_is_known_has_the_time_of_the_logs_end() {
+        let mut end = LogEnd { timestamp: 5_000, ..begun() };
+        let fresh = sequencer();
+        let mut sequencer = Sequencer { correction: NO_TIME, ..fresh };
+        let mut memory = vec![0; 1424];
+        let mut times = Vec::new();
+        for correction in [None, None, Some(-1_000), None] {
+            sequencer.set_correction(correction);
+            times.push(sequencer.has_time());
+            sequencer.stamp(&end, &mut memory, 9_000, STAMP, b"x");
+            sequencer.close(&end, &mut memory, 1, None);
+            end = end.follow(&view(&memory)).unwrap();
+            assert_eq!(end.timestamp, if sequencer.has_time() { 8_000 } else { 5_000 });
+        }
+        assert_eq!(times, [false, false, true, true]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! CLOCK-2: a stream whose time ran ahead goes back by an operator's order, to the time of a quorum's clocks.
 
+use bytemuck::Zeroable;
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_memory::cluster::Cluster;
 use lockstep_memory::world::*;
-use lockstep_replica::bootstrap::bootstrap_version;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
@@ -13,13 +13,30 @@ const DAY: Nanos = 24 * HOUR;
 /// How far a clock was ahead.
 const FORMS: [Nanos; 3] = [HOUR, DAY, 15 * 365 * DAY];
 
-/// A cluster of three whose clocks are right, and whose history was founded by one that was so far ahead.
+/// A cluster of three whose clocks are right, and whose history was founded by one that was so far ahead, with
+/// a release that gave the birth the time of its clock.
 fn founded_ahead(ahead: Nanos, version: u8) -> Cluster {
     let mut cluster = Cluster::new(3, |_| {});
     let mut tail = blank_tail(1, 256 << 10);
-    let founded_at = WALL_NS + ahead;
-    bootstrap_version(&mut tail, &Keyring::none(CLUSTER), (HISTORY, version), &member_list(3), founded_at)
-        .expect("a blank log");
+    let entry = EntryHeader { kind: EntryKind::Genesis as u8, ..EntryHeader::zeroed() };
+    let mut open = OpenFrame::default();
+    let memory = tail.room().expect("a blank log");
+    assert!(open.push(memory, entry, bytemuck::cast_slice(&member_list(3))));
+    let header = Header {
+        version,
+        cluster: CLUSTER,
+        history: HISTORY,
+        epoch: epoch(0, 1).0,
+        sender: identity(1).replica,
+        incarnation: identity(1).incarnation,
+        first_seq: 1,
+        commit_next: 1,
+        timestamp: WALL_NS + ahead,
+        ..Header::new(Kind::Frame)
+    };
+    let len = open.len();
+    let header = open.close(memory, &Keyring::none(CLUSTER), header, len);
+    tail.pin(&header);
     cluster.replicas[0] = start(tail, replica_limits(1, 3)).expect("a listed member");
     cluster.add_publisher(|_| {});
     cluster
