@@ -81,8 +81,8 @@ impl Output {
         self.push(Stored::Timer { key, due: at.max(self.time), is_relative: false }, payload);
     }
 
-    /// As [`timer_at`](Self::timer_at), so many nanoseconds behind the input's time. Where the stream's time is
-    /// set back, what is left of them stays.
+    /// As [`timer_at`](Self::timer_at), so many nanoseconds behind the input's time. Where the stream's time
+    /// is set back, what is left of them stays.
     pub fn timer_after(&mut self, key: u64, after: Nanos, payload: &[u8]) {
         let due = self.time.saturating_add(after);
         self.push(Stored::Timer { key, due, is_relative: true }, payload);

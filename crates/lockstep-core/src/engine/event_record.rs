@@ -3,7 +3,7 @@
 //! The code of a condition is its own ([`lockstep_wire::Condition`]).
 
 use super::event::ReplicaEvent;
-use lockstep_wire::{EventRecord as Record, Identity, Nanos, Reject};
+use lockstep_wire::{EventRecord as Record, Identity, Nanos, Reject, Seq};
 
 /// The role changed.
 pub const ROLE: u16 = 1001;
@@ -69,6 +69,11 @@ fn with_history(record: Record, identity: Identity, history: u64) -> Record {
     Record { a: identity.packed(), b: history, ..record }
 }
 
+/// Of an order that the leader has stamped, and its effect.
+fn ordered(record: Record, seq: Seq, (a, c): (u64, u64)) -> Record {
+    Record { a, b: seq, c, ..record }
+}
+
 /// An event as a record. `since` is the time at which the state began that ends with it.
 pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
     let took = now.saturating_sub(since);
@@ -93,12 +98,8 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         ReplicaEvent::SteppedDown { epoch, why, seq } => {
             Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
         }
-        ReplicaEvent::VersionRaised { version, seq } => {
-            Record { a: u64::from(version), b: seq, ..of(VERSION_RAISED) }
-        }
-        ReplicaEvent::TimeSetBack { before, after, seq } => {
-            Record { a: before, b: seq, c: after, ..of(TIME_SET_BACK) }
-        }
+        ReplicaEvent::VersionRaised { version, seq } => ordered(of(VERSION_RAISED), seq, (version.into(), 0)),
+        ReplicaEvent::TimeSetBack { before, after, seq } => ordered(of(TIME_SET_BACK), seq, (before, after)),
         ReplicaEvent::SuffixReplaced { from, epoch, old_epoch, old_next } => {
             Record { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(SUFFIX_REPLACED) }
         }

@@ -95,9 +95,9 @@ impl Sequencer {
         self.version = version;
     }
 
-    /// CLOCK-2 (when time goes back): a frame's time is not below that of the frame before it, unless its first
-    /// entry is an operator's order of time. The open frame, which begins with that order, has the time of a
-    /// quorum's clocks by our clock, which shows `wall` (CLOCK-1).
+    /// CLOCK-2 (when time goes back): a frame's time is not below that of the frame before it, unless its
+    /// first entry is an operator's order of time. The open frame, which begins with that order, has the time
+    /// of a quorum's clocks by our clock, which shows `wall` (CLOCK-1).
     pub fn set_back(&mut self, wall: Nanos) {
         assert!(self.open.count() == 1, "CLOCK-2: the order is the only entry of the open frame");
         assert!(self.time(wall) < self.timestamp, "CLOCK-2: from {} to {wall}", self.timestamp);
@@ -149,7 +149,8 @@ impl Sequencer {
 
     /// S1 (one frame per seq): writes the next entry into the open frame in `memory`, behind the log's `end`,
     /// and returns its seq. `wall` is our clock's time; a frame's time is that of its first entry, and not
-    /// below that of the frame before ([`Sequencer::set_back`]). `None` if the frame has no room for it ([`Sequencer::fits`]).
+    /// below that of the frame before ([`Sequencer::set_back`]). `None` if the frame has no room for it
+    /// ([`Sequencer::fits`]).
     #[inline]
     pub fn stamp(
         &mut self,

@@ -1,8 +1,9 @@
 //! This node's clock compared with those of the others, and with the stream's time. A leader stamps by the
 //! time that a quorum's clocks have reached (CLOCK-1), so that one wrong clock moves nothing. Time decreases
-//! along the stream by an operator's order alone (CLOCK-2): where a quorum's clocks were ahead, it stands still
-//! at every later leader until that order, or until the clocks have passed it (DECISIONS 24). The operator is notified of a clock that is apart, and of
-//! a stream's time that is ahead and of how long that will last.
+//! along the stream by an operator's order alone (CLOCK-2): where a quorum's clocks were ahead, it stands
+//! still at every later leader until that order, or until the clocks have passed it (DECISIONS 24). The
+//! operator is notified of a clock that is apart, and of a stream's time that is ahead and of how long that
+//! will last.
 
 use super::role::RoleState;
 use super::{Leading, ReplicaCore, ReplicaEngine, Turn};

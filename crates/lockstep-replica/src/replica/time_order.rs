@@ -3,8 +3,9 @@
 //! ```text
 //!   a quorum's clocks were ahead ─▶ right again: time stands still ─▶ order ─▶ time is that of a quorum's clocks
 //! ```
-//! The operator names the time that it has seen the stream stand at, and no other: where to, a quorum's clocks
-//! say (CLOCK-1). While it is ahead that time stands still, so that an order for it has one effect, once.
+//! The operator names the time that it has seen the stream stand at, and no other: where to, a quorum's
+//! clocks say (CLOCK-1). While it is ahead that time stands still, so that an order for it has one effect,
+//! once.
 
 use super::{ReplicaCore, RoleState, Turn};
 use crate::journal::Tail;

@@ -107,8 +107,8 @@ impl QueryKind {
         self.order().is_some()
     }
 
-    /// Whether a query of this kind may have this name: a command names an identity, a version, a time, or nothing;
-    /// one for events a number in decimal digits, or nothing.
+    /// Whether a query of this kind may have this name: a command names an identity, a version, a time, or
+    /// nothing; one for events a number in decimal digits, or nothing.
     fn takes(self, name: &str) -> bool {
         match self {
             Self::Handover | Self::DeclareDead => name.is_empty() || name.parse::<Identity>().is_ok(),

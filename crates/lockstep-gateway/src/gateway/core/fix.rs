@@ -332,12 +332,8 @@ impl<B: Backlog> Gateway<B> {
             && let Some((number, ends)) = session.next_out().zip(session.ends())
         {
             let fields = format!("35=5\x0158={DAY_IS_OVER}\x01");
-            ends.write(
-                &FixRecord { flags: 0, timestamp, fields: fields.as_bytes() },
-                number,
-                timestamp,
-                &mut conn.out,
-            );
+            let record = FixRecord { flags: 0, timestamp, fields: fields.as_bytes() };
+            ends.write(&record, number, timestamp, &mut conn.out);
         }
         self.finish_fix(now, index, DisconnectReason::DayEnd);
     }
