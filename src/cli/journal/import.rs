@@ -18,8 +18,8 @@ use lockstep_notary::from_hex;
 use lockstep_replica::journal::{CopiedSegment, CopyOwner, MadeLog};
 use lockstep_wire::{
     DayMark, Destination, EntryHeader, EntryKind, Epoch, FrameView, INCARNATION_MAX, Identity, JOURNALS,
-    MESSAGE_LEN_MAX, MemberBody, NOTARIES, Nanos, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq,
-    frame_len_max,
+    MESSAGE_LEN_MAX, MemberBody, NOTARIES, Nanos, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq,
+    Seq, frame_len_max,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -58,6 +58,15 @@ pub struct ImportArgs {
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whether an entry is the order that sets the stream's time back. The entries behind it have the time before
+/// until that has passed.
+fn sets_back(entry: &ExportedEntry) -> bool {
+    entry.kind == kind_name(EntryKind::Order)
+        && from_hex(&entry.payload_hex)
+            .and_then(|payload| OrderView::parse(&payload).ok()?.time_before())
+            .is_some()
 }
 
 /// A line of the file, as [`LogEntry`] writes it.
@@ -208,7 +217,7 @@ impl<'a> Import<'a> {
             return Err(format!("seq {} behind seq {}: {what}", entry.seq, self.last_seq));
         }
         self.last_seq = entry.seq;
-        self.check_time(entry.timestamp_ns)?;
+        self.check_time(entry)?;
         let kinds = [EntryKind::Message, EntryKind::Open, EntryKind::Close, EntryKind::Day];
         let kind = kinds.into_iter().find(|kind| kind_name(*kind) == entry.kind);
         let Some(kind) = kind.filter(|_| ![NOTARIES, JOURNALS].contains(&entry.destination)) else {
@@ -262,12 +271,15 @@ impl<'a> Import<'a> {
 }
 
 impl Import<'_> {
-    /// Times never fall along a stream, and one that lies ahead would hold its clock until it has come.
-    fn check_time(&mut self, time: Nanos) -> Result<(), String> {
-        let last = self.last_time;
-        if time < last {
+    /// Times never fall along a stream but by an operator's order, and one that lies ahead would hold its
+    /// clock until it has come.
+    fn check_time(&mut self, entry: &ExportedEntry) -> Result<(), String> {
+        let (time, last) = (entry.timestamp_ns, self.last_time);
+        if time < last && !sets_back(entry) {
             let (time, last) = (Utc(time), Utc(last));
-            return Err(format!("its time {time} lies before {last} of the line before: times never fall"));
+            return Err(format!(
+                "its time {time} lies before {last} of the line before: times never fall but by an order of time"
+            ));
         }
         if time > self.time_max {
             let what = "the stream's clock would stand until then; is the clock of this host right?";

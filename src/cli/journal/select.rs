@@ -58,6 +58,8 @@ pub(super) struct Selection<'a> {
     /// The range that is read.
     pub from: Seq,
     pub to_next: Seq,
+    /// The last seq at which the stream's time goes back: before it, what lies further back may be earlier.
+    set_back_at: Seq,
     /// An entry at or behind `--until` was met: nothing that lies further back is wanted.
     is_passed: Cell<bool>,
 }
@@ -78,7 +80,7 @@ impl<'a> Selection<'a> {
         }
         from = from.max(log.oldest_seq);
         if let Some(since) = args.since {
-            // The newest segment that begins before: times never fall along a log.
+            // The newest segment before the first one with anything that is wanted.
             let early = |row: &lockstep_replica::journal::SegmentOverview| {
                 row.times.is_some_and(|(_, to)| to < since)
             };
@@ -87,8 +89,13 @@ impl<'a> Selection<'a> {
             from = from.max(before.map_or(0, |row| row.seqs.1.min(log.end.next)));
         }
         let bound = if args.committed { log.commit_next } else { log.end.next };
+        let set_back_at = match args.until {
+            Some(_) => journal.overview()?.iter().flatten().filter_map(|row| row.set_back_at).max(),
+            None => None,
+        };
+        let set_back_at = set_back_at.unwrap_or(0);
         let to_next = args.to.map_or(bound, |to| to.saturating_add(1).min(bound));
-        Ok(Self { args, log, publisher, from, to_next, is_passed: Cell::new(false) })
+        Ok(Self { args, log, publisher, from, to_next, set_back_at, is_passed: Cell::new(false) })
     }
 
     /// What follows from the damage that was met or known before, once as much as possible was written:
@@ -135,7 +142,8 @@ impl<'a> Selection<'a> {
         // A message of the range may begin before it.
         let from = joined_from(self.from).max(self.log.oldest_seq);
         journal.read(from, self.to_next, |frame| {
-            if self.args.until.is_some_and(|until| frame.header.timestamp >= until) {
+            let is_late = self.args.until.is_some_and(|until| frame.header.timestamp >= until);
+            if is_late && frame.header.first_seq >= self.set_back_at {
                 self.is_passed.set(true);
                 return Ok(ControlFlow::Break(()));
             }

@@ -10,7 +10,7 @@ use crate::journal::record::Record;
 use crate::journal::segment::RECORDS_AT;
 use crate::journal::walk::{Walk, WalkItem};
 use bytemuck::{Pod, Zeroable};
-use lockstep_wire::{DayMark, Entry, EntryKind, JOURNALS, Nanos, Need, PublisherId, Seq};
+use lockstep_wire::{DayMark, Entry, EntryKind, JOURNALS, Nanos, Need, OrderView, PublisherId, Seq};
 
 const INDEX_MAGIC: u64 = u64::from_le_bytes(*b"LKSINDX\0");
 /// Bytes of a segment for one row: a reader walks at most this far to find a seq.
@@ -36,6 +36,8 @@ enum RowKind {
     Need = 4,
     /// A trading day begins at `seq`, in a frame at `offset`. These rows stand behind all others too.
     Day = 5,
+    /// The stream's time goes back at `seq`, in a frame at `offset`. So do these.
+    SetBack = 6,
 }
 
 /// The bits of a row's kind below a publisher.
@@ -68,8 +70,8 @@ pub struct Index {
     rows: Vec<Row>,
     /// What publishers need, in the order of the records.
     needs: Vec<Row>,
-    /// Where trading days begin, in the order of the records.
-    days: Vec<Row>,
+    /// Where trading days begin, and where the stream's time goes back, in the order of the records.
+    marks: Vec<Row>,
     /// Where the records end.
     pub end_offset: u64,
     /// The newest timestamp of its frames; 0 without frames.
@@ -91,11 +93,14 @@ fn need_row(entry: &Entry<'_>, offset: u64) -> Option<Row> {
     Some(Row { kind: publisher << KIND_BITS | RowKind::Need as u64, seq: from, offset })
 }
 
-/// The row of an entry at `seq` that begins a trading day.
-fn day_row(entry: &Entry<'_>, seq: Seq, offset: u64) -> Option<Row> {
-    let begins =
-        entry.kind() == EntryKind::Day && DayMark::parse(entry.payload).is_ok_and(|mark| mark.is_start);
-    begins.then_some(Row { kind: RowKind::Day as u64, seq, offset })
+/// The row of an entry at `seq` that begins a trading day, or sets the stream's time back.
+fn mark_row(entry: &Entry<'_>, seq: Seq, offset: u64) -> Option<Row> {
+    let kind = match entry.kind() {
+        EntryKind::Day if DayMark::parse(entry.payload).is_ok_and(|mark| mark.is_start) => RowKind::Day,
+        EntryKind::Order if OrderView::parse(entry.payload).ok()?.time_before().is_some() => RowKind::SetBack,
+        _ => return None,
+    };
+    Some(Row { kind: kind as u64, seq, offset })
 }
 
 impl Index {
@@ -105,7 +110,7 @@ impl Index {
             number,
             rows: Vec::new(),
             needs: Vec::new(),
-            days: Vec::new(),
+            marks: Vec::new(),
             end_offset: RECORDS_AT,
             timestamp: 0,
             last_row: None,
@@ -122,7 +127,7 @@ impl Index {
                 let seq = frame.header.first_seq;
                 for (seq, entry) in (seq..).zip(frame.entries()) {
                     self.needs.extend(need_row(&entry, offset));
-                    self.days.extend(day_row(&entry, seq, offset));
+                    self.marks.extend(mark_row(&entry, seq, offset));
                 }
                 self.timestamp = self.timestamp.max(frame.header.timestamp);
                 match &mut self.staged {
@@ -147,13 +152,13 @@ impl Index {
             Record::Abandon => {
                 row(RowKind::Abandon, self.next_seq, offset);
                 if let Some(Some(first)) = self.staged.take() {
-                    self.days.retain(|day| day.offset < first);
+                    self.marks.retain(|mark| mark.offset < first);
                 }
             }
             Record::Switch { from, end } => {
                 if let Some(Some(first)) = self.staged.take() {
                     row(RowKind::Switch, *from, first);
-                    self.days.retain(|day| day.seq < *from || day.offset >= first);
+                    self.marks.retain(|mark| mark.seq < *from || mark.offset >= first);
                 }
                 self.next_seq = end.next;
             }
@@ -173,7 +178,13 @@ impl Index {
 
     /// Where trading days begin in this segment's part of the log.
     pub fn days(&self) -> impl Iterator<Item = Seq> {
-        self.days.iter().map(|row| row.seq)
+        self.marks.iter().filter(|row| row.kind == RowKind::Day as u64).map(|row| row.seq)
+    }
+
+    /// The last seq of this segment's part of the log at which the stream's time goes back.
+    pub fn set_back_at(&self) -> Option<Seq> {
+        let marks = self.marks.iter().filter(|row| row.kind == RowKind::SetBack as u64);
+        marks.map(|row| row.seq).max()
     }
 
     /// The lowest seq from which a record of this segment replaces the log's suffix; [`Seq::MAX`] if none
@@ -229,12 +240,12 @@ impl Index {
             number: self.number,
             end_offset: self.end_offset,
             timestamp: self.timestamp,
-            rows: (self.rows.len() + self.needs.len() + self.days.len()) as u64,
+            rows: (self.rows.len() + self.needs.len() + self.marks.len()) as u64,
         };
         let mut bytes = bytemuck::bytes_of(&head).to_vec();
         bytes.extend_from_slice(bytemuck::cast_slice(&self.rows));
         bytes.extend_from_slice(bytemuck::cast_slice(&self.needs));
-        bytes.extend_from_slice(bytemuck::cast_slice(&self.days));
+        bytes.extend_from_slice(bytemuck::cast_slice(&self.marks));
         let checksum = checksum_but_12(&bytes);
         bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -258,11 +269,12 @@ impl Index {
         let rows = rows.chunks_exact(size_of::<Row>()).map(bytemuck::pod_read_unaligned);
         let (needs, rows): (Vec<_>, Vec<_>) =
             rows.partition(|row: &Row| row.kind as u32 == RowKind::Need as u32);
-        let (days, rows) = rows.into_iter().partition(|row| row.kind == RowKind::Day as u64);
+        let is_mark = |row: &Row| [RowKind::Day as u64, RowKind::SetBack as u64].contains(&row.kind);
+        let (marks, rows) = rows.into_iter().partition(is_mark);
         Ok(Self {
             rows,
             needs,
-            days,
+            marks,
             end_offset: head.end_offset,
             timestamp: head.timestamp,
             ..Self::new(number, 0)

@@ -119,6 +119,8 @@ pub struct SegmentOverview {
     /// The timestamps of its first and its newest frame; 0 of the birth of a history and of the start of its
     /// first epoch, which have none.
     pub times: Option<(Nanos, Nanos)>,
+    /// The last seq in it at which the stream's time goes back.
+    pub set_back_at: Option<Seq>,
     /// A takeover replaced the log from this seq on with frames in it.
     pub replaced_from: Option<Seq>,
     /// It is full.
@@ -174,6 +176,7 @@ fn overview_of<S: Store>(
         seqs: (header.first_seq, end.next),
         epochs: first.map(|(epoch, _)| (epoch, end.epoch)),
         times: first.map(|(_, time)| (time, index.timestamp.max(time))),
+        set_back_at: index.set_back_at(),
         replaced_from: Some(index.switched_from()).filter(|from| *from != Seq::MAX),
         is_sealed: later.is_some(),
     })

@@ -226,18 +226,18 @@ impl SegmentWriter {
         Ok(None)
     }
 
-    /// The first seq of the oldest sealed segment with a frame stamped at or after `time`; the log's end if
-    /// there is none.
+    /// The first seq behind the newest sealed segment that was stamped before `time` as a whole; 1 if none
+    /// was. A segment that was stamped in a time that was ahead counts as stamped before those that follow
+    /// it.
     pub fn first_seq_since<S: Store>(&mut self, store: &S, time: Nanos) -> Result<Seq, StoreError> {
         if self.sealed.is_none() {
             self.sealed = Some(self.find_sealed(store)?);
         }
         let sealed = self.sealed.as_deref().unwrap_or_default();
-        let older = sealed.partition_point(|one| one.timestamp < time);
-        Ok(match (older < sealed.len(), older.checked_sub(1)) {
-            (true, None) => 1,
-            (_, Some(before)) => sealed[before].next_seq,
-            (false, None) => self.log.end.next,
+        Ok(match sealed.iter().rfind(|one| one.timestamp < time) {
+            Some(before) => before.next_seq,
+            None if sealed.is_empty() => self.log.end.next,
+            None => 1,
         })
     }
 

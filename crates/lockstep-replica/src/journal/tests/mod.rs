@@ -15,6 +15,7 @@ mod segments;
 mod side;
 mod switch;
 mod tail;
+mod times;
 mod torn;
 
 use crate::journal::memory::{MemoryStore, MemoryTail};
