@@ -11,7 +11,7 @@ use lockstep_daemon::config;
 use lockstep_wire::{Cursor, Destination, Identity, Seq};
 pub use membership::{
     DeclareDeadArgs, HandoverArgs, MembershipAddArgs, MembershipArgs, MembershipCommand,
-    MembershipRemoveArgs, MembershipReplaceArgs, UpgradeArgs,
+    MembershipRemoveArgs, MembershipReplaceArgs, TimeArgs, UpgradeArgs,
 };
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -93,6 +93,8 @@ pub enum Command {
     Handover(HandoverArgs),
     /// Shows which versions the nodes speak, and ends an upgrade that was made node by node
     Upgrade(UpgradeArgs),
+    /// Shows the stream's time beside the nodes' clocks, and sets it back where it ran ahead
+    Time(TimeArgs),
     /// Makes the keys of a cluster, gives them to processes, and changes them while the stream runs
     Keys(super::keys::KeysArgs),
     /// Marks where a trading day begins or ends

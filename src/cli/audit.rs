@@ -219,7 +219,10 @@ fn what(order: &OrderView<'_>) -> String {
                 format!("membership {how}{subject}{at}{role}")
             }
         },
-        _ => format!("{name}{subject}"),
+        _ => match order.time_before() {
+            Some(before) => format!("{name} back from {}", Utc(before)),
+            None => format!("{name}{subject}"),
+        },
     }
 }
 

@@ -48,6 +48,7 @@ mod shown;
 mod status;
 mod subscribe;
 mod text;
+mod time;
 mod top;
 mod upgrade;
 mod wait;
@@ -137,6 +138,7 @@ impl Command {
             Self::Prove(args) => prove::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::Upgrade(args) => upgrade::run(&args),
+            Self::Time(args) => time::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),
             Self::Check(args) if args.diff.len() == 2 => {
                 check::diff([&args.diff[0], &args.diff[1]], args.json, &mut std::io::stdout().lock())

@@ -240,9 +240,7 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
             "the leader does not speak this version, or its log has it already: `lockstep upgrade` shows both".to_owned()
         }
         CommandReject::NotAhead => {
-            "the stream's time is not ahead of the clocks of a quorum: there is nothing to set back; clocks that were set \
-             right are believed after ten seconds"
-                .to_owned()
+            "the stream's time is not ahead of a quorum's clocks: there is nothing to set back, or clocks that were set right are not believed yet".to_owned()
         }
         CommandReject::ClocksUnknown => {
             "the leader has not heard the clocks of a quorum: `lockstep status` shows who is away; ask again".to_owned()

@@ -117,10 +117,14 @@ impl EntryLine {
             SubscriberEvent::Day { seq, mark, .. } => {
                 ("day", seq, json!({ "begins": mark.is_start, "name": mark.name }))
             }
-            SubscriberEvent::Ordered { seq, order, .. } => {
+            SubscriberEvent::Ordered { seq, timestamp, order } => {
                 let subject = order.subject().map(|identity| identity.to_string());
-                let more =
+                let mut more =
                     json!({ "order": order.order().name(), "operator": order.holder, "subject": subject });
+                if let Some(before) = order.time_before() {
+                    more["time_before_ns"] = before.into();
+                    more["time_ns"] = timestamp.into();
+                }
                 ("ordered", seq, more)
             }
             SubscriberEvent::Epoch { epoch, seq } => {

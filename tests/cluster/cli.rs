@@ -21,6 +21,7 @@ mod service;
 mod stall;
 mod starts;
 pub mod streams;
+mod time;
 mod top;
 mod vanished;
 mod wait;

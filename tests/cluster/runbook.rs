@@ -92,8 +92,11 @@ fn looks(page: &mut Page, cluster: &Cluster) {
     shows("lockstep counters --group lines", &["replica-1"]);
     shows("lockstep counters --group unicast", &["replica-1"]);
     shows("lockstep losses", &["replica 1", "replica 3"]);
+    shows("lockstep time", &["stream ", "by leader ", "nothing to correct"]);
     shows("lockstep membership show", &["1:", "full", "leads"]);
     shows("lockstep journal verify --replica 3", &["no damage"]);
+    // A stream that is ahead has a test of its own (`tests/cluster/cli/time.rs`).
+    page.run(cluster, "lockstep time --correct").with_code(1).saying(&["there is nothing to set back"]);
     let file = cluster.config().display().to_string();
     let effective = "lockstep check /etc/lockstep/lockstep.toml --effective";
     let checked = page.run_with(cluster, effective, &[("/etc/lockstep/lockstep.toml", &file)], "");

@@ -100,7 +100,11 @@ impl ActiveCondition {
             }
             Condition::ClockAhead => {
                 let (ahead, stands) = (Duration::from_nanos(a), b == 1);
-                let still = if stands { ", and stands still until that clock is past it" } else { "" };
+                let still = if stands {
+                    ", and stands still until that clock is past it or an order sets it back"
+                } else {
+                    ""
+                };
                 format!("the stream's time is {ahead:?} ahead of this node's clock{still}")
             }
             Condition::ClockApart => {
@@ -171,8 +175,8 @@ impl ActiveCondition {
                  before anything else is done"
             }
             Condition::ClockAhead => {
-                "a leader's clock was wrong, here or there; the stream's time stands still until the clocks have \
-                 reached it: mend the clocks"
+                "a leader's clock was wrong, here or there, and the stream's time stands still: mend the clocks; where they \
+                 are right and a quorum's were wrong, `lockstep time --correct` sets it back"
             }
             Condition::ClockApart => {
                 "set it right (is its time daemon running?): where it leads it stamps by the others' clocks, and where a \

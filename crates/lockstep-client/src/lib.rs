@@ -176,7 +176,7 @@ pub mod internal {
     pub use crate::conditions::ActiveCondition;
     pub use crate::counted::handle_counters;
     pub use crate::health::{ClusterHealth, Health, QueryResult, Reason};
-    pub use crate::queries::{NodeEvents, NodeRelease, NodeState, QueryClient};
+    pub use crate::queries::{NodeEvents, NodeRelease, NodeState, NodeTimes, QueryClient};
     pub use crate::status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};
     pub use lockstep_core::engine::unfinished::Unfinished;
     pub use lockstep_core::proto::parts::PARTS_BOUNDS;

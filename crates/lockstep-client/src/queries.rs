@@ -12,7 +12,8 @@ use lockstep_io::idle::Parker;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, EventRow, EventsBody, HEADER_LEN, Header,
     Identity, Kind, MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorKey, OperatorOrder,
-    OrderProof, OrderStatement, QueryKind, SMALL_LEN_MAX, Seq, write_entry, write_membership, write_order,
+    OrderProof, OrderStatement, QueryKind, SMALL_LEN_MAX, Seq, named_arguments, write_entry,
+    write_membership, write_order,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -47,6 +48,18 @@ pub struct NodeRelease {
     pub in_force: Option<u8>,
     /// The name of the release.
     pub release: String,
+}
+
+/// A node's answer about the stream's time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct NodeTimes {
+    /// The time of its log's last frame; `None` while that is empty.
+    pub stream: Option<Nanos>,
+    /// Its own clock.
+    pub clock: Nanos,
+    /// The time that the clocks of a quorum have reached, by its judgement; `None`: it has not heard a
+    /// quorum.
+    pub quorum: Option<Nanos>,
 }
 
 /// A page of a node's events.
@@ -141,6 +154,12 @@ impl QueryClient {
         self.query_all(addresses, Query::of(QueryKind::Release), timeout, read_release)
     }
 
+    /// Queries their times; as [`QueryClient::nodes`]. A release that speaks version 3 at most does not
+    /// answer.
+    pub fn times(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeTimes>> {
+        self.query_all(addresses, Query::of(QueryKind::Times), timeout, read_times)
+    }
+
     /// Queries each node's newest events below a number (`u64::MAX`: the newest of all); as
     /// [`QueryClient::nodes`].
     pub fn events(
@@ -187,6 +206,19 @@ impl QueryClient {
     ) -> Option<Result<(), CommandReject>> {
         let order = (QueryKind::Upgrade, &*version.to_string());
         self.send_order(leader, order, (None, &[version]), timeout)
+    }
+
+    /// Commands the leader to set the stream's time, which stands at `before`, back to that of a quorum's
+    /// clocks; as [`QueryClient::send_command`].
+    pub fn send_time_order(
+        &mut self,
+        leader: &NodeStatus,
+        before: Nanos,
+        timeout: Duration,
+    ) -> Option<Result<(), CommandReject>> {
+        let order = (QueryKind::Time, &*before.to_string());
+        let arguments = named_arguments(OperatorOrder::Time, order.1);
+        self.send_order(leader, order, (None, &arguments), timeout)
     }
 
     fn send_order(
@@ -339,6 +371,13 @@ fn read_release(datagram: &Datagram<'_>, _from: SocketAddrV4) -> Option<(u64, No
         release: body.release().into_owned(),
     };
     Some((body.token, release))
+}
+
+fn read_times(datagram: &Datagram<'_>, _from: SocketAddrV4) -> Option<(u64, NodeTimes)> {
+    let Datagram::Times(header, body) = datagram else { return None };
+    let known = |time: Nanos| (time > 0).then_some(time);
+    let times = NodeTimes { stream: known(body.stream), clock: header.timestamp, quorum: known(body.quorum) };
+    Some((body.token, times))
 }
 
 fn read_events(datagram: &Datagram<'_>, _from: SocketAddrV4) -> Option<(u64, NodeEvents)> {

@@ -96,6 +96,16 @@ pub struct UpgradeArgs {
     pub to: Option<u8>,
 }
 
+/// Flags of `time`.
+#[derive(Args, Debug)]
+pub struct TimeArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Sets the stream's time, which ran ahead, back to that of a quorum's clocks
+    #[arg(long)]
+    pub correct: bool,
+}
+
 /// Flags of `declare-dead`.
 #[derive(Args, Debug)]
 pub struct DeclareDeadArgs {

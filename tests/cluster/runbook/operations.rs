@@ -81,6 +81,7 @@ fn looks(page: &mut Page, cluster: &Cluster) {
     shows("lockstep reload", &["replica-1: the key file ", "replica-3: "]);
     shows("lockstep reload replica-2", &["replica-2: the configuration was read again"]);
     shows("lockstep upgrade", &["log is of version"]);
+    shows("lockstep time", &["nothing to correct"]);
     shows("lockstep check cluster.toml", &[]);
     shows("lockstep drill --restore", &[]);
     let file = cluster.config().display().to_string();
@@ -98,6 +99,8 @@ fn looks(page: &mut Page, cluster: &Cluster) {
         .showing(&["file.nodes"]);
     let probed = page.run_with(cluster, "lockstep doctor --probe", &[], " --for 1s --measure none");
     probed.with_one_of(&[0, 1, 2]).saying(&["probing "]);
+    // A stream that is ahead has a test of its own (`tests/cluster/cli/time.rs`).
+    page.run(cluster, "lockstep time --correct").with_code(1).saying(&["there is nothing to set back"]);
     page.run(cluster, "lockstep handover --to 2").with_code(0);
     page.run_with(cluster, "lockstep handover --to N", &[("N", "3")], "").with_code(0);
     page.run(cluster, "lockstep handover").with_code(0);
