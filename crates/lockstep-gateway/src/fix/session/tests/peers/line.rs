@@ -71,6 +71,10 @@ impl Line {
         Self { way, rng, waiting: VecDeque::new() }
     }
 
+    pub(super) fn damages(&self) -> bool {
+        !self.is_slow() && !matches!(self.way, Way::Whole | Way::Pieces)
+    }
+
     pub(super) fn is_slow(&self) -> bool {
         matches!(self.way, Way::Slow(_))
     }
@@ -97,11 +101,6 @@ impl Line {
                 Way::Whole | Way::Pieces | Way::Slow(_) => {}
             }
         }
-        self.push_whole(bytes, order);
-    }
-
-    /// It sends this, and the line does not damage it.
-    pub(super) fn push_whole(&mut self, bytes: Vec<u8>, order: Option<usize>) {
         self.waiting.push_back((bytes, 0, order));
     }
 
