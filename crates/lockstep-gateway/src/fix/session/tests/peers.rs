@@ -347,8 +347,8 @@ impl Run {
             let bytes = self.peer.send(now, "35=5|");
             self.line.push(bytes, None);
         }
-        // Were it lost, or taken along by a length that is too long, the two would count by different numbers,
-        // and neither could know.
+        // Were it lost, or taken along by a length that is too long, the two would count by different
+        // numbers, and neither could know.
         if self.habits.begins_anew_at == Some(self.step) && !self.line.damages() {
             let bytes = self.peer.begin_anew(now);
             self.line.push(bytes, None);
