@@ -212,7 +212,8 @@ impl Node {
     /// One turn of the duty cycle: [`Node::run`] repeats it.
     pub fn turn(&mut self, now: Nanos, recorder: &Recorder) -> Turn {
         if self.base.is_some() && !self.begin_behind() {
-            // Nothing may be stored meanwhile, and a node without a log is missed by nobody.
+            // Nothing may be stored meanwhile. Nobody misses a node without a log, and one whose log no journal
+            // continues acknowledges nothing that is new.
             let (work, progress) = (0, Some(self.progress()));
             return Turn { work, next_deadline: Some(now + SLOW_NS), progress };
         }
@@ -338,7 +339,7 @@ impl Node {
         let Some(fetch) = &mut self.fetch else { return };
         if let Some(checkpoint) = fetch.take_checkpoint() {
             fetch.request(None);
-            if self.replica.is_installable() {
+            if self.replica.may_begin_behind(&checkpoint) {
                 self.side.begin_behind(checkpoint.clone());
                 self.base = Some(checkpoint);
                 return;
@@ -351,7 +352,7 @@ impl Node {
         }
     }
 
-    /// This node, which holds nothing, begins behind the checkpoint that it was given, once that is on the
+    /// This node, which has no record, begins behind the checkpoint that it was given, once that is on the
     /// device. Returns whether it has begun.
     fn begin_behind(&mut self) -> bool {
         if self.side.begins_behind() {

@@ -59,11 +59,14 @@ pub struct SimArgs {
     /// Ends after so many seconds
     #[arg(long, value_name = "N")]
     pub seconds: Option<u64>,
+    /// Of these seeds only those in which nodes join behind retention
+    #[arg(long)]
+    pub joining: bool,
     /// Threads
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,
     /// One seed only
-    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds"])]
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds", "joining"])]
     pub seed: Option<u64>,
     /// Prints what happens in that seed's run: faults, roles and events
     #[arg(long, requires = "seed")]
@@ -84,7 +87,7 @@ pub struct SimArgs {
     #[arg(long, value_name = "N", requires = "seed")]
     pub messages: Option<u64>,
     /// Looks at every interleaving of three replicas instead, and then with a reader of each kind
-    #[arg(long, conflicts_with_all = ["seeds", "first", "seconds", "seed", "svg"])]
+    #[arg(long, conflicts_with_all = ["seeds", "first", "seconds", "joining", "seed", "svg"])]
     pub explore: bool,
     /// Steps in a row up to which all interleavings are looked at
     #[arg(long, value_name = "N", default_value_t = 7, requires = "explore")]

@@ -4,6 +4,7 @@ use super::check::Violation;
 use super::coverage::Event;
 use super::device::SimDevice;
 use super::edge::EdgePlan;
+use super::joining;
 use super::machine::MachineState;
 use super::plan::DAY_NS;
 use super::story::Happening;
@@ -38,9 +39,11 @@ impl World {
         let archiver = (0..replicas).find(|index| {
             self.plan.is_archiver(*index) && self.lost >> index & 1 == 0 && self.stored_next(*index) >= stored
         });
-        let stored = if archiver.is_some() { 1 } else { stored };
+        let stored = if archiver.is_some() && !self.plan.archives_are_cut { 1 } else { stored };
         let alive: Vec<usize> = (0..replicas)
-            .filter(|index| self.lost >> index & 1 == 0 && self.stored_next(*index) >= oldest.max(stored))
+            .filter(|index| {
+                self.lost >> index & 1 == 0 && joining::joins_at(self, *index) >= oldest.max(stored)
+            })
             .collect();
         // A history that only the lost replicas stored has ended.
         let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
@@ -62,7 +65,8 @@ impl World {
             }
         }
         // A journal that lacks what the others have removed gets it from the archiver.
-        healthy |= archiver.map_or(0, |index| 1 << index);
+        self.joiners = joining::joiners(self);
+        healthy |= archiver.map_or(0, |index| 1 << index) | self.joiners;
         let edges = self.plan.edges.as_ref().map_or(0, EdgePlan::nodes);
         let first = self.plan.nodes() - edges;
         let all_edges = ((1 << edges) - 1) << first;
@@ -129,10 +133,11 @@ impl World {
 
     /// Whether a gateway or feed waits for the next trading day: no healthy journal has the start of the
     /// present one, as all began later, or retention has removed it (DECISIONS 11), and the archiver that had
-    /// it is broken for ever.
+    /// it is broken for ever. Or a replica waits for its operator.
     pub(super) fn waits_for_another_day(&self) -> bool {
         let lacks = |node: &SimNode| match &node.actor {
             Actor::Edge(edge) => edge.lacks_beginning(),
+            Actor::Replica(machine) => self.plan.archives_are_cut && joining::is_overtaken(machine),
             _ => false,
         };
         self.plan.retention != Retention::default() && self.nodes.iter().any(lacks)

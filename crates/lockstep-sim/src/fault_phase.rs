@@ -2,6 +2,7 @@
 
 use super::check::Violation;
 use super::coverage::Event;
+use super::joining;
 use super::net::To;
 use super::operator::OperatorStep;
 use super::plan::{DAY_NS, EndPlan, FaultKind, FaultTarget, FaultTargetNode};
@@ -162,7 +163,9 @@ impl World {
                 self.order(&[OperatorStep::Add { node, witness, patient }], 0)
             }
             FaultTarget::Remove(target) => self.remove(target),
-            FaultTarget::Replace(target) => self.replace(target),
+            FaultTarget::Replace(target) => joining::replace(self, target),
+            FaultTarget::Reformat(target) => joining::reformat(self, target),
+            FaultTarget::DiesInstalling(target, lasting) => joining::die_installing(self, target, lasting),
             FaultTarget::TwoOrders(node, target) => {
                 self.count(Event::OrdersTwo);
                 self.order(&[OperatorStep::Add { node, witness: false, patient: false }], 0);
@@ -411,7 +414,10 @@ impl World {
     /// Whether one more identity may be lost.
     pub(super) fn may_lose(&self, index: usize) -> bool {
         // Only the archiver has what replicas have removed.
-        if self.plan.is_archiver(index) && self.plan.retention != Retention::default() {
+        if self.plan.is_archiver(index)
+            && self.plan.retention != Retention::default()
+            && !self.plan.archives_are_cut
+        {
             return false;
         }
         let members = self.members_in_force();

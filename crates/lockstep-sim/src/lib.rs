@@ -33,6 +33,7 @@ pub mod explore;
 mod fault_phase;
 mod full_disks;
 mod handover;
+mod joining;
 mod keys;
 pub mod lone;
 mod machine;

@@ -31,6 +31,18 @@ pub fn run_many(
     failures_max: usize,
     goes_on: impl Fn(&Tally) -> bool + Sync,
 ) -> Tally {
+    run_wanted(first, seeds, jobs, failures_max, |_| true, goes_on)
+}
+
+/// The same, of those seeds alone whose plan is wanted.
+pub fn run_wanted(
+    first: u64,
+    seeds: u64,
+    jobs: usize,
+    failures_max: usize,
+    is_wanted: impl Fn(&Plan) -> bool + Sync,
+    goes_on: impl Fn(&Tally) -> bool + Sync,
+) -> Tally {
     let next = AtomicU64::new(first);
     let tally = Mutex::new(Tally::default());
     let lock = || tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -41,7 +53,12 @@ pub fn run_many(
             if seed >= first.saturating_add(seeds) || is_over(&lock()) {
                 return;
             }
-            match run_caught(seed) {
+            let plan = Plan::of_seed(seed);
+            if !is_wanted(&plan) {
+                continue;
+            }
+            // A panic is a failure like any other: a broken invariant in words.
+            match caught(&plan, false) {
                 Ok(outcome) => {
                     let mut tally = lock();
                     tally.runs += 1;
@@ -60,11 +77,6 @@ pub fn run_many(
     let mut tally = tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     tally.failures.sort_by_key(|failure| failure.seed);
     tally
-}
-
-/// A panic is a failure like any other: a broken invariant in words.
-fn run_caught(seed: u64) -> Result<Outcome, RunFailure> {
-    caught(&Plan::of_seed(seed), false)
 }
 
 /// Runs a plan; a panic of the code under test is a failure of the rule `PANIC`.

@@ -376,24 +376,6 @@ impl World {
         Ok(())
     }
 
-    /// The journal of a member is lost, or was: its next incarnation takes its place.
-    pub(super) fn replace(&mut self, target: FaultTargetNode) {
-        let Some(node) = self.resolve(target).filter(|node| !self.plan.is_archiver(*node)) else { return };
-        if self.lost >> node & 1 == 0 {
-            self.forget(target);
-        }
-        let Actor::Replica(machine) = &self.nodes[node].actor else { return };
-        if self.lost >> node & 1 == 1 {
-            let patient = self.rng.below(4) > 0;
-            let old = machine.identity;
-            if self.rng.below(2) == 0 {
-                return self.order(&[OperatorStep::Renew(node), OperatorStep::Swap { node, patient }], 0);
-            }
-            let add = OperatorStep::Add { node, witness: false, patient };
-            self.order(&[OperatorStep::Remove(old), OperatorStep::Renew(node), add], 0);
-        }
-    }
-
     /// A member leaves, any one.
     pub(super) fn remove(&mut self, target: FaultTargetNode) {
         if let Some(identity) = self.resolve(target).and_then(|node| self.identity_at(node)) {

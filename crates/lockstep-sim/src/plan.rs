@@ -19,7 +19,7 @@ use lockstep_wire::{Identity, MemberBody, Nanos, VERSION};
 use std::net::SocketAddrV4;
 
 /// The year 2023: the start of wall clocks.
-const WALL_NS: Nanos = 1_700_000_000_000_000_000;
+pub(super) const WALL_NS: Nanos = 1_700_000_000_000_000_000;
 /// A trading day.
 pub(super) const DAY_NS: Nanos = 86_400_000_000_000;
 
@@ -119,6 +119,10 @@ pub enum FaultTarget {
     Remove(FaultTargetNode),
     /// The journal of this one is lost; its next incarnation takes its place.
     Replace(FaultTargetNode),
+    /// The journal of this one, which is no founder, is lost, and formatted anew.
+    Reformat(FaultTargetNode),
+    /// The next process that begins behind a checkpoint at this node dies in the call that stores it.
+    DiesInstalling(FaultTargetNode, Nanos),
     /// One is to join and one is to leave at the same moment.
     TwoOrders(usize, FaultTargetNode),
     /// A command of the past arrives again.
@@ -195,12 +199,14 @@ impl FaultTarget {
             | Self::Ail(.., lasting)
             | Self::Tamper(.., lasting)
             | Self::LongSuspension(.., lasting)
+            | Self::DiesInstalling(.., lasting)
             | Self::RollBack(.., lasting) => Some(lasting),
             Self::Rot(_)
             | Self::ClockStep(..)
             | Self::Add(..)
             | Self::Remove(_)
             | Self::Replace(_)
+            | Self::Reformat(_)
             | Self::TwoOrders(..)
             | Self::LateOrder
             | Self::RemoveDeclaredDead(..)
@@ -387,7 +393,8 @@ impl Plan {
             plan.draw_changes(&mut rng);
         }
         plan.draw_faults(&mut rng);
-        // From an RNG stream of its own: the draws above stay as they were.
+        // From RNG streams of their own: the draws above stay as they were.
+        plan.draw_joining(&mut Rng::new(seed ^ 0x701e));
         plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
         plan.draw_wrong_clocks(&mut Rng::new(seed ^ 0xc1a5));
         plan.faults.sort_by_key(|fault| fault.at_ns);

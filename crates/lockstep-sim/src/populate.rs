@@ -223,6 +223,7 @@ impl World {
             next_moment: 0,
             fences: 0,
             lost: 0,
+            joiners: 0,
             operator: SimOperator::default(),
             old_notices: Vec::new(),
             events: Vec::new(),
@@ -317,6 +318,7 @@ impl World {
             led: None,
             draining: None,
             notice: Vec::new(),
+            dies_installing: None,
         });
     }
 

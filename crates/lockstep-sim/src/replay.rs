@@ -8,9 +8,9 @@
 
 use super::check::Violation;
 use super::coverage::Event;
+use super::joining;
 use super::keys;
 use super::machine::Machine;
-use super::storage::Flushed;
 use super::story::Happening;
 use super::world::{Actor, World};
 use lockstep_core::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, piece};
@@ -39,6 +39,8 @@ pub(super) struct Fetching {
     repairer: usize,
     /// The time at which that source answers.
     answered_at: Nanos,
+    /// Every source has removed what follows the own log.
+    pub(super) is_overtaken: bool,
 }
 
 /// The address under which a node's journal is read: only its last number counts.
@@ -55,12 +57,13 @@ impl Fetching {
             silence_ns: SILENCE_NS,
             ..ReplayLimits::new(keys::replica().clone(), me, nodes.map(address).collect())
         };
-        Self { order, replay: ReplayReader::new(limits), repairer: 0, answered_at: 0 }
+        Self { order, replay: ReplayReader::new(limits), repairer: 0, answered_at: 0, is_overtaken: false }
     }
 
     /// Where all sources have refused: the other form of the request, at once if that is for a checkpoint.
     fn ask_otherwise(&mut self, now: Nanos) {
         let Some(failed) = self.replay.failed() else { return };
+        self.is_overtaken = failed.why == Some(ReplayEndReason::TooOld);
         self.order = self.order.otherwise(failed.oldest_seq);
         self.replay.finish();
         let pause = if self.order.checkpoint_until.is_some() { 0 } else { AGAIN_NS_MAX };
@@ -101,7 +104,7 @@ pub(super) enum ReplayChunk {
     Frames(Vec<u8>),
     /// It cannot help; with the oldest seq that it has.
     Denied(ReplayEndReason, Seq),
-    /// The tables at which its journal begins, for a node that holds nothing.
+    /// The tables at which its journal begins, for a node that has no record.
     Base(Box<Checkpoint>),
 }
 
@@ -133,7 +136,7 @@ impl Machine {
         if let Some(until) = order.checkpoint_until {
             return Ok(match offered(store, segment_index, until, bound)? {
                 Ok(checkpoint) => ReplayChunk::Base(Box::new(checkpoint)),
-                Err(why) => ReplayChunk::Denied(why, oldest),
+                Err(oldest) => ReplayChunk::Denied(ReplayEndReason::TooOld, oldest),
             });
         }
         let from = if order.from == 0 { oldest } else { order.from };
@@ -199,13 +202,13 @@ impl World {
         fetching.on_chunk(now, &chunk);
         if let Some(ReplayChunk::Base(checkpoint)) = chunk {
             fetching.replay.finish();
-            return Ok(install(self, index, &checkpoint));
+            return joining::install(self, index, &checkpoint);
         }
         let Some(ReplayChunk::Frames(bytes)) = chunk else {
-            if let Some(ReplayChunk::Denied(why, _)) = chunk {
+            if let Some(ReplayChunk::Denied(why, oldest)) = chunk {
                 self.oracle.coverage.count(Event::ReplaysDenied);
                 self.tell(index, || {
-                    Happening::Note(format!("seat {repairer} gives no replay: {}", why.name()))
+                    Happening::Note(format!("seat {repairer} gives no replay: {} ({oldest})", why.name()))
                 });
             }
             return Ok(0);
@@ -225,7 +228,7 @@ impl World {
             if !(fetching.replay.on_frame(now) && replica.on_replayed(shown, by, &frame)) {
                 break;
             }
-            fetching.order = behind(&frame);
+            (fetching.order, fetching.is_overtaken) = (behind(&frame), false);
             (at, taken) = (at + len, taken + 1);
             self.oracle.coverage.count(Event::ReplayedFrames);
         }
@@ -259,24 +262,4 @@ impl World {
             }
         }
     }
-}
-
-/// A node that holds nothing begins with the tables that another one gave it, once they are on its disk.
-/// Returns the work that was done.
-fn install(world: &mut World, index: usize, checkpoint: &Checkpoint) -> usize {
-    let Actor::Replica(machine) = &mut world.nodes[index].actor else { return 0 };
-    match machine.install(checkpoint) {
-        Ok(Flushed::Died) => world.on_died(index),
-        Ok(Flushed::Failed(why) | Flushed::Damaged(why)) => world.on_device_failed(index, why),
-        // What nobody planned is found by the next turn of the side thread.
-        Ok(Flushed::GoesOn) | Err(_) => {}
-    }
-    let next = checkpoint.end.next;
-    let Actor::Replica(machine) = &world.nodes[index].actor else { return 0 };
-    if machine.replica().is_none_or(|replica| replica.tail().end() != checkpoint.end) {
-        return 0;
-    }
-    world.oracle.coverage.count(Event::Installed);
-    world.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
-    1
 }

@@ -106,12 +106,12 @@ impl Machine {
         Some(next)
     }
 
-    /// The process, which holds nothing, begins behind `checkpoint`: its files first, then its log.
+    /// The process, which has no record, begins behind `checkpoint`: its files first, then its log.
     pub(super) fn install(&mut self, checkpoint: &Checkpoint) -> Result<Flushed, Violation> {
         let Self { state: MachineState::Up(replica), store, side: Some(side), .. } = self else {
             return Ok(Flushed::GoesOn);
         };
-        if !replica.is_installable() {
+        if !replica.may_begin_behind(checkpoint) {
             return Ok(Flushed::GoesOn);
         }
         match side.begin_behind(store, replica.tail_mut().memory_mut(), checkpoint.clone()) {

@@ -9,6 +9,7 @@ use super::coverage::Event;
 use super::device::SimDevice;
 use super::edge::{EdgeNode, Edges, MachineUnderTest, OwnMachine};
 use super::handover::Draining;
+use super::joining;
 use super::machine::Machine;
 use super::net::{SimNet, To};
 use super::operator::{OPERATOR, SimOperator, is_operator};
@@ -19,6 +20,7 @@ use super::reader::SimReplaySource;
 use super::rng::Rng;
 use super::second::Second;
 use super::sleeper::SleepOutcome;
+use super::storage::StorageFault;
 use super::story::{Happening, Story};
 use super::wire::{NetworkModel, NodeSet, Route, SimNetwork, SimPacket};
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
@@ -66,6 +68,8 @@ pub(super) struct SimNode {
     pub(super) draining: Option<Draining>,
     /// ... and its watcher's death notice.
     pub(super) notice: Vec<u8>,
+    /// The next process that begins behind a checkpoint dies in the call that stores it.
+    pub(super) dies_installing: Option<StorageFault>,
 }
 
 /// The remaining work of a publisher.
@@ -179,6 +183,8 @@ pub(super) struct World {
     pub(super) fences: usize,
     /// Replicas whose identity never counts again.
     pub(super) lost: NodeSet,
+    /// Nodes that held no entry when the faults ended, and are to join.
+    pub(super) joiners: NodeSet,
     pub(super) operator: SimOperator,
     /// Death notices that were prepared for past epochs, with their nodes.
     pub(super) old_notices: Vec<(usize, Vec<u8>)>,
@@ -251,6 +257,7 @@ pub(super) fn run_with(
         RunPhase::Calm(_, since) => world.now - since,
         _ => 0,
     };
+    joining::count_joined(&mut world);
     Ok(Outcome {
         steps: world.steps,
         virtual_ns: world.now - BEGIN_NS,

@@ -240,6 +240,16 @@ mutations! {
     LeftoversAreIdle "idle" "a turn that delivers what an earlier one left, and leaves more, counts as idle",
     OutcomesAreIdle "idle" "a turn that reports outcomes although nothing arrived counts as idle",
     AnyCommitProves "S10" "a committed frame proves the log before it, whatever that log is",
+    BaseAboveCommit "S6" "a node begins behind a checkpoint of what is not committed",
+    BaseUnderRecords "S6" "a node with a log begins behind a checkpoint that is ahead of it",
+    BaseNotPromised "S2" "a node that begins behind a checkpoint does not promise the epoch of its log",
+    BaseUncommitted "S4" "what a checkpoint covers is not taken for committed",
+    BaseUnjudged "S8" "a checkpoint is believed whatever it says",
+    BaseNotStored "S9" "a node begins behind a checkpoint that the device does not have",
+    BaseNotAskedFor "stuck" "a node that holds nothing asks for the beginning of the stream for ever",
+    BaseBegunForEver "stuck" "a node that has begun behind a checkpoint never begins behind a later one",
+    BehindNeverGone "replays" "a source that lies behind is waited for, whatever the others have removed",
+    LostNeverGone "replays" "a source that cannot be reached is waited for, whatever the others say",
     RequestsWithoutRoom "NACK-1" "who has no room for what comes next asks for it again and again",
 }
 

@@ -13,9 +13,12 @@
 //!
 //! A source that dies in the middle is followed by the next one, which continues behind the last frame that
 //! was taken: the request names the chain there. It fails only when every source has reported why it cannot
-//! help, or cannot be reached for long.
+//! help, cannot be reached for long, or lies behind for long what the others have removed: it waits for them,
+//! as this reader does.
 
 mod stall;
+#[cfg(test)]
+mod tests;
 
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
@@ -68,8 +71,13 @@ impl ReplayLimits {
     }
 }
 
-/// Rounds of sources after which one that cannot be reached counts as gone.
+/// Rounds of sources after which one that cannot be reached, or lies behind, counts as gone. Where the others
+/// have refused, the reader goes on without it. A process that restarts is back by then: its host refuses
+/// connections at once, so that the rounds take seconds.
 const LOST_ROUNDS: u32 = 8;
+/// A source that does not answer at all has had [`ReplayLimits::silence_ns`] for it: that counts as so many
+/// rounds, or a host that is gone would be waited for eight times as long.
+const SILENT_ROUNDS: u32 = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 enum ReplayState {
@@ -114,6 +122,8 @@ enum SourceAnswer {
     Nothing,
     /// It cannot be reached, for so many rounds.
     Lost(u32),
+    /// It does not have as much itself, for so many rounds.
+    Behind(u32),
     /// Why, and the oldest that it holds; where its history begins with [`ReplayEndReason::BeyondCommit`].
     Refused(ReplayEndReason, Seq),
 }
@@ -274,7 +284,7 @@ impl ReplayReader {
             ReplayState::Opening { since: at } | ReplayState::Reading { received_at: at }
                 if now > at + self.limits.silence_ns =>
             {
-                self.on_lost(now);
+                self.lose(now, SILENT_ROUNDS);
                 self.close = true;
             }
             _ => {}
@@ -325,18 +335,23 @@ impl ReplayReader {
     /// This source lies behind itself ([`StallDetector`]): the next one is asked.
     pub fn on_behind(&mut self, now: Nanos) {
         if self.is_at_end() {
-            self.go_on(now, SourceAnswer::Refused(ReplayEndReason::Ahead, 0));
+            self.go_on(now, self.refused(ReplayEndReason::Ahead, 0));
             self.close = true;
         }
     }
 
     /// The connection was refused, broke, or brought bytes that are none of ours: the next source.
     pub fn on_lost(&mut self, now: Nanos) {
+        self.lose(now, 1);
+    }
+
+    fn lose(&mut self, now: Nanos, counts: u32) {
         if matches!(self.state, ReplayState::Opening { .. } | ReplayState::Reading { .. }) {
             let source = self.source();
             let rounds = if let SourceAnswer::Lost(rounds) = self.answers[source] { rounds } else { 0 };
             // A source that was of use just now is not gone for long.
-            let lost = if self.is_reading() { SourceAnswer::Lost(0) } else { SourceAnswer::Lost(rounds + 1) };
+            let lost =
+                if self.is_reading() { SourceAnswer::Lost(0) } else { SourceAnswer::Lost(rounds + counts) };
             self.go_on(now, lost);
         }
     }
@@ -348,14 +363,17 @@ impl ReplayReader {
         }
         if let Some(end) = ReplayEndReason::from_u32(body.end) {
             let seq = if end == ReplayEndReason::BeyondCommit { body.next } else { body.oldest_seq };
-            self.go_on(now, SourceAnswer::Refused(end, seq));
+            self.go_on(now, self.refused(end, seq));
             self.close = true;
             return false;
         }
         self.state = ReplayState::Reading { received_at: now };
         self.at_end = false;
         let source = self.source();
-        self.answers[source] = SourceAnswer::Nothing;
+        // One that lies behind gives what it has: nothing, for as long as no frame comes.
+        if !matches!(self.answers[source], SourceAnswer::Behind(_)) {
+            self.answers[source] = SourceAnswer::Nothing;
+        }
         true
     }
 
@@ -365,8 +383,17 @@ impl ReplayReader {
         *received_at = now;
         self.at_end = true;
         if let Some(end) = ReplayEndReason::from_u32(body.end) {
-            self.go_on(now, SourceAnswer::Refused(end, body.oldest_seq));
+            self.go_on(now, self.refused(end, body.oldest_seq));
             self.close = true;
+        }
+    }
+
+    /// The source's answer where it gives nothing for this reason.
+    fn refused(&self, end: ReplayEndReason, seq: Seq) -> SourceAnswer {
+        match (end, self.answers[self.source()]) {
+            (ReplayEndReason::Ahead, SourceAnswer::Behind(rounds)) => SourceAnswer::Behind(rounds + 1),
+            (ReplayEndReason::Ahead, _) => SourceAnswer::Behind(1),
+            _ => SourceAnswer::Refused(end, seq),
         }
     }
 
@@ -397,25 +424,27 @@ impl ReplayReader {
         self.state = ReplayState::Waiting { until: now + pause };
     }
 
-    /// Whether every source has reported why it cannot help, and nothing that passes by itself. The most
-    /// telling reason stands for all.
+    /// Whether every source has reported why it cannot help, and nothing that passes by itself, or does
+    /// neither for long ([`LOST_ROUNDS`]). The most telling reason stands for all.
     pub fn failed(&self) -> Option<ReplayFailed> {
         if !self.is_active() || self.answers.is_empty() {
             return None;
         }
         let is_final = |answer: &SourceAnswer| match answer {
             SourceAnswer::Nothing => false,
-            SourceAnswer::Lost(rounds) => *rounds >= LOST_ROUNDS,
-            SourceAnswer::Refused(end, _) => !matches!(
-                end,
-                ReplayEndReason::Done
-                    | ReplayEndReason::Ahead
-                    | ReplayEndReason::TooMany
-                    | ReplayEndReason::Stopping
-            ),
+            SourceAnswer::Lost(rounds) => *rounds >= LOST_ROUNDS && !planted(Mutation::LostNeverGone),
+            SourceAnswer::Behind(rounds) => *rounds >= LOST_ROUNDS && !planted(Mutation::BehindNeverGone),
+            SourceAnswer::Refused(end, _) => {
+                !matches!(end, ReplayEndReason::Done | ReplayEndReason::TooMany | ReplayEndReason::Stopping)
+            }
         };
         if !self.answers.iter().all(is_final) {
             return None;
+        }
+        let refuses = |answer: &SourceAnswer| matches!(answer, SourceAnswer::Refused(..));
+        let lies_behind = |answer: &SourceAnswer| matches!(answer, SourceAnswer::Behind(_));
+        if self.answers.iter().any(lies_behind) && !self.answers.iter().any(refuses) {
+            return None; // none has removed it: more may be committed a moment later
         }
         let refused = self.answers.iter().filter_map(|answer| match answer {
             SourceAnswer::Refused(end, oldest) => Some((*end, *oldest)),
@@ -442,151 +471,3 @@ impl ReplayReader {
 pub const REPLAY_BUFFER_LEN: usize = 256 << 10;
 
 const _: () = assert!(REPLAY_BUFFER_LEN > lockstep_wire::DATAGRAM_LEN_MAX + REPLAY_LEN);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lockstep_wire::{seal, write_replay};
-
-    fn replay(sources: u8) -> ReplayReader {
-        let sources = (1..=sources).map(|last| SocketAddrV4::new([10, 0, 0, last].into(), 7)).collect();
-        let me = Identity { replica: 9, incarnation: 0 };
-        ReplayReader::new(ReplayLimits::new(Keyring::none(7).into(), me, sources))
-    }
-
-    fn body(end: u32, oldest_seq: Seq) -> ReplayBody {
-        ReplayBody { next: 1, oldest_seq, end, reserved: 0 }
-    }
-
-    fn opened(replay: &mut ReplayReader, now: Nanos) -> u8 {
-        match replay.poll(now) {
-            Some(ReplayStep::Open(to)) => to.ip().octets()[3],
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn header() -> Header {
-        Header { cluster: 7, ..Header::new(Kind::ReplayMark) }
-    }
-
-    #[test]
-    fn a_source_that_dies_in_the_middle_is_followed_by_the_next_one() {
-        let mut replay = replay(3);
-        replay.begin(100);
-        assert_eq!(opened(&mut replay, 100), 1);
-        assert!(replay.on_answer(100, &body(0, 1)) && replay.is_reading());
-        assert!(replay.on_frame(110));
-        replay.on_lost(120);
-        assert_eq!(opened(&mut replay, 120), 2, "at once");
-        assert_eq!(replay.poll(121 + 5_000_000_000), Some(ReplayStep::Close), "who says nothing is given up");
-        assert_eq!(opened(&mut replay, 121 + 5_000_000_000), 3);
-        assert_eq!(replay.failed(), None);
-    }
-
-    #[test]
-    fn it_fails_when_every_source_has_said_why_and_the_most_telling_reason_stands_for_all() {
-        let mut replay = replay(2);
-        replay.begin(0);
-        opened(&mut replay, 0);
-        replay.on_answer(0, &body(ReplayEndReason::TooOld as u32, 70));
-        assert_eq!(replay.failed(), None, "the other one may have it");
-        opened(&mut replay, 0);
-        replay.on_answer(0, &body(ReplayEndReason::TooOld as u32, 40));
-        assert_eq!(
-            replay.failed(),
-            Some(ReplayFailed { why: Some(ReplayEndReason::TooOld), oldest_seq: 40 })
-        );
-    }
-
-    #[test]
-    fn what_passes_by_itself_is_waited_for_and_the_wait_doubles() {
-        let mut replay = replay(1);
-        replay.begin(0);
-        let mut now = 0;
-        let mut waits = Vec::new();
-        for _ in 0..9 {
-            opened(&mut replay, now);
-            replay.on_answer(now, &body(ReplayEndReason::TooMany as u32, 1));
-            assert_eq!(replay.failed(), None);
-            let since = now;
-            while !matches!(replay.state, ReplayState::Waiting { until } if until <= now) {
-                replay.poll(now);
-                now += 10_000_000;
-            }
-            waits.push((now - since) / 10_000_000);
-        }
-        assert!(
-            waits.windows(2).all(|pair| pair[0] <= pair[1]) && *waits.last().unwrap() == 100,
-            "{waits:?}"
-        );
-    }
-
-    #[test]
-    fn a_source_that_lies_behind_itself_is_followed_by_the_next_one_and_the_wait_doubles() {
-        let mut replay = replay(2);
-        replay.begin(0);
-        assert_eq!(opened(&mut replay, 0), 1);
-        assert!(replay.on_answer(0, &body(0, 1)) && replay.on_frame(0));
-        replay.on_behind(0);
-        assert!(replay.is_reading(), "it still gives");
-        let (mut now, mut waits) = (1, Vec::new());
-        for round in 0..6 {
-            replay.on_mark(now, &body(0, 1));
-            let since = now;
-            replay.on_behind(now);
-            let to = loop {
-                match replay.poll(now) {
-                    Some(ReplayStep::Open(to)) => break to.ip().octets()[3],
-                    _ => now += 1_000_000,
-                }
-            };
-            assert_eq!(to, if round % 2 == 0 { 2 } else { 1 });
-            assert!(replay.on_answer(now, &body(0, 1)));
-            assert_eq!(replay.failed(), None, "it may have more a moment later");
-            waits.push((now - since) / 1_000_000);
-        }
-        assert_eq!(waits, [0, 20, 0, 40, 0, 80]);
-        assert!(replay.on_frame(now), "the one that has it");
-        replay.on_mark(now, &body(0, 1));
-        replay.on_behind(now);
-        opened(&mut replay, now);
-    }
-
-    #[test]
-    fn nobody_there_is_told_after_some_rounds() {
-        let mut replay = replay(2);
-        replay.begin(0);
-        let mut now = 0;
-        while replay.failed().is_none() {
-            if let Some(ReplayStep::Open(_)) = replay.poll(now) {
-                replay.on_lost(now);
-            }
-            now += 1_000_000;
-            assert!(now < 60_000_000_000, "{replay:?}");
-        }
-        assert_eq!(replay.failed(), Some(ReplayFailed { why: None, oldest_seq: 0 }));
-        replay.finish();
-        assert_eq!((replay.is_active(), replay.failed()), (false, None));
-    }
-
-    #[test]
-    fn garbage_is_refused_and_a_part_is_waited_for() {
-        let mut mark = [0; REPLAY_LEN];
-        write_replay(&mut mark, &Keyring::none(7), header(), body(0, 1));
-        for len in 0..REPLAY_LEN {
-            assert!(matches!(piece(&mark[..len], &Keyring::none(7)), Ok(None)), "{len}");
-        }
-        assert!(matches!(piece(&mark, &Keyring::none(7)), Ok(Some((ReplayItem::Mark(..), REPLAY_LEN)))));
-        assert!(matches!(piece(&[7; 200], &Keyring::none(7)), Err(Reject::Magic)));
-        assert!(matches!(piece(&mark, &Keyring::none(8)), Err(Reject::Cluster { .. })));
-        let mut long = mark;
-        long[24..28].copy_from_slice(&(1u32 << 20).to_le_bytes());
-        assert!(matches!(piece(&long, &Keyring::none(7)), Err(Reject::Length)));
-        let mut other = [0; HEADER_LEN];
-        seal(&mut other, Header { cluster: 7, ..Header::new(Kind::Stage) });
-        assert!(
-            matches!(piece(&other, &Keyring::none(7)), Err(Reject::Kind)),
-            "a record of a journal is no frame"
-        );
-    }
-}

@@ -3,14 +3,15 @@
 //! Retention leaves the checkpoint of the last segment that it removes, and a backup of such a journal begins
 //! with it, as number 0. So a node without a log can begin there as well: the oldest journal that can be had
 //! gives that checkpoint and what follows it. A checkpoint is a function of the log, so whose it is makes no
-//! difference.
+//! difference. Should retention remove what follows before the node has stored a frame of it, a later
+//! checkpoint takes the place of the first.
 //!
 //! ```text
 //!  giver:   ...7.ckp │ 8.seg  9.seg ...            joiner:  0.ckp │ 1.seg  2.seg ...
 //!               └────── parts over TCP ──────────────────────▶┘
 //! ```
 //!
-//! The file is replaced as a whole: a crash leaves a journal without a log, or one that begins there.
+//! The file is replaced as a whole: a crash leaves the journal as it was, or one that begins there.
 
 use crate::journal::checkpoint::{ChangeRow, Checkpoint};
 use crate::journal::damage::Damage;
@@ -18,9 +19,9 @@ use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
 use crate::journal::segment_index::{SegmentIndex, SegmentIndexError};
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    EpochBase, EpochStartView, FrameView, Header, MEMBERS_MAX, MemberBody, ReplayCheckpointBody,
-    ReplayEndReason, Seq,
+    EpochBase, EpochStartView, FrameView, Header, MEMBERS_MAX, MemberBody, ReplayCheckpointBody, Seq,
 };
 use std::collections::BTreeSet;
 
@@ -41,8 +42,10 @@ pub(crate) fn base_of<S: Store>(store: &S) -> Result<Result<Checkpoint, Damage>,
 }
 
 /// The checkpoint with which a node without a log begins that reads `index`, and what it is to ask for next:
-/// the oldest one in `store` that lies on the committed log below `bound`, at `until` or below, and that a
-/// frame follows. Or the reason why there is none.
+/// the oldest one in `store` that lies on the committed log below `bound`, and that a frame follows. Where that
+/// ends above `until`, only the seq of its end, or `bound` if there is none: another journal may have an older
+/// one, and the node asks again if no journal has. The oldest entry that a journal keeps says less: the
+/// checkpoint there may be of a suffix that was replaced.
 ///
 /// # Errors
 /// Those of the files.
@@ -51,7 +54,7 @@ pub fn offered<S: Store>(
     index: &mut SegmentIndex,
     until: Seq,
     bound: Seq,
-) -> Result<Result<Checkpoint, ReplayEndReason>, SegmentIndexError> {
+) -> Result<Result<Checkpoint, Seq>, SegmentIndexError> {
     let numbered = |file| if let FileName::Checkpoint(number) = file { Some(number) } else { None };
     let mut numbers: Vec<u64> = store.list()?.into_iter().filter_map(numbered).collect();
     numbers.sort_unstable();
@@ -59,16 +62,14 @@ pub fn offered<S: Store>(
         // A damaged one is computed again when it is needed here; the next one serves as well.
         let Ok(checkpoint) = Checkpoint::load(store, number)? else { continue };
         let LogEnd { next, chain, .. } = checkpoint.end;
-        if next > until {
-            break;
-        }
         // One of a log that a takeover has replaced has another chain.
+        let bound = if planted(Mutation::BaseAboveCommit) { index.end().next } else { bound };
         let begins = index.begin(store, next, Some(chain), bound)?;
         if matches!(begins, Ok(Some(spot)) if spot.first_seq == next) && judge(&checkpoint).is_ok() {
-            return Ok(Ok(checkpoint));
+            return Ok(if next <= until { Ok(checkpoint) } else { Err(next) });
         }
     }
-    Ok(Err(ReplayEndReason::TooOld))
+    Ok(Err(bound))
 }
 
 /// Whether a replica can go on behind `checkpoint`: whatever it was made of, its parts fit each other.
@@ -76,6 +77,9 @@ pub fn offered<S: Store>(
 /// # Errors
 /// The part that does not fit.
 pub fn judge(checkpoint: &Checkpoint) -> Result<(), &'static str> {
+    if planted(Mutation::BaseUnjudged) {
+        return Ok(());
+    }
     let Checkpoint { end, epochs, members, publishers, .. } = checkpoint;
     if end.next <= 1 || end.epoch.round() == 0 {
         return Err("the end of a log whose first epoch has begun");

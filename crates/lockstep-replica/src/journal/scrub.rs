@@ -4,6 +4,7 @@
 //! enough to read them. The side thread does so slowly; [`verify`] does it at once for a journal that no
 //! process has open. Behind damage the scrub continues at the next good record.
 
+use crate::journal::base::base_of;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::derived::check_derived;
@@ -339,6 +340,9 @@ pub fn verify_from<S: Store>(store: &S, from: u64) -> Result<Verified, StoreErro
     };
     let mut verified = verify_segments(store, from)?;
     damage.append(&mut verified.damage);
+    // Without a segment the log is what the checkpoint covers with which it begins.
+    let base = base_of(store)?.map_or(LogEnd::BLANK, |base| base.end);
+    verified.end = verified.end.or(Some(base).filter(|base| *base != LogEnd::BLANK));
     let end = verified.end.unwrap_or(LogEnd::BLANK);
     if let Some(superblock) = superblock.filter(|superblock| superblock.run.clean && damage.is_empty())
         && (end.next, end.chain) != (superblock.high_next, superblock.high_chain)

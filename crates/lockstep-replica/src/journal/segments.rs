@@ -197,9 +197,11 @@ impl SegmentWriter {
         }
     }
 
-    /// The log begins at the end of `checkpoint`, which is in the files. Panics if a segment was begun.
+    /// The log begins at the end of `checkpoint`, which is in the files. Panics if a segment was begun, or
+    /// the log has that already.
     pub(crate) fn begin_behind(&mut self, checkpoint: Checkpoint) {
-        assert!(self.last_number == 0 && self.log.end == LogEnd::BLANK, "S6: the segments hold a log");
+        let is_later = checkpoint.end.next > self.log.end.next;
+        assert!(self.last_number == 0 && is_later, "S6: the segments hold a log");
         self.log = LogRebuild::from_end(checkpoint.end, Extents::bounded(1));
         self.checkpoint = Some(checkpoint);
     }

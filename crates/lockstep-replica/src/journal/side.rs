@@ -379,9 +379,9 @@ impl SideThread {
         self.mend_failures = Some(why);
     }
 
-    /// The log of this journal, which holds nothing, begins at the end of `checkpoint`. It is on the device
-    /// when this returns: a crash before leaves a journal that holds nothing, a crash afterwards one that
-    /// begins there.
+    /// The log of this journal, which has no record, begins at the end of `checkpoint`. It is on the device
+    /// when this returns: a crash before leaves the journal as it was, a crash afterwards one that begins
+    /// there.
     ///
     /// # Errors
     /// The store's: nothing has changed. One that may pass by itself is tried again by the caller.
@@ -391,7 +391,9 @@ impl SideThread {
         source: &mut T,
         checkpoint: Checkpoint,
     ) -> Result<(), WriteError> {
-        store.replace(BASE, &checkpoint.to_bytes())?;
+        if !planted(Mutation::BaseNotStored) {
+            store.replace(BASE, &checkpoint.to_bytes())?;
+        }
         let next = checkpoint.end.next;
         self.writer.begin_behind(checkpoint);
         publish_position(source, &self.writer, self.on_device);

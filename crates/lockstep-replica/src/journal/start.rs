@@ -116,7 +116,8 @@ impl Inspection {
         let durable = if settled.is_some() { memory.word(Word::WrittenSeq) } else { NOTHING_DURABLE };
         memory.set_word(Word::DurableSeq, durable);
         let log = state.log.clone().bounded(RUNS_MAX);
-        let mut tail = Tail::recovered(memory, label, geometry, log, state.switched_from);
+        let mut tail =
+            Tail::recovered(memory, label, geometry, log, state.switched_from).of_journal(&numbers);
         let pos = tail.memory_mut().word(Word::WrittenPos);
         let sizes = (label, geometry, settings.segment_len);
         let synced_to = settled.unwrap_or(run.synced_to);
@@ -178,7 +179,7 @@ impl Inspection {
             superblock.store_both(store)?;
         }
         let from = refill_from(store, &numbers, &state, memory.ring_len())?;
-        let mut tail = refilled(store, memory, label, &numbers[from..], state.log.end)?;
+        let mut tail = refilled(store, memory, label, &numbers[from..], state.log.end)?.of_journal(&numbers);
         if let Some(founding) = &founding {
             founding.put(&mut tail)?;
         }
@@ -207,7 +208,9 @@ impl Inspection {
 /// The word [`Word::DurableSeq`] while the device's progress is unknown: an ack that names nothing.
 pub(super) const NOTHING_DURABLE: u64 = 1;
 
-/// The journal is in use from now on: both copies record it, and the words contain the promise.
+/// The journal is in use from now on: both copies record it, and the words contain the promise. The epoch of a
+/// log without a record is a promise too: a process may have died between the checkpoint that it began behind
+/// and the promise.
 fn mark<S: Store, M: TailMemory>(
     store: &mut S,
     superblock: &mut Superblock,
@@ -219,6 +222,9 @@ fn mark<S: Store, M: TailMemory>(
         superblock.store_both(store)?;
     }
     tail.promise(superblock.promised);
+    if tail.is_untouched() && !planted(Mutation::BaseNotPromised) {
+        tail.promise(tail.end().epoch);
+    }
     let Epoch(promised) = superblock.promised;
     tail.memory_mut().set_word(Word::PromisedStored, promised);
     Ok(())

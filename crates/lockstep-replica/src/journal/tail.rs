@@ -139,6 +139,8 @@ pub struct Tail<M> {
     switched_pos: u64,
     /// ... which agrees with this one up to here.
     switched_from: Seq,
+    /// The journal had no segment when this run began.
+    is_bare: bool,
     log: LogRebuild<u64>,
 }
 
@@ -152,18 +154,28 @@ impl<M: TailMemory> Tail<M> {
         memory.set_word(Word::WrittenSeq, end.next);
         memory.set_word(Word::WrittenEpoch, end.epoch.0);
         memory.set_word(Word::DurableSeq, end.next);
-        Ok(Self::recovered(memory, label, geometry, LogRebuild::from_end(end, no_runs()), end.next))
+        let tail = Self::recovered(memory, label, geometry, LogRebuild::from_end(end, no_runs()), end.next);
+        Ok(tail.of_journal(&[]))
     }
 
-    /// Whether nothing was ever stored here: then the log may begin behind another node's.
+    /// The tail of a journal that has these segments when its run begins.
+    pub(crate) fn of_journal(self, segments: &[u64]) -> Self {
+        Self { is_bare: segments.is_empty(), ..self }
+    }
+
+    /// Whether no record was ever stored here, in the ring or in a segment: the log is nothing, or what the
+    /// checkpoint covers with which it begins. Then it may begin behind a later one.
     pub fn is_untouched(&self) -> bool {
-        self.head == 0 && self.log.end == LogEnd::BLANK && self.log.staging.is_none()
+        self.head == 0 && self.is_bare && self.log.staging.is_none() || planted(Mutation::BaseUnderRecords)
     }
 
-    /// The log begins at `end`: the checkpoint there is in the journal's files. Panics if something was
-    /// stored.
+    /// The log begins at `end`: the checkpoint there is in the journal's files. Panics if a record was
+    /// stored, or the log has that already.
     pub(crate) fn begin_behind(&mut self, end: LogEnd) {
-        assert!(self.is_untouched(), "S6: a log that has begun does not begin anew");
+        assert!(
+            self.is_untouched() && end.next > self.log.end.next,
+            "S6: a log that has begun does not begin anew"
+        );
         self.log = LogRebuild::from_end(end, no_runs());
         self.switched_from = end.next;
         self.memory.set_word(Word::HighSeq, end.next);
@@ -224,6 +236,7 @@ impl<M: TailMemory> Tail<M> {
             slotted: None,
             switched_pos: head,
             switched_from,
+            is_bare: false,
             log,
             memory,
         }

@@ -10,6 +10,7 @@ use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Placement;
 use lockstep_core::engine::replay::{SourceState, StallDetector};
+use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Chain, FrameView, Identity, Nanos, Seq};
 
 /// The frames that a node lacks and only journals store.
@@ -24,26 +25,28 @@ pub struct CatchUpPlan {
     /// Another place from which frames help, and the chain there: where the log that the node stores may be
     /// shown to be committed (S10).
     pub proof_from: Option<(Seq, Option<Chain>)>,
-    /// No journal has the log from its first entry on, and this node holds nothing: it asks for the
-    /// checkpoint at which a journal begins, at this seq or below, and for what follows it.
+    /// This node has no record yet, and may begin behind a checkpoint.
+    pub may_begin_behind: bool,
+    /// No journal has what it lacks, and it may begin elsewhere: it asks for the checkpoint at which a journal
+    /// begins, at this seq or below, and for what follows it.
     pub checkpoint_until: Option<Seq>,
 }
 
 impl CatchUpPlan {
     /// What follows `from`, and nothing else.
     pub fn new(history: u64, from: Seq, chain: Option<Chain>) -> Self {
-        Self { history, from, chain, proof_from: None, checkpoint_until: None }
+        Self { history, from, chain, proof_from: None, may_begin_behind: false, checkpoint_until: None }
     }
 
-    /// The request to try next where no source has what was requested, and the oldest seq of any is `oldest`:
-    /// without a log the checkpoint there and the log from its beginning in turn, else of the two places the
-    /// other one.
+    /// The request to try next where no source has what was requested, and the oldest that any gives is
+    /// `oldest`. Without a record a checkpoint there, or further if none is there, and then what follows the own
+    /// log again; else of the two places the other one.
     #[must_use]
     pub fn otherwise(self, oldest: Seq) -> Self {
-        if self.from == 1 {
-            let checkpoint_until =
-                Some(oldest).filter(|oldest| *oldest > 1 && self.checkpoint_until.is_none());
-            return Self { checkpoint_until, ..self };
+        if self.may_begin_behind {
+            let is_further = oldest > self.checkpoint_until.unwrap_or(self.from);
+            let asks = is_further && !planted(Mutation::BaseNotAskedFor);
+            return Self { checkpoint_until: asks.then_some(oldest), ..self };
         }
         let Some((from, chain)) = self.proof_from else { return self };
         Self { from, chain, proof_from: Some((self.from, self.chain)), ..self }
@@ -89,6 +92,7 @@ impl<P: Ports> ReplicaEngine<P> {
     /// not answered yet, and begins again where the replay is past what is missing.
     pub fn poll_catch_up(&mut self, now: Nanos, supply: Option<SourceState>) -> CatchUpRequest {
         let leads = self.role.leading().is_some();
+        let may_begin_behind = self.is_installable();
         let (core, tail) = (&mut self.core, &self.tail);
         let next = core.rx.end().map_or(0, |end| end.next);
         let brings = supply.is_none_or(|supply| core.catch_up.brings(core.rx.replay_from(), supply));
@@ -113,7 +117,8 @@ impl<P: Ports> ReplicaEngine<P> {
         core.rx.set_replaying(true);
         core.catch_up.at = Some((from, chain));
         let proof_from = ReplicaLog::proof_from(tail, &core.rx.follow).filter(|(seq, _)| *seq > from);
-        CatchUpRequest::Begin(CatchUpPlan { proof_from, ..CatchUpPlan::new(core.rx.history(), from, chain) })
+        let plan = CatchUpPlan::new(core.rx.history(), from, chain);
+        CatchUpRequest::Begin(CatchUpPlan { proof_from, may_begin_behind, ..plan })
     }
 
     /// A frame of a replay, from `repairer` of `history`. Returns whether it was processed; if not, the

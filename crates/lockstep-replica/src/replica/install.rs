@@ -3,33 +3,67 @@
 //!
 //! It is the state of a node that starts on a journal whose beginning retention has removed: the log's end,
 //! the tables there, and no frame. What the checkpoint covers is committed, so nothing of it can ever be
-//! asked for by an election, and the identity has promised and acknowledged nothing.
+//! asked for by an election.
+//!
+//! Retention may remove what follows that checkpoint too, before the node has stored a frame of it: it was
+//! down, or the stream was faster. So a node begins again behind a later checkpoint for as long as neither its
+//! ring nor a segment has a record. It is a restart on a journal that retention has cut further, and the
+//! identity keeps all that it has said meanwhile:
+//!
+//! ```text
+//!  the journal:   [0.ckp ends at 70]                      ──replace──▶   [0.ckp ends at 170]
+//!  said before:   ack (e, 70), promise p ≥ e, my log is (e, 70)          all true of a log that ends at 170
+//! ```
+//!
+//! * S6: both checkpoints cover committed prefixes of one history, so one continues the other: the log grows
+//!   as it would by the frames between. A checkpoint of another history is refused, and a shorter one.
+//! * S2: the promise is a word of the tail and of the superblock, which stay; it rises to the checkpoint's
+//!   epoch and never falls. What is committed is taken below a promise as well.
+//! * S3, S4: an ack that was sent named a prefix of the longer log. What comes with the checkpoint was
+//!   committed by others, so no quorum needs this node for it.
+//! * S5: a promise that was given named the shorter log. The candidate's choice is the same as if the frames
+//!   had come a moment after the promise, and every log that it can choose has what is committed.
+//! * S9: the file is replaced in one step, and nothing is said of the longer log before the device has it: a
+//!   crash leaves the checkpoint of which everything was said, or the later one.
+//! * S12: whether another process of this identity runs is no part of the log: the answer stays. A candidacy
+//!   ends, as it does by a restart.
 
-use super::{FollowerRole, Recovered, ReplicaCore, ReplicaEngine, RoleState};
+use super::{FollowerRole, Following, LeaderMemory, Recovered, ReplicaCore, ReplicaEngine, RoleState};
 use crate::journal::{Checkpoint, base};
 use crate::ports::Ports;
-use lockstep_core::engine::event::Role;
+use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::start::{self, StartRole};
 use std::mem::swap;
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// Whether this node holds nothing, so that it may begin behind a checkpoint.
+    /// Whether this node has no record, so that it may begin behind a checkpoint.
     pub fn is_installable(&self) -> bool {
-        !self.core.stopped && self.role() == Role::Blank && self.tail.is_untouched()
+        let may_again = !planted(Mutation::BaseBegunForEver) || self.tail.end().next == 1;
+        !self.core.stopped && self.role.leading().is_none() && self.tail.is_untouched() && may_again
+    }
+
+    /// Whether it may begin behind this one, which continues its log if it has one.
+    pub fn may_begin_behind(&self, checkpoint: &Checkpoint) -> bool {
+        let ours = self.core.lineage().history();
+        self.is_installable()
+            && checkpoint.end.next > self.tail.end().next
+            && (self.tail.end().next == 1 || checkpoint.history == ours)
     }
 
     /// Begins behind `checkpoint`, which the journal's files have by now (S7). What this process has counted
     /// and reported stays.
     ///
     /// # Panics
-    /// Something was stored meanwhile ([`ReplicaEngine::is_installable`]), or the checkpoint was not judged.
+    /// Something was stored meanwhile ([`ReplicaEngine::may_begin_behind`]), or the checkpoint was not judged.
     pub fn install(&mut self, checkpoint: &Checkpoint) {
-        assert!(self.is_installable(), "S6: a log that has begun does not begin anew");
+        assert!(self.may_begin_behind(checkpoint), "S6: a log that has begun does not begin anew");
         assert_eq!(base::judge(checkpoint), Ok(()), "S8: a checkpoint is judged where it comes from");
         let Self { tail, core, role, .. } = self;
         tail.begin_behind(checkpoint.end);
         // S2: whoever stores an epoch's log has promised that epoch, as if it had come frame by frame.
-        tail.promise(checkpoint.end.epoch);
+        if !planted(Mutation::BaseNotPromised) {
+            tail.promise(checkpoint.end.epoch);
+        }
         let (end, promised) = (tail.end(), tail.promised());
         let recovered = Recovered::of_base(checkpoint, core.limits.publishers_max);
         let before = recovered.open_change.as_ref().map(|(_, before)| before);
@@ -54,8 +88,13 @@ impl<P: Ports> ReplicaEngine<P> {
             StartRole::Blank | StartRole::Lead(_) => unreachable!("S12: a log whose first epoch has begun"),
         };
         if let RoleState::Following(following) = role {
-            following.advanced_at = core.turns.polled_at;
-            following.transition(core, begins_as, &end);
+            let memory = std::mem::replace(&mut following.memory, LeaderMemory::none());
+            *following = Following::new(following.role, memory, core.turns.polled_at);
+            if following.role == begins_as {
+                core.losses.leave();
+            } else {
+                following.transition(core, begins_as, &end);
+            }
         }
     }
 

@@ -44,11 +44,12 @@ impl Recovered {
         recovered
     }
 
-    /// From the checkpoint with which a journal begins that held nothing: all of its log is committed.
+    /// From the checkpoint with which a journal begins that has no record: all of its log is committed.
     pub(super) fn of_base(checkpoint: &Checkpoint, publishers_max: u32) -> Self {
         let end_next = checkpoint.end.next;
         let recovered = Self::of(checkpoint, checkpoint.history, end_next, publishers_max);
-        Self { commit_next: end_next, ..recovered }
+        let commit_next = if planted(Mutation::BaseUncommitted) { recovered.commit_next } else { end_next };
+        Self { commit_next, ..recovered }
     }
 
     /// From a journal that was only inspected.

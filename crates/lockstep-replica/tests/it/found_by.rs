@@ -117,6 +117,31 @@ const BY_TEST: &[(Mutation, fn())] = &[
         crate::rights::auth_8_no_publishers_key_opens_a_notarys_name_or_publishes_where_notaries_do,
     ),
     (
+        Mutation::BaseNotPromised,
+        crate::install::s2_a_promise_made_before_a_checkpoint_is_kept_behind_it,
+    ),
+    (
+        Mutation::BaseUnderRecords,
+        crate::install::s6_no_checkpoint_takes_the_place_of_what_it_does_not_continue,
+    ),
+    (
+        Mutation::BaseBegunForEver,
+        crate::install::s6_a_node_without_a_record_begins_again_behind_a_later_checkpoint,
+    ),
+    (Mutation::BaseUncommitted, crate::install::a_node_begins_behind_a_checkpoint_as_one_that_starts_on_it),
+    (
+        Mutation::BaseUnjudged,
+        crate::install::a_checkpoint_whose_parts_do_not_fit_each_other_is_refused_by_the_part,
+    ),
+    (
+        Mutation::BaseNotStored,
+        crate::install::s9_a_crash_while_a_base_is_stored_leaves_the_log_before_or_that_one,
+    ),
+    (
+        Mutation::BaseNotAskedFor,
+        crate::install::a_node_without_a_log_asks_for_all_of_it_and_for_the_oldest_checkpoint_in_turn,
+    ),
+    (
         Mutation::StalledLeaderSpeaks,
         crate::shipped::a_leader_that_was_stalled_says_nothing_of_its_epoch_once_it_is_superseded,
     ),

@@ -2,6 +2,7 @@
 //! on.
 
 use lockstep_core::engine::event::Role;
+use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_memory::cluster::Cluster;
 use lockstep_memory::disk::{DiskFault, SimDisk};
@@ -10,7 +11,7 @@ use lockstep_replica::journal::base::{self, BASE, CheckpointParts};
 use lockstep_replica::journal::checkpoint::{ChangeRow, Checkpoint};
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::Store;
-use lockstep_replica::journal::side::{SideSettings, SideThread};
+use lockstep_replica::journal::side::{Inputs, SideSettings, SideStep, SideThread};
 use lockstep_replica::journal::{Settings, format, inspect, open, verify};
 use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::*;
@@ -55,7 +56,7 @@ fn begin(cluster: &mut Cluster, checkpoint: &Checkpoint) {
     late.install(checkpoint);
     assert!(late.tail().promised() >= checkpoint.end.epoch, "S2: what is stored is promised");
     late.invariants();
-    assert!(!late.is_installable(), "once");
+    assert!(!late.may_begin_behind(checkpoint), "once");
     assert_eq!(late.tail().end(), checkpoint.end);
     assert_eq!(late.core.commit_next(), checkpoint.end.next, "what a checkpoint covers is committed");
     cluster.dead.retain(|number| *number != LATE);
@@ -71,7 +72,7 @@ fn is_equal_to(cluster: &Cluster, number: u32) -> bool {
 }
 
 #[test]
-fn a_node_begins_behind_a_checkpoint_as_one_that_starts_on_it() {
+pub fn a_node_begins_behind_a_checkpoint_as_one_that_starts_on_it() {
     let (mut cluster, id) = without_the_late_one();
     let end = cluster.replicas[0].tail().end();
     let commit_next = cluster.replicas[0].core.commit_next();
@@ -132,6 +133,59 @@ pub fn s2_a_promise_made_before_a_checkpoint_is_kept_behind_it() {
     assert!(late.tail().promised() >= promised && late.tail().end().epoch < promised);
 }
 
+/// The first checkpoint of replica 1's log with which a log can begin.
+fn first_checkpoint(cluster: &Cluster) -> Checkpoint {
+    let commit_next = cluster.replicas[0].core.commit_next();
+    let mut checkpoints = (3..commit_next).map(|seq| checkpoint_before(cluster, 1, seq));
+    checkpoints.find(|checkpoint| base::judge(checkpoint).is_ok()).expect("an epoch has begun")
+}
+
+/// Retention has removed what follows the first checkpoint, before a frame of it came. What the node has said
+/// meanwhile stays.
+#[test]
+pub fn s6_a_node_without_a_record_begins_again_behind_a_later_checkpoint() {
+    for promised in [Epoch::NONE, epoch(1, 1), epoch(9, 2)] {
+        let (mut cluster, id) = without_the_late_one();
+        let first = first_checkpoint(&cluster);
+        let later = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
+        begin(&mut cluster, &first);
+        let late = &mut cluster.replicas[LATE as usize - 1];
+        late.tail_mut().promise(promised);
+        let before = late.tail().promised();
+        begin(&mut cluster, &later);
+        let late = &cluster.replicas[LATE as usize - 1];
+        assert_eq!(late.role(), Role::Standby, "its tables list it");
+        assert_eq!(late.tail().promised(), before.max(later.end.epoch), "S2: the promise stays");
+        if promised > later.end.epoch {
+            continue; // it follows none of the others before they are beyond that
+        }
+        assert!(cluster.run_until(|cluster| is_equal_to(cluster, 1)), "{}", cluster.describe());
+        cluster.dead = vec![1];
+        cluster.publishers[0].publish(id, &["d"]);
+        cluster.await_committed(4);
+    }
+}
+
+#[test]
+pub fn s6_no_checkpoint_takes_the_place_of_what_it_does_not_continue() {
+    let (mut cluster, _) = without_the_late_one();
+    let first = first_checkpoint(&cluster);
+    let later = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
+    begin(&mut cluster, &later);
+    let mut ahead = later.clone();
+    ahead.end.next += 1_000;
+    let mut elsewhere = ahead.clone();
+    elsewhere.history ^= 1;
+    let late = &cluster.replicas[LATE as usize - 1];
+    assert!(late.may_begin_behind(&ahead));
+    for (what, checkpoint) in [("shorter", &first), ("the same", &later), ("another history", &elsewhere)] {
+        assert!(!late.may_begin_behind(checkpoint), "{what}");
+    }
+    for (what, number) in [("it leads", 1), ("it has records", 2)] {
+        assert!(!cluster.replicas[number - 1].may_begin_behind(&ahead), "{what}");
+    }
+}
+
 #[test]
 #[should_panic(expected = "S6: a log that has begun does not begin anew")]
 fn s6_a_node_that_holds_something_begins_nowhere_else() {
@@ -144,7 +198,7 @@ fn s6_a_node_that_holds_something_begins_nowhere_else() {
 
 /// What a peer sends is judged as a whole before anything of it is believed.
 #[test]
-fn a_checkpoint_whose_parts_do_not_fit_each_other_is_refused_by_the_part() {
+pub fn a_checkpoint_whose_parts_do_not_fit_each_other_is_refused_by_the_part() {
     let (cluster, _) = without_the_late_one();
     let good = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
     assert_eq!(base::judge(&good), Ok(()));
@@ -237,14 +291,21 @@ fn a_checkpoint_comes_in_parts_in_their_order_or_not_at_all() {
 }
 
 #[test]
-fn a_node_without_a_log_asks_for_all_of_it_and_for_the_oldest_checkpoint_in_turn() {
-    let plain = CatchUpPlan::new(HISTORY, 1, None);
-    assert_eq!(plain.otherwise(0), plain, "nobody says what it keeps");
-    let behind = plain.otherwise(70);
-    assert_eq!(behind, CatchUpPlan { checkpoint_until: Some(70), ..plain });
-    assert_eq!(behind.otherwise(90), plain);
+pub fn a_node_without_a_log_asks_for_all_of_it_and_for_the_oldest_checkpoint_in_turn() {
+    let blank = CatchUpPlan { may_begin_behind: true, ..CatchUpPlan::new(HISTORY, 1, None) };
+    let begun = CatchUpPlan { may_begin_behind: true, ..CatchUpPlan::new(HISTORY, 40, Some(7)) };
+    for plain in [blank, begun] {
+        assert_eq!(plain.otherwise(0), plain, "nobody says what it keeps");
+        let behind = plain.otherwise(70);
+        assert_eq!(behind, CatchUpPlan { checkpoint_until: Some(70), ..plain });
+        assert_eq!(behind.otherwise(70), plain, "nobody gives it");
+        let further = behind.otherwise(90);
+        assert_eq!(further, CatchUpPlan { checkpoint_until: Some(90), ..plain }, "the oldest that is given");
+        assert_eq!(further.otherwise(90), plain);
+    }
+    assert_eq!(begun.otherwise(40), begun, "it has that");
     let stored = CatchUpPlan::new(HISTORY, 40, Some(7));
-    assert_eq!(stored.otherwise(70), stored, "a node with a log goes on, or nowhere");
+    assert_eq!(stored.otherwise(70), stored, "a node with a record goes on, or nowhere");
 }
 
 fn settings(boot: u64, power: bool) -> Settings {
@@ -259,12 +320,19 @@ fn settings(boot: u64, power: bool) -> Settings {
 }
 
 /// The process dies in each call of the disk with which a base is stored, in each way in which the call may
-/// be done, and the machine loses its power or not: what is found is no log, or the one behind the
-/// checkpoint.
+/// be done, and the machine loses its power or not: what is found is the log before, none or one behind an
+/// earlier checkpoint, or the one behind this checkpoint. The promise of its epoch is in the words.
 #[test]
-fn a_crash_while_a_base_is_stored_leaves_no_log_or_that_one() {
+pub fn s9_a_crash_while_a_base_is_stored_leaves_the_log_before_or_that_one() {
     let (cluster, _) = without_the_late_one();
-    let checkpoint = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
+    for before in [None, Some(first_checkpoint(&cluster))] {
+        crash_while_a_base_is_stored(&cluster, before);
+    }
+}
+
+fn crash_while_a_base_is_stored(cluster: &Cluster, before: Option<Checkpoint>) {
+    let end_before = before.as_ref().map_or(LogEnd::BLANK, |before| before.end);
+    let checkpoint = checkpoint_before(cluster, 1, cluster.replicas[0].core.commit_next());
     let mut found = [0; 2];
     for (power, loses_power) in [(false, false), (true, false), (true, true)] {
         for calls in 0.. {
@@ -276,6 +344,9 @@ fn a_crash_while_a_base_is_stored_leaves_no_log_or_that_one() {
                 let opened = open(&mut store, MemoryTail::new(64 << 10), settings(1, power)).unwrap();
                 let mut tail = opened.tail;
                 let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(power));
+                if let Some(before) = &before {
+                    side.begin_behind(&mut store, tail.memory_mut(), before.clone()).unwrap();
+                }
                 store.arm(DiskFault::Death, calls, salt);
                 let stored = side.begin_behind(&mut store, tail.memory_mut(), checkpoint.clone());
                 done |= stored.is_ok() && !store.is_dead();
@@ -290,12 +361,13 @@ fn a_crash_while_a_base_is_stored_leaves_no_log_or_that_one() {
                 let inspected = inspect(&store, Some(&memory), settings(boot, power)).unwrap();
                 let end = inspected.end();
                 let is_there = end == checkpoint.end && inspected.checkpoint() == &checkpoint;
-                assert!(is_there || end == LogEnd::BLANK, "{calls} {salt}: {end:?}");
+                assert!(is_there || end == end_before, "{calls} {salt}: {end:?}");
                 assert!(is_there || !done, "S9: what was stored is there: {calls} {salt}");
                 found[usize::from(is_there)] += 1;
                 let again = open(&mut store, memory, settings(boot, power)).unwrap();
-                let known = if is_there { checkpoint.end.next } else { 1 };
-                assert_eq!((again.tail.end(), again.removed_next), (end, known));
+                assert_eq!((again.tail.end(), again.removed_next), (end, end.next));
+                assert!(again.tail.is_untouched(), "it may begin behind a later one");
+                assert!(again.tail.promised() >= end.epoch, "S2: a log of an epoch is a promise");
             }
             if done {
                 break;
@@ -320,6 +392,20 @@ fn a_journal_behind_a_base_grows_starts_again_and_is_verified() {
     let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(false));
     side.begin_behind(&mut store, tail.memory_mut(), checkpoint.clone()).unwrap();
     assert!(store.list().unwrap().contains(&BASE));
+    // Stopped in order before a frame has come.
+    let (mut stopped, mut ring) = (store.clone(), tail.clone());
+    let inputs = Inputs {
+        now: 1,
+        wall: 1,
+        stop: true,
+        lineage: Lineage::of(checkpoint.history),
+        committed: checkpoint.end.next,
+        ring_only: false,
+        device: false,
+    };
+    while side.turn(&mut stopped, ring.memory_mut(), &inputs, &mut Vec::new()) != SideStep::Stopped {}
+    let verified = verify(&stopped).unwrap();
+    assert_eq!((verified.damage, verified.end), (vec![], Some(checkpoint.end)));
     // The process dies before its tail knows.
     let mut tail = open(&mut store, tail.into_memory(), settings(1, false)).unwrap().tail;
     let mut span = tail_of.find(checkpoint.end.next);
@@ -334,6 +420,7 @@ fn a_journal_behind_a_base_grows_starts_again_and_is_verified() {
     assert_eq!(end, tail_of.end());
     // Warm, and nothing of it is in a segment.
     let opened = open(&mut store, tail.into_memory(), settings(1, false)).unwrap();
+    assert!(!opened.tail.is_untouched(), "the ring has records");
     assert_eq!((opened.tail.end(), &opened.checkpoint), (end, &whole));
     // Stopped in order, and the ring is gone.
     let (mut tail, mut writer, mut superblock) = (opened.tail, opened.writer, opened.superblock);
@@ -344,6 +431,7 @@ fn a_journal_behind_a_base_grows_starts_again_and_is_verified() {
     let opened = open(&mut store, MemoryTail::new(64 << 10), settings(2, false)).unwrap();
     assert_eq!((opened.tail.end(), &opened.checkpoint), (end, &whole));
     assert_eq!(opened.removed_next, checkpoint.end.next);
+    assert!(!opened.tail.is_untouched(), "segments have records");
     let verified = verify(&store).unwrap();
     assert!(verified.damage.is_empty(), "{:?}", verified.damage);
     store.file_mut(BASE).expect("it is kept")[70] ^= 1;

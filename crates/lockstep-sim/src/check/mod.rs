@@ -27,6 +27,7 @@ pub mod views;
 
 pub use datagrams::SentDatagram;
 pub use founding::ReportedFounding;
+pub use tables::on_storing;
 
 use super::coverage::Coverage;
 use clients::{PublisherModel, ReaderModel};

@@ -36,6 +36,8 @@ pub(super) struct ReplicaModel {
     /// The newest epoch of an ack or a promise: the promise must survive.
     pub(super) epoch_sent: Epoch,
     pub(super) commit_next: Seq,
+    /// The end of the checkpoint behind which it begins: a process that dies may have stored it.
+    pub(super) storing: LogEnd,
 }
 
 impl ReplicaModel {
@@ -82,7 +84,7 @@ impl Oracle {
             let tree = &self.tree;
             let old = tip == before.tip || !memory_survived && tree.begins_with(before.tip, tip);
             let older = !memory_survived && tree.begins_with(before.replaced, tip);
-            if !old && !older {
+            if !old && !older && before.storing != tail.end() {
                 return Err(format!(
                     "S7: replica {who} came back with a log up to {}, which is neither the old nor the new one \
                      (up to {})",
@@ -90,12 +92,11 @@ impl Oracle {
                     tree.next(before.tip)
                 ));
             }
-            let acked = before.acked;
             let epoch = |node: Option<TreeNode>| node.map_or(Epoch::NONE, |node| tree.stem(node).epoch);
-            if !tree.begins_with(tip, acked) && epoch(tip) <= epoch(acked) {
+            if !tree.begins_with(tip, before.acked) && epoch(tip) <= epoch(before.acked) {
                 return Err(format!(
                     "S9: replica {who} came back without what it acknowledged up to {}",
-                    tree.next(acked)
+                    tree.next(before.acked)
                 ));
             }
             let promise = if memory_survived { before.promised } else { before.epoch_sent };
@@ -124,6 +125,7 @@ impl Oracle {
             acked,
             epoch_sent,
             commit_next: 1,
+            storing: LogEnd::BLANK,
         };
         self.replicas.insert(who, model);
         // What was flushed during the stop counts as well.

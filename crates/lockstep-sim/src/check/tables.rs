@@ -2,6 +2,7 @@
 //! open change, epochs.
 
 use super::{Oracle, Violation};
+use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::publishers::Publishers;
 use lockstep_replica::journal::Tail;
 use lockstep_replica::journal::memory::MemoryTail;
@@ -118,4 +119,20 @@ fn uncommitted(tail: &Tail<MemoryTail>, commit_next: Seq) -> impl Iterator<Item 
     std::iter::successors(tail.find(commit_next), |span| tail.after(*span))
         .filter_map(|span| tail.frame(span).ok())
         .flat_map(|frame| frame.entries())
+}
+
+/// S6: replica `who` begins behind a checkpoint that ends at `end`: what that covers is committed.
+pub fn on_storing(oracle: &mut Oracle, who: usize, end: LogEnd) -> Result<(), Violation> {
+    let node = oracle.known_end(end.next, end.chain);
+    if node.is_none() || !oracle.tree.begins_with(oracle.reference.tip(), node) {
+        return Err(format!(
+            "S6: replica {who} begins behind a checkpoint at {}, committed is what lies below {}",
+            end.next,
+            oracle.commit_next()
+        ));
+    }
+    if let Some(model) = oracle.replicas.get_mut(&who) {
+        model.storing = end;
+    }
+    Ok(())
 }

@@ -92,8 +92,9 @@ impl ReplayContext<'_> {
         self.written.commit_next.min(self.segment_index.end().next)
     }
 
-    /// The checkpoint for a node without a log, at `until` or below; one for all that ask at a time.
-    fn offer(&mut self, until: Seq) -> Result<Result<OfferedCheckpoint, ReplayEndReason>, SegmentIndexError> {
+    /// The checkpoint for a node without a log, at `until` or below; one for all that ask at a time. Or where
+    /// the oldest ends that could be given.
+    fn offer(&mut self, until: Seq) -> Result<Result<OfferedCheckpoint, Seq>, SegmentIndexError> {
         let (bound, oldest) = (self.bound(), self.segment_index.oldest_seq());
         let known = self.offered.take().filter(|known| known.oldest == oldest);
         if let Some(known) = known.filter(|known| known.header.first_seq <= until) {
@@ -101,7 +102,7 @@ impl ReplayContext<'_> {
         }
         let checkpoint = match offered(self.store, self.segment_index, until, bound)? {
             Ok(checkpoint) => checkpoint,
-            Err(why) => return Ok(Err(why)),
+            Err(next) => return Ok(Err(next)),
         };
         let header = Header {
             history: checkpoint.history,
@@ -138,6 +139,8 @@ pub(super) struct ReplayServerConnection {
     to: Seq,
     /// The checkpoint that comes before the frames, and how much of it was sent.
     checkpoint: Option<(OfferedCheckpoint, usize)>,
+    /// A checkpoint was asked for that ends sooner than any: where the oldest ends that could be given.
+    offers_from: Option<Seq>,
     /// The position of the next frame, if it is known.
     place: Option<(u64, u64)>,
     /// The rest of the present stretch.
@@ -169,6 +172,7 @@ impl ReplayServerConnection {
             seq: 0,
             to: 0,
             checkpoint: None,
+            offers_from: None,
             place: None,
             left: 0,
             file: None,
@@ -344,7 +348,10 @@ impl ReplayServerConnection {
                     self.seq = found.header.first_seq;
                     self.checkpoint = Some((found, 0));
                 }
-                Err(why) => return Ok(Err(why)),
+                Err(next) => {
+                    self.offers_from = Some(next);
+                    return Ok(Err(ReplayEndReason::TooOld));
+                }
             }
         }
         let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
@@ -395,7 +402,7 @@ impl ReplayServerConnection {
         };
         let body = ReplayBody {
             next: self.seq,
-            oldest_seq: desk.segment_index.oldest_seq(),
+            oldest_seq: self.offers_from.unwrap_or(desk.segment_index.oldest_seq()),
             end: end.map_or(0, |end| end as u32),
             reserved: 0,
         };

@@ -325,10 +325,11 @@ impl Worker {
     fn hand_over_checkpoint(&mut self) {
         let (Some(checkpoint), Some(order)) = (self.whole.take(), self.order.take()) else { return };
         tracing::warn!(
+            missing = order.from,
             from = checkpoint.end.next,
             oldest = order.checkpoint_until,
-            "no journal that answers has the stream from its first entry on: this one begins with the tables of the \
-             oldest that is kept, and holds no entry before"
+            "no journal that answers has the stream from there on where it is missing here: this one begins with the \
+             tables of the oldest that is kept, and holds no entry before"
         );
         self.replay.finish();
         self.source.close();
@@ -503,7 +504,7 @@ mod tests {
         let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
         let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
         let mut worker = Worker::new(limits, Arc::new(Shared::new()));
-        worker.order = Some(CatchUpPlan::new(0, 1, None));
+        worker.order = Some(CatchUpPlan { may_begin_behind: true, ..CatchUpPlan::new(0, 1, None) });
         let mut now = worker.clock.now();
         worker.replay.begin(now);
         let ends = [ReplayEndReason::TooOld, ReplayEndReason::Malformed, ReplayEndReason::TooOld];

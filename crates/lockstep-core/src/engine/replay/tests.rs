@@ -1,0 +1,200 @@
+//! Which source is asked, and when one is given up.
+
+use super::*;
+use lockstep_wire::{seal, write_replay};
+
+fn replay(sources: u8) -> ReplayReader {
+    let sources = (1..=sources).map(|last| SocketAddrV4::new([10, 0, 0, last].into(), 7)).collect();
+    let me = Identity { replica: 9, incarnation: 0 };
+    ReplayReader::new(ReplayLimits::new(Keyring::none(7).into(), me, sources))
+}
+
+fn body(end: u32, oldest_seq: Seq) -> ReplayBody {
+    ReplayBody { next: 1, oldest_seq, end, reserved: 0 }
+}
+
+fn opened(replay: &mut ReplayReader, now: Nanos) -> u8 {
+    match replay.poll(now) {
+        Some(ReplayStep::Open(to)) => to.ip().octets()[3],
+        other => panic!("{other:?}"),
+    }
+}
+
+fn header() -> Header {
+    Header { cluster: 7, ..Header::new(Kind::ReplayMark) }
+}
+
+#[test]
+fn a_source_that_dies_in_the_middle_is_followed_by_the_next_one() {
+    let mut replay = replay(3);
+    replay.begin(100);
+    assert_eq!(opened(&mut replay, 100), 1);
+    assert!(replay.on_answer(100, &body(0, 1)) && replay.is_reading());
+    assert!(replay.on_frame(110));
+    replay.on_lost(120);
+    assert_eq!(opened(&mut replay, 120), 2, "at once");
+    assert_eq!(replay.poll(121 + 5_000_000_000), Some(ReplayStep::Close), "who says nothing is given up");
+    assert_eq!(opened(&mut replay, 121 + 5_000_000_000), 3);
+    assert_eq!(replay.failed(), None);
+}
+
+#[test]
+fn it_fails_when_every_source_has_said_why_and_the_most_telling_reason_stands_for_all() {
+    let mut replay = replay(2);
+    replay.begin(0);
+    opened(&mut replay, 0);
+    replay.on_answer(0, &body(ReplayEndReason::TooOld as u32, 70));
+    assert_eq!(replay.failed(), None, "the other one may have it");
+    opened(&mut replay, 0);
+    replay.on_answer(0, &body(ReplayEndReason::TooOld as u32, 40));
+    assert_eq!(replay.failed(), Some(ReplayFailed { why: Some(ReplayEndReason::TooOld), oldest_seq: 40 }));
+}
+
+#[test]
+fn what_passes_by_itself_is_waited_for_and_the_wait_doubles() {
+    let mut replay = replay(1);
+    replay.begin(0);
+    let mut now = 0;
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        opened(&mut replay, now);
+        replay.on_answer(now, &body(ReplayEndReason::TooMany as u32, 1));
+        assert_eq!(replay.failed(), None);
+        let since = now;
+        while !matches!(replay.state, ReplayState::Waiting { until } if until <= now) {
+            replay.poll(now);
+            now += 10_000_000;
+        }
+        waits.push((now - since) / 10_000_000);
+    }
+    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]) && *waits.last().unwrap() == 100, "{waits:?}");
+}
+
+#[test]
+fn a_source_that_lies_behind_itself_is_followed_by_the_next_one_and_the_wait_doubles() {
+    let mut replay = replay(2);
+    replay.begin(0);
+    assert_eq!(opened(&mut replay, 0), 1);
+    assert!(replay.on_answer(0, &body(0, 1)) && replay.on_frame(0));
+    replay.on_behind(0);
+    assert!(replay.is_reading(), "it still gives");
+    let (mut now, mut waits) = (1, Vec::new());
+    for round in 0..6 {
+        replay.on_mark(now, &body(0, 1));
+        let since = now;
+        replay.on_behind(now);
+        let to = loop {
+            match replay.poll(now) {
+                Some(ReplayStep::Open(to)) => break to.ip().octets()[3],
+                _ => now += 1_000_000,
+            }
+        };
+        assert_eq!(to, if round % 2 == 0 { 2 } else { 1 });
+        assert!(replay.on_answer(now, &body(0, 1)));
+        assert_eq!(replay.failed(), None, "it may have more a moment later");
+        waits.push((now - since) / 1_000_000);
+    }
+    assert_eq!(waits, [0, 20, 0, 40, 0, 80]);
+    assert!(replay.on_frame(now), "the one that has it");
+    replay.on_mark(now, &body(0, 1));
+    replay.on_behind(now);
+    opened(&mut replay, now);
+}
+
+/// Four of five say that they do not have it, and the fifth is gone, in each way in which it may be: the
+/// reader goes on without it, after seconds, and not before a process could restart.
+#[test]
+fn one_source_that_is_gone_does_not_outweigh_all_that_refuse() {
+    for (is_silent, at_least, at_most) in
+        [(false, 2_000_000_000, 4_000_000_000), (true, 5_000_000_000, 11_000_000_000)]
+    {
+        for gone in 1..=5 {
+            let (mut replay, mut now) = (replay(5), 0);
+            replay.begin(0);
+            while replay.failed().is_none() {
+                match replay.poll(now) {
+                    Some(ReplayStep::Open(to)) if to.ip().octets()[3] != gone => {
+                        replay.on_answer(now, &body(ReplayEndReason::TooOld as u32, 40 + now));
+                    }
+                    Some(ReplayStep::Open(_)) if !is_silent => replay.on_lost(now),
+                    _ => now += 1_000_000,
+                }
+                assert!(now < 60_000_000_000, "{replay:?}");
+            }
+            assert!((at_least..=at_most).contains(&now), "{gone} {is_silent}: {now}");
+            let failed = replay.failed().expect("a reason");
+            assert_eq!(failed.why, Some(ReplayEndReason::TooOld), "the others' reason stands");
+        }
+    }
+}
+
+/// Two nodes that hold nothing are sources of each other. Each says that it does not have as much, by a
+/// refusal or by giving nothing; what the others have removed neither will ever have.
+#[test]
+fn sources_that_lie_behind_do_not_wait_for_each_other_where_the_rest_has_removed_it() {
+    for gives_nothing in [false, true] {
+        for behind in 1..=5_usize {
+            let (mut replay, mut now) = (replay(5), 0);
+            replay.begin(0);
+            let mut failed = None;
+            while now < 20_000_000_000 && failed.is_none() {
+                match replay.poll(now) {
+                    Some(ReplayStep::Open(to)) if usize::from(to.ip().octets()[3]) > behind => {
+                        replay.on_answer(now, &body(ReplayEndReason::TooOld as u32, 40));
+                    }
+                    Some(ReplayStep::Open(_)) if gives_nothing => {
+                        assert!(replay.on_answer(now, &body(0, 1)));
+                        replay.on_mark(now, &body(0, 1));
+                        replay.on_behind(now);
+                    }
+                    Some(ReplayStep::Open(_)) => {
+                        replay.on_answer(now, &body(ReplayEndReason::Ahead as u32, 0));
+                    }
+                    _ => now += 1_000_000,
+                }
+                failed = replay.failed();
+            }
+            let why = failed.and_then(|failed| failed.why);
+            let expected = (behind < 5).then_some(ReplayEndReason::TooOld);
+            assert_eq!(why, expected, "{behind} of 5 lie behind, {gives_nothing}: more may come there");
+        }
+    }
+}
+
+#[test]
+fn nobody_there_is_told_after_some_rounds() {
+    let mut replay = replay(2);
+    replay.begin(0);
+    let mut now = 0;
+    while replay.failed().is_none() {
+        if let Some(ReplayStep::Open(_)) = replay.poll(now) {
+            replay.on_lost(now);
+        }
+        now += 1_000_000;
+        assert!(now < 60_000_000_000, "{replay:?}");
+    }
+    assert_eq!(replay.failed(), Some(ReplayFailed { why: None, oldest_seq: 0 }));
+    replay.finish();
+    assert_eq!((replay.is_active(), replay.failed()), (false, None));
+}
+
+#[test]
+fn garbage_is_refused_and_a_part_is_waited_for() {
+    let mut mark = [0; REPLAY_LEN];
+    write_replay(&mut mark, &Keyring::none(7), header(), body(0, 1));
+    for len in 0..REPLAY_LEN {
+        assert!(matches!(piece(&mark[..len], &Keyring::none(7)), Ok(None)), "{len}");
+    }
+    assert!(matches!(piece(&mark, &Keyring::none(7)), Ok(Some((ReplayItem::Mark(..), REPLAY_LEN)))));
+    assert!(matches!(piece(&[7; 200], &Keyring::none(7)), Err(Reject::Magic)));
+    assert!(matches!(piece(&mark, &Keyring::none(8)), Err(Reject::Cluster { .. })));
+    let mut long = mark;
+    long[24..28].copy_from_slice(&(1u32 << 20).to_le_bytes());
+    assert!(matches!(piece(&long, &Keyring::none(7)), Err(Reject::Length)));
+    let mut other = [0; HEADER_LEN];
+    seal(&mut other, Header { cluster: 7, ..Header::new(Kind::Stage) });
+    assert!(
+        matches!(piece(&other, &Keyring::none(7)), Err(Reject::Kind)),
+        "a record of a journal is no frame"
+    );
+}
