@@ -1,6 +1,7 @@
 //! Nodes that join where no journal has the stream from its first entry on: retention, by size or by age, has
 //! removed the beginning everywhere, in archives too. Members are replaced, spare replicas and archivers lose
-//! their disks, processes die while they begin behind a checkpoint, and the day turns again before a frame has
+//! their disks, processes die while they begin behind a checkpoint, and the day turns again before a frame
+//! has
 //! come.
 //!
 //! ```text
@@ -144,7 +145,8 @@ fn is_bare(machine: &Machine) -> bool {
     }
 }
 
-/// Whether retention has removed what follows the log of a node while it was reading: it has records, and none
+/// Whether retention has removed what follows the log of a node while it was reading: it has records, and
+/// none
 /// has what comes next. It says so (LS1107), and its operator formats it again.
 pub(super) fn is_overtaken(machine: &Machine) -> bool {
     let has_records = machine.replica().is_some_and(|replica| !replica.tail().is_untouched());

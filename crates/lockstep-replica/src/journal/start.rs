@@ -208,7 +208,8 @@ impl Inspection {
 /// The word [`Word::DurableSeq`] while the device's progress is unknown: an ack that names nothing.
 pub(super) const NOTHING_DURABLE: u64 = 1;
 
-/// The journal is in use from now on: both copies record it, and the words contain the promise. The epoch of a
+/// The journal is in use from now on: both copies record it, and the words contain the promise. The epoch of
+/// a
 /// log without a record is a promise too: a process may have died between the checkpoint that it began behind
 /// and the promise.
 fn mark<S: Store, M: TailMemory>(

@@ -6,7 +6,8 @@
 //! asked for by an election.
 //!
 //! Retention may remove what follows that checkpoint too, before the node has stored a frame of it: it was
-//! down, or the stream was faster. So a node begins again behind a later checkpoint for as long as neither its
+//! down, or the stream was faster. So a node begins again behind a later checkpoint for as long as neither
+//! its
 //! ring nor a segment has a record. It is a restart on a journal that retention has cut further, and the
 //! identity keeps all that it has said meanwhile:
 //!
@@ -18,7 +19,7 @@
 //! * S6: both checkpoints cover committed prefixes of one history, so one continues the other: the log grows
 //!   as it would by the frames between. A checkpoint of another history is refused, and a shorter one.
 //! * S2: the promise is a word of the tail and of the superblock, which stay; it rises to the checkpoint's
-//!   epoch and never falls. What is committed is taken below a promise as well.
+//!   epoch and never falls. A committed entry is taken below a promise as well.
 //! * S3, S4: an ack that was sent named a prefix of the longer log. What comes with the checkpoint was
 //!   committed by others, so no quorum needs this node for it.
 //! * S5: a promise that was given named the shorter log. The candidate's choice is the same as if the frames
@@ -54,7 +55,8 @@ impl<P: Ports> ReplicaEngine<P> {
     /// and reported stays.
     ///
     /// # Panics
-    /// Something was stored meanwhile ([`ReplicaEngine::may_begin_behind`]), or the checkpoint was not judged.
+    /// Something was stored meanwhile ([`ReplicaEngine::may_begin_behind`]), or the checkpoint was not
+    /// judged.
     pub fn install(&mut self, checkpoint: &Checkpoint) {
         assert!(self.may_begin_behind(checkpoint), "S6: a log that has begun does not begin anew");
         assert_eq!(base::judge(checkpoint), Ok(()), "S8: a checkpoint is judged where it comes from");
