@@ -4,9 +4,9 @@ use super::check::Violation;
 use super::coverage::Event;
 use super::device::SimDevice;
 use super::edge::EdgePlan;
-use super::joining;
 use super::machine::MachineState;
 use super::plan::DAY_NS;
+use super::replay;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, NodeSet};
 use super::world::{Actor, RunPhase, SimNode, World};
@@ -42,7 +42,7 @@ impl World {
         let stored = if archiver.is_some() && !self.plan.archives_are_cut { 1 } else { stored };
         let alive: Vec<usize> = (0..replicas)
             .filter(|index| {
-                self.lost >> index & 1 == 0 && joining::joins_at(self, *index) >= oldest.max(stored)
+                self.lost >> index & 1 == 0 && replay::joins_at(self, *index) >= oldest.max(stored)
             })
             .collect();
         // A history that only the lost replicas stored has ended.
@@ -65,7 +65,7 @@ impl World {
             }
         }
         // A journal that lacks what the others have removed gets it from the archiver.
-        self.joiners = joining::joiners(self);
+        self.joiners = replay::joiners(self);
         healthy |= archiver.map_or(0, |index| 1 << index) | self.joiners;
         let edges = self.plan.edges.as_ref().map_or(0, EdgePlan::nodes);
         let first = self.plan.nodes() - edges;
@@ -137,7 +137,7 @@ impl World {
     pub(super) fn waits_for_another_day(&self) -> bool {
         let lacks = |node: &SimNode| match &node.actor {
             Actor::Edge(edge) => edge.lacks_beginning(),
-            Actor::Replica(machine) => self.plan.archives_are_cut && joining::is_overtaken(machine),
+            Actor::Replica(machine) => self.plan.archives_are_cut && replay::is_overtaken(machine),
             _ => false,
         };
         self.plan.retention != Retention::default() && self.nodes.iter().any(lacks)

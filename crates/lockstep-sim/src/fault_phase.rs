@@ -2,10 +2,10 @@
 
 use super::check::Violation;
 use super::coverage::Event;
-use super::joining;
 use super::net::To;
 use super::operator::OperatorStep;
 use super::plan::{DAY_NS, EndPlan, FaultKind, FaultTarget, FaultTargetNode};
+use super::replay;
 use super::storage::Flushed;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, Route, Tampered};
@@ -163,9 +163,9 @@ impl World {
                 self.order(&[OperatorStep::Add { node, witness, patient }], 0)
             }
             FaultTarget::Remove(target) => self.remove(target),
-            FaultTarget::Replace(target) => joining::replace(self, target),
-            FaultTarget::Reformat(target) => joining::reformat(self, target),
-            FaultTarget::DiesInstalling(target, lasting) => joining::die_installing(self, target, lasting),
+            FaultTarget::Replace(target) => replay::replace(self, target),
+            FaultTarget::Reformat(target) => replay::reformat(self, target),
+            FaultTarget::DiesInstalling(target, lasting) => replay::die_installing(self, target, lasting),
             FaultTarget::TwoOrders(node, target) => {
                 self.count(Event::OrdersTwo);
                 self.order(&[OperatorStep::Add { node, witness: false, patient: false }], 0);

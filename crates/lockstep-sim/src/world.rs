@@ -9,7 +9,6 @@ use super::coverage::Event;
 use super::device::SimDevice;
 use super::edge::{EdgeNode, Edges, MachineUnderTest, OwnMachine};
 use super::handover::Draining;
-use super::joining;
 use super::machine::Machine;
 use super::net::{SimNet, To};
 use super::operator::{OPERATOR, SimOperator, is_operator};
@@ -17,6 +16,7 @@ use super::outcome::{Outcome, RunFailure};
 use super::plan::Plan;
 use super::populate::address;
 use super::reader::SimReplaySource;
+use super::replay;
 use super::rng::Rng;
 use super::second::Second;
 use super::sleeper::SleepOutcome;
@@ -257,7 +257,7 @@ pub(super) fn run_with(
         RunPhase::Calm(_, since) => world.now - since,
         _ => 0,
     };
-    joining::count_joined(&mut world);
+    replay::count_joined(&mut world);
     Ok(Outcome {
         steps: world.steps,
         virtual_ns: world.now - BEGIN_NS,
