@@ -213,8 +213,7 @@ impl Node {
     pub fn turn(&mut self, now: Nanos, recorder: &Recorder) -> Turn {
         if self.base.is_some() && !self.begin_behind() {
             // Nothing may be stored meanwhile. Nobody misses a node without a log, and one whose log no
-            // journal
-            // continues acknowledges nothing that is new.
+            // journal continues acknowledges nothing that is new.
             let (work, progress) = (0, Some(self.progress()));
             return Turn { work, next_deadline: Some(now + SLOW_NS), progress };
         }

@@ -1,8 +1,7 @@
 //! Nodes that join where no journal has the stream from its first entry on: retention, by size or by age, has
 //! removed the beginning everywhere, in archives too. Members are replaced, spare replicas and archivers lose
 //! their disks, processes die while they begin behind a checkpoint, and the day turns again before a frame
-//! has
-//! come.
+//! has come.
 //!
 //! ```text
 //!   day 1: the beginning │ day 2: it is removed ─ a disk is lost ─ [dies] ─ begins behind a checkpoint ─▶ ...

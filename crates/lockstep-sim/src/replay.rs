@@ -319,8 +319,7 @@ fn is_bare(machine: &Machine) -> bool {
 }
 
 /// Whether retention has removed what follows the log of a node while it was reading: it has records, and
-/// none
-/// has what comes next. It says so (LS1107), and its operator formats it again.
+/// none has what comes next. It says so (LS1107), and its operator formats it again.
 pub(super) fn is_overtaken(machine: &Machine) -> bool {
     let has_records = machine.replica().is_some_and(|replica| !replica.tail().is_untouched());
     has_records && machine.fetching.as_ref().is_some_and(|fetching| fetching.is_overtaken)

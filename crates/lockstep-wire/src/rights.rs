@@ -14,8 +14,7 @@
 //! A word that is not there limits nothing, except `orders`, of which none is allowed then. `orders` and
 //! `public` stand together: an order that nobody can prove is given by no key. A pattern is a
 //! whole name, or the beginning of names with a `*` behind it. Patterns with a `!` before them except names;
-//! where
-//! `names` has no others, all other names are allowed.
+//! where `names` has no others, all other names are allowed.
 
 use crate::{
     CHANNELS, Destination, EVERYBODY, JOURNALS, OperatorOrder, PublicKey, PublisherId, is_publisher,

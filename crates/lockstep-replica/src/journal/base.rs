@@ -43,10 +43,8 @@ pub(crate) fn base_of<S: Store>(store: &S) -> Result<Result<Checkpoint, Damage>,
 
 /// The checkpoint with which a node without a log begins that reads `index`, and what it is to ask for next:
 /// the oldest one in `store` that lies on the committed log below `bound`, and that a frame follows. Where
-/// that
-/// ends above `until`, only the seq of its end, or `bound` if there is none: another journal may have an
-/// older
-/// one, and the node asks again if no journal has. The oldest entry that a journal keeps says less: the
+/// that ends above `until`, only the seq of its end, or `bound` if there is none: another journal may have an
+/// older one, and the node asks again if no journal has. The oldest entry that a journal keeps says less: the
 /// checkpoint there may be of a suffix that was replaced.
 ///
 /// # Errors

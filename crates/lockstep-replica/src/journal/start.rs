@@ -209,9 +209,8 @@ impl Inspection {
 pub(super) const NOTHING_DURABLE: u64 = 1;
 
 /// The journal is in use from now on: both copies record it, and the words contain the promise. The epoch of
-/// a
-/// log without a record is a promise too: a process may have died between the checkpoint that it began behind
-/// and the promise.
+/// a log without a record is a promise too: a process may have died between the checkpoint that it began
+/// behind and the promise.
 fn mark<S: Store, M: TailMemory>(
     store: &mut S,
     superblock: &mut Superblock,

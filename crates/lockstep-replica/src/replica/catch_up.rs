@@ -28,8 +28,7 @@ pub struct CatchUpPlan {
     /// This node has no record yet, and may begin behind a checkpoint.
     pub may_begin_behind: bool,
     /// No journal has what it lacks, and it may begin elsewhere: it asks for the checkpoint at which a
-    /// journal
-    /// begins, at this seq or below, and for what follows it.
+    /// journal begins, at this seq or below, and for what follows it.
     pub checkpoint_until: Option<Seq>,
 }
 
@@ -41,8 +40,7 @@ impl CatchUpPlan {
 
     /// The request to try next where no source has what was requested, and the oldest that any gives is
     /// `oldest`. Without a record a checkpoint there, or further if none is there, and then what follows the
-    /// own
-    /// log again; else of the two places the other one.
+    /// own log again; else of the two places the other one.
     #[must_use]
     pub fn otherwise(self, oldest: Seq) -> Self {
         if self.may_begin_behind {

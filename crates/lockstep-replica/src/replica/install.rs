@@ -7,8 +7,7 @@
 //!
 //! Retention may remove what follows that checkpoint too, before the node has stored a frame of it: it was
 //! down, or the stream was faster. So a node begins again behind a later checkpoint for as long as neither
-//! its
-//! ring nor a segment has a record. It is a restart on a journal that retention has cut further, and the
+//! its ring nor a segment has a record. It is a restart on a journal that retention has cut further, and the
 //! identity keeps all that it has said meanwhile:
 //!
 //! ```text
