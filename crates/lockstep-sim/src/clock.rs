@@ -91,7 +91,8 @@ impl Plan {
         self.set_clocks((first, count), by_ms, (from, until));
     }
 
-    /// The clocks of so many replicas, from the `first` on, are wrong by so much between these times of the run.
+    /// The clocks of so many replicas, from the `first` on, are wrong by so much between these times of the
+    /// run.
     pub(super) fn set_clocks(
         &mut self,
         (first, count): (usize, usize),

@@ -100,9 +100,9 @@ impl Clocks {
 
     /// CLOCK-1 (the time of a stream): our own clock, `wall`, as long as it differs by less than
     /// [`TOLERANCE`] from the time that the clocks of a quorum of `members` have reached, ours (`own`) among
-    /// them; else that time. Without the clocks of a quorum the last judgement stays, and where there was none
-    /// yet, nothing is stamped but what a quorum has to store before it shows its clocks: the start of the
-    /// first epoch. Returns by how much our clock differs, where that is known.
+    /// them; else that time. Without the clocks of a quorum the last judgement stays; before the first one
+    /// nothing is stamped but what a quorum has to store before it shows its clocks: the start of the first
+    /// epoch. Returns by how much our clock differs, where that is known.
     pub fn judge(&mut self, own: Identity, members: &Membership, (now, wall): (Nanos, Nanos)) -> Option<i64> {
         let ours = difference(wall, now);
         let mut ahead = [0; MEMBERS_MAX];

@@ -28,8 +28,8 @@ const CLIMB_NS: Nanos = 1_000_000_000;
 /// From here on the rounds that are left are an alarm: half of them.
 pub const ALARM: u32 = ROUND_MAX / 2;
 
-/// So many leaders and candidates raise rounds in [`CLIMB_NS`]: all members, and as many that are no longer or
-/// not yet.
+/// So many leaders and candidates raise rounds in [`CLIMB_NS`]: all members, and as many that are no longer
+/// or not yet.
 const RAISERS_MAX: usize = 2 * MEMBERS_MAX;
 
 /// By how much the epochs of one leader have raised what was seen.

@@ -6,11 +6,12 @@
 //! will last.
 
 use super::role::RoleState;
-use super::{Leading, ReplicaCore, ReplicaEngine, Turn};
+use super::{ReplicaCore, ReplicaEngine, Turn};
 use crate::ports::Ports;
 use lockstep_core::proto::clocks::{Clocks, TOLERANCE};
 use lockstep_core::proto::membership::Membership;
 use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::sequence::Sequencer;
 use lockstep_wire::{Condition, Header, Identity, Nanos};
 
 /// A node that does not lead judges its clock so often; a leader at each heartbeat.
@@ -46,7 +47,8 @@ impl ClockWatch {
         std::mem::replace(&mut self.base, base) != base
     }
 
-    /// CLOCK-1: judges our clock by those of the members. Returns by how much it differs, where that is known.
+    /// CLOCK-1: judges our clock by those of the members. Returns by how much it differs, where that is
+    /// known.
     pub(super) fn judge(
         &mut self,
         me: Identity,
@@ -93,19 +95,18 @@ impl<P: Ports> ReplicaEngine<P> {
     }
 }
 
-impl Leading {
+impl ReplicaCore {
     /// CLOCK-1: the first epoch of a history begins before its leader has received anybody. It stamps its
     /// start, which has no time of its own, and what was submitted waits until the clocks of a quorum are
-    /// known: one round trip, and nothing could be committed before. Returns whether they are.
+    /// known: one round trip, and nothing could be committed before. A survivor that has removed the other
+    /// member is a quorum at once. Returns whether the stream's time is known.
     #[cold]
-    pub(super) fn learn_time(&mut self, core: &mut ReplicaCore, turn: &Turn) -> bool {
-        core.judge_clock(turn);
-        self.sequencer.set_correction(core.clocks.correction());
-        self.sequencer.has_time()
+    pub(super) fn learn_time(&mut self, sequencer: &mut Sequencer, turn: &Turn) -> bool {
+        self.judge_clock(turn);
+        sequencer.set_correction(self.clocks.correction());
+        sequencer.has_time()
     }
-}
 
-impl ReplicaCore {
     /// Called once per turn of a standby or learner, and once per heartbeat of a leader. `stream` is the
     /// stream's time.
     #[inline]

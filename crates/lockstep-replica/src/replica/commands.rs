@@ -42,10 +42,10 @@ pub(super) fn redundancy_patience(failure_detector: &FailureDetectorLimits) -> N
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct LastRejectedCommand {
     /// The member of the change.
-    member: Identity,
-    why: CommandReject,
+    pub(super) member: Identity,
+    pub(super) why: CommandReject,
     /// By the wall clock.
-    at: Nanos,
+    pub(super) at: Nanos,
 }
 
 impl<P: Ports> ReplicaEngine<P> {
@@ -88,11 +88,6 @@ impl Leading {
             }
             Err(why) => Err(why),
         }
-    }
-
-    /// A change of this member is not made: the status tells why.
-    pub(super) fn reject_change(&mut self, member: Identity, why: CommandReject, at: Nanos) {
-        self.rejected_command = Some(LastRejectedCommand { member, why, at });
     }
 
     /// Stamps a change as the first entry of a frame of its own. The new members count from this entry on.

@@ -18,16 +18,11 @@ use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{EPOCH_START_LEN_MAX, EntryKind, EpochBase, EpochStartBody, write_epoch_start};
 
 impl Leading {
-    /// Whether the log contains the start of the epoch that this node leads.
-    #[inline]
-    fn has_started<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
-        self.epoch() == tail.end().epoch
-    }
-
-    /// The same, and directly behind it the removal of the member that the operator declared dead.
+    /// Whether the log contains the start of the epoch that this node leads, and directly behind it the
+    /// removal of the member that the operator declared dead.
     #[inline]
     pub(super) fn has_epoch_begun<M: TailMemory>(&self, core: &ReplicaCore, tail: &Tail<M>) -> bool {
-        core.declared_dead.is_none() && self.has_started(tail)
+        core.declared_dead.is_none() && self.epoch() == tail.end().epoch
     }
 
     /// Stamps the epoch start, and behind it the pending submissions. Returns whether the epoch has begun.
@@ -45,18 +40,16 @@ impl Leading {
         if !core.identity_watch.probe.may_vote() {
             return false;
         }
-        let started =
-            self.has_started(tail) || core.is_promise_stored(tail) && self.start_epoch(core, tail, turn);
+        let started = self.epoch() == tail.end().epoch
+            || core.is_promise_stored(tail) && self.start_epoch(core, tail, turn);
         if !started || !self.remove_declared_dead(core, tail, wall) {
             return false;
         }
         core.turns.at = now;
         self.redundancy.restart(now);
-        // A survivor that was alone in removing the other member is a quorum from here on.
-        if !self.learn_time(core, turn) {
-            return true;
+        if core.learn_time(&mut self.sequencer, turn) {
+            self.stamp_pending_submissions(core, net, tail, turn);
         }
-        self.stamp_pending_submissions(core, net, tail, turn);
         true
     }
 
@@ -92,7 +85,7 @@ impl Leading {
         tail: &mut Tail<M>,
         turn: &Turn,
     ) -> bool {
-        self.learn_time(core, turn);
+        core.learn_time(&mut self.sequencer, turn);
         let end = tail.end();
         let commit_next = core.commit_next().max(self.commit_won.min(end.next));
         let epoch = self.epoch();

@@ -83,7 +83,7 @@ impl Leading {
             }
             self.stamp_pending_submissions(core, net, tail, turn);
         }
-        if !self.sequencer.has_time() && self.learn_time(core, turn) {
+        if !self.sequencer.has_time() && core.learn_time(&mut self.sequencer, turn) {
             self.stamp_pending_submissions(core, net, tail, turn);
         }
         self.close_frame(core, tail, false);

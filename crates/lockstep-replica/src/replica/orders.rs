@@ -4,6 +4,7 @@
 //! An order to a standby (a declaration of death) is recorded when that standby leads. An order without
 //! effect is not recorded.
 
+use super::commands::LastRejectedCommand;
 use super::{Leading, ReplicaCore, Turn};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
@@ -175,7 +176,7 @@ impl Leading {
                     core.accept_order(OperatorOrder::Membership, record);
                 }
             }
-            Err(why) => self.reject_change(member, why, turn.wall),
+            Err(why) => self.rejected_command = Some(LastRejectedCommand { member, why, at: turn.wall }),
         }
     }
 
@@ -233,7 +234,8 @@ impl Leading {
     ) {
         match MembershipView::parse(entry.payload) {
             Ok(asked) if entry.kind() == EntryKind::Membership => {
-                self.reject_change(asked.body.member.identity(), CommandReject::NotAllowed, wall);
+                let (member, why) = (asked.body.member.identity(), CommandReject::NotAllowed);
+                self.rejected_command = Some(LastRejectedCommand { member, why, at: wall });
             }
             _ => {
                 let key = submitter.notice_key();

@@ -13,8 +13,8 @@ const DAY: Nanos = 24 * HOUR;
 /// How far a clock was ahead.
 const FORMS: [Nanos; 3] = [HOUR, DAY, 15 * 365 * DAY];
 
-/// A cluster of three whose clocks are right, and whose history was founded by one that was so far ahead, with
-/// a release that gave the birth the time of its clock.
+/// A cluster of three whose clocks are right, and whose history was founded by one that was so far ahead,
+/// with a release that gave the birth the time of its clock.
 fn founded_ahead(ahead: Nanos, version: u8) -> Cluster {
     let mut cluster = Cluster::new(3, |_| {});
     let mut tail = blank_tail(1, 256 << 10);

@@ -402,7 +402,7 @@ impl Oracle {
         parent: Option<TreeNode>,
         frame: &FrameView<'_>,
     ) -> Result<TreeNode, Violation> {
-        let epoch = frame.header.epoch();
+        let (epoch, first) = (frame.header.epoch(), frame.header.first_seq);
         if frame.header.identity() != epoch.leader() {
             return Err(format!("S1: {} stamped in {epoch}", frame.header.identity()));
         }
@@ -429,8 +429,7 @@ impl Oracle {
             let stamping = *self.stamping.entry(epoch).or_insert(run);
             if stamping != run {
                 return Err(format!(
-                    "S1: replica {who} holds a frame of {epoch} at {} that its leader's run {stamping} did not stamp",
-                    { frame.header.first_seq }
+                    "S1: replica {who} holds a frame of {epoch} at {first} that its leader's run {stamping} did not stamp"
                 ));
             }
             if let Some(before) = self.replicas.get(&who)
@@ -445,9 +444,7 @@ impl Oracle {
             }
         }
         if self.is_ancestor(node) {
-            return Err(format!("LINEAGE-1: {epoch} stamps at {} in a history that was left", {
-                frame.header.first_seq
-            }));
+            return Err(format!("LINEAGE-1: {epoch} stamps at {first} in a history that was left"));
         }
         self.reference.on_frame(&self.tree, node)?;
         self.coverage.count(Event::Frames);

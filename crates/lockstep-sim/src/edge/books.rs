@@ -9,8 +9,8 @@ use crate::check::{Violation, digest};
 use lockstep_gateway::gateway::ledger::FIRST_DAY;
 use lockstep_machine::Acknowledger;
 use lockstep_wire::{
-    DayMark, Destination, EntryKind, FrameView, GATEWAYS, JOURNALS, Nanos, OpenView, PART_MORE, PART_NEXT,
-    PublisherId, Seq,
+    DayMark, Destination, EntryKind, FrameView, GATEWAYS, JOURNALS, Nanos, OpenView, OrderView, PART_MORE,
+    PART_NEXT, PublisherId, Seq,
 };
 use std::collections::BTreeMap;
 
@@ -133,6 +133,10 @@ impl EdgeModel {
                         if let Some(model) = self.fix_of(id) {
                             model.on_note((seq, time), payload)?;
                         }
+                    }
+                    EntryKind::Order => {
+                        let before = OrderView::parse(payload).ok().and_then(|order| order.time_before());
+                        self.fix.iter_mut().for_each(|model| model.on_time_order(before));
                     }
                     _ => {}
                 }

@@ -71,9 +71,16 @@ pub(super) struct FixModel {
     names: BTreeSet<String>,
     numbers: BTreeSet<u32>,
     reports: FixReports,
+    /// The latest time from which an order of time has set the stream back.
+    pub(super) set_back_from: Nanos,
 }
 
 impl FixModel {
+    /// An operator's order, and the time before it if it is one of time.
+    pub(super) fn on_time_order(&mut self, before: Option<Nanos>) {
+        self.set_back_from = self.set_back_from.max(before.unwrap_or(0));
+    }
+
     pub(super) fn new(who: &'static str) -> Self {
         Self {
             who,
@@ -86,6 +93,7 @@ impl FixModel {
             names: BTreeSet::new(),
             numbers: BTreeSet::new(),
             reports: FixReports::default(),
+            set_back_from: 0,
         }
     }
 

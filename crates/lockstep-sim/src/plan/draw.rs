@@ -100,9 +100,9 @@ impl Plan {
         }
     }
 
-    /// One history in sixteen begins while all clocks are ahead; an operator orders its time back, and now and
-    /// then that of another one: drawn beside the rest, so that no other seed changes. Where retention removes
-    /// what is older than the day, no clock is wrong by days.
+    /// One history in sixteen begins while all clocks are ahead; an operator orders its time back, and now
+    /// and then that of another one: drawn beside the rest, so that no other seed changes. Where retention
+    /// removes what is older than the day, no clock is wrong by days.
     fn draw_time_orders(&mut self) {
         let mut rng = Rng::new(self.seed ^ 0x71_3e0d);
         if rng.below(16) > 0 || self.retention != Retention::default() {
