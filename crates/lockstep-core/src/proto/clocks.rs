@@ -49,6 +49,8 @@ pub struct Clocks {
     /// By how much the stream's time is to differ from our clock; `None` until a quorum's clocks were known
     /// once.
     correction: Option<i64>,
+    /// The greatest difference to our monotonic clock that a quorum's clocks had reached, as last known.
+    reached: Option<i64>,
 }
 
 /// The difference of two times.
@@ -100,9 +102,10 @@ impl Clocks {
 
     /// CLOCK-1 (the time of a stream): our own clock, `wall`, as long as it differs by less than
     /// [`TOLERANCE`] from the time that the clocks of a quorum of `members` have reached, ours (`own`) among
-    /// them; else that time. Without the clocks of a quorum the last judgement stays; before the first one
-    /// nothing is stamped but what a quorum has to store before it shows its clocks: the start of the first
-    /// epoch. Returns by how much our clock differs, where that is known.
+    /// them; else that time. Without the clocks of a quorum their time goes on as it was last known, by our
+    /// monotonic clock, so that a clock that is set then moves nothing. Before it was known once, nothing is
+    /// stamped but what a quorum has to store before it shows its clocks: the start of the first epoch.
+    /// Returns by how much our clock differs, where a quorum's are known.
     pub fn judge(&mut self, own: Identity, members: &Membership, (now, wall): (Nanos, Nanos)) -> Option<i64> {
         let ours = difference(wall, now);
         let mut ahead = [0; MEMBERS_MAX];
@@ -119,14 +122,15 @@ impl Clocks {
         }
         let known = &mut ahead[..count];
         known.sort_unstable();
-        let reached = *known.get(count.checked_sub(members.quorum())?)?;
-        let apart = ours.saturating_sub(reached);
+        let reached_now = count.checked_sub(members.quorum()).map(|place| known[place]);
+        self.reached = reached_now.or(self.reached);
+        let apart = ours.saturating_sub(self.reached?);
         // One that is within it again has to be well within it.
         let is_within = self.correction.unwrap_or(0) == 0;
         let tolerance = if is_within { TOLERANCE } else { TOLERANCE / 2 };
         let is_apart = apart.unsigned_abs() > tolerance && !planted(Mutation::OwnClockAlone);
         self.correction = Some(if is_apart { apart.saturating_neg() } else { 0 });
-        Some(apart)
+        reached_now.map(|_| apart)
     }
 }
 
@@ -210,6 +214,20 @@ mod tests {
         let corrections =
             [tolerance, tolerance + 1, tolerance / 2 + 1, tolerance / 2, tolerance].map(&mut judge);
         assert_eq!(corrections, [0, -tolerance - 1, -tolerance / 2 - 1, 0, 0]);
+    }
+
+    #[test]
+    fn clock_1_a_clock_that_is_set_while_no_quorum_shows_its_own_moves_nothing() {
+        for set in [HOUR, 24 * HOUR, -HOUR] {
+            let (mut clocks, members) = (Clocks::default(), members(3));
+            clocks.on_time(identity(2), &members, (100, wall(100, 7)));
+            assert_eq!(clocks.judge(identity(1), &members, (100, wall(100, 0))), Some(0));
+            let now = 100 + 3 * WINDOW;
+            assert_eq!(clocks.judge(identity(1), &members, (now, wall(now, set))), None, "{set}");
+            assert_eq!(clocks.correction(), Some(-set), "{set}");
+            assert_eq!(clocks.judge(identity(1), &members, (now, wall(now, 0))), None, "{set}");
+            assert_eq!(clocks.correction(), Some(0), "{set}: right again");
+        }
     }
 
     #[test]
