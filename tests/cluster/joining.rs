@@ -199,7 +199,7 @@ fn aged(cluster: &Cluster, retention: &str) -> Vec<Process> {
     let text = fs::read_to_string(&exported).expect("a file");
     let earlier = text.lines().map(|line| {
         let mut entry: Value = json(line);
-        entry["timestamp_ns"] = (number(&entry, "timestamp_ns") - DAYS_NS).into();
+        entry["timestamp_ns"] = number(&entry, "timestamp_ns").saturating_sub(DAYS_NS).into();
         format!("{entry}\n")
     });
     fs::write(&exported, earlier.collect::<String>()).expect("writing");

@@ -129,7 +129,8 @@ impl<'a> Selection<'a> {
             && self.publisher.is_none_or(|publisher| { entry.header.publisher } == publisher)
             && args.destination.is_none_or(|destination| { entry.header.destination } == destination)
             && args.since.is_none_or(|since| entry.time >= since)
-            && args.until.is_none_or(|until| entry.time < until)
+            // The birth of a history, and the start of its first epoch, have no time.
+            && args.until.is_none_or(|until| (1..until).contains(&entry.time))
     }
 
     /// Passes on the entries of the range and those before it in which messages of the range may begin, those

@@ -90,7 +90,8 @@ fn a_journal_is_read_in_every_way_while_its_node_runs_and_nothing_of_it_changes(
         journal(&cluster, &["dump", "--replica", "1", "--from", "100", "--to", "109"]).with_code(0).out;
     assert_eq!(range.lines().count(), 10);
     let since = |text| journal(&cluster, &["dump", "--replica", "1", "--since", text]).with_code(0).out;
-    assert_eq!((since("2100-01-01"), since("1h").lines().count()), (String::new(), seqs.len()));
+    // The birth has no time.
+    assert_eq!((since("2100-01-01"), since("1h").lines().count()), (String::new(), seqs.len() - 1));
     let until = ["dump", "--replica", "1", "--until", "2000-01-01"];
     assert_eq!(journal(&cluster, &until).with_code(0).out, "");
     journal(&cluster, &["dump", "--replica", "1", "--publisher", "nobody"]).with_code(2).saying(&["prices"]);
@@ -128,7 +129,7 @@ fn readers_beside_a_node_under_load_see_no_damage_and_a_reader_that_has_enough_e
         load.join().expect("published");
     });
     let mut dump = cluster.start("dump", &["journal", "dump", "--replica", "1"]);
-    assert_eq!(dump.read_stdout(4), b"1\t20");
+    assert_eq!(dump.read_stdout(4), b"1\t19");
     assert_eq!((dump.wait().code(), dump.log()), (Some(0), String::new()));
     assert_eq!(replicas.remove(0).terminate(), Some(0));
     journal(&cluster, &["verify", "--replica", "1"]).with_code(0);

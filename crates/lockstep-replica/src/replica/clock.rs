@@ -12,7 +12,7 @@ use lockstep_core::proto::clocks::{Clocks, TOLERANCE};
 use lockstep_core::proto::membership::Membership;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::sequence::Sequencer;
-use lockstep_wire::{Condition, Header, Identity, Nanos};
+use lockstep_wire::{Condition, Epoch, Header, Identity, Nanos};
 
 /// A node that does not lead judges its clock so often; a leader at each heartbeat.
 const JUDGED_EVERY: Nanos = 100_000_000;
@@ -27,6 +27,8 @@ pub(super) struct ClockWatch {
     base: Nanos,
     /// The stream's time is far ahead of ours.
     is_ahead: bool,
+    /// The stream's time when this node, as the leader, knew it first in its epoch; 0: it did not lead.
+    learned: Nanos,
 }
 
 impl ClockWatch {
@@ -38,6 +40,19 @@ impl ClockWatch {
     /// By how much the stream's time is to differ from our clock; `None` while that is not known (CLOCK-1).
     pub(super) fn correction(&self) -> Option<i64> {
         self.clocks.correction()
+    }
+
+    /// When the epoch with this start began. The start of a history's first epoch has no time: the node that
+    /// `led` it tells when it knew the stream's time.
+    pub(super) fn since(&self, start: &Header, led: Epoch) -> Nanos {
+        if start.timestamp == 0 && start.epoch() == led { self.learned } else { start.timestamp }
+    }
+
+    /// CLOCK-1: the leader stamps by what was judged. Returns whether the stream's time is known.
+    fn correct(&mut self, sequencer: &mut Sequencer, wall: Nanos) -> bool {
+        sequencer.set_correction(self.correction());
+        self.learned = sequencer.time(wall);
+        sequencer.has_time()
     }
 
     /// Whether our clock was set since the last call.
@@ -103,8 +118,7 @@ impl ReplicaCore {
     #[cold]
     pub(super) fn learn_time(&mut self, sequencer: &mut Sequencer, turn: &Turn) -> bool {
         self.judge_clock(turn);
-        sequencer.set_correction(self.clocks.correction());
-        sequencer.has_time()
+        self.clocks.correct(sequencer, turn.wall)
     }
 
     /// Called once per turn of a standby or learner, and once per heartbeat of a leader. `stream` is the

@@ -34,7 +34,7 @@ impl ReplicaCore {
 
     /// The timestamp of the followed epoch's start; 0 of none.
     pub(super) fn epoch_since(&self) -> Nanos {
-        Header::peek(&self.log.start_frame).map_or(0, |header| header.timestamp)
+        Header::peek(&self.log.start_frame).map_or(0, |start| self.clocks.since(&start, self.led))
     }
 }
 

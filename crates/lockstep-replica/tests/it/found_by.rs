@@ -118,7 +118,7 @@ const BY_TEST: &[(Mutation, fn())] = &[
     ),
     (
         Mutation::BaseNotPromised,
-        crate::install::s2_a_promise_made_before_a_checkpoint_is_kept_behind_it,
+        crate::install::a_node_begins_behind_a_checkpoint_as_one_that_starts_on_it,
     ),
     (
         Mutation::BaseUnderRecords,
