@@ -425,7 +425,7 @@ impl ReplayReader {
     }
 
     /// Whether every source has reported why it cannot help, and nothing that passes by itself, or does
-    /// neither for long ([`LOST_ROUNDS`]). The most telling reason stands for all.
+    /// neither for some rounds. The most telling reason stands for all.
     pub fn failed(&self) -> Option<ReplayFailed> {
         if !self.is_active() || self.answers.is_empty() {
             return None;
