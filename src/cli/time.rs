@@ -9,6 +9,7 @@ use super::args::TimeArgs;
 use super::failure::{FAILED, NOT_READY};
 use super::operator::{CommandClient, describe};
 use lockstep_client::internal::{NodeStatus, NodeTimes, leader_of};
+use lockstep_core::proto::clocks::TOLERANCE;
 use lockstep_io::clock::Utc;
 use lockstep_wire::{Nanos, Seq};
 use serde_json::{Value, json};
@@ -144,7 +145,7 @@ fn as_text(
     writeln!(out)?;
     match ahead(of_leader) {
         None => writeln!(out, "the leader has not heard the clocks of a quorum"),
-        Some(ahead) if ahead > TOLERANCE => writeln!(
+        Some(ahead) if ahead > TOLERANCE as i64 => writeln!(
             out,
             "the stream's time is {}, and stands still: where the quorum's clocks are right, `lockstep time --correct` \
              sets it back to them",
@@ -153,9 +154,6 @@ fn as_text(
         Some(_) => writeln!(out, "the stream's time is not ahead: nothing to correct"),
     }
 }
-
-/// The stream's time may be so far ahead of a quorum's: less is no reason to set it back.
-const TOLERANCE: i64 = 100_000_000;
 
 fn as_json(nodes: &[NodeClock], of_leader: NodeTimes) -> Value {
     let rows: Vec<_> = nodes
@@ -198,7 +196,7 @@ mod tests {
             assert!(shown.contains(text) && shown.contains("lockstep time --correct"), "{shown}");
             assert!(shown.contains("5.000ms ahead") && shown.contains("does not tell"), "{shown}");
         }
-        for stream in [NOW, NOW - 1, NOW + TOLERANCE as u64] {
+        for stream in [NOW, NOW - 1, NOW + TOLERANCE] {
             assert!(shown(Some(stream), Some(NOW)).contains("nothing to correct"));
         }
         assert!(shown(Some(NOW), None).contains("has not heard the clocks of a quorum"));

@@ -194,7 +194,7 @@ impl QueryClient {
         timeout: Duration,
     ) -> Option<Result<(), CommandReject>> {
         let name = identity.map_or_else(String::new, |identity| identity.to_string());
-        self.send_order(status, (query_kind, &name), (identity, &[]), timeout)
+        self.send_order(status, query_kind, &name, timeout)
     }
 
     /// Commands the leader to let its log rise to `version`; as [`QueryClient::send_command`].
@@ -204,8 +204,7 @@ impl QueryClient {
         version: u8,
         timeout: Duration,
     ) -> Option<Result<(), CommandReject>> {
-        let order = (QueryKind::Upgrade, &*version.to_string());
-        self.send_order(leader, order, (None, &[version]), timeout)
+        self.send_order(leader, QueryKind::Upgrade, &version.to_string(), timeout)
     }
 
     /// Commands the leader to set the stream's time, which stands at `before`, back to that of a quorum's
@@ -216,16 +215,15 @@ impl QueryClient {
         before: Nanos,
         timeout: Duration,
     ) -> Option<Result<(), CommandReject>> {
-        let order = (QueryKind::Time, &*before.to_string());
-        let arguments = named_arguments(OperatorOrder::Time, order.1);
-        self.send_order(leader, order, (None, &arguments), timeout)
+        self.send_order(leader, QueryKind::Time, &before.to_string(), timeout)
     }
 
+    /// What the order is about stands in `name` alone, for whoever signs it as for the node that judges it.
     fn send_order(
         &mut self,
         status: &NodeStatus,
-        (query_kind, name): (QueryKind, &str),
-        (subject, arguments): (Option<Identity>, &[u8]),
+        query_kind: QueryKind,
+        name: &str,
         timeout: Duration,
     ) -> Option<Result<(), CommandReject>> {
         let judged = (status.accepted, status.membership_seq);
@@ -235,8 +233,8 @@ impl QueryClient {
                 history: status.history,
                 epoch: status.accepted,
                 membership_seq: status.membership_seq,
-                subject,
-                arguments,
+                subject: name.parse().ok(),
+                arguments: &named_arguments(order, name),
             })
         });
         let command = Query { query_kind, name, judged, proof: proof.as_ref() };
