@@ -116,8 +116,8 @@ impl Inspection {
         let durable = if settled.is_some() { memory.word(Word::WrittenSeq) } else { NOTHING_DURABLE };
         memory.set_word(Word::DurableSeq, durable);
         let log = state.log.clone().bounded(RUNS_MAX);
-        let mut tail =
-            Tail::recovered(memory, label, geometry, log, state.switched_from).of_journal(&numbers);
+        let mut tail = Tail::recovered(memory, label, geometry, log, state.switched_from)
+            .of_journal(&numbers, base_end(store)?);
         let pos = tail.memory_mut().word(Word::WrittenPos);
         let sizes = (label, geometry, settings.segment_len);
         let synced_to = settled.unwrap_or(run.synced_to);
@@ -179,7 +179,8 @@ impl Inspection {
             superblock.store_both(store)?;
         }
         let from = refill_from(store, &numbers, &state, memory.ring_len())?;
-        let mut tail = refilled(store, memory, label, &numbers[from..], state.log.end)?.of_journal(&numbers);
+        let mut tail = refilled(store, memory, label, &numbers[from..], state.log.end)?
+            .of_journal(&numbers, base_end(store)?);
         if let Some(founding) = &founding {
             founding.put(&mut tail)?;
         }
@@ -230,10 +231,16 @@ fn mark<S: Store, M: TailMemory>(
     Ok(())
 }
 
+/// The end of the checkpoint with which the journal begins; that of no log where it begins with none, or with
+/// one that cannot be read.
+fn base_end<S: Store>(store: &S) -> Result<LogEnd, StoreError> {
+    Ok(base_of(store)?.map_or(LogEnd::BLANK, |base| base.end))
+}
+
 /// The first seq of the oldest segment, or behind the checkpoint with which a journal without segments
 /// begins; 1 where it cannot be read.
 fn removed_next<S: Store>(store: &S, numbers: &[u64]) -> Result<Seq, StoreError> {
-    let Some(&oldest) = numbers.first() else { return Ok(base_of(store)?.map_or(1, |base| base.end.next)) };
+    let Some(&oldest) = numbers.first() else { return Ok(base_end(store)?.next) };
     Ok(read_header(store, oldest)?.map_or(1, |header| header.first_seq))
 }
 

@@ -141,6 +141,8 @@ pub struct Tail<M> {
     switched_from: Seq,
     /// The journal had no segment when this run began.
     is_bare: bool,
+    /// The end of the checkpoint with which the journal begins: no frame before it was ever stored here.
+    base: LogEnd,
     log: LogRebuild<u64>,
 }
 
@@ -155,12 +157,12 @@ impl<M: TailMemory> Tail<M> {
         memory.set_word(Word::WrittenEpoch, end.epoch.0);
         memory.set_word(Word::DurableSeq, end.next);
         let tail = Self::recovered(memory, label, geometry, LogRebuild::from_end(end, no_runs()), end.next);
-        Ok(tail.of_journal(&[]))
+        Ok(tail.of_journal(&[], end))
     }
 
-    /// The tail of a journal that has these segments when its run begins.
-    pub(crate) fn of_journal(self, segments: &[u64]) -> Self {
-        Self { is_bare: segments.is_empty(), ..self }
+    /// The tail of a journal that has these segments when its run begins, and begins at `base`.
+    pub(crate) fn of_journal(self, segments: &[u64], base: LogEnd) -> Self {
+        Self { is_bare: segments.is_empty(), base, ..self }
     }
 
     /// Whether no record was ever stored here, in the ring or in a segment: the log is nothing, or what the
@@ -177,6 +179,7 @@ impl<M: TailMemory> Tail<M> {
             "S6: a log that has begun does not begin anew"
         );
         self.log = LogRebuild::from_end(end, no_runs());
+        self.base = end;
         self.switched_from = end.next;
         self.memory.set_word(Word::HighSeq, end.next);
     }
@@ -237,6 +240,7 @@ impl<M: TailMemory> Tail<M> {
             switched_pos: head,
             switched_from,
             is_bare: false,
+            base: LogEnd::BLANK,
             log,
             memory,
         }

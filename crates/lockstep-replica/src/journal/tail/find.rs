@@ -118,6 +118,9 @@ impl<M: TailMemory> Tail<M> {
         if from <= 1 {
             return Ok(LogEnd::BLANK);
         }
+        if from == self.base.next {
+            return Ok(self.base); // the checkpoint stands for the frame before it
+        }
         if let Some(staging) = self.log.staging.filter(|staging| staging.base.next == from) {
             return Ok(staging.base); // the frame before it may have left the ring since
         }

@@ -1,7 +1,9 @@
 //! S7: replace, never cut.
 
 use super::*;
-use crate::journal::ports::{TailMemory, TailSource};
+use crate::journal::base::BASE;
+use crate::journal::checkpoint::Checkpoint;
+use crate::journal::ports::{Store, TailMemory, TailSource};
 use crate::journal::{AppendError, StageError, SwitchError};
 use proptest::prelude::*;
 
@@ -62,6 +64,48 @@ fn a_staging_is_refused_where_the_log_has_no_such_end() {
     assert_eq!(journal.tail().switch(), Err(SwitchError::Nothing));
     let bytes = messages(&journal.end(), 1, 8);
     assert_eq!(journal.tail().stage_frame(&view(&bytes)), Err(AppendError::NotStaging));
+}
+
+/// A log that begins behind a checkpoint may be replaced as a whole: the end before its first frame is that of
+/// the checkpoint, in the run that began there and in each that starts on it. (Seed 21003218.)
+#[test]
+fn a_log_behind_a_checkpoint_is_replaced_from_its_first_frame_on() {
+    let mut origin = Journal::begun();
+    origin.grow(4, 1, 30);
+    let mut checkpoint = Checkpoint::default();
+    for bytes in origin.frames_in_tail() {
+        checkpoint.apply(&view(&bytes)).unwrap();
+    }
+    let base = checkpoint.end;
+    for how in ["the same run", "killed", "killed with its segments written", "stopped in order"] {
+        let mut journal = Journal::fresh();
+        journal.store.replace(BASE, &checkpoint.to_bytes()).unwrap();
+        journal.opened.writer.begin_behind(checkpoint.clone());
+        journal.tail().begin_behind(base);
+        journal.grow(3, 1, 30);
+        let mut journal = match how {
+            "the same run" => journal,
+            "stopped in order" => {
+                let (store, memory) = journal.stop();
+                Journal::open(store, memory, settings())
+            }
+            _ => {
+                if how.ends_with("written") {
+                    journal.drain();
+                }
+                let (store, memory) = journal.kill();
+                Journal::open(store, memory, settings())
+            }
+        };
+        assert_eq!(journal.tail().stage(base.next, epoch(2)), Ok(()), "{how}");
+        let start = epoch_start(&base, epoch(2), 3);
+        stage_all(&mut journal, std::slice::from_ref(&start));
+        journal.tail().switch().unwrap();
+        assert_eq!(journal.end(), base.follow(&view(&start)).unwrap(), "{how}");
+        assert_eq!(journal.frames_in_tail(), [start], "{how}");
+        let (store, memory) = journal.kill();
+        assert!(is_complete(&inspected(&store, Some(&memory), settings())), "{how}");
+    }
 }
 
 #[test]
