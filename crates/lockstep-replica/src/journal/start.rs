@@ -117,7 +117,7 @@ impl Inspection {
         memory.set_word(Word::DurableSeq, durable);
         let log = state.log.clone().bounded(RUNS_MAX);
         let mut tail = Tail::recovered(memory, label, geometry, log, state.switched_from)
-            .of_journal(&numbers, base_end(store)?);
+            .of_journal(&numbers, before_oldest(store, &numbers)?);
         let pos = tail.memory_mut().word(Word::WrittenPos);
         let sizes = (label, geometry, settings.segment_len);
         let synced_to = settled.unwrap_or(run.synced_to);
@@ -130,7 +130,7 @@ impl Inspection {
             synced_to,
         );
         let checkpoint = state.checkpoint;
-        if !has_commit(&tail, &checkpoint) && drained(store, &mut tail, &mut writer) {
+        if !tail.reaches(checkpoint.commit_next) && drained(store, &mut tail, &mut writer) {
             // Successive suffix replacements have filled the ring with superseded records: it is made anew
             // from the segments, as after an orderly stop.
             superblock.promised = superblock.promised.max(tail.promised());
@@ -141,7 +141,7 @@ impl Inspection {
         superblock.run = run.started(settings.boot, label.generation, settings.durability(), settled);
         superblock.high_next = self.high_next.max(tail.end().next);
         mark(store, &mut superblock, &mut tail)?;
-        let removed_next = removed_next(store, &numbers)?;
+        let removed_next = before_oldest(store, &numbers)?.next;
         Ok(OpenedJournal { tail, writer, superblock, checkpoint, removed_next })
     }
 
@@ -180,7 +180,7 @@ impl Inspection {
         }
         let from = refill_from(store, &numbers, &state, memory.ring_len())?;
         let mut tail = refilled(store, memory, label, &numbers[from..], state.log.end)?
-            .of_journal(&numbers, base_end(store)?);
+            .of_journal(&numbers, before_oldest(store, &numbers)?);
         if let Some(founding) = &founding {
             founding.put(&mut tail)?;
         }
@@ -201,7 +201,7 @@ impl Inspection {
         }
         superblock.run = run;
         mark(store, &mut superblock, &mut tail)?;
-        let removed_next = removed_next(store, &numbers)?;
+        let removed_next = before_oldest(store, &numbers)?.next;
         Ok(OpenedJournal { tail, writer, superblock, checkpoint: state.checkpoint, removed_next })
     }
 }
@@ -231,22 +231,13 @@ fn mark<S: Store, M: TailMemory>(
     Ok(())
 }
 
-/// The end of the checkpoint with which the journal begins; that of no log where it begins with none, or with
-/// one that cannot be read.
-fn base_end<S: Store>(store: &S) -> Result<LogEnd, StoreError> {
-    Ok(base_of(store)?.map_or(LogEnd::BLANK, |base| base.end))
-}
-
-/// The first seq of the oldest segment, or behind the checkpoint with which a journal without segments
-/// begins; 1 where it cannot be read.
-fn removed_next<S: Store>(store: &S, numbers: &[u64]) -> Result<Seq, StoreError> {
-    let Some(&oldest) = numbers.first() else { return Ok(base_end(store)?.next) };
-    Ok(read_header(store, oldest)?.map_or(1, |header| header.first_seq))
-}
-
-/// Whether the ring reaches back to the last commit: the log's suffix may be replaced from there on (S7).
-fn has_commit<M: TailMemory>(tail: &Tail<M>, checkpoint: &Checkpoint) -> bool {
-    checkpoint.commit_next <= 1 || tail.find(checkpoint.commit_next - 1).is_some()
+/// The end of the log before the oldest segment, or of the checkpoint with which a journal without segments
+/// begins; that of no log where it cannot be read.
+fn before_oldest<S: Store>(store: &S, numbers: &[u64]) -> Result<LogEnd, StoreError> {
+    match numbers.first() {
+        Some(&oldest) => Ok(read_header(store, oldest)?.map_or(LogEnd::BLANK, |header| header.before())),
+        None => Ok(base_of(store)?.map_or(LogEnd::BLANK, |base| base.end)),
+    }
 }
 
 /// Writes the records that segments lack. False if that cannot be done now: then the ring stays as it is.

@@ -141,7 +141,8 @@ pub struct Tail<M> {
     switched_from: Seq,
     /// The journal had no segment when this run began.
     is_bare: bool,
-    /// The end of the checkpoint with which the journal begins: no frame before it was ever stored here.
+    /// The end of the log before the oldest frame that the journal has: what is before was removed by
+    /// retention, or a checkpoint stands for it. [`LogEnd::BLANK`] where that is not known.
     base: LogEnd,
     log: LogRebuild<u64>,
 }
@@ -160,9 +161,21 @@ impl<M: TailMemory> Tail<M> {
         Ok(tail.of_journal(&[], end))
     }
 
-    /// The tail of a journal that has these segments when its run begins, and begins at `base`.
+    /// The tail of a journal that has these segments when its run begins, and whose oldest record follows
+    /// `base`. The log's oldest frame shows whether that is an end of this log: a segment may begin with the
+    /// end of one that was replaced.
     pub(crate) fn of_journal(self, segments: &[u64], base: LogEnd) -> Self {
+        let oldest = self.find(self.oldest_seq()).and_then(|span| Header::peek(self.bytes(span)));
+        let is_ours = oldest
+            .map_or(self.end() == base, |oldest| oldest.first_seq == base.next && oldest.chain == base.chain);
+        let base = if is_ours { base } else { LogEnd::BLANK };
         Self { is_bare: segments.is_empty(), base, ..self }
+    }
+
+    /// Whether the log can be replaced from `commit_next` on, as a takeover may ask (S7): the frame before is
+    /// in the ring, or the journal begins there.
+    pub(crate) fn reaches(&self, commit_next: Seq) -> bool {
+        commit_next <= self.base.next || self.find(commit_next - 1).is_some()
     }
 
     /// Whether no record was ever stored here, in the ring or in a segment: the log is nothing, or what the

@@ -119,7 +119,7 @@ impl<M: TailMemory> Tail<M> {
             return Ok(LogEnd::BLANK);
         }
         if from == self.base.next {
-            return Ok(self.base); // the checkpoint stands for the frame before it
+            return Ok(self.base); // the journal has no frame before it
         }
         if let Some(staging) = self.log.staging.filter(|staging| staging.base.next == from) {
             return Ok(staging.base); // the frame before it may have left the ring since

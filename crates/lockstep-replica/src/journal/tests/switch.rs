@@ -4,6 +4,7 @@ use super::*;
 use crate::journal::base::BASE;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::ports::{Store, TailMemory, TailSource};
+use crate::journal::walk::read_header;
 use crate::journal::{AppendError, StageError, SwitchError};
 use proptest::prelude::*;
 
@@ -66,46 +67,79 @@ fn a_staging_is_refused_where_the_log_has_no_such_end() {
     assert_eq!(journal.tail().stage_frame(&view(&bytes)), Err(AppendError::NotStaging));
 }
 
-/// A log that begins behind a checkpoint may be replaced as a whole: the end before its first frame is that of
-/// the checkpoint, in the run that began there and in each that starts on it. (Seed 21003218.)
-#[test]
-fn a_log_behind_a_checkpoint_is_replaced_from_its_first_frame_on() {
+/// A journal of which everything up to `base` is gone, and three frames behind it.
+fn without_its_beginning(by_retention: bool) -> (Journal, LogEnd) {
     let mut origin = Journal::begun();
+    if by_retention {
+        while origin.opened.writer.number() < 2 {
+            origin.grow(1, 1, 1_000);
+            origin.drain();
+        }
+        let base = read_header(&origin.store, 2).unwrap().unwrap().before();
+        let all = Retention { bytes_max: 1, age_ns_max: 0 };
+        assert_eq!(origin.retain(all, base.next, false).removed, [1]);
+        origin.grow(3, 1, 30);
+        return (origin, base);
+    }
     origin.grow(4, 1, 30);
     let mut checkpoint = Checkpoint::default();
     for bytes in origin.frames_in_tail() {
         checkpoint.apply(&view(&bytes)).unwrap();
     }
     let base = checkpoint.end;
-    for how in ["the same run", "killed", "killed with its segments written", "stopped in order"] {
-        let mut journal = Journal::fresh();
-        journal.store.replace(BASE, &checkpoint.to_bytes()).unwrap();
-        journal.opened.writer.begin_behind(checkpoint.clone());
-        journal.tail().begin_behind(base);
-        journal.grow(3, 1, 30);
-        let mut journal = match how {
-            "the same run" => journal,
-            "stopped in order" => {
-                let (store, memory) = journal.stop();
-                Journal::open(store, memory, settings())
+    let mut journal = Journal::fresh();
+    journal.store.replace(BASE, &checkpoint.to_bytes()).unwrap();
+    journal.opened.writer.begin_behind(checkpoint);
+    journal.tail().begin_behind(base);
+    journal.grow(3, 1, 30);
+    (journal, base)
+}
+
+/// A takeover may replace all that a journal has which begins behind a checkpoint, or of which retention has
+/// removed what is committed: the end before its oldest frame is known, in the run that removed it and in
+/// each that starts there. (Seed 21003218.)
+#[test]
+fn a_log_without_its_beginning_is_replaced_from_its_oldest_frame_on() {
+    for by_retention in [false, true] {
+        for how in ["the same run", "killed", "killed with its segments written", "stopped", "rebooted"] {
+            let case = format!("{how}, by retention: {by_retention}");
+            let (mut journal, base) = without_its_beginning(by_retention);
+            if how.ends_with("written") {
+                journal.drain();
             }
-            _ => {
-                if how.ends_with("written") {
-                    journal.drain();
+            let mut journal = match how {
+                "the same run" => journal,
+                "rebooted" => Journal::open(journal.stop().0, MemoryTail::new(RING_LEN), settings()),
+                _ => {
+                    let (store, memory) = if how == "stopped" { journal.stop() } else { journal.kill() };
+                    Journal::open(store, memory, settings())
                 }
-                let (store, memory) = journal.kill();
-                Journal::open(store, memory, settings())
-            }
-        };
-        assert_eq!(journal.tail().stage(base.next, epoch(2)), Ok(()), "{how}");
-        let start = epoch_start(&base, epoch(2), 3);
-        stage_all(&mut journal, std::slice::from_ref(&start));
-        journal.tail().switch().unwrap();
-        assert_eq!(journal.end(), base.follow(&view(&start)).unwrap(), "{how}");
-        assert_eq!(journal.frames_in_tail(), [start], "{how}");
-        let (store, memory) = journal.kill();
-        assert!(is_complete(&inspected(&store, Some(&memory), settings())), "{how}");
+            };
+            assert!(journal.opened.tail.reaches(base.next), "{case}");
+            assert_eq!(journal.tail().stage(base.next, epoch(2)), Ok(()), "{case}");
+            let start = epoch_start(&base, epoch(2), 3);
+            stage_all(&mut journal, std::slice::from_ref(&start));
+            journal.tail().switch().unwrap();
+            let end = base.follow(&view(&start)).unwrap();
+            assert_eq!(journal.end(), end, "{case}");
+            assert_eq!(journal.frames_in_tail().last(), Some(&start), "{case}");
+            let (store, memory) = journal.kill();
+            let inspected = inspected(&store, Some(&memory), settings());
+            assert!(is_complete(&inspected), "{case}");
+            assert_eq!(inspected.end(), end, "{case}");
+        }
     }
+}
+
+/// The oldest segment may begin with the end of a log that was replaced further back: that is no end of this
+/// log, and nothing is staged behind it.
+#[test]
+fn the_end_of_a_replaced_log_is_no_place_to_stage_from() {
+    let (journal, base) = without_its_beginning(false);
+    let elsewhere = LogEnd { chain: base.chain ^ 1, ..base };
+    let mut tail = journal.opened.tail.of_journal(&[1], elsewhere);
+    assert!(!tail.reaches(base.next));
+    assert_eq!(tail.stage(base.next, epoch(2)), Err(StageError::TooOld { oldest: base.next }));
 }
 
 #[test]
