@@ -2,7 +2,8 @@
 //!
 //! CLOCK-1 lets the stream's time go no further than the clocks of a quorum have gone. The leader knows them
 //! by datagrams; this judge sees the clocks themselves, at each turn of their processes. What a clock showed
-//! counts for a while after it was set back, as it does for a leader.
+//! counts for a while after it was set back, as it does for a leader. A leader whose machine slept goes on by
+//! what it knew before, and by its own clock, until it has received a quorum again.
 
 use super::Violation;
 use super::log_tree::Stem;
@@ -15,27 +16,45 @@ const COUNTS: Nanos = 3 * WINDOW;
 /// Clocks that run apart at 5 % each differ by so much within that.
 const SLACK: i64 = TOLERANCE as i64 + COUNTS as i64 / 10;
 
-/// A clock, by its difference to the time of the run: what it was lately, the newest last.
+/// A clock, by its difference to the time of the run.
 #[derive(Clone, Debug, Default)]
-struct ClockHistory(Vec<(Nanos, i64)>);
+struct ClockHistory {
+    /// What it was lately, the newest last.
+    shown: Vec<(Nanos, i64)>,
+    /// The last turn.
+    at: Nanos,
+    /// How long its machine slept the last time, and when it woke.
+    slept: (Nanos, Nanos),
+}
 
 impl ClockHistory {
     fn on_turn(&mut self, now: Nanos, ahead: i64) {
+        let pause = now - std::mem::replace(&mut self.at, now);
+        if pause > COUNTS {
+            self.slept = (pause, now);
+        }
         // Of those that have aged only the newest counts: it was shown until the next one.
-        let aged = self.0.iter().rposition(|(at, _)| at + COUNTS < now);
-        self.0.drain(..aged.unwrap_or(0));
+        let aged = self.shown.iter().rposition(|(at, _)| at + COUNTS < now);
+        self.shown.drain(..aged.unwrap_or(0));
         // A drift is no step.
-        if self.0.last().is_none_or(|(_, last)| last.abs_diff(ahead) > TOLERANCE / 2) {
-            self.0.push((now, ahead));
+        if self.shown.last().is_none_or(|(_, last)| last.abs_diff(ahead) > TOLERANCE / 2) {
+            self.shown.push((now, ahead));
         }
     }
 
     fn most(&self) -> Option<i64> {
-        self.0.iter().map(|(_, ahead)| *ahead).max()
+        self.shown.iter().map(|(_, ahead)| *ahead).max()
     }
 
     fn least(&self) -> Option<i64> {
-        self.0.iter().map(|(_, ahead)| *ahead).min()
+        self.shown.iter().map(|(_, ahead)| *ahead).min()
+    }
+
+    /// How far this clock and the others may have run apart while its machine slept, as long as the others
+    /// may not have been received since.
+    fn drift(&self) -> i64 {
+        let (pause, woke) = self.slept;
+        if self.at < woke + COUNTS { pause as i64 / 10 } else { 0 }
     }
 }
 
@@ -66,8 +85,9 @@ impl ClockJudge {
                 self.reached.on_turn(self.now, reached);
             }
         }
+        let drift = self.clocks.get(&stem.epoch.leader()).map_or(0, ClockHistory::drift);
         if let Some(reached) = self.reached.most().filter(|_| stem.timestamp > before.timestamp)
-            && time > reached.saturating_add(SLACK)
+            && time > reached.saturating_add(SLACK + drift)
         {
             return Err(format!(
                 "CLOCK-1: the frame at {} is stamped {} ms ahead of the clocks of a quorum",
@@ -117,5 +137,17 @@ mod tests {
         assert_eq!(clock.most(), Some(60 * SECOND));
         clock.on_turn(2 * COUNTS + 2, 0);
         assert_eq!((clock.most(), clock.least()), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn a_clock_may_have_drifted_while_its_machine_slept_until_it_has_seen_the_others() {
+        let mut clock = ClockHistory::default();
+        clock.on_turn(1, 0);
+        clock.on_turn(100 * COUNTS, 0);
+        assert_eq!(clock.drift(), (100 * COUNTS - 1) as i64 / 10);
+        clock.on_turn(101 * COUNTS - 1, 0);
+        assert!(clock.drift() > 0);
+        clock.on_turn(101 * COUNTS, 0);
+        assert_eq!(clock.drift(), 0);
     }
 }

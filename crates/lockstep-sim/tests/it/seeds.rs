@@ -99,6 +99,7 @@ const REGRESSIONS: &[u64] = &[
     1019551,
     1020698,
     21003218,
+    40015958,
 ];
 
 /// Known seeds, from 0 on, that each change runs.
