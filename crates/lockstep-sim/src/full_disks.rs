@@ -15,6 +15,8 @@ use super::rng::Rng;
 use super::wire::NetworkModel;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::window::Window;
+use lockstep_memory::world::MemoryPorts;
+use lockstep_replica::replica::ReplicaEngine;
 use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, Header, Kind, Nanos};
 
@@ -64,13 +66,23 @@ impl Plan {
     }
 }
 
+/// Whether a replica has found its journal full, and it is.
+pub(super) fn is_full(replica: &ReplicaEngine<MemoryPorts>) -> bool {
+    replica.core.conditions.holds(Condition::JournalFull) && !replica.tail().has_room()
+}
+
 /// Checks a turn of a replica whose journal is full: it does not ask to be elected (ELECT-3), and does not
-/// suspect a leader because its own log does not grow (SUSPECT-3).
-pub(super) fn judge(machine: &Machine, index: usize, events: &[NodeEvent]) -> Result<(), Violation> {
-    let Some(replica) = machine.replica() else { return Ok(()) };
-    if !replica.core.conditions.holds(Condition::JournalFull) || replica.tail().has_room() {
+/// suspect a leader because its own log does not grow (SUSPECT-3). A turn that filled the journal may have
+/// asked before.
+pub(super) fn judge(
+    machine: &Machine,
+    index: usize,
+    was_full: bool,
+    events: &[NodeEvent],
+) -> Result<(), Violation> {
+    let Some(replica) = machine.replica().filter(|replica| was_full && is_full(replica)) else {
         return Ok(());
-    }
+    };
     let kinds = replica.net().sent.iter().filter_map(|(_, bytes)| Header::peek(bytes));
     let asks = |header: Header| [Kind::PreVote as u8, Kind::Prepare as u8].contains(&header.kind);
     if kinds.into_iter().any(asks) {

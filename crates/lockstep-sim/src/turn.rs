@@ -48,6 +48,7 @@ impl World {
         let (configured, identity) = (machine.configured, machine.identity);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
+        let was_full = full_disks::is_full(replica);
         self.oracle.on_turn(index);
         self.oracle.clocks.on_turn(identity, now, wall);
         let work = replica.poll(shown, wall);
@@ -61,7 +62,7 @@ impl World {
             ));
         }
         let leads = (replica.role() == Role::Leader).then(|| replica.tail().end().epoch);
-        let events = self.take_replica_events(index)?;
+        let events = self.take_replica_events(index, was_full)?;
         self.answer_event_queries(index, &events);
         self.note_replica_turn(index, leads, events);
         Ok(work + self.replay(index, draws[1])?)
@@ -94,8 +95,8 @@ impl World {
         Err(format!("STOPPED: replica {index} stopped by itself:{why}"))
     }
 
-    /// The events of a replica in this turn, counted and judged.
-    fn take_replica_events(&mut self, index: usize) -> Result<Vec<NodeEvent>, Violation> {
+    /// The events of a replica in this turn, counted and judged; `was_full` before it.
+    fn take_replica_events(&mut self, index: usize, was_full: bool) -> Result<Vec<NodeEvent>, Violation> {
         // A turn in which a process died is not judged.
         self.events.clear();
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(Vec::new()) };
@@ -115,7 +116,7 @@ impl World {
             machine.replaced_in = Some(machine.store.newest_segment());
         }
         let events = self.events.clone();
-        full_disks::judge(machine, index, &events)?;
+        full_disks::judge(machine, index, was_full, &events)?;
         Ok(events)
     }
 

@@ -100,6 +100,7 @@ const REGRESSIONS: &[u64] = &[
     1020698,
     21003218,
     40015958,
+    40038675,
 ];
 
 /// Known seeds, from 0 on, that each change runs.
