@@ -46,6 +46,8 @@ pub(super) struct Fetching {
     answered_at: Nanos,
     /// Every source has removed what follows the own log.
     pub(super) is_overtaken: bool,
+    /// The checkpoint that came, until it is on the disk, which may be full for a while.
+    base: Option<Box<Checkpoint>>,
 }
 
 /// The address under which a node's journal is read: only its last number counts.
@@ -62,7 +64,8 @@ impl Fetching {
             silence_ns: SILENCE_NS,
             ..ReplayLimits::new(keys::replica().clone(), me, nodes.map(address).collect())
         };
-        Self { order, replay: ReplayReader::new(limits), repairer: 0, answered_at: 0, is_overtaken: false }
+        let replay = ReplayReader::new(limits);
+        Self { order, replay, repairer: 0, answered_at: 0, is_overtaken: false, base: None }
     }
 
     /// Where all sources have refused: the other form of the request, at once if that is for a checkpoint.
@@ -194,6 +197,12 @@ impl World {
 
     fn fetch(&mut self, index: usize, fetching: &mut Fetching) -> Result<usize, Violation> {
         let now = self.now;
+        if let Some(checkpoint) = fetching.base.take() {
+            let work = install(self, index, &checkpoint)?;
+            fetching.base =
+                Some(checkpoint).filter(|checkpoint| work == 0 && waits_for(self, index, checkpoint));
+            return Ok(work);
+        }
         if let Some(ReplayStep::Open(to)) = fetching.replay.poll(now) {
             fetching.repairer = usize::from(to.ip().octets()[3]);
             fetching.answered_at = now + self.plan.replay_opens_ns;
@@ -207,7 +216,8 @@ impl World {
         fetching.on_chunk(now, &chunk);
         if let Some(ReplayChunk::Base(checkpoint)) = chunk {
             fetching.replay.finish();
-            return install(self, index, &checkpoint);
+            fetching.base = Some(checkpoint);
+            return Ok(1);
         }
         let Some(ReplayChunk::Frames(bytes)) = chunk else {
             if let Some(ReplayChunk::Denied(why, oldest)) = chunk {
@@ -347,6 +357,12 @@ pub(super) fn count_joined(world: &mut World) {
         let event = if is_overtaken(machine) { Event::Overtaken } else { Event::JoinedCalm };
         world.oracle.coverage.count(event);
     }
+}
+
+/// Whether the process of a node still runs, and may begin behind `checkpoint`.
+fn waits_for(world: &World, index: usize, checkpoint: &Checkpoint) -> bool {
+    let Actor::Replica(machine) = &world.nodes[index].actor else { return false };
+    machine.replica().is_some_and(|replica| replica.may_begin_behind(checkpoint))
 }
 
 /// A node that has no record begins with the tables that another one gave it, once they are on its disk.

@@ -101,6 +101,7 @@ const REGRESSIONS: &[u64] = &[
     21003218,
     40015958,
     40038675,
+    40048767,
 ];
 
 /// Known seeds, from 0 on, that each change runs.
