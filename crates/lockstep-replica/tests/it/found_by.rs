@@ -116,6 +116,7 @@ const BY_TEST: &[(Mutation, fn())] = &[
         Mutation::AnyoneAttests,
         crate::rights::auth_8_no_publishers_key_opens_a_notarys_name_or_publishes_where_notaries_do,
     ),
+    (Mutation::BaseAboveCommit, crate::install::s6_a_checkpoint_is_offered_only_where_it_is_committed),
     (
         Mutation::BaseNotPromised,
         crate::install::a_node_begins_behind_a_checkpoint_as_one_that_starts_on_it,

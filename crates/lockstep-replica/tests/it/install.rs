@@ -10,9 +10,10 @@ use lockstep_memory::world::*;
 use lockstep_replica::journal::base::{self, BASE, CheckpointParts};
 use lockstep_replica::journal::checkpoint::{ChangeRow, Checkpoint};
 use lockstep_replica::journal::memory::MemoryTail;
-use lockstep_replica::journal::ports::Store;
+use lockstep_replica::journal::ports::{Store, TailMemory};
+use lockstep_replica::journal::segment_index::{SegmentIndex, Written};
 use lockstep_replica::journal::side::{Inputs, SideSettings, SideStep, SideThread};
-use lockstep_replica::journal::{Settings, format, inspect, open, verify};
+use lockstep_replica::journal::{Settings, Tail, copy_behind, format, inspect, open, verify};
 use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::*;
 
@@ -377,6 +378,12 @@ fn crash_while_a_base_is_stored(cluster: &Cluster, before: Option<Checkpoint>) {
     assert!(found.iter().all(|count| *count > 0), "both were seen: {found:?}");
 }
 
+/// The frames of a log from `from` on.
+fn frames_from<M: TailMemory>(tail: &Tail<M>, from: Seq) -> impl Iterator<Item = FrameView<'_>> {
+    let spans = std::iter::successors(tail.find(from), |span| tail.after(*span));
+    spans.map(|span| tail.frame(span).expect("no damage"))
+}
+
 /// The journal of a node that began behind a checkpoint is one like any other: it grows over segments, starts
 /// again warm and cold, and is verified.
 #[test]
@@ -408,13 +415,10 @@ fn a_journal_behind_a_base_grows_starts_again_and_is_verified() {
     assert_eq!((verified.damage, verified.end), (vec![], Some(checkpoint.end)));
     // The process dies before its tail knows.
     let mut tail = open(&mut store, tail.into_memory(), settings(1, false)).unwrap().tail;
-    let mut span = tail_of.find(checkpoint.end.next);
     let mut whole = checkpoint.clone();
-    while let Some(here) = span {
-        let frame = tail_of.frame(here).unwrap();
+    for frame in frames_from(tail_of, checkpoint.end.next) {
         tail.append(&frame).unwrap();
         whole.apply(&frame).unwrap();
-        span = tail_of.after(here);
     }
     let end = tail.end();
     assert_eq!(end, tail_of.end());
@@ -424,9 +428,7 @@ fn a_journal_behind_a_base_grows_starts_again_and_is_verified() {
     assert_eq!((opened.tail.end(), &opened.checkpoint), (end, &whole));
     // Stopped in order, and the ring is gone.
     let (mut tail, mut writer, mut superblock) = (opened.tail, opened.writer, opened.superblock);
-    while lockstep_replica::journal::copy_behind(tail.memory_mut(), &mut writer, &mut store, false).unwrap()
-        > 0
-    {}
+    while copy_behind(tail.memory_mut(), &mut writer, &mut store, false).unwrap() > 0 {}
     writer.mark_clean(&mut store, &mut superblock).unwrap();
     let opened = open(&mut store, MemoryTail::new(64 << 10), settings(2, false)).unwrap();
     assert_eq!((opened.tail.end(), &opened.checkpoint), (end, &whole));
@@ -437,4 +439,36 @@ fn a_journal_behind_a_base_grows_starts_again_and_is_verified() {
     store.file_mut(BASE).expect("it is kept")[70] ^= 1;
     let damaged = verify(&store).unwrap().damage;
     assert!(damaged.iter().any(|damage| damage.file == BASE.to_string()), "{damaged:?}");
+}
+
+/// A node gives a checkpoint only where the frames below it are committed, and one of the next is as well: a
+/// blank node that began behind another one would count it as committed.
+#[test]
+pub fn s6_a_checkpoint_is_offered_only_where_it_is_committed() {
+    let (cluster, _) = without_the_late_one();
+    let tail_of = cluster.replicas[0].tail();
+    let checkpoint = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next() / 2);
+    let mut store = SimDisk::default();
+    format(&mut store, CLUSTER, identity(LATE), [1, 1]).unwrap();
+    let opened = open(&mut store, MemoryTail::new(64 << 10), settings(1, false)).unwrap();
+    let mut tail = opened.tail;
+    let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(false));
+    side.begin_behind(&mut store, tail.memory_mut(), checkpoint.clone()).unwrap();
+    let opened = open(&mut store, tail.into_memory(), settings(1, false)).unwrap();
+    let (mut tail, mut writer) = (opened.tail, opened.writer);
+    for frame in frames_from(tail_of, checkpoint.end.next) {
+        tail.append(&frame).unwrap();
+    }
+    while copy_behind(tail.memory_mut(), &mut writer, &mut store, false).unwrap() > 0 {}
+    let (number, offset) = writer.place();
+    let to = Written { number, offset, lineage: Lineage::of(checkpoint.history), ..Written::default() };
+    let mut index = SegmentIndex::default();
+    index.refresh(&store, &to).unwrap();
+    let (base, end) = (checkpoint.end.next, tail.end().next);
+    assert!(base + 1 < end);
+    for bound in 1..=end {
+        let expected = if bound > base { Ok(checkpoint.clone()) } else { Err(bound) };
+        assert_eq!(base::offered(&store, &mut index, Seq::MAX, bound).unwrap(), expected, "{bound}");
+    }
+    assert_eq!(base::offered(&store, &mut index, base - 1, end).unwrap(), Err(base), "the oldest is newer");
 }

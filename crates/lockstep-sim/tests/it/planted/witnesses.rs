@@ -273,7 +273,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::OutcomesAreIdle, Seed(8)),
     (Mutation::AnyCommitProves, Test("no seed of 400, and no walk of 150,000 steps; it/catch_up.rs")),
     (Mutation::RequestsWithoutRoom, Test("a disk full for days, one seed in twenty thousand; it/full.rs")),
-    (Mutation::BaseAboveCommit, Night),
+    (Mutation::BaseAboveCommit, Test("what retention has cut is committed, however far; it/install.rs")),
     (Mutation::BaseUnderRecords, Night),
     (Mutation::BaseNotPromised, Night),
     (Mutation::BaseUncommitted, Night),
