@@ -68,7 +68,7 @@ const (
 	KindOrdered          Kind = C.LOCKSTEP_EVENT_KIND_ORDERED
 	KindGap              Kind = C.LOCKSTEP_EVENT_KIND_GAP
 	KindAbandoned        Kind = C.LOCKSTEP_EVENT_KIND_ABANDONED
-	KindPartsAbandoned   Kind = C.LOCKSTEP_EVENT_KIND_PARTS_ABANDONED
+	KindPartsDiscarded   Kind = C.LOCKSTEP_EVENT_KIND_PARTS_DISCARDED
 	KindMulticast        Kind = C.LOCKSTEP_EVENT_KIND_MULTICAST
 	KindCaughtUp         Kind = C.LOCKSTEP_EVENT_KIND_CAUGHT_UP
 	KindReplaying        Kind = C.LOCKSTEP_EVENT_KIND_REPLAYING

@@ -114,10 +114,10 @@ enum lockstep_event_kind
     // The subscription has ended: nobody sends what is missing from `seq` on. `value` is the oldest seq that
     // can be had, `detail` the reason.
     LOCKSTEP_EVENT_KIND_ABANDONED = 14,
-    // A message in parts that began at `seq` is given up, and the subscription goes on: `publisher`;
+    // A message in parts that began at `seq` is discarded, and the subscription goes on: `publisher`;
     // `detail` is 1 for the bytes that are unfinished, 2 for its length, 3 for the entries behind its first
     // part, `value` the limit; or 4 if it began before the subscription did, then `seq` is where it ended.
-    LOCKSTEP_EVENT_KIND_PARTS_ABANDONED = 15,
+    LOCKSTEP_EVENT_KIND_PARTS_DISCARDED = 15,
     // No multicast group brings the leader any more (`detail` 1), or they do again (0).
     LOCKSTEP_EVENT_KIND_MULTICAST = 16,
     // Everything below `seq` that was seen is delivered.
@@ -301,7 +301,7 @@ typedef struct {
 } lockstep_start;
 
 // All of them, by number.
-#define lockstep_event_kind_ALL { lockstep_event_kind_Message, lockstep_event_kind_Committed, lockstep_event_kind_Retract, lockstep_event_kind_Epoch, lockstep_event_kind_Membership, lockstep_event_kind_Opened, lockstep_event_kind_Closed, lockstep_event_kind_GatewayHeartbeat, lockstep_event_kind_Frame, lockstep_event_kind_Filtered, lockstep_event_kind_Day, lockstep_event_kind_Ordered, lockstep_event_kind_Gap, lockstep_event_kind_Abandoned, lockstep_event_kind_PartsAbandoned, lockstep_event_kind_Multicast, lockstep_event_kind_CaughtUp, lockstep_event_kind_Replaying, lockstep_event_kind_Refused, lockstep_event_kind_Founded, lockstep_event_kind_HistoryLost, lockstep_event_kind_Ahead, lockstep_event_kind_Lag, lockstep_event_kind_Diverged, lockstep_event_kind_NameOpened, lockstep_event_kind_NameRefused, lockstep_event_kind_NotAllowed, lockstep_event_kind_OutcomeStamped, lockstep_event_kind_OutcomeUnstamped, lockstep_event_kind_OutcomeCommitted, lockstep_event_kind_Throttled, lockstep_event_kind_Unthrottled, lockstep_event_kind_OutcomeDiverged, lockstep_event_kind_OutcomeFenced, lockstep_event_kind_OutcomeClosed, lockstep_event_kind_OutcomesUnknown, lockstep_event_kind_OutcomeDiscarded, }
+#define lockstep_event_kind_ALL { lockstep_event_kind_Message, lockstep_event_kind_Committed, lockstep_event_kind_Retract, lockstep_event_kind_Epoch, lockstep_event_kind_Membership, lockstep_event_kind_Opened, lockstep_event_kind_Closed, lockstep_event_kind_GatewayHeartbeat, lockstep_event_kind_Frame, lockstep_event_kind_Filtered, lockstep_event_kind_Day, lockstep_event_kind_Ordered, lockstep_event_kind_Gap, lockstep_event_kind_Abandoned, lockstep_event_kind_PartsDiscarded, lockstep_event_kind_Multicast, lockstep_event_kind_CaughtUp, lockstep_event_kind_Replaying, lockstep_event_kind_Refused, lockstep_event_kind_Founded, lockstep_event_kind_HistoryLost, lockstep_event_kind_Ahead, lockstep_event_kind_Lag, lockstep_event_kind_Diverged, lockstep_event_kind_NameOpened, lockstep_event_kind_NameRefused, lockstep_event_kind_NotAllowed, lockstep_event_kind_OutcomeStamped, lockstep_event_kind_OutcomeUnstamped, lockstep_event_kind_OutcomeCommitted, lockstep_event_kind_Throttled, lockstep_event_kind_Unthrottled, lockstep_event_kind_OutcomeDiverged, lockstep_event_kind_OutcomeFenced, lockstep_event_kind_OutcomeClosed, lockstep_event_kind_OutcomesUnknown, lockstep_event_kind_OutcomeDiscarded, }
 
 #ifdef __cplusplus
 extern "C" {

@@ -104,7 +104,7 @@ impl FlatEvent {
             E::Abandoned { from, oldest, why } => {
                 Self { value: oldest, detail: why as u32, ..at(FlatKind::Abandoned, from) }
             }
-            E::PartsAbandoned { publisher, from, bound } => {
+            E::PartsDiscarded { publisher, from, bound } => {
                 let (detail, value) = match bound {
                     PartsBound::Memory(bytes) => (1, bytes as u64),
                     PartsBound::Length(bytes) => (2, bytes as u64),
@@ -112,7 +112,7 @@ impl FlatEvent {
                     PartsBound::Beginning => (4, 0),
                     _ => (0, 0),
                 };
-                Self { publisher, detail, value, ..at(FlatKind::PartsAbandoned, from) }
+                Self { publisher, detail, value, ..at(FlatKind::PartsDiscarded, from) }
             }
             E::Multicast { lost } => Self { detail: u32::from(lost), ..Self::of(FlatKind::Multicast) },
             E::CaughtUp { next } => at(FlatKind::CaughtUp, next),

@@ -38,10 +38,10 @@ pub enum FlatKind {
     /// The subscription has ended: nobody sends what is missing from `seq` on. `value` is the oldest seq that
     /// can be had, `detail` the reason.
     Abandoned = 14,
-    /// A message in parts that began at `seq` is given up, and the subscription goes on: `publisher`;
+    /// A message in parts that began at `seq` is discarded, and the subscription goes on: `publisher`;
     /// `detail` is 1 for the bytes that are unfinished, 2 for its length, 3 for the entries behind its first
     /// part, `value` the limit; or 4 if it began before the subscription did, then `seq` is where it ended.
-    PartsAbandoned = 15,
+    PartsDiscarded = 15,
     /// No multicast group brings the leader any more (`detail` 1), or they do again (0).
     Multicast = 16,
     /// Everything below `seq` that was seen is delivered.
@@ -114,7 +114,7 @@ impl FlatKind {
         Self::Ordered,
         Self::Gap,
         Self::Abandoned,
-        Self::PartsAbandoned,
+        Self::PartsDiscarded,
         Self::Multicast,
         Self::CaughtUp,
         Self::Replaying,

@@ -68,7 +68,7 @@ fn has_place(row: &FlatEvent) -> bool {
     use FlatKind as K;
     let is_notification = matches!(
         row.kind(),
-        Some(K::Committed | K::Gap | K::Multicast | K::CaughtUp | K::Replaying | K::Lag | K::PartsAbandoned)
+        Some(K::Committed | K::Gap | K::Multicast | K::CaughtUp | K::Replaying | K::Lag | K::PartsDiscarded)
     );
     is_of_stream(row) && !is_notification
 }

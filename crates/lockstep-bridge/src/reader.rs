@@ -184,7 +184,7 @@ impl BridgeReader {
                     *oldest = Some(stored);
                     Ok(())
                 }
-                SubscriberEvent::PartsAbandoned { publisher, from: seq, bound: PartsBound::Beginning }
+                SubscriberEvent::PartsDiscarded { publisher, from: seq, bound: PartsBound::Beginning }
                     if (*from..end_next).contains(&seq) =>
                 {
                     Err(begins_before(publisher, seq))

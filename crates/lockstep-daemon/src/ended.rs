@@ -60,7 +60,7 @@ impl ReadingEnd {
                             a trading day; an archiver, or a journal that keeps more, spares it that";
                 return Some(abandoned(from, oldest, why, hint));
             }
-            SubscriberEvent::PartsAbandoned { publisher, from, bound } => {
+            SubscriberEvent::PartsDiscarded { publisher, from, bound } => {
                 self.on_discarded(publisher, from, bound)
             }
             _ => return ended(event),

@@ -285,7 +285,7 @@ impl<B: Backlog> Feed<B> {
                 Ok(())
             }
             // What ends here began before the first entry that was read. Others may count it.
-            SubscriberEvent::PartsAbandoned { bound: PartsBound::Beginning, .. } => {
+            SubscriberEvent::PartsDiscarded { bound: PartsBound::Beginning, .. } => {
                 self.flush(now, send);
                 if self.today.on_lacking() {
                     self.server.forget_session(self.session);

@@ -55,7 +55,7 @@ pub enum News {
 /// `None` of an entry that tells nothing.
 pub fn owned(event: &SubscriberEvent<'_>) -> Option<News> {
     Some(match event {
-        SubscriberEvent::Filtered { .. } | SubscriberEvent::PartsAbandoned { .. } => return None,
+        SubscriberEvent::Filtered { .. } | SubscriberEvent::PartsDiscarded { .. } => return None,
         SubscriberEvent::Message(message) => {
             News::Message(message.seq, String::from_utf8_lossy(message.payload).into_owned())
         }

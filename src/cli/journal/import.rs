@@ -290,8 +290,8 @@ impl Import<'_> {
     }
 
     /// The parts of a publisher's message follow each other, from a first one to a last one, and are no more
-    /// than readers join. A message that its publisher gave up, as it died, is none: it begins another, opens
-    /// or closes.
+    /// than readers join. A message that its publisher left unfinished, as it died, is none: the publisher
+    /// begins another, opens or closes.
     fn check_part(&mut self, entry: &ExportedEntry, len: usize) -> Result<(), String> {
         let publisher = entry.publisher;
         let unfinished = self.parts.remove(&publisher);

@@ -63,8 +63,8 @@ class Kind(IntEnum):
     """The subscription has ended: nobody sends what is missing from seq on. value is the oldest seq that can be
     had, detail the reason."""
 
-    PARTS_ABANDONED = 15
-    """A message in parts that began at seq is given up, and the subscription goes on: publisher; detail is 1 for the
+    PARTS_DISCARDED = 15
+    """A message in parts that began at seq is discarded, and the subscription goes on: publisher; detail is 1 for the
     bytes that are unfinished, 2 for its length, 3 for the entries behind its first part, value the limit; or 4 if it
     began before the subscription did, then seq is where it ended."""
 

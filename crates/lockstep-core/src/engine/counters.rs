@@ -272,7 +272,7 @@ counters! {
     NoticesOut count "notices_out" "Notices sent to publishers: missing numbers, or a used-up share.",
     NoticesIn count "notices_in" "Notices received from the leader about a publisher of this process.",
     Divergences count "divergences" "Numbers under which another copy of a publisher published other content.",
-    PartsDiscarded count "parts_discarded" "Messages in parts given up: left unfinished by their publisher, or begun before this reader.",
+    PartsDiscarded count "parts_discarded" "Messages in parts that were discarded: left unfinished by their publisher, or begun before this reader.",
     QueriesIn count "queries_in" "Queries answered.",
     EventQueriesLost count "event_queries_lost" "Queries for events not answered because too many came in one turn.",
     RepliesWithheld count "replies_withheld" "Queries about a publisher not answered because uncommitted entries have left the ring.",

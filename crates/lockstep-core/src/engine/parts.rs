@@ -8,13 +8,13 @@
 //! ```text
 //!   first ──▶ Building ──▶ last part: delivered ──┐
 //!                 │ opened anew, closed, out of   ├─▶ kept until that is final, if it may be retracted
-//!                 │ order, given up (PARTS-1)     │
+//!                 │ order, discarded (PARTS-1)    │
 //!                 └───────────────────────────────┘        Retract: goes back to the parts that are left
 //! ```
 //!
 //! All readers join by this one type: subscribers, readers of journals, bridges, and the publisher, which
 //! learns by it that no reader delivers what it has published. When a message that was left unfinished is
-//! given up is a rule of the stream ([`crate::proto::parts`]), and so is the bound of the memory.
+//! discarded is a rule of the stream ([`crate::proto::parts`]), and so is the bound of the memory.
 
 use crate::proto::parts::{PARTS_BOUNDS, PartsBounds};
 use crate::proto::planted::{Mutation, planted};
@@ -51,7 +51,7 @@ pub enum PartsBound {
     Beginning,
 }
 
-/// A message that is given up.
+/// A message that is discarded.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Discarded {
     /// Its publisher.
@@ -274,7 +274,7 @@ impl Reassembly {
         Joined::Waits
     }
 
-    /// The entry at `seq` is read next, or was read last: what is unfinished for too long is given up.
+    /// The entry at `seq` is read next, or was read last: what is unfinished for too long is discarded.
     pub fn on_entry(&mut self, seq: Seq) {
         while let Some((&first, &slot)) = self.by_first.first_key_value()
             && self.bounds.gives_up(first, seq, 0)
@@ -291,13 +291,13 @@ impl Reassembly {
         self.discarded_count += 1;
     }
 
-    /// The next message that was given up, oldest first.
+    /// The next message that was discarded, oldest first.
     #[inline]
     pub fn next_discarded(&mut self) -> Option<Discarded> {
         self.discarded.pop_front()
     }
 
-    /// How many were given up.
+    /// How many were discarded.
     pub fn discarded_count(&self) -> u64 {
         self.discarded_count
     }

@@ -1,4 +1,4 @@
-//! # parts: when a message that was left unfinished is given up
+//! # parts: when a message that was left unfinished is discarded
 //!
 //! The question: a message that is larger than a datagram is in the stream as several entries, and its
 //! publisher may die between two of them. How long does a reader wait for the rest? It holds memory for it,
@@ -13,7 +13,7 @@
 //!                    │ an open or the close of the name, an entry of it that is not the next part
 //!                    │ more than 2^18 entries behind its first part
 //!                    │ longer than any message, or what began with it and behind it takes 64 MiB
-//!                    └──▶ given up: it is no message, whatever comes
+//!                    └──▶ discarded: it is no message, whatever comes
 //! ```
 //!
 //! Each of these looks at nothing before the first part. So all readers that have the first part agree,
@@ -47,7 +47,7 @@ impl PartsBounds {
     }
 
     /// PARTS-1 (what is left unfinished): whether the oldest open message, whose first part stands at
-    /// `first`, is given up before the entry `at` is read, where all that are open take `open` bytes.
+    /// `first`, is discarded before the entry `at` is read, where all that are open take `open` bytes.
     pub fn gives_up(&self, first: Seq, at: Seq, open: usize) -> bool {
         at > self.last_of(first) || open > self.open
     }

@@ -103,7 +103,7 @@ impl PendingDelivery {
             }
             PendingKind::CaughtUp => SubscriberEvent::CaughtUp { next: self.bound },
             PendingKind::Lacking { publisher } => {
-                SubscriberEvent::PartsAbandoned { publisher, from: seq, bound: PartsBound::Beginning }
+                SubscriberEvent::PartsDiscarded { publisher, from: seq, bound: PartsBound::Beginning }
             }
         }
     }
@@ -187,7 +187,7 @@ impl Pending {
                 }
                 (next, PendingKind::CaughtUp, &[][..])
             }
-            SubscriberEvent::PartsAbandoned { publisher, from, bound: PartsBound::Beginning } => {
+            SubscriberEvent::PartsDiscarded { publisher, from, bound: PartsBound::Beginning } => {
                 (from + 1, PendingKind::Lacking { publisher }, &[][..])
             }
             _ => return,

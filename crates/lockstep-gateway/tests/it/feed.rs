@@ -64,7 +64,7 @@ fn play(
                 SubscriberEvent::Day { seq, timestamp: 0, mark }
             }
             Entry::Lacking => {
-                SubscriberEvent::PartsAbandoned { publisher: 1, from: seq, bound: PartsBound::Beginning }
+                SubscriberEvent::PartsDiscarded { publisher: 1, from: seq, bound: PartsBound::Beginning }
             }
         };
         feed.on_stream(seq, &event, &mut send).unwrap();

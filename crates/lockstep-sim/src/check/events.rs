@@ -163,12 +163,12 @@ impl Oracle {
                 }
             }
             // No publisher has messages that are too long, or leaves so many unfinished.
-            SubscriberEvent::PartsAbandoned { bound, .. } if bound != PartsBound::Beginning => {
+            SubscriberEvent::PartsDiscarded { bound, .. } if bound != PartsBound::Beginning => {
                 return broken("PARTS-1");
             }
             // A reader of a later part of the stream lacks what began before it; `log_tree` has what it
             // delivers.
-            SubscriberEvent::PartsAbandoned { .. } => {}
+            SubscriberEvent::PartsDiscarded { .. } => {}
             // Judged by the founding, if there was one: `founding`.
             SubscriberEvent::Founded { .. }
             | SubscriberEvent::HistoryLost { .. }

@@ -58,11 +58,11 @@ public enum Kind {
      */
     ABANDONED(14),
     /**
-     * A message in parts that began at {@code seq} is given up, and the subscription goes on: {@code publisher};
+     * A message in parts that began at {@code seq} is discarded, and the subscription goes on: {@code publisher};
      * {@code detail} is 1 for the bytes that are unfinished, 2 for its length, 3 for the entries behind its first part,
      * {@code value} the limit; or 4 if it began before the subscription did, then {@code seq} is where it ended.
      */
-    PARTS_ABANDONED(15),
+    PARTS_DISCARDED(15),
     /** No multicast group brings the leader any more ({@code detail} 1), or they do again (0). */
     MULTICAST(16),
     /** Everything below {@code seq} that was seen is delivered. */

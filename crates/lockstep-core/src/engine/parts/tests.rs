@@ -75,7 +75,7 @@ impl Joiner {
         self.seq = from;
     }
 
-    /// The messages that were given up: publisher, begin, and reason.
+    /// The messages that were discarded: publisher, begin, and reason.
     fn discarded(&mut self) -> Vec<(PublisherId, Seq, PartsBound)> {
         std::iter::from_fn(|| self.parts.next_discarded())
             .map(|Discarded { publisher, from, bound }| (publisher, from, bound))
@@ -114,7 +114,7 @@ fn a_publisher_that_dies_in_the_middle_leaves_nothing_half_delivered() {
 }
 
 /// PARTS-1, each form: what leaves a message unfinished, the last seq at which its last part still counts,
-/// and why it is given up.
+/// and why it is discarded.
 #[test]
 fn what_is_left_unfinished_is_discarded_by_what_stands_in_the_stream() {
     // Nothing but its own parts, and entries of others.
@@ -194,7 +194,7 @@ fn all_readers_that_have_a_first_part_agree_about_the_message() {
     };
     let (whole, discarded) = delivered(1);
     let memory = discarded.iter().filter(|(_, _, why)| matches!(why, PartsBound::Memory(_))).count();
-    assert!(whole.len() > 200 && memory > 10, "{} messages, {memory} given up for others", whole.len());
+    assert!(whole.len() > 200 && memory > 10, "{} messages, {memory} discarded for others", whole.len());
     for from in (1..seq).step_by(37) {
         let (late, reported) = delivered(from);
         let expected: BTreeMap<_, _> = whole

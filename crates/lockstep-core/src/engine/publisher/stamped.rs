@@ -18,7 +18,7 @@ pub(super) struct StampedRun {
     pub(super) content: PayloadMatch,
     /// Whether `Stamped` was reported of them.
     pub(super) reported: bool,
-    /// The last part of a message that readers have given up.
+    /// The last part of a message that readers have discarded.
     pub(super) discarded: bool,
 }
 

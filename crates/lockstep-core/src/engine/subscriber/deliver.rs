@@ -260,7 +260,7 @@ fn deliver_part(
     }
 }
 
-/// Reports messages that are given up.
+/// Reports messages that are discarded.
 #[inline]
 pub(super) fn report_discarded(
     parts: &mut Reassembly,
@@ -268,7 +268,7 @@ pub(super) fn report_discarded(
 ) {
     while let Some(Discarded { publisher, from, bound }) = parts.next_discarded() {
         // It stands for no entry: there is nothing to leave for the next poll.
-        let _ = f(SubscriberEvent::PartsAbandoned { publisher, from, bound });
+        let _ = f(SubscriberEvent::PartsDiscarded { publisher, from, bound });
     }
 }
 

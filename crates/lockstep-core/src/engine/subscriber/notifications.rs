@@ -157,12 +157,12 @@ pub enum SubscriberEvent<'a> {
         /// Why it is not sent.
         why: RepairReject,
     },
-    /// A message that is larger than a datagram is given up, and nothing of it is delivered: its publisher
+    /// A message that is larger than a datagram is discarded, and nothing of it is delivered: its publisher
     /// has left it unfinished for too long, or this reader began behind its first part. All readers that have
     /// read its first part give it up alike, and the publisher is told
     /// ([`PublisherEvent::Discarded`](crate::engine::publisher::PublisherEvent::Discarded)). The subscription
     /// goes on.
-    PartsAbandoned {
+    PartsDiscarded {
         /// Whose.
         publisher: PublisherId,
         /// Where it began; with [`PartsBound::Beginning`], where it ended.

@@ -255,7 +255,7 @@ impl<B: Backlog> Gateway<B> {
                 self.caught_up = true;
                 Ok(())
             }
-            SubscriberEvent::PartsAbandoned { bound: PartsBound::Beginning, .. } => {
+            SubscriberEvent::PartsDiscarded { bound: PartsBound::Beginning, .. } => {
                 self.on_lacking(now);
                 Ok(())
             }

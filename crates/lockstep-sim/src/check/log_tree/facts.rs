@@ -98,7 +98,7 @@ impl Fact {
             | SubscriberEvent::Retract { .. }
             | SubscriberEvent::Gap { .. }
             | SubscriberEvent::Abandoned { .. }
-            | SubscriberEvent::PartsAbandoned { .. }
+            | SubscriberEvent::PartsDiscarded { .. }
             | SubscriberEvent::Multicast { .. }
             | SubscriberEvent::CaughtUp { .. }
             | SubscriberEvent::Replaying { .. }

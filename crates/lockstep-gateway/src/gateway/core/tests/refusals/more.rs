@@ -85,7 +85,7 @@ pub(super) const MORE: [Cause; 25] = [
         scene.gateway.ledger = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
         scene.day(Some("20261122"));
         scene.login("alice", "", 1);
-        let lacks = SubscriberEvent::PartsAbandoned { publisher: 9, from: 5, bound: PartsBound::Beginning };
+        let lacks = SubscriberEvent::PartsDiscarded { publisher: 9, from: 5, bound: PartsBound::Beginning };
         scene.gateway.on_stream(scene.now, &mut scene.stream, &lacks);
     }),
     ("its connection broke", |scene| {
