@@ -42,10 +42,11 @@ pub(crate) fn base_of<S: Store>(store: &S) -> Result<Result<Checkpoint, Damage>,
 }
 
 /// The checkpoint with which a node without a log begins that reads `index`, and what it is to ask for next:
-/// the oldest one in `store` that lies on the committed log below `bound`, and that a frame follows. Where
-/// that ends above `until`, only the seq of its end, or `bound` if there is none: another journal may have an
-/// older one, and the node asks again if no journal has. The oldest entry that a journal keeps says less: the
-/// checkpoint there may be of a suffix that was replaced.
+/// the oldest one in `store` that lies on the committed log, which ends at `bound`. Where that ends above
+/// `until`, only the seq of its end, or `bound` if there is none: another journal may have an older one, and
+/// the node asks again if no journal has. The oldest entry that a journal keeps says less: the checkpoint
+/// there may be of a suffix that was replaced. Where retention has left nothing that is committed, the
+/// checkpoint ends at `bound`: what follows may wait for the very node that asks (seed 50063036).
 ///
 /// # Errors
 /// Those of the files.
@@ -65,7 +66,12 @@ pub fn offered<S: Store>(
         // One of a log that a takeover has replaced has another chain.
         let bound = if planted(Mutation::BaseAboveCommit) { index.end().next } else { bound };
         let begins = index.begin(store, next, Some(chain), bound)?;
-        if matches!(begins, Ok(Some(spot)) if spot.first_seq == next) && judge(&checkpoint).is_ok() {
+        let is_there = match begins {
+            Ok(Some(spot)) => spot.first_seq == next,
+            Ok(None) => next == bound,
+            Err(_) => false,
+        };
+        if is_there && judge(&checkpoint).is_ok() {
             return Ok(if next <= until { Ok(checkpoint) } else { Err(next) });
         }
     }

@@ -102,6 +102,7 @@ const REGRESSIONS: &[u64] = &[
     40015958,
     40038675,
     40048767,
+    50063036,
 ];
 
 /// Known seeds, from 0 on, that each change runs.

@@ -403,7 +403,8 @@ fn take_piece(
     }
 }
 
-/// A part of a checkpoint, or the frame behind it. Returns whether all of it is there.
+/// A part of a checkpoint, and what follows it: a frame, or the source's mark that nothing behind it is
+/// committed yet. Returns whether all of it is there.
 fn take_part(
     replay: &mut ReplayReader,
     now: Nanos,
@@ -415,7 +416,11 @@ fn take_part(
         ReplayItem::Answer(_, body) => {
             replay.on_answer(now, &body);
         }
-        ReplayItem::Mark(_, body) => replay.on_mark(now, &body),
+        ReplayItem::Mark(_, body) => {
+            replay.on_mark(now, &body);
+            let is_behind = whole.as_ref().is_some_and(|whole| whole.end.next == body.next);
+            return is_behind && replay.is_at_end();
+        }
         ReplayItem::Checkpoint(header, body, part) if replay.on_frame(now) && whole.is_none() => {
             match parts.take(&header, &body, part) {
                 Ok(done) => *whole = done,
@@ -437,7 +442,12 @@ fn take_part(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_wire::{HEADER_LEN, Header, Kind, REPLAY_LEN, ReplayBody, write_replay};
+    use lockstep_core::proto::log::LogEnd;
+    use lockstep_memory::cluster::Cluster;
+    use lockstep_wire::{
+        HEADER_LEN, Header, Kind, REPLAY_LEN, ReplayBody, ReplayCheckpointBody, write_replay,
+        write_replay_checkpoint,
+    };
     use std::io::Write;
     use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 
@@ -518,6 +528,63 @@ mod tests {
             assert_eq!(worker.order.and_then(|order| order.checkpoint_until), asks_next, "{end:?}");
             assert_eq!(worker.shared.gone.load(Ordering::Acquire), gone, "{end:?}");
         }
+    }
+
+    /// Retention may have left nothing that is committed behind the checkpoint, and more is committed once this
+    /// node acknowledges it: the source's mark is enough. Another mark is not, and no frame that follows another
+    /// log.
+    #[test]
+    fn a_checkpoint_behind_which_nothing_is_committed_is_taken_at_the_sources_mark() {
+        let mut cluster = Cluster::new(3, |_| {});
+        cluster.add_publisher(|_| {});
+        cluster.open(0, "gateway", [1, 1]);
+        let tail = cluster.replicas[0].tail();
+        let mut checkpoint = Checkpoint::default();
+        let mut span = tail.find(1);
+        while let Some(here) = span {
+            checkpoint.apply(&tail.frame(here).expect("no damage")).expect("a log");
+            span = tail.after(here);
+        }
+        let keys = lockstep_wire::Keyring::none(7);
+        let LogEnd { next, epoch, chain, timestamp } = checkpoint.end;
+        let history = checkpoint.history;
+        let header = Header {
+            cluster: 7,
+            history,
+            epoch: epoch.0,
+            first_seq: next,
+            chain,
+            timestamp,
+            ..Header::new(Kind::ReplayCheckpoint)
+        };
+        let bytes = checkpoint.to_bytes();
+        let body = ReplayCheckpointBody { offset: 0, len: bytes.len() as u64 };
+        let mut part = vec![0; HEADER_LEN + size_of::<ReplayCheckpointBody>() + bytes.len()];
+        write_replay_checkpoint(&mut part, &keys, header, body, &bytes);
+        let mark = |next| {
+            let mut mark = [0; REPLAY_LEN];
+            let header = Header { cluster: 7, ..Header::new(Kind::ReplayMark) };
+            let body = ReplayBody { next, oldest_seq: next, end: 0, reserved: 0 };
+            write_replay(&mut mark, &keys, header, body);
+            mark
+        };
+        let me = Identity { replica: 9, incarnation: 0 };
+        let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+        let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
+        let (mut replay, mut parts, mut whole) =
+            (ReplayReader::new(limits), CheckpointParts::default(), None);
+        replay.begin(0);
+        assert!(matches!(replay.poll(0), Some(ReplayStep::Open(_))));
+        replay.on_answer(0, &ReplayBody { next, oldest_seq: next, end: 0, reserved: 0 });
+        let mut take = |bytes: &[u8]| {
+            let (piece, _) = piece(bytes, &keys).expect("whole").expect("one");
+            take_part(&mut replay, 0, piece, &mut parts, &mut whole)
+        };
+        assert!(!take(&mark(next)), "nothing has come yet");
+        assert!(!take(&part), "it may be of another log");
+        assert!(!take(&mark(next + 1)), "that is not its end");
+        assert!(take(&mark(next)));
+        assert_eq!(whole, Some(checkpoint));
     }
 
     /// A range mended from another journal is fetched hole by hole: a frame that the order before this one
