@@ -9,17 +9,26 @@ use crate::journal::damage::Damage;
 use crate::journal::index::Index;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::read::numbers;
+use crate::journal::torn::has_grown;
 use crate::journal::walk::read_header;
 use lockstep_core::proto::log::LogEnd;
 
 /// The indices and checkpoints in `store` of segments from number `from` on that do not follow from its
-/// segments, which are undamaged. `end` is where their log ends. Where the first segments have been removed,
-/// a checkpoint that follows from them is trusted.
+/// segments, which are undamaged. `end` is where their log ends, and `ended_at` the newest of them and its
+/// offset there: what a process has written behind that is left out. Where the first segments have been
+/// removed, a checkpoint that follows from them is trusted.
 ///
 /// # Errors
 /// The store's.
-pub fn check_derived<S: Store>(store: &S, from: u64, end: LogEnd) -> Result<Vec<Damage>, StoreError> {
-    let numbers = numbers(store)?;
+pub fn check_derived<S: Store>(
+    store: &S,
+    from: u64,
+    end: LogEnd,
+    ended_at: Option<(u64, u64)>,
+) -> Result<Vec<Damage>, StoreError> {
+    let (newest, offset) = ended_at.unwrap_or((u64::MAX, 0));
+    let mut numbers = numbers(store)?;
+    numbers.retain(|number| *number <= newest);
     let mut wrong = Vec::new();
     // Where the beginning is gone the log rests on it: it must be whole, though nothing is left to compare it
     // with.
@@ -81,7 +90,9 @@ pub fn check_derived<S: Store>(store: &S, from: u64, end: LogEnd) -> Result<Vec<
             Err(_) if numbers[0] > 1 || number > at as u64 + 1 => continue,
             Err(damage) => damage.to_string(),
         };
-        wrong.push(Damage::new(file, 0, end.next, what));
+        if number < newest || !has_grown(store, number, offset)? {
+            wrong.push(Damage::new(file, 0, end.next, what));
+        }
     }
     Ok(wrong)
 }

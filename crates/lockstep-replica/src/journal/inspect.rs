@@ -267,7 +267,7 @@ impl<'a> Sight<'a> {
         memory: Option<&M>,
         numbers: &[u64],
     ) -> Result<(RecoveredState, Option<Torn>), JournalOpenError> {
-        let (state, found, torn) = recover::cold(store, numbers)?;
+        let (state, found, torn) = recover::cold(store, numbers, false)?;
         self.damage.extend(found);
         let own = memory.filter(|_| self.ring_damage.is_some());
         self.damage.extend(own.and_then(|own| rolled_back(own, state.log.end, numbers)));

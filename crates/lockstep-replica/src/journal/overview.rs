@@ -76,7 +76,7 @@ pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<Sto
         Ok(number.map(|number| read_header(store, *number)).transpose()?.and_then(Result::ok))
     };
     let (oldest, newest) = (headers(numbers.first())?, headers(numbers.last())?);
-    let (state, damage, torn) = recover::cold(store, &numbers)?;
+    let (state, damage, torn) = recover::cold(store, &numbers, true)?;
     let (end, checkpoint) = (state.log.end, state.checkpoint);
     let lineage = last_start(&checkpoint).map_or(Lineage::of(checkpoint.history), |(lineage, _)| lineage);
     let start = oldest.map_or(end, |header| header.before());

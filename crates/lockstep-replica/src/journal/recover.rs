@@ -488,10 +488,12 @@ pub(crate) fn reslot<M: TailMemory>(memory: &mut M, geometry: &Geometry, mut at:
     }
 }
 
-/// The log of a journal whose ring is gone, and the fault at its end.
+/// The log of a journal whose ring is gone, and the fault at its end. Where a process may be writing it
+/// (`beside_a_writer`) the log ends where it did when this reading got there.
 pub(crate) fn cold<S: Store>(
     store: &S,
     numbers: &[u64],
+    beside_a_writer: bool,
 ) -> Result<(RecoveredState, Option<Damage>, Option<Torn>), RecoverError> {
     let Some(header) = newest_header(store, numbers)? else {
         let base = base_of(store)??;
@@ -514,6 +516,12 @@ pub(crate) fn cold<S: Store>(
         }
         TailEnd::Damage(reason) => {
             let what = format!("{} {reason}", bad.unwrap_or("nothing"));
+            (Some(Damage::new(file, offset, state.log.end.next, what)), None)
+        }
+        // Nobody who holds the lock sees that, or the device reads differently each time.
+        TailEnd::Grown if beside_a_writer => (None, None),
+        TailEnd::Grown => {
+            let what = "nothing at the first look, and a good record at the second one";
             (Some(Damage::new(file, offset, state.log.end.next, what)), None)
         }
     };

@@ -102,7 +102,7 @@ pub fn found<S: Store>(
     founder: &Founder,
 ) -> Result<Superblock, JournalOpenError> {
     let numbers = numbers(store)?;
-    let (state, _, torn) = recover::cold(store, &numbers)?;
+    let (state, _, torn) = recover::cold(store, &numbers, false)?;
     if let Some(torn) = &torn {
         clear(store, torn)?;
     }

@@ -146,6 +146,10 @@ impl Scrub {
                     TailEnd::Clean => false,
                     TailEnd::Torn(_) => sealed,
                     TailEnd::Damage(_) => true,
+                    TailEnd::Grown => {
+                        walk = Walk::new(store, current.header.number, offset);
+                        continue;
+                    }
                 };
             let mut behind = None;
             if is_damage {
@@ -156,13 +160,19 @@ impl Scrub {
                 behind = walk.resync()?;
             }
             if behind.is_none() {
-                let (log, damaged) = (current.log.take(), current.damaged);
                 let header = current.header;
+                let ends = end_of(store, current, offset)?;
+                // What the seal says was read behind the end, which may have moved on before.
+                if !ends.is_empty() && !is_damage && torn::has_grown(store, header.number, offset)? {
+                    walk = Walk::new(store, header.number, offset);
+                    continue;
+                }
+                found.extend(ends);
                 if current.history != 0 {
                     self.history = current.history;
                 }
                 self.ended_at = Some((header.number, offset));
-                self.end_of(store, &header, log, damaged, offset, found)?;
+                self.end = current.log.take().map(|log| log.end);
                 self.current = None;
                 self.segments += 1;
                 self.finished = Some((header.number, true));
@@ -195,49 +205,40 @@ impl Scrub {
         }
         Ok(true)
     }
+}
 
-    /// Checks the derived files of a segment that was read to its end at `offset`.
-    fn end_of<S: Store>(
-        &mut self,
-        store: &S,
-        header: &SegmentHeader,
-        log: Option<LogRebuild<u64>>,
-        damaged: bool,
-        offset: u64,
-        found: &mut Vec<Damage>,
-    ) -> Result<(), StoreError> {
-        let number = header.number;
-        let seq = log.as_ref().map_or(0, |log| log.end.next);
-        let index_file = FileName::Index(number);
-        if let Some(bytes) = present(store, index_file)? {
-            match Index::from_bytes(&bytes, number) {
-                Err(damage) => found.push(damage),
-                Ok(index) if index.end_offset > offset && !damaged => {
-                    let what = format!("it ends here, and was sealed at byte {}", index.end_offset);
-                    found.push(Damage::new(FileName::Segment(number), offset, seq, what));
-                }
-                Ok(_) => {}
+/// Checks the derived files of a segment that was read to its end at `offset`. Returns the damage.
+fn end_of<S: Store>(store: &S, current: &Current, offset: u64) -> Result<Vec<Damage>, StoreError> {
+    let mut found = Vec::new();
+    let number = current.header.number;
+    let end = current.log.as_ref().map(|log| log.end);
+    let seq = end.map_or(0, |end| end.next);
+    if let Some(bytes) = present(store, FileName::Index(number))? {
+        match Index::from_bytes(&bytes, number) {
+            Err(damage) => found.push(damage),
+            Ok(index) if index.end_offset > offset && !current.damaged => {
+                let what = format!("it ends here, and was sealed at byte {}", index.end_offset);
+                found.push(Damage::new(FileName::Segment(number), offset, seq, what));
             }
+            Ok(_) => {}
         }
-        let checkpoint_file = FileName::Checkpoint(number);
-        if let Some(bytes) = present(store, checkpoint_file)?
-            && let Err(what) = Checkpoint::from_bytes(&bytes)
-        {
-            found.push(Damage::new(checkpoint_file, 0, 0, what));
-        }
-        let later = numbers(store)?.into_iter().find(|later| *later > number);
-        let end = log.map(|log| log.end);
-        // Where the one behind it is gone, that one is named (`gone`).
-        if let (Some(later), Some(end)) = (later.filter(|later| *later == number + 1), end)
-            && let Ok(next) = read_header(store, later)?
-            && next.before() != end
-        {
-            let what = format!("it ends at {end:?}, the next one begins behind {:?}", next.before());
-            found.push(Damage::new(FileName::Segment(number), offset, seq, what));
-        }
-        self.end = end;
-        Ok(())
     }
+    let checkpoint_file = FileName::Checkpoint(number);
+    if let Some(bytes) = present(store, checkpoint_file)?
+        && let Err(what) = Checkpoint::from_bytes(&bytes)
+    {
+        found.push(Damage::new(checkpoint_file, 0, 0, what));
+    }
+    let later = numbers(store)?.into_iter().find(|later| *later > number);
+    // Where the one behind it is gone, that one is named (`gone`).
+    if let (Some(later), Some(end)) = (later.filter(|later| *later == number + 1), end)
+        && let Ok(next) = read_header(store, later)?
+        && next.before() != end
+    {
+        let what = format!("it ends at {end:?}, the next one begins behind {:?}", next.before());
+        found.push(Damage::new(FileName::Segment(number), offset, seq, what));
+    }
+    Ok(found)
 }
 
 /// Whether the record is valid at its place.
@@ -306,7 +307,7 @@ pub fn verify_segments<S: Store>(store: &S, from: u64) -> Result<Verified, Store
     let mut scrub = Scrub { number: from.saturating_sub(1), ..Scrub::default() };
     while !scrub.step(store, u64::MAX, u64::MAX, &mut damage)? {}
     if damage.is_empty() {
-        damage = check_derived(store, from, scrub.end.unwrap_or(LogEnd::BLANK))?;
+        damage = check_derived(store, from, scrub.end.unwrap_or(LogEnd::BLANK), scrub.ended_at)?;
     }
     let Scrub { segments, records, bytes, end, history, ended_at, .. } = scrub;
     Ok(Verified { segments, records, bytes, damage, end, history, ended_at })

@@ -20,13 +20,18 @@
 //! * A record may hold a sector's worth of zeros of its own. So the group's mark counts its blank sectors:
 //!   if no more are found, and no old mark lies within the group, no sector is missing, and the bad bytes
 //!   have changed. Where the mark itself is missing, the group was never there as a whole.
+//!
+//! A reader without the lock looks several times at a file that may grow meanwhile, and any two looks may
+//! contradict each other. Records are written in order: each of these facts shows that the record in question
+//! was there as a whole when the fact was read. So that record is read once more behind them. If it is good
+//! now, nothing was torn or damaged: the segment has grown.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::packed::read_segment;
 use crate::journal::ports::{Store, StoreError};
 use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, SECTOR_LEN, blank_sectors, group_mark};
 use crate::journal::segments::RUN_LEN_MAX;
-use crate::journal::walk::Walk;
+use crate::journal::walk::{Walk, WalkItem};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DATAGRAM_LEN_MAX, HEADER_LEN, Header};
 
@@ -43,6 +48,8 @@ pub(crate) enum TailEnd {
     Torn(Option<u64>),
     /// Bytes that were on the device have changed; the text gives the proof.
     Damage(String),
+    /// A good record stands there now: a process is writing the segment.
+    Grown,
 }
 
 /// Checks segment `number` from `offset` on, where its good records end. `bad` means that something else
@@ -53,6 +60,16 @@ pub(crate) fn classify<S: Store>(
     offset: u64,
     bad: bool,
 ) -> Result<TailEnd, StoreError> {
+    let end = classify_once(store, number, offset, bad)?;
+    Ok(if end != TailEnd::Clean && has_grown(store, number, offset)? { TailEnd::Grown } else { end })
+}
+
+/// Whether a good record stands at `offset` of segment `number` now, where none was when it was read.
+pub(crate) fn has_grown<S: Store>(store: &S, number: u64, offset: u64) -> Result<bool, StoreError> {
+    Ok(matches!(Walk::new(store, number, offset).step()?, WalkItem::Record(..)))
+}
+
+fn classify_once<S: Store>(store: &S, number: u64, offset: u64, bad: bool) -> Result<TailEnd, StoreError> {
     let walk = Walk::new(store, number, offset);
     let last_mark = walk.last_mark()?;
     let before = last_mark.map_or(0, |mark| mark.before);

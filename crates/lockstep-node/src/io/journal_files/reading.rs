@@ -105,13 +105,19 @@ impl JournalReader {
     pub fn log(&self) -> Result<StoredLog, JournalError> {
         // A node may remove segments meanwhile: `gone` reads them again before it believes.
         let read = || self.again(|| Ok(stored_log(&self.store, ExpectedSegments::default())?));
+        let found = |log: &Result<StoredLog, JournalError>| match log {
+            Ok(log) => log.damage.clone(),
+            Err(error) => Some(Damage::new("journal", 0, 0, error)),
+        };
         let mut log = read();
         for _ in 0..RETRIES {
-            if log.as_ref().is_ok_and(|log| log.damage.is_none()) {
-                break;
-            }
+            let Some(damage) = found(&log) else { break };
             std::thread::sleep(PAUSE);
             log = read();
+            // Damage stays at its place.
+            if found(&log) == Some(damage) {
+                break;
+            }
         }
         Ok(StoredLog { gone: self.gone()?, ..log? })
     }

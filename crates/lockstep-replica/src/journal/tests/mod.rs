@@ -1,6 +1,7 @@
 //! The journal's guarantees, one test each, over memory. Tests that need files are in
 //! `tests/it/journal.rs` of `lockstep-node`.
 
+mod beside;
 mod damage;
 mod gone;
 mod mend;

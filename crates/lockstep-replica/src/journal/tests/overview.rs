@@ -16,7 +16,7 @@ fn compared(a: &MemoryStore, b: &MemoryStore) -> LogComparison {
 }
 
 /// Replaces the log of `journal` behind `end` by the start of epoch 2 and three frames.
-fn take_over(journal: &mut Journal, end: LogEnd) {
+pub(super) fn take_over(journal: &mut Journal, end: LogEnd) {
     let mut staged = vec![epoch_start(&end, epoch(2), 2)];
     let mut behind = end.follow(&FrameView::from_prefix(&staged[0]).unwrap()).unwrap();
     for _ in 0..3 {
