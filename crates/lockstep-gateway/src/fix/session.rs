@@ -241,7 +241,8 @@ pub struct FixSession {
     tested_at: Option<Nanos>,
     /// When the bytes came that wait to be taken.
     arrivals: Arrivals,
-    /// When bytes came that were no message, if no message in its order came since.
+    /// When bytes came that were no message, if nothing came since by which a message is missed that they may
+    /// have been: one in its order, or one that is the first with its number and too high.
     garbled_at: Option<Nanos>,
     logon: Option<FixLogon>,
     /// The MsgSeqNum that is expected next, behind everything in `entries`.
@@ -459,6 +460,9 @@ impl FixSession {
     fn on_ahead(&mut self, now: Nanos, number: u64, is_again: bool) {
         let (expected, times) = (self.next_in, self.gap_times());
         let since = self.garbled_at.unwrap_or(now);
+        if !is_again && self.gap.is_none_or(|gap| !gap.is_beyond(number)) {
+            self.garbled_at = None;
+        }
         let asks = match &mut self.gap {
             Some(gap) => gap.on_ahead(number, is_again, expected),
             None => {

@@ -45,7 +45,8 @@ impl FixSession {
         let message = Incoming { fields: &fields, number, is_again, fault };
         let (expected, times) = (self.next_in, self.gap_times());
         let is_answered = self.take_message(now, begin, &message, around);
-        if self.next_in > expected {
+        // What fills a gap was sent again: bytes that came garbled since may have been behind it.
+        if self.next_in > expected && self.gap.is_none() {
             self.garbled_at = None;
         }
         if let Some(gap) = &mut self.gap {
