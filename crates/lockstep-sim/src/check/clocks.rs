@@ -66,6 +66,9 @@ pub struct ClockJudge {
     /// What the clocks of a quorum have reached, at the frames of one membership after the other: where a
     /// leader does not know those of the newest, its last judgement stays.
     reached: ClockHistory,
+    /// The least that the clocks of all members of one membership after the other have shown: a leader judges
+    /// anew some time after a change.
+    least: ClockHistory,
 }
 
 impl ClockJudge {
@@ -95,10 +98,12 @@ impl ClockJudge {
                 time.saturating_sub(reached) / 1_000_000
             ));
         }
-        let shown = |identity| self.clocks.get(identity).and_then(ClockHistory::least);
-        let all: Option<Vec<_>> = stem.members.iter().map(shown).collect();
-        let least = all.and_then(|all| all.into_iter().min());
-        if let Some(least) = least.filter(|_| !stem.messages.is_empty())
+        for members in [&before.members, &stem.members] {
+            if let Some(least) = self.least(members) {
+                self.least.on_turn(self.now, least);
+            }
+        }
+        if let Some(least) = self.least.least().filter(|_| !stem.messages.is_empty())
             && time < least.saturating_sub(SLACK)
         {
             return Err(format!(
@@ -108,6 +113,12 @@ impl ClockJudge {
             ));
         }
         Ok(())
+    }
+
+    /// The least difference that the clocks of these have shown lately; `None` where one is not known.
+    fn least(&self, members: &[Identity]) -> Option<i64> {
+        let shown = |identity| self.clocks.get(identity).and_then(ClockHistory::least);
+        members.iter().map(shown).collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
     /// The greatest difference that the clocks of a quorum of these have shown lately; `None` where they are

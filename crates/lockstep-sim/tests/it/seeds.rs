@@ -103,6 +103,7 @@ const REGRESSIONS: &[u64] = &[
     40038675,
     40048767,
     50063036,
+    60113933,
 ];
 
 /// Known seeds, from 0 on, that each change runs.
