@@ -2,6 +2,7 @@
 
 mod archiver;
 mod backup;
+mod beside;
 mod check;
 mod counters;
 mod drill;
