@@ -8,6 +8,7 @@ use super::fault_phase::ms;
 use super::keys;
 use super::machine::MachineState;
 use super::plan::{DiskPlan, EndPlan, FaultTarget, FaultTargetNode};
+use super::replay;
 use super::storage::StorageFault;
 use super::story::Happening;
 use super::wire::NodeSet;
@@ -258,7 +259,7 @@ impl World {
         let Some(wanted) = missing(self) else { return };
         let repairer = self.rng.below(self.plan.replicas as u64) as usize;
         let order = CatchUpPlan::new(0, wanted.from, Some(wanted.chain));
-        let bytes = self.request(index, repairer, &order);
+        let bytes = replay::request(self, index, repairer, &order);
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         let Some(side) = &mut machine.side else { return };
         machine.asked += 1;

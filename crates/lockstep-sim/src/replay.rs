@@ -198,10 +198,7 @@ impl World {
     fn fetch(&mut self, index: usize, fetching: &mut Fetching) -> Result<usize, Violation> {
         let now = self.now;
         if let Some(checkpoint) = fetching.base.take() {
-            let work = install(self, index, &checkpoint)?;
-            fetching.base =
-                Some(checkpoint).filter(|checkpoint| work == 0 && waits_for(self, index, checkpoint));
-            return Ok(work);
+            return try_installing(self, index, fetching, checkpoint);
         }
         if let Some(ReplayStep::Open(to)) = fetching.replay.poll(now) {
             fetching.repairer = usize::from(to.ip().octets()[3]);
@@ -250,14 +247,6 @@ impl World {
         Ok(taken)
     }
 
-    /// Frames that node `repairer` sends to node `index`, none if it refuses.
-    pub(super) fn request(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Vec<u8> {
-        match self.ask(index, repairer, order) {
-            Some(ReplayChunk::Frames(bytes)) => bytes,
-            Some(ReplayChunk::Denied(..) | ReplayChunk::Base(_)) | None => Vec::new(),
-        }
-    }
-
     /// The reply of node `repairer` to node `index`; `None` if it cannot be reached, or does not serve.
     pub(super) fn ask(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Option<ReplayChunk> {
         let is_away = repairer == index || self.nodes[repairer].paused_until > self.now;
@@ -276,6 +265,14 @@ impl World {
                 Some(ReplayChunk::Denied(ReplayEndReason::Damaged, 0))
             }
         }
+    }
+}
+
+/// Frames that node `repairer` sends to node `index`, none if it refuses.
+pub(super) fn request(world: &mut World, index: usize, repairer: usize, order: &CatchUpPlan) -> Vec<u8> {
+    match world.ask(index, repairer, order) {
+        Some(ReplayChunk::Frames(bytes)) => bytes,
+        Some(ReplayChunk::Denied(..) | ReplayChunk::Base(_)) | None => Vec::new(),
     }
 }
 
@@ -359,10 +356,19 @@ pub(super) fn count_joined(world: &mut World) {
     }
 }
 
-/// Whether the process of a node still runs, and may begin behind `checkpoint`.
-fn waits_for(world: &World, index: usize, checkpoint: &Checkpoint) -> bool {
-    let Actor::Replica(machine) = &world.nodes[index].actor else { return false };
-    machine.replica().is_some_and(|replica| replica.may_begin_behind(checkpoint))
+/// The checkpoint that a node was given is stored, or waits for a disk that takes it. Returns the work that
+/// was done.
+fn try_installing(
+    world: &mut World,
+    index: usize,
+    fetching: &mut Fetching,
+    checkpoint: Box<Checkpoint>,
+) -> Result<usize, Violation> {
+    let work = install(world, index, &checkpoint)?;
+    let Actor::Replica(machine) = &world.nodes[index].actor else { return Ok(work) };
+    let waits = machine.replica().is_some_and(|replica| replica.may_begin_behind(&checkpoint));
+    fetching.base = Some(checkpoint).filter(|_| work == 0 && waits);
+    Ok(work)
 }
 
 /// A node that has no record begins with the tables that another one gave it, once they are on its disk.

@@ -15,7 +15,7 @@ const COMMANDS: [&[&str]; 6] = [
     &["backup"],
 ];
 
-/// Each command beside each node of a cluster, one after the other and again. A night does it for some minutes.
+/// Each command beside each node of a cluster, one after the other. A night does it for some minutes.
 #[test]
 fn a_journal_that_is_being_written_is_whole_to_each_command_that_reads_it() {
     let cluster = Cluster::new(3, SMALL);

@@ -30,18 +30,7 @@ pub fn check_derived<S: Store>(
     let mut numbers = numbers(store)?;
     numbers.retain(|number| *number <= newest);
     let mut wrong = Vec::new();
-    // Where the beginning is gone the log rests on it: it must be whole, though nothing is left to compare it
-    // with.
-    let oldest = numbers.first().copied().unwrap_or(u64::MAX);
-    for file in store.list()? {
-        let FileName::Checkpoint(number) = file else { continue };
-        if number < oldest
-            && from <= oldest
-            && let Some(Err(what)) = present(store, file)?.map(|bytes| Checkpoint::from_bytes(&bytes))
-        {
-            wrong.push(Damage::new(file, 0, 0, what));
-        }
-    }
+    check_removed(store, from, numbers.first().copied().unwrap_or(u64::MAX), &mut wrong)?;
     for (at, &number) in numbers.iter().enumerate().filter(|(_, number)| **number >= from) {
         let Ok(header) = read_header(store, number)? else { continue };
         // The tables with which the oldest one begins: nothing that is left determines them.
@@ -95,6 +84,26 @@ pub fn check_derived<S: Store>(
         }
     }
     Ok(wrong)
+}
+
+/// Where the beginning is gone, the log rests on the checkpoint there: it must be whole, though nothing is
+/// left to compare it with.
+fn check_removed<S: Store>(
+    store: &S,
+    from: u64,
+    oldest: u64,
+    wrong: &mut Vec<Damage>,
+) -> Result<(), StoreError> {
+    for file in store.list()? {
+        let FileName::Checkpoint(number) = file else { continue };
+        if number < oldest
+            && from <= oldest
+            && let Some(Err(what)) = present(store, file)?.map(|bytes| Checkpoint::from_bytes(&bytes))
+        {
+            wrong.push(Damage::new(file, 0, 0, what));
+        }
+    }
+    Ok(())
 }
 
 /// Computes the index and the checkpoint of a sealed segment that is whole, where they are not there. Returns

@@ -122,11 +122,12 @@ impl Scrub {
             return Ok(true);
         }
         let Some(current) = self.current.as_mut() else { return Ok(false) };
-        let file = file_of(store, current.header.number);
-        let mut walk = Walk::new(store, current.header.number, current.offset);
+        let number = current.header.number;
+        let file = file_of(store, number);
+        let mut walk = Walk::new(store, number, current.offset);
         let stop = current.offset.saturating_add(budget_bytes);
         while walk.offset() < stop {
-            let bad = match walk.step()? {
+            let (offset, what, is_bad) = match walk.step()? {
                 WalkItem::Record(offset, record, bytes) => {
                     self.records += 1;
                     self.bytes += bytes.len() as u64;
@@ -136,18 +137,17 @@ impl Scrub {
                 WalkItem::End(offset) => (offset, "nothing".to_string(), false),
                 WalkItem::Bad(offset, reject) => (offset, reject.to_string(), true),
             };
-            let (offset, what, is_bad) = bad;
-            let sealed = (limit > current.header.number && limit != u64::MAX)
-                || numbers(store)?.last().is_some_and(|newest| *newest > current.header.number);
+            let sealed = (limit > number && limit != u64::MAX)
+                || numbers(store)?.last().is_some_and(|newest| *newest > number);
             // A packed segment was whole when it was packed: nothing of it was ever torn.
             let is_packed = matches!(file, FileName::Packed(_));
             let is_damage = is_bad && is_packed
-                || match torn::classify(store, current.header.number, offset, is_bad)? {
+                || match torn::classify(store, number, offset, is_bad)? {
                     TailEnd::Clean => false,
                     TailEnd::Torn(_) => sealed,
                     TailEnd::Damage(_) => true,
                     TailEnd::Grown => {
-                        walk = Walk::new(store, current.header.number, offset);
+                        walk = Walk::new(store, number, offset);
                         continue;
                     }
                 };
@@ -160,22 +160,19 @@ impl Scrub {
                 behind = walk.resync()?;
             }
             if behind.is_none() {
-                let header = current.header;
                 let ends = end_of(store, current, offset)?;
                 // What the seal says was read behind the end, which may have moved on before.
-                if !ends.is_empty() && !is_damage && torn::has_grown(store, header.number, offset)? {
-                    walk = Walk::new(store, header.number, offset);
+                if !ends.is_empty() && !is_damage && torn::has_grown(store, number, offset)? {
+                    walk = Walk::new(store, number, offset);
                     continue;
                 }
                 found.extend(ends);
-                if current.history != 0 {
-                    self.history = current.history;
-                }
-                self.ended_at = Some((header.number, offset));
+                self.history = if current.history == 0 { self.history } else { current.history };
+                self.ended_at = Some((number, offset));
                 self.end = current.log.take().map(|log| log.end);
                 self.current = None;
                 self.segments += 1;
-                self.finished = Some((header.number, true));
+                self.finished = Some((number, true));
                 return Ok(false);
             }
         }

@@ -1,5 +1,5 @@
-//! A reader without the lock, beside the process that writes the journal: whatever the writer does between any
-//! two calls of the reader, nothing of it is damage, and what is damaged is found all the same.
+//! A reader without the lock, beside the process that writes the journal: whatever the writer does between
+//! any two calls of the reader, nothing of it is damage, and what is damaged is found all the same.
 
 use super::overview::take_over;
 use super::*;

@@ -1,0 +1,168 @@
+//! Sources that are slow, that lack what is asked for, and that give a checkpoint.
+
+use super::*;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_memory::cluster::Cluster;
+use lockstep_wire::{
+    HEADER_LEN, Header, Kind, REPLAY_LEN, ReplayBody, ReplayCheckpointBody, write_replay,
+    write_replay_checkpoint,
+};
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+
+fn frame(first_seq: Seq) -> Vec<u8> {
+    let header = Header { length: HEADER_LEN as u32, first_seq, ..Header::new(Kind::Frame) };
+    bytemuck::bytes_of(&header).to_vec()
+}
+
+/// A busy host answers after a while. A reader without progress meanwhile began anew every 50 ms, and a
+/// slower source never got to answer.
+#[test]
+fn a_source_that_has_not_answered_yet_is_not_at_its_end() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let SocketAddr::V4(address) = server.local_addr().unwrap() else { panic!("an address of IPv4") };
+    let me = Identity { replica: 9, incarnation: 0 };
+    let mut fetch =
+        Fetch::start(ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![address])).unwrap();
+    assert_eq!(fetch.supply(), None);
+    fetch.request(Some(CatchUpPlan::new(0, 10, None)));
+    let (mut connection, _) = server.accept().unwrap();
+    let await_supply = |fetch: &Fetch, supply| {
+        while fetch.supply() != Some(supply) {
+            std::thread::sleep(PAUSE);
+        }
+    };
+    await_supply(&fetch, SourceState::Awaited);
+    let mut mark = [0; REPLAY_LEN];
+    let header = |kind| Header { cluster: 7, ..Header::new(kind) };
+    let body = ReplayBody { next: 10, oldest_seq: 1, end: 0, reserved: 0 };
+    write_replay(&mut mark, &lockstep_wire::Keyring::none(7), header(Kind::ReplayAnswer), body);
+    connection.write_all(&mark).unwrap();
+    await_supply(&fetch, SourceState::Sending);
+    write_replay(&mut mark, &lockstep_wire::Keyring::none(7), header(Kind::ReplayMark), body);
+    connection.write_all(&mark).unwrap();
+    await_supply(&fetch, SourceState::AtEnd);
+}
+
+/// All journals may begin behind what a replica holds, and does not know to be committed.
+#[test]
+fn where_no_source_has_a_range_the_proof_of_what_is_held_is_asked_for_in_turn() {
+    let me = Identity { replica: 9, incarnation: 0 };
+    let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+    let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
+    let mut worker = Worker::new(limits, Arc::new(Shared::new()));
+    let plan = CatchUpPlan { proof_from: Some((13, Some(5))), ..CatchUpPlan::new(0, 12, Some(4)) };
+    worker.order = Some(plan);
+    for (from, chain) in [(13, 5), (12, 4), (13, 5)] {
+        let now = worker.clock.now();
+        worker.replay.finish();
+        worker.replay.begin(now);
+        assert!(matches!(worker.replay.poll(now), Some(ReplayStep::Open(_))));
+        let end = ReplayEndReason::TooOld as u32;
+        worker.replay.on_answer(now, &ReplayBody { next: 12, oldest_seq: 13, end, reserved: 0 });
+        worker.check_failure(now);
+        assert_eq!(worker.order.map(|order| (order.from, order.chain)), Some((from, Some(chain))));
+    }
+}
+
+/// Nodes of the first release do not know the request for a checkpoint. Both forms are tried in turn.
+#[test]
+fn where_no_journal_has_the_beginning_or_gives_a_checkpoint_the_node_is_told_the_oldest_that_is_kept() {
+    let me = Identity { replica: 9, incarnation: 0 };
+    let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+    let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
+    let mut worker = Worker::new(limits, Arc::new(Shared::new()));
+    worker.order = Some(CatchUpPlan { may_begin_behind: true, ..CatchUpPlan::new(0, 1, None) });
+    let mut now = worker.clock.now();
+    worker.replay.begin(now);
+    let ends = [ReplayEndReason::TooOld, ReplayEndReason::Malformed, ReplayEndReason::TooOld];
+    for (end, asks_next, gone) in [(ends[0], Some(13), 0), (ends[1], None, 14), (ends[2], Some(13), 14)] {
+        now += 2 * crate::io::replay::AGAIN_NS;
+        assert!(matches!(worker.replay.poll(now), Some(ReplayStep::Open(_))));
+        worker.replay.on_answer(now, &ReplayBody { next: 1, oldest_seq: 13, end: end as u32, reserved: 0 });
+        worker.check_failure(now);
+        assert_eq!(worker.order.and_then(|order| order.checkpoint_until), asks_next, "{end:?}");
+        assert_eq!(worker.shared.gone.load(Ordering::Acquire), gone, "{end:?}");
+    }
+}
+
+/// Retention may have left nothing that is committed behind the checkpoint, and more is committed once this
+/// node acknowledges it: the source's mark is enough, and no other one.
+#[test]
+fn a_checkpoint_behind_which_nothing_is_committed_is_taken_at_the_sources_mark() {
+    let mut cluster = Cluster::new(3, |_| {});
+    cluster.add_publisher(|_| {});
+    cluster.open(0, "gateway", [1, 1]);
+    let tail = cluster.replicas[0].tail();
+    let mut checkpoint = Checkpoint::default();
+    let mut span = tail.find(1);
+    while let Some(here) = span {
+        checkpoint.apply(&tail.frame(here).expect("no damage")).expect("a log");
+        span = tail.after(here);
+    }
+    let keys = lockstep_wire::Keyring::none(7);
+    let LogEnd { next, epoch, chain, timestamp } = checkpoint.end;
+    let history = checkpoint.history;
+    let header = Header {
+        cluster: 7,
+        history,
+        epoch: epoch.0,
+        first_seq: next,
+        chain,
+        timestamp,
+        ..Header::new(Kind::ReplayCheckpoint)
+    };
+    let bytes = checkpoint.to_bytes();
+    let body = ReplayCheckpointBody { offset: 0, len: bytes.len() as u64 };
+    let mut part = vec![0; HEADER_LEN + size_of::<ReplayCheckpointBody>() + bytes.len()];
+    write_replay_checkpoint(&mut part, &keys, header, body, &bytes);
+    let mark = |next| {
+        let mut mark = [0; REPLAY_LEN];
+        let header = Header { cluster: 7, ..Header::new(Kind::ReplayMark) };
+        let body = ReplayBody { next, oldest_seq: next, end: 0, reserved: 0 };
+        write_replay(&mut mark, &keys, header, body);
+        mark
+    };
+    let me = Identity { replica: 9, incarnation: 0 };
+    let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+    let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
+    let (mut replay, mut parts, mut whole) = (ReplayReader::new(limits), CheckpointParts::default(), None);
+    replay.begin(0);
+    assert!(matches!(replay.poll(0), Some(ReplayStep::Open(_))));
+    replay.on_answer(0, &ReplayBody { next, oldest_seq: next, end: 0, reserved: 0 });
+    let mut take = |bytes: &[u8]| {
+        let (piece, _) = piece(bytes, &keys).expect("whole").expect("one");
+        take_part(&mut replay, 0, piece, &mut parts, &mut whole)
+    };
+    assert!(!take(&mark(next)), "nothing has come yet");
+    assert!(!take(&part), "it may be of another log");
+    assert!(!take(&mark(next + 1)), "that is not its end");
+    assert!(take(&mark(next)));
+    assert_eq!(whole, Some(checkpoint));
+}
+
+/// A range mended from another journal is fetched hole by hole: a frame that the order before this one
+/// brought late fits nowhere.
+#[test]
+fn what_an_earlier_order_brings_late_is_thrown_away() {
+    let mut fetch = Fetch::of(Arc::new(Shared::new()), None);
+    let order = |from| Some(CatchUpPlan::new(0, from, None));
+    let (mut orders, mut seen) = (Vec::new(), Vec::new());
+    for from in [10, 50] {
+        fetch.request(order(from));
+        orders.push(fetch.shared.order.lock().unwrap().0);
+    }
+    // The thread has not checked yet, and is at the end of the first one.
+    assert!(fetch.shared.full.push((orders[0], frame(10))).is_ok());
+    fetch.shared.supply.store(packed(orders[0], SourceState::AtEnd), Ordering::Release);
+    assert_eq!(fetch.take(9, |_| panic!("it was withdrawn")), 0);
+    assert_eq!(fetch.supply(), Some(SourceState::Sending), "nothing of the present order is known");
+    assert!(fetch.shared.full.push((orders[1], frame(50))).is_ok());
+    let taken = fetch.take(9, |bytes| {
+        seen.push(Header::peek(bytes).map(|header| header.first_seq));
+        true
+    });
+    assert_eq!((taken, seen), (1, vec![Some(50)]));
+    fetch.shared.supply.store(packed(orders[1], SourceState::AtEnd), Ordering::Release);
+    assert_eq!(fetch.supply(), Some(SourceState::AtEnd));
+}
