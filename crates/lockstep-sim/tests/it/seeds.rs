@@ -104,6 +104,7 @@ const REGRESSIONS: &[u64] = &[
     40048767,
     50063036,
     60113933,
+    70026493,
 ];
 
 /// Known seeds, from 0 on, that each change runs.
