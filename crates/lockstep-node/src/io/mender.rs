@@ -64,11 +64,16 @@ impl Mender {
             *expected = side.missing().filter(|missing| goes_on && missing.from == next);
             true
         });
-        if self.expected.is_some() && now > self.until {
-            let from = missing.from;
-            side.bring_nothing(format!("nobody has given seq {from} and what follows within 30 s"));
-            (self.fetch, self.expected) = (None, None);
-        }
+        let from = missing.from;
+        let why = match fetch.refused().filter(|_| self.expected.is_some()) {
+            Some(why) => format!("no other journal has seq {from} as it stood here: {why}"),
+            None if self.expected.is_some() && now > self.until => {
+                format!("nobody has given seq {from} and what follows within 30 s")
+            }
+            None => return,
+        };
+        side.bring_nothing(why);
+        (self.fetch, self.expected) = (None, None);
     }
 
     fn request(&mut self, missing: Missing) -> Result<(), String> {

@@ -9,8 +9,10 @@ use crate::journal::damage::Damage;
 use crate::journal::index::Index;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::read::numbers;
+use crate::journal::record::Record;
+use crate::journal::segment::RECORDS_AT;
 use crate::journal::torn::has_grown;
-use crate::journal::walk::read_header;
+use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::log::LogEnd;
 
 /// The indices and checkpoints in `store` of segments from number `from` on that do not follow from its
@@ -77,6 +79,8 @@ pub fn check_derived<S: Store>(
             },
             // It follows from segments that retention has removed, or that are gone.
             Err(_) if numbers[0] > 1 || number > at as u64 + 1 => continue,
+            // Or from frames that were superseded, and lost.
+            Err(_) if has_lost(store, number)? => continue,
             Err(damage) => damage.to_string(),
         };
         if number < newest || !has_grown(store, number, offset)? {
@@ -156,6 +160,17 @@ fn computed<S: Store>(store: &S, number: u64) -> Result<Result<ComputedFiles, Da
         }
     }
     Ok(Ok(files))
+}
+
+/// Whether a part of segment `number` was lost: a later exchange superseded it.
+fn has_lost<S: Store>(store: &S, number: u64) -> Result<bool, StoreError> {
+    let mut walk = Walk::new(store, number, RECORDS_AT);
+    while let WalkItem::Record(_, record, _) = walk.step()? {
+        if matches!(record, Record::Lost { from, end } if from != end.next) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The finding for an index or a checkpoint that a sealed segment lacks.

@@ -162,6 +162,14 @@ impl Index {
                 }
                 self.next_seq = end.next;
             }
+            // Among staged frames it is passed as they are.
+            Record::Lost { from, end } if self.staged.is_none() => {
+                row(RowKind::Switch, *from, offset);
+                row(RowKind::Stage, *from, offset);
+                self.marks.retain(|mark| mark.seq < *from);
+                (self.last_row, self.next_seq) = (None, end.next);
+            }
+            Record::Lost { .. } => {}
         }
         self.end_offset = offset + len as u64;
     }

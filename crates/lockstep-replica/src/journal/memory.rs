@@ -110,12 +110,19 @@ pub struct MemoryStore {
     files: BTreeMap<FileName, Vec<u8>>,
     capacity_bytes: u64,
     failing: bool,
+    writes_left: u64,
     unlisted: bool,
 }
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self { files: BTreeMap::new(), capacity_bytes: u64::MAX, failing: false, unlisted: false }
+        Self {
+            files: BTreeMap::new(),
+            capacity_bytes: u64::MAX,
+            failing: false,
+            writes_left: u64::MAX,
+            unlisted: false,
+        }
     }
 }
 
@@ -128,6 +135,11 @@ impl MemoryStore {
     /// Every write fails from now on (or works again).
     pub fn set_failing(&mut self, failing: bool) {
         self.failing = failing;
+    }
+
+    /// So many writes, removals and syncs succeed from now on; those behind them fail.
+    pub fn set_writes_left(&mut self, writes: u64) {
+        self.writes_left = writes;
     }
 
     /// Listing fails for want of a descriptor from now on (or works again); open files stay open.
@@ -148,10 +160,19 @@ impl MemoryStore {
         StoreError { doing: format!("{doing} {file}"), fault, why: why.to_string() }
     }
 
-    fn grow(&mut self, doing: &str, file: FileName, len: u64) -> Result<&mut Vec<u8>, StoreError> {
-        if self.failing {
+    /// One more write, removal or sync.
+    fn spend(&mut self, doing: &str, file: FileName) -> Result<(), StoreError> {
+        if self.failing || self.writes_left == 0 {
             return Err(Self::error(doing, file, StoreFault::Failed, "the device fails (as told)"));
         }
+        if self.writes_left < u64::MAX {
+            self.writes_left -= 1;
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, doing: &str, file: FileName, len: u64) -> Result<&mut Vec<u8>, StoreError> {
+        self.spend(doing, file)?;
         let present = self.files.get(&file).map_or(0, |bytes| bytes.len() as u64);
         let more = len.saturating_sub(present);
         if more > 0 && self.used_bytes() + more > self.capacity_bytes {
@@ -224,15 +245,15 @@ impl Store for MemoryStore {
 
     fn remove(&mut self, file: FileName) -> Result<(), StoreError> {
         self.present("removing", file)?;
+        if self.writes_left < u64::MAX {
+            self.spend("removing", file)?;
+        }
         self.files.remove(&file);
         Ok(())
     }
 
     fn sync(&mut self, file: FileName) -> Result<(), StoreError> {
-        if self.failing {
-            return Err(Self::error("syncing", file, StoreFault::Failed, "the device fails (as told)"));
-        }
-        Ok(())
+        self.spend("syncing", file)
     }
 
     fn free_bytes(&self) -> Result<u64, StoreError> {

@@ -11,9 +11,13 @@
 //!                           └─ frames fetched: [from, next) ─┘ ─▶ written beside, synced, renamed, read back
 //! ```
 //!
-//! Frames that a suffix replacement superseded (S7) are in no other journal in the same form: such a hole
-//! is not mended, and that is reported. Index and checkpoint follow from the segments, and are computed
-//! anew.
+//! Frames that a suffix replacement superseded (S7) are in no other journal in the same form, and no log needs
+//! them: a lost part takes their place, as long as they were, so that every other record stays where it is.
+//! `plan` decides which records are fetched, which are made anew, and which are lost. The replacement itself
+//! is on the device before that. Index and checkpoint follow from the segments, and are
+//! computed anew.
+
+mod plan;
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::checkpoint::Checkpoint;
@@ -22,12 +26,13 @@ use crate::journal::index::Index;
 use crate::journal::packed::{file_of, packed, read_segment};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::read::numbers;
-use crate::journal::record::Record;
+use crate::journal::record::{Record, write_lost};
 use crate::journal::replay::LogRebuild;
 use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, RECORDS_AT, write_group_mark};
 use crate::journal::walk::{Walk, read_header};
 use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{Chain, FrameView, Seq};
+use lockstep_wire::{Chain, FrameView, Identity, Seq};
+use plan::{Hole, Signs, Step};
 
 /// Frames that a segment lacks: from this seq on, behind this chain.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -44,23 +49,44 @@ pub struct Missing {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Mend {
     number: u64,
+    /// The journal's cluster and owner.
+    owner: (u64, Identity),
     /// Its bytes up to the end of its records, as far as they could be read.
     bytes: Vec<u8>,
+    /// What they were before anything was mended.
+    signs: Signs,
+    /// Where the log ended before it.
+    before: LogEnd,
     /// The state that its records determine up to `at`.
     log: LogRebuild<u64>,
     at: usize,
-    /// The next good record, if bad bytes lie at `at`.
-    hole_end: Option<usize>,
+    /// Where the present staging began, if there is one.
+    stage_at: usize,
+    /// The bad bytes at `at`, if there are some.
+    hole: Option<Hole>,
     /// Where the next segment begins.
     after: LogEnd,
+    /// Records behind this segment, which are on the device, replaced the log from here on.
+    replaced_from: Seq,
+    /// Where nothing says whether a damaged part went back in the log: whether it is taken to have done so.
+    goes_back: bool,
+    /// How often that was done.
+    times_back: u32,
 }
 
 impl Mend {
-    /// Reads what segment `number` still holds. `Err` is the reason why it cannot be mended from frames.
+    /// Reads what segment `number` still holds. The sealed segments are on the device; so is the one that is
+    /// being filled, if a record in it replaced the log from `replaced_from` on. Every other of the `tries`
+    /// before this one guessed otherwise. `Err` is the reason why it cannot be mended from frames.
     ///
     /// # Errors
     /// The store's, except for unreadable parts of the segment itself: these count as damaged.
-    pub fn begin<S: Store>(store: &S, number: u64) -> Result<Result<Self, String>, StoreError> {
+    pub fn begin<S: Store>(
+        store: &S,
+        number: u64,
+        replaced_from: Seq,
+        tries: u32,
+    ) -> Result<Result<Self, String>, StoreError> {
         let header = match read_header(store, number)? {
             Ok(header) => header,
             Err(damage) => return Ok(Err(format!("nothing else says where it began: {damage}"))),
@@ -73,26 +99,26 @@ impl Mend {
             Ok(_) => return Ok(Err(format!("the segment behind it is gone as well (next is {later})"))),
             Err(damage) => return Ok(Err(format!("the one behind it does not say where it ends: {damage}"))),
         };
-        let sealed = match read_whole(store, FileName::Index(number)) {
-            Ok(bytes) => Index::from_bytes(&bytes, number).ok().map(|index| index.end_offset),
-            Err(_) => None,
-        };
-        let end = match sealed {
-            Some(end) => Some(end),
-            None => Walk::new(store, number, RECORDS_AT).last_mark()?.map(|mark| mark.end),
-        };
-        let Some(end) = end.filter(|end| *end >= RECORDS_AT) else {
+        let Some(end) = end_of_records(store, number)? else {
             return Ok(
                 Err("neither its index nor a mark of its last group says how long it was".to_string()),
             );
         };
+        let bytes = read_what_can_be(store, number, end as usize)?;
         let mut mend = Self {
             number,
-            bytes: read_what_can_be(store, number, end as usize)?,
+            owner: (header.cluster, Identity::from_packed(header.identity)),
+            signs: Signs::of(&bytes),
+            bytes,
+            before: header.before(),
             log: LogRebuild::from_end(header.before(), Extents::bounded(1)),
             at: RECORDS_AT as usize,
-            hole_end: None,
+            stage_at: 0,
+            hole: None,
             after,
+            replaced_from: replaced_from.min(replaced_behind(store, number, after.next)?),
+            goes_back: tries % 2 == 1,
+            times_back: 0,
         };
         Ok(mend.advance().map(|()| mend))
     }
@@ -104,49 +130,63 @@ impl Mend {
 
     /// The next missing frames; `None` when nothing is missing any more.
     pub fn missing(&self) -> Option<Missing> {
-        let LogEnd { next: from, chain, .. } = self.log.end;
-        self.hole_end.map(|_| Missing { number: self.number, from, chain })
+        let LogEnd { next: from, chain, .. } = self.end();
+        self.hole.as_ref().map(|_| Missing { number: self.number, from, chain })
+    }
+
+    /// Where the next frame belongs.
+    fn end(&self) -> LogEnd {
+        self.log.staging.map_or(self.log.end, |staging| staging.end)
     }
 
     /// A frame that was fetched. `Err` is the reason why it cannot belong here.
     pub fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let Some(hole_end) = self.hole_end else { return Ok(()) };
+        let Some(hole) = self.hole.take() else { return Ok(()) };
+        self.put(&hole, bytes)?;
+        self.hole = Some(hole);
+        self.advance()
+    }
+
+    /// The next frame of a hole.
+    fn put(&mut self, hole: &Hole, bytes: &[u8]) -> Result<(), String> {
         let frame = FrameView::from_prefix(bytes).map_err(|reject| format!("no frame: {reject}"))?;
-        let end = self.at + frame.bytes.len();
-        if end > hole_end {
+        let (room, len) = (hole.room(self.at), frame.bytes.len());
+        if len > room {
             return Err(format!(
-                "{} bytes are missing at byte {}, and the frame that others have there is longer: what stood here \
-                 was superseded",
-                hole_end - self.at,
+                "{room} bytes are missing at byte {}, and the frame that others have there is longer",
                 self.at
             ));
         }
         self.log.on_record(self.at as u64, &Record::Frame(frame)).map_err(|why| {
             format!("what others have does not follow what stands before byte {}: {why}", self.at)
         })?;
-        self.bytes[self.at..end].copy_from_slice(frame.bytes);
-        self.at = end;
-        if self.at < hole_end {
-            return Ok(());
-        }
-        self.hole_end = None;
-        self.advance()
+        self.bytes[self.at..self.at + len].copy_from_slice(frame.bytes);
+        self.at += len;
+        Ok(())
     }
 
-    /// Passes the good records up to the next hole, or to the end.
+    /// Passes the good records and what can be made, up to the next frames that are missing, or to the end.
     fn advance(&mut self) -> Result<(), String> {
-        while self.at < self.bytes.len() {
-            let Ok((record, len)) = Record::parse(&self.bytes[self.at..]) else {
-                if self.log.staging.is_some() {
-                    let at = self.at;
-                    return Err(format!("what stood at byte {at} belongs to an exchange of the log's end"));
+        loop {
+            if let Some(hole) = self.hole.take() {
+                self.hole = self.fill(hole)?;
+                if self.hole.is_some() {
+                    return Ok(());
                 }
-                self.hole_end = Some(self.next_good());
-                return Ok(());
+            }
+            if self.at == self.bytes.len() {
+                break;
+            }
+            let Ok((record, len)) = Record::parse(&self.bytes[self.at..]) else {
+                self.hole = Some(self.plan()?);
+                continue;
             };
             self.log.on_record(self.at as u64, &record).map_err(|why| {
                 format!("what stands at byte {} does not follow what is before it: {why}", self.at)
             })?;
+            if let Record::Stage { .. } = record {
+                self.stage_at = self.at;
+            }
             self.at += len;
         }
         if self.log.end != self.after {
@@ -155,12 +195,93 @@ impl Mend {
                 self.log.end, self.after
             ));
         }
+        self.judge()
+    }
+
+    /// Whether the log's frames follow each other, up to where something behind this segment replaced them.
+    fn judge(&self) -> Result<(), String> {
+        let mut log = LogRebuild::from_end(self.before, Extents::unbounded());
+        let records = |visit: &mut dyn FnMut(u64, &Record<'_>) -> Result<(), String>| {
+            let mut at = RECORDS_AT as usize;
+            while at < self.bytes.len() {
+                let (record, len) = Record::parse(&self.bytes[at..]).map_err(|reject| reject.to_string())?;
+                visit(at as u64, &record)?;
+                at += len;
+            }
+            Ok::<(), String>(())
+        };
+        records(&mut |at, record| log.on_record(at, record).map(drop).map_err(|why| why.to_string()))?;
+        let mut end: Option<LogEnd> = None;
+        records(&mut |at, record| {
+            let Record::Frame(frame) = record else { return Ok(()) };
+            let header = frame.header;
+            if !log.runs.hold(at, header.first_seq) {
+                return Ok(());
+            }
+            let next = end.map_or(header.first_seq, |end| end.next);
+            if next == header.first_seq && end.is_none_or(|end| end.chain == header.chain) {
+                let behind = LogEnd { next: header.next_seq(), chain: frame.chain_after(), ..self.after };
+                end = Some(behind);
+                return Ok(());
+            }
+            Err(format!("the frame at byte {at} does not follow seq {next}"))
+                .or_else(|why| if next >= self.replaced_from { Ok(()) } else { Err(why) })
+        })?;
+        let next = end.map_or(self.after.next, |end| end.next);
+        match next < self.after.next.min(self.replaced_from) {
+            true => Err(format!("nothing that is left has seq {next}")),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes the next steps of a hole; returns it where frames are missing first.
+    fn fill(&mut self, mut hole: Hole) -> Result<Option<Hole>, String> {
+        while let Some(step) = hole.steps.first().copied() {
+            if let Step::Frames { upto } = step
+                && self.end().next < upto
+                && hole.room(self.at) > 0
+            {
+                let LogEnd { next, chain, .. } = self.end();
+                let Some(frame) = hole.good.remove(&(next, chain)) else { return Ok(Some(hole)) };
+                self.put(&hole, &frame)?;
+                continue;
+            }
+            hole.steps.remove(0);
+            self.make(step, hole.end)?;
+        }
+        let LogEnd { next, .. } = self.end();
+        self.lose(next, self.end(), hole.end)?;
+        Ok(None)
+    }
+
+    /// The bytes up to `until` are a lost part, from seq `from` to `end`.
+    fn lose(&mut self, from: Seq, end: LogEnd, until: usize) -> Result<(), String> {
+        let (at, owner) = (self.at, self.owner);
+        write_lost(&mut self.bytes[at..until], owner, from, &end);
+        while self.at < until {
+            self.pass()?;
+        }
         Ok(())
     }
 
-    fn next_good(&self) -> usize {
-        let is_good = |at: &usize| Record::parse(&self.bytes[*at..]).is_ok();
-        (self.at + 8..self.bytes.len()).step_by(8).find(is_good).unwrap_or(self.bytes.len())
+    /// Passes a record that was made at this place.
+    fn pass(&mut self) -> Result<(), String> {
+        let (record, len) = Record::parse(&self.bytes[self.at..]).map_err(|reject| reject.to_string())?;
+        let passed = self.log.on_record(self.at as u64, &record);
+        passed.map_err(|why| format!("what is made for byte {} does not follow: {why}", self.at))?;
+        self.at += len;
+        Ok(())
+    }
+
+    /// Its index.
+    fn index(&self) -> Index {
+        let mut index = Index::new(self.number, self.before.next);
+        let mut at = RECORDS_AT as usize;
+        while let Some(Ok((record, len))) = self.bytes.get(at..).map(Record::parse) {
+            index.on_record(at as u64, &record, len);
+            at += len;
+        }
+        index
     }
 
     /// Replaces the damaged segment with the mended one, with its index and its checkpoint. `Err` is the
@@ -182,8 +303,9 @@ impl Mend {
         if read_segment(store, number, 0, &mut back)? != Ok(back.len()) || back != self.bytes {
             return Ok(Err("what was written is not what is read back".to_string()));
         }
-        let Ok(header) = read_header(store, number)? else { return Ok(Err("its header".to_string())) };
-        let index = Index::rebuild(store, number, header.first_seq)?.to_bytes();
+        // The old index leads to no wrong frame of the new segment, but not to each. The scrub sees it, should
+        // nothing come after this.
+        let index = self.index().to_bytes();
         if present(store, FileName::Index(number))?.is_none_or(|bytes| bytes != index) {
             store.replace(FileName::Index(number), &index)?;
         }
@@ -197,6 +319,36 @@ impl Mend {
         }
         Ok(Ok(()))
     }
+}
+
+/// The offset at which the records of a sealed segment end.
+fn end_of_records<S: Store>(store: &S, number: u64) -> Result<Option<u64>, StoreError> {
+    let sealed = match read_whole(store, FileName::Index(number)) {
+        Ok(bytes) => Index::from_bytes(&bytes, number).ok().map(|index| index.end_offset),
+        Err(_) => None,
+    };
+    let end = match sealed {
+        Some(end) => Some(end),
+        None => Walk::new(store, number, RECORDS_AT).last_mark()?.map(|mark| mark.end),
+    };
+    Ok(end.filter(|end| *end >= RECORDS_AT))
+}
+
+/// The lowest seq from which a sealed segment behind `number`, whose log ends before `next`, replaced the
+/// log. Behind a commit of all that log nothing does.
+fn replaced_behind<S: Store>(store: &S, number: u64, next: Seq) -> Result<Seq, StoreError> {
+    let numbers = numbers(store)?;
+    let mut lowest = Seq::MAX;
+    // The newest one is being filled.
+    for &later in numbers.iter().take(numbers.len() - 1).filter(|later| **later > number) {
+        lowest = lowest.min(Index::load(store, later, 0)?.switched_from());
+        let checkpoint = present(store, FileName::Checkpoint(later))?;
+        let checkpoint = checkpoint.and_then(|bytes| Checkpoint::from_bytes(&bytes).ok());
+        if checkpoint.is_some_and(|checkpoint| checkpoint.commit_next >= next) {
+            break;
+        }
+    }
+    Ok(lowest)
 }
 
 /// The first `len` bytes of a segment; zeros where nothing can be read.

@@ -108,6 +108,13 @@ impl Builder {
     }
 
     fn on_record(&mut self, pos: u64, record: &Record<'_>) -> Result<(), String> {
+        if let Record::Lost { from, end } = record
+            && self.log.staging.is_none()
+            && (*from, end.next) != (self.log.end.next, *from)
+        {
+            // A switch undoes it; without one the tables miss their end, and that is damage.
+            self.undo(LogEnd { next: *from, ..self.log.end });
+        }
         let step = self.log.on_record(pos, record).map_err(|why| why.to_string())?;
         if pos >= self.floor {
             self.first_retained.get_or_insert(pos);
@@ -120,14 +127,17 @@ impl Builder {
                 self.checkpoint.apply(frame).map_err(|wrong| wrong.to_string())?;
             }
             (RebuildStep::Marked, Record::Stage { base, .. }) => self.base = *base,
-            (RebuildStep::Switched { .. }, _) => {
-                let lowest = self.undone.filter(|undone| undone.next <= self.base.next);
-                self.undone = lowest.or(Some(self.base));
-                self.stale = true;
-            }
+            (RebuildStep::Switched { .. }, _) => self.undo(self.base),
             _ => {}
         }
         Ok(())
+    }
+
+    /// The log behind `base` is another one from now on.
+    fn undo(&mut self, base: LogEnd) {
+        let lowest = self.undone.filter(|undone| undone.next <= base.next);
+        self.undone = lowest.or(Some(base));
+        self.stale = true;
     }
 }
 

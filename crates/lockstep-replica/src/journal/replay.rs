@@ -58,6 +58,8 @@ pub enum Misplaced {
     Stage,
     /// A Switch without a staging, or one of other frames.
     Switch,
+    /// A lost part that begins behind the end of what is before it.
+    Lost,
 }
 
 impl std::fmt::Display for Misplaced {
@@ -66,6 +68,7 @@ impl std::fmt::Display for Misplaced {
             Self::Frame(misfit) => write!(f, "a frame that does not follow the one before it ({misfit:?})"),
             Self::Stage => f.write_str("a stage record behind the end of the log"),
             Self::Switch => f.write_str("a switch record that does not fit what is staged"),
+            Self::Lost => f.write_str("a lost part that does not fit what is before it"),
         }
     }
 }
@@ -113,7 +116,27 @@ impl<P: Copy + Ord> LogRebuild<P> {
                 self.on_switch();
                 Ok(RebuildStep::Switched { from })
             }
+            Record::Lost { from, end } => self.on_lost(at, from, end).map(|()| RebuildStep::Marked),
         }
+    }
+
+    /// What stood at `at` is lost: it led from `from` to `end`. A later Switch goes back to `from` or below,
+    /// so nobody looks for it.
+    fn on_lost(&mut self, at: P, from: Seq, end: LogEnd) -> Result<(), Misplaced> {
+        let (next, base) =
+            self.staging.map_or((self.end.next, 1), |staging| (staging.end.next, staging.base.next));
+        if from > next || from < base || end.next < from {
+            return Err(Misplaced::Lost);
+        }
+        match &mut self.staging {
+            Some(staging) => staging.end = end,
+            None => {
+                self.runs.replace(from, at);
+                self.runs.close(at, from);
+                self.end = end;
+            }
+        }
+        Ok(())
     }
 
     fn on_frame(&mut self, at: P, frame: &FrameView<'_>) -> Result<RebuildStep, Misplaced> {

@@ -37,6 +37,8 @@ struct Current {
     /// The same of the last frame that was staged.
     staged: u64,
     damaged: bool,
+    /// The index that its records have.
+    index: Index,
 }
 
 /// A reading of all segments, in steps.
@@ -59,6 +61,8 @@ pub struct Scrub {
     ended_at: Option<(u64, u64)>,
     /// The segment that the last step finished, if it did, and whether all of it was whole.
     finished: Option<(u64, bool)>,
+    /// The index of the segment that the last step finished, if its file has another.
+    index: Option<(u64, Vec<u8>)>,
 }
 
 impl Scrub {
@@ -77,7 +81,7 @@ impl Scrub {
         budget_bytes: u64,
         found: &mut Vec<Damage>,
     ) -> Result<bool, StoreError> {
-        self.finished = None;
+        (self.finished, self.index) = (None, None);
         let (before, known) = (found.len(), self.current.as_ref().is_some_and(|current| current.damaged));
         match self.read(store, limit, budget_bytes, found) {
             // Retention has removed it meanwhile: the next one.
@@ -98,6 +102,11 @@ impl Scrub {
                 read
             }
         }
+    }
+
+    /// The index of the segment that the last step finished, if that is whole and its file has another one.
+    pub(crate) fn take_index(&mut self) -> Option<(u64, Vec<u8>)> {
+        self.index.take()
     }
 
     /// The segment that the last step was about; 0 where there was none.
@@ -131,6 +140,7 @@ impl Scrub {
                 WalkItem::Record(offset, record, bytes) => {
                     self.records += 1;
                     self.bytes += bytes.len() as u64;
+                    current.index.on_record(offset, &record, bytes.len());
                     judge(current, offset, &record, found);
                     continue;
                 }
@@ -169,8 +179,9 @@ impl Scrub {
                 found.extend(ends);
                 self.history = if current.history == 0 { self.history } else { current.history };
                 self.ended_at = Some((number, offset));
-                self.end = current.log.take().map(|log| log.end);
-                self.current = None;
+                let Some(current) = self.current.take() else { return Ok(false) };
+                self.end = current.log.map(|log| log.end);
+                self.index = other_index(store, number, &current.index)?.filter(|_| !current.damaged);
                 self.segments += 1;
                 self.finished = Some((number, true));
                 return Ok(false);
@@ -192,8 +203,16 @@ impl Scrub {
         match read_header(store, number)? {
             Ok(header) => {
                 let log = Some(LogRebuild::from_end(header.before(), Extents::bounded(1)));
-                self.current =
-                    Some(Current { header, offset: RECORDS_AT, log, history: 0, staged: 0, damaged: false });
+                let index = Index::new(number, header.first_seq);
+                self.current = Some(Current {
+                    header,
+                    offset: RECORDS_AT,
+                    log,
+                    history: 0,
+                    staged: 0,
+                    damaged: false,
+                    index,
+                });
             }
             Err(damage) => {
                 found.push(damage);
@@ -202,6 +221,17 @@ impl Scrub {
         }
         Ok(true)
     }
+}
+
+/// The index that segment `number` has by its records, where its file says something else.
+fn other_index<S: Store>(
+    store: &S,
+    number: u64,
+    index: &Index,
+) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+    let index = index.to_bytes();
+    let differs = present(store, FileName::Index(number))?.is_some_and(|bytes| bytes != index);
+    Ok(differs.then_some((number, index)))
 }
 
 /// Checks the derived files of a segment that was read to its end at `offset`. Returns the damage.

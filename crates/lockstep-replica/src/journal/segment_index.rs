@@ -72,6 +72,12 @@ impl Unserved {
         unserved
     }
 
+    /// Whether one of these is none of `later`.
+    fn has_lost_one(&self, later: &Self) -> bool {
+        let is_lost = |number: &u64| *number > 0 && !later.contains(*number);
+        self.named.iter().chain([&self.to]).any(is_lost)
+    }
+
     /// Whether `number` is one of them.
     pub fn contains(&self, number: u64) -> bool {
         let last = self.named[UNSERVED_MAX - 1];
@@ -209,7 +215,15 @@ impl SegmentIndex {
         if self.firsts.first_key_value().is_some_and(|(number, _)| *number < to.oldest) {
             self.forget_below(to.oldest);
         }
-        self.damaged = to.damaged;
+        let before = std::mem::replace(&mut self.damaged, to.damaged);
+        if before.has_lost_one(&self.damaged) {
+            // What was mended may have its frames elsewhere in the segment.
+            let mut again = Self { damaged: to.damaged, ..Self::default() };
+            if again.refresh(store, to).is_ok() {
+                *self = again;
+                return Ok(());
+            }
+        }
         if (to.number, to.offset) <= (self.number, self.offset) {
             return Ok(());
         }

@@ -39,7 +39,7 @@ pub use ages::AgeClock;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{HEADER_LEN, Header, Nanos};
+use lockstep_wire::{HEADER_LEN, Header, Nanos, Seq};
 use retention::Sealed;
 pub use retention::{NeededBy, Retained};
 use std::fmt;
@@ -219,6 +219,11 @@ impl SegmentWriter {
     /// Sealed segments up to this one are on the device as a whole.
     pub fn synced_to(&self) -> u64 {
         self.synced_to
+    }
+
+    /// The lowest seq from which a record of the segment that is being filled replaced the log.
+    pub(crate) fn replaced_from(&self) -> Seq {
+        self.filling.as_ref().map_or(Seq::MAX, |filling| filling.index.switched_from())
     }
 
     /// Waits until the device has the oldest sealed segment that is not known to be there. Returns whether

@@ -161,7 +161,7 @@ pub enum SideEvent {
     Mended(u64),
     /// A segment that was gone is there again.
     Back(u64),
-    /// A segment lacked this file, which was computed anew.
+    /// A segment lacked this file, or it was not what the segment says, and was computed anew.
     Derived(FileName),
     /// A damaged segment was not mended.
     NotMended {
@@ -221,7 +221,9 @@ impl fmt::Display for SideEvent {
                  of a peer, or reads an archiver; raise the journal's retention"
             ),
             Self::Back(number) => write!(f, "segment {number} is there again; it is read, and served"),
-            Self::Derived(file) => write!(f, "{file} was gone, and was computed anew from its segment"),
+            Self::Derived(file) => {
+                write!(f, "{file} was gone or not what its segment says, and was computed anew from that")
+            }
             Self::Mended(number) => write!(f, "segment {number} is whole again, and served"),
             Self::NotMended { number, left: 0, why } => write!(
                 f,
@@ -229,7 +231,11 @@ impl fmt::Display for SideEvent {
                  bring its file back from another copy of this journal, or replace this replica"
             ),
             Self::NotMended { number, left, why } => {
-                write!(f, "segment {number} could not be mended: {why}; {left} more tries")
+                write!(
+                    f,
+                    "segment {number} could not be mended: {why}; {left} more tries; if they fail, bring its file back \
+                     from another copy of this journal, or replace this replica"
+                )
             }
         }
     }

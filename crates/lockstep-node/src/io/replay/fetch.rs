@@ -48,6 +48,8 @@ struct Shared {
     has_checkpoint: AtomicBool,
     /// No journal that answers has the order: the oldest seq that one of them holds, plus 1; else 0.
     gone: AtomicU64,
+    /// The last order that all journals refused which answer, and why.
+    refused: Mutex<Option<(u64, &'static str)>>,
 }
 
 /// The thread, as the hot thread sees it. Dropped, it ends.
@@ -76,6 +78,7 @@ impl Shared {
             checkpoint: Mutex::new(None),
             has_checkpoint: AtomicBool::new(false),
             gone: AtomicU64::new(0),
+            refused: Mutex::new(None),
         }
     }
 }
@@ -119,6 +122,12 @@ impl Fetch {
     /// known.
     pub fn gone(&self) -> Option<Seq> {
         self.shared.gone.load(Ordering::Acquire).checked_sub(1).filter(|_| self.ordered)
+    }
+
+    /// Why all journals that answer have refused the order, if they have: none has the frames that it asks for.
+    pub fn refused(&self) -> Option<&'static str> {
+        let refused = *self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.filter(|(number, _)| *number == self.number).map(|(_, why)| why)
     }
 
     /// The checkpoint with which a node without a log may begin, once one has come. It is handed out once.
@@ -352,6 +361,10 @@ impl Worker {
             use ReplayEndReason::{IsLeader, Malformed, TooOld};
             if matches!(failed.why, Some(TooOld | Malformed | IsLeader)) {
                 self.shared.gone.store(failed.oldest_seq.saturating_add(1), Ordering::Release);
+            }
+            if let Some(why) = failed.why {
+                let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                *refused = Some((self.number, why.name()));
             }
             let why = failed.why.map_or("no journal can be reached", ReplayEndReason::name);
             let from = self.order.map_or(0, |order| order.from);

@@ -83,6 +83,8 @@ impl SideThread {
         for number in back {
             self.damaged.remove(&number);
             remarks.push(SideEvent::Back(number));
+            // Its neighbours may be mended by what it says.
+            self.damaged.values_mut().filter(|wound| !wound.is_gone).for_each(|wound| wound.tries = 0);
         }
         for one in &gone {
             let wound = self.damaged.entry(one.first).or_default();
@@ -138,7 +140,7 @@ impl SideThread {
     /// The scrub continues. Each finding is reported once.
     fn check_sealed<S: Store>(
         &mut self,
-        store: &S,
+        store: &mut S,
         budget: u64,
         remarks: &mut Vec<SideEvent>,
     ) -> Result<(), WriteError> {
@@ -149,6 +151,17 @@ impl SideThread {
             if reported.len() < EVENTS_MAX && !reported.contains(&damage) {
                 reported.push(damage.clone());
                 remarks.push(SideEvent::Damaged(damage));
+            }
+        }
+        if let Some((number, true)) = self.scrub.finished()
+            && let Some((_, index)) = self.scrub.take_index()
+            && !self.damaged.contains_key(&number)
+        {
+            // A mend was cut off behind the segment.
+            match store.replace(FileName::Index(number), &index) {
+                Err(error) if !error.fault.may_pass() => return Err(error.into()),
+                Err(_) => {}
+                Ok(()) => remarks.push(SideEvent::Derived(FileName::Index(number))),
             }
         }
         if let Some((number, true)) = self.scrub.finished()
@@ -179,10 +192,20 @@ impl SideThread {
         }
         if self.mend.is_none() && now >= self.mend_due {
             let next = self.damaged.iter().find(|(_, wound)| wound.tries < MEND_ATTEMPTS);
-            let Some(number) = next.map(|(number, _)| *number) else { return Ok(()) };
-            match Mend::begin(store, number) {
+            let Some((number, tries)) = next.map(|(number, wound)| (*number, wound.tries)) else {
+                return Ok(());
+            };
+            // What was superseded is given up only for a replacement that the device has.
+            self.writer.sync_all(store)?;
+            match Mend::begin(store, number, self.writer.replaced_from(), tries) {
                 Ok(Ok(mend)) => self.mend = Some(mend),
-                Ok(Err(why)) => self.put_off(number, now, why, remarks),
+                Ok(Err(why)) => {
+                    // The next try guesses otherwise; a third finds nothing else before a file comes back.
+                    if let Some(wound) = self.damaged.get_mut(&number).filter(|wound| wound.tries > 0) {
+                        wound.tries = MEND_ATTEMPTS - 1;
+                    }
+                    self.put_off(number, now, why, remarks);
+                }
                 Err(error) => self.put_off(number, now, error.to_string(), remarks),
             }
         }

@@ -1,12 +1,16 @@
 //! A damaged segment is reported, not served, and restored by frames that other journals hold.
 
 use super::*;
+use crate::journal::mend::Mend;
 use crate::journal::packed::read_segment;
 use crate::journal::ports::Store;
-use crate::journal::segment::GROUP_MARK_LEN;
-use crate::journal::segment_index::{SegmentIndex, SegmentIndexError};
+use crate::journal::record::Record;
+use crate::journal::segment::{GROUP_MARK_LEN, RECORDS_AT};
+use crate::journal::segment_index::{SegmentIndex, SegmentIndexError, Unserved, Written};
 use crate::journal::side::{Inputs, SideEvent, SideSettings, SideStep, SideThread};
-use crate::journal::verify;
+use crate::journal::walk::{Walk, WalkItem};
+use crate::journal::{Scrub, verify};
+use std::ops::Range;
 
 /// A journal with several sealed segments, and its side thread.
 struct Aside {
@@ -184,38 +188,241 @@ fn an_index_and_a_checkpoint_that_are_damaged_are_computed_anew() {
 }
 
 #[test]
-fn what_was_superseded_by_an_exchange_is_not_mended_and_that_is_said() {
-    let settings = Settings { segment_len: 64 << 10, ..settings() };
-    let mut journal = Journal::begun_with(settings);
-    journal.grow(8, 1, 1_000);
-    journal.drain();
-    let at = journal.opened.writer.place().1 - 500;
-    let base = journal.opened.tail.find(journal.end().next - 1).unwrap();
-    let from = journal.end().next - 1;
-    let before = {
-        let frame = journal.opened.tail.frame(base).unwrap();
-        LogEnd { next: from, chain: frame.header.chain, ..journal.end() }
-    };
-    journal.tail().stage(from, epoch(2)).unwrap();
-    let start = epoch_start(&before, epoch(2), 3);
-    journal.tail().stage_frame(&FrameView::from_prefix(&start).unwrap()).unwrap();
-    journal.tail().switch().unwrap();
+fn what_was_superseded_by_an_exchange_is_mended_without_it() {
+    let mut journal = small();
+    exchange(&mut journal, 9, 2, 3, true);
     journal.grow(120, 1, 1_000);
     journal.drain();
     let frames = journal.frames_in_segments(1);
+    let at = places(&journal.store, 1).into_iter().find(|(_, record)| record == "frame 10").unwrap().0.start;
     let Journal { mut store, opened } = journal;
-    store.file_mut(FileName::Segment(1)).unwrap()[at as usize] ^= 1;
+    store.file_mut(FileName::Segment(1)).unwrap()[at + 100] ^= 1;
     let side = SideSettings { scrub_bytes_per_s: 1 << 30, ..SideSettings::new(false) };
     let side = SideThread::new(opened.writer, opened.superblock, side);
     let mut aside = Aside { store, memory: opened.tail.into_memory(), side, now: 0, frames: Vec::new() };
+    let mut segment_index = SegmentIndex::default();
+    segment_index.refresh(&aside.store, &aside.side.written()).unwrap();
+    let known = Written { damaged: Unserved::of([1].into_iter()), ..aside.side.written() };
+    segment_index.refresh(&aside.store, &known).unwrap();
     let events = aside.turns(30, &frames);
-    let is_reported = |remark: &SideEvent| matches!(remark, SideEvent::NotMended { number: 1, .. });
-    assert!(events.iter().any(is_reported) && !was_mended(&events, 1), "{events:?}");
+    assert!(was_mended(&events, 1), "{events:?}");
+    // A reader that had read the segment before finds each frame where it is now.
+    segment_index.refresh(&aside.store, &aside.side.written()).unwrap();
+    let first_seq = |frame: &Frame| Header::peek(frame).unwrap().first_seq;
+    assert!(
+        frames.iter().map(first_seq).all(|seq| segment_index.locate(&aside.store, seq).unwrap().is_some())
+    );
+    assert_eq!((aside.side.damaged(), verify(&aside.store).unwrap().damage), ((0, 0), vec![]));
+    assert!(frames_in_segments(&aside.store, 1) == frames);
+}
+
+/// A journal with small segments, whose log ends before seq 13.
+fn small() -> Journal {
+    let mut journal = Journal::begun_with(Settings { segment_len: 32 << 10, ..settings() });
+    journal.grow(9, 1, 300);
+    journal
+}
+
+/// Stages an epoch's start and `more` frames from seq `from` on, and lets them replace the log, or not.
+fn exchange(journal: &mut Journal, from: Seq, round: u32, more: u64, switches: bool) {
+    journal.tail().stage(from, epoch(round)).unwrap();
+    let staged = super::switch::replacement(journal, from, round, more);
+    super::switch::stage_all(journal, &staged);
+    if switches {
+        journal.tail().switch().unwrap();
+    }
+}
+
+/// The records of a segment: where they stand, and what they are.
+fn places(store: &MemoryStore, number: u64) -> Vec<(Range<usize>, String)> {
+    let (mut walk, mut places) = (Walk::new(store, number, RECORDS_AT), Vec::new());
+    while let WalkItem::Record(at, record, bytes) = walk.step().unwrap() {
+        let what = match record {
+            Record::Frame(frame) => format!("frame {}", { frame.header.first_seq }),
+            Record::Stage { base, .. } => format!("stage {}", base.next),
+            Record::Abandon => "abandon".to_owned(),
+            Record::Switch { from, .. } => format!("switch {from}"),
+            Record::Lost { from, .. } => format!("lost {from}"),
+        };
+        places.push((at as usize..at as usize + bytes.len(), what));
+    }
+    places
+}
+
+/// What a takeover may do to the end of a log, in journals whose first segment has all of it or a part.
+fn exchanges() -> Vec<(&'static str, Journal)> {
+    let mut journals = Vec::new();
+    let mut add = |name, exchanges: &dyn Fn(&mut Journal)| {
+        let mut journal = small();
+        exchanges(&mut journal);
+        journal.grow(3, 1, 300);
+        journals.push((name, journal));
+    };
+    add("the last frame", &|journal| exchange(journal, 12, 2, 2, true));
+    add("several frames", &|journal| exchange(journal, 9, 2, 5, true));
+    add("nothing, behind the log", &|journal| exchange(journal, 13, 2, 2, true));
+    add("twice, and the second goes back farther", &|journal| {
+        exchange(journal, 11, 2, 1, true);
+        exchange(journal, 9, 3, 2, true);
+    });
+    add("twice, and the second keeps a part of the first", &|journal| {
+        exchange(journal, 9, 2, 3, true);
+        exchange(journal, 12, 3, 2, true);
+    });
+    add("staged, and given up", &|journal| exchange(journal, 9, 2, 3, false));
+    add("staged, and staged again", &|journal| {
+        exchange(journal, 9, 2, 3, false);
+        exchange(journal, 10, 3, 2, true);
+    });
+    journals
+}
+
+/// Mends segment 1 with the log's frames, in two tries at most.
+fn mended(store: &mut MemoryStore, replaced_from: Seq, log: &[Frame]) -> Result<(), String> {
+    let mut attempt = |tries| {
+        let mut mend = Mend::begin(store, 1, replaced_from, tries).unwrap()?;
+        while let Some(missing) = mend.missing() {
+            let chains = |frame: &&Frame| {
+                let header = Header::peek(frame).unwrap();
+                (header.first_seq, header.chain) == (missing.from, missing.chain)
+            };
+            mend.take(log.iter().find(chains).ok_or_else(|| format!("nobody has seq {}", missing.from))?)?;
+        }
+        mend.finish(store).map_err(|error| error.to_string())?
+    };
+    attempt(0).or_else(|first| attempt(1).map_err(|second| format!("{first}; {second}")))
+}
+
+/// Every run of records that a segment holds, each byte of what was superseded or exchanged: afterwards the
+/// log is what it was, and nothing is damaged.
+#[test]
+fn every_run_of_records_around_an_exchange_is_mended_to_the_same_log() {
+    let (mut tried, mut failed) = (0, Vec::new());
+    for (name, mut journal) in exchanges() {
+        journal.drain();
+        // The exchange is in a sealed segment, or the log it replaced is: both.
+        journal.grow(60, 1, 1_000);
+        journal.drain();
+        let (log, records) = (journal.frames_in_segments(1), places(&journal.store, 1));
+        assert_eq!(verify(&journal.store).unwrap().damage, [], "{name}: {records:?}");
+        let count = records.len().min(34);
+        for first in 0..count {
+            for last in first..count.min(first + 9) {
+                let mut store = journal.store.clone();
+                let hole = records[first].0.start..records[last].0.end;
+                store.file_mut(FileName::Segment(1)).unwrap()[hole].fill(0xEE);
+                tried += 1;
+                let done = mended(&mut store, journal.opened.writer.replaced_from(), &log);
+                let damage = verify(&store).unwrap().damage;
+                let whole = done.is_ok() && damage.is_empty() && frames_in_segments(&store, 1) == log;
+                if !whole {
+                    let what: Vec<&str> =
+                        records[first..=last].iter().map(|(_, what)| what.as_str()).collect();
+                    failed.push(format!("{name}: {what:?}: {done:?} {damage:?}"));
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} of {tried}:\n{}", failed.len(), failed.join("\n"));
+}
+
+/// A bit that flips anywhere around an exchange: not in each byte, as each takes a millisecond.
+#[test]
+fn a_bit_that_flips_around_an_exchange_is_mended_to_the_same_log() {
+    for (turn, (name, mut journal)) in exchanges().into_iter().enumerate() {
+        journal.drain();
+        journal.grow(60, 1, 1_000);
+        journal.drain();
+        let (log, records) = (journal.frames_in_segments(1), places(&journal.store, 1));
+        for at in (records[0].0.start + turn..records[records.len().min(34) - 1].0.end).step_by(37) {
+            let mut store = journal.store.clone();
+            store.file_mut(FileName::Segment(1)).unwrap()[at] ^= 4;
+            let done = mended(&mut store, journal.opened.writer.replaced_from(), &log);
+            assert_eq!((done, verify(&store).unwrap().damage), (Ok(()), vec![]), "{name}: byte {at}");
+            assert!(frames_in_segments(&store, 1) == log, "{name}: byte {at}");
+        }
+    }
+}
+
+/// The frames that end a segment are replaced by records of the next one, which is being filled, or is sealed.
+#[test]
+fn what_a_later_segment_superseded_is_mended_without_it() {
+    for is_sealed in [false, true] {
+        let mut journal = Journal::begun_with(Settings { segment_len: 16 << 10, ..settings() });
+        while journal.opened.writer.number() < 2 {
+            journal.grow(1, 1, 300);
+            journal.drain();
+        }
+        let from = journal.end().next - 3;
+        exchange(&mut journal, from, 2, 2, true);
+        journal.grow(if is_sealed { 40 } else { 2 }, 1, 1_000);
+        journal.drain();
+        assert_eq!(journal.opened.writer.number() > 2, is_sealed);
+        let (log, records) = (journal.frames_in_segments(1), places(&journal.store, 1));
+        let (end, replaced_from) = (journal.end(), journal.opened.writer.replaced_from());
+        let (stopped, _) = journal.stop();
+        assert_eq!(records.last().unwrap().1, format!("frame {}", from + 1), "two of them are superseded");
+        for first in 0..records.len() {
+            for last in first..records.len() {
+                let mut store = stopped.clone();
+                let hole = records[first].0.start..records[last].0.end;
+                store.file_mut(FileName::Segment(1)).unwrap()[hole].fill(0xEE);
+                let done = mended(&mut store, replaced_from, &log);
+                let case = format!("{first} to {last} of {}, sealed: {is_sealed}", records.len());
+                assert_eq!((done, verify(&store).unwrap().damage), (Ok(()), vec![]), "{case}");
+                assert!(frames_in_segments(&store, 1) == log, "{case}");
+                // A start without the ring reads what is left.
+                let again = Journal::open(store, MemoryTail::new(RING_LEN), settings());
+                assert_eq!(again.end(), end, "{case}");
+            }
+        }
+    }
+}
+
+/// A mend that ends at any of its writes: what is left is damaged, or the log as it is, and is mended then.
+#[test]
+fn a_mend_that_is_cut_off_anywhere_is_made_again() {
+    let mut journal = small();
+    exchange(&mut journal, 9, 2, 3, true);
+    journal.grow(60, 1, 1_000);
+    journal.drain();
+    let (log, records) = (journal.frames_in_segments(1), places(&journal.store, 1));
+    let hole = records.iter().find(|(_, what)| what == "frame 10").unwrap().0.clone();
+    let mut damaged = journal.store.clone();
+    damaged.file_mut(FileName::Segment(1)).unwrap()[hole].fill(0xEE);
+    let mut cuts = 0;
+    loop {
+        let mut store = damaged.clone();
+        store.set_writes_left(cuts);
+        let done = mended(&mut store, Seq::MAX, &log);
+        store.set_writes_left(u64::MAX);
+        let mut reader = read_segments(&store, 1).unwrap();
+        let mut read = Vec::new();
+        while let Some(Ok(frame)) = reader.next().unwrap() {
+            read.push(Frame(frame.bytes.to_vec()));
+        }
+        assert!(log.starts_with(&read), "cut after {cuts} writes");
+        drop(reader);
+        // What the side thread does with what it finds.
+        let (mut found, mut scrub) = (Vec::new(), Scrub::before(1));
+        scrub.step(&store, 2, u64::MAX, &mut found).unwrap();
+        if !found.is_empty() {
+            mended(&mut store, Seq::MAX, &log).unwrap();
+        } else if let Some((1, index)) = scrub.take_index() {
+            store.replace(FileName::Index(1), &index).unwrap();
+        }
+        assert_eq!(verify(&store).unwrap().damage, [], "cut after {cuts} writes");
+        assert!(frames_in_segments(&store, 1) == log, "cut after {cuts} writes");
+        if done.is_ok() {
+            break;
+        }
+        cuts += 1;
+    }
+    assert_eq!(cuts, 2, "the segment, and its index");
 }
 
 #[test]
 fn segments_beyond_those_that_are_named_count_as_damaged_up_to_the_newest() {
-    use crate::journal::segment_index::Unserved;
     let few = Unserved::of([2, 5].into_iter());
     assert!([2, 5].iter().all(|number| few.contains(*number)));
     assert!([0, 1, 3, 4, 6].iter().all(|number| !few.contains(*number)));
