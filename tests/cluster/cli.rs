@@ -22,7 +22,7 @@ mod service;
 mod stall;
 mod starts;
 pub mod streams;
-mod time;
+pub mod time;
 mod top;
 mod vanished;
 mod wait;

@@ -1,5 +1,6 @@
 //! Timers of a machine whose cluster changes its leader again and again.
 
+use crate::cli::time::ahead_by;
 use lockstep_app::{
     App, AppSettings, Endpoint, Input, InputEvent, Output, SnapshotMode, StateMachine, bisect,
 };
@@ -114,4 +115,71 @@ fn each_timer_fires_once_in_order_and_none_early_over_ten_takeovers() {
     let newer = Alarms { skew: 1, ..Alarms::default() };
     let parted = bisect(&endpoint, &settings(9), (Alarms::default(), newer), until).expect("a stream");
     assert!(parted.is_some_and(|parted| parted.input.contains("Message") && parted.states.is_some()));
+}
+
+/// For a message two timers, both due in two seconds: key 1 after so long, key 2 at that time of the stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Reminder {
+    asked_at: u64,
+    /// The stream's time before an order set it back.
+    before: u64,
+    /// Each timer that fired, and the stream's time then.
+    fired: Vec<(u64, u64)>,
+}
+
+const IN_NS: u64 = 2_000_000_000;
+
+impl StateMachine for Reminder {
+    const VERSION: u32 = 1;
+
+    fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
+        match input.event {
+            InputEvent::Message { payload, .. } if payload.starts_with(b"remind") => {
+                self.asked_at = input.time;
+                output.timer_after(1, IN_NS, b"");
+                output.timer_at(2, input.time + IN_NS, b"");
+            }
+            InputEvent::TimeSetBack { before } => self.before = before,
+            InputEvent::Timer { key, .. } => self.fired.push((key, input.time)),
+            _ => {}
+        }
+    }
+
+    fn snapshot(&self, _: &mut impl Write) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn restore(_: &mut impl Read) -> io::Result<Self> {
+        Err(ErrorKind::Unsupported.into())
+    }
+}
+
+/// A machine lives through `lockstep time --correct`: its timer for a duration fires when what was left of it
+/// has passed, the one for a time at that time.
+#[test]
+fn timers_fire_when_they_are_due_behind_an_order_that_sets_the_streams_time_back() {
+    let (cluster, ahead) = ahead_by(12_000_000_000);
+    let mut replica = cluster.start_replica(1);
+    replica.await_log("-> leader");
+    let endpoint = Endpoint::from_file(cluster.config()).expect("the cluster's file");
+    let mut app = App::connect(&endpoint, settings(1), Reminder::default).expect("a cluster");
+    let mut run = |is: &dyn Fn(&Reminder) -> bool| {
+        let began = Instant::now();
+        while !is(app.replica().core.machine()) {
+            if app.turn(&mut |_: &Input<'_>, _: &Output| {}).expect("it goes on") == 0 {
+                app.wait(Duration::from_millis(1)).expect("a descriptor");
+            }
+            assert!(began.elapsed() < PATIENCE, "{:?}", app.replica().core.machine());
+        }
+        app.replica().core.machine().clone()
+    };
+    cluster.publish("remind\n");
+    let asked = run(&|machine| machine.asked_at > 0);
+    assert!(asked.asked_at >= ahead && asked.fired.is_empty(), "time stands still: {asked:?}");
+    cluster.run(&["time", "--correct"], b"").with_code(0);
+    let machine = run(&|machine| machine.fired.len() == 2);
+    let [(first, at), (second, later)] = machine.fired[..] else { panic!("{machine:?}") };
+    assert!(machine.before >= asked.asked_at, "{machine:?}");
+    assert!(first == 1 && at < asked.asked_at, "it waited for what was left alone: {machine:?}");
+    assert!(second == 2 && later >= asked.asked_at + IN_NS, "not early: {machine:?}");
 }

@@ -9,8 +9,8 @@ use std::fs;
 /// How far ahead: an import takes no more than a minute.
 const AHEAD_NS: u64 = 55_000_000_000;
 
-/// A cluster of one whose stream is ahead by its last message: it is made of an exported log.
-fn ahead() -> (Cluster, u64) {
+/// A cluster of one whose stream is so far ahead by its last message: it is made of an exported log.
+pub fn ahead_by(ahead_ns: u64) -> (Cluster, u64) {
     let cluster = Cluster::new(1, SMALL);
     let replicas = cluster.found();
     cluster.publish(&lines(0, 5));
@@ -21,7 +21,7 @@ fn ahead() -> (Cluster, u64) {
     cluster.run(&["journal", "export", "--replica", "1", "--to-file", &file], b"").with_code(0);
     let mut all: Vec<Value> = fs::read_to_string(&file).expect("a file").lines().map(json).collect();
     let last = all.iter_mut().rfind(|line| line["kind"] == "message").expect("a message");
-    let ahead = Utc::now().0 + AHEAD_NS;
+    let ahead = Utc::now().0 + ahead_ns;
     last["timestamp_ns"] = ahead.into();
     let seq = last["seq"].as_u64().expect("a seq") as usize;
     all.truncate(seq);
@@ -35,7 +35,7 @@ fn ahead() -> (Cluster, u64) {
 
 #[test]
 fn a_stream_whose_time_ran_ahead_is_set_back_by_the_operators_order() {
-    let (cluster, ahead) = ahead();
+    let (cluster, ahead) = ahead_by(AHEAD_NS);
     let mut replica = cluster.start_replica(1);
     replica.await_log("-> leader");
     let shown = cluster.run(&["time"], b"").with_code(0).out;
