@@ -453,8 +453,10 @@ impl ReplayReader {
         let order = [
             ReplayEndReason::BeyondCommit,
             ReplayEndReason::ChainMismatch,
-            ReplayEndReason::OtherHistory,
+            // A source that has the request's own history judges what it still has; one that has not, has
+            // stayed in another.
             ReplayEndReason::TooOld,
+            ReplayEndReason::OtherHistory,
             ReplayEndReason::Damaged,
             ReplayEndReason::IsLeader,
         ];

@@ -198,3 +198,27 @@ fn garbage_is_refused_and_a_part_is_waited_for() {
         "a record of a journal is no frame"
     );
 }
+
+/// Behind a recovery a node may still run in the history before: its refusal says nothing of the reader's own
+/// history, whose sources have removed what it asks for, and tell where the oldest begins.
+#[test]
+fn a_source_that_stayed_in_another_history_does_not_outweigh_one_of_the_own() {
+    for stayed in 1..=3_u64 {
+        let mut replay = replay(3);
+        replay.begin(0);
+        let mut now = 0;
+        while replay.failed().is_none() && now < 10_000_000_000 {
+            match replay.poll(now) {
+                Some(ReplayStep::Open(to)) if u64::from(to.ip().octets()[3]) == stayed => {
+                    replay.on_answer(now, &body(ReplayEndReason::OtherHistory as u32, 0));
+                }
+                Some(ReplayStep::Open(_)) => {
+                    replay.on_answer(now, &body(ReplayEndReason::TooOld as u32, 40));
+                }
+                _ => now += 1_000_000,
+            }
+        }
+        let failed = replay.failed().expect("a reason");
+        assert_eq!((failed.why, failed.oldest_seq), (Some(ReplayEndReason::TooOld), 40), "{stayed}");
+    }
+}
