@@ -4,8 +4,10 @@
 
 use crate::cli::streams::{SMALL, json, lines};
 use lockstep_testkit::processes::{Cluster, Outcome, Process, command, run, signal_all};
-use serde_json::Value;
+use lockstep_wire::write_open;
+use serde_json::{Value, json as object};
 use std::fs;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// Nothing here takes nearly so long; what hangs fails.
@@ -294,4 +296,81 @@ fn a_node_whose_log_goes_on_in_no_journal_says_so_and_its_successor_joins() {
     cluster.run(&["membership", "replace", &old, &new, "--timeout", "60s"], b"").with_code(0);
     is_healthy(&cluster);
     has_log_of(&cluster, 3, 1);
+}
+
+/// Names of publishers: as many as a stream has without an alarm, by default.
+const NAMES: u32 = 75_000;
+
+/// A file for `journal import`: the opens of that many names, each as long as it may be.
+fn with_many_names(cluster: &Cluster) -> String {
+    let path = cluster.path("names");
+    let mut out = std::io::BufWriter::new(fs::File::create(&path).expect("a file"));
+    let mut payload = [0; 128];
+    for id in 1..=NAMES {
+        let len = write_open(&mut payload, [id.into(), 7], 1, &format!("{id:0>64}"));
+        let hex: String = payload[..len].iter().map(|byte| format!("{byte:02x}")).collect();
+        let entry = object!({
+            "schema": "lockstep.entry/1", "seq": id, "timestamp_ns": 1_790_000_000_000_000_000_u64 + u64::from(id),
+            "kind": "open", "publisher": id, "publisher_seq": 0, "destination": 0, "part": null, "payload_hex": hex,
+        });
+        writeln!(out, "{entry}").expect("writing");
+    }
+    drop(out);
+    path.display().to_string()
+}
+
+/// Most bytes of memory that a process has had, as its kernel counts them.
+fn memory_max(process: &Process) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") << 10
+}
+
+/// The tables of a stream with many names are some 7 MiB, in hundreds of parts. A blank node begins with them
+/// while the leader, which gives them, goes on; the joiner is killed on the way, and then the giver.
+#[test]
+fn a_blank_node_begins_with_tables_of_many_names_though_it_and_their_giver_are_killed() {
+    let tables = SMALL.replace("[stream]", "retention_size = \"2MiB\"\n\n[stream]");
+    let cluster = Cluster::new(3, &tables);
+    let names = with_many_names(&cluster);
+    cluster.run(&["journal", "import", "--replica", "1", &names, "--yes"], b"").with_code(0);
+    let mut first = cluster.start_replica(1);
+    first.await_log("-> leader");
+    cluster.publish(&lines(0, 4_000));
+    until("retention", || number(&info(&cluster, 1), "oldest_seq") > u64::from(NAMES));
+    let checkpoints = fs::read_dir(cluster.path("journal-1/segments")).expect("a folder").flatten();
+    let largest =
+        checkpoints.filter_map(|file| file.metadata().ok().map(|data| (file.file_name(), data.len())));
+    let largest =
+        largest.filter(|(name, _)| name.to_string_lossy().ends_with(".ckp")).map(|(_, len)| len).max();
+    assert!(largest > Some(6 << 20), "the tables: {largest:?} bytes");
+    let before = memory_max(&first);
+
+    // The joiner is killed at some places of its beginning, the giver at another.
+    let identity = cluster.format(2);
+    for pause_ms in [50, 200, 600] {
+        let joiner = cluster.start_replica(2);
+        cluster.publish(&lines(0, 5));
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        kill(joiner);
+    }
+    let mut second = cluster.start_replica(2);
+    std::thread::sleep(Duration::from_millis(100));
+    let grown = memory_max(&first).saturating_sub(before);
+    assert!(grown < 8 * largest.unwrap_or(0), "giving grows by {grown} bytes");
+    kill(first);
+    let mut first = cluster.start_replica(1);
+    first.await_log("-> leader");
+    second.await_log("begins with the tables of the oldest");
+    cluster.run(&["membership", "add", &identity, "--timeout", "100s"], b"").with_code(0);
+    let (third, mut last) = fresh(&cluster, 3);
+    for number in 0..20 {
+        cluster.publish(&lines(number, number + 1));
+    }
+    last.await_log("begins with the tables of the oldest");
+    cluster.run(&["membership", "add", &third, "--timeout", "100s"], b"").with_code(0);
+    is_healthy(&cluster);
+    has_log_of(&cluster, 2, 1);
+    has_log_of(&cluster, 3, 2);
+    signal_all("TERM", [&first, &second, &last]);
 }

@@ -4,7 +4,7 @@
 //! The chain of a request is that before the frame which holds `from`, wherever in it the reader stopped:
 //! frames are atoms, so every copy of the committed log answers alike.
 
-use super::{Chain, HEADER_LEN, Header, Keyring, Kind, Reject, SMALL_LEN_MAX, Seq};
+use super::{Chain, DATAGRAM_LEN_MAX, HEADER_LEN, Header, Keyring, Kind, Reject, SMALL_LEN_MAX, Seq};
 use bytemuck::{Pod, Zeroable};
 use std::fmt;
 use std::str::FromStr;
@@ -65,7 +65,10 @@ const _: () = assert!(size_of::<ReplayCheckpointBody>() == 16);
 /// Most bytes of a checkpoint that is given: a million publishers with the longest names have half of it.
 pub const CHECKPOINT_LEN_MAX: u64 = 256 << 20;
 /// Most bytes of one of its parts.
-pub const CHECKPOINT_PART_LEN_MAX: usize = 32 << 10;
+pub const CHECKPOINT_PART_LEN_MAX: usize = 8 << 10;
+// A reader takes nothing longer than a datagram.
+const _: () =
+    assert!(HEADER_LEN + size_of::<ReplayCheckpointBody>() + CHECKPOINT_PART_LEN_MAX <= DATAGRAM_LEN_MAX);
 
 /// Why a replay ends, or does not begin.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
