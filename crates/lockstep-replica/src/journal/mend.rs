@@ -11,8 +11,8 @@
 //!                           └─ frames fetched: [from, next) ─┘ ─▶ written beside, synced, renamed, read back
 //! ```
 //!
-//! Frames that a suffix replacement superseded (S7) are in no other journal in the same form, and no log needs
-//! them: a lost part takes their place, as long as they were, so that every other record stays where it is.
+//! Frames that a suffix replacement superseded (S7) are in no other journal in the same form, and no log
+//! needs them: a lost part takes their place, as long as they were, so that every other record stays where it is.
 //! `plan` decides which records are fetched, which are made anew, and which are lost. The replacement itself
 //! is on the device before that. Index and checkpoint follow from the segments, and are
 //! computed anew.
@@ -303,8 +303,8 @@ impl Mend {
         if read_segment(store, number, 0, &mut back)? != Ok(back.len()) || back != self.bytes {
             return Ok(Err("what was written is not what is read back".to_string()));
         }
-        // The old index leads to no wrong frame of the new segment, but not to each. The scrub sees it, should
-        // nothing come after this.
+        // The old index leads to no wrong frame of the new segment, but not to each. The scrub sees it,
+        // should nothing come after this.
         let index = self.index().to_bytes();
         if present(store, FileName::Index(number))?.is_none_or(|bytes| bytes != index) {
             store.replace(FileName::Index(number), &index)?;

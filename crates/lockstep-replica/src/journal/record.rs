@@ -138,7 +138,7 @@ pub(crate) fn write_lost(mut out: &mut [u8], owner: (u64, Identity), from: Seq, 
     let mut from = from;
     while !out.is_empty() {
         let most = DATAGRAM_LEN_MAX / 8 * 8;
-        // What is left behind it is a record as well.
+        // The rest behind it is a record as well.
         let len = if out.len() <= most { out.len() } else { most - MARK_LEN };
         let (one, rest) = out.split_at_mut(len);
         one.fill(0);

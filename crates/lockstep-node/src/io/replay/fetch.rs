@@ -124,7 +124,7 @@ impl Fetch {
         self.shared.gone.load(Ordering::Acquire).checked_sub(1).filter(|_| self.ordered)
     }
 
-    /// Why all journals that answer have refused the order, if they have: none has the frames that it asks for.
+    /// Why all journals that answer have refused the order, if they have: none has its frames.
     pub fn refused(&self) -> Option<&'static str> {
         let refused = *self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.filter(|(number, _)| *number == self.number).map(|(_, why)| why)

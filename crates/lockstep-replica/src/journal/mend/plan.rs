@@ -1,4 +1,4 @@
-//! What is made of the bytes around a hole.
+//! The plan of a mend: the records that fill the bytes around a hole.
 //!
 //! A region is made anew: from a place where the log's end is known to the next such place. The hole lies in
 //! it, and what it may have hidden: an exchange of the log's end of which it took a part. What the log has

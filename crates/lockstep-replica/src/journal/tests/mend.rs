@@ -344,7 +344,8 @@ fn a_bit_that_flips_around_an_exchange_is_mended_to_the_same_log() {
     }
 }
 
-/// The frames that end a segment are replaced by records of the next one, which is being filled, or is sealed.
+/// The frames that end a segment are replaced by records of the next one, which is being filled or is
+/// sealed.
 #[test]
 fn what_a_later_segment_superseded_is_mended_without_it() {
     for is_sealed in [false, true] {
