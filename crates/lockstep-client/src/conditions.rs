@@ -140,8 +140,9 @@ impl ActiveCondition {
             Condition::LogGone => {
                 "it can neither vote nor repair as it is: start an archiver or a replica that has it, or bring the nodes \
                  that are asked to this release, which begins with the tables of the oldest that is kept; a node that holds \
-                 an older part of the stream is given a new journal (`lockstep format`) and takes its former place \
-                 (`lockstep membership replace`)"
+                 an older part of the stream begins again: stop it, move its folder and its tail away, `lockstep format \
+                 --replica N` (an archiver: `--archiver N`), start it, and give it its former place: `lockstep membership \
+                 replace OLD NEW`, with the identities that `lockstep membership show` and `format` print"
             }
             Condition::Exposed => {
                 "should the leader be lost now, nobody could take over: bring a full standby up, and let it catch up"

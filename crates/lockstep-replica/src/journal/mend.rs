@@ -12,10 +12,10 @@
 //! ```
 //!
 //! Frames that a suffix replacement superseded (S7) are in no other journal in the same form, and no log
-//! needs them: a lost part takes their place, as long as they were, so that every other record stays where it is.
-//! `plan` decides which records are fetched, which are made anew, and which are lost. The replacement itself
-//! is on the device before that. Index and checkpoint follow from the segments, and are
-//! computed anew.
+//! needs them: a lost part takes their place, as long as they were, so that every other record stays where
+//! it is. `plan` decides which records are fetched, which are made anew, and which are lost. The replacement
+//! itself is on the device before that. Index and checkpoint follow from the segments, and are computed
+//! anew.
 
 mod plan;
 
