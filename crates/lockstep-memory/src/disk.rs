@@ -15,6 +15,8 @@
 //! Any call can be made the one in which the process dies, or the device fails ([`SimDisk::arm`]). The
 //! caller chooses: a seed, or an exploration of all choices.
 
+mod vanish;
+
 use lockstep_replica::journal::BLOCK_LEN;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
 use std::cell::Cell;

@@ -1,6 +1,8 @@
 //! The flags of the simulator.
 
 use clap::{Args, Parser, Subcommand};
+use lockstep_sim::Plan;
+use lockstep_sim::year::MONTHS;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -39,6 +41,26 @@ pub struct NetsimArgs {
     pub jobs: usize,
 }
 
+impl SimArgs {
+    /// The plan of a seed; `None` where such seeds are passed over.
+    pub fn plan_of(&self, seed: u64) -> Option<Plan> {
+        if self.year {
+            return Some(Plan::of_year(seed, MONTHS));
+        }
+        let plan = Plan::of_seed(seed);
+        let is_wanted = (!self.joining || plan.has_joiners())
+            && (!self.vanishing || plan.loses_files())
+            && (!self.repeating || plan.repeats_orders())
+            && (!self.restoring || plan.restores_late());
+        is_wanted.then_some(plan)
+    }
+
+    /// Whether seeds of all kinds are run.
+    pub fn runs_all(&self) -> bool {
+        !(self.joining || self.vanishing || self.repeating || self.restoring || self.year)
+    }
+}
+
 impl NetsimArgs {
     /// Whether a row of this name is asked for.
     pub fn is_wanted(&self, name: &str) -> bool {
@@ -62,11 +84,23 @@ pub struct SimArgs {
     /// Of these seeds only those in which nodes join behind retention
     #[arg(long)]
     pub joining: bool,
+    /// Of these seeds only those in which files of journals vanish
+    #[arg(long)]
+    pub vanishing: bool,
+    /// Of these seeds only those in which orders are given half, or twice
+    #[arg(long)]
+    pub repeating: bool,
+    /// Of these seeds only those in which a history is founded on what retention has left
+    #[arg(long)]
+    pub restoring: bool,
+    /// Each seed is a year of trading days
+    #[arg(long, conflicts_with_all = ["joining", "vanishing", "repeating", "restoring"])]
+    pub year: bool,
     /// Threads
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,
     /// One seed only
-    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds", "joining"])]
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds", "joining", "vanishing", "repeating", "restoring"])]
     pub seed: Option<u64>,
     /// Prints what happens in that seed's run: faults, roles and events
     #[arg(long, requires = "seed")]
@@ -87,7 +121,7 @@ pub struct SimArgs {
     #[arg(long, value_name = "N", requires = "seed")]
     pub messages: Option<u64>,
     /// Looks at every interleaving of three replicas instead, and then with a reader of each kind
-    #[arg(long, conflicts_with_all = ["seeds", "first", "seconds", "joining", "seed", "svg"])]
+    #[arg(long, conflicts_with_all = ["seeds", "first", "seconds", "joining", "vanishing", "repeating", "restoring", "year", "seed", "svg"])]
     pub explore: bool,
     /// Steps in a row up to which all interleavings are looked at
     #[arg(long, value_name = "N", default_value_t = 7, requires = "explore")]

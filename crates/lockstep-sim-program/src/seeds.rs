@@ -8,8 +8,9 @@ use lockstep_core::engine::subscriber::Delivery;
 use lockstep_io::clock::Utc;
 use lockstep_process::stop::Stop;
 use lockstep_sim::explore::{self, ExploreScope, Explored};
-use lockstep_sim::many::{Tally, caught, run_wanted};
+use lockstep_sim::many::{Tally, caught, run_plans};
 use lockstep_sim::shrink::{RunRecipe, shrink};
+use lockstep_sim::year::MONTHS;
 use lockstep_sim::{Plan, svg};
 use std::io::Write;
 use std::path::Path;
@@ -72,7 +73,7 @@ fn recipe(args: &SimArgs, seed: u64) -> RunRecipe {
 
 fn one(args: &SimArgs, seed: u64) -> Result<u8, SimFailure> {
     let recipe = recipe(args, seed);
-    let plan = recipe.plan();
+    let plan = if args.year { Plan::of_year(seed, MONTHS) } else { recipe.plan() };
     let tells = args.verbose || args.trace || args.svg.is_some();
     let mut out = std::io::stdout().lock();
     if args.verbose {
@@ -141,21 +142,30 @@ fn many(args: &SimArgs) -> Result<u8, SimFailure> {
     eprintln!("seeds from {first} on, {} at a time", args.jobs);
     let seeds = if limit.is_some() && args.seeds.is_none() { u64::MAX } else { args.seeds.unwrap_or(10_000) };
     let (stop, reported_minutes) = (Stop::by_signals()?, AtomicU64::new(0));
-    let is_wanted = |plan: &Plan| !args.joining || plan.has_joiners();
-    let tally = run_wanted(first, seeds, args.jobs, 1, is_wanted, |done| {
-        let minutes = begun.elapsed().as_secs() / 60;
-        if reported_minutes.fetch_max(minutes, Ordering::Relaxed) < minutes {
-            eprintln!("{minutes} min: {} seeds, {} events", done.runs, done.total.steps);
-        }
-        limit.is_none_or(|limit| begun.elapsed() < limit) && !stop.flag().load(Ordering::Acquire)
-    });
+    let tally = run_plans(
+        (first, seeds),
+        args.jobs,
+        1,
+        |seed| args.plan_of(seed),
+        |done| {
+            let minutes = begun.elapsed().as_secs() / 60;
+            if reported_minutes.fetch_max(minutes, Ordering::Relaxed) < minutes {
+                eprintln!("{minutes} min: {} seeds, {} events", done.runs, done.total.steps);
+            }
+            limit.is_none_or(|limit| begun.elapsed() < limit) && !stop.flag().load(Ordering::Acquire)
+        },
+    );
     let took = begun.elapsed();
     report(&tally, first, took, args.jobs)?;
     if let Some(failure) = tally.failures.first() {
-        return Err(SimFailure::new(INTEGRITY, explain(failure, args.svg.as_deref())?));
+        let why = match args.year {
+            true => format!("{failure}\nsee it again: lockstep sim --seed {} --year --verbose", failure.seed),
+            false => explain(failure, args.svg.as_deref())?,
+        };
+        return Err(SimFailure::new(INTEGRITY, why));
     }
     let missing = tally.total.coverage.missing();
-    if tally.runs >= SEEDS_FOR_ALL && !args.joining && !missing.is_empty() {
+    if tally.runs >= SEEDS_FOR_ALL && args.runs_all() && !missing.is_empty() {
         let words = format!("{} runs never generated: {}", tally.runs, missing.join("; "));
         return Err(SimFailure::new(FAILED, words));
     }

@@ -18,7 +18,8 @@ impl World {
     fn dissect_one(&mut self, index: usize) -> Result<(), Violation> {
         let now = self.now;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
-        if machine.is_lost() || machine.may_refuse() || machine.store.is_armed() {
+        if machine.is_lost() || machine.may_refuse() || machine.vanished.is_open() || machine.store.is_armed()
+        {
             return Ok(());
         }
         let stops = machine.replica().is_some();

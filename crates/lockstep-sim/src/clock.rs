@@ -5,8 +5,11 @@
 //! Only one machine's own times are ever compared with one another, so nothing may depend on the rates but
 //! patience.
 
-use super::plan::{FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::coverage::Event;
+use super::plan::{DAY_NS, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
+use super::story::Happening;
+use super::world::{Actor, World};
 use lockstep_wire::Nanos;
 
 /// The greatest error of a clock in millionths, where nothing is broken.
@@ -111,4 +114,17 @@ impl Plan {
     pub(super) fn clock(&self, node: usize) -> SimClock {
         self.clocks.get(node).copied().unwrap_or_default()
     }
+}
+
+/// The wall clock of a replica jumps.
+pub(super) fn step_clock(world: &mut World, target: FaultTargetNode, by_ms: i64) {
+    let Some(index) = world.resolve(target) else { return };
+    if let Actor::Replica(machine) = &mut world.nodes[index].actor {
+        machine.wall_ahead += by_ms * 1_000_000;
+    }
+    world.count(Event::ClockSteps);
+    if by_ms.unsigned_abs() * 1_000_000 >= DAY_NS {
+        world.count(Event::ClockStepsOfDays);
+    }
+    world.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
 }

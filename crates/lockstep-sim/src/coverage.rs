@@ -71,6 +71,8 @@ events! {
     ChangesCommitted "changes committed",
     OrdersTwo "two changes ordered at once",
     OrdersLate "late copies of orders",
+    OrdersHalved "orders whose command died between two steps",
+    OrdersAgain "orders that were given again",
     EventPages "pages of a replica's events that an operator asked for",
     OrdersDenied "orders denied",
     LeaderRemovalsDenied "removals of the leader denied",
@@ -149,6 +151,8 @@ events! {
     SuspensionsKilled "suspensions before which all replicas were killed",
     SuspensionsStopped "suspensions before which all replicas were stopped in order",
     SuspensionsDark "suspensions before which all replicas were stopped in order, and lost their power",
+    TradingDays "trading days of years on which something was committed",
+    Months "months of years at whose end all were there and nothing had grown",
     LivenessChecks "moments from which a healed quorum went on",
     AheadWithoutQuorum "moments at which no quorum was left",
     TailsOfOldBoots "machines that found the tail of the boot before",
@@ -216,6 +220,9 @@ events! {
     SecondsLeft "second processes that were ended as their first one fell silent",
     ScrubFinds "damage that a scrub found",
     Rot "bits that changed in sealed segments while their replica ran",
+    Vanished "files that vanished from journals",
+    VanishedNamed "segments and tables that were gone, and were named",
+    VanishedDerived "indices and checkpoints that were gone, and were computed anew",
     Mended "damaged segments that were mended",
     NotMended "tries to mend a segment that failed",
     SegmentsRemoved "segments removed by retention",
@@ -292,6 +299,8 @@ impl Coverage {
             Event::ReadersDiverged,
             Event::DaysLapsed,
             Event::GatewaysLate,
+            Event::TradingDays,
+            Event::Months,
         ]
         .map(Self::name);
         let rare = |name: &&str| rare.contains(name);

@@ -23,6 +23,7 @@ use super::plan::{DAY_NS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFa
 use super::rng::Rng;
 use super::story::Happening;
 use super::world::{Actor, IDLE_NS_MAX, LIVE_NS, World};
+use super::year::nightfall;
 use lockstep_core::engine::ports::PARK_NS_MAX;
 use lockstep_wire::Nanos;
 
@@ -140,6 +141,7 @@ impl World {
 
     /// All processes are suspended.
     pub(super) fn fall_asleep(&mut self, how: Suspension, lasting: Nanos) -> Result<(), Violation> {
+        nightfall(self, lasting)?;
         self.end_second("night falls");
         let dawn = self.now + lasting;
         (self.slept_ns, self.dawn) = (self.slept_ns + lasting, dawn);

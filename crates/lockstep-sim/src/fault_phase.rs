@@ -1,13 +1,16 @@
 //! Faults strike; then most of them end.
 
 use super::check::Violation;
+use super::clock::step_clock;
 use super::coverage::Event;
+use super::halved::order_half;
 use super::net::To;
 use super::operator::OperatorStep;
-use super::plan::{DAY_NS, EndPlan, FaultKind, FaultTarget, FaultTargetNode};
+use super::plan::{EndPlan, FaultKind, FaultTarget, FaultTargetNode};
 use super::replay;
 use super::storage::Flushed;
 use super::story::Happening;
+use super::vanished::vanish;
 use super::wire::{ALL_TRAFFIC, Broken, Route, Tampered};
 use super::world::{Actor, RunPhase, SimNode, World};
 use crate::keys;
@@ -147,23 +150,17 @@ impl World {
                 self.arm_failure(target, disk_fault, calls, lasting);
             }
             FaultTarget::Rot(target) => self.rot(target),
-            FaultTarget::ClockStep(target, by_ms) => {
-                let Some(index) = self.resolve(target) else { return Ok(()) };
-                if let Actor::Replica(machine) = &mut self.nodes[index].actor {
-                    machine.wall_ahead += by_ms * 1_000_000;
-                }
-                self.count(Event::ClockSteps);
-                if by_ms.unsigned_abs() * 1_000_000 >= DAY_NS {
-                    self.count(Event::ClockStepsOfDays);
-                }
-                self.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
+            FaultTarget::Vanish(target, file, stops, lasting) => {
+                return vanish(self, target, file, (stops, lasting));
             }
+            FaultTarget::ClockStep(target, by_ms) => step_clock(self, target, by_ms),
             FaultTarget::Add(node, ..) if self.plan.is_archiver(node) => {}
             FaultTarget::Add(node, witness, patient) => {
                 self.order(&[OperatorStep::Add { node, witness, patient }], 0)
             }
             FaultTarget::Remove(target) => self.remove(target),
             FaultTarget::Replace(target) => replay::replace(self, target),
+            FaultTarget::Halved(target, steps, again) => order_half(self, target, steps, again),
             FaultTarget::Reformat(target) => replay::reformat(self, target),
             FaultTarget::DiesInstalling(target, lasting) => replay::die_installing(self, target, lasting),
             FaultTarget::TwoOrders(node, target) => {

@@ -14,6 +14,7 @@ use super::rng::Rng;
 use super::rollback::JournalCopy;
 use super::second::Carried;
 use super::storage::StorageFault;
+use super::vanished::Vanished;
 use lockstep_core::proto::commit::Durability;
 pub(super) use lockstep_memory::world::CLUSTER;
 use lockstep_memory::world::MemoryPorts;
@@ -29,7 +30,7 @@ use lockstep_wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
 use std::collections::BTreeMap;
 
 /// The interval at which a chore of the side thread is polled.
-const CHORE_NS: Nanos = 1_000_000;
+pub(super) const CHORE_NS: Nanos = 1_000_000;
 /// The longest datagram.
 pub(super) const MTU: usize = 1500;
 
@@ -60,8 +61,8 @@ pub(super) struct Machine {
     pub(super) is_tail_elsewhere: bool,
     /// Its process writes to the device what earlier runs acknowledged or promised from memory.
     pub(super) proves: bool,
-    /// How often that was done and is not counted yet.
-    pub(super) proven: u32,
+    /// Events of its side thread that are not counted yet.
+    pub(super) noted: Vec<Event>,
     /// Bytes of the ring that the process uses.
     pub(super) ring_bytes: usize,
     pub(super) state: MachineState,
@@ -119,6 +120,8 @@ pub(super) struct Machine {
     pub(super) remarks: Vec<SideEvent>,
     /// Segments of which a bit has changed while the process ran, with their original bytes.
     pub(super) rotten: BTreeMap<u64, Vec<u8>>,
+    /// Files that have vanished.
+    pub(super) vanished: Vanished,
     /// How often other nodes were asked in vain for the missing part of a segment.
     pub(super) asked: u32,
 }
@@ -153,7 +156,7 @@ impl Machine {
             other_tail: None,
             is_tail_elsewhere: false,
             proves: false,
-            proven: 0,
+            noted: Vec::new(),
             ring_bytes: configured.ring_bytes,
             state: MachineState::Down(Some(MemoryTail::new(configured.ring_bytes)), 0),
             store,
@@ -185,6 +188,7 @@ impl Machine {
             remarks: Vec::new(),
             cold: false,
             rotten: BTreeMap::new(),
+            vanished: Vanished::default(),
             asked: 0,
         })
     }
@@ -273,6 +277,7 @@ impl Machine {
         ));
         (self.fetching, self.giving) = (None, ReplayServing::default());
         self.starts += 1;
+        self.vanished.begin();
         self.recorded = RecordedEvents::default();
         self.state = MachineState::Up(Box::new(replica));
         Ok(Started::Runs(tables))
@@ -369,7 +374,8 @@ impl Machine {
 
     /// Whether it may find damage, or call its journal incomplete.
     pub(super) fn may_refuse(&self) -> bool {
-        self.damaged || self.harmed || self.forgot || self.failed || !self.rotten.is_empty()
+        let lacks = !self.rotten.is_empty() || self.vanished.may_refuse();
+        self.damaged || self.harmed || self.forgot || self.failed || lacks
     }
 
     /// The oldest seq that it can repair, or could after a restart now: a recovered ring begins with a block
@@ -488,6 +494,7 @@ fn side_settings(plan: &Plan, power: bool, archives: bool) -> SideSettings {
         pack_period_ns: CHORE_NS,
         scrub_period_ns: CHORE_NS,
         mend_period_ns: CHORE_NS,
+        presence_period_ns: CHORE_NS,
         ..SideSettings::new(power)
     }
 }

@@ -43,6 +43,18 @@ pub fn run_wanted(
     is_wanted: impl Fn(&Plan) -> bool + Sync,
     goes_on: impl Fn(&Tally) -> bool + Sync,
 ) -> Tally {
+    let plan_of = |seed| Some(Plan::of_seed(seed)).filter(&is_wanted);
+    run_plans((first, seeds), jobs, failures_max, plan_of, goes_on)
+}
+
+/// The same, of so many seeds from the `first` on, with the plans that `plan_of` gives for them.
+pub fn run_plans(
+    (first, seeds): (u64, u64),
+    jobs: usize,
+    failures_max: usize,
+    plan_of: impl Fn(u64) -> Option<Plan> + Sync,
+    goes_on: impl Fn(&Tally) -> bool + Sync,
+) -> Tally {
     let next = AtomicU64::new(first);
     let tally = Mutex::new(Tally::default());
     let lock = || tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -53,10 +65,7 @@ pub fn run_wanted(
             if seed >= first.saturating_add(seeds) || is_over(&lock()) {
                 return;
             }
-            let plan = Plan::of_seed(seed);
-            if !is_wanted(&plan) {
-                continue;
-            }
+            let Some(plan) = plan_of(seed) else { continue };
             // A panic is a failure like any other: a broken invariant in words.
             match caught(&plan, false) {
                 Ok(outcome) => {

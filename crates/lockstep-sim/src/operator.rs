@@ -47,6 +47,8 @@ struct Errand {
     steps: VecDeque<OperatorStep>,
     next_at: Nanos,
     until: Nanos,
+    /// Steps after which the command's process dies.
+    left: usize,
 }
 
 /// See the module.
@@ -81,6 +83,20 @@ impl SimOperator {
         self.signed
     }
 
+    /// Does nothing for so long: all commands go on afterwards.
+    pub(super) fn sleep(&mut self, lasting: Nanos) {
+        for errand in &mut self.errands {
+            (errand.next_at, errand.until) = (errand.next_at + lasting, errand.until + lasting);
+        }
+    }
+
+    /// The process of the command that was begun last dies after so many of its steps.
+    pub(super) fn end_last_after(&mut self, steps: usize) {
+        if let Some(errand) = self.errands.last_mut() {
+            errand.left = steps;
+        }
+    }
+
     /// Gives no more commands.
     pub(super) fn rest(&mut self) {
         self.errands.clear();
@@ -111,7 +127,8 @@ impl World {
     pub(super) fn command_until(&mut self, steps: &[OperatorStep], after: Nanos, until: Nanos) {
         self.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
         let next_at = self.now + after;
-        self.operator.errands.push(Errand { steps: steps.iter().copied().collect(), next_at, until });
+        let steps: VecDeque<_> = steps.iter().copied().collect();
+        self.operator.errands.push(Errand { left: steps.len(), steps, next_at, until });
     }
 
     /// The operator's turn.
@@ -124,9 +141,10 @@ impl World {
                 && self.try_step(*step)?
             {
                 errand.steps.pop_front();
+                errand.left -= 1;
             }
         }
-        errands.retain(|errand| !errand.steps.is_empty() && now < errand.until);
+        errands.retain(|errand| errand.left > 0 && now < errand.until);
         self.operator.errands.append(&mut errands);
         Ok(())
     }
@@ -134,6 +152,8 @@ impl World {
     /// Takes the present action for a step. Returns whether the step has ended.
     fn try_step(&mut self, step: OperatorStep) -> Result<bool, Violation> {
         match step {
+            // A journal that the cluster may have heard of is not formatted again.
+            OperatorStep::Renew(node) if self.lost >> node & 1 == 0 => Ok(true),
             OperatorStep::Renew(node) => self.renew(node).map(|()| true),
             OperatorStep::Declare { survivor, dead, truly } => Ok(self.declare(survivor, dead, truly)),
             OperatorStep::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),

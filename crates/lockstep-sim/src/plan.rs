@@ -11,6 +11,7 @@ use super::device::DeviceFault;
 use super::disk::DiskFault;
 use super::edge::{EdgeFault, EdgePlan};
 use super::rng::Rng;
+use super::vanished::VanishedFile;
 use super::wire::{NetworkModel, NodeSet, Tampering, Traffic};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
@@ -108,6 +109,8 @@ pub enum FaultTarget {
     DiskFails(FaultTargetNode, DiskFault, u64, Nanos),
     /// A bit of a sealed segment changes while its replica runs.
     Rot(FaultTargetNode),
+    /// This file of a journal vanishes; with the flag while no process runs, which is started again later.
+    Vanish(FaultTargetNode, VanishedFile, bool, Nanos),
     /// A disk accepts no write for a while.
     SlowFlush(FaultTargetNode, Nanos),
     /// A wall clock jumps by so many milliseconds.
@@ -119,6 +122,9 @@ pub enum FaultTarget {
     Remove(FaultTargetNode),
     /// The journal of this one is lost; its next incarnation takes its place.
     Replace(FaultTargetNode),
+    /// The journal of this one is lost; the command that replaces it dies after so many steps, and is given
+    /// again after a while, or never.
+    Halved(FaultTargetNode, u64, Nanos),
     /// The journal of this one, which is no founder, is lost, and formatted anew.
     Reformat(FaultTargetNode),
     /// The next process that begins behind a checkpoint at this node dies in the call that stores it.
@@ -196,6 +202,8 @@ impl FaultTarget {
             | Self::Last(.., lasting)
             | Self::DiskFails(.., lasting)
             | Self::SlowFlush(.., lasting)
+            | Self::Vanish(.., lasting)
+            | Self::Halved(.., lasting)
             | Self::Ail(.., lasting)
             | Self::Tamper(.., lasting)
             | Self::LongSuspension(.., lasting)
@@ -291,6 +299,8 @@ pub struct Plan {
     pub timeout_ns: Nanos,
     /// The length of the fault phase; suspensions are not counted.
     pub fault_phase_ns: Nanos,
+    /// The months of a year of trading days; 0 of any other run.
+    pub months: u64,
     /// The factor by which everything configured is slower than usual; 1 in most runs.
     pub pace: u64,
     /// Whether readers read journals where no ring has what they lack.
@@ -360,6 +370,7 @@ impl Plan {
             loopback: rng.below(2) == 0,
             timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
             fault_phase_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
+            months: 0,
             pace: 1,
             replays: Rng::new(seed ^ 0x4ead).below(2) == 0,
             replay_opens_ns: 1_000_000
@@ -397,11 +408,14 @@ impl Plan {
         plan.draw_joining(&mut Rng::new(seed ^ 0x701e));
         plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
         plan.draw_wrong_clocks(&mut Rng::new(seed ^ 0xc1a5));
+        plan.draw_vanished();
+        plan.draw_halved();
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
         plan.draw_attacks(&mut Rng::new(seed ^ 0xa77a));
         plan.draw_tampering(&mut Rng::new(seed ^ 0x9a74));
         plan.draw_quorum_loss(&mut Rng::new(seed ^ 0x104a));
+        plan.draw_late_restore();
         plan.draw_copies(&mut Rng::new(seed ^ 0xc09e));
         plan.draw_sleeper(&mut Rng::new(seed ^ 0x51ee));
         let has_full_disks = plan.draw_full_disks(&mut Rng::new(seed ^ 0xd407));

@@ -15,6 +15,7 @@ use super::sleeper::SleepOutcome;
 use super::story::{Happening, Story};
 use super::wire::SimNetwork;
 use super::world::{Actor, ReaderSlot, RunPhase, SimNode, World, WorldWork};
+use super::year::{Diary, hand_in_every_ns};
 use crate::edge::MachineUnderTest;
 use lockstep_core::engine::participant::ParticipantEngine;
 use lockstep_core::engine::parts::PartsLimits;
@@ -232,6 +233,7 @@ impl World {
             story: tells.then(Story::default),
             trace_digest: 0,
             edges: None,
+            diary: Diary::default(),
             slept_ns: 0,
             dawn: 0,
             plan: plan.clone(),
@@ -250,11 +252,7 @@ impl World {
             world.start_replica(node)?;
         }
         for index in 0..plan.publishers {
-            let work = WorldWork::new(
-                format!("gateway-{index}"),
-                plan.messages,
-                plan.first_act_ns() / plan.messages.max(1),
-            );
+            let work = WorldWork::new(format!("gateway-{index}"), plan.messages, hand_in_every_ns(plan));
             if index < plan.participants {
                 let reading = world.draw_reading(index);
                 world.node(Actor::Participant(None, work, reading), format!("participant {index}"));

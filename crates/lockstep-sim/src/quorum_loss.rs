@@ -34,6 +34,9 @@ use lockstep_wire::{Identity, MemberBody, Nanos};
 
 /// One seed in so many loses its quorum, of those that may.
 const SELDOM: u64 = 12;
+/// One seed in so many, of those in which nodes join behind retention, drawn from a stream of its own.
+const SELDOM_LATE: u64 = 4;
+const STREAM_LATE: u64 = 0xe2d2;
 /// The history that is founded.
 const LATER: u64 = 0xb2;
 /// The difference between a founder's incarnation and the one before.
@@ -60,6 +63,25 @@ impl Plan {
         if rng.below(SELDOM) > 0 || !is_plain || self.founders + self.archivers != self.replicas {
             return;
         }
+        self.draw_ruin(rng);
+    }
+
+    /// In some runs in which nodes join behind retention: what is left begins late, and so does the history
+    /// that is founded on it, and everybody else joins it.
+    pub(super) fn draw_late_restore(&mut self) {
+        let mut rng = Rng::new(self.seed ^ STREAM_LATE);
+        let may = self.has_joiners() && !self.witness && self.founders + self.archivers == self.replicas;
+        if may && rng.below(SELDOM_LATE) == 0 {
+            self.draw_ruin(&mut rng);
+        }
+    }
+
+    /// Whether a history is founded on what retention has left.
+    pub fn restores_late(&self) -> bool {
+        self.archives_are_cut && self.may_found()
+    }
+
+    fn draw_ruin(&mut self, rng: &mut Rng) {
         let (members, all): (NodeSet, NodeSet) = ((1 << self.founders) - 1, (1 << self.replicas) - 1);
         let mut gone = members;
         while gone.count_ones() as usize > self.founders / 2 + 1 {
@@ -120,7 +142,7 @@ impl Machine {
     /// An inspection like that of `recover`: with the ring where that proves the journal complete, else of
     /// the segments alone.
     fn look(&self) -> Option<Inspection> {
-        if self.is_damaged() || self.failed || !self.rotten.is_empty() {
+        if self.is_damaged() || self.failed || !self.rotten.is_empty() || self.vanished.may_refuse() {
             return None;
         }
         let memory = match &self.state {

@@ -2,6 +2,7 @@
 //! loss of power, damage while no process runs.
 
 use super::check::Violation;
+use super::coverage::Event;
 use super::disk::DiskFault;
 use super::machine::{Machine, MachineState};
 use super::plan::FaultKind;
@@ -70,12 +71,22 @@ impl Machine {
         }
         if self.proves && self.is_on_device() {
             self.proves = false;
-            self.proven += 1;
+            self.noted.push(Event::DurabilityProven);
         }
+        self.judge_vanished(now)?;
         // A segment that the scrub cannot read counts as damaged, and the process continues.
         self.failed |= self.store.take_struck();
         // A failed chore may be tried again; a dead process does nothing any more.
         Ok(if self.store.is_dead() { Flushed::Died } else { Flushed::GoesOn })
+    }
+
+    /// Whether it has named what has vanished, and made anew what it can.
+    fn judge_vanished(&mut self, now: Nanos) -> Result<(), Violation> {
+        let Self { vanished, store, side: Some(side), .. } = self else { return Ok(()) };
+        let is_able = side.stuck().is_none() && !store.is_dead() && self.rotten.is_empty();
+        let events = vanished.judge(now, (side, store), is_able);
+        self.noted.extend(events.map_err(|why| format!("{why}, at {}", self.identity))?);
+        Ok(())
     }
 
     /// One turn of the side thread; `None` where nothing runs.

@@ -153,8 +153,8 @@ impl World {
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         let flushed = machine.flush(now)?;
         let (events, may_be_damaged) = (std::mem::take(&mut machine.remarks), machine.may_refuse());
-        let proven = std::mem::take(&mut machine.proven);
-        self.oracle.coverage.count_all((0..proven).map(|_| Event::DurabilityProven));
+        let noted = std::mem::take(&mut machine.noted);
+        self.oracle.coverage.count_all(noted);
         let durable = machine.replica().map(|replica| replica.tail().durable_next());
         self.on_side_events(index, events, may_be_damaged)?;
         self.bring(index);

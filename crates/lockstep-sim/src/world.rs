@@ -23,6 +23,7 @@ use super::sleeper::SleepOutcome;
 use super::storage::StorageFault;
 use super::story::{Happening, Story};
 use super::wire::{NetworkModel, NodeSet, Route, SimNetwork, SimPacket};
+use super::year::Diary;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::engine::idle_turn::check_idle_turn;
 use lockstep_core::engine::participant::ParticipantEngine;
@@ -197,6 +198,8 @@ pub(super) struct World {
     pub(super) trace_digest: u64,
     /// The edge around the core, in some runs.
     pub(super) edges: Option<Box<Edges>>,
+    /// The days that are over, in a run of a year.
+    pub(super) diary: Diary,
     /// The length of all suspensions that have begun.
     pub(super) slept_ns: Nanos,
     /// The end of the last of them.

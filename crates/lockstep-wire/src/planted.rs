@@ -250,6 +250,9 @@ mutations! {
     BaseBegunForEver "stuck" "a node that has begun behind a checkpoint never begins behind a later one",
     BehindNeverGone "replays" "a source that lies behind is waited for, whatever the others have removed",
     LostNeverGone "replays" "a source that cannot be reached is waited for, whatever the others say",
+    GoneUnnamed "vanished" "a segment that is gone is named by nobody",
+    BaseGoneUnnamed "vanished" "the tables of what retention removed are gone, and nobody names them",
+    GoneNotDerived "vanished" "an index that is gone is not computed anew",
     RequestsWithoutRoom "NACK-1" "who has no room for what comes next asks for it again and again",
 }
 

@@ -14,6 +14,7 @@ use crate::journal::segment::RECORDS_AT;
 use crate::journal::torn::has_grown;
 use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::planted::{Mutation, planted};
 
 /// The indices and checkpoints in `store` of segments from number `from` on that do not follow from its
 /// segments, which are undamaged. `end` is where their log ends, and `ended_at` the newest of them and its
@@ -35,11 +36,8 @@ pub fn check_derived<S: Store>(
     check_removed(store, from, numbers.first().copied().unwrap_or(u64::MAX), &mut wrong)?;
     for (at, &number) in numbers.iter().enumerate().filter(|(_, number)| **number >= from) {
         let Ok(header) = read_header(store, number)? else { continue };
-        // The tables with which the oldest one begins: nothing that is left determines them.
-        let base = FileName::Checkpoint(number.saturating_sub(1));
-        if at == 0 && header.first_seq > 1 && present(store, base)?.is_none() && is_there(store, number)? {
-            let what = "the file is gone, and with it the tables of what retention removed";
-            wrong.push(Damage::new(base, 0, header.first_seq, what));
+        if at == 0 {
+            wrong.extend(base_gone(store, number)?);
         }
         // The newest one may be filled still: it has none of them.
         let is_sealed = at + 1 < numbers.len();
@@ -110,6 +108,30 @@ fn check_removed<S: Store>(
     Ok(())
 }
 
+/// The damage where the tables are gone with which `oldest` begins, the first segment that is there: nothing
+/// that is left determines them.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn base_gone<S: Store>(store: &S, oldest: u64) -> Result<Option<Damage>, StoreError> {
+    let base = FileName::Checkpoint(oldest.saturating_sub(1));
+    if present(store, base)?.is_some() {
+        return Ok(None);
+    }
+    let begins_at = match read_header(store, oldest) {
+        Ok(header) => header.map_or(0, |header| header.first_seq),
+        // It is gone as well, or cannot be read: that is its own damage.
+        Err(error) if matches!(error.fault, StoreFault::Missing | StoreFault::Failed) => 0,
+        Err(error) => return Err(error),
+    };
+    if begins_at <= 1 || planted(Mutation::BaseGoneUnnamed) || !is_there(store, oldest)? {
+        return Ok(None);
+    }
+    let what = "the file is gone, and with it the tables of what retention removed: bring it back from a copy of this \
+                folder, or replace this node";
+    Ok(Some(Damage::new(base, 0, begins_at, what)))
+}
+
 /// Computes the index and the checkpoint of a sealed segment that is whole, where they are not there. Returns
 /// which; or why one cannot be computed.
 ///
@@ -146,7 +168,7 @@ fn computed<S: Store>(store: &S, number: u64) -> Result<Result<ComputedFiles, Da
         Err(damage) => return Ok(Err(damage)),
     };
     let file = FileName::Index(number);
-    if present(store, file)?.is_none() {
+    if present(store, file)?.is_none() && !planted(Mutation::GoneNotDerived) {
         files.push((file, Index::rebuild(store, number, header.first_seq)?.to_bytes()));
     }
     let file = FileName::Checkpoint(number);

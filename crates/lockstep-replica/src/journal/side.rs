@@ -64,8 +64,10 @@ pub struct SideSettings {
     pub pack_period_ns: Nanos,
     /// ... the scrub continues, ...
     pub scrub_period_ns: Nanos,
-    /// ... and a failed mend is tried again.
+    /// ... a failed mend is tried again, ...
     pub mend_period_ns: Nanos,
+    /// ... and it is looked whether all files are there: a listing of their folder.
+    pub presence_period_ns: Nanos,
 }
 
 impl SideSettings {
@@ -84,6 +86,7 @@ impl SideSettings {
             pack_period_ns: 250_000_000,
             scrub_period_ns: 100_000_000,
             mend_period_ns: 10_000_000_000,
+            presence_period_ns: 2_000_000_000,
         }
     }
 }
@@ -100,8 +103,6 @@ const TRIES_TO_STOP: u32 = 250;
 const MEND_ATTEMPTS: u32 = 5;
 /// Damage of one segment that is reported place by place.
 const EVENTS_MAX: usize = 16;
-/// Between two looks whether all segments are there: a listing of their folder.
-const PRESENCE_PERIOD_NS: Nanos = 2_000_000_000;
 /// A trading day, for retention.
 const DAY_NS: Nanos = 86_400 * 1_000_000_000;
 
@@ -159,8 +160,8 @@ pub enum SideEvent {
     Damaged(Damage),
     /// A damaged segment was mended.
     Mended(u64),
-    /// A segment that was gone is there again.
-    Back(u64),
+    /// A file that was gone is there again.
+    Back(FileName),
     /// A segment lacked this file, or it was not what the segment says, and was computed anew.
     Derived(FileName),
     /// A damaged segment was not mended.
@@ -220,7 +221,7 @@ impl fmt::Display for SideEvent {
                 "segments were removed that publisher {publisher} needs, from seq {from} on: it begins with a newer snapshot \
                  of a peer, or reads an archiver; raise the journal's retention"
             ),
-            Self::Back(number) => write!(f, "segment {number} is there again; it is read, and served"),
+            Self::Back(file) => write!(f, "{file} is there again; it is read, and served"),
             Self::Derived(file) => {
                 write!(f, "{file} was gone or not what its segment says, and was computed anew from that")
             }
@@ -246,8 +247,8 @@ impl fmt::Display for SideEvent {
 struct Wound {
     found: Vec<Damage>,
     tries: u32,
-    /// The segment is not there at all.
-    is_gone: bool,
+    /// This file is not there at all.
+    gone: Option<FileName>,
 }
 
 /// Which half of the work is next.

@@ -149,7 +149,7 @@ impl World {
             trader.next_at().min(come)
         });
         let receivers = edges.receivers.iter().map(FeedReceiver::next_at);
-        traders.chain(of_fix).chain(receivers).min().unwrap_or(Nanos::MAX)
+        traders.chain(of_fix).chain(receivers).min().unwrap_or(Nanos::MAX).max(self.dawn)
     }
 
     /// Clients and receivers have their turns.

@@ -19,3 +19,4 @@ mod seeds;
 mod trial;
 mod views;
 mod watched;
+mod year;

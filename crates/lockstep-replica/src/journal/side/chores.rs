@@ -1,17 +1,16 @@
 //! Work of the side thread that may wait: scrubbing, mending, packing, retention.
 
-use super::{
-    DAY_NS, EVENTS_MAX, IDLE_ZEROS_LEN, Inputs, MEND_ATTEMPTS, PRESENCE_PERIOD_NS, SideEvent, SideThread,
-};
+use super::{DAY_NS, EVENTS_MAX, IDLE_ZEROS_LEN, Inputs, MEND_ATTEMPTS, SideEvent, SideThread, Wound};
 use crate::journal::damage::Damage;
-use crate::journal::derived::derive;
-use crate::journal::gone::{ExpectedSegments, gone};
+use crate::journal::derived::{base_gone, derive};
+use crate::journal::gone::{ExpectedSegments, Gone, gone};
 use crate::journal::mend::Mend;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
 use crate::journal::read::numbers;
 use crate::journal::scrub::Scrub;
 use crate::journal::segment_index::Unserved;
 use crate::journal::segments::{NeededBy, RUN_LEN_MAX, Retention, WriteError};
+use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Nanos, Seq};
 use std::collections::BTreeSet;
 
@@ -58,13 +57,14 @@ impl SideThread {
         self.mend(store, now, remarks)?;
         if now >= self.presence_due {
             self.check_presence(store, remarks)?;
-            self.presence_due = now + PRESENCE_PERIOD_NS;
+            self.presence_due = now + self.settings.presence_period_ns;
         }
         Ok(())
     }
 
-    /// Segments that should be there and are not count as damaged until they are back. An index or a
-    /// checkpoint that a whole segment lacks is computed anew, one in a turn.
+    /// Files that should be there and are not count as damaged until they are back: segments, and the
+    /// tables with which the oldest one begins. An index or a checkpoint that a whole segment lacks is
+    /// computed anew, one in a turn.
     fn check_presence<S: Store>(
         &mut self,
         store: &mut S,
@@ -72,26 +72,37 @@ impl SideThread {
     ) -> Result<(), WriteError> {
         let newest = self.writer.number();
         let expected = ExpectedSegments { oldest: self.superblock.oldest_number, newest, end: 0 };
-        let gone = gone(store, expected)?;
-        let is_gone = |number: u64| gone.iter().any(|gone| (gone.first..=gone.last).contains(&number));
-        let back: Vec<u64> = self
+        let gone = if planted(Mutation::GoneUnnamed) { Vec::new() } else { gone(store, expected)? };
+        let mut missed: Vec<(u64, FileName, Damage)> =
+            gone.iter().map(|one| (one.first, FileName::Segment(one.first), one.damage())).collect();
+        if let Some(oldest) = numbers(store)?.first().copied()
+            && let Some(damage) = base_gone(store, oldest)?
+        {
+            missed.push((oldest - 1, FileName::Checkpoint(oldest - 1), damage));
+        }
+        let is_gone = |number: u64, file: FileName| {
+            let in_row = |gone: &Gone| (gone.first..=gone.last).contains(&number);
+            missed.iter().any(|(_, missed, _)| *missed == file)
+                || file == FileName::Segment(number) && gone.iter().any(in_row)
+        };
+        let back: Vec<(u64, FileName)> = self
             .damaged
             .iter()
-            .filter(|(number, wound)| wound.is_gone && !is_gone(**number))
-            .map(|(number, _)| *number)
+            .filter_map(|(number, wound)| Some((*number, wound.gone?)))
+            .filter(|(number, file)| !is_gone(*number, *file))
             .collect();
-        for number in back {
+        for (number, file) in back {
             self.damaged.remove(&number);
-            remarks.push(SideEvent::Back(number));
+            remarks.push(SideEvent::Back(file));
             // Its neighbours may be mended by what it says.
-            self.damaged.values_mut().filter(|wound| !wound.is_gone).for_each(|wound| wound.tries = 0);
+            self.damaged.values_mut().filter(|wound| wound.gone.is_none()).for_each(|wound| wound.tries = 0);
         }
-        for one in &gone {
-            let wound = self.damaged.entry(one.first).or_default();
-            if !std::mem::replace(&mut wound.is_gone, true) {
+        for (number, file, damage) in missed {
+            let wound = self.damaged.entry(number).or_default();
+            if wound.gone.replace(file) != Some(file) {
                 // Its bytes are in no other journal in the same form (`mend`).
-                (wound.found, wound.tries) = (vec![one.damage()], MEND_ATTEMPTS);
-                remarks.push(SideEvent::Damaged(one.damage()));
+                (wound.found, wound.tries) = (vec![damage.clone()], MEND_ATTEMPTS);
+                remarks.push(SideEvent::Damaged(damage));
             }
         }
         self.serve();
@@ -276,9 +287,12 @@ impl SideThread {
             self.damaged.remove(&number);
             self.mend.take_if(|mend| mend.number() == number);
         }
-        // What was gone below is missed no longer.
+        // What was gone below is missed no longer, but for the tables with which the oldest one begins.
         let oldest = self.superblock.oldest_number;
-        self.damaged.retain(|number, _| *number >= oldest);
+        let is_base = |number: u64, wound: &Wound| {
+            number + 1 == oldest && wound.gone == Some(FileName::Checkpoint(number))
+        };
+        self.damaged.retain(|number, wound| *number >= oldest || is_base(*number, wound));
         self.serve();
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::journal::ports::Store;
+use crate::journal::read::numbers;
 use crate::journal::side::{Inputs, SideEvent, SideSettings, SideStep, SideThread};
 use crate::journal::walk::read_header;
 use crate::journal::{Damage, ExpectedSegments, Gone, Retention, gone, verify};
@@ -193,4 +194,24 @@ fn a_node_names_what_vanishes_while_it_runs_until_it_is_back_and_computes_what_i
             assert_eq!(store.file_mut(*file), whole.clone().file_mut(*file), "{file}");
         }
     }
+}
+
+#[test]
+fn a_node_names_the_tables_of_what_was_removed_that_vanish_until_they_are_back_and_serves_the_rest() {
+    let Journal { mut store, opened } = retained();
+    let oldest = numbers(&store).unwrap()[0];
+    let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(false));
+    let (mut memory, mut now) = (opened.tail.into_memory(), 0);
+    assert_eq!(turns(&mut side, &mut store, &mut memory, &mut now), []);
+    let base = FileName::Checkpoint(oldest - 1);
+    let bytes = store.file_mut(base).unwrap().clone();
+    remove(&mut store, &[base]);
+    let events = turns(&mut side, &mut store, &mut memory, &mut now);
+    let [SideEvent::Damaged(damage)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((damage.file.clone(), side.damaged()), (base.to_string(), (1, first_seq(&store, oldest))));
+    assert!(!side.written().damaged.contains(oldest), "its own bytes are whole");
+    assert_eq!(named(&verify(&store).unwrap().damage), [(base.to_string(), first_seq(&store, oldest))]);
+    store.replace(base, &bytes).unwrap();
+    let events = turns(&mut side, &mut store, &mut memory, &mut now);
+    assert_eq!((events, side.damaged()), (vec![SideEvent::Back(base)], (0, 0)));
 }

@@ -95,7 +95,7 @@ pub(super) fn search(mutation: Mutation, rule: &str, seed_time: Duration) -> Sea
         _ if OF_PROOF.contains(&mutation) => found_by(Witness::Proof).into(),
         // The explorer has no edges and no disks that are full.
         Some((what, has)) => match some_seeds(what, has, seed_time) {
-            SearchResult::Nowhere if rule != "edge" => small_states().into(),
+            SearchResult::Nowhere if !["edge", "vanished"].contains(&rule) => small_states().into(),
             result => result,
         },
         // Only the simulator judges these.
@@ -264,6 +264,7 @@ type Seeds = (&'static str, fn(&Plan) -> bool);
 fn needs(mutation: Mutation, rule: &str) -> Option<Seeds> {
     match rule {
         "edge" => Some(("with an edge", |plan| plan.edges.is_some())),
+        "vanished" => Some(("with files that vanish", Plan::loses_files)),
         _ if rule.starts_with("LINEAGE") || OF_FOUNDING.contains(&mutation) => {
             Some(("with a founding", Plan::may_found))
         }

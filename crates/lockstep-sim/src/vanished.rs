@@ -1,0 +1,291 @@
+//! Whole files of a journal vanish, under a process that runs or while none does: a sealed segment, the
+//! newest one, an index, a checkpoint, the checkpoint with which the oldest segment begins, a copy of the
+//! superblock.
+//!
+//! ```text
+//!   index, checkpoint of a sealed segment ─▶ computed anew, byte for byte; nothing else changes
+//!   segment, tables of what was removed   ─▶ named by the node that runs, and served to nobody
+//!   anything, while no process runs       ─▶ the next one has all that was acknowledged, or does not start
+//! ```
+//!
+//! The node looks for its files once in a chore's interval. After a few of them whatever is gone has been
+//! named or is there again, or the run fails.
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::fault_phase::ms;
+use super::machine::CHORE_NS;
+use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::rng::Rng;
+use super::story::Happening;
+use super::world::{Actor, World};
+use crate::disk::SimDisk;
+use lockstep_replica::journal::BLOCK_LEN;
+use lockstep_replica::journal::ports::{FileName, Store};
+use lockstep_replica::journal::side::SideThread;
+use lockstep_wire::Nanos;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One seed in so many loses files, ...
+const SELDOM: u64 = 24;
+/// ... drawn from this stream. No seed that failed once, and no witness of a mutation, draws one: their plans
+/// are what they were.
+const STREAM: u64 = 0x10b7;
+/// Looks of a node after which a file that is gone is named, or is there again; and one more for each that is
+/// computed, as a look computes those of one segment.
+const LOOKS: u32 = 6;
+
+/// The file that vanishes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum VanishedFile {
+    /// A sealed segment.
+    Sealed,
+    /// The newest segment.
+    Newest,
+    /// The index of a sealed segment.
+    Index,
+    /// The checkpoint at the end of a sealed segment.
+    Checkpoint,
+    /// The checkpoint with which the oldest segment begins, where the beginning was removed.
+    Base,
+    /// A copy of the superblock.
+    Superblock,
+}
+
+impl Plan {
+    /// Whether files of journals vanish.
+    pub fn loses_files(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Vanish(..)))
+    }
+
+    /// The files that vanish; none in most runs.
+    pub(super) fn draw_vanished(&mut self) {
+        let mut rng = Rng::new(self.seed ^ STREAM);
+        if rng.below(SELDOM) > 0 || self.edges.is_some() {
+            return;
+        }
+        // Enough for several segments.
+        (self.messages, self.segment_len) = (150, 32 << 10);
+        for _ in 0..1 + rng.below(4) {
+            let at_ns = self.fault_phase_ns * (2 + rng.below(8)) / 10;
+            let target = FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize);
+            let file = rng.pick(&[
+                VanishedFile::Sealed,
+                VanishedFile::Newest,
+                VanishedFile::Index,
+                VanishedFile::Checkpoint,
+                VanishedFile::Base,
+                VanishedFile::Superblock,
+            ]);
+            let stops = rng.below(2) == 0;
+            let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
+            self.faults.push(PlannedFault { at_ns, what: FaultTarget::Vanish(target, file, stops, lasting) });
+        }
+    }
+}
+
+/// The files that have vanished from one journal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Vanished {
+    /// Segments, until retention removes what lies behind them.
+    segments: BTreeSet<u64>,
+    /// Those of them that the present process has not named.
+    unnamed: BTreeSet<u64>,
+    /// The tables with which this segment begins, and whether the present process has named them.
+    base: Option<(u64, bool)>,
+    /// Files that are computed, with the bytes that they had.
+    derived: BTreeMap<FileName, Vec<u8>>,
+    /// A copy of the superblock vanished.
+    has_half: bool,
+    /// The looks of the process since then, and the time of the next one.
+    looks: u32,
+    next_look: Nanos,
+}
+
+impl Vanished {
+    /// Whether a process may refuse to start on the journal, or stop.
+    pub(super) fn may_refuse(&self) -> bool {
+        !self.segments.is_empty() || self.base.is_some() || self.has_half
+    }
+
+    /// Whether files are gone that a process has yet to compute.
+    pub(super) fn is_open(&self) -> bool {
+        !self.derived.is_empty()
+    }
+
+    /// A process starts: it has named nothing yet.
+    pub(super) fn begin(&mut self) {
+        self.unnamed.clone_from(&self.segments);
+        self.base = self.base.map(|(number, _)| (number, false));
+        (self.looks, self.next_look) = (0, 0);
+    }
+
+    /// Retention has removed the rest on purpose: it is not missed any more.
+    fn forget_below(&mut self, oldest: u64) {
+        self.segments.retain(|number| *number >= oldest);
+        self.unnamed.retain(|number| *number >= oldest);
+        self.base.take_if(|(number, _)| *number < oldest);
+        // Where its segment or the one behind it is gone, nothing tells what it was.
+        let Self { segments, derived, .. } = self;
+        derived.retain(|file, _| {
+            number_of(*file).is_some_and(|number| {
+                number >= oldest && !segments.contains(&number) && !segments.contains(&(number + 1))
+            })
+        });
+    }
+
+    /// The side thread has had its turn: it may have named files, or made them anew.
+    pub(super) fn judge(
+        &mut self,
+        now: Nanos,
+        (side, store): (&SideThread, &SimDisk),
+        is_able: bool,
+    ) -> Result<Vec<Event>, Violation> {
+        if self.unnamed.is_empty() && self.derived.is_empty() && self.base.is_none_or(|(_, named)| named) {
+            return Ok(Vec::new());
+        }
+        self.forget_below(side.superblock().oldest_number);
+        let mut events = Vec::new();
+        let segments = &self.segments;
+        // Those in a row are named by the first of them.
+        let first_of = |number: u64| {
+            (0..=number).rev().take_while(|number| segments.contains(number)).last().unwrap_or(number)
+        };
+        let damaged = side.written().damaged;
+        let before = self.unnamed.len();
+        self.unnamed.retain(|number| !damaged.contains(first_of(*number)));
+        events.extend((self.unnamed.len()..before).map(|_| Event::VanishedNamed));
+        if let Some((_, named)) = &mut self.base
+            && !*named
+            && side.damaged().0 > 0
+        {
+            *named = true;
+            events.push(Event::VanishedNamed);
+        }
+        let present: Vec<FileName> =
+            self.derived.keys().filter(|file| store.len(**file).is_ok()).copied().collect();
+        for file in present {
+            let was = self.derived.remove(&file).unwrap_or_default();
+            let mut is = vec![0; was.len() + 1];
+            let len = store.read_at(file, 0, &mut is).map_err(|error| error.to_string())?;
+            if is[..len] != was {
+                return Err(format!("S7: {file} was gone, and was computed anew into another"));
+            }
+            events.push(Event::VanishedDerived);
+        }
+        if is_able && now >= self.next_look {
+            self.next_look = now + CHORE_NS;
+            self.looks += 1;
+        }
+        if self.looks <= LOOKS + self.derived.len() as u32 {
+            return Ok(events);
+        }
+        let base = self.base.filter(|(_, named)| !named).map(|(number, _)| FileName::Checkpoint(number - 1));
+        let missed = self.unnamed.iter().map(|number| FileName::Segment(*number));
+        match missed.chain(base).chain(self.derived.keys().copied()).next() {
+            Some(file) => {
+                Err(format!("VANISHED: {file} is gone, and its node neither names it nor makes it anew"))
+            }
+            None => Ok(events),
+        }
+    }
+
+    /// Takes a file of that kind away. Returns its name, if there was one.
+    fn take(
+        &mut self,
+        store: &mut SimDisk,
+        file: VanishedFile,
+        runs: bool,
+        rng: &mut Rng,
+    ) -> Option<FileName> {
+        let files = store.list().ok()?;
+        let mut segments: Vec<u64> = files
+            .iter()
+            .filter_map(|file| match file {
+                FileName::Segment(number) | FileName::Packed(number) => Some(*number),
+                _ => None,
+            })
+            .collect();
+        segments.sort_unstable();
+        segments.dedup();
+        let (newest, oldest) = (segments.pop()?, *segments.first()?);
+        let sealed = segments[rng.below(segments.len() as u64) as usize];
+        let file = match file {
+            VanishedFile::Newest if runs => return None,
+            VanishedFile::Superblock if runs => return None,
+            VanishedFile::Superblock => {
+                let at = BLOCK_LEN * rng.below(2) as usize;
+                store.file_mut(FileName::Superblock)?.get_mut(at..at + BLOCK_LEN)?.fill(0);
+                self.has_half = true;
+                return Some(FileName::Superblock);
+            }
+            VanishedFile::Sealed => of_segment(&files, sealed)?,
+            VanishedFile::Newest => of_segment(&files, newest)?,
+            VanishedFile::Index => FileName::Index(sealed),
+            VanishedFile::Checkpoint => FileName::Checkpoint(sealed),
+            VanishedFile::Base => FileName::Checkpoint(oldest.checked_sub(1)?),
+        };
+        let bytes = store.file_mut(file)?.clone();
+        store.lose(file);
+        match file {
+            FileName::Segment(number) | FileName::Packed(number) => {
+                self.segments.insert(number);
+                self.derived.clear();
+            }
+            FileName::Checkpoint(number) if number < oldest => {
+                self.base = Some((oldest, false));
+                self.derived.clear();
+            }
+            file => {
+                self.derived.insert(file, bytes);
+            }
+        }
+        self.begin();
+        Some(file)
+    }
+}
+
+fn number_of(file: FileName) -> Option<u64> {
+    match file {
+        FileName::Segment(number)
+        | FileName::Packed(number)
+        | FileName::Checkpoint(number)
+        | FileName::Index(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// The file that has this segment.
+fn of_segment(files: &[FileName], number: u64) -> Option<FileName> {
+    [FileName::Segment(number), FileName::Packed(number)].into_iter().find(|file| files.contains(file))
+}
+
+/// A file of a journal vanishes. `stops`: its process is killed before.
+pub(super) fn vanish(
+    world: &mut World,
+    target: FaultTargetNode,
+    file: VanishedFile,
+    (stops, lasting): (bool, Nanos),
+) -> Result<(), Violation> {
+    let Some(index) = world.resolve(target) else { return Ok(()) };
+    // A file that is computed anew is no loss; without any other the journal may be refused.
+    let is_derived = matches!(file, VanishedFile::Index | VanishedFile::Checkpoint);
+    let may_lose = is_derived || world.may_lose(index);
+    let Actor::Replica(machine) = &world.nodes[index].actor else { return Ok(()) };
+    let is_whole = !machine.may_refuse() && !machine.store.is_armed() && machine.replica().is_some();
+    if !is_whole || !may_lose {
+        return Ok(());
+    }
+    if stops {
+        world.crash(FaultTargetNode::Replica(index), EndPlan::Clean, lasting)?;
+    }
+    let World { nodes, rng, .. } = world;
+    let Actor::Replica(machine) = &mut nodes[index].actor else { return Ok(()) };
+    let Some(file) = machine.vanished.take(&mut machine.store, file, !stops, rng) else { return Ok(()) };
+    if !is_derived {
+        world.lost |= 1 << index;
+    }
+    world.count(Event::Vanished);
+    world.tell(index, || Happening::Fault(format!("{file} vanishes {}", ms(lasting))));
+    Ok(())
+}

@@ -1,0 +1,302 @@
+//! A year of trading days: a cluster at a low rate of messages, whose retention removes what is old by size
+//! and by age, whose members are replaced, whose log rises to a newer version, and whose days an operator
+//! marks. Between two days everything is suspended, stopped, killed or without power, and that time costs
+//! nothing.
+//!
+//! ```text
+//!   day ~~~ faults ~~~ quiet │ night │ day ~~~ … │ weekend │ … month: measured │ …
+//!                            └ committed something                └ full strength, and nothing larger than
+//!                                                                   in the months before
+//! ```
+//!
+//! A leak of a few bytes a day, a table that only grows, a member that never comes back: no short run sees
+//! them.
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::edge::{EdgeFault, EdgePlan};
+use super::machine::Machine;
+use super::plan::{DAY_NS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault, WALL_NS};
+use super::rng::Rng;
+use super::wire::NetworkModel;
+use super::world::{Actor, BEGIN_NS, World};
+use crate::days::Suspension;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::window::Window;
+use lockstep_replica::journal::Retention;
+use lockstep_replica::journal::ports::{FileName, Store};
+use lockstep_wire::{Nanos, Seq, VERSION_MIN};
+
+/// Trading days of a month, and of a week.
+const MONTH: u64 = 21;
+const WEEK: u64 = 5;
+/// Months of a year.
+pub const MONTHS: u64 = 12;
+/// The time awake of a day, in leader timeouts, ...
+const AWAKE: u64 = 15;
+/// ... and that in which faults begin.
+const STORMY: u64 = 4;
+/// Messages of each publisher in a day, and orders of a client.
+const MESSAGES: u64 = 12;
+const ORDERS: u64 = 2;
+/// Older segments are removed.
+const AGE_NS_MAX: Nanos = 30 * DAY_NS;
+/// After so many months nothing grows any more, but by this factor above what it was until then.
+const SETTLED: u64 = 3;
+const GROWTH: u64 = 2;
+
+impl Plan {
+    /// A year, or so many months of it.
+    pub fn of_year(seed: u64, months: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x7ea4_0d05);
+        let mut plan = Self::of_seed(seed);
+        let days = months * MONTH;
+        plan.months = months;
+        (plan.founders, plan.replicas, plan.archivers, plan.witness) = (3, 4, 1, false);
+        (plan.publishers, plan.participants, plan.subscribers) = (2, 0, 2);
+        (plan.version, plan.packs) = (VERSION_MIN, rng.below(2) == 0);
+        plan.durability = rng.pick(&[Durability::Process, Durability::Power]);
+        (plan.ring_bytes, plan.segment_len) = (rng.pick(&[32 << 10, 64 << 10]), 32 << 10);
+        plan.retention = Retention { bytes_max: rng.pick(&[512 << 10, 1 << 20]), age_ns_max: AGE_NS_MAX };
+        (plan.archives_are_cut, plan.scrub_bytes_per_s) = (true, 1 << 20);
+        plan.window = Window { entries: 32, bytes: 8_000 };
+        let loss = rng.pick(&[0, 1_000]);
+        plan.network = NetworkModel { loss, delay_ns: 5_000, late_ns: 20_000, ..NetworkModel::default() };
+        (plan.timeout_ns, plan.turn_ns, plan.pace) = (2_000_000, 8_000, 1);
+        plan.fault_phase_ns = days * AWAKE * plan.timeout_ns;
+        plan.messages = days * MESSAGES;
+        // The first day begins in the morning.
+        plan.wall_ns = WALL_NS - WALL_NS % DAY_NS + DAY_NS / 3;
+        (plan.replays, plan.replay_opens_ns, plan.looks) = (true, 0, false);
+        (plan.clocks, plan.moments, plan.quiet_from) = (Vec::new(), Vec::new(), None);
+        plan.edges = (rng.below(2) == 0).then(|| edge_of(&plan, days));
+        plan.faults = Vec::new();
+        plan.draw_configured(&mut rng, true);
+        for day in 0..days {
+            draw_day(&mut plan, &mut rng, day);
+        }
+        plan.faults.sort_by_key(|fault| fault.at_ns);
+        plan
+    }
+}
+
+/// The time between two moments at which a publisher hands in, which is up to three messages each time.
+pub(super) fn hand_in_every_ns(plan: &Plan) -> Nanos {
+    let (awake_ns, share) =
+        if plan.months == 0 { (plan.first_act_ns(), 1) } else { (plan.fault_phase_ns, 3) };
+    share * awake_ns / plan.messages.max(1)
+}
+
+/// A gateway, a copy of an application, a feed and a client.
+fn edge_of(plan: &Plan, days: u64) -> EdgePlan {
+    let orders = days * ORDERS;
+    EdgePlan {
+        stamped: vec![false],
+        duplicate: false,
+        copies: 1,
+        stamped_copies: [false; 2],
+        has_shadow: false,
+        feeds: 1,
+        feeds_channel: false,
+        receivers: 1,
+        traders: 1,
+        orders,
+        every_ns: plan.fault_phase_ns / orders,
+        latency_ns: 50_000,
+        loss: 0,
+        fix_traders: 0,
+        fix_versions: [0; 2],
+    }
+}
+
+/// The faults of a day, and its night.
+fn draw_day(plan: &mut Plan, rng: &mut Rng, day: u64) {
+    let begins = day * AWAKE * plan.timeout_ns;
+    let (month, date) = (day / MONTH, day % MONTH);
+    let at = |rng: &mut Rng| begins + rng.below(STORMY * plan.timeout_ns);
+    let mut faults = Vec::new();
+    if rng.below(5) < 2 {
+        faults.push((at(rng), fault_of_day(plan, rng)));
+    }
+    // A member in each month.
+    if date == 3 {
+        let node = rng.below(plan.founders as u64) as usize;
+        faults.push((at(rng), FaultTarget::Replace(FaultTargetNode::Replica(node))));
+    }
+    if (month, date) == (1, 10) {
+        faults.push((at(rng), FaultTarget::Upgrade));
+    }
+    if plan.edges.is_some() {
+        // The day of before ends, and this one begins.
+        for after in [1, 3] {
+            let at_ns = begins + after * plan.timeout_ns;
+            faults.push((at_ns, FaultTarget::Edge(EdgeFault::Day(false))));
+        }
+    }
+    let is_measured = date + 1 == MONTH;
+    let how = match rng.below(8) {
+        _ if is_measured => Suspension::Asleep,
+        0 => Suspension::Killed,
+        1 | 2 => Suspension::Stopped,
+        3 => Suspension::Dark,
+        _ => Suspension::Asleep,
+    };
+    let nights = if day % WEEK + 1 == WEEK { 3 } else { 1 };
+    let lasting = nights * DAY_NS - AWAKE * plan.timeout_ns;
+    faults.push((begins + AWAKE * plan.timeout_ns - 1, FaultTarget::LongSuspension(how, lasting)));
+    plan.faults.extend(faults.into_iter().map(|(at_ns, what)| PlannedFault { at_ns, what }));
+}
+
+/// A fault that is over before the day is.
+fn fault_of_day(plan: &Plan, rng: &mut Rng) -> FaultTarget {
+    let any = FaultTargetNode::Replica(rng.below(plan.replicas as u64) as usize);
+    let target = if rng.below(2) == 0 { FaultTargetNode::Leader } else { any };
+    let lasting = rng.log_uniform(plan.timeout_ns / 16, plan.timeout_ns * 2);
+    let client = plan.replicas + rng.below(plan.publishers as u64) as usize;
+    match rng.below(10) {
+        0 => FaultTarget::Crash(target, EndPlan::Clean, lasting),
+        1 => FaultTarget::Crash(target, EndPlan::MidTurn(rng.below(4) as u32), lasting),
+        2 => FaultTarget::Crash(target, EndPlan::TornTail, lasting),
+        3 => FaultTarget::Crash(target, EndPlan::Stopped, lasting),
+        4 => FaultTarget::Pause(target, lasting),
+        5 => FaultTarget::Handover(None),
+        6 => FaultTarget::ClientCrash(client),
+        7 => FaultTarget::Close(client),
+        8 => FaultTarget::Isolate(target, true, rng.below(2) == 0, lasting),
+        _ => FaultTarget::ClockStep(target, rng.pick(&[-1_000, -1, 1, 1_000])),
+    }
+}
+
+/// The sizes of a replica that could grow.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes([u64; SIZES.len()]);
+
+/// The names of these sizes, and what each may be however small it began.
+const SIZES: [(&str, u64); 8] = [
+    ("segments", 8),
+    ("bytes of files", 512 << 10),
+    ("bytes of its newest checkpoint", 4 << 10),
+    ("rows of epochs", 16),
+    ("publishers", 16),
+    ("opens and closes that can be undone", 16),
+    ("entries without a commit", 64),
+    ("files", 40),
+];
+
+impl Sizes {
+    fn of(machine: &Machine) -> Option<Self> {
+        let replica = machine.replica()?;
+        let tables = replica.tables()?;
+        let files = machine.store.list().ok()?;
+        let is_segment = |file: &&FileName| matches!(file, FileName::Segment(_) | FileName::Packed(_));
+        let checkpoint = files.iter().filter(|file| matches!(file, FileName::Checkpoint(_))).max();
+        Some(Self([
+            files.iter().filter(is_segment).count() as u64,
+            machine.store.used_bytes(),
+            checkpoint.map_or(0, |file| machine.store.len(*file).unwrap_or(0)),
+            tables.epochs.len() as u64,
+            tables.publishers.iter().count() as u64,
+            tables.publishers.undo().count() as u64,
+            replica.tail().end().next - replica.core.commit_next(),
+            files.len() as u64,
+        ]))
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self(std::array::from_fn(|at| self.0[at].max(other.0[at])))
+    }
+}
+
+/// Notes of the days that are over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Diary {
+    /// The history and its commit on the evening before.
+    evening: (u64, Seq),
+    /// The largest sizes of any replica, until nothing grows any more.
+    settled: Sizes,
+}
+
+/// A night of a year falls: the day has got on; and at the end of a month everybody is there, and nothing has
+/// grown.
+pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violation> {
+    if world.plan.months == 0 {
+        return Ok(());
+    }
+    // The operator sleeps as well; and a stop that has not ended in order darkens no later one.
+    world.operator.sleep(lasting);
+    for node in &mut world.nodes {
+        if let Actor::Replica(machine) = &mut node.actor {
+            machine.darkens = None;
+        }
+    }
+    let awake_ns = world.now - BEGIN_NS - world.slept_ns;
+    let day = (awake_ns + 1) / (AWAKE * world.plan.timeout_ns);
+    let before = world.diary.evening;
+    let now = (world.oracle.history(), world.oracle.commit_next());
+    world.diary.evening = now;
+    world.count(Event::TradingDays);
+    if now.0 == before.0 && now.1 <= before.1 {
+        return Err(format!("YEAR: nothing was committed on day {day}, behind seq {}", before.1));
+    }
+    if !day.is_multiple_of(MONTH) {
+        return Ok(());
+    }
+    let known = if now.0 == before.0 { before.1 } else { 1 };
+    let month = day / MONTH;
+    world.count(Event::Months);
+    let mut largest = Sizes::default();
+    for index in 0..world.plan.replicas {
+        let Actor::Replica(machine) = &world.nodes[index].actor else { continue };
+        let sizes = check_strength(world, index, machine, known)
+            .map_err(|why| format!("YEAR: at the end of month {month} replica {index} {why}"))?;
+        if month > SETTLED {
+            world.diary.settled.check(&sizes).map_err(|why| {
+                format!("YEAR: at the end of month {month} replica {index} has {why}: it grows")
+            })?;
+        }
+        largest = largest.max(sizes);
+    }
+    if month <= SETTLED {
+        world.diary.settled = world.diary.settled.max(largest);
+    }
+    Ok(())
+}
+
+impl Sizes {
+    /// Whether `sizes` are no larger than these allow.
+    fn check(&self, sizes: &Self) -> Result<(), String> {
+        for (at, (name, floor)) in SIZES.iter().enumerate() {
+            let most = (self.0[at] * GROWTH).max(*floor);
+            if sizes.0[at] > most {
+                return Err(format!(
+                    "{} {name}, and had {} at most in the first months",
+                    sizes.0[at], self.0[at]
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a replica is there, has everything of the days before, and counts with all the others.
+fn check_strength(world: &World, index: usize, machine: &Machine, committed: Seq) -> Result<Sizes, String> {
+    let (Some(replica), Some(side)) = (machine.replica(), &machine.side) else {
+        return Err("does not run".to_owned());
+    };
+    let tables = replica.tables().ok_or("has an open frame")?;
+    if replica.core.commit_next() < committed {
+        return Err(format!("knows the commit {} of {committed}", replica.core.commit_next()));
+    }
+    if side.damaged().0 > 0 || side.stuck().is_some() {
+        return Err(format!("has damage {:?} or is stuck: {:?}", side.damaged(), side.stuck()));
+    }
+    let members = tables.membership.members();
+    if members.len() != world.plan.founders || tables.change.is_some() {
+        return Err(format!("lists {members:?}, a change is open: {}", tables.change.is_some()));
+    }
+    let is_listed = members.iter().any(|member| member.identity() == machine.identity);
+    if !is_listed && !world.plan.is_archiver(index) {
+        return Err(format!("is {}, and not listed", machine.identity));
+    }
+    Sizes::of(machine).ok_or_else(|| "cannot be measured".to_owned())
+}
