@@ -15,8 +15,6 @@
 //! Any call can be made the one in which the process dies, or the device fails ([`SimDisk::arm`]). The
 //! caller chooses: a seed, or an exploration of all choices.
 
-mod vanish;
-
 use lockstep_replica::journal::BLOCK_LEN;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
 use std::cell::Cell;
@@ -599,3 +597,4 @@ impl Store for SimDisk {
 
 #[cfg(test)]
 mod tests;
+mod vanish;

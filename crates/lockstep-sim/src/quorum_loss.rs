@@ -63,7 +63,7 @@ impl Plan {
         if rng.below(SELDOM) > 0 || !is_plain || self.founders + self.archivers != self.replicas {
             return;
         }
-        self.draw_ruin(rng);
+        self.draw_loss_and_aftermath(rng);
     }
 
     /// In some runs in which nodes join behind retention: what is left begins late, and so does the history
@@ -72,7 +72,7 @@ impl Plan {
         let mut rng = Rng::new(self.seed ^ STREAM_LATE);
         let may = self.has_joiners() && !self.witness && self.founders + self.archivers == self.replicas;
         if may && rng.below(SELDOM_LATE) == 0 {
-            self.draw_ruin(&mut rng);
+            self.draw_loss_and_aftermath(&mut rng);
         }
     }
 
@@ -81,7 +81,7 @@ impl Plan {
         self.archives_are_cut && self.may_found()
     }
 
-    fn draw_ruin(&mut self, rng: &mut Rng) {
+    fn draw_loss_and_aftermath(&mut self, rng: &mut Rng) {
         let (members, all): (NodeSet, NodeSet) = ((1 << self.founders) - 1, (1 << self.replicas) - 1);
         let mut gone = members;
         while gone.count_ones() as usize > self.founders / 2 + 1 {
