@@ -74,10 +74,8 @@ impl<'a> Record<'a> {
                     chain: header.chain,
                     timestamp: header.timestamp,
                 };
-                match { header.number } {
-                    LOST => Self::Lost { from: header.first_seq, end },
-                    _ => Self::Switch { from: header.first_seq, end },
-                }
+                let from = header.first_seq;
+                if header.number == LOST { Self::Lost { from, end } } else { Self::Switch { from, end } }
             }
             _ => return Err(Reject::Kind),
         };
