@@ -138,8 +138,7 @@ impl Scrub {
         while walk.offset() < stop {
             let (offset, what, is_bad) = match walk.step()? {
                 WalkItem::Record(offset, record, bytes) => {
-                    self.records += 1;
-                    self.bytes += bytes.len() as u64;
+                    (self.records, self.bytes) = (self.records + 1, self.bytes + bytes.len() as u64);
                     current.index.on_record(offset, &record, bytes.len());
                     judge(current, offset, &record, found);
                     continue;
