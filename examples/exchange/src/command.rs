@@ -1,6 +1,6 @@
 //! Commands: all that changes an engine, in the order of the stream.
 
-use crate::types::{OrderKind, SelfMatch, Side, Symbol, TimeInForce, TradingPhase};
+use crate::types::{OrderKind, PhaseEnd, SelfMatch, Side, Symbol, TimeInForce, TradingPhase};
 
 /// One entry of the stream, as the engine takes it. The edge decides which sender may send which command: an
 /// account's session sends the commands of its account, an operator's entry those of operators.
@@ -26,11 +26,12 @@ pub enum ExchangeCommand {
         symbol: Option<Symbol>,
         /// The phase that begins.
         phase: TradingPhase,
-        /// Stream time at which the phase ends by itself, in nanoseconds; 0: by an operator. An opening
+        /// When the phase ends by itself. An opening
         /// auction and a volatility interruption end in continuous trading, continuous trading in the closing
         /// auction, that one in the close, pre-open in the opening auction; a halt ends by an operator alone.
-        /// Continuous trading that follows a volatility interruption with 0 ends when it would have ended.
-        ends_at_ns: u64,
+        /// Continuous trading that follows a volatility interruption without an end ends when it would have
+        /// ended.
+        ends: PhaseEnd,
     },
     /// By an operator: a new account, or new limits of one.
     SetAccount {

@@ -15,7 +15,7 @@
 //! ```
 //! use lockstep_exchange::{
 //!     AccountLimits, ExchangeCommand, InstrumentTerms, MarketEvent, MatchingEngine, NewOrder, OperatorRefusal,
-//!     OrderReport, Rules, Side, Sink, Symbol, TradingPhase,
+//!     OrderReport, PhaseEnd, Rules, Side, Sink, Symbol, TradingPhase,
 //! };
 //!
 //! struct Print;
@@ -38,7 +38,7 @@
 //!     ExchangeCommand::DefineInstrument(terms),
 //!     ExchangeCommand::SetAccount { account: 1, limits: AccountLimits::NONE, cancel_on_disconnect: true },
 //!     ExchangeCommand::SetAccount { account: 2, limits: AccountLimits::NONE, cancel_on_disconnect: true },
-//!     ExchangeCommand::SetPhase { symbol: None, phase: TradingPhase::Continuous, ends_at_ns: 0 },
+//!     ExchangeCommand::SetPhase { symbol: None, phase: TradingPhase::Continuous, ends: PhaseEnd::Never },
 //!     ExchangeCommand::Enter(NewOrder::limit(1, 1, symbol, Side::Sell, 300, 10_0100)),
 //!     ExchangeCommand::Enter(NewOrder::limit(2, 1, symbol, Side::Buy, 100, 10_0200)),
 //! ] {
@@ -86,4 +86,6 @@ pub use output::{
 };
 pub use rules::{CAPACITY_MAX, Rules, RulesError};
 pub use snapshot::SNAPSHOT_VERSION;
-pub use types::{OrderKind, PRICE_MAX, QUANTITY_MAX, SelfMatch, Side, Symbol, TimeInForce, TradingPhase};
+pub use types::{
+    OrderKind, PRICE_MAX, PhaseEnd, QUANTITY_MAX, SelfMatch, Side, Symbol, TimeInForce, TradingPhase,
+};

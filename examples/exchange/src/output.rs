@@ -13,6 +13,11 @@ pub trait Sink {
     fn refuse(&mut self, reason: OperatorRefusal);
     /// Wants [`TimerFired`](crate::ExchangeCommand::TimerFired) with this key once stream time is `at_ns`.
     fn timer(&mut self, key: u64, at_ns: u64);
+    /// The same for a duration: `after_ns` from now on, which is `at_ns`. A sink whose time may be set back
+    /// keeps what is left of it.
+    fn timer_after(&mut self, key: u64, _after_ns: u64, at_ns: u64) {
+        self.timer(key, at_ns);
+    }
     /// The timer with this key is not wanted any more.
     fn cancel_timer(&mut self, key: u64);
 }

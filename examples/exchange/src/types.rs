@@ -141,6 +141,29 @@ byte_enum! {
     }
 }
 
+/// When a phase ends by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum PhaseEnd {
+    /// When an operator ends it.
+    #[default]
+    Never,
+    /// At this stream time, in nanoseconds. Where that is set back, the phase waits for the same time.
+    At(u64),
+    /// So many nanoseconds from now on. Where the stream's time is set back, what is left of them stays.
+    After(u64),
+}
+
+impl PhaseEnd {
+    /// The time, 0 where there is none, and the duration, if it is one.
+    pub(crate) fn counted_from(self, now_ns: u64) -> (u64, Option<u64>) {
+        match self {
+            Self::Never => (0, None),
+            Self::At(at_ns) => (at_ns, None),
+            Self::After(ns) => (now_ns.saturating_add(ns), Some(ns)),
+        }
+    }
+}
+
 byte_enum! {
     /// The phase of an instrument's trading.
     TradingPhase {

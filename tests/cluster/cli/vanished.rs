@@ -109,7 +109,8 @@ fn a_running_node_names_what_vanishes_in_its_log_in_status_and_in_health() {
         .run(&["journal", "verify", "--replica", "1"], b"")
         .with_code(3)
         .saying(&["segments/0000000002.idx"]);
-    replicas[0].await_log("segments/0000000002.idx was gone or not what its segment says, and was computed anew");
+    replicas[0]
+        .await_log("segments/0000000002.idx was gone or not what its segment says, and was computed anew");
     cluster.run(&["journal", "verify", "--replica", "1"], b"").with_code(0);
     assert_eq!(replicas.remove(0).terminate(), Some(0));
 }

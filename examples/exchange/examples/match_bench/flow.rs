@@ -5,7 +5,7 @@
 use crate::Recorded;
 use lockstep_exchange::{
     AccountLimits, ExchangeCommand, InstrumentTerms, MarketEvent, MatchingEngine, NewOrder, OperatorRefusal,
-    OrderReplacement, OrderReport, Rules, SelfMatch, Side, Sink, Symbol, TimeInForce, TradingPhase,
+    OrderReplacement, OrderReport, PhaseEnd, Rules, SelfMatch, Side, Sink, Symbol, TimeInForce, TradingPhase,
 };
 
 /// How the books are filled.
@@ -211,7 +211,11 @@ pub fn opening(symbols: &[Symbol], accounts: std::ops::Range<u32>, tick: u64) ->
         let limits = AccountLimits::NONE;
         setup.push(ExchangeCommand::SetAccount { account, limits, cancel_on_disconnect: true });
     }
-    setup.push(ExchangeCommand::SetPhase { symbol: None, phase: TradingPhase::Continuous, ends_at_ns: 0 });
+    setup.push(ExchangeCommand::SetPhase {
+        symbol: None,
+        phase: TradingPhase::Continuous,
+        ends: PhaseEnd::Never,
+    });
     setup
 }
 

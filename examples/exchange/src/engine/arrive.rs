@@ -20,7 +20,7 @@ use crate::book::{BookPart, OrderSlot};
 use crate::digest::trade_hash;
 use crate::output::{CancelReason, Liquidity, MarketEvent, OrderReport, Sink};
 use crate::trades::Trade;
-use crate::types::{OrderKind, SelfMatch, Side, TimeInForce, TradingPhase};
+use crate::types::{OrderKind, PhaseEnd, SelfMatch, Side, TimeInForce, TradingPhase};
 
 /// Why a sweep is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,8 +74,9 @@ impl MatchingEngine {
         }
         let end = self.sweep(&mut order, out);
         if end == SweepEnd::Interrupted {
-            let ends_at_ns = now_ns.saturating_add(self.rules.volatility_ns);
-            self.begin_phase(order.instrument, TradingPhase::VolatilityInterruption, ends_at_ns, now_ns, out);
+            let (phase, ends) =
+                (TradingPhase::VolatilityInterruption, PhaseEnd::After(self.rules.volatility_ns));
+            self.begin_phase(order.instrument, phase, ends, now_ns, out);
         }
         let rests = order.time_in_force == TimeInForce::Day;
         match end {

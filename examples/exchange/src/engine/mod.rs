@@ -126,8 +126,8 @@ impl MatchingEngine {
             ExchangeCommand::SystemEvent { code } => Self::system_event(code, out),
             ExchangeCommand::DefineInstrument(ref terms) => self.define(terms, out),
             ExchangeCommand::SetReference { symbol, price } => self.set_reference(symbol, price),
-            ExchangeCommand::SetPhase { symbol, phase, ends_at_ns } => {
-                self.set_phase(symbol, phase, ends_at_ns, now_ns, out)
+            ExchangeCommand::SetPhase { symbol, phase, ends } => {
+                self.set_phase(symbol, phase, ends, now_ns, out)
             }
             ExchangeCommand::SetAccount { account, limits, cancel_on_disconnect } => {
                 self.set_account(account, limits, cancel_on_disconnect)

@@ -17,7 +17,7 @@
 use super::MatchingEngine;
 use crate::book::BookPart;
 use crate::output::{CancelReason, MarketEvent, OperatorRefusal, PendingTimer, Sink};
-use crate::types::{Side, Symbol, TradingPhase};
+use crate::types::{PhaseEnd, Side, Symbol, TradingPhase};
 
 /// The phase that follows by itself when the time of one is over.
 pub(crate) fn successor(phase: TradingPhase) -> Option<TradingPhase> {
@@ -30,6 +30,15 @@ pub(crate) fn successor(phase: TradingPhase) -> Option<TradingPhase> {
     }
 }
 
+/// A timer for `at_ns`, or, where that is but a duration from now on, for the rest of `after_ns`.
+fn new_timer(key: u64, at_ns: u64, after_ns: Option<u64>, out: &mut impl Sink) -> PendingTimer {
+    match after_ns {
+        None => out.timer(key, at_ns),
+        Some(after_ns) => out.timer_after(key, after_ns, at_ns),
+    }
+    PendingTimer { key, at_ns }
+}
+
 /// Bits of a timer's key that name the instrument; the others count.
 pub(crate) const KEY_SHIFT: u32 = 16;
 
@@ -38,19 +47,19 @@ impl MatchingEngine {
         &mut self,
         symbol: Option<Symbol>,
         phase: TradingPhase,
-        ends_at_ns: u64,
+        ends: PhaseEnd,
         now_ns: u64,
         out: &mut impl Sink,
     ) -> Result<(), OperatorRefusal> {
         match symbol {
             Some(symbol) => {
                 let instrument = self.instrument_of(symbol)?;
-                self.begin_phase(instrument, phase, ends_at_ns, now_ns, out);
+                self.begin_phase(instrument, phase, ends, now_ns, out);
                 self.run_triggers(instrument, now_ns, out);
             }
             None => {
                 for instrument in 0..self.books.instruments.len() as u16 {
-                    self.begin_phase(instrument, phase, ends_at_ns, now_ns, out);
+                    self.begin_phase(instrument, phase, ends, now_ns, out);
                     self.run_triggers(instrument, now_ns, out);
                 }
             }
@@ -64,11 +73,12 @@ impl MatchingEngine {
         &mut self,
         instrument: u16,
         phase: TradingPhase,
-        ends_at_ns: u64,
+        ends: PhaseEnd,
         now_ns: u64,
         out: &mut impl Sink,
     ) {
         let before = self.phase(instrument);
+        let (ends_at_ns, after_ns) = ends.counted_from(now_ns);
         let (ends_at_ns, resume_ends_at_ns) = self.ends_at(instrument, phase, ends_at_ns);
         self.cancel_timers(instrument, out);
         let is_start = phase == TradingPhase::Continuous && before != TradingPhase::Continuous;
@@ -91,7 +101,7 @@ impl MatchingEngine {
         }
         self.publish_phase(instrument, false, out);
         if ends_at_ns > 0 && successor(phase).is_some() {
-            let timer = self.new_timer(instrument, ends_at_ns, out);
+            let timer = new_timer(self.timer_key(instrument), ends_at_ns, after_ns, out);
             self.books.instruments[instrument as usize].phase_timer = timer;
         }
         self.await_indicative(instrument, now_ns, out);
@@ -132,17 +142,15 @@ impl MatchingEngine {
 
     // ------------------------------------------------------------------------ timers
 
-    fn new_timer(&mut self, instrument: u16, at_ns: u64, out: &mut impl Sink) -> PendingTimer {
-        let key = self.timer_next << KEY_SHIFT | u64::from(instrument);
+    fn timer_key(&mut self, instrument: u16) -> u64 {
         self.timer_next += 1;
-        out.timer(key, at_ns);
-        PendingTimer { key, at_ns }
+        (self.timer_next - 1) << KEY_SHIFT | u64::from(instrument)
     }
 
     fn await_indicative(&mut self, instrument: u16, now_ns: u64, out: &mut impl Sink) {
         if self.phase(instrument).is_auction() && self.rules.indicative_ns > 0 {
-            let at_ns = now_ns.saturating_add(self.rules.indicative_ns);
-            let timer = self.new_timer(instrument, at_ns, out);
+            let (at_ns, after_ns) = PhaseEnd::After(self.rules.indicative_ns).counted_from(now_ns);
+            let timer = new_timer(self.timer_key(instrument), at_ns, after_ns, out);
             self.books.instruments[instrument as usize].indicative_timer = timer;
         }
     }
@@ -173,7 +181,7 @@ impl MatchingEngine {
             if phase == TradingPhase::VolatilityInterruption && !self.ends_within_band(instrument) {
                 self.publish_phase(instrument, true, out);
             } else if let Some(next) = successor(phase) {
-                self.begin_phase(instrument, next, 0, now_ns, out);
+                self.begin_phase(instrument, next, PhaseEnd::Never, now_ns, out);
                 self.run_triggers(instrument, now_ns, out);
             }
         }

@@ -228,6 +228,10 @@ impl Sink for ExchangeEdge<'_> {
         self.output.timer_at(key, at_ns, b"");
     }
 
+    fn timer_after(&mut self, key: u64, after_ns: u64, _at_ns: u64) {
+        self.output.timer_after(key, after_ns, b"");
+    }
+
     fn cancel_timer(&mut self, key: u64) {
         self.output.cancel(key);
     }

@@ -26,7 +26,7 @@ use crate::command::{AccountLimits, ExchangeCommand};
 use crate::engine::MatchingEngine;
 use crate::output::{MarketEvent, OperatorRefusal, RejectionReason};
 use crate::rules::{Rules, RulesError};
-use crate::types::TradingPhase;
+use crate::types::{PhaseEnd, TradingPhase};
 use edge::{ExchangeEdge, OuchRequest, send};
 use lockstep_machine::{Destination, Input, InputEvent, Output, StateMachine};
 use orders::OpenOrders;
@@ -203,7 +203,7 @@ impl ExchangeMachine {
     }
 
     fn set_phase(&mut self, phase: TradingPhase, output: &mut Output) {
-        let command = ExchangeCommand::SetPhase { symbol: None, phase, ends_at_ns: 0 };
+        let command = ExchangeCommand::SetPhase { symbol: None, phase, ends: PhaseEnd::Never };
         self.run(&command, OuchRequest::Other, output);
     }
 
@@ -254,7 +254,7 @@ impl ExchangeMachine {
 
     /// Carries out an operator's line.
     fn operate(&mut self, line: &str, output: &mut Output) -> Result<(), String> {
-        let command = operator::command_of(line, self.now_ns)?;
+        let command = operator::command_of(line)?;
         let (_, refusal) = self.run(&command, OuchRequest::Other, output);
         refusal.map_or(Ok(()), |refusal| Err(operator::refusal_text(refusal)))
     }

@@ -2,7 +2,7 @@
 
 use crate::command::{AccountLimits, ExchangeCommand, InstrumentTerms};
 use crate::output::OperatorRefusal;
-use crate::types::{Symbol, TradingPhase};
+use crate::types::{PhaseEnd, Symbol, TradingPhase};
 
 /// Phases by their names in commands.
 const PHASES: [(&str, TradingPhase); 7] = [
@@ -91,15 +91,15 @@ fn instrument(symbol: &str, rest: &[&str]) -> Result<ExchangeCommand, String> {
     }))
 }
 
-fn phase(symbol: &str, name: &str, end: &[&str], now_ns: u64) -> Result<ExchangeCommand, String> {
+fn phase(symbol: &str, name: &str, end: &[&str]) -> Result<ExchangeCommand, String> {
     let symbol = if symbol == "*" { None } else { Some(symbol_of(symbol)?) };
-    let ends_at_ns = match *end {
-        [] => 0,
-        ["until", at] => number_of(at)?,
-        ["for", ms] => now_ns.saturating_add(number_of(ms)?.saturating_mul(1_000_000)),
+    let ends = match *end {
+        [] => PhaseEnd::Never,
+        ["until", at] => PhaseEnd::At(number_of(at)?),
+        ["for", ms] => PhaseEnd::After(number_of(ms)?.saturating_mul(1_000_000)),
         _ => return Err("write until NANOSECONDS, or for MILLISECONDS, or nothing behind the phase".into()),
     };
-    Ok(ExchangeCommand::SetPhase { symbol, phase: phase_of(name)?, ends_at_ns })
+    Ok(ExchangeCommand::SetPhase { symbol, phase: phase_of(name)?, ends })
 }
 
 fn limits(account: &str, rest: &[&str]) -> Result<ExchangeCommand, String> {
@@ -115,14 +115,14 @@ fn limits(account: &str, rest: &[&str]) -> Result<ExchangeCommand, String> {
 }
 
 /// The command of a line.
-pub(super) fn command_of(line: &str, now_ns: u64) -> Result<ExchangeCommand, String> {
+pub(super) fn command_of(line: &str) -> Result<ExchangeCommand, String> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     match *words {
         ["instrument", symbol, ref rest @ ..] => instrument(symbol, rest),
         ["reference", symbol, price] => {
             Ok(ExchangeCommand::SetReference { symbol: symbol_of(symbol)?, price: number_of(price)? })
         }
-        ["phase", symbol, name, ref end @ ..] => phase(symbol, name, end, now_ns),
+        ["phase", symbol, name, ref end @ ..] => phase(symbol, name, end),
         ["limits", account, ref rest @ ..] => limits(account, rest),
         ["kill", account] => {
             Ok(ExchangeCommand::SetKillSwitch { account: account_of(account)?, is_on: true })

@@ -24,7 +24,7 @@ const RULES: Rules = Rules {
 fn a_recorded_day_gives_the_same_outputs_and_books_in_both_models() {
     let gzip = include_bytes!("../../../../tests/data/ex20101224.TEST_ITCH_50.gz");
     let reader::Day { symbols, accounts, commands: day } = reader::day(gzip, 1);
-    let phase = |phase| ExchangeCommand::SetPhase { symbol: None, phase, ends_at_ns: 0 };
+    let phase = |phase| ExchangeCommand::SetPhase { symbol: None, phase, ends: PhaseEnd::Never };
     let define = symbols.iter().map(|symbol| {
         let (tick, lot, reference) = (1, 1, 100_000);
         let (static_bps, dynamic_bps, extended_bps) = (0, 0, 0);

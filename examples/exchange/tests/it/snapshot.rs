@@ -69,7 +69,8 @@ fn equal_states_have_equal_digests_whatever_the_way() {
     let account = |account| ExchangeCommand::SetAccount { account, limits, cancel_on_disconnect: true };
     let symbol = Symbol::new("ABC");
     let define = ExchangeCommand::DefineInstrument(flow::terms(symbol, 100, 1, [0; 3]));
-    let phase = ExchangeCommand::SetPhase { symbol: None, phase: TradingPhase::Continuous, ends_at_ns: 0 };
+    let phase =
+        ExchangeCommand::SetPhase { symbol: None, phase: TradingPhase::Continuous, ends: PhaseEnd::Never };
     let order = |account, token, side, price| {
         ExchangeCommand::Enter(NewOrder::limit(account, token, symbol, side, 10, price))
     };
@@ -142,7 +143,7 @@ fn live_a_day(mut engine: MatchingEngine) {
         engine.assert_invariants();
     };
     for phase in [TradingPhase::Halted, TradingPhase::Continuous, TradingPhase::ClosingAuction] {
-        apply(ExchangeCommand::SetPhase { symbol: None, phase, ends_at_ns: u64::MAX });
+        apply(ExchangeCommand::SetPhase { symbol: None, phase, ends: PhaseEnd::At(u64::MAX) });
         for (account, symbol) in accounts.iter().zip(symbols.iter().cycle()) {
             let side = if account % 2 == 0 { Side::Buy } else { Side::Sell };
             let mut order = NewOrder::limit(*account, u32::MAX - phase as u32, *symbol, side, 500, 100_000);
@@ -151,7 +152,7 @@ fn live_a_day(mut engine: MatchingEngine) {
         }
     }
     apply(ExchangeCommand::Disconnect { account: 2 });
-    apply(ExchangeCommand::SetPhase { symbol: None, phase: TradingPhase::Closed, ends_at_ns: 0 });
+    apply(ExchangeCommand::SetPhase { symbol: None, phase: TradingPhase::Closed, ends: PhaseEnd::Never });
 }
 
 #[test]

@@ -85,3 +85,36 @@ fn an_auction_ends_by_the_streams_time() {
         ]
     );
 }
+
+/// What waits for a duration waits for what is left of it, and no longer, where an order sets back a stream's
+/// time that ran a year ahead: the end of an interruption, the indicative price, the end of a phase `for` so
+/// long. What waits for a time of the day waits for it.
+#[test]
+fn durations_go_on_where_the_streams_time_is_set_back() {
+    const YEAR: u64 = 365 * 86_400 * 1_000_000_000;
+    let interrupted = |venue: &mut Venue<_>| {
+        venue.ouch(1, order(1, Side::Sell, 10, 100_000));
+        venue.ouch(2, order(1, Side::Buy, 10, 100_000));
+        venue.ouch(1, order(2, Side::Sell, 10, 115_000));
+        let lines = venue.ouch(2, order(2, Side::Buy, 10, 115_000));
+        assert!(lines.iter().any(|line| line.starts_with("feed: H ABC")), "{lines:?}");
+    };
+    let ends = |phase: &str| {
+        let mut venue = Venue::new(machine(), 2);
+        venue.now += YEAR;
+        match phase {
+            "interruption" => interrupted(&mut venue),
+            line => drop(venue.operator(line)),
+        }
+        venue.wait(500_000_000);
+        venue.set_back(YEAR);
+        let early = lines(&venue.wait(150_000_000));
+        let indicative = lines(&venue.wait(100_000_000));
+        let ended = lines(&venue.wait(1_300_000_000));
+        (early, indicative.len(), ended.iter().any(|line| line.ends_with("Trading")))
+    };
+    assert_eq!(ends("interruption"), (Vec::new(), 1, true), "two seconds, and a price each 0.7 s");
+    assert_eq!(ends("phase ABC opening-auction for 2000"), (Vec::new(), 1, true));
+    let until = super::venue::NINE + YEAR + 2_000_000_000;
+    assert_eq!(ends(&format!("phase ABC opening-auction until {until}")), (Vec::new(), 1, false));
+}

@@ -49,7 +49,8 @@ pub struct Venue<M> {
     pub machine: M,
     pub now: u64,
     seq: u64,
-    timers: BTreeMap<(u64, u64), Vec<u8>>,
+    /// By due time and key: whether it waits for a duration, and its payload.
+    timers: BTreeMap<(u64, u64), (bool, Vec<u8>)>,
 }
 
 impl<M: StateMachine> Venue<M> {
@@ -70,9 +71,9 @@ impl<M: StateMachine> Venue<M> {
         for effect in output.effects() {
             match effect {
                 Effect::Publish { destination, payload } => published.push((destination, payload.to_vec())),
-                Effect::Timer { key, due, payload, .. } => {
+                Effect::Timer { key, due, is_relative, payload } => {
                     self.timers.retain(|(_, known), _| *known != key);
-                    self.timers.insert((due, key), payload.to_vec());
+                    self.timers.insert((due, key), (is_relative, payload.to_vec()));
                 }
                 Effect::Cancel { key } => self.timers.retain(|(_, known), _| *known != key),
             }
@@ -84,14 +85,28 @@ impl<M: StateMachine> Venue<M> {
     pub fn wait(&mut self, ns: u64) -> Published {
         self.now += ns;
         let mut published = Vec::new();
-        while let Some(((due, key), payload)) = self.timers.pop_first() {
+        while let Some(((due, key), timer)) = self.timers.pop_first() {
             if due > self.now {
-                self.timers.insert((due, key), payload);
+                self.timers.insert((due, key), timer);
                 break;
             }
+            let (_, payload) = timer;
             published.extend(self.input(InputEvent::Timer { key, due, payload: &payload }));
         }
         published
+    }
+
+    /// An operator sets the stream's time back.
+    pub fn set_back(&mut self, ns: u64) -> Published {
+        let before = self.now;
+        self.now -= ns;
+        let moved =
+            std::mem::take(&mut self.timers).into_iter().map(|((due, key), (is_relative, payload))| {
+                let due = if is_relative { due - ns } else { due };
+                ((due, key), (is_relative, payload))
+            });
+        self.timers = moved.collect();
+        self.input(InputEvent::TimeSetBack { before })
     }
 
     /// A client's message.

@@ -65,7 +65,7 @@ pub fn opening() -> Vec<ExchangeCommand> {
         commands.push(ExchangeCommand::SetAccount { account, limits, cancel_on_disconnect });
     }
     let phase = TradingPhase::Continuous;
-    commands.push(ExchangeCommand::SetPhase { symbol: None, phase, ends_at_ns: 0 });
+    commands.push(ExchangeCommand::SetPhase { symbol: None, phase, ends: PhaseEnd::Never });
     commands
 }
 
@@ -136,9 +136,12 @@ impl Flow {
 
     fn phase(&self, dice: &mut Dice) -> ExchangeCommand {
         let phase = if dice.one_in(2) { TradingPhase::Continuous } else { dice.pick(TradingPhase::ALL) };
-        let ends_at_ns = if dice.one_in(2) { self.now + dice.below(3_000_000_000) } else { 0 };
+        let ends = match dice.one_in(2) {
+            true => PhaseEnd::At(self.now + dice.below(3_000_000_000)),
+            false => PhaseEnd::Never,
+        };
         let symbol = (!dice.one_in(5)).then(|| symbol(dice));
-        ExchangeCommand::SetPhase { symbol, phase, ends_at_ns }
+        ExchangeCommand::SetPhase { symbol, phase, ends }
     }
 
     fn order(&self, dice: &mut Dice, model: &Slow) -> NewOrder {

@@ -127,7 +127,12 @@ impl Slow {
             },
             ExchangeCommand::DefineInstrument(terms) => self.define(terms),
             ExchangeCommand::SetReference { symbol, price } => self.set_reference(symbol, price),
-            ExchangeCommand::SetPhase { symbol, phase, ends_at_ns } => {
+            ExchangeCommand::SetPhase { symbol, phase, ends } => {
+                let ends_at_ns = match ends {
+                    PhaseEnd::Never => 0,
+                    PhaseEnd::At(at_ns) => at_ns,
+                    PhaseEnd::After(ns) => self.now + ns,
+                };
                 self.set_phase(symbol, phase, ends_at_ns)
             }
             ExchangeCommand::SetAccount { account, limits, cancel_on_disconnect } => {

@@ -150,8 +150,8 @@ fn a_call_phase_takes_only_orders_that_can_rest() {
 fn a_day_runs_by_its_timers_from_pre_open_to_the_close() {
     const MINUTE: u64 = 60_000_000_000;
     let mut floor = Floor::in_phase(TradingPhase::Closed);
-    let ends_at_ns = floor.now + MINUTE;
-    floor.apply(ExchangeCommand::SetPhase { symbol: None, phase: TradingPhase::PreOpen, ends_at_ns });
+    let ends = PhaseEnd::At(floor.now + MINUTE);
+    floor.apply(ExchangeCommand::SetPhase { symbol: None, phase: TradingPhase::PreOpen, ends });
     floor.buy(1, 10, cents(1000));
     floor.wait(MINUTE);
     assert_eq!(floor.engine.phase_of(abc()), Some(TradingPhase::OpeningAuction));
@@ -161,8 +161,8 @@ fn a_day_runs_by_its_timers_from_pre_open_to_the_close() {
         (TradingPhase::ClosingAuction, TradingPhase::Closed),
     ];
     for (phase, next) in phases {
-        let ends_at_ns = floor.now + MINUTE;
-        floor.apply(ExchangeCommand::SetPhase { symbol: None, phase, ends_at_ns });
+        let ends = PhaseEnd::After(MINUTE);
+        floor.apply(ExchangeCommand::SetPhase { symbol: None, phase, ends });
         if phase == TradingPhase::ClosingAuction {
             floor.market(2, Side::Sell, 4);
         }

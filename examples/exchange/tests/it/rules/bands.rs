@@ -125,9 +125,9 @@ fn a_market_order_waits_for_the_auction_of_an_interruption() {
 fn an_interruption_does_not_move_the_end_of_continuous_trading() {
     for (seconds, next) in [(300, TradingPhase::Continuous), (60, TradingPhase::ClosingAuction)] {
         let mut floor = floor();
-        let ends_at_ns = floor.now + seconds * SECOND;
+        let ends = PhaseEnd::At(floor.now + seconds * SECOND);
         let phase_of_day = TradingPhase::Continuous;
-        floor.apply(ExchangeCommand::SetPhase { symbol: None, phase: phase_of_day, ends_at_ns });
+        floor.apply(ExchangeCommand::SetPhase { symbol: None, phase: phase_of_day, ends });
         floor.sell(1, 10, cents(1011));
         floor.buy(2, 10, cents(1011));
         floor.wait(119 * SECOND);

@@ -168,7 +168,7 @@ impl Floor {
     }
 
     pub fn phase(&mut self, phase: TradingPhase) {
-        self.apply(ExchangeCommand::SetPhase { symbol: Some(abc()), phase, ends_at_ns: 0 });
+        self.apply(ExchangeCommand::SetPhase { symbol: Some(abc()), phase, ends: PhaseEnd::Never });
     }
 
     /// Lets stream time pass, and timers fire.
