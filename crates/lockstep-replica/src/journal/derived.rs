@@ -7,7 +7,7 @@
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::index::Index;
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, present};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
 use crate::journal::segment::RECORDS_AT;
@@ -217,12 +217,4 @@ fn difference(sealed: &Checkpoint, computed: &Checkpoint) -> String {
     ];
     let wrong: Vec<&str> = parts.iter().filter(|(_, differs)| *differs).map(|(part, _)| *part).collect();
     format!("not what the frames say: {}", wrong.join(", "))
-}
-
-fn present<S: Store>(store: &S, file: FileName) -> Result<Option<Vec<u8>>, StoreError> {
-    match read_whole(store, file) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

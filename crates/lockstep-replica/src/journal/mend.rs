@@ -24,7 +24,7 @@ use crate::journal::checkpoint::Checkpoint;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
 use crate::journal::packed::{file_of, packed, read_segment};
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, present, read_whole};
 use crate::journal::read::numbers;
 use crate::journal::record::{Record, write_lost};
 use crate::journal::replay::LogRebuild;
@@ -375,12 +375,4 @@ fn read_what_can_be<S: Store>(store: &S, number: u64, len: usize) -> Result<Vec<
         }
     }
     Ok(bytes)
-}
-
-fn present<S: Store>(store: &S, file: FileName) -> Result<Option<Vec<u8>>, StoreError> {
-    match read_whole(store, file) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

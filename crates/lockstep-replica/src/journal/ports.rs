@@ -271,3 +271,12 @@ pub(crate) fn read_whole<S: Store>(store: &S, file: FileName) -> Result<Vec<u8>,
     bytes.truncate(taken);
     Ok(bytes)
 }
+
+/// The bytes of a (small) file, if it is there.
+pub(crate) fn present<S: Store>(store: &S, file: FileName) -> Result<Option<Vec<u8>>, StoreError> {
+    match read_whole(store, file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

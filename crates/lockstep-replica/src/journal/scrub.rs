@@ -13,7 +13,7 @@ use crate::journal::gone::{ExpectedSegments, Gone, gone};
 use crate::journal::index::Index;
 use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, present};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
 use crate::journal::recovery;
@@ -294,14 +294,6 @@ fn judge(current: &mut Current, offset: u64, record: &Record<'_>, found: &mut Ve
         found.push(Damage::new(FileName::Segment(current.header.number), offset, log.end.next, why));
         current.log = None;
         current.damaged = true;
-    }
-}
-
-fn present<S: Store>(store: &S, file: FileName) -> Result<Option<Vec<u8>>, StoreError> {
-    match read_whole(store, file) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

@@ -116,8 +116,9 @@ impl Inspection {
         let durable = if settled.is_some() { memory.word(Word::WrittenSeq) } else { NOTHING_DURABLE };
         memory.set_word(Word::DurableSeq, durable);
         let log = state.log.clone().bounded(RUNS_MAX);
-        let mut tail = Tail::recovered(memory, label, geometry, log, state.switched_from)
-            .of_journal(&numbers, before_oldest(store, &numbers)?);
+        let base = before_oldest(store, &numbers)?;
+        let mut tail =
+            Tail::recovered(memory, label, geometry, log, state.switched_from).of_journal(&numbers, base);
         let pos = tail.memory_mut().word(Word::WrittenPos);
         let sizes = (label, geometry, settings.segment_len);
         let synced_to = settled.unwrap_or(run.synced_to);
@@ -141,8 +142,7 @@ impl Inspection {
         superblock.run = run.started(settings.boot, label.generation, settings.durability(), settled);
         superblock.high_next = self.high_next.max(tail.end().next);
         mark(store, &mut superblock, &mut tail)?;
-        let removed_next = before_oldest(store, &numbers)?.next;
-        Ok(OpenedJournal { tail, writer, superblock, checkpoint, removed_next })
+        Ok(OpenedJournal { tail, writer, superblock, checkpoint, removed_next: base.next })
     }
 
     /// In a new ring, filled from the segments.
@@ -179,8 +179,9 @@ impl Inspection {
             superblock.store_both(store)?;
         }
         let from = refill_from(store, &numbers, &state, memory.ring_len())?;
-        let mut tail = refilled(store, memory, label, &numbers[from..], state.log.end)?
-            .of_journal(&numbers, before_oldest(store, &numbers)?);
+        let base = before_oldest(store, &numbers)?;
+        let mut tail =
+            refilled(store, memory, label, &numbers[from..], state.log.end)?.of_journal(&numbers, base);
         if let Some(founding) = &founding {
             founding.put(&mut tail)?;
         }
@@ -201,8 +202,7 @@ impl Inspection {
         }
         superblock.run = run;
         mark(store, &mut superblock, &mut tail)?;
-        let removed_next = before_oldest(store, &numbers)?.next;
-        Ok(OpenedJournal { tail, writer, superblock, checkpoint: state.checkpoint, removed_next })
+        Ok(OpenedJournal { tail, writer, superblock, checkpoint: state.checkpoint, removed_next: base.next })
     }
 }
 

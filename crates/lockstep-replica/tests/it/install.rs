@@ -384,6 +384,17 @@ fn frames_from<M: TailMemory>(tail: &Tail<M>, from: Seq) -> impl Iterator<Item =
     spans.map(|span| tail.frame(span).expect("no damage"))
 }
 
+/// The late one's journal, which has just begun behind `checkpoint`, with its tail and its side thread.
+fn journal_behind(checkpoint: &Checkpoint) -> (SimDisk, Tail<MemoryTail>, SideThread) {
+    let mut store = SimDisk::default();
+    format(&mut store, CLUSTER, identity(LATE), [1, 1]).unwrap();
+    let opened = open(&mut store, MemoryTail::new(64 << 10), settings(1, false)).unwrap();
+    let mut tail = opened.tail;
+    let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(false));
+    side.begin_behind(&mut store, tail.memory_mut(), checkpoint.clone()).unwrap();
+    (store, tail, side)
+}
+
 /// The journal of a node that began behind a checkpoint is one like any other: it grows over segments, starts
 /// again warm and cold, and is verified.
 #[test]
@@ -392,12 +403,7 @@ fn a_journal_behind_a_base_grows_starts_again_and_is_verified() {
     let tail_of = cluster.replicas[0].tail();
     let from = cluster.replicas[0].core.commit_next() / 2;
     let checkpoint = checkpoint_before(&cluster, 1, from);
-    let mut store = SimDisk::default();
-    format(&mut store, CLUSTER, identity(LATE), [1, 1]).unwrap();
-    let opened = open(&mut store, MemoryTail::new(64 << 10), settings(1, false)).unwrap();
-    let mut tail = opened.tail;
-    let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(false));
-    side.begin_behind(&mut store, tail.memory_mut(), checkpoint.clone()).unwrap();
+    let (mut store, tail, mut side) = journal_behind(&checkpoint);
     assert!(store.list().unwrap().contains(&BASE));
     // Stopped in order before a frame has come.
     let (mut stopped, mut ring) = (store.clone(), tail.clone());
@@ -448,12 +454,7 @@ pub fn s6_a_checkpoint_is_offered_only_where_it_is_committed() {
     let (cluster, _) = without_the_late_one();
     let tail_of = cluster.replicas[0].tail();
     let checkpoint = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next() / 2);
-    let mut store = SimDisk::default();
-    format(&mut store, CLUSTER, identity(LATE), [1, 1]).unwrap();
-    let opened = open(&mut store, MemoryTail::new(64 << 10), settings(1, false)).unwrap();
-    let mut tail = opened.tail;
-    let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(false));
-    side.begin_behind(&mut store, tail.memory_mut(), checkpoint.clone()).unwrap();
+    let (mut store, tail, _) = journal_behind(&checkpoint);
     let opened = open(&mut store, tail.into_memory(), settings(1, false)).unwrap();
     let (mut tail, mut writer) = (opened.tail, opened.writer);
     for frame in frames_from(tail_of, checkpoint.end.next) {
