@@ -265,7 +265,7 @@ impl Reassembly {
             return Joined::Whole(slot);
         }
         while let Some((&first, &slot)) = self.by_first.first_key_value()
-            && self.bounds.gives_up(first, seq, self.cost)
+            && self.bounds.discards(first, seq, self.cost)
         {
             let publisher = self.slots[slot].publisher;
             self.end(slot, seq);
@@ -277,7 +277,7 @@ impl Reassembly {
     /// The entry at `seq` is read next, or was read last: what is unfinished for too long is discarded.
     pub fn on_entry(&mut self, seq: Seq) {
         while let Some((&first, &slot)) = self.by_first.first_key_value()
-            && self.bounds.gives_up(first, seq, 0)
+            && self.bounds.discards(first, seq, 0)
         {
             let publisher = self.slots[slot].publisher;
             // Whenever that is seen, it is this entry that ends it.

@@ -48,7 +48,7 @@ impl PartsBounds {
 
     /// PARTS-1 (what is left unfinished): whether the oldest open message, whose first part stands at
     /// `first`, is discarded before the entry `at` is read, where all that are open take `open` bytes.
-    pub fn gives_up(&self, first: Seq, at: Seq, open: usize) -> bool {
+    pub fn discards(&self, first: Seq, at: Seq, open: usize) -> bool {
         at > self.last_of(first) || open > self.open
     }
 

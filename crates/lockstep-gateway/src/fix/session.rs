@@ -460,7 +460,8 @@ impl FixSession {
     fn on_ahead(&mut self, now: Nanos, number: u64, is_again: bool) {
         let (expected, times) = (self.next_in, self.gap_times());
         let since = self.garbled_at.unwrap_or(now);
-        if !is_again && self.gap.is_none_or(|gap| !gap.is_beyond(number)) {
+        // No message with that number, or a later one, came before.
+        if !is_again && self.gap.is_none_or(|gap| gap.is_filled(number)) {
             self.garbled_at = None;
         }
         let asks = match &mut self.gap {

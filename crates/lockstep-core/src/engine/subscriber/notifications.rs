@@ -159,7 +159,7 @@ pub enum SubscriberEvent<'a> {
     },
     /// A message that is larger than a datagram is discarded, and nothing of it is delivered: its publisher
     /// has left it unfinished for too long, or this reader began behind its first part. All readers that have
-    /// read its first part give it up alike, and the publisher is told
+    /// read its first part discard it alike, and the publisher is told
     /// ([`PublisherEvent::Discarded`](crate::engine::publisher::PublisherEvent::Discarded)). The subscription
     /// goes on.
     PartsDiscarded {

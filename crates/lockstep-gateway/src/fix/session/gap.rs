@@ -83,11 +83,6 @@ impl Gap {
         expected > self.to
     }
 
-    /// Whether a message with this number, or a later one, came before.
-    pub fn is_beyond(&self, number: u64) -> bool {
-        self.to >= number
-    }
-
     /// Another message whose number is too high. Of a message that is sent again, something before it has got
     /// lost on the way: if it is not what was asked for last, it is asked for at once.
     pub fn on_ahead(&mut self, number: u64, is_again: bool, expected: u64) -> bool {
