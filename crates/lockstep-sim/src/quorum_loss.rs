@@ -81,7 +81,13 @@ impl Plan {
         self.archives_are_cut && self.may_found()
     }
 
-    fn draw_loss_and_aftermath(&mut self, rng: &mut Rng) {
+    /// A quorum is lost at this time of a year.
+    pub(super) fn draw_restore(&mut self, rng: &mut Rng, at_ns: Nanos) {
+        let what = self.draw_loss(rng);
+        self.faults.push(PlannedFault { at_ns, what });
+    }
+
+    fn draw_loss(&self, rng: &mut Rng) -> FaultTarget {
         let (members, all): (NodeSet, NodeSet) = ((1 << self.founders) - 1, (1 << self.replicas) - 1);
         let mut gone = members;
         while gone.count_ones() as usize > self.founders / 2 + 1 {
@@ -94,9 +100,14 @@ impl Plan {
             2 if self.archivers > 0 => (members, 0),
             _ => (gone, 0),
         };
+        FaultTarget::QuorumLoss(gone, dark)
+    }
+
+    fn draw_loss_and_aftermath(&mut self, rng: &mut Rng) {
+        let lost = self.draw_loss(rng);
         let at_ns = self.fault_phase_ns;
         self.fault_phase_ns += AFTERMATH * self.timeout_ns;
-        self.faults.push(PlannedFault { at_ns, what: FaultTarget::QuorumLoss(gone, dark) });
+        self.faults.push(PlannedFault { at_ns, what: lost });
         for _ in 0..rng.below(6) {
             let at_ns = at_ns + (4 + rng.below(AFTERMATH - 30)) * self.timeout_ns;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);

@@ -1,7 +1,7 @@
 //! A year of trading days: a cluster at a low rate of messages, whose retention removes what is old by size
-//! and by age, whose members are replaced, whose log rises to a newer version, and whose days an operator
-//! marks. Between two days everything is suspended, stopped, killed or without power, and that time costs
-//! nothing.
+//! and by age, whose members are replaced, whose quorum is lost for good once and restored by hand, whose log
+//! rises to a newer version, and whose days an operator marks. Between two days everything is suspended,
+//! stopped, killed or without power, and that time costs nothing.
 //!
 //! ```text
 //!   day ~~~ faults ~~~ quiet │ night │ day ~~~ … │ weekend │ … month: measured │ …
@@ -30,6 +30,11 @@ use lockstep_wire::{Nanos, Seq, VERSION_MIN};
 /// Trading days of a month, and of a week.
 const MONTH: u64 = 21;
 const WEEK: u64 = 5;
+/// The day of its month on which a quorum is lost, and the days behind it in which the cluster comes to full
+/// strength: nothing need be committed, and the nights interrupt nothing. A node that was left in the former
+/// history waits longer than a day of this year lasts before it believes that.
+const RESTORED: u64 = 10;
+const RESTORING: u64 = 30;
 /// Months of a year.
 pub const MONTHS: u64 = 12;
 /// The time awake of a day, in leader timeouts, ...
@@ -72,8 +77,15 @@ impl Plan {
         plan.edges = (rng.below(2) == 0).then(|| edge_of(&plan, days));
         plan.faults = Vec::new();
         plan.draw_configured(&mut rng, true);
+        // Once in a year a quorum is lost for good, behind what retention has removed.
+        let restored =
+            (months > SETTLED && plan.edges.is_none()).then(|| rng.below(months - 2) * MONTH + RESTORED);
         for day in 0..days {
-            draw_day(&mut plan, &mut rng, day);
+            let restores = restored.is_some_and(|restored| (restored..restored + RESTORING).contains(&day));
+            draw_day(&mut plan, &mut rng, (day, restores));
+            if Some(day) == restored {
+                plan.draw_restore(&mut rng, day * AWAKE * plan.timeout_ns);
+            }
         }
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan
@@ -110,7 +122,7 @@ fn edge_of(plan: &Plan, days: u64) -> EdgePlan {
 }
 
 /// The faults of a day, and its night.
-fn draw_day(plan: &mut Plan, rng: &mut Rng, day: u64) {
+fn draw_day(plan: &mut Plan, rng: &mut Rng, (day, restores): (u64, bool)) {
     let begins = day * AWAKE * plan.timeout_ns;
     let (month, date) = (day / MONTH, day % MONTH);
     let at = |rng: &mut Rng| begins + rng.below(STORMY * plan.timeout_ns);
@@ -118,8 +130,8 @@ fn draw_day(plan: &mut Plan, rng: &mut Rng, day: u64) {
     if rng.below(5) < 2 {
         faults.push((at(rng), fault_of_day(plan, rng)));
     }
-    // A member in each month.
-    if date == 3 {
+    // A member in each month, where nobody else is about to join.
+    if date == 3 && !restores {
         let node = rng.below(plan.founders as u64) as usize;
         faults.push((at(rng), FaultTarget::Replace(FaultTargetNode::Replica(node))));
     }
@@ -135,7 +147,7 @@ fn draw_day(plan: &mut Plan, rng: &mut Rng, day: u64) {
     }
     let is_measured = date + 1 == MONTH;
     let how = match rng.below(8) {
-        _ if is_measured => Suspension::Asleep,
+        _ if is_measured || restores => Suspension::Asleep,
         0 => Suspension::Killed,
         1 | 2 => Suspension::Stopped,
         3 => Suspension::Dark,
@@ -212,6 +224,8 @@ impl Sizes {
 pub(super) struct Diary {
     /// The history and its commit on the evening before.
     evening: (u64, Seq),
+    /// Until this day a cluster is restored.
+    restored: u64,
     /// The largest sizes of any replica, until nothing grows any more.
     settled: Sizes,
 }
@@ -235,10 +249,13 @@ pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violati
     let now = (world.oracle.history(), world.oracle.commit_next());
     world.diary.evening = now;
     world.count(Event::TradingDays);
-    if now.0 == before.0 && now.1 <= before.1 {
+    if now.0 != before.0 && before.0 != 0 {
+        world.diary.restored = day + RESTORING;
+    }
+    if now.1 <= before.1 && day > world.diary.restored {
         return Err(format!("YEAR: nothing was committed on day {day}, behind seq {}", before.1));
     }
-    if !day.is_multiple_of(MONTH) {
+    if !day.is_multiple_of(MONTH) || day <= world.diary.restored {
         return Ok(());
     }
     let known = if now.0 == before.0 { before.1 } else { 1 };

@@ -39,7 +39,7 @@ pub struct ReplayBody {
     /// The first seq of the frame that would follow next; with [`ReplayEndReason::BeyondCommit`] the seq at
     /// which the server's history begins.
     pub next: Seq,
-    /// The oldest seq that the server stores.
+    /// The oldest seq that the server stores; 0 where it holds nothing.
     pub oldest_seq: Seq,
     /// 0: frames follow. In a mark: there is none for the present. Else a [`ReplayEndReason`], and nothing
     /// follows.

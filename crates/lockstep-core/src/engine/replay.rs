@@ -124,6 +124,8 @@ enum SourceAnswer {
     Lost(u32),
     /// It does not have as much itself, for so many rounds.
     Behind(u32),
+    /// It holds nothing at all, for so many rounds: it is to be given the log itself.
+    Empty(u32),
     /// Why, and the oldest that it holds; where its history begins with [`ReplayEndReason::BeyondCommit`].
     Refused(ReplayEndReason, Seq),
 }
@@ -335,7 +337,7 @@ impl ReplayReader {
     /// This source lies behind itself ([`StallDetector`]): the next one is asked.
     pub fn on_behind(&mut self, now: Nanos) {
         if self.is_at_end() {
-            self.go_on(now, self.refused(ReplayEndReason::Ahead, 0));
+            self.go_on(now, self.refused(ReplayEndReason::Ahead, 1));
             self.close = true;
         }
     }
@@ -391,6 +393,10 @@ impl ReplayReader {
     /// The source's answer where it gives nothing for this reason.
     fn refused(&self, end: ReplayEndReason, seq: Seq) -> SourceAnswer {
         match (end, self.answers[self.source()]) {
+            (ReplayEndReason::Ahead, SourceAnswer::Empty(rounds)) if seq == 0 => {
+                SourceAnswer::Empty(rounds + 1)
+            }
+            (ReplayEndReason::Ahead, _) if seq == 0 => SourceAnswer::Empty(1),
             (ReplayEndReason::Ahead, SourceAnswer::Behind(rounds)) => SourceAnswer::Behind(rounds + 1),
             (ReplayEndReason::Ahead, _) => SourceAnswer::Behind(1),
             _ => SourceAnswer::Refused(end, seq),
@@ -430,8 +436,13 @@ impl ReplayReader {
         if !self.is_active() || self.answers.is_empty() {
             return None;
         }
+        let removed =
+            |answer: &SourceAnswer| matches!(answer, SourceAnswer::Refused(ReplayEndReason::TooOld, _));
+        // Who holds nothing waits for the others, and what one of them has removed it never gets.
+        let is_removed = self.answers.iter().any(removed);
         let is_final = |answer: &SourceAnswer| match answer {
             SourceAnswer::Nothing => false,
+            SourceAnswer::Empty(rounds) => is_removed || *rounds >= LOST_ROUNDS,
             SourceAnswer::Lost(rounds) => *rounds >= LOST_ROUNDS && !planted(Mutation::LostNeverGone),
             SourceAnswer::Behind(rounds) => *rounds >= LOST_ROUNDS && !planted(Mutation::BehindNeverGone),
             SourceAnswer::Refused(end, _) => {
@@ -442,7 +453,8 @@ impl ReplayReader {
             return None;
         }
         let refuses = |answer: &SourceAnswer| matches!(answer, SourceAnswer::Refused(..));
-        let lies_behind = |answer: &SourceAnswer| matches!(answer, SourceAnswer::Behind(_));
+        let lies_behind =
+            |answer: &SourceAnswer| matches!(answer, SourceAnswer::Behind(_) | SourceAnswer::Empty(_));
         if self.answers.iter().any(lies_behind) && !self.answers.iter().any(refuses) {
             return None; // none has removed it: more may be committed a moment later
         }

@@ -11,7 +11,7 @@ use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::open::{Cut, JournalOpenError, Settings};
 use crate::journal::ports::{FileName, Store, TailMemory, Word};
 use crate::journal::proof::{self, Completeness, JournalEvidence, RingEvidence, RingMismatch};
-use crate::journal::read::numbers;
+use crate::journal::read::written_numbers;
 use crate::journal::recover::{self, RecoverError, RecoveredState, Torn};
 use crate::journal::recovery::{self, PendingFounding};
 use crate::journal::superblock::{Copies, Superblock};
@@ -30,6 +30,8 @@ pub struct Inspection {
     /// The label of the ring, and its layout, where the ring is the journal's own.
     pub(super) own: Option<(TailLabel, Geometry)>,
     pub(super) torn: Option<Torn>,
+    /// A segment that was begun and of which nothing reached the device.
+    pub(super) unwritten: Option<u64>,
     /// The founding that goes behind the log in the first run of a history that was founded on it.
     pub(super) founding: Option<PendingFounding>,
     pub(super) high_next: Seq,
@@ -63,7 +65,7 @@ pub fn inspect<S: Store, M: TailMemory>(
     if newest.identity.replica != settings.replica {
         return Err(JournalOpenError::Replica { seen: newest.identity, want: settings.replica });
     }
-    let numbers = numbers(store)?;
+    let (numbers, unwritten) = written_numbers(store)?;
     let mut sight = Sight::new(&newest, older.as_ref(), damage.is_some());
     let label = memory.and_then(|memory| memory.label());
     let mut ring = sight.ring(label.as_ref(), &settings)?;
@@ -112,6 +114,7 @@ pub fn inspect<S: Store, M: TailMemory>(
         ring,
         own,
         torn,
+        unwritten,
         founding,
         high_next: sight.high_next,
         is_promise_ahead: sight.is_promise_ahead,
@@ -422,10 +425,11 @@ impl Inspection {
 
     /// A torn end that is cut when the journal is used.
     pub fn cut(&self) -> Option<Cut> {
-        self.torn.as_ref().map(|torn| Cut {
-            file: FileName::Segment(torn.number).to_string(),
-            offset: torn.offset,
-            len: torn.len,
-        })
+        let (number, offset, len) = match (&self.torn, self.unwritten) {
+            (Some(torn), _) => (torn.number, torn.offset, torn.len),
+            (None, Some(number)) => (number, 0, 0),
+            (None, None) => return None,
+        };
+        Some(Cut { file: FileName::Segment(number).to_string(), offset, len })
     }
 }

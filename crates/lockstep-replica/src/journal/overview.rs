@@ -11,7 +11,7 @@ use crate::journal::index::Index;
 use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError};
-use crate::journal::read::{LogReader, numbers};
+use crate::journal::read::{LogReader, numbers, written_numbers};
 use crate::journal::record::Record;
 use crate::journal::recover;
 use crate::journal::recovery::last_start;
@@ -71,7 +71,7 @@ impl StoredLog {
 /// # Errors
 /// Those of the files; or damage that leaves no log.
 pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<StoredLog, JournalOpenError> {
-    let numbers = numbers(store)?;
+    let (numbers, unwritten) = written_numbers(store)?;
     let headers = |number: Option<&u64>| -> Result<Option<SegmentHeader>, JournalOpenError> {
         Ok(number.map(|number| read_header(store, *number)).transpose()?.and_then(Result::ok))
     };
@@ -80,6 +80,7 @@ pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<Sto
     let (end, checkpoint) = (state.log.end, state.checkpoint);
     let lineage = last_start(&checkpoint).map_or(Lineage::of(checkpoint.history), |(lineage, _)| lineage);
     let start = oldest.map_or(end, |header| header.before());
+    let at = |(number, offset)| (FileName::Segment(number), offset);
     Ok(StoredLog {
         owner: newest.map(|header| (Identity::from_packed(header.identity), header.cluster)),
         oldest_seq: start.next,
@@ -88,7 +89,7 @@ pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<Sto
         commit_next: checkpoint.commit_next.clamp(start.next, end.next),
         checkpoint,
         lineage,
-        torn: torn.map(|torn| (FileName::Segment(torn.number), torn.offset)),
+        torn: torn.map(|torn| (torn.number, torn.offset)).or(unwritten.map(|number| (number, 0))).map(at),
         damage,
         gone: gone(store, expected)?,
     })

@@ -19,7 +19,7 @@ use crate::journal::founding::Founding;
 use crate::journal::inspect::Inspection;
 use crate::journal::open::JournalOpenError;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailMemory, read_whole};
-use crate::journal::read::numbers;
+use crate::journal::read::written_numbers;
 use crate::journal::recover::{self, RecoveredState};
 use crate::journal::start::clear;
 use crate::journal::superblock::Superblock;
@@ -49,7 +49,7 @@ pub struct JournalSummary {
 /// Those of the files.
 pub fn holdings<S: Store>(store: &S, inspection: &Inspection) -> Result<JournalSummary, JournalOpenError> {
     let checkpoint = inspection.checkpoint();
-    let oldest_seq = match numbers(store)?.first() {
+    let oldest_seq = match written_numbers(store)?.0.first() {
         Some(oldest) => read_header(store, *oldest)?.map_or(inspection.end().next, |header| header.first_seq),
         None => inspection.end().next,
     };
@@ -101,8 +101,11 @@ pub fn found<S: Store>(
     previous: &Superblock,
     founder: &Founder,
 ) -> Result<Superblock, JournalOpenError> {
-    let numbers = numbers(store)?;
+    let (numbers, unwritten) = written_numbers(store)?;
     let (state, _, torn) = recover::cold(store, &numbers, false)?;
+    if let Some(number) = unwritten {
+        store.remove(FileName::Segment(number))?;
+    }
     if let Some(torn) = &torn {
         clear(store, torn)?;
     }

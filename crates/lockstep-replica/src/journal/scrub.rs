@@ -14,7 +14,7 @@ use crate::journal::index::Index;
 use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, present};
-use crate::journal::read::numbers;
+use crate::journal::read::{numbers, written_numbers};
 use crate::journal::record::Record;
 use crate::journal::recovery;
 use crate::journal::replay::{LogRebuild, RebuildStep};
@@ -196,7 +196,8 @@ impl Scrub {
         limit: u64,
         found: &mut Vec<Damage>,
     ) -> Result<bool, StoreError> {
-        let next = numbers(store)?.into_iter().find(|number| *number > self.number && *number < limit);
+        let (numbers, _) = written_numbers(store)?;
+        let next = numbers.into_iter().find(|number| *number > self.number && *number < limit);
         let Some(number) = next else { return Ok(false) };
         self.number = number;
         match read_header(store, number)? {

@@ -90,6 +90,9 @@ impl Inspection {
         if let Completeness::Incomplete(why) = self.completeness() {
             return Err(JournalOpenError::Incomplete(why.clone()));
         }
+        if let Some(number) = self.unwritten {
+            store.remove(FileName::Segment(number))?;
+        }
         match self.own {
             Some((label, geometry)) => self.go_on(store, memory, label, geometry),
             None => self.begin_anew(store, memory),

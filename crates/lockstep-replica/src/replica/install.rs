@@ -16,7 +16,8 @@
 //! ```
 //!
 //! * S6: both checkpoints cover committed prefixes of one history, so one continues the other: the log grows
-//!   as it would by the frames between. A checkpoint of another history is refused, and a shorter one.
+//!   as it would by the frames between. So does one of a history that was founded on this one, at the log's
+//!   end or behind it (LINEAGE-2). Any other checkpoint is refused, and a shorter one.
 //! * S2: the promise is a word of the tail and of the superblock, which stay; it rises to the checkpoint's
 //!   epoch and never falls. A committed entry is taken below a promise as well.
 //! * S3, S4: an ack that was sent named a prefix of the longer log. What comes with the checkpoint was
@@ -42,12 +43,17 @@ impl<P: Ports> ReplicaEngine<P> {
         !self.core.stopped && self.role.leading().is_none() && self.tail.is_untouched() && may_again
     }
 
-    /// Whether it may begin behind this one, which continues its log if it has one.
+    /// Whether it may begin behind this one, which continues its log if it has one: in the same history, or
+    /// in one that was founded on it there or further on.
     pub fn may_begin_behind(&self, checkpoint: &Checkpoint) -> bool {
-        let ours = self.core.lineage().history();
+        let (ours, end) = (self.core.lineage().history(), self.tail.end());
+        let founded_behind = || {
+            let left = checkpoint.lineage().left_at(ours);
+            left.is_some_and(|left| end.next < left.next || (end.next, end.chain) == (left.next, left.chain))
+        };
         self.is_installable()
-            && checkpoint.end.next > self.tail.end().next
-            && (self.tail.end().next == 1 || checkpoint.history == ours)
+            && checkpoint.end.next > end.next
+            && (end.next == 1 || checkpoint.history == ours || founded_behind())
     }
 
     /// Begins behind `checkpoint`, which the journal's files have by now (S7). What this process has counted

@@ -30,7 +30,7 @@ impl Following {
     ) -> Result<(), Reject> {
         core.rx
             .check_frame(frame, trailer)
-            .or_else(|reject| self.follow_succession(core, tail, frame, reject))
+            .or_else(|reject| self.follow_succession(core, tail, (frame, false), reject))
     }
 
     /// The same for a frame from a journal of history `source_history`.
@@ -43,7 +43,7 @@ impl Following {
     ) -> Result<(), Reject> {
         core.rx
             .check_replayed(frame, source_history)
-            .or_else(|reject| self.follow_succession(core, tail, frame, reject))
+            .or_else(|reject| self.follow_succession(core, tail, (frame, true), reject))
     }
 
     #[cold]
@@ -51,12 +51,20 @@ impl Following {
         &mut self,
         core: &mut ReplicaCore,
         tail: &mut Tail<M>,
-        frame: &FrameView<'_>,
+        (frame, is_committed): (&FrameView<'_>, bool),
         reject: Reject,
     ) -> Result<(), Reject> {
         let Some((lineage, succession)) = core.rx.take_succession() else { return Err(reject) };
         let (left, goes_on) = match succession {
-            LineageCheck::Continues { left } => (left, self.may_switch_history(core, tail, frame)),
+            LineageCheck::Continues { left } => {
+                let epoch = frame.header.epoch();
+                let may = self.may_switch_history(tail, epoch);
+                if may && !is_committed && epoch < core.acceptor.promised() {
+                    // S2: its group comes to an epoch above that, or a journal gives what is committed.
+                    return Err(reject);
+                }
+                (left, may)
+            }
             LineageCheck::Ahead { left } | LineageCheck::Diverged { left } => (left, false),
             LineageCheck::Unrelated => {
                 // The answer to our own request, and no node of our history was received before: we are out
@@ -78,20 +86,13 @@ impl Following {
     }
 
     /// S12 (who was left behind): a member of the former history stops. What it holds above the founding may
-    /// have been acknowledged, and its word counts for nothing in the new history. A node without a vote goes
-    /// on, if the new history's epochs are above its own: rounds go on above everything that the founder had
-    /// seen.
-    fn may_switch_history<M: TailMemory>(
-        &self,
-        core: &ReplicaCore,
-        tail: &Tail<M>,
-        frame: &FrameView<'_>,
-    ) -> bool {
-        let epoch = frame.header.epoch();
-        let member = core.has_vote(self.role.into()) && self.role != FollowerRole::Blank;
-        (!member || planted(Mutation::MemberGoesOver))
-            && epoch > tail.end().epoch
-            && epoch >= core.acceptor.promised()
+    /// have been acknowledged, and its word counts for nothing in the new history. Any other node goes on, if
+    /// the new history's epochs are above its own: rounds go on above everything that the founder had seen.
+    /// What it has promised may be an epoch of the new history, where it begins behind a checkpoint of this
+    /// one; the promise stays (S2), and below it only what is committed is taken.
+    fn may_switch_history<M: TailMemory>(&self, tail: &Tail<M>, epoch: Epoch) -> bool {
+        let member = self.role == FollowerRole::Standby;
+        (!member || planted(Mutation::MemberGoesOver)) && epoch > tail.end().epoch
     }
 
     /// We continue in the history that was founded on ours. The start of its epoch, which is learned next,
@@ -135,7 +136,10 @@ impl ReplicaCore {
                     // One datagram is enough: a founder that waits for more leads beside the ancestor's
                     // group by then, and a founder that stopped for an old datagram is started again.
                     true if is_led => self.stop_for_foreign_history(have, seen),
-                    false if self.has_vote(role) => self.on_foreign_history(have, seen),
+                    // A learner that has promised may have done so in the history that it hears.
+                    false if self.has_vote(role) && role != Role::Learner => {
+                        self.on_foreign_history(have, seen);
+                    }
                     _ => {}
                 }
             }

@@ -78,8 +78,7 @@ impl Recovered {
         let durability = start_of(&start_frame)
             .map_or(Durability::Process, |(_, start)| Durability::from_wire(start.body.durability));
         Self {
-            lineage: start_of(&start_frame)
-                .map_or(Lineage::of(history), |(history, start)| Lineage::of_start(history, &start)),
+            lineage: lineage_of(&start_frame, history),
             membership: Membership::collect(checkpoint.members.iter().copied(), checkpoint.membership_seq),
             open_change: checkpoint.open_change.filter(|_| !planted(Mutation::ChangeNotRecovered)),
             epochs: checkpoint.epochs.clone(),
@@ -95,6 +94,18 @@ impl Recovered {
     pub fn last_start(&self) -> Option<EpochStartView<'_>> {
         start_of(&self.start_frame).map(|(_, start)| start)
     }
+}
+
+impl Checkpoint {
+    /// The history in which it ends, and the ancestors of that.
+    pub(super) fn lineage(&self) -> Lineage {
+        lineage_of(&self.start_frame, self.history)
+    }
+}
+
+/// What the last epoch start says; without one, `history` alone.
+fn lineage_of(start_frame: &[u8], history: u64) -> Lineage {
+    start_of(start_frame).map_or(Lineage::of(history), |(history, start)| Lineage::of_start(history, &start))
 }
 
 /// The epoch start in `frame`, and its history.

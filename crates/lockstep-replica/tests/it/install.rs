@@ -21,7 +21,7 @@ use lockstep_wire::*;
 const LATE: u32 = 3;
 
 /// The tables of replica `number`'s log where the frame with `seq` begins.
-fn checkpoint_before(cluster: &Cluster, number: u32, seq: Seq) -> Checkpoint {
+pub fn checkpoint_before(cluster: &Cluster, number: u32, seq: Seq) -> Checkpoint {
     let tail = cluster.replicas[number as usize - 1].tail();
     let (mut checkpoint, mut span) = (Checkpoint::default(), tail.find(1));
     while let Some(here) = span {

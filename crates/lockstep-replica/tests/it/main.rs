@@ -6,6 +6,7 @@
 mod ages;
 mod ahead;
 mod alive;
+mod behind_foundings;
 mod bounds;
 mod catch_up;
 mod clock;

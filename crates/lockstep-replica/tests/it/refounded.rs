@@ -15,7 +15,7 @@ use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
 /// The log that a replica holds.
-fn frames_of(replica: &ReplicaEngine<MemoryPorts>) -> Vec<Vec<u8>> {
+pub fn frames_of(replica: &ReplicaEngine<MemoryPorts>) -> Vec<Vec<u8>> {
     let tail = replica.tail();
     let spans = std::iter::successors(tail.find(1), |span| tail.after(*span));
     spans.map(|span| tail.frame(span).unwrap().bytes.to_vec()).collect()
@@ -23,7 +23,7 @@ fn frames_of(replica: &ReplicaEngine<MemoryPorts>) -> Vec<Vec<u8>> {
 
 /// All replicas are lost. A history is founded on what replica `number` holds, without its last `less`
 /// frames, and a blank replica takes each other's place. Returns where it was founded.
-fn recover(cluster: &mut Cluster, number: u32, less: usize) -> Seq {
+pub fn recover(cluster: &mut Cluster, number: u32, less: usize) -> Seq {
     let mut frames = frames_of(&cluster.replicas[number as usize - 1]);
     frames.truncate(frames.len() - less);
     let last = FrameView::from_prefix(frames.last().unwrap()).unwrap();

@@ -161,6 +161,29 @@ fn sources_that_lie_behind_do_not_wait_for_each_other_where_the_rest_has_removed
     }
 }
 
+/// Two members that were formatted anew join at the same time: each is a source of the other, and the third
+/// has removed the beginning. Eight rounds of pauses would pass before either asked for a checkpoint.
+#[test]
+fn a_source_that_holds_nothing_is_not_waited_for_where_the_rest_has_removed_it() {
+    for empty in 1..=5_usize {
+        let mut replay = replay(5);
+        replay.begin(0);
+        for _ in 0..5 {
+            let mut steps = std::iter::from_fn(|| replay.poll(0));
+            let Some(ReplayStep::Open(to)) = steps.find(|step| *step != ReplayStep::Close) else {
+                panic!("{empty}: no source is asked");
+            };
+            let holds = usize::from(to.ip().octets()[3]) > empty;
+            let (why, oldest) =
+                if holds { (ReplayEndReason::TooOld, 40) } else { (ReplayEndReason::Ahead, 0) };
+            replay.on_answer(0, &body(why as u32, oldest));
+        }
+        let expected =
+            (empty < 5).then_some(ReplayFailed { why: Some(ReplayEndReason::TooOld), oldest_seq: 40 });
+        assert_eq!(replay.failed(), expected, "{empty} of 5 hold nothing: they may be given it where all do");
+    }
+}
+
 #[test]
 fn nobody_there_is_told_after_some_rounds() {
     let mut replay = replay(2);

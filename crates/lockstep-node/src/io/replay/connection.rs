@@ -400,9 +400,11 @@ impl ReplayServerConnection {
             timestamp: desk.wall,
             ..Header::new(kind)
         };
+        let holds_nothing = desk.written.lineage.history() == 0;
+        let oldest = || if holds_nothing { 0 } else { desk.segment_index.oldest_seq() };
         let body = ReplayBody {
             next: self.seq,
-            oldest_seq: self.offers_from.unwrap_or(desk.segment_index.oldest_seq()),
+            oldest_seq: self.offers_from.unwrap_or_else(oldest),
             end: end.map_or(0, |end| end as u32),
             reserved: 0,
         };

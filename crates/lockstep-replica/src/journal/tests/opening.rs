@@ -1,6 +1,12 @@
 use super::*;
-use crate::journal::ports::StoreFault;
-use crate::journal::{Damage, JournalOpenError};
+use crate::journal::gone::ExpectedSegments;
+use crate::journal::ports::{Store, StoreFault};
+use crate::journal::read::numbers;
+use crate::journal::{Damage, Founder, JournalOpenError, found, stored_log, verify};
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::window::Window;
+use lockstep_wire::{Identity, Keyring, MemberBody};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 fn rebooted() -> Settings {
     Settings { boot: [8, 8], ..settings() }
@@ -298,4 +304,62 @@ fn a_new_ring_reaches_the_commit_though_the_newest_segment_begins_behind_it() {
     let commit_next = journal.opened.checkpoint.commit_next;
     assert_eq!(commit_next, newest, "else this shows nothing");
     journal.tail().stage(commit_next, epoch(501)).unwrap();
+}
+
+const MEMBER_AT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7003);
+
+/// The power fails just behind the beginning of a segment: in `process` nothing brings it to the device. The
+/// file is there, empty or as long as it was reserved.
+#[test]
+fn a_segment_of_which_nothing_reached_the_device_is_the_end_of_the_log_before() {
+    for durable in [false, true] {
+        for reserved in [0, 4_096, 300_000] {
+            let mut journal = Journal::begun_with(Settings { power: durable, ..settings() });
+            while segment_files(&journal.store).len() < 3 {
+                journal.grow(20, 3, 100);
+                journal.drain();
+            }
+            while journal.opened.writer.sync_sealed(&mut journal.store).unwrap() {}
+            let (mut store, _) = journal.reboot();
+            let newest = *numbers(&store).unwrap().last().unwrap();
+            let mut older = store.clone();
+            older.remove(FileName::Segment(newest)).unwrap();
+            let before = frames_in_segments(&older, 1);
+            *store.file_mut(FileName::Segment(newest)).unwrap() = vec![0; reserved];
+            let what = format!("{durable}, {reserved}");
+            assert_eq!(verify(&store).unwrap().damage, [], "{what}");
+            let rebooted = Settings { boot: [8, 8], power: durable, ..settings() };
+            let inspection = inspected(&store, None, rebooted);
+            assert_eq!((inspection.damage(), inspection.end()), (&[][..], end_of(&before)), "{what}");
+            let cut = inspection.cut().expect("it is told");
+            assert_eq!((cut.file, cut.offset), (FileName::Segment(newest).to_string(), 0), "{what}");
+            let stored = stored_log(&store, ExpectedSegments::of(inspection.superblock())).unwrap();
+            assert_eq!((stored.end, stored.damage, stored.gone), (end_of(&before), None, vec![]), "{what}");
+            // A history may be founded on the rest.
+            let mut founded = store.clone();
+            let previous = *inspection.superblock();
+            let founder = Founder {
+                history: 0xb2,
+                member: MemberBody::full(Identity { replica: 2, incarnation: 0x900 }, MEMBER_AT),
+                boot: [8, 8],
+                window: Window { entries: 1_000, bytes: 100_000 },
+                durability: Durability::Process,
+                keys: Keyring::none(previous.cluster).into(),
+            };
+            let superblock = found(&mut founded, &previous, &founder).unwrap();
+            assert_eq!(superblock.high_next, end_of(&before).next, "{what}");
+            let settings = Settings { boot: [9, 9], power: durable, ..settings() };
+            let begun = Journal::open(founded, MemoryTail::new(RING_LEN), settings);
+            assert_eq!(begun.end().next, end_of(&before).next + 1, "{what}");
+            assert_eq!(verify(&begun.store).unwrap().damage, [], "{what}");
+            // In `power` nothing in it was ever acknowledged: the journal goes on by itself.
+            if durable {
+                let mut again = Journal::open(store, MemoryTail::new(RING_LEN), rebooted);
+                again.grow(20, 3, 100);
+                again.drain();
+                assert_eq!(verify(&again.store).unwrap().damage, [], "{what}");
+                assert!(frames_in_segments(&again.store, 1).len() > before.len(), "{what}");
+            }
+        }
+    }
 }
