@@ -61,6 +61,10 @@ pub enum Command {
     Subscribe(SubscribeArgs),
     /// Tells whether the cluster is healthy, who leads, since when, and where each replica stands
     Status(StatusArgs),
+    /// Tells what stands behind the first line of `status`: each cause, who sees whom, and what mends it
+    Why(super::why::WhyArgs),
+    /// Does what mends a cause, step by step, asking before each
+    Fix(super::why::FixArgs),
     /// Grades the cluster for a monitor: Nagios, text, JSON; exits 0, 1, 2 or 3 as Nagios plugins do
     Health(super::health::HealthArgs),
     /// Waits until something holds: a leader, a quorum, caught-up members, a committed seq, a trading day

@@ -5,7 +5,6 @@
 //! make one.
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::ended::{abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::secret::OPERATOR;
@@ -14,6 +13,7 @@ use super::subscribe::end_of_stream;
 use super::waiting::{self, Stall};
 use clap::Args;
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{self, Config};
 use lockstep_io::clock::Utc;
 use lockstep_io::idle::Idle;

@@ -5,12 +5,12 @@
 mod output;
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::expiry::Expiry;
 use super::operator::CommandClient;
 use super::upgrade;
 use clap::{Args, ValueEnum};
 use lockstep_client::internal::NodeStatus;
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{self, Config, KeyUse};
 use lockstep_doctor::apply::{AppliedChange, apply};
 use lockstep_doctor::checks::judge;

@@ -1,10 +1,10 @@
 //! `lockstep keys`: the keys of a cluster, made, given to processes, and changed while the stream runs.
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::failure::USAGE;
 use super::secret::OPERATOR;
 use clap::{Args, Subcommand};
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{Config, KeyUse, SecurityMode};
 use lockstep_io::clock::Utc;
 use lockstep_io::key_file::{FIRST_PUBLISHER, GATEWAY_KEY, KeyFile, REPLICA_FILE, class_name};

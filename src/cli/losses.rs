@@ -2,7 +2,6 @@
 //! It reads their counters files and asks nobody: a replica that hangs or has died tells as much as before.
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::failure::{FAILED, NOT_READY};
 use super::operator::{age, short};
 use super::shown::shown;
@@ -10,6 +9,7 @@ use clap::Args;
 use lockstep_core::engine::counters::CounterKind;
 use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::losses::{Cause, LOSS_ROWS, RECENT, SUM_ROWS, loss_label};
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
 use lockstep_io::private::FileOwners;

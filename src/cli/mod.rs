@@ -54,6 +54,7 @@ mod upgrade;
 mod wait;
 mod waiting;
 mod web;
+mod why;
 
 pub use lockstep_daemon::Failure;
 
@@ -117,6 +118,8 @@ impl Command {
             Self::Publish(args) => publish::run(&args),
             Self::Subscribe(args) => subscribe::run(&args),
             Self::Status(args) => status::run(&args),
+            Self::Why(args) => why::run(&args),
+            Self::Fix(args) => why::fix(&args),
             Self::Health(args) => health::run(&args),
             Self::Wait(args) => wait::run(&args),
             Self::Doctor(args) => doctor::run(&args),

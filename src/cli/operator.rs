@@ -2,17 +2,17 @@
 //! until the cluster shows that it is carried out, or until their time is over.
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::failure::NOT_READY;
 use super::secret::OPERATOR;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{ClusterNodes, NodeStatus, QueryClient, leader_of};
+use lockstep_daemon::args::ClusterArgs;
 pub use lockstep_daemon::config::grouped;
 use lockstep_daemon::config::{Config, KeyUse, Role};
-use lockstep_io::clock::random_u64;
+use lockstep_io::clock::{Utc, random_u64};
 use lockstep_io::key_file::{KeyFile, OPERATOR_FILE};
 pub use lockstep_top::figures::{age, short};
-use lockstep_wire::{CommandReject, Identity, KeyClass, OperatorKey};
+use lockstep_wire::{CommandReject, Identity, KeyClass, LeaderLossReason, OperatorKey};
 use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -252,6 +252,24 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
             "of two members the one that leaves would have to acknowledge it: if it is gone for good, `lockstep \
              declare-dead` it, then `lockstep membership add {about}`"
         ),
+    }
+}
+
+/// How long the leader's epoch lasts, by our clock and the leader's.
+pub fn leads_for(leader: &NodeStatus) -> Option<Duration> {
+    let now = Duration::from_nanos(Utc::now().0);
+    let since = Duration::from_nanos(leader.epoch_since);
+    (!since.is_zero()).then(|| now.saturating_sub(since))
+}
+
+/// Why a leader was missed, in words.
+pub fn suspicion(why: LeaderLossReason) -> &'static str {
+    match why {
+        LeaderLossReason::Down => "its watcher announced its death",
+        LeaderLossReason::StepDown => "it stepped down",
+        LeaderLossReason::Silence => "it was silent",
+        LeaderLossReason::NoProgress => "it made no progress",
+        LeaderLossReason::Refused => "a member had promised a higher epoch",
     }
 }
 

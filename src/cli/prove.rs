@@ -2,7 +2,6 @@
 //! nor network.
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::bounded::read_text;
 use super::ended::{abandoned, ended};
 use super::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
@@ -12,6 +11,7 @@ use super::waiting::Stall;
 use super::{notary, waiting};
 use clap::Args;
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{self, Config};
 use lockstep_io::clock::Utc;
 use lockstep_notary::{ENTRIES_MAX, Proof, ProofSearch};

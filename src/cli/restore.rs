@@ -4,11 +4,11 @@
 //! older state, and no reader takes the new stream for the former one.
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::backup::verified;
 use super::failure::USAGE;
 use super::recover::{check_founder, has_no_leader, report_founding};
 use clap::Args;
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{self, NodeConfig};
 use lockstep_node::{CopiedLog, found_history_on_copy};
 use lockstep_wire::Epoch;

@@ -5,25 +5,23 @@ use super::Failure;
 use super::args::StatusArgs;
 use super::expiry::Expiry;
 use super::failure::{DEGRADED, NOT_READY};
-use super::operator::{CommandClient, age};
+use super::operator::{CommandClient, age, leads_for, suspicion};
 use lockstep_client::internal::{
     ClusterHealth, ClusterStatus, Health, LogVersion, MemberStatus, NodeStatus, leader_of,
 };
 use lockstep_io::clock::Utc;
-use lockstep_wire::LeaderLossReason;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddrV4;
-use std::time::Duration;
 
 /// Prints how things stand, and exits with the code of the cluster's health.
 pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
     let statuses = operator.look_for_leader()?;
     let asked = operator.nodes.asked(&statuses);
-    let health = Health::judge(&asked);
     let expiry = Expiry::of(&args.cluster)?;
+    let health = Health::judge(&asked).with_keys(expiry.map(|expiry| expiry.days_left));
     let version = operator.nodes.log_version(&statuses);
     let mut out = std::io::stdout();
     match args.json {
@@ -35,7 +33,6 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
         false => as_text(&mut out, &health, (expiry, version), &operator.nodes.addresses, &statuses)?,
     }
     Ok(match health.health {
-        ClusterHealth::Healthy if expiry.is_some_and(|expiry| expiry.is_over()) => DEGRADED,
         ClusterHealth::Healthy => 0,
         ClusterHealth::Degraded => DEGRADED,
         ClusterHealth::NoLeader | ClusterHealth::NoQuorum | ClusterHealth::NoHistory => NOT_READY,
@@ -50,6 +47,7 @@ fn as_text(
     statuses: &[Option<NodeStatus>],
 ) -> std::io::Result<()> {
     writeln!(out, "{health}\n")?;
+    write_causes(out, health)?;
     let leader = leader_of(statuses);
     // Without a leader, who is listed is what the newest list says.
     let lists = leader
@@ -112,6 +110,17 @@ fn as_text(
     write_remarks(out, expiry, statuses)
 }
 
+/// Writes all causes, where the first line has no room for them.
+fn write_causes(out: &mut impl Write, health: &Health) -> std::io::Result<()> {
+    let (line, causes) = (health.to_string(), health.causes());
+    if causes.len() > 1 || causes.iter().any(|cause| !line.contains(&cause.to_string())) {
+        for cause in causes {
+            writeln!(out, "cause    {cause}")?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes remarks: conditions of replicas, keys that are to be replaced, leaders that were missed.
 fn write_remarks(
     out: &mut impl Write,
@@ -156,22 +165,4 @@ fn suspicions(
     statuses: &[Option<NodeStatus>],
 ) -> impl Iterator<Item = (&NodeStatus, lockstep_client::internal::SuspectedLeader)> {
     statuses.iter().flatten().filter_map(|status| Some((status, status.suspected?)))
-}
-
-/// How long the leader's epoch lasts, by our clock and the leader's.
-pub fn leads_for(leader: &NodeStatus) -> Option<Duration> {
-    let now = Duration::from_nanos(Utc::now().0);
-    let since = Duration::from_nanos(leader.epoch_since);
-    (!since.is_zero()).then(|| now.saturating_sub(since))
-}
-
-/// Why a leader was missed, in words.
-pub fn suspicion(why: LeaderLossReason) -> &'static str {
-    match why {
-        LeaderLossReason::Down => "its watcher announced its death",
-        LeaderLossReason::StepDown => "it stepped down",
-        LeaderLossReason::Silence => "it was silent",
-        LeaderLossReason::NoProgress => "it made no progress",
-        LeaderLossReason::Refused => "a member had promised a higher epoch",
-    }
 }

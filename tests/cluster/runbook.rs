@@ -147,7 +147,11 @@ fn judges_the_host(page: &mut Page, cluster: &Cluster) {
 fn continues_a_stopped_leader(page: &mut Page, cluster: &Cluster, replicas: &[Process]) {
     replicas[0].signal("STOP");
     cluster.publish("under another leader\n");
-    page.run(cluster, "lockstep status").with_code(6).showing(&["degraded: 2 of 3", "does not answer"]);
+    page.run(cluster, "lockstep status").with_code(6).showing(&[
+        "degraded: replica",
+        "does not answer",
+        "2 of 3 hold the log",
+    ]);
     let counted = page.run(cluster, "lockstep counters --group engine").with_code(0);
     counted.showing(&["candidacies", "suspicions"]);
     page.run(cluster, "lockstep events --code LS1004").with_code(0).showing(&["LS1004"]);
@@ -169,7 +173,7 @@ fn replaces_a_dead_member(page: &mut Page, cluster: &Cluster, replicas: &mut Vec
     dead.signal("KILL");
     dead.wait();
     let status = page.run(cluster, "lockstep status").with_code(6);
-    status.showing(&["degraded: 2 of 3", &identity]);
+    status.showing(&["degraded: replica", "2 of 3 hold the log", &identity]);
     fs::rename(cluster.path("journal-3"), cluster.path("journal-3.old")).expect("a journal");
     fs::remove_file(cluster.path("tail-3")).expect("a tail");
     let new = page.run(cluster, "lockstep format --replica 3").with_code(0).out().trim().to_owned();

@@ -48,7 +48,9 @@ pub(crate) fn status<'py>(
     let version = py.detach(|| nodes.log_version(&statuses));
     let key_file = config.key_file(KeyUse::Operator);
     let until = key_file.and_then(|path| KeyFile::read_expiry(&path).ok().flatten()).map(|(_, until)| until);
-    let status = ClusterStatus::new(&Health::judge(&asked), &asked, version, until, Utc::now());
+    let wall = Utc::now();
+    let health = Health::judge(&asked).with_keys(until.map(|until| wall.days_until(until)));
+    let status = ClusterStatus::new(&health, &asked, version, until, wall);
     let text = serde_json::to_string(&status).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     py.import("json")?.call_method1("loads", (text,))
 }

@@ -126,6 +126,31 @@ impl ActiveCondition {
         }
     }
 
+    /// The problem in so few words that a verdict of one line has room for them.
+    pub fn brief(&self) -> String {
+        let Self { a, b, .. } = *self;
+        match self.condition {
+            Condition::LogGone => "what it lacks is in no journal that answers".to_owned(),
+            Condition::Exposed => "no full standby holds what lies before the witness's ring".to_owned(),
+            Condition::EpochsUncommitted => format!("{a} takeovers in a row without a commit"),
+            Condition::RoundsHigh => format!("the rounds of epochs have reached {a} of {b}"),
+            Condition::DurabilityMixed => "its durability differs from its leader's".to_owned(),
+            Condition::FilesRefused => "the system refuses the journal its files".to_owned(),
+            Condition::DeviceStalled => "the journal's device confirms nothing".to_owned(),
+            Condition::ClockAhead => {
+                format!("its clock is {:?} behind the stream's time", Duration::from_millis(a / 1_000_000))
+            }
+            Condition::ClockApart => {
+                let side = if b == 1 { "ahead of" } else { "behind" };
+                format!("its clock is {:?} {side} a quorum's", Duration::from_millis(a / 1_000_000))
+            }
+            Condition::MulticastLost => "multicast is lost, unicast is not".to_owned(),
+            Condition::MembersFull => "joins by unicast find no room".to_owned(),
+            Condition::WatcherGone => "no watcher waits beside it".to_owned(),
+            _ => self.what(),
+        }
+    }
+
     /// The consequence, and the remedy.
     pub fn advice(&self) -> &'static str {
         match self.condition {

@@ -9,6 +9,13 @@ use lockstep_core::engine::event::Role;
 use lockstep_wire::{Condition, Identity};
 use std::fmt;
 use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// A node that has missed its leader for so long, while others follow it, is cut off from it.
+const MISSED: Duration = Duration::from_secs(1);
+
+/// A member that its leader has received from within this time lives: members send many times a second.
+const LIVES: Duration = Duration::from_millis(200);
 
 /// A node that was queried.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,8 +70,8 @@ pub enum Reason {
         number: Option<u32>,
         /// The address to which the query was sent.
         address: SocketAddrV4,
-        /// How long ago its leader last received from it, if it did; then it is silent only to us.
-        is_reachable: bool,
+        /// How long ago its leader last received from it, if it did.
+        last_contact: Option<Duration>,
         /// It is an archiver.
         is_archiver: bool,
     },
@@ -78,14 +85,25 @@ pub enum Reason {
     NoMember(Identity),
     /// A node that was formatted anew and waits to be admitted.
     Blank(Identity),
+    /// A node that answers has not received its leader, whom others follow, for so long.
+    MissesLeader {
+        /// The node.
+        identity: Identity,
+        /// The leader.
+        leader: Identity,
+        /// For how long.
+        ago: Duration,
+    },
     /// A change of the membership is not committed yet.
     ChangePending,
+    /// The keys that seal on this host were to be replaced so many days ago.
+    KeysOverdue(i64),
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Silent { identity, number, address, is_reachable, is_archiver } => {
+            Self::Silent { identity, number, address, is_archiver, .. } => {
                 match (identity, number) {
                     (_, Some(number)) if *is_archiver => write!(f, "archiver {number}")?,
                     (Some(identity), _) => write!(f, "{identity}")?,
@@ -93,7 +111,7 @@ impl fmt::Display for Reason {
                     (None, None) => f.write_str("a replica")?,
                 }
                 write!(f, " does not answer at {address}")?;
-                if *is_reachable { f.write_str(", though the leader hears it") } else { Ok(()) }
+                if self.reaches_leader() { f.write_str(", though the leader hears it") } else { Ok(()) }
             }
             Self::Condition(identity, active) => write!(f, "{identity}: {}", active.what()),
             Self::OtherHistory(identity, history) => {
@@ -106,8 +124,45 @@ impl fmt::Display for Reason {
             ),
             Self::NoMember(identity) => write!(f, "{identity} is no member"),
             Self::Blank(identity) => write!(f, "{identity} holds nothing yet and is no member"),
+            Self::MissesLeader { identity, leader, .. } => {
+                write!(f, "{identity} receives nothing of the leader {leader}, which others follow")
+            }
             Self::ChangePending => f.write_str("the last change of the membership is not committed yet"),
+            Self::KeysOverdue(days) => {
+                write!(f, "the keys that seal were to be replaced {days} days ago: `lockstep keys rotate`")
+            }
         }
+    }
+}
+
+impl Reason {
+    /// The name for programs, and for `lockstep fix`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Silent { .. } => "silent",
+            Self::Condition(_, active) => active.condition.name(),
+            Self::OtherHistory(..) => "other_history",
+            Self::OtherLeader(..) => "other_leader",
+            Self::NoMember(_) => "no_member",
+            Self::Blank(_) => "blank",
+            Self::MissesLeader { .. } => "misses_leader",
+            Self::ChangePending => "change_pending",
+            Self::KeysOverdue(_) => "keys_overdue",
+        }
+    }
+
+    /// The consequence of a condition, and the remedy.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Condition(_, active) => Some(active.advice()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a member that is silent to us, and that its leader receives from: only we do not reach
+    /// it.
+    pub fn reaches_leader(&self) -> bool {
+        matches!(self, Self::Silent { last_contact: Some(ago), .. } if *ago < LIVES)
     }
 }
 
@@ -125,6 +180,10 @@ pub struct Health {
     pub silent: Vec<u32>,
     /// Everything that is amiss.
     pub reasons: Vec<Reason>,
+    /// The nodes that answer, by number.
+    answering: Vec<u32>,
+    /// The members that the leader misses or that lag, by number, where it says that redundancy is lost.
+    lacking: Vec<u32>,
 }
 
 impl Health {
@@ -162,7 +221,19 @@ impl Health {
             None if answering < quorum => ClusterHealth::NoQuorum,
             None => ClusterHealth::NoLeader,
         };
-        Self { health, listed, there, silent, reasons }
+        let lacking = leader.map_or_else(Vec::new, lacking);
+        let answering = self::answering(asked);
+        Self { health, listed, there, silent, reasons, answering, lacking }
+    }
+
+    /// The same where the keys that seal on this host have so many days left: overdue ones are a reason.
+    #[must_use]
+    pub fn with_keys(mut self, days_left: Option<i64>) -> Self {
+        if let Some(days) = days_left.filter(|days| *days < 0) {
+            self.reasons.push(Reason::KeysOverdue(-days));
+            self.health = self.health.max(ClusterHealth::Degraded);
+        }
+        self
     }
 
     /// No node that answers knows of a member: all are blank, or no node answers at all.
@@ -173,7 +244,8 @@ impl Health {
         let reasons =
             asked.iter().filter(|node| node.status.is_none()).map(|node| silent_node(node, None)).collect();
         let health = if there == 0 { ClusterHealth::NoQuorum } else { ClusterHealth::NoHistory };
-        Self { health, listed: replicas().count(), there, silent, reasons }
+        let (listed, answering) = (replicas().count(), self::answering(asked));
+        Self { health, listed, there, silent, reasons, answering, lacking: Vec::new() }
     }
 
     /// How many members decide: more than half of those listed.
@@ -184,50 +256,6 @@ impl Health {
     /// How many of the available members may crash while the rest continues to commit.
     pub fn may_crash(&self) -> usize {
         self.there.saturating_sub(self.quorum())
-    }
-}
-
-/// The whole verdict in one line.
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { health, listed, there, silent, reasons } = self;
-        match health {
-            ClusterHealth::Healthy => {
-                let may_crash = self.may_crash();
-                write!(
-                    f,
-                    "healthy: {there} of {listed} members answer and hold the log, {may_crash} may crash"
-                )
-            }
-            ClusterHealth::Degraded => {
-                write!(f, "degraded: {there} of {listed} members answer and hold the log, ")?;
-                match (self.may_crash(), there < listed) {
-                    (0, true) => f.write_str("no crash is survived")?,
-                    (may_crash, _) => write!(f, "{may_crash} may crash")?,
-                }
-                reasons.iter().try_for_each(|reason| write!(f, "; {reason}"))
-            }
-            ClusterHealth::NoLeader => write!(
-                f,
-                "no leader: {there} of {listed} members answer, and nobody leads; if this lasts, they do not hear each \
-                 other: look at their logs, and at the network between them"
-            ),
-            ClusterHealth::NoQuorum => {
-                let quorum = self.quorum();
-                write!(f, "no quorum: {there} of {listed} answer, {quorum} needed")?;
-                let lacks = quorum.saturating_sub(*there);
-                match start(silent, lacks) {
-                    Some(whom) => write!(f, ": start {whom}"),
-                    None => {
-                        f.write_str(": the leader does not hear those that answer here; look at the network")
-                    }
-                }
-            }
-            ClusterHealth::NoHistory => {
-                write!(f, "no history: {there} of {listed} replicas answer, and none holds a stream: ")?;
-                f.write_str("run `lockstep bootstrap` on one of them, or start those that hold it")
-            }
-        }
     }
 }
 
@@ -247,14 +275,36 @@ fn silent_node(node: &QueryResult, listed: Option<&MemberStatus>) -> Reason {
         identity: listed.map(|listed| listed.member.identity()),
         number: node.number,
         address: node.address,
-        is_reachable: listed.is_some_and(is_reachable),
+        last_contact: listed.and_then(|listed| listed.last_contact),
         is_archiver: node.is_archiver,
     }
 }
 
-/// Whether the leader has received from this member within the last second.
-fn is_reachable(listed: &MemberStatus) -> bool {
-    listed.last_contact.is_some_and(|ago| ago.as_secs() == 0)
+fn answering(asked: &[QueryResult]) -> Vec<u32> {
+    asked.iter().filter_map(|node| Some(node.status.as_ref()?.identity.replica)).collect()
+}
+
+/// The members that hold the log least, as `leader` sees them: as many as it misses.
+fn lacking(leader: &NodeStatus) -> Vec<u32> {
+    let Some(active) = leader.conditions(Condition::RedundancyLost) else { return Vec::new() };
+    let mut others: Vec<_> =
+        leader.members.iter().filter(|listed| listed.member.identity() != leader.identity).collect();
+    let reaches_leader = |listed: &MemberStatus| listed.last_contact.is_some_and(|ago| ago.as_secs() == 0);
+    others.sort_by_key(|listed| (reaches_leader(listed), listed.acked_next));
+    let missing = active.b.saturating_sub(active.a) as usize;
+    others.iter().take(missing).map(|listed| listed.member.replica).collect()
+}
+
+/// A node that follows no leader, and has missed its leader for longer than a takeover takes.
+fn misses_leader(status: &NodeStatus, leader: &NodeStatus) -> Option<Reason> {
+    let suspected = status.suspected.filter(|suspected| suspected.ago >= MISSED)?;
+    let is_blank = status.role == Role::Blank || status.history != leader.history;
+    let misses = status.leader.is_none() && !is_blank;
+    misses.then_some(Reason::MissesLeader {
+        identity: status.identity,
+        leader: leader.identity,
+        ago: suspected.ago,
+    })
 }
 
 fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
@@ -281,6 +331,7 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
                 _ => Reason::NoMember(identity),
             });
         }
+        reasons.extend(is_led.then(|| misses_leader(status, source)).flatten());
         reasons.extend(status.conditions.iter().map(|active| Reason::Condition(identity, *active)));
     }
     // Members that were not queried, as no address of theirs is known.
@@ -299,6 +350,9 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
     }
     reasons
 }
+
+mod first_line;
+pub use first_line::{HealthCause, LINE_MAX};
 
 #[cfg(test)]
 mod tests;

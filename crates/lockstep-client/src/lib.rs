@@ -175,7 +175,7 @@ pub mod internal {
     pub use crate::cluster_status::{ClusterStatus, ListedMember};
     pub use crate::conditions::ActiveCondition;
     pub use crate::counted::handle_counters;
-    pub use crate::health::{ClusterHealth, Health, QueryResult, Reason};
+    pub use crate::health::{ClusterHealth, Health, HealthCause, LINE_MAX, QueryResult, Reason};
     pub use crate::queries::{NodeEvents, NodeRelease, NodeState, NodeTimes, QueryClient};
     pub use crate::status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};
     pub use lockstep_core::engine::unfinished::Unfinished;

@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::config::{self, Config, Origin, Override};
 use crate::failure::USAGE;
 use clap::Args;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Where the cluster's file is, and what is laid over it.
@@ -33,6 +34,25 @@ pub struct ClusterArgs {
 }
 
 impl ClusterArgs {
+    /// The same flags, for a command of this program that is started for the same cluster.
+    pub fn passed_on(&self) -> Vec<OsString> {
+        let mut flags = vec!["--config".into(), self.config.clone().into_os_string()];
+        for set in &self.set {
+            flags.extend(["--set".into(), set.into()]);
+        }
+        let named = [
+            ("--interface", &self.interface),
+            ("--durability", &self.durability),
+            ("--idle", &self.idle),
+            ("--log-format", &self.log_format),
+            ("--log-level", &self.log_level),
+        ];
+        for (flag, value) in named {
+            flags.extend(value.iter().flat_map(|value| [flag.into(), OsString::from(value)]));
+        }
+        flags
+    }
+
     /// Flags (these and `more`, as flag, key and value) before variables, as [`Config::load`] wants them.
     pub fn overrides(&self, more: &[(&str, String, String)]) -> Result<Vec<Override>, Failure> {
         let named = [

@@ -120,9 +120,7 @@ fn log_order(query_kind: QueryKind, time: Nanos) -> (String, QueryKind, Event, &
 impl World {
     /// Begins these steps, the first one after a while.
     pub(super) fn order(&mut self, steps: &[OperatorStep], after: Nanos) {
-        // Days of a year are short, and nights interrupt what an operator does.
-        let timeouts = if self.plan.months > 0 { 400 } else { 40 };
-        self.command_until(steps, after, self.now + timeouts * self.plan.timeout_ns);
+        self.command_until(steps, after, self.now + self.plan.pursued_ns());
     }
 
     /// The same, pursued until `until`.

@@ -51,6 +51,11 @@ const SETTLED: u64 = 3;
 const GROWTH: u64 = 2;
 
 impl Plan {
+    /// How long an operator pursues an errand. Days of a year are short, and nights interrupt it.
+    pub(super) fn pursued_ns(&self) -> Nanos {
+        if self.months > 0 { 400 * self.timeout_ns } else { 40 * self.timeout_ns }
+    }
+
     /// A year, or so many months of it.
     pub fn of_year(seed: u64, months: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x7ea4_0d05);
@@ -130,7 +135,7 @@ fn draw_day(plan: &mut Plan, rng: &mut Rng, (day, restores): (u64, bool)) {
     if rng.below(5) < 2 {
         faults.push((at(rng), fault_of_day(plan, rng)));
     }
-    // A member in each month, where nobody else is about to join.
+    // A member in each month, where no other one is about to join.
     if date == 3 && !restores {
         let node = rng.below(plan.founders as u64) as usize;
         faults.push((at(rng), FaultTarget::Replace(FaultTargetNode::Replica(node))));

@@ -5,7 +5,6 @@ pub(in crate::cli) mod files;
 pub(in crate::cli) mod lines;
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::failure::USAGE;
 use super::operator::{age, pause, short};
 use super::shown::shown;
@@ -14,6 +13,7 @@ use files::files;
 use lines::{counted_since, group, process_line};
 use lockstep_core::engine::counters::CounterKind;
 use lockstep_core::engine::durations::Durations;
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_io::clock::Utc;
 use lockstep_io::counters::CountersReader;
 use lockstep_io::private::FileOwners;

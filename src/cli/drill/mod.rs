@@ -17,15 +17,15 @@ mod report;
 mod rounds;
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::failure::{DEGRADED, FAILED, INTEGRITY, NOT_READY, USAGE};
 use super::operator::CommandClient;
-use super::status::suspicion;
+use super::operator::suspicion;
 use clap::Args;
 use faults::{DrillCommands, DrillKind, FaultDriver};
 use load::{DrillLoad, DrillMessages, is_day_open};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::leader_of;
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{self, Config, Role};
 use lockstep_io::IoError;
 use lockstep_io::clock::Utc;

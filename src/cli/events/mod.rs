@@ -5,12 +5,12 @@
 pub(in crate::cli) mod collect;
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::counters::files::files;
 use super::failure::{NOT_READY, USAGE};
 use super::operator::pause;
 use clap::Args;
 use collect::{EventCollector, SeenEvent, SourceReport};
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::Config;
 use lockstep_io::clock::Utc;
 use lockstep_io::output::{self, OutputStream};

@@ -2,7 +2,9 @@
 
 use crate::cli::expiry::Expiry;
 use crate::cli::operator::{age, grouped};
-use lockstep_client::internal::{ActiveCondition, ClusterHealth, Health, NodeStatus, QueryResult, Reason};
+use lockstep_client::internal::{
+    ActiveCondition, ClusterHealth, Health, HealthCause, NodeStatus, QueryResult, Reason,
+};
 use lockstep_core::engine::event::Role;
 use lockstep_wire::{Condition, Seq};
 use std::cmp::Reverse;
@@ -104,14 +106,24 @@ impl HealthFinding {
     }
 
     fn of_reason(reason: &Reason) -> Self {
+        Self::of(reason, reason.to_string())
+    }
+
+    /// A cause that several nodes may report.
+    fn of_cause(cause: &HealthCause) -> Self {
+        Self::of(&cause.reasons[0], cause.to_string())
+    }
+
+    fn of(reason: &Reason, what: String) -> Self {
         match reason {
-            Reason::Condition(_, active) => Self::of_condition(reason.to_string(), active),
-            Reason::OtherHistory(..) | Reason::OtherLeader(..) => {
-                Self::new(HealthGrade::Critical, reason.to_string())
-            }
-            Reason::Silent { .. } | Reason::NoMember(_) | Reason::Blank(_) | Reason::ChangePending => {
-                Self::new(HealthGrade::Warning, reason.to_string())
-            }
+            Reason::Condition(_, active) => Self::of_condition(what, active),
+            Reason::OtherHistory(..) | Reason::OtherLeader(..) => Self::new(HealthGrade::Critical, what),
+            Reason::Silent { .. }
+            | Reason::MissesLeader { .. }
+            | Reason::NoMember(_)
+            | Reason::Blank(_)
+            | Reason::ChangePending
+            | Reason::KeysOverdue(_) => Self::new(HealthGrade::Warning, what),
         }
     }
 }
@@ -197,7 +209,7 @@ impl Examined<'_> {
     /// Grades the whole cluster.
     pub fn cluster(&self, thresholds: &HealthThresholds) -> HealthReport {
         let health = Health::judge(self.asked);
-        let mut findings: Vec<_> = health.reasons.iter().map(HealthFinding::of_reason).collect();
+        let mut findings: Vec<_> = health.causes().iter().map(HealthFinding::of_cause).collect();
         let graded = |node: &QueryResult, status: &NodeStatus| {
             node.is_archiver || self.leader.is_some_and(|leader| leader.lists(status.identity))
         };
@@ -256,7 +268,8 @@ impl Examined<'_> {
         let identity = status.identity;
         let concerns = |reason: &&Reason| {
             matches!(reason, Reason::Condition(of, _) | Reason::OtherHistory(of, _) | Reason::OtherLeader(of, _)
-                | Reason::NoMember(of) | Reason::Blank(of) if *of == identity)
+                | Reason::MissesLeader { identity: of, .. } | Reason::NoMember(of) | Reason::Blank(of)
+                if *of == identity)
         };
         let reasons = Health::judge(self.asked).reasons;
         let mut findings: Vec<_> = reasons.iter().filter(concerns).map(HealthFinding::of_reason).collect();
@@ -290,8 +303,7 @@ impl Examined<'_> {
     /// Members that answer, or that the leader receives from, and that hold the log as the leader sees it: a
     /// path from here to a member that fails makes no member fail.
     fn available(&self, health: &Health) -> usize {
-        let is_reachable = |reason: &&Reason| matches!(reason, Reason::Silent { is_reachable: true, .. });
-        let reachable = health.reasons.iter().filter(is_reachable).count();
+        let reachable = health.reasons.iter().filter(|reason| reason.reaches_leader()).count();
         let redundancy = self.leader.and_then(|leader| leader.conditions(Condition::RedundancyLost));
         let answering = health.listed.saturating_sub(health.silent.len());
         (answering + reachable).min(redundancy.map_or(health.listed, |active| active.a as usize))

@@ -11,15 +11,15 @@ mod grade;
 mod output;
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::expiry::Expiry;
 use super::failure::USAGE;
 use super::operator::CommandClient;
-use super::status::leads_for;
+use super::operator::leads_for;
 use clap::Args;
 pub(in crate::cli) use grade::lag_behind;
 use grade::{Examined, HealthGrade, HealthReport, HealthThresholds};
 use lockstep_client::internal::leader_of;
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config;
 use lockstep_io::clock::DAY_NS;
 use output::HealthFormat;

@@ -16,9 +16,9 @@ mod verify;
 pub use verify::summary;
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::failure::USAGE;
 use clap::{Args, Subcommand};
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::NodeConfig;
 use lockstep_node::{JournalReader, NodeSettings};
 use std::path::PathBuf;

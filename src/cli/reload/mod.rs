@@ -1,11 +1,11 @@
 //! `lockstep reload`: the daemons of this host read their files again, and say what came of it.
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::counters::files::{files, read as read_files};
 use super::failure::FAILED;
 use super::operator::{age, now, pause};
 use clap::Args;
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::reloader::{ANSWER_LEN, FAILED_WORD, answer_file};
 use lockstep_io::private::{self, FileOwners};
 use lockstep_metrics::{Life, Process};

@@ -5,7 +5,7 @@ mod lines;
 mod tests;
 
 use crate::cli::counters::lines::{counted_since, process_line, quantiles_of};
-use crate::cli::status::leads_for;
+use crate::cli::operator::leads_for;
 use lines::{gateway_line, handle_lines, node_lines};
 use lockstep_client::internal::{Health, NodeStatus, QueryResult, Reason, leader_of};
 use lockstep_metrics::{Life, Process, Value};

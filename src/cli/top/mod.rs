@@ -7,11 +7,11 @@ mod pages;
 mod sampler;
 
 use super::Failure;
-use super::args::ClusterArgs;
 use super::failure::{FAILED, USAGE};
 use super::operator::{each_interval, now, pause};
 use super::signals;
 use clap::Args;
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_io::capabilities;
 use lockstep_top::{Screen, ScreenInput, Snapshot, ViewState};
 pub use sampler::Sampler;

@@ -240,7 +240,7 @@ fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_
     replica.await_log("segments end at seq");
     let output = cluster.run(&["status"], b"").with_code(6).out;
     let first = output.lines().next().unwrap_or_default();
-    assert!(first.starts_with("degraded: 1 of 1") && first.contains("the disk is full"), "{output}");
+    assert!(first.starts_with("degraded: replica 1: ") && first.contains("the disk is full"), "{output}");
     let pid = replica.pid().to_string();
     let more = Command::new("nsenter")
         .args(["--target", &pid, "--mount", "mount", "-o", "remount,size=64m"])

@@ -43,7 +43,7 @@ fn a_device_that_stalls_is_told_by_the_log_and_by_the_status_until_it_goes_on() 
     replica.await_log("the journal's device has confirmed nothing for");
     let output = cluster.run(&["status"], b"").with_code(6).out;
     assert!(
-        output.starts_with("degraded: 1 of 1") && output.contains("has confirmed nothing for"),
+        output.starts_with("degraded: replica 1: ") && output.contains("has confirmed nothing for"),
         "{output}"
     );
     drop(frozen);

@@ -55,7 +55,7 @@ fn text_and_json_have_the_figures_of_the_cluster_and_a_dead_process_says_since_w
     replicas[2].wait();
     let text = top(&["--once", "--size", "80x24"]).with_code(0).out;
     assert_eq!(row(&text, "replica-3")[1], "ENDED", "{text}");
-    assert!(text.contains("degraded: 2 of 3 members answer"), "{text}");
+    assert!(text.contains("degraded: replica 3 does not answer at"), "{text}");
     let local = top(&["--local", "--once"]).with_code(0).out;
     assert!(local.contains("replica-1 leads; 2 processes run, 0 hang, 1 have ended"), "{local}");
     let file = std::fs::read_to_string(cluster.config()).expect("the cluster's file");
@@ -194,7 +194,7 @@ fn on_a_terminal_keys_and_sizes_work_no_column_moves_and_the_screen_is_given_bac
 
     replicas[2].signal("KILL");
     replicas[2].wait();
-    let failing = tmux.until("degraded: 2 of 3");
+    let failing = tmux.until("degraded: replica 3");
     assert_eq!(row(&failing, "replica-3")[1], "ENDED", "{failing}");
     let place = |screen: &str, begin: &str| {
         screen.lines().enumerate().find(|(_, line)| line.starts_with(begin)).map(|(at, _)| at)

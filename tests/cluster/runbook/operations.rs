@@ -137,6 +137,11 @@ fn replaces_a_dead_member(page: &mut Page, cluster: &Cluster, replicas: &mut Vec
     let (mut dead, identity) = (replicas.pop().expect("three"), identity_of(cluster, 3));
     dead.signal("KILL");
     dead.wait();
+    let why = page.run(cluster, "lockstep why").with_code(6);
+    why.showing(&["silent: replica 3 does not answer", "lockstep membership replace", "who sees whom"]);
+    // Nothing of it can be done from here.
+    let fix = page.run_with(cluster, "lockstep fix NAME", &[("NAME", "silent")], "").with_code(6);
+    fix.showing(&["systemctl start lockstep-sequencer@3", "are yours"]);
     move_away(cluster, 3);
     let new = page.run(cluster, "lockstep format --replica 3").with_code(0).out().trim().to_owned();
     replicas.push(cluster.start_replica(3));

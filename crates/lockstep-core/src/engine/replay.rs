@@ -438,7 +438,7 @@ impl ReplayReader {
         }
         let removed =
             |answer: &SourceAnswer| matches!(answer, SourceAnswer::Refused(ReplayEndReason::TooOld, _));
-        // Who holds nothing waits for the others, and what one of them has removed it never gets.
+        // A source that holds nothing waits for the others: it never gets what one of them has removed.
         let is_removed = self.answers.iter().any(removed);
         let is_final = |answer: &SourceAnswer| match answer {
             SourceAnswer::Nothing => false,

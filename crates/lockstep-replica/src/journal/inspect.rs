@@ -30,7 +30,7 @@ pub struct Inspection {
     /// The label of the ring, and its layout, where the ring is the journal's own.
     pub(super) own: Option<(TailLabel, Geometry)>,
     pub(super) torn: Option<Torn>,
-    /// A segment that was begun and of which nothing reached the device.
+    /// A segment that was begun, and whose content never reached the device.
     pub(super) unwritten: Option<u64>,
     /// The founding that goes behind the log in the first run of a history that was founded on it.
     pub(super) founding: Option<PendingFounding>,

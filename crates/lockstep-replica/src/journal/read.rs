@@ -33,7 +33,7 @@ pub(crate) fn numbers<S: Store>(store: &S) -> Result<Vec<u64>, StoreError> {
     Ok(numbers)
 }
 
-/// The same without a newest one of which nothing is on the device; and the number of that one. A segment is
+/// The same without a newest one that is empty on the device; and the number of that one. A segment is
 /// begun before anything of it is brought to the device. Where the power fails then its file is there, and
 /// empty or all zeros: the log ends with the segment before.
 pub(crate) fn written_numbers<S: Store>(store: &S) -> Result<(Vec<u64>, Option<u64>), StoreError> {

@@ -7,6 +7,7 @@
 //!   any other, before our own    stops after a while (S12)       waits; refused
 //!   any other, after it          refused and counted             refused and counted
 //! ```
+//! A learner that has promised may have done so in the history that it receives, and waits as any other.
 
 use super::{FollowerRole, Following, ReplicaCore};
 use crate::journal::Tail;
@@ -86,8 +87,8 @@ impl Following {
     }
 
     /// S12 (who was left behind): a member of the former history stops. What it holds above the founding may
-    /// have been acknowledged, and its word counts for nothing in the new history. Any other node goes on, if
-    /// the new history's epochs are above its own: rounds go on above everything that the founder had seen.
+    /// have been acknowledged, and its word counts for nothing in the new history. Any other node continues,
+    /// if the new history's epochs are above its own: rounds rise above everything that the founder had seen.
     /// What it has promised may be an epoch of the new history, where it begins behind a checkpoint of this
     /// one; the promise stays (S2), and below it only what is committed is taken.
     fn may_switch_history<M: TailMemory>(&self, tail: &Tail<M>, epoch: Epoch) -> bool {
@@ -125,6 +126,7 @@ impl ReplicaCore {
     fn check_other_group(&mut self, role: Role, header: &Header) -> Result<(), Reject> {
         let have = self.rx.history();
         let judged = self.rx.check_history(header);
+        let may_be_member = self.has_vote(role) && role != Role::Learner;
         self.identity_watch.note_other_leader(&self.log, role, header, &mut self.events);
         match judged {
             Ok(()) => self.identity_watch.own_history_seen |= header.identity() != self.identity(),
@@ -133,13 +135,9 @@ impl ReplicaCore {
                 let is_led = header.kind == Kind::Heartbeat as u8 && self.led == Epoch::NONE;
                 match is_ancestor {
                     _ if role == Role::Leader => {}
-                    // One datagram is enough: a founder that waits for more leads beside the ancestor's
-                    // group by then, and a founder that stopped for an old datagram is started again.
+                    // A founder that waits for more leads beside the ancestor's group by then.
                     true if is_led => self.stop_for_foreign_history(have, seen),
-                    // A learner that has promised may have done so in the history that it hears.
-                    false if self.has_vote(role) && role != Role::Learner => {
-                        self.on_foreign_history(have, seen);
-                    }
+                    false if may_be_member => self.on_foreign_history(have, seen),
                     _ => {}
                 }
             }

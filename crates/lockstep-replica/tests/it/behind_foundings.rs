@@ -1,5 +1,5 @@
 //! A node that holds nothing begins behind a checkpoint of a history that was left: retention has kept the
-//! end of it. It goes on in the history that was founded on that one, whatever it has promised before, and
+//! end of it. It continues in the history that was founded on that one, whatever it has promised before, and
 //! whether the founding comes from a journal or from a repairer.
 
 use super::histories::{LATER, founder, limits, tail_of};
@@ -41,7 +41,7 @@ fn founded() -> (Cluster, Seq) {
 }
 
 /// The checkpoints of the former history behind which a log can begin.
-fn checkpoints_of_the_former(cluster: &Cluster, founded: Seq) -> Vec<Checkpoint> {
+fn checkpoints_before_it(cluster: &Cluster, founded: Seq) -> Vec<Checkpoint> {
     let all = (3..=founded).map(|seq| checkpoint_before(cluster, FOUNDER, seq));
     let fit = all.filter(|checkpoint| base::judge(checkpoint).is_ok() && checkpoint.history == HISTORY);
     let fit: Vec<_> = fit.collect();
@@ -77,7 +77,7 @@ fn follows(cluster: &Cluster) -> bool {
 struct Form {
     promised: Epoch,
     /// It follows the later history already.
-    heard: bool,
+    follows_later: bool,
     /// The founding comes from a journal, and else from a repairer.
     replayed: bool,
     /// The checkpoint lists it, as a member that never began.
@@ -92,7 +92,7 @@ fn goes_on(checkpoint: &Checkpoint, form: Form) {
     }
     cluster.replicas[LATE as usize - 1] = late(form.promised);
     cluster.dead = vec![1];
-    if form.heard {
+    if form.follows_later {
         cluster.lost = |from, to, bytes| from == FOUNDER && to == LATE && bytes[5] != Kind::Heartbeat as u8;
         cluster.run(50);
         cluster.lost = |_, _, _| false;
@@ -119,11 +119,11 @@ fn lineage_2_a_node_behind_a_checkpoint_of_a_former_history_goes_on_in_the_later
     let (cluster, founded) = founded();
     let last = epochs_of(&cluster);
     let mut failed = Vec::new();
-    for checkpoint in checkpoints_of_the_former(&cluster, founded) {
+    for checkpoint in checkpoints_before_it(&cluster, founded) {
         for promised in [Epoch::NONE, checkpoint.end.epoch, last.0, last.1] {
             for bits in 0..8 {
-                let [heard, replayed, listed] = [0, 1, 2].map(|bit| bits >> bit & 1 == 1);
-                let form = Form { promised, heard, replayed, listed };
+                let [follows_later, replayed, listed] = [0, 1, 2].map(|bit| bits >> bit & 1 == 1);
+                let form = Form { promised, follows_later, replayed, listed };
                 if std::panic::catch_unwind(|| goes_on(&checkpoint, form)).is_err() {
                     failed.push((checkpoint.end.next, form));
                 }
@@ -149,26 +149,26 @@ fn s6_a_node_without_a_record_begins_again_behind_a_checkpoint_of_the_later_hist
     let end = cluster.replicas[FOUNDER as usize - 1].tail().end();
     let later = checkpoint_before(&cluster, FOUNDER, end.next);
     assert_eq!((base::judge(&later), later.history), (Ok(()), LATER));
-    for former in checkpoints_of_the_former(&cluster, founded) {
+    for checkpoint in checkpoints_before_it(&cluster, founded) {
         cluster.replicas[LATE as usize - 1] = late(Epoch::NONE);
         let late = &mut cluster.replicas[LATE as usize - 1];
-        late.install(&former);
-        assert!(late.may_begin_behind(&later), "it continues the log that ends at {}", former.end.next);
+        late.install(&checkpoint);
+        assert!(late.may_begin_behind(&later), "it continues the log that ends at {}", checkpoint.end.next);
         late.install(&later);
         late.invariants();
         cluster.dead = vec![1];
         assert!(cluster.run_until(follows), "{}", cluster.describe());
         cluster.dead = vec![1, LATE];
     }
-    // A log that ends beyond the founding is none of which the later history is made.
+    // A log that ends beyond the founding is no part of the later history.
     let mut beyond = checkpoint_before(&cluster, FOUNDER, founded);
     beyond.end.next = founded + 1;
     let mut other = checkpoint_before(&cluster, FOUNDER, founded);
     other.end.chain ^= 1;
-    for (what, former) in [("beyond the founding", beyond), ("of another chain", other)] {
+    for (what, checkpoint) in [("beyond the founding", beyond), ("of another chain", other)] {
         cluster.replicas[LATE as usize - 1] = late(Epoch::NONE);
         let late = &mut cluster.replicas[LATE as usize - 1];
-        late.install(&former);
+        late.install(&checkpoint);
         assert!(!late.may_begin_behind(&later), "{what}");
     }
 }

@@ -352,7 +352,7 @@ fn a_segment_of_which_nothing_reached_the_device_is_the_end_of_the_log_before() 
             let begun = Journal::open(founded, MemoryTail::new(RING_LEN), settings);
             assert_eq!(begun.end().next, end_of(&before).next + 1, "{what}");
             assert_eq!(verify(&begun.store).unwrap().damage, [], "{what}");
-            // In `power` nothing in it was ever acknowledged: the journal goes on by itself.
+            // In `power` nothing in it was ever acknowledged: the journal starts by itself.
             if durable {
                 let mut again = Journal::open(store, MemoryTail::new(RING_LEN), rebooted);
                 again.grow(20, 3, 100);

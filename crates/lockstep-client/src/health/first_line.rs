@@ -1,0 +1,295 @@
+//! The verdict in one line, and what stands behind it: each cause once, however many nodes report it, the
+//! culprit first.
+//!
+//! ```text
+//!  reasons ─▶ the same of several nodes becomes one ─▶ what follows from another cause is left out
+//!          ─▶ the gravest:  degraded: replica 3: the disk is full for 4m; 2 of 3 hold the log, no crash is survived
+//! ```
+
+use super::{ClusterHealth, Health, Reason};
+use crate::conditions::ActiveCondition;
+use lockstep_wire::Condition;
+use std::fmt;
+use std::time::Duration;
+
+/// The longest first line, in characters: what fits a page of a telephone, and a terminal.
+pub const LINE_MAX: usize = 120;
+
+/// A cause, told once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HealthCause {
+    /// The nodes that are at fault, or that report it where nobody is: `replica 3`, `replicas 1 and 2`.
+    pub who: String,
+    /// One sentence with its subject.
+    pub says: String,
+    /// For how long, where that is known.
+    pub since: Option<Duration>,
+    /// The reasons that say so, one at least.
+    pub reasons: Vec<Reason>,
+}
+
+impl HealthCause {
+    /// The name for programs, and for `lockstep fix`.
+    pub fn name(&self) -> &'static str {
+        self.reasons[0].name()
+    }
+}
+
+impl fmt::Display for HealthCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.says)?;
+        match self.since.filter(|since| since.as_secs() > 0) {
+            Some(since) => write!(f, ", for {}", short(since)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Health {
+    /// The causes, the gravest first, each once.
+    pub fn causes(&self) -> Vec<HealthCause> {
+        let mut grouped: Vec<Vec<&Reason>> = Vec::new();
+        for reason in &self.reasons {
+            match grouped.iter_mut().find(|group| group[0].is_the_same(reason)) {
+                Some(group) => group.push(reason),
+                None => grouped.push(vec![reason]),
+            }
+        }
+        let is_alone = grouped.len() == 1;
+        // What follows from another cause is none of its own.
+        grouped.retain(|group| is_alone || !is_consequence(group[0]));
+        grouped.sort_by_key(|group| rank(group[0]));
+        grouped.iter().map(|group| self.cause(group)).collect()
+    }
+
+    fn cause(&self, group: &[&Reason]) -> HealthCause {
+        let reason = group[0];
+        let numbers: Vec<_> = group.iter().filter_map(|reason| reason.number()).collect();
+        let (who, says, since) = match reason {
+            Reason::Silent { address, last_contact, is_archiver, .. } => {
+                let who = match numbers.first() {
+                    Some(number) if *is_archiver => format!("archiver {number}"),
+                    Some(number) => format!("replica {number}"),
+                    None => "a replica".to_owned(),
+                };
+                let beside = if reason.reaches_leader() { ", heard by the leader" } else { "" };
+                let says = format!("{who} does not answer at {address}{beside}");
+                (who, says, last_contact.filter(|ago| ago.as_secs() > 0))
+            }
+            Reason::Condition(_, active) => {
+                let (who, says) = self.culprit(active, &numbers);
+                (who, says, group.iter().filter_map(|reason| reason.age()).max())
+            }
+            other => {
+                let who = names(&numbers);
+                let says = if who.is_empty() { other.brief() } else { format!("{who} {}", other.brief()) };
+                (who, says, group.iter().filter_map(|reason| reason.age()).max())
+            }
+        };
+        let reasons = group.iter().map(|reason| (*reason).clone()).collect();
+        HealthCause { who, says, since, reasons }
+    }
+
+    /// The node at fault where these report a condition, and what is wrong there.
+    fn culprit(&self, active: &ActiveCondition, reporters: &[u32]) -> (String, String) {
+        let others: Vec<u32> =
+            self.answering.iter().copied().filter(|number| !reporters.contains(number)).collect();
+        match active.condition {
+            // The clock that is wrong is the one that differs from the majority.
+            Condition::ClockAhead if reporters.len() > others.len() && !others.is_empty() => {
+                let ahead = short(Duration::from_nanos(active.a));
+                let whom: Vec<_> = reporters.iter().map(u32::to_string).collect();
+                let who = names(&others);
+                let says = format!("{who}: its clock is, or was, {ahead} ahead of {}", listed(&whom));
+                (who, says)
+            }
+            Condition::RedundancyLost if !self.lacking.is_empty() => {
+                let who = names(&self.lacking);
+                let says = format!("{who}: lags behind the leader, or is not heard by it");
+                (who, says)
+            }
+            _ => {
+                let who = names(reporters);
+                let says = format!("{who}: {}", active.brief());
+                (who, says)
+            }
+        }
+    }
+}
+
+/// `replica 3`, `replicas 1 and 2`.
+fn names(numbers: &[u32]) -> String {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let words: Vec<_> = numbers.iter().map(u32::to_string).collect();
+    match words.len() {
+        0 => String::new(),
+        1 => format!("replica {}", words[0]),
+        _ => format!("replicas {}", listed(&words)),
+    }
+}
+
+/// `1`, `1 and 2`, `1, 2 and 3`.
+fn listed(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [all @ .., last] => format!("{} and {last}", all.join(", ")),
+    }
+}
+
+/// A time in one unit or two.
+fn short(time: Duration) -> String {
+    match (time.as_secs(), time.subsec_millis()) {
+        (0, millis) => format!("{millis}ms"),
+        (seconds @ ..60, _) => format!("{seconds}s"),
+        (seconds @ ..3_600, _) => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        (seconds @ ..86_400, _) => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+        (seconds, _) => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// Whether it says only what another cause costs.
+fn is_consequence(reason: &Reason) -> bool {
+    matches!(reason, Reason::Condition(_, active) if active.condition == Condition::RedundancyLost)
+}
+
+/// The gravest first: what endangers the stream, then who is missing, then the rest.
+fn rank(reason: &Reason) -> (u8, usize) {
+    match reason {
+        Reason::OtherLeader(..) => (0, 0),
+        Reason::OtherHistory(..) => (1, 0),
+        Reason::Condition(_, active) => {
+            let index = active.condition.index();
+            match active.condition {
+                // A full disk fills the journal.
+                Condition::DiskFull => (2, 0),
+                Condition::JournalFull | Condition::Damaged | Condition::LogGone => (2, 1 + index),
+                _ => (5, index),
+            }
+        }
+        Reason::Silent { is_archiver: false, .. } => (3, 0),
+        Reason::MissesLeader { .. } => (3, 1),
+        Reason::Blank(_) | Reason::NoMember(_) => (4, 0),
+        Reason::Silent { is_archiver: true, .. } => (6, 0),
+        Reason::ChangePending => (6, 1),
+        Reason::KeysOverdue(_) => (6, 2),
+    }
+}
+
+impl Reason {
+    /// Whether both are one cause, reported by two nodes.
+    fn is_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Condition(_, one), Self::Condition(_, two)) => one.condition == two.condition,
+            (Self::OtherHistory(_, one), Self::OtherHistory(_, two)) => one == two,
+            (Self::NoMember(_), Self::NoMember(_))
+            | (Self::Blank(_), Self::Blank(_))
+            | (Self::MissesLeader { .. }, Self::MissesLeader { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// The number of the node that it names.
+    fn number(&self) -> Option<u32> {
+        match self {
+            Self::Silent { identity, number, .. } => number.or(identity.map(|identity| identity.replica)),
+            Self::Condition(identity, _)
+            | Self::OtherHistory(identity, _)
+            | Self::OtherLeader(identity, _)
+            | Self::MissesLeader { identity, .. }
+            | Self::NoMember(identity)
+            | Self::Blank(identity) => Some(identity.replica),
+            Self::ChangePending | Self::KeysOverdue(_) => None,
+        }
+    }
+
+    fn age(&self) -> Option<Duration> {
+        match self {
+            Self::Condition(_, active) => Some(active.age),
+            Self::MissesLeader { ago, .. } => Some(*ago),
+            _ => None,
+        }
+    }
+
+    /// In a few words, without who.
+    fn brief(&self) -> String {
+        match self {
+            Self::OtherHistory(_, history) => format!("holds another history, {history:016x}"),
+            Self::OtherLeader(_, history) => {
+                format!("leads another history, {history:016x}: two histories serve")
+            }
+            Self::MissesLeader { leader, .. } => {
+                format!("receives nothing of the leader {}, which others follow", leader.replica)
+            }
+            Self::NoMember(_) => "answers, and is no member".to_owned(),
+            Self::Blank(_) => "holds nothing yet and is no member".to_owned(),
+            Self::Silent { .. } | Self::Condition(..) | Self::ChangePending | Self::KeysOverdue(_) => {
+                self.to_string()
+            }
+        }
+    }
+}
+
+/// The verdict: what it is, who is at fault and why, since when, and what that costs now. At most
+/// [`LINE_MAX`] characters.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { health, listed, there, silent, .. } = self;
+        match health {
+            ClusterHealth::Healthy => {
+                let may_crash = self.may_crash();
+                write!(
+                    f,
+                    "healthy: {there} of {listed} members answer and hold the log, {may_crash} may crash"
+                )
+            }
+            ClusterHealth::Degraded => {
+                let cost = match (self.may_crash(), there < listed) {
+                    (0, true) => "no crash is survived".to_owned(),
+                    (may_crash, _) => format!("{may_crash} may crash"),
+                };
+                let causes = self.causes();
+                let cause =
+                    causes.first().map_or_else(|| "a member is missing".to_owned(), HealthCause::to_string);
+                let more = match causes.len() {
+                    0 | 1 => String::new(),
+                    count => format!(" (+{})", count - 1),
+                };
+                let (begins, ends) =
+                    ("degraded: ", format!("{more}; {there} of {listed} hold the log, {cost}"));
+                write!(f, "{begins}{}{ends}", cut(&cause, LINE_MAX - begins.len() - ends.len()))
+            }
+            ClusterHealth::NoLeader => write!(
+                f,
+                "no leader: {there} of {listed} members answer, and nobody leads: look at the network between them"
+            ),
+            ClusterHealth::NoQuorum => {
+                let quorum = self.quorum();
+                write!(f, "no quorum: {there} of {listed} answer, {quorum} needed")?;
+                let lacks = quorum.saturating_sub(*there);
+                match super::start(silent, lacks) {
+                    Some(whom) => write!(f, ": start {whom}"),
+                    None => {
+                        f.write_str(": the leader does not hear those that answer here; look at the network")
+                    }
+                }
+            }
+            ClusterHealth::NoHistory => write!(
+                f,
+                "no history: {there} of {listed} replicas answer and hold none: `lockstep bootstrap`, or start those that do"
+            ),
+        }
+    }
+}
+
+/// Of `text` so many characters at most, cut behind a word.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let taken: String = text.chars().take(most - 1).collect();
+    let words = taken.rsplit_once(' ').map_or(taken.as_str(), |(words, _)| words);
+    format!("{}…", words.trim_end_matches([',', ';', ':']))
+}

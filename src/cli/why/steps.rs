@@ -1,0 +1,205 @@
+//! The steps that mend a cause: those of `docs/RUNBOOK.md`, with the names of this cluster.
+
+use lockstep_client::internal::{ClusterHealth, Health, NodeStatus, Reason};
+use lockstep_wire::{Condition, Identity};
+use std::fmt;
+
+/// Where a step is done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StepHost {
+    /// On this host, or on any other.
+    Here,
+    /// On the host of this node.
+    Of(String),
+}
+
+/// A command, and what it will do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MendStep {
+    /// Where it is done.
+    pub host: StepHost,
+    /// The command as it is typed.
+    command: String,
+    /// What it does.
+    pub does: String,
+}
+
+impl fmt::Display for MendStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.command)
+    }
+}
+
+impl MendStep {
+    fn here(command: impl Into<String>, does: impl Into<String>) -> Self {
+        Self { host: StepHost::Here, command: command.into(), does: does.into() }
+    }
+
+    fn of(node: &str, command: impl Into<String>, does: impl Into<String>) -> Self {
+        Self { host: StepHost::Of(node.to_owned()), command: command.into(), does: does.into() }
+    }
+
+    /// The arguments of a command of this program that is known to the last word; `None` where the operator
+    /// has to fill something in, or where it is another program.
+    pub fn arguments(&self) -> Option<Vec<&str>> {
+        let arguments: Vec<_> = self.command.strip_prefix("lockstep ")?.split(' ').collect();
+        let is_known = |word: &&str| !word.chars().any(char::is_uppercase);
+        arguments.iter().all(is_known).then_some(arguments)
+    }
+}
+
+/// The steps where nobody leads.
+pub fn without_leader(health: &Health) -> Vec<MendStep> {
+    match health.health {
+        ClusterHealth::Healthy | ClusterHealth::Degraded => Vec::new(),
+        ClusterHealth::NoLeader => vec![MendStep::here(
+            "lockstep doctor --probe",
+            "tells which host does not receive which: it must run on all hosts at the same time",
+        )],
+        ClusterHealth::NoQuorum => {
+            let start = |number: &u32| start_of(&format!("replica {number}"), "sequencer", *number);
+            let mut steps: Vec<_> = health.silent.iter().map(start).collect();
+            steps.push(MendStep::here(
+                "lockstep recover --compare FILE",
+                "where journals are lost for good: tells which of those that are left holds most (RUNBOOK, No leader)",
+            ));
+            steps
+        }
+        ClusterHealth::NoHistory => vec![MendStep::of(
+            "one replica",
+            "lockstep bootstrap --replica N",
+            "founds the stream: once in the life of a cluster, and never where a journal holds one",
+        )],
+    }
+}
+
+/// The steps that mend what `reason` says.
+pub fn steps(reason: &Reason, leader: Option<&NodeStatus>) -> Vec<MendStep> {
+    match reason {
+        Reason::Silent { identity, number, is_archiver, .. } => {
+            let number = number.or(identity.map(|identity| identity.replica)).unwrap_or(0);
+            let unit = if *is_archiver { "archiver" } else { "sequencer" };
+            let who = format!("{} {number}", if *is_archiver { "archiver" } else { "replica" });
+            if reason.reaches_leader() {
+                let does = "tells why this host does not reach it: it runs, and its leader hears it";
+                return vec![MendStep::here("lockstep doctor --probe", does)];
+            }
+            let mut steps = vec![start_of(&who, unit, number)];
+            if let (Some(identity), false) = (identity, is_archiver) {
+                steps.push(MendStep::of(
+                    &who,
+                    format!("lockstep format --replica {number}"),
+                    "only where its journal is gone, or its start said that it may have forgotten something: makes an \
+                     empty one, under an identity that it prints as NEW",
+                ));
+                steps.push(MendStep::here(
+                    format!("lockstep membership replace {identity} NEW"),
+                    format!("gives {identity}'s place to NEW; what was acknowledged stays with the others"),
+                ));
+            }
+            steps
+        }
+        Reason::MissesLeader { .. } => vec![MendStep::here(
+            "lockstep doctor --probe",
+            "tells which direction and which port fails between the two: it must run on all hosts at the same time",
+        )],
+        Reason::Blank(identity) | Reason::NoMember(identity) => vec![admit(*identity, leader)],
+        Reason::ChangePending => {
+            vec![MendStep::here("lockstep wait --for quorum", "waits until a quorum holds the change")]
+        }
+        Reason::KeysOverdue(_) => vec![MendStep::here(
+            "lockstep keys rotate FOLDER",
+            "begins the change of keys; SECURITY.md, Rotation, has all of it, and the stream goes on meanwhile",
+        )],
+        Reason::OtherHistory(identity, _) | Reason::OtherLeader(identity, _) => vec![MendStep::of(
+            &format!("replica {}", identity.replica),
+            "lockstep recover --replica N",
+            "shows what its journal holds, and changes nothing: compare it with the others' before anything is stopped",
+        )],
+        Reason::Condition(identity, active) => of_condition(active.condition, *identity, leader),
+    }
+}
+
+fn start_of(who: &str, unit: &str, number: u32) -> MendStep {
+    MendStep::of(
+        who,
+        format!("systemctl start lockstep-{unit}@{number}"),
+        "starts it; a start that is refused says in its log what to do instead",
+    )
+}
+
+/// A node that is formatted takes the place of the member with its number, or a place of its own.
+fn admit(identity: Identity, leader: Option<&NodeStatus>) -> MendStep {
+    let previous =
+        leader.and_then(|leader| leader.member(identity.replica)).map(|listed| listed.member.identity());
+    match previous {
+        Some(previous) => MendStep::here(
+            format!("lockstep membership replace {previous} {identity}"),
+            format!("gives {previous}'s place to it, once it holds the stream"),
+        ),
+        None => MendStep::here(
+            format!("lockstep membership add {identity}"),
+            "lets it vote, once it holds the stream",
+        ),
+    }
+}
+
+fn of_condition(condition: Condition, identity: Identity, leader: Option<&NodeStatus>) -> Vec<MendStep> {
+    let number = identity.replica;
+    let who = &format!("replica {number}");
+    let is_leader = leader.is_some_and(|leader| leader.identity == identity);
+    match condition {
+        Condition::DiskFull | Condition::FilesRefused | Condition::DeviceStalled | Condition::JournalFull => {
+            let mut steps = Vec::new();
+            if is_leader {
+                steps.push(MendStep::here(
+                    "lockstep handover",
+                    "another replica leads, and this one can be looked after",
+                ));
+            }
+            let does = "shows room, files and device of its journal, and what mends each";
+            steps.push(MendStep::of(who, "lockstep doctor", does));
+            steps
+        }
+        Condition::Damaged => vec![MendStep::of(
+            who,
+            format!("lockstep journal verify --replica {number}"),
+            "names each damaged file, byte and seq; what another journal has is mended by the node itself",
+        )],
+        Condition::LogGone => vec![
+            MendStep::of(
+                who,
+                format!("lockstep format --replica {number}"),
+                "behind a stop and with its folder and tail moved away: an empty journal, under an identity NEW",
+            ),
+            MendStep::here(
+                format!("lockstep membership replace {identity} NEW"),
+                "NEW begins with the tables of the oldest entry that is kept, and takes its place",
+            ),
+        ],
+        Condition::ClockAhead | Condition::ClockApart => vec![
+            MendStep::here(
+                "lockstep time",
+                "shows the stream's time beside the clock of each node, and changes nothing",
+            ),
+            MendStep::of(
+                who,
+                "timedatectl status",
+                "tells whether its clock is synchronized: set it right first",
+            ),
+        ],
+        Condition::MulticastLost | Condition::LineLost => vec![MendStep::here(
+            "lockstep doctor --probe",
+            "tells which group, line and direction fails: it must run on all hosts at the same time",
+        )],
+        Condition::WatcherGone => vec![MendStep::of(
+            who,
+            format!("systemctl restart lockstep-sequencer@{number}"),
+            "starts node and watcher anew; where it leads, `lockstep handover` first",
+        )],
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
