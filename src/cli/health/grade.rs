@@ -51,6 +51,7 @@ pub fn grade_of(condition: Condition) -> HealthGrade {
         | Condition::DurabilityMixed
         | Condition::FilesRefused
         | Condition::DeviceStalled
+        | Condition::RoomLow
         | Condition::PublishersNearlyFull
         | Condition::ClockAhead
         | Condition::ClockApart
