@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-fn file(name: &str) -> PathBuf {
+pub fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-fn text(name: &str) -> String {
+pub fn text(name: &str) -> String {
     std::fs::read_to_string(file(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
@@ -34,15 +34,25 @@ fn has_prometheus() -> bool {
 // ---------------------------------------------------------------------------- the files
 
 /// An alert, as its lines in the file have it.
-struct Alert {
-    name: String,
+pub struct Alert {
+    pub name: String,
     expr: String,
-    severity: String,
+    pub severity: String,
     /// The anchor of its section in the runbook.
-    page: String,
+    pub page: String,
+    summary: String,
+    /// How long it has to hold before it is sent.
+    pub lasts: String,
 }
 
-fn alerts() -> Vec<Alert> {
+impl Alert {
+    /// Whether its expression has this selector.
+    pub fn is_about(&self, selector: &str) -> bool {
+        self.expr.contains(selector)
+    }
+}
+
+pub fn alerts() -> Vec<Alert> {
     let rules = text("contrib/prometheus/alerts.yml");
     let alert = |part: &str| {
         let field = |key: &str| {
@@ -53,10 +63,13 @@ fn alerts() -> Vec<Alert> {
         let (page, anchor) = url.split_once('#').expect("an anchor");
         assert!(page.ends_with("/docs/RUNBOOK.md"), "{url}");
         assert!(part.contains("summary: ") && part.contains("description: "), "{part}");
+        let lasts = part.lines().find_map(|line| line.trim_start().strip_prefix("for: "));
         Alert {
+            lasts: lasts.unwrap_or("at once").to_owned(),
             name: part.lines().next().unwrap_or_default().to_owned(),
             expr: field("expr:"),
             severity: field("labels:"),
+            summary: field("summary:"),
             page: anchor.to_owned(),
         }
     };
@@ -101,7 +114,7 @@ fn selectors(expr: &str) -> Vec<&str> {
 }
 
 /// The anchor that a heading has on a page.
-fn anchor(heading: &str) -> String {
+pub fn anchor(heading: &str) -> String {
     let letters = heading
         .to_lowercase()
         .chars()
@@ -120,6 +133,8 @@ fn each_alert_names_a_section_of_the_runbook_and_each_section_the_alerts_that_na
         let section = section.unwrap_or_else(|| panic!("{}: no section {}", alert.name, alert.page));
         assert!(section.contains(&format!("`{}`", alert.name)), "{} in {section}", alert.name);
         assert!(section.contains("\n* Confirm: "), "{section}");
+        let names_it = ["$labels.process", "$labels.instance", "$labels.job"].iter();
+        assert!(names_it.clone().any(|label| alert.summary.contains(label)), "{}: who?", alert.name);
         assert!(
             ["{severity: critical}", "{severity: warning}"].contains(&&*alert.severity),
             "{}",
@@ -185,7 +200,7 @@ fn promtool_accepts_the_alerts_and_each_fires_in_a_test_of_its_own_and_not_besid
         run(command, b"").with_code(0)
     };
     promtool(&["check", "rules", "alerts.yml"]);
-    promtool(&["test", "rules", "alerts.test.yml"]);
+    promtool(&["test", "rules", "alerts.test.yml", "faults.test.yml"]);
 }
 
 // ---------------------------------------------------------------------------- a live cluster
@@ -306,6 +321,7 @@ fn prometheus_reads_a_cluster_and_answers_every_panel_and_every_alert_of_it() {
             let groups = answer["data"]["groups"].as_array()?.iter();
             let rules: Vec<_> =
                 groups.filter_map(|group| group["rules"].as_array()).flatten().cloned().collect();
+            let rules: Vec<_> = rules.into_iter().filter(|rule: &Value| rule["type"] == "alerting").collect();
             let is_grave =
                 |rule: &Value| rule["labels"]["severity"] == "critical" && rule["state"] != "inactive";
             let is_done = rules.iter().all(|rule| rule["health"] != "unknown" && !is_grave(rule));
