@@ -11,6 +11,7 @@ mod exchange;
 mod feed;
 mod fix;
 mod gateway;
+mod health_words;
 mod joining;
 mod loops;
 mod metrics;
