@@ -211,8 +211,14 @@ impl RoomWatch {
         self.due = now + LOOK_NS;
         let [journal, tail] = self.folders.each_ref().map(|(folder, path)| FileSystem::of(folder, path).ok());
         let (journal, tail) = (journal?, tail?);
-        // None to be had: all are open.
-        let open = descriptors_open().unwrap_or(self.descriptors_max);
+        let open = match descriptors_open() {
+            Ok(open) => open,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                self.descriptors_max
+            }
+            // They are not to be counted here: that is no lack of them.
+            Err(_) => 0,
+        };
         let left = Left {
             free: [
                 journal.free_bytes,
@@ -266,10 +272,10 @@ impl RoomSeen {
 }
 
 /// How many files this process has open.
-fn descriptors_open() -> Option<u64> {
-    let open = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+fn descriptors_open() -> std::io::Result<u64> {
+    let open = std::fs::read_dir("/proc/self/fd")?.count() as u64;
     // The look itself needs one.
-    Some(open.saturating_sub(1))
+    Ok(open.saturating_sub(1))
 }
 
 /// How many it may have open; without a limit that is known, more than there are.
