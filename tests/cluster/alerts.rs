@@ -8,8 +8,8 @@
 //! promtool judges the first half (`metrics.rs` runs it), this module the second. Where Alertmanager is
 //! installed, its own `amtool` reads the file too.
 
-use crate::metrics::{Alert, alerts, file, text};
-use lockstep_testkit::processes::run;
+use crate::metrics::{Alert, Prometheus, alerts, file, has_prometheus, text};
+use lockstep_testkit::processes::{Cluster, Process, free_address, run};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
@@ -158,6 +158,61 @@ fn each_planted_fault_leaves_one_page_or_one_ticket_and_planned_work_none() {
     let is_calm =
         |begin: &&str| faults().iter().any(|one| one.name.starts_with(*begin) && one.firing.is_empty());
     assert!(calm.iter().all(is_calm), "planned work is among them");
+}
+
+/// The alerts that fire, by the word of Prometheus; those of a busy machine left out.
+fn firing(prometheus: &Prometheus) -> Option<Vec<Labels>> {
+    let busy =
+        ["LockstepThreadStalls", "LockstepCommitsSlow", "LockstepSocketDrops", "LockstepTakeoversTooOften"];
+    let answer = prometheus.get("alerts")?;
+    let alerts = answer["data"]["alerts"].as_array()?.iter().filter(|alert| alert["state"] == "firing");
+    let labels = alerts.filter_map(|alert| serde_json::from_value(alert["labels"].clone()).ok());
+    Some(labels.filter(|labels: &Labels| !busy.contains(&labels["alertname"].as_str())).collect())
+}
+
+/// As in the file, but that no cause has to last for half a minute.
+#[test]
+fn in_a_live_cluster_a_killed_leader_pages_once_and_so_does_a_lost_quorum() {
+    if !has_prometheus() {
+        return;
+    }
+    let cluster = Cluster::new(3, "");
+    drop(cluster.found());
+    let pages: Vec<_> = (0..3).map(|_| free_address()).collect();
+    let mut replicas: BTreeMap<u32, Process> = (1..=3)
+        .zip(&pages)
+        .map(|(id, page)| (id, cluster.start_replica_with(id, &["--set", &format!("metrics.listen={page}")])))
+        .collect();
+    let rules = cluster.path("alerts.yml");
+    let hasty = text("contrib/prometheus/alerts.yml").replace("for: 30s", "for: 2s");
+    std::fs::write(&rules, hasty).expect("rules");
+    let mut prometheus = Prometheus::start_with(&cluster, &pages, &rules);
+    let leader = || {
+        let output = cluster.run(&["status", "--json"], b"").out;
+        let status: serde_json::Value = serde_json::from_str(&output).expect("JSON");
+        let leader = status["leader"].as_str().and_then(|identity| identity.split(':').next()?.parse().ok());
+        leader.unwrap_or_else(|| panic!("no leader: {output}"))
+    };
+    cluster.run(&["wait", "--for", "caught-up"], b"").with_code(0);
+    prometheus.until("the names of all processes", |prometheus| {
+        let answer = prometheus.get("query?query=count(lockstep%3Aprocess)")?;
+        (answer["data"]["result"][0]["value"][1] == "3").then_some(())
+    });
+    let mut pages_once = |fault: &str, wanted: &[&str], sent: &str| {
+        let wanted: BTreeSet<_> = wanted.iter().copied().collect();
+        prometheus.until(fault, |prometheus| {
+            let alerts = firing(prometheus)?;
+            let names: BTreeSet<_> = alerts.iter().map(|labels| labels["alertname"].as_str()).collect();
+            let are_sent = left(&inhibit_rules(), &alerts, "critical");
+            (wanted.is_subset(&names) && are_sent == BTreeSet::from([sent])).then_some(())
+        });
+    };
+    let first: u32 = leader();
+    drop(replicas.remove(&first));
+    let consequences = ["LockstepProcessDown", "LockstepNoQuorumToSpare", "LockstepRedundancyLost"];
+    pages_once("a killed leader", &consequences, "LockstepProcessDown");
+    drop(replicas.remove(&leader()));
+    pages_once("a lost quorum", &["LockstepNoLeader", "LockstepFollowsNoLeader"], "LockstepNoLeader");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub fn text(name: &str) -> String {
 }
 
 /// Whether Prometheus's programs are here; prints the skip if they are not.
-fn has_prometheus() -> bool {
+pub fn has_prometheus() -> bool {
     let runs = |program: &str| Command::new(program).arg("--version").output().is_ok();
     let has = ["promtool", "prometheus"].iter().all(|program| runs(program));
     if !has {
@@ -63,7 +63,7 @@ pub fn alerts() -> Vec<Alert> {
         assert!(page.ends_with("/docs/RUNBOOK.md"), "{url}");
         assert!(part.contains("summary: ") && part.contains("description: "), "{part}");
         let names_it = |label: &&str| part.contains(&format!("{{{{ $labels.{label}"));
-        assert!(["process", "instance", "job"].iter().any(|label| names_it(&label)), "who? {part}");
+        assert!(["process", "instance", "job"].iter().any(names_it), "who? {part}");
         let lasts = part.lines().find_map(|line| line.trim_start().strip_prefix("for: "));
         Alert {
             lasts: lasts.unwrap_or("at once").to_owned(),
@@ -204,18 +204,23 @@ fn promtool_accepts_the_alerts_and_each_fires_in_a_test_of_its_own_and_not_besid
 // ---------------------------------------------------------------------------- a live cluster
 
 /// A Prometheus with our alerts that reads these pages.
-struct Prometheus {
+pub struct Prometheus {
     process: Process,
     address: SocketAddr,
 }
 
 impl Prometheus {
-    fn start(cluster: &Cluster, pages: &[SocketAddr]) -> Self {
+    pub fn start(cluster: &Cluster, pages: &[SocketAddr]) -> Self {
+        Self::start_with(cluster, pages, &file("contrib/prometheus/alerts.yml"))
+    }
+
+    /// The same with the rules of another file.
+    pub fn start_with(cluster: &Cluster, pages: &[SocketAddr], rules: &Path) -> Self {
         let targets: Vec<_> = pages.iter().map(|page| format!("'{page}'")).collect();
         let config = format!(
             "global: {{scrape_interval: 200ms, evaluation_interval: 200ms}}\nrule_files: ['{}']\nscrape_configs:\n  \
              - job_name: lockstep\n    static_configs: [{{targets: [{}]}}]\n",
-            file("contrib/prometheus/alerts.yml").display(),
+            rules.display(),
             targets.join(", ")
         );
         std::fs::write(cluster.path("prometheus.yml"), config).expect("a configuration");
@@ -228,7 +233,7 @@ impl Prometheus {
     }
 
     /// Its answer to a request of its API; none while it does not listen yet.
-    fn get(&self, path: &str) -> Option<Value> {
+    pub fn get(&self, path: &str) -> Option<Value> {
         let mut stream = TcpStream::connect(self.address).ok()?;
         write!(stream, "GET /api/v1/{path} HTTP/1.0\r\n\r\n").expect("a request");
         let mut answer = String::new();
@@ -249,7 +254,7 @@ impl Prometheus {
     }
 
     /// Waits until `found` is an answer.
-    fn until<T>(&mut self, what: &str, mut found: impl FnMut(&Self) -> Option<T>) -> T {
+    pub fn until<T>(&mut self, what: &str, mut found: impl FnMut(&Self) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(found) = found(self) {
