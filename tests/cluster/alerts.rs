@@ -318,3 +318,14 @@ fn the_page_of_the_alerts_has_each_of_them_as_the_rules_have_it() {
     let rewrite = "`REWRITE=1 cargo test --test cluster alerts::` writes it anew";
     assert_eq!(rows.trim_end(), table.trim_end(), "{PAGE}: {rewrite}");
 }
+
+#[test]
+fn the_page_of_the_alerts_has_what_is_left_of_each_planted_fault() {
+    let page = text(PAGE);
+    let (_, rest) = page.split_once("| fault | page | ticket |\n").expect("the table of faults");
+    let rows = rest.lines().take_while(|line| line.starts_with('|'));
+    let names: BTreeSet<_> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
+    let faults = faults();
+    let left = faults.iter().flat_map(|fault| fault.page.iter().chain(&fault.ticket));
+    assert_eq!(names, left.map(String::as_str).collect(), "{PAGE}");
+}

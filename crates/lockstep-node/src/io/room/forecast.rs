@@ -9,17 +9,15 @@
 //!       │     ▔╲__▔╲     last third: its least
 //!       └─────────────▶ steps
 //! ```
-//! A trend is continued at most six times as far as it was observed: a burst of ten seconds says nothing of
-//! the next hour.
+//! A trend that was seen as a whole is continued, at most six times as far: a burst of ten seconds says
+//! nothing of the next minutes, and one of a minute nothing of the next hour.
 
 use lockstep_wire::Nanos;
 use std::collections::VecDeque;
 
-/// Steps of a trend that are kept.
-const STEPS_MAX: usize = 60;
-/// With fewer of them nothing is said.
-const STEPS_MIN: usize = 18;
-/// So many times its observed length a trend is continued.
+/// Steps of a trend.
+const STEPS: usize = 60;
+/// So many times its length a trend is continued.
 const CONTINUED: u64 = 6;
 /// Lengths of a step: trends of a minute, ten minutes and an hour.
 const STEP_NS: [Nanos; 3] = [1_000_000_000, 10_000_000_000, 60_000_000_000];
@@ -41,7 +39,7 @@ struct Trend {
 
 impl Default for Forecast {
     fn default() -> Self {
-        let trend = |step_ns| Trend { step_ns, least: VecDeque::with_capacity(STEPS_MAX), present: None };
+        let trend = |step_ns| Trend { step_ns, least: VecDeque::with_capacity(STEPS), present: None };
         Self { trends: STEP_NS.map(trend) }
     }
 }
@@ -66,7 +64,7 @@ impl Trend {
             Some((present, least)) if *present == step => *least = free.min(*least),
             Some((present, least)) => {
                 // Where nobody looked for some steps, they were as the one before.
-                let passed = (step - *present).min(STEPS_MAX as u64);
+                let passed = (step - *present).min(STEPS as u64);
                 let least = *least;
                 self.present = Some((step, free));
                 (0..passed).for_each(|_| self.push(least));
@@ -76,25 +74,24 @@ impl Trend {
     }
 
     fn push(&mut self, least: u64) {
-        if self.least.len() == STEPS_MAX {
+        if self.least.len() == STEPS {
             self.least.pop_front();
         }
         self.least.push_back(least);
     }
 
     fn left(&self, free: u64, slack: u64) -> Option<Nanos> {
-        let steps = self.least.len();
-        if steps < STEPS_MIN {
+        const THIRD: usize = STEPS / 3;
+        if self.least.len() < STEPS {
             return None;
         }
-        let third = steps / 3;
-        let before = self.least.iter().take(third).min()?;
-        let after = self.least.iter().skip(steps - third).min()?;
+        let before = self.least.iter().take(THIRD).min()?;
+        let after = self.least.iter().skip(STEPS - THIRD).min()?;
         let fall = before.checked_sub(*after)?.checked_sub(slack).filter(|fall| *fall > 0)?;
-        let took = (steps - third) as u64 * self.step_ns;
+        let took = (STEPS - THIRD) as u64 * self.step_ns;
         let left = u128::from(free) * u128::from(took) / u128::from(fall);
         let left = Nanos::try_from(left).ok()?;
-        (left <= CONTINUED * steps as u64 * self.step_ns).then_some(left)
+        (left <= CONTINUED * STEPS as u64 * self.step_ns).then_some(left)
     }
 }
 
@@ -120,10 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn a_fast_fall_is_told_after_twenty_seconds() {
-        let (forecast, free) = seen(20, |second| 900 * MIB - second * 30 * MIB);
+    fn a_fast_fall_is_told_after_a_minute() {
+        let (forecast, free) = seen(60, |second| 3_000 * MIB - second * 30 * MIB);
         let left = forecast.left(free, 0).expect("an end") / SECOND;
-        assert!((9..=12).contains(&left), "300 MiB at 30 MiB/s: {left}");
+        assert!((38..=42).contains(&left), "1,200 MiB at 30 MiB/s: {left}");
     }
 
     #[test]
@@ -142,8 +139,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_before_a_third_of_a_minute_was_seen() {
-        let (forecast, free) = seen(10, |second| 900 * MIB - second * 80 * MIB);
+    fn a_copy_of_half_a_minute_is_no_trend_of_the_disk() {
+        let (forecast, free) = seen(30, |second| 20_000 * MIB - second * 250 * MIB);
         assert_eq!(forecast.left(free, 0), None);
     }
 
