@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+mod alerts;
 mod apply;
 mod cli;
 mod doctor;
@@ -10,6 +11,7 @@ mod exchange;
 mod feed;
 mod fix;
 mod gateway;
+mod health_words;
 mod joining;
 mod loops;
 mod metrics;

@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-fn file(name: &str) -> PathBuf {
+pub fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-fn text(name: &str) -> String {
+pub fn text(name: &str) -> String {
     std::fs::read_to_string(file(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// Whether Prometheus's programs are here; prints the skip if they are not.
-fn has_prometheus() -> bool {
+pub fn has_prometheus() -> bool {
     let runs = |program: &str| Command::new(program).arg("--version").output().is_ok();
     let has = ["promtool", "prometheus"].iter().all(|program| runs(program));
     if !has {
@@ -34,15 +34,24 @@ fn has_prometheus() -> bool {
 // ---------------------------------------------------------------------------- the files
 
 /// An alert, as its lines in the file have it.
-struct Alert {
-    name: String,
+pub struct Alert {
+    pub name: String,
     expr: String,
-    severity: String,
+    pub severity: String,
     /// The anchor of its section in the runbook.
-    page: String,
+    pub page: String,
+    /// How long it has to hold before it is sent.
+    pub lasts: String,
 }
 
-fn alerts() -> Vec<Alert> {
+impl Alert {
+    /// Whether its expression has this selector.
+    pub fn is_about(&self, selector: &str) -> bool {
+        self.expr.contains(selector)
+    }
+}
+
+pub fn alerts() -> Vec<Alert> {
     let rules = text("contrib/prometheus/alerts.yml");
     let alert = |part: &str| {
         let field = |key: &str| {
@@ -53,7 +62,11 @@ fn alerts() -> Vec<Alert> {
         let (page, anchor) = url.split_once('#').expect("an anchor");
         assert!(page.ends_with("/docs/RUNBOOK.md"), "{url}");
         assert!(part.contains("summary: ") && part.contains("description: "), "{part}");
+        let names_it = |label: &&str| part.contains(&format!("{{{{ $labels.{label}"));
+        assert!(["process", "instance", "job"].iter().any(names_it), "who? {part}");
+        let lasts = part.lines().find_map(|line| line.trim_start().strip_prefix("for: "));
         Alert {
+            lasts: lasts.unwrap_or("at once").to_owned(),
             name: part.lines().next().unwrap_or_default().to_owned(),
             expr: field("expr:"),
             severity: field("labels:"),
@@ -101,7 +114,7 @@ fn selectors(expr: &str) -> Vec<&str> {
 }
 
 /// The anchor that a heading has on a page.
-fn anchor(heading: &str) -> String {
+pub fn anchor(heading: &str) -> String {
     let letters = heading
         .to_lowercase()
         .chars()
@@ -185,24 +198,29 @@ fn promtool_accepts_the_alerts_and_each_fires_in_a_test_of_its_own_and_not_besid
         run(command, b"").with_code(0)
     };
     promtool(&["check", "rules", "alerts.yml"]);
-    promtool(&["test", "rules", "alerts.test.yml"]);
+    promtool(&["test", "rules", "alerts.test.yml", "faults.test.yml"]);
 }
 
 // ---------------------------------------------------------------------------- a live cluster
 
 /// A Prometheus with our alerts that reads these pages.
-struct Prometheus {
+pub struct Prometheus {
     process: Process,
     address: SocketAddr,
 }
 
 impl Prometheus {
-    fn start(cluster: &Cluster, pages: &[SocketAddr]) -> Self {
+    pub fn start(cluster: &Cluster, pages: &[SocketAddr]) -> Self {
+        Self::start_with(cluster, pages, &file("contrib/prometheus/alerts.yml"))
+    }
+
+    /// The same with the rules of another file.
+    pub fn start_with(cluster: &Cluster, pages: &[SocketAddr], rules: &Path) -> Self {
         let targets: Vec<_> = pages.iter().map(|page| format!("'{page}'")).collect();
         let config = format!(
             "global: {{scrape_interval: 200ms, evaluation_interval: 200ms}}\nrule_files: ['{}']\nscrape_configs:\n  \
              - job_name: lockstep\n    static_configs: [{{targets: [{}]}}]\n",
-            file("contrib/prometheus/alerts.yml").display(),
+            rules.display(),
             targets.join(", ")
         );
         std::fs::write(cluster.path("prometheus.yml"), config).expect("a configuration");
@@ -215,7 +233,7 @@ impl Prometheus {
     }
 
     /// Its answer to a request of its API; none while it does not listen yet.
-    fn get(&self, path: &str) -> Option<Value> {
+    pub fn get(&self, path: &str) -> Option<Value> {
         let mut stream = TcpStream::connect(self.address).ok()?;
         write!(stream, "GET /api/v1/{path} HTTP/1.0\r\n\r\n").expect("a request");
         let mut answer = String::new();
@@ -236,7 +254,7 @@ impl Prometheus {
     }
 
     /// Waits until `found` is an answer.
-    fn until<T>(&mut self, what: &str, mut found: impl FnMut(&Self) -> Option<T>) -> T {
+    pub fn until<T>(&mut self, what: &str, mut found: impl FnMut(&Self) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;
         loop {
             if let Some(found) = found(self) {
@@ -306,6 +324,7 @@ fn prometheus_reads_a_cluster_and_answers_every_panel_and_every_alert_of_it() {
             let groups = answer["data"]["groups"].as_array()?.iter();
             let rules: Vec<_> =
                 groups.filter_map(|group| group["rules"].as_array()).flatten().cloned().collect();
+            let rules: Vec<_> = rules.into_iter().filter(|rule: &Value| rule["type"] == "alerting").collect();
             let is_grave =
                 |rule: &Value| rule["labels"]["severity"] == "critical" && rule["state"] != "inactive";
             let is_done = rules.iter().all(|rule| rule["health"] != "unknown" && !is_grave(rule));

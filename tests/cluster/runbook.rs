@@ -31,8 +31,9 @@ const WORDS: [&str; 15] = [
 ];
 
 /// Commands of the runbook for a host, beside those that a scene runs on a process or a file of a cluster.
-const HOST: [Host; 5] = [
+const HOST: [Host; 6] = [
     Host { command: "df -h /var/lib/lockstep", understood: &[], why: "every host has it" },
+    Host { command: "df -i /var/lib/lockstep", understood: &[], why: "every host has it" },
     Host {
         command: "openssl x509 -noout -enddate -in /etc/lockstep/gateway.pem",
         understood: &[],
@@ -85,6 +86,8 @@ fn looks(page: &mut Page, cluster: &Cluster) {
     shows("lockstep events", &["-> leader", "LS1001", "replica-3"]);
     shows("lockstep explain exposed", &["means", "full standby"]);
     shows("lockstep explain disk_full", &["means", "room"]);
+    shows("lockstep explain room_low", &["means", "LS1108", "retention_size"]);
+    shows("lockstep counters --group room", &["replica-1", "room_free_bytes", "room_left_ns"]);
     shows("lockstep exit-codes", &["0  done", "5  fenced"]);
     shows("lockstep counters", &["replica-1", "accept_next", "stall_ns", "written_next"]);
     shows("lockstep counters --all", &["candidacies", "nack_retries", "refusals_in", "repairs_in"]);

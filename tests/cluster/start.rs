@@ -1,4 +1,5 @@
-//! `docs/DEPLOY.md`, run: its file and its very commands, in its order, on three hosts, and what they print.
+//! `docs/DEPLOY_BY_HAND.md`, run: its very commands, in its order, on three hosts with the file of
+//! `docs/DEPLOY.md`, and what they print. The steps with the package are run by `tools/fresh-root.sh`.
 
 use lockstep_process::child::ChildGuard;
 use lockstep_testkit::netns::{self, Network};
@@ -6,7 +7,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const PAGE: &str = include_str!("../../docs/DEPLOY.md");
+const PAGE: &str = include_str!("../../docs/DEPLOY_BY_HAND.md");
+/// The page with the file, and with the monitoring that both have.
+const PACKAGE_PAGE: &str = include_str!("../../docs/DEPLOY.md");
 /// A command that is not done by then never will be.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -87,6 +90,15 @@ fn parse(page: &str) -> Page {
     parsed
 }
 
+/// Both pages: the commands of this one, then those of the other one for its hosts.
+fn both_pages() -> Page {
+    let (own, package) = (parse(PAGE), parse(PACKAGE_PAGE));
+    assert!(own.file.is_empty(), "one page has the file");
+    let blocks = own.blocks.into_iter().chain(package.blocks).collect();
+    let machine = own.machine.into_iter().chain(package.machine).collect();
+    Page { file: package.file, blocks, machine }
+}
+
 /// Whether the lines of `output` are those that a page shows.
 fn fits(shown: &str, output: &str) -> bool {
     let (shown, output): (Vec<_>, Vec<_>) = (shown.lines().collect(), output.lines().collect());
@@ -144,7 +156,7 @@ fn the_page_that_begins_from_nothing_does_what_it_says() {
         println!("SKIPPED: {reason}");
         return;
     }
-    let Page { file, blocks, .. } = parse(PAGE);
+    let Page { file, blocks, .. } = both_pages();
     assert!(file.contains("[[replicas]]") && blocks.len() > 12, "{} blocks", blocks.len());
     let network = Network::new(3);
     let folder = tempfile::tempdir().expect("a folder");
@@ -254,7 +266,7 @@ fn a_block_that_nobody_would_run_is_refused() {
 
 #[test]
 fn what_changes_a_machine_is_sound_shell_and_the_unit_runs_the_program() {
-    let page = parse(PAGE);
+    let page = both_pages();
     assert!(page.machine.len() >= 2, "{:?}", page.machine);
     for script in page.machine {
         let output = Command::new("sh").args(["-nc", &script]).output().expect("a shell");

@@ -5,6 +5,13 @@ use lockstep_wire::{Condition, ConditionRow, Epoch};
 use std::fmt;
 use std::time::Duration;
 
+/// The remedy of a node whose missing part of the log no journal gives.
+const LOG_GONE_ADVICE: &str = "it can neither vote nor repair as it is: start an archiver or a replica that has it, or bring the nodes \
+    that are asked to this release, which begins with the tables of the oldest that is kept; a node that holds \
+    an older part of the stream begins again: stop it, move its folder and its tail away, `lockstep format \
+    --replica N` (an archiver: `--archiver N`), start it, and give it its former place: `lockstep membership \
+    replace OLD NEW`, with the identities that `lockstep membership show` and `format` print";
+
 /// A condition that holds at a node. Prints the problem and its remedy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ActiveCondition {
@@ -42,7 +49,7 @@ impl ActiveCondition {
             Condition::LogGone => {
                 let (lacks, oldest) = match b {
                     1 => ("the stream from seq 1 on, of which it holds nothing".to_owned(), a),
-                    next => (format!("what follows seq {}", next - 1), a),
+                    next => (format!("what follows seq {}", next.saturating_sub(1)), a),
                 };
                 let oldest = match oldest {
                     0 => String::new(),
@@ -89,6 +96,22 @@ impl ActiveCondition {
                 format!(
                     "the journal's device has confirmed nothing for {waited:?}: it has what lies below seq {a}"
                 )
+            }
+            Condition::RoomLow => {
+                let what = match b {
+                    1 => "bytes of the journal's disk",
+                    2 => "inodes of the journal's disk",
+                    3 => "bytes of the tail's file system",
+                    4 => "inodes of the tail's file system",
+                    5 => "descriptors of the process",
+                    _ => "of a resource of the host",
+                };
+                match a {
+                    0 => format!("few {what} are left"),
+                    left => {
+                        format!("at the rate of the last minutes the {what} are used up in {}", time(left))
+                    }
+                }
             }
             Condition::PublishersNearlyFull => {
                 format!("{a} names of publishers are used, and the table takes {b}")
@@ -162,13 +185,7 @@ impl ActiveCondition {
                 "they are not served, and mended from another journal where one has the same frames (the log says what \
                  was done); replace the disk if it happens again"
             }
-            Condition::LogGone => {
-                "it can neither vote nor repair as it is: start an archiver or a replica that has it, or bring the nodes \
-                 that are asked to this release, which begins with the tables of the oldest that is kept; a node that holds \
-                 an older part of the stream begins again: stop it, move its folder and its tail away, `lockstep format \
-                 --replica N` (an archiver: `--archiver N`), start it, and give it its former place: `lockstep membership \
-                 replace OLD NEW`, with the identities that `lockstep membership show` and `format` print"
-            }
+            Condition::LogGone => LOG_GONE_ADVICE,
             Condition::Exposed => {
                 "should the leader be lost now, nobody could take over: bring a full standby up, and let it catch up"
             }
@@ -192,6 +209,10 @@ impl ActiveCondition {
             Condition::DeviceStalled => {
                 "the node goes on by itself when the device does, and in `power` it acknowledges nothing until then: look at \
                  the device (iostat, the kernel's log) and at what else writes to it, or replace the disk"
+            }
+            Condition::RoomLow => {
+                "make room before it is full: `lockstep counters --group room` has what is left, `df -h` and `df -i` who \
+                 has the rest, `lockstep doctor` what this node needs; journal.retention_size bounds the journal"
             }
             Condition::PublishersNearlyFull => {
                 "raise stream.publishers_max in the files of all replicas, and restart them one by one"
@@ -224,6 +245,11 @@ impl ActiveCondition {
     }
 }
 
+/// Seconds, as minutes from two of them on.
+fn time(seconds: u64) -> String {
+    if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) }
+}
+
 impl fmt::Display for ActiveCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.what(), self.advice())
@@ -243,6 +269,21 @@ mod tests {
         assert!(text(2, 3).contains("2 of 3") && text(2, 3).contains("no crash"), "{}", text(2, 3));
         assert!(text(4, 5).contains("1 more may crash"), "{}", text(4, 5));
         assert!(text(1, 3).contains("no crash"), "below a quorum nothing more is promised");
+    }
+
+    #[test]
+    fn a_resource_that_runs_out_is_named_with_the_time_that_is_left() {
+        let text = |a, b| {
+            let age = Duration::ZERO;
+            ActiveCondition { condition: Condition::RoomLow, age, a, b }.what()
+        };
+        assert!(
+            text(1_500, 1).ends_with("bytes of the journal's disk are used up in 25 min"),
+            "{}",
+            text(1_500, 1)
+        );
+        assert!(text(90, 5).ends_with("descriptors of the process are used up in 90 s"), "{}", text(90, 5));
+        assert_eq!(text(0, 2), "few inodes of the journal's disk are left");
     }
 
     #[test]

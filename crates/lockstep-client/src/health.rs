@@ -181,9 +181,9 @@ pub struct Health {
     /// Everything that is amiss.
     pub reasons: Vec<Reason>,
     /// The nodes that answer, by number.
-    answering: Vec<u32>,
+    pub answering: Vec<u32>,
     /// The members that the leader misses or that lag, by number, where it says that redundancy is lost.
-    lacking: Vec<u32>,
+    pub lacking: Vec<u32>,
 }
 
 impl Health {

@@ -18,6 +18,10 @@ pub struct FileSystem {
     pub free_bytes: u64,
     /// Bytes of all of it.
     pub total_bytes: u64,
+    /// Inodes that may still be made; more than there are where the file system counts none.
+    pub free_inodes: u64,
+    /// Inodes of all of it; 0 where it counts none.
+    pub total_inodes: u64,
     /// Bytes of a block: of a huge page, where it consists of those.
     pub block_len: u64,
     /// Whether it consists of huge pages (hugetlbfs).
@@ -48,6 +52,8 @@ impl FileSystem {
         Ok(Self {
             free_bytes: if is_ramfs { UNCOUNTED } else { fs.f_bavail as u64 * unit_len },
             total_bytes: if is_ramfs { UNCOUNTED } else { fs.f_blocks as u64 * unit_len },
+            free_inodes: if fs.f_files == 0 { UNCOUNTED } else { fs.f_ffree as u64 },
+            total_inodes: fs.f_files as u64,
             block_len,
             is_huge,
             is_memory: is_huge || is_ramfs || kind == libc::TMPFS_MAGIC as u64,

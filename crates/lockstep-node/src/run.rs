@@ -65,6 +65,8 @@ pub struct Node {
     lessors: u64,
     /// The index of the line that brought nothing last.
     line_down: usize,
+    /// The resource of which little was left last: seconds, and its number.
+    room_low: (u64, u64),
     watcher: Option<Watcher>,
     /// The generation of keys that the watcher's notice is sealed with.
     notice_generation: u8,
@@ -104,6 +106,7 @@ impl Node {
             is_refused: false,
             lessors: 0,
             line_down: 0,
+            room_low: (0, 0),
             watcher: None,
             notice_generation: 0,
             server,
@@ -310,6 +313,9 @@ impl Node {
         };
         let (damaged, first) = side.damaged();
         let log_gone = self.fetch.as_ref().and_then(Fetch::gone);
+        let low = side.room_low();
+        // The end of a condition is reported for the resource that it concerned.
+        self.room_low = low.map_or(self.room_low, |low| (low.left_s, low.resource));
         let log_next = self.replica.tail().end().next;
         let tail = self.replica.tail();
         let confirmed =
@@ -325,6 +331,7 @@ impl Node {
             (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
             (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
             (Condition::DeviceStalled, stalled_ns > 0, (confirmed, stalled_ns)),
+            (Condition::RoomLow, low.is_some(), self.room_low),
             (Condition::LineLost, down.is_some(), (self.line_down as u64 + 1, lost)),
             (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),
             (Condition::WatcherGone, gone > 0, (gone, 0)),
@@ -413,6 +420,7 @@ impl Node {
         self.values.extend_from_slice(&self.replica.gauges());
         let (written, durable) = (self.side.written_seq(), self.replica.tail().durable_next());
         self.measures.values(written, durable, &mut self.values);
+        self.values.extend_from_slice(&self.side.room());
         self.values.extend_from_slice(self.replica.core.counters.values());
         let net = self.replica.net();
         self.values.extend_from_slice(&net.counts().values());

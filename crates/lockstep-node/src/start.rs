@@ -7,6 +7,7 @@ use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings, Waiting};
 use crate::io::replay::{Fetch, ReplayCounts, ReplayServer, ServerSettings};
+use crate::io::room::{ROOM_ROWS, RoomJudge, RoomWatch};
 use crate::io::store::DirStore;
 use crate::io::tail::TailReader;
 use lockstep_core::engine::counters::{Counter, CounterRow, Described};
@@ -180,7 +181,7 @@ impl Resources {
         let (server, served) = start_server(settings, identity, &side);
         effective.extend(served);
         let replay = ReplayLimits::new(settings.keys.clone(), identity, settings.sources.clone());
-        let side = side.mended_from(replay.clone());
+        let side = watch_room(settings, side.mended_from(replay.clone()), &mut effective);
         let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
         let waiter = settings.idle.waiter(&net.sockets())?;
         let limits = replica_limits(settings, identity, clock.wall(clock.now()))?;
@@ -213,9 +214,10 @@ impl Resources {
 
 /// The groups of a node's counters, each with the label of its rows, in the order in which it publishes them;
 /// behind them come losses and conditions.
-const COUNTER_GROUPS: [(&str, &[CounterRow]); 11] = [
+const COUNTER_GROUPS: [(&str, &[CounterRow]); 12] = [
     ("", &REPLICA_ROWS),
     ("", &NODE_ROWS),
+    ("", &ROOM_ROWS),
     ("", Counter::ROWS),
     ("", UdpCounts::ROWS),
     ("", FaultCounts::ROWS),
@@ -231,6 +233,23 @@ const COUNTER_GROUPS: [(&str, &[CounterRow]); 11] = [
 pub fn counters() -> Vec<Described> {
     let rows = COUNTER_GROUPS.iter().flat_map(|(label, rows)| rows.iter().map(|row| row.labelled(label)));
     rows.chain(Losses::rows()).chain(ConditionSet::counters()).collect()
+}
+
+/// The room of the journal is watched. Where that cannot be, the node starts all the same.
+fn watch_room(
+    settings: &NodeSettings,
+    side: Waiting<DirStore, TailReader>,
+    effective: &mut Vec<Effective>,
+) -> Waiting<DirStore, TailReader> {
+    let judge = RoomJudge::new(settings.segment_bytes, settings.retention);
+    match RoomWatch::open(&settings.journal, &settings.tail, judge) {
+        Ok(room) => side.watching(room),
+        Err(error) => {
+            let note = format!("{error}; nobody is told before the disk is full");
+            effective.push(Effective::short("room", "watched", "not watched", note));
+            side
+        }
+    }
 }
 
 /// Begins to serve this journal to readers. A port that is taken does not stop the node: others serve.

@@ -43,6 +43,7 @@ conditions! {
     DiskFull 1103 "disk_full" "The disk is full: segments end at seq `a`.",
     FilesRefused 1105 "files_refused" "The system refuses the journal its files for the present (`b`: 1 descriptors, 2 memory, 3 another reason): segments end at seq `a`.",
     DeviceStalled 1106 "device_stalled" "The journal's device has confirmed nothing for `b` nanoseconds; it has what lies below seq `a`.",
+    RoomLow 1108 "room_low" "Of a resource `b` little is left; at the rate of the last minutes it is used up in `a` seconds (0: at no rate). 1 is bytes and 2 inodes of the journal's disk, 3 bytes and 4 inodes of the tail's file system, 5 descriptors.",
     PublishersNearlyFull 1015 "publishers_nearly_full" "`a` names of publishers are in the table, which takes `b`.",
     ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a` of a stream whose leader's log ends with `b`.",
     ClockAhead 1016 "clock_ahead" "The stream's time is `a` nanoseconds ahead of this node's clock; `b` is 1 where it leads, and time stands still.",

@@ -23,7 +23,7 @@ pub(in crate::cli) fn counted_since(process: &Process, before: &Process) -> Vec<
 }
 
 /// Groups by the first word of a counter's name.
-const GROUPS: [(&str, &str); 13] = [
+const GROUPS: [(&str, &str); 14] = [
     ("condition", "conditions"),
     ("loss", "losses"),
     ("recent", "losses"),
@@ -34,6 +34,7 @@ const GROUPS: [(&str, &str); 13] = [
     ("xdp", "xdp"),
     ("fanout", "unicast"),
     ("replay", "replay"),
+    ("room", "room"),
     ("gateway", "gateway"),
     ("feed", "feed"),
     ("notary", "notary"),

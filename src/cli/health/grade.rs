@@ -53,6 +53,7 @@ pub fn grade_of(condition: Condition) -> HealthGrade {
         | Condition::DurabilityMixed
         | Condition::FilesRefused
         | Condition::DeviceStalled
+        | Condition::RoomLow
         | Condition::PublishersNearlyFull
         | Condition::ClockAhead
         | Condition::ClockApart

@@ -201,9 +201,9 @@ fn an_interface_without_multicast_is_refused_with_the_command_that_mends_it() {
     refused.saying(&["quiet0", "no MULTICAST flag", "ip link set quiet0 multicast on"]);
 }
 
-/// The only replica of a cluster, which leads, on a disk of 3 MiB, with more handed in than that takes: what
-/// `publish` said. `None` where there can be no such disk.
-pub fn on_a_full_disk() -> Option<(Cluster, Process, Outcome)> {
+/// The only replica of a cluster, which leads, on a disk that is mounted with these options. `None` where
+/// there can be no such disk.
+fn on_a_small_disk(options: &str) -> Option<(Cluster, Process)> {
     let probe = "mkdir -p /tmp/lockstep-probe-$$\nmount -t tmpfs none /tmp/lockstep-probe-$$";
     let enough = Path::new("/proc/self/ns/mnt").exists();
     if !enough
@@ -222,11 +222,28 @@ pub fn on_a_full_disk() -> Option<(Cluster, Process, Outcome)> {
     cluster.run(&["bootstrap", "--replica", "1"], b"").with_code(0);
     let journal = cluster.path("journal-1").display().to_string();
     let small = format!(
-        "mv {journal} {journal}.old\nmkdir {journal}\nmount -t tmpfs -o size=3m none {journal}\ncp -a {journal}.old/. {journal}"
+        "mv {journal} {journal}.old\nmkdir {journal}\nmount -t tmpfs -o {options} none {journal}\ncp -a {journal}.old/. {journal}"
     );
     let args = cluster.args(&["sequencer", "--replica", "1"]);
     let mut replica = cluster.start_command("replica-1", behind(&["--mount"], &small, &args));
     replica.await_log("-> leader");
+    Some((cluster, replica))
+}
+
+/// The journal's disk of this replica has other options from now on.
+fn remount(cluster: &Cluster, replica: &Process, options: &str) {
+    let pid = replica.pid().to_string();
+    let output = Command::new("nsenter")
+        .args(["--target", &pid, "--mount", "mount", "-o", &format!("remount,{options}")])
+        .arg(cluster.path("journal-1"))
+        .output()
+        .expect("nsenter");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The same on a disk of 3 MiB, with more handed in than that takes: what `publish` said.
+pub fn on_a_full_disk() -> Option<(Cluster, Process, Outcome)> {
+    let (cluster, replica) = on_a_small_disk("size=3m")?;
     let input: String = (0..8_000).map(|number| format!("{number:01000}\n")).collect();
     let stuck =
         cluster.run(&["publish", "--name", "orders", "--timeout", "2s"], input.as_bytes()).with_code(4);
@@ -241,17 +258,32 @@ fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_
     let output = cluster.run(&["status"], b"").with_code(6).out;
     let first = output.lines().next().unwrap_or_default();
     assert!(first.starts_with("degraded: replica 1: ") && first.contains("the disk is full"), "{output}");
-    let pid = replica.pid().to_string();
-    let more = Command::new("nsenter")
-        .args(["--target", &pid, "--mount", "mount", "-o", "remount,size=64m"])
-        .arg(cluster.path("journal-1"))
-        .output()
-        .expect("nsenter");
-    assert!(more.status.success(), "{}", String::from_utf8_lossy(&more.stderr));
+    remount(&cluster, &replica, "size=64m");
     replica.await_log("over: the disk is full");
     let published = cluster.publish("after that\n");
     let seq = published.err.rsplit_once(" to ").and_then(|(_, rest)| rest.split_once(',')).expect("a seq").0;
     assert_eq!(payloads(&cluster.read(&["--from", seq]).out), ["after that"]);
+    assert_eq!(replica.terminate(), Some(0));
+}
+
+#[test]
+fn a_disk_that_runs_low_on_inodes_or_bytes_is_told_while_it_still_takes_messages() {
+    let Some((cluster, mut replica)) = on_a_small_disk("size=64m,nr_inodes=40") else { return };
+    for (option, enough, what) in [
+        ("nr_inodes=40", "nr_inodes=4096", "few inodes of the journal's disk are left"),
+        ("size=6m", "size=64m", "few bytes of the journal's disk are left"),
+    ] {
+        remount(&cluster, &replica, option);
+        replica.await_log(what);
+        let output = cluster.run(&["status"], b"").with_code(6).out;
+        assert!(output.lines().next().is_some_and(|first| first.contains(what)), "{output}");
+        let health = cluster.run(&["health"], b"").with_code(1).out;
+        assert!(health.contains("WARNING") && health.contains(what), "{health}");
+        cluster.publish("it goes on\n");
+        remount(&cluster, &replica, enough);
+        replica.await_log(&format!("over: {what}"));
+    }
+    cluster.run(&["health"], b"").with_code(0);
     assert_eq!(replica.terminate(), Some(0));
 }
 

@@ -213,8 +213,8 @@ impl Reason {
         }
     }
 
-    /// In a few words, without who.
-    fn brief(&self) -> String {
+    /// In a few words, without the node.
+    pub fn brief(&self) -> String {
         match self {
             Self::OtherHistory(_, history) => format!("holds another history, {history:016x}"),
             Self::OtherLeader(_, history) => {
@@ -223,7 +223,7 @@ impl Reason {
             Self::MissesLeader { leader, .. } => {
                 format!("receives nothing of the leader {}, which others follow", leader.replica)
             }
-            Self::NoMember(_) => "answers, and is no member".to_owned(),
+            Self::NoMember(_) => "is no member".to_owned(),
             Self::Blank(_) => "holds nothing yet and is no member".to_owned(),
             Self::Silent { .. } | Self::Condition(..) | Self::ChangePending | Self::KeysOverdue(_) => {
                 self.to_string()

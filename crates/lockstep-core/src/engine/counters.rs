@@ -284,6 +284,8 @@ counters! {
     MembersUnavailable count "members_unavailable" "Times that this leader found a member unavailable: silent, or far behind the commit.",
     MembersAvailable gauge "members_available" "Available members by this leader's view, itself included; 0 where it never led.",
     Candidacies count "candidacies" "Elections that this node started as a candidate.",
+    TakeoversRequested count "takeovers{reason=\"handover\"}" "Times that this node began to lead: its predecessor handed over, at an operator's order or as it was stopped.",
+    TakeoversFailed count "takeovers{reason=\"failure\"}" "Times that this node began to lead: its predecessor failed or was no longer heard.",
     RoundsRefused count "rounds_refused" "Datagrams with a round too far above those seen; they are ignored.",
     SuffixReplacements count "suffix_replacements" "Times that the end of the log was replaced by that of a new epoch.",
     EventsDropped gauge "events_dropped" "Events not fetched in time; conditions and counters have their content.",

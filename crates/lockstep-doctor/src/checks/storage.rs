@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// A journal with less than so many segments of room is nearly full.
 const SEGMENTS_MIN: u64 = 4;
+/// A disk with fewer inodes takes few segments, however many bytes it has.
+const INODES_MIN: u64 = 64;
 /// A flush of a disk that is fit for durability "power", and for "process".
 const FLUSH_POWER_NS: u64 = 1_000_000;
 const FLUSH_PROCESS_NS: u64 = 50_000_000;
@@ -116,8 +118,19 @@ fn kind(host: &Host, node: &LocalNode, folder: &FolderFacts) -> Finding {
 
 fn room(node: &LocalNode, folder: &FolderFacts) -> Finding {
     let (free, total) = (folder.fs.free_bytes, folder.fs.total_bytes);
-    let found =
-        Finding::new("journal.room", node.name.clone(), format!("{} free of {}", bytes(free), bytes(total)));
+    let now = match folder.fs.total_inodes {
+        0 => format!("{} free of {}", bytes(free), bytes(total)),
+        _ => format!("{} free of {}, {} inodes free", bytes(free), bytes(total), folder.fs.free_inodes),
+    };
+    let found = Finding::new("journal.room", node.name.clone(), now);
+    if folder.fs.total_inodes > 0 && folder.fs.free_inodes < INODES_MIN {
+        let why = "the disk makes no more files, however many bytes are free: the next segment is one";
+        let path = folder.existing.display();
+        return found.fail_if(true, format!("at least {INODES_MIN} inodes"), why).mend(Remedy::by_hand(format!(
+            "remove small files from this disk (`du --inodes -x {path}` counts them), or `mkfs.ext4 -i` with fewer bytes \
+             for each inode"
+        )));
+    }
     let least = SEGMENTS_MIN * node.segment_bytes;
     let mend = |key: &str| Remedy::by_hand(format!("a larger disk, or {key} below its size"));
     let key = if node.role == "archiver" {

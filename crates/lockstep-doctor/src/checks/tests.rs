@@ -141,6 +141,8 @@ impl PlantedHost {
         let root = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a folder");
         let whole = |total_bytes: u64, is_memory: bool| FileSystem {
             free_bytes: total_bytes / 2,
+            free_inodes: 1 << 20,
+            total_inodes: 1 << 21,
             total_bytes,
             block_len: 4096,
             is_huge: false,
@@ -330,6 +332,7 @@ const STORAGE_FAULTS: &[Fault] = &[
         host.write("proc/mounts", "server:/x / nfs4 rw 0 0\ntmpfs /dev/shm tmpfs rw 0 0\n");
     }),
     ("a full disk", "journal.room", "32 MiB free", |host| host.kernel.disk.free_bytes = 32 << 20),
+    ("a disk without inodes", "journal.room", "0 inodes free", |host| host.kernel.disk.free_inodes = 0),
     ("a disk smaller than what is retained", "journal.room", "free of 50.0 GiB", |host| {
         host.kernel.disk = FileSystem { free_bytes: 40 << 30, total_bytes: 50 << 30, ..host.kernel.disk };
     }),

@@ -2,6 +2,7 @@
 //! of it, is in `journal/side`.
 
 use crate::io::mender::Mender;
+use crate::io::room::{Low, RoomSeen, RoomValues, RoomWatch};
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_io::clock::Utc;
@@ -52,6 +53,7 @@ struct Shared {
     base: Mutex<Option<Checkpoint>>,
     begins: AtomicBool,
     events: Mutex<Vec<String>>,
+    room: RoomSeen,
 }
 
 impl Shared {
@@ -98,6 +100,16 @@ impl Handle {
     pub fn damaged(&self) -> (u64, Seq) {
         let count = self.shared.damage_count.load(Ordering::Acquire);
         (count, self.shared.damage_seq.load(Ordering::Acquire))
+    }
+
+    /// The room of the journal and of this process: values of `room::ROOM_ROWS`.
+    pub fn room(&self) -> RoomValues {
+        self.shared.room.values()
+    }
+
+    /// The resource that ends first, where little is left; none while a lack prevents writing already.
+    pub fn room_low(&self) -> Option<Low> {
+        self.shared.room.low().filter(|_| self.stuck().is_none())
     }
 
     /// Why nothing is written any more; `None` without a failure. A replica with a failure falls silent.
@@ -207,6 +219,7 @@ pub struct Waiting<S, T> {
     journal: mpsc::SyncSender<Thread<S, T>>,
     settings: ThreadSettings,
     mender: Option<Mender>,
+    room: Option<RoomWatch>,
 }
 
 impl<S: Store, T: TailSource> Waiting<S, T> {
@@ -221,9 +234,15 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
         Self { mender: Some(Mender::new(limits)), ..self }
     }
 
+    /// The room on disk, in memory and of descriptors is watched.
+    #[must_use]
+    pub fn watching(self, room: RoomWatch) -> Self {
+        Self { room: Some(room), ..self }
+    }
+
     /// Here is the journal.
     pub fn begin(self, store: S, source: T, writer: SegmentWriter, superblock: Superblock) -> Handle {
-        let Self { shared, thread, journal, settings, mender } = self;
+        let Self { shared, thread, journal, settings, mender, room } = self;
         let thread_of = Thread {
             store,
             source,
@@ -232,6 +251,7 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
             begun: Instant::now(),
             remarks: Vec::new(),
             mender,
+            room,
         };
         thread_of.wake();
         // It waits for nothing else.
@@ -254,7 +274,7 @@ where
     let work = move || comes.recv().map_or_else(|_| Err("never used".to_string()), Thread::run);
     let thread = capabilities::spawn(builder, work)
         .map_err(|e| IoError::new("starting the journal's side thread", e))?;
-    Ok(Waiting { shared: Arc::default(), thread, journal, settings, mender: None })
+    Ok(Waiting { shared: Arc::default(), thread, journal, settings, mender: None, room: None })
 }
 
 /// Starts the side thread of a journal.
@@ -284,6 +304,7 @@ struct Thread<S, T> {
     begun: Instant,
     remarks: Vec<SideEvent>,
     mender: Option<Mender>,
+    room: Option<RoomWatch>,
 }
 
 impl<S: Store, T: TailSource> Thread<S, T> {
@@ -319,6 +340,7 @@ impl<S: Store, T: TailSource> Thread<S, T> {
             if let Some(mender) = &mut self.mender {
                 mender.turn(&mut self.side, inputs.now);
             }
+            self.look_at_room(inputs.now);
             self.wake();
             match next {
                 SideStep::Again => {}
@@ -329,6 +351,14 @@ impl<S: Store, T: TailSource> Thread<S, T> {
                     return Err(error.to_string());
                 }
             }
+        }
+    }
+
+    fn look_at_room(&mut self, now: Nanos) {
+        let sealed_bytes = self.side.sealed_bytes().unwrap_or(0);
+        let look = self.room.as_mut().and_then(|room| room.look(now, sealed_bytes));
+        if let Some((values, low)) = look {
+            self.shared.room.store(&values, low);
         }
     }
 

@@ -7,5 +7,6 @@ pub mod journal_files;
 pub mod journal_thread;
 mod mender;
 pub mod replay;
+pub mod room;
 pub mod store;
 pub mod tail;

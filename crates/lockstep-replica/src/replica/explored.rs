@@ -95,7 +95,7 @@ impl ReplicaCore {
         self.turns.count = UNICAST_TURNS - 1;
         self.counters = Counters::default();
         self.events = Events::default();
-        self.suspicion = None;
+        self.leaders_missed = Default::default();
         self.conditions = ConditionSet::default();
         self.outbox.refused_at = 0;
         (self.turns.polled_at, self.turns.at, self.last_ack.at) = (now, now, now);

@@ -63,6 +63,7 @@ use repair::RepairQueue;
 use replica_log::ReplicaLog;
 use role::{FollowerRole, Following, LeaderMemory, Leading, RoleState};
 pub use suspicion::CurrentSuspicion;
+use suspicion::LeadersMissed;
 use unicast_probe::unicast_probe_limits;
 
 use super::conditions::ConditionSet;
@@ -164,7 +165,7 @@ pub struct ReplicaCore {
     pending_submissions: PendingSubmissions,
     failure_detector: FailureDetector,
     election: Election,
-    suspicion: Option<CurrentSuspicion>,
+    leaders_missed: LeadersMissed,
     /// Whether the groups bring the nodes that we listen for: to a leader its standbys, to every other node
     /// the leader.
     unicast_probe: UnicastProbe,
@@ -419,7 +420,7 @@ impl ReplicaCore {
             pending_submissions: PendingSubmissions::new(limits.pending_submission_bytes),
             failure_detector: FailureDetector::new(limits.failure_detector),
             election,
-            suspicion: None,
+            leaders_missed: LeadersMissed::default(),
             unicast_probe: UnicastProbe::new(unicast_probe_limits(&limits.failure_detector)),
             outbox: Outbox::default(),
             identity_watch: IdentityWatch::new(&limits),
@@ -476,7 +477,7 @@ impl ReplicaCore {
 
     /// When and why a leader was last missed here.
     pub fn suspicion(&self) -> Option<CurrentSuspicion> {
-        self.suspicion
+        self.leaders_missed.last
     }
 
     /// Whether this replica is a witness, which stores no more than its ring's worth.

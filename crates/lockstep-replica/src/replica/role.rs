@@ -462,6 +462,9 @@ impl RoleState {
         let Self::Leading(leading) = self else { return };
         let (epoch, end) = (leading.epoch(), tail.end());
         leading.drop_open_frame(core, tail);
+        if why == StepDownReason::Handover {
+            core.leaders_missed.handed_over = epoch;
+        }
         core.events.push(ReplicaEvent::SteppedDown { epoch, why, seq: end.next });
         if let Self::Leading(leading) = self.take() {
             *self = Self::Following(Following::new(FollowerRole::Standby, leading.into_memory(), now));

@@ -27,6 +27,15 @@ pub struct CurrentSuspicion {
     pub at: Nanos,
 }
 
+/// The leaders that were missed last.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct LeadersMissed {
+    /// The last one, for status queries.
+    pub last: Option<CurrentSuspicion>,
+    /// The last epoch whose leader handed over, for the counters of takeovers.
+    pub handed_over: Epoch,
+}
+
 impl Following {
     /// Our place among the successors, as the leader ranked them last; by membership where it did not.
     pub(super) fn rank(&self, core: &ReplicaCore) -> usize {
@@ -43,7 +52,7 @@ impl Following {
     fn report_suspicion(&mut self, core: &mut ReplicaCore, now: Nanos, why: LeaderLossReason) {
         let epoch = core.rx.follow.epoch();
         if core.election.missing() != Some(why) {
-            core.suspicion = Some(CurrentSuspicion { epoch, why, at: now });
+            core.leaders_missed.last = Some(CurrentSuspicion { epoch, why, at: now });
             self.missed_since.get_or_insert(now);
             core.events.push(ReplicaEvent::LeaderSuspected { epoch, why });
             core.counters.add(Counter::Suspicions, 1);
@@ -79,6 +88,9 @@ impl Following {
             return;
         }
         let (why, rank) = (LeaderLossReason::StepDown, self.rank(core));
+        if body.successor != 0 {
+            core.leaders_missed.handed_over = header.epoch();
+        }
         if body.successor == 0 {
             self.suspect_leader(core, now, why, rank);
         } else if Identity::from_packed(body.successor) == core.identity() {

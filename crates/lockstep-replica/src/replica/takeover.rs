@@ -97,7 +97,13 @@ impl Following {
                 core.election.on_failed(now, rank);
             }
             ElectionStep::Adopt(best) => self.adopt_log(core, tail, now, &best),
-            ElectionStep::Won { leadership, commit_next } => return Some((leadership, commit_next)),
+            ElectionStep::Won { leadership, commit_next } => {
+                let was_handed_over = core.leaders_missed.handed_over == tail.end().epoch;
+                let counter =
+                    if was_handed_over { Counter::TakeoversRequested } else { Counter::TakeoversFailed };
+                core.counters.add(counter, 1);
+                return Some((leadership, commit_next));
+            }
         }
         None
     }

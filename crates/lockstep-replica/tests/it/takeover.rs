@@ -1,7 +1,7 @@
 //! The leader dies, stalls, or is cut off; nothing is lost, and nothing is done twice.
 
 use crate::replica::standby;
-use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::window::Window;
 use lockstep_memory::cluster::Cluster;
@@ -316,4 +316,31 @@ fn a_leader_that_has_handed_over_misses_nothing_of_what_it_stamped() {
     let core = &mut cluster.replicas[before as usize - 1].core;
     let events: Vec<_> = std::iter::from_fn(|| core.events.pop()).collect();
     assert!(!events.iter().any(|event| matches!(event, ReplicaEvent::Gap { .. })), "{events:?}");
+}
+
+#[test]
+fn a_takeover_that_was_ordered_and_one_after_a_failure_are_counted_apart() {
+    let (mut cluster, _) = cluster(3);
+    let counts = |cluster: &Cluster| {
+        let of = |counters: &Counters| {
+            [Counter::TakeoversRequested, Counter::TakeoversFailed].map(|counter| counters.get(counter))
+        };
+        cluster.replicas.iter().map(|replica| of(&replica.core.counters)).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&cluster), [[0, 0]; 3], "a founding is none");
+    cluster.run(100);
+    let now = cluster.now;
+    assert!(cluster.replicas[0].start_handover(now, Some(identity(3))));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(3)), "{}", cluster.describe());
+    assert_eq!(counts(&cluster), [[0, 0], [0, 0], [1, 0]]);
+    cluster.run(50);
+    cluster.dead = vec![3];
+    assert!(cluster.run_until(|cluster| cluster.leader().is_some()), "{}", cluster.describe());
+    let after = counts(&cluster);
+    assert_eq!(after[2], [1, 0]);
+    let others = [after[0], after[1]];
+    assert!(
+        others.contains(&[0, 1]) && others.contains(&[0, 0]),
+        "the former leader or the other: {after:?}"
+    );
 }

@@ -145,6 +145,11 @@ impl SegmentWriter {
         Ok(accepted)
     }
 
+    /// Bytes of the sealed segments, which retention counts; `None` before it looked for the first time.
+    pub fn sealed_bytes(&self) -> Option<u64> {
+        self.sealed.as_deref().map(|sealed| sealed.iter().map(|one| one.len).sum())
+    }
+
     /// The segments that retention removes, oldest first, and for whom it keeps or removes some.
     fn beyond(&self, (retention, now): (Retention, Nanos), keep_from: Seq, is_urgent: bool) -> Retained {
         let (founded_at, needed) = (self.founded_at(keep_from), self.needed());

@@ -297,6 +297,11 @@ impl SideThread {
         Ok(())
     }
 
+    /// Bytes of the sealed segments, which retention counts; `None` before it looked for the first time.
+    pub fn sealed_bytes(&self) -> Option<u64> {
+        self.writer.sealed_bytes()
+    }
+
     /// Each one for whom segments stay beyond the limits is reported once, and each need that is not met.
     fn report_needs(
         &mut self,

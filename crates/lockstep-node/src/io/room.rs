@@ -1,0 +1,289 @@
+//! The room that a node has left, and for how long: bytes and inodes of its journal's disk and of its tail's
+//! file system, descriptors of its process.
+//!
+//! The journal's side thread looks once a second, by folders that stay open: a process without descriptors
+//! still sees what is left. The hot thread takes the numbers over with its other counters.
+
+mod forecast;
+
+use forecast::Forecast;
+use lockstep_core::engine::counters::CounterRow;
+use lockstep_io::IoError;
+use lockstep_io::host::FileSystem;
+use lockstep_replica::journal::Retention;
+use lockstep_wire::Nanos;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Interval between two looks.
+const LOOK_NS: Nanos = 1_000_000_000;
+/// Little is left of a resource that is used up before so long has passed, ...
+const LOW_NS: Nanos = 3_600_000_000_000;
+/// ... and enough again of one that lasts for so long.
+const ENOUGH_NS: Nanos = 2 * LOW_NS;
+/// The time of a resource whose end is not in sight: a year.
+const UNSEEN_NS: Nanos = 365 * 86_400 * 1_000_000_000;
+/// Little is left of a disk that takes fewer segments, ...
+const SEGMENTS_LOW: u64 = 4;
+/// ... of inodes, of which each segment takes some, ...
+const INODES_LOW: u64 = 64;
+/// ... and of descriptors.
+const DESCRIPTORS_LOW: u64 = 32;
+/// Free room goes up and down by so many segments where retention holds it: the next one, which is made in
+/// advance, and one that is removed late.
+const SEGMENTS_SLACK: u64 = 2;
+
+/// The rows, in the order of [`RoomValues`].
+pub const ROOM_ROWS: [CounterRow; 11] = [
+    CounterRow::gauge("room_free_bytes{of=\"journal\"}", "Bytes that are free: on the disk of the journal."),
+    CounterRow::gauge("room_free_bytes{of=\"tail\"}", "Bytes that are free: in the file system of the tail."),
+    CounterRow::gauge(
+        "room_free_inodes{of=\"journal\"}",
+        "Inodes that are free: on the disk of the journal.",
+    ),
+    CounterRow::gauge(
+        "room_free_inodes{of=\"tail\"}",
+        "Inodes that are free: in the file system of the tail.",
+    ),
+    CounterRow::gauge("room_descriptors_open", "Descriptors that the process has open."),
+    CounterRow::gauge("room_descriptors_max", "Descriptors that it may have open."),
+    CounterRow::gauge(
+        "room_left_ns{of=\"journal_bytes\"}",
+        "Time until it is used up at the rate of the last minutes, a year where that is not in sight: bytes of the journal's disk.",
+    ),
+    CounterRow::gauge(
+        "room_left_ns{of=\"journal_inodes\"}",
+        "Time until it is used up at the rate of the last minutes, a year where that is not in sight: inodes of the journal's disk.",
+    ),
+    CounterRow::gauge(
+        "room_left_ns{of=\"tail_bytes\"}",
+        "Time until it is used up at the rate of the last minutes, a year where that is not in sight: bytes of the tail's file system.",
+    ),
+    CounterRow::gauge(
+        "room_left_ns{of=\"tail_inodes\"}",
+        "Time until it is used up at the rate of the last minutes, a year where that is not in sight: inodes of the tail's file system.",
+    ),
+    CounterRow::gauge(
+        "room_left_ns{of=\"descriptors\"}",
+        "Time until it is used up at the rate of the last minutes, a year where that is not in sight: descriptors of the process.",
+    ),
+];
+
+/// The values of [`ROOM_ROWS`].
+pub type RoomValues = [u64; ROOM_ROWS.len()];
+
+/// Resources; the place of one, and 1, is its number in the condition.
+const RESOURCES: usize = 5;
+const JOURNAL_BYTES: usize = 0;
+
+/// The room at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Left {
+    /// Bytes and inodes of the journal's disk, bytes and inodes of the tail's file system, descriptors.
+    free: [u64; RESOURCES],
+    descriptors_open: u64,
+    /// Bytes of the journal's sealed segments, which retention counts.
+    sealed_bytes: u64,
+}
+
+/// A resource of which little is left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Low {
+    /// Which, from 1 on, as the condition has it.
+    pub resource: u64,
+    /// Seconds until it is used up; 0 where no trend says that it will be.
+    pub left_s: u64,
+}
+
+/// Judges the room by that of the last minutes.
+#[derive(Debug)]
+pub struct RoomJudge {
+    segment_bytes: u64,
+    retention: Retention,
+    forecasts: [Forecast; RESOURCES],
+    /// Of the bytes that are free or the journal's own: others take those.
+    of_others: Forecast,
+    /// Whether little is left of each.
+    low: [bool; RESOURCES],
+}
+
+impl RoomJudge {
+    /// A judge of a journal with such segments.
+    pub fn new(segment_bytes: u64, retention: Retention) -> Self {
+        Self {
+            segment_bytes,
+            retention,
+            forecasts: std::array::from_fn(|_| Forecast::default()),
+            of_others: Forecast::default(),
+            low: [false; RESOURCES],
+        }
+    }
+
+    /// So much is left at `now`. Returns the values of [`ROOM_ROWS`], and the resource that ends first, where
+    /// little is left of one.
+    pub fn judge(&mut self, now: Nanos, left: &Left) -> (RoomValues, Option<Low>) {
+        for (forecast, free) in self.forecasts.iter_mut().zip(left.free) {
+            forecast.add(now, free);
+        }
+        let journal_bytes = left.free[JOURNAL_BYTES];
+        self.of_others.add(now, journal_bytes.saturating_add(left.sealed_bytes));
+        let slack = SEGMENTS_SLACK * self.segment_bytes;
+        let ends: [Option<Nanos>; RESOURCES] = std::array::from_fn(|resource| {
+            let free = left.free[resource];
+            match resource {
+                JOURNAL_BYTES if self.is_bounded(left) => self.of_others.left(free, slack),
+                JOURNAL_BYTES => self.forecasts[resource].left(free, slack),
+                _ => self.forecasts[resource].left(free, 0),
+            }
+        });
+        let least = [SEGMENTS_LOW * self.segment_bytes, INODES_LOW, 0, 0, DESCRIPTORS_LOW];
+        for resource in 0..RESOURCES {
+            // A resource that was low needs something to spare: the condition does not come and go.
+            let (time, part) = if self.low[resource] { (ENOUGH_NS, 3) } else { (LOW_NS, 2) };
+            let is_short = left.free[resource] < least[resource] / 2 * part;
+            self.low[resource] = is_short || ends[resource].is_some_and(|end| end < time);
+        }
+        let gravest = (0..RESOURCES)
+            .filter(|resource| self.low[*resource])
+            .min_by_key(|resource| ends[*resource].unwrap_or(LOW_NS));
+        let low = gravest.map(|resource| Low {
+            resource: resource as u64 + 1,
+            left_s: ends[resource].map_or(0, |end| (end / 1_000_000_000).max(1)),
+        });
+        (values(left, &ends), low)
+    }
+
+    /// Whether retention keeps the journal from filling the disk: it has not grown beyond its size, and what
+    /// it may still grow is free.
+    fn is_bounded(&self, left: &Left) -> bool {
+        let most = self.retention.bytes_max;
+        let may_grow = most.saturating_sub(left.sealed_bytes);
+        most != 0
+            && left.sealed_bytes <= most + SEGMENTS_SLACK * self.segment_bytes
+            && left.free[JOURNAL_BYTES] >= may_grow
+    }
+}
+
+fn values(left: &Left, ends: &[Option<Nanos>; RESOURCES]) -> RoomValues {
+    let [journal_bytes, journal_inodes, tail_bytes, tail_inodes, descriptors] = left.free;
+    let open = left.descriptors_open;
+    let mut values = [0; ROOM_ROWS.len()];
+    let first =
+        [journal_bytes, tail_bytes, journal_inodes, tail_inodes, open, open.saturating_add(descriptors)];
+    let times = ends.map(|end| end.unwrap_or(UNSEEN_NS));
+    for (value, is) in values.iter_mut().zip(first.into_iter().chain(times)) {
+        *value = is;
+    }
+    values
+}
+
+/// Looks at the folders and the process.
+#[derive(Debug)]
+pub struct RoomWatch {
+    folders: [(File, PathBuf); 2],
+    descriptors_max: u64,
+    judge: RoomJudge,
+    due: Nanos,
+}
+
+impl RoomWatch {
+    /// A watch over the folders of a journal and its tail.
+    ///
+    /// # Errors
+    /// One of them does not open.
+    pub fn open(journal: &Path, tail: &Path, judge: RoomJudge) -> Result<Self, IoError> {
+        let open = |path: &Path| {
+            let folder = File::open(path);
+            let folder = folder.map_err(|e| IoError::new(format!("opening {}", path.display()), e))?;
+            Ok((folder, path.to_path_buf()))
+        };
+        let above = tail.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folders = [open(journal)?, open(above.unwrap_or(Path::new(".")))?];
+        Ok(Self { folders, descriptors_max: descriptors_max(), judge, due: 0 })
+    }
+
+    /// A look, where one is due at `now`.
+    pub fn look(&mut self, now: Nanos, sealed_bytes: u64) -> Option<(RoomValues, Option<Low>)> {
+        if now < self.due {
+            return None;
+        }
+        self.due = now + LOOK_NS;
+        let [journal, tail] = self.folders.each_ref().map(|(folder, path)| FileSystem::of(folder, path).ok());
+        let (journal, tail) = (journal?, tail?);
+        let open = match descriptors_open() {
+            Ok(open) => open,
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                self.descriptors_max
+            }
+            // They are not to be counted here: that is no lack of them.
+            Err(_) => 0,
+        };
+        let left = Left {
+            free: [
+                journal.free_bytes,
+                journal.free_inodes,
+                tail.free_bytes,
+                tail.free_inodes,
+                self.descriptors_max.saturating_sub(open),
+            ],
+            descriptors_open: open,
+            sealed_bytes,
+        };
+        Some(self.judge.judge(now, &left))
+    }
+}
+
+/// The numbers of the last look, from the side thread to the hot thread.
+#[derive(Debug)]
+pub struct RoomSeen {
+    values: [AtomicU64; ROOM_ROWS.len()],
+    /// Seconds and resource of a [`Low`], or 0.
+    low: AtomicU64,
+}
+
+impl Default for RoomSeen {
+    fn default() -> Self {
+        let ends = ROOM_ROWS.len() - RESOURCES;
+        let unseen = |row| AtomicU64::new(if row < ends { 0 } else { UNSEEN_NS });
+        Self { values: std::array::from_fn(unseen), low: AtomicU64::new(0) }
+    }
+}
+
+impl RoomSeen {
+    /// A look has shown this.
+    pub fn store(&self, values: &RoomValues, low: Option<Low>) {
+        for (seen, value) in self.values.iter().zip(values) {
+            seen.store(*value, Ordering::Relaxed);
+        }
+        self.low.store(low.map_or(0, |low| low.left_s << 3 | low.resource), Ordering::Relaxed);
+    }
+
+    /// The values of [`ROOM_ROWS`].
+    pub fn values(&self) -> RoomValues {
+        self.values.each_ref().map(|value| value.load(Ordering::Relaxed))
+    }
+
+    /// The resource that ends first, where little is left of one.
+    pub fn low(&self) -> Option<Low> {
+        let low = self.low.load(Ordering::Relaxed);
+        (low != 0).then_some(Low { resource: low & 7, left_s: low >> 3 })
+    }
+}
+
+/// How many files this process has open.
+fn descriptors_open() -> std::io::Result<u64> {
+    let open = std::fs::read_dir("/proc/self/fd")?.count() as u64;
+    // The look itself needs one.
+    Ok(open.saturating_sub(1))
+}
+
+/// How many it may have open; without a limit that is known, more than there are.
+fn descriptors_max() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(1 << 62)
+}
+
+#[cfg(test)]
+mod tests;
