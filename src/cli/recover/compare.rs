@@ -66,6 +66,12 @@ pub fn judge(all: &[JournalHoldings]) -> Result<Comparison, String> {
         remarks.extend(loss(all, most));
         remarks.extend(absent(all, &members));
     }
+    remarks.extend(all.iter().filter(|holdings| holdings.is_absent()).map(|holdings| {
+        format!(
+            "{}: that host had no journal there. If its disk is not mounted, mount it, look again, and compare again",
+            holdings.journal
+        )
+    }));
     Ok(Comparison { longest, remarks, has_quorum })
 }
 

@@ -1,10 +1,10 @@
 //! `lockstep gateway user`: the file of the users, written whole or not at all.
 
 use super::read_private;
-use crate::Failure;
 use crate::args::ClusterArgs;
 use crate::config::Config;
 use crate::failure::{FAILED, USAGE};
+use crate::{Failure, acting};
 use clap::{Args, Subcommand};
 use lockstep_gateway::gateway::passwords;
 use lockstep_gateway::gateway::users::{Recipient, User, Users, user_name};
@@ -249,6 +249,7 @@ fn change_file(path: &Path, users: &Users) -> Result<u8, Failure> {
 /// # Errors
 /// A gateway would refuse them, or they cannot be written.
 pub fn write(path: &Path, users: &Users) -> Result<(), Failure> {
+    acting::not_as_root_in(path)?;
     let text = users.write();
     // What a gateway would refuse is not written.
     Users::parse(&text).map_err(|what| Failure::new(USAGE, what))?;

@@ -1,6 +1,7 @@
 //! Users in words: what they are called, and the command that runs this program as one of them.
 
 use super::own_user;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A program of this name prints its own command line: it takes no secret as an argument.
@@ -13,6 +14,14 @@ pub struct FileOwner {
     pub user: u32,
     /// The number of the group, for a user that has no name.
     pub group: u32,
+}
+
+impl FileOwner {
+    /// That of a file or folder, if it is there.
+    pub fn of(place: &Path) -> Option<Self> {
+        let metadata = place.metadata().ok()?;
+        Some(Self { user: metadata.uid(), group: metadata.gid() })
+    }
 }
 
 /// What this host calls a user in `/etc/passwd`.

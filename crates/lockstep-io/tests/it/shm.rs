@@ -318,7 +318,7 @@ fn files_of_other_releases_and_damaged_ones_are_refused_in_words_and_dead_ones_a
     assert!(refusal(settings(parent.path())).contains("a plain file of this user alone"));
     std::fs::remove_file(&other).unwrap();
     std::fs::create_dir(&other).unwrap();
-    assert!(refusal(settings(parent.path())).contains("of another kind: remove it"));
+    assert!(refusal(settings(parent.path())).contains("of another kind: move it"));
     std::fs::remove_dir(&other).unwrap();
     std::fs::write(folder(parent.path()).join("notes"), "of somebody").unwrap();
     drop(open(settings(parent.path())));
