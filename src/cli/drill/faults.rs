@@ -316,6 +316,13 @@ impl FaultDriver {
         Some(format!("the process that was started again for replica {replica} has ended: {status}"))
     }
 
+    /// The drill is over: a file that names no fault is of no use to anybody.
+    pub fn leave(&mut self) {
+        if self.open.is_none() {
+            let _ = std::fs::remove_file(&self.path); // a file that stays is empty
+        }
+    }
+
     /// Writes the open fault to the file, or that there is none.
     fn note(&mut self, open: Option<OpenFault>) -> Result<(), Failure> {
         let wrong = |error| IoError::new(format!("write {}", self.path.display()), error);
@@ -325,15 +332,6 @@ impl FaultDriver {
         self.file.write_all(&text).map_err(wrong)?;
         (self.open, self.is_leftover) = (open, false);
         Ok(())
-    }
-}
-
-impl Drop for FaultDriver {
-    /// What names no fault is of no use to anybody.
-    fn drop(&mut self) {
-        if self.open.is_none() {
-            let _ = std::fs::remove_file(&self.path); // a file that stays is empty
-        }
     }
 }
 

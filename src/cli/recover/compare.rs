@@ -197,6 +197,17 @@ mod tests {
     }
 
     #[test]
+    fn a_host_without_a_journal_is_compared_and_named() {
+        let absent = JournalHoldings::absent(7, std::path::Path::new("/j/2"));
+        let all = [holdings("1:0000001", 4, 90), absent.clone()];
+        let comparison = judge(&all).expect("a verdict");
+        let remarks = comparison.remarks.join("\n");
+        assert_eq!(comparison.longest, 0);
+        assert!(remarks.contains("/j/2: that host had no journal there") && remarks.contains("mount it"), "{remarks}");
+        assert!(judge(&[absent]).is_err());
+    }
+
+    #[test]
     fn a_quorum_of_complete_journals_needs_no_founding() {
         let whole = |identity| JournalHoldings { complete: true, why: None, ..holdings(identity, 4, 90) };
         let all =

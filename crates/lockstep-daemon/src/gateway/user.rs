@@ -106,13 +106,20 @@ impl FileArgs {
             None => Ok(self.cluster.load(&[])?.gateway.users),
         }
     }
+
+    /// The same for a command that writes it.
+    fn path_to_change(&self) -> Result<PathBuf, Failure> {
+        let path = self.path()?;
+        acting::not_as_root_in(&path)?;
+        Ok(path)
+    }
 }
 
 /// Does what the arguments say.
 pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
     match command {
         UserCommand::Add(args) => {
-            let path = args.file.path()?;
+            let path = args.file.path_to_change()?;
             let name = user_name(&args.name).map_err(|what| Failure::new(USAGE, what))?;
             let mut user = User::new(name, hashed()?);
             (user.destination, user.numbered, user.early) = (args.to.clone(), args.numbered, args.early);
@@ -162,7 +169,7 @@ fn row(user: &User) -> String {
 }
 
 fn change(args: &NameArgs, change: impl Fn(&mut Users, &str) -> bool) -> Result<u8, Failure> {
-    let path = args.file.path()?;
+    let path = args.file.path_to_change()?;
     let _lock = lock(&path)?;
     let mut users = read(&path)?;
     if !change(&mut users, &args.name.to_ascii_lowercase()) {
@@ -249,7 +256,6 @@ fn change_file(path: &Path, users: &Users) -> Result<u8, Failure> {
 /// # Errors
 /// A gateway would refuse them, or they cannot be written.
 pub fn write(path: &Path, users: &Users) -> Result<(), Failure> {
-    acting::not_as_root_in(path)?;
     let text = users.write();
     // What a gateway would refuse is not written.
     Users::parse(&text).map_err(|what| Failure::new(USAGE, what))?;
