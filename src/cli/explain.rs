@@ -129,7 +129,8 @@ fn condition_of(condition: Condition) -> Explained {
 }
 
 impl Explained {
-    /// Whether `wanted` is its code, with or without letters, or its name; `exit-5` and `exit 5` are exit codes.
+    /// Whether `wanted` is its code, with or without letters, or its name; `exit-5` and `exit 5` are exit
+    /// codes.
     fn is_called(&self, wanted: &str) -> bool {
         let lower = wanted.to_ascii_lowercase();
         let exit = lower.strip_prefix("exit").and_then(|rest| rest.strip_prefix(['-', ' ']));

@@ -1,5 +1,5 @@
-//! As whom a command acts. Root reads what is another user's, and makes no file beside it: that user's daemons
-//! could not use it.
+//! The user as whom a command acts. Root reads what is another user's, and makes no file beside it: that
+//! user's daemons could not use it.
 
 use crate::Failure;
 use crate::config::Config;

@@ -304,9 +304,9 @@ fn judge_secret(metadata: &Metadata, found: &Path) -> Result<(), String> {
 /// Links that are followed at most.
 const LINKS_MAX: usize = 16;
 
-/// Opens a file of this user's, root's or an orchestrator's place, and returns what and where it is. Links are
-/// followed, as mounted secrets and configurations are made of them; but only where nobody else can lead them
-/// elsewhere. The caller judges the file.
+/// Opens a file of this user's, root's or an orchestrator's place, and returns what and where it is. Links
+/// are followed, as mounted secrets and configurations are made of them; but only where nobody else can lead
+/// them elsewhere. The caller judges the file.
 ///
 /// # Errors
 /// It is no file, or cannot be opened; others may change where a link leads.

@@ -203,7 +203,10 @@ mod tests {
         let comparison = judge(&all).expect("a verdict");
         let remarks = comparison.remarks.join("\n");
         assert_eq!(comparison.longest, 0);
-        assert!(remarks.contains("/j/2: that host had no journal there") && remarks.contains("mount it"), "{remarks}");
+        assert!(
+            remarks.contains("/j/2: that host had no journal there") && remarks.contains("mount it"),
+            "{remarks}"
+        );
         assert!(judge(&[absent]).is_err());
     }
 

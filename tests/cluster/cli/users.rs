@@ -1,8 +1,8 @@
-//! Commands of root, and of strangers, on a cluster that runs as a user of its own.
+//! Commands of root, and of a third user, on a cluster that runs as a user of its own.
 
 use lockstep_testkit::netns::Place;
 use lockstep_testkit::processes::{
-    Cluster, Outcome, Process, STRANGER, USER, cluster_of_user, command, files_of, give, place_of, run,
+    Cluster, OTHER_USER, Outcome, Process, USER, cluster_of_user, command, files_of, give, place_of, run,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,16 +126,16 @@ fn root_drills_the_replicas_of_another_user_and_leaves_no_file_where_no_fault_is
     let refused = cluster.run(&["drill", "--kind", "handover"], b"").with_code(1);
     refused.saying(&["a drill of user root has made a fault", "run `lockstep drill --restore` as user root"]);
     fs::remove_file(&left).expect("it is there");
-    // One of a stranger's says nothing.
+    // One of a third user's says nothing.
     let planted =
-        cluster.path(&format!("lockstep-{}-drill-{STRANGER}.json", lockstep_config_of(&cluster).cluster));
+        cluster.path(&format!("lockstep-{}-drill-{OTHER_USER}.json", lockstep_config_of(&cluster).cluster));
     fs::write(&planted, "{}").expect("a file");
-    chown(&planted, Some(STRANGER), None).expect("root");
+    chown(&planted, Some(OTHER_USER), None).expect("root");
     cluster.run(&["drill", "--restore"], b"").with_code(0);
     stop(replicas);
 }
 
-/// Whoever joins a host's shared memory makes a file there, which the others have to open.
+/// A process that joins a host's shared memory makes a file there, and the others have to open it.
 #[test]
 fn root_asks_where_memory_is_shared_and_is_told_to_publish_as_the_daemons_user() {
     let Some(cluster) = cluster_of_user("\n[network]\nshm = true\n") else { return };
@@ -218,7 +218,7 @@ fn what_writes_refuses_root_before_it_makes_anything_and_names_the_command_that_
 #[test]
 fn a_refused_key_file_is_told_with_its_owner_and_what_to_type() {
     let Some(cluster) = cluster_of_user("") else { return };
-    let stranger = place_of(STRANGER).expect("root");
+    let other = place_of(OTHER_USER).expect("root");
     stop(cluster.found());
     let keys = cluster.path("keys");
     let file = keys.join("replica.keys");
@@ -231,7 +231,7 @@ fn a_refused_key_file_is_told_with_its_owner_and_what_to_type() {
     };
     // The folder of keys may not be entered.
     fs::set_permissions(cluster.path(""), fs::Permissions::from_mode(0o755)).expect("root");
-    let refused = refusal(&stranger);
+    let refused = refusal(&other);
     assert!(
         refused.contains(&format!("sudo -u '#{USER}' -- ")) && refused.contains(" status --config "),
         "{refused}"
@@ -249,9 +249,9 @@ fn a_refused_key_file_is_told_with_its_owner_and_what_to_type() {
     }
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("root");
     // Of a user who has no part in the cluster: root does not believe it.
-    chown(&file, Some(STRANGER), None).expect("root");
+    chown(&file, Some(OTHER_USER), None).expect("root");
     let refused = refusal(&Place::host());
-    assert!(refused.contains(&format!("user {STRANGER}'s, and others may have put it there")), "{refused}");
+    assert!(refused.contains(&format!("user {OTHER_USER}'s, and others may have put it there")), "{refused}");
     // In a folder where others write.
     give(&file, USER);
     fs::set_permissions(&keys, fs::Permissions::from_mode(0o777)).expect("root");

@@ -4,7 +4,7 @@
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_io::counters::CountersFile;
 use lockstep_testkit::gateways;
-use lockstep_testkit::processes::{Cluster, STRANGER, is_root};
+use lockstep_testkit::processes::{Cluster, OTHER_USER, is_root};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
@@ -49,7 +49,7 @@ fn a_tail_that_others_may_write_or_own_is_refused() {
     is_refused(
         |_, tail| {
             with_mode(tail, 0o600);
-            chown(tail, Some(STRANGER), None).expect("another owner");
+            chown(tail, Some(OTHER_USER), None).expect("another owner");
         },
         "is user 64712's",
     );
@@ -103,7 +103,7 @@ fn a_journals_folder_where_others_may_write_is_refused_and_what_they_planted_sta
     refused(&start, "mode 720");
     if is_root() {
         open_to(0o700);
-        chown(&folder, Some(STRANGER), None).expect("another owner");
+        chown(&folder, Some(OTHER_USER), None).expect("another owner");
         refused(&start, "is user 64712's");
     } else {
         println!("SKIPPED: needs root: a folder of another user");

@@ -65,19 +65,20 @@ fn open_notary(args: &NotaryRunArgs, config: &Config) -> Result<Notary, Failure>
     Ok(notary)
 }
 
-fn begin(config: &Config) {
+fn begin(config: &Config) -> Result<(), Failure> {
+    acting::not_as_root(config)?;
     log::start(&config.log);
     // It has keys in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
+    Ok(())
 }
 
 /// Runs until it has to stop.
 pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;
-    acting::not_as_root(&config)?;
-    begin(&config);
+    begin(&config)?;
     let cursor = cursor_file(args);
     let reloader = Reloader::new(Daemon::Notary, &args.cluster, &[], &config)?;
     let reach = confined::of_notary((&config, reloader.file()), &cursor);

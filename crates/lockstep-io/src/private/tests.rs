@@ -179,7 +179,7 @@ fn root_reads_a_secret_of_another_user_where_nobody_else_can_have_put_it() {
     assert!(secret(&link).is_err_and(|why| why.contains("a link that others may lead elsewhere")));
 }
 
-/// Whoever is refused learns who owns the file and what that user types; nothing is to be given up.
+/// The refusal says who owns the file and what that user types; nothing is to be given up.
 #[test]
 fn a_file_of_another_user_is_refused_with_the_command_of_that_user() {
     if own_user() != 0 {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// A program of this name prints its own command line: it takes no secret as an argument.
 const PROGRAM: &str = "lockstep";
 
-/// Whom a file or folder belongs to.
+/// The owner of a file or folder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileOwner {
     /// The number of the user.

@@ -17,7 +17,7 @@ pub use command::{Outcome, command, command_of, example, program, run};
 pub use ground::Ground;
 pub use host::{free_address, is_root, memory_folder, page};
 pub use process::{Process, cpu_shares, freeze, last_words, moving, signal_all};
-pub use user::{STRANGER, USER, cluster_of_user, files_of, give, place_of};
+pub use user::{OTHER_USER, USER, cluster_of_user, files_of, give, place_of};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// A user that has no name on any host.
 pub const USER: u32 = 64_711;
 /// Another one, who has no part in the cluster.
-pub const STRANGER: u32 = 64_712;
+pub const OTHER_USER: u32 = 64_712;
 
 /// Processes of this user. `None` after the reason of the skip is printed.
 pub fn place_of(user: u32) -> Option<Place> {
@@ -23,8 +23,8 @@ pub fn place_of(user: u32) -> Option<Place> {
     Some(Place::host().behind(&words))
 }
 
-/// Three replicas that run as [`USER`], to whom configuration, keys, journals and counters belong. The program
-/// lies where every user may run it. `None` after the reason of the skip is printed.
+/// Three replicas that run as [`USER`], to whom configuration, keys, journals and counters belong. The
+/// program lies where every user may run it. `None` after the reason of the skip is printed.
 pub fn cluster_of_user(more: &str) -> Option<Cluster> {
     let place = place_of(USER)?;
     let ground = Ground::loopback(3);
