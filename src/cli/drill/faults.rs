@@ -183,13 +183,7 @@ impl FaultDriver {
         };
         let start = || match fill(&commands.start_with, "") {
             Some(command) => Ok(StartAgain::Shell(command)),
-            None => match here()?.how_to_start()? {
-                StartAgain::Unit(unit) if private::own_user() != 0 => Err(format!(
-                    "systemd runs replica {replica} as {unit}, which root alone stops and starts: run the drill as root, or \
-                     give {flags}"
-                )),
-                way => Ok(way),
-            },
+            None => startable(here()?.how_to_start()?, private::own_user(), flags),
         };
         let signalled = |signal, word| match fill(&commands.signal_with, word) {
             Some(command) => Ok::<_, String>(Blow::Shell(command)),
@@ -335,6 +329,17 @@ impl FaultDriver {
     }
 }
 
+/// A way to start a process again that this user has. A drill that finds out behind the fault leaves a cluster
+/// without its leader.
+fn startable(by: StartAgain, user: u32, flags: &str) -> Result<StartAgain, String> {
+    match by {
+        StartAgain::Unit(unit) if user != 0 => Err(format!(
+            "systemd runs {unit}, which root alone stops and starts: run the drill as root, or give {flags}"
+        )),
+        by => Ok(by),
+    }
+}
+
 /// The file at `path`, this user's alone, and locked: one drill of a user runs at a time.
 fn locked(path: &Path) -> Result<File, Failure> {
     let wrong = |error| Failure::from(IoError::new(format!("open {}", path.display()), error));
@@ -416,6 +421,15 @@ mod tests {
         let command = "ssh host-{replica} systemctl kill -s {signal} lockstep-sequencer@{replica}";
         let expected = "ssh host-3 systemctl kill -s STOP lockstep-sequencer@3";
         assert_eq!(filled(command, 3, "STOP"), expected);
+    }
+
+    #[test]
+    fn a_unit_of_systemd_is_stopped_by_a_drill_of_root_alone() {
+        let unit = || StartAgain::Unit("lockstep-sequencer@1.service".to_owned());
+        assert_eq!(startable(unit(), 0, "--start-with"), Ok(unit()));
+        let why = startable(unit(), 999, "--stop-with and --start-with").expect_err("it is root's");
+        assert!(why.contains("run the drill as root, or give --stop-with and --start-with"), "{why}");
+        assert_eq!(startable(StartAgain::Parent, 999, ""), Ok(StartAgain::Parent));
     }
 
     #[test]
