@@ -329,8 +329,8 @@ impl FaultDriver {
     }
 }
 
-/// A way to start a process again that this user has. A drill that finds out behind the fault leaves a cluster
-/// without its leader.
+/// A way to start a process again that this user has. A drill that finds out behind the fault leaves a
+/// cluster without its leader.
 fn startable(by: StartAgain, user: u32, flags: &str) -> Result<StartAgain, String> {
     match by {
         StartAgain::Unit(unit) if user != 0 => Err(format!(

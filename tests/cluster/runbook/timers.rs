@@ -1,5 +1,5 @@
-//! The units, timers and lines of cron of the documentation and of `contrib/systemd`: each command runs as the
-//! user that it names, on a cluster of that user.
+//! The units, timers and lines of cron of the documentation and of `contrib/systemd`: each command runs as
+//! the user that it names, on a cluster of that user.
 
 use super::page::text;
 use lockstep_testkit::netns::Place;
