@@ -192,8 +192,8 @@ fn cluster(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
             vec![nodes(&client, config, &statuses), versions(&mut client, &statuses)]
         }
         Err(failure) => {
-            let why = failure.to_string();
-            let now = format!("the nodes could not be asked: {}", why.lines().next().unwrap_or_default());
+            let why = failure.lines();
+            let now = format!("the nodes could not be asked: {}", why.first().map_or("", String::as_str));
             let found = Finding::new(NODES, "", now).level(FindingLevel::Unknown, "answers of all nodes", "");
             vec![found.mend(Remedy::by_hand("lockstep status"))]
         }

@@ -51,7 +51,9 @@ impl Config {
         let mut hint = "`lockstep doctor` says what is wrong with the keys of a host, and what mends it";
         let ring = KeyFile::read_ring(&path, self.cluster).map_err(|error| {
             hint = match error.source.kind() {
-                ErrorKind::NotFound => "copy it from the host on which the keys were made",
+                ErrorKind::NotFound => {
+                    "a new cluster's keys are made by `lockstep keys new`; those of one that runs are copied"
+                }
                 ErrorKind::InvalidData => "copy the right one from the host on which the keys were made",
                 _ => hint,
             };

@@ -332,6 +332,20 @@ fn open_placed(path: &Path) -> io::Result<(File, Metadata, PathBuf)> {
     if metadata.is_file() { Ok((file, metadata, found)) } else { refuse(metadata.file_type()) }
 }
 
+/// Whether something is at this path. A place that this user may not look at is no missing one.
+///
+/// # Errors
+/// The system does not tell; the text says whose the place is, and the command of that user.
+pub fn is_there(path: &Path) -> Result<bool, IoError> {
+    path.try_exists().map_err(|error| {
+        let (doing, kind) = (format!("look at {}", path.display()), error.kind());
+        match kind {
+            ErrorKind::PermissionDenied => IoError::because(doing, kind, why_denied(path, &error)),
+            _ => IoError::new(doing, error),
+        }
+    })
+}
+
 /// What to do where the system does not let this user read a file: whose it is, or whose the folder is by
 /// which it is reached.
 fn why_denied(path: &Path, error: &io::Error) -> String {
