@@ -237,12 +237,12 @@ fn a_refused_key_file_is_told_with_its_owner_and_what_to_type() {
         "{refused}"
     );
     let journal = cluster.path("journal-1").display().to_string();
-    let looked = run(cluster.command_at(&other, &["journal", "info", &journal]), b"");
-    assert_ne!(looked.code, Some(0));
+    let info = run(cluster.command_at(&other, &["journal", "info", &journal]), b"");
+    assert_ne!(info.code, Some(0));
     assert!(
-        looked.err.contains(&format!("sudo -u '#{USER}' -- ")),
+        info.err.contains(&format!("sudo -u '#{USER}' -- ")),
         "a place that is not missing: {}",
-        looked.err
+        info.err
     );
     let health = cluster.run_at(&other, &["health"], b"").with_code(3).out;
     assert_eq!(health.matches("LS0124").count(), 1, "{health}");
