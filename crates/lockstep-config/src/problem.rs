@@ -126,6 +126,7 @@ impl ConfigErrors {
     }
 
     /// A line for each problem, with its place: for readers that have no room for the lines of the file.
+    #[doc(hidden)]
     pub fn lines(&self) -> Vec<String> {
         let line = |error: &ConfigError| match &error.origin {
             Some(_) => error.to_string(),
