@@ -5,7 +5,7 @@
 //! make one.
 
 use super::Failure;
-use super::ended::{abandoned, ended};
+use super::ended::{Again, abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::secret::OPERATOR;
 use super::shown::shown;
@@ -69,7 +69,7 @@ pub fn run(args: &AuditArgs) -> Result<u8, Failure> {
                 SubscriberEvent::Abandoned { from, oldest, why } => {
                     Err(abandoned(from, oldest, why, "run an archiver that keeps more"))
                 }
-                event => ended(&event).map_or(Ok(()), Err),
+                event => ended(&event, Again::Start).map_or(Ok(()), Err),
             };
             if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });

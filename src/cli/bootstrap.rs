@@ -8,6 +8,7 @@ use super::args::BootstrapArgs;
 use super::failure::{NOT_READY, USAGE};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
+use lockstep_daemon::acting;
 use lockstep_daemon::config::NodeConfig;
 use lockstep_daemon::config::{Config, Role};
 use lockstep_wire::{Identity, MemberBody, VERSION};
@@ -21,6 +22,7 @@ const SCHEMA: &str = "lockstep.bootstrap/1";
 /// Prints the history and its members.
 pub fn run(args: &BootstrapArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
+    acting::not_as_root(&config)?;
     let settings = config.node(args.replica)?;
     let mut known = identities_of_args(args, &config)?;
     let own = lockstep_node::identity(&settings)?;

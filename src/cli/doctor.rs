@@ -20,7 +20,7 @@ use lockstep_doctor::measure::{MeasureChoice, Measured, measure};
 use lockstep_doctor::scope::{ChosenNode, Scope};
 use lockstep_doctor::{Finding, FindingLevel, Findings, Remedy, probe};
 use lockstep_io::key_file::KeyFile;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -161,9 +161,17 @@ fn keys(config: &Config) -> Option<Finding> {
     if let Err(error) = KeyFile::read_expiry(&path) {
         let why = "a process without keys cannot seal a datagram, and so does not start";
         let found = Finding::new("keys.file", about, error.source.to_string());
-        let mend = Remedy::by_hand(
-            "`lockstep keys new` makes a cluster's keys; copy them from the host where that was done",
-        );
+        let mend = Remedy::by_hand(match error.source.kind() {
+            ErrorKind::NotFound => {
+                "copy the file from the host on which `lockstep keys new` made the cluster's keys; in a new cluster, do that \
+                 once, on one host"
+                    .to_owned()
+            }
+            ErrorKind::PermissionDenied => {
+                "the command that it names; the file stays, as the cluster runs with its keys".to_owned()
+            }
+            _ => "copy the file again from a host whose replica runs".to_owned(),
+        });
         return Some(found.fail_if(true, "keys that this user may read", why).mend(mend));
     }
     let found = |now: String| Finding::new("keys.expiry", about.clone(), now);
@@ -184,8 +192,8 @@ fn cluster(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
             vec![nodes(&client, config, &statuses), versions(&mut client, &statuses)]
         }
         Err(failure) => {
-            let why = failure.to_string();
-            let now = format!("the nodes could not be asked: {}", why.lines().next().unwrap_or_default());
+            let why = failure.lines();
+            let now = format!("the nodes could not be asked: {}", why.first().map_or("", String::as_str));
             let found = Finding::new(NODES, "", now).level(FindingLevel::Unknown, "answers of all nodes", "");
             vec![found.mend(Remedy::by_hand("lockstep status"))]
         }

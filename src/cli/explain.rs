@@ -22,10 +22,10 @@ const LOG: &str = include_str!("../../docs/LOG.md");
 /// Flags of `explain`.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
-    /// A code like `LS1101`, its number, the name of a condition like `disk_full`, or an exit code; without
-    /// it all are listed
-    #[arg(value_name = "CODE")]
-    pub code: Option<String>,
+    /// A code like `LS1101`, its number, the name of a condition like `disk_full`, or an exit code like 5,
+    /// `exit-5` or `exit 5`; without it all are listed
+    #[arg(value_name = "CODE", num_args = 0..=2)]
+    pub code: Vec<String>,
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
@@ -47,12 +47,10 @@ struct Explained {
 /// Prints one, or all.
 pub fn run(args: &ExplainArgs) -> Result<u8, Failure> {
     let all = all();
-    let found: Vec<&Explained> = match &args.code {
-        None => all.iter().collect(),
-        Some(wanted) => all.iter().filter(|known| known.is_called(wanted)).collect(),
-    };
+    let wanted = args.code.join(" ");
+    let found: Vec<&Explained> =
+        all.iter().filter(|known| args.code.is_empty() || known.is_called(&wanted)).collect();
     if found.is_empty() {
-        let wanted = args.code.as_deref().unwrap_or_default();
         let what = format!("there is no code '{wanted}'; `lockstep explain` lists all of this release");
         return Err(Failure::new(USAGE, what));
     }
@@ -60,7 +58,7 @@ pub fn run(args: &ExplainArgs) -> Result<u8, Failure> {
     if args.json {
         let rows: Vec<_> = found.iter().map(|known| known.json()).collect();
         writeln!(out, "{}", json!({ "schema": SCHEMA, "codes": rows }))?;
-    } else if args.code.is_some() {
+    } else if !args.code.is_empty() {
         found.iter().try_for_each(|known| writeln!(out, "{known}"))?;
     } else {
         found
@@ -131,8 +129,14 @@ fn condition_of(condition: Condition) -> Explained {
 }
 
 impl Explained {
-    /// Whether `wanted` is its code, with or without letters, or its name.
+    /// Whether `wanted` is its code, with or without letters, or its name; `exit-5` and `exit 5` are exit
+    /// codes.
     fn is_called(&self, wanted: &str) -> bool {
+        let lower = wanted.to_ascii_lowercase();
+        let exit = lower.strip_prefix("exit").and_then(|rest| rest.strip_prefix(['-', ' ']));
+        if let Some(exit) = exit {
+            return self.kind == "exit" && self.code == exit.trim();
+        }
         let is_code = self.code.eq_ignore_ascii_case(wanted);
         let number = |text: &str| text.trim_start_matches(['L', 'S', 'l', 's']).parse::<u32>().ok();
         let is_number = self.kind != "exit"
@@ -192,6 +196,12 @@ mod tests {
         };
         for wanted in ["LS1103", "ls1103", "1103", "disk_full"] {
             assert_eq!(find(wanted), ("condition", "LS1103".to_owned()));
+        }
+        for wanted in ["5", "exit-5", "exit 5", "EXIT-5"] {
+            assert_eq!(find(wanted), ("exit", "5".to_owned()));
+        }
+        for wanted in ["exit-1101", "exit", "exit-", "exit5x", "LS1101 5"] {
+            assert!(!all.iter().any(|known| known.is_called(wanted)), "{wanted}");
         }
         assert_eq!((find("LS0001").0, find("3").0, find("102").0), ("event", "exit", "configuration"));
     }

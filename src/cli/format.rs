@@ -5,6 +5,7 @@ use super::Failure;
 use super::args::FormatArgs;
 use super::journal::summary;
 use super::notary::notaries;
+use lockstep_daemon::acting;
 use lockstep_daemon::config::NodeConfig;
 use serde_json::json;
 use std::io::Write;
@@ -33,6 +34,7 @@ pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
         }
         return Ok(0);
     }
+    acting::not_as_root(&config)?;
     let identity = lockstep_node::format(&settings)?.to_string();
     let (replica, journal) = (settings.replica, settings.journal.display());
     match args.json {

@@ -4,6 +4,7 @@ use super::Failure;
 use super::failure::USAGE;
 use super::secret::OPERATOR;
 use clap::{Args, Subcommand};
+use lockstep_daemon::acting;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{Config, KeyUse, SecurityMode};
 use lockstep_io::clock::Utc;
@@ -211,13 +212,13 @@ pub struct ShowArgs {
 /// Does it, and says what comes next.
 pub fn run(args: &KeysArgs) -> Result<u8, Failure> {
     match &args.command {
-        KeysCommand::New(cluster) => new(&cluster.load(&[])?),
+        KeysCommand::New(cluster) => new(&to_change(cluster)?),
         KeysCommand::Add(args) => add(args),
         KeysCommand::Allow(args) => allow(args),
         KeysCommand::Receive(args) => receive(args),
         KeysCommand::Operator(args) => operator(args),
         KeysCommand::Export(args) => export(args),
-        KeysCommand::Rotate(cluster) => rotate(&cluster.load(&[])?),
+        KeysCommand::Rotate(cluster) => rotate(&to_change(cluster)?),
         KeysCommand::Seal(args) => change(args, |file, generation| file.seal_with(generation), SEALED),
         KeysCommand::Retire(args) => change(args, |file, generation| file.retire(generation), RETIRED),
         KeysCommand::Forget(args) => change(args, |file, generation| file.forget(generation), FORGOTTEN),
@@ -236,6 +237,13 @@ const RETIRED: &str = "copy the files to all hosts and send their processes SIGH
 const EXPIRES: &str = "copy the files to all hosts and send their processes SIGHUP";
 const FORGOTTEN: &str = "copy the files to all hosts and send their processes SIGHUP: from then on no process has its keys in \
                          memory, and frames that it sealed are replayed to nobody";
+
+/// The configuration of a command that writes the folder of keys.
+fn to_change(cluster: &ClusterArgs) -> Result<Config, Failure> {
+    let config = cluster.load(&[])?;
+    acting::not_as_root(&config)?;
+    Ok(config)
+}
 
 fn new(config: &Config) -> Result<u8, Failure> {
     let folder = &config.security.keys;
@@ -315,7 +323,7 @@ fn refused(why: String) -> Failure {
 }
 
 fn add(args: &AddKeyArgs) -> Result<u8, Failure> {
-    let config = args.cluster.load(&[])?;
+    let config = to_change(&args.cluster)?;
     let (mut file, folder) = replicas(&config)?;
     let number = file.add_publisher(&args.name)?.map_err(refused)?;
     give_rights(&mut file, number, &args.rights)?;
@@ -332,7 +340,7 @@ fn add(args: &AddKeyArgs) -> Result<u8, Failure> {
 }
 
 fn allow(args: &AddKeyArgs) -> Result<u8, Failure> {
-    let config = args.cluster.load(&[])?;
+    let config = to_change(&args.cluster)?;
     let (mut file, folder) = replicas(&config)?;
     let number = publisher(&file, &args.name)?;
     give_rights(&mut file, number, &args.rights)?;
@@ -347,7 +355,7 @@ fn allow(args: &AddKeyArgs) -> Result<u8, Failure> {
 }
 
 fn receive(args: &RecipientArgs) -> Result<u8, Failure> {
-    let config = args.cluster.load(&[])?;
+    let config = to_change(&args.cluster)?;
     let (mut file, folder) = replicas(&config)?;
     let recipients = &args.recipients;
     match &args.from {
@@ -408,6 +416,9 @@ fn export(args: &ExportArgs) -> Result<u8, Failure> {
         None => KeyClass::Reader,
         Some(name) => KeyClass::Publisher(publisher(&file, name)?),
     };
+    if args.file.parent() == Some(&config.security.keys) {
+        acting::not_as_root(&config)?;
+    }
     file.export(class).write(&args.file)?;
     println!("{}", args.file.display());
     Ok(0)
@@ -430,7 +441,7 @@ fn change(
     change: impl Fn(&mut KeyFile, u8) -> Result<(), String>,
     next: &str,
 ) -> Result<u8, Failure> {
-    let config = args.cluster.load(&[])?;
+    let config = to_change(&args.cluster)?;
     let (mut file, folder) = replicas(&config)?;
     change(&mut file, args.generation).map_err(refused)?;
     file.write_folder(folder)?;

@@ -3,7 +3,7 @@
 
 use super::Failure;
 use super::bounded::read_text;
-use super::ended::{abandoned, ended};
+use super::ended::{Again, abandoned, ended};
 use super::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
 use super::shown::shown_bytes;
 use super::text::hex;
@@ -79,7 +79,7 @@ fn prove(config: &Config, seq: Seq, timeout: Duration) -> Result<u8, Failure> {
                     let hint = "a notary has signed the entry together with those before it, which are gone";
                     failure = Some(abandoned(from, oldest, why, hint));
                 }
-                event => failure = failure.take().or(ended(&event)),
+                event => failure = failure.take().or(ended(&event, Again::Start)),
             }
             if found.is_none() && failure.is_none() {
                 ControlFlow::Continue(())

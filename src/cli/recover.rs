@@ -19,6 +19,7 @@ use journal_report::{JournalHoldings, SCHEMA};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
 use lockstep_core::engine::event::Role;
+use lockstep_daemon::acting;
 use lockstep_daemon::config::NodeConfig;
 use lockstep_daemon::config::{Config, Role as Part};
 use lockstep_node::NodeSettings;
@@ -37,6 +38,7 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
         return compare(args);
     }
     let config = args.cluster.load(&[])?;
+    acting::not_as_root(&config)?;
     let settings = match (args.archiver, args.replica) {
         (Some(archiver), _) => config.archiver_node(archiver)?,
         (None, Some(replica)) => config.node(replica)?,
@@ -46,9 +48,20 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
             return Err(Failure::new(USAGE, what));
         }
     };
-    let (survey, dir) = match &args.from {
-        Some(from) => (lockstep_node::survey_at(from)?, from),
-        None => (lockstep_node::survey(&settings)?, &settings.journal),
+    let surveyed = match &args.from {
+        Some(from) => (lockstep_node::survey_at(from), from),
+        None => (lockstep_node::survey(&settings), &settings.journal),
+    };
+    let (survey, dir) = match surveyed {
+        (Ok(survey), dir) => (survey, dir),
+        (Err(error), dir) => {
+            // A script keeps what each host prints, and compares all of it.
+            if args.json && !args.accept_loss && matches!(dir.join("superblock").try_exists(), Ok(false)) {
+                let absent = JournalHoldings::absent(settings.keys.cluster(), dir);
+                writeln!(std::io::stdout(), "{}", as_json(&absent)?)?;
+            }
+            return Err(error.into());
+        }
     };
     let holdings = JournalHoldings::of(&survey, dir);
     drop(survey);
@@ -90,6 +103,13 @@ fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
         let text = read_text(path, LOOK_LEN_MAX).map_err(|error| {
             Failure::new(USAGE, format!("reading {name}: {error}; give the files of `recover --json`"))
         })?;
+        if text.trim().is_empty() {
+            let what = format!(
+                "{name} is empty: `recover --json` could not look at that host's journal, and said why on stderr; look again, \
+                 or leave the file out"
+            );
+            return Err(Failure::new(USAGE, what));
+        }
         let holdings: JournalHoldings = serde_json::from_str(&text).map_err(|error| {
             Failure::new(USAGE, format!("{name} is not what `recover --json` prints: {error}"))
         })?;

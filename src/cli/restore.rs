@@ -8,6 +8,7 @@ use super::backup::verified;
 use super::failure::USAGE;
 use super::recover::{check_founder, has_no_leader, report_founding};
 use clap::Args;
+use lockstep_daemon::acting;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{self, NodeConfig};
 use lockstep_node::{CopiedLog, found_history_on_copy};
@@ -40,6 +41,7 @@ pub struct RestoreArgs {
 /// Founds the history, and prints it.
 pub fn run(args: &RestoreArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
+    acting::not_as_root(&config)?;
     let settings = config.node(args.replica)?;
     check_founder(&config, &settings)?;
     let view = verified(&args.backup)?;

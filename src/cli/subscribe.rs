@@ -1,7 +1,7 @@
 //! `lockstep subscribe`: the stream on stdout, and on stderr what it was: messages, gaps, digest.
 
 use super::args::{Beginning, SubscribeArgs};
-use super::ended::{abandoned, ended};
+use super::ended::{Again, abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::notary::notaries;
 use super::text::{EntryLine, Form};
@@ -273,7 +273,7 @@ impl<W: Write> Print<W> {
                 waiting::report_multicast(lost);
                 Ok(())
             }
-            event => ended(&event).map_or_else(|| self.on_other(&event), Err),
+            event => ended(&event, Again::From).map_or_else(|| self.on_other(&event), Err),
         };
         self.failed = printed.err();
         let enough = self.failed.is_some() || self.is_done(0);

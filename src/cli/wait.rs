@@ -6,7 +6,7 @@
 
 use super::Failure;
 use super::args::OperatorArgs;
-use super::ended::{abandoned, ended};
+use super::ended::{Again, abandoned, ended};
 use super::failure::{NOT_READY, USAGE};
 use super::operator::{CommandClient, grouped};
 use super::waiting;
@@ -308,7 +308,7 @@ fn wait_for_day(args: &WaitArgs, name: &str) -> Result<Result<String, String>, F
                 SubscriberEvent::Abandoned { from, oldest, why } => {
                     Some(abandoned(from, oldest, why, "run an archiver that keeps more"))
                 }
-                event => ended(&event),
+                event => ended(&event, Again::Start),
             };
             if failure.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });

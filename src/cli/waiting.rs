@@ -64,8 +64,8 @@ pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
 pub fn report_multicast(lost: bool) {
     match lost {
         true => eprintln!(
-            "no group brings the leader here, and replicas answer by unicast: it goes on, slower; look at lines.*.group_…, \
-             lines.*.interface and the network's IGMP snooping"
+            "no group brings the leader here, and replicas answer by unicast: it goes on, slower; look at lines.*.data and \
+             lines.*.control, at lines.*.interface and the network's IGMP snooping"
         ),
         false => eprintln!("the groups bring the leader again"),
     }

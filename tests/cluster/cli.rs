@@ -24,6 +24,7 @@ mod starts;
 pub mod streams;
 pub mod time;
 mod top;
+mod users;
 mod vanished;
 mod wait;
 mod watcher;

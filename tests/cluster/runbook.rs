@@ -3,6 +3,7 @@
 
 mod operations;
 mod page;
+mod timers;
 
 use lockstep_testkit::gateways::{self, add_user};
 use lockstep_testkit::processes::{Cluster, Ground, Process, command, run};

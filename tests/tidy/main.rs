@@ -13,6 +13,7 @@ mod licences;
 mod papers;
 mod phrases;
 mod programs;
+mod proposals;
 mod prose;
 mod published;
 mod ratchets;

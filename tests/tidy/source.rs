@@ -22,6 +22,22 @@ pub fn line_comments(text: &str) -> impl Iterator<Item = (usize, &str)> {
     spans.filter(|(_, span)| span.starts_with("//"))
 }
 
+/// The strings of a text as a program has them, near enough: where each begins, joined lines, plain quotes.
+pub fn string_texts(text: &str) -> Vec<(usize, String)> {
+    let strings = not_code(text).into_iter().filter(|span| {
+        let begin = text[span.clone()].trim_start_matches(['r', '#']);
+        begin.starts_with('"')
+    });
+    let words = |span: Range<usize>| {
+        let mut joined = String::new();
+        for (index, part) in text[span].split("\\\n").enumerate() {
+            joined.push_str(if index == 0 { part } else { part.trim_start() });
+        }
+        joined.replace("\\\"", "\"")
+    };
+    strings.map(|span| (span.start, words(span))).collect()
+}
+
 /// The comments, strings and characters of a text, in their order.
 fn not_code(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();

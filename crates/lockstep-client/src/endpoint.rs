@@ -9,11 +9,13 @@ use lockstep_io::clock::random_u64;
 use lockstep_io::device::{Device, DeviceSettings, MemorySharing, SecondLine};
 use lockstep_io::fault_injection::FaultSettings;
 use lockstep_io::key_file::KeyFile;
+use lockstep_io::private::{self, FileOwner};
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_io::{IoError, idle::Idle};
 use lockstep_wire::{Destination, Identity, Keys, Nanos, frame_len_max};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
@@ -142,6 +144,7 @@ impl Endpoint {
 
     /// Opens a device that reads the stream.
     pub(crate) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
+        self.may_share()?;
         Device::open(self.device(joins))
     }
 
@@ -152,7 +155,39 @@ impl Endpoint {
             .second
             .clone()
             .map(|second| SecondLine { transport: second.transport.clone().for_queries(), ..second });
-        Device::open(self.device_by(&[], self.transport.clone().for_queries(), second))
+        let mut device = self.device_by(&[], self.transport.clone().for_queries(), second);
+        match self.memory {
+            MemorySharing::Beside if self.daemons_user().is_some() => device.memory = MemorySharing::Off,
+            MemorySharing::Alone => self.may_share()?,
+            _ => {}
+        }
+        Device::open(device)
+    }
+
+    /// The owner of the keys, where this process is root and they are another user's.
+    fn daemons_user(&self) -> Option<FileOwner> {
+        let owner = FileOwner::of(self.key_file.as_deref()?)?;
+        (private::own_user() == 0 && owner.user != 0).then_some(owner)
+    }
+
+    /// Root shares no memory with another user's processes: none of them could open what root makes there.
+    fn may_share(&self) -> Result<(), IoError> {
+        let is_by_card = |transport: &TransportSettings| matches!(transport, TransportSettings::Xdp(_));
+        let second = self.second.as_ref().map(|second| &second.transport);
+        let shares = self.memory != MemorySharing::Off
+            || [Some(&self.transport), second].into_iter().flatten().any(is_by_card);
+        match self.daemons_user().filter(|_| shares) {
+            None => Ok(()),
+            Some(owner) => {
+                let doing = format!(
+                    "share memory with the processes of {}: run `{}`",
+                    private::named(owner.user),
+                    private::command_as(owner)
+                );
+                let why = "they could not use what root makes there; nothing was made";
+                Err(IoError::because(doing, ErrorKind::PermissionDenied, why))
+            }
+        }
     }
 
     fn device_by(

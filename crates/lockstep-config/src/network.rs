@@ -9,7 +9,7 @@ use lockstep_io::auto::AutoSettings;
 use lockstep_io::device::{MemorySharing, SecondLine};
 use lockstep_io::fanout::{FanoutNode, FanoutSettings, bit};
 use lockstep_io::fault_injection::FaultSettings;
-use lockstep_io::private::FileOwners;
+use lockstep_io::private::{FileOwner, FileOwners};
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_io::xdp::{Mode, XdpSettings};
@@ -53,6 +53,17 @@ impl Config {
         let journals = self.replicas.iter().map(|replica| &replica.journal);
         let journals = journals.chain(self.archivers.iter().map(|archiver| &archiver.journal));
         FileOwners::own().with_owners_of(journals.chain([&self.security.keys]).map(PathBuf::as_path))
+    }
+
+    /// A place of this host's keys or journals that is not root's, with its owner: the user of the daemons. A
+    /// journal that is not there yet would be made in the folder above.
+    pub fn daemons_user(&self) -> Option<(PathBuf, FileOwner)> {
+        let journals = self.replicas.iter().map(|replica| &replica.journal);
+        let journals = journals.chain(self.archivers.iter().map(|archiver| &archiver.journal));
+        let of = |place: &Path| Some((place.to_path_buf(), FileOwner::of(place)?));
+        let journal = |journal: &PathBuf| of(journal).or_else(|| of(journal.parent()?));
+        let of_keys = of(&self.security.keys);
+        journals.filter_map(journal).chain(of_keys).find(|(_, owner)| owner.user != 0)
     }
 
     /// The counters files that this host has now, each with its process's name: those that the file names,

@@ -125,6 +125,16 @@ impl ConfigErrors {
         &self.errors
     }
 
+    /// A line for each problem, with its place: for readers that have no room for the lines of the file.
+    #[doc(hidden)]
+    pub fn lines(&self) -> Vec<String> {
+        let line = |error: &ConfigError| match &error.origin {
+            Some(_) => error.to_string(),
+            None => format!("{}: {error}", self.path.display()),
+        };
+        self.errors.iter().map(line).collect()
+    }
+
     /// All problems as text, with the offending lines; in colour for a terminal.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };

@@ -6,6 +6,7 @@ use lockstep_io::key_file::{
     GATEWAY_FILE, KeyFile, OPERATOR_FILE, PUBLISHER_FILE, READER_FILE, REPLICA_FILE,
 };
 use lockstep_wire::{KeyClass, Keyring, Keys};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// The part of a process in the cluster: it decides which key files will do, the first that exists.
@@ -47,7 +48,17 @@ impl Config {
     /// Its key file is missing, is not its user's alone, is wrong, or is another cluster's.
     pub fn keys(&self, usage: KeyUse) -> Result<Keys, Box<ConfigError>> {
         let Some(path) = self.key_file(usage) else { return Ok(Keyring::none(self.cluster).into()) };
-        let ring = KeyFile::read_ring(&path, self.cluster).map_err(|error| error.to_string());
+        let mut hint = "`lockstep doctor` says what is wrong with the keys of a host, and what mends it";
+        let ring = KeyFile::read_ring(&path, self.cluster).map_err(|error| {
+            hint = match error.source.kind() {
+                ErrorKind::NotFound => {
+                    "a new cluster's keys are made by `lockstep keys new`; those of one that runs are copied"
+                }
+                ErrorKind::InvalidData => "copy the right one from the host on which the keys were made",
+                _ => hint,
+            };
+            error.to_string()
+        });
         // A file under a wrong name: a node without the replicas' key could seal nothing that counts.
         let ring =
             ring.and_then(|ring| match usage == KeyUse::Node && ring.own() != Some(KeyClass::Replica) {
@@ -56,15 +67,14 @@ impl Config {
             });
         ring.map(Keys::from).map_err(|rule| {
             let key = "security.keys".to_owned();
-            let origin = self.effective().iter().find(|(name, ..)| *name == key).map(|(.., origin)| origin.clone());
+            let origin =
+                self.effective().iter().find(|(name, ..)| *name == key).map(|(.., origin)| origin.clone());
             Box::new(ConfigError {
                 code: Code::Keys,
                 value: self.security.keys.display().to_string(),
                 key,
                 rule,
-                hint: "copy it from the host on which the keys were made, or write mode = \"none\" where nobody \
-                       else reaches the network"
-                    .to_owned(),
+                hint: hint.to_owned(),
                 origin,
                 span: None,
                 related: Vec::new(),

@@ -4,12 +4,11 @@
 //! replays to others, and nobody waits for it. There may be as many as one likes, each with a retention of
 //! its own. The first SIGTERM or SIGINT marks a clean stop, another one a second later ends at once.
 
-use crate::Failure;
 use crate::args::ArchiverArgs;
 use crate::config::NodeConfig;
-use crate::log;
 use crate::reloader::{Daemon, Reloader};
 use crate::sequencer::serve;
+use crate::{Failure, acting, log};
 
 /// Runs until it has to stop.
 pub fn run(args: &ArchiverArgs) -> Result<u8, Failure> {
@@ -18,6 +17,7 @@ pub fn run(args: &ArchiverArgs) -> Result<u8, Failure> {
     let core = args.core.map(|core| ("--core", key, core.to_string()));
     let more: Vec<_> = core.into_iter().collect();
     let config = args.cluster.load(&more)?;
+    acting::not_as_root(&config)?;
     let settings = config.archiver_node(args.archiver)?;
     let who = format!("archiver {} of {}", args.archiver, args.cluster.config.display());
     let reloader = Reloader::new(Daemon::Archiver(args.archiver), &args.cluster, &more, &config)?;

@@ -63,7 +63,7 @@ impl ReadingEnd {
             SubscriberEvent::PartsDiscarded { publisher, from, bound } => {
                 self.on_discarded(publisher, from, bound)
             }
-            _ => return ended(event),
+            _ => return ended(event, Again::Start),
         }
         None
     }
@@ -101,16 +101,45 @@ pub fn abandoned(from: Seq, oldest: Seq, why: RepairReject, hint: &str) -> Failu
     Failure::new(INTEGRITY, what)
 }
 
+/// How a command reads the stream anew. Each names only what it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Again {
+    /// By its flag `--from`.
+    From,
+    /// It reads from the beginning whenever it starts.
+    Start,
+    /// It goes on where a file says, which `--cursor` names.
+    CursorFile,
+}
+
+impl Again {
+    fn words(self) -> &'static str {
+        match self {
+            Self::From => "begin with --from oldest",
+            Self::Start => "start it again, and it reads the stream that is there now",
+            Self::CursorFile => {
+                "start it again with another file at --cursor, and it begins with the oldest entry"
+            }
+        }
+    }
+}
+
 /// The failure that an event means for whoever must have all of the stream; `None` if it goes on. Of what can
 /// be had no more, [`ReadingEnd`] and [`abandoned`] tell.
-pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
+pub fn ended(event: &SubscriberEvent<'_>, again: Again) -> Option<Failure> {
     Some(match *event {
-        SubscriberEvent::Refused { why, next } => refused(why, next),
+        SubscriberEvent::Refused { why, next } => refused(why, next, again),
         SubscriberEvent::HistoryLost { history, next, have } => {
+            let known = match again {
+                Again::From => {
+                    format!("begin anew from what was known before seq {next}, or with --from oldest")
+                }
+                Again::Start | Again::CursorFile => again.words().to_owned(),
+            };
             let what = format!(
                 "this reader has seen {} entries that the stream does not have any more (seqs {next} to {}): history \
                  {history:016x} was founded at seq {next} on what was left of the one that was read. Take back what \
-                 was derived from them, and begin anew from what was known before seq {next}, or with --from oldest",
+                 was derived from them, and {known}",
                 have - next,
                 have - 1
             );
@@ -138,29 +167,37 @@ pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
 }
 
 /// Why nothing is delivered from `next` on, and what to do.
-fn refused(why: Option<ReplayEndReason>, next: Seq) -> Failure {
+fn refused(why: Option<ReplayEndReason>, next: Seq, again: Again) -> Failure {
     let what = why.map_or("no journal can be reached", ReplayEndReason::name);
     let (code, hint) = match why {
         Some(ReplayEndReason::OtherHistory) => (
             INTEGRITY,
-            "the cluster was founded anew since: what was read before and what would be read now are two streams; \
-             begin with --from oldest, and forget what was derived from the old one",
+            format!(
+                "the cluster was founded anew since: what was read before and what would be read now are two streams; forget \
+                 what was derived from the old one, and {}",
+                again.words()
+            ),
         ),
         Some(ReplayEndReason::ChainMismatch) => (
             INTEGRITY,
-            "what was read before is not what the cluster has committed there (it was read with --stamped, or \
-             the cursor is another cluster's); begin with --from oldest",
+            format!(
+                "what was read before is not what the cluster has committed there (it was read with --stamped, or \
+                 the cursor is another cluster's); {}",
+                again.words()
+            ),
         ),
         Some(ReplayEndReason::Damaged) => {
-            (INTEGRITY, "run `lockstep format --verify` on each journal, and replace what is damaged")
+            let hint = "run `lockstep format --verify` on each journal, and replace what is damaged";
+            (INTEGRITY, hint.to_owned())
         }
         Some(ReplayEndReason::IsLeader) => {
-            (NOT_READY, "start a standby or an archiver, or set replay.by_leader = true")
+            (NOT_READY, "start a standby or an archiver, or set replay.by_leader = true".to_owned())
         }
-        _ => (
-            NOT_READY,
-            "start a standby or an archiver; they listen on the port of their unicast address, TCP",
-        ),
+        _ => {
+            let hint =
+                "start a standby or an archiver; they listen on the port of their unicast address, TCP";
+            (NOT_READY, hint.to_owned())
+        }
     };
     Failure::new(code, format!("seq {next} cannot be delivered: {what}; {hint}"))
 }
@@ -183,6 +220,22 @@ mod tests {
         assert_eq!((code.ok(), starts), (Some(0), vec![Start::From(1), Start::Oldest]));
         let failed = serve_whole_or_oldest("it waits", |reading| reading.on_event(&GONE).map_or(Ok(()), Err));
         assert_eq!(failed.map_err(|failure| failure.code()), Err(INTEGRITY));
+    }
+
+    #[test]
+    fn who_is_to_read_anew_is_told_of_no_flag_that_it_lacks() {
+        let lost = SubscriberEvent::HistoryLost { history: 7, next: 5, have: 9 };
+        let other = SubscriberEvent::Refused { why: Some(ReplayEndReason::OtherHistory), next: 5 };
+        for event in [&lost, &other] {
+            let text = |again| ended(event, again).expect("it ends").to_string();
+            assert!(text(Again::From).contains("--from oldest"));
+            for (again, words) in
+                [(Again::Start, "start it again, and it reads"), (Again::CursorFile, "--cursor")]
+            {
+                let text = text(again);
+                assert!(text.contains(words) && !text.contains("--from"), "{text}");
+            }
+        }
     }
 
     #[test]

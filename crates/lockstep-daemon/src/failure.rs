@@ -93,6 +93,16 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Each problem in a line of its own, without the lines of the file.
+    pub fn lines(&self) -> Vec<String> {
+        match &self.what {
+            What::Config(errors) => errors.lines(),
+            _ => self.to_string().lines().map(str::to_owned).collect(),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {

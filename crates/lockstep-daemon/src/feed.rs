@@ -7,7 +7,7 @@ use crate::failure::{FAILED, USAGE};
 use crate::observed::Observed;
 use crate::reloader::{Daemon, ReloadAnswers, Reloader};
 use crate::sequencer::{log_effective, stop_with_stdin};
-use crate::{Failure, confined, counters_or_warning, log, network_wait, signals};
+use crate::{Failure, acting, confined, counters_or_warning, log, network_wait, signals};
 use clap::Args;
 use lockstep_client::Endpoint;
 use lockstep_client::{Counted, Delivery, Subscriber};
@@ -80,6 +80,7 @@ pub struct FeedArgs {
 pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;
+    acting::not_as_root(&config)?;
     log::start(&config.log);
     if !args.group.ip().is_multicast() {
         return Err(Failure::new(

@@ -2,9 +2,9 @@
 //!
 //! A secret is made on the host of its owner, as a file of its own, and leaves it at no time.
 
-use crate::Failure;
 use crate::config::Config;
 use crate::failure::{FAILED, USAGE};
+use crate::{Failure, acting};
 use lockstep_io::key_file::draw_key;
 use lockstep_io::private;
 use lockstep_notary::{Notary, NotaryKey, parse_public_keys};
@@ -57,6 +57,7 @@ impl Owner {
 
     /// Draws a secret, writes it, and lists its public key.
     pub fn make(&self, config: &Config, name: &str) -> Result<NotaryKey, Failure> {
+        acting::not_as_root(config)?;
         let path = self.secret_path(config, name);
         let halves = Zeroizing::new([draw_key()?, draw_key()?]);
         let secret: Zeroizing<[u8; 32]> = Zeroizing::new(std::array::from_fn(|at| halves[at / 16][at % 16]));

@@ -9,7 +9,7 @@ use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
 use crate::failure::FAILED;
 use crate::reloader::{Daemon, Reloader};
-use crate::{Failure, confined, log, network_wait};
+use crate::{Failure, acting, confined, log, network_wait};
 use lockstep_io::{Effective, capabilities, event_ring};
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings};
 use lockstep_process::confinement::{self, Becomes};
@@ -34,6 +34,7 @@ pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
     let watcher = args.no_watcher.then(|| ("--no-watcher", "runtime.watcher".into(), "false".into()));
     let more: Vec<_> = core.into_iter().chain(watcher).collect();
     let config = args.cluster.load(&more)?;
+    acting::not_as_root(&config)?;
     let settings = config.node(args.replica)?;
     if config.runtime.watcher && init::is_init() {
         let mut itself = Command::new("/proc/self/exe");

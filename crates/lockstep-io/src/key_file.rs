@@ -234,7 +234,7 @@ impl KeyFile {
     /// line.
     pub fn read(path: &Path) -> Result<Self, IoError> {
         let doing = format!("read the key file {}", path.display());
-        let missing = "; `lockstep keys new` makes a cluster's keys";
+        let missing = "; `lockstep keys new` made them, once, on one host: copy the file from there";
         let text = private::read(path, &doing, missing, FILE_LEN_MAX)?;
         Self::parse(&text).map_err(|why| IoError::because(doing, ErrorKind::InvalidData, why))
     }

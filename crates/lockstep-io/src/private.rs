@@ -1,6 +1,10 @@
 //! Files and folders in places where other users may make files too, like `/dev/shm`; and secrets, which lie
 //! where their user, root or an orchestrator has put them.
 
+mod users;
+
+pub use users::{FileOwner, command_as, named};
+
 use super::IoError;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, FileType, Metadata, OpenOptions};
@@ -15,7 +19,7 @@ pub const OTHERS: u32 = 0o077;
 pub const OTHERS_WRITE: u32 = 0o022;
 
 /// The user that this process runs as.
-fn own_user() -> u32 {
+pub fn own_user() -> u32 {
     // SAFETY: a call without arguments that cannot fail.
     unsafe { libc::geteuid() }
 }
@@ -84,17 +88,18 @@ pub fn open_shared(path: &Path, owners: &FileOwners) -> io::Result<File> {
             let what = kind_of(kind);
             Err(io::Error::new(
                 ErrorKind::InvalidData,
-                format!("it is {what}, and has to be a file: remove it"),
+                format!("it is {what}, and has to be a file: look at who made it there"),
             ))
         }
         _ if !owners.has(metadata.uid()) => refuse(format!(
-            "it is user {}'s, who is neither root nor the user of these processes: it is not believed; remove it",
-            metadata.uid()
+            "it is {}'s, who is neither root nor the user of these processes: it is not believed; look at who made it \
+             there",
+            named(metadata.uid())
         )),
         _ if owners.0.is_some() && metadata.permissions().mode() & OTHERS_WRITE != 0 => {
             let mode = metadata.permissions().mode() & 0o777;
             refuse(format!(
-                "its mode is {mode:o}, so that others may write it: it is not believed; remove it"
+                "its mode is {mode:o}, so that others may write it: it is not believed; chmod go-w it"
             ))
         }
         _ => Ok(()),
@@ -107,23 +112,67 @@ pub fn open_shared(path: &Path, owners: &FileOwners) -> io::Result<File> {
     Ok(file)
 }
 
-/// Refuses a file or folder that is not this user's, or whose mode has one of the bits `forbidden`.
+/// Refuses a file or folder that is not this user's, or whose mode has one of the bits `forbidden`. The
+/// error says who is to run the command, or which mode is right: what is there stays there.
 ///
 /// # Errors
 /// It is another user's, or others may touch it.
 pub fn check(metadata: &Metadata, path: &Path, forbidden: u32) -> Result<(), IoError> {
     let user = own_user();
     let mode = metadata.permissions().mode() & 0o777;
-    if metadata.uid() == user && mode & forbidden == 0 {
-        return Ok(());
+    let shown = path.display();
+    let (doing, why) = match (metadata.uid() == user, mode & forbidden) {
+        (true, 0) => return Ok(()),
+        (true, bits) => {
+            let (others, taken) = match bits & OTHERS_WRITE == bits {
+                true => ("may write", "go-w"),
+                false => ("may touch", "go="),
+            };
+            let doing = format!("trust {shown}: others {others} it (mode {mode:o}); `chmod {taken} {shown}`");
+            (doing, "others may touch it")
+        }
+        (false, _) => {
+            let doing = format!("trust {shown}: {}", of_another(path, metadata, OwnUse::Writes));
+            (doing, "it is another user's")
+        }
+    };
+    Err(IoError::because(doing, ErrorKind::PermissionDenied, why))
+}
+
+/// What this process would do with a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OwnUse {
+    /// Read it alone.
+    Reads,
+    /// Write it, or make files beside it.
+    Writes,
+}
+
+/// What to do about a file or folder that is another user's: who it belongs to, and the command of that user.
+/// Nobody is told to give up a key or a journal.
+fn of_another(path: &Path, metadata: &Metadata, usage: OwnUse) -> String {
+    let owner = FileOwner { user: metadata.uid(), group: metadata.gid() };
+    let (user, shown) = (own_user(), path.display());
+    let begin = format!("it is {}'s, and this process runs as {}", named(owner.user), named(user));
+    let is_open = path.parent().and_then(|folder| folder.metadata().ok()).is_some_and(|folder| {
+        // A folder like /dev/shm: anybody may have made the file.
+        folder.permissions().mode() & OTHERS_WRITE != 0
+    });
+    match (owner.user, usage) {
+        (0, _) => {
+            let recursive = if metadata.is_dir() { "-R " } else { "" };
+            format!("{begin}: as root, `chown {recursive}{} {shown}`", users::for_chown(user))
+        }
+        (_, OwnUse::Writes) if is_open => format!(
+            "{begin}: if the daemons run as {}, run `{}`; if not, somebody else has put it there: name another path",
+            named(owner.user),
+            command_as(owner)
+        ),
+        (_, OwnUse::Writes) if user == 0 => {
+            format!("{begin}, whose files the daemons could not use: run `{}`", command_as(owner))
+        }
+        _ => format!("{begin}: run `{}`", command_as(owner)),
     }
-    let owner = metadata.uid();
-    let doing = format!(
-        "trust {}: it is user {owner}'s with mode {mode:o}, and has to be user {user}'s alone (mode 700, \
-         files 600); remove it, or run all processes of the cluster as one user",
-        path.display()
-    );
-    Err(IoError::because(doing, ErrorKind::PermissionDenied, "others may touch it"))
 }
 
 /// Makes a folder that is this user's alone, with those above it, if it is not there.
@@ -145,11 +194,11 @@ pub fn make_folder(folder: &Path, doing: &str) -> Result<(), IoError> {
 pub fn read(path: &Path, doing: &str, missing: &str, len_max: u64) -> Result<Zeroizing<String>, IoError> {
     let wrong = |error| IoError::new(doing.to_owned(), error);
     let refused = |why: String| IoError::because(doing.to_owned(), ErrorKind::PermissionDenied, why);
-    let (file, metadata) = open_placed(path).map_err(|error| match error.kind() {
+    let (file, metadata, found) = open_placed(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => IoError::new(format!("{doing}{missing}"), error),
         _ => wrong(error),
     })?;
-    judge_secret(&metadata).map_err(refused)?;
+    judge_secret(&metadata, &found).map_err(refused)?;
     text_of(file, &metadata, len_max).map_err(wrong)
 }
 
@@ -161,8 +210,8 @@ pub fn read(path: &Path, doing: &str, missing: &str, len_max: u64) -> Result<Zer
 pub fn read_public(path: &Path, doing: &str, len_max: u64) -> Result<Zeroizing<String>, IoError> {
     let wrong = |error| IoError::new(doing.to_owned(), error);
     let refused = |why: String| IoError::because(doing.to_owned(), ErrorKind::PermissionDenied, why);
-    let (file, metadata) = open_placed(path).map_err(wrong)?;
-    judge_owner(&metadata).map_err(refused)?;
+    let (file, metadata, found) = open_placed(path).map_err(wrong)?;
+    judge_owner(&metadata, &found).map_err(refused)?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & OTHERS_WRITE != 0 {
         return Err(refused(format!("others may write it (mode {mode:o}); chmod 644 it")));
@@ -181,18 +230,64 @@ fn text_of(file: File, metadata: &Metadata, len_max: u64) -> io::Result<Zeroizin
     Ok(text)
 }
 
-/// Whether a file or a link is this user's or root's.
-fn judge_owner(metadata: &Metadata) -> Result<(), String> {
-    match (metadata.uid(), own_user()) {
-        (owner, user) if owner == user || owner == 0 => Ok(()),
-        (owner, user) => Err(format!("it is user {owner}'s, and has to be user {user}'s or root's")),
+/// Whether a file is this user's or root's. Root believes that of another user as well where only that user
+/// or root can have put it: whoever looks at a cluster as root believes the user whose cluster it is.
+fn judge_owner(metadata: &Metadata, found: &Path) -> Result<(), String> {
+    let owner = metadata.uid();
+    if is_own_or_roots(metadata) {
+        return Ok(());
     }
+    if own_user() != 0 {
+        return Err(of_another(found, metadata, OwnUse::Reads));
+    }
+    match placed_by_another(found, owner) {
+        None => Ok(()),
+        Some((folder, why)) => Err(format!(
+            "it is {}'s, and others may have put it there: the folder {} {why}",
+            named(owner),
+            folder.display()
+        )),
+    }
+}
+
+fn is_own_or_roots(metadata: &Metadata) -> bool {
+    metadata.uid() == own_user() || metadata.uid() == 0
+}
+
+/// The folder by which somebody but `owner` and root can have put a file at this path, and how. Above the
+/// file's own folder, one in which all make entries and change their own alone (sticky) is no such way.
+fn placed_by_another(found: &Path, owner: u32) -> Option<(PathBuf, String)> {
+    let folder = match found.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let unknown = |error: io::Error| (folder.to_path_buf(), format!("cannot be looked at: {error}"));
+    let whole = match folder.canonicalize() {
+        Ok(whole) => whole,
+        Err(error) => return Some(unknown(error)),
+    };
+    whole.ancestors().enumerate().find_map(|(above, at)| {
+        let metadata = match at.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => return Some(unknown(error)),
+        };
+        let mode = metadata.permissions().mode();
+        let is_sticky = above > 0 && mode & libc::S_ISVTX != 0;
+        let why = match metadata.uid() {
+            other if other != owner && other != 0 => format!("is {}'s", named(other)),
+            _ if mode & OTHERS_WRITE != 0 && !is_sticky => {
+                format!("may be written by others (mode {:o}); `chmod go-w {}`", mode & 0o7777, at.display())
+            }
+            _ => return None,
+        };
+        Some((at.to_path_buf(), why))
+    })
 }
 
 /// Whether only this user and root can read or change a secret. One of root's may be lent to a group,
 /// as an orchestrator does for a user who is not root (mode 0440 or 0640); one of this user's own may not.
-fn judge_secret(metadata: &Metadata) -> Result<(), String> {
-    judge_owner(metadata)?;
+fn judge_secret(metadata: &Metadata, found: &Path) -> Result<(), String> {
+    judge_owner(metadata, found)?;
     // SAFETY: a call without arguments that cannot fail.
     let group = unsafe { libc::getegid() };
     let is_lent = metadata.uid() == 0 && (own_user() != 0 || metadata.gid() != group);
@@ -209,16 +304,22 @@ fn judge_secret(metadata: &Metadata) -> Result<(), String> {
 /// Links that are followed at most.
 const LINKS_MAX: usize = 16;
 
-/// Opens a file of this user's, root's or an orchestrator's place, and returns what it is. Links are
-/// followed, as mounted secrets and configurations are made of them; but only where nobody else can lead them
-/// elsewhere. The caller judges the file.
+/// Opens a file of this user's, root's or an orchestrator's place, and returns what and where it is. Links
+/// are followed, as mounted secrets and configurations are made of them; but only where nobody else can lead
+/// them elsewhere. The caller judges the file.
 ///
 /// # Errors
 /// It is no file, or cannot be opened; others may change where a link leads.
-fn open_placed(path: &Path) -> io::Result<(File, Metadata)> {
-    let found = followed(path)?;
+fn open_placed(path: &Path) -> io::Result<(File, Metadata, PathBuf)> {
+    let denied = |error: io::Error| match error.kind() {
+        ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
+            io::Error::new(ErrorKind::PermissionDenied, why_denied(path, &error))
+        }
+        _ => error,
+    };
+    let found = followed(path).map_err(denied)?;
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-    let kind = found.symlink_metadata()?.file_type();
+    let kind = found.symlink_metadata().map_err(denied)?.file_type();
     let refuse = |kind| {
         let why = format!("it is {}, and has to be a file", kind_of(kind));
         Err(io::Error::new(ErrorKind::InvalidData, why))
@@ -226,9 +327,36 @@ fn open_placed(path: &Path) -> io::Result<(File, Metadata)> {
     if !kind.is_file() {
         return refuse(kind);
     }
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(&found)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(&found).map_err(denied)?;
     let metadata = file.metadata()?;
-    if metadata.is_file() { Ok((file, metadata)) } else { refuse(metadata.file_type()) }
+    if metadata.is_file() { Ok((file, metadata, found)) } else { refuse(metadata.file_type()) }
+}
+
+/// Whether something is at this path. A place that this user may not look at is no missing one.
+///
+/// # Errors
+/// The system does not tell; the text says whose the place is, and the command of that user.
+pub fn is_there(path: &Path) -> Result<bool, IoError> {
+    path.try_exists().map_err(|error| {
+        let (doing, kind) = (format!("look at {}", path.display()), error.kind());
+        match kind {
+            ErrorKind::PermissionDenied => IoError::because(doing, kind, why_denied(path, &error)),
+            _ => IoError::new(doing, error),
+        }
+    })
+}
+
+/// What to do where the system does not let this user read a file: whose it is, or whose the folder is by
+/// which it is reached.
+fn why_denied(path: &Path, error: &io::Error) -> String {
+    let seen = path.ancestors().find_map(|at| Some((at, at.metadata().ok()?)));
+    match seen {
+        Some((at, metadata)) if metadata.uid() != own_user() => {
+            let which = if at == path { String::new() } else { format!("the folder {}: ", at.display()) };
+            format!("{error}: {which}{}", of_another(at, &metadata, OwnUse::Reads))
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Where `path` leads, link by link. A path without a link is as it is, and its folders are not judged; from
@@ -278,16 +406,17 @@ fn judge_entry(folder: &Path, entry: &Path, metadata: &Metadata, is_last: bool) 
     let of_folder = folder.metadata()?;
     let mode = of_folder.permissions().mode();
     let is_sticky = mode & libc::S_ISVTX != 0;
-    let why = match (judge_owner(&of_folder), judge_owner(metadata)) {
-        (Err(why), _) => format!("the folder {}: {why}", folder.display()),
-        (_, Err(why)) => format!("{}: {why}", entry.display()),
+    let of = |metadata: &Metadata| format!("it is {}'s", named(metadata.uid()));
+    let why = match (is_own_or_roots(&of_folder), is_own_or_roots(metadata)) {
+        (false, _) => format!("the folder {}: {}", folder.display(), of(&of_folder)),
+        (_, false) => format!("{}: {}", entry.display(), of(metadata)),
         _ if mode & OTHERS_WRITE != 0 && (!is_sticky || is_last) => {
             format!("others may write the folder {} (mode {:o})", folder.display(), mode & 0o7777)
         }
         _ => return Ok(()),
     };
     let text = format!(
-        "it is a link that others may lead elsewhere: {why}; name a file, or put it where root alone writes"
+        "it is a link that others may lead elsewhere: {why}; name the file itself, or put it where root alone writes"
     );
     Err(io::Error::new(ErrorKind::PermissionDenied, text))
 }

@@ -148,8 +148,8 @@ fn judge(settings: &NodeSettings, inspected: &Inspection) -> Result<(), NodeErro
     let (identity, checkpoint) = (inspected.superblock().identity, inspected.checkpoint());
     if settings.is_archiver && checkpoint.members.iter().any(|member| member.identity() == identity) {
         return Err(NodeError::Refused(format!(
-            "journal {directory}: the membership lists {identity}, and an archiver is never a member: remove it \
-             with `lockstep membership remove {identity}`, and give the archiver a journal of its own"
+            "journal {directory}: the membership lists {identity}, and an archiver is never a member: take it \
+             out with `lockstep membership remove {identity}`, and give the archiver a journal of its own"
         )));
     }
     Ok(())

@@ -11,6 +11,7 @@ use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
 use crate::cli::recover::AncestorRow;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
+use lockstep_daemon::acting;
 use lockstep_io::clock::Utc;
 use lockstep_node::JournalReader;
 use lockstep_replica::journal::ports::FileName;
@@ -139,6 +140,7 @@ struct Making {
 impl Making {
     /// The backup in `dir`, without the remains of an interrupted one; a new one if there is none.
     fn begin(dir: &Path, source: &JournalReader, log: &StoredLog, segment_len: u64) -> Result<Self, Failure> {
+        acting::not_as_root_in(dir)?;
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join("segments"));
         made.map_err(|error| failed("creating", dir, &error))?;
         let lock = lock(dir)?;

@@ -14,8 +14,8 @@ use lockstep_process::signal::Signal;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -123,26 +123,14 @@ pub struct FaultDriver {
 }
 
 impl FaultDriver {
-    /// Opens the file, and reads what another drill has left there.
+    /// Opens this user's file, and reads what another drill of this user's has left there.
     pub fn open(config: &Config, commands: &DrillCommands) -> Result<Self, Failure> {
-        let path = config.counters_folder().join(format!("lockstep-{}-drill.json", config.cluster));
+        let (folder, prefix) = (config.counters_folder(), format!("lockstep-{}-drill-", config.cluster));
+        let path = folder.join(format!("{prefix}{}.json", private::own_user()));
         let wrong = |error| IoError::new(format!("open {}", path.display()), error);
-        if path.is_symlink() {
-            let what = format!("{} is a link, and has to be a file: remove it", path.display());
-            return Err(Failure::new(FAILED, what));
-        }
-        let options = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
-        let mut file = options.open(&path).map_err(wrong)?;
-        private::check(&file.metadata().map_err(wrong)?, &path, private::OTHERS)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Failure::new(
-                    FAILED,
-                    "another drill of this cluster runs on this host: wait for its end",
-                ));
-            }
-            Err(TryLockError::Error(error)) => return Err(wrong(error).into()),
+        let mut file = locked(&path)?;
+        if let Some(other) = open_of_others(config, &folder, &prefix, &path) {
+            return Err(Failure::new(FAILED, other));
         }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(wrong)?;
@@ -151,7 +139,7 @@ impl FaultDriver {
             text => Some(serde_json::from_str(text).map_err(|error| {
                 let what = format!(
                     "{} does not say what a drill has left ({error}): look at `lockstep status`, start or resume what is \
-                     down, and remove the file",
+                     down, and move the file to another folder",
                     path.display()
                 );
                 Failure::new(FAILED, what)
@@ -195,7 +183,7 @@ impl FaultDriver {
         };
         let start = || match fill(&commands.start_with, "") {
             Some(command) => Ok(StartAgain::Shell(command)),
-            None => here()?.how_to_start(),
+            None => startable(here()?.how_to_start()?, private::own_user(), flags),
         };
         let signalled = |signal, word| match fill(&commands.signal_with, word) {
             Some(command) => Ok::<_, String>(Blow::Shell(command)),
@@ -322,6 +310,13 @@ impl FaultDriver {
         Some(format!("the process that was started again for replica {replica} has ended: {status}"))
     }
 
+    /// The drill is over: a file that names no fault is of no use to anybody.
+    pub fn leave(&mut self) {
+        if self.open.is_none() {
+            let _ = std::fs::remove_file(&self.path); // a file that stays is empty
+        }
+    }
+
     /// Writes the open fault to the file, or that there is none.
     fn note(&mut self, open: Option<OpenFault>) -> Result<(), Failure> {
         let wrong = |error| IoError::new(format!("write {}", self.path.display()), error);
@@ -332,6 +327,65 @@ impl FaultDriver {
         (self.open, self.is_leftover) = (open, false);
         Ok(())
     }
+}
+
+/// A way to start a process again that this user has. A drill that finds out behind the fault leaves a
+/// cluster without its leader.
+fn startable(by: StartAgain, user: u32, flags: &str) -> Result<StartAgain, String> {
+    match by {
+        StartAgain::Unit(unit) if user != 0 => Err(format!(
+            "systemd runs {unit}, which root alone stops and starts: run the drill as root, or give {flags}"
+        )),
+        by => Ok(by),
+    }
+}
+
+/// The file at `path`, this user's alone, and locked: one drill of a user runs at a time.
+fn locked(path: &Path) -> Result<File, Failure> {
+    let wrong = |error| Failure::from(IoError::new(format!("open {}", path.display()), error));
+    if path.is_symlink() {
+        let what = format!("{} is a link, and has to be a file: look at who made it there", path.display());
+        return Err(Failure::new(FAILED, what));
+    }
+    let options = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
+    loop {
+        let file = options.open(path).map_err(wrong)?;
+        let metadata = file.metadata().map_err(wrong)?;
+        private::check(&metadata, path, private::OTHERS)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failure::new(
+                    FAILED,
+                    "another drill of this cluster runs on this host: wait for its end",
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(wrong(error)),
+        }
+        // A drill that ends removes its file.
+        if path.metadata().is_ok_and(|there| there.ino() == metadata.ino()) {
+            return Ok(file);
+        }
+    }
+}
+
+/// A fault of a drill of another user, who alone can read how it is mended. Files of users who have no part
+/// in the cluster say nothing.
+fn open_of_others(config: &Config, folder: &Path, prefix: &str, own: &Path) -> Option<String> {
+    let owners = config.file_owners();
+    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let (path, name) = (entry.path(), entry.file_name());
+        let user: u32 = name.to_str()?.strip_prefix(prefix)?.strip_suffix(".json")?.parse().ok()?;
+        let metadata = entry.metadata().ok()?;
+        let is_open = path != own && metadata.uid() == user && owners.has(user) && metadata.len() > 0;
+        let who = private::named(user);
+        is_open.then(|| {
+            format!(
+                "a drill of {who} has made a fault that is not mended yet: wait for the end of that drill, or, if it was \
+                 killed, run `lockstep drill --restore` as {who}"
+            )
+        })
+    })
 }
 
 fn shell(command: &str) -> Result<(), String> {
@@ -367,6 +421,15 @@ mod tests {
         let command = "ssh host-{replica} systemctl kill -s {signal} lockstep-sequencer@{replica}";
         let expected = "ssh host-3 systemctl kill -s STOP lockstep-sequencer@3";
         assert_eq!(filled(command, 3, "STOP"), expected);
+    }
+
+    #[test]
+    fn a_unit_of_systemd_is_stopped_by_a_drill_of_root_alone() {
+        let unit = || StartAgain::Unit("lockstep-sequencer@1.service".to_owned());
+        assert_eq!(startable(unit(), 0, "--start-with"), Ok(unit()));
+        let why = startable(unit(), 999, "--stop-with and --start-with").expect_err("it is root's");
+        assert!(why.contains("run the drill as root, or give --stop-with and --start-with"), "{why}");
+        assert_eq!(startable(StartAgain::Parent, 999, ""), Ok(StartAgain::Parent));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::measure::DeliveryTimeline;
 use crate::cli::Failure;
-use crate::cli::ended::{abandoned, ended};
+use crate::cli::ended::{Again, abandoned, ended};
 use crate::cli::failure::{FAILED, FENCED, NOT_READY};
 use crate::cli::operator::{now, pause};
 use lockstep_client::{
@@ -191,7 +191,7 @@ fn read(subscriber: &mut Subscriber, shared: &Shared, own: Option<PublisherId>) 
                     "the reader of the drill fell behind by more than journals hold",
                 ));
             }
-            event => failure = ended(&event),
+            event => failure = ended(&event, Again::Start),
         }
         if failure.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });

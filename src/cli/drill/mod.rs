@@ -112,9 +112,11 @@ struct MendAtEnd(SharedFaults);
 
 impl Drop for MendAtEnd {
     fn drop(&mut self) {
-        if let Err(failure) = lock(&self.0).mend() {
+        let mut faults = lock(&self.0);
+        if let Err(failure) = faults.mend() {
             failure.print();
         }
+        faults.leave();
     }
 }
 

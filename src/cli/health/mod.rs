@@ -69,7 +69,7 @@ pub struct HealthArgs {
 
 /// Prints the result of one look, and exits with its grade.
 pub fn run(args: &HealthArgs) -> Result<u8, Failure> {
-    let report = examine(args).unwrap_or_else(|failure| HealthReport::unknown(&failure.to_string()));
+    let report = examine(args).unwrap_or_else(|failure| HealthReport::unknown(&failure.lines().join("\n")));
     let written = output::write(&mut std::io::stdout(), args.format, &report);
     written.map_err(|error| Failure::new(HealthGrade::Unknown as u8, Failure::from(error)))?;
     Ok(report.grade as u8)

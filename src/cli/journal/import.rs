@@ -11,6 +11,7 @@ use crate::cli::bounded::read_line;
 use crate::cli::failure::{FAILED, USAGE};
 use crate::cli::recover::{check_founder, has_no_leader, report_founding};
 use clap::Args;
+use lockstep_daemon::acting;
 use lockstep_daemon::config::{self, Config};
 use lockstep_io::clock::{Utc, random_u64};
 use lockstep_node::{CopiedLog, NodeSettings, found_history_on_copy};
@@ -86,6 +87,7 @@ struct ExportedEntry {
 /// Founds the history, and prints it.
 pub(super) fn run(args: &ImportArgs) -> Result<u8, Failure> {
     let config = args.place.cluster.load(&[])?;
+    acting::not_as_root(&config)?;
     let settings = args.place.node()?;
     check_founder(&config, &settings)?;
     if !args.yes {

@@ -5,6 +5,7 @@ use crate::cli::Failure;
 use crate::cli::backup::verified;
 use crate::cli::failure::{INTEGRITY, USAGE};
 use clap::Args;
+use lockstep_daemon::acting;
 use lockstep_node::{JournalReader, Trimmed};
 use lockstep_replica::journal::{LogComparison, StoredLog};
 use lockstep_wire::{DayMark, EntryKind, Seq};
@@ -40,6 +41,7 @@ pub struct TrimArgs {
 
 /// Removes them, or says which.
 pub(super) fn run(args: &TrimArgs) -> Result<u8, Failure> {
+    acting::not_as_root(&args.place.cluster.load(&[])?)?;
     let settings = args.place.node()?;
     let journal = JournalReader::open(&settings.journal)?;
     if let Some(pid) = journal.open_by() {

@@ -66,6 +66,12 @@ pub fn judge(all: &[JournalHoldings]) -> Result<Comparison, String> {
         remarks.extend(loss(all, most));
         remarks.extend(absent(all, &members));
     }
+    remarks.extend(all.iter().filter(|holdings| holdings.is_absent()).map(|holdings| {
+        format!(
+            "{}: that host had no journal there. If its disk is not mounted, mount it, look again, and compare again",
+            holdings.journal
+        )
+    }));
     Ok(Comparison { longest, remarks, has_quorum })
 }
 
@@ -188,6 +194,20 @@ mod tests {
         assert_eq!(whole("1:0000001").missing(), "nothing");
         let remarks = whole("101:0000009").missing();
         assert!(remarks.starts_with("what others hold above seq 89"), "{remarks}");
+    }
+
+    #[test]
+    fn a_host_without_a_journal_is_compared_and_named() {
+        let absent = JournalHoldings::absent(7, std::path::Path::new("/j/2"));
+        let all = [holdings("1:0000001", 4, 90), absent.clone()];
+        let comparison = judge(&all).expect("a verdict");
+        let remarks = comparison.remarks.join("\n");
+        assert_eq!(comparison.longest, 0);
+        assert!(
+            remarks.contains("/j/2: that host had no journal there") && remarks.contains("mount it"),
+            "{remarks}"
+        );
+        assert!(judge(&[absent]).is_err());
     }
 
     #[test]

@@ -99,6 +99,35 @@ impl JournalHoldings {
         }
     }
 
+    /// Of a host without a journal in `dir`: others are compared without it.
+    pub fn absent(cluster: u64, dir: &Path) -> Self {
+        Self {
+            schema: SCHEMA.into(),
+            journal: dir.display().to_string(),
+            cluster,
+            identity: String::new(),
+            history: 0,
+            ancestors: Vec::new(),
+            epoch: 0,
+            oldest_seq: 1,
+            next: 1,
+            chain: 0,
+            commit_next: 1,
+            high_next: 1,
+            durability: None,
+            members: Vec::new(),
+            complete: false,
+            why: Some("there is no journal".into()),
+            damage: Vec::new(),
+            torn: None,
+        }
+    }
+
+    /// Whether there was no journal.
+    pub fn is_absent(&self) -> bool {
+        self.is_blank() && self.identity.is_empty()
+    }
+
     /// Whether it holds nothing.
     pub fn is_blank(&self) -> bool {
         self.next == 1

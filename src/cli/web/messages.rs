@@ -2,7 +2,7 @@
 //! the end of the stream, and never asks replicas or archivers for what it missed.
 
 use super::SharedView;
-use crate::cli::ended::ended;
+use crate::cli::ended::{Again, ended};
 use crate::cli::operator::pause;
 use crate::cli::shown::write_escaped;
 use lockstep_client::{Delivery, Endpoint, Message, Start, Subscriber, SubscriberEvent};
@@ -109,7 +109,7 @@ fn follow(mut subscriber: Subscriber, view: &SharedView, stop: &AtomicBool) -> O
                 }
                 SubscriberEvent::Lag { entries, .. } if *entries > LAG_MAX => end = Some(None),
                 SubscriberEvent::Replaying { .. } | SubscriberEvent::Abandoned { .. } => end = Some(None),
-                event => end = ended(event).map(|failure| Some(failure.to_string())),
+                event => end = ended(event, Again::Start).map(|failure| Some(failure.to_string())),
             }
             if end.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });

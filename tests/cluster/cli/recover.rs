@@ -357,3 +357,30 @@ fn the_second_survivor_does_not_found_beside_the_first_and_two_founders_are_name
     assert!(health.out.contains("leads another history"), "{}", health.out);
     stop_all([first, second]);
 }
+
+/// A script collects what each host prints, and compares all of it.
+#[test]
+fn a_host_without_a_journal_prints_that_as_json_and_the_others_are_compared() {
+    let cluster = Cluster::new(3, "");
+    let replicas = cluster.found();
+    cluster.publish(&lines(0, 5));
+    stop_all(replicas);
+    fs::remove_dir_all(cluster.path("journal-2")).expect("its journal");
+    let missing = cluster.run(&["recover", "--replica", "2", "--json"], b"");
+    assert_ne!(missing.code, Some(0), "{missing:?}");
+    missing.saying(&["journal-2"]);
+    let mut args = vec!["recover".to_owned(), "--compare".to_owned()];
+    for id in 1..=3 {
+        let out = cluster.run(&["recover", "--replica", &id.to_string(), "--json"], b"").out;
+        let file = cluster.path(&format!("{id}.json"));
+        fs::write(&file, out).expect("a file");
+        args.push(file.display().to_string());
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let compared = cluster.run(&args, b"").with_code(0).out;
+    for text in ["2 of 3 members are complete", "2.json", "that host had no journal there", "mount it"] {
+        assert!(compared.contains(text), "{text}: {compared}");
+    }
+    fs::write(cluster.path("2.json"), "").expect("a file");
+    cluster.run(&args, b"").with_code(2).saying(&["2.json is empty", "leave the file out"]);
+}

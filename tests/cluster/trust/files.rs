@@ -4,7 +4,7 @@
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_io::counters::CountersFile;
 use lockstep_testkit::gateways;
-use lockstep_testkit::processes::{Cluster, is_root};
+use lockstep_testkit::processes::{Cluster, OTHER_USER, is_root};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
@@ -41,7 +41,7 @@ fn a_tail_that_others_may_write_or_own_is_refused() {
         fs::write(tail, "").expect("a file");
         fs::set_permissions(tail, fs::Permissions::from_mode(mode)).expect("its mode");
     };
-    is_refused(|_, tail| with_mode(tail, 0o666), "with mode 666");
+    is_refused(|_, tail| with_mode(tail, 0o666), "mode 666");
     if !is_root() {
         println!("SKIPPED: needs root: a file of another user");
         return;
@@ -49,9 +49,9 @@ fn a_tail_that_others_may_write_or_own_is_refused() {
     is_refused(
         |_, tail| {
             with_mode(tail, 0o600);
-            chown(tail, Some(65_534), None).expect("another owner");
+            chown(tail, Some(OTHER_USER), None).expect("another owner");
         },
-        "it is user 65534's",
+        "is user 64712's",
     );
 }
 
@@ -91,7 +91,7 @@ fn a_journals_folder_where_others_may_write_is_refused_and_what_they_planted_sta
     let open_to = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("its mode");
     fs::create_dir(&folder).expect("a folder");
     open_to(0o777);
-    refused(&["format", "--replica", "1"], "with mode 777");
+    refused(&["format", "--replica", "1"], "mode 777");
     assert_eq!(fs::read_dir(&folder).expect("the folder").count(), 0, "nothing was made there");
     open_to(0o700);
     cluster.format(1);
@@ -100,11 +100,11 @@ fn a_journals_folder_where_others_may_write_is_refused_and_what_they_planted_sta
     fs::write(&target, TEXT).expect("a file");
     symlink(&target, &lock).expect("a link");
     open_to(0o720);
-    refused(&start, "with mode 720");
+    refused(&start, "mode 720");
     if is_root() {
         open_to(0o700);
-        chown(&folder, Some(65_534), None).expect("another owner");
-        refused(&start, "it is user 65534's");
+        chown(&folder, Some(OTHER_USER), None).expect("another owner");
+        refused(&start, "is user 64712's");
     } else {
         println!("SKIPPED: needs root: a folder of another user");
     }

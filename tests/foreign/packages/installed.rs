@@ -116,7 +116,7 @@ fn a_package_installs_upgrades_and_goes_and_leaves_what_was_acknowledged() {
         "2",
         "# mine",
         "removed, there is /etc/security/limits.d/lockstep.conf",
-        "lockstep: /var/lib/lockstep stays; remove it by hand if nothing in it is needed",
+        "lockstep: /var/lib/lockstep stays: keys, journals and files of clusters are yours",
         "acknowledged",
     ];
     let mut printed: Vec<_> = printed.lines().collect();

@@ -22,7 +22,7 @@ use crate::failure::{FAILED, FENCED, USAGE};
 use crate::observed::Observed;
 use crate::reloader::{Daemon, Reloader};
 use crate::sequencer::{log_effective, stop_with_stdin};
-use crate::{Failure, confined, counters_or_warning, log, network_wait, signals};
+use crate::{Failure, acting, confined, counters_or_warning, log, network_wait, signals};
 use lockstep_client::{Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Subscriber};
 use lockstep_core::engine::clients::GATEWAY;
 use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, GatewayStream};
@@ -134,6 +134,7 @@ fn watch_handles(
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;
+    acting::not_as_root(&config)?;
     log::start(&config.log);
     // It has passwords and the TLS key in memory.
     log_effective(&forbid_core_dumps());

@@ -1,10 +1,10 @@
 //! `lockstep gateway user`: the file of the users, written whole or not at all.
 
 use super::read_private;
-use crate::Failure;
 use crate::args::ClusterArgs;
 use crate::config::Config;
 use crate::failure::{FAILED, USAGE};
+use crate::{Failure, acting};
 use clap::{Args, Subcommand};
 use lockstep_gateway::gateway::passwords;
 use lockstep_gateway::gateway::users::{Recipient, User, Users, user_name};
@@ -106,13 +106,20 @@ impl FileArgs {
             None => Ok(self.cluster.load(&[])?.gateway.users),
         }
     }
+
+    /// The same for a command that writes it.
+    fn path_to_change(&self) -> Result<PathBuf, Failure> {
+        let path = self.path()?;
+        acting::not_as_root_in(&path)?;
+        Ok(path)
+    }
 }
 
 /// Does what the arguments say.
 pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
     match command {
         UserCommand::Add(args) => {
-            let path = args.file.path()?;
+            let path = args.file.path_to_change()?;
             let name = user_name(&args.name).map_err(|what| Failure::new(USAGE, what))?;
             let mut user = User::new(name, hashed()?);
             (user.destination, user.numbered, user.early) = (args.to.clone(), args.numbered, args.early);
@@ -162,7 +169,7 @@ fn row(user: &User) -> String {
 }
 
 fn change(args: &NameArgs, change: impl Fn(&mut Users, &str) -> bool) -> Result<u8, Failure> {
-    let path = args.file.path()?;
+    let path = args.file.path_to_change()?;
     let _lock = lock(&path)?;
     let mut users = read(&path)?;
     if !change(&mut users, &args.name.to_ascii_lowercase()) {

@@ -13,7 +13,7 @@ pub fn read_cursor(path: &Path) -> Result<Option<Cursor>, Failure> {
     match fs::read_to_string(path) {
         Ok(text) => text.trim().parse().map(Some).map_err(|error| {
             wrong(format!(
-                "{error}; remove the file, and the notary signs the stream from its oldest entry on"
+                "{error}; name another file at --cursor, and the notary signs the stream from its oldest entry on"
             ))
         }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -2,12 +2,12 @@
 
 use super::{NotaryRunArgs, files};
 use crate::config::{Config, KeyUse};
-use crate::ended::{abandoned, ended};
+use crate::ended::{Again, abandoned, ended};
 use crate::failure::{FAILED, FENCED, INTEGRITY};
 use crate::reloader::{Daemon, Reloader};
 use crate::secret::NOTARY;
 use crate::sequencer::{log_effective, stop_with_stdin};
-use crate::{Failure, confined, counters_or_warning, log, network_wait, signals};
+use crate::{Failure, acting, confined, counters_or_warning, log, network_wait, signals};
 use lockstep_client::{
     Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
@@ -65,18 +65,20 @@ fn open_notary(args: &NotaryRunArgs, config: &Config) -> Result<Notary, Failure>
     Ok(notary)
 }
 
-fn begin(config: &Config) {
+fn begin(config: &Config) -> Result<(), Failure> {
+    acting::not_as_root(config)?;
     log::start(&config.log);
     // It has keys in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
+    Ok(())
 }
 
 /// Runs until it has to stop.
 pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;
-    begin(&config);
+    begin(&config)?;
     let cursor = cursor_file(args);
     let reloader = Reloader::new(Daemon::Notary, &args.cluster, &[], &config)?;
     let reach = confined::of_notary((&config, reloader.file()), &cursor);
@@ -189,7 +191,7 @@ impl Signing {
                 }
             }
             SubscriberEvent::Abandoned { from, oldest, why } => self.failure = Some(lost(from, oldest, why)),
-            event => self.failure = ended(&event),
+            event => self.failure = ended(&event, Again::CursorFile),
         }
         if self.failure.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
@@ -298,7 +300,7 @@ impl Signing {
 
 /// What this notary would sign next is gone.
 fn lost(from: Seq, oldest: Seq, why: RepairReject) -> Failure {
-    let hint = "nobody will sign what lies between; remove the cursor's file, and the notary signs from the oldest \
+    let hint = "nobody will sign what lies between; start it with another file at --cursor, and it signs from the oldest \
                 entry on; an archiver keeps the stream for it";
     abandoned(from, oldest, why, hint)
 }

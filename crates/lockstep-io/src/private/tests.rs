@@ -1,6 +1,6 @@
 use super::*;
 use std::fs::{create_dir, create_dir_all, remove_file, rename, set_permissions, write};
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{chown, lchown, symlink};
 
 const OTHER: u32 = 65_534;
 
@@ -130,9 +130,81 @@ fn a_secret_is_this_users_alone_or_roots_and_lent_to_a_group() {
         mode(&path, lent);
         assert_eq!(secret(&path).is_ok(), is_right, "{lent:o}");
     }
-    mode(&path, 0o400);
+}
+
+/// Root looks at a cluster of another user, and believes what that user alone can have put there.
+#[test]
+fn root_reads_a_secret_of_another_user_where_nobody_else_can_have_put_it() {
+    if own_user() != 0 {
+        return println!("SKIPPED: owners and groups of files need root");
+    }
+    const THIRD: u32 = 65_533;
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("keys");
+    create_dir(&keys).expect("a disk");
+    let path = keys.join("key");
+    write(&path, "text").expect("a disk");
+    mode(&path, 0o600);
     chown(&path, Some(OTHER), Some(OTHER)).expect("root");
-    assert!(secret(&path).is_err_and(|why| why.contains("has to be user 0's or root's")));
+    for (owner, mode_of, is_right) in [
+        (OTHER, 0o700, true),
+        (OTHER, 0o755, true),
+        (0, 0o755, true),
+        (OTHER, 0o775, false),
+        (0, 0o777, false),
+        (0, 0o1777, false),
+        (THIRD, 0o755, false),
+    ] {
+        chown(&keys, Some(owner), None).expect("root");
+        mode(&keys, mode_of);
+        let read = secret(&path);
+        assert_eq!(read.is_ok(), is_right, "{owner} {mode_of:o}: {read:?}");
+        assert!(is_right || read.is_err_and(|why| why.contains("others may have put it there")));
+    }
+    // A folder above counts as well: who may rename the folder puts another one in its place.
+    chown(&keys, Some(OTHER), None).expect("root");
+    mode(&keys, 0o700);
+    mode(folder.path(), 0o777);
+    assert!(secret(&path).is_err_and(|why| why.contains("others may have put it there")));
+    mode(folder.path(), 0o1777);
+    assert_eq!(secret(&path).as_deref(), Ok("text"));
+    // Others that may read it are named as ever.
+    mode(&path, 0o640);
+    assert!(secret(&path).is_err_and(|why| why.contains("chmod 600 it")));
+    // A link of that user's may be led anywhere.
+    mode(&path, 0o600);
+    let link = keys.join("link");
+    symlink(&path, &link).expect("a disk");
+    lchown(&link, Some(OTHER), Some(OTHER)).expect("root");
+    assert!(secret(&link).is_err_and(|why| why.contains("a link that others may lead elsewhere")));
+}
+
+/// The refusal says who owns the file and what that user types; nothing is to be given up.
+#[test]
+fn a_file_of_another_user_is_refused_with_the_command_of_that_user() {
+    if own_user() != 0 {
+        return println!("SKIPPED: owners and groups of files need root");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let journal = folder.path().join("journal");
+    create_dir(&journal).expect("a disk");
+    let refusal = |forbidden| {
+        check(&journal.metadata().expect("a folder"), &journal, forbidden).expect_err("refused").to_string()
+    };
+    mode(&journal, 0o775);
+    assert!(refusal(OTHERS_WRITE).contains(&format!("`chmod go-w {}`", journal.display())));
+    mode(&journal, 0o755);
+    assert!(refusal(OTHERS).contains("`chmod go= "));
+    chown(&journal, Some(4_711), Some(4_712)).expect("root");
+    let why = refusal(OTHERS_WRITE);
+    assert!(why.contains("it is user 4711's, and this process runs as user root"), "{why}");
+    assert!(why.contains("run `setpriv --reuid 4711 --regid 4712 --clear-groups -- "), "{why}");
+    // Where all make files it may be another's, planted.
+    mode(folder.path(), 0o1777);
+    assert!(refusal(OTHERS_WRITE).contains("if not, somebody else has put it there: name another path"));
+    for why in [why, refusal(OTHERS_WRITE)] {
+        assert!(!why.contains("remove") && !why.contains("none"), "{why}");
+    }
 }
 
 #[test]

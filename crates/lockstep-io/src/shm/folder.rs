@@ -193,7 +193,7 @@ impl PeerFile {
         self.file.read_exact_at(&mut bytes, 0).map_err(|error| IoError::new(doing(), error))?;
         let header: ShmHeader = bytemuck::pod_read_unaligned(&bytes);
         if header.magic != MAGIC {
-            return wrong("it is no ring file of lockstep: remove it".into());
+            return wrong("it is no ring file of lockstep: move it to another folder".into());
         }
         if header.version != VERSION {
             let (theirs, pid) = (header.version, header.pid);
@@ -369,7 +369,7 @@ impl Locked<'_> {
             return Err(IoError::because(
                 doing(),
                 ErrorKind::InvalidInput,
-                "it is of another kind: remove it",
+                "it is of another kind: move it to another folder",
             ));
         }
         private::check(&metadata, &path, private::OTHERS)?;

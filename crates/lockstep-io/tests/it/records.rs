@@ -140,7 +140,7 @@ fn set_len(path: &Path, len: u64) {
 }
 
 fn give_away(path: &Path) {
-    chown(path, Some(65_534), Some(65_534)).unwrap();
+    chown(path, Some(64_712), Some(64_712)).unwrap();
 }
 
 const FORMS: [Form; 11] = [
@@ -183,7 +183,7 @@ fn remove_both(counters: &Path, events: &Path) {
 fn what_a_stranger_puts_in_the_place_of_a_file_is_refused_at_once_and_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let (counters, events) = (folder.path().join("counters"), folder.path().join("events"));
-    let foreign: Form = ("another user", give_away, "is user 65534's");
+    let foreign: Form = ("another user", give_away, "is user 64712's");
     if !is_root() {
         println!("SKIPPED: making another user's file needs root");
     }

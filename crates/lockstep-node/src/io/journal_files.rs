@@ -221,7 +221,7 @@ fn is_half_written(dir: &Path) -> bool {
 /// It is missing, another replica's, or in use; it cannot be read; or damage leaves no usable log.
 pub fn look(config: &JournalConfig) -> Result<InspectedJournal, JournalError> {
     let work = || -> Result<InspectedJournal, JournalFailure> {
-        if !config.dir.join("superblock").exists() {
+        if !private::is_there(&config.dir.join("superblock"))? {
             return Err(JournalOpenError::Missing.into());
         }
         check_sizes(config)?;
@@ -339,7 +339,7 @@ impl<E> From<JournalOpenError> for StartPhase<E> {
 /// Which node's journal `dir` is, also while another process has it open.
 pub fn identity(dir: &Path) -> Result<Identity, JournalError> {
     let work = || -> Result<Identity, JournalFailure> {
-        if !dir.join("superblock").exists() {
+        if !private::is_there(&dir.join("superblock"))? {
             return Err(JournalOpenError::Missing.into());
         }
         Ok(superblock_of(&DirStore::new(dir, false)?)?.identity)

@@ -111,8 +111,8 @@ fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             let doing = format!(
-                "opening the tail {shown}: it is a symbolic link, which anybody may have made; remove it, or name the \
-                 file itself (`replicas.N.tail`)"
+                "opening the tail {shown}: it is a symbolic link, which anybody may have made; name the file itself \
+                 (`replicas.N.tail`)"
             );
             return Err(IoError::new(doing, error));
         }
@@ -138,7 +138,7 @@ fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
         return Err(IoError::because(
             format!(
                 "looking at the tail {shown}: it is no tail of lockstep, and stays as it is: name another path \
-                 (`replicas.N.tail`), or remove it"
+                 (`replicas.N.tail`)"
             ),
             ErrorKind::AlreadyExists,
             "another file",

@@ -36,6 +36,11 @@ impl Cluster {
         cluster
     }
 
+    /// The program of its processes and commands.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// From now on its processes and commands are of this release.
     pub fn use_program(&mut self, program: &Path) {
         self.program = program.to_owned();
@@ -116,6 +121,11 @@ impl Cluster {
     /// A command on this cluster in `place`.
     pub fn command_at(&self, place: &Place, args: &[&str]) -> Command {
         command_of(place.command(self.program.clone()), &self.args(args))
+    }
+
+    /// Runs a command on this cluster in `place` to its end.
+    pub fn run_at(&self, place: &Place, args: &[&str], input: &[u8]) -> Outcome {
+        run(self.command_at(place, args), input)
     }
 
     /// Runs a command on this cluster to its end.

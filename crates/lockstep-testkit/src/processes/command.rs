@@ -1,11 +1,12 @@
 //! The program under test, and commands of it that run to their end.
 
-use crate::processes::PATIENCE;
+use crate::processes::{LOOK, PATIENCE};
 use lockstep_process::child::{ChildGuard, await_end, clear_settings};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 /// What a command did.
 #[derive(Debug)]
@@ -74,6 +75,20 @@ pub fn command_of(mut command: Command, args: &[impl AsRef<OsStr>]) -> Command {
     command.args(args);
     clear_settings(&mut command);
     command
+}
+
+/// Looks until a command ends with `code`, and returns that end: on a busy host a member may be missed for a
+/// moment.
+#[track_caller]
+pub fn await_code(code: i32, mut look: impl FnMut() -> Outcome) -> Outcome {
+    let begun = Instant::now();
+    loop {
+        let outcome = look();
+        if outcome.code == Some(code) || begun.elapsed() > PATIENCE {
+            return outcome.with_code(code);
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Runs a command to its end.

@@ -10,12 +10,14 @@ mod command;
 mod ground;
 mod host;
 mod process;
+mod user;
 
 pub use cluster::{Cluster, payloads};
-pub use command::{Outcome, command, command_of, example, program, run};
+pub use command::{Outcome, await_code, command, command_of, example, program, run};
 pub use ground::Ground;
 pub use host::{free_address, is_root, memory_folder, page};
 pub use process::{Process, cpu_shares, freeze, last_words, moving, signal_all};
+pub use user::{OTHER_USER, USER, cluster_of_user, files_of, give, place_of};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

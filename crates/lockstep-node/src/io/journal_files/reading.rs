@@ -3,6 +3,7 @@
 use super::{JournalError, JournalFailure, superblock_of};
 use crate::io::store::DirStore;
 use lockstep_core::proto::log::LogEnd;
+use lockstep_io::private;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
 use lockstep_replica::journal::{
     Checkpoint, CopiedSegment, CopyOwner, Damage, ExpectedSegments, Gone, JournalOpenError, LogComparison,
@@ -35,9 +36,10 @@ impl JournalReader {
     /// There is none.
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
         let reader = Self { dir: dir.to_path_buf(), store: DirStore::reader(dir) };
-        match dir.join("segments").is_dir() {
-            true => Ok(reader),
-            false => Err(reader.error(JournalOpenError::Missing.into())),
+        match private::is_there(&dir.join("segments")) {
+            Ok(true) => Ok(reader),
+            Ok(false) => Err(reader.error(JournalOpenError::Missing.into())),
+            Err(error) => Err(reader.error(error.into())),
         }
     }
 
@@ -315,8 +317,9 @@ fn number_of(damage: &Damage) -> Option<u64> {
 /// # Errors
 /// There is no journal, or it cannot be read.
 pub fn verify(dir: &Path) -> Result<Verified, JournalError> {
+    let reader = JournalReader::open(dir)?;
     if !dir.join("superblock").exists() {
-        return Err(JournalError { dir: dir.to_path_buf(), why: JournalOpenError::Missing.into() });
+        return Err(reader.error(JournalOpenError::Missing.into()));
     }
-    JournalReader::open(dir)?.verify()
+    reader.verify()
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
 use crate::io::tail::MappedTail;
-use lockstep_io::IoError;
+use lockstep_io::{IoError, private};
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
@@ -63,7 +63,7 @@ impl RecoverySurvey {
 /// There is no journal, it is in use, or it cannot be read at all.
 pub fn survey(dir: &Path, tail: Option<&Path>) -> Result<RecoverySurvey, JournalError> {
     let work = || -> Result<RecoverySurvey, JournalFailure> {
-        if !dir.join("superblock").exists() {
+        if !private::is_there(&dir.join("superblock"))? {
             return Err(JournalOpenError::Missing.into());
         }
         let _lock = match lock(dir) {
@@ -155,7 +155,7 @@ pub fn found_from(
         move |why| JournalError { dir, why }
     };
     let giving = || -> Result<(Superblock, DirStore, Option<super::Lock>), JournalFailure> {
-        if !from.join("superblock").exists() {
+        if !private::is_there(&from.join("superblock"))? {
             return Err(JournalOpenError::Missing.into());
         }
         let lock = match lock(from) {
