@@ -149,7 +149,7 @@ enum OwnUse {
 }
 
 /// What to do about a file or folder that is another user's: who it belongs to, and the command of that user.
-/// Nobody is told to give up a key or a journal.
+/// No message proposes to give up a key or a journal.
 fn of_another(path: &Path, metadata: &Metadata, usage: OwnUse) -> String {
     let owner = FileOwner { user: metadata.uid(), group: metadata.gid() };
     let (user, shown) = (own_user(), path.display());

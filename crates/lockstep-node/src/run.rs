@@ -65,7 +65,7 @@ pub struct Node {
     lessors: u64,
     /// The index of the line that brought nothing last.
     line_down: usize,
-    /// The resource of which little was left last: seconds, and its number.
+    /// The resource that ran out last: seconds, and its number.
     room_low: (u64, u64),
     watcher: Option<Watcher>,
     /// The generation of keys that the watcher's notice is sealed with.

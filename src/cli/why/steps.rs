@@ -48,7 +48,7 @@ impl MendStep {
     }
 }
 
-/// The steps where nobody leads.
+/// The steps where no replica leads.
 pub fn without_leader(health: &Health) -> Vec<MendStep> {
     match health.health {
         ClusterHealth::Healthy | ClusterHealth::Degraded => Vec::new(),

@@ -241,7 +241,7 @@ fn remount(cluster: &Cluster, replica: &Process, options: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The same on a disk of 3 MiB, with more handed in than that takes: what `publish` said.
+/// The same on a disk of 3 MiB, with more handed in than that takes: what `publish` printed.
 pub fn on_a_full_disk() -> Option<(Cluster, Process, Outcome)> {
     let (cluster, replica) = on_a_small_disk("size=3m")?;
     let input: String = (0..8_000).map(|number| format!("{number:01000}\n")).collect();

@@ -4,6 +4,8 @@ use super::identity_of;
 use super::page::{Elsewhere, Page};
 use lockstep_testkit::processes::{Cluster, Process, signal_all};
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// Names of commands, which need arguments to be run.
 const NAMES: [&str; 13] = [
@@ -137,6 +139,8 @@ fn replaces_a_dead_member(page: &mut Page, cluster: &Cluster, replicas: &mut Vec
     let (mut dead, identity) = (replicas.pop().expect("three"), identity_of(cluster, 3));
     dead.signal("KILL");
     dead.wait();
+    // Until then its leader has received from it a moment ago.
+    sleep(Duration::from_millis(400));
     let why = page.run(cluster, "lockstep why").with_code(6);
     why.showing(&["silent: replica 3 does not answer", "lockstep membership replace", "who sees whom"]);
     // Nothing of it can be done from here.

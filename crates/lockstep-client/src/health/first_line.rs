@@ -15,10 +15,10 @@ use std::time::Duration;
 /// The longest first line, in characters: what fits a page of a telephone, and a terminal.
 pub const LINE_MAX: usize = 120;
 
-/// A cause, told once.
+/// A cause, once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HealthCause {
-    /// The nodes that are at fault, or that report it where nobody is: `replica 3`, `replicas 1 and 2`.
+    /// The nodes that are at fault, or else those that report it: `replica 3`, `replicas 1 and 2`.
     pub who: String,
     /// One sentence with its subject.
     pub says: String,
@@ -56,7 +56,7 @@ impl Health {
             }
         }
         let is_alone = grouped.len() == 1;
-        // What follows from another cause is none of its own.
+        // A consequence of another cause is left out.
         grouped.retain(|group| is_alone || !is_consequence(group[0]));
         grouped.sort_by_key(|group| rank(group[0]));
         grouped.iter().map(|group| self.cause(group)).collect()

@@ -309,7 +309,7 @@ fn the_first_line_is_never_longer_than_a_screen() {
     }
 }
 
-/// A rule of a packet filter, one way: hosts 1 and 2 said that all was well.
+/// A rule of a packet filter, one way: hosts 1 and 2 reported that all was well.
 #[test]
 fn a_node_that_has_not_received_the_leader_for_a_second_is_named_wherever_one_looks_from() {
     for (ago, leader, expected) in [(999, None, true), (1_000, None, false), (9_000, Some(identity(1)), true)]

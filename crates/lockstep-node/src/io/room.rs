@@ -87,7 +87,7 @@ pub struct Left {
     sealed_bytes: u64,
 }
 
-/// A resource of which little is left.
+/// A resource that runs out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Low {
     /// Which, from 1 on, as the condition has it.

@@ -49,7 +49,7 @@ fn checkpoints_before_it(cluster: &Cluster, founded: Seq) -> Vec<Checkpoint> {
     fit
 }
 
-/// The node that holds nothing, under a new identity, which was told of no list or of this one.
+/// The node that holds nothing, under a new identity.
 fn late(promised: Epoch) -> ReplicaEngine<MemoryPorts> {
     let mut tail = tail_of(founder(LATE), &[]);
     tail.promise(promised);
@@ -72,7 +72,7 @@ fn follows(cluster: &Cluster) -> bool {
     ours.tail().end() == theirs.tail().end() && ours.core.lineage() == theirs.core.lineage()
 }
 
-/// What the node that holds nothing has seen and said before it begins.
+/// What the node that holds nothing has seen and promised before it begins.
 #[derive(Clone, Copy, Debug)]
 struct Form {
     promised: Epoch,

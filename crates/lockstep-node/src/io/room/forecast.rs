@@ -1,4 +1,4 @@
-//! The time until a resource is used up, if it goes on as in the last minutes.
+//! The time until a resource is used up, at the rate of the last minutes.
 //!
 //! Free room falls in steps, as segments are allocated, and rises in steps, as retention removes them. So two
 //! thirds of a trend are compared by the least that was free in each: a level that is held has the same
@@ -63,7 +63,7 @@ impl Trend {
         match &mut self.present {
             Some((present, least)) if *present == step => *least = free.min(*least),
             Some((present, least)) => {
-                // Where nobody looked for some steps, they were as the one before.
+                // Steps without a look were as the one before.
                 let passed = (step - *present).min(STEPS as u64);
                 let least = *least;
                 self.present = Some((step, free));
