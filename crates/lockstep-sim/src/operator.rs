@@ -11,6 +11,7 @@ use super::populate::address;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, Route};
 use super::world::{Actor, World};
+use super::year::pursued_ns;
 use crate::check::Violation;
 use bytemuck::Zeroable;
 use lockstep_core::engine::ports::Group;
@@ -120,7 +121,7 @@ fn log_order(query_kind: QueryKind, time: Nanos) -> (String, QueryKind, Event, &
 impl World {
     /// Begins these steps, the first one after a while.
     pub(super) fn order(&mut self, steps: &[OperatorStep], after: Nanos) {
-        self.command_until(steps, after, self.now + self.plan.pursued_ns());
+        self.command_until(steps, after, self.now + pursued_ns(&self.plan));
     }
 
     /// The same, pursued until `until`.

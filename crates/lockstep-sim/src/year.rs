@@ -51,11 +51,6 @@ const SETTLED: u64 = 3;
 const GROWTH: u64 = 2;
 
 impl Plan {
-    /// How long an operator pursues an errand. Days of a year are short, and nights interrupt it.
-    pub(super) fn pursued_ns(&self) -> Nanos {
-        if self.months > 0 { 400 * self.timeout_ns } else { 40 * self.timeout_ns }
-    }
-
     /// A year, or so many months of it.
     pub fn of_year(seed: u64, months: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x7ea4_0d05);
@@ -95,6 +90,11 @@ impl Plan {
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan
     }
+}
+
+/// How long an operator pursues an errand. Days of a year are short, and nights interrupt it.
+pub(super) fn pursued_ns(plan: &Plan) -> Nanos {
+    if plan.months > 0 { 400 * plan.timeout_ns } else { 40 * plan.timeout_ns }
 }
 
 /// The time between two moments at which a publisher hands in, which is up to three messages each time.
