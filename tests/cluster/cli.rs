@@ -11,6 +11,7 @@ mod health;
 mod idle;
 mod journal;
 mod killed;
+mod leaderless;
 mod losses;
 mod metrics;
 mod operators;

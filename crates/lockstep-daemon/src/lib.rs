@@ -31,6 +31,7 @@ pub mod signals;
 pub mod watch;
 
 mod endpoint;
+mod follows;
 mod network_wait;
 mod observed;
 mod service;
