@@ -11,6 +11,7 @@
 
 pub mod check;
 
+mod ack;
 mod args;
 mod audit;
 mod backup;
@@ -136,6 +137,7 @@ impl Command {
             Self::Audit(args) => audit::run(&args),
             Self::Notary(args) => notary::run(&args),
             Self::Prove(args) => prove::run(&args),
+            Self::Ack(args) => ack::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::Upgrade(args) => upgrade::run(&args),
             Self::Time(args) => time::run(&args),

@@ -1,5 +1,6 @@
 //! The command line, as a person uses it: real processes on loopback, their output and their exit codes.
 
+mod ack;
 mod archiver;
 mod backup;
 mod beside;

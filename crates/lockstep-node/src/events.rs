@@ -347,6 +347,9 @@ fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (from, to, took) = (name(u32::from(event.small)), name(event.e), Duration::from_nanos(event.c));
     write!(f, "{from} -> {to} in epoch {} at seq {} after {took:?}", Epoch(event.a), event.b)?;
     match Role::from_u32(event.e) {
+        Some(Role::Learner) if event.d > 0 => {
+            f.write_str(": it is an archiver, which stores and replays the stream and is never a member")
+        }
         Some(Role::Learner) => f.write_str(
             ": the membership does not list this replica, so it stores and has no vote; `membership add` lists it",
         ),

@@ -86,6 +86,8 @@ pub enum ReplicaEvent {
         epoch: Epoch,
         /// At which seq.
         seq: Seq,
+        /// It is an archiver, which is never a member.
+        is_archiver: bool,
     },
     /// A blank node adopted the history that lists it.
     History {

@@ -79,8 +79,9 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
     let took = now.saturating_sub(since);
     let of = |code| Record { at: now, code, ..Record::default() };
     match event {
-        ReplicaEvent::Role { from, to, epoch, seq } => {
-            Record { a: epoch.0, b: seq, c: took, small: from as u16, e: to as u32, ..of(ROLE) }
+        ReplicaEvent::Role { from, to, epoch, seq, is_archiver } => {
+            let (small, e) = (from as u16, to as u32);
+            Record { a: epoch.0, b: seq, c: took, d: u64::from(is_archiver), small, e, ..of(ROLE) }
         }
         ReplicaEvent::History { history } => Record { a: history, ..of(HISTORY) },
         ReplicaEvent::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },

@@ -178,7 +178,7 @@ impl Leading {
         self.sequencer.set_correction(core.clocks.correction());
         core.check_publisher_table(now);
         self.check_redundancy(core, now);
-        core.check_epochs();
+        core.check_epochs(true);
         None
     }
 

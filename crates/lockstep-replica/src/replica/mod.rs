@@ -32,6 +32,7 @@ mod lineage;
 mod orders;
 mod pending_submissions;
 mod queries;
+mod readers_ahead;
 mod reconcile;
 mod recovered;
 mod repair;
@@ -58,11 +59,13 @@ pub use invariants::Tables;
 pub use limits::{ACK_REPEAT_HEARTBEATS, ReplicaLimits};
 use orders::PendingOrders;
 use pending_submissions::PendingSubmissions;
+use readers_ahead::ReadersAhead;
 pub use recovered::Recovered;
 use repair::RepairQueue;
 use replica_log::ReplicaLog;
 use role::{FollowerRole, Following, LeaderMemory, Leading, RoleState};
 pub use suspicion::CurrentSuspicion;
+use suspicion::EpochsAlarm;
 use unicast_probe::unicast_probe_limits;
 
 use super::conditions::ConditionSet;
@@ -197,6 +200,9 @@ pub struct ReplicaCore {
     pub losses: Losses,
     /// The active conditions; set by [`ReplicaCore::set_condition`].
     pub conditions: ConditionSet,
+    readers_ahead: ReadersAhead,
+    /// Since when many takeovers have had no commit.
+    epochs_alarm: EpochsAlarm,
     /// The events.
     pub events: Events,
     /// Queries for the process's record of events.
@@ -297,6 +303,8 @@ impl<P: Ports> ReplicaEngine<P> {
         } else {
             self.flush_repairs(now);
         }
+        let ReplicaCore { readers_ahead, conditions, events, .. } = &mut self.core;
+        readers_ahead.poll((conditions, events), now);
         self.core.gauge(&self.tail.end());
         work
     }
@@ -427,7 +435,7 @@ impl ReplicaCore {
                 listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
                 may_lead: recovered.membership.may_lead(identity),
                 is_witness: recovered.membership.is_witness(identity),
-                is_archiver: false,
+                is_archiver: limits.is_archiver,
             },
             catch_up: CatchUp::default(),
             declared_dead: None,
@@ -446,6 +454,8 @@ impl ReplicaCore {
             counters: Counters::default(),
             losses: Losses::default(),
             conditions: ConditionSet::default(),
+            readers_ahead: ReadersAhead::default(),
+            epochs_alarm: EpochsAlarm::default(),
             events: Events::default(),
             event_queries: EventQueries::default(),
             log: ReplicaLog::recovered(recovered),
@@ -506,10 +516,11 @@ impl ReplicaCore {
             self.conditions.forget(Condition::Exposed);
             self.conditions.forget(Condition::RedundancyLost);
             self.conditions.forget(Condition::PublishersNearlyFull);
-            self.conditions.forget(Condition::ReaderAhead);
+            self.readers_ahead.leave(&mut self.conditions);
         }
         self.unicast_probe = UnicastProbe::new(unicast_probe_limits(&self.limits.failure_detector));
-        self.events.push(ReplicaEvent::Role { from, to, epoch: end.epoch, seq: end.next });
+        let (epoch, seq, is_archiver) = (end.epoch, end.next, self.standing.is_archiver);
+        self.events.push(ReplicaEvent::Role { from, to, epoch, seq, is_archiver });
     }
 
     fn header(&self, kind: Kind, wall: Nanos, end: &LogEnd) -> Header {
