@@ -26,6 +26,7 @@ mod doctor;
 mod drill;
 mod events;
 mod explain;
+mod fingerprint;
 mod format;
 mod handover;
 mod health;

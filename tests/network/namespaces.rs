@@ -231,9 +231,9 @@ fn leader_standby_and_readers_share_a_card_and_hear_on_when_its_owner_is_killed_
     println!("{}", cards::shared(&network, 10, amount(1, 2)));
 }
 
-/// What `/readyz` of a process on a node answers.
-fn is_ready(network: &Network, number: usize, address: SocketAddr) -> (u16, String) {
-    network.node(number).within(move || page(address, "/readyz", ""))
+/// The answer of a page of a process on a node.
+fn page_at(network: &Network, number: usize, address: SocketAddr, path: &'static str) -> (u16, String) {
+    network.node(number).within(move || page(address, path, "Accept: text/plain\r\n"))
 }
 
 #[test]
@@ -247,10 +247,10 @@ fn a_feed_whose_host_is_cut_off_is_not_ready_and_one_that_multicast_alone_does_n
     let more = ["--set", "metrics.listen=127.0.0.1:9464"];
     let command = cluster.command_at(network.node(READER).place(), &[&args[..], &more].concat());
     let mut feed = cluster.start_command("feed", command);
-    let await_ready = |what: &str, is_wanted: &dyn Fn(u16, &str) -> bool| {
+    let await_page = |path, what: &str, is_wanted: &dyn Fn(u16, &str) -> bool| {
         let until = Instant::now() + PATIENCE;
         loop {
-            let (status, text) = is_ready(&network, READER, address);
+            let (status, text) = page_at(&network, READER, address, path);
             if is_wanted(status, &text) {
                 return;
             }
@@ -258,11 +258,15 @@ fn a_feed_whose_host_is_cut_off_is_not_ready_and_one_that_multicast_alone_does_n
             std::thread::sleep(Duration::from_millis(50));
         }
     };
+    let await_ready =
+        |what: &str, is_wanted: &dyn Fn(u16, &str) -> bool| await_page("/readyz", what, is_wanted);
     feed.await_log("metrics at http://");
     await_ready("it begins", &|status, _| status == 200);
     network.cut(&[Cut::one_way(&REPLICAS, &[READER]).of_multicast()]);
     cluster.publish("by unicast\n");
-    feed.await_log("multicast");
+    await_page("/metrics", "it misses multicast", &|_, text| {
+        text.lines().any(|line| line.starts_with("lockstep_multicast_lost") && !line.ends_with(" 0"))
+    });
     await_ready("replicas answer by unicast", &|status, _| status == 200);
     network.cut(&Cut::between(&REPLICAS, &[READER]));
     await_ready("its host is cut off", &|status, text| status == 503 && text.contains("follows no leader"));

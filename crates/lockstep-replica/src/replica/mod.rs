@@ -73,7 +73,7 @@ use crate::journal::Tail;
 use crate::ports::Ports;
 use lockstep_core::engine::UNICAST_TURNS;
 use lockstep_core::engine::counters::{Counter, Counters};
-use lockstep_core::engine::event::{Events, ReplicaEvent, Role};
+use lockstep_core::engine::event::{Events, RefusedSender, ReplicaEvent, Role};
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
@@ -91,6 +91,7 @@ use lockstep_wire::{
     Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Keys, Kind, Nanos, REPAIR_TRAILER_LEN,
     Reject, SMALL_LEN_MAX, Seq,
 };
+use std::net::SocketAddrV4;
 
 /// After this many timeouts in which nothing moves although something is to be committed, the leader's
 /// heartbeats no longer count as a sign of life.
@@ -541,7 +542,7 @@ impl ReplicaCore {
 
     fn reject(&mut self, reject: Reject) {
         if self.counters.reject(reject) {
-            self.events.push(ReplicaEvent::Rejected { reject });
+            self.events.push(ReplicaEvent::Rejected { reject, sender: None });
         }
     }
 
@@ -558,6 +559,14 @@ impl ReplicaCore {
         self.counters.set(Counter::AcceptNext, end.next);
         self.counters.set(Counter::CommitNext, self.commit_next());
         self.counters.set(Counter::StampedNext, end.next.max(self.rx.seen_next()));
+    }
+}
+
+/// A datagram is refused: the first one for a reason is an event, which names its sender.
+#[cold]
+fn reject_datagram(core: &mut ReplicaCore, reject: Reject, bytes: &[u8], from: Option<SocketAddrV4>) {
+    if core.counters.reject(reject) {
+        core.events.push(ReplicaEvent::Rejected { reject, sender: RefusedSender::of(bytes, from) });
     }
 }
 

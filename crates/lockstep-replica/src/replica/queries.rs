@@ -4,7 +4,7 @@ use super::repair::RefusedRange;
 use super::replica_log::{each_frame, frames};
 use super::time_order::write_times_to;
 use super::versions::write_release_to;
-use super::{ReplicaCore, ReplicaEngine, RoleState, Turn};
+use super::{ReplicaCore, ReplicaEngine, RoleState, Turn, reject_datagram};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
@@ -33,7 +33,8 @@ impl<P: Ports> ReplicaEngine<P> {
         core.counters.add(Counter::UnicastIn, count as u64);
         for index in 0..count {
             if let Err(reject) = core.unicast(role, net, tail, turn, index) {
-                core.reject(reject);
+                let (bytes, from) = net.unicast_datagram(index);
+                reject_datagram(core, reject, bytes, Some(from));
             }
         }
         if count > 0
