@@ -10,7 +10,7 @@ pub use lockstep_daemon::args::{ArchiverArgs, ClusterArgs, SequencerArgs, WatchA
 use lockstep_daemon::config;
 use lockstep_wire::{Cursor, Destination, Identity, Seq};
 pub use membership::{
-    DeclareDeadArgs, HandoverArgs, MembershipAddArgs, MembershipArgs, MembershipCommand,
+    AckArgs, DeclareDeadArgs, HandoverArgs, MembershipAddArgs, MembershipArgs, MembershipCommand,
     MembershipRemoveArgs, MembershipReplaceArgs, TimeArgs, UpgradeArgs,
 };
 use std::path::PathBuf;
@@ -93,6 +93,8 @@ pub enum Command {
     Completions(super::completions::CompletionsArgs),
     /// Shows or changes who votes
     Membership(MembershipArgs),
+    /// Ends a condition that is a note of something past
+    Ack(AckArgs),
     /// Tells the leader to give its place to another
     Handover(HandoverArgs),
     /// Shows which versions the nodes speak, and ends an upgrade that was made node by node

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::failure::USAGE;
+use super::fingerprint;
 use super::secret::OPERATOR;
 use clap::{Args, Subcommand};
 use lockstep_daemon::acting;
@@ -472,7 +473,8 @@ fn show(args: &ShowArgs) -> Result<u8, Failure> {
                 .iter()
                 .map(|row| {
                     let until = row.until.map(Utc::date);
-                    json!({ "generation": row.number, "use": row.usage.name(), "until": until })
+                    let print = fingerprint::of(file.cluster, row);
+                    json!({ "generation": row.number, "use": row.usage.name(), "until": until, "fingerprint": print })
                 })
                 .collect();
             let publisher = |(number, name)| {
@@ -498,7 +500,9 @@ fn text(file: &KeyFile) -> String {
     for row in &file.generations {
         // Writing into a string cannot fail.
         let until = row.until.map_or_else(String::new, |until| format!(" until {}", until.date()));
-        let _ = writeln!(text, "generation {:>2}  {}{until}", row.number, row.usage.name());
+        let print = fingerprint::of(file.cluster, row);
+        let _ =
+            writeln!(text, "generation {:>2}  {}{until}, fingerprint {print}", row.number, row.usage.name());
     }
     for (number, name) in file.publishers() {
         let _ = writeln!(text, "publisher {number:>4}  {name:<20} {}", allows(file, number));

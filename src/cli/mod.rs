@@ -11,6 +11,7 @@
 
 pub mod check;
 
+mod ack;
 mod args;
 mod audit;
 mod backup;
@@ -25,6 +26,7 @@ mod doctor;
 mod drill;
 mod events;
 mod explain;
+mod fingerprint;
 mod format;
 mod handover;
 mod health;
@@ -139,6 +141,7 @@ impl Command {
             Self::Audit(args) => audit::run(&args),
             Self::Notary(args) => notary::run(&args),
             Self::Prove(args) => prove::run(&args),
+            Self::Ack(args) => ack::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::Upgrade(args) => upgrade::run(&args),
             Self::Time(args) => time::run(&args),

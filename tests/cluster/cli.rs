@@ -1,5 +1,6 @@
 //! The command line, as a person uses it: real processes on loopback, their output and their exit codes.
 
+mod ack;
 mod archiver;
 mod backup;
 mod beside;
@@ -11,6 +12,7 @@ mod health;
 mod idle;
 mod journal;
 mod killed;
+mod leaderless;
 mod losses;
 mod metrics;
 mod operators;

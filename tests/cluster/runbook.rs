@@ -96,6 +96,8 @@ fn looks(page: &mut Page, cluster: &Cluster) {
     shows("lockstep counters --group lines", &["replica-1"]);
     shows("lockstep counters --group unicast", &["replica-1"]);
     shows("lockstep losses", &["replica 1", "replica 3"]);
+    // Where a reader is ahead is a test of its own (`tests/cluster/cli/ack.rs`).
+    shows("lockstep ack LS1017", &["no node that answers has LS1017 active"]);
     shows("lockstep time", &["stream ", "by leader ", "nothing to correct"]);
     shows("lockstep membership show", &["1:", "full", "leads"]);
     shows("lockstep journal verify --replica 3", &["no damage"]);

@@ -6,11 +6,13 @@ use lockstep_testkit::cards;
 use lockstep_testkit::flow::{Feed, Stream, View};
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::netns::{self, Cut, Network};
-use lockstep_testkit::processes::Cluster;
+use lockstep_testkit::processes::{Cluster, PATIENCE, page};
 use lockstep_testkit::switch::{NetworkModel, Switch};
 use lockstep_testkit::takeover::{
     cut_off, half_deaf, kill_leader, line_lost, multicast_dead, multicast_lost, stale_leader,
 };
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 /// Three replicas, and behind them a node for publishers and one for a reader.
 const NODES: usize = 5;
@@ -227,4 +229,49 @@ fn leader_standby_and_readers_share_a_card_and_hear_on_when_its_owner_is_killed_
 {
     let Some(network) = network() else { return };
     println!("{}", cards::shared(&network, 10, amount(1, 2)));
+}
+
+/// The answer of a page of a process on a node.
+fn page_at(network: &Network, number: usize, address: SocketAddr, path: &'static str) -> (u16, String) {
+    network.node(number).within(move || page(address, path, "Accept: text/plain\r\n"))
+}
+
+#[test]
+fn a_feed_whose_host_is_cut_off_is_not_ready_and_one_that_multicast_alone_does_not_reach_goes_on_by_unicast()
+{
+    let Some(network) = network() else { return };
+    let cluster = cluster(&network);
+    let _replicas = cluster.found();
+    let address: SocketAddr = "127.0.0.1:9464".parse().expect("an address");
+    let args = ["feed", "--group", "239.77.9.78:7778", "--requests", "127.0.0.1:7779"];
+    let more = ["--set", "metrics.listen=127.0.0.1:9464"];
+    let command = cluster.command_at(network.node(READER).place(), &[&args[..], &more].concat());
+    let mut feed = cluster.start_command("feed", command);
+    let await_page = |path, what: &str, is_wanted: &dyn Fn(u16, &str) -> bool| {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let (status, text) = page_at(&network, READER, address, path);
+            if is_wanted(status, &text) {
+                return;
+            }
+            assert!(Instant::now() < until, "{what}: {status} {text}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let await_ready =
+        |what: &str, is_wanted: &dyn Fn(u16, &str) -> bool| await_page("/readyz", what, is_wanted);
+    feed.await_log("metrics at http://");
+    await_ready("it begins", &|status, _| status == 200);
+    network.cut(&[Cut::one_way(&REPLICAS, &[READER]).of_multicast()]);
+    cluster.publish("by unicast\n");
+    await_page("/metrics", "it misses multicast", &|_, text| {
+        text.lines().any(|line| line.starts_with("lockstep_multicast_lost") && !line.ends_with(" 0"))
+    });
+    await_ready("replicas answer by unicast", &|status, _| status == 200);
+    network.cut(&Cut::between(&REPLICAS, &[READER]));
+    await_ready("its host is cut off", &|status, text| status == 503 && text.contains("follows no leader"));
+    feed.await_log("this process follows no leader");
+    network.cut(&[]);
+    await_ready("its host is back", &|status, _| status == 200);
+    feed.await_log("this process follows a leader again, after ");
 }

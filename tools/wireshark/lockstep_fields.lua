@@ -28,7 +28,7 @@ names.orders = { [1] = "handover", [2] = "declare-dead", [3] = "membership", [4]
 names.terms = { [1] = "given", [2] = "prove", [3] = "full", [4] = "multicast" }
 names.topics = {
     [1] = "node", [2] = "publisher", [3] = "status", [4] = "hand over", [5] = "declare dead", [6] = "pulse",
-    [7] = "events", [8] = "upgrade", [9] = "release", [10] = "time", [11] = "times",
+    [7] = "events", [8] = "upgrade", [9] = "release", [10] = "time", [11] = "times", [12] = "acknowledge",
 }
 names.denials = {
     [0] = "taken", [1] = "not leader", [2] = "not listed", [3] = "witness", [4] = "leads", [5] = "busy",

@@ -1,6 +1,7 @@
 //! An [`Endpoint`] without a file.
 
 use crate::endpoint::Endpoint;
+use lockstep_core::engine::leader_contact::leaderless_ns_max;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
@@ -341,6 +342,7 @@ impl EndpointBuilder {
             resend_ns_min: 1_000_000,
             resend_ns_max: 100_000_000,
             heartbeat_interval_ns: self.heartbeat_interval_ns,
+            leaderless_ns_max: leaderless_ns_max(self.heartbeat_interval_ns, 0),
             idle: self.idle,
             counters: self.counters.clone(),
         })

@@ -1,7 +1,7 @@
 //! The texts of a node's conditions: one sentence each, for its log and for `lockstep status`, with the
 //! remedy.
 
-use lockstep_wire::{Condition, ConditionRow, Epoch};
+use lockstep_wire::{Condition, ConditionRow, Epoch, ReadersAheadNumber};
 use std::fmt;
 use std::time::Duration;
 
@@ -11,6 +11,12 @@ const LOG_GONE_ADVICE: &str = "it can neither vote nor repair as it is: start an
     an older part of the stream begins again: stop it, move its folder and its tail away, `lockstep format \
     --replica N` (an archiver: `--archiver N`), start it, and give it its former place: `lockstep membership \
     replace OLD NEW`, with the identities that `lockstep membership show` and `format` print";
+/// The remedy where one reader alone is ahead, ...
+const ONE_READER_AHEAD: &str = "no other reader says so: its cursor is another stream's, or was written by hand; give it the \
+                                right one. This ends ten minutes after its last word, or by `lockstep ack LS1017`";
+/// ... and where several are.
+const READERS_AHEAD: &str = "they have seen what the cluster does not have: find out which replicas have lost their journals, before anything else \
+     is done; `lockstep ack LS1017` ends this once it is understood";
 
 /// A condition that holds at a node. Prints the problem and its remedy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -31,6 +37,11 @@ impl ActiveCondition {
         let ConditionRow { code, age_s, a, b, .. } = row;
         let age = Duration::from_secs(u64::from(age_s));
         Condition::from_u16(code).map(|condition| Self { condition, age, a, b })
+    }
+
+    /// Whether it is the word of one reader alone, which nothing else confirms.
+    pub fn is_of_one_reader(&self) -> bool {
+        self.condition == Condition::ReaderAhead && !ReadersAheadNumber::unpacked(self.b).is_loss()
     }
 
     /// As a log line prints it.
@@ -117,9 +128,16 @@ impl ActiveCondition {
                 format!("{a} names of publishers are used, and the table takes {b}")
             }
             Condition::ReaderAhead => {
-                format!(
-                    "a reader has read this stream up to seq {a}, and the log of its leader ends with {b}"
-                )
+                let ReadersAheadNumber { addresses, newest } = ReadersAheadNumber::unpacked(b);
+                match addresses {
+                    0..=1 => format!(
+                        "a reader at {newest} says that it has read this stream up to seq {a}, beyond its end"
+                    ),
+                    more => format!(
+                        "readers at {more} addresses, the last one at {newest}, have read this stream beyond its end, up \
+                         to seq {a}"
+                    ),
+                }
             }
             Condition::ClockAhead => {
                 let (ahead, stands) = (Duration::from_nanos(a), b == 1);
@@ -217,10 +235,8 @@ impl ActiveCondition {
             Condition::PublishersNearlyFull => {
                 "raise stream.publishers_max in the files of all replicas, and restart them one by one"
             }
-            Condition::ReaderAhead => {
-                "it has seen what the cluster does not have: find out which replicas have lost their journals, \
-                 before anything else is done"
-            }
+            Condition::ReaderAhead if self.is_of_one_reader() => ONE_READER_AHEAD,
+            Condition::ReaderAhead => READERS_AHEAD,
             Condition::ClockAhead => {
                 "a leader's clock was wrong, here or there, and the stream's time stands still: mend the clocks; where they \
                  are right and a quorum's were wrong, `lockstep time --correct` sets it back"

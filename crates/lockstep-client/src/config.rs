@@ -2,6 +2,7 @@
 
 use crate::endpoint::Endpoint;
 use lockstep_config::{Config, ConfigErrors, KeyUse};
+use lockstep_core::engine::leader_contact::leaderless_ns_max;
 use lockstep_wire::CHANNELS;
 use std::path::Path;
 
@@ -92,6 +93,10 @@ impl Endpoint {
             resend_ns_min: config.timing.resend_min_ns,
             resend_ns_max: config.timing.resend_max_ns,
             heartbeat_interval_ns: config.timing.heartbeat_interval_ns,
+            leaderless_ns_max: leaderless_ns_max(
+                config.timing.heartbeat_interval_ns,
+                config.timing.failure_timeout_ns,
+            ),
             idle: config.idle(),
             counters: config.counters_folder(),
         })

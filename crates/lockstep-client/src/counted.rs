@@ -18,16 +18,23 @@ const PUBLISH_NS: Nanos = 100_000_000;
 /// The labels of a handle, and of the half of a participant.
 const PUBLISHER: &str = "handle=\"publisher\"";
 const SUBSCRIBER: &str = "handle=\"subscriber\"";
+/// What each handle has.
+const CONNECTED: CounterRow = CounterRow::gauge(
+    "connected",
+    "1 while the handle follows a leader's stream: 0 once it has heard none for a second (or ten heartbeats, or \
+     four failure timeouts).",
+);
 /// What a publisher's handle has beside what its engine counts.
 const PUBLISHER_ROWS: [CounterRow; 2] = [
-    CounterRow::gauge("connected", "1 while the handle follows a leader's stream."),
+    CONNECTED,
     CounterRow::histogram(
         "publish_latency_ns",
         "Time from the sending of a message until its publisher knew that it is committed; one message at a time.",
     ),
 ];
 /// What a subscriber's handle has beside what its engine counts.
-const SUBSCRIBER_ROWS: [CounterRow; 3] = [
+const SUBSCRIBER_ROWS: [CounterRow; 4] = [
+    CONNECTED,
     CounterRow::gauge("epoch", "The round of the epoch that the handle follows; 0 none."),
     CounterRow::gauge("deliver_next", "The next seq that is delivered."),
     CounterRow::histogram(
@@ -105,11 +112,12 @@ fn push_publisher(values: &mut Vec<u64>, is_connected: bool, trips: Option<&Dura
 /// The values of [`SUBSCRIBER_ROWS`] and of the engine.
 fn push_subscriber(
     values: &mut Vec<u64>,
+    is_connected: bool,
     (epoch, deliver_next): (Epoch, Seq),
     latencies: Option<&Durations>,
     counters: &Counters,
 ) {
-    values.extend([u64::from(epoch.round()), deliver_next]);
+    values.extend([u64::from(is_connected), u64::from(epoch.round()), deliver_next]);
     values.extend(words(latencies));
     values.extend_from_slice(counters.values());
 }
@@ -264,7 +272,8 @@ impl Counted {
         if let Some(subscriber) = subscriber {
             wall = subscriber.clock().wall(now);
             let place = (subscriber.epoch(), subscriber.deliver_next());
-            push_subscriber(values, place, subscriber.latencies(), subscriber.counters());
+            let is_connected = subscriber.is_connected();
+            push_subscriber(values, is_connected, place, subscriber.latencies(), subscriber.counters());
             values.extend_from_slice(&subscriber.net().counts().values());
             subscriber.losses().sums(values);
         }
@@ -277,7 +286,8 @@ impl Counted {
         let (is_connected, counters) = (participant.is_connected(), participant.publisher_counters());
         push_publisher(values, is_connected, participant.round_trips(), counters);
         let place = (participant.epoch(), participant.deliver_next());
-        push_subscriber(values, place, participant.latencies(), participant.subscriber_counters());
+        let (latencies, counters) = (participant.latencies(), participant.subscriber_counters());
+        push_subscriber(values, is_connected, place, latencies, counters);
         participant.losses().sums(values);
         values.extend_from_slice(&participant.net().counts().values());
         self.publish_values(participant.clock().wall(now));

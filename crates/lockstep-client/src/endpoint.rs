@@ -68,6 +68,8 @@ pub struct Endpoint {
     pub(crate) resend_ns_max: Nanos,
     /// Time between heartbeats of an idle leader.
     pub(crate) heartbeat_interval_ns: Nanos,
+    /// Silence of all leaders after which a handle follows none.
+    pub(crate) leaderless_ns_max: Nanos,
     /// Idle strategy of loops that the handle runs itself.
     pub(crate) idle: Idle,
     /// Directory of counters files, on a tmpfs.
@@ -123,6 +125,12 @@ impl Endpoint {
     /// The configured idle strategy.
     pub fn idle(&self) -> Idle {
         self.idle
+    }
+
+    /// Silence of all leaders after which a handle follows none.
+    #[doc(hidden)]
+    pub fn leaderless_ns_max(&self) -> Nanos {
+        self.leaderless_ns_max
     }
 
     /// The folder of counters files.

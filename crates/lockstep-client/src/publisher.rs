@@ -38,6 +38,7 @@ pub(crate) fn publisher_limits(endpoint: &Endpoint) -> Result<PublisherLimits, I
         resend_ns_min: endpoint.resend_ns_min,
         resend_ns_max: endpoint.resend_ns_max,
         heartbeat_interval_ns: endpoint.heartbeat_interval_ns,
+        leaderless_ns_max: endpoint.leaderless_ns_max,
         names_max: NAMES_MAX,
         message_len_max: endpoint.message_len_max,
         message_len_max_of: endpoint.message_len_max_of.clone(),
@@ -322,7 +323,8 @@ impl<N: Net> Publisher<N> {
         self.engine.core.is_drained()
     }
 
-    /// Whether the handle receives and follows a leader's stream.
+    /// Whether the handle follows a leader's stream: it has received one within the last second (ten
+    /// heartbeats, or four times `timing.failure_timeout`, where that is longer). A takeover is shorter.
     pub fn is_connected(&self) -> bool {
         self.engine.core.is_connected()
     }

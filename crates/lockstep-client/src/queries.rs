@@ -10,9 +10,9 @@ use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
 use lockstep_io::idle::Parker;
 use lockstep_wire::{
-    Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, EventRow, EventsBody, HEADER_LEN, Header,
-    Identity, Kind, MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorKey, OperatorOrder,
-    OrderProof, OrderStatement, QueryKind, SMALL_LEN_MAX, Seq, named_arguments, write_entry,
+    Acknowledgement, Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, EventRow, EventsBody,
+    HEADER_LEN, Header, Identity, Kind, MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorKey,
+    OperatorOrder, OrderProof, OrderStatement, QueryKind, SMALL_LEN_MAX, Seq, named_arguments, write_entry,
     write_membership, write_order,
 };
 use std::net::SocketAddrV4;
@@ -216,6 +216,16 @@ impl QueryClient {
         timeout: Duration,
     ) -> Option<Result<(), CommandReject>> {
         self.send_order(leader, QueryKind::Time, &before.to_string(), timeout)
+    }
+
+    /// Tells a node that its condition is acknowledged, as it was shown; as [`QueryClient::send_command`].
+    pub fn send_acknowledgement(
+        &mut self,
+        status: &NodeStatus,
+        asked: Acknowledgement,
+        timeout: Duration,
+    ) -> Option<Result<(), CommandReject>> {
+        self.send_order(status, QueryKind::Acknowledge, &asked.to_string(), timeout)
     }
 
     /// What the order is about stands in `name` alone, for whoever signs it as for the node that judges it.

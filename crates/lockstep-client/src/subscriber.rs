@@ -33,12 +33,14 @@ pub(crate) fn subscriber_limits(
     let replay = endpoint.replay(receiver.me);
     let parts = PartsLimits { spare_bytes: endpoint.subscriber_parts_bytes, ..PartsLimits::default() };
     let heartbeat_interval_ns = endpoint.heartbeat_interval_ns;
+    let leaderless_ns_max = endpoint.leaderless_ns_max;
     let limits = SubscriberLimits {
         receiver,
         delivery,
         start,
         parts,
         heartbeat_interval_ns,
+        leaderless_ns_max,
         ..SubscriberLimits::default()
     };
     Ok((limits, replay))
@@ -237,6 +239,12 @@ impl<N: Net> Subscriber<N> {
     /// part of the stream, and is refused if that part did not survive.
     pub fn cursor(&self) -> Option<Cursor> {
         self.engine.core.cursor()
+    }
+
+    /// Whether the handle follows a leader's stream: it has received one within the last second (ten
+    /// heartbeats, or four times `timing.failure_timeout`, where that is longer). A takeover is shorter.
+    pub fn is_connected(&self) -> bool {
+        self.engine.core.is_connected()
     }
 
     /// Whether the subscription has its position; see [`Subscriber::begin`]. A message that is stamped before

@@ -4,6 +4,7 @@ use crate::args::ClusterArgs;
 use crate::config::{Channel, Config, KeyUse};
 use crate::ended::{ReadingEnd, serve_whole_or_oldest};
 use crate::failure::{FAILED, USAGE};
+use crate::follows::FollowsLog;
 use crate::observed::Observed;
 use crate::reloader::{Daemon, ReloadAnswers, Reloader};
 use crate::sequencer::{log_effective, stop_with_stdin};
@@ -234,6 +235,7 @@ fn serve(
     let mut counted = counters_or_warning(observed, created);
     answers.begin_beside(counted.as_ref());
     let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
+    let mut follows = FollowsLog::new("its readers receive nothing new", endpoint.leaderless_ns_max());
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();
         if allowed.has_changed() {
@@ -257,7 +259,9 @@ fn serve(
         }
         feed.turn(now, &mut send);
         work += answer(&mut feed, &requests, &mut buffer, now)?;
-        feed.counts.ready = u64::from(feed.is_live());
+        let is_connected = subscriber.is_connected();
+        follows.look(now, is_connected);
+        feed.counts.ready = u64::from(is_connected && feed.is_live());
         if let Some(counted) = &mut counted {
             counted.publish(now, &feed.counts.values(), None, Some(&subscriber));
         }

@@ -32,6 +32,7 @@ pub mod signals;
 pub mod watch;
 
 mod endpoint;
+mod follows;
 mod network_wait;
 mod observed;
 mod service;

@@ -143,8 +143,13 @@ mod tests {
     fn a_gateway_is_ready_when_clients_may_log_in_and_asks_for_patience_before() {
         let mut reported = Reported::default();
         let waits = reported.next(&process("gateway", Life::Runs, &[("gateway_ready", 0)]));
+        let serves = [
+            ("gateway_ready", 1),
+            ("connected{handle=\"publisher\"}", 1),
+            ("connected{handle=\"subscriber\"}", 1),
+        ];
         assert_eq!(waits[..2], [Report::Alive, Report::Patience]);
-        let serves = reported.next(&process("gateway", Life::Runs, &[("gateway_ready", 1)]));
+        let serves = reported.next(&process("gateway", Life::Runs, &serves));
         assert_eq!(serves, [Report::Alive, Report::Ready, Report::Status("ready".to_owned())]);
     }
 

@@ -114,7 +114,7 @@ impl From<PackError> for FeedError {
 counter_group! {
     /// What happened, in numbers.
     pub struct FeedCounts {
-        ready gauge "feed_ready" "1 once the feed has read the stream up to its end, and multicasts.",
+        ready gauge "feed_ready" "1 while the feed multicasts: the stream is read up to its end, and a leader is followed.",
         messages count "feed_messages" "Messages with a number, of all days.",
         datagrams count "feed_datagrams" "Datagrams multicast, heartbeats and ends of sessions among them.",
         too_long count "feed_too_long" "Messages passed over: longer than a datagram takes.",

@@ -7,6 +7,9 @@ use crate::process::{Life, Process};
 use lockstep_core::engine::event::Role;
 use lockstep_wire::Condition;
 
+/// The reason of a process without a leader.
+const NO_LEADER: &str = "it follows no leader";
+
 /// Why a process is not alive; `None` if it is.
 pub fn not_alive(process: &Process) -> Option<String> {
     match process.life {
@@ -21,22 +24,25 @@ pub fn not_alive(process: &Process) -> Option<String> {
 /// Why a process is not ready; `None` if it is.
 pub fn not_ready(process: &Process) -> Option<String> {
     let value = |name: &str| process.value(name).map_or(0, |value| value.number());
-    let follows = || value("connected{handle=\"publisher\"}") == 1;
+    let follows = |handle| value(&format!("connected{{handle=\"{handle}\"}}")) == 1;
+    let no_leader = || Some(NO_LEADER.to_owned());
     let reason = not_alive(process);
     reason.or_else(|| match &*process.kind {
         "replica" => replica_waits(&value),
         "archiver" => stream_waits(&value),
+        "gateway" if !follows("publisher") || !follows("subscriber") => no_leader(),
         "gateway" if value("gateway_ready") == 0 => {
             Some("clients may not log in yet: it reads the stream up to its end".to_owned())
         }
+        "feed" if !follows("subscriber") => no_leader(),
         "feed" if value("feed_ready") == 0 => {
             Some("it sends nothing yet: it reads the stream up to its end".to_owned())
         }
-        "notary" if !follows() => Some("it follows no leader".to_owned()),
+        "notary" if !follows("publisher") => no_leader(),
         // A program of a user that runs a machine; others have counters of their own.
         "application" if process.value("app_ready").is_some() => match () {
             () if value("app_ready") == 0 => Some("it reads the stream up to its end".to_owned()),
-            () if !follows() => Some("it follows no leader".to_owned()),
+            () if !follows("publisher") => no_leader(),
             () => None,
         },
         _ => None,
@@ -61,7 +67,7 @@ fn replica_waits(value: &impl Fn(&str) -> u64) -> Option<String> {
 fn stream_waits(value: &impl Fn(&str) -> u64) -> Option<String> {
     let (end, commit_next) = (value("accept_next"), value("commit_next"));
     match () {
-        () if value("leader") == 0 => Some("it follows no leader".to_owned()),
+        () if value("leader") == 0 => Some(NO_LEADER.to_owned()),
         () if end < commit_next => Some(format!("it lacks {} entries that are committed", commit_next - end)),
         () => None,
     }
@@ -113,8 +119,30 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_is_ready_once_clients_may_log_in() {
-        assert!(waits("gateway", &[("gateway_ready", 0)], Life::Runs).is_some());
-        assert_eq!(waits("gateway", &[("gateway_ready", 1)], Life::Runs), None);
+    fn a_gateway_is_ready_once_clients_may_log_in_and_while_both_its_handles_follow_a_leader() {
+        let of = |ready, publisher, subscriber| {
+            let gauges = [
+                ("gateway_ready", ready),
+                ("connected{handle=\"publisher\"}", publisher),
+                ("connected{handle=\"subscriber\"}", subscriber),
+            ];
+            waits("gateway", &gauges, Life::Runs)
+        };
+        assert!(of(0, 1, 1).is_some_and(|why| why.contains("up to its end")));
+        for (publisher, subscriber) in [(0, 1), (1, 0), (0, 0)] {
+            assert!(of(1, publisher, subscriber).is_some_and(|why| why.contains("no leader")));
+        }
+        assert_eq!(of(1, 1, 1), None);
+    }
+
+    #[test]
+    fn a_feed_is_ready_once_it_has_read_the_stream_and_while_it_follows_a_leader() {
+        let of = |ready, follows| {
+            let gauges = [("feed_ready", ready), ("connected{handle=\"subscriber\"}", follows)];
+            waits("feed", &gauges, Life::Runs)
+        };
+        assert!(of(0, 1).is_some_and(|why| why.contains("up to its end")));
+        assert!(of(1, 0).is_some_and(|why| why.contains("no leader")));
+        assert_eq!(of(1, 1), None);
     }
 }

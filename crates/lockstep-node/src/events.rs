@@ -13,6 +13,7 @@ use lockstep_process::watcher::{self, Readiness};
 use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, Epoch, EventRecord as Record, Identity, Nanos, Reject};
 use std::fmt::{self, Display as _};
+use std::net::Ipv4Addr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -347,6 +348,9 @@ fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (from, to, took) = (name(u32::from(event.small)), name(event.e), Duration::from_nanos(event.c));
     write!(f, "{from} -> {to} in epoch {} at seq {} after {took:?}", Epoch(event.a), event.b)?;
     match Role::from_u32(event.e) {
+        Some(Role::Learner) if event.d > 0 => {
+            f.write_str(": it is an archiver, which stores and replays the stream and is never a member")
+        }
         Some(Role::Learner) => f.write_str(
             ": the membership does not list this replica, so it stores and has no vote; `membership add` lists it",
         ),
@@ -385,15 +389,33 @@ fn format_left_behind(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result
 }
 
 fn format_rejected(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let reported_once = "(reported once; the counters go on)";
+    let sender = refused_sender(event);
+    let reported_once = format!("{sender} (reported once; the counters go on)");
     let reject = match Reject::NAMES.get(usize::from(event.small)) {
         Some(&"version") => Reject::Version { seen: event.a as u8 },
         Some(&"cluster") => Reject::Cluster { seen: event.a },
         Some(&"history") => Reject::History { seen: event.a },
-        Some(name) => return write!(f, "datagrams are refused: {name} {reported_once}"),
-        None => return write!(f, "datagrams are refused {reported_once}"),
+        Some(name) => return write!(f, "datagrams are refused: {name}{reported_once}"),
+        None => return write!(f, "datagrams are refused{reported_once}"),
     };
-    write!(f, "datagrams are refused: {reject} {reported_once}")
+    write!(f, "datagrams are refused: {reject}{reported_once}")
+}
+
+/// The sender of the first one, as the datagram has it: its address where it came by unicast, and the
+/// generation of its key.
+fn refused_sender(event: &Record) -> String {
+    let (identity, at, generation) = (event.b, event.d, event.e);
+    if identity == 0 {
+        return String::new();
+    }
+    let address = match at {
+        0 => format!(", from {}", Identity::from_packed(identity)),
+        at => format!(", from {}:{}", Ipv4Addr::from_bits((at >> 16) as u32), at as u16),
+    };
+    match generation.checked_sub(1) {
+        Some(generation) => format!("{address}, sealed with generation {generation}"),
+        None => format!("{address}, without a key"),
+    }
 }
 
 /// Other nodes refuse to send to us, or do no longer.
@@ -404,4 +426,28 @@ pub(super) fn join_record(counts: &FanoutCounts, now: Nanos) -> Record {
 /// Others send to us by lease, more or fewer than before.
 pub(super) fn leased_record(counts: &FanoutCounts, now: Nanos) -> Record {
     Record { at: now, code: LEASED, a: counts.lessors, ..Record::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_core::engine::event::{RefusedSender, ReplicaEvent};
+    use lockstep_core::engine::event_record::record;
+    use lockstep_process::events::EventText;
+    use std::net::SocketAddrV4;
+
+    #[test]
+    fn a_refused_datagram_is_logged_with_the_address_of_its_sender_and_the_generation_of_its_key() {
+        let identity = Identity { replica: 3, incarnation: 0xa3f_9c1 };
+        let address = Some(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 7), 7_701));
+        let text = |sender| {
+            let event = record(ReplicaEvent::Rejected { reject: Reject::Tag, sender }, 0, 0);
+            EventText::new(EVENT_KINDS, &event).to_string()
+        };
+        let by_unicast = RefusedSender { identity, address, generation: Some(0) };
+        assert!(text(Some(by_unicast)).contains("tag, from 10.0.0.7:7701, sealed with generation 0"));
+        let by_group = RefusedSender { address: None, generation: None, ..by_unicast };
+        assert!(text(Some(by_group)).contains(", from 3:0a3f9c1, without a key"), "{}", text(Some(by_group)));
+        assert!(text(None).starts_with("datagrams are refused: tag (reported once"));
+    }
 }

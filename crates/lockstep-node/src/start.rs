@@ -100,9 +100,6 @@ impl Node {
         let mut replica = ReplicaEngine::new(net, opened.tail, recovered, limits)
             .map_err(|why| NodeError::Refused(format!("journal {directory}: {why}")))?;
         replica.core.losses.measure();
-        if settings.is_archiver {
-            replica.core.become_archiver();
-        }
         effective.extend(configure_thread(settings));
         let values = Vec::with_capacity(outside.values_len);
         let mut node = Self::new(
@@ -312,6 +309,7 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
 fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<ReplicaLimits, NodeError> {
     let usual = ReplicaLimits::default();
     Ok(ReplicaLimits {
+        is_archiver: settings.is_archiver,
         receiver: ReceiverLimits {
             keys: settings.keys.clone(),
             me,

@@ -18,7 +18,7 @@ use lockstep_io::clock::{Clock, Utc};
 use lockstep_io::event_ring::{EventPage, EventRing};
 use lockstep_io::output::{self, OutputStream};
 use lockstep_io::{IoError, capabilities};
-use lockstep_wire::{EventRecord, EventRow};
+use lockstep_wire::{EventRecord, EventRow, Nanos};
 use signal_hook::{SigId, consts::SIGUSR1};
 use std::fmt::{self, Write as _};
 use std::io::ErrorKind;
@@ -36,6 +36,40 @@ pub const LOST_CODE: u16 = 1;
 const DRAIN_PAUSE: Duration = Duration::from_millis(50);
 /// After so many of these pauses the side thread takes the offset of the wall time again: each second.
 const PAUSES_PER_OFFSET: u64 = 20;
+
+/// Codes of events that come in bursts, one for each gap: the flight recorder has all, and the log few.
+const BURSTS: [u16; 1] = [1202];
+/// So many of a code have a line, ...
+const BURST_LINES: u64 = 16;
+/// ... in this time; then one line has the count of the others.
+const BURST_NS: Nanos = 10_000_000_000;
+
+/// Which events of a code that comes in bursts have a line.
+#[derive(Clone, Copy, Default)]
+struct Burst {
+    since: Nanos,
+    seen: u64,
+}
+
+impl Burst {
+    /// An event at `now`: whether it has a line, and how many before it had none.
+    fn on_event(&mut self, now: Nanos) -> (bool, u64) {
+        let left_out = self.end(now);
+        if self.seen == 0 {
+            self.since = now;
+        }
+        self.seen += 1;
+        (self.seen <= BURST_LINES, left_out)
+    }
+
+    /// How many had no line, once their time is over.
+    fn end(&mut self, now: Nanos) -> u64 {
+        if self.seen == 0 || now < self.since.saturating_add(BURST_NS) {
+            return 0;
+        }
+        std::mem::take(&mut self.seen).saturating_sub(BURST_LINES)
+    }
+}
 
 /// The meaning of a code: its severity, and its text.
 #[derive(Clone, Copy)]
@@ -228,11 +262,16 @@ impl Recorder {
 
     /// The side thread. Events that were recorded before `stop` was set are still formatted.
     fn format_until(&self, stop: &AtomicBool, dump_asked: &AtomicBool) {
-        let mut lost_reported = 0;
+        let (mut lost_reported, mut bursts) = (0, [Burst::default(); BURSTS.len()]);
+        let clock = Clock::start();
         for pause in 1_u64.. {
             let last = stop.load(Ordering::Acquire);
             while let Some(event) = self.shared.queue.pop() {
-                self.log(&event);
+                self.log_unless_burst(&event, &mut bursts);
+            }
+            for (code, burst) in BURSTS.iter().zip(&mut bursts) {
+                let now = if last { Nanos::MAX } else { clock.now() };
+                log_left_out(*code, burst.end(now));
             }
             let lost = self.dropped();
             if lost > lost_reported {
@@ -253,6 +292,15 @@ impl Recorder {
         }
     }
 
+    fn log_unless_burst(&self, event: &EventRecord, bursts: &mut [Burst]) {
+        let place = BURSTS.iter().position(|code| *code == event.code);
+        let (has_line, left_out) = place.map_or((true, 0), |place| bursts[place].on_event(event.at));
+        log_left_out(event.code, left_out);
+        if has_line {
+            self.log(event);
+        }
+    }
+
     /// Hands one event to `tracing`, whose levels are constants of each place.
     fn log(&self, event: &EventRecord) {
         let text = EventText::new(self.shared.kinds, event);
@@ -264,6 +312,13 @@ impl Recorder {
             Level::DEBUG => tracing::debug!(%code, at_ns, "{text}"),
             Level::TRACE => tracing::trace!(%code, at_ns, "{text}"),
         }
+    }
+}
+
+fn log_left_out(code: u16, count: u64) {
+    if count > 0 {
+        let code = EventCode(code);
+        tracing::info!(%code, "{count} more of these in 10 s have no line here; `lockstep events --code {code}` has them");
     }
 }
 
@@ -291,5 +346,25 @@ impl Drop for EventLog {
             let _ = thread.join(); // a panic there has been printed
         }
         signal_hook::low_level::unregister(self.signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_has_few_lines_and_one_with_the_count_of_the_others() {
+        let mut burst = Burst::default();
+        let ms = |at: u64| at * 1_000_000;
+        let lines = (0..3_000).filter(|at| burst.on_event(ms(*at)).0).count();
+        assert_eq!((lines as u64, burst.end(ms(9_999))), (BURST_LINES, 0));
+        assert_eq!(burst.end(ms(10_000)), 3_000 - BURST_LINES);
+        assert_eq!(burst.end(ms(30_000)), 0, "once");
+        // The next one begins anew, also where nothing looked in between.
+        assert_eq!(burst.on_event(ms(40_000)), (true, 0));
+        (0..99).for_each(|_| _ = burst.on_event(ms(40_000)));
+        assert_eq!(burst.on_event(ms(60_000)), (true, 100 - BURST_LINES));
+        assert_eq!(burst.end(Nanos::MAX), 0);
     }
 }

@@ -70,6 +70,12 @@ impl ConditionSet {
         Some(ReplicaEvent::Condition { condition, holds, a, b, lasted: now.saturating_sub(since) })
     }
 
+    /// Its two numbers, while it is active.
+    pub fn numbers(&self, condition: Condition) -> Option<(u64, u64)> {
+        let active = self.active.iter().find(|active| active.condition == condition)?;
+        Some((active.a, active.b))
+    }
+
     /// No part checks any more whether it is active.
     pub fn forget(&mut self, condition: Condition) {
         self.active.retain(|active| active.condition != condition);

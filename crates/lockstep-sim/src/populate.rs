@@ -17,6 +17,7 @@ use super::wire::SimNetwork;
 use super::world::{Actor, ReaderSlot, RunPhase, SimNode, World, WorldWork};
 use super::year::{Diary, hand_in_every_ns};
 use crate::edge::MachineUnderTest;
+use lockstep_core::engine::leader_contact::leaderless_ns_max;
 use lockstep_core::engine::participant::ParticipantEngine;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublisherCore, PublisherEngine, PublisherLimits};
@@ -153,6 +154,7 @@ fn subscriber_limits(
         parts: PartsLimits::default(),
         lag_report_ns: 1_000_000,
         heartbeat_interval_ns: plan.heartbeat_interval_ns(),
+        leaderless_ns_max: leaderless_ns_max(plan.heartbeat_interval_ns(), 0),
     }
 }
 

@@ -6,6 +6,9 @@
 
 use super::{HEADER_LEN, Header, MEMBERS_MAX, Reject, StatusBody, StatusMember};
 use bytemuck::{Pod, Zeroable};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::str::FromStr;
 
 macro_rules! conditions {
     ($($name:ident $code:literal $text:literal $what:literal,)*) => {
@@ -45,7 +48,7 @@ conditions! {
     DeviceStalled 1106 "device_stalled" "The journal's device has confirmed nothing for `b` nanoseconds; it has what lies below seq `a`.",
     RoomLow 1108 "room_low" "Of a resource `b` little is left; at the rate of the last minutes it is used up in `a` seconds (0: at no rate). 1 is bytes and 2 inodes of the journal's disk, 3 bytes and 4 inodes of the tail's file system, 5 descriptors.",
     PublishersNearlyFull 1015 "publishers_nearly_full" "`a` names of publishers are in the table, which takes `b`.",
-    ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a` of a stream whose leader's log ends with `b`.",
+    ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a`, beyond the log of this leader; `b` is its address, and how many say so.",
     ClockAhead 1016 "clock_ahead" "The stream's time is `a` nanoseconds ahead of this node's clock; `b` is 1 where it leads, and time stands still.",
     ClockApart 1021 "clock_apart" "This node's clock differs by `a` nanoseconds from the time that a quorum's clocks have reached; `b` is 1 where it is ahead.",
     MulticastLost 1010 "multicast_lost" "The groups bring nobody of epoch `a`, and unicast is answered.",
@@ -63,10 +66,73 @@ impl Condition {
         Self::ALL.iter().copied().find(|known| *known as u16 == code)
     }
 
+    /// Whether an operator acknowledges it: it is a note of something past, which nothing that the node looks
+    /// at would end. All others are how the node stands, and end with their causes.
+    pub fn is_acknowledged(self) -> bool {
+        self == Self::ReaderAhead
+    }
+
     /// Its place in [`Condition::ALL`].
     pub fn index(self) -> usize {
         let place = Self::ALL.iter().position(|known| *known == self);
         place.expect("ALL has each of them, as one macro makes both")
+    }
+}
+
+/// The second number of [`Condition::ReaderAhead`], from the top: 16 bits of how many addresses have readers
+/// that say so, 32 of the newest one's IPv4 address, 16 of its port.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ReadersAheadNumber {
+    /// How many addresses.
+    pub addresses: u16,
+    /// The newest one's.
+    pub newest: SocketAddrV4,
+}
+
+impl ReadersAheadNumber {
+    /// As one number.
+    pub fn packed(self) -> u64 {
+        u64::from(self.addresses) << 48
+            | u64::from(self.newest.ip().to_bits()) << 16
+            | u64::from(self.newest.port())
+    }
+
+    /// Of that number.
+    pub fn unpacked(number: u64) -> Self {
+        let newest = SocketAddrV4::new(Ipv4Addr::from_bits((number >> 16) as u32), number as u16);
+        Self { addresses: (number >> 48) as u16, newest }
+    }
+
+    /// Whether it is no single reader's word.
+    pub fn is_loss(self) -> bool {
+        self.addresses > 1
+    }
+}
+
+/// What an operator acknowledges: a condition with its first number, as it was shown. A condition that is
+/// newer than that has another number, so that a recorded command ends none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Acknowledgement {
+    /// The condition.
+    pub condition: Condition,
+    /// Its first number.
+    pub a: u64,
+}
+
+/// The code and the number: `1017 9999998`.
+impl fmt::Display for Acknowledgement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.condition as u16, self.a)
+    }
+}
+
+impl FromStr for Acknowledgement {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (code, a) = text.split_once(' ').ok_or(())?;
+        let condition = code.parse().ok().and_then(Condition::from_u16).ok_or(())?;
+        Ok(Self { condition, a: a.parse().map_err(|_| ())? })
     }
 }
 
@@ -129,6 +195,18 @@ impl<'a> ConditionRows<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_readers_ahead_and_an_acknowledgement_are_read_as_they_were_written() {
+        let newest = SocketAddrV4::new(Ipv4Addr::new(10, 255, 0, 7), 65_535);
+        let number = ReadersAheadNumber { addresses: 2, newest };
+        assert_eq!(ReadersAheadNumber::unpacked(number.packed()), number);
+        let asked = Acknowledgement { condition: Condition::ReaderAhead, a: u64::MAX };
+        assert_eq!(asked.to_string().parse(), Ok(asked));
+        for wrong in ["1017", "1017 x", "9 1", "1017 1 ", ""] {
+            assert_eq!(wrong.parse::<Acknowledgement>(), Err(()), "{wrong}");
+        }
+    }
 
     #[test]
     fn every_condition_has_a_code_and_a_name_of_its_own() {

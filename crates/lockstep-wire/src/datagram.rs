@@ -448,8 +448,8 @@ impl<'a> Datagram<'a> {
             Kind::CommandResult => {
                 ends(header, size_of::<CommandResultBody>(), 0)?;
                 let parsed: CommandResultBody = body(bytes)?;
-                let is_order = QueryKind::from_u32(parsed.query_kind).is_some_and(QueryKind::is_order);
-                if !is_order || parsed.reject != 0 && CommandReject::from_u32(parsed.reject).is_none() {
+                let is_command = QueryKind::from_u32(parsed.query_kind).is_some_and(QueryKind::is_command);
+                if !is_command || parsed.reject != 0 && CommandReject::from_u32(parsed.reject).is_none() {
                     return Err(Reject::Body);
                 }
                 Self::CommandResult(header, parsed)

@@ -2,7 +2,7 @@
 
 use super::OperatorArgs;
 use clap::{Args, Subcommand};
-use lockstep_wire::Identity;
+use lockstep_wire::{Condition, Identity};
 use std::net::SocketAddrV4;
 
 /// What `membership` does.
@@ -69,6 +69,25 @@ pub struct MembershipRemoveArgs {
     pub identity: Identity,
 }
 
+/// Flags of `ack`.
+#[derive(Args, Debug)]
+pub struct AckArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// The code of the condition, like `LS1017`, or its name
+    #[arg(value_name = "CODE", value_parser = condition)]
+    pub code: Condition,
+}
+
+/// The condition with this code or name.
+fn condition(text: &str) -> Result<Condition, String> {
+    let wanted = text.to_ascii_lowercase();
+    let number = wanted.strip_prefix("ls").unwrap_or(&wanted);
+    let found = number.parse().ok().and_then(Condition::from_u16);
+    let found = found.or_else(|| Condition::ALL.iter().copied().find(|known| known.name() == wanted));
+    found.ok_or_else(|| format!("there is no condition '{text}'; `lockstep explain` lists all"))
+}
+
 /// Flags of `handover`.
 #[derive(Args, Debug)]
 pub struct HandoverArgs {
@@ -114,4 +133,17 @@ pub struct DeclareDeadArgs {
     /// Which of the two, as `membership show` prints it
     #[arg(value_name = "IDENTITY")]
     pub identity: Identity,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_is_named_by_its_code_its_number_or_its_name() {
+        for text in ["LS1017", "ls1017", "1017", "reader_ahead"] {
+            assert_eq!(condition(text), Ok(Condition::ReaderAhead), "{text}");
+        }
+        assert!(condition("LS9999").is_err_and(|why| why.contains("no condition 'LS9999'")));
+    }
 }

@@ -35,6 +35,11 @@ impl HealthGrade {
     }
 }
 
+/// The grade of a condition as it stands: the word of one reader alone is a warning.
+fn grade_of_active(active: &ActiveCondition) -> HealthGrade {
+    if active.is_of_one_reader() { HealthGrade::Warning } else { grade_of(active.condition) }
+}
+
 /// The grade of a condition. Critical: the stream, a stored copy of it or the next takeover is in danger, or
 /// the node needs an operator to go on. Everything else is a warning: the stream continues, slower or with
 /// less redundancy, and the node recovers by itself or can wait.
@@ -99,7 +104,7 @@ impl HealthFinding {
 
     fn of_condition(what: String, active: &ActiveCondition) -> Self {
         Self {
-            grade: grade_of(active.condition),
+            grade: grade_of_active(active),
             code: Some(active.code()),
             what,
             advice: Some(active.advice()),

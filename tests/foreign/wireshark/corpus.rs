@@ -95,6 +95,7 @@ fn queries(push: &mut impl FnMut(String, Vec<u8>)) {
             QueryKind::Publisher => "risk-é",
             QueryKind::Handover | QueryKind::DeclareDead => "3:0b4e8d2",
             QueryKind::Upgrade => "4",
+            QueryKind::Acknowledge => "1017 9999998",
         };
         let asked = |out: &mut [u8]| {
             let header = header(Kind::Query);

@@ -3,8 +3,9 @@
 
 use crate::proto::redundancy::UnavailableReason;
 use lockstep_wire::LeaderLossReason;
-use lockstep_wire::{Condition, Epoch, Identity, Nanos, Reject, Seq};
+use lockstep_wire::{Condition, Epoch, Header, Identity, Nanos, Reject, Seq};
 use std::collections::VecDeque;
+use std::net::SocketAddrV4;
 
 /// What a replica is at present.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -73,6 +74,25 @@ impl StepDownReason {
     }
 }
 
+/// The sender of a datagram that was refused, by the words of the datagram: nothing vouches for them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RefusedSender {
+    /// The identity in its header.
+    pub identity: Identity,
+    /// The address from which it came by unicast; a group's datagram brings none.
+    pub address: Option<SocketAddrV4>,
+    /// The generation of the key that sealed it.
+    pub generation: Option<u8>,
+}
+
+impl RefusedSender {
+    /// Of these bytes, if they begin with a header.
+    pub fn of(bytes: &[u8], address: Option<SocketAddrV4>) -> Option<Self> {
+        let header = Header::peek(bytes)?;
+        Some(Self { identity: header.identity(), address, generation: header.key_generation() })
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ReplicaEvent {
@@ -86,6 +106,8 @@ pub enum ReplicaEvent {
         epoch: Epoch,
         /// At which seq.
         seq: Seq,
+        /// It is an archiver, which is never a member.
+        is_archiver: bool,
     },
     /// A blank node adopted the history that lists it.
     History {
@@ -219,6 +241,8 @@ pub enum ReplicaEvent {
     Rejected {
         /// Why.
         reject: Reject,
+        /// The datagram's sender; none of what is refused behind its decoding.
+        sender: Option<RefusedSender>,
     },
     /// The leader's chain differs from ours: two logs under one name. The node stops.
     Diverged {

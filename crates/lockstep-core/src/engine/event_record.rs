@@ -2,7 +2,7 @@
 //!
 //! The code of a condition is its own ([`lockstep_wire::Condition`]).
 
-use super::event::ReplicaEvent;
+use super::event::{RefusedSender, ReplicaEvent};
 use lockstep_wire::{EventRecord as Record, Identity, Nanos, Reject, Seq};
 
 /// The role changed.
@@ -79,8 +79,9 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
     let took = now.saturating_sub(since);
     let of = |code| Record { at: now, code, ..Record::default() };
     match event {
-        ReplicaEvent::Role { from, to, epoch, seq } => {
-            Record { a: epoch.0, b: seq, c: took, small: from as u16, e: to as u32, ..of(ROLE) }
+        ReplicaEvent::Role { from, to, epoch, seq, is_archiver } => {
+            let (small, e) = (from as u16, to as u32);
+            Record { a: epoch.0, b: seq, c: took, d: u64::from(is_archiver), small, e, ..of(ROLE) }
         }
         ReplicaEvent::History { history } => Record { a: history, ..of(HISTORY) },
         ReplicaEvent::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
@@ -116,9 +117,7 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         ReplicaEvent::TakeoverWaits { from, oldest, witness, holder } => {
             Record { a: from, b: oldest, c: witness.packed(), d: holder.packed(), ..of(TAKEOVER_WAITS) }
         }
-        ReplicaEvent::Rejected { reject } => {
-            Record { a: rejected_number(reject), small: reject.index() as u16, ..of(REJECTED) }
-        }
+        ReplicaEvent::Rejected { reject, sender } => rejected(of(REJECTED), reject, sender),
         ReplicaEvent::Diverged { seq, have, seen } => Record { a: seq, b: have, c: seen, ..of(DIVERGED) },
         ReplicaEvent::DivergentAck { identity, seq, have, seen } => {
             Record { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
@@ -143,6 +142,16 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         }
         ReplicaEvent::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }
+}
+
+/// A refused datagram, and its sender: identity, address, and one more than the generation of its key (0:
+/// none).
+fn rejected(record: Record, reject: Reject, sender: Option<RefusedSender>) -> Record {
+    let record = Record { a: rejected_number(reject), small: reject.index() as u16, ..record };
+    let Some(sender) = sender else { return record };
+    let address = sender.address.map_or(0, |at| u64::from(at.ip().to_bits()) << 16 | u64::from(at.port()));
+    let generation = sender.generation.map_or(0, |number| u32::from(number) + 1);
+    Record { b: sender.identity.packed(), d: address, e: generation, ..record }
 }
 
 /// The number in a rejected datagram that shows the reason, where there is one.

@@ -11,6 +11,7 @@ pub mod durations;
 pub mod event;
 pub mod event_record;
 pub mod idle_turn;
+pub mod leader_contact;
 pub mod losses;
 pub mod networks;
 pub mod outputs;

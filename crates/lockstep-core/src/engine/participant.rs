@@ -161,7 +161,7 @@ impl Halves<'_> {
         }
         let drained = net.is_drained();
         if let Some(subscriber) = self.subscriber.as_mut().filter(|_| drained) {
-            subscriber.on_drained();
+            subscriber.on_drained(now);
         }
         // Each of them counts its turns.
         let reads = self.subscriber.as_mut().is_some_and(|subscriber| subscriber.polls_unicast());

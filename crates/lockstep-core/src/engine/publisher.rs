@@ -27,6 +27,7 @@ use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::Events;
 use super::idle_turn::check_idle_turn;
+use super::leader_contact::{LeaderContact, leaderless_ns_max};
 use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
 use super::window::{Flight, ResendTimer, SubmitWindow};
@@ -61,6 +62,8 @@ pub struct PublisherLimits {
     pub query_retry_ns: Nanos,
     /// The heartbeat interval of an idle leader: the silence of the groups is measured by it.
     pub heartbeat_interval_ns: Nanos,
+    /// Silence of all leaders after which none is followed.
+    pub leaderless_ns_max: Nanos,
     /// Most names that one handle opens.
     pub names_max: u32,
     /// Bytes of the longest message; one that is longer than a datagram goes out in parts.
@@ -82,6 +85,7 @@ impl Default for PublisherLimits {
             resend_ns_max: 100_000_000,
             query_retry_ns: 20_000_000,
             heartbeat_interval_ns: HeartbeatLimits::default().interval_ns,
+            leaderless_ns_max: leaderless_ns_max(0, 0),
             names_max: 65_536,
             message_len_max: MESSAGE_LEN_MAX,
             message_len_max_of: BTreeMap::new(),
@@ -117,6 +121,7 @@ pub struct PublisherCore {
     leader_at: Option<SocketAddrV4>,
     /// The application was notified that the groups do not bring it.
     multicast_lost_reported: bool,
+    leader_contact: LeaderContact,
     number: u64,
     turns: u64,
     /// What was counted.
@@ -241,6 +246,9 @@ impl PublisherCore {
             f(PublisherEvent::OutcomesUnknown);
             return 0;
         }
+        if drained {
+            self.leader_contact.on_received(now);
+        }
         let reported = self.on_commit(limit, f);
         if std::mem::take(&mut self.renewed) {
             self.hurry();
@@ -345,6 +353,7 @@ impl PublisherCore {
             unicast_probe: UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns)),
             leader_at: None,
             multicast_lost_reported: false,
+            leader_contact: LeaderContact::new(limits.leaderless_ns_max),
             number: 0,
             turns: 0,
             counters: Counters::default(),
@@ -379,9 +388,9 @@ impl PublisherCore {
         self.rx.next_deadline().min(resend).min(self.unicast_probe.next_deadline())
     }
 
-    /// Whether the stream is received and followed.
+    /// Whether the stream is received and a leader followed: one was received within `leaderless_ns_max`.
     pub fn is_connected(&self) -> bool {
-        self.rx.end().is_some()
+        !self.lost && self.rx.end().is_some() && self.leader_contact.follows()
     }
 
     fn header(&self, kind: Kind, wall: Nanos) -> Header {

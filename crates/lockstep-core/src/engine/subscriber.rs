@@ -19,6 +19,7 @@ use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Events, ReplicaEvent};
 use super::idle_turn::check_idle_turn;
+use super::leader_contact::{LeaderContact, leaderless_ns_max};
 use super::losses::Losses;
 use super::parts::{PartsLimits, Reassembly};
 use super::ports::Net;
@@ -54,6 +55,8 @@ pub struct SubscriberLimits {
     pub lag_report_ns: Nanos,
     /// The heartbeat interval of an idle leader: the silence of the groups is measured by it.
     pub heartbeat_interval_ns: Nanos,
+    /// Silence of all leaders after which none is followed.
+    pub leaderless_ns_max: Nanos,
 }
 
 impl Default for SubscriberLimits {
@@ -67,6 +70,7 @@ impl Default for SubscriberLimits {
             parts: PartsLimits::default(),
             lag_report_ns: 100_000_000,
             heartbeat_interval_ns: HeartbeatLimits::default().interval_ns,
+            leaderless_ns_max: leaderless_ns_max(0, 0),
         }
     }
 }
@@ -99,6 +103,7 @@ pub struct SubscriberCore {
     /// Whether the groups bring the leader, and whether the application was notified that they do not.
     unicast_probe: UnicastProbe,
     multicast_reported: bool,
+    leader_contact: LeaderContact,
     ahead: Ahead,
     ended: bool,
     number: u64,
@@ -155,7 +160,7 @@ impl<N: Net> SubscriberEngine<N> {
             }
             work += count;
             if net.is_drained() {
-                core.on_drained();
+                core.on_drained(now);
             }
             if core.polls_unicast() {
                 let count = net.recv_unicast();
@@ -187,6 +192,7 @@ impl<N: Net> SubscriberEngine<N> {
 impl SubscriberCore {
     pub(super) fn new(limits: SubscriberLimits) -> Self {
         let unicast_probe = UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns));
+        let leader_contact = LeaderContact::new(limits.leaderless_ns_max);
         // An application that begins behind a log was told of that log.
         let (next, delivered_next) = match limits.start {
             Start::Live => (0, 0),
@@ -226,6 +232,7 @@ impl SubscriberCore {
             lag_reported: 0,
             unicast_probe,
             multicast_reported: false,
+            leader_contact,
             ahead: Ahead::default(),
             ended: false,
             number: 0,
@@ -244,6 +251,11 @@ impl SubscriberCore {
     /// From now on each frame is reported as well ([`SubscriberEvent::Frame`]), behind its entries.
     pub fn report_frames(&mut self) {
         self.cursor.with_frames = true;
+    }
+
+    /// Whether a leader is followed: one was received within `leaderless_ns_max`.
+    pub fn is_connected(&self) -> bool {
+        !self.ended && self.leader_contact.follows()
     }
 
     /// Whether the place is known where the subscription begins. A live one begins when it hears where the
@@ -297,6 +309,7 @@ impl SubscriberCore {
         self.lag_since = None;
         self.lag_reported = 0;
         self.unicast_probe = UnicastProbe::new(UnicastProbeLimits::reader(self.limits.heartbeat_interval_ns));
+        self.leader_contact = LeaderContact::new(self.limits.leaderless_ns_max);
         self.ahead = Ahead::default();
         self.counters = Counters::default();
         self.events = Events::default();
@@ -412,6 +425,7 @@ impl SubscriberCore {
                 self.rx.admit_frame(&frame, trailer.as_ref())?;
                 if by_group && trailer.is_none() {
                     self.unicast_probe.on_group(now);
+                    self.leader_contact.on_leader(now);
                 }
                 self.on_frame(now, &frame, trailer.as_ref(), f);
                 Ok(())
@@ -421,6 +435,9 @@ impl SubscriberCore {
                 match by_group {
                     true => _ = self.unicast_probe.on_group(now),
                     false => self.unicast_probe.on_answer(),
+                }
+                if header.epoch() >= self.rx.follow.epoch() {
+                    self.leader_contact.on_leader(now);
                 }
                 self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
                 self.rx.on_announced_membership(header, &body);

@@ -19,6 +19,7 @@ use super::verifier::Verifier;
 use crate::config::{self, Config, KeyUse};
 use crate::ended::{ReadingEnd, serve_whole_or_oldest};
 use crate::failure::{FAILED, FENCED, USAGE};
+use crate::follows::FollowsLog;
 use crate::observed::Observed;
 use crate::reloader::{Daemon, Reloader};
 use crate::sequencer::{log_effective, stop_with_stdin};
@@ -65,6 +66,8 @@ const BATCH: usize = 256;
 const PAUSE: Duration = Duration::from_millis(1);
 /// Time between two words about what a start waits for.
 const WAITS_NS: Nanos = 5_000_000_000;
+/// The gateway without a leader, for its log.
+const WITHOUT_LEADER: &str = "nobody logs in, and what clients send waits";
 /// How long a stop waits for its disconnects to be stamped.
 const STOP_NS: Nanos = 3_000_000_000;
 
@@ -230,6 +233,7 @@ struct Server {
     name: String,
     counted: Option<Counted>,
     core: Gateway<Spool>,
+    follows: FollowsLog,
     publisher: Publisher,
     subscriber: Subscriber,
     verifier: Verifier,
@@ -302,6 +306,7 @@ impl Server {
             name: name.clone(),
             counted,
             core,
+            follows: FollowsLog::new(WITHOUT_LEADER, endpoint.leaderless_ns_max()),
             publisher,
             subscriber,
             verifier: Verifier::start(Arc::new(waker))?,
@@ -364,6 +369,7 @@ impl Server {
             self.verifier.check(check);
         }
         self.verifier.turn(now);
+        self.look_for_leader(now);
         let Self { core, publisher, touched, .. } = self;
         core.turn(now, &mut Handle(publisher), touched);
         work += self.write(now);
@@ -381,6 +387,13 @@ impl Server {
         }
         // A client that lacks a part of its messages is served in the next turn.
         self.wait(work + usize::from(self.core.next_deadline() == 0))
+    }
+
+    /// Whether both handles follow a leader: the core and the log hear of it.
+    fn look_for_leader(&mut self, now: Nanos) {
+        let follows = self.publisher.is_connected() && self.subscriber.is_connected();
+        self.follows.look(now, follows);
+        self.core.leader.follows = follows;
     }
 
     fn turn_stream(&mut self, now: Nanos, reading: &mut ReadingEnd) -> Result<usize, Failure> {

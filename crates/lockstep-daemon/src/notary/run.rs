@@ -4,6 +4,7 @@ use super::{NotaryRunArgs, files};
 use crate::config::{Config, KeyUse};
 use crate::ended::{Again, abandoned, ended};
 use crate::failure::{FAILED, FENCED, INTEGRITY};
+use crate::follows::FollowsLog;
 use crate::reloader::{Daemon, Reloader};
 use crate::secret::NOTARY;
 use crate::sequencer::{log_effective, stop_with_stdin};
@@ -118,7 +119,7 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     output::write_line(OutputStream::Out, format_args!("notary {name} signs with {public} from {first}"));
     let mut waiter = endpoint.idle().waiter(&[subscriber.sockets(), publisher.sockets()].concat())?;
     let interval_ns = args.interval.as_nanos() as Nanos;
-    let mut signing = Signing::new(notary, id, interval_ns, cursor);
+    let mut signing = Signing::new(notary, id, (interval_ns, endpoint.leaderless_ns_max()), cursor);
     while !stop.load(Ordering::Acquire) {
         let now = subscriber.now();
         let mut work = 0;
@@ -161,12 +162,18 @@ struct Signing {
     cursor: Option<Cursor>,
     written: (Option<Cursor>, Nanos),
     path: PathBuf,
+    follows: FollowsLog,
     counts: NotaryCounts,
     failure: Option<Failure>,
 }
 
 impl Signing {
-    fn new(notary: Notary, id: PublisherId, interval_ns: Nanos, path: PathBuf) -> Self {
+    fn new(
+        notary: Notary,
+        id: PublisherId,
+        (interval_ns, leaderless_ns_max): (Nanos, Nanos),
+        path: PathBuf,
+    ) -> Self {
         Self {
             notary,
             id,
@@ -178,6 +185,7 @@ impl Signing {
             cursor: None,
             written: (None, 0),
             path,
+            follows: FollowsLog::new("nothing new is signed", leaderless_ns_max),
             counts: NotaryCounts::default(),
             failure: None,
         }
@@ -243,6 +251,7 @@ impl Signing {
             self.closed.pop_front();
         }
         publisher.flush();
+        self.follows.look(now, publisher.is_connected());
         self.counts.lag = self.lag(now);
         if now >= self.written.1 + CURSOR_NS && self.written.0 != self.cursor {
             self.written.1 = now;

@@ -14,6 +14,7 @@ mod fuzz;
 #[cfg(test)]
 mod guessers;
 mod invariants;
+mod leaderless;
 mod login;
 mod lost;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use super::per_address::PerAddress;
 use super::users::Users;
 use crate::fix::client::FixClient;
 use crate::fix::session::FixClocks;
+use leaderless::FollowedLeader;
 use lockstep_core::engine::clients::{Clients, DisconnectReason};
 use lockstep_core::engine::networks::Networks;
 use lockstep_core::engine::ports::Backlog;
@@ -182,6 +184,8 @@ pub struct Gateway<B> {
     locks: Locks,
     own: GatewayName,
     caught_up: bool,
+    /// Whether its handles follow a leader: its owner sets it before each turn.
+    pub leader: FollowedLeader,
     lost: LostGateways,
     scan_at: Nanos,
     /// A message that is read of the ledger.
@@ -225,6 +229,7 @@ impl<B: Backlog> Gateway<B> {
             audit: Audit::default(),
             own: GatewayName::new(name),
             caught_up: false,
+            leader: FollowedLeader::default(),
             lost: LostGateways::default(),
             scan_at: 0,
             message: Vec::new(),
@@ -242,9 +247,9 @@ impl<B: Backlog> Gateway<B> {
         self.limits = GatewayLimits { delivery, heartbeat_ns, lost_heartbeats, ..limits };
     }
 
-    /// Whether logins can be decided: the stream was read to its end, and our own name is open.
+    /// Whether logins can be decided: the stream was read, our own name is open, and a leader is followed.
     pub fn is_ready(&self) -> bool {
-        self.caught_up && self.own.id.is_some()
+        self.leader.follows && self.caught_up && self.own.id.is_some()
     }
 
     /// The clients as the stream has them.
@@ -550,6 +555,7 @@ impl<B: Backlog> Gateway<B> {
     /// to `touched`.
     pub fn turn(&mut self, now: Nanos, stream: &mut impl GatewayStream, touched: &mut Vec<usize>) {
         self.work = TurnWork::default();
+        self.leader.report(now, &mut self.conns, &mut self.ready);
         for index in work::in_turn(std::mem::take(&mut self.ready), self.filled) {
             if self.work.is_over() {
                 self.ready.insert(index);

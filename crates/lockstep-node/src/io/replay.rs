@@ -21,6 +21,7 @@ mod connection;
 mod fetch;
 mod sendfile;
 mod server;
+mod unopened;
 
 pub use fetch::Fetch;
 pub use server::{ReplayCounts, ReplayServer, ServerSettings};

@@ -3,6 +3,7 @@
 use super::replica_log::{LogRefusal, StoreOutcome};
 use super::{
     BLANK_TIMEOUTS, FollowerRole, Following, ReplicaCore, ReplicaEngine, RoleState, Turn, WEDGED_TIMEOUTS,
+    reject_datagram,
 };
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
@@ -31,7 +32,7 @@ impl<P: Ports> ReplicaEngine<P> {
         for index in 0..count {
             match core.on_standby_datagram(role, tail, now, net.group_datagram(index)) {
                 Ok(heartbeat) => beaten = heartbeat.or(beaten),
-                Err(reject) => core.reject(reject),
+                Err(reject) => reject_datagram(core, reject, net.group_datagram(index), None),
             }
         }
         if let RoleState::Following(following) = role {

@@ -7,7 +7,7 @@ use lockstep_core::engine::event::Role;
 use lockstep_wire::{Header, Identity, Nanos};
 
 /// The gauges, in the order of [`ReplicaEngine::gauges`].
-pub const REPLICA_ROWS: [CounterRow; 8] = [
+pub const REPLICA_ROWS: [CounterRow; 9] = [
     CounterRow::state("role", "blank|standby|leader|learner", "The role of this replica."),
     CounterRow::gauge("witness", "1 if it is listed as a witness, which votes and never leads."),
     CounterRow::gauge("epoch", "The round of the epoch that it follows or leads; 0 none."),
@@ -16,6 +16,10 @@ pub const REPLICA_ROWS: [CounterRow; 8] = [
     CounterRow::gauge("members", "Listed members."),
     CounterRow::gauge("quorum", "Members that are a quorum."),
     CounterRow::gauge("membership_seq", "The seq of the entry that set the members."),
+    CounterRow::gauge(
+        "readers_ahead",
+        "Addresses whose readers have read more than this leader's log holds; of more than one, entries are lost.",
+    ),
 ];
 
 impl ReplicaCore {
@@ -52,6 +56,7 @@ impl<P: Ports> ReplicaEngine<P> {
             membership.members().len() as u64,
             membership.quorum() as u64,
             membership.seq,
+            core.readers_ahead.count(),
         ]
     }
 }

@@ -1,6 +1,9 @@
 //! The leader's half: it receives submissions and sends frames.
 
-use super::{Handover, Leading, OUTGOING_SEND, ReplicaCore, ReplicaEngine, RoleState, Turn, send_small};
+use super::{
+    Handover, Leading, OUTGOING_SEND, ReplicaCore, ReplicaEngine, RoleState, Turn, reject_datagram,
+    send_small,
+};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
@@ -40,7 +43,7 @@ impl<P: Ports> ReplicaEngine<P> {
             let index = rounds.as_ref().map_or(place, |rounds| rounds.index(place));
             let bytes = net.group_datagram(index);
             if let Err(reject) = core.on_leader_datagram(role, tail, turn, bytes) {
-                core.reject(reject);
+                reject_datagram(core, reject, bytes, None);
             }
             if let RoleState::Leading(leading) = role
                 && leading.outgoing_frames.len() >= OUTGOING_SEND
@@ -178,7 +181,7 @@ impl Leading {
         self.sequencer.set_correction(core.clocks.correction());
         core.check_publisher_table(now);
         self.check_redundancy(core, now);
-        core.check_epochs();
+        core.check_epochs(true);
         None
     }
 

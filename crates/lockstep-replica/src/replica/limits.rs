@@ -14,6 +14,8 @@ use lockstep_wire::Nanos;
 pub struct ReplicaLimits {
     /// The receiver's; `me` is this replica's identity, the repairers are the other replicas.
     pub receiver: ReceiverLimits,
+    /// It is an archiver: it never votes, whatever a membership lists.
+    pub is_archiver: bool,
     /// When a leader sends heartbeats.
     pub heartbeat: HeartbeatLimits,
     /// How much may be stamped and not yet committed.
@@ -62,6 +64,7 @@ impl Default for ReplicaLimits {
                 count_when_accepted: true,
                 ..ReceiverLimits::default()
             },
+            is_archiver: false,
             heartbeat,
             window: Window::default(),
             durability: Durability::Process,

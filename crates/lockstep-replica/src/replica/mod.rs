@@ -32,6 +32,7 @@ mod lineage;
 mod orders;
 mod pending_submissions;
 mod queries;
+mod readers_ahead;
 mod reconcile;
 mod recovered;
 mod repair;
@@ -58,12 +59,13 @@ pub use invariants::Tables;
 pub use limits::{ACK_REPEAT_HEARTBEATS, ReplicaLimits};
 use orders::PendingOrders;
 use pending_submissions::PendingSubmissions;
+use readers_ahead::ReadersAhead;
 pub use recovered::Recovered;
 use repair::RepairQueue;
 use replica_log::ReplicaLog;
 use role::{FollowerRole, Following, LeaderMemory, Leading, RoleState};
 pub use suspicion::CurrentSuspicion;
-use suspicion::LeadersMissed;
+use suspicion::{EpochsAlarm, LeadersMissed};
 use unicast_probe::unicast_probe_limits;
 
 use super::conditions::ConditionSet;
@@ -71,7 +73,7 @@ use crate::journal::Tail;
 use crate::ports::Ports;
 use lockstep_core::engine::UNICAST_TURNS;
 use lockstep_core::engine::counters::{Counter, Counters};
-use lockstep_core::engine::event::{Events, ReplicaEvent, Role};
+use lockstep_core::engine::event::{Events, RefusedSender, ReplicaEvent, Role};
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
@@ -89,6 +91,7 @@ use lockstep_wire::{
     Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Keys, Kind, Nanos, REPAIR_TRAILER_LEN,
     Reject, SMALL_LEN_MAX, Seq,
 };
+use std::net::SocketAddrV4;
 
 /// After this many timeouts in which nothing moves although something is to be committed, the leader's
 /// heartbeats no longer count as a sign of life.
@@ -198,6 +201,9 @@ pub struct ReplicaCore {
     pub losses: Losses,
     /// The active conditions; set by [`ReplicaCore::set_condition`].
     pub conditions: ConditionSet,
+    readers_ahead: ReadersAhead,
+    /// Since when many takeovers have had no commit.
+    epochs_alarm: EpochsAlarm,
     /// The events.
     pub events: Events,
     /// Queries for the process's record of events.
@@ -298,6 +304,8 @@ impl<P: Ports> ReplicaEngine<P> {
         } else {
             self.flush_repairs(now);
         }
+        let ReplicaCore { readers_ahead, conditions, events, .. } = &mut self.core;
+        readers_ahead.poll((conditions, events), now);
         self.core.gauge(&self.tail.end());
         work
     }
@@ -428,7 +436,7 @@ impl ReplicaCore {
                 listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
                 may_lead: recovered.membership.may_lead(identity),
                 is_witness: recovered.membership.is_witness(identity),
-                is_archiver: false,
+                is_archiver: limits.is_archiver,
             },
             catch_up: CatchUp::default(),
             declared_dead: None,
@@ -447,6 +455,8 @@ impl ReplicaCore {
             counters: Counters::default(),
             losses: Losses::default(),
             conditions: ConditionSet::default(),
+            readers_ahead: ReadersAhead::default(),
+            epochs_alarm: EpochsAlarm::default(),
             events: Events::default(),
             event_queries: EventQueries::default(),
             log: ReplicaLog::recovered(recovered),
@@ -507,10 +517,11 @@ impl ReplicaCore {
             self.conditions.forget(Condition::Exposed);
             self.conditions.forget(Condition::RedundancyLost);
             self.conditions.forget(Condition::PublishersNearlyFull);
-            self.conditions.forget(Condition::ReaderAhead);
+            self.readers_ahead.leave(&mut self.conditions);
         }
         self.unicast_probe = UnicastProbe::new(unicast_probe_limits(&self.limits.failure_detector));
-        self.events.push(ReplicaEvent::Role { from, to, epoch: end.epoch, seq: end.next });
+        let (epoch, seq, is_archiver) = (end.epoch, end.next, self.standing.is_archiver);
+        self.events.push(ReplicaEvent::Role { from, to, epoch, seq, is_archiver });
     }
 
     fn header(&self, kind: Kind, wall: Nanos, end: &LogEnd) -> Header {
@@ -531,7 +542,7 @@ impl ReplicaCore {
 
     fn reject(&mut self, reject: Reject) {
         if self.counters.reject(reject) {
-            self.events.push(ReplicaEvent::Rejected { reject });
+            self.events.push(ReplicaEvent::Rejected { reject, sender: None });
         }
     }
 
@@ -548,6 +559,14 @@ impl ReplicaCore {
         self.counters.set(Counter::AcceptNext, end.next);
         self.counters.set(Counter::CommitNext, self.commit_next());
         self.counters.set(Counter::StampedNext, end.next.max(self.rx.seen_next()));
+    }
+}
+
+/// A datagram is refused: the first one for a reason is an event, which names its sender.
+#[cold]
+fn reject_datagram(core: &mut ReplicaCore, reject: Reject, bytes: &[u8], from: Option<SocketAddrV4>) {
+    if core.counters.reject(reject) {
+        core.events.push(ReplicaEvent::Rejected { reject, sender: RefusedSender::of(bytes, from) });
     }
 }
 

@@ -4,7 +4,7 @@ use super::repair::RefusedRange;
 use super::replica_log::{each_frame, frames};
 use super::time_order::write_times_to;
 use super::versions::write_release_to;
-use super::{ReplicaCore, ReplicaEngine, RoleState, Turn};
+use super::{ReplicaCore, ReplicaEngine, RoleState, Turn, reject_datagram};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
@@ -12,14 +12,15 @@ use bytemuck::Zeroable;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::Role;
 use lockstep_core::engine::ports::Net;
+use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::repair::{RepairRange, grant};
 use lockstep_wire::{
-    ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, Condition, Datagram, Entry,
-    FrameView, Header, Identity, Keyring, Kind, LeaseBody, LeaseReply, NACK_RANGES_MAX, Nanos, OrderProof,
-    QueryBody, QueryKind, QueryReplyBody, Ranges, Reject, RepairReject, RepairRejectBody, SMALL_LEN_MAX,
-    STATUS_LEN_MAX, SeqRange, repair_trailer, write_address_proof, write_command_result, write_lease,
-    write_repair_reject, write_reply,
+    ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, Datagram, Entry, FrameView,
+    Header, Identity, Keyring, Kind, LeaseBody, LeaseReply, NACK_RANGES_MAX, Nanos, OperatorOrder,
+    OrderProof, QueryBody, QueryKind, QueryReplyBody, Ranges, Reject, RepairReject, RepairRejectBody,
+    SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, repair_trailer, write_address_proof, write_command_result,
+    write_lease, write_repair_reject, write_reply,
 };
 use std::net::SocketAddrV4;
 
@@ -32,7 +33,8 @@ impl<P: Ports> ReplicaEngine<P> {
         core.counters.add(Counter::UnicastIn, count as u64);
         for index in 0..count {
             if let Err(reject) = core.unicast(role, net, tail, turn, index) {
-                core.reject(reject);
+                let (bytes, from) = net.unicast_datagram(index);
+                reject_datagram(core, reject, bytes, Some(from));
             }
         }
         if count > 0
@@ -43,6 +45,16 @@ impl<P: Ports> ReplicaEngine<P> {
         self.flush_repairs(now);
         count
     }
+}
+
+/// A key that may hand over may acknowledge. The stream has no record of it.
+fn acknowledge(core: &mut ReplicaCore, now: Nanos, header: &Header, name: &str) -> Result<(), CommandReject> {
+    if let Err(reject) = core.rx.keys().operator(header, OperatorOrder::Handover) {
+        core.reject(reject);
+        return Err(CommandReject::NotAllowed);
+    }
+    let asked = name.parse().map_err(|()| CommandReject::NotListed)?;
+    core.readers_ahead.acknowledge((&mut core.conditions, &mut core.events), now, asked)
 }
 
 /// The requester, its token, and the time.
@@ -108,11 +120,11 @@ impl ReplicaCore {
                 self.counters.add(Counter::QueriesShort, 1);
             }
             (Datagram::Query(header, body, ..), _) if body.query_kind == QueryKind::Probe as u32 => {
-                self.observe_reader(role.role(), tail, header);
+                self.observe_reader(role.role(), &tail.end(), header, from);
                 self.on_unicast_probe(role, net, tail, wall, from);
             }
             (Datagram::Query(header, body, name, proof), _) => {
-                self.observe_reader(role.role(), tail, header);
+                self.observe_reader(role.role(), &tail.end(), header, from);
                 let (mut out, query) = ([0; STATUS_LEN_MAX], (from, header, &body, name, proof));
                 if let Some(length) = self.write_answer_to(role, tail, turn, query, &mut out) {
                     net.send_unicast(from, [&out[..length], &[]]);
@@ -171,6 +183,10 @@ impl ReplicaCore {
                 self.on_event_query(from, asked.token, name);
                 return None;
             }
+            (Some(QueryKind::Acknowledge), _) => {
+                let result = acknowledge(self, turn.now, header, name);
+                self.write_command_result_to(tail, wall, asked, result, out)
+            }
             (Some(QueryKind::Publisher), _) if !self.knows_committed(tail) => {
                 self.counters.add(Counter::RepliesWithheld, 1);
                 return None;
@@ -212,16 +228,15 @@ impl ReplicaCore {
     }
 
     /// A reader that follows our own epoch reports that it has read the committed stream up to
-    /// `commit_next`. A leader holds everything that is committed. If its log ends before that, something
-    /// final is lost, and the operator must know. A reader that follows a later epoch may well know more
-    /// than a leader that was superseded.
-    fn observe_reader<M: TailMemory>(&mut self, role: Role, tail: &Tail<M>, header: &Header) {
-        let end = tail.end().next;
+    /// `commit_next`. A leader holds everything that is committed: if its log ends before that, the reader is
+    /// wrong, or something final is lost. A reader that follows a later epoch may well know more than a
+    /// leader that was superseded.
+    fn observe_reader(&mut self, role: Role, end: &LogEnd, header: &Header, from: SocketAddrV4) {
         let is_ours = header.history != 0 && header.history == self.rx.history();
-        let is_present = header.epoch() == tail.end().epoch;
-        if role == Role::Leader && is_ours && is_present && header.commit_next > end {
-            let numbers = (header.commit_next - 1, end - 1);
-            self.set_condition(Condition::ReaderAhead, true, self.turns.polled_at, numbers);
+        let is_present = header.epoch() == end.epoch;
+        if role == Role::Leader && is_ours && is_present && header.commit_next > end.next {
+            let noted = (&mut self.conditions, &mut self.events);
+            self.readers_ahead.on_reader(noted, self.turns.polled_at, (header.commit_next - 1, from));
         }
     }
 

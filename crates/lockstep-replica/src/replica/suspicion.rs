@@ -1,20 +1,57 @@
 //! When a node that does not lead misses its leader, and when it accepts the leader again.
 
 use super::{Following, ReplicaCore};
+use crate::conditions::ConditionSet;
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::engine::event::{Events, ReplicaEvent};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::LeaderLossReason;
-use lockstep_wire::{Condition, DeathNoticeBody, EPOCHS_MAX, Epoch, Header, Identity, Nanos, StepDownBody};
+use lockstep_wire::{
+    Condition, DeathNoticeBody, EPOCHS_MAX, Epoch, Header, Identity, Nanos, Seq, StepDownBody,
+};
 
 /// A leader that stamps none of the submissions received for this many timeouts is deaf.
 const DEAF_PATIENCE: u64 = 10;
 /// This many epochs of the log without a commit raise an alarm: half of what an epoch's start can list.
 const EPOCHS_ALARM: usize = EPOCHS_MAX / 2;
+/// They raise it once they have had no commit for so many timeouts.
+const EPOCHS_TIMEOUTS: u64 = 4;
+
+/// Since when the log has had many takeovers without a commit. A log that is read at a start, or replayed, is
+/// no news before it is known what is committed.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct EpochsAlarm {
+    since: Option<Nanos>,
+}
+
+impl EpochsAlarm {
+    /// So many epochs of the log have no commit, which ends at `commit_next`; where that is known, it is an
+    /// alarm once it has lasted.
+    #[inline]
+    fn check(
+        &mut self,
+        (conditions, events): (&mut ConditionSet, &mut Events),
+        (now, known_lasts_ns): (Nanos, Option<Nanos>),
+        (count, commit_next): (usize, Seq),
+    ) {
+        let holds = conditions.holds(Condition::EpochsUncommitted);
+        let (mut lasts, are_many) = (holds, count >= EPOCHS_ALARM);
+        if !are_many {
+            self.since = None;
+        } else if let Some(lasts_ns) = known_lasts_ns {
+            lasts |= now >= *self.since.get_or_insert(now) + lasts_ns;
+        }
+        if holds || are_many && lasts {
+            let numbers = (count as u64, commit_next);
+            let event = conditions.set(Condition::EpochsUncommitted, are_many, now, numbers);
+            event.into_iter().for_each(|event| events.push(event));
+        }
+    }
+}
 
 /// When and why a leader was last missed, for status queries.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -178,23 +215,19 @@ impl Following {
         if (full && !has_room || lags) && !planted(Mutation::FullMissesLeader) {
             self.device_blocked_at = now;
         }
-        core.check_epochs();
+        // Of the takeovers that a log has at the start, the commit is not known yet.
+        let is_known = self.heartbeat_seen.0 == core.rx.follow.epoch();
+        core.check_epochs(is_known);
     }
 }
 
 impl ReplicaCore {
-    /// Takeovers follow each other and nothing is committed: the operator is notified.
-    pub(super) fn check_epochs(&mut self) {
-        let count = self.log.uncommitted_epochs();
-        let holds = self.conditions.holds(Condition::EpochsUncommitted);
-        if holds || count >= EPOCHS_ALARM {
-            let numbers = (count as u64, self.commit_next());
-            self.set_condition(
-                Condition::EpochsUncommitted,
-                count >= EPOCHS_ALARM,
-                self.turns.polled_at,
-                numbers,
-            );
-        }
+    /// Takeovers follow each other and nothing is committed: the operator is notified. `is_known`: the leader
+    /// of the log's last epoch has announced the commit, or it is this node.
+    pub(super) fn check_epochs(&mut self, is_known: bool) {
+        let lasts_ns = EPOCHS_TIMEOUTS * self.limits.failure_detector.timeout_ns;
+        let now = (self.turns.polled_at, is_known.then_some(lasts_ns));
+        let numbers = (self.log.uncommitted_epochs(), self.commit_next());
+        self.epochs_alarm.check((&mut self.conditions, &mut self.events), now, numbers);
     }
 }

@@ -2,6 +2,7 @@
 
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::Delivery;
+use lockstep_core::proto::log::LogEnd;
 use lockstep_memory::cluster::Cluster;
 use lockstep_memory::log::{Log, written};
 use lockstep_memory::reader::{News, Reader};
@@ -80,19 +81,24 @@ fn what_a_lagging_standby_says_is_no_alarm() {
     assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.events);
 }
 
-/// Replicas that a reader ahead tells of itself: the leader raises the alarm.
-#[test]
-fn a_leader_reports_a_reader_that_has_read_more_than_it_has() {
-    let mut cluster = Cluster::new(3, |_| {});
-    cluster.run(500);
-    let end = cluster.replicas[0].tail().end();
-    let holds = |cluster: &Cluster| {
-        let holds = |replica: &lockstep_replica::replica::ReplicaEngine<MemoryPorts>| {
-            replica.core.conditions.holds(Condition::ReaderAhead)
-        };
-        cluster.replicas.iter().map(holds).collect::<Vec<_>>()
-    };
-    let mut ask = |epoch: Epoch, commit_next: Seq| {
+type Replica = lockstep_replica::replica::ReplicaEngine<lockstep_memory::world::MemoryPorts>;
+
+/// Three replicas, of which the first leads, and what readers and operators say to them.
+struct Queried(Cluster);
+
+impl Queried {
+    fn new() -> Self {
+        let mut cluster = Cluster::new(3, |_| {});
+        cluster.run(500);
+        Self(cluster)
+    }
+
+    fn end(&self) -> LogEnd {
+        self.0.replicas[0].tail().end()
+    }
+
+    /// A reader on host `from` has read up to `commit_next` in `epoch`; which replicas note it.
+    fn says(&mut self, from: u32, epoch: Epoch, commit_next: Seq) -> Vec<bool> {
         let header = Header {
             cluster: CLUSTER,
             history: HISTORY,
@@ -100,15 +106,79 @@ fn a_leader_reports_a_reader_that_has_read_more_than_it_has() {
             commit_next,
             ..Header::new(Kind::Query)
         };
-        let query = written(|out| write_query(out, &Keyring::none(CLUSTER), header, 0, QueryKind::Node, ""));
-        for replica in &mut cluster.replicas {
-            replica.net_mut().unicast.push_back((query.clone(), Some(address(9))));
+        self.tell(from, header, QueryKind::Node, "");
+        self.noted()
+    }
+
+    fn tell(&mut self, from: u32, header: Header, query_kind: QueryKind, name: &str) {
+        let query = written(|out| write_query(out, &Keyring::none(CLUSTER), header, 0, query_kind, name));
+        for replica in &mut self.0.replicas {
+            replica.net_mut().unicast.push_back((query.clone(), Some(address(from))));
         }
-        cluster.run(100);
-        holds(&cluster)
-    };
-    assert_eq!(ask(end.epoch, end.next), [false; 3], "it has read everything");
+        self.0.run(100);
+    }
+
+    /// An operator acknowledges that a reader has read up to `a`.
+    fn acknowledges(&mut self, a: Seq) -> Vec<bool> {
+        let name = Acknowledgement { condition: Condition::ReaderAhead, a }.to_string();
+        let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Query) };
+        self.tell(40, header, QueryKind::Acknowledge, &name);
+        self.noted()
+    }
+
+    fn noted(&self) -> Vec<bool> {
+        let holds = |replica: &Replica| replica.core.conditions.holds(Condition::ReaderAhead);
+        self.0.replicas.iter().map(holds).collect()
+    }
+
+    /// The two numbers of the leader's condition.
+    fn numbers(&self) -> Option<(Seq, ReadersAheadNumber)> {
+        let numbers = self.0.replicas[0].core.conditions.numbers(Condition::ReaderAhead);
+        numbers.map(|(a, b)| (a, ReadersAheadNumber::unpacked(b)))
+    }
+}
+
+/// Replicas that a reader ahead tells of itself: the leader raises the alarm.
+#[test]
+fn a_leader_reports_a_reader_that_has_read_more_than_it_has_with_its_address() {
+    let mut queried = Queried::new();
+    let end = queried.end();
+    assert_eq!(queried.says(9, end.epoch, end.next), [false; 3], "it has read everything");
     let later = Epoch::new(end.epoch.round() + 1, identity(2));
-    assert_eq!(ask(later, end.next + 5), [false; 3], "there may be a later leader, which has it");
-    assert_eq!(ask(end.epoch, end.next + 1), [true, false, false], "only who leads knows");
+    assert_eq!(queried.says(9, later, end.next + 5), [false; 3], "there may be a later leader, which has it");
+    assert_eq!(queried.says(9, end.epoch, end.next + 1), [true, false, false], "only who leads knows");
+    let newest = address(9);
+    assert_eq!(queried.numbers(), Some((end.next, ReadersAheadNumber { addresses: 1, newest })));
+}
+
+#[test]
+fn an_operator_acknowledges_what_a_reader_said_and_not_what_was_said_later() {
+    let mut queried = Queried::new();
+    let end = queried.end();
+    queried.says(9, end.epoch, end.next + 9);
+    let shown = end.next + 8;
+    queried.says(10, end.epoch, end.next + 20);
+    assert_eq!(queried.acknowledges(shown), [true, false, false], "another one has said more since");
+    assert_eq!(queried.numbers().map(|(_, number)| number.addresses), Some(2));
+    assert_eq!(queried.acknowledges(end.next + 19), [false; 3]);
+    assert_eq!(queried.acknowledges(end.next + 19), [false; 3], "it may be repeated");
+    assert_eq!(queried.says(9, end.epoch, end.next + 9), [true, false, false], "it is said again");
+    assert_eq!(queried.numbers().map(|(_, number)| number.addresses), Some(1), "it counts anew");
+}
+
+/// Ten minutes in which nothing else happens: the leader alone looks.
+#[test]
+fn what_one_address_said_ends_ten_minutes_after_it_was_said_last_and_what_two_said_does_not() {
+    for addresses in [1, 2] {
+        let mut queried = Queried::new();
+        let end = queried.end();
+        for host in 9..9 + addresses {
+            queried.says(host, end.epoch, end.next + 9);
+        }
+        let leader = &mut queried.0.replicas[0];
+        assert!(leader.core.conditions.holds(Condition::ReaderAhead));
+        let later = queried.0.now + 601_000 * MS;
+        leader.poll(later, later);
+        assert_eq!(leader.core.conditions.holds(Condition::ReaderAhead), addresses > 1);
+    }
 }

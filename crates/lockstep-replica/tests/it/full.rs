@@ -9,7 +9,7 @@ use lockstep_memory::cluster::{Cluster, SoloReplica};
 use lockstep_memory::log::{Log, messages, written};
 use lockstep_memory::net::To;
 use lockstep_memory::world::*;
-use lockstep_replica::replica::ReplicaCore;
+use lockstep_replica::replica::{ReplicaCore, ReplicaLimits};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
@@ -226,6 +226,44 @@ fn s5_however_many_takeovers_nobody_committed_the_next_one_leads() {
         assert_eq!(table[..table.len() - 1], log.epochs[newest..], "{takeovers}");
         let alarm = node.replica.core.conditions.holds(Condition::EpochsUncommitted);
         assert_eq!(alarm, takeovers > 5, "{takeovers}");
+    }
+}
+
+/// A node that starts reads takeovers, and does not know yet that they are committed.
+#[test]
+fn takeovers_that_a_node_reads_at_its_start_are_no_condition() {
+    for is_archiver in [false, true] {
+        let mut log = long_row(26);
+        let mut tail = blank_tail(2, 256 << 10);
+        for bytes in &log.frames {
+            tail.append(&FrameView::from_prefix(bytes).unwrap()).unwrap();
+        }
+        let limits = ReplicaLimits { is_archiver, ..replica_limits(2, 3) };
+        let mut node = SoloReplica::new(start(tail, limits).unwrap());
+        let holds = |node: &SoloReplica| node.replica.core.conditions.holds(Condition::EpochsUncommitted);
+        for _ in 0..1_000 {
+            node.wait(100_000);
+            assert!(!holds(&node), "it has only read");
+        }
+        let skipped = (log.epochs.len() + 1).saturating_sub(EPOCHS_MAX);
+        log.begin_with_rows(epoch(99, 1), &member_list(3), skipped);
+        log.commit_next = log.end.next;
+        node.hear(&log.frames[log.frames.len() - 1..]);
+        for _ in 0..100 {
+            node.hear(&[log.heartbeat()]);
+            assert!(!holds(&node), "all of them are committed");
+            node.now += HEARTBEAT_INTERVAL_NS;
+        }
+        assert_eq!(node.next(), log.end.next);
+        let roles: Vec<bool> = node
+            .events()
+            .into_iter()
+            .filter_map(|event| match event {
+                ReplicaEvent::Role { is_archiver, .. } => Some(is_archiver),
+                _ => None,
+            })
+            .collect();
+        assert!(!roles.is_empty() && roles.iter().all(|says| *says == is_archiver), "{roles:?}");
     }
 }
 

@@ -29,6 +29,7 @@ mod opens;
 mod proofs;
 mod redundancy;
 mod refounded;
+mod refused;
 mod repair;
 mod replayed;
 mod replica;

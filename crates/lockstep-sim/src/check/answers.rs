@@ -240,8 +240,8 @@ impl Oracle {
     /// An operator's command is accepted, or denied for a valid reason.
     pub(super) fn check_command_result(&self, who: usize, body: &CommandResultBody) -> Result<(), Violation> {
         let query_kind = QueryKind::from_u32(body.query_kind);
-        let is_order = query_kind.is_some_and(QueryKind::is_order);
-        if is_order && (body.reject == 0 || CommandReject::from_u32(body.reject).is_some()) {
+        let is_command = query_kind.is_some_and(QueryKind::is_command);
+        if is_command && (body.reject == 0 || CommandReject::from_u32(body.reject).is_some()) {
             return Ok(());
         }
         broken("STATUS", who, "gives as its verdict", body, &query_kind)

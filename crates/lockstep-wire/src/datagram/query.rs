@@ -2,8 +2,8 @@
 
 use super::{HeartbeatBody, QueryReplyBody, body, ends_padded};
 use crate::{
-    CommandResultBody, EVENTS_LEN_MAX, HEADER_LEN, Header, Identity, KeyClass, NAME_LEN_MAX, ORDER_PROOF_LEN,
-    OperatorOrder, OrderProof, Reject, ReleaseBody, STATUS_LEN_MAX, TimesBody,
+    Acknowledgement, CommandResultBody, EVENTS_LEN_MAX, HEADER_LEN, Header, Identity, KeyClass, NAME_LEN_MAX,
+    ORDER_PROOF_LEN, OperatorOrder, OrderProof, Reject, ReleaseBody, STATUS_LEN_MAX, TimesBody,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -40,6 +40,9 @@ pub enum QueryKind {
     Time = 10,
     /// The stream's time, and the clocks by which you judge it ([`super::TimesBody`]).
     Times = 11,
+    /// The condition in the name, with its first number ([`crate::Acknowledgement`]), is acknowledged
+    /// ([`super::CommandResultBody`]).
+    Acknowledge = 12,
 }
 
 impl QueryKind {
@@ -57,6 +60,7 @@ impl QueryKind {
             9 => Self::Release,
             10 => Self::Time,
             11 => Self::Times,
+            12 => Self::Acknowledge,
             _ => return None,
         })
     }
@@ -69,7 +73,7 @@ impl QueryKind {
                 Self::Node | Self::Publisher => size_of::<QueryReplyBody>(),
                 Self::Status => STATUS_LEN_MAX - HEADER_LEN,
                 Self::Events => EVENTS_LEN_MAX - HEADER_LEN,
-                Self::Handover | Self::DeclareDead | Self::Upgrade | Self::Time => {
+                Self::Handover | Self::DeclareDead | Self::Upgrade | Self::Time | Self::Acknowledge => {
                     size_of::<CommandResultBody>()
                 }
                 Self::Release => size_of::<ReleaseBody>(),
@@ -83,7 +87,7 @@ impl QueryKind {
     fn takes_len(self, len: usize) -> bool {
         match self {
             Self::Node | Self::Status | Self::Probe | Self::Release | Self::Times => len == 0,
-            Self::Publisher | Self::DeclareDead | Self::Upgrade | Self::Time => {
+            Self::Publisher | Self::DeclareDead | Self::Upgrade | Self::Time | Self::Acknowledge => {
                 (1..=NAME_LEN_MAX).contains(&len)
             }
             Self::Handover | Self::Events => len <= NAME_LEN_MAX,
@@ -107,6 +111,12 @@ impl QueryKind {
         self.order().is_some()
     }
 
+    /// Whether its answer is a [`super::CommandResultBody`]: it is an order, or an acknowledgement, of which
+    /// the stream has no record.
+    pub fn is_command(self) -> bool {
+        self.is_order() || self == Self::Acknowledge
+    }
+
     /// Whether a query of this kind may have this name: a command names an identity, a version, a time, or
     /// nothing; one for events a number in decimal digits, or nothing.
     fn takes(self, name: &str) -> bool {
@@ -114,6 +124,7 @@ impl QueryKind {
             Self::Handover | Self::DeclareDead => name.is_empty() || name.parse::<Identity>().is_ok(),
             Self::Upgrade => name.parse::<u8>().is_ok(),
             Self::Time => event_number(name).is_some(),
+            Self::Acknowledge => name.parse::<Acknowledgement>().is_ok(),
             Self::Events => name.is_empty() || event_number(name).is_some(),
             Self::Node | Self::Publisher | Self::Status | Self::Probe | Self::Release | Self::Times => true,
         }
@@ -167,7 +178,7 @@ pub(super) fn parse<'a>(
         return Err(Reject::Body);
     }
     // What a publisher's key allows, its receiver judges ([`Keyring::operator`](crate::Keyring::operator)).
-    if query_kind.is_order() && header.key_class() == Some(KeyClass::Reader) {
+    if query_kind.is_command() && header.key_class() == Some(KeyClass::Reader) {
         return Err(Reject::Rights);
     }
     let proof = &bytes[start + padded..start + padded + proof_len];

@@ -399,6 +399,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("question for the release", query(token, QueryKind::Release, "")),
         ("question to set time back", query(token, QueryKind::Time, "1700000000000000000")),
         ("question for the times", query(token, QueryKind::Times, "")),
+        ("question to acknowledge", query(token, QueryKind::Acknowledge, "1017 9999998")),
         ("question to declare dead", query(token, QueryKind::DeclareDead, "3:0b4e8d2")),
         ("signed question to declare dead", signed_query(token, QueryKind::DeclareDead, "3:0b4e8d2")),
         ("reply", small(|out| write_reply(out, &Keyring::none(CLUSTER), header(Kind::QueryReply), reply))),

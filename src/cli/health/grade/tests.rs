@@ -60,13 +60,38 @@ fn a_condition_has_the_grade_of_the_table_its_code_and_its_advice() {
         (Condition::LineLost, HealthGrade::Warning),
     ] {
         let mut asked = cluster(3, &[]);
-        let holds = active(condition, 7, 9);
+        let holds = active(condition, 7, of_two_addresses());
         answer(&mut asked, 2).conditions.push(holds);
         let report = graded(&asked);
         assert_eq!(report.grade, grade, "{condition:?}");
         let text = format!("{} {}: {}: {holds}", grade.name(), holds.code(), identity(2));
         assert_eq!(reasons(&report), [text]);
         assert!(metrics(&report).contains("conditions=1;"), "{report:?}");
+    }
+}
+
+/// The second number of a reader that is ahead, where another address says so too.
+fn of_two_addresses() -> u64 {
+    let newest = std::net::SocketAddrV4::new(std::net::Ipv4Addr::new(10, 0, 0, 7), 9);
+    lockstep_wire::ReadersAheadNumber { addresses: 2, newest }.packed()
+}
+
+#[test]
+fn the_word_of_one_reader_is_a_warning_with_its_address_and_that_of_two_addresses_is_critical() {
+    let one = of_two_addresses() - (1 << 48);
+    for (b, grade, words) in [
+        (one, HealthGrade::Warning, "a reader at 10.0.0.7:9 says that it has read this stream up to seq 99"),
+        (
+            of_two_addresses(),
+            HealthGrade::Critical,
+            "readers at 2 addresses, the last one at 10.0.0.7:9, have read",
+        ),
+    ] {
+        let mut asked = cluster(3, &[]);
+        answer(&mut asked, 1).conditions.push(active(Condition::ReaderAhead, 99, b));
+        let report = graded(&asked);
+        assert_eq!(report.grade, grade);
+        assert!(reasons(&report).iter().any(|reason| reason.contains(words)), "{report:?}");
     }
 }
 

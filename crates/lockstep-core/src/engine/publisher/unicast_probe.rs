@@ -19,6 +19,7 @@ impl PublisherCore {
             Some(_) => self.unicast_probe.on_answer(),
         }
         self.leader_at = from;
+        self.leader_contact.on_leader(now);
     }
 
     /// Where the leader is, if it is heard and stamps nothing of what it is sent again and again: its group

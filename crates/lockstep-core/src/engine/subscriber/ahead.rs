@@ -57,8 +57,9 @@ impl Ahead {
 impl SubscriberCore {
     /// Everything that had arrived on the groups was read.
     #[inline]
-    pub(in crate::engine) fn on_drained(&mut self) {
+    pub(in crate::engine) fn on_drained(&mut self, now: Nanos) {
         self.ahead.is_fresh = true;
+        self.leader_contact.on_received(now);
     }
 
     /// The exclusive bound of what was read of this stream, in this process or in the one whose cursor it

@@ -369,7 +369,7 @@ impl<B: Backlog> Gateway<B> {
             let logon = logon.as_ref().clone();
             self.on_fix_logon(now, index, logon);
         } else if is_late {
-            let why = if self.is_ready() { CROWDED } else { READS };
+            let why = if self.is_ready() { CROWDED } else { self.leader.or(READS) };
             self.reject(now, index, RejectReason::SessionNotAvailable, why);
         }
     }

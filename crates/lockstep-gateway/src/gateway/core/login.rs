@@ -17,6 +17,10 @@ use std::net::SocketAddr;
 
 /// Sent to a client whose login finds no room among those that wait.
 pub(super) const CROWDED: &str = "too many logins wait: try again in a second";
+/// The same of the client's address.
+const CROWDED_ADDRESS: &str = "too many logins from your address wait: try again in a second";
+/// The reason of a reject at the start.
+const READS: &str = "the gateway still reads the stream: try again in a moment";
 /// For the audit log alone.
 const CLOSED_EARLY: &str = "it closed the connection before its login was decided";
 const CLOSED_WITHIN: &str = "it closed the connection before its login was whole";
@@ -39,7 +43,7 @@ impl<B: Backlog> Gateway<B> {
             _ => None,
         };
         let refusal = match session {
-            _ if !self.is_ready() => Some("the gateway still reads the stream: try again in a moment"),
+            _ if !self.is_ready() => Some(self.leader.or(READS)),
             None => Some("no trading day is open"),
             _ if self.ledger.is_full() => Some(FULL),
             Some(name) if !asked.fits(&name) => Some(OTHER_DAY),
@@ -59,11 +63,7 @@ impl<B: Backlog> Gateway<B> {
         let is_crowded = self.checking_of.of(address) >= self.limits.checks_per_address;
         if is_crowded || self.checking >= self.limits.checks_max {
             self.counts.logins_crowded += 1;
-            let why = if is_crowded {
-                "too many logins from your address wait: try again in a second"
-            } else {
-                CROWDED
-            };
+            let why = if is_crowded { CROWDED_ADDRESS } else { CROWDED };
             return self.reject(now, index, RejectReason::SessionNotAvailable, why);
         }
         let number = self.conns[index].as_ref().map_or(0, |(number, _)| *number);

@@ -45,7 +45,7 @@ pub struct GatewayLimits {
 counter_group! {
     /// What happened, in numbers.
     pub struct GatewayCounts {
-        ready gauge "gateway_ready" "1 once clients may log in.",
+        ready gauge "gateway_ready" "1 while clients may log in: the stream is read up to its end, and a leader is followed.",
         clients gauge "gateway_clients" "Connections of clients.",
         accepted count "gateway_accepted" "Logins that were accepted.",
         rejected count "gateway_rejected" "Logins that were refused.",

@@ -11,6 +11,7 @@ use lockstep_wire::{CHANNELS, DayMark};
 use soupbintcp::ServerLimits;
 
 mod fix;
+mod leaderless;
 mod names;
 mod peers;
 mod refusals;

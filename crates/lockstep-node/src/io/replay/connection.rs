@@ -7,6 +7,7 @@
 //! ```
 
 use super::sendfile::send_file;
+use super::unopened::UnopenedRequests;
 use crate::io::store::DirStore;
 use lockstep_replica::journal::base::offered;
 use lockstep_replica::journal::packed::SegmentReader;
@@ -84,6 +85,7 @@ pub(super) struct ReplayContext<'a> {
     pub stopping: bool,
     /// The written segments cannot be read.
     pub damaged: bool,
+    pub unopened: &'a mut UnopenedRequests,
 }
 
 impl ReplayContext<'_> {
@@ -363,7 +365,7 @@ impl ReplayServerConnection {
         }))
     }
 
-    fn answer(&mut self, desk: &ReplayContext<'_>, refused: Option<ReplayEndReason>) {
+    fn answer(&mut self, desk: &mut ReplayContext<'_>, refused: Option<ReplayEndReason>) {
         self.send_end(desk, Kind::ReplayAnswer, refused);
         self.state = match refused {
             None => ReplayServerState::Serving,
@@ -372,6 +374,9 @@ impl ReplayServerConnection {
         let (from, stays) = (self.seq, self.to == REPLAY_STAY);
         match refused {
             None => tracing::info!(peer = %self.peer, from, stays, "replay begins"),
+            Some(ReplayEndReason::Malformed) => {
+                desk.unopened.report(desk.now, self.peer.ip(), &self.asked[..self.request_len], desk.keys);
+            }
             Some(end) => tracing::info!(peer = %self.peer, from, "replay refused: {}", end.name()),
         }
     }

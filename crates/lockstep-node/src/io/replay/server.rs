@@ -1,6 +1,7 @@
 //! The server's loop: accept, check for newly written frames, serve each reader in turn.
 
 use super::connection::{OfferedCheckpoint, ReplayContext, ReplayServerConnection, TurnOutcome};
+use super::unopened::UnopenedRequests;
 use crate::io::store::DirStore;
 use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::networks::Networks;
@@ -126,6 +127,7 @@ impl ReplayServer {
             store: DirStore::reader(&settings.journal),
             segment_index: SegmentIndex::default(),
             offered: None,
+            unopened: UnopenedRequests::default(),
             written: Box::new(written),
             last: Written::default(),
             moved_at: 0,
@@ -178,6 +180,7 @@ struct Room {
     tokens: usize,
     store: DirStore,
     segment_index: SegmentIndex,
+    unopened: UnopenedRequests,
     offered: Option<OfferedCheckpoint>,
     written: Box<dyn Fn() -> Written + Send>,
     last: Written,
@@ -262,6 +265,7 @@ impl Room {
             stats,
             clock,
             broken_until,
+            unopened,
             ..
         } = self;
         let mut desk = ReplayContext {
@@ -276,6 +280,7 @@ impl Room {
             wall: clock.wall(now),
             stopping,
             damaged: now < *broken_until,
+            unopened,
         };
         let mut wait = QUIET;
         connections.retain_mut(|(_, connection)| {

@@ -5,7 +5,9 @@ use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_memory::reader::News;
 use lockstep_memory::world::{CLUSTER, identity};
-use lockstep_wire::{CommandReject, Condition, Datagram, Epoch, Header, Identity, Keyring, Kind};
+use lockstep_wire::{
+    CommandReject, Condition, Datagram, Epoch, Header, Identity, Keyring, Kind, ReadersAheadNumber,
+};
 
 pub fn kind(name: &str) -> u8 {
     let mut all = (0..=u8::MAX).filter_map(Kind::from_u8);
@@ -88,7 +90,10 @@ fn condition_words(condition: Condition, holds: bool, a: u64, b: u64) -> String 
         }
         Condition::PublishersNearlyFull => format!("its table holds {a} of {b} publishers"),
         Condition::DurabilityMixed => "its durability is not that of its epoch".to_owned(),
-        Condition::ReaderAhead => format!("a reader has read up to {a}, and the log ends at {b}"),
+        Condition::ReaderAhead => {
+            let addresses = ReadersAheadNumber::unpacked(b).addresses;
+            format!("readers at {addresses} addresses have read up to {a}, beyond its log")
+        }
         Condition::JournalFull => "its journal is full".to_owned(),
         other => other.name().to_owned(),
     };
