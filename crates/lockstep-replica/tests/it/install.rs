@@ -18,10 +18,10 @@ use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::*;
 
 /// The node that holds nothing.
-const LATE: u32 = 3;
+pub const LATE: u32 = 3;
 
 /// The tables of replica `number`'s log where the frame with `seq` begins.
-fn checkpoint_before(cluster: &Cluster, number: u32, seq: Seq) -> Checkpoint {
+pub fn checkpoint_before(cluster: &Cluster, number: u32, seq: Seq) -> Checkpoint {
     let tail = cluster.replicas[number as usize - 1].tail();
     let (mut checkpoint, mut span) = (Checkpoint::default(), tail.find(1));
     while let Some(here) = span {
@@ -51,7 +51,7 @@ fn without_the_late_one() -> (Cluster, PublisherId) {
 
 /// The late one begins behind `checkpoint` and runs with the others. The frames before are in no journal:
 /// whoever asked for them would wait for ever.
-fn begin(cluster: &mut Cluster, checkpoint: &Checkpoint) {
+pub fn begin(cluster: &mut Cluster, checkpoint: &Checkpoint) {
     let late = &mut cluster.replicas[LATE as usize - 1];
     assert!(late.is_installable());
     late.install(checkpoint);
@@ -63,7 +63,7 @@ fn begin(cluster: &mut Cluster, checkpoint: &Checkpoint) {
     cluster.dead.retain(|number| *number != LATE);
 }
 
-fn is_equal_to(cluster: &Cluster, number: u32) -> bool {
+pub fn is_equal_to(cluster: &Cluster, number: u32) -> bool {
     let [a, b] = [LATE, number].map(|number| &cluster.replicas[number as usize - 1]);
     let (Some(ours), Some(theirs)) = (a.tables(), b.tables()) else { return false };
     a.tail().end() == b.tail().end()
