@@ -2,6 +2,8 @@
 //! the reference exchange while leaders and gateways are killed.
 
 mod desk;
+mod time;
+mod trader;
 
 use desk::{Desk, Flow, Request, entries_of};
 use lockstep_testkit::gateways::{add_user, start_on};
@@ -40,6 +42,20 @@ fn initiator(cluster: &Cluster) -> Option<PathBuf> {
     Some(program)
 }
 
+/// Two replicas of the exchange, whose instruments are those of the demo's flow.
+fn start_exchanges(cluster: &Cluster, program: &Path) -> [Process; 2] {
+    let opening = cluster.path("opening");
+    let lines =
+        ["ALC", "BOB", "CHAR"].map(|symbol| format!("instrument {symbol} tick 100 lot 1 reference 100000\n"));
+    std::fs::write(&opening, lines.concat() + "phase * continuous\n").expect("a file");
+    [1, 2].map(|number| {
+        let mut command = Command::new(program);
+        command.current_dir(cluster.path("")).env("LOCKSTEP_CONFIG", cluster.config());
+        command.args([&number.to_string(), "127.0.0.1:0", "300"]).arg(&opening);
+        cluster.start_command(&format!("exchange-{number}"), command)
+    })
+}
+
 /// A cluster with two replicas of the exchange, whose instruments are those of the demo's flow.
 struct Market {
     cluster: Arc<Cluster>,
@@ -54,16 +70,7 @@ impl Market {
         let cluster = Arc::new(Cluster::new(3, MORE));
         let initiator = initiator(&cluster)?;
         let sequencers = cluster.found();
-        let opening = cluster.path("opening");
-        let lines = ["ALC", "BOB", "CHAR"]
-            .map(|symbol| format!("instrument {symbol} tick 100 lot 1 reference 100000\n"));
-        std::fs::write(&opening, lines.concat() + "phase * continuous\n").expect("a file");
-        let exchanges = [1, 2].map(|number| {
-            let mut command = Command::new(&program);
-            command.current_dir(cluster.path("")).env("LOCKSTEP_CONFIG", cluster.config());
-            command.args([&number.to_string(), "127.0.0.1:0", "300"]).arg(&opening);
-            cluster.start_command(&format!("exchange-{number}"), command)
-        });
+        let exchanges = start_exchanges(&cluster, &program);
         for user in ["alice", "bob"] {
             add_user(&cluster, user, "secret", &["--fix", "--grace-ms", "0"]);
         }

@@ -4,6 +4,7 @@
 //! that tests run a few times are in `lockstep_testkit`; the chores here run them hundreds of times.
 
 pub mod coverage;
+pub mod joins;
 pub mod late;
 pub mod package;
 pub mod rolling;

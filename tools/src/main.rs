@@ -11,6 +11,7 @@
 //! cargo run --release -p tools -- two-of-five --times 200  any two replicas are killed
 //! cargo run --release -p tools -- upgrade --times 10      every node from the release before to this one, and back
 //! cargo run --release -p tools -- late --times 100       readers begin anywhere, over a bad network
+//! cargo run --release -p tools -- joins --gigabytes 100  a blank node joins where the beginning is gone
 //! cargo run --release -p tools -- rolling --times 200    replicas get other configurations, one by one (root: power too)
 //! cargo run --release -p tools -- trade --times 50       gateways and leaders are killed while clients trade
 //! cargo run --release -p tools -- kill-xdp --times 1000  a node by xdp is killed: the card is free, and it is back
@@ -25,7 +26,7 @@ use lockstep_testkit::{cards, images, power, release, takeover, trading, upgrade
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tools::{coverage, late, package, rolling, sbom};
+use tools::{coverage, joins, late, package, rolling, sbom};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -135,6 +136,16 @@ enum Chore {
         #[arg(long, default_value_t = 200)]
         times: u32,
     },
+    /// Publish so much, remove all but the newest, replace a member by a blank node, and measure until it
+    /// votes.
+    Joins {
+        /// Gigabytes of messages in the stream.
+        #[arg(long, default_value_t = 100)]
+        gigabytes: u64,
+        /// Gigabytes that the journals retain; each has up to twice that on the disk.
+        #[arg(long, default_value_t = 2)]
+        retained: u64,
+    },
     /// Let readers begin at random places of a stream over a network that loses, doubles and reorders.
     Late {
         /// How many.
@@ -205,6 +216,8 @@ fn main() -> ExitCode {
         Chore::KillXdp { times } => kill_xdp(times),
         Chore::ShareXdp { times, lost } => share_xdp(times, lost),
         Chore::Late { times, by } => late_joiners(times, by),
+        Chore::Joins { gigabytes, retained } => build_program()
+            .map(|()| println!("{}", joins::joins(gigabytes * 1_000_000_000, retained * 1_000_000_000))),
         Chore::Trade { times, clients } => trade(times, clients),
         Chore::Rolling { times } => rolled(times),
     };

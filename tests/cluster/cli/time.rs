@@ -9,8 +9,13 @@ use std::fs;
 /// How far ahead: an import takes no more than a minute.
 const AHEAD_NS: u64 = 55_000_000_000;
 
-/// A cluster of one whose stream is so far ahead by its last message: it is made of an exported log.
+/// A cluster of one whose stream is so far ahead by its last message.
 pub fn ahead_by(ahead_ns: u64) -> (Cluster, u64) {
+    ahead_on(Cluster::new(1, SMALL), ahead_ns)
+}
+
+/// Gives replica 1 of `other` such a stream, which is made of an exported log.
+pub fn ahead_on(other: Cluster, ahead_ns: u64) -> (Cluster, u64) {
     let cluster = Cluster::new(1, SMALL);
     let replicas = cluster.found();
     cluster.publish(&lines(0, 5));
@@ -26,7 +31,6 @@ pub fn ahead_by(ahead_ns: u64) -> (Cluster, u64) {
     let seq = last["seq"].as_u64().expect("a seq") as usize;
     all.truncate(seq);
     fs::write(&file, all.iter().map(|line| format!("{line}\n")).collect::<String>()).expect("written");
-    let other = Cluster::new(1, SMALL);
     other
         .run(&["journal", "import", &file, "--replica", "1", "--yes", "--timeout", "10ms"], b"")
         .with_code(0);

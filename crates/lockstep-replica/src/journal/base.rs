@@ -17,6 +17,7 @@ use crate::journal::checkpoint::{ChangeRow, Checkpoint};
 use crate::journal::damage::Damage;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
 use crate::journal::segment_index::{SegmentIndex, SegmentIndexError};
+use crate::journal::walk::read_header;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -38,6 +39,15 @@ pub(crate) fn base_of<S: Store>(store: &S) -> Result<Result<Checkpoint, Damage>,
     match Checkpoint::load(store, 0) {
         Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(Ok(Checkpoint::default())),
         loaded => loaded,
+    }
+}
+
+/// The end of the log before the oldest segment, or of the checkpoint with which a journal without segments
+/// begins; that of no log where it cannot be read.
+pub(crate) fn before_oldest<S: Store>(store: &S, numbers: &[u64]) -> Result<LogEnd, StoreError> {
+    match numbers.first() {
+        Some(&oldest) => Ok(read_header(store, oldest)?.map_or(LogEnd::BLANK, |header| header.before())),
+        None => Ok(base_of(store)?.map_or(LogEnd::BLANK, |base| base.end)),
     }
 }
 

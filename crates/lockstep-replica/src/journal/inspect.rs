@@ -5,6 +5,7 @@
 //! leaves everything as it was. Only [`Inspection::start`] and [`Inspection::begin`](super::start) use the
 //! findings.
 
+use crate::journal::base::before_oldest;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::layout::{Geometry, TailLabel};
@@ -27,6 +28,8 @@ pub struct Inspection {
     pub(super) numbers: Vec<u64>,
     pub(super) state: RecoveredState,
     pub(super) ring: RingEvidence,
+    /// Retention has removed all frames below.
+    removed_next: Seq,
     /// The label of the ring, and its layout, where the ring is the journal's own.
     pub(super) own: Option<(TailLabel, Geometry)>,
     pub(super) torn: Option<Torn>,
@@ -109,6 +112,7 @@ pub fn inspect<S: Store, M: TailMemory>(
     Ok(Inspection {
         settings,
         superblock,
+        removed_next: before_oldest(store, &numbers)?.next,
         numbers,
         state,
         ring,
@@ -378,6 +382,11 @@ impl Inspection {
     /// Where the log ends.
     pub fn end(&self) -> LogEnd {
         self.founding.as_ref().map_or(self.state.log.end, |founding| founding.end)
+    }
+
+    /// Retention has removed all frames below, and so they are committed.
+    pub fn removed_next(&self) -> Seq {
+        self.removed_next
     }
 
     /// The log was known to reach this seq.

@@ -10,7 +10,7 @@
 //! ```
 
 use crate::journal::BLOCK_LEN;
-use crate::journal::base::base_of;
+use crate::journal::base::before_oldest;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::inspect::{Inspection, inspect};
 use crate::journal::layout::{Geometry, TailLabel};
@@ -232,15 +232,6 @@ fn mark<S: Store, M: TailMemory>(
     let Epoch(promised) = superblock.promised;
     tail.memory_mut().set_word(Word::PromisedStored, promised);
     Ok(())
-}
-
-/// The end of the log before the oldest segment, or of the checkpoint with which a journal without segments
-/// begins; that of no log where it cannot be read.
-fn before_oldest<S: Store>(store: &S, numbers: &[u64]) -> Result<LogEnd, StoreError> {
-    match numbers.first() {
-        Some(&oldest) => Ok(read_header(store, oldest)?.map_or(LogEnd::BLANK, |header| header.before())),
-        None => Ok(base_of(store)?.map_or(LogEnd::BLANK, |base| base.end)),
-    }
 }
 
 /// Writes the records that segments lack. False if that cannot be done now: then the ring stays as it is.

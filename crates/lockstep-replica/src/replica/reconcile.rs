@@ -89,7 +89,9 @@ impl Following {
 
     /// S10: nothing showed so far that a part of the replica log is the followed epoch's, and it was about to
     /// be replaced. A committed frame behind that part shows it: the log stays up to there. Where all
-    /// journals begin there, no replacement can be had (seed 20261126502471).
+    /// journals begin there, no replacement can be had (seed 20261126502471). Where the staged frames have
+    /// become equal to the whole log, the frame right behind both shows it too: otherwise the rest of that
+    /// epoch would be staged, and the ring need not have room for it.
     #[inline]
     pub(super) fn retain_proven<M: TailMemory>(
         &mut self,
@@ -97,7 +99,9 @@ impl Following {
         tail: &mut Tail<M>,
         frame: &FrameView<'_>,
     ) {
-        if core.rx.end().is_some_and(|end| end.next < frame.header.first_seq) {
+        let first = frame.header.first_seq;
+        let is_equal = || core.log.is_staging() && tail.staged_end() == Some(tail.end());
+        if core.rx.end().is_some_and(|end| end.next < first || end.next == first && is_equal()) {
             self.retain_up_to(core, tail, frame);
         }
     }

@@ -37,11 +37,16 @@ impl Recovered {
     /// From a journal in use.
     pub fn of_journal<M: TailMemory>(opened: &OpenedJournal<M>, publishers_max: u32) -> Self {
         let end_next = opened.tail.end().next;
-        let mut recovered = Self::of(&opened.checkpoint, opened.superblock.history, end_next, publishers_max);
-        // A witness has dropped the frames below from its ring as well. It would wait for ever for the commit
-        // of what it has dropped (seed 777015220).
-        recovered.commit_next = recovered.commit_next.max(opened.removed_next.min(end_next));
-        recovered
+        let recovered = Self::of(&opened.checkpoint, opened.superblock.history, end_next, publishers_max);
+        recovered.behind_removed(opened.removed_next.min(end_next))
+    }
+
+    /// What retention has removed is committed. A witness has dropped the frames from its ring as well, and
+    /// would wait for ever for the commit of what it has dropped (seed 777015220). A node that has begun
+    /// behind a checkpoint would ask for what no journal has.
+    fn behind_removed(mut self, removed_next: Seq) -> Self {
+        self.commit_next = self.commit_next.max(removed_next);
+        self
     }
 
     /// From the checkpoint with which a journal begins that has no record: all of its log is committed.
@@ -55,7 +60,9 @@ impl Recovered {
     /// From a journal that was only inspected.
     pub fn of_inspection(inspection: &Inspection, publishers_max: u32) -> Self {
         let history = inspection.superblock().history;
-        Self::of(inspection.checkpoint(), history, inspection.end().next, publishers_max)
+        let end_next = inspection.end().next;
+        let recovered = Self::of(inspection.checkpoint(), history, end_next, publishers_max);
+        recovered.behind_removed(inspection.removed_next().min(end_next))
     }
 
     fn of(checkpoint: &Checkpoint, history: u64, end_next: Seq, publishers_max: u32) -> Self {

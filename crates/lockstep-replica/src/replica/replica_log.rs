@@ -295,6 +295,11 @@ impl ReplicaLog {
         Ok(())
     }
 
+    /// Whether frames are staged that are to replace the end of the log.
+    pub(super) fn is_staging(&self) -> bool {
+        self.staging.is_some()
+    }
+
     /// The suffix replacement is given up: the log stays as it is.
     pub(super) fn abandon(&mut self) {
         self.staging = None;

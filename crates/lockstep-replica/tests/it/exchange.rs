@@ -145,6 +145,45 @@ fn s7_the_ring_need_not_hold_what_was_stamped_between_two_takeovers_that_a_repli
     assert_eq!(node.replica.tail().end(), log.end);
 }
 
+/// S10, LS1307: a replica was killed while it caught up, and does not know the end of its log to be
+/// committed. It missed takeovers, and its epoch goes on for several rings. The first committed frame behind
+/// its log shows that the log is right, and the log grows from there.
+#[test]
+fn s10_a_replica_that_was_killed_as_it_caught_up_goes_on_with_its_log_however_long_its_epoch_is() {
+    let (mut own, mut log) = (begun(), begun());
+    for number in 1..4 {
+        own.push_of(1, &[number]);
+    }
+    let mut node = standby(&own);
+    let mut len = 0;
+    for number in 1.. {
+        len += log.push_of(1, &[number]).len();
+        if len > 4 * RING {
+            break;
+        }
+    }
+    let behind = log.at(own.end.next);
+    log.begin(epoch(2, 3), &member_list(5));
+    log.commit_next = log.end.next;
+    // The table begins above what is committed: epoch 1 is no row of it.
+    let begun = log.begin_with_rows(epoch(3, 1), &member_list(5), log.epochs.len() - 1);
+    node.hear(&[begun]);
+    for bytes in log.frames.iter().skip(3) {
+        let (now, frame) = (node.now, FrameView::from_prefix(bytes).unwrap());
+        // The segments do not lag.
+        node.flush();
+        let is_processed = node.replica.on_replayed(now, (identity(1), HISTORY), &frame);
+        let (is_stopped, seq) = (node.replica.core.is_stopped(), frame.header.first_seq);
+        assert!(is_processed && !is_stopped, "seq {seq}: {:?}", node.events());
+        if *bytes == behind {
+            assert_eq!(node.replica.tail().end().next, frame.header.next_seq(), "nothing is replaced");
+        }
+    }
+    node.poll();
+    assert_eq!(exchanged(&mut node), []);
+    assert_eq!(node.replica.tail().end(), log.end);
+}
+
 /// S8, seed 30910 of the exchange's trial: a bit of a frame that waited beside the log had changed while its
 /// process did not run; the table of publishers was made of the frames before it alone, and an open was
 /// forgotten.

@@ -14,11 +14,11 @@ use lockstep_replica::journal::ports::{Store, TailMemory};
 use lockstep_replica::journal::segment_index::{SegmentIndex, Written};
 use lockstep_replica::journal::side::{Inputs, SideSettings, SideStep, SideThread};
 use lockstep_replica::journal::{Settings, Tail, copy_behind, format, inspect, open, verify};
-use lockstep_replica::replica::CatchUpPlan;
+use lockstep_replica::replica::{CatchUpPlan, Recovered};
 use lockstep_wire::*;
 
 /// The node that holds nothing.
-const LATE: u32 = 3;
+pub const LATE: u32 = 3;
 
 /// The tables of replica `number`'s log where the frame with `seq` begins.
 pub fn checkpoint_before(cluster: &Cluster, number: u32, seq: Seq) -> Checkpoint {
@@ -51,7 +51,7 @@ fn without_the_late_one() -> (Cluster, PublisherId) {
 
 /// The late one begins behind `checkpoint` and runs with the others. The frames before are in no journal:
 /// whoever asked for them would wait for ever.
-fn begin(cluster: &mut Cluster, checkpoint: &Checkpoint) {
+pub fn begin(cluster: &mut Cluster, checkpoint: &Checkpoint) {
     let late = &mut cluster.replicas[LATE as usize - 1];
     assert!(late.is_installable());
     late.install(checkpoint);
@@ -63,7 +63,7 @@ fn begin(cluster: &mut Cluster, checkpoint: &Checkpoint) {
     cluster.dead.retain(|number| *number != LATE);
 }
 
-fn is_equal_to(cluster: &Cluster, number: u32) -> bool {
+pub fn is_equal_to(cluster: &Cluster, number: u32) -> bool {
     let [a, b] = [LATE, number].map(|number| &cluster.replicas[number as usize - 1]);
     let (Some(ours), Some(theirs)) = (a.tables(), b.tables()) else { return false };
     a.tail().end() == b.tail().end()
@@ -445,6 +445,38 @@ fn a_journal_behind_a_base_grows_starts_again_and_is_verified() {
     store.file_mut(BASE).expect("it is kept")[70] ^= 1;
     let damaged = verify(&store).unwrap().damage;
     assert!(damaged.iter().any(|damage| damage.file == BASE.to_string()), "{damaged:?}");
+}
+
+/// S6: a node dies as it writes the first records behind its base. What the base covers is committed at its
+/// next start, which looks at the journal before it opens it. Otherwise the node would replace what no
+/// journal has, and stop (LS1307).
+#[test]
+pub fn s6_what_a_base_covers_is_committed_at_each_later_start() {
+    let (cluster, _) = without_the_late_one();
+    let tail_of = cluster.replicas[0].tail();
+    let checkpoint = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next() / 2);
+    let base = checkpoint.end.next;
+    assert!(checkpoint.commit_next < base, "no frame of it says that all of it is committed");
+    for (frames, is_written) in [(0, false), (1, false), (1, true), (3, true)] {
+        let (mut store, tail, _) = journal_behind(&checkpoint);
+        let opened = open(&mut store, tail.into_memory(), settings(1, false)).unwrap();
+        let (mut tail, mut writer) = (opened.tail, opened.writer);
+        for frame in frames_from(tail_of, base).take(frames) {
+            tail.append(&frame).unwrap();
+        }
+        while is_written && copy_behind(tail.memory_mut(), &mut writer, &mut store, false).unwrap() > 0 {}
+        let memory = tail.into_memory();
+        for (ring, boot) in [(Some(&memory), 1), (None, 2)] {
+            if ring.is_none() && frames > 0 && !is_written {
+                continue; // the ring had what it has acknowledged
+            }
+            let inspected = inspect(&store, ring, settings(boot, false)).unwrap();
+            let recovered = Recovered::of_inspection(&inspected, 100);
+            assert!(recovered.commit_next >= base, "{frames} {is_written} {boot}: {}", recovered.commit_next);
+        }
+        let opened = open(&mut store, memory, settings(1, false)).unwrap();
+        assert!(Recovered::of_journal(&opened, 100).commit_next >= base, "{frames} {is_written}");
+    }
 }
 
 /// A node gives a checkpoint only where the frames below it are committed: a blank node that began behind

@@ -1,8 +1,11 @@
 //! VERSION-1: a log rises to a newer version by the operator's order alone, and nothing takes it back.
 
+use crate::install::{LATE, begin, checkpoint_before, is_equal_to};
 use lockstep_memory::cluster::Cluster;
 use lockstep_memory::world::*;
 use lockstep_replica::bootstrap::bootstrap_version;
+use lockstep_replica::journal::base;
+use lockstep_replica::journal::checkpoint::Checkpoint;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 
@@ -102,4 +105,79 @@ fn an_upgrade_that_the_leader_cannot_make_is_refused_with_the_reason() {
     }
     assert_eq!(order(&mut cluster, 1, &newest, epoch(1, 1)), None);
     assert_eq!(order(&mut cluster, 1, &newest, epoch(1, 1)), Some(CommandReject::Version), "it has risen");
+}
+
+/// The version of the frame that was multicast last.
+fn last_version(cluster: &Cluster) -> Option<u8> {
+    let frames = cluster.record.iter().filter(|(_, bytes)| bytes[5] == Kind::Frame as u8);
+    frames.map(|(_, bytes)| bytes[4]).next_back()
+}
+
+/// A node that holds nothing begins behind each checkpoint of a log that has risen: below the order, where
+/// the order's frame begins and ends, and behind it. Then the node has the log of the others, and leads in
+/// the new version.
+#[test]
+fn version_1_a_node_that_begins_behind_a_checkpoint_has_the_version_of_the_log_and_leads_in_it() {
+    let mut cluster = cluster();
+    cluster.dead.push(LATE);
+    let id = cluster.open(0, "gateway", [1, 1]);
+    cluster.publishers[0].publish(id, &["a", "b"]);
+    cluster.await_committed(2);
+    assert_eq!(order(&mut cluster, 1, &VERSION.to_string(), epoch(1, 1)), None);
+    cluster.publishers[0].publish(id, &["c"]);
+    cluster.await_committed(3);
+    cluster.run(200);
+    let (mut seen, end) = (Vec::new(), cluster.replicas[0].core.commit_next());
+    for seq in 3..=end {
+        let checkpoint = checkpoint_before(&cluster, 1, seq);
+        if base::judge(&checkpoint).is_err() {
+            continue; // no epoch has begun there
+        }
+        let read = Checkpoint::from_bytes(&checkpoint.to_bytes()).expect("its own bytes");
+        assert_eq!(read, checkpoint, "the file of either version");
+        seen.push(checkpoint.version);
+        join(&mut cluster, &checkpoint);
+        assert!(cluster.run_until(|cluster| is_equal_to(cluster, 1)), "{}", cluster.describe());
+        assert_eq!(version(&mut cluster, LATE), VERSION, "behind {seq} of {end}");
+        cluster.dead.push(LATE);
+    }
+    seen.dedup();
+    assert_eq!(seen, [VERSION_MIN, VERSION], "both sides of the order");
+
+    // It has no record of the new version, and leads.
+    let checkpoint = checkpoint_before(&cluster, 1, end);
+    assert_eq!(checkpoint.end.next, end);
+    join(&mut cluster, &checkpoint);
+    ask(&mut cluster, 1, QueryKind::Handover, &identity(LATE).to_string(), epoch(1, 1));
+    assert!(cluster.run_until(|cluster| cluster.leader() == Some(LATE)), "{}", cluster.describe());
+    cluster.publishers[0].publish(id, &["d"]);
+    cluster.await_committed(4);
+    assert_eq!(last_version(&cluster), Some(VERSION));
+}
+
+/// The node that holds nothing starts, and begins behind `checkpoint`.
+fn join(cluster: &mut Cluster, checkpoint: &Checkpoint) {
+    cluster.replicas[LATE as usize - 1] =
+        start(blank_tail(LATE, 256 << 10), replica_limits(LATE, 3)).expect("a member");
+    begin(cluster, checkpoint);
+}
+
+#[test]
+fn version_1_a_log_rises_behind_a_node_that_has_begun_behind_a_checkpoint_and_stored_nothing() {
+    let mut cluster = cluster();
+    cluster.dead.push(LATE);
+    let id = cluster.open(0, "gateway", [1, 1]);
+    cluster.publishers[0].publish(id, &["a"]);
+    cluster.await_committed(1);
+    cluster.run(200);
+    let checkpoint = checkpoint_before(&cluster, 1, cluster.replicas[0].core.commit_next());
+    join(&mut cluster, &checkpoint);
+    assert_eq!(version(&mut cluster, LATE), VERSION_MIN);
+    assert_eq!(order(&mut cluster, 1, &VERSION.to_string(), epoch(1, 1)), None);
+    // The order is committed by it and the leader alone.
+    cluster.dead.push(2);
+    cluster.publishers[0].publish(id, &["b"]);
+    cluster.await_committed(2);
+    assert!(cluster.run_until(|cluster| is_equal_to(cluster, 1)), "{}", cluster.describe());
+    assert_eq!(version(&mut cluster, LATE), VERSION);
 }

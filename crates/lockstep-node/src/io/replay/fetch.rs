@@ -26,6 +26,9 @@ const CHUNK_LEN: usize = 64 << 10;
 const CHUNKS_MAX: usize = 64;
 /// Pause while nothing arrives, or the queue is full.
 const PAUSE: Duration = Duration::from_micros(200);
+/// The reason where all sources that answer refuse the request for a checkpoint as malformed.
+const NO_TABLES: &str = "those that answer are of an earlier release, which gives no tables to a node that holds \
+                         nothing: upgrade one of them";
 /// Pause while no replay is requested.
 const QUIET: Duration = Duration::from_millis(20);
 
@@ -366,7 +369,11 @@ impl Worker {
                 let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
                 *refused = Some((self.number, why.name()));
             }
-            let why = failed.why.map_or("no journal can be reached", ReplayEndReason::name);
+            let wants_tables = self.order.is_some_and(|order| order.checkpoint_until.is_some());
+            let why = match failed.why {
+                Some(Malformed) if wants_tables => NO_TABLES,
+                why => why.map_or("no journal can be reached", ReplayEndReason::name),
+            };
             let from = self.order.map_or(0, |order| order.from);
             tracing::error!(
                 from,

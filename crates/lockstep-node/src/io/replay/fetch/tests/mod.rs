@@ -4,10 +4,10 @@ use super::*;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_memory::cluster::Cluster;
 use lockstep_wire::{
-    HEADER_LEN, Header, Kind, REPLAY_LEN, ReplayBody, ReplayCheckpointBody, write_replay,
-    write_replay_checkpoint,
+    HEADER_LEN, Header, Kind, REPLAY_CHECKPOINT, REPLAY_LEN, REPLAY_REQUEST_LEN, ReplayBody,
+    ReplayCheckpointBody, write_replay, write_replay_checkpoint,
 };
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 
 fn frame(first_seq: Seq) -> Vec<u8> {
@@ -86,10 +86,8 @@ fn where_no_journal_has_the_beginning_or_gives_a_checkpoint_the_node_is_told_the
     }
 }
 
-/// Retention may have left nothing that is committed behind the checkpoint, and more is committed once this
-/// node acknowledges it: the source's mark is enough, and no other one.
-#[test]
-fn a_checkpoint_behind_which_nothing_is_committed_is_taken_at_the_sources_mark() {
+/// The tables of a log in which a name was opened.
+fn checkpoint() -> Checkpoint {
     let mut cluster = Cluster::new(3, |_| {});
     cluster.add_publisher(|_| {});
     cluster.open(0, "gateway", [1, 1]);
@@ -100,12 +98,15 @@ fn a_checkpoint_behind_which_nothing_is_committed_is_taken_at_the_sources_mark()
         checkpoint.apply(&tail.frame(here).expect("no damage")).expect("a log");
         span = tail.after(here);
     }
-    let keys = lockstep_wire::Keyring::none(7);
+    checkpoint
+}
+
+/// A checkpoint as a source sends it, in one part.
+fn part_of(checkpoint: &Checkpoint) -> Vec<u8> {
     let LogEnd { next, epoch, chain, timestamp } = checkpoint.end;
-    let history = checkpoint.history;
     let header = Header {
         cluster: 7,
-        history,
+        history: checkpoint.history,
         epoch: epoch.0,
         first_seq: next,
         chain,
@@ -115,14 +116,26 @@ fn a_checkpoint_behind_which_nothing_is_committed_is_taken_at_the_sources_mark()
     let bytes = checkpoint.to_bytes();
     let body = ReplayCheckpointBody { offset: 0, len: bytes.len() as u64 };
     let mut part = vec![0; HEADER_LEN + size_of::<ReplayCheckpointBody>() + bytes.len()];
-    write_replay_checkpoint(&mut part, &keys, header, body, &bytes);
-    let mark = |next| {
-        let mut mark = [0; REPLAY_LEN];
-        let header = Header { cluster: 7, ..Header::new(Kind::ReplayMark) };
-        let body = ReplayBody { next, oldest_seq: next, end: 0, reserved: 0 };
-        write_replay(&mut mark, &keys, header, body);
-        mark
-    };
+    write_replay_checkpoint(&mut part, &lockstep_wire::Keyring::none(7), header, body, &bytes);
+    part
+}
+
+/// An answer or a mark of a source.
+fn message_of(kind: Kind, body: ReplayBody) -> [u8; REPLAY_LEN] {
+    let mut bytes = [0; REPLAY_LEN];
+    let header = Header { cluster: 7, ..Header::new(kind) };
+    write_replay(&mut bytes, &lockstep_wire::Keyring::none(7), header, body);
+    bytes
+}
+
+/// Retention may have left nothing that is committed behind the checkpoint, and more is committed once this
+/// node acknowledges it: the source's mark is enough, and no other one.
+#[test]
+fn a_checkpoint_behind_which_nothing_is_committed_is_taken_at_the_sources_mark() {
+    let (checkpoint, keys) = (checkpoint(), lockstep_wire::Keyring::none(7));
+    let (next, part) = (checkpoint.end.next, part_of(&checkpoint));
+    let mark =
+        |next| message_of(Kind::ReplayMark, ReplayBody { next, oldest_seq: next, end: 0, reserved: 0 });
     let me = Identity { replica: 9, incarnation: 0 };
     let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
     let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
@@ -139,6 +152,69 @@ fn a_checkpoint_behind_which_nothing_is_committed_is_taken_at_the_sources_mark()
     assert!(!take(&mark(next + 1)), "that is not its end");
     assert!(take(&mark(next)));
     assert_eq!(whole, Some(checkpoint));
+}
+
+/// Answers requests for a log whose beginning is gone. While `is_older`, it knows no request for a
+/// checkpoint.
+fn source(checkpoint: Checkpoint, is_older: Arc<AtomicBool>) -> SocketAddrV4 {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let SocketAddr::V4(address) = server.local_addr().unwrap() else { panic!("an address of IPv4") };
+    std::thread::spawn(move || {
+        let next = checkpoint.end.next;
+        for mut connection in server.incoming().map_while(Result::ok) {
+            let mut request = [0; REPLAY_REQUEST_LEN];
+            if connection.read_exact(&mut request).is_err() {
+                continue;
+            }
+            let flags = Header::peek(&request).map_or(0, |header| header.flags);
+            let refused = match flags & REPLAY_CHECKPOINT {
+                0 => ReplayEndReason::TooOld as u32,
+                _ if is_older.load(Ordering::Acquire) => ReplayEndReason::Malformed as u32,
+                _ => 0,
+            };
+            let body = ReplayBody { next, oldest_seq: next, end: refused, reserved: 0 };
+            let mut bytes = message_of(Kind::ReplayAnswer, body).to_vec();
+            if refused == 0 {
+                bytes.extend(part_of(&checkpoint));
+                bytes.extend(message_of(Kind::ReplayMark, body));
+            }
+            let _ = connection.write_all(&bytes); // the reader may have left
+        }
+    });
+    address
+}
+
+/// A rolling upgrade in the middle of a join: the first source that gives a checkpoint is enough, wherever it
+/// stands in the list. While all sources are older, the node reports it, and asks again.
+#[test]
+fn a_source_of_an_older_release_is_passed_over_and_one_that_is_upgraded_gives_the_checkpoint() {
+    std::thread::scope(|scope| {
+        for upgraded in [0, 1] {
+            scope.spawn(move || begins_once_it_is_upgraded(upgraded));
+        }
+    });
+}
+
+fn begins_once_it_is_upgraded(upgraded: usize) {
+    let (checkpoint, me) = (checkpoint(), Identity { replica: 9, incarnation: 0 });
+    let is_older = [true, true].map(|is| Arc::new(AtomicBool::new(is)));
+    let sources = is_older.each_ref().map(|is_older| source(checkpoint.clone(), Arc::clone(is_older)));
+    let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, sources.to_vec());
+    let mut fetch = Fetch::start(limits).unwrap();
+    fetch.request(Some(CatchUpPlan { may_begin_behind: true, ..CatchUpPlan::new(0, 1, None) }));
+    while fetch.gone() != Some(checkpoint.end.next) || fetch.refused().is_none() {
+        std::thread::sleep(PAUSE);
+    }
+    assert_eq!(fetch.refused(), Some(ReplayEndReason::Malformed.name()));
+    assert_eq!(fetch.take_checkpoint(), None);
+    is_older[upgraded].store(false, Ordering::Release);
+    let taken = loop {
+        match fetch.take_checkpoint() {
+            Some(taken) => break taken,
+            None => std::thread::sleep(PAUSE),
+        }
+    };
+    assert_eq!(taken, checkpoint, "of source {upgraded}");
 }
 
 /// A range mended from another journal is fetched hole by hole: a frame that the order before this one
