@@ -90,8 +90,7 @@ pub fn inspect<S: Store, M: TailMemory>(
         }
     };
     let founding = sight.founding(store, &state)?;
-    let newest_number = numbers.last().copied().unwrap_or(0);
-    let (in_force, completeness) = sight.judge(&ring, state.log.end, newest_number);
+    let (in_force, completeness) = sight.judge(&ring, state.log.end, &numbers);
     if completeness != Completeness::Complete {
         sight.name_short_log(&state, &numbers);
         // Memory that is needed and damaged is no remark.
@@ -329,11 +328,11 @@ impl<'a> Sight<'a> {
 
     /// The copy by which the journal is judged, and the result. A start that was interrupted before both
     /// copies recorded it has not begun: the previous record is in force then.
-    fn judge(&self, ring: &RingEvidence, end: LogEnd, newest_number: u64) -> (Superblock, Completeness) {
+    fn judge(&self, ring: &RingEvidence, end: LogEnd, numbers: &[u64]) -> (Superblock, Completeness) {
         let found = JournalEvidence {
             ring,
             end: (end.next, end.chain),
-            newest: newest_number,
+            newest: numbers.last().copied().unwrap_or(0),
             damage: self.damage.first().map(ToString::to_string),
             half: self.half,
         };
