@@ -18,6 +18,7 @@
 
 use super::coverage::Event;
 use super::keys;
+use super::kinds::Attacker;
 use super::plan::{FaultTarget, Plan, PlannedFault};
 use super::populate::address;
 use super::rng::Rng;
@@ -50,17 +51,6 @@ const TAMPERED_ALONE: [Kind; 12] = [
     Kind::StepDown,
     Kind::PublisherNotice,
 ];
-
-/// An attacker, by what it has.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Attacker {
-    Unkeyed,
-    Reader,
-    Publisher,
-    Retired,
-    Recorder,
-    Operator,
-}
 
 impl Plan {
     /// Attacks; none in most runs.

@@ -6,62 +6,17 @@
 //! patience.
 
 use super::coverage::Event;
+use super::kinds::{PPM_MAX, SimClock};
 use super::plan::{DAY_NS, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
 use super::world::{Actor, World};
 use lockstep_wire::Nanos;
 
-/// The greatest error of a clock in millionths, where nothing is broken.
-pub const PPM_MAX: i64 = 200;
 /// One that is broken: 5 %.
 pub const PPM_BROKEN: i64 = 50_000;
 /// By so much clocks are wrong: an hour, a day, fifteen years, ahead and behind.
 const WRONG_MS: [i64; 5] = [3_600_000, 86_400_000, 15 * 365 * 86_400_000, -3_600_000, -86_400_000];
-/// One whole.
-const PPM_ONE: i128 = 1_000_000;
-
-/// A machine's monotonic clock.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct SimClock {
-    /// So many millionths too fast, or too slow.
-    ppm: i64,
-}
-
-impl SimClock {
-    /// One that runs so many millionths too fast, or too slow.
-    pub fn of_ppm(ppm: i64) -> Self {
-        Self { ppm }
-    }
-
-    /// Its reading at a time of the run.
-    pub fn at(self, now: Nanos) -> Nanos {
-        if self.ppm == 0 || now == Nanos::MAX {
-            return now;
-        }
-        (i128::from(now) * (PPM_ONE + i128::from(self.ppm)) / PPM_ONE) as Nanos
-    }
-
-    /// The time of the run at which it reads `shown`, or a moment later.
-    pub fn reaches(self, shown: Nanos) -> Nanos {
-        if self.ppm == 0 || shown == Nanos::MAX {
-            return shown;
-        }
-        let now = i128::from(shown) * PPM_ONE / (PPM_ONE + i128::from(self.ppm)) + 1;
-        Nanos::try_from(now).unwrap_or(Nanos::MAX)
-    }
-
-    /// Whether it is broken.
-    pub(super) fn is_broken(self) -> bool {
-        self.ppm.abs() > PPM_MAX
-    }
-
-    /// Whether it runs at the run's rate.
-    pub(super) fn is_exact(self) -> bool {
-        self.ppm == 0
-    }
-}
-
 impl Plan {
     /// The clock of each node; exact ones in most runs.
     pub(super) fn draw_clocks(&mut self, rng: &mut Rng) {
@@ -72,7 +27,7 @@ impl Plan {
         let broken = rng.below(4) == 0;
         for clock in &mut self.clocks {
             let most = if broken && rng.below(2) == 0 { PPM_BROKEN } else { PPM_MAX };
-            clock.ppm = rng.below(2 * most as u64 + 1) as i64 - most;
+            *clock = SimClock::of_ppm(rng.below(2 * most as u64 + 1) as i64 - most);
         }
     }
 

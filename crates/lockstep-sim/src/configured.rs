@@ -11,11 +11,11 @@
 //! A drawn configuration obeys the relations of `lockstep check`, up to a factor of size: `tests/it/seeds.rs`
 //! checks each of them. A relation that is missing there would show here.
 
+use super::kinds::Configured;
 use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
-use lockstep_core::proto::window::Window;
 use lockstep_wire::Nanos;
 
 /// See [`Plan::heartbeat_interval_ns`]; in a run of the usual pace.
@@ -28,29 +28,6 @@ const TIMEOUT_NS_MAX: Nanos = 60_000_000_000;
 const PUBLISHERS_MAX: u32 = 16;
 /// The fewest windows that the tail has room for.
 const WINDOWS_OF_A_RING: usize = 4;
-
-/// The configuration of one process of a replica.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Configured {
-    /// The durability that an ack stands for.
-    pub durability: Durability,
-    /// Bytes of the tail's ring.
-    pub ring_bytes: usize,
-    /// Bytes of a segment.
-    pub segment_len: u64,
-    /// The window.
-    pub window: Window,
-    /// The heartbeats while it leads.
-    pub heartbeat: HeartbeatLimits,
-    /// The longest silence of a leader.
-    pub timeout_ns: Nanos,
-    /// The bound up to which false suspicions double it.
-    pub timeout_ns_max: Nanos,
-    /// Most names of publishers.
-    pub publishers_max: u32,
-    /// Most submissions that wait for an earlier one of their publisher.
-    pub hold_back: u16,
-}
 
 impl Configured {
     /// The configuration of a plan's whole cluster.

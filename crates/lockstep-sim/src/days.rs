@@ -19,6 +19,7 @@
 use super::check::Violation;
 use super::coverage::Event;
 use super::fault_phase::ms;
+use super::kinds::Suspension;
 use super::plan::{DAY_NS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
@@ -49,19 +50,6 @@ const TO_THE_END: Nanos = 365 * DAY_NS;
 const PATIENT_NS: Nanos = 60_000_000_000;
 /// Each process continues within so many timeouts after a suspension.
 const DAWN: u64 = 3;
-
-/// The kind of a suspension.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Suspension {
-    /// All processes are suspended, and their timers are due at once when they continue.
-    Asleep,
-    /// All replicas are killed.
-    Killed,
-    /// All replicas are stopped cleanly.
-    Stopped,
-    /// They are stopped cleanly, and then without power.
-    Dark,
-}
 
 impl Plan {
     /// Whether it lasts for days.

@@ -4,6 +4,7 @@
 
 use super::coverage::Event;
 use super::fault_phase::ms;
+use super::kinds::DeviceFault;
 use super::plan::{FaultTarget, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
@@ -17,19 +18,6 @@ use lockstep_wire::{Header, Nanos};
 const SELDOM: u64 = 4;
 /// The time between two old datagrams that return.
 const APART_NS: u64 = 200_000;
-/// The fault of a device.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum DeviceFault {
-    /// A send call takes no more than so many datagrams; of none, it reports that it has no buffers.
-    Takes(usize),
-    /// The group is not joined.
-    Unjoined(Group),
-    /// So many datagrams that arrive next are dropped.
-    Drops(u32),
-    /// It is a ring in memory of so many datagrams: a reader that is overrun has lost them all.
-    Ring(usize),
-}
-
 /// A device with its fault, and the end of that fault.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct SimDevice {

@@ -2,11 +2,10 @@
 //! are in `storage`.
 
 use super::check::Violation;
-use super::clock::SimClock;
-use super::configured::Configured;
 use super::coverage::Event;
 use super::disk::SimDisk;
 use super::event_pages::RecordedEvents;
+use super::kinds::{Configured, SimClock};
 use super::net::SimNet;
 use super::plan::Plan;
 use super::replay::{Fetching, ReplayServing};

@@ -3,15 +3,10 @@
 
 mod draw;
 
-use super::attack::Attacker;
-use super::clock::SimClock;
-use super::configured::Configured;
-use super::days::Suspension;
-use super::device::DeviceFault;
 use super::disk::DiskFault;
 use super::edge::{EdgeFault, EdgePlan};
+use super::kinds::{Attacker, Configured, DeviceFault, SimClock, Suspension, VanishedFile};
 use super::rng::Rng;
-use super::vanished::VanishedFile;
 use super::wire::{NetworkModel, NodeSet, Tampering, Traffic};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;

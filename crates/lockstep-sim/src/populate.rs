@@ -1,10 +1,10 @@
 //! The processes at the beginning of a run.
 
 use super::check::{Oracle, Violation};
-use super::configured::Configured;
 use super::coverage::Event;
 use super::device::SimDevice;
 use super::keys;
+use super::kinds::Configured;
 use super::machine::{MTU, Machine, MachineState, Started};
 use super::net::SimNet;
 use super::operator::SimOperator;

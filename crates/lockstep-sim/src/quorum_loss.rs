@@ -20,6 +20,7 @@ use super::rng::Rng;
 use super::story::Happening;
 use super::wire::NodeSet;
 use super::world::{Actor, RunPhase, World};
+use super::year::{hand_in_every_ns, pursued_ns};
 use crate::keys;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::log::LogEnd;
@@ -129,6 +130,16 @@ impl Plan {
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
+}
+
+/// The time between two messages of a publisher behind it.
+fn more_every_ns(plan: &Plan) -> Nanos {
+    if plan.months > 0 { hand_in_every_ns(plan) } else { 10 * plan.timeout_ns }
+}
+
+/// Until when the operator tries to bring it to full strength.
+fn aftermath(plan: &Plan, now: Nanos) -> Nanos {
+    now + if plan.months > 0 { pursued_ns(plan) } else { AFTERMATH * plan.timeout_ns }
 }
 
 /// The result of inspecting one machine's journal.
@@ -442,11 +453,11 @@ impl World {
             }
             let after = (REPLACED + self.rng.below(20)) * timeout_ns;
             let add = OperatorStep::Add { node: index, witness: false, patient: self.rng.below(4) > 0 };
-            self.command_until(&[OperatorStep::Renew(index), add], after, now + AFTERMATH * timeout_ns);
+            self.command_until(&[OperatorStep::Renew(index), add], after, aftermath(&self.plan, now));
         }
         for index in self.plan.replicas..self.plan.replicas + self.plan.publishers + self.plan.subscribers {
             if let Some(work) = self.nodes[index].actor.work_mut().filter(|work| !work.fenced) {
-                (work.left, work.every_ns) = (work.left + MORE, 10 * timeout_ns);
+                (work.left, work.every_ns) = (work.left + MORE, more_every_ns(&self.plan));
             }
             if self.rng.below(3) == 0 {
                 self.crash_client(index);
@@ -484,7 +495,7 @@ impl World {
         self.oracle.on_renewed(index);
         if !self.plan.is_archiver(index) && !self.operator.renews(index) {
             let add = OperatorStep::Add { node: index, witness: false, patient: true };
-            self.command_until(&[OperatorStep::Renew(index), add], timeout_ns, now + AFTERMATH * timeout_ns);
+            self.command_until(&[OperatorStep::Renew(index), add], timeout_ns, aftermath(&self.plan, now));
         }
         self.await_no_more(index);
         Ok(())

@@ -14,6 +14,7 @@
 use super::check::Violation;
 use super::coverage::Event;
 use super::fault_phase::ms;
+use super::kinds::VanishedFile;
 use super::machine::CHORE_NS;
 use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
@@ -34,23 +35,6 @@ const STREAM: u64 = 0x10b7;
 /// Looks of a node after which a file that is gone is named, or is there again; and one more for each that is
 /// computed, as a look computes those of one segment.
 const LOOKS: u32 = 6;
-
-/// The file that vanishes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum VanishedFile {
-    /// A sealed segment.
-    Sealed,
-    /// The newest segment.
-    Newest,
-    /// The index of a sealed segment.
-    Index,
-    /// The checkpoint at the end of a sealed segment.
-    Checkpoint,
-    /// The checkpoint with which the oldest segment begins, where the beginning was removed.
-    Base,
-    /// A copy of the superblock.
-    Superblock,
-}
 
 impl Plan {
     /// Whether files of journals vanish.

@@ -20,7 +20,7 @@ use super::plan::{DAY_NS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFa
 use super::rng::Rng;
 use super::wire::NetworkModel;
 use super::world::{Actor, BEGIN_NS, World};
-use crate::days::Suspension;
+use crate::kinds::Suspension;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Retention;

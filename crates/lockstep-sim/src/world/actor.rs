@@ -1,7 +1,7 @@
 //! The process of a node: its next deadline, whether it runs, its ports.
 
 use super::{Actor, ReaderSlot, SimNode, WorldWork};
-use crate::clock::SimClock;
+use crate::kinds::SimClock;
 use crate::machine::MachineState;
 use crate::net::SimNet;
 use lockstep_wire::Nanos;

@@ -1,7 +1,8 @@
 //! The clocks of machines.
 
 use lockstep_sim::SimClock;
-use lockstep_sim::clock::{PPM_BROKEN, PPM_MAX};
+use lockstep_sim::clock::PPM_BROKEN;
+use lockstep_sim::kinds::PPM_MAX;
 use lockstep_wire::Nanos;
 
 #[test]

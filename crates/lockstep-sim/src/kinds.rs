@@ -1,0 +1,137 @@
+//! The kinds of things that a plan names: faults, files, attackers, clocks, and the configuration of a
+//! process. They know nothing of the world in which they happen.
+
+use lockstep_core::engine::ports::Group;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::heartbeat::HeartbeatLimits;
+use lockstep_core::proto::window::Window;
+use lockstep_wire::Nanos;
+
+/// The greatest error of a clock in millionths, where nothing is broken.
+pub const PPM_MAX: i64 = 200;
+/// One whole.
+const PPM_ONE: i128 = 1_000_000;
+
+/// A machine's monotonic clock.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct SimClock {
+    /// So many millionths too fast, or too slow.
+    ppm: i64,
+}
+
+impl SimClock {
+    /// One that runs so many millionths too fast, or too slow.
+    pub fn of_ppm(ppm: i64) -> Self {
+        Self { ppm }
+    }
+
+    /// Its reading at a time of the run.
+    pub fn at(self, now: Nanos) -> Nanos {
+        if self.ppm == 0 || now == Nanos::MAX {
+            return now;
+        }
+        (i128::from(now) * (PPM_ONE + i128::from(self.ppm)) / PPM_ONE) as Nanos
+    }
+
+    /// The time of the run at which it reads `shown`, or a moment later.
+    pub fn reaches(self, shown: Nanos) -> Nanos {
+        if self.ppm == 0 || shown == Nanos::MAX {
+            return shown;
+        }
+        let now = i128::from(shown) * PPM_ONE / (PPM_ONE + i128::from(self.ppm)) + 1;
+        Nanos::try_from(now).unwrap_or(Nanos::MAX)
+    }
+
+    /// Whether it is broken.
+    pub(super) fn is_broken(self) -> bool {
+        self.ppm.abs() > PPM_MAX
+    }
+
+    /// Whether it runs at the run's rate.
+    pub(super) fn is_exact(self) -> bool {
+        self.ppm == 0
+    }
+}
+
+/// The configuration of one process of a replica.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Configured {
+    /// The durability that an ack stands for.
+    pub durability: Durability,
+    /// Bytes of the tail's ring.
+    pub ring_bytes: usize,
+    /// Bytes of a segment.
+    pub segment_len: u64,
+    /// The window.
+    pub window: Window,
+    /// The heartbeats while it leads.
+    pub heartbeat: HeartbeatLimits,
+    /// The longest silence of a leader.
+    pub timeout_ns: Nanos,
+    /// The bound up to which false suspicions double it.
+    pub timeout_ns_max: Nanos,
+    /// Most names of publishers.
+    pub publishers_max: u32,
+    /// Most submissions that wait for an earlier one of their publisher.
+    pub hold_back: u16,
+}
+
+/// The kind of a suspension.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Suspension {
+    /// All processes are suspended, and their timers are due at once when they continue.
+    Asleep,
+    /// All replicas are killed.
+    Killed,
+    /// All replicas are stopped cleanly.
+    Stopped,
+    /// They are stopped cleanly, and then without power.
+    Dark,
+}
+
+/// The fault of a device.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DeviceFault {
+    /// A send call takes no more than so many datagrams; of none, it reports that it has no buffers.
+    Takes(usize),
+    /// The group is not joined.
+    Unjoined(Group),
+    /// So many datagrams that arrive next are dropped.
+    Drops(u32),
+    /// It is a ring in memory of so many datagrams: a reader that is overrun has lost them all.
+    Ring(usize),
+}
+
+/// The file that vanishes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum VanishedFile {
+    /// A sealed segment.
+    Sealed,
+    /// The newest segment.
+    Newest,
+    /// The index of a sealed segment.
+    Index,
+    /// The checkpoint at the end of a sealed segment.
+    Checkpoint,
+    /// The checkpoint with which the oldest segment begins, where the beginning was removed.
+    Base,
+    /// A copy of the superblock.
+    Superblock,
+}
+
+/// An attacker, by what it has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Attacker {
+    /// No key.
+    Unkeyed,
+    /// A reader's key.
+    Reader,
+    /// A publisher's key.
+    Publisher,
+    /// A key that was retired.
+    Retired,
+    /// What it has recorded.
+    Recorder,
+    /// An operator's key.
+    Operator,
+}
