@@ -481,8 +481,8 @@ local BODIES = {
         local topic, len = n32(d, HEADER_LEN + 8), n32(d, HEADER_LEN + 12)
         local at = HEADER_LEN + parts.question.size
         local is_order = topic == 4 or topic == 5 or topic == 8 or topic == 10
-        local wants = topic == 2 or topic == 5 or topic == 8 or topic == 10
-        local takes = topic == 2 or topic == 7 or is_order
+        local wants = topic == 2 or topic == 5 or topic == 8 or topic == 10 or topic == 12
+        local takes = topic == 2 or topic == 7 or topic == 12 or is_order
         if not names.topics[topic] or len > (takes and NAME_LEN_MAX or 0) or len < (wants and 1 or 0) then
             refuse(d, "body", "a topic that does not exist, or not with a name of this length")
         end
@@ -499,6 +499,9 @@ local BODIES = {
                 fits = is_version
             elseif topic == 7 or topic == 10 then
                 fits = common.is_number(said)
+            elseif topic == 12 then
+                local code, first = said:match("^(%+?%d+) (%+?%d+)$")
+                fits = code and names.conditions[tonumber(code)] and common.is_number((first:gsub("^%+", "")))
             end
             if not common.is_utf8(said) or not fits then
                 refuse(d, "body", "a name that is none, no identity, no version, or no number", item)
@@ -582,8 +585,8 @@ local BODIES = {
     end,
     [17] = fixed(parts.verdict, 0, function(d, at)
         local topic, denied = n32(d, at + 8), n32(d, at + 12)
-        local is_order = topic == 4 or topic == 5 or topic == 8
-        return not (is_order and names.denials[denied]) and "a word that does not exist",
+        local is_command = topic == 4 or topic == 5 or topic == 8 or topic == 10 or topic == 12
+        return not (is_command and names.denials[denied]) and "a word that does not exist",
             " " .. name(names.topics, topic, "topic") .. ": " .. name(names.denials, denied, "denial")
     end),
     [18] = fixed(parts.join, 0, function(d, at)

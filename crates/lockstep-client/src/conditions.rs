@@ -161,6 +161,7 @@ impl ActiveCondition {
             Condition::MembersFull => {
                 format!("joins find no room: {a} members by lease are the most that `fanout_members` allows")
             }
+            Condition::WatcherGone if a == 0 => format!("a signal has stopped the watcher, process {b}"),
             Condition::WatcherGone => {
                 format!("{a} watchers in a row ended at once, and no more are started")
             }
@@ -187,7 +188,7 @@ impl ActiveCondition {
             }
             Condition::MulticastLost => "multicast is lost, unicast is not".to_owned(),
             Condition::MembersFull => "joins by unicast find no room".to_owned(),
-            Condition::WatcherGone => "no watcher waits beside it".to_owned(),
+            Condition::WatcherGone if a > 0 => "no watcher waits beside it".to_owned(),
             _ => self.what(),
         }
     }
@@ -253,6 +254,9 @@ impl ActiveCondition {
                 "the stream goes on by that one alone; look at the line's interface, its cable and its switch"
             }
             Condition::MembersFull => "raise `fanout_members`, or let fewer processes join",
+            Condition::WatcherGone if self.a == 0 => {
+                "the death of this process will be found out by its silence: let it run again (`kill -CONT`)"
+            }
             Condition::WatcherGone => {
                 "the death of this process will be found out by its silence; restart it when the cause is mended, or \
                  set runtime.watcher = false"

@@ -305,6 +305,7 @@ impl Node {
         self.line_down = down.unwrap_or(self.line_down);
         let lost = lines.get(self.line_down).map_or(0, |counts| counts.missing);
         let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.abandoned_watchers()));
+        let stopped = self.watcher.as_ref().and_then(Watcher::stopped_watcher).map_or(0, u64::from);
         let refused = match side.stuck() {
             None | Some(StoreFault::NoSpace) => 0,
             Some(StoreFault::Descriptors) => 1,
@@ -334,7 +335,7 @@ impl Node {
             (Condition::RoomLow, low.is_some(), self.room_low),
             (Condition::LineLost, down.is_some(), (self.line_down as u64 + 1, lost)),
             (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),
-            (Condition::WatcherGone, gone > 0, (gone, 0)),
+            (Condition::WatcherGone, gone > 0 || stopped > 0, (gone, stopped)),
         ];
         for (condition, holds, numbers) in inspected {
             self.replica.core.set_condition(condition, holds, now, numbers);

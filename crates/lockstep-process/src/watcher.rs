@@ -119,6 +119,11 @@ impl Watcher {
         self.supervisor.abandoned_watchers()
     }
 
+    /// The present watcher's process, where a signal has stopped it (SIGSTOP): it would announce nothing.
+    pub fn stopped_watcher(&self) -> Option<u32> {
+        self.supervisor.stopped_watcher()
+    }
+
     /// For callers that must announce the death before the thread has really ended.
     pub fn death_notice(&self) -> DeathNotice {
         DeathNotice(self.page)

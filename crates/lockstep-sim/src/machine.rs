@@ -224,6 +224,8 @@ impl Machine {
         node: usize,
         limits: ReplicaLimits,
     ) -> Result<Started, Violation> {
+        // A stop that did not end in order darkens no later one.
+        self.darkens = None;
         let settings = self.settings();
         self.store.set_capacity_bytes(u64::MAX);
         self.store.set_power(settings.power);

@@ -241,13 +241,8 @@ pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violati
     if world.plan.months == 0 {
         return Ok(());
     }
-    // The operator sleeps as well; and a stop that has not ended in order darkens no later one.
+    // The operator sleeps as well.
     world.operator.sleep(lasting);
-    for node in &mut world.nodes {
-        if let Actor::Replica(machine) = &mut node.actor {
-            machine.darkens = None;
-        }
-    }
     let awake_ns = world.now - BEGIN_NS - world.slept_ns;
     let day = (awake_ns + 1) / (AWAKE * world.plan.timeout_ns);
     let before = world.diary.evening;

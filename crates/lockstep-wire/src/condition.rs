@@ -54,7 +54,7 @@ conditions! {
     MulticastLost 1010 "multicast_lost" "The groups bring nobody of epoch `a`, and unicast is answered.",
     LineLost 1203 "line_lost" "Line `a` brings nothing, and the other one does; it lacked `b` datagrams so far.",
     MembersFull 1204 "members_full" "Joins find no room: `a` members by lease; `b` were refused so far.",
-    WatcherGone 1403 "watcher_gone" "No watcher waits beside this node: `a` ended at once, one after the other.",
+    WatcherGone 1403 "watcher_gone" "No watcher waits beside this node: `a` ended at once, one after the other, or a signal has stopped it, which is process `b`.",
 }
 
 impl Condition {

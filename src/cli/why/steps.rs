@@ -108,7 +108,7 @@ pub fn steps(reason: &Reason, leader: Option<&NodeStatus>) -> Vec<MendStep> {
             vec![MendStep::here("lockstep wait --for quorum", "waits until a quorum holds the change")]
         }
         Reason::KeysOverdue(_) => vec![MendStep::here(
-            "lockstep keys rotate FOLDER",
+            "lockstep keys rotate",
             "begins the change of keys; SECURITY.md, Rotation, has all of it, and the stream goes on meanwhile",
         )],
         Reason::OtherHistory(identity, _) | Reason::OtherLeader(identity, _) => vec![MendStep::of(

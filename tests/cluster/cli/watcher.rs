@@ -211,3 +211,23 @@ fn as_process_1_of_a_container_it_announces_its_death_and_stops_in_order() {
     assert_eq!(outside.wait().code(), Some(137), "{}", outside.log());
     assert_eq!(ears.notices().len(), 5, "said before process 1 ended: {}", outside.log());
 }
+
+/// Stopped, it would announce nothing: for ten minutes nothing said so.
+#[test]
+fn a_watcher_that_a_signal_has_stopped_is_named_until_it_runs_again() {
+    let cluster = Cluster::new(1, "");
+    let mut leader = leader(&cluster, &[]);
+    let process = watcher(&mut leader, 1);
+    for round in 1..=2 {
+        kill("STOP", process);
+        leader.await_log_times("a signal has stopped the watcher", 2 * round - 1);
+        let status = cluster.run(&["status"], b"").with_code(6).out;
+        let line = format!("degraded: replica 1: a signal has stopped the watcher, process {process}");
+        assert!(status.starts_with(&line), "round {round}: {status}");
+        kill("CONT", process);
+        leader.await_log_times("over: a signal has stopped the watcher", round);
+        cluster.run(&["status"], b"").with_code(0);
+    }
+    assert_eq!(leader.terminate(), Some(0));
+    await_gone(process);
+}

@@ -442,7 +442,9 @@ impl ReplayReader {
         let is_removed = self.answers.iter().any(removed);
         let is_final = |answer: &SourceAnswer| match answer {
             SourceAnswer::Nothing => false,
-            SourceAnswer::Empty(rounds) => is_removed || *rounds >= LOST_ROUNDS,
+            SourceAnswer::Empty(rounds) => {
+                (is_removed || *rounds >= LOST_ROUNDS) && !planted(Mutation::BehindNeverGone)
+            }
             SourceAnswer::Lost(rounds) => *rounds >= LOST_ROUNDS && !planted(Mutation::LostNeverGone),
             SourceAnswer::Behind(rounds) => *rounds >= LOST_ROUNDS && !planted(Mutation::BehindNeverGone),
             SourceAnswer::Refused(end, _) => {

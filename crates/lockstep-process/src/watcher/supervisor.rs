@@ -50,6 +50,8 @@ struct Shared {
     process: AtomicU32,
     /// So many ended at once, and no more are started; 0 while one is.
     abandoned_watchers: AtomicU32,
+    /// The present watcher, where a signal has stopped it; 0 while it runs.
+    stopped: AtomicU32,
 }
 
 impl Supervisor {
@@ -85,6 +87,11 @@ impl Supervisor {
     /// How many watchers ended at once before no more were started; 0 while one is.
     pub fn abandoned_watchers(&self) -> u32 {
         self.shared.abandoned_watchers.load(Ordering::Acquire)
+    }
+
+    /// The present watcher's process, where a signal has stopped it: it would announce nothing.
+    pub fn stopped_watcher(&self) -> Option<u32> {
+        Some(self.shared.stopped.load(Ordering::Acquire)).filter(|process| *process != 0)
     }
 
     /// From now on the watcher's end is no loss.
@@ -185,6 +192,10 @@ impl WatcherThread {
             };
             self.record(STARTED, event);
         }
+        while let Some(stopped) = await_change(process) {
+            self.shared.stopped.store(if stopped { process } else { 0 }, Ordering::Release);
+        }
+        self.shared.stopped.store(0, Ordering::Release);
         let status = child.wait();
         if self.is_stopping() || status.as_ref().is_ok_and(|status| status.success()) {
             return true;
@@ -219,5 +230,55 @@ impl WatcherThread {
 
     fn record(&self, code: u16, event: EventRecord) {
         self.recorder.record(EventRecord { at: self.clock.now(), code, ..event });
+    }
+}
+
+/// Waits until a signal stops this child or resumes it, and returns whether it is stopped; `None` where it
+/// has ended, which is left to the caller that waits for its end.
+fn await_change(process: u32) -> Option<bool> {
+    loop {
+        // SAFETY: it is plain data, for which zeros are a value.
+        let mut change: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let wanted = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
+        // SAFETY: `change` lives across the call, which writes nothing else.
+        let waited = unsafe { libc::waitid(libc::P_PID, process, &raw mut change, wanted | libc::WNOWAIT) };
+        if waited != 0 {
+            if std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted {
+                continue;
+            }
+            return None;
+        }
+        let stopped = match change.si_code {
+            libc::CLD_STOPPED | libc::CLD_TRAPPED => true,
+            libc::CLD_CONTINUED => false,
+            _ => return None,
+        };
+        // Taken, so that the next call waits for the next change.
+        let wanted = if stopped { libc::WSTOPPED } else { libc::WCONTINUED };
+        // SAFETY: as above.
+        unsafe { libc::waitid(libc::P_PID, process, &raw mut change, wanted | libc::WNOHANG) };
+        return Some(stopped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_a_signal_stops_and_resumes_is_told_until_it_ends() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("sleep");
+        let process = child.id();
+        for (signal, expected) in [
+            (libc::SIGSTOP, Some(true)),
+            (libc::SIGCONT, Some(false)),
+            (libc::SIGSTOP, Some(true)),
+            (libc::SIGKILL, None),
+        ] {
+            // SAFETY: it is this test's own child, which has not been waited for.
+            unsafe { libc::kill(process as libc::pid_t, signal) };
+            assert_eq!(await_change(process), expected, "signal {signal}");
+        }
+        assert_eq!(child.wait().expect("a child").signal(), Some(libc::SIGKILL), "its end is left to this");
     }
 }

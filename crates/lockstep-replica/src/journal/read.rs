@@ -10,7 +10,9 @@ use crate::journal::packed::{file_of, read_segment};
 use crate::journal::ports::{FileName, Store, StoreError};
 use crate::journal::record::Record;
 use crate::journal::segment::RECORDS_AT;
+use crate::journal::superblock::{Copies, Superblock};
 use crate::journal::walk::{Walk, WalkItem, read_header};
+use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{FrameView, Header, Reject, Seq};
 
@@ -40,26 +42,30 @@ pub(crate) fn written_numbers<S: Store>(store: &S) -> Result<(Vec<u64>, Option<u
     let mut numbers = numbers(store)?;
     let newest = numbers.last().copied();
     let unwritten = match newest {
-        Some(newest) if is_unwritten(store, newest)? => newest,
+        Some(newest) if is_unwritten(store, newest) && !writes_through(store)? => newest,
         _ => return Ok((numbers, None)),
     };
     numbers.pop();
     Ok((numbers, Some(unwritten)))
 }
 
+/// Whether all that the last run wrote was on the device at once: then such a file has lost its content.
+fn writes_through<S: Store>(store: &S) -> Result<bool, StoreError> {
+    let is_power = |copies: Copies| copies.newest.run.weakest_durability == Durability::Power;
+    Ok(Superblock::load(store)?.is_ok_and(is_power))
+}
+
 /// Whether no byte of segment `number` was written, as far as its file tells.
-pub(super) fn is_unwritten<S: Store>(store: &S, number: u64) -> Result<bool, StoreError> {
+fn is_unwritten<S: Store>(store: &S, number: u64) -> bool {
     let (mut chunk, mut at) = (vec![0; BLOCK_LEN], 0);
     loop {
-        let taken = match read_segment(store, number, at, &mut chunk)? {
-            Ok(taken) => taken,
-            Err(_) => return Ok(false),
-        };
+        // One that is damaged or gone is named by its reader.
+        let Ok(Ok(taken)) = read_segment(store, number, at, &mut chunk) else { return false };
         if chunk[..taken].iter().any(|byte| *byte != 0) {
-            return Ok(false);
+            return false;
         }
         if taken < chunk.len() {
-            return Ok(true);
+            return true;
         }
         at += taken as u64;
         chunk.resize(CHUNK_LEN, 0);

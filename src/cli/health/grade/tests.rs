@@ -64,7 +64,8 @@ fn a_condition_has_the_grade_of_the_table_its_code_and_its_advice() {
         answer(&mut asked, 2).conditions.push(holds);
         let report = graded(&asked);
         assert_eq!(report.grade, grade, "{condition:?}");
-        let text = format!("{} {}: {}: {holds}", grade.name(), holds.code(), identity(2));
+        let (grade, code, advice) = (grade.name(), holds.code(), holds.advice());
+        let text = format!("{grade} {code}: replica 2: {}, for 3s; {advice}", holds.brief());
         assert_eq!(reasons(&report), [text]);
         assert!(metrics(&report).contains("conditions=1;"), "{report:?}");
     }
@@ -100,7 +101,7 @@ fn a_silent_member_is_a_warning_until_no_quorum_is_left() {
     let report = graded(&cluster(3, &[3]));
     assert_eq!(report.grade, HealthGrade::Warning);
     let expected = [
-        format!("WARNING: {} does not answer at 10.0.0.3:7003", identity(3)),
+        "WARNING: replica 3 does not answer at 10.0.0.3:7003, for 1s".to_owned(),
         "WARNING: 0 members may crash, fewer than 1".to_owned(),
     ];
     assert_eq!(reasons(&report), expected);
@@ -144,7 +145,7 @@ fn a_member_that_the_leader_receives_is_spare_though_it_does_not_answer_here() {
     let report = graded(&asked);
     assert_eq!(report.grade, HealthGrade::Warning);
     assert!(metrics(&report).contains("spare=1;1:;0:"), "{report:?}");
-    assert!(reasons(&report).iter().all(|reason| reason.ends_with("though the leader hears it")));
+    assert!(reasons(&report).iter().all(|reason| reason.ends_with(", heard by the leader")));
 }
 
 #[test]
