@@ -82,9 +82,15 @@ impl Plan {
         self.archives_are_cut && self.may_found()
     }
 
-    /// A quorum is lost at this time of a year.
+    /// A quorum is lost at this time of a year. Archivers keep their power: no plan formats one anew, and a
+    /// source that is gone costs a joining node more than a day of this year.
     pub(super) fn draw_restore(&mut self, rng: &mut Rng, at_ns: Nanos) {
-        let what = self.draw_loss(rng);
+        let what = match self.draw_loss(rng) {
+            FaultTarget::QuorumLoss(gone, dark) => {
+                FaultTarget::QuorumLoss(gone, dark & !(!0 << self.founders))
+            }
+            other => other,
+        };
         self.faults.push(PlannedFault { at_ns, what });
     }
 

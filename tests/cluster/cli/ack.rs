@@ -7,7 +7,7 @@ use std::time::Instant;
 #[test]
 fn a_readers_wrong_cursor_is_a_warning_with_its_address_until_it_is_acknowledged() {
     let cluster = Cluster::new(3, "");
-    let replicas = cluster.found();
+    let mut replicas = cluster.found();
     cluster.publish("one\ntwo\n");
     let read = cluster.read(&["--from", "oldest", "--count", "2"]);
     let cursor = cursor(&read.err);
@@ -25,8 +25,9 @@ fn a_readers_wrong_cursor_is_a_warning_with_its_address_until_it_is_acknowledged
     };
     assert_eq!(health.code, Some(1), "a warning: {}", health.out);
     assert!(health.out.contains("a reader at 127.0.0.1:"), "{}", health.out);
-    let log = replicas[cluster.leader() as usize - 1].log();
-    assert!(log.contains("LS1017") && log.contains("a reader at 127.0.0.1:"), "{log}");
+    let leader = &mut replicas[cluster.leader() as usize - 1];
+    leader.await_log("LS1017");
+    leader.await_log("a reader at 127.0.0.1:");
 
     let refused = cluster.run(&["ack", "LS1101"], b"").with_code(2);
     assert!(refused.err.contains("how a node stands"), "{}", refused.err);

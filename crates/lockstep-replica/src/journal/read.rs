@@ -7,10 +7,10 @@ use crate::journal::extents::Extents;
 use crate::journal::gone::Gone;
 use crate::journal::index::{FramePosition, Index};
 use crate::journal::packed::{file_of, read_segment};
-use crate::journal::ports::{FileName, Store, StoreError};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
 use crate::journal::record::Record;
 use crate::journal::segment::RECORDS_AT;
-use crate::journal::superblock::{Copies, Superblock};
+use crate::journal::superblock::Superblock;
 use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
@@ -51,8 +51,12 @@ pub(crate) fn written_numbers<S: Store>(store: &S) -> Result<(Vec<u64>, Option<u
 
 /// Whether all that the last run wrote was on the device at once: then such a file has lost its content.
 fn writes_through<S: Store>(store: &S) -> Result<bool, StoreError> {
-    let is_power = |copies: Copies| copies.newest.run.weakest_durability == Durability::Power;
-    Ok(Superblock::load(store)?.is_ok_and(is_power))
+    match Superblock::load(store) {
+        Ok(Ok(copies)) => Ok(copies.newest.run.weakest_durability == Durability::Power),
+        // A copy of the files has none.
+        Ok(Err(_)) | Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether no byte of segment `number` was written, as far as its file tells.

@@ -2,7 +2,9 @@ use super::*;
 use crate::journal::gone::ExpectedSegments;
 use crate::journal::ports::{Store, StoreFault};
 use crate::journal::read::numbers;
-use crate::journal::{Damage, Founder, JournalOpenError, found, inspect, stored_log, verify};
+use crate::journal::{
+    Damage, Founder, JournalOpenError, found, inspect, stored_log, verify, verify_segments,
+};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::{Identity, Keyring, MemberBody};
@@ -342,6 +344,12 @@ fn a_segment_of_which_nothing_reached_the_device_is_the_end_of_the_log_before() 
             assert_eq!((cut.file, cut.offset), (FileName::Segment(newest).to_string(), 0), "{what}");
             let stored = stored_log(&store, ExpectedSegments::of(inspection.superblock())).unwrap();
             assert_eq!((stored.end, stored.damage, stored.gone), (end_of(&before), None, vec![]), "{what}");
+            // A copy of its files has no superblock.
+            let mut copy = store.clone();
+            for file in [FileName::Superblock, FileName::Spare] {
+                _ = copy.remove(file);
+            }
+            assert_eq!(verify_segments(&copy, 0).unwrap().damage, [], "{what}");
             // A history may be founded on the rest.
             let mut founded = store.clone();
             let previous = *inspection.superblock();
