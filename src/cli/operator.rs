@@ -2,10 +2,13 @@
 //! until the cluster shows that it is carried out, or until their time is over.
 
 use super::Failure;
-use super::failure::NOT_READY;
+use super::expiry::Expiry;
+use super::failure::{DEGRADED, NOT_READY};
 use super::secret::OPERATOR;
 use lockstep_client::Endpoint;
-use lockstep_client::internal::{ClusterNodes, NodeStatus, QueryClient, leader_of};
+use lockstep_client::internal::{
+    ClusterHealth, ClusterNodes, Health, NodeStatus, QueryClient, QueryResult, leader_of,
+};
 use lockstep_daemon::args::ClusterArgs;
 pub use lockstep_daemon::config::grouped;
 use lockstep_daemon::config::{Config, KeyUse, Role};
@@ -136,6 +139,46 @@ impl CommandClient {
             );
         }
         format!("{}; `lockstep status` shows more", summary.join(", "))
+    }
+}
+
+/// One look at all nodes, judged: `status`, `why` and `fix` say the same.
+pub struct Look {
+    /// Asks the same nodes again.
+    pub operator: CommandClient,
+    /// The answers, in the order of the nodes' addresses.
+    pub statuses: Vec<Option<NodeStatus>>,
+    /// Who was asked, with the answers.
+    pub asked: Vec<QueryResult>,
+    /// When the keys are to be replaced, where there are keys.
+    pub expiry: Option<Expiry>,
+    /// The verdict.
+    pub health: Health,
+}
+
+impl Look {
+    /// Looks until a replica leads, or until the time is over.
+    pub fn take(cluster: &ClusterArgs, timeout: Duration) -> Result<Self, Failure> {
+        let mut operator = CommandClient::open(cluster, timeout)?;
+        let statuses = operator.look_for_leader()?;
+        let asked = operator.nodes.asked(&statuses);
+        let expiry = Expiry::of(cluster)?;
+        let health = Health::judge(&asked).with_keys(expiry.map(|expiry| expiry.days_left));
+        Ok(Self { operator, statuses, asked, expiry, health })
+    }
+
+    /// The leader, as it describes itself.
+    pub fn leader(&self) -> Option<&NodeStatus> {
+        leader_of(&self.statuses)
+    }
+
+    /// The exit code of the cluster's health.
+    pub fn code(&self) -> u8 {
+        match self.health.health {
+            ClusterHealth::Healthy => 0,
+            ClusterHealth::Degraded => DEGRADED,
+            ClusterHealth::NoLeader | ClusterHealth::NoQuorum | ClusterHealth::NoHistory => NOT_READY,
+        }
     }
 }
 

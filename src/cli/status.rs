@@ -4,11 +4,8 @@
 use super::Failure;
 use super::args::StatusArgs;
 use super::expiry::Expiry;
-use super::failure::{DEGRADED, NOT_READY};
-use super::operator::{CommandClient, age, leads_for, suspicion};
-use lockstep_client::internal::{
-    ClusterHealth, ClusterStatus, Health, LogVersion, MemberStatus, NodeStatus, leader_of,
-};
+use super::operator::{Look, age, leads_for, suspicion};
+use lockstep_client::internal::{ClusterStatus, Health, LogVersion, MemberStatus, NodeStatus, leader_of};
 use lockstep_io::clock::Utc;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -17,26 +14,19 @@ use std::net::SocketAddrV4;
 
 /// Prints how things stand, and exits with the code of the cluster's health.
 pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
-    let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
-    let statuses = operator.look_for_leader()?;
-    let asked = operator.nodes.asked(&statuses);
-    let expiry = Expiry::of(&args.cluster)?;
-    let health = Health::judge(&asked).with_keys(expiry.map(|expiry| expiry.days_left));
-    let version = operator.nodes.log_version(&statuses);
+    let mut look = Look::take(&args.cluster, args.timeout)?;
+    let version = look.operator.nodes.log_version(&look.statuses);
+    let Look { operator, statuses, asked, expiry, health } = &look;
     let mut out = std::io::stdout();
     match args.json {
         true => {
             let until = expiry.map(|expiry| expiry.until);
-            let status = ClusterStatus::new(&health, &asked, version, until, Utc::now());
+            let status = ClusterStatus::new(health, asked, version, until, Utc::now());
             writeln!(out, "{}", json!(status))?;
         }
-        false => as_text(&mut out, &health, (expiry, version), &operator.nodes.addresses, &statuses)?,
+        false => as_text(&mut out, health, (*expiry, version), &operator.nodes.addresses, statuses)?,
     }
-    Ok(match health.health {
-        ClusterHealth::Healthy => 0,
-        ClusterHealth::Degraded => DEGRADED,
-        ClusterHealth::NoLeader | ClusterHealth::NoQuorum | ClusterHealth::NoHistory => NOT_READY,
-    })
+    Ok(look.code())
 }
 
 fn as_text(

@@ -114,16 +114,14 @@ impl fmt::Display for Reason {
                 if self.reaches_leader() { f.write_str(", though the leader hears it") } else { Ok(()) }
             }
             Self::Condition(identity, active) => write!(f, "{identity}: {}", active.what()),
-            Self::OtherHistory(identity, history) => {
-                write!(f, "{identity} holds another history, {history:016x}")
+            Self::OtherHistory(identity, _) | Self::NoMember(identity) | Self::Blank(identity) => {
+                write!(f, "{identity} {}", self.brief())
             }
             Self::OtherLeader(identity, history) => write!(
                 f,
                 "{identity} leads another history, {history:016x}: two histories serve, and what one acknowledges the \
                  other does not have; stop the founder that holds less (`lockstep recover --compare`)"
             ),
-            Self::NoMember(identity) => write!(f, "{identity} is no member"),
-            Self::Blank(identity) => write!(f, "{identity} holds nothing yet and is no member"),
             Self::MissesLeader { identity, leader, .. } => {
                 write!(f, "{identity} receives nothing of the leader {leader}, which others follow")
             }

@@ -34,41 +34,36 @@ pub struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// The same flags, for a command of this program that is started for the same cluster.
-    pub fn passed_on(&self) -> Vec<OsString> {
-        let mut flags = vec!["--config".into(), self.config.clone().into_os_string()];
-        for set in &self.set {
-            flags.extend(["--set".into(), set.into()]);
-        }
-        let named = [
-            ("--interface", &self.interface),
-            ("--durability", &self.durability),
-            ("--idle", &self.idle),
-            ("--log-format", &self.log_format),
-            ("--log-level", &self.log_level),
-        ];
-        for (flag, value) in named {
-            flags.extend(value.iter().flat_map(|value| [flag.into(), OsString::from(value)]));
-        }
-        flags
-    }
-
-    /// Flags (these and `more`, as flag, key and value) before variables, as [`Config::load`] wants them.
-    pub fn overrides(&self, more: &[(&str, String, String)]) -> Result<Vec<Override>, Failure> {
-        let named = [
+    /// The flags that are given and have a key of their own: flag, key and value.
+    fn named(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+        let all = [
             ("--interface", "lines.1.interface", &self.interface),
             ("--durability", "stream.durability", &self.durability),
             ("--idle", "runtime.idle", &self.idle),
             ("--log-format", "log.format", &self.log_format),
             ("--log-level", "log.level", &self.log_level),
         ];
+        all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)))
+    }
+
+    /// The same flags, for a command of this program that is started for the same cluster.
+    pub fn passed_on(&self) -> Vec<OsString> {
+        let mut flags = vec!["--config".into(), self.config.clone().into_os_string()];
+        for set in &self.set {
+            flags.extend(["--set".into(), set.into()]);
+        }
+        for (flag, _, value) in self.named() {
+            flags.extend([flag.into(), value.into()]);
+        }
+        flags
+    }
+
+    /// Flags (these and `more`, as flag, key and value) before variables, as [`Config::load`] wants them.
+    pub fn overrides(&self, more: &[(&str, String, String)]) -> Result<Vec<Override>, Failure> {
         let flag = |flag: &str, key: &str, value: &str| {
             (key.to_owned(), value.to_owned(), Origin::Flag(flag.to_owned()))
         };
-        let mut all = Vec::new();
-        for (name, key, value) in named {
-            all.extend(value.as_deref().map(|value| flag(name, key, value)));
-        }
+        let mut all: Vec<_> = self.named().map(|(name, key, value)| flag(name, key, value)).collect();
         all.extend(more.iter().map(|(name, key, value)| flag(name, key, value)));
         for set in &self.set {
             let (key, value) = set.split_once('=').ok_or_else(|| {

@@ -36,10 +36,11 @@ pub use relay::{Relay, RelayCounts, RelaySettings, Relayed};
 
 use crate::idle;
 use crate::{Effective, IoError};
-use folder::{Mapped, ShmFolder, ShmRole, pack, unpack};
+use folder::{Mapped, ShmFolder, ShmRole};
 use inbox::ShmInbox;
 use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_wire::{packed_address, unpacked_address};
 use members::ShmMembers;
 use peers::Peers;
 use ring::{Writer, ring_words};
@@ -210,7 +211,7 @@ impl Shm {
     /// Whether a process of this address reads our rings.
     #[inline]
     pub fn reaches(&self, address: SocketAddrV4) -> bool {
-        self.peers.have(pack(address))
+        self.peers.have(packed_address(address))
     }
 }
 
@@ -235,7 +236,7 @@ impl Net for Shm {
 
     #[inline]
     fn recv_unicast(&mut self) -> usize {
-        let own = pack(self.address);
+        let own = packed_address(self.address);
         let wants = |kind: u8, [_, to]: [u64; 2]| kind == UNICAST && to == own;
         self.peers.read(&mut self.unicast_inbox, |peer, inbox| {
             peer.unicast.read(wants, inbox);
@@ -248,7 +249,7 @@ impl Net for Shm {
 
     #[inline]
     fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
-        (self.unicast_inbox.datagram(index), unpack(self.unicast_inbox.from(index)))
+        (self.unicast_inbox.datagram(index), unpacked_address(self.unicast_inbox.from(index)))
     }
 
     /// Takes all datagrams, whether any process reads them or not; an oversized burst ends what is sent.
@@ -278,7 +279,7 @@ impl Net for Shm {
             self.counts.forbidden_sends += 1;
             return false;
         }
-        self.unicast.push(UNICAST, [pack(self.address), pack(to)], parts);
+        self.unicast.push(UNICAST, [packed_address(self.address), packed_address(to)], parts);
         self.counts.datagrams_out += 1;
         self.counts.bytes_out += bytes as u64;
         true

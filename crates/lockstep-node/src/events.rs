@@ -11,9 +11,8 @@ use lockstep_io::fanout::FanoutCounts;
 use lockstep_process::events::EventKind;
 use lockstep_process::watcher::{self, Readiness};
 use lockstep_wire::LeaderLossReason;
-use lockstep_wire::{Condition, Epoch, EventRecord as Record, Identity, Nanos, Reject};
+use lockstep_wire::{Condition, Epoch, EventRecord as Record, Identity, Nanos, Reject, unpacked_address};
 use std::fmt::{self, Display as _};
-use std::net::Ipv4Addr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -410,7 +409,7 @@ fn refused_sender(event: &Record) -> String {
     }
     let address = match at {
         0 => format!(", from {}", Identity::from_packed(identity)),
-        at => format!(", from {}:{}", Ipv4Addr::from_bits((at >> 16) as u32), at as u16),
+        at => format!(", from {}", unpacked_address(at)),
     };
     match generation.checked_sub(1) {
         Some(generation) => format!("{address}, sealed with generation {generation}"),
@@ -439,7 +438,7 @@ mod tests {
     #[test]
     fn a_refused_datagram_is_logged_with_the_address_of_its_sender_and_the_generation_of_its_key() {
         let identity = Identity { replica: 3, incarnation: 0xa3f_9c1 };
-        let address = Some(SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 7), 7_701));
+        let address = Some(SocketAddrV4::new([10, 0, 0, 7].into(), 7_701));
         let text = |sender| {
             let event = record(ReplicaEvent::Rejected { reject: Reject::Tag, sender }, 0, 0);
             EventText::new(EVENT_KINDS, &event).to_string()

@@ -4,10 +4,12 @@
 //! the code of its log line (`1008` is printed as `LS1008`), so that a status, a log and an alarm of a
 //! monitoring system name the same thing by the same word. The words for it stand in `client::conditions`.
 
-use super::{HEADER_LEN, Header, MEMBERS_MAX, Reject, StatusBody, StatusMember};
+use super::{
+    HEADER_LEN, Header, MEMBERS_MAX, Reject, StatusBody, StatusMember, packed_address, unpacked_address,
+};
 use bytemuck::{Pod, Zeroable};
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::str::FromStr;
 
 macro_rules! conditions {
@@ -92,15 +94,12 @@ pub struct ReadersAheadNumber {
 impl ReadersAheadNumber {
     /// As one number.
     pub fn packed(self) -> u64 {
-        u64::from(self.addresses) << 48
-            | u64::from(self.newest.ip().to_bits()) << 16
-            | u64::from(self.newest.port())
+        u64::from(self.addresses) << 48 | packed_address(self.newest)
     }
 
     /// Of that number.
     pub fn unpacked(number: u64) -> Self {
-        let newest = SocketAddrV4::new(Ipv4Addr::from_bits((number >> 16) as u32), number as u16);
-        Self { addresses: (number >> 48) as u16, newest }
+        Self { addresses: (number >> 48) as u16, newest: unpacked_address(number) }
     }
 
     /// Whether it is no single reader's word.
@@ -198,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_number_of_readers_ahead_and_an_acknowledgement_are_read_as_they_were_written() {
-        let newest = SocketAddrV4::new(Ipv4Addr::new(10, 255, 0, 7), 65_535);
+        let newest = SocketAddrV4::new([10, 255, 0, 7].into(), 65_535);
         let number = ReadersAheadNumber { addresses: 2, newest };
         assert_eq!(ReadersAheadNumber::unpacked(number.packed()), number);
         let asked = Acknowledgement { condition: Condition::ReaderAhead, a: u64::MAX };

@@ -1,6 +1,7 @@
 //! Names and positions: the small values that every crate uses.
 
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// An entry's position in the stream: 1, 2, 3 … without holes, never reused.
 /// As a watermark (`…_next`) it is exclusive; ranges are half-open.
@@ -71,6 +72,16 @@ impl Identity {
     pub fn from_packed(packed: u64) -> Self {
         Self { replica: (packed >> 28) as u32 & REPLICA_MAX, incarnation: packed as u32 & INCARNATION_MAX }
     }
+}
+
+/// An address as one number: 32 bits of IPv4 address, 16 of port.
+pub fn packed_address(address: SocketAddrV4) -> u64 {
+    u64::from(address.ip().to_bits()) << 16 | u64::from(address.port())
+}
+
+/// The inverse of [`packed_address`]. The upper 16 bits count for nothing.
+pub fn unpacked_address(number: u64) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::from_bits((number >> 16) as u32), number as u16)
 }
 
 impl fmt::Display for Identity {

@@ -6,18 +6,17 @@
 //!                                                       └ fix: does those that can be done here, asking before each
 //! ```
 //!
-//! Both judge as `status` does ([`Health`]). A step is a command that an operator could have typed: `fix`
+//! Both judge as `status` does ([`Look`]). A step is a command that an operator could have typed: `fix`
 //! starts this program with it, so that nothing is done in another way than by hand.
 
 mod steps;
 
 use super::Failure;
-use super::expiry::Expiry;
-use super::failure::{DEGRADED, FAILED, NOT_READY, USAGE};
+use super::failure::{DEGRADED, FAILED, USAGE};
 use super::operator::suspicion;
-use super::operator::{CommandClient, age};
+use super::operator::{Look, age};
 use clap::Args;
-use lockstep_client::internal::{ClusterHealth, Health, HealthCause, NodeStatus, QueryResult, leader_of};
+use lockstep_client::internal::HealthCause;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config;
 use std::io::{BufRead, IsTerminal, Write};
@@ -54,34 +53,8 @@ pub struct FixArgs {
     pub timeout: Duration,
 }
 
-/// One look, judged.
-struct Look {
-    asked: Vec<QueryResult>,
-    leader: Option<NodeStatus>,
-    health: Health,
-}
-
-impl Look {
-    fn take(cluster: &ClusterArgs, timeout: Duration) -> Result<Self, Failure> {
-        let mut operator = CommandClient::open(cluster, timeout)?;
-        let statuses = operator.look_for_leader()?;
-        let asked = operator.nodes.asked(&statuses);
-        let expiry = Expiry::of(cluster)?;
-        let health = Health::judge(&asked).with_keys(expiry.map(|expiry| expiry.days_left));
-        Ok(Self { leader: leader_of(&statuses).cloned(), asked, health })
-    }
-
-    fn code(&self) -> u8 {
-        match self.health.health {
-            ClusterHealth::Healthy => 0,
-            ClusterHealth::Degraded => DEGRADED,
-            ClusterHealth::NoLeader | ClusterHealth::NoQuorum | ClusterHealth::NoHistory => NOT_READY,
-        }
-    }
-
-    fn steps(&self, cause: &HealthCause) -> Vec<MendStep> {
-        cause.reasons.iter().flat_map(|reason| steps(reason, self.leader.as_ref())).collect()
-    }
+fn steps_of(look: &Look, cause: &HealthCause) -> Vec<MendStep> {
+    cause.reasons.iter().flat_map(|reason| steps(reason, look.leader())).collect()
 }
 
 /// Prints each cause with its evidence and its steps. Exits as `status` does.
@@ -97,7 +70,7 @@ pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
         if let Some(advice) = cause.reasons[0].advice() {
             writeln!(out, "  {advice}")?;
         }
-        for step in look.steps(&cause) {
+        for step in steps_of(&look, &cause) {
             write_step(&mut out, &step)?;
         }
     }
@@ -167,7 +140,7 @@ pub fn fix(args: &FixArgs) -> Result<u8, Failure> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}: {cause}", cause.name())?;
     let mut left_to_others = 0;
-    for step in look.steps(cause) {
+    for step in steps_of(&look, cause) {
         write_step(&mut out, &step)?;
         match (&step.host, step.arguments()) {
             (StepHost::Here, Some(arguments)) if !args.dry_run => {

@@ -3,7 +3,7 @@
 //! The code of a condition is its own ([`lockstep_wire::Condition`]).
 
 use super::event::{RefusedSender, ReplicaEvent};
-use lockstep_wire::{EventRecord as Record, Identity, Nanos, Reject, Seq};
+use lockstep_wire::{EventRecord as Record, Identity, Nanos, Reject, Seq, packed_address};
 
 /// The role changed.
 pub const ROLE: u16 = 1001;
@@ -149,7 +149,7 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
 fn rejected(record: Record, reject: Reject, sender: Option<RefusedSender>) -> Record {
     let record = Record { a: rejected_number(reject), small: reject.index() as u16, ..record };
     let Some(sender) = sender else { return record };
-    let address = sender.address.map_or(0, |at| u64::from(at.ip().to_bits()) << 16 | u64::from(at.port()));
+    let address = sender.address.map_or(0, packed_address);
     let generation = sender.generation.map_or(0, |number| u32::from(number) + 1);
     Record { b: sender.identity.packed(), d: address, e: generation, ..record }
 }

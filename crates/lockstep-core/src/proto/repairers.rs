@@ -7,7 +7,7 @@
 
 use super::nack::mix;
 use super::planted::{Mutation, planted};
-use lockstep_wire::{Epoch, Identity, Nanos};
+use lockstep_wire::{Epoch, Identity, Nanos, packed_address};
 use std::net::SocketAddrV4;
 
 /// The repairers.
@@ -42,7 +42,7 @@ impl Repairer {
     }
 
     fn key(&self) -> u64 {
-        u64::from(u32::from(*self.address.ip())) << 16 | u64::from(self.address.port())
+        packed_address(self.address)
     }
 }
 

@@ -13,10 +13,11 @@ use crate::IoError;
 use crate::clock::{Clock, random_u64};
 use crate::private;
 use bytemuck::{Pod, Zeroable};
+use lockstep_wire::{packed_address, unpacked_address};
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Error, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
@@ -48,7 +49,7 @@ struct ShmHeader {
     magic: u64,
     version: u32,
     pid: u32,
-    /// Where the owner is reached by unicast: see [`pack`].
+    /// Where the owner is reached by unicast: see [`packed_address`].
     address: u64,
     group_words: u64,
     unicast_words: u64,
@@ -89,16 +90,6 @@ impl ShmRole {
             Self::Listener => other == Self::Owner as u64,
         }
     }
-}
-
-/// An address as one word.
-pub(super) fn pack(address: SocketAddrV4) -> u64 {
-    u64::from(u32::from(*address.ip())) << 16 | u64::from(address.port())
-}
-
-/// The address that [`pack`] packed into a word.
-pub(super) fn unpack(word: u64) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::from((word >> 16) as u32), word as u16)
 }
 
 /// The words of one ring in a mapped file.
@@ -144,7 +135,7 @@ impl Rings {
         let map = Arc::new(map);
         Self {
             role: header.role,
-            address: unpack(header.address),
+            address: unpacked_address(header.address),
             groups: Mapped::new(&map, HEADER, header.group_words),
             unicast: Mapped::new(&map, HEADER + header.group_words as usize * 8, header.unicast_words),
         }
@@ -182,7 +173,7 @@ impl PeerFile {
 
     /// Where its owner is reached.
     fn address(&self) -> Result<SocketAddrV4, IoError> {
-        self.header().map(|header| unpack(header.address))
+        self.header().map(|header| unpacked_address(header.address))
     }
 
     /// Its description of itself, if that is plausible.
@@ -403,7 +394,7 @@ impl Locked<'_> {
             magic: MAGIC,
             version: VERSION,
             pid: std::process::id(),
-            address: pack(address),
+            address: packed_address(address),
             group_words: group_words as u64,
             unicast_words: unicast_words as u64,
             role: role as u64,

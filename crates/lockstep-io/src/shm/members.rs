@@ -2,11 +2,12 @@
 //! of processes that have left, so that a hot thread does neither. It sleeps until the folder changes
 //! (inotify): a file that is made, removed, or closed by its owner's death.
 
-use super::folder::{MEMBERS_MAX, Mapped, OwnRings, PeerFile, Rings, ShmFolder, ShmRole, pack};
+use super::folder::{MEMBERS_MAX, Mapped, OwnRings, PeerFile, Rings, ShmFolder, ShmRole};
 use super::ring::Reader;
 use crate::{IoError, capabilities};
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
+use lockstep_wire::packed_address;
 use std::ffi::CString;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -27,7 +28,7 @@ const TICK_MS: i32 = 1000;
 /// Another process: its rings, and how far we have read them.
 pub(super) struct ShmPeer {
     pub id: u64,
-    /// Where it is reached: see [`pack`].
+    /// Where it is reached: see [`packed_address`].
     pub address: u64,
     pub groups: Reader<Mapped, 0>,
     pub unicast: Reader<Mapped, 2>,
@@ -44,7 +45,7 @@ impl ShmPeer {
         } else {
             (Reader::of_new(groups), Reader::of_new(unicast))
         };
-        Self { id, address: pack(address), groups, unicast, has_left: false }
+        Self { id, address: packed_address(address), groups, unicast, has_left: false }
     }
 }
 

@@ -13,6 +13,7 @@
 
 use super::notices::Notices;
 use lockstep_io::IoError;
+use lockstep_wire::{packed_address, unpacked_address};
 use memmap2::MmapOptions;
 use std::cell::UnsafeCell;
 use std::fs::File;
@@ -113,8 +114,7 @@ impl Page {
             page.0.cores[core / 64].fetch_or(1 << (core % 64), Ordering::Relaxed);
         }
         for (place, target) in page.0.targets.iter().zip(targets) {
-            let packed = u64::from(u32::from(*target.ip())) << 16 | u64::from(target.port());
-            place.store(packed, Ordering::Relaxed);
+            place.store(packed_address(*target), Ordering::Relaxed);
         }
         page.0.magic.store(MAGIC, Ordering::Release);
         Ok((page, file))
@@ -222,8 +222,7 @@ impl Page {
     /// The nodes one by one.
     pub fn targets(self) -> Vec<SocketAddrV4> {
         let packed = self.0.targets.iter().map(|place| place.load(Ordering::Relaxed));
-        let target = |packed: u64| SocketAddrV4::new(((packed >> 16) as u32).into(), packed as u16);
-        packed.take_while(|packed| *packed != 0).map(target).collect()
+        packed.take_while(|packed| *packed != 0).map(unpacked_address).collect()
     }
 
     /// The watcher's own report of its state; none while it starts.

@@ -28,8 +28,8 @@ pub struct Inspection {
     pub(super) numbers: Vec<u64>,
     pub(super) state: RecoveredState,
     pub(super) ring: RingEvidence,
-    /// Retention has removed all frames below.
-    removed_next: Seq,
+    /// The end of the log before the oldest segment: retention has removed all frames below.
+    pub(super) base: LogEnd,
     /// The label of the ring, and its layout, where the ring is the journal's own.
     pub(super) own: Option<(TailLabel, Geometry)>,
     pub(super) torn: Option<Torn>,
@@ -111,7 +111,7 @@ pub fn inspect<S: Store, M: TailMemory>(
     Ok(Inspection {
         settings,
         superblock,
-        removed_next: before_oldest(store, &numbers)?.next,
+        base: before_oldest(store, &numbers)?,
         numbers,
         state,
         ring,
@@ -385,7 +385,7 @@ impl Inspection {
 
     /// Retention has removed all frames below, and so they are committed.
     pub fn removed_next(&self) -> Seq {
-        self.removed_next
+        self.base.next
     }
 
     /// The log was known to reach this seq.

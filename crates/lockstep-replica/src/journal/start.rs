@@ -10,7 +10,6 @@
 //! ```
 
 use crate::journal::BLOCK_LEN;
-use crate::journal::base::before_oldest;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::inspect::{Inspection, inspect};
 use crate::journal::layout::{Geometry, TailLabel};
@@ -108,7 +107,7 @@ impl Inspection {
         geometry: Geometry,
     ) -> Result<OpenedJournal<M>, JournalOpenError> {
         assert_eq!(memory.label(), Some(label), "the ring is the one that was looked at");
-        let Self { settings, mut superblock, mut state, numbers, .. } = self;
+        let Self { settings, mut superblock, mut state, numbers, base, .. } = self;
         reslot(&mut memory, &geometry, state.first_retained);
         let run = superblock.run;
         // All that was written by then is on the device, if every acknowledgement rested on the device; the
@@ -119,7 +118,6 @@ impl Inspection {
         let durable = if settled.is_some() { memory.word(Word::WrittenSeq) } else { NOTHING_DURABLE };
         memory.set_word(Word::DurableSeq, durable);
         let log = state.log.clone().bounded(RUNS_MAX);
-        let base = before_oldest(store, &numbers)?;
         let mut tail =
             Tail::recovered(memory, label, geometry, log, state.switched_from).of_journal(&numbers, base);
         let pos = tail.memory_mut().word(Word::WrittenPos);
@@ -156,7 +154,7 @@ impl Inspection {
     ) -> Result<OpenedJournal<M>, JournalOpenError> {
         let geometry = Geometry::new(memory.ring_len(), self.settings.frame_len_max)
             .map_err(JournalOpenError::Settings)?;
-        let Self { settings, mut superblock, state, numbers, torn, founding, .. } = self;
+        let Self { settings, mut superblock, state, numbers, base, torn, founding, .. } = self;
         if let Some(torn) = &torn {
             clear(store, torn)?;
         }
@@ -182,7 +180,6 @@ impl Inspection {
             superblock.store_both(store)?;
         }
         let from = refill_from(store, &numbers, &state, memory.ring_len())?;
-        let base = before_oldest(store, &numbers)?;
         let mut tail =
             refilled(store, memory, label, &numbers[from..], state.log.end)?.of_journal(&numbers, base);
         if let Some(founding) = &founding {

@@ -8,6 +8,9 @@
 //!   any other, after it          refused and counted             refused and counted
 //! ```
 //! A learner that has promised may have done so in the history that it receives, and waits as any other.
+//!
+//! A member waits before it stops for another history, and is stopped by nothing once it has received its own:
+//! one datagram that the network delivers late is no proof, and a founder that stopped for it is one node less.
 
 use super::{FollowerRole, Following, ReplicaCore};
 use crate::journal::Tail;

@@ -19,7 +19,8 @@ use lockstep_core::proto::repair::{
 };
 use lockstep_core::proto::requesters::{BudgetLimits, RequesterKind, Requesters};
 use lockstep_wire::{
-    Epoch, FrameView, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange, repair_trailer,
+    Epoch, FrameView, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange, packed_address,
+    repair_trailer,
 };
 use std::net::SocketAddrV4;
 
@@ -126,11 +127,6 @@ impl RepairQueue {
     pub(super) fn on_shared(&mut self, now: Nanos, first: Seq) {
         self.history.share(now, first);
     }
-}
-
-/// The requester, in one integer.
-fn key(address: SocketAddrV4) -> u64 {
-    u64::from(u32::from(*address.ip())) << 16 | u64::from(address.port())
 }
 
 impl<P: Ports> ReplicaEngine<P> {
@@ -241,7 +237,7 @@ impl ReplicaCore {
             !is_dropped
         });
         if refund > 0 {
-            self.repairs.members.refund(self.turns.polled_at, key(member), refund);
+            self.repairs.members.refund(self.turns.polled_at, packed_address(member), refund);
         }
     }
 
@@ -271,7 +267,7 @@ impl ReplicaCore {
                 return Err((first.max(range.from), (RepairReject::Limited, BUSY_RETRY_NS)));
             }
             let bytes = frame.bytes.len() as u32;
-            let afforded = self.repairs.members.charge(now, key(to), u64::from(bytes));
+            let afforded = self.repairs.members.charge(now, packed_address(to), u64::from(bytes));
             afforded.map_err(|refused| (first.max(range.from), refused))?;
             self.repairs.queued_members.push(PendingRepair { span: found, first, bytes, to, token, at });
             *left -= 1;
@@ -290,7 +286,7 @@ impl ReplicaCore {
         range: SeqRange,
         left: &mut usize,
     ) -> Result<(), (Seq, RefusedRange)> {
-        let (now, who) = (request.now, key(request.from));
+        let (now, who) = (request.now, packed_address(request.from));
         self.repairs.of_epoch(tail.end().epoch);
         self.repairs.requesters.on_stream(now, tail.grown_bytes());
         let others_next = leading.map_or(0, |leading| leading.members_next(self, now));

@@ -65,6 +65,28 @@ fn ranges(node: &mut SoloReplica) -> Vec<(Seq, Seq)> {
     requests_in(&node.wait(200_000)).into_iter().flat_map(|request| request.ranges).collect()
 }
 
+/// Appends more than four rings of frames to `log`.
+fn push_rings(log: &mut Log) {
+    let mut len = 0;
+    for number in 1.. {
+        len += log.push_of(1, &[number]).len();
+        if len > 4 * RING {
+            break;
+        }
+    }
+}
+
+/// Gives `node` a frame of another's journal, and returns the seq behind it.
+fn replay(node: &mut SoloReplica, bytes: &[u8]) -> Seq {
+    let (now, frame) = (node.now, FrameView::from_prefix(bytes).unwrap());
+    // The segments do not lag.
+    node.flush();
+    let is_processed = node.replica.on_replayed(now, (identity(1), HISTORY), &frame);
+    let (is_stopped, seq) = (node.replica.core.is_stopped(), frame.header.first_seq);
+    assert!(is_processed && !is_stopped, "seq {seq}: {:?}", node.events());
+    frame.header.next_seq()
+}
+
 fn exchanged(node: &mut SoloReplica) -> Vec<(Seq, Epoch)> {
     let events = node.events();
     assert!(!node.replica.core.is_stopped(), "{events:?}");
@@ -121,23 +143,12 @@ fn s7_the_ring_need_not_hold_what_was_stamped_between_two_takeovers_that_a_repli
     }
     let mut node = standby(&own);
     log.begin(epoch(2, 3), &member_list(5));
-    let mut len = 0;
-    for number in 1.. {
-        len += log.push_of(1, &[number]).len();
-        if len > 4 * RING {
-            break;
-        }
-    }
+    push_rings(&mut log);
     log.commit_next = log.end.next;
     let begun = log.begin(epoch(3, 1), &member_list(5));
     node.hear(&[begun]);
     for bytes in log.frames.iter().skip(3) {
-        let (now, frame) = (node.now, FrameView::from_prefix(bytes).unwrap());
-        // The segments do not lag.
-        node.flush();
-        let is_processed = node.replica.on_replayed(now, (identity(1), HISTORY), &frame);
-        let (is_stopped, seq) = (node.replica.core.is_stopped(), frame.header.first_seq);
-        assert!(is_processed && !is_stopped, "seq {seq}: {:?}", node.events());
+        replay(&mut node, bytes);
     }
     // The start of epoch 3 has waited since it was heard.
     node.poll();
@@ -155,13 +166,7 @@ fn s10_a_replica_that_was_killed_as_it_caught_up_goes_on_with_its_log_however_lo
         own.push_of(1, &[number]);
     }
     let mut node = standby(&own);
-    let mut len = 0;
-    for number in 1.. {
-        len += log.push_of(1, &[number]).len();
-        if len > 4 * RING {
-            break;
-        }
-    }
+    push_rings(&mut log);
     let behind = log.at(own.end.next);
     log.begin(epoch(2, 3), &member_list(5));
     log.commit_next = log.end.next;
@@ -169,14 +174,9 @@ fn s10_a_replica_that_was_killed_as_it_caught_up_goes_on_with_its_log_however_lo
     let begun = log.begin_with_rows(epoch(3, 1), &member_list(5), log.epochs.len() - 1);
     node.hear(&[begun]);
     for bytes in log.frames.iter().skip(3) {
-        let (now, frame) = (node.now, FrameView::from_prefix(bytes).unwrap());
-        // The segments do not lag.
-        node.flush();
-        let is_processed = node.replica.on_replayed(now, (identity(1), HISTORY), &frame);
-        let (is_stopped, seq) = (node.replica.core.is_stopped(), frame.header.first_seq);
-        assert!(is_processed && !is_stopped, "seq {seq}: {:?}", node.events());
+        let next = replay(&mut node, bytes);
         if *bytes == behind {
-            assert_eq!(node.replica.tail().end().next, frame.header.next_seq(), "nothing is replaced");
+            assert_eq!(node.replica.tail().end().next, next, "nothing is replaced");
         }
     }
     node.poll();
