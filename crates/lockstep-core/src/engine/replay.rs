@@ -122,10 +122,8 @@ enum SourceAnswer {
     Nothing,
     /// It cannot be reached, for so many rounds.
     Lost(u32),
-    /// It does not have as much itself, for so many rounds.
-    Behind(u32),
-    /// It holds nothing at all, for so many rounds: it is to be given the log itself.
-    Empty(u32),
+    /// It does not have as much itself, for so many rounds; one that is empty is to be given the log itself.
+    Behind { rounds: u32, is_empty: bool },
     /// Why, and the oldest that it holds; where its history begins with [`ReplayEndReason::BeyondCommit`].
     Refused(ReplayEndReason, Seq),
 }
@@ -373,7 +371,7 @@ impl ReplayReader {
         self.at_end = false;
         let source = self.source();
         // One that lies behind gives what it has: nothing, for as long as no frame comes.
-        if !matches!(self.answers[source], SourceAnswer::Behind(_)) {
+        if !matches!(self.answers[source], SourceAnswer::Behind { .. }) {
             self.answers[source] = SourceAnswer::Nothing;
         }
         true
@@ -392,15 +390,15 @@ impl ReplayReader {
 
     /// The source's answer where it gives nothing for this reason.
     fn refused(&self, end: ReplayEndReason, seq: Seq) -> SourceAnswer {
-        match (end, self.answers[self.source()]) {
-            (ReplayEndReason::Ahead, SourceAnswer::Empty(rounds)) if seq == 0 => {
-                SourceAnswer::Empty(rounds + 1)
-            }
-            (ReplayEndReason::Ahead, _) if seq == 0 => SourceAnswer::Empty(1),
-            (ReplayEndReason::Ahead, SourceAnswer::Behind(rounds)) => SourceAnswer::Behind(rounds + 1),
-            (ReplayEndReason::Ahead, _) => SourceAnswer::Behind(1),
-            _ => SourceAnswer::Refused(end, seq),
+        if end != ReplayEndReason::Ahead {
+            return SourceAnswer::Refused(end, seq);
         }
+        let is_empty = seq == 0;
+        let rounds = match self.answers[self.source()] {
+            SourceAnswer::Behind { rounds, is_empty: was_empty } if was_empty == is_empty => rounds,
+            _ => 0,
+        };
+        SourceAnswer::Behind { rounds: rounds + 1, is_empty }
     }
 
     /// A frame, or a part of a checkpoint, came. Returns whether it was asked for.
@@ -442,11 +440,10 @@ impl ReplayReader {
         let is_removed = self.answers.iter().any(removed);
         let is_final = |answer: &SourceAnswer| match answer {
             SourceAnswer::Nothing => false,
-            SourceAnswer::Empty(rounds) => {
-                (is_removed || *rounds >= LOST_ROUNDS) && !planted(Mutation::BehindNeverGone)
-            }
             SourceAnswer::Lost(rounds) => *rounds >= LOST_ROUNDS && !planted(Mutation::LostNeverGone),
-            SourceAnswer::Behind(rounds) => *rounds >= LOST_ROUNDS && !planted(Mutation::BehindNeverGone),
+            SourceAnswer::Behind { rounds, is_empty } => {
+                (*is_empty && is_removed || *rounds >= LOST_ROUNDS) && !planted(Mutation::BehindNeverGone)
+            }
             SourceAnswer::Refused(end, _) => {
                 !matches!(end, ReplayEndReason::Done | ReplayEndReason::TooMany | ReplayEndReason::Stopping)
             }
@@ -454,9 +451,15 @@ impl ReplayReader {
         if !self.answers.iter().all(is_final) {
             return None;
         }
-        let refuses = |answer: &SourceAnswer| matches!(answer, SourceAnswer::Refused(..));
-        let lies_behind =
-            |answer: &SourceAnswer| matches!(answer, SourceAnswer::Behind(_) | SourceAnswer::Empty(_));
+        let lies_behind = |answer: &SourceAnswer| matches!(answer, SourceAnswer::Behind { .. });
+        let has_own_history =
+            |answer: &SourceAnswer| matches!(answer, SourceAnswer::Behind { is_empty: false, .. });
+        let is_followed = self.answers.iter().any(has_own_history);
+        let refuses = |answer: &SourceAnswer| match answer {
+            // It joins from a checkpoint of a former history, say, and follows into this one, where others are.
+            SourceAnswer::Refused(ReplayEndReason::OtherHistory, _) => !is_followed,
+            answer => matches!(answer, SourceAnswer::Refused(..)),
+        };
         if self.answers.iter().any(lies_behind) && !self.answers.iter().any(refuses) {
             return None; // none has removed it: more may be committed a moment later
         }

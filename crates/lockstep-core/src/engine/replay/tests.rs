@@ -184,6 +184,41 @@ fn a_source_that_holds_nothing_is_not_waited_for_where_the_rest_has_removed_it()
     }
 }
 
+/// A stream was founded anew, and nodes that join begin behind a checkpoint of the history before: until they
+/// follow, the stream there is another history. A reader that begins above the end of the log waits for it,
+/// as the others that serve its history say only that they do not have as much yet.
+#[test]
+fn sources_in_a_former_history_do_not_outweigh_those_that_serve_the_readers_own() {
+    for former in 1..=5_usize {
+        for has_removed in [false, true] {
+            let (mut replay, mut now) = (replay(5), 0);
+            replay.begin(0);
+            let mut failed = None;
+            while now < 20_000_000_000 && failed.is_none() {
+                match replay.poll(now) {
+                    Some(ReplayStep::Open(to)) => {
+                        let source = usize::from(to.ip().octets()[3]);
+                        let (why, oldest) = match source {
+                            source if source <= former => (ReplayEndReason::OtherHistory, 0),
+                            5 if has_removed => (ReplayEndReason::TooOld, 40),
+                            _ => (ReplayEndReason::Ahead, 1),
+                        };
+                        replay.on_answer(now, &body(why as u32, oldest));
+                    }
+                    _ => now += 1_000_000,
+                }
+                failed = replay.failed();
+            }
+            let expected = match (former, has_removed) {
+                (5, _) => Some(ReplayEndReason::OtherHistory),
+                (_, true) => Some(ReplayEndReason::TooOld),
+                (_, false) => None,
+            };
+            assert_eq!(failed.and_then(|failed| failed.why), expected, "{former} of 5, {has_removed}");
+        }
+    }
+}
+
 #[test]
 fn nobody_there_is_told_after_some_rounds() {
     let mut replay = replay(2);
