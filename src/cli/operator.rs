@@ -148,7 +148,7 @@ pub struct Look {
     pub operator: CommandClient,
     /// The answers, in the order of the nodes' addresses.
     pub statuses: Vec<Option<NodeStatus>>,
-    /// Who was asked, with the answers.
+    /// Each node that was asked, with its answer.
     pub asked: Vec<QueryResult>,
     /// When the keys are to be replaced, where there are keys.
     pub expiry: Option<Expiry>,

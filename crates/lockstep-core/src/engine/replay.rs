@@ -456,7 +456,7 @@ impl ReplayReader {
             |answer: &SourceAnswer| matches!(answer, SourceAnswer::Behind { is_empty: false, .. });
         let is_followed = self.answers.iter().any(has_own_history);
         let refuses = |answer: &SourceAnswer| match answer {
-            // It joins from a checkpoint of a former history, say, and follows into this one, where others are.
+            // It may have joined behind a checkpoint of a former history, and follows into this one.
             SourceAnswer::Refused(ReplayEndReason::OtherHistory, _) => !is_followed,
             answer => matches!(answer, SourceAnswer::Refused(..)),
         };

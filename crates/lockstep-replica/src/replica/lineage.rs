@@ -9,8 +9,9 @@
 //! ```
 //! A learner that has promised may have done so in the history that it receives, and waits as any other.
 //!
-//! A member waits before it stops for another history, and is stopped by nothing once it has received its own:
-//! one datagram that the network delivers late is no proof, and a founder that stopped for it is one node less.
+//! A member waits before it stops for another history, and is stopped by nothing once it has received its
+//! own: one datagram that the network delivers late is no proof, and a founder that stopped for it is one
+//! node less.
 
 use super::{FollowerRole, Following, ReplicaCore};
 use crate::journal::Tail;

@@ -189,7 +189,7 @@ fn a_source_that_holds_nothing_is_not_waited_for_where_the_rest_has_removed_it()
 /// as the others that serve its history say only that they do not have as much yet.
 #[test]
 fn sources_in_a_former_history_do_not_outweigh_those_that_serve_the_readers_own() {
-    for former in 1..=5_usize {
+    for elsewhere in 1..=5_usize {
         for has_removed in [false, true] {
             let (mut replay, mut now) = (replay(5), 0);
             replay.begin(0);
@@ -199,7 +199,7 @@ fn sources_in_a_former_history_do_not_outweigh_those_that_serve_the_readers_own(
                     Some(ReplayStep::Open(to)) => {
                         let source = usize::from(to.ip().octets()[3]);
                         let (why, oldest) = match source {
-                            source if source <= former => (ReplayEndReason::OtherHistory, 0),
+                            source if source <= elsewhere => (ReplayEndReason::OtherHistory, 0),
                             5 if has_removed => (ReplayEndReason::TooOld, 40),
                             _ => (ReplayEndReason::Ahead, 1),
                         };
@@ -209,12 +209,12 @@ fn sources_in_a_former_history_do_not_outweigh_those_that_serve_the_readers_own(
                 }
                 failed = replay.failed();
             }
-            let expected = match (former, has_removed) {
+            let expected = match (elsewhere, has_removed) {
                 (5, _) => Some(ReplayEndReason::OtherHistory),
                 (_, true) => Some(ReplayEndReason::TooOld),
                 (_, false) => None,
             };
-            assert_eq!(failed.and_then(|failed| failed.why), expected, "{former} of 5, {has_removed}");
+            assert_eq!(failed.and_then(|failed| failed.why), expected, "{elsewhere} of 5, {has_removed}");
         }
     }
 }
