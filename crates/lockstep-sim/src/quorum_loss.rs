@@ -327,6 +327,7 @@ impl World {
                 self.count(Event::RecoveriesNotNeeded);
                 self.tell(0, || Happening::Note(format!("{complete} are complete: they are started")));
                 (0..self.plan.replicas).for_each(|index| self.restart_within(index, 4));
+                self.replace_incomplete(&all);
                 return Ok(());
             }
             self.oracle.check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
@@ -339,6 +340,18 @@ impl World {
             return self.on_founded(node, founder, report);
         }
         Ok(())
+    }
+
+    /// A quorum is complete and goes on. Founders whose journal is not prove nothing when they are started, and
+    /// stay silent: the operator formats each anew and puts it in the place of its old identity.
+    fn replace_incomplete(&mut self, all: &[Survey]) {
+        let (timeout_ns, until) = (self.plan.timeout_ns, aftermath(&self.plan, self.now));
+        let founders = self.plan.founders;
+        for one in all.iter().filter(|one| !one.complete && one.node < founders) {
+            let after = (REPLACED + self.rng.below(20)) * timeout_ns;
+            let swap = OperatorStep::Swap { node: one.node, patient: true };
+            self.command_until(&[OperatorStep::Renew(one.node), swap], after, until);
+        }
     }
 
     /// The founding on the chosen journal. `None` where the command died before the journal was the
