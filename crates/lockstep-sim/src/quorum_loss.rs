@@ -218,6 +218,8 @@ impl Machine {
     /// A copy of another journal's files, synced and without its superblock, replaces this journal.
     fn take_files(&mut self, files: SimDisk) -> Result<(), JournalOpenError> {
         (self.store, self.state) = (files, MachineState::Down(None, Nanos::MAX));
+        // What the former files lacked, these do not.
+        (self.rotten, self.vanished) = Default::default();
         for file in self.store.list()? {
             match file {
                 FileName::Superblock | FileName::Spare => self.store.remove(file)?,
