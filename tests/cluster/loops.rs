@@ -209,7 +209,7 @@ fn a_future_that_is_dropped_loses_no_event_and_gives_none_twice() {
     let (committed, (numbers, dropped)) = ended.expect("all have come in time");
     assert_eq!(committed, MESSAGES, "each message has one outcome");
     assert_eq!(numbers, (0..MESSAGES).collect::<Vec<_>>());
-    assert!(dropped > 100, "{dropped} futures were dropped before they had completed");
+    assert!(dropped > 0, "no future was dropped before it had completed");
 }
 
 #[test]

@@ -244,6 +244,19 @@ impl Machine {
     }
 }
 
+/// A quorum is complete and goes on. Founders whose journal is not prove nothing when they are started, and
+/// stay silent: the operator formats each anew and puts it in the place of its old identity.
+fn go_on(world: &mut World, all: &[Survey]) {
+    (0..world.plan.replicas).for_each(|index| world.restart_within(index, 4));
+    let (timeout_ns, until) = (world.plan.timeout_ns, aftermath(&world.plan, world.now));
+    let founders = world.plan.founders;
+    for one in all.iter().filter(|one| !one.complete && one.node < founders) {
+        let after = (REPLACED + world.rng.below(20)) * timeout_ns;
+        let swap = OperatorStep::Swap { node: one.node, patient: true };
+        world.command_until(&[OperatorStep::Renew(one.node), swap], after, until);
+    }
+}
+
 impl World {
     /// Journals are lost, machines without power, and the operator has stopped every process that still ran.
     pub(super) fn quorum_loss(&mut self, gone: NodeSet, dark: NodeSet) -> Result<(), Violation> {
@@ -328,8 +341,7 @@ impl World {
             if complete > longest.members.len() / 2 {
                 self.count(Event::RecoveriesNotNeeded);
                 self.tell(0, || Happening::Note(format!("{complete} are complete: they are started")));
-                (0..self.plan.replicas).for_each(|index| self.restart_within(index, 4));
-                self.replace_incomplete(&all);
+                go_on(self, &all);
                 return Ok(());
             }
             self.oracle.check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
@@ -342,18 +354,6 @@ impl World {
             return self.on_founded(node, founder, report);
         }
         Ok(())
-    }
-
-    /// A quorum is complete and goes on. Founders whose journal is not prove nothing when they are started, and
-    /// stay silent: the operator formats each anew and puts it in the place of its old identity.
-    fn replace_incomplete(&mut self, all: &[Survey]) {
-        let (timeout_ns, until) = (self.plan.timeout_ns, aftermath(&self.plan, self.now));
-        let founders = self.plan.founders;
-        for one in all.iter().filter(|one| !one.complete && one.node < founders) {
-            let after = (REPLACED + self.rng.below(20)) * timeout_ns;
-            let swap = OperatorStep::Swap { node: one.node, patient: true };
-            self.command_until(&[OperatorStep::Renew(one.node), swap], after, until);
-        }
     }
 
     /// The founding on the chosen journal. `None` where the command died before the journal was the

@@ -98,6 +98,7 @@ mutations! {
     PromiseNeverReleased "stuck" "who promised to another never campaigns again",
     AncestorUnbounded "LINEAGE-1" "a frame of a former history is taken above the seq at which that was left",
     OtherRepairersReportTaken "LINEAGE-1" "what a giver of another history calls committed is taken",
+    VotesBelowFounding "S12" "a node that follows a later history votes by the list of the one before",
     MemberGoesOver "S12" "a member of a history that was left goes on in the one that was founded on it",
     AheadGoesOn "LINEAGE-2" "a reader that is ahead of a founding goes on without a word",
     HistoryChangesAnywhere "LINEAGE-3" "a journal takes frames of another history behind its own without a founding",

@@ -109,6 +109,12 @@ impl Lineage {
         self.ancestors().iter().find(|ancestor| ancestor.history == history).copied()
     }
 
+    /// Whether a log that ends before `next` is still of a former history: the founding is not in it.
+    #[inline]
+    pub fn is_before_founding(&self, next: Seq) -> bool {
+        self.ancestors().first().is_some_and(|left| next <= left.next)
+    }
+
     /// LINEAGE-1 (what a former history owns): whether a frame is of the history that owns its seqs: the
     /// present one from its founding on, a former one below the seq at which it was left and from its own
     /// founding on. What lies below all that can be listed is owned by histories that are no longer named.
@@ -182,6 +188,17 @@ mod tests {
 
     fn frame(history: u64, first_seq: Seq, count: u16) -> Header {
         Header { history, first_seq, count, ..Header::new(Kind::Frame) }
+    }
+
+    #[test]
+    fn a_log_is_of_a_former_history_until_the_founding_is_in_it() {
+        let end = LogEnd { next: 90, epoch: epoch(4, 1), chain: 7, timestamp: 5 };
+        let first = Lineage::of(1);
+        let later = first.founded(2, &end);
+        for (next, is_before) in [(1, true), (89, true), (90, true), (91, false), (200, false)] {
+            assert_eq!(later.is_before_founding(next), is_before, "{next}");
+            assert!(!first.is_before_founding(next), "nothing was founded on another history");
+        }
     }
 
     #[test]

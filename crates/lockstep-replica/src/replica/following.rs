@@ -266,7 +266,10 @@ impl Following {
     #[cold]
     fn assign_new_role(&mut self, core: &mut ReplicaCore, end: &LogEnd) {
         let me = core.identity();
-        let listed = core.counts(me) && !core.standing.is_archiver;
+        // S12: what it reads below the founding of its history lists voters of a former one.
+        let is_copied =
+            core.rx.lineage().is_before_founding(end.next) && !planted(Mutation::VotesBelowFounding);
+        let listed = core.counts(me) && !core.standing.is_archiver && !is_copied;
         core.standing.may_lead = !core.standing.is_archiver && core.log.membership.may_lead(me);
         core.standing.is_witness = core.log.membership.is_witness(me);
         let others = core.log.membership;

@@ -208,10 +208,8 @@ impl Oracle {
         rows: impl Iterator<Item = StatusMember>,
     ) -> Result<(), Violation> {
         let promised = Epoch(body.promised);
-        // The epoch of its log is promised, too: behind a founding nothing else was.
-        let highest = replica_model.promised.max(replica_model.end.epoch);
-        if promised < replica_model.level || promised > highest {
-            return broken("STATUS", who, "tells as its promise", &promised, &highest);
+        if promised < replica_model.level || promised > replica_model.binding() {
+            return broken("STATUS", who, "tells as its promise", &promised, &replica_model.binding());
         }
         if body.denied != 0 && CommandReject::from_u32(body.denied).is_none() {
             return broken("STATUS", who, "tells as the reason of a denial", &body.denied, &"none");

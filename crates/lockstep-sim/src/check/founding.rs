@@ -3,15 +3,16 @@
 //! ever committed there.
 
 use super::clients::ReaderModel;
-use super::log_tree::TreeNode;
+use super::log_tree::{Tree, TreeNode};
 use super::reference_model::ReferenceModel;
 use super::replicas::ReplicaModel;
 use super::{Oracle, Violation};
 use crate::coverage::Event;
-use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
+use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{Identity, Seq};
+use lockstep_wire::{Epoch, Identity, Seq};
+use std::collections::BTreeMap;
 
 /// The first history of every run.
 const FIRST: u64 = crate::populate::HISTORY;
@@ -37,6 +38,8 @@ pub(super) struct Founded {
     /// The seq of the founding.
     next: Seq,
     ancestor: ReferenceModel,
+    /// The identities that went over to it without a vote, and where the log of each ended then.
+    crossed: BTreeMap<Identity, Seq>,
 }
 
 impl Founded {
@@ -48,6 +51,58 @@ impl Founded {
     /// The seq of the founding.
     pub(super) fn next(&self) -> Seq {
         self.next
+    }
+
+    fn new(report: &ReportedFounding, founder: Identity, tip: TreeNode, ancestor: ReferenceModel) -> Self {
+        let (history, next) = (report.history, report.end.next);
+        Self { history, founder, tip, next, ancestor, crossed: BTreeMap::new() }
+    }
+
+    /// Whether this identity had a vote in the history before, with a log of that up to `tip`: the log listed
+    /// it with which it went over. What it read later it only copied.
+    fn had_vote(&self, tree: &Tree, identity: Identity, tip: TreeNode) -> bool {
+        let went_with = match self.crossed.get(&identity) {
+            Some(next) => tree.cut(Some(tip), *next),
+            None => Some(tip),
+        };
+        self.founder != identity && went_with.is_some_and(|node| tree.stem(node).members.contains(&identity))
+    }
+
+    /// S12: a node that goes over has no vote before its log has the founding, whatever that lists below it.
+    /// Returns whether a history was founded.
+    pub(super) fn check_crossing(
+        founded: &mut Option<Self>,
+        (who, identity): (usize, Identity),
+        event: &NodeEvent,
+    ) -> Result<bool, Violation> {
+        let Some(founded) = founded else { return Ok(false) };
+        match *event {
+            NodeEvent::Founded { own_next, goes_on: true, .. } => {
+                founded.crossed.insert(identity, own_next);
+            }
+            // A process that starts lives in the history of its log.
+            NodeEvent::Role { from: Role::Blank, .. } => {
+                founded.crossed.remove(&identity);
+            }
+            NodeEvent::Role { to: Role::Standby, seq, .. }
+                if seq <= founded.next && founded.crossed.contains_key(&identity) =>
+            {
+                return Err(format!(
+                    "S12: replica {who} votes in {:x} at {seq}, below its founding at {}",
+                    founded.history, founded.next
+                ));
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+}
+
+impl ReplicaModel {
+    /// The highest epoch that binds it. The epoch of its log does, too: behind a founding nothing else was
+    /// promised.
+    pub(super) fn binding(&self) -> Epoch {
+        self.promised.max(self.end.epoch)
     }
 }
 
@@ -120,8 +175,7 @@ impl Oracle {
             writer.misled = writer.delivered_next > report.end.next;
         }
         let ancestor = std::mem::replace(&mut self.reference, ReferenceModel::founded(&self.tree, tip));
-        self.founding =
-            Some(Founded { history: report.history, founder, tip, next: report.end.next, ancestor });
+        self.founding = Some(Founded::new(report, founder, tip, ancestor));
         Ok(())
     }
 
@@ -181,13 +235,13 @@ impl Oracle {
         before: Option<TreeNode>,
         now: Option<TreeNode>,
     ) -> Result<(), Violation> {
-        let (Some(before), Some(now)) = (before, now) else { return Ok(()) };
-        let (before, now) = (self.tree.stem(before), self.tree.stem(now));
+        let (Some(tip), Some(now)) = (before, now) else { return Ok(()) };
+        let (before, now) = (self.tree.stem(tip), self.tree.stem(now));
         if before.history != FIRST || now.history == FIRST {
             return Ok(());
         }
-        let founder = self.founding.as_ref().map(|founded| founded.founder);
-        if before.members.contains(&identity) && founder != Some(identity) {
+        let had_vote = |founded: &Founded| founded.had_vote(&self.tree, identity, tip);
+        if self.founding.as_ref().is_some_and(had_vote) {
             return Err(format!(
                 "S12: {identity} had a vote in the history that was left, and goes on in {:x} at {}",
                 now.history, now.first

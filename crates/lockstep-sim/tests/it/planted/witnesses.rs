@@ -112,6 +112,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
         Mutation::OtherRepairersReportTaken,
         Test("no reader of the runs that found a history among 10,000 seeds is given one; it/histories.rs"),
     ),
+    (Mutation::VotesBelowFounding, Seed(20261129411557)),
     (Mutation::MemberGoesOver, Night),
     (
         Mutation::AheadGoesOn,
