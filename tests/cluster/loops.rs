@@ -145,19 +145,24 @@ fn endpoint(cluster: &Cluster) -> Endpoint {
     Endpoint::from_file(cluster.config()).expect("the cluster's file")
 }
 
-/// Publishes all, and has the leader killed in between; returns how many were committed.
-async fn publish(endpoint: &Endpoint, reads: &Cell<bool>, mut kill: impl FnMut()) -> u32 {
+/// Messages between two waits for a reader that has nothing to read.
+const WAITS_EACH: u32 = 10;
+
+/// Publishes all, and has the leader killed in between; returns how many were committed. Again and again it
+/// waits until the reader has dropped one future more: on a busy machine that would read all in a few.
+async fn publish(endpoint: &Endpoint, dropped: &Cell<u32>, mut kill: impl FnMut()) -> u32 {
     let mut publisher =
         AsyncPublisher::new(Publisher::connect(endpoint).expect("connected")).expect("registered");
     let orders = publisher.open("orders", PATIENCE).await.expect("open");
-    while !reads.get() {
-        tokio::task::yield_now().await;
-    }
     let mut committed = 0;
     let mut on_event = |event: PublisherEvent| {
         committed += u32::from(matches!(event, PublisherEvent::Committed { .. }));
     };
     for number in 0..MESSAGES {
+        let before = dropped.get();
+        while number % WAITS_EACH == 0 && dropped.get() == before {
+            tokio::task::yield_now().await;
+        }
         if number == KILLS_AT {
             publisher.drain(&mut on_event).await.expect("drained");
             kill();
@@ -170,13 +175,12 @@ async fn publish(endpoint: &Endpoint, reads: &Cell<bool>, mut kill: impl FnMut()
     committed
 }
 
-/// Reads until all have come, by futures most of which are dropped; returns the messages, and how many were.
-async fn read(endpoint: &Endpoint, reads: &Cell<bool>) -> (Vec<u32>, u32) {
+/// Reads until all have come, by futures many of which are dropped, and counted; returns the messages.
+async fn read(endpoint: &Endpoint, dropped: &Cell<u32>) -> Vec<u32> {
     let subscriber = Subscriber::connect(endpoint, Delivery::Committed, Start::From(1)).expect("connected");
     let mut subscriber = AsyncSubscriber::new(subscriber).expect("registered");
     subscriber.begin(PATIENCE, |_| ControlFlow::Continue(())).await.expect("begun");
-    reads.set(true);
-    let (mut numbers, mut dropped) = (Vec::new(), 0);
+    let mut numbers = Vec::new();
     while numbers.len() < MESSAGES as usize {
         let polled = subscriber.poll(1, |event| {
             if let SubscriberEvent::Message(message) = event {
@@ -187,10 +191,10 @@ async fn read(endpoint: &Endpoint, reads: &Cell<bool>) -> (Vec<u32>, u32) {
         tokio::select! {
             biased;
             polled = polled => assert!(polled.expect("the runtime runs") > 0, "it completes with events"),
-            () = tokio::task::yield_now() => dropped += 1,
+            () = tokio::task::yield_now() => dropped.set(dropped.get() + 1),
         }
     }
-    (numbers, dropped)
+    numbers
 }
 
 #[test]
@@ -203,13 +207,14 @@ fn a_future_that_is_dropped_loses_no_event_and_gives_none_twice() {
         leader.signal("KILL");
         leader.wait();
     };
-    let reads = Cell::new(false); // messages wait for their reader, so that it waits for them
-    let both = async { tokio::join!(publish(&endpoint, &reads, kill), read(&endpoint, &reads)) };
+    let dropped = Cell::new(0);
+    let both = async { tokio::join!(publish(&endpoint, &dropped, kill), read(&endpoint, &dropped)) };
     let ended = runtime().block_on(async { tokio::time::timeout(PATIENCE, both).await });
-    let (committed, (numbers, dropped)) = ended.expect("all have come in time");
+    let (committed, numbers) = ended.expect("all have come in time");
     assert_eq!(committed, MESSAGES, "each message has one outcome");
     assert_eq!(numbers, (0..MESSAGES).collect::<Vec<_>>());
-    assert!(dropped > 0, "no future was dropped before it had completed");
+    let dropped = dropped.get();
+    assert!(dropped > 100, "{dropped} futures were dropped before they had completed");
 }
 
 #[test]
