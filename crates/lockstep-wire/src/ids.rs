@@ -75,11 +75,13 @@ impl Identity {
 }
 
 /// An address as one number: 32 bits of IPv4 address, 16 of port.
+#[inline]
 pub fn packed_address(address: SocketAddrV4) -> u64 {
     u64::from(address.ip().to_bits()) << 16 | u64::from(address.port())
 }
 
 /// The inverse of [`packed_address`]. The upper 16 bits count for nothing.
+#[inline]
 pub fn unpacked_address(number: u64) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::from_bits((number >> 16) as u32), number as u16)
 }

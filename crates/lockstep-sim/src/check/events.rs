@@ -1,7 +1,6 @@
 //! The events of readers, publishers and operators: each event names the right place, is true, and is
 //! reported once. A new kind of event without a check here does not compile.
 
-use super::founding::Founded;
 use super::log_tree::Fact;
 use super::reference_model::ReferenceModel;
 use super::views::ReaderViews;
@@ -305,8 +304,8 @@ impl Oracle {
         may_differ: bool,
     ) -> Result<(), Violation> {
         let Some(replica_model) = self.replicas.get(&who).copied() else { return Ok(()) };
-        let (founding, identity) = (&mut self.founding, replica_model.identity);
-        let is_founded = Founded::check_crossing(founding, (who, identity), event)?;
+        let is_founded = self.founding().is_some();
+        self.founding.as_mut().map_or(Ok(()), |founded| founded.check_crossing(&replica_model, event))?;
         let log = self.logs.entry(who).or_default();
         let broken = |rule: &str, log: &Log| {
             Err(format!("{rule}: replica {who} ({}) tells {event:?} after {log:?}", replica_model.identity))

@@ -69,32 +69,27 @@ impl Founded {
     }
 
     /// S12: a node that goes over has no vote before its log has the founding, whatever that lists below it.
-    /// Returns whether a history was founded.
-    pub(super) fn check_crossing(
-        founded: &mut Option<Self>,
-        (who, identity): (usize, Identity),
-        event: &NodeEvent,
-    ) -> Result<bool, Violation> {
-        let Some(founded) = founded else { return Ok(false) };
+    pub(super) fn check_crossing(&mut self, node: &ReplicaModel, event: &NodeEvent) -> Result<(), Violation> {
+        let identity = node.identity;
         match *event {
             NodeEvent::Founded { own_next, goes_on: true, .. } => {
-                founded.crossed.insert(identity, own_next);
+                self.crossed.insert(identity, own_next);
             }
             // A process that starts lives in the history of its log.
             NodeEvent::Role { from: Role::Blank, .. } => {
-                founded.crossed.remove(&identity);
+                self.crossed.remove(&identity);
             }
             NodeEvent::Role { to: Role::Standby, seq, .. }
-                if seq <= founded.next && founded.crossed.contains_key(&identity) =>
+                if seq <= self.next && self.crossed.contains_key(&identity) =>
             {
                 return Err(format!(
-                    "S12: replica {who} votes in {:x} at {seq}, below its founding at {}",
-                    founded.history, founded.next
+                    "S12: {identity} votes in {:x} at {seq}, below its founding at {}",
+                    self.history, self.next
                 ));
             }
             _ => {}
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -270,9 +265,8 @@ impl Oracle {
     pub fn check_left_behind(&mut self, who: usize, events: &[NodeEvent]) -> Result<(), Violation> {
         let Some(founded) = &self.founding else { return Ok(()) };
         let Some(replica_model) = self.replicas.get(&who) else { return Ok(()) };
-        let had_vote = replica_model
-            .tip
-            .is_some_and(|tip| self.tree.stem(tip).members.contains(&replica_model.identity));
+        let (tree, identity) = (&self.tree, replica_model.identity);
+        let had_vote = replica_model.tip.is_some_and(|tip| founded.had_vote(tree, identity, tip));
         for event in events {
             let NodeEvent::Founded { history, next, commit_next, goes_on: false, .. } = event else {
                 continue;
@@ -282,7 +276,6 @@ impl Oracle {
                     "LINEAGE-2: replica {who} is told of a founding that is none: {event:?}"
                 ));
             }
-            let tree = &self.tree;
             let parted = !tree.begins_with(replica_model.tip, Some(founded.tip))
                 && !tree.begins_with(Some(founded.tip), replica_model.tip);
             if !had_vote && *commit_next <= founded.next && !parted {
