@@ -69,7 +69,7 @@ type Facts = (bool, bool, bool, bool);
 type Sight = (Option<(bool, bool, bool)>, Ahead);
 /// The key that distinguishes states: the result with each path, whichever is which; its record; what was
 /// acknowledged and promised; its faults; whether the device lacks something of older segments.
-type Kind = ([Sight; 2], Option<(bool, Durability, u64, u64)>, Facts, Facts, bool);
+type Kind = ([Sight; 2], Option<(bool, Durability, (u64, u64), u64)>, Facts, Facts, bool);
 
 /// The part of a ring that segments lack.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -418,7 +418,8 @@ fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, ProofViolation>
     seen.sort();
     let newest = rest.disk.newest_segment();
     let record = record.map(|run| {
-        let synced = newest.saturating_sub(run.synced_to).min(2);
+        let synced =
+            (newest.saturating_sub(run.synced_to).min(2), newest.saturating_sub(run.begun_to).min(2));
         (run.clean, run.weakest_durability, synced, run.rings.saturating_sub(run.ring).min(2))
     });
     let flags = (rest.disk.is_dirty(), rest.half, rest.is_changed, rest.is_interrupted);

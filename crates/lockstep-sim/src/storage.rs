@@ -3,7 +3,7 @@
 
 use super::check::Violation;
 use super::coverage::Event;
-use super::disk::DiskFault;
+use super::disk::{DiskFault, SimDisk};
 use super::machine::{Machine, MachineState};
 use super::plan::FaultKind;
 use super::rng::Rng;
@@ -13,7 +13,7 @@ use lockstep_replica::journal::packed::read_segment;
 use lockstep_replica::journal::ports::{FileName, Store, TailSource, Word};
 use lockstep_replica::journal::segment::GROUP_MARK_LEN;
 use lockstep_replica::journal::side::{Inputs, SideStep};
-use lockstep_replica::journal::{BLOCK_LEN, Checkpoint, Superblock, WriteError};
+use lockstep_replica::journal::{BLOCK_LEN, Checkpoint, Superblock, WriteError, read_segments};
 use lockstep_wire::Nanos;
 
 /// Turns of the side thread in which a loss of power may strike.
@@ -33,6 +33,16 @@ fn torn(mut memory: MemoryTail, rng: &mut Rng) -> MemoryTail {
         }
     }
     memory
+}
+
+/// The frames of the log in the segments of `store`, as far as they can be read.
+fn frames(store: &SimDisk) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    let Ok(mut log) = read_segments(store, 1) else { return frames };
+    while let Ok(Some(Ok(frame))) = log.next() {
+        frames.push(frame.bytes.to_vec());
+    }
+    frames
 }
 
 /// The result of the side thread's work.
@@ -235,7 +245,8 @@ impl Machine {
         Some(number)
     }
 
-    /// A segment was mended: it must equal the original. The mark of its last group may differ.
+    /// A segment was mended: it must equal the original. The mark of its last group may differ, and records that
+    /// a takeover has replaced may be lost: then the log of all segments must be the one that it was.
     pub(super) fn on_mended(&mut self, number: u64) -> Result<(), Violation> {
         let Some(was) = self.rotten.remove(&number) else { return Ok(()) };
         let mut is = vec![0; was.len()];
@@ -243,7 +254,9 @@ impl Machine {
         let len = read.unwrap_or(0).min(was.len()).saturating_sub(GROUP_MARK_LEN);
         let behind = &was[(len + GROUP_MARK_LEN).min(was.len())..];
         let same = len > 0 && is[..len] == was[..len] && behind.iter().all(|byte| *byte == 0);
-        if same {
+        let mut before = self.store.clone();
+        before.replace(FileName::Segment(number), &was).map_err(|error| error.to_string())?;
+        if same || frames(&self.store) == frames(&before) {
             Ok(())
         } else {
             Err(format!("S7: segment {number} of {} was mended into another", self.identity))

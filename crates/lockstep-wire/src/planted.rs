@@ -253,6 +253,7 @@ mutations! {
     LostNeverGone "replays" "a source that cannot be reached is waited for, whatever the others say",
     GoneUnnamed "vanished" "a segment that is gone is named by nobody",
     BaseGoneUnnamed "vanished" "the tables of what retention removed are gone, and nobody names them",
+    BegunUnrecorded "S9" "acks rest on a segment whose file the superblock does not name",
     GoneNotDerived "vanished" "an index that is gone is not computed anew",
     RequestsWithoutRoom "NACK-1" "who has no room for what comes next asks for it again and again",
 }

@@ -66,7 +66,7 @@ impl ExpectedSegments {
     /// What a superblock records.
     pub fn of(superblock: &Superblock) -> Self {
         let end = if superblock.run.clean { superblock.high_next } else { 0 };
-        Self { oldest: superblock.oldest_number, newest: superblock.run.synced_to, end }
+        Self { oldest: superblock.oldest_number, newest: superblock.run.begun_to, end }
     }
 }
 

@@ -101,7 +101,7 @@ pub fn inspect<S: Store, M: TailMemory>(
         promised: sight.promised,
         history: sight.history(&state),
         oldest_number: sight.oldest_number(&numbers),
-        run: proof::RunRecord { rings: sight.rings(), ..in_force.run },
+        run: proof::RunRecord { rings: sight.rings(), begun_to: sight.begun_to(), ..in_force.run },
         ..in_force
     };
     let findings = sight.remarks(damage, &completeness);
@@ -181,6 +181,11 @@ impl<'a> Sight<'a> {
     /// assigned one more, and labelled a ring with it: that number is not assigned again.
     fn rings(&self) -> u64 {
         self.older.map_or(0, |older| older.run.rings).max(self.newest.run.rings) + u64::from(self.half)
+    }
+
+    /// The newest segment of which the device had a part: both copies tell the truth of that.
+    fn begun_to(&self) -> u64 {
+        self.older.map_or(0, |older| older.run.begun_to).max(self.newest.run.begun_to)
     }
 
     /// The number of the oldest segment that is to be there; of a journal that does not record it, of the
@@ -336,7 +341,10 @@ impl<'a> Sight<'a> {
             damage: self.damage.first().map(ToString::to_string),
             half: self.half,
         };
-        let judged = |copy: &Superblock| proof::judge(&copy.run, (copy.high_next, copy.high_chain), &found);
+        let judged = |copy: &Superblock| {
+            let run = proof::RunRecord { begun_to: self.begun_to(), ..copy.run };
+            proof::judge(&run, (copy.high_next, copy.high_chain), &found)
+        };
         let first = judged(self.newest);
         let second =
             self.older.filter(|_| first != Completeness::Complete).map(|older| (*older, judged(older)));

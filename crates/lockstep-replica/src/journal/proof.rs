@@ -53,32 +53,45 @@ pub struct RunRecord {
     pub rings: u64,
     /// Sealed segments up to this one are on the device as a whole.
     pub synced_to: u64,
+    /// The newest segment of which the device has a part. By `power` it is recorded before anything rests on
+    /// that segment, so that a file which is removed while its node is down is missed after a power cut too.
+    pub begun_to: u64,
 }
 
 impl RunRecord {
     /// The record of a replica that has acknowledged and promised nothing.
     pub fn fresh(boot: [u64; 2]) -> Self {
-        Self { boot, clean: true, weakest_durability: Durability::Power, ring: 0, rings: 0, synced_to: 0 }
+        Self {
+            boot,
+            clean: true,
+            weakest_durability: Durability::Power,
+            ring: 0,
+            rings: 0,
+            synced_to: 0,
+            begun_to: 0,
+        }
     }
 
     /// A run begins that acknowledges and promises by `durability`, in the ring `ring`. `settled` means
-    /// that the device holds everything that was acknowledged or promised before, and all segments up to
-    /// `newest`.
+    /// that the device holds everything that was acknowledged or promised before: the segments up to the
+    /// first number as a whole, and no segment is newer than the second.
     pub(crate) fn started(
         self,
         boot: [u64; 2],
         ring: u64,
         durability: Durability,
-        settled: Option<u64>,
+        settled: Option<(u64, u64)>,
     ) -> Self {
         let before = if settled.is_some() { Durability::Power } else { self.weakest_durability };
         let before = if planted(Mutation::DurabilityForgotten) { Durability::Power } else { before };
+        let (synced_to, begun_to) = settled.unwrap_or((self.synced_to, self.begun_to));
         Self {
             boot,
             clean: false,
             weakest_durability: before.min(durability),
             ring,
-            synced_to: settled.unwrap_or(self.synced_to),
+            synced_to,
+            begun_to,
             ..self
         }
     }
@@ -197,10 +210,10 @@ pub fn judge(record: &RunRecord, high: (Seq, Chain), found: &JournalEvidence<'_>
     if let Some(damage) = &found.damage {
         return incomplete(damage.clone());
     }
-    if found.newest < record.synced_to {
+    if found.newest < record.begun_to {
         return incomplete(format!(
             "segments up to number {} were on the device, and the newest one here is number {}: bring the others back",
-            record.synced_to, found.newest
+            record.begun_to, found.newest
         ));
     }
     let lost = match found.ring {

@@ -279,10 +279,15 @@ impl SegmentWriter {
         if !planted(Mutation::CleanBeforeSynced) {
             self.sync_all(store)?;
         }
-        let (end, synced_to) = (self.log.end, self.last_number);
+        let (end, synced_to, begun_to) = (self.log.end, self.last_number, self.last_number);
         let mut stopped = *superblock;
-        stopped.run =
-            RunRecord { clean: true, weakest_durability: Durability::Power, synced_to, ..stopped.run };
+        stopped.run = RunRecord {
+            clean: true,
+            weakest_durability: Durability::Power,
+            synced_to,
+            begun_to,
+            ..stopped.run
+        };
         (stopped.high_next, stopped.high_chain) = (end.next, end.chain);
         stopped.store(store)?;
         *superblock = stopped;

@@ -22,6 +22,7 @@
 //! anything is written that the device need not have.
 
 mod chores;
+mod device;
 
 use crate::journal::base::BASE;
 use crate::journal::checkpoint::Checkpoint;
@@ -33,9 +34,7 @@ use crate::journal::segment_index::Written;
 use crate::journal::segments::{
     AgeClock, NeededBy, RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, publish_position,
 };
-use crate::journal::start::NOTHING_DURABLE;
 use crate::journal::superblock::Superblock;
-use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Nanos, Seq};
@@ -466,11 +465,8 @@ impl SideThread {
         self.reach_device(store, source, inputs)?;
         let bytes = copy_group(source, &mut self.writer, store)?;
         if bytes > 0 {
-            if self.on_device && !self.settings.power {
-                // Until that is done, nothing is reported: it is tried again as a whole.
-                self.on_device = false;
-                self.writer.sync_all(store)?;
-                self.on_device = true;
+            if self.on_device && (!self.settings.power || self.is_begun_unrecorded()) {
+                self.bring_to_device(store, source)?;
             }
             publish_position(source, &self.writer, self.on_device);
         }
@@ -483,44 +479,6 @@ impl SideThread {
             return Ok(SideStep::Stopped);
         }
         Ok(SideStep::Again)
-    }
-
-    /// If acks wait for the device, all earlier writes are brought to the device, of whichever run; if they
-    /// no longer do, the hot thread is notified first that nothing is known of the device.
-    fn reach_device<S: Store, T: TailSource>(
-        &mut self,
-        store: &mut S,
-        source: &mut T,
-        inputs: &Inputs,
-    ) -> Result<(), WriteError> {
-        let wanted = self.settings.power || inputs.device;
-        if wanted && !self.on_device {
-            if !planted(Mutation::OlderCountedDurable) {
-                self.writer.sync_all(store)?;
-            }
-            self.on_device = true;
-            publish_position(source, &self.writer, true);
-        } else if !wanted && self.on_device {
-            self.on_device = false;
-            source.set_word(Word::DurableSeq, NOTHING_DURABLE);
-        }
-        if self.on_device && self.settings.power {
-            self.writer.is_through();
-        }
-        Ok(())
-    }
-
-    /// A run in `power` has brought to the device everything that earlier runs acknowledged or promised:
-    /// the superblock records it.
-    fn prove<S: Store, T: TailSource>(&mut self, store: &mut S, source: &mut T) -> Result<(), WriteError> {
-        let published = self.published_pos.unwrap_or(u64::MAX);
-        let proven = self.on_device && self.writer.pos() >= published || planted(Mutation::ProvenTooEarly);
-        if !self.settings.power || self.superblock.run.weakest_durability == Durability::Power || !proven {
-            return Ok(());
-        }
-        let mut wanted = self.superblock;
-        wanted.run.weakest_durability = Durability::Power;
-        self.store_superblock(store, source, wanted)
     }
 
     /// A commit is reported to replay sources when the segments hold the log to which it belongs: the
@@ -570,6 +528,7 @@ impl SideThread {
         mut wanted: Superblock,
     ) -> Result<(), WriteError> {
         wanted.run.synced_to = self.writer.synced_to();
+        wanted.run.begun_to = wanted.run.begun_to.max(wanted.run.synced_to);
         wanted.store(store)?;
         self.superblock = wanted;
         source.set_word(Word::PromisedStored, wanted.promised.0);

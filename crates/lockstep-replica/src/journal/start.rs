@@ -114,7 +114,7 @@ impl Inspection {
         // segment that is being filled continues.
         let newest = numbers.last().copied().unwrap_or(0);
         let filled = newest - u64::from(state.filling.as_ref().is_some_and(|filling| !filling.closed));
-        let settled = (run.clean || run.weakest_durability == Durability::Power).then_some(filled);
+        let settled = (run.clean || run.weakest_durability == Durability::Power).then_some((filled, newest));
         let durable = if settled.is_some() { memory.word(Word::WrittenSeq) } else { NOTHING_DURABLE };
         memory.set_word(Word::DurableSeq, durable);
         let log = state.log.clone().bounded(RUNS_MAX);
@@ -122,7 +122,7 @@ impl Inspection {
             Tail::recovered(memory, label, geometry, log, state.switched_from).of_journal(&numbers, base);
         let pos = tail.memory_mut().word(Word::WrittenPos);
         let sizes = (label, geometry, settings.segment_len);
-        let synced_to = settled.unwrap_or(run.synced_to);
+        let synced_to = settled.map_or(run.synced_to, |(synced_to, _)| synced_to);
         let mut writer = SegmentWriter::recovered(
             sizes,
             state.filling.take(),
@@ -171,8 +171,12 @@ impl Inspection {
             record_len_max: settings.frame_len_max as u32,
         };
         let newest = numbers.last().copied().unwrap_or(0);
-        let run =
-            superblock.run.started(settings.boot, label.generation, settings.durability(), Some(newest));
+        let run = superblock.run.started(
+            settings.boot,
+            label.generation,
+            settings.durability(),
+            Some((newest, newest)),
+        );
         let end = founding.as_ref().map_or(state.log.end, |founding| founding.end);
         superblock.high_next = self.high_next.max(end.next);
         if planted(Mutation::MarkedBeforeLabel) {

@@ -75,13 +75,14 @@ struct Bytes {
     rings: u64,
     synced_to: u64,
     oldest_number: u64,
+    begun_to: u64,
 }
 
 const SUPER_MAGIC: u64 = u64::from_le_bytes(*b"LKSSUPR\0");
 const CLEAN: u64 = 1;
 const WEAKEST_PROCESS: u64 = 2;
 // A sector: a device writes it as a whole or not at all.
-const _: () = assert!(size_of::<Bytes>() == 128 && size_of::<Bytes>() <= 512);
+const _: () = assert!(size_of::<Bytes>() == 136 && size_of::<Bytes>() <= 512);
 
 impl Superblock {
     /// The superblock of a replica that has acknowledged and promised nothing.
@@ -157,6 +158,7 @@ impl Superblock {
             rings: self.run.rings,
             synced_to: self.run.synced_to,
             oldest_number: self.oldest_number,
+            begun_to: self.run.begun_to,
         };
         let mut block = vec![0; BLOCK_LEN];
         block[..size_of::<Bytes>()].copy_from_slice(bytemuck::bytes_of(&bytes));
@@ -193,6 +195,8 @@ impl Superblock {
                 ring: bytes.ring,
                 rings: bytes.rings,
                 synced_to: bytes.synced_to,
+                // 0: written by a release that did not record it.
+                begun_to: bytes.begun_to.max(bytes.synced_to),
             },
             promised: Epoch(bytes.promised),
             high_next: bytes.high_next,

@@ -50,6 +50,10 @@ pub struct Retained {
 /// Segments that somebody needs go where there are so many times the bytes, or the age, of the limits.
 const NEEDED_LIMIT: u64 = 2;
 
+fn is_gone<S: Store>(store: &S, file: FileName) -> bool {
+    store.len(file).is_err_and(|error| error.fault == StoreFault::Missing)
+}
+
 impl SegmentWriter {
     /// The newest sealed segment whose checkpoint is of the present log, and ends at `limit` or below; 0 if
     /// there is none. A suffix replacement that goes back behind a checkpoint makes it one of another log.
@@ -95,9 +99,9 @@ impl SegmentWriter {
 
     /// Removes the oldest sealed segments that retention does not keep. It never removes a frame at or above
     /// `keep_from` (the present day, and uncommitted entries), the newest segment, or a segment without which
-    /// the tables could not be computed: a checkpoint of the committed log stays. The log that a publisher or
-    /// the trading day needs stays up to twice the limits; where `is_urgent`, up to them. The superblock
-    /// records first how far it goes: what is missing above that is gone, and not removed.
+    /// the tables could not be computed: a checkpoint of the committed log stays, and must be there. The log
+    /// that a publisher or the trading day needs stays up to twice the limits; where `is_urgent`, up to them.
+    /// The superblock records first how far it goes: what is missing above that is gone, and not removed.
     pub fn retain<S: Store>(
         &mut self,
         store: &mut S,
@@ -110,6 +114,10 @@ impl SegmentWriter {
             self.sealed = Some(self.find_sealed(store)?);
         }
         let mut done = self.beyond((retention, now), keep_from, is_urgent);
+        // A checkpoint that is gone is computed anew from its segments, as long as they are there.
+        while done.removed.last().is_some_and(|number| is_gone(store, FileName::Checkpoint(*number))) {
+            done.removed.pop();
+        }
         let Some(newest) = done.removed.last() else { return Ok(done) };
         if superblock.oldest_number <= *newest {
             let mut wanted = Superblock { oldest_number: newest + 1, ..*superblock };

@@ -215,3 +215,59 @@ fn a_node_names_the_tables_of_what_was_removed_that_vanish_until_they_are_back_a
     let events = turns(&mut side, &mut store, &mut memory, &mut now);
     assert_eq!((events, side.damaged()), (vec![SideEvent::Back(base)], (0, 0)));
 }
+
+/// By `power` a journal whose node is down lacks its newest segment, and then the machine loses the tail: the
+/// segment is missed all the same. At each turn of a node whose segments roll, and whose store fails.
+#[test]
+fn s9_the_newest_segment_that_is_gone_is_missed_behind_a_power_cut_once_acks_rest_on_it() {
+    let settings = Settings { segment_len: 64 << 10, power: true, ..settings() };
+    let rebooted = Settings { boot: [8, 8], ..settings };
+    let Journal { mut store, opened } = Journal::begun_with(settings);
+    let mut tail = opened.tail;
+    let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(true));
+    let (mut remarks, mut tried) = (Vec::new(), 0);
+    for turn in 1..=400 {
+        let bytes = messages(&tail.end(), 1, 1_000);
+        tail.append(&FrameView::from_prefix(&bytes).unwrap()).unwrap();
+        store.set_unlisted(turn % 7 == 0);
+        let inputs = Inputs { now: turn * 1_000_000, ..Inputs::default() };
+        side.turn(&mut store, tail.memory_mut(), &inputs, &mut remarks);
+        store.set_unlisted(false);
+        let durable = word(&mut tail, Word::DurableSeq);
+        let mut left = store.clone();
+        let Some(newest) = numbers(&left).unwrap().last().copied() else { continue };
+        if durable <= first_seq(&left, newest) {
+            continue;
+        }
+        tried += 1;
+        assert!(is_complete(&inspected(&left, None, rebooted)), "{turn}");
+        left.remove(FileName::Segment(newest)).unwrap();
+        let found = inspected(&left, None, rebooted);
+        assert!(!is_complete(&found), "turn {turn}: everything below {durable} was acknowledged, {found:?}");
+        let named = gone(&left, ExpectedSegments::of(found.superblock())).unwrap();
+        assert_eq!(named.last().map(|gone| gone.last), Some(newest), "turn {turn}: {named:?}");
+    }
+    assert!(side.superblock().run.begun_to >= 5 && tried > 300, "{tried} turns, {:?}", side.superblock());
+}
+
+/// Behind retention a log begins with the tables of the newest segment that went. While these are gone that
+/// segment stays, and they can be computed anew.
+#[test]
+fn retention_removes_no_segment_from_which_tables_that_are_gone_can_be_computed_anew() {
+    for gone in [1, 2, 3] {
+        let mut journal = grown();
+        let (last, end, whole) = (journal.opened.writer.number(), journal.end(), journal.store.clone());
+        let bytes = (4..last).map(|number| whole.len(FileName::Segment(number)).unwrap()).sum();
+        let limits = Retention { bytes_max: bytes, age_ns_max: 0 };
+        remove(&mut journal.store, &[FileName::Checkpoint(gone)]);
+        let removed = journal.retain(limits, end.next, true).removed;
+        let expected: &[u64] = if gone == 3 { &[1, 2] } else { &[1, 2, 3] };
+        assert_eq!(removed, expected, "checkpoint {gone}");
+        if gone == 3 {
+            assert!(crate::journal::derived::derive(&mut journal.store, 3).unwrap().is_ok());
+            assert_eq!(journal.retain(limits, end.next, true).removed, [3]);
+        }
+        let (store, _) = journal.stop();
+        assert_eq!(verify(&store).unwrap().damage, [], "checkpoint {gone}");
+    }
+}

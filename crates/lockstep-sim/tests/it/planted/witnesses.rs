@@ -275,6 +275,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::AnyCommitProves, Test("no seed of 400, and no walk of 150,000 steps; it/catch_up.rs")),
     (Mutation::GoneUnnamed, Seed(73)),
     (Mutation::BaseGoneUnnamed, Seed(2609)),
+    (Mutation::BegunUnrecorded, Seed(20261129509713)),
     (Mutation::GoneNotDerived, Seed(624)),
     (Mutation::RequestsWithoutRoom, Test("a disk full for days, one seed in twenty thousand; it/full.rs")),
     (Mutation::BaseAboveCommit, Test("what retention has cut is committed, however far; it/install.rs")),
