@@ -245,8 +245,8 @@ impl Machine {
         Some(number)
     }
 
-    /// A segment was mended: it must equal the original. The mark of its last group may differ, and records that
-    /// a takeover has replaced may be lost: then the log of all segments must be the one that it was.
+    /// A segment was mended: it must equal the original. The mark of its last group may differ, and records
+    /// that a takeover has replaced may be lost: then the log of all segments must be the one that it was.
     pub(super) fn on_mended(&mut self, number: u64) -> Result<(), Violation> {
         let Some(was) = self.rotten.remove(&number) else { return Ok(()) };
         let mut is = vec![0; was.len()];
