@@ -177,7 +177,7 @@ fn catch_up(
             let what = format!("{identity} cannot join: {gone}");
             return Err(Failure::new(NOT_READY, what));
         }
-        let is_ready = status.history == history && status.accept_next >= leader.commit_next;
+        let is_ready = status.holds_what_is_committed(leader);
         if !is_ready && !is_reported {
             is_reported = true;
             let (has, of) = (status.accept_next - 1, leader.commit_next - 1);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[track_caller]
-fn until(what: &str, mut is: impl FnMut() -> bool) {
+pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is() {
         assert!(began.elapsed() < PATIENCE, "{what}: it does not come to be");
@@ -24,7 +24,7 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-fn info(cluster: &Cluster, id: u32) -> Value {
+pub fn info(cluster: &Cluster, id: u32) -> Value {
     let id = id.to_string();
     let read = || cluster.run(&["journal", "info", "--replica", &id, "--json"], b"");
     let mut info = read();
@@ -39,7 +39,7 @@ fn info(cluster: &Cluster, id: u32) -> Value {
     json(&info.with_code(0).out)
 }
 
-fn number(info: &Value, key: &str) -> u64 {
+pub fn number(info: &Value, key: &str) -> u64 {
     info[key].as_u64().unwrap_or_else(|| panic!("{key}: {info}"))
 }
 
@@ -50,19 +50,19 @@ fn lose(cluster: &Cluster, id: u32) {
     fs::remove_file(cluster.path(&format!("tail-{id}"))).expect("a tail");
 }
 
-fn kill(mut process: Process) {
+pub fn kill(mut process: Process) {
     process.signal("KILL");
     process.wait();
 }
 
 /// The identities of the members.
-fn members(cluster: &Cluster) -> Vec<String> {
+pub fn members(cluster: &Cluster) -> Vec<String> {
     let shown = cluster.run(&["membership", "show", "--json"], b"").with_code(0).out;
     let members = json(&shown)["members"].as_array().expect("a list").clone();
     members.iter().map(|member| member["identity"].as_str().expect("an identity").to_owned()).collect()
 }
 
-fn member(cluster: &Cluster, id: u32) -> String {
+pub fn member(cluster: &Cluster, id: u32) -> String {
     let begins = format!("{id}:");
     members(cluster).into_iter().find(|identity| identity.starts_with(&begins)).expect("a member")
 }
@@ -87,7 +87,7 @@ fn has_log_of(cluster: &Cluster, id: u32, of: u32) {
     assert!(verified.out.contains("no damage"), "{}", verified.out);
 }
 
-fn is_healthy(cluster: &Cluster) -> Outcome {
+pub fn is_healthy(cluster: &Cluster) -> Outcome {
     let mut status = cluster.run(&["status"], b"");
     let began = Instant::now();
     while status.code != Some(0) && began.elapsed() < PATIENCE {

@@ -16,6 +16,7 @@ mod joining;
 mod loops;
 mod metrics;
 mod power;
+mod rejoin;
 mod runbook;
 mod start;
 mod takeover;

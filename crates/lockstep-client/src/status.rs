@@ -145,6 +145,11 @@ impl NodeStatus {
         self.members.iter().any(|listed| listed.member.identity() == identity)
     }
 
+    /// Whether its log holds all that `leader` says to be committed, in the same history.
+    pub fn holds_what_is_committed(&self, leader: &Self) -> bool {
+        self.history == leader.history && self.accept_next >= leader.commit_next
+    }
+
     /// Whether the list is final: the entry that set it is committed.
     pub fn is_stable(&self) -> bool {
         self.commit_next > self.membership_seq

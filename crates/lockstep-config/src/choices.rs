@@ -52,6 +52,14 @@ words! {
         Shared = "shared",
     }
 
+    /// What a replica does whose journal cannot prove that it is complete.
+    Rejoin {
+        /// It lays the journal aside, and takes its own dead place under a new identity.
+        Auto = "auto",
+        /// It ends, and an operator replaces it.
+        Ask = "ask",
+    }
+
     /// Whether datagrams prove who sent them.
     SecurityMode {
         /// By the keys of a key file.

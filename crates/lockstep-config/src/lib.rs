@@ -37,7 +37,7 @@ mod value;
 pub use change::{ChangeNeed, KeyChange};
 pub use choices::{
     Compression, Delivery, Durability, Gso, HostNames, Idle, InterfaceSetting, LogFormat, LogLevel, Profile,
-    Role, Scheduling, SecurityMode, Transport, XdpMode,
+    Rejoin, Role, Scheduling, SecurityMode, Transport, XdpMode,
 };
 pub use environment::{
     from_environment, from_this_process, is_service_link, left_out_of_this_process, variable,

@@ -9,7 +9,7 @@ use super::build::Values;
 use super::change::ChangeNeed::{self, *};
 use super::choices::{
     Compression, Delivery, Durability, Gso, HostNames, Idle, InterfaceSetting, LogFormat, LogLevel, Profile,
-    Role, Scheduling as SchedulingClass, SecurityMode, Transport, XdpMode,
+    Rejoin, Role, Scheduling as SchedulingClass, SecurityMode, Transport, XdpMode,
 };
 use super::schema::Preset::{self, *};
 use super::schema::{CHANNEL_MAX, GIB, KIB, Key, MIB, MS, MTU_MAX, MTU_MIN, REPLICA_ID_MAX, S, TIB, US};
@@ -231,6 +231,8 @@ tables! {
             "Segments older than this go; never those of the newest frame's UTC day, and those of the newest trading day only at twice this age.";
         flush_interval_ns: Option<u64> = "flush_interval", Duration(10 * US, S), Absent("20ms with durability process, 20us with power"), Rolling,
             "Longest time that the side thread gathers frames for one write; less where the tail would fill.";
+        rejoin: Rejoin = "rejoin", Word(Rejoin::WORDS), Fixed("auto"), Rolling,
+            "What a replica does whose journal cannot prove that it holds all that was acknowledged: auto lays it aside and takes its own dead place under a new identity, where a quorum lives; ask ends, and an operator does that.";
     }
 
     /// How journals are replayed to readers.

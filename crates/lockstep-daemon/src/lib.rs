@@ -35,6 +35,7 @@ mod endpoint;
 mod follows;
 mod network_wait;
 mod observed;
+mod rejoin;
 mod service;
 
 pub use failure::Failure;

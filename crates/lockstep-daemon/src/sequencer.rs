@@ -9,9 +9,9 @@ use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
 use crate::failure::FAILED;
 use crate::reloader::{Daemon, Reloader};
-use crate::{Failure, acting, confined, log, network_wait};
+use crate::{Failure, acting, confined, log, network_wait, rejoin};
 use lockstep_io::{Effective, capabilities, event_ring};
-use lockstep_node::{EVENT_KINDS, Node, NodeSettings};
+use lockstep_node::{EVENT_KINDS, Node, NodeError, NodeSettings};
 use lockstep_process::confinement::{self, Becomes};
 use lockstep_process::events::Recorder;
 use lockstep_process::stop::Stop;
@@ -97,9 +97,10 @@ fn run_node(
     let watch = || {
         // The journal is ours by now: no other process of this replica has that file.
         recorder.store_in(&event_ring::beside(&settings.counters))?;
+        rejoin::ask_for_its_place(config, settings, Arc::clone(stop.flag()))?;
         has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose()
     };
-    let node = Node::open_watched::<Failure>(settings, watch)?;
+    let Some(node) = open(config, settings, &stop, watch)? else { return Ok(0) };
     banner(config, who, &node);
     let kind = if settings.is_archiver { "archiver" } else { "replica" };
     observed.shown.show(&format!("{kind}-{}", settings.replica), &settings.counters);
@@ -111,6 +112,39 @@ fn run_node(
     outcome?;
     tracing::info!("{who}: stopped in order: the journal is marked clean");
     Ok(0)
+}
+
+/// The node; `None` if the process was to stop before. One that cannot prove its journal complete rejoins.
+fn open(
+    config: &Config,
+    settings: &NodeSettings,
+    stop: &Stop,
+    watch: impl Fn() -> Result<Option<Watcher>, Failure>,
+) -> Result<Option<Node>, Failure> {
+    loop {
+        let opened = Node::open_watched(settings, || watch().map_err(NotOpened::Other));
+        let error = match opened {
+            Ok(node) => return Ok(Some(node)),
+            Err(NotOpened::Node(error)) if rejoin::may_help(config, settings, &error) => error,
+            Err(NotOpened::Node(error)) => return Err(error.into()),
+            Err(NotOpened::Other(failure)) => return Err(failure),
+        };
+        if !rejoin::begin(config, settings, error, stop.flag())? {
+            return Ok(None);
+        }
+    }
+}
+
+/// Why a node was not opened.
+enum NotOpened {
+    Node(NodeError),
+    Other(Failure),
+}
+
+impl From<NodeError> for NotOpened {
+    fn from(error: NodeError) -> Self {
+        Self::Node(error)
+    }
 }
 
 /// The watcher of this thread, which is the one that stamps: whatever ends it, and its panic too, is

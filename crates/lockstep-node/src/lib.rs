@@ -170,9 +170,34 @@ pub enum NodeError {
     Refused(String),
     /// The journal is damaged: a text with file, offset and seq.
     Damaged(String),
+    /// The journal cannot prove that it holds all that was acknowledged (S9), or is damaged: its replica must
+    /// not vote under its identity.
+    Unproven {
+        /// The reason.
+        why: String,
+        /// What an operator may do; empty where the reason says it.
+        remedy: &'static str,
+    },
 }
 
 impl NodeError {
+    /// Whether the node's journal cannot prove that it holds all that was acknowledged, or is damaged.
+    pub fn is_unproven(&self) -> bool {
+        match self {
+            Self::Unproven { .. } => true,
+            Self::Journal(JournalError { why: JournalFailure::Open(error), .. }) => {
+                matches!(error, JournalOpenError::Damaged(_) | JournalOpenError::Incomplete(_))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether there is no journal.
+    pub fn is_missing(&self) -> bool {
+        let Self::Journal(JournalError { why, .. }) = self else { return false };
+        matches!(why, JournalFailure::Open(JournalOpenError::Missing))
+    }
+
     /// The process's exit code: 1 failure, 2 usage, 3 integrity.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -182,7 +207,7 @@ impl NodeError {
                 _ => 2,
             },
             Self::Journal(_) | Self::Io(_) => 1,
-            Self::Refused(_) | Self::Damaged(_) => 3,
+            Self::Refused(_) | Self::Damaged(_) | Self::Unproven { .. } => 3,
         }
     }
 }
@@ -193,6 +218,7 @@ impl fmt::Display for NodeError {
             Self::Journal(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
             Self::Refused(what) | Self::Damaged(what) => f.write_str(what),
+            Self::Unproven { why, remedy } => write!(f, "{why}{remedy}"),
         }
     }
 }
@@ -218,6 +244,28 @@ impl From<JournalError> for NodeError {
 pub fn format(settings: &NodeSettings) -> Result<Identity, NodeError> {
     let identity = Identity { replica: settings.replica, incarnation: draw_incarnation()? };
     Ok(journal_files::format(&settings.journal, settings.keys.cluster(), identity)?.identity)
+}
+
+/// Lays this replica's journal aside, in the folder `former` of its own, and makes a blank one of a new
+/// identity, which asks for the place of `dead` ([`rejoining`]).
+///
+/// # Errors
+/// The journal is in use or another's, nothing tells whose it is, or the files fail.
+pub fn renew(settings: &NodeSettings, dead: Identity) -> Result<Identity, NodeError> {
+    Ok(journal_files::renew(&settings.journal, settings.keys.cluster(), settings.replica, dead)?)
+}
+
+/// Whose place this replica's journal asks for, since it was renewed.
+pub fn rejoining(settings: &NodeSettings) -> Option<Identity> {
+    journal_files::rejoining(&settings.journal)
+}
+
+/// This replica's journal asks for nobody's place any more.
+///
+/// # Errors
+/// Those of the files.
+pub fn rejoined(settings: &NodeSettings) -> Result<(), NodeError> {
+    Ok(journal_files::rejoined(&settings.journal)?)
 }
 
 /// The identity that `format` gave to this replica's journal. Another process may have it open.

@@ -133,14 +133,16 @@ impl<E, N: Into<NodeError>> From<N> for StartFailed<E> {
 fn judge(settings: &NodeSettings, inspected: &Inspection) -> Result<(), NodeError> {
     let directory = settings.journal.display();
     if let Some(damage) = inspected.damage().first() {
-        return Err(NodeError::Damaged(format!("journal {directory}: {damage}")));
+        return Err(NodeError::Unproven { why: format!("journal {directory}: {damage}"), remedy: "" });
     }
     if let Completeness::Incomplete(why) = inspected.completeness() {
-        return Err(NodeError::Refused(format!(
-            "journal {directory}: {why}; a replica that may have forgotten what it acknowledged must not vote \
-             under its old identity: bring back what is missing, or format a new journal and let the cluster replace \
-             the member; nothing was changed"
-        )));
+        let why = format!(
+            "journal {directory}: {why}; a replica that may have forgotten what it acknowledged must not vote under its old \
+             identity"
+        );
+        let remedy = ": bring back what is missing, or format a new journal and let the cluster replace the member; \
+                      nothing was changed";
+        return Err(NodeError::Unproven { why, remedy });
     }
     let (identity, checkpoint) = (inspected.superblock().identity, inspected.checkpoint());
     if settings.is_archiver && checkpoint.members.iter().any(|member| member.identity() == identity) {

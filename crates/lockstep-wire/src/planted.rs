@@ -255,6 +255,10 @@ mutations! {
     BaseGoneUnnamed "vanished" "the tables of what retention removed are gone, and nobody names them",
     BegunUnrecorded "S9" "acks rest on a segment whose file the superblock does not name",
     GoneNotDerived "vanished" "an index that is gone is not computed anew",
+    RejoinsUnproven "REJOIN-1" "a replica without a replica's keys gives up its journal for a new identity",
+    RejoinsBesideItself "REJOIN-1" "a replica takes the place of an identity that lives",
+    RejoinsBelowQuorum "REJOIN-1" "a replica gives up its journal where no quorum is left",
+    RejoinsAtOnce "REJOIN-1" "a replica gives up its journal while another change is open",
     RequestsWithoutRoom "NACK-1" "who has no room for what comes next asks for it again and again",
 }
 

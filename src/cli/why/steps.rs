@@ -89,8 +89,8 @@ pub fn steps(reason: &Reason, leader: Option<&NodeStatus>) -> Vec<MendStep> {
                 steps.push(MendStep::of(
                     &who,
                     format!("lockstep format --replica {number}"),
-                    "only where its journal is gone, or its start said that it may have forgotten something: makes an \
-                     empty one, under an identity that it prints as NEW",
+                    "only where it does not rejoin by itself and its log says why: in an empty folder, makes a journal \
+                     under an identity that it prints as NEW",
                 ));
                 steps.push(MendStep::here(
                     format!("lockstep membership replace {identity} NEW"),

@@ -132,6 +132,7 @@ fn reads_journals(page: &mut Page, cluster: &Cluster) {
     shows("lockstep journal verify --replica 2", &["no damage"]);
     shows("lockstep journal diff journal-1 journal-2", &["equal from seq 1 to "]);
     page.run_with(cluster, "lockstep journal verify DIR", &[("DIR", "journal-3")], "").with_code(0);
+    page.run(cluster, "lockstep audit").with_code(0).showing(&["day start 20261121"]);
     page.run(cluster, "lockstep day end").with_code(0);
 }
 

@@ -29,6 +29,7 @@ pub mod parts;
 pub mod presence;
 pub mod publishers;
 pub mod redundancy;
+pub mod rejoin;
 pub mod repair;
 pub mod repairers;
 pub mod requesters;

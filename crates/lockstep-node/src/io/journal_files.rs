@@ -4,9 +4,11 @@
 mod previous_tail;
 mod reading;
 mod recovery;
+mod rejoin;
 
 pub use reading::{JournalReader, verify};
 pub use recovery::{RecoverySurvey, found, found_from, found_on_copy, survey};
+pub use rejoin::{rejoined, rejoining, renew};
 
 use crate::io::store::DirStore;
 use crate::io::tail::{MappedTail, TailReader};

@@ -1,0 +1,253 @@
+//! A replica that cannot prove its journal complete (S9) comes back without a hand: after a power cut of its
+//! host, with a new disk, or with a journal that was rolled back.
+//!
+//! ```text
+//!   start ── not complete ──▶ waits ── REJOIN-1 ──▶ journal laid aside, new identity ──▶ learner
+//!              │ ask                                                                       │ caught up
+//!              ▼                                                                           ▼
+//!            exit 3                          member ◀── Replace, by the leader ◀── asks for the dead place
+//! ```
+//!
+//! The change is the one that an operator makes by `membership replace`, and stands in the stream as an order
+//! of a holder of the replicas' keys.
+
+use crate::config::{Config, Rejoin, SecurityMode};
+use crate::failure::{FAILED, INTEGRITY};
+use crate::{Failure, service};
+use lockstep_client::Endpoint;
+use lockstep_client::internal::{ClusterNodes, NodeStatus, QueryClient, leader_of};
+use lockstep_core::proto::rejoin::{DEAD_NS, RejoinEvidence, RejoinRefusal, SeenMember, judge_rejoin};
+use lockstep_io::capabilities;
+use lockstep_node::{NodeError, NodeSettings};
+use lockstep_wire::{Change, Identity, KeyClass, MemberBody};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long the nodes may take to answer a look, ...
+const LOOK: Duration = Duration::from_millis(300);
+/// ... and the pause behind it.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Between two lines of the log that say the same.
+const AGAIN: Duration = Duration::from_secs(60);
+/// An empty folder may be that of a new cluster, which somebody has forgotten to format.
+const EMPTY_WAIT: Duration = Duration::from_secs(5);
+
+/// Whether a node that does not start for this reason may rejoin by itself. An archiver has no place to take,
+/// and its journal may be the only one that reaches so far back.
+pub fn may_help(config: &Config, settings: &NodeSettings, error: &NodeError) -> bool {
+    let is_unproven = error.is_unproven() || error.is_missing() && settings.journal.is_dir();
+    is_unproven && config.journal.rejoin == Rejoin::Auto && !settings.is_archiver
+}
+
+/// Waits until REJOIN-1 lets this replica give its journal up, and renews it; or until the journal is another
+/// than the one that was found wanting, as a recovery makes it. Then the node is opened again. Returns false
+/// if the process is to stop before.
+///
+/// # Errors
+/// The reason for which the node did not start, where waiting cannot help.
+pub fn begin(
+    config: &Config,
+    settings: &NodeSettings,
+    error: NodeError,
+    stop: &AtomicBool,
+) -> Result<bool, Failure> {
+    let is_empty = error.is_missing();
+    let why = match &error {
+        NodeError::Unproven { why, .. } => why.clone(),
+        error => error.to_string(),
+    };
+    let failed = |because: &str| {
+        let code = if is_empty { error.exit_code() } else { INTEGRITY };
+        Failure::new(code, format!("{error}; it does not rejoin by itself: {because}"))
+    };
+    let mut nodes = open(config).map_err(|error| failed(&error.to_string()))?;
+    let (begun, found) = (Instant::now(), changed_at(settings));
+    let mut seen_since: Option<Instant> = None;
+    let mut logged: Option<(Instant, String)> = None;
+    while !stop.load(Ordering::Acquire) {
+        let statuses = nodes.look(LOOK);
+        let judged = judge_all(settings, config, &statuses, seen_since);
+        let waits_for = match judged {
+            Some(Ok(dead)) => match lockstep_node::renew(settings, dead) {
+                Ok(identity) => {
+                    tracing::warn!(
+                        "{why}; the journal was laid aside as {}/former, and this replica rejoins as {identity} in \
+                         the place of {dead}",
+                        settings.journal.display()
+                    );
+                    return Ok(true);
+                }
+                Err(error) => error.to_string(),
+            },
+            Some(Err(refusal)) if !refusal.may_pass() => return Err(failed(&refusal.to_string())),
+            Some(Err(refusal)) => {
+                let is_seen = refusal == RejoinRefusal::TooEarly;
+                seen_since = if is_seen { seen_since.or(Some(Instant::now())) } else { None };
+                refusal.to_string()
+            }
+            None => {
+                seen_since = None;
+                "no leader answers; where a quorum is lost for good, `lockstep recover` on each host shows what its \
+                 journal holds"
+                    .to_owned()
+            }
+        };
+        if is_empty && begun.elapsed() >= EMPTY_WAIT {
+            return Err(failed(&waits_for));
+        }
+        if changed_at(settings) != found {
+            return Ok(true);
+        }
+        let is_repeated = |(at, text): &(Instant, String)| *text == waits_for && at.elapsed() < AGAIN;
+        if seen_since.is_none() && !logged.as_ref().is_some_and(is_repeated) {
+            tracing::warn!("{why}; this replica rejoins by itself once that can be; it waits: {waits_for}");
+            logged = Some((Instant::now(), waits_for.clone()));
+        }
+        service::waits(&format!("rejoins: {waits_for}"));
+        std::thread::sleep(PAUSE);
+    }
+    Ok(false)
+}
+
+fn open(config: &Config) -> Result<ClusterNodes, Failure> {
+    Ok(ClusterNodes::new(QueryClient::open(&Endpoint::for_node(config)?)?, config))
+}
+
+/// When the journal was changed last: a recovery or a restore writes it anew.
+fn changed_at(settings: &NodeSettings) -> Option<SystemTime> {
+    std::fs::metadata(settings.journal.join("superblock")).and_then(|file| file.modified()).ok()
+}
+
+/// What REJOIN-1 says of a look at all nodes; `None` without a leader.
+fn judge_all(
+    settings: &NodeSettings,
+    config: &Config,
+    statuses: &[Option<NodeStatus>],
+    seen_since: Option<Instant>,
+) -> Option<Result<Identity, RejoinRefusal>> {
+    if let Some(leader) = leader_of(statuses) {
+        return Some(judge(settings, config, leader, seen_since));
+    }
+    // The other one of two does not lead without it.
+    let is_of_two = |status: &NodeStatus| status.members.len() == 2;
+    statuses.iter().flatten().any(is_of_two).then_some(Err(RejoinRefusal::TwoMembers))
+}
+
+fn judge(
+    settings: &NodeSettings,
+    config: &Config,
+    leader: &NodeStatus,
+    seen_since: Option<Instant>,
+) -> Result<Identity, RejoinRefusal> {
+    let members: Vec<_> = leader
+        .members
+        .iter()
+        .map(|listed| SeenMember {
+            identity: listed.member.identity(),
+            silent: listed.last_contact.map(|silent| silent.as_nanos() as u64),
+        })
+        .collect();
+    judge_rejoin(&RejoinEvidence {
+        replica: settings.replica,
+        is_proven: settings.keys.own() == Some(KeyClass::Replica)
+            || config.security.mode == SecurityMode::None,
+        leader: leader.identity,
+        members: &members,
+        is_stable: leader.is_stable(),
+        seen_for: seen_since.map_or(0, |since| since.elapsed().as_nanos() as u64),
+    })
+}
+
+/// Where this replica's journal asks for the place of a dead identity: a thread asks the leader for that once
+/// the node has caught up, until the membership shows it or the process stops.
+///
+/// # Errors
+/// There is no device, or no thread.
+pub fn ask_for_its_place(
+    config: &Config,
+    settings: &NodeSettings,
+    stop: Arc<AtomicBool>,
+) -> Result<(), Failure> {
+    let Some(dead) = lockstep_node::rejoining(settings) else { return Ok(()) };
+    let identity = lockstep_node::identity(settings)?;
+    let mut nodes = open(config)?;
+    let settings = settings.clone();
+    let work = move || {
+        let mut denied = None;
+        while !stop.load(Ordering::Acquire) {
+            let statuses = nodes.look(LOOK);
+            let own = statuses.iter().flatten().find(|status| status.identity == identity);
+            match next_step(&settings, (identity, dead), leader_of(&statuses), own) {
+                Step::Wait => {}
+                Step::Ask(leader, heir) => {
+                    let why =
+                        leader.denied.filter(|denial| denial.identity == identity).map(|denial| denial.why);
+                    if let Some(why) = why.filter(|why| denied != Some(*why)) {
+                        tracing::info!("{identity} is not a member yet in the place of {dead}: {why:?}");
+                        denied = Some(why);
+                    }
+                    nodes.client.submit(leader, Change::Replace, heir);
+                }
+                Step::Done(what) => {
+                    match lockstep_node::rejoined(&settings) {
+                        Ok(()) => tracing::info!("{what}"),
+                        Err(error) => tracing::warn!("{what}; {error}: each start asks again"),
+                    }
+                    return;
+                }
+            }
+            std::thread::sleep(PAUSE);
+        }
+    };
+    let builder = std::thread::Builder::new().name("lockstep-rejoin".into());
+    let thread = capabilities::spawn(builder, work);
+    thread.map(drop).map_err(|error| {
+        Failure::new(FAILED, format!("starting the thread that asks for the place of {dead} failed: {error}"))
+    })
+}
+
+/// The next thing to do.
+#[derive(Debug)]
+enum Step<'a> {
+    Wait,
+    /// The leader is asked for the change to this member.
+    Ask(&'a NodeStatus, MemberBody),
+    /// There is nothing left to ask for, and why.
+    Done(String),
+}
+
+fn next_step<'a>(
+    settings: &NodeSettings,
+    (identity, dead): (Identity, Identity),
+    leader: Option<&'a NodeStatus>,
+    own: Option<&NodeStatus>,
+) -> Step<'a> {
+    let Some(leader) = leader else { return Step::Wait };
+    if leader.lists(identity) {
+        return match leader.is_stable() {
+            true => Step::Done(format!("{identity} is a member in the place of {dead}")),
+            false => Step::Wait,
+        };
+    }
+    let listed = leader.member(identity.replica);
+    let Some(listed) = listed.filter(|listed| listed.member.identity() == dead) else {
+        let instead = listed.map_or("nobody".to_owned(), |listed| listed.member.identity().to_string());
+        return match leader.is_stable() {
+            true => Step::Done(format!(
+                "{identity} takes nobody's place: {dead} is no member any more, {instead} is"
+            )),
+            false => Step::Wait,
+        };
+    };
+    let lives = listed.last_contact.is_some_and(|silent| (silent.as_nanos() as u64) < DEAD_NS);
+    let has_caught_up = own.is_some_and(|own| own.holds_what_is_committed(leader));
+    if lives || !has_caught_up || !leader.is_stable() {
+        return Step::Wait;
+    }
+    let heir = match listed.member.is_witness() {
+        true => MemberBody::witness(identity, settings.unicast),
+        false => MemberBody::full(identity, settings.unicast),
+    };
+    Step::Ask(leader, heir)
+}

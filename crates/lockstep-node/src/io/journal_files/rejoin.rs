@@ -1,0 +1,249 @@
+//! A journal that cannot prove itself complete is laid aside, and a blank one of a new identity takes its
+//! folder.
+//!
+//! ```text
+//!   superblock, segments/…          the journal
+//!   rejoins                         the identity whose place it asks for, until it has that
+//!   former/superblock, segments/…   the journal that was laid aside: one at most
+//! ```
+//!
+//! Every step can be repeated. A process that dies on the way leaves a journal that cannot prove itself
+//! complete, as before, or the new one.
+
+use super::{
+    JournalError, JournalFailure, boot, check_empty, draw_incarnation, lock, make_private, superblock_of,
+    usage,
+};
+use crate::io::store::DirStore;
+use lockstep_io::IoError;
+use lockstep_replica::journal::{JournalOpenError, format as format_store};
+use lockstep_wire::Identity;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::Path;
+
+const MARK: &str = "rejoins";
+const FORMER: &str = "former";
+/// A folder in which the new superblock is made.
+const RENEWED: &str = "renewed";
+
+/// Whose place the journal in `dir` asks for.
+pub fn rejoining(dir: &Path) -> Option<Identity> {
+    fs::read_to_string(dir.join(MARK)).ok()?.trim().parse().ok()
+}
+
+/// The journal in `dir` asks for nobody's place any more.
+///
+/// # Errors
+/// Those of the files.
+pub fn rejoined(dir: &Path) -> Result<(), IoError> {
+    match fs::remove_file(dir.join(MARK)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(IoError::new(format!("removing {}", dir.join(MARK).display()), error))
+        }
+        _ => sync_dir(dir),
+    }
+}
+
+/// Lays the journal in `dir` of replica `replica` aside, and makes a blank one of a new identity that asks
+/// for the place of `dead`. An empty folder gets the blank one.
+///
+/// # Errors
+/// A process has the journal open, it is another's, nothing tells whose it is, or the files fail.
+pub fn renew(dir: &Path, cluster: u64, replica: u32, dead: Identity) -> Result<Identity, JournalError> {
+    let work = || -> Result<Identity, JournalFailure> {
+        let _lock = lock(dir)?;
+        let failed = |e| JournalFailure::from(IoError::new(format!("laying {} aside", dir.display()), e));
+        if dir.join("superblock").exists() {
+            let before = superblock_of(&DirStore::reader(dir))?;
+            if before.cluster != cluster {
+                return Err(JournalOpenError::Cluster { seen: before.cluster, want: cluster }.into());
+            }
+            if before.identity.replica != replica {
+                return Err(JournalOpenError::Replica { seen: before.identity, want: replica }.into());
+            }
+            make_room(dir, before.identity)?;
+            mark(dir, dead).map_err(failed)?;
+            lay_aside(dir, before.identity).map_err(failed)?;
+        } else {
+            check_empty(dir).map_err(failed)?.map_err(JournalOpenError::NotEmpty)?;
+            mark(dir, dead).map_err(failed)?;
+        }
+        let identity = Identity { replica, incarnation: draw_incarnation()? };
+        let renewed = dir.join(RENEWED);
+        remove_all(&renewed).map_err(failed)?;
+        make_private(&renewed).map_err(failed)?;
+        format_store(&mut DirStore::new(&renewed, true)?, cluster, identity, boot()?)?;
+        // Behind this the folder is that of the new identity.
+        fs::rename(renewed.join("superblock"), dir.join("superblock")).map_err(failed)?;
+        sync_dir(dir)?;
+        remove_all(&renewed).map_err(failed)?;
+        Ok(identity)
+    };
+    work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
+}
+
+/// The journal of an earlier identity that was laid aside goes. Beside the one of `identity` there is to be
+/// room for another of its size.
+fn make_room(dir: &Path, identity: Identity) -> Result<(), JournalFailure> {
+    let former = dir.join(FORMER);
+    if !is_former(&former, identity) {
+        remove_all(&former).map_err(|e| IoError::new(format!("removing {}", former.display()), e))?;
+    }
+    let (free, used) = usage(&DirStore::new(dir, false)?)?;
+    if used <= free {
+        return Ok(());
+    }
+    let doing = format!("laying {} aside", dir.display());
+    let why = format!("a second journal of its {used} bytes has no room in {free}: make room on its disk");
+    Err(IoError::because(doing, ErrorKind::StorageFull, why).into())
+}
+
+/// Whether `former` holds what was laid aside of the journal of `identity`.
+fn is_former(former: &Path, identity: Identity) -> bool {
+    superblock_of(&DirStore::reader(former)).is_ok_and(|before| before.identity == identity)
+}
+
+/// Moves all but the superblock, of which a copy is made first: it tells whose remains these are.
+fn lay_aside(dir: &Path, identity: Identity) -> std::io::Result<()> {
+    let former = dir.join(FORMER);
+    if !is_former(&former, identity) {
+        remove_all(&former)?;
+        make_private(&former)?;
+        let new = former.join("superblock.new");
+        fs::copy(dir.join("superblock"), &new)?;
+        File::open(&new)?.sync_all()?;
+        fs::rename(&new, former.join("superblock"))?;
+        File::open(&former)?.sync_all()?;
+    }
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let stays = ["superblock", "lock", MARK, FORMER, RENEWED];
+        // The folder of segments was made anew by whoever looked in between.
+        let is_empty = name == "segments" && fs::read_dir(dir.join(&name))?.next().is_none();
+        if !is_empty && !stays.iter().any(|stays| name == *stays) {
+            fs::rename(dir.join(&name), former.join(&name))?;
+        }
+    }
+    File::open(&former)?.sync_all()
+}
+
+fn mark(dir: &Path, dead: Identity) -> std::io::Result<()> {
+    let new = dir.join(format!("{MARK}.new"));
+    fs::write(&new, format!("{dead}\n"))?;
+    File::open(&new)?.sync_all()?;
+    fs::rename(new, dir.join(MARK))?;
+    File::open(dir)?.sync_all()
+}
+
+fn remove_all(folder: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn sync_dir(dir: &Path) -> Result<(), IoError> {
+    let synced = File::open(dir).and_then(|dir| dir.sync_all());
+    synced.map_err(|e| IoError::new(format!("syncing {}", dir.display()), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::journal_files::format;
+
+    const OWN: Identity = Identity { replica: 3, incarnation: 0x0a3_f9c1 };
+
+    fn journal() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        format(dir.path(), 7, OWN).unwrap();
+        fs::write(dir.path().join("segments/0000000001.seg"), b"what it held").unwrap();
+        fs::write(dir.path().join("tail-path"), b"/dev/shm/tail").unwrap();
+        dir
+    }
+
+    fn identity_in(dir: &Path) -> Identity {
+        superblock_of(&DirStore::reader(dir)).unwrap().identity
+    }
+
+    #[test]
+    fn a_journal_is_laid_aside_whole_and_a_blank_one_of_a_new_identity_takes_its_folder() {
+        let dir = journal();
+        let (dir, former) = (dir.path(), dir.path().join("former"));
+        let new = renew(dir, 7, 3, OWN).unwrap();
+        assert_eq!((identity_in(dir), identity_in(&former)), (new, OWN));
+        assert!(new != OWN && new.replica == 3);
+        assert_eq!(fs::read(former.join("segments/0000000001.seg")).unwrap(), b"what it held");
+        assert!(former.join("tail-path").exists() && !dir.join("tail-path").exists());
+        assert_eq!(rejoining(dir), Some(OWN));
+        // The next one takes the place of it.
+        fs::create_dir_all(dir.join("segments")).unwrap();
+        fs::write(dir.join("segments/0000000001.seg"), b"of the new one").unwrap();
+        let newest = renew(dir, 7, 3, new).unwrap();
+        assert_eq!((identity_in(dir), identity_in(&former), rejoining(dir)), (newest, new, Some(new)));
+        assert_eq!(fs::read(former.join("segments/0000000001.seg")).unwrap(), b"of the new one");
+        rejoined(dir).unwrap();
+        rejoined(dir).unwrap();
+        assert_eq!(rejoining(dir), None);
+    }
+
+    #[test]
+    fn a_process_that_dies_on_the_way_leaves_the_old_journal_or_the_new_one_and_nothing_is_lost() {
+        // What each step has done when the next one is not reached.
+        let marked = |dir: &Path| mark(dir, OWN).unwrap();
+        let copied = |dir: &Path| {
+            make_private(&dir.join(FORMER)).unwrap();
+            fs::copy(dir.join("superblock"), dir.join("former/superblock")).unwrap();
+        };
+        let half_copied = |dir: &Path| {
+            make_private(&dir.join(FORMER)).unwrap();
+            fs::write(dir.join("former/superblock.new"), b"half").unwrap();
+        };
+        let moved = |dir: &Path| fs::rename(dir.join("segments"), dir.join("former/segments")).unwrap();
+        let looked = |dir: &Path| fs::create_dir(dir.join("segments")).unwrap();
+        let half_made = |dir: &Path| {
+            make_private(&dir.join(RENEWED)).unwrap();
+            fs::write(dir.join("renewed/superblock"), b"half").unwrap();
+        };
+        type Step<'a> = &'a dyn Fn(&Path);
+        let steps: [&[Step<'_>]; 6] = [
+            &[&marked],
+            &[&marked, &half_copied],
+            &[&marked, &copied],
+            &[&marked, &copied, &moved],
+            &[&marked, &copied, &moved, &looked],
+            &[&marked, &copied, &moved, &looked, &half_made],
+        ];
+        for (count, done) in steps.iter().enumerate() {
+            let dir = journal();
+            let dir = dir.path();
+            done.iter().for_each(|step| step(dir));
+            assert_eq!(identity_in(dir), OWN, "{count} steps");
+            let new = renew(dir, 7, 3, OWN).unwrap();
+            let former = dir.join("former");
+            assert_eq!((identity_in(dir), identity_in(&former)), (new, OWN), "{count} steps");
+            let held = fs::read(former.join("segments/0000000001.seg")).unwrap();
+            assert_eq!(held, b"what it held", "{count} steps");
+            assert!(!dir.join(RENEWED).exists());
+        }
+    }
+
+    #[test]
+    fn an_empty_folder_gets_a_blank_journal_and_one_of_another_or_of_nobody_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = renew(dir.path(), 7, 3, OWN).unwrap();
+        assert_eq!((identity_in(dir.path()), rejoining(dir.path())), (new, Some(OWN)));
+        assert!(!dir.path().join(FORMER).exists());
+        let dir = journal();
+        for (cluster, replica) in [(8, 3), (7, 2)] {
+            let refused = renew(dir.path(), cluster, replica, OWN).unwrap_err().to_string();
+            assert!(refused.contains("give the right directory") || refused.contains("give each its own"));
+            assert_eq!((identity_in(dir.path()), rejoining(dir.path())), (OWN, None));
+        }
+        fs::remove_file(dir.path().join("superblock")).unwrap();
+        let refused = renew(dir.path(), 7, 3, OWN).unwrap_err().to_string();
+        assert!(refused.contains("not empty"), "{refused}");
+        assert!(dir.path().join("segments/0000000001.seg").exists() && rejoining(dir.path()).is_none());
+    }
+}
