@@ -102,8 +102,8 @@ fn a_replica_that_lost_power_disk_or_days_is_a_member_again_without_a_hand() {
             cluster.publish(&lines(published, published + 50));
             published += 50;
             are_equal(&cluster, id, of);
-            let former = cluster.path(&format!("journal-{id}/former"));
-            assert_eq!(former.join("superblock").exists(), !matches!(blow, Blow::Disk), "{what}");
+            let aside = cluster.path(&format!("journal-{id}/aside"));
+            assert_eq!(aside.join("superblock").exists(), !matches!(blow, Blow::Disk), "{what}");
         }
     }
     // It votes: one more may be lost.
@@ -129,7 +129,7 @@ fn where_no_quorum_lives_each_waits_and_says_so_and_a_recovery_goes_on_in_what_i
     for replica in &mut replicas {
         replica.await_log("no leader answers; where a quorum is lost for good, `lockstep recover`");
     }
-    assert!(!cluster.path("journal-1/former").exists(), "nothing is given up");
+    assert!(!cluster.path("journal-1/aside").exists(), "nothing is given up");
     let found = ["recover", "--replica", "1", "--accept-loss"];
     cluster.run(&found, b"").with_code(0);
     cluster.run(&["wait", "--for", "leader", "--timeout", "60s"], b"").with_code(0);
@@ -165,7 +165,7 @@ fn a_replica_of_two_and_one_whose_identity_lives_elsewhere_do_not_rejoin() {
     let more = ["--set", &elsewhere[0], "--set", &elsewhere[1], "--set", "replay.readers=0"];
     let mut second = cluster.start_replica_with(3, &more);
     second.await_log(&format!("it waits: {three}, whose place it would take, lives"));
-    assert!(!cluster.path("copy/former").exists());
+    assert!(!cluster.path("copy/aside").exists());
     assert_eq!(member(&cluster, 3), three);
     assert_eq!(second.terminate(), Some(0));
 }

@@ -72,7 +72,7 @@ pub fn begin(
             Some(Ok(dead)) => match lockstep_node::renew(settings, dead) {
                 Ok(identity) => {
                     tracing::warn!(
-                        "{why}; the journal was laid aside as {}/former, and this replica rejoins as {identity} in \
+                        "{why}; the journal was laid aside as {}/aside, and this replica rejoins as {identity} in \
                          the place of {dead}",
                         settings.journal.display()
                     );

@@ -246,7 +246,7 @@ pub fn format(settings: &NodeSettings) -> Result<Identity, NodeError> {
     Ok(journal_files::format(&settings.journal, settings.keys.cluster(), identity)?.identity)
 }
 
-/// Lays this replica's journal aside, in the folder `former` of its own, and makes a blank one of a new
+/// Lays this replica's journal aside, in the folder `aside` of its own, and makes a blank one of a new
 /// identity, which asks for the place of `dead` ([`rejoining`]).
 ///
 /// # Errors

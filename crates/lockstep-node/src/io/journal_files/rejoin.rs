@@ -4,7 +4,7 @@
 //! ```text
 //!   superblock, segments/…          the journal
 //!   rejoins                         the identity whose place it asks for, until it has that
-//!   former/superblock, segments/…   the journal that was laid aside: one at most
+//!   aside/superblock, segments/…   the journal that was laid aside: one at most
 //! ```
 //!
 //! Every step can be repeated. A process that dies on the way leaves a journal that cannot prove itself
@@ -23,7 +23,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 const MARK: &str = "rejoins";
-const FORMER: &str = "former";
+const ASIDE: &str = "aside";
 /// A folder in which the new superblock is made.
 const RENEWED: &str = "renewed";
 
@@ -86,9 +86,9 @@ pub fn renew(dir: &Path, cluster: u64, replica: u32, dead: Identity) -> Result<I
 /// The journal of an earlier identity that was laid aside goes. Beside the one of `identity` there is to be
 /// room for another of its size.
 fn make_room(dir: &Path, identity: Identity) -> Result<(), JournalFailure> {
-    let former = dir.join(FORMER);
-    if !is_former(&former, identity) {
-        remove_all(&former).map_err(|e| IoError::new(format!("removing {}", former.display()), e))?;
+    let aside = dir.join(ASIDE);
+    if !is_of(&aside, identity) {
+        remove_all(&aside).map_err(|e| IoError::new(format!("removing {}", aside.display()), e))?;
     }
     let (free, used) = usage(&DirStore::new(dir, false)?)?;
     if used <= free {
@@ -99,33 +99,33 @@ fn make_room(dir: &Path, identity: Identity) -> Result<(), JournalFailure> {
     Err(IoError::because(doing, ErrorKind::StorageFull, why).into())
 }
 
-/// Whether `former` holds what was laid aside of the journal of `identity`.
-fn is_former(former: &Path, identity: Identity) -> bool {
-    superblock_of(&DirStore::reader(former)).is_ok_and(|before| before.identity == identity)
+/// Whether `aside` holds what was laid aside of the journal of `identity`.
+fn is_of(aside: &Path, identity: Identity) -> bool {
+    superblock_of(&DirStore::reader(aside)).is_ok_and(|before| before.identity == identity)
 }
 
 /// Moves all but the superblock, of which a copy is made first: it tells whose remains these are.
 fn lay_aside(dir: &Path, identity: Identity) -> std::io::Result<()> {
-    let former = dir.join(FORMER);
-    if !is_former(&former, identity) {
-        remove_all(&former)?;
-        make_private(&former)?;
-        let new = former.join("superblock.new");
+    let aside = dir.join(ASIDE);
+    if !is_of(&aside, identity) {
+        remove_all(&aside)?;
+        make_private(&aside)?;
+        let new = aside.join("superblock.new");
         fs::copy(dir.join("superblock"), &new)?;
         File::open(&new)?.sync_all()?;
-        fs::rename(&new, former.join("superblock"))?;
-        File::open(&former)?.sync_all()?;
+        fs::rename(&new, aside.join("superblock"))?;
+        File::open(&aside)?.sync_all()?;
     }
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
-        let stays = ["superblock", "lock", MARK, FORMER, RENEWED];
+        let stays = ["superblock", "lock", MARK, ASIDE, RENEWED];
         // The folder of segments was made anew by whoever looked in between.
         let is_empty = name == "segments" && fs::read_dir(dir.join(&name))?.next().is_none();
         if !is_empty && !stays.iter().any(|stays| name == *stays) {
-            fs::rename(dir.join(&name), former.join(&name))?;
+            fs::rename(dir.join(&name), aside.join(&name))?;
         }
     }
-    File::open(&former)?.sync_all()
+    File::open(&aside)?.sync_all()
 }
 
 fn mark(dir: &Path, dead: Identity) -> std::io::Result<()> {
@@ -170,19 +170,19 @@ mod tests {
     #[test]
     fn a_journal_is_laid_aside_whole_and_a_blank_one_of_a_new_identity_takes_its_folder() {
         let dir = journal();
-        let (dir, former) = (dir.path(), dir.path().join("former"));
+        let (dir, aside) = (dir.path(), dir.path().join("aside"));
         let new = renew(dir, 7, 3, OWN).unwrap();
-        assert_eq!((identity_in(dir), identity_in(&former)), (new, OWN));
+        assert_eq!((identity_in(dir), identity_in(&aside)), (new, OWN));
         assert!(new != OWN && new.replica == 3);
-        assert_eq!(fs::read(former.join("segments/0000000001.seg")).unwrap(), b"what it held");
-        assert!(former.join("tail-path").exists() && !dir.join("tail-path").exists());
+        assert_eq!(fs::read(aside.join("segments/0000000001.seg")).unwrap(), b"what it held");
+        assert!(aside.join("tail-path").exists() && !dir.join("tail-path").exists());
         assert_eq!(rejoining(dir), Some(OWN));
         // The next one takes the place of it.
         fs::create_dir_all(dir.join("segments")).unwrap();
         fs::write(dir.join("segments/0000000001.seg"), b"of the new one").unwrap();
         let newest = renew(dir, 7, 3, new).unwrap();
-        assert_eq!((identity_in(dir), identity_in(&former), rejoining(dir)), (newest, new, Some(new)));
-        assert_eq!(fs::read(former.join("segments/0000000001.seg")).unwrap(), b"of the new one");
+        assert_eq!((identity_in(dir), identity_in(&aside), rejoining(dir)), (newest, new, Some(new)));
+        assert_eq!(fs::read(aside.join("segments/0000000001.seg")).unwrap(), b"of the new one");
         rejoined(dir).unwrap();
         rejoined(dir).unwrap();
         assert_eq!(rejoining(dir), None);
@@ -193,14 +193,14 @@ mod tests {
         // What each step has done when the next one is not reached.
         let marked = |dir: &Path| mark(dir, OWN).unwrap();
         let copied = |dir: &Path| {
-            make_private(&dir.join(FORMER)).unwrap();
-            fs::copy(dir.join("superblock"), dir.join("former/superblock")).unwrap();
+            make_private(&dir.join(ASIDE)).unwrap();
+            fs::copy(dir.join("superblock"), dir.join("aside/superblock")).unwrap();
         };
         let half_copied = |dir: &Path| {
-            make_private(&dir.join(FORMER)).unwrap();
-            fs::write(dir.join("former/superblock.new"), b"half").unwrap();
+            make_private(&dir.join(ASIDE)).unwrap();
+            fs::write(dir.join("aside/superblock.new"), b"half").unwrap();
         };
-        let moved = |dir: &Path| fs::rename(dir.join("segments"), dir.join("former/segments")).unwrap();
+        let moved = |dir: &Path| fs::rename(dir.join("segments"), dir.join("aside/segments")).unwrap();
         let looked = |dir: &Path| fs::create_dir(dir.join("segments")).unwrap();
         let half_made = |dir: &Path| {
             make_private(&dir.join(RENEWED)).unwrap();
@@ -221,9 +221,9 @@ mod tests {
             done.iter().for_each(|step| step(dir));
             assert_eq!(identity_in(dir), OWN, "{count} steps");
             let new = renew(dir, 7, 3, OWN).unwrap();
-            let former = dir.join("former");
-            assert_eq!((identity_in(dir), identity_in(&former)), (new, OWN), "{count} steps");
-            let held = fs::read(former.join("segments/0000000001.seg")).unwrap();
+            let aside = dir.join("aside");
+            assert_eq!((identity_in(dir), identity_in(&aside)), (new, OWN), "{count} steps");
+            let held = fs::read(aside.join("segments/0000000001.seg")).unwrap();
             assert_eq!(held, b"what it held", "{count} steps");
             assert!(!dir.join(RENEWED).exists());
         }
@@ -234,7 +234,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let new = renew(dir.path(), 7, 3, OWN).unwrap();
         assert_eq!((identity_in(dir.path()), rejoining(dir.path())), (new, Some(OWN)));
-        assert!(!dir.path().join(FORMER).exists());
+        assert!(!dir.path().join(ASIDE).exists());
         let dir = journal();
         for (cluster, replica) in [(8, 3), (7, 2)] {
             let refused = renew(dir.path(), cluster, replica, OWN).unwrap_err().to_string();
