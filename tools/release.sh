@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Makes a release: the package of Debian, an archive with the static program, the bill of materials,
-# checksums.
+# Makes a release: the package of Debian, an archive with the static program, the image of a container with it, the
+# bill of materials, checksums, and their signature. All programs have TLS.
 #
 #     tools/release.sh [FOLDER]            into target/release-files, unless another folder is given
 #     tools/release.sh --compare           makes it here and in a clone elsewhere, and compares every byte
 #
 # Of one commit and one compiler the files are the same, byte for byte, wherever they are built. What is
-# missing is installed or named: cargo-deb from the registry, the target of musl by rustup. Without that
-# target there is no static program, and the last line says so.
+# missing is installed or named: cargo-deb from the registry, the target of musl by rustup, and musl-gcc, which
+# compiles the C of TLS for it. Without these there is no static program and no image, and the last line says so.
+# $LOCKSTEP_SIGNING_KEY is the key that signs (tools/sign.sh).
 set -euo pipefail
 umask 022
 cd "$(dirname "$0")/.."
@@ -38,11 +39,22 @@ export RUSTFLAGS="--remap-path-prefix=$PWD=lockstep --remap-path-prefix=${CARGO_
 rm -rf "$out"
 mkdir -p "$out"
 
+# A program with TLS asks for a certificate; one without it says that.
+has_tls() {
+    local users said
+    users="$(mktemp)"
+    said="$("$1" gateway --config contrib/container/lockstep.toml --name try --users "$users" \
+        --listen-tls 127.0.0.1:0 2>&1 || true)"
+    rm "$users"
+    [[ $said == *gateway.tls_certificate* ]] || { echo "$1 has no TLS: $said" >&2; exit 1; }
+}
+
 echo "== the program"
-cargo build --locked --profile dist --bin lockstep
+cargo build --locked --profile dist --bin lockstep --features tls
+has_tls "$target/dist/lockstep"
 cargo build --locked --profile chores -p tools
 "$target/chores/tools" package --program "$target/dist/lockstep" "$target/package"
-"$target/chores/tools" sbom > "$out/lockstep-$version.cdx.json"
+"$target/chores/tools" sbom --features tls > "$out/lockstep-$version.cdx.json"
 
 echo "== the package of Debian"
 if ! cargo deb --version 2>/dev/null | grep -q "${cargo_deb_version%.*}"; then
@@ -55,20 +67,27 @@ fi
 # The program has 138 MB with the lines of its source, for perf and debuggers, and 23 without: two packages.
 cargo deb --no-build --profile dist --dbgsym --output "$out/"
 
-echo "== the static program"
+echo "== the static program, and its image"
 static=""
-if [ -d "$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/$musl" ] || rustup target add "$musl" 2>/dev/null; then
-    cargo build --locked --profile dist --bin lockstep --target "$musl"
+if ! command -v musl-gcc >/dev/null; then
+    missing="musl-gcc is not installed (apt-get install musl-tools)"
+elif ! [ -d "$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/$musl" ] && ! rustup target add "$musl" 2>/dev/null; then
+    missing="the target $musl cannot be had here"
+else
+    cargo build --locked --profile dist --bin lockstep --features tls --target "$musl"
     static="lockstep-$version-$musl"
     rm -rf "${target:?}/$static"
     mkdir -p "$target/$static"
     strip -o "$target/$musl/dist/lockstep.stripped" "$target/$musl/dist/lockstep"
+    has_tls "$target/$musl/dist/lockstep.stripped"
     cp "$target/$musl/dist/lockstep.stripped" "$target/$static/lockstep"
     cp LICENSE-APACHE LICENSE-MIT CHANGELOG.md "$target/$static/"
     cp -r "$target/package/man" "$target/package/completions" configs contrib "$target/$static/"
     tar --create --directory "$target" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
         --mode=u+rw,go+rX,go-w "$static" | gzip -n > "$out/$static.tar.gz"
+    tools/image.sh "$target/$static/lockstep" "$version" "$out/lockstep-$version-container.tar"
 fi
 
-(cd "$out" && sha256sum -- *.* > SHA256SUMS.new && mv SHA256SUMS.new SHA256SUMS && cat SHA256SUMS)
-[ -n "$static" ] || echo "no static program: the target $musl cannot be had here" >&2
+tools/sign.sh "$out"
+cat "$out/SHA256SUMS"
+[ -n "$static" ] || echo "no static program and no image: $missing" >&2

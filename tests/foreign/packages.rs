@@ -2,6 +2,7 @@
 //! completions of every command.
 
 mod installed;
+mod release;
 
 use lockstep_testkit::processes::{self, Cluster, program};
 use std::collections::BTreeSet;
