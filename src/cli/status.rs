@@ -7,6 +7,7 @@ use super::expiry::Expiry;
 use super::operator::{Look, age, leads_for, suspicion};
 use lockstep_client::internal::{ClusterStatus, Health, LogVersion, MemberStatus, NodeStatus, leader_of};
 use lockstep_io::clock::Utc;
+use lockstep_wire::LeaderLossReason;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -151,8 +152,10 @@ fn listed_at(leader: Option<&NodeStatus>, address: SocketAddrV4) -> Option<&Memb
     leader?.members.iter().find(|listed| listed.member.address() == Some(address))
 }
 
+/// The leaders that were missed, and had not said that they go.
 fn suspicions(
     statuses: &[Option<NodeStatus>],
 ) -> impl Iterator<Item = (&NodeStatus, lockstep_client::internal::SuspectedLeader)> {
-    statuses.iter().flatten().filter_map(|status| Some((status, status.suspected?)))
+    let missed = statuses.iter().flatten().filter_map(|status| Some((status, status.suspected?)));
+    missed.filter(|(_, suspected)| suspected.why != LeaderLossReason::StepDown)
 }

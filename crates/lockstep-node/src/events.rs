@@ -57,7 +57,18 @@ const HAPPENINGS: &[EventKind] = &[
                 .and_then(LeaderLossReason::from_u8)
                 .map_or("?", LeaderLossReason::name);
             let (epoch, leader) = (Epoch(event.a), Epoch(event.a).leader());
-            write!(f, "the leader {leader} of epoch {epoch} is missed: {why}")
+            match event.a {
+                0 => write!(f, "no leader was heard since this process began: {why}"),
+                _ => write!(f, "the leader {leader} of epoch {epoch} is missed: {why}"),
+            }
+        },
+    },
+    EventKind {
+        code: LEADER_GOES,
+        level: Level::INFO,
+        format: |event, f| {
+            let (epoch, leader) = (Epoch(event.a), Epoch(event.a).leader());
+            write!(f, "the leader {leader} of epoch {epoch} stops or hands over: another one follows")
         },
     },
     EventKind {
@@ -85,6 +96,11 @@ const HAPPENINGS: &[EventKind] = &[
             let why = StepDownReason::from_u32(u32::from(event.small)).map_or("?", StepDownReason::name);
             write!(f, "stamps no more in epoch {}: {why}; its log ends at seq {}", Epoch(event.a), event.b)
         },
+    },
+    EventKind {
+        code: HANDED_OVER,
+        level: Level::INFO,
+        format: |event, f| write!(f, "hands over epoch {}; its log ends at seq {}", Epoch(event.a), event.b),
     },
     EventKind {
         code: SUFFIX_REPLACED,
@@ -448,5 +464,36 @@ mod tests {
         let by_group = RefusedSender { address: None, generation: None, ..by_unicast };
         assert!(text(Some(by_group)).contains(", from 3:0a3f9c1, without a key"), "{}", text(Some(by_group)));
         assert!(text(None).starts_with("datagrams are refused: tag (reported once"));
+    }
+
+    #[test]
+    fn planned_work_is_no_warning_and_a_lost_leader_is_one() {
+        let epoch = Epoch::new(7, Identity { replica: 3, incarnation: 0xa3f_9c1 });
+        let line = |event| {
+            let record = record(event, 0, 0);
+            let text = EventText::new(EVENT_KINDS, &record);
+            format!("{} {text}", text.level())
+        };
+        let missed = |epoch, why| line(ReplicaEvent::LeaderSuspected { epoch, why });
+        let ended = |why| line(ReplicaEvent::SteppedDown { epoch, why, seq: 9 });
+        let (goes, silent) = (LeaderLossReason::StepDown, LeaderLossReason::Silence);
+        assert_eq!(
+            missed(epoch, goes),
+            format!("INFO the leader 3:0a3f9c1 of epoch {epoch} stops or hands over: another one follows")
+        );
+        assert_eq!(
+            missed(epoch, silent),
+            format!("WARN the leader 3:0a3f9c1 of epoch {epoch} is missed: silence")
+        );
+        assert_eq!(missed(Epoch(0), silent), "WARN no leader was heard since this process began: silence");
+        assert_eq!(
+            ended(StepDownReason::Handover),
+            format!("INFO hands over epoch {epoch}; its log ends at seq 9")
+        );
+        let words = ended(StepDownReason::NoQuorum);
+        assert!(
+            words.starts_with("WARN stamps no more in epoch ") && words.contains("hears no quorum"),
+            "{words}"
+        );
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! The code of a condition is its own ([`lockstep_wire::Condition`]).
 
-use super::event::{RefusedSender, ReplicaEvent};
-use lockstep_wire::{EventRecord as Record, Identity, Nanos, Reject, Seq, packed_address};
+use super::event::{RefusedSender, ReplicaEvent, StepDownReason};
+use lockstep_wire::{
+    Epoch, EventRecord as Record, Identity, LeaderLossReason, Nanos, Reject, Seq, packed_address,
+};
 
 /// The role changed.
 pub const ROLE: u16 = 1001;
@@ -33,6 +35,10 @@ pub const FOUNDED: u16 = 1030;
 pub const VERSION_RAISED: u16 = 1031;
 /// The stream's time goes back.
 pub const TIME_SET_BACK: u16 = 1032;
+/// The leader stops or hands over, as it was told to.
+pub const LEADER_GOES: u16 = 1033;
+/// This leader stops or hands over, as it was told to.
+pub const HANDED_OVER: u16 = 1034;
 /// Datagrams are rejected for a reason.
 pub const REJECTED: u16 = 1201;
 /// A gap was requested.
@@ -69,6 +75,18 @@ fn with_history(record: Record, identity: Identity, history: u64) -> Record {
     Record { a: identity.packed(), b: history, ..record }
 }
 
+/// A leader that said that it goes is no fault: that has a code of its own.
+fn missed(record: Record, epoch: Epoch, why: LeaderLossReason) -> Record {
+    let code = if why == LeaderLossReason::StepDown { LEADER_GOES } else { record.code };
+    Record { code, a: epoch.0, small: why as u16, ..record }
+}
+
+/// The same of the leader itself.
+fn stepped_down(record: Record, (epoch, seq): (Epoch, Seq), why: StepDownReason) -> Record {
+    let code = if why == StepDownReason::Handover { HANDED_OVER } else { record.code };
+    Record { code, a: epoch.0, b: seq, small: why as u16, ..record }
+}
+
 /// Of an order that the leader has stamped, and its effect.
 fn ordered(record: Record, seq: Seq, (a, c): (u64, u64)) -> Record {
     Record { a, b: seq, c, ..record }
@@ -85,9 +103,7 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         }
         ReplicaEvent::History { history } => Record { a: history, ..of(HISTORY) },
         ReplicaEvent::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
-        ReplicaEvent::LeaderSuspected { epoch, why } => {
-            Record { a: epoch.0, small: why as u16, ..of(LEADER_SUSPECTED) }
-        }
+        ReplicaEvent::LeaderSuspected { epoch, why } => missed(of(LEADER_SUSPECTED), epoch, why),
         ReplicaEvent::LeaderReturned { epoch, lasted } => {
             Record { a: epoch.0, c: lasted, ..of(LEADER_RETURNED) }
         }
@@ -96,9 +112,7 @@ pub fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
             Record { a: identity.packed(), b: u64::from(listed), c: lasted, small, e, ..of(MEMBER) }
         }
         ReplicaEvent::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },
-        ReplicaEvent::SteppedDown { epoch, why, seq } => {
-            Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
-        }
+        ReplicaEvent::SteppedDown { epoch, why, seq } => stepped_down(of(STEPPED_DOWN), (epoch, seq), why),
         ReplicaEvent::VersionRaised { version, seq } => ordered(of(VERSION_RAISED), seq, (version.into(), 0)),
         ReplicaEvent::TimeSetBack { before, after, seq } => ordered(of(TIME_SET_BACK), seq, (before, after)),
         ReplicaEvent::SuffixReplaced { from, epoch, old_epoch, old_next } => {
