@@ -17,7 +17,7 @@ const RULES: &str = "contrib/prometheus/alertmanager.yml";
 const FAULTS: &str = "contrib/prometheus/faults.test.yml";
 
 /// Labels of an alert.
-type Labels = BTreeMap<String, String>;
+pub type Labels = BTreeMap<String, String>;
 
 /// A condition on a label: equal to one of some texts, of which one that ends with `.+` stands for all that
 /// begin so.
@@ -164,10 +164,16 @@ fn each_planted_fault_leaves_one_page_or_one_ticket_and_planned_work_none() {
 fn firing(prometheus: &Prometheus) -> Option<Vec<Labels>> {
     let busy =
         ["LockstepThreadStalls", "LockstepCommitsSlow", "LockstepSocketDrops", "LockstepTakeoversTooOften"];
+    let all = firing_all(prometheus)?.into_iter();
+    Some(all.filter(|labels: &Labels| !busy.contains(&labels["alertname"].as_str())).collect())
+}
+
+/// The alerts that fire, by the word of Prometheus.
+pub fn firing_all(prometheus: &Prometheus) -> Option<Vec<Labels>> {
     let answer = prometheus.get("alerts")?;
     let alerts = answer["data"]["alerts"].as_array()?.iter().filter(|alert| alert["state"] == "firing");
     let labels = alerts.filter_map(|alert| serde_json::from_value(alert["labels"].clone()).ok());
-    Some(labels.filter(|labels: &Labels| !busy.contains(&labels["alertname"].as_str())).collect())
+    Some(labels.collect())
 }
 
 /// As in the file, but that no cause has to last for half a minute.

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod apply;
+mod calm;
 mod cli;
 mod doctor;
 mod exchange;
