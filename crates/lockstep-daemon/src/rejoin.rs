@@ -155,6 +155,7 @@ fn judge(
         leader: leader.identity,
         members: &members,
         is_stable: leader.is_stable(),
+        patience: DEAD_NS,
         seen_for: seen_since.map_or(0, |since| since.elapsed().as_nanos() as u64),
     })
 }

@@ -1,8 +1,8 @@
 //! The flags of the simulator.
 
 use clap::{Args, Parser, Subcommand};
-use lockstep_sim::Plan;
 use lockstep_sim::year::MONTHS;
+use lockstep_sim::{Plan, has_rejoiners};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -51,13 +51,14 @@ impl SimArgs {
         let is_wanted = (!self.joining || plan.has_joiners())
             && (!self.vanishing || plan.loses_files())
             && (!self.repeating || plan.repeats_orders())
+            && (!self.rejoining || has_rejoiners(&plan))
             && (!self.restoring || plan.restores_late());
         is_wanted.then_some(plan)
     }
 
     /// Whether seeds of all kinds are run.
     pub fn runs_all(&self) -> bool {
-        !(self.joining || self.vanishing || self.repeating || self.restoring || self.year)
+        !(self.joining || self.vanishing || self.repeating || self.rejoining || self.restoring || self.year)
     }
 }
 
@@ -90,17 +91,20 @@ pub struct SimArgs {
     /// Of these seeds only those in which orders are given half, or twice
     #[arg(long)]
     pub repeating: bool,
+    /// Of these seeds only those in which replicas without a journal rejoin by themselves
+    #[arg(long)]
+    pub rejoining: bool,
     /// Of these seeds only those in which a history is founded on what retention has left
     #[arg(long)]
     pub restoring: bool,
     /// Each seed is a year of trading days
-    #[arg(long, conflicts_with_all = ["joining", "vanishing", "repeating", "restoring"])]
+    #[arg(long, conflicts_with_all = ["joining", "vanishing", "repeating", "rejoining", "restoring"])]
     pub year: bool,
     /// Threads
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,
     /// One seed only
-    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds", "joining", "vanishing", "repeating", "restoring"])]
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds", "joining", "vanishing", "repeating", "rejoining", "restoring"])]
     pub seed: Option<u64>,
     /// Prints what happens in that seed's run: faults, roles and events
     #[arg(long, requires = "seed")]
@@ -121,7 +125,7 @@ pub struct SimArgs {
     #[arg(long, value_name = "N", requires = "seed")]
     pub messages: Option<u64>,
     /// Looks at every interleaving of three replicas instead, and then with a reader of each kind
-    #[arg(long, conflicts_with_all = ["seeds", "first", "seconds", "joining", "vanishing", "repeating", "restoring", "year", "seed", "svg"])]
+    #[arg(long, conflicts_with_all = ["seeds", "first", "seconds", "joining", "vanishing", "repeating", "rejoining", "restoring", "year", "seed", "svg"])]
     pub explore: bool,
     /// Steps in a row up to which all interleavings are looked at
     #[arg(long, value_name = "N", default_value_t = 7, requires = "explore")]

@@ -71,6 +71,7 @@ events! {
     ChangesCommitted "changes committed",
     OrdersTwo "two changes ordered at once",
     OrdersLate "late copies of orders",
+    Rejoins "replicas without a journal that rejoined by themselves",
     OrdersHalved "orders whose command died between two steps",
     OrdersAgain "orders that were given again",
     EventPages "pages of a replica's events that an operator asked for",

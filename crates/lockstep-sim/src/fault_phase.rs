@@ -161,6 +161,7 @@ impl World {
             FaultTarget::Remove(target) => self.remove(target),
             FaultTarget::Replace(target) => replay::replace(self, target),
             FaultTarget::Halved(target, steps, again) => order_half(self, target, steps, again),
+            FaultTarget::Rejoin(target) => replay::lose_and_rejoin(self, target),
             FaultTarget::Reformat(target) => replay::reformat(self, target),
             FaultTarget::DiesInstalling(target, lasting) => replay::die_installing(self, target, lasting),
             FaultTarget::TwoOrders(node, target) => {

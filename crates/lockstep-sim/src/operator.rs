@@ -8,6 +8,7 @@ use super::keys;
 use super::machine::{CLUSTER, Machine, MachineState};
 use super::plan::{EndPlan, FaultTargetNode};
 use super::populate::address;
+use super::rejoining::Rejoiners;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, Route};
 use super::world::{Actor, World};
@@ -38,6 +39,8 @@ pub(super) enum OperatorStep {
     Swap { node: usize, patient: bool },
     /// The journal at this node is formatted anew.
     Renew(usize),
+    /// The replica at this node, whose journal is lost, looks until it may rejoin.
+    Rejoin(usize),
     /// The survivor (a node) continues without the dead one.
     Declare { survivor: usize, dead: Identity, truly: bool },
 }
@@ -65,6 +68,8 @@ pub(super) struct SimOperator {
     asked: Vec<bool>,
     /// How many orders were signed.
     signed: u64,
+    /// Those who rejoin by themselves.
+    pub(super) rejoiners: Rejoiners,
 }
 
 impl SimOperator {
@@ -82,6 +87,12 @@ impl SimOperator {
     fn nonce(&mut self) -> u64 {
         self.signed += 1;
         self.signed
+    }
+
+    /// The token of the next query; whether a member that it declares dead is alive.
+    fn token(&mut self, lives: bool) -> u64 {
+        self.asked.push(lives);
+        self.asked.len() as u64 - 1
     }
 
     /// Does nothing for so long: all commands go on afterwards.
@@ -156,6 +167,7 @@ impl World {
             // A journal that the cluster may have heard of is not formatted again.
             OperatorStep::Renew(node) if self.lost >> node & 1 == 0 => Ok(true),
             OperatorStep::Renew(node) => self.renew(node).map(|()| true),
+            OperatorStep::Rejoin(node) => Ok(gives_up(self, node)),
             OperatorStep::Declare { survivor, dead, truly } => Ok(self.declare(survivor, dead, truly)),
             OperatorStep::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
             OperatorStep::Swap { node, patient } => {
@@ -266,7 +278,7 @@ impl World {
             })
         });
         let mut out = [0; SMALL_LEN_MAX];
-        let token = self.token(lives);
+        let token = self.operator.token(lives);
         let header = Header { epoch: epoch.0, first_seq: membership_seq, ..header(Kind::Query) };
         let query = (query_kind, name);
         let length = write_order(&mut out, keys::operator(), header, token, query, proof.as_ref());
@@ -301,16 +313,11 @@ impl World {
     /// Asks all of them; of those for the status each fourth asks for events, by a query of the same length.
     fn ask_all(&mut self, query_kind: QueryKind) {
         let mut out = [0; SMALL_LEN_MAX];
-        let token = self.token(false);
+        let token = self.operator.token(false);
         let is_fourth = query_kind == QueryKind::Status && token % 4 == 3;
         let query_kind = if is_fourth { QueryKind::Events } else { query_kind };
         let length = write_query(&mut out, keys::replica(), header(Kind::Query), token, query_kind, "");
         self.post_all(None, &out[..length]);
-    }
-
-    fn token(&mut self, lives: bool) -> u64 {
-        self.operator.asked.push(lives);
-        self.operator.asked.len() as u64 - 1
     }
 
     pub(super) fn post_all(&mut self, group: Option<Group>, bytes: &[u8]) {
@@ -327,7 +334,10 @@ impl World {
     pub(super) fn answer(&mut self, bytes: &[u8]) {
         let coverage = &mut self.oracle.coverage;
         let denied = match Datagram::decode(bytes, keys::replica()) {
-            Ok(Datagram::Status(_, body, ..)) => body.denied,
+            Ok(Datagram::Status(header, body, rows, _)) => {
+                self.operator.rejoiners.note(self.now, header, &body, rows);
+                body.denied
+            }
             Ok(Datagram::Events(_, _, rows)) => {
                 if rows.iter().len() > 0 {
                     coverage.count(Event::EventPages);
@@ -426,6 +436,21 @@ impl World {
         self.order(&[declare], 2 * timeout_ns);
         Ok(())
     }
+}
+
+/// Whether the replica at `node` gives its journal up now; it looks again where it does not. Of one whose
+/// journal somebody else has renewed there is nothing to be given up.
+fn gives_up(world: &mut World, node: usize) -> bool {
+    if world.lost >> node & 1 == 0 {
+        return true;
+    }
+    world.ask_all(QueryKind::Status);
+    let (now, timeout_ns) = (world.now, world.plan.timeout_ns);
+    let begins = world.operator.rejoiners.may_begin(node, now, timeout_ns);
+    if begins {
+        world.count(Event::Rejoins);
+    }
+    begins
 }
 
 fn header(kind: Kind) -> Header {

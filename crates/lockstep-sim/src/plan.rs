@@ -3,6 +3,8 @@
 
 mod draw;
 
+pub use draw::has_rejoiners;
+
 use super::disk::DiskFault;
 use super::edge::{EdgeFault, EdgePlan};
 use super::kinds::{Attacker, Configured, DeviceFault, SimClock, Suspension, VanishedFile};
@@ -120,6 +122,8 @@ pub enum FaultTarget {
     /// The journal of this one is lost; the command that replaces it dies after so many steps, and is given
     /// again after a while, or never.
     Halved(FaultTargetNode, u64, Nanos),
+    /// The journal of a member is lost, and it rejoins by itself.
+    Rejoin(FaultTargetNode),
     /// The journal of this one, which is no founder, is lost, and formatted anew.
     Reformat(FaultTargetNode),
     /// The next process that begins behind a checkpoint at this node dies in the call that stores it.
@@ -209,6 +213,7 @@ impl FaultTarget {
             | Self::Add(..)
             | Self::Remove(_)
             | Self::Replace(_)
+            | Self::Rejoin(_)
             | Self::Reformat(_)
             | Self::TwoOrders(..)
             | Self::LateOrder
@@ -405,6 +410,7 @@ impl Plan {
         plan.draw_wrong_clocks(&mut Rng::new(seed ^ 0xc1a5));
         plan.draw_vanished();
         plan.draw_halved();
+        draw::rejoining(&mut plan);
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
         plan.draw_attacks(&mut Rng::new(seed ^ 0xa77a));

@@ -294,6 +294,18 @@ pub(super) fn replace(world: &mut World, target: FaultTargetNode) {
     }
 }
 
+/// The journal of a member is lost, and the member rejoins by itself.
+pub(super) fn lose_and_rejoin(world: &mut World, target: FaultTargetNode) {
+    let Some(node) = world.resolve(target).filter(|node| !world.plan.is_archiver(*node)) else { return };
+    if world.lost >> node & 1 == 0 {
+        world.forget(FaultTargetNode::Replica(node));
+    }
+    if world.lost >> node & 1 == 1 {
+        let swap = OperatorStep::Swap { node, patient: true };
+        world.order(&[OperatorStep::Rejoin(node), OperatorStep::Renew(node), swap], 0);
+    }
+}
+
 /// The journal of one that is no founder is lost, and formatted anew.
 pub(super) fn reformat(world: &mut World, target: FaultTargetNode) {
     let Some(node) = world.resolve(target) else { return };

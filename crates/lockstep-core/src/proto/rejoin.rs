@@ -31,6 +31,8 @@ pub struct RejoinEvidence<'a> {
     pub members: &'a [SeenMember],
     /// Whether the last change of the membership is committed.
     pub is_stable: bool,
+    /// A member that is silent for so long is taken for dead.
+    pub patience: Nanos,
     /// For how long this has been seen without a break.
     pub seen_for: Nanos,
 }
@@ -77,7 +79,7 @@ impl fmt::Display for RejoinRefusal {
     }
 }
 
-/// A member that is silent for so long is taken for dead.
+/// The patience of a replica in operation.
 pub const DEAD_NS: Nanos = 2_000_000_000;
 
 /// REJOIN-1: a replica that cannot prove its journal complete gives it up, for a new identity in the place of
@@ -93,7 +95,7 @@ pub fn judge_rejoin(seen: &RejoinEvidence<'_>) -> Result<Identity, RejoinRefusal
         return Err(RejoinRefusal::NotListed);
     };
     let is_alive = |member: &SeenMember| {
-        member.identity == seen.leader || member.silent.is_some_and(|silent| silent < DEAD_NS)
+        member.identity == seen.leader || member.silent.is_some_and(|silent| silent < seen.patience)
     };
     if is_alive(dead) && !planted(Mutation::RejoinsBesideItself) {
         return Err(RejoinRefusal::Alive(dead.identity));
@@ -108,7 +110,7 @@ pub fn judge_rejoin(seen: &RejoinEvidence<'_>) -> Result<Identity, RejoinRefusal
     if !seen.is_stable && !planted(Mutation::RejoinsAtOnce) {
         return Err(RejoinRefusal::ChangePending);
     }
-    if seen.seen_for < DEAD_NS {
+    if seen.seen_for < seen.patience {
         return Err(RejoinRefusal::TooEarly);
     }
     Ok(dead.identity)
@@ -144,6 +146,7 @@ mod tests {
                         leader: identity(leader),
                         members: &members,
                         is_stable: flags & 2 != 0,
+                        patience: DEAD_NS,
                         seen_for,
                     });
                 }

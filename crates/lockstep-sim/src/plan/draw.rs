@@ -302,3 +302,30 @@ impl Plan {
         }
     }
 }
+
+/// One seed in so many has replicas that rejoin by themselves, ...
+const REJOINING_SELDOM: u64 = 24;
+/// ... drawn from this stream. No seed that failed once, and no witness of a mutation, draws one.
+const REJOINING_STREAM: u64 = 0x10e1;
+
+/// Journals that are lost, of replicas that rejoin; none in most runs.
+pub(super) fn rejoining(plan: &mut Plan) {
+    let mut rng = Rng::new(plan.seed ^ REJOINING_STREAM);
+    if rng.below(REJOINING_SELDOM) > 0 || plan.edges.is_some() || plan.founders < 3 {
+        return;
+    }
+    let mut at_ns = rng.below(plan.fault_phase_ns);
+    for _ in 0..1 + rng.below(4) {
+        let target = FaultTargetNode::Replica(rng.below(plan.founders as u64) as usize);
+        plan.faults.push(PlannedFault { at_ns, what: FaultTarget::Rejoin(target) });
+        // At the same time, or at another one.
+        if rng.below(2) == 0 {
+            at_ns = rng.below(plan.fault_phase_ns);
+        }
+    }
+}
+
+/// Whether replicas of a plan rejoin by themselves.
+pub fn has_rejoiners(plan: &Plan) -> bool {
+    plan.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Rejoin(_)))
+}

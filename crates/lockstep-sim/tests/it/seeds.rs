@@ -10,7 +10,8 @@
 use lockstep_config::Config;
 use lockstep_core::proto::commit::Durability;
 use lockstep_sim::coverage::Event;
-use lockstep_sim::many::{Tally, run_many};
+use lockstep_sim::has_rejoiners;
+use lockstep_sim::many::{Tally, run_many, run_wanted};
 use lockstep_sim::shrink::shrink;
 use lockstep_sim::{Configured, FaultTarget, Plan, run};
 use lockstep_testkit::lane;
@@ -228,4 +229,18 @@ fn equal_seeds_give_byte_identical_traces() {
         assert_eq!(once.story.to_string(), again.story.to_string(), "seed {seed}");
         assert_eq!(once, again, "seed {seed}");
     }
+}
+
+/// REJOIN-1 in whole clusters: journals are lost, several at the same time, and their replicas come back by
+/// themselves under faults.
+#[test]
+fn replicas_without_a_journal_rejoin_by_themselves_and_every_rule_holds() {
+    let seeds = amount(1_500, 60_000);
+    let tally = run_wanted(20_261_129_700_000, seeds, 2, 1, has_rejoiners, |_| true);
+    if let Some(failure) = tally.failures.first() {
+        panic!("{failure:?}");
+    }
+    let [begun, replaced] =
+        [Event::Rejoins, Event::MembersReplaced].map(|event| tally.total.coverage.get(event));
+    assert!(tally.runs > seeds / 60 && begun > tally.runs / 8 && replaced > tally.runs / 16, "{tally:?}");
 }

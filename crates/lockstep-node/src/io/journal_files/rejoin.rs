@@ -201,7 +201,7 @@ mod tests {
             fs::write(dir.join("aside/superblock.new"), b"half").unwrap();
         };
         let moved = |dir: &Path| fs::rename(dir.join("segments"), dir.join("aside/segments")).unwrap();
-        let looked = |dir: &Path| fs::create_dir(dir.join("segments")).unwrap();
+        let made_anew = |dir: &Path| fs::create_dir(dir.join("segments")).unwrap();
         let half_made = |dir: &Path| {
             make_private(&dir.join(RENEWED)).unwrap();
             fs::write(dir.join("renewed/superblock"), b"half").unwrap();
@@ -212,8 +212,8 @@ mod tests {
             &[&marked, &half_copied],
             &[&marked, &copied],
             &[&marked, &copied, &moved],
-            &[&marked, &copied, &moved, &looked],
-            &[&marked, &copied, &moved, &looked, &half_made],
+            &[&marked, &copied, &moved, &made_anew],
+            &[&marked, &copied, &moved, &made_anew, &half_made],
         ];
         for (count, done) in steps.iter().enumerate() {
             let dir = journal();
@@ -223,8 +223,8 @@ mod tests {
             let new = renew(dir, 7, 3, OWN).unwrap();
             let aside = dir.join("aside");
             assert_eq!((identity_in(dir), identity_in(&aside)), (new, OWN), "{count} steps");
-            let held = fs::read(aside.join("segments/0000000001.seg")).unwrap();
-            assert_eq!(held, b"what it held", "{count} steps");
+            let content = fs::read(aside.join("segments/0000000001.seg")).unwrap();
+            assert_eq!(content, b"what it held", "{count} steps");
             assert!(!dir.join(RENEWED).exists());
         }
     }
