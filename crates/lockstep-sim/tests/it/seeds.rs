@@ -235,7 +235,7 @@ fn equal_seeds_give_byte_identical_traces() {
 /// themselves under faults.
 #[test]
 fn replicas_without_a_journal_rejoin_by_themselves_and_every_rule_holds() {
-    let seeds = amount(1_500, 60_000);
+    let seeds = lane::amount(1_500, 60_000);
     let tally = run_wanted(20_261_129_700_000, seeds, 2, 1, has_rejoiners, |_| true);
     if let Some(failure) = tally.failures.first() {
         panic!("{failure:?}");
