@@ -1,6 +1,7 @@
 //! Every flag of every subcommand. Flags that are keys of the configuration become its strongest layer.
 
 mod membership;
+pub mod operator;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ pub use membership::{
     AckArgs, DeclareDeadArgs, HandoverArgs, MembershipAddArgs, MembershipArgs, MembershipCommand,
     MembershipRemoveArgs, MembershipReplaceArgs, TimeArgs, UpgradeArgs,
 };
+pub use operator::OperatorArgs;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -71,6 +73,8 @@ pub enum Command {
     Wait(super::wait::WaitArgs),
     /// Checks this host and, with --probe, the network between hosts, and prints what mends each fault
     Doctor(super::doctor::DoctorArgs),
+    /// Restarts, reloads or upgrades the nodes of all hosts, one after another, and stops at the first doubt
+    Rolling(super::rolling::RollingArgs),
     /// Rehearses failovers on a running cluster, measures them, and writes a report
     Drill(Box<super::drill::DrillArgs>),
     /// Shows the cluster on one screen, refreshed live
@@ -311,19 +315,6 @@ pub struct SubscribeArgs {
     /// Payloads, each behind its length, 4 bytes little-endian
     #[arg(long)]
     pub raw: bool,
-}
-
-/// Flags of every command that asks the replicas.
-#[derive(Args, Debug)]
-pub struct OperatorArgs {
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-    /// How long to wait until it is done; then exits 4
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]
-    pub timeout: Duration,
-    /// Prints JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Flags of `status`.

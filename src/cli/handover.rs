@@ -2,10 +2,10 @@
 
 use super::Failure;
 use super::args::HandoverArgs;
-use super::failure::{FAILED, NOT_READY, USAGE};
-use super::operator::{CommandClient, describe};
+use super::failure::{FAILED, USAGE};
+use super::operator::CommandClient;
 use lockstep_client::internal::leader_of;
-use lockstep_wire::{Identity, QueryKind};
+use lockstep_wire::Identity;
 use serde_json::json;
 use std::io::Write;
 
@@ -31,25 +31,7 @@ pub fn run(args: &HandoverArgs) -> Result<u8, Failure> {
         return tell(args, &before.identity.to_string(), &before.accepted.to_string(), "leads already");
     }
     let left = operator.left();
-    match operator.nodes.client.send_command(&before, QueryKind::Handover, to, left) {
-        Some(Ok(())) => {}
-        Some(Err(why)) => {
-            let what = format!(
-                "leader {} at {} does not hand over: {}",
-                before.identity,
-                before.address,
-                describe(why, to.unwrap_or(before.identity))
-            );
-            return Err(Failure::new(FAILED, what));
-        }
-        None => {
-            let what = format!(
-                "leader {} at {} did not answer within {:?}; look at `lockstep status`",
-                before.identity, before.address, args.operator.timeout
-            );
-            return Err(Failure::new(NOT_READY, what));
-        }
-    }
+    operator.order_handover(&before, to, left)?;
     let waited = "the leader was told to hand over and nobody else leads";
     let after = operator.wait(waited, |_, statuses| {
         Ok(leader_of(statuses).filter(|now| now.accepted > before.accepted).cloned())

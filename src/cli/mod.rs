@@ -43,7 +43,9 @@ mod prove;
 mod publish;
 mod recover;
 mod reload;
+mod remote;
 mod restore;
+mod rolling;
 #[cfg(test)]
 mod samples;
 mod shown;
@@ -56,6 +58,7 @@ mod upgrade;
 mod wait;
 mod waiting;
 mod web;
+mod whole;
 mod why;
 
 pub use lockstep_daemon::Failure;
@@ -125,6 +128,7 @@ impl Command {
             Self::Health(args) => health::run(&args),
             Self::Wait(args) => wait::run(&args),
             Self::Doctor(args) => doctor::run(&args),
+            Self::Rolling(args) => rolling::run(&args),
             Self::Drill(args) => drill::run(&args),
             Self::Top(args) => top::run(&args),
             Self::Web(args) => web::run(&args),

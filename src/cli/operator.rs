@@ -3,7 +3,7 @@
 
 use super::Failure;
 use super::expiry::Expiry;
-use super::failure::{DEGRADED, NOT_READY};
+use super::failure::{DEGRADED, FAILED, NOT_READY};
 use super::secret::OPERATOR;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{
@@ -15,7 +15,7 @@ use lockstep_daemon::config::{Config, KeyUse, Role};
 use lockstep_io::clock::{Utc, random_u64};
 use lockstep_io::key_file::{KeyFile, OPERATOR_FILE};
 pub use lockstep_top::figures::{age, short};
-use lockstep_wire::{CommandReject, Identity, KeyClass, LeaderLossReason, OperatorKey};
+use lockstep_wire::{CommandReject, Identity, KeyClass, LeaderLossReason, OperatorKey, QueryKind};
 use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -123,6 +123,31 @@ impl CommandClient {
         self.wait("no leader was found", |_, statuses| {
             Ok(leader_of(statuses).map(|leader| (leader.clone(), statuses.to_vec())))
         })
+    }
+
+    /// Orders a leader to give its place to `to`, or to whoever holds most, and waits `wait` at most until it
+    /// takes the order.
+    ///
+    /// # Errors
+    /// It refuses, or does not answer.
+    pub fn order_handover(
+        &mut self,
+        leader: &NodeStatus,
+        to: Option<Identity>,
+        wait: Duration,
+    ) -> Result<(), Failure> {
+        let who = format!("leader {} at {}", leader.identity, leader.address);
+        match self.nodes.client.send_command(leader, QueryKind::Handover, to, wait) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(why)) => {
+                let why = describe(why, to.unwrap_or(leader.identity));
+                Err(Failure::new(FAILED, format!("{who} does not hand over: {why}")))
+            }
+            None => {
+                let what = format!("{who} did not answer within {wait:?}; look at `lockstep status`");
+                Err(Failure::new(NOT_READY, what))
+            }
+        }
     }
 
     /// One line: who answers, and as what.

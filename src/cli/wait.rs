@@ -5,7 +5,7 @@
 //! does. Everything else is asked of the replicas, again and again with a pause between.
 
 use super::Failure;
-use super::args::OperatorArgs;
+use super::args::operator::OperatorArgs;
 use super::ended::{Again, abandoned, ended};
 use super::failure::{NOT_READY, USAGE};
 use super::operator::{CommandClient, grouped};

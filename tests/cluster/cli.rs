@@ -19,6 +19,7 @@ mod operators;
 mod recover;
 mod refusals;
 mod reload;
+mod rolling;
 mod rot;
 mod service;
 mod stall;

@@ -5,18 +5,18 @@ use super::process::{LocalProcess, StartAgain};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY, USAGE};
 use crate::cli::operator::{now, pause};
+use crate::cli::remote::{self, filled, shell};
 use clap::{Args, ValueEnum};
 use lockstep_daemon::config::Config;
 use lockstep_io::clock::Utc;
 use lockstep_io::{IoError, private};
-use lockstep_process::child::await_end;
 use lockstep_process::signal::Signal;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 /// How long a process that was told to end may take, and a command of the operator's.
@@ -75,10 +75,6 @@ pub struct DrillCommands {
     /// Ends such a cut
     #[arg(long, value_name = "CMD", requires = "cut_with")]
     pub heal_with: Option<String>,
-}
-
-fn filled(command: &str, replica: u32, signal: &str) -> String {
-    command.replace("{replica}", &replica.to_string()).replace("{signal}", signal)
 }
 
 /// How a fault is mended.
@@ -168,8 +164,10 @@ impl FaultDriver {
 
     fn plan(&self, kind: DrillKind, replica: u32) -> Result<(Blow, Remedy), String> {
         let commands = &self.commands;
-        let fill =
-            |command: &Option<String>, signal| command.as_ref().map(|text| filled(text, replica, signal));
+        let number = replica.to_string();
+        let fill = |command: &Option<String>, signal: &str| {
+            command.as_ref().map(|text| filled(text, &[("replica", &number), ("signal", signal)]))
+        };
         let flags = match kind {
             DrillKind::Stop => "--stop-with and --start-with",
             DrillKind::Kill => "--signal-with and --start-with",
@@ -225,7 +223,7 @@ impl FaultDriver {
         self.note(Some(OpenFault { kind, replica, at, remedy }))?;
         match blow {
             Blow::Signal(process, signal) => process.signal(signal).map_err(failed),
-            Blow::Shell(command) => shell(&command).map_err(failed),
+            Blow::Shell(command) => shell(&command, PATIENCE).map_err(failed),
             // It returns when the process has ended: the takeover begins before.
             Blow::Systemd(unit) => systemctl(&["--no-block", "stop", &unit]).map_err(failed),
         }
@@ -243,7 +241,7 @@ impl FaultDriver {
         };
         match &fault.remedy {
             Remedy::Resume(process) => process.signal(Signal::Continue).map_err(failed)?,
-            Remedy::Shell(command) => shell(command).map_err(failed)?,
+            Remedy::Shell(command) => shell(command, PATIENCE).map_err(failed)?,
             Remedy::Start { was, by } => self.start_again(fault.replica, *was, by).map_err(failed)?,
         }
         self.note(None)
@@ -268,7 +266,7 @@ impl FaultDriver {
             pause(LOOK);
         }
         match by {
-            StartAgain::Shell(command) => shell(command),
+            StartAgain::Shell(command) => shell(command, PATIENCE),
             StartAgain::Unit(unit) => systemctl(&["start", unit]),
             StartAgain::Command(line) => {
                 // Somebody else may have been faster.
@@ -388,40 +386,15 @@ fn open_of_others(config: &Config, folder: &Path, prefix: &str, own: &Path) -> O
     })
 }
 
-fn shell(command: &str) -> Result<(), String> {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]);
-    run(shell, command)
-}
-
 fn systemctl(args: &[&str]) -> Result<(), String> {
     let mut command = Command::new("systemctl");
     command.args(args);
-    run(command, &format!("systemctl {}", args.join(" ")))
-}
-
-fn run(mut command: Command, name: &str) -> Result<(), String> {
-    let wrong = |error| format!("`{name}`: {error}");
-    // stdout is the report's.
-    command.stdin(Stdio::null()).stdout(Stdio::from(std::io::stderr()));
-    let mut child = command.spawn().map_err(wrong)?;
-    match await_end(&mut child, PATIENCE).map_err(wrong)? {
-        Some(status) if status.success() => Ok(()),
-        Some(status) => Err(format!("`{name}` failed: {status}")),
-        None => Err(format!("`{name}` has not ended within {PATIENCE:?}")),
-    }
+    remote::run(command, &format!("`systemctl {}`", args.join(" ")), PATIENCE)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_of_the_operators_gets_the_number_and_the_signal() {
-        let command = "ssh host-{replica} systemctl kill -s {signal} lockstep-sequencer@{replica}";
-        let expected = "ssh host-3 systemctl kill -s STOP lockstep-sequencer@3";
-        assert_eq!(filled(command, 3, "STOP"), expected);
-    }
 
     #[test]
     fn a_unit_of_systemd_is_stopped_by_a_drill_of_root_alone() {
@@ -430,12 +403,5 @@ mod tests {
         let why = startable(unit(), 999, "--stop-with and --start-with").expect_err("it is root's");
         assert!(why.contains("run the drill as root, or give --stop-with and --start-with"), "{why}");
         assert_eq!(startable(StartAgain::Parent, 999, ""), Ok(StartAgain::Parent));
-    }
-
-    #[test]
-    fn a_command_that_fails_is_named() {
-        assert_eq!(shell("true"), Ok(()));
-        let error = shell("exit 3").expect_err("it fails");
-        assert!(error.contains("`exit 3` failed") && error.contains('3'), "{error}");
     }
 }

@@ -20,6 +20,7 @@ use super::Failure;
 use super::failure::{DEGRADED, FAILED, INTEGRITY, NOT_READY, USAGE};
 use super::operator::CommandClient;
 use super::operator::suspicion;
+use super::whole::members_of;
 use clap::Args;
 use faults::{DrillCommands, DrillKind, FaultDriver};
 use load::{DrillLoad, DrillMessages, is_day_open};
@@ -222,7 +223,7 @@ fn carry_out(
         return Ok(NOT_READY);
     }
     let statuses = operator.look_for_leader()?;
-    let members = ready::members_of(config, leader_of(&statuses));
+    let members = members_of(config, leader_of(&statuses));
     let kinds = possible_kinds(args, &members, faults, report)?;
     let load = DrillLoad::start(&endpoint, &args.name, args.rate, args.timeout)?;
     let mut rounds = RoundDriver { args, operator: &mut operator, faults, load, stop };

@@ -5,12 +5,11 @@ use crate::cli::Failure;
 use crate::cli::failure::INTEGRITY;
 use crate::cli::health::lag_behind;
 use crate::cli::operator::{CommandClient, grouped, pause};
-use crate::cli::wait::{Answers, WaitGoal};
+use crate::cli::whole::{members_of, of_members};
 use lockstep_client::internal::{ClusterHealth, Health, NodeStatus, QueryResult, Reason, leader_of};
 use lockstep_daemon::config::{Config, Role};
 use lockstep_node::JournalReader;
 use lockstep_replica::journal::LogComparison;
-use lockstep_wire::Seq;
 use std::time::Duration;
 
 /// A member that lacks more entries than this, at two looks, is slow.
@@ -44,28 +43,6 @@ pub fn obstacles(
     }
     pause(LOOKS_APART);
     all()
-}
-
-/// Whether the membership lists this replica; of a stream without a leader, the file alone is known.
-fn is_member(leader: Option<&NodeStatus>, replica: u32) -> bool {
-    leader.is_none_or(|leader| leader.members.iter().any(|listed| listed.member.replica == replica))
-}
-
-/// The configuration with those replicas alone that are members: one that the file names and that was never
-/// added is no part of the stream.
-pub fn members_of(config: &Config, leader: Option<&NodeStatus>) -> Config {
-    let mut config = config.clone();
-    config.replicas.retain(|replica| is_member(leader, replica.id));
-    config
-}
-
-/// The answers of members and archivers.
-fn of_members(asked: Vec<QueryResult>, leader: Option<&NodeStatus>) -> Vec<QueryResult> {
-    let counts = |node: &QueryResult| {
-        let number = node.status.as_ref().map(|status| status.identity.replica).or(node.number);
-        node.is_archiver || number.is_none_or(|number| is_member(leader, number))
-    };
-    asked.into_iter().filter(counts).collect()
 }
 
 fn look(config: &Config, asked: &[QueryResult]) -> Vec<String> {
@@ -129,22 +106,6 @@ fn missing_watchers(config: &Config, allowed: bool) -> Vec<String> {
     without
         .map(|(id, process)| format!("the watcher of replica {id} (process {}) is gone: {COST}", process.pid))
         .collect()
-}
-
-/// Whether every member has what was committed at the look before, and nothing is amiss; or what is.
-pub fn is_whole(
-    operator: &CommandClient,
-    statuses: &[Option<NodeStatus>],
-    committed: &mut Option<Seq>,
-) -> Result<(), String> {
-    let leader = leader_of(statuses);
-    let asked = of_members(operator.nodes.asked(statuses), leader);
-    let answers = Answers { asked: &asked, leader, committed: *committed };
-    let caught_up = answers.judge(&WaitGoal::CaughtUp, None);
-    *committed = leader.map(|leader| leader.commit_next).or(*committed);
-    caught_up?;
-    let health = Health::judge(&asked);
-    if health.health == ClusterHealth::Healthy { Ok(()) } else { Err(health.to_string()) }
 }
 
 /// What holds at the end of a drill, in lines.
@@ -225,24 +186,6 @@ fn compare_journals(config: &Config) -> Result<String, Failure> {
 mod tests {
     use super::*;
     use crate::cli::samples::{answer, cluster, identity};
-
-    #[test]
-    fn a_replica_of_the_file_that_was_never_added_is_no_obstacle_whether_it_answers_or_not() {
-        for silent in [&[3][..], &[]] {
-            let mut asked = cluster(3, silent);
-            let leader = answer(&mut asked, 1);
-            leader.members.truncate(2);
-            let leader = leader.clone();
-            let judged = of_members(asked.clone(), Some(&leader));
-            assert_eq!(judged.len(), 2);
-            assert_eq!(Health::judge(&judged).health, ClusterHealth::Healthy);
-            assert_ne!(Health::judge(&asked).health, ClusterHealth::Healthy);
-            // A member that does not answer is one.
-            asked[1].status = None;
-            assert_eq!(Health::judge(&of_members(asked, Some(&leader))).health, ClusterHealth::Degraded);
-        }
-        assert_eq!(of_members(cluster(3, &[1, 2, 3]), None).len(), 3, "without a leader all of them count");
-    }
 
     #[test]
     fn a_member_that_lacks_many_entries_is_slow_and_one_that_lacks_some_is_not() {

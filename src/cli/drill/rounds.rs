@@ -3,15 +3,16 @@
 use super::faults::DrillKind;
 use super::load::DrillLoad;
 use super::report::DrillRound;
-use super::{DrillArgs, SharedFaults, lock, ready};
+use super::{DrillArgs, SharedFaults, lock};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
 use crate::cli::operator::suspicion;
-use crate::cli::operator::{CommandClient, describe, now, pause, short};
+use crate::cli::operator::{CommandClient, now, pause, short};
+use crate::cli::whole::is_whole;
 use lockstep_client::internal::{NodeStatus, leader_of};
 use lockstep_io::clock::{Clock, Utc};
 use lockstep_process::stop::Stop;
-use lockstep_wire::{Epoch, Identity, QueryKind};
+use lockstep_wire::{Epoch, Identity};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,7 @@ impl RoundDriver<'_> {
         rows: &mut [DrillRound],
     ) -> Result<(), Failure> {
         match kind {
-            DrillKind::Handover => self.hand_over(leader)?,
+            DrillKind::Handover => self.operator.order_handover(leader, None, self.args.timeout)?,
             _ => lock(self.faults).inflict(kind, leader.identity.replica)?,
         }
         while !self.load.timeline().is_led_again() {
@@ -100,19 +101,6 @@ impl RoundDriver<'_> {
         Ok(())
     }
 
-    fn hand_over(&mut self, leader: &NodeStatus) -> Result<(), Failure> {
-        let sent =
-            self.operator.nodes.client.send_command(leader, QueryKind::Handover, None, self.args.timeout);
-        match sent {
-            Some(Ok(())) => Ok(()),
-            Some(Err(why)) => {
-                let why = describe(why, leader.identity);
-                Err(Failure::new(FAILED, format!("leader {} does not hand over: {why}", leader.identity)))
-            }
-            None => Err(Failure::new(NOT_READY, format!("leader {} did not answer", leader.identity))),
-        }
-    }
-
     /// The leader, once all is well.
     fn leader(&mut self) -> Result<NodeStatus, Failure> {
         self.await_whole(Epoch::NONE)
@@ -124,9 +112,9 @@ impl RoundDriver<'_> {
         loop {
             self.check()?;
             let statuses = self.operator.nodes.look_once(LOOK_ALL);
-            let whole = ready::is_whole(self.operator, &statuses, &mut committed);
+            let whole = is_whole(self.operator, &statuses, &mut committed);
             match (whole, leader_of(&statuses)) {
-                (Ok(()), Some(leader)) if leader.accepted > epoch => return Ok(leader.clone()),
+                (Ok(_), Some(leader)) if leader.accepted > epoch => return Ok(leader.clone()),
                 (whole, _) if begun.elapsed() > self.args.timeout => {
                     let why = whole.err().unwrap_or_else(|| "no other leader".to_owned());
                     let ended =

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Replicas that a drill may have started anew: they are no children of the test, and end with it.
-struct Drilled<'a>(&'a Cluster);
+pub struct Drilled<'a>(pub &'a Cluster);
 
 impl Drilled<'_> {
     /// The process of a replica, as its counters file has it.
-    fn pid(&self, replica: u32) -> u32 {
+    pub fn pid(&self, replica: u32) -> u32 {
         let config = Config::load(Some(&self.0.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
         let counters = &config.replicas[replica as usize - 1].counters;
         CountersReader::open(counters).unwrap_or_else(|error| panic!("{error}")).pid()
@@ -54,7 +54,7 @@ fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Waits until every member has everything.
-fn await_whole(cluster: &Cluster) {
+pub fn await_whole(cluster: &Cluster) {
     cluster.run(&["wait", "--for", "caught-up", "--timeout", "50s"], b"").with_code(0);
 }
 

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 /// Names of commands, which need arguments to be run.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 16] = [
     "lockstep backup",
     "lockstep bootstrap",
     "lockstep check",
@@ -17,6 +17,9 @@ const NAMES: [&str; 13] = [
     "lockstep drill",
     "lockstep journal",
     "lockstep recover",
+    "lockstep rolling",
+    "lockstep rolling reload",
+    "lockstep rolling upgrade",
     "lockstep sequencer",
     "lockstep subscribe",
     "lockstep wait",
@@ -25,7 +28,7 @@ const NAMES: [&str; 13] = [
 ];
 
 /// Commands that want a ground of their own.
-const ELSEWHERE: [Elsewhere; 4] = [
+const ELSEWHERE: [Elsewhere; 6] = [
     Elsewhere {
         command: "lockstep drill --times 20",
         file: "tests/cluster/cli/drill.rs",
@@ -35,6 +38,16 @@ const ELSEWHERE: [Elsewhere; 4] = [
         command: "lockstep drill --kind stop --kind kill --kind freeze --times 5 --stop-with",
         file: "tests/cluster/cli/drill.rs",
         test: "replicas_are_reached_by_commands_where_the_operator_gives_them",
+    },
+    Elsewhere {
+        command: "lockstep rolling restart",
+        file: "tests/cluster/cli/rolling.rs",
+        test: "a_rolling_restart_takes_the_leader_last_and_no_message_is_lost",
+    },
+    Elsewhere {
+        command: "lockstep rolling upgrade --to 0.3.0 --install",
+        file: "tests/cluster/cli/rolling.rs",
+        test: "a_rolling_upgrade_installs_between_stop_and_start_and_wants_the_release_of_each_node",
     },
     Elsewhere {
         command: "lockstep demo --loss 1%",
