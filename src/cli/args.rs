@@ -77,6 +77,8 @@ pub enum Command {
     Rolling(super::rolling::RollingArgs),
     /// Rehearses failovers on a running cluster, measures them, and writes a report
     Drill(Box<super::drill::DrillArgs>),
+    /// Gathers what somebody who helps wants to see into one file without secrets, or reads such a file
+    Bundle(super::bundle::BundleArgs),
     /// Shows the cluster on one screen, refreshed live
     Top(Box<super::top::TopArgs>),
     /// Serves a page that shows the cluster and the newest messages in a browser, read only

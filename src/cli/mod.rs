@@ -12,12 +12,14 @@
 pub mod check;
 
 mod ack;
+mod archive;
 mod args;
 mod audit;
 mod backup;
 mod beside;
 mod bootstrap;
 mod bounded;
+mod bundle;
 mod completions;
 mod counters;
 mod day;
@@ -115,6 +117,7 @@ impl Command {
             Self::Journal(args) => journal::run(&args),
             Self::Backup(args) => backup::run(&args),
             Self::Restore(args) => restore::run(&args),
+            Self::Bundle(args) => bundle::run(&args),
             Self::Sequencer(args) => sequencer::run(&args),
             Self::Archiver(args) => archiver::run(&args),
             Self::Feed(args) => feed::run(&args),
@@ -150,21 +153,7 @@ impl Command {
             Self::Upgrade(args) => upgrade::run(&args),
             Self::Time(args) => time::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),
-            Self::Check(args) if args.diff.len() == 2 => {
-                check::diff([&args.diff[0], &args.diff[1]], args.json, &mut std::io::stdout().lock())
-            }
-            Self::Check(args) => {
-                let path = args.file.as_deref().unwrap_or(&args.cluster.config);
-                let (overrides, out) = (args.cluster.overrides(&[])?, std::io::stdout().lock());
-                let color = has_color(&out);
-                let mut out = std::io::BufWriter::new(out);
-                if let Some(what) = log::left_out() {
-                    eprintln!("{what}");
-                }
-                let code = check::run(Some(path), &overrides, args.effective, args.json, color, &mut out)?;
-                out.flush()?;
-                Ok(code)
-            }
+            Self::Check(args) => checked(&args),
             Self::Sim(args) => SIMULATOR.exec(&["sim"], &args),
             Self::Netsim(args) => SIMULATOR.exec(&["netsim"], &args),
             Self::Bridge(args) => BRIDGE.exec(&[], &args),
@@ -177,4 +166,20 @@ impl Command {
             }
         }
     }
+}
+
+fn checked(args: &args::CheckArgs) -> Result<u8, Failure> {
+    if let [old, new] = &args.diff[..] {
+        return check::diff([old, new], args.json, &mut std::io::stdout().lock());
+    }
+    let path = args.file.as_deref().unwrap_or(&args.cluster.config);
+    let (overrides, out) = (args.cluster.overrides(&[])?, std::io::stdout().lock());
+    let color = has_color(&out);
+    let mut out = std::io::BufWriter::new(out);
+    if let Some(what) = log::left_out() {
+        eprintln!("{what}");
+    }
+    let code = check::run(Some(path), &overrides, args.effective, args.json, color, &mut out)?;
+    out.flush()?;
+    Ok(code)
 }

@@ -4,6 +4,7 @@ mod ack;
 mod archiver;
 mod backup;
 mod beside;
+mod bundle;
 mod check;
 mod counters;
 mod drill;

@@ -1,8 +1,9 @@
-//! A backup as a single file: a tar archive (ustar, POSIX.1-1988) of the manifest and the files in it.
+//! A backup as a single file: a tar archive of the manifest and the files in it.
 
 use super::manifest::{MANIFEST, Manifest};
 use super::view::BackupView;
 use crate::cli::Failure;
+use crate::cli::archive::{self, BLOCK, padding};
 use crate::cli::failure::{FAILED, INTEGRITY, USAGE};
 use crate::cli::new_file::write_new;
 use std::collections::BTreeMap;
@@ -11,33 +12,15 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Bytes of a block.
-const BLOCK: usize = 512;
-/// Longest file that an archive's header can describe.
-const LEN_MAX: u64 = 0o777_7777_7777;
 /// Longest manifest that is read.
 pub(super) const MANIFEST_LEN_MAX: u64 = 256 << 20;
 
 /// The header of a file of the archive.
 fn header(name: &str, len: u64, time_s: u64) -> Result<[u8; BLOCK], Failure> {
-    if name.len() >= 100 || len > LEN_MAX {
+    archive::header(name, len, time_s).ok_or_else(|| {
         let what = format!("{name} with {len} bytes does not fit an archive: back up into a folder");
-        return Err(Failure::new(USAGE, what));
-    }
-    let mut block = [0; BLOCK];
-    let mut put = |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
-    put(0, name);
-    put(100, "0000600\0");
-    put(108, "0000000\0");
-    put(116, "0000000\0");
-    put(124, &format!("{len:011o}\0"));
-    put(136, &format!("{time_s:011o}\0"));
-    put(148, "        ");
-    put(156, "0");
-    put(257, "ustar\x0000");
-    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    Ok(block)
+        Failure::new(USAGE, what)
+    })
 }
 
 /// Writes the backup in the folder of `view` into the new file `path`, which gets its name when it is whole.
@@ -53,7 +36,6 @@ fn write_all(
     failed: &impl Fn(std::io::Error) -> Failure,
 ) -> Result<(), Failure> {
     let time_s = manifest.made_ns / 1_000_000_000;
-    let padding = |len: u64| vec![0; (len as usize).next_multiple_of(BLOCK) - len as usize];
     let text = manifest.text()?;
     out.write_all(&header(MANIFEST, text.len() as u64, time_s)?).map_err(failed)?;
     out.write_all(text.as_bytes())
@@ -81,17 +63,7 @@ pub(super) fn members(path: &Path) -> Result<BTreeMap<String, (u64, u64)>, Failu
     let (mut members, mut at) = (BTreeMap::new(), 0);
     let mut block = [0; BLOCK];
     while file.read_exact_at(&mut block, at).is_ok() && block != [0; BLOCK] {
-        let text = |from: usize, to: usize| {
-            let field = &block[from..to];
-            let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
-            std::str::from_utf8(&field[..end]).unwrap_or_default()
-        };
-        let octal = |from: usize, to: usize| u64::from_str_radix(text(from, to).trim(), 8).ok();
-        let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
-        let own: u64 = block[148..156].iter().map(|byte| u64::from(*byte)).sum();
-        let is_sound =
-            &block[257..262] == b"ustar" && octal(148, 156) == Some(sum - own + 8 * u64::from(b' '));
-        let (Some(len), true) = (octal(124, 136), is_sound) else {
+        let Some(entry) = archive::entry(&block) else {
             return match at {
                 0 => Err(wrong("neither a folder nor an archive")),
                 _ => Err(Failure::new(
@@ -100,24 +72,9 @@ pub(super) fn members(path: &Path) -> Result<BTreeMap<String, (u64, u64)>, Failu
                 )),
             };
         };
-        members.insert(text(0, 100).to_owned(), (at + BLOCK as u64, len));
+        let len = entry.len;
+        members.insert(entry.name, (at + BLOCK as u64, len));
         at += BLOCK as u64 + len.next_multiple_of(BLOCK as u64);
     }
     Ok(members)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_header_is_what_tar_writes() {
-        let block = header("manifest.json", 1_000, 0).expect("it fits");
-        assert_eq!(&block[124..136], b"00000001750\0");
-        // The sum of all bytes, with blanks in its own place.
-        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-        let own: u32 = block[148..156].iter().map(|byte| u32::from(*byte)).sum();
-        assert_eq!(&block[148..155], format!("{:06o}\0", sum - own + 256).as_bytes());
-        assert!(header("manifest.json", LEN_MAX + 1, 0).is_err() && header(&"x".repeat(100), 1, 0).is_err());
-    }
 }

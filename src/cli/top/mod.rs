@@ -3,7 +3,7 @@
 //! for the network. `lockstep web` shows the same samples in a browser.
 
 mod gather;
-mod pages;
+pub(in crate::cli) mod pages;
 mod sampler;
 
 use super::Failure;

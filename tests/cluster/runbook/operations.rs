@@ -28,7 +28,12 @@ const NAMES: [&str; 16] = [
 ];
 
 /// Commands that want a ground of their own.
-const ELSEWHERE: [Elsewhere; 6] = [
+const ELSEWHERE: [Elsewhere; 7] = [
+    Elsewhere {
+        command: "lockstep bundle",
+        file: "tests/cluster/cli/bundle.rs",
+        test: "a_bundle_has_what_every_command_tells_and_no_secret_from_wherever_it_was_planted",
+    },
     Elsewhere {
         command: "lockstep drill --times 20",
         file: "tests/cluster/cli/drill.rs",
