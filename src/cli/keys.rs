@@ -1,5 +1,9 @@
 //! `lockstep keys`: the keys of a cluster, made, given to processes, and changed while the stream runs.
 
+mod import;
+
+pub use import::generations;
+
 use super::Failure;
 use super::failure::USAGE;
 use super::fingerprint;
@@ -49,6 +53,8 @@ pub enum KeysCommand {
     Operator(OperatorKeyArgs),
     /// Writes the key file of a process that is no replica
     Export(ExportArgs),
+    /// Takes a key file from stdin, for the processes of this host: the hosts' part of `rolling keys`
+    Import(ClusterArgs),
     /// Adds a generation of keys: it opens datagrams, and seals none yet
     Rotate(ClusterArgs),
     /// Seals with a generation from now on: once every process has it
@@ -219,6 +225,7 @@ pub fn run(args: &KeysArgs) -> Result<u8, Failure> {
         KeysCommand::Receive(args) => receive(args),
         KeysCommand::Operator(args) => operator(args),
         KeysCommand::Export(args) => export(args),
+        KeysCommand::Import(cluster) => import::run(cluster),
         KeysCommand::Rotate(cluster) => rotate(&to_change(cluster)?),
         KeysCommand::Seal(args) => change(args, |file, generation| file.seal_with(generation), SEALED),
         KeysCommand::Retire(args) => change(args, |file, generation| file.retire(generation), RETIRED),
@@ -240,7 +247,7 @@ const FORGOTTEN: &str = "copy the files to all hosts and send their processes SI
                          memory, and frames that it sealed are replayed to nobody";
 
 /// The configuration of a command that writes the folder of keys.
-fn to_change(cluster: &ClusterArgs) -> Result<Config, Failure> {
+pub fn to_change(cluster: &ClusterArgs) -> Result<Config, Failure> {
     let config = cluster.load(&[])?;
     acting::not_as_root(&config)?;
     Ok(config)
@@ -305,7 +312,7 @@ fn give_rights(file: &mut KeyFile, number: u16, rights: &RightsArgs) -> Result<(
 }
 
 /// A replica's file of this host, and its folder.
-fn replicas(config: &Config) -> Result<(KeyFile, &Path), Failure> {
+pub fn replicas(config: &Config) -> Result<(KeyFile, &Path), Failure> {
     let folder = config.security.keys.as_path();
     let file = KeyFile::read(&folder.join(REPLICA_FILE))?;
     if file.class != KeyClass::Replica {
@@ -381,7 +388,7 @@ fn receive(args: &RecipientArgs) -> Result<u8, Failure> {
 }
 
 /// The number of the publisher's key with this name.
-fn publisher(file: &KeyFile, name: &str) -> Result<u16, Failure> {
+pub fn publisher(file: &KeyFile, name: &str) -> Result<u16, Failure> {
     file.publisher(name).ok_or_else(|| {
         let names: Vec<_> = file.publishers().map(|(_, name)| name).collect();
         refused(format!("no publisher's key has the name '{name}'; there are: {}", names.join(", ")))

@@ -20,6 +20,7 @@ mod beside;
 mod bootstrap;
 mod bounded;
 mod bundle;
+mod captured;
 mod completions;
 mod counters;
 mod day;

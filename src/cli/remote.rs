@@ -5,6 +5,7 @@
 //! is quoted: no value becomes a command.
 
 use super::Failure;
+use super::captured::captured;
 use super::failure::{FAILED, USAGE};
 use super::operator::{now, pause};
 use clap::Args;
@@ -24,6 +25,8 @@ const WORDS_MAX: usize = 2_000;
 const REST: Duration = Duration::from_millis(200);
 /// Between two looks at that.
 const LOOK: Duration = Duration::from_millis(2);
+/// Bytes of an answer of a host.
+const ANSWER_MAX: usize = 1 << 20;
 /// The longest name of a host.
 const HOST_LEN_MAX: usize = 255;
 
@@ -143,18 +146,23 @@ pub struct NodeHost {
     pub host: String,
 }
 
+/// The name of a host, which a shell and ssh take as a name and as nothing else.
+pub fn host_name(text: &str) -> Result<&str, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@:[]%".contains(&byte);
+    let has_length = (1..=HOST_LEN_MAX).contains(&text.len());
+    match has_length && !text.starts_with('-') && text.bytes().all(is_plain) {
+        true => Ok(text),
+        false => Err(format!("'{text}' is no host's name")),
+    }
+}
+
 impl FromStr for NodeHost {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let how = "write the number of a replica or archiver and its host, like 2=seq-b or 2=root@10.0.0.2";
         let (node, host) = text.split_once('=').ok_or(how)?;
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@:[]%".contains(&byte);
-        // A shell and ssh take it as a name and as nothing else.
-        let is_host = (1..=HOST_LEN_MAX).contains(&host.len()) && !host.starts_with('-');
-        if !is_host || !host.bytes().all(is_plain) {
-            return Err(format!("'{host}' is no host's name; {how}"));
-        }
+        let host = host_name(host).map_err(|why| format!("{why}; {how}"))?;
         let node = node.parse().map_err(|_| format!("'{node}' is no number; {how}"))?;
         Ok(Self { node, host: host.to_owned() })
     }
@@ -189,7 +197,22 @@ impl RemoteHosts {
         self.names.get(&node).cloned().unwrap_or_else(|| address.to_string())
     }
 
-    /// Runs a command of a shell on a host. `values` are those of the template that reaches it.
+    /// The command that has a host run `command` by its shell. `values` are those of the template that
+    /// reaches it.
+    fn reached(&self, host: &str, command: &str, values: &[(&str, &str)]) -> Command {
+        let Some(template) = &self.reach_with else {
+            let mut reach = Command::new(SSH[0]);
+            reach.args(&SSH[1..]).args([host, command]);
+            return reach;
+        };
+        let word = quoted(command);
+        let all = [values, &[("host", host), ("command", &word)]].concat();
+        let mut reach = Command::new("sh");
+        reach.args(["-c", &filled(template, &all)]);
+        reach
+    }
+
+    /// Runs a command of a shell on a host.
     ///
     /// # Errors
     /// The host is not reached, or the command fails there.
@@ -200,22 +223,34 @@ impl RemoteHosts {
         values: &[(&str, &str)],
         patience: Duration,
     ) -> Result<(), Failure> {
-        let name = format!("`{command}` on {host}");
-        let mut reach;
-        match &self.reach_with {
-            None => {
-                reach = Command::new(SSH[0]);
-                reach.args(&SSH[1..]).args([host, command]);
-            }
-            Some(template) => {
-                let word = quoted(command);
-                let all = [values, &[("host", host), ("command", &word)]].concat();
-                reach = Command::new("sh");
-                reach.args(["-c", &filled(template, &all)]);
-            }
-        }
-        run(reach, &name, patience).map_err(|why| Failure::new(FAILED, why))
+        let reached = self.reached(host, command, values);
+        run(reached, &named(host, command), patience).map_err(|why| Failure::new(FAILED, why))
     }
+
+    /// Gives a command of a shell on a host this input. Returns its output.
+    ///
+    /// # Errors
+    /// The host is not reached, or the command fails there.
+    pub fn ask(
+        &self,
+        host: &str,
+        command: &str,
+        values: &[(&str, &str)],
+        (input, patience): (&[u8], Duration),
+    ) -> Result<String, Failure> {
+        let wrong = |why: String| Failure::new(FAILED, format!("{} failed: {why}", named(host, command)));
+        let reached = self.reached(host, command, values);
+        let answer = captured(reached, input, ANSWER_MAX, patience).map_err(wrong)?;
+        match answer.code {
+            Some(0) => Ok(String::from_utf8_lossy(&answer.bytes).into_owned()),
+            Some(code) => Err(wrong(format!("exit code {code}: {}", answer.words))),
+            None => Err(wrong(format!("a signal has ended it: {}", answer.words))),
+        }
+    }
+}
+
+fn named(host: &str, command: &str) -> String {
+    format!("`{command}` on {host}")
 }
 
 #[cfg(test)]
@@ -257,6 +292,11 @@ mod tests {
         hosts.run("seq-a", &format!("printf %s {}", quoted(evil)), &[], PATIENCE).expect("it runs");
         assert_eq!(std::fs::read_to_string(&out).expect("its output"), evil);
         assert!(!folder.path().join("evil").exists());
+        let args = RemoteArgs { hosts: Vec::new(), reach_with: Some("sh -c {command}".to_owned()) };
+        let hosts = RemoteHosts::new(&args).expect("hosts");
+        assert_eq!(hosts.ask("seq-a", "cat", &[], (b"input", PATIENCE)).expect("it runs"), "input");
+        let failed = hosts.ask("seq-a", "echo why >&2; exit 7", &[], (b"", PATIENCE)).expect_err("it fails");
+        assert_eq!(failed.to_string(), "`echo why >&2; exit 7` on seq-a failed: exit code 7: why");
         for text in ["2=-oProxyCommand=x", "2=a;b", "2=a b", "2=$(x)", "2=", "2", "x=a", "2=a'b"] {
             assert!(text.parse::<NodeHost>().is_err(), "{text}");
         }

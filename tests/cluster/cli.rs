@@ -21,6 +21,7 @@ mod recover;
 mod refusals;
 mod reload;
 mod rolling;
+mod rolling_keys;
 mod rot;
 mod service;
 mod stall;

@@ -1,11 +1,11 @@
 //! The parts of a bundle: commands of this program, pages of metrics, this host, and the ends of logs.
 
-use super::capture::captured;
 use super::manifest::{
     BundleManifest, BundlePart, COUNT_MAX, MissingPart, PARTS_MAX, SCHEMA, digest, is_name,
 };
 use super::secrets::KnownSecrets;
 use super::{Bundle, BundleMakeArgs};
+use crate::cli::captured::captured;
 use crate::cli::counters::files::{files, read as read_files};
 use crate::cli::operator::now;
 use crate::cli::top::pages::of_nodes;
@@ -258,7 +258,7 @@ impl BundleGatherer<'_> {
             let program = std::env::current_exe().map_err(|error| error.to_string())?;
             let mut command = Command::new(program);
             command.args(&arguments).args(self.args.cluster.passed_on());
-            let captured = captured(command, PART_MAX, COMMAND_PATIENCE.min(left))?;
+            let captured = captured(command, b"", PART_MAX, COMMAND_PATIENCE.min(left))?;
             let mut part =
                 RawPart { exit_code: captured.code, words: captured.words, ..RawPart::of(captured.bytes) };
             if captured.is_cut {

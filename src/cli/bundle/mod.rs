@@ -7,10 +7,9 @@
 //! ```
 //!
 //! A part is what a command of this program prints, and no second way to know it: `gather` starts them, each
-//! with bounds of bytes and time (`capture`). The configuration is part by the values of its known keys, and
+//! with bounds of bytes and time. The configuration is part by the values of its known keys, and
 //! never as a file. `secrets` knows the secrets of this host and removes them from all that is gathered.
 
-mod capture;
 mod gather;
 mod manifest;
 mod secrets;

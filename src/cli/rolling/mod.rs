@@ -10,15 +10,17 @@
 //! `drive` does them.
 
 mod drive;
+mod keys;
 mod plan;
 
 use super::Failure;
 use super::failure::{NOT_READY, USAGE};
 use super::operator::CommandClient;
 use super::remote::{RemoteArgs, RemoteHosts};
-use super::whole::of_members;
+use super::whole::{AwaitedCluster, of_members};
 use clap::{Args, Subcommand};
 use drive::RollingDriver;
+use keys::RollingKeysArgs;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config;
 use lockstep_process::stop::Stop;
@@ -47,6 +49,8 @@ pub enum RollingCommand {
     Reload(RollingReloadArgs),
     /// Stops one node after another, installs a release, and starts it again; the log stays as it is
     Upgrade(RollingUpgradeArgs),
+    /// Takes a new generation of keys to all hosts, and with --until seals with it and ends the former one
+    Keys(RollingKeysArgs),
 }
 
 /// Flags of every subcommand of `rolling`.
@@ -65,9 +69,12 @@ pub struct RollingFlags {
     /// Also where no member may crash: the stream stands still while one restarts
     #[arg(long)]
     pub accept_outage: bool,
-    /// How long a command may take, and then a node until it is back and has everything
+    /// How long a command may take
     #[arg(long, value_name = "TIME", default_value = "5min", value_parser = config::duration)]
     pub timeout: Duration,
+    /// How long a node may take behind it until it is back and all is well
+    #[arg(long, value_name = "TIME", default_value = "5min", value_parser = config::duration)]
+    pub back_within: Duration,
     /// Between two nodes, before the cluster is judged again
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = config::duration)]
     pub pause: Duration,
@@ -127,39 +134,37 @@ fn release(text: &str) -> Result<String, String> {
 }
 
 impl RollingCommand {
-    fn flags(&self) -> &RollingFlags {
-        match self {
-            Self::Restart(args) => &args.flags,
-            Self::Reload(args) => &args.flags,
-            Self::Upgrade(args) => &args.flags,
-        }
-    }
-
-    fn work(&self) -> RollingWork {
+    /// The flags and the work of what is done to processes.
+    fn of_processes(&self) -> Result<(&RollingFlags, RollingWork), &RollingKeysArgs> {
         let work = |kind, commands: &[&String], release: Option<&String>| RollingWork {
             kind,
             commands: commands.iter().map(|command| (*command).clone()).collect(),
             release: release.cloned(),
         };
-        match self {
-            Self::Restart(args) => work(RollingKind::Restart, &[&args.restart], None),
-            Self::Reload(args) => work(RollingKind::Reload, &[&args.reload], None),
+        Ok(match self {
+            Self::Restart(args) => (&args.flags, work(RollingKind::Restart, &[&args.restart], None)),
+            Self::Reload(args) => (&args.flags, work(RollingKind::Reload, &[&args.reload], None)),
             Self::Upgrade(args) => {
                 let commands = [&args.stop, &args.install, &args.start];
-                work(RollingKind::Upgrade, &commands, Some(&args.to))
+                (&args.flags, work(RollingKind::Upgrade, &commands, Some(&args.to)))
             }
-        }
+            Self::Keys(args) => return Err(args),
+        })
     }
 }
 
 /// Does the steps, or prints them.
 pub fn run(args: &RollingArgs) -> Result<u8, Failure> {
-    let (flags, work) = (args.command.flags(), args.command.work());
+    let (flags, work) = match args.command.of_processes() {
+        Ok(of_processes) => of_processes,
+        Err(args) => return keys::run(args),
+    };
     let hosts = RemoteHosts::new(&flags.remote)?;
     let operator = CommandClient::open(&flags.cluster, flags.timeout)?;
-    let mut driver = RollingDriver::new(flags, &work, &hosts, operator, Stop::by_signals()?);
-    let whole = driver.whole_at_start();
-    let (leader, asked) = driver.seen()?;
+    let cluster = AwaitedCluster::new(operator, Stop::by_signals()?);
+    let mut driver = RollingDriver::new(flags, &work, &hosts, cluster);
+    let whole = driver.cluster.well().map(|(health, _)| health);
+    let (leader, asked) = driver.cluster.seen()?;
     let plan = RollingPlan::new(&work, of_members(asked, Some(&leader)), &leader, &hosts, &flags.only)
         .map_err(|why| Failure::new(USAGE, why))?;
     let whole = whole.and_then(|health| {

@@ -1,9 +1,9 @@
-//! The output of a command of this program, with bounds of bytes and time.
+//! The output of a command, with bounds of bytes and time.
 
-use crate::cli::operator::{now, pause};
+use super::operator::{now, pause};
 use lockstep_io::capabilities;
 use lockstep_process::child::{ChildGuard, await_end};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -27,20 +27,34 @@ pub struct Captured {
     pub code: Option<i32>,
 }
 
-/// Runs a command to its end, and takes `bytes_max` of its stdout at most.
+/// Runs a command with `input` to its end, and takes `bytes_max` of its stdout at most.
 ///
 /// # Errors
 /// It does not start, or does not end in time: then it is ended.
-pub fn captured(mut command: Command, bytes_max: usize, patience: Duration) -> Result<Captured, String> {
+pub fn captured(
+    mut command: Command,
+    input: &[u8],
+    bytes_max: usize,
+    patience: Duration,
+) -> Result<Captured, String> {
     let wrong = |error: std::io::Error| error.to_string();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = ChildGuard::from(command.spawn().map_err(wrong)?);
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err("its output is no pipe".to_owned());
     };
     let (bytes, words) = (reader(stdout, bytes_max), reader(stderr, WORDS_MAX));
-    let ended = await_end(&mut child, patience).map_err(wrong)?;
-    let Some(status) = ended else {
+    let stdin = child.stdin.take();
+    let ended = std::thread::scope(|scope| {
+        // A command may end before it has read all.
+        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(input)));
+        let ended = await_end(&mut child, patience);
+        if !matches!(ended, Ok(Some(_))) {
+            let _ = child.kill(); // so that nobody waits for its reading
+        }
+        ended
+    });
+    let Some(status) = ended.map_err(wrong)? else {
         return Err(format!("it has not ended within {patience:?}"));
     };
     let (bytes, is_cut) = taken(bytes.map_err(wrong)?)?;
@@ -84,14 +98,17 @@ mod tests {
     fn shell(text: &str, max: usize, patience: Duration) -> Result<Captured, String> {
         let mut command = Command::new("sh");
         command.args(["-c", text]);
-        captured(command, max, patience)
+        captured(command, b"in", max, patience)
     }
 
     #[test]
     fn a_command_without_end_is_ended_and_one_that_prints_too_much_is_cut() {
         let minute = Duration::from_secs(60);
-        let all = shell("echo out; echo why >&2; exit 6", 100, minute).expect("it ends");
-        assert_eq!((&*all.bytes, &*all.words, all.code, all.is_cut), (&b"out\n"[..], "why", Some(6), false));
+        let all = shell("cat; echo out; echo why >&2; exit 6", 100, minute).expect("it ends");
+        assert_eq!(
+            (&*all.bytes, &*all.words, all.code, all.is_cut),
+            (&b"inout\n"[..], "why", Some(6), false)
+        );
         let long = shell("head -c 1000000 /dev/zero", 100, minute).expect("it ends");
         assert_eq!((long.bytes.len(), long.is_cut, long.code), (100, true, Some(0)));
         let late = shell("exec sleep 100", 100, Duration::from_millis(300)).err();
