@@ -42,6 +42,7 @@ fn status(number: u32, members: u32) -> NodeStatus {
         members: (1..=members).map(member).collect(),
         durability: Durability::Process,
         conditions: Vec::new(),
+        agreed: None,
         suspected: None,
         denied: None,
     }
@@ -54,6 +55,7 @@ pub fn cluster(members: u32, silent: &[u32]) -> Vec<QueryResult> {
         number: Some(number),
         is_archiver: false,
         status: (!silent.contains(&number)).then(|| status(number, members)),
+        asker_file: Vec::new(),
     };
     (1..=members).map(node).collect()
 }

@@ -9,6 +9,7 @@ mod check;
 mod counters;
 mod drill;
 mod events;
+mod files;
 mod health;
 mod idle;
 mod journal;

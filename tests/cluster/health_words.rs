@@ -6,7 +6,7 @@
 
 use crate::metrics::{alerts, anchor, text};
 use lockstep_client::internal::{ActiveCondition, ClusterHealth, Health, Reason};
-use lockstep_wire::{Condition, Identity};
+use lockstep_wire::{AgreedOwner, AgreedRow, Condition, Identity, differences, differs_here};
 use std::time::Duration;
 
 const PAGE: &str = "docs/VERDICTS.md";
@@ -67,6 +67,19 @@ fn health_lines() -> Vec<String> {
     all.map(of).into()
 }
 
+/// A file with this group.
+fn control(group: &str) -> Vec<AgreedRow> {
+    AgreedRow::new("lines.1.control", group).into_iter().collect()
+}
+
+/// Nodes from 1 on with these groups.
+fn files_differ(groups: &[&str]) -> Reason {
+    let files: Vec<_> = groups.iter().map(|group| control(group)).collect();
+    let owner = |number| AgreedOwner { number, is_archiver: false };
+    let files: Vec<_> = (1..).map(owner).zip(files.iter().map(Vec::as_slice)).collect();
+    Reason::FilesDiffer(differences(&files).remove(0))
+}
+
 /// Each reason that is no condition.
 fn reasons() -> Vec<String> {
     let address = "10.1.0.3:7701".parse().expect("an address");
@@ -87,6 +100,11 @@ fn reasons() -> Vec<String> {
         Reason::MissesLeader { identity: NODE, leader: NODE, ago: Duration::from_secs(9) },
         Reason::ChangePending,
         Reason::KeysOverdue(3),
+        files_differ(&["239.77.1.3:7700", "239.77.1.4:7700", "239.77.1.3:7700"]),
+        files_differ(&["239.77.1.3:7700", "239.77.1.4:7700"]),
+        Reason::FileHereDiffers(
+            differs_here(&control("239.77.1.4:7700"), &[&control("239.77.1.3:7700")]).remove(0),
+        ),
     ];
     let of = |reason: Reason| {
         // A further one is to be added above.
@@ -94,6 +112,7 @@ fn reasons() -> Vec<String> {
             Reason::Silent { .. } | Reason::OtherHistory(..) | Reason::OtherLeader(..) => {}
             Reason::NoMember(_) | Reason::Blank(_) | Reason::ChangePending => {}
             Reason::MissesLeader { .. } | Reason::KeysOverdue(_) => {}
+            Reason::FilesDiffer(_) | Reason::FileHereDiffers(_) => {}
             Reason::Condition(..) => panic!("conditions have a list of their own"),
         }
         [reason.to_string(), reason.brief()]

@@ -523,7 +523,16 @@ local BODIES = {
             return ""
         end
         local conditions = n8(d, HEADER_LEN + 87)
-        ends(d, parts.status.size + d.count * row_len + conditions * parts.condition.size, 0)
+        -- Behind the conditions whole parts follow, of whatever kind.
+        local behind = HEADER_LEN + parts.status.size + d.count * row_len + conditions * parts.condition.size
+        local ending = behind
+        while ending < d.length and has(d, ending, 8, "length") do
+            if n16(d, ending + 6) ~= 0 then
+                refuse(d, "length", "a part of a status with a word that is not zero")
+            end
+            ending = ending + 8 + math.floor((n16(d, ending + 2) * n16(d, ending + 4) + 7) / 8) * 8
+        end
+        ends(d, ending - HEADER_LEN, 0)
         if d.count > MEMBERS_MAX or conditions > CONDITIONS_TOLD_MAX then
             refuse(d, "count", "more than seven members, or more than eight conditions")
         end

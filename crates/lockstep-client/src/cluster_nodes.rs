@@ -4,6 +4,7 @@ use super::health::QueryResult;
 use super::queries::{NodeRelease, QueryClient};
 use super::status::{NodeStatus, leader_of};
 use lockstep_config::Config;
+use lockstep_wire::AgreedRow;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct ClusterNodes {
     pub archivers: Vec<u32>,
     /// Numbers of those whom the file has, as `addresses` begins.
     numbers: Vec<u32>,
+    /// The keys that all files must have alike, as the file has them.
+    file: Vec<AgreedRow>,
 }
 
 /// The version of the log, as its leader reports it, or else a node that answers.
@@ -37,7 +40,13 @@ impl ClusterNodes {
         let replicas = config.replicas.iter().map(|replica| (replica.id, replica.unicast));
         let archivers = config.archivers.iter().map(|archiver| (archiver.id, archiver.unicast));
         let (numbers, addresses) = replicas.chain(archivers.clone()).unzip();
-        Self { client, addresses, archivers: archivers.map(|(number, _)| number).collect(), numbers }
+        Self {
+            client,
+            addresses,
+            archivers: archivers.map(|(number, _)| number).collect(),
+            numbers,
+            file: config.agreed(),
+        }
     }
 
     /// Asks every node, and at once those that a membership names for the first time; waits for each of both
@@ -86,6 +95,7 @@ impl ClusterNodes {
                 number,
                 is_archiver: number.is_some_and(|number| self.archivers.contains(&number)),
                 status: status.clone(),
+                asker_file: self.file.clone(),
             }
         };
         self.addresses.iter().zip(statuses).enumerate().map(node).collect()

@@ -1,7 +1,7 @@
 //! The texts of a node's conditions: one sentence each, for its log and for `lockstep status`, with the
 //! remedy.
 
-use lockstep_wire::{Condition, ConditionRow, Epoch, ReadersAheadNumber};
+use lockstep_wire::{AgreedRow, Condition, ConditionRow, Epoch, ReadersAheadNumber};
 use std::fmt;
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ const ONE_READER_AHEAD: &str = "no other reader says so: its cursor is another s
 /// ... and where several are.
 const READERS_AHEAD: &str = "they have seen what the cluster does not have: find out which replicas have lost their journals, before anything else \
      is done; `lockstep ack LS1017` ends this once it is understood";
+
+/// The remedy of files that differ.
+pub(super) const FILES_DIFFER_ADVICE: &str = "all files must have it alike, or the nodes do not hear each other: correct the file that differs, and start the \
+     processes of its host anew; `lockstep check --diff` compares two files";
 
 /// A condition that holds at a node. Prints the problem and its remedy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -152,6 +156,11 @@ impl ActiveCondition {
                 let (apart, side) = (Duration::from_nanos(a), if b == 1 { "ahead of" } else { "behind" });
                 format!("this node's clock is {apart:?} {side} the time that a quorum's clocks have reached")
             }
+            Condition::FilesDiffer => {
+                let row = AgreedRow::of_numbers(a, b);
+                let key = row.path().unwrap_or_else(|| "a key of a later release".to_owned());
+                format!("{key} is {} here, and most other nodes have another value", row.text())
+            }
             Condition::MulticastLost => format!(
                 "multicast is lost, unicast is not: no group brings the others of epoch {}, and they answer when they \
                  are asked",
@@ -253,6 +262,7 @@ impl ActiveCondition {
             Condition::LineLost => {
                 "the stream goes on by that one alone; look at the line's interface, its cable and its switch"
             }
+            Condition::FilesDiffer => FILES_DIFFER_ADVICE,
             Condition::MembersFull => "raise `fanout_members`, or let fewer processes join",
             Condition::WatcherGone if self.a == 0 => {
                 "the death of this process will be found out by its silence: let it run again (`kill -CONT`)"

@@ -3,10 +3,12 @@
 //! A listed member does not count by being listed: one that does not answer may have been dead for a month.
 //! Redundancy is counted from the members that answer; the leader reports how many of these store the log.
 
-use super::conditions::ActiveCondition;
+use super::conditions::{ActiveCondition, FILES_DIFFER_ADVICE};
 use super::status::{MemberStatus, NodeStatus, leader_of};
 use lockstep_core::engine::event::Role;
-use lockstep_wire::{Condition, Identity};
+use lockstep_wire::{
+    AgreedOwner, AgreedRow, Condition, FileDifference, Identity, KeyDifference, differences, differs_here,
+};
 use std::fmt;
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -28,6 +30,9 @@ pub struct QueryResult {
     pub is_archiver: bool,
     /// Its answer.
     pub status: Option<NodeStatus>,
+    /// The keys that all files must have alike, as the file of whoever asks has them; none where that is not
+    /// known.
+    pub asker_file: Vec<AgreedRow>,
 }
 
 /// The verdict, the best first.
@@ -94,6 +99,10 @@ pub enum Reason {
         /// For how long.
         ago: Duration,
     },
+    /// A key that all files must have alike has different values at nodes that answer.
+    FilesDiffer(KeyDifference),
+    /// The nodes agree on such a key, and the file of whoever asks has another value.
+    FileHereDiffers(FileDifference),
     /// A change of the membership is not committed yet.
     ChangePending,
     /// The keys that seal on this host were to be replaced so many days ago.
@@ -125,6 +134,11 @@ impl fmt::Display for Reason {
             Self::MissesLeader { identity, leader, .. } => {
                 write!(f, "{identity} receives nothing of the leader {leader}, which others follow")
             }
+            Self::FilesDiffer(difference) if difference.has_culprits() => {
+                write!(f, "{}: {difference}", owner_names(&difference.culprits()))
+            }
+            Self::FilesDiffer(difference) => write!(f, "the files differ: {difference}"),
+            Self::FileHereDiffers(difference) => write!(f, "the file of this host: {difference}"),
             Self::ChangePending => f.write_str("the last change of the membership is not committed yet"),
             Self::KeysOverdue(days) => {
                 write!(f, "the keys that seal were to be replaced {days} days ago: `lockstep keys rotate`")
@@ -144,6 +158,8 @@ impl Reason {
             Self::NoMember(_) => "no_member",
             Self::Blank(_) => "blank",
             Self::MissesLeader { .. } => "misses_leader",
+            Self::FilesDiffer(_) => Condition::FilesDiffer.name(),
+            Self::FileHereDiffers(_) => "file_here_differs",
             Self::ChangePending => "change_pending",
             Self::KeysOverdue(_) => "keys_overdue",
         }
@@ -153,6 +169,7 @@ impl Reason {
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Condition(_, active) => Some(active.advice()),
+            Self::FilesDiffer(_) | Self::FileHereDiffers(_) => Some(FILES_DIFFER_ADVICE),
             _ => None,
         }
     }
@@ -305,8 +322,24 @@ fn misses_leader(status: &NodeStatus, leader: &NodeStatus) -> Option<Reason> {
     })
 }
 
+/// Whose files differ in what all must have alike.
+fn file_reasons(asked: &[QueryResult]) -> Vec<Reason> {
+    let of = |node: &QueryResult| {
+        let number = node.status.as_ref()?.identity.replica;
+        Some(AgreedOwner { number, is_archiver: node.is_archiver })
+    };
+    let files: Vec<_> =
+        asked.iter().filter_map(|node| Some((of(node)?, node.status.as_ref()?.agreed.as_deref()?))).collect();
+    let nodes: Vec<_> = files.iter().map(|(_, rows)| *rows).collect();
+    let here = asked.first().map_or(&[][..], |node| &node.asker_file);
+    let differ = differences(&files).into_iter().map(Reason::FilesDiffer);
+    let here = if here.is_empty() { Vec::new() } else { differs_here(here, &nodes) };
+    differ.chain(here.into_iter().map(Reason::FileHereDiffers)).collect()
+}
+
 fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
-    let mut reasons = Vec::new();
+    let mut reasons = file_reasons(asked);
+    let is_compared = !reasons.is_empty();
     if is_led && !source.is_stable() {
         reasons.push(Reason::ChangePending);
     }
@@ -330,7 +363,10 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
             });
         }
         reasons.extend(is_led.then(|| misses_leader(status, source)).flatten());
-        reasons.extend(status.conditions.iter().map(|active| Reason::Condition(identity, *active)));
+        // What a node says of its own file is said here with both values.
+        let active = status.conditions.iter();
+        let active = active.filter(|one| !(is_compared && one.condition == Condition::FilesDiffer));
+        reasons.extend(active.map(|active| Reason::Condition(identity, *active)));
     }
     // Members that were not queried, as no address of theirs is known.
     for listed in &source.members {
@@ -342,7 +378,13 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
                 .any(|status| status.identity == listed.member.identity())
             && let Some(address) = listed.member.address()
         {
-            let node = QueryResult { address, number: None, is_archiver: false, status: None };
+            let node = QueryResult {
+                address,
+                number: None,
+                is_archiver: false,
+                status: None,
+                asker_file: Vec::new(),
+            };
             reasons.push(silent_node(&node, Some(listed)));
         }
     }
@@ -350,6 +392,7 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
 }
 
 mod first_line;
+use first_line::owner_names;
 pub use first_line::{HealthCause, LINE_MAX};
 
 #[cfg(test)]

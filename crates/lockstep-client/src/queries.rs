@@ -12,8 +12,8 @@ use lockstep_io::idle::Parker;
 use lockstep_wire::{
     Acknowledgement, Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, EventRow, EventsBody,
     HEADER_LEN, Header, Identity, Kind, MEMBERSHIP_LEN_MAX, MemberBody, Nanos, ORDER_PROOF_LEN, OperatorKey,
-    OperatorOrder, OrderProof, OrderStatement, QueryKind, SMALL_LEN_MAX, Seq, named_arguments, write_entry,
-    write_membership, write_order,
+    OperatorOrder, OrderProof, OrderStatement, QueryKind, SMALL_LEN_MAX, STATUS_LONG_LEN_MAX, Seq,
+    named_arguments, write_entry, write_membership, write_order, write_status_query,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -345,8 +345,13 @@ impl QueryClient {
     fn query(&mut self, to: SocketAddrV4, token: u64, query: Query<'_>) {
         let Query { query_kind, name, judged: (epoch, first_seq), proof } = query;
         let header = Header { epoch: epoch.0, first_seq, ..self.header(Kind::Query) };
-        let mut out = [0; SMALL_LEN_MAX];
-        let length = write_order(&mut out, &self.endpoint.keys, header, token, (query_kind, name), proof);
+        let mut out = [0; STATUS_LONG_LEN_MAX];
+        let length = match query_kind {
+            QueryKind::Status => {
+                write_status_query(&mut out, &self.endpoint.keys, header, token, STATUS_LONG_LEN_MAX)
+            }
+            _ => write_order(&mut out, &self.endpoint.keys, header, token, (query_kind, name), proof),
+        };
         self.net.send_unicast(to, [&out[..length], &[]]);
     }
 }

@@ -4,8 +4,8 @@ use super::conditions::ActiveCondition;
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::commit::Durability;
 use lockstep_wire::{
-    AGE_NEVER, CommandReject, Condition, Datagram, Epoch, Identity, LeaderLossReason, MemberBody, Nanos, Seq,
-    StatusMember,
+    AGE_NEVER, AgreedRow, CommandReject, Condition, ConditionRow, Datagram, Epoch, Identity,
+    LeaderLossReason, MemberBody, Nanos, Seq, StatusMember,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -44,6 +44,9 @@ pub struct NodeStatus {
     /// Conditions that hold at it, the gravest first; at most
     /// [`STATUS_CONDITIONS_MAX`](lockstep_wire::STATUS_CONDITIONS_MAX).
     pub conditions: Vec<ActiveCondition>,
+    /// The keys that all files must have alike, as its process has them; `None` of a release that does not
+    /// say.
+    pub agreed: Option<Vec<AgreedRow>>,
     /// The leader that it suspected last.
     pub suspected: Option<SuspectedLeader>,
     /// The last change of the membership that it did not make, if it leads.
@@ -85,7 +88,7 @@ pub struct RejectedCommand {
 
 impl NodeStatus {
     pub(super) fn read(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, Self)> {
-        let Datagram::Status(header, body, members, active) = datagram else { return None };
+        let Datagram::Status(header, body, members, active, parts) = datagram else { return None };
         let identity = |packed| (packed != 0).then(|| Identity::from_packed(packed));
         let member = |row: StatusMember| MemberStatus {
             member: row.member,
@@ -123,7 +126,8 @@ impl NodeStatus {
             members: members.iter().map(member).collect(),
             generation: header.key_generation(),
             durability: if body.durability == 0 { Durability::Process } else { Durability::Power },
-            conditions: active.iter().filter_map(ActiveCondition::read).collect(),
+            conditions: conditions(active.iter().chain(parts.conditions())),
+            agreed: parts.agreed().map(Iterator::collect),
             suspected: suspected(),
             denied: denied(),
         };
@@ -154,6 +158,13 @@ impl NodeStatus {
     pub fn is_stable(&self) -> bool {
         self.commit_next > self.membership_seq
     }
+}
+
+/// Those that this release knows, the gravest first.
+fn conditions(rows: impl Iterator<Item = ConditionRow>) -> Vec<ActiveCondition> {
+    let mut conditions: Vec<_> = rows.filter_map(ActiveCondition::read).collect();
+    conditions.sort_by_key(|active| active.condition.index());
+    conditions
 }
 
 fn ago(age_ns: Nanos) -> Option<Duration> {

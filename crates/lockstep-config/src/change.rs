@@ -165,6 +165,23 @@ mod tests {
         assert_eq!(ChangeNeed::Stop.between(Some("1"), Some("2")), ChangeNeed::Stop);
     }
 
+    /// A key whose change needs a whole stop is one that the nodes compare all day, and no other one is.
+    #[test]
+    fn the_keys_that_all_must_have_alike_are_those_that_a_status_carries() {
+        let needs_stop = |need| matches!(need, ChangeNeed::Stop | ChangeNeed::Transport);
+        let stop: Vec<_> = schema::keys().filter(|key| needs_stop(key.need)).map(|key| key.path).collect();
+        let carried: Vec<_> = lockstep_wire::AgreedKey::ALL.iter().map(|key| key.path()).collect();
+        assert_eq!(stop, carried);
+        let rows: Vec<_> = read(FILE).agreed().iter().map(|row| (row.path(), row.text())).collect();
+        for (key, value, _) in read(FILE).effective() {
+            let (row, _) = schema::row_of_instance(key).expect("a key");
+            let known = rows.iter().find(|(path, _)| path.as_deref() == Some(key));
+            assert_eq!(known.is_some(), needs_stop(row.need), "{key}");
+            let text = if value == "udp" { "udp or xdp" } else { value };
+            assert!(known.is_none_or(|(_, known)| known == text), "{known:?}");
+        }
+    }
+
     #[test]
     fn a_key_that_a_reload_changes_is_one_that_a_running_process_takes() {
         // The log's level, and the page: every daemon. `gateway.tunnels`: a gateway's arrivals. `feed.allow`:

@@ -55,6 +55,7 @@ pub use relations::PACKED_LEN_MAX;
 pub use units::grouped;
 
 use layers::Layers;
+use lockstep_wire::AgreedRow;
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -212,6 +213,11 @@ impl Config {
     /// value are not listed.
     pub fn effective(&self) -> &[(String, String, Origin)] {
         &self.effective
+    }
+
+    /// The keys that all files of the cluster must have alike, with their values here.
+    pub fn agreed(&self) -> Vec<AgreedRow> {
+        self.effective.iter().filter_map(|(key, value, _)| AgreedRow::new(key, value)).collect()
     }
 
     /// The replica with this id, or an error that lists those there are.

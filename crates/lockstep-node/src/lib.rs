@@ -44,7 +44,7 @@ use lockstep_process::cpu::SchedulingClass;
 use lockstep_replica::bootstrap::{bootstrap_version as bootstrap_tail, may_bootstrap};
 use lockstep_replica::journal::{JournalOpenError, Retention};
 use lockstep_replica::ports::Ports;
-use lockstep_wire::{Identity, Keys, MemberBody, Nanos, VERSION, frame_len_max};
+use lockstep_wire::{AgreedOwner, AgreedRow, Identity, Keys, MemberBody, Nanos, VERSION, frame_len_max};
 use std::fmt;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -98,6 +98,10 @@ pub struct NodeSettings {
     pub unicast: SocketAddrV4,
     /// Where the others do.
     pub peers: Vec<Repairer>,
+    /// The other nodes of the file, which are asked all day; none where nothing goes by a network.
+    pub neighbours: Vec<(AgreedOwner, SocketAddrV4)>,
+    /// The keys that all files must have alike.
+    pub agreed: Vec<AgreedRow>,
     /// Where journals are replayed, archivers first; this one left out.
     pub sources: Vec<SocketAddrV4>,
     /// How this journal is replayed to others; none: it is not.

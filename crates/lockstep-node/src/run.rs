@@ -5,6 +5,7 @@ use super::measures::Measures;
 use super::{NodeError, RealPorts};
 use crate::io::journal_files::Lock;
 use crate::io::journal_thread::Handle;
+use crate::io::neighbour_watch::NeighbourWatch;
 use crate::io::replay::{Fetch, ReplayServer};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
@@ -72,6 +73,9 @@ pub struct Node {
     notice_generation: u8,
     server: Option<ReplayServer>,
     fetch: Option<Fetch>,
+    neighbours: Option<NeighbourWatch>,
+    /// The key that differed last, and its value.
+    differed: (u64, u64),
     /// The checkpoint behind which a node begins that holds nothing, while it goes to the device.
     base: Option<Checkpoint>,
     device: DeviceWatch,
@@ -85,7 +89,7 @@ impl Node {
         (replica, side, lock): (ReplicaEngine<RealPorts>, Handle, Lock),
         (clock, waiter): (Clock, Waiter),
         (counters, values): (CountersFile, Vec<u64>),
-        (server, fetch): (Option<ReplayServer>, Option<Fetch>),
+        (server, fetch, neighbours): (Option<ReplayServer>, Option<Fetch>, Option<NeighbourWatch>),
         effective: Vec<Effective>,
     ) -> Self {
         Self {
@@ -111,6 +115,8 @@ impl Node {
             notice_generation: 0,
             server,
             fetch,
+            neighbours,
+            differed: (0, 0),
             base: None,
             device: DeviceWatch::new(DEVICE_PATIENCE_NS),
             _lock: lock,
@@ -317,6 +323,8 @@ impl Node {
         let low = side.room_low();
         // The end of a condition is reported for the resource that it concerned.
         self.room_low = low.map_or(self.room_low, |low| (low.left_s, low.resource));
+        let differs = self.neighbours.as_ref().and_then(|watch| watch.seen().differs());
+        self.differed = differs.unwrap_or(self.differed);
         let log_next = self.replica.tail().end().next;
         let tail = self.replica.tail();
         let confirmed =
@@ -332,6 +340,7 @@ impl Node {
             (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
             (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
             (Condition::DeviceStalled, stalled_ns > 0, (confirmed, stalled_ns)),
+            (Condition::FilesDiffer, differs.is_some(), self.differed),
             (Condition::RoomLow, low.is_some(), self.room_low),
             (Condition::LineLost, down.is_some(), (self.line_down as u64 + 1, lost)),
             (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),

@@ -10,9 +10,11 @@ use lockstep_config::{Compression, Config, ConfigError, Durability, KeyUse, Role
 use lockstep_core::proto::commit;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::window::Window;
+use lockstep_io::device::MemorySharing;
 use lockstep_process::cpu::SchedulingClass;
 use lockstep_replica::journal::packed::PACKED_LEN_MAX;
 use lockstep_replica::journal::{Retention, SEGMENT_LEN_MIN};
+use lockstep_wire::AgreedOwner;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
@@ -100,6 +102,8 @@ fn any_node(
         memory: config.memory(),
         mtu: config.mtu(),
         unicast,
+        neighbours: neighbours(config, unicast),
+        agreed: config.agreed(),
         peers: config.repairers().filter(|other| other.address != unicast).collect(),
         sources: config.sources().filter(|other| *other != unicast).collect(),
         replay: replay_settings(config, true),
@@ -133,6 +137,16 @@ fn any_node(
         timer_slack_ns: config.runtime.timer_slack_ns,
         idle: config.idle(),
     })
+}
+
+/// The nodes of the file beside the one at `own`. Processes that exchange datagrams by memory alone have no
+/// network to ask them by.
+fn neighbours(config: &Config, own: SocketAddrV4) -> Vec<(AgreedOwner, SocketAddrV4)> {
+    let of = |number, is_archiver, address| (AgreedOwner { number, is_archiver }, address);
+    let replicas = config.replicas.iter().map(|replica| of(replica.id, false, replica.unicast));
+    let archivers = config.archivers.iter().map(|archiver| of(archiver.id, true, archiver.unicast));
+    let has_network = config.memory() != MemorySharing::Alone;
+    replicas.chain(archivers).filter(|other| has_network && other.1 != own).collect()
 }
 
 /// What one address may have of `all`: as many as its key says, or an eighth.

@@ -6,6 +6,7 @@ use super::run::Node;
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings, Waiting};
+use crate::io::neighbour_watch::{Neighbour, NeighbourSettings, NeighbourWatch};
 use crate::io::replay::{Fetch, ReplayCounts, ReplayServer, ServerSettings};
 use crate::io::room::{ROOM_ROWS, RoomJudge, RoomWatch};
 use crate::io::store::DirStore;
@@ -39,7 +40,7 @@ use lockstep_replica::journal::{Completeness, Inspection};
 use lockstep_replica::replica::{
     ACK_REPEAT_HEARTBEATS, REPLICA_ROWS, Recovered, ReplicaEngine, ReplicaLimits,
 };
-use lockstep_wire::{Identity, Nanos, frame_len_max};
+use lockstep_wire::{AgreedOwner, Identity, Nanos, frame_len_max};
 use std::io::ErrorKind;
 
 /// The parts of a node beside its journal.
@@ -53,6 +54,7 @@ struct Resources {
     side: Waiting<DirStore, TailReader>,
     server: Option<ReplayServer>,
     fetch: Option<Fetch>,
+    neighbours: Option<NeighbourWatch>,
     watcher: Option<Watcher>,
     effective: Vec<Effective>,
 }
@@ -91,7 +93,8 @@ impl Node {
             StartFailed::Watch(error) => error,
         })?;
         let OpenJournal { opened, reader, store, lock, remarks } = journal;
-        let Resources { net, recovered, limits, waiter, counters, server, fetch, watcher, .. } = outside;
+        let Resources { net, recovered, limits, waiter, counters, server, fetch, .. } = outside;
+        let (watcher, neighbours) = (outside.watcher, outside.neighbours);
         let mut effective = outside.effective;
         effective.extend(remarks.into_iter().map(|remark| Effective::granted("journal", remark)));
         let side = outside.side.begin(store, reader, opened.writer, opened.superblock);
@@ -107,7 +110,7 @@ impl Node {
             (replica, side, lock),
             (clock, waiter),
             (counters, values),
-            (server, fetch),
+            (server, fetch, neighbours),
             effective,
         );
         if let Some(watcher) = watcher {
@@ -194,6 +197,8 @@ impl Resources {
             ("release", env!("CARGO_PKG_VERSION")),
         ];
         let counters = CountersFile::create(&settings.counters, &labels, &rows)?;
+        let (neighbours, asked) = watch_neighbours(settings);
+        effective.extend(asked);
         let watcher = None;
         Ok(Self {
             recovered,
@@ -205,6 +210,7 @@ impl Resources {
             side,
             server,
             fetch,
+            neighbours,
             watcher,
             effective,
         })
@@ -247,6 +253,31 @@ fn watch_room(
             let note = format!("{error}; nobody is told before the disk is full");
             effective.push(Effective::short("room", "watched", "not watched", note));
             side
+        }
+    }
+}
+
+/// The other nodes are asked all day. Where that cannot be, the node starts all the same.
+fn watch_neighbours(settings: &NodeSettings) -> (Option<NeighbourWatch>, Option<Effective>) {
+    if settings.neighbours.is_empty() {
+        return (None, None);
+    }
+    let wanted = NeighbourSettings {
+        keys: settings.keys.clone(),
+        own: AgreedOwner { number: settings.replica, is_archiver: settings.is_archiver },
+        unicast: settings.unicast,
+        agreed: settings.agreed.clone(),
+        neighbours: settings
+            .neighbours
+            .iter()
+            .map(|(owner, address)| Neighbour { owner: *owner, address: *address })
+            .collect(),
+    };
+    match NeighbourWatch::start(wanted) {
+        Ok(watch) => (Some(watch), None),
+        Err(error) => {
+            let note = format!("{error}; files that differ are told by `lockstep status` alone");
+            (None, Some(Effective::short("neighbours", "asked", "not asked", note)))
         }
     }
 }
@@ -337,6 +368,7 @@ fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<
         // The kernel grants twice the bytes that it is asked for.
         pending_submission_bytes: 4 * settings.udp.receive_buffer_bytes,
         secret_seed: random_seed()?,
+        agreed: settings.agreed.clone(),
         ..usual
     })
 }

@@ -81,10 +81,12 @@ impl ConditionSet {
         self.active.retain(|active| active.condition != condition);
     }
 
-    /// The gravest active conditions, for a status at `now`: how many rows of `out` are used.
-    pub fn rows(&self, now: Nanos, out: &mut [ConditionRow; STATUS_CONDITIONS_MAX]) -> usize {
+    /// The gravest active conditions, for a status at `now`: those that every release knows, or
+    /// (`in_part`) the others. Returns how many rows of `out` are used.
+    pub fn rows(&self, now: Nanos, in_part: bool, out: &mut [ConditionRow; STATUS_CONDITIONS_MAX]) -> usize {
         let mut count = 0;
-        for (row, active) in out.iter_mut().zip(&self.active) {
+        let active = self.active.iter().filter(|active| active.condition.is_in_part() == in_part);
+        for (row, active) in out.iter_mut().zip(active) {
             let age_s = now.saturating_sub(active.since) / 1_000_000_000;
             *row = ConditionRow {
                 code: active.condition as u16,
@@ -130,7 +132,7 @@ mod tests {
 
     fn reported(conditions: &ConditionSet, now: Nanos) -> Vec<(u16, u32, u64)> {
         let mut rows = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
-        let count = conditions.rows(now, &mut rows);
+        let count = conditions.rows(now, false, &mut rows);
         rows[..count].iter().map(|row| (row.code, row.age_s, row.a)).collect()
     }
 
@@ -154,9 +156,20 @@ mod tests {
         for condition in Condition::ALL.iter().rev() {
             conditions.set(*condition, true, 0, (0, 0));
         }
-        let expected: Vec<_> =
-            Condition::ALL.iter().take(STATUS_CONDITIONS_MAX).map(|known| *known as u16).collect();
+        let of_all = Condition::ALL.iter().filter(|known| !known.is_in_part());
+        let expected: Vec<_> = of_all.take(STATUS_CONDITIONS_MAX).map(|known| *known as u16).collect();
         assert_eq!(reported(&conditions, 0).iter().map(|row| row.0).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn conditions_that_the_release_before_does_not_know_stand_in_a_part_of_their_own() {
+        let mut conditions = ConditionSet::default();
+        conditions.set(Condition::FilesDiffer, true, 0, (4, 5));
+        conditions.set(Condition::DiskFull, true, 0, (6, 0));
+        let mut rows = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
+        assert_eq!(reported(&conditions, 0), [(1103, 0, 6)]);
+        assert_eq!(conditions.rows(0, true, &mut rows), 1);
+        assert_eq!((rows[0].code, rows[0].a, rows[0].b), (1022, 4, 5));
     }
 
     #[test]

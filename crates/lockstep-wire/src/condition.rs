@@ -4,9 +4,7 @@
 //! the code of its log line (`1008` is printed as `LS1008`), so that a status, a log and an alarm of a
 //! monitoring system name the same thing by the same word. The words for it stand in `client::conditions`.
 
-use super::{
-    HEADER_LEN, Header, MEMBERS_MAX, Reject, StatusBody, StatusMember, packed_address, unpacked_address,
-};
+use super::{HEADER_LEN, MEMBERS_MAX, Reject, StatusBody, StatusMember, packed_address, unpacked_address};
 use bytemuck::{Pod, Zeroable};
 use std::fmt;
 use std::net::SocketAddrV4;
@@ -48,6 +46,7 @@ conditions! {
     DiskFull 1103 "disk_full" "The disk is full: segments end at seq `a`.",
     FilesRefused 1105 "files_refused" "The system refuses the journal its files for the present (`b`: 1 descriptors, 2 memory, 3 another reason): segments end at seq `a`.",
     DeviceStalled 1106 "device_stalled" "The journal's device has confirmed nothing for `b` nanoseconds; it has what lies below seq `a`.",
+    FilesDiffer 1022 "files_differ" "This node's process has value `b` for the key `a`, which all files must have alike, and most others have another.",
     RoomLow 1108 "room_low" "Of a resource `b` little is left; at the rate of the last minutes it is used up in `a` seconds (0: at no rate). 1 is bytes and 2 inodes of the journal's disk, 3 bytes and 4 inodes of the tail's file system, 5 descriptors.",
     PublishersNearlyFull 1015 "publishers_nearly_full" "`a` names of publishers are in the table, which takes `b`.",
     ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a`, beyond the log of this leader; `b` is its address, and how many say so.",
@@ -72,6 +71,12 @@ impl Condition {
     /// at would end. All others are how the node stands, and end with their causes.
     pub fn is_acknowledged(self) -> bool {
         self == Self::ReaderAhead
+    }
+
+    /// Whether the release before has no word for it. It would refuse a status with a condition that it does
+    /// not know, so such ones stand in a part of their own ([`StatusParts`](crate::StatusParts)).
+    pub fn is_in_part(self) -> bool {
+        matches!(self, Self::FilesDiffer)
     }
 
     /// Its place in [`Condition::ALL`].
@@ -175,10 +180,10 @@ impl<'a> ConditionRows<'a> {
         self.0.chunks_exact(size_of::<ConditionRow>()).map(bytemuck::pod_read_unaligned)
     }
 
-    /// Judges what lies behind the members in the status of `header`.
-    pub(super) fn check(header: &Header, members: usize, bytes: &'a [u8]) -> Result<Self, Reject> {
+    /// Judges what lies behind so many members, in a status that ends with its conditions.
+    pub(super) fn check(bytes: &'a [u8], members: usize) -> Result<Self, Reject> {
         let at = HEADER_LEN + size_of::<StatusBody>() + members * size_of::<StatusMember>();
-        let rows = Self(&bytes[at..header.length as usize]);
+        let rows = Self(&bytes[at..]);
         let places = || {
             rows.iter().map(|row| {
                 let known = Condition::from_u16(row.code).filter(|_| row.reserved == 0);

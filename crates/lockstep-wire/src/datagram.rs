@@ -10,7 +10,7 @@ use super::{
     Entries, EventRow, EventRows, EventsBody, HEADER_LEN, Header, IdentityProbeBody, JoinBody, Keyring, Kind,
     LeaseBody, NoticeRow, NoticeRows, OrderProof, PublisherId, PublisherSeq, REPLAY_CHAIN, REPLAY_CHECKPOINT,
     Reject, ReleaseBody, ReplayBody, ReplayCheckpointBody, ReplayRequestBody, STATUS_LEN_MAX, Seq,
-    StatusBody, StatusMember, StatusMembers, TimesBody,
+    StatusBody, StatusMember, StatusMembers, StatusParts, TimesBody,
 };
 use bytemuck::{Pod, Zeroable};
 pub use query::{ORDER_SIGNED, QueryBody, QueryKind, event_number};
@@ -20,7 +20,7 @@ pub use repair::{REPAIR_TRAILER_LEN, Ranges, RepairTrailer, is_repair_for_one, r
 pub use write::{
     write_ack, write_address_proof, write_ballot, write_command_result, write_down, write_heartbeat,
     write_nack, write_notice, write_order, write_presence, write_query, write_release, write_repair_reject,
-    write_reply, write_status, write_step_down, write_times,
+    write_reply, write_status, write_status_query, write_step_down, write_times,
 };
 
 /// Behind a heartbeat's header.
@@ -302,7 +302,7 @@ pub enum Datagram<'a> {
     /// A leader stops stamping.
     StepDown(&'a Header, StepDownBody),
     /// A status, its members, and what is amiss.
-    Status(&'a Header, StatusBody, StatusMembers<'a>, ConditionRows<'a>),
+    Status(&'a Header, StatusBody, StatusMembers<'a>, ConditionRows<'a>, StatusParts<'a>),
     /// A node's release.
     Release(&'a Header, ReleaseBody),
     /// A node's answer about the stream's time.
@@ -433,9 +433,12 @@ impl<'a> Datagram<'a> {
                 let members = usize::from(header.count);
                 let rows = members * size_of::<StatusMember>()
                     + usize::from(parsed.conditions) * size_of::<ConditionRow>();
-                ends(header, size_of::<StatusBody>() + rows, 0)?;
+                let at = HEADER_LEN + size_of::<StatusBody>() + rows;
+                let behind = bytes.get(at..header.length as usize).ok_or(Reject::Length)?;
+                ends(header, size_of::<StatusBody>() + rows + behind.len(), 0)?;
                 let listed = StatusMembers::check(header, &parsed, bytes)?;
-                Self::Status(header, parsed, listed, ConditionRows::check(header, members, bytes)?)
+                let conditions = ConditionRows::check(&bytes[..at], members)?;
+                Self::Status(header, parsed, listed, conditions, StatusParts::check(behind)?)
             }
             Kind::Release => {
                 ends(header, size_of::<ReleaseBody>(), 0)?;

@@ -39,11 +39,13 @@
 #![forbid(unsafe_code)]
 
 mod address_proof;
+mod agreed;
 mod condition;
 mod control;
 pub mod crc;
 mod datagram;
 pub mod date;
+mod difference;
 mod entry;
 mod event;
 mod frame;
@@ -55,6 +57,7 @@ pub mod mac;
 mod notice;
 mod operator;
 mod order;
+mod parts;
 #[doc(hidden)]
 pub mod planted;
 mod presence;
@@ -63,9 +66,11 @@ mod replay;
 mod rights;
 
 pub use address_proof::*;
+pub use agreed::*;
 pub use condition::*;
 pub use control::*;
 pub use datagram::*;
+pub use difference::*;
 pub use entry::*;
 pub use event::*;
 pub use frame::*;
@@ -78,6 +83,7 @@ pub use lease::*;
 pub use notice::*;
 pub use operator::*;
 pub use order::*;
+pub use parts::*;
 pub use presence::*;
 pub use recipients::*;
 pub use replay::*;

@@ -6,7 +6,7 @@ use lockstep_client::internal::{
     ActiveCondition, ClusterHealth, Health, HealthCause, NodeStatus, QueryResult, Reason,
 };
 use lockstep_core::engine::event::Role;
-use lockstep_wire::{Condition, Seq};
+use lockstep_wire::{Condition, KeyDifference, Seq};
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -58,6 +58,7 @@ pub fn grade_of(condition: Condition) -> HealthGrade {
         | Condition::DurabilityMixed
         | Condition::FilesRefused
         | Condition::DeviceStalled
+        | Condition::FilesDiffer
         | Condition::RoomLow
         | Condition::PublishersNearlyFull
         | Condition::ClockAhead
@@ -128,6 +129,8 @@ impl HealthFinding {
             | Reason::MissesLeader { .. }
             | Reason::NoMember(_)
             | Reason::Blank(_)
+            | Reason::FilesDiffer(_)
+            | Reason::FileHereDiffers(_)
             | Reason::ChangePending
             | Reason::KeysOverdue(_) => Self::new(HealthGrade::Warning, what),
         }
@@ -273,7 +276,11 @@ impl Examined<'_> {
         };
         let identity = status.identity;
         let concerns = |reason: &&Reason| {
-            matches!(reason, Reason::Condition(of, _) | Reason::OtherHistory(of, _) | Reason::OtherLeader(of, _)
+            let is_culprit = |difference: &KeyDifference| {
+                difference.culprits().iter().any(|owner| owner.number == identity.replica)
+            };
+            matches!(reason, Reason::FilesDiffer(difference) if is_culprit(difference))
+                || matches!(reason, Reason::Condition(of, _) | Reason::OtherHistory(of, _) | Reason::OtherLeader(of, _)
                 | Reason::MissesLeader { identity: of, .. } | Reason::NoMember(of) | Reason::Blank(of)
                 if *of == identity)
         };

@@ -116,6 +116,14 @@ pub fn steps(reason: &Reason, leader: Option<&NodeStatus>) -> Vec<MendStep> {
             "lockstep recover --replica N",
             "shows what its journal holds, and changes nothing: compare it with the others' before anything is stopped",
         )],
+        Reason::FilesDiffer(difference) if difference.has_culprits() => {
+            let culprits = difference.culprits();
+            culprits.iter().map(|owner| correct_file(owner.number, owner.is_archiver)).collect()
+        }
+        Reason::FilesDiffer(_) | Reason::FileHereDiffers(_) => vec![MendStep::here(
+            "lockstep check --diff FILE",
+            "compares this host's file with FILE, another host's: tells which keys differ and what the change needs",
+        )],
         Reason::Condition(identity, active) => of_condition(active.condition, *identity, leader),
     }
 }
@@ -125,6 +133,19 @@ fn start_of(who: &str, unit: &str, number: u32) -> MendStep {
         who,
         format!("systemctl start lockstep-{unit}@{number}"),
         "starts it; a start that is refused says in its log what to do instead",
+    )
+}
+
+/// The host of a node whose file differs from the others'.
+fn correct_file(number: u32, is_archiver: bool) -> MendStep {
+    let (unit, who) = match is_archiver {
+        true => ("archiver", format!("archiver {number}")),
+        false => ("sequencer", format!("replica {number}")),
+    };
+    MendStep::of(
+        &who,
+        format!("systemctl restart lockstep-{unit}@{number}"),
+        "once its file has the key as the others have it: the process takes the value when it starts",
     )
 }
 
@@ -192,6 +213,7 @@ fn of_condition(condition: Condition, identity: Identity, leader: Option<&NodeSt
             "lockstep doctor --probe",
             "tells which group, line and direction fails: it must run on all hosts at the same time",
         )],
+        Condition::FilesDiffer => vec![correct_file(number, false)],
         Condition::WatcherGone => vec![MendStep::of(
             who,
             format!("systemctl restart lockstep-sequencer@{number}"),

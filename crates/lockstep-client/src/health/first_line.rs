@@ -8,7 +8,7 @@
 
 use super::{ClusterHealth, Health, Reason};
 use crate::conditions::ActiveCondition;
-use lockstep_wire::Condition;
+use lockstep_wire::{AgreedOwner, Condition};
 use std::fmt;
 use std::time::Duration;
 
@@ -76,6 +76,15 @@ impl Health {
                 let says = format!("{who} does not answer at {address}{beside}");
                 (who, says, last_contact.filter(|ago| ago.as_secs() > 0))
             }
+            Reason::FilesDiffer(difference) => {
+                let who = if difference.has_culprits() {
+                    owner_names(&difference.culprits())
+                } else {
+                    String::new()
+                };
+                (who, of_several(reason, group.len()), None)
+            }
+            Reason::FileHereDiffers(_) => (String::new(), of_several(reason, group.len()), None),
             Reason::Condition(_, active) => {
                 let (who, says) = self.culprit(active, &numbers);
                 (who, says, group.iter().filter_map(|reason| reason.age()).max())
@@ -130,6 +139,25 @@ fn names(numbers: &[u32]) -> String {
     }
 }
 
+/// The first of several keys that differ, and how many more.
+fn of_several(first: &Reason, count: usize) -> String {
+    match count {
+        1 => first.to_string(),
+        count => format!("{first} (+{} keys)", count - 1),
+    }
+}
+
+/// `replicas 1 and 2, archiver 101`.
+pub(super) fn owner_names(owners: &[AgreedOwner]) -> String {
+    let of = |is_archiver| {
+        owners.iter().filter(move |owner| owner.is_archiver == is_archiver).map(|owner| owner.number)
+    };
+    let replicas = names(&of(false).collect::<Vec<_>>());
+    let archivers = of(true).map(|number| format!("archiver {number}"));
+    let all: Vec<_> = Some(replicas).into_iter().filter(|text| !text.is_empty()).chain(archivers).collect();
+    all.join(", ")
+}
+
 /// `1`, `1 and 2`, `1, 2 and 3`.
 fn listed(words: &[String]) -> String {
     match words {
@@ -160,6 +188,8 @@ fn rank(reason: &Reason) -> (u8, usize) {
     match reason {
         Reason::OtherLeader(..) => (0, 0),
         Reason::OtherHistory(..) => (1, 0),
+        // Nodes that do not hear each other for this miss the leader, acks and redundancy.
+        Reason::FilesDiffer(_) => (1, 1),
         Reason::Condition(_, active) => {
             let index = active.condition.index();
             match active.condition {
@@ -173,6 +203,7 @@ fn rank(reason: &Reason) -> (u8, usize) {
         Reason::MissesLeader { .. } => (3, 1),
         Reason::Blank(_) | Reason::NoMember(_) => (4, 0),
         Reason::Silent { is_archiver: true, .. } => (6, 0),
+        Reason::FileHereDiffers(_) => (4, 1),
         Reason::ChangePending => (6, 1),
         Reason::KeysOverdue(_) => (6, 2),
     }
@@ -184,6 +215,8 @@ impl Reason {
         match (self, other) {
             (Self::Condition(_, one), Self::Condition(_, two)) => one.condition == two.condition,
             (Self::OtherHistory(_, one), Self::OtherHistory(_, two)) => one == two,
+            (Self::FilesDiffer(one), Self::FilesDiffer(two)) => one.culprits() == two.culprits(),
+            (Self::FileHereDiffers(_), Self::FileHereDiffers(_)) => true,
             (Self::NoMember(_), Self::NoMember(_))
             | (Self::Blank(_), Self::Blank(_))
             | (Self::MissesLeader { .. }, Self::MissesLeader { .. }) => true,
@@ -201,7 +234,9 @@ impl Reason {
             | Self::MissesLeader { identity, .. }
             | Self::NoMember(identity)
             | Self::Blank(identity) => Some(identity.replica),
-            Self::ChangePending | Self::KeysOverdue(_) => None,
+            Self::FilesDiffer(_) | Self::FileHereDiffers(_) | Self::ChangePending | Self::KeysOverdue(_) => {
+                None
+            }
         }
     }
 
@@ -225,9 +260,7 @@ impl Reason {
             }
             Self::NoMember(_) => "is no member".to_owned(),
             Self::Blank(_) => "holds nothing yet and is no member".to_owned(),
-            Self::Silent { .. } | Self::Condition(..) | Self::ChangePending | Self::KeysOverdue(_) => {
-                self.to_string()
-            }
+            _ => self.to_string(),
         }
     }
 }
@@ -257,8 +290,14 @@ impl fmt::Display for Health {
                     0 | 1 => String::new(),
                     count => format!(" (+{})", count - 1),
                 };
-                let (begins, ends) =
-                    ("degraded: ", format!("{more}; {there} of {listed} hold the log, {cost}"));
+                let mut ends = format!("{more}; {there} of {listed} hold the log");
+                let begins = "degraded: ";
+                let left = LINE_MAX.saturating_sub(begins.len() + ends.len() + ", ".len() + cost.len());
+                // Both values of a key are worth more than the cost.
+                let has_values = causes.first().is_some_and(|cause| has_values(&cause.reasons[0]));
+                if !has_values || cause.chars().count() <= left {
+                    ends = format!("{ends}, {cost}");
+                }
                 write!(f, "{begins}{}{ends}", cut(&cause, LINE_MAX - begins.len() - ends.len()))
             }
             ClusterHealth::NoLeader => write!(
@@ -282,6 +321,11 @@ impl fmt::Display for Health {
             ),
         }
     }
+}
+
+/// Whether it names both values of a key.
+fn has_values(reason: &Reason) -> bool {
+    matches!(reason, Reason::FilesDiffer(_) | Reason::FileHereDiffers(_))
 }
 
 /// Of `text` so many characters at most, cut behind a word.

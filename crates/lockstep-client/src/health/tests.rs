@@ -1,6 +1,6 @@
 use super::*;
 use lockstep_core::proto::commit::Durability;
-use lockstep_wire::{Epoch, MemberBody};
+use lockstep_wire::{AgreedRow, Epoch, MemberBody};
 use std::time::Duration;
 
 const HISTORY: u64 = 0xb1;
@@ -37,6 +37,7 @@ fn status(number: u32, members: u32) -> NodeStatus {
         durability: Durability::Process,
         conditions: Vec::new(),
         suspected: None,
+        agreed: None,
         denied: None,
     }
 }
@@ -48,6 +49,7 @@ fn cluster(members: u32, silent: &[u32]) -> Vec<QueryResult> {
         number: Some(number),
         is_archiver: false,
         status: (!silent.contains(&number)).then(|| status(number, members)),
+        asker_file: Vec::new(),
     };
     (1..=members).map(node).collect()
 }
@@ -167,7 +169,14 @@ fn who_answers_and_is_no_member_or_holds_another_stream_is_named() {
 #[test]
 fn an_archiver_of_the_file_that_is_silent_is_a_reason_and_no_member() {
     let mut asked = cluster(3, &[]);
-    asked.push(QueryResult { address: address(9), number: Some(101), is_archiver: true, status: None });
+    let node = QueryResult {
+        address: address(9),
+        number: Some(101),
+        is_archiver: true,
+        status: None,
+        asker_file: Vec::new(),
+    };
+    asked.push(node);
     let (found, text) = assessed(&asked);
     assert_eq!(found, ClusterHealth::Degraded);
     assert!(text.starts_with("degraded: archiver 101 does not answer at 10.0.0.9:7003; 3 of 3"), "{text}");
@@ -326,4 +335,86 @@ fn a_node_that_has_not_received_the_leader_for_a_second_is_named_wherever_one_lo
                     1 may crash";
         assert!(expected || text == line, "{text}");
     }
+}
+
+/// A row of each of these keys, in the order of the reference.
+fn rows(pairs: &[(&str, &str)]) -> Vec<AgreedRow> {
+    pairs.iter().map(|(path, value)| AgreedRow::new(path, value).expect("a key")).collect()
+}
+
+const GROUPS: [(&str, &str); 2] =
+    [("lines.1.data", "239.77.1.2:7700"), ("lines.1.control", "239.77.1.3:7700")];
+const OTHER: [(&str, &str); 2] =
+    [("lines.1.data", "239.77.1.9:7700"), ("lines.1.control", "239.77.1.4:7700")];
+
+/// The first line names the host whose file differs, with both values, before all that follows from it.
+#[test]
+fn the_host_whose_file_differs_is_named_with_both_values() {
+    let mut asked = cluster(3, &[]);
+    for number in [1, 2, 3] {
+        answer(&mut asked, number).agreed = Some(rows(&GROUPS));
+    }
+    assert_eq!(assessed(&asked).0, ClusterHealth::Healthy);
+    answer(&mut asked, 2).agreed = Some(rows(&[GROUPS[0], OTHER[1]]));
+    // The node says so itself, and the leader says what follows.
+    let place = u64::from(rows(&OTHER)[1].place());
+    answer(&mut asked, 2).conditions.push(active(Condition::FilesDiffer, place, rows(&OTHER)[1].number()));
+    answer(&mut asked, 1).conditions.push(active(Condition::RedundancyLost, 2, 3));
+    let (found, text) = assessed(&asked);
+    assert_eq!(found, ClusterHealth::Degraded);
+    let shown = "degraded: replica 2: lines.1.control is 239.77.1.4, on 1 and 3 239.77.1.3; 2 of 3";
+    assert!(text.starts_with(shown) && text.chars().count() <= LINE_MAX, "{text}");
+    let causes = Health::judge(&asked).causes();
+    assert_eq!(causes.len(), 1, "each cause once, and none that follows: {causes:?}");
+    assert_eq!(causes[0].name(), "files_differ");
+    // More keys of one host are one cause.
+    answer(&mut asked, 2).agreed = Some(rows(&OTHER));
+    let causes = Health::judge(&asked).causes();
+    assert!(causes.len() == 1 && causes[0].to_string().ends_with(" (+1 keys)"), "{causes:?}");
+}
+
+#[test]
+fn of_two_hosts_whose_files_differ_none_is_at_fault_and_an_older_release_is_not_compared() {
+    let mut asked = cluster(2, &[]);
+    answer(&mut asked, 1).agreed = Some(rows(&GROUPS));
+    assert_eq!(assessed(&asked).0, ClusterHealth::Healthy, "2 does not say what it has");
+    answer(&mut asked, 2).agreed = Some(rows(&[GROUPS[0], OTHER[1]]));
+    let (found, text) = assessed(&asked);
+    let shown = "degraded: the files differ: lines.1.control is 239.77.1.3 on 1, 239.77.1.4 on 2";
+    assert!(found == ClusterHealth::Degraded && text.starts_with(shown), "{text}");
+}
+
+#[test]
+fn an_archiver_whose_file_differs_is_named_as_one() {
+    let mut asked = cluster(3, &[]);
+    let archiver = NodeStatus { role: Role::Learner, identity: identity(101), ..status(2, 3) };
+    let node = QueryResult { address: address(9), number: Some(101), is_archiver: true, ..asked[0].clone() };
+    asked.push(QueryResult { status: Some(archiver), ..node });
+    for number in [1, 2, 3, 4] {
+        answer(&mut asked, number).agreed = Some(rows(if number == 4 { &OTHER } else { &GROUPS }));
+    }
+    let (_, text) = assessed(&asked);
+    assert!(text.starts_with("degraded: archiver 101: lines.1.data is 239.77.1.9, on 1, 2 and 3"), "{text}");
+}
+
+/// The nodes agree, and the file with which somebody asks is another.
+#[test]
+fn the_file_of_whoever_asks_is_named_where_it_differs_from_all_nodes() {
+    let mut asked = cluster(3, &[]);
+    for number in [1, 2, 3] {
+        answer(&mut asked, number).agreed = Some(rows(&GROUPS));
+        asked[number - 1].asker_file = rows(&[GROUPS[0], OTHER[1]]);
+    }
+    let (found, text) = assessed(&asked);
+    let shown = "degraded: the file of this host: lines.1.control is 239.77.1.4, at the nodes 239.77.1.3";
+    assert!(
+        found == ClusterHealth::Degraded
+            && text.starts_with(shown)
+            && text.ends_with("; 3 of 3 hold the log"),
+        "{text}"
+    );
+    for node in &mut asked {
+        node.asker_file = rows(&GROUPS);
+    }
+    assert_eq!(assessed(&asked).0, ClusterHealth::Healthy);
 }

@@ -6,6 +6,7 @@ mod claims;
 pub mod journal_files;
 pub mod journal_thread;
 mod mender;
+pub mod neighbour_watch;
 pub mod replay;
 pub mod room;
 pub mod store;

@@ -9,23 +9,19 @@ use super::{Leading, ReplicaCore, ReplicaEngine, Role, RoleState, Turn, time_ord
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
-use bytemuck::Zeroable;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::ReplicaEvent;
-use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::Promise;
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::membership::{
     Membership, PendingChange, SurvivorEvidence, judge_change, judge_death,
 };
-use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::redundancy;
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
-    AGE_NEVER, Change, CommandReject, Condition, ConditionRow, EntryKind, Epoch, Header, Identity, Kind,
-    MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, OperatorOrder, OrderProof,
-    OrderStatement, STATUS_CONDITIONS_MAX, StatusBody, StatusMember, named_arguments, write_membership,
-    write_status,
+    Change, CommandReject, Condition, EntryKind, Epoch, Header, Identity, MEMBERS_MAX, MEMBERSHIP_LEN_MAX,
+    MemberBody, MembershipView, Nanos, OperatorOrder, OrderProof, OrderStatement, named_arguments,
+    write_membership,
 };
 
 /// A member without contact for this many timeouts is unavailable, ...
@@ -366,57 +362,5 @@ impl ReplicaCore {
         // Most often the standbys hold everything that is committed, and the ring need not be inspected.
         let exposed = has_witness && best < self.commit_next() && best < tail.oldest_seq();
         self.set_condition(Condition::Exposed, exposed, now, (best, 0));
-    }
-
-    /// The status of this node.
-    pub(super) fn write_status_to<M: TailMemory>(
-        &mut self,
-        role: &RoleState,
-        tail: &Tail<M>,
-        turn: &Turn,
-        token: u64,
-        out: &mut [u8],
-    ) -> usize {
-        let Turn { now, wall, .. } = *turn;
-        let (is, leading) = (role.role(), role.leading());
-        let suspected = self.suspicion();
-        let rejected = leading.and_then(|leading| leading.rejected_command);
-        let body = StatusBody {
-            token,
-            process_nonce: self.limits.process_nonce,
-            leader: self.present_leader(role).map_or(0, Identity::packed),
-            epoch_since: self.epoch_since(),
-            promised: match planted(Mutation::StatusOfPromise) {
-                true => tail.end().epoch.0,
-                false => self.acceptor.promised().0,
-            },
-            membership_seq: self.log.membership.seq,
-            suspected: suspected.map_or(0, |suspicion| suspicion.epoch.leader().packed()),
-            suspected_age_ns: suspected.map_or(AGE_NEVER, |suspicion| now.saturating_sub(suspicion.at)),
-            rejected_member: rejected.map_or(0, |denial| denial.member.packed()),
-            rejected_age_ns: rejected.map_or(AGE_NEVER, |denial| wall.saturating_sub(denial.at)),
-            denied: rejected.map_or(0, |denial| denial.why as u32),
-            role: is as u8,
-            suspicion: suspected.map_or(0, |suspicion| suspicion.why as u8),
-            durability: (self.log.durability == Durability::Power) as u8,
-            conditions: 0,
-        };
-        let mut rows = [StatusMember::zeroed(); MEMBERS_MAX];
-        let members = self.log.membership.members();
-        for (position, (row, member)) in rows.iter_mut().zip(members).enumerate() {
-            let own = member.identity() == self.identity();
-            let contact = leading.map_or(0, |leading| leading.member_contact[position]);
-            let last_contact = if own { now } else { contact };
-            let acked = self.rx.commit.acked_by(member.identity());
-            let acked_age_ns = if last_contact == 0 { AGE_NEVER } else { now.saturating_sub(last_contact) };
-            let is_end = own && !planted(Mutation::StatusOwnAck);
-            let acked_next = if is_end { tail.end().next } else { acked };
-            *row = StatusMember { member: *member, acked_next, acked_age_ns };
-        }
-        self.outbox.number += 1;
-        let mut active = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
-        let row_count = self.conditions.rows(now, &mut active);
-        let header = self.header(Kind::Status, wall, &tail.end());
-        write_status(out, self.rx.keys(), header, body, &rows[..members.len()], &active[..row_count])
     }
 }

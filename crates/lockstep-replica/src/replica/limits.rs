@@ -7,7 +7,7 @@ use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::window::Window;
-use lockstep_wire::Nanos;
+use lockstep_wire::{AgreedRow, Nanos};
 
 /// A replica's settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -48,6 +48,8 @@ pub struct ReplicaLimits {
     pub pending_submission_bytes: usize,
     /// Drawn at each start of the process: the secrets of its epochs' watchers are derived from it.
     pub secret_seed: [u8; 32],
+    /// The keys that all files of the cluster must have alike, as this process has them.
+    pub agreed: Vec<AgreedRow>,
 }
 
 /// A standby without news reports its position after so many heartbeats: its leader must receive from a
@@ -80,6 +82,7 @@ impl Default for ReplicaLimits {
             election: ElectionLimits::default(),
             pending_submission_bytes: 16 << 20,
             secret_seed: [0; 32],
+            agreed: Vec::new(),
         }
     }
 }

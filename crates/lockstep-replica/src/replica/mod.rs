@@ -40,6 +40,7 @@ mod replica_log;
 mod role;
 mod sending;
 mod stamping;
+mod status;
 mod suspicion;
 mod takeover;
 mod time_order;

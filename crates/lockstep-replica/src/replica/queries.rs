@@ -2,6 +2,7 @@
 
 use super::repair::RefusedRange;
 use super::replica_log::{each_frame, frames};
+use super::status::write_status_to;
 use super::time_order::write_times_to;
 use super::versions::write_release_to;
 use super::{ReplicaCore, ReplicaEngine, RoleState, Turn, reject_datagram};
@@ -19,7 +20,7 @@ use lockstep_wire::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, Datagram, Entry, FrameView,
     Header, Identity, Keyring, Kind, LeaseBody, LeaseReply, NACK_RANGES_MAX, Nanos, OperatorOrder,
     OrderProof, QueryBody, QueryKind, QueryReplyBody, Ranges, Reject, RepairReject, RepairRejectBody,
-    SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, repair_trailer, write_address_proof, write_command_result,
+    SMALL_LEN_MAX, STATUS_LONG_LEN_MAX, SeqRange, repair_trailer, write_address_proof, write_command_result,
     write_lease, write_repair_reject, write_reply,
 };
 use std::net::SocketAddrV4;
@@ -125,7 +126,7 @@ impl ReplicaCore {
             }
             (Datagram::Query(header, body, name, proof), _) => {
                 self.observe_reader(role.role(), &tail.end(), header, from);
-                let (mut out, query) = ([0; STATUS_LEN_MAX], (from, header, &body, name, proof));
+                let (mut out, query) = ([0; STATUS_LONG_LEN_MAX], (from, header, &body, name, proof));
                 if let Some(length) = self.write_answer_to(role, tail, turn, query, &mut out) {
                     net.send_unicast(from, [&out[..length], &[]]);
                 }
@@ -175,7 +176,9 @@ impl ReplicaCore {
         let wall = turn.wall;
         let query_kind = QueryKind::from_u32(asked.query_kind);
         let length = match (query_kind, query_kind.and_then(QueryKind::order)) {
-            (Some(QueryKind::Status), _) => self.write_status_to(role, tail, turn, asked.token, out),
+            (Some(QueryKind::Status), _) => {
+                write_status_to(self, role, tail, turn, (asked.token, header.length as usize), out)
+            }
             (Some(QueryKind::Release), _) => write_release_to(self, tail, wall, asked.token, out),
             (Some(QueryKind::Times), _) => write_times_to(self, tail, turn, asked.token, out),
             (Some(QueryKind::Events), _) => {

@@ -33,7 +33,7 @@ fn role(cluster: &Cluster, number: u32) -> Role {
 
 fn status(cluster: &mut Cluster, number: u32) -> (Header, StatusBody, Vec<StatusMember>) {
     let bytes = cluster.query(number, (Epoch::NONE, 0), QueryKind::Status, "");
-    let Ok(Datagram::Status(header, body, members, _)) = Datagram::decode(&bytes, &Keyring::none(CLUSTER))
+    let Ok(Datagram::Status(header, body, members, ..)) = Datagram::decode(&bytes, &Keyring::none(CLUSTER))
     else {
         panic!("a status")
     };

@@ -139,7 +139,7 @@ impl Oracle {
             }
             Datagram::Release(header, body) => check_release(&self.tree, who, replica_model, header, body)?,
             Datagram::Times(header, body) => check_times(&self.tree, who, replica_model, header, body)?,
-            Datagram::Status(header, body, members, _) => {
+            Datagram::Status(header, body, members, ..) => {
                 self.check_announced(who, replica_model, header)?;
                 self.check_position(who, replica_model, header, "tells as its status")?;
                 self.check_nonce(who, replica_model, body.process_nonce)?;

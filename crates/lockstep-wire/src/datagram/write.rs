@@ -62,6 +62,13 @@ pub fn write_query(
     write_order(out, keys, header, token, (query_kind, name), None)
 }
 
+/// Writes a question for a status, of `len` bytes in all and no fewer than [`crate::STATUS_LEN_MAX`]: the
+/// answer has the parts for which it leaves room.
+pub fn write_status_query(out: &mut [u8], keys: &Keyring, header: Header, token: u64, len: usize) -> usize {
+    let body = QueryBody { token, query_kind: QueryKind::Status as u32, name_len: 0 };
+    write_padded(out, keys, header, bytemuck::bytes_of(&body), &[], len.max(QueryKind::Status.answer_len()))
+}
+
 /// Writes a question that is an order, and what proves whose it is; as [`write_query`].
 pub fn write_order(
     out: &mut [u8],
@@ -101,21 +108,24 @@ pub fn write_step_down(out: &mut [u8], keys: &Keyring, header: Header, body: Ste
     write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
-/// Writes a status, at most [`crate::MEMBERS_MAX`] members and [`crate::STATUS_CONDITIONS_MAX`] conditions
-/// into `out` (at least [`crate::STATUS_LEN_MAX`]); returns its bytes.
+/// Writes a status, at most [`crate::MEMBERS_MAX`] members and [`crate::STATUS_CONDITIONS_MAX`] conditions,
+/// with the parts that [`crate::write_status_part`] wrote one behind the other, into `out` (at least
+/// [`crate::STATUS_LEN_MAX`] and the parts); returns its bytes.
 pub fn write_status(
     out: &mut [u8],
     keys: &Keyring,
     mut header: Header,
     mut body: StatusBody,
-    members: &[StatusMember],
-    conditions: &[ConditionRow],
+    (members, conditions): (&[StatusMember], &[ConditionRow]),
+    parts: &[u8],
 ) -> usize {
     header.count = members.len() as u16;
     body.conditions = conditions.len() as u8;
     let behind = HEADER_LEN + size_of::<StatusBody>() + size_of_val(members);
-    let end = behind + size_of_val(conditions);
-    out[behind..end].copy_from_slice(bytemuck::cast_slice(conditions));
+    let start = behind + size_of_val(conditions);
+    let end = start + parts.len();
+    out[behind..start].copy_from_slice(bytemuck::cast_slice(conditions));
+    out[start..end].copy_from_slice(parts);
     write(&mut out[..behind], keys, header, bytemuck::bytes_of(&body), bytemuck::cast_slice(members));
     keys.seal(&mut out[..end], header);
     end

@@ -28,7 +28,7 @@ fn read_all(bytes: &[u8]) -> Option<Reject> {
         Ok(Datagram::Submission(_, entries)) => of_entries(entries),
         Ok(Datagram::Nack(_, _, ranges)) => assert!(ranges.iter().all(|range| range.from < range.to)),
         Ok(Datagram::Query(_, _, name, _)) => assert!(name.len() <= NAME_LEN_MAX),
-        Ok(Datagram::Status(_, body, members, active)) => {
+        Ok(Datagram::Status(_, body, members, active, _)) => {
             assert!(
                 members.iter().len() <= MEMBERS_MAX
                     && (body.suspicion == 0 || LeaderLossReason::from_u8(body.suspicion).is_some())
@@ -89,9 +89,9 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         | Datagram::Grant(header, body) => small(|out| write_ballot(out, &keys, *header, body)),
         Datagram::DeathNotice(header, body) => small(|out| write_down(out, &keys, *header, body)),
         Datagram::StepDown(header, body) => small(|out| write_step_down(out, &keys, *header, body)),
-        Datagram::Status(header, body, members, active) => {
+        Datagram::Status(header, body, members, active, parts) => {
             let (members, active) = (members.iter().collect::<Vec<_>>(), active.iter().collect::<Vec<_>>());
-            small(|out| write_status(out, &keys, *header, body, &members, &active))
+            small(|out| write_status(out, &keys, *header, body, (&members, &active), parts.bytes()))
         }
         Datagram::PublisherNotice(header, rows) => {
             small(|out| write_notice(out, &keys, *header, &rows.iter().collect::<Vec<_>>()))
@@ -437,8 +437,9 @@ proptest! {
         let active: Vec<_> = conditions
             .map(|(code, (age_s, (a, b)))| ConditionRow { code: *code as u16, reserved: 0, age_s, a, b })
             .collect();
-        let bytes = small(|out| write_status(out, &Keyring::none(CLUSTER), header, body, &rows, &active));
-        let Datagram::Status(seen, read, members, conditions) = decoded(&bytes) else { panic!("a status") };
+        let keys = Keyring::none(CLUSTER);
+        let bytes = small(|out| write_status(out, &keys, header, body, (&rows, &active), &[]));
+        let Datagram::Status(seen, read, members, conditions, _) = decoded(&bytes) else { panic!("a status") };
         prop_assert_eq!(conditions.iter().collect::<Vec<_>>(), active);
         prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(members.iter().collect::<Vec<_>>(), rows);

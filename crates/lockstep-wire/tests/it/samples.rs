@@ -192,7 +192,7 @@ pub fn written(len: usize, write: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
 }
 
 pub fn small(write: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
-    written(SMALL_LEN_MAX.max(STATUS_LEN_MAX), write)
+    written(SMALL_LEN_MAX.max(STATUS_LONG_LEN_MAX), write)
 }
 
 /// A query with this token, about `name`.
@@ -416,7 +416,14 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         (
             "status",
             small(|out| {
-                write_status(out, &Keyring::none(CLUSTER), header(Kind::Status), status, &[seen], &active)
+                write_status(
+                    out,
+                    &Keyring::none(CLUSTER),
+                    header(Kind::Status),
+                    status,
+                    (&[seen], &active),
+                    &[],
+                )
             }),
         ),
         ("times", small(|out| write_times(out, &Keyring::none(CLUSTER), header(Kind::Times), times))),

@@ -1,0 +1,81 @@
+//! The status of a node: what every release knows, and the parts for which the question leaves room.
+
+use super::{ReplicaCore, RoleState, Turn};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use bytemuck::Zeroable;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{
+    AGE_NEVER, ConditionRow, HEADER_LEN, Identity, Kind, MEMBERS_MAX, Nanos, STATUS_CONDITIONS_MAX,
+    STATUS_LONG_LEN_MAX, StatusBody, StatusMember, StatusPartKind, write_status, write_status_part,
+};
+
+/// The status of this node, for a question of `room` bytes.
+pub(super) fn write_status_to<M: TailMemory>(
+    core: &mut ReplicaCore,
+    role: &RoleState,
+    tail: &Tail<M>,
+    turn: &Turn,
+    (token, room): (u64, usize),
+    out: &mut [u8],
+) -> usize {
+    let Turn { now, wall, .. } = *turn;
+    let (is, leading) = (role.role(), role.leading());
+    let suspected = core.suspicion();
+    let rejected = leading.and_then(|leading| leading.rejected_command);
+    let body = StatusBody {
+        token,
+        process_nonce: core.limits.process_nonce,
+        leader: core.present_leader(role).map_or(0, Identity::packed),
+        epoch_since: core.epoch_since(),
+        promised: match planted(Mutation::StatusOfPromise) {
+            true => tail.end().epoch.0,
+            false => core.acceptor.promised().0,
+        },
+        membership_seq: core.log.membership.seq,
+        suspected: suspected.map_or(0, |suspicion| suspicion.epoch.leader().packed()),
+        suspected_age_ns: suspected.map_or(AGE_NEVER, |suspicion| now.saturating_sub(suspicion.at)),
+        rejected_member: rejected.map_or(0, |denial| denial.member.packed()),
+        rejected_age_ns: rejected.map_or(AGE_NEVER, |denial| wall.saturating_sub(denial.at)),
+        denied: rejected.map_or(0, |denial| denial.why as u32),
+        role: is as u8,
+        suspicion: suspected.map_or(0, |suspicion| suspicion.why as u8),
+        durability: (core.log.durability == Durability::Power) as u8,
+        conditions: 0,
+    };
+    let mut rows = [StatusMember::zeroed(); MEMBERS_MAX];
+    let members = core.log.membership.members();
+    for (position, (row, member)) in rows.iter_mut().zip(members).enumerate() {
+        let own = member.identity() == core.identity();
+        let contact = leading.map_or(0, |leading| leading.member_contact[position]);
+        let last_contact = if own { now } else { contact };
+        let acked = core.rx.commit.acked_by(member.identity());
+        let acked_age_ns = if last_contact == 0 { AGE_NEVER } else { now.saturating_sub(last_contact) };
+        let is_end = own && !planted(Mutation::StatusOwnAck);
+        let acked_next = if is_end { tail.end().next } else { acked };
+        *row = StatusMember { member: *member, acked_next, acked_age_ns };
+    }
+    core.outbox.number += 1;
+    let mut active = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
+    let row_count = core.conditions.rows(now, false, &mut active);
+    let (members, active) = (&rows[..members.len()], &active[..row_count]);
+    let len = HEADER_LEN + size_of::<StatusBody>() + size_of_val(members) + size_of_val(active);
+    let mut parts = [0; STATUS_LONG_LEN_MAX];
+    let room = room.min(STATUS_LONG_LEN_MAX).saturating_sub(len);
+    let end = write_parts_to(core, now, &mut parts[..room]);
+    let header = core.header(Kind::Status, wall, &tail.end());
+    write_status(out, core.rx.keys(), header, body, (members, active), &parts[..end])
+}
+
+/// Writes the parts of a status that find room in `out`.
+fn write_parts_to(core: &ReplicaCore, now: Nanos, out: &mut [u8]) -> usize {
+    let mut active = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
+    let row_count = core.conditions.rows(now, true, &mut active);
+    let mut end = match row_count {
+        0 => 0,
+        _ => write_status_part(out, StatusPartKind::Conditions, &active[..row_count]),
+    };
+    end += write_status_part(&mut out[end..], StatusPartKind::Agreed, &core.limits.agreed);
+    end
+}

@@ -1,0 +1,152 @@
+//! What a status carries beyond its members and conditions, where its query leaves room: parts that a reader
+//! of another release skips if it does not know them.
+//!
+//! ```text
+//!  status ─ members ─ conditions ─┬─ part: kind, row_len, count ─ rows, padded to 8 ─┬─ part …
+//! ```
+//!
+//! A query of a release that knows of no parts is as long as a status without them, so that none are sent to
+//! it: a node never sends more to an address than came from there.
+
+use super::{AgreedRow, ConditionRow, HEADER_LEN, Reject};
+use bytemuck::{Pod, Zeroable};
+
+/// Bytes of a query for a status with all of its parts: what the smallest network that may be configured
+/// carries.
+pub const STATUS_LONG_LEN_MAX: usize = 1024;
+
+const _: () = assert!(STATUS_LONG_LEN_MAX > super::STATUS_LEN_MAX && STATUS_LONG_LEN_MAX > HEADER_LEN);
+
+/// What the rows of a part are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u16)]
+pub enum StatusPartKind {
+    /// Keys that all files must have alike, all of them that are set: [`AgreedRow`]s.
+    Agreed = 1,
+    /// Conditions for which the release before has no word: [`ConditionRow`]s.
+    Conditions = 2,
+}
+
+/// Before the rows of a part.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct PartHeader {
+    /// A [`StatusPartKind`], or one of a later release.
+    kind: u16,
+    /// Bytes of a row.
+    row_len: u16,
+    /// How many rows follow.
+    count: u16,
+    /// Zero.
+    reserved: u16,
+}
+
+const PART_LEN: usize = size_of::<PartHeader>();
+const _: () = assert!(PART_LEN == 8);
+
+impl PartHeader {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.get(..PART_LEN).map(bytemuck::pod_read_unaligned)
+    }
+
+    fn rows_len(&self) -> usize {
+        usize::from(self.row_len) * usize::from(self.count)
+    }
+}
+
+/// The parts of a status, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct StatusParts<'a>(&'a [u8]);
+
+impl<'a> StatusParts<'a> {
+    /// Judges what lies behind the conditions: whole parts, of whatever kind.
+    pub(super) fn check(bytes: &'a [u8]) -> Result<Self, Reject> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let header =
+                PartHeader::read(rest).filter(|header| header.reserved == 0).ok_or(Reject::Length)?;
+            let len = PART_LEN + header.rows_len().next_multiple_of(8);
+            rest = rest.get(len..).ok_or(Reject::Length)?;
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The rows of the part of this kind; `None` where the status has none, or one of another layout.
+    fn rows<T: Pod>(&self, kind: StatusPartKind) -> Option<impl ExactSizeIterator<Item = T> + use<'a, T>> {
+        let mut rest = self.0;
+        while let Some(header) = PartHeader::read(rest) {
+            let len = header.rows_len();
+            if header.kind == kind as u16 && usize::from(header.row_len) == size_of::<T>() {
+                let rows = rest.get(PART_LEN..PART_LEN + len)?;
+                return Some(rows.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned));
+            }
+            rest = rest.get(PART_LEN + len.next_multiple_of(8)..)?;
+        }
+        None
+    }
+
+    /// The keys that all files must have alike, as this node's process has them; `None` where the node is of
+    /// a release that does not say.
+    pub fn agreed(&self) -> Option<impl ExactSizeIterator<Item = AgreedRow> + use<'a>> {
+        self.rows(StatusPartKind::Agreed)
+    }
+
+    /// Conditions that hold at the node beside those that every release knows, the gravest first. Those of a
+    /// later release are among them.
+    pub fn conditions(&self) -> impl Iterator<Item = ConditionRow> + use<'a> {
+        self.rows(StatusPartKind::Conditions).into_iter().flatten()
+    }
+
+    /// As they were sent.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// Writes a part at the front of `out`; returns its bytes, 0 where it does not fit: then it is left out as a
+/// whole.
+pub fn write_status_part<T: Pod>(out: &mut [u8], kind: StatusPartKind, rows: &[T]) -> usize {
+    let len = size_of_val(rows);
+    let padded = PART_LEN + len.next_multiple_of(8);
+    let (Ok(row_len), Ok(count)) = (size_of::<T>().try_into(), rows.len().try_into()) else { return 0 };
+    let Some(out) = out.get_mut(..padded) else { return 0 };
+    let header = PartHeader { kind: kind as u16, row_len, count, reserved: 0 };
+    out[..PART_LEN].copy_from_slice(bytemuck::bytes_of(&header));
+    out[PART_LEN..PART_LEN + len].copy_from_slice(bytemuck::cast_slice(rows));
+    out[PART_LEN + len..].fill(0);
+    padded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<AgreedRow> {
+        let keys = [("lines.1.control", "239.77.1.3:7700"), ("lines.1.mtu", "1500"), ("lines.2.mtu", "1500")];
+        keys.iter().filter_map(|(path, value)| AgreedRow::new(path, value)).collect()
+    }
+
+    #[test]
+    fn a_part_of_another_release_is_skipped_whatever_it_holds() {
+        let mut out = [0xee; 200];
+        let unknown = PartHeader { kind: 77, row_len: 3, count: 5, reserved: 0 };
+        out[..PART_LEN].copy_from_slice(bytemuck::bytes_of(&unknown));
+        let second = PART_LEN + 16;
+        let third = second + write_status_part(&mut out[second..], StatusPartKind::Agreed, &[7u64]);
+        let end = third + write_status_part(&mut out[third..], StatusPartKind::Agreed, &rows());
+        let parts = StatusParts::check(&out[..end]).expect("whole parts");
+        assert_eq!(parts.agreed().expect("the third").collect::<Vec<_>>(), rows());
+        assert!(StatusParts::check(&[]).expect("none").agreed().is_none());
+    }
+
+    #[test]
+    fn a_part_that_is_cut_off_is_refused_and_one_without_room_is_left_out_whole() {
+        let mut out = [0; 64];
+        let len = write_status_part(&mut out, StatusPartKind::Agreed, &rows());
+        assert_eq!(len, 8 + 40);
+        for end in (1..len).filter(|end| *end > 0) {
+            assert_eq!(StatusParts::check(&out[..end]).err(), Some(Reject::Length), "{end}");
+        }
+        assert_eq!(write_status_part(&mut out[..len - 1], StatusPartKind::Agreed, &rows()), 0);
+    }
+}
