@@ -59,6 +59,8 @@ pub fn grade_of(condition: Condition) -> HealthGrade {
         | Condition::FilesRefused
         | Condition::DeviceStalled
         | Condition::FilesDiffer
+        | Condition::AddressTwice
+        | Condition::PathLost
         | Condition::RoomLow
         | Condition::PublishersNearlyFull
         | Condition::ClockAhead
@@ -131,6 +133,7 @@ impl HealthFinding {
             | Reason::Blank(_)
             | Reason::FilesDiffer(_)
             | Reason::FileHereDiffers(_)
+            | Reason::PathLost(_)
             | Reason::ChangePending
             | Reason::KeysOverdue(_) => Self::new(HealthGrade::Warning, what),
         }

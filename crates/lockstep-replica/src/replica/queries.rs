@@ -177,6 +177,7 @@ impl ReplicaCore {
         let query_kind = QueryKind::from_u32(asked.query_kind);
         let length = match (query_kind, query_kind.and_then(QueryKind::order)) {
             (Some(QueryKind::Status), _) => {
+                self.ways.on_query(turn.now, header);
                 write_status_to(self, role, tail, turn, (asked.token, header.length as usize), out)
             }
             (Some(QueryKind::Release), _) => write_release_to(self, tail, wall, asked.token, out),

@@ -7,8 +7,9 @@ use bytemuck::Zeroable;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    AGE_NEVER, ConditionRow, HEADER_LEN, Identity, Kind, MEMBERS_MAX, Nanos, STATUS_CONDITIONS_MAX,
-    STATUS_LONG_LEN_MAX, StatusBody, StatusMember, StatusPartKind, write_status, write_status_part,
+    AGE_NEVER, ConditionRow, HEADER_LEN, Identity, Kind, MEMBERS_MAX, NEIGHBOURS_MAX, Nanos,
+    STATUS_CONDITIONS_MAX, STATUS_LONG_LEN_MAX, StatusBody, StatusMember, StatusPartKind, WayRow,
+    write_status, write_status_part,
 };
 
 /// The status of this node, for a question of `room` bytes.
@@ -76,6 +77,9 @@ fn write_parts_to(core: &ReplicaCore, now: Nanos, out: &mut [u8]) -> usize {
         0 => 0,
         _ => write_status_part(out, StatusPartKind::Conditions, &active[..row_count]),
     };
+    let mut ways = [WayRow::zeroed(); NEIGHBOURS_MAX];
+    let way_count = core.ways.rows(now, &mut ways);
+    end += write_status_part(&mut out[end..], StatusPartKind::Ways, &ways[..way_count]);
     end += write_status_part(&mut out[end..], StatusPartKind::Agreed, &core.limits.agreed);
     end
 }
