@@ -11,7 +11,7 @@ const REPLICAS: u32 = 3;
 const INTRUDER: usize = 5;
 const NODES: usize = 5;
 
-/// A cluster whose files let a busy machine take its time, on a network, or none, which is told.
+/// A cluster whose files let a busy machine take its time, on a network, or none.
 fn cluster() -> Option<(Network, Cluster, Vec<Process>)> {
     if let Some(reason) = netns::unsupported() {
         println!("SKIPPED: {reason}");

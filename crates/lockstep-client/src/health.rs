@@ -343,8 +343,8 @@ fn file_reasons(asked: &[QueryResult]) -> Vec<Reason> {
     differ.chain(here.into_iter().map(Reason::FileHereDiffers)).collect()
 }
 
-/// The ways between nodes that answer which are lost; one that is told as a leader that a node misses is not
-/// told again.
+/// The ways between nodes that answer which are lost; one that a missed leader explains is not
+/// repeated.
 fn path_reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
     let statuses = || asked.iter().filter_map(|node| node.status.as_ref());
     let nodes: Vec<_> = statuses().map(|status| (status.identity.replica, &status.ways[..])).collect();
@@ -390,7 +390,7 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
             });
         }
         reasons.extend(is_led.then(|| misses_leader(status, source)).flatten());
-        // What a node says of its file and its ways is told here by those of all.
+        // What a node says of its file and its ways is reported here by those of all.
         let active = status.conditions.iter();
         let is_reported = |condition| match condition {
             Condition::FilesDiffer => is_compared,

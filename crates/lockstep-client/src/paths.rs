@@ -85,7 +85,7 @@ mod tests {
         WayRow { peer: 0, unanswered: 0, large: 0, replay: 0, lives: 1, reserved: 0, asked_ms: 20 };
     const DEAF: WayRow = WayRow { unanswered: 3, large: 3, ..WELL };
 
-    /// Three nodes, of which `at` has `row` of `of`; all else is well.
+    /// Three nodes: `at` has `row` of `of`; all else is well.
     fn found(changed: &[(u32, u32, WayRow)]) -> Vec<String> {
         let rows = |at: u32| -> Vec<WayRow> {
             let others = (1..=3).filter(|of| *of != at);

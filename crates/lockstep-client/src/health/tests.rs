@@ -399,7 +399,7 @@ fn an_archiver_whose_file_differs_is_named_as_one() {
     assert!(text.starts_with("degraded: archiver 101: lines.1.data is 239.77.1.9, on 1, 2 and 3"), "{text}");
 }
 
-/// The nodes agree, and the file with which somebody asks is another.
+/// The nodes agree, and the file of the asker is another.
 #[test]
 fn the_file_of_whoever_asks_is_named_where_it_differs_from_all_nodes() {
     let mut asked = cluster(3, &[]);
@@ -451,7 +451,7 @@ fn a_lost_way_is_named_once_with_all_from_whom_it_is_and_what_a_node_says_of_it_
     assert_eq!(causes[0].name(), "path_lost");
 }
 
-/// A node that is down answers nobody: that is told once, as its silence.
+/// A node that is down answers no query: the verdict names its silence once.
 #[test]
 fn a_node_that_is_down_is_no_lost_way() {
     let missed = WayRow { unanswered: 9, large: 9, replay: 9, asked_ms: 9_000, ..WayRow::zeroed() };

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 /// Between the beginnings of two rounds.
 const ROUND: Duration = Duration::from_millis(800);
-/// The same while something was missed of which it is not known yet whether it is lost.
+/// The same while something was missed that may be lost.
 const ROUND_OF_DOUBT: Duration = Duration::from_millis(300);
 /// A question that is not answered is repeated after so long, ...
 const AGAIN: Duration = Duration::from_millis(75);
@@ -287,7 +287,7 @@ impl Asker {
 /// A datagram that is larger than the way takes is lost, and not cut up.
 fn never_fragment(socket: &UdpSocket) -> std::io::Result<()> {
     let probe = libc::IP_PMTUDISC_PROBE;
-    // SAFETY: the option's value lives across the call, and its size is told.
+    // SAFETY: the option's value lives across the call, and its size is passed.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -313,7 +313,7 @@ mod tests {
         AgreedRow::new("lines.1.control", control).into_iter().collect()
     }
 
-    /// Answers questions at `socket` as a node whose file has this group, until it is told otherwise.
+    /// Answers questions at `socket` as a node whose file has this group, once.
     fn answer(socket: &UdpSocket, control: &str) {
         let mut buffer = vec![0u64; 256];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut buffer);

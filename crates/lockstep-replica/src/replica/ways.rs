@@ -21,7 +21,7 @@ impl Default for Ways {
 }
 
 impl Ways {
-    /// A question for a status has come. A node asks under its own number, and nobody else under such a one.
+    /// A question for a status has come. A node asks under its own number, and no handle under such a one.
     pub(super) fn on_query(&mut self, now: Nanos, header: &Header) {
         let Ok(number @ 1..) = u8::try_from(header.sender) else { return };
         if let Some((_, at)) = self.asked.iter_mut().find(|(known, _)| *known == number) {
@@ -57,7 +57,7 @@ impl Ways {
             let is_lost = |rounds: u8| rounds >= LOST_ROUNDS;
             let way = match row {
                 _ if is_lost(row.unanswered) => (row.lives == 1 || row.asks()).then_some(1),
-                // One that does not answer is told above.
+                // The case above has one that does not answer.
                 _ if row.unanswered > 0 => None,
                 _ if is_lost(row.large) => Some(2),
                 _ if is_lost(row.replay) => Some(3),

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
-/// Tries to connect to each of these within `patience`: whether somebody there took or refused the
+/// Tries to connect to each of these within `patience`: whether its host took or refused the
 /// connection. A port without a listener is no lost way.
 pub fn try_connects(addresses: &[SocketAddrV4], patience: Duration) -> Vec<Option<bool>> {
     let mut results = vec![None; addresses.len()];
@@ -18,7 +18,7 @@ pub fn try_connects(addresses: &[SocketAddrV4], patience: Duration) -> Vec<Optio
                 results[place] = Some(false);
                 let _ = poll.registry().register(stream, Token(place), Interest::WRITABLE);
             }
-            // Refused at once is heard too; what this host does not grant says nothing of the way.
+            // Refused at once is an answer too; what this host does not grant says nothing of the way.
             Err(error) => results[place] = is_reached(error).then_some(true),
         }
     }

@@ -9,7 +9,7 @@ use bytemuck::Zeroable;
 use lockstep_wire::{AgreedOwner, AgreedRow, LOST_ROUNDS, WayRow, differences};
 use std::net::SocketAddrV4;
 
-/// What a node that has not answered for so many rounds said is forgotten.
+/// The answers of a node that is silent for so many rounds are forgotten.
 const FORGOTTEN_ROUNDS: u8 = 4;
 /// For so many rounds behind its last sign an address counts as one that two have: half a minute.
 const TWICE_ROUNDS: u32 = 40;

@@ -293,7 +293,7 @@ impl Room {
                 TurnOutcome::AtEnd => STAY,
                 TurnOutcome::Blocked | TurnOutcome::Gone => QUIET,
             });
-            // A neighbour that only tries whether the port is heard is no reader.
+            // A neighbour that only tries the port is no reader.
             let is_reader = connection.has_asked() || connection.end.is_some();
             if turned == TurnOutcome::Gone && is_reader {
                 stats.served.fetch_add(1, Ordering::AcqRel);
