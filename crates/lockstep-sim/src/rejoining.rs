@@ -1,6 +1,6 @@
-//! Replicas that rejoin by themselves (REJOIN-1). A member's journal is lost; its process looks at the cluster
-//! by the status of whoever leads, gives the journal up once the rule lets it, and asks for its own dead place
-//! when it has caught up. Several do so at the same time, while leaders die and the network is cut.
+//! Replicas that rejoin by themselves (REJOIN-1). A member's journal is lost; its process looks at the
+//! cluster by the status of whoever leads, gives the journal up once the rule lets it, and asks for its own
+//! dead place when it has caught up. Several do so at the same time, while leaders die and networks are cut.
 //!
 //! ```text
 //!   journal lost ─ looks ─ looks ─ REJOIN-1 ─▶ formatted anew ─ catches up ─▶ Replace ─▶ member
