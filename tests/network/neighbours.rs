@@ -93,7 +93,7 @@ fn a_replay_port_that_is_filtered_is_named() {
         "a filtered replay port",
         &format!("the TCP port of {one} for replay is not reached"),
     );
-    replicas[other - 1].await_log("LS1205");
+    replicas[other - 1].await_log("LS1207");
     without_filter(&network, one);
     await_health(&cluster);
 }

@@ -216,6 +216,7 @@ impl Config {
     }
 
     /// The keys that all files of the cluster must have alike, with their values here.
+    #[doc(hidden)]
     pub fn agreed(&self) -> Vec<AgreedRow> {
         self.effective.iter().filter_map(|(key, value, _)| AgreedRow::new(key, value)).collect()
     }

@@ -93,6 +93,11 @@ impl PartHeader {
         bytes.get(..PART_LEN).map(bytemuck::pod_read_unaligned)
     }
 
+    /// Whether it may stand before a part: no release has a kind 0, nor rows of no bytes.
+    fn is_sound(&self) -> bool {
+        self.kind != 0 && self.row_len != 0 && self.reserved == 0
+    }
+
     fn rows_len(&self) -> usize {
         usize::from(self.row_len) * usize::from(self.count)
     }
@@ -107,8 +112,7 @@ impl<'a> StatusParts<'a> {
     pub(super) fn check(bytes: &'a [u8]) -> Result<Self, Reject> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let header =
-                PartHeader::read(rest).filter(|header| header.reserved == 0).ok_or(Reject::Length)?;
+            let header = PartHeader::read(rest).filter(PartHeader::is_sound).ok_or(Reject::Length)?;
             let len = PART_LEN + header.rows_len().next_multiple_of(8);
             rest = rest.get(len..).ok_or(Reject::Length)?;
         }
