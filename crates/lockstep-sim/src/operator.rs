@@ -334,7 +334,7 @@ impl World {
     pub(super) fn answer(&mut self, bytes: &[u8]) {
         let coverage = &mut self.oracle.coverage;
         let denied = match Datagram::decode(bytes, keys::replica()) {
-            Ok(Datagram::Status(header, body, rows, _)) => {
+            Ok(Datagram::Status(header, body, rows, ..)) => {
                 self.operator.rejoiners.note(self.now, header, &body, rows);
                 body.denied
             }
