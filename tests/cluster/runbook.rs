@@ -96,6 +96,7 @@ fn looks(page: &mut Page, cluster: &Cluster) {
     shows("lockstep counters --group lines", &["replica-1"]);
     shows("lockstep counters --group unicast", &["replica-1"]);
     shows("lockstep losses", &["replica 1", "replica 3"]);
+    shows("lockstep why", &["healthy: 3 of 3 members"]);
     // Where a reader is ahead is a test of its own (`tests/cluster/cli/ack.rs`).
     shows("lockstep ack LS1017", &["no node that answers has LS1017 active"]);
     shows("lockstep time", &["stream ", "by leader ", "nothing to correct"]);
@@ -107,6 +108,8 @@ fn looks(page: &mut Page, cluster: &Cluster) {
     let effective = "lockstep check /etc/lockstep/lockstep.toml --effective";
     let checked = page.run_with(cluster, effective, &[("/etc/lockstep/lockstep.toml", &file)], "");
     checked.with_code(0).showing(&["stream.durability", "process"]);
+    let diff = "lockstep check --diff FILE FILE";
+    page.run_with(cluster, diff, &[("FILE", &file)], "").with_code(0);
     // On a terminal it is looked at by a test of its own (`tests/cluster/cli/top.rs`).
     let screen = page.run_with(cluster, "lockstep top", &[], " --once --interval 200ms");
     screen.with_code(0).showing(&["healthy: 3 of 3", "replica-1", "leader"]);

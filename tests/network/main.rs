@@ -6,6 +6,5 @@ mod conformance;
 mod interfaces;
 mod late;
 mod namespaces;
-mod neighbours;
 mod relay;
 mod xdp;

@@ -76,10 +76,6 @@ pub struct Node {
     neighbours: Option<NeighbourWatch>,
     /// The key that differed last, and its value.
     differed: (u64, u64),
-    /// The address that two had last, and its card.
-    had_twice: (u64, u64),
-    /// The way that was lost last.
-    lost_way: (u64, u64),
     /// The checkpoint behind which a node begins that holds nothing, while it goes to the device.
     base: Option<Checkpoint>,
     device: DeviceWatch,
@@ -121,8 +117,6 @@ impl Node {
             fetch,
             neighbours,
             differed: (0, 0),
-            had_twice: (0, 0),
-            lost_way: (0, 0),
             base: None,
             device: DeviceWatch::new(DEVICE_PATIENCE_NS),
             _lock: lock,
@@ -308,9 +302,6 @@ impl Node {
 
     /// Conditions outside the engine: disk, lines, leases, watcher.
     fn poll_conditions(&mut self, now: Nanos) {
-        if let Some(watch) = &self.neighbours {
-            self.replica.core.ways.set(watch.seen().ways());
-        }
         let (net, side) = (self.replica.net(), &self.side);
         let fanout = net.fanout_counts();
         let lines = net.lines();
@@ -334,10 +325,6 @@ impl Node {
         self.room_low = low.map_or(self.room_low, |low| (low.left_s, low.resource));
         let differs = self.neighbours.as_ref().and_then(|watch| watch.seen().differs());
         self.differed = differs.unwrap_or(self.differed);
-        let twice = self.neighbours.as_ref().and_then(|watch| watch.seen().twice());
-        self.had_twice = twice.unwrap_or(self.had_twice);
-        let lost_way = self.replica.core.ways.lost(now);
-        self.lost_way = lost_way.unwrap_or(self.lost_way);
         let log_next = self.replica.tail().end().next;
         let tail = self.replica.tail();
         let confirmed =
@@ -354,8 +341,6 @@ impl Node {
             (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
             (Condition::DeviceStalled, stalled_ns > 0, (confirmed, stalled_ns)),
             (Condition::FilesDiffer, differs.is_some(), self.differed),
-            (Condition::AddressTwice, twice.is_some(), self.had_twice),
-            (Condition::PathLost, lost_way.is_some(), self.lost_way),
             (Condition::RoomLow, low.is_some(), self.room_low),
             (Condition::LineLost, down.is_some(), (self.line_down as u64 + 1, lost)),
             (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),

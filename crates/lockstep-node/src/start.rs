@@ -267,7 +267,6 @@ fn watch_neighbours(settings: &NodeSettings) -> (Option<NeighbourWatch>, Option<
         own: AgreedOwner { number: settings.replica, is_archiver: settings.is_archiver },
         unicast: settings.unicast,
         agreed: settings.agreed.clone(),
-        mtu: settings.mtu,
         neighbours: settings
             .neighbours
             .iter()

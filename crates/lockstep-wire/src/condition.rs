@@ -52,8 +52,6 @@ conditions! {
     ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a`, beyond the log of this leader; `b` is its address, and how many say so.",
     ClockAhead 1016 "clock_ahead" "The stream's time is `a` nanoseconds ahead of this node's clock; `b` is 1 where it leads, and time stands still.",
     ClockApart 1021 "clock_apart" "This node's clock differs by `a` nanoseconds from the time that a quorum's clocks have reached; `b` is 1 where it is ahead.",
-    AddressTwice 1208 "address_twice" "Two machines or two processes answer at the address `a` of another node; `b` is the card that answers now (0: one card).",
-    PathLost 1207 "path_lost" "A way to the node `a`, which lives, brings nothing: `b` is 1 for questions and answers, 2 for datagrams of the size of `mtu`, 3 for replay by TCP.",
     MulticastLost 1010 "multicast_lost" "The groups bring nobody of epoch `a`, and unicast is answered.",
     LineLost 1203 "line_lost" "Line `a` brings nothing, and the other one does; it lacked `b` datagrams so far.",
     MembersFull 1204 "members_full" "Joins find no room: `a` members by lease; `b` were refused so far.",
@@ -78,7 +76,7 @@ impl Condition {
     /// Whether the release before has no word for it. It would refuse a status with a condition that it does
     /// not know, so such ones stand in a part of their own ([`StatusParts`](crate::StatusParts)).
     pub fn is_in_part(self) -> bool {
-        matches!(self, Self::FilesDiffer | Self::PathLost | Self::AddressTwice)
+        matches!(self, Self::FilesDiffer)
     }
 
     /// Its place in [`Condition::ALL`].

@@ -59,8 +59,6 @@ pub fn grade_of(condition: Condition) -> HealthGrade {
         | Condition::FilesRefused
         | Condition::DeviceStalled
         | Condition::FilesDiffer
-        | Condition::AddressTwice
-        | Condition::PathLost
         | Condition::RoomLow
         | Condition::PublishersNearlyFull
         | Condition::ClockAhead
@@ -133,7 +131,6 @@ impl HealthFinding {
             | Reason::Blank(_)
             | Reason::FilesDiffer(_)
             | Reason::FileHereDiffers(_)
-            | Reason::PathLost(_)
             | Reason::ChangePending
             | Reason::KeysOverdue(_) => Self::new(HealthGrade::Warning, what),
         }

@@ -63,7 +63,7 @@ fn a_host_whose_file_has_another_group_is_named_with_both_values_until_it_is_cor
     while cluster.run(&["status"], b"").code != Some(0) {}
 }
 
-/// The file of the asker is judged as the nodes' are.
+/// The file with which somebody asks is judged as the nodes' are.
 #[test]
 fn status_names_its_own_file_where_that_differs_from_all_nodes() {
     let cluster = Cluster::new(3, SMALL);

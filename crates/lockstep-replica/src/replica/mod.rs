@@ -46,7 +46,6 @@ mod takeover;
 mod time_order;
 mod unicast_probe;
 mod versions;
-mod ways;
 
 use acks::LastAck;
 use catch_up::CatchUp;
@@ -69,7 +68,6 @@ use role::{FollowerRole, Following, LeaderMemory, Leading, RoleState};
 pub use suspicion::CurrentSuspicion;
 use suspicion::{EpochsAlarm, LeadersMissed};
 use unicast_probe::unicast_probe_limits;
-pub use ways::Ways;
 
 use super::conditions::ConditionSet;
 use crate::journal::Tail;
@@ -205,8 +203,6 @@ pub struct ReplicaCore {
     /// The active conditions; set by [`ReplicaCore::set_condition`].
     pub conditions: ConditionSet,
     readers_ahead: ReadersAhead,
-    /// What this node gets from each of the others; its process counts it.
-    pub ways: Ways,
     /// Since when many takeovers have had no commit.
     epochs_alarm: EpochsAlarm,
     /// The events.
@@ -461,7 +457,6 @@ impl ReplicaCore {
             losses: Losses::default(),
             conditions: ConditionSet::default(),
             readers_ahead: ReadersAhead::default(),
-            ways: Ways::default(),
             epochs_alarm: EpochsAlarm::default(),
             events: Events::default(),
             event_queries: EventQueries::default(),
