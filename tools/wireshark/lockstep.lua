@@ -527,8 +527,8 @@ local BODIES = {
         local behind = HEADER_LEN + parts.status.size + d.count * row_len + conditions * parts.condition.size
         local ending = behind
         while ending < d.length and has(d, ending, 8, "length") do
-            if n16(d, ending + 6) ~= 0 then
-                refuse(d, "length", "a part of a status with a word that is not zero")
+            if n16(d, ending) == 0 or n16(d, ending + 2) == 0 or n16(d, ending + 6) ~= 0 then
+                refuse(d, "length", "a part of a status of no kind, of empty rows, or with a word that is not zero")
             end
             ending = ending + 8 + math.floor((n16(d, ending + 2) * n16(d, ending + 4) + 7) / 8) * 8
         end
