@@ -254,7 +254,8 @@ fn behind_a_listed_tunnel_each_client_has_its_own_address() {
         .write_all(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x16\x7f\0\0\x01\x30\x39\x23\x28")
         .expect("sent");
     assert!(!is_accepted(login(other, "secret")));
-    let Running { process, .. } = gateway;
+    let Running { mut process, .. } = gateway;
+    process.await_log("begins without a PROXY header");
     let log = process.log();
     assert!(
         log.contains("\"address\":\"192.0.2.21\"") && log.contains("\"address\":\"192.0.2.22\""),
