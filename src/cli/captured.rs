@@ -77,7 +77,7 @@ fn reader(mut source: impl Read + Send + 'static, max: usize) -> std::io::Result
         let _ = std::io::copy(&mut source, &mut std::io::sink());
         (bytes, is_cut)
     };
-    capabilities::spawn(Builder::new().name("lockstep-bundle".into()), read)
+    capabilities::spawn(Builder::new().name("lockstep-output".into()), read)
 }
 
 fn taken(reading: Reading) -> Result<(Vec<u8>, bool), String> {

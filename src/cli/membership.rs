@@ -110,10 +110,7 @@ fn replace(args: &MembershipReplaceArgs) -> Result<u8, Failure> {
     let Some(address) = args.address.or_else(|| member.address()) else {
         return Err(refused("nobody knows where it answers: give --address IP:PORT".into()));
     };
-    let heir = match member.is_witness() {
-        true => MemberBody::witness(new, address),
-        false => MemberBody::full(new, address),
-    };
+    let heir = member.succeeded_by(new, address);
     catch_up(&mut operator, new, address, &leader)?;
     let leader = change(&mut operator, Change::Replace, heir)?;
     eprintln!("{new} is a member in the place of {old}; never start {old} again");

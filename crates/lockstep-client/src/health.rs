@@ -322,7 +322,7 @@ fn misses_leader(status: &NodeStatus, leader: &NodeStatus) -> Option<Reason> {
     })
 }
 
-/// Whose files differ in what all must have alike.
+/// The nodes whose files differ in what all must have alike.
 fn file_reasons(asked: &[QueryResult]) -> Vec<Reason> {
     let of = |node: &QueryResult| {
         let number = node.status.as_ref()?.identity.replica;

@@ -15,8 +15,10 @@ use crate::config::{Config, Rejoin, SecurityMode};
 use crate::failure::{FAILED, INTEGRITY};
 use crate::{Failure, service};
 use lockstep_client::Endpoint;
-use lockstep_client::internal::{ClusterNodes, NodeStatus, QueryClient, leader_of};
-use lockstep_core::proto::rejoin::{DEAD_NS, RejoinEvidence, RejoinRefusal, SeenMember, judge_rejoin};
+use lockstep_client::internal::{ClusterNodes, MemberStatus, NodeStatus, QueryClient, leader_of};
+use lockstep_core::proto::rejoin::{
+    DEAD_NS, RejoinEvidence, RejoinRefusal, RejoinWatch, SeenMember, judge_rejoin,
+};
 use lockstep_io::capabilities;
 use lockstep_node::{NodeError, NodeSettings};
 use lockstep_wire::{Change, Identity, KeyClass, MemberBody};
@@ -63,12 +65,12 @@ pub fn begin(
     };
     let mut nodes = open(config).map_err(|error| failed(&error.to_string()))?;
     let (begun, found) = (Instant::now(), changed_at(settings));
-    let mut seen_since: Option<Instant> = None;
+    let (mut watch, is_proven) = (RejoinWatch::default(), is_proven(config, settings));
     let mut logged: Option<(Instant, String)> = None;
     while !stop.load(Ordering::Acquire) {
         let statuses = nodes.look(LOOK);
-        let judged = judge_all(settings, config, &statuses, seen_since);
-        let waits_for = match judged {
+        let now = begun.elapsed().as_nanos() as u64;
+        let waits_for = match look(&mut watch, now, (settings.replica, is_proven), &statuses) {
             Some(Ok(dead)) => match lockstep_node::renew(settings, dead) {
                 Ok(identity) => {
                     tracing::warn!(
@@ -81,17 +83,10 @@ pub fn begin(
                 Err(error) => error.to_string(),
             },
             Some(Err(refusal)) if !refusal.may_pass() => return Err(failed(&refusal.to_string())),
-            Some(Err(refusal)) => {
-                let is_seen = refusal == RejoinRefusal::TooEarly;
-                seen_since = if is_seen { seen_since.or(Some(Instant::now())) } else { None };
-                refusal.to_string()
-            }
-            None => {
-                seen_since = None;
-                "no leader answers; where a quorum is lost for good, `lockstep recover` on each host shows what its \
-                 journal holds"
-                    .to_owned()
-            }
+            Some(Err(refusal)) => refusal.to_string(),
+            None => "no leader answers; where a quorum is lost for good, `lockstep recover` on each host shows what its \
+                     journal holds"
+                .to_owned(),
         };
         if is_empty && begun.elapsed() >= EMPTY_WAIT {
             return Err(failed(&waits_for));
@@ -100,7 +95,7 @@ pub fn begin(
             return Ok(true);
         }
         let is_repeated = |(at, text): &(Instant, String)| *text == waits_for && at.elapsed() < AGAIN;
-        if seen_since.is_none() && !logged.as_ref().is_some_and(is_repeated) {
+        if !watch.sees_that_it_may() && !logged.as_ref().is_some_and(is_repeated) {
             tracing::warn!("{why}; this replica rejoins by itself once that can be; it waits: {waits_for}");
             logged = Some((Instant::now(), waits_for.clone()));
         }
@@ -119,45 +114,49 @@ fn changed_at(settings: &NodeSettings) -> Option<SystemTime> {
     std::fs::metadata(settings.journal.join("superblock")).and_then(|file| file.modified()).ok()
 }
 
-/// What REJOIN-1 says of a look at all nodes; `None` without a leader.
-fn judge_all(
-    settings: &NodeSettings,
-    config: &Config,
-    statuses: &[Option<NodeStatus>],
-    seen_since: Option<Instant>,
-) -> Option<Result<Identity, RejoinRefusal>> {
-    if let Some(leader) = leader_of(statuses) {
-        return Some(judge(settings, config, leader, seen_since));
-    }
-    // The other one of two does not lead without it.
-    let is_of_two = |status: &NodeStatus| status.members.len() == 2;
-    statuses.iter().flatten().any(is_of_two).then_some(Err(RejoinRefusal::TwoMembers))
+/// Whether the keys of this process are those of a replica; without keys nobody proves anything.
+fn is_proven(config: &Config, settings: &NodeSettings) -> bool {
+    settings.keys.own() == Some(KeyClass::Replica) || config.security.mode == SecurityMode::None
 }
 
-fn judge(
-    settings: &NodeSettings,
-    config: &Config,
+/// What REJOIN-1 says of a look at all nodes, at `now`; `None` without a leader.
+fn look(
+    watch: &mut RejoinWatch,
+    now: u64,
+    (replica, is_proven): (u32, bool),
+    statuses: &[Option<NodeStatus>],
+) -> Option<Result<Identity, RejoinRefusal>> {
+    let Some(leader) = leader_of(statuses) else {
+        watch.look(now, None);
+        // The other one of two does not lead without it.
+        let is_of_two = |status: &NodeStatus| status.members.len() == 2;
+        return statuses.iter().flatten().any(is_of_two).then_some(Err(RejoinRefusal::TwoMembers));
+    };
+    let members = members_of(leader);
+    watch.look(now, Some(&evidence((replica, is_proven), leader, &members)))
+}
+
+fn members_of(leader: &NodeStatus) -> Vec<SeenMember> {
+    let seen = |listed: &MemberStatus| SeenMember {
+        identity: listed.member.identity(),
+        silent: listed.last_contact.map(|silent| silent.as_nanos() as u64),
+    };
+    leader.members.iter().map(seen).collect()
+}
+
+fn evidence<'a>(
+    (replica, is_proven): (u32, bool),
     leader: &NodeStatus,
-    seen_since: Option<Instant>,
-) -> Result<Identity, RejoinRefusal> {
-    let members: Vec<_> = leader
-        .members
-        .iter()
-        .map(|listed| SeenMember {
-            identity: listed.member.identity(),
-            silent: listed.last_contact.map(|silent| silent.as_nanos() as u64),
-        })
-        .collect();
-    judge_rejoin(&RejoinEvidence {
-        replica: settings.replica,
-        is_proven: settings.keys.own() == Some(KeyClass::Replica)
-            || config.security.mode == SecurityMode::None,
+    members: &'a [SeenMember],
+) -> RejoinEvidence<'a> {
+    RejoinEvidence {
+        replica,
+        is_proven,
         leader: leader.identity,
-        members: &members,
+        members,
         is_stable: leader.is_stable(),
         patience: DEAD_NS,
-        seen_for: seen_since.map_or(0, |since| since.elapsed().as_nanos() as u64),
-    })
+    }
 }
 
 /// Where this replica's journal asks for the place of a dead identity: a thread asks the leader for that once
@@ -173,13 +172,13 @@ pub fn ask_for_its_place(
     let Some(dead) = lockstep_node::rejoining(settings) else { return Ok(()) };
     let identity = lockstep_node::identity(settings)?;
     let mut nodes = open(config)?;
-    let settings = settings.clone();
+    let (settings, is_proven) = (settings.clone(), is_proven(config, settings));
     let work = move || {
         let mut denied = None;
         while !stop.load(Ordering::Acquire) {
             let statuses = nodes.look(LOOK);
             let own = statuses.iter().flatten().find(|status| status.identity == identity);
-            match next_step(&settings, (identity, dead), leader_of(&statuses), own) {
+            match next_step((&settings, is_proven), (identity, dead), leader_of(&statuses), own) {
                 Step::Wait => {}
                 Step::Ask(leader, heir) => {
                     let why =
@@ -219,7 +218,7 @@ enum Step<'a> {
 }
 
 fn next_step<'a>(
-    settings: &NodeSettings,
+    (settings, is_proven): (&NodeSettings, bool),
     (identity, dead): (Identity, Identity),
     leader: Option<&'a NodeStatus>,
     own: Option<&NodeStatus>,
@@ -241,14 +240,12 @@ fn next_step<'a>(
             false => Step::Wait,
         };
     };
-    let lives = listed.last_contact.is_some_and(|silent| (silent.as_nanos() as u64) < DEAD_NS);
+    // It is for the leader to judge; a change that could not be committed is not asked for.
+    let members = members_of(leader);
+    let seen = evidence((identity.replica, is_proven), leader, &members);
     let has_caught_up = own.is_some_and(|own| own.holds_what_is_committed(leader));
-    if lives || !has_caught_up || !leader.is_stable() {
+    if !has_caught_up || judge_rejoin(&seen, DEAD_NS) != Ok(dead) {
         return Step::Wait;
     }
-    let heir = match listed.member.is_witness() {
-        true => MemberBody::witness(identity, settings.unicast),
-        false => MemberBody::full(identity, settings.unicast),
-    };
-    Step::Ask(leader, heir)
+    Step::Ask(leader, listed.member.succeeded_by(identity, settings.unicast))
 }

@@ -16,6 +16,7 @@ pub mod settings;
 mod start;
 
 pub use crate::io::journal_files::{JournalError, JournalReader, RecoverySurvey};
+pub use crate::io::neighbour_watch::Neighbour;
 pub use events::EVENT_KINDS;
 pub use messages::{JoinedMessages, joined_from};
 pub use offline::{Trimmed, journal_digest, judged, trim, verify, verify_attested};
@@ -44,7 +45,7 @@ use lockstep_process::cpu::SchedulingClass;
 use lockstep_replica::bootstrap::{bootstrap_version as bootstrap_tail, may_bootstrap};
 use lockstep_replica::journal::{JournalOpenError, Retention};
 use lockstep_replica::ports::Ports;
-use lockstep_wire::{AgreedOwner, AgreedRow, Identity, Keys, MemberBody, Nanos, VERSION, frame_len_max};
+use lockstep_wire::{AgreedRow, Identity, Keys, MemberBody, Nanos, VERSION, frame_len_max};
 use std::fmt;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -99,7 +100,7 @@ pub struct NodeSettings {
     /// Where the others do.
     pub peers: Vec<Repairer>,
     /// The other nodes of the file, which are asked all day; none where nothing goes by a network.
-    pub neighbours: Vec<(AgreedOwner, SocketAddrV4)>,
+    pub neighbours: Vec<Neighbour>,
     /// The keys that all files must have alike.
     pub agreed: Vec<AgreedRow>,
     /// Where journals are replayed, archivers first; this one left out.
@@ -259,7 +260,7 @@ pub fn renew(settings: &NodeSettings, dead: Identity) -> Result<Identity, NodeEr
     Ok(journal_files::renew(&settings.journal, settings.keys.cluster(), settings.replica, dead)?)
 }
 
-/// Whose place this replica's journal asks for, since it was renewed.
+/// The identity whose place this replica's journal asks for, since it was renewed.
 pub fn rejoining(settings: &NodeSettings) -> Option<Identity> {
     journal_files::rejoining(&settings.journal)
 }

@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::{NodeSettings, ReplaySettings};
+use crate::{Neighbour, NodeSettings, ReplaySettings};
 use lockstep_config::{Compression, Config, ConfigError, Durability, KeyUse, Role, Scheduling, Transport};
 use lockstep_core::proto::commit;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
@@ -141,12 +141,12 @@ fn any_node(
 
 /// The nodes of the file beside the one at `own`. Processes that exchange datagrams by memory alone have no
 /// network to ask them by.
-fn neighbours(config: &Config, own: SocketAddrV4) -> Vec<(AgreedOwner, SocketAddrV4)> {
-    let of = |number, is_archiver, address| (AgreedOwner { number, is_archiver }, address);
+fn neighbours(config: &Config, own: SocketAddrV4) -> Vec<Neighbour> {
+    let of = |number, is_archiver, address| Neighbour { owner: AgreedOwner { number, is_archiver }, address };
     let replicas = config.replicas.iter().map(|replica| of(replica.id, false, replica.unicast));
     let archivers = config.archivers.iter().map(|archiver| of(archiver.id, true, archiver.unicast));
     let has_network = config.memory() != MemorySharing::Alone;
-    replicas.chain(archivers).filter(|other| has_network && other.1 != own).collect()
+    replicas.chain(archivers).filter(|other| has_network && other.address != own).collect()
 }
 
 /// What one address may have of `all`: as many as its key says, or an eighth.

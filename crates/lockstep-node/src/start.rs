@@ -6,7 +6,7 @@ use super::run::Node;
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings, Waiting};
-use crate::io::neighbour_watch::{Neighbour, NeighbourSettings, NeighbourWatch};
+use crate::io::neighbour_watch::{NeighbourSettings, NeighbourWatch};
 use crate::io::replay::{Fetch, ReplayCounts, ReplayServer, ServerSettings};
 use crate::io::room::{ROOM_ROWS, RoomJudge, RoomWatch};
 use crate::io::store::DirStore;
@@ -267,11 +267,7 @@ fn watch_neighbours(settings: &NodeSettings) -> (Option<NeighbourWatch>, Option<
         own: AgreedOwner { number: settings.replica, is_archiver: settings.is_archiver },
         unicast: settings.unicast,
         agreed: settings.agreed.clone(),
-        neighbours: settings
-            .neighbours
-            .iter()
-            .map(|(owner, address)| Neighbour { owner: *owner, address: *address })
-            .collect(),
+        neighbours: settings.neighbours.clone(),
     };
     match NeighbourWatch::start(wanted) {
         Ok(watch) => (Some(watch), None),

@@ -14,6 +14,7 @@
 use super::coverage::Event;
 use super::operator::OperatorStep;
 use super::plan::{FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::replay::lose_members_journal;
 use super::rng::Rng;
 use super::world::{Actor, World};
 use lockstep_wire::{Identity, Nanos};
@@ -62,14 +63,8 @@ fn steps_of(rng: &mut Rng, node: usize, old: Identity) -> Vec<OperatorStep> {
 /// The journal of a member is lost; the command that replaces it dies after so many steps, and is given again
 /// after `again` (0: never).
 pub(super) fn order_half(world: &mut World, target: FaultTargetNode, steps: u64, again: Nanos) {
-    let Some(node) = world.resolve(target).filter(|node| !world.plan.is_archiver(*node)) else { return };
-    if world.lost >> node & 1 == 0 {
-        world.forget(FaultTargetNode::Replica(node));
-    }
+    let Some(node) = lose_members_journal(world, target) else { return };
     let Actor::Replica(machine) = &world.nodes[node].actor else { return };
-    if world.lost >> node & 1 == 0 {
-        return;
-    }
     let old = machine.identity;
     let (first, second) = (steps_of(&mut world.rng, node, old), steps_of(&mut world.rng, node, old));
     world.order(&first, 0);

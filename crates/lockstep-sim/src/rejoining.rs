@@ -7,7 +7,7 @@
 //! ```
 
 use lockstep_core::engine::event::Role;
-use lockstep_core::proto::rejoin::{RejoinEvidence, RejoinRefusal, SeenMember, judge_rejoin};
+use lockstep_core::proto::rejoin::{RejoinEvidence, RejoinWatch, SeenMember};
 use lockstep_wire::{AGE_NEVER, Header, Identity, Nanos, StatusBody, StatusMember, StatusMembers};
 use std::collections::BTreeMap;
 
@@ -27,8 +27,8 @@ struct SeenCluster {
 #[derive(Clone, Default)]
 pub(super) struct Rejoiners {
     cluster: Option<SeenCluster>,
-    /// By node: since when the rule is met without a break.
-    since: BTreeMap<usize, Nanos>,
+    /// By node.
+    watches: BTreeMap<usize, RejoinWatch>,
 }
 
 impl Rejoiners {
@@ -53,32 +53,15 @@ impl Rejoiners {
     pub(super) fn may_begin(&mut self, node: usize, now: Nanos, timeout_ns: Nanos) -> bool {
         let patience = DEAD_TIMEOUTS * timeout_ns;
         // An old answer tells nothing of now.
-        let Some(seen) = self.cluster.as_ref().filter(|seen| seen.at + patience >= now) else {
-            self.since.remove(&node);
-            return false;
-        };
-        let judged = judge_rejoin(&RejoinEvidence {
+        let seen = self.cluster.as_ref().filter(|seen| seen.at + patience >= now);
+        let seen = seen.map(|seen| RejoinEvidence {
             replica: node as u32 + 1,
             is_proven: true,
             leader: seen.leader,
             members: &seen.members,
             is_stable: seen.is_stable,
             patience,
-            seen_for: self.since.get(&node).map_or(0, |since| now - since),
         });
-        match judged {
-            Ok(_) => {
-                self.since.remove(&node);
-                true
-            }
-            Err(RejoinRefusal::TooEarly) => {
-                self.since.entry(node).or_insert(now);
-                false
-            }
-            Err(_) => {
-                self.since.remove(&node);
-                false
-            }
-        }
+        matches!(self.watches.entry(node).or_default().look(now, seen.as_ref()), Some(Ok(_)))
     }
 }

@@ -276,31 +276,37 @@ pub(super) fn request(world: &mut World, index: usize, repairer: usize, order: &
     }
 }
 
+/// The journal of a node is lost, if it may be; the node, if it is.
+pub(super) fn lose_journal(world: &mut World, target: FaultTargetNode) -> Option<usize> {
+    let node = world.resolve(target)?;
+    if world.lost >> node & 1 == 0 {
+        world.forget(FaultTargetNode::Replica(node));
+    }
+    (world.lost >> node & 1 == 1).then_some(node)
+}
+
+/// The same of one that may be a member.
+pub(super) fn lose_members_journal(world: &mut World, target: FaultTargetNode) -> Option<usize> {
+    let node = world.resolve(target).filter(|node| !world.plan.is_archiver(*node))?;
+    lose_journal(world, FaultTargetNode::Replica(node))
+}
+
 /// The journal of a member is lost, or was: its next incarnation takes its place.
 pub(super) fn replace(world: &mut World, target: FaultTargetNode) {
-    let Some(node) = world.resolve(target).filter(|node| !world.plan.is_archiver(*node)) else { return };
-    if world.lost >> node & 1 == 0 {
-        world.forget(target);
-    }
+    let Some(node) = lose_members_journal(world, target) else { return };
     let Actor::Replica(machine) = &world.nodes[node].actor else { return };
-    if world.lost >> node & 1 == 1 {
-        let patient = world.rng.below(4) > 0;
-        let old = machine.identity;
-        if world.rng.below(2) == 0 {
-            return world.order(&[OperatorStep::Renew(node), OperatorStep::Swap { node, patient }], 0);
-        }
-        let add = OperatorStep::Add { node, witness: false, patient };
-        world.order(&[OperatorStep::Remove(old), OperatorStep::Renew(node), add], 0);
+    let patient = world.rng.below(4) > 0;
+    let old = machine.identity;
+    if world.rng.below(2) == 0 {
+        return world.order(&[OperatorStep::Renew(node), OperatorStep::Swap { node, patient }], 0);
     }
+    let add = OperatorStep::Add { node, witness: false, patient };
+    world.order(&[OperatorStep::Remove(old), OperatorStep::Renew(node), add], 0);
 }
 
 /// The journal of a member is lost, and the member rejoins by itself.
 pub(super) fn lose_and_rejoin(world: &mut World, target: FaultTargetNode) {
-    let Some(node) = world.resolve(target).filter(|node| !world.plan.is_archiver(*node)) else { return };
-    if world.lost >> node & 1 == 0 {
-        world.forget(FaultTargetNode::Replica(node));
-    }
-    if world.lost >> node & 1 == 1 {
+    if let Some(node) = lose_members_journal(world, target) {
         let swap = OperatorStep::Swap { node, patient: true };
         world.order(&[OperatorStep::Rejoin(node), OperatorStep::Renew(node), swap], 0);
     }
@@ -308,11 +314,7 @@ pub(super) fn lose_and_rejoin(world: &mut World, target: FaultTargetNode) {
 
 /// The journal of one that is no founder is lost, and formatted anew.
 pub(super) fn reformat(world: &mut World, target: FaultTargetNode) {
-    let Some(node) = world.resolve(target) else { return };
-    if world.lost >> node & 1 == 0 {
-        world.forget(target);
-    }
-    if world.lost >> node & 1 == 1 {
+    if let Some(node) = lose_journal(world, target) {
         world.order(&[OperatorStep::Renew(node)], 0);
     }
 }

@@ -47,6 +47,11 @@ impl MemberBody {
         Self { role: ROLE_WITNESS, ..Self::full(identity, address) }
     }
 
+    /// The next identity of the same replica, in its role, at an IPv4 address.
+    pub fn succeeded_by(&self, identity: Identity, address: SocketAddrV4) -> Self {
+        Self { role: self.role, ..Self::full(identity, address) }
+    }
+
     /// Whether it votes and never leads.
     pub fn is_witness(&self) -> bool {
         self.role == ROLE_WITNESS

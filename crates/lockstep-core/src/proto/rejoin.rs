@@ -33,8 +33,34 @@ pub struct RejoinEvidence<'a> {
     pub is_stable: bool,
     /// A member that is silent for so long is taken for dead.
     pub patience: Nanos,
-    /// For how long this has been seen without a break.
-    pub seen_for: Nanos,
+}
+
+/// Since when a replica has seen, without a break, that it may rejoin.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
+pub struct RejoinWatch {
+    since: Option<Nanos>,
+}
+
+impl RejoinWatch {
+    /// What the rule says of a look at `now`; `None`: nothing was seen of the cluster.
+    pub fn look(
+        &mut self,
+        now: Nanos,
+        seen: Option<&RejoinEvidence<'_>>,
+    ) -> Option<Result<Identity, RejoinRefusal>> {
+        let seen_for = self.since.map_or(0, |since| now.saturating_sub(since));
+        let judged = seen.map(|seen| judge_rejoin(seen, seen_for));
+        self.since = match judged {
+            Some(Err(RejoinRefusal::TooEarly)) => self.since.or(Some(now)),
+            _ => None,
+        };
+        judged
+    }
+
+    /// Whether it sees that it may, and waits for how long that lasts.
+    pub fn sees_that_it_may(&self) -> bool {
+        self.since.is_some()
+    }
 }
 
 /// Why a replica does not rejoin now.
@@ -85,8 +111,8 @@ pub const DEAD_NS: Nanos = 2_000_000_000;
 /// REJOIN-1: a replica that cannot prove its journal complete gives it up, for a new identity in the place of
 /// the member of its number, only where its keys prove that it is a replica, that member has been silent for
 /// two seconds and does not lead, there are more than two members, a quorum without it is heard, and no other
-/// change is open. Returns the identity that is replaced.
-pub fn judge_rejoin(seen: &RejoinEvidence<'_>) -> Result<Identity, RejoinRefusal> {
+/// change is open; all of that was seen for as long without a break. Returns the identity that is replaced.
+pub fn judge_rejoin(seen: &RejoinEvidence<'_>, seen_for: Nanos) -> Result<Identity, RejoinRefusal> {
     if !seen.is_proven && !planted(Mutation::RejoinsUnproven) {
         return Err(RejoinRefusal::Unproven);
     }
@@ -110,7 +136,7 @@ pub fn judge_rejoin(seen: &RejoinEvidence<'_>) -> Result<Identity, RejoinRefusal
     if !seen.is_stable && !planted(Mutation::RejoinsAtOnce) {
         return Err(RejoinRefusal::ChangePending);
     }
-    if seen.seen_for < seen.patience {
+    if seen_for < seen.patience {
         return Err(RejoinRefusal::TooEarly);
     }
     Ok(dead.identity)
@@ -128,7 +154,7 @@ mod tests {
     }
 
     /// Calls `each` with all evidence of one to five members, of which replica 2 asks.
-    fn all_evidence(each: &mut dyn FnMut(&RejoinEvidence<'_>)) {
+    fn all_evidence(each: &mut dyn FnMut(&RejoinEvidence<'_>, Nanos)) {
         for count in 1..=5_u32 {
             for silences in 0..3_usize.pow(count) {
                 let silent = |at: u32| SILENCES[silences / 3_usize.pow(at) % 3];
@@ -140,22 +166,24 @@ mod tests {
                         |(leader, flags)| [0, DEAD_NS - 1, DEAD_NS].map(|seen_for| (leader, flags, seen_for)),
                     )
                 {
-                    each(&RejoinEvidence {
-                        replica: 2,
-                        is_proven: flags & 1 != 0,
-                        leader: identity(leader),
-                        members: &members,
-                        is_stable: flags & 2 != 0,
-                        patience: DEAD_NS,
+                    each(
+                        &RejoinEvidence {
+                            replica: 2,
+                            is_proven: flags & 1 != 0,
+                            leader: identity(leader),
+                            members: &members,
+                            is_stable: flags & 2 != 0,
+                            patience: DEAD_NS,
+                        },
                         seen_for,
-                    });
+                    );
                 }
             }
         }
     }
 
     /// What must hold where a replica gives up its journal.
-    fn is_sound(seen: &RejoinEvidence<'_>, dead: Identity) -> bool {
+    fn is_sound(seen: &RejoinEvidence<'_>, seen_for: Nanos, dead: Identity) -> bool {
         let lives = |member: &&SeenMember| {
             member.identity == seen.leader || matches!(member.silent, Some(silent) if silent < DEAD_NS)
         };
@@ -168,14 +196,14 @@ mod tests {
             && seen.members.len() > 2
             && seen.is_stable
             && seen.is_proven
-            && seen.seen_for >= DEAD_NS
+            && seen_for >= DEAD_NS
     }
 
     fn first_unsound() -> Option<String> {
         let mut found = None;
-        all_evidence(&mut |seen| {
-            if let Ok(dead) = judge_rejoin(seen)
-                && !is_sound(seen, dead)
+        all_evidence(&mut |seen, seen_for| {
+            if let Ok(dead) = judge_rejoin(seen, seen_for)
+                && !is_sound(seen, seen_for, dead)
             {
                 found.get_or_insert_with(|| format!("{dead}: {seen:?}"));
             }
@@ -187,11 +215,11 @@ mod tests {
     fn rejoin_1_a_journal_is_given_up_only_where_the_change_can_follow_and_then_always() {
         assert_eq!(first_unsound(), None);
         let (mut begun, mut refused) = (0, 0);
-        all_evidence(&mut |seen| match judge_rejoin(seen) {
+        all_evidence(&mut |seen, seen_for| match judge_rejoin(seen, seen_for) {
             Ok(_) => begun += 1,
             Err(_) => {
                 refused += 1;
-                assert!(!is_sound(seen, identity(2)), "refused: {seen:?}");
+                assert!(!is_sound(seen, seen_for, identity(2)), "refused: {seen:?}");
             }
         });
         assert!(begun > 100 && refused > 1_000, "{begun} begun, {refused} refused");
@@ -210,5 +238,30 @@ mod tests {
                 "{mutation:?} is found by nothing"
             );
         }
+    }
+
+    #[test]
+    fn rejoin_1_what_breaks_off_begins_anew() {
+        let members = [1, 2, 3]
+            .map(|number| SeenMember { identity: identity(number), silent: (number == 3).then_some(0) });
+        let seen = RejoinEvidence {
+            replica: 2,
+            is_proven: true,
+            leader: identity(1),
+            members: &members,
+            is_stable: true,
+            patience: 100,
+        };
+        let mut watch = RejoinWatch::default();
+        let mut looks = |now, seen| (watch.look(now, seen), watch.sees_that_it_may());
+        let early = Some(Err(RejoinRefusal::TooEarly));
+        assert_eq!(looks(1_000, Some(&seen)), (early, true));
+        assert_eq!(looks(1_099, Some(&seen)), (early, true));
+        assert_eq!(looks(1_150, None), (None, false));
+        let open = RejoinEvidence { is_stable: false, ..seen };
+        assert_eq!(looks(1_200, Some(&seen)), (early, true));
+        assert_eq!(looks(1_290, Some(&open)), (Some(Err(RejoinRefusal::ChangePending)), false));
+        assert_eq!(looks(1_301, Some(&seen)), (early, true));
+        assert_eq!(looks(1_401, Some(&seen)), (Some(Ok(identity(2))), false));
     }
 }

@@ -23,7 +23,7 @@ use lockstep_replica::journal::{
 use lockstep_wire::{INCARNATION_MAX, Identity};
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -155,6 +155,30 @@ pub fn boot() -> Result<[u64; 2], IoError> {
 /// Makes a folder, and those above it, that only this user may enter.
 fn make_private(dir: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// The names in `dir` are on the device.
+fn sync_dir(dir: &Path) -> Result<(), IoError> {
+    let synced = File::open(dir).and_then(|dir| dir.sync_all());
+    synced.map_err(|e| IoError::new(format!("syncing {}", dir.display()), e))
+}
+
+/// A file of `dir` with this content takes the place of the one before it, whole and on the device.
+fn replace_file(dir: &Path, name: &str, content: &[u8]) -> std::io::Result<()> {
+    let new = dir.join(format!("{name}.new"));
+    let mut out = File::create(&new)?;
+    out.write_all(content)?;
+    out.sync_all()?;
+    std::fs::rename(new, dir.join(name))?;
+    File::open(dir)?.sync_all()
+}
+
+/// A folder goes with all that it holds, if it is there.
+fn remove_all(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Creates the journal of `identity` in `dir`, which is empty or does not exist.
@@ -376,7 +400,7 @@ fn lock(dir: &Path) -> Result<Lock, JournalFailure> {
     private::check(&folder, dir, private::OTHERS_WRITE)?;
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = opened.map_err(|e| match e.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             let (doing, why) = (doing("opening"), e.to_string());
             JournalFailure::from(StoreError { doing, fault: StoreFault::ReadOnly, why })
         }

@@ -1,15 +1,13 @@
 //! Where the tail of the last run is, if the configuration names another place now. Within a boot the tail is
 //! what tells an older copy of a journal from the last one, and a new path must not hide it.
 
-use super::JournalFailure;
+use super::{JournalFailure, replace_file};
 use crate::io::store::DirStore;
 use crate::io::tail::MappedTail;
 use lockstep_io::IoError;
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{Completeness, Inspection, JournalOpenError, Settings, inspect};
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -25,15 +23,8 @@ pub(super) fn record(dir: &Path, path: &Path) -> Result<(), IoError> {
     if recorded(dir).as_deref() == Some(path.as_path()) {
         return Ok(());
     }
-    let (file, new) = (dir.join(FILE), dir.join(format!("{FILE}.new")));
-    let written = || -> std::io::Result<()> {
-        let mut out = File::create(&new)?;
-        out.write_all(path.as_os_str().as_bytes())?;
-        out.sync_all()?;
-        std::fs::rename(&new, &file)?;
-        File::open(dir)?.sync_all()
-    };
-    written().map_err(|error| IoError::new(format!("writing {}", file.display()), error))
+    let written = replace_file(dir, FILE, path.as_os_str().as_bytes());
+    written.map_err(|error| IoError::new(format!("writing {}", dir.join(FILE).display()), error))
 }
 
 fn recorded(dir: &Path) -> Option<PathBuf> {

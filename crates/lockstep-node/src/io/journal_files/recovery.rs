@@ -7,7 +7,7 @@
 
 use super::{
     JournalConfig, JournalError, JournalFailure, boot, lock, look as inspect_for_run, make_private, owned,
-    previous_tail, superblock_of,
+    previous_tail, remove_all, superblock_of, sync_dir,
 };
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
@@ -21,7 +21,7 @@ use lockstep_replica::journal::{
 };
 use lockstep_wire::Seq;
 use std::fs::File;
-use std::io::{Error, ErrorKind};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// In the folder of a journal that is being copied.
@@ -260,13 +260,5 @@ fn make_room(dir: &Path) -> Result<(), JournalFailure> {
             _ => {}
         }
     }
-    match std::fs::remove_dir_all(dir.join("segments")) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(IoError::new(doing(), e).into()),
-        _ => Ok(()),
-    }
-}
-
-fn sync_dir(dir: &Path) -> Result<(), IoError> {
-    let synced = || -> Result<(), Error> { File::open(dir)?.sync_all() };
-    synced().map_err(|e| IoError::new(format!("syncing {}", dir.display()), e))
+    remove_all(&dir.join("segments")).map_err(|e| IoError::new(doing(), e).into())
 }

@@ -11,8 +11,8 @@
 //! complete, as before, or the new one.
 
 use super::{
-    JournalError, JournalFailure, boot, check_empty, draw_incarnation, lock, make_private, superblock_of,
-    usage,
+    JournalError, JournalFailure, boot, check_empty, draw_incarnation, lock, make_private, remove_all,
+    replace_file, superblock_of, sync_dir, usage,
 };
 use crate::io::store::DirStore;
 use lockstep_io::IoError;
@@ -27,7 +27,7 @@ const ASIDE: &str = "aside";
 /// A folder in which the new superblock is made.
 const RENEWED: &str = "renewed";
 
-/// Whose place the journal in `dir` asks for.
+/// The identity whose place the journal in `dir` asks for.
 pub fn rejoining(dir: &Path) -> Option<Identity> {
     fs::read_to_string(dir.join(MARK)).ok()?.trim().parse().ok()
 }
@@ -110,11 +110,7 @@ fn lay_aside(dir: &Path, identity: Identity) -> std::io::Result<()> {
     if !is_of(&aside, identity) {
         remove_all(&aside)?;
         make_private(&aside)?;
-        let new = aside.join("superblock.new");
-        fs::copy(dir.join("superblock"), &new)?;
-        File::open(&new)?.sync_all()?;
-        fs::rename(&new, aside.join("superblock"))?;
-        File::open(&aside)?.sync_all()?;
+        replace_file(&aside, "superblock", &fs::read(dir.join("superblock"))?)?;
     }
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
@@ -129,23 +125,7 @@ fn lay_aside(dir: &Path, identity: Identity) -> std::io::Result<()> {
 }
 
 fn mark(dir: &Path, dead: Identity) -> std::io::Result<()> {
-    let new = dir.join(format!("{MARK}.new"));
-    fs::write(&new, format!("{dead}\n"))?;
-    File::open(&new)?.sync_all()?;
-    fs::rename(new, dir.join(MARK))?;
-    File::open(dir)?.sync_all()
-}
-
-fn remove_all(folder: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn sync_dir(dir: &Path) -> Result<(), IoError> {
-    let synced = File::open(dir).and_then(|dir| dir.sync_all());
-    synced.map_err(|e| IoError::new(format!("syncing {}", dir.display()), e))
+    replace_file(dir, MARK, format!("{dead}\n").as_bytes())
 }
 
 #[cfg(test)]
