@@ -43,6 +43,7 @@ fn status(number: u32, members: u32) -> NodeStatus {
         durability: Durability::Process,
         conditions: Vec::new(),
         agreed: None,
+        ways: Vec::new(),
         suspected: None,
         denied: None,
     }

@@ -28,6 +28,7 @@ mod service;
 mod stall;
 mod starts;
 pub mod streams;
+mod takeovers;
 pub mod time;
 mod top;
 mod users;

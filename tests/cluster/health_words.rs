@@ -5,7 +5,7 @@
 //! until the index has it.
 
 use crate::metrics::{alerts, anchor, text};
-use lockstep_client::internal::{ActiveCondition, ClusterHealth, Health, Reason};
+use lockstep_client::internal::{ActiveCondition, ClusterHealth, Health, LostPath, LostWay, Reason};
 use lockstep_wire::{AgreedOwner, AgreedRow, Condition, Identity, differences, differs_here};
 use std::time::Duration;
 
@@ -67,6 +67,10 @@ fn health_lines() -> Vec<String> {
     all.map(of).into()
 }
 
+fn path_lost(way: LostWay) -> Reason {
+    Reason::PathLost(LostPath { way, from: 1, to: 3 })
+}
+
 /// A file with this group.
 fn control(group: &str) -> Vec<AgreedRow> {
     AgreedRow::new("lines.1.control", group).into_iter().collect()
@@ -100,6 +104,10 @@ fn reasons() -> Vec<String> {
         Reason::MissesLeader { identity: NODE, leader: NODE, ago: Duration::from_secs(9) },
         Reason::ChangePending,
         Reason::KeysOverdue(3),
+        path_lost(LostWay::OneWay),
+        path_lost(LostWay::Both),
+        path_lost(LostWay::Large),
+        path_lost(LostWay::Replay),
         files_differ(&["239.77.1.3:7700", "239.77.1.4:7700", "239.77.1.3:7700"]),
         files_differ(&["239.77.1.3:7700", "239.77.1.4:7700"]),
         Reason::FileHereDiffers(
@@ -112,7 +120,7 @@ fn reasons() -> Vec<String> {
             Reason::Silent { .. } | Reason::OtherHistory(..) | Reason::OtherLeader(..) => {}
             Reason::NoMember(_) | Reason::Blank(_) | Reason::ChangePending => {}
             Reason::MissesLeader { .. } | Reason::KeysOverdue(_) => {}
-            Reason::FilesDiffer(_) | Reason::FileHereDiffers(_) => {}
+            Reason::FilesDiffer(_) | Reason::FileHereDiffers(_) | Reason::PathLost(_) => {}
             Reason::Condition(..) => panic!("conditions have a list of their own"),
         }
         [reason.to_string(), reason.brief()]

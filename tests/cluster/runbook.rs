@@ -32,7 +32,13 @@ const WORDS: [&str; 15] = [
 ];
 
 /// Commands of the runbook for a host, beside those that a scene runs on a process or a file of a cluster.
-const HOST: [Host; 6] = [
+const HOST: [Host; 8] = [
+    Host {
+        command: "nft list ruleset",
+        understood: &["Operation not permitted"],
+        why: "it comes with the package nftables",
+    },
+    Host { command: "ip neigh", understood: &[], why: "it comes with the package iproute2" },
     Host { command: "df -h /var/lib/lockstep", understood: &[], why: "every host has it" },
     Host { command: "df -i /var/lib/lockstep", understood: &[], why: "every host has it" },
     Host {

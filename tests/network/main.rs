@@ -6,5 +6,6 @@ mod conformance;
 mod interfaces;
 mod late;
 mod namespaces;
+mod neighbours;
 mod relay;
 mod xdp;

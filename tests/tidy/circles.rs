@@ -29,7 +29,9 @@ struct Imports {
 
 /// The statements `use …;` of `code`: whether it is handed on, the tree without spaces, and where it ends.
 fn statements(code: &str) -> Vec<(bool, String, std::ops::Range<usize>)> {
-    let all = word_offsets(code, "use").filter_map(|at| {
+    // What a type captures, `use<'a>`, is no import.
+    let is_import = |at: &usize| !code[at + 3..].starts_with('<');
+    let all = word_offsets(code, "use").filter(is_import).filter_map(|at| {
         let end = at + code[at..].find(';')?;
         let line = code[..at].rsplit(['\n', ';', '{', '}']).next().unwrap_or_default().trim();
         let tree = code[at + 3..end].split_whitespace().collect::<Vec<_>>().join(" ");

@@ -3,6 +3,7 @@
 
 use lockstep_wire::{AgreedRow, Condition, ConditionRow, Epoch, ReadersAheadNumber};
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// The remedy of a node whose missing part of the log no journal gives.
@@ -21,6 +22,19 @@ const READERS_AHEAD: &str = "they have seen what the cluster does not have: find
 /// The remedy of files that differ.
 pub(super) const FILES_DIFFER_ADVICE: &str = "all files must have it alike, or the nodes do not hear each other: correct the file that differs, and start the \
      processes of its host anew; `lockstep check --diff` compares two files";
+
+/// The remedy of leaders that fail.
+const TAKEOVERS_OFTEN_ADVICE: &str = "nothing is lost by a takeover; many have a cause: `lockstep events --code LS1004` says why each leader was missed, and \
+     `lockstep doctor` at its host what takes its core";
+/// The remedy of an address that two have.
+const ADDRESS_TWICE_ADVICE: &str =
+    "one of them is to get another address: `ip neigh` has the cards, the switch's table the port of each";
+/// The remedy of lost multicast.
+const MULTICAST_LOST_ADVICE: &str = "the stream goes on by repair, slower, and nobody is replaced for this; look at IGMP snooping (is there a querier?), \
+     at the switch's rules for the groups, and at the port";
+/// The remedy of a way that is lost.
+pub(super) const PATH_LOST_ADVICE: &str = "look for a rule of a packet filter (`nft list ruleset`, the switch's access lists), at a broken fibre, and at the MTU \
+     of what lies between; `lockstep why` has who gets what from whom";
 
 /// A condition that holds at a node. Prints the problem and its remedy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -161,6 +175,19 @@ impl ActiveCondition {
                 let key = row.path().unwrap_or_else(|| "a key of a later release".to_owned());
                 format!("{key} is {} here, and most other nodes have another value", row.text())
             }
+            Condition::TakeoversOften => match b {
+                0 => format!("{a} leaders failed within ten minutes"),
+                leader => format!("{a} times within ten minutes the leader failed, each time {leader}"),
+            },
+            Condition::AddressTwice => {
+                let (address, card) = (Ipv4Addr::from_bits(a as u32), card_text(b));
+                format!("two have the address {address}{card}")
+            }
+            Condition::PathLost => match b {
+                1 => format!("questions to {a}, or its answers, do not pass by unicast, and it lives"),
+                2 => format!("datagrams of the size of mtu do not pass to {a}, shorter ones do"),
+                _ => format!("the TCP port of {a} for replay is not reached"),
+            },
             Condition::MulticastLost => format!(
                 "multicast is lost, unicast is not: no group brings the others of epoch {}, and they answer when they \
                  are asked",
@@ -255,14 +282,14 @@ impl ActiveCondition {
                 "set it right (is its time daemon running?): where it leads it stamps by the others' clocks, and where a \
                  quorum's are wrong the stream's time is wrong"
             }
-            Condition::MulticastLost => {
-                "the stream goes on by repair, slower, and nobody is replaced for this; look at IGMP snooping (is \
-                 there a querier?), at the switch's rules for the groups, and at the port"
-            }
+            Condition::MulticastLost => MULTICAST_LOST_ADVICE,
             Condition::LineLost => {
                 "the stream goes on by that one alone; look at the line's interface, its cable and its switch"
             }
             Condition::FilesDiffer => FILES_DIFFER_ADVICE,
+            Condition::TakeoversOften => TAKEOVERS_OFTEN_ADVICE,
+            Condition::AddressTwice => ADDRESS_TWICE_ADVICE,
+            Condition::PathLost => PATH_LOST_ADVICE,
             Condition::MembersFull => "raise `fanout_members`, or let fewer processes join",
             Condition::WatcherGone if self.a == 0 => {
                 "the death of this process will be found out by its silence: let it run again (`kill -CONT`)"
@@ -271,6 +298,17 @@ impl ActiveCondition {
                 "the death of this process will be found out by its silence; restart it when the cause is mended, or \
                  set runtime.watcher = false"
             }
+        }
+    }
+}
+
+/// The card that answers at an address, where several do.
+fn card_text(card: u64) -> String {
+    match card.to_be_bytes() {
+        [_, _, 0, 0, 0, 0, 0, 0] => ": two processes answer there".to_owned(),
+        [_, _, bytes @ ..] => {
+            let bytes = bytes.map(|byte| format!("{byte:02x}"));
+            format!(": now the card {} answers, and another one did", bytes.join(":"))
         }
     }
 }

@@ -3,7 +3,8 @@
 //! A listed member does not count by being listed: one that does not answer may have been dead for a month.
 //! Redundancy is counted from the members that answer; the leader reports how many of these store the log.
 
-use super::conditions::{ActiveCondition, FILES_DIFFER_ADVICE};
+use super::conditions::{ActiveCondition, FILES_DIFFER_ADVICE, PATH_LOST_ADVICE};
+use super::paths::{LostPath, LostWay, lost_paths};
 use super::status::{MemberStatus, NodeStatus, leader_of};
 use lockstep_core::engine::event::Role;
 use lockstep_wire::{
@@ -103,6 +104,8 @@ pub enum Reason {
     FilesDiffer(KeyDifference),
     /// The nodes agree on such a key, and the file of whoever asks has another value.
     FileHereDiffers(FileDifference),
+    /// A way between two nodes that answer is lost.
+    PathLost(LostPath),
     /// A change of the membership is not committed yet.
     ChangePending,
     /// The keys that seal on this host were to be replaced so many days ago.
@@ -139,6 +142,7 @@ impl fmt::Display for Reason {
             }
             Self::FilesDiffer(difference) => write!(f, "the files differ: {difference}"),
             Self::FileHereDiffers(difference) => write!(f, "the file of this host: {difference}"),
+            Self::PathLost(path) => path.fmt(f),
             Self::ChangePending => f.write_str("the last change of the membership is not committed yet"),
             Self::KeysOverdue(days) => {
                 write!(f, "the keys that seal were to be replaced {days} days ago: `lockstep keys rotate`")
@@ -160,6 +164,7 @@ impl Reason {
             Self::MissesLeader { .. } => "misses_leader",
             Self::FilesDiffer(_) => Condition::FilesDiffer.name(),
             Self::FileHereDiffers(_) => "file_here_differs",
+            Self::PathLost(_) => Condition::PathLost.name(),
             Self::ChangePending => "change_pending",
             Self::KeysOverdue(_) => "keys_overdue",
         }
@@ -170,6 +175,7 @@ impl Reason {
         match self {
             Self::Condition(_, active) => Some(active.advice()),
             Self::FilesDiffer(_) | Self::FileHereDiffers(_) => Some(FILES_DIFFER_ADVICE),
+            Self::PathLost(_) => Some(PATH_LOST_ADVICE),
             _ => None,
         }
     }
@@ -337,9 +343,30 @@ fn file_reasons(asked: &[QueryResult]) -> Vec<Reason> {
     differ.chain(here.into_iter().map(Reason::FileHereDiffers)).collect()
 }
 
+/// The ways between nodes that answer which are lost; one that a missed leader explains is not
+/// repeated.
+fn path_reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
+    let statuses = || asked.iter().filter_map(|node| node.status.as_ref());
+    let nodes: Vec<_> = statuses().map(|status| (status.identity.replica, &status.ways[..])).collect();
+    let misses: Vec<u32> = match is_led {
+        true => statuses()
+            .filter(|status| misses_leader(status, source).is_some())
+            .map(|status| status.identity.replica)
+            .collect(),
+        false => Vec::new(),
+    };
+    let leader = source.identity.replica;
+    let is_reported =
+        |path: &LostPath| path.way == LostWay::OneWay && path.from == leader && misses.contains(&path.to);
+    lost_paths(&nodes).into_iter().filter(|path| !is_reported(path)).map(Reason::PathLost).collect()
+}
+
 fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
     let mut reasons = file_reasons(asked);
     let is_compared = !reasons.is_empty();
+    let paths = path_reasons(asked, source, is_led);
+    let has_paths = !paths.is_empty();
+    reasons.extend(paths);
     if is_led && !source.is_stable() {
         reasons.push(Reason::ChangePending);
     }
@@ -363,9 +390,14 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
             });
         }
         reasons.extend(is_led.then(|| misses_leader(status, source)).flatten());
-        // What a node says of its own file is said here with both values.
+        // What a node says of its file and its ways is reported here by those of all.
         let active = status.conditions.iter();
-        let active = active.filter(|one| !(is_compared && one.condition == Condition::FilesDiffer));
+        let is_reported = |condition| match condition {
+            Condition::FilesDiffer => is_compared,
+            Condition::PathLost => has_paths,
+            _ => false,
+        };
+        let active = active.filter(|one| !is_reported(one.condition));
         reasons.extend(active.map(|active| Reason::Condition(identity, *active)));
     }
     // Members that were not queried, as no address of theirs is known.

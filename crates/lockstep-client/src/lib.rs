@@ -127,6 +127,7 @@ mod health;
 mod latency;
 mod open;
 mod participant;
+mod paths;
 mod publisher;
 mod queries;
 mod replay;
@@ -176,6 +177,7 @@ pub mod internal {
     pub use crate::conditions::ActiveCondition;
     pub use crate::counted::handle_counters;
     pub use crate::health::{ClusterHealth, Health, HealthCause, LINE_MAX, QueryResult, Reason};
+    pub use crate::paths::{LostPath, LostWay, lost_paths};
     pub use crate::queries::{NodeEvents, NodeRelease, NodeState, NodeTimes, QueryClient};
     pub use crate::status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};
     pub use lockstep_core::engine::unfinished::Unfinished;

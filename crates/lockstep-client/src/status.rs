@@ -5,7 +5,7 @@ use lockstep_core::engine::event::Role;
 use lockstep_core::proto::commit::Durability;
 use lockstep_wire::{
     AGE_NEVER, AgreedRow, CommandReject, Condition, ConditionRow, Datagram, Epoch, Identity,
-    LeaderLossReason, MemberBody, Nanos, Seq, StatusMember,
+    LeaderLossReason, MemberBody, Nanos, Seq, StatusMember, WayRow,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub struct NodeStatus {
     /// The keys that all files must have alike, as its process has them; `None` of a release that does not
     /// say.
     pub agreed: Option<Vec<AgreedRow>>,
+    /// What it gets from each of the others; none of a release that does not ask them.
+    pub ways: Vec<WayRow>,
     /// The leader that it suspected last.
     pub suspected: Option<SuspectedLeader>,
     /// The last change of the membership that it did not make, if it leads.
@@ -128,6 +130,7 @@ impl NodeStatus {
             durability: if body.durability == 0 { Durability::Process } else { Durability::Power },
             conditions: conditions(active.iter().chain(parts.conditions())),
             agreed: parts.agreed().map(Iterator::collect),
+            ways: parts.ways().into_iter().flatten().collect(),
             suspected: suspected(),
             denied: denied(),
         };

@@ -14,6 +14,7 @@ mod recovery;
 mod run;
 pub mod settings;
 mod start;
+mod takeovers;
 
 pub use crate::io::journal_files::{JournalError, JournalReader, RecoverySurvey};
 pub use crate::io::neighbour_watch::Neighbour;

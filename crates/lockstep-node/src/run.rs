@@ -2,6 +2,7 @@
 
 use super::events::{join_record, leased_record};
 use super::measures::Measures;
+use super::takeovers::FailedLeaders;
 use super::{NodeError, RealPorts};
 use crate::io::journal_files::Lock;
 use crate::io::journal_thread::Handle;
@@ -76,6 +77,13 @@ pub struct Node {
     neighbours: Option<NeighbourWatch>,
     /// The key that differed last, and its value.
     differed: (u64, u64),
+    /// The address that two had last, and its card.
+    had_twice: (u64, u64),
+    /// The way that was lost last.
+    lost_way: (u64, u64),
+    failed_leaders: FailedLeaders,
+    /// How many of them were often.
+    failed_often: (u64, u64),
     /// The checkpoint behind which a node begins that holds nothing, while it goes to the device.
     base: Option<Checkpoint>,
     device: DeviceWatch,
@@ -117,6 +125,10 @@ impl Node {
             fetch,
             neighbours,
             differed: (0, 0),
+            had_twice: (0, 0),
+            lost_way: (0, 0),
+            failed_leaders: FailedLeaders::default(),
+            failed_often: (0, 0),
             base: None,
             device: DeviceWatch::new(DEVICE_PATIENCE_NS),
             _lock: lock,
@@ -302,6 +314,10 @@ impl Node {
 
     /// Conditions outside the engine: disk, lines, leases, watcher.
     fn poll_conditions(&mut self, now: Nanos) {
+        if let Some(watch) = &self.neighbours {
+            watch.seen().on_poll(self.replica.core.ways.take_asked());
+            self.replica.core.ways.set(watch.seen().ways());
+        }
         let (net, side) = (self.replica.net(), &self.side);
         let fanout = net.fanout_counts();
         let lines = net.lines();
@@ -325,6 +341,12 @@ impl Node {
         self.room_low = low.map_or(self.room_low, |low| (low.left_s, low.resource));
         let differs = self.neighbours.as_ref().and_then(|watch| watch.seen().differs());
         self.differed = differs.unwrap_or(self.differed);
+        let twice = self.neighbours.as_ref().and_then(|watch| watch.seen().twice());
+        self.had_twice = twice.unwrap_or(self.had_twice);
+        let lost_way = self.replica.core.ways.lost();
+        self.lost_way = lost_way.unwrap_or(self.lost_way);
+        let often = self.failed_leaders.often(now);
+        self.failed_often = often.unwrap_or(self.failed_often);
         let log_next = self.replica.tail().end().next;
         let tail = self.replica.tail();
         let confirmed =
@@ -341,6 +363,9 @@ impl Node {
             (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
             (Condition::DeviceStalled, stalled_ns > 0, (confirmed, stalled_ns)),
             (Condition::FilesDiffer, differs.is_some(), self.differed),
+            (Condition::AddressTwice, twice.is_some(), self.had_twice),
+            (Condition::PathLost, lost_way.is_some(), self.lost_way),
+            (Condition::TakeoversOften, often.is_some(), self.failed_often),
             (Condition::RoomLow, low.is_some(), self.room_low),
             (Condition::LineLost, down.is_some(), (self.line_down as u64 + 1, lost)),
             (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),
@@ -395,6 +420,7 @@ impl Node {
     }
 
     fn report(&mut self, event: ReplicaEvent, now: Nanos, recorder: &Recorder) {
+        self.failed_leaders.on_event(now, &event);
         let since = match event {
             ReplicaEvent::Role { .. } => {
                 self.prepare_notice();

@@ -267,6 +267,7 @@ fn watch_neighbours(settings: &NodeSettings) -> (Option<NeighbourWatch>, Option<
         own: AgreedOwner { number: settings.replica, is_archiver: settings.is_archiver },
         unicast: settings.unicast,
         agreed: settings.agreed.clone(),
+        mtu: settings.mtu,
         neighbours: settings.neighbours.clone(),
     };
     match NeighbourWatch::start(wanted) {

@@ -47,11 +47,14 @@ conditions! {
     FilesRefused 1105 "files_refused" "The system refuses the journal its files for the present (`b`: 1 descriptors, 2 memory, 3 another reason): segments end at seq `a`.",
     DeviceStalled 1106 "device_stalled" "The journal's device has confirmed nothing for `b` nanoseconds; it has what lies below seq `a`.",
     FilesDiffer 1022 "files_differ" "This node's process has value `b` for the key `a`, which all files must have alike, and most others have another.",
+    TakeoversOften 1023 "takeovers_often" "`a` leaders failed within ten minutes, as this node saw it (32: or more); `b` is the replica that led each time, or 0. Handovers do not count.",
     RoomLow 1108 "room_low" "Of a resource `b` little is left; at the rate of the last minutes it is used up in `a` seconds (0: at no rate). 1 is bytes and 2 inodes of the journal's disk, 3 bytes and 4 inodes of the tail's file system, 5 descriptors.",
     PublishersNearlyFull 1015 "publishers_nearly_full" "`a` names of publishers are in the table, which takes `b`.",
     ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a`, beyond the log of this leader; `b` is its address, and how many say so.",
     ClockAhead 1016 "clock_ahead" "The stream's time is `a` nanoseconds ahead of this node's clock; `b` is 1 where it leads, and time stands still.",
     ClockApart 1021 "clock_apart" "This node's clock differs by `a` nanoseconds from the time that a quorum's clocks have reached; `b` is 1 where it is ahead.",
+    AddressTwice 1208 "address_twice" "Two machines or two processes answer at the address `a` of another node; `b` is the card that answers now (0: one card).",
+    PathLost 1207 "path_lost" "A way to the node `a`, which lives, brings nothing: `b` is 1 for questions and answers, 2 for datagrams of the size of `mtu`, 3 for replay by TCP.",
     MulticastLost 1010 "multicast_lost" "The groups bring nobody of epoch `a`, and unicast is answered.",
     LineLost 1203 "line_lost" "Line `a` brings nothing, and the other one does; it lacked `b` datagrams so far.",
     MembersFull 1204 "members_full" "Joins find no room: `a` members by lease; `b` were refused so far.",
@@ -76,7 +79,7 @@ impl Condition {
     /// Whether the release before has no word for it. It would refuse a status with a condition that it does
     /// not know, so such ones stand in a part of their own ([`StatusParts`](crate::StatusParts)).
     pub fn is_in_part(self) -> bool {
-        matches!(self, Self::FilesDiffer)
+        matches!(self, Self::FilesDiffer | Self::TakeoversOften | Self::PathLost | Self::AddressTwice)
     }
 
     /// Its place in [`Condition::ALL`].

@@ -25,6 +25,50 @@ pub enum StatusPartKind {
     Agreed = 1,
     /// Conditions for which the release before has no word: [`ConditionRow`]s.
     Conditions = 2,
+    /// What a node gets from each of the others: [`WayRow`]s.
+    Ways = 3,
+}
+
+/// Most nodes of a file beside one: seven replicas and sixteen archivers, less one.
+pub const NEIGHBOURS_MAX: usize = 22;
+
+/// Rounds in a row without a success, from which on a way is lost: less is chance.
+pub const LOST_ROUNDS: u8 = 3;
+
+/// What a node gets from another one that it asks all day. Each number counts rounds in a row without a
+/// success; 0 is well.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct WayRow {
+    /// The other one's number.
+    pub peer: u8,
+    /// Questions that it did not answer, in rounds in which it gave another sign of life.
+    pub unanswered: u8,
+    /// Questions of the size of `mtu` that it did not answer, while it answered short ones.
+    pub large: u8,
+    /// Connections to its replay port that were neither accepted nor refused, while it answered.
+    pub replay: u8,
+    /// Rounds in which it answered, modulo 256: it moves while the other one lives.
+    pub answered: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Milliseconds since its last question arrived here; [`ASKED_NEVER`]: none has.
+    pub asked_ms: u16,
+}
+
+const _: () = assert!(size_of::<WayRow>() == 8);
+
+/// No question has arrived, or none for a minute.
+pub const ASKED_NEVER: u16 = u16::MAX;
+
+/// Questions come more often than that by far.
+const ASKS_MS: u16 = 1_100;
+
+impl WayRow {
+    /// Whether its questions arrive.
+    pub fn asks(&self) -> bool {
+        self.asked_ms < ASKS_MS
+    }
 }
 
 /// Before the rows of a part.
@@ -99,6 +143,11 @@ impl<'a> StatusParts<'a> {
     /// later release are among them.
     pub fn conditions(&self) -> impl Iterator<Item = ConditionRow> + use<'a> {
         self.rows(StatusPartKind::Conditions).into_iter().flatten()
+    }
+
+    /// What this node gets from each of the others; `None` of a release that does not ask them.
+    pub fn ways(&self) -> Option<impl ExactSizeIterator<Item = WayRow> + use<'a>> {
+        self.rows(StatusPartKind::Ways)
     }
 
     /// As they were sent.

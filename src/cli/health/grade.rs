@@ -59,6 +59,9 @@ pub fn grade_of(condition: Condition) -> HealthGrade {
         | Condition::FilesRefused
         | Condition::DeviceStalled
         | Condition::FilesDiffer
+        | Condition::TakeoversOften
+        | Condition::AddressTwice
+        | Condition::PathLost
         | Condition::RoomLow
         | Condition::PublishersNearlyFull
         | Condition::ClockAhead
@@ -131,6 +134,7 @@ impl HealthFinding {
             | Reason::Blank(_)
             | Reason::FilesDiffer(_)
             | Reason::FileHereDiffers(_)
+            | Reason::PathLost(_)
             | Reason::ChangePending
             | Reason::KeysOverdue(_) => Self::new(HealthGrade::Warning, what),
         }

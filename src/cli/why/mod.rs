@@ -19,6 +19,7 @@ use clap::Args;
 use lockstep_client::internal::HealthCause;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config;
+use lockstep_wire::{LOST_ROUNDS, WayRow};
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::Command;
 use std::time::Duration;
@@ -54,7 +55,13 @@ pub struct FixArgs {
 }
 
 fn steps_of(look: &Look, cause: &HealthCause) -> Vec<MendStep> {
-    cause.reasons.iter().flat_map(|reason| steps(reason, look.leader())).collect()
+    let mut all: Vec<MendStep> = Vec::new();
+    for step in cause.reasons.iter().flat_map(|reason| steps(reason, look.leader())) {
+        if !all.contains(&step) {
+            all.push(step);
+        }
+    }
+    all
 }
 
 /// Prints each cause with its evidence and its steps. Exits as `status` does.
@@ -113,6 +120,7 @@ fn evidence(look: &Look) -> Vec<String> {
             let (whom, ago, why) = (suspected.identity, age(suspected.ago), suspicion(suspected.why));
             lines.push(format!("  it missed {whom} {ago} ago: {why}"));
         }
+        lines.extend(status.ways.iter().map(way_line));
         for listed in &status.members {
             if let Some(ago) = listed.last_contact {
                 let (who, acked) = (listed.member.identity(), listed.acked_next);
@@ -122,6 +130,23 @@ fn evidence(look: &Look) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What a node gets from another one.
+fn way_line(row: &WayRow) -> String {
+    let way = |rounds: u8| match rounds {
+        0 => "ok".to_owned(),
+        rounds if rounds < LOST_ROUNDS => format!("missed {rounds}"),
+        rounds => format!("LOST ({rounds})"),
+    };
+    let asked = if row.asks() { "its questions arrive" } else { "none of its questions arrives" };
+    let WayRow { peer, unanswered, large, replay, .. } = *row;
+    format!(
+        "  of {peer}: answers {}, of full size {}, replay port {}; {asked}",
+        way(unanswered),
+        way(large),
+        way(replay)
+    )
 }
 
 /// Does the steps of one cause.

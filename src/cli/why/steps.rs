@@ -116,6 +116,7 @@ pub fn steps(reason: &Reason, leader: Option<&NodeStatus>) -> Vec<MendStep> {
             "lockstep recover --replica N",
             "shows what its journal holds, and changes nothing: compare it with the others' before anything is stopped",
         )],
+        Reason::PathLost(_) => vec![probe_both()],
         Reason::FilesDiffer(difference) if difference.has_culprits() => {
             let culprits = difference.culprits();
             culprits.iter().map(|owner| correct_file(owner.number, owner.is_archiver)).collect()
@@ -133,6 +134,26 @@ fn start_of(who: &str, unit: &str, number: u32) -> MendStep {
         who,
         format!("systemctl start lockstep-{unit}@{number}"),
         "starts it; a start that is refused says in its log what to do instead",
+    )
+}
+
+fn failed_leaders() -> Vec<MendStep> {
+    vec![
+        MendStep::here(
+            "lockstep events --code LS1004",
+            "shows when which leader was missed and why: by silence, by its death, or as it made no progress",
+        ),
+        MendStep::here(
+            "lockstep doctor",
+            "at the host of a leader that was silent: tells what takes the core of its hot thread",
+        ),
+    ]
+}
+
+fn probe_both() -> MendStep {
+    MendStep::here(
+        "lockstep doctor --probe",
+        "tells which direction, size and group fails between the two: it must run on all hosts at the same time",
     )
 }
 
@@ -209,6 +230,13 @@ fn of_condition(condition: Condition, identity: Identity, leader: Option<&NodeSt
                 "tells whether its clock is synchronized: set it right first",
             ),
         ],
+        Condition::PathLost => vec![probe_both()],
+        Condition::TakeoversOften => failed_leaders(),
+        Condition::AddressTwice => vec![MendStep::of(
+            who,
+            "ip neigh",
+            "shows the card at each address: the one that is not the node's is the other machine's",
+        )],
         Condition::MulticastLost | Condition::LineLost => vec![MendStep::here(
             "lockstep doctor --probe",
             "tells which group, line and direction fails: it must run on all hosts at the same time",

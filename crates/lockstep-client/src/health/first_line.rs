@@ -8,7 +8,9 @@
 
 use super::{ClusterHealth, Health, Reason};
 use crate::conditions::ActiveCondition;
+use crate::paths::{LostPath, LostWay};
 use lockstep_wire::{AgreedOwner, Condition};
+use std::cmp::Reverse;
 use std::fmt;
 use std::time::Duration;
 
@@ -58,7 +60,7 @@ impl Health {
         let is_alone = grouped.len() == 1;
         // A consequence of another cause is left out.
         grouped.retain(|group| is_alone || !is_consequence(group[0]));
-        grouped.sort_by_key(|group| rank(group[0]));
+        grouped.sort_by_key(|group| (rank(group[0]), Reverse(group.len())));
         grouped.iter().map(|group| self.cause(group)).collect()
     }
 
@@ -85,6 +87,7 @@ impl Health {
                 (who, of_several(reason, group.len()), None)
             }
             Reason::FileHereDiffers(_) => (String::new(), of_several(reason, group.len()), None),
+            Reason::PathLost(path) => (names(&[path.from, path.to]), of_paths(path, group), None),
             Reason::Condition(_, active) => {
                 let (who, says) = self.culprit(active, &numbers);
                 (who, says, group.iter().filter_map(|reason| reason.age()).max())
@@ -112,6 +115,9 @@ impl Health {
                 let says = format!("{who}: its clock is, or was, {ahead} ahead of {}", listed(&whom));
                 (who, says)
             }
+            // The leader that failed, and not those that saw it.
+            Condition::TakeoversOften if active.b != 0 => (names(&[active.b as u32]), active.what()),
+            Condition::TakeoversOften => (String::new(), active.what()),
             Condition::RedundancyLost if !self.lacking.is_empty() => {
                 let who = names(&self.lacking);
                 let says = format!("{who}: lags behind the leader, or is not heard by it");
@@ -136,6 +142,27 @@ fn names(numbers: &[u32]) -> String {
         0 => String::new(),
         1 => format!("replica {}", words[0]),
         _ => format!("replicas {}", listed(&words)),
+    }
+}
+
+/// A lost way, with all nodes from which it is.
+fn of_paths(path: &LostPath, group: &[&Reason]) -> String {
+    let from = group.iter().filter_map(|reason| match reason {
+        Reason::PathLost(path) => Some(path.from.to_string()),
+        _ => None,
+    });
+    let from: Vec<_> = from.collect();
+    match path.way {
+        LostWay::Replay => {
+            format!("the TCP port of {} for replay is not reached from {}", path.to, listed(&from))
+        }
+        LostWay::Large => {
+            format!("datagrams of the size of mtu do not go from {} to {}", listed(&from), path.to)
+        }
+        LostWay::OneWay => {
+            format!("nothing goes by unicast from {} to {}, the way back is open", listed(&from), path.to)
+        }
+        LostWay::Both => format!("nothing goes by unicast between {} and {}", listed(&from), path.to),
     }
 }
 
@@ -195,6 +222,8 @@ fn rank(reason: &Reason) -> (u8, usize) {
             match active.condition {
                 // A full disk fills the journal.
                 Condition::DiskFull => (2, 0),
+                // A node that lost its address is silent.
+                Condition::AddressTwice => (2, 999),
                 Condition::JournalFull | Condition::Damaged | Condition::LogGone => (2, 1 + index),
                 _ => (5, index),
             }
@@ -203,6 +232,7 @@ fn rank(reason: &Reason) -> (u8, usize) {
         Reason::MissesLeader { .. } => (3, 1),
         Reason::Blank(_) | Reason::NoMember(_) => (4, 0),
         Reason::Silent { is_archiver: true, .. } => (6, 0),
+        Reason::PathLost(_) => (3, 2),
         Reason::FileHereDiffers(_) => (4, 1),
         Reason::ChangePending => (6, 1),
         Reason::KeysOverdue(_) => (6, 2),
@@ -217,6 +247,7 @@ impl Reason {
             (Self::OtherHistory(_, one), Self::OtherHistory(_, two)) => one == two,
             (Self::FilesDiffer(one), Self::FilesDiffer(two)) => one.culprits() == two.culprits(),
             (Self::FileHereDiffers(_), Self::FileHereDiffers(_)) => true,
+            (Self::PathLost(one), Self::PathLost(two)) => (one.way, one.to) == (two.way, two.to),
             (Self::NoMember(_), Self::NoMember(_))
             | (Self::Blank(_), Self::Blank(_))
             | (Self::MissesLeader { .. }, Self::MissesLeader { .. }) => true,
@@ -234,9 +265,11 @@ impl Reason {
             | Self::MissesLeader { identity, .. }
             | Self::NoMember(identity)
             | Self::Blank(identity) => Some(identity.replica),
-            Self::FilesDiffer(_) | Self::FileHereDiffers(_) | Self::ChangePending | Self::KeysOverdue(_) => {
-                None
-            }
+            Self::FilesDiffer(_)
+            | Self::FileHereDiffers(_)
+            | Self::PathLost(_)
+            | Self::ChangePending
+            | Self::KeysOverdue(_) => None,
         }
     }
 

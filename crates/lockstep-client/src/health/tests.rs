@@ -1,6 +1,8 @@
 use super::*;
+use crate::status::SuspectedLeader;
+use bytemuck::Zeroable;
 use lockstep_core::proto::commit::Durability;
-use lockstep_wire::{AgreedRow, Epoch, MemberBody};
+use lockstep_wire::{AgreedRow, Epoch, LeaderLossReason, MemberBody, WayRow};
 use std::time::Duration;
 
 const HISTORY: u64 = 0xb1;
@@ -38,6 +40,7 @@ fn status(number: u32, members: u32) -> NodeStatus {
         conditions: Vec::new(),
         suspected: None,
         agreed: None,
+        ways: Vec::new(),
         denied: None,
     }
 }
@@ -326,9 +329,8 @@ fn a_node_that_has_not_received_the_leader_for_a_second_is_named_wherever_one_lo
         let mut asked = cluster(3, &[]);
         let node = answer(&mut asked, 3);
         node.leader = leader;
-        let (identity, why) = (identity(1), lockstep_wire::LeaderLossReason::Silence);
-        node.suspected =
-            Some(crate::status::SuspectedLeader { identity, why, ago: Duration::from_millis(ago) });
+        let (identity, why) = (identity(1), LeaderLossReason::Silence);
+        node.suspected = Some(SuspectedLeader { identity, why, ago: Duration::from_millis(ago) });
         let (found, text) = assessed(&asked);
         assert_eq!(found == ClusterHealth::Healthy, expected, "{ago}: {text}");
         let line = "degraded: replica 3 receives nothing of the leader 1, which others follow, for 1s; 3 of 3 hold the log, \
@@ -397,7 +399,7 @@ fn an_archiver_whose_file_differs_is_named_as_one() {
     assert!(text.starts_with("degraded: archiver 101: lines.1.data is 239.77.1.9, on 1, 2 and 3"), "{text}");
 }
 
-/// The nodes agree, and the file with which somebody asks is another.
+/// The nodes agree, and the file of the asker is another.
 #[test]
 fn the_file_of_whoever_asks_is_named_where_it_differs_from_all_nodes() {
     let mut asked = cluster(3, &[]);
@@ -417,4 +419,60 @@ fn the_file_of_whoever_asks_is_named_where_it_differs_from_all_nodes() {
         node.asker_file = rows(&GROUPS);
     }
     assert_eq!(assessed(&asked).0, ClusterHealth::Healthy);
+}
+
+/// What `number` gets from the others of three, with `row` of one of them.
+fn ways(number: u32, of: u32, row: WayRow) -> Vec<WayRow> {
+    let well = WayRow { asked_ms: 20, ..WayRow::zeroed() };
+    let others = (1..=3).filter(|other| *other != number);
+    others.map(|other| WayRow { peer: other as u8, ..if other == of { row } else { well } }).collect()
+}
+
+/// Three that answer; `lost` has what some of them get from another one.
+fn with_ways(lost: &[(u32, u32, WayRow)]) -> Vec<QueryResult> {
+    let mut asked = cluster(3, &[]);
+    for number in 1..=3 {
+        let found = lost.iter().find(|(at, ..)| *at == number);
+        let (_, of, row) = found.copied().unwrap_or((number, 0, WayRow::zeroed()));
+        answer(&mut asked, number as usize).ways = ways(number, of, row);
+    }
+    asked
+}
+
+#[test]
+fn a_lost_way_is_named_once_with_all_from_whom_it_is_and_what_a_node_says_of_it_is_not_repeated() {
+    assert_eq!(assessed(&with_ways(&[])).0, ClusterHealth::Healthy);
+    let blocked = WayRow { replay: 3, asked_ms: 20, ..WayRow::zeroed() };
+    let mut asked = with_ways(&[(1, 3, blocked), (2, 3, blocked)]);
+    answer(&mut asked, 1).conditions.push(active(Condition::PathLost, 3, 3));
+    let causes = Health::judge(&asked).causes();
+    assert_eq!(causes.len(), 1, "{causes:?}");
+    assert_eq!(causes[0].to_string(), "the TCP port of 3 for replay is not reached from 1 and 2");
+    assert_eq!(causes[0].name(), "path_lost");
+}
+
+/// A node that is down answers no query: the verdict names its silence once.
+#[test]
+fn a_node_that_is_down_is_no_lost_way() {
+    let missed = WayRow { unanswered: 9, large: 9, replay: 9, asked_ms: 9_000, ..WayRow::zeroed() };
+    let mut asked = with_ways(&[(1, 3, missed), (2, 3, missed)]);
+    asked[2].status = None;
+    let causes = Health::judge(&asked).causes();
+    assert!(causes.len() == 1 && causes[0].name() == "silent", "{causes:?}");
+}
+
+/// The leader's way to a standby is cut: that it misses its leader says the same, and more.
+#[test]
+fn a_cut_behind_a_missed_leader_is_told_as_that() {
+    let deaf = WayRow { unanswered: 4, large: 4, asked_ms: 9_000, ..WayRow::zeroed() };
+    let no_answers = WayRow { unanswered: 4, large: 4, asked_ms: 20, ..WayRow::zeroed() };
+    let mut asked = with_ways(&[(1, 3, no_answers), (3, 1, deaf)]);
+    let cut = "nothing goes by unicast from 1 to 3, the way back is open";
+    assert_eq!(Health::judge(&asked).causes()[0].to_string(), cut);
+    let node = answer(&mut asked, 3);
+    node.leader = None;
+    let why = LeaderLossReason::Silence;
+    node.suspected = Some(SuspectedLeader { identity: identity(1), why, ago: Duration::from_secs(2) });
+    let causes = Health::judge(&asked).causes();
+    assert!(causes.len() == 1 && causes[0].name() == "misses_leader", "{causes:?}");
 }

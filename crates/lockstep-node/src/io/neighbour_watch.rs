@@ -7,17 +7,22 @@
 //!         ──▶ NeighboursSeen (atomics) ──▶ hot thread, with its other conditions
 //! ```
 
+mod cards;
+mod connects;
 mod rounds;
 
 pub use rounds::Neighbour;
 
 use lockstep_io::clock::random_u64;
 use lockstep_io::{IoError, capabilities};
+use lockstep_replica::replica::NodeSet;
 use lockstep_wire::{
-    AgreedOwner, AgreedRow, Datagram, Header, Keys, Kind, STATUS_LONG_LEN_MAX, write_status_query,
+    AgreedOwner, AgreedRow, Datagram, Header, Keys, Kind, NEIGHBOURS_MAX, STATUS_LONG_LEN_MAX, WayRow,
+    write_status_query,
 };
-use rounds::{NeighbourAnswer, Neighbours};
+use rounds::{NeighbourAnswer, Neighbours, RoundResult};
 use std::net::{SocketAddrV4, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -25,10 +30,16 @@ use std::time::{Duration, Instant};
 
 /// Between the beginnings of two rounds.
 const ROUND: Duration = Duration::from_millis(500);
+/// The same while something was missed that may be lost.
+const ROUND_OF_DOUBT: Duration = Duration::from_millis(250);
 /// A question that is not answered is repeated after so long, ...
-const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN: Duration = Duration::from_millis(50);
 /// ... and given up at the end of the round's questions.
-const PATIENCE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_millis(200);
+/// A connection that does not stand after so long is given up.
+const CONNECT_PATIENCE: Duration = Duration::from_millis(200);
+/// Bytes that IP and UDP add to a datagram.
+const IP_UDP_LEN: usize = 28;
 
 /// The settings of a watch.
 #[derive(Clone, Debug)]
@@ -43,6 +54,8 @@ pub struct NeighbourSettings {
     pub agreed: Vec<AgreedRow>,
     /// The other nodes of the file.
     pub neighbours: Vec<Neighbour>,
+    /// Bytes of the largest IP packet.
+    pub mtu: usize,
 }
 
 /// What the thread has seen last.
@@ -50,20 +63,70 @@ pub struct NeighbourSettings {
 pub struct NeighboursSeen {
     /// The numbers of the condition: the key (0: none differs), and its value here.
     differs: [AtomicU64; 2],
+    /// The address that two have (0: none), and its card.
+    twice: [AtomicU64; 2],
+    /// What each neighbour gives, a row in a number.
+    ways: [AtomicU64; NEIGHBOURS_MAX],
+    /// How many there are.
+    way_count: AtomicU64,
+    /// From the hot thread: who has asked since this was taken last, ...
+    asked: [AtomicU64; 4],
+    /// ... and how often it has said so.
+    polls: AtomicU64,
 }
 
 impl NeighboursSeen {
     /// The key for which this node has another value than most, and that value.
     pub fn differs(&self) -> Option<(u64, u64)> {
-        let [place, value] = self.differs.each_ref().map(|number| number.load(Ordering::Acquire));
-        (place != 0).then_some((place, value))
+        load(&self.differs)
+    }
+
+    /// The address that two have, and the card that answers there.
+    pub fn twice(&self) -> Option<(u64, u64)> {
+        load(&self.twice)
+    }
+
+    /// What this node gets from each of the others.
+    pub fn ways(&self) -> impl Iterator<Item = WayRow> {
+        let count = self.way_count.load(Ordering::Acquire) as usize;
+        self.ways.iter().take(count).map(|row| bytemuck::cast(row.load(Ordering::Relaxed)))
+    }
+
+    /// The hot thread turns, and these have asked it.
+    pub fn on_poll(&self, asked: NodeSet) {
+        for (bits, asked) in self.asked.iter().zip(asked) {
+            if asked != 0 {
+                bits.fetch_or(asked, Ordering::AcqRel);
+            }
+        }
+        self.polls.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn take_asked(&self) -> NodeSet {
+        self.asked.each_ref().map(|bits| bits.swap(0, Ordering::AcqRel))
     }
 
     fn store(&self, neighbours: &Neighbours) {
-        let (place, value) = neighbours.differs().unwrap_or((0, 0));
-        self.differs[1].store(value, Ordering::Release);
-        self.differs[0].store(place, Ordering::Release);
+        store(&self.differs, neighbours.differs());
+        store(&self.twice, neighbours.twice());
+        let mut count = 0;
+        for (slot, row) in self.ways.iter().zip(neighbours.ways()) {
+            slot.store(bytemuck::cast(row), Ordering::Relaxed);
+            count += 1;
+        }
+        self.way_count.store(count, Ordering::Release);
     }
+}
+
+fn load(numbers: &[AtomicU64; 2]) -> Option<(u64, u64)> {
+    let [a, b] = numbers.each_ref().map(|number| number.load(Ordering::Acquire));
+    (a != 0).then_some((a, b))
+}
+
+fn store(numbers: &[AtomicU64; 2], is: Option<(u64, u64)>) {
+    let (a, b) = is.unwrap_or((0, 0));
+    numbers[1].store(b, Ordering::Release);
+    numbers[0].store(a, Ordering::Release);
 }
 
 /// The thread. Dropped, it ends.
@@ -112,14 +175,23 @@ struct Asker {
     socket: UdpSocket,
     neighbours: Neighbours,
     seen: Arc<NeighboursSeen>,
-    /// The asker: a handle's number.
-    me: u64,
+    /// Which life of this thread asks: in the place of an incarnation.
+    life: u32,
     /// The number of its last datagram.
     number: u64,
+    /// Rounds so far.
+    rounds: u64,
     /// A question's token; the questions of a round have those from it on.
     token: u64,
     /// A datagram, aligned as its header has to be.
     buffer: Vec<u64>,
+}
+
+/// The answers of a round, in the order of the neighbours.
+struct RoundAnswers {
+    short: Vec<Option<NeighbourAnswer>>,
+    /// `None`: it was not asked.
+    large: Vec<Option<bool>>,
 }
 
 impl Asker {
@@ -128,68 +200,117 @@ impl Asker {
         let fails =
             |error| IoError::new(format!("opening a socket at {own} that asks the other nodes"), error);
         let socket = UdpSocket::bind(SocketAddrV4::new(own, 0)).map_err(fails)?;
+        never_fragment(&socket).map_err(fails)?;
         let neighbours = Neighbours::new(settings.own, settings.agreed.clone(), &settings.neighbours);
-        let (me, token) = (random_u64()?, random_u64()? >> 1);
-        let buffer = vec![0; STATUS_LONG_LEN_MAX.div_ceil(8)];
-        Ok(Self { settings, socket, neighbours, seen, me, number: 0, token, buffer })
+        let (life, token) = (random_u64()? as u32, random_u64()? >> 1);
+        let buffer = vec![0; settings.mtu.max(STATUS_LONG_LEN_MAX).div_ceil(8)];
+        Ok(Self { settings, socket, neighbours, seen, life, number: 0, rounds: 0, token, buffer })
     }
 
-    /// Rounds until `stop` is set.
+    /// Rounds until `stop` is set. A question is a sign of life: none goes out while the hot thread stands
+    /// still.
     fn run(&mut self, stop: &AtomicBool) {
+        let mut polls = 0;
         while !stop.load(Ordering::Acquire) {
+            let turned = self.seen.polls.load(Ordering::Acquire);
+            if turned == polls {
+                std::thread::park_timeout(AGAIN);
+                continue;
+            }
+            polls = turned;
             let begun = Instant::now();
-            let answers = self.ask(stop);
-            self.neighbours.on_round(answers);
-            self.seen.store(&self.neighbours);
-            while !stop.load(Ordering::Acquire) && begun.elapsed() < ROUND {
-                std::thread::park_timeout(ROUND.saturating_sub(begun.elapsed()));
+            self.round(stop);
+            let lasts = if self.neighbours.has_doubt() { ROUND_OF_DOUBT } else { ROUND };
+            while !stop.load(Ordering::Acquire) && begun.elapsed() < lasts {
+                std::thread::park_timeout(lasts.saturating_sub(begun.elapsed()));
             }
         }
     }
 
-    /// A round of questions: the answers, in the order of the neighbours.
-    fn ask(&mut self, stop: &AtomicBool) -> Vec<Option<NeighbourAnswer>> {
-        let mut answers = vec![None; self.settings.neighbours.len()];
-        self.token = self.token.wrapping_add(answers.len() as u64);
+    fn round(&mut self, stop: &AtomicBool) {
+        self.seen.take_asked();
+        // Ways that are well are tried whole in every second round.
+        self.rounds += 1;
+        let is_whole = self.neighbours.has_doubt() || self.rounds.is_multiple_of(2);
+        let RoundAnswers { short, large } = self.ask(stop, is_whole);
+        let addresses: Vec<_> = self.settings.neighbours.iter().map(|other| other.address).collect();
+        let replay = match is_whole {
+            true => connects::try_connects(&addresses, CONNECT_PATIENCE),
+            false => vec![None; addresses.len()],
+        };
+        let asked = self.seen.take_asked();
+        let known = cards::known_cards();
+        let card =
+            |address: &SocketAddrV4| known.iter().find(|(ip, _)| ip == address.ip()).map(|(_, card)| *card);
+        let all = short.into_iter().zip(large).zip(replay).zip(&self.settings.neighbours);
+        let results: Vec<_> = all
+            .map(|(((answer, large), replay), other)| RoundResult {
+                answer,
+                large,
+                replay,
+                card: card(&other.address),
+                asked: holds(asked, other.owner.number),
+            })
+            .collect();
+        self.neighbours.on_round(&results);
+        self.seen.store(&self.neighbours);
+    }
+
+    /// A round of questions: a short one to each, and in a whole round a large one.
+    fn ask(&mut self, stop: &AtomicBool, is_whole: bool) -> RoundAnswers {
+        let count = self.settings.neighbours.len();
+        let mut answers =
+            RoundAnswers { short: vec![None; count], large: vec![is_whole.then_some(false); count] };
+        self.token = self.token.wrapping_add(2 * count as u64);
         let begun = Instant::now();
         let mut asked = 0;
-        while answers.iter().any(Option::is_none)
-            && begun.elapsed() < PATIENCE
-            && !stop.load(Ordering::Acquire)
-        {
-            if begun.elapsed() >= AGAIN * asked {
+        let is_open = |answers: &RoundAnswers| {
+            answers.short.iter().any(Option::is_none) || answers.large.contains(&Some(false))
+        };
+        while is_open(&answers) && !stop.load(Ordering::Acquire) {
+            let is_over = begun.elapsed() >= PATIENCE;
+            if !is_over && begun.elapsed() >= AGAIN * asked {
                 asked += 1;
-                for index in (0..answers.len()).filter(|index| answers[*index].is_none()) {
-                    self.send(index);
+                for index in 0..count {
+                    if answers.short[index].is_none() {
+                        self.send(index, index, STATUS_LONG_LEN_MAX);
+                    }
+                    if answers.large[index] == Some(false) {
+                        let largest = (self.settings.mtu - IP_UDP_LEN) / 8 * 8;
+                        self.send(index, count + index, largest);
+                    }
                 }
             }
             let due = (AGAIN * asked).min(PATIENCE).saturating_sub(begun.elapsed());
-            if let Some((index, answer)) = self.receive(due)
-                && let Some(slot) = answers.get_mut(index)
-            {
-                *slot = Some(answer);
+            match self.receive(due) {
+                Some((place, answer)) if place < count => answers.short[place] = Some(answer),
+                Some((place, _)) if place < 2 * count => answers.large[place - count] = Some(true),
+                // What waits in the socket has come in time, however late this thread is.
+                None if is_over => break,
+                _ => {}
             }
         }
         answers
     }
 
-    fn send(&mut self, index: usize) {
+    /// Asks the neighbour with this index; `place` is that of the question in its round.
+    fn send(&mut self, index: usize, place: usize, len: usize) {
         self.number += 1;
         let header = Header {
             cluster: self.settings.keys.cluster(),
-            sender: (self.me >> 32) as u32 | 1 << 31,
-            incarnation: self.me as u32,
+            sender: self.settings.own.number,
+            incarnation: self.life,
             number: self.number,
             ..Header::new(Kind::Query)
         };
-        let (token, to) = (self.token.wrapping_add(index as u64), self.settings.neighbours[index].address);
+        let (token, to) = (self.token.wrapping_add(place as u64), self.settings.neighbours[index].address);
         let out: &mut [u8] = bytemuck::cast_slice_mut(&mut self.buffer);
-        let length = write_status_query(out, &self.settings.keys, header, token, STATUS_LONG_LEN_MAX);
+        let length = write_status_query(out, &self.settings.keys, header, token, len);
         // What the system does not send is not answered.
         let _ = self.socket.send_to(&out[..length], to);
     }
 
-    /// An answer to a question of this round, with the place of its neighbour; none within `patience`.
+    /// An answer to a question of this round, with the place of that; none within `patience`.
     fn receive(&mut self, patience: Duration) -> Option<(usize, NeighbourAnswer)> {
         self.socket.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).ok()?;
         let buffer: &mut [u8] = bytemuck::cast_slice_mut(&mut self.buffer);
@@ -199,10 +320,31 @@ impl Asker {
         else {
             return None;
         };
-        let place = body.token.checked_sub(self.token)?;
-        let agreed = parts.agreed().map(Iterator::collect);
-        Some((usize::try_from(place).ok()?, NeighbourAnswer { agreed }))
+        let place = usize::try_from(body.token.checked_sub(self.token)?).ok()?;
+        let ways = parts.ways().into_iter().flatten().collect();
+        let (agreed, process) = (parts.agreed().map(Iterator::collect), body.process_nonce);
+        Some((place, NeighbourAnswer { agreed, process, ways }))
     }
+}
+
+fn holds(set: NodeSet, number: u32) -> bool {
+    set.get(number as usize / 64).is_some_and(|bits| bits & (1 << (number % 64)) != 0)
+}
+
+/// A datagram that is larger than the way takes is lost, and not cut up.
+fn never_fragment(socket: &UdpSocket) -> std::io::Result<()> {
+    let probe = libc::IP_PMTUDISC_PROBE;
+    // SAFETY: the option's value lives across the call, and its size is passed.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            (&raw const probe).cast(),
+            size_of_val(&probe) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 #[cfg(test)]
@@ -218,7 +360,7 @@ mod tests {
         AgreedRow::new("lines.1.control", control).into_iter().collect()
     }
 
-    /// Answers questions at `socket` as a node whose file has this group, until it is told otherwise.
+    /// Answers questions at `socket` as a node whose file has this group, once.
     fn answer(socket: &UdpSocket, control: &str) {
         let mut buffer = vec![0u64; 256];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut buffer);
@@ -227,7 +369,7 @@ mod tests {
         let Ok(Datagram::Query(_, asked, ..)) = Datagram::decode(&bytes[..length], &keys) else {
             panic!("a question")
         };
-        assert_eq!(length, STATUS_LONG_LEN_MAX, "it leaves room for all parts");
+        assert!([STATUS_LONG_LEN_MAX, 1_472].contains(&length), "it leaves room for all parts: {length}");
         let mut part = [0; 64];
         let end = write_status_part(&mut part, StatusPartKind::Agreed, &rows(control));
         let mut out = [0; STATUS_LEN_MAX + 64];
@@ -250,16 +392,24 @@ mod tests {
             unicast: "127.0.0.1:0".parse().expect("an address"),
             agreed: own.clone(),
             neighbours: vec![neighbour],
+            mtu: 1_500,
         };
         let watch = NeighbourWatch::start(settings).expect("a thread");
         let until = |control: &str, holds: bool| {
             while watch.seen().differs().is_some() != holds {
+                watch.seen().on_poll([0; 4]);
                 answer(&there, control);
             }
         };
         until("239.77.1.4:7700", true);
         assert_eq!(watch.seen().differs(), Some((u64::from(own[0].place()), own[0].number())));
         until("239.77.1.3:7700", false);
+        let row = || watch.seen().ways().next().filter(|row| row.unanswered == 0 && row.large == 0);
+        while row().is_none() {
+            watch.seen().on_poll([0; 4]);
+            answer(&there, "239.77.1.3:7700");
+        }
+        assert_eq!(row().map(|row| row.peer), Some(2));
         drop(watch);
     }
 }

@@ -46,6 +46,7 @@ mod takeover;
 mod time_order;
 mod unicast_probe;
 mod versions;
+mod ways;
 
 use acks::LastAck;
 use catch_up::CatchUp;
@@ -68,6 +69,7 @@ use role::{FollowerRole, Following, LeaderMemory, Leading, RoleState};
 pub use suspicion::CurrentSuspicion;
 use suspicion::{EpochsAlarm, LeadersMissed};
 use unicast_probe::unicast_probe_limits;
+pub use ways::{NodeSet, Ways};
 
 use super::conditions::ConditionSet;
 use crate::journal::Tail;
@@ -203,6 +205,8 @@ pub struct ReplicaCore {
     /// The active conditions; set by [`ReplicaCore::set_condition`].
     pub conditions: ConditionSet,
     readers_ahead: ReadersAhead,
+    /// What this node gets from each of the others; its process counts it.
+    pub ways: Ways,
     /// Since when many takeovers have had no commit.
     epochs_alarm: EpochsAlarm,
     /// The events.
@@ -457,6 +461,7 @@ impl ReplicaCore {
             losses: Losses::default(),
             conditions: ConditionSet::default(),
             readers_ahead: ReadersAhead::default(),
+            ways: Ways::default(),
             epochs_alarm: EpochsAlarm::default(),
             events: Events::default(),
             event_queries: EventQueries::default(),

@@ -176,9 +176,7 @@ impl ReplicaCore {
         let wall = turn.wall;
         let query_kind = QueryKind::from_u32(asked.query_kind);
         let length = match (query_kind, query_kind.and_then(QueryKind::order)) {
-            (Some(QueryKind::Status), _) => {
-                write_status_to(self, role, tail, turn, (asked.token, header.length as usize), out)
-            }
+            (Some(QueryKind::Status), _) => write_status_to(self, role, tail, turn, (asked, header), out),
             (Some(QueryKind::Release), _) => write_release_to(self, tail, wall, asked.token, out),
             (Some(QueryKind::Times), _) => write_times_to(self, tail, turn, asked.token, out),
             (Some(QueryKind::Events), _) => {

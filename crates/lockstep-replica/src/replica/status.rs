@@ -7,25 +7,27 @@ use bytemuck::Zeroable;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    AGE_NEVER, ConditionRow, HEADER_LEN, Identity, Kind, MEMBERS_MAX, Nanos, STATUS_CONDITIONS_MAX,
-    STATUS_LONG_LEN_MAX, StatusBody, StatusMember, StatusPartKind, write_status, write_status_part,
+    AGE_NEVER, ConditionRow, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, NEIGHBOURS_MAX, Nanos,
+    QueryBody, STATUS_CONDITIONS_MAX, STATUS_LONG_LEN_MAX, StatusBody, StatusMember, StatusPartKind, WayRow,
+    write_status, write_status_part,
 };
 
-/// The status of this node, for a question of `room` bytes.
+/// The status of this node, with the parts for which the question leaves room.
 pub(super) fn write_status_to<M: TailMemory>(
     core: &mut ReplicaCore,
     role: &RoleState,
     tail: &Tail<M>,
     turn: &Turn,
-    (token, room): (u64, usize),
+    (asked, header): (&QueryBody, &Header),
     out: &mut [u8],
 ) -> usize {
     let Turn { now, wall, .. } = *turn;
+    core.ways.on_query(now, header);
     let (is, leading) = (role.role(), role.leading());
     let suspected = core.suspicion();
     let rejected = leading.and_then(|leading| leading.rejected_command);
     let body = StatusBody {
-        token,
+        token: asked.token,
         process_nonce: core.limits.process_nonce,
         leader: core.present_leader(role).map_or(0, Identity::packed),
         epoch_since: core.epoch_since(),
@@ -62,7 +64,7 @@ pub(super) fn write_status_to<M: TailMemory>(
     let (members, active) = (&rows[..members.len()], &active[..row_count]);
     let len = HEADER_LEN + size_of::<StatusBody>() + size_of_val(members) + size_of_val(active);
     let mut parts = [0; STATUS_LONG_LEN_MAX];
-    let room = room.min(STATUS_LONG_LEN_MAX).saturating_sub(len);
+    let room = (header.length as usize).min(STATUS_LONG_LEN_MAX).saturating_sub(len);
     let end = write_parts_to(core, now, &mut parts[..room]);
     let header = core.header(Kind::Status, wall, &tail.end());
     write_status(out, core.rx.keys(), header, body, (members, active), &parts[..end])
@@ -76,6 +78,9 @@ fn write_parts_to(core: &ReplicaCore, now: Nanos, out: &mut [u8]) -> usize {
         0 => 0,
         _ => write_status_part(out, StatusPartKind::Conditions, &active[..row_count]),
     };
+    let mut ways = [WayRow::zeroed(); NEIGHBOURS_MAX];
+    let way_count = core.ways.rows(now, &mut ways);
+    end += write_status_part(&mut out[end..], StatusPartKind::Ways, &ways[..way_count]);
     end += write_status_part(&mut out[end..], StatusPartKind::Agreed, &core.limits.agreed);
     end
 }

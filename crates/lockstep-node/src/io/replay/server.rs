@@ -293,7 +293,9 @@ impl Room {
                 TurnOutcome::AtEnd => STAY,
                 TurnOutcome::Blocked | TurnOutcome::Gone => QUIET,
             });
-            if turned == TurnOutcome::Gone {
+            // A neighbour that only tries the port is no reader.
+            let is_reader = connection.has_asked() || connection.end.is_some();
+            if turned == TurnOutcome::Gone && is_reader {
                 stats.served.fetch_add(1, Ordering::AcqRel);
                 let (bytes, end) =
                     (connection.sent_bytes, connection.end.map_or("it left", |end| end.name()));

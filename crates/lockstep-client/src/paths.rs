@@ -1,0 +1,133 @@
+//! Ways between nodes that are lost: what each says that it gets from the others, put together.
+//!
+//! ```text
+//!  1 asks 3, 3 does not answer ─┬─ 3 says that 1's questions come: what 3 sends does not arrive
+//!                               └─ 3 says that none comes:         what 1 sends does not arrive
+//! ```
+
+use lockstep_wire::{LOST_ROUNDS, WayRow};
+use std::fmt;
+
+/// Which way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LostWay {
+    /// Nothing passes, and the way back is open.
+    OneWay,
+    /// Nothing passes in either direction.
+    Both,
+    /// Datagrams of the size of `mtu` do not pass, shorter ones do.
+    Large,
+    /// Connections to the replay port.
+    Replay,
+}
+
+/// A way from a node to another one that is lost. Both live.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LostPath {
+    /// Which way.
+    pub way: LostWay,
+    /// The node that does not get it.
+    pub to: u32,
+    /// The node that sends it.
+    pub from: u32,
+}
+
+/// `nothing goes by unicast from 1 to 3, and the way back is open`.
+impl fmt::Display for LostPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { way, to, from } = self;
+        match way {
+            LostWay::OneWay => write!(f, "nothing goes by unicast from {from} to {to}, the way back is open"),
+            LostWay::Both => write!(f, "nothing goes by unicast between {from} and {to}"),
+            LostWay::Large => write!(f, "datagrams of the size of mtu do not go from {from} to {to}"),
+            LostWay::Replay => write!(f, "the TCP port of {to} for replay is not reached from {from}"),
+        }
+    }
+}
+
+/// The lost ways between these nodes, each by its number with what it gets from the others.
+pub fn lost_paths(nodes: &[(u32, &[WayRow])]) -> Vec<LostPath> {
+    let row = |at: u32, of: u32| {
+        let (_, rows) = nodes.iter().find(|(number, _)| *number == at)?;
+        rows.iter().find(|row| u32::from(row.peer) == of)
+    };
+    let mut lost = Vec::new();
+    for (at, rows) in nodes {
+        for seen in rows.iter() {
+            let (at, of) = (*at, u32::from(seen.peer));
+            // One that does not say what it gets is down, or of an older release.
+            let Some(back) = row(of, at) else { continue };
+            let is_lost = |rounds: u8| rounds >= LOST_ROUNDS;
+            if is_lost(seen.unanswered) {
+                lost.push(match (back.asks(), seen.asks()) {
+                    // The questions arrive, or the other's do not: what it sends is lost.
+                    (true, false) => LostPath { way: LostWay::OneWay, from: of, to: at },
+                    (false, true) => LostPath { way: LostWay::OneWay, from: at, to: of },
+                    (false, false) => LostPath { way: LostWay::Both, from: at.min(of), to: at.max(of) },
+                    // Nothing is lost: it answers late.
+                    (true, true) => continue,
+                });
+            } else if is_lost(seen.large) {
+                lost.push(LostPath { way: LostWay::Large, from: at, to: of });
+            } else if is_lost(seen.replay) {
+                lost.push(LostPath { way: LostWay::Replay, from: at, to: of });
+            }
+        }
+    }
+    lost.sort_unstable();
+    lost.dedup();
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELL: WayRow =
+        WayRow { peer: 0, unanswered: 0, large: 0, replay: 0, answered: 9, reserved: 0, asked_ms: 20 };
+    const DEAF: WayRow = WayRow { unanswered: 3, ..WELL };
+
+    /// Three nodes: `at` has `row` of `of`; all else is well.
+    fn found(changed: &[(u32, u32, WayRow)]) -> Vec<String> {
+        let rows = |at: u32| -> Vec<WayRow> {
+            let others = (1..=3).filter(|of| *of != at);
+            let row =
+                |of: u32| changed.iter().find(|one| (one.0, one.1) == (at, of)).map_or(WELL, |one| one.2);
+            others.map(|of| WayRow { peer: of as u8, ..row(of) }).collect()
+        };
+        let all = [1, 2, 3].map(|at| (at, rows(at)));
+        let nodes: Vec<_> = all.iter().map(|(at, rows)| (*at, &rows[..])).collect();
+        lost_paths(&nodes).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_one_way_cut_is_named_with_its_direction_by_whichever_side_misses_answers() {
+        assert!(found(&[]).is_empty());
+        let never = WayRow { asked_ms: 1_500, ..DEAF };
+        // Nothing that 1 sends reaches 3: neither its questions nor its answers.
+        let cut = found(&[(1, 3, DEAF), (3, 1, never)]);
+        assert_eq!(cut, ["nothing goes by unicast from 1 to 3, the way back is open"]);
+        let both = found(&[(1, 3, never), (3, 1, never)]);
+        assert_eq!(both, ["nothing goes by unicast between 1 and 3"]);
+        assert!(found(&[(1, 3, WayRow { unanswered: 2, ..WELL })]).is_empty(), "less is chance");
+        assert!(found(&[(1, 3, DEAF)]).is_empty(), "the questions of both arrive: it answers late");
+    }
+
+    #[test]
+    fn a_filtered_port_and_a_small_mtu_are_named_in_their_direction() {
+        let blocked = WayRow { replay: 3, ..WELL };
+        let port = found(&[(1, 2, blocked), (3, 2, blocked)]);
+        assert_eq!(
+            port,
+            [1, 3].map(|from| format!("the TCP port of 2 for replay is not reached from {from}"))
+        );
+        let large = found(&[(1, 3, WayRow { large: 4, ..WELL })]);
+        assert_eq!(large, ["datagrams of the size of mtu do not go from 1 to 3"]);
+    }
+
+    #[test]
+    fn a_node_that_does_not_say_what_it_gets_is_not_judged() {
+        let rows = [WayRow { peer: 2, ..DEAF }];
+        assert!(lost_paths(&[(1, &rows)]).is_empty());
+    }
+}
