@@ -212,7 +212,7 @@ fn a_user_without_rights_changes_nothing_and_is_told_so() {
     host.shell("echo 1 > /proc/sys/net/ipv4/conf/eth0/force_igmp_version");
     let nobody = host.place().behind(&["setpriv", "--reuid", "65534", "--clear-groups"]);
     // The program's own folder may be closed to others.
-    fs::copy(processes::program(), ground.folder.path().join("lockstep")).expect("a copy of the program");
+    processes::copy_program(&ground.folder.path().join("lockstep"));
     let output = ground.run(&nobody, &["--apply"]);
     let err = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{err}");

@@ -4,7 +4,7 @@ use crate::processes::{LOOK, PATIENCE};
 use lockstep_process::child::{ChildGuard, await_end, clear_settings};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -53,6 +53,16 @@ pub fn program() -> PathBuf {
     let found =
         own.ancestors().skip(1).take(2).map(|folder| folder.join("lockstep")).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("no lockstep beside {}: `cargo build` first", own.display()))
+}
+
+/// A copy of that program at `to`. Another process writes it: a child that this one starts meanwhile would
+/// inherit the open file, and a program that is open for writing cannot be executed.
+///
+/// # Panics
+/// There is no room for it.
+pub fn copy_program(to: &Path) {
+    let copied = Command::new("cp").arg(program()).arg(to).status().expect("every host has cp");
+    assert!(copied.success(), "no room for the program at {}", to.display());
 }
 
 /// An example of the workspace, like the reference exchange; `None` after the reason of the skip is printed.

@@ -13,7 +13,7 @@ mod process;
 mod user;
 
 pub use cluster::{Cluster, payloads};
-pub use command::{Outcome, await_code, command, command_of, example, program, run};
+pub use command::{Outcome, await_code, command, command_of, copy_program, example, program, run};
 pub use ground::Ground;
 pub use host::{free_address, is_root, memory_folder, page};
 pub use process::{Process, cpu_shares, freeze, last_words, moving, signal_all};

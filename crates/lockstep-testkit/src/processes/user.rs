@@ -32,7 +32,7 @@ pub fn cluster_of_user(more: &str) -> Option<Cluster> {
     let ground = Ground { places, clients: place, ..ground };
     let folder = TempDir::new().expect("a temporary folder");
     let program = folder.path().join("lockstep");
-    std::fs::copy(super::program(), &program).expect("room for the program");
+    super::copy_program(&program);
     let mut cluster = Cluster::within(folder, ground, more);
     cluster.use_program(&program);
     give(&cluster.path(""), USER);
