@@ -54,7 +54,7 @@ impl Matcher {
 }
 
 /// While an alert of the source fires, those of the target with equal labels are not sent.
-struct InhibitRule {
+pub struct InhibitRule {
     source: Vec<Matcher>,
     target: Vec<Matcher>,
     equal: Vec<String>,
@@ -90,7 +90,7 @@ impl InhibitRule {
     }
 }
 
-fn inhibit_rules() -> Vec<InhibitRule> {
+pub fn inhibit_rules() -> Vec<InhibitRule> {
     let rules = text(RULES);
     let lines = rules.lines().filter(|line| line.trim_start().starts_with("- {source_matchers:"));
     let rules: Vec<_> = lines.map(InhibitRule::parse).collect();
@@ -134,7 +134,7 @@ fn faults() -> Vec<Fault> {
 
 /// The names of the alerts of a severity that the rules leave: as many notifications come, as Alertmanager
 /// groups by job and name.
-fn left<'a>(rules: &[InhibitRule], firing: &'a [Labels], severity: &str) -> BTreeSet<&'a str> {
+pub fn left<'a>(rules: &[InhibitRule], firing: &'a [Labels], severity: &str) -> BTreeSet<&'a str> {
     let is_sent = |target: &&Labels| {
         let by =
             |source: &Labels| source != *target && rules.iter().any(|rule| rule.inhibits(source, target));

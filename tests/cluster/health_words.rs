@@ -62,7 +62,8 @@ fn health_lines() -> Vec<String> {
             Healthy | Degraded | NoLeader | NoQuorum | NoHistory => {}
         }
         let (silent, reasons, answering, lacking) = (vec![1, 2], Vec::new(), vec![3], Vec::new());
-        Health { health, listed: 3, there: 1, silent, reasons, answering, lacking }.to_string()
+        Health { health, listed: 3, there: 1, silent, reasons, answering, lacking, nodes: Vec::new() }
+            .to_string()
     };
     all.map(of).into()
 }

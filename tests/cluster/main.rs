@@ -16,6 +16,7 @@ mod health_words;
 mod joining;
 mod loops;
 mod metrics;
+mod night;
 mod power;
 mod rejoin;
 mod runbook;

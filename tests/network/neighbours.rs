@@ -124,7 +124,11 @@ fn an_address_that_a_second_machine_takes_is_named() {
         let _ = socket.send_to(b"here", (leader, 9));
     };
     network.node(INTRUDER).within(speak);
-    await_name(&cluster, "a duplicate address", &format!("two have the address {address}"));
+    await_name(
+        &cluster,
+        "a duplicate address",
+        &format!("replica {one}: another machine has its address {address}"),
+    );
 }
 
 /// Packets, and their bytes, that a counter of a node's packet filter has seen.

@@ -223,6 +223,21 @@ impl ActiveCondition {
                 format!("its clock is {:?} {side} a quorum's", Duration::from_millis(a / 1_000_000))
             }
             Condition::MulticastLost => "multicast is lost, unicast is not".to_owned(),
+            Condition::ReaderAhead => {
+                let ReadersAheadNumber { addresses, newest } = ReadersAheadNumber::unpacked(b);
+                match self.is_of_one_reader() {
+                    true => format!("a reader at {newest} claims seq {a}, beyond the stream's end"),
+                    false => {
+                        format!(
+                            "readers at {addresses} addresses claim seqs up to {a}, beyond the stream's end"
+                        )
+                    }
+                }
+            }
+            Condition::AddressTwice => {
+                let who = if b == 0 { "process answers at" } else { "machine has" };
+                format!("another {who} its address {}", Ipv4Addr::from_bits(a as u32))
+            }
             Condition::MembersFull => "joins by unicast find no room".to_owned(),
             Condition::WatcherGone if a > 0 => "no watcher waits beside it".to_owned(),
             _ => self.what(),

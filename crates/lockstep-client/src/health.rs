@@ -205,6 +205,8 @@ pub struct Health {
     pub answering: Vec<u32>,
     /// The members that the leader misses or that lag, by number, where it says that redundancy is lost.
     pub lacking: Vec<u32>,
+    /// The nodes that were asked and have a number, with their addresses.
+    pub nodes: Vec<(AgreedOwner, SocketAddrV4)>,
 }
 
 impl Health {
@@ -243,8 +245,8 @@ impl Health {
             None => ClusterHealth::NoLeader,
         };
         let lacking = leader.map_or_else(Vec::new, lacking);
-        let answering = self::answering(asked);
-        Self { health, listed, there, silent, reasons, answering, lacking }
+        let (answering, nodes) = (self::answering(asked), nodes(asked));
+        Self { health, listed, there, silent, reasons, answering, lacking, nodes }
     }
 
     /// The same where the keys that seal on this host have so many days left: overdue ones are a reason.
@@ -265,8 +267,8 @@ impl Health {
         let reasons =
             asked.iter().filter(|node| node.status.is_none()).map(|node| silent_node(node, None)).collect();
         let health = if there == 0 { ClusterHealth::NoQuorum } else { ClusterHealth::NoHistory };
-        let (listed, answering) = (replicas().count(), self::answering(asked));
-        Self { health, listed, there, silent, reasons, answering, lacking: Vec::new() }
+        let (listed, answering, nodes) = (replicas().count(), self::answering(asked), nodes(asked));
+        Self { health, listed, there, silent, reasons, answering, lacking: Vec::new(), nodes }
     }
 
     /// How many members decide: more than half of those listed.
@@ -289,6 +291,12 @@ fn start(silent: &[u32], lacks: usize) -> Option<String> {
         (lacks, all) if lacks >= all => Some(names.join(" and ")),
         _ => Some(format!("{lacks} of {}", names.join(", "))),
     }
+}
+
+fn nodes(asked: &[QueryResult]) -> Vec<(AgreedOwner, SocketAddrV4)> {
+    let owner =
+        |node: &QueryResult| Some(AgreedOwner { number: node.number?, is_archiver: node.is_archiver });
+    asked.iter().filter_map(|node| Some((owner(node)?, node.address))).collect()
 }
 
 fn silent_node(node: &QueryResult, listed: Option<&MemberStatus>) -> Reason {
@@ -343,9 +351,9 @@ fn file_reasons(asked: &[QueryResult]) -> Vec<Reason> {
     differ.chain(here.into_iter().map(Reason::FileHereDiffers)).collect()
 }
 
-/// The ways between nodes that answer which are lost; one that a missed leader explains is not
-/// repeated.
-fn path_reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
+/// The ways between nodes that answer which are lost, and how many there are; of these, one that a missed
+/// leader explains is no reason of its own.
+fn path_reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> (Vec<Reason>, usize) {
     let statuses = || asked.iter().filter_map(|node| node.status.as_ref());
     let nodes: Vec<_> = statuses().map(|status| (status.identity.replica, &status.ways[..])).collect();
     let misses: Vec<u32> = match is_led {
@@ -358,14 +366,15 @@ fn path_reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec
     let leader = source.identity.replica;
     let is_reported =
         |path: &LostPath| path.way == LostWay::OneWay && path.from == leader && misses.contains(&path.to);
-    lost_paths(&nodes).into_iter().filter(|path| !is_reported(path)).map(Reason::PathLost).collect()
+    let lost = lost_paths(&nodes);
+    let reasons = lost.iter().filter(|path| !is_reported(path)).copied().map(Reason::PathLost);
+    (reasons.collect(), lost.len())
 }
 
 fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
     let mut reasons = file_reasons(asked);
     let is_compared = !reasons.is_empty();
-    let paths = path_reasons(asked, source, is_led);
-    let has_paths = !paths.is_empty();
+    let (paths, lost) = path_reasons(asked, source, is_led);
     reasons.extend(paths);
     if is_led && !source.is_stable() {
         reasons.push(Reason::ChangePending);
@@ -394,7 +403,7 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
         let active = status.conditions.iter();
         let is_reported = |condition| match condition {
             Condition::FilesDiffer => is_compared,
-            Condition::PathLost => has_paths,
+            Condition::PathLost => lost > 0,
             _ => false,
         };
         let active = active.filter(|one| !is_reported(one.condition));

@@ -452,6 +452,7 @@ impl Network {
             addresses: addresses(LINE_A),
             places: nodes.iter().map(|number| self.node(*number).place().clone()).collect(),
             clients: self.node(clients).place().clone(),
+            clients_address: LINE_A.address(clients),
             by_xdp: false,
             by_unicast: false,
             has_memory: false,

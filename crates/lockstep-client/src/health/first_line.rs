@@ -11,7 +11,9 @@ use crate::conditions::ActiveCondition;
 use crate::paths::{LostPath, LostWay};
 use lockstep_wire::{AgreedOwner, Condition};
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// The longest first line, in characters: what fits a page of a telephone, and a terminal.
@@ -87,13 +89,13 @@ impl Health {
                 (who, of_several(reason, group.len()), None)
             }
             Reason::FileHereDiffers(_) => (String::new(), of_several(reason, group.len()), None),
-            Reason::PathLost(path) => (names(&[path.from, path.to]), of_paths(path, group), None),
+            Reason::PathLost(path) => (self.names(&[path.from, path.to]), of_paths(path, group), None),
             Reason::Condition(_, active) => {
                 let (who, says) = self.culprit(active, &numbers);
                 (who, says, group.iter().filter_map(|reason| reason.age()).max())
             }
             other => {
-                let who = names(&numbers);
+                let who = self.names(&numbers);
                 let says = if who.is_empty() { other.brief() } else { format!("{who} {}", other.brief()) };
                 (who, says, group.iter().filter_map(|reason| reason.age()).max())
             }
@@ -111,24 +113,45 @@ impl Health {
             Condition::ClockAhead if reporters.len() > others.len() && !others.is_empty() => {
                 let ahead = short(Duration::from_nanos(active.a));
                 let whom: Vec<_> = reporters.iter().map(u32::to_string).collect();
-                let who = names(&others);
+                let who = self.names(&others);
                 let says = format!("{who}: its clock is, or was, {ahead} ahead of {}", listed(&whom));
                 (who, says)
             }
             // The leader that failed, and not those that saw it.
-            Condition::TakeoversOften if active.b != 0 => (names(&[active.b as u32]), active.what()),
+            Condition::TakeoversOften if active.b != 0 => (self.names(&[active.b as u32]), active.what()),
             Condition::TakeoversOften => (String::new(), active.what()),
             Condition::RedundancyLost if !self.lacking.is_empty() => {
-                let who = names(&self.lacking);
+                let who = self.names(&self.lacking);
                 let says = format!("{who}: lags behind the leader, or is not heard by it");
                 (who, says)
             }
+            // The reader's fault, and not that of the leader that it asked.
+            Condition::ReaderAhead => (String::new(), active.brief()),
+            // The node whose address it is, and not those that see two there.
+            Condition::AddressTwice => {
+                let address = Ipv4Addr::from_bits(active.a as u32);
+                let owners = self.nodes.iter().filter(|(_, node)| *node.ip() == address);
+                let owners: Vec<_> = owners.map(|(owner, _)| owner.number).collect();
+                match self.names(&owners) {
+                    who if who.is_empty() => (self.names(reporters), active.what()),
+                    who => (who.clone(), format!("{who}: {}", active.brief())),
+                }
+            }
             _ => {
-                let who = names(reporters);
+                let who = self.names(reporters);
                 let says = format!("{who}: {}", active.brief());
                 (who, says)
             }
         }
+    }
+
+    /// `replica 3`, `replicas 1 and 2, archiver 101`.
+    fn names(&self, numbers: &[u32]) -> String {
+        let is_archiver =
+            |number: u32| self.nodes.iter().any(|(owner, _)| owner.is_archiver && owner.number == number);
+        let owner = |number: u32| AgreedOwner { number, is_archiver: is_archiver(number) };
+        let owners: BTreeSet<_> = numbers.iter().copied().map(owner).collect();
+        owner_names(&owners.into_iter().collect::<Vec<_>>())
     }
 }
 

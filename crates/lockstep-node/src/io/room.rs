@@ -30,6 +30,8 @@ const SEGMENTS_LOW: u64 = 4;
 const INODES_LOW: u64 = 64;
 /// ... and of descriptors.
 const DESCRIPTORS_LOW: u64 = 32;
+/// Descriptors where no limit is known: more than there are.
+const UNLIMITED: u64 = 1 << 62;
 /// Free room goes up and down by so many segments where retention holds it: the next one, which is made in
 /// advance, and one that is removed late.
 const SEGMENTS_SLACK: u64 = 2;
@@ -200,7 +202,7 @@ impl RoomWatch {
         };
         let above = tail.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folders = [open(journal)?, open(above.unwrap_or(Path::new(".")))?];
-        Ok(Self { folders, descriptors_max: descriptors_max(), judge, due: 0 })
+        Ok(Self { folders, descriptors_max: descriptors_max().unwrap_or(UNLIMITED), judge, due: 0 })
     }
 
     /// A look, where one is due at `now`.
@@ -211,6 +213,8 @@ impl RoomWatch {
         self.due = now + LOOK_NS;
         let [journal, tail] = self.folders.each_ref().map(|(folder, path)| FileSystem::of(folder, path).ok());
         let (journal, tail) = (journal?, tail?);
+        // It may change while the process runs (`prlimit`); one without descriptors keeps what it has seen.
+        self.descriptors_max = descriptors_max().unwrap_or(self.descriptors_max);
         let open = match descriptors_open() {
             Ok(open) => open,
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
@@ -278,11 +282,11 @@ fn descriptors_open() -> std::io::Result<u64> {
     Ok(open.saturating_sub(1))
 }
 
-/// How many it may have open; without a limit that is known, more than there are.
-fn descriptors_max() -> u64 {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(1 << 62)
+/// How many it may have open; `None` where that is not to be read now.
+fn descriptors_max() -> Option<u64> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    Some(line.split_whitespace().next()?.parse().unwrap_or(UNLIMITED))
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ impl Cluster {
     #[track_caller]
     pub fn add_archiver(&self, id: u32, more: &str) {
         let unicast = free_port(Ipv4Addr::LOCALHOST).expect("a free port");
-        let unicast = SocketAddrV4::new(self.ground.addresses[0], unicast);
+        let unicast = SocketAddrV4::new(self.ground.clients_address, unicast);
         let keys = node_keys(id, unicast, self.folder.path(), self.folder.path());
         let mut text = std::fs::read_to_string(self.config()).expect("the configuration");
         text += &format!("\n[[archivers]]\n{keys}{more}");

@@ -15,8 +15,10 @@ pub struct Ground {
     pub addresses: Vec<Ipv4Addr>,
     /// Where each replica runs, 1 first.
     pub places: Vec<Place>,
-    /// Where everybody else runs.
+    /// Where everybody else runs, ...
     pub clients: Place,
+    /// ... and by which address.
+    pub clients_address: Ipv4Addr,
     /// Whether the replicas use xdp; everybody else uses the kernel's sockets.
     pub by_xdp: bool,
     /// Whether all send to each member alone, and none multicasts.
@@ -36,6 +38,7 @@ impl Ground {
             addresses: vec![Ipv4Addr::LOCALHOST; count],
             places: vec![Place::host(); count],
             clients: Place::host(),
+            clients_address: Ipv4Addr::LOCALHOST,
             by_xdp: false,
             by_unicast: false,
             has_memory: false,

@@ -1,0 +1,271 @@
+//! The night: faults one after the other on a cluster of processes in namespaces. Each is named by the first
+//! line of `status` and by one alert, `why` has the command of the runbook, and what the fault's row does
+//! behind it makes the cluster whole again. Between two faults all is calm.
+//!
+//! ```text
+//!  node 1, 2, 3: replicas ── bridge ── node 4: operator, archiver, Prometheus ── node 5: an intruder
+//!  plant ─▶ first line ─▶ exit code ─▶ why ─▶ the one alert ─▶ mend ─▶ healthy, no alert
+//! ```
+
+mod faults;
+
+use crate::alerts::{Labels, firing_all};
+use crate::alerts::{inhibit_rules, left};
+use crate::metrics::{Prometheus, has_prometheus, text};
+use lockstep_testkit::lane::amount;
+use lockstep_testkit::netns::{self, Network};
+use lockstep_testkit::processes::{Cluster, Outcome, PATIENCE, Process, alone};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const REPLICAS: u32 = 3;
+/// The node of the operator, the archiver and Prometheus.
+const DESK: usize = 4;
+/// A machine that takes another one's address.
+const INTRUDER: usize = 5;
+const ARCHIVER: u32 = 101;
+/// Replicas whose disks are small.
+const SMALL_DISKS: [u32; 2] = [2, 3];
+/// Other tests use the cores too: no node is missed for what they take.
+const PATIENT: &str =
+    "\n[timing]\nfailure_timeout = \"2s\"\nfailure_timeout_max = \"4s\"\nheartbeat_interval = \"20ms\"\n";
+/// Alerts of a machine that has too little time for its processes.
+const BUSY: [&str; 3] = ["LockstepThreadStalls", "LockstepCommitsSlow", "LockstepSocketDrops"];
+
+/// The cluster of the night, its processes, and who has which seat before the next fault.
+pub struct Night {
+    network: Arc<Network>,
+    cluster: Cluster,
+    processes: BTreeMap<u32, Process>,
+    prometheus: Option<Prometheus>,
+    /// Flags of the operator's `status`.
+    asks_with: Vec<String>,
+    leader: u32,
+    /// The two that follow.
+    standbys: [u32; 2],
+}
+
+/// What takes a fault away again.
+type Mend = Box<dyn FnOnce(&mut Night)>;
+
+/// A fault. In its words `{l}` is the leader, `{s}` and `{t}` the standbys, before the fault.
+pub struct Fault {
+    name: &'static str,
+    /// What the first line says.
+    says: &'static str,
+    code: i32,
+    /// A command that `why` proposes.
+    step: &'static str,
+    /// The alert that is left of all that fire, or two where two things are amiss. Empty: there is none, as the
+    /// fault is at the operator's desk.
+    alert: &'static str,
+    plant: fn(&mut Night) -> Mend,
+}
+
+/// Where the page of a process is.
+fn page(id: u32) -> SocketAddr {
+    match id {
+        ARCHIVER => SocketAddr::from((Network::address(DESK), 9_465)),
+        _ => SocketAddr::from((Network::address(id as usize), 9_464)),
+    }
+}
+
+impl Night {
+    fn new(network: Arc<Network>) -> Self {
+        let cluster = Cluster::on(network.ground(REPLICAS), PATIENT);
+        cluster.add_archiver(ARCHIVER, "");
+        for id in SMALL_DISKS {
+            let journal = cluster.path(&format!("journal-{id}")).display().to_string();
+            let mount = format!(
+                "mkdir -p {journal} && mount -t tmpfs -o size=48m,nr_inodes=400,mode=700 none {journal}"
+            );
+            network.node(id as usize).shell(&mount);
+        }
+        let founded = cluster.found();
+        let mut night = Self {
+            network,
+            cluster,
+            processes: BTreeMap::new(),
+            prometheus: None,
+            asks_with: Vec::new(),
+            leader: 1,
+            standbys: [2, 3],
+        };
+        for (id, replica) in (1..).zip(founded) {
+            assert_eq!(replica.terminate(), Some(0));
+            night.start(id, &[]);
+        }
+        night.start(ARCHIVER, &[]);
+        night.publish(8);
+        night.await_calm();
+        night
+    }
+
+    fn start(&mut self, id: u32, more: &[&str]) {
+        let (number, page) = (id.to_string(), format!("metrics.listen={}", page(id)));
+        let set = [&["--set", page.as_str()], more].concat();
+        let process = match id {
+            ARCHIVER => {
+                self.cluster.start("archiver", &[&["archiver", "--archiver", &number], &set[..]].concat())
+            }
+            _ => self.cluster.start_replica_with(id, &set),
+        };
+        self.processes.insert(id, process);
+    }
+
+    /// Ends a process with a signal and waits for its end.
+    fn end(&mut self, id: u32, signal: &str) {
+        let mut process = self.processes.remove(&id).expect("it runs");
+        process.signal(signal);
+        process.wait();
+    }
+
+    fn signal(&self, id: u32, name: &str) {
+        self.processes[&id].signal(name);
+    }
+
+    /// So many lines of 900 bytes.
+    fn publish(&self, count: usize) {
+        let lines: String = (0..count).map(|number| format!("order {number:0>900}\n")).collect();
+        self.cluster.run(&["publish", "--name", "orders"], lines.as_bytes()).with_code(0);
+    }
+
+    fn status(&self) -> Outcome {
+        let args: Vec<_> = ["status"].into_iter().chain(self.asks_with.iter().map(String::as_str)).collect();
+        self.cluster.run(&args, b"")
+    }
+
+    /// Waits until all is well, and takes the seats.
+    fn await_calm(&mut self) {
+        let began = Instant::now();
+        while self.status().code != Some(0) {
+            assert!(began.elapsed() < PATIENCE, "not calm:\n{}", self.cluster.run(&["why"], b"").out);
+        }
+        self.leader = self.cluster.leader();
+        let mut others = (1..=REPLICAS).filter(|id| *id != self.leader);
+        self.standbys = [(); 2].map(|()| others.next().expect("two follow"));
+    }
+
+    fn filled(&self, words: &str) -> String {
+        let [s, t] = self.standbys.map(|id| id.to_string());
+        words.replace("{l}", &self.leader.to_string()).replace("{s}", &s).replace("{t}", &t)
+    }
+
+    /// What Alertmanager would send, of all that fire now.
+    fn sent(&mut self) -> BTreeSet<String> {
+        let Some(prometheus) = &self.prometheus else { return BTreeSet::new() };
+        let alerts = firing_all(prometheus).unwrap_or_default().into_iter();
+        let alerts: Vec<Labels> = alerts.filter(|one| !BUSY.contains(&one["alertname"].as_str())).collect();
+        let rules = inhibit_rules();
+        let all = ["critical", "warning"].iter().flat_map(|severity| left(&rules, &alerts, severity));
+        all.map(str::to_owned).collect()
+    }
+
+    fn await_sent(&mut self, fault: &str, wanted: &[&str]) {
+        if self.prometheus.is_none() {
+            return;
+        }
+        let wanted: BTreeSet<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        let began = Instant::now();
+        loop {
+            let sent = self.sent();
+            if sent == wanted {
+                return;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{fault}: sent {sent:?}, wanted {wanted:?}\n{}{:#?}",
+                self.status().out,
+                self.prometheus.as_ref().and_then(firing_all)
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Plants a fault, and sees it named, sent and mended.
+    fn endure(&mut self, fault: &Fault) {
+        let (says, step) = (self.filled(fault.says), self.filled(fault.step));
+        let began = Instant::now();
+        let mend = (fault.plant)(self);
+        let planted = began.elapsed();
+        let line = loop {
+            let status = self.status();
+            let line = status.out.lines().next().unwrap_or(status.err.trim()).to_owned();
+            if line.contains(&says) && status.code == Some(fault.code) {
+                break line;
+            }
+            let why = || self.cluster.run(&["why"], b"").out;
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{}: {says}\n{:?} {line}\n{}",
+                fault.name,
+                status.code,
+                why()
+            );
+        };
+        let named = began.elapsed() - planted;
+        println!("{}: after {:.1} s: {line}", fault.name, named.as_secs_f64());
+        assert!(line.chars().count() <= 120, "{line}");
+        let why = self.cluster.run(&["why"], b"");
+        assert!(why.out.contains(&step), "{}: `{step}`\n{}{}", fault.name, why.out, why.err);
+        if !fault.alert.is_empty() {
+            self.await_sent(fault.name, &fault.alert.split(' ').collect::<Vec<_>>());
+        }
+        mend(self);
+        self.await_calm();
+        self.await_sent(fault.name, &[]);
+    }
+}
+
+/// The rules of the alerts, but that no cause has to last for long: the faults of a night are short.
+fn hasty_rules(cluster: &Cluster) -> PathBuf {
+    let rules = cluster.path("alerts.yml");
+    let hasty = |line: &str| match line.split_once("for: ") {
+        Some((indent, _)) if indent.trim().is_empty() => format!("{indent}for: 1s\n"),
+        _ => format!("{line}\n"),
+    };
+    let hasty: String = text("contrib/prometheus/alerts.yml").lines().map(hasty).collect();
+    std::fs::write(&rules, hasty).expect("rules");
+    rules
+}
+
+/// All of them by night, some of them for each change; `LOCKSTEP_FAULT=WORDS` chooses those with the words.
+fn chosen() -> Vec<&'static Fault> {
+    let all: Vec<_> = faults::FAULTS.iter().collect();
+    let only = std::env::var("LOCKSTEP_FAULT").ok();
+    let is_wanted = |fault: &&&Fault| only.as_ref().is_none_or(|only| fault.name.contains(only.as_str()));
+    let every = if only.is_some() { 1 } else { amount(8, 1) };
+    all.iter().filter(is_wanted).copied().step_by(every).collect()
+}
+
+#[test]
+fn each_fault_of_a_night_is_named_by_one_line_and_one_alert_and_mended_by_its_own_words() {
+    if let Some(reason) = netns::unsupported() {
+        println!("SKIPPED: {reason}");
+        return;
+    }
+    let _alone = alone();
+    let network = Arc::new(Network::new(INTRUDER));
+    // Within the node of the desk: Prometheus and its answers are there.
+    let inside = Arc::clone(&network);
+    network.node(DESK).within(move || {
+        let mut night = Night::new(inside);
+        if has_prometheus() {
+            let pages: Vec<_> = (1..=REPLICAS).chain([ARCHIVER]).map(page).collect();
+            let rules = hasty_rules(&night.cluster);
+            let mut prometheus = Prometheus::start_with(&night.cluster, &pages, &rules);
+            prometheus.until("the names of all processes", |prometheus| {
+                let answer = prometheus.get("query?query=count(lockstep%3Aprocess)")?;
+                (answer["data"]["result"][0]["value"][1] == "4").then_some(())
+            });
+            night.prometheus = Some(prometheus);
+        }
+        night.await_sent("calm", &[]);
+        for fault in chosen() {
+            night.endure(fault);
+        }
+    });
+}
