@@ -59,8 +59,8 @@ pub struct Fault {
     code: i32,
     /// A command that `why` proposes.
     step: &'static str,
-    /// The alert that is left of all that fire, or two where two things are amiss. Empty: there is none, as the
-    /// fault is at the operator's desk.
+    /// The alert that is left of all that fire, or two where two things are amiss. Empty: there is none, as
+    /// the fault is at the operator's desk.
     alert: &'static str,
     plant: fn(&mut Night) -> Mend,
 }
