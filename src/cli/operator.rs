@@ -4,6 +4,7 @@
 use super::Failure;
 use super::expiry::Expiry;
 use super::failure::{DEGRADED, FAILED, NOT_READY};
+use super::fingerprint;
 use super::secret::OPERATOR;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{
@@ -16,6 +17,7 @@ use lockstep_io::clock::{Utc, random_u64};
 use lockstep_io::key_file::{KeyFile, OPERATOR_FILE};
 pub use lockstep_top::figures::{age, short};
 use lockstep_wire::{CommandReject, Identity, KeyClass, LeaderLossReason, OperatorKey, QueryKind};
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -167,6 +169,13 @@ impl CommandClient {
     }
 }
 
+/// The fingerprints of the operator's keys; a file that cannot be read has none.
+fn fingerprints(cluster: &ClusterArgs) -> Result<BTreeMap<u8, String>, Failure> {
+    let path = cluster.load(&[])?.key_file(KeyUse::Operator);
+    let Some(file) = path.and_then(|path| KeyFile::read(&path).ok()) else { return Ok(BTreeMap::new()) };
+    Ok(file.generations.iter().map(|row| (row.number, fingerprint::of(file.cluster, row))).collect())
+}
+
 /// One look at all nodes, judged: `status`, `why` and `fix` say the same.
 pub struct Look {
     /// Asks the same nodes again.
@@ -177,6 +186,9 @@ pub struct Look {
     pub asked: Vec<QueryResult>,
     /// When the keys are to be replaced, where there are keys.
     pub expiry: Option<Expiry>,
+    /// The fingerprints of the operator's generations, for comparison with other hosts. A node that answers
+    /// has the same keys.
+    pub fingerprints: BTreeMap<u8, String>,
     /// The verdict.
     pub health: Health,
 }
@@ -189,7 +201,8 @@ impl Look {
         let asked = operator.nodes.asked(&statuses);
         let expiry = Expiry::of(cluster)?;
         let health = Health::judge(&asked).with_keys(expiry.map(|expiry| expiry.days_left));
-        Ok(Self { operator, statuses, asked, expiry, health })
+        let fingerprints = fingerprints(cluster)?;
+        Ok(Self { operator, statuses, asked, expiry, fingerprints, health })
     }
 
     /// The leader, as it describes itself.

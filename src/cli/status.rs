@@ -17,7 +17,7 @@ use std::net::SocketAddrV4;
 pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     let mut look = Look::take(&args.cluster, args.timeout)?;
     let version = look.operator.nodes.log_version(&look.statuses);
-    let Look { operator, statuses, asked, expiry, health } = &look;
+    let Look { asked, expiry, health, .. } = &look;
     let mut out = std::io::stdout();
     match args.json {
         true => {
@@ -25,18 +25,13 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
             let status = ClusterStatus::new(health, asked, version, until, Utc::now());
             writeln!(out, "{}", json!(status))?;
         }
-        false => as_text(&mut out, health, (*expiry, version), &operator.nodes.addresses, statuses)?,
+        false => as_text(&mut out, &look, version)?,
     }
     Ok(look.code())
 }
 
-fn as_text(
-    out: &mut impl Write,
-    health: &Health,
-    (expiry, version): (Option<Expiry>, LogVersion),
-    addresses: &[SocketAddrV4],
-    statuses: &[Option<NodeStatus>],
-) -> std::io::Result<()> {
+fn as_text(out: &mut impl Write, look: &Look, version: LogVersion) -> std::io::Result<()> {
+    let Look { operator, statuses, expiry, fingerprints, health, .. } = look;
     writeln!(out, "{health}\n")?;
     write_causes(out, health)?;
     let leader = leader_of(statuses);
@@ -58,7 +53,7 @@ fn as_text(
         None => writeln!(out, "leader   none")?,
     }
     let until = expiry.map_or_else(String::new, |expiry| format!(", until {}", expiry.until.date()));
-    writeln!(out, "keys     {}{until}", generations(statuses))?;
+    writeln!(out, "keys     {}{until}", generations(statuses, fingerprints))?;
     if let LogVersion { in_force: Some(in_force), releases_differ } = version {
         let more = if releases_differ {
             ", and nodes of different releases: `lockstep upgrade` shows them"
@@ -69,7 +64,7 @@ fn as_text(
     }
     let wide = "identity    role      accept_next  commit_next       lag  acknowledged       address";
     writeln!(out, "\n{wide}")?;
-    for (address, status) in addresses.iter().zip(statuses) {
+    for (address, status) in operator.nodes.addresses.iter().zip(statuses) {
         let Some(status) = status else {
             let who = listed_at(lists, *address)
                 .map_or_else(|| "?".to_owned(), |listed| listed.member.identity().to_string());
@@ -98,7 +93,7 @@ fn as_text(
             status.commit_next
         )?;
     }
-    write_remarks(out, expiry, statuses)
+    write_remarks(out, *expiry, statuses)
 }
 
 /// Writes all causes, where the first line has no room for them.
@@ -133,15 +128,18 @@ fn write_remarks(
     Ok(())
 }
 
-/// The generations of keys with which the replicas seal: while keys are rotated they differ.
-fn generations(statuses: &[Option<NodeStatus>]) -> String {
+/// The generations of keys with which the replicas seal, with their fingerprints: while keys are rotated they
+/// differ.
+fn generations(statuses: &[Option<NodeStatus>], fingerprints: &BTreeMap<u8, String>) -> String {
     let mut rows: BTreeMap<Option<u8>, Vec<String>> = BTreeMap::new();
     for status in statuses.iter().flatten() {
         rows.entry(status.generation).or_default().push(status.identity.to_string());
     }
     let is_one = rows.len() == 1;
     let one = |(generation, of): (&Option<u8>, &Vec<String>)| {
-        let generation = generation.map_or("none".to_owned(), |number| format!("generation {number}"));
+        let print = generation.and_then(|number| fingerprints.get(&number));
+        let print = print.map_or_else(String::new, |print| format!(", fingerprint {print}"));
+        let generation = generation.map_or("none".to_owned(), |number| format!("generation {number}{print}"));
         if is_one { generation } else { format!("{generation} at {}", of.join(", ")) }
     };
     rows.iter().map(one).collect::<Vec<_>>().join("; ")

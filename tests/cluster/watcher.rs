@@ -285,6 +285,10 @@ fn every_end_of_the_stamping_thread_is_announced_and_then_the_watcher_is_gone() 
         let mut victim = Victim::start();
         victim.tell(end);
         assert_announced(&mut victim, end);
+        if end == "panic and abort" {
+            let process = victim.child.id();
+            wait_for("the victim's own end", || is_gone(process).then_some(()));
+        }
         let (status, output) = victim.end();
         assert!(output.contains("its 136 bytes of notice were sent 5 times"), "{end}: {output}");
         if end == "panic and abort" {

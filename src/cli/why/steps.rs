@@ -43,7 +43,8 @@ impl MendStep {
     /// has to fill something in, or where it is another program.
     pub fn arguments(&self) -> Option<Vec<&str>> {
         let arguments: Vec<_> = self.command.strip_prefix("lockstep ")?.split(' ').collect();
-        let is_known = |word: &&str| !word.chars().any(char::is_uppercase);
+        // A word of capitals is to be filled in: NEW, N, FILE. A code has digits.
+        let is_known = |word: &&str| !word.chars().all(|c| c.is_ascii_uppercase());
         arguments.iter().all(is_known).then_some(arguments)
     }
 }

@@ -81,12 +81,8 @@ fn of_two_addresses() -> u64 {
 fn the_word_of_one_reader_is_a_warning_with_its_address_and_that_of_two_addresses_is_critical() {
     let one = of_two_addresses() - (1 << 48);
     for (b, grade, words) in [
-        (one, HealthGrade::Warning, "a reader at 10.0.0.7:9 says that it has read this stream up to seq 99"),
-        (
-            of_two_addresses(),
-            HealthGrade::Critical,
-            "readers at 2 addresses, the last one at 10.0.0.7:9, have read",
-        ),
+        (one, HealthGrade::Warning, "a reader at 10.0.0.7:9 claims seq 99"),
+        (of_two_addresses(), HealthGrade::Critical, "readers at 2 addresses claim seqs up to 99"),
     ] {
         let mut asked = cluster(3, &[]);
         answer(&mut asked, 1).conditions.push(active(Condition::ReaderAhead, 99, b));
