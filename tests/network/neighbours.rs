@@ -127,7 +127,7 @@ fn an_address_that_a_second_machine_takes_is_named() {
     await_name(
         &cluster,
         "a duplicate address",
-        &format!("replica {one}: another machine has its address {address}"),
+        &format!("replica {one}: another machine has the address {address}"),
     );
 }
 

@@ -236,7 +236,7 @@ impl ActiveCondition {
             }
             Condition::AddressTwice => {
                 let who = if b == 0 { "process answers at" } else { "machine has" };
-                format!("another {who} its address {}", Ipv4Addr::from_bits(a as u32))
+                format!("another {who} the address {}", Ipv4Addr::from_bits(a as u32))
             }
             Condition::MembersFull => "joins by unicast find no room".to_owned(),
             Condition::WatcherGone if a > 0 => "no watcher waits beside it".to_owned(),

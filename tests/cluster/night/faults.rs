@@ -88,7 +88,7 @@ pub const FAULTS: &[Fault] = &[
     ),
     fault(
         "an address that two have",
-        ("replica {s}: another machine has its address 10.77.0.", SIX),
+        ("replica {s}: another machine has the address 10.77.0.", SIX),
         ("ip neigh", "LockstepAddressTwice"),
         twice,
     ),

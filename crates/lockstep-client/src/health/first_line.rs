@@ -133,7 +133,7 @@ impl Health {
                 let owners = self.nodes.iter().filter(|(_, node)| *node.ip() == address);
                 let owners: Vec<_> = owners.map(|(owner, _)| owner.number).collect();
                 match self.names(&owners) {
-                    who if who.is_empty() => (self.names(reporters), active.what()),
+                    who if who.is_empty() => (who, active.brief()),
                     who => (who.clone(), format!("{who}: {}", active.brief())),
                 }
             }
