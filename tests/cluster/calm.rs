@@ -2,7 +2,7 @@
 //! WARN, no alert fires, each command exits with 0, and each look says `healthy`: but for the one node that
 //! is being restarted.
 
-use crate::alerts::{Labels, firing_all};
+use crate::alerts::{BUSY, Labels, firing_all};
 use crate::cli::streams::SMALL;
 use crate::metrics::{Prometheus, has_prometheus};
 use lockstep_testkit::gateways;
@@ -21,8 +21,6 @@ use std::time::{Duration, Instant};
 
 /// Other tests use the cores too: no node is missed for what they take.
 const PATIENT: &str = "\n[timing]\nfailure_timeout = \"5s\"\nfailure_timeout_max = \"5s\"\n";
-/// Alerts of a machine that has too little time for its processes.
-const BUSY: [&str; 3] = ["LockstepThreadStalls", "LockstepCommitsSlow", "LockstepSocketDrops"];
 
 const REPLICAS: [u32; 3] = [1, 2, 3];
 const ARCHIVER: u32 = 101;

@@ -9,8 +9,8 @@
 
 mod faults;
 
-use crate::alerts::{Labels, firing_all};
-use crate::alerts::{inhibit_rules, left};
+use crate::alerts::{BUSY, Labels, firing_all, inhibit_rules, left};
+use crate::cli::streams::lines;
 use crate::metrics::{Prometheus, has_prometheus, text};
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::netns::{self, Network};
@@ -32,8 +32,6 @@ const SMALL_DISKS: [u32; 2] = [2, 3];
 /// Other tests use the cores too: no node is missed for what they take.
 const PATIENT: &str =
     "\n[timing]\nfailure_timeout = \"2s\"\nfailure_timeout_max = \"4s\"\nheartbeat_interval = \"20ms\"\n";
-/// Alerts of a machine that has too little time for its processes.
-const BUSY: [&str; 3] = ["LockstepThreadStalls", "LockstepCommitsSlow", "LockstepSocketDrops"];
 
 /// The cluster of the night, its processes, and who has which seat before the next fault.
 pub struct Night {
@@ -129,8 +127,7 @@ impl Night {
 
     /// So many lines of 900 bytes.
     fn publish(&self, count: usize) {
-        let lines: String = (0..count).map(|number| format!("order {number:0>900}\n")).collect();
-        self.cluster.run(&["publish", "--name", "orders"], lines.as_bytes()).with_code(0);
+        self.cluster.publish(&lines(0, count));
     }
 
     fn status(&self) -> Outcome {

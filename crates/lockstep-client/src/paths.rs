@@ -32,16 +32,22 @@ pub struct LostPath {
     pub from: u32,
 }
 
-/// `nothing goes by unicast from 1 to 3, and the way back is open`.
+impl LostWay {
+    /// `nothing goes by unicast from 1 and 2 to 3, the way back is open`.
+    pub(crate) fn between(self, from: impl fmt::Display, to: u32) -> String {
+        match self {
+            Self::OneWay => format!("nothing goes by unicast from {from} to {to}, the way back is open"),
+            Self::Both => format!("nothing goes by unicast between {from} and {to}"),
+            Self::Large => format!("datagrams of the size of mtu do not go from {from} to {to}"),
+            Self::Replay => format!("the TCP port of {to} for replay is not reached from {from}"),
+        }
+    }
+}
+
+/// `nothing goes by unicast from 1 to 3, the way back is open`.
 impl fmt::Display for LostPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { way, to, from } = self;
-        match way {
-            LostWay::OneWay => write!(f, "nothing goes by unicast from {from} to {to}, the way back is open"),
-            LostWay::Both => write!(f, "nothing goes by unicast between {from} and {to}"),
-            LostWay::Large => write!(f, "datagrams of the size of mtu do not go from {from} to {to}"),
-            LostWay::Replay => write!(f, "the TCP port of {to} for replay is not reached from {from}"),
-        }
+        f.write_str(&self.way.between(self.from, self.to))
     }
 }
 

@@ -17,12 +17,19 @@ const OFTEN_NS: Nanos = 600_000_000_000;
 pub const COUNTED_MAX: usize = 32;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FailedLeaders {
     /// The epoch of one that fails, until a later one begins.
     failing: Option<Epoch>,
     /// The last ones, the newest first: when another epoch began, and who had led.
     failed: Vec<(Nanos, u32)>,
+}
+
+impl Default for FailedLeaders {
+    /// With room for all: the hot thread adds them.
+    fn default() -> Self {
+        Self { failing: None, failed: Vec::with_capacity(COUNTED_MAX) }
+    }
 }
 
 impl FailedLeaders {
@@ -49,10 +56,10 @@ impl FailedLeaders {
     /// How many failed within ten minutes, if these are many, and which replica had led each time: 0 where it
     /// was not always the same one.
     pub fn often(&self, now: Nanos) -> Option<(u64, u64)> {
-        let is_recent = |&&(at, _): &&(Nanos, u32)| now.saturating_sub(at) < OFTEN_NS;
-        let recent: Vec<u32> = self.failed.iter().take_while(is_recent).map(|(_, leader)| *leader).collect();
-        let same = recent.first().filter(|first| recent.iter().all(|leader| leader == *first));
-        (recent.len() >= OFTEN).then(|| (recent.len() as u64, same.map_or(0, |leader| u64::from(*leader))))
+        let count = self.failed.iter().take_while(|(at, _)| now.saturating_sub(*at) < OFTEN_NS).count();
+        let (recent, newest) = (&self.failed[..count], self.failed.first()?.1);
+        let is_same = recent.iter().all(|(_, leader)| *leader == newest);
+        (count >= OFTEN).then_some((count as u64, if is_same { u64::from(newest) } else { 0 }))
     }
 }
 

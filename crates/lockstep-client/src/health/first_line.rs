@@ -8,7 +8,7 @@
 
 use super::{ClusterHealth, Health, Reason};
 use crate::conditions::ActiveCondition;
-use crate::paths::{LostPath, LostWay};
+use crate::paths::LostPath;
 use lockstep_wire::{AgreedOwner, Condition};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -174,19 +174,7 @@ fn of_paths(path: &LostPath, group: &[&Reason]) -> String {
         Reason::PathLost(path) => Some(path.from.to_string()),
         _ => None,
     });
-    let from: Vec<_> = from.collect();
-    match path.way {
-        LostWay::Replay => {
-            format!("the TCP port of {} for replay is not reached from {}", path.to, listed(&from))
-        }
-        LostWay::Large => {
-            format!("datagrams of the size of mtu do not go from {} to {}", listed(&from), path.to)
-        }
-        LostWay::OneWay => {
-            format!("nothing goes by unicast from {} to {}, the way back is open", listed(&from), path.to)
-        }
-        LostWay::Both => format!("nothing goes by unicast between {} and {}", listed(&from), path.to),
-    }
+    path.way.between(listed(&from.collect::<Vec<_>>()), path.to)
 }
 
 /// The first of several keys that differ, and how many more.

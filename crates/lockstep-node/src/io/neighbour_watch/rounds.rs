@@ -196,7 +196,7 @@ impl Neighbours {
         }
     }
 
-    /// Whose answers third nodes have got since they were asked last.
+    /// The nodes whose answers third ones have got since these were asked last.
     fn seen_by_others(&mut self, results: &[RoundResult]) -> Vec<u8> {
         let mut seen = Vec::new();
         for (peer, result) in self.peers.iter().zip(results) {
