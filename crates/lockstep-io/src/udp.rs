@@ -23,7 +23,7 @@ pub use interface::{Interface, Needed};
 pub use outbox::socket_address;
 pub(super) use socket::Place;
 pub(super) use socket::{Alone, open_alone};
-pub use socket::{announcer, free_port, take_bursts_whole};
+pub use socket::{announcer, free_port, never_fragment, take_bursts_whole};
 
 /// The address of an interface.
 ///

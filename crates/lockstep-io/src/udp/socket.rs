@@ -350,9 +350,7 @@ fn common(
     card: &Card,
     effective: &mut Vec<Effective>,
 ) -> Result<(), IoError> {
-    // PROBE sets "don't fragment" as DO does, and heeds no forged ICMP that claims a smaller path.
-    let doing = format!("set IP_MTU_DISCOVER of the {which} socket on {}", card.name);
-    set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE, &doing)?;
+    never_fragment(socket.as_fd(), &format!("set IP_MTU_DISCOVER of the {which} socket on {}", card.name))?;
     effective.push(receive_buffer(socket, settings.receive_buffer_bytes, which)?);
     effective.push(send_buffer(socket, settings.send_buffer_bytes, which)?);
     if let Some(us) = settings.busy_poll_us {
@@ -406,6 +404,16 @@ fn buffer(
 /// full.
 fn count_drops(socket: &Socket) -> Result<(), IoError> {
     set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL")
+}
+
+/// A datagram of this socket that is larger than the way takes is lost, and not cut up; `doing` states the
+/// purpose.
+///
+/// # Errors
+/// The system does not set the option.
+pub fn never_fragment(socket: BorrowedFd<'_>, doing: &str) -> Result<(), IoError> {
+    // PROBE sets "don't fragment" as DO does, and heeds no forged ICMP that claims a smaller path.
+    set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE, doing)
 }
 
 /// Sets an integer option of a socket; `doing` states the purpose.

@@ -14,6 +14,7 @@ mod rounds;
 pub use rounds::Neighbour;
 
 use lockstep_io::clock::random_u64;
+use lockstep_io::udp::never_fragment;
 use lockstep_io::{IoError, capabilities};
 use lockstep_replica::replica::NodeSet;
 use lockstep_wire::{
@@ -22,7 +23,7 @@ use lockstep_wire::{
 };
 use rounds::{NeighbourAnswer, Neighbours, RoundResult};
 use std::net::{SocketAddrV4, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -200,7 +201,7 @@ impl Asker {
         let fails =
             |error| IoError::new(format!("opening a socket at {own} that asks the other nodes"), error);
         let socket = UdpSocket::bind(SocketAddrV4::new(own, 0)).map_err(fails)?;
-        never_fragment(&socket).map_err(fails)?;
+        never_fragment(socket.as_fd(), "set IP_MTU_DISCOVER of the socket that asks the other nodes")?;
         let neighbours = Neighbours::new(settings.own, settings.agreed.clone(), &settings.neighbours);
         let (life, token) = (random_u64()? as u32, random_u64()? >> 1);
         let buffer = vec![0; settings.mtu.max(STATUS_LONG_LEN_MAX).div_ceil(8)];
@@ -329,22 +330,6 @@ impl Asker {
 
 fn holds(set: NodeSet, number: u32) -> bool {
     set.get(number as usize / 64).is_some_and(|bits| bits & (1 << (number % 64)) != 0)
-}
-
-/// A datagram that is larger than the way takes is lost, and not cut up.
-fn never_fragment(socket: &UdpSocket) -> std::io::Result<()> {
-    let probe = libc::IP_PMTUDISC_PROBE;
-    // SAFETY: the option's value lives across the call, and its size is passed.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_MTU_DISCOVER,
-            (&raw const probe).cast(),
-            size_of_val(&probe) as libc::socklen_t,
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 #[cfg(test)]
