@@ -4,6 +4,8 @@
 export CARGO_TERM_COLOR=never
 # Nothing here is built twice: without what a second build would save, the target folder has a quarter of its size.
 export CARGO_INCREMENTAL=0
+# A panic names its line without it, and a tenth of the compiler's time goes into it.
+export CARGO_PROFILE_DEV_DEBUG=none
 target="${CARGO_TARGET_DIR:-target}"
 mkdir -p "$target"
 tools="$target/ci-tools"
@@ -104,20 +106,26 @@ packages() {
     done
 }
 
+# Most tests wait for processes and their clocks: two at once for each core take little more than half the time.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(nproc)))}"
+
 # README's second command, word for word (tests/tidy compares them). It writes down the output of tests that pass,
-# and so every SKIPPED line; shown is what failed, or else one line for each program. Most tests wait for processes and
-# their clocks: twice as many at once as there are cores take little more than half the time.
+# and so every SKIPPED line.
 tests() {
-    export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(nproc)))}"
     if cargo test --workspace --no-fail-fast -- --show-output >"$log" 2>&1; then
-        grep -E '^ +(Running|Doc-tests)|^test result' "$log"
+        results "$log"
     elif grep -q '^failures:$' "$log"; then
-        awk '/^ +(Running|Doc-tests)/ { print; next } /^failures:$/ { on = 1 } /^test result/ { print; on = 0 } on' "$log"
+        results "$log"
         alone
     else
         tail -n 100 "$log"
         return 1
     fi
+}
+
+# One line for each program of a run of tests, with the output of what failed.
+results() {
+    awk '/^ +(Running|Doc-tests)/ { print; next } /^failures:$/ { on = 1 } /^test result/ { print; on = 0 } on' "$1"
 }
 
 # Programs whose tests start processes, and so wait for a machine that others use as well.
