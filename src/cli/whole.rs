@@ -7,7 +7,7 @@ use super::wait::{Answers, WaitGoal};
 use lockstep_client::internal::{ClusterHealth, Health, NodeStatus, QueryResult, leader_of};
 use lockstep_daemon::config::Config;
 use lockstep_process::stop::Stop;
-use lockstep_wire::Seq;
+use lockstep_wire::{Condition, Seq};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -40,6 +40,14 @@ pub fn of_members(asked: Vec<QueryResult>, leader: Option<&NodeStatus>) -> Vec<Q
     asked.into_iter().filter(counts).collect()
 }
 
+/// The answers without what programs do wrong: a step at a node waits for no program.
+fn without_programs(mut asked: Vec<QueryResult>) -> Vec<QueryResult> {
+    for status in asked.iter_mut().filter_map(|node| node.status.as_mut()) {
+        status.conditions.retain(|active| active.condition != Condition::OlderKeys);
+    }
+    asked
+}
+
 /// The verdict where every member has what was committed at the look before and nothing is amiss.
 ///
 /// # Errors
@@ -55,7 +63,7 @@ pub fn is_whole(
     let caught_up = answers.judge(&WaitGoal::CaughtUp, None);
     *committed = leader.map(|leader| leader.commit_next).or(*committed);
     caught_up?;
-    let health = Health::judge(&asked);
+    let health = Health::judge(&without_programs(asked));
     if health.health == ClusterHealth::Healthy { Ok(health) } else { Err(health.to_string()) }
 }
 

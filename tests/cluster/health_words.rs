@@ -131,7 +131,7 @@ fn reasons() -> Vec<String> {
 
 /// The sentences of a condition with one number and another: whole, and as the first line has it.
 fn sentences(condition: Condition) -> Vec<String> {
-    let numbers = [(1, 2), (0, 1), (7_200, 5), (3, 3), (2, 0), (9, 2 << 48), (0, 77)];
+    let numbers = [(1, 2), (0, 1), (7_200, 5), (3, 3), (2, 0), (9, 2 << 48), (0, 77), (1, 21 << 48)];
     let of = |(a, b)| {
         let active = ActiveCondition { condition, age: Duration::ZERO, a, b };
         [active.what(), active.brief()]

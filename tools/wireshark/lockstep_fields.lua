@@ -63,6 +63,7 @@ names.conditions = {
     [1106] = "device stalled",
     [1022] = "files differ",
     [1023] = "takeovers often",
+    [1024] = "older keys",
     [1108] = "room low",
     [1015] = "publishers nearly full",
     [1017] = "reader ahead",
@@ -78,7 +79,7 @@ names.conditions = {
 -- The gravest first, as a status lists them.
 names.gravity = {
     1101, 1104, 1107, 1008, 1011, 1013, 1014, 1012, 1103, 1105, 1106,
-    1022, 1023, 1108, 1015, 1017, 1016, 1021, 1208, 1207, 1010, 1203, 1204, 1403,
+    1022, 1023, 1024, 1108, 1015, 1017, 1016, 1021, 1208, 1207, 1010, 1203, 1204, 1403,
 }
 names.durabilities = { [0] = "process", [1] = "power" }
 names.words = { [0] = "wrong", [1] = "verified", [2] = "no key" }

@@ -1,7 +1,9 @@
 //! The texts of a node's conditions: one sentence each, for its log and for `lockstep status`, with the
 //! remedy.
 
-use lockstep_wire::{AgreedRow, Condition, ConditionRow, Epoch, ReadersAheadNumber};
+use lockstep_wire::{
+    AgreedRow, Condition, ConditionRow, Epoch, KeyClass, OlderKeysNumber, ReadersAheadNumber,
+};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -26,6 +28,12 @@ pub(super) const FILES_DIFFER_ADVICE: &str = "all files must have it alike, or t
 /// The remedy of leaders that fail.
 const TAKEOVERS_OFTEN_ADVICE: &str = "nothing is lost by a takeover; many have a cause: `lockstep events --code LS1004` says why each leader was missed, and \
      `lockstep doctor` at its host what takes its core";
+/// The remedy of lost redundancy.
+const REDUNDANCY_LOST_ADVICE: &str =
+    "start the members that are away, or replace them with `lockstep membership replace`";
+/// The remedy of a program that has not read its new keys.
+const OLDER_KEYS_ADVICE: &str = "it is a stranger once that generation is retired: give its host the present file and let it read that (SIGHUP, or a \
+     start); `lockstep keys show` has the names of the keys";
 /// The remedy of an address that two have.
 const ADDRESS_TWICE_ADVICE: &str =
     "one of them is to get another address: `ip neigh` has the cards, the switch's table the port of each";
@@ -179,6 +187,17 @@ impl ActiveCondition {
                 0 => format!("{a} leaders failed within ten minutes"),
                 leader => format!("{a} times within ten minutes the leader failed, each time {leader}"),
             },
+            Condition::OlderKeys => {
+                let more = if a > 1 { format!(" (+{})", a - 1) } else { String::new() };
+                let OlderKeysNumber { key_id, at } = OlderKeysNumber::unpacked(b);
+                let generation = KeyClass::generation(key_id);
+                let at = at.map_or_else(String::new, |at| format!(" at {at}"));
+                let program = match KeyClass::of(key_id) {
+                    Some(KeyClass::Publisher(number)) => format!("publisher key {number}{at}"),
+                    _ => format!("a reader{at}"),
+                };
+                format!("{program} seals with generation {generation} still{more}")
+            }
             Condition::AddressTwice => {
                 let (address, card) = (Ipv4Addr::from_bits(a as u32), card_text(b));
                 format!("two have the address {address}{card}")
@@ -259,9 +278,7 @@ impl ActiveCondition {
             Condition::Exposed => {
                 "should the leader be lost now, nobody could take over: bring a full standby up, and let it catch up"
             }
-            Condition::RedundancyLost => {
-                "start the members that are away, or replace them with `lockstep membership replace`"
-            }
+            Condition::RedundancyLost => REDUNDANCY_LOST_ADVICE,
             Condition::EpochsUncommitted => {
                 "leaders follow each other and no quorum stores what they stamp: make room on the disks of the \
                  members, and look why they are slow"
@@ -303,6 +320,7 @@ impl ActiveCondition {
             }
             Condition::FilesDiffer => FILES_DIFFER_ADVICE,
             Condition::TakeoversOften => TAKEOVERS_OFTEN_ADVICE,
+            Condition::OlderKeys => OLDER_KEYS_ADVICE,
             Condition::AddressTwice => ADDRESS_TWICE_ADVICE,
             Condition::PathLost => PATH_LOST_ADVICE,
             Condition::MembersFull => "raise `fanout_members`, or let fewer processes join",

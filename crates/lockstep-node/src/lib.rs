@@ -10,6 +10,7 @@ pub mod local;
 mod measures;
 mod messages;
 mod offline;
+mod older_keys;
 mod recovery;
 mod run;
 pub mod settings;

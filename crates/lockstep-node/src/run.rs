@@ -2,6 +2,7 @@
 
 use super::events::{join_record, leased_record};
 use super::measures::Measures;
+use super::older_keys::OlderKeys;
 use super::takeovers::FailedLeaders;
 use super::{NodeError, RealPorts};
 use crate::io::journal_files::Lock;
@@ -84,6 +85,9 @@ pub struct Node {
     failed_leaders: FailedLeaders,
     /// How many of them were often.
     failed_often: (u64, u64),
+    /// Programs that seal with an older generation of keys, and the last report of them.
+    older_keys: OlderKeys,
+    had_older_keys: (u64, u64),
     /// The checkpoint behind which a node begins that holds nothing, while it goes to the device.
     base: Option<Checkpoint>,
     device: DeviceWatch,
@@ -100,6 +104,7 @@ impl Node {
         (server, fetch, neighbours): (Option<ReplayServer>, Option<Fetch>, Option<NeighbourWatch>),
         effective: Vec<Effective>,
     ) -> Self {
+        let older_keys = OlderKeys::new(clock.now(), replica.core.keys());
         Self {
             identity,
             power,
@@ -129,6 +134,8 @@ impl Node {
             lost_way: (0, 0),
             failed_leaders: FailedLeaders::default(),
             failed_often: (0, 0),
+            older_keys,
+            had_older_keys: (0, 0),
             base: None,
             device: DeviceWatch::new(DEVICE_PATIENCE_NS),
             _lock: lock,
@@ -347,6 +354,9 @@ impl Node {
         self.lost_way = lost_way.unwrap_or(self.lost_way);
         let often = self.failed_leaders.often(now);
         self.failed_often = often.unwrap_or(self.failed_often);
+        let by_unicast = self.replica.core.other_key.take();
+        let older = self.older_keys.poll(now, self.replica.core.keys(), by_unicast);
+        self.had_older_keys = older.unwrap_or(self.had_older_keys);
         let log_next = self.replica.tail().end().next;
         let tail = self.replica.tail();
         let confirmed =
@@ -366,6 +376,7 @@ impl Node {
             (Condition::AddressTwice, twice.is_some(), self.had_twice),
             (Condition::PathLost, lost_way.is_some(), self.lost_way),
             (Condition::TakeoversOften, often.is_some(), self.failed_often),
+            (Condition::OlderKeys, older.is_some(), self.had_older_keys),
             (Condition::RoomLow, low.is_some(), self.room_low),
             (Condition::LineLost, down.is_some(), (self.line_down as u64 + 1, lost)),
             (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),

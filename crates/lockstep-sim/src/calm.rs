@@ -153,8 +153,8 @@ impl World {
                 if let MachineState::Down(_, until) = &mut machine.state {
                     *until = now;
                 }
-                // Planned in the fault phase: to die in a call, to stop, and to lose power then.
-                if let Some(ordeal) = &mut machine.ordeal {
+                // Planned in the fault phase: to die in a call or installing, to stop, to lose power then.
+                for ordeal in [&mut machine.ordeal, &mut node.dies_installing].into_iter().flatten() {
                     ordeal.lasting = ordeal.lasting.min(short_ns);
                 }
                 if let Some((_, until)) = &mut machine.stopping {

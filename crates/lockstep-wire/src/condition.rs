@@ -48,6 +48,7 @@ conditions! {
     DeviceStalled 1106 "device_stalled" "The journal's device has confirmed nothing for `b` nanoseconds; it has what lies below seq `a`.",
     FilesDiffer 1022 "files_differ" "This node's process has value `b` for the key `a`, which all files must have alike, and most others have another.",
     TakeoversOften 1023 "takeovers_often" "`a` leaders failed within ten minutes, as this node saw it (32: or more); `b` is the replica that led each time, or 0. Handovers do not count.",
+    OlderKeys 1024 "older_keys" "`a` publishers and readers seal with an older generation of keys than this node; `b` has the key of the one that did last and its address (from the top: 16 bits of the key's id, 32 of the address, 16 of the port).",
     RoomLow 1108 "room_low" "Of a resource `b` little is left; at the rate of the last minutes it is used up in `a` seconds (0: at no rate). 1 is bytes and 2 inodes of the journal's disk, 3 bytes and 4 inodes of the tail's file system, 5 descriptors.",
     PublishersNearlyFull 1015 "publishers_nearly_full" "`a` names of publishers are in the table, which takes `b`.",
     ReaderAhead 1017 "reader_ahead" "A reader has read up to seq `a`, beyond the log of this leader; `b` is its address, and how many say so.",
@@ -79,7 +80,10 @@ impl Condition {
     /// Whether the release before has no word for it. It would refuse a status with a condition that it does
     /// not know, so such ones stand in a part of their own ([`StatusParts`](crate::StatusParts)).
     pub fn is_in_part(self) -> bool {
-        matches!(self, Self::FilesDiffer | Self::TakeoversOften | Self::PathLost | Self::AddressTwice)
+        matches!(
+            self,
+            Self::FilesDiffer | Self::TakeoversOften | Self::OlderKeys | Self::PathLost | Self::AddressTwice
+        )
     }
 
     /// Its place in [`Condition::ALL`].
@@ -113,6 +117,29 @@ impl ReadersAheadNumber {
     /// Whether it is no single reader's word.
     pub fn is_loss(self) -> bool {
         self.addresses > 1
+    }
+}
+
+/// The second number of [`Condition::OlderKeys`], from the top: 16 bits of the key's id, 32 of the IPv4
+/// address and 16 of the port of the one that seals with it; without an address it came by a group.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct OlderKeysNumber {
+    /// The key's id.
+    pub key_id: u16,
+    /// Where it is.
+    pub at: Option<SocketAddrV4>,
+}
+
+impl OlderKeysNumber {
+    /// As one number.
+    pub fn packed(self) -> u64 {
+        u64::from(self.key_id) << 48 | self.at.map_or(0, packed_address)
+    }
+
+    /// Of that number.
+    pub fn unpacked(number: u64) -> Self {
+        let at = unpacked_address(number);
+        Self { key_id: (number >> 48) as u16, at: (at.port() != 0).then_some(at) }
     }
 }
 

@@ -45,6 +45,9 @@ use zeroize::Zeroize;
 /// Generations of keys that a ring has at most: a key's id has four bits for them.
 pub const GENERATIONS: usize = 16;
 
+/// Of so many publishers' keys of generations that do not seal a note is kept until it is taken.
+pub const OTHER_KEYS: usize = 8;
+
 /// Publishers' keys in a generation at most.
 pub const PUBLISHER_KEYS_MAX: u16 = 4_080;
 
@@ -89,7 +92,7 @@ impl KeyClass {
     }
 
     /// The generation in a key's id.
-    pub(crate) fn generation(key_id: u16) -> u8 {
+    pub fn generation(key_id: u16) -> u8 {
         (key_id >> GENERATION_SHIFT) as u8
     }
 
@@ -193,6 +196,8 @@ pub struct Keyring {
     accepted: AtomicU16,
     /// ... and for each that opens nothing any more, as its keys are overwritten.
     forgotten: AtomicU16,
+    /// Ids of publishers' keys that opened although another generation seals; 0: none.
+    others: [AtomicU16; OTHER_KEYS],
     /// What publishers' keys allow, where that is not the default: by number of the key, in order.
     rights: Mutex<Vec<Arc<KeyHolder>>>,
     /// The rules for recipients; `None`: every name is addressed by everybody.
@@ -213,6 +218,7 @@ impl Keyring {
             sealing: AtomicU8::new(0),
             accepted: AtomicU16::new(0),
             forgotten: AtomicU16::new(0),
+            others: [const { AtomicU16::new(0) }; OTHER_KEYS],
             rights: Mutex::new(Vec::new()),
             recipients: Mutex::new(None),
             rights_version: AtomicU32::new(0),
@@ -424,13 +430,42 @@ impl Keyring {
                 let is_replayed = replayed && kind == Kind::Frame;
                 let keys = self.generation(header, is_replayed)?;
                 keys.opens(class, bytes, header)?;
-                // A key that was overwritten meanwhile is known to everybody.
+                // A key that was overwritten meanwhile is known to everybody. The one that seals never is.
                 fence(Ordering::Acquire);
-                self.generation(header, is_replayed)?;
+                if self.is_other(header.key_id) {
+                    self.open_other(class, header, is_replayed)?;
+                }
                 crate::header::check_seal(header, bytes)?;
             }
         }
         Ok(header)
+    }
+
+    /// Whether another generation than that of this key seals.
+    #[inline]
+    pub fn is_other(&self, key_id: u16) -> bool {
+        KeyClass::generation(key_id) != self.sealing.load(Ordering::Acquire)
+    }
+
+    /// A datagram of a generation that does not seal was opened: it counts if its keys are in force still.
+    #[cold]
+    fn open_other(&self, class: KeyClass, header: &Header, replayed: bool) -> Result<(), Reject> {
+        self.generation(header, replayed)?;
+        if let KeyClass::Publisher(_) = class {
+            for slot in &self.others {
+                let known = slot.compare_exchange(0, header.key_id, Ordering::Relaxed, Ordering::Relaxed);
+                if known.is_ok() || known == Err(header.key_id) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the ids of publishers' keys that opened datagrams since the last time, although another
+    /// generation seals; 0: none. One that finds no room is noted another time.
+    pub fn take_others(&self) -> [u16; OTHER_KEYS] {
+        std::array::from_fn(|slot| self.others[slot].swap(0, Ordering::Relaxed))
     }
 
     #[inline]

@@ -60,6 +60,7 @@ pub fn grade_of(condition: Condition) -> HealthGrade {
         | Condition::DeviceStalled
         | Condition::FilesDiffer
         | Condition::TakeoversOften
+        | Condition::OlderKeys
         | Condition::AddressTwice
         | Condition::PathLost
         | Condition::RoomLow

@@ -20,7 +20,7 @@ use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{self, Config, SecurityMode};
 use lockstep_io::key_file::{GenerationUse, KeyFile};
 use lockstep_process::stop::Stop;
-use lockstep_wire::{GENERATIONS, KeyClass};
+use lockstep_wire::{Condition, GENERATIONS, KeyClass};
 use serde_json::Value;
 use std::io::Write;
 use std::str::FromStr;
@@ -311,6 +311,7 @@ impl KeyRollout<'_> {
         let sealing = file.sealing();
         let (has, next) = match KeyStage::of(file) {
             KeyStage::Sealed(old) if self.args.until == KeyStep::Retired => {
+                self.check_programs()?;
                 for generation in &old {
                     file.retire(*generation).map_err(|why| Failure::new(FAILED, why))?;
                 }
@@ -328,10 +329,31 @@ impl KeyRollout<'_> {
             KeyStage::Settled => (format!("generation {sealing} seals, and no other is accepted"), "added"),
         };
         say(&format!(
-            "done: {has}. Programs that are not named here are not seen: once each of them has read its new file, the same \
-             command with --until {next}\n"
+            "done: {has}. Once each program that is not named here has read its new file, the same command with --until \
+             {next}; `lockstep status` names those that seal with an older generation ten seconds behind the nodes\n"
         ))?;
         Ok(0)
+    }
+
+    /// A program that still seals with a generation would be a stranger without it.
+    ///
+    /// # Errors
+    /// A node has seen one that does.
+    fn check_programs(&mut self) -> Result<(), Failure> {
+        self.cluster.well()?;
+        let (_, asked) = self.cluster.seen()?;
+        let conditions =
+            asked.iter().filter_map(|node| node.status.as_ref()).flat_map(|status| &status.conditions);
+        match conditions
+            .filter(|active| active.condition == Condition::OlderKeys)
+            .max_by_key(|active| active.a)
+        {
+            None => Ok(()),
+            Some(active) => {
+                let what = format!("nothing is retired: {}; {}", active.brief(), active.advice());
+                Err(Failure::new(NOT_READY, what))
+            }
+        }
     }
 
     /// Which hosts have the step, which one is in doubt, and how to go on.

@@ -233,6 +233,10 @@ fn of_condition(condition: Condition, identity: Identity, leader: Option<&NodeSt
         ],
         Condition::PathLost => vec![probe_both()],
         Condition::TakeoversOften => failed_leaders(),
+        Condition::OlderKeys => vec![MendStep::here(
+            "lockstep keys show",
+            "has the key's name: give the program of that name the present file, and let it read that",
+        )],
         Condition::AddressTwice => vec![MendStep::of(
             who,
             "ip neigh",

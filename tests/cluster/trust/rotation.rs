@@ -173,3 +173,53 @@ fn keys_whose_day_is_over_are_an_alarm_and_end_nothing() {
     assert!(cluster.run(&["status"], b"").with_code(0).out.contains("keys     generation 0, fingerprint "));
     super::all_run(&mut replicas);
 }
+
+/// A publisher that has not read its new file is a stranger once the old generation is retired: whoever
+/// rotates sees it before.
+#[test]
+fn a_publisher_that_seals_with_an_older_generation_is_named_and_nothing_is_retired() {
+    let cluster = Cluster::new(3, "");
+    let (mut replicas, mut times) = (cluster.found(), 0);
+    let mut publisher = cluster.start("publisher", &["publish", "--name", "orders"]);
+    let lines = publisher.stdin().take().expect("its input");
+    let stop = AtomicBool::new(false);
+    let keys = |args: &[&str]| cluster.run(&[&["keys"], args].concat(), b"").with_code(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| offer(lines, 100, &stop));
+        let _ends = EndsLoad(&stop); // also where a step fails
+        keys(&["rotate"]);
+        reload(&mut replicas, &mut times);
+        reload(std::slice::from_mut(&mut publisher), &mut 0);
+        keys(&["seal", "1"]);
+        reload(&mut replicas, &mut times);
+
+        let began = Instant::now();
+        let status = loop {
+            let status = cluster.run(&["status"], b"");
+            if status.code != Some(0) {
+                break status.with_code(6).out;
+            }
+            assert!(began.elapsed() < PATIENCE, "nobody is named:\n{}", status.out);
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        let first = status.lines().next().expect("a verdict");
+        assert!(
+            first.contains("publisher key 0 ") && first.contains(" seals with generation 0 still"),
+            "{status}"
+        );
+        let why = cluster.run(&["why"], b"").out;
+        assert!(why.contains("lockstep keys show"), "{why}");
+        // A rotation on all hosts goes no further.
+        let hosts = ["--hosts", "1=a,2=b,3=c", "--reach-with", "sh -c {command}", "--reload", "true"];
+        let import = format!(
+            "{} keys import --config {}",
+            env!("CARGO_BIN_EXE_lockstep"),
+            cluster.path("cluster.toml").display()
+        );
+        let retire = ["rolling", "keys", "--until", "retired", "--import", &import];
+        let refused = cluster.run(&[&retire[..], &hosts].concat(), b"").with_code(4);
+        assert!(refused.err.contains("nothing is retired: publisher key 0 "), "{refused:?}");
+    });
+    assert_eq!(publisher.wait().code(), Some(0), "{}", publisher.log());
+    super::all_run(&mut replicas);
+}

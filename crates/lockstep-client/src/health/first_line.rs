@@ -127,6 +127,8 @@ impl Health {
             }
             // The reader's fault, and not that of the leader that it asked.
             Condition::ReaderAhead if active.is_of_one_reader() => (String::new(), active.brief()),
+            // The program's fault, and not that of the nodes that it sent to.
+            Condition::OlderKeys => (String::new(), active.brief()),
             // The node whose address it is, and not those that see two there.
             Condition::AddressTwice => {
                 let address = Ipv4Addr::from_bits(active.a as u32);

@@ -30,6 +30,7 @@ mod leading;
 mod limits;
 mod lineage;
 mod orders;
+mod other_key;
 mod pending_submissions;
 mod queries;
 mod readers_ahead;
@@ -60,6 +61,7 @@ use identity_probe::IdentityWatch;
 pub use invariants::Tables;
 pub use limits::{ACK_REPEAT_HEARTBEATS, ReplicaLimits};
 use orders::PendingOrders;
+pub use other_key::OtherKey;
 use pending_submissions::PendingSubmissions;
 use readers_ahead::ReadersAhead;
 pub use recovered::Recovered;
@@ -205,6 +207,8 @@ pub struct ReplicaCore {
     /// The active conditions; set by [`ReplicaCore::set_condition`].
     pub conditions: ConditionSet,
     readers_ahead: ReadersAhead,
+    /// A sender that seals with another generation of keys than we.
+    pub other_key: OtherKey,
     /// What this node gets from each of the others; its process counts it.
     pub ways: Ways,
     /// Since when many takeovers have had no commit.
@@ -461,6 +465,7 @@ impl ReplicaCore {
             losses: Losses::default(),
             conditions: ConditionSet::default(),
             readers_ahead: ReadersAhead::default(),
+            other_key: OtherKey::default(),
             ways: Ways::default(),
             epochs_alarm: EpochsAlarm::default(),
             events: Events::default(),

@@ -33,9 +33,11 @@ impl<P: Ports> ReplicaEngine<P> {
         let count = net.recv_unicast();
         core.counters.add(Counter::UnicastIn, count as u64);
         for index in 0..count {
-            if let Err(reject) = core.unicast(role, net, tail, turn, index) {
-                let (bytes, from) = net.unicast_datagram(index);
-                reject_datagram(core, reject, bytes, Some(from));
+            let judged = core.unicast(role, net, tail, turn, index);
+            let (bytes, from) = net.unicast_datagram(index);
+            match judged {
+                Ok(()) => core.other_key.note(core.rx.keys(), bytes, from),
+                Err(reject) => reject_datagram(core, reject, bytes, Some(from)),
             }
         }
         if count > 0
@@ -233,9 +235,8 @@ impl ReplicaCore {
     /// wrong, or something final is lost. A reader that follows a later epoch may well know more than a
     /// leader that was superseded.
     fn observe_reader(&mut self, role: Role, end: &LogEnd, header: &Header, from: SocketAddrV4) {
-        let is_ours = header.history != 0 && header.history == self.rx.history();
-        let is_present = header.epoch() == end.epoch;
-        if role == Role::Leader && is_ours && is_present && header.commit_next > end.next {
+        let is_present = header.history == self.rx.history() && header.epoch() == end.epoch;
+        if role == Role::Leader && header.history != 0 && is_present && header.commit_next > end.next {
             let noted = (&mut self.conditions, &mut self.events);
             self.readers_ahead.on_reader(noted, self.turns.polled_at, (header.commit_next - 1, from));
         }

@@ -231,7 +231,7 @@ impl Oracle {
             return broken("STATUS", who, "tells as members", &reported, &(&stem.members, stem.members_seq));
         }
         let leader = header.epoch().leader().packed();
-        if body.leader != 0 && body.leader != leader && Epoch(body.promised) == header.epoch() {
+        if !self.tree.may_follow(header.epoch(), body.leader) && Epoch(body.promised) == header.epoch() {
             return broken("STATUS", who, "tells as its leader", &body.leader, &leader);
         }
         Ok(())

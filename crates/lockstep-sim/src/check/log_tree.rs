@@ -13,6 +13,7 @@ use lockstep_core::proto::publishers::PublisherState;
 use lockstep_machine::Acknowledger;
 use lockstep_wire::{Chain, Epoch, FrameView, Header, Identity, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// One frame's place in the tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -132,6 +133,14 @@ impl Tree {
     /// The durability that an ack stands for in this epoch; `None` before its start was seen.
     pub fn durability(&self, epoch: Epoch) -> Option<Durability> {
         self.durabilities.get(&epoch).copied()
+    }
+
+    /// Whether a node whose log ends in `epoch` may follow this leader (0: none): a journal that is full
+    /// takes no frame of a later epoch.
+    pub fn may_follow(&self, epoch: Epoch, leader: u64) -> bool {
+        let mut later = self.durabilities.range((Bound::Excluded(epoch), Bound::Unbounded));
+        [0, epoch.leader().packed()].contains(&leader)
+            || later.any(|(later, _)| later.leader().packed() == leader)
     }
 
     /// Frames in all.

@@ -112,6 +112,8 @@ const REGRESSIONS: &[u64] = &[
     50063036,
     60113933,
     70026493,
+    20261130014921,
+    20261201383810,
 ];
 
 /// Known seeds, from 0 on, that each change runs.
