@@ -256,6 +256,8 @@ impl Machine {
         let same = len > 0 && is[..len] == was[..len] && behind.iter().all(|byte| *byte == 0);
         let mut before = self.store.clone();
         before.replace(FileName::Segment(number), &was).map_err(|error| error.to_string())?;
+        // Its index is that of the mended one: it is computed anew.
+        let _removed = before.remove(FileName::Index(number));
         if same || frames(&self.store) == frames(&before) {
             Ok(())
         } else {

@@ -110,8 +110,8 @@ impl Inspection {
         let Self { settings, mut superblock, mut state, numbers, base, .. } = self;
         reslot(&mut memory, &geometry, state.first_retained);
         let run = superblock.run;
-        // All that was written by then is on the device, if every acknowledgement rested on the device; the
-        // segment that is being filled continues.
+        // All that was acknowledged by then is on the device, if every acknowledgement rested on it, and the
+        // rest is brought there below; the segment that is being filled continues.
         let newest = numbers.last().copied().unwrap_or(0);
         let filled = newest - u64::from(state.filling.as_ref().is_some_and(|filling| !filling.closed));
         let settled = (run.clean || run.weakest_durability == Durability::Power).then_some((filled, newest));
@@ -122,7 +122,7 @@ impl Inspection {
             Tail::recovered(memory, label, geometry, log, state.switched_from).of_journal(&numbers, base);
         let pos = tail.memory_mut().word(Word::WrittenPos);
         let sizes = (label, geometry, settings.segment_len);
-        let synced_to = settled.map_or(run.synced_to, |(synced_to, _)| synced_to);
+        let synced_to = if run.clean { filled } else { run.synced_to };
         let mut writer = SegmentWriter::recovered(
             sizes,
             state.filling.take(),
@@ -139,6 +139,10 @@ impl Inspection {
             writer.mark_clean(store, &mut superblock)?;
             let inspection = inspect(store, None::<&M>, settings)?;
             return inspection.begin(store, tail.into_memory());
+        }
+        if settled.is_some() && !run.clean {
+            // As in a new ring: what a run that died has written may be in the cache, up to its newest file.
+            writer.sync_all(store)?;
         }
         superblock.run = run.started(settings.boot, label.generation, settings.durability(), settled);
         superblock.high_next = self.high_next.max(tail.end().next);

@@ -9,9 +9,9 @@ use lockstep_sim::proof::{ProofScope, explore};
 use lockstep_testkit::lane;
 use std::time::Instant;
 
-/// Two runs behind each other; by night interrupted at eight times as many places.
+/// Two runs behind each other; by night interrupted at twice as many places.
 pub fn scope_of_lane() -> ProofScope {
-    ProofScope { generations: 2, stride: lane::amount(512, 64), jobs: 2 }
+    ProofScope { generations: 2, stride: lane::amount(128, 64), jobs: 2 }
 }
 
 #[test]
