@@ -3,7 +3,9 @@
 use super::{ARCHIVER, Fault, INTRUDER, Mend, Night};
 use lockstep_testkit::netns::{CardLife, Cut, LINE_A, Network};
 use lockstep_testkit::processes::PATIENCE;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::time::Duration;
 
 const fn fault(
     name: &'static str,
@@ -14,6 +16,8 @@ const fn fault(
     Fault { name, says, code, step, alert, plant }
 }
 
+/// The number of a publisher among the processes.
+const PUBLISHER: u32 = 201;
 /// `degraded`.
 const SIX: i32 = 6;
 const START_S: &str = "systemctl start lockstep-sequencer@{s}";
@@ -367,6 +371,21 @@ pub const FAULTS: &[Fault] = &[
             })
         },
     ),
+    fault(
+        "keys whose day is over",
+        ("the keys that seal were to be replaced ", SIX),
+        ("lockstep keys rotate", "LockstepKeysExpire"),
+        |night| {
+            expire_keys(night, "2020-01-01");
+            Box::new(|night: &mut Night| expire_keys(night, "never"))
+        },
+    ),
+    fault(
+        "a publisher that has not read its new keys",
+        ("publisher key 0 ", SIX),
+        ("lockstep keys show", "LockstepOlderKeys"),
+        with_older_keys,
+    ),
 ];
 
 fn shell(script: &str) {
@@ -539,4 +558,40 @@ fn damaged(night: &mut Night) -> Mend {
          printf \"\\\\$(printf %03o $((byte ^ 1)))\" | dd of=$segment bs=1 seek=5000 conv=notrunc status=none"
     ));
     mend
+}
+
+/// Gives the keys a day, and lets all nodes read it.
+fn expire_keys(night: &mut Night, day: &str) {
+    night.cluster.run(&["keys", "expire", "0", day], b"").with_code(0);
+    read_keys(night);
+}
+
+/// All nodes read their key files again.
+fn read_keys(night: &Night) {
+    (1..=3).chain([ARCHIVER]).for_each(|id| night.signal(id, "HUP"));
+}
+
+/// A publisher opens with the new generation, and goes on to seal with the one before.
+fn with_older_keys(night: &mut Night) -> Mend {
+    let keys =
+        |night: &Night, args: &[&str]| night.cluster.run(&[&["keys"], args].concat(), b"").with_code(0).out;
+    let new = keys(night, &["rotate"]).trim().to_owned();
+    read_keys(night);
+    let mut publisher = night.cluster.start("publisher", &["publish", "--name", "rotated"]);
+    let mut lines = publisher.stdin().take().expect("its input");
+    std::thread::spawn(move || {
+        while writeln!(lines, "with older keys").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    night.processes.insert(PUBLISHER, publisher);
+    let opened = |night: &Night| night.cluster.read(&["--from", "oldest"]).out.contains("with older keys");
+    while !opened(night) {}
+    keys(night, &["seal", &new]);
+    read_keys(night);
+    Box::new(|night| {
+        night.end(PUBLISHER, "KILL");
+        // It is named for a minute behind its last message.
+        std::thread::sleep(Duration::from_secs(40));
+    })
 }

@@ -295,3 +295,31 @@ fn publishers_keys_of_a_retired_generation_are_overwritten_and_the_others_stay()
     assert_eq!(ring.add(0, &without), Ok(()), "its file is read again");
     assert_eq!(ring.add(0, &all(10)), Err(OtherKeys { generation: 0 }));
 }
+
+/// AUTH-3: whoever seals with another generation than the one in force opens, and publishers' keys among them
+/// are noted; nothing is noted of what does not open, and of the generation that seals.
+#[test]
+fn publishers_keys_of_another_generation_than_the_one_that_seals_are_noted_until_they_are_taken() {
+    let ring = replica();
+    assert_eq!(ring.add(1, &all(20)), Ok(()));
+    let noted = || ring.take_others().into_iter().filter(|key_id| *key_id != 0).collect::<Vec<_>>();
+    let opens = |bytes: &[u8]| Datagram::decode(bytes, &ring).is_ok();
+    ring.set_generations(0, 0b11);
+    assert!(opens(&nack(&publisher(5))) && opens(&nack(&publisher(0))));
+    assert_eq!(noted(), []);
+
+    ring.set_generations(1, 0b11);
+    let mut forged = nack(&publisher(0));
+    *forged.last_mut().unwrap() ^= 1;
+    assert!(!opens(&forged));
+    for _ in 0..2 {
+        assert!(opens(&nack(&publisher(5))) && opens(&nack(&reader())) && opens(&ack(&replica())));
+    }
+    let expected = KeyClass::Publisher(5).key_id(0);
+    assert_eq!((noted(), noted()), (vec![expected], vec![]));
+    assert!(ring.is_other(expected) && KeyClass::generation(expected) == 0);
+
+    ring.set_generations(1, 0b10);
+    assert!(!opens(&nack(&publisher(5))));
+    assert_eq!(noted(), []);
+}
