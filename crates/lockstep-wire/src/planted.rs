@@ -253,6 +253,7 @@ mutations! {
     LostNeverGone "replays" "a source that cannot be reached is waited for, whatever the others say",
     GoneUnnamed "vanished" "a segment that is gone is named by nobody",
     BaseGoneUnnamed "vanished" "the tables of what retention removed are gone, and nobody names them",
+    GoneCommitted "S4" "what is gone from a journal's beginning counts as removed, and so as committed",
     BegunUnrecorded "S9" "acks rest on a segment whose file the superblock does not name",
     GoneNotDerived "vanished" "an index that is gone is not computed anew",
     RejoinsUnproven "REJOIN-1" "a replica without a replica's keys gives up its journal for a new identity",

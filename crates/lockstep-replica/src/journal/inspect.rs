@@ -391,9 +391,11 @@ impl Inspection {
         self.founding.as_ref().map_or(self.state.log.end, |founding| founding.end)
     }
 
-    /// Retention has removed all frames below, and so they are committed.
+    /// Retention has removed all frames below, and so they are committed. 1 where they are gone without it:
+    /// they need not have been.
     pub fn removed_next(&self) -> Seq {
-        self.base.next
+        let is_gone = self.numbers.first().is_some_and(|oldest| *oldest > self.superblock.oldest_number);
+        if is_gone && !planted(Mutation::GoneCommitted) { 1 } else { self.base.next }
     }
 
     /// The log was known to reach this seq.

@@ -107,6 +107,7 @@ impl Inspection {
         geometry: Geometry,
     ) -> Result<OpenedJournal<M>, JournalOpenError> {
         assert_eq!(memory.label(), Some(label), "the ring is the one that was looked at");
+        let removed_next = self.removed_next();
         let Self { settings, mut superblock, mut state, numbers, base, .. } = self;
         reslot(&mut memory, &geometry, state.first_retained);
         let run = superblock.run;
@@ -147,7 +148,7 @@ impl Inspection {
         superblock.run = run.started(settings.boot, label.generation, settings.durability(), settled);
         superblock.high_next = self.high_next.max(tail.end().next);
         mark(store, &mut superblock, &mut tail)?;
-        Ok(OpenedJournal { tail, writer, superblock, checkpoint, removed_next: base.next })
+        Ok(OpenedJournal { tail, writer, superblock, checkpoint, removed_next })
     }
 
     /// In a new ring, filled from the segments.
@@ -158,6 +159,7 @@ impl Inspection {
     ) -> Result<OpenedJournal<M>, JournalOpenError> {
         let geometry = Geometry::new(memory.ring_len(), self.settings.frame_len_max)
             .map_err(JournalOpenError::Settings)?;
+        let removed_next = self.removed_next();
         let Self { settings, mut superblock, state, numbers, base, torn, founding, .. } = self;
         if let Some(torn) = &torn {
             clear(store, torn)?;
@@ -210,7 +212,7 @@ impl Inspection {
         }
         superblock.run = run;
         mark(store, &mut superblock, &mut tail)?;
-        Ok(OpenedJournal { tail, writer, superblock, checkpoint: state.checkpoint, removed_next: base.next })
+        Ok(OpenedJournal { tail, writer, superblock, checkpoint: state.checkpoint, removed_next })
     }
 }
 

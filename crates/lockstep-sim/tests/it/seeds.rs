@@ -115,6 +115,7 @@ const REGRESSIONS: &[u64] = &[
     2403,
     20261130014921,
     20261201383810,
+    20261204407278,
 ];
 
 /// Known seeds, from 0 on, that each change runs.

@@ -216,6 +216,22 @@ fn a_node_names_the_tables_of_what_was_removed_that_vanish_until_they_are_back_a
     assert_eq!((events, side.damaged()), (vec![SideEvent::Back(base)], (0, 0)));
 }
 
+/// S4: retention removes what is committed. Other hands may remove more, and a node that begins behind it
+/// calls nothing of that committed.
+#[test]
+fn s4_what_retention_has_removed_is_committed_and_what_is_gone_otherwise_need_not_be() {
+    let (mut store, _) = grown().stop();
+    remove(&mut store, &[FileName::Segment(1)]);
+    let oldest = numbers(&store).unwrap()[0];
+    assert!(oldest > 1 && first_seq(&store, oldest) > 1);
+    assert_eq!(inspected(&store, None, settings()).removed_next(), 1);
+
+    let (store, _) = retained().stop();
+    let oldest = numbers(&store).unwrap()[0];
+    assert!(oldest > 1);
+    assert_eq!(inspected(&store, None, settings()).removed_next(), first_seq(&store, oldest));
+}
+
 /// By `power` a journal whose node is down lacks its newest segment, and then the machine loses the tail: the
 /// segment is missed all the same. At each turn of a node whose segments roll, and whose store fails.
 #[test]

@@ -275,6 +275,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::AnyCommitProves, Test("no seed of 400, and no walk of 150,000 steps; it/catch_up.rs")),
     (Mutation::GoneUnnamed, Seed(73)),
     (Mutation::BaseGoneUnnamed, Seed(2609)),
+    (Mutation::GoneCommitted, Seed(20261204407278)),
     (Mutation::BegunUnrecorded, Seed(20261129509713)),
     (Mutation::GoneNotDerived, Seed(624)),
     (Mutation::RejoinsUnproven, Test("a daemon decides; proto/rejoin.rs tries all evidence")),
