@@ -38,15 +38,14 @@ impl OlderKeys {
         keys: &Keyring,
         by_unicast: Option<OlderKeysNumber>,
     ) -> Option<(u64, u64)> {
-        let sealing = keys.generations().0;
+        let (sealing, accepted) = keys.generations();
         if sealing != self.sealing.0 {
             self.sealing = (sealing, now);
         }
-        let by_groups = keys.take_others().map(|key_id| OlderKeysNumber { key_id, at: None });
+        let by_groups = keys.take_noted().map(|key_id| OlderKeysNumber { key_id, at: None });
         for program in by_groups.into_iter().chain(by_unicast) {
             self.note(now, program);
         }
-        let accepted = keys.generations().1;
         self.programs.retain(|(program, seen)| {
             let generation = KeyClass::generation(program.key_id);
             now.saturating_sub(*seen) < SEEN_NS

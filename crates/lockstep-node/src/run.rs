@@ -354,7 +354,7 @@ impl Node {
         self.lost_way = lost_way.unwrap_or(self.lost_way);
         let often = self.failed_leaders.often(now);
         self.failed_often = often.unwrap_or(self.failed_often);
-        let by_unicast = self.replica.core.other_key.take();
+        let by_unicast = self.replica.core.noted_key.take();
         let older = self.older_keys.poll(now, self.replica.core.keys(), by_unicast);
         self.had_older_keys = older.unwrap_or(self.had_older_keys);
         let log_next = self.replica.tail().end().next;

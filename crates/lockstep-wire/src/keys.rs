@@ -46,7 +46,7 @@ use zeroize::Zeroize;
 pub const GENERATIONS: usize = 16;
 
 /// Of so many publishers' keys of generations that do not seal a note is kept until it is taken.
-pub const OTHER_KEYS: usize = 8;
+pub const NOTED_KEYS: usize = 8;
 
 /// Publishers' keys in a generation at most.
 pub const PUBLISHER_KEYS_MAX: u16 = 4_080;
@@ -197,7 +197,7 @@ pub struct Keyring {
     /// ... and for each that opens nothing any more, as its keys are overwritten.
     forgotten: AtomicU16,
     /// Ids of publishers' keys that opened although another generation seals; 0: none.
-    others: [AtomicU16; OTHER_KEYS],
+    noted: [AtomicU16; NOTED_KEYS],
     /// What publishers' keys allow, where that is not the default: by number of the key, in order.
     rights: Mutex<Vec<Arc<KeyHolder>>>,
     /// The rules for recipients; `None`: every name is addressed by everybody.
@@ -218,7 +218,7 @@ impl Keyring {
             sealing: AtomicU8::new(0),
             accepted: AtomicU16::new(0),
             forgotten: AtomicU16::new(0),
-            others: [const { AtomicU16::new(0) }; OTHER_KEYS],
+            noted: [const { AtomicU16::new(0) }; NOTED_KEYS],
             rights: Mutex::new(Vec::new()),
             recipients: Mutex::new(None),
             rights_version: AtomicU32::new(0),
@@ -452,7 +452,7 @@ impl Keyring {
     fn open_other(&self, class: KeyClass, header: &Header, replayed: bool) -> Result<(), Reject> {
         self.generation(header, replayed)?;
         if let KeyClass::Publisher(_) = class {
-            for slot in &self.others {
+            for slot in &self.noted {
                 let known = slot.compare_exchange(0, header.key_id, Ordering::Relaxed, Ordering::Relaxed);
                 if known.is_ok() || known == Err(header.key_id) {
                     break;
@@ -464,8 +464,8 @@ impl Keyring {
 
     /// Takes the ids of publishers' keys that opened datagrams since the last time, although another
     /// generation seals; 0: none. One that finds no room is noted another time.
-    pub fn take_others(&self) -> [u16; OTHER_KEYS] {
-        std::array::from_fn(|slot| self.others[slot].swap(0, Ordering::Relaxed))
+    pub fn take_noted(&self) -> [u16; NOTED_KEYS] {
+        std::array::from_fn(|slot| self.noted[slot].swap(0, Ordering::Relaxed))
     }
 
     #[inline]

@@ -342,18 +342,14 @@ impl KeyRollout<'_> {
     fn check_programs(&mut self) -> Result<(), Failure> {
         self.cluster.well()?;
         let (_, asked) = self.cluster.seen()?;
-        let conditions =
-            asked.iter().filter_map(|node| node.status.as_ref()).flat_map(|status| &status.conditions);
-        match conditions
-            .filter(|active| active.condition == Condition::OlderKeys)
-            .max_by_key(|active| active.a)
-        {
-            None => Ok(()),
-            Some(active) => {
-                let what = format!("nothing is retired: {}; {}", active.brief(), active.advice());
-                Err(Failure::new(NOT_READY, what))
-            }
-        }
+        let statuses = asked.iter().filter_map(|node| node.status.as_ref());
+        let named = statuses
+            .flat_map(|status| &status.conditions)
+            .filter(|active| active.condition == Condition::OlderKeys);
+        named.max_by_key(|active| active.a).map_or(Ok(()), |active| {
+            let what = format!("nothing is retired: {}; {}", active.brief(), active.advice());
+            Err(Failure::new(NOT_READY, what))
+        })
     }
 
     /// Which hosts have the step, which one is in doubt, and how to go on.

@@ -1,6 +1,7 @@
 //! The faults of the night, each with its words.
 
 use super::{ARCHIVER, Fault, INTRUDER, Mend, Night};
+use crate::joining::until;
 use lockstep_testkit::netns::{CardLife, Cut, LINE_A, Network};
 use lockstep_testkit::processes::PATIENCE;
 use std::io::Write;
@@ -585,8 +586,7 @@ fn with_older_keys(night: &mut Night) -> Mend {
         }
     });
     night.processes.insert(PUBLISHER, publisher);
-    let opened = |night: &Night| night.cluster.read(&["--from", "oldest"]).out.contains("with older keys");
-    while !opened(night) {}
+    until("its first message", || night.cluster.read(&["--from", "oldest"]).out.contains("with older keys"));
     keys(night, &["seal", &new]);
     read_keys(night);
     Box::new(|night| {

@@ -29,8 +29,8 @@ mod invariants;
 mod leading;
 mod limits;
 mod lineage;
+mod noted_key;
 mod orders;
-mod other_key;
 mod pending_submissions;
 mod queries;
 mod readers_ahead;
@@ -60,8 +60,8 @@ pub use gauges::REPLICA_ROWS;
 use identity_probe::IdentityWatch;
 pub use invariants::Tables;
 pub use limits::{ACK_REPEAT_HEARTBEATS, ReplicaLimits};
+pub use noted_key::NotedKey;
 use orders::PendingOrders;
-pub use other_key::OtherKey;
 use pending_submissions::PendingSubmissions;
 use readers_ahead::ReadersAhead;
 pub use recovered::Recovered;
@@ -208,7 +208,7 @@ pub struct ReplicaCore {
     pub conditions: ConditionSet,
     readers_ahead: ReadersAhead,
     /// A sender that seals with another generation of keys than we.
-    pub other_key: OtherKey,
+    pub noted_key: NotedKey,
     /// What this node gets from each of the others; its process counts it.
     pub ways: Ways,
     /// Since when many takeovers have had no commit.
@@ -465,7 +465,7 @@ impl ReplicaCore {
             losses: Losses::default(),
             conditions: ConditionSet::default(),
             readers_ahead: ReadersAhead::default(),
-            other_key: OtherKey::default(),
+            noted_key: NotedKey::default(),
             ways: Ways::default(),
             epochs_alarm: EpochsAlarm::default(),
             events: Events::default(),

@@ -36,7 +36,7 @@ impl<P: Ports> ReplicaEngine<P> {
             let judged = core.unicast(role, net, tail, turn, index);
             let (bytes, from) = net.unicast_datagram(index);
             match judged {
-                Ok(()) => core.other_key.note(core.rx.keys(), bytes, from),
+                Ok(()) => core.noted_key.note(core.rx.keys(), bytes, from),
                 Err(reject) => reject_datagram(core, reject, bytes, Some(from)),
             }
         }

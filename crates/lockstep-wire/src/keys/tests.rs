@@ -302,7 +302,7 @@ fn publishers_keys_of_a_retired_generation_are_overwritten_and_the_others_stay()
 fn publishers_keys_of_another_generation_than_the_one_that_seals_are_noted_until_they_are_taken() {
     let ring = replica();
     assert_eq!(ring.add(1, &all(20)), Ok(()));
-    let noted = || ring.take_others().into_iter().filter(|key_id| *key_id != 0).collect::<Vec<_>>();
+    let noted = || ring.take_noted().into_iter().filter(|key_id| *key_id != 0).collect::<Vec<_>>();
     let opens = |bytes: &[u8]| Datagram::decode(bytes, &ring).is_ok();
     ring.set_generations(0, 0b11);
     assert!(opens(&nack(&publisher(5))) && opens(&nack(&publisher(0))));

@@ -5,9 +5,9 @@ use std::net::SocketAddrV4;
 
 /// The last one, until it is taken.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct OtherKey(Option<OlderKeysNumber>);
+pub struct NotedKey(Option<OlderKeysNumber>);
 
-impl OtherKey {
+impl NotedKey {
     /// Notes the sender of a datagram whose tag was right.
     #[inline]
     pub(super) fn note(&mut self, keys: &Keyring, bytes: &[u8], from: SocketAddrV4) {
