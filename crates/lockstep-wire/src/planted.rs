@@ -254,12 +254,15 @@ mutations! {
     GoneUnnamed "vanished" "a segment that is gone is named by nobody",
     BaseGoneUnnamed "vanished" "the tables of what retention removed are gone, and nobody names them",
     GoneCommitted "S4" "what is gone from a journal's beginning counts as removed, and so as committed",
+    BaseBeforeEpochs "stuck" "retention leaves a checkpoint with which no node can begin",
+    HoleIsNoEnd "stuck" "the log goes on behind a segment that the power has taken a part of",
     BegunUnrecorded "S9" "acks rest on a segment whose file the superblock does not name",
     GoneNotDerived "vanished" "an index that is gone is not computed anew",
     RejoinsUnproven "REJOIN-1" "a replica without a replica's keys gives up its journal for a new identity",
     RejoinsBesideItself "REJOIN-1" "a replica takes the place of an identity that lives",
     RejoinsBelowQuorum "REJOIN-1" "a replica gives up its journal where no quorum is left",
     RejoinsAtOnce "REJOIN-1" "a replica gives up its journal while another change is open",
+    TooOldAskedFirst "NACK-3" "who has said that its ring begins later is asked first for what is older",
     RequestsWithoutRoom "NACK-1" "who has no room for what comes next asks for it again and again",
 }
 

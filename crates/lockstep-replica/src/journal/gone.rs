@@ -121,7 +121,7 @@ fn end_before<S: Store>(store: &S, number: u64) -> Result<Seq, StoreError> {
     }
     match header_of(store, before)? {
         Some(header) => match end_of(store, &header) {
-            Ok(end) => Ok(end.next),
+            Ok(end) => Ok(end.log.next),
             Err(error) if is_unreadable(&error) => Ok(0),
             Err(error) => Err(error),
         },
@@ -142,14 +142,30 @@ fn is_unreadable(error: &StoreError) -> bool {
     matches!(error.fault, StoreFault::Missing | StoreFault::Failed)
 }
 
+/// Where the records of a segment end that can be read.
+pub(crate) struct RecordsEnd {
+    /// The log with them, ...
+    pub log: LogEnd,
+    /// ... their offset, ...
+    pub offset: u64,
+    /// ... and whether something else than nothing lies there.
+    pub is_bad: bool,
+}
+
 /// Where the log ends with the records of this segment that can be read.
-pub(crate) fn end_of<S: Store>(store: &S, header: &SegmentHeader) -> Result<LogEnd, StoreError> {
+pub(crate) fn end_of<S: Store>(store: &S, header: &SegmentHeader) -> Result<RecordsEnd, StoreError> {
     let mut log = LogRebuild::from_end(header.before(), Extents::bounded(1));
     let mut walk = Walk::new(store, header.number, RECORDS_AT);
-    while let WalkItem::Record(offset, record, _) = walk.step()? {
-        if log.on_record(offset, &record).is_err() {
-            break;
-        }
+    loop {
+        let offset = walk.offset();
+        let is_bad = match walk.step()? {
+            WalkItem::Record(offset, record, _) => match log.on_record(offset, &record) {
+                Ok(_) => continue,
+                Err(_) => true,
+            },
+            WalkItem::End(_) => false,
+            WalkItem::Bad(..) => true,
+        };
+        return Ok(RecordsEnd { log: log.end, offset, is_bad });
     }
-    Ok(log.end)
 }

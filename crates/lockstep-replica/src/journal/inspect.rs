@@ -12,7 +12,7 @@ use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::open::{Cut, JournalOpenError, Settings};
 use crate::journal::ports::{FileName, Store, TailMemory, Word};
 use crate::journal::proof::{self, Completeness, JournalEvidence, RingEvidence, RingMismatch};
-use crate::journal::read::written_numbers;
+use crate::journal::reached::{self, Hole, written_numbers};
 use crate::journal::recover::{self, RecoverError, RecoveredState, Torn};
 use crate::journal::recovery::{self, PendingFounding};
 use crate::journal::superblock::{Copies, Superblock};
@@ -33,8 +33,9 @@ pub struct Inspection {
     /// The label of the ring, and its layout, where the ring is the journal's own.
     pub(super) own: Option<(TailLabel, Geometry)>,
     pub(super) torn: Option<Torn>,
-    /// A segment that was begun, and whose content never reached the device.
-    pub(super) unwritten: Option<u64>,
+    /// Segments that were begun, and whose content, or that of one before, never reached the device; newest
+    /// first.
+    pub(super) unwritten: Vec<u64>,
     /// The founding that goes behind the log in the first run of a history that was founded on it.
     pub(super) founding: Option<PendingFounding>,
     pub(super) high_next: Seq,
@@ -68,7 +69,7 @@ pub fn inspect<S: Store, M: TailMemory>(
     if newest.identity.replica != settings.replica {
         return Err(JournalOpenError::Replica { seen: newest.identity, want: settings.replica });
     }
-    let (numbers, unwritten) = written_numbers(store)?;
+    let (mut numbers, mut unwritten) = written_numbers(store)?;
     let mut sight = Sight::new(&newest, older.as_ref(), damage.is_some());
     let label = memory.and_then(|memory| memory.label());
     let mut ring = sight.ring(label.as_ref(), &settings)?;
@@ -85,7 +86,7 @@ pub fn inspect<S: Store, M: TailMemory>(
     let (mut state, own, torn) = match recovered {
         Some((state, label, geometry)) => (state, Some((label, geometry)), None),
         None => {
-            let (state, torn) = sight.read_segments(store, memory, &numbers)?;
+            let (state, torn) = sight.read_segments(store, memory, &mut numbers, &mut unwritten)?;
             (state, None, torn)
         }
     };
@@ -271,13 +272,22 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// The log by the segments alone.
+    /// The log by the segments alone. A sealed one without its content ends it: those behind are unwritten.
     fn read_segments<S: Store, M: TailMemory>(
         &mut self,
         store: &S,
         memory: Option<&M>,
-        numbers: &[u64],
+        numbers: &mut Vec<u64>,
+        unwritten: &mut Vec<u64>,
     ) -> Result<(RecoveredState, Option<Torn>), JournalOpenError> {
+        match reached::end_at_hole(store, numbers, &self.newest.run)? {
+            Hole::None => {}
+            Hole::Ends(behind) => {
+                self.high_next = self.high_next.max(reached::known_next(store, &behind)?);
+                unwritten.extend(behind);
+            }
+            Hole::Damage(found) => self.damage.push(found),
+        }
         let (state, found, torn) = recover::cold(store, numbers, false)?;
         self.damage.extend(found);
         let own = memory.filter(|_| self.ring_damage.is_some());
@@ -443,9 +453,9 @@ impl Inspection {
 
     /// A torn end that is cut when the journal is used.
     pub fn cut(&self) -> Option<Cut> {
-        let (number, offset, len) = match (&self.torn, self.unwritten) {
+        let (number, offset, len) = match (&self.torn, self.unwritten.last()) {
             (Some(torn), _) => (torn.number, torn.offset, torn.len),
-            (None, Some(number)) => (number, 0, 0),
+            (None, Some(number)) => (*number, 0, 0),
             (None, None) => return None,
         };
         Some(Cut { file: FileName::Segment(number).to_string(), offset, len })

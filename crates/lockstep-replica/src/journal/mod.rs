@@ -44,6 +44,7 @@ mod overview;
 pub mod packed;
 pub mod ports;
 pub mod proof;
+mod reached;
 mod read;
 pub mod record;
 mod recover;

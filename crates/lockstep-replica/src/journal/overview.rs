@@ -11,7 +11,8 @@ use crate::journal::index::Index;
 use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError};
-use crate::journal::read::{LogReader, numbers, written_numbers};
+use crate::journal::reached::{self, Hole, written_numbers};
+use crate::journal::read::{LogReader, numbers};
 use crate::journal::record::Record;
 use crate::journal::recover;
 use crate::journal::recovery::last_start;
@@ -71,12 +72,21 @@ impl StoredLog {
 /// # Errors
 /// Those of the files; or damage that leaves no log.
 pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<StoredLog, JournalOpenError> {
-    let (numbers, unwritten) = written_numbers(store)?;
+    let (mut numbers, mut unwritten) = written_numbers(store)?;
+    let hole = reached::hole(store, &mut numbers)?;
     let headers = |number: Option<&u64>| -> Result<Option<SegmentHeader>, JournalOpenError> {
         Ok(number.map(|number| read_header(store, *number)).transpose()?.and_then(Result::ok))
     };
     let (oldest, newest) = (headers(numbers.first())?, headers(numbers.last())?);
     let (state, damage, torn) = recover::cold(store, &numbers, true)?;
+    let damage = match hole {
+        Hole::None => damage,
+        Hole::Ends(behind) => {
+            unwritten.extend(behind);
+            damage
+        }
+        Hole::Damage(found) => Some(found),
+    };
     let (end, checkpoint) = (state.log.end, state.checkpoint);
     let lineage = last_start(&checkpoint).map_or(Lineage::of(checkpoint.history), |(lineage, _)| lineage);
     let start = oldest.map_or(end, |header| header.before());
@@ -89,7 +99,10 @@ pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<Sto
         commit_next: checkpoint.commit_next.clamp(start.next, end.next),
         checkpoint,
         lineage,
-        torn: torn.map(|torn| (torn.number, torn.offset)).or(unwritten.map(|number| (number, 0))).map(at),
+        torn: torn
+            .map(|torn| (torn.number, torn.offset))
+            .or(unwritten.last().map(|number| (*number, 0)))
+            .map(at),
         damage,
         gone: gone(store, expected)?,
     })
@@ -162,7 +175,7 @@ fn overview_of<S: Store>(
     let file = file_of(store, number);
     let end = match later {
         Some(later) => later.before(),
-        None => end_of(store, header)?,
+        None => end_of(store, header)?.log,
     };
     let first = match Walk::new(store, number, RECORDS_AT).step()? {
         WalkItem::Record(_, Record::Frame(frame), _) => Some((frame.header.epoch(), frame.header.timestamp)),

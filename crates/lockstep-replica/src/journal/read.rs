@@ -1,23 +1,17 @@
 //! Reads the log back from the segments, at the reader's pace: `verify`, digests, replay. A cold path: it
 //! allocates, and it reads data for which no hot thread waits.
 
-use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::gone::Gone;
 use crate::journal::index::{FramePosition, Index};
-use crate::journal::packed::{file_of, read_segment};
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
+use crate::journal::packed::file_of;
+use crate::journal::ports::{FileName, Store, StoreError};
 use crate::journal::record::Record;
 use crate::journal::segment::RECORDS_AT;
-use crate::journal::superblock::Superblock;
 use crate::journal::walk::{Walk, WalkItem, read_header};
-use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{FrameView, Header, Reject, Seq};
-
-/// Bytes that are read at once.
-const CHUNK_LEN: usize = 256 << 10;
 
 /// The numbers of all segments, ascending.
 pub(crate) fn numbers<S: Store>(store: &S) -> Result<Vec<u64>, StoreError> {
@@ -33,47 +27,6 @@ pub(crate) fn numbers<S: Store>(store: &S) -> Result<Vec<u64>, StoreError> {
     // Both exist for a moment.
     numbers.dedup();
     Ok(numbers)
-}
-
-/// The same without a newest one that is empty on the device; and the number of that one. A segment is
-/// begun before anything of it is brought to the device. Where the power fails then its file is there, and
-/// empty or all zeros: the log ends with the segment before.
-pub(crate) fn written_numbers<S: Store>(store: &S) -> Result<(Vec<u64>, Option<u64>), StoreError> {
-    let mut numbers = numbers(store)?;
-    let newest = numbers.last().copied();
-    let unwritten = match newest {
-        Some(newest) if is_unwritten(store, newest) && !writes_through(store)? => newest,
-        _ => return Ok((numbers, None)),
-    };
-    numbers.pop();
-    Ok((numbers, Some(unwritten)))
-}
-
-/// Whether all that the last run wrote was on the device at once: then such a file has lost its content.
-fn writes_through<S: Store>(store: &S) -> Result<bool, StoreError> {
-    match Superblock::load(store) {
-        Ok(Ok(copies)) => Ok(copies.newest.run.weakest_durability == Durability::Power),
-        // A copy of the files has none.
-        Ok(Err(_)) | Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether no byte of segment `number` was written, as far as its file tells.
-fn is_unwritten<S: Store>(store: &S, number: u64) -> bool {
-    let (mut chunk, mut at) = (vec![0; BLOCK_LEN], 0);
-    loop {
-        // One that is damaged or gone is named by its reader.
-        let Ok(Ok(taken)) = read_segment(store, number, at, &mut chunk) else { return false };
-        if chunk[..taken].iter().any(|byte| *byte != 0) {
-            return false;
-        }
-        if taken < chunk.len() {
-            return true;
-        }
-        at += taken as u64;
-        chunk.resize(CHUNK_LEN, 0);
-    }
 }
 
 /// A reader over the frames of the log from the one with `from` on, up to the end of the segments.

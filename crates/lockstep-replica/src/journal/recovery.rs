@@ -19,7 +19,7 @@ use crate::journal::founding::Founding;
 use crate::journal::inspect::Inspection;
 use crate::journal::open::JournalOpenError;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailMemory, read_whole};
-use crate::journal::read::written_numbers;
+use crate::journal::reached::{Hole, end_at_hole, remove_unwritten, written_numbers};
 use crate::journal::recover::{self, RecoveredState};
 use crate::journal::start::clear;
 use crate::journal::superblock::Superblock;
@@ -101,11 +101,12 @@ pub fn found<S: Store>(
     previous: &Superblock,
     founder: &Founder,
 ) -> Result<Superblock, JournalOpenError> {
-    let (numbers, unwritten) = written_numbers(store)?;
-    let (state, _, torn) = recover::cold(store, &numbers, false)?;
-    if let Some(number) = unwritten {
-        store.remove(FileName::Segment(number))?;
+    let (mut numbers, mut unwritten) = written_numbers(store)?;
+    if let Hole::Ends(behind) = end_at_hole(store, &mut numbers, &previous.run)? {
+        unwritten.extend(behind);
     }
+    let (state, _, torn) = recover::cold(store, &numbers, false)?;
+    remove_unwritten(store, numbers.last().copied(), &unwritten)?;
     if let Some(torn) = &torn {
         clear(store, torn)?;
     }

@@ -14,7 +14,8 @@ use crate::journal::index::Index;
 use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, present};
-use crate::journal::read::{numbers, written_numbers};
+use crate::journal::reached::written_numbers;
+use crate::journal::read::numbers;
 use crate::journal::record::Record;
 use crate::journal::recovery;
 use crate::journal::replay::{LogRebuild, RebuildStep};
@@ -214,7 +215,7 @@ impl Scrub {
                 });
             }
             // The newest one's content never reached the device: the log ends before it.
-            Err(_) if written_numbers(store)?.1 == Some(number) => return Ok(false),
+            Err(_) if written_numbers(store)?.1.contains(&number) => return Ok(false),
             Err(damage) => {
                 found.push(damage);
                 self.finished = Some((number, false));

@@ -515,6 +515,10 @@ impl SideThread {
         let history = inputs.lineage.history();
         wanted.history = if history == 0 { wanted.history } else { history };
         self.written.lineage = inputs.lineage;
+        if !self.settings.power {
+            // A start behind a power cut reads what the device is not known to have.
+            wanted.run.synced_to = self.writer.synced_to();
+        }
         if wanted == self.superblock {
             return Ok(());
         }

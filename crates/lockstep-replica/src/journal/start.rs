@@ -16,6 +16,7 @@ use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::open::{JournalOpenError, Settings};
 use crate::journal::ports::{FileName, Store, StoreError, TailMemory, Word};
 use crate::journal::proof::Completeness;
+use crate::journal::reached::remove_unwritten;
 use crate::journal::read::LogReader;
 use crate::journal::recover::{RecoveredState, Torn, reslot};
 use crate::journal::segments::{SegmentWriter, copy_behind};
@@ -89,9 +90,7 @@ impl Inspection {
         if let Completeness::Incomplete(why) = self.completeness() {
             return Err(JournalOpenError::Incomplete(why.clone()));
         }
-        if let Some(number) = self.unwritten {
-            store.remove(FileName::Segment(number))?;
-        }
+        remove_unwritten(store, self.numbers.last().copied(), &self.unwritten)?;
         match self.own {
             Some((label, geometry)) => self.go_on(store, memory, label, geometry),
             None => self.begin_anew(store, memory),

@@ -2,6 +2,8 @@
 
 use super::ages::ages;
 use super::{Retention, SegmentWriter};
+use crate::journal::base::judge;
+use crate::journal::checkpoint::Checkpoint;
 use crate::journal::gone::{ExpectedSegments, Gone, gone};
 use crate::journal::index::Index;
 use crate::journal::packed::{file_of, pack};
@@ -50,8 +52,14 @@ pub struct Retained {
 /// Segments that somebody needs go where there are so many times the bytes, or the age, of the limits.
 const NEEDED_LIMIT: u64 = 2;
 
-fn is_gone<S: Store>(store: &S, file: FileName) -> bool {
-    store.len(file).is_err_and(|error| error.fault == StoreFault::Missing)
+/// Whether a journal can begin behind segment `number`, here and at a node that joins: its checkpoint is one
+/// with which a log can begin. Those before the first epoch are not, and one that is gone or damaged is
+/// computed anew from its segments, as long as they are there.
+fn may_begin_behind<S: Store>(store: &S, number: u64) -> bool {
+    match Checkpoint::load(store, number) {
+        Ok(Ok(checkpoint)) => judge(&checkpoint).is_ok() || planted(Mutation::BaseBeforeEpochs),
+        _ => false,
+    }
 }
 
 impl SegmentWriter {
@@ -114,8 +122,7 @@ impl SegmentWriter {
             self.sealed = Some(self.find_sealed(store)?);
         }
         let mut done = self.beyond((retention, now), keep_from, is_urgent);
-        // A checkpoint that is gone is computed anew from its segments, as long as they are there.
-        while done.removed.last().is_some_and(|number| is_gone(store, FileName::Checkpoint(*number))) {
+        while done.removed.last().is_some_and(|number| !may_begin_behind(store, *number)) {
             done.removed.pop();
         }
         let Some(newest) = done.removed.last() else { return Ok(done) };

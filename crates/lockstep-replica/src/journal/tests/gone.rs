@@ -287,3 +287,26 @@ fn retention_removes_no_segment_from_which_tables_that_are_gone_can_be_computed_
         assert_eq!(verify(&store).unwrap().damage, [], "checkpoint {gone}");
     }
 }
+
+/// A founder's first segment may hold the birth of its history, and no epoch. No node can begin behind that.
+#[test]
+fn what_retention_leaves_is_a_checkpoint_with_which_a_node_can_begin() {
+    let limits = Retention { bytes_max: 1, age_ns_max: 0 };
+    let mut journal = Journal::fresh_with(Settings { segment_len: 64 << 10, ..settings() });
+    journal.append(&epoch_start(&journal.end(), epoch(0), 3));
+    let (store, _) = journal.stop();
+    let settings = Settings { segment_len: 64 << 10, ..settings() };
+    let mut journal = Journal::open(store, MemoryTail::new(RING_LEN), settings);
+    journal.append(&epoch_start(&journal.end(), epoch(1), 3));
+    journal.append(&publisher_open(&journal.end(), 1, "gateway"));
+    journal.drain();
+    assert_eq!((numbers(&journal.store).unwrap(), first_seq(&journal.store, 2)), (vec![1, 2], 2));
+    let end = journal.end();
+    assert_eq!(journal.retain(limits, end.next, false).removed, []);
+    while journal.opened.writer.number() < 3 {
+        journal.grow(20, 1, 1_000);
+        journal.drain();
+    }
+    let end = journal.end();
+    assert_eq!(journal.retain(limits, end.next, false).removed, [1, 2]);
+}

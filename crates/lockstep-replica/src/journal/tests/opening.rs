@@ -350,23 +350,90 @@ fn a_segment_of_which_nothing_reached_the_device_is_the_end_of_the_log_before() 
                 _ = copy.remove(file);
             }
             assert_eq!(verify_segments(&copy, 0).unwrap().damage, [], "{what}");
-            // A history may be founded on the rest.
-            let mut founded = store.clone();
-            let previous = *inspection.superblock();
-            let founder = Founder {
-                history: 0xb2,
-                member: MemberBody::full(Identity { replica: 2, incarnation: 0x900 }, MEMBER_AT),
-                boot: [8, 8],
-                window: Window { entries: 1_000, bytes: 100_000 },
-                durability: Durability::Process,
-                keys: Keyring::none(previous.cluster).into(),
-            };
-            let superblock = found(&mut founded, &previous, &founder).unwrap();
-            assert_eq!(superblock.high_next, end_of(&before).next, "{what}");
-            let settings = Settings { boot: [9, 9], ..settings() };
-            let begun = Journal::open(founded, MemoryTail::new(RING_LEN), settings);
-            assert_eq!(begun.end().next, end_of(&before).next + 1, "{what}");
-            assert_eq!(verify(&begun.store).unwrap().damage, [], "{what}");
+            check_founded(store, &inspection, &before, &what);
         }
     }
+}
+
+/// A history may be founded on the log `before`, which is all that is left; and it goes on from there.
+fn check_founded(mut store: MemoryStore, inspection: &Inspection, before: &[Frame], what: &str) {
+    let previous = *inspection.superblock();
+    let founder = Founder {
+        history: 0xb2,
+        member: MemberBody::full(Identity { replica: 2, incarnation: 0x900 }, MEMBER_AT),
+        boot: [8, 8],
+        window: Window { entries: 1_000, bytes: 100_000 },
+        durability: Durability::Process,
+        keys: Keyring::none(previous.cluster).into(),
+    };
+    let superblock = found(&mut store, &previous, &founder).unwrap();
+    assert_eq!(superblock.high_next, end_of(before).next, "{what}");
+    let settings = Settings { boot: [9, 9], ..settings() };
+    let mut begun = Journal::open(store, MemoryTail::new(RING_LEN), settings);
+    assert_eq!(begun.end().next, end_of(before).next + 1, "{what}");
+    assert_eq!(verify(&begun.store).unwrap().damage, [], "{what}");
+    begun.drain();
+    let (store, _) = begun.stop();
+    assert_eq!(verify(&store).unwrap().damage, [], "{what}");
+    assert_eq!(frames_in_segments(&store, 1).len(), before.len() + 1, "{what}");
+}
+
+/// The power fails while sealed segments are in the kernel's cache: it takes a part of one, and later ones
+/// are whole. No node could be given what lies behind the hole, and so the log ends there.
+#[test]
+fn a_sealed_segment_that_lost_its_content_with_the_power_is_the_end_of_the_log() {
+    for durable in [false, true] {
+        for left in [0, 4_096, 40_960] {
+            let what = format!("{durable}, {left}");
+            let mut journal = Journal::begun_with(Settings { power: durable, ..settings() });
+            while segment_files(&journal.store).len() < 6 {
+                journal.grow(20, 3, 100);
+                journal.drain();
+            }
+            let known = journal.end().next;
+            let (mut store, _) = journal.reboot();
+            let hole = numbers(&store).unwrap()[2];
+            let whole = frames_in_segments(&store, 1);
+            let bytes = store.file_mut(FileName::Segment(hole)).unwrap();
+            bytes[left..].fill(0);
+            if left == 4_096 {
+                bytes.truncate(left);
+            }
+            let rebooted = Settings { boot: [8, 8], power: durable, ..settings() };
+            let inspection = inspected(&store, None, rebooted);
+            assert_ne!(inspection.completeness(), &Completeness::Complete, "{what}");
+            if durable {
+                // All that was written was on the device at once: such a segment has changed.
+                assert_eq!(inspection.damage()[0].file, FileName::Segment(hole).to_string(), "{what}");
+                continue;
+            }
+            let end = inspection.end();
+            let before: Vec<_> = whole
+                .into_iter()
+                .take_while(|frame| Header::peek(frame).unwrap().next_seq() <= end.next)
+                .collect();
+            assert_eq!((inspection.damage(), end), (&[][..], end_of(&before)), "{what}");
+            assert!(
+                end.next < known && inspection.high_next() >= known,
+                "{what}: {}",
+                inspection.high_next()
+            );
+            assert!(inspection.cut().is_some(), "{what}: it is told");
+            let stored = stored_log(&store, ExpectedSegments::of(inspection.superblock())).unwrap();
+            assert_eq!((stored.end, stored.damage, stored.gone), (end, None, vec![]), "{what}");
+            check_founded(store, &inspection, &before, &what);
+        }
+    }
+}
+
+/// With each of these rules broken on purpose, a test of this file fails.
+#[cfg(debug_assertions)]
+#[test]
+fn every_planted_bug_of_an_opening_is_found() {
+    use lockstep_core::proto::planted::Mutation;
+    let found: [(Mutation, fn()); 1] = [(
+        Mutation::HoleIsNoEnd,
+        a_sealed_segment_that_lost_its_content_with_the_power_is_the_end_of_the_log,
+    )];
+    lockstep_memory::planted::each_is_found(found);
 }

@@ -69,7 +69,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
         Mutation::OlderCountedDurable,
         Story("s9_a_run_in_power_proves_nothing_of_what_an_earlier_one_left_in_the_cache.txt"),
     ),
-    (Mutation::ProvenTooEarly, Proof),
+    (Mutation::ProvenTooEarly, Night),
     (
         Mutation::FoundationRemoved,
         Test(
@@ -112,7 +112,10 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
         Mutation::OtherRepairersReportTaken,
         Test("no reader of the runs that found a history among 10,000 seeds is given one; it/histories.rs"),
     ),
-    (Mutation::VotesBelowFounding, Seed(20261129411557)),
+    (
+        Mutation::VotesBelowFounding,
+        Test("no run that founds a history among 10,000 seeds; regression 20261129411557 found it once"),
+    ),
     (Mutation::MemberGoesOver, Night),
     (
         Mutation::AheadGoesOn,
@@ -276,12 +279,20 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::GoneUnnamed, Seed(73)),
     (Mutation::BaseGoneUnnamed, Seed(2609)),
     (Mutation::GoneCommitted, Seed(20261204407278)),
+    (Mutation::BaseBeforeEpochs, Seed(20261206442431)),
+    (
+        Mutation::HoleIsNoEnd,
+        Test(
+            "a power cut between a seal and its sync: one seed in a hundred thousand; journal/tests/opening.rs",
+        ),
+    ),
     (Mutation::BegunUnrecorded, Seed(20261129509713)),
     (Mutation::GoneNotDerived, Seed(624)),
     (Mutation::RejoinsUnproven, Test("a daemon decides; proto/rejoin.rs tries all evidence")),
     (Mutation::RejoinsBesideItself, Test("a daemon decides; proto/rejoin.rs tries all evidence")),
     (Mutation::RejoinsBelowQuorum, Test("a daemon decides; proto/rejoin.rs tries all evidence")),
     (Mutation::RejoinsAtOnce, Test("a daemon decides; proto/rejoin.rs tries all evidence")),
+    (Mutation::TooOldAskedFirst, Seed(1795919020730126)),
     (Mutation::RequestsWithoutRoom, Test("a disk full for days, one seed in twenty thousand; it/full.rs")),
     (Mutation::BaseAboveCommit, Test("what retention has cut is committed, however far; it/install.rs")),
     (Mutation::BaseUnderRecords, Night),

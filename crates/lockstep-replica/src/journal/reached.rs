@@ -1,0 +1,179 @@
+//! # reached: the segments that reached the device
+//!
+//! In `process` the kernel brings a segment to the device when it likes, and the superblock records up to
+//! which sealed one the device has each as a whole. A power failure may take any part of a newer one, also
+//! of a sealed one with whole ones behind it. The log then ends where the first of them lacks something: a
+//! node whose log ends there could not be given what is behind.
+//!
+//! ```text
+//!   1  2  3 │ 4  5▒▒  6  7 │ 8
+//!   synced  │ 4, a part of 5 ─▶ the log; 6 and 7 lie behind a hole, 8 is empty: unwritten
+//! ```
+
+use crate::journal::BLOCK_LEN;
+use crate::journal::damage::Damage;
+use crate::journal::gone::end_of;
+use crate::journal::packed::read_segment;
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
+use crate::journal::proof::RunRecord;
+use crate::journal::read::numbers;
+use crate::journal::superblock::Superblock;
+use crate::journal::torn::{self, TailEnd};
+use crate::journal::walk::read_header;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::Seq;
+
+/// Bytes that are read at once.
+const CHUNK_LEN: usize = 256 << 10;
+
+/// The numbers of all segments, ascending, without a newest one that is empty on the device; and the number
+/// of that one. A segment is begun before anything of it is brought to the device. Where the power fails
+/// then its file is there, and empty or all zeros: the log ends with the segment before.
+pub(crate) fn written_numbers<S: Store>(store: &S) -> Result<(Vec<u64>, Vec<u64>), StoreError> {
+    let mut numbers = numbers(store)?;
+    let unwritten = match numbers.last() {
+        Some(newest) if is_unwritten(store, *newest) && !writes_through(store)? => numbers.pop(),
+        _ => None,
+    };
+    Ok((numbers, Vec::from_iter(unwritten)))
+}
+
+/// Whether all that the last run wrote was on the device at once: then such a file has lost its content.
+fn writes_through<S: Store>(store: &S) -> Result<bool, StoreError> {
+    Ok(last_run(store)?.is_some_and(|run| run.weakest_durability == Durability::Power))
+}
+
+/// The record of the last run; a copy of the files has none.
+fn last_run<S: Store>(store: &S) -> Result<Option<RunRecord>, StoreError> {
+    match Superblock::load(store) {
+        Ok(Ok(copies)) => Ok(Some(copies.newest.run)),
+        Ok(Err(_)) | Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether no byte of segment `number` was written, as far as its file tells.
+fn is_unwritten<S: Store>(store: &S, number: u64) -> bool {
+    let (mut chunk, mut at) = (vec![0; BLOCK_LEN], 0);
+    loop {
+        // One that is damaged or gone is named by its reader.
+        let Ok(Ok(taken)) = read_segment(store, number, at, &mut chunk) else { return false };
+        if chunk[..taken].iter().any(|byte| *byte != 0) {
+            return false;
+        }
+        if taken < chunk.len() {
+            return true;
+        }
+        at += taken as u64;
+        chunk.resize(CHUNK_LEN, 0);
+    }
+}
+
+/// What a sealed segment without its content makes of the log of a run that did not stop in order.
+pub(crate) enum Hole {
+    /// Each sealed segment has its content.
+    None,
+    /// The log ends in the newest segment that is left. These, newest first, lie behind that.
+    Ends(Vec<u64>),
+    /// All that was written was on the device at once: such a segment has changed since.
+    Damage(Damage),
+}
+
+/// As [`end_at_hole`], by the journal's own record.
+pub(crate) fn hole<S: Store>(store: &S, numbers: &mut Vec<u64>) -> Result<Hole, StoreError> {
+    last_run(store)?.map_or(Ok(Hole::None), |run| end_at_hole(store, numbers, &run))
+}
+
+/// Cuts `numbers`, those of all segments that were written, behind the first one that lacks a part of its
+/// content. Reads the segments that `run` does not have on the device.
+pub(crate) fn end_at_hole<S: Store>(
+    store: &S,
+    numbers: &mut Vec<u64>,
+    run: &RunRecord,
+) -> Result<Hole, StoreError> {
+    if run.clean || planted(Mutation::HoleIsNoEnd) {
+        return Ok(Hole::None);
+    }
+    let Some((left, damage)) = find_hole(store, numbers, run.synced_to)? else { return Ok(Hole::None) };
+    if run.weakest_durability == Durability::Power {
+        return Ok(Hole::Damage(damage));
+    }
+    let mut behind = numbers.split_off(left);
+    behind.reverse();
+    Ok(Hole::Ends(behind))
+}
+
+/// How many of the segments `numbers` the log has, if one of those behind `synced_to` lacks something that
+/// the next one follows; and what it lacks.
+fn find_hole<S: Store>(
+    store: &S,
+    numbers: &[u64],
+    synced_to: u64,
+) -> Result<Option<(usize, Damage)>, StoreError> {
+    let first = numbers.partition_point(|number| *number <= synced_to);
+    for (at, pair) in numbers.windows(2).enumerate().skip(first) {
+        let (number, next) = (pair[0], pair[1]);
+        let Ok(header) = read_header(store, number)? else {
+            let damage = Damage::new(FileName::Segment(number), 0, 0, LACKS);
+            return Ok(is_unwritten(store, number).then_some((at, damage)));
+        };
+        if next > number + 1 {
+            // Files that are gone are named by themselves.
+            return Ok(None);
+        }
+        let Ok(follower) = read_header(store, next)? else { continue };
+        let end = end_of(store, &header)?;
+        if end.log.next >= follower.first_seq {
+            continue;
+        }
+        let is_lost = match torn::classify(store, number, end.offset, end.is_bad)? {
+            TailEnd::Clean | TailEnd::Torn(_) => true,
+            // What has changed on the device is found by whoever reads it, and mended.
+            TailEnd::Damage(_) | TailEnd::Grown => false,
+        };
+        let damage = Damage::new(FileName::Segment(number), end.offset, end.log.next, LACKS);
+        return Ok(is_lost.then_some((at + 1, damage)));
+    }
+    Ok(None)
+}
+
+const LACKS: &str = "nothing, and a later segment begins behind what was there";
+
+/// Removes the segments that no log has, newest first, with what was computed of them. A process that dies
+/// in between leaves the same hole, or less behind it.
+pub(crate) fn remove_unwritten<S: Store>(
+    store: &mut S,
+    newest: Option<u64>,
+    unwritten: &[u64],
+) -> Result<(), StoreError> {
+    for &number in unwritten {
+        for file in [FileName::Checkpoint, FileName::Index, FileName::Packed, FileName::Segment] {
+            remove(store, file(number))?;
+        }
+    }
+    // The segment that the log ends in may have lost what its index and its checkpoint describe.
+    if let Some(number) = newest.filter(|_| !unwritten.is_empty()) {
+        remove(store, FileName::Checkpoint(number))?;
+        remove(store, FileName::Index(number))?;
+    }
+    Ok(())
+}
+
+fn remove<S: Store>(store: &mut S, file: FileName) -> Result<(), StoreError> {
+    match store.remove(file) {
+        Ok(()) | Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The log was known to reach this seq at least, by the segments that lie behind its end.
+pub(crate) fn known_next<S: Store>(store: &S, unwritten: &[u64]) -> Result<Seq, StoreError> {
+    let mut known = 0;
+    for &number in unwritten {
+        if let Ok(header) = read_header(store, number)? {
+            known = known.max(end_of(store, &header)?.log.next);
+        }
+    }
+    Ok(known)
+}
