@@ -152,15 +152,22 @@ impl Gaps {
 
     /// GAP-2 (all at once): the ranges of one request that is due now, which go to the repairer at the
     /// place that is returned; those of other repairers, and what finds no room, in the next one. Neighbours
-    /// are written as one. Places go round after `repairers` of them.
+    /// are written as one. `first` gives the place to begin with for entries from a seq on; places go round
+    /// after `repairers` of them.
     pub fn take_due(
         &mut self,
         now: Nanos,
+        first: impl Fn(u32, Seq) -> u32,
         repairers: u32,
         out: &mut [SeqRange; NACK_RANGES_MAX],
         mut on_sent: impl FnMut(&mut RequestTimer, u32),
     ) -> Option<DueRanges> {
-        let due_at = |gap: &Gap| gap.request.due(now).map(|place| place % repairers.max(1));
+        let due_at = |gap: &Gap| {
+            let place = gap.request.due(now)? % repairers.max(1);
+            // Behind silence, or as many requests in vain, everybody has its turn.
+            let passes_over = gap.request.is_answered() && gap.request.next_tries() <= repairers;
+            Some(if passes_over { first(place, gap.range.from) } else { place })
+        };
         let (place, tries) =
             self.list.iter().find_map(|gap| due_at(gap).map(|place| (place, gap.request.next_tries())))?;
         let mut due = DueRanges { place, tries, count: 0, new_from: None };
@@ -229,9 +236,15 @@ mod tests {
             self.gaps.poll(now, &LIMITS, &Rtt::default());
             self.token += 1;
             let token = self.token;
-            let due = self.gaps.take_due(now, 4, &mut out, |ask, place| {
-                ask.on_sent(now, token, place, &LIMITS, &Rtt::default());
-            })?;
+            let due = self.gaps.take_due(
+                now,
+                |place, _| place,
+                4,
+                &mut out,
+                |ask, place| {
+                    ask.on_sent(now, token, place, &LIMITS, &Rtt::default());
+                },
+            )?;
             Some((due.place, out[..due.count].iter().map(|range| (range.from, range.to)).collect()))
         }
     }

@@ -187,6 +187,11 @@ impl RequestTimer {
         !self.asked
     }
 
+    /// Whether the request before the one that is due next was answered, or there was none.
+    pub fn is_answered(&self) -> bool {
+        !self.is_requested() && self.silent == 0
+    }
+
     /// Requests without progress before the one that is out, or due next.
     pub fn tries(&self) -> u32 {
         self.tries

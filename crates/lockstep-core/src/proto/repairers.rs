@@ -3,11 +3,12 @@
 //! The question: who is asked first? Receivers are to spread over those that are not in a hurry, without
 //! knowing of each other: each orders archivers and standbys by a hash of itself and the repairer (rendezvous
 //! hashing: who joins or leaves moves only its own share), and the leader, which stamps, comes last. A
-//! repairer that was silent several times is not asked first for a while.
+//! repairer that was silent several times is not asked first for a while, and one that has refused older
+//! entries not for those.
 
 use super::nack::mix;
 use super::planted::{Mutation, planted};
-use lockstep_wire::{Epoch, Identity, Nanos, packed_address};
+use lockstep_wire::{Epoch, Identity, Nanos, Seq, packed_address};
 use std::net::SocketAddrV4;
 
 /// The repairers.
@@ -57,6 +58,16 @@ struct Row {
     repairer: Repairer,
     unanswered: u32,
     silent_until: Nanos,
+    /// It refuses what is older than this, ...
+    oldest_seq: Seq,
+    /// ... as far as is known until then.
+    oldest_until: Nanos,
+}
+
+impl Row {
+    fn new(repairer: Repairer) -> Self {
+        Self { repairer, unanswered: 0, silent_until: 0, oldest_seq: 0, oldest_until: 0 }
+    }
 }
 
 /// All that a receiver knows, in its order.
@@ -74,8 +85,7 @@ impl Repairers {
     /// Ordered for `me`; `room` is how many there may become.
     pub fn new(me: Identity, repairers: &[Repairer], room: usize) -> Self {
         let mut rows = Vec::with_capacity(room.max(repairers.len()));
-        let row = |repairer: &Repairer| Row { repairer: *repairer, unanswered: 0, silent_until: 0 };
-        rows.extend(repairers.iter().map(row));
+        rows.extend(repairers.iter().map(|repairer| Row::new(*repairer)));
         let mut all = Self { rows, room: room.max(repairers.len()).max(1), me, leader: 0 };
         all.sort();
         all
@@ -108,7 +118,7 @@ impl Repairers {
             return;
         }
         self.rows.truncate(self.room - 1);
-        self.rows.push(Row { repairer, unanswered: 0, silent_until: 0 });
+        self.rows.push(Row::new(repairer));
         self.sort();
     }
 
@@ -134,6 +144,28 @@ impl Repairers {
     /// The place of who is asked first at present.
     pub fn first(&self, now: Nanos) -> u32 {
         self.rows.iter().position(|row| now >= row.silent_until).unwrap_or(0) as u32
+    }
+
+    /// The place from `place` on whose repairer is asked first for entries from `from` on: it has not refused
+    /// older ones within a second, as its ring began later. Where one has, silent ones are passed over too.
+    pub fn first_with(&self, now: Nanos, place: u32, from: Seq) -> u32 {
+        let refuses = |row: &Row| now < row.oldest_until && from < row.oldest_seq;
+        if !self.rows.iter().any(refuses) || planted(Mutation::TooOldAskedFirst) {
+            return place;
+        }
+        let count = self.rows.len() as u32;
+        let may_have = |place: &u32| {
+            let row = &self.rows[*place as usize];
+            now >= row.silent_until && !refuses(row)
+        };
+        (0..count).map(|further| (place + further) % count).find(may_have).unwrap_or(place)
+    }
+
+    /// It refuses what is older than `oldest_seq`.
+    pub fn on_too_old(&mut self, now: Nanos, place: u32, oldest_seq: Seq) {
+        if let Some(row) = self.rows.get_mut(place as usize) {
+            (row.oldest_seq, row.oldest_until) = (oldest_seq, now + SILENT_NS);
+        }
     }
 
     /// The repairer at this place; places go round.
@@ -171,10 +203,10 @@ impl Repairers {
         }
     }
 
-    /// Forgets who was silent.
+    /// Forgets who was silent, and who was too young.
     pub fn forget_silence(&mut self) {
         for row in &mut self.rows {
-            (row.unanswered, row.silent_until) = (0, 0);
+            *row = Row::new(row.repairer);
         }
     }
 }
@@ -249,6 +281,22 @@ mod tests {
         repairers.on_request_sent(100, 1);
         repairers.on_received(0);
         assert_eq!(repairers.first(100), 0);
+    }
+
+    /// NACK-3.
+    #[test]
+    fn nack_3_who_has_said_that_its_ring_begins_later_is_not_asked_first_for_a_second() {
+        let mut repairers = of(1_000, 4);
+        for place in 0..3 {
+            repairers.on_too_old(0, place, 50 + Seq::from(place));
+        }
+        assert_eq!([49, 50, 51, 52].map(|from| repairers.first_with(10, 0, from)), [3, 0, 0, 0]);
+        assert_eq!([49, 50, 51, 52].map(|from| repairers.first_with(10, 1, from)), [3, 3, 1, 1]);
+        assert_eq!(repairers.first_with(10, 3, 49), 3);
+        assert_eq!(repairers.first_with(SILENT_NS, 1, 49), 1, "a second later it may have been restarted");
+        // Where all are too young, they are asked in turn: each says so, and then a journal is asked.
+        repairers.on_too_old(0, 3, 53);
+        assert_eq!(repairers.first_with(10, 2, 49), 2);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::{Receiver, ReceiverLimits, Start};
 use crate::engine::counters::{Counter, Counters};
 use crate::engine::event::{Events, ReplicaEvent};
-use crate::proto::gap::Gaps;
+use crate::proto::gap::{DueRanges, Gaps};
 use crate::proto::nack::{NackLimits, RequestTimer, Requests, Rtt};
 use crate::proto::repairers::{Repairer, Repairers};
 use lockstep_wire::{
@@ -189,6 +189,30 @@ impl RepairRequests {
         Some((token, to))
     }
 
+    /// The ranges that are due for one repairer, and the token of their request. It is asked by its place
+    /// where none is preferred.
+    fn take_due(
+        &mut self,
+        now: Nanos,
+        by_place: bool,
+        ranges: &mut [SeqRange; NACK_RANGES_MAX],
+    ) -> Option<(DueRanges, u64)> {
+        let Self { limits, rtt, gaps, requests, repairers, .. } = self;
+        let mut token = 0;
+        let first = |place, from| if by_place { repairers.first_with(now, place, from) } else { place };
+        // A repairer that was silent has its turn all the same: it may be the only one that holds it.
+        let due = gaps.take_due(now, first, repairers.len() as u32, ranges, |ask, place| {
+            if token == 0 {
+                token = requests.next(now, place);
+            }
+            ask.on_sent(now, token, place, limits, rtt);
+        })?;
+        if by_place {
+            repairers.on_request_sent(now, due.place);
+        }
+        Some((due, token))
+    }
+
     /// Sets the timers by what came since the last check.
     fn poll(&mut self, now: Nanos, counters: &mut Counters) {
         let Self { limits, requests, rtt, repairers, gaps, start, .. } = self;
@@ -332,19 +356,8 @@ impl Receiver {
         if !is_due || self.requests.repairers.is_empty() && self.prefer.is_none() {
             return None;
         }
-        let RepairRequests { limits, rtt, gaps, requests, repairers, .. } = &mut self.requests;
         let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
-        let mut token = 0;
-        // A repairer that was silent has its turn all the same: it may be the only one that holds it.
-        let due = gaps.take_due(now, repairers.len() as u32, &mut ranges, |ask, place| {
-            if token == 0 {
-                token = requests.next(now, place);
-            }
-            ask.on_sent(now, token, place, limits, rtt);
-        })?;
-        if self.prefer.is_none() {
-            repairers.on_request_sent(now, due.place);
-        }
+        let (due, token) = self.requests.take_due(now, self.prefer.is_none(), &mut ranges)?;
         if let Some(from) = due.new_from.filter(|_| self.joined) {
             counters.add(Counter::Gaps, 1);
             events.push(ReplicaEvent::Gap { from, to: bound });
@@ -472,11 +485,14 @@ impl Receiver {
             return;
         }
         counters.add(Counter::RefusalsIn, 1);
-        requests.requests.on_response(body.token);
+        let answered = requests.requests.on_response(body.token);
         // A node of another history can only be passed over: its epochs and commit are none of ours.
         if header.history == history {
             commit.on_announced(header.epoch(), header.commit_next);
             let reason = RepairReject::from_u32(body.reason).filter(|reason| reason.is_final());
+            if let (Some(RepairReject::TooOld), Some((_, place))) = (reason, answered) {
+                requests.repairers.on_too_old(now, place, body.oldest_seq);
+            }
             // A late answer about what has come meanwhile says nothing of what is missing now; and what is
             // too old begins a range whose rest its giver may hold.
             let concerns = |why, missing: Seq| match why {
