@@ -280,11 +280,13 @@ impl<'a> Sight<'a> {
         numbers: &mut Vec<u64>,
         unwritten: &mut Vec<u64>,
     ) -> Result<(RecoveredState, Option<Torn>), JournalOpenError> {
+        let mut hole_at = None;
         match reached::end_at_hole(store, numbers, &self.newest.run)? {
             Hole::None => {}
-            Hole::Ends(behind) => {
+            Hole::Ends(behind, at) => {
                 self.high_next = self.high_next.max(reached::known_next(store, &behind)?);
                 unwritten.extend(behind);
+                hole_at = at;
             }
             Hole::Damage(found) => self.damage.push(found),
         }
@@ -292,7 +294,7 @@ impl<'a> Sight<'a> {
         self.damage.extend(found);
         let own = memory.filter(|_| self.ring_damage.is_some());
         self.damage.extend(own.and_then(|own| rolled_back(own, state.log.end, numbers)));
-        Ok((state, torn))
+        Ok((state, torn.or(hole_at)))
     }
 
     /// The founding that goes behind the log in the first run of a new history. Damage behind the

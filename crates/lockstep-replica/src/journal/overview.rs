@@ -79,13 +79,13 @@ pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<Sto
     };
     let (oldest, newest) = (headers(numbers.first())?, headers(numbers.last())?);
     let (state, damage, torn) = recover::cold(store, &numbers, true)?;
-    let damage = match hole {
-        Hole::None => damage,
-        Hole::Ends(behind) => {
+    let (damage, torn) = match hole {
+        Hole::None => (damage, torn),
+        Hole::Ends(behind, at) => {
             unwritten.extend(behind);
-            damage
+            (damage, torn.or(at))
         }
-        Hole::Damage(found) => Some(found),
+        Hole::Damage(found) => (Some(found), torn),
     };
     let (end, checkpoint) = (state.log.end, state.checkpoint);
     let lineage = last_start(&checkpoint).map_or(Lineage::of(checkpoint.history), |(lineage, _)| lineage);

@@ -17,6 +17,7 @@ use crate::journal::packed::read_segment;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
 use crate::journal::proof::RunRecord;
 use crate::journal::read::numbers;
+use crate::journal::recover::Torn;
 use crate::journal::superblock::Superblock;
 use crate::journal::torn::{self, TailEnd};
 use crate::journal::walk::read_header;
@@ -74,8 +75,9 @@ fn is_unwritten<S: Store>(store: &S, number: u64) -> bool {
 pub(crate) enum Hole {
     /// Each sealed segment has its content.
     None,
-    /// The log ends in the newest segment that is left. These, newest first, lie behind that.
-    Ends(Vec<u64>),
+    /// The log ends in the newest segment that is left: there, if it lacks a part of its content. These,
+    /// newest first, lie behind that.
+    Ends(Vec<u64>, Option<Torn>),
     /// All that was written was on the device at once: such a segment has changed since.
     Damage(Damage),
 }
@@ -101,7 +103,8 @@ pub(crate) fn end_at_hole<S: Store>(
     }
     let mut behind = numbers.split_off(left);
     behind.reverse();
-    Ok(Hole::Ends(behind))
+    let torn = numbers.last().filter(|number| FileName::Segment(**number).to_string() == damage.file);
+    Ok(Hole::Ends(behind, torn.map(|number| Torn { number: *number, offset: damage.offset, len: 0 })))
 }
 
 /// How many of the segments `numbers` the log has, if one of those behind `synced_to` lacks something that

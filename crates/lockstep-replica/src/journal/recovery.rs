@@ -102,12 +102,14 @@ pub fn found<S: Store>(
     founder: &Founder,
 ) -> Result<Superblock, JournalOpenError> {
     let (mut numbers, mut unwritten) = written_numbers(store)?;
-    if let Hole::Ends(behind) = end_at_hole(store, &mut numbers, &previous.run)? {
+    let mut hole_at = None;
+    if let Hole::Ends(behind, at) = end_at_hole(store, &mut numbers, &previous.run)? {
         unwritten.extend(behind);
+        hole_at = at;
     }
     let (state, _, torn) = recover::cold(store, &numbers, false)?;
     remove_unwritten(store, numbers.last().copied(), &unwritten)?;
-    if let Some(torn) = &torn {
+    if let Some(torn) = torn.or(hole_at).as_ref() {
         clear(store, torn)?;
     }
     let RecoveredState { log, checkpoint, .. } = state;

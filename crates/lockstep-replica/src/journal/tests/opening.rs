@@ -418,7 +418,9 @@ fn a_sealed_segment_that_lost_its_content_with_the_power_is_the_end_of_the_log()
                 "{what}: {}",
                 inspection.high_next()
             );
-            assert!(inspection.cut().is_some(), "{what}: it is told");
+            let cut = inspection.cut().expect("it is told");
+            assert_eq!(cut.file, FileName::Segment(hole).to_string(), "{what}");
+            assert_eq!(cut.offset > 0, left > 0, "{what}: {cut:?}");
             let stored = stored_log(&store, ExpectedSegments::of(inspection.superblock())).unwrap();
             assert_eq!((stored.end, stored.damage, stored.gone), (end, None, vec![]), "{what}");
             check_founded(store, &inspection, &before, &what);
