@@ -12,7 +12,7 @@ use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::open::{Cut, JournalOpenError, Settings};
 use crate::journal::ports::{FileName, Store, TailMemory, Word};
 use crate::journal::proof::{self, Completeness, JournalEvidence, RingEvidence, RingMismatch};
-use crate::journal::reached::{self, Hole, written_numbers};
+use crate::journal::reached::{self, written_numbers};
 use crate::journal::recover::{self, RecoverError, RecoveredState, Torn};
 use crate::journal::recovery::{self, PendingFounding};
 use crate::journal::superblock::{Copies, Superblock};
@@ -280,21 +280,14 @@ impl<'a> Sight<'a> {
         numbers: &mut Vec<u64>,
         unwritten: &mut Vec<u64>,
     ) -> Result<(RecoveredState, Option<Torn>), JournalOpenError> {
-        let mut hole_at = None;
-        match reached::end_at_hole(store, numbers, &self.newest.run)? {
-            Hole::None => {}
-            Hole::Ends(behind, at) => {
-                self.high_next = self.high_next.max(reached::known_next(store, &behind)?);
-                unwritten.extend(behind);
-                hole_at = at;
-            }
-            Hole::Damage(found) => self.damage.push(found),
-        }
+        let hole = reached::end_at_hole(store, numbers, unwritten, &self.newest.run)?;
+        self.high_next = self.high_next.max(reached::known_next(store, unwritten)?);
+        self.damage.extend(hole.damage);
         let (state, found, torn) = recover::cold(store, numbers, false)?;
         self.damage.extend(found);
         let own = memory.filter(|_| self.ring_damage.is_some());
         self.damage.extend(own.and_then(|own| rolled_back(own, state.log.end, numbers)));
-        Ok((state, torn.or(hole_at)))
+        Ok((state, torn.or(hole.torn)))
     }
 
     /// The founding that goes behind the log in the first run of a new history. Damage behind the

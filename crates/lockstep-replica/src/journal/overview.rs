@@ -11,7 +11,7 @@ use crate::journal::index::Index;
 use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError};
-use crate::journal::reached::{self, Hole, written_numbers};
+use crate::journal::reached::{end_at_own_hole, written_numbers};
 use crate::journal::read::{LogReader, numbers};
 use crate::journal::record::Record;
 use crate::journal::recover;
@@ -73,20 +73,13 @@ impl StoredLog {
 /// Those of the files; or damage that leaves no log.
 pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<StoredLog, JournalOpenError> {
     let (mut numbers, mut unwritten) = written_numbers(store)?;
-    let hole = reached::hole(store, &mut numbers)?;
+    let hole = end_at_own_hole(store, &mut numbers, &mut unwritten)?;
     let headers = |number: Option<&u64>| -> Result<Option<SegmentHeader>, JournalOpenError> {
         Ok(number.map(|number| read_header(store, *number)).transpose()?.and_then(Result::ok))
     };
     let (oldest, newest) = (headers(numbers.first())?, headers(numbers.last())?);
     let (state, damage, torn) = recover::cold(store, &numbers, true)?;
-    let (damage, torn) = match hole {
-        Hole::None => (damage, torn),
-        Hole::Ends(behind, at) => {
-            unwritten.extend(behind);
-            (damage, torn.or(at))
-        }
-        Hole::Damage(found) => (Some(found), torn),
-    };
+    let (damage, torn) = (hole.damage.or(damage), torn.or(hole.torn));
     let (end, checkpoint) = (state.log.end, state.checkpoint);
     let lineage = last_start(&checkpoint).map_or(Lineage::of(checkpoint.history), |(lineage, _)| lineage);
     let start = oldest.map_or(end, |header| header.before());

@@ -72,54 +72,59 @@ fn is_unwritten<S: Store>(store: &S, number: u64) -> bool {
 }
 
 /// What a sealed segment without its content makes of the log of a run that did not stop in order.
-pub(crate) enum Hole {
-    /// Each sealed segment has its content.
-    None,
-    /// The log ends in the newest segment that is left: there, if it lacks a part of its content. These,
-    /// newest first, lie behind that.
-    Ends(Vec<u64>, Option<Torn>),
+#[derive(Default)]
+pub(crate) struct Hole {
+    /// The log ends there, in the newest segment that is left.
+    pub torn: Option<Torn>,
     /// All that was written was on the device at once: such a segment has changed since.
-    Damage(Damage),
+    pub damage: Option<Damage>,
 }
 
 /// As [`end_at_hole`], by the journal's own record.
-pub(crate) fn hole<S: Store>(store: &S, numbers: &mut Vec<u64>) -> Result<Hole, StoreError> {
-    last_run(store)?.map_or(Ok(Hole::None), |run| end_at_hole(store, numbers, &run))
+pub(crate) fn end_at_own_hole<S: Store>(
+    store: &S,
+    numbers: &mut Vec<u64>,
+    unwritten: &mut Vec<u64>,
+) -> Result<Hole, StoreError> {
+    last_run(store)?.map_or(Ok(Hole::default()), |run| end_at_hole(store, numbers, unwritten, &run))
 }
 
 /// Cuts `numbers`, those of all segments that were written, behind the first one that lacks a part of its
-/// content. Reads the segments that `run` does not have on the device.
+/// content: those behind it are `unwritten`, newest first. Reads the segments that `run` does not have on the
+/// device.
 pub(crate) fn end_at_hole<S: Store>(
     store: &S,
     numbers: &mut Vec<u64>,
+    unwritten: &mut Vec<u64>,
     run: &RunRecord,
 ) -> Result<Hole, StoreError> {
     if run.clean || planted(Mutation::HoleIsNoEnd) {
-        return Ok(Hole::None);
+        return Ok(Hole::default());
     }
-    let Some((left, damage)) = find_hole(store, numbers, run.synced_to)? else { return Ok(Hole::None) };
+    let Some((left, at)) = find_hole(store, numbers, run.synced_to)? else { return Ok(Hole::default()) };
     if run.weakest_durability == Durability::Power {
-        return Ok(Hole::Damage(damage));
+        let what = "nothing, and a later segment begins behind what was there";
+        let damage = Damage::new(FileName::Segment(at.number), at.offset, 0, what);
+        return Ok(Hole { damage: Some(damage), torn: None });
     }
-    let mut behind = numbers.split_off(left);
-    behind.reverse();
-    let torn = numbers.last().filter(|number| FileName::Segment(**number).to_string() == damage.file);
-    Ok(Hole::Ends(behind, torn.map(|number| Torn { number: *number, offset: damage.offset, len: 0 })))
+    unwritten.extend(numbers.split_off(left).iter().rev());
+    let torn = Some(at).filter(|at| numbers.last() == Some(&at.number));
+    Ok(Hole { torn, damage: None })
 }
 
 /// How many of the segments `numbers` the log has, if one of those behind `synced_to` lacks something that
-/// the next one follows; and what it lacks.
+/// the next one follows; and from where on it does.
 fn find_hole<S: Store>(
     store: &S,
     numbers: &[u64],
     synced_to: u64,
-) -> Result<Option<(usize, Damage)>, StoreError> {
+) -> Result<Option<(usize, Torn)>, StoreError> {
     let first = numbers.partition_point(|number| *number <= synced_to);
     for (at, pair) in numbers.windows(2).enumerate().skip(first) {
         let (number, next) = (pair[0], pair[1]);
         let Ok(header) = read_header(store, number)? else {
-            let damage = Damage::new(FileName::Segment(number), 0, 0, LACKS);
-            return Ok(is_unwritten(store, number).then_some((at, damage)));
+            let begun = Torn { number, offset: 0, len: 0 };
+            return Ok(is_unwritten(store, number).then_some((at, begun)));
         };
         if next > number + 1 {
             // Files that are gone are named by themselves.
@@ -135,13 +140,10 @@ fn find_hole<S: Store>(
             // What has changed on the device is found by whoever reads it, and mended.
             TailEnd::Damage(_) | TailEnd::Grown => false,
         };
-        let damage = Damage::new(FileName::Segment(number), end.offset, end.log.next, LACKS);
-        return Ok(is_lost.then_some((at + 1, damage)));
+        return Ok(is_lost.then_some((at + 1, Torn { number, offset: end.offset, len: 0 })));
     }
     Ok(None)
 }
-
-const LACKS: &str = "nothing, and a later segment begins behind what was there";
 
 /// Removes the segments that no log has, newest first, with what was computed of them. A process that dies
 /// in between leaves the same hole, or less behind it.

@@ -19,7 +19,7 @@ use crate::journal::founding::Founding;
 use crate::journal::inspect::Inspection;
 use crate::journal::open::JournalOpenError;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailMemory, read_whole};
-use crate::journal::reached::{Hole, end_at_hole, remove_unwritten, written_numbers};
+use crate::journal::reached::{end_at_hole, remove_unwritten, written_numbers};
 use crate::journal::recover::{self, RecoveredState};
 use crate::journal::start::clear;
 use crate::journal::superblock::Superblock;
@@ -102,14 +102,10 @@ pub fn found<S: Store>(
     founder: &Founder,
 ) -> Result<Superblock, JournalOpenError> {
     let (mut numbers, mut unwritten) = written_numbers(store)?;
-    let mut hole_at = None;
-    if let Hole::Ends(behind, at) = end_at_hole(store, &mut numbers, &previous.run)? {
-        unwritten.extend(behind);
-        hole_at = at;
-    }
+    let hole = end_at_hole(store, &mut numbers, &mut unwritten, &previous.run)?;
     let (state, _, torn) = recover::cold(store, &numbers, false)?;
     remove_unwritten(store, numbers.last().copied(), &unwritten)?;
-    if let Some(torn) = torn.or(hole_at).as_ref() {
+    if let Some(torn) = torn.or(hole.torn).as_ref() {
         clear(store, torn)?;
     }
     let RecoveredState { log, checkpoint, .. } = state;
