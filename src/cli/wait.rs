@@ -1,8 +1,9 @@
 //! `lockstep wait`: for scripts that go on when something holds: a replica leads, a quorum is there, members
 //! have caught up, a seq is committed, a trading day has begun.
 //!
-//! Days are marks in the stream, so that waiting for one reads the stream from its oldest entry, as `audit`
-//! does. Everything else is asked of the replicas, again and again with a pause between.
+//! Days are marks in the stream, so that waiting for one reads the stream: its newest part first, as the day
+//! has mostly begun just now, then more and more of it, from its oldest entry at last. Everything else is
+//! asked of the replicas, again and again with a pause between.
 
 use super::Failure;
 use super::args::operator::OperatorArgs;
@@ -27,6 +28,11 @@ const SCHEMA: &str = "lockstep.wait/1";
 const PAUSE_NS: Nanos = 1_000_000;
 /// Events between two looks at the clock.
 const BATCH: usize = 4_096;
+
+/// So many of the newest entries are read first for a day, ...
+const DAY_READ_FIRST: Seq = 1 << 16;
+/// ... and then so many times as many.
+const DAY_READ_MORE: Seq = 16;
 
 /// The state that a command waits for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -267,6 +273,8 @@ struct Days {
     /// Where the wanted one begins.
     begins: Option<Seq>,
     last: Option<(Seq, String)>,
+    /// The stream was read up to there.
+    next: Seq,
 }
 
 impl Days {
@@ -281,9 +289,9 @@ impl Days {
     }
 
     /// The days that were found instead of the wanted one.
-    fn missing(&self, next: Seq) -> String {
+    fn missing(&self) -> String {
         let Some(first) = self.first else { return "nothing of the stream was read".to_owned() };
-        let last = next.saturating_sub(1);
+        let last = self.next.saturating_sub(1);
         let other = self.last.as_ref().map_or_else(
             || "no day begins there".to_owned(),
             |(seq, name)| format!("the last day that begins there is {name}, at seq {seq}"),
@@ -292,19 +300,51 @@ impl Days {
     }
 }
 
-/// Reads the stream from its oldest entry until the day begins, or the time is over.
+/// Where the stream is read from for a day, pass after pass, where it was committed below `end` at first.
+fn day_starts(end: Seq) -> impl Iterator<Item = Start> {
+    let reads = std::iter::successors(Some(DAY_READ_FIRST), |read| Some(read.saturating_mul(DAY_READ_MORE)));
+    reads
+        .map_while(move |read| end.checked_sub(read).filter(|from| *from > 1))
+        .map(Start::From)
+        .chain([Start::Oldest])
+}
+
+/// Reads the stream, its newest part first, until the day begins, or the time is over.
 fn wait_for_day(args: &WaitArgs, name: &str) -> Result<Result<String, String>, Failure> {
     let config = args.operator.cluster.load(&[])?;
     let endpoint = Endpoint::for_operator(&config)?;
-    let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::Oldest)?;
+    let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
+    let end = leader_of(&operator.look()).map_or(1, |leader| leader.commit_next);
+    for start in day_starts(end) {
+        if let Some(days) = read_days(&endpoint, (start, end), name, &operator)? {
+            return Ok(match days.begins {
+                Some(seq) => Ok(format!("the trading day {name} begins at seq {seq}")),
+                None => Err(format!("{}; {}", days.missing(), waiting::explain(&config, &endpoint))),
+            });
+        }
+    }
+    unreachable!("the last pass ends with the day or the time")
+}
+
+/// What one pass finds: `None` where it does not find the day below `end`, and another one reads more.
+fn read_days(
+    endpoint: &Endpoint,
+    (start, end): (Start, Seq),
+    name: &str,
+    operator: &CommandClient,
+) -> Result<Option<Days>, Failure> {
+    let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, start)?;
     let mut waiter = Idle::Park.waiter(&subscriber.net().sockets())?;
-    let deadline = subscriber.now().saturating_add(args.operator.timeout.as_nanos() as Nanos);
-    let mut days = Days::default();
+    let (mut days, is_last) = (Days::default(), start == Start::Oldest);
     loop {
-        let mut failure = None;
+        let (mut failure, mut is_gone) = (None, false);
         let work = subscriber.poll(BATCH, |event| {
             days.on_event(&event, name);
             failure = match event {
+                SubscriberEvent::Abandoned { .. } if !is_last => {
+                    is_gone = true;
+                    return ControlFlow::Break(());
+                }
                 SubscriberEvent::Abandoned { from, oldest, why } => {
                     Some(abandoned(from, oldest, why, "run an archiver that keeps more"))
                 }
@@ -315,12 +355,12 @@ fn wait_for_day(args: &WaitArgs, name: &str) -> Result<Result<String, String>, F
         if let Some(failure) = failure {
             return Err(failure);
         }
-        if let Some(seq) = days.begins {
-            return Ok(Ok(format!("the trading day {name} begins at seq {seq}")));
+        days.next = subscriber.deliver_next();
+        if days.begins.is_some() || operator.left().is_zero() {
+            return Ok(Some(days));
         }
-        if subscriber.now() >= deadline {
-            let missing = days.missing(subscriber.deliver_next());
-            return Ok(Err(format!("{missing}; {}", waiting::explain(&config, &endpoint))));
+        if is_gone || !is_last && days.next >= end {
+            return Ok(None);
         }
         if work == 0 {
             waiter.wait(PAUSE_NS);
