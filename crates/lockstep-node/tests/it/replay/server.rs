@@ -9,7 +9,7 @@ use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
 use lockstep_node::io::replay::{ReplayServer, ServerSettings};
 use lockstep_node::io::store::DirStore;
 use lockstep_node::io::tail::MappedTail;
-use lockstep_replica::journal::{Retention, Tail, read_segments};
+use lockstep_replica::journal::{MadeLog, Retention, Tail, read_segments};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use socket2::{Domain, Socket, Type};
@@ -32,6 +32,10 @@ struct Place {
     _lock: Lock,
 }
 
+fn member() -> MemberBody {
+    MemberBody::full(IDENTITY, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7))
+}
+
 /// A frame behind `end`, stamped `step_ns` later.
 fn frame(end: &LogEnd, payload_len: usize, step_ns: Nanos) -> Vec<u8> {
     let mut memory = vec![0; LEN_MAX];
@@ -46,7 +50,7 @@ fn frame(end: &LogEnd, payload_len: usize, step_ns: Nanos) -> Vec<u8> {
         destination: 0,
         time_or_incarnation: 0,
     };
-    let member = MemberBody::full(IDENTITY, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7));
+    let member = member();
     // Half of it can be packed.
     let noise = |at: u64| {
         (end.next.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ at.wrapping_mul(0xff51_afd7_ed55_8ccd)) >> 40
@@ -63,7 +67,7 @@ fn frame(end: &LogEnd, payload_len: usize, step_ns: Nanos) -> Vec<u8> {
     let header = Header {
         cluster: CLUSTER,
         history: HISTORY,
-        epoch: Epoch::new(0, IDENTITY).0,
+        epoch: if genesis { Epoch::new(0, IDENTITY) } else { end.epoch }.0,
         first_seq: end.next,
         timestamp: end.timestamp + step_ns,
         chain: end.chain,
@@ -112,6 +116,24 @@ impl Place {
         Self { folder, tail: opened.tail, handle, server: Some(server), _lock: lock }
     }
 
+    /// The birth of the history, and its first epoch: nodes may begin behind what retention removes from here on.
+    fn begin(&mut self) {
+        let keys = Keyring::none(CLUSTER).into();
+        let (_, frames) = MadeLog::begin(keys, HISTORY, member(), LEN_MAX, 0);
+        frames.iter().for_each(|bytes| self.append(bytes));
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        wait_until("room in the tail", || match self.tail.room() {
+            Ok(room) => {
+                room[..bytes.len()].copy_from_slice(bytes);
+                true
+            }
+            Err(_) => false,
+        });
+        self.tail.pin(&Header::peek(bytes).unwrap());
+    }
+
     /// Stores frames, and waits until the segments hold them.
     fn grow(&mut self, count: usize, payload_len: usize) {
         self.grow_slowly(count, payload_len, 1);
@@ -121,14 +143,7 @@ impl Place {
     fn grow_slowly(&mut self, count: usize, payload_len: usize, step_ns: Nanos) {
         for _ in 0..count {
             let bytes = frame(&self.tail.end(), payload_len, step_ns);
-            wait_until("room in the tail", || match self.tail.room() {
-                Ok(room) => {
-                    room[..bytes.len()].copy_from_slice(&bytes);
-                    true
-                }
-                Err(_) => false,
-            });
-            self.tail.pin(&Header::peek(&bytes).unwrap());
+            self.append(&bytes);
         }
         let next = self.tail.end().next;
         wait_until("the segments", || self.handle.written_seq() == next);
@@ -402,6 +417,7 @@ fn an_archive_is_sealed_packed_and_cut_by_its_retention_and_gives_all_that_it_st
     let retention = Retention { bytes_max: 3 << 20, age_ns_max: 0 };
     let thread = ThreadSettings { packs: true, retention, ..ThreadSettings::new(false) };
     let mut place = Place::with(thread, |_| {});
+    place.begin();
     place.grow_slowly(12_000, 900, 86_400_000_000_000 / 500);
     let next = place.tail.end().next;
     place.commit(next);

@@ -2,6 +2,7 @@
 
 use super::ages::ages;
 use super::{Retention, SegmentWriter};
+use crate::journal::base::judge;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::gone::{ExpectedSegments, Gone, gone};
 use crate::journal::index::Index;
@@ -56,9 +57,7 @@ const NEEDED_LIMIT: u64 = 2;
 /// computed anew from its segments, as long as they are there.
 fn may_begin_behind<S: Store>(store: &S, number: u64) -> bool {
     match Checkpoint::load(store, number) {
-        Ok(Ok(Checkpoint { end, members, .. })) => {
-            members.is_empty() || end.epoch.round() > 0 || planted(Mutation::BaseBeforeEpochs)
-        }
+        Ok(Ok(checkpoint)) => judge(&checkpoint).is_ok() || planted(Mutation::BaseBeforeEpochs),
         _ => false,
     }
 }
