@@ -280,3 +280,18 @@ pub(crate) fn present<S: Store>(store: &S, file: FileName) -> Result<Option<Vec<
         Err(error) => Err(error),
     }
 }
+
+/// Removes a file, if it is there. Returns whether it was.
+pub(crate) fn remove_if_there<S: Store>(store: &mut S, file: FileName) -> Result<bool, StoreError> {
+    match store.remove(file) {
+        Ok(()) => Ok(true),
+        Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes index and checkpoint of segment `number`. Returns whether one of them was there.
+pub(crate) fn remove_derived<S: Store>(store: &mut S, number: u64) -> Result<bool, StoreError> {
+    let index = remove_if_there(store, FileName::Index(number))?;
+    Ok(remove_if_there(store, FileName::Checkpoint(number))? || index)
+}

@@ -14,7 +14,7 @@ use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
 use crate::journal::gone::end_of;
 use crate::journal::packed::read_segment;
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, remove_derived, remove_if_there};
 use crate::journal::proof::RunRecord;
 use crate::journal::read::numbers;
 use crate::journal::recover::Torn;
@@ -101,10 +101,10 @@ pub(crate) fn end_at_hole<S: Store>(
     if run.clean || planted(Mutation::HoleIsNoEnd) {
         return Ok(Hole::default());
     }
-    let Some((left, at)) = find_hole(store, numbers, run.synced_to)? else { return Ok(Hole::default()) };
+    let Some((left, at, seq)) = find_hole(store, numbers, run.synced_to)? else { return Ok(Hole::default()) };
     if run.weakest_durability == Durability::Power {
         let what = "nothing, and a later segment begins behind what was there";
-        let damage = Damage::new(FileName::Segment(at.number), at.offset, 0, what);
+        let damage = Damage::new(FileName::Segment(at.number), at.offset, seq, what);
         return Ok(Hole { damage: Some(damage), torn: None });
     }
     unwritten.extend(numbers.split_off(left).iter().rev());
@@ -113,18 +113,18 @@ pub(crate) fn end_at_hole<S: Store>(
 }
 
 /// How many of the segments `numbers` the log has, if one of those behind `synced_to` lacks something that
-/// the next one follows; and from where on it does.
+/// the next one follows; from where on it does, and from which seq on (0: not known).
 fn find_hole<S: Store>(
     store: &S,
     numbers: &[u64],
     synced_to: u64,
-) -> Result<Option<(usize, Torn)>, StoreError> {
+) -> Result<Option<(usize, Torn, Seq)>, StoreError> {
     let first = numbers.partition_point(|number| *number <= synced_to);
     for (at, pair) in numbers.windows(2).enumerate().skip(first) {
         let (number, next) = (pair[0], pair[1]);
         let Ok(header) = read_header(store, number)? else {
             let begun = Torn { number, offset: 0, len: 0 };
-            return Ok(is_unwritten(store, number).then_some((at, begun)));
+            return Ok(is_unwritten(store, number).then_some((at, begun, 0)));
         };
         if next > number + 1 {
             // Files that are gone are named by themselves.
@@ -140,7 +140,8 @@ fn find_hole<S: Store>(
             // What has changed on the device is found by whoever reads it, and mended.
             TailEnd::Damage(_) | TailEnd::Grown => false,
         };
-        return Ok(is_lost.then_some((at + 1, Torn { number, offset: end.offset, len: 0 })));
+        let torn = Torn { number, offset: end.offset, len: 0 };
+        return Ok(is_lost.then_some((at + 1, torn, end.log.next)));
     }
     Ok(None)
 }
@@ -153,23 +154,15 @@ pub(crate) fn remove_unwritten<S: Store>(
     unwritten: &[u64],
 ) -> Result<(), StoreError> {
     for &number in unwritten {
-        for file in [FileName::Checkpoint, FileName::Index, FileName::Packed, FileName::Segment] {
-            remove(store, file(number))?;
-        }
+        remove_derived(store, number)?;
+        remove_if_there(store, FileName::Packed(number))?;
+        remove_if_there(store, FileName::Segment(number))?;
     }
     // The segment that the log ends in may have lost what its index and its checkpoint describe.
     if let Some(number) = newest.filter(|_| !unwritten.is_empty()) {
-        remove(store, FileName::Checkpoint(number))?;
-        remove(store, FileName::Index(number))?;
+        remove_derived(store, number)?;
     }
     Ok(())
-}
-
-fn remove<S: Store>(store: &mut S, file: FileName) -> Result<(), StoreError> {
-    match store.remove(file) {
-        Ok(()) | Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 /// The log was known to reach this seq at least, by the segments that lie behind its end.

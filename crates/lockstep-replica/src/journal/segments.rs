@@ -25,7 +25,7 @@ use crate::journal::extents::Extents;
 use crate::journal::index::Index;
 use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::packed::file_of;
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word, remove_derived};
 use crate::journal::proof::RunRecord;
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
@@ -118,15 +118,7 @@ impl Filling {
     /// replacement too. The removal of index and checkpoint is on the device before the records that they
     /// lack.
     fn unseal<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
-        let mut removed = false;
-        for file in [FileName::Index(self.number), FileName::Checkpoint(self.number)] {
-            match store.remove(file) {
-                Ok(()) => removed = true,
-                Err(StoreError { fault: StoreFault::Missing, .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if removed {
+        if remove_derived(store, self.number)? {
             store.sync(FileName::Segment(self.number))?;
         }
         self.sealed = false;

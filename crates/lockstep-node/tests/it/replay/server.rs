@@ -116,7 +116,7 @@ impl Place {
         Self { folder, tail: opened.tail, handle, server: Some(server), _lock: lock }
     }
 
-    /// The birth of the history, and its first epoch: nodes may begin behind what retention removes from here on.
+    /// The birth of the history, and its first epoch: behind those a node may begin.
     fn begin(&mut self) {
         let keys = Keyring::none(CLUSTER).into();
         let (_, frames) = MadeLog::begin(keys, HISTORY, member(), LEN_MAX, 0);

@@ -7,7 +7,7 @@ use crate::journal::checkpoint::Checkpoint;
 use crate::journal::gone::{ExpectedSegments, Gone, gone};
 use crate::journal::index::Index;
 use crate::journal::packed::{file_of, pack};
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, remove_if_there};
 use crate::journal::read::numbers;
 use crate::journal::superblock::Superblock;
 use crate::journal::walk::read_header;
@@ -195,11 +195,8 @@ impl SegmentWriter {
 
     /// Removes sealed segment `number`, the oldest one.
     fn remove<S: Store>(&mut self, store: &mut S, number: u64) -> Result<(), StoreError> {
-        match store.remove(file_of(store, number)) {
-            // Somebody else did.
-            Err(error) if error.fault == StoreFault::Missing => {}
-            removed => removed?,
-        }
+        // Somebody else may have done so.
+        remove_if_there(store, file_of(store, number))?;
         self.sealed.iter_mut().for_each(|sealed| sealed.retain(|one| one.number != number));
         // On the device, before a later one is removed: otherwise a power failure could leave a hole
         // between the remaining ones.
