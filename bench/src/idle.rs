@@ -8,7 +8,7 @@ use crate::results::{Round, Row, RunResult, Unit, VALUE};
 use crate::usage::cpu_ns;
 use clap::Parser;
 use lockstep_testkit::gateways;
-use lockstep_testkit::processes::{Cluster, Process};
+use lockstep_testkit::processes::{Cluster, PRODUCT_TIMING, Process};
 use std::time::{Duration, Instant};
 
 /// Most that a daemon may take of a core.
@@ -31,7 +31,7 @@ pub struct Arguments {
 /// # Errors
 /// A process ended, or the kernel does not say what it took.
 pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
-    let cluster = Cluster::new(4, "");
+    let cluster = Cluster::new(4, PRODUCT_TIMING);
     cluster.add_archiver(9, "");
     let mut replicas = cluster.found();
     let mut archiver = cluster.start_archiver(9);

@@ -21,7 +21,7 @@ use clap::Args;
 use lockstep::config::Config;
 use lockstep_client::{EVERYBODY, Endpoint, PublishError, Publisher, PublisherEvent};
 use lockstep_io::clock::random_u64;
-use lockstep_testkit::processes::{Cluster, Process};
+use lockstep_testkit::processes::{Cluster, PRODUCT_TIMING, Process};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let cluster = Cluster::new(
         REPLICAS,
         &format!(
-            "\n[journal]\ntail_size = \"64MiB\"\nsegment_size = \"{segment}MiB\"\n\n[stream]\npublishers_max = 1000000\n"
+            "\n[journal]\ntail_size = \"64MiB\"\nsegment_size = \"{segment}MiB\"\n\n[stream]\npublishers_max = 1000000\n{PRODUCT_TIMING}"
         ),
     );
     let mut replicas = cluster.found();

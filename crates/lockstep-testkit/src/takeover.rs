@@ -10,7 +10,9 @@
 use crate::flow::{Feed, Stream, View};
 use crate::lane::amount;
 use crate::netns::{Cut, LINE_A, LINE_B, Network, Place};
-use crate::processes::{Cluster, Ground, PATIENCE, Process, last_words, memory_folder, signal_all};
+use crate::processes::{
+    Cluster, Ground, PATIENCE, PRODUCT_TIMING, Process, last_words, memory_folder, signal_all,
+};
 use lockstep_io::counters::CountersReader;
 use lockstep_memory::rng::Rng;
 use std::fmt;
@@ -100,7 +102,8 @@ impl Scene {
 
     /// The same with more tables in its configuration.
     pub fn with(ground: Ground, more: &str) -> Self {
-        Self::of(Cluster::within(memory_folder(), ground, &format!("{SIZES}{more}")))
+        let timing = if more.contains("[timing]") { "" } else { PRODUCT_TIMING };
+        Self::of(Cluster::within(memory_folder(), ground, &format!("{SIZES}{more}{timing}")))
     }
 
     /// The same on a cluster that is not formatted yet.

@@ -170,7 +170,7 @@ fn no_seed_breaks_a_rule_and_every_healed_quorum_gets_done() {
 #[test]
 fn what_failed_once_does_not_fail_again() {
     lockstep_io::choose_instructions();
-    for &seed in REGRESSIONS.iter().chain(lane::amount(&[], LONG_REGRESSIONS)) {
+    for &seed in REGRESSIONS.iter().chain(lane::amount(&[][..], LONG_REGRESSIONS)) {
         let tally = run_many(seed, 1, 1, 1, |_| true);
         assert!(tally.failures.is_empty(), "{}", explain(&tally));
     }

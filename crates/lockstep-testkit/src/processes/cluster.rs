@@ -17,6 +17,21 @@ pub struct Cluster {
     program: PathBuf,
 }
 
+/// The timing of the product, for whoever measures it or tries its takeovers.
+pub const PRODUCT_TIMING: &str = "\n[timing]\nheartbeat_interval = \"1ms\"\n";
+
+/// Tables with a timing that leaves the cores to the other tests. A parked node wakes up for each heartbeat: with
+/// that of the product three idle nodes take a quarter of a core.
+fn with_timing(more: &str) -> String {
+    const RARE: &str = "[timing]\nheartbeat_interval = \"20ms\"\n";
+    const TOLERANT: &str = "failure_timeout = \"200ms\"\nfailure_timeout_max = \"1s\"\n";
+    match (more.contains("[timing]\n"), more.contains("heartbeat_interval")) {
+        (false, _) => format!("{more}\n{RARE}{TOLERANT}"),
+        (true, false) => more.replacen("[timing]\n", RARE, 1),
+        (true, true) => more.to_owned(),
+    }
+}
+
 impl Cluster {
     /// `replicas` on loopback that are not formatted yet. `more` is TOML behind the tables that every test
     /// has; without a table of its own it continues the table `[stream]`.
@@ -64,7 +79,7 @@ impl Cluster {
         if !more.contains("[journal]") {
             tables += "\n[journal]\ntail_size = \"4MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \"1MiB\"\n";
         }
-        tables += more;
+        tables += &with_timing(more);
         // A test that takes away what a journal proves by shows what is said then.
         if !more.contains("rejoin = ") {
             tables = tables.replacen("[journal]\n", "[journal]\nrejoin = \"ask\"\n", 1);

@@ -12,7 +12,7 @@ mod host;
 mod process;
 mod user;
 
-pub use cluster::{Cluster, payloads};
+pub use cluster::{Cluster, PRODUCT_TIMING, payloads};
 pub use command::{Outcome, await_code, command, command_of, copy_program, example, program, run};
 pub use ground::Ground;
 pub use host::{free_address, is_root, memory_folder, page};
