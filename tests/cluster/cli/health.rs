@@ -51,6 +51,7 @@ fn a_cluster_is_good_then_lacks_a_member_then_a_quorum_and_each_look_says_why() 
 
     replicas[1].signal("KILL");
     replicas[1].wait();
+    replicas[0].await_log("leader -> standby");
     let critical = await_grade(&cluster, &["--format", "json"], 2).out;
     let value: Value = serde_json::from_str(&critical).expect("JSON");
     assert_eq!((&value["grade"], &value["exit_code"]), (&"CRITICAL".into(), &2.into()), "{critical}");

@@ -2,7 +2,7 @@
 
 // Waits for real processes: it sleeps.
 use lockstep_io::counters::CountersReader;
-use lockstep_testkit::processes::Cluster;
+use lockstep_testkit::processes::{Cluster, PRODUCT_TIMING};
 use std::time::Duration;
 
 /// What a process did since it began.
@@ -39,7 +39,7 @@ impl Done {
 
 #[test]
 fn a_leader_its_standbys_and_an_archiver_wake_no_more_often_than_their_leader_beats() {
-    let cluster = Cluster::new(3, "");
+    let cluster = Cluster::new(3, PRODUCT_TIMING);
     cluster.add_archiver(9, "");
     let _replicas = cluster.found();
     let mut archiver = cluster.start_archiver(9);

@@ -4,7 +4,9 @@ use crate::cli::streams::{cursor, json};
 use lockstep::config::Config;
 use lockstep::config::NodeConfig;
 use lockstep_node::journal_digest;
-use lockstep_testkit::processes::{Cluster, PATIENCE, Process, command, freeze, payloads, run, signal_all};
+use lockstep_testkit::processes::{
+    Cluster, PATIENCE, PRODUCT_TIMING, Process, command, freeze, payloads, run, signal_all,
+};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -319,7 +321,8 @@ fn a_backup_of_a_running_archiver_is_restored_by_a_founding_and_never_by_copying
 
 #[test]
 fn the_second_survivor_does_not_found_beside_the_first_and_two_founders_are_named_by_whoever_hears_both() {
-    let cluster = Cluster::new(3, "");
+    // Two lead that need nobody else: each begins before it hears the other.
+    let cluster = Cluster::new(3, PRODUCT_TIMING);
     let replicas = cluster.found();
     cluster.publish(&lines(0, 10));
     stop_all(replicas.into_iter().rev());

@@ -211,7 +211,8 @@ impl Cluster {
         }
         run(self.command_at(self.place(1), &args), b"").with_code(0);
         let mut replicas: Vec<_> = (1..=self.replicas()).map(|id| self.start_replica(id)).collect();
-        replicas[0].await_log("-> leader");
+        replicas[0].await_log(" begins at seq ");
+        replicas[1..].iter_mut().for_each(|standby| standby.await_log("-> standby"));
         replicas
     }
 
