@@ -7,7 +7,7 @@ use super::notary::notaries;
 use super::text::{EntryLine, Form};
 use super::waiting::Stall;
 use super::{Failure, log, signals, waiting};
-use lockstep_client::internal::QueryClient;
+use lockstep_client::internal::{NodeStatus, QueryClient, leader_of};
 use lockstep_client::{
     AttestedSubscriber, Cursor, Delivery, Endpoint, Message, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
@@ -101,11 +101,10 @@ pub fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Fail
     let clock = Clock::start();
     let deadline = clock.now() + timeout.as_nanos() as Nanos;
     let mut questioner = QueryClient::open(endpoint)?;
-    let quorum = endpoint.replicas().len() / 2 + 1;
     loop {
-        let answers = questioner.nodes(endpoint.replicas(), timeout.min(QUERY_ROUND));
+        let answers = questioner.statuses(endpoint.replicas(), timeout.min(QUERY_ROUND));
         let received: Vec<_> = answers.iter().flatten().filter(|state| state.history != 0).collect();
-        if received.len() >= quorum || clock.now() >= deadline {
+        if is_majority(&answers) || clock.now() >= deadline {
             let end = received.iter().max_by_key(|state| state.commit_next).map(|state| End {
                 next: state.commit_next,
                 history: state.history,
@@ -121,6 +120,21 @@ pub fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Fail
                 Failure::new(NOT_READY, what)
             });
         }
+    }
+}
+
+/// Whether a majority has answered: of the members that the leader lists, or of the replicas of the configuration where
+/// nobody leads.
+fn is_majority(answers: &[Option<NodeStatus>]) -> bool {
+    let of_history = |history: u64| answers.iter().flatten().filter(move |status| status.history == history);
+    match leader_of(answers) {
+        Some(leader) => {
+            let lists = |status: &&NodeStatus| {
+                leader.members.iter().any(|listed| listed.member.identity() == status.identity)
+            };
+            of_history(leader.history).filter(lists).count() > leader.members.len() / 2
+        }
+        None => answers.len() < 2 * answers.iter().flatten().filter(|status| status.history != 0).count(),
     }
 }
 

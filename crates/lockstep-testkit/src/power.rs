@@ -327,7 +327,9 @@ pub fn says_what_is_lost(rng: &mut Rng) -> Founded {
 
     let whole = Stream::of_text(&outage.cluster.read(&[]).out);
     assert!(whole == left, "the new history has {} messages, the disk {}", whole.last(), left.last());
-    let resumed = outage.cluster.run(&["subscribe", "--until-end", "--from", &outage.cursor], b"");
+    // The founder is all there is: nothing else is waited for, however long that may be.
+    let args = ["subscribe", "--until-end", "--timeout", "100s", "--from", &outage.cursor];
+    let resumed = outage.cluster.run(&args, b"");
     let reader_ahead = resumed.code == Some(3);
     if reader_ahead {
         let gone = format!("seqs {at} to ");
