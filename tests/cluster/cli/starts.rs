@@ -11,6 +11,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+/// An interface that is missing is waited for, as it may be late at boot: `network late::` tries that.
+const NO_WAIT: &str = "network.interface_wait=0us";
+
 /// Everything that a start is judged by: files of the journal and the tail, by name, with their bytes.
 fn stored_files(cluster: &Cluster, id: u32) -> BTreeMap<PathBuf, Vec<u8>> {
     let journal = cluster.path(&format!("journal-{id}"));
@@ -75,7 +78,7 @@ fn plain_faults(cluster: &Cluster, taken: &UdpSocket) -> Vec<Fault> {
     let (foreign, folder) = (foreign.display().to_string(), folder.display().to_string());
     let (tail, counters) = ("replicas.3.tail", "replicas.3.counters");
     vec![
-        Fault::new("wrong interface", &["--interface", "nosuch0"], &["nosuch0"]),
+        Fault::new("wrong interface", &["--interface", "nosuch0", "--set", NO_WAIT], &["nosuch0"]),
         Fault::set("busy port", "replicas.3.unicast", &format!("127.0.0.1:{port}"), &[&port]),
         Fault::set("counters in no folder", counters, "/nonexistent/counters", &["/nonexistent/counters"]),
         Fault::set("counters that are a folder", counters, &folder, &[&folder]),
@@ -103,10 +106,9 @@ fn plain_faults(cluster: &Cluster, taken: &UdpSocket) -> Vec<Fault> {
         Fault::set("an address of no interface", "replicas.3.unicast", "192.0.2.77:7999", &["LS0122"]),
         Fault::set("a key that does not exist", "journal.tale_size", "1MiB", &["LS0123"]),
         Fault::set("segments that are too small", "journal.segment_size", "64KiB", &["LS0107"]),
-        Fault::set(
+        Fault::new(
             "no such user interface",
-            "lines.1.interface",
-            "\"\"",
+            &["--set", "lines.1.interface=\"\"", "--set", NO_WAIT],
             &["this machine has none of that name"],
         ),
         Fault::set(
@@ -215,7 +217,7 @@ fn a_cluster_whose_starts_all_fail_and_whose_machines_are_all_rebooted_comes_bac
         assert_eq!(replica.terminate(), Some(0));
     }
     for id in ["1", "2", "3"] {
-        let args = ["sequencer", "--replica", id, "--interface", "nosuch0"];
+        let args = ["sequencer", "--replica", id, "--interface", "nosuch0", "--set", NO_WAIT];
         cluster.run(&args, b"").with_code(1).saying(&["nosuch0"]);
     }
     (1..=3).for_each(|id| reboot(&cluster, id));
