@@ -106,9 +106,6 @@ packages() {
     done
 }
 
-# Most tests wait for processes and their clocks: two at once for each core take little more than half the time.
-export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(nproc)))}"
-
 # README's second command, word for word (tests/tidy compares them). It writes down the output of tests that pass,
 # and so every SKIPPED line.
 tests() {

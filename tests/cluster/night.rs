@@ -234,7 +234,7 @@ fn chosen() -> Vec<&'static Fault> {
     let all: Vec<_> = faults::FAULTS.iter().collect();
     let only = std::env::var("LOCKSTEP_FAULT").ok();
     let is_wanted = |fault: &&&Fault| only.as_ref().is_none_or(|only| fault.name.contains(only.as_str()));
-    let every = if only.is_some() { 1 } else { amount(8, 1) };
+    let every = if only.is_some() { 1 } else { amount(11, 1) };
     all.iter().filter(is_wanted).copied().step_by(every).collect()
 }
 

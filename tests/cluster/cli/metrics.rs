@@ -31,6 +31,7 @@ fn a_replicas_page_has_what_it_counted_and_a_standby_without_a_leader_is_alive_a
     cluster.publish("one\ntwo\n");
     await_page(address, "/metrics", |_, text| {
         text.contains("lockstep_frames_accepted_total{process=\"replica-2\"}")
+            && text.contains("role=\"standby\"} 1\n")
     });
 
     let (status, text) = page(address, "/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n");
