@@ -123,8 +123,8 @@ pub fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Fail
     }
 }
 
-/// Whether a majority has answered: of the members that the leader lists, or of the replicas of the configuration where
-/// nobody leads.
+/// Whether a majority has answered: of the members that the leader lists, or of the replicas of the
+/// configuration where none leads.
 fn is_majority(answers: &[Option<NodeStatus>]) -> bool {
     let of_history = |history: u64| answers.iter().flatten().filter(move |status| status.history == history);
     match leader_of(answers) {

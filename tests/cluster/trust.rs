@@ -299,8 +299,8 @@ fn with_keys_orders_of_a_stranger_are_not_carried_out() {
     });
 }
 
-/// Acks that were forged would commit what a single replica stores. A reader can deceive readers, and so the publisher
-/// here (AUTH-2); replicas believe replicas alone.
+/// Acks that were forged would commit what a single replica stores. A reader can deceive readers, and so the
+/// publisher here (AUTH-2); replicas believe replicas alone.
 #[test]
 fn with_keys_forged_acks_commit_nothing_at_a_replica() {
     let cluster = Cluster::new(3, LEADS_ON);

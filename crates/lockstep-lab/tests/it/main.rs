@@ -14,8 +14,8 @@ mod searches;
 mod texts;
 mod valence;
 
-/// Breaks whose searches take nine tenths of the time of all of them, as `(card, break)`: by night alone. Each card
-/// has others.
+/// Breaks whose searches take nine tenths of the time of all of them, as `(card, break)`: by night alone.
+/// Each card has others.
 const LONG_SEARCHES: [(&str, &str); 23] = [
     ("atomic-impose-all", "wrong-suspicions"),
     ("atomic-impose-majority", "reads-that-do-not-impose"),

@@ -120,7 +120,8 @@ const REGRESSIONS: &[u64] = &[
     1795919020730126,
 ];
 
-/// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds their rule.
+/// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds
+/// their rule.
 const LONG_REGRESSIONS: &[u64] = &[20261122738366, 20261123008826];
 
 /// Known seeds, from 0 on, that each change runs.

@@ -20,8 +20,8 @@ pub struct Cluster {
 /// The timing of the product, for whoever measures it or tries its takeovers.
 pub const PRODUCT_TIMING: &str = "\n[timing]\nheartbeat_interval = \"1ms\"\n";
 
-/// Tables with a timing that leaves the cores to the other tests. A parked node wakes up for each heartbeat: with
-/// that of the product three idle nodes take a quarter of a core.
+/// Tables with a timing that leaves the cores to the other tests. A parked node wakes up for each heartbeat:
+/// with that of the product three idle nodes take a quarter of a core.
 fn with_timing(more: &str) -> String {
     const RARE: &str = "[timing]\nheartbeat_interval = \"20ms\"\n";
     const TOLERANT: &str = "failure_timeout = \"200ms\"\nfailure_timeout_max = \"1s\"\n";
