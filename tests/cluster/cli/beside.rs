@@ -56,7 +56,7 @@ fn a_journal_that_is_being_written_is_whole_to_each_command_that_reads_it() {
         });
         // The publisher ends with this thread, however that ends.
         let ends = Ends(&stop);
-        for round in 0..amount(1, 60) {
+        for round in 0..amount(1, 20) {
             for node in NODES {
                 for command in COMMANDS {
                     let outcome = ask(&cluster, command, node);

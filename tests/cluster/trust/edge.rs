@@ -177,7 +177,8 @@ fn each_login_refusal_and_departure_stands_in_the_audit_log_with_user_and_addres
     log_in_and_out(gateway.address);
     assert!(is_refused(guess(7, "alice", gateway.address)));
     assert!(is_refused(guess(8, "e\"\n", gateway.address)), "a name with a quote and a line feed");
-    let Running { process, .. } = gateway;
+    let Running { mut process, .. } = gateway;
+    process.await_log_times("login_refused", 2);
     let log = process.log();
     assert_eq!(process.terminate(), Some(0));
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
