@@ -8,7 +8,7 @@ use crate::metrics::{Prometheus, has_prometheus};
 use lockstep_testkit::gateways;
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{
-    Cluster, Outcome, PATIENCE, Process, alone, await_code, command, free_address, payloads, run, signal_all,
+    Cluster, Outcome, PATIENCE, Process, await_code, busy, command, free_address, payloads, run, signal_all,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -253,7 +253,7 @@ impl Drop for Ends<'_> {
 /// One round of work; a night does twelve of them in an hour.
 #[test]
 fn a_calm_hour_of_planned_work_has_no_warning_no_alert_and_no_look_that_is_not_healthy() {
-    let _alone = alone();
+    let _place = busy();
     let cluster = Cluster::new(3, &format!("{SMALL}{PATIENT}"));
     cluster.add_archiver(ARCHIVER, "");
     gateways::add_user(&cluster, "alice", "secret", &[]);

@@ -7,7 +7,7 @@ mod trader;
 
 use desk::{Desk, Flow, Request, entries_of};
 use lockstep_testkit::gateways::{add_user, start_on};
-use lockstep_testkit::processes::{Cluster, Process, alone, example, run};
+use lockstep_testkit::processes::{Cluster, Process, busy, example, run};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -133,7 +133,7 @@ fn assert_whole(market: &Market, desk: &Desk, requests: &[Request]) {
 
 #[test]
 fn quickfix_trades_the_demos_flow_while_leaders_and_gateways_die() {
-    let _alone = alone();
+    let _place = busy();
     let Some(mut market) = Market::open() else { return };
     let ((first, first_port), (second, second_port)) = (market.gateway("1"), market.gateway("2"));
     let [flow_a, flow_b] = Flow::recorded(1_000);

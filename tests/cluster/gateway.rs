@@ -5,7 +5,7 @@ use lockstep_client::Endpoint;
 use lockstep_memory::rng::Rng;
 use lockstep_testkit::gateways::{add_user, is_cut_and_resumes_who_reads_nothing, start, with_exchange};
 use lockstep_testkit::lane::amount;
-use lockstep_testkit::processes::{Cluster, alone, payloads};
+use lockstep_testkit::processes::{Cluster, busy, payloads};
 use lockstep_testkit::trader::{Trader, login_of};
 use lockstep_testkit::trading::trade;
 use soupbintcp::{ClientEnd, Packet, RejectReason};
@@ -375,7 +375,7 @@ fn a_build_without_tls_says_how_to_make_one_with_it() {
 
 #[test]
 fn gateways_and_leaders_die_while_clients_trade_and_each_order_and_each_answer_is_there_once() {
-    let _alone = alone();
+    let _place = busy();
     let kills = amount(1, 2);
     println!("{}", trade(&mut Rng::new(20_261_121), 10, kills, kills));
 }

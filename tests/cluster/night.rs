@@ -14,7 +14,7 @@ use crate::cli::streams::lines;
 use crate::metrics::{Prometheus, has_prometheus, text};
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::netns::{self, Network};
-use lockstep_testkit::processes::{Cluster, Outcome, PATIENCE, Process, alone};
+use lockstep_testkit::processes::{Cluster, Outcome, PATIENCE, Process, busy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -244,7 +244,7 @@ fn each_fault_of_a_night_is_named_by_one_line_and_one_alert_and_mended_by_its_ow
         println!("SKIPPED: {reason}");
         return;
     }
-    let _alone = alone();
+    let _place = busy();
     let network = Arc::new(Network::new(INTRUDER));
     // Within the node of the desk: Prometheus and its answers are there.
     let inside = Arc::clone(&network);

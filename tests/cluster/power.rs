@@ -4,7 +4,7 @@
 use lockstep_io::clock::random_u64;
 use lockstep_memory::rng::Rng;
 use lockstep_testkit::lane::amount;
-use lockstep_testkit::processes::alone;
+use lockstep_testkit::processes::busy;
 use lockstep_testkit::{images, power};
 
 fn rng() -> Rng {
@@ -17,7 +17,7 @@ fn with_durability_power_all_that_was_acknowledged_is_there_when_the_power_comes
         println!("SKIPPED: {reason}");
         return;
     }
-    let _alone = alone();
+    let _place = busy();
     let mut rng = rng();
     for _ in 0..amount(1, 3) {
         println!("{}", power::keeps_all(&mut rng));
@@ -30,6 +30,6 @@ fn with_durability_process_what_may_be_lost_is_said_and_an_operator_founds_a_his
         println!("SKIPPED: {reason}");
         return;
     }
-    let _alone = alone();
+    let _place = busy();
     println!("{}", power::says_what_is_lost(&mut rng()));
 }

@@ -6,7 +6,7 @@ use lockstep_io::clock::random_u64;
 use lockstep_memory::rng::Rng;
 use lockstep_testkit::durability;
 use lockstep_testkit::lane::amount;
-use lockstep_testkit::processes::{Ground, alone};
+use lockstep_testkit::processes::{Ground, busy};
 use lockstep_testkit::takeover::{kill_leader, stale_leader, two_of_five};
 
 fn rng() -> Rng {
@@ -21,7 +21,7 @@ fn grounds(replicas: u32, times: [u32; 3]) -> impl Iterator<Item = (Ground, u32)
 
 #[test]
 fn when_leaders_are_killed_orders_flow_on_and_nothing_is_lost_doubled_or_out_of_order() {
-    let _alone = alone();
+    let _place = busy();
     for (ground, times) in grounds(3, amount([2, 1, 1], [5, 3, 3])) {
         let shown = kill_leader(ground, times);
         println!("{shown}");
@@ -31,7 +31,7 @@ fn when_leaders_are_killed_orders_flow_on_and_nothing_is_lost_doubled_or_out_of_
 
 #[test]
 fn a_leader_that_was_stopped_and_goes_on_is_fenced_and_stops_by_itself() {
-    let _alone = alone();
+    let _place = busy();
     for (ground, times) in grounds(3, amount([3, 1, 1], [8, 3, 3])) {
         println!("{}", stale_leader(&mut rng(), ground, (1.0, 1_000.0), times));
     }
@@ -39,7 +39,7 @@ fn a_leader_that_was_stopped_and_goes_on_is_fenced_and_stops_by_itself() {
 
 #[test]
 fn any_two_of_five_may_die_and_nothing_is_lost() {
-    let _alone = alone();
+    let _place = busy();
     for (ground, times) in grounds(5, amount([2, 1, 1], [4, 2, 2])) {
         println!("{}", two_of_five(&mut rng(), ground, times));
     }
@@ -47,6 +47,6 @@ fn any_two_of_five_may_die_and_nothing_is_lost() {
 
 #[test]
 fn the_durability_of_a_running_cluster_is_changed_and_changed_back_and_nothing_is_lost() {
-    let _alone = alone();
+    let _place = busy();
     println!("{}", durability::changed(Ground::loopback(3)));
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::streams::{SMALL, json, lines};
 use lockstep_testkit::lane::amount;
-use lockstep_testkit::processes::{Cluster, Outcome, PATIENCE, alone, await_code, run};
+use lockstep_testkit::processes::{Cluster, Outcome, PATIENCE, await_code, busy, run};
 use lockstep_wire::Header;
 use std::fs;
 use std::io::Write;
@@ -141,7 +141,7 @@ fn compile_on_each_core(folder: &Path, stop: &AtomicBool) {
 
 /// Three replicas and an archiver under load on busy cores, while `check` runs. Returns the processes' logs.
 fn on_busy_cores(check: impl FnOnce(&Cluster)) -> String {
-    let _alone = alone();
+    let _place = busy();
     let cluster = Cluster::new(3, SMALL);
     cluster.add_archiver(101, "compression = \"lz4\"\n");
     let replicas = cluster.found();

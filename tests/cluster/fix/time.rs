@@ -5,7 +5,7 @@ use super::{MORE, start_exchanges};
 use crate::cli::streams::{SMALL, json};
 use crate::cli::time::ahead_on;
 use lockstep_testkit::gateways::{add_user, start_on};
-use lockstep_testkit::processes::{Cluster, Process, alone, example};
+use lockstep_testkit::processes::{Cluster, Process, busy, example};
 use serde_json::Value;
 
 /// How far ahead: an import takes no more than a minute.
@@ -84,7 +84,7 @@ fn kill_leader(cluster: &Cluster, replicas: &mut [Process]) {
 #[test]
 fn sessions_of_fix_go_on_through_an_order_that_sets_the_streams_time_back() {
     let Some(program) = example("exchange") else { return };
-    let _alone = alone();
+    let _place = busy();
     let (cluster, mut replicas) = ahead();
     let _exchanges = start_exchanges(&cluster, &program);
     for user in ["alice", "bob", "carol"] {

@@ -7,7 +7,7 @@ use lockstep_io::udp::free_port;
 use lockstep_node::local::node_keys;
 use lockstep_testkit::flow::Feed;
 use lockstep_testkit::lane::amount;
-use lockstep_testkit::processes::{alone, program};
+use lockstep_testkit::processes::{busy, program};
 use lockstep_testkit::release;
 use lockstep_wire::{VERSION, VERSION_MIN};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -157,7 +157,7 @@ fn start_killed(cluster: &Cluster, replica: &mut Process, id: u32) {
 
 #[test]
 fn the_log_rises_before_between_and_behind_the_tables_with_which_a_killed_node_begins() {
-    let _alone = alone();
+    let _place = busy();
     for moment in [Moment::Before, Moment::Between, Moment::After] {
         joins_while_the_log_rises(moment);
     }
@@ -183,7 +183,7 @@ fn restart_in(cluster: &mut Cluster, replica: &mut Process, id: u32, program: &P
 #[test]
 fn a_blank_node_says_that_older_releases_give_no_tables_and_begins_with_the_first_that_is_upgraded() {
     let Some(previous) = previous() else { return };
-    let _alone = alone();
+    let _place = busy();
     let current = program();
     let mut cluster = Cluster::new(3, SMALL);
     cluster.use_program(&previous);
@@ -240,7 +240,7 @@ fn a_blank_node_says_that_older_releases_give_no_tables_and_begins_with_the_firs
 #[test]
 fn a_node_killed_as_it_begins_goes_on_here_and_the_release_before_takes_its_journal_or_refuses_it_in_words() {
     let Some(previous) = previous() else { return };
-    let _alone = alone();
+    let _place = busy();
     let (mut cluster, mut replicas) = of_oldest_version(0);
     kill(replicas.remove(2));
     let mut refused = 0;

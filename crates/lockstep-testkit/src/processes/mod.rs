@@ -19,7 +19,7 @@ pub use host::{free_address, is_root, memory_folder, page};
 pub use process::{Process, cpu_shares, freeze, last_words, moving, signal_all};
 pub use user::{OTHER_USER, USER, cluster_of_user, files_of, give, place_of};
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// No command of these tests takes nearly so long; one that hangs is ended and fails its test.
@@ -27,10 +27,26 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at what is waited for.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// A test holds this lock if it keeps the cores busy and judges takeovers: two of them at once would starve
-/// each other where cores are few. Cargo runs one test program after the other.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
+/// So many tests at once may keep the cores busy.
+const BUSY_MAX: u32 = 2;
+static BUSY: (Mutex<u32>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// The place of a test among those that keep the cores busy.
+pub struct BusyPlace(());
+
+/// A test holds such a place if it keeps the cores busy and judges takeovers: three of them at once would
+/// starve each other where cores are few. Cargo runs one test program after the other.
+pub fn busy() -> BusyPlace {
     // A test that failed has left nothing that runs.
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    let taken = BUSY.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = BUSY.1.wait_while(taken, |taken| *taken >= BUSY_MAX);
+    *free.unwrap_or_else(PoisonError::into_inner) += 1;
+    BusyPlace(())
+}
+
+impl Drop for BusyPlace {
+    fn drop(&mut self) {
+        *BUSY.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        BUSY.1.notify_one();
+    }
 }
