@@ -30,8 +30,7 @@ const ARCHIVER: u32 = 101;
 /// Replicas whose disks are small.
 const SMALL_DISKS: [u32; 2] = [2, 3];
 /// Other tests use the cores too: no node is missed for what they take.
-const PATIENT: &str =
-    "\n[timing]\nfailure_timeout = \"2s\"\nfailure_timeout_max = \"4s\"\nheartbeat_interval = \"20ms\"\n";
+const PATIENT: &str = "\n[timing]\nfailure_timeout = \"2s\"\nfailure_timeout_max = \"4s\"\n";
 
 /// The cluster of the night, its processes, and who has which seat before the next fault.
 pub struct Night {

@@ -18,8 +18,7 @@ fn cluster() -> Option<(Network, Cluster, Vec<Process>)> {
         return None;
     }
     let network = Network::new(NODES);
-    let patient =
-        "\n[timing]\nfailure_timeout = \"2s\"\nfailure_timeout_max = \"4s\"\nheartbeat_interval = \"20ms\"\n";
+    let patient = "\n[timing]\nfailure_timeout = \"2s\"\nfailure_timeout_max = \"4s\"\n";
     let cluster = Cluster::on(network.ground(REPLICAS), patient);
     let replicas = cluster.found();
     await_health(&cluster);

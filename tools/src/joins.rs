@@ -26,7 +26,7 @@ const MESSAGE_LEN: usize = 8_000;
 const MTU: &str = "mtu = 9000\n";
 /// Journals as by default; a loaded host is no dead leader.
 const TABLES: &str = "\n[journal]\ntail_size = \"64MiB\"\nsegment_size = \"64MiB\"\nretention_size = \"RETAINED\"\n\n[stream]\n\
-                      window_bytes = \"16MiB\"\n\n[timing]\nfailure_timeout = \"1s\"\nfailure_timeout_max = \"2s\"\n";
+                      window_bytes = \"16MiB\"\n\n[timing]\nheartbeat_interval = \"1ms\"\nfailure_timeout = \"1s\"\nfailure_timeout_max = \"2s\"\n";
 /// Lines per second while the node joins.
 const PER_SECOND: u64 = 1_000;
 /// Longer than any step takes.

@@ -7,7 +7,7 @@
 
 use lockstep_memory::rng::Rng;
 use lockstep_testkit::flow::{Feed, Stream};
-use lockstep_testkit::processes::{Cluster, Ground};
+use lockstep_testkit::processes::{Cluster, Ground, PRODUCT_TIMING};
 use std::fmt;
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ impl fmt::Display for Shown {
 /// # Panics
 /// A reader that was given something else than the journals hold, or nothing.
 pub fn joiners(rng: &mut Rng, ground: Ground, times: u32) -> Shown {
-    let cluster = Cluster::on(ground, MORE);
+    let cluster = Cluster::on(ground, &format!("{MORE}{PRODUCT_TIMING}"));
     let mut replicas = cluster.found();
     let feeds = NAMES.map(|name| Feed::start(&cluster, cluster.clients(), name, PER_SECOND, "50s"));
     let (mut reads, mut next, mut killed) = (Vec::new(), 1, 0);

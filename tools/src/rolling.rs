@@ -17,7 +17,7 @@ use lockstep_testkit::images::{self, Cache, Disk};
 use lockstep_testkit::netns::Namespace;
 use lockstep_testkit::power::boot;
 use lockstep_testkit::processes::{
-    Cluster, Ground, PATIENCE, Process, freeze, last_words, memory_folder, run,
+    Cluster, Ground, PATIENCE, PRODUCT_TIMING, Process, freeze, last_words, memory_folder, run,
 };
 use lockstep_testkit::takeover::{COMMIT_WITHIN, SIZES};
 use std::collections::BTreeMap;
@@ -125,7 +125,8 @@ pub fn rolling(rng: &mut Rng, changes: u32) -> Shown {
     let has_disks = images::unsupported().is_none();
     let machines: Vec<Namespace> = (0..REPLICAS).map(|_| Namespace::of_mounts()).collect();
     let places = machines.iter().map(|machine| machine.place().clone()).collect();
-    let cluster = Cluster::on(Ground { places, ..Ground::loopback(REPLICAS) }, SIZES);
+    let cluster =
+        Cluster::on(Ground { places, ..Ground::loopback(REPLICAS) }, &format!("{SIZES}{PRODUCT_TIMING}"));
     let disks: Vec<_> = (1..=REPLICAS)
         .zip(&machines)
         .map(|(id, machine)| has_disks.then(|| disk(&cluster, folder.path(), machine, id, 0)))

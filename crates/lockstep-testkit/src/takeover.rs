@@ -97,13 +97,12 @@ pub struct Scene {
 impl Scene {
     /// Founds a cluster on `ground` and waits until orders flow.
     pub fn on(ground: Ground) -> Self {
-        Self::with(ground, "")
+        Self::with(ground, PRODUCT_TIMING)
     }
 
     /// The same with more tables in its configuration.
     pub fn with(ground: Ground, more: &str) -> Self {
-        let timing = if more.contains("[timing]") { "" } else { PRODUCT_TIMING };
-        Self::of(Cluster::within(memory_folder(), ground, &format!("{SIZES}{more}{timing}")))
+        Self::of(Cluster::within(memory_folder(), ground, &format!("{SIZES}{more}")))
     }
 
     /// The same on a cluster that is not formatted yet.

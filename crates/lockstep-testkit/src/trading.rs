@@ -8,7 +8,7 @@
 
 use crate::exchange::{Received, acknowledge};
 use crate::gateways::{self, Running};
-use crate::processes::Cluster;
+use crate::processes::{Cluster, PRODUCT_TIMING};
 use crate::trader::{Trader, login_of};
 use lockstep_client::Endpoint;
 use lockstep_config::Config;
@@ -120,7 +120,7 @@ impl Client {
 /// # Panics
 /// A client that was answered twice, not at all, or out of order; an order that is in the stream twice.
 pub fn trade(rng: &mut Rng, clients: usize, gateways: u32, leaders: u32) -> Shown {
-    let cluster = Cluster::new(3, MORE);
+    let cluster = Cluster::new(3, &format!("{MORE}{PRODUCT_TIMING}"));
     let mut replicas = cluster.found();
     for number in 0..clients {
         gateways::add_user(&cluster, &format!("c{number}"), "secret", &["--numbered", "--grace-ms", "200"]);

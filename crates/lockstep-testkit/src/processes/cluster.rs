@@ -25,11 +25,12 @@ pub const PRODUCT_TIMING: &str = "\n[timing]\nheartbeat_interval = \"1ms\"\n";
 fn with_timing(more: &str) -> String {
     const RARE: &str = "[timing]\nheartbeat_interval = \"20ms\"\n";
     const TOLERANT: &str = "failure_timeout = \"200ms\"\nfailure_timeout_max = \"1s\"\n";
-    match (more.contains("[timing]\n"), more.contains("heartbeat_interval")) {
-        (false, _) => format!("{more}\n{RARE}{TOLERANT}"),
-        (true, false) => more.replacen("[timing]\n", RARE, 1),
-        (true, true) => more.to_owned(),
-    }
+    let Some((before, behind)) = more.split_once("[timing]\n") else {
+        return format!("{more}\n{RARE}{TOLERANT}");
+    };
+    // Gateways and feeds have a key of this name too.
+    let has_interval = behind.split("\n[").next().is_some_and(|table| table.contains("heartbeat_interval"));
+    if has_interval { more.to_owned() } else { format!("{before}{RARE}{behind}") }
 }
 
 impl Cluster {
