@@ -80,10 +80,10 @@ impl World {
             Actor::Second(second) => Some(Actor::Second(second.clone())),
             Actor::Edge(_) => None,
         };
-        let nodes = self
-            .nodes
-            .iter()
-            .map(|node| Some(SimNode { actor: actor(node)?, notice: node.notice.clone(), ..*node }));
+        let nodes = self.nodes.iter().map(|node| {
+            let (keys, notice) = (node.keys.clone(), node.notice.clone());
+            Some(SimNode { actor: actor(node)?, keys, notice, ..*node })
+        });
         Some(Self {
             plan: self.plan.clone(),
             rng: Rng::new(self.plan.seed ^ salt),

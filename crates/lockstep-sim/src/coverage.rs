@@ -153,6 +153,7 @@ events! {
     SuspensionsStopped "suspensions before which all replicas were stopped in order",
     SuspensionsDark "suspensions before which all replicas were stopped in order, and lost their power",
     TradingDays "trading days of years on which something was committed",
+    KeysRotated "steps of rotations of keys that nodes took",
     Months "months of years at whose end all were there and nothing had grown",
     LivenessChecks "moments from which a healed quorum went on",
     AheadWithoutQuorum "moments at which no quorum was left",
@@ -302,6 +303,7 @@ impl Coverage {
             Event::GatewaysLate,
             Event::TradingDays,
             Event::Months,
+            Event::KeysRotated,
         ]
         .map(Self::name);
         let rare = |name: &&str| rare.contains(name);

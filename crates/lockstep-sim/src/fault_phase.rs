@@ -4,6 +4,7 @@ use super::check::Violation;
 use super::clock::step_clock;
 use super::coverage::Event;
 use super::halved::order_half;
+use super::kinds::RotationStep;
 use super::net::To;
 use super::operator::OperatorStep;
 use super::plan::{EndPlan, FaultKind, FaultTarget, FaultTargetNode};
@@ -11,9 +12,8 @@ use super::replay;
 use super::storage::Flushed;
 use super::story::Happening;
 use super::vanished::vanish;
-use super::wire::{ALL_TRAFFIC, Broken, Route, Tampered};
+use super::wire::{ALL_TRAFFIC, Broken, NodeSet, Route, Tampered};
 use super::world::{Actor, RunPhase, SimNode, World};
-use crate::keys;
 use lockstep_core::engine::ports::Group;
 use lockstep_replica::journal::Retention;
 use lockstep_wire::{DeathNoticeBody, Epoch, Header, Identity, Nanos, QueryKind, write_down};
@@ -174,6 +174,7 @@ impl World {
             FaultTarget::Handover(to) => self.hand_over(to),
             FaultTarget::Upgrade => self.order_log(QueryKind::Upgrade),
             FaultTarget::TimeOrder => self.order_log(QueryKind::Time),
+            FaultTarget::Rotate(nodes, step) => rotate(self, nodes, step),
             FaultTarget::OldDown => {
                 // A notice about a live leader is a watcher's error; one about a past leader is an old
                 // datagram.
@@ -190,7 +191,7 @@ impl World {
                     let mut notice = self.nodes[index].notice.clone();
                     if let Some(header) = Header::peek(&notice) {
                         let body = DeathNoticeBody { secret: [self.rng.next_u64() as u8; 32] };
-                        write_down(&mut notice, keys::replica(), header, body);
+                        write_down(&mut notice, &self.nodes[index].keys.replica, header, body);
                         self.count(Event::DownsForged);
                         self.announce(index, &notice, 0);
                     }
@@ -478,6 +479,14 @@ impl World {
         self.count(event);
         self.tell(index, || Happening::Fault("killed".to_string()));
     }
+}
+
+/// These nodes take a step of a rotation of keys.
+fn rotate(world: &mut World, nodes: NodeSet, step: RotationStep) {
+    let nodes = world.nodes.iter().enumerate().filter(|(node, _)| nodes >> node & 1 == 1);
+    let taken = nodes.map(|(_, node)| node.keys.take(step)).count();
+    (0..taken).for_each(|_| world.count(Event::KeysRotated));
+    world.tell(0, || Happening::Fault(format!("{taken} nodes: {step:?}")));
 }
 
 pub(super) fn ms(lasting: Nanos) -> String {

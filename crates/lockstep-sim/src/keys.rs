@@ -1,8 +1,11 @@
 //! The keys of the simulated cluster: one ring for each class of processes, the same in every seed. They have
-//! been rotated once: generation 0 is retired, and 1 seals.
+//! been rotated once: generation 0 is retired, and 1 seals. In a year they are rotated while processes run,
+//! and each node has rings of its own.
 
 use super::check::digest;
+use super::kinds::RotationStep;
 use super::machine::CLUSTER;
+use super::plan::Plan;
 use lockstep_wire::{
     GenerationKeys, KeyClass, KeyHolder, KeyRights, Keyring, Keys, OperatorKey, OrderBody, OrderView,
     PublicKey, Signature,
@@ -18,6 +21,9 @@ const BAD: u16 = 1;
 const OPERATOR: (u16, &str) = (2, "operator");
 /// The public key of that operator.
 const PUBLIC: PublicKey = [0x0f; 32];
+/// The generation that seals at the beginning, and the last one that is rotated to.
+pub(super) const FIRST: u8 = 1;
+const LAST: u8 = 11;
 
 fn all(seed: u8) -> GenerationKeys {
     GenerationKeys {
@@ -30,11 +36,17 @@ fn all(seed: u8) -> GenerationKeys {
 /// A ring of `class` with these keys, and those of the retired generation.
 fn ring(class: KeyClass, keys: &GenerationKeys) -> Keyring {
     let ring = Keyring::empty(CLUSTER, class);
-    for (generation, keys) in [(0, &all(21)), (1, keys)] {
+    for (generation, keys) in [(0, &all(21)), (FIRST, keys)] {
         ring.add(generation, keys).expect("the ring is empty");
     }
-    ring.set_generations(1, 0b10);
+    ring.set_generations(FIRST, 1 << FIRST);
     ring
+}
+
+/// The seed of the keys of a generation that is rotated to.
+fn seed_of(generation: u8) -> u8 {
+    assert!((FIRST + 1..=LAST).contains(&generation), "nobody rotates to generation {generation}");
+    20 * generation + 1
 }
 
 /// Reads and publishes, and is no replica.
@@ -42,7 +54,18 @@ fn without_replicas(seed: u8) -> GenerationKeys {
     GenerationKeys { replica: None, ..all(seed) }
 }
 
-static REPLICA: LazyLock<Keys> = LazyLock::new(|| {
+static REPLICA: LazyLock<Keys> = LazyLock::new(replica_ring);
+static JUDGE: LazyLock<Keys> = LazyLock::new(|| {
+    let ring = ring(KeyClass::Replica, &all(1));
+    let later = FIRST + 1..=LAST;
+    for generation in later.clone() {
+        ring.add(generation, &all(seed_of(generation))).expect("the ring has no such generation");
+    }
+    ring.set_generations(FIRST, later.fold(1 << FIRST, |bits, generation| bits | 1 << generation));
+    ring.into()
+});
+
+fn replica_ring() -> Keys {
     let ring = ring(KeyClass::Replica, &all(1));
     let public = PUBLIC.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let orders = [
@@ -58,11 +81,16 @@ static REPLICA: LazyLock<Keys> = LazyLock::new(|| {
     ring.set_rights([holder(BAD, "bad", &["names=bad/*"]), holder(OPERATOR.0, OPERATOR.1, &orders)]);
     ring.set_order_verifier(|public, signed, signature| signature_of(public, signed) == *signature);
     ring.into()
-});
-static OPERATOR_RING: LazyLock<Keys> =
-    LazyLock::new(|| ring(KeyClass::Publisher(OPERATOR.0), &without_replicas(1)).into());
+}
+
+static OPERATOR_RING: LazyLock<Keys> = LazyLock::new(|| outer_ring(KeyClass::Publisher(OPERATOR.0)));
 static OPERATOR_KEY: LazyLock<OperatorKey> =
     LazyLock::new(|| OperatorKey::new(CLUSTER, OPERATOR, |signed| signature_of(&PUBLIC, signed)));
+
+/// The ring of a process that is no replica.
+fn outer_ring(class: KeyClass) -> Keys {
+    ring(class, &without_replicas(1)).into()
+}
 
 static UNKEYED: LazyLock<Keys> = LazyLock::new(|| Keyring::none(CLUSTER).into());
 static PRETENDER: LazyLock<Keys> = LazyLock::new(|| {
@@ -76,15 +104,79 @@ static RETIRED: LazyLock<Keys> = LazyLock::new(|| {
 });
 static BAD_PUBLISHER: LazyLock<Keys> =
     LazyLock::new(|| ring(KeyClass::Publisher(BAD), &without_replicas(1)).into());
-static READER: LazyLock<Keys> = LazyLock::new(|| ring(KeyClass::Reader, &without_replicas(1)).into());
-static PUBLISHER: LazyLock<Keys> =
-    LazyLock::new(|| ring(KeyClass::Publisher(0), &without_replicas(1)).into());
+static READER: LazyLock<Keys> = LazyLock::new(|| outer_ring(KeyClass::Reader));
+static PUBLISHER: LazyLock<Keys> = LazyLock::new(|| outer_ring(KeyClass::Publisher(0)));
 static OTHER: LazyLock<Keys> =
     LazyLock::new(|| Keyring::new(OTHER_CLUSTER, KeyClass::Replica, &all(11)).into());
 
-/// The ring of replicas and archivers, and of the judge, who may read everything.
+/// The rings of the processes at one node, and of an operator there.
+#[derive(Clone)]
+pub(super) struct HostKeys {
+    /// Of its replica or archiver.
+    pub(super) replica: Keys,
+    /// Of its readers.
+    pub(super) reader: Keys,
+    /// Of its publishers.
+    pub(super) publisher: Keys,
+    /// Of the operator. Its key without the operator's secret gives no orders.
+    pub(super) operator: Keys,
+}
+
+impl HostKeys {
+    /// Those of a node in a run of this plan.
+    pub(super) fn of(plan: &Plan) -> Self {
+        if plan.months > 0 { Self::own() } else { Self::shared() }
+    }
+
+    /// Those of every node, where the keys stay.
+    fn shared() -> Self {
+        Self {
+            replica: REPLICA.clone(),
+            reader: READER.clone(),
+            publisher: PUBLISHER.clone(),
+            operator: OPERATOR_RING.clone(),
+        }
+    }
+
+    /// Rings of this node alone, with the same keys until they are rotated.
+    fn own() -> Self {
+        Self {
+            replica: replica_ring(),
+            reader: outer_ring(KeyClass::Reader),
+            publisher: outer_ring(KeyClass::Publisher(0)),
+            operator: outer_ring(KeyClass::Publisher(OPERATOR.0)),
+        }
+    }
+
+    /// This node takes a step of a rotation, while its processes run.
+    pub(super) fn take(&self, step: RotationStep) {
+        for ring in [&self.replica, &self.reader, &self.publisher, &self.operator] {
+            let (sealing, accepted) = ring.generations();
+            match step {
+                RotationStep::Accept(new) => {
+                    let keys = match ring.own() {
+                        Some(KeyClass::Replica) => all(seed_of(new)),
+                        _ => without_replicas(seed_of(new)),
+                    };
+                    ring.add(new, &keys).expect("the ring has no such generation");
+                    ring.set_generations(sealing, accepted | 1 << new);
+                }
+                RotationStep::Seal(new) => ring.set_generations(new, accepted),
+                RotationStep::Retire(old) => ring.set_generations(sealing, accepted & !(1 << old)),
+                RotationStep::Forget(old) => ring.forget_but(!(1 << old)),
+            }
+        }
+    }
+}
+
+/// The ring of replicas and archivers whose keys stay.
 pub(super) fn replica() -> &'static Keys {
     &REPLICA
+}
+
+/// The ring of the judge, who may read everything that a process sends, whatever it seals with.
+pub(super) fn judge() -> &'static Keys {
+    &JUDGE
 }
 
 /// The ring of readers.
@@ -115,11 +207,6 @@ pub(super) fn retired() -> &'static Keys {
 /// The ring of a publisher that submits what its rights do not allow.
 pub(super) fn bad_publisher() -> &'static Keys {
     &BAD_PUBLISHER
-}
-
-/// The ring of the operator. Its key without the operator's secret gives no orders.
-pub(super) fn operator() -> &'static Keys {
-    &OPERATOR_RING
 }
 
 /// What signs for the operator.

@@ -135,3 +135,16 @@ pub enum Attacker {
     /// An operator's key.
     Operator,
 }
+
+/// A step of a rotation of keys at one node. Each of them takes a step before any takes the next.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RotationStep {
+    /// What this generation seals is opened.
+    Accept(u8),
+    /// It seals.
+    Seal(u8),
+    /// What this one seals is opened no more, but for frames of a replay.
+    Retire(u8),
+    /// Nor are those: its keys are overwritten.
+    Forget(u8),
+}

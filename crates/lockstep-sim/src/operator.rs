@@ -27,6 +27,8 @@ use std::net::SocketAddrV4;
 
 /// The operator's node number in the network: no process has it.
 pub(super) const OPERATOR: usize = 31;
+/// The node whose keys the operator has.
+const HOST: usize = 0;
 
 /// One step of an operator; the next one waits for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -255,7 +257,10 @@ impl World {
         let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length + ORDER_PROOF_LEN]);
         let out = &mut out[..HEADER_LEN + written.unwrap_or_default()];
         let (history, epoch) = (self.oracle.history(), epoch.0);
-        keys::operator().seal(out, Header { history, epoch, count: 1, ..header(Kind::Submission) });
+        self.nodes[HOST]
+            .keys
+            .operator
+            .seal(out, Header { history, epoch, count: 1, ..header(Kind::Submission) });
         out.to_vec()
     }
 
@@ -281,7 +286,8 @@ impl World {
         let token = self.operator.token(lives);
         let header = Header { epoch: epoch.0, first_seq: membership_seq, ..header(Kind::Query) };
         let query = (query_kind, name);
-        let length = write_order(&mut out, keys::operator(), header, token, query, proof.as_ref());
+        let length =
+            write_order(&mut out, &self.nodes[HOST].keys.operator, header, token, query, proof.as_ref());
         out[..length].to_vec()
     }
 
@@ -316,7 +322,8 @@ impl World {
         let token = self.operator.token(false);
         let is_fourth = query_kind == QueryKind::Status && token % 4 == 3;
         let query_kind = if is_fourth { QueryKind::Events } else { query_kind };
-        let length = write_query(&mut out, keys::replica(), header(Kind::Query), token, query_kind, "");
+        let length =
+            write_query(&mut out, &self.nodes[HOST].keys.replica, header(Kind::Query), token, query_kind, "");
         self.post_all(None, &out[..length]);
     }
 
@@ -333,7 +340,7 @@ impl World {
     /// A reply to the operator arrives.
     pub(super) fn answer(&mut self, bytes: &[u8]) {
         let coverage = &mut self.oracle.coverage;
-        let denied = match Datagram::decode(bytes, keys::replica()) {
+        let denied = match Datagram::decode(bytes, &self.nodes[HOST].keys.replica) {
             Ok(Datagram::Status(header, body, rows, ..)) => {
                 self.operator.rejoiners.note(self.now, header, &body, rows);
                 body.denied

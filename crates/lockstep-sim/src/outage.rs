@@ -5,7 +5,6 @@ use super::check::Violation;
 use super::coverage::Event;
 use super::disk::DiskFault;
 use super::fault_phase::ms;
-use super::keys;
 use super::machine::MachineState;
 use super::plan::{DiskPlan, EndPlan, FaultTarget, FaultTargetNode};
 use super::replay;
@@ -260,13 +259,13 @@ impl World {
         let repairer = self.rng.below(self.plan.replicas as u64) as usize;
         let order = CatchUpPlan::new(0, wanted.from, Some(wanted.chain));
         let bytes = replay::request(self, index, repairer, &order);
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
+        let Some((machine, keys)) = self.nodes[index].machine() else { return };
         let Some(side) = &mut machine.side else { return };
         machine.asked += 1;
         let (mut at, mut from) = (0, wanted.from);
         while at < bytes.len()
             && side.missing().is_some_and(|missing| missing.from == from)
-            && let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], keys::replica())
+            && let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], &keys.replica)
         {
             if !side.bring(frame.bytes) {
                 break;

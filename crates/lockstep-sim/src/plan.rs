@@ -7,7 +7,7 @@ pub use draw::has_rejoiners;
 
 use super::disk::DiskFault;
 use super::edge::{EdgeFault, EdgePlan};
-use super::kinds::{Attacker, Configured, DeviceFault, SimClock, Suspension, VanishedFile};
+use super::kinds::{Attacker, Configured, DeviceFault, RotationStep, SimClock, Suspension, VanishedFile};
 use super::rng::Rng;
 use super::wire::{NetworkModel, NodeSet, Tampering, Traffic};
 use lockstep_core::proto::commit::Durability;
@@ -141,6 +141,8 @@ pub enum FaultTarget {
     Upgrade,
     /// The operator orders the stream's time back, which ran ahead or did not.
     TimeOrder,
+    /// These nodes take a step of a rotation of keys.
+    Rotate(NodeSet, RotationStep),
     /// A watcher's notice of a past epoch, or of the present one, arrives again.
     OldDown,
     /// A node announces the leader's death without knowing its secret.
@@ -221,6 +223,7 @@ impl FaultTarget {
             | Self::Handover(_)
             | Self::Upgrade
             | Self::TimeOrder
+            | Self::Rotate(..)
             | Self::OldDown
             | Self::ForgedDown
             | Self::Replay(_)

@@ -3,7 +3,7 @@
 use super::check::{Oracle, Violation};
 use super::coverage::Event;
 use super::device::SimDevice;
-use super::keys;
+use super::keys::{self, HostKeys};
 use super::kinds::Configured;
 use super::machine::{MTU, Machine, MachineState, Started};
 use super::net::SimNet;
@@ -52,13 +52,13 @@ fn receiver(plan: &Plan, node: usize, me: Identity, keys: &Keys) -> ReceiverLimi
 pub(super) fn replica_limits(
     plan: &Plan,
     node: usize,
-    (configured, me): (&Configured, Identity),
+    (configured, me, keys): (&Configured, Identity, &Keys),
     started_at: Nanos,
     rng: &mut Rng,
 ) -> ReplicaLimits {
     let Configured { timeout_ns, heartbeat, .. } = *configured;
     ReplicaLimits {
-        receiver: receiver(plan, node, me, keys::replica()),
+        receiver: receiver(plan, node, me, keys),
         heartbeat,
         window: configured.window,
         durability: configured.durability,
@@ -132,9 +132,10 @@ pub(super) fn publisher(
     plan: &Plan,
     node: usize,
     work: &mut WorldWork,
+    keys: &Keys,
     rng: &mut Rng,
 ) -> Box<PublisherEngine<SimNet>> {
-    let mut publisher = plain_publisher(plan, node, keys::publisher(), rng);
+    let mut publisher = plain_publisher(plan, node, keys, rng);
     open(&mut publisher.core, work, rng);
     publisher
 }
@@ -161,13 +162,13 @@ fn subscriber_limits(
 /// A subscriber's process that begins at `start`, and reads journals if it `replays`.
 pub(super) fn subscriber(
     plan: &Plan,
-    node: usize,
+    (node, keys): (usize, &Keys),
     delivery: Delivery,
     start: Start,
     replays: bool,
     rng: &mut Rng,
 ) -> Box<SubscriberEngine<SimNet>> {
-    let limits = subscriber_limits(plan, node, (delivery, start), keys::reader(), rng);
+    let limits = subscriber_limits(plan, node, (delivery, start), keys, rng);
     let replay = replay_limits(plan.replicas, &limits.receiver);
     let mut subscriber = SubscriberEngine::new(SimNet::of_client().sparing(), limits);
     if replays {
@@ -183,10 +184,11 @@ fn participant(
     node: usize,
     work: &mut WorldWork,
     (delivery, start): (Delivery, Start),
+    keys: &Keys,
     rng: &mut Rng,
 ) -> Box<ParticipantEngine<SimNet>> {
-    let publishes = publisher_limits(plan, node, keys::publisher(), rng);
-    let reads = subscriber_limits(plan, node, (delivery, start), keys::publisher(), rng);
+    let publishes = publisher_limits(plan, node, keys, rng);
+    let reads = subscriber_limits(plan, node, (delivery, start), keys, rng);
     let replay = replay_limits(plan.replicas, &reads.receiver);
     let mut participant = ParticipantEngine::new(SimNet::of_client().sparing(), publishes, reads);
     if plan.replays {
@@ -311,6 +313,7 @@ impl World {
         }
         self.nodes.push(SimNode {
             actor,
+            keys: HostKeys::of(&self.plan),
             paused_until: 0,
             device: SimDevice::default(),
             wake_at: self.now,
@@ -324,7 +327,7 @@ impl World {
 
     /// A replica's process starts on the files and memory of its machine.
     pub(super) fn start_replica(&mut self, node: usize) -> Result<(), Violation> {
-        let Actor::Replica(machine) = &mut self.nodes[node].actor else { return Ok(()) };
+        let Some((machine, keys)) = self.nodes[node].machine() else { return Ok(()) };
         if machine.is_unknowable() {
             machine.forget();
             self.oracle.on_forgotten(machine.identity);
@@ -339,7 +342,8 @@ impl World {
         let damaged = machine.is_damaged();
         let (configured, identity) = (machine.configured, machine.identity);
         let wall = machine.wall(self.now);
-        let limits = replica_limits(&self.plan, node, (&configured, identity), wall, &mut self.rng);
+        let process = (&configured, identity, &keys.replica);
+        let limits = replica_limits(&self.plan, node, process, wall, &mut self.rng);
         let started = machine.start(&self.plan, node, limits)?;
         self.runs += 1;
         let what = match &started {
@@ -413,20 +417,23 @@ impl World {
     /// A publisher's or subscriber's process starts.
     pub(super) fn start_client(&mut self, node: usize) {
         let rng = &mut self.clients_rng;
-        match &mut self.nodes[node].actor {
+        let SimNode { actor, keys, .. } = &mut self.nodes[node];
+        match actor {
             Actor::Publisher(process, work) => {
                 work.begin();
-                *process = Some(publisher(&self.plan, node, work, rng));
+                *process = Some(publisher(&self.plan, node, work, &keys.publisher, rng));
                 self.oracle.on_publisher_started(node);
             }
             Actor::Subscriber(process, reading) => {
                 reading.restart_at = 0;
                 let (delivery, start) = (reading.delivery, reading.start);
-                *process = Some(subscriber(&self.plan, node, delivery, start, self.plan.replays, rng));
+                let place = (node, &keys.reader);
+                *process = Some(subscriber(&self.plan, place, delivery, start, self.plan.replays, rng));
             }
             Actor::Participant(process, work, reading) => {
                 work.begin();
-                *process = Some(participant(&self.plan, node, work, (reading.delivery, reading.start), rng));
+                let (reads, keys) = ((reading.delivery, reading.start), &keys.publisher);
+                *process = Some(participant(&self.plan, node, work, reads, keys, rng));
                 self.oracle.on_publisher_started(node);
                 self.oracle.coverage.count(Event::Participants);
             }

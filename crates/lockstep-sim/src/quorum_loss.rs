@@ -21,7 +21,6 @@ use super::story::Happening;
 use super::wire::NodeSet;
 use super::world::{Actor, RunPhase, World};
 use super::year::{hand_in_every_ns, pursued_ns};
-use crate::keys;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::memory::MemoryTail;
@@ -245,15 +244,23 @@ impl Machine {
 }
 
 /// A quorum is complete and goes on. Founders whose journal is not prove nothing when they are started, and
-/// stay silent: the operator formats each anew and puts it in the place of its old identity.
+/// stay silent, and those whose journal is damaged do not start: the operator formats each anew and puts it
+/// in the place of its old identity.
 fn go_on(world: &mut World, all: &[Survey]) {
     (0..world.plan.replicas).for_each(|index| world.restart_within(index, 4));
     let (timeout_ns, until) = (world.plan.timeout_ns, aftermath(&world.plan, world.now));
     let founders = world.plan.founders;
-    for one in all.iter().filter(|one| !one.complete && one.node < founders) {
+    let is_whole = |node: usize, machine: &Machine| match all.iter().find(|one| one.node == node) {
+        Some(found) => found.complete,
+        None => machine.is_lost(),
+    };
+    for node in 0..founders {
+        if world.machine(node).is_none_or(|machine| is_whole(node, machine)) {
+            continue;
+        }
         let after = (REPLACED + world.rng.below(20)) * timeout_ns;
-        let swap = OperatorStep::Swap { node: one.node, patient: true };
-        world.command_until(&[OperatorStep::Renew(one.node), swap], after, until);
+        let swap = OperatorStep::Swap { node, patient: true };
+        world.command_until(&[OperatorStep::Renew(node), swap], after, until);
     }
 }
 
@@ -305,10 +312,7 @@ impl World {
     }
 
     fn machine(&mut self, index: usize) -> Option<&mut Machine> {
-        match &mut self.nodes[index].actor {
-            Actor::Replica(machine) => Some(machine),
-            _ => None,
-        }
+        self.nodes[index].machine().map(|(machine, _)| machine)
     }
 
     /// Inspects every remaining journal.
@@ -372,7 +376,7 @@ impl World {
         };
         let draws =
             [self.rng.below(3), self.rng.log_uniform(1, 64) - 1, self.rng.next_u64(), self.rng.below(2)];
-        let Some(machine) = self.machine(node) else { return Ok(None) };
+        let Some((machine, keys)) = self.nodes[node].machine() else { return Ok(None) };
         let (old, wall) = (machine.identity, machine.wall(now));
         let identity = Identity { incarnation: old.incarnation + FOUNDERS + history as u32, ..old };
         let founder = Founder {
@@ -381,7 +385,7 @@ impl World {
             boot: [machine.boot, machine.boot],
             window: plan.window,
             durability: plan.durability,
-            keys: keys::replica().clone(),
+            keys: keys.replica.clone(),
         };
         let dies = may_die && draws[0] == 0;
         let founded = if node == chosen {

@@ -1,17 +1,16 @@
 //! Replay from journals to readers: the other end of `engine::replay`, as a replay server sends it.
 
-use super::keys;
 use super::machine::CLUSTER;
 use super::populate::address;
 use super::replay::{ReplayChunk, next_request};
-use super::world::{Actor, World};
+use super::world::{Actor, SimNode, World};
 use crate::coverage::Event;
 use lockstep_core::engine::receiver::ReceiverLimits;
 use lockstep_core::engine::replay::{ReplayLimits, ReplayStep};
 use lockstep_core::engine::subscriber::SubscriberCore;
 use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::{
-    Datagram, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, ReplayBody, ReplayEndReason,
+    Datagram, Header, Identity, Keys, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, ReplayBody, ReplayEndReason,
     SMALL_LEN_MAX, Seq, write_replay,
 };
 
@@ -58,8 +57,9 @@ impl World {
                 let mut request = [0; SMALL_LEN_MAX];
                 let request = core.write_replay_request(&mut request).map(|len| request[..len].to_vec());
                 let repairer = (0..self.plan.replicas).find(|node| address(*node) == to);
+                let keys = repairer.map(|node| &self.nodes[node].keys.replica);
                 *source = SimReplaySource::default();
-                match request.as_deref().map(|bytes| Datagram::decode(bytes, keys::replica())) {
+                match request.as_deref().zip(keys).map(|(bytes, keys)| Datagram::decode(bytes, keys)) {
                     Some(Ok(Datagram::ReplayRequest(header, body))) => {
                         let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
                         source.repairer = repairer;
@@ -82,7 +82,7 @@ impl World {
             }
             Some(ReplayChunk::Denied(end, oldest)) => {
                 self.oracle.coverage.count(Event::ReplaysDenied);
-                source.say(self.sent_by(repairer), (order.from, oldest), Some(end));
+                source.say(sent_by(&self.nodes[repairer]), (order.from, oldest), Some(end));
                 source.repairer = None;
             }
             // No subscriber asks for one.
@@ -90,13 +90,13 @@ impl World {
             Some(ReplayChunk::Frames(bytes)) => {
                 if !source.answered {
                     self.oracle.coverage.count(Event::ReaderReplays);
-                    source.say(self.sent_by(repairer), (order.from, 0), None);
+                    source.say(sent_by(&self.nodes[repairer]), (order.from, 0), None);
                     source.answered = true;
                 }
                 match next_request(&bytes) {
                     Some(order) => source.order = Some(order),
                     None if now >= source.marked_at + MARK_NS => {
-                        source.say(self.sent_by(repairer), (order.from, 0), None);
+                        source.say(sent_by(&self.nodes[repairer]), (order.from, 0), None);
                         source.marked_at = now;
                     }
                     None => {}
@@ -107,22 +107,21 @@ impl World {
     }
 }
 
-impl World {
-    /// The repairer, and the history of its log.
-    fn sent_by(&self, repairer: usize) -> (Identity, u64) {
-        match &self.nodes[repairer].actor {
-            Actor::Replica(machine) => {
-                (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()))
-            }
-            _ => (Identity::default(), 0),
+/// The repairer at a node, the history of its log, and its keys.
+fn sent_by(SimNode { actor, keys, .. }: &SimNode) -> (Identity, u64, &Keys) {
+    match actor {
+        Actor::Replica(machine) => {
+            let history = machine.replica().map_or(0, |replica| replica.core.lineage().history());
+            (machine.identity, history, &keys.replica)
         }
+        _ => (Identity::default(), 0, &keys.replica),
     }
 }
 
 impl SimReplaySource {
     fn say(
         &mut self,
-        (repairer, history): (Identity, u64),
+        (repairer, history, keys): (Identity, u64, &Keys),
         (next, oldest_seq): (Seq, Seq),
         end: Option<ReplayEndReason>,
     ) {
@@ -139,6 +138,6 @@ impl SimReplaySource {
         let body = ReplayBody { next, oldest_seq, end, reserved: 0 };
         let at = self.buffered.len();
         self.buffered.resize(at + REPLAY_LEN, 0);
-        write_replay(&mut self.buffered[at..], keys::replica(), header, body);
+        write_replay(&mut self.buffered[at..], keys, header, body);
     }
 }

@@ -24,7 +24,7 @@ use lockstep_replica::journal::packed::read_segment;
 use lockstep_replica::journal::ports::{FileName, Store, TailSource, Word};
 use lockstep_replica::journal::segment_index::{SegmentIndex, SegmentIndexError, Written};
 use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
-use lockstep_wire::{FrameView, Identity, Nanos, ReplayBody, ReplayEndReason, Seq, chain_after};
+use lockstep_wire::{FrameView, Identity, Keys, Nanos, ReplayBody, ReplayEndReason, Seq, chain_after};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// About so many bytes are read at once.
@@ -56,13 +56,18 @@ fn address(node: usize) -> SocketAddrV4 {
 }
 
 impl Fetching {
-    fn new(me: Identity, order: CatchUpPlan, nodes: impl Iterator<Item = usize>, first: u32) -> Self {
+    fn new(
+        (me, keys): (Identity, &Keys),
+        order: CatchUpPlan,
+        nodes: impl Iterator<Item = usize>,
+        first: u32,
+    ) -> Self {
         let limits = ReplayLimits {
             first,
             retry_ns_min: AGAIN_NS,
             retry_ns_max: AGAIN_NS_MAX,
             silence_ns: SILENCE_NS,
-            ..ReplayLimits::new(keys::replica().clone(), me, nodes.map(address).collect())
+            ..ReplayLimits::new(keys.clone(), me, nodes.map(address).collect())
         };
         let replay = ReplayReader::new(limits);
         Self { order, replay, repairer: 0, answered_at: 0, is_overtaken: false, base: None }
@@ -125,7 +130,7 @@ fn behind(frame: &FrameView<'_>) -> CatchUpPlan {
 /// The request that follows the frames in `bytes`; `None` if there is none.
 pub(super) fn next_request(bytes: &[u8]) -> Option<CatchUpPlan> {
     let (mut at, mut order) = (0, None);
-    while let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], keys::replica()) {
+    while let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], keys::judge()) {
         (at, order) = (at + len, Some(behind(&frame)));
     }
     order
@@ -169,15 +174,16 @@ impl World {
     /// A replica's replay continues, if it has one or needs one. Returns the work that was done.
     pub(super) fn replay(&mut self, index: usize, draw: u64) -> Result<usize, Violation> {
         let now = self.now;
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
+        let Some((machine, keys)) = self.nodes[index].machine() else { return Ok(0) };
         let supply = machine.fetching.as_ref().map(|fetching| fetching.replay.supply());
         let (shown, me) = (machine.clock.at(now), machine.identity);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         match replica.poll_catch_up(shown, supply) {
             CatchUpRequest::Begin(order) => {
                 let others = (0..self.plan.replicas).filter(|node| *node != index);
-                let fetching =
-                    machine.fetching.get_or_insert_with(|| Fetching::new(me, order, others, draw as u32));
+                let fetching = machine
+                    .fetching
+                    .get_or_insert_with(|| Fetching::new((me, &keys.replica), order, others, draw as u32));
                 fetching.order = order;
                 fetching.replay.restart(now);
                 self.oracle.coverage.count(Event::Replays);
@@ -227,13 +233,13 @@ impl World {
         };
         let Actor::Replica(machine) = &self.nodes[repairer].actor else { return Ok(0) };
         let by = (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()));
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
+        let Some((machine, keys)) = self.nodes[index].machine() else { return Ok(0) };
         let shown = machine.clock.at(now);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         let (mut at, mut taken) = (0, 0);
         while at < bytes.len() {
             // The receiver detects a frame that the source's disk has damaged.
-            let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], keys::replica()) else {
+            let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], &keys.replica) else {
                 fetching.replay.on_lost(now);
                 break;
             };

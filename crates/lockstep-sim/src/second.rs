@@ -212,8 +212,8 @@ impl World {
         other.state = MachineState::Down(carried.ring.filter(|_| with_ring), self.now);
         let is_complete = other.is_on_device();
         let is_clean = matches!(Superblock::load(&other.store), Ok(Ok(copies)) if copies.newest.run.clean);
-        let limits =
-            replica_limits(&self.plan, first, (&configured, identity), other.wall(self.now), &mut self.rng);
+        let process = (&configured, identity, &self.nodes[first].keys.replica);
+        let limits = replica_limits(&self.plan, first, process, other.wall(self.now), &mut self.rng);
         let look_ns = limits.identity_probe_ns;
         match other.start(&self.plan, first, limits)? {
             Started::Runs(_) if !is_complete => {
@@ -316,7 +316,7 @@ impl World {
     /// nothing that counts (S12).
     pub(super) fn check_datagram(&mut self, index: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
         let Actor::Second(_) = &self.nodes[index].actor else { return self.oracle.check_sent(index, sent) };
-        match Datagram::decode(sent.bytes, keys::replica()) {
+        match Datagram::decode(sent.bytes, keys::judge()) {
             Ok(Datagram::IdentityProbe(..)) => Ok(()),
             Ok(Datagram::Nack(..) | Datagram::Query(..) | Datagram::AddressProof(..)) => {
                 self.oracle.check_sent(index, sent)

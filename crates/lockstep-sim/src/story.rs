@@ -131,7 +131,7 @@ fn say(header: &Header, kind: Kind, bytes: &[u8]) -> String {
         }
         (Kind::Submission, _) => format!("submits {}", { header.count }),
         (Kind::Nack, _) => {
-            let Ok(Datagram::Nack(_, _, ranges)) = Datagram::decode(bytes, keys::replica()) else {
+            let Ok(Datagram::Nack(_, _, ranges)) = Datagram::decode(bytes, keys::judge()) else {
                 return format!("a damaged nack of {epoch}");
             };
             let ranges: Vec<_> =
@@ -139,7 +139,7 @@ fn say(header: &Header, kind: Kind, bytes: &[u8]) -> String {
             format!("nack{} as follower of {epoch}", ranges.concat())
         }
         (Kind::RepairReject, _) => {
-            let Ok(Datagram::RepairReject(_, body)) = Datagram::decode(bytes, keys::replica()) else {
+            let Ok(Datagram::RepairReject(_, body)) = Datagram::decode(bytes, keys::judge()) else {
                 return format!("a damaged answer of {epoch}");
             };
             let RepairRejectBody { range, oldest_seq, reason, .. } = body;

@@ -9,6 +9,7 @@ use super::coverage::Event;
 use super::device::SimDevice;
 use super::edge::{EdgeNode, Edges, MachineUnderTest, OwnMachine};
 use super::handover::Draining;
+use super::keys::HostKeys;
 use super::machine::Machine;
 use super::net::{SimNet, To};
 use super::operator::{OPERATOR, SimOperator, is_operator};
@@ -55,6 +56,8 @@ pub(super) enum Actor {
 /// A node of the network.
 pub(super) struct SimNode {
     pub(super) actor: Actor,
+    /// The keys of its processes.
+    pub(super) keys: HostKeys,
     /// Stopped (SIGSTOP) until then; its sockets continue to fill.
     pub(super) paused_until: Nanos,
     /// The fault of its device.

@@ -1,7 +1,7 @@
 //! A year of trading days: a cluster at a low rate of messages, whose retention removes what is old by size
-//! and by age, whose members are replaced, whose quorum is lost for good once and restored by hand, whose log
-//! rises to a newer version, and whose days an operator marks. Between two days everything is suspended,
-//! stopped, killed or without power, and that time costs nothing.
+//! and by age, whose members are replaced, whose keys change, whose quorum is lost for good once and restored
+//! by hand, whose log rises to a newer version, and whose days an operator marks. Between two days everything
+//! is suspended, stopped, killed or without power, and that time costs nothing.
 //!
 //! ```text
 //!   day ~~~ faults ~~~ quiet │ night │ day ~~~ … │ weekend │ … month: measured │ …
@@ -15,12 +15,15 @@
 use super::check::Violation;
 use super::coverage::Event;
 use super::edge::{EdgeFault, EdgePlan};
+use super::keys;
 use super::machine::Machine;
+use super::operator::OperatorStep;
 use super::plan::{DAY_NS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault, WALL_NS};
+use super::replay;
 use super::rng::Rng;
-use super::wire::NetworkModel;
+use super::wire::{NetworkModel, NodeSet};
 use super::world::{Actor, BEGIN_NS, World};
-use crate::kinds::Suspension;
+use crate::kinds::{RotationStep, Suspension};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Retention;
@@ -35,6 +38,8 @@ const WEEK: u64 = 5;
 /// history waits longer than a day of this year lasts before it believes that.
 const RESTORED: u64 = 10;
 const RESTORING: u64 = 30;
+/// The day of its month on which a change of keys begins.
+const ROTATED: u64 = 5;
 /// Months of a year.
 pub const MONTHS: u64 = 12;
 /// The time awake of a day, in leader timeouts, ...
@@ -87,6 +92,7 @@ impl Plan {
                 plan.draw_restore(&mut rng, day * AWAKE * plan.timeout_ns);
             }
         }
+        draw_rotations(&mut plan, &mut rng);
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan
     }
@@ -164,6 +170,27 @@ fn draw_day(plan: &mut Plan, rng: &mut Rng, (day, restores): (u64, bool)) {
     plan.faults.extend(faults.into_iter().map(|(at_ns, what)| PlannedFault { at_ns, what }));
 }
 
+/// Every second month the keys change, as an operator changes them: all nodes open what the new ones seal,
+/// then all seal with them, then none opens what the old ones seal. A change later none opens even replays of
+/// that. Each step reaches some nodes a day before the others.
+fn draw_rotations(plan: &mut Plan, rng: &mut Rng) {
+    for (month, new) in (1..plan.months).step_by(2).zip(keys::FIRST + 1..) {
+        let steps = [
+            RotationStep::Accept(new),
+            RotationStep::Seal(new),
+            RotationStep::Retire(new - 1),
+            RotationStep::Forget(new - 2),
+        ];
+        for (number, step) in steps.into_iter().enumerate() {
+            let (some, day) = (rng.next_u64() as NodeSet, month * MONTH + ROTATED + 2 * number as u64);
+            for (hosts, day) in [(some, day), (!some, day + 1)] {
+                let at_ns = day * AWAKE * plan.timeout_ns + rng.below(STORMY * plan.timeout_ns);
+                plan.faults.push(PlannedFault { at_ns, what: FaultTarget::Rotate(hosts, step) });
+            }
+        }
+    }
+}
+
 /// A fault that is over before the day is.
 fn fault_of_day(plan: &Plan, rng: &mut Rng) -> FaultTarget {
     let any = FaultTargetNode::Replica(rng.below(plan.replicas as u64) as usize);
@@ -233,6 +260,8 @@ pub(super) struct Diary {
     restored: u64,
     /// The largest sizes of any replica, until nothing grows any more.
     settled: Sizes,
+    /// Nodes that retention had overtaken on the evening before.
+    overtaken: NodeSet,
 }
 
 /// A night of a year falls: the day has got on; and at the end of a month everybody is there, and nothing has
@@ -255,6 +284,7 @@ pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violati
     if now.1 <= before.1 && day > world.diary.restored {
         return Err(format!("YEAR: nothing was committed on day {day}, behind seq {}", before.1));
     }
+    let formatted = format_overtaken(world);
     if !day.is_multiple_of(MONTH) || day <= world.diary.restored {
         return Ok(());
     }
@@ -263,6 +293,9 @@ pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violati
     world.count(Event::Months);
     let mut largest = Sizes::default();
     for index in 0..world.plan.replicas {
+        if formatted >> index & 1 == 1 {
+            continue;
+        }
         let Actor::Replica(machine) = &world.nodes[index].actor else { continue };
         let sizes = check_strength(world, index, machine, known)
             .map_err(|why| format!("YEAR: at the end of month {month} replica {index} {why}"))?;
@@ -277,6 +310,26 @@ pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violati
         world.diary.settled = world.diary.settled.max(largest);
     }
     Ok(())
+}
+
+/// Nodes that say that no journal has what their log lacks (LS1107) are formatted by their operator, and join
+/// again. Returns those of this evening.
+fn format_overtaken(world: &mut World) -> NodeSet {
+    let is_overtaken = |node: &usize| match &world.nodes[*node].actor {
+        Actor::Replica(machine) => replay::is_overtaken(machine) && world.may_lose(*node),
+        _ => false,
+    };
+    let overtaken = (0..world.plan.replicas).filter(is_overtaken).fold(0, |nodes, node| nodes | 1 << node);
+    let formatted = overtaken & !world.diary.overtaken;
+    for node in (0..world.plan.replicas).filter(|node| formatted >> node & 1 == 1) {
+        world.count(Event::Overtaken);
+        if replay::lose_journal(world, FaultTargetNode::Replica(node)).is_some() {
+            let steps = [OperatorStep::Renew(node), OperatorStep::Swap { node, patient: true }];
+            world.order(if node < world.plan.founders { &steps } else { &steps[..1] }, 0);
+        }
+    }
+    world.diary.overtaken = overtaken;
+    formatted
 }
 
 impl Sizes {

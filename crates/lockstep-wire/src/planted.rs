@@ -60,6 +60,8 @@ mutations! {
     DurabilityForgotten "S9" "a run forgets under which durability the run before spoke",
     ReadersWordCounts "AUTH-2" "a replica goes by the word of another one's tag that readers can write",
     RetiredGenerationCounts "AUTH-3" "a datagram that a retired generation seals is opened",
+    RetiredIsNotReplayed "AUTH-3" "a replayed frame that a retired generation seals is not opened",
+    OthersDoNotCount "AUTH-3" "while keys are rotated only the generation that seals is opened",
     RecipientsIgnored "AUTH-11" "a name is addressed by everybody, whatever its rule says",
     RightsIgnored "AUTH-5" "a key publishes under every name, to every destination",
     AnyoneAttests "AUTH-8" "any key opens a notary's name and publishes to the channel of notaries",

@@ -25,7 +25,7 @@ pub struct SentDatagram<'a> {
 impl Oracle {
     /// A datagram of process `who`. Of clients only requests matter.
     pub fn check_sent(&mut self, who: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
-        let datagram = Datagram::decode(sent.bytes, keys::replica())
+        let datagram = Datagram::decode(sent.bytes, keys::judge())
             .map_err(|reject| format!("WIRE: process {who} sent what it would refuse itself: {reject}"))?;
         match &datagram {
             Datagram::Nack(header, body, ranges) => {

@@ -40,7 +40,7 @@ use super::coverage::Event;
 use super::rng::Rng;
 use super::story::Happening;
 use super::wire::NodeSet;
-use super::world::{Actor, RunPhase, World};
+use super::world::{Actor, RunPhase, SimNode, World};
 use books::EdgeModel;
 use fix_trader::FixTrader;
 use lockstep_wire::{Nanos, Seq};
@@ -319,7 +319,7 @@ impl World {
     /// A process of the edge starts.
     pub(super) fn start_edge(&mut self, node: usize) {
         let Some(mut edges) = self.edges.take() else { return };
-        if let Actor::Edge(edge) = &mut self.nodes[node].actor {
+        if let SimNode { actor: Actor::Edge(edge), keys, .. } = &mut self.nodes[node] {
             // A day's name is used once: a late command, and a repeated one, has another.
             if let Some(Some(name)) = &mut edge.order {
                 edges.days += 1;
@@ -333,7 +333,8 @@ impl World {
                 edge.begins_at = Some(day.saturating_sub(edges.rng.below(12)).max(2));
                 self.oracle.coverage.count(Event::GatewaysLate);
             }
-            edge.start((&self.plan, &edges.plan), machine.as_ref(), node, self.now, &mut edges.rng);
+            let place = (node, &*keys);
+            edge.start((&self.plan, &edges.plan), machine.as_ref(), place, self.now, &mut edges.rng);
         }
         self.edges = Some(edges);
         self.nodes[node].wake_at = self.now;

@@ -5,7 +5,7 @@ use super::copy::{MachineCopy, MachineUnderTest};
 use super::fix_trader::INTERVAL_NS;
 use super::plan::EdgePlan;
 use super::users;
-use crate::keys;
+use crate::keys::HostKeys;
 use crate::machine::MTU;
 use crate::net::SimNet;
 use crate::plan::Plan;
@@ -219,7 +219,7 @@ impl EdgeNode {
         &mut self,
         (plan, edge): (&Plan, &EdgePlan),
         machine: &dyn MachineUnderTest,
-        node: usize,
+        (node, keys): (usize, &HostKeys),
         now: Nanos,
         rng: &mut Rng,
     ) {
@@ -237,8 +237,8 @@ impl EdgeNode {
                 let delivery = if edge.stamped[number] { Delivery::Stamped } else { Delivery::Committed };
                 let ledger = Ledger::new(MemoryBacklog::new(BACKLOG_BYTES), whole, true);
                 Some(EdgeProcess::Gateway(Box::new(GatewayProcess {
-                    publisher: plain_publisher(plan, node, keys::publisher(), rng),
-                    subscriber: subscriber(plan, node + 1, delivery, start, true, rng),
+                    publisher: plain_publisher(plan, node, &keys.publisher, rng),
+                    subscriber: subscriber(plan, (node + 1, &keys.reader), delivery, start, true, rng),
                     source: SimReplaySource::default(),
                     core: Gateway::new(&number.to_string(), gateway_limits(delivery), users::file(), ledger),
                     links: Vec::new(),
@@ -251,7 +251,7 @@ impl EdgeNode {
                 })))
             }
             What::Copy(number) => {
-                let mut publisher = plain_publisher(plan, node, keys::publisher(), rng);
+                let mut publisher = plain_publisher(plan, node, &keys.publisher, rng);
                 let settings = ReplicaSettings {
                     number,
                     nonce: Acknowledger::NONCE,
@@ -264,7 +264,7 @@ impl EdgeNode {
                 copy.begin_open(&mut publisher.core, [rng.next_u64(), rng.next_u64()]);
                 Some(EdgeProcess::Copy(Box::new(CopyProcess {
                     publisher,
-                    subscriber: subscriber(plan, node + 1, delivery, start, true, rng),
+                    subscriber: subscriber(plan, (node + 1, &keys.reader), delivery, start, true, rng),
                     source: SimReplaySource::default(),
                     copy,
                     rng: rng.fork(),
@@ -280,7 +280,14 @@ impl EdgeNode {
                 let feed = Feed::new(source, FEED_LEN_MAX, days, whole, server);
                 feed.ok().map(|feed| {
                     EdgeProcess::Feed(Box::new(FeedProcess {
-                        subscriber: subscriber(plan, node, Delivery::Committed, start, true, rng),
+                        subscriber: subscriber(
+                            plan,
+                            (node, &keys.reader),
+                            Delivery::Committed,
+                            start,
+                            true,
+                            rng,
+                        ),
                         source: SimReplaySource::default(),
                         feed: feed.with_heartbeat(2_000_000),
                         whole,
@@ -289,7 +296,7 @@ impl EdgeNode {
                 })
             }
             What::Calendar => self.order.as_ref().and_then(|order| {
-                let mut publisher = plain_publisher(plan, node, keys::replica(), rng);
+                let mut publisher = plain_publisher(plan, node, &keys.replica, rng);
                 let nonce = [rng.next_u64(), rng.next_u64()];
                 let order = DayMarkRequest::begin(&mut publisher.core, order.as_deref(), nonce)?;
                 Some(EdgeProcess::Calendar(Box::new(CalendarProcess { publisher, order })))

@@ -9,7 +9,6 @@ use super::receiver::FeedReceiver;
 use super::trader::TraderEvent;
 use crate::check::Violation;
 use crate::coverage::Event;
-use crate::keys;
 use crate::populate::plain_publisher;
 use crate::story::Happening;
 use crate::world::{Actor, World};
@@ -302,7 +301,7 @@ impl World {
         if is_lost {
             // Its state goes on with a new handle.
             self.oracle.coverage.count(Event::PublishersLost);
-            *publisher = plain_publisher(&self.plan, node, keys::publisher(), rng);
+            *publisher = plain_publisher(&self.plan, node, &self.nodes[node].keys.publisher, rng);
             copy.begin_open(&mut publisher.core, [rng.next_u64(), rng.next_u64()]);
             return Ok(Goes::On(work));
         }

@@ -1,12 +1,21 @@
 //! The process of a node: its next deadline, whether it runs, its ports.
 
 use super::{Actor, ReaderSlot, SimNode, WorldWork};
+use crate::keys::HostKeys;
 use crate::kinds::SimClock;
-use crate::machine::MachineState;
+use crate::machine::{Machine, MachineState};
 use crate::net::SimNet;
 use lockstep_wire::Nanos;
 
 impl SimNode {
+    /// A replica's machine, and the keys of its process.
+    pub(crate) fn machine(&mut self) -> Option<(&mut Machine, &HostKeys)> {
+        match &mut self.actor {
+            Actor::Replica(machine) => Some((&mut **machine, &self.keys)),
+            _ => None,
+        }
+    }
+
     /// The time of its next turn or its start; never, if no process will run here again.
     pub(super) fn ready_at(&self) -> Nanos {
         let at = match &self.actor {

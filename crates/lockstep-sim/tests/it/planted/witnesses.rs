@@ -52,6 +52,8 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     ),
     (Mutation::ReadersWordCounts, Seed(0)),
     (Mutation::RetiredGenerationCounts, Seed(4)),
+    (Mutation::RetiredIsNotReplayed, Test("year::a_rotation_of_keys_that_loses_something_is_found")),
+    (Mutation::OthersDoNotCount, Test("year::a_rotation_of_keys_that_loses_something_is_found")),
     (Mutation::RecipientsIgnored, Test("it/rights.rs")),
     (Mutation::RightsIgnored, Test("one seed in five thousand; it/rights.rs")),
     (Mutation::AnyoneAttests, Test("nobody poses as a notary in the simulator; it/rights.rs")),
