@@ -15,31 +15,43 @@ exec </dev/null
 # The features that compile C, which README's commands do without: TLS, and the bridges into NATS and Kafka.
 features_of_c=tls,lockstep-bridge/nats,lockstep-bridge/kafka
 
-# Seconds of the calibration, in hundredths; 0 where nothing was calibrated.
-calibration=0
+# Hundredths of a second that the calibration took, by either clock; 0 where nothing was calibrated.
+declare -A calibration=([wall]=0 [processors]=0)
+# The clock of steps: that of the wall, and aside the time that processors have spent on what this shell ran.
+clock=wall
 
-now() {
-    local time=$EPOCHREALTIME
-    echo "${time/[.,]/}"
+# Sets `reading` to that clock, in hundredths of a second.
+look() {
+    if [[ $clock == wall ]]; then
+        reading=$((${EPOCHREALTIME/[.,]/} / 10000))
+    else
+        # In a file, as a shell in `$(…)` has run nothing yet.
+        local file="$target/ci-times.$BASHPID"
+        times >"$file"
+        reading=$(awk -F '[ms ]+' 'NR == 2 { print int(($1 * 60 + $2 + $3 * 60 + $4) * 100) }' "$file")
+    fi
 }
 
 # `step NAME BUDGET COMMAND…` runs a command and prints what it took beside its budget. Budgets are multiples of
 # the calibration, which is a compile on the same machine minutes before: no absolute time is judged. One and a
 # half times the budget fails. A budget of 0 is no budget: what the step takes is up to a registry.
 step() {
-    local name="$1" budget="$2" began took allowed
+    local name="$1" budget="$2" unit="${calibration[$clock]}" of="" began took
     shift 2
+    [[ $clock == wall ]] || of=" of processors"
     echo "== $name: $*"
-    began=$(now)
+    look
+    began=$reading
     # Not in an `if`: a function called from a condition would lose `set -e`.
     "$@"
-    took=$((($(now) - began) / 10000))
-    if [[ $calibration == 0 || $budget == 0 ]]; then
-        echo "== $name: $((took / 100)) s"
+    look
+    took=$((reading - began))
+    if [[ $unit == 0 || $budget == 0 ]]; then
+        echo "== $name: $((took / 100)) s$of"
         return 0
     fi
-    allowed=$(awk -v budget="$budget" -v unit="$calibration" 'BEGIN { printf "%d", budget * unit }')
-    echo "== $name: $((took / 100)) s of $((allowed / 100)) s ($budget calibrations)"
+    local allowed=$((budget * unit))
+    echo "== $name: $((took / 100)) s$of, of $((allowed / 100)) s ($budget calibrations)"
     if ((took * 2 > allowed * 3)); then
         echo "$name took more than one and a half times its budget: make it faster, move its long form to" \
             ".ci/night, or raise the budget in .ci/run with the reason"
@@ -50,19 +62,49 @@ step() {
 # The unit of all budgets: the tests of lockstep-core, compiled from nothing. They are needed anyway. In a target
 # folder that has them already there is nothing to measure: then times are printed, and not judged.
 calibrate() {
-    local began took
+    local -A began
     if compgen -G "$target/debug/deps/liblockstep_core-*" >/dev/null; then
         echo "the target folder is not new: times are printed, and not judged"
         return 0
     fi
     # Fetching is the registry's time, not the compiler's.
     cargo fetch --quiet --locked
-    began=$(now)
+    for clock in processors wall; do
+        look
+        began[$clock]=$reading
+    done
     cargo test --quiet --package lockstep-core --no-run
-    took=$((($(now) - began) / 10000))
-    calibration=$took
-    echo "one calibration is $((took / 100)).$((took % 100 / 10)) s"
+    for clock in processors wall; do
+        look
+        calibration[$clock]=$((reading - began[$clock]))
+    done
+    echo "one calibration is $((calibration[wall] / 100)) s, $((calibration[processors] / 100)) s of processors"
 }
+
+# `aside NAME COMMAND…` runs a command beside the following steps, until `joined NAME` waits for it and prints what it
+# printed.
+declare -A asides
+aside() {
+    local name="$1"
+    shift
+    set -m # a group of its own, which can be ended as a whole
+    (
+        clock=processors
+        "$@"
+    ) >"$target/ci-$name.log" 2>&1 &
+    set +m
+    asides[$name]=$!
+}
+
+joined() {
+    local code=0
+    wait "${asides[$1]}" || code=$?
+    unset "asides[$1]"
+    cat "$target/ci-$1.log"
+    return "$code"
+}
+
+trap 'for group in "${asides[@]}"; do kill -- "-$group" || true; done' EXIT
 
 # Packages that some tests look for. Only where CI says so: a developer's machine is his own.
 packages() {
