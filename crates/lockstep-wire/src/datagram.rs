@@ -356,7 +356,7 @@ impl<'a> Datagram<'a> {
                 Self::Frame(frame, trailer)
             }
             Kind::Submission => {
-                let (entries, taken) = Entries::check(&bytes[HEADER_LEN..], header.count)?;
+                let (entries, taken, _) = Entries::check(&bytes[HEADER_LEN..], header.count)?;
                 ends(header, taken, 0)?;
                 Self::Submission(header, entries)
             }

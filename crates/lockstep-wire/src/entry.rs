@@ -46,6 +46,12 @@ impl EntryKind {
         matches!(self, Self::Message | Self::Close | Self::Day)
     }
 
+    /// Whether an entry of this kind is the first one of an epoch or of a history.
+    #[inline]
+    pub fn begins_an_epoch(self) -> bool {
+        matches!(self, Self::Genesis | Self::EpochStart)
+    }
+
     /// The kind with this number, if there is one.
     #[inline]
     pub fn from_u8(kind: u8) -> Option<Self> {
@@ -201,14 +207,15 @@ impl<'a> Entries<'a> {
     }
 
     /// Walks `count` entries in `bytes` and refuses what does not fit: unknown kinds and flags,
-    /// lengths beyond the end. Returns the entries and the bytes that they take.
+    /// lengths beyond the end. Returns the entries, the bytes that they take, and the bits of their kinds.
     #[inline]
-    pub fn check(bytes: &'a [u8], count: u16) -> Result<(Self, usize), Reject> {
-        let mut behind = bytes;
+    pub fn check(bytes: &'a [u8], count: u16) -> Result<(Self, usize, u8), Reject> {
+        let (mut behind, mut kinds) = (bytes, 0);
         for _ in 0..count {
             let header = behind.first_chunk::<ENTRY_HEADER_LEN>().ok_or(Reject::Count)?;
             let header: &EntryHeader = bytemuck::from_bytes(header);
             let kind = EntryKind::from_u8(header.kind).ok_or(Reject::EntryKind)?;
+            kinds |= header.kind;
             if header.flags != 0
                 && (kind != EntryKind::Message || header.flags & !(PART_MORE | PART_NEXT) != 0)
             {
@@ -216,7 +223,7 @@ impl<'a> Entries<'a> {
             }
             behind = behind.get(entry_len(header.length as usize)..).ok_or(Reject::EntryLength)?;
         }
-        Ok((Self { bytes, left: count }, bytes.len() - behind.len()))
+        Ok((Self { bytes, left: count }, bytes.len() - behind.len(), kinds))
     }
 }
 

@@ -2,9 +2,11 @@
 //! sent, journaled, repaired and replayed as the very same bytes.
 
 use super::{
-    Chain, Entries, EntryHeader, HEADER_LEN, Header, Keyring, Kind, Reject, claim_entry, open_prefix,
+    Chain, Entries, Entry, EntryHeader, EntryKind, HEADER_LEN, Header, Keyring, Kind, Reject, claim_entry,
+    open_prefix,
 };
 use crate::entry::entry_len;
+use std::mem::offset_of;
 
 /// A checked frame, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +19,8 @@ pub struct FrameView<'a> {
 }
 
 impl<'a> FrameView<'a> {
-    /// Judges bytes whose header has been checked by [`super::Datagram::decode`] or [`open_prefix`].
+    /// Judges bytes whose header has been checked by [`super::Datagram::decode`] or [`open_prefix`]. An epoch
+    /// begins with the first entry of a frame.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Reject> {
         let header = Header::look(bytes).ok_or(Reject::Short)?;
@@ -35,7 +38,12 @@ impl<'a> FrameView<'a> {
             return Err(Reject::Seq);
         }
         let bytes = &bytes[..header.length as usize];
-        let (entries, _) = Entries::check(&bytes[HEADER_LEN..], header.count)?;
+        let (entries, _, kinds) = Entries::check(&bytes[HEADER_LEN..], header.count)?;
+        // One look at all of them, as most are messages.
+        let begins = |entry: Entry<'_>| entry.kind().begins_an_epoch();
+        if kinds & EntryKind::Genesis as u8 != 0 && entries.skip(1).any(begins) {
+            return Err(Reject::EntryKind);
+        }
         Ok(Self { header, bytes, entries })
     }
 
@@ -58,6 +66,13 @@ impl<'a> FrameView<'a> {
     #[inline]
     pub fn entries(&self) -> Entries<'a> {
         self.entries
+    }
+
+    /// Whether its first entry begins an epoch or a history. No other one of its entries does.
+    #[inline]
+    pub fn begins_an_epoch(&self) -> bool {
+        let kind = self.bytes.get(HEADER_LEN + offset_of!(EntryHeader, kind));
+        kind.is_some_and(|kind| EntryKind::from_u8(*kind).is_some_and(EntryKind::begins_an_epoch))
     }
 
     /// The chain behind this frame.

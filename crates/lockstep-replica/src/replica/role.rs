@@ -380,7 +380,7 @@ impl Leading {
         {
             let count = self.sequencer.stamp_next(&end) - end.next;
             let open = Entries::check(&memory[HEADER_LEN..self.sequencer.open_len()], count as u16);
-            if let Ok((entries, _)) = open {
+            if let Ok((entries, ..)) = open {
                 core.log.publishers.on_cut(end.next, entries);
             }
         }

@@ -307,3 +307,15 @@ pub fn s7_what_lies_below_the_table_of_a_new_epoch_is_kept_only_where_the_log_pr
     node.hear(&[begun]);
     assert_eq!((exchanged(&mut node), node.replica.tail().end()), (vec![], log.end));
 }
+
+/// The frame was found by chance: a leader with the replicas' key that lies, or is broken.
+#[test]
+fn s8_a_second_start_of_the_log_s_own_epoch_is_not_stored() {
+    let mut own = begun();
+    let mut node = standby(&own);
+    let again = own.begin(own.epoch, &member_list(5));
+    let next = node.next();
+    node.hear(&[again]);
+    assert_eq!(node.next(), next);
+    node.replica.invariants();
+}

@@ -206,6 +206,11 @@ fn everything_wrong_is_refused_for_its_own_reason() {
         ("a flag of an entry", entry_with(|e| e[1] = 4), Reject::Flags),
         ("a part of what is no message", entry_with(|e| (e[0], e[1]) = (3, 1)), Reject::Flags),
         ("entry kind 0", entry_with(|e| e[0] = 0), Reject::EntryKind),
+        (
+            "an epoch that begins behind another entry of its frame",
+            frame(header(Kind::Frame), &[message[0], (entry(EntryKind::EpochStart), b"y")], 0),
+            Reject::EntryKind,
+        ),
         ("an entry beyond its frame", entry_with(|e| e[3] = 1), Reject::EntryLength),
         ("a stream at its end", with(|h| h.first_seq = u64::MAX), Reject::Seq),
         ("an empty range", nack(1, 0, |_| SeqRange { from: 4, to: 4 }), Reject::Body),
