@@ -129,10 +129,8 @@ fn is_majority(answers: &[Option<NodeStatus>]) -> bool {
     let of_history = |history: u64| answers.iter().flatten().filter(move |status| status.history == history);
     match leader_of(answers) {
         Some(leader) => {
-            let lists = |status: &&NodeStatus| {
-                leader.members.iter().any(|listed| listed.member.identity() == status.identity)
-            };
-            of_history(leader.history).filter(lists).count() > leader.members.len() / 2
+            let listed = of_history(leader.history).filter(|status| leader.lists(status.identity));
+            listed.count() > leader.members.len() / 2
         }
         None => answers.len() < 2 * answers.iter().flatten().filter(|status| status.history != 0).count(),
     }

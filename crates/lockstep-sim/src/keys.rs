@@ -102,8 +102,7 @@ static RETIRED: LazyLock<Keys> = LazyLock::new(|| {
     ring.set_generations(0, 0b01);
     ring.into()
 });
-static BAD_PUBLISHER: LazyLock<Keys> =
-    LazyLock::new(|| ring(KeyClass::Publisher(BAD), &without_replicas(1)).into());
+static BAD_PUBLISHER: LazyLock<Keys> = LazyLock::new(|| outer_ring(KeyClass::Publisher(BAD)));
 static READER: LazyLock<Keys> = LazyLock::new(|| outer_ring(KeyClass::Reader));
 static PUBLISHER: LazyLock<Keys> = LazyLock::new(|| outer_ring(KeyClass::Publisher(0)));
 static OTHER: LazyLock<Keys> =

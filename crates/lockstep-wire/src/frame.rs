@@ -6,7 +6,6 @@ use super::{
     open_prefix,
 };
 use crate::entry::entry_len;
-use std::mem::offset_of;
 
 /// A checked frame, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +70,7 @@ impl<'a> FrameView<'a> {
     /// Whether its first entry begins an epoch or a history. No other one of its entries does.
     #[inline]
     pub fn begins_an_epoch(&self) -> bool {
-        let kind = self.bytes.get(HEADER_LEN + offset_of!(EntryHeader, kind));
-        kind.is_some_and(|kind| EntryKind::from_u8(*kind).is_some_and(EntryKind::begins_an_epoch))
+        self.entries().next().is_some_and(|entry| entry.kind().begins_an_epoch())
     }
 
     /// The chain behind this frame.

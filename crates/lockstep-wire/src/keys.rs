@@ -482,8 +482,10 @@ impl Keyring {
         let generation = KeyClass::generation(header.key_id);
         let keys = self.generations[usize::from(generation)].get().ok_or(Reject::Key)?;
         let accepted = self.accepted.load(Ordering::Acquire);
-        let is_rotated = accepted.count_ones() == 2 && self.is_other(header.key_id);
-        let is_live = accepted >> generation & 1 == 1 && !(planted(Mutation::OthersDoNotCount) && is_rotated);
+        let hides = || {
+            planted(Mutation::OthersDoNotCount) && accepted.count_ones() == 2 && self.is_other(header.key_id)
+        };
+        let is_live = accepted >> generation & 1 == 1 && !hides();
         let is_late = replayed && !planted(Mutation::RetiredIsNotReplayed);
         if !is_late && !is_live && !planted(Mutation::RetiredGenerationCounts) {
             return Err(Reject::Generation);
