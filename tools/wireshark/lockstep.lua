@@ -304,17 +304,24 @@ local function entry(d, at, first, index)
     return start + padded(len)
 end
 
+-- Kinds of entries that begin a history or an epoch: none but the first of a frame.
+local BEGINS = { [16] = true, [17] = true }
+
 -- The entries of a frame (from seq `first` on) or of a submission (nil); returns where they end, or nil.
 local function entries(d, first)
-    local at = HEADER_LEN
+    local at, hidden = HEADER_LEN, false
     for index = 0, d.count - 1 do
         if not has(d, at, ENTRY_LEN, "count") then
             return nil
         end
+        hidden = hidden or first and index > 0 and BEGINS[n8(d, at)]
         at = entry(d, at, first, index)
         if not at then
             return nil
         end
+    end
+    if hidden then
+        refuse(d, "entry_kind", "an epoch that begins behind another entry of its frame")
     end
     return at
 end

@@ -48,7 +48,7 @@ impl EntryKind {
 
     /// Whether an entry of this kind is the first one of an epoch or of a history.
     #[inline]
-    pub fn begins_an_epoch(self) -> bool {
+    pub(crate) fn begins_an_epoch(self) -> bool {
         matches!(self, Self::Genesis | Self::EpochStart)
     }
 

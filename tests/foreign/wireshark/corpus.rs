@@ -18,12 +18,21 @@ pub fn sound() -> Vec<Case> {
         push(format!("a frame with: {name}"), frame(header(Kind::Frame), &[(*entry, payload)], 0));
         push(format!("submitted: {name}"), submission(header(Kind::Submission), &[(*entry, payload)]));
     }
-    let all: Vec<_> = entries.iter().map(|(_, entry, payload)| (*entry, payload.as_slice())).collect();
-    push("a frame with all entries".into(), frame(header(Kind::Frame), &all, DATAGRAM_LEN_MAX & !7));
+    let all = entries.iter().map(|(_, entry, payload)| (*entry, payload.as_slice()));
+    let all: Vec<_> = all.filter(|(entry, _)| !begins_an_epoch(entry)).collect();
+    push(
+        "a frame with all entries that begin no epoch".into(),
+        frame(header(Kind::Frame), &all, DATAGRAM_LEN_MAX & !7),
+    );
     push("a submission of nothing".into(), submission(header(Kind::Submission), &[]));
     push("an unknown epoch".into(), frame(Header { epoch: 0, ..header(Kind::Frame) }, &all[..2], 0));
     words(&mut push);
     cases
+}
+
+/// Whether it is the first entry of its frame, or of none.
+fn begins_an_epoch(entry: &EntryHeader) -> bool {
+    [EntryKind::Genesis, EntryKind::EpochStart].iter().any(|kind| *kind as u8 == entry.kind)
 }
 
 /// One datagram for each word of each table of words.
@@ -184,6 +193,10 @@ pub fn spoilt() -> Vec<Case> {
     for first_seq in [0, u64::MAX - 2, u64::MAX - 1, u64::MAX] {
         let header = Header { first_seq, ..header(Kind::Frame) };
         cases.push((format!("two entries from seq {first_seq} on"), frame(header, &last, 0)));
+    }
+    for (name, entry, payload) in entries().iter().filter(|(_, entry, _)| begins_an_epoch(entry)) {
+        let behind = [last[0], (*entry, payload.as_slice()), last[0]];
+        cases.push((format!("behind a message: {name}"), frame(header(Kind::Frame), &behind, 0)));
     }
     cases.extend(payloads());
     cases.extend(names());
