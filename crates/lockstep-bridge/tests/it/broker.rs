@@ -52,7 +52,7 @@ impl MockBroker {
         }
     }
 
-    /// `down`, `up`, `slow MILLISECONDS`, `refuse`, `take`.
+    /// `down`, `up`, `slow MILLISECONDS`, `refuse`, `store-nothing` (a producer tries again), `take`.
     pub fn command(&mut self, command: &str) {
         let stdin = self.process.stdin().as_mut().expect("piped");
         writeln!(stdin, "{command}").expect("a broker that reads");
@@ -68,6 +68,10 @@ fn the_broker_of_the_other_tests_is_a_process_of_its_own() {
     let mock = MockCluster::new(1).expect("a mock cluster");
     mock.create_topic(topic, partitions.parse().expect("a number"), 1).expect("a topic");
     println!("\n{ADDRESS}{}", mock.bootstrap_servers());
+    let fail = |error| {
+        mock.request_errors(RDKafkaApiKey::Produce, &[error; 1_000]);
+        Ok(())
+    };
     for line in std::io::stdin().lines() {
         let line = line.expect("a pipe");
         let mut words = line.split(' ');
@@ -78,11 +82,8 @@ fn the_broker_of_the_other_tests_is_a_process_of_its_own() {
                 let delay = Duration::from_millis(ms.parse().expect("a number"));
                 mock.broker_round_trip_time(BROKER, delay)
             }
-            (Some("refuse"), None) => {
-                let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-                mock.request_errors(RDKafkaApiKey::Produce, &[error; 1_000]);
-                Ok(())
-            }
+            (Some("refuse"), None) => fail(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED),
+            (Some("store-nothing"), None) => fail(RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION),
             (Some("take"), None) => {
                 mock.clear_request_errors(RDKafkaApiKey::Produce);
                 Ok(())

@@ -136,12 +136,19 @@ impl<const PARTITIONS: i32, const TRANSACTIONS: bool> Server for KafkaServer<PAR
         self.start_again(cluster);
     }
 
+    /// The mock recognises no repeat of a producer without a transactional id. So nothing that it has stored
+    /// may be unacknowledged when it closes the connections: before that it stores nothing for a while.
     fn kill(&mut self) {
+        if !TRANSACTIONS {
+            self.command("store-nothing");
+            std::thread::sleep(Duration::from_millis(200));
+        }
         self.command("down");
     }
 
     fn start_again(&mut self, _: &Cluster) {
         self.command("up");
+        self.command("take");
     }
 
     fn signal(&self, name: &str) {
