@@ -206,11 +206,18 @@ impl Cluster {
         query_kind: QueryKind,
         name: &str,
     ) -> Vec<u8> {
-        const ANSWERS: [u8; 4] =
-            [Kind::Status as u8, Kind::Release as u8, Kind::Times as u8, Kind::CommandResult as u8];
         let asks = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
         let header = Header { epoch: epoch.0, first_seq, ..asks };
-        let query = written(|out| write_query(out, &Keyring::none(CLUSTER), header, 5, query_kind, name));
+        self.ask(
+            number,
+            written(|out| write_query(out, &Keyring::none(CLUSTER), header, 5, query_kind, name)),
+        )
+    }
+
+    /// The same with the query's bytes.
+    pub fn ask(&mut self, number: u32, query: Vec<u8>) -> Vec<u8> {
+        const ANSWERS: [u8; 4] =
+            [Kind::Status as u8, Kind::Release as u8, Kind::Times as u8, Kind::CommandResult as u8];
         let net = self.replicas[number as usize - 1].net_mut();
         net.unicast.push_back((query, Some(address(OPERATOR))));
         let before = self.record.len();

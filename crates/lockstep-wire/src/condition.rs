@@ -82,7 +82,14 @@ impl Condition {
     pub fn is_in_part(self) -> bool {
         matches!(
             self,
-            Self::FilesDiffer | Self::TakeoversOften | Self::OlderKeys | Self::PathLost | Self::AddressTwice
+            Self::LogGone
+                | Self::FilesDiffer
+                | Self::TakeoversOften
+                | Self::OlderKeys
+                | Self::RoomLow
+                | Self::ClockApart
+                | Self::AddressTwice
+                | Self::PathLost
         )
     }
 
@@ -251,5 +258,16 @@ mod tests {
             assert_eq!(Condition::ALL.iter().filter(same).count(), 1, "{}", condition.name());
         }
         assert_eq!(Condition::from_u16(0), None);
+    }
+
+    /// That one refuses a status in which there is another one, or in which they are in another order.
+    #[test]
+    fn before_the_parts_of_a_status_stand_the_conditions_of_the_release_before_in_their_order() {
+        let before = Condition::ALL.iter().filter(|known| !known.is_in_part()).map(|known| *known as u16);
+        let known = [
+            1101, 1104, 1008, 1011, 1013, 1014, 1012, 1103, 1105, 1106, 1015, 1017, 1016, 1010, 1203, 1204,
+            1403,
+        ];
+        assert_eq!(before.collect::<Vec<_>>(), known);
     }
 }

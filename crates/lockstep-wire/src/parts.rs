@@ -5,8 +5,9 @@
 //!  status ─ members ─ conditions ─┬─ part: kind, row_len, count ─ rows, padded to 8 ─┬─ part …
 //! ```
 //!
-//! A query of a release that knows of no parts is as long as a status without them, so that none are sent to
-//! it: a node never sends more to an address than came from there.
+//! A query of a release that knows of no parts is as long as the longest status without them
+//! ([`STATUS_LEN_MAX`](super::STATUS_LEN_MAX)): no part is sent to whoever asks with so few bytes, however
+//! short the status is. A node never sends more to an address than came from there.
 
 use super::{AgreedRow, ConditionRow, HEADER_LEN, Reject};
 use bytemuck::{Pod, Zeroable};

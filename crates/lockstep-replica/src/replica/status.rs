@@ -8,8 +8,8 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     AGE_NEVER, ConditionRow, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, NEIGHBOURS_MAX, Nanos,
-    QueryBody, STATUS_CONDITIONS_MAX, STATUS_LONG_LEN_MAX, StatusBody, StatusMember, StatusPartKind, WayRow,
-    write_status, write_status_part,
+    QueryBody, STATUS_CONDITIONS_MAX, STATUS_LEN_MAX, STATUS_LONG_LEN_MAX, StatusBody, StatusMember,
+    StatusPartKind, WayRow, write_status, write_status_part,
 };
 
 /// The status of this node, with the parts for which the question leaves room.
@@ -64,10 +64,18 @@ pub(super) fn write_status_to<M: TailMemory>(
     let (members, active) = (&rows[..members.len()], &active[..row_count]);
     let len = HEADER_LEN + size_of::<StatusBody>() + size_of_val(members) + size_of_val(active);
     let mut parts = [0; STATUS_LONG_LEN_MAX];
-    let room = (header.length as usize).min(STATUS_LONG_LEN_MAX).saturating_sub(len);
-    let end = write_parts_to(core, now, &mut parts[..room]);
+    let end = write_parts_to(core, now, &mut parts[..room_for_parts(header, len)]);
     let header = core.header(Kind::Status, wall, &tail.end());
     write_status(out, core.rx.keys(), header, body, (members, active), &parts[..end])
+}
+
+/// How many bytes of parts whoever asked takes behind a status of `len` bytes. A release that knows of no
+/// parts leaves room for the longest status, and refuses a shorter one with anything behind it.
+fn room_for_parts(query: &Header, len: usize) -> usize {
+    match query.length as usize {
+        ..=STATUS_LEN_MAX => 0,
+        asked => asked.min(STATUS_LONG_LEN_MAX).saturating_sub(len),
+    }
 }
 
 /// Writes the parts of a status that find room in `out`.
