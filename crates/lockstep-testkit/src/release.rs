@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 /// The commit of the release before this one. It speaks version 3 of wire and log alone.
 pub const PREVIOUS: &str = "fb4a776d1c948dd92c068554cc975320f3dc5bb2";
 
+static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+
 /// The program of the release before this one: `LOCKSTEP_PREVIOUS` names one that exists, or it is built from
 /// its commit, which takes some minutes the first time and is left to `.ci/night` and the chores of `tools`.
 ///
@@ -21,8 +23,12 @@ pub const PREVIOUS: &str = "fb4a776d1c948dd92c068554cc975320f3dc5bb2";
 /// # Panics
 /// The commit is there and does not build.
 pub fn previous(builds: bool) -> Result<PathBuf, String> {
-    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     PROGRAM.get_or_init(|| found_or_built(builds)).clone()
+}
+
+/// Whether that is the program of the release before this one.
+pub fn is_previous(program: &Path) -> bool {
+    matches!(PROGRAM.get(), Some(Ok(previous)) if previous == program)
 }
 
 fn found_or_built(builds: bool) -> Result<PathBuf, String> {

@@ -2,6 +2,7 @@
 
 use crate::netns::Place;
 use crate::processes::{Ground, Outcome, Process, command_of, program, run};
+use crate::release;
 use lockstep_config::Config;
 use lockstep_io::udp::free_port;
 use lockstep_node::local::{ClusterFile, Line, Replica, node_keys};
@@ -16,6 +17,9 @@ pub struct Cluster {
     ground: Ground,
     program: PathBuf,
 }
+
+/// A node that cannot prove what it holds waits for an operator.
+const ASKS: &str = "rejoin = \"ask\"\n";
 
 /// The timing of the product, for whoever measures it or tries its takeovers.
 pub const PRODUCT_TIMING: &str = "\n[timing]\nheartbeat_interval = \"1ms\"\n";
@@ -57,9 +61,14 @@ impl Cluster {
         &self.program
     }
 
-    /// From now on its processes and commands are of this release.
+    /// From now on its processes and commands are of this release. That before this one refuses a key that it
+    /// does not know: the configuration does without it, then and afterwards.
     pub fn use_program(&mut self, program: &Path) {
         self.program = program.to_owned();
+        if release::is_previous(program) {
+            let text = std::fs::read_to_string(self.config()).expect("the configuration");
+            std::fs::write(self.config(), text.replace(ASKS, "")).expect("writing the configuration");
+        }
     }
 
     /// Writes the configuration anew, with other ports and groups.
@@ -83,7 +92,7 @@ impl Cluster {
         tables += &with_timing(more);
         // A test that takes away what a journal proves by shows what is said then.
         if !more.contains("rejoin = ") {
-            tables = tables.replacen("[journal]\n", "[journal]\nrejoin = \"ask\"\n", 1);
+            tables = tables.replacen("[journal]\n", &format!("[journal]\n{ASKS}"), 1);
         }
         let file = ClusterFile {
             lines: [interface]
