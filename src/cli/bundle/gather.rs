@@ -13,13 +13,14 @@ use lockstep_daemon::config::{Config, Origin};
 use lockstep_io::clock::Utc;
 use lockstep_metrics::{Life, Process};
 use lockstep_process::page;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddrV4;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Bytes of a part at most.
@@ -32,6 +33,8 @@ const HOST_FILE_MAX: u64 = 32 << 10;
 const COMMAND_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a page may take.
 const PAGE_PATIENCE: Duration = Duration::from_secs(2);
+/// Commands and pages that are waited for at a time: where a cluster does not answer, each takes its whole time.
+const AT_ONCE: usize = 4;
 /// Letters of a command's stderr, or of a reason.
 const NOTE_MAX: usize = 500;
 
@@ -76,6 +79,27 @@ struct RawPart {
 impl RawPart {
     fn of(bytes: Vec<u8>) -> Self {
         Self { bytes, cut: None, exit_code: None, words: String::new() }
+    }
+}
+
+/// What another process or host is asked for.
+enum PartSource {
+    /// A command of this program: the part's name, and the arguments.
+    Command(String, Vec<String>),
+    /// A page of metrics.
+    Page(SocketAddrV4),
+}
+
+impl PartSource {
+    /// The part's name, and where it is from.
+    fn name_and_origin(&self) -> (String, String) {
+        match self {
+            Self::Command(name, arguments) => (name.clone(), format!("lockstep {}", arguments.join(" "))),
+            Self::Page(address) => {
+                let name = format!("pages/{}-{}.txt", address.ip(), address.port());
+                (name, format!("http://{address}/metrics"))
+            }
+        }
     }
 }
 
@@ -196,23 +220,29 @@ impl BundleGatherer<'_> {
         let unread = self.secrets.unread.iter();
         let note = |file: &String| format!("{file}: secrets of this file are not looked for");
         self.bundle.manifest.notes = unread.map(note).collect();
-        for (name, arguments) in COMMANDS {
-            let arguments: Vec<_> = arguments.split(' ').map(OsString::from).collect();
-            self.command(name, arguments);
-        }
+        let mut sources: Vec<_> = COMMANDS
+            .iter()
+            .map(|(name, arguments)| {
+                PartSource::Command((*name).to_owned(), arguments.split(' ').map(str::to_owned).collect())
+            })
+            .collect();
         let replicas = config.replicas.iter().map(|node| ("replica", node.id, &node.journal));
         let nodes = replicas.chain(config.archivers.iter().map(|node| ("archiver", node.id, &node.journal)));
         for (word, id, _) in nodes.filter(|(_, _, journal)| journal.is_dir()) {
-            let arguments =
-                ["journal", "ls", "--json", &format!("--{word}"), &id.to_string()].map(OsString::from);
-            self.command(&format!("journals/{word}-{id}.json"), arguments.to_vec());
+            let words = ["journal", "ls", "--json", &format!("--{word}"), &id.to_string()].map(str::to_owned);
+            sources.push(PartSource::Command(format!("journals/{word}-{id}.json"), words.to_vec()));
         }
         let pages = of_nodes(config);
         if pages.is_empty() {
             let why = "metrics.listen is not 0.0.0.0 with a port: no page of another host is known";
             self.lacks("pages", why.to_owned());
         }
-        pages.into_iter().for_each(|address| self.page(address));
+        sources.extend(pages.into_iter().map(PartSource::Page));
+        let parts = side_by_side(&sources, AT_ONCE, |source| self.obtain(source));
+        for (source, part) in sources.iter().zip(parts) {
+            let (name, from) = source.name_and_origin();
+            self.put(&name, &from, part);
+        }
         self.logs(config);
     }
 
@@ -251,38 +281,21 @@ impl BundleGatherer<'_> {
         self.args.timeout.saturating_sub(self.begun.elapsed())
     }
 
-    fn command(&mut self, name: &str, arguments: Vec<OsString>) {
-        let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        let from = format!("lockstep {}", words.join(" "));
-        let part = self.in_time().and_then(|left| {
-            let program = std::env::current_exe().map_err(|error| error.to_string())?;
-            let mut command = Command::new(program);
-            command.args(&arguments).args(self.args.cluster.passed_on());
-            let captured = captured(command, b"", PART_MAX, COMMAND_PATIENCE.min(left))?;
-            let mut part =
-                RawPart { exit_code: captured.code, words: captured.words, ..RawPart::of(captured.bytes) };
-            if captured.is_cut {
-                cut_at_line(&mut part.bytes);
-                part.cut = Some(format!("all behind the first {} bytes", part.bytes.len()));
+    fn obtain(&self, source: &PartSource) -> Result<RawPart, String> {
+        let left = self.in_time()?;
+        match source {
+            PartSource::Command(_, arguments) => {
+                let program = std::env::current_exe().map_err(|error| error.to_string())?;
+                let mut command = Command::new(program);
+                command.args(arguments).args(self.args.cluster.passed_on());
+                output_of(command, left)
             }
-            if part.bytes.is_empty() {
-                let code =
-                    part.exit_code.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"));
-                return Err(format!("it printed nothing ({code}): {}", part.words));
+            PartSource::Page(address) => {
+                let bounds = (PAGE_PATIENCE.min(left), PART_MAX);
+                let fetched = page::fetch(((*address).into(), "/metrics"), ("", None), bounds);
+                Ok(RawPart::of(fetched.map_err(|error| error.to_string())?.content))
             }
-            Ok(part)
-        });
-        self.put(name, &from, part);
-    }
-
-    fn page(&mut self, address: SocketAddrV4) {
-        let name = format!("pages/{}-{}.txt", address.ip(), address.port());
-        let part = self.in_time().and_then(|left| {
-            let bounds = (PAGE_PATIENCE.min(left), PART_MAX);
-            let fetched = page::fetch((address.into(), "/metrics"), ("", None), bounds);
-            Ok(RawPart::of(fetched.map_err(|error| error.to_string())?.content))
-        });
-        self.put(&name, &format!("http://{address}/metrics"), part);
+        }
     }
 
     fn in_time(&self) -> Result<Duration, String> {
@@ -328,6 +341,40 @@ impl BundleGatherer<'_> {
     }
 }
 
+/// What a command prints in this time, or why it printed nothing.
+fn output_of(command: Command, left: Duration) -> Result<RawPart, String> {
+    let captured = captured(command, b"", PART_MAX, COMMAND_PATIENCE.min(left))?;
+    let mut part = RawPart { exit_code: captured.code, words: captured.words, ..RawPart::of(captured.bytes) };
+    if captured.is_cut {
+        cut_at_line(&mut part.bytes);
+        part.cut = Some(format!("all behind the first {} bytes", part.bytes.len()));
+    }
+    if part.bytes.is_empty() {
+        let code = part.exit_code.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"));
+        return Err(format!("it printed nothing ({code}): {}", part.words));
+    }
+    Ok(part)
+}
+
+/// The result of `work` for each of `items`, in their order, `at_once` of them at a time.
+fn side_by_side<T: Sync, R: Send>(items: &[T], at_once: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let taken = std::iter::from_fn(|| {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            Some((at, work(items.get(at)?)))
+        });
+        taken.collect::<Vec<_>>()
+    };
+    let mut results: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(worker)).collect();
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined.flat_map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
 /// The end of a process's log, if its stderr is a file of its own user.
 fn log_of(process: &Process, path: &str) -> Result<RawPart, String> {
     let file =
@@ -349,6 +396,20 @@ mod tests {
         assert_eq!(cut("one\ntwo\nthr"), "one\ntwo\n");
         assert_eq!(cut("{\"a\":\"0123"), "{\"a\":");
         assert_eq!(cut("0123"), "");
+    }
+
+    #[test]
+    fn what_is_obtained_side_by_side_is_in_order_and_waits_for_no_more_than_its_share() {
+        // None of the first two ends before both have begun.
+        let both = std::sync::Barrier::new(2);
+        let items = [0, 1, 2, 3, 4];
+        let doubled = side_by_side(&items, 2, |item| {
+            if *item < 2 {
+                both.wait();
+            }
+            item * 2
+        });
+        assert_eq!(doubled, [0, 2, 4, 6, 8]);
     }
 
     #[test]
