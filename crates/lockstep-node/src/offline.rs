@@ -4,7 +4,6 @@ use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, JournalConfig, JournalReader, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings, Waiting};
 use crate::io::store::DirStore;
-use crate::io::tail::TailReader;
 use crate::messages::JoinedMessages;
 use lockstep_client::StreamDigest;
 use lockstep_notary::{Checker, NotaryKey};
@@ -59,7 +58,7 @@ pub fn journal_digest(
 }
 
 /// Opens this replica's journal as a start does, with durability `power`: what is done is on the device.
-fn opened(settings: &NodeSettings) -> Result<(OpenJournal, Waiting<DirStore, TailReader>), NodeError> {
+fn opened(settings: &NodeSettings) -> Result<(OpenJournal, Waiting<DirStore>), NodeError> {
     let inspected = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
     inspected.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?))
 }

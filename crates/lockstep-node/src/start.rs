@@ -10,7 +10,6 @@ use crate::io::neighbour_watch::{NeighbourSettings, NeighbourWatch};
 use crate::io::replay::{Fetch, ReplayCounts, ReplayServer, ServerSettings};
 use crate::io::room::{ROOM_ROWS, RoomJudge, RoomWatch};
 use crate::io::store::DirStore;
-use crate::io::tail::TailReader;
 use lockstep_core::engine::counters::{Counter, CounterRow, Described};
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::ports::Group;
@@ -51,7 +50,7 @@ struct Resources {
     waiter: Waiter,
     counters: CountersFile,
     values_len: usize,
-    side: Waiting<DirStore, TailReader>,
+    side: Waiting<DirStore>,
     server: Option<ReplayServer>,
     fetch: Option<Fetch>,
     neighbours: Option<NeighbourWatch>,
@@ -243,9 +242,9 @@ pub fn counters() -> Vec<Described> {
 /// The room of the journal is watched. Where that cannot be, the node starts all the same.
 fn watch_room(
     settings: &NodeSettings,
-    side: Waiting<DirStore, TailReader>,
+    side: Waiting<DirStore>,
     effective: &mut Vec<Effective>,
-) -> Waiting<DirStore, TailReader> {
+) -> Waiting<DirStore> {
     let judge = RoomJudge::new(settings.segment_bytes, settings.retention);
     match RoomWatch::open(&settings.journal, &settings.tail, judge) {
         Ok(room) => side.watching(room),
@@ -283,7 +282,7 @@ fn watch_neighbours(settings: &NodeSettings) -> (Option<NeighbourWatch>, Option<
 fn start_server(
     settings: &NodeSettings,
     identity: Identity,
-    side: &Waiting<DirStore, TailReader>,
+    side: &Waiting<DirStore>,
 ) -> (Option<ReplayServer>, Option<Effective>) {
     let Some(replay) = &settings.replay else { return (None, None) };
     let wanted = ServerSettings {

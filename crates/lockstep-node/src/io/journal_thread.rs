@@ -3,6 +3,7 @@
 
 use crate::io::mender::Mender;
 use crate::io::room::{Low, RoomSeen, RoomValues, RoomWatch};
+use crate::io::tail::TailReader;
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_io::clock::Utc;
@@ -14,7 +15,7 @@ use lockstep_replica::journal::{Checkpoint, SegmentWriter, Superblock};
 use lockstep_wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, park_timeout};
 use std::time::{Duration, Instant};
 
 pub use lockstep_replica::journal::side::SideSettings as ThreadSettings;
@@ -140,6 +141,7 @@ impl Handle {
     pub fn begin_behind(&self, checkpoint: Checkpoint) {
         *self.shared.base.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
         self.shared.begins.store(true, Ordering::Release);
+        self.wake();
     }
 
     /// Whether a checkpoint is still on its way to the device.
@@ -187,7 +189,15 @@ impl Handle {
         self.join()
     }
 
+    /// Ends a pause.
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
     fn join(&mut self) -> Result<Superblock, String> {
+        self.wake();
         let gone = || Err(GONE.to_string());
         self.thread.take().map_or_else(gone, |thread| thread.join().unwrap_or_else(|_| gone()))
     }
@@ -213,16 +223,16 @@ impl Drop for Handle {
 
 /// A side thread that waits for its journal: everything that may fail in starting a thread has succeeded.
 #[derive(Debug)]
-pub struct Waiting<S, T> {
+pub struct Waiting<S> {
     shared: Arc<Shared>,
     thread: JoinHandle<Result<Superblock, String>>,
-    journal: mpsc::SyncSender<Thread<S, T>>,
+    journal: mpsc::SyncSender<Thread<S>>,
     settings: ThreadSettings,
     mender: Option<Mender>,
     room: Option<RoomWatch>,
 }
 
-impl<S: Store, T: TailSource> Waiting<S, T> {
+impl<S: Store> Waiting<S> {
     /// The written and committed positions, for a replay thread: nothing yet.
     pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
         written(&self.shared)
@@ -241,7 +251,13 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
     }
 
     /// Here is the journal.
-    pub fn begin(self, store: S, source: T, writer: SegmentWriter, superblock: Superblock) -> Handle {
+    pub fn begin(
+        self,
+        store: S,
+        source: TailReader,
+        writer: SegmentWriter,
+        superblock: Superblock,
+    ) -> Handle {
         let Self { shared, thread, journal, settings, mender, room } = self;
         let thread_of = Thread {
             store,
@@ -253,7 +269,8 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
             mender,
             room,
         };
-        thread_of.wake();
+        thread_of.report();
+        thread_of.source.wakes(thread.thread().clone());
         // It waits for nothing else.
         let _ = journal.send(thread_of);
         Handle { shared, thread: Some(thread) }
@@ -264,12 +281,8 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
 ///
 /// # Errors
 /// There is no room for another thread.
-pub fn prepare<S, T>(settings: ThreadSettings) -> Result<Waiting<S, T>, IoError>
-where
-    S: Store + Send + 'static,
-    T: TailSource + Send + 'static,
-{
-    let (journal, comes) = mpsc::sync_channel::<Thread<S, T>>(1);
+pub fn prepare<S: Store + Send + 'static>(settings: ThreadSettings) -> Result<Waiting<S>, IoError> {
+    let (journal, comes) = mpsc::sync_channel::<Thread<S>>(1);
     let builder = std::thread::Builder::new().name("journal".to_string());
     let work = move || comes.recv().map_or_else(|_| Err("never used".to_string()), Thread::run);
     let thread = capabilities::spawn(builder, work)
@@ -281,24 +294,20 @@ where
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn spawn<S, T>(
+pub fn spawn<S: Store + Send + 'static>(
     store: S,
-    source: T,
+    source: TailReader,
     writer: SegmentWriter,
     superblock: Superblock,
     settings: ThreadSettings,
-) -> Result<Handle, IoError>
-where
-    S: Store + Send + 'static,
-    T: TailSource + Send + 'static,
-{
+) -> Result<Handle, IoError> {
     Ok(prepare(settings)?.begin(store, source, writer, superblock))
 }
 
 #[derive(Debug)]
-struct Thread<S, T> {
+struct Thread<S> {
     store: S,
-    source: T,
+    source: TailReader,
     side: SideThread,
     shared: Arc<Shared>,
     begun: Instant,
@@ -307,7 +316,7 @@ struct Thread<S, T> {
     room: Option<RoomWatch>,
 }
 
-impl<S: Store, T: TailSource> Thread<S, T> {
+impl<S: Store> Thread<S> {
     fn run(mut self) -> Result<Superblock, String> {
         loop {
             let stop = self.shared.stop.load(Ordering::Acquire);
@@ -341,10 +350,10 @@ impl<S: Store, T: TailSource> Thread<S, T> {
                 mender.turn(&mut self.side, inputs.now);
             }
             self.look_at_room(inputs.now);
-            self.wake();
+            self.report();
             match next {
                 SideStep::Again => {}
-                SideStep::Pause(pause_ns) => std::thread::sleep(Duration::from_nanos(pause_ns)),
+                SideStep::Pause(pause_ns) => park_timeout(Duration::from_nanos(pause_ns)),
                 SideStep::Stopped => return Ok(self.side.superblock()),
                 SideStep::Failed(error) => {
                     self.shared.fail(error.to_string());
@@ -369,7 +378,7 @@ impl<S: Store, T: TailSource> Thread<S, T> {
         match self.side.begin_behind(&mut self.store, &mut self.source, checkpoint) {
             Ok(()) => {
                 *self.shared.base.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                self.wake();
+                self.report();
                 self.shared.begins.store(false, Ordering::Release);
             }
             Err(error) if error.passing().is_some() => {
@@ -397,7 +406,8 @@ impl<S: Store, T: TailSource> Thread<S, T> {
         }
     }
 
-    fn wake(&self) {
+    /// Stores what others see of it.
+    fn report(&self) {
         self.shared.written_seq.store(self.side.written_seq(), Ordering::Release);
         self.shared.stored_seq.store(self.source.word(Word::HighSeq), Ordering::Release);
         let place = self.side.stuck().and_then(|fault| STUCK.iter().position(|known| *known == fault));

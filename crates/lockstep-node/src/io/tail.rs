@@ -26,7 +26,8 @@ use std::marker::PhantomData;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 
 const SLOTS_AT: usize = BLOCK_LEN;
 
@@ -36,6 +37,8 @@ struct Mapping {
     map: MmapRaw,
     ring_at: usize,
     ring_len: usize,
+    /// The side thread, which is woken when much waits for it.
+    side: OnceLock<Thread>,
     /// Holds the lock: no other process maps this file.
     _file: File,
 }
@@ -84,6 +87,8 @@ pub struct MappedTail {
     mapping: Arc<Mapping>,
     /// The part that this handle may write; it alone stores `PublishedPos`.
     claims: Claims,
+    /// A record that is published here or behind it may have to wake the side thread.
+    wakes_at: u64,
     /// One thread at a time.
     _not_sync: PhantomData<Cell<()>>,
 }
@@ -238,16 +243,45 @@ impl MappedTail {
         if map.advise(Advice::PopulateWrite).is_err() {
             touch(&map);
         }
-        let mapping = Mapping { map, ring_at: ring_at(ring_len), ring_len: ring_len as usize, _file: file };
+        let mapping = Mapping {
+            map,
+            ring_at: ring_at(ring_len),
+            ring_len: ring_len as usize,
+            side: OnceLock::new(),
+            _file: file,
+        };
         let (published, written) = (mapping.word(Word::PublishedPos), mapping.word(Word::WrittenPos));
         let claims = Claims::new(ring_len, published, written);
-        Ok(Self { mapping: Arc::new(mapping), claims, _not_sync: PhantomData })
+        Ok(Self { mapping: Arc::new(mapping), claims, wakes_at: 0, _not_sync: PhantomData })
     }
 
     /// The handle for the side thread. There is one at most: asking for a second one panics.
     pub fn reader(&self) -> TailReader {
         assert_eq!(Arc::strong_count(&self.mapping), 1, "one side thread copies a tail");
         TailReader { mapping: Arc::clone(&self.mapping) }
+    }
+
+    /// The side thread rests while little happens, and a burst fills a small ring meanwhile: it is woken when
+    /// a quarter of the ring waits, and by each further sixteenth. Else nothing is asked before a quarter can
+    /// wait.
+    #[cold]
+    fn wake_side(&mut self, published: u64) {
+        let ring_len = self.mapping.ring_len as u64;
+        let quarter_at = self.word(Word::WrittenPos) + ring_len / 4;
+        self.wakes_at = quarter_at.max(published + ring_len / 16);
+        if published >= quarter_at
+            && let Some(side) = self.mapping.side.get()
+        {
+            side.unpark();
+        }
+    }
+}
+
+impl TailReader {
+    /// The thread that has this handle is woken from a pause (`std::thread::park_timeout`) when a quarter of
+    /// the ring waits for it.
+    pub fn wakes(&self, side: Thread) {
+        assert!(self.mapping.side.set(side).is_ok(), "one side thread copies a tail");
     }
 }
 
@@ -323,7 +357,13 @@ impl TailSource for MappedTail {
     fn set_word(&mut self, word: Word, value: u64) {
         // The reader relies on this: `published` never falls, and `written` is its own to store.
         match word {
-            Word::PublishedPos => return self.claims.publish(self.mapping.word(word), value),
+            Word::PublishedPos => {
+                self.claims.publish(self.mapping.word(word), value);
+                if value >= self.wakes_at {
+                    self.wake_side(value);
+                }
+                return;
+            }
             Word::WrittenPos => {
                 assert_eq!(Arc::strong_count(&self.mapping), 1, "written is the side thread's to store");
             }
@@ -365,6 +405,7 @@ impl TailMemory for MappedTail {
         let (published, written) =
             (self.mapping.word(Word::PublishedPos), self.mapping.word(Word::WrittenPos));
         self.claims = Claims::new(self.mapping.ring_len as u64, published, written);
+        self.wakes_at = 0;
     }
 
     fn set_label(&mut self, label: TailLabel) {

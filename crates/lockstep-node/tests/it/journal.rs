@@ -6,14 +6,18 @@
 
 mod old_copies;
 
+use crate::replay::wait_until;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_node::io::journal_files::{self, JournalConfig, OpenJournal};
 use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
 use lockstep_node::io::tail::MappedTail;
+use lockstep_replica::journal::ports::{TailSource, Word};
 use lockstep_replica::journal::{Completeness, Tail, read_segments};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 
 const CLUSTER: u64 = 0xC1;
 const IDENTITY: Identity = Identity { replica: 2, incarnation: 0x77 };
@@ -159,6 +163,39 @@ fn a_log_many_times_the_tail_goes_to_segments_and_comes_back() {
     assert_eq!(journal.opened.checkpoint.publishers[&1].last, end.next - 1);
     let oldest = journal.opened.tail.oldest_seq();
     assert!(end.next - oldest > 800, "the ring is the one of before, {oldest} is its oldest frame");
+}
+
+#[test]
+fn a_side_thread_that_rests_is_woken_when_a_quarter_of_the_ring_waits_and_not_before() {
+    let place = place();
+    let OpenJournal { opened, mut reader, lock: _lock, .. } = journal_files::open(&place.config).unwrap();
+    let woken = Arc::new(AtomicUsize::new(0));
+    let (copied, copies) = mpsc::channel();
+    let (all, is_all) = mpsc::channel();
+    let side = std::thread::spawn({
+        let woken = Arc::clone(&woken);
+        move || {
+            reader.wakes(std::thread::current());
+            for burst in 0..8 {
+                copied.send(()).unwrap();
+                // Nothing but a wake-up ends its pauses.
+                std::thread::park();
+                woken.store(burst + 1, Ordering::Release);
+                is_all.recv().unwrap();
+                reader.set_word(Word::WrittenPos, reader.word(Word::PublishedPos));
+            }
+        }
+    });
+    let mut tail = opened.tail;
+    for burst in 0..8 {
+        copies.recv().unwrap();
+        grow(&mut tail, 150);
+        assert_eq!(woken.load(Ordering::Acquire), burst, "150 of its 1,000 records wait: it may rest");
+        grow(&mut tail, 100);
+        wait_until("it is woken", || woken.load(Ordering::Acquire) > burst);
+        all.send(()).unwrap();
+    }
+    side.join().unwrap();
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub struct SideSettings {
     pub power: bool,
     /// Longest pause when there is nothing to copy, in nanoseconds. In `power` it is part of every ack. In
     /// `process` no ack waits for it, and each wake-up takes a core from another thread; it is shorter only
-    /// while the ring fills fast.
+    /// while the ring fills fast, and ends when a quarter of the ring waits.
     pub idle_ns: Nanos,
     /// The retention.
     pub retention: Retention,
@@ -94,8 +94,6 @@ impl SideSettings {
 const IDLE_ZEROS_LEN: u64 = 64 << 10;
 /// Shorter pauses cost more than the copying.
 const PAUSE_NS_MIN: Nanos = 50_000;
-/// Of an idle journal the pause may be so long, however small its ring is.
-const IDLE_NS_MIN: Nanos = 1_000_000;
 /// Pause before an operation is retried whose error may pass.
 const STUCK_PAUSE_NS: Nanos = 20_000_000;
 /// A stop is retried this often, with a pause each, while an error that may pass blocks it.
@@ -131,7 +129,7 @@ pub struct Inputs {
 pub enum SideStep {
     /// The next turn, at once.
     Again,
-    /// The next turn after so many nanoseconds, or when `stop` is set.
+    /// The next turn after so many nanoseconds, when `stop` is set, or when a quarter of the ring waits.
     Pause(Nanos),
     /// Nothing: the journal is marked clean.
     Stopped,
@@ -554,9 +552,7 @@ impl SideThread {
         }
         let fast = std::mem::take(&mut self.copied) > source.ring_len() / 16;
         self.pause_ns = if fast { self.pause_ns / 2 } else { self.pause_ns.max(PAUSE_NS_MIN / 2) * 2 };
-        // And never so long that a burst of 1 GB/s would fill a quarter of the ring meanwhile; of a ring so
-        // small that this would be thousands of times a second, all day, more of it.
-        let longest = self.settings.idle_ns.min((source.ring_len() / 4).max(IDLE_NS_MIN));
+        let longest = self.settings.idle_ns;
         self.pause_ns = self.pause_ns.clamp(PAUSE_NS_MIN.min(longest), longest);
         SideStep::Pause(self.pause_ns)
     }
