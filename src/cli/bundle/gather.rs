@@ -33,7 +33,7 @@ const HOST_FILE_MAX: u64 = 32 << 10;
 const COMMAND_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a page may take.
 const PAGE_PATIENCE: Duration = Duration::from_secs(2);
-/// Commands and pages that are waited for at a time: where a cluster does not answer, each takes its whole time.
+/// Commands and pages that are waited for at a time: where no node answers, each takes its whole time.
 const AT_ONCE: usize = 4;
 /// Letters of a command's stderr, or of a reason.
 const NOTE_MAX: usize = 500;

@@ -47,7 +47,7 @@ fn a_journal_that_is_being_written_is_whole_to_each_command_that_reads_it() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                // So much for each command: the stream that they read does not grow with the time that they take.
+                // So much for each command: the stream does not grow with the time that they take.
                 if published.load(Ordering::Relaxed) > 40 * asked.load(Ordering::Relaxed) {
                     sleep(Duration::from_millis(1));
                     continue;

@@ -1,9 +1,11 @@
-//! A replica sends no more to an address than came from there, until the address has proved itself.
+//! A replica sends no more to an address than came from there, until the address has proved itself; and no
+//! parts of a status to whoever knows of none.
 
 use super::replica::{answers, decoded, repairer};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
+use lockstep_memory::cluster::Cluster;
 use lockstep_memory::log::{nack, written};
 use lockstep_memory::net::To;
 use lockstep_memory::reader::Reader;
@@ -145,4 +147,27 @@ fn proof_1_no_answer_is_longer_than_its_query() {
         assert!(node.ask(UNPROVED, short).is_empty(), "{query_kind:?}");
     }
     assert_eq!(node.count(Counter::QueriesShort), 3);
+}
+
+/// A release that knows of no parts refuses a status with anything behind its conditions.
+#[test]
+fn a_query_of_the_release_before_is_answered_without_parts_and_a_longer_one_with_them() {
+    let row = AgreedRow::new("lines.1.mtu", "1500").expect("a key that must be alike");
+    let mut cluster = Cluster::new(3, |limits| limits.agreed = vec![row]);
+    let asks = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
+    for (len, has_parts) in [(STATUS_LEN_MAX, false), (STATUS_LONG_LEN_MAX, true)] {
+        let mut query = vec![0; STATUS_LONG_LEN_MAX];
+        let end = write_status_query(&mut query, &Keyring::none(CLUSTER), asks, 5, len);
+        query.truncate(end);
+        assert_eq!(query.len(), len);
+        let answer = cluster.ask(2, query);
+        let Ok(Datagram::Status(header, body, ..)) = Datagram::decode(&answer, &Keyring::none(CLUSTER))
+        else {
+            panic!("a status")
+        };
+        let rows = usize::from(header.count) * size_of::<StatusMember>()
+            + usize::from(body.conditions) * size_of::<ConditionRow>();
+        let behind = answer.len() - HEADER_LEN - size_of::<StatusBody>() - rows;
+        assert_eq!(behind > 0, has_parts, "{behind} bytes of parts for a query of {len}");
+    }
 }
