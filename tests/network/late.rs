@@ -72,10 +72,14 @@ fn every_daemon_waits_for_an_interface_that_is_missing_down_or_without_address()
     daemons[0].await_log("-> leader");
     cluster.publish("one\n");
     daemons[1].await_log("clients may log in");
-    for daemon in daemons {
+    // What a daemon follows lives as long as it.
+    for daemon in daemons.into_iter().rev() {
         let log = daemon.log();
         assert_eq!(log.matches("is waited for").count(), 1, "it says so once: {log}");
-        assert_eq!(daemon.terminate(), Some(0));
+        let name = daemon.name().to_owned();
+        let path = cluster.path(&format!("{name}.log"));
+        let code = daemon.terminate();
+        assert_eq!(code, Some(0), "{name}: {}", std::fs::read_to_string(path).unwrap());
     }
 }
 

@@ -233,15 +233,16 @@ impl BundleGatherer<'_> {
             sources.push(PartSource::Command(format!("journals/{word}-{id}.json"), words.to_vec()));
         }
         let pages = of_nodes(config);
-        if pages.is_empty() {
-            let why = "metrics.listen is not 0.0.0.0 with a port: no page of another host is known";
-            self.lacks("pages", why.to_owned());
-        }
+        let has_pages = !pages.is_empty();
         sources.extend(pages.into_iter().map(PartSource::Page));
         let parts = side_by_side(&sources, AT_ONCE, |source| self.obtain(source));
         for (source, part) in sources.iter().zip(parts) {
             let (name, from) = source.name_and_origin();
             self.put(&name, &from, part);
+        }
+        if !has_pages {
+            let why = "metrics.listen is not 0.0.0.0 with a port: no page of another host is known";
+            self.lacks("pages", why.to_owned());
         }
         self.logs(config);
     }
