@@ -74,7 +74,7 @@ fn fresh(cluster: &Cluster, id: u32) -> (String, Process) {
 }
 
 /// Replica `id` has the log of replica `of` from its own oldest entry on, which is not the first.
-fn has_log_of(cluster: &Cluster, id: u32, of: u32) {
+pub fn has_log_of(cluster: &Cluster, id: u32, of: u32) {
     let next = number(&info(cluster, of), "next");
     until("its segments", || number(&info(cluster, id), "next") >= next);
     let oldest = number(&info(cluster, id), "oldest_seq");

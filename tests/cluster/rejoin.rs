@@ -3,7 +3,7 @@
 //! identity counts twice, and where it must not rejoin it says why.
 
 use crate::cli::streams::lines;
-use crate::joining::{info, is_healthy, kill, member, members, number, until};
+use crate::joining::{has_log_of, info, is_healthy, kill, member, members, number, until};
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, Process, command, run};
 use std::collections::BTreeSet;
@@ -109,6 +109,37 @@ fn a_replica_that_lost_power_disk_or_days_is_a_member_again_without_a_hand() {
     // It votes: one more may be lost.
     kill(replicas.remove(0));
     cluster.publish(&lines(published, published + 50));
+}
+
+/// It was away for longer than the others keep. Its unit starts it again when it ends.
+#[test]
+fn a_replica_whose_log_goes_on_in_no_journal_gives_that_up_and_is_a_member_again_without_a_hand() {
+    let cluster = Cluster::new(3, AUTO);
+    let mut replicas = cluster.found();
+    cluster.publish(&lines(0, 200));
+    cluster.run(&["wait", "--for", "caught-up"], b"").with_code(0);
+    let dead = member(&cluster, 3);
+    assert_eq!(replicas.pop().expect("replica 3").terminate(), Some(0));
+    cluster.publish(&lines(200, 5_000));
+    cluster.run(&["wait", "--for", "leader"], b"").with_code(0);
+    for replica in replicas.into_iter().rev() {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+    for id in ["1", "2"] {
+        let trim = ["journal", "trim", "--replica", id, "--before", "3000", "--accept-loss", "--yes"];
+        cluster.run(&trim, b"").with_code(0);
+    }
+    let _replicas: Vec<_> = (1..=2).map(|id| cluster.start_replica(id)).collect();
+    cluster.run(&["wait", "--for", "leader"], b"").with_code(0);
+    let mut third = cluster.start_replica(3);
+    assert_eq!(third.wait().code(), Some(1), "{}", third.log());
+    let says = format!("its next start lays the journal aside and rejoins in the place of {dead}");
+    assert!(third.log().contains(&says), "{}", third.log());
+    let mut third = cluster.start_replica(3);
+    third.await_log(&format!("is a member in the place of {dead}"));
+    is_healthy(&cluster);
+    assert!(cluster.path("journal-3/aside/superblock").exists(), "what it had is still there");
+    has_log_of(&cluster, 3, 1);
 }
 
 #[test]

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 /// The remedy of a node whose missing part of the log no journal gives.
 const LOG_GONE_ADVICE: &str = "it can neither vote nor repair as it is: start an archiver or a replica that has it, or bring the nodes \
-    that are asked to this release, which begins with the tables of the oldest that is kept; a node that holds \
-    an older part of the stream begins again: stop it, move its folder and its tail away, `lockstep format \
+    that are asked to this release, which begins with the tables of the oldest that is kept; a replica that \
+    holds an older part of the stream ends by itself and rejoins at its next start, where `journal.rejoin` is \
+    \"auto\" and a quorum lives without it; else it begins again: stop it, move its folder and its tail away, `lockstep format \
     --replica N` (an archiver: `--archiver N`), start it, and give it its former place: `lockstep membership \
     replace OLD NEW`, with the identities that `lockstep membership show` and `format` print";
 /// The remedy where one reader alone is ahead, ...

@@ -11,6 +11,8 @@
 //! The change is the one that an operator makes by `membership replace`, and stands in the stream as an order
 //! of a holder of the replicas' keys.
 
+pub mod overtaken;
+
 use crate::config::{Config, Rejoin, SecurityMode};
 use crate::failure::{FAILED, INTEGRITY};
 use crate::{Failure, service};

@@ -8,6 +8,7 @@ use crate::args::SequencerArgs;
 use crate::config::NodeConfig;
 use crate::config::{Config, KeyUse, Origin};
 use crate::failure::FAILED;
+use crate::rejoin::overtaken;
 use crate::reloader::{Daemon, Reloader};
 use crate::{Failure, acting, confined, log, network_wait, rejoin};
 use lockstep_io::{Effective, capabilities, event_ring};
@@ -102,6 +103,7 @@ fn run_node(
     };
     let Some(node) = open(config, settings, &stop, watch)? else { return Ok(0) };
     banner(config, who, &node);
+    overtaken::watch(config, settings, node.log_gone(), Arc::clone(stop.flag()))?;
     let kind = if settings.is_archiver { "archiver" } else { "replica" };
     observed.shown.show(&format!("{kind}-{}", settings.replica), &settings.counters);
     answers.begin(&settings.counters);
@@ -114,13 +116,17 @@ fn run_node(
     Ok(0)
 }
 
-/// The node; `None` if the process was to stop before. One that cannot prove its journal complete rejoins.
+/// The node; `None` if the process was to stop before. One that cannot prove its journal complete rejoins,
+/// and so does one whose journal goes on nowhere.
 fn open(
     config: &Config,
     settings: &NodeSettings,
     stop: &Stop,
     watch: impl Fn() -> Result<Option<Watcher>, Failure>,
 ) -> Result<Option<Node>, Failure> {
+    if !overtaken::lay_aside(config, settings, stop.flag()) {
+        return Ok(None);
+    }
     loop {
         let opened = Node::open_watched(settings, || watch().map_err(NotOpened::Other));
         let error = match opened {

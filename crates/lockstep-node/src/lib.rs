@@ -275,6 +275,19 @@ pub fn rejoined(settings: &NodeSettings) -> Result<(), NodeError> {
     Ok(journal_files::rejoined(&settings.journal)?)
 }
 
+/// What this replica's journal lacks is in no other one: its next start gives it up ([`renew`]).
+///
+/// # Errors
+/// Those of the files.
+pub fn overtake(settings: &NodeSettings) -> Result<(), NodeError> {
+    Ok(journal_files::overtake(&settings.journal)?)
+}
+
+/// Whether that was said of this replica's journal.
+pub fn is_overtaken(settings: &NodeSettings) -> bool {
+    journal_files::is_overtaken(&settings.journal)
+}
+
 /// The identity that `format` gave to this replica's journal. Another process may have it open.
 ///
 /// # Errors

@@ -162,6 +162,13 @@ impl Node {
         &self.replica
     }
 
+    /// The oldest seq that a journal holds which answers, while none has what this node lacks; 0 where no
+    /// such seq is known.
+    pub fn log_gone(&self) -> impl Fn() -> Option<Seq> + Send + 'static {
+        let gone = self.fetch.as_ref().map(Fetch::watch_gone);
+        move || gone.as_ref().and_then(|gone| gone())
+    }
+
     /// A text of what an immediate end would skip now: for the code that ends this process.
     pub fn skips(&self) -> impl Fn() -> String + Send + 'static {
         let (progress, power) = (self.side.progress(), self.power);

@@ -213,7 +213,8 @@ fn of_condition(condition: Condition, identity: Identity, leader: Option<&NodeSt
             MendStep::of(
                 who,
                 format!("lockstep format --replica {number}"),
-                "behind a stop and with its folder and tail moved away: an empty journal, under an identity NEW",
+                "where it does not rejoin by itself: behind a stop and with its folder and tail moved away, an empty \
+                 journal, under an identity NEW",
             ),
             MendStep::here(
                 format!("lockstep membership replace {identity} NEW"),

@@ -8,7 +8,7 @@ mod rejoin;
 
 pub use reading::{JournalReader, verify};
 pub use recovery::{RecoverySurvey, found, found_from, found_on_copy, survey};
-pub use rejoin::{rejoined, rejoining, renew};
+pub use rejoin::{is_overtaken, overtake, rejoined, rejoining, renew};
 
 use crate::io::store::DirStore;
 use crate::io::tail::{MappedTail, TailReader};

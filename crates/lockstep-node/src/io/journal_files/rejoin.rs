@@ -4,6 +4,7 @@
 //! ```text
 //!   superblock, segments/…          the journal
 //!   rejoins                         the identity whose place it asks for, until it has that
+//!   overtaken                       the identity of a journal that goes on in no other one, and is given up
 //!   aside/superblock, segments/…   the journal that was laid aside: one at most
 //! ```
 //!
@@ -23,6 +24,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 const MARK: &str = "rejoins";
+const OVERTAKEN: &str = "overtaken";
 const ASIDE: &str = "aside";
 /// A folder in which the new superblock is made.
 const RENEWED: &str = "renewed";
@@ -43,6 +45,27 @@ pub fn rejoined(dir: &Path) -> Result<(), IoError> {
         }
         _ => sync_dir(dir),
     }
+}
+
+/// What the journal in `dir` lacks is in no other one: its next start gives it up ([`renew`]).
+///
+/// # Errors
+/// Those of the files.
+pub fn overtake(dir: &Path) -> Result<(), JournalError> {
+    let work = || -> Result<(), JournalFailure> {
+        let identity = superblock_of(&DirStore::reader(dir))?.identity;
+        replace_file(dir, OVERTAKEN, format!("{identity}\n").as_bytes())
+            .map_err(|e| IoError::new(format!("writing {}", dir.join(OVERTAKEN).display()), e).into())
+    };
+    work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
+}
+
+/// Whether that was marked of the journal in `dir`, and not of another one that was there before.
+pub fn is_overtaken(dir: &Path) -> bool {
+    let marked = fs::read_to_string(dir.join(OVERTAKEN)).ok().and_then(|marked| marked.trim().parse().ok());
+    marked.is_some_and(|marked: Identity| {
+        superblock_of(&DirStore::reader(dir)).is_ok_and(|superblock| superblock.identity == marked)
+    })
 }
 
 /// Lays the journal in `dir` of replica `replica` aside, and makes a blank one of a new identity that asks
@@ -166,6 +189,20 @@ mod tests {
         rejoined(dir).unwrap();
         rejoined(dir).unwrap();
         assert_eq!(rejoining(dir), None);
+    }
+
+    #[test]
+    fn a_journal_is_overtaken_until_another_one_takes_its_place() {
+        let dir = journal();
+        assert!(!is_overtaken(dir.path()));
+        overtake(dir.path()).unwrap();
+        assert!(is_overtaken(dir.path()));
+        let marked = fs::read(dir.path().join("overtaken")).unwrap();
+        renew(dir.path(), 7, 3, OWN).unwrap();
+        assert!(!is_overtaken(dir.path()));
+        // A copy of the folder's files may bring it back.
+        fs::write(dir.path().join("overtaken"), marked).unwrap();
+        assert!(!is_overtaken(dir.path()));
     }
 
     #[test]

@@ -127,6 +127,12 @@ impl Fetch {
         self.shared.gone.load(Ordering::Acquire).checked_sub(1).filter(|_| self.ordered)
     }
 
+    /// The same for a thread beside: of the order that the fetching thread works on.
+    pub fn watch_gone(&self) -> impl Fn() -> Option<Seq> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.gone.load(Ordering::Acquire).checked_sub(1)
+    }
+
     /// Why all journals that answer have refused the order, if they have: none has its frames.
     pub fn refused(&self) -> Option<&'static str> {
         let refused = *self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
