@@ -16,7 +16,7 @@ use lockstep_replica::journal::{Completeness, Tail, read_segments};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 const CLUSTER: u64 = 0xC1;
@@ -313,6 +313,31 @@ fn each_refusal_names_the_journal_and_the_remedy() {
     drop(opened);
     assert!(refusal(&second).contains("the tail file is that of replica 2"), "{}", refusal(&second));
     assert!(journal_files::open(config).is_ok());
+}
+
+/// The kernel lists the locks of all processes a page at a time, and leaves one out where another one goes.
+#[test]
+fn a_journal_that_is_open_is_seen_to_be_while_the_locks_of_others_come_and_go() {
+    let place = place();
+    let opened = journal_files::open(&place.config).unwrap();
+    let reader = journal_files::JournalReader::open(&place.config.dir).unwrap();
+    let others = tempfile::tempdir().unwrap();
+    let is_over = AtomicBool::new(false);
+    let file = |at: usize| std::fs::File::create(others.path().join(at.to_string())).unwrap();
+    let files: Vec<_> = (0..400).map(file).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Acquire) {
+                files.iter().for_each(|file| file.lock().unwrap());
+                files.iter().for_each(|file| file.unlock().unwrap());
+            }
+        });
+        let seen = (0..300).filter(|_| reader.open_by() == Some(std::process::id())).count();
+        is_over.store(true, Ordering::Release);
+        assert_eq!(seen, 300);
+    });
+    drop(opened);
+    assert_eq!(reader.open_by(), None);
 }
 
 #[test]

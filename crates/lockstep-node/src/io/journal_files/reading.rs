@@ -22,6 +22,9 @@ const RETRIES: u32 = 5;
 /// The pause before that.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How often a lock is looked for that the kernel may leave out of its list.
+const LOOKS_AT_LOCKS: u32 = 5;
+
 /// The files of a journal, or of a backup of one.
 #[derive(Debug)]
 pub struct JournalReader {
@@ -67,12 +70,12 @@ impl JournalReader {
         read.map(Some).map_err(|why| self.error(why))
     }
 
-    /// The process that has the journal open, where the kernel shows that.
+    /// The process that has the journal open, where the kernel shows that: it lists the locks of all
+    /// processes a page at a time, and may leave one out where another one goes meanwhile.
     pub fn open_by(&self) -> Option<u32> {
         let lock = self.dir.join("lock");
         let pid: u32 = std::fs::read_to_string(&lock).ok()?.trim().parse().ok()?;
         let inode = std::fs::metadata(&lock).ok()?.ino();
-        let locks = std::fs::read_to_string("/proc/locks").ok()?;
         // "1: FLOCK  ADVISORY  WRITE 4242 08:01:131090 0 EOF"
         let is_ours = |line: &str| {
             let mut words = line.split_whitespace().skip(4);
@@ -80,7 +83,9 @@ impl JournalReader {
             let file = words.next().and_then(|word| word.rsplit(':').next()?.parse().ok());
             (owner, file) == (Some(pid), Some(inode))
         };
-        locks.lines().any(is_ours).then_some(pid)
+        let is_listed =
+            |_| std::fs::read_to_string("/proc/locks").is_ok_and(|locks| locks.lines().any(is_ours));
+        (0..LOOKS_AT_LOCKS).any(is_listed).then_some(pid)
     }
 
     /// The segments, oldest first, each or its damage; those that are gone have a row in their place.
