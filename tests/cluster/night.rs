@@ -7,7 +7,10 @@
 //!  plant ─▶ first line ─▶ exit code ─▶ why ─▶ the one alert ─▶ mend ─▶ healthy, no alert
 //! ```
 
+mod device;
 mod faults;
+mod keys;
+mod programs;
 
 use crate::alerts::{BUSY, Labels, firing_all, inhibit_rules, left};
 use crate::cli::streams::lines;
@@ -27,6 +30,9 @@ const DESK: usize = 4;
 /// A machine that takes another one's address.
 const INTRUDER: usize = 5;
 const ARCHIVER: u32 = 101;
+/// Numbers of a gateway and of a feed among the processes. They run at the desk, in a test of their own.
+const GATEWAY: u32 = 201;
+const FEED: u32 = 202;
 /// Replicas whose disks are small.
 const SMALL_DISKS: [u32; 2] = [2, 3];
 /// Other tests use the cores too: no node is missed for what they take.
@@ -66,12 +72,14 @@ pub struct Fault {
 fn page(id: u32) -> SocketAddr {
     match id {
         ARCHIVER => SocketAddr::from((Network::address(DESK), 9_465)),
+        GATEWAY => SocketAddr::from((Network::address(DESK), 9_466)),
+        FEED => SocketAddr::from((Network::address(DESK), 9_467)),
         _ => SocketAddr::from((Network::address(id as usize), 9_464)),
     }
 }
 
 impl Night {
-    fn new(network: Arc<Network>) -> Self {
+    fn new(network: Arc<Network>, beside: &[u32]) -> Self {
         let cluster = Cluster::on(network.ground(REPLICAS), PATIENT);
         cluster.add_archiver(ARCHIVER, "");
         for id in SMALL_DISKS {
@@ -95,7 +103,7 @@ impl Night {
             assert_eq!(replica.terminate(), Some(0));
             night.start(id, &[]);
         }
-        night.start(ARCHIVER, &[]);
+        beside.iter().for_each(|id| night.start(*id, &[]));
         night.publish(8);
         night.await_calm();
         night
@@ -108,6 +116,8 @@ impl Night {
             ARCHIVER => {
                 self.cluster.start("archiver", &[&["archiver", "--archiver", &number], &set[..]].concat())
             }
+            GATEWAY => self.start_gateway(&set),
+            FEED => self.start_feed(&set),
             _ => self.cluster.start_replica_with(id, &set),
         };
         self.processes.insert(id, process);
@@ -232,13 +242,31 @@ fn hasty_rules(cluster: &Cluster) -> PathBuf {
 fn chosen() -> Vec<&'static Fault> {
     let all: Vec<_> = faults::FAULTS.iter().collect();
     let only = std::env::var("LOCKSTEP_FAULT").ok();
-    let is_wanted = |fault: &&&Fault| only.as_ref().is_none_or(|only| fault.name.contains(only.as_str()));
-    let every = if only.is_some() { 1 } else { amount(11, 1) };
+    let can_stand_still = device::can_stand_still();
+    if !can_stand_still {
+        println!("SKIPPED: strace is not installed here: no device stands still");
+    }
+    let is_wanted = |fault: &&&Fault| {
+        only.as_ref().is_none_or(|only| fault.name.contains(only.as_str()))
+            && (can_stand_still || !fault.name.contains("device"))
+    };
+    let every = if only.is_some() { 1 } else { amount(12, 1) };
     all.iter().filter(is_wanted).copied().step_by(every).collect()
 }
 
 #[test]
 fn each_fault_of_a_night_is_named_by_one_line_and_one_alert_and_mended_by_its_own_words() {
+    in_a_night(&[ARCHIVER], &chosen());
+}
+
+/// By day the first of them.
+#[test]
+fn each_fault_of_a_gateway_or_a_feed_is_one_alert_and_that_of_its_cluster_is_one_too() {
+    in_a_night(&[ARCHIVER, GATEWAY, FEED], &programs::FAULTS.iter().take(amount(1, 99)).collect::<Vec<_>>());
+}
+
+/// Plants these faults, one after the other, in a cluster with these processes beside its replicas.
+fn in_a_night(beside: &'static [u32], faults: &[&'static Fault]) {
     if let Some(reason) = netns::unsupported() {
         println!("SKIPPED: {reason}");
         return;
@@ -246,21 +274,21 @@ fn each_fault_of_a_night_is_named_by_one_line_and_one_alert_and_mended_by_its_ow
     let _place = busy();
     let network = Arc::new(Network::new(INTRUDER));
     // Within the node of the desk: Prometheus and its answers are there.
-    let inside = Arc::clone(&network);
+    let (inside, faults) = (Arc::clone(&network), faults.to_vec());
     network.node(DESK).within(move || {
-        let mut night = Night::new(inside);
+        let mut night = Night::new(inside, beside);
         if has_prometheus() {
-            let pages: Vec<_> = (1..=REPLICAS).chain([ARCHIVER]).map(page).collect();
-            let rules = hasty_rules(&night.cluster);
+            let pages: Vec<_> = (1..=REPLICAS).chain(beside.iter().copied()).map(page).collect();
+            let (rules, count) = (hasty_rules(&night.cluster), pages.len().to_string());
             let mut prometheus = Prometheus::start_with(&night.cluster, &pages, &rules);
             prometheus.until("the names of all processes", |prometheus| {
                 let answer = prometheus.get("query?query=count(lockstep%3Aprocess)")?;
-                (answer["data"]["result"][0]["value"][1] == "4").then_some(())
+                (answer["data"]["result"][0]["value"][1] == *count).then_some(())
             });
             night.prometheus = Some(prometheus);
         }
         night.await_sent("calm", &[]);
-        for fault in chosen() {
+        for fault in faults {
             night.endure(fault);
         }
     });

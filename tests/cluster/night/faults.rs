@@ -1,14 +1,13 @@
 //! The faults of the night, each with its words.
 
+use super::device::device_stands_still;
+use super::keys::{expire_keys, with_older_keys};
 use super::{ARCHIVER, Fault, INTRUDER, Mend, Night};
-use crate::joining::until;
 use lockstep_testkit::netns::{CardLife, Cut, LINE_A, Network};
 use lockstep_testkit::processes::PATIENCE;
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::time::Duration;
 
-const fn fault(
+pub const fn fault(
     name: &'static str,
     (says, code): (&'static str, i32),
     (step, alert): (&'static str, &'static str),
@@ -17,8 +16,6 @@ const fn fault(
     Fault { name, says, code, step, alert, plant }
 }
 
-/// The number of a publisher among the processes.
-const PUBLISHER: u32 = 201;
 /// `degraded`.
 const SIX: i32 = 6;
 const START_S: &str = "systemctl start lockstep-sequencer@{s}";
@@ -387,6 +384,18 @@ pub const FAULTS: &[Fault] = &[
         ("lockstep keys show", "LockstepOlderKeys"),
         with_older_keys,
     ),
+    fault(
+        "a standby's device stands still",
+        ("replica {s}: the journal's device confirms nothing", SIX),
+        ("lockstep doctor", "LockstepDeviceStalled"),
+        |night| device_stands_still(night, night.standbys[0]),
+    ),
+    fault(
+        "the leader's device stands still",
+        ("replica {l}: the journal's device confirms nothing", SIX),
+        ("lockstep handover", "LockstepDeviceStalled"),
+        |night| device_stands_still(night, night.leader),
+    ),
 ];
 
 fn shell(script: &str) {
@@ -394,12 +403,12 @@ fn shell(script: &str) {
     assert!(status.is_ok_and(|status| status.success()), "{script}");
 }
 
-fn killed(night: &mut Night, id: u32) -> Mend {
+pub fn killed(night: &mut Night, id: u32) -> Mend {
     night.end(id, "KILL");
     Box::new(move |night| night.start(id, &[]))
 }
 
-fn stopped(night: &mut Night, id: u32) -> Mend {
+pub fn stopped(night: &mut Night, id: u32) -> Mend {
     night.signal(id, "STOP");
     Box::new(move |night| night.signal(id, "CONT"))
 }
@@ -559,39 +568,4 @@ fn damaged(night: &mut Night) -> Mend {
          printf \"\\\\$(printf %03o $((byte ^ 1)))\" | dd of=$segment bs=1 seek=5000 conv=notrunc status=none"
     ));
     mend
-}
-
-/// Gives the keys a day, and lets all nodes read it.
-fn expire_keys(night: &mut Night, day: &str) {
-    night.cluster.run(&["keys", "expire", "0", day], b"").with_code(0);
-    read_keys(night);
-}
-
-/// All nodes read their key files again.
-fn read_keys(night: &Night) {
-    (1..=3).chain([ARCHIVER]).for_each(|id| night.signal(id, "HUP"));
-}
-
-/// A publisher opens with the new generation, and goes on to seal with the one before.
-fn with_older_keys(night: &mut Night) -> Mend {
-    let keys =
-        |night: &Night, args: &[&str]| night.cluster.run(&[&["keys"], args].concat(), b"").with_code(0).out;
-    let new = keys(night, &["rotate"]).trim().to_owned();
-    read_keys(night);
-    let mut publisher = night.cluster.start("publisher", &["publish", "--name", "rotated"]);
-    let mut lines = publisher.stdin().take().expect("its input");
-    std::thread::spawn(move || {
-        while writeln!(lines, "with older keys").is_ok() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    });
-    night.processes.insert(PUBLISHER, publisher);
-    until("its first message", || night.cluster.read(&["--from", "oldest"]).out.contains("with older keys"));
-    keys(night, &["seal", &new]);
-    read_keys(night);
-    Box::new(|night| {
-        night.end(PUBLISHER, "KILL");
-        // It is named for a minute behind its last message.
-        std::thread::sleep(Duration::from_secs(40));
-    })
 }

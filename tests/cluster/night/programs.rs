@@ -1,0 +1,50 @@
+//! Faults of programs that serve others, a gateway and a feed. `status` is about nodes: these have alerts
+//! alone.
+
+use super::faults::{fault, killed, stopped};
+use super::{FEED, Fault, GATEWAY, Night};
+use lockstep_testkit::gateways::add_user;
+use lockstep_testkit::processes::Process;
+
+const WELL: (&str, i32) = ("healthy", 0);
+
+pub const FAULTS: &[Fault] = &[
+    fault("a gateway is killed", WELL, ("", "LockstepProcessDown"), |night| killed(night, GATEWAY)),
+    fault("a gateway stands still", WELL, ("", "LockstepProcessDown"), |night| stopped(night, GATEWAY)),
+    fault("a feed is killed", WELL, ("", "LockstepProcessDown"), |night| killed(night, FEED)),
+    fault("a feed stands still", WELL, ("", "LockstepProcessDown"), |night| stopped(night, FEED)),
+    // Nobody is served: the cause is one.
+    fault(
+        "no quorum is left beside a gateway and a feed",
+        ("no quorum", 4),
+        ("systemctl start lockstep-sequencer@{s}", "LockstepNoLeader"),
+        |night| {
+            let standbys = night.standbys;
+            standbys.iter().for_each(|id| night.end(*id, "KILL"));
+            Box::new(move |night: &mut Night| standbys.iter().for_each(|id| night.start(*id, &[])))
+        },
+    ),
+    fault(
+        "a leader is killed beside a gateway and a feed",
+        ("replica {l} does not answer", 6),
+        ("systemctl start lockstep-sequencer@{l}", "LockstepProcessDown"),
+        |night| killed(night, night.leader),
+    ),
+];
+
+impl Night {
+    pub(super) fn start_gateway(&self, set: &[&str]) -> Process {
+        let users = self.cluster.path("users.toml");
+        if !users.exists() {
+            add_user(&self.cluster, "anna", "secret", &[]);
+        }
+        let users = users.display().to_string();
+        let args = ["gateway", "--name", "a", "--users", &users, "--listen", "127.0.0.1:0"];
+        self.cluster.start("gateway", &[&args, set].concat())
+    }
+
+    pub(super) fn start_feed(&self, set: &[&str]) -> Process {
+        let args = ["feed", "--group", "239.77.9.9:7900", "--requests", "127.0.0.1:7901"];
+        self.cluster.start("feed", &[&args, set].concat())
+    }
+}
