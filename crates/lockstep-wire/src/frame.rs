@@ -6,6 +6,7 @@ use super::{
     open_prefix,
 };
 use crate::entry::entry_len;
+use std::mem::offset_of;
 
 /// A checked frame, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,14 @@ pub struct FrameView<'a> {
     /// Exactly the frame's bytes, padding included, trailer excluded.
     pub bytes: &'a [u8],
     entries: Entries<'a>,
+}
+
+/// Whether an entry behind the first one of these begins an epoch or a history. Few frames are asked, as most
+/// have messages alone.
+#[cold]
+fn begins_within(mut entries: Entries<'_>) -> bool {
+    entries.next();
+    entries.any(|entry: Entry<'_>| entry.kind().begins_an_epoch())
 }
 
 impl<'a> FrameView<'a> {
@@ -39,8 +48,7 @@ impl<'a> FrameView<'a> {
         let bytes = &bytes[..header.length as usize];
         let (entries, _, kinds) = Entries::check(&bytes[HEADER_LEN..], header.count)?;
         // One look at all of them, as most are messages.
-        let begins = |entry: Entry<'_>| entry.kind().begins_an_epoch();
-        if kinds & EntryKind::Genesis as u8 != 0 && entries.skip(1).any(begins) {
+        if kinds & EntryKind::Genesis as u8 != 0 && begins_within(entries) {
             return Err(Reject::EntryKind);
         }
         Ok(Self { header, bytes, entries })
@@ -70,7 +78,9 @@ impl<'a> FrameView<'a> {
     /// Whether its first entry begins an epoch or a history. No other one of its entries does.
     #[inline]
     pub fn begins_an_epoch(&self) -> bool {
-        self.entries().next().is_some_and(|entry| entry.kind().begins_an_epoch())
+        const GENESIS: u8 = EntryKind::Genesis as u8;
+        const START: u8 = EntryKind::EpochStart as u8;
+        matches!(self.bytes.get(HEADER_LEN + offset_of!(EntryHeader, kind)), Some(&(GENESIS | START)))
     }
 
     /// The chain behind this frame.

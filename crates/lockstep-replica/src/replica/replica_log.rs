@@ -315,9 +315,9 @@ impl ReplicaLog {
     ) -> Result<StoreOutcome, LogRefusal> {
         let takes = acceptor.takes(frame.header.epoch(), admitted);
         // An epoch begins once: its row would stand in the table twice (S8).
-        let begins_again = |end: LogEnd| frame.begins_an_epoch() && frame.header.epoch() == end.epoch;
+        let begins_again = |epoch| frame.begins_an_epoch() && frame.header.epoch() == epoch;
         let Some(from) = self.staging else {
-            if !takes || begins_again(tail.end()) {
+            if !takes || begins_again(tail.end().epoch) {
                 return Err(LogRefusal::Rule);
             }
             tail.append(frame).map_err(refused)?;
@@ -327,7 +327,7 @@ impl ReplicaLog {
         let end = tail.staged_end().ok_or(LogRefusal::Rule)?;
         // One that is staged already found no room for its switch.
         if end.next < frame.header.next_seq() {
-            if !takes || begins_again(end) {
+            if !takes || begins_again(end.epoch) {
                 return Err(LogRefusal::Rule);
             }
             tail.stage_frame(frame).map_err(refused)?;
