@@ -295,10 +295,9 @@ fn a_cluster_restored_from_a_backup_that_began_late_is_joined_by_all() {
     }
 }
 
-/// A member that was away for longer than the others keep: it says so, and what helps, at once.
-#[test]
-fn a_node_whose_log_goes_on_in_no_journal_says_so_and_its_successor_joins() {
-    let cluster = Cluster::new(3, SMALL);
+/// Founds a cluster whose replica 3 stops early, and whose others no longer have what that one lacks. Returns
+/// the others.
+pub fn overtake_the_third(cluster: &Cluster) -> Vec<Process> {
     let mut replicas = cluster.found();
     cluster.publish(&lines(0, 200));
     cluster.run(&["wait", "--for", "caught-up"], b"").with_code(0);
@@ -312,8 +311,16 @@ fn a_node_whose_log_goes_on_in_no_journal_says_so_and_its_successor_joins() {
         let trim = ["journal", "trim", "--replica", id, "--before", "3000", "--accept-loss", "--yes"];
         cluster.run(&trim, b"").with_code(0);
     }
-    let _replicas: Vec<_> = (1..=2).map(|id| cluster.start_replica(id)).collect();
+    let replicas = (1..=2).map(|id| cluster.start_replica(id)).collect();
     cluster.run(&["wait", "--for", "leader"], b"").with_code(0);
+    replicas
+}
+
+/// A member that was away for longer than the others keep: it says so, and what helps, at once.
+#[test]
+fn a_node_whose_log_goes_on_in_no_journal_says_so_and_its_successor_joins() {
+    let cluster = Cluster::new(3, SMALL);
+    let _replicas = overtake_the_third(&cluster);
     let third = cluster.start_replica(3);
     until("its condition", || cluster.run(&["status"], b"").out.contains("no journal that answers gives"));
     let health = cluster.run(&["health"], b"");

@@ -3,7 +3,9 @@
 //! identity counts twice, and where it must not rejoin it says why.
 
 use crate::cli::streams::lines;
-use crate::joining::{has_log_of, info, is_healthy, kill, member, members, number, until};
+use crate::joining::{
+    has_log_of, info, is_healthy, kill, member, members, number, overtake_the_third, until,
+};
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::processes::{Cluster, Process, command, run};
 use std::collections::BTreeSet;
@@ -115,22 +117,8 @@ fn a_replica_that_lost_power_disk_or_days_is_a_member_again_without_a_hand() {
 #[test]
 fn a_replica_whose_log_goes_on_in_no_journal_gives_that_up_and_is_a_member_again_without_a_hand() {
     let cluster = Cluster::new(3, AUTO);
-    let mut replicas = cluster.found();
-    cluster.publish(&lines(0, 200));
-    cluster.run(&["wait", "--for", "caught-up"], b"").with_code(0);
+    let _replicas = overtake_the_third(&cluster);
     let dead = member(&cluster, 3);
-    assert_eq!(replicas.pop().expect("replica 3").terminate(), Some(0));
-    cluster.publish(&lines(200, 5_000));
-    cluster.run(&["wait", "--for", "leader"], b"").with_code(0);
-    for replica in replicas.into_iter().rev() {
-        assert_eq!(replica.terminate(), Some(0));
-    }
-    for id in ["1", "2"] {
-        let trim = ["journal", "trim", "--replica", id, "--before", "3000", "--accept-loss", "--yes"];
-        cluster.run(&trim, b"").with_code(0);
-    }
-    let _replicas: Vec<_> = (1..=2).map(|id| cluster.start_replica(id)).collect();
-    cluster.run(&["wait", "--for", "leader"], b"").with_code(0);
     let mut third = cluster.start_replica(3);
     assert_eq!(third.wait().code(), Some(1), "{}", third.log());
     let says = format!("its next start lays the journal aside and rejoins in the place of {dead}");

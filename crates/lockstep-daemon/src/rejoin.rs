@@ -41,7 +41,12 @@ const EMPTY_WAIT: Duration = Duration::from_secs(5);
 /// and its journal may be the only one that reaches so far back.
 pub fn may_help(config: &Config, settings: &NodeSettings, error: &NodeError) -> bool {
     let is_unproven = error.is_unproven() || error.is_missing() && settings.journal.is_dir();
-    is_unproven && config.journal.rejoin == Rejoin::Auto && !settings.is_archiver
+    is_unproven && by_itself(config, settings)
+}
+
+/// Whether a node rejoins by itself at all.
+fn by_itself(config: &Config, settings: &NodeSettings) -> bool {
+    config.journal.rejoin == Rejoin::Auto && !settings.is_archiver
 }
 
 /// Waits until REJOIN-1 lets this replica give its journal up, and renews it; or until the journal is another

@@ -103,7 +103,7 @@ fn run_node(
     };
     let Some(node) = open(config, settings, &stop, watch)? else { return Ok(0) };
     banner(config, who, &node);
-    overtaken::watch(config, settings, node.log_gone(), Arc::clone(stop.flag()))?;
+    overtaken::watch(config, settings, &node, Arc::clone(stop.flag()))?;
     let kind = if settings.is_archiver { "archiver" } else { "replica" };
     observed.shown.show(&format!("{kind}-{}", settings.replica), &settings.counters);
     answers.begin(&settings.counters);

@@ -269,11 +269,7 @@ pub const FAULTS: &[Fault] = &[
         "no quorum is left",
         ("no quorum", 4),
         ("systemctl start lockstep-sequencer@{s}", "LockstepNoLeader"),
-        |night| {
-            let standbys = night.standbys;
-            standbys.iter().for_each(|id| night.end(*id, "KILL"));
-            Box::new(move |night: &mut Night| standbys.iter().for_each(|id| night.start(*id, &[])))
-        },
+        without_quorum,
     ),
     fault(
         "no replica is left",
@@ -406,6 +402,13 @@ fn shell(script: &str) {
 pub fn killed(night: &mut Night, id: u32) -> Mend {
     night.end(id, "KILL");
     Box::new(move |night| night.start(id, &[]))
+}
+
+/// Both standbys are killed.
+pub fn without_quorum(night: &mut Night) -> Mend {
+    let standbys = night.standbys;
+    standbys.iter().for_each(|id| night.end(*id, "KILL"));
+    Box::new(move |night| standbys.iter().for_each(|id| night.start(*id, &[])))
 }
 
 pub fn stopped(night: &mut Night, id: u32) -> Mend {

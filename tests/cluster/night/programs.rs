@@ -1,7 +1,7 @@
 //! Faults of programs that serve others, a gateway and a feed. `status` is about nodes: these have alerts
 //! alone.
 
-use super::faults::{fault, killed, stopped};
+use super::faults::{fault, killed, stopped, without_quorum};
 use super::{FEED, Fault, GATEWAY, Night};
 use lockstep_testkit::gateways::add_user;
 use lockstep_testkit::processes::Process;
@@ -18,11 +18,7 @@ pub const FAULTS: &[Fault] = &[
         "no quorum is left beside a gateway and a feed",
         ("no quorum", 4),
         ("systemctl start lockstep-sequencer@{s}", "LockstepNoLeader"),
-        |night| {
-            let standbys = night.standbys;
-            standbys.iter().for_each(|id| night.end(*id, "KILL"));
-            Box::new(move |night: &mut Night| standbys.iter().for_each(|id| night.start(*id, &[])))
-        },
+        without_quorum,
     ),
     fault(
         "a leader is killed beside a gateway and a feed",

@@ -7,14 +7,14 @@
 //!
 //! A process that runs may not lay its journal aside: it holds the files, and the system confines it to them.
 
-use super::{LOOK, begin, evidence, is_proven, members_of, open};
+use super::{LOOK, begin, by_itself, evidence, is_proven, members_of, open};
 use crate::Failure;
-use crate::config::{Config, Rejoin};
+use crate::config::Config;
 use crate::failure::FAILED;
 use lockstep_client::internal::{NodeStatus, leader_of};
 use lockstep_core::proto::rejoin::RejoinWatch;
 use lockstep_io::capabilities;
-use lockstep_node::{NodeError, NodeSettings};
+use lockstep_node::{Node, NodeError, NodeSettings};
 use lockstep_process::stop;
 use lockstep_wire::{Identity, Seq};
 use std::sync::Arc;
@@ -27,14 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
-fn may_help(config: &Config, settings: &NodeSettings) -> bool {
-    config.journal.rejoin == Rejoin::Auto && !settings.is_archiver
-}
-
 /// Where the journal was given up: waits until it is laid aside. A replica that may not rejoin after all goes
 /// on with the journal that it has. Returns false if the process is to stop before.
 pub fn lay_aside(config: &Config, settings: &NodeSettings, stop: &AtomicBool) -> bool {
-    if !may_help(config, settings) || !lockstep_node::is_overtaken(settings) {
+    if !by_itself(config, settings) || !lockstep_node::is_overtaken(settings) {
         return true;
     }
     let why = format!("journal {}: what it lacks is in no other journal", settings.journal.display());
@@ -44,21 +40,20 @@ pub fn lay_aside(config: &Config, settings: &NodeSettings, stop: &AtomicBool) ->
     })
 }
 
-/// Ends this process where its journal is to be given up, as a thread beside the node finds. `gone` has the
-/// oldest seq that another journal holds, while none has what this one lacks.
+/// Ends this process where its journal is to be given up, as a thread beside the node finds.
 ///
 /// # Errors
 /// There is no device, or no thread.
 pub fn watch(
     config: &Config,
     settings: &NodeSettings,
-    gone: impl Fn() -> Option<Seq> + Send + 'static,
+    node: &Node,
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
-    if !may_help(config, settings) {
+    if !by_itself(config, settings) {
         return Ok(());
     }
-    let (own, mut nodes) = (lockstep_node::identity(settings)?, open(config)?);
+    let (own, gone, mut nodes) = (node.identity(), node.log_gone(), open(config)?);
     let (settings, is_proven, begun) = (settings.clone(), is_proven(config, settings), Instant::now());
     let work = move || {
         let mut overtaken = OvertakenWatch::default();

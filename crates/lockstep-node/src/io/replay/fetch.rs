@@ -84,6 +84,10 @@ impl Shared {
             refused: Mutex::new(None),
         }
     }
+
+    fn gone(&self) -> Option<Seq> {
+        self.gone.load(Ordering::Acquire).checked_sub(1)
+    }
 }
 
 impl Fetch {
@@ -124,13 +128,13 @@ impl Fetch {
     /// No journal that answers has the order: the oldest seq that one of them holds, 0 where none is
     /// known.
     pub fn gone(&self) -> Option<Seq> {
-        self.shared.gone.load(Ordering::Acquire).checked_sub(1).filter(|_| self.ordered)
+        self.shared.gone().filter(|_| self.ordered)
     }
 
     /// The same for a thread beside: of the order that the fetching thread works on.
     pub fn watch_gone(&self) -> impl Fn() -> Option<Seq> + Send + 'static {
         let shared = Arc::clone(&self.shared);
-        move || shared.gone.load(Ordering::Acquire).checked_sub(1)
+        move || shared.gone()
     }
 
     /// Why all journals that answer have refused the order, if they have: none has its frames.
