@@ -13,7 +13,7 @@ use lockstep_client::internal::{
 use lockstep_daemon::args::ClusterArgs;
 pub use lockstep_daemon::config::grouped;
 use lockstep_daemon::config::{Config, KeyUse, Role};
-use lockstep_io::clock::{Utc, random_u64};
+use lockstep_io::clock::random_u64;
 use lockstep_io::key_file::{KeyFile, OPERATOR_FILE};
 pub use lockstep_top::figures::{age, short};
 use lockstep_wire::{CommandReject, Identity, KeyClass, LeaderLossReason, OperatorKey, QueryKind};
@@ -334,13 +334,6 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
              declare-dead` it, then `lockstep membership add {about}`"
         ),
     }
-}
-
-/// How long the leader's epoch lasts, by our clock and the leader's.
-pub fn leads_for(leader: &NodeStatus) -> Option<Duration> {
-    let now = Duration::from_nanos(Utc::now().0);
-    let since = Duration::from_nanos(leader.epoch_since);
-    (!since.is_zero()).then(|| now.saturating_sub(since))
 }
 
 /// Why a leader was missed, in words.

@@ -34,6 +34,7 @@ fn status(number: u32, members: u32) -> NodeStatus {
         leader: Some(identity(1)),
         accepted: Epoch::new(3, identity(1)),
         epoch_since: 5,
+        epoch_age: None,
         promised: Epoch::new(3, identity(1)),
         accept_next: 50,
         commit_next: 50,

@@ -4,7 +4,7 @@
 use super::Failure;
 use super::args::StatusArgs;
 use super::expiry::Expiry;
-use super::operator::{Look, age, leads_for, suspicion};
+use super::operator::{Look, age, suspicion};
 use lockstep_client::internal::{ClusterStatus, Health, LogVersion, MemberStatus, NodeStatus, leader_of};
 use lockstep_io::clock::Utc;
 use lockstep_wire::LeaderLossReason;
@@ -40,7 +40,7 @@ fn as_text(out: &mut impl Write, look: &Look, version: LogVersion) -> std::io::R
         .or_else(|| statuses.iter().flatten().max_by_key(|status| (status.accepted, status.membership_seq)));
     match leader {
         Some(leader) => {
-            let since = leads_for(leader).map_or_else(String::new, |time| format!(" for {}", age(time)));
+            let since = leader.epoch_age.map_or_else(String::new, |time| format!(" for {}", age(time)));
             writeln!(out, "leader   {}  epoch {}{since}", leader.identity, leader.accepted)?;
             let (history, Health { listed, there, .. }) = (leader.history, health);
             writeln!(out, "history  {history:016x}")?;

@@ -324,16 +324,16 @@ fn lacking(leader: &NodeStatus) -> Vec<u32> {
     others.iter().take(missing).map(|listed| listed.member.replica).collect()
 }
 
-/// A node that follows no leader, and has missed its leader for longer than a takeover takes.
+/// A node that follows no leader, and has missed its leader for longer than a takeover takes. It may have
+/// missed an earlier one, long ago: the present one it misses for as long as that leads, at most.
 fn misses_leader(status: &NodeStatus, leader: &NodeStatus) -> Option<Reason> {
-    let suspected = status.suspected.filter(|suspected| suspected.ago >= MISSED)?;
+    let ago = status.suspected?.ago.min(leader.epoch_age.unwrap_or(Duration::MAX));
+    if ago < MISSED {
+        return None;
+    }
     let is_blank = status.role == Role::Blank || status.history != leader.history;
     let misses = status.leader.is_none() && !is_blank;
-    misses.then_some(Reason::MissesLeader {
-        identity: status.identity,
-        leader: leader.identity,
-        ago: suspected.ago,
-    })
+    misses.then_some(Reason::MissesLeader { identity: status.identity, leader: leader.identity, ago })
 }
 
 /// The nodes whose files differ in what all must have alike.

@@ -27,6 +27,9 @@ pub struct NodeStatus {
     pub accepted: Epoch,
     /// When the start of the epoch that it follows was stamped, nanoseconds since the Unix epoch; 0: unknown.
     pub epoch_since: Nanos,
+    /// How long ago that was, by the clock of the node that answers; `None`: unknown, or the stream's time is
+    /// ahead of that clock.
+    pub epoch_age: Option<Duration>,
     /// The epoch below which it promised to refuse.
     pub promised: Epoch,
     /// Where its log ends.
@@ -88,6 +91,10 @@ pub struct RejectedCommand {
     pub ago: Duration,
 }
 
+fn epoch_age(now: Nanos, since: Nanos) -> Option<Duration> {
+    (since > 0).then(|| now.checked_sub(since)).flatten().map(Duration::from_nanos)
+}
+
 impl NodeStatus {
     pub(super) fn read(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, Self)> {
         let Datagram::Status(header, body, members, active, parts) = datagram else { return None };
@@ -121,6 +128,7 @@ impl NodeStatus {
             leader: identity(body.leader),
             accepted: header.epoch(),
             epoch_since: body.epoch_since,
+            epoch_age: epoch_age(header.timestamp, body.epoch_since),
             promised: Epoch(body.promised),
             accept_next: header.first_seq,
             commit_next: header.commit_next,

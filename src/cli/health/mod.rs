@@ -14,7 +14,6 @@ use super::Failure;
 use super::expiry::Expiry;
 use super::failure::USAGE;
 use super::operator::CommandClient;
-use super::operator::leads_for;
 use clap::Args;
 pub(in crate::cli) use grade::lag_behind;
 use grade::{Examined, HealthGrade, HealthReport, HealthThresholds};
@@ -99,7 +98,8 @@ fn examine(args: &HealthArgs) -> Result<HealthReport, Failure> {
     let asked = operator.nodes.asked(&statuses);
     let leader = leader_of(&statuses);
     let expiry = Expiry::of(&args.cluster)?;
-    let examined = Examined { asked: &asked, leader, leads_for: leader.and_then(leads_for), expiry };
+    let examined =
+        Examined { asked: &asked, leader, leads_for: leader.and_then(|leader| leader.epoch_age), expiry };
     let Some(replica) = args.replica else { return Ok(examined.cluster(&thresholds)) };
     examined.replica(replica, &thresholds).ok_or_else(|| {
         let what = format!("--replica {replica}: neither the file nor the membership has it");

@@ -5,7 +5,6 @@ mod lines;
 mod tests;
 
 use crate::cli::counters::lines::{counted_since, process_line, quantiles_of};
-use crate::cli::operator::leads_for;
 use lines::{gateway_line, handle_lines, node_lines};
 use lockstep_client::internal::{Health, NodeStatus, QueryResult, Reason, leader_of};
 use lockstep_metrics::{Life, Process, Value};
@@ -233,7 +232,7 @@ fn by_answers(sample: &Sample) -> ClusterLine {
         epoch: leader.map(|leader| leader.accepted.to_string()),
         round: leader.map(|leader| u64::from(leader.accepted.round())),
         epoch_since_ns: leader.map(|leader| leader.epoch_since),
-        epoch_age_ns: leader.and_then(leads_for).map(age),
+        epoch_age_ns: leader.and_then(|leader| leader.epoch_age).map(age),
         members_listed: Some(health.listed as u64),
         members_available: Some(health.there as u64),
         quorum: Some(health.quorum() as u64),

@@ -30,6 +30,7 @@ fn status(number: u32, members: u32) -> NodeStatus {
         leader: Some(identity(1)),
         accepted: Epoch::new(3, identity(1)),
         epoch_since: 5,
+        epoch_age: None,
         promised: Epoch::new(3, identity(1)),
         accept_next: 50,
         commit_next: 50,
@@ -336,6 +337,23 @@ fn a_node_that_has_not_received_the_leader_for_a_second_is_named_wherever_one_lo
         let line = "degraded: replica 3 receives nothing of the leader 1, which others follow, for 1s; 3 of 3 hold the log, \
                     1 may crash";
         assert!(expected || text == line, "{text}");
+    }
+}
+
+/// In a handover a node follows nobody for a moment, and the leader that it missed last was another one.
+#[test]
+fn a_leader_is_missed_for_as_long_as_it_leads_at_most() {
+    for (led_ms, expected) in [(0, true), (999, true), (1_000, false), (2_000, false)] {
+        let mut asked = cluster(3, &[]);
+        answer(&mut asked, 1).epoch_age = Some(Duration::from_millis(led_ms));
+        let node = answer(&mut asked, 3);
+        node.leader = None;
+        let (identity, why) = (identity(2), LeaderLossReason::Silence);
+        node.suspected = Some(SuspectedLeader { identity, why, ago: Duration::from_secs(197) });
+        let (found, text) = assessed(&asked);
+        assert_eq!(found == ClusterHealth::Healthy, expected, "{led_ms}: {text}");
+        let seconds = format!("which others follow, for {}s;", led_ms / 1_000);
+        assert!(expected || text.contains(&seconds), "{text}");
     }
 }
 
