@@ -48,6 +48,9 @@ fn strike(cluster: &Cluster, id: u32, process: Process, blow: Blow) {
         copy(&journal, &before);
         process.signal("CONT");
         cluster.publish(&lines(0, 400));
+        // It stores what the copy lacks: else that would be complete.
+        let next = |id| number(&info(cluster, id), "next");
+        until("what was published", || next(id) >= next(1 + id % 3));
     }
     kill(process);
     if !matches!(blow, Blow::RolledBack) {
