@@ -2,7 +2,7 @@
 //! frame's header has its history and its epoch.
 
 use crate::record::StreamRecord;
-use lockstep_client::internal::Unfinished;
+use lockstep_client::internal::{PARTS_BOUNDS, Unfinished};
 use lockstep_client::{Cursor, Message};
 use lockstep_wire::{Entry, Header, Seq};
 use std::ops::Range;
@@ -48,7 +48,8 @@ impl PendingRecords {
     /// None, of a subscription that begins at `cursor`, if it begins at one, and of which messages below
     /// `end` are taken.
     pub fn new(cursor: Option<Cursor>, end: Seq) -> Self {
-        let (rows, bytes, complete, unfinished) = (Vec::new(), Vec::new(), 0, Unfinished::new(false));
+        let (rows, bytes, complete, unfinished) =
+            (Vec::new(), Vec::new(), 0, Unfinished::new(PARTS_BOUNDS, false));
         Self { rows, bytes, complete, cursor, unfinished, end, before_end: None }
     }
 

@@ -63,6 +63,11 @@ impl ReadingEnd {
             SubscriberEvent::PartsDiscarded { publisher, from, bound } => {
                 self.on_discarded(publisher, from, bound)
             }
+            SubscriberEvent::Multicast { lost: true } => tracing::warn!(
+                "no group brings the leader here, and replicas answer by unicast: it goes on, slower; look at \
+                 lines.*.data and lines.*.control, at lines.*.interface and the network's IGMP snooping"
+            ),
+            SubscriberEvent::Multicast { lost: false } => tracing::info!("the groups bring the leader again"),
             _ => return ended(event, Again::Start),
         }
         None

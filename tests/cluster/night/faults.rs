@@ -468,7 +468,7 @@ fn other_file_of(night: &mut Night, id: u32, set: &str) -> Mend {
 }
 
 /// Another group in the place of one.
-fn other_group(night: &Night, place: usize) -> SocketAddrV4 {
+pub fn other_group(night: &Night, place: usize) -> SocketAddrV4 {
     let group = night.cluster.groups()[place];
     let [a, b, c, d] = group.ip().octets();
     SocketAddrV4::new(Ipv4Addr::new(a, b, c, d ^ 0x40), group.port())

@@ -1,8 +1,8 @@
 //! Faults of programs that serve others, a gateway and a feed. `status` is about nodes: these have alerts
 //! alone.
 
-use super::faults::{fault, killed, stopped, without_quorum};
-use super::{FEED, Fault, GATEWAY, Night};
+use super::faults::{fault, killed, other_group, stopped, without_quorum};
+use super::{FEED, Fault, GATEWAY, Mend, Night};
 use lockstep_testkit::gateways::add_user;
 use lockstep_testkit::processes::Process;
 
@@ -13,6 +13,12 @@ pub const FAULTS: &[Fault] = &[
     fault("a gateway stands still", WELL, ("", "LockstepProcessDown"), |night| stopped(night, GATEWAY)),
     fault("a feed is killed", WELL, ("", "LockstepProcessDown"), |night| killed(night, FEED)),
     fault("a feed stands still", WELL, ("", "LockstepProcessDown"), |night| stopped(night, FEED)),
+    fault("a gateway's file has other groups", WELL, ("", "LockstepReadsByUnicast"), |night| {
+        in_other_groups(night, GATEWAY)
+    }),
+    fault("a feed's file has other groups", WELL, ("", "LockstepReadsByUnicast"), |night| {
+        in_other_groups(night, FEED)
+    }),
     // Nobody is served: the cause is one.
     fault(
         "no quorum is left beside a gateway and a feed",
@@ -27,6 +33,18 @@ pub const FAULTS: &[Fault] = &[
         |night| killed(night, night.leader),
     ),
 ];
+
+/// The gateway reads on other groups than the replicas send by: `status` is about nodes.
+fn in_other_groups(night: &mut Night, id: u32) -> Mend {
+    let [data, control] = [1, 2].map(|place| other_group(night, place).to_string());
+    let set = [format!("lines.1.data={data}"), format!("lines.1.control={control}")];
+    night.end(id, "TERM");
+    night.start(id, &["--set", &set[0], "--set", &set[1]]);
+    Box::new(move |night| {
+        night.end(id, "TERM");
+        night.start(id, &[]);
+    })
+}
 
 impl Night {
     pub(super) fn start_gateway(&self, set: &[&str]) -> Process {

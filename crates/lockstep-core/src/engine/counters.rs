@@ -280,6 +280,7 @@ counters! {
     UnicastProbesOut count "unicast_probes_out" "Unicast probes sent to nodes from which no multicast arrives.",
     UnicastProbesIn count "unicast_probes_in" "Unicast probes answered, by a heartbeat or an ack.",
     MulticastLost count "multicast_lost" "Times that multicast was silent while unicast was answered.",
+    ReadsByUnicast gauge "reads_by_unicast" "1 while no group brings this handle the leader, and replicas answer it by unicast.",
     Suspicions count "suspicions" "Times that the leader was suspected, for any reason.",
     MembersUnavailable count "members_unavailable" "Times that this leader found a member unavailable: silent, or far behind the commit.",
     MembersAvailable gauge "members_available" "Available members by this leader's view, itself included; 0 where it never led.",

@@ -16,7 +16,7 @@
 //! learns by it that no reader delivers what it has published. When a message that was left unfinished is
 //! discarded is a rule of the stream ([`crate::proto::parts`]), and so is the bound of the memory.
 
-use crate::proto::parts::{PARTS_BOUNDS, PartsBounds};
+use crate::proto::parts::PartsBounds;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Chain, Entry, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +25,8 @@ use std::hash::{Hash, Hasher};
 /// What a joiner retains.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PartsLimits {
+    /// The rule's bounds: the protocol's, but in a simulation, where all have smaller ones alike.
+    pub bounds: PartsBounds,
     /// Bytes of memory that stay for the next messages, once they were needed.
     pub spare_bytes: usize,
     /// Whether bytes are joined. Else only the end of each message is reported.
@@ -33,7 +35,7 @@ pub struct PartsLimits {
 
 impl Default for PartsLimits {
     fn default() -> Self {
-        Self { spare_bytes: 16 << 20, with_payloads: true }
+        Self { bounds: PartsBounds::default(), spare_bytes: 16 << 20, with_payloads: true }
     }
 }
 
@@ -157,7 +159,7 @@ impl Reassembly {
     /// Nothing is being joined. `retracts` says that entries may be taken back.
     pub fn new(limits: PartsLimits, retracts: bool) -> Self {
         Self {
-            bounds: PARTS_BOUNDS,
+            bounds: limits.bounds,
             limits,
             retracts,
             slots: Vec::new(),

@@ -32,6 +32,7 @@ use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
 use super::window::{Flight, ResendTimer, SubmitWindow};
 use crate::proto::heartbeat::HeartbeatLimits;
+use crate::proto::parts::PartsBounds;
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use lines::PublisherNames;
 use lockstep_wire::{
@@ -70,6 +71,8 @@ pub struct PublisherLimits {
     pub message_len_max: usize,
     /// The same for destinations whose readers take less: they pass messages on in datagrams of their own.
     pub message_len_max_of: BTreeMap<Destination, usize>,
+    /// When readers discard what is unfinished: the protocol's, but in a simulation.
+    pub parts_bounds: PartsBounds,
 }
 
 impl Default for PublisherLimits {
@@ -89,6 +92,7 @@ impl Default for PublisherLimits {
             names_max: 65_536,
             message_len_max: MESSAGE_LEN_MAX,
             message_len_max_of: BTreeMap::new(),
+            parts_bounds: PartsBounds::default(),
         }
     }
 }
@@ -264,6 +268,7 @@ impl PublisherCore {
         }
         if self.unicast_probe.is_lost() != self.multicast_lost_reported {
             self.multicast_lost_reported = self.unicast_probe.is_lost();
+            self.counters.set(Counter::ReadsByUnicast, u64::from(self.multicast_lost_reported));
             f(PublisherEvent::Multicast { lost: self.multicast_lost_reported });
         }
         if self.lines.unopened > 0 {
@@ -341,7 +346,7 @@ impl PublisherCore {
                 timer,
                 Flight::new(limits.flight_datagrams),
             ),
-            lines: PublisherNames::new(limits.window_entries),
+            lines: PublisherNames::new(limits.window_entries, limits.parts_bounds),
             full: false,
             over_share: 0,
             throttled: false,
@@ -485,7 +490,7 @@ impl PublisherCore {
                 self.rx.check_history(header)?;
                 self.rx.on_ack(header, &mut self.counters, &mut self.events);
                 if from.is_some() {
-                    self.unicast_probe.on_answer();
+                    self.unicast_probe.on_answer_of_another();
                 }
             }
             Datagram::RepairReject(header, body) => {

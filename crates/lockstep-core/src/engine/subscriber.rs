@@ -451,7 +451,7 @@ impl SubscriberCore {
             Datagram::Ack(header, _) => {
                 self.rx.check_history(header)?;
                 if !by_group {
-                    self.unicast_probe.on_answer();
+                    self.unicast_probe.on_answer_of_another();
                 }
                 self.rx.on_ack(header, &mut self.counters, &mut self.events);
                 self.begin_live();
@@ -518,6 +518,7 @@ impl SubscriberCore {
         }
         if self.unicast_probe.is_lost() != self.multicast_reported {
             self.multicast_reported = self.unicast_probe.is_lost();
+            self.counters.set(Counter::ReadsByUnicast, u64::from(self.multicast_reported));
             let _ = f(SubscriberEvent::Multicast { lost: self.multicast_reported });
         }
     }

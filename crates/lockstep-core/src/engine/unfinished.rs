@@ -3,6 +3,7 @@
 //! delivers, and a bridge where a subscription must begin that is to have every message behind a place.
 
 use super::parts::{Joined, PartsLimits, Reassembly};
+use crate::proto::parts::PartsBounds;
 use lockstep_wire::{Chain, Entry, EntryKind, JOURNALS, Seq};
 
 /// See the module.
@@ -14,9 +15,9 @@ pub struct Unfinished {
 }
 
 impl Unfinished {
-    /// Of a log whose end may be taken back, or not.
-    pub fn new(retracts: bool) -> Self {
-        let limits = PartsLimits { with_payloads: false, ..PartsLimits::default() };
+    /// Of a log whose end may be taken back, or not; `bounds` are the rule's.
+    pub fn new(bounds: PartsBounds, retracts: bool) -> Self {
+        let limits = PartsLimits { bounds, with_payloads: false, ..PartsLimits::default() };
         Self { parts: Reassembly::new(limits, retracts), next: 0 }
     }
 

@@ -19,6 +19,7 @@
 //! Each of these looks at nothing before the first part. So all readers that have the first part agree,
 //! wherever they began; and who begins 2^18 entries before a place has every message that ends behind it.
 
+use super::planted::{Mutation, planted};
 use lockstep_wire::{MESSAGE_LEN_MAX, Seq};
 
 /// How much of the stream may lie between the parts of a message, and how much of one may be open.
@@ -40,6 +41,12 @@ pub struct PartsBounds {
 pub const PARTS_BOUNDS: PartsBounds =
     PartsBounds { span: 1 << 18, open: 64 << 20, part_cost: 256, message_len: MESSAGE_LEN_MAX, parts: 128 };
 
+impl Default for PartsBounds {
+    fn default() -> Self {
+        PARTS_BOUNDS
+    }
+}
+
 impl PartsBounds {
     /// The last entry at which a message may still be open whose first part stands at `first`.
     pub fn last_of(&self, first: Seq) -> Seq {
@@ -49,7 +56,8 @@ impl PartsBounds {
     /// PARTS-1 (what is left unfinished): whether the oldest open message, whose first part stands at
     /// `first`, is discarded before the entry `at` is read, where all that are open take `open` bytes.
     pub fn discards(&self, first: Seq, at: Seq, open: usize) -> bool {
-        at > self.last_of(first) || open > self.open
+        let is_full = open > self.open && !planted(Mutation::PartsUnbounded);
+        at > self.last_of(first) + u64::from(planted(Mutation::PartsSpanLonger)) || is_full
     }
 
     /// Whether a message of so many parts and bytes is longer than any may be.

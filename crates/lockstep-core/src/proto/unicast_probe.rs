@@ -15,6 +15,7 @@
 //!     └────────────── a voice by a group ──┴─────────────────────────────────────┘
 //! ```
 
+use super::planted::{Mutation, planted};
 use lockstep_wire::Nanos;
 
 /// The times.
@@ -81,10 +82,17 @@ impl UnicastProbe {
         std::mem::take(&mut self.lost)
     }
 
-    /// It answered by unicast.
+    /// The one who is listened for answered by unicast.
     pub fn on_answer(&mut self) {
         self.unanswered = 0;
         self.answered = true;
+    }
+
+    /// Another one answered, who sends nothing to the groups unasked. It is asked on; their silence means
+    /// nothing yet: perhaps nobody leads.
+    pub fn on_answer_of_another(&mut self) {
+        self.unanswered = 0;
+        self.answered |= planted(Mutation::AnyAnswerIsLoss);
     }
 
     /// MCAST-1 (who is asked by unicast, and when): a node without a datagram by the groups for half a

@@ -112,6 +112,31 @@ fn mcast_1_a_dead_leader_does_not_answer_and_is_replaced() {
     publish(&mut cluster, id, 3);
 }
 
+/// MCAST-1: where nobody leads, the groups bring no leader and nothing is amiss with them, although those who
+/// follow answer by unicast.
+#[test]
+fn mcast_1_without_a_leader_no_group_is_called_lost() {
+    let (mut cluster, id) = cluster();
+    let reader = cluster.participants.len();
+    cluster.add_participant(Delivery::Stamped, "reader", [2, 2]);
+    publish(&mut cluster, id, 3);
+    reported(&mut cluster);
+    cluster.dead.extend([2, 3]);
+    cluster.run(100_000);
+    assert_eq!(cluster.leader(), None, "nobody leads");
+    let lost = |event: &PublisherEvent| matches!(event, PublisherEvent::Multicast { .. });
+    assert!(
+        !cluster.publishers[0].events.iter().any(lost),
+        "the publisher: {:?}",
+        cluster.publishers[0].events
+    );
+    let stream = &cluster.participants[reader].stream;
+    assert!(!stream.contains(&News::Multicast(true)), "the reader: {stream:?}");
+    assert!(!cluster.participants[reader].events.iter().any(lost), "the reader publishes too");
+    let events = reported(&mut cluster);
+    assert!(!events[0].iter().any(|event| is_multicast(event, true)), "{events:?}");
+}
+
 /// MCAST-1: a paused leader answers nothing either.
 #[test]
 fn mcast_1_a_wedged_leader_does_not_answer_and_is_replaced() {
@@ -156,10 +181,15 @@ fn a_publisher_whose_groups_bring_nobody_tells_so_and_tells_when_they_do() {
         reported.collect::<Vec<_>>()
     };
     assert_eq!(reported(&cluster), [true]);
-    assert_eq!(cluster.publishers[0].publisher.core.counters.get(Counter::MulticastLost), 1);
+    let count = |cluster: &Cluster, counter| cluster.publishers[0].publisher.core.counters.get(counter);
+    assert_eq!(
+        [Counter::MulticastLost, Counter::ReadsByUnicast].map(|counter| count(&cluster, counter)),
+        [1, 1]
+    );
     cluster.groups_lost = |_, _| false;
     publish(&mut cluster, id, 5);
     assert_eq!(reported(&cluster), [true, false]);
+    assert_eq!(count(&cluster, Counter::ReadsByUnicast), 0);
 }
 
 /// A leader whose `timing.heartbeat_interval` is a second is heard once a second: a reader that knows that

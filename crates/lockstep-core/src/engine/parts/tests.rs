@@ -1,4 +1,5 @@
 use super::*;
+use crate::proto::parts::PARTS_BOUNDS;
 use lockstep_wire::{EntryHeader, EntryKind};
 
 /// Bounds that a test reaches.
@@ -11,8 +12,8 @@ struct Joiner {
 
 impl Joiner {
     fn new(retracts: bool) -> Self {
-        let limits = PartsLimits { spare_bytes: 1 << 10, ..PartsLimits::default() };
-        let parts = Reassembly { bounds: BOUNDS, ..Reassembly::new(limits, retracts) };
+        let limits = PartsLimits { bounds: BOUNDS, spare_bytes: 1 << 10, ..PartsLimits::default() };
+        let parts = Reassembly::new(limits, retracts);
         Self { parts, seq: 10 }
     }
 

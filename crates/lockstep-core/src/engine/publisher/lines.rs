@@ -16,6 +16,7 @@ use super::stamped::{PayloadMatch, StampedRun};
 use super::{PublishError, PublisherEvent};
 use crate::engine::unfinished::Unfinished;
 use crate::engine::window::{OutstandingMessage, SubmitWindow};
+use crate::proto::parts::PartsBounds;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Entries, Entry, EntryKind, FrameView, Header, Nanos, OpenView, PART_MORE, PublisherId, PublisherSeq,
@@ -109,7 +110,7 @@ pub(super) struct PublisherNames {
 }
 
 impl PublisherNames {
-    pub(super) fn new(window_entries: u32) -> Self {
+    pub(super) fn new(window_entries: u32, bounds: PartsBounds) -> Self {
         let window_entries = window_entries as usize;
         Self {
             list: Vec::new(),
@@ -119,7 +120,7 @@ impl PublisherNames {
             window_entries,
             unopened: 0,
             ending: 0,
-            parts: Unfinished::new(true),
+            parts: Unfinished::new(bounds, true),
         }
     }
 

@@ -82,7 +82,7 @@ impl PublisherCore {
                     f(PublisherEvent::Diverged { publisher, publisher_seq: outcomes.start, seq });
                 }
                 for (publisher_seq, seq) in outcomes.zip(seq..) {
-                    f(match discarded {
+                    f(match discarded && !planted(Mutation::DiscardedCommits) {
                         true => PublisherEvent::Discarded { publisher, publisher_seq, seq },
                         false => PublisherEvent::Committed { publisher, publisher_seq, seq },
                     });
