@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use lockstep_sim::year::MONTHS;
-use lockstep_sim::{Plan, has_rejoiners};
+use lockstep_sim::{Plan, discards_unfinished, has_rejoiners};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -52,13 +52,15 @@ impl SimArgs {
             && (!self.vanishing || plan.loses_files())
             && (!self.repeating || plan.repeats_orders())
             && (!self.rejoining || has_rejoiners(&plan))
-            && (!self.restoring || plan.restores_late());
+            && (!self.restoring || plan.restores_late())
+            && (!self.unfinished || discards_unfinished(&plan));
         is_wanted.then_some(plan)
     }
 
     /// Whether seeds of all kinds are run.
     pub fn runs_all(&self) -> bool {
-        !(self.joining || self.vanishing || self.repeating || self.rejoining || self.restoring || self.year)
+        let Self { joining, vanishing, repeating, rejoining, restoring, unfinished, year, .. } = *self;
+        !(joining || vanishing || repeating || rejoining || restoring || unfinished || year)
     }
 }
 
@@ -97,14 +99,17 @@ pub struct SimArgs {
     /// Of these seeds only those in which a history is founded on what retention has left
     #[arg(long)]
     pub restoring: bool,
+    /// Of these seeds only those in which messages in parts are left unfinished and are discarded
+    #[arg(long)]
+    pub unfinished: bool,
     /// Each seed is a year of trading days
-    #[arg(long, conflicts_with_all = ["joining", "vanishing", "repeating", "rejoining", "restoring"])]
+    #[arg(long, conflicts_with_all = ["joining", "vanishing", "repeating", "rejoining", "restoring", "unfinished"])]
     pub year: bool,
     /// Threads
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,
     /// One seed only
-    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds", "joining", "vanishing", "repeating", "rejoining", "restoring"])]
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "first", "seconds", "joining", "vanishing", "repeating", "rejoining", "restoring", "unfinished"])]
     pub seed: Option<u64>,
     /// Prints what happens in that seed's run: faults, roles and events
     #[arg(long, requires = "seed")]
@@ -125,7 +130,7 @@ pub struct SimArgs {
     #[arg(long, value_name = "N", requires = "seed")]
     pub messages: Option<u64>,
     /// Looks at every interleaving of three replicas instead, and then with a reader of each kind
-    #[arg(long, conflicts_with_all = ["seeds", "first", "seconds", "joining", "vanishing", "repeating", "rejoining", "restoring", "year", "seed", "svg"])]
+    #[arg(long, conflicts_with_all = ["seeds", "first", "seconds", "joining", "vanishing", "repeating", "rejoining", "restoring", "unfinished", "year", "seed", "svg"])]
     pub explore: bool,
     /// Steps in a row up to which all interleavings are looked at
     #[arg(long, value_name = "N", default_value_t = 7, requires = "explore")]

@@ -274,7 +274,11 @@ fn on_publisher_event(
         }
         PublisherEvent::Committed { publisher, publisher_seq, seq } => {
             work.delivered_next = work.delivered_next.max(seq + 1);
-            oracle.on_outcome_committed(who, publisher, publisher_seq, seq)?;
+            oracle.on_outcome(who, (publisher, publisher_seq), seq, false)?;
+        }
+        PublisherEvent::Discarded { publisher, publisher_seq, seq } => {
+            work.delivered_next = work.delivered_next.max(seq + 1);
+            oracle.on_outcome(who, (publisher, publisher_seq), seq, true)?;
         }
         PublisherEvent::Founded { history, seq } => oracle.on_publisher_went_over(who, history, seq)?,
         PublisherEvent::HistoryLost { history, next, have } => {

@@ -21,6 +21,7 @@ macro_rules! events {
 events! {
     Delivered "datagrams delivered",
     MessagesInParts "messages delivered that came in parts",
+    MessagesDiscarded "messages that no reader delivers, as they came too late or took too much",
     Lost "datagrams lost",
     Duplicated "datagrams duplicated",
     Reordered "datagrams reordered",

@@ -169,7 +169,7 @@ impl World {
             // A journal that the cluster may have heard of is not formatted again.
             OperatorStep::Renew(node) if self.lost >> node & 1 == 0 => Ok(true),
             OperatorStep::Renew(node) => self.renew(node).map(|()| true),
-            OperatorStep::Rejoin(node) => Ok(gives_up(self, node)),
+            OperatorStep::Rejoin(node) => gives_up(self, node),
             OperatorStep::Declare { survivor, dead, truly } => Ok(self.declare(survivor, dead, truly)),
             OperatorStep::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
             OperatorStep::Swap { node, patient } => {
@@ -447,17 +447,17 @@ impl World {
 
 /// Whether the replica at `node` gives its journal up now; it looks again where it does not. Of one whose
 /// journal somebody else has renewed there is nothing to be given up.
-fn gives_up(world: &mut World, node: usize) -> bool {
+fn gives_up(world: &mut World, node: usize) -> Result<bool, Violation> {
     if world.lost >> node & 1 == 0 {
-        return true;
+        return Ok(true);
     }
     world.ask_all(QueryKind::Status);
     let (now, timeout_ns) = (world.now, world.plan.timeout_ns);
-    let begins = world.operator.rejoiners.may_begin(node, now, timeout_ns);
+    let begins = world.operator.rejoiners.may_begin(node, now, timeout_ns)?;
     if begins {
         world.count(Event::Rejoins);
     }
-    begins
+    Ok(begins)
 }
 
 fn header(kind: Kind) -> Header {

@@ -9,8 +9,10 @@ use super::disk::DiskFault;
 use super::edge::{EdgeFault, EdgePlan};
 use super::kinds::{Attacker, Configured, DeviceFault, RotationStep, SimClock, Suspension, VanishedFile};
 use super::rng::Rng;
+use super::unfinished;
 use super::wire::{NetworkModel, NodeSet, Tampering, Traffic};
 use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::parts::PartsBounds;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Retention;
 use lockstep_wire::{Identity, MemberBody, Nanos, VERSION};
@@ -290,6 +292,8 @@ pub struct Plan {
     pub scrub_bytes_per_s: u64,
     /// The wall clocks at run time 0, in nanoseconds since the Unix epoch.
     pub wall_ns: Nanos,
+    /// When readers discard messages that are unfinished: the protocol's bounds in most runs.
+    pub parts_bounds: PartsBounds,
     /// The window.
     pub window: Window,
     /// The network model of the fault phase.
@@ -367,6 +371,7 @@ impl Plan {
             packs: false,
             scrub_bytes_per_s: 0,
             wall_ns: WALL_NS,
+            parts_bounds: PartsBounds::default(),
             window: Window { entries: rng.pick(&[4, 32, 1024]), bytes: rng.pick(&[2_000, 16_000, 16_000]) },
             network: network_model,
             turn_ns: rng.pick(&[2_000, 8_000, 30_000]),
@@ -413,6 +418,7 @@ impl Plan {
         plan.draw_wrong_clocks(&mut Rng::new(seed ^ 0xc1a5));
         plan.draw_vanished();
         plan.draw_halved();
+        unfinished::draw(&mut plan);
         draw::rejoining(&mut plan);
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));

@@ -1,5 +1,6 @@
 //! The processes at the beginning of a run.
 
+use super::check::log_tree::Tree;
 use super::check::{Oracle, Violation};
 use super::coverage::Event;
 use super::device::SimDevice;
@@ -106,6 +107,7 @@ fn publisher_limits(plan: &Plan, node: usize, keys: &Keys, rng: &mut Rng) -> Pub
         heartbeat_interval_ns: plan.heartbeat_interval_ns(),
         names_max: 64,
         message_len_max: MESSAGE_LEN_MAX,
+        parts_bounds: plan.parts_bounds,
         ..PublisherLimits::default()
     }
 }
@@ -152,7 +154,7 @@ fn subscriber_limits(
         receiver: receiver(plan, node, me, keys),
         delivery,
         start,
-        parts: PartsLimits::default(),
+        parts: PartsLimits { bounds: plan.parts_bounds, ..PartsLimits::default() },
         lag_report_ns: 1_000_000,
         heartbeat_interval_ns: plan.heartbeat_interval_ns(),
         leaderless_ns_max: leaderless_ns_max(plan.heartbeat_interval_ns(), 0),
@@ -242,7 +244,7 @@ impl World {
             dawn: 0,
             plan: plan.clone(),
         };
-        world.oracle.tree.keeps_bytes = plan.edges.is_some();
+        world.oracle.tree = Tree::of_run(plan.edges.is_some(), plan.parts_bounds);
         world.count_clocks();
         let members: Vec<_> =
             (0..plan.founders).map(|node| plan.member(node, identity(node), address(node))).collect();

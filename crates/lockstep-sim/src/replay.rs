@@ -313,6 +313,8 @@ pub(super) fn replace(world: &mut World, target: FaultTargetNode) {
 /// The journal of a member is lost, and the member rejoins by itself.
 pub(super) fn lose_and_rejoin(world: &mut World, target: FaultTargetNode) {
     if let Some(node) = lose_members_journal(world, target) {
+        let (now, seed, timeout_ns) = (world.now, world.plan.seed, world.plan.timeout_ns);
+        world.operator.rejoiners.on_lost(node, now, seed, timeout_ns);
         let swap = OperatorStep::Swap { node, patient: true };
         world.order(&[OperatorStep::Rejoin(node), OperatorStep::Renew(node), swap], 0);
     }

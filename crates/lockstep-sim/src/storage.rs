@@ -12,7 +12,7 @@ use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::packed::read_segment;
 use lockstep_replica::journal::ports::{FileName, Store, TailSource, Word};
 use lockstep_replica::journal::segment::GROUP_MARK_LEN;
-use lockstep_replica::journal::side::{Inputs, SideStep};
+use lockstep_replica::journal::side::{Inputs, SideEvent, SideStep};
 use lockstep_replica::journal::{BLOCK_LEN, Checkpoint, Superblock, WriteError, read_segments};
 use lockstep_wire::Nanos;
 
@@ -124,6 +124,10 @@ impl Machine {
         };
         let next = side.turn(store, replica.tail_mut().memory_mut(), &inputs, remarks);
         giving.written = side.written();
+        if store.is_dead() {
+            // What it could not read as it died it told to nobody.
+            remarks.retain(|remark| !matches!(remark, SideEvent::Damaged(_)));
+        }
         Some(next)
     }
 
@@ -249,16 +253,20 @@ impl Machine {
     /// that a takeover has replaced may be lost: then the log of all segments must be the one that it was.
     pub(super) fn on_mended(&mut self, number: u64) -> Result<(), Violation> {
         let Some(was) = self.rotten.remove(&number) else { return Ok(()) };
+        // The judge's own: no fault that waits for the process strikes them, nor is its death theirs.
+        let mut now = self.store.clone();
+        now.disarm();
+        now.revive();
+        let mut before = now.clone();
         let mut is = vec![0; was.len()];
-        let read = read_segment(&self.store, number, 0, &mut is).map_err(|error| error.to_string())?;
+        let read = read_segment(&now, number, 0, &mut is).map_err(|error| error.to_string())?;
         let len = read.unwrap_or(0).min(was.len()).saturating_sub(GROUP_MARK_LEN);
         let behind = &was[(len + GROUP_MARK_LEN).min(was.len())..];
         let same = len > 0 && is[..len] == was[..len] && behind.iter().all(|byte| *byte == 0);
-        let mut before = self.store.clone();
         before.replace(FileName::Segment(number), &was).map_err(|error| error.to_string())?;
         // Its index is that of the mended one: it is computed anew.
         let _removed = before.remove(FileName::Index(number));
-        if same || frames(&self.store) == frames(&before) {
+        if same || frames(&now) == frames(&before) {
             Ok(())
         } else {
             Err(format!("S7: segment {number} of {} was mended into another", self.identity))

@@ -83,13 +83,13 @@ impl Oracle {
         }
     }
 
-    /// A message has its final place.
-    pub fn on_outcome_committed(
+    /// A message has its final place, where readers deliver it, or none does.
+    pub fn on_outcome(
         &mut self,
         who: usize,
-        publisher: PublisherId,
-        number: PublisherSeq,
+        (publisher, number): (PublisherId, PublisherSeq),
         seq: Seq,
+        is_discarded: bool,
     ) -> Result<(), Violation> {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
         let reported = writer.open.pop_front();
@@ -99,18 +99,18 @@ impl Oracle {
             ));
         };
         let ancestor = self.founding.as_ref().filter(|_| !writer.past).map(Founded::ancestor);
-        let stands = |reference_model: &ReferenceModel| reference_model.message(seq) == Some(key);
+        let stands = |model: &ReferenceModel| model.outcome(seq, is_discarded) == Some(key);
         if !stands(&self.reference) && !ancestor.is_some_and(stands) {
             return Err(format!(
-                "FATE: process {who} is told that {number} stands at {seq}; there stands {:?}, and everything below \
-                 {} is committed",
-                self.reference.message(seq),
+                "FATE: process {who} is told that {number} stands at {seq} (discarded: {is_discarded}); there stands, \
+                 and is discarded {:?}, and everything below {} is committed",
+                [false, true].map(|discarded| self.reference.outcome(seq, discarded)),
                 self.commit_next()
             ));
         }
         writer.delivered_next = writer.delivered_next.max(seq + 1);
         writer.misled |= !stands(&self.reference);
-        self.coverage.count(Event::Messages);
+        self.coverage.count(if is_discarded { Event::MessagesDiscarded } else { Event::Messages });
         Ok(())
     }
 
@@ -132,7 +132,8 @@ impl Oracle {
         let Some(writer) = self.writers.get(&who) else { return Ok(()) };
         let key = writer.open.iter().find(|(_, open, _)| *open == number);
         let stands = self.tree.containing(seq).any(|node| {
-            self.tree.stem(node).messages.iter().any(|(at, found)| *at == seq && Some(found) == key)
+            let stem = self.tree.stem(node);
+            stem.messages.iter().chain(&stem.discarded).any(|(at, found)| *at == seq && Some(found) == key)
         });
         if stands {
             return Ok(());
@@ -210,7 +211,7 @@ impl Oracle {
     pub fn on_delivered(&mut self, who: usize, message: &Message<'_>) -> Result<(), Violation> {
         let seq = message.seq;
         let key = (message.publisher, message.publisher_seq, digest(payload::last_part(message.payload)));
-        let is_whole = payload::is_whole(message.payload) || self.is_whole_of_edge(message, key);
+        let is_whole = payload::is_whole(message.payload) || is_whole_of_edge(self, message, key);
         let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         if !is_whole {
             return Err(format!(
@@ -266,15 +267,6 @@ impl Oracle {
         }
         reader.delivered.push((seq, key));
         Ok(())
-    }
-
-    /// Whether a message in parts is of the edge: it is as some log has it under this number, and joined as
-    /// the books have it, if they have it: another log may have another message at a seq that is committed.
-    fn is_whole_of_edge(&self, message: &Message<'_>, key: MessageKey) -> bool {
-        let logs = self.tree.containing(message.seq).map(|node| self.tree.stem(node));
-        let is_of_edge = logs.into_iter().any(|stem| stem.is_of_edge(message.publisher));
-        let is_committed = self.reference.message(message.seq) == Some(key);
-        is_of_edge && (!is_committed || self.whole.contains(&digest(message.payload)))
     }
 
     /// A stamped subscriber retracts what it delivered from `from` on.
@@ -395,6 +387,15 @@ impl Oracle {
         let reader = self.readers.get(&who)?;
         reader.delivered.last().map(|(seq, _)| seq + 1).or(reader.from)
     }
+}
+
+/// Whether a message in parts is of the edge: it is as some log has it under this number, and joined as the
+/// books have it, if they have it: another log may have another message at a seq that is committed.
+fn is_whole_of_edge(oracle: &Oracle, message: &Message<'_>, key: MessageKey) -> bool {
+    let logs = oracle.tree.containing(message.seq).map(|node| oracle.tree.stem(node));
+    let is_of_edge = logs.into_iter().any(|stem| stem.is_of_edge(message.publisher));
+    let is_committed = oracle.reference.message(message.seq) == Some(key);
+    is_of_edge && (!is_committed || oracle.whole.contains(&digest(message.payload)))
 }
 
 /// The frames with `message` whose logs have it behind what the reader delivered before: no message that

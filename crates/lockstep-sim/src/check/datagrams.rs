@@ -95,6 +95,7 @@ impl Oracle {
                 self.check_announced(who, replica_model, header)?;
                 self.check_nonce(who, replica_model, body.process_nonce)?;
                 self.check_heartbeat(who, replica_model, header, body)?;
+                self.unicast_heartbeats.note(sent.to);
             }
             Datagram::Prepare(header, body) | Datagram::Promise(header, body) => {
                 self.check_announced(who, replica_model, header)?;

@@ -5,14 +5,18 @@ use super::log_tree::Fact;
 use super::reference_model::ReferenceModel;
 use super::views::ReaderViews;
 use super::{Oracle, Violation};
+use crate::net::To;
 use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
 use lockstep_core::engine::parts::PartsBound;
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
+use lockstep_core::proto::parts::PARTS_BOUNDS;
 use lockstep_core::proto::publishers::PublisherState;
+use lockstep_memory::place::address;
 use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, MEMBERS_MAX, PublisherId, RepairReject, Seq, VERSION_MIN};
 use std::collections::BTreeSet;
+use std::net::SocketAddrV4;
 
 /// The events of a subscriber's process so far, beside messages.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -31,6 +35,8 @@ pub(super) struct EventCheck {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct ReportedEvents {
     multicast_lost: bool,
+    /// Whether a leader has answered it by unicast.
+    is_beaten: bool,
     throttled: bool,
     lost: bool,
     /// Numbers with a reported place that was not retracted.
@@ -47,6 +53,24 @@ pub(super) struct Log {
     role: Option<Role>,
     conditions: BTreeSet<Condition>,
     history: Option<u64>,
+}
+
+/// Those to whom a leader has sent its heartbeat by unicast: their groups may be called lost (MCAST-1).
+#[derive(Clone, Debug, Default)]
+pub(super) struct UnicastHeartbeats(BTreeSet<SocketAddrV4>);
+
+impl UnicastHeartbeats {
+    /// A heartbeat goes there.
+    pub(super) fn note(&mut self, to: To) {
+        if let To::Unicast(to) = to {
+            self.0.insert(to);
+        }
+    }
+
+    /// Whether one went to this process.
+    fn reached(&self, who: usize) -> bool {
+        self.0.contains(&address(who))
+    }
 }
 
 impl Oracle {
@@ -141,7 +165,7 @@ impl Oracle {
             }
             SubscriberEvent::Refused { .. } => ear.ended = true,
             SubscriberEvent::Multicast { lost } => {
-                if lost == ear.multicast_lost {
+                if lost == ear.multicast_lost || lost && !self.unicast_heartbeats.reached(who) {
                     return broken("MCAST-1");
                 }
                 ear.multicast_lost = lost;
@@ -162,13 +186,13 @@ impl Oracle {
                     return broken("WIN-1");
                 }
             }
-            // No publisher has messages that are too long, or leaves so many unfinished.
-            SubscriberEvent::PartsDiscarded { bound, .. } if bound != PartsBound::Beginning => {
-                return broken("PARTS-1");
+            // By the protocol's bounds no publisher of a run leaves so much unfinished. A reader of a later
+            // part of the stream lacks what began before it; `log_tree` has what each delivers.
+            SubscriberEvent::PartsDiscarded { bound, .. } => {
+                if bound != PartsBound::Beginning && tree.parts_bounds == PARTS_BOUNDS {
+                    return broken("PARTS-1");
+                }
             }
-            // A reader of a later part of the stream lacks what began before it; `log_tree` has what it
-            // delivers.
-            SubscriberEvent::PartsDiscarded { .. } => {}
             // Judged by the founding, if there was one: `founding`.
             SubscriberEvent::Founded { .. }
             | SubscriberEvent::HistoryLost { .. }
@@ -188,6 +212,7 @@ impl Oracle {
     ) -> Result<(), Violation> {
         let mut reported = self.reported.remove(&who).unwrap_or_default();
         let before = reported.clone();
+        reported.is_beaten = self.unicast_heartbeats.reached(who);
         let broken = self.judge_publisher_event(&mut reported, (name, nonce, own), event);
         self.reported.insert(who, reported);
         match broken {
@@ -249,16 +274,18 @@ impl Oracle {
                     return Some("FATE");
                 }
             }
-            PublisherEvent::Committed { publisher, publisher_seq, .. } => {
+            PublisherEvent::Discarded { .. } if self.tree.parts_bounds == PARTS_BOUNDS => {
+                return Some("PARTS-1");
+            }
+            PublisherEvent::Committed { publisher, publisher_seq, .. }
+            | PublisherEvent::Discarded { publisher, publisher_seq, .. } => {
                 if !is_own(publisher) {
                     return Some("FATE");
                 }
                 reported.stamped.remove(&(publisher, publisher_seq));
             }
-            // No publisher is held up for so long.
-            PublisherEvent::Discarded { .. } => return Some("PARTS-1"),
             PublisherEvent::Multicast { lost } => {
-                if lost == reported.multicast_lost {
+                if lost == reported.multicast_lost || lost && !reported.is_beaten {
                     return Some("MCAST-1");
                 }
                 reported.multicast_lost = lost;

@@ -9,6 +9,7 @@ use super::{MessageKey, Violation};
 pub use facts::Fact;
 use lockstep_core::engine::clients::CLIENT;
 use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::parts::PartsBounds;
 use lockstep_core::proto::publishers::PublisherState;
 use lockstep_machine::Acknowledger;
 use lockstep_wire::{Chain, Epoch, FrameView, Header, Identity, Nanos, PublisherId, PublisherSeq, Seq};
@@ -29,10 +30,20 @@ struct Line {
     incarnation: u32,
     nonce: [u64; 2],
     closed: bool,
-    /// The first seq of the message of which parts are still missing.
-    begun: Option<Seq>,
+    /// The message of which parts are still missing.
+    begun: Option<Begun>,
     /// Whether its parts lack their beginning in this log.
     headless: bool,
+    /// Whether PARTS-1 has discarded the message whose parts follow.
+    discarded: bool,
+}
+
+/// The parts of a message up to a place of a log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Begun {
+    first: Seq,
+    parts: usize,
+    bytes: usize,
 }
 
 /// The checksum and the tag of a frame.
@@ -85,6 +96,8 @@ pub struct Stem {
     pub messages: Vec<Stamped>,
     /// Parts behind which others follow.
     pub parts: Vec<Stamped>,
+    /// Last parts of messages that PARTS-1 has discarded.
+    pub discarded: Vec<Stamped>,
     /// The first seqs of messages in parts.
     pub begins: Vec<(Seq, Seq)>,
     /// A part in it that does not continue what its publisher began in this very log, in words. A superseded
@@ -119,12 +132,19 @@ pub struct Tree {
     durabilities: BTreeMap<Epoch, Durability>,
     /// Frames are retained: a check folds their contents.
     pub keeps_bytes: bool,
+    /// The bounds of PARTS-1.
+    pub parts_bounds: PartsBounds,
     /// The greatest bound of any log, and the most names of one.
     stamped_next: Seq,
     names_most: usize,
 }
 
 impl Tree {
+    /// Of a run whose frames a check folds, or not, and whose readers discard by these bounds.
+    pub fn of_run(keeps_bytes: bool, parts_bounds: PartsBounds) -> Self {
+        Self { keeps_bytes, parts_bounds, ..Self::default() }
+    }
+
     /// A frame.
     pub fn stem(&self, node: TreeNode) -> &Stem {
         &self.stems[node.0 as usize]
@@ -299,7 +319,7 @@ impl Tree {
         stem.check_order(before)?;
         for (index, entry) in frame.entries().enumerate() {
             let seq = stem.first + index as u64;
-            stem.take_entry(seq, &entry, before, frame)?;
+            stem.take_entry(seq, &entry, before, (frame, &self.parts_bounds))?;
             let is_whole = stem.messages.last().is_some_and(|(at, _)| *at == seq);
             stem.facts.push(Fact::of_entry(stem.timestamp, &entry, is_whole));
         }
@@ -358,6 +378,7 @@ impl Stem {
             changes: false,
             messages: Vec::new(),
             parts: Vec::new(),
+            discarded: Vec::new(),
             begins: Vec::new(),
             torn: None,
             starts: false,

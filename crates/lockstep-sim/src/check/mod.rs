@@ -10,6 +10,7 @@
 //! * `tables` folds each replica's log anew: S8.
 //! * `views` watches how readers go from leader to leader and from membership to membership: primary order,
 //!   view synchrony.
+//! * `rejoins` judges what a replica had seen that gave its journal up: REJOIN-1.
 //! * `founding` knows which history is an ancestor, and what it had: LINEAGE-1 to LINEAGE-3.
 //! * `clients` watches what is delivered and which outcomes are reported: S10 and the four promises.
 
@@ -21,18 +22,20 @@ mod events;
 mod founding;
 pub mod log_tree;
 pub mod reference_model;
+mod rejoins;
 mod replicas;
 mod tables;
 pub mod views;
 
 pub use datagrams::SentDatagram;
 pub use founding::ReportedFounding;
+pub use rejoins::RejoinClaim;
 pub use tables::on_storing;
 
 use super::coverage::Coverage;
 use clients::{PublisherModel, ReaderModel};
 use clocks::ClockJudge;
-use events::{EventCheck, Log, ReportedEvents};
+use events::{EventCheck, Log, ReportedEvents, UnicastHeartbeats};
 use founding::Founded;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{Epoch, Identity, PublisherId, PublisherSeq, Seq};
@@ -91,6 +94,8 @@ pub struct Oracle {
     queries: BTreeMap<(SocketAddrV4, u64), Vec<String>>,
     /// The nonce that each run of a replica's process drew at its start.
     process_nonces: BTreeMap<u64, u64>,
+    /// The heartbeats that leaders have sent by unicast.
+    unicast_heartbeats: UnicastHeartbeats,
     /// The events reported to each client, and by each replica to its operator.
     ears: BTreeMap<usize, EventCheck>,
     /// The passages of all readers from one view to another.
@@ -134,6 +139,7 @@ impl Default for Oracle {
             proofs_returned: BTreeSet::new(),
             queries: BTreeMap::new(),
             process_nonces: BTreeMap::new(),
+            unicast_heartbeats: UnicastHeartbeats::default(),
             ears: BTreeMap::new(),
             passages: ViewPassages::default(),
             reported: BTreeMap::new(),

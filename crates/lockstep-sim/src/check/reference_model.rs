@@ -11,7 +11,7 @@
 //! the epochs of the survivor only, as one that stores the epoch's start and its own removal right behind
 //! it.
 
-use super::log_tree::{Stamped, Tree, TreeNode, needs_both};
+use super::log_tree::{Stamped, Stem, Tree, TreeNode, needs_both};
 use super::{MessageKey, Violation};
 use lockstep_wire::{Epoch, Identity, Seq};
 use std::collections::BTreeMap;
@@ -38,6 +38,8 @@ pub struct ReferenceModel {
     messages: Vec<Stamped>,
     /// The first seqs of those in parts.
     begins: BTreeMap<Seq, Seq>,
+    /// The last parts of those that PARTS-1 has discarded.
+    discarded: BTreeMap<Seq, MessageKey>,
 }
 
 impl ReferenceModel {
@@ -46,8 +48,7 @@ impl ReferenceModel {
     pub fn founded(tree: &Tree, tip: TreeNode) -> Self {
         let mut reference_model = Self { tip: Some(tip), ..Self::default() };
         for node in tree.path(None, Some(tip)) {
-            reference_model.messages.extend_from_slice(&tree.stem(node).messages);
-            reference_model.begins.extend(tree.stem(node).begins.iter().copied());
+            reference_model.take_messages(tree.stem(node));
         }
         reference_model
     }
@@ -70,6 +71,11 @@ impl ReferenceModel {
     /// The first seq of the committed message at `seq`.
     pub fn begin_of(&self, seq: Seq) -> Seq {
         self.begins.get(&seq).copied().unwrap_or(seq)
+    }
+
+    /// The committed message at `seq` that readers deliver, or that none does (PARTS-1).
+    pub fn outcome(&self, seq: Seq, is_discarded: bool) -> Option<MessageKey> {
+        if is_discarded { self.discarded.get(&seq).copied() } else { self.message(seq) }
     }
 
     /// The committed message at `seq`.
@@ -231,10 +237,15 @@ impl ReferenceModel {
             if let Some(torn) = &tree.stem(*node).torn {
                 return Err(format!("INTEGRITY: {epoch} commits {torn}"));
             }
-            self.messages.extend_from_slice(&tree.stem(*node).messages);
-            self.begins.extend(tree.stem(*node).begins.iter().copied());
+            self.take_messages(tree.stem(*node));
         }
         Ok(new)
+    }
+
+    fn take_messages(&mut self, stem: &Stem) {
+        self.messages.extend_from_slice(&stem.messages);
+        self.begins.extend(stem.begins.iter().copied());
+        self.discarded.extend(stem.discarded.iter().copied());
     }
 
     /// S4, S6: a process calls everything below `next` committed, and holds the log that ends with `log`.

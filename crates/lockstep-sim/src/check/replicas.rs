@@ -420,7 +420,7 @@ impl Oracle {
         }
         let stem = self.tree.stem(node);
         self.clocks.check(stem, parent.map(|parent| self.tree.stem(parent)))?;
-        for (seq, key) in stem.messages.iter().chain(&stem.parts) {
+        for (seq, key) in stem.messages.iter().chain(&stem.parts).chain(&stem.discarded) {
             if !self.published.contains(key) && !stem.is_of_edge(key.0) {
                 return Err(format!("INTEGRITY: nobody published what stands at {seq}: {key:?}"));
             }

@@ -118,6 +118,9 @@ const REGRESSIONS: &[u64] = &[
     20261206442431,
     20261129700389,
     1795919020730126,
+    52149305,
+    53002853,
+    60071041,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds

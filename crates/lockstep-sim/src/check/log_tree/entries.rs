@@ -1,9 +1,10 @@
 //! The effects of a frame's entries on the log that it ends.
 
-use super::{Line, Stem, state};
+use super::{Begun, Line, Stem, state};
 use crate::check::{MessageKey, Violation};
 use crate::keys;
 use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::parts::PartsBounds;
 use lockstep_wire::{
     EPOCHS_MAX, Entry, EntryKind, Epoch, EpochStartView, FrameView, Identity, JOURNALS, MemberBody,
     MembershipView, OpenView, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_genesis,
@@ -16,7 +17,7 @@ impl Stem {
         seq: Seq,
         entry: &Entry<'_>,
         before: Option<&Self>,
-        frame: &FrameView<'_>,
+        (frame, bounds): (&FrameView<'_>, &PartsBounds),
     ) -> Result<(), Violation> {
         let commit_next = frame.header.commit_next;
         let (publisher, number) = (entry.header.publisher, entry.header.publisher_seq);
@@ -35,7 +36,7 @@ impl Stem {
             _ if begins => return Err(format!("S5: {} begins at {seq} without its start", self.epoch)),
             EntryKind::Message if entry.header.destination < JOURNALS => {
                 self.take_number(seq, publisher, number)?;
-                self.place(seq, (publisher, number, crate::check::digest(entry.payload)), entry.header.flags);
+                self.place(seq, entry, bounds);
             }
             // A day is not a message, and neither is a gateway's heartbeat, what a notary signs or a need.
             EntryKind::Message | EntryKind::Day => self.take_number(seq, publisher, number)?,
@@ -43,7 +44,7 @@ impl Stem {
                 self.remember(seq, publisher);
                 self.take_number(seq, publisher, number)?;
                 let line = self.line(publisher);
-                (line.closed, line.begun) = (true, None);
+                (line.closed, line.begun, line.discarded) = (true, None, false);
             }
             EntryKind::Open => {
                 let open = OpenView::parse(entry.payload).map_err(|reject| format!("S8: open: {reject}"))?;
@@ -200,26 +201,58 @@ impl Stem {
     }
 
     /// A message, or a part of one: it continues what its publisher began in this very log.
-    fn place(&mut self, seq: Seq, key: MessageKey, flags: u8) {
-        let (goes_on, more) = (flags & PART_NEXT != 0, flags & PART_MORE != 0);
+    fn place(&mut self, seq: Seq, entry: &Entry<'_>, bounds: &PartsBounds) {
+        let header = entry.header;
+        let key: MessageKey = (header.publisher, header.publisher_seq, crate::check::digest(entry.payload));
+        let (goes_on, more) = (header.flags & PART_NEXT != 0, header.flags & PART_MORE != 0);
+        // PARTS-1: what began too many entries before this one is no message.
+        self.discard(bounds, |oldest, _| seq - oldest > bounds.span);
         let line = self.line(key.0);
         let begun = line.begun;
-        if goes_on != begun.is_some() {
+        if goes_on != begun.is_some() && !(goes_on && line.discarded) {
             // No reader joins a message without its beginning, and so none delivers it.
             line.headless = goes_on;
-            self.torn = Some(format!("{key:?} at {seq} with flags {flags} follows {begun:?}"));
+            self.torn = Some(format!("{key:?} at {seq} with flags {} follows {begun:?}", header.flags));
         }
-        let first = begun.unwrap_or(seq);
+        let first = begun.map_or(seq, |begun| begun.first);
         let line = self.line(key.0);
         line.headless &= goes_on;
-        line.begun = more.then_some(first);
-        let headless = line.headless;
+        line.discarded &= goes_on;
+        let one = Begun {
+            first,
+            parts: 1 + begun.map_or(0, |begun| begun.parts),
+            bytes: entry.payload.len() + begun.map_or(0, |begun| begun.bytes),
+        };
+        line.discarded |= one.parts > bounds.parts || one.bytes > bounds.message_len;
+        line.begun = (more && !line.discarded).then_some(one);
+        let (headless, discarded) = (line.headless, line.discarded);
         if more {
             self.parts.push((seq, key));
+        } else if discarded {
+            self.discarded.push((seq, key));
         } else if !headless {
             self.messages.push((seq, key));
             if goes_on {
                 self.begins.push((seq, first));
+            }
+        }
+        // ... and what takes more bytes, with all that began behind it.
+        self.discard(bounds, |_, open| open > bounds.open);
+    }
+
+    /// Discards the oldest message that is open, and the next one, while `is_over` says so: of its first seq,
+    /// and of the bytes that it and all behind it take.
+    fn discard(&mut self, bounds: &PartsBounds, is_over: impl Fn(Seq, usize) -> bool) {
+        loop {
+            let open = self.lines.iter().filter(|line| !line.headless).filter_map(|line| line.begun);
+            let cost = open.clone().map(|one| one.bytes + one.parts * bounds.part_cost).sum();
+            let Some(oldest) = open.map(|one| one.first).min().filter(|oldest| is_over(*oldest, cost)) else {
+                return;
+            };
+            for line in &mut self.lines {
+                if line.begun.is_some_and(|one| one.first == oldest) {
+                    (line.begun, line.discarded) = (None, true);
+                }
             }
         }
     }
@@ -237,7 +270,7 @@ impl Stem {
             ));
         }
         (line.incarnation, line.nonce) = (open.body.incarnation, open.body.nonce);
-        (line.closed, line.begun) = (false, None);
+        (line.closed, line.begun, line.discarded) = (false, None, false);
         Ok(())
     }
 }

@@ -5,10 +5,10 @@ use super::Witness;
 use crate::proof::scope_of_lane;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::planted::{Mutation, with_planted};
-use lockstep_sim::Plan;
 use lockstep_sim::explore::{ExploreScope, Explored, explore, walk};
 use lockstep_sim::many::run_many;
 use lockstep_sim::proof;
+use lockstep_sim::{Plan, discards_unfinished, has_rejoiners};
 use lockstep_wire::Change;
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,9 @@ const OF_DAYS: &[Mutation] = &[Mutation::HeartbeatsMadeUp];
 /// What only a journal that is rolled back can find.
 const OF_COPIES: &[Mutation] = &[Mutation::OlderCopyIsTorn];
 
+/// What only orders that are given half, or twice, can find.
+const OF_ORDERS: &[Mutation] = &[Mutation::ReplicaListedTwice, Mutation::LateOrderTaken];
+
 /// What only a second process of an identity can find.
 const OF_SECONDS: &[Mutation] = &[Mutation::DuplicateStays, Mutation::VotesUnlooked];
 
@@ -62,7 +65,7 @@ const SEEDS: u64 = 10_000;
 /// Seeds before anything else is tried.
 const SEEDS_FIRST: u64 = 100;
 /// The same where most seeds are passed over.
-const SEEDS_OF_SOME: u64 = 10_000;
+const SEEDS_OF_SOME: u64 = 20_000;
 
 /// A mutation is found.
 pub(super) struct Found {
@@ -95,7 +98,9 @@ pub(super) fn search(mutation: Mutation, rule: &str, seed_time: Duration) -> Sea
         _ if OF_PROOF.contains(&mutation) => found_by(Witness::Proof).into(),
         // The explorer has no edges and no disks that are full.
         Some((what, has)) => match some_seeds(what, has, seed_time) {
-            SearchResult::Nowhere if !["edge", "vanished"].contains(&rule) => small_states().into(),
+            SearchResult::Nowhere if !["edge", "vanished", "PARTS-1"].contains(&rule) => {
+                small_states().into()
+            }
             result => result,
         },
         // Only the simulator judges these.
@@ -265,11 +270,14 @@ fn needs(mutation: Mutation, rule: &str) -> Option<Seeds> {
     match rule {
         "edge" => Some(("with an edge", |plan| plan.edges.is_some())),
         "vanished" => Some(("with files that vanish", Plan::loses_files)),
+        "PARTS-1" => Some(("with small bounds of what is unfinished", discards_unfinished)),
+        "REJOIN-1" => Some(("with replicas that rejoin", has_rejoiners)),
         _ if rule.starts_with("LINEAGE") || OF_FOUNDING.contains(&mutation) => {
             Some(("with a founding", Plan::may_found))
         }
         _ if OF_FULL_DISKS.contains(&mutation) => Some(("of a drought", Plan::has_full_disks)),
         _ if OF_COPIES.contains(&mutation) => Some(("with journals that are rolled back", Plan::rolls_back)),
+        _ if OF_ORDERS.contains(&mutation) => Some(("with orders given half or twice", Plan::repeats_orders)),
         _ if OF_SECONDS.contains(&mutation) => Some(("with a second process", Plan::has_second)),
         _ if OF_DAYS.contains(&mutation) => Some(("that last for days", Plan::is_long)),
         _ => None,
