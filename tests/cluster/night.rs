@@ -7,6 +7,7 @@
 //!  plant ─▶ first line ─▶ exit code ─▶ why ─▶ the one alert ─▶ mend ─▶ healthy, no alert
 //! ```
 
+mod clocks;
 mod device;
 mod faults;
 mod keys;
@@ -110,7 +111,7 @@ impl Night {
     }
 
     fn start(&mut self, id: u32, more: &[&str]) {
-        let (number, page) = (id.to_string(), format!("metrics.listen={}", page(id)));
+        let (number, page) = (id.to_string(), self.page_of(id));
         let set = [&["--set", page.as_str()], more].concat();
         let process = match id {
             ARCHIVER => {
@@ -121,6 +122,11 @@ impl Night {
             _ => self.cluster.start_replica_with(id, &set),
         };
         self.processes.insert(id, process);
+    }
+
+    /// The setting with which a process has its page.
+    fn page_of(&self, id: u32) -> String {
+        format!("metrics.listen={}", page(id))
     }
 
     /// Ends a process with a signal and waits for its end.
@@ -246,9 +252,14 @@ fn chosen() -> Vec<&'static Fault> {
     if !can_stand_still {
         println!("SKIPPED: strace is not installed here: no device stands still");
     }
+    let can_be_wrong = clocks::can_be_wrong();
+    if !can_be_wrong {
+        println!("SKIPPED: libfaketime is not installed here: no process has a clock of its own");
+    }
     let is_wanted = |fault: &&&Fault| {
         only.as_ref().is_none_or(|only| fault.name.contains(only.as_str()))
             && (can_stand_still || !fault.name.contains("device"))
+            && (can_be_wrong || !fault.name.contains("clock"))
     };
     let every = if only.is_some() { 1 } else { amount(12, 1) };
     all.iter().filter(is_wanted).copied().step_by(every).collect()

@@ -1,5 +1,6 @@
 //! The faults of the night, each with its words.
 
+use super::clocks::under_clock;
 use super::device::device_stands_still;
 use super::keys::{expire_keys, with_older_keys};
 use super::{ARCHIVER, Fault, INTRUDER, Mend, Night};
@@ -19,6 +20,9 @@ pub const fn fault(
 /// `degraded`.
 const SIX: i32 = 6;
 const START_S: &str = "systemctl start lockstep-sequencer@{s}";
+const CLOCK: (&str, i32) = ("replica {s}: its clock is ", SIX);
+const CLOCK_OF_LEADER: (&str, i32) = ("replica {l}: its clock is ", SIX);
+const TIME: (&str, &str) = ("timedatectl status", "LockstepClockApart");
 const PROBE: &str = "lockstep doctor --probe";
 
 pub const FAULTS: &[Fault] = &[
@@ -380,6 +384,15 @@ pub const FAULTS: &[Fault] = &[
         ("lockstep keys show", "LockstepOlderKeys"),
         with_older_keys,
     ),
+    fault("a standby's clock is an hour ahead", CLOCK, TIME, |night| {
+        under_clock(night, night.standbys[0], "+3600")
+    }),
+    fault("a standby's clock is a day behind", CLOCK, TIME, |night| {
+        under_clock(night, night.standbys[0], "-86400")
+    }),
+    fault("the leader starts anew, and its clock is fifteen years ahead", CLOCK_OF_LEADER, TIME, |night| {
+        under_clock(night, night.leader, "+473040000")
+    }),
     fault(
         "a standby's device stands still",
         ("replica {s}: the journal's device confirms nothing", SIX),

@@ -137,7 +137,7 @@ impl Cluster {
     }
 
     /// Where replica `id` runs.
-    fn place(&self, id: u32) -> &Place {
+    pub fn place(&self, id: u32) -> &Place {
         &self.ground.places[id as usize - 1]
     }
 
