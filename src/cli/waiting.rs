@@ -4,6 +4,7 @@ use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
 use lockstep_core::engine::event::Role;
 use lockstep_daemon::config::Config;
+use lockstep_daemon::ended::{READS_BY_GROUPS, READS_BY_UNICAST};
 use lockstep_wire::{Nanos, Seq};
 use std::time::Duration;
 
@@ -62,11 +63,5 @@ pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
 
 /// Lines on stderr about the groups of a reader or publisher.
 pub fn report_multicast(lost: bool) {
-    match lost {
-        true => eprintln!(
-            "no group brings the leader here, and replicas answer by unicast: it goes on, slower; look at lines.*.data and \
-             lines.*.control, at lines.*.interface and the network's IGMP snooping"
-        ),
-        false => eprintln!("the groups bring the leader again"),
-    }
+    eprintln!("{}", if lost { READS_BY_UNICAST } else { READS_BY_GROUPS });
 }

@@ -6,6 +6,13 @@ use crate::failure::{INTEGRITY, NOT_READY};
 use lockstep_client::{PartsBound, ReplayEndReason, Start, SubscriberEvent};
 use lockstep_wire::{PublisherId, RepairReject, Seq};
 
+/// What a handle says of its groups where they do not bring it the leader, ...
+pub const READS_BY_UNICAST: &str = "no group brings the leader here, and replicas answer by unicast: it goes on, slower; look at \
+                                    lines.*.data and lines.*.control, at lines.*.interface and the network's IGMP \
+                                    snooping";
+/// ... and where they do again.
+pub const READS_BY_GROUPS: &str = "the groups bring the leader again";
+
 /// Serves with the whole stream until it is told to stop. Where no journal has the stream's beginning any
 /// more, it says what waits for the next trading day, as `until_then` has it, and serves with what is left.
 ///
@@ -63,11 +70,8 @@ impl ReadingEnd {
             SubscriberEvent::PartsDiscarded { publisher, from, bound } => {
                 self.on_discarded(publisher, from, bound)
             }
-            SubscriberEvent::Multicast { lost: true } => tracing::warn!(
-                "no group brings the leader here, and replicas answer by unicast: it goes on, slower; look at \
-                 lines.*.data and lines.*.control, at lines.*.interface and the network's IGMP snooping"
-            ),
-            SubscriberEvent::Multicast { lost: false } => tracing::info!("the groups bring the leader again"),
+            SubscriberEvent::Multicast { lost: true } => tracing::warn!("{READS_BY_UNICAST}"),
+            SubscriberEvent::Multicast { lost: false } => tracing::info!("{READS_BY_GROUPS}"),
             _ => return ended(event, Again::Start),
         }
         None

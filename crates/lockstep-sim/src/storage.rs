@@ -125,7 +125,7 @@ impl Machine {
         let next = side.turn(store, replica.tail_mut().memory_mut(), &inputs, remarks);
         giving.written = side.written();
         if store.is_dead() {
-            // What it could not read as it died it told to nobody.
+            // It told nobody of files that it could not read as it died.
             remarks.retain(|remark| !matches!(remark, SideEvent::Damaged(_)));
         }
         Some(next)

@@ -1,5 +1,6 @@
 //! Clocks that are wrong at one process: a library between it and the kernel shows it another time of day.
 
+use super::faults::started_anew;
 use super::{Mend, Night};
 use std::fs;
 use std::path::PathBuf;
@@ -18,16 +19,10 @@ pub fn can_be_wrong() -> bool {
 /// Replica `id` starts anew under a clock that is wrong by so much.
 pub fn under_clock(night: &mut Night, id: u32, off_by: &str) -> Mend {
     night.end(id, "TERM");
-    let set = night.page_of(id);
-    let args = ["sequencer", "--replica", &id.to_string(), "--set", &set];
-    let mut command = night.cluster.command_at(night.cluster.place(id), &args);
+    let mut command = night.cluster.replica_command(id, &["--set", &night.page_of(id)]);
     command.env("LD_PRELOAD", library().expect("it is there")).env("FAKETIME", off_by);
     // The time of day alone.
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
-    let process = night.cluster.start_command(&format!("replica-{id}"), command);
-    night.processes.insert(id, process);
-    Box::new(move |night| {
-        night.end(id, "TERM");
-        night.start(id, &[]);
-    })
+    night.processes.insert(id, night.cluster.start_replica_by(id, command));
+    started_anew(id)
 }

@@ -316,7 +316,7 @@ pub const FAULTS: &[Fault] = &[
         ("lockstep-archiver@101", "LockstepFilesDiffer"),
         |night| {
             let set = format!("lines.1.data={}", other_group(night, 1));
-            other_file_of(night, ARCHIVER, &set)
+            other_file_of(night, ARCHIVER, &["--set", &set])
         },
     ),
     fault(
@@ -341,10 +341,7 @@ pub const FAULTS: &[Fault] = &[
                     shell(&format!("kill -KILL {watcher} 2>/dev/null || true"));
                 }
             }
-            Box::new(move |night: &mut Night| {
-                night.end(id, "TERM");
-                night.start(id, &[]);
-            })
+            started_anew(id)
         },
     ),
     fault(
@@ -468,12 +465,18 @@ fn twice(night: &mut Night) -> Mend {
 
 /// A standby that starts with another value of a key, until it starts with that of its file.
 fn other_file(night: &mut Night, set: &str) -> Mend {
-    other_file_of(night, night.standbys[0], set)
+    other_file_of(night, night.standbys[0], &["--set", set])
 }
 
-fn other_file_of(night: &mut Night, id: u32, set: &str) -> Mend {
+/// The same of any process, with flags that set keys.
+pub fn other_file_of(night: &mut Night, id: u32, flags: &[&str]) -> Mend {
     night.end(id, "TERM");
-    night.start(id, &["--set", set]);
+    night.start(id, flags);
+    started_anew(id)
+}
+
+/// A process is stopped, and started as its file has it.
+pub fn started_anew(id: u32) -> Mend {
     Box::new(move |night| {
         night.end(id, "TERM");
         night.start(id, &[]);

@@ -1,7 +1,7 @@
 //! Faults of programs that serve others, a gateway and a feed. `status` is about nodes: these have alerts
 //! alone.
 
-use super::faults::{fault, killed, other_group, stopped, without_quorum};
+use super::faults::{fault, killed, other_file_of, other_group, stopped, without_quorum};
 use super::{FEED, Fault, GATEWAY, Mend, Night};
 use lockstep_testkit::gateways::add_user;
 use lockstep_testkit::processes::Process;
@@ -34,16 +34,11 @@ pub const FAULTS: &[Fault] = &[
     ),
 ];
 
-/// The gateway reads on other groups than the replicas send by: `status` is about nodes.
+/// A program reads on other groups than those by which the replicas send.
 fn in_other_groups(night: &mut Night, id: u32) -> Mend {
     let [data, control] = [1, 2].map(|place| other_group(night, place).to_string());
     let set = [format!("lines.1.data={data}"), format!("lines.1.control={control}")];
-    night.end(id, "TERM");
-    night.start(id, &["--set", &set[0], "--set", &set[1]]);
-    Box::new(move |night| {
-        night.end(id, "TERM");
-        night.start(id, &[]);
-    })
+    other_file_of(night, id, &["--set", &set[0], "--set", &set[1]])
 }
 
 impl Night {

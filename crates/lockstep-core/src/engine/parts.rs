@@ -132,7 +132,6 @@ impl Hash for SpareBytes {
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Reassembly {
-    bounds: PartsBounds,
     limits: PartsLimits,
     /// What ended may come back.
     retracts: bool,
@@ -159,7 +158,6 @@ impl Reassembly {
     /// Nothing is being joined. `retracts` says that entries may be taken back.
     pub fn new(limits: PartsLimits, retracts: bool) -> Self {
         Self {
-            bounds: limits.bounds,
             limits,
             retracts,
             slots: Vec::new(),
@@ -177,12 +175,12 @@ impl Reassembly {
 
     /// The first entry that is read is `first`, and nothing is known of what lies before it.
     pub fn begin(&mut self, first: Seq) {
-        self.unknown_to = if first > 1 { self.bounds.last_of(first) } else { 0 };
+        self.unknown_to = if first > 1 { self.limits.bounds.last_of(first) } else { 0 };
     }
 
     /// Holds always. Panics with the rule that is broken.
     pub(crate) fn invariants(&self) {
-        let Self { bounds, slots, open, by_first, .. } = self;
+        let Self { limits: PartsLimits { bounds, .. }, slots, open, by_first, .. } = self;
         assert!(
             open.len() + self.ended.len() + self.free.len() == slots.len() && by_first.len() == open.len(),
             "each slot is open, ended or free: {} slots, {} open, {} by their begin, {} ended, {} free",
@@ -243,13 +241,13 @@ impl Reassembly {
         };
         let one = &mut self.slots[slot];
         let len = one.len() + entry.payload.len();
-        if self.bounds.is_too_long(one.parts.len() + 1, len) {
+        if self.limits.bounds.is_too_long(one.parts.len() + 1, len) {
             let first = one.first().min(seq);
             match one.parts.is_empty() {
                 true => self.release(slot),
                 false => self.end(slot, seq),
             }
-            self.give_up(publisher, first, PartsBound::Length(self.bounds.message_len));
+            self.give_up(publisher, first, PartsBound::Length(self.limits.bounds.message_len));
             return Joined::Waits;
         }
         if one.parts.is_empty() {
@@ -261,17 +259,17 @@ impl Reassembly {
         if self.limits.with_payloads {
             one.bytes.extend_from_slice(entry.payload);
         }
-        self.cost += entry.payload.len() + self.bounds.part_cost;
+        self.cost += entry.payload.len() + self.limits.bounds.part_cost;
         if !more {
             self.close(slot, seq);
             return Joined::Whole(slot);
         }
         while let Some((&first, &slot)) = self.by_first.first_key_value()
-            && self.bounds.discards(first, seq, self.cost)
+            && self.limits.bounds.discards(first, seq, self.cost)
         {
             let publisher = self.slots[slot].publisher;
             self.end(slot, seq);
-            self.give_up(publisher, first, PartsBound::Memory(self.bounds.open));
+            self.give_up(publisher, first, PartsBound::Memory(self.limits.bounds.open));
         }
         Joined::Waits
     }
@@ -279,12 +277,12 @@ impl Reassembly {
     /// The entry at `seq` is read next, or was read last: what is unfinished for too long is discarded.
     pub fn on_entry(&mut self, seq: Seq) {
         while let Some((&first, &slot)) = self.by_first.first_key_value()
-            && self.bounds.discards(first, seq, 0)
+            && self.limits.bounds.discards(first, seq, 0)
         {
             let publisher = self.slots[slot].publisher;
             // Whenever that is seen, it is this entry that ends it.
-            self.end(slot, self.bounds.last_of(first) + 1);
-            self.give_up(publisher, first, PartsBound::Entries(self.bounds.span));
+            self.end(slot, self.limits.bounds.last_of(first) + 1);
+            self.give_up(publisher, first, PartsBound::Entries(self.limits.bounds.span));
         }
     }
 
@@ -351,7 +349,7 @@ impl Reassembly {
     fn close(&mut self, slot: usize, at: Seq) {
         let one = &mut self.slots[slot];
         one.ended_at = Some(at);
-        self.cost -= one.cost(&self.bounds);
+        self.cost -= one.cost(&self.limits.bounds);
         self.open.remove(&one.publisher);
         self.by_first.remove(&one.first());
     }
@@ -375,7 +373,7 @@ impl Reassembly {
         // What began above is gone, ...
         let mut gone: Vec<usize> = self.by_first.split_off(&from).into_values().collect();
         for slot in &gone {
-            self.cost -= self.slots[*slot].cost(&self.bounds);
+            self.cost -= self.slots[*slot].cost(&self.limits.bounds);
             self.open.remove(&self.slots[*slot].publisher);
         }
         // ... what ended above is open again, ...
@@ -391,7 +389,7 @@ impl Reassembly {
                 gone.push(slot);
                 continue;
             }
-            self.cost += one.cost(&self.bounds);
+            self.cost += one.cost(&self.limits.bounds);
             self.open.insert(one.publisher, slot);
             self.by_first.insert(one.first(), slot);
         }
@@ -399,12 +397,12 @@ impl Reassembly {
         // ... and lacks the parts that stood there.
         for slot in self.open.values() {
             let one = &mut self.slots[*slot];
-            self.cost -= one.cost(&self.bounds);
+            self.cost -= one.cost(&self.limits.bounds);
             while one.parts.pop_if(|(seq, _)| *seq >= from).is_some() {
                 one.next -= 1;
             }
             one.bytes.truncate(one.len());
-            self.cost += one.cost(&self.bounds);
+            self.cost += one.cost(&self.limits.bounds);
         }
     }
 
@@ -430,7 +428,7 @@ impl Reassembly {
     /// Where the oldest message begins that is not whole yet, and the chain before the frame that does, where
     /// `next` is the next entry.
     pub fn oldest(&self, next: Seq) -> Option<(Seq, Chain)> {
-        let (first, slot) = self.by_first.range(next.saturating_sub(self.bounds.span)..).next()?;
+        let (first, slot) = self.by_first.range(next.saturating_sub(self.limits.bounds.span)..).next()?;
         Some((*first, self.slots[*slot].chain))
     }
 }

@@ -137,7 +137,7 @@ impl Cluster {
     }
 
     /// Where replica `id` runs.
-    pub fn place(&self, id: u32) -> &Place {
+    fn place(&self, id: u32) -> &Place {
         &self.ground.places[id as usize - 1]
     }
 
@@ -180,9 +180,19 @@ impl Cluster {
 
     /// The same with more flags.
     pub fn start_replica_with(&self, id: u32, more: &[&str]) -> Process {
+        self.start_replica_by(id, self.replica_command(id, more))
+    }
+
+    /// The command of replica `id` with these flags, for who changes its environment.
+    pub fn replica_command(&self, id: u32, more: &[&str]) -> Command {
         let id_text = id.to_string();
         let args: Vec<&str> = ["sequencer", "--replica", &id_text].iter().chain(more).copied().collect();
-        self.start_command(&format!("replica-{id}"), self.command_at(self.place(id), &args))
+        self.command_at(self.place(id), &args)
+    }
+
+    /// Starts replica `id` by its command.
+    pub fn start_replica_by(&self, id: u32, command: Command) -> Process {
+        self.start_command(&format!("replica-{id}"), command)
     }
 
     /// Adds archiver `id` to the configuration, and formats it.

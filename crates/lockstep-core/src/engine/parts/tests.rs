@@ -48,7 +48,7 @@ impl Joiner {
         let joined =
             self.parts.on_part(seq, 1_000 + seq, &Entry { header: &header, payload: text.as_bytes() });
         // Of many messages it takes its time.
-        if joined == Joined::Waits && self.parts.bounds == BOUNDS {
+        if joined == Joined::Waits && self.parts.limits.bounds == BOUNDS {
             self.parts.invariants();
         }
         joined

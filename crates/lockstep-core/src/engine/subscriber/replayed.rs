@@ -191,7 +191,7 @@ impl SubscriberCore {
         }
         let from = self.rx.replay_from().map_or(0, |(seq, _)| seq);
         match (failed.why, self.needed) {
-            // What the journal has lost may have come from a ring meanwhile: the rest is read from there.
+            // A ring has given meanwhile what the journals have lost: the rest is read from there.
             (Some(ReplayEndReason::TooOld), _) if failed.oldest_seq <= from => self.replay.finish(),
             (Some(ReplayEndReason::TooOld), _) => {
                 self.abandon(from, failed.oldest_seq, RepairReject::TooOld, f)
