@@ -44,8 +44,8 @@ pub enum News {
     Day(Seq, bool, String),
     /// A history is founded.
     Founded(u64, Seq),
-    /// The cluster has less than was read.
-    Forgotten(Seq, Seq),
+    /// This history begins below what was read.
+    Forgotten(u64, Seq, Seq),
     /// The reader is ahead of the cluster.
     Ahead(Seq, Seq),
     /// Groups are lost, or back.
@@ -80,7 +80,7 @@ pub fn owned(event: &SubscriberEvent<'_>) -> Option<News> {
         SubscriberEvent::Founded { history, seq, .. } => News::Founded(*history, *seq),
         SubscriberEvent::Ahead { next, end, .. } => News::Ahead(*next, *end),
         SubscriberEvent::Multicast { lost } => News::Multicast(*lost),
-        SubscriberEvent::HistoryLost { next, have, .. } => News::Forgotten(*next, *have),
+        SubscriberEvent::HistoryLost { history, next, have } => News::Forgotten(*history, *next, *have),
         other => panic!("an event that the tests do not know: {other:?}"),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::machine::CLUSTER;
 use super::populate::address;
-use super::replay::{ReplayChunk, next_request};
+use super::replay::{ReplayChunk, answer, denial, next_request};
 use super::world::{Actor, SimNode, World};
 use crate::coverage::Event;
 use lockstep_core::engine::receiver::ReceiverLimits;
@@ -10,8 +10,8 @@ use lockstep_core::engine::replay::{ReplayLimits, ReplayStep};
 use lockstep_core::engine::subscriber::SubscriberCore;
 use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::{
-    Datagram, Header, Identity, Keys, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, ReplayBody, ReplayEndReason,
-    SMALL_LEN_MAX, Seq, write_replay,
+    Datagram, Header, Identity, Keys, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, ReplayBody, SMALL_LEN_MAX,
+    write_replay,
 };
 
 /// The interval at which a reader that has everything is notified that it is still served.
@@ -80,9 +80,9 @@ impl World {
                 *source = SimReplaySource::default();
                 core.on_replay_lost(shown);
             }
-            Some(ReplayChunk::Denied(end, oldest)) => {
+            Some(ReplayChunk::Denied(end, seq)) => {
                 self.oracle.coverage.count(Event::ReplaysDenied);
-                source.say(sent_by(&self.nodes[repairer]), (order.from, oldest), Some(end));
+                source.say(sent_by(&self.nodes[repairer]), denial(order.from, end, seq));
                 source.repairer = None;
             }
             // No subscriber asks for one.
@@ -90,13 +90,13 @@ impl World {
             Some(ReplayChunk::Frames(bytes)) => {
                 if !source.answered {
                     self.oracle.coverage.count(Event::ReaderReplays);
-                    source.say(sent_by(&self.nodes[repairer]), (order.from, 0), None);
+                    source.say(sent_by(&self.nodes[repairer]), answer(order.from));
                     source.answered = true;
                 }
                 match next_request(&bytes) {
                     Some(order) => source.order = Some(order),
                     None if now >= source.marked_at + MARK_NS => {
-                        source.say(sent_by(&self.nodes[repairer]), (order.from, 0), None);
+                        source.say(sent_by(&self.nodes[repairer]), answer(order.from));
                         source.marked_at = now;
                     }
                     None => {}
@@ -119,23 +119,16 @@ fn sent_by(SimNode { actor, keys, .. }: &SimNode) -> (Identity, u64, &Keys) {
 }
 
 impl SimReplaySource {
-    fn say(
-        &mut self,
-        (repairer, history, keys): (Identity, u64, &Keys),
-        (next, oldest_seq): (Seq, Seq),
-        end: Option<ReplayEndReason>,
-    ) {
+    fn say(&mut self, (repairer, history, keys): (Identity, u64, &Keys), body: ReplayBody) {
         let kind = if self.answered { Kind::ReplayMark } else { Kind::ReplayAnswer };
         let header = Header {
             cluster: CLUSTER,
             history,
             sender: repairer.replica,
             incarnation: repairer.incarnation,
-            first_seq: next,
+            first_seq: body.next,
             ..Header::new(kind)
         };
-        let end = end.map_or(0, |end| end as u32);
-        let body = ReplayBody { next, oldest_seq, end, reserved: 0 };
         let at = self.buffered.len();
         self.buffered.resize(at + REPLAY_LEN, 0);
         write_replay(&mut self.buffered[at..], keys, header, body);

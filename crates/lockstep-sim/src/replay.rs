@@ -85,15 +85,11 @@ impl Fetching {
 
     /// Applies its rules to the source's reply.
     fn on_chunk(&mut self, now: Nanos, chunk: &Option<ReplayChunk>) {
-        let mut body = ReplayBody { next: self.order.from, oldest_seq: 0, end: 0, reserved: 0 };
-        let is_empty = match chunk {
+        let (body, is_empty) = match chunk {
             None => return self.replay.on_lost(now),
-            Some(ReplayChunk::Denied(why, oldest)) => {
-                (body.end, body.oldest_seq) = (*why as u32, *oldest);
-                true
-            }
-            Some(ReplayChunk::Frames(bytes)) => bytes.is_empty(),
-            Some(ReplayChunk::Base(_)) => false,
+            Some(ReplayChunk::Denied(why, seq)) => (denial(self.order.from, *why, *seq), true),
+            Some(ReplayChunk::Frames(bytes)) => (answer(self.order.from), bytes.is_empty()),
+            Some(ReplayChunk::Base(_)) => (answer(self.order.from), false),
         };
         if !self.replay.is_reading() {
             self.replay.on_answer(now, &body);
@@ -115,10 +111,23 @@ pub(super) struct ReplayServing {
 pub(super) enum ReplayChunk {
     /// Frames from there on, perhaps none at present.
     Frames(Vec<u8>),
-    /// It cannot help; with the oldest seq that it has.
+    /// It cannot help; with the oldest seq that it has, or where its history begins with
+    /// [`ReplayEndReason::BeyondCommit`].
     Denied(ReplayEndReason, Seq),
     /// The tables at which its journal begins, for a node that has no record.
     Base(Box<Checkpoint>),
+}
+
+/// The body of an answer to a request for what begins at `from`: frames follow.
+pub(super) fn answer(from: Seq) -> ReplayBody {
+    ReplayBody { next: from, oldest_seq: 0, end: 0, reserved: 0 }
+}
+
+/// The body of a refusal of that request, as a node's server sends it: a history that was founded on an earlier
+/// seq is named by that one.
+pub(super) fn denial(from: Seq, end: ReplayEndReason, seq: Seq) -> ReplayBody {
+    let (next, oldest_seq) = if end == ReplayEndReason::BeyondCommit { (seq, 0) } else { (from, seq) };
+    ReplayBody { next, oldest_seq, end: end as u32, reserved: 0 }
 }
 
 /// The request that follows a frame.

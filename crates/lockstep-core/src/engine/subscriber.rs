@@ -87,6 +87,8 @@ pub struct SubscriberCore {
     /// The source, and in which history.
     replayed_by: Identity,
     replay_of: u64,
+    /// The history that a source has, and which begins below what was asked of it.
+    beyond_in: u64,
     /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
     needed: Option<Seq>,
     /// A replay is under way only because it is faster; and when the next one may be.
@@ -221,6 +223,7 @@ impl SubscriberCore {
             replay_at: 0,
             replayed_by: Identity::default(),
             replay_of: 0,
+            beyond_in: 0,
             needed: None,
             is_shortcut: false,
             shortcut_after: 0,

@@ -4,7 +4,7 @@
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::receiver::{Start, UNLED_NS};
-use lockstep_core::engine::replay::ReplayLimits;
+use lockstep_core::engine::replay::{ReplayLimits, ReplayStep};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_memory::cluster::SoloReplica;
@@ -16,6 +16,7 @@ use lockstep_replica::journal::{Tail, TailLabel};
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
+use std::net::SocketAddrV4;
 
 pub const RING: usize = 256 << 10;
 pub const MS: Nanos = 1_000_000;
@@ -118,7 +119,7 @@ fn lineage_2_a_reader_that_was_told_more_than_the_new_history_has_is_told_how_mu
         let mut later = log.before(5);
         later.found(founder(2), LATER);
         hear_of(&mut reader, &mut later);
-        assert_eq!(reader.events.last(), Some(&News::Forgotten(5, 6)), "{delivery:?}");
+        assert_eq!(reader.events.last(), Some(&News::Forgotten(LATER, 5, 6)), "{delivery:?}");
         assert!(reader.subscriber.core.is_ended());
         assert!(!reader.events.contains(&News::Founded(LATER, 5)));
     }
@@ -271,15 +272,23 @@ fn a_newcomer_that_heard_who_was_left_behind_first_goes_on_in_the_present_histor
 // ------------------------------------------------------------------------ cursors and replays
 
 fn journal_reader(start: Start) -> Reader {
+    reader_of_journals(start, vec![address(8)])
+}
+
+fn reader_of_journals(start: Start, sources: Vec<SocketAddrV4>) -> Reader {
     let mut reader = Reader::new(Delivery::Committed, start);
     let me = Identity { replica: 2_000, incarnation: 0 };
-    reader.subscriber.core.set_replay(ReplayLimits::new(Keyring::none(CLUSTER).into(), me, vec![address(8)]));
+    reader.subscriber.core.set_replay(ReplayLimits::new(Keyring::none(CLUSTER).into(), me, sources));
     reader
 }
 
 fn replay_item(end: Option<ReplayEndReason>, next: Seq) -> Vec<u8> {
+    replay_item_of(LATER, end, next)
+}
+
+fn replay_item_of(history: u64, end: Option<ReplayEndReason>, next: Seq) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
-    let header = Header { cluster: CLUSTER, history: LATER, ..Header::new(Kind::ReplayAnswer) };
+    let header = Header { cluster: CLUSTER, history, ..Header::new(Kind::ReplayAnswer) };
     let end = end.map_or(0, |end| end as u32);
     let len = write_replay(
         &mut out,
@@ -319,7 +328,7 @@ fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     reader.step();
     reader.replay(&replay_item(Some(ReplayEndReason::BeyondCommit), 5));
     reader.poll();
-    assert_eq!(reader.events, [News::Forgotten(5, 9)]);
+    assert_eq!(reader.events, [News::Forgotten(LATER, 5, 9)]);
     assert!(reader.subscriber.core.is_ended());
     // And by the stream itself.
     let mut log = Log::begun(3);
@@ -327,7 +336,25 @@ fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     log.found(founder(2), LATER);
     let mut reader = Reader::new(Delivery::Committed, Start::Cursor(cursor));
     hear_of(&mut reader, &mut log);
-    assert_eq!(reader.events, [News::Forgotten(5, 9)]);
+    assert_eq!(reader.events, [News::Forgotten(LATER, 5, 9)]);
+}
+
+/// A node that was left behind answers as well, in the former history.
+#[test]
+fn lineage_2_the_history_that_a_cursor_lies_beyond_is_named_whichever_journal_answers_last() {
+    let cursor = Cursor { history: HISTORY, seq: 9, chain: 7 };
+    let beyond = replay_item(Some(ReplayEndReason::BeyondCommit), 5);
+    let damaged = replay_item_of(HISTORY, Some(ReplayEndReason::Damaged), 1);
+    for answers in [[&beyond, &damaged], [&damaged, &beyond]] {
+        let mut reader = reader_of_journals(Start::Cursor(cursor), vec![address(8), address(9)]);
+        reader.wait(600 * MS);
+        for answer in answers {
+            while !matches!(reader.step(), Some(ReplayStep::Open(_))) {}
+            assert_eq!(reader.replay(answer), answer.len());
+        }
+        reader.poll();
+        assert_eq!(reader.events, [News::Forgotten(LATER, 5, 9)]);
+    }
 }
 
 #[test]

@@ -122,6 +122,7 @@ const REGRESSIONS: &[u64] = &[
     53002853,
     60071041,
     53108548,
+    54012987,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds

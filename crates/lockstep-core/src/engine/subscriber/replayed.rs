@@ -90,6 +90,9 @@ impl SubscriberCore {
         match piece {
             ReplayItem::Answer(header, body) => {
                 self.replay_of = header.history;
+                if body.end == ReplayEndReason::BeyondCommit as u32 {
+                    self.beyond_in = header.history;
+                }
                 if self.replay.on_answer(now, &body) {
                     self.caught_up = false;
                     self.rx.on_replay_answer(header.history);
@@ -197,7 +200,7 @@ impl SubscriberCore {
                 self.abandon(from, failed.oldest_seq, RepairReject::TooOld, f)
             }
             (Some(ReplayEndReason::BeyondCommit), _) => {
-                let (history, next, have) = (self.replay_of, failed.oldest_seq, from);
+                let (history, next, have) = (self.beyond_in, failed.oldest_seq, from);
                 self.end(SubscriberEvent::HistoryLost { history, next, have }, f);
             }
             (why @ Some(ReplayEndReason::OtherHistory | ReplayEndReason::ChainMismatch), _) => {

@@ -143,7 +143,7 @@ pub fn reader_words(event: &News, delivery: Delivery) -> Option<String> {
         News::Committed(next) if delivery == Delivery::Stamped => format!("committed below {next}"),
         News::Diverged(seq) => format!("stops: the log differs at {seq}"),
         News::Founded(_, seq) => format!("{seq} a new history was founded"),
-        News::Forgotten(next, have) => {
+        News::Forgotten(_, next, have) => {
             format!("stops: a new history was founded at {next}, and it has read everything below {have}")
         }
         News::Ahead(next, end) => {
