@@ -269,6 +269,32 @@ fn a_newcomer_that_heard_who_was_left_behind_first_goes_on_in_the_present_histor
     assert_eq!(reader.messages(), ["a", "b"]);
 }
 
+/// S4: the founder is a quorum by itself, and its sight of a frame counts.
+#[test]
+fn s4_a_reader_that_was_to_begin_behind_the_end_of_the_later_history_takes_no_more_than_it_has_for_final() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let mut later = log.before(4);
+    log.commit_next = 4;
+    log.push(&["b", "c", "d", "e"]);
+    let mut reader = Reader::new(Delivery::Committed, Start::From(7));
+    hear_of(&mut reader, &mut log);
+    later.found(founder(2), LATER);
+    later.begin(Epoch::new(later.epoch.round() + 1, founder(2)), &[MemberBody::full(founder(2), address(2))]);
+    later.commit_next = later.end.next;
+    hear_of(&mut reader, &mut later);
+    assert_eq!(reader.subscriber.core.history(), LATER);
+    let (final_next, end) = (reader.subscriber.core.commit_next(), later.end.next);
+    assert!(final_next <= end, "everything below {final_next} is final, and the log ends at {end}");
+    // It goes on where it was told to.
+    for text in ["f", "g", "h"] {
+        later.push(&[text]);
+        later.commit_next = later.end.next;
+        hear_of(&mut reader, &mut later);
+    }
+    assert_eq!(reader.messages(), ["g", "h"]);
+}
+
 // ------------------------------------------------------------------------ cursors and replays
 
 fn journal_reader(start: Start) -> Reader {

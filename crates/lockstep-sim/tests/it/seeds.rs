@@ -123,6 +123,7 @@ const REGRESSIONS: &[u64] = &[
     60071041,
     53108548,
     54012987,
+    70310451,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds
