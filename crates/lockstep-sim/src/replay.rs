@@ -123,8 +123,8 @@ pub(super) fn answer(from: Seq) -> ReplayBody {
     ReplayBody { next: from, oldest_seq: 0, end: 0, reserved: 0 }
 }
 
-/// The body of a refusal of that request, as a node's server sends it: a history that was founded on an earlier
-/// seq is named by that one.
+/// The body of a refusal of that request, as a node's server sends it: a history that was founded on an
+/// earlier seq is named by that one.
 pub(super) fn denial(from: Seq, end: ReplayEndReason, seq: Seq) -> ReplayBody {
     let (next, oldest_seq) = if end == ReplayEndReason::BeyondCommit { (seq, 0) } else { (from, seq) };
     ReplayBody { next, oldest_seq, end: end as u32, reserved: 0 }

@@ -15,7 +15,7 @@
 
 use crate::journal::checkpoint::{ChangeRow, Checkpoint};
 use crate::journal::damage::Damage;
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::segment_index::{SegmentIndex, SegmentIndexError};
 use crate::journal::walk::read_header;
 use lockstep_core::proto::lineage::Lineage;
@@ -39,6 +39,17 @@ pub(crate) fn base_of<S: Store>(store: &S) -> Result<Result<Checkpoint, Damage>,
     match Checkpoint::load(store, 0) {
         Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(Ok(Checkpoint::default())),
         loaded => loaded,
+    }
+}
+
+/// Brings the checkpoint with which a journal without segments begins to the device. A process that died in
+/// the call that stores it may have left it in the kernel's cache alone, and a stop brings segments there,
+/// nothing else (seed 71055631).
+pub(crate) fn settle<S: Store>(store: &mut S) -> Result<(), StoreError> {
+    match read_whole(store, BASE) {
+        Ok(bytes) => store.replace(BASE, &bytes),
+        Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

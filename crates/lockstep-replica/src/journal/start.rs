@@ -10,6 +10,7 @@
 //! ```
 
 use crate::journal::BLOCK_LEN;
+use crate::journal::base::settle;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::inspect::{Inspection, inspect};
 use crate::journal::layout::{Geometry, TailLabel};
@@ -91,6 +92,9 @@ impl Inspection {
             return Err(JournalOpenError::Incomplete(why.clone()));
         }
         remove_unwritten(store, self.numbers.last().copied(), &self.unwritten)?;
+        if self.numbers.is_empty() {
+            settle(store)?;
+        }
         match self.own {
             Some((label, geometry)) => self.go_on(store, memory, label, geometry),
             None => self.begin_anew(store, memory),

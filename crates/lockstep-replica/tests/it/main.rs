@@ -17,6 +17,7 @@ mod found_by;
 mod founding;
 mod full;
 mod histories;
+mod histories_cursors;
 mod idle;
 mod ingress;
 mod install;

@@ -124,6 +124,7 @@ const REGRESSIONS: &[u64] = &[
     53108548,
     54012987,
     70310451,
+    71055631,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds

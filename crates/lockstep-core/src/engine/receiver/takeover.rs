@@ -150,10 +150,9 @@ impl Receiver {
                     self.start = Start::From(from);
                 }
                 self.end = end;
-                // Without an end nothing is held above the commit: the floor may lie behind the new log's end.
+                // Without an end nothing is held above the commit, though the floor may lie there.
                 self.commit.on_cut(end.map_or(commit_next, |end| end.next));
-                let next = end.map_or(from, |end| end.next);
-                self.ready = self.store.ending_below(self.ready, next);
+                self.ready = self.store.ending_below(self.ready, end.map_or(from, |end| end.next));
                 self.retract_from = Some(self.retract_from.map_or(from, |before| before.min(from)));
             }
             SuffixCheck::Contradicted { at } => {
