@@ -56,16 +56,18 @@ fn entries(heading: &str) -> Vec<Entry> {
 fn health_lines() -> Vec<String> {
     use ClusterHealth::{Degraded, Healthy, NoHistory, NoLeader, NoQuorum};
     let all = [Healthy, Degraded, NoLeader, NoQuorum, NoHistory];
-    let of = |health: ClusterHealth| {
+    let of = |health: ClusterHealth, reasons: Vec<Reason>| {
         // A further one is to be added above.
         match health {
             Healthy | Degraded | NoLeader | NoQuorum | NoHistory => {}
         }
-        let (silent, reasons, answering, lacking) = (vec![1, 2], Vec::new(), vec![3], Vec::new());
+        let (silent, answering, lacking) = (vec![1, 2], vec![3], Vec::new());
         Health { health, listed: 3, there: 1, silent, reasons, answering, lacking, nodes: Vec::new() }
             .to_string()
     };
-    all.map(of).into()
+    let log_gone = ActiveCondition { condition: Condition::LogGone, age: Duration::ZERO, a: 9, b: 3 };
+    let lacks_log = of(NoLeader, vec![Reason::Condition(NODE, log_gone)]);
+    all.into_iter().map(|health| of(health, Vec::new())).chain([lacks_log]).collect()
 }
 
 fn path_lost(way: LostWay) -> Reason {

@@ -12,6 +12,7 @@ mod device;
 mod faults;
 mod keys;
 mod programs;
+mod witnesses;
 
 use crate::alerts::{BUSY, Labels, firing_all, inhibit_rules, left};
 use crate::cli::streams::lines;
@@ -61,7 +62,7 @@ pub struct Fault {
     /// What the first line says.
     says: &'static str,
     code: i32,
-    /// A command that `why` proposes.
+    /// A command that `why` proposes, or what else it says.
     step: &'static str,
     /// The alert that is left of all that fire, or two where two things are amiss. Empty: there is none, as
     /// the fault is at the operator's desk.
@@ -244,10 +245,17 @@ fn hasty_rules(cluster: &Cluster) -> PathBuf {
     rules
 }
 
-/// All of them by night, some of them for each change; `LOCKSTEP_FAULT=WORDS` chooses those with the words.
-fn chosen() -> Vec<&'static Fault> {
-    let all: Vec<_> = faults::FAULTS.iter().collect();
+/// Those of a table that are chosen: `LOCKSTEP_FAULT=WORDS` chooses those with the words. Otherwise all by
+/// night, and one in `by_day` for each change.
+fn chosen(faults: &'static [Fault], by_day: usize) -> Vec<&'static Fault> {
     let only = std::env::var("LOCKSTEP_FAULT").ok();
+    let is_wanted = |fault: &&Fault| only.as_ref().is_none_or(|only| fault.name.contains(only.as_str()));
+    let every = if only.is_some() { 1 } else { amount(by_day, 1) };
+    faults.iter().filter(is_wanted).step_by(every).collect()
+}
+
+/// Faults of nodes that this host can plant.
+fn possible() -> Vec<&'static Fault> {
     let can_stand_still = device::can_stand_still();
     if !can_stand_still {
         println!("SKIPPED: strace is not installed here: no device stands still");
@@ -256,30 +264,37 @@ fn chosen() -> Vec<&'static Fault> {
     if !can_be_wrong {
         println!("SKIPPED: libfaketime is not installed here: no process has a clock of its own");
     }
-    let is_wanted = |fault: &&&Fault| {
-        only.as_ref().is_none_or(|only| fault.name.contains(only.as_str()))
-            && (can_stand_still || !fault.name.contains("device"))
-            && (can_be_wrong || !fault.name.contains("clock"))
+    let is_possible = |fault: &&Fault| {
+        (can_stand_still || !fault.name.contains("device")) && (can_be_wrong || !fault.name.contains("clock"))
     };
-    let every = if only.is_some() { 1 } else { amount(12, 1) };
-    all.iter().filter(is_wanted).copied().step_by(every).collect()
+    chosen(faults::FAULTS, 12).into_iter().filter(is_possible).collect()
 }
 
 #[test]
 fn each_fault_of_a_night_is_named_by_one_line_and_one_alert_and_mended_by_its_own_words() {
-    in_a_night(&[ARCHIVER], &chosen());
+    in_a_night(&[ARCHIVER], |_| (), &possible());
+}
+
+/// By day one of them.
+#[test]
+fn each_fault_of_a_cluster_with_a_witness_is_one_line_and_one_alert() {
+    in_a_night(&[ARCHIVER], Night::take_witness, &chosen(witnesses::FAULTS, 5));
 }
 
 /// By day the first of them.
 #[test]
 fn each_fault_of_a_gateway_or_a_feed_is_one_alert_and_that_of_its_cluster_is_one_too() {
-    in_a_night(&[ARCHIVER, GATEWAY, FEED], &programs::FAULTS.iter().take(amount(1, 99)).collect::<Vec<_>>());
+    in_a_night(&[ARCHIVER, GATEWAY, FEED], |_| (), &chosen(programs::FAULTS, 8));
 }
 
-/// Plants these faults, one after the other, in a cluster with these processes beside its replicas.
-fn in_a_night(beside: &'static [u32], faults: &[&'static Fault]) {
+/// Plants these faults, one after the other, in a cluster with these processes beside its replicas, once it
+/// is prepared for them.
+fn in_a_night(beside: &'static [u32], prepare: fn(&mut Night), faults: &[&'static Fault]) {
     if let Some(reason) = netns::unsupported() {
         println!("SKIPPED: {reason}");
+        return;
+    }
+    if faults.is_empty() {
         return;
     }
     let _place = busy();
@@ -288,6 +303,7 @@ fn in_a_night(beside: &'static [u32], faults: &[&'static Fault]) {
     let (inside, faults) = (Arc::clone(&network), faults.to_vec());
     network.node(DESK).within(move || {
         let mut night = Night::new(inside, beside);
+        prepare(&mut night);
         if has_prometheus() {
             let pages: Vec<_> = (1..=REPLICAS).chain(beside.iter().copied()).map(page).collect();
             let (rules, count) = (hasty_rules(&night.cluster), pages.len().to_string());

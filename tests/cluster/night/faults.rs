@@ -557,6 +557,16 @@ fn child_of(night: &Night, id: u32) -> Option<u32> {
 fn blank(night: &mut Night) -> Mend {
     let id = night.standbys[1];
     night.end(id, "TERM");
+    let (old, new) = moved_away(night, id);
+    night.start(id, &[]);
+    Box::new(move |night| {
+        let replace = ["membership", "replace", &old, &new, "--timeout", "1min"];
+        night.cluster.run(&replace, b"").with_code(0);
+    })
+}
+
+/// Moves the journal of a replica that does not run away, and formats a new one. Returns both identities.
+pub fn moved_away(night: &Night, id: u32) -> (String, String) {
     let status = night.cluster.run(&["membership", "show"], b"").out;
     let old = status.split_whitespace().find(|word| word.starts_with(&format!("{id}:"))).map(str::to_owned);
     let old = old.unwrap_or_else(|| panic!("no member {id} in\n{status}"));
@@ -567,12 +577,7 @@ fn blank(night: &mut Night) -> Mend {
             .node(id as usize)
             .shell(&format!("mkdir -p {from}.old; mv {from}/* {from}.old/ || true"));
     }
-    let new = night.cluster.format(id);
-    night.start(id, &[]);
-    Box::new(move |night| {
-        let replace = ["membership", "replace", &old, &new, "--timeout", "1min"];
-        night.cluster.run(&replace, b"").with_code(0);
-    })
+    (old, night.cluster.format(id))
 }
 
 /// A byte of a stored segment is flipped, and no other journal is reached.

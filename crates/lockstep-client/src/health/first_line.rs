@@ -37,6 +37,11 @@ impl HealthCause {
     pub fn name(&self) -> &'static str {
         self.reasons[0].name()
     }
+
+    /// Whether a node cannot catch up, as no journal that answers has what it lacks.
+    fn lacks_log(&self) -> bool {
+        matches!(&self.reasons[0], Reason::Condition(_, active) if active.condition == Condition::LogGone)
+    }
 }
 
 impl fmt::Display for HealthCause {
@@ -145,6 +150,18 @@ impl Health {
                 (who, says)
             }
         }
+    }
+
+    /// The nodes that do not answer: `replica 1 or archiver 101`.
+    fn who_may_have_it(&self) -> Option<String> {
+        let name = |reason: &Reason| match reason {
+            Reason::Silent { is_archiver, .. } => {
+                Some(owner_names(&[AgreedOwner { number: reason.number()?, is_archiver: *is_archiver }]))
+            }
+            _ => None,
+        };
+        let names: Vec<_> = self.reasons.iter().filter_map(name).collect();
+        (!names.is_empty()).then(|| names.join(" or "))
     }
 
     /// `replica 3`, `replicas 1 and 2, archiver 101`.
@@ -346,10 +363,20 @@ impl fmt::Display for Health {
                 }
                 write!(f, "{begins}{}{ends}", cut(&cause, LINE_MAX - begins.len() - ends.len()))
             }
-            ClusterHealth::NoLeader => write!(
-                f,
-                "no leader: {there} of {listed} members answer, and nobody leads: look at the network between them"
-            ),
+            ClusterHealth::NoLeader => {
+                // A replica that could lead lacks what those have that do not answer.
+                let Some(cause) = self.causes().into_iter().find(HealthCause::lacks_log) else {
+                    return write!(
+                        f,
+                        "no leader: {there} of {listed} members answer, and nobody leads: look at the network between \
+                         them"
+                    );
+                };
+                let begins = format!("no leader: {there} of {listed} answer; ");
+                let ends = self.who_may_have_it().map_or_else(String::new, |whom| format!(": start {whom}"));
+                let left = LINE_MAX.saturating_sub(begins.len() + ends.len());
+                write!(f, "{begins}{}{ends}", cut(&cause.says, left))
+            }
             ClusterHealth::NoQuorum => {
                 let quorum = self.quorum();
                 write!(f, "no quorum: {there} of {listed} answer, {quorum} needed")?;

@@ -125,6 +125,22 @@ fn a_quorum_without_a_leader_is_no_outage_of_members() {
     assert!(text.starts_with("no leader: 2 of 3 members answer"), "{text}");
 }
 
+/// A standby that was away for longer than a witness's ring cannot lead, however well it is connected.
+#[test]
+fn without_a_leader_a_standby_that_lacks_the_log_is_named_with_those_that_may_have_it() {
+    let mut asked = cluster(3, &[1]);
+    asked.push(QueryResult { number: Some(101), is_archiver: true, ..cluster(1, &[1]).remove(0) });
+    answer(&mut asked, 2).conditions = vec![active(Condition::LogGone, 7_847, 19)];
+    let (found, text) = assessed(&asked);
+    assert_eq!(found, ClusterHealth::NoLeader);
+    assert_eq!(
+        text,
+        "no leader: 2 of 3 answer; replica 2: what it lacks is in no journal that answers: start replica 1 or \
+         archiver 101"
+    );
+    assert!(text.chars().count() <= LINE_MAX);
+}
+
 /// A leader that we receive from, and that receives from no member itself, commits nothing.
 #[test]
 fn a_leader_that_hears_no_quorum_is_none() {
