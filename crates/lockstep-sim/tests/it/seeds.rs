@@ -125,6 +125,7 @@ const REGRESSIONS: &[u64] = &[
     54012987,
     70310451,
     71055631,
+    72065478,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds
