@@ -143,6 +143,11 @@ impl Reader {
         })
     }
 
+    /// The connection to a journal breaks, or cannot be made.
+    pub fn lose_replay(&mut self) {
+        self.subscriber.core.on_replay_lost(self.now);
+    }
+
     /// The next step of the connection to a journal.
     pub fn step(&mut self) -> Option<ReplayStep> {
         self.poll();

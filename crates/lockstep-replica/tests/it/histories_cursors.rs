@@ -106,6 +106,45 @@ fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     assert_eq!(reader.events, [News::Forgotten(LATER, 5, 9)]);
 }
 
+/// The founder is down for a moment, and an archiver has not followed into the new history yet.
+#[test]
+fn lineage_2_a_journal_that_is_still_in_the_former_history_ends_no_reader_of_the_later_one() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let cursor = Cursor { history: HISTORY, seq: log.end.next, chain: log.end.chain };
+    log.found(founder(2), LATER);
+    log.push(&["b"]);
+    let (founders, archivers) = (address(8), address(9));
+    let mut reader = reader_of_journals(Start::Cursor(cursor), vec![founders, archivers]);
+    let is_behind = replay_item_of(HISTORY, Some(ReplayEndReason::OtherHistory), 1);
+    reader.wait(600 * MS);
+    let (mut is_down, mut asked) = (false, 0);
+    for _ in 0..400 {
+        match reader.step() {
+            Some(ReplayStep::Open(to)) if to == archivers => {
+                asked += 1;
+                reader.replay(&is_behind);
+            }
+            Some(ReplayStep::Open(_)) if is_down => reader.lose_replay(),
+            Some(ReplayStep::Open(_)) => {
+                let bytes = [replay_item(None, cursor.seq), log.frames[3..].concat()].concat();
+                assert_eq!(reader.replay(&bytes), bytes.len());
+                is_down = true;
+                reader.lose_replay();
+            }
+            _ => {}
+        }
+        reader.wait(100 * MS);
+    }
+    assert!(is_down && asked > 20, "the archiver was asked {asked} times");
+    assert_eq!(
+        (reader.messages(), reader.subscriber.core.is_ended()),
+        (vec!["b"], false),
+        "{:?}",
+        reader.events
+    );
+}
+
 /// A node that was left behind answers as well, in the former history.
 #[test]
 fn lineage_2_the_history_that_a_cursor_lies_beyond_is_named_whichever_journal_answers_last() {

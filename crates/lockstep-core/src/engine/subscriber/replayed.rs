@@ -88,8 +88,13 @@ impl SubscriberCore {
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         match piece {
-            ReplayItem::Answer(header, body) => {
+            ReplayItem::Answer(header, mut body) => {
                 self.replay_of = header.history;
+                let is_other = body.end == ReplayEndReason::OtherHistory as u32;
+                if is_other && self.rx.lineage().left_at(header.history).is_some() {
+                    // It is still in a former history of ours, and follows.
+                    (body.end, body.oldest_seq) = (ReplayEndReason::Ahead as u32, body.oldest_seq.max(1));
+                }
                 if body.end == ReplayEndReason::BeyondCommit as u32 {
                     self.beyond_in = header.history;
                 }
